@@ -1,0 +1,1 @@
+"""Checkpoint to encoder: read, pool, export, quantise, verify."""

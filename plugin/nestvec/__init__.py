@@ -1,0 +1,1 @@
+"""nestvec: your own encoder inside Milvus, every vector nested."""

@@ -1,0 +1,114 @@
+"""Opening Milvus, and its errors as ours."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+from pymilvus import MilvusClient, MilvusException
+
+from nestvec_schemas.errors import NestvecError, StoreInUse, StoreRefused, StoreUnreachable
+
+CONNECT_SECONDS = 10.0
+
+_LITE_LOG = "milvus_lite.server_manager"
+
+
+@contextmanager
+def connect(uri: str, *, token: str = "", database: str = "") -> Iterator[MilvusClient]:
+    """A client of the Milvus at ``uri``: a ``.db`` path (Milvus Lite) or an address.
+
+    Closed, and a Lite database let go, at the end of the block.
+    Raises StoreInUse where another process holds the ``.db``, else StoreUnreachable.
+    """
+    with _lite_failures() as failures:
+        try:
+            client = MilvusClient(uri, token=token, db_name=database, timeout=CONNECT_SECONDS)
+        except Exception as error:
+            raise _not_opened(uri, failures[0] if failures else error) from error
+    try:
+        yield client
+    finally:
+        client.close()
+        _let_go(uri)
+
+
+def _let_go(uri: str) -> None:
+    if uri.endswith(".db"):
+        from milvus_lite.server_manager import server_manager_instance  # noqa: PLC0415 - only Lite needs it
+
+        server_manager_instance.release_server(uri)
+
+
+@contextmanager
+def _lite_failures() -> Iterator[list[BaseException]]:
+    """Collect what Milvus Lite only logs: pymilvus hides why a ``.db`` did not open."""
+    found: list[BaseException] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.exc_info and record.exc_info[1]:
+                found.append(record.exc_info[1])
+
+    logger, handler = logging.getLogger(_LITE_LOG), Collector()
+    logger.addHandler(handler)
+    propagated, logger.propagate = logger.propagate, False
+    try:
+        yield found
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagated
+
+
+def _not_opened(uri: str, error: BaseException) -> NestvecError:
+    if type(error).__name__ == "DataDirLockedError":
+        return StoreInUse(
+            "another process has this Milvus Lite database open",
+            value=uri,
+            next_step="Close that process, or run it once as a server (milvus-lite server --data-dir "
+            f"{uri}) and give every client its http:// address.",
+        )
+    if uri.endswith(".db") and not Path(uri).absolute().parent.is_dir():
+        return StoreUnreachable(
+            "the folder of this Milvus Lite database is not there",
+            value=uri,
+            next_step="Create the folder, or correct --uri.",
+        )
+    reason = getattr(error, "message", "") or str(error)
+    return StoreUnreachable(
+        f"cannot open Milvus at {uri}",
+        value=reason,
+        next_step="Give a path that ends in .db (Milvus Lite) or the address of a running Milvus.",
+    )
+
+
+@contextmanager
+def milvus_errors(doing: str) -> Iterator[None]:
+    """Turn what pymilvus and gRPC raise into StoreRefused; ``doing`` says what was tried."""
+    try:
+        yield
+    except MilvusException as error:
+        raise StoreRefused(
+            f"Milvus refused {doing}", value=error.message or str(error), next_step=_advice(error.message)
+        ) from error
+    except grpc.RpcError as error:
+        raise StoreUnreachable(
+            f"Milvus went away while {doing}",
+            value=str(error),
+            next_step="Check that the server is running, then try again.",
+        ) from error
+
+
+def _advice(message: str) -> str:
+    if "connection" in message.lower() and "API" in message:
+        return "The embedding service does not answer: start it with nestvec serve."
+    return "Correct what the message names, then try again."
+
+
+def is_lite(client: MilvusClient) -> bool:
+    """Whether a client's server is Milvus Lite; its version string says so."""
+    with milvus_errors("asking for the server's version"):
+        return "lite" in str(client.get_server_version()).lower()

@@ -1,0 +1,1 @@
+"""What all parts of nestvec agree on: manifest, model repository, nested vectors, errors."""

@@ -1,0 +1,84 @@
+"""Run as a script in a process of its own: writes the standard library's docstrings as JSON lines."""
+
+import contextlib
+import importlib
+import inspect
+import io
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from types import ModuleType
+
+SKIPPED = {"antigravity", "idlelib", "lib2to3", "test", "this", "tkinter", "turtle", "turtledemo"}
+INSIDE = (
+    "asyncio collections.abc concurrent.futures email.message email.utils http.client http.cookies http.server "
+    "importlib.metadata importlib.resources json.decoder json.encoder logging.config logging.handlers "
+    "multiprocessing.pool multiprocessing.shared_memory os.path unittest.mock urllib.error urllib.parse "
+    "urllib.request urllib.robotparser wsgiref.simple_server wsgiref.util xml.dom.minidom xml.etree.ElementTree "
+    "xml.sax.saxutils xmlrpc.client xmlrpc.server zoneinfo"
+).split()
+SHORTEST = 30
+
+
+def modules() -> Iterator[ModuleType]:
+    names = (name for name in sys.stdlib_module_names if not name.startswith("_"))
+    for name in sorted({*names, *INSIDE}):
+        if name.partition(".")[0] in SKIPPED:
+            continue
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                yield importlib.import_module(name)
+        except BaseException:  # noqa: S112 - a module of another platform, or without its C library
+            continue
+
+
+def public(owner: object, names: list[str]) -> Iterator[tuple[str, object]]:
+    for name in sorted(names):
+        if not name.startswith("_"):
+            with contextlib.suppress(Exception):
+                yield name, inspect.getattr_static(owner, name)
+
+
+def own(module: ModuleType, member: object) -> bool:
+    """Whether the module offers this itself: listed in ``__all__``, or defined in it or its C half."""
+    listed = getattr(module, "__all__", None)
+    if listed is not None:
+        return getattr(member, "__name__", None) in listed
+    home = getattr(member, "__module__", None) or ""
+    return home.lstrip("_") == module.__name__.rpartition(".")[2] or home == module.__name__
+
+
+def text_of(member: object) -> str:
+    if isinstance(member, (staticmethod, classmethod)):
+        member = member.__func__
+    found = member.__dict__.get("__doc__") if isinstance(member, type) else getattr(member, "__doc__", None)
+    return inspect.cleandoc(found) if isinstance(found, str) else ""
+
+
+def documented(module: ModuleType) -> Iterator[tuple[str, str, str]]:
+    for name, member in public(module, dir(module)):
+        if not own(module, member) or not callable(member):
+            continue
+        if inspect.isclass(member):
+            yield f"{module.__name__}.{name}", "class", text_of(member)
+            for inner, method in public(member, list(vars(member))):
+                if callable(method) or isinstance(method, (staticmethod, classmethod)):
+                    yield f"{module.__name__}.{name}.{inner}", "method", text_of(method)
+        else:
+            yield f"{module.__name__}.{name}", "function", text_of(member)
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    out, seen = sys.stdout, set()
+    for module in modules():
+        for name, kind, text in documented(module):
+            if len(text) >= SHORTEST and text not in seen:
+                seen.add(text)
+                row = {"name": name, "module": module.__name__, "kind": kind, "text": text}
+                out.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Real texts that every machine with Python has: the docstrings of its standard library.
+
+The modules are imported in a child process (isolated mode, no input, a time limit), because importing
+some of them does things, and because functions written in C have a docstring only once imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from nestvec_schemas.errors import NestvecError
+
+_CHILD = Path(__file__).with_name("_docstrings_child.py")
+_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Docstring:
+    """One documented thing: ``name`` is its full dotted name, ``module`` the module that offers it."""
+
+    name: str
+    module: str
+    kind: str
+    text: str
+
+
+def standard_library() -> tuple[Docstring, ...]:
+    """The docstrings of the running Python's public functions, classes and methods, by name.
+
+    About 3,000 of them, each text once. Raises NestvecError where the child process fails.
+    """
+    kept = {key: os.environ[key] for key in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if key in os.environ}
+    with tempfile.TemporaryDirectory() as nowhere:
+        try:
+            done = subprocess.run(  # noqa: S603 - our own file, run by our own interpreter
+                [sys.executable, "-I", "-X", "utf8", str(_CHILD)],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                cwd=nowhere,
+                env=kept,
+                timeout=_SECONDS,
+                check=True,
+            )
+        except (subprocess.SubprocessError, OSError) as error:
+            raise NestvecError(
+                "the standard library's docstrings cannot be read",
+                value=str(error),
+                next_step="Check that this Python can start a child process.",
+            ) from error
+    rows = (json.loads(line) for line in done.stdout.splitlines())
+    return tuple(Docstring(**row) for row in rows)
+
+
+def sample_texts(count: int) -> tuple[str, ...]:
+    """``count`` real texts, spread evenly over the standard library; the same ones each time."""
+    texts = [one.text for one in standard_library()]
+    step = max(1, len(texts) // count)
+    return tuple(texts[::step][:count])

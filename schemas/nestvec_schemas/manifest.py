@@ -1,0 +1,138 @@
+"""The encoder manifest (``encoder.json``): all that a reader must know of an exported encoder."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from nestvec_schemas.errors import DimNotOffered, ManifestCorrupt, ManifestTooNew, SpecError
+
+FORMAT = 1
+"""The manifest format that this version writes and reads."""
+
+ENCODER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+Precision = Literal["fp32", "int8"]
+Nesting = Literal["plain", "trained", "rotated"]
+PromptName = Literal["query", "document"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Tower(_Record):
+    """One half of an encoder: what the graph takes and gives."""
+
+    inputs: tuple[str, ...]
+    output: str
+    pooling: str
+    max_tokens: Annotated[int, Field(ge=1)]
+
+
+class Verification(_Record):
+    """How near the exported vectors are to the checkpoint's own, as cosines over real sentences."""
+
+    sentences: Annotated[int, Field(ge=1)]
+    cosine_min: float
+    cosine_mean: float
+
+
+class Manifest(_Record):
+    """An exported encoder. ``dims`` is the ladder of useful prefixes, longest first; ``dims[0] == dim``.
+
+    ``layers`` is the ladder of exits; ``retention`` maps a dim to the share of quality it keeps, where
+    it was measured. ``files`` maps each file's path inside the encoder's folder to its SHA-256.
+    """
+
+    format: Literal[1] = FORMAT
+    name: str
+    source: str
+    towers: dict[Literal["text", "image"], Tower]
+    dim: Annotated[int, Field(ge=1)]
+    dims: tuple[int, ...]
+    layers: tuple[int, ...]
+    normalised: bool
+    prompts: dict[PromptName, str]
+    precision: Precision
+    nesting: Nesting = "plain"
+    retention: dict[int, float] = {}
+    verification: Verification
+    files: dict[str, str]
+    created_with: dict[str, str]
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_safe(cls, name: str) -> str:
+        if not ENCODER_NAME.fullmatch(name):
+            raise ValueError("must be letters, digits, '.', '_' and '-', at most 64 of them")
+        return name
+
+    @field_validator("files")
+    @classmethod
+    def _files_stay_inside(cls, files: dict[str, str]) -> dict[str, str]:
+        for path in files:
+            if path.startswith("/") or "\\" in path or ".." in path.split("/"):
+                raise ValueError(f"{path} leaves the encoder's folder")
+        return files
+
+    @model_validator(mode="after")
+    def _dims_descend_from_dim(self) -> Manifest:
+        if self.dims[:1] != (self.dim,) or list(self.dims) != sorted(set(self.dims), reverse=True):
+            raise ValueError(f"dims must descend from dim={self.dim}, got {list(self.dims)}")
+        if self.dims[-1] < 1:
+            raise ValueError("dims must be at least 1")
+        return self
+
+    def prompt(self, name: PromptName) -> str:
+        """The text put in front of a query or a document; empty where the encoder wants none."""
+        return self.prompts.get(name, "")
+
+
+def parse_manifest(data: bytes, *, path: str) -> Manifest:
+    """Read a manifest. Raises ManifestCorrupt or ManifestTooNew, naming ``path``."""
+    try:
+        fields = json.loads(data)
+    except ValueError as error:
+        raise ManifestCorrupt(
+            f"{path} is not JSON", value=str(error), next_step="Export the encoder again."
+        ) from error
+    found = fields.get("format") if isinstance(fields, dict) else None
+    if isinstance(found, int) and found > FORMAT:
+        raise ManifestTooNew(
+            f"{path} has a manifest format later than {FORMAT}",
+            value=found,
+            next_step="Upgrade nestvec, or export the encoder again with this version.",
+        )
+    try:
+        return Manifest.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the manifest"
+        raise ManifestCorrupt(
+            f"{path}: {where} is wrong", value=first["msg"], next_step="Export the encoder again."
+        ) from error
+
+
+def ladder(dim: int, dims: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    """The prefixes an encoder of ``dim`` offers, longest first and always with ``dim`` itself.
+
+    Without ``dims``: the full length and the powers of two below it, down to 32.
+    Raises DimNotOffered when one of ``dims`` is not in 1..dim, SpecError when ``dims`` is empty.
+    """
+    if dims is None:
+        powers = (2**n for n in range(dim.bit_length(), 4, -1))
+        return (dim, *(power for power in powers if power < dim))
+    if not dims:
+        raise SpecError("no dims were given", next_step=f"Give at least one, at most {dim}.")
+    for asked in dims:
+        if not 1 <= asked <= dim:
+            raise DimNotOffered(
+                "the checkpoint has no vectors of this many dims",
+                value=asked,
+                next_step=f"Choose dims from 1 to {dim}.",
+            )
+    return tuple(sorted({dim, *dims}, reverse=True))

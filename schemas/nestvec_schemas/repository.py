@@ -1,0 +1,96 @@
+"""The model repository: a folder per encoder, laid out as Triton loads it, with the manifest beside.
+
+models/
+└── minilm/
+    ├── encoder.json       the manifest
+    ├── config.pbtxt       Triton's
+    ├── tokenizer.json
+    └── 1/model.onnx
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from nestvec_schemas.errors import EncoderNotFound, ManifestCorrupt, nearest
+from nestvec_schemas.manifest import Manifest, parse_manifest
+
+MANIFEST = "encoder.json"
+CONFIG = "config.pbtxt"
+TOKENIZER = "tokenizer.json"
+GRAPH = "1/model.onnx"
+
+_MANIFEST_BYTES = 1 << 20
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest in an encoder's folder. Raises EncoderNotFound, ManifestCorrupt, ManifestTooNew."""
+    path = folder / MANIFEST
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MANIFEST_BYTES + 1)
+    except OSError as error:
+        raise EncoderNotFound(
+            f"{folder} holds no encoder",
+            value=error.strerror or str(error),
+            next_step="Export one: nestvec export CHECKPOINT --to MODELS --name NAME.",
+        ) from error
+    if len(data) > _MANIFEST_BYTES:
+        raise ManifestCorrupt(
+            f"{path} is larger than 1 MiB", value=len(data), next_step="Export the encoder again."
+        )
+    manifest = parse_manifest(data, path=str(path))
+    if manifest.name != folder.name:
+        raise ManifestCorrupt(
+            f"{path} names another encoder than its folder",
+            value=manifest.name,
+            next_step=f"Rename the folder to {manifest.name}, or export the encoder again.",
+        )
+    return manifest
+
+
+def encoder_names(models: Path) -> tuple[str, ...]:
+    """The names of the encoders in a repository, sorted; empty where the folder is absent."""
+    if not models.is_dir():
+        return ()
+    return tuple(sorted(path.parent.name for path in models.glob(f"*/{MANIFEST}")))
+
+
+def find_encoder(models: Path, name: str) -> Path:
+    """The folder of one encoder. Raises EncoderNotFound with the nearest name."""
+    names = encoder_names(models)
+    if name not in names:
+        offered = f"There: {', '.join(names)}." if names else "There is none."
+        raise EncoderNotFound(
+            f"no encoder of this name in {models}",
+            value=name,
+            next_step=f"{offered}{nearest(name, names)} Export one with nestvec export, "
+            "or name another folder with --models.",
+        )
+    return models / name
+
+
+def verify_files(folder: Path, manifest: Manifest) -> None:
+    """Compare every listed file with its SHA-256. Raises ManifestCorrupt, naming the file."""
+    for name, expected in manifest.files.items():
+        try:
+            found = sha256(folder / name)
+        except OSError as error:
+            raise ManifestCorrupt(
+                f"{folder / name} cannot be read",
+                value=error.strerror or str(error),
+                next_step="Export the encoder again.",
+            ) from error
+        if found != expected:
+            raise ManifestCorrupt(
+                f"{folder / name} is not the file that was exported",
+                value=f"SHA-256 {found}",
+                next_step="Export the encoder again.",
+            )
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,58 @@
+"""Nested vectors as arrays: truncate, then normalise, in that order and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nestvec_schemas.errors import DimNotOffered
+
+Vectors = NDArray[np.float32]
+
+FLOAT_BYTES = 4
+
+
+def truncate(vectors: Vectors, dim: int) -> Vectors:
+    """The first ``dim`` numbers of each vector (Kusupati et al. 2022, Matryoshka Representation Learning).
+
+    ``vectors`` is (n, full) float32; the result is a (n, dim) view.
+    Raises DimNotOffered when ``dim`` is not in 1..full.
+    """
+    full = vectors.shape[1]
+    check_dim(dim, full)
+    return vectors[:, :dim]
+
+
+def check_dim(dim: int, full: int) -> None:
+    """Raise DimNotOffered unless ``dim`` is in 1..``full``."""
+    if not 1 <= dim <= full:
+        raise DimNotOffered(
+            "the encoder has no vectors of this many dims",
+            value=dim,
+            next_step=f"Ask for 1 to {full} dims.",
+        )
+
+
+def normalise(vectors: Vectors) -> Vectors:
+    """Each vector at length 1, (n, d) float32 to (n, d) float32; a zero vector stays zero."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(norms > 0, norms, np.float32(1))
+
+
+def nest(vectors: Vectors, dim: int, *, normalised: bool = True) -> Vectors:
+    """Truncate to ``dim``, then normalise (unless the encoder's vectors carry their length).
+
+    ``vectors`` is (n, full) float32; the result is (n, dim) float32, C-contiguous.
+    """
+    cut = truncate(vectors, dim)
+    return np.ascontiguousarray(normalise(cut) if normalised else cut, dtype=np.float32)
+
+
+def cosines(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+    """Cosine of each row of ``a`` with the same row of ``b``: (n, d), (n, d) to (n,) float64."""
+    left, right = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    products = (left * right).sum(axis=1)
+    return np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
