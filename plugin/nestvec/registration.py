@@ -36,5 +36,5 @@ def add_embedding(
 
 
 def index_params(schema: CollectionSchema, indexes: Mapping[str, Index] | None = None) -> IndexParams:
-    """An index for every vector field that the schema's functions fill; ``indexes`` overrides by field name."""
+    """An index for every vector field that the schema's functions fill; ``indexes`` overrides by name."""
     raise NotImplementedError

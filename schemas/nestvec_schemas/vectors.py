@@ -38,7 +38,7 @@ def check_dim(dim: int, full: int) -> None:
 def normalise(vectors: Vectors) -> Vectors:
     """Each vector at length 1, (n, d) float32 to (n, d) float32; a zero vector stays zero."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(norms > 0, norms, np.float32(1))
+    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
 
 
 def nest(vectors: Vectors, dim: int, *, normalised: bool = True) -> Vectors:
@@ -55,4 +55,5 @@ def cosines(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
     left, right = np.asarray(a, np.float64), np.asarray(b, np.float64)
     norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
     products = (left * right).sum(axis=1)
-    return np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
+    safe: NDArray[np.float64] = np.where(norms > 0, norms, 1.0)
+    return np.where(norms > 0, products / safe, 0.0)

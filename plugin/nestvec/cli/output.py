@@ -15,7 +15,9 @@ def print_json(value: object) -> None:
     click.echo(orjson.dumps(value, option=option | orjson.OPT_NON_STR_KEYS).decode())
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None
+) -> None:
     """A table as wide as the terminal (100 columns elsewhere); numbers to the right."""
     from rich.console import Console
     from rich.table import Table
