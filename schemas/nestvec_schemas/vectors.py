@@ -37,8 +37,9 @@ def check_dim(dim: int, full: int) -> None:
 
 def normalise(vectors: Vectors) -> Vectors:
     """Each vector at length 1, (n, d) float32 to (n, d) float32; a zero vector stays zero."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    norms: Vectors = np.linalg.norm(vectors, axis=1, keepdims=True)
+    safe: Vectors = np.where(norms > 0, norms, np.float32(1))
+    return np.divide(vectors, safe, dtype=np.float32)
 
 
 def nest(vectors: Vectors, dim: int, *, normalised: bool = True) -> Vectors:
