@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Protocol
 
 import grpc
 from pymilvus import MilvusClient, MilvusException
+from pymilvus.client.connection_manager import ConnectionManager
 
 from nestvec_schemas.errors import NestvecError, StoreInUse, StoreRefused, StoreUnreachable
 
@@ -108,7 +110,23 @@ def _advice(message: str) -> str:
     return "Correct what the message names, then try again."
 
 
-def is_lite(client: MilvusClient) -> bool:
-    """Whether a client's server is Milvus Lite; its version string says so."""
+class Versioned(Protocol):
+    """What can say which server it is connected to: a client, or pymilvus's own connection."""
+
+    def get_server_version(self) -> str:
+        """The server's version string."""
+        ...
+
+
+def open_connections() -> list[Versioned]:
+    """The connections that pymilvus clients of this process have open, each once."""
+    # A schema does not know its client; pymilvus's connection manager knows every client's connection.
+    registry: Mapping[str, Any] = getattr(ConnectionManager.get_instance(), "_registry", {})
+    dedicated: Mapping[Any, Any] = getattr(ConnectionManager.get_instance(), "_dedicated", {})
+    return [one.handler for one in (*registry.values(), *dedicated.values())]
+
+
+def is_lite(client: Versioned) -> bool:
+    """Whether a connection's server is Milvus Lite; its version string says so."""
     with milvus_errors("asking for the server's version"):
         return "lite" in str(client.get_server_version()).lower()

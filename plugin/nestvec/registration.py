@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pymilvus import CollectionSchema, MilvusClient
+from pymilvus import CollectionSchema, DataType, Function, FunctionType, MilvusClient
 from pymilvus.milvus_client import IndexParams
 
-from nestvec.providers import Provider
+from nestvec.milvus import Versioned, is_lite, open_connections
+from nestvec.providers import CHUNK, Call, Provider, base_url, write_params
+from nestvec.service.client import EncoderInfo, ask_info
+from nestvec_schemas.errors import DimNotOffered, SpecError, StoreUnknown, nearest
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,10 +37,112 @@ def add_embedding(
     client: MilvusClient | None = None,
     provider: Provider | None = None,
 ) -> None:
-    """Add a vector field ``{source}_{dim}`` per dim to ``schema``, filled by Milvus from ``source``."""
-    raise NotImplementedError
+    """Add a vector field ``{source}_{dim}`` per dim to ``schema``, filled by Milvus from ``source``.
+
+    ``service`` is the base URL, as Milvus reaches it, of a running nestvec service. The kind of function
+    is ``openai`` for Milvus Lite and ``tei`` for Milvus from 2.6; it is read off ``client``, else off the
+    connections that are open in this process; ``provider`` overrides.
+    Raises SpecError (the source field), DimNotOffered, EncoderNotFound, ServiceUnreachable, ServiceRefused,
+    StoreUnknown. Nothing is added to ``schema`` then.
+    """
+    _check_source(schema, source)
+    address = base_url(service)
+    info = ask_info(address).encoder(encoder, address)
+    names = [f"{source}_{_offered(dim, encoder, info)}" for dim in dims]
+    _check_names(schema, names)
+    kind = provider or _provider(client)
+    if kind == "openai" and any(info.prompts.values()):
+        logger.warning(
+            "Milvus Lite sends queries and documents alike: the prompts of %s are not used", encoder
+        )
+    prompts = (info.prompts.get("document", ""), info.prompts.get("query", ""))
+    for name, dim in zip(names, dims, strict=True):
+        schema.add_field(name, DataType.FLOAT_VECTOR, dim=dim)
+        schema.add_function(
+            Function(
+                name=f"{name}_embedding",
+                function_type=FunctionType.TEXTEMBEDDING,
+                input_field_names=[source],
+                output_field_names=[name],
+                params=write_params(kind, Call(address, encoder, dim, *prompts, CHUNK)),
+            )
+        )
 
 
 def index_params(schema: CollectionSchema, indexes: Mapping[str, Index] | None = None) -> IndexParams:
-    """An index for every vector field that the schema's functions fill; ``indexes`` overrides by name."""
-    raise NotImplementedError
+    """An index for every vector field that the schema's functions fill; ``indexes`` overrides by name.
+
+    Raises SpecError when ``indexes`` names a field that is not one of them.
+    """
+    chosen = indexes or {}
+    names = [name for function in schema.functions for name in function.output_field_names]
+    for name in chosen:
+        if name not in names:
+            raise SpecError(
+                "there is no embedding field of this name to index",
+                value=name,
+                next_step=f"There: {', '.join(names) or 'none'}.{nearest(name, names)}",
+            )
+    params = IndexParams()
+    for name in names:
+        index = chosen.get(name, Index())
+        params.add_index(
+            name, index_type=index.type, index_name=name, metric_type=index.metric, params=dict(index.params)
+        )
+    return params
+
+
+def _check_source(schema: CollectionSchema, source: str) -> None:
+    fields = {one.name: one for one in schema.fields}
+    if source not in fields:
+        raise SpecError(
+            "the schema has no field of this name to embed",
+            value=source,
+            next_step=f"Add it first: schema.add_field({source!r}, DataType.VARCHAR, max_length=8192)."
+            f"{nearest(source, fields)}",
+        )
+    if fields[source].dtype != DataType.VARCHAR:
+        raise SpecError(
+            f"Milvus embeds VARCHAR fields only, and {source} is not one",
+            value=DataType(fields[source].dtype).name,
+            next_step="Choose a VARCHAR field.",
+        )
+    if fields[source].nullable:
+        raise SpecError(
+            "Milvus does not embed a field that may be null",
+            value=source,
+            next_step="Make the field not nullable.",
+        )
+
+
+def _offered(dim: int, encoder: str, info: EncoderInfo) -> int:
+    if isinstance(dim, bool) or not isinstance(dim, int) or dim not in info.dims:
+        raise DimNotOffered(
+            f"{encoder} does not offer vectors of this many dims",
+            value=dim,
+            next_step=f"It offers {', '.join(map(str, info.dims))}; export it with --dims to offer others.",
+        )
+    return dim
+
+
+def _check_names(schema: CollectionSchema, names: Sequence[str]) -> None:
+    taken = [one.name for one in schema.fields]
+    for position, name in enumerate(names):
+        if name in taken or name in names[:position]:
+            raise SpecError(
+                "the schema has a field of this name already",
+                value=name,
+                next_step="Give each dim once, or rename the other field.",
+            )
+
+
+def _provider(client: MilvusClient | None) -> Provider:
+    clients: list[Versioned] = [client] if client is not None else open_connections()
+    kinds = {is_lite(one) for one in clients}
+    if len(kinds) != 1:
+        raise StoreUnknown(
+            "it cannot be told whether the schema is for Milvus Lite or for a Milvus server",
+            value=f"{len(clients)} open connections",
+            next_step="Pass client=, or provider='openai' for Milvus Lite and provider='tei' for Milvus.",
+        )
+    return "openai" if kinds.pop() else "tei"

@@ -12,6 +12,7 @@ NestvecError
 │   ├── ManifestTooNew
 │   └── DimNotOffered
 ├── RequestError                a call to the service is wrong
+│   ├── PathUnknown
 │   ├── BodyNotJson
 │   ├── BodyInvalid
 │   ├── BodyTooLarge
@@ -122,6 +123,10 @@ class DimNotOffered(EncoderError):
 
 class RequestError(NestvecError):
     """A call to the service is wrong."""
+
+
+class PathUnknown(RequestError):
+    """The service has nothing at this path, or not with this method."""
 
 
 class BodyNotJson(RequestError):

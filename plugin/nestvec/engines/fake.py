@@ -1,0 +1,47 @@
+"""A fake engine: vectors made from the token ids by arithmetic, the same ones every time."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nestvec.engines.contract import Batch
+from nestvec_schemas.vectors import Vectors, normalise
+
+
+@dataclass
+class FakeEngine:
+    """Stands in for a real engine in tests of what is around it.
+
+    ``dims`` maps encoder to full dim; ``batches`` records each (encoder, texts, tokens) that was run;
+    ``seconds`` is how long a batch takes; an exception in ``failure`` is raised instead of an answer.
+    """
+
+    dims: Mapping[str, int]
+    seconds: float = 0.0
+    failure: Exception | None = None
+    batches: list[tuple[str, int, int]] = field(default_factory=list)
+    name: str = "fake"
+
+    async def run(self, encoder: str, batch: Batch) -> Vectors:
+        """See the contract."""
+        self.batches.append((encoder, *batch.input_ids.shape))
+        await asyncio.sleep(self.seconds)
+        if self.failure is not None:
+            raise self.failure
+        rows = zip(batch.input_ids, batch.attention_mask, strict=True)
+        return np.stack([fake_vector(ids[mask > 0], self.dims[encoder]) for ids, mask in rows])
+
+    async def close(self) -> None:
+        """See the contract."""
+
+
+def fake_vector(ids: np.ndarray[tuple[int, ...], np.dtype[np.int64]], dim: int) -> Vectors:
+    """The unit vector, (dim,) float32, that the fake engine gives these token ids."""
+    seed = zlib.crc32(np.ascontiguousarray(ids, np.int64).tobytes())
+    vector: Vectors = np.random.default_rng(seed).standard_normal((1, dim), dtype=np.float32)
+    return normalise(vector).reshape(dim)

@@ -1,0 +1,72 @@
+"""The embedded engine: ONNX Runtime in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import onnxruntime
+
+from nestvec.engines.contract import Batch
+from nestvec_schemas.errors import EngineError
+from nestvec_schemas.repository import GRAPH, read_manifest, verify_files
+from nestvec_schemas.vectors import Vectors
+
+_PREFERRED = ("CUDAExecutionProvider", "CPUExecutionProvider")
+
+
+class OnnxEngine:
+    """Sessions over the graphs of a model repository, one batch at a time: a batch uses every core."""
+
+    name = "onnx"
+
+    def __init__(self, folders: Mapping[str, Path], *, threads: int = 0) -> None:
+        """Open the encoders in ``folders`` (name to folder); ``threads`` 0 means one a core.
+
+        Raises ManifestCorrupt when a file is not the exported one, EngineError when it does not load.
+        """
+        self._sessions = {name: _open(folder, threads) for name, folder in folders.items()}
+        self._outputs = {name: session.get_outputs()[0].name for name, session in self._sessions.items()}
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nestvec-onnx")
+
+    async def run(self, encoder: str, batch: Batch) -> Vectors:
+        """See the contract."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self.run_now, encoder, batch)
+
+    def run_now(self, encoder: str, batch: Batch) -> Vectors:
+        """``run`` without a loop, on the calling thread."""
+        feeds = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        try:
+            vectors: Vectors = self._sessions[encoder].run([self._outputs[encoder]], feeds)[0]
+        except Exception as error:  # onnxruntime raises classes of its own, without a common root
+            raise EngineError(
+                f"ONNX Runtime failed on a batch of {len(batch.input_ids)} texts with {encoder}",
+                value=str(error),
+                next_step="Send fewer or shorter texts; if it stays, export the encoder again.",
+            ) from error
+        return vectors
+
+    async def close(self) -> None:
+        """See the contract."""
+        self._thread.shutdown(wait=True)
+        self._sessions.clear()
+
+
+def _open(folder: Path, threads: int) -> onnxruntime.InferenceSession:
+    verify_files(folder, read_manifest(folder))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    available = onnxruntime.get_available_providers()
+    providers = [provider for provider in _PREFERRED if provider in available]
+    try:
+        return onnxruntime.InferenceSession(str(folder / GRAPH), options, providers=providers)
+    except Exception as error:  # as in run_now
+        raise EngineError(
+            f"ONNX Runtime cannot load {folder / GRAPH}",
+            value=str(error),
+            next_step="Export the encoder again with this version of nestvec.",
+        ) from error

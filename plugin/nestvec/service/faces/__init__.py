@@ -1,0 +1,1 @@
+"""The shapes that the service answers in, one file each."""

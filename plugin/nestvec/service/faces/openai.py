@@ -1,0 +1,98 @@
+"""The face of OpenAI's embeddings API, as its clients, Milvus Lite and TEI's clients call it."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Literal
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from nestvec.service.embedder import Cut
+from nestvec.service.faces.call import (
+    Ask,
+    DimQuery,
+    EncoderQuery,
+    agreed_dim,
+    answer,
+    embedder_of,
+    headers,
+    listed,
+)
+from nestvec_schemas.vectors import Vectors
+
+PATHS = ("/v1/embeddings", "/embeddings")
+
+router = APIRouter(tags=["OpenAI"])
+
+
+class EmbeddingsRequest(BaseModel):
+    """OpenAI's request; ``model`` is the encoder, unless the query string names one."""
+
+    input: Annotated[
+        str | list[str] | list[int] | list[list[int]],
+        Field(description="A text, texts, or token ids.", examples=[["heat flow in shock waves"]]),
+    ]
+    model: str | None = Field(None, description="Encoder; not needed where there is one.")
+    encoding_format: Literal["float", "base64"] = Field("float", description="base64: little-endian float32.")
+    dimensions: int | None = Field(None, description="First so many numbers of each vector.")
+    user: str | None = Field(None, description="Not used.")
+
+
+class Embedding(BaseModel):
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class Usage(BaseModel):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsAnswer(BaseModel):
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: Usage
+
+
+async def embeddings(
+    body: EmbeddingsRequest, request: Request, encoder: EncoderQuery = None, dim: DimQuery = None
+) -> Response:
+    """Vectors, one per text, with their index."""
+    embedder = embedder_of(request)
+    ask = Ask(
+        inputs=listed(body.input),
+        encoder=encoder or body.model,
+        dim=agreed_dim(dim, body.dimensions),
+        cut=Cut(embedder.settings.auto_truncate),
+    )
+    result = await answer(embedder, ask)
+    written = base64_rows(result.vectors) if body.encoding_format == "base64" else list(result.vectors)
+    answered = {
+        "object": "list",
+        "data": [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(written)],
+        "model": result.encoder,
+        "usage": {"prompt_tokens": result.tokens, "total_tokens": result.tokens},
+    }
+    return Response(
+        orjson.dumps(answered, option=orjson.OPT_SERIALIZE_NUMPY),
+        media_type="application/json",
+        headers=headers(result, ask.inputs),
+    )
+
+
+for _path in PATHS:
+    router.post(
+        _path,
+        response_model=EmbeddingsAnswer,
+        summary="Embed texts",
+        include_in_schema=_path == PATHS[0],
+    )(embeddings)
+
+
+def base64_rows(vectors: Vectors) -> list[str]:
+    """Each vector, (n, dim) float32, as base64 of little-endian float32."""
+    return [base64.b64encode(row.astype("<f4").tobytes()).decode("ascii") for row in vectors]

@@ -1,0 +1,120 @@
+"""What waits for the engine, and which of it shares the next batch."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nestvec.engines.contract import Batch
+from nestvec_schemas.vectors import Vectors
+
+PADDING = 1.25
+"""How much wider than its shortest text a batch may be: past that, padding costs more than it saves."""
+
+LONE = 4
+"""A request of at most this many texts is a query or two: it goes before bulk work."""
+
+
+@dataclass(eq=False)
+class Waiting:
+    """One text that waits: its ids, (t,) int64, and the future that its (dim,) vector goes to."""
+
+    ids: NDArray[np.int64]
+    future: asyncio.Future[Vectors]
+    taken: bool = field(default=False)
+
+    @property
+    def length(self) -> int:
+        return len(self.ids)
+
+
+class _Line:
+    """Texts of one priority: in order of arrival, and sorted by length."""
+
+    def __init__(self) -> None:
+        self._arrived: deque[Waiting] = deque()
+        self._sorted: list[Waiting] = []
+
+    def __len__(self) -> int:
+        return len(self._sorted)
+
+    def add(self, one: Waiting) -> None:
+        self._arrived.append(one)
+        insort(self._sorted, one, key=_length)
+
+    def take(self, tokens: int, texts: int) -> list[Waiting]:
+        """The oldest text and those nearest to it in length, within the budget."""
+        while self._arrived[0].taken:
+            self._arrived.popleft()
+        start = self._position(self._arrived[0])
+        first, last = start, start + 1
+        while last - first < texts:
+            wider = self._fits(first, last + 1, tokens) if last < len(self._sorted) else False
+            shorter = self._fits(first - 1, last, tokens) if first > 0 else False
+            if wider:
+                last += 1
+            elif shorter:
+                first -= 1
+            else:
+                break
+        chosen = self._sorted[first:last]
+        del self._sorted[first:last]
+        for one in chosen:
+            one.taken = True
+        return chosen
+
+    def _fits(self, first: int, last: int, tokens: int) -> bool:
+        longest, shortest = self._sorted[last - 1].length, self._sorted[first].length
+        return (last - first) * longest <= tokens and longest <= PADDING * shortest + 4
+
+    def _position(self, one: Waiting) -> int:
+        index = bisect_left(self._sorted, one.length, key=_length)
+        while self._sorted[index] is not one:
+            index += 1
+        return index
+
+
+class Pool:
+    """Texts of one encoder in two priorities; while both wait, batches alternate between them."""
+
+    def __init__(self, tokens: int, texts: int) -> None:
+        """``tokens`` (padding included) and ``texts``: the largest batch."""
+        self._tokens, self._texts = tokens, texts
+        self._lone, self._bulk = _Line(), _Line()
+        self._after_lone = False
+
+    def __len__(self) -> int:
+        return len(self._lone) + len(self._bulk)
+
+    def add(self, request: Sequence[Waiting], *, texts: int) -> None:
+        """Put in what a request of ``texts`` texts in all still has to wait for."""
+        line = self._lone if texts <= LONE else self._bulk
+        for one in request:
+            line.add(one)
+
+    def take(self) -> list[Waiting]:
+        """The next batch; every text that was put in is taken exactly once."""
+        lone = bool(self._lone) and not (self._bulk and self._after_lone)
+        self._after_lone = lone
+        return (self._lone if lone else self._bulk).take(self._tokens, self._texts)
+
+
+def pad(rows: Sequence[NDArray[np.int64]]) -> Batch:
+    """Ids of n texts as one batch, padded on the right with zeros that the mask hides."""
+    width = max(len(row) for row in rows)
+    ids = np.zeros((len(rows), width), np.int64)
+    mask = np.zeros((len(rows), width), np.int64)
+    for line, row in enumerate(rows):
+        ids[line, : len(row)] = row
+        mask[line, : len(row)] = 1
+    return Batch(ids, mask)
+
+
+def _length(one: Waiting) -> int:
+    return one.length
