@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nestvec.cli import COMMANDS, cli
+
+NESTVEC = Path(sys.executable).with_name("nestvec")
+HEAVY = {"torch", "transformers", "pymilvus", "fastapi", "onnxruntime", "pandas", "numpy", "rich", "sqlglot"}
+
+
+def nestvec(*arguments: str) -> subprocess.CompletedProcess[str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("MILVUS", "NESTVEC"))}
+    return subprocess.run([NESTVEC, *arguments], capture_output=True, text=True, check=False, env=kept)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys; from nestvec.cli import cli; cli(['--help'], standalone_mode=False); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "Commands:" in done.stdout
+    assert not HEAVY & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_documented(name: str) -> None:
+    command = importlib.import_module(f"nestvec.cli.{COMMANDS[name].module}").command
+    assert command.short_help == COMMANDS[name].short_help
+    shown = CliRunner().invoke(cli, [name, "--help"])
+    assert shown.exit_code == 0
+    assert all(option.help for option in command.params if option.param_type_name == "option")
+
+
+def test_a_mistyped_command_is_a_usage_error_with_the_nearest_name() -> None:
+    done = nestvec("ingst")
+    assert done.returncode == 2
+    assert "Did you mean 'ingest'?" in done.stderr
+
+
+def test_what_went_wrong_ends_with_1_and_one_message(tmp_path: Path) -> None:
+    done = nestvec("serve", "--models", str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("nestvec: there is no encoder in the model repository")
+    assert "Traceback" not in done.stderr
+
+
+def test_version() -> None:
+    assert nestvec("--version").stdout.startswith("nestvec, version 0.")

@@ -1,0 +1,115 @@
+"""Encoders without weights: a real tokenizer and manifest, for tests around the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from nestvec.engines.fake import FakeEngine
+from nestvec.service.embedder import Embedder
+from nestvec.service.encoders import open_encoders
+from nestvec.service.server import bind, serving
+from nestvec.service.settings import Settings
+from nestvec_schemas.manifest import Manifest, Tower, Verification, ladder
+from nestvec_schemas.repository import MANIFEST, TOKENIZER
+
+MAX_TOKENS = 8
+DIM = 16
+
+Write = Callable[..., Path]
+
+
+def _tokenizer() -> Tokenizer:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"w{n}" for n in range(1000))]
+    tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return tokenizer
+
+
+def _write(models: Path, name: str = "tiny", **fields: object) -> Path:
+    folder = models / name
+    folder.mkdir(parents=True)
+    tower = Tower(
+        inputs=("input_ids", "attention_mask"),
+        output="sentence_embedding",
+        pooling="mean",
+        max_tokens=MAX_TOKENS,
+    )
+    manifest = Manifest(
+        name=name,
+        source="tests/tiny",
+        towers={"text": tower},
+        dim=DIM,
+        dims=ladder(DIM, (8, 4)),
+        layers=(2,),
+        normalised=True,
+        prompts={"query": "w1 ", "document": ""},
+        precision="fp32",
+        verification=Verification(sentences=1, cosine_min=1.0, cosine_mean=1.0),
+        files={},
+        created_with={},
+    ).model_copy(update=fields)
+    (folder / MANIFEST).write_text(manifest.model_dump_json())
+    _tokenizer().save(str(folder / TOKENIZER))
+    return folder
+
+
+@pytest.fixture
+def write_encoder(tmp_path: Path) -> Write:
+    """Writes an encoder's folder into ``tmp_path / "models"``; keywords replace manifest fields."""
+    return partial(_write, tmp_path / "models")
+
+
+@pytest.fixture
+def models_folder(write_encoder: Write) -> Path:
+    """A model repository with one encoder, ``tiny``: 16 dims, offered at 16, 8 and 4."""
+    return write_encoder().parent
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine({"tiny": DIM})
+
+
+@pytest.fixture
+def embedder(models_folder: Path, engine: FakeEngine) -> Embedder:
+    return Embedder(open_encoders(models_folder), engine, Settings())
+
+
+@dataclass(frozen=True)
+class Served:
+    """The real service on a free port, with the fake engine behind it."""
+
+    address: str
+    embedder: Embedder
+    engine: FakeEngine
+
+
+@pytest.fixture(scope="module")
+def _served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    models = tmp_path_factory.mktemp("served")
+    _write(models)
+    engine = FakeEngine({"tiny": DIM})
+    embedder = Embedder(open_encoders(models), engine, Settings())
+    with serving(embedder, bind("127.0.0.1", 0)) as address:
+        yield Served(address, embedder, engine)
+
+
+@pytest.fixture
+def served(_served: Served) -> Iterator[Served]:
+    yield _served
+    _served.engine.failure = None
+
+
+@pytest.fixture
+def service(served: Served) -> str:
+    """The base URL of a running service that holds ``tiny``."""
+    return served.address

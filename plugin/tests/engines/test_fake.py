@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+
+from nestvec.engines.fake import FakeEngine, fake_vector
+from nestvec.service.pool import pad
+
+
+def test_a_text_has_the_same_vector_in_any_batch() -> None:
+    engine = FakeEngine({"tiny": 16})
+    rows = [np.arange(n + 1, dtype=np.int64) for n in range(3)]
+    vectors = asyncio.run(engine.run("tiny", pad(rows)))
+    assert np.array_equal(vectors, np.stack([fake_vector(row, 16) for row in rows]))
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1)
+    assert engine.batches == [("tiny", 3, 3)]

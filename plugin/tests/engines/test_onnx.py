@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from nestvec.engines.onnx import OnnxEngine
+from nestvec.service.pool import pad
+from nestvec_schemas.errors import EngineError, ManifestCorrupt
+from nestvec_schemas.repository import GRAPH, sha256
+
+
+def counting_graph(path: Path) -> None:
+    """A graph that answers with the number of tokens of each text, in one dim."""
+    shape = ["batch", "tokens"]
+    inputs = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, shape)
+        for name in ("input_ids", "attention_mask")
+    ]
+    output = onnx.helper.make_tensor_value_info("sentence_embedding", onnx.TensorProto.FLOAT, ["batch", 1])
+    axes = onnx.numpy_helper.from_array(np.array([1]), "axes")
+    nodes = [
+        onnx.helper.make_node("ReduceSum", ["attention_mask", "axes"], ["count"], keepdims=1),
+        onnx.helper.make_node("Cast", ["count"], ["sentence_embedding"], to=onnx.TensorProto.FLOAT),
+    ]
+    graph = onnx.helper.make_graph(nodes, "counting", inputs, [output], [axes])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    path.parent.mkdir()
+    onnx.save(model, str(path))
+
+
+def test_a_graph_is_run(write_encoder: Callable[..., Path]) -> None:
+    folder = write_encoder()
+    counting_graph(folder / GRAPH)
+    engine = OnnxEngine({"tiny": folder})
+    batch = pad([np.array([1, 2, 3]), np.array([4])])
+    vectors = asyncio.run(engine.run("tiny", batch))
+    assert vectors.tolist() == [[3.0], [1.0]]
+    asyncio.run(engine.close())
+
+
+def test_a_graph_that_does_not_load(write_encoder: Callable[..., Path]) -> None:
+    folder = write_encoder()
+    (folder / GRAPH).parent.mkdir()
+    (folder / GRAPH).write_bytes(b"not a graph")
+    with pytest.raises(EngineError, match=r"cannot load .*model\.onnx.*Export the encoder again"):
+        OnnxEngine({"tiny": folder})
+
+
+def test_a_graph_that_is_not_the_exported_one(write_encoder: Callable[..., Path]) -> None:
+    folder = write_encoder(files={GRAPH: "0" * 64})
+    counting_graph(folder / GRAPH)
+    with pytest.raises(ManifestCorrupt, match=rf"is not the file.*SHA-256 {sha256(folder / GRAPH)}"):
+        OnnxEngine({"tiny": folder})
+
+
+def test_a_batch_that_the_graph_refuses(write_encoder: Callable[..., Path]) -> None:
+    folder = write_encoder()
+    counting_graph(folder / GRAPH)
+    engine = OnnxEngine({"tiny": folder})
+    batch = pad([np.array([1, 2])])
+    wrong = type(batch)(batch.input_ids, batch.attention_mask.astype(np.float32))  # type: ignore[arg-type]
+    with pytest.raises(EngineError, match=r"failed on a batch of 1 texts with tiny"):
+        engine.run_now("tiny", wrong)

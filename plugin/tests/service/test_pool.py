@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nestvec.service.pool import LONE, PADDING, Pool, Waiting, pad
+
+lengths = st.lists(st.integers(1, 300), min_size=1, max_size=60)
+
+
+def waiting(sizes: list[int]) -> list[Waiting]:
+    loop = asyncio.new_event_loop()
+    made = [Waiting(np.arange(size, dtype=np.int64), loop.create_future()) for size in sizes]
+    loop.close()
+    return made
+
+
+def drain(pool: Pool) -> list[list[Waiting]]:
+    batches = []
+    while pool:
+        batches.append(pool.take())
+    return batches
+
+
+@given(requests=st.lists(lengths, max_size=6), tokens=st.integers(1, 1000), texts=st.integers(1, 20))
+def test_every_text_is_in_exactly_one_batch(requests: list[list[int]], tokens: int, texts: int) -> None:
+    pool, everything = Pool(tokens, texts), []
+    for request in requests:
+        put = waiting(request)
+        everything += put
+        pool.add(put, texts=len(put))
+    taken = [one for batch in drain(pool) for one in batch]
+    assert sorted(map(id, taken)) == sorted(map(id, everything))
+
+
+@given(sizes=lengths, tokens=st.integers(1, 1000), texts=st.integers(1, 20))
+def test_a_batch_stays_in_its_budget_and_wastes_little(sizes: list[int], tokens: int, texts: int) -> None:
+    pool = Pool(tokens, texts)
+    pool.add(waiting(sizes), texts=len(sizes))
+    for batch in drain(pool):
+        longest, shortest = (pick(one.length for one in batch) for pick in (max, min))
+        assert len(batch) <= texts
+        assert len(batch) == 1 or len(batch) * longest <= tokens
+        assert longest <= PADDING * shortest + 4
+
+
+def test_a_lone_query_waits_for_one_bulk_batch_at_most() -> None:
+    pool = Pool(tokens=64, texts=4)
+    pool.add(waiting([16] * 40), texts=40)
+    pool.take()
+    query = waiting([5])
+    pool.add(query, texts=1)
+    assert pool.take() == query
+
+
+def test_bulk_work_goes_on_under_a_stream_of_lone_queries() -> None:
+    pool = Pool(tokens=64, texts=4)
+    pool.add(waiting([16] * 4), texts=40)
+    batches = []
+    for _ in range(3):
+        pool.add(waiting([5]), texts=LONE)
+        batches.append(pool.take())
+    assert [len(batch) for batch in batches] == [1, 4, 2]
+
+
+def test_the_oldest_text_is_in_the_next_batch() -> None:
+    pool = Pool(tokens=100, texts=2)
+    put = waiting([50, 10, 10, 10, 50])
+    pool.add(put, texts=5)
+    assert put[0] in pool.take()
+
+
+def test_padding_is_hidden_by_the_mask() -> None:
+    batch = pad([np.array([7, 8, 9]), np.array([5])])
+    assert batch.input_ids.tolist() == [[7, 8, 9], [5, 0, 0]]
+    assert batch.attention_mask.tolist() == [[1, 1, 1], [1, 0, 0]]

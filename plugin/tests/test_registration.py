@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pymilvus import CollectionSchema, DataType, MilvusClient
+
+import nestvec
+from nestvec.service.server import address, bind
+from nestvec_schemas.errors import (
+    DimNotOffered,
+    EncoderNotFound,
+    ServiceError,
+    ServiceUnreachable,
+    SpecError,
+    StoreUnknown,
+)
+
+
+@pytest.fixture
+def schema() -> CollectionSchema:
+    made = MilvusClient.create_schema()
+    made.add_field("id", DataType.INT64, is_primary=True)
+    made.add_field("abstract", DataType.VARCHAR, max_length=8192)
+    made.add_field("note", DataType.VARCHAR, max_length=64, nullable=True)
+    return made
+
+
+class Server:
+    """Says of itself what a real server says."""
+
+    def __init__(self, version: str) -> None:
+        self._version = version
+
+    def get_server_version(self) -> str:
+        return self._version
+
+
+def params(schema: CollectionSchema) -> list[dict[str, Any]]:
+    return [function.params for function in schema.functions]
+
+
+def test_fields_and_functions_for_milvus_as_the_contract_says(schema: CollectionSchema, service: str) -> None:
+    client: Any = Server("v2.6.4")
+    nestvec.add_embedding(
+        schema, "abstract", encoder="tiny", dims=[4, 16], service=f"{service}/", client=client
+    )
+    fields = {field.name: field for field in schema.fields}
+    assert fields["abstract_4"].params["dim"] == 4
+    assert fields["abstract_16"].dtype == DataType.FLOAT_VECTOR
+    assert params(schema) == [
+        {
+            "provider": "tei",
+            "endpoint": f"{service}?encoder=tiny&dim={dim}",
+            "max_client_batch_size": 1024,
+            "search_prompt": "w1 ",
+        }
+        for dim in (4, 16)
+    ]
+    schema.verify()
+
+
+def test_functions_for_milvus_lite(schema: CollectionSchema, service: str) -> None:
+    client: Any = Server("milvus_lite-3.2.2")
+    nestvec.add_embedding(schema, "abstract", encoder="tiny", dims=[8], service=service, client=client)
+    assert params(schema) == [
+        {
+            "provider": "openai",
+            "base_url": f"{service}/v1",
+            "model_name": "tiny",
+            "dimensions": 8,
+            "api_key": "unused",
+        }
+    ]
+
+
+def test_prompts_that_milvus_lite_cannot_send_are_warned_of(
+    schema: CollectionSchema, service: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    nestvec.add_embedding(schema, "abstract", encoder="tiny", dims=[8], service=service, provider="openai")
+    assert "the prompts of tiny are not used" in caplog.text
+
+
+def test_without_a_connection_the_kind_of_milvus_is_not_guessed(
+    schema: CollectionSchema, service: str
+) -> None:
+    with pytest.raises(StoreUnknown, match=r"cannot be told whether.*Pass client="):
+        nestvec.add_embedding(schema, "abstract", encoder="tiny", dims=[8], service=service)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"dims": [8, 5]}, DimNotOffered, r"many dims: 5\. It offers 16, 8, 4"),
+        ({"dims": [0]}, DimNotOffered, r"many dims: 0\."),
+        ({"dims": ["8"]}, DimNotOffered, r"many dims: 8\."),
+        ({"dims": [8, 8]}, SpecError, r"field of this name already: abstract_8"),
+        ({"encoder": "tinny"}, EncoderNotFound, r"tinny\. There: tiny\. Did you mean 'tiny'\?"),
+        ({"source": "abstrct"}, SpecError, r"abstrct\. Add it first.*Did you mean 'abstract'\?"),
+        ({"source": "id"}, SpecError, r"VARCHAR fields only, and id is not one: INT64"),
+        ({"source": "note"}, SpecError, r"may be null: note"),
+        ({"service": "127.0.0.1:8080"}, ServiceError, r"not an http or https URL.*http://HOST:PORT"),
+        ({"service": "http://h:1/embed"}, ServiceError, r"more than scheme, host and port"),
+    ],
+)
+def test_what_is_refused_leaves_the_schema_alone(
+    schema: CollectionSchema, service: str, change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    given = {"source": "abstract", "encoder": "tiny", "dims": [8], "service": service, **change}
+    with pytest.raises(error, match=message):
+        nestvec.add_embedding(schema, given.pop("source"), provider="tei", **given)
+    assert len(schema.fields) == 3
+    assert not schema.functions
+
+
+def test_a_service_that_does_not_answer(schema: CollectionSchema) -> None:
+    with bind("127.0.0.1", 0) as listener:
+        gone = address(listener)
+    with pytest.raises(ServiceUnreachable, match=r"no service answers at .*Start it: nestvec serve"):
+        nestvec.add_embedding(schema, "abstract", encoder="tiny", dims=[8], service=gone, provider="tei")
+
+
+def test_an_index_for_every_embedding_field(schema: CollectionSchema, service: str) -> None:
+    nestvec.add_embedding(schema, "abstract", encoder="tiny", dims=[4, 8], service=service, provider="tei")
+    chosen = nestvec.index_params(schema, {"abstract_8": nestvec.Index("HNSW", "IP", {"M": 16})})
+    assert [one.to_dict() for one in chosen] == [
+        {"field_name": "abstract_4", "index_type": "AUTOINDEX", "index_name": "abstract_4"}
+        | {"metric_type": "COSINE"},
+        {"field_name": "abstract_8", "index_type": "HNSW", "index_name": "abstract_8"}
+        | {"metric_type": "IP", "M": 16},
+    ]
+    with pytest.raises(SpecError, match=r"no embedding field of this name.*Did you mean 'abstract_8'"):
+        nestvec.index_params(schema, {"abstract_88": nestvec.Index()})
+
+
+def test_the_public_names() -> None:
+    assert nestvec.__all__ == ["Index", "__version__", "add_embedding", "index_params"]
+    for name in nestvec.__all__:
+        assert getattr(nestvec, name)
+    with pytest.raises(AttributeError, match=r"no attribute 'nothing'"):
+        nestvec.nothing  # noqa: B018
