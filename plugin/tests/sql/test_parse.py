@@ -1,0 +1,119 @@
+"""Whatever is written, the answer is a plan or an error of the tree."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from nestvec.catalog import Table
+from nestvec.sql.bind import bind_query
+from nestvec.sql.dialect import OPERATORS, VectorDistance
+from nestvec.sql.parse import MAX_DEPTH, parse_select
+from nestvec.sql.plan import make_plan
+from nestvec_schemas.errors import SqlError, SqlSyntaxError
+
+VALID = (
+    "SELECT p.id AS i, 1 - (doc_64 <=> 'it''s') AS score FROM pydoc p WHERE NOT (year > -3.5e1 OR \"name\" "
+    "LIKE 'a%') AND module IN ('x', 'y') /* c */ AND public IS NOT NULL ORDER BY score DESC LIMIT 5 OFFSET 2;"
+)
+ODDS = "() [] ' \" , ; -- /* */ $$ $1 :q ? :: . * {# {{ <-> <#> E' U& ->> NULL CASE"
+PIECES = [
+    *VALID.split(" "),
+    *ODDS.split(),
+]
+
+
+def tried(statement: str, table: Table) -> None:
+    try:
+        make_plan(bind_query(parse_select(statement), table))
+    except SqlError as error:
+        assert error.next_step
+        assert error.position is None or 0 <= error.position <= len(statement)
+        str(error).encode()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(max_size=40))
+@example("SELECT \x85 FROM")
+def test_any_text(table: Table, text: str) -> None:
+    tried(text, table)
+    tried(f"SELECT {text} FROM pydoc", table)
+    tried(f"SELECT id FROM pydoc WHERE {text}", table)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=12))
+def test_any_pieces(table: Table, pieces: list[str]) -> None:
+    tried("SELECT " + " ".join(pieces), table)
+    tried("SELECT id FROM pydoc WHERE " + " ".join(pieces), table)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, len(VALID)), st.integers(0, 12), st.sampled_from(["", *PIECES]))
+def test_a_statement_with_one_piece_changed(table: Table, at: int, length: int, piece: str) -> None:
+    tried(VALID[:at] + piece + VALID[at + length :], table)
+
+
+@pytest.mark.parametrize(
+    "deep",
+    [
+        "(" * 5000,
+        "NOT " * 5000,
+        "- " * 5000,
+        "CASE WHEN " * 5000,
+        "x IS NOT DISTINCT FROM " * 5000,
+        "ARRAY[" * 5000,
+        "INTERVAL " * 5000,
+        "SELECT " * 5000,
+        "a = " * 5000,
+        "a <=> " * 5000,
+        "{" * 5000,
+        "EXISTS (" * 500,
+    ],
+)
+def test_depth_is_an_error_of_the_tree(deep: str, table: Table) -> None:
+    with pytest.raises(SqlError):
+        make_plan(bind_query(parse_select(f"SELECT id FROM pydoc WHERE {deep}1"), table))
+
+
+def test_the_greatest_depth_fits_the_stack(table: Table) -> None:
+    nested = "id = 1 OR id = 2"
+    for level in range(MAX_DEPTH):
+        nested = f"({nested}) {'AND' if level % 2 else 'OR'} year = {level}"
+    plan = make_plan(bind_query(parse_select(f"SELECT id FROM pydoc WHERE {nested}"), table))
+    assert plan.filter.count("(") == MAX_DEPTH
+
+
+def test_a_stack_that_is_nearly_full_is_an_error_of_the_tree() -> None:
+    frame, used = sys._getframe(), 0
+    while frame is not None:
+        frame, used = frame.f_back, used + 1
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(used + 60)
+    try:
+        with pytest.raises(SqlSyntaxError, match="nested too deeply"):
+            parse_select("SELECT ((((((((1))))))))")
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def test_a_statement_of_too_many_words_is_refused_before_it_is_parsed() -> None:
+    terms = " OR ".join("a = 1" for _ in range(20_000))
+    with pytest.raises(SqlSyntaxError, match=r"more than 60,000 words and signs\. Ask in several"):
+        parse_select(f"SELECT a FROM t WHERE {terms}")
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_operators_bind_as_postgresql_has_it(operator: str) -> None:
+    tree = parse_select(f"SELECT 1 - a {operator} 'x' || 'y' < 2 FROM t").select.expressions[0]
+    assert tree.key == "lt"
+    assert isinstance(tree.this, VectorDistance)
+    assert tree.this.args["operator"] == operator
+    assert (tree.this.this.key, tree.this.args["expression"].key) == ("sub", "dpipe")
+
+
+def test_a_backslash_is_a_character() -> None:
+    assert parse_select(r"SELECT 'a\nb' FROM t").select.expressions[0].this == r"a\nb"

@@ -1,0 +1,228 @@
+"""Statements that are refused: which error, what it names, and where its mark stands."""
+
+from __future__ import annotations
+
+import pytest
+
+from nestvec.catalog import Column, Table
+from nestvec.sql.bind import bind_query
+from nestvec.sql.parse import parse_select
+from nestvec.sql.plan import make_plan
+from nestvec_schemas.errors import (
+    SqlError,
+    SqlNotSupported,
+    SqlSyntaxError,
+    SqlTypeMismatch,
+    SqlUnknownName,
+)
+
+# Each statement has ‸ before the place where the error's mark must stand.
+NOT_SUPPORTED = [
+    ("the aggregate COUNT()", "SELECT ‸count(*) FROM pydoc"),
+    ("the function LOWER()", "SELECT ‸lower(name) FROM pydoc"),
+    ("the function own_one()", "SELECT ‸own_one(name) FROM pydoc"),
+    ("a window function", "SELECT ‸row_number() OVER () FROM pydoc"),
+    ("FILTER", "SELECT ‸sum(id) FILTER (WHERE public) FROM pydoc"),
+    ("arithmetic", "SELECT ‸id + 1 FROM pydoc"),
+    ("arithmetic on <#>", "SELECT 1 - (doc_ip ‸<#> 'x') FROM pydoc ORDER BY doc_ip <#> 'x' LIMIT 1"),
+    ("|| (concatenation)", "SELECT ‸name || module FROM pydoc"),
+    ("a cast", "SELECT ‸id::text FROM pydoc"),
+    ("a JSON operator", "SELECT ‸meta ->> 'a' FROM pydoc"),
+    ("a constant", "SELECT ‸'a' FROM pydoc"),
+    ("a constant", "SELECT id, ‸NULL FROM pydoc"),
+    ("CASE", "SELECT CASE WHEN ‸public THEN 1 END FROM pydoc"),
+    ("an array element", "SELECT ‸meta[1] FROM pydoc"),
+    ("a subquery", "SELECT (SELECT ‸1) FROM pydoc"),
+    ("a second column of the answer named id", "SELECT id, ‸id FROM pydoc"),
+    ("* with more", "SELECT ‸* EXCEPT (id) FROM pydoc"),
+    ("a name of more than two parts", "SELECT ‸a.b.id FROM pydoc"),
+    ("a distance without ORDER BY", "SELECT ‸doc_64 <=> 'x' FROM pydoc"),
+    ("a distance other than", "SELECT ‸doc_64 <=> 'y' FROM pydoc ORDER BY doc_64 <=> 'x' LIMIT 1"),
+    ("DISTINCT", "SELECT ‸DISTINCT id FROM pydoc"),
+    ("DISTINCT", "SELECT ‸DISTINCT ON (id) id FROM pydoc"),
+    ("SELECT INTO", "SELECT id ‸INTO x FROM pydoc"),
+    ("SELECT without FROM", "‸SELECT 1"),
+    ("more than one table in FROM", "SELECT id FROM pydoc, ‸other"),
+    ("JOIN", "SELECT id FROM pydoc LEFT ‸JOIN b ON TRUE"),
+    ("a subquery in FROM", "SELECT id FROM (SELECT ‸1) x"),
+    ("a schema-qualified table", "SELECT id FROM ‸public.pydoc"),
+    ("ONLY", "SELECT id FROM ONLY ‸pydoc"),
+    ("TABLESAMPLE", "SELECT id FROM ‸pydoc TABLESAMPLE SYSTEM (1)"),
+    ("column names after", "SELECT id FROM pydoc ‸p (a)"),
+    ("this alias", "SELECT id FROM pydoc ‸@x"),
+    ("HINTS", "SELECT id FROM ‸pydoc WITH (NOLOCK)"),
+    ("in FROM", "SELECT id FROM ‸f(1)"),
+    ("GROUP BY", "SELECT id FROM pydoc ‸GROUP BY id"),
+    ("HAVING", "SELECT id FROM pydoc ‸HAVING id > 1"),
+    ("WINDOW", "SELECT id FROM pydoc ‸WINDOW w AS (PARTITION BY id)"),
+    ("FOR UPDATE", "SELECT id FROM pydoc ‸FOR UPDATE"),
+    ("FETCH FIRST", "SELECT id FROM pydoc ‸FETCH FIRST 5 ROWS ONLY"),
+    ("SORT", "SELECT id FROM pydoc SORT BY ‸id"),
+    ("ORDER BY a column", "SELECT id FROM pydoc ORDER BY ‸id"),
+    ("ORDER BY a column", "SELECT id AS d FROM pydoc ORDER BY ‸d"),
+    ("ORDER BY a position", "SELECT id FROM pydoc ORDER BY ‸1"),
+    ("ORDER BY the function LOWER()", "SELECT id FROM pydoc ORDER BY ‸lower(name)"),
+    ("ORDER BY more than one key", "SELECT id FROM pydoc ORDER BY doc_64 <=> 'x', ‸id LIMIT 1"),
+    ("DESC on a distance", "SELECT id FROM pydoc ORDER BY ‸doc_64 <=> 'x' DESC LIMIT 1"),
+    ("ASC on a similarity", "SELECT id FROM pydoc ORDER BY ‸1 - (doc_64 <=> 'x') LIMIT 1"),
+    ("without LIMIT", "SELECT id FROM pydoc ‸ORDER BY doc_64 <=> 'x'"),
+    ("the operator <+>", "SELECT id FROM pydoc ORDER BY doc_64 ‸<+> 'x' LIMIT 1"),
+    ("a distance to a parameter", "SELECT id FROM pydoc ORDER BY doc_64 <=> ‸:q LIMIT 1"),
+    ("a distance to a cast", "SELECT id FROM pydoc ORDER BY doc_64 <=> ‸'[1]'::vector LIMIT 1"),
+    ("a distance to an array", "SELECT id FROM pydoc ORDER BY doc_64 <=> ARRAY[‸1, 2] LIMIT 1"),
+    ("a distance to a column", "SELECT id FROM pydoc ORDER BY doc_64 <=> ‸doc_ip LIMIT 1"),
+    ("a distance of a constant", "SELECT id FROM pydoc ORDER BY ‸'a' <=> 'b' LIMIT 1"),
+    ("a distance in WHERE", "SELECT id FROM pydoc WHERE ‸doc_64 <=> 'a' < 0.3"),
+    ("a comparison of two columns", "SELECT id FROM pydoc WHERE ‸id = year"),
+    ("a constant in WHERE", "SELECT id FROM pydoc WHERE ‸1 = 1"),
+    ("a constant in WHERE", "SELECT id FROM pydoc WHERE ‸TRUE"),
+    ("the function LOWER() in WHERE", "SELECT id FROM pydoc WHERE ‸lower(name) = 'a'"),
+    ("ILIKE", "SELECT id FROM pydoc WHERE ‸name ILIKE 'a%'"),
+    ("a regular expression", "SELECT id FROM pydoc WHERE ‸name ~ 'a'"),
+    ("SIMILAR TO", "SELECT id FROM pydoc WHERE ‸name SIMILAR TO 'a'"),
+    ("ESCAPE", "SELECT id FROM pydoc WHERE ‸name LIKE 'a' ESCAPE '!'"),
+    ("_ as a wildcard", "SELECT id FROM pydoc WHERE name LIKE ‸'a_b'"),
+    ("an escaped character beside a wildcard", r"SELECT id FROM pydoc WHERE name LIKE ‸'a\_b%'"),
+    ("EXISTS", "SELECT id FROM pydoc WHERE EXISTS (SELECT ‸1)"),
+    ("IN with anything but a list", "SELECT id FROM pydoc WHERE ‸id IN (SELECT 1)"),
+    ("ANY or ALL", "SELECT id FROM pydoc WHERE id = ANY(ARRAY[‸1])"),
+    ("BETWEEN SYMMETRIC", "SELECT id FROM pydoc WHERE ‸id BETWEEN SYMMETRIC 3 AND 1"),
+    ("a row of several values", "SELECT id FROM pydoc WHERE (‸id, year) = (1, 2)"),
+    ("IS with anything but NULL", "SELECT id FROM pydoc WHERE ‸public IS TRUE"),
+    ("IS DISTINCT FROM", "SELECT id FROM pydoc WHERE ‸id IS DISTINCT FROM 1"),
+    ("an order of BOOL values", "SELECT id FROM pydoc WHERE ‸public > FALSE"),
+    ("an order of BOOL values", "SELECT id FROM pydoc WHERE ‸public BETWEEN FALSE AND TRUE"),
+    ("a parameter", "SELECT id FROM pydoc WHERE id = ‸?"),
+    ("a parameter", "SELECT id FROM pydoc WHERE id = ‸$1"),
+    ("a cast", "SELECT id FROM pydoc WHERE id = ‸'1'::int"),
+    ("a string with a prefix", "SELECT id FROM pydoc WHERE name = ‸E'a'"),
+    ("a comparison with a JSON column", "SELECT id FROM pydoc WHERE meta = ‸'x'"),
+    ("WHERE on a column named like", 'SELECT id FROM pydoc WHERE ‸"like" = 1'),
+    ("LIMIT with more", "SELECT id FROM pydoc LIMIT ‸5 BY id"),
+    ("UNION", "SELECT id FROM pydoc ‸UNION SELECT id FROM pydoc"),
+    ("a SELECT in parentheses", "‸(SELECT id FROM pydoc)"),
+    ("WITH (a common table expression)", "‸WITH x AS (SELECT 1) SELECT * FROM x"),
+    ("INSERT", "‸INSERT INTO pydoc VALUES (1)"),
+    ("CREATE", "‸CREATE TABLE x (id int)"),
+    ("EXPLAIN", "‸EXPLAIN SELECT id FROM pydoc"),
+    ("more than one statement", "SELECT id FROM pydoc; ‸SELECT id FROM pydoc"),
+]
+SYNTAX = [
+    ("there is no statement", ""),
+    ("there is no statement", "‸;"),
+    ("Did you mean 'SELECT'?", "‸SELEC id FROM pydoc"),
+    ("nothing follows this comma", "SELECT id‸, FROM pydoc"),
+    ("nothing follows this comma", "SELECT id FROM pydoc WHERE id IN (1‸,)"),
+    ("nothing follows this comma", "SELECT id‸,"),
+    ("the statement ends too early", "SELECT id FROM‸"),
+    ("the statement ends too early", "SELECT id FROM pydoc WHERE (id = 1‸ ;"),
+    ("syntax error at 'AND'", "SELECT id\nFROM pydoc WHERE id = ‸AND year"),
+    ("syntax error at ')'", "SELECT id FROM pydoc ‸)"),
+    ("not closed", "SELECT id FROM pydoc WHERE name = ‸'x"),
+    ("not closed", 'SELECT ‸"id FROM pydoc'),
+    ("not closed", "SELECT id ‸/* FROM pydoc"),
+    ("SQL has no operator ==", "SELECT id FROM pydoc WHERE id ‸== 1"),
+    ("the select list is empty", "‸SELECT FROM pydoc"),
+    ("the list of IN is empty", "SELECT id FROM pydoc WHERE ‸id IN ()"),
+    ("LIMIT takes one number", "SELECT id FROM pydoc ‸LIMIT 5, 10"),
+    ("nested more than 32 deep", "SELECT id FROM pydoc WHERE " + "(" * 32 + "‸(id = 1" + ")" * 33),
+    ("nested more than 32 deep", "SELECT id FROM pydoc WHERE " + "NOT " * 32 + "‸NOT public"),
+    ("a character that is not text (U+0000)", "SELECT id FROM pydoc WHERE name = '‸\0'"),
+    ("a character that is not text (U+D800)", "SELECT id FROM pydoc WHERE name = '‸\ud800'"),
+]
+NAMES = [
+    ("Did you mean 'module'?", "SELECT ‸modul FROM pydoc"),
+    ("Did you mean 'module'?", "SELECT id FROM pydoc WHERE ‸modul = 'x'"),
+    ("Did you mean 'doc_64'?", "SELECT id FROM pydoc ORDER BY ‸doc_65 <=> 'x' LIMIT 1"),
+    ("Did you mean 'Mixed'?", "SELECT ‸MIXED FROM pydoc"),
+    ("double quotes are for names", 'SELECT id FROM pydoc WHERE module = ‸"csv"'),
+    ("FROM has no table of this name: q", "SELECT ‸q.id FROM pydoc"),
+    ("FROM has no table of this name: pydoc", "SELECT ‸pydoc.* FROM pydoc p"),
+]
+TYPES = [
+    ("column year is INT16: 'a'", "SELECT id FROM pydoc WHERE year = ‸'a'"),
+    ("column year is INT16: 2.5", "SELECT id FROM pydoc WHERE year < ‸2.5"),
+    ("column year is INT16: TRUE", "SELECT id FROM pydoc WHERE year = ‸TRUE"),
+    ("column name is VARCHAR: 1", "SELECT id FROM pydoc WHERE name IN ('a', ‸1)"),
+    ("column public is BOOL: 1", "SELECT id FROM pydoc WHERE public = ‸1"),
+    ("column id is INT64", "SELECT id FROM pydoc WHERE id = ‸9223372036854775808"),
+    ("column id is INT64", "SELECT id FROM pydoc WHERE id > -‸9223372036854775808"),
+    ("column score is FLOAT", "SELECT id FROM pydoc WHERE score = ‸1e39"),
+    ("this number is out of range", "SELECT id FROM pydoc WHERE price = ‸1e999"),
+    ("column price is DOUBLE", "SELECT id FROM pydoc WHERE price = ‸1" + "0" * 350),
+    ("never true", "SELECT id FROM pydoc WHERE name = ‸NULL"),
+    ("never true", "SELECT id FROM pydoc WHERE year IN (1, ‸NULL)"),
+    ("column year is INT16, not a condition", "SELECT id FROM pydoc WHERE ‸year"),
+    ("column year is INT16: LIKE", "SELECT id FROM pydoc WHERE ‸year LIKE 'a'"),
+    ("ends in the escape character", "SELECT id FROM pydoc WHERE name LIKE ‸'a\\'"),
+    ("column doc_64 is a vector", "SELECT id FROM pydoc WHERE ‸doc_64 IS NULL"),
+    ("LIMIT takes a whole number", "SELECT id FROM pydoc LIMIT -‸1"),
+    ("LIMIT takes a whole number", "SELECT id FROM pydoc LIMIT ‸'a'"),
+    ("OFFSET takes a whole number", "SELECT id FROM pydoc LIMIT 1 OFFSET ‸1 + 1"),
+    ("go beyond Milvus's 16,384: 16385", "SELECT id FROM pydoc LIMIT ‸16385"),
+    ("go beyond Milvus's 16,384: 20000", "SELECT id FROM pydoc LIMIT ‸10000 OFFSET 10000"),
+    ("go beyond Milvus's 16,384", "SELECT id FROM pydoc OFFSET ‸16384"),
+    ("column name is VARCHAR, not a vector", "SELECT id FROM pydoc ORDER BY ‸name <=> 'x' LIMIT 1"),
+    ("for COSINE, and <-> for L2", "SELECT id FROM pydoc ORDER BY doc_64 ‸<-> 'x' LIMIT 1"),
+    ("Write doc_l2 <-> …", "SELECT id FROM pydoc ORDER BY doc_l2 ‸<=> 'x' LIMIT 1"),
+    ("Write doc_ip <#> …", "SELECT id FROM pydoc ORDER BY doc_ip ‸<=> 'x' LIMIT 1"),
+    ("column bare has no index", "SELECT id FROM pydoc ORDER BY bare ‸<=> '[1, 2, 3]' LIMIT 1"),
+    ("no nestvec service embeds texts", "SELECT id FROM pydoc ORDER BY own <=> ‸'x' LIMIT 1"),
+    ("column own has 3 dims: 2 numbers", "SELECT id FROM pydoc ORDER BY own <=> ‸'[1, 2]' LIMIT 1"),
+    ("there is nothing to embed", "SELECT id FROM pydoc ORDER BY doc_64 <=> ‸' ' LIMIT 1"),
+]
+REFUSED = [
+    *((SqlNotSupported, *case) for case in NOT_SUPPORTED),
+    *((SqlSyntaxError, *case) for case in SYNTAX),
+    *((SqlUnknownName, *case) for case in NAMES),
+    *((SqlTypeMismatch, *case) for case in TYPES),
+]
+
+
+def refusal(statement: str, table: Table) -> SqlError:
+    with pytest.raises(SqlError) as caught:
+        make_plan(bind_query(parse_select(statement), table))
+    return caught.value
+
+
+@pytest.mark.parametrize(("kind", "named", "marked"), REFUSED, ids=[ascii(case[2])[:70] for case in REFUSED])
+def test_refused(kind: type[SqlError], named: str, marked: str, table: Table) -> None:
+    statement = marked.replace("‸", "")
+    error = refusal(statement, table)
+    assert type(error) is kind
+    assert named in str(error)
+    assert error.next_step
+    str(error).encode()
+    if "‸" in marked:
+        assert error.position == marked.index("‸")
+        line = marked[: marked.index("‸")].rpartition("\n")[2]
+        assert str(error).endswith("\n  " + " " * min(len(line), 60) + "^")
+
+
+def test_a_statement_has_a_greatest_length(table: Table) -> None:
+    error = refusal("SELECT id FROM pydoc WHERE name = '" + "é" * 600_000 + "'", table)
+    assert type(error) is SqlSyntaxError
+    assert "longer than 1 MiB" in str(error)
+
+
+def test_where_has_a_greatest_number_of_constants(table: Table) -> None:
+    enough = ", ".join(map(str, range(10_000)))
+    make_plan(bind_query(parse_select(f"SELECT id FROM pydoc WHERE id IN ({enough})"), table))
+    error = refusal(f"SELECT id FROM pydoc WHERE id IN ({enough}, 10000)", table)
+    assert "more than 10,000 constants: 10001" in str(error)
+
+
+def test_what_cannot_be_read_or_filtered_is_refused() -> None:
+    columns = (
+        Column("id", "INT64", primary=True),
+        Column("größe", "INT64"),
+        Column("words", "SPARSE_FLOAT_VECTOR"),
+        Column("bits", "BINARY_VECTOR", dim=8),
+    )
+    table = Table("t", columns, metrics={"bits": "HAMMING"}, dynamic=True)
+    assert "WHERE on a column named größe" in str(refusal("SELECT id FROM t WHERE größe = 1", table))
+    assert "reading column words (SPARSE_FLOAT_VECTOR)" in str(refusal("SELECT * FROM t", table))
+    assert "No operator of SQL answers this metric" in str(
+        refusal("SELECT id FROM t ORDER BY bits <=> 'x' LIMIT 1", table)
+    )
+    assert "Dynamic fields cannot be named yet" in str(refusal("SELECT other FROM t", table))
