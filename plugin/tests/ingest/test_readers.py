@@ -55,9 +55,9 @@ def test_csv_comes_back(folder: Path, rows: list[list[str]], end: str) -> None:
 def test_parquet_comes_back_after_any_skip(
     folder: Path, rows: list[tuple[int, str | None]], group: int
 ) -> None:
-    table = pa.table(
-        {"id": pa.array([row[0] for row in rows], pa.int64()), "t": pa.array([row[1] for row in rows], pa.string())}
-    )  # fmt: skip
+    keys = pa.array([row[0] for row in rows], pa.int64())
+    texts = pa.array([row[1] for row in rows], pa.string())
+    table = pa.table({"id": keys, "t": texts})
     path = folder / "rows.parquet"
     pq.write_table(table, path, row_group_size=group)
     source = open_source(path)
@@ -176,7 +176,7 @@ def test_a_file_that_is_not_there(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_parquet_value_that_python_has_no_type_for_rejects_its_row(tmp_path: Path) -> None:
-    far = pa.array([0, 2**62, 1], pa.timestamp("s"))
-    pq.write_table(pa.table({"id": [1, 2, 3], "at": pa.array(far)}), tmp_path / "t.parquet")
+    far = pa.array([0, 2**62, 1], pa.timestamp("us"))
+    pq.write_table(pa.table({"id": [1, 2, 3], "at": far}), tmp_path / "t.parquet")
     found = list(open_source(tmp_path / "t.parquet").items())
     assert [isinstance(one.value, RowRejected) for one in found] == [False, True, False]

@@ -1,0 +1,170 @@
+"""``nestvec collection``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nestvec.cli import COMMANDS
+from nestvec.cli.options import json_option, models_option, store_options
+from nestvec.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from nestvec_schemas.spec import CollectionSpec
+
+
+@click.group(short_help=COMMANDS["collection"].short_help)
+def command() -> None:
+    """Create, show, list or drop collections with nested vector fields.
+
+    \b
+    Example:
+      nestvec collection create papers.yaml --uri papers.db
+      nestvec collection show papers --uri papers.db
+    """
+
+
+@command.command()
+@click.argument("spec", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@store_options
+@models_option
+def create(spec: Path, uri: str, token: str, database: str, models: Path) -> None:
+    """Create the collection that SPEC declares.
+
+    Each embedding gives one vector field FIELD_DIM per dim, which Milvus fills by asking the service.
+    Fields are BOOL, INT8 to INT64, FLOAT, DOUBLE, VARCHAR, JSON or ARRAY; they may be nullable, have a
+    default or be the partition_key. An embedding may have a service, an index, a metric and params.
+
+    \b
+    Example: papers.yaml
+      collection: papers
+      service: http://127.0.0.1:8080
+      fields:
+        id:       {type: INT64, primary: true}
+        abstract: {type: VARCHAR, max_length: 8192}
+        year:     {type: INT32, nullable: true}
+        tags:     {type: ARRAY, element_type: VARCHAR, max_length: 64, max_capacity: 16, nullable: true}
+      embeddings:
+        - {field: abstract, encoder: minilm, dims: [64, 384]}
+        - {field: abstract, encoder: minilm, dims: [128], index: HNSW, metric: IP, params: {M: 16}}
+
+    \b
+      nestvec collection create papers.yaml --uri papers.db
+    """
+    from nestvec import collections
+    from nestvec.embedded import running
+    from nestvec.milvus import connect
+
+    declared = _read_spec(spec)
+    with connect(uri, token=token, database=database) as client, running(declared.services, models):
+        table = collections.create(client, declared)
+    click.echo(f"Created {table.name}: {', '.join(one.column for one in table.embeddings)}.")
+
+
+@command.command()
+@click.argument("name")
+@store_options
+@json_option
+def show(name: str, uri: str, token: str, database: str, as_json: bool) -> None:
+    """Show a collection's columns and embeddings.
+
+    \b
+    Example:
+      nestvec collection show papers --uri papers.db
+    """
+    from nestvec import collections
+    from nestvec.milvus import connect
+
+    with connect(uri, token=token, database=database, create=False) as client:
+        found = collections.describe(client, name)
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+
+
+@command.command("list")
+@store_options
+@json_option
+def list_(uri: str, token: str, database: str, as_json: bool) -> None:
+    """List the collections in the database.
+
+    \b
+    Example:
+      nestvec collection list --uri papers.db
+    """
+    from nestvec import collections
+    from nestvec.milvus import connect
+
+    with connect(uri, token=token, database=database, create=False) as client:
+        found = collections.names(client)
+    if as_json:
+        print_json(found)
+    else:
+        for name in found:
+            click.echo(name)
+
+
+@command.command()
+@click.argument("name")
+@store_options
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def drop(name: str, uri: str, token: str, database: str, yes: bool) -> None:
+    """Drop a collection and all its rows. Asks first on a terminal; elsewhere it wants --yes.
+
+    \b
+    Example:
+      nestvec collection drop papers --uri papers.db --yes
+    """
+    from nestvec import collections
+    from nestvec.milvus import connect
+
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("Without a terminal to ask on, dropping a collection needs --yes.")
+    with connect(uri, token=token, database=database, create=False) as client:
+        if not yes:
+            rows = collections.describe(client, name)["rows"]
+            click.confirm(f"Drop {name} with {'its' if rows is None else rows} rows?", abort=True)
+        collections.drop(client, name)
+    click.echo(f"Dropped {name}.")
+
+
+def _read_spec(path: Path) -> CollectionSpec:
+    from nestvec_schemas.errors import SpecError
+    from nestvec_schemas.spec import SPEC_BYTES, parse_spec
+
+    try:
+        with path.open("rb") as file:
+            text = file.read(SPEC_BYTES + 1).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(
+            f"{path} cannot be read as text", value=str(error), next_step="Write the spec as YAML, in UTF-8."
+        ) from error
+    return parse_spec(text, path=str(path))
+
+
+def _print(found: dict[str, Any]) -> None:
+    rows = "not loaded" if found["rows"] is None else f"{found['rows']:,} rows"
+    about = f": {found['description']}" if found["description"] else ""
+    dynamic = ", dynamic fields" if found["dynamic"] else ""
+    click.echo(f"{found['collection']}{about} ({rows}{dynamic})")
+    print_table(
+        ("column", "type", "key", "null"),
+        [(one["name"], _type(one), one["key"], _null(one)) for one in found["columns"]],
+    )
+    columns = ("column", "source", "encoder", "dim", "bytes", "index", "metric", "service")
+    keys = ("column", "source", "encoder", "dim", "bytes_per_row", "index", "metric", "service")
+    print_table(columns, [[one[key] for key in keys] for one in found["embeddings"]])
+
+
+def _type(column: dict[str, Any]) -> str:
+    size = column["max_length"] or column["dim"]
+    return f"{column['type']}({size})" if size else str(column["type"])
+
+
+def _null(column: dict[str, Any]) -> str | None:
+    words = [word for key, word in (("nullable", "yes"), ("has_default", "default")) if column[key]]
+    return ", ".join(words) or None

@@ -1,0 +1,146 @@
+"""``nestvec ingest``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from nestvec.cli import COMMANDS
+from nestvec.cli.options import json_option, models_option, store_options
+from nestvec.cli.output import print_json
+
+if TYPE_CHECKING:
+    from nestvec.ingest import Report
+
+
+@click.command(short_help=COMMANDS["ingest"].short_help)
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--collection", required=True, help="The collection to write to.")
+@store_options
+@models_option
+@click.option(
+    "--batch", type=click.IntRange(1, 5120), default=256, show_default=True, help="Rows in one request."
+)
+@click.option(
+    "--rejects",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where rows that cannot be stored go.  [default: FILE.rejected.jsonl]",
+)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["jsonl", "csv", "parquet"]),
+    help="What the file is.  [default: its extension]",
+)
+@click.option("--restart", is_flag=True, help="Forget an interrupted run; begin with the first row.")
+@json_option
+def command(
+    file: Path,
+    collection: str,
+    uri: str,
+    token: str,
+    database: str,
+    models: Path,
+    batch: int,
+    rejects: Path | None,
+    kind: str | None,
+    restart: bool,
+    as_json: bool,
+) -> None:
+    """Write the rows of a JSONL, CSV or Parquet file into a collection; Milvus embeds them.
+
+    Rows that cannot be stored go to FILE.rejected.jsonl with the reason, and the others go on. After an
+    interruption the same command goes on where it stopped, and no row is there twice. Rows with a key of
+    their own replace those of the same key.
+
+    \b
+    Example:
+      nestvec ingest papers.jsonl --collection papers --uri papers.db
+    """
+    from nestvec.catalog import read_table
+    from nestvec.embedded import running
+    from nestvec.ingest import Options, ingest
+    from nestvec.ingest.readers import open_source
+    from nestvec.milvus import connect
+    from nestvec.progress import progress
+
+    source = open_source(file, kind)
+    options = Options(_target(uri, database), batch, rejects, source.format, restart)
+    with connect(uri, token=token, database=database, create=False) as client:
+        table = read_table(client, collection)
+        with (
+            running(table.services, models),
+            progress(f"Ingesting {file.name}", source.total) as advance,
+            _stopping() as stop,
+        ):
+            report = ingest(client, table, file, options, advance, stop)
+    _say(report, collection, as_json)
+
+
+def _target(uri: str, database: str) -> str:
+    """Which database, however the command names it from wherever it is run."""
+    place = str(Path(uri).resolve()) if uri.endswith(".db") else uri.rstrip("/")
+    return f"{place}#{database}" if database else place
+
+
+@contextmanager
+def _stopping() -> Iterator[Callable[[], bool]]:
+    """Whether to stop, which the first SIGINT or SIGTERM asks for; the second one interrupts at once."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        sys.stderr.write("Stopping after this batch.\n")
+
+    before = {one: signal.signal(one, ask) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _say(report: Report, collection: str, as_json: bool) -> None:
+    """The report; ends the command with 130 where it was stopped, with 1 where no row went in."""
+    rate = report.this_run / report.seconds if report.seconds else 0.0
+    if as_json:
+        print_json(
+            {
+                "collection": collection,
+                "inserted": report.inserted,
+                "rejected": report.rejected,
+                "rejects": str(report.rejects) if report.rejects else None,
+                "resumed_at": report.resumed_at,
+                "finished": report.finished,
+                "seconds": round(report.seconds, 3),
+                "rows_per_second": round(rate, 1),
+            }
+        )
+    else:
+        _say_lines(report, collection, rate)
+    if not report.finished:
+        click.echo("Stopped. The same command goes on from there.", err=True)
+        sys.exit(130)
+    if report.rejected and not report.inserted:
+        sys.exit(1)
+
+
+def _say_lines(report: Report, collection: str, rate: float) -> None:
+    resumed = f", {report.resumed_at} of them read before" if report.resumed_at else ""
+    click.echo(
+        f"{report.inserted} rows into {collection}{resumed}; {report.seconds:.1f} s, {rate:.0f} rows/s."
+    )
+    if report.rejected:
+        click.echo(f"{report.rejected} rejected, with the reason: {report.rejects}")
+        for reason in report.reasons:
+            click.echo(f"  {reason}")

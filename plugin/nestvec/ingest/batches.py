@@ -1,0 +1,99 @@
+"""Rows gathered into what one request to Milvus may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from nestvec.ingest.convert import convert, weigh
+from nestvec.ingest.readers import Item
+from nestvec.ingest.rejects import Rejected
+from nestvec.ingest.shape import Shape
+from nestvec_schemas.errors import RowRejected
+
+ROWS: Final = 256
+MOST_ROWS: Final = 5_120
+"""Milvus takes 5 calls of the service an insert, each of 1,024 texts."""
+BATCH_BYTES: Final = 16 << 20
+"""A quarter of what Milvus's gRPC takes in one request."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What was made of ``read`` rows in order: those to store, and those that cannot be."""
+
+    read: int
+    rows: tuple[dict[str, object], ...]
+    rejected: tuple[Rejected, ...]
+
+
+class _Gathering:
+    """A batch in the making; one per ``most`` rows, or per BATCH_BYTES of them."""
+
+    def __init__(self, most: int, key: str | None) -> None:
+        self.most, self.key = most, key
+        self.read = self.bytes = 0
+        self.rows: list[dict[str, object]] = []
+        self.rejected: list[Rejected] = []
+        self.keys: set[object] = set()
+
+    def has_room(self, row: dict[str, object], size: int) -> bool:
+        """Whether a row fits: not over the bytes, and no second row of one key, which Milvus refuses."""
+        fits = not self.rows or self.bytes + size <= BATCH_BYTES
+        return fits and (self.key is None or row.get(self.key) not in self.keys)
+
+    @property
+    def full(self) -> bool:
+        return max(len(self.rows), len(self.rejected)) >= self.most
+
+    def add(self, row: dict[str, object], size: int) -> None:
+        self.read += 1
+        if self.key is not None:
+            self.keys.add(row.get(self.key))
+        self.rows.append(row)
+        self.bytes += size
+
+    def reject(self, item: Item, reason: RowRejected) -> None:
+        self.read += 1
+        row = item.raw if isinstance(item.value, RowRejected) else item.value
+        self.rejected.append(Rejected(item.place, reason, row))
+
+    def batch(self) -> Batch:
+        return Batch(self.read, tuple(self.rows), tuple(self.rejected))
+
+
+def batches(items: Iterable[Item], shape: Shape, most: int) -> Iterator[Batch]:
+    """Batches of at most ``most`` rows and BATCH_BYTES, in the order of ``items``; each item is in one.
+
+    A row whose primary key is in the batch already begins the next one: the last row of a key stays.
+    """
+    key = None if shape.table.primary.auto_id else shape.table.primary.name
+    gathering = _Gathering(most, key)
+    for item in items:
+        try:
+            row, size = _made(item, shape)
+        except RowRejected as reason:
+            gathering.reject(item, reason)
+        else:
+            if not gathering.has_room(row, size):
+                yield gathering.batch()
+                gathering = _Gathering(most, key)
+            gathering.add(row, size)
+        if gathering.full:
+            yield gathering.batch()
+            gathering = _Gathering(most, key)
+    if gathering.read:
+        yield gathering.batch()
+
+
+def _made(item: Item, shape: Shape) -> tuple[dict[str, object], int]:
+    if isinstance(item.value, RowRejected):
+        raise item.value
+    row = convert(item.value, shape)
+    size = weigh(row)
+    if size > BATCH_BYTES:
+        raise RowRejected(
+            "the row is larger than 16 MiB", value=f"{size} bytes", next_step="Store less in one row."
+        )
+    return row, size

@@ -1,0 +1,262 @@
+"""One row as Milvus takes it, or why it cannot be: pure, and at least as strict as any Milvus."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import orjson
+
+from nestvec.catalog import Column
+from nestvec.ingest.readers import Cells
+from nestvec.ingest.shape import ArrayType, Shape
+from nestvec_schemas.errors import RowRejected, nearest
+from nestvec_schemas.spec_checks import FLOAT_MAX, INTEGERS
+
+JSON_BYTES: Final = 65_536
+"""The most that Milvus takes in one JSON field, and in all dynamic fields of a row together."""
+
+_WHOLE = re.compile(r"([+-]?[0-9]{1,19})(?:\.0+)?")
+_BOOLS = {
+    "true": True,
+    "t": True,
+    "yes": True,
+    "1": True,
+    "false": False,
+    "f": False,
+    "no": False,
+    "0": False,
+}
+_NUMBER_BYTES = 8
+
+
+def convert(row: Mapping[str, object], shape: Shape) -> dict[str, object]:
+    """``row`` as Milvus takes it; null is left out. Raises RowRejected, naming the column.
+
+    A text is measured in bytes of UTF-8, as Milvus does; the source of an embedding may not be empty.
+    """
+    stored: dict[str, object] = {}
+    for column in shape.given:
+        value = _present(row.get(column.name), column, shape)
+        if value is not None:
+            stored[column.name] = _converted(value, column, shape)
+    extra = {name: value for name, value in row.items() if name not in stored and value is not None}
+    for name in list(extra):
+        known = shape.columns.get(name) if isinstance(name, str) else None
+        if known is None and not shape.table.dynamic:
+            names = [one.name for one in shape.given]
+            raise RowRejected(
+                f"{shape.table.name} has no such column",
+                value=name,
+                next_step=f"Columns: {', '.join(names)}.{nearest(str(name), names)}",
+            )
+        if known is not None and (name in shape.filled or known.auto_id):
+            raise RowRejected(
+                "Milvus fills this column itself", value=name, next_step="Leave it out of the row."
+            )
+        if known is not None or (shape.cells.text and extra[name] == ""):
+            del extra[name]
+    return stored | _dynamic(extra)
+
+
+def weigh(row: Mapping[str, object]) -> int:
+    """About how many bytes a converted row takes in a request."""
+    return sum(len(name) + _weight(value) for name, value in row.items())
+
+
+def _weight(value: object) -> int:
+    if isinstance(value, str):
+        return len(value.encode())
+    if isinstance(value, (dict, list)):
+        return len(orjson.dumps(value))
+    return _NUMBER_BYTES
+
+
+def _present(value: object, column: Column, shape: Shape) -> object:
+    """The value, or None where Milvus is to take null or the default. Raises RowRejected."""
+    empty = shape.cells.text and isinstance(value, str) and not value
+    text = column.type == "VARCHAR" and not column.primary
+    if empty and not text and not (column.nullable or column.has_default):
+        raise _unfit(column, "is empty", "", "Write a value.")
+    if value is None or (empty and (column.nullable or column.has_default)):
+        if column.nullable or column.has_default:
+            return None
+        raise RowRejected(
+            f"column {column.name} is missing", next_step=f"Give {column.name} a value in every row."
+        )
+    if column.name in shape.sources and isinstance(value, str) and not value:
+        raise _unfit(column, "is empty, so there is nothing to embed", "", "Write a text, or drop the row.")
+    return value
+
+
+def _converted(value: object, column: Column, shape: Shape) -> object:
+    if column.type == "ARRAY":
+        return _array(value, column, shape.arrays[column.name], shape.cells)
+    converter = CONVERTERS.get(column.type)
+    if converter is None:
+        raise _unfit(
+            column, f"is of type {column.type}, which cannot be ingested", value, "Insert it with pymilvus."
+        )
+    return converter(value, column, shape.cells)
+
+
+def _unfit(column: Column, why: str, value: object, next_step: str) -> RowRejected:
+    cause = f"column {column.name} {why}"
+    if value == "":
+        return RowRejected(cause, next_step=next_step)
+    # The repr of a long number or a deep list is longer, or deeper, than a message can be.
+    plain = isinstance(value, (str, float)) or (isinstance(value, int) and abs(value) < 1 << 70)
+    return RowRejected(cause, value=str(value) if plain else type(value).__name__, next_step=next_step)
+
+
+def _bool(value: object, column: Column, cells: Cells) -> bool:
+    found = _BOOLS.get(value.strip().lower()) if cells.text and isinstance(value, str) else value
+    if not isinstance(found, bool):
+        raise _unfit(column, "is neither true nor false", value, "Write true or false.")
+    return found
+
+
+def _integer(value: object, column: Column, cells: Cells) -> int:
+    found = value
+    if cells.text and isinstance(value, str):
+        match = _WHOLE.fullmatch(value.strip())
+        found = int(match[1]) if match else None
+    elif isinstance(value, (float, Decimal)) and _is_whole(value):
+        found = int(value)
+    if isinstance(found, bool) or not isinstance(found, int):
+        raise _unfit(column, "is not a whole number", value, "Write a whole number.")
+    low, high = INTEGERS[column.type]
+    if not low <= found <= high:
+        raise _unfit(column, f"is outside {column.type}", value, f"Write a number from {low} to {high}.")
+    return found
+
+
+def _is_whole(value: float | Decimal) -> bool:
+    # Bounded first: int() of Decimal("1e999999999") would not come back.
+    return math.isfinite(value) and abs(float(value)) < 2.0**64 and value == int(value)
+
+
+def _real(value: object, column: Column, cells: Cells) -> float:
+    found = math.nan
+    if (cells.text and isinstance(value, str) and "_" not in value) or (
+        isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
+    ):
+        try:
+            found = float(value)
+        except (ValueError, OverflowError):
+            found = math.nan
+    if not math.isfinite(found):
+        raise _unfit(
+            column, "is not a finite number", value, "Write a number that is neither NaN nor infinite."
+        )
+    if column.type in ("FLOAT", "FLOAT_VECTOR") and abs(found) > FLOAT_MAX:
+        raise _unfit(column, "is too large for FLOAT", value, "Use a DOUBLE column.")
+    return found
+
+
+def _text(value: object, column: Column, cells: Cells) -> str:
+    if not isinstance(value, str):
+        raise _unfit(column, "is not text", value, "Write it as text.")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError as error:
+        raise _unfit(column, "is not valid UTF-8", value, "Write the text in UTF-8.") from error
+    if not value and column.primary:
+        raise _unfit(column, "is empty", "", "Write a value.")
+    if column.max_length is not None and size > column.max_length:
+        raise _unfit(
+            column,
+            f"has {size} bytes of UTF-8, more than its max_length of {column.max_length}",
+            value,
+            "Shorten the text, or create the collection with a larger max_length.",
+        )
+    return value
+
+
+def _json(value: object, column: Column, cells: Cells) -> object:
+    found = _parsed(value, column) if cells.json_text and isinstance(value, str) else value
+    # Milvus Lite refuses a bare number, and a bare string in it makes the column unreadable.
+    if not isinstance(found, (dict, list)):
+        raise _unfit(column, "is neither a JSON object nor a list", found, "Write it as an object or a list.")
+    _check_json(found, f"column {column.name}")
+    return found
+
+
+def _parsed(text: str, column: Column) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise _unfit(column, "is not JSON", text, f"Correct it: {error}.") from error
+
+
+def _check_json(value: object, where: str) -> None:
+    try:
+        size = len(orjson.dumps(value))
+    except TypeError as error:
+        raise RowRejected(
+            f"{where} cannot be written as JSON",
+            value=str(error),
+            next_step="Use JSON's own types, 254 deep at most.",
+        ) from error
+    if size > JSON_BYTES:
+        raise RowRejected(
+            f"{where} has more than {JSON_BYTES} bytes of JSON", value=size, next_step="Store less in it."
+        )
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, float) and not math.isfinite(one):
+            raise RowRejected(
+                f"{where} holds a number that JSON has not", value=one, next_step="Write null instead."
+            )
+        if isinstance(one, dict):
+            waiting.extend(one.values())
+        elif isinstance(one, (list, tuple)):
+            waiting.extend(one)
+
+
+def _array(value: object, column: Column, kind: ArrayType, cells: Cells) -> list[object]:
+    found = _parsed(value, column) if cells.text and isinstance(value, str) else value
+    if not isinstance(found, list):
+        raise _unfit(column, "is not a list", value, "Write a list of values.")
+    if kind.capacity is not None and len(found) > kind.capacity:
+        raise _unfit(column, f"has more than {kind.capacity} elements", len(found), "Store fewer.")
+    element = Column(f"{column.name}[]", kind.element, max_length=kind.max_length)
+    return [CONVERTERS[kind.element](one, element, Cells()) for one in found]
+
+
+def _vector(value: object, column: Column, cells: Cells) -> list[object]:
+    found = _parsed(value, column) if cells.text and isinstance(value, str) else value
+    if not isinstance(found, list) or len(found) != column.dim:
+        raise _unfit(column, f"is not a list of {column.dim} numbers", value, "Write the vector as a list.")
+    return [_real(one, column, Cells()) for one in found]
+
+
+def _dynamic(extra: Mapping[str, object]) -> dict[str, object]:
+    for name in extra:
+        if not isinstance(name, str) or not name or name.startswith("$"):
+            raise RowRejected(
+                "a dynamic field has a name that Milvus keeps for itself", value=name, next_step="Rename it."
+            )
+    if extra:
+        _check_json(dict(extra), "the dynamic part of the row")
+    return dict(extra)
+
+
+Converter = Callable[[object, Column, Cells], object]
+
+CONVERTERS: Final[dict[str, Converter]] = {
+    "BOOL": _bool,
+    **dict.fromkeys(INTEGERS, _integer),
+    "FLOAT": _real,
+    "DOUBLE": _real,
+    "VARCHAR": _text,
+    "TEXT": _text,
+    "GEOMETRY": _text,
+    "TIMESTAMPTZ": _text,
+    "JSON": _json,
+    "FLOAT_VECTOR": _vector,
+}

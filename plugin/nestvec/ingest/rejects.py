@@ -1,0 +1,55 @@
+"""The file of rejected rows: JSON lines with the place, the reason and the row."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nestvec_schemas.errors import IngestError, RowRejected
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that was not stored: where it stands, why, and what it was."""
+
+    place: str
+    reason: RowRejected
+    row: Mapping[str, object] | str
+
+    def line(self) -> bytes:
+        """The row as a line of JSON, in ASCII."""
+        record = {"place": self.place, "reason": str(self.reason), "row": self.row}
+        try:
+            text = json.dumps(record, default=str)
+        # Keys of other types than text, or nesting deeper than the stack.
+        except (TypeError, ValueError, RecursionError):
+            text = json.dumps(record | {"row": None})
+        return text.encode() + b"\n"
+
+
+def append(path: Path, rejected: Sequence[Rejected], at: int) -> int:
+    """Write rows at byte ``at``, dropping what followed; gives where the next go. No row, no file.
+
+    Raises IngestError where the file cannot be written.
+    """
+    if not rejected:
+        return at
+    try:
+        path.touch()
+        with path.open("r+b") as file:
+            file.seek(min(at, path.stat().st_size))
+            file.truncate()
+            for one in rejected:
+                file.write(one.line())
+            file.flush()
+            os.fsync(file.fileno())
+            return file.tell()
+    except OSError as error:
+        raise IngestError(
+            f"the rejected rows cannot be written to {path}",
+            value=error.strerror or str(error),
+            next_step="Name a file that you may write with --rejects.",
+        ) from error

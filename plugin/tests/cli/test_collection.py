@@ -1,0 +1,56 @@
+"""``nestvec collection``: what it refuses before it opens Milvus, and that its help tells the truth."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nestvec.cli import cli
+from nestvec.cli.collection import create
+from nestvec_schemas.errors import SpecError
+from nestvec_schemas.spec import SPEC_BYTES, parse_spec
+
+
+def test_the_spec_in_the_help_is_a_spec() -> None:
+    help_text = textwrap.dedent(create.help or "")
+    block = help_text.partition("papers.yaml\n")[2].partition("\b")[0]
+    spec = parse_spec(textwrap.dedent(block), path="the help")
+    assert [one.column(dim) for one in spec.embeddings for dim in one.dims] == [
+        "abstract_64",
+        "abstract_384",
+        "abstract_128",
+    ]
+
+
+def test_dropping_without_a_terminal_wants_yes() -> None:
+    done = CliRunner().invoke(cli, ["collection", "drop", "papers", "--uri", "none.db"])
+    assert done.exit_code == 2
+    assert "needs --yes" in done.output
+
+
+def test_a_spec_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["collection", "create", str(tmp_path / "x.yaml"), "--uri", "none.db"])
+    assert done.exit_code == 2
+    assert "does not exist" in done.output
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"\xff\xfe", "x.yaml cannot be read as text"),
+        (b"#" * (SPEC_BYTES + 1), "x.yaml is larger than 1 MiB"),
+        (b"colection: papers", "colection is not a key.*Did you mean 'collection'"),
+    ],
+)
+def test_a_wrong_spec_is_refused_before_milvus_is_opened(tmp_path: Path, data: bytes, said: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_bytes(data)
+    database = tmp_path / "new.db"
+    with pytest.raises(SpecError, match=said):
+        CliRunner().invoke(
+            cli, ["collection", "create", str(path), "--uri", str(database)], catch_exceptions=False
+        )
+    assert not database.exists()

@@ -1,0 +1,131 @@
+"""A table with a column of every type, as Milvus describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pymilvus import DataType, FunctionType, MilvusException
+from pymilvus.client.types import LoadState
+
+from nestvec.catalog import Column, Embedding, Table
+from nestvec.ingest.readers import Cells
+from nestvec.ingest.shape import Shape, shape_of
+from nestvec.providers import Endpoint
+
+COLUMNS = (
+    Column("id", "INT64", primary=True),
+    Column("text", "VARCHAR", max_length=10),
+    Column("note", "VARCHAR", max_length=10, has_default=False),
+    Column("maybe", "VARCHAR", max_length=10, nullable=True),
+    Column("flag", "BOOL", nullable=True),
+    Column("tiny", "INT8", nullable=True),
+    Column("year", "INT32", nullable=True, has_default=True),
+    Column("real", "FLOAT", nullable=True),
+    Column("fine", "DOUBLE", nullable=True),
+    Column("json", "JSON", nullable=True),
+    Column("tags", "ARRAY", nullable=True),
+    Column("own", "FLOAT_VECTOR", nullable=True, dim=2),
+    Column("odd", "SPARSE_FLOAT_VECTOR", nullable=True),
+    Column("text_4", "FLOAT_VECTOR", dim=4),
+)
+
+
+def described() -> dict[str, Any]:
+    """What describe_collection says of the table, as far as a shape is made from it."""
+    array = {
+        "name": "tags",
+        "type": DataType.ARRAY,
+        "element_type": DataType.VARCHAR,
+        "params": {"max_capacity": 2, "max_length": 3},
+    }
+    function = {
+        "type": FunctionType.TEXTEMBEDDING,
+        "input_field_names": ["text"],
+        "output_field_names": ["text_4"],
+    }
+    return {"fields": [array, {"name": "id", "type": DataType.INT64}], "functions": [function]}
+
+
+def table(*, dynamic: bool = False, auto_id: bool = False) -> Table:
+    """The table, with a key that the row brings or that Milvus makes."""
+    key = Column("id", "INT64", primary=True, auto_id=auto_id)
+    embedding = Embedding("text", "text_4", 4, Endpoint("openai", "http://127.0.0.1:1", "tiny"))
+    return Table("t", (key, *COLUMNS[1:]), (embedding,), dynamic=dynamic)
+
+
+def make_shape(cells: Cells, *, dynamic: bool = False, auto_id: bool = False) -> Shape:
+    """The table's shape for rows given as ``cells``."""
+    return shape_of(table(dynamic=dynamic, auto_id=auto_id), described(), cells)
+
+
+class Crash(BaseException):
+    """What ends a run as kill -9 does: nothing is tidied up, nothing is caught."""
+
+
+class MemoryMilvus:
+    """The rows of one collection, and a crash before or after the ``crash_at``-th write."""
+
+    def __init__(self, crash_at: int = -1, landed: bool = False) -> None:
+        self.rows: list[dict[str, object]] = []
+        self.sizes: list[int] = []
+        self.crash_at, self.landed = crash_at, landed
+        self.refuse = ""
+
+    def describe_collection(self, name: str) -> dict[str, Any]:
+        return described()
+
+    def get_load_state(self, name: str) -> dict[str, LoadState]:
+        return {"state": LoadState.Loaded}
+
+    def query(self, name: str, **options: Any) -> list[dict[str, int]]:
+        assert options == {"filter": "", "output_fields": ["count(*)"], "consistency_level": "Strong"}
+        return [{"count(*)": len(self.rows)}]
+
+    def insert(self, name: str, rows: list[dict[str, object]]) -> None:
+        self._write(lambda: self.rows.extend(rows), rows)
+
+    def upsert(self, name: str, rows: list[dict[str, object]]) -> None:
+        keys = {row["id"] for row in rows}
+        assert len(keys) == len(rows), "Milvus refuses a key that is twice in one request"
+        kept = [row for row in self.rows if row["id"] not in keys]
+        self._write(lambda: setattr(self, "rows", kept + rows), rows)
+
+    def _write(self, land: Callable[[], None], rows: list[dict[str, object]]) -> None:
+        if self.refuse:
+            raise MilvusException(message=self.refuse)
+        crash = len(self.sizes) == self.crash_at
+        if crash and not self.landed:
+            self.crash_at = -1
+            raise Crash
+        land()
+        self.sizes.append(len(rows))
+        if crash:
+            self.crash_at = -1
+            raise Crash
+
+
+@pytest.fixture
+def milvus() -> type[MemoryMilvus]:
+    return MemoryMilvus
+
+
+@pytest.fixture
+def crash() -> type[BaseException]:
+    return Crash
+
+
+@pytest.fixture
+def make_table() -> Callable[..., Table]:
+    return table
+
+
+@pytest.fixture
+def typed() -> Shape:
+    return make_shape(Cells())
+
+
+@pytest.fixture
+def text() -> Shape:
+    return make_shape(Cells(text=True, json_text=True))

@@ -1,0 +1,201 @@
+"""Rows: what each type takes, and why a row is rejected."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from decimal import Decimal
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nestvec.ingest.convert import JSON_BYTES, convert, weigh
+from nestvec.ingest.readers import Cells
+from nestvec.ingest.shape import Shape, check_header
+from nestvec_schemas.errors import IngestError, RowRejected
+
+BASE: dict[str, object] = {"id": 1, "text": "a", "note": ""}
+WORDS: dict[str, object] = {"id": "1", "text": "a", "note": ""}
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "stored"),
+    [
+        ("tiny", -128, -128),
+        ("tiny", 12.0, 12),
+        ("tiny", Decimal("3"), 3),
+        ("real", 3, 3.0),
+        ("fine", 1e300, 1e300),
+        ("flag", False, False),
+        ("text", "é" * 5, "é" * 5),
+        ("text", "a\0b", "a\0b"),
+        ("json", {"a": [1, None]}, {"a": [1, None]}),
+        ("json", [1, "b"], [1, "b"]),
+        ("tags", ["a", "bcd"], ["a", "bcd"]),
+        ("tags", [], []),
+        ("own", [1, 0.5], [1.0, 0.5]),
+    ],
+)
+def test_what_a_column_takes(typed: Shape, column: str, value: object, stored: object) -> None:
+    assert convert(BASE | {column: value}, typed)[column] == stored
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "stored"),
+    [
+        ("id", " 12 ", 12),
+        ("year", "1999.0", 1999),
+        ("year", "-5", -5),
+        ("flag", "Yes", True),
+        ("flag", "0", False),
+        ("real", "1e3", 1000.0),
+        ("json", '{"a": 1}', {"a": 1}),
+        ("tags", '["a"]', ["a"]),
+        ("own", "[1, 2]", [1.0, 2.0]),
+        ("maybe", " ", " "),
+    ],
+)
+def test_what_a_cell_of_csv_becomes(text: Shape, column: str, cell: str, stored: object) -> None:
+    assert convert(WORDS | {column: cell}, text)[column] == stored
+
+
+def test_null_and_empty_cells_are_left_to_milvus(typed: Shape, text: Shape) -> None:
+    nothing = dict.fromkeys(("maybe", "flag", "year", "json", "tags", "own", "text_4"))
+    assert convert(BASE | nothing, typed) == BASE
+    assert convert(WORDS | dict.fromkeys(("maybe", "flag", "year", "json", "tags"), ""), text) == BASE
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"text": None}, "column text is missing"),
+        ({"id": None}, "column id is missing"),
+        ({"id": True}, "column id is not a whole number: True"),
+        ({"id": "1"}, "column id is not a whole number: 1"),
+        ({"id": 1.5}, "column id is not a whole number: 1.5"),
+        ({"id": 2**63}, "column id is outside INT64"),
+        ({"id": 10**400}, "column id is outside INT64: int"),
+        ({"id": Decimal("1e999999999")}, "is not a whole number"),
+        ({"tiny": 128}, "column tiny is outside INT8: 128. Write a number from -128 to 127"),
+        ({"real": math.nan}, "column real is not a finite number: nan"),
+        ({"real": -math.inf}, "is not a finite number"),
+        ({"real": 1e39}, "column real is too large for FLOAT"),
+        ({"fine": 10**400}, "column fine is not a finite number"),
+        ({"fine": True}, "is not a finite number"),
+        ({"flag": 1}, "column flag is neither true nor false: 1"),
+        ({"text": ""}, "column text is empty, so there is nothing to embed"),
+        ({"text": 5}, "column text is not text: 5"),
+        ({"text": "é" * 6}, "column text has 12 bytes of UTF-8, more than its max_length of 10"),
+        ({"text": "\ud800"}, "column text is not valid UTF-8"),
+        ({"json": {"a": [math.nan]}}, "column json holds a number that JSON has not"),
+        ({"json": {"a": b"x"}}, "column json cannot be written as JSON"),
+        ({"json": {"a": "\ud800"}}, "column json cannot be written as JSON"),
+        ({"json": "word"}, "column json is neither a JSON object nor a list: word"),
+        ({"json": 3}, "column json is neither a JSON object nor a list: 3"),
+        ({"json": ["x" * JSON_BYTES]}, "column json has more than 65536 bytes of JSON"),
+        ({"tags": "a"}, "column tags is not a list"),
+        ({"tags": ["a"] * 3}, "column tags has more than 2 elements: 3"),
+        ({"tags": ["abcd"]}, r"column tags\[\] has 4 bytes"),
+        ({"tags": [None]}, r"column tags\[\] is not text"),
+        ({"own": [1]}, "column own is not a list of 2 numbers"),
+        ({"own": [1, "x"]}, "column own is not a finite number"),
+        ({"odd": {1: 0.5}}, "of type SPARSE_FLOAT_VECTOR, which cannot be ingested"),
+        ({"text_4": [1, 2, 3, 4]}, "Milvus fills this column itself: text_4"),
+        ({"yaer": 2000}, "t has no such column: yaer.*Did you mean 'year'"),
+    ],
+)
+def test_why_a_row_is_rejected(typed: Shape, row: dict[str, object], said: str) -> None:
+    with pytest.raises(RowRejected, match=said):
+        convert(BASE | row, typed)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"id": ""}, "column id is empty"),
+        ({"id": "1_000"}, "is not a whole number: 1_000"),
+        ({"id": "٣"}, "is not a whole number"),
+        ({"id": "9" * 19}, "outside INT64"),
+        ({"text": ""}, "nothing to embed"),
+        ({"text": "\udcff"}, "not valid UTF-8"),
+        ({"flag": "maybe"}, "neither true nor false: maybe"),
+        ({"real": "nan"}, "is not a finite number: nan"),
+        ({"real": "1_0"}, "is not a finite number: 1_0"),
+        ({"json": "{"}, "column json is not JSON"),
+        ({"json": "null"}, "neither a JSON object nor a list: NoneType"),
+        ({"tags": "a;b"}, "column tags is not JSON"),
+    ],
+)
+def test_why_a_row_of_csv_is_rejected(text: Shape, row: dict[str, object], said: str) -> None:
+    with pytest.raises(RowRejected, match=said):
+        convert(WORDS | row, text)
+
+
+def test_a_dynamic_table_keeps_other_columns(typed: Shape, text: Shape) -> None:
+    dynamic = replace(typed, table=replace(typed.table, dynamic=True))
+    assert convert(BASE | {"more": [1], "none": None}, dynamic) == BASE | {"more": [1]}
+    cells = replace(text, table=dynamic.table)
+    assert convert(WORDS | {"more": "x", "empty": ""}, cells) == BASE | {"more": "x"}
+    with pytest.raises(RowRejected, match="keeps for itself: \\$meta"):
+        convert(BASE | {"$meta": {}}, dynamic)
+    with pytest.raises(RowRejected, match="more than 65536 bytes"):
+        convert(BASE | {"more": "x" * JSON_BYTES}, dynamic)
+    with pytest.raises(RowRejected, match="fills this column itself"):
+        convert(BASE | {"text_4": [1]}, dynamic)
+
+
+def test_a_key_that_milvus_makes_may_not_be_given(typed: Shape) -> None:
+    columns = dict(typed.columns)
+    columns["id"] = replace(columns["id"], auto_id=True)
+    auto = replace(typed, columns=columns)
+    assert "id" not in convert({"text": "a", "note": "", "id": None}, auto)
+    with pytest.raises(RowRejected, match="fills this column itself: id"):
+        convert(BASE, auto)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["id", "text", "note", "tiny", "real", "json", "tags", "own", "x"]), ANY)
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_row_is_stored_as_its_types_say_or_rejected(typed: Shape, row: dict[str, object]) -> None:
+    for cells in (Cells(), Cells(json_text=True), Cells(text=True, json_text=True)):
+        try:
+            stored = convert(BASE | row, replace(typed, cells=cells))
+        except RowRejected:
+            continue
+        assert isinstance(stored["id"], int)
+        assert stored["text"]
+        assert set(stored) <= {"id", "text", "note", "tiny", "real", "json", "tags", "own"}
+        assert weigh(stored) > 0
+        orjson.dumps(stored)
+
+
+def test_the_weight_counts_bytes() -> None:
+    assert weigh({"ab": "é", "n": 1, "j": [1, 2]}) == 2 + 2 + 1 + 8 + 1 + 5
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["id", "text", "note", "yaer"], "has a column that t has not: yaer.*Did you mean 'year'"),
+        (["id", "text", "note", "text_4"], "a column that is filled by Milvus from its source text: text_4"),
+        (["id", "txt", "note"], "a column that t has not: txt.*Did you mean 'text'"),
+        (["id", "note"], "has no column text, which every row of t needs: id, note"),
+    ],
+)
+def test_a_header_that_can_give_no_row(text: Shape, names: list[str], said: str) -> None:
+    with pytest.raises(IngestError, match=said):
+        check_header(names, text, path="x.csv")
+
+
+def test_a_header_that_can(text: Shape) -> None:
+    check_header(["note", "text", "id"], text, path="x.csv")
+    dynamic = replace(text, table=replace(text.table, dynamic=True))
+    check_header(["note", "text", "id", "more"], dynamic, path="x.csv")

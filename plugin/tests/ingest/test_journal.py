@@ -1,0 +1,131 @@
+"""The journal: written in one step, read back, and of one ingest only."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from nestvec.ingest.journal import (
+    Identity,
+    Journal,
+    Pending,
+    Reached,
+    identify,
+    journal_path,
+    remove,
+    resume,
+    settle,
+    write,
+)
+from nestvec_schemas.errors import FileUnreadable, IngestError, JournalMismatch
+
+DONE = Reached(read=5, inserted=4, rejected=1, rejects_bytes=80)
+THEN = Reached(read=8, inserted=7, rejected=1, rejects_bytes=80)
+
+
+def identity(path: Path, **changed: str) -> Identity:
+    fields = {"format": "csv", "target": "a.db", "collection": "c"} | changed
+    rejects = Path(fields.pop("rejects", "r.jsonl"))
+    return identify(path, rejects=rejects, **fields)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "x.csv"
+    path.write_text("id\n1\n")
+    return path
+
+
+def test_it_is_read_back_and_removed(source: Path) -> None:
+    path = journal_path(source, "c")
+    assert path.name == "x.csv.c.ingest.json"
+    mine = identity(source)
+    assert resume(path, mine) == Journal(identity=mine)
+    journal = Journal(identity=mine, reached=DONE, pending=Pending(count=4, rows=3, then=THEN))
+    write(path, journal)
+    assert resume(path, mine) == journal
+    assert sorted(one.name for one in source.parent.iterdir()) == ["x.csv", path.name]
+    remove(path)
+    remove(path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"target": "b.db"}, "--uri has changed since: a.db, now b.db"),
+        ({"collection": "d"}, "the collection has changed"),
+        ({"format": "jsonl"}, "--format has changed"),
+        ({"rejects": "other"}, "--rejects has changed"),
+    ],
+)
+def test_of_another_command(source: Path, changed: dict[str, str], said: str) -> None:
+    path = journal_path(source, "c")
+    write(path, Journal(identity=identity(source), reached=DONE))
+    with pytest.raises(JournalMismatch, match=f"{said}.*5 rows that are done.*--restart"):
+        resume(path, identity(source, **changed))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("id\n1\n2\n", "the file's size has"), ("id\n2\n", "the file's first rows have")]
+)
+def test_of_another_file(source: Path, text: str, said: str) -> None:
+    path = journal_path(source, "c")
+    write(path, Journal(identity=identity(source), reached=DONE))
+    source.write_text(text)
+    with pytest.raises(JournalMismatch, match=said):
+        resume(path, identity(source))
+
+
+def test_of_a_file_that_was_written_to(source: Path) -> None:
+    path = journal_path(source, "c")
+    write(path, Journal(identity=identity(source), reached=DONE))
+    os.utime(source, ns=(0, 0))
+    with pytest.raises(JournalMismatch, match="the file has been written to since"):
+        resume(path, identity(source))
+
+
+def test_one_that_had_not_begun_is_of_any_file(source: Path) -> None:
+    path = journal_path(source, "c")
+    write(path, Journal(identity=identity(source)))
+    source.write_text("id\n1\n2\n")
+    assert resume(path, identity(source)) == Journal(identity=identity(source))
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"identity": 1}', b"\xff"])
+def test_damaged(source: Path, data: bytes) -> None:
+    path = journal_path(source, "c")
+    path.write_bytes(data)
+    with pytest.raises(JournalMismatch, match=r"is damaged.*--restart"):
+        resume(path, identity(source))
+
+
+def test_a_pending_batch_is_settled_by_the_count(source: Path) -> None:
+    pending = Pending(count=4, rows=3, then=THEN)
+    journal = Journal(identity=identity(source), reached=DONE, pending=pending)
+    assert settle(journal, 4) == Journal(identity=journal.identity, reached=DONE)
+    assert settle(journal, 7) == Journal(identity=journal.identity, reached=THEN)
+    for count in (0, 3, 5, 8):
+        with pytest.raises(JournalMismatch, match=f"{count} rows, where 4 or 7 were expected"):
+            settle(journal, count)
+
+
+def test_an_emptied_collection_is_noticed(source: Path) -> None:
+    journal = Journal(identity=identity(source), reached=DONE)
+    assert settle(journal, 1) == journal
+    with pytest.raises(JournalMismatch, match="the collection is empty"):
+        settle(journal, 0)
+
+
+def test_what_cannot_be_read_or_written(tmp_path: Path, source: Path) -> None:
+    with pytest.raises(FileUnreadable, match="No such file"):
+        identity(tmp_path / "none")
+    journal = Journal(identity=identity(source))
+    with pytest.raises(IngestError, match="cannot be written: No such file"):
+        write(tmp_path / "none" / "j.json", journal)
+    with pytest.raises(IngestError, match="cannot be written: Is a directory"):
+        resume(tmp_path, identity(source))
+    with pytest.raises(IngestError, match="cannot be written: Is a directory"):
+        remove(tmp_path)

@@ -1,0 +1,196 @@
+"""The ingest loop: every row once, wherever it is cut off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nestvec.ingest import Options, batches, ingest, insert_rows
+from nestvec.ingest.journal import journal_path
+from nestvec_schemas.errors import IngestError, JournalMismatch, StoreRefused
+
+Made = Callable[..., Any]
+OPTIONS = Options("memory", batch=3)
+
+
+def write_rows(path: Path, good: list[bool], *, keys: bool = True) -> list[int]:
+    """A file with a row a flag, of which the False ones cannot be stored; gives the numbers of the others."""
+    lines = []
+    for number, fine in enumerate(good):
+        row: dict[str, object] = {"text": "a" if fine else "", "note": str(number)}
+        lines.append(json.dumps(row | ({"id": number} if keys else {})))
+    path.write_text("\n".join(lines))
+    return [number for number, fine in enumerate(good) if fine]
+
+
+def notes(client: Any) -> list[int]:
+    return sorted(int(row["note"]) for row in client.rows)
+
+
+@given(
+    good=st.lists(st.booleans(), max_size=25),
+    crash_at=st.integers(0, 9),
+    landed=st.booleans(),
+    auto_id=st.booleans(),
+    second=st.integers(1, 5),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_wherever_it_crashes_every_row_is_there_once(
+    tmp_path: Path,
+    milvus: Made,
+    crash: type[BaseException],
+    make_table: Made,
+    good: list[bool],
+    crash_at: int,
+    landed: bool,
+    auto_id: bool,
+    second: int,
+) -> None:
+    path, rejects = tmp_path / "x.jsonl", tmp_path / "x.jsonl.rejected.jsonl"
+    rejects.unlink(missing_ok=True)
+    journal_path(path, "t").unlink(missing_ok=True)
+    wanted = write_rows(path, good, keys=not auto_id)
+    client, table = milvus(crash_at, landed), make_table(auto_id=auto_id)
+    seen: list[int] = []
+    try:
+        report = ingest(client, table, path, OPTIONS, seen.append)
+    except crash:
+        assert journal_path(path, "t").exists()
+        seen.clear()
+        report = ingest(client, table, path, replace(OPTIONS, batch=second), seen.append)
+    assert notes(client) == wanted
+    assert (report.inserted, report.rejected) == (len(wanted), len(good) - len(wanted))
+    assert sum(seen) == len(good)
+    assert not journal_path(path, "t").exists()
+    lines = rejects.read_text().splitlines() if rejects.exists() else []
+    assert [json.loads(line)["row"]["note"] for line in lines] == [
+        str(number) for number, fine in enumerate(good) if not fine
+    ]
+    assert rejects.exists() == (report.rejects is not None)
+
+
+def test_it_stops_between_batches_and_goes_on(tmp_path: Path, milvus: Made, make_table: Made) -> None:
+    path = tmp_path / "x.jsonl"
+    wanted = write_rows(path, [True] * 8)
+    client = milvus()
+    first = ingest(client, make_table(), path, OPTIONS, stop=lambda: len(client.rows) >= 3)
+    assert (first.finished, first.inserted, notes(client)) == (False, 3, wanted[:3])
+    second = ingest(client, make_table(), path, OPTIONS)
+    assert (second.finished, second.inserted, second.this_run, second.resumed_at) == (True, 8, 5, 3)
+    assert client.sizes == [3, 3, 2]
+    assert notes(client) == wanted
+
+
+def test_a_second_run_of_a_finished_file_writes_the_same_rows(
+    tmp_path: Path, milvus: Made, make_table: Made
+) -> None:
+    path, client = tmp_path / "x.jsonl", milvus()
+    wanted = write_rows(path, [True] * 4)
+    ingest(client, make_table(), path, OPTIONS)
+    assert ingest(client, make_table(), path, OPTIONS).inserted == 4
+    assert notes(client) == wanted
+
+
+def test_a_refused_batch_says_how_far_it_is_and_keeps_the_journal(
+    tmp_path: Path, milvus: Made, make_table: Made
+) -> None:
+    path, client = tmp_path / "x.jsonl", milvus()
+    wanted = write_rows(path, [True] * 5)
+
+    def advance(rows: int) -> None:
+        client.refuse = "disk full" if client.rows else ""
+
+    with pytest.raises(StoreRefused, match=r"disk full.*3 rows are in and 0 were rejected; the same command"):
+        ingest(client, make_table(auto_id=False), path, OPTIONS, advance)
+    client.refuse = ""
+    assert ingest(client, make_table(), path, OPTIONS).resumed_at == 3
+    assert notes(client) == wanted
+
+
+def test_restart_forgets_the_interrupted_run(tmp_path: Path, milvus: Made, make_table: Made) -> None:
+    path, client = tmp_path / "x.jsonl", milvus()
+    write_rows(path, [True] * 6)
+    ingest(client, make_table(), path, OPTIONS, stop=lambda: bool(client.rows))
+    wanted = write_rows(path, [True] * 7)
+    with pytest.raises(JournalMismatch, match="size has changed"):
+        ingest(client, make_table(), path, OPTIONS)
+    assert ingest(client, make_table(), path, replace(OPTIONS, restart=True)).resumed_at == 0
+    assert notes(client) == wanted
+
+
+def test_another_writer_is_noticed_where_milvus_makes_the_keys(
+    tmp_path: Path, milvus: Made, crash: type[BaseException], make_table: Made
+) -> None:
+    path, client = tmp_path / "x.jsonl", milvus(1)
+    write_rows(path, [True] * 6, keys=False)
+    with pytest.raises(crash):
+        ingest(client, make_table(auto_id=True), path, OPTIONS)
+    client.rows.append({"note": "99"})
+    with pytest.raises(JournalMismatch, match="4 rows, where 3 or 6 were expected"):
+        ingest(client, make_table(auto_id=True), path, OPTIONS)
+
+
+def test_the_last_row_of_a_key_stays_whatever_the_batch(
+    tmp_path: Path, milvus: Made, make_table: Made
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("id,text,note\n1,a,1\n1,b,2\n2,c,3\n")
+    for batch in (1, 2, 3):
+        client = milvus()
+        report = ingest(client, make_table(), path, replace(OPTIONS, batch=batch))
+        assert (report.inserted, report.rejected, notes(client)) == (3, 0, [2, 3])
+
+
+def test_a_header_that_does_not_fit_fails_before_any_row(
+    tmp_path: Path, milvus: Made, make_table: Made
+) -> None:
+    path, client = tmp_path / "x.csv", milvus()
+    path.write_text("id,txt,note\n1,a,1\n")
+    with pytest.raises(IngestError, match=r"txt.*Did you mean 'text'"):
+        ingest(client, make_table(), path, OPTIONS)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_rejects_may_not_replace_the_input(tmp_path: Path, milvus: Made, make_table: Made) -> None:
+    path = tmp_path / "x.jsonl"
+    write_rows(path, [True])
+    for rejects in (path, journal_path(path, "t")):
+        with pytest.raises(IngestError, match="would be written over the input"):
+            ingest(milvus(), make_table(), path, replace(OPTIONS, rejects=rejects))
+
+
+@pytest.mark.parametrize("batch", [0, 5121])
+def test_a_batch_that_milvus_does_not_take(
+    tmp_path: Path, milvus: Made, make_table: Made, batch: int
+) -> None:
+    with pytest.raises(IngestError, match="Choose 1 to 5120 rows"):
+        ingest(milvus(), make_table(), tmp_path / "x.jsonl", replace(OPTIONS, batch=batch))
+    with pytest.raises(IngestError, match="Choose 1 to 5120 rows"):
+        insert_rows(milvus(), make_table(), [], batch=batch)
+
+
+def test_a_batch_is_cut_at_its_bytes(milvus: Made, make_table: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "BATCH_BYTES", 70)
+    rows = [{"id": n, "text": "x" * 10, "note": str(n)} for n in range(4)]
+    client = milvus()
+    report = insert_rows(
+        client, make_table(), [*rows, {"id": 9, "text": "x", "note": "", "json": ["x" * 80]}]
+    )
+    assert client.sizes == [2, 2]
+    assert "the row is larger than 16 MiB" in report.reasons[0]
+
+
+def test_rows_at_hand(milvus: Made, make_table: Made) -> None:
+    client, seen = milvus(), list[int]()
+    rows = [{"id": n, "text": "" if n % 2 else "a", "note": str(n)} for n in range(20)]
+    report = insert_rows(client, make_table(), iter(rows), batch=4, advance=seen.append)
+    assert notes(client) == list(range(0, 20, 2))
+    assert (report.inserted, report.rejected, len(report.reasons), sum(seen)) == (10, 10, 5, 20)
+    assert report.reasons[0].startswith("row 2: column text is empty")

@@ -1,0 +1,95 @@
+"""Collections from a spec: what reaches Milvus, and that nothing stays behind a failure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pymilvus import DataType, MilvusException
+
+from nestvec import collections
+from nestvec_schemas.errors import CollectionExists, StoreRefused
+from nestvec_schemas.spec import CollectionSpec, parse_spec
+
+SPEC = """
+collection: papers
+description: read
+service: {service}
+dynamic: true
+fields:
+  id:       {{type: INT64, primary: true, auto_id: true}}
+  abstract: {{type: VARCHAR, max_length: 8192}}
+  year:     {{type: INT32, nullable: true, default: 2000}}
+  tenant:   {{type: VARCHAR, max_length: 64, partition_key: true}}
+  tags:     {{type: ARRAY, element_type: VARCHAR, max_length: 9, max_capacity: 4}}
+embeddings:
+  - {{field: abstract, encoder: tiny, dims: [4]}}
+  - {{field: abstract, encoder: tiny, dims: [16], index: HNSW, metric: IP, params: {{M: 16}}}}
+"""
+
+
+class Refusing:
+    """A Milvus Lite that takes a collection and refuses to index it."""
+
+    def __init__(self, there: bool = False) -> None:
+        self.there, self.calls = there, list[str]()
+        self.schema: Any = None
+        self.indexes: Any = None
+
+    def get_server_version(self) -> str:
+        return "milvus_lite-3"
+
+    def has_collection(self, name: str) -> bool:
+        return self.there
+
+    def create_collection(self, name: str, schema: Any) -> None:
+        self.calls.append("create")
+        self.schema = schema
+
+    def create_index(self, name: str, indexes: Any) -> None:
+        self.calls.append("index")
+        self.indexes = indexes
+        raise MilvusException(message="no memory for an index")
+
+    def drop_collection(self, name: str) -> None:
+        self.calls.append("drop")
+
+
+@pytest.fixture
+def spec(service: str) -> CollectionSpec:
+    return parse_spec(SPEC.format(service=service), path="x")
+
+
+def test_a_collection_that_is_there_stays_as_it_is(spec: CollectionSpec) -> None:
+    client: Any = Refusing(there=True)
+    with pytest.raises(CollectionExists, match=r"papers.*nestvec collection drop papers"):
+        collections.create(client, spec)
+    assert client.calls == []
+
+
+def test_what_was_made_is_dropped_where_a_later_step_fails(spec: CollectionSpec) -> None:
+    client: Any = Refusing()
+    with pytest.raises(StoreRefused, match="creating collection papers: no memory for an index"):
+        collections.create(client, spec)
+    assert client.calls == ["create", "index", "drop"]
+
+
+def test_every_part_of_the_spec_reaches_milvus(spec: CollectionSpec) -> None:
+    client: Any = Refusing()
+    with pytest.raises(StoreRefused):
+        collections.create(client, spec)
+    made = {one["name"]: one for one in client.schema.to_dict()["fields"]}
+    assert client.schema.enable_dynamic_field is True
+    assert client.schema.description == "read"
+    assert made["id"]["is_primary"] and made["id"]["auto_id"]
+    assert made["abstract"]["params"] == {"max_length": 8192}
+    assert made["year"]["nullable"] and "2000" in str(made["year"]["default_value"])
+    assert made["tenant"]["is_partition_key"]
+    assert made["tags"]["element_type"] == DataType.VARCHAR
+    assert made["tags"]["params"] == {"max_length": 9, "max_capacity": 4}
+    assert made["abstract_16"]["params"] == {"dim": 16}
+    indexes = {one.field_name: one.to_dict() for one in client.indexes}
+    assert indexes["abstract_4"]["index_type"] == "AUTOINDEX"
+    assert indexes["abstract_4"]["metric_type"] == "COSINE"
+    assert indexes["abstract_16"]["index_type"] == "HNSW"
+    assert indexes["abstract_16"]["metric_type"] == "IP"

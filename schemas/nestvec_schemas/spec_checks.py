@@ -1,0 +1,234 @@
+"""What a collection spec must hold beyond its shape: Milvus's rules, each a function in a row of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from nestvec_schemas.errors import SpecError, nearest
+
+if TYPE_CHECKING:
+    from nestvec_schemas.spec import CollectionSpec, FieldSpec
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}", re.ASCII)
+ALL_FIELDS = 64
+INTEGERS = {f"INT{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)}
+FLOAT_MAX = 3.4028234663852886e38
+
+_RESERVED = {"_seq", "_partition", "rowid", "timestamp", "iso", "interval", "meta", "$meta"}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: where it stands, the clause, what was found, what to do."""
+
+    where: str
+    cause: str
+    value: object
+    next_step: str
+
+
+def check_spec(spec: CollectionSpec, *, path: str) -> None:
+    """Raise SpecError for the first of Milvus's rules that a spec breaks."""
+    for check in _CHECKS:
+        for one in check(spec):
+            raise SpecError(f"{path}: {one.where} {one.cause}", value=one.value, next_step=one.next_step)
+
+
+def _names(spec: CollectionSpec) -> Iterator[Problem]:
+    rule = "Begin with a letter or _, go on with letters, digits and _, at most 255 in all."
+    if not NAME.fullmatch(spec.collection):
+        yield Problem("collection", "is not a name that Milvus takes", spec.collection, rule)
+    for name in spec.fields:
+        if not NAME.fullmatch(name):
+            yield Problem("fields", "has a name that Milvus does not take", name, rule)
+        if name.lower() in _RESERVED:
+            yield Problem("fields", "has a name that Milvus keeps for itself", name, "Choose another.")
+
+
+def _primary(spec: CollectionSpec) -> Iterator[Problem]:
+    keys = [name for name, field in spec.fields.items() if field.primary]
+    if len(keys) != 1:
+        found = ", ".join(keys) or "none"
+        yield Problem(
+            "fields",
+            "must have exactly one primary key",
+            found,
+            "Write primary: true on one INT64 or VARCHAR field.",
+        )
+    for name in keys:
+        if spec.fields[name].type not in ("INT64", "VARCHAR"):
+            yield Problem(
+                f"fields.{name}",
+                "cannot be the primary key",
+                spec.fields[name].type,
+                "Make it INT64 or VARCHAR.",
+            )
+    for name, field in spec.fields.items():
+        if field.auto_id and not field.primary:
+            yield Problem(
+                f"fields.{name}.auto_id",
+                "is for the primary key only",
+                True,
+                "Remove it, or add primary: true.",
+            )
+        for key in ("nullable", "partition_key"):
+            if field.primary and getattr(field, key):
+                yield Problem(f"fields.{name}.{key}", "cannot be true of the primary key", True, "Remove it.")
+
+
+def _partition_key(spec: CollectionSpec) -> Iterator[Problem]:
+    keys = [name for name, field in spec.fields.items() if field.partition_key]
+    if len(keys) > 1:
+        yield Problem("fields", "have more than one partition key", ", ".join(keys), "Keep one of them.")
+    for name in keys:
+        field = spec.fields[name]
+        if field.type not in ("INT64", "VARCHAR") or field.nullable:
+            found = f"{'nullable ' if field.nullable else ''}{field.type}"
+            yield Problem(
+                f"fields.{name}",
+                "cannot be the partition key",
+                found,
+                "Make it INT64 or VARCHAR, not nullable.",
+            )
+
+
+def _type_keys(spec: CollectionSpec) -> Iterator[Problem]:
+    for name, field in spec.fields.items():
+        where = f"fields.{name}"
+        wants = {
+            "max_length": "VARCHAR" in (field.type, field.element_type),
+            "element_type": field.type == "ARRAY",
+            "max_capacity": field.type == "ARRAY",
+        }
+        for key, wanted in wants.items():
+            found = getattr(field, key)
+            if wanted and found is None:
+                yield Problem(where, f"needs {key}", field.type, f"Add {key}: to it.")
+            if found is not None and not wanted:
+                yield Problem(f"{where}.{key}", "does not go with the field's type", field.type, "Remove it.")
+        if field.element_type in ("JSON", "ARRAY"):
+            yield Problem(
+                f"{where}.element_type", "cannot be in an ARRAY", field.element_type, "Use a JSON field."
+            )
+
+
+def _defaults(spec: CollectionSpec) -> Iterator[Problem]:
+    for name, field in spec.fields.items():
+        if field.default is None:
+            continue
+        if field.primary or field.type in ("JSON", "ARRAY"):
+            what = "a primary key" if field.primary else field.type
+            yield Problem(f"fields.{name}.default", "cannot be given", what, "Remove the default.")
+        elif not _fits(field):
+            yield Problem(
+                f"fields.{name}.default",
+                f"does not fit {field.type}" + (f" of {field.max_length} bytes" if field.max_length else ""),
+                field.default,
+                "Correct the default or the type.",
+            )
+
+
+def _fits(field: FieldSpec) -> bool:
+    value = field.default
+    if field.type == "VARCHAR":
+        return isinstance(value, str) and _storable(value, field.max_length or 0)
+    if field.type == "BOOL":
+        return isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    if field.type in INTEGERS:
+        low, high = INTEGERS[field.type]
+        return isinstance(value, int) and low <= value <= high
+    return abs(value) <= (FLOAT_MAX if field.type == "FLOAT" else 1.7e308)
+
+
+def _storable(text: str, most: int) -> bool:
+    try:
+        return len(text.encode()) <= most
+    except UnicodeEncodeError:
+        return False
+
+
+def _sources(spec: CollectionSpec) -> Iterator[Problem]:
+    for index, one in enumerate(spec.embeddings):
+        where = f"embeddings[{index}]"
+        field = spec.fields.get(one.field)
+        if field is None:
+            yield Problem(
+                f"{where}.field",
+                "is not one of the fields",
+                one.field,
+                f"Fields: {', '.join(spec.fields)}.{nearest(one.field, spec.fields)}",
+            )
+        elif field.type != "VARCHAR" or field.nullable:
+            found = f"{'nullable ' if field.nullable else ''}{field.type}"
+            yield Problem(
+                f"{where}.field",
+                f"cannot be embedded by Milvus, as {one.field} is not a VARCHAR that is always there",
+                found,
+                f"Make {one.field} a VARCHAR that is not nullable.",
+            )
+        if not _is_url(spec.service_of(one)):
+            yield Problem(
+                f"{where}.service" if one.service else "service",
+                "is not the address of a service",
+                spec.service_of(one) or "none",
+                "Write service: http://HOST:PORT, for example http://127.0.0.1:8080.",
+            )
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _vector_fields(spec: CollectionSpec) -> Iterator[Problem]:
+    made: set[str] = set()
+    for index, one in enumerate(spec.embeddings):
+        for dim in one.dims:
+            name = one.column(dim)
+            where = f"embeddings[{index}].dims"
+            if name in spec.fields:
+                yield Problem(
+                    where, "give a vector field the name of a scalar field", name, "Rename the field."
+                )
+            if name in made:
+                yield Problem(
+                    where, "give the same vector field twice", name, f"Keep one {dim} for {one.field}."
+                )
+            if not NAME.fullmatch(name):
+                yield Problem(where, "give a vector field too long a name", name, "Shorten the field's name.")
+            made.add(name)
+    if len(made) > spec.max_vector_fields:
+        yield Problem(
+            "embeddings",
+            f"give more than {spec.max_vector_fields} vector fields, Milvus's limit",
+            f"{len(made)} vector fields",
+            "Keep fewer dims (a shorter one is a prefix of a longer one), or raise proxy.maxVectorFieldNum "
+            "in milvus.yaml (at most 10) and write max_vector_fields: with that number in the spec.",
+        )
+    if len(made) + len(spec.fields) > ALL_FIELDS:
+        yield Problem(
+            "fields",
+            f"are more than {ALL_FIELDS} with the vector fields",
+            len(made) + len(spec.fields),
+            "Keep fewer.",
+        )
+
+
+_CHECKS: tuple[Callable[[CollectionSpec], Iterator[Problem]], ...] = (
+    _names,
+    _primary,
+    _partition_key,
+    _type_keys,
+    _defaults,
+    _sources,
+    _vector_fields,
+)
