@@ -1,1 +1,8 @@
-"""Checkpoint to encoder: read, pool, export, quantise, verify."""
+"""Checkpoint to encoder: read, pool, export, quantise, verify.
+
+Importing this imports no torch; ``export`` loads what it needs when it is called.
+"""
+
+from nestvec_exporters.export import ExportOptions, export
+
+__all__ = ["ExportOptions", "export"]

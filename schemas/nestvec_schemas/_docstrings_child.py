@@ -10,7 +10,10 @@ import warnings
 from collections.abc import Iterator
 from types import ModuleType
 
-SKIPPED = {"antigravity", "idlelib", "lib2to3", "test", "this", "tkinter", "turtle", "turtledemo"}
+# What acts when it is imported, has a screen, or is offered under another name (os.path).
+SKIPPED = """
+antigravity genericpath idlelib lib2to3 ntpath nturl2path posixpath test this tkinter turtle turtledemo
+""".split()
 INSIDE = """
 asyncio collections.abc concurrent.futures email.message email.utils http.client http.cookies http.server
 importlib.metadata importlib.resources json.decoder json.encoder logging.config logging.handlers
@@ -21,14 +24,14 @@ xml.etree.ElementTree xml.sax.saxutils xmlrpc.client xmlrpc.server zoneinfo
 SHORTEST = 60
 
 
-def modules() -> Iterator[ModuleType]:
+def modules() -> Iterator[tuple[str, ModuleType]]:
     names = (name for name in sys.stdlib_module_names if not name.startswith("_"))
     for name in sorted({*names, *INSIDE.split()}):
         if name.partition(".")[0] in SKIPPED:
             continue
         try:
             with contextlib.redirect_stdout(io.StringIO()):
-                yield importlib.import_module(name)
+                yield name, importlib.import_module(name)
         except BaseException:  # noqa: S112 - a module of another platform, or without its C library
             continue
 
@@ -56,27 +59,27 @@ def text_of(member: object) -> str:
     return inspect.cleandoc(found) if isinstance(found, str) else ""
 
 
-def documented(module: ModuleType) -> Iterator[tuple[str, str, str]]:
+def documented(offered_as: str, module: ModuleType) -> Iterator[tuple[str, str, str]]:
     for name, member in public(module, dir(module)):
         if not own(module, member) or not callable(member):
             continue
         if inspect.isclass(member):
-            yield f"{module.__name__}.{name}", "class", text_of(member)
+            yield f"{offered_as}.{name}", "class", text_of(member)
             for inner, method in public(member, list(vars(member))):
                 if callable(method) or isinstance(method, (staticmethod, classmethod)):
-                    yield f"{module.__name__}.{name}.{inner}", "method", text_of(method)
+                    yield f"{offered_as}.{name}.{inner}", "method", text_of(method)
         else:
-            yield f"{module.__name__}.{name}", "function", text_of(member)
+            yield f"{offered_as}.{name}", "function", text_of(member)
 
 
 def main() -> None:
     warnings.simplefilter("ignore")
     out, seen = sys.stdout, set()
-    for module in modules():
-        for name, kind, text in documented(module):
+    for offered_as, module in modules():
+        for name, kind, text in documented(offered_as, module):
             if len(text) >= SHORTEST and text not in seen:
                 seen.add(text)
-                row = {"name": name, "module": module.__name__, "kind": kind, "text": text}
+                row = {"name": name, "module": offered_as, "kind": kind, "text": text}
                 out.write(json.dumps(row) + "\n")
 
 

@@ -50,8 +50,8 @@ def standard_library() -> tuple[Docstring, ...]:
         except (subprocess.SubprocessError, OSError) as error:
             raise NestvecError(
                 "the standard library's docstrings cannot be read",
-                value=str(error),
-                next_step="Check that this Python can start a child process.",
+                value=type(error).__name__,
+                next_step=f"Run {_CHILD.name} with this Python and read what it says.",
             ) from error
     rows = (json.loads(line) for line in done.stdout.splitlines())
     return tuple(Docstring(**row) for row in rows)

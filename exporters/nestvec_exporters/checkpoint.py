@@ -1,0 +1,171 @@
+"""Which checkpoints can be exported, told from their small files: nothing here loads a weight."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nestvec_exporters.hub import fetch
+from nestvec_exporters.layout import Module, home_of, read_config, read_json, read_modules
+from nestvec_schemas.errors import CheckpointNotFound, CheckpointUnsupported, nearest
+
+SMALL = ("*.json", "*.txt", "*.model", "*.jinja")
+WEIGHTS = ("*.safetensors",)
+
+_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+_TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_WITH_WEIGHTS = ("Transformer", "Dense", "LayerNorm")
+_LFS = b"version https://git-lfs"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on disk. ``source`` is what a manifest calls it: its id, or its folder's name."""
+
+    folder: Path
+    source: str
+
+
+def read_checkpoint(given: str) -> Checkpoint:
+    """Find a local folder or fetch a Hugging Face id, and check that it can be exported.
+
+    Raises CheckpointNotFound and CheckpointUnsupported.
+    """
+    path = Path(os.path.expanduser(given))  # noqa: PTH111 - pathlib's raises on a user it does not know
+    if given and path.is_dir():
+        check_architecture(path)
+        check_weights(path)
+        return Checkpoint(path.resolve(), path.resolve().name)
+    if given and path.exists():
+        raise CheckpointNotFound(
+            "a checkpoint is a folder, and this is a file",
+            value=given,
+            next_step="Name the folder that holds config.json and the weights.",
+        )
+    if not _HUB_ID.fullmatch(given):
+        raise CheckpointNotFound(
+            "there is no such folder, and a Hugging Face id is written OWNER/NAME",
+            value=given,
+            next_step=f"Correct the path.{nearest(path.name, _neighbours(path))}",
+        )
+    folder = fetch(given, SMALL)
+    check_architecture(folder)
+    check_code(folder)
+    folder = fetch(given, (*SMALL, *WEIGHTS))
+    check_weights(folder)
+    return Checkpoint(folder, given)
+
+
+def check_architecture(folder: Path) -> None:
+    """Raise CheckpointUnsupported or CheckpointNotFound unless the small files tell of a text encoder."""
+    modules = read_modules(folder)
+    for module in modules:
+        if module.kind == "Dense":
+            _check_activation(module)
+    home = home_of(folder)
+    config = read_config(home)
+    named = config.get("architectures")
+    head = str(named[0]) if isinstance(named, list) and named else ""
+    if not modules and head.endswith("ForSequenceClassification"):
+        raise CheckpointUnsupported(
+            "the checkpoint is a classifier or reranker: it has scores, no sentence vector",
+            value=head,
+            next_step="Choose an embedding checkpoint.",
+        )
+    if not any(_matching(home, _TOKENIZERS)) and not any(_matching(folder, _TOKENIZERS)):
+        raise CheckpointUnsupported(
+            "the checkpoint has no tokenizer, so it cannot take text",
+            value=config.get("model_type", "unknown model type"),
+            next_step=f"Put its tokenizer files beside it (one of {', '.join(_TOKENIZERS)}), "
+            "or choose a text encoder.",
+        )
+
+
+def check_code(folder: Path) -> None:
+    """Raise CheckpointUnsupported unless transformers knows the architecture itself. Takes seconds."""
+    from transformers import CONFIG_MAPPING  # noqa: PLC0415 - slow
+
+    known = list(CONFIG_MAPPING.keys())
+    config = read_config(home_of(folder))
+    kind = config.get("model_type")
+    if kind in known:
+        return
+    if config.get("auto_map"):
+        raise CheckpointUnsupported(
+            "the checkpoint demands trust_remote_code, and nestvec runs no code of a checkpoint",
+            value=kind or "no model_type",
+            next_step="Choose a checkpoint whose architecture transformers has itself.",
+        )
+    raise CheckpointUnsupported(
+        "the installed transformers does not know this architecture",
+        value=kind or "no model_type in config.json",
+        next_step=f"Upgrade transformers, or correct model_type.{nearest(str(kind), known)}",
+    )
+
+
+def check_weights(folder: Path) -> None:
+    """Raise CheckpointUnsupported unless every module's weights are whole safetensors files.
+
+    Pickled weights are refused: unpickling runs whatever code the file holds.
+    """
+    modules = read_modules(folder) or (Module("Transformer", folder),)
+    for module in modules:
+        if module.kind not in _WITH_WEIGHTS:
+            continue
+        files = sorted(_matching(module.folder, WEIGHTS))
+        if not files:
+            pickles = sorted(path.name for path in _matching(module.folder, _PICKLES))
+            raise CheckpointUnsupported(
+                "the checkpoint has no weights in safetensors"
+                + (", and pickled weights can run code when they are read" if pickles else ""),
+                value=", ".join(pickles) or module.folder.name,
+                next_step="Save it with save_pretrained(..., safe_serialization=True), or choose a revision "
+                "that has *.safetensors.",
+            )
+        for path in files:
+            _check_safetensors(path)
+
+
+def _check_activation(module: Module) -> None:
+    path = module.folder / "config.json"
+    config = read_json(path) if path.is_file() else {}
+    activation = config.get("activation_function", "torch.") if isinstance(config, dict) else None
+    if not isinstance(activation, str) or not activation.startswith("torch."):
+        # sentence-transformers would put Tanh in its place and only log it.
+        raise CheckpointUnsupported(
+            "a Dense module has an activation that is not torch's",
+            value=activation,
+            next_step="Choose a checkpoint with an activation of torch.nn.",
+        )
+
+
+def _check_safetensors(path: Path) -> None:
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415 - only an export needs it
+
+    with path.open("rb") as file:
+        start = file.read(len(_LFS))
+    if start == _LFS:
+        raise CheckpointUnsupported(
+            "the weights are a Git LFS pointer, not the weights",
+            value=path.name,
+            next_step="Run git lfs pull in the checkpoint's folder.",
+        )
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise CheckpointUnsupported(
+            f"{path.name} is damaged", value=str(error), next_step="Download the checkpoint again."
+        ) from error
+
+
+def _matching(folder: Path, patterns: Iterable[str]) -> set[Path]:
+    return {path for pattern in patterns for path in folder.glob(pattern)}
+
+
+def _neighbours(path: Path) -> list[str]:
+    return [one.name for one in path.parent.iterdir() if one.is_dir()] if path.parent.is_dir() else []

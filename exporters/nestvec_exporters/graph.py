@@ -1,0 +1,102 @@
+"""A checkpoint as one ONNX graph: tokens in, sentence vectors out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from nestvec_exporters.pooling import POOLING
+from nestvec_exporters.source import Source
+from nestvec_schemas.errors import CheckpointUnsupported
+
+INPUTS: Final = ("input_ids", "attention_mask")
+OUTPUT: Final = "sentence_embedding"
+"""An output named ``embedding`` clashes with a name inside BERT's graph."""
+
+PROTOBUF_BYTES: Final = (2 << 30) - (64 << 20)
+"""Weights that a model.onnx alone may hold: protobuf's limit is 2 GiB, less room for the graph."""
+
+# The last opset whose attention onnxruntime's fusion recognises.
+_OPSET = 17
+
+
+class _Normalise(nn.Module):
+    def forward(self, vectors: Tensor) -> Tensor:
+        return nn.functional.normalize(vectors, p=2.0, dim=1)
+
+
+def _dense(module: Any) -> nn.Module:
+    return nn.Sequential(module.linear, module.activation_function)
+
+
+# What follows pooling, by kind: a sentence-transformers module to one that maps vectors to vectors.
+HEAD: dict[str, Callable[[Any], nn.Module]] = {
+    "Dense": _dense,
+    "LayerNorm": lambda module: nn.Sequential(module.norm),
+    "Dropout": lambda module: nn.Identity(),
+    "Normalize": lambda module: _Normalise(),
+}
+
+
+class Encoder(nn.Module):
+    """Transformer, pooling and what follows it: (batch, tokens) int64 ids and mask to (batch, dim)."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self.transformer = source.transformer
+        self.pools = [POOLING[mode] for mode in source.pooling]
+        rest = source.modules[2:]
+        self.head = nn.Sequential(*(HEAD[type(module).__name__](module) for module in rest))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The sentence vectors of a batch padded on the right."""
+        tokens = self.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        pooled = torch.cat([pool(tokens, attention_mask) for pool in self.pools], dim=1)
+        vectors: Tensor = self.head(pooled)
+        return vectors
+
+
+def write_graph(source: Source, path: Path) -> None:
+    """Trace the encoder to ``path``. Raises CheckpointUnsupported where it cannot be traced."""
+    encoder = Encoder(source).eval()
+    source.transformer.config.use_cache = False
+    ids = torch.ones((2, 16), dtype=torch.int64)
+    axes = {name: {0: "batch", 1: "tokens"} for name in INPUTS}
+    try:
+        with torch.no_grad():
+            torch.onnx.export(
+                encoder,
+                (ids, torch.ones_like(ids)),
+                str(path),
+                dynamo=False,
+                opset_version=_OPSET,
+                input_names=list(INPUTS),
+                output_names=[OUTPUT],
+                dynamic_axes={**axes, OUTPUT: {0: "batch"}},
+            )
+    except Exception as error:
+        raise CheckpointUnsupported(
+            "the checkpoint's graph cannot be written as ONNX",
+            value=str(error).strip().partition("\n")[0] or type(error).__name__,
+            next_step="Choose another architecture: BERT, RoBERTa, MPNet, DistilBERT and T5 encoders work.",
+        ) from error
+
+
+def save_graph(model: onnx.ModelProto, path: Path, *, limit: int = PROTOBUF_BYTES) -> None:
+    """Write a graph as one file; above ``limit`` bytes of weights, as ``path`` and one ``path``.data."""
+    weights = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    if weights <= limit:
+        onnx.save_model(model, str(path))
+        return
+    onnx.save_model(
+        model,
+        str(path),
+        save_as_external_data=True,
+        all_tensors_to_one_file=True,
+        location=f"{path.name}.data",
+    )

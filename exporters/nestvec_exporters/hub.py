@@ -1,0 +1,65 @@
+"""Fetching a checkpoint from Hugging Face, or from its cache where the hub cannot be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nestvec_schemas.errors import CheckpointNotFound
+
+ANSWER_SECONDS = 10.0
+
+# Copies of the weights in other formats, which may be as large again.
+_IGNORED = ("onnx/*", "openvino/*", "original/*", "consolidated*")
+
+
+def fetch(name: str, patterns: Sequence[str], *, cache: Path | None = None) -> Path:
+    """The folder with those files of a Hugging Face model whose names match ``patterns``.
+
+    ``cache`` is Hugging Face's own unless given. Raises CheckpointNotFound.
+    """
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - slow, and only for an id
+
+    failure = _unreachable(name)
+    try:
+        folder = snapshot_download(
+            name,
+            cache_dir=cache,
+            allow_patterns=list(patterns),
+            ignore_patterns=list(_IGNORED),
+            local_files_only=failure is not None,
+        )
+    except Exception as error:
+        raise CheckpointNotFound(
+            "neither a folder here nor a model that can be fetched: a download was tried, and the cache "
+            "does not have it",
+            value=f"{name} ({_line(failure or error)})",
+            next_step="Check the spelling and the connection to huggingface.co, or give a local folder.",
+        ) from error
+    return Path(folder)
+
+
+def _unreachable(name: str) -> Exception | None:
+    """Why the hub does not answer, asked once: a download retries for half a minute before it says so.
+
+    Raises CheckpointNotFound where it answers that there is no such model.
+    """
+    from huggingface_hub import HfApi  # noqa: PLC0415
+    from huggingface_hub.errors import RepositoryNotFoundError  # noqa: PLC0415
+
+    try:
+        HfApi().model_info(name, timeout=ANSWER_SECONDS)
+    except RepositoryNotFoundError as error:
+        owner = "" if "/" in name else " with its owner (OWNER/NAME)"
+        raise CheckpointNotFound(
+            "Hugging Face has no such model, or does not show it to you",
+            value=name,
+            next_step=f"Write the id as its page does{owner}; for a private or gated model set HF_TOKEN.",
+        ) from error
+    except Exception as error:  # requests' or httpx's own, by the version of huggingface_hub
+        return error
+    return None
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

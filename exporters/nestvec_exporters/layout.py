@@ -1,0 +1,110 @@
+"""The two layouts of a checkpoint: transformers' (``config.json`` beside the weights) and
+sentence-transformers' (``modules.json``, which lists a folder per module)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nestvec_schemas.errors import CheckpointNotFound, CheckpointUnsupported
+
+MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Dropout", "Normalize")
+"""The kinds of sentence-transformers module that the graph can hold."""
+
+_JSON_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class Module:
+    """One row of ``modules.json``: the class's name, and the folder of its files."""
+
+    kind: str
+    folder: Path
+
+
+def read_modules(folder: Path) -> tuple[Module, ...]:
+    """The rows of ``modules.json``; empty in transformers' layout. Raises CheckpointUnsupported."""
+    path = folder / "modules.json"
+    if not path.is_file():
+        return ()
+    rows = read_json(path)
+    modules = []
+    for row in rows if isinstance(rows, list) else [None]:
+        if not isinstance(row, dict) or not isinstance(row.get("type"), str):
+            raise CheckpointUnsupported(
+                "modules.json does not list modules",
+                value=row,
+                next_step="Save the checkpoint again with sentence-transformers.",
+            )
+        package, _, kind = row["type"].rpartition(".")
+        if package.partition(".")[0] != "sentence_transformers":
+            raise CheckpointUnsupported(
+                "the checkpoint brings a module of its own code, and nestvec runs no code of a checkpoint",
+                value=row["type"],
+                next_step="Choose a checkpoint that sentence-transformers loads without trust_remote_code.",
+            )
+        if kind not in MODULES:
+            raise CheckpointUnsupported(
+                "the checkpoint has a module that cannot be exported",
+                value=kind,
+                next_step=f"Known modules: {', '.join(MODULES)}.",
+            )
+        modules.append(Module(kind, folder / str(row.get("path", ""))))
+    _check_order(tuple(module.kind for module in modules))
+    return tuple(modules)
+
+
+def home_of(folder: Path) -> Path:
+    """The folder of the transformers model: the first module's, or the checkpoint's own."""
+    modules = read_modules(folder)
+    return modules[0].folder if modules else folder
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """A folder's ``config.json``. Raises CheckpointNotFound and CheckpointUnsupported."""
+    path = folder / "config.json"
+    if not path.is_file():
+        if (folder / "adapter_config.json").is_file():
+            raise CheckpointUnsupported(
+                "this is an adapter without its base model",
+                value=folder.name,
+                next_step="Merge it first (peft: merge_and_unload, save_pretrained) and export the result.",
+            )
+        raise CheckpointNotFound(
+            "the folder is not a checkpoint: it has no config.json",
+            value=str(folder),
+            next_step="Name the folder that holds config.json and the weights.",
+        )
+    config = read_json(path)
+    if not isinstance(config, dict):
+        raise CheckpointUnsupported(
+            "config.json is not a JSON object",
+            value=type(config).__name__,
+            next_step="Download the checkpoint again.",
+        )
+    return config
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file of at most 4 MiB. Raises CheckpointUnsupported."""
+    with path.open("rb") as file:
+        data = file.read(_JSON_BYTES + 1)
+    try:
+        if len(data) > _JSON_BYTES:
+            raise ValueError(f"larger than {_JSON_BYTES >> 20} MiB")
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointUnsupported(
+            f"{path.name} is not JSON", value=str(error), next_step="Download the checkpoint again."
+        ) from error
+
+
+def _check_order(kinds: tuple[str, ...]) -> None:
+    if kinds[:2] != ("Transformer", "Pooling") or len({"Transformer", "Pooling"} & set(kinds[2:])):
+        raise CheckpointUnsupported(
+            "the checkpoint is not one Transformer followed by one Pooling",
+            value=", ".join(kinds) or "no modules",
+            next_step="Choose a checkpoint whose modules.json begins with these two.",
+        )

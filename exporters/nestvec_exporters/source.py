@@ -1,0 +1,186 @@
+"""The checkpoint as sentence-transformers runs it: what an export is made from and measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sentence_transformers import SentenceTransformer
+from tokenizers import Tokenizer
+
+from nestvec_exporters.checkpoint import Checkpoint, check_code
+from nestvec_exporters.layout import MODULES, home_of
+from nestvec_schemas.errors import CheckpointUnsupported, NestvecError
+from nestvec_schemas.manifest import PromptName
+
+DEFAULT_TOKENS: Final = 8192
+"""The longest text an encoder takes unless more is asked for: decoders state 32,768 and more, which no
+service could batch."""
+
+_UNSTATED_TOKENS = 512
+_LARGEST_SHOWN = 3
+
+# The names that checkpoints give the two prompts, likeliest first.
+_PROMPTS: dict[PromptName, tuple[str, ...]] = {
+    "query": ("query", "search_query", "retrieval.query", "s2p_query"),
+    "document": ("document", "passage", "corpus", "search_document", "retrieval.passage"),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A loaded checkpoint, in float32 and evaluation mode, and what a manifest says of it."""
+
+    model: SentenceTransformer
+    pooling: tuple[str, ...]
+    dim: int
+    layers: int
+    heads: int
+    hidden: int
+    normalised: bool
+    prompts: dict[PromptName, str]
+
+    @property
+    def transformer(self) -> Any:
+        """The transformers model."""
+        return self.model[0].auto_model
+
+    @property
+    def modules(self) -> tuple[Any, ...]:
+        """The sentence-transformers modules, in order."""
+        return tuple(self.model)
+
+
+def load(checkpoint: Checkpoint) -> Source:
+    """Load the weights. Raises CheckpointUnsupported where they do not make a text encoder."""
+    check_code(checkpoint.folder)
+    try:
+        model = SentenceTransformer(
+            str(checkpoint.folder),
+            device="cpu",
+            model_kwargs={"attn_implementation": "eager"},
+            trust_remote_code=False,
+            local_files_only=True,
+        )
+        _check_complete(model, checkpoint)
+    except NestvecError:
+        raise
+    except Exception as error:
+        raise CheckpointUnsupported(
+            "the checkpoint cannot be loaded as a text encoder",
+            value=str(error).strip().partition("\n")[0] or type(error).__name__,
+            next_step="Check that sentence-transformers loads it on its own (trust_remote_code is not used).",
+        ) from error
+    model.truncate_dim = None
+    model.float().eval()
+    return _described(model)
+
+
+def _described(model: SentenceTransformer) -> Source:
+    modules: tuple[Any, ...] = tuple(model)
+    kinds = [type(module).__name__ for module in modules]
+    unknown = [kind for kind in kinds if kind not in MODULES]
+    if unknown or kinds[:2] != ["Transformer", "Pooling"]:
+        raise CheckpointUnsupported(
+            "the checkpoint's token vectors cannot be pooled",
+            value=", ".join(kinds),
+            next_step=f"Choose a text encoder made of: {', '.join(MODULES)}.",
+        )
+    prompts = _prompts(model.prompts, model.default_prompt_name)
+    if any(prompts.values()) and not modules[1].include_prompt:
+        raise CheckpointUnsupported(
+            "the checkpoint leaves its prompts out of pooling, which a graph cannot know",
+            value="include_prompt = false",
+            next_step="Choose a checkpoint that pools over its prompts, or remove its prompts.",
+        )
+    modes = modules[1].pooling_mode
+    config = modules[0].auto_model.config.get_text_config()
+    return Source(
+        model=model,
+        pooling=(modes,) if isinstance(modes, str) else tuple(modes),
+        dim=int(model.get_embedding_dimension() or 0),
+        layers=getattr(config, "num_hidden_layers", 0),
+        heads=getattr(config, "num_attention_heads", 0),
+        hidden=getattr(config, "hidden_size", 0),
+        normalised=kinds[-1] == "Normalize",
+        prompts=prompts,
+    )
+
+
+def _check_complete(model: SentenceTransformer, checkpoint: Checkpoint) -> None:
+    """Refuse a checkpoint that lacks weights: transformers fills them with random numbers and only logs it.
+
+    The weights are read a second time, because transformers tells what was missing only to who asks.
+    """
+    transformer: Any = model[0].auto_model
+    home = home_of(checkpoint.folder)
+    _, told = type(transformer).from_pretrained(str(home), output_loading_info=True, local_files_only=True)
+    missing = sorted(name for name in told["missing_keys"] if "pooler." not in name)
+    if missing:
+        shown = ", ".join(missing[:_LARGEST_SHOWN])
+        more = f" and {len(missing) - _LARGEST_SHOWN} more" if len(missing) > _LARGEST_SHOWN else ""
+        raise CheckpointUnsupported(
+            "the checkpoint's weights do not have all that its config.json names",
+            value=f"{shown}{more}",
+            next_step="Download the checkpoint again, or correct its config.json.",
+        )
+
+
+def _prompts(found: Mapping[str, str | None], default: str | None) -> dict[PromptName, str]:
+    """The checkpoint's prompts as query and document; its default serves where neither is named."""
+    given: dict[PromptName, str] = {}
+    for name, aliases in _PROMPTS.items():
+        texts = [text for alias in aliases if (text := found.get(alias))]
+        text = texts[0] if texts else found.get(default or "")
+        if text:
+            given[name] = text
+    return given
+
+
+def max_tokens(source: Source, asked: int | None) -> int:
+    """The longest text in tokens: ``asked``, else the checkpoint's own limit.
+
+    Raises CheckpointUnsupported where ``asked`` is more than the model has positions.
+    """
+    limit = _positions(source)
+    if asked is None:
+        own = source.model.max_seq_length or _UNSTATED_TOKENS
+        stated = own if own < 1 << 24 else (limit or _UNSTATED_TOKENS)
+        return min(stated, limit or stated, DEFAULT_TOKENS)
+    if limit is not None and asked > limit:
+        raise CheckpointUnsupported(
+            "the checkpoint does not take texts of this many tokens",
+            value=asked,
+            next_step=f"Give --max-tokens {limit} or less.",
+        )
+    return asked
+
+
+def _positions(source: Source) -> int | None:
+    """How many tokens the model has positions for; None where it has no limit (T5's are relative)."""
+    config = source.transformer.config.get_text_config()
+    stated = getattr(config, "max_position_embeddings", None)
+    if not isinstance(stated, int) or stated < 1:
+        return None
+    for module in source.transformer.modules():
+        # RoBERTa and its kin count positions from padding_idx + 1.
+        table = getattr(module, "position_embeddings", None)
+        if getattr(table, "padding_idx", None) is not None and hasattr(module, "padding_idx"):
+            return stated - int(module.padding_idx) - 1
+    return stated
+
+
+def tokenizer(source: Source) -> Tokenizer:
+    """The checkpoint's tokenizer with truncation and padding off. Raises CheckpointUnsupported."""
+    backend = getattr(source.model.tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise CheckpointUnsupported(
+            "the checkpoint's tokenizer has no fast form",
+            value=type(source.model.tokenizer).__name__,
+            next_step="Choose a checkpoint with a tokenizer.json.",
+        )
+    copy = Tokenizer.from_str(backend.to_str())
+    copy.no_truncation()
+    copy.no_padding()
+    return copy

@@ -1,0 +1,77 @@
+"""Where an encoder is built, and how it comes into the repository: whole, by one rename."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nestvec_schemas.errors import CheckpointError, EncoderExists
+from nestvec_schemas.repository import MANIFEST
+
+
+def check_target(models: Path, name: str, *, force: bool) -> None:
+    """Raise EncoderExists, or CheckpointError where ``models`` cannot be a repository."""
+    if models.exists() and not models.is_dir():
+        raise CheckpointError(
+            "the model repository is a file", value=str(models), next_step="Name a folder with --to."
+        )
+    target = models / name
+    if force and target.exists() and not (target / MANIFEST).is_file():
+        raise EncoderExists(
+            "--force replaces encoders, and what is there is none",
+            value=str(target),
+            next_step="Choose another --name, or remove it yourself.",
+        )
+    if target.exists() and not force:
+        raise EncoderExists(
+            "an encoder of this name is there already",
+            value=str(target),
+            next_step="Replace it with --force, or choose another --name.",
+        )
+
+
+@contextmanager
+def workspace(models: Path) -> Iterator[Path]:
+    """A folder to build in, gone at the end of the block, also after an error or an interrupt.
+
+    It lies beside the repository and not in it, because Triton takes every folder there, hidden or not,
+    for a model; and on the same file system, because only there a rename is one step.
+    """
+    try:
+        place = tempfile.TemporaryDirectory(prefix=".nestvec-export-", dir=_nearby(models.absolute()))
+        with place as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise CheckpointError(
+            "the encoder cannot be written",
+            value=f"{error.filename or models} ({error.strerror or error})",
+            next_step="Name a folder with --to that you may write to, on a disk with room.",
+        ) from error
+
+
+def _nearby(models: Path) -> Path:
+    if not models.exists():
+        return next(parent for parent in models.parents if parent.exists())
+    parent = models.parent
+    beside = parent.stat().st_dev == models.stat().st_dev and os.access(parent, os.W_OK)
+    # A mounted volume: there is no place on it but in the repository.
+    return parent if beside else models
+
+
+def install(built: Path, models: Path, *, force: bool) -> None:
+    """Move a built encoder into the repository; an old one of its name goes only now."""
+    target = models / built.name
+    models.mkdir(parents=True, exist_ok=True)
+    check_target(models, built.name, force=force)
+    old = built.with_name(f"{built.name}.old")
+    if target.exists():
+        target.rename(old)
+    try:
+        built.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise

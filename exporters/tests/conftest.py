@@ -1,0 +1,122 @@
+"""Tiny checkpoints with random weights, wide enough that different texts get different vectors."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from sentence_transformers import SentenceTransformer
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers.utils import logging
+
+from nestvec_exporters.checkpoint import Checkpoint
+from nestvec_exporters.graph import write_graph
+from nestvec_exporters.quiet import quiet
+from nestvec_exporters.source import load
+
+POSITIONS = 64
+
+Write = Callable[..., Path]
+
+
+def _write_tokenizer(folder: Path, *, side: str = "right") -> None:
+    """A tokenizer that splits words into characters."""
+    characters = sorted(set(string.printable) - set(string.whitespace) - set(string.ascii_uppercase))
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *characters, *(f"##{one}" for one in characters)]
+    vocab = {word: number for number, word in enumerate(words)}
+    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=1000))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        padding_side=side,
+    ).save_pretrained(folder)
+
+
+def _write_model(folder: Path, kind: str, **fields: Any) -> Path:
+    """A model with random weights: ``kind`` is the prefix of transformers' Config and Model classes.
+
+    A field of None is left out.
+    """
+    sizes = {
+        "vocab_size": 200,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": POSITIONS,
+        "pad_token_id": 0,
+        "initializer_range": 0.3,
+    }
+    torch.manual_seed(0)
+    head = fields.pop("head", "Model")
+    given = {name: value for name, value in {**sizes, **fields}.items() if value is not None}
+    config = getattr(transformers, f"{kind}Config")(**given)
+    getattr(transformers, f"{kind}{head}")(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _small_and_quiet() -> Iterator[None]:
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    torch.set_num_threads(1)  # the models are tiny: more threads only wait for one another
+    yield
+
+
+@pytest.fixture
+def write_checkpoint(tmp_path: Path) -> Write:
+    """Writes a model of a kind, and a tokenizer that pads on a side, to ``tmp_path / "checkpoint"``."""
+
+    def write(kind: str, *, side: str = "right", **fields: Any) -> Path:
+        folder = _write_model(tmp_path / "checkpoint", kind, **fields)
+        _write_tokenizer(folder, side=side)
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT in transformers' layout: 32 dims, 2 layers, 64 positions."""
+    folder = _write_model(tmp_path_factory.mktemp("checkpoints") / "bert", "Bert")
+    _write_tokenizer(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def traced(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The BERT's graph as it is traced."""
+    path = tmp_path_factory.mktemp("traced") / "graph.onnx"
+    with quiet():
+        write_graph(load(Checkpoint(bert, "bert")), path)
+    return path
+
+
+@pytest.fixture
+def sentence_bert(bert: Path, tmp_path: Path) -> Write:
+    """Saves the BERT in sentence-transformers' layout, followed by the modules given."""
+
+    def save(*modules: Any, **settings: Any) -> Path:
+        from sentence_transformers.models import Transformer
+
+        folder = tmp_path / "sentence-bert"
+        first = Transformer(str(bert), max_seq_length=settings.pop("max_seq_length", None))
+        SentenceTransformer(modules=[first, *modules], device="cpu", **settings).save(
+            str(folder), create_model_card=False
+        )
+        return folder
+
+    return save

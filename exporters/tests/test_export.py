@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.models import Dense, Normalize, Pooling
+
+from nestvec_exporters import ExportOptions, export
+from nestvec_exporters.verify import exported_vectors
+from nestvec_schemas.errors import (
+    CheckpointError,
+    CheckpointUnsupported,
+    DimNotOffered,
+    EncoderError,
+    EncoderExists,
+    NestvecError,
+    VerificationFailed,
+)
+from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.repository import read_manifest, verify_files
+from nestvec_schemas.vectors import cosines
+
+TEXTS = ["rows from a file", "x", "heat flow in shock waves, measured twice", "Zebra crossing " * 40]
+
+POSITIONS = 64
+
+Write = Callable[..., Path]
+
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "Bert": {},
+    "BertForMaskedLM": {"head": "ForMaskedLM"},
+    # These two count positions from padding_idx + 1; MPNet's padding_idx is always 1.
+    "Roberta": {"max_position_embeddings": POSITIONS + 1, "bos_token_id": 2, "eos_token_id": 3},
+    "MPNet": {"max_position_embeddings": POSITIONS + 2},
+    "DistilBert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64},
+    "T5": {
+        "d_model": 32,
+        "num_layers": 2,
+        "num_heads": 4,
+        "d_kv": 8,
+        "d_ff": 64,
+        "max_position_embeddings": None,
+    },
+    "ModernBert": {"bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3},
+    "Llama": {"head": "ForCausalLM", "num_key_value_heads": 2},
+}
+
+
+def exported(checkpoint: Path, models: Path, **options: Any) -> tuple[Manifest, Path]:
+    manifest = export(ExportOptions(str(checkpoint), models, "tiny", **options))
+    assert read_manifest(models / "tiny") == manifest
+    verify_files(models / "tiny", manifest)
+    return manifest, models / "tiny"
+
+
+def left_over(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.startswith(".nestvec")]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_an_architecture_gives_its_own_vectors(
+    architecture: str, write_checkpoint: Write, tmp_path: Path
+) -> None:
+    fields = ARCHITECTURES[architecture]
+    kind = architecture.removesuffix(str(fields.get("head", "Model")))
+    checkpoint = write_checkpoint(kind, side="left" if kind == "Llama" else "right", **fields)
+    manifest, folder = exported(checkpoint, tmp_path / "models")
+
+    tower = manifest.towers["text"]
+    assert tower.pooling == ("lasttoken" if kind == "Llama" else "mean")
+    assert tower.max_tokens == (512 if kind == "T5" else POSITIONS)
+    assert (manifest.dim, manifest.dims, manifest.layers) == (32, (32,), (2,))
+    assert not manifest.normalised
+    own = SentenceTransformer(str(checkpoint), device="cpu")
+    own.max_seq_length = tower.max_tokens
+    expected = own.encode(TEXTS, batch_size=1)
+    found = exported_vectors(folder, TEXTS, tower.max_tokens)
+    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+    # The comparison means something only where texts differ.
+    assert max(cosines(found[[a]], found[[b]])[0] for a, b in combinations(range(3), 2)) < 0.999
+
+
+@pytest.mark.parametrize(
+    "modes", ["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken", ("cls", "mean")]
+)
+def test_a_checkpoints_pooling_is_kept(
+    modes: str | tuple[str, ...], sentence_bert: Write, tmp_path: Path
+) -> None:
+    checkpoint = sentence_bert(Pooling(32, pooling_mode=modes))
+    manifest, folder = exported(checkpoint, tmp_path / "models")
+    assert manifest.towers["text"].pooling == (modes if isinstance(modes, str) else "+".join(modes))
+    assert manifest.dim == (32 if isinstance(modes, str) else 64)
+    expected = SentenceTransformer(str(checkpoint), device="cpu").encode(TEXTS, batch_size=1)
+    found = exported_vectors(folder, TEXTS, manifest.towers["text"].max_tokens)
+    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_modules_prompts_and_length_of_a_sentence_transformers_checkpoint(
+    sentence_bert: Write, tmp_path: Path
+) -> None:
+    dense = Dense(32, 48, activation_function=torch.nn.Tanh())
+    prompts = {"search_query": "ask: ", "passage": "text: "}
+    checkpoint = sentence_bert(Pooling(32), dense, Normalize(), prompts=prompts, max_seq_length=20)
+    manifest, folder = exported(checkpoint, tmp_path / "models", dims=(16,))
+    assert (manifest.dim, manifest.dims) == (48, (48, 16))
+    assert manifest.prompts == {"query": "ask: ", "document": "text: "}
+    assert manifest.towers["text"].max_tokens == 20
+    assert manifest.normalised
+    np.testing.assert_allclose(np.linalg.norm(exported_vectors(folder, TEXTS, 20), axis=1), 1, atol=1e-5)
+
+
+def test_a_default_prompt_serves_queries_and_documents(sentence_bert: Write, tmp_path: Path) -> None:
+    checkpoint = sentence_bert(Pooling(32), prompts={"all": "x: "}, default_prompt_name="all")
+    manifest, _ = exported(checkpoint, tmp_path / "models")
+    assert manifest.prompts == {"query": "x: ", "document": "x: "}
+
+
+def test_int8_fuses_attention_and_stays_near(bert: Path, tmp_path: Path) -> None:
+    manifest, folder = exported(bert, tmp_path / "models", precision="int8")
+    operators = {node.op_type for node in onnx.load(folder / "1" / "model.onnx").graph.node}
+    assert "QAttention" in operators
+    assert 0.95 <= manifest.verification.cosine_min < 0.9999999
+
+
+def test_what_is_exported_says_where_from_without_the_path(bert: Path, tmp_path: Path) -> None:
+    manifest, folder = exported(bert, tmp_path / "models")
+    assert manifest.source == "bert"
+    assert set(manifest.files) == {"1/model.onnx", "tokenizer.json"}
+    assert set(manifest.created_with) >= {"nestvec", "torch", "transformers", "onnxruntime"}
+    assert str(bert.parent) not in (folder / "encoder.json").read_text()
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    assert (tokenizer["truncation"], tokenizer["padding"]) == (None, None)
+
+
+def test_an_encoder_is_replaced_only_when_asked(bert: Path, tmp_path: Path) -> None:
+    exported(bert, tmp_path / "models")
+    with pytest.raises(EncoderExists, match="--force"):
+        export(ExportOptions(str(bert), tmp_path / "models", "tiny"))
+    manifest, _ = exported(bert, tmp_path / "models", force=True, max_tokens=7)
+    assert manifest.towers["text"].max_tokens == 7
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["tiny"]
+    assert not left_over(tmp_path)
+
+
+def test_a_damaged_file_fails_the_comparison_and_leaves_the_old_encoder(bert: Path, tmp_path: Path) -> None:
+    before, folder = exported(bert, tmp_path / "models")
+
+    def damage(stage: str) -> None:
+        if stage.startswith("comparing"):
+            (path,) = tmp_path.glob(".nestvec-export-*/tiny/tokenizer.json")
+            tokenizer = json.loads(path.read_text())
+            vocab = tokenizer["model"]["vocab"]
+            tokenizer["model"]["vocab"] = dict(zip(vocab, reversed(vocab.values()), strict=True))
+            path.write_text(json.dumps(tokenizer))
+
+    with pytest.raises(VerificationFailed, match=r"cosine of 0\.9999 at least.*nothing was written"):
+        export(ExportOptions(str(bert), tmp_path / "models", "tiny", force=True), damage)
+    assert read_manifest(folder) == before
+    verify_files(folder, before)
+    assert not left_over(tmp_path)
+
+
+def test_an_interrupt_leaves_nothing(bert: Path, tmp_path: Path) -> None:
+    def interrupt(stage: str) -> None:
+        if stage.startswith("comparing"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export(ExportOptions(str(bert), tmp_path / "models", "tiny"), interrupt)
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_tokens_than_positions_are_refused(bert: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointUnsupported, match="--max-tokens 64 or less"):
+        export(ExportOptions(str(bert), tmp_path / "models", "tiny", max_tokens=65))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dim_that_the_checkpoint_lacks_is_refused(bert: Path, tmp_path: Path) -> None:
+    with pytest.raises(DimNotOffered, match="from 1 to 32"):
+        export(ExportOptions(str(bert), tmp_path / "models", "tiny", dims=(33,)))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "says"),
+    [
+        ({"name": "../up"}, EncoderError, "letters, digits"),
+        ({"name": ""}, EncoderError, "letters, digits"),
+        ({"precision": "int4"}, EncoderError, "Did you mean 'int8'"),
+        ({"max_tokens": 0}, EncoderError, "1 or more"),
+        ({"dims": (32, 0)}, DimNotOffered, "1 or more"),
+    ],
+)
+def test_options_are_checked_when_they_are_made(
+    fields: dict[str, Any], error: type[NestvecError], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        ExportOptions(**{"checkpoint": "x", "models": Path("models"), "name": "tiny", **fields})
+
+
+def test_missing_packages_are_named_with_the_pip_line(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
+    with pytest.raises(NestvecError, match=r"onnx\. Install them: pip install 'nestvec\[export\]'"):
+        export(ExportOptions(str(bert), tmp_path / "models", "tiny"))
+
+
+def test_a_repository_that_is_a_file_is_refused(bert: Path, tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("")
+    with pytest.raises(CheckpointError, match="is a file"):
+        export(ExportOptions(str(bert), tmp_path / "models", "tiny"))

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nestvec.cli import cli
+from nestvec.cli.export import default_name, stages
+from nestvec_schemas.errors import CheckpointNotFound, DimNotOffered, EncoderError, NestvecError
+from nestvec_schemas.manifest import ENCODER_NAME
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "name"),
+    [
+        ("sentence-transformers/all-MiniLM-L6-v2", "all-minilm-l6-v2"),
+        ("./models/BGE small/", "bge-small"),
+        ("é", "encoder"),
+        ("..hidden", "hidden"),
+        ("x" * 100, "x" * 64),
+    ],
+)
+def test_a_name_is_made_from_the_checkpoint(checkpoint: str, name: str) -> None:
+    assert default_name(checkpoint) == name
+    assert ENCODER_NAME.fullmatch(name)
+
+
+def test_the_folder_one_is_in_has_a_name_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bert").mkdir()
+    monkeypatch.chdir(tmp_path / "bert")
+    assert default_name(".") == "bert"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "Missing argument 'CHECKPOINT'"),
+        (["x", "--dims", "384,many"], "'many' is not a whole number"),
+        (["x", "--dims", ""], "'' is not a whole number"),
+        (["x", "--precision", "int4"], "'int4' is not one of"),
+        (["x", "--max-tokens", "0"], "0 is not in the range"),
+        (["x", "--dim", "4"], "No such option"),
+    ],
+)
+def test_wrong_usage_ends_with_2(arguments: list[str], says: str) -> None:
+    done = CliRunner().invoke(cli, ["export", *arguments])
+    assert done.exit_code == 2
+    assert says in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        (["./absent"], CheckpointNotFound, "./absent"),
+        (["./absent", "--dims", "0"], DimNotOffered, "0"),
+        (["./absent", "--name", "a/b"], EncoderError, "a/b"),
+    ],
+)
+def test_what_cannot_be_exported_is_an_error_that_names_it(
+    arguments: list[str], error: type[NestvecError], says: str, tmp_path: Path
+) -> None:
+    done = CliRunner().invoke(cli, ["export", *arguments, "--to", str(tmp_path / "models")])
+    assert isinstance(done.exception, error)
+    assert done.exception.value == (int(says) if says.isdigit() else says)
+    assert not list(tmp_path.iterdir())
+
+
+def test_stages_go_to_standard_error_with_their_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    with stages() as on_stage:
+        on_stage("reading")
+        on_stage("writing")
+    shown = capsys.readouterr()
+    assert re.fullmatch(r"reading … \d\.\d s\nwriting … \d\.\d s\n", shown.err)
+    assert shown.out == ""
+
+
+def test_a_stage_that_fails_ends_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyError), stages() as on_stage:
+        on_stage("reading")
+        raise KeyError
+    assert capsys.readouterr().err.endswith(" s\n")

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from nestvec_schemas.errors import DimNotOffered, EncoderError, ManifestCorrupt, ManifestTooNew, SpecError
+from nestvec_schemas.manifest import FORMAT, Manifest, Tower, Verification, ladder, parse_manifest
+
+MANIFEST = Manifest(
+    name="minilm",
+    source="sentence-transformers/all-MiniLM-L6-v2",
+    towers={
+        "text": Tower(inputs=("input_ids",), output="sentence_embedding", pooling="mean", max_tokens=256)
+    },
+    dim=384,
+    dims=(384, 128),
+    layers=(6,),
+    normalised=True,
+    prompts={"query": "query: "},
+    precision="fp32",
+    verification=Verification(sentences=64, cosine_min=0.99999, cosine_mean=1.0),
+    files={"1/model.onnx": "00"},
+    created_with={"nestvec": "0.1.0"},
+)
+
+
+def changed(**fields: Any) -> bytes:
+    return json.dumps({**MANIFEST.model_dump(mode="json"), **fields}).encode()
+
+
+def test_a_manifest_is_read_as_it_was_written() -> None:
+    assert parse_manifest(MANIFEST.model_dump_json().encode(), path="encoder.json") == MANIFEST
+
+
+def test_a_prompt_that_is_not_given_is_empty() -> None:
+    assert MANIFEST.prompt("query") == "query: "
+    assert MANIFEST.prompt("document") == ""
+
+
+def test_a_manifest_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        MANIFEST.name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "says"),
+    [
+        (b"{", ManifestCorrupt, "encoder.json is not JSON"),
+        (b"\xff\xfe", ManifestCorrupt, "encoder.json is not JSON"),
+        (b"[]", ManifestCorrupt, "the manifest is wrong"),
+        (b"{}", ManifestCorrupt, "name is wrong: Field required"),
+        (changed(format=FORMAT + 1), ManifestTooNew, "Upgrade nestvec"),
+        (changed(format=FORMAT + 1, dims="of another shape"), ManifestTooNew, "Upgrade nestvec"),
+        (changed(format="1"), ManifestCorrupt, "format is wrong"),
+        (changed(surprise=1), ManifestCorrupt, "surprise is wrong"),
+        (changed(name="../up"), ManifestCorrupt, "name is wrong"),
+        (changed(name=".hidden"), ManifestCorrupt, "name is wrong"),
+        (changed(files={"../../etc/passwd": "00"}), ManifestCorrupt, "leaves the encoder's folder"),
+        (changed(files={"/etc/passwd": "00"}), ManifestCorrupt, "leaves the encoder's folder"),
+        (changed(dims=[128, 384]), ManifestCorrupt, "dims must descend"),
+        (changed(dims=[256, 128]), ManifestCorrupt, "dims must descend"),
+        (changed(dims=[384, 384]), ManifestCorrupt, "dims must descend"),
+        (changed(dims=[]), ManifestCorrupt, "dims must descend"),
+        (changed(dims=[384, 0]), ManifestCorrupt, "at least 1"),
+        (changed(dim=0), ManifestCorrupt, "dim is wrong"),
+        (changed(precision="int4"), ManifestCorrupt, "precision is wrong"),
+    ],
+)
+def test_a_damaged_manifest_says_what_is_wrong(data: bytes, error: type[EncoderError], says: str) -> None:
+    with pytest.raises(error, match=says):
+        parse_manifest(data, path="encoder.json")
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_end_in_another_error(data: bytes) -> None:
+    with pytest.raises(EncoderError):
+        parse_manifest(data, path="encoder.json")
+
+
+@pytest.mark.parametrize(
+    ("dim", "offered"),
+    [
+        (384, (384, 256, 128, 64, 32)),
+        (768, (768, 512, 256, 128, 64, 32)),
+        (64, (64, 32)),
+        (32, (32,)),
+        (33, (33, 32)),
+        (7, (7,)),
+        (1, (1,)),
+    ],
+)
+def test_the_usual_ladder_is_powers_of_two_down_to_32(dim: int, offered: tuple[int, ...]) -> None:
+    assert ladder(dim) == offered
+
+
+@given(st.integers(1, 5000), st.lists(st.integers(1, 5000), min_size=1))
+def test_a_ladder_descends_from_dim_and_holds_what_was_asked(dim: int, asked: list[int]) -> None:
+    inside = [one for one in asked if one <= dim]
+    if inside != asked:
+        with pytest.raises(DimNotOffered):
+            ladder(dim, tuple(asked))
+        return
+    offered = ladder(dim, tuple(asked))
+    assert offered[0] == dim
+    assert list(offered) == sorted(set(offered), reverse=True)
+    assert set(offered) == {dim, *asked}
+
+
+@pytest.mark.parametrize("asked", [0, -1, 385])
+def test_a_ladder_refuses_dims_that_no_prefix_has(asked: int) -> None:
+    with pytest.raises(DimNotOffered, match=f"{asked}. Choose dims from 1 to 384"):
+        ladder(384, (128, asked))
+
+
+def test_an_empty_ladder_is_refused() -> None:
+    with pytest.raises(SpecError, match="at least one, at most 384"):
+        ladder(384, ())
