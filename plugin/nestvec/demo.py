@@ -17,7 +17,7 @@ import nestvec
 from nestvec.catalog import Table, read_table
 from nestvec.embedded import running
 from nestvec.ingest import insert_rows
-from nestvec.milvus import connect, milvus_errors
+from nestvec.milvus import connect, load_lite, milvus_errors
 from nestvec.progress import progress
 from nestvec.sql import execute
 from nestvec_schemas.docstrings import Docstring, standard_library
@@ -32,8 +32,8 @@ SHOWN = 5
 COMPARED = 10
 PORTS = range(8080, 8100)
 QUESTIONS = (
-    "read rows from a file of comma separated values",
-    "wait until several threads have reached the same point",
+    "read rows from a csv file",
+    "wrap a long text to a given width",
     "find the most common elements in a list",
 )
 
@@ -98,13 +98,16 @@ def run(uri: str, models: Path, say: Say) -> Report:
 def statement(question: str, dim: int, limit: int) -> str:
     """The SQL that answers ``question`` at ``dim``."""
     distance = f"doc_{dim} <=> '{question.replace(chr(39), chr(39) * 2)}'"
-    return f"SELECT name, doc, 1 - ({distance}) AS score FROM {COLLECTION} ORDER BY {distance} LIMIT {limit}"
+    columns = f"name, doc, 1 - ({distance}) AS score"
+    return f"SELECT {columns} FROM {COLLECTION} ORDER BY {distance} LIMIT {limit}"  # noqa: S608 - our own
 
 
 def next_commands(uri: str, models: Path, service: str) -> tuple[str, str]:
     """The two commands to go on with, which work from this folder as they are."""
     program = _program()
-    query = "SELECT name, module FROM pydoc WHERE module = 'csv' ORDER BY doc_64 <=> 'read rows from a file' LIMIT 5"
+    query = (
+        "SELECT id, name FROM pydoc WHERE module = 'csv' ORDER BY doc_64 <=> 'read rows from a file' LIMIT 5"
+    )
     where = "" if models == Path("models") else f" --models {shlex.quote(str(models))}"
     port = service.rpartition(":")[2]
     return (
@@ -176,6 +179,7 @@ def _collection(client: MilvusClient, service: str, uri: str, say: Say) -> Table
             nestvec.add_embedding(schema, "doc", encoder=ENCODER, dims=DIMS, service=service, client=client)
             client.create_collection(COLLECTION, schema=schema, index_params=nestvec.index_params(schema))
             say(f"Created collection {COLLECTION} in {uri}: doc_64 and doc_384, embedded by the server.")
+    load_lite(client, COLLECTION)
     return read_table(client, COLLECTION)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import grpc
 from pymilvus import MilvusClient, MilvusException
 from pymilvus.client.connection_manager import ConnectionManager
+from pymilvus.client.types import LoadState
 
 from nestvec_schemas.errors import NestvecError, StoreInUse, StoreRefused, StoreUnreachable
 
@@ -20,15 +21,22 @@ _LITE_LOG = "milvus_lite.server_manager"
 
 
 @contextmanager
-def connect(uri: str, *, token: str = "", database: str = "") -> Iterator[MilvusClient]:
+def connect(uri: str, *, token: str = "", database: str = "", create: bool = True) -> Iterator[MilvusClient]:
     """A client of the Milvus at ``uri``: a ``.db`` path (Milvus Lite) or an address.
 
-    Closed, and a Lite database let go, at the end of the block.
+    Closed, and a Lite database let go, at the end of the block. Without ``create``, a ``.db`` must be there.
     Raises StoreInUse where another process holds the ``.db``, else StoreUnreachable.
     """
+    if not create and uri.endswith(".db") and not Path(uri).exists():
+        raise StoreUnreachable(
+            "there is no Milvus Lite database at this path",
+            value=uri,
+            next_step="Correct --uri, or create a collection there: nestvec collection create SPEC.yaml.",
+        )
+    _quiet()
     with _lite_failures() as failures:
         try:
-            client = MilvusClient(uri, token=token, db_name=database, timeout=CONNECT_SECONDS)
+            client = MilvusClient(uri, token=token, db_name=database, timeout=CONNECT_SECONDS, dedicated=True)
         except Exception as error:
             raise _not_opened(uri, failures[0] if failures else error) from error
     try:
@@ -36,6 +44,13 @@ def connect(uri: str, *, token: str = "", database: str = "") -> Iterator[Milvus
     finally:
         client.close()
         _let_go(uri)
+
+
+def _quiet() -> None:
+    """pymilvus and gRPC print a traceback of each refusal; the error that is raised says it once."""
+    if not logging.getLogger().isEnabledFor(logging.INFO):
+        for name in ("pymilvus", "grpc"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _let_go(uri: str) -> None:
@@ -87,6 +102,14 @@ def _not_opened(uri: str, error: BaseException) -> NestvecError:
     )
 
 
+def load_lite(client: MilvusClient, collection: str) -> None:
+    """Load a collection of Milvus Lite, which opens with none loaded; a server's are its operator's."""
+    with milvus_errors(f"loading collection {collection}"):
+        released = client.get_load_state(collection)["state"] == LoadState.NotLoad
+        if released and is_lite(client):
+            client.load_collection(collection)
+
+
 @contextmanager
 def milvus_errors(doing: str) -> Iterator[None]:
     """Turn what pymilvus and gRPC raise into StoreRefused; ``doing`` says what was tried."""
@@ -120,10 +143,13 @@ class Versioned(Protocol):
 
 def open_connections() -> list[Versioned]:
     """The connections that pymilvus clients of this process have open, each once."""
-    # A schema does not know its client; pymilvus's connection manager knows every client's connection.
-    registry: Mapping[str, Any] = getattr(ConnectionManager.get_instance(), "_registry", {})
-    dedicated: Mapping[Any, Any] = getattr(ConnectionManager.get_instance(), "_dedicated", {})
-    return [one.handler for one in (*registry.values(), *dedicated.values())]
+    # A schema does not know its client; pymilvus's connection manager knows every client's connection,
+    # and keeps a shared one after its last client has gone.
+    manager = ConnectionManager.get_instance()
+    shared: Mapping[str, Any] = getattr(manager, "_registry", {})
+    dedicated: Mapping[int, Any] = getattr(manager, "_dedicated", {})
+    kept = [one for one in shared.values() if one.has_clients]
+    return [one.handler for one in (*kept, *dedicated.values())]
 
 
 def is_lite(client: Versioned) -> bool:

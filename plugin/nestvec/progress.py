@@ -40,10 +40,12 @@ def _bar(title: str, total: int | None) -> Iterator[Advance]:
 
 @contextmanager
 def _lines(title: str, total: int | None) -> Iterator[Advance]:
-    done = 0
+    done, told = 0, -1
     started = said = time.monotonic()
 
     def say() -> None:
+        nonlocal told
+        told = done
         of = f" of {total}" if total is not None else ""
         sys.stderr.write(f"{title}: {done}{of} in {time.monotonic() - started:.0f} s\n")
         sys.stderr.flush()
@@ -56,4 +58,5 @@ def _lines(title: str, total: int | None) -> Iterator[Advance]:
             say()
 
     yield advance
-    say()
+    if told != done:
+        say()

@@ -137,12 +137,12 @@ def _check_names(schema: CollectionSchema, names: Sequence[str]) -> None:
 
 
 def _provider(client: MilvusClient | None) -> Provider:
-    clients: list[Versioned] = [client] if client is not None else open_connections()
-    kinds = {is_lite(one) for one in clients}
+    connections: list[Versioned] = [client] if client is not None else open_connections()
+    kinds = {is_lite(one) for one in connections}
     if len(kinds) != 1:
         raise StoreUnknown(
             "it cannot be told whether the schema is for Milvus Lite or for a Milvus server",
-            value=f"{len(clients)} open connections",
+            value="both are open" if kinds else "no connection is open",
             next_step="Pass client=, or provider='openai' for Milvus Lite and provider='tei' for Milvus.",
         )
     return "openai" if kinds.pop() else "tei"

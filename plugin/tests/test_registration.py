@@ -84,7 +84,7 @@ def test_prompts_that_milvus_lite_cannot_send_are_warned_of(
 def test_without_a_connection_the_kind_of_milvus_is_not_guessed(
     schema: CollectionSchema, service: str
 ) -> None:
-    with pytest.raises(StoreUnknown, match=r"cannot be told whether.*Pass client="):
+    with pytest.raises(StoreUnknown, match=r"cannot be told whether.*no connection is open.*Pass client="):
         nestvec.add_embedding(schema, "abstract", encoder="tiny", dims=[8], service=service)
 
 

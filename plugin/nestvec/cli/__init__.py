@@ -63,9 +63,6 @@ def cli(verbose: int) -> None:
     """Your own encoder inside Milvus: export it once, embed server-side, ask in SQL."""
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    if not verbose:
-        # pymilvus logs a traceback of every refusal; the error that is raised says it once, in a line.
-        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 
 
 def main() -> None:

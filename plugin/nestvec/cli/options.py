@@ -18,14 +18,14 @@ def store_options(command: F) -> F:
         click.option(
             "--token",
             default="",
-            envvar="MILVUS_TOKEN",
+            envvar="NESTVEC_TOKEN",
             show_envvar=True,
             help="Milvus token, or USER:PASSWORD.",
         ),
         click.option(
             "--uri",
             required=True,
-            envvar="MILVUS_URI",
+            envvar="NESTVEC_URI",
             show_envvar=True,
             help="A path that ends in .db (Milvus Lite), or a Milvus address (http://HOST:19530).",
         ),

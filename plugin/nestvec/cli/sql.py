@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +15,8 @@ from nestvec.cli.options import json_option, models_option, store_options
 if TYPE_CHECKING:
     from nestvec.sql import Answer
 
-_WIDTH = 100
-_LEAST = 12
-_NUMBER = 8
 _NUMBERS = 3
-"""In characters: a table that is not on a terminal, the narrowest text, a number; then a vector's numbers."""
+"""How many of a vector's numbers a table shows."""
 
 
 @click.command("sql", short_help=COMMANDS["sql"].short_help)
@@ -73,37 +68,11 @@ def _show(answer: Answer, as_json: bool) -> None:
     if as_json:
         print_json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
     elif answer.rows:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDTH
-        cells = [[_cell(value) for value in row] for row in answer.rows]
-        print_table(answer.columns, _fitted(answer.columns, cells, width))
+        print_table(answer.columns, [[_cell(value) for value in row] for row in answer.rows])
 
 
 def _cell(value: Any) -> Any:
-    """A value on one line: a text without line ends, the first numbers of a vector and how many there are."""
+    """A vector as its first numbers and how many there are; anything else as it is."""
     if isinstance(value, list) and len(value) > _NUMBERS and all(isinstance(one, float) for one in value):
         return f"[{', '.join(f'{one:.2f}' for one in value[:_NUMBERS])}, … {len(value)}]"
-    if isinstance(value, (list, dict)):
-        value = str(value)
-    return " ".join(value.split()) if isinstance(value, str) else value
-
-
-def _fitted(columns: Sequence[str], cells: list[list[Any]], width: int) -> list[list[Any]]:
-    """Cut the longest texts until the table is as wide as ``width``, in characters."""
-    widths = [
-        max(len(name), *(len(row[at]) if isinstance(row[at], str) else _NUMBER for row in cells))
-        for at, name in enumerate(columns)
-    ]
-    texts = [at for at in range(len(columns)) if any(isinstance(row[at], str) for row in cells)]
-    while texts and (excess := sum(widths) + 3 * len(widths) + 1 - width) > 0:
-        longest = max(texts, key=lambda at: widths[at])
-        if widths[longest] <= _LEAST:
-            break
-        others = [widths[at] for at in texts if at != longest]
-        widths[longest] = max(
-            _LEAST, widths[longest] - excess, min(max(others, default=0), widths[longest] - 1)
-        )
-    return [[_cut(value, widths[at]) for at, value in enumerate(row)] for row in cells]
-
-
-def _cut(value: Any, width: int) -> Any:
-    return f"{value[: width - 1]}…" if isinstance(value, str) and len(value) > width else value
+    return value

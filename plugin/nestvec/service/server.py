@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -54,6 +55,9 @@ def bind(host: str, port: int) -> socket.socket:
 
 def serve(embedder: Embedder, listener: socket.socket) -> None:
     """Answer until SIGINT or SIGTERM; what was taken is finished first."""
+    # uvicorn raises the signal again once it has shut down: being told to stop is not a failure.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, lambda *_: None)
     _server(embedder).run(sockets=[listener])
 
 
