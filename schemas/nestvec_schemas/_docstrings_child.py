@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from types import ModuleType
 
 # What acts when it is imported, has a screen, or is offered under another name (os.path).
-SKIPPED = """
-antigravity genericpath idlelib lib2to3 ntpath nturl2path posixpath test this tkinter turtle turtledemo
-""".split()
+SKIPPED = {
+    *("antigravity", "idlelib", "lib2to3", "test", "this", "tkinter", "turtle", "turtledemo"),
+    *("genericpath", "ntpath", "nturl2path", "posixpath"),
+}
 INSIDE = """
 asyncio collections.abc concurrent.futures email.message email.utils http.client http.cookies http.server
 importlib.metadata importlib.resources json.decoder json.encoder logging.config logging.handlers

@@ -50,7 +50,7 @@ def standard_library() -> tuple[Docstring, ...]:
         except (subprocess.SubprocessError, OSError) as error:
             raise NestvecError(
                 "the standard library's docstrings cannot be read",
-                value=type(error).__name__,
+                value=str(error).removesuffix("."),
                 next_step=f"Run {_CHILD.name} with this Python and read what it says.",
             ) from error
     rows = (json.loads(line) for line in done.stdout.splitlines())

@@ -49,7 +49,7 @@ def test_a_child_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     broken = tmp_path / "child.py"
     broken.write_text("raise SystemExit(3)")
     monkeypatch.setattr(docstrings, "_CHILD", broken)
-    with pytest.raises(NestvecError, match=r"exit status 3\..*Check that this Python can start"):
+    with pytest.raises(NestvecError, match=r"exit status 3\. Run child\.py with this Python"):
         standard_library()
 
 
