@@ -14,7 +14,8 @@ from nestvec.cli import cli
 from nestvec.embedded import running
 from nestvec.milvus import connect
 from nestvec_schemas.errors import CollectionExists, CollectionNotFound, DimNotOffered, EncoderNotFound
-from nestvec_schemas.spec import CollectionSpec, parse_spec
+from nestvec_schemas.spec import CollectionSpec
+from nestvec_schemas.spec_file import parse_spec
 
 SPEC = """
 collection: papers

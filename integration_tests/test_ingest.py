@@ -20,7 +20,7 @@ import pytest
 from nestvec import collections
 from nestvec.embedded import running
 from nestvec.milvus import connect
-from nestvec_schemas.spec import parse_spec
+from nestvec_schemas.spec_file import parse_spec
 
 SPEC = """
 collection: docs

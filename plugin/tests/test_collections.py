@@ -9,7 +9,8 @@ from pymilvus import DataType, MilvusException
 
 from nestvec import collections
 from nestvec_schemas.errors import CollectionExists, StoreRefused
-from nestvec_schemas.spec import CollectionSpec, parse_spec
+from nestvec_schemas.spec import CollectionSpec
+from nestvec_schemas.spec_file import parse_spec
 
 SPEC = """
 collection: papers

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestvec_schemas.errors import NestvecError, SpecError
-from nestvec_schemas.spec import SPEC_BYTES, CollectionSpec, parse_spec
+from nestvec_schemas.spec import CollectionSpec
+from nestvec_schemas.spec_file import SPEC_BYTES, parse_spec
 
 GOOD = """
 collection: papers

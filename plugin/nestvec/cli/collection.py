@@ -134,7 +134,7 @@ def drop(name: str, uri: str, token: str, database: str, yes: bool) -> None:
 
 def _read_spec(path: Path) -> CollectionSpec:
     from nestvec_schemas.errors import SpecError
-    from nestvec_schemas.spec import SPEC_BYTES, parse_spec
+    from nestvec_schemas.spec_file import SPEC_BYTES, parse_spec
 
     try:
         with path.open("rb") as file:
