@@ -28,7 +28,8 @@ integration: $(READY)
 	$(BIN)/pytest integration_tests
 
 bench: $(READY)
-	$(BIN)/python benchmarks/floor.py
+	$(BIN)/python benchmarks/setup.py
+	$(BIN)/python benchmarks/serve.py
 
 # torch 2.13.0 first and alone: asked for by version, the CPU build is taken where one is at hand.
 $(READY): pyproject.toml
