@@ -3,13 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TRITON := .venv-triton/ready.txt
+MODELS ?= models
 
-.PHONY: demo test check lint types unit integration bench clean
+.PHONY: demo test check lint types unit integration bench triton clean
 
 demo: $(READY)
 	$(BIN)/nestvec demo
 
-test: $(READY)
+test: $(READY) $(TRITON)
 	$(BIN)/pytest
 
 check: lint types test
@@ -24,12 +26,19 @@ types: $(READY)
 unit: $(READY)
 	$(BIN)/pytest schemas exporters plugin
 
-integration: $(READY)
+integration: $(READY) $(TRITON)
 	$(BIN)/pytest integration_tests
 
 bench: $(READY)
 	$(BIN)/python benchmarks/setup.py
 	$(BIN)/python benchmarks/serve.py
+
+# A real Triton over the repository MODELS, on 127.0.0.1:8000 (HTTP), 8001 (gRPC) and 8002 (metrics).
+triton: $(TRITON)
+	$(BIN)/python tools/triton/server.py run --models $(MODELS)
+
+$(TRITON): tools/triton/requirements.txt | $(READY)
+	$(BIN)/python tools/triton/server.py setup
 
 # torch 2.13.0 first and alone: asked for by version, the CPU build is taken where one is at hand.
 $(READY): pyproject.toml
@@ -40,4 +49,4 @@ $(READY): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-triton .mypy_cache .ruff_cache .pytest_cache .hypothesis

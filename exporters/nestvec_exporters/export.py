@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from nestvec_exporters.checkpoint import Checkpoint, read_checkpoint
+from nestvec_exporters.tensorrt import PLAN, build_plan, check_tensorrt, profiles
+from nestvec_exporters.triton import INPUTS, OUTPUT, Format, Serving, config_pbtxt
 from nestvec_exporters.workspace import check_target, install, workspace
 from nestvec_schemas.errors import DimNotOffered, EncoderError, NestvecError, nearest
 from nestvec_schemas.manifest import ENCODER_NAME, Manifest, Precision, Tower, Verification, ladder
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 OnStage = Callable[[str], None]
 
 _NEEDED = ("torch", "transformers", "sentence_transformers", "onnx", "onnxruntime")
+_NO_BF16 = " bf16 is left out: ONNX Runtime cannot run it on a CPU, so that nothing could be compared."
 _RECORDED = ("nestvec", "torch", "transformers", "sentence-transformers", "onnxruntime")
 
 
@@ -30,6 +33,8 @@ class ExportOptions:
 
     ``dims`` is the ladder of prefixes to offer (powers of two where it is None), ``max_tokens`` the
     longest text (the checkpoint's own limit where it is None); ``force`` replaces an encoder of this name.
+    ``gpus`` are the devices that Triton runs it on (its own choice where there is none). Format tensorrt
+    adds a TensorRT plan, for Triton alone; ``accelerate`` has ONNX Runtime use TensorRT inside Triton.
     Raises EncoderError and DimNotOffered on values that no checkpoint could have.
     """
 
@@ -40,6 +45,9 @@ class ExportOptions:
     dims: tuple[int, ...] | None = None
     max_tokens: int | None = None
     force: bool = False
+    format: Format = "onnx"
+    gpus: tuple[int, ...] = ()
+    accelerate: bool = False
 
     def __post_init__(self) -> None:
         if not ENCODER_NAME.fullmatch(self.name):
@@ -53,7 +61,8 @@ class ExportOptions:
             raise EncoderError(
                 "there is no such precision",
                 value=self.precision,
-                next_step=f"Choose one of {', '.join(offered)}.{nearest(str(self.precision), offered)}",
+                next_step=f"Choose one of {', '.join(offered)}.{nearest(str(self.precision), offered)}"
+                f"{_NO_BF16 if str(self.precision) == 'bf16' else ''}",
             )
         if self.max_tokens is not None and self.max_tokens < 1:
             raise EncoderError(
@@ -66,6 +75,44 @@ class ExportOptions:
                 raise DimNotOffered(
                     "no vector has this many dims", value=dim, next_step="Choose dims of 1 or more."
                 )
+        self._check_triton()
+
+    def words(self) -> tuple[str, ...]:
+        """The options of a ``nestvec export`` that does the same, after checkpoint and ``--to``."""
+        words = ["--name", self.name, "--precision", self.precision, "--format", self.format]
+        if self.dims is not None:
+            words += ["--dims", ",".join(map(str, self.dims))]
+        if self.max_tokens is not None:
+            words += ["--max-tokens", str(self.max_tokens)]
+        if self.gpus:
+            words += ["--gpus", ",".join(map(str, self.gpus))]
+        return (*words, *(["--tensorrt"] * self.accelerate), *(["--force"] * self.force))
+
+    def _check_triton(self) -> None:
+        if self.format not in get_args(Format):
+            raise EncoderError(
+                "there is no such format",
+                value=self.format,
+                next_step=f"Choose one of {', '.join(get_args(Format))}.",
+            )
+        if len(set(self.gpus)) < len(self.gpus) or any(gpu < 0 for gpu in self.gpus):
+            raise EncoderError(
+                "these are not different GPUs",
+                value=", ".join(map(str, self.gpus)),
+                next_step="Give each device number once, from 0: --gpus 0,1.",
+            )
+        if self.precision == "int8" and (self.accelerate or self.format == "tensorrt"):
+            raise EncoderError(
+                "TensorRT cannot run ONNX Runtime's int8 operators",
+                value=self.precision,
+                next_step="Choose --precision fp16 for TensorRT; int8 is for CPUs.",
+            )
+        if self.accelerate and self.format == "tensorrt":
+            raise EncoderError(
+                "a TensorRT plan needs no acceleration by TensorRT",
+                value="--format tensorrt --tensorrt",
+                next_step="Keep one of the two.",
+            )
 
 
 def export(options: ExportOptions, on_stage: OnStage = lambda stage: None) -> Manifest:
@@ -76,6 +123,8 @@ def export(options: ExportOptions, on_stage: OnStage = lambda stage: None) -> Ma
     DimNotOffered; NestvecError where the packages of the ``export`` extra are missing.
     """
     _check_packages()
+    if options.format == "tensorrt":
+        check_tensorrt(options.checkpoint, options.models, options.words())
     check_target(options.models, options.name, force=options.force)
     on_stage("reading the checkpoint")
     checkpoint = read_checkpoint(options.checkpoint)
@@ -101,7 +150,6 @@ def _check_packages() -> None:
 def _build(options: ExportOptions, checkpoint: Checkpoint, work: Path, on_stage: OnStage) -> Manifest:
     """Everything of an encoder, in a folder of its name in ``work``."""
     from nestvec_exporters import source as sources  # noqa: PLC0415 - seconds of imports
-    from nestvec_exporters.triton import config_pbtxt  # noqa: PLC0415
 
     on_stage("loading the weights")
     source = sources.load(checkpoint)
@@ -113,17 +161,30 @@ def _build(options: ExportOptions, checkpoint: Checkpoint, work: Path, on_stage:
     _write_graph(source, options.precision, work, folder / GRAPH, on_stage)
     on_stage("comparing with the checkpoint's vectors")
     verification = _verify(source, folder, options.precision, tokens)
+    serving = _serving(options, folder, tokens, on_stage)
     manifest = _manifest(options, checkpoint, source, verification, tokens=tokens, dims=dims, folder=folder)
-    (folder / CONFIG).write_text(config_pbtxt(options.name, source.dim), "utf-8")
+    config = config_pbtxt(options.name, source.dim, tokens=tokens, serving=serving)
+    (folder / CONFIG).write_text(config, "utf-8")
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
     return manifest
+
+
+def _serving(options: ExportOptions, folder: Path, tokens: int, on_stage: OnStage) -> Serving:
+    """How Triton is to run what is in ``folder``; with format tensorrt, the plan is built there first."""
+    fp16 = options.precision == "fp16"
+    if options.format == "onnx":
+        return Serving(gpus=options.gpus, tensorrt=options.accelerate, fp16=fp16)
+    on_stage("building the TensorRT plan")
+    shapes = profiles(tokens)
+    build_plan(folder / GRAPH, folder / PLAN, shapes)
+    return Serving(format="tensorrt", gpus=options.gpus, profiles=len(shapes))
 
 
 def _write_graph(source: Source, precision: Precision, work: Path, target: Path, on_stage: OnStage) -> None:
     import onnx  # noqa: PLC0415 - seconds of imports
 
     from nestvec_exporters.graph import save_graph, write_graph  # noqa: PLC0415
-    from nestvec_exporters.precision import quantise  # noqa: PLC0415
+    from nestvec_exporters.precision import halve, quantise  # noqa: PLC0415
 
     on_stage("tracing the graph")
     graph = work / "traced" / "graph.onnx"
@@ -133,6 +194,10 @@ def _write_graph(source: Source, precision: Precision, work: Path, target: Path,
         on_stage("quantising to int8")
         traced, graph = graph, graph.with_name("int8.onnx")
         quantise(traced, graph, heads=source.heads, hidden=source.hidden)
+    if precision == "fp16":
+        on_stage("converting to fp16")
+        traced, graph = graph, graph.with_name("fp16.onnx")
+        halve(traced, graph)
     save_graph(onnx.load(str(graph)), target)
 
 
@@ -155,8 +220,6 @@ def _manifest(
     dims: tuple[int, ...],
     folder: Path,
 ) -> Manifest:
-    from nestvec_exporters.graph import INPUTS, OUTPUT  # noqa: PLC0415 - seconds of imports
-
     pooling = "+".join(source.pooling)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return Manifest(

@@ -12,11 +12,8 @@ from torch import Tensor, nn
 
 from nestvec_exporters.pooling import POOLING
 from nestvec_exporters.source import Source
+from nestvec_exporters.triton import INPUTS, OUTPUT
 from nestvec_schemas.errors import CheckpointUnsupported
-
-INPUTS: Final = ("input_ids", "attention_mask")
-OUTPUT: Final = "sentence_embedding"
-"""An output named ``embedding`` clashes with a name inside BERT's graph."""
 
 PROTOBUF_BYTES: Final = (2 << 30) - (64 << 20)
 """Weights that a model.onnx alone may hold: protobuf's limit is 2 GiB, less room for the graph."""

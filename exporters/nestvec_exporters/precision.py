@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import onnx
 
-from nestvec_exporters.graph import PROTOBUF_BYTES
+from nestvec_exporters.graph import PROTOBUF_BYTES, save_graph
+
+# Mean squares of RMS norms: in half precision a square of 256 and more is infinite already.
+_WIDE_OPERATORS: Final = ("Pow", "ReduceMean", "Sqrt")
+
+_TRANSFORMER: Final = "/transformer/"
+"""Where the traced names of the transformer's nodes begin; pooling and head have others."""
+
+_NARROWING: Final = "_cast_to_fp16_node"
+"""How the names of the casts end that onnxruntime's converter puts behind a float32 node."""
 
 
 def quantise(graph: Path, target: Path, *, heads: int, hidden: int) -> None:
@@ -30,6 +39,62 @@ def quantise(graph: Path, target: Path, *, heads: int, hidden: int) -> None:
         # Nodes that fusion added have no inferred type; everything in these graphs is float.
         extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
     )
+
+
+def halve(graph: Path, target: Path) -> None:
+    """Write ``graph`` with the transformer's weights and arithmetic in float16 to ``target``.
+
+    Inputs, pooling and what follows it stay in float32, and so does the output. The graph keeps its
+    standard operators: onnxruntime fuses them when it loads it, TensorRT knows no others.
+    On a CPU onnxruntime computes such a graph in float32: what is lost there is the weights' rounding.
+    """
+    from onnxruntime.transformers.float16 import (  # noqa: PLC0415 - slow
+        DEFAULT_OP_BLOCK_LIST,
+        convert_float_to_float16,
+    )
+    from onnxruntime.transformers.onnx_model import OnnxModel  # noqa: PLC0415
+
+    names = [node.name for node in onnx.load(str(graph), load_external_data=False).graph.node]
+    half: onnx.ModelProto = convert_float_to_float16(
+        str(graph),
+        keep_io_types=True,
+        op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_WIDE_OPERATORS],
+        node_block_list=[
+            name for name in names if name.startswith("/") and not name.startswith(_TRANSFORMER)
+        ],
+    )
+    _without_detours(half.graph)
+    OnnxModel.graph_topological_sort(half.graph)
+    save_graph(half, target)
+
+
+def _without_detours(graph: onnx.GraphProto) -> None:
+    """Join float32 nodes to one another: the converter leads what passes between them through float16."""
+    makers = {name: node for node in graph.node for name in node.output}
+    straight = {}
+    for node in graph.node:
+        before = makers.get(node.input[0]) if node.op_type == "Cast" else None
+        if before is not None and before.name.endswith(_NARROWING):
+            straight[node.output[0]] = before.input[0]
+    output = graph.output[0].name
+    # The output keeps its name; whoever makes it takes that on.
+    named = {straight[output]: output} if output in straight else {}
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for at, name in enumerate(names):
+                name = straight.get(name, name)
+                names[at] = named.get(name, name)
+    read = {name for node in graph.node for name in node.input} | {output}
+    made: set[str] = set()
+    kept = []
+    for node in graph.node:
+        detour = node.op_type == "Cast" and list(node.input) == list(node.output)
+        # A tensor that two float32 nodes read was cast for each of them, under one name.
+        if not detour and made.isdisjoint(node.output) and not read.isdisjoint(node.output):
+            made.update(node.output)
+            kept.append(onnx.NodeProto.FromString(node.SerializeToString()))
+    del graph.node[:]
+    graph.node.extend(kept)
 
 
 def fuse(graph: Path, target: Path, *, heads: int, hidden: int, large: bool = False) -> Path:

@@ -2,30 +2,109 @@
 
 from __future__ import annotations
 
-from nestvec_exporters.graph import INPUTS, OUTPUT
+from dataclasses import dataclass
+from typing import Final, Literal
 
-MAX_BATCH = 64
+Format = Literal["onnx", "tensorrt"]
 
-_TEMPLATE = """\
-name: "{name}"
-backend: "onnxruntime"
-max_batch_size: {batch}
-input [
-{inputs}
-]
-output [
-  {{ name: "{output}", data_type: TYPE_FP32, dims: [ {dim} ] }}
-]
-version_policy: {{ latest {{ num_versions: 1 }} }}
-dynamic_batching {{ }}
-"""
+RELEASE: Final = "25.08"
+"""The NVIDIA container release whose Triton and TensorRT go together: a plan runs only on the TensorRT
+that built it."""
+
+MAX_BATCH: Final = 64
+"""As many texts as the service puts in one batch."""
+
+INPUTS: Final = ("input_ids", "attention_mask")
+OUTPUT: Final = "sentence_embedding"
+"""An output named ``embedding`` clashes with a name inside BERT's graph."""
+
+_LONG = 512
+_CACHE = "/tmp/nestvec-tensorrt"  # noqa: S108 - in Triton's container, which may be read-only elsewhere
 
 
-def config_pbtxt(name: str, dim: int) -> str:
+@dataclass(frozen=True)
+class Serving:
+    """How Triton is to run an encoder.
+
+    ``format`` onnx is run by ONNX Runtime, with ``tensorrt`` through its TensorRT provider; format
+    tensorrt is a plan with ``profiles`` optimisation profiles. ``gpus`` are device numbers: one instance
+    on each; without them Triton takes the GPUs that there are, else the CPU.
+    """
+
+    format: Format = "onnx"
+    gpus: tuple[int, ...] = ()
+    tensorrt: bool = False
+    fp16: bool = False
+    profiles: int = 0
+
+
+def config_pbtxt(name: str, dim: int, *, tokens: int, serving: Serving | None = None) -> str:
     """Triton's ``config.pbtxt`` of an encoder (protobuf text of inference.ModelConfig).
 
-    Batched on the first axis, which Triton leaves out of ``dims``; a text's length is free. Where no
-    instance group is named, Triton takes the GPUs that there are, else the CPU.
+    Batched on the first axis, which Triton leaves out of ``dims``; a text's length, at most ``tokens``,
+    is free. Requests that wait are merged (those of one length), and none waits for others to come: the
+    service sends whole batches already. Only the newest version is served.
     """
-    rows = (f'  {{ name: "{one}", data_type: TYPE_INT64, dims: [ -1 ] }}' for one in INPUTS)
-    return _TEMPLATE.format(name=name, batch=MAX_BATCH, inputs=",\n".join(rows), output=OUTPUT, dim=dim)
+    how = serving or Serving()
+    inputs = [f'  {{ name: "{one}", data_type: TYPE_INT64, dims: [ -1 ] }}' for one in INPUTS]
+    blocks = [
+        f'name: "{name}"',
+        f'backend: "{"onnxruntime" if how.format == "onnx" else "tensorrt"}"',
+        f"max_batch_size: {MAX_BATCH}",
+        "input [\n" + ",\n".join(inputs) + "\n]",
+        f'output [\n  {{ name: "{OUTPUT}", data_type: TYPE_FP32, dims: [ {dim} ] }}\n]',
+        "version_policy: { latest { num_versions: 1 } }",
+        "dynamic_batching { max_queue_delay_microseconds: 0 }",
+        *_instances(how),
+        *_acceleration(name, how),
+        _warmup(tokens, how),
+    ]
+    return "\n".join(blocks) + "\n"
+
+
+def _instances(how: Serving) -> list[str]:
+    if not how.gpus and how.format == "onnx":
+        return []
+    fields = ["count: 1", "kind: KIND_GPU"]
+    if how.gpus:
+        fields.append(f"gpus: [ {', '.join(map(str, how.gpus))} ]")
+    if how.profiles:
+        names = ", ".join(f'"{number}"' for number in range(how.profiles))
+        fields.append(f"profile: [ {names} ]")
+    return [f"instance_group [ {{ {', '.join(fields)} }} ]"]
+
+
+def _acceleration(name: str, how: Serving) -> list[str]:
+    if not how.tensorrt:
+        return []
+    parameters = {
+        "precision_mode": "FP16" if how.fp16 else "FP32",
+        "max_workspace_size_bytes": str(1 << 30),
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": f"{_CACHE}/{name}",
+        **({"trt_layer_norm_fp32_fallback": "1"} if how.fp16 else {}),
+    }
+    rows = "\n".join(f'    parameters {{ key: "{key}" value: "{one}" }}' for key, one in parameters.items())
+    return [
+        'optimization { execution_accelerators {\n  gpu_execution_accelerator: [ {\n    name: "tensorrt"\n'
+        f"{rows}\n  }} ]\n}} }}"
+    ]
+
+
+def _warmup(tokens: int, how: Serving) -> str:
+    """Batches that Triton runs before it says that the encoder is ready.
+
+    TensorRT behind ONNX Runtime builds an engine for the range of shapes that it has seen, so that the
+    smallest and the largest go first.
+    """
+    longest = min(tokens, _LONG)
+    shapes = (
+        ((1, 1), (MAX_BATCH, longest)) if how.tensorrt else ((1, min(16, longest)), (8, min(64, longest)))
+    )
+    return "model_warmup [\n" + ",\n".join(_sample(*shape) for shape in shapes) + "\n]"
+
+
+def _sample(batch: int, tokens: int) -> str:
+    zeros = f"{{ data_type: TYPE_INT64, dims: [ {tokens} ], zero_data: true }}"
+    rows = "\n".join(f'    inputs {{ key: "{one}" value {zeros} }}' for one in INPUTS)
+    return f'  {{\n    name: "{batch} x {tokens}"\n    batch_size: {batch}\n{rows}\n  }}'

@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from nestvec_exporters.graph import INPUTS
 from nestvec_exporters.source import Source
+from nestvec_exporters.triton import INPUTS
 from nestvec_schemas.docstrings import sample_texts
 from nestvec_schemas.errors import VerificationFailed
 from nestvec_schemas.manifest import Precision, Verification
@@ -37,6 +37,7 @@ class Floor:
 
 FLOORS: dict[Precision, Floor] = {
     "fp32": Floor(lowest=0.9999, mean=0.9999, length=0.001),
+    "fp16": Floor(lowest=0.999, mean=0.999, length=0.01),
     "int8": Floor(lowest=0.95, mean=0.98, length=0.1),
 }
 
@@ -95,7 +96,7 @@ def compare(source: Vectors, exported: Vectors, precision: Precision) -> Verific
     lowest, mean = float(found.min()), float(found.mean())
     floor = FLOORS[precision]
     if lowest < floor.lowest or mean < floor.mean:
-        advice = "Export it with --precision fp32" if precision == "int8" else "Choose another checkpoint"
+        advice = "Export it with --precision fp32" if precision != "fp32" else "Choose another checkpoint"
         raise VerificationFailed(
             f"the exported vectors are too far from the checkpoint's: {precision} must reach a cosine of "
             f"{floor.lowest} at least and {floor.mean} on average",

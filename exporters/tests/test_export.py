@@ -130,6 +130,30 @@ def test_int8_fuses_attention_and_stays_near(bert: Path, tmp_path: Path) -> None
     assert 0.95 <= manifest.verification.cosine_min < 0.9999999
 
 
+def test_fp16_halves_the_weights_and_keeps_pooling_and_norm_in_fp32(
+    sentence_bert: Write, tmp_path: Path
+) -> None:
+    checkpoint = sentence_bert(Pooling(32), Normalize())
+    manifest, folder = exported(
+        checkpoint, tmp_path / "models", precision="fp16", gpus=(0, 1), accelerate=True
+    )
+    assert manifest.precision == "fp16"
+    assert 0.999 <= manifest.verification.cosine_min < 0.99999999
+    vectors = exported_vectors(folder, TEXTS, manifest.towers["text"].max_tokens)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    config = (folder / "config.pbtxt").read_text()
+    assert 'key: "precision_mode" value: "FP16"' in config
+    assert "gpus: [ 0, 1 ]" in config
+
+
+def test_a_plan_without_tensorrt_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    options = ExportOptions("none/such", tmp_path / "models", "tiny", format="tensorrt")
+    with pytest.raises(NestvecError, match=r"docker run .*nvcr\.io/nvidia/tensorrt"):
+        export(options)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_exported_says_where_from_without_the_path(bert: Path, tmp_path: Path) -> None:
     manifest, folder = exported(bert, tmp_path / "models")
     assert manifest.source == "bert"
@@ -198,6 +222,13 @@ def test_a_dim_that_the_checkpoint_lacks_is_refused(bert: Path, tmp_path: Path) 
         ({"precision": "int4"}, EncoderError, "Did you mean 'int8'"),
         ({"max_tokens": 0}, EncoderError, "1 or more"),
         ({"dims": (32, 0)}, DimNotOffered, "1 or more"),
+        ({"precision": "bf16"}, EncoderError, "cannot run it on a CPU"),
+        ({"format": "plan"}, EncoderError, "onnx, tensorrt"),
+        ({"gpus": (0, 0)}, EncoderError, "each device number once"),
+        ({"gpus": (-1,)}, EncoderError, "from 0"),
+        ({"precision": "int8", "accelerate": True}, EncoderError, "--precision fp16"),
+        ({"precision": "int8", "format": "tensorrt"}, EncoderError, "--precision fp16"),
+        ({"accelerate": True, "format": "tensorrt"}, EncoderError, "Keep one"),
     ],
 )
 def test_options_are_checked_when_they_are_made(

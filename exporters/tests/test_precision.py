@@ -5,7 +5,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from nestvec_exporters.precision import fuse, quantise
+from nestvec_exporters.precision import fuse, halve, quantise
 from nestvec_exporters.quiet import quiet
 
 
@@ -29,3 +29,26 @@ def test_weights_have_a_scale_per_channel(traced: Path, tmp_path: Path) -> None:
     scales = [list(one.dims) for one in model.graph.initializer if one.name.endswith("_scale")]
     assert [96] in scales  # the query, key and value matrices of 32 columns each
     assert [64] in scales
+
+
+def test_halves_are_joined_by_casts_only_where_the_transformer_ends(traced: Path, tmp_path: Path) -> None:
+    with quiet():
+        halve(traced, tmp_path / "fp16.onnx")
+    model = onnx.load(tmp_path / "fp16.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    weights = {one.data_type for one in model.graph.initializer if len(one.dims) == 2}
+    assert weights == {TensorProto.FLOAT16}
+    makers = {name: node for node in model.graph.node for name in node.output}
+    tail = [
+        node for node in model.graph.node if node.name.startswith("/") and "/transformer/" not in node.name
+    ]
+    assert {"ReduceSum", "Div"} <= {node.op_type for node in tail}
+    narrowed = [
+        name for node in tail for name in node.input if _is_cast_to(makers.get(name), TensorProto.FLOAT16)
+    ]
+    assert narrowed == []
+    assert not _is_cast_to(makers["sentence_embedding"], TensorProto.FLOAT)
+
+
+def _is_cast_to(node: onnx.NodeProto | None, kind: int) -> bool:
+    return node is not None and node.op_type == "Cast" and node.attribute[0].i == kind

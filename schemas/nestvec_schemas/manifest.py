@@ -15,7 +15,7 @@ FORMAT: Final = 1
 
 ENCODER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
-Precision = Literal["fp32", "int8"]
+Precision = Literal["fp32", "fp16", "int8"]
 Nesting = Literal["plain", "trained", "rotated"]
 PromptName = Literal["query", "document"]
 

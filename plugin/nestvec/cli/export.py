@@ -14,6 +14,7 @@ from nestvec.cli import COMMANDS
 from nestvec.cli.options import json_option
 
 if TYPE_CHECKING:
+    from nestvec_exporters.triton import Format
     from nestvec_schemas.manifest import Manifest, Precision
 
 _NAME_LENGTH = 64
@@ -30,6 +31,9 @@ class Asked:
     dims: tuple[int, ...] | None
     max_tokens: int | None
     force: bool
+    format: Format
+    gpus: tuple[int, ...] | None
+    accelerate: bool
     as_json: bool
 
 
@@ -41,8 +45,9 @@ class _Gathered(click.Command):
         return run(Asked(**ctx.params))
 
 
-def _dims(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     """``384,128`` as numbers; a usage error names the part that is none."""
+    example = {"dims": "384,128", "gpus": "0,1"}[param.name or "dims"]
     if value is None:
         return None
     found = []
@@ -50,7 +55,7 @@ def _dims(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
         try:
             found.append(int(part))
         except ValueError:
-            reason = f"'{part.strip()}' is not a whole number. Write them as 384,128."
+            reason = f"'{part.strip()}' is not a whole number. Write them as {example}."
             raise click.BadParameter(reason, ctx, param) from None
     return tuple(found)
 
@@ -68,14 +73,14 @@ def _dims(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
 @click.option("--name", help="The encoder's name. Default: the checkpoint's, in lower case.")
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "int8"]),
+    type=click.Choice(["fp32", "fp16", "int8"]),
     default="fp32",
     show_default=True,
-    help="int8: a quarter of the size and faster on a CPU, a little less exact.",
+    help="fp16: half the size, for GPUs. int8: a quarter, faster on a CPU, a little less exact.",
 )
 @click.option(
     "--dims",
-    callback=_dims,
+    callback=_numbers,
     metavar="DIM,DIM,…",
     help="The prefixes to offer. Default: powers of two down to 32.",
 )
@@ -83,6 +88,22 @@ def _dims(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
     "--max-tokens",
     type=click.IntRange(min=1),
     help="Texts longer than this are cut. Default: what the checkpoint says.",
+)
+@click.option(
+    "--format",
+    type=click.Choice(["onnx", "tensorrt"]),
+    default="onnx",
+    show_default=True,
+    help="tensorrt: with a TensorRT plan for Triton, built where TensorRT is installed.",
+)
+@click.option(
+    "--gpus",
+    callback=_numbers,
+    metavar="GPU,GPU,…",
+    help="The GPUs that Triton runs it on. Default: all that there are, else the CPU.",
+)
+@click.option(
+    "--tensorrt", "accelerate", is_flag=True, help="Have Triton's ONNX Runtime run it through TensorRT."
 )
 @click.option("--force", is_flag=True, help="Replace an encoder of this name.")
 @json_option
@@ -107,6 +128,9 @@ def command(asked: Asked) -> None:
         dims=asked.dims,
         max_tokens=asked.max_tokens,
         force=asked.force,
+        format=asked.format,
+        gpus=asked.gpus or (),
+        accelerate=asked.accelerate,
     )
     with stages() as on_stage:
         manifest = export(options, on_stage)

@@ -30,8 +30,17 @@ class Engine(Protocol):
         """The engine's name, as ``/info`` tells it."""
         ...
 
+    @property
+    def parallel(self) -> int:
+        """How many batches of an encoder it is worth to have in it at once."""
+        ...
+
     async def run(self, encoder: str, batch: Batch) -> Vectors:
         """The full-length vectors of a batch, (n, dim) float32. Raises EngineError."""
+        ...
+
+    async def ready(self, encoder: str) -> bool:
+        """Whether a batch of the encoder would be answered now. Never raises."""
         ...
 
     async def close(self) -> None:

@@ -26,6 +26,7 @@ class FakeEngine:
     failure: Exception | None = None
     batches: list[tuple[str, int, int]] = field(default_factory=list)
     name: str = "fake"
+    parallel: int = 1
 
     async def run(self, encoder: str, batch: Batch) -> Vectors:
         """See the contract."""
@@ -35,6 +36,10 @@ class FakeEngine:
             raise self.failure
         rows = zip(batch.input_ids, batch.attention_mask, strict=True)
         return np.stack([fake_vector(ids[mask > 0], self.dims[encoder]) for ids, mask in rows])
+
+    async def ready(self, encoder: str) -> bool:
+        """See the contract."""
+        return encoder in self.dims and self.failure is None
 
     async def close(self) -> None:
         """See the contract."""

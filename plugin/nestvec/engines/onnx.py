@@ -21,6 +21,7 @@ class OnnxEngine:
     """Sessions over the graphs of a model repository, one batch at a time: a batch uses every core."""
 
     name = "onnx"
+    parallel = 1
 
     def __init__(self, folders: Mapping[str, Path], *, threads: int = 0) -> None:
         """Open the encoders in ``folders`` (name to folder); ``threads`` 0 means one a core.
@@ -48,6 +49,10 @@ class OnnxEngine:
                 next_step="Send fewer or shorter texts; if it stays, export the encoder again.",
             ) from error
         return vectors
+
+    async def ready(self, encoder: str) -> bool:
+        """See the contract."""
+        return encoder in self._sessions
 
     async def close(self) -> None:
         """See the contract."""

@@ -38,6 +38,9 @@ def test_the_folder_one_is_in_has_a_name_too(tmp_path: Path, monkeypatch: pytest
         ([], "Missing argument 'CHECKPOINT'"),
         (["x", "--dims", "384,many"], "'many' is not a whole number"),
         (["x", "--dims", ""], "'' is not a whole number"),
+        (["x", "--gpus", "0,all"], "'all' is not a whole number. Write them as 0,1."),
+        (["x", "--format", "plan"], "'plan' is not one of"),
+        (["x", "--precision", "bf16"], "'bf16' is not one of"),
         (["x", "--precision", "int4"], "'int4' is not one of"),
         (["x", "--max-tokens", "0"], "0 is not in the range"),
         (["x", "--dim", "4"], "No such option"),
@@ -55,6 +58,9 @@ def test_wrong_usage_ends_with_2(arguments: list[str], says: str) -> None:
         (["./absent"], CheckpointNotFound, "./absent"),
         (["./absent", "--dims", "0"], DimNotOffered, "0"),
         (["./absent", "--name", "a/b"], EncoderError, "a/b"),
+        (["./absent", "--gpus", "1,1"], EncoderError, "1, 1"),
+        (["./absent", "--precision", "int8", "--tensorrt"], EncoderError, "int8"),
+        (["./absent", "--format", "tensorrt"], NestvecError, "no package tensorrt"),
     ],
 )
 def test_what_cannot_be_exported_is_an_error_that_names_it(
@@ -63,4 +69,13 @@ def test_what_cannot_be_exported_is_an_error_that_names_it(
     done = CliRunner().invoke(cli, ["export", *arguments, "--to", str(tmp_path / "models")])
     assert isinstance(done.exception, error)
     assert done.exception.value == (int(says) if says.isdigit() else says)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_docker_line_repeats_every_option(tmp_path: Path) -> None:
+    options = ["--name", "tiny", "--precision", "fp16", "--format", "tensorrt", "--dims", "384,64"]
+    options += ["--max-tokens", "99", "--gpus", "0,1", "--force"]
+    done = CliRunner().invoke(cli, ["export", "org/model", "--to", str(tmp_path), *options])
+    assert isinstance(done.exception, NestvecError)
+    assert f"nestvec export org/model --to /models {' '.join(options)}" in str(done.exception)
     assert not list(tmp_path.iterdir())

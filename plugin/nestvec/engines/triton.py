@@ -1,0 +1,174 @@
+"""The Triton engine: batches over gRPC to a Triton server that holds the same model repository."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from tritonclient.grpc import InferInput, InferRequestedOutput
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException
+
+from nestvec.engines.contract import Batch
+from nestvec_schemas.errors import DeadlineExceeded, EngineError, EngineUnavailable
+from nestvec_schemas.manifest import Tower
+from nestvec_schemas.repository import read_manifest
+from nestvec_schemas.vectors import Vectors
+
+BATCH = 64
+"""Texts in one call: ``max_batch_size`` in the ``config.pbtxt`` that ``nestvec export`` writes."""
+
+SECONDS = 20.0
+"""A batch's deadline: inside the 30 s that Milvus gives a chunk, with room for what waits before it."""
+
+_READY_SECONDS = 2.0
+
+_CHANNEL = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # A Triton that comes back is found within a second, not after gRPC's two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # A connection whose other end is gone without a word is given up before the deadline. Pings only
+    # while a call waits: Triton hangs up on clients that ping more.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 0),
+    # Another client's failures are not this one's back-off.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
+
+
+class TritonEngine:
+    """One channel to a Triton server, opened by the first call and kept up by gRPC.
+
+    Lives on the event loop of its first call. A Triton that is down fails the calls, not the engine:
+    once it is back, they answer again.
+    """
+
+    name = "triton"
+    # One runs while the next is on its way.
+    parallel = 2
+
+    def __init__(self, folders: Mapping[str, Path], *, url: str, seconds: float = SECONDS) -> None:
+        """For the encoders in ``folders`` (name to folder); ``url`` is HOST:PORT of Triton's gRPC.
+
+        ``seconds`` is a batch's deadline. Nothing is connected yet.
+        Raises EncoderNotFound, ManifestCorrupt, ManifestTooNew, EngineError (``url`` is no HOST:PORT).
+        """
+        self._url, self._seconds = _checked(url), seconds
+        self._towers = {name: read_manifest(folder).towers["text"] for name, folder in folders.items()}
+        self._opened: InferenceServerClient | None = None
+
+    async def run(self, encoder: str, batch: Batch) -> Vectors:
+        """See the contract. Raises EngineUnavailable, DeadlineExceeded, EngineError."""
+        count = len(batch.input_ids)
+        if count <= BATCH:
+            return await self._infer(encoder, batch)
+        parts = [
+            Batch(batch.input_ids[start : start + BATCH], batch.attention_mask[start : start + BATCH])
+            for start in range(0, count, BATCH)
+        ]
+        return np.concatenate(await asyncio.gather(*(self._infer(encoder, part) for part in parts)))
+
+    async def ready(self, encoder: str) -> bool:
+        """See the contract."""
+        try:
+            return bool(await self._client().is_model_ready(encoder, client_timeout=_READY_SECONDS))
+        except InferenceServerException:
+            return False
+
+    async def close(self) -> None:
+        """See the contract."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await opened.close()
+
+    def _client(self) -> InferenceServerClient:
+        # gRPC's asyncio channel belongs to the loop that runs when it is made.
+        if self._opened is None:
+            self._opened = InferenceServerClient(self._url, channel_args=_CHANNEL)
+        return self._opened
+
+    async def _infer(self, encoder: str, batch: Batch) -> Vectors:
+        tower = self._towers[encoder]
+        try:
+            answer = await self._client().infer(
+                encoder,
+                _inputs(tower, batch),
+                outputs=[InferRequestedOutput(tower.output)],
+                client_timeout=self._seconds,
+            )
+            vectors: Vectors | None = answer.as_numpy(tower.output)
+        except InferenceServerException as error:
+            raise self._told(encoder, len(batch.input_ids), error) from error
+        except ValueError as error:
+            raise self._unusable(encoder, str(error)) from error
+        if vectors is None or vectors.dtype != np.float32:
+            found = "no such output" if vectors is None else str(vectors.dtype)
+            raise self._unusable(encoder, found)
+        return vectors
+
+    def _told(self, encoder: str, texts: int, error: InferenceServerException) -> EngineError:
+        """What Triton or gRPC says, as ours."""
+        status = str(error.status() or "").removeprefix("StatusCode.")
+        said = (error.message() or status or "no reason was given").strip().removesuffix(".")
+        if status == "DEADLINE_EXCEEDED":
+            return DeadlineExceeded(
+                f"Triton at {self._url} did not answer in time for {texts} texts with {encoder}",
+                value=f"{self._seconds:g} s",
+                next_step="Insert fewer rows at once, or give Triton more instances or a GPU.",
+            )
+        if status in ("NOT_FOUND", "UNAVAILABLE") and ("unknown model" in said or "not ready" in said):
+            return EngineUnavailable(
+                f"Triton at {self._url} does not hold {encoder}",
+                value=said,
+                next_step=f"Give it the model repository that nestvec serves from, or load {encoder} there; "
+                "its log says why a model did not load.",
+            )
+        if status == "UNAVAILABLE":
+            return EngineUnavailable(
+                f"Triton at {self._url} does not answer for {encoder}",
+                value=said,
+                next_step="Start it, or correct --triton-url; the service goes on by itself once it answers.",
+            )
+        return EngineError(
+            f"Triton at {self._url} failed on a batch of {texts} texts with {encoder}",
+            value=f"{said} ({status})" if status else said,
+            next_step="Look at Triton's log; if it stays, export the encoder again.",
+        )
+
+    def _unusable(self, encoder: str, found: str) -> EngineError:
+        output = self._towers[encoder].output
+        return EngineError(
+            f"the answer of Triton at {self._url} for {encoder} holds no float32 {output}",
+            value=found,
+            next_step="Give Triton the repository that nestvec serves from, or export the encoder again.",
+        )
+
+
+def _inputs(tower: Tower, batch: Batch) -> list[InferInput]:
+    arrays = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    inputs = []
+    for name in tower.inputs:
+        one = InferInput(name, list(arrays[name].shape), "INT64")
+        one.set_data_from_numpy(np.ascontiguousarray(arrays[name], np.int64))
+        inputs.append(one)
+    return inputs
+
+
+def _checked(url: str) -> str:
+    found = _ADDRESS.fullmatch(url)
+    if not found or not 0 < int(found[2]) < 1 << 16:
+        raise EngineError(
+            "Triton's address is not HOST:PORT",
+            value=url,
+            next_step="Give the host and the gRPC port alone, for example 127.0.0.1:8001.",
+        )
+    return url
