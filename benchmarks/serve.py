@@ -1,160 +1,257 @@
-"""Texts a second of the service over HTTP, as a ratio to an in-process ONNX Runtime loop in the same run.
+"""The service's figures, side by side in one run; medians of the rounds, as a table, JSON and a plot.
 
-The loop tokenises all texts at once, sorts them by tokens and runs batches of 32. Texts are
-the standard library's docstrings; each round appends its number, so that nothing is remembered.
+Texts are the standard library's docstrings; each round marks its own, so that nothing is remembered.
 
-    python benchmarks/serve.py [--models models] [--encoder minilm] [--rounds 5] [--json FILE]
+    python benchmarks/serve.py --models models [--encoder minilm] [--rounds 5] [--json FILE] [--plot FILE]
+        [--triton HOST:PORT] [--infinity PROGRAM --checkpoint FOLDER] [--soak TEXTS]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import statistics
 import subprocess
-import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import date
-from http.client import HTTPConnection
 from pathlib import Path
-from threading import local
+from typing import Any
 
-import numpy as np
-import onnxruntime
-from tokenizers import Tokenizer
+import httpx
+from parts import Client, Loop, rate, service, tei
+from pymilvus import DataType, MilvusClient
 
+import nestvec
+from nestvec.milvus import connect
+from nestvec.service.server import bind
 from nestvec_schemas.docstrings import sample_texts
-from nestvec_schemas.repository import GRAPH, TOKENIZER, read_manifest
+from nestvec_schemas.repository import read_manifest
 
-LOOP_BATCH = 32
 SHAPES = ((32, 8), (1, 64))
 """Texts a request, requests in flight."""
+INSERTED = 2000
+FIELDS = (32, 64, 128, 384)
+
+Figures = dict[str, list[float]]
 
 
-class Loop:
-    """The in-process loop."""
-
-    def __init__(self, folder: Path) -> None:
-        manifest = read_manifest(folder)
-        self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-        self._tokenizer.enable_truncation(manifest.towers["text"].max_tokens)
-        self._tokenizer.no_padding()
-        self._session = onnxruntime.InferenceSession(str(folder / GRAPH), providers=["CPUExecutionProvider"])
-
-    def __call__(self, texts: Sequence[str]) -> int:
-        rows = sorted((one.ids for one in self._tokenizer.encode_batch_fast(list(texts))), key=len)
-        for start in range(0, len(rows), LOOP_BATCH):
-            batch = rows[start : start + LOOP_BATCH]
-            ids = np.zeros((len(batch), len(batch[-1])), np.int64)
-            mask = np.zeros_like(ids)
-            for line, row in enumerate(batch):
-                ids[line, : len(row)] = row
-                mask[line, : len(row)] = 1
-            self._session.run(None, {"input_ids": ids, "attention_mask": mask})
-        return sum(map(len, rows))
+def marked(texts: Sequence[str], mark: str) -> list[str]:
+    return [f"{text} {mark}" for text in texts]
 
 
-class Client:
-    """Requests on kept connections, one a thread."""
-
-    def __init__(self, port: int, encoder: str) -> None:
-        self._port, self._path, self._kept = port, f"/embed?encoder={encoder}", local()
-
-    def post(self, body: bytes) -> None:
-        connection: HTTPConnection | None = getattr(self._kept, "connection", None)
-        if connection is None:
-            connection = self._kept.connection = HTTPConnection("127.0.0.1", self._port, timeout=120)
-        connection.request("POST", self._path, body, {"content-type": "application/json"})
-        answer = connection.getresponse()
-        data = answer.read()
-        if answer.status != 200:
-            raise RuntimeError(data[:300])
-
-    def __call__(self, texts: Sequence[str], size: int, flight: int) -> None:
-        bodies = [
-            json.dumps({"inputs": texts[start : start + size]}).encode()
-            for start in range(0, len(texts), size)
-        ]
-        with ThreadPoolExecutor(flight) as pool:
-            list(pool.map(self.post, bodies))
+def throughput(options: argparse.Namespace, texts: Sequence[str]) -> Figures:
+    """Texts a second of the loop, the service, Triton's engine and Infinity, taken in turn."""
+    loop = Loop(options.models / options.encoder)
+    with ExitStack() as stack:
+        port, _ = stack.enter_context(service(options.models, options.encoder))
+        contenders: dict[str, Callable[[list[str]], object]] = {"loop": loop}
+        own = tei(port, options.encoder)
+        for size, flight in SHAPES:
+            contenders[f"{size} x {flight}"] = lambda some, size=size, flight=flight: own(some, size, flight)
+        if options.triton:
+            more = ("--engine", "triton", "--triton-url", options.triton)
+            other, _ = stack.enter_context(service(options.models, options.encoder, *more))
+            triton = tei(other, options.encoder)
+            contenders["Triton, 32 x 8"] = lambda some: triton(some, 32, 8)
+        if options.infinity:
+            peer = stack.enter_context(infinity(options.infinity, options.checkpoint))
+            contenders["Infinity, 32 x 8"] = lambda some: peer(some, 32, 8)
+        for name, work in contenders.items():
+            work(marked(texts[:128], f"warm {name}"))
+        found: Figures = {name: [] for name in contenders}
+        for number in range(options.rounds):
+            for name, work in contenders.items():
+                fresh = marked(texts, f"{number} {name}")
+                found[name].append(rate(fresh, lambda work=work, fresh=fresh: work(fresh)))
+    return found
 
 
 @contextmanager
-def service(models: Path, encoder: str) -> Iterator[int]:
-    """``nestvec serve`` in a process of its own, on a free port."""
-    program = Path(sys.executable).with_name("nestvec")
-    command = [program, "serve", "--models", models, "--encoder", encoder, "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+def infinity(program: Path, checkpoint: Path) -> Iterator[Client]:
+    """Infinity on the same checkpoint, torch on the CPU, without its cache."""
+    with bind("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    command = [program, "v2", "--model-id", checkpoint, "--served-model-name", "m", "--device", "cpu"]
+    command += ["--engine", "torch", "--port", str(port), "--no-bettertransformer", "--batch-size", "32"]
+    known = {**os.environ, "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
+    with subprocess.Popen(command, env=known, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as peer:
         try:
-            for line in process.stdout:
-                if line.startswith("Serving at "):
-                    yield int(line.split()[2].rpartition(":")[2])
-                    break
+            for _ in range(240):
+                time.sleep(0.5)
+                try:
+                    if httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200:
+                        break
+                except httpx.HTTPError:
+                    continue
+            yield Client(port, "/embeddings", lambda texts: {"model": "m", "input": list(texts)})
         finally:
-            process.terminate()
+            peer.terminate()
 
 
-def timed(texts: Sequence[str], work: object, *arguments: int) -> float:
-    """Texts a second."""
-    started = time.perf_counter()
-    work(texts, *arguments)  # type: ignore[operator]
-    return len(texts) / (time.perf_counter() - started)
+def overhead(options: argparse.Namespace) -> Figures:
+    """Milliseconds of a lone short query over HTTP, of the same on ONNX Runtime, and the difference."""
+    loop = Loop(options.models / options.encoder)
+    found: Figures = {"query over HTTP, ms": [], "engine alone, ms": [], "overhead, ms": []}
+    with service(options.models, options.encoder) as (port, _):
+        client = tei(port, options.encoder)
+        for number in range(40 * options.rounds + 20):
+            text = f"how do I read rows from file number {number}"
+            started = time.perf_counter()
+            client.post([text])
+            asked = time.perf_counter()
+            loop.run([loop.ids(text)])
+            ended = time.perf_counter()
+            if number >= 20:
+                over_http, alone = (asked - started) * 1000, (ended - asked) * 1000
+                found["query over HTTP, ms"].append(over_http)
+                found["engine alone, ms"].append(alone)
+                found["overhead, ms"].append(over_http - alone)
+    return found
 
 
-def measure(models: Path, encoder: str, count: int, rounds: int) -> dict[str, object]:
-    texts = sample_texts(count)
-    loop = Loop(models / encoder)
-    tokens = loop(texts) / len(texts)
-    rates: dict[str, list[float]] = {"loop": []}
-    with service(models, encoder) as port:
-        client = Client(port, encoder)
-        client([f"{text} warm" for text in texts[:200]], 32, 8)
-        for number in range(rounds):
-            fresh = [f"{text} {number}" for text in texts]
-            rates["loop"].append(timed(fresh, loop))
-            for size, flight in SHAPES:
-                again = [f"{text} {size}" for text in fresh]
-                rates.setdefault(f"{size} x {flight}", []).append(timed(again, client, size, flight))
-    ratios = {
-        name: statistics.median(a / b for a, b in zip(of, rates["loop"], strict=True))
-        for name, of in rates.items()
-    }
-    return {
-        "date": date.today().isoformat(),
-        "encoder": encoder,
-        "precision": read_manifest(models / encoder).precision,
-        "texts": len(texts),
-        "tokens_a_text": round(tokens, 1),
-        "rounds": rounds,
-        "texts_a_second": {name: [round(one, 1) for one in of] for name, of in rates.items()},
-        "ratio_to_loop": {name: round(one, 3) for name, one in ratios.items()},
-    }
+def nested(options: argparse.Namespace, texts: Sequence[str]) -> Figures:
+    """Seconds to insert 2,000 rows with one nested field and with four, and encoder passes a text."""
+    some = (list(texts) * (INSERTED // len(texts) + 1))[:INSERTED]
+    found: Figures = {"insert, 1 field, s": [], "insert, 4 fields, s": [], "passes a text": []}
+    with service(options.models, options.encoder) as (port, _), tempfile.TemporaryDirectory() as folder:
+        address = f"http://127.0.0.1:{port}"
+        for number in range(options.rounds):
+            for dims in (FIELDS[:1], FIELDS):
+                rows = [f"{text} {number} {len(dims)} {row}" for row, text in enumerate(some)]
+                before = passes(address)
+                seconds = insert(
+                    Path(folder) / f"{number}-{len(dims)}.db", address, options.encoder, dims, rows
+                )
+                found[f"insert, {len(dims)} field{'s' * (len(dims) > 1)}, s"].append(seconds)
+                if len(dims) > 1:
+                    found["passes a text"].append((passes(address) - before) / len(set(rows)))
+    return found
+
+
+def insert(path: Path, address: str, encoder: str, dims: Sequence[int], texts: Sequence[str]) -> float:
+    with connect(str(path)) as client:
+        collection(client, address, encoder, dims)
+        rows = [{"id": number, "doc": text} for number, text in enumerate(texts)]
+        started = time.perf_counter()
+        client.insert("rows", rows)
+        return time.perf_counter() - started
+
+
+def collection(client: MilvusClient, address: str, encoder: str, dims: Sequence[int]) -> None:
+    schema = client.create_schema()
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("doc", DataType.VARCHAR, max_length=65535)
+    nestvec.add_embedding(schema, "doc", encoder=encoder, dims=dims, service=address, client=client)
+    client.create_collection("rows", schema=schema, index_params=nestvec.index_params(schema))
+
+
+def passes(address: str) -> float:
+    """Texts that have passed the engine, from the service's own metrics."""
+    text = httpx.get(f"{address}/metrics").text
+    return sum(float(one) for one in re.findall(r"^te_embed_success\{.*\} (\S+)$", text, re.M))
+
+
+def soak(options: argparse.Namespace) -> Figures:
+    """Resident memory in MB after a warm-up and after ``--soak`` short texts, all different."""
+    with service(options.models, options.encoder) as (port, process):
+        client = tei(port, options.encoder)
+        client([f"warm {number}" for number in range(20_000)], 32, 8)
+        warm = resident(process)
+        for start in range(0, options.soak, 20_000):
+            client([f"soak {number}" for number in range(start, start + 20_000)], 32, 8)
+        return {"warm, MB": [warm], f"after {options.soak:,} texts, MB": [resident(process)]}
+
+
+def resident(process: int) -> float:
+    status = Path(f"/proc/{process}/status").read_text()
+    (kilobytes,) = re.findall(r"^VmRSS:\s+(\d+) kB", status, re.M)
+    return int(kilobytes) / 1024
+
+
+def ratios(found: Figures) -> dict[str, float]:
+    """Each contender over the loop, Triton over our own engine, four fields over one: medians of rounds."""
+
+    def ratio(of: str, to: str) -> float:
+        return round(statistics.median(a / b for a, b in zip(found[of], found[to], strict=True)), 3)
+
+    made = {f"{name} ÷ loop": ratio(name, "loop") for name in found if name.endswith((" 8", " 64"))}
+    if "Triton, 32 x 8" in found:
+        made["Triton ÷ embedded engine"] = ratio("Triton, 32 x 8", "32 x 8")
+    if "Infinity, 32 x 8" in found:
+        made["service ÷ Infinity"] = ratio("32 x 8", "Infinity, 32 x 8")
+    if "insert, 4 fields, s" in found:
+        made["insert with 4 fields ÷ with 1"] = ratio("insert, 4 fields, s", "insert, 1 field, s")
+    return made
+
+
+def plot(made: dict[str, float], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 0.5 * len(made) + 1.2))
+    names = list(made)[::-1]
+    bars = axes.barh(names, [made[name] for name in names], color="#2f7d43")
+    axes.bar_label(bars, fmt="%.2f", padding=3)
+    axes.axvline(1, color="#888", linewidth=1)
+    axes.set_xlabel("ratio, median of rounds")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--models", type=Path, default=Path("models"))
+    parser.add_argument("--encoder", default="minilm")
+    parser.add_argument("--texts", type=int, default=800)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--triton", help="HOST:PORT of a Triton that serves the same repository")
+    parser.add_argument("--infinity", type=Path, help="infinity_emb, of an environment of its own")
+    parser.add_argument("--checkpoint", type=Path, help="what the encoder was exported from, for Infinity")
+    parser.add_argument("--soak", type=int, default=0, help="texts of the memory soak; 0 for none")
+    parser.add_argument("--only", choices=["throughput", "overhead", "nested", "soak"])
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path)
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", type=Path, default=Path("models"))
-    parser.add_argument("--encoder", default="minilm")
-    parser.add_argument("--texts", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path)
-    chosen = parser.parse_args()
-    result = measure(chosen.models, chosen.encoder, chosen.texts, chosen.rounds)
-    rates, ratios = result["texts_a_second"], result["ratio_to_loop"]
-    assert isinstance(rates, dict)
-    assert isinstance(ratios, dict)
-    print(
-        f"{result['encoder']} {result['precision']}: "
-        f"{result['texts']} texts of {result['tokens_a_text']} tokens"
-    )
-    for name, of in rates.items():
-        print(f"{name:>8}: median {statistics.median(of):7.1f} texts/s, ratio {ratios[name]:.3f}")
-    if chosen.json:
-        chosen.json.write_text(json.dumps(result, indent=1) + "\n")
+    options = parsed()
+    texts = sample_texts(options.texts)
+    parts: dict[str, Callable[[], Figures]] = {
+        "throughput": lambda: throughput(options, texts),
+        "overhead": lambda: overhead(options),
+        "nested": lambda: nested(options, texts),
+        "soak": lambda: soak(options) if options.soak else {},
+    }
+    found: Figures = {}
+    for name, part in parts.items():
+        if options.only in (None, name):
+            found |= part()
+    made = ratios(found) if "loop" in found or "insert, 4 fields, s" in found else {}
+    result: dict[str, Any] = {
+        "date": date.today().isoformat(),
+        "encoder": options.encoder,
+        "precision": read_manifest(options.models / options.encoder).precision,
+        "texts": len(texts),
+        "rounds": options.rounds,
+        "medians": {name: round(statistics.median(of), 3) for name, of in found.items() if of},
+        "ratios": made,
+        "all": {name: [round(one, 3) for one in of] for name, of in found.items() if len(of) <= 20},
+    }
+    for name, value in {**result["medians"], **made}.items():
+        print(f"{name:>32}: {value:10.3f}")
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    if options.plot and made:
+        plot(made, options.plot)
 
 
 if __name__ == "__main__":

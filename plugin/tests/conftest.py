@@ -107,6 +107,7 @@ def _served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def served(_served: Served) -> Iterator[Served]:
     yield _served
     _served.engine.failure = None
+    _served.engine.seconds = 0.0
 
 
 @pytest.fixture

@@ -16,10 +16,16 @@ NestvecError
 │   ├── BodyNotJson
 │   ├── BodyInvalid
 │   ├── BodyTooLarge
+│   ├── BodyTooSlow
 │   ├── EmptyInput
 │   ├── InputTooLong
-│   └── TooManyInputs
+│   ├── TooManyInputs
+│   ├── Unauthorized
+│   └── NotOffered              no encoder here can do what this path is for
 ├── EngineError                 the engine failed on a batch
+│   ├── EngineUnavailable
+│   └── DeadlineExceeded
+├── Overloaded                  the service has as much to do as it takes
 ├── ServiceError                the service cannot be started or reached
 │   ├── ServiceUnreachable
 │   ├── ServiceRefused
@@ -141,6 +147,10 @@ class BodyTooLarge(RequestError):
     """The body has more bytes than the service takes."""
 
 
+class BodyTooSlow(RequestError):
+    """The body did not arrive in time."""
+
+
 class EmptyInput(RequestError):
     """There is nothing to embed."""
 
@@ -153,8 +163,30 @@ class TooManyInputs(RequestError):
     """More texts in one request than the service takes."""
 
 
+class Unauthorized(RequestError):
+    """The request has no API key, or a wrong one."""
+
+
+class NotOffered(RequestError):
+    """No encoder of the service can do what this path is for."""
+
+
 class EngineError(NestvecError):
     """The engine failed on a batch, or its output is not usable."""
+
+
+class EngineUnavailable(EngineError):
+    """The engine does not answer, or does not hold the encoder."""
+
+
+class DeadlineExceeded(EngineError):
+    """The engine did not answer in time."""
+
+
+class Overloaded(NestvecError):
+    """The service has as much to do as it takes. ``retry_after`` is in seconds."""
+
+    retry_after = 1
 
 
 class ServiceError(NestvecError):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from nestvec_schemas.errors import DimNotOffered
-from nestvec_schemas.vectors import Vectors, cosines, nest, normalise, truncate
+from nestvec_schemas.vectors import Vectors, cosines, nest, normalise, to_int8, truncate
 
 FULL = 12
 
@@ -77,3 +77,24 @@ def test_cosines_of_known_vectors() -> None:
     a = np.array([[1, 0], [1, 0], [1, 1], [0, 0]])
     b = np.array([[3, 0], [0, 2], [-1, -1], [1, 0]])
     np.testing.assert_allclose(cosines(a, b), [1, 0, -1, 0], atol=1e-12)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(32, 1024))
+def test_int8_keeps_the_cosine(seed: int, dim: int) -> None:
+    vectors = normalise(np.random.default_rng(seed).standard_normal((4, dim), dtype=np.float32))
+    assert cosines(vectors, to_int8(vectors)).min() >= 0.999
+
+
+@given(arrays)
+def test_int8_is_as_near_as_its_docstring_says(vectors: Vectors) -> None:
+    whole = vectors[vectors.any(axis=1)].astype(np.float64)
+    spread = np.abs(whole).max(axis=1, initial=0) ** 2 / (whole**2).mean(axis=1)
+    assert (1 - cosines(whole, to_int8(whole.astype(np.float32))) <= spread / 125_000).all()
+
+
+@given(arrays)
+def test_int8_is_symmetric_and_uses_its_whole_range(vectors: Vectors) -> None:
+    quantised = to_int8(vectors)
+    assert quantised.dtype == np.int8
+    np.testing.assert_array_equal(to_int8(-vectors), -quantised)
+    np.testing.assert_array_equal(np.abs(quantised).max(axis=1, initial=0), vectors.any(axis=1) * 127)

@@ -2,45 +2,127 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
 from nestvec.cli import COMMANDS
 from nestvec.cli.options import models_option
 
+if TYPE_CHECKING:
+    from nestvec.service.embedder import Embedder
+    from nestvec.service.settings import Settings
 
-@click.command(short_help=COMMANDS["serve"].short_help)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The command's arguments."""
+
+    models: Path
+    names: tuple[str, ...]
+    host: str
+    port: int
+    engine: Literal["onnx", "triton"]
+    threads: int
+    triton_url: str
+    overlong: Literal["error", "truncate", "mean"]
+    api_keys: Path | None
+    tls_cert: Path | None
+    tls_key: Path | None
+    otlp_endpoint: str | None
+    log_format: Literal["text", "json"]
+    shutdown_seconds: int
+
+
+class _Gathered(click.Command):
+    """A command that takes its arguments as one value."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        run = cast(Callable[[Asked], None], self.callback)
+        return run(Asked(**ctx.params))
+
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def _option(
+    name: str, about: str, kind: Any = None, default: Any = None, metavar: str | None = None
+) -> Callable[[F], F]:
+    return click.option(
+        name, type=kind, default=default, metavar=metavar, help=about, show_default=default is not None
+    )
+
+
+@click.command(cls=_Gathered, short_help=COMMANDS["serve"].short_help)
 @models_option
-@click.option(
-    "--encoder", "names", multiple=True, metavar="NAME", help="Serve only this one (may be repeated)."
+@click.option("--encoder", "names", multiple=True, metavar="NAME", help="Serve only this one (repeatable).")
+@_option("--host", "Address to listen at.", default="127.0.0.1")
+@_option("--port", "Port; 0 takes a free one.", click.IntRange(0, 65535), 8080)
+@_option(
+    "--engine", "onnx: in this process. triton: a Triton server.", click.Choice(["onnx", "triton"]), "onnx"
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port; 0 takes a free one."
+@_option("--threads", "Threads of the onnx engine (0: one a core).", click.IntRange(0, 1024), 0)
+@_option("--triton-url", "Triton's gRPC address.", default="127.0.0.1:8001", metavar="HOST:PORT")
+@_option(
+    "--overlong",
+    "Texts longer than the encoder takes, where a request does not say: refused, cut, or embedded in "
+    "chunks and averaged.",
+    click.Choice(["error", "truncate", "mean"]),
+    "truncate",
 )
-@click.option("--threads", type=click.IntRange(0, 1024), default=0, help="Engine threads (0: one a core).")
-@click.option(
-    "--no-truncate", is_flag=True, help="Refuse texts longer than the encoder takes, unless asked to cut."
+@_option("--api-keys", "File of API keys, one a line; a change is seen within a second.", _FILE)
+@_option("--tls-cert", "Certificate chain (PEM): serve https.", _FILE)
+@_option("--tls-key", "The certificate's unencrypted key (PEM).", _FILE)
+@_option("--otlp-endpoint", "Send traces to this OTLP/HTTP collector.", metavar="URL")
+@_option(
+    "--log-format",
+    "Of the log on standard error; nestvec -v serve adds a line a request.",
+    click.Choice(["text", "json"]),
+    "text",
 )
-def command(
-    models: Path, names: tuple[str, ...], host: str, port: int, threads: int, no_truncate: bool
-) -> None:
+@_option("--shutdown-seconds", "SIGTERM: finish what was taken for so long.", click.IntRange(0, 3600), 30)
+def command(asked: Asked) -> None:
     """Serve the encoders in a model repository: TEI's /embed, OpenAI's /v1/embeddings, /info, /docs.
+
+    /health and /metrics need no API key. SIGTERM finishes what was taken; a second one does not wait.
 
     \b
     Example:
-      nestvec serve --models models --port 8080
+      nestvec serve --models models --port 8080 --api-keys keys.txt
     """
-    from nestvec.service.server import address, bind, open_embedder, serve
-    from nestvec.service.settings import Settings
+    from nestvec.service.logs import use_format
+    from nestvec.service.server import address, bind, open_embedder, serve, server_of
 
-    with bind(host, port) as listener:
-        settings = Settings(auto_truncate=not no_truncate, threads=threads)
-        embedder = open_embedder(models, names, settings)
-        for name, encoder in embedder.encoders.items():
-            manifest = encoder.manifest
-            dims = ", ".join(str(dim) for dim in manifest.dims)
-            click.echo(f"{name}: {manifest.source}, {manifest.precision}, dims {dims}")
-        click.echo(f"Serving at {address(listener)} (interactive docs: {address(listener)}/docs)")
-        serve(embedder, listener)
+    use_format(asked.log_format)
+    with bind(asked.host, asked.port) as listener:
+        embedder = open_embedder(asked.models, asked.names, settings_of(asked))
+        server = server_of(embedder)
+        _tell(embedder, address(listener, tls=asked.tls_cert is not None))
+        serve(server, listener)
+
+
+def settings_of(asked: Asked) -> Settings:
+    """What the arguments mean to the service."""
+    from nestvec.engines.opening import EngineOptions
+    from nestvec.service.settings import Guard, Limits, Settings
+
+    return Settings(
+        overlong=asked.overlong,
+        engine=EngineOptions(asked.engine, asked.threads, asked.triton_url),
+        limits=Limits(shutdown_seconds=asked.shutdown_seconds),
+        guard=Guard(asked.api_keys, asked.tls_cert, asked.tls_key),
+        otlp=asked.otlp_endpoint,
+    )
+
+
+def _tell(embedder: Embedder, service: str) -> None:
+    for name, encoder in embedder.encoders.items():
+        manifest = encoder.manifest
+        dims = ", ".join(str(dim) for dim in manifest.dims)
+        click.echo(f"{name}: {manifest.source}, {manifest.precision}, dims {dims}")
+    click.echo(f"Serving at {service} (interactive docs: {service}/docs)")

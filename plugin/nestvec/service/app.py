@@ -1,4 +1,4 @@
-"""The ASGI app: faces, error answers, body limit, interactive docs that need no network."""
+"""The ASGI app: faces, error answers, what is asked of every request, docs that need no network."""
 
 from __future__ import annotations
 
@@ -7,39 +7,98 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from nestvec import __version__
+from nestvec.service import metrics, readiness
 from nestvec.service.embedder import Embedder
-from nestvec.service.faces import openai, tei
+from nestvec.service.faces import cohere, openai, rerank, tei
+from nestvec.service.keys import KeyCheck, Keys
 from nestvec.service.limits import BodyLimit
+from nestvec.service.logs import log_access
 from nestvec.service.problems import error_response
+from nestvec.service.tracing import RequestSpans, TracedEngine, Tracing, open_provider
+from nestvec.service.watch import Told, Watch
 from nestvec_schemas.errors import NestvecError
 
 _ABOUT = """
-Embeddings for Milvus, in the shapes of text-embeddings-inference and OpenAI. Every vector is nested:
-`dim` (or `dimensions`) asks for its first so many numbers, normalised again.
+Embeddings for Milvus, in the shapes of text-embeddings-inference, OpenAI and Cohere. Every vector is
+nested: `dim` (or `dimensions`) asks for its first so many numbers, normalised again.
 """
 
+_FACES = (tei.router, openai.router, cohere.router, rerank.router)
 
-def create_app(embedder: Embedder) -> FastAPI:
-    """The app of one embedder, which it starts and closes."""
+
+def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
+    """The app of one embedder, which it starts and closes, as it does ``tracing``.
+
+    Without ``tracing`` the embedder's settings say whether there is any. Raises ServiceError when its
+    file of API keys is wrong, or the packages for tracing are missing.
+    """
+    settings = embedder.settings
+    if tracing is None and settings.otlp is not None:
+        tracing = Tracing(open_provider(settings.otlp), paths())
+    counted = metrics.Metrics(paths())
+    observers = [embedder.observer, counted]
+    if tracing is not None:
+        embedder.engine = TracedEngine(embedder.engine, tracing)
+        observers.append(tracing)
+    embedder.observer = Told(observers)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         embedder.start()
         yield
         await embedder.close()
+        if tracing is not None:
+            tracing.close()
 
     app = FastAPIOffline(title="nestvec", version=__version__, description=_ABOUT, lifespan=lifespan)
-    app.state.embedder = embedder
-    app.include_router(tei.router)
-    app.include_router(openai.router)
-    for kind in (NestvecError, RequestValidationError, HTTPException, Exception):
+    app.state.embedder, app.state.metrics = embedder, counted
+    app.state.readiness = readiness.Readiness(embedder.engine, embedder.encoders)
+    _add_routes(app)
+    for kind in (NestvecError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _answer_error)
-    app.add_middleware(BodyLimit, limit=embedder.settings.max_body)
+    app.add_exception_handler(ClientDisconnect, _client_gone)
+    # The last one added is the first to see a request.
+    app.add_middleware(BodyLimit, limit=settings.max_body, seconds=settings.limits.body_seconds)
+    if settings.guard.api_keys is not None:
+        app.add_middleware(KeyCheck, keys=Keys(settings.guard.api_keys))
+    if tracing is not None:
+        app.add_middleware(RequestSpans, tracing=tracing)
+    app.add_middleware(Watch, ended=(counted.request_ended, log_access))
     return app
+
+
+def paths() -> frozenset[str]:
+    """The paths that metrics and spans tell apart: those of the faces, ``/health`` and ``/metrics``."""
+    faces = {route.path for face in _FACES for route in face.routes if isinstance(route, APIRoute)}
+    return frozenset(faces | {"/health", "/metrics"})
+
+
+def _add_routes(app: FastAPI) -> None:
+    app.add_api_route(
+        "/health",
+        readiness.health,
+        methods=["GET", "HEAD"],
+        include_in_schema=False,
+    )
+    app.add_api_route("/metrics", _metrics, methods=["GET"], include_in_schema=False)
+    for face in _FACES:
+        app.include_router(face)
+
+
+async def _metrics(request: Request) -> Response:
+    counted: metrics.Metrics = request.app.state.metrics
+    return Response(counted.render(), media_type=metrics.MEDIA_TYPE)
+
+
+async def _client_gone(request: Request, error: Exception) -> Response:
+    """Nobody reads it; the status is nginx's, for logs and metrics."""
+    return Response(status_code=499)
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -41,10 +42,22 @@ class ServiceInfo(BaseModel):
         return self.encoders[name]
 
 
-def ask_info(service: str) -> ServiceInfo:
-    """``GET /info``. Raises ServiceUnreachable, ServiceRefused (also when it is not a nestvec service)."""
+def ask_info(service: str, key: str | None = None) -> ServiceInfo:
+    """``GET /info``, with an API key where the service wants one.
+
+    A service with TLS must have a certificate that this machine trusts, or that ``SSL_CERT_FILE`` holds.
+    Raises ServiceUnreachable, ServiceRefused (also when it is not a nestvec service).
+    """
     try:
-        answer = httpx.get(f"{service}/info", timeout=_SECONDS, trust_env=not is_loopback(service))
+        answer = httpx.get(
+            f"{service}/info",
+            headers={"authorization": f"Bearer {key}"} if key else {},
+            timeout=_SECONDS,
+            trust_env=not is_loopback(service),
+            verify=ssl.create_default_context() if service.startswith("https:") else True,
+        )
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            raise _unauthorized(service, key)
         answer.raise_for_status()
         return ServiceInfo.model_validate_json(answer.content)
     except httpx.HTTPStatusError as error:
@@ -65,6 +78,14 @@ def ask_info(service: str) -> ServiceInfo:
             value=error.errors()[0]["msg"],
             next_step="Correct the address, or stop what listens there.",
         ) from error
+
+
+def _unauthorized(service: str, key: str | None) -> ServiceRefused:
+    cause = "does not know the API key" if key else "wants an API key"
+    return ServiceRefused(
+        f"the service at {service} {cause}",
+        next_step="Put one of its keys into the environment variable NESTVEC_API_KEY.",
+    )
 
 
 def is_loopback(service: str) -> bool:

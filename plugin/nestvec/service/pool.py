@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Sequence
@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nestvec.engines.contract import Batch
-from nestvec_schemas.vectors import Vectors
 
 PADDING = 1.25
 """How much wider than its shortest text a batch may be: past that, padding costs more than it saves."""
@@ -23,11 +22,11 @@ LONE = 4
 
 @dataclass(eq=False)
 class Waiting:
-    """One text that waits: its ids, (t,) int64, and the future that its (dim,) vector goes to."""
+    """One text that waits: its ids, (t,) int64, since when, and whether it does no longer."""
 
     ids: NDArray[np.int64]
-    future: asyncio.Future[Vectors]
-    taken: bool = field(default=False)
+    arrived: float = field(default_factory=time.monotonic)
+    gone: bool = False
 
     @property
     def length(self) -> int:
@@ -48,36 +47,45 @@ class _Line:
         self._arrived.append(one)
         insort(self._sorted, one, key=_length)
 
+    def drop(self, one: Waiting) -> bool:
+        """Take one text out, where it is in this line."""
+        index = self._position(one)
+        if index is None:
+            return False
+        del self._sorted[index]
+        one.gone = True
+        return True
+
     def take(self, tokens: int, texts: int) -> list[Waiting]:
         """The oldest text and those nearest to it in length, within the budget."""
-        while self._arrived[0].taken:
+        while self._arrived[0].gone:
             self._arrived.popleft()
-        start = self._position(self._arrived[0])
+        start = self._position(self._arrived[0]) or 0
         first, last = start, start + 1
         while last - first < texts:
-            wider = self._fits(first, last + 1, tokens) if last < len(self._sorted) else False
-            shorter = self._fits(first - 1, last, tokens) if first > 0 else False
-            if wider:
+            if last < len(self._sorted) and self._fits(first, last + 1, tokens):
                 last += 1
-            elif shorter:
+            elif first > 0 and self._fits(first - 1, last, tokens):
                 first -= 1
             else:
                 break
         chosen = self._sorted[first:last]
         del self._sorted[first:last]
         for one in chosen:
-            one.taken = True
+            one.gone = True
         return chosen
 
     def _fits(self, first: int, last: int, tokens: int) -> bool:
         longest, shortest = self._sorted[last - 1].length, self._sorted[first].length
         return (last - first) * longest <= tokens and longest <= PADDING * shortest + 4
 
-    def _position(self, one: Waiting) -> int:
+    def _position(self, one: Waiting) -> int | None:
         index = bisect_left(self._sorted, one.length, key=_length)
-        while self._sorted[index] is not one:
+        while index < len(self._sorted) and self._sorted[index].length == one.length:
+            if self._sorted[index] is one:
+                return index
             index += 1
-        return index
+        return None
 
 
 class Pool:
@@ -98,8 +106,12 @@ class Pool:
         for one in request:
             line.add(one)
 
+    def drop(self, one: Waiting) -> bool:
+        """Take one text out that nobody waits for any more; False where it has left already."""
+        return self._lone.drop(one) or self._bulk.drop(one)
+
     def take(self) -> list[Waiting]:
-        """The next batch; every text that was put in is taken exactly once."""
+        """The next batch; every text that was put in, and not dropped, is taken exactly once."""
         lone = bool(self._lone) and not (self._bulk and self._after_lone)
         self._after_lone = lone
         return (self._lone if lone else self._bulk).take(self._tokens, self._texts)

@@ -3,28 +3,105 @@
 from __future__ import annotations
 
 import logging
+import uuid
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
 
 import orjson
 from fastapi import Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from nestvec.service.statuses import status_of
-from nestvec_schemas.errors import BodyInvalid, BodyNotJson, EngineError, NestvecError, PathUnknown
+from nestvec.service.statuses import TABLE, Status, status_of
+from nestvec_schemas.errors import (
+    BodyInvalid,
+    BodyNotJson,
+    EngineError,
+    NestvecError,
+    Overloaded,
+    PathUnknown,
+)
 
 logger = logging.getLogger(__name__)
 
-_OPENAI_PATHS = ("/v1/", "/embeddings")
+
+class TeiError(BaseModel):
+    error: str
+    error_type: str
+
+
+class OpenAIProblem(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class OpenAIError(BaseModel):
+    error: OpenAIProblem
+
+
+class CohereError(BaseModel):
+    id: str
+    message: str
+
+
+Told = tuple[int, BaseModel]
+"""What a face tells of an error: the status and the body."""
+
+
+def _tei(status: Status, message: str) -> Told:
+    return status.tei, TeiError(error=message, error_type=status.tei_type)
+
+
+def _openai(status: Status, message: str) -> Told:
+    kind, code = status.openai_type, status.openai_code
+    told = OpenAIProblem(message=message, type=kind, param=None, code=code)
+    return status.openai, OpenAIError(error=told)
+
+
+def _cohere(status: Status, message: str) -> Told:
+    return status.cohere, CohereError(id=str(uuid.uuid4()), message=message)
+
+
+FACES: tuple[tuple[str, Callable[[Status, str], Told]], ...] = (
+    ("/v2/", _cohere),
+    ("/v1/rerank", _cohere),
+    ("/v1/", _openai),
+    ("/embeddings", _openai),
+    ("", _tei),
+)
+"""Which face a path belongs to: the first prefix that fits."""
+
+_RETRY_SECONDS = 1
 
 
 def error_response(path: str, error: Exception) -> Response:
-    """An answer in the shape of the face that ``path`` belongs to (contracts: TEI's and OpenAI's)."""
+    """An answer in the shape of the face that ``path`` belongs to (contracts: TEI, OpenAI, Cohere)."""
     ours = as_ours(error, path)
-    status, message = status_of(ours), str(ours)
-    if path.startswith(_OPENAI_PATHS):
-        told = {"message": message, "type": status.openai_type, "param": None, "code": status.openai_code}
-        return _json({"error": told}, status.openai)
-    return _json({"error": message, "error_type": status.tei_type}, status.tei)
+    status, body = _face_of(path)(status_of(ours), str(ours))
+    headers = {}
+    if status in (429, 503):
+        headers["retry-after"] = str(ours.retry_after if isinstance(ours, Overloaded) else _RETRY_SECONDS)
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    content = orjson.dumps(body.model_dump())
+    return Response(content, status_code=status, media_type="application/json", headers=headers)
+
+
+def refusals(path: str) -> dict[int | str, dict[str, Any]]:
+    """Every status and shape that ``error_response`` may answer with at ``path``, for FastAPI's document."""
+    told = [_face_of(path)(status, "") for _, status in TABLE]
+    return {
+        status: {"model": type(body), "description": HTTPStatus(status).phrase}
+        for status, body in sorted(told, key=lambda one: one[0])
+    }
+
+
+def _face_of(path: str) -> Callable[[Status, str], Told]:
+    return next(face for prefix, face in FACES if path.startswith(prefix))
 
 
 def as_ours(error: BaseException, path: str) -> NestvecError:
@@ -65,10 +142,6 @@ def _wrong_request(error: RequestValidationError) -> NestvecError:
         )
     where = ".".join(str(part) for part in first["loc"][:2])
     return BodyInvalid(f"{where} is wrong", value=first["msg"], next_step="The shapes are at /docs.")
-
-
-def _json(body: object, status: int) -> Response:
-    return Response(orjson.dumps(body), status_code=status, media_type="application/json")
 
 
 _EXAMPLE = 'Send an object, for example {"inputs": ["text"]} to /embed.'

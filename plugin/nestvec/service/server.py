@@ -5,34 +5,42 @@ from __future__ import annotations
 import errno
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
-from nestvec.engines.onnx import OnnxEngine
+from nestvec.engines.opening import open_engine
 from nestvec.service.app import create_app
+from nestvec.service.connection import connection_class
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
-from nestvec.service.settings import Settings
+from nestvec.service.observer import Observer, Silent
+from nestvec.service.settings import Guard, Settings
 from nestvec_schemas.errors import PortInUse, ServiceError
 
 _START_SECONDS = 60.0
+_OPEN_FILES = 65536
 
 
-def open_embedder(models: Path, names: tuple[str, ...], settings: Settings) -> Embedder:
-    """An embedder over the encoders in a model repository, with the embedded engine."""
+def open_embedder(
+    models: Path, names: tuple[str, ...], settings: Settings, observer: Observer | None = None
+) -> Embedder:
+    """An embedder over the named encoders of a model repository (all without names), with its engine."""
     encoders = open_encoders(models, names)
-    engine = OnnxEngine({name: models / name for name in encoders}, threads=settings.threads)
-    return Embedder(encoders, engine, settings)
+    engine = open_engine({name: models / name for name in encoders}, settings.engine)
+    return Embedder(encoders, engine, settings, observer or Silent())
 
 
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 takes a free one. Raises PortInUse, ServiceError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # Without the protocol asyncio leaves Nagle's algorithm on, and answers wait 40 ms for an acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -53,18 +61,20 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(embedder: Embedder, listener: socket.socket) -> None:
-    """Answer until SIGINT or SIGTERM; what was taken is finished first."""
-    # uvicorn raises the signal again once it has shut down: being told to stop is not a failure.
+def serve(server: Server, listener: socket.socket) -> None:
+    """Answer until SIGINT or SIGTERM; what was taken is finished first, unless there is a second one."""
+    # Being told to stop is not a failure: uvicorn raises the signal again once it has shut down. Nor is
+    # a signal lost that comes before uvicorn listens for them.
     for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, lambda *_: None)
-    _server(embedder).run(sockets=[listener])
+        signal.signal(stop, server.handle_exit)
+    _allow_many_connections()
+    server.run(sockets=[listener])
 
 
 @contextmanager
 def serving(embedder: Embedder, listener: socket.socket) -> Iterator[str]:
     """Answer on a thread until the block ends; the block gets the base URL."""
-    server = _server(embedder)
+    server = server_of(embedder)
     thread = threading.Thread(target=server.run, args=([listener],), name="nestvec-service", daemon=True)
     thread.start()
     waited = threading.Event()
@@ -75,25 +85,77 @@ def serving(embedder: Embedder, listener: socket.socket) -> Iterator[str]:
     if not server.started:
         raise ServiceError("the service did not start", next_step="Run nestvec serve and read what it says.")
     try:
-        yield address(listener)
+        yield address(listener, tls=embedder.settings.guard.tls_cert is not None)
     finally:
         server.should_exit = True
         thread.join(timeout=_START_SECONDS)
 
 
-def address(listener: socket.socket) -> str:
+def address(listener: socket.socket, *, tls: bool = False) -> str:
     """The base URL of a listening socket."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def _server(embedder: Embedder) -> uvicorn.Server:
+class Server(uvicorn.Server):
+    """uvicorn's server, that a second SIGTERM stops at once, as a second SIGINT does."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.force_exit = self.should_exit
+        super().handle_exit(sig, frame)
+
+
+def server_of(embedder: Embedder) -> Server:
+    """A server for the app. Raises ServiceError: the TLS files, the API keys, tracing's packages."""
+    limits, guard = embedder.settings.limits, embedder.settings.guard
+    _check_tls(guard)
     config = uvicorn.Config(
         create_app(embedder),
+        loop="asyncio",
+        http=connection_class(limits, embedder.settings.max_body),
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=30,
+        proxy_headers=False,
+        ssl_certfile=guard.tls_cert,
+        ssl_keyfile=guard.tls_key,
+        timeout_keep_alive=limits.keep_alive_seconds,
+        timeout_graceful_shutdown=limits.shutdown_seconds,
     )
-    return uvicorn.Server(config)
+    return Server(config)
+
+
+def _check_tls(guard: Guard) -> None:
+    if guard.tls_cert is None and guard.tls_key is None:
+        return
+    if guard.tls_cert is None or guard.tls_key is None:
+        raise ServiceError(
+            "TLS needs a certificate and its key, and there is only one of them",
+            value=str(guard.tls_cert or guard.tls_key),
+            next_step="Give both --tls-cert and --tls-key.",
+        )
+    try:
+        # The password keeps OpenSSL from asking at the terminal for that of an encrypted key.
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+            guard.tls_cert, guard.tls_key, password=""
+        )
+    except OSError as error:  # an SSLError is one
+        raise ServiceError(
+            f"the TLS certificate {guard.tls_cert} cannot be used with the key {guard.tls_key}",
+            value=error.strerror or str(error),
+            next_step="Give a certificate chain and its unencrypted key, both in PEM, both readable.",
+        ) from error
+
+
+def _allow_many_connections() -> None:
+    """As many open files as the system allows this process: a connection is one."""
+    try:
+        import resource  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

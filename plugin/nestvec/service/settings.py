@@ -2,7 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from nestvec.engines.opening import EngineOptions
+
+Overlong = Literal["error", "truncate", "mean"]
+"""What becomes of a text longer than the encoder takes, where the request does not say: it is refused,
+cut, or embedded in chunks whose token-weighted mean is its vector."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a client, and the end of the service, may take.
+
+    ``body_seconds``: for a body to arrive. ``keep_alive_seconds``: for a request's headers to arrive, and
+    for an answer to be fetched. ``header_bytes``: request line and headers together.
+    ``shutdown_seconds``: what was taken is finished for so long, then dropped.
+    """
+
+    body_seconds: float = 30.0
+    keep_alive_seconds: int = 30
+    header_bytes: int = 64 << 10
+    shutdown_seconds: int = 30
+
+
+@dataclass(frozen=True)
+class Load:
+    """How much the service takes on; past it, requests are refused at once (429) or in time (504).
+
+    ``requests``: being answered at once. ``queue_tokens``: waiting for the engine, of one encoder.
+    ``deadline_seconds``: for one request's vectors, a little less than the 30 s that Milvus waits.
+    """
+
+    requests: int = 2048
+    queue_tokens: int = 1 << 20
+    deadline_seconds: float = 25.0
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Who may ask: a file of API keys (None: everybody), and the TLS certificate with its key."""
+
+    api_keys: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -11,16 +56,30 @@ class Settings:
 
     ``max_inputs``: texts a request (Milvus Lite sends up to 2,048, Milvus's ``tei`` 1,024 as registered).
     ``max_body``: bytes a request. ``batch_tokens`` and ``batch_texts``: the largest engine batch, padding
-    included. ``auto_truncate``: cut overlong text where the request does not say. ``remember_bytes`` and
-    ``remember_seconds``: how many vectors are kept for the same text asked again at another dim.
-    ``threads``: of the embedded engine, 0 for one a core.
+    included. ``remember_bytes`` and ``remember_seconds``: how many vectors are kept for the same text
+    asked again at another dim. ``otlp``: where traces go (an OTLP/HTTP URL), None for nowhere.
     """
 
     max_inputs: int = 2048
     max_body: int = 32 << 20
     batch_tokens: int = 4096
     batch_texts: int = 64
-    auto_truncate: bool = True
+    overlong: Overlong = "truncate"
     remember_bytes: int = 64 << 20
     remember_seconds: float = 60.0
-    threads: int = 0
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    limits: Limits = field(default_factory=Limits)
+    load: Load = field(default_factory=Load)
+    guard: Guard = field(default_factory=Guard)
+    otlp: str | None = None
+
+    def public(self) -> dict[str, Any]:
+        """All of it as ``/info`` may tell it: no path, address or key of this machine."""
+        told = asdict(self)
+        told["engine"].pop("triton_url")
+        told["guard"] = {
+            "api_keys": self.guard.api_keys is not None,
+            "tls": self.guard.tls_cert is not None,
+        }
+        told["otlp"] = self.otlp is not None
+        return told

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from nestvec_schemas.errors import ManifestCorrupt
 
 Direction = Literal["right", "left"]
 
+_NEAR = 64
+"""Characters for each token that is kept, in which as many tokens are looked for at first."""
+
+MOST_READ = 1 << 20
+"""Characters of one text that are read to cut it, and of several that are tokenised at once."""
+
 
 @dataclass(frozen=True)
 class Tokens:
-    """One text as ids, (t,) int64 with special tokens; ``whole`` is t before it was cut."""
+    """One text as ids, (t,) int64 with special tokens.
+
+    ``whole`` is t before it was cut, and less than that for a text of very many times ``max_tokens``.
+    """
 
     ids: NDArray[np.int64]
     whole: int
@@ -28,8 +38,27 @@ class Tokens:
         return self.whole > len(self.ids)
 
 
+@dataclass(frozen=True)
+class Pieces:
+    """One text as chunks that each fit the encoder: their ids, (t,) int64, and their own tokens."""
+
+    ids: tuple[NDArray[np.int64], ...]
+    weights: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Token:
+    """One token of a text: characters ``start`` to ``stop``, None where a special token stands."""
+
+    id: int
+    text: str
+    special: bool
+    start: int | None
+    stop: int | None
+
+
 class Tokeniser:
-    """The tokenizer of one encoder. Thread-safe: nothing changes after construction."""
+    """The tokenizer of one encoder. Thread-safe: what it is made of does not change."""
 
     def __init__(self, path: Path, max_tokens: int) -> None:
         """Read ``tokenizer.json``. Raises ManifestCorrupt."""
@@ -44,19 +73,61 @@ class Tokeniser:
 
     def encode(self, texts: Sequence[str], direction: Direction = "right") -> list[Tokens]:
         """The tokens of each text, cut at ``max_tokens`` on the side that ``direction`` names."""
-        encodings = self._cutting[direction].encode_batch_fast([_writable(text) for text in texts])
+        return [one for some in _slices(texts) for one in self._encode(some, direction)]
+
+    def _encode(self, texts: Sequence[str], direction: Direction) -> list[Tokens]:
+        """Of a text far longer than what is kept, only the end that is kept is read, unless that turns out
+        to hold too few tokens: the library takes about a hundred bytes a character."""
+        tokenizer, near = self._cutting[direction], _NEAR * self.max_tokens
+        encodings = tokenizer.encode_batch_fast([_end(text, near, direction) for text in texts])
         return [
-            Tokens(
-                np.asarray(one.ids, np.int64),
-                len(one.ids) + sum(len(more.ids) - self._special for more in one.overflowing),
-            )
-            for one in encodings
+            self._tokens(text, one)
+            if len(text) <= near or len(one.overflowing) > 1
+            else self._tokens(text, tokenizer.encode(_end(text, MOST_READ, direction)))
+            for text, one in zip(texts, encodings, strict=True)
         ]
+
+    def _tokens(self, text: str, encoding: Encoding) -> Tokens:
+        whole = len(encoding.ids) + sum(len(more.ids) - self._special for more in encoding.overflowing)
+        # What is not read is cut, however few tokens the rest holds.
+        least = self.max_tokens + 1 if len(text) > MOST_READ else 0
+        return Tokens(np.asarray(encoding.ids, np.int64), max(whole, least))
 
     def take(self, ids: Sequence[int], direction: Direction = "right") -> Tokens:
         """Ids that a client made itself, cut at ``max_tokens``."""
         kept = ids[: self.max_tokens] if direction == "right" else ids[-self.max_tokens :]
         return Tokens(np.asarray(kept, np.int64), len(ids))
+
+    def split(self, texts: Sequence[str]) -> list[Pieces]:
+        """All tokens of each text, in chunks of ``max_tokens`` with special tokens around each."""
+        tokenizer = self._cutting["right"]
+        return [
+            self._pieces([one.ids, *(more.ids for more in one.overflowing)])
+            for some in _slices(texts)
+            for one in tokenizer.encode_batch_fast(some)
+        ]
+
+    def _pieces(self, rows: Sequence[Sequence[int]]) -> Pieces:
+        ids = tuple(np.asarray(row, np.int64) for row in rows)
+        return Pieces(ids, tuple(max(1, len(row) - self._special) for row in rows))
+
+    def split_ids(self, ids: Sequence[int]) -> Pieces:
+        """Ids that a client made itself in chunks of ``max_tokens``, as they are."""
+        starts = range(0, len(ids), self.max_tokens) if ids else range(1)
+        rows = tuple(np.asarray(ids[start : start + self.max_tokens], np.int64) for start in starts)
+        return Pieces(rows, tuple(len(row) for row in rows))
+
+    def spell(self, texts: Sequence[str], *, special: bool = True) -> list[list[Token]]:
+        """The tokens of each text, none cut; without special tokens where ``special`` is false."""
+        readable = [writable(text) for text in texts]
+        encodings = self._whole.encode_batch(readable, add_special_tokens=special)
+        return [_spelled(text, one) for text, one in zip(readable, encodings, strict=True)]
+
+    @cached_property
+    def _whole(self) -> Tokenizer:
+        tokenizer = Tokenizer.from_str(self._cutting["right"].to_str())
+        tokenizer.no_truncation()
+        return tokenizer
 
     def __len__(self) -> int:
         """The number of ids that the encoder knows."""
@@ -70,6 +141,32 @@ def _load(path: Path, max_tokens: int, side: str) -> Tokenizer:
     return tokenizer
 
 
-def _writable(text: str) -> str:
+def _slices(texts: Sequence[str]) -> Iterator[list[str]]:
+    """The texts, made writable, in turns of about ``MOST_READ`` characters."""
+    some: list[str] = []
+    characters = 0
+    for text in texts:
+        if some and characters + len(text) > MOST_READ:
+            yield some
+            some, characters = [], 0
+        some.append(writable(text))
+        characters += len(text)
+    if some:
+        yield some
+
+
+def _end(text: str, characters: int, direction: Direction) -> str:
+    return text[:characters] if direction == "right" else text[-characters:]
+
+
+def _spelled(text: str, encoding: Encoding) -> list[Token]:
+    rows = zip(encoding.ids, encoding.tokens, encoding.special_tokens_mask, encoding.offsets, strict=True)
+    return [
+        Token(id_, name, True, None, None) if special else Token(id_, text[start:stop], False, start, stop)
+        for id_, name, special, (start, stop) in rows
+    ]
+
+
+def writable(text: str) -> str:
     """JSON can carry half of a surrogate pair; the tokenizer takes only what UTF-8 can write."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

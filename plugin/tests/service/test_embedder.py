@@ -10,10 +10,18 @@ import pytest
 
 from nestvec.engines.contract import Batch
 from nestvec.engines.fake import FakeEngine, fake_vector
-from nestvec.service.embedder import Cut, Embedder
+from nestvec.service.embedder import Cut, Embedded, Embedder
 from nestvec.service.encoders import open_encoders
-from nestvec.service.settings import Settings
-from nestvec_schemas.errors import BodyInvalid, EmptyInput, EngineError, InputTooLong
+from nestvec.service.observer import BatchRun, Silent
+from nestvec.service.settings import Load, Settings
+from nestvec_schemas.errors import (
+    BodyInvalid,
+    DeadlineExceeded,
+    EmptyInput,
+    EngineError,
+    InputTooLong,
+    Overloaded,
+)
 from nestvec_schemas.vectors import Vectors
 
 T = TypeVar("T")
@@ -146,3 +154,152 @@ def test_an_unusable_answer_never_leaves(models_folder: Path, answer: Vectors, m
     embedder = Embedder(open_encoders(models_folder), engine, Settings())
     with pytest.raises(EngineError, match=message):
         during(embedder, lambda: embedder.embed("tiny", ["w1"], Cut()))
+
+
+def loaded(models_folder: Path, engine: FakeEngine, **load: float) -> Embedder:
+    settings = Settings(batch_texts=2, load=Load(**load))  # type: ignore[arg-type]
+    return Embedder(open_encoders(models_folder), engine, settings)
+
+
+def test_a_slow_engine_meets_the_deadline_and_what_it_did_is_kept(
+    models_folder: Path, engine: FakeEngine
+) -> None:
+    embedder = loaded(models_folder, engine, deadline_seconds=0.25)
+    texts = [f"w{n}" for n in range(12)]
+
+    async def work() -> Embedded:
+        engine.seconds = 0.1
+        with pytest.raises(DeadlineExceeded, match=r"tiny did not embed \d+ of the texts within 0.25 s"):
+            await embedder.embed("tiny", texts, Cut())
+        await asyncio.sleep(0.2)
+        engine.seconds = 0.0
+        return await embedder.embed("tiny", texts, Cut())
+
+    assert during(embedder, work).vectors.shape == (12, 16)
+    assert sum(count for _, count, _ in engine.batches) == 12
+
+
+def test_the_queue_is_bounded_in_tokens(models_folder: Path, engine: FakeEngine) -> None:
+    embedder = loaded(models_folder, engine, queue_tokens=30)
+
+    async def work() -> None:
+        engine.seconds = 0.05
+        taken = asyncio.create_task(embedder.embed("tiny", [f"w{n}" for n in range(9)], Cut()))
+        await asyncio.sleep(0.02)
+        with pytest.raises(Overloaded, match=r"tokens waiting\. Try again in \d+ s") as refused:
+            await embedder.embed("tiny", [f"w{n}" for n in range(9, 18)], Cut())
+        assert refused.value.retry_after >= 1
+        assert (await taken).vectors.shape == (9, 16)
+        assert (await embedder.embed("tiny", ["w99"], Cut())).vectors.shape == (1, 16)
+
+    during(embedder, work)
+
+
+def test_a_request_larger_than_the_queue_is_taken_when_nothing_waits(
+    models_folder: Path, engine: FakeEngine
+) -> None:
+    embedder = loaded(models_folder, engine, queue_tokens=3)
+    result = during(embedder, lambda: embedder.embed("tiny", [f"w{n}" for n in range(9)], Cut()))
+    assert result.vectors.shape == (9, 16)
+
+
+def test_requests_in_flight_are_bounded(models_folder: Path, engine: FakeEngine) -> None:
+    embedder = loaded(models_folder, engine, requests=2)
+
+    async def work() -> list[object]:
+        engine.seconds = 0.02
+        asked = (embedder.embed("tiny", [f"w{n}"], Cut()) for n in range(5))
+        return list(await asyncio.gather(*asked, return_exceptions=True))
+
+    kinds = [type(one) for one in during(embedder, work)]
+    assert kinds == [Embedded, Embedded, Overloaded, Overloaded, Overloaded]
+
+
+def test_a_request_that_goes_away_frees_its_place(models_folder: Path, engine: FakeEngine) -> None:
+    embedder = loaded(models_folder, engine, queue_tokens=40)
+
+    async def work() -> None:
+        engine.seconds = 0.05
+        gone = asyncio.create_task(embedder.embed("tiny", [f"w{n}" for n in range(10)], Cut()))
+        while not engine.batches:
+            await asyncio.sleep(0.001)
+        gone.cancel()
+        await asyncio.sleep(0)
+        await embedder.embed("tiny", [f"w{n}" for n in range(20, 30)], Cut())
+
+    during(embedder, work)
+    assert sum(count for _, count, _ in engine.batches) == 2 + 10
+
+
+def test_what_two_wait_for_stays_when_one_goes_away(models_folder: Path, engine: FakeEngine) -> None:
+    embedder = loaded(models_folder, engine)
+    texts = [f"w{n}" for n in range(6)]
+
+    async def work() -> Embedded:
+        engine.seconds = 0.02
+        gone = asyncio.create_task(embedder.embed("tiny", texts, Cut()))
+        while not engine.batches:
+            await asyncio.sleep(0.001)
+        kept = asyncio.create_task(embedder.embed("tiny", texts[2:], Cut()))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        return await kept
+
+    assert during(embedder, work).vectors.shape == (4, 16)
+    assert sum(count for _, count, _ in engine.batches) == 6
+
+
+class Listener(Silent):
+    """Writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    def batch_ran(self, run: BatchRun) -> None:
+        self.heard.append((run.texts, run.tokens, run.padded, run.failed))
+
+    def texts_asked(self, encoder: str, *, fresh: int, shared: int, remembered: int) -> None:
+        self.heard.append((encoder, fresh, shared, remembered))
+
+
+def test_the_observer_hears_what_is_done(models_folder: Path, engine: FakeEngine) -> None:
+    listener = Listener()
+    embedder = Embedder(open_encoders(models_folder), engine, Settings(), listener)
+
+    async def work() -> None:
+        await embedder.embed("tiny", ["w1", "w2 w3", "w1"], Cut())
+        await embedder.embed("tiny", ["w1", "w4"], Cut())
+
+    during(embedder, work)
+    assert listener.heard == [("tiny", 2, 0, 0), (2, 7, 8, False), ("tiny", 1, 0, 1), (1, 3, 3, False)]
+
+
+def test_waiting_requests_end_when_the_service_does(embedder: Embedder, engine: FakeEngine) -> None:
+    async def main() -> list[object]:
+        engine.seconds = 30
+        embedder.start()
+        asked = [asyncio.create_task(embedder.embed("tiny", [f"w{n}"], Cut())) for n in range(3)]
+        await asyncio.sleep(0.05)
+        await embedder.close()
+        return list(await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 5))
+
+    assert all(isinstance(one, asyncio.CancelledError) for one in asyncio.run(main()))
+
+
+@pytest.mark.parametrize("parallel", [1, 2, 3])
+def test_as_many_batches_run_at_once_as_the_engine_takes(models_folder: Path, parallel: int) -> None:
+    class Watched(FakeEngine):
+        inside = most = 0
+
+        async def run(self, encoder: str, batch: Batch) -> Vectors:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            try:
+                return await super().run(encoder, batch)
+            finally:
+                self.inside -= 1
+
+    engine = Watched({"tiny": 16}, seconds=0.005, parallel=parallel)
+    embedder = loaded(models_folder, engine)
+    during(embedder, lambda: embedder.embed("tiny", [f"w{n}" for n in range(20)], Cut()))
+    assert engine.most == parallel

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import asyncio
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,10 +10,7 @@ lengths = st.lists(st.integers(1, 300), min_size=1, max_size=60)
 
 
 def waiting(sizes: list[int]) -> list[Waiting]:
-    loop = asyncio.new_event_loop()
-    made = [Waiting(np.arange(size, dtype=np.int64), loop.create_future()) for size in sizes]
-    loop.close()
-    return made
+    return [Waiting(np.arange(size, dtype=np.int64)) for size in sizes]
 
 
 def drain(pool: Pool) -> list[list[Waiting]]:
@@ -71,6 +66,20 @@ def test_the_oldest_text_is_in_the_next_batch() -> None:
     put = waiting([50, 10, 10, 10, 50])
     pool.add(put, texts=5)
     assert put[0] in pool.take()
+
+
+@given(sizes=lengths, tokens=st.integers(1, 1000), texts=st.integers(1, 20), data=st.data())
+def test_what_is_dropped_is_in_no_batch(
+    sizes: list[int], tokens: int, texts: int, data: st.DataObject
+) -> None:
+    pool, put = Pool(tokens, texts), waiting(sizes)
+    pool.add(put, texts=len(put))
+    gone = data.draw(st.sets(st.sampled_from(range(len(put)))))
+    assert all(pool.drop(put[index]) for index in gone)
+    assert not any(pool.drop(put[index]) for index in gone)
+    taken = [id(one) for batch in drain(pool) for one in batch]
+    assert sorted(taken) == sorted(id(one) for index, one in enumerate(put) if index not in gone)
+    assert not any(pool.drop(one) for one in put)
 
 
 def test_padding_is_hidden_by_the_mask() -> None:

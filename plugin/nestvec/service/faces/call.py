@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import Query, Request
+import orjson
+from fastapi import Depends, Query, Request, Response
+from pydantic import BaseModel, Field
 
-from nestvec.service.embedder import Cut, Embedder, Input
+from nestvec.service import overlong
+from nestvec.service.disconnect import while_connected
+from nestvec.service.embedder import Embedder, Input
 from nestvec.service.encoders import choose
+from nestvec.service.overlong import Policy
+from nestvec.service.settings import Overlong
+from nestvec.service.tokens import Direction
 from nestvec_schemas.errors import BodyInvalid, EmptyInput, TooManyInputs
 from nestvec_schemas.manifest import Manifest, PromptName
 from nestvec_schemas.vectors import Vectors, check_dim, nest
@@ -20,6 +28,47 @@ EncoderQuery = Annotated[
 DimQuery = Annotated[
     int | None, Query(alias="dim", description="First so many numbers of each vector, normalised again.")
 ]
+OverlongQuery = Annotated[
+    Overlong | None,
+    Query(alias="overlong", description="Texts too long: an error, cut, or the mean of their chunks."),
+]
+
+TokenId = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+"""An id that fits an array of integers; whether the encoder knows it is told later, and better."""
+
+Inputs = str | list[str] | list[TokenId] | list[list[TokenId]]
+"""A text, texts, the token ids of a text, or those of texts."""
+
+
+@dataclass(frozen=True)
+class InQuery:
+    """What stands in the query string: it survives where Milvus writes path and body itself."""
+
+    encoder: str | None
+    dim: int | None
+    overlong: Overlong | None
+
+
+async def _in_query(
+    encoder: EncoderQuery = None, dim: DimQuery = None, overlong: OverlongQuery = None
+) -> InQuery:
+    return InQuery(encoder, dim, overlong)
+
+
+QueryString = Annotated[InQuery, Depends(_in_query)]
+
+
+class Truncation(BaseModel):
+    """What becomes of overlong texts, in TEI's words."""
+
+    truncate: bool | None = Field(None, description="Cut overlong texts (else the server's default).")
+    truncation_direction: Literal["Right", "Left", "right", "left"] = "Right"
+
+    def policy(self, query: InQuery, server: Overlong) -> Policy:
+        """The query string's word goes before the body's, the body's before the server's."""
+        asked: dict[bool | None, Overlong] = {None: server, True: "truncate", False: "error"}
+        direction: Direction = "left" if self.truncation_direction.lower() == "left" else "right"
+        return Policy(query.overlong or asked[self.truncate], direction)
 
 
 @dataclass(frozen=True)
@@ -29,19 +78,21 @@ class Ask:
     inputs: Sequence[Input]
     encoder: str | None
     dim: int | None
-    cut: Cut
+    policy: Policy
     normalised: bool | None = None
     prompt: PromptName | None = None
 
 
 @dataclass(frozen=True)
 class Answer:
-    """(n, dim) float32, what it took, and how many of the n texts were cut."""
+    """(n, dim) float32, the tokens and seconds it took, and how many of the n texts were cut or chunked."""
 
     vectors: Vectors
     encoder: str
     tokens: int
     truncated: int
+    chunked: int
+    seconds: float
 
 
 def embedder_of(request: Request) -> Embedder:
@@ -50,18 +101,24 @@ def embedder_of(request: Request) -> Embedder:
     return embedder
 
 
-async def answer(embedder: Embedder, ask: Ask) -> Answer:
-    """Embed, truncate, normalise. Raises RequestError, EncoderNotFound, DimNotOffered, EngineError."""
+async def answer(request: Request, ask: Ask) -> Answer:
+    """Embed, truncate, normalise. Raises RequestError, EncoderNotFound, DimNotOffered, EngineError.
+
+    A client that goes away meanwhile frees its place: asyncio.CancelledError, and nobody to tell.
+    """
+    started = time.perf_counter()
+    embedder = embedder_of(request)
     name = choose(embedder.encoders, ask.encoder)
     manifest = embedder.encoders[name].manifest
     dim = manifest.dim if ask.dim is None else ask.dim
     check_dim(dim, manifest.dim)
-    inputs = _with_prompt(ask.inputs, ask.prompt, manifest) if ask.prompt else ask.inputs
-    _check_count(inputs, embedder.settings.max_inputs)
-    embedded = await embedder.embed(name, inputs, ask.cut)
+    check_count(ask.inputs, embedder.settings.max_inputs)
+    inputs = with_prompt(ask.inputs, ask.prompt, manifest) if ask.prompt else ask.inputs
+    whole = await while_connected(request, overlong.embed(embedder, name, inputs, ask.policy))
     normalised = manifest.normalised if ask.normalised is None else ask.normalised
-    vectors = nest(embedded.vectors, dim, normalised=normalised)
-    return Answer(vectors, name, embedded.tokens, embedded.truncated)
+    vectors = nest(whole.vectors, dim, normalised=normalised)
+    seconds = time.perf_counter() - started
+    return Answer(vectors, name, whole.tokens, whole.truncated, whole.chunked, seconds)
 
 
 def agreed_dim(query: int | None, body: int | None) -> int | None:
@@ -75,7 +132,7 @@ def agreed_dim(query: int | None, body: int | None) -> int | None:
     return body if query is None else query
 
 
-def listed(inputs: str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]) -> list[Input]:
+def listed(inputs: Inputs) -> list[Input]:
     """The inputs as a list: one text and one text's ids are lists of one."""
     if isinstance(inputs, str):
         return [inputs]
@@ -84,25 +141,34 @@ def listed(inputs: str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]
     return [one for one in inputs if not isinstance(one, int)]
 
 
-def headers(result: Answer, asked: Sequence[Input]) -> dict[str, str]:
-    """What the answer took, in TEI's header names, and how many texts were cut."""
-    return {
-        "x-compute-tokens": str(result.tokens),
-        "x-compute-characters": str(sum(len(one) for one in asked if isinstance(one, str))),
-        "x-nestvec-truncated": str(result.truncated),
-    }
-
-
-def _check_count(inputs: Sequence[Input], most: int) -> None:
+def check_count(inputs: Sequence[object], most: int) -> None:
+    """Raise EmptyInput without a text, TooManyInputs with more than ``most``."""
     if not inputs:
-        raise EmptyInput("there is no text to embed", next_step="Send at least one.")
+        raise EmptyInput("there is no text", next_step="Send at least one.")
     if len(inputs) > most:
         raise TooManyInputs(
             f"a request holds at most {most} texts", value=len(inputs), next_step="Send them in several."
         )
 
 
-def _with_prompt(inputs: Sequence[Input], name: PromptName, manifest: Manifest) -> list[Input]:
+def with_prompt(inputs: Sequence[Input], name: PromptName, manifest: Manifest) -> list[Input]:
+    """Each text with the encoder's prompt of this name before it. Raises BodyInvalid for token ids."""
     if not all(isinstance(one, str) for one in inputs):
         raise BodyInvalid("a prompt goes before text, not before token ids", next_step="Send the text.")
-    return [f"{manifest.prompt(name)}{one}" for one in inputs]
+    prompt = manifest.prompt(name)
+    return [f"{prompt}{one}" if one else one for one in inputs]
+
+
+def written(body: object, result: Answer, asked: Sequence[Input]) -> Response:
+    """``body`` as JSON; what it took in TEI's header names, and how many texts were cut or chunked."""
+    return Response(
+        orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY),
+        media_type="application/json",
+        headers={
+            "x-compute-tokens": str(result.tokens),
+            "x-compute-characters": str(sum(len(one) for one in asked if isinstance(one, str))),
+            "x-total-time": str(round(result.seconds * 1000)),
+            "x-nestvec-truncated": str(result.truncated),
+            "x-nestvec-chunked": str(result.chunked),
+        },
+    )

@@ -5,37 +5,39 @@ from __future__ import annotations
 import base64
 from typing import Annotated, Literal
 
-import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from nestvec.service.embedder import Cut
 from nestvec.service.faces.call import (
     Ask,
-    DimQuery,
-    EncoderQuery,
+    Inputs,
+    QueryString,
     agreed_dim,
     answer,
     embedder_of,
-    headers,
     listed,
+    written,
 )
+from nestvec.service.overlong import Policy
+from nestvec.service.problems import refusals
 from nestvec_schemas.vectors import Vectors
 
 PATHS = ("/v1/embeddings", "/embeddings")
 
-router = APIRouter(tags=["OpenAI"])
+router = APIRouter(tags=["OpenAI"], responses=refusals("/v1/embeddings"))
 
 
 class EmbeddingsRequest(BaseModel):
     """OpenAI's request; ``model`` is the encoder, unless the query string names one."""
 
     input: Annotated[
-        str | list[str] | list[int] | list[list[int]],
+        Inputs,
         Field(description="A text, texts, or token ids.", examples=[["heat flow in shock waves"]]),
     ]
     model: str | None = Field(None, description="Encoder; not needed where there is one.")
-    encoding_format: Literal["float", "base64"] = Field("float", description="base64: little-endian float32.")
+    encoding_format: Literal["float", "base64"] | None = Field(
+        "float", description="base64: little-endian float32."
+    )
     dimensions: int | None = Field(None, description="First so many numbers of each vector.")
     user: str | None = Field(None, description="Not used.")
 
@@ -58,30 +60,24 @@ class EmbeddingsAnswer(BaseModel):
     usage: Usage
 
 
-async def embeddings(
-    body: EmbeddingsRequest, request: Request, encoder: EncoderQuery = None, dim: DimQuery = None
-) -> Response:
+async def embeddings(body: EmbeddingsRequest, request: Request, query: QueryString) -> Response:
     """Vectors, one per text, with their index."""
     embedder = embedder_of(request)
     ask = Ask(
         inputs=listed(body.input),
-        encoder=encoder or body.model,
-        dim=agreed_dim(dim, body.dimensions),
-        cut=Cut(embedder.settings.auto_truncate),
+        encoder=query.encoder or body.model,
+        dim=agreed_dim(query.dim, body.dimensions),
+        policy=Policy(query.overlong or embedder.settings.overlong),
     )
-    result = await answer(embedder, ask)
-    written = base64_rows(result.vectors) if body.encoding_format == "base64" else list(result.vectors)
+    result = await answer(request, ask)
+    rows = base64_rows(result.vectors) if body.encoding_format == "base64" else list(result.vectors)
     answered = {
         "object": "list",
-        "data": [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(written)],
+        "data": [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)],
         "model": result.encoder,
         "usage": {"prompt_tokens": result.tokens, "total_tokens": result.tokens},
     }
-    return Response(
-        orjson.dumps(answered, option=orjson.OPT_SERIALIZE_NUMPY),
-        media_type="application/json",
-        headers=headers(result, ask.inputs),
-    )
+    return written(answered, result, ask.inputs)
 
 
 for _path in PATHS:

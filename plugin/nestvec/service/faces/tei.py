@@ -1,78 +1,141 @@
-"""The face of text-embeddings-inference 1.9: ``/embed`` and ``/info``."""
+"""The face of text-embeddings-inference 1.9: vectors, tokens, what the service holds."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import asyncio
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from nestvec import __version__
-from nestvec.service.embedder import Cut, Embedder
+from nestvec.service.embedder import Embedder
+from nestvec.service.encoders import choose
 from nestvec.service.faces.call import (
     Ask,
-    DimQuery,
-    EncoderQuery,
+    Inputs,
+    QueryString,
+    Truncation,
     agreed_dim,
     answer,
+    check_count,
     embedder_of,
-    headers,
     listed,
+    with_prompt,
+    written,
 )
+from nestvec.service.problems import refusals
+from nestvec_schemas.errors import EmptyInput, InputTooLong, NotOffered
+from nestvec_schemas.manifest import PromptName
 
-router = APIRouter(tags=["TEI"])
+router = APIRouter(tags=["TEI"], responses=refusals("/embed"))
+
+MOST_SPELLED = 1 << 18
+"""Characters that one request may have spelled out as tokens: each becomes some 60 bytes of JSON."""
+
+_TEXTS = Field(description="A text, texts, or token ids.", examples=[["heat flow in shock waves"]])
 
 
-class EmbedRequest(BaseModel):
-    """TEI's request; ``dim`` and ``encoder`` may stand in the query string instead."""
+class EmbedRequest(Truncation):
+    """TEI's request; ``dim``, ``encoder`` and ``overlong`` may stand in the query string instead."""
 
-    inputs: Annotated[
-        str | list[str] | list[int] | list[list[int]],
-        Field(description="A text, texts, or token ids.", examples=[["heat flow in shock waves"]]),
-    ]
-    truncate: bool | None = Field(None, description="Cut overlong texts (else the server's default).")
-    truncation_direction: Literal["Right", "Left", "right", "left"] = "Right"
-    prompt_name: Literal["query", "document"] | None = Field(None, description="Prompt put before each text.")
+    inputs: Annotated[Inputs, _TEXTS]
+    prompt_name: PromptName | None = Field(None, description="Prompt put before each text.")
     normalize: bool | None = Field(None, description="Unit length (else as the encoder was trained).")
     dimensions: int | None = Field(None, description="First so many numbers of each vector.")
     encoder: str | None = Field(None, description="Encoder; not needed where there is one.")
 
 
+class SparseRequest(Truncation):
+    """TEI's request for sparse vectors."""
+
+    inputs: Annotated[Inputs, _TEXTS]
+    prompt_name: PromptName | None = None
+
+
+class SparseValue(BaseModel):
+    index: int
+    value: float
+
+
+class TokenizeRequest(BaseModel):
+    """TEI's request for the tokens of texts."""
+
+    inputs: Annotated[str | list[str], Field(description="A text or texts.", examples=[["heat flow"]])]
+    add_special_tokens: bool = True
+    prompt_name: PromptName | None = Field(None, description="Prompt put before each text.")
+
+
+class SpelledToken(BaseModel):
+    id: int
+    text: str
+    special: bool
+    start: int | None = Field(description="First character; null for a special token.")
+    stop: int | None
+
+
 @router.post("/embed", response_model=list[list[float]], summary="Embed texts")
-async def embed(
-    body: EmbedRequest, request: Request, encoder: EncoderQuery = None, dim: DimQuery = None
-) -> Response:
+@router.post("/", include_in_schema=False)
+async def embed(body: EmbedRequest, request: Request, query: QueryString) -> Response:
     """Vectors, one per text, always as a 2-D array."""
     embedder = embedder_of(request)
-    truncate = embedder.settings.auto_truncate if body.truncate is None else body.truncate
     ask = Ask(
         inputs=listed(body.inputs),
-        encoder=encoder or body.encoder,
-        dim=agreed_dim(dim, body.dimensions),
-        cut=Cut(truncate, "left" if body.truncation_direction.lower() == "left" else "right"),
+        encoder=query.encoder or body.encoder,
+        dim=agreed_dim(query.dim, body.dimensions),
+        policy=body.policy(query, embedder.settings.overlong),
         normalised=body.normalize,
         prompt=body.prompt_name,
     )
-    result = await answer(embedder, ask)
-    return Response(
-        orjson.dumps(result.vectors, option=orjson.OPT_SERIALIZE_NUMPY),
-        media_type="application/json",
-        headers=headers(result, ask.inputs),
+    result = await answer(request, ask)
+    return written(result.vectors, result, ask.inputs)
+
+
+@router.post("/embed_sparse", response_model=list[list[SparseValue]], summary="Embed texts, sparsely")
+async def embed_sparse(body: SparseRequest, request: Request, query: QueryString) -> Response:
+    """Refused until an encoder makes sparse vectors."""
+    embedder = embedder_of(request)
+    check_count(listed(body.inputs), embedder.settings.max_inputs)
+    raise NotOffered(
+        "the encoder does not make sparse vectors",
+        value=choose(embedder.encoders, query.encoder),
+        next_step="Ask for dense ones at /embed; Milvus makes sparse ones itself with a BM25 function.",
     )
+
+
+@router.post("/tokenize", response_model=list[list[SpelledToken]], summary="The tokens of texts")
+async def tokenize(body: TokenizeRequest, request: Request, query: QueryString) -> Response:
+    """Every token of each text, with the characters it stands for; nothing is cut."""
+    embedder = embedder_of(request)
+    encoder = embedder.encoders[choose(embedder.encoders, query.encoder)]
+    texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
+    check_count(texts, embedder.settings.max_inputs)
+    _check_spelled(texts)
+    if body.prompt_name:
+        texts = [str(text) for text in with_prompt(texts, body.prompt_name, encoder.manifest)]
+    spelled = await asyncio.to_thread(encoder.tokeniser.spell, texts, special=body.add_special_tokens)
+    answered = [[asdict(token) for token in tokens] for tokens in spelled]
+    return Response(orjson.dumps(answered), media_type="application/json")
+
+
+def _check_spelled(texts: list[str]) -> None:
+    if "" in texts:
+        raise EmptyInput("a text is empty", next_step="Send at least one character.")
+    characters = sum(map(len, texts))
+    if characters > MOST_SPELLED:
+        raise InputTooLong(
+            f"a request has at most {MOST_SPELLED} characters spelled out as tokens",
+            value=characters,
+            next_step="Send the texts in several requests.",
+        )
 
 
 @router.get("/info", summary="What the service holds")
 async def info(request: Request) -> dict[str, Any]:
     """TEI's fields for the first encoder, and every encoder's dims, prompts and limits."""
     return describe(embedder_of(request))
-
-
-@router.get("/health", summary="Whether the service answers")
-async def health(request: Request) -> Response:
-    """200 as soon as every encoder is open."""
-    embedder_of(request)
-    return Response()
 
 
 def describe(embedder: Embedder) -> dict[str, Any]:
@@ -85,12 +148,18 @@ def describe(embedder: Embedder) -> dict[str, Any]:
         "model_sha": first.files.get("1/model.onnx"),
         "model_dtype": first.precision,
         "model_type": {"embedding": {"pooling": first.towers["text"].pooling}},
+        "max_concurrent_requests": settings.load.requests,
         "max_input_length": first.towers["text"].max_tokens,
         "max_batch_tokens": settings.batch_tokens,
+        "max_batch_requests": settings.batch_texts,
         "max_client_batch_size": settings.max_inputs,
-        "auto_truncate": settings.auto_truncate,
+        "auto_truncate": settings.overlong != "error",
+        "tokenization_workers": None,
         "version": __version__,
+        "sha": None,
+        "docker_label": None,
         "engine": embedder.engine.name,
+        "settings": settings.public(),
         "encoders": {
             name: {
                 "dim": manifest.dim,

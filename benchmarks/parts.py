@@ -1,0 +1,108 @@
+"""What the benchmarks share: the hand-written loop, the service as a process, a client that costs little."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from threading import local
+
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer
+
+from nestvec_schemas.repository import GRAPH, TOKENIZER, read_manifest
+
+LOOP_BATCH = 32
+
+
+class Loop:
+    """Tokenises all texts at once, sorts them by tokens and runs batches of 32 on ONNX Runtime."""
+
+    def __init__(self, folder: Path) -> None:
+        self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        self._tokenizer.enable_truncation(read_manifest(folder).towers["text"].max_tokens)
+        self._tokenizer.no_padding()
+        self._session = onnxruntime.InferenceSession(str(folder / GRAPH), providers=["CPUExecutionProvider"])
+
+    def __call__(self, texts: Sequence[str]) -> int:
+        rows = sorted((one.ids for one in self._tokenizer.encode_batch_fast(list(texts))), key=len)
+        for start in range(0, len(rows), LOOP_BATCH):
+            self.run(rows[start : start + LOOP_BATCH])
+        return sum(map(len, rows))
+
+    def run(self, batch: Sequence[Sequence[int]]) -> None:
+        """One batch of ids, shortest first."""
+        ids = np.zeros((len(batch), len(batch[-1])), np.int64)
+        mask = np.zeros_like(ids)
+        for line, row in enumerate(batch):
+            ids[line, : len(row)] = row
+            mask[line, : len(row)] = 1
+        self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+
+    def ids(self, text: str) -> Sequence[int]:
+        row: Sequence[int] = self._tokenizer.encode(text).ids
+        return row
+
+
+class Client:
+    """Requests on kept connections, one a thread; answers are read, not parsed."""
+
+    def __init__(self, port: int, path: str, wrap: Callable[[Sequence[str]], object]) -> None:
+        self._port, self._path, self._wrap, self._kept = port, path, wrap, local()
+
+    def post(self, texts: Sequence[str]) -> bytes:
+        return self._send(json.dumps(self._wrap(texts)).encode())
+
+    def _send(self, body: bytes) -> bytes:
+        connection: HTTPConnection | None = getattr(self._kept, "connection", None)
+        if connection is None:
+            connection = self._kept.connection = HTTPConnection("127.0.0.1", self._port, timeout=300)
+        connection.request("POST", self._path, body, {"content-type": "application/json"})
+        answer = connection.getresponse()
+        data = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(data[:300])
+        return data
+
+    def __call__(self, texts: Sequence[str], size: int, flight: int) -> None:
+        bodies = [
+            json.dumps(self._wrap(texts[start : start + size])).encode()
+            for start in range(0, len(texts), size)
+        ]
+        with ThreadPoolExecutor(flight) as pool:
+            list(pool.map(self._send, bodies))
+
+
+def tei(port: int, encoder: str) -> Client:
+    """A client of our service."""
+    return Client(port, f"/embed?encoder={encoder}", lambda texts: {"inputs": list(texts)})
+
+
+@contextmanager
+def service(models: Path, encoder: str, *more: str) -> Iterator[tuple[int, int]]:
+    """``nestvec serve`` in a process of its own, on a free port: the port and the process's id."""
+    program = Path(sys.executable).with_name("nestvec")
+    command = [str(program), "serve", "--models", str(models), "--encoder", encoder, "--port", "0", *more]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if line.startswith("Serving at "):
+                    yield int(line.split()[2].rpartition(":")[2]), process.pid
+                    break
+        finally:
+            process.terminate()
+
+
+def rate(texts: Sequence[str], work: Callable[[], object]) -> float:
+    """Texts a second."""
+    started = time.perf_counter()
+    work()
+    return len(texts) / (time.perf_counter() - started)

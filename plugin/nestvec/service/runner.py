@@ -1,0 +1,226 @@
+"""One encoder's work: what is asked for goes through the engine once, whoever waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nestvec.engines.contract import Engine
+from nestvec.service.admission import Admission
+from nestvec.service.memory import Memory, Remembered
+from nestvec.service.observer import BatchRun, Observer
+from nestvec.service.pool import Pool, Waiting, pad
+from nestvec.service.settings import Settings
+from nestvec.service.tokens import Tokens
+from nestvec_schemas.errors import DeadlineExceeded, EngineError, NestvecError
+from nestvec_schemas.vectors import Vectors
+
+logger = logging.getLogger(__name__)
+
+Key = tuple[str, bytes]
+"""Of a text for one encoder: how it is cut, and a digest of it."""
+
+
+@dataclass(frozen=True)
+class Name:
+    """Which encoder, and how long its vectors are."""
+
+    encoder: str
+    dim: int
+
+
+class Job(Waiting):
+    """A text on its way through the engine, and how many requests wait for it."""
+
+    def __init__(self, key: Key, tokens: Tokens, future: asyncio.Future[Remembered]) -> None:
+        super().__init__(tokens.ids)
+        self.key, self.tokens, self.future = key, tokens, future
+        self.interested = 0
+
+
+class Runner:
+    """Works through one encoder's pool, batch by batch. Lives on one event loop."""
+
+    def __init__(
+        self, name: Name, engine: Engine, settings: Settings, admission: Admission, observer: Observer
+    ) -> None:
+        self._name, self._engine, self._settings = name, engine, settings
+        self._admission, self._observer = admission, observer
+        self._memory: Memory[Key] = Memory(settings.remember_bytes, settings.remember_seconds)
+        self._jobs: dict[Key, Job] = {}
+        self._pool = Pool(settings.batch_tokens, settings.batch_texts)
+        self._wake = asyncio.Event()
+
+    def known(self, key: Key) -> Remembered | Job | None:
+        """A vector that is remembered, or on its way."""
+        return self._memory.get(key) or self._jobs.get(key)
+
+    def begin(self, fresh: Mapping[Key, Tokens], texts: int) -> dict[Key, Job]:
+        """Put new work into the pool; ``texts`` is the size of its request. Raises Overloaded."""
+        self._admission.queue(sum(len(tokens.ids) for tokens in fresh.values()))
+        loop = asyncio.get_running_loop()
+        begun = {key: Job(key, tokens, loop.create_future()) for key, tokens in fresh.items()}
+        for job in begun.values():
+            job.future.add_done_callback(_seen)
+        self._jobs |= begun
+        self._pool.add(list(begun.values()), texts=texts)
+        self._observer.queue_changed(self._name.encoder, len(self._pool))
+        self._wake.set()
+        return begun
+
+    async def collect(self, found: Mapping[Key, Remembered | Job]) -> dict[Key, Remembered]:
+        """Wait for all of them. What no request waits for any more leaves the pool.
+
+        Raises EngineError as the engine did, DeadlineExceeded.
+        """
+        jobs = [one for one in found.values() if isinstance(one, Job)]
+        for job in jobs:
+            job.interested += 1
+        try:
+            async with asyncio.timeout(self._settings.load.deadline_seconds):
+                await _all_done(job.future for job in jobs)
+        except TimeoutError:
+            raise self._too_late(sum(not job.future.done() for job in jobs)) from None
+        finally:
+            self._leave(jobs)
+        return {key: one.future.result() if isinstance(one, Job) else one for key, one in found.items()}
+
+    async def work(self) -> None:
+        """Run batches for ever, as many at once as the engine takes."""
+        running: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                await self._wake.wait()
+                while self._pool:
+                    # A place first, a batch then: what is chosen too early keeps a lone query waiting.
+                    if len(running) >= self._engine.parallel:
+                        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                        continue
+                    taken = self._pool.take()
+                    self._observer.queue_changed(self._name.encoder, len(self._pool))
+                    task = asyncio.create_task(self._run([one for one in taken if isinstance(one, Job)]))
+                    running.add(task)
+                    task.add_done_callback(running.discard)
+                self._wake.clear()
+        finally:
+            for task in running:
+                task.cancel()
+
+    def abandon(self) -> None:
+        """Cancel all that waits."""
+        for job in list(self._jobs.values()):
+            self._forget(job)
+            job.future.cancel()
+
+    async def _run(self, batch: Sequence[Job]) -> None:
+        started = time.monotonic()
+        inputs = pad([job.ids for job in batch])
+        failure: Exception | None = None
+        try:
+            vectors = await self._engine.run(self._name.encoder, inputs)
+            _check(vectors, len(batch), self._name.dim)
+        except asyncio.CancelledError:
+            for job in batch:
+                job.future.cancel()
+            raise
+        except Exception as error:
+            failure = error
+            logger.warning("a batch of %d texts with %s failed: %s", len(batch), self._name.encoder, error)
+        else:
+            self._deliver(batch, vectors)
+        finally:
+            for job in batch:
+                self._forget(job)
+        if failure is not None:
+            _fail(batch, failure)
+        self._note(batch, inputs.input_ids.size, started, failed=failure is not None)
+
+    def _deliver(self, batch: Sequence[Job], vectors: Vectors) -> None:
+        for job, vector in zip(batch, vectors, strict=True):
+            entry = Remembered(vector.copy(), len(job.ids), job.tokens.whole)
+            self._memory.put(job.key, entry)
+            if not job.future.done():
+                job.future.set_result(entry)
+
+    def _note(self, batch: Sequence[Job], padded: int, started: float, *, failed: bool) -> None:
+        ran = time.monotonic() - started
+        tokens = sum(job.length for job in batch)
+        waited = started - min(job.arrived for job in batch)
+        self._admission.ran(tokens, ran)
+        run = BatchRun(self._name.encoder, len(batch), tokens, padded, waited, ran, failed)
+        self._observer.batch_ran(run)
+
+    def _leave(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            job.interested -= 1
+            if not job.interested and not job.future.done() and self._pool.drop(job):
+                self._forget(job)
+                job.future.cancel()
+
+    def _forget(self, job: Job) -> None:
+        if self._jobs.pop(job.key, None) is not None:
+            self._admission.leave(job.length)
+
+    def _too_late(self, missing: int) -> DeadlineExceeded:
+        return DeadlineExceeded(
+            f"the encoder {self._name.encoder} did not embed {missing} of the texts within "
+            f"{self._settings.load.deadline_seconds:g} s",
+            next_step="Send fewer texts at once, or give the service a faster engine; what was embedded is "
+            "remembered for a while.",
+        )
+
+
+async def _all_done(futures: Iterable[asyncio.Future[Remembered]]) -> None:
+    """Wait until every future is done, without cancelling any when the waiting is cancelled."""
+    pending = [one for one in futures if not one.done()]
+    if not pending:
+        return
+    gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    left = len(pending)
+
+    def one_less(_: asyncio.Future[Remembered]) -> None:
+        nonlocal left
+        left -= 1
+        if not left and not gate.done():
+            gate.set_result(None)
+
+    for future in pending:
+        future.add_done_callback(one_less)
+    try:
+        await gate
+    finally:
+        for future in pending:
+            future.remove_done_callback(one_less)
+
+
+def _seen(done: asyncio.Future[Remembered]) -> None:
+    """Mark an error as seen: every request that waited may have gone away."""
+    if not done.cancelled():
+        done.exception()
+
+
+def _fail(batch: Sequence[Job], error: Exception) -> None:
+    ours = error if isinstance(error, NestvecError) else None
+    told = ours or EngineError("the engine failed", next_step="Look at the service's log.")
+    for job in batch:
+        if not job.future.done():
+            job.future.set_exception(told)
+
+
+def _check(vectors: Vectors, count: int, dim: int) -> None:
+    if vectors.shape != (count, dim):
+        raise EngineError(
+            "the engine's answer has the wrong shape",
+            value=vectors.shape,
+            next_step=f"It must be {(count, dim)}: export the encoder again.",
+        )
+    if not np.isfinite(vectors).all():
+        raise EngineError(
+            "the engine answered with numbers that are not finite",
+            next_step="Export the encoder again, in fp32 if it was not.",
+        )

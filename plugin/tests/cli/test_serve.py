@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nestvec.cli.serve import Asked, command, settings_of
+from nestvec.service.settings import Guard, Settings
+
+
+def asked(*arguments: str) -> Asked:
+    return Asked(**command.make_context("serve", list(arguments)).params)
+
+
+def test_the_defaults_are_the_services_own() -> None:
+    assert settings_of(asked()) == Settings()
+
+
+def test_each_option_reaches_its_setting(tmp_path: Path) -> None:
+    for name in ("keys", "cert", "key"):
+        (tmp_path / name).touch()
+    settings = settings_of(
+        asked(
+            *("--engine", "triton", "--triton-url", "gpu:8001", "--threads", "3", "--overlong", "mean"),
+            *("--api-keys", f"{tmp_path}/keys", "--tls-cert", f"{tmp_path}/cert"),
+            *("--tls-key", f"{tmp_path}/key", "--otlp-endpoint", "http://otel:4318"),
+            *("--shutdown-seconds", "5"),
+        )
+    )
+    assert (settings.engine.name, settings.engine.triton_url, settings.engine.threads) == (
+        "triton",
+        "gpu:8001",
+        3,
+    )
+    assert settings.overlong == "mean"
+    assert settings.guard == Guard(tmp_path / "keys", tmp_path / "cert", tmp_path / "key")
+    assert settings.otlp == "http://otel:4318"
+    assert settings.limits.shutdown_seconds == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--overlong", "cut"], "'cut' is not one of 'error', 'truncate', 'mean'"),
+        (["--engine", "torch"], "'torch' is not one of 'onnx', 'triton'"),
+        (["--port", "70000"], "70000 is not in the range"),
+        (["--log-format", "xml"], "'xml' is not one of 'text', 'json'"),
+    ],
+)
+def test_usage_errors(arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 2
+    assert message in result.output

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from nestvec_schemas.vectors import cosines
+
+LONG = " ".join(f"w{n}" for n in range(20))
+
+
+def embed(service: str, query: str = "", **body: object) -> Any:
+    asked = {"texts": ["w1"], "input_type": "search_document", **body}
+    answer = httpx.post(f"{service}/v2/embed{query}", json=asked)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["embeddings"]
+
+
+def tei(service: str, **body: object) -> Any:
+    return np.float32(httpx.post(f"{service}/embed", json=body).json())
+
+
+def test_floats_are_those_of_the_other_faces(service: str) -> None:
+    found = embed(service, texts=["w1", "w2 w3"], model="tiny", embedding_types=["float"])
+    assert np.array_equal(np.float32(found["float"]), tei(service, inputs=["w1", "w2 w3"]))
+
+
+def test_each_type_is_the_same_vector(service: str) -> None:
+    found = embed(service, embedding_types=["float", "int8", "base64"], output_dimension=8)
+    assert set(found) == {"float", "int8", "base64"}
+    assert max(map(abs, found["int8"][0])) == 127
+    assert all(isinstance(one, int) for one in found["int8"][0])
+    assert cosines(np.array(found["float"]), np.array(found["int8"]))[0] > 0.999
+    decoded = np.frombuffer(base64.b64decode(found["base64"][0]), "<f4")
+    assert np.array_equal(decoded, np.float32(found["float"][0]))
+
+
+@pytest.mark.parametrize(
+    ("input_type", "text"),
+    [("search_query", "w1 w2"), ("search_document", "w2"), ("classification", "w2"), ("clustering", "w2")],
+)
+def test_the_input_type_chooses_the_prompt(service: str, input_type: str, text: str) -> None:
+    found = embed(service, texts=["w2"], input_type=input_type)
+    assert np.array_equal(np.float32(found["float"]), tei(service, inputs=text))
+
+
+@pytest.mark.parametrize(("truncate", "side"), [("END", "Right"), ("START", "Left"), (None, "Right")])
+def test_the_side_that_is_cut(service: str, truncate: str | None, side: str) -> None:
+    found = embed(service, texts=[LONG], truncate=truncate)
+    expected = tei(service, inputs=LONG, truncate=True, truncation_direction=side)
+    assert np.array_equal(np.float32(found["float"]), expected)
+
+
+@pytest.mark.parametrize("query", ["?dim=4", "?dim=4&encoder=tiny"])
+def test_the_query_string_holds_dim_and_encoder(service: str, query: str) -> None:
+    assert len(embed(service, query, model="tiny")["float"][0]) == 4
+
+
+REFUSED = [
+    ({"texts": []}, 400, "there is no text"),
+    ({"texts": None}, 400, "body.texts is wrong"),
+    ({"texts": [""]}, 400, "a text is empty"),
+    ({"texts": [LONG], "truncate": "NONE"}, 400, "truncation is off"),
+    ({"truncate": "MIDDLE"}, 400, "body.truncate is wrong"),
+    ({"embedding_types": ["ubinary"]}, 400, "embedding type: ubinary. Ask for float, int8, base64."),
+    ({"embedding_types": ["int 8"]}, 400, "Did you mean 'int8'?"),
+    ({"input_type": "image"}, 404, "takes images or mixed inputs. Send texts"),
+    ({"images": ["data:"]}, 404, "takes images or mixed inputs. Send texts"),
+    ({"inputs": [{"content": []}]}, 404, "takes images or mixed inputs. Send texts"),
+    ({"input_type": None}, 400, "body.input_type is wrong"),
+    ({"model": "embed-v4.0"}, 404, "no encoder of this name: embed-v4.0. There: tiny"),
+    ({"output_dimension": 17}, 400, "this many dims: 17. Ask for 1 to 16"),
+    ({"texts": ["w1"] * 2049}, 400, "at most 2048 texts: 2049"),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "message"), REFUSED)
+def test_what_embed_refuses(service: str, body: dict[str, object], status: int, message: str) -> None:
+    asked = {"texts": ["w1"], "input_type": "search_document", **body}
+    answer = httpx.post(f"{service}/v2/embed", json=asked)
+    assert answer.status_code == status
+    assert set(answer.json()) == {"id", "message"}
+    assert message in answer.json()["message"]
+
+
+def test_a_body_that_is_not_json(service: str) -> None:
+    answer = httpx.post(
+        f"{service}/v2/embed", content=b'{"texts":', headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 400
+    assert answer.json()["message"].startswith("the body is not JSON")
+
+
+def test_as_go_milvus_writes_it(service: str) -> None:
+    """The request of Milvus's ``cohere`` provider for an INT8_VECTOR field (contracts: Milvus's wire)."""
+    body = (
+        b'{"model":"tiny","texts":["w1","w2"],"input_type":"search_document",'
+        b'"embedding_types":["int8"],"truncate":"END","output_dimension":8}'
+    )
+    headers = {"content-type": "application/json", "authorization": "bearer some-key"}
+    answer = httpx.post(f"{service}/v2/embed", content=body, headers=headers)
+    assert answer.status_code == 200
+    rows = json.loads(answer.content)["embeddings"]["int8"]
+    assert [len(row) for row in rows] == [8, 8]
+    assert all(isinstance(x, int) and -128 <= x <= 127 for row in rows for x in row)

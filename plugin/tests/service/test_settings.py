@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+
+from nestvec.engines.opening import EngineOptions
+from nestvec.service.settings import Guard, Settings
+
+
+def test_what_may_be_told_of_the_settings() -> None:
+    guard = Guard(Path("/etc/keys"), Path("/etc/cert"), Path("/etc/key"))
+    engine = EngineOptions("triton", triton_url="triton.inside:8001")
+    told = Settings(guard=guard, engine=engine, otlp="http://user:word@collector:4318").public()
+    assert told["guard"] == {"api_keys": True, "tls": True}
+    assert told["otlp"] is True
+    assert told["engine"]["name"] == "triton"
+    assert told["limits"]["shutdown_seconds"] == 30
+    written = orjson.dumps(told)
+    assert not [word for word in (b"/etc", b"inside", b"collector") if word in written]
