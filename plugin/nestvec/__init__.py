@@ -7,9 +7,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nestvec.registration import Index, add_embedding, index_params
+    from nestvec.registration import Index, ServiceKey, add_embedding, index_params
 
-__all__ = ["Index", "__version__", "add_embedding", "index_params"]
+__all__ = ["Index", "ServiceKey", "__version__", "add_embedding", "index_params"]
 
 __version__ = version("nestvec")
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from nestvec.providers import environment_key
 from nestvec.service.client import ask_info, is_loopback
 from nestvec_schemas.errors import ServiceError, ServiceUnreachable
 
@@ -29,7 +30,8 @@ def running(services: Iterable[str], models: Path) -> Iterator[None]:
 
 def _answers(service: str) -> bool:
     try:
-        ask_info(service)
+        key = environment_key()
+        ask_info(service, key.api_key if key else None)
     except ServiceUnreachable:
         if not is_loopback(service):
             raise

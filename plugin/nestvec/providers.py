@@ -6,8 +6,9 @@ overwrites the endpoint's path and keeps its query string, which is where encode
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -18,7 +19,7 @@ Provider = Literal["openai", "tei"]
 CHUNK = 1024
 """Texts in one call of Milvus's ``tei`` provider. Milvus takes 5 chunks an insert: 5,120 rows."""
 
-_LITE_KEY = "unused"
+_NO_KEY = "unused"
 """Milvus Lite demands an API key of every service, also of one that has none."""
 
 
@@ -32,6 +33,18 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
+class ServiceKey:
+    """How a service with API keys is called: the key, and the name it has in Milvus's own configuration.
+
+    Milvus Lite writes the key into the collection's schema. Milvus from 2.6 takes ``credential``, the name
+    of an entry under ``credential`` in milvus.yaml that holds the key.
+    """
+
+    api_key: str = field(repr=False)
+    credential: str = ""
+
+
+@dataclass(frozen=True)
 class Call:
     """All that a function's params say. ``documents`` and ``queries`` are prompts put before each text."""
 
@@ -41,6 +54,7 @@ class Call:
     documents: str = ""
     queries: str = ""
     chunk: int = CHUNK
+    key: ServiceKey | None = None
 
 
 def write_params(provider: Provider, call: Call) -> dict[str, str | int]:
@@ -52,6 +66,12 @@ def read_params(params: Mapping[str, Any]) -> Endpoint | None:
     """Whom a function's params name; None where it is not a nestvec service."""
     reader = _READERS.get(str(params.get("provider", "")).lower())
     return reader(params) if reader else None
+
+
+def environment_key() -> ServiceKey | None:
+    """The key in NESTVEC_API_KEY, with the name in NESTVEC_CREDENTIAL; None where there is none."""
+    api_key = os.environ.get("NESTVEC_API_KEY", "")
+    return ServiceKey(api_key, os.environ.get("NESTVEC_CREDENTIAL", "")) if api_key else None
 
 
 def base_url(service: str) -> str:
@@ -83,6 +103,8 @@ def _write_tei(call: Call) -> dict[str, str | int]:
         params["ingestion_prompt"] = call.documents
     if call.queries:
         params["search_prompt"] = call.queries
+    if call.key is not None:
+        params["credential"] = call.key.credential
     return params
 
 
@@ -98,7 +120,7 @@ def _write_openai(call: Call) -> dict[str, str | int]:
         "base_url": f"{call.service}/v1",
         "model_name": call.encoder,
         "dimensions": call.dim,
-        "api_key": _LITE_KEY,
+        "api_key": call.key.api_key if call.key else _NO_KEY,
     }
 
 

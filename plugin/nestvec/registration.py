@@ -11,9 +11,11 @@ from pymilvus import CollectionSchema, DataType, Function, FunctionType, MilvusC
 from pymilvus.milvus_client import IndexParams
 
 from nestvec.milvus import Versioned, is_lite, open_connections
-from nestvec.providers import CHUNK, Call, Provider, base_url, write_params
+from nestvec.providers import CHUNK, Call, Provider, ServiceKey, base_url, environment_key, write_params
 from nestvec.service.client import EncoderInfo, ask_info
 from nestvec_schemas.errors import DimNotOffered, SpecError, StoreUnknown, nearest
+
+__all__ = ["Index", "ServiceKey", "add_embedding", "index_params"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,24 +38,33 @@ def add_embedding(
     service: str,
     client: MilvusClient | None = None,
     provider: Provider | None = None,
+    key: ServiceKey | None = None,
 ) -> None:
     """Add a vector field ``{source}_{dim}`` per dim to ``schema``, filled by Milvus from ``source``.
 
     ``service`` is the base URL, as Milvus reaches it, of a running nestvec service. The kind of function
     is ``openai`` for Milvus Lite and ``tei`` for Milvus from 2.6; it is read off ``client``, else off the
-    connections that are open in this process; ``provider`` overrides.
+    connections that are open in this process; ``provider`` overrides. ``key`` is for a service that has
+    API keys; without it, the environment's NESTVEC_API_KEY and NESTVEC_CREDENTIAL count.
     Raises SpecError (the source field), DimNotOffered, EncoderNotFound, ServiceUnreachable, ServiceRefused,
     StoreUnknown. Nothing is added to ``schema`` then.
     """
     _check_source(schema, source)
     address = base_url(service)
-    info = ask_info(address).encoder(encoder, address)
+    known = key or environment_key()
+    info = ask_info(address, known.api_key if known else None).encoder(encoder, address)
     names = [f"{source}_{_offered(dim, encoder, info)}" for dim in dims]
     _check_names(schema, names)
     kind = provider or _provider(client)
     if kind == "openai" and any(info.prompts.values()):
         logger.warning(
             "Milvus Lite sends queries and documents alike: the prompts of %s are not used", encoder
+        )
+    if kind == "tei" and known is not None and not known.credential:
+        raise SpecError(
+            "Milvus reads the service's API key from its own configuration, and the entry's name is missing",
+            next_step="Put the key under credential in milvus.yaml and name it: "
+            "key=ServiceKey(api_key, credential=NAME), or NESTVEC_CREDENTIAL.",
         )
     prompts = (info.prompts.get("document", ""), info.prompts.get("query", ""))
     for name, dim in zip(names, dims, strict=True):
@@ -64,7 +75,7 @@ def add_embedding(
                 function_type=FunctionType.TEXTEMBEDDING,
                 input_field_names=[source],
                 output_field_names=[name],
-                params=write_params(kind, Call(address, encoder, dim, *prompts, CHUNK)),
+                params=write_params(kind, Call(address, encoder, dim, *prompts, CHUNK, known)),
             )
         )
 

@@ -120,6 +120,21 @@ def test_a_service_that_does_not_answer(schema: CollectionSchema) -> None:
         nestvec.add_embedding(schema, "abstract", encoder="tiny", dims=[8], service=gone, provider="tei")
 
 
+def test_a_service_with_keys(schema: CollectionSchema, service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = nestvec.ServiceKey("s3cret", credential="nestvec")
+    assert "s3cret" not in repr(key)
+    given: dict[str, Any] = {"encoder": "tiny", "service": service}
+    nestvec.add_embedding(schema, "abstract", dims=[4], provider="openai", key=key, **given)
+    nestvec.add_embedding(schema, "abstract", dims=[8], provider="tei", key=key, **given)
+    monkeypatch.setenv("NESTVEC_API_KEY", "other")
+    with pytest.raises(SpecError, match=r"the entry's name is missing\. Put the key under credential"):
+        nestvec.add_embedding(schema, "abstract", dims=[16], provider="tei", **given)
+    nestvec.add_embedding(schema, "abstract", dims=[16], provider="openai", **given)
+    lite, tei, last = params(schema)
+    assert (lite["api_key"], tei["credential"], last["api_key"]) == ("s3cret", "nestvec", "other")
+    assert "s3cret" not in str(tei)
+
+
 def test_an_index_for_every_embedding_field(schema: CollectionSchema, service: str) -> None:
     nestvec.add_embedding(schema, "abstract", encoder="tiny", dims=[4, 8], service=service, provider="tei")
     chosen = nestvec.index_params(schema, {"abstract_8": nestvec.Index("HNSW", "IP", {"M": 16})})
@@ -134,7 +149,7 @@ def test_an_index_for_every_embedding_field(schema: CollectionSchema, service: s
 
 
 def test_the_public_names() -> None:
-    assert nestvec.__all__ == ["Index", "__version__", "add_embedding", "index_params"]
+    assert nestvec.__all__ == ["Index", "ServiceKey", "__version__", "add_embedding", "index_params"]
     for name in nestvec.__all__:
         assert getattr(nestvec, name)
     with pytest.raises(AttributeError, match=r"no attribute 'nothing'"):

@@ -13,6 +13,7 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from nestvec.engines.contract import Batch
+from nestvec.engines.headers import current_headers
 from nestvec_schemas.errors import DeadlineExceeded, EngineError, EngineUnavailable
 from nestvec_schemas.manifest import Tower
 from nestvec_schemas.repository import read_manifest
@@ -104,6 +105,7 @@ class TritonEngine:
                 _inputs(tower, batch),
                 outputs=[InferRequestedOutput(tower.output)],
                 client_timeout=self._seconds,
+                headers=current_headers() or None,
             )
             vectors: Vectors | None = answer.as_numpy(tower.output)
         except InferenceServerException as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,12 +36,24 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class Timing:
+    """Seconds that the slowest text of a request waited for the engine, and was in it."""
+
+    queued: float = 0.0
+    ran: float = 0.0
+
+
+NO_TIME = Timing()
+
+
+@dataclass(frozen=True)
 class Embedded:
     """(n, dim) float32 at full length, the tokens they took, and how many texts were cut."""
 
     vectors: Vectors
     tokens: int
     truncated: int
+    timing: Timing = NO_TIME
 
 
 class Embedder:
@@ -100,7 +112,7 @@ class Embedder:
         if truncated:
             self.observer.truncated(encoder, truncated)
         vectors = np.stack([entries[key].vector for key in keys])
-        return Embedded(vectors, sum(entries[key].tokens for key in keys), truncated)
+        return Embedded(vectors, sum(entries[key].tokens for key in keys), truncated, _timing(found.values()))
 
     async def _find(
         self, encoder: str, asked: Mapping[Key, Input], texts: int, cut: Cut
@@ -147,6 +159,12 @@ def _key(one: Input, cut: Cut) -> Key:
         raise EmptyInput("a text is empty", next_step="Send at least one character or token.")
     kind = "text" if isinstance(one, str) else "ids"
     return f"{kind} {cut.direction}", hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _timing(found: Iterable[Remembered | Job]) -> Timing:
+    jobs = [one for one in found if isinstance(one, Job)]
+    queued = max((job.started - job.arrived for job in jobs), default=0.0)
+    return Timing(queued, max((job.ended - job.started for job in jobs), default=0.0))
 
 
 def _whole(one: Remembered | Job) -> int:

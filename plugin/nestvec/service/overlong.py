@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nestvec.service.embedder import Cut, Embedder, Input
+from nestvec.service.embedder import NO_TIME, Cut, Embedder, Input, Timing
 from nestvec.service.settings import Overlong
 from nestvec.service.tokens import Direction, Pieces, Tokeniser
 from nestvec_schemas.errors import InputTooLong
@@ -37,6 +37,7 @@ class Whole:
     tokens: int
     truncated: int = 0
     chunked: int = 0
+    timing: Timing = NO_TIME
 
 
 async def embed(embedder: Embedder, encoder: str, inputs: Sequence[Input], policy: Policy) -> Whole:
@@ -47,7 +48,7 @@ async def embed(embedder: Embedder, encoder: str, inputs: Sequence[Input], polic
     if policy.overlong != "mean":
         cut = Cut(policy.overlong == "truncate", policy.direction)
         embedded = await embedder.embed(encoder, inputs, cut)
-        return Whole(embedded.vectors, embedded.tokens, truncated=embedded.truncated)
+        return Whole(embedded.vectors, embedded.tokens, embedded.truncated, timing=embedded.timing)
     pieces = await asyncio.to_thread(_split, embedder.encoders[encoder].tokeniser, inputs)
     asked: list[Input] = []
     for one, its in zip(inputs, pieces, strict=True):
@@ -55,7 +56,8 @@ async def embed(embedder: Embedder, encoder: str, inputs: Sequence[Input], polic
         asked.extend([one] if len(its.ids) == 1 else [ids.tolist() for ids in its.ids])
     embedded = await embedder.embed(encoder, asked, Cut())
     vectors = mean_of_chunks(embedded.vectors, [its.weights for its in pieces])
-    return Whole(vectors, embedded.tokens, chunked=sum(len(its.ids) > 1 for its in pieces))
+    chunked = sum(len(its.ids) > 1 for its in pieces)
+    return Whole(vectors, embedded.tokens, chunked=chunked, timing=embedded.timing)
 
 
 def mean_of_chunks(vectors: Vectors, weights: Sequence[Sequence[int]]) -> Vectors:

@@ -41,6 +41,7 @@ class Job(Waiting):
         super().__init__(tokens.ids)
         self.key, self.tokens, self.future = key, tokens, future
         self.interested = 0
+        self.started = self.ended = self.arrived
 
 
 class Runner:
@@ -121,6 +122,8 @@ class Runner:
         started = time.monotonic()
         inputs = pad([job.ids for job in batch])
         failure: Exception | None = None
+        for job in batch:
+            job.started = started
         try:
             vectors = await self._engine.run(self._name.encoder, inputs)
             _check(vectors, len(batch), self._name.dim)
@@ -141,7 +144,9 @@ class Runner:
         self._note(batch, inputs.input_ids.size, started, failed=failure is not None)
 
     def _deliver(self, batch: Sequence[Job], vectors: Vectors) -> None:
+        ended = time.monotonic()
         for job, vector in zip(batch, vectors, strict=True):
+            job.ended = ended
             entry = Remembered(vector.copy(), len(job.ids), job.tokens.whole)
             self._memory.put(job.key, entry)
             if not job.future.done():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextvars import ContextVar
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from nestvec.engines.contract import Batch, Engine
+from nestvec.engines.headers import outgoing
 from nestvec.service.observer import BatchRun
 from nestvec.service.watch import current_notes
 from nestvec_schemas.errors import ServiceError
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
 _UNTRACED = ("/health", "/metrics")
 _LINKS = 64
 """A batch's span names at most so many requests."""
-
-_outgoing: ContextVar[Mapping[str, str] | None] = ContextVar("nestvec_trace_headers", default=None)
-
-
-def current_trace_headers() -> dict[str, str]:
-    """``traceparent`` (and ``tracestate``) for a call that the engine makes; empty without tracing."""
-    return dict(_outgoing.get() or {})
 
 
 def open_provider(endpoint: str) -> TracerProvider:
@@ -133,7 +126,7 @@ class TracedEngine:
 
         waiting = self._tracing.waiting(encoder)
         parent = set_span_in_context(waiting[0]) if waiting else None
-        tracer, outgoing = self._tracing.tracer, dict[str, str]()
+        tracer, headers = self._tracing.tracer, dict[str, str]()
         told = {
             "nestvec.encoder": encoder,
             "nestvec.texts": batch.input_ids.shape[0],
@@ -145,12 +138,12 @@ class TracedEngine:
             tracer.start_as_current_span("batch", context=parent, attributes=told, links=links),
             tracer.start_as_current_span(f"engine {self.name}", kind=SpanKind.CLIENT),
         ):
-            self._tracing.propagator.inject(outgoing)
-            token = _outgoing.set(outgoing)
+            self._tracing.propagator.inject(headers)
+            token = outgoing.set(headers)
             try:
                 return await self._engine.run(encoder, batch)
             finally:
-                _outgoing.reset(token)
+                outgoing.reset(token)
 
     async def ready(self, encoder: str) -> bool:
         """See the contract."""

@@ -11,10 +11,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from nestvec.engines.contract import Batch
 from nestvec.engines.fake import FakeEngine
+from nestvec.engines.headers import current_headers
 from nestvec.service import server
 from nestvec.service.app import create_app, paths
 from nestvec.service.embedder import Embedder
-from nestvec.service.tracing import Tracing, current_trace_headers, open_provider
+from nestvec.service.tracing import Tracing, open_provider
 from nestvec_schemas.errors import EngineError, ServiceError
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -27,7 +28,7 @@ class Calls(FakeEngine):
     sent: tuple[dict[str, str], ...] = ()
 
     async def run(self, encoder: str, batch: Batch) -> Any:
-        self.sent += (current_trace_headers(),)
+        self.sent += (current_headers(),)
         return await super().run(encoder, batch)
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from nestvec.service import overlong
 from nestvec.service.disconnect import while_connected
-from nestvec.service.embedder import Embedder, Input
+from nestvec.service.embedder import Embedder, Input, Timing
 from nestvec.service.encoders import choose
 from nestvec.service.overlong import Policy
 from nestvec.service.settings import Overlong
@@ -93,6 +93,7 @@ class Answer:
     truncated: int
     chunked: int
     seconds: float
+    timing: Timing
 
 
 def embedder_of(request: Request) -> Embedder:
@@ -118,7 +119,7 @@ async def answer(request: Request, ask: Ask) -> Answer:
     normalised = manifest.normalised if ask.normalised is None else ask.normalised
     vectors = nest(whole.vectors, dim, normalised=normalised)
     seconds = time.perf_counter() - started
-    return Answer(vectors, name, whole.tokens, whole.truncated, whole.chunked, seconds)
+    return Answer(vectors, name, whole.tokens, whole.truncated, whole.chunked, seconds, whole.timing)
 
 
 def agreed_dim(query: int | None, body: int | None) -> int | None:
@@ -168,6 +169,8 @@ def written(body: object, result: Answer, asked: Sequence[Input]) -> Response:
             "x-compute-tokens": str(result.tokens),
             "x-compute-characters": str(sum(len(one) for one in asked if isinstance(one, str))),
             "x-total-time": str(round(result.seconds * 1000)),
+            "x-queue-time": str(round(result.timing.queued * 1000)),
+            "x-inference-time": str(round(result.timing.ran * 1000)),
             "x-nestvec-truncated": str(result.truncated),
             "x-nestvec-chunked": str(result.chunked),
         },
