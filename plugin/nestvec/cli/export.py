@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.options import json_option
+from nestvec.cli.options import gathered, json_option
 
 if TYPE_CHECKING:
     from nestvec_exporters.triton import Format
@@ -37,14 +36,6 @@ class Asked:
     as_json: bool
 
 
-class _Gathered(click.Command):
-    """A command that takes its arguments as one value."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        run = cast(Callable[[Asked], None], self.callback)
-        return run(Asked(**ctx.params))
-
-
 def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     """``384,128`` as numbers; a usage error names the part that is none."""
     example = {"dims": "384,128", "gpus": "0,1"}[param.name or "dims"]
@@ -60,7 +51,7 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
     return tuple(found)
 
 
-@click.command(cls=_Gathered, short_help=COMMANDS["export"].short_help)
+@click.command(cls=gathered(Asked), short_help=COMMANDS["export"].short_help)
 @click.argument("checkpoint")
 @click.option(
     "--to",

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+def gathered(kind: Callable[..., T]) -> type[click.Command]:
+    """A class of commands whose function takes one ``kind``, made from all of the options by name."""
+
+    class Gathered(click.Command):
+        def invoke(self, ctx: click.Context) -> Any:
+            return cast(Callable[[T], Any], self.callback)(kind(**ctx.params))
+
+    return Gathered
 
 
 def store_options(command: F) -> F:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.options import models_option
+from nestvec.cli.options import gathered, models_option
 
 if TYPE_CHECKING:
     from nestvec.service.embedder import Embedder
@@ -39,14 +39,6 @@ class Asked:
     shutdown_seconds: int
 
 
-class _Gathered(click.Command):
-    """A command that takes its arguments as one value."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        run = cast(Callable[[Asked], None], self.callback)
-        return run(Asked(**ctx.params))
-
-
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -58,7 +50,7 @@ def _option(
     )
 
 
-@click.command(cls=_Gathered, short_help=COMMANDS["serve"].short_help)
+@click.command(cls=gathered(Asked), short_help=COMMANDS["serve"].short_help)
 @models_option
 @click.option("--encoder", "names", multiple=True, metavar="NAME", help="Serve only this one (repeatable).")
 @_option("--host", "Address to listen at.", default="127.0.0.1")
@@ -87,7 +79,7 @@ def _option(
 )
 @_option("--shutdown-seconds", "SIGTERM: finish what was taken for so long.", click.IntRange(0, 3600), 30)
 def command(asked: Asked) -> None:
-    """Serve the encoders in a model repository: TEI's /embed, OpenAI's /v1/embeddings, /info, /docs.
+    """Serve the encoders in a model repository: TEI's /embed, OpenAI's /v1/embeddings, Cohere's /v2/embed.
 
     /health and /metrics need no API key. SIGTERM finishes what was taken; a second one does not wait.
 
