@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -13,14 +14,31 @@ from typing import TYPE_CHECKING
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.options import json_option, models_option, store_options
+from nestvec.cli.options import gathered, json_option, models_option, store_options
 from nestvec.cli.output import print_json
 
 if TYPE_CHECKING:
     from nestvec.ingest import Report
 
 
-@click.command(short_help=COMMANDS["ingest"].short_help)
+@dataclass(frozen=True)
+class Asked:
+    """The command's arguments."""
+
+    file: Path
+    collection: str
+    uri: str
+    token: str = field(repr=False)
+    database: str
+    models: Path
+    batch: int
+    rejects: Path | None
+    kind: str | None
+    restart: bool
+    as_json: bool
+
+
+@click.command(cls=gathered(Asked), short_help=COMMANDS["ingest"].short_help)
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--collection", required=True, help="The collection to write to.")
 @store_options
@@ -41,19 +59,7 @@ if TYPE_CHECKING:
 )
 @click.option("--restart", is_flag=True, help="Forget an interrupted run; begin with the first row.")
 @json_option
-def command(
-    file: Path,
-    collection: str,
-    uri: str,
-    token: str,
-    database: str,
-    models: Path,
-    batch: int,
-    rejects: Path | None,
-    kind: str | None,
-    restart: bool,
-    as_json: bool,
-) -> None:
+def command(asked: Asked) -> None:
     """Write the rows of a JSONL, CSV or Parquet file into a collection; Milvus embeds them.
 
     Rows that cannot be stored go to FILE.rejected.jsonl with the reason, and the others go on. After an
@@ -71,17 +77,18 @@ def command(
     from nestvec.milvus import connect
     from nestvec.progress import progress
 
-    source = open_source(file, kind)
-    options = Options(_target(uri, database), batch, rejects, source.format, restart)
-    with connect(uri, token=token, database=database, create=False) as client:
-        table = read_table(client, collection)
+    source = open_source(asked.file, asked.kind)
+    target = _target(asked.uri, asked.database)
+    options = Options(target, asked.batch, asked.rejects, source.format, asked.restart)
+    with connect(asked.uri, token=asked.token, database=asked.database, create=False) as client:
+        table = read_table(client, asked.collection)
         with (
-            running(table.services, models),
-            progress(f"Ingesting {file.name}", source.total) as advance,
+            running(table.services, asked.models),
+            progress(f"Ingesting {asked.file.name}", source.total) as advance,
             _stopping() as stop,
         ):
-            report = ingest(client, table, file, options, advance, stop)
-    _say(report, collection, as_json)
+            report = ingest(client, table, asked.file, options, advance, stop)
+    _say(report, asked.collection, asked.as_json)
 
 
 def _target(uri: str, database: str) -> str:
