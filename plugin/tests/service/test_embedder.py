@@ -185,7 +185,8 @@ def test_the_queue_is_bounded_in_tokens(models_folder: Path, engine: FakeEngine)
     async def work() -> None:
         engine.seconds = 0.05
         taken = asyncio.create_task(embedder.embed("tiny", [f"w{n}" for n in range(9)], Cut()))
-        await asyncio.sleep(0.02)
+        while not engine.batches:
+            await asyncio.sleep(0.001)
         with pytest.raises(Overloaded, match=r"tokens waiting\. Try again in \d+ s") as refused:
             await embedder.embed("tiny", [f"w{n}" for n in range(9, 18)], Cut())
         assert refused.value.retry_after >= 1
