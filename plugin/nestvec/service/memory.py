@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import numpy as np
-
 from nestvec_schemas.vectors import Vectors
 
 Key = TypeVar("Key")
@@ -65,4 +63,4 @@ class Memory(Generic[Key]):
 
 
 def _cost(entry: Remembered) -> int:
-    return int(np.asarray(entry.vector).nbytes) + _OVERHEAD
+    return entry.vector.nbytes + _OVERHEAD

@@ -19,7 +19,7 @@ from nestvec.service.app import create_app
 from nestvec.service.connection import connection_class
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
-from nestvec.service.observer import Observer, Silent
+from nestvec.service.observer import Observer
 from nestvec.service.settings import Guard, Settings
 from nestvec_schemas.errors import PortInUse, ServiceError
 
@@ -33,7 +33,7 @@ def open_embedder(
     """An embedder over the named encoders of a model repository (all without names), with its engine."""
     encoders = open_encoders(models, names)
     engine = open_engine({name: models / name for name in encoders}, settings.engine)
-    return Embedder(encoders, engine, settings, observer or Silent())
+    return Embedder(encoders, engine, settings, observer)
 
 
 def bind(host: str, port: int) -> socket.socket:
