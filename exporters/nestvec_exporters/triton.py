@@ -63,9 +63,9 @@ def config_pbtxt(name: str, dim: int, *, tokens: int, serving: Serving | None = 
 
 
 def _instances(how: Serving) -> list[str]:
-    if not how.gpus and how.format == "onnx":
-        return []
-    fields = ["count: 1", "kind: KIND_GPU"]
+    # One instance even on a CPU, where Triton's own default is two: both would want every core.
+    gpu = how.gpus or how.format == "tensorrt"
+    fields = ["count: 1", f"kind: {'KIND_GPU' if gpu else 'KIND_AUTO'}"]
     if how.gpus:
         fields.append(f"gpus: [ {', '.join(map(str, how.gpus))} ]")
     if how.profiles:

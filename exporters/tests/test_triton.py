@@ -31,7 +31,8 @@ def test_a_cpu_can_load_the_default() -> None:
     assert config.version_policy.latest.num_versions == 1
     assert config.HasField("dynamic_batching")
     assert config.dynamic_batching.max_queue_delay_microseconds == 0
-    assert not config.instance_group
+    (group,) = config.instance_group
+    assert (group.kind, group.count) == (ModelInstanceGroup.KIND_AUTO, 1)
     assert not config.HasField("optimization")
     assert samples(config) == [(1, 16), (8, 64)]
 
