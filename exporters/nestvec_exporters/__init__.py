@@ -3,6 +3,7 @@
 Importing this imports no torch; ``export`` loads what it needs when it is called.
 """
 
-from nestvec_exporters.export import ExportOptions, export
+from nestvec_exporters.export import Listener, export
+from nestvec_exporters.options import ExportOptions
 
-__all__ = ["ExportOptions", "export"]
+__all__ = ["ExportOptions", "Listener", "export"]

@@ -14,6 +14,8 @@ from nestvec_schemas.errors import CheckpointNotFound, CheckpointUnsupported, ne
 
 SMALL = ("*.json", "*.txt", "*.model", "*.jinja")
 WEIGHTS = ("*.safetensors",)
+ADAPTED = "nestvec_adapt.json"
+"""What ``nestvec adapt`` leaves in a checkpoint that it made."""
 
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model")
@@ -28,6 +30,11 @@ class Checkpoint:
 
     folder: Path
     source: str
+
+    @property
+    def trained(self) -> bool:
+        """Whether ``nestvec adapt`` made it nested."""
+        return (self.folder / ADAPTED).is_file()
 
 
 def read_checkpoint(given: str) -> Checkpoint:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nestvec_exporters.pooling import POOLING
 from nestvec_exporters.source import Source
-from nestvec_exporters.triton import INPUTS, OUTPUT
+from nestvec_exporters.triton import INPUTS, OUTPUT, exit_output
 from nestvec_schemas.errors import CheckpointUnsupported
 
 PROTOBUF_BYTES: Final = (2 << 30) - (64 << 20)
@@ -41,26 +41,39 @@ HEAD: dict[str, Callable[[Any], nn.Module]] = {
 
 
 class Encoder(nn.Module):
-    """Transformer, pooling and what follows it: (batch, tokens) int64 ids and mask to (batch, dim)."""
+    """Transformer, pooling and what follows it: (batch, tokens) int64 ids and mask to (batch, dim).
 
-    def __init__(self, source: Source) -> None:
+    With ``exits``, layers before the last: their vectors too, made by the same pooling and the same
+    modules from what those layers give; in the order of ``exits``, the deepest last.
+    """
+
+    def __init__(self, source: Source, exits: Sequence[int] = ()) -> None:
         super().__init__()
         self.transformer = source.transformer
+        self.exits = tuple(exits)
         self.pools = [POOLING[mode] for mode in source.pooling]
         rest = source.modules[2:]
         self.head = nn.Sequential(*(HEAD[type(module).__name__](module) for module in rest))
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """The sentence vectors of a batch padded on the right."""
-        tokens = self.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        pooled = torch.cat([pool(tokens, attention_mask) for pool in self.pools], dim=1)
-        vectors: Tensor = self.head(pooled)
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        """The sentence vectors of a batch padded on the right, one array an exit."""
+        more = {"output_hidden_states": True} if self.exits else {}
+        passed = self.transformer(input_ids=input_ids, attention_mask=attention_mask, **more)
+        tokens = [passed.hidden_states[layer] for layer in self.exits]
+        return tuple(self._vectors(one, attention_mask) for one in (*tokens, passed.last_hidden_state))
+
+    def _vectors(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        vectors: Tensor = self.head(torch.cat([pool(tokens, mask) for pool in self.pools], dim=1))
         return vectors
 
 
-def write_graph(source: Source, path: Path) -> None:
-    """Trace the encoder to ``path``. Raises CheckpointUnsupported where it cannot be traced."""
-    encoder = Encoder(source).eval()
+def write_graph(source: Source, path: Path, exits: Sequence[int] = ()) -> None:
+    """Trace the encoder to ``path``; each of ``exits`` is an output beside the deepest.
+
+    Raises CheckpointUnsupported where it cannot be traced.
+    """
+    encoder = Encoder(source, exits).eval()
+    outputs = [*(exit_output(layer) for layer in exits), OUTPUT]
     source.transformer.config.use_cache = False
     ids = torch.ones((2, 16), dtype=torch.int64)
     axes = {name: {0: "batch", 1: "tokens"} for name in INPUTS}
@@ -73,8 +86,8 @@ def write_graph(source: Source, path: Path) -> None:
                 dynamo=False,
                 opset_version=_OPSET,
                 input_names=list(INPUTS),
-                output_names=[OUTPUT],
-                dynamic_axes={**axes, OUTPUT: {0: "batch"}},
+                output_names=outputs,
+                dynamic_axes={**axes, **{name: {0: "batch"} for name in outputs}},
             )
     except Exception as error:
         raise CheckpointUnsupported(

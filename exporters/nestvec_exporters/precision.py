@@ -76,15 +76,15 @@ def _without_detours(graph: onnx.GraphProto) -> None:
         before = makers.get(node.input[0]) if node.op_type == "Cast" else None
         if before is not None and before.name.endswith(_NARROWING):
             straight[node.output[0]] = before.input[0]
-    output = graph.output[0].name
-    # The output keeps its name; whoever makes it takes that on.
-    named = {straight[output]: output} if output in straight else {}
+    outputs = {value.name for value in graph.output}
+    # An output keeps its name; whoever makes it takes that on.
+    named = {straight[output]: output for output in outputs if output in straight}
     for node in graph.node:
         for names in (node.input, node.output):
             for at, name in enumerate(names):
                 name = straight.get(name, name)
                 names[at] = named.get(name, name)
-    read = {name for node in graph.node for name in node.input} | {output}
+    read = {name for node in graph.node for name in node.input} | outputs
     made: set[str] = set()
     kept = []
     for node in graph.node:

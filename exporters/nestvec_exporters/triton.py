@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -17,6 +18,9 @@ MAX_BATCH: Final = 64
 INPUTS: Final = ("input_ids", "attention_mask")
 OUTPUT: Final = "sentence_embedding"
 """An output named ``embedding`` clashes with a name inside BERT's graph."""
+
+EXIT: Final = "exit"
+"""The input of an encoder with several exits: per text, the layer to stop after; 0 for the deepest."""
 
 _LONG = 512
 _CACHE = "/tmp/nestvec-tensorrt"  # noqa: S108 - in Triton's container, which may be read-only elsewhere
@@ -38,7 +42,14 @@ class Serving:
     profiles: int = 0
 
 
-def config_pbtxt(name: str, dim: int, *, tokens: int, serving: Serving | None = None) -> str:
+def exit_output(layer: int) -> str:
+    """The output of one exit, but the deepest's, before the exits are put one inside another."""
+    return f"{OUTPUT}_{layer}"
+
+
+def config_pbtxt(
+    name: str, dim: int, *, tokens: int, exits: bool = False, serving: Serving | None = None
+) -> str:
     """Triton's ``config.pbtxt`` of an encoder (protobuf text of inference.ModelConfig).
 
     Batched on the first axis, which Triton leaves out of ``dims``; a text's length, at most ``tokens``,
@@ -46,7 +57,10 @@ def config_pbtxt(name: str, dim: int, *, tokens: int, serving: Serving | None = 
     service sends whole batches already. Only the newest version is served.
     """
     how = serving or Serving()
-    inputs = [f'  {{ name: "{one}", data_type: TYPE_INT64, dims: [ -1 ] }}' for one in INPUTS]
+    widths = {**dict.fromkeys(INPUTS, -1), **({EXIT: 1} if exits else {})}
+    inputs = [
+        f'  {{ name: "{one}", data_type: TYPE_INT64, dims: [ {width} ] }}' for one, width in widths.items()
+    ]
     blocks = [
         f'name: "{name}"',
         f'backend: "{"onnxruntime" if how.format == "onnx" else "tensorrt"}"',
@@ -57,7 +71,7 @@ def config_pbtxt(name: str, dim: int, *, tokens: int, serving: Serving | None = 
         "dynamic_batching { max_queue_delay_microseconds: 0 }",
         *_instances(how),
         *_acceleration(name, how),
-        _warmup(tokens, how),
+        _warmup(tokens, how, exits=exits),
     ]
     return "\n".join(blocks) + "\n"
 
@@ -91,7 +105,7 @@ def _acceleration(name: str, how: Serving) -> list[str]:
     ]
 
 
-def _warmup(tokens: int, how: Serving) -> str:
+def _warmup(tokens: int, how: Serving, *, exits: bool) -> str:
     """Batches that Triton runs before it says that the encoder is ready.
 
     TensorRT behind ONNX Runtime builds an engine for the range of shapes that it has seen, so that the
@@ -101,10 +115,17 @@ def _warmup(tokens: int, how: Serving) -> str:
     shapes = (
         ((1, 1), (MAX_BATCH, longest)) if how.tensorrt else ((1, min(16, longest)), (8, min(64, longest)))
     )
-    return "model_warmup [\n" + ",\n".join(_sample(*shape) for shape in shapes) + "\n]"
+    samples = [
+        _sample(batch, {**dict.fromkeys(INPUTS, length), **({EXIT: 1} if exits else {})})
+        for batch, length in shapes
+    ]
+    return "model_warmup [\n" + ",\n".join(samples) + "\n]"
 
 
-def _sample(batch: int, tokens: int) -> str:
-    zeros = f"{{ data_type: TYPE_INT64, dims: [ {tokens} ], zero_data: true }}"
-    rows = "\n".join(f'    inputs {{ key: "{one}" value {zeros} }}' for one in INPUTS)
+def _sample(batch: int, widths: Mapping[str, int]) -> str:
+    tokens = widths[INPUTS[0]]
+    rows = "\n".join(
+        f'    inputs {{ key: "{one}" value {{ data_type: TYPE_INT64, dims: [ {width} ], zero_data: true }} }}'
+        for one, width in widths.items()
+    )
     return f'  {{\n    name: "{batch} x {tokens}"\n    batch_size: {batch}\n{rows}\n  }}'

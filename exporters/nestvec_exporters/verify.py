@@ -10,12 +10,13 @@ from typing import Final
 
 import numpy as np
 
-from nestvec_exporters.source import Source
-from nestvec_exporters.triton import INPUTS
+from nestvec_exporters.rotation import Matrix
+from nestvec_exporters.source import Source, tokenizer
+from nestvec_exporters.triton import EXIT, INPUTS
 from nestvec_schemas.docstrings import sample_texts
 from nestvec_schemas.errors import VerificationFailed
 from nestvec_schemas.manifest import Precision, Verification
-from nestvec_schemas.vectors import Vectors, cosines
+from nestvec_schemas.vectors import Vectors, cosines, normalise
 
 SENTENCES: Final = 64
 
@@ -41,6 +42,9 @@ FLOORS: dict[Precision, Floor] = {
     "int8": Floor(lowest=0.95, mean=0.98, length=0.1),
 }
 
+EXIT_FLOORS: dict[Precision, float] = {"fp32": 0.9999, "fp16": 0.99, "int8": 0.95}
+"""The mean cosines below which an exit fails: its map makes more of small differences."""
+
 
 @cache
 def texts() -> tuple[str, ...]:
@@ -59,10 +63,33 @@ def source_vectors(source: Source, sentences: Sequence[str], tokens: int) -> Vec
     return np.asarray(vectors, np.float32)
 
 
-def exported_vectors(folder: Path, sentences: Sequence[str], tokens: int) -> Vectors:
+def exit_vectors(
+    source: Source, sentences: Sequence[str], tokens: int, layer: int, matrix: Matrix
+) -> Vectors:
+    """The checkpoint's vectors after ``layer``, (n, dim) float32, mapped by ``matrix``, (dim, dim)."""
+    import torch  # noqa: PLC0415 - slow
+
+    from nestvec_exporters.graph import Encoder  # noqa: PLC0415
+
+    encoder = Encoder(source, (layer,)).eval()
+    cutting = tokenizer(source)
+    cutting.enable_truncation(tokens)
+    found = []
+    with torch.no_grad():
+        for text in sentences:
+            ids = torch.tensor([cutting.encode(text).ids])
+            found.append(encoder(ids, torch.ones_like(ids))[0].numpy())
+    mapped = np.asarray(np.concatenate(found) @ matrix, np.float32)
+    return normalise(mapped) if source.normalised else mapped
+
+
+def exported_vectors(
+    folder: Path, sentences: Sequence[str], tokens: int, layer: int | None = None
+) -> Vectors:
     """The same from an encoder's folder: its tokenizer, and its graph in onnxruntime.
 
-    In mixed batches padded on the right with id 0, so that padding would show.
+    In mixed batches padded on the right with id 0, so that padding would show. ``layer`` is the exit of an
+    encoder that has several.
     """
     import onnxruntime  # noqa: PLC0415 - slow
     from tokenizers import Tokenizer  # noqa: PLC0415
@@ -72,16 +99,31 @@ def exported_vectors(folder: Path, sentences: Sequence[str], tokens: int) -> Vec
     session = onnxruntime.InferenceSession(
         str(folder / "1" / "model.onnx"), options, providers=["CPUExecutionProvider"]
     )
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.enable_truncation(tokens)
-    tokenizer.enable_padding()
+    padding = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    padding.enable_truncation(tokens)
+    padding.enable_padding()
     found = []
     for start in range(0, len(sentences), _BATCH):
-        encoded = tokenizer.encode_batch(list(sentences[start : start + _BATCH]))
+        encoded = padding.encode_batch(list(sentences[start : start + _BATCH]))
         ids = np.array([one.ids for one in encoded], np.int64)
         mask = np.array([one.attention_mask for one in encoded], np.int64)
-        found.append(session.run(None, dict(zip(INPUTS, (ids, mask), strict=True)))[0])
+        feeds = dict(zip(INPUTS, (ids, mask), strict=True))
+        if layer is not None:
+            feeds[EXIT] = np.full((len(ids), 1), layer, np.int64)
+        found.append(session.run(None, feeds)[0])
     return np.concatenate(found)
+
+
+def check_exit(source: Vectors, exported: Vectors, precision: Precision, layer: int) -> None:
+    """Raise VerificationFailed where an exit's vectors, (n, dim), are not what the checkpoint gives there."""
+    mean = float(np.nan_to_num(cosines(source, exported), nan=-1.0).mean())
+    if mean < EXIT_FLOORS[precision]:
+        raise VerificationFailed(
+            f"the exit after layer {layer} is too far from the checkpoint's own: {precision} must reach a "
+            f"cosine of {EXIT_FLOORS[precision]} on average",
+            value=f"{mean:.4f}",
+            next_step="Leave this exit out, or export with --precision fp32; nothing was written.",
+        )
 
 
 def compare(source: Vectors, exported: Vectors, precision: Precision) -> Verification:

@@ -97,6 +97,14 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with 4 layers."""
+    folder = _write_model(tmp_path_factory.mktemp("checkpoints") / "deep", "Bert", num_hidden_layers=4)
+    _write_tokenizer(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def traced(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The BERT's graph as it is traced."""
     path = tmp_path_factory.mktemp("traced") / "graph.onnx"

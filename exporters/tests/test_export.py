@@ -13,7 +13,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Dense, Normalize, Pooling
 
-from nestvec_exporters import ExportOptions, export
+from nestvec_exporters import ExportOptions, Listener, export
 from nestvec_exporters.verify import exported_vectors
 from nestvec_schemas.errors import (
     CheckpointError,
@@ -21,16 +21,42 @@ from nestvec_schemas.errors import (
     DimNotOffered,
     EncoderError,
     EncoderExists,
+    ExitNotOffered,
     NestvecError,
+    SampleUnusable,
     VerificationFailed,
 )
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import read_manifest, verify_files
-from nestvec_schemas.vectors import cosines
+from nestvec_schemas.sample import Sample
+from nestvec_schemas.vectors import Vectors, cosines
 
 TEXTS = ["rows from a file", "x", "heat flow in shock waves, measured twice", "Zebra crossing " * 40]
 
 POSITIONS = 64
+
+WORDS = [
+    "alpha",
+    "bravo",
+    "csv",
+    "delta",
+    "echo",
+    "file",
+    "golf",
+    "heat",
+    "india",
+    "jet",
+    "kilo",
+    "list",
+    "map",
+    "north",
+    "oscar",
+    "print",
+    "quiz",
+    "row",
+    "sort",
+    "text",
+]
 
 Write = Callable[..., Path]
 
@@ -123,6 +149,89 @@ def test_a_default_prompt_serves_queries_and_documents(sentence_bert: Write, tmp
     assert manifest.prompts == {"query": "x: ", "document": "x: "}
 
 
+SAMPLE = Sample(
+    "words.txt",
+    tuple(f"{first} {second} {'again ' * (len(first) % 4)}" for first in WORDS for second in WORDS),
+)
+
+
+def at_exit(folder: Path, layer: int | None) -> Vectors:
+    return exported_vectors(folder, TEXTS, POSITIONS, layer)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_a_rotation_changes_no_cosine_and_is_recorded(precision: str, bert: Path, tmp_path: Path) -> None:
+    plain, before = exported(bert, tmp_path / "plain", precision=precision)
+    rotated, after = exported(
+        bert, tmp_path / "rotated", precision=precision, rotation="learned", sample=SAMPLE, dims=(16, 8)
+    )
+    assert (plain.nesting, plain.fit, plain.retention) == ("plain", None, {})
+    assert rotated.nesting == "rotated"
+    assert rotated.fit is not None
+    assert (rotated.fit.method, rotated.fit.sample, rotated.fit.texts) == ("learned", "words.txt", 360)
+    assert rotated.retention[32] == 1.0
+    assert rotated.retention[8] > rotated.fit.plain[8]
+    matrix = np.load(after / "rotation.npy", allow_pickle=False)
+    assert matrix.dtype == np.float32
+    assert "rotation.npy" in rotated.files
+    assert rotated.towers["text"].inputs == ("input_ids", "attention_mask")
+    own, found = at_exit(before, None), at_exit(after, None)
+    np.testing.assert_allclose(found, own @ matrix, atol=1e-5 * np.abs(own).max())
+    for one, other in combinations(range(len(TEXTS)), 2):
+        expected = cosines(own[[one]], own[[other]])
+        assert np.abs(cosines(found[[one]], found[[other]]) - expected).max() < 1e-6
+
+
+@pytest.mark.parametrize("kind", ["Bert", "DistilBert", "T5", "ModernBert", "Llama"])
+def test_exits_of_an_architecture(kind: str, write_checkpoint: Write, tmp_path: Path) -> None:
+    fields = {**ARCHITECTURES[kind], **({"head": "Model"} if kind == "Llama" else {})}
+    own = {"DistilBert": "n_layers", "T5": "num_layers"}
+    deeper = {"num_hidden_layers": 3, **({own[kind]: 3} if kind in own else {})}
+    checkpoint = write_checkpoint(kind, side="left" if kind == "Llama" else "right", **{**fields, **deeper})
+    manifest, folder = exported(checkpoint, tmp_path / "models", exits=(1, 2, 3), sample=SAMPLE)
+    assert manifest.layers == (3, 2, 1)
+    assert manifest.towers["text"].inputs == ("input_ids", "attention_mask", "exit")
+    assert set(manifest.exits) == {1, 2}
+    assert (manifest.nesting, manifest.fit.method if manifest.fit else "") == ("plain", None)
+    _, alone = exported(checkpoint, tmp_path / "alone")
+    np.testing.assert_allclose(at_exit(folder, 3), at_exit(alone, None), atol=1e-5, rtol=1e-4)
+    assert np.abs(at_exit(folder, 1) - at_exit(folder, 2)).max() > 1e-3
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_exits_of_a_precision(precision: str, sentence_bert: Write, tmp_path: Path) -> None:
+    checkpoint = sentence_bert(Pooling(32), Normalize())
+    options: dict[str, Any] = {"exits": (1,), "rotation": "pca", "sample": SAMPLE}
+    _, exact = exported(checkpoint, tmp_path / "exact", **options)
+    manifest, folder = exported(checkpoint, tmp_path / "models", precision=precision, **options)
+    assert (manifest.layers, manifest.nesting) == ((2, 1), "rotated")
+    for layer in (1, 2):
+        found = at_exit(folder, layer)
+        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-2)
+        assert cosines(found, at_exit(exact, layer)).min() > 0.95
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"exits": (3,), "sample": SAMPLE}, ExitNotOffered, "2 layers: choose exits from 1 to 2"),
+        ({"exits": (0,), "sample": SAMPLE}, ExitNotOffered, "not different layers"),
+        ({"exits": (1, 1), "sample": SAMPLE}, ExitNotOffered, "not different layers"),
+        ({"exits": (1,)}, EncoderError, "fitted on a sample of texts, and there is none"),
+        ({"rotation": "pca"}, EncoderError, "fitted on a sample"),
+        ({"rotation": "pac", "sample": SAMPLE}, EncoderError, "Choose one of pca, learned"),
+        ({"exits": (1,), "sample": SAMPLE, "accelerate": True}, EncoderError, "TensorRT builds one depth"),
+        ({"rotation": "pca", "sample": Sample("s", ("one",))}, SampleUnusable, "1 different texts, of 1"),
+    ],
+)
+def test_what_cannot_be_fitted_leaves_nothing(
+    options: dict[str, Any], error: type[NestvecError], says: str, bert: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=says):
+        exported(bert, tmp_path / "models", **options)
+    assert not (tmp_path / "models" / "tiny").exists()
+
+
 def test_int8_fuses_attention_and_stays_near(bert: Path, tmp_path: Path) -> None:
     manifest, folder = exported(bert, tmp_path / "models", precision="int8")
     operators = {node.op_type for node in onnx.load(folder / "1" / "model.onnx").graph.node}
@@ -186,7 +295,7 @@ def test_a_damaged_file_fails_the_comparison_and_leaves_the_old_encoder(bert: Pa
             path.write_text(json.dumps(tokenizer))
 
     with pytest.raises(VerificationFailed, match=r"cosine of 0\.9999 at least.*nothing was written"):
-        export(ExportOptions(str(bert), tmp_path / "models", "tiny", force=True), damage)
+        export(ExportOptions(str(bert), tmp_path / "models", "tiny", force=True), Listener(damage))
     assert read_manifest(folder) == before
     verify_files(folder, before)
     assert not left_over(tmp_path)
@@ -198,7 +307,7 @@ def test_an_interrupt_leaves_nothing(bert: Path, tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export(ExportOptions(str(bert), tmp_path / "models", "tiny"), interrupt)
+        export(ExportOptions(str(bert), tmp_path / "models", "tiny"), Listener(interrupt))
     assert not list(tmp_path.iterdir())
 
 

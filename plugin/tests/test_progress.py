@@ -39,16 +39,16 @@ def test_a_bar_on_a_terminal() -> None:
 
 
 def test_stages_go_to_standard_error_with_their_seconds(capsys: pytest.CaptureFixture[str]) -> None:
-    with stages() as on_stage:
-        on_stage("reading")
-        on_stage("writing")
-    shown = capsys.readouterr()
-    assert re.fullmatch(r"reading … \d\.\d s\nwriting … \d\.\d s\n", shown.err)
-    assert shown.out == ""
+    with stages() as shown:
+        shown.stage("reading")
+        shown.stage("writing")
+    told = capsys.readouterr()
+    assert re.fullmatch(r"reading … \d\.\d s\nwriting … \d\.\d s\n", told.err)
+    assert told.out == ""
 
 
 def test_a_stage_that_fails_ends_its_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(KeyError), stages() as on_stage:
-        on_stage("reading")
+    with pytest.raises(KeyError), stages() as shown:
+        shown.stage("reading")
         raise KeyError
     assert capsys.readouterr().err.endswith(" s\n")

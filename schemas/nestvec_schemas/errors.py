@@ -10,7 +10,13 @@ NestvecError
 │   ├── EncoderNotFound
 │   ├── ManifestCorrupt
 │   ├── ManifestTooNew
-│   └── DimNotOffered
+│   ├── DimNotOffered
+│   └── ExitNotOffered
+├── DataError                   texts to learn from, or to measure with, cannot be used
+│   ├── SampleUnusable          too few texts, or too much alike, to fit a rotation or a map on
+│   ├── TrainingDataUnusable    pairs, triplets or texts to train on
+│   ├── TrainingFailed          a training run went wrong, or is another one than is to be resumed
+│   └── DatasetUnusable         a folder of corpus, queries and judgements
 ├── RequestError                a call to the service is wrong
 │   ├── PathUnknown
 │   ├── BodyNotJson
@@ -125,6 +131,30 @@ class ManifestTooNew(EncoderError):
 
 class DimNotOffered(EncoderError):
     """The encoder has no vectors of this many dims."""
+
+
+class ExitNotOffered(EncoderError):
+    """The encoder has no exit after this layer."""
+
+
+class DataError(NestvecError):
+    """Texts to learn from, or to measure with, cannot be used."""
+
+
+class SampleUnusable(DataError):
+    """Too few texts, or too much alike, to fit a rotation or a map on."""
+
+
+class TrainingDataUnusable(DataError):
+    """The pairs, triplets or texts to train on cannot be used."""
+
+
+class TrainingFailed(DataError):
+    """A training run went wrong, or is another one than is to be resumed."""
+
+
+class DatasetUnusable(DataError):
+    """A folder of corpus, queries and judgements cannot be used to measure an encoder."""
 
 
 class RequestError(NestvecError):

@@ -8,15 +8,22 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from nestvec_schemas.errors import DimNotOffered, ManifestCorrupt, ManifestTooNew, SpecError
+from nestvec_schemas.errors import (
+    DimNotOffered,
+    ExitNotOffered,
+    ManifestCorrupt,
+    ManifestTooNew,
+    SpecError,
+)
 
-FORMAT: Final = 1
-"""The manifest format that this version writes and reads."""
+FORMAT: Final = 2
+"""The manifest format that this version writes; it reads format 1, which had no rotations, as well."""
 
 ENCODER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 Precision = Literal["fp32", "fp16", "int8"]
 Nesting = Literal["plain", "trained", "rotated"]
+RotationMethod = Literal["pca", "learned"]
 PromptName = Literal["query", "document"]
 
 
@@ -41,14 +48,39 @@ class Verification(_Record):
     cosine_mean: float
 
 
+class Fit(_Record):
+    """What was fitted on the encoder's own vectors of a sample, without labels.
+
+    ``method`` is the rotation's, None where only exits were mapped; ``sample`` names where the texts came
+    from, ``texts`` counts the distinct ones that were fitted on and ``held_out`` those that retention was
+    measured on. ``plain`` is the retention per dim that the same encoder has without the rotation.
+    """
+
+    method: RotationMethod | None
+    sample: str
+    texts: Annotated[int, Field(ge=1)]
+    held_out: Annotated[int, Field(ge=1)]
+    seed: int
+    plain: dict[int, float] = {}
+
+
+class ExitQuality(_Record):
+    """Of one exit, over held-out texts: retention per dim, and the mean cosine to the deepest exit."""
+
+    retention: dict[int, float]
+    cosine: float
+
+
 class Manifest(_Record):
     """An exported encoder. ``dims`` is the ladder of useful prefixes, longest first; ``dims[0] == dim``.
 
-    ``layers`` is the ladder of exits; ``retention`` maps a dim to the share of quality it keeps, where
-    it was measured. ``files`` maps each file's path inside the encoder's folder to its SHA-256.
+    ``layers`` is the ladder of exits, deepest first: the layers after which a pass may stop, all in one
+    space. ``retention`` maps a dim to the share of the full vectors' ten nearest neighbours that it finds
+    among its own ten, where that was measured; ``exits`` says the same of every exit but the deepest.
+    ``files`` maps each file's path inside the encoder's folder to its SHA-256.
     """
 
-    format: Literal[1] = FORMAT
+    format: Literal[1, 2] = FORMAT
     name: str
     source: str
     towers: dict[Literal["text", "image"], Tower]
@@ -60,6 +92,8 @@ class Manifest(_Record):
     precision: Precision
     nesting: Nesting = "plain"
     retention: dict[int, float] = {}
+    exits: dict[int, ExitQuality] = {}
+    fit: Fit | None = None
     verification: Verification
     files: dict[str, str]
     created_with: dict[str, str]
@@ -86,6 +120,30 @@ class Manifest(_Record):
         if self.dims[-1] < 1:
             raise ValueError("dims must be at least 1")
         return self
+
+    @model_validator(mode="after")
+    def _layers_descend(self) -> Manifest:
+        if not self.layers or list(self.layers) != sorted(set(self.layers), reverse=True):
+            raise ValueError(f"layers must descend, got {list(self.layers)}")
+        return self
+
+    @property
+    def depth(self) -> int:
+        """The deepest exit: the layers of a whole pass."""
+        return self.layers[0]
+
+    def exit(self, asked: int | None) -> int:
+        """The exit a caller means: the one asked for, or the deepest. Raises ExitNotOffered."""
+        if asked is None:
+            return self.depth
+        if asked not in self.layers:
+            there = ", ".join(map(str, sorted(self.layers)))
+            raise ExitNotOffered(
+                f"{self.name} has no exit after this layer",
+                value=asked,
+                next_step=f"It has {there}; export it with --exits for others.",
+            )
+        return asked
 
     def prompt(self, name: PromptName) -> str:
         """The text put in front of a query or a document; empty where the encoder wants none."""

@@ -5,6 +5,7 @@ models/
     ├── encoder.json       the manifest
     ├── config.pbtxt       Triton's
     ├── tokenizer.json
+    ├── rotation.npy       where the encoder is rotated
     └── 1/model.onnx
 """
 
@@ -20,6 +21,8 @@ MANIFEST = "encoder.json"
 CONFIG = "config.pbtxt"
 TOKENIZER = "tokenizer.json"
 GRAPH = "1/model.onnx"
+ROTATION = "rotation.npy"
+"""The orthogonal matrix R, (dim, dim) float32, that the graph multiplies its plain vectors by: v R."""
 
 _MANIFEST_BYTES = 1 << 20
 

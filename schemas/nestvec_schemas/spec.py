@@ -10,15 +10,18 @@ fields:
 embeddings:
   - {field: abstract, encoder: minilm, dims: [64, 384]}
   - {field: abstract, encoder: minilm, dims: [128], index: HNSW, metric: IP, params: {M: 16}}
+  - {field: abstract, encoder: minilm, dims: [64], exit: 3, form: int8}
 ```
 
-Every embedding gives one vector field ``{field}_{dim}`` per dim. The limits are Milvus's own
+Every embedding gives one vector field per dim, ``{field}_{dim}``, with ``_exit{exit}`` and ``_{form}`` behind
+it where those are chosen. The limits are Milvus's own
 (``milvus.yaml``: proxy.maxFieldNum, maxVectorFieldNum, maxDimension, maxNameLength).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
@@ -31,8 +34,18 @@ FieldType = Literal["BOOL", "INT8", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE"
 IndexType = Literal[
     "AUTOINDEX", "FLAT", "HNSW", "HNSW_SQ", "HNSW_PQ", "HNSW_PRQ", "IVF_FLAT", "IVF_SQ8", "IVF_PQ",
     "IVF_RABITQ", "SCANN", "DISKANN", "GPU_BRUTE_FORCE", "GPU_CAGRA", "GPU_IVF_FLAT", "GPU_IVF_PQ",
+    "BIN_FLAT", "BIN_IVF_FLAT",
 ]  # fmt: skip
-Metric = Literal["COSINE", "IP", "L2"]
+Metric = Literal["COSINE", "IP", "L2", "HAMMING"]
+Form = Literal["float", "int8", "binary"]
+"""What a vector field holds: float32, int8 with one scale a vector, or the sign of each number."""
+
+VECTOR_TYPES: Final[dict[Form, str]] = {
+    "float": "FLOAT_VECTOR",
+    "int8": "INT8_VECTOR",
+    "binary": "BINARY_VECTOR",
+}
+"""Milvus's name for the type of each form's field."""
 Value = StrictBool | StrictInt | float | StrictStr | None
 
 
@@ -55,20 +68,50 @@ class FieldSpec(_Record):
     description: StrictStr = ""
 
 
+def column_name(source: str, dim: int, exit: int | None = None, form: Form = "float") -> str:
+    """The name of a vector field: ``abstract_64``, ``abstract_64_exit3``, ``abstract_64_exit3_int8``."""
+    left = "" if exit is None else f"_exit{exit}"
+    return f"{source}_{dim}{left}{'' if form == 'float' else f'_{form}'}"
+
+
+def default_index(form: Form) -> IndexType:
+    """The index of a vector field that names none."""
+    return "BIN_FLAT" if form == "binary" else "AUTOINDEX"
+
+
+def default_metric(form: Form) -> Metric:
+    """The metric of a vector field that names none."""
+    return "HAMMING" if form == "binary" else "COSINE"
+
+
+def _index(read: Mapping[str, Any]) -> IndexType:
+    return default_index(read.get("form", "float"))
+
+
+def _metric(read: Mapping[str, Any]) -> Metric:
+    return default_metric(read.get("form", "float"))
+
+
 class EmbeddingSpec(_Record):
-    """A vector field ``{field}_{dim}`` per dim, filled by the encoder at ``service`` from ``field``."""
+    """A vector field per dim (``column_name``), filled by the encoder at ``service`` from ``field``.
+
+    ``exit`` is the layer that a pass stops after, None for the deepest. ``index`` and ``metric`` without
+    a word of the spec are ``default_index`` and ``default_metric`` of ``form``.
+    """
 
     field: StrictStr
     encoder: Annotated[StrictStr, Field(pattern=f"^{ENCODER_NAME.pattern}$")]
     dims: Annotated[tuple[Annotated[StrictInt, Field(ge=2, le=32_768)], ...], Field(min_length=1)]
+    exit: Annotated[StrictInt, Field(ge=1, le=1_000)] | None = None
+    form: Form = "float"
     service: StrictStr | None = None
-    index: IndexType = "AUTOINDEX"
-    metric: Metric = "COSINE"
+    index: IndexType = Field(default_factory=_index)
+    metric: Metric = Field(default_factory=_metric)
     params: dict[StrictStr, StrictBool | StrictInt | float | StrictStr] = {}
 
     def column(self, dim: int) -> str:
         """The name of the vector field of ``dim``."""
-        return f"{self.field}_{dim}"
+        return column_name(self.field, dim, self.exit, self.form)
 
 
 class CollectionSpec(_Record):

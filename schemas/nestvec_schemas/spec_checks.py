@@ -189,6 +189,40 @@ def _is_url(text: str) -> bool:
         return False
 
 
+_BINARY_INDEXES = ("BIN_FLAT", "BIN_IVF_FLAT")
+
+_FITTING = {
+    # A vector's own scale is lost in int8, and with it what other metrics than the cosine measure.
+    "int8": (("AUTOINDEX", "HNSW"), ("COSINE",)),
+    "binary": (_BINARY_INDEXES, ("HAMMING",)),
+}
+"""The indexes and metrics that Milvus has for each form other than float."""
+
+
+def _forms(spec: CollectionSpec) -> Iterator[Problem]:
+    for number, one in enumerate(spec.embeddings):
+        where = f"embeddings[{number}]"
+        if one.form == "float":
+            if one.index in _BINARY_INDEXES or one.metric == "HAMMING":
+                found = one.index if one.index in _BINARY_INDEXES else one.metric
+                yield Problem(where, "has what is for binary vectors alone", found, "Write form: binary.")
+            continue
+        indexes, metrics = _FITTING[one.form]
+        for key, found, fitting in (("index", one.index, indexes), ("metric", one.metric, metrics)):
+            if found not in fitting:
+                yield Problem(
+                    f"{where}.{key}",
+                    f"does not go with form: {one.form}",
+                    found,
+                    f"Leave it away, or write {' or '.join(fitting)}.",
+                )
+        for dim in one.dims if one.form == "binary" else ():
+            if dim % 8:
+                yield Problem(
+                    f"{where}.dims", "do not fill whole bytes of bits", dim, "Choose multiples of 8."
+                )
+
+
 def _vector_fields(spec: CollectionSpec) -> Iterator[Problem]:
     made: set[str] = set()
     for index, one in enumerate(spec.embeddings):
@@ -230,5 +264,6 @@ _CHECKS: tuple[Callable[[CollectionSpec], Iterator[Problem]], ...] = (
     _type_keys,
     _defaults,
     _sources,
+    _forms,
     _vector_fields,
 )

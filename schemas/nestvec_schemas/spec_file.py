@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from nestvec_schemas.errors import SpecError, nearest
-from nestvec_schemas.spec import CollectionSpec, EmbeddingSpec, FieldSpec, FieldType, IndexType, Metric
+from nestvec_schemas.spec import CollectionSpec, EmbeddingSpec, FieldSpec, FieldType, Form, IndexType, Metric
 from nestvec_schemas.spec_checks import check_spec
 
 SPEC_BYTES: Final = 1 << 20
@@ -127,7 +127,7 @@ def _explained(error: ValidationError, path: str) -> SpecError:
         return SpecError(
             f"{here} is none of the words it may be",
             value=value,
-            next_step=f"Choose one of {', '.join(words)}.{nearest(str(value).upper(), words)}",
+            next_step=f"Choose one of {', '.join(words)}.{_nearest_word(str(value), words)}",
         )
     if plain is not None:
         return SpecError(
@@ -138,8 +138,13 @@ def _explained(error: ValidationError, path: str) -> SpecError:
 
 
 def _words(key: str) -> tuple[str, ...]:
-    words = {"index": IndexType, "metric": Metric}.get(key, FieldType)
+    words = {"index": IndexType, "metric": Metric, "form": Form}.get(key, FieldType)
     return get_args(words)
+
+
+def _nearest_word(value: str, words: tuple[str, ...]) -> str:
+    """Words of a spec are all capitals or all small letters."""
+    return nearest(value.upper() if words[0].isupper() else value.lower(), words)
 
 
 def _where(parts: list[Any]) -> str:

@@ -65,6 +65,16 @@ def test_an_embedding_may_have_a_service_of_its_own() -> None:
         (ONE, "dims: [2, 3, 4, 5]", "more than 4 vector fields.*5 vector fields.*proxy.maxVectorFieldNum"),
         (ONE, f"{ONE}, index: HNWS", "index is none of the words.*Did you mean 'HNSW'"),
         (ONE, f"{ONE}, metric: cosine", "metric is none of the words.*Did you mean 'COSINE'"),
+        (ONE, f"{ONE}, exit: 0", r"embeddings\[0\]\.exit is wrong: 0"),
+        (ONE, f"{ONE}, exit: '3'", r"embeddings\[0\]\.exit is wrong: 3\. Write a whole number"),
+        (ONE, f"{ONE}, form: INT8", r"form is none of the words.*float, int8, binary.*Did you mean 'int8'"),
+        (ONE, f"{ONE}, form: int8, metric: IP", r"metric does not go with form: int8: IP.*write COSINE"),
+        (ONE, f"{ONE}, form: int8, index: DISKANN", "index does not go with form: int8: DISKANN"),
+        (ONE, f"{ONE}, form: binary, metric: COSINE", "metric does not go with form: binary.*HAMMING"),
+        (ONE, f"{ONE}, form: binary, index: FLAT", "not go with form: binary.*BIN_FLAT or BIN_IVF"),
+        (ONE, "dims: [64, 100], form: binary", r"embeddings\[0\]\.dims do not fill whole bytes.*100.*of 8"),
+        (ONE, f"{ONE}, metric: HAMMING", r"embeddings\[0\] has what is for binary vectors alone: HAMMING"),
+        (ONE, f"{ONE}, index: BIN_FLAT", r"for binary vectors alone: BIN_FLAT\. Write form: binary"),
         (ONE, f"{ONE}, params: {{M: [1]}}", r"params\.M is wrong: a list"),
         (ONE, f"{ONE}, service: ftp://x", r"embeddings\[0\]\.service is not the address"),
         ("encoder: minilm, dims: [64", "encoder: a b, dims: [64", "encoder is wrong: a b. Use letters"),
@@ -114,6 +124,29 @@ def test_what_is_wrong_is_named_with_where_it_stands(old: str, new: str, said: s
     with pytest.raises(SpecError, match=said) as caught:
         parse_spec(GOOD.replace(old, new, 1), path="papers.yaml")
     assert str(caught.value).startswith("papers.yaml")
+
+
+@pytest.mark.parametrize(
+    ("keys", "columns", "index", "metric"),
+    [
+        ("exit: 3", ["abstract_64_exit3", "abstract_384_exit3"], "AUTOINDEX", "COSINE"),
+        ("form: int8", ["abstract_64_int8", "abstract_384_int8"], "AUTOINDEX", "COSINE"),
+        ("form: int8, index: HNSW", ["abstract_64_int8", "abstract_384_int8"], "HNSW", "COSINE"),
+        (
+            "exit: 3, form: binary",
+            ["abstract_64_exit3_binary", "abstract_384_exit3_binary"],
+            "BIN_FLAT",
+            "HAMMING",
+        ),
+    ],
+)
+def test_exits_and_forms_are_named_in_the_column(
+    keys: str, columns: list[str], index: str, metric: str
+) -> None:
+    spec = parse_spec(GOOD.replace(ONE, f"{ONE}, {keys}"), path="x")
+    one = spec.embeddings[0]
+    assert [one.column(dim) for dim in one.dims] == columns
+    assert (one.index, one.metric) == (index, metric)
 
 
 def test_more_vector_fields_where_the_server_allows_them() -> None:

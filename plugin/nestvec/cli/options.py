@@ -22,27 +22,31 @@ def gathered(kind: Callable[..., T]) -> type[click.Command]:
     return Gathered
 
 
+_URI = "A path that ends in .db (Milvus Lite), or a Milvus address (http://HOST:19530)."
+
+
 def store_options(command: F) -> F:
     """``--uri``, ``--token`` and ``--database``: which Milvus."""
-    for option in (
-        click.option("--database", default="", help="Milvus database, where it has several."),
-        click.option(
-            "--token",
-            default="",
-            envvar="NESTVEC_TOKEN",
-            show_envvar=True,
-            help="Milvus token, or USER:PASSWORD.",
-        ),
-        click.option(
-            "--uri",
-            required=True,
-            envvar="NESTVEC_URI",
-            show_envvar=True,
-            help="A path that ends in .db (Milvus Lite), or a Milvus address (http://HOST:19530).",
-        ),
-    ):
-        command = option(command)
-    return command
+    uri = click.option("--uri", required=True, envvar="NESTVEC_URI", show_envvar=True, help=_URI)
+    return uri(_access_options(command))
+
+
+def optional_store_options(command: F) -> F:
+    """The same for a command that can do without a Milvus."""
+    uri = click.option("--uri", default="", envvar="NESTVEC_URI", show_envvar=True, help=_URI)
+    return uri(_access_options(command))
+
+
+def _access_options(command: F) -> F:
+    token = click.option(
+        "--token",
+        default="",
+        envvar="NESTVEC_TOKEN",
+        show_envvar=True,
+        help="Milvus token, or USER:PASSWORD.",
+    )
+    database = click.option("--database", default="", help="Milvus database, where it has several.")
+    return token(database(command))
 
 
 def models_option(command: F) -> F:

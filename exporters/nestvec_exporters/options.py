@@ -1,0 +1,137 @@
+"""What an export is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from nestvec_exporters.triton import Format
+from nestvec_schemas.errors import DimNotOffered, EncoderError, ExitNotOffered, nearest
+from nestvec_schemas.manifest import ENCODER_NAME, Precision, RotationMethod
+from nestvec_schemas.sample import Sample
+
+_NO_BF16 = " bf16 is left out: ONNX Runtime cannot run it on a CPU, so that nothing could be compared."
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to export, and where to. ``checkpoint`` is a folder or a Hugging Face id.
+
+    ``dims`` is the ladder of prefixes to offer (powers of two where it is None), ``max_tokens`` the
+    longest text (the checkpoint's own limit where it is None); ``force`` replaces an encoder of this name.
+    ``gpus`` are the devices that Triton runs it on (its own choice where there is none). Format tensorrt
+    adds a TensorRT plan, for Triton alone; ``accelerate`` has ONNX Runtime use TensorRT inside Triton.
+    ``rotation`` is fitted on ``sample``; ``exits`` are layers before the last to stop after as well, mapped
+    into the encoder's space by ``sample`` too. ``seed`` is what is drawn by.
+    Raises EncoderError, DimNotOffered and ExitNotOffered on values that no checkpoint could have.
+    """
+
+    checkpoint: str
+    models: Path
+    name: str
+    precision: Precision = "fp32"
+    dims: tuple[int, ...] | None = None
+    max_tokens: int | None = None
+    force: bool = False
+    format: Format = "onnx"
+    gpus: tuple[int, ...] = ()
+    accelerate: bool = False
+    rotation: RotationMethod | None = None
+    exits: tuple[int, ...] = ()
+    sample: Sample | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not ENCODER_NAME.fullmatch(self.name):
+            raise EncoderError(
+                "an encoder cannot have this name",
+                value=self.name,
+                next_step="Use letters, digits, '.', '_' and '-', at most 64, a letter or digit first.",
+            )
+        if self.precision not in get_args(Precision):
+            offered = get_args(Precision)
+            raise EncoderError(
+                "there is no such precision",
+                value=self.precision,
+                next_step=f"Choose one of {', '.join(offered)}.{nearest(str(self.precision), offered)}"
+                f"{_NO_BF16 if str(self.precision) == 'bf16' else ''}",
+            )
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise EncoderError(
+                "an encoder must take at least one token",
+                value=self.max_tokens,
+                next_step="Give a --max-tokens of 1 or more, or leave it out.",
+            )
+        for dim in self.dims or ():
+            if dim < 1:
+                raise DimNotOffered(
+                    "no vector has this many dims", value=dim, next_step="Choose dims of 1 or more."
+                )
+        self._check_nesting()
+        self._check_triton()
+
+    def words(self) -> tuple[str, ...]:
+        """The options of a ``nestvec export`` that does the same, after checkpoint and ``--to``."""
+        words = ["--name", self.name, "--precision", self.precision, "--format", self.format]
+        if self.dims is not None:
+            words += ["--dims", ",".join(map(str, self.dims))]
+        if self.max_tokens is not None:
+            words += ["--max-tokens", str(self.max_tokens)]
+        if self.gpus:
+            words += ["--gpus", ",".join(map(str, self.gpus))]
+        if self.rotation is not None and self.sample is not None:
+            words += ["--rotate", self.sample.name, "--rotation", self.rotation]
+        return (*words, *(["--tensorrt"] * self.accelerate), *(["--force"] * self.force))
+
+    def _check_nesting(self) -> None:
+        if self.rotation is not None and self.rotation not in get_args(RotationMethod):
+            raise EncoderError(
+                "there is no such rotation",
+                value=self.rotation,
+                next_step=f"Choose one of {', '.join(get_args(RotationMethod))}.",
+            )
+        if (self.rotation or self.exits) and self.sample is None:
+            raise EncoderError(
+                "a rotation and exits are fitted on a sample of texts, and there is none",
+                value=self.rotation or ", ".join(map(str, self.exits)),
+                next_step="Give ExportOptions a sample; on the command line, --rotate FILE or --rotate demo.",
+            )
+        if len(set(self.exits)) < len(self.exits) or any(layer < 1 for layer in self.exits):
+            raise ExitNotOffered(
+                "these are not different layers",
+                value=", ".join(map(str, self.exits)),
+                next_step="Give each layer once, from 1: --exits 2,3,4.",
+            )
+
+    def _check_triton(self) -> None:
+        if self.format not in get_args(Format):
+            raise EncoderError(
+                "there is no such format",
+                value=self.format,
+                next_step=f"Choose one of {', '.join(get_args(Format))}.",
+            )
+        if len(set(self.gpus)) < len(self.gpus) or any(gpu < 0 for gpu in self.gpus):
+            raise EncoderError(
+                "these are not different GPUs",
+                value=", ".join(map(str, self.gpus)),
+                next_step="Give each device number once, from 0: --gpus 0,1.",
+            )
+        if self.precision == "int8" and (self.accelerate or self.format == "tensorrt"):
+            raise EncoderError(
+                "TensorRT cannot run ONNX Runtime's int8 operators",
+                value=self.precision,
+                next_step="Choose --precision fp16 for TensorRT; int8 is for CPUs.",
+            )
+        if self.exits and (self.accelerate or self.format == "tensorrt"):
+            raise EncoderError(
+                "TensorRT builds one depth, and exits are decided by each batch",
+                value="--exits " + ",".join(map(str, self.exits)),
+                next_step="Leave out --exits, or let ONNX Runtime run it without TensorRT.",
+            )
+        if self.accelerate and self.format == "tensorrt":
+            raise EncoderError(
+                "a TensorRT plan needs no acceleration by TensorRT",
+                value="--format tensorrt --tensorrt",
+                next_step="Keep one of the two.",
+            )

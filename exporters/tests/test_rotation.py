@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nestvec_exporters.fitting import neighbours
+from nestvec_exporters.rotation import Matrix, divergence, learned, pca, polar
+from nestvec_schemas.vectors import Vectors, cosines, nest, normalise
+
+
+def clustered(rows: int, dim: int, seed: int = 0, *, share: float = 0.7) -> Vectors:
+    """Unit vectors as encoders give them: a mean, and variance that falls off over hidden directions."""
+    draw = np.random.default_rng(seed)
+    axes, _ = np.linalg.qr(draw.normal(size=(dim, dim)))
+    spread = share ** np.arange(dim)
+    return normalise(
+        np.asarray((draw.normal(size=(rows, dim)) * spread + 0.2 * spread[0]) @ axes, np.float32)
+    )
+
+
+def quick(vectors: Vectors) -> Matrix:
+    return learned(vectors, steps=30)
+
+
+FITS = pytest.mark.parametrize("fit", [pca, quick])
+
+
+@FITS
+@settings(max_examples=8, deadline=None)
+@given(rows=st.integers(30, 80), dim=st.sampled_from([2, 17, 40]), seed=st.integers(0, 1000))
+def test_a_rotation_is_orthogonal_and_keeps_every_cosine(
+    fit: Callable[[Vectors], Matrix], rows: int, dim: int, seed: int
+) -> None:
+    vectors = clustered(rows, dim, seed)
+    rotation = fit(vectors)
+    assert np.abs(rotation.T @ rotation - np.eye(dim)).max() < 1e-12
+    turned = np.asarray(vectors @ rotation.astype(np.float32), np.float32)
+    shuffled = np.random.default_rng(seed).permutation(rows)
+    assert np.abs(cosines(turned, turned[shuffled]) - cosines(vectors, vectors[shuffled])).max() < 1e-6
+    np.testing.assert_allclose(np.linalg.norm(turned, axis=1), np.linalg.norm(vectors, axis=1), atol=1e-6)
+
+
+@FITS
+@given(data=st.data())
+@settings(max_examples=10, deadline=None)
+def test_a_prefix_of_a_prefix_is_that_prefix(fit: Callable[[Vectors], Matrix], data: st.DataObject) -> None:
+    vectors = clustered(60, 20)
+    turned = np.asarray(vectors @ fit(vectors), np.float32)
+    longer = data.draw(st.integers(1, 20))
+    shorter = data.draw(st.integers(1, longer))
+    np.testing.assert_allclose(nest(nest(turned, longer), shorter), nest(turned, shorter), atol=1e-6)
+
+
+def kept(vectors: Vectors, rotation: Matrix, dim: int) -> float:
+    rows = np.arange(len(vectors))
+    near = neighbours(vectors, rows, vectors)
+    cut = np.asarray((vectors @ rotation)[:, :dim], np.float32)
+    found = neighbours(cut, rows, cut)
+    return float((found[:, :, None] == near[:, None, :]).any(axis=2).mean())
+
+
+@pytest.mark.parametrize("dim", [4, 8, 16])
+def test_every_prefix_of_other_vectors_gets_better(dim: int) -> None:
+    fitted, others = np.split(clustered(1200, 48, share=0.93), 2)
+    plain = kept(others, np.eye(48), dim)
+    assert kept(others, pca(fitted), dim) > plain + 0.05
+    assert kept(others, learned(fitted, steps=120), dim) > plain + 0.05
+
+
+def test_learning_brings_prefixes_nearer_to_the_whole_than_principal_axes_do() -> None:
+    fitted, others = np.split(clustered(2000, 48, share=0.95), 2)
+    found = {}
+    for fit in (pca, learned):
+        turned = torch.from_numpy(np.asarray(others[:500] @ fit(fitted), np.float32))
+        found[fit] = float(divergence(turned, torch.from_numpy(others[:500]), (8, 16, 24)))
+    assert found[learned] < found[pca]
+
+
+@FITS
+def test_the_same_vectors_give_the_same_rotation(fit: Callable[[Vectors], Matrix]) -> None:
+    np.testing.assert_array_equal(fit(clustered(100, 24)), fit(clustered(100, 24)))
+
+
+def test_another_seed_draws_other_batches() -> None:
+    vectors = clustered(1500, 24)
+    assert not np.array_equal(learned(vectors, steps=20, seed=0), learned(vectors, steps=20, seed=1))
+
+
+def test_a_rotation_says_how_far_it_is() -> None:
+    heard: list[tuple[int, int]] = []
+    learned(clustered(60, 24), steps=5, on_step=lambda done, total: heard.append((done, total)))
+    assert heard[-1] == (5, 5)
+    assert [done for done, _ in heard] == sorted(done for done, _ in heard)
+
+
+def test_more_dims_than_vectors_are_still_a_rotation() -> None:
+    rotation = learned(clustered(20, 64), steps=5)
+    assert np.abs(rotation.T @ rotation - np.eye(64)).max() < 1e-12
+
+
+@given(seed=st.integers(0, 100), noise=st.floats(0, 0.05))
+def test_the_polar_factor_is_the_nearest_orthogonal_matrix(seed: int, noise: float) -> None:
+    draw = np.random.default_rng(seed)
+    exact, _ = np.linalg.qr(draw.normal(size=(12, 12)))
+    found = polar(exact + noise * draw.normal(size=(12, 12)))
+    assert np.abs(found.T @ found - np.eye(12)).max() < 1e-12
+    assert np.abs(found - exact).max() <= 12 * noise + 1e-9
