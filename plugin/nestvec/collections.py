@@ -12,8 +12,10 @@ from nestvec.catalog import Table, read_table
 from nestvec.milvus import is_lite, milvus_errors
 from nestvec.registration import Index, add_embedding, index_params
 from nestvec_schemas.errors import CollectionExists
-from nestvec_schemas.spec import CollectionSpec, EmbeddingSpec
-from nestvec_schemas.vectors import FLOAT_BYTES
+from nestvec_schemas.spec import CollectionSpec, EmbeddingSpec, Form
+
+_BITS: dict[Form, int] = {"float": 32, "int8": 8, "binary": 1}
+"""Bits of one number."""
 
 
 def create(client: MilvusClient, spec: CollectionSpec) -> Table:
@@ -71,7 +73,7 @@ def _is_loaded(client: MilvusClient, name: str) -> bool:
 def describe(client: MilvusClient, name: str) -> dict[str, Any]:
     """A collection as data for JSON: columns, embeddings, rows (None while a server has it not loaded).
 
-    ``bytes_per_row`` of an embedding is what one float32 vector takes. Raises CollectionNotFound, StoreError.
+    ``bytes_per_row`` of an embedding is what one vector takes. Raises CollectionNotFound, StoreError.
     """
     table = read_table(client, name)
     with milvus_errors(f"describing collection {name}"):
@@ -101,10 +103,12 @@ def describe(client: MilvusClient, name: str) -> dict[str, Any]:
                 "source": one.source,
                 "encoder": one.endpoint.encoder,
                 "dim": one.dim,
+                "exit": one.exit,
+                "form": one.form,
                 "service": one.endpoint.service,
                 "index": types.get(one.column),
                 "metric": table.metrics.get(one.column),
-                "bytes_per_row": one.dim * FLOAT_BYTES,
+                "bytes_per_row": one.dim * _BITS[one.form] // 8,
             }
             for one in table.embeddings
         ],
@@ -145,6 +149,8 @@ def _schema(client: MilvusClient, spec: CollectionSpec) -> CollectionSchema:
             dims=one.dims,
             service=spec.service_of(one),
             client=client,
+            exit=one.exit,
+            form=one.form,
         )
     return schema
 

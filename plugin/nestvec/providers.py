@@ -1,7 +1,10 @@
 """How each kind of Milvus is told to call the service: function params, written and read back.
 
 A row a provider. Milvus Lite has only ``openai`` and takes a base URL; Milvus from 2.6 has ``tei``,
-overwrites the endpoint's path and keeps its query string, which is where encoder and dim travel.
+overwrites the endpoint's path and keeps its query string, which is where encoder, dim and exit travel.
+Of its providers only ``cohere`` fills INT8_VECTOR, and that one has an address for the whole cluster, in
+milvus.yaml: which service it is, the field's description says. So it does of binary fields, which no
+function fills, but ``nestvec ingest`` does.
 """
 
 from __future__ import annotations
@@ -12,9 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from nestvec_schemas.errors import ServiceError
+from nestvec.service.names import named, parted
+from nestvec_schemas.errors import NestvecError, ServiceError
 
-Provider = Literal["openai", "tei"]
+Provider = Literal["openai", "tei", "cohere"]
+
+Caller = Provider | Literal["nestvec"]
+"""Who asks the service for a field's vectors: Milvus by a provider, or nestvec as it writes the rows."""
 
 CHUNK = 1024
 """Texts in one call of Milvus's ``tei`` provider. Milvus takes 5 chunks an insert: 5,120 rows."""
@@ -22,14 +29,26 @@ CHUNK = 1024
 _NO_KEY = "unused"
 """Milvus Lite demands an API key of every service, also of one that has none."""
 
+_NOTE = "nestvec: "
+"""How the description of a field begins that says who fills it."""
+
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Whom a function calls: the service's base URL (scheme, host, port) and the encoder there."""
+    """Who calls whom: the service's base URL (scheme, host, port), the encoder there, and its exit.
 
-    provider: Provider
+    ``exit`` None is the deepest.
+    """
+
+    provider: Caller
     service: str
     encoder: str
+    exit: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Encoder and exit as a model's name."""
+        return named(self.encoder, self.exit)
 
 
 @dataclass(frozen=True)
@@ -46,7 +65,8 @@ class ServiceKey:
 
 @dataclass(frozen=True)
 class Call:
-    """All that a function's params say. ``documents`` and ``queries`` are prompts put before each text."""
+    """All that a function's params say. ``documents`` and ``queries`` are prompts put before each text;
+    ``exit`` None is the deepest."""
 
     service: str
     encoder: str
@@ -55,6 +75,7 @@ class Call:
     queries: str = ""
     chunk: int = CHUNK
     key: ServiceKey | None = None
+    exit: int | None = None
 
 
 def write_params(provider: Provider, call: Call) -> dict[str, str | int]:
@@ -63,9 +84,33 @@ def write_params(provider: Provider, call: Call) -> dict[str, str | int]:
 
 
 def read_params(params: Mapping[str, Any]) -> Endpoint | None:
-    """Whom a function's params name; None where it is not a nestvec service."""
+    """Whom a function's params name; None where it is not a nestvec service, or the params do not say.
+
+    ``cohere`` never says: see ``read_note``.
+    """
     reader = _READERS.get(str(params.get("provider", "")).lower())
-    return reader(params) if reader else None
+    try:
+        return reader(params) if reader else None
+    except (NestvecError, ValueError):  # a name with an @ of another kind, or a port that is none
+        return None
+
+
+def write_note(call: Call, source: str) -> str:
+    """What the description of a field says that ``call`` fills from the column ``source``."""
+    return f"{_NOTE}{call.service}?{_query(call)}&{urlencode({'source': source})}"
+
+
+def read_note(description: str, provider: Caller) -> tuple[str, Endpoint] | None:
+    """The source column, and whom ``provider`` calls; None where the description is about something else."""
+    if not description.startswith(_NOTE):
+        return None
+    try:
+        address = description.removeprefix(_NOTE)
+        source = parse_qs(urlsplit(address).query).get("source")
+        endpoint = _read_address(address, provider)
+    except ValueError:
+        return None
+    return (source[0], endpoint) if source and endpoint else None
 
 
 def environment_key() -> ServiceKey | None:
@@ -92,11 +137,24 @@ def base_url(service: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def _query(call: Call) -> str:
+    asked = {"encoder": call.encoder, "dim": call.dim}
+    return urlencode(asked if call.exit is None else asked | {"exit": call.exit})
+
+
+def _read_address(address: str, provider: Caller) -> Endpoint | None:
+    parts = urlsplit(address)
+    found = parse_qs(parts.query)
+    if "encoder" not in found:
+        return None
+    exit = int(found["exit"][0]) if "exit" in found else None
+    return Endpoint(provider, f"{parts.scheme}://{parts.netloc}", found["encoder"][0], exit)
+
+
 def _write_tei(call: Call) -> dict[str, str | int]:
-    query = urlencode({"encoder": call.encoder, "dim": call.dim})
     params: dict[str, str | int] = {
         "provider": "tei",
-        "endpoint": f"{call.service}?{query}",
+        "endpoint": f"{call.service}?{_query(call)}",
         "max_client_batch_size": call.chunk,
     }
     if call.documents:
@@ -109,16 +167,14 @@ def _write_tei(call: Call) -> dict[str, str | int]:
 
 
 def _read_tei(params: Mapping[str, Any]) -> Endpoint | None:
-    parts = urlsplit(str(params.get("endpoint", "")))
-    encoder = parse_qs(parts.query).get("encoder")
-    return Endpoint("tei", f"{parts.scheme}://{parts.netloc}", encoder[0]) if encoder else None
+    return _read_address(str(params.get("endpoint", "")), "tei")
 
 
 def _write_openai(call: Call) -> dict[str, str | int]:
     return {
         "provider": "openai",
         "base_url": f"{call.service}/v1",
-        "model_name": call.encoder,
+        "model_name": named(call.encoder, call.exit),
         "dimensions": call.dim,
         "api_key": call.key.api_key if call.key else _NO_KEY,
     }
@@ -127,10 +183,28 @@ def _write_openai(call: Call) -> dict[str, str | int]:
 def _read_openai(params: Mapping[str, Any]) -> Endpoint | None:
     parts = urlsplit(str(params.get("base_url", "")))
     name = str(params.get("model_name", ""))
-    return Endpoint("openai", f"{parts.scheme}://{parts.netloc}", name) if parts.netloc and name else None
+    if not parts.netloc or not name:
+        return None
+    return Endpoint("openai", f"{parts.scheme}://{parts.netloc}", *parted(name))
 
 
-_WRITERS: dict[str, Callable[[Call], dict[str, str | int]]] = {"tei": _write_tei, "openai": _write_openai}
+def _write_cohere(call: Call) -> dict[str, str | int]:
+    # The prompts are the service's: Milvus says which of them by the input type.
+    params: dict[str, str | int] = {
+        "provider": "cohere",
+        "model_name": named(call.encoder, call.exit),
+        "dim": call.dim,
+    }
+    if call.key is not None:
+        params["credential"] = call.key.credential
+    return params
+
+
+_WRITERS: dict[str, Callable[[Call], dict[str, str | int]]] = {
+    "tei": _write_tei,
+    "openai": _write_openai,
+    "cohere": _write_cohere,
+}
 _READERS: dict[str, Callable[[Mapping[str, Any]], Endpoint | None]] = {
     "tei": _read_tei,
     "openai": _read_openai,

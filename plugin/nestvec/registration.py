@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +11,28 @@ from pymilvus import CollectionSchema, DataType, Function, FunctionType, MilvusC
 from pymilvus.milvus_client import IndexParams
 
 from nestvec.milvus import Versioned, is_lite, open_connections
-from nestvec.providers import CHUNK, Call, Provider, ServiceKey, base_url, environment_key, write_params
+from nestvec.providers import (
+    CHUNK,
+    Call,
+    Provider,
+    ServiceKey,
+    base_url,
+    environment_key,
+    read_note,
+    write_note,
+    write_params,
+)
 from nestvec.service.client import EncoderInfo, ask_info
-from nestvec_schemas.errors import DimNotOffered, SpecError, StoreUnknown, nearest
+from nestvec_schemas.compressed import check_bits
+from nestvec_schemas.errors import (
+    DimNotOffered,
+    ExitNotOffered,
+    SpecError,
+    StoreRefused,
+    StoreUnknown,
+    nearest,
+)
+from nestvec_schemas.spec import VECTOR_TYPES, Form, column_name, default_index, default_metric
 
 __all__ = ["Index", "ServiceKey", "add_embedding", "index_params"]
 
@@ -39,6 +58,8 @@ def add_embedding(
     client: MilvusClient | None = None,
     provider: Provider | None = None,
     key: ServiceKey | None = None,
+    exit: int | None = None,
+    form: Form = "float",
 ) -> None:
     """Add a vector field ``{source}_{dim}`` per dim to ``schema``, filled by Milvus from ``source``.
 
@@ -46,61 +67,122 @@ def add_embedding(
     is ``openai`` for Milvus Lite and ``tei`` for Milvus from 2.6; it is read off ``client``, else off the
     connections that are open in this process; ``provider`` overrides. ``key`` is for a service that has
     API keys; without it, the environment's NESTVEC_API_KEY and NESTVEC_CREDENTIAL count.
-    Raises SpecError (the source field), DimNotOffered, EncoderNotFound, ServiceUnreachable, ServiceRefused,
-    StoreUnknown. Nothing is added to ``schema`` then.
+    ``exit`` is the layer that the encoder stops after, None for the deepest; it is named in the fields
+    (``{source}_{dim}_exit{exit}``), and so is a ``form`` other than float. ``int8`` gives INT8_VECTOR
+    fields, which Milvus from 2.6 fills through its ``cohere`` provider, whose address is in milvus.yaml;
+    ``binary`` gives BINARY_VECTOR fields, which ``nestvec ingest`` fills. Milvus Lite has neither.
+    Raises SpecError (source field, key, form), DimNotOffered, ExitNotOffered, EncoderNotFound,
+    ServiceUnreachable, ServiceRefused, StoreRefused, StoreUnknown. Nothing is added to ``schema`` then.
     """
     _check_source(schema, source)
     address = base_url(service)
     known = key or environment_key()
     info = ask_info(address, known.api_key if known else None).encoder(encoder, address)
-    names = [f"{source}_{_offered(dim, encoder, info)}" for dim in dims]
+    _check_exit(exit, encoder, info)
+    names = [column_name(source, _offered(dim, encoder, info), exit, form) for dim in dims]
     _check_names(schema, names)
-    kind = provider or _provider(client)
-    if kind == "openai" and any(info.prompts.values()):
-        logger.warning(
-            "Milvus Lite sends queries and documents alike: the prompts of %s are not used", encoder
-        )
-    if kind == "tei" and known is not None and not known.credential:
+    kind = _kind(provider or _provider(client), form)
+    if form == "binary":
+        for dim in dims:
+            check_bits(dim)
+    if kind != "openai" and form != "binary" and known is not None and not known.credential:
         raise SpecError(
             "Milvus reads the service's API key from its own configuration, and the entry's name is missing",
             next_step="Put the key under credential in milvus.yaml and name it: "
             "key=ServiceKey(api_key, credential=NAME), or NESTVEC_CREDENTIAL.",
         )
+    _tell(kind, form, encoder, info, address)
     prompts = (info.prompts.get("document", ""), info.prompts.get("query", ""))
     for name, dim in zip(names, dims, strict=True):
-        schema.add_field(name, DataType.FLOAT_VECTOR, dim=dim)
+        call = Call(address, encoder, dim, *prompts, CHUNK, known, exit)
+        _add(schema, source, name, call, kind, form)
+
+
+def _add(schema: CollectionSchema, source: str, name: str, call: Call, kind: Provider, form: Form) -> None:
+    """A vector field, what its description says, and its function where Milvus fills it."""
+    told = form != "float" or kind == "cohere"
+    noted = {"description": write_note(call, source)} if told else {}
+    schema.add_field(name, DataType[VECTOR_TYPES[form]], dim=call.dim, **noted)
+    if form != "binary":
         schema.add_function(
             Function(
                 name=f"{name}_embedding",
                 function_type=FunctionType.TEXTEMBEDDING,
                 input_field_names=[source],
                 output_field_names=[name],
-                params=write_params(kind, Call(address, encoder, dim, *prompts, CHUNK, known)),
+                params=write_params(kind, call),
             )
+        )
+
+
+def _kind(kind: Provider, form: Form) -> Provider:
+    """The provider that fills this form of field. Raises SpecError, StoreRefused where none can."""
+    if form not in VECTOR_TYPES:
+        raise SpecError(
+            "there is no such form of vectors",
+            value=form,
+            next_step=f"Choose {', '.join(VECTOR_TYPES)}.{nearest(str(form), VECTOR_TYPES)}",
+        )
+    if form == "float":
+        return kind
+    if kind == "openai":
+        raise StoreRefused(
+            f"Milvus Lite has no {VECTOR_TYPES[form]} fields",
+            value=f"form {form}",
+            next_step="Leave form away and choose fewer dims, or use a Milvus server from 2.6.",
+        )
+    return "cohere" if form == "int8" else kind
+
+
+def _tell(kind: Provider, form: Form, encoder: str, info: EncoderInfo, address: str) -> None:
+    """What the fields depend on that the schema cannot hold."""
+    if kind == "openai" and any(info.prompts.values()):
+        logger.warning(
+            "Milvus Lite sends queries and documents alike: the prompts of %s are not used", encoder
+        )
+    if kind == "cohere":
+        logger.warning(
+            "Milvus has one address for its cohere provider: in milvus.yaml, "
+            "function.textEmbedding.providers.cohere.url must be %s/v2/embed, and cohere.credential must "
+            "name a key, of any value where the service has none",
+            address,
+        )
+    if form == "binary":
+        logger.warning(
+            "Milvus does not fill binary vectors: write the rows with nestvec ingest, which asks %s", address
         )
 
 
 def index_params(schema: CollectionSchema, indexes: Mapping[str, Index] | None = None) -> IndexParams:
-    """An index for every vector field that the schema's functions fill; ``indexes`` overrides by name.
+    """An index for every vector field that add_embedding added; ``indexes`` overrides by name.
 
     Raises SpecError when ``indexes`` names a field that is not one of them.
     """
     chosen = indexes or {}
-    names = [name for function in schema.functions for name in function.output_field_names]
+    forms = dict(_filled(schema))
     for name in chosen:
-        if name not in names:
+        if name not in forms:
             raise SpecError(
                 "there is no embedding field of this name to index",
                 value=name,
-                next_step=f"There: {', '.join(names) or 'none'}.{nearest(name, names)}",
+                next_step=f"There: {', '.join(forms) or 'none'}.{nearest(name, forms)}",
             )
     params = IndexParams()
-    for name in names:
-        index = chosen.get(name, Index())
+    for name, form in forms.items():
+        index = chosen.get(name, Index(default_index(form), default_metric(form)))
         params.add_index(
             name, index_type=index.type, index_name=name, metric_type=index.metric, params=dict(index.params)
         )
     return params
+
+
+def _filled(schema: CollectionSchema) -> Iterator[tuple[str, Form]]:
+    """The vector fields that functions fill, and the binary ones that ingest does."""
+    outputs = {name for function in schema.functions for name in function.output_field_names}
+    for one in schema.fields:
+        binary = one.dtype == DataType.BINARY_VECTOR
+        if one.name in outputs or (binary and read_note(one.description or "", "nestvec")):
+            yield one.name, "binary" if binary else "float"
 
 
 def _check_source(schema: CollectionSchema, source: str) -> None:
@@ -124,6 +206,16 @@ def _check_source(schema: CollectionSchema, source: str) -> None:
             value=source,
             next_step="Make the field not nullable.",
         )
+
+
+def _check_exit(exit: int | None, encoder: str, info: EncoderInfo) -> None:
+    if exit is None or (type(exit) is int and exit in info.layers):
+        return
+    raise ExitNotOffered(
+        f"{encoder} has no exit after this layer",
+        value=exit,
+        next_step=f"It has {', '.join(map(str, info.layers)) or 'one'}; export it with --exits for others.",
+    )
 
 
 def _offered(dim: int, encoder: str, info: EncoderInfo) -> int:

@@ -10,9 +10,11 @@ from nestvec.service.server import address, bind
 from nestvec_schemas.errors import (
     DimNotOffered,
     EncoderNotFound,
+    ExitNotOffered,
     ServiceError,
     ServiceUnreachable,
     SpecError,
+    StoreRefused,
     StoreUnknown,
 )
 
@@ -74,6 +76,62 @@ def test_functions_for_milvus_lite(schema: CollectionSchema, service: str) -> No
     ]
 
 
+def test_an_exit_is_named_in_the_field_and_told_to_milvus(schema: CollectionSchema, service: str) -> None:
+    given: dict[str, Any] = {"encoder": "tiny", "service": service, "exit": 2}
+    nestvec.add_embedding(schema, "abstract", dims=[4], provider="tei", **given)
+    nestvec.add_embedding(schema, "abstract", dims=[8], provider="openai", **given)
+    assert [field.name for field in schema.fields[3:]] == ["abstract_4_exit2", "abstract_8_exit2"]
+    tei, openai = params(schema)
+    assert tei["endpoint"] == f"{service}?encoder=tiny&dim=4&exit=2"
+    assert openai["model_name"] == "tiny@2"
+    schema.verify()
+
+
+def test_int8_fields_are_filled_through_cohere(
+    schema: CollectionSchema, service: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    client: Any = Server("v2.6.4")
+    given: dict[str, Any] = {"encoder": "tiny", "service": service, "client": client, "form": "int8"}
+    nestvec.add_embedding(schema, "abstract", dims=[8], exit=2, **given)
+    (field,) = schema.fields[3:]
+    assert (field.name, field.dtype) == ("abstract_8_exit2_int8", DataType.INT8_VECTOR)
+    assert field.description == f"nestvec: {service}?encoder=tiny&dim=8&exit=2&source=abstract"
+    assert params(schema) == [{"provider": "cohere", "model_name": "tiny@2", "dim": 8}]
+    assert f"function.textEmbedding.providers.cohere.url must be {service}/v2/embed" in caplog.text
+    key = nestvec.ServiceKey("s3cret", credential="nestvec")
+    nestvec.add_embedding(schema, "abstract", dims=[16], key=key, **given)
+    assert params(schema)[1]["credential"] == "nestvec"
+    with pytest.raises(SpecError, match="the entry's name is missing"):
+        nestvec.add_embedding(schema, "abstract", dims=[4], key=nestvec.ServiceKey("s3cret"), **given)
+    schema.verify()
+
+
+def test_binary_fields_say_who_fills_them(schema: CollectionSchema, service: str) -> None:
+    nestvec.add_embedding(
+        schema, "abstract", encoder="tiny", dims=[16], service=service, provider="tei", form="binary"
+    )
+    (field,) = schema.fields[3:]
+    assert (field.name, field.dtype) == ("abstract_16_binary", DataType.BINARY_VECTOR)
+    assert field.description == f"nestvec: {service}?encoder=tiny&dim=16&source=abstract"
+    assert not schema.functions
+    (index,) = nestvec.index_params(schema)
+    assert index.to_dict()["index_type"] == "BIN_FLAT"
+    assert index.to_dict()["metric_type"] == "HAMMING"
+    schema.verify()
+
+
+@pytest.mark.parametrize(("form", "type_"), [("int8", "INT8_VECTOR"), ("binary", "BINARY_VECTOR")])
+def test_milvus_lite_has_float_vectors_alone(
+    schema: CollectionSchema, service: str, form: Any, type_: str
+) -> None:
+    client: Any = Server("milvus_lite-3.2.2")
+    with pytest.raises(StoreRefused, match=f"Lite has no {type_} fields.*or use a Milvus server from 2.6"):
+        nestvec.add_embedding(
+            schema, "abstract", encoder="tiny", dims=[8], service=service, client=client, form=form
+        )
+    assert len(schema.fields) == 3
+
+
 def test_prompts_that_milvus_lite_cannot_send_are_warned_of(
     schema: CollectionSchema, service: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -95,6 +153,11 @@ def test_without_a_connection_the_kind_of_milvus_is_not_guessed(
         ({"dims": [0]}, DimNotOffered, r"many dims: 0\."),
         ({"dims": ["8"]}, DimNotOffered, r"many dims: 8\."),
         ({"dims": [8, 8]}, SpecError, r"field of this name already: abstract_8"),
+        ({"exit": 3}, ExitNotOffered, r"tiny has no exit after this layer: 3\. It has 4, 2; export"),
+        ({"exit": "2"}, ExitNotOffered, r"after this layer: 2\."),
+        ({"exit": True}, ExitNotOffered, r"after this layer: True\."),
+        ({"form": "int4"}, SpecError, r"no such form of vectors: int4\. Choose float, int8, binary"),
+        ({"form": "binary", "dims": [8, 4]}, DimNotOffered, r"whole bytes: 4\. Ask for a multiple of 8"),
         ({"encoder": "tinny"}, EncoderNotFound, r"tinny\. There: tiny\. Did you mean 'tiny'\?"),
         ({"source": "abstrct"}, SpecError, r"abstrct\. Add it first.*Did you mean 'abstract'\?"),
         ({"source": "id"}, SpecError, r"VARCHAR fields only, and id is not one: INT64"),

@@ -15,7 +15,7 @@ from nestvec.cli.options import json_option, models_option
 if TYPE_CHECKING:
     from nestvec_schemas.manifest import Manifest
 
-_COLUMNS = ("name", "dims", "precision", "max tokens", "nesting", "pooling", "MB", "cosine")
+_COLUMNS = ("name", "dims", "exits", "precision", "max tokens", "nesting", "pooling", "MB", "cosine")
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ def _row(one: Listed, manifest: Manifest) -> tuple[object, ...]:
     return (
         one.name,
         " ".join(map(str, manifest.dims)),
+        " ".join(map(str, manifest.layers)),
         manifest.precision,
         tower.max_tokens if tower else None,
         manifest.nesting,

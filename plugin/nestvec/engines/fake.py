@@ -17,25 +17,28 @@ from nestvec_schemas.vectors import Vectors, normalise
 class FakeEngine:
     """Stands in for a real engine in tests of what is around it.
 
-    ``dims`` maps encoder to full dim; ``batches`` records each (encoder, texts, tokens) that was run;
-    ``seconds`` is how long a batch takes; an exception in ``failure`` is raised instead of an answer.
+    ``dims`` maps encoder to full dim; ``batches`` records each (encoder, texts, tokens) that was run, and
+    ``exits`` the exit of each; ``seconds`` is how long a batch takes; an exception in ``failure`` is raised
+    instead of an answer.
     """
 
     dims: Mapping[str, int]
     seconds: float = 0.0
     failure: Exception | None = None
     batches: list[tuple[str, int, int]] = field(default_factory=list)
+    exits: list[int] = field(default_factory=list)
     name: str = "fake"
     parallel: int = 1
 
     async def run(self, encoder: str, batch: Batch) -> Vectors:
         """See the contract."""
         self.batches.append((encoder, *batch.input_ids.shape))
+        self.exits.append(batch.exit)
         await asyncio.sleep(self.seconds)
         if self.failure is not None:
             raise self.failure
         rows = zip(batch.input_ids, batch.attention_mask, strict=True)
-        return np.stack([fake_vector(ids[mask > 0], self.dims[encoder]) for ids, mask in rows])
+        return np.stack([fake_vector(ids[mask > 0], self.dims[encoder], batch.exit) for ids, mask in rows])
 
     async def ready(self, encoder: str) -> bool:
         """See the contract."""
@@ -45,8 +48,8 @@ class FakeEngine:
         """See the contract."""
 
 
-def fake_vector(ids: np.ndarray[tuple[int, ...], np.dtype[np.int64]], dim: int) -> Vectors:
-    """The unit vector, (dim,) float32, that the fake engine gives these token ids."""
-    seed = zlib.crc32(np.ascontiguousarray(ids, np.int64).tobytes())
+def fake_vector(ids: np.ndarray[tuple[int, ...], np.dtype[np.int64]], dim: int, exit: int = 0) -> Vectors:
+    """The unit vector, (dim,) float32, that the fake engine gives these token ids at an exit."""
+    seed = zlib.crc32(np.ascontiguousarray(ids, np.int64).tobytes(), exit)
     vector: Vectors = np.random.default_rng(seed).standard_normal((1, dim), dtype=np.float32)
     return normalise(vector).reshape(dim)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import onnxruntime
 
-from nestvec.engines.contract import Batch
+from nestvec.engines.contract import Batch, feed_of
 from nestvec_schemas.errors import EngineError
+from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import GRAPH, read_manifest, verify_files
 from nestvec_schemas.vectors import Vectors
 
@@ -28,7 +29,9 @@ class OnnxEngine:
 
         Raises ManifestCorrupt when a file is not the exported one, EngineError when it does not load.
         """
-        self._sessions = {name: _open(folder, threads) for name, folder in folders.items()}
+        manifests = {name: read_manifest(folder) for name, folder in folders.items()}
+        self._feeds = {name: feed_of(manifest) for name, manifest in manifests.items()}
+        self._sessions = {name: _open(folders[name], one, threads) for name, one in manifests.items()}
         self._outputs = {name: session.get_outputs()[0].name for name, session in self._sessions.items()}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nestvec-onnx")
 
@@ -39,7 +42,7 @@ class OnnxEngine:
 
     def run_now(self, encoder: str, batch: Batch) -> Vectors:
         """``run`` without a loop, on the calling thread."""
-        feeds = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        feeds = self._feeds[encoder].arrays(batch)
         try:
             vectors: Vectors = self._sessions[encoder].run([self._outputs[encoder]], feeds)[0]
         except Exception as error:  # onnxruntime raises classes of its own, without a common root
@@ -60,8 +63,8 @@ class OnnxEngine:
         self._sessions.clear()
 
 
-def _open(folder: Path, threads: int) -> onnxruntime.InferenceSession:
-    verify_files(folder, read_manifest(folder))
+def _open(folder: Path, manifest: Manifest, threads: int) -> onnxruntime.InferenceSession:
+    verify_files(folder, manifest)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3

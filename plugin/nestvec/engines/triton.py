@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,9 @@ from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from nestvec.engines.contract import Batch
+from nestvec.engines.contract import Batch, Feed, feed_of
 from nestvec.engines.headers import current_headers
 from nestvec_schemas.errors import DeadlineExceeded, EngineError, EngineUnavailable
-from nestvec_schemas.manifest import Tower
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.vectors import Vectors
 
@@ -64,7 +64,9 @@ class TritonEngine:
         Raises EncoderNotFound, ManifestCorrupt, ManifestTooNew, EngineError (``url`` is no HOST:PORT).
         """
         self._url, self._seconds = _checked(url), seconds
-        self._towers = {name: read_manifest(folder).towers["text"] for name, folder in folders.items()}
+        manifests = {name: read_manifest(folder) for name, folder in folders.items()}
+        self._feeds = {name: feed_of(manifest) for name, manifest in manifests.items()}
+        self._outputs = {name: manifest.towers["text"].output for name, manifest in manifests.items()}
         self._opened: InferenceServerClient | None = None
 
     async def run(self, encoder: str, batch: Batch) -> Vectors:
@@ -72,9 +74,10 @@ class TritonEngine:
         count = len(batch.input_ids)
         if count <= BATCH:
             return await self._infer(encoder, batch)
+        cuts = (slice(start, start + BATCH) for start in range(0, count, BATCH))
         parts = [
-            Batch(batch.input_ids[start : start + BATCH], batch.attention_mask[start : start + BATCH])
-            for start in range(0, count, BATCH)
+            replace(batch, input_ids=batch.input_ids[cut], attention_mask=batch.attention_mask[cut])
+            for cut in cuts
         ]
         return np.concatenate(await asyncio.gather(*(self._infer(encoder, part) for part in parts)))
 
@@ -98,16 +101,16 @@ class TritonEngine:
         return self._opened
 
     async def _infer(self, encoder: str, batch: Batch) -> Vectors:
-        tower = self._towers[encoder]
+        output = self._outputs[encoder]
         try:
             answer = await self._client().infer(
                 encoder,
-                _inputs(tower, batch),
-                outputs=[InferRequestedOutput(tower.output)],
+                _inputs(self._feeds[encoder], batch),
+                outputs=[InferRequestedOutput(output)],
                 client_timeout=self._seconds,
                 headers=current_headers() or None,
             )
-            vectors: Vectors | None = answer.as_numpy(tower.output)
+            vectors: Vectors | None = answer.as_numpy(output)
         except InferenceServerException as error:
             raise self._told(encoder, len(batch.input_ids), error) from error
         except ValueError as error:
@@ -147,7 +150,7 @@ class TritonEngine:
         )
 
     def _unusable(self, encoder: str, found: str) -> EngineError:
-        output = self._towers[encoder].output
+        output = self._outputs[encoder]
         return EngineError(
             f"the answer of Triton at {self._url} for {encoder} holds no float32 {output}",
             value=found,
@@ -155,12 +158,11 @@ class TritonEngine:
         )
 
 
-def _inputs(tower: Tower, batch: Batch) -> list[InferInput]:
-    arrays = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+def _inputs(feed: Feed, batch: Batch) -> list[InferInput]:
     inputs = []
-    for name in tower.inputs:
-        one = InferInput(name, list(arrays[name].shape), "INT64")
-        one.set_data_from_numpy(np.ascontiguousarray(arrays[name], np.int64))
+    for name, array in feed.arrays(batch).items():
+        one = InferInput(name, list(array.shape), "INT64")
+        one.set_data_from_numpy(np.ascontiguousarray(array, np.int64))
         inputs.append(one)
     return inputs
 

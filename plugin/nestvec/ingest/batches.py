@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from nestvec.catalog import Table
 from nestvec.ingest.convert import convert, weigh
 from nestvec.ingest.readers import Item
 from nestvec.ingest.rejects import Rejected
@@ -15,8 +16,16 @@ from nestvec_schemas.errors import RowRejected
 ROWS: Final = 256
 MOST_ROWS: Final = 5_120
 """Milvus takes 5 calls of the service an insert, each of 1,024 texts."""
+COHERE_ROWS: Final = 480
+"""5 calls of 96 texts, where its provider is ``cohere``."""
 BATCH_BYTES: Final = 16 << 20
 """A quarter of what Milvus's gRPC takes in one request."""
+
+
+def most_rows(table: Table, asked: int) -> int:
+    """Rows in one request: as many as asked for, and as Milvus takes for this table."""
+    cohere = any(one.endpoint.provider == "cohere" for one in table.embeddings)
+    return min(asked, COHERE_ROWS) if cohere else asked
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def convert(row: Mapping[str, object], shape: Shape) -> dict[str, object]:
             )
         if known is not None and (name in shape.filled or known.auto_id):
             raise RowRejected(
-                "Milvus fills this column itself", value=name, next_step="Leave it out of the row."
+                "Milvus or nestvec fills this column", value=name, next_step="Leave it out of the row."
             )
         if known is not None or (shape.cells.text and extra[name] == ""):
             del extra[name]

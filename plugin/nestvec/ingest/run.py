@@ -12,7 +12,8 @@ from pymilvus import MilvusClient
 from nestvec.catalog import Table
 from nestvec.collections import count_rows
 from nestvec.ingest import journal as journals
-from nestvec.ingest.batches import MOST_ROWS, ROWS, Batch, batches
+from nestvec.ingest.batches import MOST_ROWS, ROWS, Batch, batches, most_rows
+from nestvec.ingest.bits import with_bits
 from nestvec.ingest.journal import Journal, Pending, Reached
 from nestvec.ingest.readers import Cells, Item, Source, open_source
 from nestvec.ingest.rejects import Rejected, append
@@ -67,7 +68,8 @@ def ingest(
     ``stop`` is asked before each batch; ``advance`` gets the rows just read. Rows with a key of their own
     are upserted, so that a batch written twice is there once; where Milvus makes the keys, the journal
     holds the collection's count before each batch, so nothing else may write to it meanwhile.
-    Raises FileUnreadable, IngestError, JournalMismatch, StoreError; the journal stays then.
+    Raises FileUnreadable, IngestError, JournalMismatch, StoreError, ServiceError (where a binary column is
+    filled here); the journal stays then.
     """
     started = time.monotonic()
     _check_batch(options.batch)
@@ -80,7 +82,8 @@ def ingest(
     journal = _begin(client, table, source, options, rejects)
     advance(journal.reached.read)
     run = _Run(client, shape, where, rejects, journal, advance)
-    finished = run.through(batches(source.items(journal.reached.read), shape, options.batch), stop)
+    items = source.items(journal.reached.read)
+    finished = run.through(batches(items, shape, most_rows(table, options.batch)), stop)
     if finished:
         journals.remove(where)
     reached = run.journal.reached
@@ -106,15 +109,15 @@ def insert_rows(
 ) -> Report:
     """Write rows that are at hand, without a journal; rejected ones are counted and the first few explained.
 
-    Raises IngestError, StoreError.
+    Raises IngestError, StoreError, ServiceError.
     """
     started = time.monotonic()
     _check_batch(batch)
     shape = read_shape(client, table, Cells())
     inserted, rejected, reasons = 0, 0, list[str]()
     items = (Item(f"row {number}", row) for number, row in enumerate(rows, 1))
-    for one in batches(items, shape, batch):
-        _write(client, table, one)
+    for one in batches(items, shape, most_rows(table, batch)):
+        _write(client, table, with_bits(table, one.rows))
         inserted += len(one.rows)
         rejected += len(one.rejected)
         reasons += _reasons(one.rejected)[: _REASONS - len(reasons)]
@@ -159,10 +162,11 @@ class _Run:
             rejected=reached.rejected + len(batch.rejected),
             rejects_bytes=append(self.rejects, batch.rejected, reached.rejects_bytes),
         )
-        if batch.rows and table.primary.auto_id:
-            pending = Pending(count=count_rows(self.client, table.name), rows=len(batch.rows), then=then)
+        rows = with_bits(table, batch.rows)
+        if rows and table.primary.auto_id:
+            pending = Pending(count=count_rows(self.client, table.name), rows=len(rows), then=then)
             journals.write(self.where, self.journal.model_copy(update={"pending": pending}))
-        _write(self.client, table, batch)
+        _write(self.client, table, rows)
         self.journal = self.journal.model_copy(update={"reached": then, "pending": None})
         journals.write(self.where, self.journal)
         self.reasons += _reasons(batch.rejected)[: _REASONS - len(self.reasons)]
@@ -188,12 +192,12 @@ def _begin(client: MilvusClient, table: Table, source: Source, options: Options,
     return journal
 
 
-def _write(client: MilvusClient, table: Table, batch: Batch) -> None:
-    if not batch.rows:
+def _write(client: MilvusClient, table: Table, rows: list[dict[str, object]]) -> None:
+    if not rows:
         return
-    with milvus_errors(f"writing {len(batch.rows)} rows to {table.name}"):
+    with milvus_errors(f"writing {len(rows)} rows to {table.name}"):
         write = client.insert if table.primary.auto_id else client.upsert
-        write(table.name, list(batch.rows))
+        write(table.name, rows)
 
 
 def _reasons(rejected: Iterable[Rejected]) -> list[str]:

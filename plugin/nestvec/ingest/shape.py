@@ -25,7 +25,7 @@ class ArrayType:
 
 @dataclass(frozen=True)
 class Shape:
-    """A table as rows see it: ``filled`` columns come from functions, ``sources`` are what they embed."""
+    """A table as rows see it: ``filled`` columns are made from ``sources``, by a function or by ingest."""
 
     table: Table
     columns: Mapping[str, Column]
@@ -61,8 +61,10 @@ def shape_of(table: Table, described: Mapping[str, Any], cells: Cells) -> Shape:
     return Shape(
         table=table,
         columns={one.name: one for one in table.columns},
-        filled=frozenset(name for one in functions for name in one["output_field_names"]),
-        sources=frozenset(name for one in embedding for name in one["input_field_names"]),
+        filled=frozenset(name for one in functions for name in one["output_field_names"])
+        | frozenset(one.column for one in table.embeddings),
+        sources=frozenset(name for one in embedding for name in one["input_field_names"])
+        | frozenset(one.source for one in table.embeddings),
         arrays=arrays,
         cells=cells,
     )
@@ -83,9 +85,7 @@ def check_header(names: Iterable[str], shape: Shape, *, path: str) -> None:
         if name in given:
             continue
         if name in shape.columns:
-            why = (
-                "filled by Milvus from its source text" if name in shape.filled else "a key that Milvus makes"
-            )
+            why = "made from its source text" if name in shape.filled else "a key that Milvus makes"
             raise IngestError(
                 f"{path} has a column that is {why}",
                 value=name,

@@ -1,25 +1,39 @@
-"""Asking a service what it holds."""
+"""Asking a service what it holds, and for the codes that no function of Milvus makes."""
 
 from __future__ import annotations
 
 import ipaddress
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from nestvec_schemas.errors import EncoderNotFound, ServiceRefused, ServiceUnreachable, nearest
 
 _SECONDS = 5.0
+_EMBED_SECONDS = 60.0
+
+_CHUNK = 128
+"""Texts in one request: few enough for a CPU to embed before the service's own deadline."""
+
+_ATTEMPTS = 4
+_LONGEST_WAIT = 30
+_BUSY = (429, 503, 504)
+"""Answers after which the same request may succeed; what was embedded meanwhile is remembered."""
 
 
 class EncoderInfo(BaseModel):
-    """What a service says of one encoder."""
+    """What a service says of one encoder; ``layers`` are its exits, deepest first."""
 
     dim: int
     dims: tuple[int, ...]
+    layers: tuple[int, ...] = ()
     max_tokens: int
     prompts: dict[str, str]
 
@@ -48,25 +62,118 @@ def ask_info(service: str, key: str | None = None) -> ServiceInfo:
     A service with TLS must have a certificate that this machine trusts, or that ``SSL_CERT_FILE`` holds.
     Raises ServiceUnreachable, ServiceRefused (also when it is not a nestvec service).
     """
-    try:
-        answer = httpx.get(
-            f"{service}/info",
-            headers={"authorization": f"Bearer {key}"} if key else {},
-            timeout=_SECONDS,
-            trust_env=not is_loopback(service),
-            verify=ssl.create_default_context() if service.startswith("https:") else True,
-        )
+    with _errors(service), _client(service, key, _SECONDS) as client:
+        answer = client.get("/info")
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             raise _unauthorized(service, key)
         answer.raise_for_status()
         return ServiceInfo.model_validate_json(answer.content)
+
+
+class _Embeddings(BaseModel):
+    ubinary: list[list[Annotated[int, Field(ge=0, le=255)]]]
+
+
+class _Embedded(BaseModel):
+    embeddings: _Embeddings
+
+
+@dataclass(frozen=True)
+class Coding:
+    """What binary codes are made by: a service's base URL, a model's name (``minilm@3``), how many bits."""
+
+    service: str
+    model: str
+    dim: int
+
+
+def ask_bits(
+    coding: Coding, texts: Sequence[str], key: str | None = None, *, query: bool = False
+) -> list[bytes]:
+    """The sign bits of each text's vector, ``dim`` / 8 bytes each: what BINARY_VECTOR fields hold.
+
+    The texts are documents, or queries where ``query`` is true: the encoder's prompts are put before them.
+    A service that is busy is asked again. Raises ServiceUnreachable, ServiceRefused.
+    """
+    found: list[bytes] = []
+    kind = "search_query" if query else "search_document"
+    with _errors(coding.service), _client(coding.service, key, _EMBED_SECONDS) as client:
+        for start in range(0, len(texts), _CHUNK):
+            chunk = list(texts[start : start + _CHUNK])
+            answer = _posted(client, _body(coding, chunk, kind))
+            if answer.status_code == httpx.codes.UNAUTHORIZED:
+                raise _unauthorized(coding.service, key)
+            found += _codes(coding, answer, len(chunk))
+    return found
+
+
+def _body(coding: Coding, texts: list[str], kind: str) -> dict[str, object]:
+    return {
+        "model": coding.model,
+        "texts": texts,
+        "input_type": kind,
+        "embedding_types": ["ubinary"],
+        "output_dimension": coding.dim,
+    }
+
+
+def _posted(client: httpx.Client, body: Mapping[str, object]) -> httpx.Response:
+    """The answer; while the service is busy, that of a later attempt."""
+    for _ in range(_ATTEMPTS - 1):
+        answer = client.post("/v2/embed", json=body)
+        if answer.status_code not in _BUSY:
+            return answer
+        wait = answer.headers.get("retry-after", "")
+        time.sleep(min(_LONGEST_WAIT, int(wait) if wait.isdigit() else 1))
+    return client.post("/v2/embed", json=body)
+
+
+def _codes(coding: Coding, answer: httpx.Response, count: int) -> list[bytes]:
+    if answer.is_error:
+        raise ServiceRefused(
+            f"the service at {coding.service} refused to embed {count} texts with {coding.model}",
+            value=_said(answer),
+            next_step="Correct what it says, then try again.",
+        )
+    rows = _Embedded.model_validate_json(answer.content).embeddings.ubinary
+    if [len(row) for row in rows] != [coding.dim // 8] * count:
+        raise ServiceRefused(
+            f"the service at {coding.service} answered with other codes than it was asked for",
+            value=f"{len(rows)} for {count} texts",
+            next_step="Check that a nestvec service of this version answers there.",
+        )
+    return [bytes(row) for row in rows]
+
+
+def _said(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["message"])
+    except (ValueError, LookupError, TypeError):
+        return f"status {answer.status_code}"
+
+
+def _client(service: str, key: str | None, seconds: float) -> httpx.Client:
+    return httpx.Client(
+        base_url=service,
+        headers={"authorization": f"Bearer {key}"} if key else {},
+        timeout=seconds,
+        trust_env=not is_loopback(service),
+        verify=ssl.create_default_context() if service.startswith("https:") else True,
+    )
+
+
+@contextmanager
+def _errors(service: str) -> Iterator[None]:
+    """What httpx and pydantic raise, as ours."""
+    try:
+        yield
     except httpx.HTTPStatusError as error:
         raise ServiceRefused(
             f"what answers at {service} is not a nestvec service, or refuses",
             value=f"status {error.response.status_code}",
             next_step="Correct the address; a service is started with nestvec serve --models MODELS.",
         ) from error
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServiceUnreachable(
             f"no service answers at {service}",
             value=str(error) or type(error).__name__,

@@ -96,14 +96,20 @@ class Embedder:
             runner.abandon()
         await self.engine.close()
 
-    async def embed(self, encoder: str, inputs: Sequence[Input], cut: Cut) -> Embedded:
-        """Embed texts (or ids that the client made) with one encoder.
+    async def embed(
+        self, encoder: str, inputs: Sequence[Input], cut: Cut, exit: int | None = None
+    ) -> Embedded:
+        """Embed texts (or ids that the client made) with one encoder, up to one of its exits.
 
-        Raises EmptyInput, InputTooLong, BodyInvalid (ids the encoder does not know), Overloaded,
-        DeadlineExceeded, EngineError. A caller that is cancelled gives up its place.
+        Raises ExitNotOffered, EmptyInput, InputTooLong, BodyInvalid (ids the encoder does not know),
+        Overloaded, DeadlineExceeded, EngineError. A caller that is cancelled gives up its place.
         """
+        manifest = self.encoders[encoder].manifest
+        layer = manifest.exit(exit)
+        # The deepest exit is the same work, whether a request names it or none.
+        layer = 0 if layer == manifest.depth else layer
         with self._requests.request():
-            keys = [_key(one, cut) for one in inputs]
+            keys = [_key(one, cut, layer) for one in inputs]
             found = await self._find(encoder, dict(zip(keys, inputs, strict=True)), len(inputs), cut)
             for one in found.values():
                 _check_length(_whole(one), self.encoders[encoder], cut)
@@ -153,12 +159,12 @@ class Embedder:
         return tokens
 
 
-def _key(one: Input, cut: Cut) -> Key:
+def _key(one: Input, cut: Cut, exit: int) -> Key:
     data = one.encode("utf-8", "surrogatepass") if isinstance(one, str) else np.asarray(one, "<i8").tobytes()
     if not data:
         raise EmptyInput("a text is empty", next_step="Send at least one character or token.")
     kind = "text" if isinstance(one, str) else "ids"
-    return f"{kind} {cut.direction}", hashlib.blake2b(data, digest_size=16).digest()
+    return Key(exit, f"{kind} {cut.direction}", hashlib.blake2b(data, digest_size=16).digest())
 
 
 def _timing(found: Iterable[Remembered | Job]) -> Timing:

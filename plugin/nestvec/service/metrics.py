@@ -81,6 +81,9 @@ class Metrics:
         )
         self._queue = self._gauge("te_queue_size", "Texts that wait for the engine.", "encoder")
         self._padding = counter("nestvec_padding_tokens", "Padding that passed the engine.", "encoder")
+        self._exits = counter(
+            "nestvec_exit_texts", "Texts that left the engine, by exit (0: the deepest).", "encoder", "exit"
+        )
         self._failed = counter("nestvec_batches_failed", "Batches that failed in the engine.", "encoder")
 
     def _text_metrics(self) -> None:
@@ -124,6 +127,7 @@ class Metrics:
             self._failed.labels(run.encoder).inc()
         else:
             self._embedded.labels(run.encoder).inc(run.texts)
+            self._exits.labels(run.encoder, run.exit).inc(run.texts)
 
     def texts_asked(self, encoder: str, *, fresh: int, shared: int, remembered: int) -> None:
         """See ``Observer``."""

@@ -8,7 +8,10 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class BatchRun:
-    """One engine batch: ``tokens`` without padding, ``padded`` with it; waited and ran in seconds."""
+    """One engine batch: ``tokens`` without padding, ``padded`` with it; waited and ran in seconds.
+
+    ``exit`` is the layer it stopped after, 0 for the deepest.
+    """
 
     encoder: str
     texts: int
@@ -17,6 +20,7 @@ class BatchRun:
     waited: float
     ran: float
     failed: bool = False
+    exit: int = 0
 
 
 class Observer(Protocol):

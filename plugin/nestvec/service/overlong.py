@@ -40,21 +40,23 @@ class Whole:
     timing: Timing = NO_TIME
 
 
-async def embed(embedder: Embedder, encoder: str, inputs: Sequence[Input], policy: Policy) -> Whole:
-    """Embed each input with one encoder; overlong ones as ``policy`` says.
+async def embed(
+    embedder: Embedder, encoder: str, inputs: Sequence[Input], policy: Policy, exit: int | None = None
+) -> Whole:
+    """Embed each input with one encoder, up to one of its exits; overlong ones as ``policy`` says.
 
     Raises what Embedder.embed does, and InputTooLong for a text of more than MOST_CHUNKS chunks.
     """
     if policy.overlong != "mean":
         cut = Cut(policy.overlong == "truncate", policy.direction)
-        embedded = await embedder.embed(encoder, inputs, cut)
+        embedded = await embedder.embed(encoder, inputs, cut, exit)
         return Whole(embedded.vectors, embedded.tokens, embedded.truncated, timing=embedded.timing)
     pieces = await asyncio.to_thread(_split, embedder.encoders[encoder].tokeniser, inputs)
     asked: list[Input] = []
     for one, its in zip(inputs, pieces, strict=True):
         # A text that fits is asked for as it is: it may be remembered, or in flight for another field.
         asked.extend([one] if len(its.ids) == 1 else [ids.tolist() for ids in its.ids])
-    embedded = await embedder.embed(encoder, asked, Cut())
+    embedded = await embedder.embed(encoder, asked, Cut(), exit)
     vectors = mean_of_chunks(embedded.vectors, [its.weights for its in pieces])
     chunked = sum(len(its.ids) > 1 for its in pieces)
     return Whole(vectors, embedded.tokens, chunked=chunked, timing=embedded.timing)

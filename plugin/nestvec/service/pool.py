@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left, insort
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -22,9 +22,10 @@ LONE = 4
 
 @dataclass(eq=False)
 class Waiting:
-    """One text that waits: its ids, (t,) int64, since when, and whether it does no longer."""
+    """One text that waits: its ids, (t,) int64, for which exit, since when, and whether it does no longer."""
 
     ids: NDArray[np.int64]
+    exit: int = 0
     arrived: float = field(default_factory=time.monotonic)
     gone: bool = False
 
@@ -34,62 +35,69 @@ class Waiting:
 
 
 class _Line:
-    """Texts of one priority: in order of arrival, and sorted by length."""
+    """Texts of one priority: in order of arrival, and those of each exit sorted by length."""
 
     def __init__(self) -> None:
         self._arrived: deque[Waiting] = deque()
-        self._sorted: list[Waiting] = []
+        self._sorted: defaultdict[int, list[Waiting]] = defaultdict(list)
 
     def __len__(self) -> int:
-        return len(self._sorted)
+        return sum(map(len, self._sorted.values()))
 
     def add(self, one: Waiting) -> None:
         self._arrived.append(one)
-        insort(self._sorted, one, key=_length)
+        insort(self._sorted[one.exit], one, key=_length)
 
     def drop(self, one: Waiting) -> bool:
         """Take one text out, where it is in this line."""
-        index = self._position(one)
+        same = self._sorted[one.exit]
+        index = _position(same, one)
         if index is None:
             return False
-        del self._sorted[index]
+        del same[index]
         one.gone = True
         return True
 
     def take(self, tokens: int, texts: int) -> list[Waiting]:
-        """The oldest text and those nearest to it in length, within the budget."""
+        """The oldest text and those of its exit nearest to it in length, within the budget."""
         while self._arrived[0].gone:
             self._arrived.popleft()
-        start = self._position(self._arrived[0]) or 0
-        first, last = start, start + 1
+        same = self._sorted[self._arrived[0].exit]
+        first = _position(same, self._arrived[0]) or 0
+        last = first + 1
         while last - first < texts:
-            if last < len(self._sorted) and self._fits(first, last + 1, tokens):
+            if last < len(same) and _fits(same[first], same[last], last + 1 - first, tokens):
                 last += 1
-            elif first > 0 and self._fits(first - 1, last, tokens):
+            elif first > 0 and _fits(same[first - 1], same[last - 1], last - first + 1, tokens):
                 first -= 1
             else:
                 break
-        chosen = self._sorted[first:last]
-        del self._sorted[first:last]
+        chosen = same[first:last]
+        del same[first:last]
         for one in chosen:
             one.gone = True
         return chosen
 
-    def _fits(self, first: int, last: int, tokens: int) -> bool:
-        longest, shortest = self._sorted[last - 1].length, self._sorted[first].length
-        return (last - first) * longest <= tokens and longest <= PADDING * shortest + 4
 
-    def _position(self, one: Waiting) -> int | None:
-        index = bisect_left(self._sorted, one.length, key=_length)
-        while index < len(self._sorted) and self._sorted[index].length == one.length:
-            if self._sorted[index] is one:
-                return index
-            index += 1
-        return None
+def _fits(shortest: Waiting, longest: Waiting, texts: int, tokens: int) -> bool:
+    """Whether so many texts are a batch within the budget, and near enough to each other in length."""
+    return texts * longest.length <= tokens and longest.length <= PADDING * shortest.length + 4
+
+
+def _position(same: Sequence[Waiting], one: Waiting) -> int | None:
+    index = bisect_left(same, one.length, key=_length)
+    while index < len(same) and same[index].length == one.length:
+        if same[index] is one:
+            return index
+        index += 1
+    return None
 
 
 class Pool:
-    """Texts of one encoder in two priorities; while both wait, batches alternate between them."""
+    """Texts of one encoder in two priorities; while both wait, batches alternate between them.
+
+    A batch has one exit: a graph runs as deep as the deepest of its rows.
+    """
 
     def __init__(self, tokens: int, texts: int) -> None:
         """``tokens`` (padding included) and ``texts``: the largest batch."""
@@ -117,15 +125,15 @@ class Pool:
         return (self._lone if lone else self._bulk).take(self._tokens, self._texts)
 
 
-def pad(rows: Sequence[NDArray[np.int64]]) -> Batch:
-    """Ids of n texts as one batch, padded on the right with zeros that the mask hides."""
+def pad(rows: Sequence[NDArray[np.int64]], exit: int = 0) -> Batch:
+    """Ids of n texts as one batch for one exit, padded on the right with zeros that the mask hides."""
     width = max(len(row) for row in rows)
     ids = np.zeros((len(rows), width), np.int64)
     mask = np.zeros((len(rows), width), np.int64)
     for line, row in enumerate(rows):
         ids[line, : len(row)] = row
         mask[line, : len(row)] = 1
-    return Batch(ids, mask)
+    return Batch(ids, mask, exit)
 
 
 def _length(one: Waiting) -> int:

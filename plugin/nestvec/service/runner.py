@@ -22,8 +22,14 @@ from nestvec_schemas.vectors import Vectors
 
 logger = logging.getLogger(__name__)
 
-Key = tuple[str, bytes]
-"""Of a text for one encoder: how it is cut, and a digest of it."""
+
+@dataclass(frozen=True)
+class Key:
+    """Of a text for one encoder: the exit (0 for the deepest), how it is cut, and a digest of it."""
+
+    exit: int
+    cut: str
+    digest: bytes
 
 
 @dataclass(frozen=True)
@@ -38,14 +44,14 @@ class Job(Waiting):
     """A text on its way through the engine, and how many requests wait for it."""
 
     def __init__(self, key: Key, tokens: Tokens, future: asyncio.Future[Remembered]) -> None:
-        super().__init__(tokens.ids)
+        super().__init__(tokens.ids, key.exit)
         self.key, self.tokens, self.future = key, tokens, future
         self.interested = 0
         self.started = self.ended = self.arrived
 
 
 class Runner:
-    """Works through one encoder's pool, batch by batch. Lives on one event loop."""
+    """Works through one encoder's pool, batch by batch, all exits. Lives on one event loop."""
 
     def __init__(
         self, name: Name, engine: Engine, settings: Settings, admission: Admission, observer: Observer
@@ -120,7 +126,7 @@ class Runner:
 
     async def _run(self, batch: Sequence[Job]) -> None:
         started = time.monotonic()
-        inputs = pad([job.ids for job in batch])
+        inputs = pad([job.ids for job in batch], batch[0].exit)
         failure: Exception | None = None
         for job in batch:
             job.started = started
@@ -157,7 +163,9 @@ class Runner:
         tokens = sum(job.length for job in batch)
         waited = started - min(job.arrived for job in batch)
         self._admission.ran(tokens, ran)
-        run = BatchRun(self._name.encoder, len(batch), tokens, padded, waited, ran, failed)
+        run = BatchRun(
+            self._name.encoder, len(batch), tokens, padded, waited, ran, failed, exit=batch[0].exit
+        )
         self._observer.batch_ran(run)
 
     def _leave(self, jobs: Iterable[Job]) -> None:

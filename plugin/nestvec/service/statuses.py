@@ -31,6 +31,7 @@ TABLE: tuple[tuple[type[errors.NestvecError], Status], ...] = (
     (errors.BodyTooSlow, Status(408, "Validation", 408, _INVALID, 408)),
     (errors.RequestError, Status(422, "Validation", 400, _INVALID, 400)),
     (errors.DimNotOffered, Status(422, "Validation", 400, _INVALID, 400, "invalid_dimensions")),
+    (errors.ExitNotOffered, Status(422, "Validation", 400, _INVALID, 400, "invalid_exit")),
     (errors.EncoderNotFound, Status(404, "Validation", 404, _INVALID, 404, "model_not_found")),
     (errors.Overloaded, Status(429, "Overloaded", 429, "rate_limit_error", 429, "rate_limit_exceeded")),
     (errors.DeadlineExceeded, Status(504, "Backend", 504, "server_error", 504, "timeout")),

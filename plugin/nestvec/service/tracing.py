@@ -129,6 +129,7 @@ class TracedEngine:
         tracer, headers = self._tracing.tracer, dict[str, str]()
         told = {
             "nestvec.encoder": encoder,
+            "nestvec.exit": batch.exit,
             "nestvec.texts": batch.input_ids.shape[0],
             "nestvec.tokens": int(batch.attention_mask.sum()),
             "nestvec.padded": batch.input_ids.size,

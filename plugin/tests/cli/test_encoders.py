@@ -20,7 +20,7 @@ def test_encoders_are_listed_with_what_a_reader_asks(models_folder: Path) -> Non
     done = listed(models_folder)
     assert done.exit_code == 0
     row = next(line for line in done.output.splitlines() if "tiny" in line)
-    for shown in ("16 8 4", "fp32", "plain", "mean", "1.0000"):
+    for shown in ("16 8 4", "4 2", "fp32", "plain", "mean", "1.0000"):
         assert shown in row
 
 

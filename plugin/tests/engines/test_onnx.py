@@ -11,6 +11,7 @@ import pytest
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.service.pool import pad
 from nestvec_schemas.errors import EngineError, ManifestCorrupt
+from nestvec_schemas.manifest import Tower
 from nestvec_schemas.repository import GRAPH, sha256
 
 
@@ -41,6 +42,67 @@ def test_a_graph_is_run(write_encoder: Callable[..., Path]) -> None:
     vectors = asyncio.run(engine.run("tiny", batch))
     assert vectors.tolist() == [[3.0], [1.0]]
     asyncio.run(engine.close())
+
+
+def exiting_graph(path: Path) -> None:
+    """A graph that answers with the tokens of each text times the layer that its batch stopped after.
+
+    Layer 4 is inside an If on the deepest exit of the batch, as exported graphs nest their layers.
+    """
+    tensor, node = onnx.TensorProto, onnx.helper.make_node
+    inputs = [
+        onnx.helper.make_tensor_value_info(name, tensor.INT64, shape)
+        for name, shape in (
+            ("input_ids", ["batch", "tokens"]),
+            ("attention_mask", ["batch", "tokens"]),
+            ("exit", ["batch", 1]),
+        )
+    ]
+    output = onnx.helper.make_tensor_value_info("sentence_embedding", tensor.FLOAT, ["batch", 1])
+
+    def layer(number: int) -> onnx.GraphProto:
+        value = onnx.numpy_helper.from_array(np.array([number], np.float32), f"layer{number}")
+        out = onnx.helper.make_tensor_value_info(f"out{number}", tensor.FLOAT, ["batch", 1])
+        made = node("Mul", ["real", f"layer{number}"], [f"out{number}"])
+        return onnx.helper.make_graph([made], f"upto{number}", [], [out], [value])
+
+    constants = [
+        onnx.numpy_helper.from_array(np.array([1]), "axes"),
+        onnx.numpy_helper.from_array(np.array(2), "two"),
+    ]
+    nodes = [
+        node("ReduceSum", ["attention_mask", "axes"], ["count"], keepdims=1),
+        node("Cast", ["count"], ["real"], to=tensor.FLOAT),
+        node("ReduceMax", ["exit"], ["deepest"], keepdims=0),
+        node("Greater", ["deepest", "two"], ["deeper"]),
+        node("If", ["deeper"], ["sentence_embedding"], then_branch=layer(4), else_branch=layer(2)),
+    ]
+    graph = onnx.helper.make_graph(nodes, "exiting", inputs, [output], constants)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    path.parent.mkdir()
+    onnx.save(model, str(path))
+
+
+def tower(*inputs: str) -> dict[str, Tower]:
+    return {"text": Tower(inputs=inputs, output="sentence_embedding", pooling="mean", max_tokens=8)}
+
+
+@pytest.mark.parametrize(("exit", "layer"), [(0, 4), (4, 4), (2, 2)])
+def test_a_graph_with_exits_is_told_the_batchs(
+    write_encoder: Callable[..., Path], exit: int, layer: int
+) -> None:
+    folder = write_encoder(towers=tower("input_ids", "attention_mask", "exit"))
+    exiting_graph(folder / GRAPH)
+    engine = OnnxEngine({"tiny": folder})
+    vectors = engine.run_now("tiny", pad([np.array([1, 2, 3]), np.array([4])], exit))
+    assert vectors.tolist() == [[3.0 * layer], [1.0 * layer]]
+
+
+def test_an_input_that_no_batch_has(write_encoder: Callable[..., Path]) -> None:
+    folder = write_encoder(towers=tower("input_ids", "attention_mask", "pixels"))
+    with pytest.raises(EngineError, match=r"graph of tiny wants an input.*pixels\. Export the encoder again"):
+        OnnxEngine({"tiny": folder})
 
 
 def test_a_graph_that_does_not_load(write_encoder: Callable[..., Path]) -> None:

@@ -18,6 +18,7 @@ from nestvec.engines.triton import BATCH, TritonEngine
 from nestvec.service.pool import pad
 from nestvec.service.settings import Settings
 from nestvec_schemas.errors import DeadlineExceeded, EngineError, EngineUnavailable
+from nestvec_schemas.manifest import Tower
 
 DIM = 16
 ROWS = [np.arange(n % 7 + 1, dtype=np.int64) for n in range(150)]
@@ -28,6 +29,7 @@ class Protocol(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
+        self.exits: list[int] = []
         self.seconds = 0.0
         self.status: tuple[grpc.StatusCode, str] | None = None
         self.vectors: Callable[[np.ndarray[Any, Any]], bytes] | None = None
@@ -37,8 +39,14 @@ class Protocol(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
         return service_pb2.ModelReadyResponse(ready=request.name == "tiny")
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:
-        shape = tuple(request.inputs[0].shape)
-        ids, mask = (np.frombuffer(raw, np.int64).reshape(shape) for raw in request.raw_input_contents)
+        arrays = [
+            np.frombuffer(raw, np.int64).reshape(tuple(one.shape))
+            for one, raw in zip(request.inputs, request.raw_input_contents, strict=True)
+        ]
+        ids, mask = arrays[:2]
+        for exits in arrays[2:]:
+            assert exits.shape == (len(ids), 1)
+            self.exits += exits[:, 0].tolist()
         self.sizes.append(len(ids))
         await asyncio.sleep(self.seconds)
         if self.status:
@@ -90,6 +98,18 @@ def test_rows_come_back_in_order_in_calls_that_triton_takes(folders: dict[str, P
     vectors = answered(folders, protocol, lambda engine: engine.run("tiny", pad(ROWS[:count])))
     assert np.array_equal(vectors, np.stack([fake_vector(row, DIM) for row in ROWS[:count]]))
     assert (sum(protocol.sizes), max(protocol.sizes)) == (count, min(count, BATCH))
+
+
+@pytest.mark.parametrize(("exit", "layer"), [(0, 4), (2, 2)])
+def test_the_exit_goes_with_every_row_where_the_graph_takes_it(
+    write_encoder: Callable[..., Path], exit: int, layer: int
+) -> None:
+    inputs = ("input_ids", "attention_mask", "exit")
+    tower = Tower(inputs=inputs, output="sentence_embedding", pooling="mean", max_tokens=8)
+    protocol = Protocol()
+    folders = {"tiny": write_encoder(towers={"text": tower})}
+    answered(folders, protocol, lambda engine: engine.run("tiny", pad(ROWS[: BATCH + 3], exit)))
+    assert protocol.exits == [layer] * (BATCH + 3)
 
 
 def test_the_services_largest_batch_is_one_call() -> None:

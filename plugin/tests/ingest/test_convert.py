@@ -107,7 +107,7 @@ def test_null_and_empty_cells_are_left_to_milvus(typed: Shape, text: Shape) -> N
         ({"own": [1]}, "column own is not a list of 2 numbers"),
         ({"own": [1, "x"]}, "column own is not a finite number"),
         ({"odd": {1: 0.5}}, "of type SPARSE_FLOAT_VECTOR, which cannot be ingested"),
-        ({"text_4": [1, 2, 3, 4]}, "Milvus fills this column itself: text_4"),
+        ({"text_4": [1, 2, 3, 4]}, "Milvus or nestvec fills this column: text_4"),
         ({"yaer": 2000}, "t has no such column: yaer.*Did you mean 'year'"),
     ],
 )
@@ -147,7 +147,7 @@ def test_a_dynamic_table_keeps_other_columns(typed: Shape, text: Shape) -> None:
         convert(BASE | {"$meta": {}}, dynamic)
     with pytest.raises(RowRejected, match="more than 65536 bytes"):
         convert(BASE | {"more": "x" * JSON_BYTES}, dynamic)
-    with pytest.raises(RowRejected, match="fills this column itself"):
+    with pytest.raises(RowRejected, match="nestvec fills this column"):
         convert(BASE | {"text_4": [1]}, dynamic)
 
 
@@ -156,7 +156,7 @@ def test_a_key_that_milvus_makes_may_not_be_given(typed: Shape) -> None:
     columns["id"] = replace(columns["id"], auto_id=True)
     auto = replace(typed, columns=columns)
     assert "id" not in convert({"text": "a", "note": "", "id": None}, auto)
-    with pytest.raises(RowRejected, match="fills this column itself: id"):
+    with pytest.raises(RowRejected, match="nestvec fills this column: id"):
         convert(BASE, auto)
 
 
@@ -185,7 +185,7 @@ def test_the_weight_counts_bytes() -> None:
     ("names", "said"),
     [
         (["id", "text", "note", "yaer"], "has a column that t has not: yaer.*Did you mean 'year'"),
-        (["id", "text", "note", "text_4"], "a column that is filled by Milvus from its source text: text_4"),
+        (["id", "text", "note", "text_4"], "a column that is made from its source text: text_4"),
         (["id", "txt", "note"], "a column that t has not: txt.*Did you mean 'text'"),
         (["id", "note"], "has no column text, which every row of t needs: id, note"),
     ],

@@ -3,10 +3,14 @@ from __future__ import annotations
 import http.server
 import threading
 from collections.abc import Iterator
+from typing import Any
 
+import httpx
+import numpy as np
 import pytest
 
-from nestvec.service.client import ask_info, is_loopback
+from nestvec.service import client
+from nestvec.service.client import Coding, ask_bits, ask_info, is_loopback
 from nestvec.service.server import address, bind
 from nestvec_schemas.errors import EncoderNotFound, ServiceRefused, ServiceUnreachable
 
@@ -39,9 +43,82 @@ def test_what_a_service_says(service: str) -> None:
         info.encoder("tinny", service)
 
 
+@pytest.mark.parametrize(("model", "exit"), [("tiny", 4), ("tiny@2", 2)])
+def test_bits_are_the_signs_of_the_vectors(
+    service: str, monkeypatch: pytest.MonkeyPatch, model: str, exit: int
+) -> None:
+    monkeypatch.setattr(client, "_CHUNK", 2)
+    texts = ["w1", "w2 w3", "w4"]
+    floats = httpx.post(f"{service}/embed?exit={exit}&dim=8", json={"inputs": texts}).json()
+    signs = np.packbits(np.array(floats) > 0, axis=1)
+    assert ask_bits(Coding(service, model, 8), texts) == [bytes(row) for row in signs]
+    assert ask_bits(Coding(service, model, 8), []) == []
+    (query,) = ask_bits(Coding(service, model, 8), ["w9"], query=True)
+    assert [query] == ask_bits(Coding(service, model, 8), ["w1 w9"])
+
+
+@pytest.mark.parametrize(
+    ("model", "texts", "said"),
+    [
+        ("tinny", ["w1"], r"refused to embed 1 texts with tinny: .*Did you mean 'tiny'"),
+        ("tiny@3", ["w1"], r"no exit after this layer: 3"),
+        ("tiny", ["w1", ""], r"a text is empty"),
+    ],
+)
+def test_bits_that_the_service_refuses(service: str, model: str, texts: list[str], said: str) -> None:
+    with pytest.raises(ServiceRefused, match=said):
+        ask_bits(Coding(service, model, 8), texts)
+
+
+def answering(*answers: httpx.Response) -> tuple[httpx.Client, list[int]]:
+    """A client whose service gives these answers one after the other, and the count of its requests."""
+    left, asked = list(answers), list[int]()
+
+    def next_answer(request: httpx.Request) -> httpx.Response:
+        asked.append(len(request.content))
+        return left.pop(0)
+
+    return httpx.Client(transport=httpx.MockTransport(next_answer), base_url="http://h"), asked
+
+
+BITS = {"embeddings": {"ubinary": [[7]]}}
+
+
+def test_a_busy_service_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(client.time, "sleep", waits.append)
+    busy = httpx.Response(429, headers={"retry-after": "7"})
+    asked, count = answering(busy, httpx.Response(504), httpx.Response(200, json=BITS))
+    monkeypatch.setattr(client, "_client", lambda *_: asked)
+    assert ask_bits(Coding("http://h", "tiny", 8), ["w1"]) == [b"\x07"]
+    assert (waits, len(count)) == ([7, 1], 3)
+    asked, count = answering(*[httpx.Response(503)] * 4)
+    with pytest.raises(ServiceRefused, match="status 503"):
+        ask_bits(Coding("http://h", "tiny", 8), ["w1"])
+    assert len(count) == 4
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"embeddings": {"ubinary": []}}, "other codes than it was asked for: 0 for 1 texts"),
+        ({"embeddings": {"ubinary": [[1, 2]]}}, "other codes"),
+        ({"embeddings": {"ubinary": [[256]]}}, "is not a nestvec service"),
+        ({"embeddings": {"float": [[0.1]]}}, "is not a nestvec service"),
+    ],
+)
+def test_codes_that_were_not_asked_for(monkeypatch: pytest.MonkeyPatch, body: Any, said: str) -> None:
+    asked, _ = answering(httpx.Response(200, json=body))
+    monkeypatch.setattr(client, "_client", lambda *_: asked)
+    with pytest.raises(ServiceRefused, match=said):
+        ask_bits(Coding("http://h", "tiny", 8), ["w1"])
+
+
 def test_nobody_answers() -> None:
     with bind("127.0.0.1", 0) as listener:
         gone = address(listener)
+    with pytest.raises(ServiceUnreachable, match=r"no service answers at http"):
+        ask_bits(Coding(gone, "tiny", 8), ["w1"])
     with pytest.raises(ServiceUnreachable, match=r"no service answers at http.*Start it: nestvec"):
         ask_info(gone)
 

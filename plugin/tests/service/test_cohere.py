@@ -39,6 +39,14 @@ def test_each_type_is_the_same_vector(service: str) -> None:
     assert np.array_equal(decoded, np.float32(found["float"][0]))
 
 
+def test_bits_are_signs_the_first_number_most_significant(service: str) -> None:
+    found = embed(service, texts=["w1", "w2"], embedding_types=["float", "ubinary", "binary"])
+    signs = np.array(found["float"]) > 0
+    assert np.array_equal(np.unpackbits(np.uint8(found["ubinary"]), axis=1), signs)
+    assert np.array_equal(np.array(found["binary"]), np.array(found["ubinary"]) - 128)
+    assert len(embed(service, embedding_types=["ubinary"], output_dimension=8)["ubinary"][0]) == 1
+
+
 @pytest.mark.parametrize(
     ("input_type", "text"),
     [("search_query", "w1 w2"), ("search_document", "w2"), ("classification", "w2"), ("clustering", "w2")],
@@ -66,7 +74,10 @@ REFUSED = [
     ({"texts": [""]}, 400, "a text is empty"),
     ({"texts": [LONG], "truncate": "NONE"}, 400, "truncation is off"),
     ({"truncate": "MIDDLE"}, 400, "body.truncate is wrong"),
-    ({"embedding_types": ["ubinary"]}, 400, "embedding type: ubinary. Ask for float, int8, base64."),
+    ({"embedding_types": ["uint8"]}, 400, "type: uint8. Ask for float, int8, ubinary, binary, base64."),
+    ({"embedding_types": ["ubinary"], "output_dimension": 4}, 400, "whole bytes: 4. Ask for a multiple"),
+    ({"model": "tiny@3"}, 400, "tiny has no exit after this layer: 3. It has 2, 4;"),
+    ({"model": "tiny@2", "exit": 4}, 400, "different exits: exit=4, encoder=tiny@2"),
     ({"embedding_types": ["int 8"]}, 400, "Did you mean 'int8'?"),
     ({"input_type": "image"}, 404, "takes images or mixed inputs. Send texts"),
     ({"images": ["data:"]}, 404, "takes images or mixed inputs. Send texts"),
@@ -95,11 +106,12 @@ def test_a_body_that_is_not_json(service: str) -> None:
     assert answer.json()["message"].startswith("the body is not JSON")
 
 
-def test_as_go_milvus_writes_it(service: str) -> None:
+@pytest.mark.parametrize(("model", "exit"), [("tiny", 4), ("tiny@2", 2)])
+def test_as_go_milvus_writes_it(service: str, model: str, exit: int) -> None:
     """The request of Milvus's ``cohere`` provider for an INT8_VECTOR field (contracts: Milvus's wire)."""
     body = (
-        b'{"model":"tiny","texts":["w1","w2"],"input_type":"search_document",'
-        b'"embedding_types":["int8"],"truncate":"END","output_dimension":8}'
+        b'{"model":"%s","texts":["w1","w2"],"input_type":"search_document",'
+        b'"embedding_types":["int8"],"truncate":"END","output_dimension":8}' % model.encode()
     )
     headers = {"content-type": "application/json", "authorization": "bearer some-key"}
     answer = httpx.post(f"{service}/v2/embed", content=body, headers=headers)
@@ -107,3 +119,4 @@ def test_as_go_milvus_writes_it(service: str) -> None:
     rows = json.loads(answer.content)["embeddings"]["int8"]
     assert [len(row) for row in rows] == [8, 8]
     assert all(isinstance(x, int) and -128 <= x <= 127 for row in rows for x in row)
+    assert cosines(np.array(rows), tei(service, inputs=["w1", "w2"], dimensions=8, exit=exit)).min() > 0.999

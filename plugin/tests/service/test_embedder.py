@@ -19,6 +19,7 @@ from nestvec_schemas.errors import (
     DeadlineExceeded,
     EmptyInput,
     EngineError,
+    ExitNotOffered,
     InputTooLong,
     Overloaded,
 )
@@ -66,6 +67,41 @@ def test_both_sides_of_a_long_text_are_different_work(embedder: Embedder) -> Non
 
     right, left = during(embedder, work)
     assert not np.array_equal(right, left)
+
+
+def test_each_exit_is_work_of_its_own_and_the_deepest_has_one_name(
+    embedder: Embedder, engine: FakeEngine
+) -> None:
+    async def work() -> list[Vectors]:
+        asked = [None, 4, 2, 2]
+        return [(await embedder.embed("tiny", ["w1"], Cut(), exit)).vectors for exit in asked]
+
+    deepest, named, second, again = during(embedder, work)
+    assert np.array_equal(deepest, named)
+    assert np.array_equal(second, again)
+    assert not np.array_equal(deepest, second)
+    assert engine.exits == [0, 2]
+
+
+def test_requests_for_several_exits_at_once(embedder: Embedder, engine: FakeEngine) -> None:
+    texts = [f"w{n}" for n in range(20)]
+
+    async def work() -> list[Embedded]:
+        engine.seconds = 0.01
+        asked = (embedder.embed("tiny", texts, Cut(), exit) for exit in (2, None, 2, 4))
+        return await asyncio.gather(*asked)
+
+    results = [one.vectors for one in during(embedder, work)]
+    tokens = embedder.encoders["tiny"].tokeniser.encode(texts)
+    for exit, vectors in zip((2, 0, 2, 0), results, strict=True):
+        assert np.array_equal(vectors, np.stack([fake_vector(one.ids, 16, exit) for one in tokens]))
+    assert sum(count for _, count, _ in engine.batches) == 2 * len(texts)
+
+
+def test_an_exit_that_is_not_there_is_refused_before_any_work(embedder: Embedder, engine: FakeEngine) -> None:
+    with pytest.raises(ExitNotOffered, match=r"tiny has no exit after this layer: 3\. It has 2, 4"):
+        during(embedder, lambda: embedder.embed("tiny", ["w1"], Cut(), 3))
+    assert engine.batches == []
 
 
 def test_a_long_text_is_counted_or_refused(embedder: Embedder) -> None:

@@ -16,7 +16,22 @@ scalars = (
     | st.integers()
     | st.floats()
     | st.text(st.characters(), max_size=20)
-    | st.sampled_from([10**30, -(2**63), "", "w1", "\ud800", "tiny", "float", "int8", "search_query", "END"])
+    | st.sampled_from(
+        [
+            10**30,
+            -(2**63),
+            "",
+            "w1",
+            "\ud800",
+            "tiny",
+            "tiny@2",
+            "tiny@x",
+            "float",
+            "int8",
+            "search_query",
+            "END",
+        ]
+    )
 )
 values = st.recursive(
     scalars,
@@ -35,11 +50,12 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "normalize",
         "dimensions",
         "encoder",
+        "exit",
     ),
     "/tokenize": ("inputs", "add_special_tokens", "prompt_name"),
     "/embed_sparse": ("inputs", "truncate", "prompt_name"),
     "/rerank": ("query", "texts", "documents", "truncate", "top_n"),
-    "/v1/embeddings": ("input", "model", "encoding_format", "dimensions", "user"),
+    "/v1/embeddings": ("input", "model", "encoding_format", "dimensions", "exit", "user"),
     "/v2/embed": (
         "texts",
         "model",
@@ -47,6 +63,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "embedding_types",
         "truncate",
         "output_dimension",
+        "exit",
         "images",
         "inputs",
     ),

@@ -42,6 +42,30 @@ def test_a_batch_stays_in_its_budget_and_wastes_little(sizes: list[int], tokens:
         assert longest <= PADDING * shortest + 4
 
 
+exits = st.lists(st.tuples(st.integers(1, 40), st.sampled_from([0, 2, 3])), min_size=1, max_size=60)
+
+
+@given(asked=exits, tokens=st.integers(1, 1000), texts=st.integers(1, 20), dropped=st.integers(0, 59))
+def test_a_batch_has_one_exit(asked: list[tuple[int, int]], tokens: int, texts: int, dropped: int) -> None:
+    pool = Pool(tokens, texts)
+    put = [Waiting(np.arange(size, dtype=np.int64), exit) for size, exit in asked]
+    pool.add(put, texts=len(put))
+    gone = put[dropped : dropped + 1]
+    assert [pool.drop(one) for one in gone + gone] == [True] * len(gone) + [False] * len(gone)
+    batches = drain(pool)
+    assert all(len({one.exit for one in batch}) == 1 for batch in batches)
+    assert sorted(id(one) for batch in batches for one in batch) == sorted(
+        id(one) for one in put if one not in gone
+    )
+
+
+def test_the_oldest_text_says_which_exit_is_next() -> None:
+    pool = Pool(tokens=64, texts=4)
+    put = [Waiting(np.arange(5, dtype=np.int64), exit) for exit in (3, 0, 3, 0)]
+    pool.add(put, texts=40)
+    assert drain(pool) == [[put[0], put[2]], [put[1], put[3]]]
+
+
 def test_a_lone_query_waits_for_one_bulk_batch_at_most() -> None:
     pool = Pool(tokens=64, texts=4)
     pool.add(waiting([16] * 40), texts=40)

@@ -1,4 +1,4 @@
-"""What every face has in common: which encoder and dim a request means, and the vectors for it."""
+"""What every face has in common: a request free of its face, and the vectors for it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import orjson
-from fastapi import Depends, Query, Request, Response
+from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
 from nestvec.service import overlong
 from nestvec.service.disconnect import while_connected
 from nestvec.service.embedder import Embedder, Input, Timing
 from nestvec.service.encoders import choose
+from nestvec.service.faces.choice import Choice, InQuery
 from nestvec.service.overlong import Policy
 from nestvec.service.settings import Overlong
 from nestvec.service.tokens import Direction
@@ -22,40 +23,11 @@ from nestvec_schemas.errors import BodyInvalid, EmptyInput, TooManyInputs
 from nestvec_schemas.manifest import Manifest, PromptName
 from nestvec_schemas.vectors import Vectors, check_dim, nest
 
-EncoderQuery = Annotated[
-    str | None, Query(alias="encoder", description="Encoder; not needed where there is one.")
-]
-DimQuery = Annotated[
-    int | None, Query(alias="dim", description="First so many numbers of each vector, normalised again.")
-]
-OverlongQuery = Annotated[
-    Overlong | None,
-    Query(alias="overlong", description="Texts too long: an error, cut, or the mean of their chunks."),
-]
-
 TokenId = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 """An id that fits an array of integers; whether the encoder knows it is told later, and better."""
 
 Inputs = str | list[str] | list[TokenId] | list[list[TokenId]]
 """A text, texts, the token ids of a text, or those of texts."""
-
-
-@dataclass(frozen=True)
-class InQuery:
-    """What stands in the query string: it survives where Milvus writes path and body itself."""
-
-    encoder: str | None
-    dim: int | None
-    overlong: Overlong | None
-
-
-async def _in_query(
-    encoder: EncoderQuery = None, dim: DimQuery = None, overlong: OverlongQuery = None
-) -> InQuery:
-    return InQuery(encoder, dim, overlong)
-
-
-QueryString = Annotated[InQuery, Depends(_in_query)]
 
 
 class Truncation(BaseModel):
@@ -73,11 +45,10 @@ class Truncation(BaseModel):
 
 @dataclass(frozen=True)
 class Ask:
-    """A request, free of its face. ``dim`` None is full length; ``normalised`` None as exported."""
+    """A request, free of its face. ``normalised`` None is as exported."""
 
     inputs: Sequence[Input]
-    encoder: str | None
-    dim: int | None
+    choice: Choice
     policy: Policy
     normalised: bool | None = None
     prompt: PromptName | None = None
@@ -103,34 +74,27 @@ def embedder_of(request: Request) -> Embedder:
 
 
 async def answer(request: Request, ask: Ask) -> Answer:
-    """Embed, truncate, normalise. Raises RequestError, EncoderNotFound, DimNotOffered, EngineError.
+    """Embed, truncate, normalise.
+
+    Raises RequestError, EncoderNotFound, DimNotOffered, ExitNotOffered, EngineError.
 
     A client that goes away meanwhile frees its place: asyncio.CancelledError, and nobody to tell.
     """
     started = time.perf_counter()
     embedder = embedder_of(request)
-    name = choose(embedder.encoders, ask.encoder)
+    choice = ask.choice
+    name = choose(embedder.encoders, choice.encoder)
     manifest = embedder.encoders[name].manifest
-    dim = manifest.dim if ask.dim is None else ask.dim
+    dim = manifest.dim if choice.dim is None else choice.dim
     check_dim(dim, manifest.dim)
     check_count(ask.inputs, embedder.settings.max_inputs)
     inputs = with_prompt(ask.inputs, ask.prompt, manifest) if ask.prompt else ask.inputs
-    whole = await while_connected(request, overlong.embed(embedder, name, inputs, ask.policy))
+    embedding = overlong.embed(embedder, name, inputs, ask.policy, choice.exit)
+    whole = await while_connected(request, embedding)
     normalised = manifest.normalised if ask.normalised is None else ask.normalised
     vectors = nest(whole.vectors, dim, normalised=normalised)
     seconds = time.perf_counter() - started
     return Answer(vectors, name, whole.tokens, whole.truncated, whole.chunked, seconds, whole.timing)
-
-
-def agreed_dim(query: int | None, body: int | None) -> int | None:
-    """The dim from the query string or from the body. Raises BodyInvalid where they disagree."""
-    if query is not None and body is not None and query != body:
-        raise BodyInvalid(
-            "the query string and the body ask for different dims",
-            value=f"dim={query}, dimensions={body}",
-            next_step="Give one of the two.",
-        )
-    return body if query is None else query
 
 
 def listed(inputs: Inputs) -> list[Input]:

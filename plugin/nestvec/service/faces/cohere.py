@@ -6,14 +6,17 @@ import uuid
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from nestvec.service.faces.call import Ask, InQuery, QueryString, agreed_dim, answer, embedder_of, written
+from nestvec.service.faces.call import Ask, answer, embedder_of, written
+from nestvec.service.faces.choice import ABOUT_EXIT, InBody, InQuery, QueryString, choose_from
 from nestvec.service.faces.openai import base64_rows
 from nestvec.service.overlong import Policy
 from nestvec.service.problems import refusals
 from nestvec.service.settings import Overlong
+from nestvec_schemas.compressed import sign_bits
 from nestvec_schemas.errors import BodyInvalid, NotOffered, nearest
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.vectors import Vectors, to_int8
@@ -28,9 +31,11 @@ PROMPTS: dict[InputType, PromptName] = {"search_document": "document", "search_q
 WRITERS: dict[str, Callable[[Vectors], object]] = {
     "float": lambda vectors: vectors,
     "int8": to_int8,
+    "ubinary": sign_bits,
+    "binary": lambda vectors: (sign_bits(vectors).astype(np.int16) - 128).astype(np.int8),
     "base64": base64_rows,
 }
-"""How vectors, (n, dim) float32, are written in each embedding type."""
+"""How vectors, (n, dim) float32, are written in each embedding type; ``binary`` is ``ubinary`` less 128."""
 
 POLICIES: dict[str, Policy] = {
     "NONE": Policy("error"),
@@ -40,18 +45,21 @@ POLICIES: dict[str, Policy] = {
 
 
 class CohereEmbedRequest(BaseModel):
-    """Cohere's request; ``model`` is the encoder, unless the query string names one."""
+    """Cohere's request; ``model`` is the encoder (or ``ENCODER@EXIT``), unless the query string names one."""
 
     model: str | None = Field(None, description="Encoder; not needed where there is one.")
     texts: Annotated[list[str], Field(examples=[["heat flow in shock waves"]])] = []
     images: list[Any] | None = Field(None, description="Not offered.")
     inputs: list[Any] | None = Field(None, description="Not offered: send texts.")
     input_type: InputType = Field(description="Chooses the encoder's prompt.")
-    embedding_types: list[str] | None = Field(None, description="float (the default), int8 or base64.")
+    embedding_types: list[str] | None = Field(
+        None, description="float (the default), int8, base64, or a bit a number: ubinary, binary."
+    )
     truncate: Literal["NONE", "START", "END"] | None = Field(
         None, description="The side that is cut of overlong texts (else the server's default)."
     )
     output_dimension: int | None = Field(None, description="First so many numbers of each vector.")
+    exit: int | None = Field(None, description=ABOUT_EXIT)
 
 
 class CohereEmbedAnswer(BaseModel):
@@ -70,8 +78,7 @@ async def embed(body: CohereEmbedRequest, request: Request, query: QueryString) 
     types = _checked(body.embedding_types or ["float"])
     ask = Ask(
         inputs=body.texts,
-        encoder=query.encoder or body.model,
-        dim=agreed_dim(query.dim, body.output_dimension),
+        choice=choose_from(query, InBody(body.model, body.output_dimension, body.exit, "output_dimension")),
         policy=_policy(body, query, embedder.settings.overlong),
         prompt=PROMPTS.get(body.input_type),
     )

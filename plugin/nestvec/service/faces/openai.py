@@ -11,13 +11,12 @@ from pydantic import BaseModel, Field
 from nestvec.service.faces.call import (
     Ask,
     Inputs,
-    QueryString,
-    agreed_dim,
     answer,
     embedder_of,
     listed,
     written,
 )
+from nestvec.service.faces.choice import ABOUT_EXIT, InBody, QueryString, choose_from
 from nestvec.service.overlong import Policy
 from nestvec.service.problems import refusals
 from nestvec_schemas.vectors import Vectors
@@ -28,7 +27,7 @@ router = APIRouter(tags=["OpenAI"], responses=refusals("/v1/embeddings"))
 
 
 class EmbeddingsRequest(BaseModel):
-    """OpenAI's request; ``model`` is the encoder, unless the query string names one."""
+    """OpenAI's request; ``model`` is the encoder (or ``ENCODER@EXIT``), unless the query string names one."""
 
     input: Annotated[
         Inputs,
@@ -39,6 +38,7 @@ class EmbeddingsRequest(BaseModel):
         "float", description="base64: little-endian float32."
     )
     dimensions: int | None = Field(None, description="First so many numbers of each vector.")
+    exit: int | None = Field(None, description=ABOUT_EXIT)
     user: str | None = Field(None, description="Not used.")
 
 
@@ -65,8 +65,7 @@ async def embeddings(body: EmbeddingsRequest, request: Request, query: QueryStri
     embedder = embedder_of(request)
     ask = Ask(
         inputs=listed(body.input),
-        encoder=query.encoder or body.model,
-        dim=agreed_dim(query.dim, body.dimensions),
+        choice=choose_from(query, InBody(body.model, body.dimensions, body.exit)),
         policy=Policy(query.overlong or embedder.settings.overlong),
     )
     result = await answer(request, ask)

@@ -7,7 +7,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from nestvec.service.faces.call import QueryString, Truncation, check_count, embedder_of
+from nestvec.service.faces.call import Truncation, check_count, embedder_of
+from nestvec.service.faces.choice import QueryString
 from nestvec.service.problems import refusals
 from nestvec_schemas.errors import BodyInvalid, EmptyInput, NotOffered
 

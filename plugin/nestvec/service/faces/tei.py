@@ -16,9 +16,7 @@ from nestvec.service.encoders import choose
 from nestvec.service.faces.call import (
     Ask,
     Inputs,
-    QueryString,
     Truncation,
-    agreed_dim,
     answer,
     check_count,
     embedder_of,
@@ -26,6 +24,7 @@ from nestvec.service.faces.call import (
     with_prompt,
     written,
 )
+from nestvec.service.faces.choice import ABOUT_EXIT, InBody, QueryString, choose_from
 from nestvec.service.problems import refusals
 from nestvec_schemas.errors import EmptyInput, InputTooLong, NotOffered
 from nestvec_schemas.manifest import PromptName
@@ -39,13 +38,14 @@ _TEXTS = Field(description="A text, texts, or token ids.", examples=[["heat flow
 
 
 class EmbedRequest(Truncation):
-    """TEI's request; ``dim``, ``encoder`` and ``overlong`` may stand in the query string instead."""
+    """TEI's request; what TEI does not know may stand in the query string as well."""
 
     inputs: Annotated[Inputs, _TEXTS]
     prompt_name: PromptName | None = Field(None, description="Prompt put before each text.")
     normalize: bool | None = Field(None, description="Unit length (else as the encoder was trained).")
     dimensions: int | None = Field(None, description="First so many numbers of each vector.")
     encoder: str | None = Field(None, description="Encoder; not needed where there is one.")
+    exit: int | None = Field(None, description=ABOUT_EXIT)
 
 
 class SparseRequest(Truncation):
@@ -83,8 +83,7 @@ async def embed(body: EmbedRequest, request: Request, query: QueryString) -> Res
     embedder = embedder_of(request)
     ask = Ask(
         inputs=listed(body.inputs),
-        encoder=query.encoder or body.encoder,
-        dim=agreed_dim(query.dim, body.dimensions),
+        choice=choose_from(query, InBody(body.encoder, body.dimensions, body.exit)),
         policy=body.policy(query, embedder.settings.overlong),
         normalised=body.normalize,
         prompt=body.prompt_name,
@@ -100,7 +99,7 @@ async def embed_sparse(body: SparseRequest, request: Request, query: QueryString
     check_count(listed(body.inputs), embedder.settings.max_inputs)
     raise NotOffered(
         "the encoder does not make sparse vectors",
-        value=choose(embedder.encoders, query.encoder),
+        value=choose(embedder.encoders, choose_from(query).encoder),
         next_step="Ask for dense ones at /embed; Milvus makes sparse ones itself with a BM25 function.",
     )
 
@@ -109,7 +108,7 @@ async def embed_sparse(body: SparseRequest, request: Request, query: QueryString
 async def tokenize(body: TokenizeRequest, request: Request, query: QueryString) -> Response:
     """Every token of each text, with the characters it stands for; nothing is cut."""
     embedder = embedder_of(request)
-    encoder = embedder.encoders[choose(embedder.encoders, query.encoder)]
+    encoder = embedder.encoders[choose(embedder.encoders, choose_from(query).encoder)]
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     check_count(texts, embedder.settings.max_inputs)
     _check_spelled(texts)
@@ -134,7 +133,7 @@ def _check_spelled(texts: list[str]) -> None:
 
 @router.get("/info", summary="What the service holds")
 async def info(request: Request) -> dict[str, Any]:
-    """TEI's fields for the first encoder, and every encoder's dims, prompts and limits."""
+    """TEI's fields for the first encoder, and every encoder's dims, exits, prompts and limits."""
     return describe(embedder_of(request))
 
 
@@ -164,6 +163,7 @@ def describe(embedder: Embedder) -> dict[str, Any]:
             name: {
                 "dim": manifest.dim,
                 "dims": manifest.dims,
+                "layers": manifest.layers,
                 "max_tokens": manifest.towers["text"].max_tokens,
                 "precision": manifest.precision,
                 "normalised": manifest.normalised,
