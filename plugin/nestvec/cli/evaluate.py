@@ -1,0 +1,240 @@
+"""``nestvec evaluate``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nestvec.cli import COMMANDS
+from nestvec.cli.options import gathered, models_option
+
+if TYPE_CHECKING:
+    from nestvec.evaluate.measuring import OpenIndex
+    from nestvec.evaluate.rows import Row
+    from nestvec.evaluate.run import Evaluation
+    from nestvec.evaluate.subject import Subject
+
+_FORMS = ("float", "int8", "binary", "shortlist")
+_PRECISIONS = ("fp32", "fp16", "int8")
+_COLUMNS = ("nesting", "dim", "exit", "form", "nDCG@10", "95%", "kept", "R@100", "MRR@10", "bytes", "ms")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The command's arguments."""
+
+    data: tuple[Path, ...]
+    encoder: tuple[str, ...]
+    models: Path
+    dims: tuple[int, ...] | None
+    exits: tuple[int, ...] | None
+    precision: tuple[Any, ...]
+    forms: tuple[Any, ...]
+    through: str
+    uri: str | None
+    token: str = field(repr=False)
+    candidates: int
+    json_file: str | None
+    report: Path | None
+    cache: Path | None
+    seed: int
+
+
+def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(
+            f"'{value}' is not a list of whole numbers. Write them as 6,3.", ctx, param
+        ) from None
+
+
+def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    from nestvec_schemas.errors import nearest
+
+    offered = {"forms": _FORMS, "precision": _PRECISIONS}[param.name or ""]
+    words = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+    for word in words:
+        if word not in offered:
+            raise click.BadParameter(
+                f"'{word}' is none of {', '.join(offered)}.{nearest(word, offered)}", ctx, param
+            )
+    return words
+
+
+@click.command(cls=gathered(Asked), short_help=COMMANDS["evaluate"].short_help)
+@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--encoder", required=True, multiple=True, help="An encoder of the repository; may be repeated."
+)
+@models_option
+@click.option(
+    "--dims", callback=_numbers, metavar="DIM,DIM,…", help="Descending. Default: those it was exported with."
+)
+@click.option("--exits", callback=_numbers, metavar="EXIT,EXIT,…", help="Default: all that it has.")
+@click.option(
+    "--precision",
+    callback=_words,
+    default="",
+    metavar="PRECISION,…",
+    help="Measure beside each encoder the one of the same source with weights of fp32, fp16 or int8.",
+)
+@click.option(
+    "--forms",
+    callback=_words,
+    default=",".join(_FORMS),
+    show_default=True,
+    help="Of the vectors. binary and shortlist are scored again at full length.",
+)
+@click.option(
+    "--through",
+    type=click.Choice(["exact", "milvus"]),
+    default="exact",
+    show_default=True,
+    help="Search by computing every similarity, or in a real Milvus.",
+)
+@click.option("--uri", envvar="NESTVEC_URI", help="The Milvus. Default: a temporary Milvus Lite database.")
+@click.option("--token", default="", envvar="NESTVEC_TOKEN", help="Milvus token, or USER:PASSWORD.")
+@click.option(
+    "--candidates",
+    type=click.IntRange(1, 10_000),
+    default=100,
+    show_default=True,
+    help="Documents that a short search hands on to be scored at full length.",
+)
+@click.option("--json", "json_file", metavar="FILE", help="Write the rows as JSON; - is standard output.")
+@click.option(
+    "--report", type=click.Path(path_type=Path, dir_okay=False), help="Write one HTML page with plots."
+)
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="NESTVEC_CACHE",
+    help="Where vectors are kept, for the next run too. Default: ~/.cache/nestvec.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the intervals.")
+def command(asked: Asked) -> None:
+    """Measure what each length, exit, precision and form of an encoder's vectors keeps of its quality.
+
+    DATA are folders in BEIR's layout: corpus.jsonl, queries.jsonl and qrels/test.tsv. An interrupted run
+    goes on where it stopped; the same vectors are never computed twice.
+
+    \b
+    Example:
+      nestvec evaluate scifact --encoder minilm --dims 384,128,64 --report report.html
+    """
+    from nestvec.evaluate.choice import sentence
+    from nestvec.evaluate.measuring import Options
+    from nestvec.evaluate.output import check_writable, write_rows
+    from nestvec.evaluate.run import Means, evaluate, open_datasets
+    from nestvec.evaluate.subject import choose_subjects
+    from nestvec.progress import progress
+
+    _check_extra()
+    for path in (asked.report, asked.json_file if asked.json_file != "-" else None):
+        check_writable(path)
+    subjects = choose_subjects(asked.models, asked.encoder, asked.precision, asked.dims, asked.exits)
+    datasets = open_datasets(asked.data)
+    options = Options(asked.forms or _FORMS, asked.candidates, asked.seed)
+    cache = asked.cache or default_cache()
+    with _indexes(asked) as open_index:
+        means = Means(_open_run, open_index, cache, progress, asked.through)
+        found = evaluate(datasets, subjects, options, means)
+    if asked.json_file:
+        write_rows(found.rows, asked.json_file)
+    if asked.report:
+        from nestvec.evaluate.page import write_page
+
+        write_page(found, asked.report)
+    if asked.json_file != "-":
+        _print(found)
+        click.echo(sentence(found.rows))
+    for note in found.notes:
+        click.echo(note, err=True)
+
+
+def default_cache() -> Path:
+    """Where vectors are kept unless --cache says otherwise (XDG base directories)."""
+    import os
+
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nestvec"
+
+
+def _check_extra() -> None:
+    from importlib.util import find_spec
+
+    from nestvec_schemas.errors import NestvecError
+
+    missing = [name for name in ("pytrec_eval", "matplotlib", "onnxruntime") if find_spec(name) is None]
+    if missing:
+        raise NestvecError(
+            "evaluating needs packages that are not there",
+            value=", ".join(missing),
+            next_step='Install them: pip install "nestvec[evaluate]".',
+        )
+
+
+def _open_run(subject: Subject) -> Any:
+    from functools import partial
+
+    from nestvec.engines.onnx import OnnxEngine
+
+    name = subject.manifest.name
+    return partial(OnnxEngine({name: subject.folder}).run_now, name)
+
+
+@contextmanager
+def _indexes(asked: Asked) -> Iterator[OpenIndex]:
+    if asked.through == "exact":
+        from nestvec.evaluate.run import exact
+
+        yield exact
+        return
+    import signal
+
+    from nestvec.evaluate.through import milvus_indexes
+
+    # The temporary collections go whatever ends the command.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with milvus_indexes(asked.uri, asked.token) as open_index:
+            yield open_index
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _print(found: Evaluation) -> None:
+    from nestvec.cli.output import print_table
+
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in found.rows:
+        groups.setdefault((row["dataset"], row["encoder"], row["precision"], row["queries"]), []).append(row)
+    for (dataset, encoder, precision, queries), rows in groups.items():
+        title = f"{dataset}, {queries} queries: {encoder}, {precision} weights"
+        print_table(_COLUMNS, [_cells(row) for row in rows], title)
+
+
+def _cells(row: Row) -> Sequence[object]:
+    from nestvec.evaluate.choice import number
+
+    same = row["exit"] == row["query_exit"]
+    return (
+        row["nesting"],
+        row["dim"],
+        str(row["exit"]) if same else f"{row['query_exit']}→{row['exit']}",
+        row["form"],
+        row["ndcg@10"],
+        f"{number(row, 'ndcg@10_low'):.2f}–{number(row, 'ndcg@10_high'):.2f}".replace("0.", "."),
+        f"{number(row, 'kept'):.3f}",
+        f"{number(row, 'recall@100'):.3f}",
+        f"{number(row, 'mrr@10'):.3f}",
+        row["bytes"],
+        f"{number(row, 'ms_per_text'):.1f}",
+    )

@@ -1,0 +1,209 @@
+"""A BEIR folder (Thakur et al. 2021): ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/test.tsv``, checked.
+
+The corpus is read line by line and never kept: of its ids, only those that are judged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from nestvec.evaluate.judgements import Qrels, read_qrels
+from nestvec_schemas.errors import DatasetUnusable, nearest
+
+CORPUS = "corpus.jsonl"
+QUERIES = "queries.jsonl"
+QRELS = "qrels/test.tsv"
+
+_LINE_BYTES = 16 << 20
+_LAYOUT = f"A dataset is a folder with {CORPUS}, {QUERIES} and {QRELS} (BEIR's layout)."
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is measured on: ``documents`` of them in the corpus, numbered in the order of their lines.
+
+    ``queries`` are the texts of the q judged queries, by ``ids``; ``qrels`` maps a query's id to the
+    judgements of documents, by their number. ``own`` is (q,) int64: the number of the document that is
+    the query itself (same id and text), which no search counts, -1 where there is none. ``unjudged``
+    queries are left out. ``digest`` is the SHA-256 of the corpus file.
+    """
+
+    name: str
+    folder: Path
+    documents: int
+    digest: str
+    ids: tuple[str, ...]
+    queries: tuple[str, ...]
+    qrels: Qrels
+    own: NDArray[np.int64]
+    unjudged: int
+
+
+@dataclass(frozen=True)
+class _Corpus:
+    documents: int
+    digest: str
+    found: Mapping[str, int]
+    own: Mapping[str, int]
+
+
+def open_dataset(folder: Path) -> Dataset:
+    """Read and check a whole dataset. Raises DatasetUnusable, naming file and line."""
+    for name in (CORPUS, QUERIES, QRELS):
+        if not (folder / name).is_file():
+            there = sorted(str(one.relative_to(folder)) for one in folder.glob("**/*") if one.is_file())[:100]
+            raise DatasetUnusable(
+                f"{folder} is not a dataset",
+                value=f"{name} is not there",
+                next_step=_LAYOUT + nearest(name, there),
+            )
+    judged = read_qrels(folder / QRELS)
+    texts = _queries(folder / QUERIES)
+    _check_known(folder, "query", {one: line for one, line in judged.queries.items() if one not in texts})
+    corpus = _corpus(folder / CORPUS, judged.documents.keys(), {one: texts[one] for one in judged.qrels})
+    missing = {one: line for one, line in judged.documents.items() if one not in corpus.found}
+    _check_known(folder, "document", missing)
+    ids = tuple(one for one in texts if one in judged.qrels)
+    return Dataset(
+        name=folder.resolve().name,
+        folder=folder,
+        documents=corpus.documents,
+        digest=corpus.digest,
+        ids=ids,
+        queries=tuple(texts[one] for one in ids),
+        qrels={
+            one: {str(corpus.found[document]): score for document, score in judged.qrels[one].items()}
+            for one in ids
+        },
+        own=np.array([corpus.own.get(one, -1) for one in ids], np.int64),
+        unjudged=len(texts) - len(ids),
+    )
+
+
+def documents(dataset: Dataset) -> Iterator[str]:
+    """The text of each document in turn: title, a space, text, as BEIR joins them."""
+    for _, _, text in _records(dataset.folder / CORPUS):
+        yield text
+
+
+def _check_known(folder: Path, what: str, unknown: Mapping[str, int]) -> None:
+    if unknown:
+        name, line = min(unknown.items(), key=lambda item: item[1])
+        file = QUERIES if what == "query" else CORPUS
+        raise DatasetUnusable(
+            f"{folder / QRELS} judges {len(unknown)} {'queries' if what == 'query' else 'documents'} "
+            f"that {file} does not have; line {line} names one",
+            value=name,
+            next_step=f"Complete {file}, or take these lines out.",
+        )
+
+
+def _queries(path: Path) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for line, name, text in _records(path):
+        if name in texts:
+            raise _duplicate(path, line, name)
+        texts[name] = text
+    if not texts:
+        raise DatasetUnusable(f"{path} has no query", next_step="Give it at least one line.")
+    return texts
+
+
+def _corpus(path: Path, asked: Set[str], queries: Mapping[str, str]) -> _Corpus:
+    """Count, digest and check the corpus in one pass; ``asked`` are the ids to find the numbers of."""
+    digest, keys = hashlib.sha256(), array("Q")
+    found: dict[str, int] = {}
+    own: dict[str, int] = {}
+    for _, name, text in _records(path, digest):
+        if name in asked:
+            found.setdefault(name, len(keys))
+        if queries.get(name) and text.endswith(queries[name]):
+            own[name] = len(keys)
+        keys.append(_key(name))
+    if not keys:
+        raise DatasetUnusable(f"{path} has no document", next_step="Give it at least one line.")
+    _check_distinct(path, keys)
+    return _Corpus(len(keys), digest.hexdigest(), found, own)
+
+
+def _key(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).digest(), "little")
+
+
+def _check_distinct(path: Path, keys: array[int]) -> None:
+    """Raise DatasetUnusable for an id that is there twice. Eight bytes an id are kept: a corpus can have
+    very many. Two ids with one key are looked at again before they are called the same."""
+    ordered = np.sort(np.frombuffer(keys, np.uint64))
+    twice = {int(key) for key in ordered[1:][ordered[1:] == ordered[:-1]]}
+    seen: set[str] = set()
+    for line, name, _ in _records(path) if twice else ():
+        if _key(name) in twice:
+            if name in seen:
+                raise _duplicate(path, line, name)
+            seen.add(name)
+
+
+def _duplicate(path: Path, line: int, name: str) -> DatasetUnusable:
+    return DatasetUnusable(
+        f"{path} has an id twice; line {line} repeats it", value=name, next_step="Give each _id once."
+    )
+
+
+def _records(path: Path, digest: hashlib._Hash | None = None) -> Iterator[tuple[int, str, str]]:
+    """Line number, id and text (title first, where there is one) of each line that is not blank."""
+    try:
+        with path.open("rb") as file:
+            for line, raw in _lines(path, file):
+                if digest is not None:
+                    digest.update(raw)
+                if raw.strip():
+                    yield line, *_record(path, line, raw)
+    except OSError as error:
+        raise DatasetUnusable(
+            f"{path} cannot be read", value=error.strerror or str(error), next_step=_LAYOUT
+        ) from error
+
+
+def _lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    line = 0
+    while raw := file.readline(_LINE_BYTES + 1):
+        line += 1
+        if len(raw) > _LINE_BYTES:
+            raise DatasetUnusable(
+                f"line {line} of {path} is longer than 16 MiB", next_step="Write one record a line."
+            )
+        yield line, raw
+
+
+def _record(path: Path, line: int, raw: bytes) -> tuple[str, str]:
+    try:
+        fields = orjson.loads(raw)
+    except ValueError as error:
+        raise DatasetUnusable(
+            f"line {line} of {path} is not JSON", value=str(error), next_step="Write one JSON object a line."
+        ) from error
+    if not isinstance(fields, dict):
+        raise _wrong(path, line, "it is not an object", raw)
+    name, title, text = fields.get("_id"), fields.get("title"), fields.get("text")
+    if isinstance(name, bool) or not isinstance(name, (str, int)) or name == "":
+        raise _wrong(path, line, "it has no _id", raw)
+    if not isinstance(text, str) or not isinstance(title, (str, type(None))):
+        raise _wrong(path, line, "its text or title is not a string", raw)
+    return str(name), f"{title or ''} {text}".strip()
+
+
+def _wrong(path: Path, line: int, cause: str, raw: bytes) -> DatasetUnusable:
+    return DatasetUnusable(
+        f"line {line} of {path} is not a record: {cause}",
+        value=raw.decode("utf-8", "replace").strip(),
+        next_step='Write {"_id": "…", "title": "…", "text": "…"}; title may be left out.',
+    )

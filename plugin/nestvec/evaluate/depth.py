@@ -1,0 +1,66 @@
+"""Concept depth: the exit that suffices for a query, by how difficult the query is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nestvec.evaluate.dataset import Dataset
+from nestvec.evaluate.measures import Scores
+from nestvec.evaluate.search import Found
+from nestvec_schemas.vectors import Vectors, normalise
+
+TERCILES: Final = ("easy", "medium", "hard")
+
+
+@dataclass(frozen=True)
+class ConceptDepth:
+    """``shares`` maps each tercile of difficulty to the share of its queries for which each exit is the
+    shallowest that suffices. ``queries`` are counted; ``lost`` are those that the deepest exit fails."""
+
+    shares: Mapping[str, Mapping[int, float]]
+    queries: int
+    lost: int
+
+
+def margins(dataset: Dataset, queries: Vectors, documents: Vectors, found: Found) -> Scores:
+    """How far the best relevant document is ahead of the best other one, (q,) float64 in cosines.
+
+    ``found`` are the deepest exit's rankings; a small or negative margin is a difficult query.
+    """
+    ahead = np.zeros(len(dataset.ids))
+    for row, (one, query) in enumerate(zip(dataset.ids, normalise(queries), strict=True)):
+        relevant = [int(number) for number, score in dataset.qrels[one].items() if score > 0]
+        others = [number for number in found[row].tolist() if number >= 0 and number not in set(relevant)]
+        ahead[row] = _best(documents, relevant, query) - _best(documents, others[:1], query)
+    return ahead
+
+
+def _best(documents: Vectors, numbers: list[int], query: Vectors) -> float:
+    if not numbers:
+        return -1.0
+    return float((normalise(np.asarray(documents[sorted(numbers)])) @ query).max())
+
+
+def concept_depth(ndcg: Mapping[int, Scores], margin: Scores) -> ConceptDepth:
+    """From nDCG@10 of each query at each exit, the documents at the deepest, and the deepest's margins.
+
+    An exit suffices where it reaches the deepest one's nDCG@10. Queries for which that is 0 are left out:
+    every exit would suffice.
+    """
+    exits = sorted(ndcg)
+    deepest = ndcg[exits[-1]]
+    kept: NDArray[np.int64] = np.flatnonzero(deepest > 0)
+    suffices = np.array([np.isclose(ndcg[one], deepest) | (ndcg[one] > deepest) for one in exits])
+    shallowest = np.array(exits)[suffices.argmax(axis=0)]
+    ordered = kept[np.argsort(-margin[kept], kind="stable")]
+    parts = zip(TERCILES, np.array_split(ordered, len(TERCILES)), strict=True)
+    shares = {
+        name: {one: float((shallowest[part] == one).mean()) if len(part) else 0.0 for one in exits}
+        for name, part in parts
+    }
+    return ConceptDepth(shares, len(kept), len(deepest) - len(kept))

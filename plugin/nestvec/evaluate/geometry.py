@@ -1,0 +1,49 @@
+"""How evenly vectors fill their space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nestvec_schemas.vectors import Vectors, cosines, nest
+
+SAMPLE = 4096
+"""Vectors that are looked at, and random pairs of them."""
+
+
+@dataclass(frozen=True)
+class Isotropy:
+    """``mean_cosine`` of random pairs (Ethayarajh 2019): 0 where no direction is preferred, 1 in a point.
+    ``effective_rank`` (Roy & Vetterli 2007): how many dims are used, 1 to dim."""
+
+    mean_cosine: float
+    effective_rank: float
+
+
+def sample(vectors: Vectors, seed: int) -> Vectors:
+    """At most ``SAMPLE`` of the vectors, in their order; (n, d) float32 to (m, d) float32."""
+    count = len(vectors)
+    if count <= SAMPLE:
+        return np.asarray(vectors)
+    chosen = np.random.default_rng(seed).choice(count, SAMPLE, replace=False)
+    return np.asarray(vectors[np.sort(chosen)])
+
+
+def isotropy(vectors: Vectors, dim: int, seed: int) -> Isotropy:
+    """Of the first ``dim`` numbers of ``vectors``, (n, full) float32, normalised."""
+    cut = nest(vectors, dim).astype(np.float64)
+    count = len(cut)
+    random = np.random.default_rng(seed)
+    first = random.integers(0, count, SAMPLE)
+    second = (first + random.integers(1, max(count, 2), SAMPLE)) % count
+    spectrum = np.sqrt(np.clip(np.linalg.eigvalsh(cut.T @ cut), 0, None))
+    return Isotropy(float(cosines(cut[first], cut[second]).mean()), _effective_rank(spectrum))
+
+
+def _effective_rank(singular_values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
+    total = singular_values.sum()
+    if total == 0:
+        return 0.0
+    shares = singular_values[singular_values > 0] / total
+    return float(np.exp(-(shares * np.log(shares)).sum()))

@@ -1,0 +1,73 @@
+"""Measures of a ranking, by trec_eval's own code, and how far another draw of queries would move them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nestvec.evaluate.dataset import Dataset
+from nestvec.evaluate.search import Found
+
+Measure = Literal["ndcg@10", "recall@100", "mrr@10"]
+Scores = NDArray[np.float64]
+
+MEASURES: Final[tuple[Measure, ...]] = ("ndcg@10", "recall@100", "mrr@10")
+CUTOFF = 100
+"""Documents of a ranking that are looked at."""
+
+RESAMPLES = 1000
+
+
+def per_query(dataset: Dataset, found: Found) -> dict[Measure, Scores]:
+    """nDCG@10 (linear gains), Recall@100 and MRR@10 of each query, (q,) float64 each.
+
+    pytrec_eval (Van Gysel & de Rijke 2018) over trec_eval; MRR@10 is ``recip_rank`` of the first ten.
+    """
+    import pytrec_eval  # noqa: PLC0415 - the extra `evaluate`
+
+    gains = pytrec_eval.RelevanceEvaluator(dataset.qrels, {"ndcg_cut.10", "recall.100"})
+    first = pytrec_eval.RelevanceEvaluator(dataset.qrels, {"recip_rank"})
+    whole = gains.evaluate(_run(dataset, found[:, :CUTOFF]))
+    top = first.evaluate(_run(dataset, found[:, :10]))
+    return {
+        "ndcg@10": np.array([whole[one]["ndcg_cut_10"] for one in dataset.ids]),
+        "recall@100": np.array([whole[one]["recall_100"] for one in dataset.ids]),
+        "mrr@10": np.array([top[one]["recip_rank"] for one in dataset.ids]),
+    }
+
+
+def _run(dataset: Dataset, found: Found) -> dict[str, dict[str, float]]:
+    """A ranking as trec_eval takes it. Ranks, not similarities: trec_eval sorts equal ones its own way."""
+    return {
+        one: {str(number): float(-rank) for rank, number in enumerate(row) if number >= 0}
+        for one, row in zip(dataset.ids, found, strict=True)
+    }
+
+
+def resample(queries: int, seed: int, draws: int = RESAMPLES) -> Scores:
+    """Weights of the bootstrap (Efron 1979), (draws, q) float64 with rows that sum to 1.
+
+    The same weights for every setting of a dataset make their differences paired.
+    """
+    random = np.random.default_rng(seed)
+    share = np.full(queries, 1 / queries)
+    return random.multinomial(queries, share, size=draws) / queries
+
+
+def interval(replicates: Scores) -> tuple[float, float]:
+    """The 95 % percentile interval of (draws,) replicates."""
+    low, high = np.percentile(replicates, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def ratio(above: Scores, below: Scores) -> Scores:
+    """``above`` / ``below`` draw by draw, 0 where nothing is there to be kept."""
+    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+
+
+def mean_of(scores: Mapping[Measure, Scores]) -> dict[Measure, float]:
+    """The mean over queries of each measure."""
+    return {name: float(scores[name].mean()) for name in MEASURES}

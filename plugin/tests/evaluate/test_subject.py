@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nestvec.evaluate.subject import Subject, choose_subjects
+from nestvec_schemas.errors import DimNotOffered, EncoderNotFound, ExitNotOffered, ManifestCorrupt
+
+Write = Callable[..., Path]
+
+
+def chosen(
+    folder: Path, *names: str, precisions: tuple[str, ...] = (), dims: tuple[int, ...] | None = None,
+    exits: tuple[int, ...] | None = None,
+) -> tuple[Subject, ...]:  # fmt: skip
+    return choose_subjects(folder.parent, names or ("tiny",), precisions, dims, exits)  # type: ignore[arg-type]
+
+
+def test_an_encoders_own_dims_and_exits_unless_others_are_asked_for(write_encoder: Write) -> None:
+    folder = write_encoder(layers=(4, 3, 2))
+    (whole,) = chosen(folder)
+    assert (whole.dims, whole.exits, whole.nesting) == ((16, 8, 4), (4, 3, 2), "plain")
+    (part,) = chosen(folder, dims=(12, 5), exits=(2, 3, 2))
+    assert (part.dims, part.exits) == ((12, 5), (3, 2))
+
+
+def test_dims_and_exits_that_are_not_offered(write_encoder: Write) -> None:
+    folder = write_encoder(layers=(4, 2))
+    for dim in (17, 0):
+        with pytest.raises(DimNotOffered, match="Ask for 1 to 16 dims"):
+            chosen(folder, dims=(dim,))
+    for dims in ((4, 8), (8, 8)):
+        with pytest.raises(DimNotOffered, match=r"do not descend: .*Write --dims 8"):
+            chosen(folder, dims=dims)
+    with pytest.raises(ExitNotOffered, match=r"no exit after this layer: 3. It has 2, 4"):
+        chosen(folder, exits=(3,))
+
+
+def test_an_encoder_that_is_not_there(models_folder: Path) -> None:
+    with pytest.raises(EncoderNotFound, match="Did you mean 'tiny'"):
+        chosen(models_folder / "tiny", "tiney")
+
+
+def test_precisions_pick_encoders_of_the_same_source(write_encoder: Write) -> None:
+    folder = write_encoder()
+    write_encoder("another", precision="int8", source="tests/other")
+    write_encoder("rotated", precision="int8", nesting="rotated")
+    with pytest.raises(EncoderNotFound, match=r"int8.*--precision int8 --name tiny-int8"):
+        chosen(folder, precisions=("fp32", "int8"))
+    write_encoder("alike", precision="int8")
+    write_encoder("tiny-int8", precision="int8")
+    names = [one.manifest.name for one in chosen(folder, precisions=("fp32", "int8"))]
+    assert names == ["tiny", "tiny-int8"]
+
+
+def test_an_encoder_with_a_rotation_is_rotated(write_encoder: Write) -> None:
+    folder = write_encoder()
+    np.save(folder / "rotation.npy", np.eye(16, dtype=np.float32))
+    assert chosen(folder)[0].nesting == "rotated"
+    np.save(folder / "rotation.npy", np.eye(8))
+    with pytest.raises(ManifestCorrupt, match="is not a rotation of 16 dims"):
+        chosen(folder)
+    np.save(folder / "rotation.npy", np.array([object()]), allow_pickle=True)
+    with pytest.raises(ManifestCorrupt, match="is not an array"):
+        chosen(folder)
+
+
+def test_a_damaged_encoder(write_encoder: Write) -> None:
+    folder = write_encoder(files={"tokenizer.json": "00"})
+    with pytest.raises(ManifestCorrupt, match="is not the file that was exported"):
+        chosen(folder)
