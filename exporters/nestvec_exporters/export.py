@@ -148,14 +148,14 @@ def _fit(
     sample: Sample,
     hears: Listener,
 ) -> Fitted:
-    from nestvec_exporters.sampling import exit_vectors  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.sampling import exit_vectors, with_sentences  # noqa: PLC0415 - seconds of imports
     from nestvec_exporters.source import tokenizer  # noqa: PLC0415
 
     hears.stage(f"embedding {len(sample.texts)} texts of the sample {sample.name}")
     prompt = source.prompts.get("document", "")
     cutting = tokenizer(source)
     cutting.enable_truncation(shape.tokens)
-    given = [f"{prompt}{text}" for text in sample.texts]
+    given = [f"{prompt}{text}" for text in with_sentences(sample.texts, seed=options.seed)]
     vectors = exit_vectors(traced, cutting, given, shape.layers, hears.step)
     hears.stage(f"fitting the {options.rotation} rotation" if options.rotation else "fitting the exits")
     how = Fitting(options.rotation, shape.dims, options.seed)

@@ -14,7 +14,7 @@ from nestvec_exporters.exits import nest_exits
 from nestvec_exporters.fold import fold
 from nestvec_exporters.graph import write_graph
 from nestvec_exporters.quiet import quiet
-from nestvec_exporters.sampling import exit_vectors
+from nestvec_exporters.sampling import exit_vectors, with_sentences
 from nestvec_exporters.source import load, tokenizer
 from nestvec_exporters.triton import EXIT, INPUTS, OUTPUT, exit_output
 from nestvec_schemas.vectors import Vectors
@@ -134,3 +134,22 @@ def test_a_sample_is_embedded_at_every_exit_in_its_own_order(flat: Path, deep: P
     for at in (0, 77, 149):
         (alone,) = exit_vectors(flat, cutting, [texts[at]], (4,), lambda done, total: None).values()
         np.testing.assert_allclose(found[4][at], alone[0], atol=1e-6)
+
+
+def test_sentences_of_long_texts_stand_in_for_queries() -> None:
+    long = "The first sentence of it. The second one says more! Is there a third? Yes."
+    found = with_sentences(
+        [
+            long,
+            "one short text",
+            long,
+            "第一句话在这里说明了一些事情并且足够长。第二句话也是这样的，足够长了吧，真的。",
+        ],
+        seed=1,
+    )
+    assert found[:2] == [long, "one short text"]
+    (first, *rest) = found[4:]
+    assert first in ("The first sentence of it.", "The second one says more!")
+    assert all(one in long or one.endswith("。") for one in rest)
+    assert len(set(found[4:])) == len(found[4:])
+    assert found == with_sentences(found[:4], seed=1)

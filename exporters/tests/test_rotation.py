@@ -27,6 +27,10 @@ def quick(vectors: Vectors) -> Matrix:
     return learned(vectors, steps=30)
 
 
+def hundred(vectors: Vectors) -> Matrix:
+    return learned(vectors, steps=100)
+
+
 FITS = pytest.mark.parametrize("fit", [pca, quick])
 
 
@@ -72,13 +76,22 @@ def test_every_prefix_of_other_vectors_gets_better(dim: int) -> None:
     assert kept(others, learned(fitted, steps=120), dim) > plain + 0.05
 
 
-def test_learning_brings_prefixes_nearer_to_the_whole_than_principal_axes_do() -> None:
-    fitted, others = np.split(clustered(2000, 48, share=0.95), 2)
+def topics(rows: int) -> Vectors:
+    """Vectors of forty topics, and of eight wide directions that have nothing to do with them."""
+    draw = np.random.default_rng(0)
+    vectors = 0.02 * draw.normal(size=(rows, 48))
+    vectors[:, :8] += 0.3 * draw.normal(size=(rows, 8))
+    vectors[np.arange(rows), 8 + draw.integers(0, 40, rows)] += 1
+    return normalise(vectors.astype(np.float32))
+
+
+def test_learning_finds_what_is_alike_where_principal_axes_find_what_is_wide() -> None:
+    fitted, others = np.split(topics(2000), 2)
     found = {}
-    for fit in (pca, learned):
+    for fit in (pca, hundred):
         turned = torch.from_numpy(np.asarray(others[:500] @ fit(fitted), np.float32))
-        found[fit] = float(divergence(turned, torch.from_numpy(others[:500]), (8, 16, 24)))
-    assert found[learned] < found[pca]
+        found[fit] = float(divergence(turned, torch.from_numpy(others[:500]), (16, 24)).mean())
+    assert found[hundred] < found[pca] / 2
 
 
 @FITS
@@ -87,7 +100,7 @@ def test_the_same_vectors_give_the_same_rotation(fit: Callable[[Vectors], Matrix
 
 
 def test_another_seed_draws_other_batches() -> None:
-    vectors = clustered(1500, 24)
+    vectors = topics(1500)
     assert not np.array_equal(learned(vectors, steps=20, seed=0), learned(vectors, steps=20, seed=1))
 
 

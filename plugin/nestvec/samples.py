@@ -12,7 +12,7 @@ from pymilvus import MilvusClient
 
 from nestvec.catalog import read_table
 from nestvec.ingest.readers import FORMATS, open_source
-from nestvec.milvus import connect, milvus_errors
+from nestvec.milvus import connect, load_lite, milvus_errors
 from nestvec_schemas.docstrings import sample_texts
 from nestvec_schemas.errors import FileUnreadable, RowRejected, SampleUnusable, nearest
 from nestvec_schemas.sample import Sample
@@ -147,6 +147,7 @@ def _collection_texts(client: MilvusClient, name: str, column: str | None) -> It
             next_step=f"Name one with --sample-column: {', '.join(written)}.",
         )
     with milvus_errors(f"reading collection {name}"):
+        load_lite(client, name)
         rows = client.query_iterator(name, batch_size=_ROWS, output_fields=[chosen])
         try:
             while batch := rows.next():

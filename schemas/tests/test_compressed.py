@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec_schemas.compressed import from_int8, hamming, int8_scales, sign_bits, to_int8
-from nestvec_schemas.errors import DimNotOffered, SampleUnusable
+from nestvec_schemas.compressed import hamming, sign_bits
+from nestvec_schemas.errors import DimNotOffered
 from nestvec_schemas.vectors import Vectors
 
 widths = st.integers(1, 20)
@@ -56,45 +56,3 @@ def test_hamming_is_a_distance(vectors: Vectors) -> None:
     np.testing.assert_array_equal(np.diag(found), 0)
     np.testing.assert_array_equal(found, found.T)
     assert (found[:, :, None] <= found[:, None, :] + found.T[None, :, :]).all()
-
-
-@given(widths.flatmap(lambda dim: arrays(dim, least=1)))
-def test_a_number_of_the_sample_is_off_by_half_a_step_at_most(vectors: Vectors) -> None:
-    scales = int8_scales(vectors)
-    codes = to_int8(vectors, scales)
-    assert codes.dtype == np.int8
-    assert (scales > 0).all()
-    assert (np.abs(from_int8(codes, scales) - vectors) <= scales * 0.5001).all()
-    np.testing.assert_array_equal(np.abs(codes).max(axis=0), vectors.any(axis=0) * 127)
-
-
-@given(widths.flatmap(lambda dim: st.tuples(arrays(dim, least=1), arrays(dim))))
-def test_what_is_outside_the_sample_is_cut(pair: tuple[Vectors, Vectors]) -> None:
-    sample, others = pair
-    scales = int8_scales(sample)
-    codes = to_int8(others, scales)
-    np.testing.assert_array_equal(to_int8(-others, scales), -codes)
-    outside = np.abs(others) > 127.5 * scales
-    np.testing.assert_array_equal(np.abs(codes.astype(int))[outside], 127)
-
-
-@given(st.integers(0, 2**32 - 1))
-def test_a_query_that_carries_the_scales_searches_the_codes(seed: int) -> None:
-    generator = np.random.default_rng(seed)
-    spread = np.linspace(2, 0.05, 64, dtype=np.float32)
-    vectors = generator.standard_normal((50, 64), dtype=np.float32) * spread
-    query = generator.standard_normal(64, dtype=np.float32) * spread
-    scales = int8_scales(vectors)
-    codes = to_int8(vectors, scales)
-    asymmetric = codes.astype(np.float32) @ (query * scales)
-    np.testing.assert_allclose(asymmetric, from_int8(codes, scales) @ query, rtol=1e-3, atol=1e-3)
-    assert (np.abs(asymmetric - vectors @ query) <= 0.51 * np.abs(query) @ scales + 1e-3).all()
-
-
-@pytest.mark.parametrize(
-    ("sample", "said"),
-    [(np.zeros((0, 4), np.float32), "0 vectors"), (np.float32([[1, np.nan]]), "not finite")],
-)
-def test_scales_of_no_sample(sample: Vectors, said: str) -> None:
-    with pytest.raises(SampleUnusable, match=said):
-        int8_scales(sample)
