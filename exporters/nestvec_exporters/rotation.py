@@ -71,16 +71,34 @@ def learned(
     prefixes = [one for one in sorted({*_PREFIXES, *dims}) if one <= _LONGEST and one < width]
     if not prefixes:
         return start
+    threads = torch.get_num_threads()
+    # Sums come out the same on any number of cores; matrices this small gain little by more.
+    torch.set_num_threads(1)
+    try:
+        leading = np.asarray(vectors @ start, np.float32)[:, :width]
+        inner = _turn(leading, vectors, prefixes, steps=steps, seed=seed, on_step=on_step)
+    finally:
+        torch.set_num_threads(threads)
+    rotation = start.copy()
+    rotation[:, :width] = start[:, :width] @ inner
+    return polar(rotation)
+
+
+def _turn(
+    leading: Vectors, vectors: Vectors, prefixes: Sequence[int], *, steps: int, seed: int, on_step: OnStep
+) -> Matrix:
+    """The orthogonal (w, w) float64 that turns ``leading``, the first w principal components."""
+    import torch  # noqa: PLC0415
+
     draw = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(vectors), generator=draw)
     kept, rest = order[: min(BATCH, len(order) // 10)], order[min(BATCH, len(order) // 10) :]
-    turned = torch.from_numpy(np.asarray(vectors @ start, np.float32)[:, :width])
-    whole = torch.from_numpy(np.asarray(vectors, np.float32))
-    turn = torch.zeros((width, width), requires_grad=True)
+    turned, whole = torch.from_numpy(leading), torch.from_numpy(np.asarray(vectors, np.float32))
+    turn = torch.zeros((leading.shape[1],) * 2, requires_grad=True)
     optimiser = torch.optim.Adam([turn], lr=_RATE)
     # A long prefix is near already: unweighted, it would be given up for a little at the short ones.
     weights = divergence(turned[kept], whole[kept], prefixes).clamp(min=_SMALLEST) ** -0.5
-    least, best = math.inf, torch.zeros((width, width))
+    least, best = math.inf, torch.zeros_like(turn)
     for step in range(steps):
         if step % _CHECKED == 0 or step == steps - 1:
             with torch.no_grad():
@@ -95,9 +113,8 @@ def learned(
         loss.backward()
         optimiser.step()
         on_step(step + 1, steps)
-    rotation = start.copy()
-    rotation[:, :width] = start[:, :width] @ _orthogonal(best.double()).numpy()
-    return polar(rotation)
+    found_turn: Matrix = _orthogonal(best.detach().double()).numpy()
+    return found_turn
 
 
 def polar(matrix: Matrix) -> Matrix:

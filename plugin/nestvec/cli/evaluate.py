@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.options import gathered, models_option
+from nestvec.cli.options import gathered, models_option, numbers
 
 if TYPE_CHECKING:
     from nestvec.evaluate.measuring import OpenIndex
@@ -45,17 +45,6 @@ class Asked:
     seed: int
 
 
-def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    if value is None:
-        return None
-    try:
-        return tuple(int(part) for part in value.split(","))
-    except ValueError:
-        raise click.BadParameter(
-            f"'{value}' is not a list of whole numbers. Write them as 6,3.", ctx, param
-        ) from None
-
-
 def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
     from nestvec_schemas.errors import nearest
 
@@ -76,9 +65,9 @@ def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 )
 @models_option
 @click.option(
-    "--dims", callback=_numbers, metavar="DIM,DIM,…", help="Descending. Default: those it was exported with."
+    "--dims", callback=numbers, metavar="DIM,DIM,…", help="Descending. Default: those it was exported with."
 )
-@click.option("--exits", callback=_numbers, metavar="EXIT,EXIT,…", help="Default: all that it has.")
+@click.option("--exits", callback=numbers, metavar="EXIT,EXIT,…", help="Default: all that it has.")
 @click.option(
     "--precision",
     callback=_words,

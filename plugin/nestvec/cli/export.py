@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.options import gathered, json_option, optional_store_options
+from nestvec.cli.options import gathered, json_option, numbers, optional_store_options
 
 if TYPE_CHECKING:
     from nestvec_exporters.triton import Format
@@ -46,21 +46,6 @@ class Asked:
     as_json: bool
 
 
-def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """``384,128`` as numbers; a usage error names the part that is none."""
-    example = {"dims": "384,128", "gpus": "0,1", "exits": "2,3,4"}[param.name or "dims"]
-    if value is None:
-        return None
-    found = []
-    for part in value.split(","):
-        try:
-            found.append(int(part))
-        except ValueError:
-            reason = f"'{part.strip()}' is not a whole number. Write them as {example}."
-            raise click.BadParameter(reason, ctx, param) from None
-    return tuple(found)
-
-
 @click.command(cls=gathered(Asked), short_help=COMMANDS["export"].short_help)
 @click.argument("checkpoint")
 @click.option(
@@ -81,7 +66,7 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 )
 @click.option(
     "--dims",
-    callback=_numbers,
+    callback=numbers,
     metavar="DIM,DIM,…",
     help="The prefixes to offer. Default: powers of two down to 32.",
 )
@@ -99,7 +84,7 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 )
 @click.option(
     "--gpus",
-    callback=_numbers,
+    callback=numbers,
     metavar="GPU,GPU,…",
     help="The GPUs that Triton runs it on. Default: all that there are, else the CPU.",
 )
@@ -121,7 +106,7 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 )
 @click.option(
     "--exits",
-    callback=_numbers,
+    callback=numbers,
     metavar="LAYER,LAYER,…",
     help="Layers to stop after as well, for cheaper vectors in the same space; fitted on SAMPLE too.",
 )

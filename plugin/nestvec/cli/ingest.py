@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +12,7 @@ import click
 from nestvec.cli import COMMANDS
 from nestvec.cli.options import gathered, json_option, models_option, store_options
 from nestvec.cli.output import print_json
+from nestvec.cli.stopping import stopping
 
 if TYPE_CHECKING:
     from nestvec.ingest import Report
@@ -85,7 +82,7 @@ def command(asked: Asked) -> None:
         with (
             running(table.services, asked.models),
             progress(f"Ingesting {asked.file.name}", source.total) as advance,
-            _stopping() as stop,
+            stopping("this batch") as stop,
         ):
             report = ingest(client, table, asked.file, options, advance, stop)
     _say(report, asked.collection, asked.as_json)
@@ -95,26 +92,6 @@ def _target(uri: str, database: str) -> str:
     """Which database, however the command names it from wherever it is run."""
     place = str(Path(uri).resolve()) if uri.endswith(".db") else uri.rstrip("/")
     return f"{place}#{database}" if database else place
-
-
-@contextmanager
-def _stopping() -> Iterator[Callable[[], bool]]:
-    """Whether to stop, which the first SIGINT or SIGTERM asks for; the second one interrupts at once."""
-    asked = False
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-        sys.stderr.write("Stopping after this batch.\n")
-
-    before = {one: signal.signal(one, ask) for one in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
 def _say(report: Report, collection: str, as_json: bool) -> None:

@@ -22,6 +22,24 @@ def gathered(kind: Callable[..., T]) -> type[click.Command]:
     return Gathered
 
 
+_EXAMPLES = {"dims": "384,128", "gpus": "0,1", "exits": "2,3,4"}
+
+
+def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """``384,128`` as numbers; a usage error names the part that is none."""
+    if value is None:
+        return None
+    found = []
+    for part in value.split(","):
+        try:
+            found.append(int(part))
+        except ValueError:
+            example = _EXAMPLES[param.name or "dims"]
+            reason = f"'{part.strip()}' is not a whole number. Write them as {example}."
+            raise click.BadParameter(reason, ctx, param) from None
+    return tuple(found)
+
+
 _URI = "A path that ends in .db (Milvus Lite), or a Milvus address (http://HOST:19530)."
 
 

@@ -17,7 +17,7 @@ def evaluate(*arguments: str) -> Result:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--dims", "64,x"], "is not a list of whole numbers"),
+        (["--dims", "64,x"], "is not a whole number"),
         (["--forms", "floot"], "Did you mean 'float'?"),
         (["--precision", "fp8"], "is none of fp32, fp16, int8"),
         (["--candidates", "0"], "is not in the range"),

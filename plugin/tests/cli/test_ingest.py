@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from nestvec.cli import cli
-from nestvec.cli.ingest import _say, _stopping, _target
+from nestvec.cli.ingest import _say, _target
 from nestvec.ingest import Report
 from nestvec_schemas.errors import FileUnreadable
 
@@ -61,18 +59,6 @@ def test_the_exit_code_says_how_it_went(
     assert found == code
     output = capsys.readouterr()
     assert said in output.out + output.err
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_asks_and_the_second_interrupts(number: int) -> None:
-    before = signal.getsignal(number)
-    with _stopping() as stop:
-        assert not stop()
-        os.kill(os.getpid(), number)
-        assert stop()
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), number)
-    assert signal.getsignal(number) == before
 
 
 def test_a_target_is_the_same_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
