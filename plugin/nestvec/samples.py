@@ -54,7 +54,7 @@ def read_sample(given: str, draw: Draw, store: Store) -> Sample:
     CollectionNotFound, StoreError.
     """
     if given == DEMO:
-        return Sample("the standard library's docstrings", sample_texts(draw.size))
+        return Sample(DEMO, sample_texts(draw.size))
     path = Path(given).expanduser()
     if path.is_file():
         return Sample(path.name, _drawn(_file_texts(path, draw.column), draw))
