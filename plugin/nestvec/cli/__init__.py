@@ -21,9 +21,11 @@ class Row:
 
 
 COMMANDS = {
+    "adapt": Row("adapt", "Train a checkpoint so that short vectors and early layers keep its quality."),
     "collection": Row("collection", "Create, show or drop a collection with nested vector fields."),
     "demo": Row("demo", "Run the whole way once: export, serve, ingest, answer."),
     "encoders": Row("encoders", "List the encoders in a model repository."),
+    "evaluate": Row("evaluate", "Measure what each length, exit and form of the vectors keeps."),
     "export": Row("export", "Export a checkpoint to a Triton model repository."),
     "ingest": Row("ingest", "Insert a JSONL, CSV or Parquet file into a collection."),
     "serve": Row("serve", "Serve embeddings to Milvus and to TEI and OpenAI clients."),

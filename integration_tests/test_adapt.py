@@ -1,0 +1,90 @@
+"""Training the real all-MiniLM-L6-v2 for some steps: stopped, gone on with, exported."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sentence_transformers import SentenceTransformer
+
+from nestvec_exporters import ExportOptions, export
+from nestvec_exporters.checkpoint import read_checkpoint
+from nestvec_schemas.docstrings import sample_texts
+
+NESTVEC = Path(sys.executable).with_name("nestvec")
+ROWS = 260
+
+
+@pytest.fixture(scope="module")
+def words(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A command that trains for some steps on short texts of this machine."""
+    folder = tmp_path_factory.mktemp("adapt")
+    rows = ({"_id": str(at), "title": "", "text": text} for at, text in enumerate(sample_texts(ROWS)))
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = [
+        "adapt",
+        str(minilm_checkpoint),
+        "--to",
+        str(folder / "nested"),
+        "--texts",
+        str(folder / "corpus.jsonl"),
+    ]
+    given += ["--exits", "3", "--dims", "64", "--steps", "16", "--batch", "16", "--max-tokens", "24"]
+    return [str(NESTVEC), *given, "--learning-rate", "1e-4", "--json"]
+
+
+@pytest.fixture(scope="module")
+def adapted(words: list[str]) -> dict[str, object]:
+    """What the command says that was stopped in the midst of training, and then run again."""
+    work = Path(words[words.index("--to") + 1]).parent / ".nested.adapting"
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as first:
+        until = time.monotonic() + 300
+        while first.poll() is None and not (work / "state.safetensors").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        first.send_signal(signal.SIGTERM)
+        _, said = first.communicate(timeout=300)
+    assert first.returncode == 130, said
+    assert "The same command goes on from there" in said
+    again = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert again.returncode == 0, again.stderr
+    found: dict[str, object] = json.loads(again.stdout)
+    assert not work.exists()
+    return found
+
+
+def test_a_stopped_run_goes_on_to_its_end(adapted: dict[str, object]) -> None:
+    assert adapted["finished"] is True and adapted["steps"] == 16
+    assert adapted["method"] == "distillation" and adapted["data"] == "corpus.jsonl"
+    assert (adapted["dims"], adapted["layers"]) == ([384, 64], [6, 3])
+
+
+def test_held_out_figures_become_better(adapted: dict[str, dict[str, dict[str, dict[str, float]]]]) -> None:
+    before, after = adapted["before"], adapted["after"]
+    assert after["alike"]["6"]["64"] > before["alike"]["6"]["64"]
+    assert after["across"]["3"]["64"] > before["across"]["3"]["64"]
+
+
+def test_the_result_is_an_ordinary_checkpoint_in_the_space_it_had(
+    adapted: dict[str, str], minilm_checkpoint: Path
+) -> None:
+    assert read_checkpoint(adapted["path"]).trained
+    texts = list(sample_texts(8))
+    new = SentenceTransformer(adapted["path"], device="cpu")
+    old = SentenceTransformer(str(minilm_checkpoint), device="cpu")
+    assert new.max_seq_length == old.max_seq_length
+    found, own = new.encode(texts), old.encode(texts)
+    # A rotation has gone before all: only cosines between texts can be compared.
+    assert np.abs(found @ found.T - own @ own.T).max() < 0.15
+
+
+def test_it_exports_like_any(adapted: dict[str, str], tmp_path: Path) -> None:
+    manifest = export(ExportOptions(adapted["path"], tmp_path / "models", "nested"))
+    assert manifest.nesting == "trained"
+    assert manifest.source == "nested" and manifest.dim == 384
+    assert manifest.verification.cosine_min > 0.99999

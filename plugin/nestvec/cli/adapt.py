@@ -1,0 +1,215 @@
+"""``nestvec adapt``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nestvec.cli import COMMANDS
+from nestvec.cli.options import gathered, json_option, numbers
+from nestvec.cli.stopping import stopping
+
+if TYPE_CHECKING:
+    from nestvec.progress import Stages
+    from nestvec.training import Kind
+    from nestvec_exporters.adapt import Adapted
+    from nestvec_exporters.export import Listener
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The command's arguments."""
+
+    checkpoint: str
+    to: Path
+    pairs: Path | None
+    triplets: Path | None
+    texts: Path | None
+    columns: tuple[str, ...] | None
+    scores: str | None
+    teacher: str | None
+    dims: tuple[int, ...] | None
+    exits: tuple[int, ...] | None
+    epochs: float | None
+    steps: int | None
+    minutes: float | None
+    batch: int
+    learning_rate: float
+    max_tokens: int
+    seed: int
+    near: bool
+    resume: bool
+    force: bool
+    as_json: bool
+
+    def file(self) -> tuple[Kind, Path]:
+        """The one file that was given. Raises a usage error where it is none or several."""
+        given: list[tuple[Kind, Path]] = []
+        if self.pairs:
+            given.append(("pairs", self.pairs))
+        if self.triplets:
+            given.append(("triplets", self.triplets))
+        if self.texts:
+            given.append(("texts", self.texts))
+        if len(given) != 1:
+            raise click.UsageError("Give one of --pairs, --triplets and --texts.")
+        return given[0]
+
+
+def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """``title,text`` as names."""
+    if value is None:
+        return None
+    names = tuple(part.strip() for part in value.split(","))
+    if not all(names):
+        raise click.BadParameter("a name is empty. Write them as query,document.", ctx, param)
+    return names
+
+
+@click.command(cls=gathered(Asked), short_help=COMMANDS["adapt"].short_help)
+@click.argument("checkpoint")
+@click.option(
+    "--to", type=click.Path(path_type=Path), required=True, help="The folder to write the new checkpoint to."
+)
+@click.option("--texts", type=_FILE, help="Texts without labels: learn from the checkpoint's own vectors.")
+@click.option("--pairs", type=_FILE, help="Queries, each with a document that answers it.")
+@click.option("--triplets", type=_FILE, help="The same, each with a document that does not answer it too.")
+@click.option(
+    "--columns",
+    callback=_names,
+    metavar="NAME,NAME,…",
+    help="The columns that hold the texts, in that order; with --texts they are joined.  "
+    "[default: the usual names]",
+)
+@click.option("--scores", metavar="NAME", help="A column with a teacher's score of each pair or triplet.")
+@click.option("--teacher", metavar="CHECKPOINT", help="A cross-encoder that scores the pairs or triplets.")
+@click.option(
+    "--dims",
+    callback=numbers,
+    metavar="DIM,DIM,…",
+    help="Prefixes to train beside the whole vector.  [default: 256,128,64,32]",
+)
+@click.option("--exits", callback=numbers, metavar="LAYER,LAYER,…", help="Layers to train as exits as well.")
+@click.option("--epochs", type=click.FloatRange(0, min_open=True), help="Passes over the data.  [default: 3]")
+@click.option("--steps", type=click.IntRange(1), help="Instead: this many steps.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Instead: as much as fits in this.")
+@click.option("--batch", type=click.IntRange(8, 4096), default=32, show_default=True, help="Rows in a step.")
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=3e-4,
+    show_default=True,
+    help="AdamW's at its highest: it rises for a moment, then falls to nothing.",
+)
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(8),
+    default=128,
+    show_default=True,
+    help="Texts are cut here while they are trained on; the result takes as long ones as before.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="All chance is drawn by it."
+)
+@click.option(
+    "--hard-negatives/--no-hard-negatives",
+    "near",
+    default=True,
+    show_default=True,
+    help="Batches of texts that are near one another.",
+)
+@click.option("--resume", is_flag=True, help="Fail unless there is an interrupted run to go on with.")
+@click.option("--force", is_flag=True, help="Begin anew, and replace what adapt made at --to.")
+@json_option
+def command(asked: Asked) -> None:
+    """Train CHECKPOINT so that its short vectors, and with --exits its early layers, keep its quality.
+
+    FILE is JSONL, CSV or Parquet; a .txt of a text a line for --texts. A corpus.jsonl of BEIR works as it
+    is. After an interruption the same command goes on where it stopped. A part of the rows is held out, and
+    the weights that do best on it are kept; export the result as any checkpoint.
+
+    \b
+    Examples:
+      nestvec adapt sentence-transformers/all-MiniLM-L6-v2 --to nested --texts corpus.jsonl --exits 2,3,4
+      nestvec adapt CHECKPOINT --to nested --pairs clicks.parquet --columns query,document --minutes 15
+    """
+    from nestvec.progress import stages
+    from nestvec.training import Columns, read_rows
+    from nestvec_exporters.adapt import AdaptOptions, Length, TrainingData, adapt
+
+    kind, path = asked.file()
+    options = AdaptOptions(
+        checkpoint=asked.checkpoint,
+        to=asked.to,
+        dims=asked.dims,
+        exits=asked.exits or (),
+        length=Length(asked.epochs, asked.steps, asked.minutes),
+        batch=asked.batch,
+        learning_rate=asked.learning_rate,
+        max_tokens=asked.max_tokens,
+        seed=asked.seed,
+        near=asked.near,
+        teacher=asked.teacher,
+        resume=asked.resume,
+        force=asked.force,
+    )
+    read = read_rows(path, kind, Columns(asked.columns, asked.scores))
+    data = TrainingData(path.name, kind, read.rows, read.scores)
+    with stages() as shown, stopping("this step") as stop:
+        adapted = adapt(options, data, _listener(shown, stop), stop)
+    _report(adapted, asked)
+
+
+def _listener(shown: Stages, stop: Callable[[], bool]) -> Listener:
+    """Shows the stages; ends the command at once where it is to stop before training has begun."""
+    from nestvec_exporters.export import Listener
+
+    stage = ""
+
+    def begin(name: str) -> None:
+        nonlocal stage
+        stage = name
+        shown.stage(name)
+
+    def step(done: int, total: int) -> None:
+        shown.step(done, total)
+        if stage != "training" and stop():
+            raise KeyboardInterrupt
+
+    return Listener(begin, step)
+
+
+def _report(adapted: Adapted, asked: Asked) -> None:
+    """The figures; ends the command with 130 where it was stopped."""
+    from nestvec.cli.output import print_json, print_table
+
+    if asked.as_json:
+        print_json({"path": str(asked.to), "finished": adapted.finished, **adapted.record()})
+    elif adapted.finished:
+        print_table(
+            ["queries at exit", "documents at exit", *map(str, adapted.dims)],
+            [list(row) for row in _table(adapted)],
+            title=f"{adapted.figure} over {adapted.held_out} held-out rows, before → after, by dims",
+        )
+        click.echo(f"{asked.to}: {adapted.rows} rows, {adapted.steps} steps, {adapted.seconds:.0f} s")
+        exits = f" --exits {','.join(map(str, adapted.layers[1:]))}" if adapted.layers[1:] else ""
+        click.echo(f"Next: nestvec export {asked.to} --to models{exits}")
+    if not adapted.finished:
+        click.echo("Stopped. The same command goes on from there.", err=True)
+        sys.exit(130)
+
+
+def _table(adapted: Adapted) -> Iterator[tuple[str, ...]]:
+    depth = adapted.layers[0]
+    for way in ("alike", "across"):
+        for layer, after in adapted.after[way].items():
+            before = adapted.before[way][layer]
+            cells = (f"{before[dim]:.3f} → {after[dim]:.3f}" for dim in adapted.dims)
+            yield str(layer), str(layer if way == "alike" else depth), *cells

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nestvec.cli import cli
+from nestvec_exporters.adapt import Adapted, AdaptOptions, Length, TrainingData
+from nestvec_exporters.export import Listener
+from nestvec_schemas.errors import NestvecError, TrainingDataUnusable
+
+FIGURES = {"alike": {6: {384: 1.0, 64: 0.7}, 3: {384: 0.5, 64: 0.4}}, "across": {3: {384: 0.6, 64: 0.5}}}
+BETTER = {"alike": {6: {384: 1.0, 64: 0.9}, 3: {384: 0.8, 64: 0.7}}, "across": {3: {384: 0.9, 64: 0.8}}}
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    path = tmp_path / "corpus.jsonl"
+    path.write_text('{"_id": "1", "title": "Heat", "text": "It flows."}\n')
+    return path
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[AdaptOptions, TrainingData]]:
+    """Trains nothing: what training was asked for, and figures of its own in answer."""
+    calls: list[tuple[AdaptOptions, TrainingData]] = []
+
+    def adapt(
+        options: AdaptOptions, data: TrainingData, listener: Listener, stop: Callable[[], bool]
+    ) -> Adapted:
+        calls.append((options, data))
+        listener.stage("training")
+        return Adapted(
+            method="distillation",
+            checkpoint=options.checkpoint,
+            data=data.name,
+            rows=900,
+            held_out=50,
+            dims=(384, 64),
+            layers=(6, 3),
+            seed=options.seed,
+            steps=7,
+            best_step=6,
+            seconds=60.0,
+            figure="retention@10",
+            before=FIGURES,
+            after=BETTER,
+            finished=options.checkpoint != "stopped",
+        )
+
+    monkeypatch.setattr("nestvec_exporters.adapt.adapt", adapt)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "Missing argument 'CHECKPOINT'"),
+        (["x"], "Missing option '--to'"),
+        (["x", "--to", "y"], "Give one of --pairs, --triplets and --texts."),
+        (["x", "--to", "y", "--texts", "CORPUS", "--pairs", "CORPUS"], "Give one of"),
+        (["x", "--to", "y", "--texts", "absent.jsonl"], "does not exist"),
+        (["x", "--to", "y", "--texts", "CORPUS", "--dims", "64,many"], "'many' is not a whole number"),
+        (["x", "--to", "y", "--texts", "CORPUS", "--exits", "2;3"], "Write them as 2,3,4"),
+        (["x", "--to", "y", "--pairs", "CORPUS", "--columns", "title,"], "a name is empty"),
+        (["x", "--to", "y", "--texts", "CORPUS", "--batch", "1"], "not in the range"),
+        (["x", "--to", "y", "--texts", "CORPUS", "--minutes", "0"], "not in the range"),
+    ],
+)
+def test_wrong_usage_ends_with_2(arguments: list[str], says: str, corpus: Path) -> None:
+    given = [str(corpus) if one == "CORPUS" else one for one in arguments]
+    done = CliRunner().invoke(cli, ["adapt", *given])
+    assert done.exit_code == 2
+    assert says in done.output
+
+
+def test_options_and_rows_reach_the_training(
+    asked: list[tuple[AdaptOptions, TrainingData]], corpus: Path, tmp_path: Path
+) -> None:
+    words = ["model", "--to", str(tmp_path / "nested"), "--pairs", str(corpus), "--columns", "title,text"]
+    words += ["--dims", "128,64", "--exits", "2,3", "--minutes", "1.5", "--batch", "64", "--seed", "3"]
+    words += ["--learning-rate", "0.001", "--max-tokens", "99", "--no-hard-negatives", "--force"]
+    assert CliRunner().invoke(cli, ["adapt", *words]).exit_code == 0
+    options, data = asked[0]
+    assert data == TrainingData("corpus.jsonl", "pairs", (("Heat", "It flows."),))
+    assert options == AdaptOptions(
+        "model",
+        tmp_path / "nested",
+        dims=(128, 64),
+        exits=(2, 3),
+        length=Length(minutes=1.5),
+        batch=64,
+        learning_rate=0.001,
+        max_tokens=99,
+        seed=3,
+        near=False,
+        force=True,
+    )
+
+
+def test_the_defaults_are_the_trainings_own(
+    asked: list[tuple[AdaptOptions, TrainingData]], corpus: Path, tmp_path: Path
+) -> None:
+    done = CliRunner().invoke(cli, ["adapt", "model", "--to", str(tmp_path / "n"), "--texts", str(corpus)])
+    assert done.exit_code == 0, done.output
+    assert asked[0][0] == AdaptOptions("model", tmp_path / "n")
+
+
+def test_figures_are_shown_before_and_after(
+    asked: list[tuple[AdaptOptions, TrainingData]], corpus: Path, tmp_path: Path
+) -> None:
+    words = ["adapt", "model", "--to", str(tmp_path / "nested"), "--texts", str(corpus)]
+    done = CliRunner().invoke(cli, words)
+    assert "0.700 → 0.900" in done.output
+    assert "0.600 → 0.900" in done.output
+    assert f"nestvec export {tmp_path / 'nested'} --to models --exits 3" in done.output
+    shown = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
+    assert shown["finished"] is True and shown["after"]["alike"]["3"]["64"] == 0.7
+    assert shown["path"] == str(tmp_path / "nested")
+
+
+def test_a_stopped_run_ends_with_130_and_says_how_to_go_on(
+    asked: list[tuple[AdaptOptions, TrainingData]], corpus: Path, tmp_path: Path
+) -> None:
+    done = CliRunner().invoke(cli, ["adapt", "stopped", "--to", str(tmp_path / "n"), "--texts", str(corpus)])
+    assert done.exit_code == 130
+    assert "The same command goes on from there" in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--texts", "CORPUS"], TrainingDataUnusable),
+        (["--pairs", "CORPUS", "--scores", "score"], TrainingDataUnusable),
+        (["--texts", "CORPUS", "--epochs", "1", "--steps", "1"], NestvecError),
+        (["--texts", "CORPUS", "--resume", "--force"], NestvecError),
+    ],
+)
+def test_what_cannot_be_trained_is_an_error_and_leaves_nothing(
+    words: list[str], error: type[NestvecError], corpus: Path, tmp_path: Path
+) -> None:
+    given = [str(corpus) if one == "CORPUS" else one for one in words]
+    done = CliRunner().invoke(cli, ["adapt", "./absent", "--to", str(tmp_path / "nested"), *given])
+    assert isinstance(done.exception, error)
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus.jsonl"]
+
+
+def test_a_run_that_is_stopped_before_training_ends_at_once(
+    monkeypatch: pytest.MonkeyPatch, corpus: Path, tmp_path: Path
+) -> None:
+    def adapt(
+        options: AdaptOptions, data: TrainingData, listener: Listener, stop: Callable[[], bool]
+    ) -> Adapted:
+        listener.stage("embedding")
+        listener.step(1, 9)
+        signal.raise_signal(signal.SIGTERM)
+        listener.step(2, 9)
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr("nestvec_exporters.adapt.adapt", adapt)
+    done = CliRunner().invoke(cli, ["adapt", "model", "--to", str(tmp_path / "n"), "--texts", str(corpus)])
+    assert done.exit_code == 1 and "Aborted" in done.output
