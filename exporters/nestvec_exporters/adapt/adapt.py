@@ -52,7 +52,7 @@ def adapt(
     The new checkpoint appears whole or not at all; a run that was stopped or killed goes on where it was
     when it is called again alike. Raises TrainingDataUnusable, TrainingFailed (also where the run to go on
     with is another one), CheckpointError, DimNotOffered and ExitNotOffered; NestvecError where the packages
-    of the ``adapt`` extra are missing.
+    of the ``export`` extra are missing.
     """
     hears = listener or Listener()
     _check_packages()
@@ -98,7 +98,7 @@ def _check_packages() -> None:
         raise NestvecError(
             "training needs packages that are not installed",
             value=", ".join(missing),
-            next_step="Install them: pip install 'nestvec[adapt]'.",
+            next_step="Install them: pip install 'nestvec[export]'.",
         )
 
 
