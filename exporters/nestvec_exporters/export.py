@@ -13,11 +13,11 @@ import numpy as np
 
 from nestvec_exporters.checkpoint import Checkpoint, read_checkpoint
 from nestvec_exporters.fitting import Fitted, Fitting, distinct, fit
-from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.options import ExportOptions, exit_ladder
 from nestvec_exporters.tensorrt import PLAN, build_plan, check_tensorrt, profiles
 from nestvec_exporters.triton import EXIT, INPUTS, OUTPUT, Serving, config_pbtxt, exit_output
 from nestvec_exporters.workspace import check_target, install, workspace
-from nestvec_schemas.errors import ExitNotOffered, NestvecError
+from nestvec_schemas.errors import NestvecError
 from nestvec_schemas.manifest import Manifest, Nesting, Precision, Tower, Verification, ladder
 from nestvec_schemas.repository import CONFIG, GRAPH, MANIFEST, ROTATION, TOKENIZER, sha256
 from nestvec_schemas.sample import Sample
@@ -92,7 +92,7 @@ def _build(options: ExportOptions, checkpoint: Checkpoint, work: Path, hears: Li
     source = sources.load(checkpoint)
     shape = _Shape(
         dims=ladder(source.dim, options.dims),
-        layers=_layers(source.layers, options.exits),
+        layers=exit_ladder(options.exits, source.layers),
         tokens=sources.max_tokens(source, options.max_tokens),
     )
     folder = work / options.name
@@ -116,18 +116,6 @@ def _build(options: ExportOptions, checkpoint: Checkpoint, work: Path, hears: Li
     (folder / CONFIG).write_text(config, "utf-8")
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
     return manifest
-
-
-def _layers(depth: int, exits: tuple[int, ...]) -> tuple[int, ...]:
-    """The ladder of exits, deepest first. Raises ExitNotOffered for one that is not there."""
-    for layer in exits:
-        if layer > depth:
-            raise ExitNotOffered(
-                "the checkpoint has no layer to stop after at this depth",
-                value=layer,
-                next_step=f"It has {depth} layers: choose exits from 1 to {depth}.",
-            )
-    return tuple(sorted({depth, *exits}, reverse=True))
 
 
 def _trace(source: Source, work: Path, shape: _Shape, hears: Listener) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -135,3 +136,18 @@ class ExportOptions:
                 value="--format tensorrt --tensorrt",
                 next_step="Keep one of the two.",
             )
+
+
+def exit_ladder(asked: Sequence[int], depth: int) -> tuple[int, ...]:
+    """The exits of a checkpoint of ``depth`` layers, deepest first, ``depth`` itself among them.
+
+    Raises ExitNotOffered for one that is deeper.
+    """
+    for layer in asked:
+        if layer > depth:
+            raise ExitNotOffered(
+                "the checkpoint has no layer to stop after at this depth",
+                value=layer,
+                next_step=f"It has {depth} layers: choose exits from 1 to {depth}.",
+            )
+    return tuple(sorted({depth, *asked}, reverse=True))

@@ -111,15 +111,3 @@ def prefixes(asked: Sequence[int] | None, dim: int) -> tuple[int, ...]:
                 next_step=f"Give --dims of 1 to {dim}.",
             )
     return tuple(sorted({dim, *wanted}, reverse=True))
-
-
-def ladder(asked: Sequence[int], depth: int) -> tuple[int, ...]:
-    """The exits to train, deepest first, ``depth`` itself among them. Raises ExitNotOffered."""
-    for layer in asked:
-        if layer > depth:
-            raise ExitNotOffered(
-                "the checkpoint has fewer layers",
-                value=layer,
-                next_step=f"Give --exits of 1 to {depth}.",
-            )
-    return tuple(sorted({depth, *asked}, reverse=True))

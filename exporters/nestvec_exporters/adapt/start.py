@@ -15,13 +15,14 @@ from nestvec_exporters import source as sources
 from nestvec_exporters.adapt.data import Places, Prepared
 from nestvec_exporters.adapt.loop import Task, figures
 from nestvec_exporters.adapt.measure import held_out, with_teacher
-from nestvec_exporters.adapt.options import AdaptOptions, ladder, prefixes
+from nestvec_exporters.adapt.options import AdaptOptions, prefixes
 from nestvec_exporters.adapt.state import read, save, under, within
 from nestvec_exporters.adapt.student import Student
 from nestvec_exporters.adapt.tokens import encode, unknown_id
 from nestvec_exporters.checkpoint import Checkpoint
 from nestvec_exporters.export import Listener
 from nestvec_exporters.fitting import ridge
+from nestvec_exporters.options import exit_ladder
 from nestvec_exporters.rotation import Matrix, learned
 from nestvec_schemas.vectors import Vectors
 
@@ -50,7 +51,7 @@ def begin(
     """
     source = sources.load(checkpoint)
     dims = prefixes(options.dims, source.dim)
-    student = Student(source, ladder(options.exits, source.layers))
+    student = Student(source, exit_ladder(options.exits, source.layers))
     tokenizer = sources.tokenizer(source)
     tokenizer.enable_truncation(sources.max_tokens(source, options.max_tokens))
     ids = encode(tokenizer, prepared.items, source.prompts, unknown_id(source.model.tokenizer))

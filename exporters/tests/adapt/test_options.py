@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from nestvec_exporters.adapt import AdaptOptions, Length
-from nestvec_exporters.adapt.options import ladder, prefixes
+from nestvec_exporters.adapt.options import prefixes
+from nestvec_exporters.options import exit_ladder
 from nestvec_schemas.errors import DimNotOffered, ExitNotOffered, NestvecError, TrainingFailed
 
 
@@ -50,7 +51,7 @@ def test_prefixes_end_with_the_whole_vector() -> None:
 
 
 def test_exits_end_with_the_last_layer() -> None:
-    assert ladder((), 6) == (6,)
-    assert ladder((3, 6, 2), 6) == (6, 3, 2)
+    assert exit_ladder((), 6) == (6,)
+    assert exit_ladder((3, 6, 2), 6) == (6, 3, 2)
     with pytest.raises(ExitNotOffered, match="1 to 6"):
-        ladder((7,), 6)
+        exit_ladder((7,), 6)
