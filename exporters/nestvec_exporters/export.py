@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -17,8 +16,8 @@ from nestvec_exporters.options import ExportOptions, exit_ladder
 from nestvec_exporters.tensorrt import PLAN, build_plan, check_tensorrt, profiles
 from nestvec_exporters.triton import EXIT, INPUTS, OUTPUT, Serving, config_pbtxt, exit_output
 from nestvec_exporters.workspace import check_target, install, workspace
-from nestvec_schemas.errors import NestvecError
 from nestvec_schemas.manifest import Manifest, Nesting, Precision, Tower, Verification, ladder
+from nestvec_schemas.packages import need
 from nestvec_schemas.repository import CONFIG, GRAPH, MANIFEST, ROTATION, TOKENIZER, sha256
 from nestvec_schemas.sample import Sample
 
@@ -45,7 +44,7 @@ def export(options: ExportOptions, listener: Listener | None = None) -> Manifest
     packages of the ``export`` extra are missing.
     """
     hears = listener or Listener()
-    _check_packages()
+    need("exporting", _NEEDED, "export")
     if options.format == "tensorrt":
         check_tensorrt(options.checkpoint, options.models, options.words())
     check_target(options.models, options.name, force=options.force)
@@ -58,16 +57,6 @@ def export(options: ExportOptions, listener: Listener | None = None) -> Manifest
         manifest = _build(options, checkpoint, work, hears)
         install(work / options.name, options.models, force=options.force)
     return manifest
-
-
-def _check_packages() -> None:
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise NestvecError(
-            "exporting needs packages that are not installed",
-            value=", ".join(missing),
-            next_step="Install them: pip install 'nestvec[export]'.",
-        )
 
 
 @dataclass(frozen=True)

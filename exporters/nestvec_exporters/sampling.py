@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from nestvec_exporters.rotation import OnStep
@@ -51,6 +52,8 @@ def exit_vectors(
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # Threads that spin while they wait take the cores from who shares them; a long pass gains nothing by it.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = [one for one in _PREFERRED if one in onnxruntime.get_available_providers()]
     session = onnxruntime.InferenceSession(str(graph), options, providers=providers)
     outputs = [OUTPUT, *(exit_output(layer) for layer in layers[1:])]
@@ -58,7 +61,7 @@ def exit_vectors(
     found: dict[int, Vectors] = {}
     done = 0
     for batch in _batches(rows):
-        ids, mask = _padded([rows[at] for at in batch])
+        ids, mask = padded([rows[at] for at in batch])
         answers = session.run(outputs, dict(zip(INPUTS, (ids, mask), strict=True)))
         for layer, answer in zip(layers, answers, strict=True):
             found.setdefault(layer, np.empty((len(rows), answer.shape[1]), np.float32))[batch] = answer
@@ -79,8 +82,11 @@ def _batches(rows: Sequence[Sequence[int]]) -> list[list[int]]:
     return batches
 
 
-def _padded(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-    ids = np.zeros((len(rows), max(map(len, rows))), np.int64)
+def padded(
+    rows: Sequence[Sequence[int] | NDArray[np.integer]], filler: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Ids and mask, (n, longest) int64, padded on the right."""
+    ids = np.full((len(rows), max(map(len, rows))), filler, np.int64)
     mask = np.zeros_like(ids)
     for line, row in enumerate(rows):
         ids[line, : len(row)] = row

@@ -94,6 +94,15 @@ def test_learning_finds_what_is_alike_where_principal_axes_find_what_is_wide() -
     assert found[hundred] < found[pca] / 2
 
 
+def test_what_is_in_a_better_order_than_its_principal_axes_is_not_turned_back() -> None:
+    vectors = topics(1000)
+    ordered = np.asarray(vectors @ hundred(vectors), np.float32)
+    # A fit that may take no step shows where it starts from.
+    np.testing.assert_allclose(learned(ordered, steps=0), np.eye(48), atol=1e-12)
+    mixed = clustered(1000, 48, share=0.93)
+    np.testing.assert_allclose(learned(mixed, steps=0), pca(mixed), atol=1e-9)
+
+
 @FITS
 def test_the_same_vectors_give_the_same_rotation(fit: Callable[[Vectors], Matrix]) -> None:
     np.testing.assert_array_equal(fit(clustered(100, 24)), fit(clustered(100, 24)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from nestvec_exporters.adapt.result import (
 from nestvec_exporters.checkpoint import Checkpoint, read_checkpoint
 from nestvec_exporters.export import Listener
 from nestvec_schemas.errors import NestvecError, TrainingDataUnusable, TrainingFailed
+from nestvec_schemas.packages import need
 from nestvec_schemas.repository import sha256
 
 _NEEDED = ("torch", "transformers", "sentence_transformers")
@@ -55,7 +55,7 @@ def adapt(
     of the ``export`` extra are missing.
     """
     hears = listener or Listener()
-    _check_packages()
+    need("training", _NEEDED, "export")
     check_target(options.to, force=options.force)
     if options.teacher is not None and (data.kind == "texts" or data.scores is not None):
         raise TrainingDataUnusable(
@@ -90,16 +90,6 @@ class _Run:
     work: Path
     hears: Listener
     stop: Callable[[], bool]
-
-
-def _check_packages() -> None:
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise NestvecError(
-            "training needs packages that are not installed",
-            value=", ".join(missing),
-            next_step="Install them: pip install 'nestvec[export]'.",
-        )
 
 
 def _open_run(options: AdaptOptions, data: TrainingData, checkpoint: Checkpoint) -> Path:

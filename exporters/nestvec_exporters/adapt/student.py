@@ -13,10 +13,11 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense
 from torch import Tensor, nn
 
-from nestvec_exporters.adapt.tokens import Ids, by_length, padded
+from nestvec_exporters.adapt.tokens import Ids, by_length
 from nestvec_exporters.graph import HEAD
 from nestvec_exporters.pooling import POOLING
 from nestvec_exporters.rotation import Matrix
+from nestvec_exporters.sampling import padded
 from nestvec_exporters.source import Source
 from nestvec_schemas.vectors import Vectors
 

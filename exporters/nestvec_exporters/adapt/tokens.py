@@ -51,16 +51,6 @@ def _unknown_share(encoding: Any, unknown: int | None) -> float:
     return float((ids == unknown).mean()) if len(ids) else 1.0
 
 
-def padded(rows: Sequence[NDArray[np.int32]], filler: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Ids and mask, (n, longest) int64, padded on the right."""
-    ids = np.full((len(rows), max(map(len, rows))), filler, np.int64)
-    mask = np.zeros_like(ids)
-    for line, row in enumerate(rows):
-        ids[line, : len(row)] = row
-        mask[line, : len(row)] = 1
-    return ids, mask
-
-
 def by_length(rows: Sequence[NDArray[np.int32]], size: int) -> list[list[int]]:
     """Places of rows of like length together, longest first, ``size`` at most in a group."""
     order = sorted(range(len(rows)), key=lambda at: -len(rows[at]))
