@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy
 from pymilvus import DataType, MilvusClient
 from sentence_transformers import SentenceTransformer
 
@@ -69,18 +71,23 @@ def test_the_stored_vectors_are_the_checkpoints_own(
         assert np.allclose(np.linalg.norm(stored, axis=1), 1, atol=1e-5)
 
 
-def test_the_readme_snippet_works_as_it_is_printed(
+def test_the_readme_snippets_work_as_they_are_printed(
     service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text()
-    (snippet,) = re.findall(r"```python\n(.*?)```", readme, re.S)
+    creates, asks = re.findall(r"```python\n(.*?)```", readme, re.S)
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    exec(snippet.replace("http://127.0.0.1:8080", service), names)
+    names: dict[str, Any] = {}
+    exec(creates.replace("http://127.0.0.1:8080", service), names)
     opened = names["client"]
     assert isinstance(opened, MilvusClient)
     (hits,) = opened.search("papers", data=["shock"], anns_field="abstract_384", limit=5)
     assert [hit["id"] for hit in hits] == [1]
+    exec(asks, names)
+    assert names["rows"] == [(1, "The flow of heat behind a shock wave in a gas.")]
+    with names["engine"].connect() as through_sqlalchemy:
+        assert through_sqlalchemy.execute(sqlalchemy.text("SELECT id FROM papers")).scalar_one() == 1
+    names["connection"].close()
     opened.close()
 
 

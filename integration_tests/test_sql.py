@@ -19,7 +19,7 @@ from nestvec.cli import cli
 from nestvec.embedded import running
 from nestvec.milvus import connect
 from nestvec.providers import Call, write_params
-from nestvec.sql import execute, prepare, run_plan
+from nestvec.sql import execute
 from nestvec_schemas.errors import SqlNotSupported, SqlUnknownName
 
 DIM = 64
@@ -131,9 +131,9 @@ def test_a_similarity_is_one_minus_the_distance(client: MilvusClient) -> None:
 def test_a_vector_instead_of_a_text_needs_no_service(database: str) -> None:
     with connect(database) as client:
         stored = execute(client, "SELECT doc_cos FROM docs WHERE id = 3").rows[0][0]
-        plan = prepare(client, f"SELECT id FROM docs ORDER BY doc_cos <=> '{json.dumps(stored)}' LIMIT 1")
-        assert plan.services == ()
-        assert run_plan(client, plan).rows == ((3,),)
+        asked = f"SELECT id FROM docs ORDER BY doc_cos <=> '{json.dumps(stored)}' LIMIT 1"
+        assert execute(client, asked).rows == ((3,),)
+        assert execute(client, asked.replace(f"'{json.dumps(stored)}'", "$1"), [stored]).rows == ((3,),)
 
 
 def test_star_is_every_column(client: MilvusClient) -> None:

@@ -7,9 +7,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nestvec.dbapi import aconnect, connect
     from nestvec.registration import Index, ServiceKey, add_embedding, index_params
 
-__all__ = ["Index", "ServiceKey", "__version__", "add_embedding", "index_params"]
+__all__ = ["Index", "ServiceKey", "__version__", "aconnect", "add_embedding", "connect", "index_params"]
+
+_HOMES = {"aconnect": "nestvec.dbapi", "connect": "nestvec.dbapi"}
 
 __version__ = version("nestvec")
 
@@ -17,5 +20,6 @@ __version__ = version("nestvec")
 def __getattr__(name: str) -> Any:
     """Public names on first use: pymilvus alone takes a second to import, and help must not."""
     if name in __all__:
-        return getattr(importlib.import_module("nestvec.registration"), name)
+        home = _HOMES.get(name, "nestvec.registration")
+        return getattr(importlib.import_module(home), name)
     raise AttributeError(f"module 'nestvec' has no attribute {name!r}")

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pymilvus import DataType, FunctionType, MilvusClient
 
-from nestvec.milvus import milvus_errors
 from nestvec.providers import Endpoint, read_note, read_params
+from nestvec.steps import Steps, call, drive
 from nestvec_schemas.errors import CollectionNotFound, nearest
 from nestvec_schemas.spec import VECTOR_TYPES, Form
 
 
 @dataclass(frozen=True)
 class Column:
-    """One field. ``type`` is Milvus's own name for it (``INT64``, ``VARCHAR``, ``FLOAT_VECTOR``, …)."""
+    """One field. ``type`` is Milvus's own name for it (``INT64``, ``VARCHAR``, ``FLOAT_VECTOR``, …).
+
+    ``element_type`` and ``max_capacity`` are an ARRAY's; ``analyzed`` says that text match works on it.
+    ``default`` is what Milvus stores where a row brings nothing, or NULL.
+    """
 
     name: str
     type: str
@@ -27,6 +32,11 @@ class Column:
     partition_key: bool = False
     max_length: int | None = None
     dim: int | None = None
+    element_type: str | None = None
+    max_capacity: int | None = None
+    analyzed: bool = False
+    description: str = ""
+    default: bool | int | float | str | None = None
 
     @property
     def is_vector(self) -> bool:
@@ -53,19 +63,39 @@ class Embedding:
 
 
 @dataclass(frozen=True)
+class Lexical:
+    """A sparse column that Milvus fills from the words of the ``source`` column, for BM25."""
+
+    source: str
+    column: str
+
+
+@dataclass(frozen=True)
 class Table:
-    """A collection. ``metrics`` maps an indexed vector column to its metric (``COSINE``, ``IP``, ``L2``)."""
+    """A collection. ``metrics`` maps an indexed vector column to its metric (``COSINE``, ``IP``, ``L2``).
+
+    ``indexes`` maps any indexed column to the type of its index; ``generated`` are the columns that functions
+    or ``nestvec ingest`` fill, each with the column that it is made of.
+    """
 
     name: str
     columns: tuple[Column, ...]
     embeddings: tuple[Embedding, ...] = ()
+    lexical: tuple[Lexical, ...] = ()
     metrics: Mapping[str, str] = field(default_factory=dict)
     dynamic: bool = False
     description: str = ""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    indexes: Mapping[str, str] = field(default_factory=dict)
+    generated: Mapping[str, str] = field(default_factory=dict)
 
     def column(self, name: str) -> Column | None:
         """The column of this name, or None."""
-        return next((column for column in self.columns if column.name == name), None)
+        return self._named.get(name)
+
+    @cached_property
+    def _named(self) -> Mapping[str, Column]:
+        return {column.name: column for column in self.columns}
 
     def embedding(self, column: str) -> Embedding | None:
         """How the vector column of this name is filled, or None where the application fills it."""
@@ -84,32 +114,57 @@ class Table:
 
 def read_table(client: MilvusClient, name: str) -> Table:
     """Read one collection. Raises CollectionNotFound with the nearest name, StoreError."""
-    with milvus_errors(f"reading collection {name}"):
-        if not client.has_collection(name):
-            names = client.list_collections()
-            there = f"There: {', '.join(sorted(names))}." if names else "The database is empty."
-            raise CollectionNotFound(
-                "no collection of this name",
-                value=name,
-                next_step=f"{there}{nearest(name, names)} Create one with nestvec collection create.",
-            )
-        described: dict[str, Any] = client.describe_collection(name)
-        metrics = {}
-        for index in client.list_indexes(name):
-            about = client.describe_index(name, index)
-            metrics[about["field_name"]] = str(about.get("metric_type", ""))
+    return drive(client, table_steps(name))
+
+
+def table_steps(name: str) -> Steps[Table]:
+    """The same as steps. An alias is read as the collection that it stands for."""
+    doing = f"reading collection {name}"
+    if not (yield call(doing, "has_collection", name)):
+        names = yield call(doing, "list_collections")
+        there = f"There: {', '.join(sorted(names))}." if names else "The database is empty."
+        raise CollectionNotFound(
+            "no collection of this name",
+            value=name,
+            next_step=f"{there}{nearest(name, names)} Create one with nestvec collection create.",
+        )
+    described: dict[str, Any] = yield call(doing, "describe_collection", name)
+    metrics, indexes = {}, {}
+    for index in (yield call(doing, "list_indexes", name)):
+        about = yield call(doing, "describe_index", name, index)
+        indexes[about["field_name"]] = str(about.get("index_type", ""))
+        if about.get("metric_type") not in (None, "", "NONE"):
+            metrics[about["field_name"]] = str(about["metric_type"])
+    embeddings = tuple(_embeddings(described))
     return Table(
-        name=name,
+        name=str(described.get("collection_name") or name),
         columns=tuple(_column(one) for one in described["fields"]),
-        embeddings=tuple(_embeddings(described)),
+        embeddings=embeddings,
+        lexical=tuple(
+            Lexical(one["input_field_names"][0], one["output_field_names"][0])
+            for one in described.get("functions", [])
+            if one["type"] == FunctionType.BM25
+        ),
         metrics=metrics,
         dynamic=bool(described.get("enable_dynamic_field")),
         description=described.get("description", ""),
+        properties=dict(described.get("properties") or {}),
+        indexes=indexes,
+        generated={one.column: one.source for one in embeddings} | _made(described),
     )
+
+
+def _made(described: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        name: one["input_field_names"][0]
+        for one in described.get("functions", [])
+        for name in one["output_field_names"]
+    }
 
 
 def _column(described: Mapping[str, Any]) -> Column:
     params = described.get("params", {})
+    element = described.get("element_type")
     return Column(
         name=described["name"],
         type=DataType(described["type"]).name,
@@ -120,7 +175,21 @@ def _column(described: Mapping[str, Any]) -> Column:
         partition_key=bool(described.get("is_partition_key")),
         max_length=int(params["max_length"]) if "max_length" in params else None,
         dim=int(params["dim"]) if "dim" in params else None,
+        element_type=DataType(element).name if element else None,
+        max_capacity=int(params["max_capacity"]) if "max_capacity" in params else None,
+        analyzed=str(params.get("enable_match", "")).lower() == "true",
+        description=str(described.get("description") or ""),
+        default=_default(described.get("default_value")),
     )
+
+
+def _default(value: Any) -> bool | int | float | str | None:
+    """A default out of Milvus's message, which holds it under the name of its type."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    kind = value.WhichOneof("data") if hasattr(value, "WhichOneof") else None
+    found = getattr(value, kind) if kind else None
+    return found if isinstance(found, (bool, int, float, str)) else None
 
 
 _FORMS = {type_: form for form, type_ in VECTOR_TYPES.items()}

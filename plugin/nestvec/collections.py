@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from pymilvus import CollectionSchema, DataType, MilvusClient
+from pymilvus.milvus_client import IndexParams
 
 from nestvec.catalog import Table, read_table
 from nestvec.milvus import is_lite, milvus_errors
-from nestvec.registration import Index, add_embedding, index_params
+from nestvec.registration import Index, add_embedding, add_lexical, index_params
 from nestvec_schemas.errors import CollectionExists
-from nestvec_schemas.spec import CollectionSpec, EmbeddingSpec, Form
+from nestvec_schemas.spec import CollectionSpec, EmbeddingSpec, Form, VectorSpec
 
 _BITS: dict[Form, int] = {"float": 32, "int8": 8, "binary": 1}
 """Bits of one number."""
@@ -35,6 +36,7 @@ def create(client: MilvusClient, spec: CollectionSpec) -> Table:
     schema = _schema(client, spec)
     chosen = {one.column(dim): _index(one) for one in spec.embeddings for dim in one.dims}
     indexes = index_params(schema, chosen)
+    _index_others(indexes, spec)
     with milvus_errors(f"creating collection {spec.collection}"):
         client.create_collection(spec.collection, schema=schema)
         with _dropped_on_failure(client, spec.collection):
@@ -121,12 +123,36 @@ def _key(primary: bool, auto_id: bool, partition: bool) -> str | None:
     return "partition" if partition else None
 
 
-def _index(one: EmbeddingSpec) -> Index:
+def _index(one: EmbeddingSpec | VectorSpec) -> Index:
     return Index(one.index, one.metric, one.params)
+
+
+def _index_others(indexes: IndexParams, spec: CollectionSpec) -> None:
+    """Add the indexes of the vector fields that no encoder fills."""
+    for vector in spec.vectors:
+        add_index(indexes, vector.name, _index(vector))
+    for one in spec.lexical:
+        tuned = {"bm25_k1": one.k1, "bm25_b": one.b}
+        params = {"inverted_index_algo": "DAAT_MAXSCORE"} | {
+            key: value for key, value in tuned.items() if value is not None
+        }
+        add_index(indexes, one.column, Index("SPARSE_INVERTED_INDEX", "BM25", params))
+
+
+def add_index(indexes: IndexParams, column: str, index: Index) -> None:
+    """Add the index of a vector field, named as the field is."""
+    indexes.add_index(
+        column,
+        index_type=index.type,
+        index_name=column,
+        metric_type=index.metric,
+        params=dict(index.params),
+    )
 
 
 def _schema(client: MilvusClient, spec: CollectionSpec) -> CollectionSchema:
     schema = MilvusClient.create_schema(enable_dynamic_field=spec.dynamic, description=spec.description)
+    analysed = {one.field for one in spec.lexical}
     for name, field in spec.fields.items():
         options: dict[str, Any] = {
             "is_primary": field.primary or None,
@@ -138,6 +164,8 @@ def _schema(client: MilvusClient, spec: CollectionSpec) -> CollectionSchema:
             "element_type": None if field.element_type is None else DataType[field.element_type],
             "max_capacity": field.max_capacity,
             "description": field.description or None,
+            "enable_analyzer": name in analysed or None,
+            "enable_match": name in analysed or None,
         }
         given = {key: value for key, value in options.items() if value is not None}
         schema.add_field(name, DataType[field.type], **given)
@@ -151,7 +179,12 @@ def _schema(client: MilvusClient, spec: CollectionSpec) -> CollectionSchema:
             client=client,
             exit=one.exit,
             form=one.form,
+            name=one.name,
         )
+    for lexical in spec.lexical:
+        add_lexical(schema, lexical.field, lexical.column)
+    for vector in spec.vectors:
+        schema.add_field(vector.name, DataType.FLOAT_VECTOR, dim=vector.dim)
     return schema
 
 

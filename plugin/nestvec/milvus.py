@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib.util
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 import grpc
-from pymilvus import MilvusClient, MilvusException
+from pymilvus import AsyncMilvusClient, MilvusClient, MilvusException
 from pymilvus.client.connection_manager import ConnectionManager
 from pymilvus.client.types import LoadState
 
 from nestvec_schemas.errors import NestvecError, StoreInUse, StoreRefused, StoreUnreachable
 
 CONNECT_SECONDS = 10.0
+
+_USING = Lock()
+_users: Counter[str] = Counter()
 
 _LITE_LOG = "milvus_lite.server_manager"
 
@@ -34,16 +41,49 @@ def connect(uri: str, *, token: str = "", database: str = "", create: bool = Tru
             next_step="Correct --uri, or create a collection there: nestvec collection create SPEC.yaml.",
         )
     _quiet()
+    with _held(uri):
+        with _lite_failures() as failures:
+            try:
+                client = MilvusClient(
+                    uri, token=token, db_name=database, timeout=CONNECT_SECONDS, dedicated=True
+                )
+            except Exception as error:
+                raise _not_opened(uri, failures[0] if failures else error) from error
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+@asynccontextmanager
+async def aconnect(uri: str, *, token: str = "", database: str = "") -> AsyncIterator[AsyncMilvusClient]:
+    """The same for one who awaits."""
+    _quiet()
+    with _held(uri):
+        # Opening a Lite database starts its server.
+        client = await asyncio.to_thread(_opened, uri, token, database)
+        try:
+            await _reached(uri, client)
+            yield client
+        finally:
+            await client.close()
+
+
+def _opened(uri: str, token: str, database: str) -> AsyncMilvusClient:
     with _lite_failures() as failures:
         try:
-            client = MilvusClient(uri, token=token, db_name=database, timeout=CONNECT_SECONDS, dedicated=True)
+            return AsyncMilvusClient(
+                uri, token=token, db_name=database, timeout=CONNECT_SECONDS, dedicated=True
+            )
         except Exception as error:
             raise _not_opened(uri, failures[0] if failures else error) from error
+
+
+async def _reached(uri: str, client: AsyncMilvusClient) -> None:
     try:
-        yield client
-    finally:
-        client.close()
-        _let_go(uri)
+        await client.__aenter__()
+    except Exception as error:
+        raise _not_opened(uri, error) from error
 
 
 def _quiet() -> None:
@@ -53,11 +93,32 @@ def _quiet() -> None:
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def _let_go(uri: str) -> None:
-    if uri.endswith(".db"):
-        from milvus_lite.server_manager import server_manager_instance  # noqa: PLC0415 - only Lite needs it
+@contextmanager
+def _held(uri: str) -> Iterator[None]:
+    """Count a user of a Lite database: the clients of a process share one server, and the last stops it."""
+    if not uri.endswith(".db") or importlib.util.find_spec("milvus_lite") is None:
+        yield
+        return
+    # Imported before it is wanted: nobody can when a process ends without having closed.
+    from milvus_lite.server_manager import server_manager_instance as serving  # noqa: PLC0415 - Lite alone
 
-        server_manager_instance.release_server(uri)
+    path = str(Path(uri).absolute())
+    with _USING:
+        _users[path] += 1
+    try:
+        yield
+    finally:
+        with _USING:
+            _users[path] -= 1
+            if not _users[path]:
+                _let_go(serving, path)
+
+
+def _let_go(serving: Any, path: str) -> None:
+    # An application may have clients of its own. A path that is served is not opened by being asked for.
+    served = str(serving.start_and_get_uri(path)) if path in getattr(serving, "_servers", {}) else None
+    if served is not None and all(one.config.uri != served for one in _managed()):
+        serving.release_server(path)
 
 
 @contextmanager
@@ -143,13 +204,17 @@ class Versioned(Protocol):
 
 def open_connections() -> list[Versioned]:
     """The connections that pymilvus clients of this process have open, each once."""
+    return [one.handler for one in _managed()]
+
+
+def _managed() -> list[Any]:
     # A schema does not know its client; pymilvus's connection manager knows every client's connection,
     # and keeps a shared one after its last client has gone.
     manager = ConnectionManager.get_instance()
     shared: Mapping[str, Any] = getattr(manager, "_registry", {})
     dedicated: Mapping[int, Any] = getattr(manager, "_dedicated", {})
     kept = [one for one in shared.values() if one.has_clients]
-    return [one.handler for one in (*kept, *dedicated.values())]
+    return [*kept, *dedicated.values()]
 
 
 def is_lite(client: Versioned) -> bool:

@@ -95,6 +95,30 @@ def read_params(params: Mapping[str, Any]) -> Endpoint | None:
         return None
 
 
+def rerank_params(lite: bool, service: str, encoder: str, most: int) -> dict[str, str | int]:
+    """The params of a RERANK function that has ``encoder`` score at most ``most`` texts with a query.
+
+    Milvus Lite has Cohere's shape alone and takes a base URL; Milvus has ``tei``, and keeps the endpoint's
+    query string. Milvus scores batch by batch: one batch takes them all, so that no score depends on it.
+    """
+    key = environment_key()
+    if lite:
+        return {
+            "reranker": "model",
+            "provider": "cohere",
+            "model_name": encoder,
+            "base_url": f"{service}/v2",
+            "api_key": key.api_key if key else _NO_KEY,
+        }
+    params: dict[str, str | int] = {
+        "reranker": "model",
+        "provider": "tei",
+        "endpoint": f"{service}?{urlencode({'encoder': encoder})}",
+        "max_client_batch_size": most,
+    }
+    return params | ({"credential": key.credential} if key is not None else {})
+
+
 def write_note(call: Call, source: str) -> str:
     """What the description of a field says that ``call`` fills from the column ``source``."""
     return f"{_NOTE}{call.service}?{_query(call)}&{urlencode({'source': source})}"

@@ -60,6 +60,7 @@ def add_embedding(
     key: ServiceKey | None = None,
     exit: int | None = None,
     form: Form = "float",
+    name: str | None = None,
 ) -> None:
     """Add a vector field ``{source}_{dim}`` per dim to ``schema``, filled by Milvus from ``source``.
 
@@ -67,6 +68,7 @@ def add_embedding(
     is ``openai`` for Milvus Lite and ``tei`` for Milvus from 2.6; it is read off ``client``, else off the
     connections that are open in this process; ``provider`` overrides. ``key`` is for a service that has
     API keys; without it, the environment's NESTVEC_API_KEY and NESTVEC_CREDENTIAL count.
+    ``name`` is the field's, in place of that, where there is one dim.
     ``exit`` is the layer that the encoder stops after, None for the deepest; it is named in the fields
     (``{source}_{dim}_exit{exit}``), and so is a ``form`` other than float. ``int8`` gives INT8_VECTOR
     fields, which Milvus from 2.6 fills through its ``cohere`` provider, whose address is in milvus.yaml;
@@ -78,9 +80,11 @@ def add_embedding(
     address = base_url(service)
     known = key or environment_key()
     info = ask_info(address, known.api_key if known else None).encoder(encoder, address)
-    _check_exit(exit, encoder, info)
-    names = [column_name(source, _offered(dim, encoder, info), exit, form) for dim in dims]
-    _check_names(schema, names)
+    check_exit(exit, encoder, info)
+    for dim in dims:
+        check_dim(dim, encoder, info)
+    names = [name] if name else [column_name(source, dim, exit, form) for dim in dims]
+    _check_names(schema, names, dims)
     kind = _kind(provider or _provider(client), form)
     if form == "binary":
         for dim in dims:
@@ -92,10 +96,30 @@ def add_embedding(
             "key=ServiceKey(api_key, credential=NAME), or NESTVEC_CREDENTIAL.",
         )
     _tell(kind, form, encoder, info, address)
+    # The deepest exit is no exit: fields that differ in this word alone are of one family.
+    stops = None if info.layers and exit == info.layers[0] else exit
     prompts = (info.prompts.get("document", ""), info.prompts.get("query", ""))
-    for name, dim in zip(names, dims, strict=True):
-        call = Call(address, encoder, dim, *prompts, CHUNK, known, exit)
-        _add(schema, source, name, call, kind, form)
+    for column, dim in zip(names, dims, strict=True):
+        call = Call(address, encoder, dim, *prompts, CHUNK, known, stops)
+        _add(schema, source, column, call, kind, form)
+
+
+def add_lexical(schema: CollectionSchema, source: str, name: str) -> None:
+    """Add a sparse field that Milvus fills from the words of ``source``, a VARCHAR field with an analyzer.
+
+    Raises SpecError where there is no such source, or a field of this name already.
+    """
+    _check_source(schema, source)
+    _check_names(schema, [name], [0])
+    schema.add_field(name, DataType.SPARSE_FLOAT_VECTOR)
+    schema.add_function(
+        Function(
+            name=f"{name}_function",
+            function_type=FunctionType.BM25,
+            input_field_names=[source],
+            output_field_names=[name],
+        )
+    )
 
 
 def _add(schema: CollectionSchema, source: str, name: str, call: Call, kind: Provider, form: Form) -> None:
@@ -180,6 +204,8 @@ def _filled(schema: CollectionSchema) -> Iterator[tuple[str, Form]]:
     """The vector fields that functions fill, and the binary ones that ingest does."""
     outputs = {name for function in schema.functions for name in function.output_field_names}
     for one in schema.fields:
+        if one.dtype == DataType.SPARSE_FLOAT_VECTOR:
+            continue
         binary = one.dtype == DataType.BINARY_VECTOR
         if one.name in outputs or (binary and read_note(one.description or "", "nestvec")):
             yield one.name, "binary" if binary else "float"
@@ -208,7 +234,8 @@ def _check_source(schema: CollectionSchema, source: str) -> None:
         )
 
 
-def _check_exit(exit: int | None, encoder: str, info: EncoderInfo) -> None:
+def check_exit(exit: int | None, encoder: str, info: EncoderInfo) -> None:
+    """Raise ExitNotOffered where an encoder does not stop after this layer."""
     if exit is None or (type(exit) is int and exit in info.layers):
         return
     raise ExitNotOffered(
@@ -218,17 +245,23 @@ def _check_exit(exit: int | None, encoder: str, info: EncoderInfo) -> None:
     )
 
 
-def _offered(dim: int, encoder: str, info: EncoderInfo) -> int:
+def check_dim(dim: int, encoder: str, info: EncoderInfo) -> None:
+    """Raise DimNotOffered where an encoder has no vectors of this many dims."""
     if isinstance(dim, bool) or not isinstance(dim, int) or dim not in info.dims:
         raise DimNotOffered(
             f"{encoder} does not offer vectors of this many dims",
             value=dim,
             next_step=f"It offers {', '.join(map(str, info.dims))}; export it with --dims to offer others.",
         )
-    return dim
 
 
-def _check_names(schema: CollectionSchema, names: Sequence[str]) -> None:
+def _check_names(schema: CollectionSchema, names: Sequence[str], dims: Sequence[int]) -> None:
+    if len(names) != len(dims):
+        raise SpecError(
+            "one name is for one vector field, and there is a field per dim",
+            value=names[0],
+            next_step="Call add_embedding for each dim, or leave the name away.",
+        )
     taken = [one.name for one in schema.fields]
     for position, name in enumerate(names):
         if name in taken or name in names[:position]:

@@ -117,3 +117,21 @@ def test_floats_through_cohere_are_read_back_and_what_is_not_nestvecs_is_left_al
     for function in schema.functions:
         function.params["provider"] = "bedrock"
     assert read_table(server, "papers").embeddings == ()
+
+
+def test_defaults_and_what_columns_are_made_of(service: str) -> None:
+    text = (
+        SPEC.replace("8192}}", "8192}}\n  year: {{type: INT32, default: 7}}")
+        + "lexical:\n  - {{field: abstract}}\n"
+    )
+    made: Any = Server()
+    spec = parse_spec(text.format(service=service) + "max_vector_fields: 5\n", path="x")
+    collections.create(made, spec)
+    table = read_table(made, "papers")
+    year = table.column("year")
+    assert year is not None and (year.has_default, year.default) == (True, 7)
+    assert table.indexes["abstract_bm25"] == "SPARSE_INVERTED_INDEX"
+    assert table.generated == dict.fromkeys(
+        ("abstract_16", "abstract_8_exit2", "abstract_16_exit2_int8", "abstract_8_binary", "abstract_bm25"),
+        "abstract",
+    )

@@ -94,3 +94,33 @@ def test_every_part_of_the_spec_reaches_milvus(spec: CollectionSpec) -> None:
     assert indexes["abstract_4"]["metric_type"] == "COSINE"
     assert indexes["abstract_16"]["index_type"] == "HNSW"
     assert indexes["abstract_16"]["metric_type"] == "IP"
+
+
+OTHERS = """
+  - {{field: abstract, encoder: tiny, dims: [8], name: short}}
+lexical:
+  - {{field: abstract, name: words, k1: 1.5}}
+vectors:
+  - {{name: photo, dim: 5, index: HNSW, metric: L2, params: {{M: 8}}}}
+max_vector_fields: 5
+"""
+
+
+def test_words_vectors_and_names_of_ones_own_reach_milvus(service: str) -> None:
+    client: Any = Refusing()
+    with pytest.raises(StoreRefused):
+        collections.create(client, parse_spec((SPEC.rstrip() + OTHERS).format(service=service), path="x"))
+    made = {one["name"]: one for one in client.schema.to_dict()["fields"]}
+    assert made["abstract"]["params"] == {"max_length": 8192, "enable_analyzer": True, "enable_match": True}
+    assert made["words"]["type"] == DataType.SPARSE_FLOAT_VECTOR
+    assert (made["photo"]["params"], made["short"]["params"]) == ({"dim": 5}, {"dim": 8})
+    functions = {one.output_field_names[0]: one.input_field_names[0] for one in client.schema.functions}
+    assert functions["words"] == functions["short"] == "abstract"
+    indexes = {one.field_name: one.to_dict() for one in client.indexes}
+    assert len(indexes) == len(client.indexes) == 5
+    assert (indexes["words"]["index_type"], indexes["words"]["metric_type"]) == (
+        "SPARSE_INVERTED_INDEX",
+        "BM25",
+    )
+    assert (indexes["photo"]["index_type"], indexes["photo"]["metric_type"]) == ("HNSW", "L2")
+    assert indexes["short"]["metric_type"] == "COSINE"

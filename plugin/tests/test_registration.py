@@ -76,6 +76,14 @@ def test_functions_for_milvus_lite(schema: CollectionSchema, service: str) -> No
     ]
 
 
+def test_the_deepest_exit_is_none_to_milvus(schema: CollectionSchema, service: str) -> None:
+    nestvec.add_embedding(
+        schema, "abstract", encoder="tiny", dims=[4], service=service, provider="tei", exit=4
+    )
+    assert schema.fields[-1].name == "abstract_4_exit4"
+    assert schema.functions[-1].params["endpoint"] == f"{service}?encoder=tiny&dim=4"
+
+
 def test_an_exit_is_named_in_the_field_and_told_to_milvus(schema: CollectionSchema, service: str) -> None:
     given: dict[str, Any] = {"encoder": "tiny", "service": service, "exit": 2}
     nestvec.add_embedding(schema, "abstract", dims=[4], provider="tei", **given)
@@ -212,7 +220,8 @@ def test_an_index_for_every_embedding_field(schema: CollectionSchema, service: s
 
 
 def test_the_public_names() -> None:
-    assert nestvec.__all__ == ["Index", "ServiceKey", "__version__", "add_embedding", "index_params"]
+    functions = ["aconnect", "add_embedding", "connect", "index_params"]
+    assert nestvec.__all__ == ["Index", "ServiceKey", "__version__", *functions]
     for name in nestvec.__all__:
         assert getattr(nestvec, name)
     with pytest.raises(AttributeError, match=r"no attribute 'nothing'"):

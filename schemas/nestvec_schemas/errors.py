@@ -52,6 +52,7 @@ NestvecError
     ├── SqlSyntaxError
     ├── SqlUnknownName
     ├── SqlTypeMismatch
+    ├── SqlKeyExists            a row with this primary key is there already
     └── SqlNotSupported
 
 Each says three things: the cause, the value that was found, and the next step.
@@ -326,6 +327,10 @@ class SqlUnknownName(SqlError):
 
 class SqlTypeMismatch(SqlError):
     """A value or operator that does not fit the column."""
+
+
+class SqlKeyExists(SqlError):
+    """A row with this primary key is there already, or twice in the statement."""
 
 
 class SqlNotSupported(SqlError):

@@ -11,10 +11,17 @@ embeddings:
   - {field: abstract, encoder: minilm, dims: [64, 384]}
   - {field: abstract, encoder: minilm, dims: [128], index: HNSW, metric: IP, params: {M: 16}}
   - {field: abstract, encoder: minilm, dims: [64], exit: 3, form: int8}
+  - {field: abstract, encoder: minilm, dims: [32], name: short}
+lexical:
+  - {field: abstract}
+vectors:
+  - {name: photo, dim: 512, metric: L2}
 ```
 
 Every embedding gives one vector field per dim, ``{field}_{dim}``, with ``_exit{exit}`` and ``_{form}`` behind
-it where those are chosen. The limits are Milvus's own
+it where those are chosen; with one dim it may have a ``name`` of its own. A lexical gives a sparse field,
+``{field}_bm25``, which Milvus fills from the field's words; a vector is filled by whoever writes the rows.
+The limits are Milvus's own
 (``milvus.yaml``: proxy.maxFieldNum, maxVectorFieldNum, maxDimension, maxNameLength).
 """
 
@@ -96,7 +103,7 @@ class EmbeddingSpec(_Record):
     """A vector field per dim (``column_name``), filled by the encoder at ``service`` from ``field``.
 
     ``exit`` is the layer that a pass stops after, None for the deepest. ``index`` and ``metric`` without
-    a word of the spec are ``default_index`` and ``default_metric`` of ``form``.
+    a word of the spec are ``default_index`` and ``default_metric`` of ``form``. ``name`` is for one dim.
     """
 
     field: StrictStr
@@ -105,13 +112,41 @@ class EmbeddingSpec(_Record):
     exit: Annotated[StrictInt, Field(ge=1, le=1_000)] | None = None
     form: Form = "float"
     service: StrictStr | None = None
+    name: StrictStr | None = None
     index: IndexType = Field(default_factory=_index)
     metric: Metric = Field(default_factory=_metric)
     params: dict[StrictStr, StrictBool | StrictInt | float | StrictStr] = {}
 
     def column(self, dim: int) -> str:
         """The name of the vector field of ``dim``."""
-        return column_name(self.field, dim, self.exit, self.form)
+        return self.name or column_name(self.field, dim, self.exit, self.form)
+
+
+class LexicalSpec(_Record):
+    """A sparse vector field that Milvus fills from the words of ``field``, for BM25.
+
+    ``k1`` is how soon more of a word counts no more, ``b`` how much a long text is held against it.
+    """
+
+    field: StrictStr
+    name: StrictStr | None = None
+    k1: Annotated[float, Field(ge=0, le=3)] | None = None
+    b: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    @property
+    def column(self) -> str:
+        """The name of the sparse field."""
+        return self.name or f"{self.field}_bm25"
+
+
+class VectorSpec(_Record):
+    """A vector field of float32 that rows bring with them."""
+
+    name: StrictStr
+    dim: Annotated[StrictInt, Field(ge=2, le=32_768)]
+    index: IndexType = "AUTOINDEX"
+    metric: Metric = "COSINE"
+    params: dict[StrictStr, StrictBool | StrictInt | float | StrictStr] = {}
 
 
 class CollectionSpec(_Record):
@@ -126,7 +161,9 @@ class CollectionSpec(_Record):
     dynamic: StrictBool = False
     max_vector_fields: Annotated[StrictInt, Field(ge=1, le=10)] = VECTOR_FIELDS
     fields: Annotated[dict[StrictStr, FieldSpec], Field(min_length=1)]
-    embeddings: Annotated[tuple[EmbeddingSpec, ...], Field(min_length=1)]
+    embeddings: tuple[EmbeddingSpec, ...] = ()
+    lexical: tuple[LexicalSpec, ...] = ()
+    vectors: tuple[VectorSpec, ...] = ()
 
     def service_of(self, embedding: EmbeddingSpec) -> str:
         """The service that fills an embedding's vector fields."""

@@ -18,7 +18,7 @@ ALL_FIELDS = 64
 INTEGERS = {f"INT{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)}
 FLOAT_MAX = 3.4028234663852886e38
 
-_RESERVED = {"_seq", "_partition", "rowid", "timestamp", "iso", "interval", "meta", "$meta"}
+_RESERVED = {"_seq", "_partition", "rowid", "timestamp", "iso", "interval", "$meta"}
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,25 @@ class Problem:
 
 def check_spec(spec: CollectionSpec, *, path: str) -> None:
     """Raise SpecError for the first of Milvus's rules that a spec breaks."""
+    for one in problems(spec):
+        raise SpecError(f"{path}: {one.where} {one.cause}", value=one.value, next_step=one.next_step)
+
+
+def problems(spec: CollectionSpec) -> Iterator[Problem]:
+    """Every one of Milvus's rules that a spec breaks."""
     for check in _CHECKS:
-        for one in check(spec):
-            raise SpecError(f"{path}: {one.where} {one.cause}", value=one.value, next_step=one.next_step)
+        yield from check(spec)
+
+
+_RULE = "Begin with a letter or _, go on with letters, digits and _, at most 255 in all."
 
 
 def _names(spec: CollectionSpec) -> Iterator[Problem]:
-    rule = "Begin with a letter or _, go on with letters, digits and _, at most 255 in all."
     if not NAME.fullmatch(spec.collection):
-        yield Problem("collection", "is not a name that Milvus takes", spec.collection, rule)
+        yield Problem("collection", "is not a name that Milvus takes", spec.collection, _RULE)
     for name in spec.fields:
         if not NAME.fullmatch(name):
-            yield Problem("fields", "has a name that Milvus does not take", name, rule)
+            yield Problem("fields", "has a name that Milvus does not take", name, _RULE)
         if name.lower() in _RESERVED:
             yield Problem("fields", "has a name that Milvus keeps for itself", name, "Choose another.")
 
@@ -154,27 +161,34 @@ def _storable(text: str, most: int) -> bool:
 
 
 def _sources(spec: CollectionSpec) -> Iterator[Problem]:
-    for index, one in enumerate(spec.embeddings):
-        where = f"embeddings[{index}]"
-        field = spec.fields.get(one.field)
+    read = (
+        *((f"embeddings[{number}]", one.field, "embedded") for number, one in enumerate(spec.embeddings)),
+        *((f"lexical[{number}]", one.field, "split into words") for number, one in enumerate(spec.lexical)),
+    )
+    for where, source, done in read:
+        field = spec.fields.get(source)
         if field is None:
             yield Problem(
                 f"{where}.field",
                 "is not one of the fields",
-                one.field,
-                f"Fields: {', '.join(spec.fields)}.{nearest(one.field, spec.fields)}",
+                source,
+                f"Fields: {', '.join(spec.fields)}.{nearest(source, spec.fields)}",
             )
         elif field.type != "VARCHAR" or field.nullable:
             found = f"{'nullable ' if field.nullable else ''}{field.type}"
             yield Problem(
                 f"{where}.field",
-                f"cannot be embedded by Milvus, as {one.field} is not a VARCHAR that is always there",
+                f"cannot be {done} by Milvus, as {source} is not a VARCHAR that is always there",
                 found,
-                f"Make {one.field} a VARCHAR that is not nullable.",
+                f"Make {source} a VARCHAR that is not nullable.",
             )
+
+
+def _services(spec: CollectionSpec) -> Iterator[Problem]:
+    for index, one in enumerate(spec.embeddings):
         if not _is_url(spec.service_of(one)):
             yield Problem(
-                f"{where}.service" if one.service else "service",
+                f"embeddings[{index}].service" if one.service else "service",
                 "is not the address of a service",
                 spec.service_of(one) or "none",
                 "Write service: http://HOST:PORT, for example http://127.0.0.1:8080.",
@@ -223,23 +237,56 @@ def _forms(spec: CollectionSpec) -> Iterator[Problem]:
                 )
 
 
+def _plain_vectors(spec: CollectionSpec) -> Iterator[Problem]:
+    for number, one in enumerate(spec.vectors):
+        if one.index in _BINARY_INDEXES or one.metric == "HAMMING":
+            found = one.index if one.index in _BINARY_INDEXES else one.metric
+            yield Problem(f"vectors[{number}]", "has what is for binary vectors alone", found, "Remove it.")
+
+
+def _free_names(spec: CollectionSpec) -> Iterator[Problem]:
+    for number, one in enumerate(spec.embeddings):
+        if one.name is not None and len(one.dims) > 1:
+            yield Problem(
+                f"embeddings[{number}].name",
+                "is for one vector field, and this embedding has a field per dim",
+                one.name,
+                "Write an embedding for each dim, or leave the name away.",
+            )
+
+
+def _made(spec: CollectionSpec) -> Iterator[tuple[str, str, str]]:
+    """Where a vector field is declared, its name, and what of the spec to change about that name."""
+    for number, one in enumerate(spec.embeddings):
+        for dim in one.dims:
+            keep = f"Keep one {dim} for {one.field}." if one.name is None else "Choose another name."
+            where = f"embeddings[{number}].{'dims' if one.name is None else 'name'}"
+            yield where, one.column(dim), keep
+    for number, lexical in enumerate(spec.lexical):
+        yield f"lexical[{number}]", lexical.column, "Choose another name."
+    for number, vector in enumerate(spec.vectors):
+        yield f"vectors[{number}].name", vector.name, "Choose another name."
+
+
 def _vector_fields(spec: CollectionSpec) -> Iterator[Problem]:
     made: set[str] = set()
-    for index, one in enumerate(spec.embeddings):
-        for dim in one.dims:
-            name = one.column(dim)
-            where = f"embeddings[{index}].dims"
-            if name in spec.fields:
-                yield Problem(
-                    where, "give a vector field the name of a scalar field", name, "Rename the field."
-                )
-            if name in made:
-                yield Problem(
-                    where, "give the same vector field twice", name, f"Keep one {dim} for {one.field}."
-                )
-            if not NAME.fullmatch(name):
-                yield Problem(where, "give a vector field too long a name", name, "Shorten the field's name.")
-            made.add(name)
+    for where, name, keep in _made(spec):
+        if name in spec.fields:
+            yield Problem(where, "give a vector field the name of a scalar field", name, "Rename the field.")
+        if name in made:
+            yield Problem(where, "give the same vector field twice", name, keep)
+        if not NAME.fullmatch(name) or name.lower() in _RESERVED:
+            yield Problem(
+                where, "give a vector field a name that Milvus does not take", name, f"Rename it. {_RULE}"
+            )
+        made.add(name)
+    if not made:
+        yield Problem(
+            "the spec",
+            "has no vector field, and Milvus wants one",
+            "none",
+            "Add embeddings: - {field: FIELD, encoder: NAME, dims: [64]}.",
+        )
     if len(made) > spec.max_vector_fields:
         yield Problem(
             "embeddings",
@@ -264,6 +311,9 @@ _CHECKS: tuple[Callable[[CollectionSpec], Iterator[Problem]], ...] = (
     _type_keys,
     _defaults,
     _sources,
+    _services,
     _forms,
+    _plain_vectors,
+    _free_names,
     _vector_fields,
 )

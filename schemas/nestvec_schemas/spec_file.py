@@ -9,7 +9,17 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from nestvec_schemas.errors import SpecError, nearest
-from nestvec_schemas.spec import CollectionSpec, EmbeddingSpec, FieldSpec, FieldType, Form, IndexType, Metric
+from nestvec_schemas.spec import (
+    CollectionSpec,
+    EmbeddingSpec,
+    FieldSpec,
+    FieldType,
+    Form,
+    IndexType,
+    LexicalSpec,
+    Metric,
+    VectorSpec,
+)
 from nestvec_schemas.spec_checks import check_spec
 
 SPEC_BYTES: Final = 1 << 20
@@ -77,7 +87,12 @@ def _load(text: str, path: str) -> Mapping[str, Any]:
     return data
 
 
-_MODELS: dict[str, tuple[type[BaseModel], int]] = {"fields": (FieldSpec, 2), "embeddings": (EmbeddingSpec, 2)}
+_MODELS: dict[str, tuple[type[BaseModel], int]] = {
+    "fields": (FieldSpec, 2),
+    "embeddings": (EmbeddingSpec, 2),
+    "lexical": (LexicalSpec, 2),
+    "vectors": (VectorSpec, 2),
+}
 
 _WRITE = {
     "tuple_type": "Write a list: [64, 384].",

@@ -149,6 +149,64 @@ def test_exits_and_forms_are_named_in_the_column(
     assert (one.index, one.metric) == (index, metric)
 
 
+OTHERS = """
+lexical:
+  - {field: abstract, k1: 1.5, b: 0.5}
+  - {field: tenant, name: words}
+vectors:
+  - {name: photo, dim: 512, metric: L2, index: HNSW, params: {M: 16}}
+"""
+
+
+def test_words_and_vectors_of_ones_own() -> None:
+    named = GOOD.replace("dims: [128]", "dims: [128], name: short")
+    spec = parse_spec(f"{named}{OTHERS}max_vector_fields: 6\n", path="x")
+    assert spec.embeddings[1].column(128) == "short"
+    assert [(one.column, one.k1, one.b) for one in spec.lexical] == [
+        ("abstract_bm25", 1.5, 0.5),
+        ("words", None, None),
+    ]
+    photo = spec.vectors[0]
+    assert (photo.name, photo.dim, photo.index, photo.metric) == ("photo", 512, "HNSW", "L2")
+
+
+def test_a_spec_may_do_without_an_encoder() -> None:
+    bare = GOOD[: GOOD.index("embeddings:")].replace("service: http://127.0.0.1:8080\n", "")
+    assert parse_spec(bare + OTHERS, path="x").services == ()
+    with pytest.raises(SpecError, match=r"the spec has no vector field.*none"):
+        parse_spec(bare, path="x")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "field: abstract, k1",
+            "field: abstrct, k1",
+            r"lexical\[0\]\.field is not one of.*Did you mean 'abstract'",
+        ),
+        ("field: abstract, k1", "field: year, k1", r"lexical\[0\]\.field cannot be split into words.*INT32"),
+        ("k1: 1.5", "k1: 9", r"lexical\[0\]\.k1 is wrong: 9"),
+        ("name: words", "nme: words", r"lexical\[1\]\.nme is not a key.*Did you mean 'name'"),
+        ("name: words", "name: year", r"lexical\[1\] give a vector field the name of a scalar field: year"),
+        ("name: photo", "name: abstract_64", "the same vector field twice: abstract_64"),
+        ("name: photo", "name: a-b", "a name that Milvus does not take: a-b"),
+        ("dim: 512", "dim: 1", r"vectors\[0\]\.dim is wrong: 1"),
+        ("metric: L2", "metric: HAMMING", r"vectors\[0\] has what is for binary vectors alone: HAMMING"),
+    ],
+)
+def test_what_is_wrong_with_words_and_vectors(old: str, new: str, said: str) -> None:
+    assert old in OTHERS
+    whole = GOOD.replace("[64, 384]", "[64]") + OTHERS.replace(old, new)
+    with pytest.raises(SpecError, match=said):
+        parse_spec(whole, path="x")
+
+
+def test_a_name_is_for_one_dim() -> None:
+    with pytest.raises(SpecError, match=r"embeddings\[0\]\.name is for one vector field"):
+        parse_spec(GOOD.replace(ONE, f"{ONE}, name: short"), path="x")
+
+
 def test_more_vector_fields_where_the_server_allows_them() -> None:
     text = GOOD.replace(ONE, "dims: [2, 3, 4, 5]").replace("fields:", "max_vector_fields: 5\nfields:", 1)
     assert len(parse_spec(text, path="x").embeddings[0].dims) == 4

@@ -39,7 +39,10 @@ def create(spec: Path, uri: str, token: str, database: str, models: Path) -> Non
     server from 2.6, form: int8 or binary stores a quarter or a thirty-second of the bytes (FIELD_DIM_int8,
     FIELD_DIM_binary; the binary ones are filled by nestvec ingest).
     Fields are BOOL, INT8 to INT64, FLOAT, DOUBLE, VARCHAR, JSON or ARRAY; they may be nullable, have a
-    default or be the partition_key. An embedding may have a service, an index, a metric and params.
+    default or be the partition_key. An embedding may have a service, an index, a metric and params, and with
+    one dim a name of its own. Under lexical: each {field: FIELD} gives a field FIELD_bm25 that Milvus
+    fills for BM25; under vectors: each {name: NAME, dim: DIM} is a field that rows bring. Above 4 vector
+    fields, write max_vector_fields as well.
 
     \b
     Example: papers.yaml
@@ -65,7 +68,7 @@ def create(spec: Path, uri: str, token: str, database: str, models: Path) -> Non
     declared = _read_spec(spec)
     with connect(uri, token=token, database=database) as client, running(declared.services, models):
         table = collections.create(client, declared)
-    click.echo(f"Created {table.name}: {', '.join(one.column for one in table.embeddings)}.")
+    click.echo(f"Created {table.name}: {', '.join(one.name for one in table.columns if one.is_vector)}.")
 
 
 @command.command()

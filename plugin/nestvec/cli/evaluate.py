@@ -125,8 +125,9 @@ def command(asked: Asked) -> None:
     from nestvec.evaluate.run import Means, evaluate, open_datasets
     from nestvec.evaluate.subject import choose_subjects
     from nestvec.progress import progress
+    from nestvec_schemas.packages import need
 
-    _check_extra()
+    need("evaluating", ("pytrec_eval", "matplotlib", "onnxruntime"), "evaluate")
     for path in (asked.report, asked.json_file if asked.json_file != "-" else None):
         check_writable(path)
     subjects = choose_subjects(asked.models, asked.encoder, asked.precision, asked.dims, asked.exits)
@@ -154,20 +155,6 @@ def default_cache() -> Path:
     import os
 
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nestvec"
-
-
-def _check_extra() -> None:
-    from importlib.util import find_spec
-
-    from nestvec_schemas.errors import NestvecError
-
-    missing = [name for name in ("pytrec_eval", "matplotlib", "onnxruntime") if find_spec(name) is None]
-    if missing:
-        raise NestvecError(
-            "evaluating needs packages that are not there",
-            value=", ".join(missing),
-            next_step='Install them: pip install "nestvec[evaluate]".',
-        )
 
 
 def _open_run(subject: Subject) -> Any:

@@ -42,7 +42,7 @@ def convert(row: Mapping[str, object], shape: Shape) -> dict[str, object]:
     for column in shape.given:
         value = _present(row.get(column.name), column, shape)
         if value is not None:
-            stored[column.name] = _converted(value, column, shape)
+            stored[column.name] = converted(value, column, shape)
     extra = {name: value for name, value in row.items() if name not in stored and value is not None}
     for name in list(extra):
         known = shape.columns.get(name) if isinstance(name, str) else None
@@ -92,7 +92,8 @@ def _present(value: object, column: Column, shape: Shape) -> object:
     return value
 
 
-def _converted(value: object, column: Column, shape: Shape) -> object:
+def converted(value: object, column: Column, shape: Shape) -> object:
+    """One value, not null, as Milvus takes it in this column. Raises RowRejected."""
     if column.type == "ARRAY":
         return _array(value, column, shape.arrays[column.name], shape.cells)
     converter = CONVERTERS.get(column.type)

@@ -70,6 +70,25 @@ def shape_of(table: Table, described: Mapping[str, Any], cells: Cells) -> Shape:
     )
 
 
+def table_shape(table: Table) -> Shape:
+    """The shape of ``table`` for rows of Python's own values, from what the catalog knows of it."""
+    arrays = {
+        one.name: ArrayType(one.element_type or "", one.max_capacity, one.max_length)
+        for one in table.columns
+        if one.type == "ARRAY"
+    }
+    generated = {one.column: one.source for one in table.embeddings} | dict(table.generated)
+    return Shape(
+        table=table,
+        columns={one.name: one for one in table.columns},
+        filled=frozenset(generated),
+        # A text without words is one like any other to BM25; nothing can be embedded of an empty one.
+        sources=frozenset(generated.values()) - {one.source for one in table.lexical}
+        | {one.source for one in table.embeddings},
+        arrays=arrays,
+    )
+
+
 _ARRAY_PARAMS = ("max_capacity", "max_length")
 
 

@@ -1,4 +1,4 @@
-"""Asking a service what it holds, and for the codes that no function of Milvus makes."""
+"""Asking a service what it holds, and for the codes and vectors that no function of Milvus makes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import BaseModel, Field, ValidationError
+import numpy as np
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 from nestvec_schemas.errors import EncoderNotFound, ServiceRefused, ServiceUnreachable, nearest
+from nestvec_schemas.vectors import Vectors
 
 _SECONDS = 5.0
 _EMBED_SECONDS = 60.0
@@ -70,8 +72,12 @@ def ask_info(service: str, key: str | None = None) -> ServiceInfo:
         return ServiceInfo.model_validate_json(answer.content)
 
 
+_Written = Literal["ubinary", "float"]
+
+
 class _Embeddings(BaseModel):
-    ubinary: list[list[Annotated[int, Field(ge=0, le=255)]]]
+    ubinary: list[list[Annotated[int, Field(ge=0, le=255)]]] = []
+    float: list[list[FiniteFloat]] = []
 
 
 class _Embedded(BaseModel):
@@ -80,7 +86,7 @@ class _Embedded(BaseModel):
 
 @dataclass(frozen=True)
 class Coding:
-    """What binary codes are made by: a service's base URL, a model's name (``minilm@3``), how many bits."""
+    """What codes or vectors are made by: a service's base URL, a model's name (``minilm@3``), their dim."""
 
     service: str
     model: str
@@ -95,26 +101,40 @@ def ask_bits(
     The texts are documents, or queries where ``query`` is true: the encoder's prompts are put before them.
     A service that is busy is asked again. Raises ServiceUnreachable, ServiceRefused.
     """
-    found: list[bytes] = []
+    return [
+        bytes(row)
+        for answer in _asked(coding, texts, key, "ubinary", query)
+        for row in answer.embeddings.ubinary
+    ]
+
+
+def ask_vectors(
+    coding: Coding, texts: Sequence[str], key: str | None = None, *, query: bool = False
+) -> Vectors:
+    """The texts' vectors, (n, ``dim``) float32, as FLOAT_VECTOR fields hold them; else as ``ask_bits``."""
+    rows = [row for answer in _asked(coding, texts, key, "float", query) for row in answer.embeddings.float]
+    return np.asarray(rows, np.float32).reshape(-1, coding.dim)
+
+
+def _asked(
+    coding: Coding, texts: Sequence[str], key: str | None, written: _Written, query: bool
+) -> Iterator[_Embedded]:
+    """The answers, a chunk of texts each, checked for their lengths."""
     kind = "search_query" if query else "search_document"
     with _errors(coding.service), _client(coding.service, key, _EMBED_SECONDS) as client:
         for start in range(0, len(texts), _CHUNK):
             chunk = list(texts[start : start + _CHUNK])
-            answer = _posted(client, _body(coding, chunk, kind))
+            body = {
+                "model": coding.model,
+                "texts": chunk,
+                "input_type": kind,
+                "embedding_types": [written],
+                "output_dimension": coding.dim,
+            }
+            answer = _posted(client, body)
             if answer.status_code == httpx.codes.UNAUTHORIZED:
                 raise _unauthorized(coding.service, key)
-            found += _codes(coding, answer, len(chunk))
-    return found
-
-
-def _body(coding: Coding, texts: list[str], kind: str) -> dict[str, object]:
-    return {
-        "model": coding.model,
-        "texts": texts,
-        "input_type": kind,
-        "embedding_types": ["ubinary"],
-        "output_dimension": coding.dim,
-    }
+            yield _checked(coding, answer, written, len(chunk))
 
 
 def _posted(client: httpx.Client, body: Mapping[str, object]) -> httpx.Response:
@@ -128,21 +148,23 @@ def _posted(client: httpx.Client, body: Mapping[str, object]) -> httpx.Response:
     return client.post("/v2/embed", json=body)
 
 
-def _codes(coding: Coding, answer: httpx.Response, count: int) -> list[bytes]:
+def _checked(coding: Coding, answer: httpx.Response, written: _Written, count: int) -> _Embedded:
     if answer.is_error:
         raise ServiceRefused(
             f"the service at {coding.service} refused to embed {count} texts with {coding.model}",
             value=_said(answer),
             next_step="Correct what it says, then try again.",
         )
-    rows = _Embedded.model_validate_json(answer.content).embeddings.ubinary
-    if [len(row) for row in rows] != [coding.dim // 8] * count:
+    found = _Embedded.model_validate_json(answer.content)
+    rows: Sequence[Sequence[float]] = getattr(found.embeddings, written)
+    width, kind = (coding.dim // 8, "codes") if written == "ubinary" else (coding.dim, "vectors")
+    if [len(row) for row in rows] != [width] * count:
         raise ServiceRefused(
-            f"the service at {coding.service} answered with other codes than it was asked for",
+            f"the service at {coding.service} answered with other {kind} than it was asked for",
             value=f"{len(rows)} for {count} texts",
             next_step="Check that a nestvec service of this version answers there.",
         )
-    return [bytes(row) for row in rows]
+    return found
 
 
 def _said(answer: httpx.Response) -> str:

@@ -4,16 +4,21 @@ import pytest
 from click.testing import CliRunner
 
 from nestvec.cli import cli
-from nestvec.cli.sql import _cell
 from nestvec_schemas.errors import StoreUnreachable
 
 
-def test_a_vector_is_summarised() -> None:
-    assert _cell([0.125, -0.5, 1.0, 2.0]) == "[0.12, -0.50, 1.00, … 4]"
-    assert [_cell(value) for value in (None, 1, "a", [1, "a"])] == [None, 1, "a", [1, "a"]]
-
-
-@pytest.mark.parametrize("arguments", [["SELECT 1"], ["--uri", "x.db"], ["a", "b", "--uri", "x.db"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["SELECT 1"],
+        ["--uri", "x.db"],
+        ["a", "b", "--uri", "x.db"],
+        ["--uri", "x.db", " ; -- nothing"],
+        ["--uri", "x.db", "--json", "--csv", "SELECT 1"],
+        ["--uri", "x.db", "--param", "2=3", "SELECT 1"],
+        ["--uri", "x.db", "--file", __file__, "SELECT 1"],
+    ],
+)
 def test_usage(arguments: list[str]) -> None:
     done = CliRunner().invoke(cli, ["sql", *arguments], env={"NESTVEC_URI": ""})
     assert done.exit_code == 2

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nestvec.service import client
-from nestvec.service.client import Coding, ask_bits, ask_info, is_loopback
+from nestvec.service.client import Coding, ask_bits, ask_info, ask_vectors, is_loopback
 from nestvec.service.server import address, bind
 from nestvec_schemas.errors import EncoderNotFound, ServiceRefused, ServiceUnreachable
 
@@ -55,6 +55,20 @@ def test_bits_are_the_signs_of_the_vectors(
     assert ask_bits(Coding(service, model, 8), []) == []
     (query,) = ask_bits(Coding(service, model, 8), ["w9"], query=True)
     assert [query] == ask_bits(Coding(service, model, 8), ["w1 w9"])
+
+
+def test_vectors_are_the_services(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_CHUNK", 2)
+    texts = ["w1", "w2 w3", "w4"]
+    floats = httpx.post(f"{service}/embed?exit=2&dim=8", json={"inputs": texts}).json()
+    found = ask_vectors(Coding(service, "tiny@2", 8), texts)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, np.asarray(floats, np.float32))
+    assert ask_vectors(Coding(service, "tiny", 8), []).shape == (0, 8)
+    query = ask_vectors(Coding(service, "tiny", 8), ["w9"], query=True)
+    np.testing.assert_array_equal(query, ask_vectors(Coding(service, "tiny", 8), ["w1 w9"]))
+    with pytest.raises(ServiceRefused, match="no exit after this layer"):
+        ask_vectors(Coding(service, "tiny@3", 8), texts)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +118,8 @@ def test_a_busy_service_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"embeddings": {"ubinary": []}}, "other codes than it was asked for: 0 for 1 texts"),
         ({"embeddings": {"ubinary": [[1, 2]]}}, "other codes"),
         ({"embeddings": {"ubinary": [[256]]}}, "is not a nestvec service"),
-        ({"embeddings": {"float": [[0.1]]}}, "is not a nestvec service"),
+        ({"embeddings": {"float": [[0.1]]}}, "other codes"),
+        ({"embeddings": {"float": [["x"]]}}, "is not a nestvec service"),
     ],
 )
 def test_codes_that_were_not_asked_for(monkeypatch: pytest.MonkeyPatch, body: Any, said: str) -> None:

@@ -1,11 +1,38 @@
 """A collection with a column of every kind that SQL meets; no Milvus."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
 import pytest
+from pymilvus import MilvusClient
 
 from nestvec.catalog import Column, Embedding, Table
 from nestvec.providers import Endpoint
+from nestvec.sql import Session
+from nestvec.sql.bind.params import params
+from nestvec.sql.language.parse import parse
+from nestvec.sql.plan.nodes import Plan
+from nestvec.sql.statements.select import plan_select
+from nestvec.steps import drive
+
+Planned = Callable[..., Plan]
 
 SERVICE = "http://127.0.0.1:8080"
+
+
+class _Milvus:
+    """Knows the name of one collection, which a session holds already."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def has_collection(self, name: str) -> bool:
+        return False
+
+    def list_collections(self) -> list[str]:
+        return [self.name]
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +51,8 @@ def table() -> Table:
             Column("Mixed", "INT32"),
             Column("meta", "JSON", nullable=True),
             Column("like", "INT32"),
+            Column("tags", "ARRAY", nullable=True, element_type="VARCHAR", max_capacity=16),
+            Column("body", "VARCHAR", max_length=1000, analyzed=True),
             Column("doc_64", "FLOAT_VECTOR", dim=64),
             Column("doc_l2", "FLOAT_VECTOR", dim=64),
             Column("doc_ip", "FLOAT_VECTOR", dim=64),
@@ -35,3 +64,15 @@ def table() -> Table:
         ),
         metrics={"doc_64": "COSINE", "doc_l2": "L2", "doc_ip": "IP", "own": "COSINE"},
     )
+
+
+@pytest.fixture(scope="session")
+def planned(table: Table) -> Planned:
+    """The plan of a SELECT over ``table``, or over another; no Milvus is asked."""
+
+    def plan(statement: str, given: Any = None, over: Table = table) -> Plan:
+        parsed = parse(statement)
+        session = Session(tables={over.name: over})
+        return drive(cast(MilvusClient, _Milvus(over.name)), plan_select(session, parsed, params(given)))
+
+    return plan

@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from milvus_lite.search.filter.parser import parse_expr
 from milvus_lite.search.filter.tokens import TokenKind, tokenize
+from sqlglot import exp
 
 from nestvec.catalog import Column, Table
-from nestvec.sql.bind import bind_query
-from nestvec.sql.conditions import Condition, Either, Every, IsNull, Member
-from nestvec.sql.filter import literal, render
-from nestvec.sql.parse import parse_select
+from nestvec.sql.bind.conditions.nodes import Condition, Either, Every, IsNull, Member
+from nestvec.sql.bind.params import Params
+from nestvec.sql.bind.select import bind_query
+from nestvec.sql.language.parse import parse
+from nestvec.sql.plan.filter import literal, render
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 INTEGERS = st.integers(-(2**63) + 1, 2**63 - 1)
@@ -23,8 +25,14 @@ FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 COLUMN = Column("c", "VARCHAR")
 
 
+def bound(statement: str, table: Table) -> Condition | None:
+    parsed = parse(statement)
+    assert isinstance(parsed.tree, exp.Select)
+    return bind_query(parsed.source, parsed.tree, table, Params()).where
+
+
 def where(statement: str, column: Column) -> Condition:
-    found = bind_query(parse_select(f"SELECT c FROM t WHERE {statement}"), Table("t", (column,))).where
+    found = bound(f"SELECT c FROM t WHERE {statement}", Table("t", (column,)))
     assert found is not None
     return found
 
@@ -145,7 +153,7 @@ def holds(condition: Condition, row: dict[str, object]) -> bool:
 def test_without_not_a_null_may_count_as_false(sqlite: sqlite3.Connection, text: str) -> None:
     types = {"a": "INT64", "b": "INT8", "t": "VARCHAR", "f": "BOOL"}
     table = Table("t", tuple(Column(name, kind, nullable=True) for name, kind in types.items()))
-    condition = bind_query(parse_select(f"SELECT a FROM t WHERE {text}"), table).where
+    condition = bound(f"SELECT a FROM t WHERE {text}", table)
     assert condition is not None
     expected = sqlite.execute(f"SELECT rowid FROM t WHERE {text}").fetchall()
     found = [(at,) for at, row in enumerate(ROWS, 1) if holds(condition, dict(zip(types, row, strict=True)))]

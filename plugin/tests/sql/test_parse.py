@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nestvec.catalog import Table
-from nestvec.sql.bind import bind_query
-from nestvec.sql.dialect import OPERATORS, VectorDistance
-from nestvec.sql.parse import MAX_DEPTH, parse_select
-from nestvec.sql.plan import make_plan
+from nestvec.sql.language.dialect import OPERATORS, VectorDistance
+from nestvec.sql.language.parse import MAX_DEPTH, parse
+from nestvec.sql.plan.nodes import Plan
 from nestvec_schemas.errors import SqlError, SqlSyntaxError
 
 VALID = (
     "SELECT p.id AS i, 1 - (doc_64 <=> 'it''s') AS score FROM pydoc p WHERE NOT (year > -3.5e1 OR \"name\" "
     "LIKE 'a%') AND module IN ('x', 'y') /* c */ AND public IS NOT NULL ORDER BY score DESC LIMIT 5 OFFSET 2;"
 )
+Planned = Callable[..., Plan]
+
 ODDS = "() [] ' \" , ; -- /* */ $$ $1 :q ? :: . * {# {{ <-> <#> E' U& ->> NULL CASE"
 PIECES = [
     *VALID.split(" "),
@@ -26,9 +27,9 @@ PIECES = [
 ]
 
 
-def tried(statement: str, table: Table) -> None:
+def tried(statement: str, planned: Planned) -> None:
     try:
-        make_plan(bind_query(parse_select(statement), table))
+        planned(statement)
     except SqlError as error:
         assert error.next_step
         assert error.position is None or 0 <= error.position <= len(statement)
@@ -38,23 +39,23 @@ def tried(statement: str, table: Table) -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.text(max_size=40))
 @example("SELECT \x85 FROM")
-def test_any_text(table: Table, text: str) -> None:
-    tried(text, table)
-    tried(f"SELECT {text} FROM pydoc", table)
-    tried(f"SELECT id FROM pydoc WHERE {text}", table)
+def test_any_text(planned: Planned, text: str) -> None:
+    tried(text, planned)
+    tried(f"SELECT {text} FROM pydoc", planned)
+    tried(f"SELECT id FROM pydoc WHERE {text}", planned)
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=12))
-def test_any_pieces(table: Table, pieces: list[str]) -> None:
-    tried("SELECT " + " ".join(pieces), table)
-    tried("SELECT id FROM pydoc WHERE " + " ".join(pieces), table)
+def test_any_pieces(planned: Planned, pieces: list[str]) -> None:
+    tried("SELECT " + " ".join(pieces), planned)
+    tried("SELECT id FROM pydoc WHERE " + " ".join(pieces), planned)
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, len(VALID)), st.integers(0, 12), st.sampled_from(["", *PIECES]))
-def test_a_statement_with_one_piece_changed(table: Table, at: int, length: int, piece: str) -> None:
-    tried(VALID[:at] + piece + VALID[at + length :], table)
+def test_a_statement_with_one_piece_changed(planned: Planned, at: int, length: int, piece: str) -> None:
+    tried(VALID[:at] + piece + VALID[at + length :], planned)
 
 
 @pytest.mark.parametrize(
@@ -74,17 +75,17 @@ def test_a_statement_with_one_piece_changed(table: Table, at: int, length: int, 
         "EXISTS (" * 500,
     ],
 )
-def test_depth_is_an_error_of_the_tree(deep: str, table: Table) -> None:
+def test_depth_is_an_error_of_the_tree(deep: str, planned: Planned) -> None:
     with pytest.raises(SqlError):
-        make_plan(bind_query(parse_select(f"SELECT id FROM pydoc WHERE {deep}1"), table))
+        planned(f"SELECT id FROM pydoc WHERE {deep}1")
 
 
-def test_the_greatest_depth_fits_the_stack(table: Table) -> None:
+def test_the_greatest_depth_fits_the_stack(planned: Planned) -> None:
     nested = "id = 1 OR id = 2"
     for level in range(MAX_DEPTH):
         nested = f"({nested}) {'AND' if level % 2 else 'OR'} year = {level}"
-    plan = make_plan(bind_query(parse_select(f"SELECT id FROM pydoc WHERE {nested}"), table))
-    assert plan.filter.count("(") == MAX_DEPTH
+    plan = planned(f"SELECT id FROM pydoc WHERE {nested}")
+    assert plan.node.filter.count("(") == MAX_DEPTH
 
 
 def test_a_stack_that_is_nearly_full_is_an_error_of_the_tree() -> None:
@@ -95,7 +96,7 @@ def test_a_stack_that_is_nearly_full_is_an_error_of_the_tree() -> None:
     sys.setrecursionlimit(used + 60)
     try:
         with pytest.raises(SqlSyntaxError, match="nested too deeply"):
-            parse_select("SELECT ((((((((1))))))))")
+            parse("SELECT ((((((((1))))))))")
     finally:
         sys.setrecursionlimit(limit)
 
@@ -103,12 +104,12 @@ def test_a_stack_that_is_nearly_full_is_an_error_of_the_tree() -> None:
 def test_a_statement_of_too_many_words_is_refused_before_it_is_parsed() -> None:
     terms = " OR ".join("a = 1" for _ in range(20_000))
     with pytest.raises(SqlSyntaxError, match=r"more than 60,000 words and signs\. Ask in several"):
-        parse_select(f"SELECT a FROM t WHERE {terms}")
+        parse(f"SELECT a FROM t WHERE {terms}")
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_operators_bind_as_postgresql_has_it(operator: str) -> None:
-    tree = parse_select(f"SELECT 1 - a {operator} 'x' || 'y' < 2 FROM t").select.expressions[0]
+    tree = parse(f"SELECT 1 - a {operator} 'x' || 'y' < 2 FROM t").tree.expressions[0]
     assert tree.key == "lt"
     assert isinstance(tree.this, VectorDistance)
     assert tree.this.args["operator"] == operator
@@ -116,4 +117,4 @@ def test_operators_bind_as_postgresql_has_it(operator: str) -> None:
 
 
 def test_a_backslash_is_a_character() -> None:
-    assert parse_select(r"SELECT 'a\nb' FROM t").select.expressions[0].this == r"a\nb"
+    assert parse(r"SELECT 'a\nb' FROM t").tree.expressions[0].this == r"a\nb"

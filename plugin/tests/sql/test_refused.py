@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from nestvec.catalog import Column, Table
-from nestvec.sql.bind import bind_query
-from nestvec.sql.parse import parse_select
-from nestvec.sql.plan import make_plan
+from nestvec.sql.plan.nodes import Plan
 from nestvec_schemas.errors import (
     SqlError,
     SqlNotSupported,
@@ -18,30 +19,16 @@ from nestvec_schemas.errors import (
 
 # Each statement has ‸ before the place where the error's mark must stand.
 NOT_SUPPORTED = [
-    ("the aggregate COUNT()", "SELECT ‸count(*) FROM pydoc"),
-    ("the function LOWER()", "SELECT ‸lower(name) FROM pydoc"),
     ("the function own_one()", "SELECT ‸own_one(name) FROM pydoc"),
     ("a window function", "SELECT ‸row_number() OVER () FROM pydoc"),
     ("FILTER", "SELECT ‸sum(id) FILTER (WHERE public) FROM pydoc"),
-    ("arithmetic", "SELECT ‸id + 1 FROM pydoc"),
-    ("arithmetic on <#>", "SELECT 1 - (doc_ip ‸<#> 'x') FROM pydoc ORDER BY doc_ip <#> 'x' LIMIT 1"),
-    ("|| (concatenation)", "SELECT ‸name || module FROM pydoc"),
-    ("a cast", "SELECT ‸id::text FROM pydoc"),
-    ("a JSON operator", "SELECT ‸meta ->> 'a' FROM pydoc"),
-    ("a constant", "SELECT ‸'a' FROM pydoc"),
-    ("a constant", "SELECT id, ‸NULL FROM pydoc"),
-    ("CASE", "SELECT CASE WHEN ‸public THEN 1 END FROM pydoc"),
-    ("an array element", "SELECT ‸meta[1] FROM pydoc"),
     ("a subquery", "SELECT (SELECT ‸1) FROM pydoc"),
     ("a second column of the answer named id", "SELECT id, ‸id FROM pydoc"),
     ("* with more", "SELECT ‸* EXCEPT (id) FROM pydoc"),
     ("a name of more than two parts", "SELECT ‸a.b.id FROM pydoc"),
     ("a distance without ORDER BY", "SELECT ‸doc_64 <=> 'x' FROM pydoc"),
     ("a distance other than", "SELECT ‸doc_64 <=> 'y' FROM pydoc ORDER BY doc_64 <=> 'x' LIMIT 1"),
-    ("DISTINCT", "SELECT ‸DISTINCT id FROM pydoc"),
-    ("DISTINCT", "SELECT ‸DISTINCT ON (id) id FROM pydoc"),
     ("SELECT INTO", "SELECT id ‸INTO x FROM pydoc"),
-    ("SELECT without FROM", "‸SELECT 1"),
     ("more than one table in FROM", "SELECT id FROM pydoc, ‸other"),
     ("JOIN", "SELECT id FROM pydoc LEFT ‸JOIN b ON TRUE"),
     ("a subquery in FROM", "SELECT id FROM (SELECT ‸1) x"),
@@ -52,28 +39,19 @@ NOT_SUPPORTED = [
     ("this alias", "SELECT id FROM pydoc ‸@x"),
     ("HINTS", "SELECT id FROM ‸pydoc WITH (NOLOCK)"),
     ("in FROM", "SELECT id FROM ‸f(1)"),
-    ("GROUP BY", "SELECT id FROM pydoc ‸GROUP BY id"),
-    ("HAVING", "SELECT id FROM pydoc ‸HAVING id > 1"),
     ("WINDOW", "SELECT id FROM pydoc ‸WINDOW w AS (PARTITION BY id)"),
     ("FOR UPDATE", "SELECT id FROM pydoc ‸FOR UPDATE"),
     ("FETCH FIRST", "SELECT id FROM pydoc ‸FETCH FIRST 5 ROWS ONLY"),
     ("SORT", "SELECT id FROM pydoc SORT BY ‸id"),
-    ("ORDER BY a column", "SELECT id FROM pydoc ORDER BY ‸id"),
-    ("ORDER BY a column", "SELECT id AS d FROM pydoc ORDER BY ‸d"),
-    ("ORDER BY a position", "SELECT id FROM pydoc ORDER BY ‸1"),
-    ("ORDER BY the function LOWER()", "SELECT id FROM pydoc ORDER BY ‸lower(name)"),
-    ("ORDER BY more than one key", "SELECT id FROM pydoc ORDER BY doc_64 <=> 'x', ‸id LIMIT 1"),
     ("DESC on a distance", "SELECT id FROM pydoc ORDER BY ‸doc_64 <=> 'x' DESC LIMIT 1"),
     ("ASC on a similarity", "SELECT id FROM pydoc ORDER BY ‸1 - (doc_64 <=> 'x') LIMIT 1"),
     ("without LIMIT", "SELECT id FROM pydoc ‸ORDER BY doc_64 <=> 'x'"),
     ("the operator <+>", "SELECT id FROM pydoc ORDER BY doc_64 ‸<+> 'x' LIMIT 1"),
-    ("a distance to a parameter", "SELECT id FROM pydoc ORDER BY doc_64 <=> ‸:q LIMIT 1"),
-    ("a distance to a cast", "SELECT id FROM pydoc ORDER BY doc_64 <=> ‸'[1]'::vector LIMIT 1"),
+    ("a distance to a cast", "SELECT id FROM pydoc ORDER BY doc_64 <=> ‸'[1]'::text LIMIT 1"),
     ("a distance to an array", "SELECT id FROM pydoc ORDER BY doc_64 <=> ARRAY[‸1, 2] LIMIT 1"),
     ("a distance to a column", "SELECT id FROM pydoc ORDER BY doc_64 <=> ‸doc_ip LIMIT 1"),
     ("a distance of a constant", "SELECT id FROM pydoc ORDER BY ‸'a' <=> 'b' LIMIT 1"),
     ("a distance in WHERE", "SELECT id FROM pydoc WHERE ‸doc_64 <=> 'a' < 0.3"),
-    ("a comparison of two columns", "SELECT id FROM pydoc WHERE ‸id = year"),
     ("a constant in WHERE", "SELECT id FROM pydoc WHERE ‸1 = 1"),
     ("a constant in WHERE", "SELECT id FROM pydoc WHERE ‸TRUE"),
     ("the function LOWER() in WHERE", "SELECT id FROM pydoc WHERE ‸lower(name) = 'a'"),
@@ -85,15 +63,18 @@ NOT_SUPPORTED = [
     ("an escaped character beside a wildcard", r"SELECT id FROM pydoc WHERE name LIKE ‸'a\_b%'"),
     ("EXISTS", "SELECT id FROM pydoc WHERE EXISTS (SELECT ‸1)"),
     ("IN with anything but a list", "SELECT id FROM pydoc WHERE ‸id IN (SELECT 1)"),
-    ("ANY or ALL", "SELECT id FROM pydoc WHERE id = ANY(ARRAY[‸1])"),
     ("BETWEEN SYMMETRIC", "SELECT id FROM pydoc WHERE ‸id BETWEEN SYMMETRIC 3 AND 1"),
     ("a row of several values", "SELECT id FROM pydoc WHERE (‸id, year) = (1, 2)"),
-    ("IS with anything but NULL", "SELECT id FROM pydoc WHERE ‸public IS TRUE"),
+    ("-> at the end of a path", "SELECT id FROM pydoc WHERE ‸meta -> 'a' = '1'"),
+    ("a cast of anything but a JSON value", "SELECT id FROM pydoc WHERE ‸year::text = '1'"),
+    ("this comparison with ANY", "SELECT id FROM pydoc WHERE id > ANY(ARRAY[‸1])"),
+    ("an array of several dimensions", "SELECT id FROM pydoc WHERE array_length(tags, ‸2) = 1"),
+    ("NOT LIKE inside JSON", "SELECT id FROM pydoc WHERE ‸meta->>'a' NOT LIKE 'x%'"),
+    ("a list from a constant", "SELECT id FROM pydoc WHERE tags @> ‸'{a}'"),
+    ("a distance in WHERE without ORDER BY", "SELECT id FROM pydoc WHERE ‸public OR doc_64 <=> 'a' < 0.3"),
     ("IS DISTINCT FROM", "SELECT id FROM pydoc WHERE ‸id IS DISTINCT FROM 1"),
     ("an order of BOOL values", "SELECT id FROM pydoc WHERE ‸public > FALSE"),
     ("an order of BOOL values", "SELECT id FROM pydoc WHERE ‸public BETWEEN FALSE AND TRUE"),
-    ("a parameter", "SELECT id FROM pydoc WHERE id = ‸?"),
-    ("a parameter", "SELECT id FROM pydoc WHERE id = ‸$1"),
     ("a cast", "SELECT id FROM pydoc WHERE id = ‸'1'::int"),
     ("a string with a prefix", "SELECT id FROM pydoc WHERE name = ‸E'a'"),
     ("a comparison with a JSON column", "SELECT id FROM pydoc WHERE meta = ‸'x'"),
@@ -104,10 +85,12 @@ NOT_SUPPORTED = [
     ("WITH (a common table expression)", "‸WITH x AS (SELECT 1) SELECT * FROM x"),
     ("INSERT", "‸INSERT INTO pydoc VALUES (1)"),
     ("CREATE", "‸CREATE TABLE x (id int)"),
-    ("EXPLAIN", "‸EXPLAIN SELECT id FROM pydoc"),
     ("more than one statement", "SELECT id FROM pydoc; ‸SELECT id FROM pydoc"),
 ]
 SYNTAX = [
+    ("the parameter q has no value. Given: none", "SELECT id FROM pydoc ORDER BY doc_64 <=> ‸:q LIMIT 1"),
+    ("a parameter has a name", "SELECT id FROM pydoc WHERE id = ‸?"),
+    ("the parameter 1 has no value", "SELECT id FROM pydoc WHERE id = ‸$1"),
     ("there is no statement", ""),
     ("there is no statement", "‸;"),
     ("Did you mean 'SELECT'?", "‸SELEC id FROM pydoc"),
@@ -140,7 +123,14 @@ NAMES = [
     ("FROM has no table of this name: pydoc", "SELECT ‸pydoc.* FROM pydoc p"),
 ]
 TYPES = [
+    ("[…] takes an array, not JSON", "SELECT ‸meta[1] FROM pydoc"),
+    ("column id is neither in GROUP BY nor in an aggregate", "SELECT ‸id FROM pydoc HAVING id > 1"),
     ("column year is INT16: 'a'", "SELECT id FROM pydoc WHERE year = ‸'a'"),
+    ("these two cannot be compared: INT64 and VARCHAR", "SELECT id FROM pydoc WHERE id = ‸name"),
+    ("column name is VARCHAR, not an array", "SELECT id FROM pydoc WHERE ‸name && ARRAY['a']"),
+    ("column name is VARCHAR, not JSON", "SELECT id FROM pydoc WHERE ‸name->>'a' = 'x'"),
+    ("is not analysed for words", "SELECT id FROM pydoc WHERE ‸name @@ 'words'"),
+    ("an element is named by its place", "SELECT id FROM pydoc WHERE tags[‸0] = 'a'"),
     ("column year is INT16: 2.5", "SELECT id FROM pydoc WHERE year < ‸2.5"),
     ("column year is INT16: TRUE", "SELECT id FROM pydoc WHERE year = ‸TRUE"),
     ("column name is VARCHAR: 1", "SELECT id FROM pydoc WHERE name IN ('a', ‸1)"),
@@ -162,7 +152,7 @@ TYPES = [
     ("go beyond Milvus's 16,384: 16385", "SELECT id FROM pydoc LIMIT ‸16385"),
     ("go beyond Milvus's 16,384: 20000", "SELECT id FROM pydoc LIMIT ‸10000 OFFSET 10000"),
     ("go beyond Milvus's 16,384", "SELECT id FROM pydoc OFFSET ‸16384"),
-    ("column name is VARCHAR, not a vector", "SELECT id FROM pydoc ORDER BY ‸name <=> 'x' LIMIT 1"),
+    ("column module is VARCHAR, not a vector", "SELECT id FROM pydoc ORDER BY ‸module <=> 'x' LIMIT 1"),
     ("for COSINE, and <-> for L2", "SELECT id FROM pydoc ORDER BY doc_64 ‸<-> 'x' LIMIT 1"),
     ("Write doc_l2 <-> …", "SELECT id FROM pydoc ORDER BY doc_l2 ‸<=> 'x' LIMIT 1"),
     ("Write doc_ip <#> …", "SELECT id FROM pydoc ORDER BY doc_ip ‸<=> 'x' LIMIT 1"),
@@ -179,16 +169,23 @@ REFUSED = [
 ]
 
 
-def refusal(statement: str, table: Table) -> SqlError:
-    with pytest.raises(SqlError) as caught:
-        make_plan(bind_query(parse_select(statement), table))
-    return caught.value
+Refusal = Callable[..., SqlError]
+
+
+@pytest.fixture
+def refusal(planned: Callable[..., Plan]) -> Refusal:
+    def refused(statement: str, given: Any = None, **over: Table) -> SqlError:
+        with pytest.raises(SqlError) as caught:
+            planned(statement, given, **over)
+        return caught.value
+
+    return refused
 
 
 @pytest.mark.parametrize(("kind", "named", "marked"), REFUSED, ids=[ascii(case[2])[:70] for case in REFUSED])
-def test_refused(kind: type[SqlError], named: str, marked: str, table: Table) -> None:
+def test_refused(kind: type[SqlError], named: str, marked: str, refusal: Refusal) -> None:
     statement = marked.replace("‸", "")
-    error = refusal(statement, table)
+    error = refusal(statement)
     assert type(error) is kind
     assert named in str(error)
     assert error.next_step
@@ -199,20 +196,20 @@ def test_refused(kind: type[SqlError], named: str, marked: str, table: Table) ->
         assert str(error).endswith("\n  " + " " * min(len(line), 60) + "^")
 
 
-def test_a_statement_has_a_greatest_length(table: Table) -> None:
-    error = refusal("SELECT id FROM pydoc WHERE name = '" + "é" * 600_000 + "'", table)
+def test_a_statement_has_a_greatest_length(refusal: Refusal) -> None:
+    error = refusal("SELECT id FROM pydoc WHERE name = '" + "é" * 600_000 + "'")
     assert type(error) is SqlSyntaxError
     assert "longer than 1 MiB" in str(error)
 
 
-def test_where_has_a_greatest_number_of_constants(table: Table) -> None:
+def test_where_has_a_greatest_number_of_constants(refusal: Refusal, planned: Callable[..., Plan]) -> None:
     enough = ", ".join(map(str, range(10_000)))
-    make_plan(bind_query(parse_select(f"SELECT id FROM pydoc WHERE id IN ({enough})"), table))
-    error = refusal(f"SELECT id FROM pydoc WHERE id IN ({enough}, 10000)", table)
+    planned(f"SELECT id FROM pydoc WHERE id IN ({enough})")
+    error = refusal(f"SELECT id FROM pydoc WHERE id IN ({enough}, 10000)")
     assert "more than 10,000 constants: 10001" in str(error)
 
 
-def test_what_cannot_be_read_or_filtered_is_refused() -> None:
+def test_what_cannot_be_read_or_filtered_is_refused(refusal: Refusal) -> None:
     columns = (
         Column("id", "INT64", primary=True),
         Column("größe", "INT64"),
@@ -220,9 +217,7 @@ def test_what_cannot_be_read_or_filtered_is_refused() -> None:
         Column("bits", "BINARY_VECTOR", dim=8),
     )
     table = Table("t", columns, metrics={"bits": "HAMMING"}, dynamic=True)
-    assert "WHERE on a column named größe" in str(refusal("SELECT id FROM t WHERE größe = 1", table))
-    assert "reading column words (SPARSE_FLOAT_VECTOR)" in str(refusal("SELECT * FROM t", table))
-    assert "No operator of SQL answers this metric" in str(
-        refusal("SELECT id FROM t ORDER BY bits <=> 'x' LIMIT 1", table)
-    )
-    assert "Dynamic fields cannot be named yet" in str(refusal("SELECT other FROM t", table))
+    assert "WHERE on a column named größe" in str(refusal("SELECT id FROM t WHERE größe = 1", over=table))
+    assert "reading column words (SPARSE_FLOAT_VECTOR)" in str(refusal("SELECT * FROM t", over=table))
+    assert "Write bits <~> …" in str(refusal("SELECT id FROM t ORDER BY bits <=> 'x' LIMIT 1", over=table))
+    assert "Dynamic fields cannot be named yet" in str(refusal("SELECT other FROM t", over=table))

@@ -1,0 +1,218 @@
+"""``nestvec sql`` on the real Milvus Lite: one-shot, scripts, and a prompt that is typed at."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+from pymilvus import DataType, Function, FunctionType, MilvusClient
+
+from nestvec.cli import cli
+from nestvec.milvus import connect
+from nestvec.providers import Call, write_params
+from nestvec.shell.complete import Names, SqlCompleter
+from nestvec.shell.prompt import interact
+from nestvec.shell.shell import Shell
+from nestvec.sql import Session
+from nestvec_schemas.errors import SqlSyntaxError, SqlUnknownName
+
+LONG = "word " * 60
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Two collections, one with a family of two lengths; its vectors come from nobody."""
+    uri = str(tmp_path_factory.mktemp("shell") / "demo.db")
+    with connect(uri) as client:
+        for name in ("papers", "notes"):
+            schema = client.create_schema()
+            schema.add_field("id", DataType.INT64, is_primary=True)
+            schema.add_field("title", DataType.VARCHAR, max_length=500, nullable=True)
+            schema.add_field("v", DataType.FLOAT_VECTOR, dim=4)
+            index = client.prepare_index_params()
+            index.add_index("v", index_type="FLAT", metric_type="COSINE")
+            for dim in (64, 32) if name == "papers" else ():
+                column = f"title_{dim}"
+                schema.add_field(column, DataType.FLOAT_VECTOR, dim=dim)
+                params = write_params("openai", Call("http://127.0.0.1:9", "minilm", dim))
+                schema.add_function(
+                    Function(column, FunctionType.TEXTEMBEDDING, ["title"], [column], params=params)
+                )
+                index.add_index(column, index_type="FLAT", metric_type="COSINE")
+            client.create_collection(name, schema=schema, index_params=index)
+        rows = [
+            {"id": n, "title": (None, LONG, 'a "quoted", one')[n % 3], "v": [1.0, n, 0.0, 0.0]}
+            for n in range(6)
+        ]
+        client.insert("notes", rows)
+    return uri
+
+
+@pytest.fixture
+def client(database: str) -> Iterator[MilvusClient]:
+    with connect(database) as opened:
+        yield opened
+
+
+@pytest.fixture
+def shell(client: MilvusClient) -> Shell:
+    return Shell(client, Session())
+
+
+def ran(*arguments: str, given: str | None = None) -> Result:
+    return CliRunner().invoke(cli, ["sql", *arguments], input=given)
+
+
+def test_a_script_from_a_file_or_standard_input(database: str, tmp_path: Path) -> None:
+    script = "SELECT id FROM notes WHERE id < 2;\n-- ; nothing\nSELECT title FROM notes WHERE id = 2"
+    written = tmp_path / "script.sql"
+    written.write_text(script)
+    for done in (
+        ran("--uri", database, "--json", "--file", str(written)),
+        ran("--uri", database, "--json", given=script),
+        ran("--uri", database, "--json", script),
+    ):
+        assert done.exit_code == 0, done.output
+        first, second = map(json.loads, done.stdout.splitlines())
+        assert sorted(row["id"] for row in first) == [0, 1]
+        assert second == [{"title": 'a "quoted", one'}]
+
+
+def test_a_failure_stops_a_script_unless_it_is_to_go_on(database: str) -> None:
+    script = "SELECT nope FROM notes; SELECT id FROM notes WHERE id = 1"
+    done = ran("--uri", database, "--csv", script)
+    assert isinstance(done.exception, SqlUnknownName)
+    assert done.stdout == ""
+    done = ran("--uri", database, "--csv", "--continue", script)
+    assert (done.exit_code, done.stdout) == (1, "id\n1\n")
+    assert "no column of this name: nope" in done.stderr
+
+
+def test_csv_is_whole_and_tables_are_cut(database: str) -> None:
+    ask = "SELECT id, title, v FROM notes WHERE id = :n"
+    done = ran("--uri", database, "--csv", "--param", "n=1", ask)
+    rows = list(csv.reader(io.StringIO(done.stdout)))
+    assert rows == [["id", "title", "v"], ["1", LONG, "[1.0,1.0,0.0,0.0]"]]
+    done = ran("--uri", database, "--param", "n=1", "--timing", ask)
+    assert max(map(len, done.stdout.splitlines())) <= 100
+    assert "…" in done.stdout
+    assert "[1.00, 1.00, 0.00, … 4]" in done.stdout
+    assert "read and planned in" in done.stderr
+    assert "1 row in" in done.stderr
+
+
+def test_a_parameter_without_a_value(database: str) -> None:
+    done = ran("--uri", database, "--param", "m=1", "SELECT id FROM notes WHERE id = :n")
+    assert isinstance(done.exception, SqlSyntaxError)
+    assert "the parameter n has no value" in str(done.exception)
+
+
+def test_settings_last_as_long_as_the_script(database: str) -> None:
+    done = ran("--uri", database, "--json", "SET nestvec.recall = 0.5; SHOW nestvec.recall")
+    assert json.loads(done.stdout) == [{"nestvec.recall": "0.5"}]
+    assert done.stderr.splitlines()[0] == "SET"
+
+
+def test_backslash_commands(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    shell.run("\\d")
+    listed = capsys.readouterr().out
+    assert "papers" in listed
+    assert "v, title_64, title_32" in listed
+    shell.run("\\d papers;")
+    columns = capsys.readouterr().out
+    assert "papers (0 rows)" in columns
+    assert "FLOAT_VECTOR(64)" in columns
+    assert "minilm of title" in columns
+    shell.run("\\dims")
+    family = capsys.readouterr().out
+    assert family.index("title_32") < family.index("title_64")
+    assert " 128 " in family
+    assert "last" in family
+    shell.run("\\dims notes")
+    assert "No column is embedded" in capsys.readouterr().err
+    shell.run("\\timing")
+    shell.run("\\x on")
+    assert (shell.timing, shell.form) == (True, "expanded")
+    shell.run("SELECT id, title FROM notes WHERE id = 1")
+    captured = capsys.readouterr()
+    assert "id    │ 1\n" in captured.out
+    assert LONG in captured.out
+    shell.run("\\x")
+    assert shell.form == "table"
+    shell.run("\\?")
+    assert "\\dims [TABLE]" in capsys.readouterr().out
+    shell.run("\\q")
+    assert shell.done
+
+
+def test_wrong_commands(shell: Shell) -> None:
+    with pytest.raises(SqlSyntaxError, match=r"Did you mean '\\dims'"):
+        shell.run("\\dim")
+    with pytest.raises(SqlSyntaxError, match="takes nothing"):
+        shell.run("\\q now")
+    with pytest.raises(SqlSyntaxError, match="on or off"):
+        shell.run("\\timing maybe")
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("SELECT id FROM pa", ["papers"]),
+        ("SELECT ti| FROM notes", ["title"]),
+        ("SELECT 1; sel", ["select"]),
+        ("SELECT papers.title_| FROM papers", ["title_64", "title_32"]),
+        ("SELECT n.ti| FROM notes n", ["title"]),
+        ("SELECT EMBED(title, 'mi", ["minilm"]),
+        ("SELECT 'no compl", []),
+        ("SET nestvec.re", ["nestvec.recall"]),
+        ("\\di", ["\\dims"]),
+        ("\\d no", ["notes"]),
+        ("OFFS", ["OFFSET"]),
+    ],
+)
+def test_completion(client: MilvusClient, typed: str, offered: list[str]) -> None:
+    before, _, after = typed.partition("|")
+    document = Document(before + after, len(before))
+    found = SqlCompleter(Names(client)).get_completions(document, CompleteEvent())
+    assert [one.text for one in found] == offered
+
+
+def test_typing(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with create_pipe_input() as keys:
+        keys.send_text("SELECT id\r")
+        keys.send_text("FROM notes WHERE id = 3;\r")
+        keys.send_text("SELECT nope FROM notes;\r")
+        keys.send_text("SELECT 'half a line\x03")
+        keys.send_text("\\timing\r")
+        keys.send_text("SELECT id FROM notes WHERE id = 4;\r")
+        keys.send_text("\x04")
+        interact(shell, (keys, DummyOutput()))
+    captured = capsys.readouterr()
+    assert "│  3 │" in captured.out
+    assert "│  4 │" in captured.out
+    assert "no column of this name: nope" in captured.err
+    assert "Timing is on." in captured.err
+    kept = tmp_path / "nestvec" / "history"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert "+FROM notes WHERE id = 3;" in kept.read_text()
+    assert "half a line" not in kept.read_text()
+
+
+def test_a_new_database_is_made_by_create_alone(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.db")
+    done = ran("--uri", missing, "SELECT id FROM notes")
+    assert "no Milvus Lite database at this path" in str(done.exception)
+    assert not Path(missing).exists()

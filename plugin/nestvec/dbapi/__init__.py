@@ -1,0 +1,114 @@
+"""PEP 249: ``nestvec.connect("demo.db")``, and ``nestvec.aconnect`` for one who awaits.
+
+Parameters are values, bound and never pasted: a mapping for ``:name``, a sequence for ``$1``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nestvec.dbapi.aio import AsyncConnection, AsyncCursor
+from nestvec.dbapi.connection import Connection, Cursor
+from nestvec.dbapi.errors import (
+    DatabaseError,
+    DataError,
+    Error,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+    Warning,
+)
+from nestvec.dbapi.opening import Opening
+from nestvec.dbapi.types import (
+    BINARY,
+    DATETIME,
+    NUMBER,
+    ROWID,
+    STRING,
+    Binary,
+    Date,
+    DateFromTicks,
+    Time,
+    TimeFromTicks,
+    Timestamp,
+    TimestampFromTicks,
+)
+from nestvec.sql.settings import Settings
+
+__all__ = [
+    "BINARY",
+    "DATETIME",
+    "NUMBER",
+    "ROWID",
+    "STRING",
+    "AsyncConnection",
+    "AsyncCursor",
+    "Binary",
+    "Connection",
+    "Cursor",
+    "DataError",
+    "DatabaseError",
+    "Date",
+    "DateFromTicks",
+    "Error",
+    "IntegrityError",
+    "InterfaceError",
+    "InternalError",
+    "NotSupportedError",
+    "OperationalError",
+    "ProgrammingError",
+    "Time",
+    "TimeFromTicks",
+    "Timestamp",
+    "TimestampFromTicks",
+    "Warning",
+    "aconnect",
+    "apilevel",
+    "connect",
+    "paramstyle",
+    "threadsafety",
+]
+
+apilevel = "2.0"
+threadsafety = 2
+"""Threads may share a connection; its statements run one after the other."""
+paramstyle = "named"
+
+
+def connect(
+    uri: str | Path,
+    *,
+    token: str = "",
+    database: str = "",
+    service: str | None = None,
+    models: str | Path | None = None,
+) -> Connection:
+    """Open a Milvus: a path that ends in ``.db`` (Milvus Lite, made if it is not there), or an address.
+
+    ``service`` is where EMBED finds encoders. ``models`` is a model repository that is served from within
+    this process where no service answers at the address that a collection was made with.
+    Raises OperationalError where Milvus cannot be opened.
+    """
+    return Connection(_opening(uri, token, database, service, models))
+
+
+def aconnect(
+    uri: str | Path,
+    *,
+    token: str = "",
+    database: str = "",
+    service: str | None = None,
+    models: str | Path | None = None,
+) -> AsyncConnection:
+    """The same for one who awaits: ``async with nestvec.aconnect(…) as connection``, or ``await`` of it."""
+    return AsyncConnection(_opening(uri, token, database, service, models))
+
+
+def _opening(
+    uri: str | Path, token: str, database: str, service: str | None, models: str | Path | None
+) -> Opening:
+    settings = Settings(service=service, models=Path(models) if models is not None else None)
+    return Opening(str(uri), token, database, settings)

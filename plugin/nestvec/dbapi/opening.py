@@ -1,0 +1,17 @@
+"""What a connection is opened with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nestvec.sql.settings import Settings
+
+
+@dataclass(frozen=True)
+class Opening:
+    """``uri`` is any that pymilvus takes: a path that ends in ``.db`` (Milvus Lite), or an address."""
+
+    uri: str
+    token: str = field(default="", repr=False)
+    database: str = ""
+    settings: Settings = field(default_factory=Settings)

@@ -1,0 +1,1 @@
+"""``nestvec sql``: statements and backslash commands, one-shot, from scripts or at a prompt."""

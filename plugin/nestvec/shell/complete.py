@@ -1,0 +1,131 @@
+"""What may follow where the cursor stands: keywords, tables, columns, encoders, settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from pymilvus import MilvusClient
+
+from nestvec import collections
+from nestvec.catalog import read_table
+from nestvec.shell.commands import COMMANDS
+from nestvec.shell.split import split
+from nestvec.sql.language.parse import STATEMENTS
+from nestvec.sql.settings import SETTINGS
+from nestvec_schemas.errors import NestvecError
+
+_WORDS: Final = """
+    ADD ALL ALWAYS ANALYZE AND AS ASC BETWEEN BIGINT BOOLEAN BY COLUMN CONFLICT COUNT DESC DISTINCT DO
+    DOUBLE EMBED EXISTS FALSE FROM GENERATED GROUP HAVING IF IN INDEX INDEXES INT INTO IS JSONB KEY LIKE
+    LIMIT NOT NOTHING NULL OFFSET ON OR ORDER PRIMARY REAL RERANK SET STORED TABLE TABLES TEXT TRUE UPDATE
+    USING VALUES VARCHAR VECTOR WHERE WITH"""
+KEYWORDS: Final = tuple(sorted({*STATEMENTS, *_WORDS.split()}))
+
+_FEW: Final = 20
+"""Of so many tables the columns are read where none is named yet."""
+
+_WORD: Final = re.compile(r"[\\\w?]*$")
+_DOTTED: Final = re.compile(r"(\w+)\.\w*$")
+_TABLE_NEXT: Final = re.compile(
+    r"(?:\b(?:from|join|into|update|table|describe|analyze|truncate|copy)|\\d|\\dims)\s+\w*$", re.I
+)
+_SETTING_NEXT: Final = re.compile(r"^\s*(?:set|show|reset)\s+([\w.]*)$", re.I)
+_ENCODER_NEXT: Final = re.compile(r"\b(?:embed\s*\([^()]*,|rerank\s+by)\s*'(\w*)$", re.I)
+
+
+@dataclass
+class Names:
+    """What there is to name; read when it is first wanted, and again after ``forget``."""
+
+    client: MilvusClient
+    _columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _encoders: set[str] = field(default_factory=set)
+    _tables: tuple[str, ...] | None = None
+
+    def forget(self) -> None:
+        """Read everything anew."""
+        self._tables = None
+        self._columns, self._encoders = {}, set()
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The collections; none where Milvus does not say."""
+        if self._tables is None:
+            try:
+                self._tables = tuple(collections.names(self.client))
+            except NestvecError:
+                return ()
+        return self._tables
+
+    def columns(self, tables: Iterable[str]) -> list[str]:
+        """The columns of these tables, each name once."""
+        for table in tables:
+            self._read(table)
+        return list(dict.fromkeys(name for table in tables for name in self._columns.get(table, ())))
+
+    def encoders(self) -> list[str]:
+        """The encoders that columns are filled by."""
+        for table in self.tables:
+            self._read(table)
+        return sorted(self._encoders)
+
+    def _read(self, name: str) -> None:
+        if name in self._columns:
+            return
+        try:
+            table = read_table(self.client, name)
+        except NestvecError:
+            return
+        self._columns[name] = tuple(one.name for one in table.columns)
+        self._encoders.update(one.endpoint.encoder for one in table.embeddings)
+
+
+class SqlCompleter(Completer):
+    """Completes statements and backslash commands."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
+        """What may stand at the cursor, the likeliest first."""
+        before = split(document.text_before_cursor).rest or document.text_before_cursor.lstrip()
+        if before.startswith("\\") and " " not in before:
+            yield from _matching(before, {name: row.description for name, row in COMMANDS.items()})
+            return
+        setting = _SETTING_NEXT.match(before)
+        if setting:
+            yield from _matching(setting[1], {name: row.description for name, row in SETTINGS.items()})
+        encoder = _ENCODER_NEXT.search(before)
+        if encoder:
+            yield from _matching(encoder[1], dict.fromkeys(self._names.encoders(), "encoder"))
+            return
+        if before.count("'") % 2:
+            return
+        found = _WORD.search(before)
+        yield from _matching(found[0] if found else "", self._offered(before, document.text))
+
+    def _offered(self, before: str, whole: str) -> dict[str, str]:
+        tables = dict.fromkeys(self._names.tables, "table")
+        if _TABLE_NEXT.search(before):
+            return tables
+        words = {word.lower() for word in re.findall(r"\w+", whole)}
+        named = [table for table in tables if table.lower() in words]
+        # Before FROM is written, any table may be meant.
+        columns = dict.fromkeys(self._names.columns(named or list(tables)[:_FEW]), "column")
+        if _DOTTED.search(before):
+            return columns
+        return {**columns, **dict.fromkeys(KEYWORDS, ""), **tables}
+
+
+def _matching(word: str, offered: dict[str, str]) -> Iterator[Completion]:
+    small = word.lower()
+    for name, about in offered.items():
+        if name.lower().startswith(small) and (word or about):
+            # Keywords follow the case that one types in.
+            text = name.lower() if not about and word.islower() else name
+            yield Completion(text, start_position=-len(word), display_meta=about)

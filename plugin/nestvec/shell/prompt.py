@@ -1,0 +1,101 @@
+"""The prompt: lines until a semicolon, with history and completion."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+from prompt_toolkit import PromptSession
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.input import Input
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.lexers import PygmentsLexer
+from prompt_toolkit.output import Output
+from pygments.lexers.sql import PostgresLexer  # type: ignore[import-untyped]
+
+from nestvec.shell.complete import Names, SqlCompleter
+from nestvec.shell.shell import Shell
+from nestvec.shell.split import complete, pieces
+from nestvec_schemas.errors import NestvecError
+
+_PROMPT = "nestvec> "
+_WELCOME = "SQL ends with ; — \\? lists commands, Ctrl-D leaves."
+
+
+def interact(shell: Shell, terminal: tuple[Input, Output] | None = None) -> None:
+    """Read and run until the end. ``terminal`` is where to, None for that of the process.
+
+    Ctrl-C drops the line or the statement that runs; errors are said and the session goes on.
+    """
+    names = Names(shell.client)
+    session: PromptSession[str] = PromptSession(
+        history=history(),
+        completer=SqlCompleter(names),
+        complete_in_thread=True,
+        complete_while_typing=False,
+        auto_suggest=AutoSuggestFromHistory(),
+        lexer=PygmentsLexer(PostgresLexer),
+        multiline=True,
+        key_bindings=_bindings(),
+        prompt_continuation=_continued,
+        input=terminal[0] if terminal else None,
+        output=terminal[1] if terminal else None,
+    )
+    click.echo(_WELCOME, err=True)
+    while not shell.done:
+        try:
+            text = session.prompt(_PROMPT)
+        except KeyboardInterrupt:
+            continue
+        except EOFError:
+            return
+        _run(shell, text)
+        names.forget()
+
+
+def _run(shell: Shell, text: str) -> None:
+    for piece in pieces(text):
+        try:
+            shell.run(piece)
+        except NestvecError as error:
+            click.secho(str(error), fg="red", err=True)
+            return
+        except KeyboardInterrupt:
+            click.echo("Cancelled.", err=True)
+            return
+        if shell.done:
+            return
+
+
+def _continued(width: int, line: int, wrapped: int) -> StyleAndTextTuples:
+    return [("", "".rjust(width) if wrapped else "… ".rjust(width))]
+
+
+def _bindings() -> KeyBindings:
+    bindings = KeyBindings()
+
+    @bindings.add("enter")
+    def _(event: KeyPressEvent) -> None:
+        """Run what is complete; else begin another line."""
+        buffer = event.current_buffer
+        if complete(buffer.text):
+            buffer.validate_and_handle()
+        else:
+            buffer.insert_text("\n")
+
+    return bindings
+
+
+def history() -> History:
+    """What was typed, in ``$XDG_STATE_HOME/nestvec/history``, which its owner alone can read."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    path = Path(state) / "nestvec" / "history"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    except OSError:
+        return InMemoryHistory()
+    return FileHistory(str(path))

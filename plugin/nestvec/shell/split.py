@@ -1,0 +1,94 @@
+"""A script in pieces: statements, each with its ``;``, and backslash commands, a line each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_MARK: Final = re.compile(r"""[eE]?'|"|--|/\*|\$(?:[^\W\d]\w*)?\$|;""")
+"""What ends a statement, and what opens something that a semicolon does not end."""
+
+_ENDS: Final = {
+    # A quotation mark inside is written twice; E'…' has backslashes too.
+    "'": re.compile(r"(?:[^']|'')*+'"),
+    '"': re.compile(r'(?:[^"]|"")*+"'),
+    "e'": re.compile(r"(?:\\.|''|[^'\\])*+'", re.S),
+    "--": re.compile(r"[^\n]*"),
+}
+_COMMAND: Final = re.compile(r"\s*\\([^\n]*)(?:\n|\Z)")
+_COMMENT: Final = re.compile(r"/\*|\*/")
+
+
+@dataclass(frozen=True)
+class Split:
+    """``pieces`` are whole; ``rest`` is what comes after them, without an end yet."""
+
+    pieces: tuple[str, ...]
+    rest: str
+
+
+def split(text: str) -> Split:
+    """Cut a script at its semicolons; those in texts, names and comments cut nothing."""
+    pieces, start, at, empty = [], 0, 0, True
+    while True:
+        if empty:
+            line = _COMMAND.match(text, at)
+            if line:
+                pieces.append("\\" + line[1].strip())
+                start = at = line.end()
+                continue
+        mark = _MARK.search(text, at)
+        empty = empty and not text[at : mark.start() if mark else len(text)].strip()
+        if mark is None:
+            break
+        if mark[0] == ";":
+            if not empty:
+                pieces.append(text[start : mark.end()].strip())
+            start, at, empty = mark.end(), mark.end(), True
+            continue
+        end = _end(text, mark)
+        empty = empty and mark[0] in ("--", "/*")
+        if end is None:
+            empty = False
+            break
+        at = end
+    return Split(tuple(pieces), "" if empty else text[start:].strip())
+
+
+def pieces(text: str) -> tuple[str, ...]:
+    """A whole script, whose last statement needs no semicolon."""
+    found = split(text)
+    return (*found.pieces, found.rest) if found.rest else found.pieces
+
+
+def complete(text: str) -> bool:
+    """Whether something can be run: the last statement has its end, or there is none."""
+    return not split(text).rest
+
+
+def _end(text: str, mark: re.Match[str]) -> int | None:
+    """Where what ``mark`` opens is closed; None where it is not."""
+    opened, at = mark[0], mark.end()
+    if opened == "/*":
+        return _comment_end(text, at)
+    if opened[0] == "$":
+        found = text.find(opened, at)
+        return found + len(opened) if found >= 0 else None
+    kind = opened.lower()
+    if kind == "e'" and text[: mark.start()][-1:].isidentifier():
+        kind = "'"
+    ended = _ENDS[kind].match(text, at)
+    return ended.end() if ended else None
+
+
+def _comment_end(text: str, at: int) -> int | None:
+    """Comments nest, as in PostgreSQL."""
+    depth = 1
+    while depth:
+        found = _COMMENT.search(text, at)
+        if found is None:
+            return None
+        depth += 1 if found[0] == "/*" else -1
+        at = found.end()
+    return at

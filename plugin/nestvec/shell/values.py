@@ -1,0 +1,31 @@
+"""Values of parameters as the command line takes them: ``--param name=value``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+
+def values(written: Iterable[str]) -> dict[str, Any]:
+    """Values by name: JSON where it is JSON (a number, true, null, a list, a "text"), else the text itself.
+
+    Raises click.BadParameter for one without a name.
+    """
+    found = {}
+    for one in written:
+        name, given, text = one.partition("=")
+        if not given or not name.isidentifier():
+            context = click.get_current_context(silent=True)
+            raise click.BadParameter(f"'{one}' is not name=value.", context, param_hint="--param")
+        found[name] = _value(text)
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=lambda name: name)
+    except (ValueError, RecursionError):
+        return text

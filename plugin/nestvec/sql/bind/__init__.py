@@ -1,0 +1,1 @@
+"""Tree to bound statement: names are columns, constants have types, nothing is left over."""

@@ -1,0 +1,70 @@
+"""WHERE, bound to a table's columns, with every NOT pushed down to the comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlglot import exp
+
+from nestvec.sql.bind.conditions import arrays, compare, texts
+from nestvec.sql.bind.conditions.nodes import Compare, Condition, Either, Every
+from nestvec.sql.bind.conditions.operands import SCALARS, is_operand, operand
+from nestvec.sql.bind.scope import Scope
+from nestvec.sql.language.words import words
+
+__all__ = ["MAX_TERMS", "Condition", "bind_condition"]
+
+MAX_TERMS = 10_000
+"""Constants in one WHERE."""
+
+
+def bind_condition(scope: Scope, node: exp.Expr) -> Condition:
+    """Bind a WHERE. Raises SqlUnknownName, SqlTypeMismatch, SqlNotSupported, SqlSyntaxError."""
+    constants = sum(isinstance(one, (exp.Literal, exp.Boolean)) for one in node.walk())
+    if constants > MAX_TERMS:
+        raise scope.source.type_mismatch(
+            f"WHERE has more than {MAX_TERMS:,} constants", constants, node, "Run several statements."
+        )
+    return _bind(scope, node, False)
+
+
+def _bind(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
+    while isinstance(node, (exp.Not, exp.Paren)):
+        negated ^= isinstance(node, exp.Not)
+        node = node.this
+    if isinstance(node, (exp.And, exp.Or)):
+        parts = tuple(_bind(scope, part, negated) for part in _chain(node))
+        return Every(parts) if isinstance(node, exp.And) != negated else Either(parts)
+    if is_operand(node):
+        column = operand(scope, node)
+        if column.type != "BOOL":
+            raise scope.source.type_mismatch(
+                f"column {column.name} is {column.type}, not a condition", column.name, node, SCALARS
+            )
+        return Compare(column, "=", not negated)
+    binder = _BINDERS.get(type(node))
+    if binder is None:
+        raise scope.source.not_supported(f"{words(node)} in WHERE", node, SCALARS)
+    return binder(scope, node, negated)
+
+
+def _chain(node: exp.Expr) -> list[exp.Expr]:
+    """The operands of ``a AND b AND c``, which parses as a left-deep tree; in order, without recursion."""
+    kind, found = type(node), []
+    while type(node) is kind:
+        found.append(node.args["expression"])
+        node = node.this
+    return [node, *reversed(found)]
+
+
+_BINDERS: dict[type[exp.Expr], Callable[[Scope, exp.Expr, bool], Condition]] = {
+    **dict.fromkeys(compare.OPERATORS, compare.bind_compare),
+    exp.In: compare.bind_in,
+    exp.Between: compare.bind_between,
+    exp.Is: compare.bind_is,
+    exp.Like: texts.bind_like,
+    exp.MatchAgainst: texts.bind_match,
+    exp.ArrayContainsAll: arrays.bind_has_all,
+    exp.ArrayContainedBy: arrays.bind_contained,
+    exp.ArrayOverlaps: arrays.bind_overlaps,
+}

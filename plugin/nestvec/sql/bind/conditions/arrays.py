@@ -1,0 +1,118 @@
+"""Conditions on arrays, and on lists of values: ANY, ALL, @>, <@, &&."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlglot import exp
+
+from nestvec.catalog import Column
+from nestvec.sql.bind.conditions.inside import one_of
+from nestvec.sql.bind.conditions.nodes import (
+    Compare,
+    Condition,
+    Contains,
+    Either,
+    Every,
+    IsNull,
+    Member,
+    always,
+    denied,
+    never,
+)
+from nestvec.sql.bind.conditions.operands import array, bare, element, is_operand, operand
+from nestvec.sql.bind.params import NODES
+from nestvec.sql.bind.scope import Scope, Value
+from nestvec.sql.language.words import words
+
+
+def bind_any(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
+    """``x = ANY(list)``, ``x <> ALL(list)`` and ``value = ANY(array_column)``."""
+    left, quantified = node.this, node.args["expression"]
+    inner = _quantified(quantified)
+    if inner is None or isinstance(node, exp.EQ) != isinstance(quantified, exp.Any):
+        raise scope.source.not_supported(
+            "this comparison with ANY or ALL", quantified, "There are x = ANY(list) and x <> ALL(list)."
+        )
+    negated ^= isinstance(node, exp.NEQ)
+    if is_operand(inner):
+        column = array(scope, inner)
+        return _contains(column, (scope.value(left, element(column)),), negated, every=True)
+    column = operand(scope, left)
+    return member(column, values(scope, inner, column), negated)
+
+
+def quantifies(node: exp.Expr) -> bool:
+    """Whether a node is ANY(…) or ALL(…)."""
+    return _quantified(node) is not None
+
+
+def _quantified(node: exp.Expr) -> exp.Expr | None:
+    if isinstance(node, (exp.Any, exp.All)):
+        return bare(node.this)
+    if isinstance(node, exp.Anonymous) and str(node.this).upper() == "ALL" and len(node.expressions) == 1:
+        return bare(node.expressions[0])
+    return None
+
+
+def member(column: Column, found: Sequence[Value], negated: bool) -> Condition:
+    """``column [NOT] IN (found)``; of nothing, in no list is every row and in it none."""
+    kept = tuple(dict.fromkeys(found))
+    if not kept:
+        return always(column) if negated else never(column)
+    if column.type == "BOOL":
+        parts = tuple(Compare(column, "=", value is not negated) for value in kept)
+        return Every(parts) if negated else Either(parts)
+    if not column.name.isidentifier():
+        return one_of(column, kept, negated)
+    return Member(column, kept, negated)
+
+
+def values(scope: Scope, node: exp.Expr, column: Column) -> list[Value]:
+    """A list of constants as values of a column's type: ARRAY[…], or a parameter that is a list."""
+    node = bare(node)
+    if isinstance(node, exp.Cast):
+        node = bare(node.this)
+    if isinstance(node, exp.Array):
+        return [scope.value(one, column) for one in node.expressions]
+    if isinstance(node, NODES):
+        given = scope.params.value(scope.source, node)
+        if isinstance(given, (list, tuple, set, frozenset)):
+            return [scope.given(one, column, node) for one in given]
+        raise scope.source.type_mismatch("this parameter is no list", given, node, "Give a list of values.")
+    raise scope.source.not_supported(
+        f"a list from {words(node)}", node, "Write ARRAY[1, 2], or a parameter that is a list."
+    )
+
+
+def bind_has_all(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
+    """``array @> list``."""
+    return _has(scope, node.this, node.args["expression"], negated, every=True)
+
+
+def bind_contained(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
+    """``list <@ array``."""
+    return _has(scope, node.args["expression"], node.this, negated, every=True)
+
+
+def bind_overlaps(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
+    """``array && list``, either way round."""
+    left, right = node.this, node.args["expression"]
+    if not isinstance(bare(left), exp.Column):
+        left, right = right, left
+    return _has(scope, left, right, negated, every=False)
+
+
+def _has(scope: Scope, left: Any, right: Any, negated: bool, *, every: bool) -> Condition:
+    column = array(scope, left)
+    return _contains(column, values(scope, right, element(column)), negated, every=every)
+
+
+def _contains(column: Column, found: Sequence[Value], negated: bool, *, every: bool) -> Condition:
+    kept = tuple(dict.fromkeys(found))
+    if not kept:
+        # Every array has all of nothing, and none of it.
+        return IsNull(column, negated=True) if every != negated else never(column)
+    condition = Contains(column, kept, every)
+    return denied(condition) if negated else condition

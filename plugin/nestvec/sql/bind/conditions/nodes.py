@@ -1,0 +1,115 @@
+"""Conditions on rows, as data. None has a NOT above AND and OR.
+
+So a comparison with NULL may count as false wherever it stands, as it does in every engine, and the answer
+is SQL's whatever an engine makes of NOT over NULL.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nestvec.catalog import Column
+from nestvec.sql.bind.scope import Value
+
+Operator = Literal["=", "!=", "<", "<=", ">", ">="]
+
+
+@dataclass(frozen=True)
+class Compare:
+    """``column operator value``; the value is of the column's type."""
+
+    column: Column
+    operator: Operator
+    value: Value
+
+
+@dataclass(frozen=True)
+class Member:
+    """``column [NOT] IN (values)``."""
+
+    column: Column
+    values: tuple[Value, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True)
+class Like:
+    """``column [NOT] LIKE pattern``, where ``%`` is the pattern's only special character."""
+
+    column: Column
+    pattern: str
+    negated: bool = False
+
+
+@dataclass(frozen=True)
+class IsNull:
+    """``column IS [NOT] NULL``."""
+
+    column: Column
+    negated: bool = False
+
+
+@dataclass(frozen=True)
+class Pair:
+    """``left operator right``, two columns of like type."""
+
+    left: Column
+    operator: Operator
+    right: Column
+
+
+@dataclass(frozen=True)
+class Contains:
+    """The array ``column`` has all of ``values``, or one of them at least."""
+
+    column: Column
+    values: tuple[Value, ...]
+    every: bool
+
+
+@dataclass(frozen=True)
+class Match:
+    """The text ``column`` has one of the words of ``text`` at least, by the column's own analyzer."""
+
+    column: Column
+    text: str
+
+
+@dataclass(frozen=True)
+class Denied:
+    """``part`` does not hold; its column is known not to be NULL."""
+
+    part: Compare | Member | Contains | Match
+
+
+@dataclass(frozen=True)
+class Every:
+    """All parts hold."""
+
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True)
+class Either:
+    """At least one part holds."""
+
+    parts: tuple[Condition, ...]
+
+
+Condition = Compare | Pair | Member | Like | IsNull | Contains | Match | Denied | Every | Either
+
+
+def never(column: Column) -> Condition:
+    """What holds for no row."""
+    return Every((IsNull(column), IsNull(column, negated=True)))
+
+
+def always(column: Column) -> Condition:
+    """What holds for every row."""
+    return Either((IsNull(column), IsNull(column, negated=True)))
+
+
+def denied(part: Compare | Member | Contains | Match) -> Condition:
+    """``part`` is false, and not NULL."""
+    return Every((IsNull(part.column, negated=True), Denied(part)))

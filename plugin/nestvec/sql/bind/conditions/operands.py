@@ -1,0 +1,193 @@
+"""What a condition is about: a column, an element of an array, a value inside JSON, a length.
+
+All but columns are columns too from here on, named as Milvus's filters write them: ``tags[0]``,
+``meta["lang"]``, ``array_length(tags)``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Final
+
+from sqlglot import exp
+
+from nestvec.catalog import Column
+from nestvec.sql.bind.scope import Scope
+from nestvec.sql.language.reserved import is_filterable
+from nestvec.sql.language.source import stray_parts
+from nestvec.sql.language.words import words
+
+SCALARS: Final = (
+    "Compare a column with a constant (=, <>, <, <=, >, >=, IN, BETWEEN, LIKE, IS NULL), with AND, OR, NOT."
+)
+
+_TEXTS = (exp.JSONExtractScalar, exp.JSONBExtractScalar)
+_PATHS = (exp.JSONExtract, exp.JSONBExtract, *_TEXTS)
+_CASTS: Final = {
+    exp.DataType.Type.INT: "INT64",
+    exp.DataType.Type.BIGINT: "INT64",
+    exp.DataType.Type.SMALLINT: "INT64",
+    exp.DataType.Type.DOUBLE: "DOUBLE",
+    exp.DataType.Type.FLOAT: "DOUBLE",
+    exp.DataType.Type.DECIMAL: "DOUBLE",
+    exp.DataType.Type.BOOLEAN: "BOOL",
+    exp.DataType.Type.TEXT: "VARCHAR",
+    exp.DataType.Type.VARCHAR: "VARCHAR",
+}
+
+
+def bare(node: exp.Expr) -> exp.Expr:
+    """A node without the parentheses around it."""
+    while isinstance(node, exp.Paren):
+        node = node.this
+    return node
+
+
+def is_operand(node: exp.Expr) -> bool:
+    """Whether a node may be what a condition is about, rather than a constant."""
+    node = bare(node)
+    if isinstance(node, exp.Cast):
+        return is_operand(node.this)
+    return isinstance(node, (exp.Column, exp.Bracket, exp.ArraySize, *_PATHS)) or _cardinality(node)
+
+
+def operand(scope: Scope, node: exp.Expr) -> Column:
+    """The column, or what stands for one. Raises the errors of ``bind_condition``."""
+    node = bare(node)
+    if isinstance(node, exp.Cast):
+        return _cast(scope, node)
+    if isinstance(node, _PATHS):
+        return _inside(scope, node, "VARCHAR")
+    if isinstance(node, exp.Bracket):
+        return _element(scope, node)
+    if isinstance(node, exp.ArraySize) or _cardinality(node):
+        return _length(scope, node)
+    if not isinstance(node, exp.Column):
+        raise scope.source.not_supported(f"{words(node)} in WHERE", node, SCALARS)
+    column = named(scope, node)
+    if column.is_vector:
+        raise scope.source.type_mismatch(
+            f"column {column.name} is a vector", column.type, node, "Order by its distance instead."
+        )
+    return column
+
+
+def named(scope: Scope, node: exp.Column) -> Column:
+    """A column whose name a filter may hold."""
+    column = scope.column(node)
+    if not is_filterable(column.name):
+        raise scope.source.not_supported(
+            f"WHERE on a column named {column.name}",
+            node,
+            "The name has a meaning in Milvus's filters: rename it.",
+        )
+    return column
+
+
+def array(scope: Scope, node: exp.Expr) -> Column:
+    """An array column. Raises SqlTypeMismatch."""
+    node = bare(node)
+    if not isinstance(node, exp.Column):
+        raise scope.source.not_supported(f"{words(node)} as an array", node, "Name an array column.")
+    column = named(scope, node)
+    if column.type != "ARRAY":
+        raise scope.source.type_mismatch(
+            f"column {column.name} is {column.type}, not an array", column.name, node, "Use =, IN or LIKE."
+        )
+    return column
+
+
+def element(column: Column) -> Column:
+    """What one element of an array is, under the array's name."""
+    return replace(column, type=column.element_type or "VARCHAR", element_type=None)
+
+
+def inside_json(column: Column) -> bool:
+    """Whether a value lies inside JSON, where each row may have another type."""
+    return '["' in column.name
+
+
+def _cardinality(node: exp.Expr) -> bool:
+    return isinstance(node, exp.Anonymous) and str(node.this).lower() == "cardinality"
+
+
+def _length(scope: Scope, node: exp.Expr) -> Column:
+    if isinstance(node, exp.ArraySize):
+        inner, dimension = node.this, node.args.get("expression")
+        if dimension is not None and scope.constant(dimension) != 1:
+            raise scope.source.not_supported("an array of several dimensions", dimension, "Write 1 here.")
+    elif len(node.expressions) == 1:
+        inner = node.expressions[0]
+    else:
+        raise scope.source.syntax_error("CARDINALITY takes one array", node, "Write cardinality(column).")
+    column = array(scope, inner)
+    return Column(f"array_length({column.name})", "INT64", nullable=column.nullable)
+
+
+def _element(scope: Scope, node: exp.Bracket) -> Column:
+    if len(node.expressions) != 1:
+        raise scope.source.not_supported("a slice of an array", node, "Name one element: tags[1].")
+    column = array(scope, node.this)
+    at = scope.constant(node.expressions[0])
+    if not isinstance(at, int) or at < 1:
+        raise scope.source.type_mismatch(
+            "an element is named by its place, from 1", at, node.expressions[0], "Write tags[1]."
+        )
+    # Milvus counts from 0, PostgreSQL from 1.
+    return replace(element(column), name=f"{column.name}[{at - 1}]", nullable=True)
+
+
+def _cast(scope: Scope, node: exp.Cast) -> Column:
+    inner = bare(node.this)
+    kind = _CASTS.get(node.to.this)
+    if not isinstance(inner, _TEXTS) or kind is None:
+        raise scope.source.not_supported(
+            "a cast of anything but a JSON value to a number, a text or a boolean",
+            node,
+            "Write (meta->>'year')::int, or compare the column as it is.",
+        )
+    return _inside(scope, inner, kind)
+
+
+def _inside(scope: Scope, node: exp.Expr, kind: str) -> Column:
+    """A value inside a JSON column, as ``kind`` has it."""
+    if not isinstance(node, _TEXTS):
+        raise scope.source.not_supported(
+            "-> at the end of a path", node, "Write ->> for a text; (… ->> 'key')::int for a number."
+        )
+    steps: list[str | int] = []
+    inner: exp.Expr = node
+    while isinstance(inner, _PATHS):
+        steps = [*_steps(scope, inner.args["expression"]), *steps]
+        inner = bare(inner.this)
+    if not isinstance(inner, exp.Column):
+        raise scope.source.not_supported(f"{words(inner)} in a JSON path", inner, "Name a JSON column.")
+    column = named(scope, inner)
+    if column.type != "JSON":
+        raise scope.source.type_mismatch(
+            f"column {column.name} is {column.type}, not JSON", column.name, inner, "Use =, IN or LIKE."
+        )
+    if not isinstance(steps[0], str):
+        raise scope.source.not_supported(
+            "an array at the top of a JSON value", node, "Milvus's JSON values are objects: name a key."
+        )
+    path = "".join(f"[{json.dumps(one, ensure_ascii=False)}]" for one in steps)
+    return Column(f"{column.name}{path}", kind, nullable=True)
+
+
+def _steps(scope: Scope, node: exp.Expr) -> list[str | int]:
+    """The keys and places that one operator names."""
+    if isinstance(node, exp.JSONPath) and not stray_parts(node, ("expressions",)):
+        names = [one for one in node.expressions if not isinstance(one, exp.JSONPathRoot)]
+        if all(isinstance(one, (exp.JSONPathKey, exp.JSONPathSubscript)) for one in names):
+            return [one.this if isinstance(one.this, int) else str(one.this) for one in names]
+        raise scope.source.not_supported("this JSON path", node, "Name keys and places one by one.")
+    given = scope.constant(node)
+    if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
+        return [given]
+    if not isinstance(given, str):
+        raise scope.source.type_mismatch("a JSON path holds keys and places", given, node, "Write a text.")
+    if given.startswith("{") and given.endswith("}"):
+        return [int(one) if one.isdecimal() else one for one in given[1:-1].split(",")]
+    return [given]

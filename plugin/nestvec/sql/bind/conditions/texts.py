@@ -1,0 +1,75 @@
+"""Conditions on texts: LIKE, and the words of an analysed column."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from nestvec.sql.bind.conditions.nodes import Compare, Condition, Like, Match, denied
+from nestvec.sql.bind.conditions.operands import inside_json, named, operand
+from nestvec.sql.bind.scope import STRINGS, Scope
+
+
+def bind_like(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
+    column = operand(scope, node.this)
+    if column.type not in STRINGS:
+        raise scope.source.type_mismatch(f"column {column.name} is {column.type}", "LIKE", node, "Use =.")
+    right = node.args["expression"]
+    pattern = str(scope.value(right, column))
+    negated = bool(node.args.get("negate")) != negated
+    plain, special, escaped = _read_pattern(pattern)
+    if plain is None:
+        raise scope.source.type_mismatch(
+            "this pattern ends in the escape character", pattern, right, "Write \\\\ for a backslash."
+        )
+    if negated and inside_json(column):
+        raise scope.source.not_supported("NOT LIKE inside JSON", node, "Turn the condition round.")
+    if not special:
+        return Compare(column, "!=" if negated else "=", plain)
+    if "_" in special:
+        raise scope.source.not_supported(
+            "_ as a wildcard in LIKE", right, "Milvus lets it stand for one byte, not one character. Use %."
+        )
+    if escaped:
+        raise scope.source.not_supported(
+            "an escaped character beside a wildcard in LIKE",
+            right,
+            "Milvus's versions differ on it. Use % where the escaped character stands.",
+        )
+    return Like(column, pattern, negated)
+
+
+def _read_pattern(pattern: str) -> tuple[str | None, set[str], bool]:
+    """A pattern's text without escapes (None where one is cut off), its wildcards, whether it has escapes."""
+    plain: list[str] = []
+    special: set[str] = set()
+    escaped, rest = False, iter(pattern)
+    for one in rest:
+        if one == "\\":
+            escaped = True
+            following = next(rest, None)
+            if following is None:
+                return None, special, escaped
+            plain.append(following)
+        else:
+            plain.append(one)
+            if one in "%_":
+                special.add(one)
+    return "".join(plain), special, escaped
+
+
+def bind_match(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
+    """``column @@ 'words'``: rows with one of the words, or more (Milvus's text_match)."""
+    columns = node.expressions
+    if len(columns) != 1 or not isinstance(columns[0], exp.Column):
+        raise scope.source.not_supported("@@ with anything but a column", node, "Write title @@ 'words'.")
+    column = named(scope, columns[0])
+    if not column.analyzed:
+        raise scope.source.type_mismatch(
+            f"column {column.name} is not analysed for words",
+            "@@",
+            columns[0],
+            "Only a column that was created so is: one with BM25, or enable_match in Milvus.",
+        )
+    text = scope.value(node.this, column)
+    found = Match(column, str(text))
+    return denied(found) if negated else found

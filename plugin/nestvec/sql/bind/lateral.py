@@ -1,0 +1,199 @@
+"""``FROM (VALUES ('a'), ('b')) AS q(text) CROSS JOIN LATERAL (SELECT …) AS p``: a SELECT a query.
+
+The rows of the left side are written in the statement or come as a parameter; the SELECT on the right names
+their columns (``q.text``) wherever a parameter may stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from sqlglot import Token, TokenType, exp
+
+from nestvec.catalog import Table
+from nestvec.sql.bind.params import NODES, Params
+from nestvec.sql.bind.scope import Scope
+from nestvec.sql.language.source import Source, folded, stray_parts
+from nestvec.sql.language.words import words
+
+MAX_QUERIES: Final = 1_000
+
+_WRITE = "Write FROM (VALUES ('a'), ('b')) AS q(text) CROSS JOIN LATERAL (SELECT … LIMIT 5) AS p."
+
+
+@dataclass(frozen=True)
+class Lateral:
+    """A statement of this kind, taken apart. ``rows`` are the left side's, each a value a column.
+
+    ``outer`` keeps rows for which the right side has none (LEFT JOIN). ``select`` has a parameter for each
+    column of the left side that it names, and ``source`` has its tokens alone.
+    """
+
+    left: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    right: str
+    outer: bool
+    source: Source
+    select: exp.Select
+
+    def params(self, given: Params, row: Sequence[Any]) -> Params:
+        """The parameters of the right side, for one row of the left."""
+        named = {_parameter(self.left, column): one for column, one in zip(self.columns, row, strict=True)}
+        return replace(given, values={**given.values, **named})
+
+
+def is_lateral(select: exp.Select) -> bool:
+    """Whether a SELECT is of this kind, or nearly."""
+    from_ = select.args.get("from_")
+    return from_ is not None and isinstance(from_.this, (exp.Values, exp.Unnest))
+
+
+def bind_lateral(source: Source, select: exp.Select, params: Params) -> Lateral:
+    """Take a statement apart. Raises SqlNotSupported, SqlSyntaxError, SqlTypeMismatch."""
+    for part in stray_parts(select, ("expressions", "from_", "joins")):
+        at = select.args[part]
+        raise source.not_supported(
+            f"{part.strip('_').upper()} beside LATERAL",
+            at if isinstance(at, exp.Expr) else 0,
+            "Write it inside LATERAL's parentheses.",
+        )
+    left = select.args["from_"].this
+    join, lateral = _lateral(source, select)
+    inner = lateral.this.this
+    name, columns, rows = _rows(source, left, params)
+    if not rows:
+        raise source.type_mismatch("there are no queries", "none", left, "Give one or more.")
+    if len(rows) > MAX_QUERIES:
+        raise source.type_mismatch(
+            f"one statement has at most {MAX_QUERIES:,} queries", len(rows), left, "Ask in several."
+        )
+    alias = lateral.args.get("alias")
+    if alias is None or stray_parts(alias, ("this",)):
+        raise source.syntax_error("LATERAL (…) has a name and no more", lateral, "Write LATERAL (…) AS p.")
+    return Lateral(
+        name,
+        columns,
+        rows,
+        folded(alias.this),
+        str(join.args.get("side") or "").upper() == "LEFT",
+        Source(source.text, _inside(source)),
+        _parametrised(source, inner, name, columns),
+    )
+
+
+def _lateral(source: Source, select: exp.Select) -> tuple[exp.Join, exp.Lateral]:
+    joins = select.args.get("joins") or []
+    if len(joins) != 1 or not isinstance(joins[0].this, exp.Lateral):
+        raise source.not_supported("VALUES or unnest in FROM, other than beside one LATERAL,", 0, _WRITE)
+    join = joins[0]
+    lateral = join.this
+    if stray_parts(join, ("this", "kind", "side", "on")) or str(join.args.get("kind") or "").upper() not in (
+        "",
+        "CROSS",
+        "INNER",
+        "OUTER",
+    ):
+        raise source.not_supported("this join", TokenType.JOIN, _WRITE)
+    if str(join.args.get("side") or "").upper() not in ("", "LEFT"):
+        raise source.not_supported(
+            "this side of a join with LATERAL", TokenType.JOIN, "Write LEFT JOIN LATERAL."
+        )
+    on = join.args.get("on")
+    if on is not None and not (isinstance(on, exp.Boolean) and on.this):
+        raise source.not_supported("LATERAL with a condition", on, "Write ON TRUE, and WHERE inside.")
+    if not isinstance(lateral.this, exp.Subquery) or not isinstance(lateral.this.this, exp.Select):
+        raise source.not_supported(f"LATERAL {words(lateral.this)}", lateral, _WRITE)
+    if stray_parts(lateral, ("this", "alias")) or stray_parts(lateral.this, ("this",)):
+        raise source.not_supported("this LATERAL", lateral, _WRITE)
+    return join, lateral
+
+
+def _inside(source: Source) -> tuple[Token, ...]:
+    """The tokens in LATERAL's parentheses."""
+    start = next(n for n, one in enumerate(source.tokens) if one.token_type == TokenType.LATERAL) + 2
+    depth, end = 1, start
+    while depth and end < len(source.tokens):
+        kind = source.tokens[end].token_type
+        depth += (kind == TokenType.L_PAREN) - (kind == TokenType.R_PAREN)
+        end += 1
+    return source.tokens[start : end - 1]
+
+
+def _rows(
+    source: Source, left: exp.Expr, params: Params
+) -> tuple[str, tuple[str, ...], tuple[tuple[Any, ...], ...]]:
+    """The left side's name, columns and rows."""
+    alias = left.args.get("alias")
+    if alias is None or not isinstance(alias.this, exp.Identifier):
+        raise source.syntax_error("the queries have no name", left, "Add AS q(text).")
+    name = folded(alias.this)
+    named = tuple(folded(one) for one in alias.args.get("columns") or ())
+    if isinstance(left, exp.Values):
+        if stray_parts(left, ("expressions", "alias")):
+            raise source.not_supported("VALUES with more than rows", left, _WRITE)
+        rows = tuple(
+            tuple(_value(source, cell, params) for cell in one.expressions)
+            for one in left.expressions
+            if isinstance(one, exp.Tuple)
+        )
+        columns = named or tuple(f"column{number}" for number in range(1, len(rows[0]) + 1))
+    else:
+        rows = _unnested(source, left, params)
+        columns = named or (name,)
+        ordinal = left.args.get("offset")
+        if isinstance(ordinal, exp.Identifier):
+            rows = tuple((*row, number) for number, row in enumerate(rows, 1))
+            columns = (*columns, folded(ordinal))
+    wrong = next((one for one in rows if len(one) != len(columns)), None)
+    if wrong is not None:
+        raise source.syntax_error(
+            f"a row has {len(wrong)} values for {len(columns)} columns", left, f"Name them: AS {name}(…)."
+        )
+    return name, columns, rows
+
+
+def _unnested(source: Source, left: exp.Expr, params: Params) -> tuple[tuple[Any, ...], ...]:
+    if len(left.expressions) != 1 or stray_parts(left, ("expressions", "alias", "offset")):
+        raise source.not_supported("unnest of several arrays", left, "Give it one, or write VALUES.")
+    given = left.expressions[0]
+    if isinstance(given, exp.Array):
+        return tuple((_value(source, one, params),) for one in given.expressions)
+    if isinstance(given, NODES):
+        values = params.value(source, given)
+        if isinstance(values, (list, tuple)):
+            return tuple((tuple(one) if isinstance(one, list) else one,) for one in values)
+    raise source.type_mismatch("unnest takes an array", words(given), given, "Give ARRAY['a'] or a list.")
+
+
+def _value(source: Source, node: exp.Expr, params: Params) -> Any:
+    """One cell: a constant, or whatever a parameter holds, a vector for instance."""
+    if isinstance(node, NODES):
+        value = params.value(source, node)
+        return tuple(value) if isinstance(value, list) else value
+    return Scope(source, Table("", ()), "", params).constant(node)
+
+
+def _parameter(left: str, column: str) -> str:
+    # No parameter that a statement can write has a dot in its name.
+    return f"{left}.{column}"
+
+
+def _parametrised(source: Source, select: exp.Select, left: str, columns: Sequence[str]) -> exp.Select:
+    """A copy with a parameter for each column of the left side."""
+    copied = select.copy()
+    for node in list(copied.find_all(exp.Column)):
+        table = node.args.get("table")
+        if table is None or folded(table) != left:
+            continue
+        column = folded(node.this)
+        if column not in columns:
+            raise source.unknown_name(
+                f"{left} has no column of this name", column, node, f"There: {', '.join(columns)}."
+            )
+        placeholder = exp.Placeholder(this=_parameter(left, column))
+        placeholder.meta.update(table.meta)
+        node.replace(placeholder)
+    return copied

@@ -1,0 +1,63 @@
+"""The values that a statement's parameters stand for: bound as values, never as SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sqlglot import exp
+
+from nestvec.sql.language.source import Source
+from nestvec_schemas.errors import nearest
+
+Given = Mapping[str, Any] | Sequence[Any]
+"""Values by name for ``:name``, or in order for ``$1``, ``$2``."""
+
+NODES = (exp.Placeholder, exp.Parameter)
+
+
+@dataclass(frozen=True)
+class Params:
+    """Values by name; those given in order are named ``1``, ``2``, …
+
+    ``vectors`` are the lists among them that were found to be vectors, each by its id: a search names its own
+    in several places, and hundreds of numbers are checked once.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    vectors: dict[int, tuple[object, tuple[float, ...]]] = field(default_factory=dict, compare=False)
+
+    def value(self, source: Source, node: exp.Expr) -> Any:
+        """What a parameter stands for, in Python's own types. Raises SqlSyntaxError where it has no value."""
+        name = _name(node)
+        if name is None:
+            raise source.syntax_error("a parameter has a name", node, "Write :name or $1.")
+        if name not in self.values:
+            there = ", ".join(self.values) or "none"
+            raise source.syntax_error(
+                f"the parameter {name} has no value", node, f"Given: {there}.{nearest(name, self.values)}"
+            )
+        return plain(self.values[name])
+
+
+def params(given: Given | None) -> Params:
+    """The parameters of one execution."""
+    if given is None:
+        return Params()
+    if isinstance(given, Mapping):
+        return Params({str(name): plain(value) for name, value in given.items()})
+    return Params({str(at): plain(value) for at, value in enumerate(given, 1)})
+
+
+def plain(value: Any) -> Any:
+    """numpy's numbers and arrays as Python's; anything else as it is."""
+    return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value
+
+
+def _name(node: exp.Expr) -> str | None:
+    inner = node.this
+    if isinstance(inner, exp.Expr):
+        inner = inner.this
+    return str(inner) if inner else None

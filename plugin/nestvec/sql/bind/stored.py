@@ -1,0 +1,51 @@
+"""``(SELECT vector FROM papers WHERE id = 7)``: a vector that is stored already, for more like it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlglot import exp
+
+from nestvec.catalog import Column
+from nestvec.sql.bind.conditions import bind_condition
+from nestvec.sql.bind.scope import Scope
+from nestvec.sql.bind.targets import Stored
+from nestvec.sql.language.source import folded, stray_parts
+from nestvec.sql.language.words import words
+
+_WRITE = "Write (SELECT vector_column FROM collection WHERE id = 7)."
+
+
+def bind_stored(scope: Scope, column: Column, node: exp.Expr) -> Stored:
+    """The vector that a subquery is. Raises SqlUnknownName, SqlTypeMismatch, SqlNotSupported."""
+    source, select = scope.source, node.this
+    if not isinstance(select, exp.Select) or stray_parts(node, ("this",)):
+        raise source.not_supported("this subquery", node, _WRITE)
+    stray = stray_parts(select, ("expressions", "from_", "where"))
+    if stray:
+        construct = stray[0].strip("_").replace("_", " ").upper()
+        raise source.not_supported(f"{construct} in a subquery", node, _WRITE)
+    table = select.args["from_"].this if select.args.get("from_") else None
+    if not isinstance(table, exp.Table) or stray_parts(table, ("this", "alias")):
+        raise source.not_supported("a subquery of anything but a collection", node, _WRITE)
+    alias = table.args.get("alias")
+    if alias is not None and stray_parts(alias, ("this",)):
+        raise source.not_supported("column names after a table's alias", alias, _WRITE)
+    about = scope.around.tables[folded(table.this)]
+    name = folded(alias.this) if alias is not None else folded(table.this)
+    inner = replace(scope, table=about, name=name)
+    if len(select.expressions) != 1 or not isinstance(select.expressions[0], exp.Column):
+        first = select.expressions[0] if select.expressions else node
+        raise source.not_supported(f"{words(first)} in a subquery's select list", first, _WRITE)
+    found = inner.column(select.expressions[0])
+    if found.type != column.type or found.dim != column.dim:
+        dims = f" of {found.dim} dims" if found.dim else ""
+        raise source.type_mismatch(
+            f"column {column.name} has vectors of {column.dim} dims",
+            f"{found.name}, {found.type}{dims}",
+            select.expressions[0],
+            "Select a column of the same kind.",
+        )
+    where = select.args.get("where")
+    condition = bind_condition(inner, where.this) if where is not None else None
+    return Stored(about.name, found.name, condition, found.dim or 0)

@@ -1,0 +1,1 @@
+"""Text to tree: the grammar, and where things stand in a statement."""

@@ -1,0 +1,146 @@
+"""PostgreSQL's grammar with pgvector's operators, as a small dialect on top of sqlglot's Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from sqlglot import TokenType, exp
+from sqlglot.dialects.postgres import Postgres
+from sqlglot.parsers.postgres import PostgresParser
+
+OPERATORS = ("<=>", "<->", "<#>", "<+>", "<~>", "<%>", "<@>")
+"""The distance operators of pgvector 0.8, and BM25's of pg_textsearch. Those that no metric answers parse
+too, to be named in errors."""
+
+_TOKEN = TokenType.LR_ARROW
+_COMMANDS = ("SHOW", "RESET", "SET")
+"""Statements that are read as words."""
+
+
+class VectorDistance(exp.Expression, exp.Binary):
+    """``this <operator> expression``; ``operator`` is one of OPERATORS."""
+
+    arg_types: ClassVar[dict[str, bool]] = {"this": True, "expression": True, "operator": True}
+
+
+def _parse_distance(parser: Any, left: exp.Expr | None) -> exp.Expr:
+    token = parser._prev
+    right = parser._parse_bitwise()
+    node = VectorDistance(this=left, expression=right, operator=token.text).update_positions(token)
+    parsed: exp.Expr = parser.expression(node)
+    return parsed
+
+
+class Rerank(exp.Expression):
+    """``RERANK BY 'encoder' WITH (candidates = 50)`` after ORDER BY's keys."""
+
+    arg_types: ClassVar[dict[str, bool]] = {"this": True, "expressions": False, "by": False}
+
+
+def _parse_rerank(parser: Any) -> exp.Expr | None:
+    if not parser._match_text_seq("RERANK", "BY"):
+        return None
+    token, by = parser._tokens[parser._index - 2], exp.var("BY").update_positions(parser._prev)
+    encoder = parser._parse_primary() or parser._parse_placeholder() or parser._parse_parameter()
+    options = None
+    if parser._match(TokenType.WITH):
+        options = parser._parse_wrapped_csv(parser._parse_disjunction)
+    parsed: exp.Expr = parser.expression(
+        Rerank(this=encoder, expressions=options, by=by).update_positions(token)
+    )
+    return parsed
+
+
+def _parse_option(parser: Any, names: list[exp.Expr]) -> exp.Expr:
+    """``name => value`` in a call, with the name's place."""
+    name = exp.var(names[0].name)
+    name.meta.update(names[0].meta)
+    option: exp.Expr = parser.expression(exp.Kwarg(this=name, expression=parser._parse_disjunction()))
+    return option
+
+
+def _placed(parse: Callable[..., exp.Expr | None]) -> Callable[..., exp.Expr | None]:
+    """A parser of one token that notes where its node stands, as sqlglot's own do for some tokens only."""
+
+    def parse_and_place(parser: Any, *args: Any) -> exp.Expr | None:
+        token = parser._prev
+        node = parse(parser, *args)
+        if node is not None and node.meta.get("start") is None:
+            node.update_positions(token)
+        return node
+
+    return parse_and_place
+
+
+def _placed_call(parse: Callable[..., exp.Expr | None]) -> Callable[..., exp.Expr | None]:
+    """The same for a function whose arguments have a grammar of their own: the word before its bracket."""
+
+    def parse_and_place(parser: Any) -> exp.Expr | None:
+        token = parser._tokens[parser._index - 2]
+        node = parse(parser)
+        if node is not None and node.meta.get("start") is None:
+            node.update_positions(token)
+        return node
+
+    return parse_and_place
+
+
+class NestvecSql(Postgres):
+    """Differs from Postgres in the distance operators, and in leaving an array's places as they are written.
+
+    All operators bind as PostgreSQL's user-defined ones do: tighter than comparisons, looser than
+    ``+`` and ``-``. Stock sqlglot takes ``<=>`` for MySQL's null-safe equality and ``<#>`` for JSON.
+    """
+
+    INDEX_OFFSET = 0
+    """A place in an array stays as it is written (from 1): sqlglot would change constants alone."""
+
+    class Tokenizer(Postgres.Tokenizer):
+        # sqlglot would read ($1,$2) as a text in dollar quotes, which are not offered here.
+        HEREDOC_STRINGS: ClassVar[list[str | tuple[str, str]]] = []
+        SINGLE_TOKENS: ClassVar[dict[str, TokenType]] = {
+            **Postgres.Tokenizer.SINGLE_TOKENS,
+            "$": TokenType.PARAMETER,
+        }
+        # EXPLAIN is a word like others: as sqlglot has it, the statement after it would be one piece of text.
+        KEYWORDS: ClassVar[dict[str, TokenType]] = {
+            **{word: kind for word, kind in Postgres.Tokenizer.KEYWORDS.items() if word != "EXPLAIN"},
+            **dict.fromkeys(OPERATORS, _TOKEN),
+        }
+
+    class Parser(PostgresParser):
+        FACTOR: ClassVar[Any] = {kind: node for kind, node in PostgresParser.FACTOR.items() if kind != _TOKEN}
+        RANGE_PARSERS: ClassVar[Any] = {**PostgresParser.RANGE_PARSERS, _TOKEN: _parse_distance}
+        LAMBDAS: ClassVar[Any] = {**PostgresParser.LAMBDAS, TokenType.FARROW: _parse_option}
+        # Snowflake's CREATE DYNAMIC TABLE would take the name in WITH (dynamic = true).
+        PROPERTY_PARSERS: ClassVar[Any] = {
+            name: parse for name, parse in PostgresParser.PROPERTY_PARSERS.items() if name != "DYNAMIC"
+        }
+        PRIMARY_PARSERS: ClassVar[Any] = {
+            kind: _placed(parse) for kind, parse in PostgresParser.PRIMARY_PARSERS.items()
+        }
+        FUNCTION_PARSERS: ClassVar[Any] = {
+            name: _placed_call(parse) for name, parse in PostgresParser.FUNCTION_PARSERS.items()
+        }
+        PLACEHOLDER_PARSERS: ClassVar[Any] = {
+            kind: _placed(parse) for kind, parse in PostgresParser.PLACEHOLDER_PARSERS.items()
+        }
+
+        def _parse_as_command(self, start: Any) -> exp.Command:
+            # What sqlglot takes for a command is words to it: the place where it gave up is lost then.
+            if self._curr is not None and start.text.upper() not in _COMMANDS:
+                self.raise_error("Unexpected word", self._curr)
+            return super()._parse_as_command(start)
+
+        def _parse_order(self, this: Any = None, skip_order_token: bool = False) -> Any:
+            order = super()._parse_order(this, skip_order_token)
+            if isinstance(order, exp.Order) and order is not this:
+                rerank = _parse_rerank(self)
+                if rerank is not None:
+                    order.set("rerank", rerank)
+            return order
+
+
+# sqlglot takes Jinja's comments for SQL's in every dialect: what stands in them would be lost unseen.
+del NestvecSql.Tokenizer._COMMENTS["{#"]

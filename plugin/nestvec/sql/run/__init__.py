@@ -1,0 +1,1 @@
+"""Plan to answer: calls of Milvus, and what is done with what they bring."""

@@ -1,0 +1,17 @@
+"""Comparisons of two values that are there; what NULL means to others is said where they are."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any, Final
+
+FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
+    "=": operator.eq,
+    "<>": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "not": operator.not_,
+}

@@ -1,0 +1,116 @@
+"""The nodes of a plan, run: a row a node. Texts go as texts: Milvus has them embedded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from nestvec.sql.answer import Answer
+from nestvec.sql.bind.select import MAX_ROWS
+from nestvec.sql.plan.nodes import (
+    Aggregate,
+    Count,
+    Distinct,
+    Each,
+    Fetch,
+    Hybrid,
+    Keep,
+    Node,
+    Plan,
+    Rescore,
+    Search,
+    Single,
+    Slice,
+    Sort,
+    Tied,
+)
+from nestvec.sql.run.each import run_each
+from nestvec.sql.run.evaluate import Found, evaluate
+from nestvec.sql.run.profile import PROFILE, timed
+from nestvec.sql.run.rankings import run_hybrid, run_search
+from nestvec.sql.run.rescore import run_rescore
+from nestvec.sql.run.shaping import cut, kept, run_single, sorted_rows, told_apart
+from nestvec.sql.run.summaries import aggregated, run_count
+from nestvec.sql.run.ties import run_tied
+from nestvec.sql.session import Session
+from nestvec.steps import Steps, call
+from nestvec_schemas.errors import SqlNotSupported
+
+
+def run_plan(session: Session, plan: Plan) -> Steps[Answer]:
+    """Ask Milvus. Raises StoreRefused, StoreUnreachable; SqlNotSupported where rows would be lost unseen."""
+    yield from session.served(plan.services)
+    if plan.node.collection:
+        yield from session.loaded(plan.node.collection)
+    started = time.perf_counter()
+    found = yield from run_node(session, plan.node)
+    rows = tuple(tuple(evaluate(one.expression, row) for one in plan.outputs) for row in found)
+    return Answer(
+        plan.columns,
+        tuple(one.type for one in plan.outputs),
+        rows,
+        f"SELECT {len(rows)}",
+        len(rows),
+        time.perf_counter() - started,
+    )
+
+
+def run_node(session: Session, node: Node, counted: Node | None = None) -> Steps[list[Found]]:
+    """The rows of one node, in its order. EXPLAIN ANALYZE counts it as ``counted``, a node of the plan."""
+    steps = _RUNNERS[type(node)](session, node)
+    profile = PROFILE.get()
+    return (yield from steps if profile is None else timed(profile, counted or node, steps))
+
+
+def _fetch(session: Session, node: Fetch) -> Steps[list[Found]]:
+    if node.limit <= 0:
+        return []
+    found = yield call(
+        f"querying collection {node.collection}",
+        "query",
+        node.collection,
+        filter=node.filter,
+        output_fields=list(node.fields),
+        limit=node.limit,
+        offset=node.offset,
+        **session.reading(),
+    )
+    if node.needs and len(found) >= node.limit:
+        raise SqlNotSupported(
+            f"{node.needs} over {len(found):,} rows or more is not supported",
+            next_step=f"It is done here, over at most {MAX_ROWS:,} rows: narrow them with WHERE.",
+        )
+    if node.every_row and len(found) >= node.limit:
+        raise SqlNotSupported(
+            f"an answer of {node.offset + len(found):,} rows or more without LIMIT is not supported",
+            next_step=f"Milvus gives at most {MAX_ROWS:,} rows: add LIMIT, or narrow it with WHERE.",
+        )
+    return [Found(row) for row in found]
+
+
+def _over(work: Callable[[Any, list[Found]], list[Found]]) -> Callable[[Session, Any], Steps[list[Found]]]:
+    """The runner of a node that does ``work`` with the rows of another."""
+
+    def run(session: Session, node: Any) -> Steps[list[Found]]:
+        rows = yield from run_node(session, node.input)
+        return work(node, rows)
+
+    return run
+
+
+_RUNNERS: dict[type[Any], Callable[[Session, Any], Steps[list[Found]]]] = {
+    Fetch: _fetch,
+    Search: run_search,
+    Hybrid: run_hybrid,
+    Count: run_count,
+    Single: run_single,
+    Keep: _over(kept),
+    Aggregate: _over(aggregated),
+    Distinct: _over(told_apart),
+    Sort: _over(sorted_rows),
+    Slice: _over(cut),
+    Tied: lambda session, node: run_tied(run_node, session, node),
+    Each: lambda session, node: run_each(run_node, session, node),
+    Rescore: lambda session, node: run_rescore(run_node, session, node),
+}

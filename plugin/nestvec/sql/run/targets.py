@@ -1,0 +1,114 @@
+"""Targets to what Milvus is sent: sums worked out here, of vectors that services and Milvus are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pymilvus import MilvusClient
+
+from nestvec.providers import environment_key
+from nestvec.service.client import Coding, ask_bits, ask_vectors
+from nestvec.sql.bind.targets import Embedded, Given, Stored, Sum, Target, Term
+from nestvec.sql.plan.filter import render
+from nestvec.sql.session import Session
+from nestvec.steps import Job, Steps, call
+from nestvec_schemas.errors import SqlTypeMismatch
+from nestvec_schemas.vectors import Vectors
+
+Sent = str | list[float] | bytes
+
+Codes = Mapping[Embedded, bytes]
+Known = Mapping[Term, Vectors]
+
+
+def resolved(session: Session, targets: Sequence[Target]) -> Steps[list[Sent]]:
+    """What stands for each target in a search; all texts of one encoder are asked for at once.
+
+    Raises SqlTypeMismatch where a subquery has not one row or a sum is no vector; StoreError, ServiceError.
+    """
+    terms = list(dict.fromkeys(_terms(targets)))
+    embedded = [one for one in terms if isinstance(one, Embedded)]
+    found: dict[Term, Any] = {
+        one: np.asarray(one.vector, np.float32) for one in terms if isinstance(one, Given)
+    }
+    if embedded:
+        yield from session.served(dict.fromkeys(one.coding.service for one in embedded))
+        found |= yield Job(lambda client: _asked(client, embedded))
+    for one in terms:
+        if isinstance(one, Stored):
+            found[one] = yield from _stored(session, one)
+    return [_sent(target, found) for target in targets]
+
+
+def _terms(targets: Iterable[Target]) -> Iterator[Term]:
+    for target in targets:
+        if isinstance(target, Sum):
+            yield from (term for _, term in target.terms)
+        elif isinstance(target, Embedded):
+            yield target
+
+
+def _asked(client: MilvusClient, embedded: Sequence[Embedded]) -> dict[Embedded, Any]:
+    """The vectors, or the codes, of texts: one request an encoder."""
+    by: dict[tuple[Coding, bool], list[Embedded]] = {}
+    for one in embedded:
+        by.setdefault((one.coding, one.bits), []).append(one)
+    key = environment_key()
+    api_key = key.api_key if key else None
+    found: dict[Embedded, Any] = {}
+    for (coding, bits), those in by.items():
+        ask = ask_bits if bits else ask_vectors
+        made: Iterable[Any] = ask(coding, [one.text for one in those], api_key, query=True)
+        found.update(zip(those, made, strict=True))
+    return found
+
+
+def _stored(session: Session, term: Stored) -> Steps[Vectors]:
+    yield from session.loaded(term.collection)
+    rows = yield call(
+        f"querying collection {term.collection}",
+        "query",
+        term.collection,
+        filter=render(term.where),
+        output_fields=[term.column],
+        limit=2,
+        **session.reading(),
+    )
+    if len(rows) != 1:
+        raise SqlTypeMismatch(
+            f"the subquery for a vector of {term.collection}.{term.column} has not one row",
+            value="none" if not rows else "several",
+            next_step="Have its WHERE name one row, by the primary key.",
+        )
+    vector = rows[0][term.column]
+    if vector is None:
+        raise SqlTypeMismatch(
+            f"the row of the subquery has no vector in {term.collection}.{term.column}",
+            value="NULL",
+            next_step="Name another row.",
+        )
+    return np.asarray(vector, np.float32)
+
+
+def _sent(target: Target, found: Mapping[Term, Any]) -> Sent:
+    if isinstance(target, tuple):
+        return list(target)
+    if isinstance(target, Embedded):
+        code: bytes = found[target]
+        return code
+    if not isinstance(target, Sum):
+        return target
+    total = np.zeros_like(found[target.terms[0][1]])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for weight, term in target.terms:
+            total += np.float32(weight) * found[term]
+    if not np.isfinite(total).all() or not total.any():
+        raise SqlTypeMismatch(
+            "the sum of the vectors has no direction",
+            value="zero" if np.isfinite(total).all() else "numbers beyond 32 bits",
+            next_step="Change the vectors or their weights.",
+        )
+    values: list[float] = total.tolist()
+    return values

@@ -1,0 +1,101 @@
+"""DELETE FROM … [WHERE …] [RETURNING …]"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlglot import exp
+
+from nestvec.catalog import Table
+from nestvec.sql.answer import Answer
+from nestvec.sql.bind.conditions import bind_condition
+from nestvec.sql.bind.params import Params
+from nestvec.sql.bind.scope import STRINGS, Scope
+from nestvec.sql.language.parse import Parsed
+from nestvec.sql.language.reading import check_read
+from nestvec.sql.language.source import Source, folded, stray_parts
+from nestvec.sql.plan.filter import render
+from nestvec.sql.run.matching import matching
+from nestvec.sql.run.write import IDS, STRONG, of_ids
+from nestvec.sql.session import Session
+from nestvec.sql.statements.returning import Returning, bind_returning
+from nestvec.sql.statements.tables import plain_table, with_table
+from nestvec.steps import Steps, call
+
+_WRITE = "Write DELETE FROM t WHERE condition."
+
+
+@dataclass(frozen=True)
+class Delete:
+    """A bound DELETE; an empty ``filter`` is every row."""
+
+    table: Table
+    filter: str
+    returning: Returning | None
+
+
+def run_delete(session: Session, parsed: Parsed, params: Params) -> Steps[Answer]:
+    """DELETE; the tag says how many rows were there. Raises SqlError, StoreError."""
+    source, tree = parsed.source, parsed.tree
+    node = tree.this
+    plain_table(source, node, "alias")
+    for part in stray_parts(tree, ("this", "where", "returning")):
+        where = tree.args[part]
+        at = where[0] if isinstance(where, list) else where
+        raise source.not_supported(
+            f"{part.upper().strip('_')} in DELETE", at if isinstance(at, exp.Expr) else 0, _WRITE
+        )
+    check_read(source, tree)
+    delete = yield from with_table(session, source, node, lambda table: _bind(source, tree, table, params))
+    return (yield from _delete(session, delete))
+
+
+def _bind(source: Source, tree: exp.Expr, table: Table, params: Params) -> Delete:
+    alias = tree.this.args.get("alias")
+    scope = Scope(source, table, folded(alias.this if alias is not None else tree.this.this), params)
+    where = tree.args.get("where")
+    condition = bind_condition(scope, where.this) if where is not None else None
+    return Delete(table, render(condition), bind_returning(scope, tree.args.get("returning")))
+
+
+def _delete(session: Session, delete: Delete) -> Steps[Answer]:
+    table = delete.table
+    yield from session.loaded(table.name)
+    rows: list[dict[str, Any]] = []
+    chosen = session.settings.partitions
+    if delete.returning is not None or chosen:
+        read = delete.returning.fields if delete.returning is not None else ()
+        rows = yield from matching(session, table, delete.filter, read, chosen)
+    if chosen:
+        # By a filter, Milvus Lite deletes in every partition, whichever is named.
+        count = yield from _delete_ids(table, [row[table.primary.name] for row in rows])
+    else:
+        count = yield from _delete_all(table, delete.filter)
+    answer = Answer(tag=f"DELETE {count}", count=count)
+    return answer if delete.returning is None else delete.returning.answer(rows, answer)
+
+
+def _delete_all(table: Table, where: str) -> Steps[int]:
+    """Delete by a filter; how many rows were there: what Milvus counts holds ids that were never there."""
+    doing = f"counting what goes of {table.name}"
+    found = yield call(doing, "query", table.name, filter=where, output_fields=["count(*)"], **STRONG)
+    count = int(found[0]["count(*)"])
+    if count:
+        doing = f"deleting {count} rows from {table.name}"
+        yield call(doing, "delete", table.name, filter=where or _every(table))
+    return count
+
+
+def _delete_ids(table: Table, ids: Sequence[Any]) -> Steps[int]:
+    for start in range(0, len(ids), IDS):
+        where = of_ids(table, ids[start : start + IDS])
+        yield call(f"deleting {len(ids)} rows from {table.name}", "delete", table.name, filter=where)
+    return len(ids)
+
+
+def _every(table: Table) -> str:
+    """A filter that is true of every row: Milvus deletes by none."""
+    key = table.primary
+    return f'{key.name} >= ""' if key.type in STRINGS else f"{key.name} < 0 or {key.name} >= 0"

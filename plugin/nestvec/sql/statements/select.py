@@ -1,0 +1,84 @@
+"""SELECT."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlglot import exp
+
+from nestvec.catalog import Table
+from nestvec.sql.answer import Answer
+from nestvec.sql.bind.hints import statement_hint
+from nestvec.sql.bind.lateral import bind_lateral, is_lateral
+from nestvec.sql.bind.params import Params
+from nestvec.sql.bind.scope import Around
+from nestvec.sql.bind.select import bind_query, check_all_is_read, table_node
+from nestvec.sql.language.dialect import VectorDistance
+from nestvec.sql.language.parse import Parsed
+from nestvec.sql.language.source import Source, folded
+from nestvec.sql.plan.adaptive import adapted
+from nestvec.sql.plan.each import plan_each
+from nestvec.sql.plan.nodes import Plan
+from nestvec.sql.plan.select import plan_query
+from nestvec.sql.run.nodes import run_plan
+from nestvec.sql.session import Session
+from nestvec.sql.settings import DEFAULT_SERVICE
+from nestvec.steps import Steps
+
+_NO_TABLE: Final = Table("", ())
+"""What a SELECT without FROM is of."""
+
+
+def run_select(session: Session, parsed: Parsed, params: Params) -> Steps[Answer]:
+    """Plan a SELECT and run it."""
+    plan = yield from plan_select(session, parsed, params)
+    return (yield from run_plan(session, plan))
+
+
+def plan_select(session: Session, parsed: Parsed, params: Params) -> Steps[Plan]:
+    """Read the collection and plan the statement, without running it. Raises SqlError, StoreError."""
+    source, select = parsed.source, parsed.tree
+    if not isinstance(select, exp.Select):
+        raise source.not_supported("a plan of anything but a SELECT", 0, "Write a SELECT.")
+    if is_lateral(select):
+        return (yield from _plan_each(session, parsed, select, params))
+    node = table_node(source, select)
+    table = _NO_TABLE if node is None else (yield from session.table(source, node))
+    around = yield from _around(session, source, select)
+    plan = plan_query(bind_query(source, select, table, params, around))
+    return adapted(plan, table, session.settings, statement_hint(source), source)
+
+
+def _plan_each(session: Session, parsed: Parsed, select: exp.Select, params: Params) -> Steps[Plan]:
+    """The plan of a SELECT for each of several queries."""
+    lateral = bind_lateral(parsed.source, select, params)
+    source, inner = lateral.source, lateral.select
+    node = table_node(source, inner)
+    if node is None:
+        raise source.not_supported("LATERAL without a collection", 0, "Write SELECT … FROM collection in it.")
+    table = yield from session.table(source, node)
+    around = yield from _around(session, source, inner)
+    plans = [
+        plan_query(bind_query(source, inner, table, lateral.params(params, row), around))
+        for row in lateral.rows
+    ]
+    plan = plan_each(parsed.source, select, lateral, plans)
+    check_all_is_read(parsed.source, select)
+    return adapted(plan, table, session.settings, statement_hint(parsed.source), parsed.source)
+
+
+def _around(session: Session, source: Source, select: exp.Select) -> Steps[Around]:
+    """The tables of the subqueries that rows are ranked by, read, and the service of the settings."""
+    tables: dict[str, Table] = {}
+    service = session.settings.service or DEFAULT_SERVICE
+    if source.text.upper().count("SELECT") < 2:
+        return Around(tables, service)
+    clauses = [select.args[one] for one in ("order", "where") if select.args.get(one) is not None]
+    distances = [found for one in clauses for found in one.find_all(VectorDistance)]
+    ranked = [*select.expressions, *distances]
+    for subquery in (found for one in ranked for found in one.find_all(exp.Subquery)):
+        from_ = subquery.this.args.get("from_") if isinstance(subquery.this, exp.Select) else None
+        node = from_.this if from_ is not None else None
+        if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
+            tables[folded(node.this)] = yield from session.table(source, node)
+    return Around(tables, service)

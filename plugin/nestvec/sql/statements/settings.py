@@ -1,0 +1,115 @@
+"""SET name = value, SHOW name | ALL, RESET name | ALL."""
+
+from __future__ import annotations
+
+import re
+
+from sqlglot import TokenType, exp
+
+from nestvec.sql.answer import Answer
+from nestvec.sql.bind.params import NODES, Params
+from nestvec.sql.language.parse import Parsed
+from nestvec.sql.language.source import Source, folded, stray_parts
+from nestvec.sql.session import Session
+from nestvec.sql.settings import SETTINGS, changed, restored, shown
+from nestvec.steps import Steps
+from nestvec_schemas.errors import SqlUnknownName, nearest
+
+_SET = "Write SET name = value."
+
+
+def run_set(session: Session, parsed: Parsed, params: Params) -> Steps[Answer]:
+    """SET: one setting of this connection. Raises SqlSyntaxError, SqlUnknownName, SqlTypeMismatch."""
+    yield from ()
+    source, node, item = parsed.source, parsed.tree, _item(parsed.tree)
+    if item is None:
+        raise source.syntax_error("SET takes one name and one value", _second(source), _SET)
+    kind = node.expressions[0].args.get("kind")
+    if kind and str(kind).upper() != "SESSION":
+        raise source.not_supported(
+            f"SET {kind}", _second(source), "Settings are a connection's: SET name = …"
+        )
+    name = ".".join(folded(part) for part in item.this.parts)
+    if name not in SETTINGS:
+        raise _unknown(source, name, item.this)
+    value = item.args["expression"]
+    if isinstance(value, exp.Var) and value.name.upper() == "DEFAULT":
+        session.settings = restored(session.settings, session.defaults, name)
+        return Answer(tag="SET")
+    text = _text(source, value, params)
+    try:
+        session.settings = changed(session.settings, name, text)
+    except ValueError as error:
+        raise source.type_mismatch(f"this is no value of {name}", text, value, str(error)) from None
+    return Answer(tag="SET")
+
+
+def show_setting(session: Session, parsed: Parsed, params: Params) -> Steps[Answer]:
+    """SHOW: one setting's value, or the names, values and descriptions of all. Raises SqlUnknownName."""
+    yield from ()
+    name = _named(parsed.source, "SHOW")
+    if name == "all":
+        rows = tuple((one, shown(session.settings, one), row.description) for one, row in SETTINGS.items())
+        types = ("VARCHAR",) * 3
+        return Answer(("name", "value", "description"), types, rows, f"SHOW {len(rows)}", len(rows))
+    return Answer((name,), ("VARCHAR",), ((shown(session.settings, name),),), "SHOW 1", 1)
+
+
+def run_reset(session: Session, parsed: Parsed, params: Params) -> Steps[Answer]:
+    """RESET: one setting, or all, as the connection was opened with. Raises SqlUnknownName."""
+    yield from ()
+    name = _named(parsed.source, "RESET")
+    if name == "all":
+        session.settings = session.defaults
+    else:
+        session.settings = restored(session.settings, session.defaults, name)
+    return Answer(tag="RESET")
+
+
+def _item(tree: exp.Expr) -> exp.EQ | None:
+    """``name = value`` of a SET that has this one alone."""
+    if not isinstance(tree, exp.Set) or stray_parts(tree, ("expressions",)) or len(tree.expressions) != 1:
+        return None
+    item = tree.expressions[0]
+    whole = isinstance(item, exp.SetItem) and not stray_parts(item, ("this", "kind"))
+    found = item.this if whole else None
+    return found if isinstance(found, exp.EQ) and isinstance(found.this, exp.Column) else None
+
+
+def _text(source: Source, value: exp.Expr, params: Params) -> str:
+    if isinstance(value, NODES):
+        given = params.value(source, value)
+        return ",".join(map(str, given)) if isinstance(given, (list, tuple)) else str(given)
+    if isinstance(value, (exp.Literal, exp.Var)):
+        return value.name
+    if isinstance(value, exp.Column) and len(value.parts) == 1:
+        return value.name
+    if isinstance(value, exp.Boolean):
+        return "on" if value.this else "off"
+    if isinstance(value, exp.Neg) and isinstance(value.this, exp.Literal):
+        return f"-{value.this.name}"
+    raise source.syntax_error("SET takes one value", value, "Write it in single quotes, or as a parameter.")
+
+
+def _named(source: Source, word: str) -> str:
+    """The one name after SHOW or RESET, which may be ALL. sqlglot leaves what follows them as one token."""
+    rest = " ".join(one.text for one in source.tokens[1:] if one.token_type != TokenType.SEMICOLON).strip()
+    after = source.tokens[0].end + 1
+    if not rest:
+        raise source.syntax_error(f"{word} takes a name", after, f"Write {word} ALL.")
+    at = max(source.text.find(rest, after), after)
+    name = rest.lower()
+    if not re.fullmatch(r"[a-z_]\w*(\.[a-z_]\w*)*", name):
+        raise source.syntax_error(f"{word} takes one name", at, f"Write {word} ALL for every setting.")
+    if name != "all" and name not in SETTINGS:
+        raise _unknown(source, name, at)
+    return name
+
+
+def _second(source: Source) -> int:
+    return source.tokens[1].start if len(source.tokens) > 1 else len(source.text.rstrip())
+
+
+def _unknown(source: Source, name: str, at: exp.Expr | int) -> SqlUnknownName:
+    near = nearest(name, SETTINGS) or nearest(f"nestvec.{name}", SETTINGS)
+    return source.unknown_name("there is no setting of this name", name, at, f"SHOW ALL lists them.{near}")

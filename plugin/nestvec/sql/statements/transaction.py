@@ -1,0 +1,25 @@
+"""BEGIN and COMMIT, which change nothing, and ROLLBACK, which would have to."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from nestvec.sql.answer import Answer
+from nestvec.sql.bind.params import Params
+from nestvec.sql.language.parse import Parsed
+from nestvec.sql.language.source import stray_parts
+from nestvec.sql.session import Session
+from nestvec.steps import Steps
+
+
+def run_transaction(session: Session, parsed: Parsed, params: Params) -> Steps[Answer]:
+    """BEGIN, COMMIT, ROLLBACK, which raises SqlNotSupported: what has run is in Milvus."""
+    yield from ()
+    source, tree = parsed.source, parsed.tree
+    if isinstance(tree, exp.Rollback):
+        raise source.not_supported(
+            "ROLLBACK", 0, "Milvus has no transactions: what ran stays. Undo it by statements of its own."
+        )
+    for part in stray_parts(tree, ("this",)):
+        raise source.not_supported(f"{part.upper()} of a transaction", 0, "Write BEGIN or COMMIT alone.")
+    return Answer(tag="COMMIT" if isinstance(tree, exp.Commit) else "BEGIN")

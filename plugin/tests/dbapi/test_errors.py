@@ -1,0 +1,61 @@
+"""Every error of nestvec is one of PEP 249's, and says what it said."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from nestvec import dbapi
+from nestvec.dbapi.errors import Error, meant, raising
+from nestvec_schemas import errors
+from nestvec_schemas.errors import NestvecError, SqlError
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (errors.SqlSyntaxError, dbapi.ProgrammingError),
+        (errors.SqlUnknownName, dbapi.ProgrammingError),
+        (errors.SqlTypeMismatch, dbapi.ProgrammingError),
+        (errors.SqlNotSupported, dbapi.NotSupportedError),
+        (errors.CollectionNotFound, dbapi.ProgrammingError),
+        (errors.StoreUnreachable, dbapi.OperationalError),
+        (errors.StoreRefused, dbapi.OperationalError),
+        (errors.ServiceUnreachable, dbapi.OperationalError),
+        (errors.RowRejected, dbapi.DataError),
+        (errors.CheckpointNotFound, dbapi.DatabaseError),
+    ],
+)
+def test_what_each_means(raised: type[NestvecError], expected: type[Error]) -> None:
+    assert type(meant(raised("cause", next_step="Do."))) is expected
+
+
+def test_every_error_has_a_meaning() -> None:
+    for _, kind in inspect.getmembers(errors, inspect.isclass):
+        if issubclass(kind, NestvecError):
+            assert isinstance(meant(kind("cause", next_step="Do.")), dbapi.DatabaseError)
+
+
+def test_the_tree_is_peps() -> None:
+    for below in (dbapi.InterfaceError, dbapi.DatabaseError):
+        assert below.__bases__ == (dbapi.Error,)
+    for name in ("Data", "Operational", "Integrity", "Internal", "Programming", "NotSupported"):
+        assert getattr(dbapi, f"{name}Error").__bases__ == (dbapi.DatabaseError,)
+    assert not issubclass(dbapi.Warning, dbapi.Error)
+    named = {name for name in dbapi.__all__ if name.endswith(("Error", "Warning"))}
+    assert all(getattr(dbapi.Connection, name) is getattr(dbapi, name) for name in named)
+
+
+def test_what_was_said_is_kept() -> None:
+    error = SqlError("it is wrong", value="x", next_step="Change it.", statement="SELECT x", position=7)
+    with pytest.raises(dbapi.ProgrammingError) as raised, raising():
+        raise error
+    found = raised.value
+    assert str(found) == str(error) == "it is wrong: x. Change it.\n  SELECT x\n         ^"
+    assert (found.cause, found.value, found.next_step) == ("it is wrong", "x", "Change it.")
+    assert (found.statement, found.position) == ("SELECT x", 7)
+    assert found.__cause__ is error
+    with pytest.raises(dbapi.ProgrammingError) as again, raising():
+        raise found
+    assert again.value is found

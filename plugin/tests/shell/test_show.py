@@ -1,0 +1,91 @@
+"""Answers as tables, lines, JSON and CSV; parameters from the command line."""
+
+from __future__ import annotations
+
+import json
+
+import click
+import pytest
+
+from nestvec.shell.show import Form, cell, said, show
+from nestvec.shell.values import values
+from nestvec.sql import Answer
+
+ANSWER = Answer(
+    ("id", "title", "tags", "v"),
+    ("INT64", "VARCHAR", "ARRAY", "FLOAT_VECTOR"),
+    ((1, 'a "b", c', ["x"], [0.125, -0.5, 1.0, 2.0]), (2, None, [], [1.0, 0.0, 0.0, 0.0])),
+    "SELECT 2",
+    2,
+    0.0123,
+)
+
+
+def shown(form: Form, capsys: pytest.CaptureFixture[str], answer: Answer = ANSWER) -> str:
+    show(answer, form)
+    return capsys.readouterr().out
+
+
+def test_a_vector_is_summarised() -> None:
+    assert cell([0.125, -0.5, 1.0, 2.0]) == "[0.12, -0.50, 1.00, … 4]"
+    assert [cell(value) for value in (None, 1, "a", [1, "a"])] == [None, 1, "a", '[1,"a"]']
+    assert cell({"a": {1: None}}) == '{"a":{"1":null}}'
+    assert cell([b"\x01\xff"]) == '["01ff"]'
+
+
+def test_a_table_and_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    table = shown("table", capsys)
+    assert "[0.12, -0.50, 1.00, … 4]" in table
+    assert len(table.splitlines()) == 6
+    lines = shown("expanded", capsys).splitlines()
+    assert [line.split(" │ ") for line in lines[1:3]] == [["id   ", "1"], ["title", 'a "b", c']]
+    assert lines[5].startswith("— row 2 —")
+
+
+def test_json_and_csv_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    assert json.loads(shown("json", capsys)) == [
+        dict(zip(ANSWER.columns, row, strict=True)) for row in ANSWER.rows
+    ]
+    assert shown("csv", capsys).splitlines() == [
+        "id,title,tags,v",
+        '1,"a ""b"", c","[""x""]","[0.125,-0.5,1.0,2.0]"',
+        '2,,[],"[1.0,0.0,0.0,0.0]"',
+    ]
+
+
+def test_a_plan_keeps_its_indentation(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = Answer(("QUERY PLAN",), ("VARCHAR",), (("Answer",), ("  -> Query t",)), "EXPLAIN", 2)
+    assert shown("table", capsys, plan) == "Answer\n  -> Query t\n"
+
+
+def test_without_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    empty = Answer(("id",), ("INT64",), (), "SELECT 0", 0)
+    assert (shown("table", capsys, empty), shown("csv", capsys, empty)) == ("", "id\n")
+    assert json.loads(shown("json", capsys, empty)) == []
+    assert shown("json", capsys, Answer(tag="DELETE 3", count=3)) == ""
+
+
+def test_what_is_said() -> None:
+    assert said(ANSWER) == "2 rows in 12 ms"
+    assert said(Answer(("x",), ("ANY",), ((1,),))) == "1 row in 0 ms"
+    assert said(Answer(("x",), ("ANY",))) == "no rows in 0 ms"
+    assert said(Answer(tag="SET")) == "SET"
+    assert said(Answer(tag="DELETE 3", count=3, seconds=0.004)) == "DELETE 3 in 4 ms"
+
+
+def test_values() -> None:
+    given = values(["n=3", "x=0.5", "t=a=b", 'q="3"', "v=[1, 2]", "no=null", "e=", "w=NaN", "on=true"])
+    assert given == {
+        "n": 3,
+        "x": 0.5,
+        "t": "a=b",
+        "q": "3",
+        "v": [1, 2],
+        "no": None,
+        "e": "",
+        "w": "NaN",
+        "on": True,
+    }
+    for wrong in ("n", "=3", "1=2", "a b=1"):
+        with pytest.raises(click.BadParameter, match="name=value"):
+            values([wrong])

@@ -1,0 +1,53 @@
+"""Where a script is cut."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nestvec.shell.split import complete, pieces, split
+
+
+@pytest.mark.parametrize(
+    ("text", "cut", "rest"),
+    [
+        ("SELECT 1; SELECT 2", ("SELECT 1;",), "SELECT 2"),
+        ("SELECT ';' ; x", ("SELECT ';' ;",), "x"),
+        ("SELECT 'it''s;' , \"a;\"\"b\" ; y", ("SELECT 'it''s;' , \"a;\"\"b\" ;",), "y"),
+        ("SELECT '', '''' ;x", ("SELECT '', '''' ;",), "x"),
+        ("-- ; \n SELECT 1;", ("-- ; \n SELECT 1;",), ""),
+        ("/* ; /* ; */ ; */ SELECT 1; -- end;", ("/* ; /* ; */ ; */ SELECT 1;",), ""),
+        (r"SELECT E'a\';b';z", (r"SELECT E'a\';b';",), "z"),
+        (r"SELECT name'a\';b;z", (r"SELECT name'a\';", "b;"), "z"),
+        ("SELECT $$;$$, $a$;$$;$a$;", ("SELECT $$;$$, $a$;$$;$a$;",), ""),
+        ("SELECT $1, $2;", ("SELECT $1, $2;",), ""),
+        ("SELECT 'open; ", (), "SELECT 'open;"),
+        ("/* open ;", (), "/* open ;"),
+        ("\\d papers\nSELECT 1;\n  \\q", ("\\d papers", "SELECT 1;", "\\q"), ""),
+        ("SELECT 1 \\d;", ("SELECT 1 \\d;",), ""),
+        (" ;; ; -- nothing", (), ""),
+        ("", (), ""),
+    ],
+)
+def test_split(text: str, cut: tuple[str, ...], rest: str) -> None:
+    found = split(text)
+    assert (found.pieces, found.rest) == (cut, rest)
+    assert complete(text) == (not rest)
+    assert pieces(text) == (cut if not rest else (*cut, rest))
+
+
+@given(st.text(alphabet="a '\"-/*$;\\\nE", max_size=40))
+def test_nothing_is_lost_or_made_up(text: str) -> None:
+    cut = pieces(text)
+    assert all(piece.strip() for piece in cut)
+    at = 0
+    for piece in cut:
+        at = text.index(piece.lstrip("\\") if piece.startswith("\\") else piece, at)
+
+
+@given(st.lists(st.from_regex(r"SELECT [a-z]{1,5} '([a-z;]|''){0,5}'", fullmatch=True), max_size=5))
+def test_what_is_joined_comes_apart(statements: list[str]) -> None:
+    assert pieces("; ".join(statements)) == tuple(
+        f"{one};" if at + 1 < len(statements) else one for at, one in enumerate(statements)
+    )

@@ -1,0 +1,382 @@
+"""Which vectors of a family are searched: families, hints, statistics, the choice. No Milvus."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pymilvus import MilvusClient
+
+from nestvec.catalog import Column, Embedding, Table
+from nestvec.providers import Endpoint
+from nestvec.sql import Session, Settings
+from nestvec.sql.bind.params import params
+from nestvec.sql.language.parse import parse
+from nestvec.sql.plan.about import About, completed
+from nestvec.sql.plan.adaptive import cut
+from nestvec.sql.plan.explain import described, lines
+from nestvec.sql.plan.nodes import Plan, Rescore, Search, source_of
+from nestvec.sql.plan.statistics import PREFIX, Recall, Shorter, Statistics, read, written
+from nestvec.sql.statements.analyze import run_analyze
+from nestvec.sql.statements.select import plan_select
+from nestvec.steps import drive
+from nestvec_schemas.errors import SqlError, SqlNotSupported, SqlSyntaxError, SqlTypeMismatch
+
+SERVICE = "http://127.0.0.1:8080"
+NEAR = "SELECT id FROM papers ORDER BY abstract <=> 'q' LIMIT 10"
+
+
+def embedded(column: str, dim: int, encoder: str = "minilm", exit: int | None = None) -> Embedding:
+    return Embedding("abstract", column, dim, Endpoint("openai", SERVICE, encoder, exit))
+
+
+def papers(*embeddings: Embedding, statistics: Statistics | str | None = None, index: str = "FLAT") -> Table:
+    filled = embeddings or tuple(embedded(f"abstract_{dim}", dim) for dim in (384, 64, 128))
+    columns = (
+        Column("id", "INT64", primary=True),
+        Column("abstract", "VARCHAR", max_length=9000),
+        Column("title", "VARCHAR", max_length=200),
+        Column("year", "INT16", nullable=True),
+        *(Column(one.column, "FLOAT_VECTOR", dim=one.dim) for one in filled),
+    )
+    text = written(statistics) if isinstance(statistics, Statistics) else statistics
+    return Table(
+        "papers",
+        columns,
+        filled,
+        metrics={one.column: "COSINE" for one in filled},
+        indexes={one.column: index for one in filled},
+        properties={} if text is None else {f"{PREFIX}abstract_384": text},
+    )
+
+
+def plan(statement: str, table: Table, given: Any = None, **changed: Any) -> Plan:
+    session = Session(Settings(**changed), tables={"papers": table})
+    return drive(cast(MilvusClient, None), plan_select(session, parse(statement), params(given)))
+
+
+def measured(
+    floors: dict[tuple[str, int], float], rows: int = 1_000_000, easy: float | None = None
+) -> Statistics:
+    """Statistics with these floors of recall@10 by dim and size; longer answers have worse."""
+    by_column: dict[str, list[Recall]] = {}
+    for (column, size), least in floors.items():
+        for count, share in ((1, min(1.0, least + 0.005)), (10, least), (100, max(0.0, least - 0.02))):
+            if count <= size:
+                gaps = (easy, easy) if count == 10 else (None, None)
+                found = Recall(count=count, size=size, mean=min(1.0, share + 0.001), floor=share, easy=gaps)
+                by_column.setdefault(column, []).append(found)
+    shorter = tuple(
+        Shorter(column=column, dim=int(column.split("_")[1]), recall=tuple(recall))
+        for column, recall in by_column.items()
+    )
+    return Statistics(column="abstract_384", dim=384, rows=rows, queries=200, shorter=shorter)
+
+
+GOOD = {
+    ("abstract_64", 50): 0.95,
+    ("abstract_64", 200): 0.992,
+    ("abstract_64", 800): 0.999,
+    ("abstract_128", 50): 0.995,
+    ("abstract_128", 200): 1.0,
+}
+
+
+def test_a_text_column_is_its_family_and_a_vector_column_is_itself() -> None:
+    table = papers(statistics=measured(GOOD))
+    node = plan(NEAR, table).node
+    assert isinstance(node, Rescore)
+    assert (node.whole.nearest.column, node.whole.nearest.shorter) == (
+        "abstract_384",
+        ("abstract_64", "abstract_128"),
+    )
+    named = plan(NEAR.replace("abstract <=>", "abstract_384 <=>"), table)
+    assert isinstance(named.node, Search)
+    assert (named.node.nearest.column, named.node.nearest.shorter, named.notes) == ("abstract_384", (), ())
+
+
+def test_the_longest_vector_judges_then_the_deepest_exit() -> None:
+    table = papers(embedded("short", 64), embedded("deep", 384), embedded("early", 384, exit=3))
+    node = plan(NEAR, table).node
+    assert isinstance(node, Search)
+    assert (node.nearest.column, node.nearest.shorter) == ("deep", ("short",))
+
+
+def test_several_encoders_are_ambiguous() -> None:
+    with pytest.raises(SqlNotSupported, match="several encoders embed") as caught:
+        plan(NEAR, papers(embedded("a", 64), embedded("b", 384, "other")))
+    assert "Name one of a, b" in str(caught.value)
+
+
+def test_without_embeddings_a_text_is_no_vector() -> None:
+    with pytest.raises(SqlTypeMismatch, match="column title is VARCHAR, not a vector"):
+        plan(NEAR.replace("abstract <=>", "title <=>"), papers())
+
+
+def test_the_cheapest_that_is_sure_is_chosen() -> None:
+    node = plan(NEAR, papers(statistics=measured(GOOD))).node
+    assert isinstance(node, Rescore)
+    first = node.shortlist
+    assert (first.nearest.column, first.limit, first.offset, first.fields) == ("abstract_64", 200, 0, ("id",))
+    assert node.whole == replace(node.whole, limit=10, offset=0, filter="")
+
+
+@pytest.mark.parametrize(
+    ("statement", "chosen"),
+    [
+        (NEAR.replace("LIMIT 10", "LIMIT 5 OFFSET 5"), ("abstract_64", 200)),
+        # Between the lengths that were measured, the worse of both counts; beyond them, nothing is known.
+        (NEAR.replace("LIMIT 10", "LIMIT 11"), None),
+        (NEAR.replace("LIMIT 10", "LIMIT 101"), None),
+        (NEAR.replace("LIMIT 10", "LIMIT 0"), None),
+    ],
+)
+def test_other_limits(statement: str, chosen: tuple[str, int] | None) -> None:
+    node = plan(statement, papers(statistics=measured(GOOD))).node
+    found = (node.shortlist.nearest.column, node.shortlist.limit) if isinstance(node, Rescore) else None
+    assert found == chosen
+
+
+@given(st.floats(0, 1), st.integers(1, 120), st.dictionaries(st.sampled_from(sorted(GOOD)), st.floats(0, 1)))
+@settings(max_examples=80, deadline=None)
+def test_no_choice_is_below_the_target(
+    target: float, count: int, floors: dict[tuple[str, int], float]
+) -> None:
+    known = measured(floors)
+    node = plan(NEAR.replace("10", str(count)), papers(statistics=known), recall=target).node
+    if isinstance(node, Rescore):
+        column, size = node.shortlist.nearest.column, node.shortlist.limit
+        of_size = [
+            one for each in known.shorter if each.column == column for one in each.recall if one.size == size
+        ]
+        assert size >= count
+        assert min(one.floor for one in of_size if one.count >= count) <= 1
+        assert max(one.floor for one in of_size if one.count >= count) >= target
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT year, id FROM papers GROUP BY year ORDER BY abstract <=> 'q' LIMIT 10",
+        "SELECT id FROM papers ORDER BY RRF(abstract <=> 'q', abstract_64 <=> 'r') DESC LIMIT 10",
+    ],
+)
+def test_what_a_shortlist_might_change_has_none(statement: str) -> None:
+    node = source_of(plan(statement, papers(statistics=measured(GOOD)), shortlist="64:100").node)
+    assert not isinstance(node, Rescore)
+
+
+def test_a_sum_is_cut_when_it_is_known() -> None:
+    node = plan(NEAR.replace("'q'", "EMBED('q') - EMBED('r')"), papers(), shortlist="64:100").node
+    assert isinstance(node, Rescore)
+    assert node.shortlist.nearest.target == node.whole.nearest.target
+    assert (node.dim, node.shortlist.nearest.column) == (64, "abstract_64")
+
+
+def notes(table: Table, statement: str = NEAR, **changed: Any) -> str:
+    found = plan(statement, table, **changed)
+    assert isinstance(found.node, Search)
+    return " ".join(found.notes)
+
+
+@pytest.mark.parametrize(
+    ("said", "table"),
+    [
+        ("run ANALYZE papers to let shorter vectors be used", papers()),
+        (
+            "no shortlist is sure of a recall of 0.99",
+            papers(statistics=measured({("abstract_64", 50): 0.98})),
+        ),
+        ("read sooner than a second search", papers(statistics=measured(GOOD, rows=5000))),
+        # A graph reads so little that a second search is dearer.
+        ("read sooner than a second search", papers(statistics=measured(GOOD), index="HNSW")),
+        ("3 queries, which are too few", papers(statistics=measured(GOOD).model_copy(update={"queries": 3}))),
+        ("are no use (", papers(statistics="garbage")),
+        (
+            "are no use (version:",
+            papers(statistics=json.dumps({**measured(GOOD).model_dump(), "version": 9})),
+        ),
+        ("made for other", papers(statistics=measured(GOOD).model_copy(update={"column": "other"}))),
+    ],
+)
+def test_whole_vectors_and_why(said: str, table: Table) -> None:
+    assert said in notes(table)
+    assert said in "\n".join(lines(described(plan(NEAR, table))))
+
+
+@given(
+    st.text(max_size=80)
+    | st.recursive(st.none() | st.floats() | st.text(max_size=5), st.lists).map(json.dumps)
+)
+@settings(max_examples=60, deadline=None)
+def test_garbage_among_the_properties_changes_nothing(text: str) -> None:
+    assert isinstance(read(text), str)
+    assert "are no use" in notes(papers(statistics=text))
+
+
+def test_statistics_are_read_as_they_are_written() -> None:
+    known = measured(GOOD, easy=0.1)
+    assert read(written(known)) == known
+    assert read(written(known).replace("0.992", "1.992")) != known
+    assert isinstance(read(written(known).replace("0.992", "1.992")), str)
+    assert isinstance(read(" " * 70_000 + written(known)), str)
+
+
+def test_a_hint_overrides() -> None:
+    table = papers(statistics=measured(GOOD))
+    for statement, changed in (
+        (NEAR.replace("SELECT", "SELECT /*+ shortlist(128, 70) */"), {}),
+        ("/*+ Shortlist( 128,70 )*/ " + NEAR, {"shortlist": "64:200"}),
+        (NEAR, {"shortlist": "128:70"}),
+    ):
+        for over in (table, papers()):
+            node = plan(statement, over, **changed).node
+            assert isinstance(node, Rescore)
+            assert (node.shortlist.nearest.column, node.shortlist.limit) == ("abstract_128", 70)
+            assert node.easy is None
+    assert "set to off" in notes(table, NEAR.replace("SELECT", "SELECT /*+ shortlist(off) */"))
+    assert "set to off" in notes(table, shortlist="off")
+    assert "32 dims, which papers has not" in notes(table, shortlist="32:100")
+
+
+def test_a_shortlist_is_never_shorter_than_the_answer() -> None:
+    node = plan(NEAR.replace("SELECT", "SELECT /*+ shortlist(64, 3) */") + " OFFSET 7", papers()).node
+    assert isinstance(node, Rescore)
+    assert node.shortlist.limit == 17
+
+
+@pytest.mark.parametrize(
+    ("said", "statement", "error"),
+    [
+        ("no such hint: shortlist(64)", "SELECT ‸/*+ shortlist(64) */ id FROM papers", SqlSyntaxError),
+        ("no such hint: shortlst(64, 2)", "SELECT id ‸/*+ shortlst(64, 2) */ FROM papers", SqlSyntaxError),
+        ("no such hint: shortlist(0, 2)", "SELECT ‸/*+ shortlist(0, 2) */ id FROM papers", SqlSyntaxError),
+        ("no such hint: ", "‸/*+*/ SELECT id FROM papers", SqlSyntaxError),
+        (
+            "more than one hint",
+            "SELECT /*+ shortlist(off) */ id ‸/*+ shortlist(64, 2) */ FROM papers",
+            SqlSyntaxError,
+        ),
+        ("where no family of vectors", "SELECT ‸/*+ shortlist(64, 20) */ id FROM papers", SqlNotSupported),
+        (
+            "where no family of vectors",
+            "SELECT ‸/*+ shortlist(64, 20) */ id FROM papers ORDER BY abstract_384 <=> 'q' LIMIT 1",
+            SqlNotSupported,
+        ),
+        (
+            "no shorter vectors of this dim: 63. There: 64, 128",
+            "SELECT ‸/*+ shortlist(63, 20) */ id FROM papers ORDER BY abstract <=> 'q' LIMIT 1",
+            SqlTypeMismatch,
+        ),
+    ],
+)
+def test_a_wrong_hint_is_marked(said: str, statement: str, error: type[SqlError]) -> None:
+    with pytest.raises(error) as caught:
+        plan(statement.replace("‸", ""), papers())
+    assert said in str(caught.value)
+    assert caught.value.position == statement.index("‸")
+
+
+def test_a_comment_or_a_text_is_no_hint() -> None:
+    noted = NEAR.replace("SELECT", "SELECT /* + shortlist(64) */").replace("'q'", "'/*+ shortlist(64) */'")
+    assert isinstance(plan(noted, papers()).node, Search)
+
+
+def test_an_early_stop_is_for_answers_without_distances() -> None:
+    table = papers(statistics=measured(GOOD, easy=0.125))
+    assert getattr(plan(NEAR, table).node, "easy", None) == 0.125
+    year = plan(NEAR.replace("SELECT id", "SELECT year, title"), table).node
+    assert isinstance(year, Rescore)
+    assert (year.easy, year.shortlist.fields) == (0.125, ("id", "year", "title"))
+    for other in (
+        NEAR.replace("SELECT id", "SELECT id, abstract <=> 'q' AS d"),
+        NEAR.replace("SELECT id", "SELECT id, 1 - (abstract <=> 'q') AS s"),
+        NEAR.replace("SELECT id", "SELECT id, abstract"),
+        NEAR.replace("SELECT id", "SELECT id, abstract_384"),
+        NEAR.replace("LIMIT 10", "LIMIT 9"),
+        NEAR.replace("ORDER", "WHERE abstract <=> 'q' < 0.4 ORDER"),
+    ):
+        node = source_of(plan(other, table).node)
+        assert isinstance(node, Rescore)
+        assert node.easy is None
+        assert node.shortlist.fields == ("id",)
+    strict = papers(statistics=measured({("abstract_64", 200): 1.0}, easy=0.125))
+    assert getattr(plan(NEAR, strict, recall=0.999).node, "easy", 0) is None
+
+
+def test_a_vector_is_cut_as_nested_ones_are() -> None:
+    unit = tuple(float(one) for one in np.full(384, 384**-0.5))
+    short = cut(unit, 64)
+    assert isinstance(short, tuple)
+    assert math.hypot(*short) == pytest.approx(1)
+    assert cut((3.0, 4.0, 5.0), 2) == (3.0, 4.0)
+    assert cut((0.0, 1.0), 1) == (0.0,)
+    assert cut("text", 2) == "text"
+    node = plan(NEAR.replace("'q'", "$1"), papers(), [list(unit)], shortlist="64:100").node
+    assert isinstance(node, Rescore)
+    assert (node.shortlist.nearest.target, node.whole.nearest.target) == (short, unit)
+
+
+EXPLAINED = """\
+Answer
+     columns: id
+     embedded by: http://127.0.0.1:8080
+     reads: about 256.31 MB of vectors, where whole vectors alone: about 1,536.00 MB of vectors
+  -> Rescore papers: 10 rows of 200
+       expected: recall@10 0.9930, at least 0.9920 (95 % sure), on 200 queries
+       stops early: no
+    -> Search papers: 200 rows by COSINE of abstract_64 to 'q'
+         filter: year > 2000
+         fields: id
+         index: FLAT, COSINE
+         embeds: 1 text by minilm, the deepest exit, 64 dims, at http://127.0.0.1:8080, which Milvus asks
+         reads: about 256.00 MB of vectors
+    -> Search papers: 10 rows by COSINE of abstract_384 to 'q'
+         filter: id in [the ids of the 200]
+         fields: id
+         index: FLAT, COSINE
+         embeds: 1 text by minilm, the deepest exit, 384 dims, at http://127.0.0.1:8080, which Milvus asks
+         reads: about 0.31 MB of vectors"""
+
+
+def test_explain() -> None:
+    table = papers(statistics=measured(GOOD))
+    found = plan(NEAR.replace("ORDER", "WHERE year > 2000 ORDER"), table)
+    tree = completed(described(found), About(table, 1_000_000))
+    assert "\n".join(lines(tree)) == EXPLAINED
+    stale = "\n".join(lines(completed(described(found), About(table, 2_000_000))))
+    assert "the statistics are of 1,000,000 rows, and there are 2,000,000: run ANALYZE papers" in stale
+
+
+def analyze(statement: str, table: Table) -> object:
+    session = Session(tables={"papers": table})
+    return drive(cast(MilvusClient, None), run_analyze(session, parse(statement), params(None)))
+
+
+@pytest.mark.parametrize(
+    ("said", "statement"),
+    [
+        ("ANALYZE of every collection", "‸ANALYZE"),
+        ("'papers' has no place here", "ANALYZE VERBOSE ‸papers"),
+        ("has no column of this name", "ANALYZE papers (‸abstrct)"),
+        ("column title has no vectors of several lengths", "ANALYZE papers (abstract, ‸title)"),
+        ("syntax error at 'title'", "ANALYZE papers (abstract ‸title)"),
+        ("'1' has no place here", "ANALYZE papers (‸1)"),
+    ],
+)
+def test_analyze_refuses(said: str, statement: str) -> None:
+    with pytest.raises(SqlError) as caught:
+        analyze(statement.replace("‸", ""), papers())
+    assert said in str(caught.value)
+    assert caught.value.position == statement.index("‸")
+
+
+def test_analyze_wants_a_family() -> None:
+    with pytest.raises(SqlTypeMismatch, match="no text column has vectors of several lengths"):
+        analyze("ANALYZE papers", papers(embedded("abstract_384", 384)))

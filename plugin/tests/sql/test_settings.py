@@ -1,0 +1,101 @@
+"""SET, SHOW and RESET: what a connection remembers, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from pymilvus import MilvusClient
+
+from nestvec.sql import Answer, Session, Settings
+from nestvec.sql.settings import SETTINGS
+from nestvec.sql.statements import execute
+from nestvec.steps import drive
+from nestvec_schemas.errors import SqlError, SqlNotSupported, SqlSyntaxError, SqlTypeMismatch, SqlUnknownName
+
+
+def run(session: Session, statement: str, given: Any = None) -> Answer:
+    """No setting asks Milvus."""
+    return drive(cast(MilvusClient, None), execute(session, statement, given))
+
+
+def one(session: Session, name: str) -> str:
+    return str(run(session, f"SHOW {name}").rows[0][0])
+
+
+@pytest.mark.parametrize(
+    ("statement", "given", "name", "shown"),
+    [
+        ("SET nestvec.recall = 0.9", None, "nestvec.recall", "0.9"),
+        ("set NESTVEC.Recall to '1'", None, "nestvec.recall", "1.0"),
+        ("SET SESSION nestvec.recall = :share", {"share": 0.5}, "nestvec.recall", "0.5"),
+        ("SET nestvec.shortlist = '64:100'", None, "nestvec.shortlist", "64:100"),
+        ("SET nestvec.shortlist = OFF;", None, "nestvec.shortlist", "off"),
+        ("SET nestvec.service = $1", ["http://10.0.0.1:8080/"], "nestvec.service", "http://10.0.0.1:8080"),
+        ("SET nestvec.models = 'some/where'", None, "nestvec.models", "some/where"),
+        ("SET nestvec.consistency = strong", None, "nestvec.consistency", "Strong"),
+        ("SET nestvec.partitions = 'a, b'", None, "nestvec.partitions", "a,b"),
+        ("SET nestvec.partitions = :names", {"names": ["a", "b"]}, "nestvec.partitions", "a,b"),
+    ],
+)
+def test_set_and_show(statement: str, given: Any, name: str, shown: str) -> None:
+    session = Session()
+    assert run(session, statement, given).tag == "SET"
+    assert one(session, name) == shown
+
+
+def test_reset_and_default_return_to_what_the_connection_was_opened_with() -> None:
+    session = Session(Settings(models=Path("mine"), recall=0.5))
+    for undo in ("SET nestvec.recall = DEFAULT", "RESET nestvec.recall", "RESET ALL"):
+        run(session, "SET nestvec.recall = 0.7")
+        run(session, undo)
+        assert one(session, "nestvec.recall") == "0.5"
+    run(session, "SET nestvec.models = ''")
+    assert session.settings.models is None
+    run(session, "RESET ALL")
+    assert session.settings == session.defaults == Settings(models=Path("mine"), recall=0.5)
+
+
+def test_show_all_has_every_setting() -> None:
+    answer = run(Session(), "SHOW ALL")
+    assert answer.columns == ("name", "value", "description")
+    assert [row[0] for row in answer.rows] == list(SETTINGS)
+    assert {row.field for row in SETTINGS.values()} == set(Settings.__dataclass_fields__)
+
+
+def test_reads_are_asked_with_the_settings() -> None:
+    session = Session()
+    assert session.reading() == {}
+    run(session, "SET nestvec.consistency = 'EVENTUALLY'")
+    run(session, "SET nestvec.partitions = 'a,b'")
+    assert session.reading() == {"consistency_level": "Eventually", "partition_names": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind", "says"),
+    [
+        ("SET recall = 1", SqlUnknownName, "Did you mean 'nestvec.recall'?"),
+        ("SHOW nestvec.partition", SqlUnknownName, "Did you mean 'nestvec.partitions'?"),
+        ("RESET nothing", SqlUnknownName, "SHOW ALL lists them"),
+        ("SET nestvec.recall = 1.01", SqlTypeMismatch, "from 0 to 1"),
+        ("SET nestvec.recall = -1", SqlTypeMismatch, "from 0 to 1"),
+        ("SET nestvec.recall = nan", SqlTypeMismatch, "from 0 to 1"),
+        ("SET nestvec.shortlist = '64'", SqlTypeMismatch, "dim:size"),
+        ("SET nestvec.service = 'localhost'", SqlTypeMismatch, "an address"),
+        ("SET nestvec.consistency = weak", SqlTypeMismatch, "strong, bounded, session, eventually"),
+        ("SET nestvec.partitions = 'a,,b'", SqlTypeMismatch, "with commas"),
+        ("SET nestvec.recall = 0.5 + 1", SqlSyntaxError, "one value"),
+        ("SET nestvec.recall = 1, nestvec.shortlist = off", SqlSyntaxError, "one name and one value"),
+        ("SET nestvec.recall", SqlSyntaxError, "one name and one value"),
+        ("SET LOCAL nestvec.recall = 1", SqlNotSupported, "SET LOCAL"),
+        ("SHOW", SqlSyntaxError, "SHOW ALL"),
+        ("RESET a b", SqlSyntaxError, "one name"),
+    ],
+)
+def test_refused(statement: str, kind: type[SqlError], says: str) -> None:
+    session = Session()
+    with pytest.raises(kind, match=says.replace("?", r"\?")) as raised:
+        run(session, statement)
+    assert raised.value.position is not None
+    assert session.settings == Settings()

@@ -1,0 +1,19 @@
+"""What an optional part needs, asked for before any work is done."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable
+
+from nestvec_schemas.errors import NestvecError
+
+
+def need(doing: str, packages: Iterable[str], extra: str) -> None:
+    """Raise NestvecError where a package cannot be imported; ``extra`` is nestvec's that brings them all."""
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise NestvecError(
+            f"{doing} needs packages that are not installed",
+            value=", ".join(missing),
+            next_step=f"Install them: pip install 'nestvec[{extra}]'.",
+        )
