@@ -1,0 +1,204 @@
+"""SQL on Milvus Lite over a judged dataset: what a shortlist keeps of nDCG@10, and what SQL adds to a search.
+
+Documents are embedded once and stay in ``--work``: a later run goes on with them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from parts import service
+from pymilvus import DataType, MilvusClient
+
+import nestvec
+from nestvec.evaluate.dataset import Dataset, documents, open_dataset
+from nestvec.evaluate.measures import interval, per_query, ratio, resample
+from nestvec.milvus import connect
+from nestvec.sql import Session, Settings, execute
+from nestvec.sql.bind.params import params
+from nestvec.sql.language.parse import parse
+from nestvec.sql.statements.select import plan_select
+from nestvec.steps import drive
+from nestvec_schemas.repository import read_manifest
+
+TOP, BATCH = 10, 100
+NAME = "papers"
+QUERY = "SELECT id FROM papers ORDER BY abstract <=> :query LIMIT 10"
+FILTERED = "SELECT id FROM papers WHERE id <> :own ORDER BY abstract <=> :query LIMIT 10"
+
+
+@dataclass(frozen=True)
+class Part:
+    """The judged queries that are asked, and the numbers of the documents that are stored."""
+
+    dataset: Dataset
+    numbers: frozenset[int]
+
+
+def limited(dataset: Dataset, queries: int) -> Part:
+    """The first queries, their judged documents, and ten more documents a query; 0 queries are all."""
+    if not queries:
+        return Part(dataset, frozenset(range(dataset.documents)))
+    ids = dataset.ids[:queries]
+    some = {one: dataset.qrels[one] for one in ids}
+    judged = {int(number) for row in some.values() for number in row}
+    more = set(range(min(dataset.documents, 10 * queries)))
+    cut = replace(dataset, ids=ids, queries=dataset.queries[:queries], qrels=some, own=dataset.own[:queries])
+    return Part(cut, frozenset(judged | more))
+
+
+@contextmanager
+def stored(options: argparse.Namespace, part: Part) -> Iterator[MilvusClient]:
+    """The documents in Milvus Lite, under two lengths of vectors, with the service that embeds them."""
+    folder = options.work / f"{part.dataset.name}-{len(part.numbers)}-{options.dim}-{options.encoder}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        service(options.models, options.encoder, "--port", str(options.port)),
+        connect(str(folder / "papers.db")) as client,
+    ):
+        if not client.has_collection(NAME):
+            create(client, options)
+        client.load_collection(NAME)
+        done = int(client.query(NAME, output_fields=["count(*)"])[0]["count(*)"])
+        every = (
+            {"id": at, "abstract": text}
+            for at, text in enumerate(documents(part.dataset))
+            if at in part.numbers
+        )
+        rows = islice(every, done, None)
+        while batch := list(islice(rows, BATCH)):
+            client.insert(NAME, batch)
+            done += len(batch)
+            print(f"  {done:,} of {len(part.numbers):,} documents", flush=True)
+        yield client
+
+
+def create(client: MilvusClient, options: argparse.Namespace) -> None:
+    schema = client.create_schema()
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("abstract", DataType.VARCHAR, max_length=65535)
+    whole = read_manifest(options.models / options.encoder).dim
+    address = f"http://127.0.0.1:{options.port}"
+    nestvec.add_embedding(
+        schema, "abstract", encoder=options.encoder, dims=(options.dim, whole), service=address, client=client
+    )
+    index = client.prepare_index_params()
+    for dim in (options.dim, whole):
+        index.add_index(f"abstract_{dim}", index_type="FLAT", metric_type="COSINE")
+    client.create_collection(NAME, schema=schema, index_params=index)
+
+
+def scifact(options: argparse.Namespace) -> dict[str, Any]:
+    """nDCG@10 with a shortlist ÷ without, query by query the same; and SQL's own cost."""
+    part = limited(open_dataset(options.data), options.limit)
+    with stored(options, part) as client:
+        session = Session()
+        analyzed = execute(client, f"ANALYZE {NAME}", session=session)
+        measured = [(dim, size, recall) for _, dim, size, recall, _ in analyzed.rows]
+        sizes = [size for dim, size, recall in measured if dim == options.dim and recall >= options.recall]
+        size = min(sizes, default=max((size for _, size, _ in measured), default=TOP))
+        settings = {
+            "full": Settings(shortlist="off"),
+            f"shortlist {options.dim}:{size}": Settings(shortlist=f"{options.dim}:{size}"),
+            "as the planner chooses": Settings(recall=options.recall),
+        }
+        found, spent = asked(client, part.dataset, settings)
+        added = overhead(client, part.dataset.queries)
+    scores = {name: per_query(part.dataset, rows)["ndcg@10"] for name, rows in found.items()}
+    weights = resample(len(part.dataset.ids), 0)
+    full = scores["full"]
+    return {
+        "dataset": part.dataset.name,
+        "documents": len(part.numbers),
+        "queries": len(part.dataset.ids),
+        "encoder": options.encoder,
+        "nesting": read_manifest(options.models / options.encoder).nesting,
+        "shortlist": f"the smallest whose recall@{TOP} in ANALYZE is {options.recall} or more, whatever the "
+        "planner holds of its cost",
+        "nDCG@10": {name: round(float(of.mean()), 4) for name, of in scores.items()},
+        "p50 ms": {name: round(statistics.median(of), 2) for name, of in spent.items()},
+        "ratios": {
+            f"nDCG@10, {name} ÷ full": round(float(of.mean() / full.mean()), 4)
+            for name, of in scores.items()
+            if name != "full"
+        },
+        "95 % intervals": {
+            name: [round(one, 4) for one in interval(ratio(weights @ of, weights @ full))]
+            for name, of in scores.items()
+            if name != "full"
+        },
+        f"recall@{TOP} by shortlist, ANALYZE": {f"{dim}:{size}": recall for dim, size, recall in measured},
+        "SQL": added,
+    }
+
+
+def asked(
+    client: MilvusClient, dataset: Dataset, settings: dict[str, Settings]
+) -> tuple[dict[str, NDArray[np.int64]], dict[str, list[float]]]:
+    """The ten rows of every query under each setting, (q, 10) with -1 for none, and the milliseconds."""
+    sessions = {name: Session(settings=one) for name, one in settings.items()}
+    found = {name: np.full((len(dataset.ids), TOP), -1, np.int64) for name in settings}
+    spent: dict[str, list[float]] = {name: [] for name in settings}
+    for line, (text, own) in enumerate(zip(dataset.queries, dataset.own, strict=True)):
+        # What the service remembers is remembered for all of them.
+        execute(client, QUERY, {"query": text}, session=sessions["full"])
+        for name, session in sessions.items():
+            started = time.perf_counter()
+            statement, given = (
+                (QUERY, {"query": text}) if own < 0 else (FILTERED, {"query": text, "own": int(own)})
+            )
+            rows = execute(client, statement, given, session=session).rows
+            spent[name].append((time.perf_counter() - started) * 1000)
+            found[name][line, : len(rows)] = [row[0] for row in rows]
+    return found, spent
+
+
+def overhead(client: MilvusClient, queries: Sequence[str]) -> dict[str, float]:
+    """Medians in ms: a search in SQL, the same by hand, the difference, and parsing and planning alone."""
+    session = Session(settings=Settings(shortlist="off"))
+    table = drive(client, _table(session))
+    column = max(table.embeddings, key=lambda one: one.dim).column
+
+    def by_hand(text: str) -> object:
+        more = {"metric_type": "COSINE"}
+        return client.search(
+            NAME, data=[text], anns_field=column, limit=TOP, output_fields=["id"], search_params=more
+        )
+
+    works: dict[str, Callable[[str], object]] = {
+        "by hand": by_hand,
+        "SQL": lambda text: execute(client, QUERY, {"query": text}, session=session),
+        "parse and plan": lambda text: drive(client, _planned(session, text)),
+    }
+    spent: dict[str, list[float]] = {name: [] for name in works}
+    for text in [*queries[:5], *queries]:
+        for name, work in works.items():
+            started = time.perf_counter()
+            work(text)
+            spent[name].append((time.perf_counter() - started) * 1000)
+    middle = {f"{name}, p50 ms": round(statistics.median(of[5:]), 3) for name, of in spent.items()}
+    pairs = list(zip(spent["SQL"], spent["by hand"], strict=True))[5:]
+    middle["SQL ÷ by hand"] = round(statistics.median(sql / hand for sql, hand in pairs), 3)
+    middle["SQL - by hand, ms"] = round(statistics.median(sql - hand for sql, hand in pairs), 3)
+    return middle
+
+
+def _planned(session: Session, text: str) -> Any:
+    # A text never seen is parsed: trees are remembered.
+    statement = QUERY.replace(":query", "'" + text.replace("'", "''") + "'")
+    parse.cache_clear()
+    return plan_select(session, parse(statement), params(None))
+
+
+def _table(session: Session) -> Any:
+    parsed = parse(QUERY)
+    return session.table(parsed.source, parsed.tree.args["from_"].this)

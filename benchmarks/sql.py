@@ -1,0 +1,168 @@
+"""What SQL costs: a search by SQL and the same one by hand with pymilvus, on Milvus Lite, in turns.
+
+    python benchmarks/sql.py [--rows 10000] [--rounds 400] [--json benchmarks/results/sql.json]
+
+Vectors are random, and the query's is given as a parameter: nothing is embedded, which both would wait for
+alike. Also the time to parse and plan a query that was never seen, and one that was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pymilvus import DataType, MilvusClient
+
+import nestvec
+from nestvec.dbapi import Connection
+from nestvec.sql.bind.params import params
+from nestvec.sql.language.parse import parse
+from nestvec.sql.statements.select import plan_select
+from nestvec.steps import drive
+
+DIM, TOP, BATCH = 384, 10, 2000
+SEED = 5
+FIELDS = ["id", "title", "year"]
+
+SEARCH = """
+    SELECT id, title, year, 1 - (v <=> :q) AS score
+    FROM papers
+    WHERE year >= 2000 AND title LIKE 'paper%'
+    ORDER BY score DESC
+    LIMIT 10"""
+TYPICAL = """
+    SELECT id, title, 1 - (v <=> :q) AS score
+    FROM papers
+    WHERE year BETWEEN 2000 AND 2020 AND (title LIKE 'paper%' OR title IN ('a', 'b')) AND id <> {n}
+    ORDER BY score DESC
+    LIMIT 10"""
+
+
+def fill(client: MilvusClient, rows: int) -> None:
+    """Rows of random unit vectors, with a title and a year."""
+    schema = client.create_schema()
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("title", DataType.VARCHAR, max_length=200)
+    schema.add_field("year", DataType.INT16)
+    schema.add_field("v", DataType.FLOAT_VECTOR, dim=DIM)
+    index = client.prepare_index_params()
+    index.add_index("v", index_type="HNSW", metric_type="COSINE")
+    client.create_collection("papers", schema=schema, index_params=index)
+    random = np.random.default_rng(SEED)
+    for start in range(0, rows, BATCH):
+        found = random.standard_normal((min(BATCH, rows - start), DIM)).astype(np.float32)
+        found /= np.linalg.norm(found, axis=1, keepdims=True)
+        client.insert(
+            "papers",
+            [
+                {"id": n, "title": f"paper {n}", "year": 1990 + n % 35, "v": vector}
+                for n, vector in enumerate(found, start)
+            ],
+        )
+    client.flush("papers")
+    client.load_collection("papers")
+
+
+def by_hand(client: MilvusClient, query: list[float]) -> list[tuple[Any, ...]]:
+    """The search as an application writes it."""
+    found = client.search(
+        "papers",
+        data=[query],
+        anns_field="v",
+        filter='year >= 2000 and title like "paper%"',
+        limit=TOP,
+        output_fields=FIELDS,
+        search_params={"metric_type": "COSINE"},
+    )
+    return [(*(hit["entity"][name] for name in FIELDS), hit["distance"]) for hit in found[0]]
+
+
+def by_sql(connection: Connection, query: list[float]) -> list[tuple[Any, ...]]:
+    """The same search by SQL."""
+    return connection.execute(SEARCH, {"q": query}).fetchall()
+
+
+def milliseconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return (time.perf_counter() - started) * 1000
+
+
+def searches(connection: Connection, client: MilvusClient, rounds: int) -> dict[str, float]:
+    """Medians in milliseconds of both, asked in turns, and of the difference of each pair."""
+    random = np.random.default_rng(SEED + 1)
+    queries = [random.standard_normal(DIM).tolist() for _ in range(rounds)]
+    times: dict[str, list[float]] = {"pymilvus": [], "sql": []}
+    for at, query in enumerate(queries):
+        if at < 5:
+            same = [(*row[:-1], round(row[-1], 5)) for row in by_hand(client, query)]
+            if [(*row[:-1], round(row[-1], 5)) for row in by_sql(connection, query)] != same:
+                raise SystemExit("SQL and pymilvus do not find the same rows.")
+        # Who goes first has a colder cache: that too takes turns.
+        asked = [("pymilvus", partial(by_hand, client, query)), ("sql", partial(by_sql, connection, query))]
+        for name, work in asked if at % 2 else reversed(asked):
+            times[name].append(milliseconds(work))
+    hand, sql = times["pymilvus"], times["sql"]
+    return {
+        "pymilvus_ms": statistics.median(hand),
+        "sql_ms": statistics.median(sql),
+        "ratio": statistics.median(sql) / statistics.median(hand),
+        "more_ms": statistics.median(one - other for one, other in zip(sql, hand, strict=True)),
+    }
+
+
+def planning(connection: Connection, client: MilvusClient, rounds: int) -> dict[str, float]:
+    """Medians in milliseconds of parse + plan: of statements never seen, and of one that was."""
+    given = params({"q": [0.5] * DIM})
+
+    def plan(n: int) -> None:
+        drive(client, plan_select(connection.session, parse(TYPICAL.format(n=n)), given))
+
+    plan(-1)
+    unseen = [milliseconds(partial(plan, n)) for n in range(rounds)]
+    seen = [milliseconds(partial(plan, -1)) for _ in range(rounds)]
+    return {"unseen_ms": statistics.median(unseen), "seen_ms": statistics.median(seen)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=400)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, nestvec.connect(f"{folder}/sql.db") as connection:
+        client = MilvusClient(f"{folder}/sql.db")
+        fill(client, options.rows)
+        for _ in range(20):
+            by_hand(client, [0.5] * DIM)
+            by_sql(connection, [0.5] * DIM)
+        found = {
+            "date": date.today().isoformat(),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "rows": options.rows,
+            "dim": DIM,
+            "rounds": options.rounds,
+            "search": searches(connection, client, options.rounds),
+            "parse_and_plan": planning(connection, client, options.rounds),
+        }
+        client.close()
+    text = json.dumps(found, indent=2)
+    print(text)
+    if options.json:
+        options.json.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
