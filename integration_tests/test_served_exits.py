@@ -13,7 +13,7 @@ from pymilvus import MilvusClient
 from nestvec import collections
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.milvus import connect
-from nestvec.service.pool import pad
+from nestvec.service.rows import pad
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
 from nestvec_schemas.errors import ExitNotOffered, StoreRefused

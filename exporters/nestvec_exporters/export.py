@@ -16,10 +16,11 @@ from nestvec_exporters.options import ExportOptions, exit_ladder
 from nestvec_exporters.tensorrt import PLAN, build_plan, check_tensorrt, profiles
 from nestvec_exporters.triton import EXIT, INPUTS, OUTPUT, Serving, config_pbtxt, exit_output
 from nestvec_exporters.workspace import check_target, install, workspace
-from nestvec_schemas.manifest import Manifest, Nesting, Precision, Tower, Verification, ladder
+from nestvec_schemas.manifest import Manifest, Nesting, Precision, Verification, ladder
 from nestvec_schemas.packages import need
 from nestvec_schemas.repository import CONFIG, GRAPH, MANIFEST, ROTATION, TOKENIZER, sha256
 from nestvec_schemas.sample import Sample
+from nestvec_schemas.towers import Tower
 
 if TYPE_CHECKING:
     from nestvec_exporters.source import Source

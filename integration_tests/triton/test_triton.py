@@ -147,7 +147,7 @@ def test_a_triton_that_stands_still_meets_the_deadline(models: Path, triton: Any
         late = client.post("/embed", json={"inputs": "late"})
         triton.signal(signal.SIGCONT)
         assert late.status_code == 504
-        assert "did not answer in time for 1 texts with minilm: 1 s" in late.json()["error"]
+        assert "did not answer in time for 1 inputs with minilm: 1 s" in late.json()["error"]
         assert cosines(vectors(client), expected).min() > 0.99999
 
 

@@ -15,8 +15,9 @@ from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
 from nestvec.service.server import bind, serving
 from nestvec.service.settings import Settings
-from nestvec_schemas.manifest import Manifest, Tower, Verification, ladder
+from nestvec_schemas.manifest import Manifest, Verification, ladder
 from nestvec_schemas.repository import MANIFEST, TOKENIZER
+from nestvec_schemas.towers import Tower
 
 MAX_TOKENS = 8
 DIM = 16

@@ -11,7 +11,8 @@ NestvecError
 │   ├── ManifestCorrupt
 │   ├── ManifestTooNew
 │   ├── DimNotOffered
-│   └── ExitNotOffered
+│   ├── ExitNotOffered
+│   └── ExpertNotOffered
 ├── DataError                   texts to learn from, or to measure with, cannot be used
 │   ├── SampleUnusable          too few texts, or too much alike, to fit a rotation or a map on
 │   ├── TrainingDataUnusable    pairs, triplets or texts to train on
@@ -136,6 +137,10 @@ class DimNotOffered(EncoderError):
 
 class ExitNotOffered(EncoderError):
     """The encoder has no exit after this layer."""
+
+
+class ExpertNotOffered(EncoderError):
+    """The encoder has no expert of this name."""
 
 
 class DataError(NestvecError):

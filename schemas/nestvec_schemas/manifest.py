@@ -6,20 +6,27 @@ import json
 import re
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from nestvec_schemas.errors import (
     DimNotOffered,
     ExitNotOffered,
+    ExpertNotOffered,
     ManifestCorrupt,
     ManifestTooNew,
     SpecError,
+    nearest,
 )
+from nestvec_schemas.towers import Kind, Modality, Record, Tower, first_tower, part_of
 
-FORMAT: Final = 2
-"""The manifest format that this version writes; it reads format 1, which had no rotations, as well."""
+FORMAT: Final = 3
+"""The manifest format that this version writes; it reads 1, which had no rotations, and 2, which had text
+encoders alone, as well."""
 
 ENCODER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+EXPERT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
+"""A letter first, so that it is told from an exit in ``NAME@EXPERT``."""
 
 Precision = Literal["fp32", "fp16", "int8"]
 Nesting = Literal["plain", "trained", "rotated"]
@@ -27,20 +34,7 @@ RotationMethod = Literal["pca", "learned"]
 PromptName = Literal["query", "document"]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Tower(_Record):
-    """One half of an encoder: what the graph takes and gives."""
-
-    inputs: tuple[str, ...]
-    output: str
-    pooling: str
-    max_tokens: Annotated[int, Field(ge=1)]
-
-
-class Verification(_Record):
+class Verification(Record):
     """How near the exported vectors are to the checkpoint's own, as cosines over real sentences."""
 
     sentences: Annotated[int, Field(ge=1)]
@@ -48,7 +42,7 @@ class Verification(_Record):
     cosine_mean: float
 
 
-class Fit(_Record):
+class Fit(Record):
     """What was fitted on the encoder's own vectors of a sample, without labels.
 
     ``method`` is the rotation's, None where only exits were mapped; ``sample`` names where the texts came
@@ -61,29 +55,33 @@ class Fit(_Record):
     texts: Annotated[int, Field(ge=1)]
     held_out: Annotated[int, Field(ge=1)]
     seed: int
-    plain: dict[int, float] = {}
+    plain: dict[int, float] = Field(default_factory=dict)
 
 
-class ExitQuality(_Record):
+class ExitQuality(Record):
     """Of one exit, over held-out texts: retention per dim, and the mean cosine to the deepest exit."""
 
     retention: dict[int, float]
     cosine: float
 
 
-class Manifest(_Record):
+class Manifest(Record):
     """An exported encoder. ``dims`` is the ladder of useful prefixes, longest first; ``dims[0] == dim``.
 
     ``layers`` is the ladder of exits, deepest first: the layers after which a pass may stop, all in one
     space. ``retention`` maps a dim to the share of the full vectors' ten nearest neighbours that it finds
     among its own ten, where that was measured; ``exits`` says the same of every exit but the deepest.
-    ``files`` maps each file's path inside the encoder's folder to its SHA-256.
+    ``files`` maps each file's path inside the encoder's folder to its SHA-256; those of another part begin
+    with ``@PART/``. ``experts`` maps the name of each expert, a set of weights for the text tower that a
+    request may choose, to its checkpoint.
     """
 
-    format: Literal[1, 2] = FORMAT
+    format: Literal[1, 2, 3] = FORMAT
     name: str
     source: str
-    towers: dict[Literal["text", "image"], Tower]
+    kind: Kind = "dense"
+    towers: dict[Modality, Tower]
+    experts: dict[str, str] = Field(default_factory=dict)
     dim: Annotated[int, Field(ge=1)]
     dims: tuple[int, ...]
     layers: tuple[int, ...]
@@ -91,8 +89,8 @@ class Manifest(_Record):
     prompts: dict[PromptName, str]
     precision: Precision
     nesting: Nesting = "plain"
-    retention: dict[int, float] = {}
-    exits: dict[int, ExitQuality] = {}
+    retention: dict[int, float] = Field(default_factory=dict)
+    exits: dict[int, ExitQuality] = Field(default_factory=dict)
     fit: Fit | None = None
     verification: Verification
     files: dict[str, str]
@@ -113,6 +111,20 @@ class Manifest(_Record):
                 raise ValueError(f"{path} leaves the encoder's folder")
         return files
 
+    @field_validator("experts")
+    @classmethod
+    def _experts_are_safe(cls, experts: dict[str, str]) -> dict[str, str]:
+        for name in experts:
+            if not EXPERT_NAME.fullmatch(name) or name in ("text", "image"):
+                raise ValueError(f"{name} cannot be an expert's name")
+        return experts
+
+    @model_validator(mode="after")
+    def _has_a_tower(self) -> Manifest:
+        if not self.towers:
+            raise ValueError("towers must have one at least")
+        return self
+
     @model_validator(mode="after")
     def _dims_descend_from_dim(self) -> Manifest:
         if self.dims[:1] != (self.dim,) or list(self.dims) != sorted(set(self.dims), reverse=True):
@@ -131,6 +143,29 @@ class Manifest(_Record):
     def depth(self) -> int:
         """The deepest exit: the layers of a whole pass."""
         return self.layers[0]
+
+    @property
+    def first(self) -> Tower:
+        """The tower whose graph lies in the encoder's own folder."""
+        return self.towers[first_tower(self.towers)]
+
+    @property
+    def parts(self) -> dict[str, Modality]:
+        """The graphs of the encoder, each a model of Triton's, with the tower that each is for."""
+        towers: dict[str, Modality] = {part_of(self.towers, one): one for one in self.towers}
+        return {**towers, **dict.fromkeys(self.experts, first_tower(self.towers))}
+
+    def part(self, tower: Modality, expert: str | None = None) -> str:
+        """The part that answers for a tower. Raises ExpertNotOffered."""
+        if expert is not None and expert not in self.experts:
+            there = f"It has {', '.join(self.experts)}" if self.experts else "It has none"
+            raise ExpertNotOffered(
+                f"{self.name} has no expert of this name",
+                value=expert,
+                next_step=f"{there}; export it with --expert NAME=CHECKPOINT for others."
+                f"{nearest(expert, self.experts)}",
+            )
+        return part_of(self.towers, tower, expert)
 
     def exit(self, asked: int | None) -> int:
         """The exit a caller means: the one asked for, or the deepest. Raises ExitNotOffered."""

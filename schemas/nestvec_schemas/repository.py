@@ -7,6 +7,13 @@ models/
     ├── tokenizer.json
     ├── rotation.npy       where the encoder is rotated
     └── 1/model.onnx
+
+An encoder of several graphs (the image tower beside the text's, an expert) has each further one, its part, in
+a folder beside its own that is named ``NAME@PART``, because Triton knows one graph a model:
+
+models/
+├── clip/                  manifest, tokenizer, the text tower
+└── clip@image/            config.pbtxt and 1/model.onnx
 """
 
 from __future__ import annotations
@@ -24,7 +31,28 @@ GRAPH = "1/model.onnx"
 ROTATION = "rotation.npy"
 """The orthogonal matrix R, (dim, dim) float32, that the graph multiplies its plain vectors by: v R."""
 
+PART = "@"
+"""Between an encoder's name and its part's; no encoder's own name has one."""
+
 _MANIFEST_BYTES = 1 << 20
+
+
+def part_name(encoder: str, part: str) -> str:
+    """What Triton calls a part of an encoder: its folder's name."""
+    return f"{encoder}{PART}{part}" if part else encoder
+
+
+def part_folder(folder: Path, part: str) -> Path:
+    """The folder of a part, beside the encoder's own."""
+    return folder.with_name(part_name(folder.name, part))
+
+
+def file_path(folder: Path, name: str) -> Path:
+    """Where a file lies that a manifest lists."""
+    if not name.startswith(PART):
+        return folder / name
+    part, _, inside = name[len(PART) :].partition("/")
+    return part_folder(folder, part) / inside
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -78,7 +106,7 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
     """Compare every listed file with its SHA-256. Raises ManifestCorrupt, naming the file."""
     for name, expected in manifest.files.items():
         try:
-            found = sha256(folder / name)
+            found = sha256(file_path(folder, name))
         except OSError as error:
             raise ManifestCorrupt(
                 f"{folder / name} cannot be read",

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from nestvec_schemas.errors import DimNotOffered, EncoderError, ManifestCorrupt, ManifestTooNew, SpecError
-from nestvec_schemas.manifest import FORMAT, Manifest, Tower, Verification, ladder, parse_manifest
+from nestvec_schemas.manifest import FORMAT, Manifest, Verification, ladder, parse_manifest
+from nestvec_schemas.towers import Tower
 
 MANIFEST = Manifest(
     name="minilm",

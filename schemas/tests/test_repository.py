@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nestvec_schemas.errors import EncoderNotFound, ManifestCorrupt
-from nestvec_schemas.manifest import Manifest, Tower, Verification
+from nestvec_schemas.manifest import Manifest, Verification
 from nestvec_schemas.repository import (
     GRAPH,
     MANIFEST,
@@ -16,6 +16,7 @@ from nestvec_schemas.repository import (
     sha256,
     verify_files,
 )
+from nestvec_schemas.towers import Tower
 
 
 def write(models: Path, name: str) -> Path:

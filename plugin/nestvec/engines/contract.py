@@ -2,61 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nestvec_schemas.errors import EngineError
 from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.towers import WHOLE
 from nestvec_schemas.vectors import Vectors
+
+Array = NDArray[Any]
+
+EXIT: Final = "exit"
+"""The input that says after which layer each row stops."""
+
+KNOWN: Final = frozenset({"input_ids", "attention_mask", "token_type_ids", "pixels", "patches", EXIT})
+"""The inputs of graphs that rows are made for."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Token ids of n texts, padded on the right to t tokens; both arrays are (n, t) int64.
+    """n inputs as a graph takes them: its inputs' arrays by name, the first axis of each n long.
 
-    ``attention_mask`` is 1 on tokens and 0 on padding. ``exit`` is the layer to stop after, one of the
-    manifest's ``layers``; 0 means the deepest.
+    Of texts: ``input_ids`` and ``attention_mask``, (n, t) int64, padded on the right; the mask is 1 on tokens
+    and 0 on padding. Of pictures: ``pixels``, (n, height, width, 3) uint8. ``exit`` is the layer to stop
+    after, one of the manifest's ``layers``; 0 means the deepest. ``part`` is which of the encoder's graphs.
+    ``tokens`` counts what the rows hold, without padding.
     """
 
-    input_ids: NDArray[np.int64]
-    attention_mask: NDArray[np.int64]
+    arrays: Mapping[str, Array]
     exit: int = 0
+    part: str = WHOLE
+    tokens: int = 0
 
+    def __len__(self) -> int:
+        return len(next(iter(self.arrays.values())))
 
-_ARRAYS: Final[dict[str, Callable[[Batch, int], NDArray[np.int64]]]] = {
-    "input_ids": lambda batch, depth: batch.input_ids,
-    "attention_mask": lambda batch, depth: batch.attention_mask,
-    "exit": lambda batch, depth: np.full((len(batch.input_ids), 1), batch.exit or depth, np.int64),
-}
+    @property
+    def padded(self) -> int:
+        """Tokens with padding; of rows without tokens, as many as they cost."""
+        ids = self.arrays.get("input_ids")
+        return self.tokens if ids is None else ids.size
+
+    def parts(self, size: int) -> Iterator[Batch]:
+        """The same in batches of at most ``size`` rows."""
+        for start in range(0, len(self), size):
+            cut = {name: array[start : start + size] for name, array in self.arrays.items()}
+            yield replace(self, arrays=cut)
 
 
 @dataclass(frozen=True)
 class Feed:
-    """What a text tower's graph is fed: the names of its inputs, and the exit that a batch's 0 stands for."""
+    """What a graph is fed: the names of its inputs, and the exit that a batch's 0 stands for."""
 
     inputs: Sequence[str]
     depth: int
 
-    def arrays(self, batch: Batch) -> dict[str, NDArray[np.int64]]:
-        """The arrays of a batch by input: ids and mask (n, t), ``exit`` (n, 1), all int64."""
-        return {name: _ARRAYS[name](batch, self.depth) for name in self.inputs}
+    def arrays(self, batch: Batch) -> dict[str, Array]:
+        """The arrays of a batch by input; ``exit`` is (n, 1) int64."""
+        return {name: self._array(name, batch) for name in self.inputs}
+
+    def _array(self, name: str, batch: Batch) -> Array:
+        if name == EXIT:
+            return np.full((len(batch), 1), batch.exit or self.depth, np.int64)
+        return batch.arrays[name]
 
 
-def feed_of(manifest: Manifest) -> Feed:
-    """How an encoder's text tower is fed. Raises EngineError for an input that no batch has."""
-    inputs = manifest.towers["text"].inputs
-    unknown = [name for name in inputs if name not in _ARRAYS]
-    if unknown:
-        raise EngineError(
-            f"the graph of {manifest.name} wants an input that this nestvec does not make",
-            value=", ".join(unknown),
-            next_step="Export the encoder again with this version.",
-        )
-    return Feed(inputs, manifest.depth)
+def feeds_of(manifest: Manifest) -> dict[str, Feed]:
+    """How each part of an encoder is fed. Raises EngineError for an input that no batch has."""
+    found = {}
+    for part, modality in manifest.parts.items():
+        inputs = manifest.towers[modality].inputs
+        unknown = [name for name in inputs if name not in KNOWN]
+        if unknown:
+            raise EngineError(
+                f"the graph of {manifest.name} wants an input that this nestvec does not make",
+                value=", ".join(unknown),
+                next_step="Export the encoder again with this version.",
+            )
+        found[part] = Feed(inputs, manifest.depth)
+    return found
 
 
 class Engine(Protocol):
@@ -73,11 +101,15 @@ class Engine(Protocol):
         ...
 
     async def run(self, encoder: str, batch: Batch) -> Vectors:
-        """The full-length vectors of a batch, (n, dim) float32. Raises EngineError."""
+        """What the graph gives for a batch, float32: full-length vectors, (n, dim); of a sparse encoder a
+        weight for each word, (n, dim); of a multi-vector one (n, t, dim); of a reranker (n, 1).
+
+        Raises EngineError.
+        """
         ...
 
     async def ready(self, encoder: str) -> bool:
-        """Whether a batch of the encoder would be answered now. Never raises."""
+        """Whether a batch of any part of the encoder would be answered now. Never raises."""
         ...
 
     async def close(self) -> None:

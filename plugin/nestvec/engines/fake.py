@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nestvec.engines.contract import Batch
 from nestvec_schemas.vectors import Vectors, normalise
@@ -32,13 +33,13 @@ class FakeEngine:
 
     async def run(self, encoder: str, batch: Batch) -> Vectors:
         """See the contract."""
-        self.batches.append((encoder, *batch.input_ids.shape))
+        rows = _rows(batch)
+        self.batches.append((encoder, len(batch), max(len(row) for row in rows)))
         self.exits.append(batch.exit)
         await asyncio.sleep(self.seconds)
         if self.failure is not None:
             raise self.failure
-        rows = zip(batch.input_ids, batch.attention_mask, strict=True)
-        return np.stack([fake_vector(ids[mask > 0], self.dims[encoder], batch.exit) for ids, mask in rows])
+        return np.stack([fake_vector(row, self.dims[encoder], batch.exit) for row in rows])
 
     async def ready(self, encoder: str) -> bool:
         """See the contract."""
@@ -48,7 +49,15 @@ class FakeEngine:
         """See the contract."""
 
 
-def fake_vector(ids: np.ndarray[tuple[int, ...], np.dtype[np.int64]], dim: int, exit: int = 0) -> Vectors:
+def _rows(batch: Batch) -> list[NDArray[np.int64]]:
+    """What each row holds: its ids without padding, or its numbers in a row."""
+    ids, mask = (batch.arrays.get(name) for name in ("input_ids", "attention_mask"))
+    if ids is None or mask is None:
+        return [row.astype(np.int64).ravel() for row in next(iter(batch.arrays.values()))]
+    return [row[kept > 0] for row, kept in zip(ids, mask, strict=True)]
+
+
+def fake_vector(ids: NDArray[np.int64], dim: int, exit: int = 0) -> Vectors:
     """The unit vector, (dim,) float32, that the fake engine gives these token ids at an exit."""
     seed = zlib.crc32(np.ascontiguousarray(ids, np.int64).tobytes(), exit)
     vector: Vectors = np.random.default_rng(seed).standard_normal((1, dim), dtype=np.float32)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import onnxruntime
 
-from nestvec.engines.contract import Batch, feed_of
+from nestvec.engines.contract import Batch, feeds_of
 from nestvec_schemas.errors import EngineError
 from nestvec_schemas.manifest import Manifest
-from nestvec_schemas.repository import GRAPH, read_manifest, verify_files
+from nestvec_schemas.repository import GRAPH, part_folder, read_manifest, verify_files
 from nestvec_schemas.vectors import Vectors
 
 _PREFERRED = ("CUDAExecutionProvider", "CPUExecutionProvider")
@@ -30,9 +30,8 @@ class OnnxEngine:
         Raises ManifestCorrupt when a file is not the exported one, EngineError when it does not load.
         """
         manifests = {name: read_manifest(folder) for name, folder in folders.items()}
-        self._feeds = {name: feed_of(manifest) for name, manifest in manifests.items()}
-        self._sessions = {name: _open(folders[name], one, threads) for name, one in manifests.items()}
-        self._outputs = {name: session.get_outputs()[0].name for name, session in self._sessions.items()}
+        self._feeds = {name: feeds_of(manifest) for name, manifest in manifests.items()}
+        self._sessions = {name: _open_parts(folders[name], one, threads) for name, one in manifests.items()}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nestvec-onnx")
 
     async def run(self, encoder: str, batch: Batch) -> Vectors:
@@ -42,14 +41,15 @@ class OnnxEngine:
 
     def run_now(self, encoder: str, batch: Batch) -> Vectors:
         """``run`` without a loop, on the calling thread."""
-        feeds = self._feeds[encoder].arrays(batch)
+        feeds = self._feeds[encoder][batch.part].arrays(batch)
+        session = self._sessions[encoder][batch.part]
         try:
-            vectors: Vectors = self._sessions[encoder].run([self._outputs[encoder]], feeds)[0]
+            vectors: Vectors = session.run([session.get_outputs()[0].name], feeds)[0]
         except Exception as error:  # onnxruntime raises classes of its own, without a common root
             raise EngineError(
-                f"ONNX Runtime failed on a batch of {len(batch.input_ids)} texts with {encoder}",
+                f"ONNX Runtime failed on a batch of {len(batch)} inputs with {encoder}",
                 value=str(error),
-                next_step="Send fewer or shorter texts; if it stays, export the encoder again.",
+                next_step="Send fewer or shorter ones; if it stays, export the encoder again.",
             ) from error
         return vectors
 
@@ -63,18 +63,22 @@ class OnnxEngine:
         self._sessions.clear()
 
 
-def _open(folder: Path, manifest: Manifest, threads: int) -> onnxruntime.InferenceSession:
+def _open_parts(folder: Path, manifest: Manifest, threads: int) -> dict[str, onnxruntime.InferenceSession]:
     verify_files(folder, manifest)
+    return {part: _open(part_folder(folder, part) / GRAPH, threads) for part in manifest.parts}
+
+
+def _open(graph: Path, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     available = onnxruntime.get_available_providers()
     providers = [provider for provider in _PREFERRED if provider in available]
     try:
-        return onnxruntime.InferenceSession(str(folder / GRAPH), options, providers=providers)
+        return onnxruntime.InferenceSession(str(graph), options, providers=providers)
     except Exception as error:  # as in run_now
         raise EngineError(
-            f"ONNX Runtime cannot load {folder / GRAPH}",
+            f"ONNX Runtime cannot load {graph}",
             value=str(error),
             next_step="Export the encoder again with this version of nestvec.",
         ) from error

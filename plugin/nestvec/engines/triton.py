@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
-from tritonclient.utils import InferenceServerException
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from nestvec.engines.contract import Batch, Feed, feed_of
+from nestvec.engines.contract import Batch, Feed, feeds_of
 from nestvec.engines.headers import current_headers
 from nestvec_schemas.errors import DeadlineExceeded, EngineError, EngineUnavailable
-from nestvec_schemas.repository import read_manifest
+from nestvec_schemas.repository import part_name, read_manifest
+from nestvec_schemas.towers import WHOLE
 from nestvec_schemas.vectors import Vectors
 
 BATCH = 64
@@ -65,26 +65,30 @@ class TritonEngine:
         """
         self._url, self._seconds = _checked(url), seconds
         manifests = {name: read_manifest(folder) for name, folder in folders.items()}
-        self._feeds = {name: feed_of(manifest) for name, manifest in manifests.items()}
-        self._outputs = {name: manifest.towers["text"].output for name, manifest in manifests.items()}
+        self._feeds = {name: feeds_of(manifest) for name, manifest in manifests.items()}
+        self._outputs = {
+            part_name(name, part): manifest.towers[tower].output
+            for name, manifest in manifests.items()
+            for part, tower in manifest.parts.items()
+        }
         self._opened: InferenceServerClient | None = None
 
     async def run(self, encoder: str, batch: Batch) -> Vectors:
         """See the contract. Raises EngineUnavailable, DeadlineExceeded, EngineError."""
-        count = len(batch.input_ids)
-        if count <= BATCH:
+        if len(batch) <= BATCH:
             return await self._infer(encoder, batch)
-        cuts = (slice(start, start + BATCH) for start in range(0, count, BATCH))
-        parts = [
-            replace(batch, input_ids=batch.input_ids[cut], attention_mask=batch.attention_mask[cut])
-            for cut in cuts
-        ]
-        return np.concatenate(await asyncio.gather(*(self._infer(encoder, part) for part in parts)))
+        return np.concatenate(
+            await asyncio.gather(*(self._infer(encoder, part) for part in batch.parts(BATCH)))
+        )
 
     async def ready(self, encoder: str) -> bool:
         """See the contract."""
+        asked = (
+            self._client().is_model_ready(part_name(encoder, part), client_timeout=_READY_SECONDS)
+            for part in self._feeds.get(encoder, (WHOLE,))
+        )
         try:
-            return bool(await self._client().is_model_ready(encoder, client_timeout=_READY_SECONDS))
+            return all(await asyncio.gather(*asked))
         except InferenceServerException:
             return False
 
@@ -101,32 +105,33 @@ class TritonEngine:
         return self._opened
 
     async def _infer(self, encoder: str, batch: Batch) -> Vectors:
-        output = self._outputs[encoder]
+        model = part_name(encoder, batch.part)
+        output = self._outputs[model]
         try:
             answer = await self._client().infer(
-                encoder,
-                _inputs(self._feeds[encoder], batch),
+                model,
+                _inputs(self._feeds[encoder][batch.part], batch),
                 outputs=[InferRequestedOutput(output)],
                 client_timeout=self._seconds,
                 headers=current_headers() or None,
             )
             vectors: Vectors | None = answer.as_numpy(output)
         except InferenceServerException as error:
-            raise self._told(encoder, len(batch.input_ids), error) from error
+            raise self._told(model, len(batch), error) from error
         except ValueError as error:
-            raise self._unusable(encoder, str(error)) from error
+            raise self._unusable(model, str(error)) from error
         if vectors is None or vectors.dtype != np.float32:
             found = "no such output" if vectors is None else str(vectors.dtype)
-            raise self._unusable(encoder, found)
+            raise self._unusable(model, found)
         return vectors
 
-    def _told(self, encoder: str, texts: int, error: InferenceServerException) -> EngineError:
+    def _told(self, encoder: str, inputs: int, error: InferenceServerException) -> EngineError:
         """What Triton or gRPC says, as ours."""
         status = str(error.status() or "").removeprefix("StatusCode.")
         said = (error.message() or status or "no reason was given").strip().removesuffix(".")
         if status == "DEADLINE_EXCEEDED":
             return DeadlineExceeded(
-                f"Triton at {self._url} did not answer in time for {texts} texts with {encoder}",
+                f"Triton at {self._url} did not answer in time for {inputs} inputs with {encoder}",
                 value=f"{self._seconds:g} s",
                 next_step="Insert fewer rows at once, or give Triton more instances or a GPU.",
             )
@@ -144,7 +149,7 @@ class TritonEngine:
                 next_step="Start it, or correct --triton-url; the service goes on by itself once it answers.",
             )
         return EngineError(
-            f"Triton at {self._url} failed on a batch of {texts} texts with {encoder}",
+            f"Triton at {self._url} failed on a batch of {inputs} inputs with {encoder}",
             value=f"{said} ({status})" if status else said,
             next_step="Look at Triton's log; if it stays, export the encoder again.",
         )
@@ -161,8 +166,8 @@ class TritonEngine:
 def _inputs(feed: Feed, batch: Batch) -> list[InferInput]:
     inputs = []
     for name, array in feed.arrays(batch).items():
-        one = InferInput(name, list(array.shape), "INT64")
-        one.set_data_from_numpy(np.ascontiguousarray(array, np.int64))
+        one = InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
+        one.set_data_from_numpy(np.ascontiguousarray(array))
         inputs.append(one)
     return inputs
 

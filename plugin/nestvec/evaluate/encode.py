@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from nestvec.engines.contract import Batch
-from nestvec.service.pool import pad
+from nestvec.service.rows import pad
 from nestvec.service.tokens import Tokeniser
 from nestvec_schemas.errors import DatasetUnusable, EngineError
 from nestvec_schemas.vectors import FLOAT_BYTES, Vectors

@@ -1,59 +1,65 @@
-"""Texts to full-length vectors: each distinct text once, in batches with whatever else waits."""
+"""Inputs to what an encoder answers: each distinct one once, in batches with whatever else waits."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
-from nestvec.engines.contract import Engine
+from nestvec.engines.contract import Array, Engine
 from nestvec.service.admission import Admission
 from nestvec.service.encoders import Encoder
+from nestvec.service.inputs import Cut, Input, digest, placed
 from nestvec.service.memory import Remembered
 from nestvec.service.observer import Observer, Silent
-from nestvec.service.pool import LONE
+from nestvec.service.preparing import prepare
+from nestvec.service.rows import Row
 from nestvec.service.runner import Job, Key, Name, Runner
 from nestvec.service.settings import Settings
-from nestvec.service.tokens import Direction, Tokens
-from nestvec_schemas.errors import BodyInvalid, EmptyInput, InputTooLong
+from nestvec_schemas.errors import InputTooLong, NestvecError
 from nestvec_schemas.vectors import Vectors
 
-Input = str | Sequence[int]
-
-_SHORT = 4096
-"""Characters that are tokenised at once: a thread's hand-over takes longer."""
+Found = Remembered | Job | NestvecError
 
 
 @dataclass(frozen=True)
-class Cut:
-    """What becomes of a text longer than the encoder takes: cut on one side, or refused."""
+class Variant:
+    """Which of an encoder's vectors: up to which exit (None: the deepest), and of which expert."""
 
-    allowed: bool = True
-    direction: Direction = "right"
+    exit: int | None = None
+    expert: str | None = None
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds that the slowest text of a request waited for the engine, and was in it."""
+    """Seconds that the slowest input of a request waited for the engine, and was in it."""
 
     queued: float = 0.0
     ran: float = 0.0
 
 
 NO_TIME = Timing()
+_AS_IT_IS = Variant()
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """(n, dim) float32 at full length, the tokens they took, and how many texts were cut."""
+    """An answer an input (``answers``), the tokens they took, how many texts were cut, and which inputs, by
+    place, have none because they could not be read."""
 
-    vectors: Vectors
+    answers: list[Array]
     tokens: int
     truncated: int
     timing: Timing = NO_TIME
+    failed: Mapping[int, NestvecError] = field(default_factory=dict)
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """(n, dim) float32 at full length, of an encoder that gives a vector an input."""
+        return np.stack(self.answers)
 
 
 class Embedder:
@@ -68,23 +74,24 @@ class Embedder:
     ) -> None:
         self.encoders, self.engine, self.settings = encoders, engine, settings
         self.observer = observer or Silent()
-        self._runners: dict[str, Runner] = {}
+        self._runners: dict[tuple[str, str], Runner] = {}
         self._requests = Admission(settings.load)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to work. To be called on the event loop that ``embed`` is called on."""
         for name, encoder in self.encoders.items():
-            self._runners[name] = Runner(
-                Name(name, encoder.manifest.dim),
-                self.engine,
-                self.settings,
-                Admission(self.settings.load),
-                self.observer,
-            )
+            for part in encoder.manifest.parts:
+                self._runners[name, part] = Runner(
+                    Name(name, part, encoder.manifest.kind, encoder.manifest.dim),
+                    self.engine,
+                    self.settings,
+                    Admission(self.settings.load),
+                    self.observer,
+                )
         self._tasks = [
-            asyncio.create_task(runner.work(), name=f"nestvec-{name}")
-            for name, runner in self._runners.items()
+            asyncio.create_task(runner.work(), name=f"nestvec-{'-'.join(filter(None, key))}")
+            for key, runner in self._runners.items()
         ]
 
     async def close(self) -> None:
@@ -97,101 +104,123 @@ class Embedder:
         await self.engine.close()
 
     async def embed(
-        self, encoder: str, inputs: Sequence[Input], cut: Cut, exit: int | None = None
+        self, encoder: str, inputs: Sequence[Input], cut: Cut, variant: Variant = _AS_IT_IS
     ) -> Embedded:
-        """Embed texts (or ids that the client made) with one encoder, up to one of its exits.
+        """Embed texts (or ids that the client made), pictures and pairs with one encoder.
 
-        Raises ExitNotOffered, EmptyInput, InputTooLong, BodyInvalid (ids the encoder does not know),
-        Overloaded, DeadlineExceeded, EngineError. A caller that is cancelled gives up its place.
+        Raises ExitNotOffered, ExpertNotOffered, EmptyInput, InputTooLong, BodyInvalid (ids the encoder does
+        not know), NotOffered (inputs it does not take), Overloaded, DeadlineExceeded, EngineError.
+        A caller that is cancelled gives up its place.
         """
-        manifest = self.encoders[encoder].manifest
-        layer = manifest.exit(exit)
-        # The deepest exit is the same work, whether a request names it or none.
-        layer = 0 if layer == manifest.depth else layer
         with self._requests.request():
-            keys = [_key(one, cut, layer) for one in inputs]
-            found = await self._find(encoder, dict(zip(keys, inputs, strict=True)), len(inputs), cut)
-            for one in found.values():
-                _check_length(_whole(one), self.encoders[encoder], cut)
-            entries = await self._runners[encoder].collect(found)
-        truncated = sum(entries[key].whole > entries[key].tokens for key in keys)
-        if truncated:
-            self.observer.truncated(encoder, truncated)
-        vectors = np.stack([entries[key].vector for key in keys])
-        return Embedded(vectors, sum(entries[key].tokens for key in keys), truncated, _timing(found.values()))
+            keys = [self._key(encoder, one, cut, variant) for one in inputs]
+            found = await self._find(encoder, dict(zip(keys, inputs, strict=True)), cut, len(inputs))
+            entries = await self._collect(encoder, found)
+        failed = {place: one for place, key in enumerate(keys) if isinstance(one := found[key], NestvecError)}
+        return self._embedded(encoder, [entries.get(key) for key in keys], failed, _timing(found.values()))
+
+    def _key(self, encoder: str, one: Input, cut: Cut, variant: Variant) -> Key:
+        holder = self.encoders[encoder]
+        layer = holder.manifest.exit(variant.exit)
+        kind, data = digest(one)
+        part = holder.manifest.part(holder.tower(one), variant.expert)
+        # The deepest exit is the same work, whether a request names it or none.
+        return Key(part, 0 if layer == holder.manifest.depth else layer, f"{kind} {cut.direction}", data)
 
     async def _find(
-        self, encoder: str, asked: Mapping[Key, Input], texts: int, cut: Cut
-    ) -> dict[Key, Remembered | Job]:
-        """Each distinct text's vector or job; what nobody has asked for yet is begun."""
-        runner = self._runners[encoder]
-        new = {key: one for key, one in asked.items() if runner.known(key) is None}
-        tokens = dict(zip(new, await self._tokens(encoder, list(new.values()), cut), strict=True))
-        for one in tokens.values():
-            _check_length(one.whole, self.encoders[encoder], cut)
-        # Another request may have begun the same text while this one was in the tokenizer, and what was
-        # remembered may be too old by now: then there are no tokens of it yet.
-        found = {key: runner.known(key) for key in asked}
-        lost = {key: one for key, one in asked.items() if found[key] is None and key not in tokens}
-        tokens |= dict(zip(lost, self._tokenise(encoder, list(lost.values()), cut), strict=True))
-        known = {key: one for key, one in found.items() if one is not None}
-        fresh = {key: tokens[key] for key in asked if key not in known}
+        self, encoder: str, asked: Mapping[Key, Input], cut: Cut, inputs: int
+    ) -> dict[Key, Found]:
+        """Each distinct input's answer or job, or its error; what nobody has asked for yet is begun."""
+        rows: dict[Key, Row | NestvecError] = {}
+        # Another request may begin the same input while this one is prepared, and what was remembered may
+        # be too old by then: there is no row of it yet.
+        while lost := [key for key in asked if key not in rows and self._known(encoder, key) is None]:
+            rows |= await self._rows(encoder, {key: asked[key] for key in lost}, cut)
+        known = {key: one for key in asked if (one := self._known(encoder, key)) is not None}
+        new = {key: row for key, row in rows.items() if key not in known}
+        fresh = {key: row for key, row in new.items() if isinstance(row, Row)}
+        unread = {key: row for key, row in new.items() if isinstance(row, NestvecError)}
+        if unread and cut.on_error == "error":
+            key, error = next(iter(unread.items()))
+            raise placed(error, list(asked).index(key), len(asked))
+        for kept in (*known.values(), *fresh.values()):
+            self._check_length(kept, encoder, cut)
         shared = sum(isinstance(one, Job) for one in known.values())
         self.observer.texts_asked(encoder, fresh=len(fresh), shared=shared, remembered=len(known) - shared)
-        return {**known, **runner.begin(fresh, texts)}
+        begun: dict[Key, Job] = {}
+        for part in _parts(fresh):
+            its = {key: row for key, row in fresh.items() if key.part == part}
+            begun |= self._runners[encoder, part].begin(its, inputs)
+        return {**known, **unread, **begun}
 
-    async def _tokens(self, encoder: str, inputs: Sequence[Input], cut: Cut) -> list[Tokens]:
-        if len(inputs) <= LONE and sum(map(len, inputs)) <= _SHORT:
-            return self._tokenise(encoder, inputs, cut)
-        return await asyncio.to_thread(self._tokenise, encoder, inputs, cut)
+    def _known(self, encoder: str, key: Key) -> Remembered | Job | None:
+        return self._runners[encoder, key.part].known(key)
 
-    def _tokenise(self, encoder: str, inputs: Sequence[Input], cut: Cut) -> list[Tokens]:
-        tokeniser = self.encoders[encoder].tokeniser
-        texts = [one for one in inputs if isinstance(one, str)]
-        encoded = iter(tokeniser.encode(texts, cut.direction))
-        tokens = []
-        for one in inputs:
-            if isinstance(one, str):
-                tokens.append(next(encoded))
-            else:
-                _check_ids(one, len(tokeniser))
-                tokens.append(tokeniser.take(one, cut.direction))
-        return tokens
+    async def _rows(
+        self, encoder: str, asked: Mapping[Key, Input], cut: Cut
+    ) -> dict[Key, Row | NestvecError]:
+        holder = self.encoders[encoder]
+        rows: dict[Key, Row | NestvecError] = {}
+        for part in _parts(asked):
+            its = {key: one for key, one in asked.items() if key.part == part}
+            prepared = await prepare(holder, holder.manifest.parts[part], list(its.values()), cut)
+            rows |= dict(zip(its, prepared, strict=True))
+        return rows
+
+    async def _collect(self, encoder: str, found: Mapping[Key, Found]) -> dict[Key, Remembered]:
+        """Wait for what is on its way in every part."""
+        sound = {key: one for key, one in found.items() if not isinstance(one, NestvecError)}
+        waits = [
+            self._runners[encoder, part].collect({key: one for key, one in sound.items() if key.part == part})
+            for part in _parts(sound)
+        ]
+        if len(waits) == 1:
+            return await waits[0]
+        entries: dict[Key, Remembered] = {}
+        for some in await asyncio.gather(*waits):
+            entries |= some
+        return entries
+
+    def _embedded(
+        self,
+        encoder: str,
+        entries: Sequence[Remembered | None],
+        failed: Mapping[int, NestvecError],
+        timing: Timing,
+    ) -> Embedded:
+        read = [one for one in entries if one is not None]
+        truncated = sum(one.whole > one.tokens for one in read)
+        if truncated:
+            self.observer.truncated(encoder, truncated)
+        nothing = np.zeros(self.encoders[encoder].manifest.dim, np.float32)
+        answers = [nothing if one is None else one.answer for one in entries]
+        return Embedded(answers, sum(one.tokens for one in read), truncated, timing, failed)
+
+    def _check_length(self, one: Remembered | Job | Row, encoder: str, cut: Cut) -> None:
+        if cut.allowed:
+            return
+        whole, length = _lengths(one)
+        if whole > length:
+            raise InputTooLong(
+                f"a text has more tokens than {encoder} takes, {length}, and truncation is off",
+                value=whole,
+                next_step="Shorten it, or ask with truncate true.",
+            )
 
 
-def _key(one: Input, cut: Cut, exit: int) -> Key:
-    data = one.encode("utf-8", "surrogatepass") if isinstance(one, str) else np.asarray(one, "<i8").tobytes()
-    if not data:
-        raise EmptyInput("a text is empty", next_step="Send at least one character or token.")
-    kind = "text" if isinstance(one, str) else "ids"
-    return Key(exit, f"{kind} {cut.direction}", hashlib.blake2b(data, digest_size=16).digest())
+def _parts(keys: Mapping[Key, object]) -> list[str]:
+    return list(dict.fromkeys(key.part for key in keys))
 
 
-def _timing(found: Iterable[Remembered | Job]) -> Timing:
+def _lengths(one: Remembered | Job | Row) -> tuple[int, int]:
+    """Tokens before it was cut, and after."""
+    if isinstance(one, Remembered):
+        return one.whole, one.tokens
+    row = one.row if isinstance(one, Job) else one
+    return row.whole, row.length
+
+
+def _timing(found: Iterable[Found]) -> Timing:
     jobs = [one for one in found if isinstance(one, Job)]
     queued = max((job.started - job.arrived for job in jobs), default=0.0)
     return Timing(queued, max((job.ended - job.started for job in jobs), default=0.0))
-
-
-def _whole(one: Remembered | Job) -> int:
-    return one.tokens.whole if isinstance(one, Job) else one.whole
-
-
-def _check_length(whole: int, encoder: Encoder, cut: Cut) -> None:
-    limit = encoder.tokeniser.max_tokens
-    if whole > limit and not cut.allowed:
-        raise InputTooLong(
-            f"a text has more tokens than {encoder.manifest.name} takes, {limit}, and truncation is off",
-            value=whole,
-            next_step="Shorten it, or ask with truncate true.",
-        )
-
-
-def _check_ids(ids: Sequence[int], known: int) -> None:
-    wrong = next((one for one in ids if not 0 <= one < known), None)
-    if wrong is not None:
-        raise BodyInvalid(
-            "a token id is not one of the encoder's",
-            value=wrong,
-            next_step=f"Send ids from 0 to {known - 1}, or send the text.",
-        )

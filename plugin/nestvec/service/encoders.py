@@ -6,18 +6,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nestvec.service.inputs import Input
 from nestvec.service.tokens import Tokeniser
-from nestvec_schemas.errors import EncoderNotFound, nearest
+from nestvec_schemas.errors import EncoderNotFound, NotOffered, nearest
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import TOKENIZER, encoder_names, find_encoder, read_manifest
+from nestvec_schemas.towers import Modality
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """One encoder, ready to tokenise."""
+    """One encoder, and how its texts become ids; None where it takes no text."""
 
     manifest: Manifest
-    tokeniser: Tokeniser
+    reader: Tokeniser | None
+
+    @property
+    def tokeniser(self) -> Tokeniser:
+        """How texts become ids. Raises NotOffered where it takes none."""
+        if self.reader is None:
+            raise NotOffered(
+                f"{self.manifest.name} takes pictures, and no text",
+                next_step="Send a picture's address: file:, https: or data:.",
+            )
+        return self.reader
+
+    def tower(self, one: Input) -> Modality:
+        """The tower that an input is for: a picture's address is one where there is a tower for pictures."""
+        return "text"
 
 
 def open_encoders(models: Path, names: tuple[str, ...] = ()) -> dict[str, Encoder]:
@@ -37,7 +53,8 @@ def open_encoders(models: Path, names: tuple[str, ...] = ()) -> dict[str, Encode
 
 def _open(folder: Path) -> Encoder:
     manifest = read_manifest(folder)
-    return Encoder(manifest, Tokeniser(folder / TOKENIZER, manifest.towers["text"].max_tokens))
+    text = manifest.towers.get("text")
+    return Encoder(manifest, None if text is None else Tokeniser(folder / TOKENIZER, text.max_tokens))
 
 
 def choose(encoders: Mapping[str, Encoder], name: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Vectors remembered for a short while: the same text is asked for once per nested field."""
+"""Answers remembered for a short while: the same text is asked for once per nested field."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from nestvec_schemas.vectors import Vectors
+from nestvec.engines.contract import Array
 
 Key = TypeVar("Key")
 
@@ -18,9 +18,9 @@ _OVERHEAD = 300
 
 @dataclass(frozen=True)
 class Remembered:
-    """A full-length vector, (dim,) float32, and the number of tokens it was made from."""
+    """What the engine gave for an input (``answers``), and the number of tokens it was made from."""
 
-    vector: Vectors
+    answer: Array
     tokens: int
     whole: int
 
@@ -63,4 +63,4 @@ class Memory(Generic[Key]):
 
 
 def _cost(entry: Remembered) -> int:
-    return entry.vector.nbytes + _OVERHEAD
+    return entry.answer.nbytes + _OVERHEAD

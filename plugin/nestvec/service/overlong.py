@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nestvec.service.embedder import NO_TIME, Cut, Embedder, Input, Timing
+from nestvec.service.embedder import Embedded, Embedder, Variant
+from nestvec.service.inputs import Cut, Input, OnError, Pair
 from nestvec.service.settings import Overlong
 from nestvec.service.tokens import Direction, Pieces, Tokeniser
-from nestvec_schemas.errors import InputTooLong
+from nestvec_schemas.errors import InputTooLong, NestvecError
 from nestvec_schemas.vectors import Vectors
 
 MOST_CHUNKS = 64
@@ -23,43 +24,55 @@ _CHARACTERS = 32
 
 @dataclass(frozen=True)
 class Policy:
-    """What becomes of an overlong text; ``direction`` is the side that is cut, where it is cut."""
+    """What becomes of an overlong text, and of what cannot be read; ``direction`` is the side that is cut."""
 
     overlong: Overlong = "truncate"
     direction: Direction = "right"
+    on_error: OnError = "error"
 
 
 @dataclass(frozen=True)
 class Whole:
-    """(n, dim) float32 at full length, the tokens they took, and how many texts were cut or chunked."""
+    """What was embedded, with how many texts were chunked."""
 
-    vectors: Vectors
-    tokens: int
-    truncated: int = 0
+    embedded: Embedded
     chunked: int = 0
-    timing: Timing = NO_TIME
 
 
 async def embed(
-    embedder: Embedder, encoder: str, inputs: Sequence[Input], policy: Policy, exit: int | None = None
+    embedder: Embedder, encoder: str, inputs: Sequence[Input], policy: Policy, variant: Variant
 ) -> Whole:
-    """Embed each input with one encoder, up to one of its exits; overlong ones as ``policy`` says.
+    """Embed each input with one variant of one encoder; overlong ones as ``policy`` says.
 
-    Raises what Embedder.embed does, and InputTooLong for a text of more than MOST_CHUNKS chunks.
+    Only vectors have a mean: encoders of another kind cut. Raises what Embedder.embed does, and InputTooLong
+    for a text of more than MOST_CHUNKS chunks.
     """
-    if policy.overlong != "mean":
-        cut = Cut(policy.overlong == "truncate", policy.direction)
-        embedded = await embedder.embed(encoder, inputs, cut, exit)
-        return Whole(embedded.vectors, embedded.tokens, embedded.truncated, timing=embedded.timing)
-    pieces = await asyncio.to_thread(_split, embedder.encoders[encoder].tokeniser, inputs)
+    holder = embedder.encoders[encoder]
+    if policy.overlong != "mean" or holder.manifest.kind != "dense" or holder.reader is None:
+        cut = Cut(policy.overlong != "error", policy.direction, policy.on_error)
+        return Whole(await embedder.embed(encoder, inputs, cut, variant))
+    texts = [one for one in inputs if not isinstance(one, Pair) and holder.tower(one) == "text"]
+    pieces = iter(await asyncio.to_thread(_split, holder.reader, texts))
     asked: list[Input] = []
-    for one, its in zip(inputs, pieces, strict=True):
+    weights: list[tuple[int, ...]] = []
+    for one in inputs:
+        its = None if isinstance(one, Pair) or holder.tower(one) != "text" else next(pieces)
         # A text that fits is asked for as it is: it may be remembered, or in flight for another field.
-        asked.extend([one] if len(its.ids) == 1 else [ids.tolist() for ids in its.ids])
-    embedded = await embedder.embed(encoder, asked, Cut(), exit)
-    vectors = mean_of_chunks(embedded.vectors, [its.weights for its in pieces])
-    chunked = sum(len(its.ids) > 1 for its in pieces)
-    return Whole(vectors, embedded.tokens, chunked=chunked, timing=embedded.timing)
+        chunks = [one] if its is None or len(its.ids) == 1 else [ids.tolist() for ids in its.ids]
+        asked.extend(chunks)
+        weights.append(its.weights if its is not None and len(chunks) > 1 else (1,))
+    embedded = await embedder.embed(encoder, asked, Cut(on_error=policy.on_error), variant)
+    means = mean_of_chunks(embedded.vectors, weights)
+    return Whole(
+        replace(embedded, answers=list(means), truncated=0, failed=_by_text(embedded.failed, weights)),
+        chunked=sum(len(its) > 1 for its in weights),
+    )
+
+
+def _by_text(failed: Mapping[int, NestvecError], weights: Sequence[Sequence[int]]) -> dict[int, NestvecError]:
+    """What failed by the place of its text, where it was by its chunk's."""
+    owners = [place for place, its in enumerate(weights) for _ in its]
+    return {owners[place]: error for place, error in failed.items()}
 
 
 def mean_of_chunks(vectors: Vectors, weights: Sequence[Sequence[int]]) -> Vectors:
@@ -78,7 +91,7 @@ def mean_of_chunks(vectors: Vectors, weights: Sequence[Sequence[int]]) -> Vector
     return means
 
 
-def _split(tokeniser: Tokeniser, inputs: Sequence[Input]) -> list[Pieces]:
+def _split(tokeniser: Tokeniser, inputs: Sequence[str | Sequence[int]]) -> list[Pieces]:
     most = MOST_CHUNKS * tokeniser.max_tokens
     for one in inputs:
         # So many characters need no counting of tokens.

@@ -8,10 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
-from nestvec.engines.contract import Batch
+from nestvec.service.rows import Row
 
 PADDING = 1.25
 """How much wider than its shortest text a batch may be: past that, padding costs more than it saves."""
@@ -22,16 +19,16 @@ LONE = 4
 
 @dataclass(eq=False)
 class Waiting:
-    """One text that waits: its ids, (t,) int64, for which exit, since when, and whether it does no longer."""
+    """One input that waits: its row, for which exit, since when, and whether it does no longer."""
 
-    ids: NDArray[np.int64]
+    row: Row
     exit: int = 0
     arrived: float = field(default_factory=time.monotonic)
     gone: bool = False
 
     @property
     def length(self) -> int:
-        return len(self.ids)
+        return self.row.length
 
 
 class _Line:
@@ -123,17 +120,6 @@ class Pool:
         lone = bool(self._lone) and not (self._bulk and self._after_lone)
         self._after_lone = lone
         return (self._lone if lone else self._bulk).take(self._tokens, self._texts)
-
-
-def pad(rows: Sequence[NDArray[np.int64]], exit: int = 0) -> Batch:
-    """Ids of n texts as one batch for one exit, padded on the right with zeros that the mask hides."""
-    width = max(len(row) for row in rows)
-    ids = np.zeros((len(rows), width), np.int64)
-    mask = np.zeros((len(rows), width), np.int64)
-    for line, row in enumerate(rows):
-        ids[line, : len(row)] = row
-        mask[line, : len(row)] = 1
-    return Batch(ids, mask, exit)
 
 
 def _length(one: Waiting) -> int:

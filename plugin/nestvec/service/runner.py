@@ -8,25 +8,26 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from nestvec.engines.contract import Engine
+from nestvec.engines.contract import Array, Engine
 from nestvec.service.admission import Admission
+from nestvec.service.answers import READINGS, check
 from nestvec.service.memory import Memory, Remembered
 from nestvec.service.observer import BatchRun, Observer
-from nestvec.service.pool import Pool, Waiting, pad
+from nestvec.service.pool import Pool, Waiting
+from nestvec.service.rows import Row, assemble
 from nestvec.service.settings import Settings
-from nestvec.service.tokens import Tokens
 from nestvec_schemas.errors import DeadlineExceeded, EngineError, NestvecError
-from nestvec_schemas.vectors import Vectors
+from nestvec_schemas.towers import Kind
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Key:
-    """Of a text for one encoder: the exit (0 for the deepest), how it is cut, and a digest of it."""
+    """Of an input for one encoder: which of its parts answers, the exit (0 for the deepest), how the input is
+    cut, and a digest of it."""
 
+    part: str
     exit: int
     cut: str
     digest: bytes
@@ -34,24 +35,26 @@ class Key:
 
 @dataclass(frozen=True)
 class Name:
-    """Which encoder, and how long its vectors are."""
+    """Which part of which encoder, what it answers with, and of how many numbers."""
 
     encoder: str
+    part: str
+    kind: Kind
     dim: int
 
 
 class Job(Waiting):
-    """A text on its way through the engine, and how many requests wait for it."""
+    """An input on its way through the engine, and how many requests wait for it."""
 
-    def __init__(self, key: Key, tokens: Tokens, future: asyncio.Future[Remembered]) -> None:
-        super().__init__(tokens.ids, key.exit)
-        self.key, self.tokens, self.future = key, tokens, future
+    def __init__(self, key: Key, row: Row, future: asyncio.Future[Remembered]) -> None:
+        super().__init__(row, key.exit)
+        self.key, self.future = key, future
         self.interested = 0
         self.started = self.ended = self.arrived
 
 
 class Runner:
-    """Works through one encoder's pool, batch by batch, all exits. Lives on one event loop."""
+    """Works through the pool of one part of an encoder, batch by batch. Lives on one event loop."""
 
     def __init__(
         self, name: Name, engine: Engine, settings: Settings, admission: Admission, observer: Observer
@@ -67,11 +70,11 @@ class Runner:
         """A vector that is remembered, or on its way."""
         return self._memory.get(key) or self._jobs.get(key)
 
-    def begin(self, fresh: Mapping[Key, Tokens], texts: int) -> dict[Key, Job]:
+    def begin(self, fresh: Mapping[Key, Row], texts: int) -> dict[Key, Job]:
         """Put new work into the pool; ``texts`` is the size of its request. Raises Overloaded."""
-        self._admission.queue(sum(len(tokens.ids) for tokens in fresh.values()))
+        self._admission.queue(sum(row.length for row in fresh.values()))
         loop = asyncio.get_running_loop()
-        begun = {key: Job(key, tokens, loop.create_future()) for key, tokens in fresh.items()}
+        begun = {key: Job(key, row, loop.create_future()) for key, row in fresh.items()}
         for job in begun.values():
             job.future.add_done_callback(_seen)
         self._jobs |= begun
@@ -126,34 +129,34 @@ class Runner:
 
     async def _run(self, batch: Sequence[Job]) -> None:
         started = time.monotonic()
-        inputs = pad([job.ids for job in batch], batch[0].exit)
+        inputs = assemble([job.row for job in batch], batch[0].exit, self._name.part)
         failure: Exception | None = None
         for job in batch:
             job.started = started
         try:
-            vectors = await self._engine.run(self._name.encoder, inputs)
-            _check(vectors, len(batch), self._name.dim)
+            answers = await self._engine.run(self._name.encoder, inputs)
+            check(answers, self._name.kind, len(batch), self._name.dim)
         except asyncio.CancelledError:
             for job in batch:
                 job.future.cancel()
             raise
         except Exception as error:
             failure = error
-            logger.warning("a batch of %d texts with %s failed: %s", len(batch), self._name.encoder, error)
+            logger.warning("a batch of %d for %s failed: %s", len(batch), self._name.encoder, error)
         else:
-            self._deliver(batch, vectors)
+            self._deliver(batch, answers)
         finally:
             for job in batch:
                 self._forget(job)
         if failure is not None:
             _fail(batch, failure)
-        self._note(batch, inputs.input_ids.size, started, failed=failure is not None)
+        self._note(batch, inputs.padded, started, failed=failure is not None)
 
-    def _deliver(self, batch: Sequence[Job], vectors: Vectors) -> None:
-        ended = time.monotonic()
-        for job, vector in zip(batch, vectors, strict=True):
+    def _deliver(self, batch: Sequence[Job], answers: Array) -> None:
+        ended, take = time.monotonic(), READINGS[self._name.kind].take
+        for job, answer in zip(batch, answers, strict=True):
             job.ended = ended
-            entry = Remembered(vector.copy(), len(job.ids), job.tokens.whole)
+            entry = Remembered(take(answer), job.row.length, job.row.whole)
             self._memory.put(job.key, entry)
             if not job.future.done():
                 job.future.set_result(entry)
@@ -223,17 +226,3 @@ def _fail(batch: Sequence[Job], error: Exception) -> None:
     for job in batch:
         if not job.future.done():
             job.future.set_exception(told)
-
-
-def _check(vectors: Vectors, count: int, dim: int) -> None:
-    if vectors.shape != (count, dim):
-        raise EngineError(
-            "the engine's answer has the wrong shape",
-            value=vectors.shape,
-            next_step=f"It must be {(count, dim)}: export the encoder again.",
-        )
-    if not np.isfinite(vectors).all():
-        raise EngineError(
-            "the engine answered with numbers that are not finite",
-            next_step="Export the encoder again, in fp32 if it was not.",
-        )

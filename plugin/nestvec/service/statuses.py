@@ -32,6 +32,7 @@ TABLE: tuple[tuple[type[errors.NestvecError], Status], ...] = (
     (errors.RequestError, Status(422, "Validation", 400, _INVALID, 400)),
     (errors.DimNotOffered, Status(422, "Validation", 400, _INVALID, 400, "invalid_dimensions")),
     (errors.ExitNotOffered, Status(422, "Validation", 400, _INVALID, 400, "invalid_exit")),
+    (errors.ExpertNotOffered, Status(422, "Validation", 400, _INVALID, 400, "invalid_expert")),
     (errors.EncoderNotFound, Status(404, "Validation", 404, _INVALID, 404, "model_not_found")),
     (errors.Overloaded, Status(429, "Overloaded", 429, "rate_limit_error", 429, "rate_limit_exceeded")),
     (errors.DeadlineExceeded, Status(504, "Backend", 504, "server_error", 504, "timeout")),

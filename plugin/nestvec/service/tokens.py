@@ -39,6 +39,17 @@ class Tokens:
 
 
 @dataclass(frozen=True)
+class PairTokens:
+    """A query and a document in one row: ids, and which of the two each is of (0 or 1), (t,) int64.
+
+    ``whole`` is t before it was cut."""
+
+    ids: NDArray[np.int64]
+    types: NDArray[np.int64]
+    whole: int
+
+
+@dataclass(frozen=True)
 class Pieces:
     """One text as chunks that each fit the encoder: their ids, (t,) int64, and their own tokens."""
 
@@ -74,6 +85,22 @@ class Tokeniser:
     def encode(self, texts: Sequence[str], direction: Direction = "right") -> list[Tokens]:
         """The tokens of each text, cut at ``max_tokens`` on the side that ``direction`` names."""
         return [one for some in _slices(texts) for one in self._encode(some, direction)]
+
+    def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[PairTokens]:
+        """The tokens of each query with its document, cut at ``max_tokens``: the longer of the two first."""
+        near = _NEAR * self.max_tokens
+        read = [(writable(query[:near]), writable(document[:near])) for query, document in pairs]
+        return [_paired(one, self._special_of_pairs) for one in self._cutting_pairs.encode_batch_fast(read)]
+
+    @cached_property
+    def _cutting_pairs(self) -> Tokenizer:
+        tokenizer = Tokenizer.from_str(self._cutting["right"].to_str())
+        tokenizer.enable_truncation(self.max_tokens, strategy="longest_first")
+        return tokenizer
+
+    @cached_property
+    def _special_of_pairs(self) -> int:
+        return self._cutting_pairs.num_special_tokens_to_add(True)
 
     def _encode(self, texts: Sequence[str], direction: Direction) -> list[Tokens]:
         """Of a text far longer than what is kept, only the end that is kept is read, unless that turns out
@@ -132,6 +159,12 @@ class Tokeniser:
     def __len__(self) -> int:
         """The number of ids that the encoder knows."""
         return self._cutting["right"].get_vocab_size()
+
+
+def _paired(encoding: Encoding, special: int) -> PairTokens:
+    more = sum(len(one.ids) - special for one in encoding.overflowing)
+    ids, types = (np.asarray(one, np.int64) for one in (encoding.ids, encoding.type_ids))
+    return PairTokens(ids, types, len(ids) + more)
 
 
 def _load(path: Path, max_tokens: int, side: str) -> Tokenizer:

@@ -127,12 +127,12 @@ class TracedEngine:
         waiting = self._tracing.waiting(encoder)
         parent = set_span_in_context(waiting[0]) if waiting else None
         tracer, headers = self._tracing.tracer, dict[str, str]()
-        told = {
+        told: dict[str, str | int] = {
             "nestvec.encoder": encoder,
             "nestvec.exit": batch.exit,
-            "nestvec.texts": batch.input_ids.shape[0],
-            "nestvec.tokens": int(batch.attention_mask.sum()),
-            "nestvec.padded": batch.input_ids.size,
+            "nestvec.texts": len(batch),
+            "nestvec.tokens": batch.tokens,
+            "nestvec.padded": batch.padded,
         }
         links = [Link(one.get_span_context()) for one in waiting[1:_LINKS]]
         with (

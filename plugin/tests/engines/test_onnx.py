@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,10 @@ import onnx
 import pytest
 
 from nestvec.engines.onnx import OnnxEngine
-from nestvec.service.pool import pad
+from nestvec.service.rows import pad
 from nestvec_schemas.errors import EngineError, ManifestCorrupt
-from nestvec_schemas.manifest import Tower
 from nestvec_schemas.repository import GRAPH, sha256
+from nestvec_schemas.towers import Tower
 
 
 def counting_graph(path: Path) -> None:
@@ -100,8 +101,8 @@ def test_a_graph_with_exits_is_told_the_batchs(
 
 
 def test_an_input_that_no_batch_has(write_encoder: Callable[..., Path]) -> None:
-    folder = write_encoder(towers=tower("input_ids", "attention_mask", "pixels"))
-    with pytest.raises(EngineError, match=r"graph of tiny wants an input.*pixels\. Export the encoder again"):
+    folder = write_encoder(towers=tower("input_ids", "attention_mask", "waveform"))
+    with pytest.raises(EngineError, match=r"tiny wants an input.*waveform\. Export the encoder again"):
         OnnxEngine({"tiny": folder})
 
 
@@ -125,6 +126,6 @@ def test_a_batch_that_the_graph_refuses(write_encoder: Callable[..., Path]) -> N
     counting_graph(folder / GRAPH)
     engine = OnnxEngine({"tiny": folder})
     batch = pad([np.array([1, 2])])
-    wrong = type(batch)(batch.input_ids, batch.attention_mask.astype(np.float32))  # type: ignore[arg-type]
-    with pytest.raises(EngineError, match=r"failed on a batch of 1 texts with tiny"):
+    wrong = replace(batch, arrays={**batch.arrays, "attention_mask": np.ones((1, 2), np.float32)})
+    with pytest.raises(EngineError, match=r"failed on a batch of 1 inputs with tiny"):
         engine.run_now("tiny", wrong)

@@ -15,10 +15,10 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from nestvec.engines.contract import Batch
 from nestvec.engines.fake import fake_vector
 from nestvec.engines.triton import BATCH, TritonEngine
-from nestvec.service.pool import pad
+from nestvec.service.rows import pad
 from nestvec.service.settings import Settings
 from nestvec_schemas.errors import DeadlineExceeded, EngineError, EngineUnavailable
-from nestvec_schemas.manifest import Tower
+from nestvec_schemas.towers import Tower
 
 DIM = 16
 ROWS = [np.arange(n % 7 + 1, dtype=np.int64) for n in range(150)]
@@ -130,7 +130,7 @@ def test_the_services_largest_batch_is_one_call() -> None:
             EngineUnavailable,
             "does not hold tiny",
         ),
-        ((grpc.StatusCode.INTERNAL, "out of memory"), EngineError, r"2 texts.*memory \(INTERNAL\).*log"),
+        ((grpc.StatusCode.INTERNAL, "out of memory"), EngineError, r"2 inputs.*memory \(INTERNAL\).*log"),
         ((grpc.StatusCode.INVALID_ARGUMENT, ""), EngineError, "INVALID_ARGUMENT"),
     ],
 )
@@ -148,7 +148,7 @@ def test_what_triton_refuses_says_where_and_what_to_do(
 def test_a_slow_triton_meets_the_deadline(folders: dict[str, Path]) -> None:
     protocol = Protocol()
     protocol.seconds = 30.0
-    with pytest.raises(DeadlineExceeded, match=r"did not answer in time for 3 texts with tiny: 0\.2 s"):
+    with pytest.raises(DeadlineExceeded, match=r"did not answer in time for 3 inputs with tiny: 0\.2 s"):
         answered(folders, protocol, lambda engine: engine.run("tiny", pad(ROWS[:3])), seconds=0.2)
 
 

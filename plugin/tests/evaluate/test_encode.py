@@ -40,7 +40,7 @@ def test_a_window_is_batched_by_length_and_comes_back_in_order(models_folder: Pa
 
     def run(batch: Batch) -> Vectors:
         seen.append(batch)
-        rows = zip(batch.input_ids, batch.attention_mask, strict=True)
+        rows = zip(batch.arrays["input_ids"], batch.arrays["attention_mask"], strict=True)
         return np.stack([fake_vector(ids[mask > 0], 4) for ids, mask in rows])
 
     with pytest.MonkeyPatch.context() as patch:
@@ -49,8 +49,8 @@ def test_a_window_is_batched_by_length_and_comes_back_in_order(models_folder: Pa
     ids = [tokens.ids for tokens in tokeniser.encode(TEXTS)]
     assert vectors.tolist() == [fake_vector(one, 4).tolist() for one in ids]
     assert [batch.exit for batch in seen] == [3, 3, 3]
-    assert [batch.input_ids.shape[1] for batch in seen] == sorted(
-        (batch.input_ids.shape[1] for batch in seen), reverse=True
+    assert [batch.arrays["input_ids"].shape[1] for batch in seen] == sorted(
+        (batch.arrays["input_ids"].shape[1] for batch in seen), reverse=True
     )
     assert told == [10, 10, 10]
 
@@ -59,7 +59,7 @@ def test_numbers_that_are_not_finite_are_an_error(models_folder: Path) -> None:
     tokeniser = Tokeniser(models_folder / "tiny" / "tokenizer.json", 8)
 
     def run(batch: Batch) -> Vectors:
-        return np.full((len(batch.input_ids), 4), np.nan, np.float32)
+        return np.full((len(batch), 4), np.nan, np.float32)
 
     with pytest.raises(EngineError, match="not finite: 30 of 30 texts"):
         encode_window(TEXTS, tokeniser, run, 2, lambda done: None)

@@ -27,7 +27,7 @@ def silent(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
 
 def opened(subject: Subject) -> Run:
     def run(batch: Batch) -> Vectors:
-        rows = zip(batch.input_ids, batch.attention_mask, strict=True)
+        rows = zip(batch.arrays["input_ids"], batch.arrays["attention_mask"], strict=True)
         vectors = [
             sum(fake_vector(ids[at : at + 1], 16) for at in range(int(mask.sum()))) for ids, mask in rows
         ]
@@ -97,7 +97,7 @@ def test_vectors_with_numbers_that_are_none(
     models = write_encoder(layers=(2,)).parent
 
     def broken(subject: Subject) -> Run:
-        return lambda batch: np.full((len(batch.input_ids), 16), np.inf, np.float32)
+        return lambda batch: np.full((len(batch), 16), np.inf, np.float32)
 
     with pytest.raises(EngineError, match="not finite"):
         evaluated(models, [write_data()], tmp_path / "cache", broken)

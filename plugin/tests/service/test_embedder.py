@@ -10,8 +10,9 @@ import pytest
 
 from nestvec.engines.contract import Batch
 from nestvec.engines.fake import FakeEngine, fake_vector
-from nestvec.service.embedder import Cut, Embedded, Embedder
+from nestvec.service.embedder import Embedded, Embedder, Variant
 from nestvec.service.encoders import open_encoders
+from nestvec.service.inputs import Cut
 from nestvec.service.observer import BatchRun, Silent
 from nestvec.service.settings import Load, Settings
 from nestvec_schemas.errors import (
@@ -74,7 +75,7 @@ def test_each_exit_is_work_of_its_own_and_the_deepest_has_one_name(
 ) -> None:
     async def work() -> list[Vectors]:
         asked = [None, 4, 2, 2]
-        return [(await embedder.embed("tiny", ["w1"], Cut(), exit)).vectors for exit in asked]
+        return [(await embedder.embed("tiny", ["w1"], Cut(), Variant(exit))).vectors for exit in asked]
 
     deepest, named, second, again = during(embedder, work)
     assert np.array_equal(deepest, named)
@@ -88,7 +89,7 @@ def test_requests_for_several_exits_at_once(embedder: Embedder, engine: FakeEngi
 
     async def work() -> list[Embedded]:
         engine.seconds = 0.01
-        asked = (embedder.embed("tiny", texts, Cut(), exit) for exit in (2, None, 2, 4))
+        asked = (embedder.embed("tiny", texts, Cut(), Variant(exit)) for exit in (2, None, 2, 4))
         return await asyncio.gather(*asked)
 
     results = [one.vectors for one in during(embedder, work)]
@@ -100,7 +101,7 @@ def test_requests_for_several_exits_at_once(embedder: Embedder, engine: FakeEngi
 
 def test_an_exit_that_is_not_there_is_refused_before_any_work(embedder: Embedder, engine: FakeEngine) -> None:
     with pytest.raises(ExitNotOffered, match=r"tiny has no exit after this layer: 3\. It has 2, 4"):
-        during(embedder, lambda: embedder.embed("tiny", ["w1"], Cut(), 3))
+        during(embedder, lambda: embedder.embed("tiny", ["w1"], Cut(), Variant(3)))
     assert engine.batches == []
 
 

@@ -131,7 +131,7 @@ def test_numbers_that_are_not_finite_never_leave(
     service: str, served: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(encoder: str, batch: Any) -> Any:
-        return np.full((len(batch.input_ids), 16), np.nan, np.float32)
+        return np.full((len(batch), 16), np.nan, np.float32)
 
     monkeypatch.setattr(served.engine, "run", broken)
     answer = post(service, "w555 w555")

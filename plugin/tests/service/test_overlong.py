@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestvec.engines.fake import FakeEngine, fake_vector
-from nestvec.service.embedder import Embedder, Input
+from nestvec.service.embedder import Embedder, Variant
 from nestvec.service.encoders import open_encoders
+from nestvec.service.inputs import Input
 from nestvec.service.overlong import MOST_CHUNKS, Policy, Whole, embed, mean_of_chunks
 from nestvec.service.server import bind, serving
 from nestvec.service.settings import Overlong, Settings
@@ -25,7 +26,7 @@ def run(embedder: Embedder, inputs: list[Input], policy: Policy) -> Whole:
     async def main() -> Whole:
         embedder.start()
         try:
-            return await asyncio.wait_for(embed(embedder, "tiny", inputs, policy), 20)
+            return await asyncio.wait_for(embed(embedder, "tiny", inputs, policy, Variant()), 20)
         finally:
             await embedder.close()
 
@@ -62,17 +63,17 @@ def test_a_text_that_fits_is_the_same_under_every_policy(models_folder: Path) ->
         )
         for policy in policies
     ]
-    assert all(np.array_equal(one.vectors, found[0].vectors) for one in found)
-    assert all((one.truncated, one.chunked) == (0, 0) for one in found)
+    assert all(np.array_equal(one.embedded.vectors, found[0].embedded.vectors) for one in found)
+    assert all((one.embedded.truncated, one.chunked) == (0, 0) for one in found)
 
 
 def test_a_long_text_is_the_weighted_mean_of_its_chunks(embedder: Embedder) -> None:
     (pieces,) = embedder.encoders["tiny"].tokeniser.split([LONG])
     expected = np.average([fake_vector(ids, 16) for ids in pieces.ids], axis=0, weights=[6, 6, 6, 2])
     whole = run(embedder, ["w1", LONG, list(range(2, 22))], Policy("mean"))
-    np.testing.assert_allclose(whole.vectors[1], expected, atol=1e-6)
-    assert (whole.truncated, whole.chunked) == (0, 2)
-    assert whole.tokens == 3 + (20 + 4 * 2) + 20
+    np.testing.assert_allclose(whole.embedded.vectors[1], expected, atol=1e-6)
+    assert (whole.embedded.truncated, whole.chunked) == (0, 2)
+    assert whole.embedded.tokens == 3 + (20 + 4 * 2) + 20
 
 
 def test_nothing_of_a_long_text_is_lost(embedder: Embedder, engine: FakeEngine) -> None:

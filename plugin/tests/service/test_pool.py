@@ -4,13 +4,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec.service.pool import LONE, PADDING, Pool, Waiting, pad
+from nestvec.service.pool import LONE, PADDING, Pool, Waiting
+from nestvec.service.rows import text_row
 
 lengths = st.lists(st.integers(1, 300), min_size=1, max_size=60)
 
 
 def waiting(sizes: list[int]) -> list[Waiting]:
-    return [Waiting(np.arange(size, dtype=np.int64)) for size in sizes]
+    return [Waiting(text_row(np.arange(size, dtype=np.int64))) for size in sizes]
 
 
 def drain(pool: Pool) -> list[list[Waiting]]:
@@ -48,7 +49,7 @@ exits = st.lists(st.tuples(st.integers(1, 40), st.sampled_from([0, 2, 3])), min_
 @given(asked=exits, tokens=st.integers(1, 1000), texts=st.integers(1, 20), dropped=st.integers(0, 59))
 def test_a_batch_has_one_exit(asked: list[tuple[int, int]], tokens: int, texts: int, dropped: int) -> None:
     pool = Pool(tokens, texts)
-    put = [Waiting(np.arange(size, dtype=np.int64), exit) for size, exit in asked]
+    put = [Waiting(text_row(np.arange(size, dtype=np.int64)), exit) for size, exit in asked]
     pool.add(put, texts=len(put))
     gone = put[dropped : dropped + 1]
     assert [pool.drop(one) for one in gone + gone] == [True] * len(gone) + [False] * len(gone)
@@ -61,7 +62,7 @@ def test_a_batch_has_one_exit(asked: list[tuple[int, int]], tokens: int, texts: 
 
 def test_the_oldest_text_says_which_exit_is_next() -> None:
     pool = Pool(tokens=64, texts=4)
-    put = [Waiting(np.arange(5, dtype=np.int64), exit) for exit in (3, 0, 3, 0)]
+    put = [Waiting(text_row(np.arange(5, dtype=np.int64)), exit) for exit in (3, 0, 3, 0)]
     pool.add(put, texts=40)
     assert drain(pool) == [[put[0], put[2]], [put[1], put[3]]]
 
@@ -104,9 +105,3 @@ def test_what_is_dropped_is_in_no_batch(
     taken = [id(one) for batch in drain(pool) for one in batch]
     assert sorted(taken) == sorted(id(one) for index, one in enumerate(put) if index not in gone)
     assert not any(pool.drop(one) for one in put)
-
-
-def test_padding_is_hidden_by_the_mask() -> None:
-    batch = pad([np.array([7, 8, 9]), np.array([5])])
-    assert batch.input_ids.tolist() == [[7, 8, 9], [5, 0, 0]]
-    assert batch.attention_mask.tolist() == [[1, 1, 1], [1, 0, 0]]

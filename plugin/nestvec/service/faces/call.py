@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import orjson
@@ -13,14 +13,16 @@ from pydantic import BaseModel, Field
 
 from nestvec.service import overlong
 from nestvec.service.disconnect import while_connected
-from nestvec.service.embedder import Embedder, Input, Timing
-from nestvec.service.encoders import choose
+from nestvec.service.embedder import Embedded, Embedder, Variant
+from nestvec.service.encoders import Encoder, choose
 from nestvec.service.faces.choice import Choice, InQuery
+from nestvec.service.inputs import Input
 from nestvec.service.overlong import Policy
 from nestvec.service.settings import Overlong
 from nestvec.service.tokens import Direction
-from nestvec_schemas.errors import BodyInvalid, EmptyInput, TooManyInputs
-from nestvec_schemas.manifest import Manifest, PromptName
+from nestvec_schemas.errors import BodyInvalid, EmptyInput, NotOffered, TooManyInputs
+from nestvec_schemas.manifest import PromptName
+from nestvec_schemas.towers import Kind
 from nestvec_schemas.vectors import Vectors, check_dim, nest
 
 TokenId = Annotated[int, Field(ge=-(2**31), lt=2**31)]
@@ -40,7 +42,7 @@ class Truncation(BaseModel):
         """The query string's word goes before the body's, the body's before the server's."""
         asked: dict[bool | None, Overlong] = {None: server, True: "truncate", False: "error"}
         direction: Direction = "left" if self.truncation_direction.lower() == "left" else "right"
-        return Policy(query.overlong or asked[self.truncate], direction)
+        return Policy(query.overlong or asked[self.truncate], direction, query.on_error)
 
 
 @dataclass(frozen=True)
@@ -55,16 +57,25 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """(n, dim) float32, the tokens and seconds it took, and how many of the n texts were cut or chunked."""
+class Took:
+    """What answering took: what was embedded, how many texts were chunked, and seconds."""
 
-    vectors: Vectors
     encoder: str
-    tokens: int
-    truncated: int
+    embedded: Embedded
     chunked: int
     seconds: float
-    timing: Timing
+
+    @property
+    def tokens(self) -> int:
+        return self.embedded.tokens
+
+
+@dataclass(frozen=True)
+class Answer:
+    """(n, dim) float32, and what they took."""
+
+    vectors: Vectors
+    took: Took
 
 
 def embedder_of(request: Request) -> Embedder:
@@ -76,25 +87,54 @@ def embedder_of(request: Request) -> Embedder:
 async def answer(request: Request, ask: Ask) -> Answer:
     """Embed, truncate, normalise.
 
-    Raises RequestError, EncoderNotFound, DimNotOffered, ExitNotOffered, EngineError.
+    Raises RequestError, EncoderNotFound, DimNotOffered, ExitNotOffered, ExpertNotOffered, EngineError.
 
     A client that goes away meanwhile frees its place: asyncio.CancelledError, and nobody to tell.
     """
     started = time.perf_counter()
+    manifest = chosen(request, ask.choice, "dense").manifest
+    dim = manifest.dim if ask.choice.dim is None else ask.choice.dim
+    check_dim(dim, manifest.dim)
+    took = await run(request, ask)
+    normalised = manifest.normalised if ask.normalised is None else ask.normalised
+    vectors = nest(took.embedded.vectors, dim, normalised=normalised)
+    return Answer(vectors, replace(took, seconds=time.perf_counter() - started))
+
+
+async def run(request: Request, ask: Ask) -> Took:
+    """What the encoder gives for a request's inputs, of whatever kind it is. Raises as ``answer`` does."""
+    started = time.perf_counter()
     embedder = embedder_of(request)
     choice = ask.choice
     name = choose(embedder.encoders, choice.encoder)
-    manifest = embedder.encoders[name].manifest
-    dim = manifest.dim if choice.dim is None else choice.dim
-    check_dim(dim, manifest.dim)
     check_count(ask.inputs, embedder.settings.max_inputs)
-    inputs = with_prompt(ask.inputs, ask.prompt, manifest) if ask.prompt else ask.inputs
-    embedding = overlong.embed(embedder, name, inputs, ask.policy, choice.exit)
+    inputs = with_prompt(ask.inputs, ask.prompt, embedder.encoders[name]) if ask.prompt else ask.inputs
+    embedding = overlong.embed(embedder, name, inputs, ask.policy, Variant(choice.exit, choice.expert))
     whole = await while_connected(request, embedding)
-    normalised = manifest.normalised if ask.normalised is None else ask.normalised
-    vectors = nest(whole.vectors, dim, normalised=normalised)
-    seconds = time.perf_counter() - started
-    return Answer(vectors, name, whole.tokens, whole.truncated, whole.chunked, seconds, whole.timing)
+    return Took(name, whole.embedded, whole.chunked, time.perf_counter() - started)
+
+
+_WHERE: dict[Kind, str] = {
+    "dense": "/embed, /v1/embeddings or /v2/embed",
+    "sparse": "/embed_sparse",
+    "multivector": "/embed_all or /rerank",
+    "reranker": "/rerank",
+}
+"""Where an encoder of each kind answers."""
+
+
+def chosen(request: Request, choice: Choice, *kinds: Kind) -> Encoder:
+    """The encoder that a request means. Raises EncoderNotFound, NotOffered where its kind is another."""
+    encoders = embedder_of(request).encoders
+    encoder = encoders[choose(encoders, choice.encoder)]
+    kind = encoder.manifest.kind
+    if kind not in kinds:
+        raise NotOffered(
+            f"{encoder.manifest.name} is a {kind} encoder, and does not answer at this path",
+            value=request.url.path,
+            next_step=f"Ask at {_WHERE[kind]}, or name an encoder that is {' or '.join(kinds)}.",
+        )
+    return encoder
 
 
 def listed(inputs: Inputs) -> list[Input]:
@@ -116,26 +156,28 @@ def check_count(inputs: Sequence[object], most: int) -> None:
         )
 
 
-def with_prompt(inputs: Sequence[Input], name: PromptName, manifest: Manifest) -> list[Input]:
+def with_prompt(inputs: Sequence[Input], name: PromptName, encoder: Encoder) -> list[Input]:
     """Each text with the encoder's prompt of this name before it. Raises BodyInvalid for token ids."""
     if not all(isinstance(one, str) for one in inputs):
         raise BodyInvalid("a prompt goes before text, not before token ids", next_step="Send the text.")
-    prompt = manifest.prompt(name)
-    return [f"{prompt}{one}" if one else one for one in inputs]
+    prompt = encoder.manifest.prompt(name)
+    return [f"{prompt}{one}" if one and encoder.tower(one) == "text" else one for one in inputs]
 
 
-def written(body: object, result: Answer, asked: Sequence[Input]) -> Response:
-    """``body`` as JSON; what it took in TEI's header names, and how many texts were cut or chunked."""
+def written(body: object, took: Took, asked: Sequence[Input]) -> Response:
+    """``body`` as JSON; what it took in TEI's header names; how many inputs were cut, chunked, not read."""
+    embedded = took.embedded
     return Response(
         orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY),
         media_type="application/json",
         headers={
-            "x-compute-tokens": str(result.tokens),
+            "x-compute-tokens": str(took.tokens),
             "x-compute-characters": str(sum(len(one) for one in asked if isinstance(one, str))),
-            "x-total-time": str(round(result.seconds * 1000)),
-            "x-queue-time": str(round(result.timing.queued * 1000)),
-            "x-inference-time": str(round(result.timing.ran * 1000)),
-            "x-nestvec-truncated": str(result.truncated),
-            "x-nestvec-chunked": str(result.chunked),
+            "x-total-time": str(round(took.seconds * 1000)),
+            "x-queue-time": str(round(embedded.timing.queued * 1000)),
+            "x-inference-time": str(round(embedded.timing.ran * 1000)),
+            "x-nestvec-truncated": str(embedded.truncated),
+            "x-nestvec-chunked": str(took.chunked),
+            "x-nestvec-failed": str(len(embedded.failed)),
         },
     )

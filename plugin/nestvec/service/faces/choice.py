@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Query
 
+from nestvec.service.inputs import OnError
 from nestvec.service.names import MARK, parted
 from nestvec.service.settings import Overlong
 from nestvec_schemas.errors import BodyInvalid
@@ -21,6 +22,13 @@ DimQuery = Annotated[
 ]
 ExitQuery = Annotated[
     int | None, Query(alias="exit", description="Layer to stop after (else the deepest): see /info.")
+]
+ExpertQuery = Annotated[
+    str | None, Query(alias="expert", description="Expert of the encoder (else its own weights): see /info.")
+]
+OnErrorQuery = Annotated[
+    OnError,
+    Query(alias="on_error", description="A picture that cannot be had: an error, or a zero vector for it."),
 ]
 OverlongQuery = Annotated[
     Overlong | None,
@@ -39,6 +47,8 @@ class InQuery:
     dim: int | None
     exit: int | None
     overlong: Overlong | None
+    expert: str | None = None
+    on_error: OnError = "error"
 
 
 async def _in_query(
@@ -46,8 +56,10 @@ async def _in_query(
     dim: DimQuery = None,
     exit: ExitQuery = None,
     overlong: OverlongQuery = None,
+    expert: ExpertQuery = None,
+    on_error: OnErrorQuery = "error",
 ) -> InQuery:
-    return InQuery(encoder, dim, exit, overlong)
+    return InQuery(encoder, dim, exit, overlong, expert, on_error)
 
 
 QueryString = Annotated[InQuery, Depends(_in_query)]
@@ -55,11 +67,12 @@ QueryString = Annotated[InQuery, Depends(_in_query)]
 
 @dataclass(frozen=True)
 class Choice:
-    """None is the only encoder, the full length, the deepest exit."""
+    """None is the only encoder, the full length, the deepest exit, no expert."""
 
     encoder: str | None = None
     dim: int | None = None
     exit: int | None = None
+    expert: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +98,7 @@ def choose_from(query: InQuery, body: InBody | None = None) -> Choice:
     if body.encoder and body.encoder != name and body.encoder.partition(MARK)[0] == encoder:
         exits[f"model={body.encoder}"] = parted(body.encoder)[1]
     dims = {f"dim={query.dim}": query.dim, f"{body.dim_name}={body.dim}": body.dim}
-    return Choice(encoder, _agreed("dims", dims), _agreed("exits", exits))
+    return Choice(encoder, _agreed("dims", dims), _agreed("exits", exits), query.expert)
 
 
 def _agreed(what: str, asked: Mapping[str, int | None]) -> int | None:

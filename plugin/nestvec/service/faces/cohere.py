@@ -87,15 +87,15 @@ async def embed(body: CohereEmbedRequest, request: Request, query: QueryString) 
         "id": str(uuid.uuid4()),
         "response_type": "embeddings_by_type",
         "embeddings": {name: WRITERS[name](result.vectors) for name in types},
-        "meta": {"api_version": {"version": "2"}, "billed_units": {"input_tokens": result.tokens}},
+        "meta": {"api_version": {"version": "2"}, "billed_units": {"input_tokens": result.took.tokens}},
     }
-    return written(answered, result, ask.inputs)
+    return written(answered, result.took, ask.inputs)
 
 
 def _policy(body: CohereEmbedRequest, query: InQuery, server: Overlong) -> Policy:
     """The query string's word goes before the body's, the body's before the server's."""
     asked = POLICIES[body.truncate] if body.truncate else Policy(server)
-    return Policy(query.overlong or asked.overlong, asked.direction)
+    return Policy(query.overlong or asked.overlong, asked.direction, query.on_error)
 
 
 def _checked(types: list[str]) -> list[str]:

@@ -66,17 +66,17 @@ async def embeddings(body: EmbeddingsRequest, request: Request, query: QueryStri
     ask = Ask(
         inputs=listed(body.input),
         choice=choose_from(query, InBody(body.model, body.dimensions, body.exit)),
-        policy=Policy(query.overlong or embedder.settings.overlong),
+        policy=Policy(query.overlong or embedder.settings.overlong, on_error=query.on_error),
     )
     result = await answer(request, ask)
     rows = base64_rows(result.vectors) if body.encoding_format == "base64" else list(result.vectors)
     answered = {
         "object": "list",
         "data": [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)],
-        "model": result.encoder,
-        "usage": {"prompt_tokens": result.tokens, "total_tokens": result.tokens},
+        "model": result.took.encoder,
+        "usage": {"prompt_tokens": result.took.tokens, "total_tokens": result.took.tokens},
     }
-    return written(answered, result, ask.inputs)
+    return written(answered, result.took, ask.inputs)
 
 
 for _path in PATHS:

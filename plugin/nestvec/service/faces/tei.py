@@ -89,7 +89,7 @@ async def embed(body: EmbedRequest, request: Request, query: QueryString) -> Res
         prompt=body.prompt_name,
     )
     result = await answer(request, ask)
-    return written(result.vectors, result, ask.inputs)
+    return written(result.vectors, result.took, ask.inputs)
 
 
 @router.post("/embed_sparse", response_model=list[list[SparseValue]], summary="Embed texts, sparsely")
@@ -109,12 +109,13 @@ async def tokenize(body: TokenizeRequest, request: Request, query: QueryString) 
     """Every token of each text, with the characters it stands for; nothing is cut."""
     embedder = embedder_of(request)
     encoder = embedder.encoders[choose(embedder.encoders, choose_from(query).encoder)]
+    tokeniser = encoder.tokeniser
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     check_count(texts, embedder.settings.max_inputs)
     _check_spelled(texts)
     if body.prompt_name:
-        texts = [str(text) for text in with_prompt(texts, body.prompt_name, encoder.manifest)]
-    spelled = await asyncio.to_thread(encoder.tokeniser.spell, texts, special=body.add_special_tokens)
+        texts = [str(text) for text in with_prompt(texts, body.prompt_name, encoder)]
+    spelled = await asyncio.to_thread(tokeniser.spell, texts, special=body.add_special_tokens)
     answered = [[asdict(token) for token in tokens] for tokens in spelled]
     return Response(orjson.dumps(answered), media_type="application/json")
 
@@ -146,9 +147,9 @@ def describe(embedder: Embedder) -> dict[str, Any]:
         "model_id": first.source,
         "model_sha": first.files.get("1/model.onnx"),
         "model_dtype": first.precision,
-        "model_type": {"embedding": {"pooling": first.towers["text"].pooling}},
+        "model_type": {"embedding": {"pooling": first.first.pooling}},
         "max_concurrent_requests": settings.load.requests,
-        "max_input_length": first.towers["text"].max_tokens,
+        "max_input_length": first.first.max_tokens,
         "max_batch_tokens": settings.batch_tokens,
         "max_batch_requests": settings.batch_texts,
         "max_client_batch_size": settings.max_inputs,
@@ -164,7 +165,10 @@ def describe(embedder: Embedder) -> dict[str, Any]:
                 "dim": manifest.dim,
                 "dims": manifest.dims,
                 "layers": manifest.layers,
-                "max_tokens": manifest.towers["text"].max_tokens,
+                "kind": manifest.kind,
+                "towers": list(manifest.towers),
+                "experts": list(manifest.experts),
+                "max_tokens": manifest.first.max_tokens,
                 "precision": manifest.precision,
                 "normalised": manifest.normalised,
                 "nesting": manifest.nesting,

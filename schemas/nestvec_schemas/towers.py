@@ -1,0 +1,53 @@
+"""The halves of an encoder, and what kind of answer it gives: how a manifest says that it is fed and read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Kind = Literal["dense", "sparse", "multivector", "reranker"]
+"""What an encoder answers with: a vector an input; a weight for each word of its vocabulary (SPLADE); a
+vector a token (ColBERT); or, for a query with a document, a score (a cross-encoder)."""
+
+Modality = Literal["text", "image"]
+
+Scheme = Literal["tokenizer", "bytes", "codepoints"]
+"""How a text becomes ids: by ``tokenizer.json``, or without one (``nestvec_schemas.bytetokens``)."""
+
+WHOLE: Final = ""
+"""The part of an encoder that lies in its own folder."""
+
+
+class Record(BaseModel):
+    """A value of a manifest: frozen, and an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Tower(Record):
+    """One half of an encoder: what its graph takes and gives.
+
+    ``max_tokens`` is the longest text in tokens; of a tower that reads pictures, what one of them costs in a
+    batch, in patches.
+    """
+
+    inputs: tuple[str, ...]
+    output: str
+    pooling: str
+    max_tokens: Annotated[int, Field(ge=1)]
+    scheme: Scheme = "tokenizer"
+
+
+Towers = Mapping[Modality, Tower]
+
+
+def first_tower(towers: Mapping[Modality, Tower]) -> Modality:
+    """The tower whose graph lies in the encoder's own folder: the text's, unless there is none."""
+    return "text" if "text" in towers else "image"
+
+
+def part_of(towers: Mapping[Modality, Tower], tower: Modality, expert: str | None = None) -> str:
+    """The part of an encoder, a Triton model of its own, that holds a tower's graph, or an expert's."""
+    return expert or (WHOLE if tower == first_tower(towers) else tower)
