@@ -28,7 +28,10 @@ NestvecError
 │   ├── InputTooLong
 │   ├── TooManyInputs
 │   ├── Unauthorized
-│   └── NotOffered              no encoder here can do what this path is for
+│   ├── NotOffered              no encoder here can do what this path is for
+│   ├── ImageRefused            a picture's address is one that the service may not fetch from
+│   ├── ImageUnreachable        a picture cannot be fetched from its address
+│   └── ImageUnreadable         what was fetched is no picture that can be embedded
 ├── EngineError                 the engine failed on a batch
 │   ├── EngineUnavailable
 │   └── DeadlineExceeded
@@ -205,6 +208,18 @@ class Unauthorized(RequestError):
 
 class NotOffered(RequestError):
     """No encoder of the service can do what this path is for."""
+
+
+class ImageRefused(RequestError):
+    """A picture's address is one that the service may not fetch from."""
+
+
+class ImageUnreachable(RequestError):
+    """A picture cannot be fetched from its address, or not within the limits."""
+
+
+class ImageUnreadable(RequestError):
+    """What was fetched, or given, is no picture that can be embedded."""
 
 
 class EngineError(NestvecError):

@@ -1,0 +1,167 @@
+"""A picture as the numbers that an encoder's graph takes: the same for export, embedded and Triton.
+
+Scale, mean and standard deviation are no part of this: they lie in the graph, which takes uint8.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from nestvec_schemas.errors import ImageUnreadable
+
+Resize = Literal["shortest", "exact", "none"]
+Crop = Literal["none", "floor", "round"]
+Resample = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+
+Side = Annotated[int, Field(ge=1, le=8192)]
+Level = Annotated[int, Field(ge=0, le=255)]
+
+_FILTERS: Final[dict[Resample, Image.Resampling]] = {
+    "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "hamming": Image.Resampling.HAMMING,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+# A strip of 1 × 1,000,000 pixels, its shorter edge brought to 224, would fill 150 GB before it is cropped.
+# Past this size only what the crop keeps is resized: the same but for rounding between Pillow's passes.
+_LARGEST_WHOLE = 1 << 24
+
+
+class Picture(BaseModel):
+    """How a picture becomes ``height`` × ``width`` pixels of RGB.
+
+    ``resize``: ``shortest`` brings the shorter edge to ``edge`` and keeps the shape, ``exact`` makes
+    ``edge`` × ``edge`` (without ``edge``, ``height`` × ``width``), ``none`` leaves the size alone.
+    ``crop``: what lies in the centre is kept, black where the picture is too small; an odd pixel falls to
+    the right and below (``floor``, as transformers does) or is rounded half to even (``round``, as
+    torchvision does). ``background`` shows through transparency.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    height: Side
+    width: Side
+    resize: Resize = "exact"
+    edge: Side | None = None
+    crop: Crop = "none"
+    resample: Resample = "bicubic"
+    background: tuple[Level, Level, Level] = (255, 255, 255)
+
+    @model_validator(mode="after")
+    def _gives_its_size(self) -> Picture:
+        if self.resize == "shortest" and self.edge is None:
+            raise ValueError("resize 'shortest' needs an edge")
+        if self.resize == "none" and self.edge is not None:
+            raise ValueError("resize 'none' has no edge")
+        if self.resize == "shortest" and self.crop == "none":
+            raise ValueError("resize 'shortest' gives pictures of every shape: it needs a crop")
+        if self.crop == "none" and self.edge is not None and {self.edge} != {self.height, self.width}:
+            raise ValueError(f"resize to {self.edge} × {self.edge} gives no {self.height} × {self.width}")
+        return self
+
+
+def pixels(image: Image.Image, how: Picture) -> NDArray[np.uint8]:
+    """The picture as the graph takes it: (height, width, 3) uint8, RGB, C-contiguous.
+
+    Raises ImageUnreadable where its mode has no colours (see ``coloured``), or where it is not resized and
+    has another size than the encoder takes.
+    """
+    flat = _on_background(coloured(image), how.background)
+    size = _resized(flat.size, how)
+    if how.crop == "none":
+        if size != (how.width, how.height):
+            raise ImageUnreadable(
+                f"the encoder takes pictures of {how.width} × {how.height} pixels only, as they are",
+                value=f"{size[0]} × {size[1]}",
+                next_step="Resize the picture before it is stored.",
+            )
+        return np.array(flat.resize(size, _FILTERS[how.resample]), dtype=np.uint8)
+    return np.array(_cropped(flat, size, how), dtype=np.uint8)
+
+
+def coloured(image: Image.Image) -> Image.Image:
+    """The picture with 8 bits a channel: RGBA where it has transparency, else RGB.
+
+    Of 16 bits the upper 8 are kept, as Pillow keeps them of 16-bit RGB; floating point is taken from 0 to 1.
+    Colour profiles are not applied, as no reference implementation of an encoder does.
+    Raises ImageUnreadable for other numbers and for modes that have no way to RGB.
+    """
+    if image.mode in ("RGB", "RGBA") and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        return _grey(image).convert("RGB")
+    try:
+        return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    except ValueError as error:
+        raise _not_a_picture(f"{image.mode} colours") from error
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    levels = np.asarray(image)
+    if levels.size and not (np.isfinite(levels).all() and levels.min() >= 0):
+        raise _not_a_picture("negative or infinite levels of grey")
+    most = 1.0 if image.mode == "F" else 65535
+    if levels.size and levels.max() > most:
+        raise _not_a_picture(f"levels of grey above {most:g}")
+    eight = np.rint(levels * 255.0) if image.mode == "F" else levels >> 8
+    return Image.fromarray(eight.astype(np.uint8))
+
+
+def _not_a_picture(found: str) -> ImageUnreadable:
+    return ImageUnreadable(
+        "the picture's numbers are no colours that an encoder takes",
+        value=found,
+        next_step="Store it as 8-bit RGB or greyscale.",
+    )
+
+
+def _on_background(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    below = Image.new("RGBA", image.size, (*background, 255))
+    return Image.alpha_composite(below, image).convert("RGB")
+
+
+def _resized(size: tuple[int, int], how: Picture) -> tuple[int, int]:
+    """(width, height) after the resize. The longer edge is rounded down, as torchvision does."""
+    width, height = size
+    if how.resize == "none":
+        return size
+    if how.resize == "exact" or how.edge is None:
+        return (how.width, how.height) if how.edge is None else (how.edge, how.edge)
+    if width <= height:
+        return how.edge, int(how.edge * height / width)
+    return int(how.edge * width / height), how.edge
+
+
+def _cropped(image: Image.Image, size: tuple[int, int], how: Picture) -> Image.Image:
+    """The centre of ``image`` resized to ``size``, without making more of it than fits into memory."""
+    left, top = _start(size[0], how.width, how.crop), _start(size[1], how.height, how.crop)
+    shown = (max(left, 0), max(top, 0), min(left + how.width, size[0]), min(top + how.height, size[1]))
+    resample = _FILTERS[how.resample]
+    if how.resize == "none":
+        part = image.crop(shown)
+    elif size[0] * size[1] <= _LARGEST_WHOLE:
+        part = image.resize(size, resample).crop(shown)
+    else:
+        across, down = image.width / size[0], image.height / size[1]
+        box = (shown[0] * across, shown[1] * down, shown[2] * across, shown[3] * down)
+        part = image.resize((shown[2] - shown[0], shown[3] - shown[1]), resample, box=box)
+    canvas = Image.new("RGB", (how.width, how.height))
+    canvas.paste(part, (shown[0] - left, shown[1] - top))
+    return canvas
+
+
+def _start(length: int, kept: int, crop: Crop) -> int:
+    """Where the crop of ``kept`` pixels starts in ``length``; negative where it starts before it."""
+    if crop == "floor":
+        return (length - kept) // 2
+    return round((length - kept) / 2) if length >= kept else -((kept - length) // 2)
