@@ -122,8 +122,7 @@ class Tokeniser:
 
     def take(self, ids: Sequence[int], direction: Direction = "right") -> Tokens:
         """Ids that a client made itself, cut at ``max_tokens``."""
-        kept = ids[: self.max_tokens] if direction == "right" else ids[-self.max_tokens :]
-        return Tokens(np.asarray(kept, np.int64), len(ids))
+        return cut_ids(ids, self.max_tokens, direction)
 
     def split(self, texts: Sequence[str]) -> list[Pieces]:
         """All tokens of each text, in chunks of ``max_tokens`` with special tokens around each."""
@@ -140,9 +139,7 @@ class Tokeniser:
 
     def split_ids(self, ids: Sequence[int]) -> Pieces:
         """Ids that a client made itself in chunks of ``max_tokens``, as they are."""
-        starts = range(0, len(ids), self.max_tokens) if ids else range(1)
-        rows = tuple(np.asarray(ids[start : start + self.max_tokens], np.int64) for start in starts)
-        return Pieces(rows, tuple(len(row) for row in rows))
+        return chunk_ids(ids, self.max_tokens)
 
     def spell(self, texts: Sequence[str], *, special: bool = True) -> list[list[Token]]:
         """The tokens of each text, none cut; without special tokens where ``special`` is false."""
@@ -165,6 +162,19 @@ def _paired(encoding: Encoding, special: int) -> PairTokens:
     more = sum(len(one.ids) - special for one in encoding.overflowing)
     ids, types = (np.asarray(one, np.int64) for one in (encoding.ids, encoding.type_ids))
     return PairTokens(ids, types, len(ids) + more)
+
+
+def cut_ids(ids: Sequence[int], max_tokens: int, direction: Direction) -> Tokens:
+    """Ids as they are, at most ``max_tokens`` of them, cut on the side that ``direction`` names."""
+    kept = ids[:max_tokens] if direction == "right" else ids[-max_tokens:]
+    return Tokens(np.asarray(kept, np.int64), len(ids))
+
+
+def chunk_ids(ids: Sequence[int], max_tokens: int) -> Pieces:
+    """Ids as they are in chunks of ``max_tokens``; one empty chunk where there are none."""
+    starts = range(0, len(ids), max_tokens) if ids else range(1)
+    rows = tuple(np.asarray(ids[start : start + max_tokens], np.int64) for start in starts)
+    return Pieces(rows, tuple(len(row) for row in rows))
 
 
 def _load(path: Path, max_tokens: int, side: str) -> Tokenizer:
