@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from nestvec_exporters.architectures.table import SENTENCE, WEIGHTS, Architecture, tell
 from nestvec_exporters.hub import fetch
 from nestvec_exporters.layout import Module, home_of, read_config, read_json, read_modules
 from nestvec_schemas.errors import CheckpointNotFound, CheckpointUnsupported, nearest
 
 SMALL = ("*.json", "*.txt", "*.model", "*.jinja")
-WEIGHTS = ("*.safetensors",)
 ADAPTED = "nestvec_adapt.json"
 """What ``nestvec adapt`` leaves in a checkpoint that it made."""
 
@@ -26,10 +26,14 @@ _LFS = b"version https://git-lfs"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint on disk. ``source`` is what a manifest calls it: its id, or its folder's name."""
+    """A checkpoint on disk. ``source`` is what a manifest calls it: its id, or its folder's name.
+
+    ``architecture`` is the row of ``architectures.table`` that it fits.
+    """
 
     folder: Path
     source: str
+    architecture: str = SENTENCE
 
     @property
     def trained(self) -> bool:
@@ -44,9 +48,9 @@ def read_checkpoint(given: str) -> Checkpoint:
     """
     path = Path(os.path.expanduser(given))  # noqa: PTH111 - pathlib's raises on a user it does not know
     if given and path.is_dir():
-        check_architecture(path)
-        check_weights(path)
-        return Checkpoint(path.resolve(), path.resolve().name)
+        row = tell(path)
+        _check(row, path)
+        return Checkpoint(path.resolve(), path.resolve().name, row.name)
     if given and path.exists():
         raise CheckpointNotFound(
             "a checkpoint is a folder, and this is a file",
@@ -60,11 +64,23 @@ def read_checkpoint(given: str) -> Checkpoint:
             next_step=f"Correct the path.{nearest(path.name, _neighbours(path))}",
         )
     folder = fetch(given, SMALL)
-    check_architecture(folder)
-    check_code(folder)
-    folder = fetch(given, (*SMALL, *WEIGHTS))
-    check_weights(folder)
-    return Checkpoint(folder, given)
+    row = tell(folder)
+    if row.name == SENTENCE:
+        check_architecture(folder)
+        check_code(folder)
+    folder = fetch(given, (*SMALL, *row.weights))
+    _check(row, folder)
+    return Checkpoint(folder, given, row.name)
+
+
+def _check(row: Architecture, folder: Path) -> None:
+    """Raise CheckpointUnsupported unless the small files are right, and the weights safetensors."""
+    if row.name == SENTENCE:
+        check_architecture(folder)
+        check_weights(folder)
+    elif row.weights == WEIGHTS:
+        check_code(folder)
+        check_safetensors(folder)
 
 
 def check_architecture(folder: Path) -> None:
@@ -121,20 +137,24 @@ def check_weights(folder: Path) -> None:
     """
     modules = read_modules(folder) or (Module("Transformer", folder),)
     for module in modules:
-        if module.kind not in _WITH_WEIGHTS:
-            continue
-        files = sorted(_matching(module.folder, WEIGHTS))
-        if not files:
-            pickles = sorted(path.name for path in _matching(module.folder, _PICKLES))
-            raise CheckpointUnsupported(
-                "the checkpoint has no weights in safetensors"
-                + (", and pickled weights can run code when they are read" if pickles else ""),
-                value=", ".join(pickles) or module.folder.name,
-                next_step="Save it with save_pretrained(..., safe_serialization=True), or choose a revision "
-                "that has *.safetensors.",
-            )
-        for path in files:
-            _check_safetensors(path)
+        if module.kind in _WITH_WEIGHTS:
+            check_safetensors(module.folder)
+
+
+def check_safetensors(folder: Path) -> None:
+    """Raise CheckpointUnsupported unless a folder has weights in whole safetensors files."""
+    files = sorted(_matching(folder, WEIGHTS))
+    if not files:
+        pickles = sorted(path.name for path in _matching(folder, _PICKLES))
+        raise CheckpointUnsupported(
+            "the checkpoint has no weights in safetensors"
+            + (", and pickled weights can run code when they are read" if pickles else ""),
+            value=", ".join(pickles) or folder.name,
+            next_step="Save it with save_pretrained(..., safe_serialization=True), or choose a revision "
+            "that has *.safetensors.",
+        )
+    for path in files:
+        _check_safetensors(path)
 
 
 def _check_activation(module: Module) -> None:

@@ -6,24 +6,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nestvec_exporters.architectures.table import architecture
 from nestvec_exporters.checkpoint import Checkpoint, read_checkpoint
 from nestvec_exporters.fitting import Fitted, Fitting, distinct, fit
-from nestvec_exporters.options import ExportOptions, exit_ladder
-from nestvec_exporters.tensorrt import PLAN, build_plan, check_tensorrt, profiles
-from nestvec_exporters.triton import EXIT, INPUTS, OUTPUT, Serving, config_pbtxt, exit_output
+from nestvec_exporters.offering import Shape, shape_of
+from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.tensorrt import check_tensorrt
+from nestvec_exporters.triton import EXIT
 from nestvec_exporters.workspace import check_target, install, workspace
-from nestvec_schemas.manifest import Manifest, Nesting, Precision, Verification, ladder
+from nestvec_schemas.errors import CheckpointUnsupported
+from nestvec_schemas.manifest import Manifest, Nesting, Verification
 from nestvec_schemas.packages import need
-from nestvec_schemas.repository import CONFIG, GRAPH, MANIFEST, ROTATION, TOKENIZER, sha256
+from nestvec_schemas.repository import CONFIG, MANIFEST, PART, ROTATION, part_folder, sha256
 from nestvec_schemas.sample import Sample
-from nestvec_schemas.towers import Tower
+from nestvec_schemas.towers import part_of
 
 if TYPE_CHECKING:
-    from nestvec_exporters.source import Source
+    from nestvec_exporters.architectures.loaded import Half, Loaded
+    from nestvec_exporters.parts import Piece
 
 _NEEDED = ("torch", "transformers", "sentence_transformers", "onnx", "onnxruntime")
 _RECORDED = ("nestvec", "torch", "transformers", "sentence-transformers", "onnxruntime")
@@ -51,187 +56,178 @@ def export(options: ExportOptions, listener: Listener | None = None) -> Manifest
     check_target(options.models, options.name, force=options.force)
     hears.stage("reading the checkpoint")
     checkpoint = read_checkpoint(options.checkpoint)
+    experts = {name: read_checkpoint(given) for name, given in options.experts.items()}
     hears.stage("loading libraries")
     from nestvec_exporters.quiet import quiet  # noqa: PLC0415 - seconds of imports
 
     with quiet(), workspace(options.models) as work:
-        manifest = _build(options, checkpoint, work, hears)
+        manifest = _build(options, checkpoint, experts, work, hears)
         install(work / options.name, options.models, force=options.force)
     return manifest
 
 
-@dataclass(frozen=True)
-class _Shape:
-    """What an encoder will offer: prefixes, exits (deepest first) and the longest text in tokens."""
-
-    dims: tuple[int, ...]
-    layers: tuple[int, ...]
-    tokens: int
-
-    @property
-    def shallow(self) -> tuple[int, ...]:
-        """The exits but the deepest, shallowest first."""
-        return self.layers[:0:-1]
-
-
-def _build(options: ExportOptions, checkpoint: Checkpoint, work: Path, hears: Listener) -> Manifest:
-    """Everything of an encoder, in a folder of its name in ``work``."""
-    from nestvec_exporters import source as sources  # noqa: PLC0415 - seconds of imports
+def _build(
+    options: ExportOptions,
+    checkpoint: Checkpoint,
+    experts: dict[str, Checkpoint],
+    work: Path,
+    hears: Listener,
+) -> Manifest:
+    """Everything of an encoder, in a folder of its name in ``work``, and its parts beside that."""
+    from nestvec_exporters.parts import verified, write_part  # noqa: PLC0415 - seconds of imports
 
     hears.stage("loading the weights")
-    source = sources.load(checkpoint)
-    shape = _Shape(
-        dims=ladder(source.dim, options.dims),
-        layers=exit_ladder(options.exits, source.layers),
-        tokens=sources.max_tokens(source, options.max_tokens),
-    )
+    loaded = architecture(checkpoint.architecture).loader()(checkpoint, options)
+    shape = shape_of(loaded.kind, loaded.dim, loaded.layers, options)
+    pieces = [*_towers(loaded), *_experts(loaded, experts, options)]
     folder = work / options.name
-    (folder / GRAPH).parent.mkdir(parents=True)
-    tokenizer = sources.tokenizer(source)
-    tokenizer.save(str(folder / TOKENIZER))
-    texts = distinct(options.sample, source.dim) if options.sample else ()
-    traced = _trace(source, work, shape, hears)
-    sample = replace(options.sample, texts=texts) if options.sample else None
-    fitted = _fit(options, source, traced, shape, sample, hears) if sample else None
-    _write_graph(source, options.precision, traced, folder / GRAPH, shape, fitted, hears)
-    hears.stage("comparing with the checkpoint's vectors")
-    verification = _verify(source, folder, options.precision, shape, fitted)
+    folder.mkdir()
+    loaded.first.save(folder)
+    sample = _sample(options, loaded.dim)
+    traced = [_trace(piece, work, shape, hears) for piece in pieces]
+    fitted = _fit(options, loaded, traced[0], folder, sample, hears) if sample else None
+    found: list[Verification] = []
+    for piece, graph in zip(pieces, traced, strict=True):
+        write_part(options, piece, graph, part_folder(folder, piece.part), shape, fitted, hears.stage)
+        hears.stage("comparing with the checkpoint's vectors" + (f", {piece.part}" if piece.part else ""))
+        found.append(verified(piece, folder, options.precision, shape, fitted))
     if fitted is not None and fitted.rotation is not None:
         np.save(folder / ROTATION, fitted.rotation.astype(np.float32), allow_pickle=False)
-    serving = _serving(options, folder, shape.tokens, hears)
-    manifest = _manifest(options, checkpoint, source, verification, shape, fitted, folder)
-    config = config_pbtxt(
-        options.name, source.dim, tokens=shape.tokens, exits=len(shape.layers) > 1, serving=serving
+    manifest = _manifest(options, checkpoint, loaded, shape, fitted, found)
+    manifest = manifest.model_copy(
+        update={
+            "experts": {name: one.source for name, one in experts.items()},
+            "files": _files(folder, pieces),
+        }
     )
-    (folder / CONFIG).write_text(config, "utf-8")
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
     return manifest
 
 
-def _trace(source: Source, work: Path, shape: _Shape, hears: Listener) -> Path:
+def _towers(loaded: Loaded) -> list[Piece]:
+    """The encoder's towers, the one whose graph lies in its own folder first."""
+    from nestvec_exporters.parts import Piece  # noqa: PLC0415
+
+    towers = {name: half.tower for name, half in loaded.halves.items()}
+    pieces = [Piece(part_of(towers, name), half, loaded) for name, half in loaded.halves.items()]
+    return sorted(pieces, key=lambda piece: piece.part)
+
+
+def _experts(loaded: Loaded, experts: dict[str, Checkpoint], options: ExportOptions) -> list[Piece]:
+    """The experts' weights for the first tower. Raises CheckpointUnsupported where one does not fit it."""
+    from nestvec_exporters.parts import Piece  # noqa: PLC0415
+
+    pieces = []
+    for name, checkpoint in experts.items():
+        expert = architecture(checkpoint.architecture).loader()(checkpoint, options)
+        if (expert.kind, expert.dim, expert.first.tower) != (loaded.kind, loaded.dim, loaded.first.tower):
+            raise CheckpointUnsupported(
+                f"the expert {name} is no other set of weights for this encoder",
+                value=f"{expert.kind}, {expert.dim} dims, {expert.first.tower.max_tokens} tokens against "
+                f"{loaded.kind}, {loaded.dim} dims, {loaded.first.tower.max_tokens} tokens",
+                next_step="Give checkpoints that were trained from the one that is exported.",
+            )
+        _check_same_rows(name, loaded.first, expert.first)
+        pieces.append(Piece(name, expert.first, expert))
+    return pieces
+
+
+def _check_same_rows(name: str, half: Half, other: Half) -> None:
+    """Raise CheckpointUnsupported where an expert reads the same inputs as other arrays."""
+    probes = list(half.probes())[:8]
+    with TemporaryDirectory() as one, TemporaryDirectory() as two:
+        half.save(Path(one))
+        other.save(Path(two))
+        pairs = zip(half.rows(Path(one), probes, 64), other.rows(Path(two), probes, 64), strict=True)
+        same = all(np.array_equal(left[key], right[key]) for left, right in pairs for key in left)
+    if not same:
+        raise CheckpointUnsupported(
+            "an expert has another tokenizer than the encoder",
+            value=name,
+            next_step="Give checkpoints that were trained from the one that is exported.",
+        )
+
+
+def _sample(options: ExportOptions, dim: int) -> Sample | None:
+    if options.sample is None:
+        return None
+    return replace(options.sample, texts=distinct(options.sample, dim))
+
+
+def _trace(piece: Piece, work: Path, shape: Shape, hears: Listener) -> Path:
     from nestvec_exporters.graph import write_graph  # noqa: PLC0415 - seconds of imports
 
-    hears.stage("tracing the graph")
-    traced = work / "traced" / "graph.onnx"
+    hears.stage("tracing the graph" + (f", {piece.part}" if piece.part else ""))
+    traced = work / f"traced-{piece.part}" / "graph.onnx"
     traced.parent.mkdir()
-    write_graph(source, traced, shape.shallow)
+    write_graph(piece.half, traced, shape.shallow)
     return traced
 
 
 def _fit(
-    options: ExportOptions,
-    source: Source,
-    traced: Path,
-    shape: _Shape,
-    sample: Sample,
-    hears: Listener,
+    options: ExportOptions, loaded: Loaded, traced: Path, folder: Path, sample: Sample, hears: Listener
 ) -> Fitted:
     from nestvec_exporters.sampling import exit_vectors, with_sentences  # noqa: PLC0415 - seconds of imports
-    from nestvec_exporters.source import tokenizer  # noqa: PLC0415
 
     hears.stage(f"embedding {len(sample.texts)} texts of the sample {sample.name}")
-    prompt = source.prompts.get("document", "")
-    cutting = tokenizer(source)
-    cutting.enable_truncation(shape.tokens)
+    prompt = loaded.prompts.get("document", "")
     given = [f"{prompt}{text}" for text in with_sentences(sample.texts, seed=options.seed)]
-    vectors = exit_vectors(traced, cutting, given, shape.layers, hears.step)
+    rows = loaded.first.rows(folder, given, loaded.first.tower.max_tokens)
+    shape = shape_of(loaded.kind, loaded.dim, loaded.layers, options)
+    vectors = exit_vectors(traced, rows, shape.layers, hears.step)
     hears.stage(f"fitting the {options.rotation} rotation" if options.rotation else "fitting the exits")
     how = Fitting(options.rotation, shape.dims, options.seed)
     return fit(vectors, sample.name, how, hears.step)
 
 
-def _serving(options: ExportOptions, folder: Path, tokens: int, hears: Listener) -> Serving:
-    """How Triton is to run what is in ``folder``; with format tensorrt, the plan is built there first."""
-    fp16 = options.precision == "fp16"
-    if options.format == "onnx":
-        return Serving(gpus=options.gpus, tensorrt=options.accelerate, fp16=fp16)
-    hears.stage("building the TensorRT plan")
-    shapes = profiles(tokens)
-    build_plan(folder / GRAPH, folder / PLAN, shapes)
-    return Serving(format="tensorrt", gpus=options.gpus, profiles=len(shapes))
-
-
-def _write_graph(
-    source: Source,
-    precision: Precision,
-    traced: Path,
-    target: Path,
-    shape: _Shape,
-    fitted: Fitted | None,
-    hears: Listener,
-) -> None:
-    import onnx  # noqa: PLC0415 - seconds of imports
-
-    from nestvec_exporters.exits import nest_exits  # noqa: PLC0415
-    from nestvec_exporters.fold import fold  # noqa: PLC0415
-    from nestvec_exporters.graph import save_graph  # noqa: PLC0415
-    from nestvec_exporters.precision import halve, quantise  # noqa: PLC0415
-
-    graph = traced
-    if precision == "int8":
-        hears.stage("quantising to int8")
-        graph = traced.with_name("int8.onnx")
-        quantise(traced, graph, heads=source.heads, hidden=source.hidden)
-    if precision == "fp16":
-        hears.stage("converting to fp16")
-        graph = traced.with_name("fp16.onnx")
-        halve(traced, graph)
-    model = onnx.load(str(graph))
-    if fitted is not None:
-        exits = {exit_output(layer): matrix for layer, matrix in fitted.maps.items()}
-        whole = {} if fitted.rotation is None else {OUTPUT: fitted.rotation}
-        # A rotation keeps lengths; a map does not.
-        fold(model, {**exits, **whole}, normalised=frozenset(exits if source.normalised else ()))
-    if shape.shallow:
-        model = nest_exits(model, shape.layers)
-    save_graph(model, target)
-
-
-def _verify(
-    source: Source, folder: Path, precision: Precision, shape: _Shape, fitted: Fitted | None
-) -> Verification:
-    from nestvec_exporters import verify  # noqa: PLC0415 - seconds of imports
-
-    longest = min(shape.tokens, verify.LONGEST)
-    texts = verify.texts()
-    for layer, matrix in (fitted.maps if fitted else {}).items():
-        expected = verify.exit_vectors(source, texts, longest, layer, matrix)
-        verify.check_exit(expected, verify.exported_vectors(folder, texts, longest, layer), precision, layer)
-    expected = verify.source_vectors(source, texts, longest)
-    if fitted is not None and fitted.rotation is not None:
-        expected = np.asarray(expected @ fitted.rotation, np.float32)
-    whole = shape.layers[0] if shape.shallow else None
-    return verify.compare(expected, verify.exported_vectors(folder, texts, longest, whole), precision)
+def _files(folder: Path, pieces: list[Piece]) -> dict[str, str]:
+    """The files of the encoder and its parts, by the name that a manifest gives each, with its SHA-256."""
+    found = {}
+    for part in ("", *(piece.part for piece in pieces if piece.part)):
+        place = part_folder(folder, part)
+        for path in sorted(path for path in place.rglob("*") if path.is_file()):
+            inside = path.relative_to(place).as_posix()
+            if inside == CONFIG:  # an operator may tune how Triton runs it
+                continue
+            found[f"{PART}{part}/{inside}" if part else inside] = sha256(path)
+    return found
 
 
 def _manifest(
     options: ExportOptions,
     checkpoint: Checkpoint,
-    source: Source,
-    verification: Verification,
-    shape: _Shape,
+    loaded: Loaded,
+    shape: Shape,
     fitted: Fitted | None,
-    folder: Path,
+    found: list[Verification],
 ) -> Manifest:
-    pooling = "+".join(source.pooling)
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    inputs = (*INPUTS, EXIT) if shape.shallow else INPUTS
+    towers = {name: half.tower for name, half in loaded.halves.items()}
+    if shape.shallow:
+        towers = {
+            name: one.model_copy(update={"inputs": (*one.inputs, EXIT)}) for name, one in towers.items()
+        }
     nesting: Nesting = "rotated" if options.rotation else ("trained" if checkpoint.trained else "plain")
     return Manifest(
         name=options.name,
         source=checkpoint.source,
-        towers={"text": Tower(inputs=inputs, output=OUTPUT, pooling=pooling, max_tokens=shape.tokens)},
-        dim=source.dim,
+        kind=loaded.kind,
+        towers=towers,
+        dim=loaded.dim,
         dims=shape.dims,
         layers=shape.layers,
-        normalised=source.normalised,
-        prompts=source.prompts,
+        normalised=loaded.normalised,
+        prompts=dict(loaded.prompts),
         precision=options.precision,
         nesting=nesting,
         retention=fitted.retention if fitted else {},
         exits=fitted.exits if fitted else {},
         fit=fitted.record if fitted else None,
-        verification=verification,
-        files={path.relative_to(folder).as_posix(): sha256(path) for path in files},
+        verification=Verification(
+            sentences=sum(one.sentences for one in found),
+            cosine_min=min(one.cosine_min for one in found),
+            cosine_mean=sum(one.cosine_mean * one.sentences for one in found)
+            / sum(one.sentences for one in found),
+        ),
+        files={},
         created_with={name: version(name) for name in _RECORDED},
     )

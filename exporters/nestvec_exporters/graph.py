@@ -1,4 +1,4 @@
-"""A checkpoint as one ONNX graph: tokens in, sentence vectors out."""
+"""A tower as one ONNX graph: arrays in, vectors out; and the module of a text encoder."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from nestvec_exporters.architectures.loaded import Half
 from nestvec_exporters.pooling import POOLING
 from nestvec_exporters.source import Source
-from nestvec_exporters.triton import INPUTS, OUTPUT, exit_output
+from nestvec_exporters.triton import OUTPUT, exit_output
 from nestvec_schemas.errors import CheckpointUnsupported
 
 PROTOBUF_BYTES: Final = (2 << 30) - (64 << 20)
@@ -67,27 +68,25 @@ class Encoder(nn.Module):
         return vectors
 
 
-def write_graph(source: Source, path: Path, exits: Sequence[int] = ()) -> None:
-    """Trace the encoder to ``path``; each of ``exits`` is an output beside the deepest.
+def write_graph(half: Half, path: Path, exits: Sequence[int] = ()) -> None:
+    """Trace a tower to ``path``; each of ``exits`` is an output beside the deepest.
 
     Raises CheckpointUnsupported where it cannot be traced.
     """
-    encoder = Encoder(source, exits).eval()
     outputs = [*(exit_output(layer) for layer in exits), OUTPUT]
-    source.transformer.config.use_cache = False
-    ids = torch.ones((2, 16), dtype=torch.int64)
-    axes = {name: {0: "batch", 1: "tokens"} for name in INPUTS}
+    axes = {name: {0: "batch", **half.axes.get(name, {})} for name in half.example}
+    given = {0: "batch", **half.axes.get(OUTPUT, {})}
     try:
         with torch.no_grad():
             torch.onnx.export(
-                encoder,
-                (ids, torch.ones_like(ids)),
+                half.build(exits).eval(),
+                tuple(half.example.values()),
                 str(path),
                 dynamo=False,
                 opset_version=_OPSET,
-                input_names=list(INPUTS),
+                input_names=list(half.example),
                 output_names=outputs,
-                dynamic_axes={**axes, **{name: {0: "batch"} for name in outputs}},
+                dynamic_axes={**axes, **dict.fromkeys(outputs, given)},
             )
     except Exception as error:
         raise CheckpointUnsupported(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
@@ -16,6 +16,24 @@ _NO_BF16 = " bf16 is left out: ONNX Runtime cannot run it on a CPU, so that noth
 
 
 @dataclass(frozen=True)
+class Overrides:
+    """What a checkpoint does not say of itself, or says otherwise.
+
+    ``pooling``: how token vectors become one (sentence-transformers' names, ``lasttoken`` for instance).
+    ``bidirectional``: a decoder's attention without its causal mask. ``frames``: pictures to an input.
+    ``image_checkpoint``: a vision checkpoint to stand beside a text checkpoint. ``query_prompt`` and
+    ``document_prompt`` are put before each text.
+    """
+
+    pooling: str | None = None
+    bidirectional: bool = False
+    frames: int = 1
+    image_checkpoint: str | None = None
+    query_prompt: str | None = None
+    document_prompt: str | None = None
+
+
+@dataclass(frozen=True)
 class ExportOptions:
     """What to export, and where to. ``checkpoint`` is a folder or a Hugging Face id.
 
@@ -24,7 +42,8 @@ class ExportOptions:
     ``gpus`` are the devices that Triton runs it on (its own choice where there is none). Format tensorrt
     adds a TensorRT plan, for Triton alone; ``accelerate`` has ONNX Runtime use TensorRT inside Triton.
     ``rotation`` is fitted on ``sample``; ``exits`` are layers before the last to stop after as well, mapped
-    into the encoder's space by ``sample`` too. ``seed`` is what is drawn by.
+    into the encoder's space by ``sample`` too. ``seed`` is what is drawn by. ``experts`` are checkpoints by
+    name, whose weights a request may choose instead of the checkpoint's own.
     Raises EncoderError, DimNotOffered and ExitNotOffered on values that no checkpoint could have.
     """
 
@@ -42,6 +61,8 @@ class ExportOptions:
     exits: tuple[int, ...] = ()
     sample: Sample | None = None
     seed: int = 0
+    overrides: Overrides = Overrides()
+    experts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not ENCODER_NAME.fullmatch(self.name):

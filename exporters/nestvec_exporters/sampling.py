@@ -9,10 +9,10 @@ from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from nestvec_exporters.rotation import OnStep
-from nestvec_exporters.triton import INPUTS, OUTPUT, exit_output
+from nestvec_exporters.triton import OUTPUT, exit_output
+from nestvec_schemas.rows import Arrays, stacked
 from nestvec_schemas.vectors import Vectors
 
 _TOKENS = 4096
@@ -42,11 +42,11 @@ def with_sentences(texts: Sequence[str], *, seed: int) -> list[str]:
 
 
 def exit_vectors(
-    graph: Path, tokenizer: Tokenizer, texts: Sequence[str], layers: Sequence[int], on_step: OnStep
+    graph: Path, rows: Sequence[Arrays], layers: Sequence[int], on_step: OnStep
 ) -> dict[int, Vectors]:
-    """Each exit's vectors of ``texts``, (n, dim) float32 in their order, from one pass a text.
+    """Each exit's vectors of ``rows``, (n, dim) float32 in their order, from one pass an input.
 
-    ``layers`` are the exits, deepest first; ``tokenizer`` cuts at what the encoder takes.
+    ``layers`` are the exits, deepest first.
     """
     import onnxruntime  # noqa: PLC0415 - slow
 
@@ -56,13 +56,13 @@ def exit_vectors(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = [one for one in _PREFERRED if one in onnxruntime.get_available_providers()]
     session = onnxruntime.InferenceSession(str(graph), options, providers=providers)
+    names = [one.name for one in session.get_inputs()]
     outputs = [OUTPUT, *(exit_output(layer) for layer in layers[1:])]
-    rows = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
     found: dict[int, Vectors] = {}
     done = 0
-    for batch in _batches(rows):
-        ids, mask = padded([rows[at] for at in batch])
-        answers = session.run(outputs, dict(zip(INPUTS, (ids, mask), strict=True)))
+    for batch in _batches([len(next(iter(row.values()))) for row in rows]):
+        arrays = stacked([rows[at] for at in batch])
+        answers = session.run(outputs, {name: arrays[name] for name in names})
         for layer, answer in zip(layers, answers, strict=True):
             found.setdefault(layer, np.empty((len(rows), answer.shape[1]), np.float32))[batch] = answer
         done += len(batch)
@@ -70,12 +70,12 @@ def exit_vectors(
     return found
 
 
-def _batches(rows: Sequence[Sequence[int]]) -> list[list[int]]:
+def _batches(lengths: Sequence[int]) -> list[list[int]]:
     """Places of rows of like length together, the longest first, within the budget of tokens."""
-    order = sorted(range(len(rows)), key=lambda at: -len(rows[at]))
+    order = sorted(range(len(lengths)), key=lambda at: -lengths[at])
     batches: list[list[int]] = []
     for at in order:
-        if batches and len(batches[-1]) < min(_TEXTS, max(1, _TOKENS // len(rows[batches[-1][0]]))):
+        if batches and len(batches[-1]) < min(_TEXTS, max(1, _TOKENS // lengths[batches[-1][0]])):
             batches[-1].append(at)
         else:
             batches.append([at])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -47,31 +47,58 @@ def exit_output(layer: int) -> str:
     return f"{OUTPUT}_{layer}"
 
 
+@dataclass(frozen=True)
+class Port:
+    """An input or output: its name, numpy's name of its type, and its axes but the first, None where free."""
+
+    name: str
+    dtype: str
+    dims: tuple[int | None, ...]
+
+    def declared(self) -> str:
+        dims = ", ".join("-1" if one is None else str(one) for one in self.dims)
+        return f'{{ name: "{self.name}", data_type: {_TYPES[self.dtype]}, dims: [ {dims} ] }}'
+
+    def warm(self, tokens: int) -> str:
+        """Zeros of this shape, with ``tokens`` where it is free."""
+        dims = ", ".join(str(one or tokens) for one in self.dims)
+        return (
+            f'inputs {{ key: "{self.name}" value {{ data_type: {_TYPES[self.dtype]}, '
+            f"dims: [ {dims} ], zero_data: true }} }}"
+        )
+
+
+_TYPES = {"int64": "TYPE_INT64", "uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}
+
+EXIT_PORT: Final = Port(EXIT, "int64", (1,))
+
+
+def text_ports() -> tuple[Port, ...]:
+    """The inputs of an encoder of texts: ids and mask."""
+    return tuple(Port(name, "int64", (None,)) for name in INPUTS)
+
+
 def config_pbtxt(
-    name: str, dim: int, *, tokens: int, exits: bool = False, serving: Serving | None = None
+    name: str, inputs: Sequence[Port], output: Port, *, tokens: int, serving: Serving | None = None
 ) -> str:
-    """Triton's ``config.pbtxt`` of an encoder (protobuf text of inference.ModelConfig).
+    """Triton's ``config.pbtxt`` of one part of an encoder (protobuf text of inference.ModelConfig).
 
     Batched on the first axis, which Triton leaves out of ``dims``; a text's length, at most ``tokens``,
     is free. Requests that wait are merged (those of one length), and none waits for others to come: the
     service sends whole batches already. Only the newest version is served.
     """
     how = serving or Serving()
-    widths = {**dict.fromkeys(INPUTS, -1), **({EXIT: 1} if exits else {})}
-    inputs = [
-        f'  {{ name: "{one}", data_type: TYPE_INT64, dims: [ {width} ] }}' for one, width in widths.items()
-    ]
     blocks = [
         f'name: "{name}"',
         f'backend: "{"onnxruntime" if how.format == "onnx" else "tensorrt"}"',
         f"max_batch_size: {MAX_BATCH}",
-        "input [\n" + ",\n".join(inputs) + "\n]",
-        f'output [\n  {{ name: "{OUTPUT}", data_type: TYPE_FP32, dims: [ {dim} ] }}\n]',
+        "input [\n" + ",\n".join(f"  {one.declared()}" for one in inputs) + "\n]",
+        f"output [\n  {output.declared()}\n]",
         "version_policy: { latest { num_versions: 1 } }",
         "dynamic_batching { max_queue_delay_microseconds: 0 }",
         *_instances(how),
         *_acceleration(name, how),
-        _warmup(tokens, how, exits=exits),
+        _warmup(inputs, tokens, how),
     ]
     return "\n".join(blocks) + "\n"
 
@@ -105,7 +132,7 @@ def _acceleration(name: str, how: Serving) -> list[str]:
     ]
 
 
-def _warmup(tokens: int, how: Serving, *, exits: bool) -> str:
+def _warmup(inputs: Sequence[Port], tokens: int, how: Serving) -> str:
     """Batches that Triton runs before it says that the encoder is ready.
 
     TensorRT behind ONNX Runtime builds an engine for the range of shapes that it has seen, so that the
@@ -115,17 +142,10 @@ def _warmup(tokens: int, how: Serving, *, exits: bool) -> str:
     shapes = (
         ((1, 1), (MAX_BATCH, longest)) if how.tensorrt else ((1, min(16, longest)), (8, min(64, longest)))
     )
-    samples = [
-        _sample(batch, {**dict.fromkeys(INPUTS, length), **({EXIT: 1} if exits else {})})
-        for batch, length in shapes
-    ]
+    samples = [_sample(inputs, batch, length) for batch, length in shapes]
     return "model_warmup [\n" + ",\n".join(samples) + "\n]"
 
 
-def _sample(batch: int, widths: Mapping[str, int]) -> str:
-    tokens = widths[INPUTS[0]]
-    rows = "\n".join(
-        f'    inputs {{ key: "{one}" value {{ data_type: TYPE_INT64, dims: [ {width} ], zero_data: true }} }}'
-        for one, width in widths.items()
-    )
+def _sample(inputs: Sequence[Port], batch: int, tokens: int) -> str:
+    rows = "\n".join(f"    {one.warm(tokens)}" for one in inputs)
     return f'  {{\n    name: "{batch} x {tokens}"\n    batch_size: {batch}\n{rows}\n  }}'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,12 +10,15 @@ from typing import Final
 
 import numpy as np
 
+from nestvec_exporters.architectures.loaded import Half
 from nestvec_exporters.rotation import Matrix
-from nestvec_exporters.source import Source, tokenizer
-from nestvec_exporters.triton import EXIT, INPUTS
+from nestvec_exporters.triton import EXIT
 from nestvec_schemas.docstrings import sample_texts
 from nestvec_schemas.errors import VerificationFailed
 from nestvec_schemas.manifest import Precision, Verification
+from nestvec_schemas.repository import GRAPH
+from nestvec_schemas.rows import Array, Arrays, stacked
+from nestvec_schemas.towers import Kind
 from nestvec_schemas.vectors import Vectors, cosines, normalise
 
 SENTENCES: Final = 64
@@ -53,65 +56,83 @@ def texts() -> tuple[str, ...]:
     return (*sampled, " ".join(sampled))
 
 
-def source_vectors(source: Source, sentences: Sequence[str], tokens: int) -> Vectors:
-    """The checkpoint's own vectors, (n, dim) float32, of texts cut at ``tokens``.
+def exit_vectors(half: Half, rows: Sequence[Arrays], layer: int, matrix: Matrix, *, unit: bool) -> Vectors:
+    """The checkpoint's vectors after ``layer``, (n, dim) float32, mapped by ``matrix``, (dim, dim).
 
-    One text at a time: padding can then have no part in them.
+    Brought to length 1 where ``unit`` says so.
     """
-    source.model.max_seq_length = tokens
-    vectors = source.model.encode(list(sentences), batch_size=1, prompt="", show_progress_bar=False)
-    return np.asarray(vectors, np.float32)
-
-
-def exit_vectors(
-    source: Source, sentences: Sequence[str], tokens: int, layer: int, matrix: Matrix
-) -> Vectors:
-    """The checkpoint's vectors after ``layer``, (n, dim) float32, mapped by ``matrix``, (dim, dim)."""
     import torch  # noqa: PLC0415 - slow
 
-    from nestvec_exporters.graph import Encoder  # noqa: PLC0415
-
-    encoder = Encoder(source, (layer,)).eval()
-    cutting = tokenizer(source)
-    cutting.enable_truncation(tokens)
+    module = half.build((layer,)).eval()
     found = []
     with torch.no_grad():
-        for text in sentences:
-            ids = torch.tensor([cutting.encode(text).ids])
-            found.append(encoder(ids, torch.ones_like(ids))[0].numpy())
+        for row in rows:
+            arrays = stacked([row])
+            found.append(module(*(torch.from_numpy(arrays[name]) for name in half.example))[0].numpy())
     mapped = np.asarray(np.concatenate(found) @ matrix, np.float32)
-    return normalise(mapped) if source.normalised else mapped
+    return normalise(mapped) if unit else mapped
+
+
+def exported(graph: Path, rows: Sequence[Arrays], layer: int | None = None) -> list[Array]:
+    """What a graph gives in onnxruntime for each row, float32; of a vector a token, without padding's.
+
+    In mixed batches padded on the right with zeros, so that padding would show. ``layer`` is the exit of an
+    encoder that has several.
+    """
+    import onnxruntime  # noqa: PLC0415 - slow
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    names = [one.name for one in session.get_inputs()]
+    found: list[Array] = []
+    for start in range(0, len(rows), _BATCH):
+        arrays = stacked(rows[start : start + _BATCH])
+        count = len(rows[start : start + _BATCH])
+        if layer is not None:
+            arrays[EXIT] = np.full((count, 1), layer, np.int64)
+        answers = session.run(None, {name: arrays[name] for name in names})[0]
+        found.extend(one[one.any(axis=1)] if one.ndim == 2 else one for one in answers)
+    return found
 
 
 def exported_vectors(
     folder: Path, sentences: Sequence[str], tokens: int, layer: int | None = None
 ) -> Vectors:
-    """The same from an encoder's folder: its tokenizer, and its graph in onnxruntime.
+    """The vectors, (n, dim) float32, that a text encoder's folder gives: its tokenizer and its graph."""
+    from nestvec_exporters.architectures.sentence import text_rows  # noqa: PLC0415
 
-    In mixed batches padded on the right with id 0, so that padding would show. ``layer`` is the exit of an
-    encoder that has several.
+    rows = text_rows(folder, sentences, tokens)
+    return np.stack(exported(folder / GRAPH, rows, layer))
+
+
+def compared(
+    reference: Array | Sequence[Array], exported: Sequence[Array], kind: Kind, precision: Precision
+) -> Verification:
+    """How near what a graph gives is to what the checkpoint gives, input by input.
+
+    Vectors a token are compared token by token, the scores of a reranker by their correlation. Raises
+    VerificationFailed below the precision's floor.
     """
-    import onnxruntime  # noqa: PLC0415 - slow
-    from tokenizers import Tokenizer  # noqa: PLC0415
+    if [len(one) for one in reference] != [len(one) for one in exported]:
+        raise VerificationFailed(
+            "the exported encoder gives another number of vectors than the checkpoint",
+            value=f"{sum(map(len, exported))} against {sum(map(len, reference))}",
+            next_step="Choose another checkpoint: this architecture is not exported faithfully.",
+        )
+    join = _JOINED.get(kind, np.stack)
+    found = compare(join(list(reference)), join(list(exported)), precision)
+    return found.model_copy(update={"sentences": len(exported)})
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        str(folder / "1" / "model.onnx"), options, providers=["CPUExecutionProvider"]
-    )
-    padding = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    padding.enable_truncation(tokens)
-    padding.enable_padding()
-    found = []
-    for start in range(0, len(sentences), _BATCH):
-        encoded = padding.encode_batch(list(sentences[start : start + _BATCH]))
-        ids = np.array([one.ids for one in encoded], np.int64)
-        mask = np.array([one.attention_mask for one in encoded], np.int64)
-        feeds = dict(zip(INPUTS, (ids, mask), strict=True))
-        if layer is not None:
-            feeds[EXIT] = np.full((len(ids), 1), layer, np.int64)
-        found.append(session.run(None, feeds)[0])
-    return np.concatenate(found)
+
+def _centred(scores: list[Array]) -> Array:
+    """Scores, each (1,), as a row about their mean, (1, n): the cosine of two such is their correlation."""
+    row = np.concatenate(scores).reshape(1, -1)
+    centred: Array = row - row.mean()
+    return centred
+
+
+_JOINED: dict[Kind, Callable[[list[Array]], Array]] = {"multivector": np.concatenate, "reranker": _centred}
 
 
 def check_exit(source: Vectors, exported: Vectors, precision: Precision, layer: int) -> None:

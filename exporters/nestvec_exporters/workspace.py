@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import tempfile
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nestvec_schemas.errors import CheckpointError, EncoderExists
-from nestvec_schemas.repository import MANIFEST
+from nestvec_schemas.repository import MANIFEST, PART
 
 
 def check_target(models: Path, name: str, *, force: bool) -> None:
@@ -63,15 +64,24 @@ def _nearby(models: Path) -> Path:
 
 def install(built: Path, models: Path, *, force: bool) -> None:
     """Move a built encoder into the repository; an old one of its name goes only now."""
-    target = models / built.name
     models.mkdir(parents=True, exist_ok=True)
     check_target(models, built.name, force=force)
-    old = built.with_name(f"{built.name}.old")
-    if target.exists():
-        target.rename(old)
+    before = _folders(models / built.name)
+    old = {one: built.with_name(f"{one.name}.old") for one in before}
+    # The manifest's folder goes first and comes last: without it the parts are no encoder.
+    new = {one: models / one.name for one in reversed(_folders(built))}
+    moved: list[tuple[Path, Path]] = []
     try:
-        built.rename(target)
+        for source, target in [*old.items(), *new.items()]:
+            source.rename(target)
+            moved.append((source, target))
     except OSError:
-        if old.exists():
-            old.rename(target)
+        for source, target in reversed(moved):
+            target.rename(source)
         raise
+
+
+def _folders(folder: Path) -> list[Path]:
+    """An encoder's folder and those of its parts, as far as they are there."""
+    own = [folder] if folder.exists() else []
+    return [*own, *sorted(folder.parent.glob(f"{glob.escape(folder.name)}{PART}*"))]

@@ -14,10 +14,12 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers.utils import logging
 
+from nestvec_exporters.architectures.loaded import Half
+from nestvec_exporters.architectures.sentence import load
 from nestvec_exporters.checkpoint import Checkpoint
 from nestvec_exporters.graph import write_graph
+from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.quiet import quiet
-from nestvec_exporters.source import load
 
 POSITIONS = 64
 
@@ -104,12 +106,22 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def _half_of(folder: Path) -> Half:
+    return load(Checkpoint(folder, folder.name), ExportOptions(str(folder), Path("models"), "encoder")).first
+
+
+@pytest.fixture(scope="session")
+def half_of() -> Callable[[Path], Half]:
+    """Loads a text checkpoint's tower."""
+    return _half_of
+
+
 @pytest.fixture(scope="session")
 def traced(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The BERT's graph as it is traced."""
     path = tmp_path_factory.mktemp("traced") / "graph.onnx"
     with quiet():
-        write_graph(load(Checkpoint(bert, "bert")), path)
+        write_graph(_half_of(bert), path)
     return path
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nestvec_exporters.checkpoint import Checkpoint
+from nestvec_exporters.architectures.loaded import Half
 from nestvec_exporters.exits import nest_exits
 from nestvec_exporters.fold import fold
 from nestvec_exporters.graph import write_graph
 from nestvec_exporters.quiet import quiet
 from nestvec_exporters.sampling import exit_vectors, with_sentences
-from nestvec_exporters.source import load, tokenizer
 from nestvec_exporters.triton import EXIT, INPUTS, OUTPUT, exit_output
 from nestvec_schemas.vectors import Vectors
 
@@ -25,11 +25,11 @@ MASK = np.where(np.arange(9) < [[9], [3], [5], [9], [1], [7]], 1, 0)
 
 
 @pytest.fixture(scope="module")
-def flat(deep: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def flat(deep: Path, half_of: Callable[[Path], Half], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A traced graph with an output for each of LAYERS."""
     path = tmp_path_factory.mktemp("flat") / "graph.onnx"
     with quiet():
-        write_graph(load(Checkpoint(deep, "deep")), path, (1, 3))
+        write_graph(half_of(deep), path, (1, 3))
     return path
 
 
@@ -124,15 +124,19 @@ def test_matrices_are_folded_behind_what_a_graph_gives(flat: Path, expected: dic
     np.testing.assert_allclose(first, turned / np.linalg.norm(turned, axis=1, keepdims=True), atol=1e-5)
 
 
-def test_a_sample_is_embedded_at_every_exit_in_its_own_order(flat: Path, deep: Path) -> None:
-    cutting = tokenizer(load(Checkpoint(deep, "deep")))
+def test_a_sample_is_embedded_at_every_exit_in_its_own_order(
+    flat: Path, deep: Path, half_of: Callable[[Path], Half], tmp_path: Path
+) -> None:
     texts = [f"{'word ' * (number % 7)}number {number}" for number in range(150)]
     heard: list[tuple[int, int]] = []
-    found = exit_vectors(flat, cutting, texts, LAYERS, lambda done, total: heard.append((done, total)))
+    half = half_of(deep)
+    half.save(tmp_path)
+    rows = half.rows(tmp_path, texts, 64)
+    found = exit_vectors(flat, rows, LAYERS, lambda done, total: heard.append((done, total)))
     assert heard[-1] == (150, 150)
     assert {layer: vectors.shape for layer, vectors in found.items()} == dict.fromkeys(LAYERS, (150, 32))
     for at in (0, 77, 149):
-        (alone,) = exit_vectors(flat, cutting, [texts[at]], (4,), lambda done, total: None).values()
+        (alone,) = exit_vectors(flat, [rows[at]], (4,), lambda done, total: None).values()
         np.testing.assert_allclose(found[4][at], alone[0], atol=1e-6)
 
 

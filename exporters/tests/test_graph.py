@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from nestvec_exporters.graph import INPUTS, OUTPUT, save_graph
+from nestvec_exporters.graph import save_graph
+from nestvec_exporters.triton import INPUTS, OUTPUT
 
 
 def run(path: Path) -> np.ndarray:

@@ -6,11 +6,14 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-from nestvec_exporters.triton import MAX_BATCH, Serving, config_pbtxt
+from nestvec_exporters.triton import MAX_BATCH, OUTPUT, Port, Serving, config_pbtxt, text_ports
 
 
 def parsed(serving: Serving | None = None, *, tokens: int = 256) -> Any:
-    return text_format.Parse(config_pbtxt("minilm", 384, tokens=tokens, serving=serving), ModelConfig())
+    return text_format.Parse(
+        config_pbtxt("minilm", text_ports(), Port(OUTPUT, "float32", (384,)), tokens=tokens, serving=serving),
+        ModelConfig(),
+    )
 
 
 def samples(config: Any) -> list[tuple[int, int]]:

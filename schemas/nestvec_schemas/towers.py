@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nestvec_schemas.pixels import Picture
+
 Kind = Literal["dense", "sparse", "multivector", "reranker"]
 """What an encoder answers with: a vector an input; a weight for each word of its vocabulary (SPLADE); a
 vector a token (ColBERT); or, for a query with a document, a score (a cross-encoder)."""
@@ -30,7 +32,8 @@ class Tower(Record):
     """One half of an encoder: what its graph takes and gives.
 
     ``max_tokens`` is the longest text in tokens; of a tower that reads pictures, what one of them costs in a
-    batch, in patches.
+    batch, in patches. A text becomes ids by ``scheme``; a picture becomes pixels by ``picture``, and a tower
+    of several ``frames`` reads so many of them as one input.
     """
 
     inputs: tuple[str, ...]
@@ -38,6 +41,8 @@ class Tower(Record):
     pooling: str
     max_tokens: Annotated[int, Field(ge=1)]
     scheme: Scheme = "tokenizer"
+    picture: Picture | None = None
+    frames: Annotated[int, Field(ge=1)] = 1
 
 
 Towers = Mapping[Modality, Tower]

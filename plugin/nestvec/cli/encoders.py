@@ -59,11 +59,11 @@ def command(models: Path, check: bool, as_json: bool) -> None:
 def read(folder: Path, *, check: bool = False) -> Listed:
     """What is in an encoder's folder; ``check`` compares its files with their checksums."""
     from nestvec_schemas.errors import EncoderError, ManifestCorrupt
-    from nestvec_schemas.repository import read_manifest, verify_files
+    from nestvec_schemas.repository import file_path, read_manifest, verify_files
 
     try:
         manifest = read_manifest(folder)
-        lost = [name for name in manifest.files if not (folder / name).is_file()]
+        lost = [name for name in manifest.files if not file_path(folder, name).is_file()]
         if lost:
             raise ManifestCorrupt(
                 f"{folder} lacks files that its manifest lists",
@@ -74,7 +74,7 @@ def read(folder: Path, *, check: bool = False) -> Listed:
             verify_files(folder, manifest)
     except EncoderError as error:
         return Listed(folder.name, error=str(error))
-    size = sum((folder / name).stat().st_size for name in manifest.files)
+    size = sum(file_path(folder, name).stat().st_size for name in manifest.files)
     return Listed(folder.name, manifest, size)
 
 
@@ -96,15 +96,14 @@ def _print(listed: Sequence[Listed]) -> None:
 
 
 def _row(one: Listed, manifest: Manifest) -> tuple[object, ...]:
-    tower = manifest.towers.get("text")
     return (
         one.name,
         " ".join(map(str, manifest.dims)),
         " ".join(map(str, manifest.layers)),
         manifest.precision,
-        tower.max_tokens if tower else None,
+        manifest.first.max_tokens,
         manifest.nesting,
-        tower.pooling if tower else None,
+        ", ".join(dict.fromkeys(one.pooling for one in manifest.towers.values())),
         f"{one.size / 1e6:.1f}",
         manifest.verification.cosine_mean,
     )

@@ -188,7 +188,7 @@ def _report(manifest: Manifest, models: Path, *, as_json: bool) -> None:
     dims = ", ".join(map(str, manifest.dims))
     click.echo(
         f"{folder}: {manifest.dim} dims ({dims}), {manifest.precision}, "
-        f"at most {manifest.towers['text'].max_tokens} tokens, {size / 1e6:.1f} MB\n"
+        f"at most {manifest.first.max_tokens} tokens, {size / 1e6:.1f} MB\n"
         f"cosine to the checkpoint over {found.sentences} texts: {found.cosine_mean:.6f} on average, "
         f"{found.cosine_min:.6f} at least\n"
         f"{_nested(manifest)}"

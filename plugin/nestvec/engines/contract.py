@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nestvec_schemas.errors import EngineError
 from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.rows import Array, Arrays
 from nestvec_schemas.towers import WHOLE
 from nestvec_schemas.vectors import Vectors
-
-Array = NDArray[Any]
 
 EXIT: Final = "exit"
 """The input that says after which layer each row stops."""
@@ -33,7 +31,7 @@ class Batch:
     ``tokens`` counts what the rows hold, without padding.
     """
 
-    arrays: Mapping[str, Array]
+    arrays: Arrays
     exit: int = 0
     part: str = WHOLE
     tokens: int = 0

@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from nestvec.engines.contract import Array
 from nestvec_schemas.errors import EngineError
+from nestvec_schemas.rows import Array
 from nestvec_schemas.towers import Kind
 
 SPARSE: Final = np.dtype([("index", "<i4"), ("value", "<f4")])

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from nestvec.engines.contract import Array, Engine
+from nestvec.engines.contract import Engine
 from nestvec.service.admission import Admission
 from nestvec.service.encoders import Encoder
 from nestvec.service.inputs import Cut, Input, digest, placed
@@ -20,6 +20,7 @@ from nestvec.service.rows import Row
 from nestvec.service.runner import Job, Key, Name, Runner
 from nestvec.service.settings import Settings
 from nestvec_schemas.errors import InputTooLong, NestvecError
+from nestvec_schemas.rows import Array
 from nestvec_schemas.vectors import Vectors
 
 Found = Remembered | Job | NestvecError

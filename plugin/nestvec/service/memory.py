@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from nestvec.engines.contract import Array
+from nestvec_schemas.rows import Array
 
 Key = TypeVar("Key")
 

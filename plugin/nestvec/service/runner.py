@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nestvec.engines.contract import Array, Engine
+from nestvec.engines.contract import Engine
 from nestvec.service.admission import Admission
 from nestvec.service.answers import READINGS, check
 from nestvec.service.memory import Memory, Remembered
@@ -17,6 +17,7 @@ from nestvec.service.pool import Pool, Waiting
 from nestvec.service.rows import Row, assemble
 from nestvec.service.settings import Settings
 from nestvec_schemas.errors import DeadlineExceeded, EngineError, NestvecError
+from nestvec_schemas.rows import Array
 from nestvec_schemas.towers import Kind
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,93 @@
+"""Which file loads which checkpoint: the first row that fits; nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from nestvec_exporters.layout import read_json
+
+if TYPE_CHECKING:
+    from nestvec_exporters.architectures.loaded import Load
+
+SENTENCE: Final = "sentence"
+
+WEIGHTS: Final = ("*.safetensors",)
+
+
+@dataclass(frozen=True)
+class Small:
+    """A checkpoint's small files."""
+
+    folder: Path
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Its ``config.json``; empty where there is none."""
+        return self.json("config.json")
+
+    def json(self, name: str) -> dict[str, Any]:
+        """A JSON object; empty where there is none."""
+        path = self.folder / name
+        found = read_json(path) if path.is_file() else {}
+        return found if isinstance(found, dict) else {}
+
+    @cached_property
+    def model_type(self) -> str:
+        return str(self.config.get("model_type", ""))
+
+    @cached_property
+    def head(self) -> str:
+        """The class that was saved, ``BertForMaskedLM`` for instance."""
+        named = self.config.get("architectures")
+        return str(named[0]) if isinstance(named, list) and named else ""
+
+    @cached_property
+    def modules(self) -> tuple[str, ...]:
+        """The classes' names in sentence-transformers' ``modules.json``."""
+        path = self.folder / "modules.json"
+        rows = read_json(path) if path.is_file() else []
+        rows = rows if isinstance(rows, list) else []
+        return tuple(str(row.get("type", "")).rpartition(".")[2] for row in rows if isinstance(row, dict))
+
+    def has(self, *names: str) -> bool:
+        """Whether one of these files is there."""
+        return any((self.folder / name).is_file() for name in names)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A row: what ``fits`` is loaded by the file of this folder that is called ``name``.
+
+    ``about`` is for people; ``weights`` are the names of the large files.
+    """
+
+    name: str
+    about: str
+    fits: Callable[[Small], bool]
+    weights: tuple[str, ...] = WEIGHTS
+
+    def loader(self) -> Load:
+        """The row's ``load``; imports torch and transformers."""
+        module = import_module(f"nestvec_exporters.architectures.{self.name}")
+        return cast("Load", module.load)
+
+
+ARCHITECTURES: Final[tuple[Architecture, ...]] = (
+    Architecture(SENTENCE, "text encoders as sentence-transformers runs them", lambda small: True),
+)
+
+
+def architecture(name: str) -> Architecture:
+    """The row of this name."""
+    return next(row for row in ARCHITECTURES if row.name == name)
+
+
+def tell(folder: Path) -> Architecture:
+    """The row that fits a checkpoint's small files."""
+    small = Small(folder)
+    return next(row for row in ARCHITECTURES if row.fits(small))

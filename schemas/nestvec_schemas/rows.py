@@ -1,0 +1,35 @@
+"""Inputs side by side: how rows of any length become the arrays of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Arrays = Mapping[str, Array]
+"""An input's arrays by the graph's names, without the batch's axis."""
+
+
+def stacked(rows: Sequence[Arrays]) -> dict[str, Array]:
+    """Rows as one batch: each array with an axis more in front, padded with zeros behind.
+
+    Arrays of one name differ at most in their first axis. Where rows bring ``input_ids`` and no mask,
+    ``attention_mask`` is 1 on ids and 0 on padding, (n, t) int64.
+    """
+    arrays = {name: _padded([row[name] for row in rows]) for name in rows[0]}
+    if "input_ids" in arrays and "attention_mask" not in arrays:
+        places = np.arange(arrays["input_ids"].shape[1])
+        lengths = np.array([len(row["input_ids"]) for row in rows])
+        arrays["attention_mask"] = (places < lengths[:, None]).astype(np.int64)
+    return arrays
+
+
+def _padded(arrays: Sequence[Array]) -> Array:
+    longest = max(len(one) for one in arrays)
+    padded = np.zeros((len(arrays), longest, *arrays[0].shape[1:]), arrays[0].dtype)
+    for line, one in enumerate(arrays):
+        padded[line, : len(one)] = one
+    return padded
