@@ -1,0 +1,102 @@
+"""Addresses to pictures, many at once: each that goes wrong is an error at its place."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nestvec.images.address import Address, parse
+from nestvec.images.decode import decode
+from nestvec.images.local import read_data, read_file
+from nestvec.images.policy import Policy
+from nestvec.images.refusals import refused, too_slow, unreachable
+from nestvec.images.s3 import read_s3
+from nestvec.images.web import Web
+from nestvec_schemas.errors import ImageRefused, NestvecError
+from nestvec_schemas.pixels import Picture, pixels
+
+T = TypeVar("T")
+
+# All batches of a process share it: no more pictures are unpacked in memory than can be worked on.
+_DECODERS = ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="nestvec-decode")
+_READERS = ThreadPoolExecutor(32, thread_name_prefix="nestvec-read")
+
+
+async def load(addresses: Sequence[str], policy: Policy) -> list[Image.Image | NestvecError]:
+    """The picture at each address, RGB or RGBA, or why it is not to be had.
+
+    The errors are ImageRefused, ImageUnreachable and ImageUnreadable; none is raised. An address given
+    twice is fetched once. Whole pictures are large: ``load_pixels`` keeps only what an encoder takes.
+    """
+    return await _Batch(policy, lambda image: image).run(addresses)
+
+
+async def load_pixels(
+    addresses: Sequence[str], policy: Policy, how: Picture
+) -> list[NDArray[np.uint8] | NestvecError]:
+    """As ``load``, but each picture as ``pixels`` gives it: (height, width, 3) uint8."""
+    return await _Batch(policy, lambda image: pixels(image, how)).run(addresses)
+
+
+@dataclass(frozen=True)
+class _Batch(Generic[T]):
+    policy: Policy
+    finish: Callable[[Image.Image], T]
+
+    async def run(self, addresses: Sequence[str]) -> list[T | NestvecError]:
+        found: dict[str, T | NestvecError] = {}
+        turn = asyncio.Semaphore(self.policy.at_once)
+
+        async def one(text: str) -> None:
+            async with turn:
+                found[text] = await self._one(text, web)
+
+        async with Web(self.policy) as web, asyncio.TaskGroup() as group:
+            for text in dict.fromkeys(addresses):
+                group.create_task(one(text))
+        return [found[text] for text in addresses]
+
+    async def _one(self, text: str, web: Web) -> T | NestvecError:
+        address = parse(text)
+        if address is None:
+            return ImageRefused(
+                "this is not the address of a picture",
+                value=f"a text of {len(text)} characters",
+                next_step="Give a data:, https:, http:, file: or s3: address, with nothing around it.",
+            )
+        try:
+            data = await self._bytes(address, web)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(_DECODERS, self._decoded, data, address.shown)
+        except NestvecError as error:
+            return error
+        except Exception as error:  # one picture never takes the others with it
+            problem = unreachable(f"unforeseen, {type(error).__name__}", address.shown)
+            problem.__cause__ = error
+            return problem
+
+    async def _bytes(self, address: Address, web: Web) -> bytes:
+        scheme, policy = address.scheme, self.policy
+        if scheme not in policy.schemes:
+            raise refused(f"by {scheme}", address.shown, f"{scheme}:")
+        if scheme == "data":
+            return read_data(address, policy)
+        try:
+            async with asyncio.timeout(policy.max_seconds):
+                if scheme in ("http", "https"):
+                    return await web.fetch(address)
+                read = read_file if scheme == "file" else read_s3
+                return await asyncio.get_running_loop().run_in_executor(_READERS, read, address, policy)
+        except TimeoutError as error:
+            raise too_slow(policy.max_seconds, address.shown) from error
+
+    def _decoded(self, data: bytes, shown: str) -> T:
+        return self.finish(decode(data, max_pixels=self.policy.max_pixels, shown=shown))

@@ -1,0 +1,69 @@
+"""Pictures that need no network: in the address itself, or in a folder of the service's machine."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import stat
+from pathlib import Path
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
+
+from nestvec.images.address import Address
+from nestvec.images.policy import Policy
+from nestvec.images.refusals import refused, too_large, unreachable
+
+
+def read_data(address: Address, policy: Policy) -> bytes:
+    """What a ``data:`` URI holds (RFC 2397). Raises ImageUnreachable."""
+    meta, _, payload = address.text.partition(",")
+    if len(payload) > 3 * policy.max_bytes:  # the most that escapes (%41) can take
+        raise too_large(policy.max_bytes, address.shown)
+    try:
+        data = unquote_to_bytes(payload)
+        if meta.lower().endswith(";base64"):
+            bare = data.rstrip(b"=")
+            data = base64.b64decode(bare + b"=" * (-len(bare) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise unreachable("its address is no base64", address.shown) from error
+    if len(data) > policy.max_bytes:
+        raise too_large(policy.max_bytes, address.shown)
+    return data
+
+
+def read_file(address: Address, policy: Policy) -> bytes:
+    """What a ``file:`` URI (RFC 8089) names, where it lies in one of the policy's roots, links resolved.
+
+    Raises ImageRefused, whether or not there is such a file, and ImageUnreachable.
+    """
+    shown = address.shown
+    path = _path(address)
+    real = Path(os.path.realpath(path))
+    if not any(real.is_relative_to(os.path.realpath(root)) for root in policy.roots):
+        raise refused("from this folder", shown, "the folder")
+    try:
+        # Neither a link put there meanwhile, nor a pipe that would block, is opened.
+        opened = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(opened, "rb") as file:
+            if not stat.S_ISREG(os.fstat(opened).st_mode):
+                raise unreachable("it is not a file", shown)
+            data = file.read(policy.max_bytes + 1)
+    except OSError as error:
+        raise unreachable(error.strerror or "it cannot be read", shown) from error
+    if len(data) > policy.max_bytes:
+        raise too_large(policy.max_bytes, shown)
+    return data
+
+
+def _path(address: Address) -> str:
+    try:
+        parts = urlsplit(address.text)
+        path = unquote(parts.path, errors="strict")
+        os.fsencode(path)
+    except ValueError as error:
+        raise refused(
+            "by an address that is not one of a file", address.shown, "nothing: correct it"
+        ) from error
+    if parts.netloc.lower() not in ("", "localhost") or parts.query or parts.fragment or "\0" in path:
+        raise refused("by a file's address with a host, ? or #", address.shown, "nothing: write %3F and %23")
+    return path

@@ -1,0 +1,87 @@
+"""Pictures in S3 or a store that speaks as S3 does, with boto3 (the extra ``s3``)."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import threading
+import time
+from typing import Any
+
+from nestvec.images.address import Address
+from nestvec.images.policy import Policy
+from nestvec.images.refusals import refused, too_large, too_slow, unreachable
+from nestvec_schemas.errors import ImageUnreachable
+
+# A bucket's name becomes part of a host's name: nothing else may get in there.
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_PART = 1 << 18
+
+_making = threading.Lock()
+_clients: dict[tuple[str | None, float], Any] = {}
+
+
+def read_s3(address: Address, policy: Policy) -> bytes:
+    """What ``s3://bucket/key`` names; blocks. Raises ImageRefused or ImageUnreachable.
+
+    The credentials are the service's own, found as boto3 finds them.
+    """
+    told = address.shown
+    bucket, _, key = address.text[len("s3://") :].partition("/")
+    if not _BUCKET.fullmatch(bucket) or ".." in bucket:
+        raise refused("from a bucket of such a name", told, "nothing: correct it")
+    if bucket not in policy.buckets and "*" not in policy.buckets:
+        raise refused("from this bucket", told, "the bucket")
+    client = _client(policy, told)
+    until = time.monotonic() + policy.max_seconds
+    exceptions = importlib.import_module("botocore.exceptions")
+    try:
+        answer = client.get_object(Bucket=bucket, Key=key)
+        with answer["Body"] as body:
+            return _read(body, answer["ContentLength"], policy, until, told)
+    except exceptions.ClientError as error:
+        raise unreachable(f"the store answered {error.response['Error'].get('Code', 'no')}", told) from error
+    except (exceptions.BotoCoreError, OSError, ValueError) as error:
+        raise unreachable(f"the store cannot be asked ({type(error).__name__})", told) from error
+
+
+def _read(body: Any, length: int, policy: Policy, until: float, told: str) -> bytes:
+    if length > policy.max_bytes:
+        raise too_large(policy.max_bytes, told)
+    data = bytearray()
+    while part := body.read(_PART):
+        data += part
+        if len(data) > policy.max_bytes:
+            raise too_large(policy.max_bytes, told)
+        if time.monotonic() > until:
+            raise too_slow(policy.max_seconds, told)
+    return bytes(data)
+
+
+def _client(policy: Policy, told: str) -> Any:
+    key = (policy.s3_endpoint, policy.max_seconds)
+    with _making:  # a session of boto3 may not be used by two threads, its clients may
+        if key not in _clients:
+            try:
+                boto3 = importlib.import_module("boto3")
+                config = importlib.import_module("botocore.config").Config
+            except ImportError as error:
+                raise ImageUnreachable(
+                    "the service cannot read from S3: boto3 is not installed",
+                    value=told,
+                    next_step="Install nestvec[s3] where the service runs.",
+                ) from error
+            _clients[key] = boto3.session.Session().client(
+                "s3",
+                endpoint_url=policy.s3_endpoint,
+                config=config(
+                    connect_timeout=policy.max_seconds,
+                    read_timeout=policy.max_seconds,
+                    retries={"total_max_attempts": 2, "mode": "standard"},
+                    proxies={},
+                    max_pool_connections=policy.at_once,
+                    # What is not Amazon's has seldom a host name for each bucket.
+                    s3={"addressing_style": "path" if policy.s3_endpoint else "auto"},
+                ),
+            )
+    return _clients[key]

@@ -1,0 +1,169 @@
+"""Pictures from the web, with httpx below its client: no cookies, no proxies, no redirects of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import lru_cache
+from importlib.metadata import version
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from nestvec.images.address import Address, parse, shown
+from nestvec.images.hosts import IP, Unresolved, is_allowed, resolve
+from nestvec.images.policy import Policy
+from nestvec.images.refusals import refused, too_large, unreachable
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_HEADERS = {
+    "User-Agent": f"nestvec/{version('nestvec')}",
+    "Accept": "image/*",
+    "Accept-Encoding": "identity",  # a compressed body could unpack to any size
+}
+
+
+@lru_cache(maxsize=1)
+def tls() -> Any:
+    """What certificates are checked with: certifi's authorities, or those of SSL_CERT_FILE."""
+    return httpx.create_ssl_context()
+
+
+class Web:
+    """Fetches for one batch: each host is resolved once, and its connections are kept until the end.
+
+    A name is resolved here, its addresses checked, and the connection made to one of them, so that no
+    second look-up can lead elsewhere; the certificate and the Host header are the name's.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._hosts: dict[tuple[str, int], tuple[IP, ...] | Exception] = {}
+        self._resolving: dict[tuple[str, int], asyncio.Lock] = {}
+        self._transports: dict[tuple[str, str, int, IP], httpx.AsyncHTTPTransport] = {}
+
+    async def __aenter__(self) -> Web:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for transport in self._transports.values():
+            await transport.aclose()
+
+    async def fetch(self, address: Address) -> bytes:
+        """The bytes at an ``http:`` or ``https:`` address. Raises ImageRefused or ImageUnreachable."""
+        text, told = address.text, address.shown
+        for _ in range(self._policy.max_redirects + 1):
+            url = self._checked(text, told)
+            response = await self._ask(url, told)
+            try:
+                location = response.headers.get("location")
+                if response.status_code in _REDIRECTS and location is not None:
+                    text = _joined(url, location, told)
+                    target = parse(text)
+                    told = f"{address.shown} → {target.shown if target else shown(text)}"
+                    continue
+                return await self._body(response, told)
+            finally:
+                await response.aclose()
+        raise unreachable(f"more than {self._policy.max_redirects} redirects", address.shown)
+
+    def _checked(self, text: str, told: str) -> httpx.URL:
+        try:
+            url = httpx.URL(text)
+            host = url.raw_host.decode("ascii")
+        except (httpx.InvalidURL, ValueError, TypeError) as error:
+            raise refused("by an address that is no URL", told, "nothing: correct it") from error
+        if url.scheme not in ("http", "https") or url.scheme not in self._policy.schemes:
+            raise refused(f"by {url.scheme or 'such an address'}", told, f"{url.scheme}:")
+        if url.userinfo:
+            raise refused("with a name or password in its address", told, "nothing: take them out")
+        if not host or not self._policy.takes_host(host):
+            raise refused("from this host", told, "the host")
+        return url
+
+    async def _ask(self, url: httpx.URL, told: str) -> httpx.Response:
+        host, port = url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80)
+        problem: Exception | None = None
+        for ip in await self._addresses(host, port, told):
+            try:
+                return await self._ask_at(ip, port, url)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                problem = error
+            except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+                raise unreachable(_why(error), told) from error
+        raise unreachable(_why(problem), told) from problem
+
+    async def _addresses(self, host: str, port: int, told: str) -> tuple[IP, ...]:
+        key = (host, port)
+        async with self._resolving.setdefault(key, asyncio.Lock()):
+            if key not in self._hosts:
+                try:
+                    self._hosts[key] = await resolve(host, port)
+                except Unresolved as error:
+                    self._hosts[key] = error
+        found = self._hosts[key]
+        if isinstance(found, Exception):
+            raise unreachable("its host has no address", told) from found
+        if not all(is_allowed(ip, private=self._policy.allow_private) for ip in found):
+            # Which address it is stays untold: a stranger learns no names of an inner network here.
+            raise refused("from a host whose address is not public", told, "private addresses")
+        return found
+
+    async def _ask_at(self, ip: IP, port: int, url: httpx.URL) -> httpx.Response:
+        host = url.raw_host.decode("ascii")
+        key = (
+            url.scheme,
+            host,
+            port,
+            ip,
+        )  # a connection serves the one name that its certificate was checked for
+        if key not in self._transports:
+            limits = httpx.Limits(max_connections=None, max_keepalive_connections=self._policy.at_once)
+            self._transports[key] = httpx.AsyncHTTPTransport(verify=tls(), trust_env=False, limits=limits)
+        seconds = self._policy.max_seconds
+        request = httpx.Request(
+            "GET",
+            url.copy_with(host=str(ip), fragment=None),
+            headers={"Host": url.netloc.decode("ascii"), **_HEADERS},
+            extensions={"timeout": httpx.Timeout(seconds).as_dict(), "sni_hostname": host},
+        )
+        return await self._transports[key].handle_async_request(request)
+
+    async def _body(self, response: httpx.Response, told: str) -> bytes:
+        limit = self._policy.max_bytes
+        if response.status_code != 200:
+            raise unreachable(f"its host answered with status {response.status_code}", told)
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            raise unreachable("its host compressed it, though not asked to", told)
+        announced = response.headers.get("content-length", "")
+        if announced.isdecimal() and int(announced[:20]) > limit:
+            raise too_large(limit, told)
+        data = bytearray()
+        try:
+            async for part in response.aiter_raw():
+                data += part
+                if len(data) > limit:
+                    raise too_large(limit, told)
+        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+            raise unreachable(_why(error), told) from error
+        return bytes(data)
+
+
+def _joined(url: httpx.URL, location: str, told: str) -> str:
+    try:
+        return str(url.join(location))
+    except (httpx.InvalidURL, ValueError, TypeError) as error:
+        raise unreachable("its host redirects to no address", told) from error
+
+
+def _why(error: Exception | None) -> str:
+    """A transport's error in a clause; its own text may quote what the server sent."""
+    if isinstance(error, httpx.TimeoutException):
+        return "its host does not answer in time"
+    if isinstance(error, httpx.ConnectError):
+        return (
+            "its certificate is not valid" if "CERTIFICATE_VERIFY_FAILED" in str(error) else "no connection"
+        )
+    return "its host broke off, or does not speak HTTP"

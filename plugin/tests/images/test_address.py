@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from nestvec.images import Address, is_address, parse
+from nestvec.images.address import shown
+
+ADDRESSES = {
+    "data:image/png;base64,AAAA": "data",
+    "data:image/svg+xml,%3Csvg": "data",
+    "data:image/png;name=a.png;base64,AA": "data",
+    "data:application/octet-stream;base64,AA": "data",
+    "data:;base64,AA": "data",
+    "DATA:IMAGE/PNG;BASE64,AA": "data",
+    "file:/srv/cat.png": "file",
+    "file:///srv/cat.png": "file",
+    "file://elsewhere/srv/cat.png": "file",
+    "http://example.org/cat.png": "http",
+    "https://example.org": "https",
+    "HTTPS://user:word@[::1]:8443/?a=b#c": "https",
+    "s3://pictures/animals/cat.png": "s3",
+}
+
+TEXTS = [
+    "",
+    "cat.png",
+    "/srv/cat.png",
+    "a cat at https://example.org/cat.png",
+    "https://example.org/a cat.png",
+    "https://example.org/cat.png ",
+    " https://example.org/cat.png",
+    "https://example.org/cat.png\n",
+    "https://example.org/cat\u00a0.png",
+    "https://example.org/cat\u2028.png",
+    "https://example.org/\x00",
+    "https://",
+    "https:///cat.png",
+    "https:example.org",
+    "http",
+    "ftp://example.org/cat.png",
+    "file:cat.png",
+    "file://",
+    "file:///",
+    "s3://pictures",
+    "s3://pictures/",
+    "s3:///cat.png",
+    "data:",
+    "data:,a",
+    "data:analysis,please",
+    "data:text/plain;base64,AAAA",
+    "data:image/png;base64,",
+    "data:image/png",
+    "data:image/png;base64,AA AA",
+    "javascript:alert(1)",
+]
+
+
+@pytest.mark.parametrize(("text", "scheme"), ADDRESSES.items())
+def test_an_address(text: str, scheme: str) -> None:
+    assert parse(text) == Address(scheme, text)  # type: ignore[arg-type]
+    assert is_address(text)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_that_is_none(text: str) -> None:
+    assert parse(text) is None
+    assert not is_address(text)
+
+
+anything = st.text() | st.sampled_from([*ADDRESSES, *TEXTS]).flatmap(
+    lambda text: st.tuples(st.just(text), st.text(max_size=6), st.integers(0, len(text))).map(
+        lambda parts: parts[0][: parts[2]] + parts[1] + parts[0][parts[2] :]
+    )
+)
+
+
+@given(anything)
+@example("https://[::1")
+@example("https://[x]/\ud800")
+def test_any_text_is_an_address_or_is_not(text: str) -> None:
+    address = parse(text)
+    if address is None:
+        return
+    assert address.text == text
+    assert not any(character.isspace() for character in text)
+    assert text.lower().startswith(f"{address.scheme}:")
+    assert len(address.shown) < 200
+
+
+@given(anything, st.sampled_from(" \t\n\r\x0b\x0c\x1c\x85\u00a0\u2003\u3000"), st.integers(0, 40))
+def test_nothing_with_whitespace_is_an_address(text: str, space: str, position: int) -> None:
+    assert parse(text[:position] + space + text[position:]) is None
+
+
+secrets = st.text("abcdefghij", min_size=12, max_size=40).map(lambda text: f"SECRET{text}")
+
+
+@given(secrets)
+def test_what_is_shown_has_no_secret(secret: str) -> None:
+    for text in (
+        f"data:image/png;base64,{secret}",
+        f"https://example.org/cat.png?X-Amz-Signature={secret}",
+        f"https://example.org/cat.png#{secret}",
+        f"https://user:{secret}@example.org/cat.png",
+        f"https://{secret}@example.org/cat.png?a@b",
+        f"s3://pictures/cat.png?{secret}",
+        f"https://[{secret}?{secret}",
+    ):
+        address = parse(text)
+        assert address is not None
+        assert secret not in address.shown
+
+
+def test_what_is_shown() -> None:
+    assert shown("https://me:word@example.org:8443/cat.png?token=1") == "https://example.org:8443/cat.png?…"
+    assert shown("file:///srv/cat.png") == "file:///srv/cat.png"
+    assert shown("https://example.org/" + "a" * 300) == "https://example.org/" + "a" * 100 + "…"
+    address = parse("data:image/png;base64,AAAA")
+    assert address is not None
+    assert address.shown == "data:image/png;base64,… (4 characters)"
