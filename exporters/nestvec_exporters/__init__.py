@@ -4,6 +4,6 @@ Importing this imports no torch; ``export`` loads what it needs when it is calle
 """
 
 from nestvec_exporters.export import Listener, export
-from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.options import ExportOptions, Overrides
 
-__all__ = ["ExportOptions", "Listener", "export"]
+__all__ = ["ExportOptions", "Listener", "Overrides", "export"]

@@ -9,8 +9,9 @@ from typing import get_args
 
 from nestvec_exporters.triton import Format
 from nestvec_schemas.errors import DimNotOffered, EncoderError, ExitNotOffered, nearest
-from nestvec_schemas.manifest import ENCODER_NAME, Precision, RotationMethod
+from nestvec_schemas.manifest import ENCODER_NAME, EXPERT_NAME, Precision, RotationMethod
 from nestvec_schemas.sample import Sample
+from nestvec_schemas.towers import Modality
 
 _NO_BF16 = " bf16 is left out: ONNX Runtime cannot run it on a CPU, so that nothing could be compared."
 
@@ -89,6 +90,13 @@ class ExportOptions:
             if dim < 1:
                 raise DimNotOffered(
                     "no vector has this many dims", value=dim, next_step="Choose dims of 1 or more."
+                )
+        for name in self.experts:
+            if not EXPERT_NAME.fullmatch(name) or name in get_args(Modality):
+                raise EncoderError(
+                    "an expert cannot have this name",
+                    value=name,
+                    next_step="Use a letter, then letters, digits, '_' and '-'; not text or image.",
                 )
         self._check_nesting()
         self._check_triton()

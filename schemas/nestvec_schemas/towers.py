@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from nestvec_schemas.pixels import Picture
+from nestvec_schemas.rendering import Rendering
 
 Kind = Literal["dense", "sparse", "multivector", "reranker"]
 """What an encoder answers with: a vector an input; a weight for each word of its vocabulary (SPLADE); a
@@ -33,7 +34,7 @@ class Tower(Record):
 
     ``max_tokens`` is the longest text in tokens; of a tower that reads pictures, what one of them costs in a
     batch, in patches. A text becomes ids by ``scheme``; a picture becomes pixels by ``picture``, and a tower
-    of several ``frames`` reads so many of them as one input.
+    of several ``frames`` reads so many of them as one input. A text that is drawn is so by ``rendering``.
     """
 
     inputs: tuple[str, ...]
@@ -43,6 +44,7 @@ class Tower(Record):
     scheme: Scheme = "tokenizer"
     picture: Picture | None = None
     frames: Annotated[int, Field(ge=1)] = 1
+    rendering: Rendering | None = None
 
 
 Towers = Mapping[Modality, Tower]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.options import gathered, json_option, numbers, optional_store_options
+from nestvec.cli.options import gathered, json_option, numbers, optional_store_options, pairs
 
 if TYPE_CHECKING:
     from nestvec_exporters.triton import Format
@@ -40,6 +40,13 @@ class Asked:
     sample_column: str | None
     sample_size: int
     seed: int
+    pooling: str | None
+    bidirectional: bool
+    frames: int
+    image_checkpoint: str | None
+    query_prompt: str | None
+    document_prompt: str | None
+    experts: dict[str, str]
     uri: str
     token: str = field(repr=False)
     database: str
@@ -115,6 +122,26 @@ class Asked:
     "--sample-size", type=click.IntRange(1, 100_000), default=4000, show_default=True, help="Texts to draw."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="What is drawn by.")
+@click.option(
+    "--pooling", metavar="NAME", help="How token vectors become one. Default: what the checkpoint says."
+)
+@click.option("--bidirectional", is_flag=True, help="A decoder's attention without its causal mask.")
+@click.option(
+    "--frames", type=click.IntRange(1, 64), default=1, show_default=True, help="Pictures that make one input."
+)
+@click.option(
+    "--image-checkpoint", metavar="CHECKPOINT", help="A vision checkpoint to stand beside a text CHECKPOINT."
+)
+@click.option("--query-prompt", metavar="TEXT", help="Put before queries. Default: what the checkpoint says.")
+@click.option("--document-prompt", metavar="TEXT", help="Put before documents. Default: the checkpoint's.")
+@click.option(
+    "--expert",
+    "experts",
+    multiple=True,
+    callback=pairs,
+    metavar="NAME=CHECKPOINT",
+    help="Another set of weights for the same encoder, chosen by expert=NAME (repeatable).",
+)
 @click.option("--force", is_flag=True, help="Replace an encoder of this name.")
 @optional_store_options
 @json_option
@@ -135,7 +162,7 @@ def command(asked: Asked) -> None:
       nestvec export CHECKPOINT --to models --name minilm --rotate papers --uri papers.db
     """
     from nestvec.progress import stages
-    from nestvec_exporters import ExportOptions, Listener, export
+    from nestvec_exporters import ExportOptions, Listener, Overrides, export
 
     options = ExportOptions(
         checkpoint=asked.checkpoint,
@@ -152,6 +179,15 @@ def command(asked: Asked) -> None:
         exits=asked.exits or (),
         sample=_sample(asked),
         seed=asked.seed,
+        overrides=Overrides(
+            pooling=asked.pooling,
+            bidirectional=asked.bidirectional,
+            frames=asked.frames,
+            image_checkpoint=asked.image_checkpoint,
+            query_prompt=asked.query_prompt,
+            document_prompt=asked.document_prompt,
+        ),
+        experts=asked.experts,
     )
     with stages() as shown:
         manifest = export(options, Listener(shown.stage, shown.step))

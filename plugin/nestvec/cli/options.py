@@ -40,6 +40,18 @@ def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
     return tuple(found)
 
 
+def pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """``NAME=VALUE``, repeated, as a mapping; a usage error names the one that is none or comes twice."""
+    found: dict[str, str] = {}
+    for value in values:
+        name, equals, rest = value.partition("=")
+        if not (name and equals and rest) or name in found:
+            reason = f"'{value}' is not NAME={param.metavar or 'VALUE'}, each name once."
+            raise click.BadParameter(reason.replace("NAME=NAME=", "NAME="), ctx, param)
+        found[name] = rest
+    return found
+
+
 _URI = "A path that ends in .db (Milvus Lite), or a Milvus address (http://HOST:19530)."
 
 

@@ -13,6 +13,8 @@ from nestvec.cli import COMMANDS
 from nestvec.cli.options import gathered, models_option
 
 if TYPE_CHECKING:
+    from nestvec.images import Policy
+    from nestvec.images.address import Scheme
     from nestvec.service.embedder import Embedder
     from nestvec.service.settings import Settings
 
@@ -34,6 +36,13 @@ class Asked:
     api_keys: Path | None
     tls_cert: Path | None
     tls_key: Path | None
+    image_schemes: tuple[Scheme, ...]
+    image_hosts: tuple[str, ...]
+    image_roots: tuple[Path, ...]
+    image_buckets: tuple[str, ...]
+    image_private: bool
+    s3_endpoint: str | None
+    on_error: Literal["error", "zero"]
     otlp_endpoint: str | None
     log_format: Literal["text", "json"]
     shutdown_seconds: int
@@ -70,6 +79,42 @@ def _option(
 @_option("--api-keys", "File of API keys, one a line; a change is seen within a second.", _FILE)
 @_option("--tls-cert", "Certificate chain (PEM): serve https.", _FILE)
 @_option("--tls-key", "The certificate's unencrypted key (PEM).", _FILE)
+@click.option(
+    "--image-scheme",
+    "image_schemes",
+    multiple=True,
+    type=click.Choice(["data", "https", "http", "file", "s3"]),
+    help="Where pictures may come from (repeatable). Default: data, https and what is named below.",
+)
+@click.option(
+    "--image-host",
+    "image_hosts",
+    multiple=True,
+    metavar="HOST",
+    help="Only from this host, or *.HOST (repeatable).",
+)
+@click.option(
+    "--image-root",
+    "image_roots",
+    multiple=True,
+    type=click.Path(path_type=Path, file_okay=False, exists=True, resolve_path=True),
+    help="Folder that file: may read (repeatable).",
+)
+@click.option(
+    "--image-bucket",
+    "image_buckets",
+    multiple=True,
+    metavar="BUCKET",
+    help="Bucket that s3: may read (repeatable).",
+)
+@click.option("--image-private", is_flag=True, help="Also from hosts whose addresses are not public.")
+@_option("--s3-endpoint", "Of an S3 store that is not Amazon's.", metavar="URL")
+@_option(
+    "--on-error",
+    "A picture that cannot be had: the request is refused, or its vector is zero.",
+    click.Choice(["error", "zero"]),
+    "error",
+)
 @_option("--otlp-endpoint", "Send traces to this OTLP/HTTP collector.", metavar="URL")
 @_option(
     "--log-format",
@@ -108,7 +153,25 @@ def settings_of(asked: Asked) -> Settings:
         engine=EngineOptions(asked.engine, asked.threads, asked.triton_url),
         limits=Limits(shutdown_seconds=asked.shutdown_seconds),
         guard=Guard(asked.api_keys, asked.tls_cert, asked.tls_key),
+        images=_images(asked),
+        on_error=asked.on_error,
         otlp=asked.otlp_endpoint,
+    )
+
+
+def _images(asked: Asked) -> Policy:
+    from nestvec.images import Policy
+
+    schemes: set[Scheme] = set(asked.image_schemes) or {"data", "https"}
+    schemes |= {"file"} if asked.image_roots else set()
+    schemes |= {"s3"} if asked.image_buckets else set()
+    return Policy(
+        schemes=frozenset(schemes),
+        hosts=asked.image_hosts,
+        allow_private=asked.image_private,
+        roots=asked.image_roots,
+        buckets=asked.image_buckets,
+        s3_endpoint=asked.s3_endpoint,
     )
 
 

@@ -164,7 +164,9 @@ class Embedder:
         rows: dict[Key, Row | NestvecError] = {}
         for part in _parts(asked):
             its = {key: one for key, one in asked.items() if key.part == part}
-            prepared = await prepare(holder, holder.manifest.parts[part], list(its.values()), cut)
+            prepared = await prepare(
+                holder, holder.manifest.parts[part], list(its.values()), cut, self.settings.images
+            )
             rows |= dict(zip(its, prepared, strict=True))
         return rows
 

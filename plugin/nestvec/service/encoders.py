@@ -6,12 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nestvec.images import is_address
+from nestvec.service.bytetokeniser import ByteTokeniser
 from nestvec.service.inputs import Input
 from nestvec.service.tokens import Tokeniser
+from nestvec_schemas.bytetokens import SCHEMES
 from nestvec_schemas.errors import EncoderNotFound, NotOffered, nearest
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import TOKENIZER, encoder_names, find_encoder, read_manifest
 from nestvec_schemas.towers import Modality
+
+Reader = Tokeniser | ByteTokeniser
 
 
 @dataclass(frozen=True)
@@ -19,10 +24,10 @@ class Encoder:
     """One encoder, and how its texts become ids; None where it takes no text."""
 
     manifest: Manifest
-    reader: Tokeniser | None
+    reader: Reader | None
 
     @property
-    def tokeniser(self) -> Tokeniser:
+    def tokeniser(self) -> Reader:
         """How texts become ids. Raises NotOffered where it takes none."""
         if self.reader is None:
             raise NotOffered(
@@ -32,8 +37,13 @@ class Encoder:
         return self.reader
 
     def tower(self, one: Input) -> Modality:
-        """The tower that an input is for: a picture's address is one where there is a tower for pictures."""
-        return "text"
+        """The tower that an input is for: where there are both, a text that is an address names a picture."""
+        towers = self.manifest.towers
+        if "image" not in towers:
+            return "text"
+        if "text" not in towers:
+            return "image"
+        return "image" if isinstance(one, str) and is_address(one) else "text"
 
 
 def open_encoders(models: Path, names: tuple[str, ...] = ()) -> dict[str, Encoder]:
@@ -54,7 +64,11 @@ def open_encoders(models: Path, names: tuple[str, ...] = ()) -> dict[str, Encode
 def _open(folder: Path) -> Encoder:
     manifest = read_manifest(folder)
     text = manifest.towers.get("text")
-    return Encoder(manifest, None if text is None else Tokeniser(folder / TOKENIZER, text.max_tokens))
+    if text is None:
+        return Encoder(manifest, None)
+    if text.scheme != "tokenizer":
+        return Encoder(manifest, ByteTokeniser(SCHEMES[text.scheme], text.max_tokens))
+    return Encoder(manifest, Tokeniser(folder / TOKENIZER, text.max_tokens))
 
 
 def choose(encoders: Mapping[str, Encoder], name: str | None) -> str:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from nestvec.service.settings import OnError
 from nestvec.service.tokens import Direction
 from nestvec_schemas.errors import EmptyInput, NestvecError
-
-OnError = Literal["error", "zero"]
-"""What becomes of a request when a picture in it cannot be had: all of it is refused, or that one's vector is
-zero, which is near to nothing."""
 
 
 @dataclass(frozen=True)

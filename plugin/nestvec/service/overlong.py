@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nestvec.service.embedder import Embedded, Embedder, Variant
-from nestvec.service.inputs import Cut, Input, OnError, Pair
-from nestvec.service.settings import Overlong
-from nestvec.service.tokens import Direction, Pieces, Tokeniser
+from nestvec.service.encoders import Reader
+from nestvec.service.inputs import Cut, Input, Pair
+from nestvec.service.settings import OnError, Overlong
+from nestvec.service.tokens import Direction, Pieces
 from nestvec_schemas.errors import InputTooLong, NestvecError
 from nestvec_schemas.vectors import Vectors
 
@@ -91,7 +92,7 @@ def mean_of_chunks(vectors: Vectors, weights: Sequence[Sequence[int]]) -> Vector
     return means
 
 
-def _split(tokeniser: Tokeniser, inputs: Sequence[str | Sequence[int]]) -> list[Pieces]:
+def _split(tokeniser: Reader, inputs: Sequence[str | Sequence[int]]) -> list[Pieces]:
     most = MOST_CHUNKS * tokeniser.max_tokens
     for one in inputs:
         # So many characters need no counting of tokens.
@@ -105,7 +106,7 @@ def _split(tokeniser: Tokeniser, inputs: Sequence[str | Sequence[int]]) -> list[
     return pieces
 
 
-def _too_long(tokeniser: Tokeniser, length: int) -> InputTooLong:
+def _too_long(tokeniser: Reader, length: int) -> InputTooLong:
     return InputTooLong(
         f"a text has more than {MOST_CHUNKS} chunks of {tokeniser.max_tokens} tokens",
         value=f"its length is {length}",

@@ -1,16 +1,22 @@
-"""Inputs to rows of their graph: one function a modality."""
+"""Inputs to rows of their graph, for each tower in its own way."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from nestvec.images import Policy, load_pixels
 from nestvec.service.encoders import Encoder
 from nestvec.service.inputs import Cut, Input, Pair
 from nestvec.service.pool import LONE
 from nestvec.service.rows import Row, text_row
-from nestvec_schemas.errors import BodyInvalid, NestvecError, NotOffered
-from nestvec_schemas.towers import Modality
+from nestvec.service.tokens import PairTokens, Tokeniser
+from nestvec_schemas.errors import BodyInvalid, ManifestCorrupt, NestvecError, NotOffered
+from nestvec_schemas.frames import read_sequence, uniform
+from nestvec_schemas.towers import Modality, Tower
 
 Prepared = list[Row | NestvecError]
 """A row an input, or why there is none."""
@@ -19,15 +25,16 @@ _SHORT = 4096
 """Characters that are tokenised at once: a thread's hand-over takes longer."""
 
 
-async def prepare(encoder: Encoder, tower: Modality, inputs: Sequence[Input], cut: Cut) -> Prepared:
+async def prepare(
+    encoder: Encoder, tower: Modality, inputs: Sequence[Input], cut: Cut, policy: Policy
+) -> Prepared:
     """The row of each input for one of the encoder's towers, or the error that keeps it from having one.
 
-    Raises BodyInvalid (ids the encoder does not know), NotOffered (inputs that it does not take).
+    ``policy`` says where pictures may come from. Raises BodyInvalid (ids the encoder does not know),
+    NotOffered (inputs that it does not take).
     """
-    return await _PREPARERS[tower](encoder, inputs, cut) if inputs else []
-
-
-async def _texts(encoder: Encoder, inputs: Sequence[Input], cut: Cut) -> Prepared:
+    if tower == "image":
+        return await _pictures(encoder, inputs, policy)
     if len(inputs) <= LONE and sum(map(len, inputs)) <= _SHORT:
         return tokenise(encoder, inputs, cut)
     return await asyncio.to_thread(tokenise, encoder, inputs, cut)
@@ -39,7 +46,7 @@ def tokenise(encoder: Encoder, inputs: Sequence[Input], cut: Cut) -> Prepared:
     texts = [one for one in inputs if isinstance(one, str)]
     pairs = [one for one in inputs if isinstance(one, Pair)]
     encoded = iter(tokeniser.encode(texts, cut.direction))
-    paired = iter(tokeniser.encode_pairs([(one.query, one.document) for one in pairs]) if pairs else ())
+    paired = iter(_pairs(encoder, pairs))
     rows: Prepared = []
     for one in inputs:
         if isinstance(one, Pair):
@@ -57,14 +64,50 @@ def tokenise(encoder: Encoder, inputs: Sequence[Input], cut: Cut) -> Prepared:
     return rows
 
 
-async def _pictures(encoder: Encoder, inputs: Sequence[Input], cut: Cut) -> Prepared:
-    raise NotOffered("no encoder here takes pictures", next_step="Send texts.")
+def _pairs(encoder: Encoder, pairs: Sequence[Pair]) -> list[PairTokens]:
+    if not pairs:
+        return []
+    if not isinstance(encoder.tokeniser, Tokeniser):
+        raise NotOffered(
+            f"{encoder.manifest.name} does not read a query with a document", next_step="Send texts."
+        )
+    return encoder.tokeniser.encode_pairs([(one.query, one.document) for one in pairs])
 
 
-_PREPARERS: dict[Modality, Callable[[Encoder, Sequence[Input], Cut], Awaitable[Prepared]]] = {
-    "text": _texts,
-    "image": _pictures,
-}
+async def _pictures(encoder: Encoder, inputs: Sequence[Input], policy: Policy) -> Prepared:
+    tower = encoder.manifest.towers["image"]
+    if tower.picture is None:
+        raise ManifestCorrupt(
+            "the manifest does not say how a picture becomes pixels",
+            value=encoder.manifest.name,
+            next_step="Export the encoder again.",
+        )
+    asked = [_addresses(encoder, one, tower.frames) for one in inputs]
+    addresses = list(dict.fromkeys(address for some in asked for address in some))
+    loaded = dict(zip(addresses, await load_pixels(addresses, policy, tower.picture), strict=True))
+    return [_picture([loaded[address] for address in some], tower) for some in asked]
+
+
+def _picture(found: Sequence[NDArray[np.uint8] | NestvecError], tower: Tower) -> Row | NestvecError:
+    """The row of an input's frames; of a tower that reads one at a time, of its only one."""
+    sound = [one for one in found if not isinstance(one, NestvecError)]
+    if len(sound) < len(found):
+        return next(one for one in found if isinstance(one, NestvecError))
+    pixels = sound[0] if tower.frames == 1 else np.stack(sound)
+    return Row({"pixels": pixels}, tower.max_tokens, tower.max_tokens)
+
+
+def _addresses(encoder: Encoder, one: Input, frames: int) -> list[str]:
+    """The addresses of an input's pictures. Raises BodyInvalid, EmptyInput."""
+    if not isinstance(one, str):
+        raise BodyInvalid(
+            f"{encoder.manifest.name} takes pictures' addresses, not token ids or pairs",
+            next_step="Send file:, https: or data: addresses.",
+        )
+    if frames == 1:
+        return [one]
+    sequence = read_sequence(one) if one.lstrip().startswith("[") else [one]
+    return [sequence[at] for at in uniform(len(sequence), frames)]
 
 
 def _check_ids(ids: Sequence[int], known: int) -> None:

@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nestvec.engines.opening import EngineOptions
+from nestvec.images.policy import Policy
 
 Overlong = Literal["error", "truncate", "mean"]
 """What becomes of a text longer than the encoder takes, where the request does not say: it is refused,
 cut, or embedded in chunks whose token-weighted mean is its vector."""
+
+
+OnError = Literal["error", "zero"]
+"""What becomes of a request when a picture in it cannot be had: all of it is refused, or that one's vector is
+zero, which is near to nothing."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,8 @@ class Settings:
     ``max_inputs``: texts a request (Milvus Lite sends up to 2,048, Milvus's ``tei`` 1,024 as registered).
     ``max_body``: bytes a request. ``batch_tokens`` and ``batch_texts``: the largest engine batch, padding
     included. ``remember_bytes`` and ``remember_seconds``: how many vectors are kept for the same text
-    asked again at another dim. ``otlp``: where traces go (an OTLP/HTTP URL), None for nowhere.
+    asked again at another dim. ``images``: where pictures may come from; ``on_error``: what becomes of a
+    request when one of them cannot be had. ``otlp``: where traces go (an OTLP/HTTP URL), None for nowhere.
     """
 
     max_inputs: int = 2048
@@ -71,6 +78,8 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     load: Load = field(default_factory=Load)
     guard: Guard = field(default_factory=Guard)
+    images: Policy = field(default_factory=Policy)
+    on_error: OnError = "error"
     otlp: str | None = None
 
     def public(self) -> dict[str, Any]:
@@ -81,5 +90,6 @@ class Settings:
             "api_keys": self.guard.api_keys is not None,
             "tls": self.guard.tls_cert is not None,
         }
+        told["images"] = {"schemes": sorted(self.images.schemes), "max_bytes": self.images.max_bytes}
         told["otlp"] = self.otlp is not None
         return told

@@ -25,7 +25,8 @@ def test_each_option_reaches_its_setting(tmp_path: Path) -> None:
             *("--engine", "triton", "--triton-url", "gpu:8001", "--threads", "3", "--overlong", "mean"),
             *("--api-keys", f"{tmp_path}/keys", "--tls-cert", f"{tmp_path}/cert"),
             *("--tls-key", f"{tmp_path}/key", "--otlp-endpoint", "http://otel:4318"),
-            *("--shutdown-seconds", "5"),
+            *("--shutdown-seconds", "5", "--on-error", "zero", "--image-root", str(tmp_path)),
+            *("--image-bucket", "pictures", "--s3-endpoint", "https://store.example.org"),
         )
     )
     assert (settings.engine.name, settings.engine.triton_url, settings.engine.threads) == (
@@ -37,6 +38,10 @@ def test_each_option_reaches_its_setting(tmp_path: Path) -> None:
     assert settings.guard == Guard(tmp_path / "keys", tmp_path / "cert", tmp_path / "key")
     assert settings.otlp == "http://otel:4318"
     assert settings.limits.shutdown_seconds == 5
+    assert settings.on_error == "zero"
+    assert settings.images.schemes == {"data", "https", "file", "s3"}
+    assert (settings.images.roots, settings.images.buckets) == ((tmp_path,), ("pictures",))
+    assert settings.images.s3_endpoint == "https://store.example.org"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from nestvec.service.encoders import Encoder, choose
 from nestvec.service.faces.choice import Choice, InQuery
 from nestvec.service.inputs import Input
 from nestvec.service.overlong import Policy
-from nestvec.service.settings import Overlong
+from nestvec.service.settings import Overlong, Settings
 from nestvec.service.tokens import Direction
 from nestvec_schemas.errors import BodyInvalid, EmptyInput, NotOffered, TooManyInputs
 from nestvec_schemas.manifest import PromptName
@@ -38,11 +38,19 @@ class Truncation(BaseModel):
     truncate: bool | None = Field(None, description="Cut overlong texts (else the server's default).")
     truncation_direction: Literal["Right", "Left", "right", "left"] = "Right"
 
-    def policy(self, query: InQuery, server: Overlong) -> Policy:
+    def policy(self, query: InQuery, server: Settings) -> Policy:
         """The query string's word goes before the body's, the body's before the server's."""
-        asked: dict[bool | None, Overlong] = {None: server, True: "truncate", False: "error"}
+        asked: dict[bool | None, Overlong] = {None: server.overlong, True: "truncate", False: "error"}
         direction: Direction = "left" if self.truncation_direction.lower() == "left" else "right"
-        return Policy(query.overlong or asked[self.truncate], direction, query.on_error)
+        return policy_of(query, server, asked[self.truncate], direction)
+
+
+def policy_of(
+    query: InQuery, server: Settings, overlong: Overlong | None = None, direction: Direction = "right"
+) -> Policy:
+    """What becomes of inputs that are too long or not to be had: as the query string says, else ``overlong``
+    and the server's settings."""
+    return Policy(query.overlong or overlong or server.overlong, direction, query.on_error or server.on_error)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ from typing import Annotated
 
 from fastapi import Depends, Query
 
-from nestvec.service.inputs import OnError
 from nestvec.service.names import MARK, parted
-from nestvec.service.settings import Overlong
+from nestvec.service.settings import OnError, Overlong
 from nestvec_schemas.errors import BodyInvalid
 
 EncoderQuery = Annotated[
@@ -27,7 +26,7 @@ ExpertQuery = Annotated[
     str | None, Query(alias="expert", description="Expert of the encoder (else its own weights): see /info.")
 ]
 OnErrorQuery = Annotated[
-    OnError,
+    OnError | None,
     Query(alias="on_error", description="A picture that cannot be had: an error, or a zero vector for it."),
 ]
 OverlongQuery = Annotated[
@@ -48,7 +47,7 @@ class InQuery:
     exit: int | None
     overlong: Overlong | None
     expert: str | None = None
-    on_error: OnError = "error"
+    on_error: OnError | None = None
 
 
 async def _in_query(
@@ -57,7 +56,7 @@ async def _in_query(
     exit: ExitQuery = None,
     overlong: OverlongQuery = None,
     expert: ExpertQuery = None,
-    on_error: OnErrorQuery = "error",
+    on_error: OnErrorQuery = None,
 ) -> InQuery:
     return InQuery(encoder, dim, exit, overlong, expert, on_error)
 

@@ -10,12 +10,12 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from nestvec.service.faces.call import Ask, answer, embedder_of, written
-from nestvec.service.faces.choice import ABOUT_EXIT, InBody, InQuery, QueryString, choose_from
+from nestvec.service.faces.call import Ask, answer, embedder_of, policy_of, written
+from nestvec.service.faces.choice import ABOUT_EXIT, InBody, QueryString, choose_from
 from nestvec.service.faces.openai import base64_rows
-from nestvec.service.overlong import Policy
 from nestvec.service.problems import refusals
 from nestvec.service.settings import Overlong
+from nestvec.service.tokens import Direction
 from nestvec_schemas.compressed import sign_bits
 from nestvec_schemas.errors import BodyInvalid, NotOffered, nearest
 from nestvec_schemas.manifest import PromptName
@@ -37,11 +37,13 @@ WRITERS: dict[str, Callable[[Vectors], object]] = {
 }
 """How vectors, (n, dim) float32, are written in each embedding type; ``binary`` is ``ubinary`` less 128."""
 
-POLICIES: dict[str, Policy] = {
-    "NONE": Policy("error"),
-    "END": Policy("truncate", "right"),
-    "START": Policy("truncate", "left"),
+TRUNCATE: dict[str | None, tuple[Overlong | None, Direction]] = {
+    None: (None, "right"),
+    "NONE": ("error", "right"),
+    "END": ("truncate", "right"),
+    "START": ("truncate", "left"),
 }
+"""What becomes of overlong texts, in Cohere's words."""
 
 
 class CohereEmbedRequest(BaseModel):
@@ -79,7 +81,7 @@ async def embed(body: CohereEmbedRequest, request: Request, query: QueryString) 
     ask = Ask(
         inputs=body.texts,
         choice=choose_from(query, InBody(body.model, body.output_dimension, body.exit, "output_dimension")),
-        policy=_policy(body, query, embedder.settings.overlong),
+        policy=policy_of(query, embedder.settings, *TRUNCATE[body.truncate]),
         prompt=PROMPTS.get(body.input_type),
     )
     result = await answer(request, ask)
@@ -90,12 +92,6 @@ async def embed(body: CohereEmbedRequest, request: Request, query: QueryString) 
         "meta": {"api_version": {"version": "2"}, "billed_units": {"input_tokens": result.took.tokens}},
     }
     return written(answered, result.took, ask.inputs)
-
-
-def _policy(body: CohereEmbedRequest, query: InQuery, server: Overlong) -> Policy:
-    """The query string's word goes before the body's, the body's before the server's."""
-    asked = POLICIES[body.truncate] if body.truncate else Policy(server)
-    return Policy(query.overlong or asked.overlong, asked.direction, query.on_error)
 
 
 def _checked(types: list[str]) -> list[str]:

@@ -14,10 +14,10 @@ from nestvec.service.faces.call import (
     answer,
     embedder_of,
     listed,
+    policy_of,
     written,
 )
 from nestvec.service.faces.choice import ABOUT_EXIT, InBody, QueryString, choose_from
-from nestvec.service.overlong import Policy
 from nestvec.service.problems import refusals
 from nestvec_schemas.vectors import Vectors
 
@@ -66,7 +66,7 @@ async def embeddings(body: EmbeddingsRequest, request: Request, query: QueryStri
     ask = Ask(
         inputs=listed(body.input),
         choice=choose_from(query, InBody(body.model, body.dimensions, body.exit)),
-        policy=Policy(query.overlong or embedder.settings.overlong, on_error=query.on_error),
+        policy=policy_of(query, embedder.settings),
     )
     result = await answer(request, ask)
     rows = base64_rows(result.vectors) if body.encoding_format == "base64" else list(result.vectors)

@@ -84,7 +84,7 @@ async def embed(body: EmbedRequest, request: Request, query: QueryString) -> Res
     ask = Ask(
         inputs=listed(body.inputs),
         choice=choose_from(query, InBody(body.encoder, body.dimensions, body.exit)),
-        policy=body.policy(query, embedder.settings.overlong),
+        policy=body.policy(query, embedder.settings),
         normalised=body.normalize,
         prompt=body.prompt_name,
     )
