@@ -231,8 +231,14 @@ def _array(value: object, column: Column, kind: ArrayType, cells: Cells) -> list
 
 def _vector(value: object, column: Column, cells: Cells) -> list[object]:
     found = _parsed(value, column) if cells.text and isinstance(value, str) else value
-    if not isinstance(found, list) or len(found) != column.dim:
+    if not isinstance(found, list):
         raise _unfit(column, f"is not a list of {column.dim} numbers", value, "Write the vector as a list.")
+    if len(found) != column.dim:
+        raise RowRejected(
+            f"column {column.name} has {column.dim} dims",
+            value=f"{len(found)} numbers",
+            next_step="Give as many.",
+        )
     return [_real(one, column, Cells()) for one in found]
 
 

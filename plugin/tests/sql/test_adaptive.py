@@ -115,7 +115,7 @@ def test_several_encoders_are_ambiguous() -> None:
 
 
 def test_without_embeddings_a_text_is_no_vector() -> None:
-    with pytest.raises(SqlTypeMismatch, match="column title is VARCHAR, not a vector"):
+    with pytest.raises(SqlTypeMismatch, match="column title is a text that no EMBED"):
         plan(NEAR.replace("abstract <=>", "title <=>"), papers())
 
 

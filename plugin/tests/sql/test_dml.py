@@ -119,7 +119,7 @@ REFUSED = [
     (SqlTypeMismatch, "tags is TEXT|tags is VARCHAR.*a,b", f"{BASE}, tags) {VALUES}, ‸'{{a,b}}')"),
     (SqlTypeMismatch, "meta is JSONB.*Write it as", f"{BASE}, meta) {VALUES}, ‸'{{')"),
     (SqlTypeMismatch, "meta is neither a JSON object nor", f"{BASE}, meta) {VALUES}, ‸3)"),
-    (SqlTypeMismatch, "v is not a list of 2 numbers",
+    (SqlTypeMismatch, "v has 2 dims: 1 numbers",
      "INSERT INTO papers (id, abstract, v) VALUES (1, 'a', ‸'[1]')"),
     (SqlTypeMismatch, "v is VECTOR.*: abc", "INSERT INTO papers (id, abstract, v) VALUES (1, 'a', ‸'abc')"),
     (SqlTypeMismatch, "abstract is never NULL",

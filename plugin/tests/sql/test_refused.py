@@ -20,6 +20,7 @@ from nestvec_schemas.errors import (
 # Each statement has ‸ before the place where the error's mark must stand.
 NOT_SUPPORTED = [
     ("the function own_one()", "SELECT ‸own_one(name) FROM pydoc"),
+    ("Did you mean 'length'?", "SELECT ‸lenght(name) FROM pydoc"),
     ("a window function", "SELECT ‸row_number() OVER () FROM pydoc"),
     ("FILTER", "SELECT ‸sum(id) FILTER (WHERE public) FROM pydoc"),
     ("a subquery", "SELECT (SELECT ‸1) FROM pydoc"),
@@ -88,7 +89,7 @@ NOT_SUPPORTED = [
     ("more than one statement", "SELECT id FROM pydoc; ‸SELECT id FROM pydoc"),
 ]
 SYNTAX = [
-    ("the parameter q has no value. Given: none", "SELECT id FROM pydoc ORDER BY doc_64 <=> ‸:q LIMIT 1"),
+    ("the parameter q has no value. None has: give it one.", "SELECT id FROM pydoc ORDER BY doc_64 <=> ‸:q LIMIT 1"),
     ("a parameter has a name", "SELECT id FROM pydoc WHERE id = ‸?"),
     ("the parameter 1 has no value", "SELECT id FROM pydoc WHERE id = ‸$1"),
     ("there is no statement", ""),
@@ -127,7 +128,8 @@ TYPES = [
     ("column id is neither in GROUP BY nor in an aggregate", "SELECT ‸id FROM pydoc HAVING id > 1"),
     ("column year is INT16: 'a'", "SELECT id FROM pydoc WHERE year = ‸'a'"),
     ("these two cannot be compared: INT64 and VARCHAR", "SELECT id FROM pydoc WHERE id = ‸name"),
-    ("column name is VARCHAR, not an array", "SELECT id FROM pydoc WHERE ‸name && ARRAY['a']"),
+    ("column name is not an array: VARCHAR", "SELECT id FROM pydoc WHERE ‸name && ARRAY['a']"),
+    ("inside: meta->>'key' = 'value'", "SELECT id FROM pydoc WHERE ‸meta @> '{\"a\": 1}'"),
     ("column name is VARCHAR, not JSON", "SELECT id FROM pydoc WHERE ‸name->>'a' = 'x'"),
     ("is not analysed for words", "SELECT id FROM pydoc WHERE ‸name @@ 'words'"),
     ("an element is named by its place", "SELECT id FROM pydoc WHERE tags[‸0] = 'a'"),
@@ -152,7 +154,11 @@ TYPES = [
     ("go beyond Milvus's 16,384: 16385", "SELECT id FROM pydoc LIMIT ‸16385"),
     ("go beyond Milvus's 16,384: 20000", "SELECT id FROM pydoc LIMIT ‸10000 OFFSET 10000"),
     ("go beyond Milvus's 16,384", "SELECT id FROM pydoc OFFSET ‸16384"),
-    ("column module is VARCHAR, not a vector", "SELECT id FROM pydoc ORDER BY ‸module <=> 'x' LIMIT 1"),
+    ("column year is INT16, not a vector", "SELECT id FROM pydoc ORDER BY ‸year <=> 'x' LIMIT 1"),
+    (
+        "column module is a text that no EMBED function makes a vector of: <=>. Texts that have one: name.",
+        "SELECT id FROM pydoc ORDER BY ‸module <=> 'x' LIMIT 1",
+    ),
     ("for COSINE, and <-> for L2", "SELECT id FROM pydoc ORDER BY doc_64 ‸<-> 'x' LIMIT 1"),
     ("Write doc_l2 <-> …", "SELECT id FROM pydoc ORDER BY doc_l2 ‸<=> 'x' LIMIT 1"),
     ("Write doc_ip <#> …", "SELECT id FROM pydoc ORDER BY doc_ip ‸<=> 'x' LIMIT 1"),

@@ -213,6 +213,13 @@ def _definition(
         else:
             places[f"{part[0]}[{len(parts[part[0]])}]"] = one.node
             parts[part[0]].append(part[1])
+    if not any(parts.values()):
+        raise source.type_mismatch(
+            "the table has no vector column, and Milvus wants one",
+            "none",
+            table,
+            "Add one: v VECTOR(384), GENERATED ALWAYS AS (EMBED(text_column, 'encoder')) STORED for a text's.",
+        )
     whole = made(source, table, CollectionSpec, {**spec, "fields": fields, **parts})
     for problem in problems(whole):
         raise _told(source, problem, places)

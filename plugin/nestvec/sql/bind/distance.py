@@ -13,10 +13,11 @@ from nestvec.sql.bind.bits import bind_bits
 from nestvec.sql.bind.embed import own_text
 from nestvec.sql.bind.family import in_family
 from nestvec.sql.bind.params import NODES
-from nestvec.sql.bind.scope import Scope
+from nestvec.sql.bind.scope import STRINGS, Scope
 from nestvec.sql.bind.targets import Target, bare, check_text, given_text, numbers, read_vector
 from nestvec.sql.language.dialect import VectorDistance
 from nestvec.sql.language.words import words
+from nestvec_schemas.errors import SqlTypeMismatch
 
 METRICS: Final = {
     "<=>": "COSINE",
@@ -88,13 +89,7 @@ def _lexical(scope: Scope, left: exp.Column, right: exp.Expr, node: VectorDistan
 def _check_metric(scope: Scope, column: Column, node: VectorDistance, operator: str) -> None:
     source, at = scope.source, node.meta["start"]
     if not column.is_vector:
-        vectors = [one.name for one in scope.table.columns if one.is_vector]
-        raise source.type_mismatch(
-            f"column {column.name} is {column.type}, not a vector",
-            operator,
-            node.this,
-            f"Vector columns: {', '.join(vectors) or 'none'}.",
-        )
+        raise _no_vector(scope, column, node, operator)
     metric = scope.table.metrics.get(column.name)
     if metric is None:
         raise source.type_mismatch(
@@ -109,6 +104,17 @@ def _check_metric(scope: Scope, column: Column, node: VectorDistance, operator: 
             at,
             next_step,
         )
+
+
+def _no_vector(scope: Scope, column: Column, node: VectorDistance, operator: str) -> SqlTypeMismatch:
+    """The error of a column that holds no vector, and of a text that has none by a function either."""
+    vectors = ", ".join(one.name for one in scope.table.columns if one.is_vector) or "none"
+    cause, next_step = f"column {column.name} is {column.type}, not a vector", f"Vector columns: {vectors}."
+    if column.type in STRINGS:
+        texts = ", ".join(dict.fromkeys(one.source for one in scope.table.embeddings)) or "none"
+        cause = f"column {column.name} is a text that no EMBED function makes a vector of"
+        next_step = f"Texts that have one: {texts}. {next_step}"
+    return scope.source.type_mismatch(cause, operator, node.this, next_step)
 
 
 def _target(scope: Scope, column: Column, node: exp.Expr) -> Target:

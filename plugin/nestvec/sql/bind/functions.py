@@ -106,5 +106,18 @@ SUMMARIES: Final[dict[type[exp.Expr], tuple[str, str]]] = {
 }
 """Aggregates: the name in ``run.summaries``, and what they take."""
 
+NAMES: Final = tuple(
+    dict.fromkeys(
+        name
+        for name in (
+            *(one.name for one in (*BY_CLASS.values(), *BY_NAME.values(), *TRIMS.values())),
+            *(name for name, _ in SUMMARIES.values()),
+            *("coalesce", "nullif", "greatest", "least", "concat", "embed"),
+        )
+        if name.isidentifier()
+    )
+)
+"""What functions are called, for the nearest name of one that is not there."""
+
 QUIET: Final = ("safe", "coalesce", "ignore_nulls", "only_json_types", "big_int", "_type")
 """Parts with which sqlglot notes how other dialects differ: they are written nowhere."""

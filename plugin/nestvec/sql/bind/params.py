@@ -35,9 +35,9 @@ class Params:
         if name is None:
             raise source.syntax_error("a parameter has a name", node, "Write :name or $1.")
         if name not in self.values:
-            there = ", ".join(self.values) or "none"
+            there = f"Given: {', '.join(self.values)}." if self.values else "None has: give it one."
             raise source.syntax_error(
-                f"the parameter {name} has no value", node, f"Given: {there}.{nearest(name, self.values)}"
+                f"the parameter {name} has no value", node, f"{there}{nearest(name, self.values)}"
             )
         return plain(self.values[name])
 

@@ -14,7 +14,7 @@ from sqlglot import exp
 from nestvec.catalog import Column
 from nestvec.sql.bind import forms
 from nestvec.sql.bind.expressions import Apply, Constant, Distance, Field, Summary
-from nestvec.sql.bind.functions import BY_CLASS, BY_NAME, NUMBER, QUIET, SUMMARIES, TRIMS, Function
+from nestvec.sql.bind.functions import BY_CLASS, BY_NAME, NAMES, NUMBER, QUIET, SUMMARIES, TRIMS, Function
 from nestvec.sql.bind.naming import called
 from nestvec.sql.bind.nearest import Measure, Ranking, Reranked, bind_measure, measure
 from nestvec.sql.bind.params import NODES
@@ -23,6 +23,7 @@ from nestvec.sql.bind.typed import NULL, Typed, check, mark
 from nestvec.sql.language.dialect import VectorDistance
 from nestvec.sql.language.source import Place, stray_parts
 from nestvec.sql.language.words import words
+from nestvec_schemas.errors import nearest
 
 MAX_DEPTH = 100
 """Operators and functions inside one another; chains of AND, OR and || count as one."""
@@ -136,8 +137,9 @@ class Reader:
             if function is not None:
                 return function, list(node.expressions)
         if function is None or stray_parts(node, (*function.parts, *function.anything, *QUIET)):
+            near = nearest(str(node.this).lower(), NAMES) if isinstance(node, exp.Anonymous) else ""
             raise self.scope.source.not_supported(
-                f"{self._named(node)} in {self.place}", self._place(node), _OFFERED
+                f"{self._named(node)} in {self.place}", self._place(node), f"{_OFFERED}{near}"
             )
         return function, [node.args[part] for part in function.parts if node.args.get(part) is not None]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from sqlglot import TokenType, exp
@@ -23,7 +24,8 @@ from nestvec.sql.bind.rerank import Reranker, bind_rerank
 from nestvec.sql.bind.scope import Around, Scope
 from nestvec.sql.bind.thresholds import bind_threshold, split
 from nestvec.sql.bind.typed import check
-from nestvec.sql.language.source import Source
+from nestvec.sql.language.source import Source, folded
+from nestvec_schemas.errors import SqlUnknownName
 
 __all__ = ["MAX_ROWS", "Grouping", "Query", "bind_query", "check_all_is_read", "table_node"]
 
@@ -79,7 +81,8 @@ def bind_query(
         raise source.not_supported(
             "ORDER BY a distance without LIMIT", TokenType.ORDER_BY, f"Add LIMIT n, at most {MAX_ROWS:,}."
         )
-    where, keep = _where(Reader(scope, "WHERE", ranking), select)
+    with _without_aliases(source, select):
+        where, keep = _where(Reader(scope, "WHERE", ranking), select)
     rerank = bind_rerank(scope, select.args.get("order"), ranking)
     reader = Reader(scope, "the select list", ranking, summaries=True)
     outputs = bind_items(reader if rerank is None else replace(reader, nearest=Reranked()), items)
@@ -117,6 +120,23 @@ def _where(reader: Reader, select: exp.Select) -> tuple[Condition | None, Expres
     bound = [bind_condition(reader.scope, one) for one in columns]
     condition = None if not bound else bound[0] if len(bound) == 1 else Every(tuple(bound))
     return condition, _every(kept)
+
+
+@contextmanager
+def _without_aliases(source: Source, select: exp.Select) -> Iterator[None]:
+    """Say of a name that WHERE does not know, and the select list gives, why that is so."""
+    try:
+        yield
+    except SqlUnknownName as error:
+        named = {folded(one.args["alias"]) for one in select.expressions if isinstance(one, exp.Alias)}
+        if error.value not in named:
+            raise
+        raise source.unknown_name(
+            "a name of the select list means nothing in WHERE",
+            str(error.value),
+            error.position,
+            "Write its expression there.",
+        ) from None
 
 
 def _every(conditions: Sequence[Expression]) -> Expression | None:

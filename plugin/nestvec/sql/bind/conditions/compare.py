@@ -75,7 +75,7 @@ def _pair(scope: Scope, left: exp.Expr, right: exp.Expr, operator: Operator) -> 
 def bind_in(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
     """``[NOT] IN (constants)``."""
     if stray_parts(node, ("this", "expressions")):
-        raise scope.source.not_supported("IN with anything but a list", node, "Write IN (1, 2, 3).")
+        raise scope.source.not_supported("IN with anything but a list", node, "Write IN (1, 2, 3), or = ANY(:list).")
     if not node.expressions:
         raise scope.source.syntax_error("the list of IN is empty", node, "Write at least one constant.")
     column = operand(scope, node.this)

@@ -92,8 +92,12 @@ def array(scope: Scope, node: exp.Expr) -> Column:
         raise scope.source.not_supported(f"{words(node)} as an array", node, "Name an array column.")
     column = named(scope, node)
     if column.type != "ARRAY":
+        inside = f"Compare what lies inside: {column.name}->>'key' = 'value'."
         raise scope.source.type_mismatch(
-            f"column {column.name} is {column.type}, not an array", column.name, node, "Use =, IN or LIKE."
+            f"column {column.name} is not an array",
+            column.type,
+            node,
+            inside if column.type == "JSON" else "Use =, IN or LIKE.",
         )
     return column
 
