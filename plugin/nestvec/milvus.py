@@ -87,7 +87,7 @@ async def _reached(uri: str, client: AsyncMilvusClient) -> None:
 
 
 def _quiet() -> None:
-    """pymilvus, gRPC and Milvus Lite print a traceback of each refusal; the error that is raised says it once."""
+    """pymilvus, gRPC and Lite print a traceback of each refusal; the error that is raised says it once."""
     if not logging.getLogger().isEnabledFor(logging.INFO):
         for name in ("pymilvus", "grpc", "milvus_lite.adapter"):
             logging.getLogger(name).setLevel(logging.CRITICAL)

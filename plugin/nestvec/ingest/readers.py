@@ -98,7 +98,7 @@ def open_source(path: Path, kind: str | None = None) -> Source:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise FileUnreadable(
             f"{path} cannot be read",
             value=getattr(error, "strerror", None) or str(error),

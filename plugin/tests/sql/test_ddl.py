@@ -129,7 +129,7 @@ REFUSED = [
     (SqlTypeMismatch, "no VARCHAR of this many bytes: 70000", f"{T}n ‸VARCHAR(70000), v VECTOR(3))"),
     (SqlSyntaxError, "a VECTOR has a number of dims", f"{T}v ‸VECTOR)"),
     (SqlTypeMismatch, "no vectors of this many dims: 1", f"{T}v ‸VECTOR(1))"),
-    (SqlTypeMismatch, "the table has no vector column.*Add one: v VECTOR", "CREATE TABLE ‸t (id BIGINT PRIMARY KEY)"),
+    (SqlTypeMismatch, "has no vector column.*Add one: v VECTOR", "CREATE TABLE ‸t (id BIGINT PRIMARY KEY)"),
     (SqlTypeMismatch, "a name that Milvus keeps", f"{T}‸rowid INT, v VECTOR(3))"),
     (SqlTypeMismatch, "a name that Milvus does not take", f'{T}‸"a b" INT, v VECTOR(3))'),
     (SqlTypeMismatch, "more than 4 vector fields",

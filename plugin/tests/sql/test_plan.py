@@ -45,7 +45,7 @@ def test_only_a_text_needs_the_service(planned: Planned) -> None:
 def test_without_a_limit_every_row_is_wanted(planned: Planned) -> None:
     node = planned("SELECT id FROM pydoc OFFSET 384 ROWS").node
     assert isinstance(node, Fetch)
-    assert (node.limit, node.offset, node.every_row) == (16_000, 384, True)
+    assert (node.limit, node.offset, node.every_row) == (1_000_000, 384, True)
 
 
 def test_comments_are_no_part_of_a_statement(planned: Planned) -> None:

@@ -89,7 +89,10 @@ NOT_SUPPORTED = [
     ("more than one statement", "SELECT id FROM pydoc; ‸SELECT id FROM pydoc"),
 ]
 SYNTAX = [
-    ("the parameter q has no value. None has: give it one.", "SELECT id FROM pydoc ORDER BY doc_64 <=> ‸:q LIMIT 1"),
+    (
+        "the parameter q has no value. None has: give it one.",
+        "SELECT id FROM pydoc ORDER BY doc_64 <=> ‸:q LIMIT 1",
+    ),
     ("a parameter has a name", "SELECT id FROM pydoc WHERE id = ‸?"),
     ("the parameter 1 has no value", "SELECT id FROM pydoc WHERE id = ‸$1"),
     ("there is no statement", ""),
@@ -151,9 +154,11 @@ TYPES = [
     ("LIMIT takes a whole number", "SELECT id FROM pydoc LIMIT -‸1"),
     ("LIMIT takes a whole number", "SELECT id FROM pydoc LIMIT ‸'a'"),
     ("OFFSET takes a whole number", "SELECT id FROM pydoc LIMIT 1 OFFSET ‸1 + 1"),
-    ("go beyond Milvus's 16,384: 16385", "SELECT id FROM pydoc LIMIT ‸16385"),
-    ("go beyond Milvus's 16,384: 20000", "SELECT id FROM pydoc LIMIT ‸10000 OFFSET 10000"),
-    ("go beyond Milvus's 16,384", "SELECT id FROM pydoc OFFSET ‸16384"),
+    ("go beyond Milvus's 16,384: 16385", "SELECT id FROM pydoc ORDER BY doc_64 <=> 'x' LIMIT ‸16385"),
+    (
+        "go beyond Milvus's 16,384: 20000",
+        "SELECT id FROM pydoc ORDER BY doc_64 <=> 'x' LIMIT ‸10000 OFFSET 10000",
+    ),
     ("column year is INT16, not a vector", "SELECT id FROM pydoc ORDER BY ‸year <=> 'x' LIMIT 1"),
     (
         "column module is a text that no EMBED function makes a vector of: <=>. Texts that have one: name.",

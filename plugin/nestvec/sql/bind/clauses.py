@@ -15,6 +15,9 @@ from nestvec.sql.language.words import words
 MAX_ROWS: Final = 16_384
 """Milvus's bound on limit + offset (``quotaAndLimits.limits.maxQueryResultWindow``)."""
 
+MOST_ROWS: Final = 1_000_000
+"""Rows that are read without a ranking, in pages beyond MAX_ROWS: they are all in memory."""
+
 _PARTS: Final[dict[str, tuple[str, TokenType | None]]] = {
     "with_": ("WITH (a common table expression)", TokenType.WITH),
     "into": ("SELECT INTO", TokenType.INTO),
@@ -89,19 +92,27 @@ def called(node: exp.Table | None) -> str:
 
 
 def bind_window(source: Source, select: exp.Select, params: Params) -> tuple[int | None, int]:
-    """LIMIT (None without it) and OFFSET. Raises SqlTypeMismatch beyond Milvus's window."""
+    """LIMIT (None without it) and OFFSET. Raises SqlTypeMismatch, SqlNotSupported."""
     limit = _count(source, select.args.get("limit"), "LIMIT", params)
     offset = _count(source, select.args.get("offset"), "OFFSET", params) or 0
     if offset and source.position(TokenType.OFFSET) is None:
         raise source.syntax_error("LIMIT takes one number", TokenType.LIMIT, "Write LIMIT n OFFSET m.")
-    if (1 if limit is None else limit) + offset > MAX_ROWS:
-        raise source.type_mismatch(
-            f"LIMIT and OFFSET together go beyond Milvus's {MAX_ROWS:,}",
-            (limit or 0) + offset,
-            select.args.get("limit") or select.args.get("offset"),
-            "Narrow the answer with WHERE, or page by primary key (WHERE id > last).",
-        )
     return limit, offset
+
+
+def check_window(source: Source, select: exp.Select, limit: int | None, offset: int) -> None:
+    """LIMIT and OFFSET of a ranking. Raises SqlTypeMismatch beyond Milvus's window, SqlNotSupported."""
+    if limit is None:
+        raise source.not_supported(
+            "ORDER BY a distance without LIMIT", TokenType.ORDER_BY, f"Add LIMIT n, at most {MAX_ROWS:,}."
+        )
+    if limit + offset > MAX_ROWS:
+        raise source.type_mismatch(
+            f"LIMIT and OFFSET of a ranking together go beyond Milvus's {MAX_ROWS:,}",
+            limit + offset,
+            select.args.get("limit") or select.args.get("offset"),
+            "Narrow the answer with WHERE, or leave the distance out of ORDER BY.",
+        )
 
 
 def _count(source: Source, node: exp.Expr | None, name: str, params: Params) -> int | None:

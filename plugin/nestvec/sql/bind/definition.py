@@ -218,7 +218,7 @@ def _definition(
             "the table has no vector column, and Milvus wants one",
             "none",
             table,
-            "Add one: v VECTOR(384), GENERATED ALWAYS AS (EMBED(text_column, 'encoder')) STORED for a text's.",
+            "Add one: v VECTOR(384), with GENERATED ALWAYS AS (EMBED(a, 'encoder')) STORED for a text's.",
         )
     whole = made(source, table, CollectionSpec, {**spec, "fields": fields, **parts})
     for problem in problems(whole):

@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 from sqlglot import TokenType, exp
 
 from nestvec.catalog import Table
-from nestvec.sql.bind.clauses import MAX_ROWS, bind_window, called, check_all_is_read, table_node
+from nestvec.sql.bind.clauses import (
+    MAX_ROWS,
+    MOST_ROWS,
+    bind_window,
+    called,
+    check_all_is_read,
+    check_window,
+    table_node,
+)
 from nestvec.sql.bind.conditions import Condition, bind_condition
 from nestvec.sql.bind.conditions.nodes import Every
 from nestvec.sql.bind.expressions import Apply, Expression, Summary, written
@@ -27,7 +35,7 @@ from nestvec.sql.bind.typed import check
 from nestvec.sql.language.source import Source, folded
 from nestvec_schemas.errors import SqlUnknownName
 
-__all__ = ["MAX_ROWS", "Grouping", "Query", "bind_query", "check_all_is_read", "table_node"]
+__all__ = ["MAX_ROWS", "MOST_ROWS", "Grouping", "Query", "bind_query", "check_all_is_read", "table_node"]
 
 
 _NOTHING = Around()
@@ -77,10 +85,8 @@ def bind_query(
     items = list_items(scope, select)
     wanted = list_keys(scope, select, items)
     ranking = bind_ranking(scope, wanted)
-    if ranking is not None and limit is None:
-        raise source.not_supported(
-            "ORDER BY a distance without LIMIT", TokenType.ORDER_BY, f"Add LIMIT n, at most {MAX_ROWS:,}."
-        )
+    if ranking is not None:
+        check_window(source, select, limit, offset)
     with _without_aliases(source, select):
         where, keep = _where(Reader(scope, "WHERE", ranking), select)
     rerank = bind_rerank(scope, select.args.get("order"), ranking)

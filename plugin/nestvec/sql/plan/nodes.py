@@ -16,7 +16,7 @@ from nestvec.sql.bind.rerank import Reranker
 class Fetch:
     """Rows by a filter, in no order: Milvus's query.
 
-    ``every_row``: no LIMIT was written, so an answer as long as ``limit`` may be cut off and is refused.
+    ``every_row``: no LIMIT was written, so more rows than ``limit`` are refused.
     ``needs`` is the clause that reads every row here, where one does.
     """
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from nestvec.sql.bind.expressions import Expression, Summary, fields
 from nestvec.sql.bind.nearest import Fused, Ranking
-from nestvec.sql.bind.select import MAX_ROWS, Query
+from nestvec.sql.bind.select import MAX_ROWS, MOST_ROWS, Query
 from nestvec.sql.plan.filter import render
 from nestvec.sql.plan.nodes import (
     Aggregate,
@@ -74,9 +74,9 @@ def _gathered(query: Query) -> Node:
     elif grouping is not None and not grouping.keys and set(grouping.summaries) <= set(_COUNT):
         node = Count(collection, where)
     elif needs:
-        node = Fetch(collection, where, _read(query), MAX_ROWS, every_row=True, needs=needs)
+        node = Fetch(collection, where, _read(query), MOST_ROWS, every_row=True, needs=needs)
     else:
-        limit = MAX_ROWS - query.offset if query.limit is None else query.limit
+        limit = MOST_ROWS if query.limit is None else query.limit
         return Fetch(collection, where, _read(query), limit, query.offset, every_row=query.limit is None)
     if grouping is not None:
         node = node if isinstance(node, Count) else Aggregate(node, grouping.keys, grouping.summaries)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from nestvec.catalog import Table
-from nestvec.sql.bind.select import MAX_ROWS
+from nestvec.sql.bind.select import MOST_ROWS
+from nestvec.sql.run.reading import Wanted, read_rows
 from nestvec.sql.run.write import STRONG
 from nestvec.sql.session import Session
-from nestvec.steps import Steps, call
+from nestvec.steps import Steps
 from nestvec_schemas.errors import SqlNotSupported
 
 
@@ -18,22 +19,17 @@ def matching(
 ) -> Steps[list[dict[str, Any]]]:
     """Every row that a filter is true of, with its id and ``fields``; what was written before is seen.
 
-    Raises SqlNotSupported where there are more than Milvus gives, StoreError.
+    Raises SqlNotSupported where there are more than MOST_ROWS, StoreError.
     """
     yield from session.loaded(table.name)
-    found = yield call(
-        f"reading the rows of {table.name} to change",
-        "query",
-        table.name,
-        filter=where,
-        output_fields=list(dict.fromkeys([table.primary.name, *fields])),
-        limit=MAX_ROWS,
-        **({"partition_names": list(partitions)} if partitions else {}),
-        **STRONG,
-    )
-    if len(found) >= MAX_ROWS:
+    doing = f"reading the rows of {table.name} to change"
+    how: dict[str, Any] = {"partition_names": list(partitions)} if partitions else {}
+    read = tuple(dict.fromkeys([table.primary.name, *fields]))
+    wanted = Wanted(doing, table.name, where, read, how | STRONG)
+    found = yield from read_rows(session, wanted, MOST_ROWS + 1)
+    if len(found) > MOST_ROWS:
         raise SqlNotSupported(
-            f"changing {MAX_ROWS:,} rows or more in one statement is not supported",
-            next_step="Milvus gives no more at once: do it in parts, by WHERE on the primary key.",
+            f"changing more than {MOST_ROWS:,} rows in one statement is not supported",
+            next_step="They are all in memory here: do it in parts, by WHERE on the primary key.",
         )
     return [dict(row) for row in found]

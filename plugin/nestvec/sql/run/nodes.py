@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nestvec.sql.answer import Answer
-from nestvec.sql.bind.select import MAX_ROWS
+from nestvec.sql.bind.select import MOST_ROWS
 from nestvec.sql.plan.nodes import (
     Aggregate,
     Count,
@@ -29,12 +29,13 @@ from nestvec.sql.run.each import run_each
 from nestvec.sql.run.evaluate import Found, evaluate
 from nestvec.sql.run.profile import PROFILE, timed
 from nestvec.sql.run.rankings import run_hybrid, run_search
+from nestvec.sql.run.reading import Wanted, read_rows
 from nestvec.sql.run.rescore import run_rescore
 from nestvec.sql.run.shaping import cut, kept, run_single, sorted_rows, told_apart
 from nestvec.sql.run.summaries import aggregated, run_count
 from nestvec.sql.run.ties import run_tied
 from nestvec.sql.session import Session
-from nestvec.steps import Steps, call
+from nestvec.steps import Steps
 from nestvec_schemas.errors import SqlNotSupported
 
 
@@ -66,25 +67,15 @@ def run_node(session: Session, node: Node, counted: Node | None = None) -> Steps
 def _fetch(session: Session, node: Fetch) -> Steps[list[Found]]:
     if node.limit <= 0:
         return []
-    found = yield call(
-        f"querying collection {node.collection}",
-        "query",
-        node.collection,
-        filter=node.filter,
-        output_fields=list(node.fields),
-        limit=node.limit,
-        offset=node.offset,
-        **session.reading(),
-    )
-    if node.needs and len(found) >= node.limit:
+    doing = f"querying collection {node.collection}"
+    wanted = Wanted(doing, node.collection, node.filter, node.fields, session.reading())
+    # One more tells whether there is more than may be read.
+    limit = min(node.limit + node.every_row, MOST_ROWS + 1)
+    found = yield from read_rows(session, wanted, limit, node.offset)
+    if len(found) > MOST_ROWS:
         raise SqlNotSupported(
-            f"{node.needs} over {len(found):,} rows or more is not supported",
-            next_step=f"It is done here, over at most {MAX_ROWS:,} rows: narrow them with WHERE.",
-        )
-    if node.every_row and len(found) >= node.limit:
-        raise SqlNotSupported(
-            f"an answer of {node.offset + len(found):,} rows or more without LIMIT is not supported",
-            next_step=f"Milvus gives at most {MAX_ROWS:,} rows: add LIMIT, or narrow it with WHERE.",
+            f"{node.needs or 'an answer'} of more than {MOST_ROWS:,} rows is not supported",
+            next_step="They are all in memory here: add LIMIT, or narrow them with WHERE.",
         )
     return [Found(row) for row in found]
 

@@ -58,7 +58,7 @@ class Update:
 
 
 def run_update(session: Session, parsed: Parsed, params: Params) -> Steps[Answer]:
-    """UPDATE of at most Milvus's window of rows; columns made of a changed one are made anew.
+    """UPDATE of at most MOST_ROWS rows; columns made of a changed one are made anew.
 
     Every new row is checked before any is written. Raises SqlError, StoreError, ServiceError.
     """

@@ -36,6 +36,7 @@ _NEGATED: Final[dict[Operator, Operator]] = {
 _MIRRORED: Final[dict[Operator, Operator]] = {
     "=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<=",
 }  # fmt: skip
+_IN: Final = "Write IN (1, 2, 3), = ANY(:list), or IN (SELECT …)."
 _ALIKE = (INTEGERS | FLOATS, STRINGS)
 
 
@@ -75,7 +76,9 @@ def _pair(scope: Scope, left: exp.Expr, right: exp.Expr, operator: Operator) -> 
 def bind_in(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
     """``[NOT] IN (constants)``."""
     if stray_parts(node, ("this", "expressions")):
-        raise scope.source.not_supported("IN with anything but a list", node, "Write IN (1, 2, 3), or = ANY(:list).")
+        raise scope.source.not_supported(
+            "IN with anything but a list", node, "Write IN (1, 2, 3), or = ANY(:list)."
+        )
     if not node.expressions:
         raise scope.source.syntax_error("the list of IN is empty", node, "Write at least one constant.")
     column = operand(scope, node.this)
