@@ -317,6 +317,26 @@ def test_distinct(twins: Twins) -> None:
         )
 
 
+def test_subqueries_in_where(twins: Twins) -> None:
+    write, session = Writer(Random(350)), Session()
+    for _ in range(60):
+        column = write.draw.choice(INTEGERS)
+        few = write.draw.choice(
+            ("", " WHERE b > 0", " WHERE t = 'ab'", " WHERE a IS NOT NULL", " WHERE id > 99")
+        )
+        inner = f"SELECT {write.draw.choice(INTEGERS)} FROM t{few}"
+        wanted = write.draw.choice(
+            (
+                f"{column} IN ({inner})",
+                f"{column} NOT IN ({inner})",
+                f"NOT ({column} IN ({inner}) AND g)",
+                f"{column} IN ({inner}) OR {column} = (SELECT max(id) - 50 FROM t)",
+                f"{column} <= (SELECT min(a) + 4 FROM t) AND id IN ({inner.replace('SELECT', 'SELECT 1 +')})",
+            )
+        )
+        check(twins, session, f"SELECT id FROM t WHERE {wanted} ORDER BY id", ordered=True)
+
+
 def test_without_a_table(twins: Twins) -> None:
     write, session = Writer(Random(400)), Session()
     check(twins, session, "SELECT 1", ordered=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
-from pymilvus import MilvusClient
+from pymilvus import MilvusClient, MilvusException
 
 from nestvec.catalog import Column, Embedding, Table
 from nestvec.providers import Endpoint
@@ -33,6 +33,12 @@ class _Milvus:
 
     def list_collections(self) -> list[str]:
         return [self.name]
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        def refuse(*args: object, **kwargs: object) -> Any:
+            raise MilvusException(message=f"{method} is not to be had here")
+
+        return refuse
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,8 @@ from nestvec.sql.run.matching import matching
 from nestvec.sql.run.write import IDS, STRONG, of_ids
 from nestvec.sql.session import Session
 from nestvec.sql.statements.returning import Returning, bind_returning
+from nestvec.sql.statements.select import plan_select
+from nestvec.sql.statements.subqueries import inlined
 from nestvec.sql.statements.tables import plain_table, with_table
 from nestvec.steps import Steps, call
 
@@ -48,7 +50,10 @@ def run_delete(session: Session, parsed: Parsed, params: Params) -> Steps[Answer
             f"{part.upper().strip('_')} in DELETE", at if isinstance(at, exp.Expr) else 0, _WRITE
         )
     check_read(source, tree)
-    delete = yield from with_table(session, source, node, lambda table: _bind(source, tree, table, params))
+    whole = yield from inlined(session, parsed, params, plan_select)
+    delete = yield from with_table(
+        session, source, node, lambda table: _bind(source, whole.tree, table, whole.params)
+    )
     return (yield from _delete(session, delete))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from sqlglot import exp
@@ -23,6 +24,7 @@ from nestvec.sql.plan.select import plan_query
 from nestvec.sql.run.nodes import run_plan
 from nestvec.sql.session import Session
 from nestvec.sql.settings import DEFAULT_SERVICE
+from nestvec.sql.statements.subqueries import inlined
 from nestvec.steps import Steps
 
 _NO_TABLE: Final = Table("", ())
@@ -45,8 +47,14 @@ def plan_select(session: Session, parsed: Parsed, params: Params) -> Steps[Plan]
     node = table_node(source, select)
     table = _NO_TABLE if node is None else (yield from session.table(source, node))
     around = yield from _around(session, source, select)
+    notes: tuple[str, ...] = ()
+    if _nests(source):
+        whole = yield from inlined(session, parsed, params, plan_select)
+        source, params, notes = whole.source, whole.params, whole.notes
+        select = whole.tree if isinstance(whole.tree, exp.Select) else select
     plan = plan_query(bind_query(source, select, table, params, around))
-    return adapted(plan, table, session.settings, statement_hint(source), source)
+    plan = adapted(plan, table, session.settings, statement_hint(source), source)
+    return replace(plan, notes=(*notes, *plan.notes)) if notes else plan
 
 
 def _plan_each(session: Session, parsed: Parsed, select: exp.Select, params: Params) -> Steps[Plan]:
@@ -67,11 +75,16 @@ def _plan_each(session: Session, parsed: Parsed, select: exp.Select, params: Par
     return adapted(plan, table, session.settings, statement_hint(parsed.source), parsed.source)
 
 
+def _nests(source: Source) -> bool:
+    """Whether there may be a subquery."""
+    return source.text.upper().count("SELECT") > 1
+
+
 def _around(session: Session, source: Source, select: exp.Select) -> Steps[Around]:
     """The tables of the subqueries that rows are ranked by, read, and the service of the settings."""
     tables: dict[str, Table] = {}
     service = session.settings.service or DEFAULT_SERVICE
-    if source.text.upper().count("SELECT") < 2:
+    if not _nests(source):
         return Around(tables, service)
     clauses = [select.args[one] for one in ("order", "where") if select.args.get(one) is not None]
     distances = [found for one in clauses for found in one.find_all(VectorDistance)]

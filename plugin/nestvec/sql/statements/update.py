@@ -26,6 +26,8 @@ from nestvec.sql.run.matching import matching
 from nestvec.sql.run.write import Row, partitions, write
 from nestvec.sql.session import Session
 from nestvec.sql.statements.returning import Returning, bind_returning, returned
+from nestvec.sql.statements.select import plan_select
+from nestvec.sql.statements.subqueries import inlined
 from nestvec.sql.statements.tables import plain_table, with_table
 from nestvec.steps import Steps
 
@@ -70,8 +72,9 @@ def run_update(session: Session, parsed: Parsed, params: Params) -> Steps[Answer
             f"{part.upper().strip('_')} in UPDATE", at if isinstance(at, exp.Expr) else 0, _WRITE
         )
     check_read(source, tree)
+    whole = yield from inlined(session, parsed, params, plan_select)
     update = yield from with_table(
-        session, source, tree.this, lambda table: bind_update(source, tree, table, params)
+        session, source, tree.this, lambda table: bind_update(source, whole.tree, table, whole.params)
     )
     key = update.table.primary.name
     read = [name for one in update.changes if one.expression for name in fields(one.expression)]
