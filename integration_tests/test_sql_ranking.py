@@ -133,6 +133,8 @@ def test_more_like_this_finds_itself_first(client: MilvusClient, vectors: dict[s
     )
     expected = cosines(vectors, vectors[TEXTS[0]] - vectors[TEXTS[5]])
     assert [row[0] for row in between.rows] == [n for n, _ in expected if n not in (0, 5)][:3]
+    several = asked.format("docs").replace("SELECT v", "SELECT avg(v)").replace("id = 4", "id IN (1, 2)")
+    same(execute(client, several).rows, cosines(vectors, vectors[TEXTS[1]] + vectors[TEXTS[2]]))
     for where, said in (("id = 99", "none"), ("id > 3", "several")):
         with pytest.raises(SqlTypeMismatch, match=f"not one row: {said}"):
             execute(client, asked.format("docs").replace("id = 4", where))

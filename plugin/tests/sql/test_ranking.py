@@ -85,6 +85,7 @@ SUMS = [
     ("EMBED('a', exit => 6)", [(1, asked("a", "minilm@6"))]),
     ("EMBED('[1, 2, 3, 4]') / 2", [(0.5, asked("[1, 2, 3, 4]"))]),
     ("(SELECT v FROM papers WHERE id = 7)", None),
+    ("(SELECT avg(p.v) FROM papers p WHERE p.id IN (7, 8))", None),
     ("0.5 * (SELECT p.w FROM papers AS p WHERE p.id = 7) + EMBED('a')", None),
 ]
 
@@ -177,7 +178,7 @@ REFUSED = [
     (SqlTypeMismatch, "has vectors of 4 dims: own", "v <=> (SELECT ‸own FROM papers WHERE id = 7)"),
     (SqlUnknownName, "no collection of this name", "v <=> (SELECT v FROM ‸other WHERE id = 7)"),
     (SqlNotSupported, "LIMIT in a subquery", "v <=> (SELECT ‸v FROM papers LIMIT 1)"),
-    (SqlNotSupported, "in a subquery's select list", "v <=> (SELECT ‸avg(v) FROM papers)"),
+    (SqlNotSupported, "in a subquery's select list", "v <=> (SELECT ‸max(v) FROM papers)"),
     (SqlTypeMismatch, "no BM25 function reads", "‸title <@> 'a'"),
     (SqlTypeMismatch, "is for BM25", "words ‸<=> 'a'"),
     (SqlNotSupported, "<@> with arithmetic", "words <@> ‸EMBED('a') + EMBED('b')"),
@@ -243,6 +244,15 @@ def test_a_subquery_has_one_row(by: Callable[..., Plan], rows: list[Any], said: 
     sums = target(by("v <=> (SELECT v FROM papers WHERE id = 7)"))
     with pytest.raises(SqlTypeMismatch, match=said):
         recorded(resolved(session, [sums]), {"query": rows})
+
+
+@pytest.mark.parametrize(("summary", "expected"), [("sum", [2, 4, 0, 0]), ("avg", [1, 2, 0, 0])])
+def test_a_subquery_may_sum_up_several_rows(by: Callable[..., Plan], summary: str, expected: Any) -> None:
+    session = Session()
+    session._loaded.add("papers")
+    sums = target(by(f"v <=> (SELECT {summary}(v) FROM papers WHERE id IN (7, 8, 9))"))
+    rows = [{"v": [1, 1, 0, 0]}, {"v": [1, 3, 0, 0]}, {"v": None}]
+    assert recorded(resolved(session, [sums]), {"query": rows})[0] == [expected]
 
 
 def test_a_sum_of_nothing_has_no_direction() -> None:

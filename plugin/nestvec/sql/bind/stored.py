@@ -1,19 +1,25 @@
-"""``(SELECT vector FROM papers WHERE id = 7)``: a vector that is stored already, for more like it."""
+"""``(SELECT vector FROM papers WHERE id = 7)``: a vector that is stored already, for more like it.
+
+``(SELECT avg(vector) FROM songs WHERE id IN (7, 8))`` is of several rows, as pgvector has it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from sqlglot import exp
 
 from nestvec.catalog import Column
 from nestvec.sql.bind.conditions import bind_condition
+from nestvec.sql.bind.functions import QUIET
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.bind.targets import Stored
 from nestvec.sql.language.source import folded, stray_parts
 from nestvec.sql.language.words import words
 
-_WRITE = "Write (SELECT vector_column FROM collection WHERE id = 7)."
+_WRITE = "Write (SELECT vector_column FROM collection WHERE id = 7), or avg(vector_column) of several rows."
+_SUMMARIES: Final[dict[type[exp.Expr], str]] = {exp.Avg: "avg", exp.Sum: "sum"}
 
 
 def bind_stored(scope: Scope, column: Column, node: exp.Expr) -> Stored:
@@ -34,18 +40,21 @@ def bind_stored(scope: Scope, column: Column, node: exp.Expr) -> Stored:
     about = scope.around.tables[folded(table.this)]
     name = folded(alias.this) if alias is not None else folded(table.this)
     inner = replace(scope, table=about, name=name)
-    if len(select.expressions) != 1 or not isinstance(select.expressions[0], exp.Column):
+    item = select.expressions[0] if len(select.expressions) == 1 else None
+    summary = _SUMMARIES.get(type(item), "")
+    read = item.this if item is not None and summary and not stray_parts(item, ("this", *QUIET)) else item
+    if not isinstance(read, exp.Column):
         first = select.expressions[0] if select.expressions else node
         raise source.not_supported(f"{words(first)} in a subquery's select list", first, _WRITE)
-    found = inner.column(select.expressions[0])
+    found = inner.column(read)
     if found.type != column.type or found.dim != column.dim:
         dims = f" of {found.dim} dims" if found.dim else ""
         raise source.type_mismatch(
             f"column {column.name} has vectors of {column.dim} dims",
             f"{found.name}, {found.type}{dims}",
-            select.expressions[0],
+            read,
             "Select a column of the same kind.",
         )
     where = select.args.get("where")
     condition = bind_condition(inner, where.this) if where is not None else None
-    return Stored(about.name, found.name, condition, found.dim or 0)
+    return Stored(about.name, found.name, condition, found.dim or 0, summary)

@@ -38,12 +38,16 @@ class Given:
 
 @dataclass(frozen=True)
 class Stored:
-    """The vector in ``column`` of the one row of a collection that ``where`` is true of."""
+    """The vector in ``column`` of the one row of a collection that ``where`` is true of.
+
+    Where there is a ``summary``, ``avg`` or ``sum``, it is that of every such row's vector.
+    """
 
     collection: str
     column: str
     where: Condition | None
     dim: int
+    summary: str = ""
 
 
 Term = Embedded | Given | Stored

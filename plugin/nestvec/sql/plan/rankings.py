@@ -115,7 +115,8 @@ def _term(term: Term) -> str:
 
 
 def _stored(term: Stored) -> str:
-    return f"{term.collection}.{term.column} of one row"
+    named = f"{term.collection}.{term.column}"
+    return f"{term.summary}({named})" if term.summary else f"{named} of one row"
 
 
 def _text(text: str) -> str:

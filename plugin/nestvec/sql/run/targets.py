@@ -10,10 +10,12 @@ from pymilvus import MilvusClient
 
 from nestvec.providers import environment_key
 from nestvec.service.client import Coding, ask_bits, ask_vectors
+from nestvec.sql.bind.clauses import MAX_ROWS
 from nestvec.sql.bind.targets import Embedded, Given, Stored, Sum, Target, Term
 from nestvec.sql.plan.filter import render
+from nestvec.sql.run.reading import Wanted, read_rows
 from nestvec.sql.session import Session
-from nestvec.steps import Job, Steps, call
+from nestvec.steps import Job, Steps
 from nestvec_schemas.errors import SqlTypeMismatch
 from nestvec_schemas.vectors import Vectors
 
@@ -67,29 +69,25 @@ def _asked(client: MilvusClient, embedded: Sequence[Embedded]) -> dict[Embedded,
 
 def _stored(session: Session, term: Stored) -> Steps[Vectors]:
     yield from session.loaded(term.collection)
-    rows = yield call(
-        f"querying collection {term.collection}",
-        "query",
-        term.collection,
-        filter=render(term.where),
-        output_fields=[term.column],
-        limit=2,
-        **session.reading(),
-    )
-    if len(rows) != 1:
+    doing = f"querying collection {term.collection}"
+    wanted = Wanted(doing, term.collection, render(term.where), (term.column,), session.reading())
+    rows = yield from read_rows(session, wanted, MAX_ROWS + 1 if term.summary else 2)
+    named = f"{term.collection}.{term.column}"
+    if len(rows) > MAX_ROWS or (not term.summary and len(rows) != 1):
+        most = f"at most {MAX_ROWS:,} rows" if term.summary else "one row"
         raise SqlTypeMismatch(
-            f"the subquery for a vector of {term.collection}.{term.column} has not one row",
-            value="none" if not rows else "several",
-            next_step="Have its WHERE name one row, by the primary key.",
+            f"the subquery for a vector of {named} has not {most}",
+            value="none" if not rows else "several" if not term.summary else "more",
+            next_step="Have its WHERE name one row, by the primary key; avg() and sum() are of several.",
         )
-    vector = rows[0][term.column]
-    if vector is None:
+    vectors = [row[term.column] for row in rows if row[term.column] is not None]
+    if not vectors:
         raise SqlTypeMismatch(
-            f"the row of the subquery has no vector in {term.collection}.{term.column}",
-            value="NULL",
-            next_step="Name another row.",
+            f"the subquery gives no vector of {named}", value="NULL", next_step="Name other rows."
         )
-    return np.asarray(vector, np.float32)
+    summed = np.asarray(vectors, np.float64).sum(axis=0)
+    found: Vectors = (summed / len(vectors) if term.summary == "avg" else summed).astype(np.float32)
+    return found
 
 
 def _sent(target: Target, found: Mapping[Term, Any]) -> Sent:
