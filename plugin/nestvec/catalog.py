@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from pymilvus import DataType, FunctionType, MilvusClient
 
@@ -41,6 +41,10 @@ class Column:
     @property
     def is_vector(self) -> bool:
         return self.type.endswith("_VECTOR")
+
+
+DYNAMIC: Final = Column("$meta", "JSON", nullable=True)
+"""Where Milvus keeps the fields of a row that are no columns, in a collection that takes such."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from nestvec.providers import Endpoint
 from nestvec.sql import Session
 from nestvec.sql.bind.params import params
 from nestvec.sql.language.parse import parse
+from nestvec.sql.language.reading import check_read
 from nestvec.sql.run.write import of_ids
 from nestvec.sql.statements import execute
 from nestvec.sql.statements.insert import Insert, bind_insert
@@ -174,6 +175,14 @@ def test_an_update_that_cannot_be_is_marked(kind: type[SqlError], said: str, mar
         bind_update(parsed.source, parsed.tree, TABLE, params(None))
     assert type(caught.value) is kind
     assert caught.value.position == marked.index("‸")
+
+
+def test_json_paths_in_where_are_read() -> None:
+    statement = "UPDATE papers SET year = 1 WHERE meta->>'kind' = 'x' AND meta->'a'->>'b' = 'y'"
+    parsed = parse(statement)
+    check_read(parsed.source, parsed.tree)
+    found = bind_update(parsed.source, parsed.tree, TABLE, params(None))
+    assert found.filter == 'meta["kind"] == "x" and meta["a"]["b"] == "y"'
 
 
 def test_an_update_sets_values_and_reads_what_its_expressions_name() -> None:

@@ -232,4 +232,4 @@ def test_what_cannot_be_read_or_filtered_is_refused(refusal: Refusal) -> None:
     assert "WHERE on a column named größe" in str(refusal("SELECT id FROM t WHERE größe = 1", over=table))
     assert "reading column words (SPARSE_FLOAT_VECTOR)" in str(refusal("SELECT * FROM t", over=table))
     assert "Write bits <~> …" in str(refusal("SELECT id FROM t ORDER BY bits <=> 'x' LIMIT 1", over=table))
-    assert "Dynamic fields cannot be named yet" in str(refusal("SELECT other FROM t", over=table))
+    assert "is read as \"$meta\"->>'other'" in str(refusal("SELECT other FROM t", over=table))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from nestvec.catalog import Column
+from nestvec.catalog import DYNAMIC, Column
 from nestvec.sql.bind.expressions import Expression, Field
 from nestvec.sql.bind.naming import name_of
 from nestvec.sql.bind.nearest import Ranking
@@ -92,7 +92,7 @@ def _star(scope: Scope, node: exp.Expr, star: exp.Star) -> Sequence[Column]:
     shown = [column for column in scope.table.columns if column.name not in hidden]
     for column in shown:
         check_readable(scope, column, node)
-    return shown
+    return [*shown, DYNAMIC] if scope.table.dynamic else shown
 
 
 def bind_outputs(scope: Scope, select: exp.Select, nearest: Ranking | None) -> tuple[Output, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from nestvec.catalog import Column, Table
+from nestvec.catalog import DYNAMIC, Column, Table
 from nestvec.sql.bind.params import NODES, Params, plain
 from nestvec.sql.language.source import Source, folded, stray_parts
 from nestvec.sql.language.words import words
@@ -59,6 +59,8 @@ class Scope:
         self.check_qualifier(node)
         written, lower = str(node.this.this), folded(node.this)
         found = self.table.column(lower) or self.table.column(written)
+        if found is None and self.table.dynamic and written == DYNAMIC.name:
+            found = DYNAMIC
         if found is not None:
             return found
         if not self.table.columns:
@@ -73,7 +75,7 @@ class Scope:
         if node.this.args.get("quoted"):
             hint += " A text is written in single quotes; double quotes are for names."
         if self.table.dynamic:
-            hint += " Dynamic fields cannot be named yet."
+            hint += f""" A dynamic field is read as "{DYNAMIC.name}"->>'{written}'."""
         raise self.source.unknown_name(
             f"{self.table.name} has no column of this name", lower, node, f"There: {', '.join(names)}.{hint}"
         )

@@ -41,7 +41,7 @@ def bind_stored(scope: Scope, column: Column, node: exp.Expr) -> Stored:
     name = folded(alias.this) if alias is not None else folded(table.this)
     inner = replace(scope, table=about, name=name)
     item = select.expressions[0] if len(select.expressions) == 1 else None
-    summary = _SUMMARIES.get(type(item), "")
+    summary = "" if item is None else _SUMMARIES.get(type(item), "")
     read = item.this if item is not None and summary and not stray_parts(item, ("this", *QUIET)) else item
     if not isinstance(read, exp.Column):
         first = select.expressions[0] if select.expressions else node

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 from sqlglot import exp
 
-from nestvec.catalog import Column
+from nestvec.catalog import DYNAMIC, Column
 from nestvec.ingest.convert import convert, converted
 from nestvec.ingest.shape import Shape
 from nestvec.sql.bind.params import NODES
@@ -33,6 +33,10 @@ def named_column(scope: Scope, node: exp.Expr) -> Column | None:
     table, lower = scope.table, folded(node)
     found = table.column(lower) or table.column(str(node.this))
     if found is None and table.dynamic:
+        if str(node.this) == DYNAMIC.name:
+            raise scope.source.not_supported(
+                f"writing {DYNAMIC.name}", node, "Write the fields in it by their own names, as columns."
+            )
         return None
     if found is None:
         names = [one.name for one in table.columns]

@@ -12,6 +12,9 @@ _CARRIERS = {TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING, TokenType.NU
 
 _BEFORE_PARAMETERS = {TokenType.COLON, TokenType.PARAMETER, TokenType.PLACEHOLDER}
 
+_FORGETFUL = {TokenType.DOT, TokenType.ARROW, TokenType.DARROW}
+"""After these, sqlglot forgets where a thing stood: .5, -> 'key', ->> 'key'."""
+
 _WORDS = """
     ADD ALWAYS AS BY CASCADE COLUMN CONFLICT CONSTRAINT COPY DEFAULT DO DROP EXISTS FORMAT FROM GENERATED
     HASH HEADER IDENTITY IF INDEX INTO KEY NOT NOTHING NULL ON PRECISION PRIMARY RENAME RESTRICT RETURNING
@@ -35,7 +38,7 @@ def check_read(source: Source, tree: exp.Expr) -> None:
         parameter = before.start in read and before.token_type in _BEFORE_PARAMETERS
         if token.token_type not in _CARRIERS or token.start in read or parameter:
             continue
-        if before.token_type == TokenType.DOT:
+        if before.token_type in _FORGETFUL:
             continue
         word = token.text.upper()
         if token.token_type != TokenType.VAR or (word not in _GRAMMAR and word not in named):

@@ -15,5 +15,5 @@ _RESERVED = frozenset(_MILVUS_WORDS.split())
 
 
 def is_filterable(name: str) -> bool:
-    """Whether a filter expression may hold this name; Milvus quotes none (Plan.g4, Identifier)."""
-    return _NAME.fullmatch(name) is not None and name.lower() not in _RESERVED
+    """Whether a filter expression may hold this name; Milvus quotes none (Plan.g4, Identifier, Meta)."""
+    return name == "$meta" or (_NAME.fullmatch(name) is not None and name.lower() not in _RESERVED)

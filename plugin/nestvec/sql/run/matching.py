@@ -7,6 +7,7 @@ from typing import Any
 
 from nestvec.catalog import Table
 from nestvec.sql.bind.select import MOST_ROWS
+from nestvec.sql.run.dynamic import with_dynamic
 from nestvec.sql.run.reading import Wanted, read_rows
 from nestvec.sql.run.write import STRONG
 from nestvec.sql.session import Session
@@ -32,4 +33,4 @@ def matching(
             f"changing more than {MOST_ROWS:,} rows in one statement is not supported",
             next_step="They are all in memory here: do it in parts, by WHERE on the primary key.",
         )
-    return [dict(row) for row in found]
+    return [dict(row) for row in with_dynamic(session, table.name, read, found)]

@@ -25,6 +25,7 @@ from nestvec.sql.plan.nodes import (
     Sort,
     Tied,
 )
+from nestvec.sql.run.dynamic import with_dynamic
 from nestvec.sql.run.each import run_each
 from nestvec.sql.run.evaluate import Found, evaluate
 from nestvec.sql.run.profile import PROFILE, timed
@@ -77,7 +78,7 @@ def _fetch(session: Session, node: Fetch) -> Steps[list[Found]]:
             f"{node.needs or 'an answer'} of more than {MOST_ROWS:,} rows is not supported",
             next_step="They are all in memory here: add LIMIT, or narrow them with WHERE.",
         )
-    return [Found(row) for row in found]
+    return [Found(row) for row in with_dynamic(session, node.collection, node.fields, found)]
 
 
 def _over(work: Callable[[Any, list[Found]], list[Found]]) -> Callable[[Session, Any], Steps[list[Found]]]:

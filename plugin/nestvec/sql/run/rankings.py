@@ -12,6 +12,7 @@ from pymilvus.client.abstract import BaseRanker
 from nestvec.providers import rerank_params
 from nestvec.sql.bind.targets import Target
 from nestvec.sql.plan.nodes import Hybrid, Search
+from nestvec.sql.run.dynamic import with_dynamic
 from nestvec.sql.run.evaluate import Found
 from nestvec.sql.run.targets import Sent, resolved
 from nestvec.sql.session import Session
@@ -54,7 +55,14 @@ def searched(session: Session, node: Search, targets: Sequence[Target]) -> Steps
         **session.reading(),
     )
     measured = DISTANCES[nearest.metric]
-    return [[Found(hit["entity"], measured(float(hit["distance"]))) for hit in hits] for hits in found]
+    return [_found(session, node, hits, measured) for hits in found]
+
+
+def _found(
+    session: Session, node: Search | Hybrid, hits: Sequence[Any], measured: Callable[[float], float]
+) -> list[Found]:
+    rows = with_dynamic(session, node.collection, node.fields, [hit["entity"] for hit in hits])
+    return [Found(row, measured(float(hit["distance"]))) for row, hit in zip(rows, hits, strict=True)]
 
 
 def run_hybrid(session: Session, node: Hybrid) -> Steps[list[Found]]:
@@ -74,7 +82,7 @@ def run_hybrid(session: Session, node: Hybrid) -> Steps[list[Found]]:
         offset=node.offset,
         **session.reading(),
     )
-    return [Found(hit["entity"], float(hit["distance"])) for hit in found[0]]
+    return _found(session, node, found[0], float)
 
 
 def _ranker(session: Session, node: Hybrid) -> Steps[BaseRanker | Function]:

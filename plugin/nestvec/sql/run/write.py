@@ -12,6 +12,7 @@ from nestvec.ingest.batches import BATCH_BYTES, ROWS, most_rows
 from nestvec.ingest.bits import binary, with_bits
 from nestvec.ingest.convert import weigh
 from nestvec.sql.plan.filter import literal
+from nestvec.sql.run.dynamic import with_dynamic
 from nestvec.sql.session import Session
 from nestvec.steps import Job, Steps, call
 from nestvec_schemas.errors import NestvecError, StoreError
@@ -71,17 +72,18 @@ def existing(
     key, found = table.primary.name, dict[Any, Any]()
     where: dict[str, Any] = {"partition_names": [partition]} if partition else {}
     for start in range(0, len(ids), IDS):
+        read = tuple(dict.fromkeys([key, *fields]))
         rows = yield call(
             f"looking up rows of {table.name}",
             "query",
             table.name,
             filter=of_ids(table, ids[start : start + IDS]),
-            output_fields=list(dict.fromkeys([key, *fields])),
+            output_fields=list(read),
             limit=IDS,
             **where,
             **STRONG,
         )
-        found |= {row[key]: row for row in rows}
+        found |= {row[key]: row for row in with_dynamic(session, table.name, read, rows)}
     return found
 
 

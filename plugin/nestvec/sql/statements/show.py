@@ -6,7 +6,7 @@ import re
 
 from sqlglot import exp
 
-from nestvec.catalog import Column, Table
+from nestvec.catalog import DYNAMIC, Column, Table
 from nestvec.sql.answer import Answer
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.types import written
@@ -74,7 +74,8 @@ def run_describe(session: Session, parsed: Parsed, params: Params) -> Steps[Answ
     check_read(source, tree)
     session.forget(str(tree.this.name), str(tree.this.name).lower())
     table = yield from session.table(source, tree.this)
-    rows = tuple(_row(table, one) for one in table.columns)
+    columns = (*table.columns, DYNAMIC) if table.dynamic else table.columns
+    rows = tuple(_row(table, one) for one in columns)
     return Answer(
         _DESCRIBED, ("VARCHAR",) * 3 + ("BOOL",) + ("VARCHAR",) * 4, rows, f"DESCRIBE {len(rows)}", len(rows)
     )

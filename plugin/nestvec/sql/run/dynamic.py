@@ -1,0 +1,27 @@
+"""Fields that are no columns: Milvus gives them one by one, SQL reads them as the JSON column ``$meta``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from nestvec.catalog import DYNAMIC
+from nestvec.sql.session import Session
+
+Row = Mapping[str, Any]
+
+
+def with_dynamic(session: Session, collection: str, fields: Sequence[str], rows: Iterable[Row]) -> list[Row]:
+    """The rows as ``fields`` were asked for: with ``$meta`` where it is one of them."""
+    if DYNAMIC.name not in fields:
+        return list(rows)
+    table = next((one for one in session.tables.values() if one.name == collection), None)
+    columns = {one.name for one in table.columns} if table is not None else set(fields)
+    return [_gathered(row, columns) for row in rows]
+
+
+def _gathered(row: Row, columns: set[str]) -> Row:
+    known = {name: value for name, value in row.items() if name in columns}
+    # A server may give the whole of it too, which then is none of its own fields.
+    extra = {name: value for name, value in row.items() if name not in columns and name != DYNAMIC.name}
+    return {**known, DYNAMIC.name: extra}
