@@ -131,7 +131,7 @@ def test_backslash_commands(shell: Shell, capsys: pytest.CaptureFixture[str]) ->
     shell.run("\\d papers;")
     columns = capsys.readouterr().out
     assert "papers (0 rows)" in columns
-    assert "FLOAT_VECTOR(64)" in columns
+    assert "│ VECTOR(64)" in columns
     assert "minilm of title" in columns
     shell.run("\\dims")
     family = capsys.readouterr().out

@@ -191,6 +191,8 @@ def milvus_errors(doing: str) -> Iterator[None]:
 def _advice(message: str) -> str:
     if "connection" in message.lower() and "API" in message:
         return "The embedding service does not answer: start it with nestvec serve."
+    if "not loaded" in message.lower():
+        return "Load it: MilvusClient(uri).load_collection(name). A server's collections are its operator's."
     return "Correct what the message names, then try again."
 
 

@@ -9,9 +9,10 @@ from typing import Final
 import click
 
 from nestvec import collections
-from nestvec.catalog import Column, Table, read_table
+from nestvec.catalog import Table, read_table
 from nestvec.cli.output import print_table
 from nestvec.shell.shell import Shell
+from nestvec.sql.bind.types import written
 from nestvec_schemas.errors import SqlSyntaxError, nearest
 
 
@@ -62,14 +63,14 @@ def _describe(shell: Shell, name: str) -> None:
 
 def _columns(shell: Shell, name: str) -> None:
     found, table = collections.describe(shell.client, name), read_table(shell.client, name)
-    rows = "not loaded" if found["rows"] is None else f"{found['rows']:,} rows"
+    rows = _counted(found["rows"])
     about = f": {table.description}" if table.description else ""
     click.echo(f"{table.name}{about} ({rows})")
     made = {one.column: f"{one.endpoint.encoder} of {one.source}" for one in table.embeddings}
     lines = [
         (
             column.name,
-            _type(column),
+            written(column),
             one["key"],
             "yes" if column.nullable else None,
             made.get(column.name) or table.generated.get(column.name),
@@ -80,11 +81,10 @@ def _columns(shell: Shell, name: str) -> None:
     print_table(("column", "type", "key", "null", "made of", "index"), lines)
 
 
-def _type(column: Column) -> str:
-    if column.type == "ARRAY":
-        return f"ARRAY of {column.element_type}({column.max_capacity})"
-    size = column.max_length or column.dim
-    return f"{column.type}({size})" if size else column.type
+def _counted(rows: int | None) -> str:
+    if rows is None:
+        return "not loaded"
+    return "1 row" if rows == 1 else f"{rows:,} rows"
 
 
 def _dims(shell: Shell, name: str) -> None:

@@ -137,6 +137,16 @@ class Session:
                 next_step=f"SET nestvec.partitions to some of: {', '.join(there)}.{nearest(missing, there)}",
             )
 
+    def searching(self, limit: int) -> dict[str, Any]:
+        """How widely a search for ``limit`` rows looks, among its ``search_params``."""
+        settings, widths = self.settings, dict[str, int]()
+        if settings.ef_search:
+            # Milvus refuses fewer candidates than rows.
+            widths["ef"] = max(settings.ef_search, limit)
+        if settings.probes:
+            widths["nprobe"] = settings.probes
+        return {"params": widths} if widths else {}
+
     def reading(self) -> dict[str, Any]:
         """What every read is asked with."""
         settings = self.settings

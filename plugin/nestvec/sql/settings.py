@@ -13,6 +13,9 @@ from urllib.parse import urlsplit
 DEFAULT_SERVICE: Final = "http://127.0.0.1:8080"
 """Where ``nestvec serve`` answers unless it is told otherwise."""
 
+_WIDEST: Final = 65_536
+"""Of nprobe, in Milvus; no more candidates are of use either."""
+
 LEVELS: Final = ("Strong", "Bounded", "Session", "Eventually")
 """Milvus's consistency levels, by its own names for them."""
 
@@ -25,7 +28,8 @@ class Settings:
     empty for all.
 
     ``recall`` is the share of the exact answer that an adaptive search has to find, 0 to 1; ``shortlist``
-    overrides what the planner would choose for it: ``dim:size``, or ``off``, or empty.
+    overrides what the planner would choose for it: ``dim:size``, or ``off``, or empty. ``ef_search`` and
+    ``probes`` are how widely an HNSW and an IVF index look, 0 for Milvus's own choice.
     """
 
     service: str | None = None
@@ -34,6 +38,8 @@ class Settings:
     partitions: tuple[str, ...] = ()
     recall: float = 0.99
     shortlist: str = ""
+    ef_search: int = 0
+    probes: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,12 @@ def _partitions(text: str) -> tuple[str, ...]:
     return names
 
 
+def _width(text: str) -> int:
+    if not re.fullmatch(r"\d{1,5}", text) or int(text) > _WIDEST:
+        raise ValueError(f"Give a whole number from 1 to {_WIDEST:,}, or DEFAULT.")
+    return int(text)
+
+
 SETTINGS: Final = {
     "nestvec.recall": Setting(
         "recall", _recall, "Share of the exact answer that a search must find, 0 to 1."
@@ -103,6 +115,9 @@ SETTINGS: Final = {
     "nestvec.partitions": Setting(
         "partitions", _partitions, "Partitions that reads look in: a,b; empty for all."
     ),
+    # By pgvector's names for them.
+    "hnsw.ef_search": Setting("ef_search", _width, "Candidates of a search by HNSW; 0 for Milvus's choice."),
+    "ivfflat.probes": Setting("probes", _width, "Lists that a search by IVF reads; 0 for Milvus's choice."),
 }
 
 

@@ -36,6 +36,8 @@ def one(session: Session, name: str) -> str:
         ("SET nestvec.models = 'some/where'", None, "nestvec.models", "some/where"),
         ("SET nestvec.consistency = strong", None, "nestvec.consistency", "Strong"),
         ("SET nestvec.partitions = 'a, b'", None, "nestvec.partitions", "a,b"),
+        ("SET hnsw.ef_search = 200", None, "hnsw.ef_search", "200"),
+        ("SET ivfflat.probes = $1", [16], "ivfflat.probes", "16"),
         ("SET nestvec.partitions = :names", {"names": ["a", "b"]}, "nestvec.partitions", "a,b"),
     ],
 )
@@ -72,6 +74,15 @@ def test_reads_are_asked_with_the_settings() -> None:
     assert session.reading() == {"consistency_level": "Eventually", "partition_names": ["a", "b"]}
 
 
+def test_searches_look_as_widely_as_they_are_told() -> None:
+    session = Session()
+    assert session.searching(10) == {}
+    run(session, "SET hnsw.ef_search = 100")
+    run(session, "SET ivfflat.probes = 8")
+    assert session.searching(10) == {"params": {"ef": 100, "nprobe": 8}}
+    assert session.searching(500) == {"params": {"ef": 500, "nprobe": 8}}
+
+
 @pytest.mark.parametrize(
     ("statement", "kind", "says"),
     [
@@ -84,6 +95,8 @@ def test_reads_are_asked_with_the_settings() -> None:
         ("SET nestvec.shortlist = '64'", SqlTypeMismatch, "dim:size"),
         ("SET nestvec.service = 'localhost'", SqlTypeMismatch, "an address"),
         ("SET nestvec.consistency = weak", SqlTypeMismatch, "strong, bounded, session, eventually"),
+        ("SET hnsw.ef_search = -1", SqlTypeMismatch, "whole number from 1"),
+        ("SET ivfflat.probes = 65537", SqlTypeMismatch, "whole number from 1"),
         ("SET nestvec.partitions = 'a,,b'", SqlTypeMismatch, "with commas"),
         ("SET nestvec.recall = 0.5 + 1", SqlSyntaxError, "one value"),
         ("SET nestvec.recall = 1, nestvec.shortlist = off", SqlSyntaxError, "one name and one value"),

@@ -50,7 +50,11 @@ def searched(session: Session, node: Search, targets: Sequence[Target]) -> Steps
         filter=node.filter,
         limit=node.limit,
         output_fields=list(node.fields),
-        search_params={"metric_type": nearest.metric, "offset": node.offset},
+        search_params={
+            "metric_type": nearest.metric,
+            "offset": node.offset,
+            **session.searching(node.limit + node.offset),
+        },
         **({"group_by_field": node.group} if node.group else {}),
         **session.reading(),
     )
@@ -75,7 +79,7 @@ def run_hybrid(session: Session, node: Hybrid) -> Steps[list[Found]]:
         f"searching collection {node.collection}",
         "hybrid_search",
         node.collection,
-        [_request(part, one) for part, one in zip(node.parts, sent, strict=True)],
+        [_request(session, part, one) for part, one in zip(node.parts, sent, strict=True)],
         ranker,
         limit=node.limit,
         output_fields=list(node.fields),
@@ -100,6 +104,6 @@ def _ranker(session: Session, node: Hybrid) -> Steps[BaseRanker | Function]:
     return Function("rerank", FunctionType.RERANK, [rerank.column], params=params)
 
 
-def _request(part: Search, sent: Sent) -> AnnSearchRequest:
-    param: dict[str, Any] = {"metric_type": part.nearest.metric}
+def _request(session: Session, part: Search, sent: Sent) -> AnnSearchRequest:
+    param: dict[str, Any] = {"metric_type": part.nearest.metric, **session.searching(part.limit)}
     return AnnSearchRequest([sent], part.nearest.column, param, part.limit, expr=part.filter)

@@ -151,7 +151,7 @@ def _search(
             anns_field=by.column,
             limit=max(limit, 1),
             output_fields=[primary],
-            search_params={"metric_type": metric},
+            search_params={"metric_type": metric, **session.searching(max(limit, 1))},
             **({"consistency_level": level} if level else {}),
         )
         found += [

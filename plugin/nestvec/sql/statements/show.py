@@ -1,8 +1,9 @@
-"""SHOW TABLES, SHOW INDEXES FROM t, DESCRIBE t."""
+"""SHOW TABLES, SHOW DATABASES; SHOW INDEXES, COLUMNS or PARTITIONS FROM t; DESCRIBE t."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from sqlglot import exp
 
@@ -18,29 +19,42 @@ from nestvec.sql.statements.settings import show_setting
 from nestvec.sql.statements.tables import plain_table
 from nestvec.steps import Steps, call
 
-_INDEXES = re.compile(r'(?:indexes|indices|index)\s+(?:from|in|on)\s+(?:"([^"]+)"|(\w+))', re.IGNORECASE)
+_OF_TABLE = re.compile(
+    r'(indexes|indices|index|columns|partitions)\s+(?:from|in|on)\s+(?:"([^"]+)"|(\w+))', re.IGNORECASE
+)
 
+_LISTS = {
+    "TABLES": ("listing the collections", "list_collections"),
+    "DATABASES": ("listing the databases", "list_databases"),
+}
 _DESCRIBED = ("name", "type", "key", "nullable", "default", "generated", "index", "metric")
 _SHOWN = ("name", "column", "type", "metric", "rows", "state")
 
 
 def run_show(session: Session, parsed: Parsed, params: Params) -> Steps[Answer]:
-    """SHOW TABLES, SHOW INDEXES FROM t; any other SHOW is of a setting. Raises SqlError, StoreError."""
+    """SHOW of what there is; any other SHOW is of a setting. Raises SqlError, StoreError."""
     start = parsed.source.tokens[0].end + 1
     rest = parsed.source.text[start:].rstrip().rstrip(";").strip()
-    if rest.upper() == "TABLES":
-        return (yield from _tables())
-    named = _INDEXES.fullmatch(rest)
+    listing = _LISTS.get(rest.upper())
+    if listing is not None:
+        return _listed(sorted((yield call(*listing))))
+    named = _OF_TABLE.fullmatch(rest)
     if named is None:
         return (yield from show_setting(session, parsed, params))
-    identifier = exp.Identifier(this=named[1] or named[2], quoted=bool(named[1]))
-    identifier.meta["start"] = parsed.source.text.index(rest, start) + named.start(1 if named[1] else 2)
-    table = yield from session.table(parsed.source, exp.Table(this=identifier))
+    identifier = exp.Identifier(this=named[2] or named[3], quoted=bool(named[2]))
+    identifier.meta["start"] = parsed.source.text.index(rest, start) + named.start(2 if named[2] else 3)
+    node = exp.Table(this=identifier)
+    session.forget(str(node.name), str(node.name).lower())
+    table = yield from session.table(parsed.source, node)
+    if named[1].lower() == "columns":
+        return _columns(table)
+    if named[1].lower() == "partitions":
+        doing = f"listing the partitions of {table.name}"
+        return _listed((yield call(doing, "list_partitions", table.name)))
     return (yield from _indexes(table))
 
 
-def _tables() -> Steps[Answer]:
-    names = sorted((yield call("listing the collections", "list_collections")))
+def _listed(names: Sequence[str]) -> Answer:
     return Answer(("name",), ("VARCHAR",), tuple((one,) for one in names), f"SHOW {len(names)}", len(names))
 
 
@@ -74,6 +88,10 @@ def run_describe(session: Session, parsed: Parsed, params: Params) -> Steps[Answ
     check_read(source, tree)
     session.forget(str(tree.this.name), str(tree.this.name).lower())
     table = yield from session.table(source, tree.this)
+    return _columns(table)
+
+
+def _columns(table: Table) -> Answer:
     columns = (*table.columns, DYNAMIC) if table.dynamic else table.columns
     rows = tuple(_row(table, one) for one in columns)
     return Answer(
