@@ -270,7 +270,10 @@ def test_keys_that_milvus_makes_partition_keys_and_dynamic_fields(run: Any) -> N
         "INSERT INTO notes (owner, v, colour) "
         "VALUES ('a', '[1, 2]', 'red'), ('b', '[2, 1]', NULL) RETURNING *"
     )
-    assert [row[1:] for row in made.rows] == [("a", 3, [1.0, 2.0]), ("b", 3, [2.0, 1.0])]
+    assert [row[1:] for row in made.rows] == [
+        ("a", 3, [1.0, 2.0], {"colour": "red"}),
+        ("b", 3, [2.0, 1.0], {}),
+    ]
     assert len({row[0] for row in made.rows}) == 2
     assert run("UPDATE notes SET owner = 'c', stars = DEFAULT WHERE owner = 'a'").tag == "UPDATE 1"
     assert sorted(run("SELECT owner FROM notes").rows) == [("b",), ("c",)]

@@ -22,6 +22,10 @@ def with_dynamic(session: Session, collection: str, fields: Sequence[str], rows:
 
 def _gathered(row: Row, columns: set[str]) -> Row:
     known = {name: value for name, value in row.items() if name in columns}
-    # A server may give the whole of it too, which then is none of its own fields.
-    extra = {name: value for name, value in row.items() if name not in columns and name != DYNAMIC.name}
+    # Milvus Lite gives a row the fields of those beside it, as None; a server may give the whole of it too.
+    extra = {
+        name: value
+        for name, value in row.items()
+        if name not in columns and name != DYNAMIC.name and value is not None
+    }
     return {**known, DYNAMIC.name: extra}
