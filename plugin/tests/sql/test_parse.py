@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nestvec.sql.language.dialect import OPERATORS, VectorDistance
 from nestvec.sql.language.parse import MAX_DEPTH, parse
 from nestvec.sql.plan.nodes import Plan
-from nestvec_schemas.errors import SqlError, SqlSyntaxError
+from nestvec_schemas.errors import SqlError, SqlSyntaxError, StoreRefused
 
 VALID = (
     "SELECT p.id AS i, 1 - (doc_64 <=> 'it''s') AS score FROM pydoc p WHERE NOT (year > -3.5e1 OR \"name\" "
@@ -50,6 +50,21 @@ def test_any_text(planned: Planned, text: str) -> None:
 def test_any_pieces(planned: Planned, pieces: list[str]) -> None:
     tried("SELECT " + " ".join(pieces), planned)
     tried("SELECT id FROM pydoc WHERE " + " ".join(pieces), planned)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(("IN", "NOT IN", "=", "<", "= ANY", "<> ALL", "BETWEEN", "LIKE", "IS", "+")),
+    st.lists(st.sampled_from([*PIECES, "1", "'a'", "(SELECT", "UNION"]), max_size=6),
+    st.sampled_from(("", " ORDER BY id", ") OR (id = 1", " FROM pydoc", " LIMIT 0")),
+)
+def test_any_subquery(planned: Planned, operator: str, pieces: list[str], rest: str) -> None:
+    statement = f"SELECT id FROM pydoc WHERE id {operator} (SELECT {' '.join(pieces)}{rest})"
+    try:
+        tried(statement, planned)
+    except StoreRefused:
+        # A subquery is run, and there is no Milvus here.
+        assert "pydoc" in statement
 
 
 @settings(max_examples=150, deadline=None)
