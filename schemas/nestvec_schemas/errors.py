@@ -324,10 +324,10 @@ class SqlError(NestvecError):
         text = super().__str__()
         if self.position is None or not self.statement:
             return text
-        return f"{text}\n{_pointed(self.statement, self.position)}"
+        return f"{text}\n{pointed(self.statement, self.position)}"
 
 
-def _pointed(statement: str, position: int) -> str:
+def pointed(statement: str, position: int) -> str:
     """The statement's line around ``position``, at most 100 characters, with a caret below."""
     start = statement.rfind("\n", 0, position) + 1
     end = statement.find("\n", position)

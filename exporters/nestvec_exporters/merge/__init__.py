@@ -1,0 +1,10 @@
+"""Checkpoints merged by task arithmetic: a base, plus differences from it with a coefficient each.
+
+Ilharco et al. 2023 (task vectors); a coefficient for each layer as Zhang et al. 2024 have (aTLAS).
+Importing this imports no torch.
+"""
+
+from nestvec_exporters.merge.expression import read_expression
+from nestvec_exporters.merge.merging import MERGED, merged
+
+__all__ = ["MERGED", "merged", "read_expression"]
