@@ -1,0 +1,67 @@
+"""The real all-MiniLM-L6-v2 merged with two short fine-tunes of it, and exported like any checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from sentence_transformers import SentenceTransformer
+
+from nestvec_exporters import ExportOptions, export
+from nestvec_exporters.merge import merged
+from nestvec_schemas.docstrings import sample_texts
+
+STEPS = 3
+
+
+def tuned(base: Path, folder: Path, texts: list[str]) -> Path:
+    """A copy after some steps that push ``texts`` apart, each held to itself under dropout (SimCSE)."""
+    torch.manual_seed(0)
+    model = SentenceTransformer(str(base), device="cpu").train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    for step in range(STEPS):
+        features = model.preprocess(texts[step * 8 : step * 8 + 8])
+        one, two = (model(dict(features))["sentence_embedding"] for _ in range(2))
+        torch.nn.functional.cross_entropy(one @ two.T * 20, torch.arange(len(one))).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval().save(str(folder), create_model_card=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def names(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The checkpoint as ``base``, and fine-tunes ``A`` and ``B`` on texts of their own."""
+    work, texts = tmp_path_factory.mktemp("tuned"), [text[:120] for text in sample_texts(64)]
+    return {
+        "base": str(minilm_checkpoint),
+        "A": str(tuned(minilm_checkpoint, work / "A", texts[:32])),
+        "B": str(tuned(minilm_checkpoint, work / "B", texts[32:])),
+    }
+
+
+def vectors(folder: str | Path) -> NDArray[np.float32]:
+    texts = list(sample_texts(16))
+    return np.asarray(SentenceTransformer(str(folder), device="cpu").encode(texts), np.float32)
+
+
+def test_the_ends_are_the_checkpoints_and_between_lies_what_is_between(
+    names: dict[str, str], tmp_path: Path
+) -> None:
+    base, a = vectors(names["base"]), vectors(names["A"])
+    moved = np.abs(a - base).max()
+    assert moved > 1e-3
+    np.testing.assert_allclose(vectors(merged("base+0*A", tmp_path / "0", names)), base, atol=1e-6)
+    np.testing.assert_allclose(vectors(merged("base+1*A", tmp_path / "1", names)), a, atol=1e-6)
+    half = vectors(merged("base+0.5*A", tmp_path / "half", names))
+    assert 0.1 * moved < np.abs(half - base).max() < moved
+
+
+def test_a_merge_of_two_exports_like_any(names: dict[str, str], tmp_path: Path) -> None:
+    folder = merged("base+[0.1,0.2,0.3,0.4,0.5,0.6]*A-0.2*B", tmp_path / "merged", names)
+    manifest = export(ExportOptions(str(folder), tmp_path / "models", "merged"))
+    assert manifest.dim == 384 and manifest.towers["text"].max_tokens == 256
+    assert manifest.verification.cosine_min > 0.99999
