@@ -9,8 +9,10 @@ from typing import Any, Final
 
 from pymilvus import DataType, FunctionType, MilvusClient
 
+from nestvec.composing import templates
 from nestvec.providers import Endpoint, read_note, read_params
 from nestvec.steps import Steps, call, drive
+from nestvec_schemas.compose import Template
 from nestvec_schemas.errors import CollectionNotFound, nearest
 from nestvec_schemas.spec import VECTOR_TYPES, Form
 
@@ -100,6 +102,11 @@ class Table:
     @cached_property
     def _named(self) -> Mapping[str, Column]:
         return {column.name: column for column in self.columns}
+
+    @cached_property
+    def composed(self) -> Mapping[str, Template]:
+        """The columns that are composed of others as rows are written, each after those that it needs."""
+        return templates((one.name for one in self.columns if one.type == "VARCHAR"), self.properties)
 
     def embedding(self, column: str) -> Embedding | None:
         """How the vector column of this name is filled, or None where the application fills it."""

@@ -10,6 +10,7 @@ from pymilvus import CollectionSchema, DataType, MilvusClient
 from pymilvus.milvus_client import IndexParams
 
 from nestvec.catalog import Table, read_table
+from nestvec.composing import properties
 from nestvec.milvus import is_lite, milvus_errors
 from nestvec.registration import Index, add_embedding, add_lexical, index_params
 from nestvec_schemas.errors import CollectionExists
@@ -38,7 +39,9 @@ def create(client: MilvusClient, spec: CollectionSpec) -> Table:
     indexes = index_params(schema, chosen)
     _index_others(indexes, spec)
     with milvus_errors(f"creating collection {spec.collection}"):
-        client.create_collection(spec.collection, schema=schema)
+        composing = properties(spec)
+        noted = {"properties": composing} if composing else {}
+        client.create_collection(spec.collection, schema=schema, **noted)
         with _dropped_on_failure(client, spec.collection):
             client.create_index(spec.collection, indexes)
             client.load_collection(spec.collection)
@@ -96,6 +99,7 @@ def describe(client: MilvusClient, name: str) -> dict[str, Any]:
                 "has_default": one.has_default,
                 "max_length": one.max_length,
                 "dim": one.dim,
+                "compose": table.composed[one.name].text if one.name in table.composed else None,
             }
             for one in table.columns
         ],

@@ -7,6 +7,7 @@ fields:
   id:       {type: INT64, primary: true}
   abstract: {type: VARCHAR, max_length: 8192}
   year:     {type: INT32, nullable: true, default: 2000}
+  about:    {type: VARCHAR, max_length: 8192, compose: "{abstract} ({year})"}
 embeddings:
   - {field: abstract, encoder: minilm, dims: [64, 384]}
   - {field: abstract, encoder: minilm, dims: [128], index: HNSW, metric: IP, params: {M: 16}}
@@ -21,7 +22,8 @@ vectors:
 Every embedding gives one vector field per dim, ``{field}_{dim}``, with ``_exit{exit}`` and ``_{form}`` behind
 it where those are chosen; with one dim it may have a ``name`` of its own. A lexical gives a sparse field,
 ``{field}_bm25``, which Milvus fills from the field's words; a vector is filled by whoever writes the rows.
-The limits are Milvus's own
+A field with ``compose`` is filled from the row's other values where a row does not bring it
+(``nestvec_schemas.compose``). The limits are Milvus's own
 (``milvus.yaml``: proxy.maxFieldNum, maxVectorFieldNum, maxDimension, maxNameLength).
 """
 
@@ -61,7 +63,10 @@ class _Record(BaseModel):
 
 
 class FieldSpec(_Record):
-    """A scalar field. ``element_type`` and ``max_capacity`` are an ARRAY's; ``max_length`` is in bytes."""
+    """A scalar field. ``element_type`` and ``max_capacity`` are an ARRAY's; ``max_length`` is in bytes.
+
+    ``compose`` is the template that a VARCHAR is filled by, or ``flatten``.
+    """
 
     type: FieldType
     primary: StrictBool = False
@@ -73,6 +78,7 @@ class FieldSpec(_Record):
     element_type: FieldType | None = None
     max_capacity: Annotated[StrictInt, Field(ge=1, le=4_096)] | None = None
     description: StrictStr = ""
+    compose: Annotated[StrictStr, Field(max_length=4_096)] | None = None
 
 
 def column_name(source: str, dim: int, exit: int | None = None, form: Form = "float") -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from nestvec_schemas.compose import FLATTEN, Template, Value, order, read_template
 from nestvec_schemas.errors import SpecError, nearest
 
 if TYPE_CHECKING:
@@ -184,6 +185,52 @@ def _sources(spec: CollectionSpec) -> Iterator[Problem]:
             )
 
 
+def _composed(spec: CollectionSpec) -> Iterator[Problem]:
+    templates = dict[str, Template]()
+    for name, field in spec.fields.items():
+        if field.compose is None:
+            continue
+        where = f"fields.{name}.compose"
+        if field.type != "VARCHAR" or field.primary:
+            found = "the primary key" if field.primary else field.type
+            yield Problem(where, "is for a VARCHAR that is not the primary key", found, "Remove it.")
+        try:
+            templates[name] = read_template(field.compose)
+        except SpecError as error:
+            yield Problem(where, f"is no template: {error.cause}", error.value, error.next_step)
+            continue
+        if templates[name].flattens and not spec.dynamic and not _attributes(spec):
+            yield Problem(where, "has nothing to flatten", FLATTEN, "Add fields, or dynamic: true.")
+        for value in templates[name].values:
+            yield from _composed_of(spec, where, value)
+    for name in templates.keys() - set(order(templates)):
+        yield Problem(
+            f"fields.{name}.compose",
+            "needs itself, by way of what it names",
+            templates[name].text,
+            "Name fields that are not composed of this one.",
+        )
+
+
+def _attributes(spec: CollectionSpec) -> list[str]:
+    """The fields that ``compose: flatten`` writes."""
+    return [name for name, one in spec.fields.items() if not one.primary and one.compose is None]
+
+
+def _composed_of(spec: CollectionSpec, where: str, value: Value) -> Iterator[Problem]:
+    field = spec.fields.get(value.field)
+    if field is None:
+        if not spec.dynamic:
+            names = ", ".join(spec.fields)
+            step = f"Fields: {names}.{nearest(value.field, spec.fields)}"
+            yield Problem(where, "names what is not one of the fields", value.field, step)
+    elif field.auto_id:
+        yield Problem(where, "names a key that Milvus makes later", value.field, "Take it out.")
+    elif value.path and field.type not in ("JSON", "ARRAY"):
+        step = f"Write {{{value.field}}}, or make it a JSON field."
+        yield Problem(where, f"looks into {value.field}, which has no parts", field.type, step)
+
+
 def _services(spec: CollectionSpec) -> Iterator[Problem]:
     for index, one in enumerate(spec.embeddings):
         if not _is_url(spec.service_of(one)):
@@ -311,6 +358,7 @@ _CHECKS: tuple[Callable[[CollectionSpec], Iterator[Problem]], ...] = (
     _type_keys,
     _defaults,
     _sources,
+    _composed,
     _services,
     _forms,
     _plain_vectors,

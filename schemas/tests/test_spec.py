@@ -262,3 +262,51 @@ def test_every_dim_is_a_field(dims: list[int]) -> None:
     assert [spec.embeddings[0].column(dim) for dim in spec.embeddings[0].dims] == [
         f"abstract_{n}" for n in dims
     ]
+
+
+COMPOSED = GOOD.replace(ABSTRACT, ABSTRACT.replace("8192", "8192, compose: {}"))
+
+
+@pytest.mark.parametrize("template", ['"{year}: {tags.0}"', "flatten", "'{{{tenant}}}'"])
+def test_a_field_may_be_composed(template: str) -> None:
+    spec = parse_spec(COMPOSED.replace("{}", template), path="x")
+    assert spec.fields["abstract"].compose == template.strip("\"'")
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        (
+            '"{yaer}"',
+            r"fields\.abstract\.compose names what is not one of the fields: yaer.*Did you mean 'year'",
+        ),
+        ('"{abstract}"', "needs itself, by way of what it names"),
+        ('"{year.month}"', "looks into year, which has no parts: INT32. Write {year}"),
+        ('"{year"', r"is no template: a { is not closed"),
+        ("plain", "is no template: the template names no field"),
+        ("{year}", r"fields\.abstract\.compose is wrong: a dict"),
+        ("3", r"fields\.abstract\.compose is wrong: 3"),
+        (f'"{"x" * 5000}"', r"fields\.abstract\.compose is wrong"),
+    ],
+)
+def test_a_wrong_template_is_told(template: str, said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        parse_spec(COMPOSED.replace("{}", template), path="x")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (YEAR, f'{YEAR}, compose: "{{tenant}}"', r"fields\.year\.compose is for a VARCHAR.*: INT32"),
+        ("primary: true", "primary: true, auto_id: true", "names a key that Milvus makes later: id"),
+        (TENANT, '64, compose: "{abstract}", partition_key', "needs itself"),
+    ],
+)
+def test_what_a_template_may_not_be_on_or_of(old: str, new: str, said: str) -> None:
+    text = COMPOSED.replace("{}", '"{id} {tenant}"').replace(old, new)
+    with pytest.raises(SpecError, match=said):
+        parse_spec(text, path="x")
+
+
+def test_a_dynamic_collection_may_compose_of_what_it_does_not_declare() -> None:
+    assert parse_spec(COMPOSED.replace("{}", '"{brand}"') + "dynamic: true", path="x").dynamic

@@ -39,8 +39,10 @@ def create(spec: Path, uri: str, token: str, database: str, models: Path) -> Non
     server from 2.6, form: int8 or binary stores a quarter or a thirty-second of the bytes (FIELD_DIM_int8,
     FIELD_DIM_binary; the binary ones are filled by nestvec ingest).
     Fields are BOOL, INT8 to INT64, FLOAT, DOUBLE, VARCHAR, JSON or ARRAY; they may be nullable, have a
-    default or be the partition_key. An embedding may have a service, an index, a metric and params, and with
-    one dim a name of its own. Under lexical: each {field: FIELD} gives a field FIELD_bm25 that Milvus
+    default or be the partition_key. A VARCHAR with compose: "{title}. {brand}: {meta.color}" is filled from
+    the row's other values (a clause without its value is left out), with compose: flatten from all of them.
+    An embedding may have a service, an index, a metric and params, and with one dim a name of its own. Under
+    lexical: each {field: FIELD} gives a field FIELD_bm25 that Milvus
     fills for BM25; under vectors: each {name: NAME, dim: DIM} is a field that rows bring. Above 4 vector
     fields, write max_vector_fields as well.
 
@@ -162,6 +164,9 @@ def _print(found: dict[str, Any]) -> None:
         ("column", "type", "key", "null"),
         [(one["name"], _type(one), one["key"], _null(one)) for one in found["columns"]],
     )
+    for one in found["columns"]:
+        if one["compose"] is not None:
+            click.echo(f"{one['name']} is composed: {one['compose']}")
     columns = ("column", "source", "encoder", "dim", "exit", "form", "bytes", "index", "metric", "service")
     keys = tuple("bytes_per_row" if one == "bytes" else one for one in columns)
     print_table(columns, [[one[key] for key in keys] for one in found["embeddings"]])

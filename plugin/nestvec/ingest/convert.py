@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
 import orjson
 
 from nestvec.catalog import Column
+from nestvec.composing import composed
 from nestvec.ingest.readers import Cells
 from nestvec.ingest.shape import ArrayType, Shape
 from nestvec_schemas.errors import RowRejected, nearest
@@ -37,9 +38,13 @@ def convert(row: Mapping[str, object], shape: Shape) -> dict[str, object]:
     """``row`` as Milvus takes it; null is left out. Raises RowRejected, naming the column.
 
     A text is measured in bytes of UTF-8, as Milvus does; the source of an embedding may not be empty.
+    What a template composes is composed where the row does not bring it.
     """
     stored: dict[str, object] = {}
+    absent = [name for name in shape.table.composed if row.get(name) in (None, "")]
     for column in shape.given:
+        if column.name in absent:
+            continue
         value = _present(row.get(column.name), column, shape)
         if value is not None:
             stored[column.name] = converted(value, column, shape)
@@ -59,7 +64,25 @@ def convert(row: Mapping[str, object], shape: Shape) -> dict[str, object]:
             )
         if known is not None or (shape.cells.text and extra[name] == ""):
             del extra[name]
-    return stored | _dynamic(extra)
+    stored |= _dynamic(extra)
+    return stored | _composed(stored, absent, shape) if absent else stored
+
+
+def _composed(stored: Mapping[str, object], names: Sequence[str], shape: Shape) -> dict[str, object]:
+    """The columns that templates compose. Raises RowRejected where one must have a text and has none."""
+    made: dict[str, object] = {}
+    for name, text in composed(shape.table, names, stored).items():
+        column = shape.columns[name]
+        if text:
+            made[name] = converted(text, column, shape)
+        elif name in shape.sources or not (column.nullable or column.has_default):
+            of = shape.table.composed[name].fields
+            raise RowRejected(
+                f"column {name} composes to nothing, as the row has no values for it",
+                value=shape.table.composed[name].text,
+                next_step=f"Give the row {', '.join(of) or 'an attribute'}, or {name} itself.",
+            )
+    return made
 
 
 def weigh(row: Mapping[str, object]) -> int:

@@ -117,7 +117,8 @@ def check_header(names: Iterable[str], shape: Shape, *, path: str) -> None:
                 next_step=f"Columns: {', '.join(given)}.{nearest(name, given)}",
             )
     for column in given.values():
-        if column.name not in there and not column.nullable and not column.has_default:
+        made = column.nullable or column.has_default or column.name in shape.table.composed
+        if column.name not in there and not made:
             raise IngestError(
                 f"{path} has no column {column.name}, which every row of {shape.table.name} needs",
                 value=", ".join(there),

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nestvec.composing import PREFIX
 from nestvec.ingest.convert import JSON_BYTES, convert, weigh
 from nestvec.ingest.readers import Cells
 from nestvec.ingest.shape import Shape, check_header
@@ -199,3 +200,42 @@ def test_a_header_that_can(text: Shape) -> None:
     check_header(["note", "text", "id"], text, path="x.csv")
     dynamic = replace(text, table=replace(text.table, dynamic=True))
     check_header(["note", "text", "id", "more"], dynamic, path="x.csv")
+
+
+def composing(shape: Shape, template: str) -> Shape:
+    """The shape with a template on ``text``, which is embedded."""
+    return replace(shape, table=replace(shape.table, properties={f"{PREFIX}text": template}))
+
+
+def test_a_text_is_composed_of_the_rows_other_values(typed: Shape, text: Shape) -> None:
+    row = {"id": 1, "note": "n", "json": {"a": 2}}
+    assert convert(row, composing(typed, "{note}: {json.a}"))["text"] == "n: 2"
+    cells = {"id": "1", "text": "", "note": "n", "json": '{"a": 2}'}
+    assert convert(cells, composing(text, "{note}: {json.a}"))["text"] == "n: 2"
+    assert convert(row | {"text": None, "maybe": "m"}, composing(typed, "{note}. {maybe}"))["text"] == "n. m"
+    assert convert({"id": 1, "note": "n"}, composing(typed, "flatten"))["text"] == "note: n"
+
+
+def test_a_text_that_the_row_brings_stays(typed: Shape) -> None:
+    assert convert(BASE | {"note": "n"}, composing(typed, "{note}"))["text"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({}, r"column text composes to nothing.*: \{maybe\}\. \{json\.a\}.*Give the row maybe, json"),
+        ({"json": {"b": 1}}, "composes to nothing"),
+        ({"maybe": "0123456789", "json": {"a": 1}}, "has 13 bytes of UTF-8, more than its max_length of 10"),
+    ],
+)
+def test_a_row_that_composes_to_nothing_or_too_much_is_rejected(
+    typed: Shape, row: dict[str, object], said: str
+) -> None:
+    with pytest.raises(RowRejected, match=said):
+        convert({"id": 1, "note": ""} | row, composing(typed, "{maybe}. {json.a}"))
+
+
+def test_a_header_needs_no_composed_column(text: Shape) -> None:
+    with pytest.raises(IngestError, match="no column text"):
+        check_header(["id", "note"], text, path="f")
+    check_header(["id", "note"], composing(text, "{note}"), path="f")

@@ -1,0 +1,212 @@
+"""Texts composed of a row's other values: ``compose: "{title}. {brand}: {color}"`` on a VARCHAR field.
+
+``{title}`` is a field, ``{meta.color}`` a value inside a JSON field (``{meta."the colour"}`` where a key has
+other signs, ``{tags.0}`` for a place in a list), ``{{`` and ``}}`` are braces. A template is made of clauses,
+parted by ``.``, ``,``, ``;``, ``!``, ``?`` or ``|`` with white space behind them, or by a line's end. A
+clause of which any value is absent is left out, with the separator before it: a row without brand or color
+composes to its title alone, not to ``None``. Absent is what is not there, null, NaN, blank, or an empty list
+or object.
+
+``compose: flatten`` writes every attribute as ``key: value``, in the fields' order, with a space between
+(Recformer, Li et al. 2023: an item is its attributes flattened); an object's keys stand for themselves. The
+primary key and composed fields are no attributes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from nestvec_schemas.errors import SpecError, pointed
+
+FLATTEN: Final = "flatten"
+"""The word that stands for all attributes in place of a template."""
+
+_PART = re.compile(r'"([^"{}]*)"|([^."{}\s]+)')
+_SEPARATOR = re.compile(r"\s*[.,;!?|]\s+|[^\S\n]*\n\s*")
+_WRITE: Final = 'Write it as "{title}. {brand}: {color}", with braces that are meant as such doubled.'
+
+
+@dataclass(frozen=True)
+class Value:
+    """A placeholder: a field, and the way into it; ``position`` is where it stands in the template."""
+
+    field: str
+    path: tuple[str, ...] = ()
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class Clause:
+    """Texts and values in order, with the separator that stands before them."""
+
+    before: str
+    parts: tuple[str | Value, ...]
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template, read. ``clauses`` is empty where it is ``flatten``."""
+
+    text: str
+    clauses: tuple[Clause, ...] = ()
+
+    @property
+    def flattens(self) -> bool:
+        """Whether it is the word for all attributes."""
+        return self.text == FLATTEN
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """The placeholders, in order."""
+        return tuple(part for one in self.clauses for part in one.parts if isinstance(part, Value))
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that the placeholders name, each once."""
+        return tuple(dict.fromkeys(one.field for one in self.values))
+
+
+def read_template(text: str) -> Template:
+    """Read a template. Raises SpecError with a caret below what is wrong."""
+    if text.strip() == FLATTEN:
+        return Template(FLATTEN)
+    clauses, parts, before = list[Clause](), list[str | Value](), ""
+    for one in _parts(text):
+        if isinstance(one, Value):
+            parts.append(one)
+            continue
+        at = 0
+        for found in _SEPARATOR.finditer(one):
+            # What begins a template has nothing before it to be parted from.
+            if not (parts or one[at : found.start()]):
+                continue
+            clauses.append(Clause(before, (*parts, one[at : found.start()])))
+            parts, before, at = [], found[0], found.end()
+        parts.append(one[at:])
+    clauses.append(Clause(before, tuple(parts)))
+    template = Template(text, tuple(clauses))
+    if not template.values:
+        raise _wrong("the template names no field, so that every row would get the same text", text, 0)
+    return template
+
+
+def compose(template: Template, attributes: Mapping[str, object]) -> str:
+    """The text of a row; empty where no clause with a value is left.
+
+    ``attributes`` are the row's values by name; for ``flatten``, those to write, in order.
+    """
+    if template.flattens:
+        return " ".join(f"{key}: {value}" for key, value in _attributes(attributes))
+    made, filled = "", False
+    for clause in template.clauses:
+        parts = [_found(one, attributes) if isinstance(one, Value) else one for one in clause.parts]
+        if any(part is None for part in parts):
+            continue
+        filled = filled or any(isinstance(one, Value) for one in clause.parts)
+        text = "".join(part for part in parts if part is not None)
+        made += (clause.before if made else "") + text
+    return made.strip() if filled else ""
+
+
+def order(templates: Mapping[str, Template]) -> tuple[str, ...]:
+    """The composed fields, each after those that its template names; those of a cycle are left out."""
+    made = dict[str, None]()
+    waiting = list(templates)
+    while waiting:
+        ready = [name for name in waiting if not set(templates[name].fields) & set(waiting)]
+        if not ready:
+            break
+        made |= dict.fromkeys(ready)
+        waiting = [name for name in waiting if name not in made]
+    return tuple(made)
+
+
+def written(value: object) -> str | None:
+    """A value as a text: lists with commas, objects as ``key: value``; None where it is absent."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {text}" for key, text in _pairs(value, ())) or None
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return ", ".join(text for one in value if (text := written(one)) is not None) or None
+    return str(value).strip() or None
+
+
+def _attributes(attributes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Keys and texts of a row's values; a field's own name says nothing of an object's keys."""
+    for name, value in attributes.items():
+        yield from _pairs(value if isinstance(value, Mapping) else {name: value}, ())
+
+
+def _pairs(value: Mapping[str, object], under: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for key, inner in value.items():
+        way = (*under, str(key))
+        if isinstance(inner, Mapping):
+            yield from _pairs(inner, way)
+        elif (text := written(inner)) is not None:
+            yield " ".join(way), text
+
+
+def _found(value: Value, attributes: Mapping[str, object]) -> str | None:
+    here = attributes.get(value.field)
+    for step in value.path:
+        if isinstance(here, Mapping):
+            here = here.get(step)
+        elif (
+            isinstance(here, Sequence)
+            and not isinstance(here, (str, bytes))
+            and step.isdecimal()
+            and int(step) < len(here)
+        ):
+            here = here[int(step)]
+        else:
+            return None
+    return written(here)
+
+
+def _parts(text: str) -> Iterator[str | Value]:
+    """The literals, with single braces, and the placeholders."""
+    literal, at = "", 0
+    while at < len(text):
+        if text[at : at + 2] in ("{{", "}}"):
+            literal += text[at]
+            at += 2
+        elif text[at] == "{":
+            yield from (literal,) if literal else ()
+            end = text.find("}", at)
+            if end < 0:
+                raise _wrong("a { is not closed", text, at)
+            literal = ""
+            yield _value(text, at, end)
+            at = end + 1
+        elif text[at] == "}":
+            raise _wrong("a } closes nothing", text, at)
+        else:
+            literal += text[at]
+            at += 1
+    yield from (literal,) if literal else ()
+
+
+def _value(text: str, start: int, end: int) -> Value:
+    names, at = list[str](), start + 1
+    while True:
+        found = _PART.match(text, at, end)
+        if found is None:
+            raise _wrong("a name is missing in the braces, or has what a name has not", text, at)
+        names.append(found[1] if found[1] is not None else found[2])
+        at = found.end()
+        if at == end:
+            return Value(names[0], tuple(names[1:]), start)
+        if text[at] != ".":
+            raise _wrong("a name in the braces does not end here", text, at)
+        at += 1
+
+
+def _wrong(cause: str, text: str, position: int) -> SpecError:
+    return SpecError(cause, value=text, next_step=f"{_WRITE}\n{pointed(text, position)}")
