@@ -149,12 +149,14 @@ def _merged(tensor: Tensor, addends: Sequence[Addend], layered: bool) -> Iterato
         yield own.contiguous().view(-1).view(torch.uint8).numpy().tobytes()
         return
     weighed = [(one, one.coefficient(tensor, layered=layered)) for one in addends]
-    others = [(weight, _read(one.tensors[tensor.name])) for one, weight in weighed if weight]
+    # In an order of their own, so that rounding does not depend on that of the terms.
+    chosen = sorted(((one.name, weight, one) for one, weight in weighed if weight), key=lambda one: one[:2])
+    others = [(weight, _read(one.tensors[tensor.name])) for _, weight, one in chosen]
     for start in range(0, own.numel(), _SLICE):
         part = own[start : start + _SLICE].double()
-        differences = [weight * (other[start : start + _SLICE].double() - part) for weight, other in others]
-        # Sorted, so that rounding does not depend on the order of the terms.
-        total = torch.stack([torch.zeros_like(part), *differences]).sort(dim=0).values.sum(dim=0)
+        total = torch.zeros_like(part)
+        for weight, other in others:
+            total += weight * (other[start : start + _SLICE].double() - part)
         made = (part + total).float()
         if not torch.isfinite(made).all():
             raise CheckpointUnsupported(

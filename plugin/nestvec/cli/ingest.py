@@ -61,7 +61,8 @@ def command(asked: Asked) -> None:
 
     Rows that cannot be stored go to FILE.rejected.jsonl with the reason, and the others go on. After an
     interruption the same command goes on where it stopped, and no row is there twice. Rows with a key of
-    their own replace those of the same key.
+    their own replace those of the same key. A text that the collection's spec composes of other columns is
+    filled where a row does not bring it.
 
     \b
     Example:
