@@ -15,6 +15,7 @@ from sqlglot import exp
 from nestvec.catalog import Table, table_steps
 from nestvec.embedded import running
 from nestvec.sql.language.source import Source, folded
+from nestvec.sql.plan.remembered import Plans
 from nestvec.sql.settings import Settings
 from nestvec.steps import Job, Steps, call
 from nestvec_schemas.errors import CollectionNotFound, SqlUnknownName, nearest
@@ -30,6 +31,7 @@ class Session:
 
     settings: Settings = field(default_factory=Settings)
     tables: dict[str, Table] = field(default_factory=dict)
+    plans: Plans = field(default_factory=Plans)
     _loaded: set[str] = field(default_factory=set)
     _partitions: dict[str, set[str]] = field(default_factory=dict)
     _lite: bool | None = None
@@ -42,10 +44,10 @@ class Session:
 
     def table(self, source: Source, node: exp.Table) -> Steps[Table]:
         """The collection that a node names, as PostgreSQL reads names. Raises SqlUnknownName, StoreError."""
+        known = self.known(node)
+        if known is not None:
+            return known
         written, lower = str(node.this.this), folded(node.this)
-        for name in dict.fromkeys((lower, written)):
-            if name in self.tables:
-                return self.tables[name]
         for name in dict.fromkeys((lower, written)):
             try:
                 self.tables[name] = yield from table_steps(name)
@@ -57,6 +59,10 @@ class Session:
         raise source.unknown_name(
             "there is no collection of this name", lower, node, there + nearest(lower, names)
         )
+
+    def known(self, node: exp.Table) -> Table | None:
+        """The collection that a node names, where it is remembered."""
+        return self.tables.get(folded(node.this)) or self.tables.get(str(node.this.this))
 
     def forget(self, *names: str) -> None:
         """Read these collections anew when they are next asked for, whatever alias they go by."""

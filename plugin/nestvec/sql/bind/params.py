@@ -31,7 +31,7 @@ class Params:
 
     def value(self, source: Source, node: exp.Expr) -> Any:
         """What a parameter stands for, in Python's own types. Raises SqlSyntaxError where it has no value."""
-        name = _name(node)
+        name = name_of(node)
         if name is None:
             raise source.syntax_error("a parameter has a name", node, "Write :name or $1.")
         if name not in self.values:
@@ -56,7 +56,8 @@ def plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value
 
 
-def _name(node: exp.Expr) -> str | None:
+def name_of(node: exp.Expr) -> str | None:
+    """The name of a parameter; None where it has none."""
     inner = node.this
     if isinstance(inner, exp.Expr):
         inner = inner.this

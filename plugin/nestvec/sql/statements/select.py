@@ -9,10 +9,11 @@ from sqlglot import exp
 
 from nestvec.catalog import Table
 from nestvec.sql.answer import Answer
+from nestvec.sql.bind.clauses import called
 from nestvec.sql.bind.hints import statement_hint
 from nestvec.sql.bind.lateral import bind_lateral, is_lateral
 from nestvec.sql.bind.params import Params
-from nestvec.sql.bind.scope import Around
+from nestvec.sql.bind.scope import Around, Scope
 from nestvec.sql.bind.select import bind_query, check_all_is_read, table_node
 from nestvec.sql.language.dialect import VectorDistance
 from nestvec.sql.language.parse import Parsed
@@ -20,6 +21,7 @@ from nestvec.sql.language.source import Source, folded
 from nestvec.sql.plan.adaptive import adapted
 from nestvec.sql.plan.each import plan_each
 from nestvec.sql.plan.nodes import Plan
+from nestvec.sql.plan.remembered import Planned
 from nestvec.sql.plan.select import plan_query
 from nestvec.sql.run.nodes import run_plan
 from nestvec.sql.session import Session
@@ -44,17 +46,29 @@ def plan_select(session: Session, parsed: Parsed, params: Params) -> Steps[Plan]
         raise source.not_supported("a plan of anything but a SELECT", 0, "Write a SELECT.")
     if is_lateral(select):
         return (yield from _plan_each(session, parsed, select, params))
-    node = table_node(source, select)
-    table = _NO_TABLE if node is None else (yield from session.table(source, node))
-    around = yield from _around(session, source, select)
-    notes: tuple[str, ...] = ()
     if _nests(source):
-        whole = yield from inlined(session, parsed, params, plan_select)
-        source, params, notes = whole.source, whole.params, whole.notes
-        select = whole.tree if isinstance(whole.tree, exp.Select) else select
-    plan = plan_query(bind_query(source, select, table, params, around))
-    plan = adapted(plan, table, session.settings, statement_hint(source), source)
-    return replace(plan, notes=(*notes, *plan.notes)) if notes else plan
+        return (yield from _plan_nested(session, parsed, select, params))
+    planned = session.plans.again(parsed, params, _service(session), session.known)
+    if planned is None:
+        node = table_node(source, select)
+        table = _NO_TABLE if node is None else (yield from session.table(source, node))
+        around = Around({}, _service(session))
+        plan = plan_query(bind_query(source, select, table, params, around))
+        planned = Planned(plan, Scope(source, table, called(node), params, around), node)
+        session.plans.keep(parsed, planned)
+    return adapted(planned.plan, planned.scope.table, session.settings, statement_hint(source), source)
+
+
+def _plan_nested(session: Session, parsed: Parsed, select: exp.Select, params: Params) -> Steps[Plan]:
+    """The plan of a SELECT with subqueries, those of its WHERE run first and put in as values."""
+    node = table_node(parsed.source, select)
+    table = _NO_TABLE if node is None else (yield from session.table(parsed.source, node))
+    around = yield from _around(session, parsed.source, select)
+    whole = yield from inlined(session, parsed, params, plan_select)
+    tree = whole.tree if isinstance(whole.tree, exp.Select) else select
+    plan = plan_query(bind_query(whole.source, tree, table, whole.params, around))
+    plan = adapted(plan, table, session.settings, statement_hint(whole.source), whole.source)
+    return replace(plan, notes=(*whole.notes, *plan.notes)) if whole.notes else plan
 
 
 def _plan_each(session: Session, parsed: Parsed, select: exp.Select, params: Params) -> Steps[Plan]:
@@ -83,7 +97,7 @@ def _nests(source: Source) -> bool:
 def _around(session: Session, source: Source, select: exp.Select) -> Steps[Around]:
     """The tables of the subqueries that rows are ranked by, read, and the service of the settings."""
     tables: dict[str, Table] = {}
-    service = session.settings.service or DEFAULT_SERVICE
+    service = _service(session)
     if not _nests(source):
         return Around(tables, service)
     clauses = [select.args[one] for one in ("order", "where") if select.args.get(one) is not None]
@@ -95,3 +109,8 @@ def _around(session: Session, source: Source, select: exp.Select) -> Steps[Aroun
         if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
             tables[folded(node.this)] = yield from session.table(source, node)
     return Around(tables, service)
+
+
+def _service(session: Session) -> str:
+    """Who embeds texts for columns that no service fills."""
+    return session.settings.service or DEFAULT_SERVICE

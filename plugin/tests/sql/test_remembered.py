@@ -1,0 +1,182 @@
+"""Plans that are remembered: the same as those that are made anew, whatever the parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pymilvus import MilvusClient
+
+from nestvec.catalog import Column, Embedding, Lexical, Table
+from nestvec.providers import Endpoint
+from nestvec.sql import Session
+from nestvec.sql.bind.params import params
+from nestvec.sql.language.parse import parse
+from nestvec.sql.plan.nodes import Plan, Search, source_of
+from nestvec.sql.settings import Settings
+from nestvec.sql.statements import select
+from nestvec.sql.statements.select import plan_select
+from nestvec.steps import drive
+from nestvec_schemas.errors import SqlError
+
+MINILM = Endpoint("openai", "http://127.0.0.1:8080", "minilm")
+PAPERS = Table(
+    name="papers",
+    columns=(
+        Column("id", "INT64", primary=True),
+        Column("body", "VARCHAR", max_length=1000),
+        Column("year", "INT16", nullable=True),
+        Column("price", "DOUBLE"),
+        Column("body_2", "FLOAT_VECTOR", dim=2),
+        Column("body_4", "FLOAT_VECTOR", dim=4),
+        Column("words", "SPARSE_FLOAT_VECTOR"),
+        Column("code", "BINARY_VECTOR", dim=16),
+    ),
+    embeddings=(
+        Embedding("body", "body_2", 2, MINILM),
+        Embedding("body", "body_4", 4, MINILM),
+        Embedding("body", "code", 16, Endpoint("nestvec", MINILM.service, "minilm"), "binary"),
+    ),
+    lexical=(Lexical("body", "words"),),
+    metrics={"body_2": "COSINE", "body_4": "COSINE", "words": "BM25", "code": "HAMMING"},
+)
+
+STATEMENTS: Final = (
+    "SELECT id, 1 - (body_4 <=> :a) AS score FROM papers ORDER BY score DESC LIMIT 3",
+    "SELECT id FROM papers WHERE year > :b ORDER BY body <=> :a LIMIT 3 OFFSET 1",
+    "SELECT id FROM papers p ORDER BY :a <=> p.body_4 LIMIT :b",
+    "SELECT id, body_4 <=> :a AS d FROM papers WHERE body_4 <=> :a < 0.5 ORDER BY d, year LIMIT 3",
+    "SELECT id, body_4 <=> :b AS d FROM papers ORDER BY body_4 <=> :a LIMIT 3",
+    "SELECT id, body_4 <=> 'x' AS d FROM papers ORDER BY body_4 <=> :a LIMIT 3",
+    "SELECT id FROM papers WHERE body = :a ORDER BY body_4 <=> :a LIMIT 3",
+    "SELECT id FROM papers ORDER BY body <=> :a LIMIT 3 /*+ shortlist(2, 8) */",
+    "SELECT id FROM papers ORDER BY body_4 <=> EMBED(:a) LIMIT 3",
+    "SELECT id FROM papers ORDER BY body_4 <=> :a + :b LIMIT 3",
+    "SELECT id FROM papers ORDER BY body_4 <=> :a::vector LIMIT 3",
+    "SELECT id, RRF(body_4 <=> :a, body <@> :b) AS s FROM papers ORDER BY s DESC LIMIT 3",
+    "SELECT id FROM papers ORDER BY WEIGHTED(body_4 <=> :a, body <@> 'x', weights => :b) DESC LIMIT 3",
+    "SELECT id FROM papers WHERE price = :b ORDER BY body <@> :a LIMIT 3",
+    "SELECT id FROM papers ORDER BY body <@> :a RERANK BY 'cross' LIMIT 3",
+    "SELECT id FROM papers ORDER BY RRF(body_4 <=> :a, body <@> :a) DESC "
+    "RERANK BY 'cross' WITH (column = body) LIMIT 3",
+    "SELECT id FROM papers ORDER BY code <~> :a LIMIT 3",
+    "SELECT year, MIN(body_4 <=> :a) AS d FROM papers GROUP BY year ORDER BY d LIMIT 3",
+    "SELECT id FROM papers WHERE price = :a OR year = :b",
+    "SELECT :a AS one, :b AS other FROM papers LIMIT 3",
+    "SELECT id FROM papers WHERE id = ANY(:a) LIMIT 3",
+    "SELECT id FROM papers ORDER BY body_4 <=> (SELECT body_4 FROM papers WHERE id = :a) LIMIT 3",
+    "SELECT q.t, p.id FROM (VALUES (:a), (:b)) AS q(t), "
+    "LATERAL (SELECT id FROM papers ORDER BY body_4 <=> q.t LIMIT 2) AS p",
+    "SELECT :a + 1 AS one",
+)
+
+VECTORS: Final = ([0.6, 0.8, 0.0, 0.0], [0, -0.0, 0.8, True], "[0.6, 0.8, 0, 0]")
+usual = st.sampled_from(["a", "b", "0110100101101001", 2000, 3, *VECTORS])
+odd = st.sampled_from(
+    ["", "[1]", "a\0", 1, 1.0, True, -0.0, 0.0, None, float("nan"), b"ab", 10**20, [0.7, 0.3], ["a"], [5]]
+)
+
+
+@st.composite
+def rounds(draw: st.DrawFn) -> list[tuple[Any, Any]]:
+    """Values of two parameters, the same ones in every combination and in any order."""
+    pool = draw(st.lists(st.one_of(usual, usual, odd), min_size=2, max_size=4, unique_by=repr))
+    return draw(st.permutations([(a, b) for a in pool for b in pool]))
+
+
+class _Milvus:
+    """Has no collection but those that a session remembers."""
+
+    def has_collection(self, name: str) -> bool:
+        return False
+
+    def list_collections(self) -> list[str]:
+        return []
+
+
+def planned(session: Session, statement: str, asked: Mapping[str, Any]) -> Plan:
+    steps = plan_select(session, parse(statement), params(asked))
+    return drive(cast(MilvusClient, _Milvus()), steps)
+
+
+def outcome(session: Session, statement: str, asked: Mapping[str, Any]) -> str:
+    """The plan in full, types of numbers and signs of zeros included, or the error."""
+    try:
+        return repr(planned(session, statement, asked))
+    except SqlError as error:
+        return f"{type(error).__name__} {error.position} {error}"
+
+
+def fresh(over: Table = PAPERS, **changed: Any) -> Session:
+    return Session(Settings(**changed), tables={"papers": over})
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+@given(rounds())
+@settings(max_examples=40, deadline=None)
+def test_a_remembered_plan_is_the_one_that_would_be_made(
+    statement: str, asked: list[tuple[Any, Any]]
+) -> None:
+    kept = fresh()
+    for a, b in asked:
+        both = {"a": a, "b": b}
+        assert outcome(kept, statement, both) == outcome(fresh(), statement, both)
+
+
+@pytest.mark.parametrize(
+    ("statement", "one", "other"),
+    [
+        (STATEMENTS[0], {"a": [0.6, 0.8, 0.0, 0.0]}, {"a": [0.0, 0.0, 0.6, 0.8]}),
+        (STATEMENTS[1], {"a": "x", "b": 2000}, {"a": "y", "b": 2000}),
+        (STATEMENTS[3], {"a": "x"}, {"a": "y"}),
+        (STATEMENTS[11], {"a": [0.6, 0.8, 0.0, 0.0], "b": "x"}, {"a": [0.0, 0.0, 0.6, 0.8], "b": "y"}),
+        (STATEMENTS[18], {"a": 0.5, "b": 3}, {"a": 0.5, "b": 3}),
+    ],
+)
+def test_what_only_a_distance_is_to_is_planned_once(
+    monkeypatch: pytest.MonkeyPatch, statement: str, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    kept = fresh()
+    planned(kept, statement, one)
+    anew = planned(fresh(), statement, other)
+    monkeypatch.setattr(select, "bind_query", lambda *_: pytest.fail("it is bound again"))
+    assert planned(kept, statement, other) == anew
+
+
+def test_another_table_or_service_is_planned_anew() -> None:
+    kept = fresh()
+    statement, asked = STATEMENTS[0], {"a": [0.6, 0.8, 0.0, 0.0]}
+    assert planned(kept, statement, asked)
+    kept.tables["papers"] = replace(PAPERS, metrics={"body_4": "L2"})
+    with pytest.raises(SqlError, match="the index on column body_4 is for L2"):
+        planned(kept, statement, asked)
+    elsewhere = "SELECT id FROM papers ORDER BY own <=> EMBED('x', 'other') LIMIT 1"
+    own = Column("own", "FLOAT_VECTOR", dim=2)
+    kept = fresh(replace(PAPERS, columns=(*PAPERS.columns, own), metrics={"own": "COSINE"}))
+    assert planned(kept, elsewhere, {}).services == ("http://127.0.0.1:8080",)
+    kept.settings = Settings(service="http://other:1")
+    assert planned(kept, elsewhere, {}).services == ("http://other:1",)
+
+
+def test_a_shortlist_is_chosen_by_the_settings_of_the_moment() -> None:
+    kept = fresh()
+    statement, asked = "SELECT id FROM papers ORDER BY body <=> :a LIMIT 3", {"a": "x"}
+    whole = planned(kept, statement, asked)
+    kept.settings = Settings(shortlist="2:8")
+    assert isinstance(source_of(whole.node), Search)
+    assert planned(kept, statement, asked) == planned(fresh(shortlist="2:8"), statement, asked) != whole
+
+
+def test_few_plans_are_remembered_and_none_of_long_statements() -> None:
+    kept = fresh()
+    for at in range(300):
+        planned(kept, f"SELECT id FROM papers WHERE id = {at}", {})
+    first = len(kept.plans.kept)
+    assert 0 < first < 300
+    planned(kept, f"SELECT id FROM papers WHERE body = '{'x' * 5000}'", {})
+    planned(kept, "SELECT id FROM papers WHERE body = :a", {"a": "x" * 5000})
+    assert max(len(str(key)) for key in kept.plans.kept) < 5000
