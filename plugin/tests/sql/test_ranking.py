@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -106,6 +107,17 @@ def test_arithmetic_is_a_sum_of_vectors(by: Callable[..., Plan], text: str, term
 def test_a_cast_to_vector_is_a_vector(by: Callable[..., Plan]) -> None:
     assert target(by("v <=> '[1, 2, 3, 4]'::vector")) == (1, 2, 3, 4)
     assert target(by("v <=> CAST(:x AS VECTOR(4))", {"x": [1, 2, 3, 4]})) == (1, 2, 3, 4)
+
+
+@pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize(
+    "wrong", [math.nan, math.inf, -math.inf, 1e39, -1e39, 10**400, -(10**400), "1", None]
+)
+def test_a_vector_holds_finite_numbers_of_32_bits(by: Callable[..., Plan], at: int, wrong: object) -> None:
+    fits = [0, -3.4e38, True, 3.4e38]
+    assert target(by("v <=> :x", {"x": fits})) == tuple(map(float, fits))
+    with pytest.raises(SqlTypeMismatch, match="finite numbers of 32 bits"):
+        by("v <=> :x", {"x": [*fits[:at], wrong, *fits[at + 1 :]]})
 
 
 def test_a_column_that_no_service_fills_takes_a_named_encoder(by: Callable[..., Plan]) -> None:

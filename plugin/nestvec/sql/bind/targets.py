@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,11 +107,12 @@ def numbers(scope: Scope, column: Column, given: Sequence[Any], node: exp.Expr) 
     known = scope.params.vectors.get(id(given))
     if known is not None and known[0] is given:
         return known[1]
-    if not _are_numbers(given):
+    kinds = set(map(type, given))
+    if not _are_numbers(given, kinds):
         raise scope.source.type_mismatch(
             "a vector holds finite numbers of 32 bits", str(given)[:40], node, "Give numbers alone."
         )
-    vector = tuple(map(float, given))
+    vector = tuple(given) if kinds == {float} else tuple(map(float, given))
     scope.params.vectors[id(given)] = (given, vector)
     return vector
 
@@ -131,12 +132,14 @@ def read_vector(text: str) -> tuple[float, ...] | None:
     return tuple(float(one) for one in found)
 
 
-def _are_numbers(given: Sequence[Any]) -> bool:
+def _are_numbers(given: Sequence[Any], kinds: Iterable[type]) -> bool:
     # Hundreds of numbers: no loop of Python's own.
     return (
-        all(issubclass(kind, (int, float)) for kind in set(map(type, given)))
-        and max(map(abs, given)) <= _MOST
-        and all(map(math.isfinite, given))
+        all(issubclass(kind, (int, float)) for kind in kinds)
+        # NaN is found by the sum, where the others all fit; only as the first is it beyond the bounds.
+        and max(given) <= _MOST
+        and min(given) >= -_MOST
+        and not math.isnan(sum(given))
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nestvec.sql.answer import Answer
+from nestvec.sql.bind.expressions import Expression, Field
 from nestvec.sql.bind.select import MOST_ROWS
 from nestvec.sql.plan.nodes import (
     Aggregate,
@@ -47,7 +48,7 @@ def run_plan(session: Session, plan: Plan) -> Steps[Answer]:
         yield from session.loaded(plan.node.collection)
     started = time.perf_counter()
     found = yield from run_node(session, plan.node)
-    rows = tuple(tuple(evaluate(one.expression, row) for one in plan.outputs) for row in found)
+    rows = tuple(zip(*(_values(one.expression, found) for one in plan.outputs), strict=True))
     return Answer(
         plan.columns,
         tuple(one.type for one in plan.outputs),
@@ -56,6 +57,14 @@ def run_plan(session: Session, plan: Plan) -> Steps[Answer]:
         len(rows),
         time.perf_counter() - started,
     )
+
+
+def _values(expression: Expression, found: list[Found]) -> list[Any]:
+    """One column of the answer; mostly it is one of the rows' own."""
+    if isinstance(expression, Field):
+        name = expression.name
+        return [one.row[name] for one in found]
+    return [evaluate(expression, one) for one in found]
 
 
 def run_node(session: Session, node: Node, counted: Node | None = None) -> Steps[list[Found]]:
