@@ -78,12 +78,27 @@ def _lexical(scope: Scope, left: exp.Column, right: exp.Expr, node: VectorDistan
         )
     sparse = scope.table.column(found.column) or column
     _check_metric(scope, sparse, node, "<@>")
-    text = given_text(scope, right)
+    return Nearest(sparse.name, "BM25", _words(scope, right))
+
+
+def _words(scope: Scope, node: exp.Expr) -> str:
+    """What BM25 looks for."""
+    text = given_text(scope, node)
     if text is None:
         raise scope.source.not_supported(
-            f"<@> with {words(right)}", right, "Write words in single quotes, or a parameter."
+            f"<@> with {words(node)}", node, "Write words in single quotes, or a parameter."
         )
-    return Nearest(sparse.name, "BM25", check_text(scope, text, right))
+    return check_text(scope, text, node)
+
+
+def bind_again(scope: Scope, nearest: Nearest, node: exp.Expr) -> Nearest:
+    """A distance that was bound in the same table, to what ``node``, its parameter, is now."""
+    column = scope.table.column(nearest.column)
+    if nearest.metric == "BM25" or column is None:
+        target: Target = _words(scope, node)
+    else:
+        target = _target(scope, column, node)
+    return Nearest(nearest.column, nearest.metric, target, nearest.shorter)
 
 
 def _check_metric(scope: Scope, column: Column, node: VectorDistance, operator: str) -> None:

@@ -9,20 +9,22 @@ alone is bound anew.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sqlglot import exp
 
 from nestvec.catalog import Table
-from nestvec.sql.bind.nearest import Fused, Measure, Nearest, Ranking, Reranked, bind_measure, measure
+from nestvec.sql.bind.distance import Nearest, bind_again
+from nestvec.sql.bind.hints import Shortlist
 from nestvec.sql.bind.params import NODES, Params, name_of
+from nestvec.sql.bind.ranking import is_fused
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.bind.targets import bare
 from nestvec.sql.language.dialect import VectorDistance
 from nestvec.sql.language.parse import Parsed
-from nestvec.sql.plan.nodes import Hybrid, Plan, Search, source_of, with_source
+from nestvec.sql.plan.nodes import Hybrid, Node, Plan, Search, source_of, with_source
 from nestvec_schemas.errors import SqlError
 
 _MOST: Final = 128
@@ -39,19 +41,26 @@ Key = tuple[object, ...]
 
 @dataclass(frozen=True)
 class Free:
-    """The parameters that nothing but distances are to, and the measure that names them; None for none."""
+    """The parameters that nothing but distances are to, and where they stand in each part of the ranking.
+
+    ``targets`` has None for a part that is to anything else; it is empty where no parameter is free.
+    """
 
     names: frozenset[str] = frozenset()
-    by: Measure | None = None
+    targets: tuple[exp.Expr | None, ...] = ()
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan, what it was bound in, and where the statement names the table of that; None without FROM."""
+    """A plan before a shortlist is chosen, what it was bound in, and the statement's hint.
+
+    ``node`` is where the statement names the table; None without FROM.
+    """
 
     plan: Plan
     scope: Scope
     node: exp.Table | None
+    hint: Shortlist | None
 
 
 @dataclass
@@ -75,7 +84,7 @@ class Plans:
         if known(planned.node) is not planned.scope.table:
             return None
         self.kept.move_to_end(key)
-        return planned if free.by is None else _ranked_anew(planned, params, free.by)
+        return _ranked_anew(planned, params, free.targets) if free.targets else planned
 
     def keep(self, parsed: Parsed, planned: Planned) -> None:
         """Remember the plan of a SELECT without subqueries, as ``plan_query`` makes it."""
@@ -113,64 +122,69 @@ def _free(tree: exp.Expr) -> Free:
 
 
 def _found_free(select: exp.Expr) -> Free:
-    measures = list(_measures(select))
+    measures = [_distances(one) for one in select.walk(prune=_is_measure) if _is_measure(one)]
     order = select.args.get("order")
     # A model is given the text that is searched for, too.
     if not measures or order is None or order.args.get("rerank") is not None:
         return Free()
-    distances = [one for found in measures for one in found.node.find_all(VectorDistance)]
-    to = [_parameter(one) for one in distances]
-    if len(measures) > 1 and (len(set(to)) > 1 or None in to):
+    targets = [_parameter(one) for distances in measures for one in distances]
+    names = [None if one is None else name_of(one) for one in targets]
+    if len(measures) > 1 and (len(set(names)) > 1 or None in names):
         # Whether one measure is the other depends on what both are to.
         return Free()
-    named = Counter(to)
     stand = Counter(name_of(one) for one in select.find_all(*NODES))
-    names = frozenset(name for name in named if name is not None and named[name] == stand[name])
-    return Free(names, measures[0]) if names else Free()
+    free = frozenset(name for name in names if name is not None and names.count(name) == stand[name])
+    first = list(zip(names, targets, strict=True))[: len(measures[0])]
+    return Free(free, tuple(one if name in free else None for name, one in first)) if free else Free()
 
 
-def _measures(select: exp.Expr) -> Iterator[Measure]:
-    """Every distance and every score in a statement, but for the distances that a score is made of."""
-    for node in select.walk(prune=lambda one: _measured(one) is not None):
-        found = _measured(node)
-        if found is not None:
-            yield found
+def _is_measure(node: exp.Expr) -> bool:
+    """Whether a node is a distance, or a score that is made of some."""
+    return isinstance(node, VectorDistance) or is_fused(node)
 
 
-def _measured(node: exp.Expr) -> Measure | None:
-    found = measure(node)
-    return found if found is not None and found.kind != "similarity" else None
+def _distances(measure: exp.Expr) -> list[exp.Expr]:
+    """The distances of a measure, in their order."""
+    if isinstance(measure, VectorDistance):
+        return [measure]
+    return [one for one in map(bare, measure.expressions) if isinstance(one, VectorDistance)]
 
 
-def _parameter(distance: VectorDistance) -> str | None:
-    """The name of the parameter that a distance is to; None for anything else."""
+def _parameter(distance: exp.Expr) -> exp.Expr | None:
+    """The parameter that a distance is to; None for anything else."""
     sides = (bare(distance.this), bare(distance.args["expression"]))
-    return next((name_of(one) for one in sides if isinstance(one, NODES)), None)
+    return next((one for one in sides if isinstance(one, NODES)), None)
 
 
-def _ranked_anew(planned: Planned, params: Params, by: Measure) -> Planned | None:
+def _parts(node: Node) -> tuple[Nearest, ...]:
+    """What a node ranks by."""
+    if isinstance(node, Hybrid):
+        return node.ranking.parts
+    return (node.nearest,) if isinstance(node, Search) else ()
+
+
+def _ranked_anew(planned: Planned, params: Params, targets: tuple[exp.Expr | None, ...]) -> Planned | None:
     """The plan with the free parameters as they are now; None where it is not the same plan but for them."""
-    plan, node = planned.plan, source_of(planned.plan.node)
-    scope = replace(planned.scope, params=params)
+    plan, scope, node = planned.plan, planned.scope, source_of(planned.plan.node)
+    scope = Scope(scope.source, scope.table, scope.name, params, scope.around)
+    before = _parts(node)
     try:
-        ranking = bind_measure(scope, by)
+        parts = tuple(
+            one if at is None else bind_again(scope, one, at) for one, at in zip(before, targets, strict=True)
+        )
     except SqlError:
         # Whoever binds the whole statement points to the right place of it.
         return None
-    if isinstance(node, Search) and isinstance(ranking, Nearest) and _shape(node.nearest) == _shape(ranking):
-        node = replace(node, nearest=ranking)
-    elif isinstance(node, Hybrid) and isinstance(ranking, Fused) and _shape(node.ranking) == _shape(ranking):
-        pairs = zip(node.parts, ranking.parts, strict=True)
-        node = replace(node, ranking=ranking, parts=tuple(replace(part, nearest=one) for part, one in pairs))
-    else:
+    if any(type(one.target) is not type(other.target) for one, other in zip(parts, before, strict=True)):
         return None
-    return replace(planned, plan=replace(plan, node=with_source(plan.node, node)), scope=scope)
-
-
-def _shape(ranking: Ranking | Reranked) -> object:
-    """All of a ranking but what it is to: of that, the kind alone."""
-    if isinstance(ranking, Fused):
-        return replace(ranking, parts=()), [_shape(one) for one in ranking.parts]
-    if isinstance(ranking, Nearest):
-        return ranking.column, ranking.metric, ranking.shorter, type(ranking.target)
-    return None
+    if isinstance(node, Search):
+        node = replace(node, nearest=parts[0])
+    elif isinstance(node, Hybrid):
+        asked = zip(node.parts, parts, strict=True)
+        node = replace(
+            node,
+            ranking=replace(node.ranking, parts=parts),
+            parts=tuple(replace(one, nearest=nearest) for one, nearest in asked),
+        )
+    again = Plan(with_source(plan.node, node), plan.outputs, plan.services, plan.notes)
+    return Planned(again, scope, planned.node, planned.hint)

@@ -54,9 +54,10 @@ def plan_select(session: Session, parsed: Parsed, params: Params) -> Steps[Plan]
         table = _NO_TABLE if node is None else (yield from session.table(source, node))
         around = Around({}, _service(session))
         plan = plan_query(bind_query(source, select, table, params, around))
-        planned = Planned(plan, Scope(source, table, called(node), params, around), node)
+        scope = Scope(source, table, called(node), params, around)
+        planned = Planned(plan, scope, node, statement_hint(source))
         session.plans.keep(parsed, planned)
-    return adapted(planned.plan, planned.scope.table, session.settings, statement_hint(source), source)
+    return adapted(planned.plan, planned.scope.table, session.settings, planned.hint, source)
 
 
 def _plan_nested(session: Session, parsed: Parsed, select: exp.Select, params: Params) -> Steps[Plan]:

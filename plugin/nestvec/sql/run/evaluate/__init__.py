@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from nestvec.sql.bind.expressions import Apply, Constant, Distance, Expression, Field, Mark, Summary, written
 from nestvec.sql.run.evaluate import casts, comparisons, numbers, structures, texts
@@ -14,8 +13,7 @@ from nestvec_schemas.errors import SqlTypeMismatch
 __all__ = ["Found", "evaluate", "holds", "placed"]
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A row's fields, and the number it was ranked by where rows were searched for."""
 
     row: Mapping[str, Any]
