@@ -123,6 +123,13 @@ def test_settings_last_as_long_as_the_script(database: str) -> None:
     assert done.stderr.splitlines()[0] == "SET"
 
 
+def test_a_plan_is_not_counted_as_rows(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    shell.run("EXPLAIN SELECT 1")
+    found = capsys.readouterr()
+    assert found.out.startswith("Answer\n")
+    assert "rows" not in found.err
+
+
 def test_backslash_commands(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
     shell.run("\\d")
     listed = capsys.readouterr().out

@@ -38,5 +38,8 @@ class Shell:
         show(answer, self.form)
         if self.timing:
             click.echo(f"read and planned in {(whole - answer.seconds) * 1000:.1f} ms", err=True)
+        if answer.tag == "EXPLAIN" and self.form == "table":
+            # Lines of a plan are no rows, and it says itself how long it took.
+            return
         if self.timing or not answer.columns or self.form in ("table", "expanded"):
             click.echo(said(answer), err=True)
