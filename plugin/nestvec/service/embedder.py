@@ -115,7 +115,7 @@ class Embedder:
         """
         with self._requests.request():
             keys = [self._key(encoder, one, cut, variant) for one in inputs]
-            found = await self._find(encoder, dict(zip(keys, inputs, strict=True)), cut, len(inputs))
+            found = await self._find(encoder, keys, dict(zip(keys, inputs, strict=True)), cut)
             entries = await self._collect(encoder, found)
         failed = {place: one for place, key in enumerate(keys) if isinstance(one := found[key], NestvecError)}
         return self._embedded(encoder, [entries.get(key) for key in keys], failed, _timing(found.values()))
@@ -129,9 +129,12 @@ class Embedder:
         return Key(part, 0 if layer == holder.manifest.depth else layer, f"{kind} {cut.direction}", data)
 
     async def _find(
-        self, encoder: str, asked: Mapping[Key, Input], cut: Cut, inputs: int
+        self, encoder: str, keys: Sequence[Key], asked: Mapping[Key, Input], cut: Cut
     ) -> dict[Key, Found]:
-        """Each distinct input's answer or job, or its error; what nobody has asked for yet is begun."""
+        """Each distinct input's answer or job, or its error; what nobody has asked for yet is begun.
+
+        ``keys`` are those of all inputs, in their order.
+        """
         rows: dict[Key, Row | NestvecError] = {}
         # Another request may begin the same input while this one is prepared, and what was remembered may
         # be too old by then: there is no row of it yet.
@@ -143,7 +146,7 @@ class Embedder:
         unread = {key: row for key, row in new.items() if isinstance(row, NestvecError)}
         if unread and cut.on_error == "error":
             key, error = next(iter(unread.items()))
-            raise placed(error, list(asked).index(key), len(asked))
+            raise placed(error, keys.index(key), len(keys))
         for kept in (*known.values(), *fresh.values()):
             self._check_length(kept, encoder, cut)
         shared = sum(isinstance(one, Job) for one in known.values())
@@ -151,7 +154,7 @@ class Embedder:
         begun: dict[Key, Job] = {}
         for part in _parts(fresh):
             its = {key: row for key, row in fresh.items() if key.part == part}
-            begun |= self._runners[encoder, part].begin(its, inputs)
+            begun |= self._runners[encoder, part].begin(its, len(keys))
         return {**known, **unread, **begun}
 
     def _known(self, encoder: str, key: Key) -> Remembered | Job | None:
