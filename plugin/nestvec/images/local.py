@@ -11,7 +11,7 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from nestvec.images.address import Address
 from nestvec.images.policy import Policy
-from nestvec.images.refusals import refused, too_large, unreachable
+from nestvec.images.refusals import malformed, refused, too_large, unreachable
 
 
 def read_data(address: Address, policy: Policy) -> bytes:
@@ -61,9 +61,9 @@ def _path(address: Address) -> str:
         path = unquote(parts.path, errors="strict")
         os.fsencode(path)
     except ValueError as error:
-        raise refused(
-            "by an address that is not one of a file", address.shown, "nothing: correct it"
-        ) from error
-    if parts.netloc.lower() not in ("", "localhost") or parts.query or parts.fragment or "\0" in path:
-        raise refused("by a file's address with a host, ? or #", address.shown, "nothing: write %3F and %23")
+        raise malformed("is not one of a file", address.shown, "Write it in UTF-8, escaped.") from error
+    if parts.netloc.lower() not in ("", "localhost"):
+        raise malformed("names the host of a file", address.shown, "Write file:///, then the path.")
+    if parts.query or parts.fragment or "\0" in path:
+        raise malformed("has more than a path", address.shown, "Write %3F for ? and %23 for #.")
     return path

@@ -28,7 +28,7 @@ class Policy:
     link-local addresses and those of clouds' metadata are refused even so.
     ``s3_endpoint``: of a store that is not Amazon's. The limits are of one picture: ``max_bytes`` as it is
     fetched, ``max_seconds`` for all of the fetching, ``max_pixels`` decoded, ``max_redirects`` followed;
-    ``at_once`` pictures are fetched together.
+    ``at_once`` pictures of one batch are fetched together.
     """
 
     schemes: frozenset[Scheme] = frozenset({"data", "https"})

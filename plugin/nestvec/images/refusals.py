@@ -6,12 +6,17 @@ from nestvec_schemas.errors import ImageRefused, ImageUnreachable
 
 
 def refused(why: str, shown: str, allow: str) -> ImageRefused:
-    """``allow``: what whoever runs the service would have to allow."""
+    """The policy forbids it. ``allow``: what whoever runs the service would have to allow."""
     return ImageRefused(
         f"the service fetches no picture {why}",
         value=shown,
         next_step=f"Store the picture elsewhere, or have the service allow {allow}.",
     )
+
+
+def malformed(why: str, shown: str, next_step: str) -> ImageRefused:
+    """The address is wrong in itself. ``why`` continues "a picture's address"."""
+    return ImageRefused(f"a picture's address {why}", value=shown, next_step=next_step)
 
 
 def unreachable(why: str, shown: str) -> ImageUnreachable:

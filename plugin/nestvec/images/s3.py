@@ -6,11 +6,13 @@ import importlib
 import re
 import threading
 import time
+from contextlib import closing
 from typing import Any
+from urllib.parse import unquote
 
 from nestvec.images.address import Address
 from nestvec.images.policy import Policy
-from nestvec.images.refusals import refused, too_large, too_slow, unreachable
+from nestvec.images.refusals import malformed, refused, too_large, too_slow, unreachable
 from nestvec_schemas.errors import ImageUnreachable
 
 # A bucket's name becomes part of a host's name: nothing else may get in there.
@@ -22,39 +24,45 @@ _clients: dict[tuple[str | None, float], Any] = {}
 
 
 def read_s3(address: Address, policy: Policy) -> bytes:
-    """What ``s3://bucket/key`` names; blocks. Raises ImageRefused or ImageUnreachable.
+    """What ``s3://bucket/key`` names, the key escaped as in a URL; blocks.
 
-    The credentials are the service's own, found as boto3 finds them.
+    The credentials are the service's own, found as boto3 finds them. Raises ImageRefused, ImageUnreachable.
     """
     told = address.shown
     bucket, _, key = address.text[len("s3://") :].partition("/")
+    key = unquote(key)  # a space could not be written otherwise
     if not _BUCKET.fullmatch(bucket) or ".." in bucket:
-        raise refused("from a bucket of such a name", told, "nothing: correct it")
+        raise malformed("names no bucket", told, "Write s3://, the bucket's name, / and the key.")
     if bucket not in policy.buckets and "*" not in policy.buckets:
         raise refused("from this bucket", told, "the bucket")
     client = _client(policy, told)
     until = time.monotonic() + policy.max_seconds
     exceptions = importlib.import_module("botocore.exceptions")
+    urllib3 = importlib.import_module("urllib3.exceptions")
     try:
         answer = client.get_object(Bucket=bucket, Key=key)
-        with answer["Body"] as body:
-            return _read(body, answer["ContentLength"], policy, until, told)
+        with closing(answer["Body"]) as body:
+            return _read(body, answer.get("ContentLength"), policy, until, told)
     except exceptions.ClientError as error:
         raise unreachable(f"the store answered {error.response['Error'].get('Code', 'no')}", told) from error
-    except (exceptions.BotoCoreError, OSError, ValueError) as error:
+    except (exceptions.BotoCoreError, urllib3.HTTPError, OSError, ValueError) as error:
         raise unreachable(f"the store cannot be asked ({type(error).__name__})", told) from error
 
 
-def _read(body: Any, length: int, policy: Policy, until: float, told: str) -> bytes:
-    if length > policy.max_bytes:
+def _read(body: Any, length: int | None, policy: Policy, until: float, told: str) -> bytes:
+    if length is not None and length > policy.max_bytes:
         raise too_large(policy.max_bytes, told)
+    # The body's own read() waits for the whole part, however slowly it trickles; urllib3's read1() does not.
+    read = body._raw_stream.read1
     data = bytearray()
-    while part := body.read(_PART):
+    while part := read(_PART):
         data += part
         if len(data) > policy.max_bytes:
             raise too_large(policy.max_bytes, told)
         if time.monotonic() > until:
             raise too_slow(policy.max_seconds, told)
+    if length is not None and len(data) != length:
+        raise unreachable("the store broke off", told)
     return bytes(data)
 
 

@@ -13,7 +13,7 @@ import httpx
 from nestvec.images.address import Address, parse, shown
 from nestvec.images.hosts import IP, Unresolved, is_allowed, resolve
 from nestvec.images.policy import Policy
-from nestvec.images.refusals import refused, too_large, unreachable
+from nestvec.images.refusals import malformed, refused, too_large, unreachable
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _HEADERS = {
@@ -74,11 +74,11 @@ class Web:
             url = httpx.URL(text)
             host = url.raw_host.decode("ascii")
         except (httpx.InvalidURL, ValueError, TypeError) as error:
-            raise refused("by an address that is no URL", told, "nothing: correct it") from error
+            raise malformed("is no URL", told, "Correct it.") from error
         if url.scheme not in ("http", "https") or url.scheme not in self._policy.schemes:
             raise refused(f"by {url.scheme or 'such an address'}", told, f"{url.scheme}:")
         if url.userinfo:
-            raise refused("with a name or password in its address", told, "nothing: take them out")
+            raise malformed("has a name or password in it", told, "Take them out.")
         if not host or not self._policy.takes_host(host):
             raise refused("from this host", told, "the host")
         return url
