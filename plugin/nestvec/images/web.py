@@ -113,12 +113,8 @@ class Web:
 
     async def _ask_at(self, ip: IP, port: int, url: httpx.URL) -> httpx.Response:
         host = url.raw_host.decode("ascii")
-        key = (
-            url.scheme,
-            host,
-            port,
-            ip,
-        )  # a connection serves the one name that its certificate was checked for
+        # By name: a connection serves only the name that its certificate was checked for.
+        key = (url.scheme, host, port, ip)
         if key not in self._transports:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=self._policy.at_once)
             self._transports[key] = httpx.AsyncHTTPTransport(verify=tls(), trust_env=False, limits=limits)

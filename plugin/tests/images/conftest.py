@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import ipaddress
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -109,3 +111,23 @@ def site(make_site: Callable[..., Site], png: bytes) -> Site:
     made = make_site()
     made.serve("/cat.png", png)
     return made
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
+    """What names resolve to, look-up by look-up; the last answer stays."""
+    told: dict[str, list[list[str]]] = {}
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, port: Any, *rest: Any, **options: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name not in told:
+            return real(host, port, *rest, **options)
+        answers = told[name].pop(0) if len(told[name]) > 1 else told[name][0]
+        kinds = {4: socket.AF_INET, 6: socket.AF_INET6}
+        return [
+            (kinds[ipaddress.ip_address(ip).version], socket.SOCK_STREAM, 6, "", (ip, port)) for ip in answers
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return told

@@ -1,20 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import gzip
 import ipaddress
 import socket
-import ssl
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -34,26 +28,6 @@ def fetch(text: str, policy: Policy = OPEN) -> bytes:
             return await fetching.fetch(address)
 
     return asyncio.run(run())
-
-
-@pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
-    """What names resolve to, look-up by look-up; the last answer stays."""
-    told: dict[str, list[list[str]]] = {}
-    real = socket.getaddrinfo
-
-    def getaddrinfo(host: Any, port: Any, *rest: Any, **options: Any) -> Any:
-        name = host.decode() if isinstance(host, bytes) else host
-        if name not in told:
-            return real(host, port, *rest, **options)
-        answers = told[name].pop(0) if len(told[name]) > 1 else told[name][0]
-        kinds = {4: socket.AF_INET, 6: socket.AF_INET6}
-        return [
-            (kinds[ipaddress.ip_address(ip).version], socket.SOCK_STREAM, 6, "", (ip, port)) for ip in answers
-        ]
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    return told
 
 
 def test_a_picture_is_fetched(site: Any, png: bytes) -> None:
@@ -353,61 +327,6 @@ def test_whatever_a_server_answers_is_an_error_of_ours(
 def test_endless_headers(raw: Callable[[bytes], str]) -> None:
     with pytest.raises(ImageUnreachable):
         fetch(raw(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200_000))
-
-
-def certificate(folder: Path, *names: str) -> Path:
-    """A key and a certificate of its own authority for ``names``, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0])])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(one) for one in names]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "certificate.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
-
-
-def test_certificates_are_checked_against_the_name(
-    make_site: Callable[..., Any],
-    names: dict[str, list[list[str]]],
-    png: bytes,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    path = certificate(tmp_path, "pictures.test")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
-    site = make_site(tls=context)
-    site.serve("/cat.png", png)
-    names["pictures.test"] = names["other.test"] = [["127.0.0.1"]]
-    asked = f"https://pictures.test:{site.port}/cat.png"
-    with pytest.raises(ImageUnreachable, match="certificate is not valid"):
-        fetch(asked)  # nobody vouches for it
-    web.tls.cache_clear()
-    monkeypatch.setenv("SSL_CERT_FILE", str(path))
-    try:
-        assert fetch(asked) == png
-        for host in ("other.test", "127.0.0.1"):
-            with pytest.raises(ImageUnreachable, match="certificate is not valid"):
-                fetch(f"https://{host}:{site.port}/cat.png")
-    finally:
-        web.tls.cache_clear()
-    assert [headers["host"] for _, headers in site.asked] == [f"pictures.test:{site.port}"]
 
 
 def test_a_batch_keeps_its_connections(site: Any, png: bytes) -> None:
