@@ -177,7 +177,7 @@ def _fit(
     vectors = exit_vectors(traced, rows, shape.layers, hears.step)
     hears.stage(f"fitting the {options.rotation} rotation" if options.rotation else "fitting the exits")
     how = Fitting(options.rotation, shape.dims, options.seed)
-    return fit(vectors, sample.name, how, hears.step)
+    return fit(vectors, sample, how, hears.step)
 
 
 def _files(folder: Path, pieces: list[Piece]) -> dict[str, str]:

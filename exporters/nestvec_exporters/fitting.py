@@ -63,18 +63,19 @@ def distinct(sample: Sample, dim: int) -> tuple[str, ...]:
 
 def fit(
     vectors: Mapping[int, Vectors],
-    sample: str,
+    sample: Sample,
     how: Fitting,
     on_step: OnStep = lambda done, total: None,
 ) -> Fitted:
-    """Fit on nine tenths of the sample, measure on the rest.
+    """Fit on nine tenths of the vectors, measure on the rest.
 
-    ``vectors`` maps each exit to the sample's vectors there, (n, d) float32, rows alike; the deepest exit's
-    are what all others are brought near to. Raises SampleUnusable where the vectors are too much alike.
+    ``vectors`` maps each exit to the vectors there, (n, d) float32, rows alike, of ``sample``'s texts and of
+    sentences of them; the deepest exit's are what all others are brought near to. Raises SampleUnusable
+    where the vectors are too much alike.
     """
     depth = max(vectors)
     whole = vectors[depth]
-    _check_spread(whole, sample)
+    _check_spread(whole, sample.name)
     held, rest = _split(len(whole), how.seed)
     rotation = _rotation(whole[rest], how, on_step)
     target = whole if rotation is None else np.asarray(whole @ rotation, np.float32)
@@ -92,7 +93,8 @@ def fit(
         maps=maps,
         record=Fit(
             method=how.method,
-            sample=sample,
+            sample=sample.name,
+            drawn=len(sample.texts),
             texts=len(rest),
             held_out=len(held),
             seed=how.seed,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -23,9 +25,14 @@ BATCH: Final = 512
 """Vectors that a step compares with one another."""
 
 _TEMPERATURE = 1 / 20
-_RATE = 2e-3
+_RATES = (2e-3, 4e-4, 8e-5)
+"""Tried in turn: of few vectors, a high rate learns by heart at once what the others do not have."""
+
 _CHECKED = 25
 """Steps between two looks at the vectors that are kept back."""
+
+_PATIENCE = 100
+"""Steps in which a rate must have gained something on them."""
 
 _WIDEST = 512
 """Leading directions that are turned against one another: beyond, prefixes lose next to nothing, and a
@@ -62,8 +69,8 @@ def learned(
     vectors makes it, and turns the leading axes so that in random batches the softmax over similarities
     at each prefix comes near to that at full length (Kullback-Leibler, temperature 1/20; Kusupati et al.
     2022 sum over prefixes as well). ``dims`` are prefixes to learn beside the usual ladder. A tenth of the
-    vectors is kept back, and the turn that does best on it is taken: few vectors would else be learned by
-    heart. Orthogonal to float64's precision; the same for one seed.
+    vectors is kept back, and the turn that does best on it is taken; where none does, slower ones are tried:
+    few vectors would else be learned by heart. Orthogonal to float64's precision; the same for one seed.
     """
     import torch  # noqa: PLC0415 - seconds of imports
 
@@ -98,6 +105,24 @@ def _better(axes: Matrix, vectors: Vectors, prefixes: Sequence[int], seed: int) 
     return np.eye(len(axes)) if float((own / turned.clamp(min=_SMALLEST)).log().mean()) < 0 else axes
 
 
+@dataclass(frozen=True)
+class _Lesson:
+    """What is learned from, all tensors: ``turned``, (n, w), are the vectors ``whole``, (n, d), in the
+    leading directions of the start; ``kept`` and ``rest`` are the rows to judge by and to learn by."""
+
+    turned: Any
+    whole: Any
+    kept: Any
+    rest: Any
+    prefixes: Sequence[int]
+    weights: Any
+
+    def apart(self, rows: Any, turn: Any) -> Any:
+        """How far the prefixes of ``rows`` are from the whole after ``turn``, weighted."""
+        found = divergence(self.turned[rows] @ _orthogonal(turn), self.whole[rows], self.prefixes)
+        return (found * self.weights).sum()
+
+
 def _turn(
     leading: Vectors, vectors: Vectors, prefixes: Sequence[int], *, steps: int, seed: int, on_step: OnStep
 ) -> Matrix:
@@ -108,27 +133,47 @@ def _turn(
     order = torch.randperm(len(vectors), generator=draw)
     kept, rest = order[: min(BATCH, len(order) // 10)], order[min(BATCH, len(order) // 10) :]
     turned, whole = torch.from_numpy(leading), torch.from_numpy(np.asarray(vectors, np.float32))
-    turn = torch.zeros((leading.shape[1],) * 2, requires_grad=True)
-    optimiser = torch.optim.Adam([turn], lr=_RATE)
     # A long prefix is near already: unweighted, it would be given up for a little at the short ones.
     weights = divergence(turned[kept], whole[kept], prefixes).clamp(min=_SMALLEST) ** -0.5
+    lesson = _Lesson(turned, whole, kept, rest, prefixes, weights)
+    before = 0
+    for rate in _RATES:
+        hears = partial(_later, on_step, before)
+        best, gained = _descend(lesson, rate, steps=steps, draw=draw, on_step=hears)
+        if gained:
+            break
+        before += _PATIENCE
+    found_turn: Matrix = _orthogonal(best.double()).numpy()
+    return found_turn
+
+
+def _descend(lesson: _Lesson, rate: float, *, steps: int, draw: Any, on_step: OnStep) -> tuple[Any, bool]:
+    """The best turn on the way, by the rows that are kept back, and whether the rate was worth its steps."""
+    import torch  # noqa: PLC0415
+
+    turn = torch.zeros((lesson.turned.shape[1],) * 2, requires_grad=True)
+    optimiser = torch.optim.Adam([turn], lr=rate)
     least, best = math.inf, torch.zeros_like(turn)
     for step in range(steps):
         if step % _CHECKED == 0 or step == steps - 1:
             with torch.no_grad():
-                apart = divergence(turned[kept] @ _orthogonal(turn), whole[kept], prefixes)
-            if (found := float((apart * weights).sum())) < least:
+                found = float(lesson.apart(lesson.kept, turn))
+            if found < least:
                 least, best = found, turn.detach().clone()
-        optimiser.param_groups[0]["lr"] = _RATE * 0.5 * (1 + math.cos(math.pi * step / steps))
-        chosen = rest[torch.randperm(len(rest), generator=draw)[:BATCH]]
-        apart = divergence(turned[chosen] @ _orthogonal(turn), whole[chosen], prefixes)
-        loss = (apart * weights).sum() / weights.sum()
+            if step == _PATIENCE and not best.any():
+                return best, False
+        optimiser.param_groups[0]["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+        chosen = lesson.rest[torch.randperm(len(lesson.rest), generator=draw)[:BATCH]]
+        loss = lesson.apart(chosen, turn) / lesson.weights.sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         on_step(step + 1, steps)
-    found_turn: Matrix = _orthogonal(best.detach().double()).numpy()
-    return found_turn
+    return best.detach(), True
+
+
+def _later(on_step: OnStep, before: int, done: int, total: int) -> None:
+    on_step(before + done, before + total)
 
 
 def polar(matrix: Matrix) -> Matrix:

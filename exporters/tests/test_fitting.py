@@ -46,14 +46,16 @@ def test_blank_texts_do_not_count_and_the_order_stays() -> None:
 def test_texts_that_the_encoder_does_not_tell_apart_are_refused() -> None:
     same = np.tile(clustered(1, DIM), (ROWS, 1))
     with pytest.raises(SampleUnusable, match="1 different vectors of 600 texts"):
-        fit({4: same}, "s", Fitting("pca", (DIM,)))
+        fit({4: same}, sample(ROWS), Fitting("pca", (DIM,)))
 
 
 def test_a_fit_tells_what_prefixes_and_exits_keep(vectors: dict[int, Vectors]) -> None:
-    found = fit(vectors, "papers.jsonl", Fitting("pca", (DIM, 16, 8)))
+    drawn = Sample("papers.jsonl", sample(400).texts)
+    found = fit(vectors, drawn, Fitting("pca", (DIM, 16, 8)))
     assert found.record.model_dump() == {
         "method": "pca",
         "sample": "papers.jsonl",
+        "drawn": 400,
         "texts": 540,
         "held_out": 60,
         "seed": 0,
@@ -70,7 +72,7 @@ def test_a_fit_tells_what_prefixes_and_exits_keep(vectors: dict[int, Vectors]) -
 
 
 def test_exits_can_be_mapped_without_a_rotation(vectors: dict[int, Vectors]) -> None:
-    found = fit(vectors, "s", Fitting(None, (DIM, 8)))
+    found = fit(vectors, sample(ROWS), Fitting(None, (DIM, 8)))
     assert found.rotation is None
     assert found.record.method is None
     assert found.retention == found.record.plain
@@ -78,7 +80,7 @@ def test_exits_can_be_mapped_without_a_rotation(vectors: dict[int, Vectors]) -> 
 
 
 def test_the_same_seed_gives_the_same_fit(vectors: dict[int, Vectors]) -> None:
-    first, again = (fit(vectors, "s", Fitting("pca", (DIM, 8), seed=7)) for _ in range(2))
+    first, again = (fit(vectors, sample(ROWS), Fitting("pca", (DIM, 8), seed=7)) for _ in range(2))
     np.testing.assert_array_equal(first.maps[2], again.maps[2])
     assert first.record == again.record
     assert first.exits == again.exits

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nestvec_exporters.fitting import neighbours
-from nestvec_exporters.rotation import Matrix, divergence, learned, pca, polar
+from nestvec_exporters.rotation import STEPS, Matrix, divergence, learned, pca, polar
 from nestvec_schemas.vectors import Vectors, cosines, nest, normalise
 
 
@@ -76,10 +76,10 @@ def test_every_prefix_of_other_vectors_gets_better(dim: int) -> None:
     assert kept(others, learned(fitted, steps=120), dim) > plain + 0.05
 
 
-def topics(rows: int) -> Vectors:
+def topics(rows: int, *, noise: float = 0.02) -> Vectors:
     """Vectors of forty topics, and of eight wide directions that have nothing to do with them."""
     draw = np.random.default_rng(0)
-    vectors = 0.02 * draw.normal(size=(rows, 48))
+    vectors = noise * draw.normal(size=(rows, 48))
     vectors[:, :8] += 0.3 * draw.normal(size=(rows, 8))
     vectors[np.arange(rows), 8 + draw.integers(0, 40, rows)] += 1
     return normalise(vectors.astype(np.float32))
@@ -92,6 +92,19 @@ def test_learning_finds_what_is_alike_where_principal_axes_find_what_is_wide() -
         turned = torch.from_numpy(np.asarray(others[:500] @ fit(fitted), np.float32))
         found[fit] = float(divergence(turned, torch.from_numpy(others[:500]), (16, 24)).mean())
     assert found[hundred] < found[pca] / 2
+
+
+def test_few_vectors_are_learned_from_slowly() -> None:
+    fitted, others = np.split(topics(800, noise=0.1), [300])
+    heard: list[tuple[int, int]] = []
+    rotation = learned(fitted, on_step=lambda done, total: heard.append((done, total)))
+    # The first rate got nowhere with what was kept back, and was given up.
+    assert heard[-1][0] > STEPS
+    whole = torch.from_numpy(others)
+    turned, axes = (torch.from_numpy(np.asarray(others @ one, np.float32)) for one in (rotation, pca(fitted)))
+    assert divergence(turned, whole, (16, 24, 32)).mean() < 0.9 * divergence(axes, whole, (16, 24, 32)).mean()
+    assert all(done <= total for done, total in heard)
+    assert [done for done, _ in heard] == sorted(done for done, _ in heard)
 
 
 def test_what_is_in_a_better_order_than_its_principal_axes_is_not_turned_back() -> None:

@@ -14,7 +14,7 @@ from nestvec.cli.options import gathered, json_option, numbers, optional_store_o
 
 if TYPE_CHECKING:
     from nestvec_exporters.triton import Format
-    from nestvec_schemas.manifest import Manifest, Precision, RotationMethod
+    from nestvec_schemas.manifest import Fit, Manifest, Precision, RotationMethod
     from nestvec_schemas.sample import Sample
 
 _NAME_LENGTH = 64
@@ -244,8 +244,8 @@ def _nested(manifest: Manifest) -> str:
     )
     how = f"{fit.method} rotation, fitted" if fit.method else "fitted"
     lines = [
-        f"{how} on {fit.texts:,} texts of {fit.sample}",
-        f"nearest ten kept over {fit.held_out} held-out texts: {shares}",
+        f"{how} on {_drawn(fit)} of {fit.sample}",
+        f"nearest ten kept over {fit.held_out} held-out ones: {shares}",
         *(
             f"exit {layer} of {manifest.depth}: cosine {one.cosine:.3f} to the whole, "
             f"nearest ten kept {one.retention[manifest.dim]:.0%}"
@@ -253,3 +253,11 @@ def _nested(manifest: Manifest) -> str:
         ),
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _drawn(fit: Fit) -> str:
+    """The size of the sample in words."""
+    if fit.drawn is None:
+        return f"{fit.texts:,} texts"
+    sentences = fit.texts + fit.held_out - fit.drawn
+    return f"{fit.drawn:,} texts" + (f" and {sentences:,} of their sentences" if sentences else "")

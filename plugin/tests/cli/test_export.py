@@ -6,9 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 from nestvec.cli import cli
-from nestvec.cli.export import default_name
+from nestvec.cli.export import _nested, default_name
 from nestvec_schemas.errors import CheckpointNotFound, DimNotOffered, EncoderError, NestvecError
-from nestvec_schemas.manifest import ENCODER_NAME
+from nestvec_schemas.manifest import ENCODER_NAME, Fit, Manifest
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,21 @@ def test_what_cannot_be_exported_is_an_error_that_names_it(
     assert isinstance(done.exception, error)
     assert done.exception.value == (int(says) if says.isdigit() else says)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("drawn", "texts", "says"),
+    [
+        (600, 1078, "fitted on 600 texts and 598 of their sentences of papers"),
+        (600, 480, "fitted on 600 texts of papers"),
+        (None, 1078, "fitted on 1,078 texts of papers"),
+    ],
+)
+def test_a_report_tells_the_samples_size(drawn: int | None, texts: int, says: str) -> None:
+    fit = Fit(method="pca", sample="papers", drawn=drawn, texts=texts, held_out=120, seed=0)
+    assert says in _nested(
+        Manifest.model_construct(fit=fit, dim=4, layers=(6,), retention={4: 1.0}, exits={})
+    )
 
 
 def test_the_docker_line_repeats_every_option(tmp_path: Path) -> None:
