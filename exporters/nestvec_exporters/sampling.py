@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from nestvec_exporters.rotation import OnStep
 from nestvec_exporters.triton import OUTPUT, exit_output
-from nestvec_schemas.rows import Arrays, stacked
+from nestvec_schemas.errors import CheckpointUnsupported
+from nestvec_schemas.rows import Array, Arrays, stacked
 from nestvec_schemas.vectors import Vectors
 
 _TOKENS = 4096
@@ -67,7 +68,20 @@ def exit_vectors(
             found.setdefault(layer, np.empty((len(rows), answer.shape[1]), np.float32))[batch] = answer
         done += len(batch)
         on_step(done, len(rows))
+    for vectors in found.values():
+        check_finite(vectors)
     return found
+
+
+def check_finite(vectors: Array) -> None:
+    """Raise CheckpointUnsupported where ``vectors``, (n, …) float32, hold what is no number."""
+    wrong = int((~np.isfinite(vectors.reshape(len(vectors), -1))).any(axis=1).sum())
+    if wrong:
+        raise CheckpointUnsupported(
+            "the checkpoint gives vectors with numbers that are not finite",
+            value=f"{wrong} of {len(vectors)} inputs",
+            next_step="Its weights are damaged or overflow: fetch it again, or choose another.",
+        )
 
 
 def _batches(lengths: Sequence[int]) -> list[list[int]]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from nestvec_exporters.architectures.loaded import Half
 from nestvec_exporters.rotation import Matrix
+from nestvec_exporters.sampling import check_finite
 from nestvec_exporters.triton import EXIT
 from nestvec_schemas.docstrings import sample_texts
 from nestvec_schemas.errors import VerificationFailed
@@ -70,6 +71,7 @@ def exit_vectors(half: Half, rows: Sequence[Arrays], layer: int, matrix: Matrix,
             arrays = stacked([row])
             found.append(module(*(torch.from_numpy(arrays[name]) for name in half.example))[0].numpy())
     mapped = np.asarray(np.concatenate(found) @ matrix, np.float32)
+    check_finite(mapped)
     return normalise(mapped) if unit else mapped
 
 
@@ -121,7 +123,9 @@ def compared(
             next_step="Choose another checkpoint: this architecture is not exported faithfully.",
         )
     join = _JOINED.get(kind, np.stack)
-    found = compare(join(list(reference)), join(list(exported)), precision)
+    expected = join(list(reference))
+    check_finite(expected)
+    found = compare(expected, join(list(exported)), precision)
     return found.model_copy(update={"sentences": len(exported)})
 
 

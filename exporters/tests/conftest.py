@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import string
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers.utils import logging
@@ -114,6 +116,17 @@ def _half_of(folder: Path) -> Half:
 def half_of() -> Callable[[Path], Half]:
     """Loads a text checkpoint's tower."""
     return _half_of
+
+
+@pytest.fixture
+def nan_bert(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The BERT with a weight that is no number, as an overflow leaves it."""
+    folder = tmp_path_factory.mktemp("checkpoints") / "nan"
+    shutil.copytree(bert, folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["encoder.layer.1.output.dense.weight"][0, 0] = float("nan")
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    return folder
 
 
 @pytest.fixture(scope="session")

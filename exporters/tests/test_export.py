@@ -169,6 +169,7 @@ def test_a_rotation_changes_no_cosine_and_is_recorded(precision: str, bert: Path
     assert rotated.nesting == "rotated"
     assert rotated.fit is not None
     assert (rotated.fit.method, rotated.fit.sample, rotated.fit.texts) == ("learned", "words.txt", 360)
+    assert rotated.fit.drawn == len(SAMPLE.texts)
     assert rotated.retention[32] == 1.0
     assert rotated.retention[8] > rotated.fit.plain[8]
     matrix = np.load(after / "rotation.npy", allow_pickle=False)
@@ -229,6 +230,17 @@ def test_what_cannot_be_fitted_leaves_nothing(
 ) -> None:
     with pytest.raises(error, match=says):
         exported(bert, tmp_path / "models", **options)
+    assert not (tmp_path / "models" / "tiny").exists()
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"rotation": "pca", "sample": SAMPLE}, {"exits": (1,), "sample": SAMPLE}]
+)
+def test_weights_that_are_no_numbers_are_told(
+    options: dict[str, Any], nan_bert: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointUnsupported, match="numbers that are not finite"):
+        exported(nan_bert, tmp_path / "models", **options)
     assert not (tmp_path / "models" / "tiny").exists()
 
 

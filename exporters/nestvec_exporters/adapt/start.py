@@ -24,6 +24,7 @@ from nestvec_exporters.export import Listener
 from nestvec_exporters.fitting import ridge
 from nestvec_exporters.options import exit_ladder
 from nestvec_exporters.rotation import Matrix, learned
+from nestvec_exporters.sampling import check_finite
 from nestvec_schemas.vectors import Vectors
 
 START: Final = "start.safetensors"
@@ -59,6 +60,7 @@ def begin(
     if saved is None:
         hears.stage("embedding the texts as the checkpoint does")
         vectors = student.embed(ids, hears.step, layers=student.layers[:1])[student.layers[0]]
+        check_finite(vectors)
     else:
         vectors = saved.tensors["vectors"].numpy()
     held = held_out(prepared)

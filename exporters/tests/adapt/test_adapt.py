@@ -213,6 +213,14 @@ def test_texts_that_the_tokenizer_cannot_read_are_refused(bert: Path, tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
+def test_weights_that_are_no_numbers_are_told_and_nothing_is_left(
+    nan_bert: Path, unlabelled: TrainingData, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointUnsupported, match="numbers that are not finite"):
+        adapt(options(nan_bert, tmp_path / "nested"), unlabelled)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_that_is_there_is_kept(bert: Path, unlabelled: TrainingData, tmp_path: Path) -> None:
     (tmp_path / "nested").mkdir()
     (tmp_path / "nested" / "thesis.txt").write_text("mine")

@@ -146,7 +146,8 @@ def quality_by_bytes(main: Main, chosen: Choice | None, axes: Axes) -> None:
     _enough(axes)
     axes.set_xlabel("bytes of one vector that a search goes through")
     axes.set_ylabel("nDCG@10 kept")
-    axes.legend(loc="lower right", ncols=2, fontsize=9.5)
+    # Above: curves of several forms leave no corner free.
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=4, borderaxespad=0, fontsize=9.5)
 
 
 def _symmetric(main: Main, **equal: object) -> list[Row]:

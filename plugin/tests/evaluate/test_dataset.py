@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,19 @@ def test_a_dataset_is_read_as_beir_means_it(write_data: WriteData) -> None:
     assert dataset.unjudged == 2
     assert dataset.qrels["q1"] == {"5": 2, "6": 1, "7": 0}
     assert next(documents(dataset)) == "w0 w1 w0"
+
+
+def test_a_corpus_is_read_line_by_line(write_data: WriteData) -> None:
+    lines = (json.dumps({"_id": f"d{number}", "text": f"{number} " + "w " * 500}) for number in range(10_000))
+    folder = write_data(corpus="\n".join(lines), queries=records("q"), qrels="q\td9999\t1\n")
+    tracemalloc.start()
+    try:
+        dataset = open_dataset(folder)
+        assert sum(1 for _ in documents(dataset)) == dataset.documents == 10_000
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < (folder / "corpus.jsonl").stat().st_size / 10
 
 
 def test_titles_blank_lines_and_numeric_ids_may_be_there_or_not(write_data: WriteData) -> None:
