@@ -117,6 +117,14 @@ def check_code(folder: Path) -> None:
     kind = config.get("model_type")
     if kind in known:
         return
+    if "pretrained_cfg" in config:
+        # timm imports torchvision, which is built against one build of torch and no other.
+        raise CheckpointUnsupported(
+            "this is a checkpoint of timm, which nestvec does not load",
+            value=config.get("architecture", "no architecture named"),
+            next_step="Choose the same network as transformers saves it: ViT, ConvNeXt, ResNet, Swin, "
+            "DINOv2, EfficientNet and others have a class there.",
+        )
     if config.get("auto_map"):
         raise CheckpointUnsupported(
             "the checkpoint demands trust_remote_code, and nestvec runs no code of a checkpoint",

@@ -9,7 +9,7 @@ from typing import get_args
 
 from nestvec_exporters.triton import Format
 from nestvec_schemas.errors import DimNotOffered, EncoderError, ExitNotOffered, nearest
-from nestvec_schemas.manifest import ENCODER_NAME, EXPERT_NAME, Precision, RotationMethod
+from nestvec_schemas.manifest import ENCODER_NAME, EXPERT_NAME, Precision, PromptName, RotationMethod
 from nestvec_schemas.sample import Sample
 from nestvec_schemas.towers import Modality
 
@@ -32,6 +32,12 @@ class Overrides:
     image_checkpoint: str | None = None
     query_prompt: str | None = None
     document_prompt: str | None = None
+
+    @property
+    def prompts(self) -> dict[PromptName, str]:
+        """The prompts that are given."""
+        given: dict[PromptName, str | None] = {"query": self.query_prompt, "document": self.document_prompt}
+        return {name: text for name, text in given.items() if text}
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def _without_detours(graph: onnx.GraphProto) -> None:
     makers = {name: node for node in graph.node for name in node.output}
     straight = {}
     for node in graph.node:
-        before = makers.get(node.input[0]) if node.op_type == "Cast" else None
+        before = makers.get(node.input[0]) if _widens(node) else None
         if before is not None and before.name.endswith(_NARROWING):
             straight[node.output[0]] = before.input[0]
     outputs = {value.name for value in graph.output}
@@ -95,6 +95,11 @@ def _without_detours(graph: onnx.GraphProto) -> None:
             kept.append(onnx.NodeProto.FromString(node.SerializeToString()))
     del graph.node[:]
     graph.node.extend(kept)
+
+
+def _widens(node: onnx.NodeProto) -> bool:
+    """Whether it casts to float32; the graph's own casts became ones to float16."""
+    return node.op_type == "Cast" and node.attribute[0].i == onnx.TensorProto.FLOAT
 
 
 def fuse(graph: Path, target: Path, *, heads: int, hidden: int, large: bool = False) -> Path:

@@ -143,27 +143,31 @@ def max_tokens(source: Source, asked: int | None) -> int:
 
     Raises CheckpointUnsupported where ``asked`` is more than the model has positions.
     """
-    limit = _positions(source)
+    limit = positions(source.transformer)
     if asked is None:
         own = source.model.max_seq_length or _UNSTATED_TOKENS
         stated = own if own < 1 << 24 else (limit or _UNSTATED_TOKENS)
         return min(stated, limit or stated, DEFAULT_TOKENS)
+    check_positions(asked, limit)
+    return asked
+
+
+def check_positions(asked: int, limit: int | None) -> None:
+    """Raise CheckpointUnsupported where ``asked`` tokens are more than ``limit`` (None: there is none)."""
     if limit is not None and asked > limit:
         raise CheckpointUnsupported(
             "the checkpoint does not take texts of this many tokens",
             value=asked,
             next_step=f"Give --max-tokens {limit} or less.",
         )
-    return asked
 
 
-def _positions(source: Source) -> int | None:
-    """How many tokens the model has positions for; None where it has no limit (T5's are relative)."""
-    config = source.transformer.config.get_text_config()
-    stated = getattr(config, "max_position_embeddings", None)
+def positions(transformer: Any) -> int | None:
+    """How many tokens a text model has positions for; None where it has no limit (T5's are relative)."""
+    stated = getattr(transformer.config.get_text_config(), "max_position_embeddings", None)
     if not isinstance(stated, int) or stated < 1:
         return None
-    for module in source.transformer.modules():
+    for module in transformer.modules():
         # RoBERTa and its kin count positions from padding_idx + 1.
         table = getattr(module, "position_embeddings", None)
         if getattr(table, "padding_idx", None) is not None and hasattr(module, "padding_idx"):

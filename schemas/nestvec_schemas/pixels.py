@@ -74,7 +74,7 @@ def pixels(image: Image.Image, how: Picture) -> NDArray[np.uint8]:
     Raises ImageUnreadable where its mode has no colours (see ``coloured``), or where it is not resized and
     has another size than the encoder takes.
     """
-    flat = _on_background(coloured(image), how.background)
+    flat = on_background(coloured(image), how.background)
     size = _resized(flat.size, how)
     if how.crop == "none":
         if size != (how.width, how.height):
@@ -123,7 +123,7 @@ def _not_a_picture(found: str) -> ImageUnreadable:
     )
 
 
-def _on_background(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+def on_background(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
     if image.mode == "RGB":
         return image
     below = Image.new("RGBA", image.size, (*background, 255))

@@ -19,6 +19,16 @@ SENTENCE: Final = "sentence"
 WEIGHTS: Final = ("*.safetensors",)
 
 
+_TEXT: Final = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "vocab.json",
+    "modules.json",
+    "text_renderer_config.json",
+)
+
+
 @dataclass(frozen=True)
 class Small:
     """A checkpoint's small files."""
@@ -54,6 +64,18 @@ class Small:
         rows = rows if isinstance(rows, list) else []
         return tuple(str(row.get("type", "")).rpartition(".")[2] for row in rows if isinstance(row, dict))
 
+    @property
+    def sees(self) -> bool:
+        """Whether it says how a picture becomes numbers."""
+        return (
+            self.has("preprocessor_config.json", "processor_config.json") or "pretrained_cfg" in self.config
+        )
+
+    @property
+    def reads(self) -> bool:
+        """Whether it has a tokenizer, or another way to take text."""
+        return self.has(*_TEXT)
+
     def has(self, *names: str) -> bool:
         """Whether one of these files is there."""
         return any((self.folder / name).is_file() for name in names)
@@ -77,7 +99,24 @@ class Architecture:
         return cast("Load", module.load)
 
 
+DUAL: Final = frozenset(
+    {
+        "align",
+        "altclip",
+        "blip",
+        "chinese_clip",
+        "clip",
+        "metaclip_2",
+        "siglip",
+        "siglip2",
+        "vision-text-dual-encoder",
+    }
+)
+"""Types of model whose text tower and image tower give vectors of one space."""
+
 ARCHITECTURES: Final[tuple[Architecture, ...]] = (
+    Architecture("dual", "texts and pictures in one space", lambda small: small.model_type in DUAL),
+    Architecture("vision", "pictures alone", lambda small: small.sees and not small.reads),
     Architecture(SENTENCE, "text encoders as sentence-transformers runs them", lambda small: True),
 )
 

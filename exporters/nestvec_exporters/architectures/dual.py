@@ -1,0 +1,270 @@
+"""Image and text in one space: CLIP and its kin, each tower pooled and projected as transformers does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nestvec_exporters import source as sources
+from nestvec_exporters import verify
+from nestvec_exporters.architectures.loaded import Half, Loaded
+from nestvec_exporters.architectures.sentence import text_rows
+from nestvec_exporters.checkpoint import Checkpoint
+from nestvec_exporters.image_tower import (
+    ImageTower,
+    attention_of,
+    image_half,
+    patch_of,
+    read_preprocessing,
+    read_processor,
+)
+from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.tokenizing import plain_tokenizer, read_tokenizer
+from nestvec_exporters.triton import INPUTS, OUTPUT
+from nestvec_exporters.weights import check_complete, read_model
+from nestvec_schemas.errors import CheckpointUnsupported
+from nestvec_schemas.repository import TOKENIZER
+from nestvec_schemas.towers import Tower
+from nestvec_schemas.vectors import Vectors
+
+_UNSTATED_TOKENS: Final = 512
+
+TextOf = Callable[[Any, Tensor, Tensor | None], Tensor]
+ImageOf = Callable[[Any, Tensor], Tensor]
+
+
+def _text_features(model: Any, ids: Tensor, mask: Tensor | None) -> Tensor:
+    return _pooled(model.get_text_features(input_ids=ids, attention_mask=mask))
+
+
+def _image_features(model: Any, values: Tensor) -> Tensor:
+    return _pooled(model.get_image_features(pixel_values=values))
+
+
+def _pooled(found: Any) -> Tensor:
+    """Transformers 5 answers with all that it computed, 4 with the vectors."""
+    vectors: Tensor = found if isinstance(found, Tensor) else found.pooler_output
+    return vectors
+
+
+def _blip_text(model: Any, ids: Tensor, mask: Tensor | None) -> Tensor:
+    tokens = model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+    vectors: Tensor = model.text_proj(tokens[:, 0])
+    return vectors
+
+
+def _blip_image(model: Any, values: Tensor) -> Tensor:
+    vectors: Tensor = model.vision_proj(model.vision_model(pixel_values=values).last_hidden_state[:, 0])
+    return vectors
+
+
+@dataclass(frozen=True)
+class Row:
+    """A class of transformers, and how it gives vectors of texts (ids and mask) and of pictures.
+
+    ``pooling``: of text and image, for people. ``filled``: every text is padded to the model's longest, and
+    the padding read like words, as the model was trained. ``tokens``: longest text, where the checkpoint
+    takes fewer than it has positions for.
+    """
+
+    kind: str
+    pooling: tuple[str, str]
+    text: TextOf = _text_features
+    image: ImageOf = _image_features
+    filled: bool = False
+    tokens: int | None = None
+
+
+ROWS: Final[dict[str, Row]] = {
+    "align": Row("AlignModel", ("cls", "mean"), tokens=64),
+    "altclip": Row("AltCLIPModel", ("cls", "cls")),
+    "blip": Row("BlipModel", ("pooler", "cls")),
+    # ALBEF's contrastive half (Li et al. 2021): its two towers before they attend to one another.
+    "BlipForImageTextRetrieval": Row(
+        "BlipForImageTextRetrieval", ("cls", "cls"), text=_blip_text, image=_blip_image
+    ),
+    "chinese_clip": Row("ChineseCLIPModel", ("cls", "cls")),
+    "clip": Row("CLIPModel", ("eos", "cls")),
+    "metaclip_2": Row("MetaClip2Model", ("eos", "cls")),
+    "siglip": Row("SiglipModel", ("last", "attention"), filled=True),
+    # ConVIRT (Zhang et al. 2020) and LiT (Zhai et al. 2022): any vision tower beside any text tower.
+    "vision-text-dual-encoder": Row("VisionTextDualEncoderModel", ("pooler", "pooler")),
+}
+"""By the class that was saved, where it has a row of its own, else by ``model_type``."""
+
+
+class _Text(nn.Module):
+    def __init__(self, row: Row, model: Any) -> None:
+        super().__init__()
+        self.model, self.row = model, row
+
+    def forward(self, ids: Tensor, mask: Tensor | None) -> Tensor:
+        return self.row.text(self.model, ids, mask)
+
+
+class _Image(nn.Module):
+    def __init__(self, row: Row, model: Any) -> None:
+        super().__init__()
+        self.model, self.row = model, row
+
+    def forward(self, values: Tensor) -> Tensor:
+        return self.row.image(self.model, values)
+
+
+class TextGraph(nn.Module):
+    """Ids and mask, (n, tokens) int64 padded on the right, to vectors of length 1, (n, dim) float32.
+
+    ``filler`` is the id that a text is filled up with to ``positions`` tokens, None where it is not: then
+    its padding has no part in its vector.
+    """
+
+    def __init__(self, row: Row, model: Any, filler: int | None, positions: int) -> None:
+        super().__init__()
+        self.transformer = _Text(row, model)
+        self.filler, self.positions = filler, positions
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor]:
+        """A vector a text."""
+        if self.filler is None:
+            vectors = self.transformer(input_ids, attention_mask)
+        else:
+            vectors = self.transformer(self._filled(input_ids, attention_mask, self.filler), None)
+        return (nn.functional.normalize(vectors, p=2.0, dim=1),)
+
+    def _filled(self, ids: Tensor, mask: Tensor, filler: int) -> Tensor:
+        more = torch.full((ids.shape[0], self.positions), filler, dtype=torch.int64)
+        return torch.cat([ids.masked_fill(mask == 0, filler), more], dim=1)[:, : self.positions]
+
+
+def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
+    """Load the weights. Raises CheckpointUnsupported where they do not make two towers of one space."""
+    import transformers  # noqa: PLC0415 - slow
+
+    row = _row(checkpoint.folder)
+    model, missing = read_model(getattr(transformers, row.kind), checkpoint.folder)
+    check_complete(missing)
+    text = _text_half(row, model, checkpoint.folder, options.max_tokens)
+    image = image_half(_image_tower(row, model, checkpoint.folder, options))
+    dim = _dim(text, image)
+    return Loaded(
+        kind="dense",
+        dim=dim,
+        normalised=True,
+        halves={"text": text, "image": image},
+        prompts=options.overrides.prompts,
+    )
+
+
+def _dim(text: Half, image: Half) -> int:
+    """Of both towers. Raises CheckpointUnsupported where they have not the same."""
+    dims = [int(np.shape(half.reference(half.probes()[:1], 8))[1]) for half in (text, image)]
+    if dims[0] != dims[1]:
+        raise CheckpointUnsupported(
+            "the checkpoint's towers give vectors of different lengths, which nothing can compare",
+            value=f"{dims[0]} dims of a text and {dims[1]} of a picture",
+            next_step="Correct the dims of its projections, or choose another checkpoint.",
+        )
+    return dims[0]
+
+
+def _row(folder: Path) -> Row:
+    from nestvec_exporters.architectures.table import Small  # noqa: PLC0415
+
+    small = Small(folder)
+    if small.model_type == "siglip2":
+        raise CheckpointUnsupported(
+            "this SigLIP 2 gives every picture a shape of its own (NaFlex), and a graph has one",
+            value=small.model_type,
+            next_step="Choose one of fixed size, such as google/siglip2-base-patch16-224.",
+        )
+    if small.model_type == "blip" and small.head not in ("BlipModel", "BlipForImageTextRetrieval"):
+        raise CheckpointUnsupported(
+            "this BLIP writes text, and has no vectors to compare",
+            value=small.head or "no architecture named",
+            next_step="Choose one for image-text retrieval, such as Salesforce/blip-itm-base-coco.",
+        )
+    return ROWS.get(small.head, ROWS[small.model_type])
+
+
+def _text_half(row: Row, model: Any, folder: Path, asked: int | None) -> Half:
+    tokenizer = read_tokenizer(folder)
+    positions = sources.positions(model) or _UNSTATED_TOKENS
+    tokens = _max_tokens(row, tokenizer, positions, asked)
+    filler = tokenizer.pad_token_id if row.filled else None
+    if row.filled and filler is None:
+        raise CheckpointUnsupported(
+            "the checkpoint's texts are filled with padding, and its tokenizer has none",
+            value=type(tokenizer).__name__,
+            next_step="Name its pad_token in tokenizer_config.json.",
+        )
+    graph = partial(TextGraph, row, model, filler, positions)
+    heads, hidden = attention_of(model.config.text_config)
+    return Half(
+        tower=Tower(inputs=INPUTS, output=OUTPUT, pooling=row.pooling[0], max_tokens=tokens),
+        build=lambda exits: graph(),
+        example=dict.fromkeys(INPUTS, torch.ones((2, min(16, tokens)), dtype=torch.int64)),
+        axes={name: {1: "tokens"} for name in INPUTS},
+        rows=text_rows,
+        reference=partial(_texts, row, model, tokenizer, positions if row.filled else None),
+        probes=verify.texts,
+        save=partial(_save, tokenizer),
+        heads=heads,
+        hidden=hidden,
+    )
+
+
+def _max_tokens(row: Row, tokenizer: Any, positions: int, asked: int | None) -> int:
+    """Raises CheckpointUnsupported where ``asked`` is more than there are positions."""
+    if asked is None:
+        return min(positions, row.tokens or positions, int(tokenizer.model_max_length))
+    sources.check_positions(asked, positions)
+    return asked
+
+
+def _save(tokenizer: Any, folder: Path) -> None:
+    plain_tokenizer(tokenizer).save(str(folder / TOKENIZER))
+
+
+def _image_tower(row: Row, model: Any, folder: Path, options: ExportOptions) -> ImageTower:
+    if options.overrides.pooling is not None:
+        raise CheckpointUnsupported(
+            "the two towers of this checkpoint were trained with poolings of their own",
+            value=options.overrides.pooling,
+            next_step="Leave --pooling away.",
+        )
+    config = model.config.vision_config
+    heads, hidden = attention_of(config)
+    return ImageTower(
+        module=_Image(row, model),
+        processor=read_processor(folder),
+        how=read_preprocessing(folder),
+        pooling=row.pooling[1],
+        unit=True,
+        frames=options.overrides.frames,
+        patch=patch_of(config),
+        heads=heads,
+        hidden=hidden,
+    )
+
+
+def _texts(
+    row: Row, model: Any, tokenizer: Any, filled: int | None, texts: Sequence[str], tokens: int
+) -> Vectors:
+    """The checkpoint's own vectors of texts cut at ``tokens``, (n, dim) float32, one at a time."""
+    found = []
+    with torch.no_grad():
+        for text in texts:
+            told = tokenizer(text, truncation=True, max_length=tokens, return_tensors=None)
+            ids = list(told["input_ids"])
+            ids += [tokenizer.pad_token_id] * ((filled or len(ids)) - len(ids))
+            row_ids = torch.tensor([ids], dtype=torch.int64)
+            vectors = row.text(model, row_ids, None if filled else torch.ones_like(row_ids))
+            found.append(nn.functional.normalize(vectors, p=2.0, dim=1)[0].numpy())
+    return np.stack(found)

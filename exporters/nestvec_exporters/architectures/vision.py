@@ -1,0 +1,115 @@
+"""Pictures alone: what a vision checkpoint makes of them, pooled to a vector each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from nestvec_exporters.architectures.loaded import Loaded
+from nestvec_exporters.checkpoint import Checkpoint
+from nestvec_exporters.image_tower import (
+    ImageTower,
+    attention_of,
+    image_half,
+    patch_of,
+    read_preprocessing,
+    read_processor,
+)
+from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.weights import check_complete, read_model
+from nestvec_schemas.errors import CheckpointUnsupported, nearest
+from nestvec_schemas.pixels import Picture
+
+Pool = Callable[[Any, int], Tensor | None]
+
+
+def _pooler(found: Any, patches: int) -> Tensor | None:
+    """The checkpoint's own, (n, dim); ConvNets leave two axes of one number behind it."""
+    pooled = getattr(found, "pooler_output", None)
+    return None if pooled is None else pooled.flatten(1)
+
+
+def _cls(found: Any, patches: int) -> Tensor | None:
+    """The first token's; feature maps of ConvNets have none."""
+    tokens = found.last_hidden_state
+    return tokens[:, 0] if tokens.ndim == 3 else None
+
+
+def _mean(found: Any, patches: int) -> Tensor | None:
+    """The mean over the picture, without the tokens before its patches."""
+    tokens = found.last_hidden_state
+    pooled: Tensor = tokens[:, -patches:].mean(dim=1) if tokens.ndim == 3 else tokens.mean(dim=(2, 3))
+    return pooled
+
+
+POOLING: Final[dict[str, Pool]] = {"pooler": _pooler, "cls": _cls, "mean": _mean}
+"""Each takes what a model of transformers gives, and how many patches a picture has; None where it cannot."""
+
+
+class Pooled(nn.Module):
+    """Pixel values, (n, 3, height, width) float32, to vectors, (n, dim)."""
+
+    def __init__(self, model: nn.Module, pool: Pool, patches: int) -> None:
+        super().__init__()
+        self.model, self.pool, self.patches = model, pool, patches
+
+    def forward(self, values: Tensor) -> Tensor:
+        """A vector a picture."""
+        vectors = self.pool(self.model(pixel_values=values), self.patches)
+        assert vectors is not None  # noqa: S101 - tried when it was chosen
+        return vectors
+
+
+def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
+    """Load the weights. Raises CheckpointUnsupported where they give no vector of a picture."""
+    from transformers import AutoModel  # noqa: PLC0415 - slow
+
+    how, processor = read_preprocessing(checkpoint.folder), read_processor(checkpoint.folder)
+    model, missing = read_model(AutoModel, checkpoint.folder)
+    # What was trained to classify has no pooler where its classifier reads a token.
+    check_complete(tuple(name for name in missing if "pooler" not in name.split(".")))
+    module, pooling = pooled(model, how.picture, options.overrides.pooling, has_pooler=not missing)
+    heads, hidden = attention_of(model.config)
+    tower = ImageTower(
+        module=module,
+        processor=processor,
+        how=how,
+        pooling=pooling,
+        unit=False,
+        frames=options.overrides.frames,
+        patch=patch_of(model.config),
+        heads=heads,
+        hidden=hidden,
+    )
+    return Loaded(
+        kind="dense", dim=_dim(module, how.picture), normalised=False, halves={"image": image_half(tower)}
+    )
+
+
+def pooled(model: Any, picture: Picture, asked: str | None, *, has_pooler: bool) -> tuple[Pooled, str]:
+    """The model with the pooling asked for, or with the first of POOLING that it has; and that one's name.
+
+    Raises CheckpointUnsupported where it has not what was asked for.
+    """
+    patch = patch_of(model.config)
+    patches = max(1, picture.height // patch) * max(1, picture.width // patch)
+    there = [name for name in POOLING if has_pooler or name != "pooler"]
+    with torch.no_grad():
+        found = model(pixel_values=torch.zeros((1, 3, picture.height, picture.width)))
+    there = [name for name in there if POOLING[name](found, patches) is not None]
+    name = asked or there[0]
+    if name not in there:
+        raise CheckpointUnsupported(
+            "the checkpoint's pictures are not pooled in this way",
+            value=asked,
+            next_step=f"Choose --pooling {' or '.join(there)}.{nearest(name, there)}",
+        )
+    return Pooled(model, POOLING[name], patches), name
+
+
+def _dim(module: nn.Module, picture: Picture) -> int:
+    with torch.no_grad():
+        return int(module(torch.zeros((1, 3, picture.height, picture.width))).shape[1])

@@ -1,0 +1,40 @@
+"""Pictures drawn by arithmetic, the same ones every time: what image towers are compared by."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+COUNT: Final = 24
+
+_SIDES: Final = (40, 96, 224, 61, 300, 513)
+
+
+@cache
+def pictures() -> tuple[Image.Image, ...]:
+    """COUNT pictures, RGB, of many sizes and shapes: clouds of colour with figures on them.
+
+    Clouds because natural pictures change slowly over most of their area, and figures because they do not
+    at edges (Field 1987).
+    """
+    return tuple(_picture(number) for number in range(COUNT))
+
+
+def _picture(number: int) -> Image.Image:
+    chance = np.random.default_rng(number)
+    size = (_SIDES[number % len(_SIDES)], _SIDES[(number * 5 + 2) % len(_SIDES)])
+    image = Image.new("RGB", size)
+    for grid in (2, 5, 13):
+        levels = chance.integers(0, 256, (grid, grid, 3), dtype=np.uint8)
+        cloud = Image.fromarray(levels).resize(size, Image.Resampling.BICUBIC)
+        image = Image.blend(image, cloud, 0.5)
+    pen = ImageDraw.Draw(image)
+    for _ in range(number % 4):
+        corners = chance.integers(0, max(size), 4).tolist()
+        box = (*map(min, corners[:2], corners[2:]), *map(max, corners[:2], corners[2:]))
+        colour = tuple(chance.integers(0, 256, 3).tolist())
+        (pen.ellipse if chance.random() < 0.5 else pen.rectangle)(box, fill=colour)
+    return image

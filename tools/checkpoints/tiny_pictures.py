@@ -1,0 +1,241 @@
+"""Tiny checkpoints with random weights that read pictures, a row each: what tests export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+EDGE = 64
+"""Of the pictures that they take, in pixels; patches have a quarter of it."""
+
+POSITIONS = 32
+
+_MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+_LETTERS = [chr(code) for code in range(33, 127)]
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """The class of transformers, the fields of its config, and its image processor's class and fields."""
+
+    kind: str
+    fields: Mapping[str, Any]
+    processor: str
+    prepared: Mapping[str, Any] = field(default_factory=dict)
+    tokenizer: Callable[[Path], int] | None = None
+
+
+def write(tiny: Tiny, folder: Path, seed: int = 0) -> Path:
+    """Write a checkpoint; its numbers vary enough that different inputs get different vectors."""
+    torch.manual_seed(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    if tiny.tokenizer is not None:
+        tiny.tokenizer(folder)
+    model_class = getattr(transformers, tiny.kind)
+    model = model_class(model_class.config_class(**tiny.fields)).eval()
+    _spread(model)
+    model.save_pretrained(folder)
+    processor = getattr(transformers, f"{tiny.processor}ImageProcessorPil")
+    processor(**tiny.prepared).save_pretrained(folder)
+    return folder
+
+
+def _spread(model: torch.nn.Module) -> None:
+    """Weights that keep numbers of one size from layer to layer, and norms that are not the identity."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
+            fan = module.weight[0].numel()
+            torch.nn.init.normal_(module.weight, std=1.4 / fan**0.5)
+            if module.bias is not None:
+                torch.nn.init.normal_(module.bias, std=0.1)
+        elif isinstance(module, torch.nn.Embedding):
+            torch.nn.init.normal_(module.weight, std=0.7)
+        elif isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.5, 1.5)
+
+
+def bert_tokenizer(folder: Path) -> int:
+    """Words split into characters, between [CLS] and [SEP]."""
+    words = [*_MARKS, *_LETTERS, *(f"##{one}" for one in _LETTERS)]
+    tokenizer = Tokenizer(models.WordPiece({word: at for at, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    marks = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    return _saved(tokenizer, folder, **marks)
+
+
+def clip_tokenizer(folder: Path) -> int:
+    """CLIP's own: bytes and a few merges, between its start and its end."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges = [("t", "h"), ("i", "n"), ("e", "r</w>")]
+    words = [*letters, *(f"{one}</w>" for one in letters), *map("".join, merges)]
+    words += ["<|startoftext|>", "<|endoftext|>"]
+    vocab = {word: at for at, word in enumerate(words)}
+    tokenizer = transformers.CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=POSITIONS)
+    tokenizer.save_pretrained(folder)
+    return len(tokenizer)
+
+
+def siglip_tokenizer(folder: Path) -> int:
+    """Characters with an end that is the padding, too, as SigLIP's."""
+    vocab = {"</s>": 1, "<unk>": 0} | {one: at + 2 for at, one in enumerate([*_LETTERS, "▁"])}
+    tokenizer = Tokenizer(models.BPE(vocab, [], unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), normalizers.Replace(" ", "▁")])
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    names = {"pad_token": "</s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    return _saved(tokenizer, folder, model_input_names=["input_ids"], **names)
+
+
+def _saved(tokenizer: Tokenizer, folder: Path, **names: Any) -> int:
+    saved = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=POSITIONS, **names
+    )
+    saved.save_pretrained(folder)
+    return len(saved)
+
+
+_LAYERS = {"num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+_TEXT = {**_LAYERS, "hidden_size": 32, "vocab_size": 600, "max_position_embeddings": POSITIONS}
+_IMAGE = {**_LAYERS, "hidden_size": 48, "image_size": EDGE, "patch_size": 16}
+_SQUARE = {"height": EDGE, "width": EDGE}
+_CROPPED = {"size": {"shortest_edge": EDGE}, "crop_size": _SQUARE}
+_BERT_MARKS = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+_NET = {
+    "image_size": EDGE,
+    "hidden_dim": 64,
+    "in_channels": [32, 16],
+    "out_channels": [16, 24],
+    "kernel_sizes": [3, 5],
+    "strides": [2, 2],
+    "num_block_repeats": [1, 2],
+    "expand_ratios": [1, 4],
+    "depthwise_padding": [],
+}
+
+_CLIP_TEXT = {**_TEXT, "bos_token_id": 515, "eos_token_id": 516}
+
+DUAL: dict[str, Tiny] = {
+    "align": Tiny(
+        "AlignModel",
+        {"text_config": {**_TEXT, "pad_token_id": 0}, "vision_config": _NET, "projection_dim": 48},
+        "EfficientNet",
+        {"size": _SQUARE, "do_center_crop": False},
+        bert_tokenizer,
+    ),
+    "blip": Tiny(
+        "BlipModel",
+        {"text_config": {**_TEXT, **_BERT_MARKS}, "vision_config": _IMAGE, "projection_dim": 40},
+        "Blip",
+        {"size": _SQUARE},
+        bert_tokenizer,
+    ),
+    "blip-itm": Tiny(
+        "BlipForImageTextRetrieval",
+        {
+            "text_config": {**_TEXT, **_BERT_MARKS, "encoder_hidden_size": 48},
+            "vision_config": _IMAGE,
+            "image_text_hidden_size": 40,
+        },
+        "Blip",
+        {"size": _SQUARE},
+        bert_tokenizer,
+    ),
+    "chinese_clip": Tiny(
+        "ChineseCLIPModel",
+        {"text_config": {**_TEXT, "pad_token_id": 0}, "vision_config": _IMAGE, "projection_dim": 40},
+        "ChineseCLIP",
+        {"size": _SQUARE, "crop_size": _SQUARE},
+        bert_tokenizer,
+    ),
+    "clip": Tiny(
+        "CLIPModel",
+        {"text_config": _CLIP_TEXT, "vision_config": _IMAGE, "projection_dim": 40},
+        "CLIP",
+        _CROPPED,
+        clip_tokenizer,
+    ),
+    # OpenAI's checkpoints say 2, and mean the highest id.
+    "clip-openai": Tiny(
+        "CLIPModel",
+        {
+            "text_config": {**_CLIP_TEXT, "vocab_size": 517, "bos_token_id": 0, "eos_token_id": 2},
+            "vision_config": _IMAGE,
+            "projection_dim": 40,
+        },
+        "CLIP",
+        _CROPPED,
+        clip_tokenizer,
+    ),
+    "metaclip_2": Tiny(
+        "MetaClip2Model",
+        {"text_config": _CLIP_TEXT, "vision_config": _IMAGE, "projection_dim": 40},
+        "CLIP",
+        _CROPPED,
+        clip_tokenizer,
+    ),
+    "siglip": Tiny(
+        "SiglipModel",
+        {
+            "text_config": {**_TEXT, "hidden_size": 48, "projection_size": 48, "pad_token_id": 1},
+            "vision_config": _IMAGE,
+        },
+        "Siglip",
+        {"size": _SQUARE},
+        siglip_tokenizer,
+    ),
+    "vision-text-dual-encoder": Tiny(
+        "VisionTextDualEncoderModel",
+        {
+            "text_config": {**_TEXT, "model_type": "bert"},
+            "vision_config": {**_IMAGE, "model_type": "vit"},
+            "projection_dim": 40,
+        },
+        "ViT",
+        {"size": _SQUARE},
+        bert_tokenizer,
+    ),
+}
+"""Checkpoints of two towers."""
+
+_STAGES = {"depths": [1, 2], "hidden_sizes": [24, 48], "num_stages": 2}
+
+VISION: dict[str, Tiny] = {
+    "beit": Tiny("BeitModel", {**_IMAGE, "use_mean_pooling": True}, "Beit", {"size": _SQUARE}),
+    "convnext": Tiny("ConvNextModel", _STAGES, "ConvNext", {"size": {"shortest_edge": EDGE}}),
+    "convnextv2": Tiny("ConvNextV2Model", _STAGES, "ConvNext", {"size": {"shortest_edge": EDGE}}),
+    "deit": Tiny("DeiTModel", _IMAGE, "DeiT", {"size": {"height": 72, "width": 72}, "crop_size": _SQUARE}),
+    # Trained at another size than it is asked to read.
+    "dinov2": Tiny(
+        "Dinov2Model",
+        {**_IMAGE, "image_size": 112},
+        "Bit",
+        {"size": {"shortest_edge": 73}, "crop_size": _SQUARE},
+    ),
+    "efficientnet": Tiny("EfficientNetModel", _NET, "EfficientNet", {"size": _SQUARE}),
+    "resnet": Tiny(
+        "ResNetModel",
+        {"embedding_size": 16, "hidden_sizes": [32, 64], "depths": [1, 2]},
+        "ConvNext",
+        {"size": {"shortest_edge": EDGE}},
+    ),
+    "siglip": Tiny("SiglipVisionModel", _IMAGE, "Siglip", {"size": _SQUARE}),
+    "swin": Tiny(
+        "SwinModel",
+        {"image_size": EDGE, "embed_dim": 24, "depths": [1, 2], "num_heads": [2, 4], "window_size": 4},
+        "ViT",
+        {"size": _SQUARE},
+    ),
+    "vit": Tiny("ViTModel", _IMAGE, "ViT", {"size": _SQUARE}),
+    "vit-classifier": Tiny("ViTForImageClassification", _IMAGE, "ViT", {"size": _SQUARE}),
+}
+"""Checkpoints of an image tower alone."""
