@@ -56,9 +56,21 @@ def _spread(model: torch.nn.Module) -> None:
                 torch.nn.init.normal_(module.bias, std=0.1)
         elif isinstance(module, torch.nn.Embedding):
             torch.nn.init.normal_(module.weight, std=0.7)
-        elif isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.normal_(std=0.1)
-            module.running_var.uniform_(0.5, 1.5)
+    _measure(model)
+
+
+def _measure(model: torch.nn.Module) -> None:
+    """Batch norms that know what comes to them: else a picture's numbers drown in their own."""
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = None  # the mean of what it sees
+        norm.train()
+    see = getattr(model, "get_image_features", model)
+    clouds = torch.nn.functional.interpolate(torch.randn(16, 3, 6, 6), size=EDGE)
+    with torch.no_grad():
+        for _ in norms[:1]:
+            see(pixel_values=clouds)
+    model.eval()
 
 
 def bert_tokenizer(folder: Path) -> int:
@@ -112,7 +124,9 @@ _CROPPED = {"size": {"shortest_edge": EDGE}, "crop_size": _SQUARE}
 _BERT_MARKS = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
 _NET = {
     "image_size": EDGE,
-    "hidden_dim": 64,
+    "hidden_dim": 1280,
+    "width_coefficient": 1.0,
+    "depth_coefficient": 1.0,
     "in_channels": [32, 16],
     "out_channels": [16, 24],
     "kernel_sizes": [3, 5],
@@ -127,7 +141,7 @@ _CLIP_TEXT = {**_TEXT, "bos_token_id": 515, "eos_token_id": 516}
 DUAL: dict[str, Tiny] = {
     "align": Tiny(
         "AlignModel",
-        {"text_config": {**_TEXT, "pad_token_id": 0}, "vision_config": _NET, "projection_dim": 48},
+        {"text_config": {**_TEXT, "pad_token_id": 0}, "vision_config": _NET, "projection_dim": 24},
         "EfficientNet",
         {"size": _SQUARE, "do_center_crop": False},
         bert_tokenizer,

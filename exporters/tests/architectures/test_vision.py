@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import os
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_pictures
+import torch
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from nestvec_exporters import ExportOptions, Overrides, export
+from nestvec_exporters.architectures.vision import pooled
+from nestvec_exporters.drawn import pictures
+from nestvec_exporters.graph import write_graph
+from nestvec_exporters.image_tower import (
+    ImageTower,
+    image_half,
+    picture_rows,
+    read_preprocessing,
+    read_processor,
+)
+from nestvec_exporters.quiet import quiet
+from nestvec_exporters.verify import exported
+from nestvec_schemas.errors import CheckpointUnsupported, EncoderError, SampleUnusable
+from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.repository import GRAPH, read_manifest, verify_files
+from nestvec_schemas.rows import Array
+from nestvec_schemas.sample import Sample
+from nestvec_schemas.vectors import cosines
+
+DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data"))
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("checkpoints")
+
+
+@pytest.fixture
+def checkpoint(request: pytest.FixtureRequest, checkpoints: Path) -> Path:
+    name = getattr(request, "param", "vit")
+    folder = checkpoints / name
+    return folder if folder.exists() else tiny_pictures.write(tiny_pictures.VISION[name], folder)
+
+
+def real_pictures() -> list[Image.Image]:
+    folder = DATA / "tuxpaint-stamps" / "images"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there; NESTVEC_DATA names the folder that holds it")
+    found = []
+    for path in sorted(folder.iterdir())[::60]:
+        with Image.open(path) as image:
+            found.append(image.convert("RGB"))
+    return found
+
+
+def encode(folder: Path, images: Any) -> Array:
+    tower = read_manifest(folder).towers["image"]
+    assert tower.picture is not None
+    rows = picture_rows(tower.picture, tower.frames, folder, images, tower.max_tokens)
+    return np.stack(exported(folder / GRAPH, rows))
+
+
+def exported_to(checkpoint: Path, models: Path, **options: Any) -> tuple[Manifest, Path]:
+    manifest = export(ExportOptions(str(checkpoint), models, "tiny", **options))
+    verify_files(models / "tiny", manifest)
+    return manifest, models / "tiny"
+
+
+def own(checkpoint: Path, images: list[Image.Image]) -> Any:
+    """What transformers' class gives for the pictures as its own processor prepares them."""
+    model = transformers.AutoModel.from_pretrained(checkpoint).eval()
+    values = torch.as_tensor(np.stack(read_processor(checkpoint)(images)["pixel_values"]))
+    with torch.no_grad():
+        return model(values)
+
+
+@pytest.mark.parametrize("checkpoint", tiny_pictures.VISION, indirect=True)
+def test_a_network_gives_what_transformers_gives(checkpoint: Path, tmp_path: Path) -> None:
+    manifest, folder = exported_to(checkpoint, tmp_path)
+    images = real_pictures()
+    found = encode(folder, images)
+    tower = manifest.towers["image"]
+    expected = own(checkpoint, images)
+    if checkpoint.name == "vit-classifier":
+        assert tower.pooling == "cls"  # it was saved without a pooler
+        vectors = expected.last_hidden_state[:, 0]
+    else:
+        assert tower.pooling == "pooler"
+        vectors = expected.pooler_output.flatten(1)
+    assert list(manifest.towers) == ["image"]
+    assert (manifest.dim, tower.max_tokens, manifest.normalised) == (vectors.shape[1], 16, False)
+    assert cosines(found, vectors.numpy()).min() > 0.9999
+    np.testing.assert_allclose(found, vectors, atol=1e-3 * float(vectors.abs().max()))
+    assert set(manifest.files) == {"1/model.onnx"}
+    # The comparison means something only where pictures differ.
+    pairs = combinations(range(len(found)), 2)
+    assert max(cosines(found[[a]], found[[b]])[0] for a, b in pairs) < 0.9999
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_the_pooling_that_is_asked_for(pooling: str, checkpoint: Path, tmp_path: Path) -> None:
+    manifest, folder = exported_to(checkpoint, tmp_path, overrides=Overrides(pooling=pooling))
+    assert manifest.towers["image"].pooling == pooling
+    images = list(pictures()[:4])
+    tokens = own(checkpoint, images).last_hidden_state.numpy()
+    expected = tokens[:, 0] if pooling == "cls" else tokens[:, 1:].mean(axis=1)
+    np.testing.assert_allclose(encode(folder, images), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("checkpoint", ["convnext"], indirect=True)
+def test_a_network_without_tokens_has_no_first_one(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointUnsupported, match=r"cls\. Choose --pooling pooler or mean"):
+        exported_to(checkpoint, tmp_path, overrides=Overrides(pooling="cls"))
+    manifest, folder = exported_to(checkpoint, tmp_path, overrides=Overrides(pooling="mean"))
+    images = list(pictures()[:4])
+    expected = own(checkpoint, images).last_hidden_state.mean(dim=(2, 3))
+    np.testing.assert_allclose(encode(folder, images), expected, atol=1e-4)
+    assert manifest.towers["image"].pooling == "mean"
+
+
+@pytest.mark.parametrize("checkpoint", ["vit", "efficientnet"], indirect=True)
+def test_a_pictures_vector_does_not_depend_on_its_batch(checkpoint: Path, tmp_path: Path) -> None:
+    _, folder = exported_to(checkpoint, tmp_path)
+    drawn = pictures()
+    alone = np.concatenate([encode(folder, [one]) for one in drawn])
+
+    @settings(max_examples=15, deadline=None)
+    @given(st.lists(st.integers(0, len(drawn) - 1), min_size=1, max_size=9))
+    def check(places: list[int]) -> None:
+        np.testing.assert_allclose(encode(folder, [drawn[at] for at in places]), alone[places], atol=1e-4)
+
+    check()
+
+
+@pytest.mark.parametrize("kernel", [13, 31])
+@pytest.mark.parametrize("checkpoint", ["convnextv2"], indirect=True)
+def test_large_kernels_are_traced_like_small_ones(kernel: int, checkpoint: Path, tmp_path: Path) -> None:
+    """UniRepLKNet's kind (Ding et al. 2024): depthwise convolutions that see half of the picture and more."""
+    model = transformers.AutoModel.from_pretrained(checkpoint).eval()
+    torch.manual_seed(0)
+    for name, module in list(model.named_modules()):
+        if name.endswith(".dwconv"):
+            dim = module.in_channels
+            wide = torch.nn.Conv2d(dim, dim, kernel, padding=kernel // 2, groups=dim)
+            model.get_submodule(name.rpartition(".")[0]).dwconv = wide
+    how = read_preprocessing(checkpoint)
+    module, _ = pooled(model, how.picture, None, has_pooler=True)
+    half = image_half(ImageTower(module, read_processor(checkpoint), how, "pooler", unit=False))
+    with quiet():
+        write_graph(half, tmp_path / "graph.onnx")
+    rows = half.rows(tmp_path, half.probes(), 0)
+    found = np.stack(exported(tmp_path / "graph.onnx", rows))
+    assert cosines(found, np.asarray(half.reference(half.probes(), 0))).min() > 0.9999
+    assert np.ptp(found, axis=0).max() > 0.1
+
+
+def test_frames_are_averaged(checkpoint: Path, tmp_path: Path) -> None:
+    _, single = exported_to(checkpoint, tmp_path / "single")
+    manifest, folder = exported_to(checkpoint, tmp_path / "frames", overrides=Overrides(frames=4))
+    assert (manifest.towers["image"].frames, manifest.towers["image"].max_tokens) == (4, 64)
+    drawn = pictures()[:8]
+    means = encode(single, drawn).reshape(2, 4, -1).mean(axis=1)
+    np.testing.assert_allclose(encode(folder, [drawn[:4], drawn[4:]]), means, atol=1e-4)
+    config = (folder / "config.pbtxt").read_text()
+    assert "dims: [ 4, 64, 64, 3 ]" in config
+
+
+def test_a_rotation_is_fitted_on_a_list_of_pictures(checkpoint: Path, tmp_path: Path) -> None:
+    places = []
+    for number in range(300):
+        levels = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        path = tmp_path / "pictures" / f"a picture {number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(levels).resize((70, 64)).save(path)
+        places.append(path.as_uri() if number % 2 else str(path))
+    _, plain = exported_to(checkpoint, tmp_path / "plain")
+    options: dict[str, Any] = {"rotation": "pca", "dims": (8,)}
+    sample = Sample("pictures.txt", tuple(places))
+    manifest, folder = exported_to(checkpoint, tmp_path / "rotated", sample=sample, **options)
+    assert manifest.fit is not None
+    assert manifest.retention[8] > manifest.fit.plain[8]
+    matrix = np.load(folder / "rotation.npy", allow_pickle=False)
+    drawn = pictures()[:6]
+    np.testing.assert_allclose(encode(folder, drawn), encode(plain, drawn) @ matrix, atol=1e-4)
+    words = Sample("words.txt", tuple(f"word {number}" for number in range(300)))
+    with pytest.raises(SampleUnusable, match="reads pictures"):
+        exported_to(checkpoint, tmp_path / "words", sample=words, **options)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "precision"),
+    [("vit", "fp16"), ("vit", "int8"), ("resnet", "fp16"), ("convnext", "int8"), ("efficientnet", "fp16")],
+    indirect=["checkpoint"],
+)
+def test_precisions_that_help(checkpoint: Path, precision: Any, tmp_path: Path) -> None:
+    _, exact = exported_to(checkpoint, tmp_path / "exact")
+    manifest, folder = exported_to(checkpoint, tmp_path / "low", precision=precision)
+    drawn = pictures()
+    found, expected = encode(folder, drawn), encode(exact, drawn)
+    assert cosines(found, expected).min() > (0.999 if precision == "fp16" else 0.95)
+    assert np.abs(found - expected).max() > 0
+    assert manifest.precision == precision
+
+
+@pytest.mark.parametrize("checkpoint", ["resnet", "efficientnet"], indirect=True)
+def test_int8_of_convolutions_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(EncoderError, match=r"convolutions.*--precision fp32"):
+        exported_to(checkpoint, tmp_path, precision="int8")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_that_does_not_say_how_to_prepare_pictures(checkpoint: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    for path in checkpoint.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "preprocessor_config.json").write_text('{"image_processor_type": "OddImageProcessor"}')
+    with pytest.raises(CheckpointUnsupported, match="OddImageProcessor"):
+        exported_to(folder, tmp_path / "models")
+
+
+def test_a_checkpoint_of_timm_is_told(checkpoint: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    (folder / "config.json").write_text(
+        '{"architecture": "resnet18", "pretrained_cfg": {"input_size": [3, 224, 224]}}'
+    )
+    (folder / "model.safetensors").write_bytes((checkpoint / "model.safetensors").read_bytes())
+    with pytest.raises(CheckpointUnsupported, match="a checkpoint of timm"):
+        exported_to(folder, tmp_path / "models")
