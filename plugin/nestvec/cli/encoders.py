@@ -15,7 +15,7 @@ from nestvec.cli.options import json_option, models_option
 if TYPE_CHECKING:
     from nestvec_schemas.manifest import Manifest
 
-_COLUMNS = ("name", "dims", "exits", "precision", "max tokens", "nesting", "pooling", "MB", "cosine")
+_COLUMNS = ("name", "dims", "exits", "precision", "takes", "nesting", "pooling", "MB", "cosine")
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,14 @@ def _print(listed: Sequence[Listed]) -> None:
 
 
 def _row(one: Listed, manifest: Manifest) -> tuple[object, ...]:
+    from nestvec.cli.towers import takes
+
     return (
         one.name,
         " ".join(map(str, manifest.dims)),
         " ".join(map(str, manifest.layers)),
         manifest.precision,
-        manifest.first.max_tokens,
+        takes(manifest),
         manifest.nesting,
         ", ".join(dict.fromkeys(one.pooling for one in manifest.towers.values())),
         f"{one.size / 1e6:.1f}",

@@ -213,9 +213,11 @@ def default_name(checkpoint: str) -> str:
 
 def _report(manifest: Manifest, models: Path, *, as_json: bool) -> None:
     from nestvec.cli.output import print_json
+    from nestvec.cli.towers import takes
+    from nestvec_schemas.repository import file_path
 
     folder = models / manifest.name
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    size = sum(file_path(folder, name).stat().st_size for name in manifest.files)
     if as_json:
         shown = manifest.model_dump(mode="json")
         print_json({"path": str(folder), "bytes": size, "manifest": shown})
@@ -224,8 +226,8 @@ def _report(manifest: Manifest, models: Path, *, as_json: bool) -> None:
     dims = ", ".join(map(str, manifest.dims))
     click.echo(
         f"{folder}: {manifest.dim} dims ({dims}), {manifest.precision}, "
-        f"at most {manifest.first.max_tokens} tokens, {size / 1e6:.1f} MB\n"
-        f"cosine to the checkpoint over {found.sentences} texts: {found.cosine_mean:.6f} on average, "
+        f"{takes(manifest)}, {size / 1e6:.1f} MB\n"
+        f"cosine to the checkpoint over {found.sentences} inputs: {found.cosine_mean:.6f} on average, "
         f"{found.cosine_min:.6f} at least\n"
         f"{_nested(manifest)}"
         f"Next: nestvec serve --models {models}"

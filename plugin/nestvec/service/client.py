@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 from nestvec_schemas.errors import EncoderNotFound, ServiceRefused, ServiceUnreachable, nearest
+from nestvec_schemas.towers import Modality
 from nestvec_schemas.vectors import Vectors
 
 _SECONDS = 5.0
@@ -38,6 +39,7 @@ class EncoderInfo(BaseModel):
     layers: tuple[int, ...] = ()
     max_tokens: int
     prompts: dict[str, str]
+    towers: tuple[Modality, ...] = ("text",)
 
 
 class ServiceInfo(BaseModel):

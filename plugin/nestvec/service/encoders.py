@@ -11,10 +11,11 @@ from nestvec.service.bytetokeniser import ByteTokeniser
 from nestvec.service.inputs import Input
 from nestvec.service.tokens import Tokeniser
 from nestvec_schemas.bytetokens import SCHEMES
-from nestvec_schemas.errors import EncoderNotFound, NotOffered, nearest
+from nestvec_schemas.errors import EncoderNotFound, NotOffered, RequestError, nearest
+from nestvec_schemas.frames import read_sequence
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import TOKENIZER, encoder_names, find_encoder, read_manifest
-from nestvec_schemas.towers import Modality
+from nestvec_schemas.towers import Modality, Tower
 
 Reader = Tokeniser | ByteTokeniser
 
@@ -43,7 +44,30 @@ class Encoder:
             return "text"
         if "text" not in towers:
             return "image"
-        return "image" if isinstance(one, str) and is_address(one) else "text"
+        return "image" if isinstance(one, str) and _names_pictures(one, towers["image"]) else "text"
+
+    def plain(self, one: Input) -> Input:
+        """The input, where it names pictures without the prompt before it.
+
+        Milvus puts the prompts of its ``tei`` functions before every text, and knows no address.
+        """
+        image = self.manifest.towers.get("image")
+        if image is None or not isinstance(one, str):
+            return one
+        for prompt in self.manifest.prompts.values():
+            if one.startswith(prompt) and _names_pictures(one.removeprefix(prompt), image):
+                return one.removeprefix(prompt)
+        return one
+
+
+def _names_pictures(text: str, tower: Tower) -> bool:
+    """Whether a text is a picture's address; of a tower of frames, also a list of several."""
+    if tower.frames > 1 and text.lstrip().startswith("["):
+        try:
+            return all(map(is_address, read_sequence(text)))
+        except RequestError:
+            return False
+    return is_address(text)
 
 
 def open_encoders(models: Path, names: tuple[str, ...] = ()) -> dict[str, Encoder]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,6 +18,7 @@ from nestvec.engines.fake import FakeEngine
 from nestvec.service.embedder import Embedded, Embedder
 from nestvec.service.encoders import open_encoders
 from nestvec.service.inputs import Cut, Input
+from nestvec.service.server import bind, serving
 from nestvec.service.settings import Settings
 from nestvec_schemas.errors import BodyInvalid, ImageRefused, ImageUnreadable, NotOffered
 from nestvec_schemas.pixels import Picture
@@ -117,3 +119,87 @@ def test_frames_are_named_as_a_list(write_encoder: Callable[..., Path]) -> None:
     both, one = f'["{RED}", "{BLUE}"]', RED
     found = embed(embedder, [both, one])
     assert not np.array_equal(found.vectors[0], found.vectors[1])
+
+
+def test_an_encoder_of_pictures_answers_what_milvus_asks_when_a_collection_is_made(
+    write_encoder: Callable[..., Path],
+) -> None:
+    """Milvus embeds ``check`` and compares the dim (contracts: Milvus's wire)."""
+    folder = write_encoder(towers={"image": IMAGE}, layers=(1,), prompts={})
+    encoders = open_encoders(folder.parent)
+    found = embed(Embedder(encoders, FakeEngine({"tiny": 16}), Settings()), ["check"])
+    assert found.vectors.shape == (1, 16)
+    with pytest.raises(ImageRefused, match=r"^input 2 of 2: "):
+        embed(Embedder(encoders, FakeEngine({"tiny": 16}), Settings()), [RED, "check"])
+
+
+def test_a_list_of_addresses_names_the_frames_of_one_input(write_encoder: Callable[..., Path]) -> None:
+    film = IMAGE.model_copy(update={"frames": 2})
+    folder = write_encoder(towers={"text": TEXT, "image": film}, layers=(1,), prompts={})
+    tiny = open_encoders(folder.parent)["tiny"]
+    assert tiny.tower(f'["{RED}", "{BLUE}"]') == "image"
+    assert tiny.tower(RED) == "image"
+    for text in ("[w1]", '["w1"]', "[", f'["{RED}", "w1"]', "[]"):
+        assert tiny.tower(text) == "text"
+
+
+def test_a_prompt_before_an_address_is_not_the_addresss(write_encoder: Callable[..., Path]) -> None:
+    """Milvus puts the prompts of a ``tei`` function before every text (contracts: Milvus's wire)."""
+    folder = write_encoder(towers={"text": TEXT, "image": IMAGE}, layers=(1,))
+    tiny = open_encoders(folder.parent)["tiny"]
+    assert tiny.plain(f"w1 {RED}") == RED
+    for one in ("w1 w2", RED, f"w2 {RED}", [2, 4, 3]):
+        assert tiny.plain(one) == one
+
+
+@pytest.fixture
+def faces(two_towers: Embedder) -> Iterator[httpx.Client]:
+    with (
+        serving(two_towers, bind("127.0.0.1", 0)) as address,
+        httpx.Client(base_url=address, timeout=30, trust_env=False) as client,
+    ):
+        yield client
+
+
+def test_every_face_takes_addresses(faces: httpx.Client) -> None:
+    tei = faces.post("/embed", json={"inputs": ["w1", RED, BLUE]})
+    assert tei.headers["x-nestvec-failed"] == "0"
+    expected = np.float32(tei.json())
+    openai = faces.post("/v1/embeddings", json={"input": ["w1", RED, BLUE], "model": "tiny"}).json()
+    assert np.array_equal(np.float32([row["embedding"] for row in openai["data"]]), expected)
+    cohere = faces.post(
+        "/v2/embed", json={"images": [RED, BLUE], "input_type": "image", "embedding_types": ["float", "int8"]}
+    ).json()
+    assert np.array_equal(np.float32(cohere["embeddings"]["float"]), expected[1:])
+    assert cohere["meta"]["billed_units"] == {"images": 2}
+    assert faces.get("/info").json()["encoders"]["tiny"]["towers"] == ["text", "image"]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"images": [RED, "a frog"]}, "image 2 of 2 is not the address of a picture"),
+        ({"images": []}, "there is no text"),
+        ({}, "there is no text"),
+        ({"images": [RED], "texts": ["w1"]}, "one kind of them"),
+        ({"images": ["data:image/png;base64,AAAA"]}, "is not a picture"),
+    ],
+)
+def test_what_cohere_refuses_of_pictures(body: dict[str, object], says: str, faces: httpx.Client) -> None:
+    answer = faces.post("/v2/embed", json={"input_type": "image", **body})
+    assert answer.status_code in (400, 404)
+    assert says in answer.json()["message"]
+
+
+def test_one_bad_picture_among_500(faces: httpx.Client) -> None:
+    inputs = [f"w{number}" for number in range(499)]
+    inputs.insert(250, "data:image/png;base64,AAAA")
+    refused = faces.post("/embed", json={"inputs": inputs})
+    assert refused.status_code == 422
+    assert refused.json()["error"].startswith("input 251 of 500: ")
+    zero = faces.post("/embed?on_error=zero", json={"inputs": inputs})
+    assert zero.status_code == 200
+    assert zero.headers["x-nestvec-failed"] == "1"
+    vectors = np.float32(zero.json())
+    assert not vectors[250].any()
+    assert np.delete(vectors, 250, axis=0).any(axis=1).all()

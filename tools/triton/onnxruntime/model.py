@@ -53,14 +53,15 @@ def _array(request: Any, name: str) -> np.ndarray[Any, Any]:
 
 
 def _joined(requests: list[Any], name: str) -> np.ndarray[Any, Any]:
-    """One input of all requests, one below the other, padded on the right with zeros."""
+    """One input of all requests, one below the other, each axis padded behind with zeros."""
     arrays = [_array(request, name) for request in requests]
     if len(arrays) == 1:
         return arrays[0]
-    width = max(array.shape[1] for array in arrays)
-    joined = np.zeros((sum(map(len, arrays)), width), np.int64)
+    sides = [max(sizes) for sizes in zip(*(array.shape[1:] for array in arrays), strict=True)]
+    joined = np.zeros((sum(map(len, arrays)), *sides), arrays[0].dtype)
     start = 0
     for array in arrays:
-        joined[start : start + len(array), : array.shape[1]] = array
+        inside = tuple(slice(size) for size in array.shape[1:])
+        joined[(slice(start, start + len(array)), *inside)] = array
         start += len(array)
     return joined

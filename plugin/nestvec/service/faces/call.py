@@ -116,7 +116,8 @@ async def run(request: Request, ask: Ask) -> Took:
     choice = ask.choice
     name = choose(embedder.encoders, choice.encoder)
     check_count(ask.inputs, embedder.settings.max_inputs)
-    inputs = with_prompt(ask.inputs, ask.prompt, embedder.encoders[name]) if ask.prompt else ask.inputs
+    inputs = [embedder.encoders[name].plain(one) for one in ask.inputs]
+    inputs = with_prompt(inputs, ask.prompt, embedder.encoders[name]) if ask.prompt else inputs
     embedding = overlong.embed(embedder, name, inputs, ask.policy, Variant(choice.exit, choice.expert))
     whole = await while_connected(request, embedding)
     return Took(name, whole.embedded, whole.chunked, time.perf_counter() - started)

@@ -10,7 +10,9 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from nestvec.service.faces.call import Ask, answer, embedder_of, policy_of, written
+from nestvec.images import is_address
+from nestvec.service.encoders import Encoder
+from nestvec.service.faces.call import Ask, answer, chosen, embedder_of, policy_of, written
 from nestvec.service.faces.choice import ABOUT_EXIT, InBody, QueryString, choose_from
 from nestvec.service.faces.openai import base64_rows
 from nestvec.service.problems import refusals
@@ -51,8 +53,10 @@ class CohereEmbedRequest(BaseModel):
 
     model: str | None = Field(None, description="Encoder; not needed where there is one.")
     texts: Annotated[list[str], Field(examples=[["heat flow in shock waves"]])] = []
-    images: list[Any] | None = Field(None, description="Not offered.")
-    inputs: list[Any] | None = Field(None, description="Not offered: send texts.")
+    images: list[str] | None = Field(
+        None, description="Pictures in place of texts: data: URIs, or addresses that the service reads."
+    )
+    inputs: list[Any] | None = Field(None, description="Not offered: send texts or images.")
     input_type: InputType = Field(description="Chooses the encoder's prompt.")
     embedding_types: list[str] | None = Field(
         None, description="float (the default), int8, base64, or a bit a number: ubinary, binary."
@@ -71,16 +75,15 @@ class CohereEmbedAnswer(BaseModel):
     meta: dict[str, Any]
 
 
-@router.post("/v2/embed", response_model=CohereEmbedAnswer, summary="Embed texts")
+@router.post("/v2/embed", response_model=CohereEmbedAnswer, summary="Embed texts or pictures")
 async def embed(body: CohereEmbedRequest, request: Request, query: QueryString) -> Response:
-    """Vectors, one per text, in each of the embedding types."""
+    """Vectors, one per text or picture, in each of the embedding types."""
     embedder = embedder_of(request)
-    if body.images or body.inputs or body.input_type == "image":
-        raise NotOffered("no encoder here takes images or mixed inputs", next_step="Send texts.")
+    choice = choose_from(query, InBody(body.model, body.output_dimension, body.exit, "output_dimension"))
     types = _checked(body.embedding_types or ["float"])
     ask = Ask(
-        inputs=body.texts,
-        choice=choose_from(query, InBody(body.model, body.output_dimension, body.exit, "output_dimension")),
+        inputs=_pictures(body, chosen(request, choice, "dense")) if _shows(body) else body.texts,
+        choice=choice,
         policy=policy_of(query, embedder.settings, *TRUNCATE[body.truncate]),
         prompt=PROMPTS.get(body.input_type),
     )
@@ -89,9 +92,39 @@ async def embed(body: CohereEmbedRequest, request: Request, query: QueryString) 
         "id": str(uuid.uuid4()),
         "response_type": "embeddings_by_type",
         "embeddings": {name: WRITERS[name](result.vectors) for name in types},
-        "meta": {"api_version": {"version": "2"}, "billed_units": {"input_tokens": result.took.tokens}},
+        "meta": {"api_version": {"version": "2"}, "billed_units": _billed(body, result.took.tokens)},
     }
     return written(answered, result.took, ask.inputs)
+
+
+def _shows(body: CohereEmbedRequest) -> bool:
+    """Whether it asks about pictures. Raises NotOffered for a mixture."""
+    if body.inputs or (body.images and body.texts):
+        raise NotOffered(
+            "an input is a text or a picture here, and a request has one kind of them",
+            next_step="Send texts, or images with input_type image.",
+        )
+    return bool(body.images) or body.input_type == "image"
+
+
+def _pictures(body: CohereEmbedRequest, encoder: Encoder) -> list[str]:
+    """The addresses of a request's pictures. Raises NotOffered, BodyInvalid."""
+    name = encoder.manifest.name
+    if "image" not in encoder.manifest.towers:
+        raise NotOffered(f"{name} takes no pictures", next_step="Send texts, or name an encoder that does.")
+    images = body.images or []
+    for place, one in enumerate(images, 1):
+        if not is_address(one):
+            raise BodyInvalid(
+                f"image {place} of {len(images)} is not the address of a picture",
+                value=f"a text of {len(one)} characters",
+                next_step="Send data:image/png;base64,… or another address that the service reads.",
+            )
+    return images
+
+
+def _billed(body: CohereEmbedRequest, tokens: int) -> dict[str, int]:
+    return {"images": len(body.images)} if body.images else {"input_tokens": tokens}
 
 
 def _checked(types: list[str]) -> list[str]:

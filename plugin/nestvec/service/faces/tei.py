@@ -167,6 +167,7 @@ def describe(embedder: Embedder) -> dict[str, Any]:
                 "layers": manifest.layers,
                 "kind": manifest.kind,
                 "towers": list(manifest.towers),
+                "frames": manifest.towers["image"].frames if "image" in manifest.towers else None,
                 "experts": list(manifest.experts),
                 "max_tokens": manifest.first.max_tokens,
                 "precision": manifest.precision,

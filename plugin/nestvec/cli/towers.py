@@ -1,0 +1,19 @@
+"""What an encoder takes, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nestvec_schemas.manifest import Manifest
+
+
+def takes(manifest: Manifest) -> str:
+    """``text of 77 tokens, pictures of 224 × 224``: each tower's inputs, the longest and the size."""
+    shown = []
+    for name, tower in manifest.towers.items():
+        size = f" of {tower.picture.width} × {tower.picture.height}" if tower.picture else ""
+        frames = f"{tower.frames} " if tower.frames > 1 else ""
+        image = f"{frames}pictures{size}"
+        shown.append(f"text of {tower.max_tokens} tokens" if name == "text" else image)
+    return ", ".join(shown)
