@@ -110,10 +110,15 @@ def check_architecture(folder: Path) -> None:
 
 def check_code(folder: Path) -> None:
     """Raise CheckpointUnsupported unless transformers knows the architecture itself. Takes seconds."""
+    check_known(home_of(folder))
+
+
+def check_known(home: Path) -> None:
+    """The same of the folder that the transformers model lies in."""
     from transformers import CONFIG_MAPPING  # noqa: PLC0415 - slow
 
     known = list(CONFIG_MAPPING.keys())
-    config = read_config(home_of(folder))
+    config = read_config(home)
     kind = config.get("model_type")
     if kind in known:
         return

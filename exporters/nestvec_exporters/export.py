@@ -96,7 +96,8 @@ def _build(
     manifest = _manifest(options, checkpoint, loaded, shape, fitted, found)
     manifest = manifest.model_copy(
         update={
-            "experts": {name: one.source for name, one in experts.items()},
+            "experts": dict.fromkeys(loaded.experts, checkpoint.source)
+            | {name: one.source for name, one in experts.items()},
             "files": _files(folder, pieces),
         }
     )
@@ -105,12 +106,13 @@ def _build(
 
 
 def _towers(loaded: Loaded) -> list[Piece]:
-    """The encoder's towers, the one whose graph lies in its own folder first."""
+    """The encoder's towers, the one whose graph lies in its own folder first, then its own experts."""
     from nestvec_exporters.parts import Piece  # noqa: PLC0415
 
     towers = {name: half.tower for name, half in loaded.halves.items()}
     pieces = [Piece(part_of(towers, name), half, loaded) for name, half in loaded.halves.items()]
-    return sorted(pieces, key=lambda piece: piece.part)
+    own = [Piece(name, half, loaded) for name, half in loaded.experts.items()]
+    return [*sorted(pieces, key=lambda piece: piece.part), *own]
 
 
 def _experts(loaded: Loaded, experts: dict[str, Checkpoint], options: ExportOptions) -> list[Piece]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from sentence_transformers import SentenceTransformer
@@ -63,7 +64,7 @@ def load(checkpoint: Checkpoint) -> Source:
             trust_remote_code=False,
             local_files_only=True,
         )
-        _check_complete(model, checkpoint)
+        check_complete(model[0].auto_model, home_of(checkpoint.folder))
     except NestvecError:
         raise
     except Exception as error:
@@ -87,7 +88,7 @@ def _described(model: SentenceTransformer) -> Source:
             value=", ".join(kinds),
             next_step=f"Choose a text encoder made of: {', '.join(MODULES)}.",
         )
-    prompts = _prompts(model.prompts, model.default_prompt_name)
+    prompts = named_prompts(model.prompts, model.default_prompt_name)
     if any(prompts.values()) and not modules[1].include_prompt:
         raise CheckpointUnsupported(
             "the checkpoint leaves its prompts out of pooling, which a graph cannot know",
@@ -108,13 +109,12 @@ def _described(model: SentenceTransformer) -> Source:
     )
 
 
-def _check_complete(model: SentenceTransformer, checkpoint: Checkpoint) -> None:
+def check_complete(transformer: Any, home: Path) -> None:
     """Refuse a checkpoint that lacks weights: transformers fills them with random numbers and only logs it.
 
-    The weights are read a second time, because transformers tells what was missing only to who asks.
+    The weights in ``home`` are read a second time, because transformers tells what was missing only to who
+    asks. Raises CheckpointUnsupported.
     """
-    transformer: Any = model[0].auto_model
-    home = home_of(checkpoint.folder)
     _, told = type(transformer).from_pretrained(str(home), output_loading_info=True, local_files_only=True)
     missing = sorted(name for name in told["missing_keys"] if "pooler." not in name)
     if missing:
@@ -127,7 +127,7 @@ def _check_complete(model: SentenceTransformer, checkpoint: Checkpoint) -> None:
         )
 
 
-def _prompts(found: Mapping[str, str | None], default: str | None) -> dict[PromptName, str]:
+def named_prompts(found: Mapping[str, str | None], default: str | None) -> dict[PromptName, str]:
     """The checkpoint's prompts as query and document; its default serves where neither is named."""
     given: dict[PromptName, str] = {}
     for name, aliases in _PROMPTS.items():

@@ -50,7 +50,10 @@ class Half:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A checkpoint in float32 and evaluation mode. ``layers``: how many it has that it may stop after."""
+    """A checkpoint in float32 and evaluation mode. ``layers``: how many it has that it may stop after.
+
+    ``experts`` are weights for its first tower that it brings itself, by the name a request chooses them by.
+    """
 
     kind: Kind
     dim: int
@@ -58,6 +61,7 @@ class Loaded:
     halves: Mapping[Modality, Half]
     layers: int = 1
     prompts: Mapping[PromptName, str] = field(default_factory=dict)
+    experts: Mapping[str, Half] = field(default_factory=dict)
 
     @property
     def first(self) -> Half:

@@ -99,6 +99,17 @@ class Architecture:
         return cast("Load", module.load)
 
 
+_SPARSE: Final = frozenset({"SpladePooling", "SparseStaticEmbedding", "SparseAutoEncoder"})
+
+
+def _is_sparse(small: Small) -> bool:
+    """A SparseEncoder of sentence-transformers; or a masked language model, which ``sparse`` asks about."""
+    if small.modules:
+        saved = small.json("config_sentence_transformers.json").get("model_type")
+        return saved == "SparseEncoder" or not _SPARSE.isdisjoint(small.modules)
+    return small.head.endswith("ForMaskedLM")
+
+
 DUAL: Final = frozenset(
     {
         "align",
@@ -117,6 +128,12 @@ DUAL: Final = frozenset(
 ARCHITECTURES: Final[tuple[Architecture, ...]] = (
     Architecture("dual", "texts and pictures in one space", lambda small: small.model_type in DUAL),
     Architecture("vision", "pictures alone", lambda small: small.sees and not small.reads),
+    Architecture(
+        "sparse",
+        "masked language models that weigh the words of their vocabulary",
+        _is_sparse,
+        ("*.safetensors", "*/*.safetensors"),
+    ),
     Architecture(SENTENCE, "text encoders as sentence-transformers runs them", lambda small: True),
 )
 
