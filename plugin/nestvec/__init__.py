@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nestvec.dbapi import aconnect, connect
-    from nestvec.registration import Index, ServiceKey, add_embedding, index_params
+    from nestvec.registration import Index, ServiceKey, add_embedding, field_notes, index_params
 
-__all__ = ["Index", "ServiceKey", "__version__", "aconnect", "add_embedding", "connect", "index_params"]
+__all__ = [
+    "Index",
+    "ServiceKey",
+    "__version__",
+    "aconnect",
+    "add_embedding",
+    "connect",
+    "field_notes",
+    "index_params",
+]
 
 _HOMES = {"aconnect": "nestvec.dbapi", "connect": "nestvec.dbapi"}
 

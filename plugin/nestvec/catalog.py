@@ -10,11 +10,11 @@ from typing import Any, Final
 from pymilvus import DataType, FunctionType, MilvusClient
 
 from nestvec.composing import templates
-from nestvec.providers import Endpoint, read_note, read_params
+from nestvec.providers import Endpoint, note_property, read_note, read_params
 from nestvec.steps import Steps, call, drive
 from nestvec_schemas.compose import Template
 from nestvec_schemas.errors import CollectionNotFound, nearest
-from nestvec_schemas.spec import VECTOR_TYPES, Form
+from nestvec_schemas.spec import FILLED_HERE, VECTOR_TYPES, Form
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ DYNAMIC: Final = Column("$meta", "JSON", nullable=True)
 class Embedding:
     """A vector column made of the ``source`` column by a service, which Milvus asks.
 
-    Where ``form`` is ``binary``, no function of Milvus can: ``nestvec ingest`` asks as it writes the rows.
+    Where ``form`` is one of FILLED_HERE, no function of Milvus can: ``nestvec ingest`` asks as it writes the
+    rows. ``dim`` is 0 of a sparse one: its dims are words.
     """
 
     source: str
@@ -212,9 +213,11 @@ def _embeddings(described: Mapping[str, Any]) -> Iterator[Embedding]:
         for one in described.get("functions", [])
         if one["type"] == FunctionType.TEXTEMBEDDING
     }
+    properties = described.get("properties") or {}
     for one in described["fields"]:
         column = _column(one)
-        filled = _filled(column, functions.get(column.name), str(one.get("description", "")))
+        note = str(properties.get(note_property(column.name)) or one.get("description", ""))
+        filled = _filled(column, functions.get(column.name), note)
         if filled is not None:
             source, endpoint = filled
             yield Embedding(source, column.name, column.dim or 0, endpoint, _FORMS[column.type])
@@ -225,7 +228,7 @@ def _filled(column: Column, function: Mapping[str, Any] | None, note: str) -> tu
     if column.type not in _FORMS:
         return None
     if function is None:
-        return read_note(note, "nestvec") if column.type == VECTOR_TYPES["binary"] else None
+        return read_note(note, "nestvec") if _FORMS[column.type] in FILLED_HERE else None
     endpoint = read_params(function["params"])
     if endpoint is not None:
         return function["input_field_names"][0], endpoint

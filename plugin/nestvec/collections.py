@@ -12,12 +12,12 @@ from pymilvus.milvus_client import IndexParams
 from nestvec.catalog import Table, read_table
 from nestvec.composing import properties
 from nestvec.milvus import is_lite, milvus_errors
-from nestvec.registration import Index, add_embedding, add_lexical, index_params
+from nestvec.registration import Index, add_embedding, add_lexical, field_notes, index_params
 from nestvec_schemas.errors import CollectionExists
 from nestvec_schemas.spec import CollectionSpec, EmbeddingSpec, Form, VectorSpec
 
 _BITS: dict[Form, int] = {"float": 32, "int8": 8, "binary": 1}
-"""Bits of one number."""
+"""Bits of one number, where every vector has as many numbers."""
 
 
 def create(client: MilvusClient, spec: CollectionSpec) -> Table:
@@ -35,12 +35,12 @@ def create(client: MilvusClient, spec: CollectionSpec) -> Table:
             next_step=f"Drop it (nestvec collection drop {spec.collection}), or give the spec another name.",
         )
     schema = _schema(client, spec)
-    chosen = {one.column(dim): _index(one) for one in spec.embeddings for dim in one.dims}
+    chosen = {one.column(dim): _index(one) for one in spec.embeddings for dim in one.sizes}
     indexes = index_params(schema, chosen)
     _index_others(indexes, spec)
     with milvus_errors(f"creating collection {spec.collection}"):
-        composing = properties(spec)
-        noted = {"properties": composing} if composing else {}
+        kept = {**properties(spec), **field_notes(schema)}
+        noted = {"properties": kept} if kept else {}
         client.create_collection(spec.collection, schema=schema, **noted)
         with _dropped_on_failure(client, spec.collection):
             client.create_index(spec.collection, indexes)
@@ -78,7 +78,8 @@ def _is_loaded(client: MilvusClient, name: str) -> bool:
 def describe(client: MilvusClient, name: str) -> dict[str, Any]:
     """A collection as data for JSON: columns, embeddings, rows (None while a server has it not loaded).
 
-    ``bytes_per_row`` of an embedding is what one vector takes. Raises CollectionNotFound, StoreError.
+    ``bytes_per_row`` of an embedding is what one vector takes, None of a sparse one, whose ``dim`` is too.
+    Raises CollectionNotFound, StoreError.
     """
     table = read_table(client, name)
     with milvus_errors(f"describing collection {name}"):
@@ -108,13 +109,13 @@ def describe(client: MilvusClient, name: str) -> dict[str, Any]:
                 "column": one.column,
                 "source": one.source,
                 "encoder": one.endpoint.encoder,
-                "dim": one.dim,
+                "dim": one.dim or None,
                 "exit": one.exit,
                 "form": one.form,
                 "service": one.endpoint.service,
                 "index": types.get(one.column),
                 "metric": table.metrics.get(one.column),
-                "bytes_per_row": one.dim * _BITS[one.form] // 8,
+                "bytes_per_row": one.dim * _BITS[one.form] // 8 if one.form in _BITS else None,
             }
             for one in table.embeddings
         ],

@@ -3,8 +3,9 @@
 A row a provider. Milvus Lite has only ``openai`` and takes a base URL; Milvus from 2.6 has ``tei``,
 overwrites the endpoint's path and keeps its query string, which is where encoder, dim and exit travel.
 Of its providers only ``cohere`` fills INT8_VECTOR, and that one has an address for the whole cluster, in
-milvus.yaml: which service it is, the field's description says. So it does of binary fields, which no
-function fills, but ``nestvec ingest`` does.
+milvus.yaml: which service it is, the field's description says. So it does of binary and sparse fields, which
+no function fills, but ``nestvec ingest`` does. Milvus Lite keeps no descriptions of fields: of sparse ones,
+which it has, a property of the collection says the same.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ _NO_KEY = "unused"
 
 _NOTE = "nestvec: "
 """How the description of a field begins that says who fills it."""
+
+_PROPERTY = "nestvec.embed."
+"""How the name of a collection's property begins that says the same of a field."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,11 @@ def rerank_params(lite: bool, service: str, encoder: str, most: int) -> dict[str
 def write_note(call: Call, source: str) -> str:
     """What the description of a field says that ``call`` fills from the column ``source``."""
     return f"{_NOTE}{call.service}?{_query(call)}&{urlencode({'source': source})}"
+
+
+def note_property(column: str) -> str:
+    """The property of a collection that holds a field's note."""
+    return f"{_PROPERTY}{column}"
 
 
 def read_note(description: str, provider: Caller) -> tuple[str, Endpoint] | None:

@@ -18,6 +18,7 @@ from nestvec.providers import (
     ServiceKey,
     base_url,
     environment_key,
+    note_property,
     read_note,
     write_note,
     write_params,
@@ -32,9 +33,16 @@ from nestvec_schemas.errors import (
     StoreUnknown,
     nearest,
 )
-from nestvec_schemas.spec import VECTOR_TYPES, Form, column_name, default_index, default_metric
+from nestvec_schemas.spec import (
+    FILLED_HERE,
+    VECTOR_TYPES,
+    Form,
+    column_name,
+    default_index,
+    default_metric,
+)
 
-__all__ = ["Index", "ServiceKey", "add_embedding", "index_params"]
+__all__ = ["Index", "ServiceKey", "add_embedding", "field_notes", "index_params"]
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +61,7 @@ def add_embedding(
     source: str,
     *,
     encoder: str,
-    dims: Sequence[int],
+    dims: Sequence[int] = (),
     service: str,
     client: MilvusClient | None = None,
     provider: Provider | None = None,
@@ -73,6 +81,9 @@ def add_embedding(
     (``{source}_{dim}_exit{exit}``), and so is a ``form`` other than float. ``int8`` gives INT8_VECTOR
     fields, which Milvus from 2.6 fills through its ``cohere`` provider, whose address is in milvus.yaml;
     ``binary`` gives BINARY_VECTOR fields, which ``nestvec ingest`` fills. Milvus Lite has neither.
+    ``sparse`` is for a sparse encoder, without ``dims``: a SPARSE_FLOAT_VECTOR field ``{source}_sparse``,
+    which ``nestvec ingest`` fills too. Milvus Lite keeps no field's description: create the collection with
+    ``properties=field_notes(schema)``, or nobody will know there what fills it.
     Raises SpecError (source field, key, form), DimNotOffered, ExitNotOffered, EncoderNotFound,
     ServiceUnreachable, ServiceRefused, StoreRefused, StoreUnknown. Nothing is added to ``schema`` then.
     """
@@ -80,16 +91,20 @@ def add_embedding(
     address = base_url(service)
     known = key or environment_key()
     info = ask_info(address, known.api_key if known else None).encoder(encoder, address)
+    check_kind(form, encoder, info)
     check_exit(exit, encoder, info)
-    for dim in dims:
+    sizes = dims or ((info.dim,) if form == "sparse" else ())
+    if not sizes:
+        raise SpecError("no dims were given", next_step=f"Give some of {', '.join(map(str, info.dims))}.")
+    for dim in sizes:
         check_dim(dim, encoder, info)
-    names = [name] if name else [column_name(source, dim, exit, form) for dim in dims]
-    _check_names(schema, names, dims)
+    names = [name] if name else [column_name(source, dim, exit, form) for dim in sizes]
+    _check_names(schema, names, sizes)
     kind = _kind(provider or _provider(client), form)
     if form == "binary":
         for dim in dims:
             check_bits(dim)
-    if kind != "openai" and form != "binary" and known is not None and not known.credential:
+    if kind != "openai" and form not in FILLED_HERE and known is not None and not known.credential:
         raise SpecError(
             "Milvus reads the service's API key from its own configuration, and the entry's name is missing",
             next_step="Put the key under credential in milvus.yaml and name it: "
@@ -99,7 +114,7 @@ def add_embedding(
     # The deepest exit is no exit: fields that differ in this word alone are of one family.
     stops = None if info.layers and exit == info.layers[0] else exit
     prompts = (info.prompts.get("document", ""), info.prompts.get("query", ""))
-    for column, dim in zip(names, dims, strict=True):
+    for column, dim in zip(names, sizes, strict=True):
         call = Call(address, encoder, dim, *prompts, CHUNK, known, stops)
         _add(schema, source, column, call, kind, form)
 
@@ -126,8 +141,9 @@ def _add(schema: CollectionSchema, source: str, name: str, call: Call, kind: Pro
     """A vector field, what its description says, and its function where Milvus fills it."""
     told = form != "float" or kind == "cohere"
     noted = {"description": write_note(call, source)} if told else {}
-    schema.add_field(name, DataType[VECTOR_TYPES[form]], dim=call.dim, **noted)
-    if form != "binary":
+    size = {} if form == "sparse" else {"dim": call.dim}
+    schema.add_field(name, DataType[VECTOR_TYPES[form]], **size, **noted)
+    if form not in FILLED_HERE:
         schema.add_function(
             Function(
                 name=f"{name}_embedding",
@@ -147,7 +163,7 @@ def _kind(kind: Provider, form: Form) -> Provider:
             value=form,
             next_step=f"Choose {', '.join(VECTOR_TYPES)}.{nearest(str(form), VECTOR_TYPES)}",
         )
-    if form == "float":
+    if form in ("float", "sparse"):
         return kind
     if kind == "openai":
         raise StoreRefused(
@@ -160,7 +176,7 @@ def _kind(kind: Provider, form: Form) -> Provider:
 
 def _tell(kind: Provider, form: Form, encoder: str, info: EncoderInfo, address: str) -> None:
     """What the fields depend on that the schema cannot hold."""
-    if kind == "openai" and any(info.prompts.values()):
+    if kind == "openai" and form != "sparse" and any(info.prompts.values()):
         logger.warning(
             "Milvus Lite sends queries and documents alike: the prompts of %s are not used", encoder
         )
@@ -171,9 +187,11 @@ def _tell(kind: Provider, form: Form, encoder: str, info: EncoderInfo, address: 
             "name a key, of any value where the service has none",
             address,
         )
-    if form == "binary":
+    if form in FILLED_HERE:
         logger.warning(
-            "Milvus does not fill binary vectors: write the rows with nestvec ingest, which asks %s", address
+            "Milvus does not fill %s vectors: write the rows with nestvec ingest, which asks %s",
+            form,
+            address,
         )
 
 
@@ -201,14 +219,28 @@ def index_params(schema: CollectionSchema, indexes: Mapping[str, Index] | None =
 
 
 def _filled(schema: CollectionSchema) -> Iterator[tuple[str, Form]]:
-    """The vector fields that functions fill, and the binary ones that ingest does."""
-    outputs = {name for function in schema.functions for name in function.output_field_names}
+    """The vector fields that functions fill from encoders, and those that ingest does."""
+    outputs = {
+        name
+        for function in schema.functions
+        if function.type == FunctionType.TEXTEMBEDDING
+        for name in function.output_field_names
+    }
+    here = {DataType[VECTOR_TYPES[form]]: form for form in FILLED_HERE}
     for one in schema.fields:
-        if one.dtype == DataType.SPARSE_FLOAT_VECTOR:
-            continue
-        binary = one.dtype == DataType.BINARY_VECTOR
-        if one.name in outputs or (binary and read_note(one.description or "", "nestvec")):
-            yield one.name, "binary" if binary else "float"
+        if one.name in outputs:
+            yield one.name, "float"
+        elif one.dtype in here and read_note(one.description or "", "nestvec"):
+            yield one.name, here[one.dtype]
+
+
+def field_notes(schema: CollectionSchema) -> dict[str, str]:
+    """The properties of a collection of this schema that say what fills its sparse fields."""
+    return {
+        note_property(one.name): one.description
+        for one in schema.fields
+        if one.dtype == DataType.SPARSE_FLOAT_VECTOR and read_note(one.description or "", "nestvec")
+    }
 
 
 def _check_source(schema: CollectionSchema, source: str) -> None:
@@ -231,6 +263,22 @@ def _check_source(schema: CollectionSchema, source: str) -> None:
             "Milvus does not embed a field that may be null",
             value=source,
             next_step="Make the field not nullable.",
+        )
+
+
+def check_kind(form: Form, encoder: str, info: EncoderInfo) -> None:
+    """Raise SpecError where an encoder of this kind has no vectors of this form."""
+    if info.kind == "sparse" and form != "sparse":
+        raise SpecError(
+            f"{encoder} is a sparse encoder, and has no vectors of the form {form}",
+            value=encoder,
+            next_step="Write form: sparse without dims; in SQL, SPARSEVEC.",
+        )
+    if info.kind != ("sparse" if form == "sparse" else "dense"):
+        raise SpecError(
+            f"{encoder} is a {info.kind} encoder, and has no vectors of the form {form}",
+            value=encoder,
+            next_step="Name a sparse encoder." if form == "sparse" else "Name a dense encoder.",
         )
 
 

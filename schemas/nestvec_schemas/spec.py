@@ -13,6 +13,7 @@ embeddings:
   - {field: abstract, encoder: minilm, dims: [128], index: HNSW, metric: IP, params: {M: 16}}
   - {field: abstract, encoder: minilm, dims: [64], exit: 3, form: int8}
   - {field: abstract, encoder: minilm, dims: [32], name: short}
+  - {field: abstract, encoder: splade, form: sparse}
 lexical:
   - {field: abstract}
 vectors:
@@ -20,10 +21,11 @@ vectors:
 ```
 
 Every embedding gives one vector field per dim, ``{field}_{dim}``, with ``_exit{exit}`` and ``_{form}`` behind
-it where those are chosen; with one dim it may have a ``name`` of its own. A lexical gives a sparse field,
-``{field}_bm25``, which Milvus fills from the field's words; a vector is filled by whoever writes the rows.
-A field with ``compose`` is filled from the row's other values where a row does not bring it
-(``nestvec_schemas.compose``). The limits are Milvus's own
+it where those are chosen; with one dim it may have a ``name`` of its own. A sparse one, whose dims are the
+encoder's vocabulary, gives the field ``{field}_sparse``, which ``nestvec ingest`` and SQL fill. A lexical
+gives a sparse field, ``{field}_bm25``, which Milvus fills from the field's words; a vector is filled by
+whoever writes the rows. A field with ``compose`` is filled from the row's other values where a row does not
+bring it (``nestvec_schemas.compose``). The limits are Milvus's own
 (``milvus.yaml``: proxy.maxFieldNum, maxVectorFieldNum, maxDimension, maxNameLength).
 """
 
@@ -43,16 +45,21 @@ FieldType = Literal["BOOL", "INT8", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE"
 IndexType = Literal[
     "AUTOINDEX", "FLAT", "HNSW", "HNSW_SQ", "HNSW_PQ", "HNSW_PRQ", "IVF_FLAT", "IVF_SQ8", "IVF_PQ",
     "IVF_RABITQ", "SCANN", "DISKANN", "GPU_BRUTE_FORCE", "GPU_CAGRA", "GPU_IVF_FLAT", "GPU_IVF_PQ",
-    "BIN_FLAT", "BIN_IVF_FLAT",
+    "BIN_FLAT", "BIN_IVF_FLAT", "SPARSE_INVERTED_INDEX",
 ]  # fmt: skip
 Metric = Literal["COSINE", "IP", "L2", "HAMMING"]
-Form = Literal["float", "int8", "binary"]
-"""What a vector field holds: float32, int8 with one scale a vector, or the sign of each number."""
+Form = Literal["float", "int8", "binary", "sparse"]
+"""What a vector field holds: float32, int8 with one scale a vector, the sign of each number, or the weights
+of words above zero."""
+
+FILLED_HERE: Final[frozenset[Form]] = frozenset({"binary", "sparse"})
+"""Forms that no function of Milvus fills, but nestvec as it writes the rows."""
 
 VECTOR_TYPES: Final[dict[Form, str]] = {
     "float": "FLOAT_VECTOR",
     "int8": "INT8_VECTOR",
     "binary": "BINARY_VECTOR",
+    "sparse": "SPARSE_FLOAT_VECTOR",
 }
 """Milvus's name for the type of each form's field."""
 Value = StrictBool | StrictInt | float | StrictStr | None
@@ -82,19 +89,29 @@ class FieldSpec(_Record):
 
 
 def column_name(source: str, dim: int, exit: int | None = None, form: Form = "float") -> str:
-    """The name of a vector field: ``abstract_64``, ``abstract_64_exit3``, ``abstract_64_exit3_int8``."""
+    """The name of a vector field: ``abstract_64``, ``abstract_64_exit3``, ``abstract_64_exit3_int8``; of a
+    sparse one ``abstract_sparse``."""
+    if form == "sparse":
+        return f"{source}_{form}"
     left = "" if exit is None else f"_exit{exit}"
     return f"{source}_{dim}{left}{'' if form == 'float' else f'_{form}'}"
 
 
 def default_index(form: Form) -> IndexType:
     """The index of a vector field that names none."""
-    return "BIN_FLAT" if form == "binary" else "AUTOINDEX"
+    return _DEFAULTS.get(form, _PLAIN)[0]
 
 
 def default_metric(form: Form) -> Metric:
     """The metric of a vector field that names none."""
-    return "HAMMING" if form == "binary" else "COSINE"
+    return _DEFAULTS.get(form, _PLAIN)[1]
+
+
+_PLAIN: Final[tuple[IndexType, Metric]] = ("AUTOINDEX", "COSINE")
+_DEFAULTS: Final[dict[Form, tuple[IndexType, Metric]]] = {
+    "binary": ("BIN_FLAT", "HAMMING"),
+    "sparse": ("SPARSE_INVERTED_INDEX", "IP"),
+}
 
 
 def _index(read: Mapping[str, Any]) -> IndexType:
@@ -110,11 +127,12 @@ class EmbeddingSpec(_Record):
 
     ``exit`` is the layer that a pass stops after, None for the deepest. ``index`` and ``metric`` without
     a word of the spec are ``default_index`` and ``default_metric`` of ``form``. ``name`` is for one dim.
+    ``dims`` are none where ``form`` is sparse: those are the words of the encoder's vocabulary.
     """
 
     field: StrictStr
     encoder: Annotated[StrictStr, Field(pattern=f"^{ENCODER_NAME.pattern}$")]
-    dims: Annotated[tuple[Annotated[StrictInt, Field(ge=2, le=32_768)], ...], Field(min_length=1)]
+    dims: tuple[Annotated[StrictInt, Field(ge=2, le=32_768)], ...] = ()
     exit: Annotated[StrictInt, Field(ge=1, le=1_000)] | None = None
     form: Form = "float"
     service: StrictStr | None = None
@@ -122,6 +140,11 @@ class EmbeddingSpec(_Record):
     index: IndexType = Field(default_factory=_index)
     metric: Metric = Field(default_factory=_metric)
     params: dict[StrictStr, StrictBool | StrictInt | float | StrictStr] = {}
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """A dim for each vector field; 0 for a sparse one."""
+        return (0,) if self.form == "sparse" else self.dims
 
     def column(self, dim: int) -> str:
         """The name of the vector field of ``dim``."""

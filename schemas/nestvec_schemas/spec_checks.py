@@ -12,7 +12,7 @@ from nestvec_schemas.compose import FLATTEN, Template, Value, order, read_templa
 from nestvec_schemas.errors import SpecError, nearest
 
 if TYPE_CHECKING:
-    from nestvec_schemas.spec import CollectionSpec, FieldSpec
+    from nestvec_schemas.spec import CollectionSpec, EmbeddingSpec, FieldSpec
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}", re.ASCII)
 ALL_FIELDS = 64
@@ -251,11 +251,13 @@ def _is_url(text: str) -> bool:
 
 
 _BINARY_INDEXES = ("BIN_FLAT", "BIN_IVF_FLAT")
+_SPARSE_INDEXES = ("SPARSE_INVERTED_INDEX",)
 
 _FITTING = {
     # A vector's own scale is lost in int8, and with it what other metrics than the cosine measure.
     "int8": (("AUTOINDEX", "HNSW"), ("COSINE",)),
     "binary": (_BINARY_INDEXES, ("HAMMING",)),
+    "sparse": (("SPARSE_INVERTED_INDEX", "AUTOINDEX"), ("IP",)),
 }
 """The indexes and metrics that Milvus has for each form other than float."""
 
@@ -263,7 +265,12 @@ _FITTING = {
 def _forms(spec: CollectionSpec) -> Iterator[Problem]:
     for number, one in enumerate(spec.embeddings):
         where = f"embeddings[{number}]"
+        yield from _dims_of(where, one)
         if one.form == "float":
+            if one.index in _SPARSE_INDEXES:
+                yield Problem(
+                    f"{where}.index", "is for sparse vectors alone", one.index, "Write form: sparse."
+                )
             if one.index in _BINARY_INDEXES or one.metric == "HAMMING":
                 found = one.index if one.index in _BINARY_INDEXES else one.metric
                 yield Problem(where, "has what is for binary vectors alone", found, "Write form: binary.")
@@ -284,8 +291,26 @@ def _forms(spec: CollectionSpec) -> Iterator[Problem]:
                 )
 
 
+def _dims_of(where: str, one: EmbeddingSpec) -> Iterator[Problem]:
+    if one.form != "sparse":
+        if not one.dims:
+            yield Problem(f"{where}.dims", "are missing", "none", "Write at least one: dims: [64].")
+        return
+    if one.dims:
+        found = ", ".join(map(str, one.dims))
+        yield Problem(
+            f"{where}.dims", "are not chosen with form: sparse: they are the words", found, "Remove them."
+        )
+    if one.exit is not None:
+        yield Problem(f"{where}.exit", "does not go with form: sparse", one.exit, "Remove it.")
+
+
 def _plain_vectors(spec: CollectionSpec) -> Iterator[Problem]:
     for number, one in enumerate(spec.vectors):
+        if one.index in _SPARSE_INDEXES:
+            yield Problem(
+                f"vectors[{number}]", "has what is for sparse vectors alone", one.index, "Remove it."
+            )
         if one.index in _BINARY_INDEXES or one.metric == "HAMMING":
             found = one.index if one.index in _BINARY_INDEXES else one.metric
             yield Problem(f"vectors[{number}]", "has what is for binary vectors alone", found, "Remove it.")
@@ -305,9 +330,11 @@ def _free_names(spec: CollectionSpec) -> Iterator[Problem]:
 def _made(spec: CollectionSpec) -> Iterator[tuple[str, str, str]]:
     """Where a vector field is declared, its name, and what of the spec to change about that name."""
     for number, one in enumerate(spec.embeddings):
-        for dim in one.dims:
+        for dim in one.sizes:
             keep = f"Keep one {dim} for {one.field}." if one.name is None else "Choose another name."
             where = f"embeddings[{number}].{'dims' if one.name is None else 'name'}"
+            if one.form == "sparse":
+                where, keep = f"embeddings[{number}]", "Give one of them another name."
             yield where, one.column(dim), keep
     for number, lexical in enumerate(spec.lexical):
         yield f"lexical[{number}]", lexical.column, "Choose another name."

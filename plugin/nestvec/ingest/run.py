@@ -13,7 +13,7 @@ from nestvec.catalog import Table
 from nestvec.collections import count_rows
 from nestvec.ingest import journal as journals
 from nestvec.ingest.batches import MOST_ROWS, ROWS, Batch, batches, most_rows
-from nestvec.ingest.bits import with_bits
+from nestvec.ingest.filling import with_filled
 from nestvec.ingest.journal import Journal, Pending, Reached
 from nestvec.ingest.readers import Cells, Item, Source, open_source
 from nestvec.ingest.rejects import Rejected, append
@@ -68,7 +68,7 @@ def ingest(
     ``stop`` is asked before each batch; ``advance`` gets the rows just read. Rows with a key of their own
     are upserted, so that a batch written twice is there once; where Milvus makes the keys, the journal
     holds the collection's count before each batch, so nothing else may write to it meanwhile.
-    Raises FileUnreadable, IngestError, JournalMismatch, StoreError, ServiceError (where a binary column is
+    Raises FileUnreadable, IngestError, JournalMismatch, StoreError, ServiceError (where a column is
     filled here); the journal stays then.
     """
     started = time.monotonic()
@@ -117,7 +117,7 @@ def insert_rows(
     inserted, rejected, reasons = 0, 0, list[str]()
     items = (Item(f"row {number}", row) for number, row in enumerate(rows, 1))
     for one in batches(items, shape, most_rows(table, batch)):
-        _write(client, table, with_bits(table, one.rows))
+        _write(client, table, with_filled(table, one.rows))
         inserted += len(one.rows)
         rejected += len(one.rejected)
         reasons += _reasons(one.rejected)[: _REASONS - len(reasons)]
@@ -162,7 +162,7 @@ class _Run:
             rejected=reached.rejected + len(batch.rejected),
             rejects_bytes=append(self.rejects, batch.rejected, reached.rejects_bytes),
         )
-        rows = with_bits(table, batch.rows)
+        rows = with_filled(table, batch.rows)
         if rows and table.primary.auto_id:
             pending = Pending(count=count_rows(self.client, table.name), rows=len(rows), then=then)
             journals.write(self.where, self.journal.model_copy(update={"pending": pending}))

@@ -33,6 +33,14 @@ def _weights(row: Array) -> Array:
     return weights
 
 
+def heaviest(weights: Array, top: int | None) -> Array:
+    """The ``top`` largest of (k,) SPARSE, in the order of their words; all of them where it is None."""
+    if top is None or len(weights) <= top:
+        return weights
+    kept: Array = weights[np.sort(np.argsort(-weights["value"], kind="stable")[:top])]
+    return kept
+
+
 def _tokens(row: Array) -> Array:
     """(t, dim) float32 without the rows of padding, which are zero."""
     kept: Array = row[row.any(axis=1)]

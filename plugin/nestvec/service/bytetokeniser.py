@@ -44,6 +44,10 @@ class ByteTokeniser:
             [Token(*row) for row in bytetokens.spell(text, self._scheme, special=special)] for text in texts
         ]
 
+    def words(self, ids: Sequence[int]) -> list[str]:
+        """A number a byte or codepoint: they are no words."""
+        return [f"[{one}]" for one in ids]
+
     def __len__(self) -> int:
         """The number of ids that the encoder knows."""
         return self._scheme.vocabulary

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from nestvec.engines.contract import Engine
 from nestvec.service.admission import Admission
@@ -21,6 +22,11 @@ from nestvec_schemas.rows import Array
 from nestvec_schemas.towers import Kind
 
 logger = logging.getLogger(__name__)
+
+_WORDS_BYTES: Final = 256 << 20
+"""What a batch of a sparse encoder may take inside the graph: a float32 for each of its tokens and words."""
+
+_LEAST_TOKENS: Final = 512
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class Runner:
         self._admission, self._observer = admission, observer
         self._memory: Memory[Key] = Memory(settings.remember_bytes, settings.remember_seconds)
         self._jobs: dict[Key, Job] = {}
-        self._pool = Pool(settings.batch_tokens, settings.batch_texts)
+        self._pool = Pool(_batch_tokens(name, settings.batch_tokens), settings.batch_texts)
         self._wake = asyncio.Event()
 
     def known(self, key: Key) -> Remembered | Job | None:
@@ -190,6 +196,13 @@ class Runner:
             next_step="Send fewer texts at once, or give the service a faster engine; what was embedded is "
             "remembered for a while.",
         )
+
+
+def _batch_tokens(name: Name, most: int) -> int:
+    """Tokens in a batch, padding included: ``most``, or as many as a vocabulary leaves room for."""
+    if name.kind != "sparse":
+        return most
+    return min(most, max(_LEAST_TOKENS, _WORDS_BYTES // (4 * name.dim)))
 
 
 async def _all_done(futures: Iterable[asyncio.Future[Remembered]]) -> None:

@@ -147,6 +147,11 @@ class Tokeniser:
         encodings = self._whole.encode_batch(readable, add_special_tokens=special)
         return [_spelled(text, one) for text, one in zip(readable, encodings, strict=True)]
 
+    def words(self, ids: Sequence[int]) -> list[str]:
+        """What the vocabulary has under each id: a word, or a piece of one as the tokenizer writes it."""
+        named = self._cutting["right"].id_to_token
+        return [named(one) or f"[{one}]" for one in ids]
+
     @cached_property
     def _whole(self) -> Tokenizer:
         tokenizer = Tokenizer.from_str(self._cutting["right"].to_str())

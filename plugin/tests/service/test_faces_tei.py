@@ -68,7 +68,7 @@ def test_what_tokenize_refuses(
 def test_sparse_vectors_are_not_offered(service: str) -> None:
     answer = httpx.post(f"{service}/embed_sparse", json={"inputs": ["w1"], "truncate": True})
     assert answer.status_code == 424
-    assert answer.json()["error"].startswith("the encoder does not make sparse vectors: tiny. Ask for dense")
+    assert answer.json()["error"].startswith("tiny is a dense encoder, and does not answer at this path")
     assert httpx.post(f"{service}/embed_sparse", json={"inputs": []}).status_code == 400
     assert httpx.post(f"{service}/embed_sparse", json={}).status_code == 422
 

@@ -26,7 +26,7 @@ from nestvec.service.faces.call import (
 )
 from nestvec.service.faces.choice import ABOUT_EXIT, InBody, QueryString, choose_from
 from nestvec.service.problems import refusals
-from nestvec_schemas.errors import EmptyInput, InputTooLong, NotOffered
+from nestvec_schemas.errors import EmptyInput, InputTooLong
 from nestvec_schemas.manifest import PromptName
 
 router = APIRouter(tags=["TEI"], responses=refusals("/embed"))
@@ -34,30 +34,18 @@ router = APIRouter(tags=["TEI"], responses=refusals("/embed"))
 MOST_SPELLED = 1 << 18
 """Characters that one request may have spelled out as tokens: each becomes some 60 bytes of JSON."""
 
-_TEXTS = Field(description="A text, texts, or token ids.", examples=[["heat flow in shock waves"]])
+TEXTS = Field(description="A text, texts, or token ids.", examples=[["heat flow in shock waves"]])
 
 
 class EmbedRequest(Truncation):
     """TEI's request; what TEI does not know may stand in the query string as well."""
 
-    inputs: Annotated[Inputs, _TEXTS]
+    inputs: Annotated[Inputs, TEXTS]
     prompt_name: PromptName | None = Field(None, description="Prompt put before each text.")
     normalize: bool | None = Field(None, description="Unit length (else as the encoder was trained).")
     dimensions: int | None = Field(None, description="First so many numbers of each vector.")
     encoder: str | None = Field(None, description="Encoder; not needed where there is one.")
     exit: int | None = Field(None, description=ABOUT_EXIT)
-
-
-class SparseRequest(Truncation):
-    """TEI's request for sparse vectors."""
-
-    inputs: Annotated[Inputs, _TEXTS]
-    prompt_name: PromptName | None = None
-
-
-class SparseValue(BaseModel):
-    index: int
-    value: float
 
 
 class TokenizeRequest(BaseModel):
@@ -90,18 +78,6 @@ async def embed(body: EmbedRequest, request: Request, query: QueryString) -> Res
     )
     result = await answer(request, ask)
     return written(result.vectors, result.took, ask.inputs)
-
-
-@router.post("/embed_sparse", response_model=list[list[SparseValue]], summary="Embed texts, sparsely")
-async def embed_sparse(body: SparseRequest, request: Request, query: QueryString) -> Response:
-    """Refused until an encoder makes sparse vectors."""
-    embedder = embedder_of(request)
-    check_count(listed(body.inputs), embedder.settings.max_inputs)
-    raise NotOffered(
-        "the encoder does not make sparse vectors",
-        value=choose(embedder.encoders, choose_from(query).encoder),
-        next_step="Ask for dense ones at /embed; Milvus makes sparse ones itself with a BM25 function.",
-    )
 
 
 @router.post("/tokenize", response_model=list[list[SpelledToken]], summary="The tokens of texts")

@@ -24,7 +24,7 @@ def bind_bits(scope: Scope, column: Column, node: exp.Expr) -> bytes | Embedded:
     source, dim = scope.source, column.dim or 0
     if is_embed(node):
         found = bind_embed(scope, column, node)
-        return Embedded(found.text, found.coding, bits=True)
+        return Embedded(found.text, found.coding, "binary")
     if isinstance(node, NODES):
         given = scope.params.value(source, node)
         if isinstance(given, (bytes, bytearray)):
@@ -38,4 +38,4 @@ def bind_bits(scope: Scope, column: Column, node: exp.Expr) -> bytes | Embedded:
         raise source.not_supported(f"a distance of bits to {words(node)}", node, "Write a text, or '0110…'.")
     if _CODE.fullmatch(text) and len(text) == dim:
         return int(text, 2).to_bytes(dim // 8, "big")
-    return Embedded(check_text(scope, text, node), query_coding(scope, column, node), bits=True)
+    return Embedded(check_text(scope, text, node), query_coding(scope, column, node), "binary")

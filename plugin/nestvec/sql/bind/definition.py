@@ -16,7 +16,14 @@ from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.language.source import Place, Source, folded
 from nestvec_schemas.errors import SqlError, nearest
-from nestvec_schemas.spec import VECTOR_FIELDS, CollectionSpec, EmbeddingSpec, LexicalSpec, VectorSpec
+from nestvec_schemas.spec import (
+    VECTOR_FIELDS,
+    CollectionSpec,
+    EmbeddingSpec,
+    Form,
+    LexicalSpec,
+    VectorSpec,
+)
 from nestvec_schemas.spec_checks import Problem, problems
 
 KEYS: Final = ("INT64", "VARCHAR")
@@ -174,9 +181,9 @@ def _mark_sources(source: Source, drafts: Mapping[str, Draft]) -> None:
     for one in drafts.values():
         if one.made is None:
             continue
-        wanted = "FLOAT_VECTOR" if isinstance(one.made, Embed) else "SPARSE_FLOAT_VECTOR"
-        if one.type.name != wanted:
-            right = "VECTOR(n)" if isinstance(one.made, Embed) else "SPARSEVEC"
+        wanted = ("FLOAT_VECTOR",) if isinstance(one.made, Embed) else ()
+        if one.type.name not in (*wanted, "SPARSE_FLOAT_VECTOR"):
+            right = "VECTOR(n) or SPARSEVEC" if isinstance(one.made, Embed) else "SPARSEVEC"
             raise source.type_mismatch(
                 f"{one.made.function} fills a {right} column", one.type.name, one.place, f"Write {right}."
             )
@@ -194,7 +201,7 @@ def _mark_sources(source: Source, drafts: Mapping[str, Draft]) -> None:
             raise source.not_supported(
                 "a SPARSEVEC column that rows bring",
                 one.place,
-                "Write GENERATED ALWAYS AS (BM25(text)) STORED.",
+                "Write GENERATED ALWAYS AS (BM25(text)) STORED, or EMBED(text, 'encoder') there.",
             )
 
 
@@ -231,7 +238,9 @@ def _vector_part(source: Source, draft: Draft) -> tuple[str, Any] | None:
     values: dict[str, Any] = {"name": draft.name}
     if isinstance(draft.made, Embed):
         of = draft.made
-        values |= {"field": of.source, "encoder": of.encoder, "dims": (draft.type.dim,)}
+        form: Form = "float" if draft.type.dim is not None else "sparse"
+        values |= {"field": of.source, "encoder": of.encoder, "form": form}
+        values |= {"dims": () if draft.type.dim is None else (draft.type.dim,)}
         values |= {"exit": of.exit, "service": of.service}
         return "embeddings", made(source, draft.node, EmbeddingSpec, values)
     if isinstance(draft.made, Bm25):

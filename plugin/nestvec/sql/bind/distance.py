@@ -14,6 +14,7 @@ from nestvec.sql.bind.embed import own_text
 from nestvec.sql.bind.family import in_family
 from nestvec.sql.bind.params import NODES
 from nestvec.sql.bind.scope import STRINGS, Scope
+from nestvec.sql.bind.sparse import bind_words
 from nestvec.sql.bind.targets import Target, bare, check_text, given_text, numbers, read_vector
 from nestvec.sql.language.dialect import VectorDistance
 from nestvec.sql.language.words import words
@@ -135,6 +136,8 @@ def _no_vector(scope: Scope, column: Column, node: VectorDistance, operator: str
 def _target(scope: Scope, column: Column, node: exp.Expr) -> Target:
     if column.type == "BINARY_VECTOR":
         return bind_bits(scope, column, node)
+    if column.type == "SPARSE_FLOAT_VECTOR":
+        return bind_words(scope, column, node)
     if is_vector_cast(node):
         node_of = bare(node.this)
         return _constant(scope, column, node_of, vector=True)

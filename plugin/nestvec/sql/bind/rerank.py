@@ -10,7 +10,7 @@ from sqlglot import exp
 from nestvec.catalog import Column, Embedding, Lexical
 from nestvec.sql.bind.nearest import Fused, Nearest, Ranking
 from nestvec.sql.bind.scope import STRINGS, Scope
-from nestvec.sql.bind.targets import check_text, given_text
+from nestvec.sql.bind.targets import Embedded, check_text, given_text
 from nestvec.sql.language.dialect import Rerank
 from nestvec.sql.language.source import folded
 from nestvec.sql.language.words import words
@@ -119,8 +119,8 @@ def _query(scope: Scope, node: exp.Expr | None, ranking: Nearest | Fused, at: ex
         if text is None:
             raise scope.source.type_mismatch("query takes a text", words(node), node, _WRITE)
         return check_text(scope, text, node)
-    texts = {one.target for one in _parts(ranking)}
-    target = texts.pop() if len(texts) == 1 else None
+    targets = {one.target.text if isinstance(one.target, Embedded) else one.target for one in _parts(ranking)}
+    target = targets.pop() if len(targets) == 1 else None
     if not isinstance(target, str):
         raise scope.source.syntax_error("RERANK BY does not say with which text", at, "Add query = 'text'.")
     return target

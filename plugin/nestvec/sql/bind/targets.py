@@ -15,6 +15,7 @@ from nestvec.service.client import Coding
 from nestvec.sql.bind.conditions import Condition
 from nestvec.sql.bind.params import NODES
 from nestvec.sql.bind.scope import Scope
+from nestvec_schemas.spec import Form
 
 _MOST = 3.4028234e38
 """The largest number of 32 bits."""
@@ -22,11 +23,12 @@ _MOST = 3.4028234e38
 
 @dataclass(frozen=True)
 class Embedded:
-    """A text's vector, which a service is asked for as a query's; a code of bits where ``bits``."""
+    """A text's vector, which a service is asked for as a query's: a code of bits where ``form`` is binary,
+    weights of words where it is sparse."""
 
     text: str
     coding: Coding
-    bits: bool = False
+    form: Form = "float"
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,21 @@ _STALE = 2
 """A collection that has grown this much is another one."""
 
 
+Details = tuple[tuple[str, str], ...]
+"""What is said of a node: names and values."""
+
+
 @dataclass(frozen=True)
 class About:
-    """A collection with its number of rows, and what was measured of the plan's nodes, by their identity."""
+    """A collection with its number of rows, and what was measured of the plan's nodes, by their identity.
+
+    ``words`` is what is said of searches by a sparse column.
+    """
 
     table: Table
     rows: int
     measured: Mapping[int, Ran] = field(default_factory=dict)
+    words: Mapping[int, Details] = field(default_factory=dict)
 
 
 def completed(tree: Described, about: About) -> Described:
@@ -53,7 +61,11 @@ def _rescoring(tree: Described, about: About, node: Rescore) -> Described:
 def _searched(node: object, about: About) -> Iterator[tuple[str, str]]:
     if isinstance(node, Search):
         yield from _column(about, node.nearest)
-        yield "reads", _megabytes(_first(node, about))
+        yield from about.words.get(id(node), ())
+        column = about.table.column(node.nearest.column)
+        # What a sparse search reads depends on how often its words occur, which Milvus does not say.
+        if column is None or column.dim is not None:
+            yield "reads", _megabytes(_first(node, about))
 
 
 def _column(about: About, near: Nearest) -> Iterator[tuple[str, str]]:

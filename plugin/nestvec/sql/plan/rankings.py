@@ -70,8 +70,12 @@ def texts(ranking: Nearest) -> str:
     target = ranking.target
     terms = target.terms if isinstance(target, Sum) else ((1.0, target),)
     asked = dict.fromkeys(one for _, one in terms if isinstance(one, Embedded))
-    by = dict.fromkeys(f"{one.coding.model}, {one.coding.dim} dims, at {one.coding.service}" for one in asked)
+    by = dict.fromkeys(f"{one.coding.model}, {_size(one)}, at {one.coding.service}" for one in asked)
     return f"{len(asked)} texts by {'; '.join(by)}, asked here" if asked else ""
+
+
+def _size(one: Embedded) -> str:
+    return "weights of words" if one.form == "sparse" else f"{one.coding.dim} dims"
 
 
 def fusion(ranking: Fused) -> str:

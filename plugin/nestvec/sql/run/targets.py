@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 from pymilvus import MilvusClient
 
 from nestvec.providers import environment_key
-from nestvec.service.client import Coding, ask_bits, ask_vectors
+from nestvec.service.client import Coding, Weights, ask_bits, ask_vectors, ask_weights
 from nestvec.sql.bind.clauses import MAX_ROWS
 from nestvec.sql.bind.targets import Embedded, Given, Stored, Sum, Target, Term
 from nestvec.sql.plan.filter import render
@@ -17,9 +17,16 @@ from nestvec.sql.run.reading import Wanted, read_rows
 from nestvec.sql.session import Session
 from nestvec.steps import Job, Steps
 from nestvec_schemas.errors import SqlTypeMismatch
+from nestvec_schemas.spec import Form
 from nestvec_schemas.vectors import Vectors
 
-Sent = str | list[float] | bytes
+Sent = str | list[float] | bytes | Weights
+
+_ASK: Final[dict[Form, Callable[..., Iterable[Any]]]] = {
+    "float": ask_vectors,
+    "binary": ask_bits,
+    "sparse": ask_weights,
+}
 
 Codes = Mapping[Embedded, bytes]
 Known = Mapping[Term, Vectors]
@@ -53,16 +60,15 @@ def _terms(targets: Iterable[Target]) -> Iterator[Term]:
 
 
 def _asked(client: MilvusClient, embedded: Sequence[Embedded]) -> dict[Embedded, Any]:
-    """The vectors, or the codes, of texts: one request an encoder."""
-    by: dict[tuple[Coding, bool], list[Embedded]] = {}
+    """The vectors, the codes or the weights of texts: one request an encoder."""
+    by: dict[tuple[Coding, Form], list[Embedded]] = {}
     for one in embedded:
-        by.setdefault((one.coding, one.bits), []).append(one)
+        by.setdefault((one.coding, one.form), []).append(one)
     key = environment_key()
     api_key = key.api_key if key else None
     found: dict[Embedded, Any] = {}
-    for (coding, bits), those in by.items():
-        ask = ask_bits if bits else ask_vectors
-        made: Iterable[Any] = ask(coding, [one.text for one in those], api_key, query=True)
+    for (coding, form), those in by.items():
+        made = _ASK[form](coding, [one.text for one in those], api_key, query=True)
         found.update(zip(those, made, strict=True))
     return found
 
@@ -94,8 +100,8 @@ def _sent(target: Target, found: Mapping[Term, Any]) -> Sent:
     if isinstance(target, tuple):
         return list(target)
     if isinstance(target, Embedded):
-        code: bytes = found[target]
-        return code
+        made: Sent = found[target]
+        return made
     if not isinstance(target, Sum):
         return target
     total = np.zeros_like(found[target.terms[0][1]])

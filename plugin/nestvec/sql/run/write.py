@@ -9,8 +9,8 @@ from pymilvus import MilvusClient
 
 from nestvec.catalog import Table
 from nestvec.ingest.batches import BATCH_BYTES, ROWS, most_rows
-from nestvec.ingest.bits import binary, with_bits
 from nestvec.ingest.convert import weigh
+from nestvec.ingest.filling import filled_here, with_filled
 from nestvec.sql.plan.filter import literal
 from nestvec.sql.run.dynamic import with_dynamic
 from nestvec.sql.session import Session
@@ -53,7 +53,7 @@ def write(
     options |= {"partition_name": partition} if partition else {}
     for batch in _batches(table, rows):
         filled = batch
-        if binary(table) and (not partial or any(one.source in batch[0] for one in binary(table))):
+        if filled_here(table) and (not partial or any(one.source in batch[0] for one in filled_here(table))):
             filled = yield Job(_filling(table, batch))
         try:
             doing = f"writing {len(batch)} rows to {table.name}"
@@ -93,7 +93,7 @@ def of_ids(table: Table, ids: Sequence[Any]) -> str:
 
 
 def _filling(table: Table, rows: list[Row]) -> Callable[[MilvusClient], list[Row]]:
-    return lambda client: with_bits(table, rows)
+    return lambda client: with_filled(table, rows)
 
 
 def _batches(table: Table, rows: Sequence[Row]) -> Iterator[list[Row]]:

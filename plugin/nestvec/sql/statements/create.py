@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from nestvec import collections
 from nestvec.providers import base_url, environment_key
-from nestvec.registration import check_dim, check_exit
+from nestvec.registration import check_dim, check_exit, check_kind
 from nestvec.service.client import ask_info
 from nestvec.sql.answer import Answer
 from nestvec.sql.bind.columns import Draft
@@ -25,7 +25,7 @@ from nestvec.sql.settings import DEFAULT_SERVICE
 from nestvec.sql.statements.index import run_create_index
 from nestvec.sql.statements.tables import plain_table
 from nestvec.steps import Job, Steps, call
-from nestvec_schemas.errors import EncoderError, EncoderNotFound
+from nestvec_schemas.errors import EncoderError, EncoderNotFound, SpecError
 
 
 def run_create(session: Session, parsed: Parsed, params: Params) -> Steps[Answer]:
@@ -86,8 +86,11 @@ def _check_offers(source: Source, definition: Definition) -> None:
         with _pointing(source, made.named):
             address = base_url(definition.spec.service_of(spec))
             info = ask_info(address, key.api_key if key else None).encoder(made.encoder, address)
-        with _pointing(source, _dim_place(source, draft)):
-            check_dim(draft.type.dim or 0, made.encoder, info)
+        with _pointing(source, draft.place):
+            check_kind(spec.form, made.encoder, info)
+        if draft.type.dim is not None:
+            with _pointing(source, _dim_place(source, draft)):
+                check_dim(draft.type.dim, made.encoder, info)
         with _pointing(source, made.layer):
             check_exit(made.exit, made.encoder, info)
 
@@ -104,5 +107,5 @@ def _pointing(source: Source, at: Place) -> Iterator[None]:
         yield
     except EncoderNotFound as error:
         raise source.unknown_name(error.cause, str(error.value), at, error.next_step) from error
-    except EncoderError as error:
+    except (EncoderError, SpecError) as error:
         raise source.type_mismatch(error.cause, error.value, at, error.next_step) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 
 from nestvec.sql.answer import Answer
@@ -12,6 +14,7 @@ from nestvec.sql.plan.explain import as_data, described, lines
 from nestvec.sql.plan.nodes import Plan
 from nestvec.sql.run.nodes import run_plan
 from nestvec.sql.run.profile import PROFILE, Profile
+from nestvec.sql.run.words import words_of
 from nestvec.sql.session import Session
 from nestvec.sql.statements.select import plan_select
 from nestvec.steps import Steps, call
@@ -34,8 +37,10 @@ def run_explain(session: Session, parsed: Parsed, params: Params) -> Steps[Answe
     if "ANALYZE" in words:
         answer = yield from _measured(session, plan, measured)
         ran = f"{answer.count} rows in {answer.seconds * 1000:.1f} ms"
-    about = yield from _about(session, plan, measured)
-    tree = completed(described(plan), about) if about is not None else described(plan)
+    about, tree = (yield from _about(session, plan, measured)), described(plan)
+    if about is not None:
+        said = yield from words_of(session, tree, about.table, matched="ANALYZE" in words)
+        tree = completed(tree, replace(about, words=said))
     if "JSON" in words:
         data = as_data(tree) | ({"ran": ran} if ran else {})
         return Answer((_COLUMN,), ("JSON",), ((orjson.dumps(data).decode(),),), "EXPLAIN", 1)
