@@ -220,7 +220,7 @@ def test_an_index_for_every_embedding_field(schema: CollectionSchema, service: s
 
 
 def test_the_public_names() -> None:
-    functions = ["aconnect", "add_embedding", "connect", "index_params"]
+    functions = ["aconnect", "add_embedding", "connect", "field_notes", "index_params"]
     assert nestvec.__all__ == ["Index", "ServiceKey", "__version__", *functions]
     for name in nestvec.__all__:
         assert getattr(nestvec, name)

@@ -132,7 +132,7 @@ class EmbeddingSpec(_Record):
 
     field: StrictStr
     encoder: Annotated[StrictStr, Field(pattern=f"^{ENCODER_NAME.pattern}$")]
-    dims: tuple[Annotated[StrictInt, Field(ge=2, le=32_768)], ...] = ()
+    dims: Annotated[tuple[Annotated[StrictInt, Field(ge=2, le=32_768)], ...], Field(min_length=1)] = ()
     exit: Annotated[StrictInt, Field(ge=1, le=1_000)] | None = None
     form: Form = "float"
     service: StrictStr | None = None

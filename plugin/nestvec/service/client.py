@@ -8,15 +8,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Final, Literal
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import numpy as np
-from pydantic import BaseModel, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from nestvec_schemas.errors import EncoderNotFound, ServiceRefused, ServiceUnreachable, nearest
-from nestvec_schemas.towers import Modality
+from nestvec_schemas.towers import Kind, Modality
 from nestvec_schemas.vectors import Vectors
 
 _SECONDS = 5.0
@@ -34,6 +34,7 @@ _BUSY = (429, 503, 504)
 class EncoderInfo(BaseModel):
     """What a service says of one encoder; ``layers`` are its exits, deepest first."""
 
+    kind: Kind = "dense"
     dim: int
     dims: tuple[int, ...]
     layers: tuple[int, ...] = ()
@@ -118,6 +119,50 @@ def ask_vectors(
     return np.asarray(rows, np.float32).reshape(-1, coding.dim)
 
 
+Weights = dict[int, float]
+"""A sparse vector as pymilvus takes it: words' ids to their weights."""
+
+NO_WORDS: Final[Weights] = {0: 1e-30}
+"""What stands for a text without any word, as Milvus Lite takes no empty vector: as good as zero."""
+
+
+class Word(BaseModel):
+    """One weight of a sparse vector; ``word`` is what the vocabulary has under its index, where asked for."""
+
+    index: Annotated[int, Field(ge=0)]
+    value: FiniteFloat
+    word: str = ""
+
+
+_WORDS = TypeAdapter(list[list[Word]])
+
+
+def ask_weights(
+    coding: Coding, texts: Sequence[str], key: str | None = None, *, query: bool = False
+) -> list[Weights]:
+    """The weights of each text's words by a sparse encoder, never without any; else as ``ask_bits``."""
+    rows = ask_words(coding, texts, key, query=query, named=False)
+    return [{one.index: one.value for one in row} or dict(NO_WORDS) for row in rows]
+
+
+def ask_words(
+    coding: Coding, texts: Sequence[str], key: str | None = None, *, query: bool = False, named: bool = True
+) -> list[list[Word]]:
+    """The same as words, in the order of their ids."""
+    asked = {"encoder": coding.model} | ({"words": "true"} if named else {})
+    path = f"/embed_sparse?{urlencode(asked)}"
+    found: list[list[Word]] = []
+    with _errors(coding.service), _client(coding.service, key, _EMBED_SECONDS) as client:
+        for start in range(0, len(texts), _CHUNK):
+            chunk = list(texts[start : start + _CHUNK])
+            body = {"inputs": chunk, "truncate": True, "prompt_name": "query" if query else "document"}
+            answer = _accepted(coding, _posted(client, path, body), key, len(chunk))
+            rows = _WORDS.validate_json(answer.content)
+            _check_count(coding, len(rows), len(chunk), "sparse vectors")
+            found += rows
+    return found
+
+
 def _asked(
     coding: Coding, texts: Sequence[str], key: str | None, written: _Written, query: bool
 ) -> Iterator[_Embedded]:
@@ -133,45 +178,56 @@ def _asked(
                 "embedding_types": [written],
                 "output_dimension": coding.dim,
             }
-            answer = _posted(client, body)
-            if answer.status_code == httpx.codes.UNAUTHORIZED:
-                raise _unauthorized(coding.service, key)
+            answer = _accepted(coding, _posted(client, "/v2/embed", body), key, len(chunk))
             yield _checked(coding, answer, written, len(chunk))
 
 
-def _posted(client: httpx.Client, body: Mapping[str, object]) -> httpx.Response:
+def _posted(client: httpx.Client, path: str, body: Mapping[str, object]) -> httpx.Response:
     """The answer; while the service is busy, that of a later attempt."""
     for _ in range(_ATTEMPTS - 1):
-        answer = client.post("/v2/embed", json=body)
+        answer = client.post(path, json=body)
         if answer.status_code not in _BUSY:
             return answer
         wait = answer.headers.get("retry-after", "")
         time.sleep(min(_LONGEST_WAIT, int(wait) if wait.isdigit() else 1))
-    return client.post("/v2/embed", json=body)
+    return client.post(path, json=body)
 
 
-def _checked(coding: Coding, answer: httpx.Response, written: _Written, count: int) -> _Embedded:
+def _accepted(coding: Coding, answer: httpx.Response, key: str | None, count: int) -> httpx.Response:
+    """The answer. Raises ServiceRefused where it is an error."""
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        raise _unauthorized(coding.service, key)
     if answer.is_error:
         raise ServiceRefused(
             f"the service at {coding.service} refused to embed {count} texts with {coding.model}",
             value=_said(answer),
             next_step="Correct what it says, then try again.",
         )
+    return answer
+
+
+def _check_count(coding: Coding, count: int, wanted: int, kind: str) -> None:
+    if count != wanted:
+        raise ServiceRefused(
+            f"the service at {coding.service} answered with other {kind} than it was asked for",
+            value=f"{count} for {wanted} texts",
+            next_step="Check that a nestvec service of this version answers there.",
+        )
+
+
+def _checked(coding: Coding, answer: httpx.Response, written: _Written, count: int) -> _Embedded:
     found = _Embedded.model_validate_json(answer.content)
     rows: Sequence[Sequence[float]] = getattr(found.embeddings, written)
     width, kind = (coding.dim // 8, "codes") if written == "ubinary" else (coding.dim, "vectors")
-    if [len(row) for row in rows] != [width] * count:
-        raise ServiceRefused(
-            f"the service at {coding.service} answered with other {kind} than it was asked for",
-            value=f"{len(rows)} for {count} texts",
-            next_step="Check that a nestvec service of this version answers there.",
-        )
+    sound = sum(len(row) == width for row in rows)
+    _check_count(coding, sound if len(rows) == count else len(rows), count, kind)
     return found
 
 
 def _said(answer: httpx.Response) -> str:
     try:
-        return str(answer.json()["message"])
+        told = answer.json()
+        return str(told["message"] if "message" in told else told["error"])
     except (ValueError, LookupError, TypeError):
         return f"status {answer.status_code}"
 

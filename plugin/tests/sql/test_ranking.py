@@ -280,7 +280,7 @@ def test_bits_are_searched_by_hamming_distance(by: Callable[..., Plan]) -> None:
     assert target(by("code <~> '0000000100000010'")) == b"\x01\x02"
     assert target(by("code <~> :code", {"code": b"\x01\x02"})) == b"\x01\x02"
     plan = by("code <~> 'some text'")
-    text = Embedded("some text", Coding(SERVICE, "minilm", 16), bits=True)
+    text = Embedded("some text", Coding(SERVICE, "minilm", 16), "binary")
     assert (target(plan), target(by("code <~> EMBED('some text')"))) == (text, text)
     assert plan.services == (SERVICE,)
     session = Session()

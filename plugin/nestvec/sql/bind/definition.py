@@ -240,7 +240,7 @@ def _vector_part(source: Source, draft: Draft) -> tuple[str, Any] | None:
         of = draft.made
         form: Form = "float" if draft.type.dim is not None else "sparse"
         values |= {"field": of.source, "encoder": of.encoder, "form": form}
-        values |= {"dims": () if draft.type.dim is None else (draft.type.dim,)}
+        values |= {} if draft.type.dim is None else {"dims": (draft.type.dim,)}
         values |= {"exit": of.exit, "service": of.service}
         return "embeddings", made(source, draft.node, EmbeddingSpec, values)
     if isinstance(draft.made, Bm25):
