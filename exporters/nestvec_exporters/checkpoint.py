@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nestvec_exporters.architectures.table import SENTENCE, WEIGHTS, Architecture, tell
+from nestvec_exporters.architectures.table import SENTENCE, TEXT, WEIGHTS, Architecture, tell
 from nestvec_exporters.hub import fetch
 from nestvec_exporters.layout import Module, home_of, read_config, read_json, read_modules
 from nestvec_schemas.errors import CheckpointNotFound, CheckpointUnsupported, nearest
@@ -65,7 +65,7 @@ def read_checkpoint(given: str) -> Checkpoint:
         )
     folder = fetch(given, SMALL)
     row = tell(folder)
-    if row.name == SENTENCE:
+    if row.name in TEXT:
         check_architecture(folder)
         check_code(folder)
     folder = fetch(given, (*SMALL, *row.weights))
@@ -75,11 +75,12 @@ def read_checkpoint(given: str) -> Checkpoint:
 
 def _check(row: Architecture, folder: Path) -> None:
     """Raise CheckpointUnsupported unless the small files are right, and the weights safetensors."""
-    if row.name == SENTENCE:
+    if row.name in TEXT:
         check_architecture(folder)
         check_weights(folder)
-    elif row.weights == WEIGHTS:
-        check_code(folder)
+    elif set(WEIGHTS) <= set(row.weights):
+        if row.known:
+            check_code(folder)
         check_safetensors(folder)
 
 

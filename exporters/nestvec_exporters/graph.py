@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nestvec_exporters.architectures.loaded import Half
-from nestvec_exporters.pooling import POOLING
+from nestvec_exporters.pooling import POOLING, Pool
 from nestvec_exporters.source import Source
 from nestvec_exporters.triton import OUTPUT, exit_output
 from nestvec_schemas.errors import CheckpointUnsupported
@@ -23,7 +23,9 @@ PROTOBUF_BYTES: Final = (2 << 30) - (64 << 20)
 _OPSET = 17
 
 
-class _Normalise(nn.Module):
+class Normalise(nn.Module):
+    """Vectors, (batch, dim), to length 1."""
+
     def forward(self, vectors: Tensor) -> Tensor:
         return nn.functional.normalize(vectors, p=2.0, dim=1)
 
@@ -37,24 +39,27 @@ HEAD: dict[str, Callable[[Any], nn.Module]] = {
     "Dense": _dense,
     "LayerNorm": lambda module: nn.Sequential(module.norm),
     "Dropout": lambda module: nn.Identity(),
-    "Normalize": lambda module: _Normalise(),
+    "Normalize": lambda module: Normalise(),
 }
 
 
-class Encoder(nn.Module):
+class Pooled(nn.Module):
     """Transformer, pooling and what follows it: (batch, tokens) int64 ids and mask to (batch, dim).
 
     With ``exits``, layers before the last: their vectors too, made by the same pooling and the same
     modules from what those layers give; in the order of ``exits``, the deepest last.
     """
 
-    def __init__(self, source: Source, exits: Sequence[int] = ()) -> None:
+    def __init__(
+        self, transformer: nn.Module, pools: Sequence[Pool], head: nn.Module, exits: Sequence[int] = ()
+    ) -> None:
         super().__init__()
-        self.transformer = source.transformer
+        self.transformer = transformer
         self.exits = tuple(exits)
-        self.pools = [POOLING[mode] for mode in source.pooling]
-        rest = source.modules[2:]
-        self.head = nn.Sequential(*(HEAD[type(module).__name__](module) for module in rest))
+        self.pools = list(pools)
+        # A pool with weights is a module, and is known as one only by a list of torch's.
+        self.trained = nn.ModuleList(pool for pool in pools if isinstance(pool, nn.Module))
+        self.head = head
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         """The sentence vectors of a batch padded on the right, one array an exit."""
@@ -66,6 +71,19 @@ class Encoder(nn.Module):
     def _vectors(self, tokens: Tensor, mask: Tensor) -> Tensor:
         vectors: Tensor = self.head(torch.cat([pool(tokens, mask) for pool in self.pools], dim=1))
         return vectors
+
+
+def head_of(source: Source) -> nn.Module:
+    """What follows a checkpoint's pooling."""
+    return nn.Sequential(*(HEAD[type(module).__name__](module) for module in source.modules[2:]))
+
+
+class Encoder(Pooled):
+    """A checkpoint as sentence-transformers runs it."""
+
+    def __init__(self, source: Source, exits: Sequence[int] = ()) -> None:
+        pools = [POOLING[mode] for mode in source.pooling]
+        super().__init__(source.transformer, pools, head_of(source), exits)
 
 
 def write_graph(half: Half, path: Path, exits: Sequence[int] = ()) -> None:
@@ -92,7 +110,8 @@ def write_graph(half: Half, path: Path, exits: Sequence[int] = ()) -> None:
         raise CheckpointUnsupported(
             "the checkpoint's graph cannot be written as ONNX",
             value=str(error).strip().partition("\n")[0] or type(error).__name__,
-            next_step="Choose another architecture: BERT, RoBERTa, MPNet, DistilBERT and T5 encoders work.",
+            next_step="Choose another architecture: BERT, RoBERTa, MPNet, DistilBERT, T5, LLaMA, Mistral and "
+            "Qwen encoders work.",
         ) from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +12,9 @@ from tokenizers import Tokenizer
 
 from nestvec_exporters.checkpoint import Checkpoint, check_code
 from nestvec_exporters.layout import MODULES, home_of
-from nestvec_schemas.errors import CheckpointUnsupported, NestvecError
+from nestvec_exporters.options import Overrides
+from nestvec_exporters.pooling import POOLING
+from nestvec_schemas.errors import CheckpointUnsupported, EncoderError, NestvecError, nearest
 from nestvec_schemas.manifest import PromptName
 
 DEFAULT_TOKENS: Final = 8192
@@ -89,17 +91,13 @@ def _described(model: SentenceTransformer) -> Source:
             next_step=f"Choose a text encoder made of: {', '.join(MODULES)}.",
         )
     prompts = named_prompts(model.prompts, model.default_prompt_name)
-    if any(prompts.values()) and not modules[1].include_prompt:
-        raise CheckpointUnsupported(
-            "the checkpoint leaves its prompts out of pooling, which a graph cannot know",
-            value="include_prompt = false",
-            next_step="Choose a checkpoint that pools over its prompts, or remove its prompts.",
-        )
     modes = modules[1].pooling_mode
+    pooling = (modes,) if isinstance(modes, str) else tuple(modes)
+    _check_prompts(prompts, pooling, modules[1])
     config = modules[0].auto_model.config.get_text_config()
     return Source(
         model=model,
-        pooling=(modes,) if isinstance(modes, str) else tuple(modes),
+        pooling=pooling,
         dim=int(model.get_embedding_dimension() or 0),
         layers=getattr(config, "num_hidden_layers", 0),
         heads=getattr(config, "num_attention_heads", 0),
@@ -107,6 +105,59 @@ def _described(model: SentenceTransformer) -> Source:
         normalised=kinds[-1] == "Normalize",
         prompts=prompts,
     )
+
+
+def overridden(source: Source, asked: Overrides) -> Source:
+    """The checkpoint with the pooling and the prompts that are asked for in place of its own.
+
+    Raises CheckpointUnsupported where it leaves its prompts out of pooling, EncoderError for a pooling that
+    is not known.
+    """
+    prompts = prompts_of(source.prompts, asked)
+    pooling = source.pooling if asked.pooling is None else pooling_modes(asked.pooling)
+    own: Any = source.modules[1]
+    _check_prompts(prompts, pooling, own)
+    if asked.pooling is None:
+        return replace(source, prompts=prompts)
+    width, counted = own.embedding_dimension, own.include_prompt
+    source.model[1] = type(own)(width, pooling_mode=pooling, include_prompt=counted)
+    dim = int(source.model.get_embedding_dimension() or 0)
+    return replace(source, prompts=prompts, pooling=pooling, dim=dim)
+
+
+def _check_prompts(prompts: Mapping[PromptName, str], pooling: tuple[str, ...], module: Any) -> None:
+    """Raise CheckpointUnsupported where prompts are left out of pooling; a last token is never theirs."""
+    if any(prompts.values()) and not module.include_prompt and pooling != ("lasttoken",):
+        raise CheckpointUnsupported(
+            "the checkpoint leaves its prompts out of pooling, which a graph cannot know",
+            value="include_prompt = false",
+            next_step="Choose a checkpoint that pools over its prompts, or remove its prompts.",
+        )
+
+
+def prompts_of(own: Mapping[PromptName, str], asked: Overrides) -> dict[PromptName, str]:
+    """A checkpoint's prompts with those that are asked for in their place; an empty one is none."""
+    asked_for = {"query": asked.query_prompt, "document": asked.document_prompt}
+    found: dict[PromptName, str] = {}
+    for name in _PROMPTS:
+        given = asked_for[name]
+        text = own.get(name) if given is None else given
+        if text:
+            found[name] = text
+    return found
+
+
+def pooling_modes(asked: str) -> tuple[str, ...]:
+    """The names in ``mean+cls``. Raises EncoderError."""
+    names = tuple(asked.split("+"))
+    for name in names:
+        if name not in POOLING:
+            raise EncoderError(
+                "there is no such pooling",
+                value=name,
+                next_step=f"Choose of {', '.join(POOLING)}, several with + between.{nearest(name, POOLING)}",
+            )
+    return names
 
 
 def check_complete(transformer: Any, home: Path) -> None:

@@ -18,6 +18,7 @@ from nestvec_exporters.graph import Encoder
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.source import Source
 from nestvec_exporters.triton import INPUTS, OUTPUT
+from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.repository import TOKENIZER
 from nestvec_schemas.rows import Arrays
 from nestvec_schemas.towers import Tower
@@ -26,7 +27,17 @@ from nestvec_schemas.vectors import Vectors
 
 def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
     """Load the weights. Raises CheckpointUnsupported where they do not make a text encoder."""
-    source = sources.load(checkpoint)
+    if options.overrides.bidirectional:
+        raise CheckpointUnsupported(
+            "the checkpoint is no decoder whose causal mask nestvec knows how to lift",
+            value="--bidirectional",
+            next_step="Leave it away: an encoder's attention has no causal mask.",
+        )
+    return described(sources.overridden(sources.load(checkpoint), options.overrides), options)
+
+
+def described(source: Source, options: ExportOptions) -> Loaded:
+    """A loaded checkpoint as one tower."""
     tokens = sources.max_tokens(source, options.max_tokens)
     ids = torch.ones((2, 16), dtype=torch.int64)
     source.transformer.config.use_cache = False

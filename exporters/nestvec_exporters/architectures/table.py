@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 SENTENCE: Final = "sentence"
 
+TEXT: Final = frozenset({SENTENCE, "decoder"})
+"""Rows whose checkpoints sentence-transformers loads."""
+
 WEIGHTS: Final = ("*.safetensors",)
 
 
@@ -45,6 +48,15 @@ class Small:
         path = self.folder / name
         found = read_json(path) if path.is_file() else {}
         return found if isinstance(found, dict) else {}
+
+    @cached_property
+    def transformer(self) -> dict[str, Any]:
+        """The ``config.json`` of sentence-transformers' first module, or else the checkpoint's own."""
+        path = self.folder / "modules.json"
+        rows = read_json(path) if path.is_file() else []
+        first = rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else {}
+        place = str(first.get("path") or ".")
+        return self.json(f"{place}/config.json")
 
     @cached_property
     def model_type(self) -> str:
@@ -85,18 +97,32 @@ class Small:
 class Architecture:
     """A row: what ``fits`` is loaded by the file of this folder that is called ``name``.
 
-    ``about`` is for people; ``weights`` are the names of the large files.
+    ``about`` is for people; ``weights`` are the names of the large files. ``known``: transformers must know
+    the model's type.
     """
 
     name: str
     about: str
     fits: Callable[[Small], bool]
     weights: tuple[str, ...] = WEIGHTS
+    known: bool = True
 
     def loader(self) -> Load:
         """The row's ``load``; imports torch and transformers."""
         module = import_module(f"nestvec_exporters.architectures.{self.name}")
         return cast("Load", module.load)
+
+
+DECODERS: Final = frozenset(
+    {"codegen", "falcon", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "granite", "llama"}
+    | {"mistral", "olmo2", "opt", "phi", "phi3", "qwen2", "qwen3", "smollm3", "starcoder2"}
+)
+"""Decoders that were tried; others fall to the last row."""
+
+
+def _decodes(small: Small) -> bool:
+    scores = small.head.endswith("ForSequenceClassification")
+    return small.transformer.get("model_type") in DECODERS and not scores
 
 
 _SPARSE: Final = frozenset({"SpladePooling", "SparseStaticEmbedding", "SparseAutoEncoder"})
@@ -134,6 +160,8 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         _is_sparse,
         ("*.safetensors", "*/*.safetensors"),
     ),
+    Architecture("nvembed", "NV-Embed", lambda small: small.model_type == "nvembed", known=False),
+    Architecture("decoder", "decoder language models: LLaMA, Qwen, Mistral, CodeGen, Gemma", _decodes),
     Architecture(SENTENCE, "text encoders as sentence-transformers runs them", lambda small: True),
 )
 
