@@ -228,11 +228,16 @@ def positions(transformer: Any) -> int | None:
 
 def tokenizer(source: Source) -> Tokenizer:
     """The checkpoint's tokenizer with truncation and padding off. Raises CheckpointUnsupported."""
-    backend = getattr(source.model.tokenizer, "backend_tokenizer", None)
+    return fast_tokenizer(source.model.tokenizer)
+
+
+def fast_tokenizer(own: Any) -> Tokenizer:
+    """The fast form of transformers' tokenizer, truncation and padding off. Raises CheckpointUnsupported."""
+    backend = getattr(own, "backend_tokenizer", None)
     if backend is None:
         raise CheckpointUnsupported(
             "the checkpoint's tokenizer has no fast form",
-            value=type(source.model.tokenizer).__name__,
+            value=type(own).__name__,
             next_step="Choose a checkpoint with a tokenizer.json.",
         )
     copy = Tokenizer.from_str(backend.to_str())

@@ -151,6 +151,13 @@ DUAL: Final = frozenset(
 )
 """Types of model whose text tower and image tower give vectors of one space."""
 
+ENCODER_DECODERS: Final = frozenset({"bart", "m2m_100", "marian", "mbart", "pegasus", "plbart"})
+
+
+def _halves(small: Small) -> bool:
+    return small.model_type in ENCODER_DECODERS and not small.modules
+
+
 ARCHITECTURES: Final[tuple[Architecture, ...]] = (
     Architecture("dual", "texts and pictures in one space", lambda small: small.model_type in DUAL),
     Architecture("vision", "pictures alone", lambda small: small.sees and not small.reads),
@@ -161,6 +168,7 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         ("*.safetensors", "*/*.safetensors"),
     ),
     Architecture("nvembed", "NV-Embed", lambda small: small.model_type == "nvembed", known=False),
+    Architecture("encdec", "encoder halves: NLLB, M2M100, SONAR, BART, mBART, Marian, Pegasus", _halves),
     Architecture("decoder", "decoder language models: LLaMA, Qwen, Mistral, CodeGen, Gemma", _decodes),
     Architecture(SENTENCE, "text encoders as sentence-transformers runs them", lambda small: True),
 )
