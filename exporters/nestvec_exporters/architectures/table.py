@@ -158,6 +158,11 @@ def _halves(small: Small) -> bool:
     return small.model_type in ENCODER_DECODERS and not small.modules
 
 
+def _reads_units(small: Small) -> bool:
+    bytewise = small.json("tokenizer_config.json").get("tokenizer_class") == "ByT5Tokenizer"
+    return small.model_type == "canine" or (small.model_type == "t5" and bytewise and not small.modules)
+
+
 ARCHITECTURES: Final[tuple[Architecture, ...]] = (
     Architecture("dual", "texts and pictures in one space", lambda small: small.model_type in DUAL),
     Architecture("vision", "pictures alone", lambda small: small.sees and not small.reads),
@@ -168,6 +173,7 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         ("*.safetensors", "*/*.safetensors"),
     ),
     Architecture("nvembed", "NV-Embed", lambda small: small.model_type == "nvembed", known=False),
+    Architecture("tokenfree", "no vocabulary: CANINE, ByT5", _reads_units),
     Architecture("encdec", "encoder halves: NLLB, M2M100, SONAR, BART, mBART, Marian, Pegasus", _halves),
     Architecture("decoder", "decoder language models: LLaMA, Qwen, Mistral, CodeGen, Gemma", _decodes),
     Architecture(SENTENCE, "text encoders as sentence-transformers runs them", lambda small: True),

@@ -1,0 +1,239 @@
+"""Encoders without a vocabulary: CANINE reads code points, ByT5's encoder half bytes.
+
+In transformers' layout, mean pooled. No tokenizer is written: the service makes ids as ``bytetokens`` says.
+
+What CANINE gives for a text depends on how it is padded: convolutions look two characters beyond the end,
+and the last molecule is one more only where padding makes it whole. It was trained on texts padded to 2,048.
+The graph pads every batch by ``_BEYOND`` characters at least, to whole blocks of its local attention; then
+more padding changes nothing, and a text's vector is that of the text padded to 2,048.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
+
+import numpy as np
+import torch
+import transformers
+from torch import Tensor, nn
+
+from nestvec_exporters import source as sources
+from nestvec_exporters import verify
+from nestvec_exporters.architectures.decoder import plain
+from nestvec_exporters.architectures.loaded import Half, Loaded
+from nestvec_exporters.architectures.table import Small
+from nestvec_exporters.checkpoint import Checkpoint
+from nestvec_exporters.graph import Pooled
+from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.pooling import POOLING, Pool
+from nestvec_exporters.triton import INPUTS, OUTPUT
+from nestvec_schemas import bytetokens
+from nestvec_schemas.bytetokens import SCHEMES
+from nestvec_schemas.errors import CheckpointUnsupported
+from nestvec_schemas.rows import Arrays
+from nestvec_schemas.towers import Scheme, Tower
+from nestvec_schemas.vectors import Vectors
+
+_BEYOND: Final = 8
+"""Characters of padding: two molecules of four characters, one beyond what the last character sees."""
+
+_CANINE_TOKENS: Final = 2048
+_BYT5_TOKENS: Final = 1024
+
+
+class Canine(nn.Module):
+    """transformers' CanineModel for batches of any length, called and answering as its other models do.
+
+    Local attention is of blocks, which are rows of a batch here: the model's own loop over them would be
+    traced for one length.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.block = int(model.config.local_transformer_stride)
+        self.rate = int(model.config.downsampling_rate)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, output_hidden_states: bool = False
+    ) -> SimpleNamespace:
+        """Characters' vectors, (batch, tokens, dim); ``hidden_states``: by the molecules after each layer."""
+        ids, mask = self._padded(input_ids), self._padded(attention_mask)
+        characters = self._local(ids, mask)
+        molecules = self.model.chars_to_molecules(characters)
+        whole = mask.reshape(mask.shape[0], -1, self.rate).amax(dim=2)
+        passed = self.model.encoder(
+            molecules, attention_mask=_added(whole, molecules), output_hidden_states=output_hidden_states
+        )
+        states = [passed.last_hidden_state, *(passed.hidden_states or ())]
+        last, *others = (self._risen(characters, one, mask)[:, : input_ids.shape[1]] for one in states)
+        return SimpleNamespace(last_hidden_state=last, hidden_states=others)
+
+    def _padded(self, rows: Tensor) -> Tensor:
+        """(batch, t) padded with zeros to whole blocks, by ``_BEYOND`` at least."""
+        wide = nn.functional.pad(rows, (0, _BEYOND + self.block - 1))
+        return wide[:, : wide.shape[1] // self.block * self.block]
+
+    def _local(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Each character's vector after the first layer, in which it sees its own block."""
+        embedded = self.model.char_embeddings(input_ids=ids, token_type_ids=torch.zeros_like(ids))
+        blocks = embedded.reshape(-1, self.block, embedded.shape[2])
+        seen = mask.reshape(-1, 1, self.block).to(embedded.dtype)
+        given = self.model.initial_char_encoder(
+            blocks, attention_mask=seen.expand(-1, self.block, -1)
+        ).last_hidden_state
+        whole: Tensor = given.reshape(embedded.shape)
+        return whole
+
+    def _risen(self, characters: Tensor, molecules: Tensor, mask: Tensor) -> Tensor:
+        """Molecules' vectors back to characters'."""
+        moved = torch.cat([molecules[:, 1:], molecules[:, -1:]], dim=1)
+        repeated = moved.unsqueeze(2).expand(-1, -1, self.rate, -1).reshape(characters.shape)
+        joined = self.model.projection(torch.cat([characters, repeated], dim=2))
+        given: Tensor = self.model.final_char_encoder(
+            joined, attention_mask=_added(mask, joined)
+        ).last_hidden_state
+        return given
+
+
+def _added(mask: Tensor, like: Tensor) -> Tensor:
+    """(batch, t) of ones and zeros as what is added to attention's scores, (batch, 1, 1, t)."""
+    shown = mask[:, None, None, :].to(like.dtype)
+    return (1.0 - shown) * torch.finfo(like.dtype).min
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What differs: the class, how texts are read, the usual and the most tokens, and what the class's own
+    code gives for one text's ids, (1, t), as (1, t, dim)."""
+
+    model: Any
+    scheme: Scheme
+    usual: int
+    most: Callable[[Any], int]
+    graph: Callable[[Any], Any]
+    states: Callable[[Any, Tensor], Tensor]
+
+
+def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
+    """Load the weights. Raises CheckpointUnsupported where they do not make a text encoder."""
+    pooling = sources.pooling_modes(options.overrides.pooling or "mean")
+    kind = _CANINE if Small(checkpoint.folder).model_type == "canine" else _BYT5
+    model = _model(checkpoint.folder, kind)
+    ids = torch.ones((2, 16), dtype=torch.int64)
+    pools = [POOLING[mode] for mode in pooling]
+    half = Half(
+        tower=Tower(
+            inputs=INPUTS,
+            output=OUTPUT,
+            pooling="+".join(pooling),
+            max_tokens=_max_tokens(options.max_tokens, kind, kind.most(model.config)),
+            scheme=kind.scheme,
+        ),
+        build=partial(Pooled, kind.graph(model), pools, nn.Identity()),
+        example=dict.fromkeys(INPUTS, ids),
+        axes={name: {1: "tokens"} for name in INPUTS},
+        rows=partial(rows, kind.scheme),
+        reference=partial(_reference, kind, model, pools),
+        probes=verify.texts,
+    )
+    return Loaded(
+        kind="dense",
+        dim=model.config.hidden_size * len(pooling),
+        normalised=False,
+        halves={"text": plain(half, model, options)},
+        layers=model.config.num_hidden_layers,
+        prompts=sources.prompts_of({}, options.overrides),
+    )
+
+
+def rows(scheme: Scheme, folder: Path, texts: Sequence[str], tokens: int) -> list[Arrays]:
+    """Texts to rows of ids, cut at ``tokens``."""
+    return [{"input_ids": bytetokens.encode(text, SCHEMES[scheme], tokens)[0]} for text in texts]
+
+
+def _max_tokens(asked: int | None, kind: _Kind, most: int) -> int:
+    special = SCHEMES[kind.scheme].special
+    if asked is not None and not special < asked <= most:
+        raise CheckpointUnsupported(
+            "the checkpoint does not take texts of this many tokens",
+            value=asked,
+            next_step=f"Give --max-tokens from {special + 1} to {most}.",
+        )
+    return asked or min(kind.usual, most)
+
+
+def _model(folder: Path, kind: _Kind) -> Any:
+    """The model, float32. Raises CheckpointUnsupported where weights are missing."""
+    try:
+        model, found = kind.model.from_pretrained(
+            str(folder), attn_implementation="eager", output_loading_info=True, local_files_only=True
+        )
+    except (OSError, ValueError) as error:
+        raise CheckpointUnsupported(
+            "the checkpoint cannot be loaded as a text encoder",
+            value=str(error).strip().partition("\n")[0],
+            next_step="Check that transformers loads it on its own (trust_remote_code is not used).",
+        ) from error
+    missing = sorted(name for name in found["missing_keys"] if "pooler." not in name)
+    if missing:
+        raise CheckpointUnsupported(
+            "the checkpoint's weights do not have all that its config.json names",
+            value=missing[0],
+            next_step="Download the checkpoint again, or correct its config.json.",
+        )
+    return model.float().eval()
+
+
+def _positions(config: Any) -> int:
+    """Characters that CANINE has positions for: its table of them is as long as those of hashes."""
+    return min(int(config.max_position_embeddings), int(config.num_hash_buckets))
+
+
+def _canine_states(model: Any, ids: Tensor) -> Tensor:
+    """Of the text padded far, in transformers' own code."""
+    block = model.config.local_transformer_stride
+    longest = min(max(_CANINE_TOKENS, ids.shape[1] + 2 * block), _positions(model.config))
+    more = longest // block * block - ids.shape[1]
+    padded, mask = (nn.functional.pad(one, (0, more)) for one in (ids, torch.ones_like(ids)))
+    states: Tensor = model(input_ids=padded, attention_mask=mask).last_hidden_state
+    return states[:, : ids.shape[1]]
+
+
+def _byt5_states(model: Any, ids: Tensor) -> Tensor:
+    states: Tensor = model(input_ids=ids).last_hidden_state
+    return states
+
+
+_CANINE: Final = _Kind(
+    model=transformers.CanineModel,
+    scheme="codepoints",
+    usual=_CANINE_TOKENS,
+    most=lambda config: _positions(config) - config.local_transformer_stride - _BEYOND,
+    graph=Canine,
+    states=_canine_states,
+)
+_BYT5: Final = _Kind(
+    model=transformers.T5EncoderModel,
+    scheme="bytes",
+    usual=_BYT5_TOKENS,
+    most=lambda config: sources.DEFAULT_TOKENS,
+    graph=lambda model: model,
+    states=_byt5_states,
+)
+
+
+def _reference(kind: _Kind, model: Any, pools: Sequence[Pool], texts: Sequence[str], tokens: int) -> Vectors:
+    """The checkpoint's own vectors, (n, dim) float32, one text at a time."""
+    found = []
+    with torch.no_grad():
+        for text in texts:
+            ids = torch.from_numpy(bytetokens.encode(text, SCHEMES[kind.scheme], tokens)[0])[None]
+            states = kind.states(model, ids)
+            found.append(torch.cat([pool(states, torch.ones_like(ids)) for pool in pools], dim=1).numpy())
+    return np.concatenate(found)
