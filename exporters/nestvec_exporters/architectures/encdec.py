@@ -111,7 +111,8 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
 def tags_of(tokenizer: Tokenizer) -> list[int]:
     """The ids of the languages' tags, where the tokenizer puts one in front of every text."""
     template = json.loads(tokenizer.to_str()).get("post_processor") or {}
-    first = next(iter(template.get("single") or []), {}).get("SpecialToken", {}).get("id", "")
+    single: list[dict[str, dict[str, str]]] = template.get("single") or [{}]
+    first = single[0].get("SpecialToken", {}).get("id", "")
     if not _TAG.fullmatch(first):
         return []
     added = tokenizer.get_added_tokens_decoder().items()
