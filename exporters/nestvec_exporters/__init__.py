@@ -4,6 +4,7 @@ Importing this imports no torch; ``export`` loads what it needs when it is calle
 """
 
 from nestvec_exporters.export import Listener, export
+from nestvec_exporters.merge.asked import Merge
 from nestvec_exporters.options import ExportOptions, Overrides
 
-__all__ = ["ExportOptions", "Listener", "Overrides", "export"]
+__all__ = ["ExportOptions", "Listener", "Merge", "Overrides", "export"]

@@ -14,6 +14,7 @@ import numpy as np
 from nestvec_exporters.architectures.table import architecture
 from nestvec_exporters.checkpoint import Checkpoint, read_checkpoint
 from nestvec_exporters.fitting import Fitted, Fitting, distinct, fit
+from nestvec_exporters.merge import Merge, merged
 from nestvec_exporters.offering import Shape, shape_of
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.tensorrt import check_tensorrt
@@ -55,15 +56,25 @@ def export(options: ExportOptions, listener: Listener | None = None) -> Manifest
         check_tensorrt(options.checkpoint, options.models, options.words())
     check_target(options.models, options.name, force=options.force)
     hears.stage("reading the checkpoint")
-    checkpoint = read_checkpoint(options.checkpoint)
+    source = options.merge or read_checkpoint(options.checkpoint)
     experts = {name: read_checkpoint(given) for name, given in options.experts.items()}
     hears.stage("loading libraries")
     from nestvec_exporters.quiet import quiet  # noqa: PLC0415 - seconds of imports
 
     with quiet(), workspace(options.models) as work:
-        manifest = _build(options, checkpoint, experts, work, hears)
+        if isinstance(source, Merge):
+            source = _merged(source, work, hears)
+        manifest = _build(options, source, experts, work, hears)
         install(work / options.name, options.models, force=options.force)
     return manifest
+
+
+def _merged(asked: Merge, work: Path, hears: Listener) -> Checkpoint:
+    """The checkpoint that a merge makes, in ``work`` while the export lasts. Raises as ``merged`` does."""
+    hears.stage("merging the checkpoints")
+    # No encoder's name begins with a dot.
+    folder = merged(asked.expression, work / ".merged", asked.names)
+    return replace(read_checkpoint(str(folder)), source=asked.expression)
 
 
 def _build(

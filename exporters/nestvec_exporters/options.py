@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
+from nestvec_exporters.merge.asked import Merge
 from nestvec_exporters.triton import Format
 from nestvec_schemas.errors import DimNotOffered, EncoderError, ExitNotOffered, nearest
 from nestvec_schemas.manifest import ENCODER_NAME, EXPERT_NAME, Precision, PromptName, RotationMethod
@@ -42,7 +43,8 @@ class Overrides:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to export, and where to. ``checkpoint`` is a folder or a Hugging Face id.
+    """What to export, and where to. ``checkpoint`` is a folder or a Hugging Face id; it is empty with
+    ``merge``, which says what is exported instead: checkpoints added up.
 
     ``dims`` is the ladder of prefixes to offer (powers of two where it is None), ``max_tokens`` the
     longest text (the checkpoint's own limit where it is None); ``force`` replaces an encoder of this name.
@@ -70,6 +72,7 @@ class ExportOptions:
     seed: int = 0
     overrides: Overrides = Overrides()
     experts: Mapping[str, str] = field(default_factory=dict)
+    merge: Merge | None = None
 
     def __post_init__(self) -> None:
         if not ENCODER_NAME.fullmatch(self.name):
@@ -104,6 +107,13 @@ class ExportOptions:
                     value=name,
                     next_step="Use a letter, then letters, digits, '_' and '-'; not text or image.",
                 )
+        if self.merge is not None and self.checkpoint:
+            raise EncoderError(
+                "an export is of a checkpoint or of a merge, and here are both",
+                value=self.checkpoint,
+                next_step="Leave the checkpoint empty, and name it in the merge: Merge('base+0.4*A', "
+                "{'base': CHECKPOINT, 'A': OTHER}).",
+            )
         self._check_nesting()
         self._check_triton()
 
@@ -118,6 +128,9 @@ class ExportOptions:
             words += ["--gpus", ",".join(map(str, self.gpus))]
         if self.rotation is not None and self.sample is not None:
             words += ["--rotate", self.sample.name, "--rotation", self.rotation]
+        if self.merge is not None:
+            words += self.merge.words()
+        words += [word for one in self.experts.items() for word in ("--expert", "=".join(one))]
         return (*words, *(["--tensorrt"] * self.accelerate), *(["--force"] * self.force))
 
     def _check_nesting(self) -> None:

@@ -46,7 +46,8 @@ def profiles(tokens: int) -> tuple[Profile, ...]:
 def check_tensorrt(checkpoint: str, models: Path, options: Sequence[str]) -> None:
     """Raise NestvecError where TensorRT is not installed, with the docker line that has it.
 
-    ``options`` are the words of the export command after checkpoint and ``--to``.
+    ``options`` are the words of the export command after checkpoint and ``--to``; where they say themselves
+    what is exported, ``checkpoint`` is empty.
     """
     if importlib.util.find_spec("tensorrt") is None:
         raise NestvecError(
@@ -60,8 +61,9 @@ def check_tensorrt(checkpoint: str, models: Path, options: Sequence[str]) -> Non
 def docker_line(checkpoint: str, models: Path, options: Sequence[str]) -> str:
     """The ``docker run`` that exports the same inside NVIDIA's TensorRT image."""
     folder = Path(checkpoint)
-    local = folder.is_dir()
-    inside = ["nestvec", "export", "/checkpoint" if local else checkpoint, "--to", "/models", *options]
+    local = bool(checkpoint) and folder.is_dir()
+    named = ["/checkpoint" if local else checkpoint] if checkpoint else []
+    inside = ["nestvec", "export", *named, "--to", "/models", *options]
     mounts = [f"{models.resolve()}:/models", *([f"{folder.resolve()}:/checkpoint:ro"] if local else [])]
     return shlex.join(
         [

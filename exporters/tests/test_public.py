@@ -7,7 +7,7 @@ import nestvec_exporters
 
 
 def test_the_public_names_are_these() -> None:
-    assert nestvec_exporters.__all__ == ["ExportOptions", "Listener", "Overrides", "export"]
+    assert nestvec_exporters.__all__ == ["ExportOptions", "Listener", "Merge", "Overrides", "export"]
 
 
 def test_importing_loads_nothing_heavy() -> None:

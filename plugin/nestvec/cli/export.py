@@ -13,6 +13,7 @@ from nestvec.cli import COMMANDS
 from nestvec.cli.options import gathered, json_option, numbers, optional_store_options, pairs
 
 if TYPE_CHECKING:
+    from nestvec_exporters.merge import Merge
     from nestvec_exporters.triton import Format
     from nestvec_schemas.manifest import Fit, Manifest, Precision, RotationMethod
     from nestvec_schemas.sample import Sample
@@ -24,7 +25,7 @@ _NAME_LENGTH = 64
 class Asked:
     """The command's arguments; a name of None is made from the checkpoint's."""
 
-    checkpoint: str
+    checkpoint: str | None
     models: Path
     name: str | None
     precision: Precision
@@ -47,6 +48,8 @@ class Asked:
     query_prompt: str | None
     document_prompt: str | None
     experts: dict[str, str]
+    merge: str | None
+    names: dict[str, str]
     uri: str
     token: str = field(repr=False)
     database: str
@@ -54,7 +57,7 @@ class Asked:
 
 
 @click.command(cls=gathered(Asked), short_help=COMMANDS["export"].short_help)
-@click.argument("checkpoint")
+@click.argument("checkpoint", required=False)
 @click.option(
     "--to",
     "models",
@@ -142,6 +145,20 @@ class Asked:
     metavar="NAME=CHECKPOINT",
     help="Another set of weights for the same encoder, chosen by expert=NAME (repeatable).",
 )
+@click.option(
+    "--merge",
+    metavar="EXPRESSION",
+    help="Checkpoints added up, for example base+0.4*A-0.2*B: differences from the first, with a coefficient "
+    "each, or one a layer: base+[0.1,0.2,0.3]*A. CHECKPOINT, where it is given, is called base.",
+)
+@click.option(
+    "--with",
+    "names",
+    multiple=True,
+    callback=pairs,
+    metavar="NAME=CHECKPOINT",
+    help="What a name in EXPRESSION stands for (repeatable); any other is a folder or a Hugging Face id.",
+)
 @click.option("--force", is_flag=True, help="Replace an encoder of this name.")
 @optional_store_options
 @json_option
@@ -160,14 +177,16 @@ def command(asked: Asked) -> None:
       nestvec export sentence-transformers/all-MiniLM-L6-v2 --to models --name minilm --dims 384,128,64
       nestvec export CHECKPOINT --to models --name minilm --rotate papers.jsonl --exits 2,3,4
       nestvec export CHECKPOINT --to models --name minilm --rotate papers --uri papers.db
+      nestvec export CHECKPOINT --to models --merge 'base+0.4*A-0.2*B' --with A=biomed --with B=legal
     """
     from nestvec.progress import stages
     from nestvec_exporters import ExportOptions, Listener, Overrides, export
 
+    merge = _merge(asked)
     options = ExportOptions(
-        checkpoint=asked.checkpoint,
+        checkpoint="" if merge else asked.checkpoint or "",
         models=asked.models,
-        name=asked.name or default_name(asked.checkpoint),
+        name=asked.name or (merged_name(merge) if merge else default_name(asked.checkpoint or "")),
         precision=asked.precision,
         dims=asked.dims,
         max_tokens=asked.max_tokens,
@@ -188,10 +207,28 @@ def command(asked: Asked) -> None:
             document_prompt=asked.document_prompt,
         ),
         experts=asked.experts,
+        merge=merge,
     )
     with stages() as shown:
         manifest = export(options, Listener(shown.stage, shown.step))
     _report(manifest, asked.models, as_json=asked.as_json)
+
+
+def _merge(asked: Asked) -> Merge | None:
+    """What to merge; a usage error where there is neither that nor a checkpoint, or two that are ``base``."""
+    from nestvec_exporters.merge import BASE, Merge
+
+    if asked.merge is None:
+        if asked.checkpoint is None:
+            raise click.UsageError("Missing argument 'CHECKPOINT' (or --merge EXPRESSION).")
+        if asked.names:
+            raise click.UsageError("--with names what stands in --merge, and there is none.")
+        return None
+    if asked.checkpoint is None:
+        return Merge(asked.merge, asked.names)
+    if BASE in asked.names:
+        raise click.UsageError(f"CHECKPOINT is called {BASE} in --merge: leave one of them away.")
+    return Merge(asked.merge, {BASE: asked.checkpoint, **asked.names})
 
 
 def _sample(asked: Asked) -> Sample | None:
@@ -209,6 +246,12 @@ def default_name(checkpoint: str) -> str:
     """An encoder's name from a path or id: its last part in lower case, with ``-`` for what may not be."""
     last = Path(checkpoint).name or Path(checkpoint).resolve().name
     return re.sub(r"[^a-z0-9._-]+", "-", last.lower()).strip("._-")[:_NAME_LENGTH] or "encoder"
+
+
+def merged_name(merge: Merge) -> str:
+    """An encoder's name from a merge: its base's, with ``-merged``."""
+    ending = "-merged"
+    return f"{default_name(merge.base)[: _NAME_LENGTH - len(ending)]}{ending}"
 
 
 def _report(manifest: Manifest, models: Path, *, as_json: bool) -> None:

@@ -6,8 +6,15 @@ import pytest
 from click.testing import CliRunner
 
 from nestvec.cli import cli
-from nestvec.cli.export import _nested, default_name
-from nestvec_schemas.errors import CheckpointNotFound, DimNotOffered, EncoderError, NestvecError
+from nestvec.cli.export import _nested, default_name, merged_name
+from nestvec_exporters.merge import Merge
+from nestvec_schemas.errors import (
+    CheckpointNotFound,
+    CheckpointUnsupported,
+    DimNotOffered,
+    EncoderError,
+    NestvecError,
+)
 from nestvec_schemas.manifest import ENCODER_NAME, Fit, Manifest
 
 
@@ -44,6 +51,9 @@ def test_the_folder_one_is_in_has_a_name_too(tmp_path: Path, monkeypatch: pytest
         (["x", "--precision", "int4"], "'int4' is not one of"),
         (["x", "--max-tokens", "0"], "0 is not in the range"),
         (["x", "--dim", "4"], "No such option"),
+        (["x", "--with", "A=y"], "--with names what stands in --merge, and there is none"),
+        (["x", "--merge", "base+A", "--with", "base=y"], "CHECKPOINT is called base in --merge"),
+        (["--merge", "base+A", "--with", "A"], "'A' is not NAME=CHECKPOINT"),
     ],
 )
 def test_wrong_usage_ends_with_2(arguments: list[str], says: str) -> None:
@@ -61,6 +71,11 @@ def test_wrong_usage_ends_with_2(arguments: list[str], says: str) -> None:
         (["./absent", "--gpus", "1,1"], EncoderError, "1, 1"),
         (["./absent", "--precision", "int8", "--tensorrt"], EncoderError, "int8"),
         (["./absent", "--format", "tensorrt"], NestvecError, "no package tensorrt"),
+        (["--merge", "./base+A"], CheckpointNotFound, "./base"),
+        (["./absent", "--merge", "base+A"], CheckpointNotFound, "./absent"),
+        (["./absent", "--merge", "A+B"], CheckpointUnsupported, "A+B"),
+        (["--merge", "A+B", "--with", "C=x"], CheckpointUnsupported, "A+B"),
+        (["--merge", "A*B"], CheckpointUnsupported, "*B"),
     ],
 )
 def test_what_cannot_be_exported_is_an_error_that_names_it(
@@ -94,3 +109,30 @@ def test_the_docker_line_repeats_every_option(tmp_path: Path) -> None:
     assert isinstance(done.exception, NestvecError)
     assert f"nestvec export org/model --to /models {' '.join(options)}" in str(done.exception)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_merge_repeats_its_words_and_no_checkpoint(tmp_path: Path) -> None:
+    options = ["--name", "tiny", "--precision", "fp32", "--format", "tensorrt"]
+    options += ["--merge", "base+0.4*A", "--with", "base=org/model", "--with", "A=org/other"]
+    done = CliRunner().invoke(cli, ["export", "--to", str(tmp_path), *options])
+    written = "--merge 'base+0.4*A' --with base=org/model --with A=org/other'"
+    assert "nestvec export --to /models --name tiny" in str(done.exception)
+    assert written.rstrip("'").replace("'", "'\"'\"'") in str(done.exception)
+
+
+def test_a_mistake_in_a_merge_is_pointed_at(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["export", "--merge", "base+x*A", "--to", str(tmp_path)])
+    assert isinstance(done.exception, CheckpointUnsupported)
+    assert str(done.exception).endswith("  base+x*A\n        ^")
+
+
+@pytest.mark.parametrize(
+    ("expression", "names", "name"),
+    [
+        ("org/MiniLM-0.5*A", {}, "minilm-merged"),
+        ("base+A", {"base": "./models/BGE"}, "bge-merged"),
+        ("x+y", {"x": "z" * 80}, "z" * 57 + "-merged"),
+    ],
+)
+def test_a_name_is_made_from_the_base(expression: str, names: dict[str, str], name: str) -> None:
+    assert merged_name(Merge(expression, names)) == name
