@@ -8,7 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nestvec_exporters.architectures.table import SENTENCE, TEXT, WEIGHTS, Architecture, tell
+from nestvec_exporters.architectures.table import (
+    SENTENCE,
+    TEXT,
+    WEIGHTS,
+    WORD_FILES,
+    Architecture,
+    tell,
+)
 from nestvec_exporters.hub import fetch
 from nestvec_exporters.layout import Module, home_of, read_config, read_json, read_modules
 from nestvec_schemas.errors import CheckpointNotFound, CheckpointUnsupported, nearest
@@ -26,8 +33,9 @@ _LFS = b"version https://git-lfs"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint on disk. ``source`` is what a manifest calls it: its id, or its folder's name.
+    """A checkpoint on disk. ``source`` is what a manifest calls it: its id, or its folder's or file's name.
 
+    ``folder`` is a file where the checkpoint is one: word vectors.
     ``architecture`` is the row of ``architectures.table`` that it fits.
     """
 
@@ -42,7 +50,7 @@ class Checkpoint:
 
 
 def read_checkpoint(given: str) -> Checkpoint:
-    """Find a local folder or fetch a Hugging Face id, and check that it can be exported.
+    """Find a local folder or file or fetch a Hugging Face id, and check that it can be exported.
 
     Raises CheckpointNotFound and CheckpointUnsupported.
     """
@@ -51,11 +59,14 @@ def read_checkpoint(given: str) -> Checkpoint:
         row = tell(path)
         _check(row, path)
         return Checkpoint(path.resolve(), path.resolve().name, row.name)
+    if given and path.is_file() and path.suffix in WORD_FILES:
+        return Checkpoint(path.resolve(), path.name, tell(path).name)
     if given and path.exists():
         raise CheckpointNotFound(
-            "a checkpoint is a folder, and this is a file",
+            f"a checkpoint is a folder, or a file of word vectors ({', '.join(WORD_FILES)}), "
+            "and this is another file",
             value=given,
-            next_step="Name the folder that holds config.json and the weights.",
+            next_step="Name the folder that holds config.json and the weights; unpack what is packed.",
         )
     if not _HUB_ID.fullmatch(given):
         raise CheckpointNotFound(

@@ -219,7 +219,8 @@ def _manifest(
         towers = {
             name: one.model_copy(update={"inputs": (*one.inputs, EXIT)}) for name, one in towers.items()
         }
-    nesting: Nesting = "rotated" if options.rotation else ("trained" if checkpoint.trained else "plain")
+    trained = checkpoint.trained or loaded.trained
+    nesting: Nesting = "rotated" if options.rotation else ("trained" if trained else "plain")
     return Manifest(
         name=options.name,
         source=checkpoint.source,

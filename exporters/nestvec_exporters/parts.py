@@ -87,6 +87,8 @@ def verified(
 
 
 def _lowered(half: Half, precision: Precision, traced: Path, on_stage: OnStage) -> Path:
+    if half.lowered:
+        return traced
     if precision == "int8":
         on_stage("quantising to int8")
         graph = traced.with_name("int8.onnx")

@@ -33,7 +33,8 @@ class Half:
     what the service makes of them, texts cut at so many tokens. ``reference`` is what the checkpoint's own
     implementation gives for each of them, one at a time, (n, …) float32, or of a vector a token a list of
     (t, dim). ``probes`` are real inputs to compare by.
-    ``heads`` and ``hidden`` are of its attention, for int8's fusion; 0 where it has none.
+    ``heads`` and ``hidden`` are of its attention, for int8's fusion; 0 where it has none. ``lowered`` says
+    that what ``build`` makes has the export's precision already.
     """
 
     tower: Tower
@@ -46,6 +47,7 @@ class Half:
     save: Callable[[Path], None] = _no_files
     heads: int = 0
     hidden: int = 0
+    lowered: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Loaded:
     """A checkpoint in float32 and evaluation mode. ``layers``: how many it has that it may stop after.
 
     ``experts`` are weights for its first tower that it brings itself, by the name a request chooses them by.
+    ``trained`` says that prefixes of its vectors were trained as vectors.
     """
 
     kind: Kind
@@ -62,6 +65,7 @@ class Loaded:
     layers: int = 1
     prompts: Mapping[PromptName, str] = field(default_factory=dict)
     experts: Mapping[str, Half] = field(default_factory=dict)
+    trained: bool = False
 
     @property
     def first(self) -> Half:

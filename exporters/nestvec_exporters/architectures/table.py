@@ -92,6 +92,10 @@ class Small:
         """Whether one of these files is there."""
         return any((self.folder / name).is_file() for name in names)
 
+    def some(self, pattern: str) -> bool:
+        """Whether a file's path fits a pattern."""
+        return any(self.folder.glob(pattern))
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -111,6 +115,22 @@ class Architecture:
         """The row's ``load``; imports torch and transformers."""
         module = import_module(f"nestvec_exporters.architectures.{self.name}")
         return cast("Load", module.load)
+
+
+WORD_FILES: Final = (".txt", ".vec", ".bin")
+"""How the names of files of word vectors end, which are checkpoints by themselves."""
+
+
+def _static(small: Small) -> bool:
+    """A table of vectors: a file of words, or Model2Vec's, sentence-transformers', WordLlama's folder."""
+    if small.folder.is_file():
+        return small.folder.suffix in WORD_FILES
+    return (
+        small.model_type == "model2vec"
+        or small.modules[:1] == ("StaticEmbedding",)
+        or (small.some("*.npy") and small.some("*.parquet"))
+        or (small.some("weights/*.safetensors") and small.some("tokenizers/*.json"))
+    )
 
 
 DECODERS: Final = frozenset(
@@ -164,6 +184,9 @@ def _reads_units(small: Small) -> bool:
 
 
 ARCHITECTURES: Final[tuple[Architecture, ...]] = (
+    Architecture(
+        "static", "tables of token or word vectors", _static, ("*.safetensors", "*.npy", "*.parquet")
+    ),
     Architecture("dual", "texts and pictures in one space", lambda small: small.model_type in DUAL),
     Architecture("vision", "pictures alone", lambda small: small.sees and not small.reads),
     Architecture(

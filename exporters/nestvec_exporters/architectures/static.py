@@ -1,0 +1,187 @@
+"""Static encoders: a table of vectors and their mean, as one graph of gathers and a product."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nestvec_exporters import verify
+from nestvec_exporters.architectures.loaded import Half, Loaded
+from nestvec_exporters.architectures.sentence import text_rows
+from nestvec_exporters.checkpoint import Checkpoint
+from nestvec_exporters.options import ExportOptions, Overrides
+from nestvec_exporters.tables.reading import read_table
+from nestvec_exporters.tables.table import NO_ROW, Table
+from nestvec_exporters.triton import INPUTS, OUTPUT
+from nestvec_schemas.manifest import Precision, PromptName
+from nestvec_schemas.repository import TOKENIZER
+from nestvec_schemas.towers import Tower
+from nestvec_schemas.vectors import Vectors
+
+_WORDS: Final = 12
+"""Of a probe that is made of the table's own words."""
+
+
+def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
+    """Read the table. Raises CheckpointUnsupported, and EncoderError for a pooling that it does not have."""
+    table = read_table(checkpoint.folder, options.overrides.pooling)
+    tower = Tower(
+        inputs=INPUTS,
+        output=OUTPUT,
+        pooling=table.pooling,
+        max_tokens=options.max_tokens or table.max_tokens,
+    )
+    half = Half(
+        tower=tower,
+        build=lambda exits: (Senses if table.senses else Mean)(table, options.precision),
+        example=dict.fromkeys(INPUTS, torch.ones((2, 16), dtype=torch.int64)),
+        axes={name: {1: "tokens"} for name in INPUTS},
+        rows=text_rows,
+        reference=partial(_reference, table),
+        probes=partial(_probes, table),
+        save=lambda folder: table.tokenizer.save(str(folder / TOKENIZER)),
+        lowered=True,
+    )
+    return Loaded(
+        kind="dense",
+        dim=int(table.vectors.shape[1]),
+        normalised=table.normalised,
+        halves={"text": half},
+        prompts={**table.prompts, **_prompts(options.overrides)},
+        trained=table.trained,
+    )
+
+
+class Pool(nn.Module):
+    """A table in the precision asked for. In int8 each row has a scale: its largest number / 127."""
+
+    table: Tensor
+    counted: Tensor
+    weights: Tensor
+
+    def __init__(self, table: Table, precision: Precision) -> None:
+        super().__init__()
+        self.normalised = table.normalised
+        stored, scales = _lowered(table.vectors, precision)
+        self.register_buffer("table", stored)
+        self.scales = scales
+        rows = torch.arange(table.ids) if table.rows is None else torch.from_numpy(table.rows)
+        self.rows = rows
+        counted = torch.ones(table.ids)
+        if table.unknown is not None:
+            counted[table.unknown] = 0
+        weights = counted if table.weights is None else counted * torch.from_numpy(table.weights)
+        self.register_buffer("counted", counted)
+        self.register_buffer("weights", weights)
+
+    def pooled(self, weights: Tensor, vectors: Tensor, counted: Tensor) -> Tensor:
+        """Σ weight · vector / Σ counted: (n, t), (n, t, d), (n, t) to (n, d)."""
+        total = (weights.unsqueeze(1) @ vectors).squeeze(1)
+        mean = total / counted.sum(dim=1, keepdim=True).clamp(min=1)
+        return nn.functional.normalize(mean, p=2.0, dim=1) if self.normalised else mean
+
+
+class Mean(Pool):
+    """The mean over tokens, a row each: (n, t) int64 ids and mask to (n, d) float32."""
+
+    def __init__(self, table: Table, precision: Precision) -> None:
+        super().__init__(table, precision)
+        self.mapped = table.rows is not None
+        if self.scales is not None:
+            # A row's scale is a factor like any weight: nothing of (n, t, d) is multiplied by it.
+            self.weights = self.weights * self.scales[self.rows]
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The vectors of a batch padded on the right."""
+        mask = attention_mask.to(self.weights.dtype)
+        rows = self.rows[input_ids] if self.mapped else input_ids
+        counted = self.counted[input_ids] * mask
+        return self.pooled(self.weights[input_ids] * mask, self.table[rows].float(), counted)
+
+
+class Senses(Pool):
+    """The mean over tokens, each in the sense that is nearest to the text's mean over all senses.
+
+    Huang et al. 2012, "Improving Word Representations via Global Context and Multiple Word Prototypes";
+    nearest by cosine, as Neelakantan et al. 2014 choose. Of two as near, the first.
+    """
+
+    def __init__(self, table: Table, precision: Precision) -> None:
+        super().__init__(table, precision)
+        self.there = (self.rows != NO_ROW).float()
+        self.rows = self.rows.clamp(min=0)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The vectors of a batch padded on the right."""
+        mask = attention_mask.to(self.weights.dtype)
+        counted = self.counted[input_ids] * mask
+        rows, there = self.rows[input_ids], self.there[input_ids].unsqueeze(-1)
+        senses = self.table[rows].float() * there
+        if self.scales is not None:
+            senses = senses * self.scales[rows].unsqueeze(-1)
+        every = senses.sum(dim=2) / there.sum(dim=2)
+        context = (counted.unsqueeze(1) @ every).squeeze(1)
+        near = (nn.functional.normalize(senses, dim=-1) * context[:, None, None]).sum(dim=-1)
+        best = (near - 1e30 * (1 - there.squeeze(-1))).argmax(dim=-1)
+        chosen = (torch.arange(senses.shape[2]) == best.unsqueeze(-1)).to(senses.dtype)
+        vectors = (senses * chosen.unsqueeze(-1)).sum(dim=2)
+        return self.pooled(self.weights[input_ids] * mask, vectors, counted)
+
+
+def _lowered(vectors: np.ndarray, precision: Precision) -> tuple[Tensor, Tensor | None]:
+    """The table as it is stored, and the rows' scales where it is in int8."""
+    if precision != "int8":
+        kind = np.float16 if precision == "fp16" else np.float32
+        return torch.from_numpy(np.ascontiguousarray(vectors, kind)), None
+    largest = np.abs(vectors.astype(np.float32)).max(axis=1)
+    scales = np.where(largest > 0, largest, 1).astype(np.float32) / 127
+    return torch.from_numpy(np.rint(vectors / scales[:, None]).astype(np.int8)), torch.from_numpy(scales)
+
+
+def _prompts(given: Overrides) -> dict[PromptName, str]:
+    asked: dict[PromptName, str | None] = {"query": given.query_prompt, "document": given.document_prompt}
+    return {name: text for name, text in asked.items() if text is not None}
+
+
+def _probes(table: Table) -> Sequence[str]:
+    """Real texts, where the table has words of them, and texts of its own tokens."""
+    known = [text for text in verify.texts() if any(one != table.unknown for one in table.read(text))]
+    tokens = sorted(table.tokenizer.get_vocab())
+    chance = random.Random(0)  # noqa: S311 - a sample, not a secret
+    made = [" ".join(chance.choices(tokens, k=_WORDS)) for _ in range(verify.SENTENCES)]
+    return known + [text for text in made if any(one != table.unknown for one in table.read(text))]
+
+
+def _reference(table: Table, texts: Sequence[str], tokens: int) -> Vectors:
+    """What the table's own library computes, (n, d) float32, of texts cut at ``tokens``, in numpy."""
+    found = np.zeros((len(texts), table.vectors.shape[1]), np.float32)
+    for number, text in enumerate(texts):
+        ids = [one for one in table.read(text)[:tokens] if one != table.unknown]
+        if not ids:
+            continue
+        vectors = _chosen(table, ids)
+        if table.weights is not None:
+            vectors = vectors * table.weights[ids][:, None]
+        mean = vectors.mean(axis=0)
+        found[number] = mean / max(float(np.linalg.norm(mean)), 1e-12) if table.normalised else mean
+    return found
+
+
+def _chosen(table: Table, ids: Sequence[int]) -> Vectors:
+    """The vector of each id, of several senses the one that the text's mean is nearest to."""
+    if table.rows is None:
+        return table.vectors[list(ids)].astype(np.float32)
+    if not table.senses:
+        return table.vectors[table.rows[list(ids)]].astype(np.float32)
+    senses = [table.vectors[[row for row in table.rows[one] if row != NO_ROW]] for one in ids]
+    context = np.mean([own.mean(axis=0) for own in senses], axis=0)
+    lengths = [np.maximum(np.linalg.norm(own, axis=1), 1e-12) for own in senses]
+    return np.stack(
+        [own[int(np.argmax(own @ context / length))] for own, length in zip(senses, lengths, strict=True)]
+    )
