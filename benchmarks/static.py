@@ -1,8 +1,8 @@
 """Texts a second of static encoders and of a transformer through the service, side by side in one run.
 
 Each contender is a ``nestvec serve`` of its own; they take turns, 32 texts a request and 8 requests in
-flight, for about ``--seconds`` each. Texts are the standard library's docstrings cut to ``--characters``; each
-is marked, so that nothing is remembered. ``--quality`` are files that ``nestvec evaluate --json`` wrote.
+flight, for about ``--seconds`` each. Texts are the standard library's docstrings cut to ``--characters``;
+each is marked, so that nothing is remembered. ``--quality`` are files that ``nestvec evaluate --json`` wrote.
 
     python benchmarks/static.py --models models --encoders minilm,minilm-int8,wordllama,glove [--rounds 5]
         [--seconds 3] [--characters 400] [--quality FILE,FILE] [--json FILE]

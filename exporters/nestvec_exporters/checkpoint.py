@@ -17,10 +17,10 @@ from nestvec_exporters.architectures.table import (
     tell,
 )
 from nestvec_exporters.hub import fetch
-from nestvec_exporters.layout import Module, home_of, read_config, read_json, read_modules
+from nestvec_exporters.layout import Module, first_folder, home_of, read_config, read_json, read_modules
 from nestvec_schemas.errors import CheckpointNotFound, CheckpointUnsupported, nearest
 
-SMALL = ("*.json", "*.txt", "*.model", "*.jinja")
+SMALL = ("*.json", "*.txt", "*.model", "*.jinja", "artifact.metadata")
 ADAPTED = "nestvec_adapt.json"
 """What ``nestvec adapt`` leaves in a checkpoint that it made."""
 
@@ -89,10 +89,11 @@ def _check(row: Architecture, folder: Path) -> None:
     if row.name in TEXT:
         check_architecture(folder)
         check_weights(folder)
-    elif set(WEIGHTS) <= set(row.weights):
-        if row.known:
-            check_code(folder)
-        check_safetensors(folder)
+        return
+    if row.known:
+        check_code(folder, first_folder(folder))
+    if all(name.endswith(WEIGHTS[0]) for name in row.weights):
+        check_safetensors(first_folder(folder))
 
 
 def check_architecture(folder: Path) -> None:
@@ -120,17 +121,15 @@ def check_architecture(folder: Path) -> None:
         )
 
 
-def check_code(folder: Path) -> None:
-    """Raise CheckpointUnsupported unless transformers knows the architecture itself. Takes seconds."""
-    check_known(home_of(folder))
+def check_code(folder: Path, home: Path | None = None) -> None:
+    """Raise CheckpointUnsupported unless transformers knows the architecture itself. Takes seconds.
 
-
-def check_known(home: Path) -> None:
-    """The same of the folder that the transformers model lies in."""
+    ``home`` is where its ``config.json`` is, else where ``modules.json`` says.
+    """
     from transformers import CONFIG_MAPPING  # noqa: PLC0415 - slow
 
     known = list(CONFIG_MAPPING.keys())
-    config = read_config(home)
+    config = read_config(home or home_of(folder))
     kind = config.get("model_type")
     if kind in known:
         return

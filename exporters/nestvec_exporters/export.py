@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec_exporters.architectures.table import architecture
+from nestvec_exporters.architectures.table import NEEDED, architecture
 from nestvec_exporters.checkpoint import Checkpoint, read_checkpoint
 from nestvec_exporters.fitting import Fitted, Fitting, distinct, fit
 from nestvec_exporters.merge import Merge, merged
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from nestvec_exporters.architectures.loaded import Half, Loaded
     from nestvec_exporters.parts import Piece
 
-_NEEDED = ("torch", "transformers", "sentence_transformers", "onnx", "onnxruntime")
 _RECORDED = ("nestvec", "torch", "transformers", "sentence-transformers", "onnxruntime")
 
 
@@ -51,13 +51,14 @@ def export(options: ExportOptions, listener: Listener | None = None) -> Manifest
     packages of the ``export`` extra are missing.
     """
     hears = listener or Listener()
-    need("exporting", _NEEDED, "export")
     if options.format == "tensorrt":
         check_tensorrt(options.checkpoint, options.models, options.words())
     check_target(options.models, options.name, force=options.force)
     hears.stage("reading the checkpoint")
     source = options.merge or read_checkpoint(options.checkpoint)
     experts = {name: read_checkpoint(given) for name, given in options.experts.items()}
+    needs = NEEDED if isinstance(source, Merge) else architecture(source.architecture).needs
+    need("exporting", needs, "export")
     hears.stage("loading libraries")
     from nestvec_exporters.quiet import quiet  # noqa: PLC0415 - seconds of imports
 
@@ -89,6 +90,7 @@ def _build(
 
     hears.stage("loading the weights")
     loaded = architecture(checkpoint.architecture).loader()(checkpoint, options)
+    options = replace(options, precision=loaded.precision or options.precision)
     shape = shape_of(loaded.kind, loaded.dim, loaded.layers, options)
     pieces = [*_towers(loaded), *_experts(loaded, experts, options)]
     folder = work / options.name
@@ -168,11 +170,14 @@ def _sample(options: ExportOptions, dim: int) -> Sample | None:
 
 
 def _trace(piece: Piece, work: Path, shape: Shape, hears: Listener) -> Path:
-    from nestvec_exporters.graph import write_graph  # noqa: PLC0415 - seconds of imports
-
     hears.stage("tracing the graph" + (f", {piece.part}" if piece.part else ""))
     traced = work / f"traced-{piece.part}" / "graph.onnx"
     traced.parent.mkdir()
+    if piece.half.graph is not None:
+        piece.half.graph(traced)
+        return traced
+    from nestvec_exporters.graph import write_graph  # noqa: PLC0415 - seconds of imports
+
     write_graph(piece.half, traced, shape.shallow)
     return traced
 
@@ -243,5 +248,14 @@ def _manifest(
             / sum(one.sentences for one in found),
         ),
         files={},
-        created_with={name: version(name) for name in _RECORDED},
+        created_with=_versions(),
     )
+
+
+def _versions() -> dict[str, str]:
+    """The versions of what exports; a graph that is ready needs less than all of it."""
+    found = {}
+    for name in _RECORDED:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import onnx
 import torch
 from torch import Tensor, nn
 
@@ -15,9 +14,6 @@ from nestvec_exporters.pooling import POOLING, Pool
 from nestvec_exporters.source import Source
 from nestvec_exporters.triton import OUTPUT, exit_output
 from nestvec_schemas.errors import CheckpointUnsupported
-
-PROTOBUF_BYTES: Final = (2 << 30) - (64 << 20)
-"""Weights that a model.onnx alone may hold: protobuf's limit is 2 GiB, less room for the graph."""
 
 # The last opset whose attention onnxruntime's fusion recognises.
 _OPSET = 17
@@ -91,13 +87,14 @@ def write_graph(half: Half, path: Path, exits: Sequence[int] = ()) -> None:
 
     Raises CheckpointUnsupported where it cannot be traced.
     """
+    module = half.module(exits)
     outputs = [*(exit_output(layer) for layer in exits), OUTPUT]
     axes = {name: {0: "batch", **half.axes.get(name, {})} for name in half.example}
     given = {0: "batch", **half.axes.get(OUTPUT, {})}
     try:
         with torch.no_grad():
             torch.onnx.export(
-                half.build(exits).eval(),
+                module,
                 tuple(half.example.values()),
                 str(path),
                 dynamo=False,
@@ -113,18 +110,3 @@ def write_graph(half: Half, path: Path, exits: Sequence[int] = ()) -> None:
             next_step="Choose another architecture: BERT, RoBERTa, MPNet, DistilBERT, T5, LLaMA, Mistral and "
             "Qwen encoders work.",
         ) from error
-
-
-def save_graph(model: onnx.ModelProto, path: Path, *, limit: int = PROTOBUF_BYTES) -> None:
-    """Write a graph as one file; above ``limit`` bytes of weights, as ``path`` and one ``path``.data."""
-    weights = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
-    if weights <= limit:
-        onnx.save_model(model, str(path))
-        return
-    onnx.save_model(
-        model,
-        str(path),
-        save_as_external_data=True,
-        all_tensors_to_one_file=True,
-        location=f"{path.name}.data",
-    )

@@ -62,6 +62,14 @@ def home_of(folder: Path) -> Path:
     return modules[0].folder if modules else folder
 
 
+def first_folder(folder: Path) -> Path:
+    """The folder of the first module, whatever the modules are and whoever's; else the checkpoint's own."""
+    path = folder / "modules.json"
+    rows = read_json(path) if path.is_file() else []
+    first = rows[0] if isinstance(rows, list) and rows else {}
+    return folder / str(first.get("path", "")) if isinstance(first, dict) else folder
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """A folder's ``config.json``. Raises CheckpointNotFound and CheckpointUnsupported."""
     path = folder / "config.json"

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
-import torch
 
 from nestvec_exporters import verify
 from nestvec_exporters.architectures.loaded import Half, Loaded
 from nestvec_exporters.exits import nest_exits
+from nestvec_exporters.files import save_graph
 from nestvec_exporters.fitting import Fitted
 from nestvec_exporters.fold import fold
-from nestvec_exporters.graph import save_graph
 from nestvec_exporters.offering import Shape
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.precision import halve, quantise
@@ -23,6 +22,7 @@ from nestvec_exporters.tensorrt import PLAN, build_plan, profiles
 from nestvec_exporters.triton import EXIT_PORT, OUTPUT, Port, Serving, config_pbtxt, exit_output
 from nestvec_schemas.manifest import Precision, Verification
 from nestvec_schemas.repository import CONFIG, GRAPH, part_folder
+from nestvec_schemas.towers import Tower
 
 OnStage = Callable[[str], None]
 
@@ -57,7 +57,7 @@ def write_part(
     if shape.shallow:
         model = nest_exits(model, shape.layers)
     save_graph(model, folder / GRAPH)
-    serving = _serving(options, folder, piece.half.tower.max_tokens, on_stage)
+    serving = _serving(options, folder, piece.half.tower, on_stage)
     inputs = [*_ports(piece.half), *([EXIT_PORT] if shape.shallow else [])]
     config = config_pbtxt(
         folder.name, inputs, _output(piece), tokens=piece.half.tower.max_tokens, serving=serving
@@ -82,12 +82,12 @@ def verified(
     if fitted is not None and fitted.rotation is not None:
         reference = np.asarray(np.asarray(reference) @ fitted.rotation, np.float32)
     whole = shape.layers[0] if shape.shallow else None
-    found = verify.exported(graph, rows, whole)
+    found = verify.exported(graph, rows, whole, alone=half.tower.alone)
     return verify.compared(reference, found, piece.loaded.kind, precision)
 
 
 def _lowered(half: Half, precision: Precision, traced: Path, on_stage: OnStage) -> Path:
-    if half.lowered:
+    if half.lowered or half.graph is not None:
         return traced
     if precision == "int8":
         on_stage("quantising to int8")
@@ -102,27 +102,27 @@ def _lowered(half: Half, precision: Precision, traced: Path, on_stage: OnStage) 
     return traced
 
 
-def _serving(options: ExportOptions, folder: Path, tokens: int, on_stage: OnStage) -> Serving:
+def _serving(options: ExportOptions, folder: Path, tower: Tower, on_stage: OnStage) -> Serving:
     """How Triton is to run what is in ``folder``; with format tensorrt, the plan is built there first."""
     fp16 = options.precision == "fp16"
     if options.format == "onnx":
-        return Serving(gpus=options.gpus, tensorrt=options.accelerate, fp16=fp16)
+        return Serving(gpus=options.gpus, tensorrt=options.accelerate, fp16=fp16, alone=tower.alone)
     on_stage("building the TensorRT plan")
-    shapes = profiles(tokens)
+    shapes = profiles(tower.max_tokens)
     build_plan(folder / GRAPH, folder / PLAN, shapes)
     return Serving(format="tensorrt", gpus=options.gpus, profiles=len(shapes))
 
 
 def _ports(half: Half) -> list[Port]:
     return [
-        Port(name, str(one.dtype).removeprefix("torch."), _dims(half, name, one))
+        Port(name, str(one.dtype).removeprefix("torch."), _dims(half, name, one.shape))
         for name, one in half.example.items()
     ]
 
 
-def _dims(half: Half, name: str, example: torch.Tensor) -> tuple[int | None, ...]:
+def _dims(half: Half, name: str, shape: Sequence[int]) -> tuple[int | None, ...]:
     free = half.axes.get(name, {})
-    return tuple(None if axis in free else int(size) for axis, size in enumerate(example.shape) if axis)
+    return tuple(None if axis in free else int(size) for axis, size in enumerate(shape) if axis)
 
 
 def _output(piece: Piece) -> Port:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import onnx
 
-from nestvec_exporters.graph import PROTOBUF_BYTES, save_graph
+from nestvec_exporters.files import PROTOBUF_BYTES, save_graph
 from nestvec_schemas.errors import EncoderError
 
 # Mean squares of RMS norms: in half precision a square of 256 and more is infinite already.

@@ -6,27 +6,39 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """No warnings, loading bars or log lines below ERROR, unless logging shows information anyway."""
-    from transformers.utils import logging as shipped  # noqa: PLC0415 - slow
-
-    library: Any = shipped  # its functions have no annotations
     if logging.getLogger().isEnabledFor(logging.INFO):
         yield
         return
     disabled = logging.root.manager.disable
-    bars = library.is_progress_bar_enabled()
     logging.disable(logging.WARNING)
-    library.disable_progress_bar()
     try:
-        with warnings.catch_warnings():
+        with _no_bars(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(disabled)
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Without transformers' loading bars; a graph that is ready is exported without transformers."""
+    if find_spec("transformers") is None:
+        yield
+        return
+    from transformers.utils import logging as shipped  # noqa: PLC0415 - slow
+
+    library: Any = shipped  # its functions have no annotations
+    bars = library.is_progress_bar_enabled()
+    library.disable_progress_bar()
+    try:
+        yield
+    finally:
         if bars:
             library.enable_progress_bar()

@@ -32,7 +32,8 @@ class Serving:
 
     ``format`` onnx is run by ONNX Runtime, with ``tensorrt`` through its TensorRT provider; format
     tensorrt is a plan with ``profiles`` optimisation profiles. ``gpus`` are device numbers: one instance
-    on each; without them Triton takes the GPUs that there are, else the CPU.
+    on each; without them Triton takes the GPUs that there are, else the CPU. ``alone``: no two requests in
+    one batch.
     """
 
     format: Format = "onnx"
@@ -40,6 +41,12 @@ class Serving:
     tensorrt: bool = False
     fp16: bool = False
     profiles: int = 0
+    alone: bool = False
+
+    @property
+    def most(self) -> int:
+        """Inputs in one batch."""
+        return 1 if self.alone else MAX_BATCH
 
 
 def exit_output(layer: int) -> str:
@@ -91,7 +98,7 @@ def config_pbtxt(
     blocks = [
         f'name: "{name}"',
         f'backend: "{"onnxruntime" if how.format == "onnx" else "tensorrt"}"',
-        f"max_batch_size: {MAX_BATCH}",
+        f"max_batch_size: {how.most}",
         "input [\n" + ",\n".join(f"  {one.declared()}" for one in inputs) + "\n]",
         f"output [\n  {output.declared()}\n]",
         "version_policy: { latest { num_versions: 1 } }",
@@ -142,7 +149,7 @@ def _warmup(inputs: Sequence[Port], tokens: int, how: Serving) -> str:
     shapes = (
         ((1, 1), (MAX_BATCH, longest)) if how.tensorrt else ((1, min(16, longest)), (8, min(64, longest)))
     )
-    samples = [_sample(inputs, batch, length) for batch, length in shapes]
+    samples = [_sample(inputs, min(batch, how.most), length) for batch, length in shapes]
     return "model_warmup [\n" + ",\n".join(samples) + "\n]"
 
 

@@ -64,7 +64,7 @@ def exit_vectors(half: Half, rows: Sequence[Arrays], layer: int, matrix: Matrix,
     """
     import torch  # noqa: PLC0415 - slow
 
-    module = half.build((layer,)).eval()
+    module = half.module((layer,))
     found = []
     with torch.no_grad():
         for row in rows:
@@ -75,11 +75,13 @@ def exit_vectors(half: Half, rows: Sequence[Arrays], layer: int, matrix: Matrix,
     return normalise(mapped) if unit else mapped
 
 
-def exported(graph: Path, rows: Sequence[Arrays], layer: int | None = None) -> list[Array]:
+def exported(
+    graph: Path, rows: Sequence[Arrays], layer: int | None = None, *, alone: bool = False
+) -> list[Array]:
     """What a graph gives in onnxruntime for each row, float32; of a vector a token, without padding's.
 
-    In mixed batches padded on the right with zeros, so that padding would show. ``layer`` is the exit of an
-    encoder that has several.
+    In mixed batches padded on the right with zeros, so that padding would show, unless each row runs
+    ``alone``. ``layer`` is the exit of an encoder that has several.
     """
     import onnxruntime  # noqa: PLC0415 - slow
 
@@ -88,9 +90,10 @@ def exported(graph: Path, rows: Sequence[Arrays], layer: int | None = None) -> l
     session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
     names = [one.name for one in session.get_inputs()]
     found: list[Array] = []
-    for start in range(0, len(rows), _BATCH):
-        arrays = stacked(rows[start : start + _BATCH])
-        count = len(rows[start : start + _BATCH])
+    size = 1 if alone else _BATCH
+    for start in range(0, len(rows), size):
+        arrays = stacked(rows[start : start + size])
+        count = len(rows[start : start + size])
         if layer is not None:
             arrays[EXIT] = np.full((count, 1), layer, np.int64)
         answers = session.run(None, {name: arrays[name] for name in names})[0]

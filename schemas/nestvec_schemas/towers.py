@@ -35,6 +35,8 @@ class Tower(Record):
     ``max_tokens`` is the longest text in tokens; of a tower that reads pictures, what one of them costs in a
     batch, in patches. A text becomes ids by ``scheme``; a picture becomes pixels by ``picture``, and a tower
     of several ``frames`` reads so many of them as one input. A text that is drawn is so by ``rendering``.
+    ``alone``: the graph runs one input at a time, because its int8 activations have one scale a batch and an
+    answer would depend a little on what shares it: scores must not.
     """
 
     inputs: tuple[str, ...]
@@ -45,6 +47,7 @@ class Tower(Record):
     picture: Picture | None = None
     frames: Annotated[int, Field(ge=1)] = 1
     rendering: Rendering | None = None
+    alone: bool = False
 
 
 Towers = Mapping[Modality, Tower]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from nestvec_exporters.checkpoint import Checkpoint
 from nestvec_exporters.options import ExportOptions
-from nestvec_schemas.manifest import PromptName
+from nestvec_schemas.errors import CheckpointUnsupported
+from nestvec_schemas.manifest import Precision, PromptName
 from nestvec_schemas.rows import Array, Arrays
 from nestvec_schemas.towers import Kind, Modality, Tower, first_tower
 
@@ -27,7 +28,9 @@ class Half:
 
     ``build`` makes the module that is traced; it takes the arrays of ``example``, in that order, and gives
     one output, or with exits (layers before the last, shallowest first) one for each of them before it.
-    What is large in it is its attribute ``transformer``: fp16 halves that and nothing else.
+    What is large in it is its attribute ``transformer``: fp16 halves that and nothing else. A checkpoint that
+    is a graph already has ``graph`` in its place, which writes it: its inputs are those of ``example``, its
+    output is OUTPUT, and nothing lowers its precision.
     ``axes`` names the axes beyond the first that vary, by input and for OUTPUT.
     ``save`` writes what else belongs into the encoder's folder; ``rows`` reads it there, and makes of inputs
     what the service makes of them, texts cut at so many tokens. ``reference`` is what the checkpoint's own
@@ -38,16 +41,26 @@ class Half:
     """
 
     tower: Tower
-    build: Callable[[Sequence[int]], nn.Module]
-    example: Mapping[str, Tensor]
+    build: Callable[[Sequence[int]], nn.Module] | None
+    example: Mapping[str, Tensor | Array]
     axes: Mapping[str, Mapping[int, str]]
     rows: Callable[[Path, Sequence[Any], int], list[Arrays]]
     reference: Callable[[Sequence[Any], int], Array | list[Array]]
     probes: Callable[[], Sequence[Any]]
     save: Callable[[Path], None] = _no_files
+    graph: Callable[[Path], None] | None = None
     heads: int = 0
     hidden: int = 0
     lowered: bool = False
+
+    def module(self, exits: Sequence[int]) -> nn.Module:
+        """What ``build`` makes, for evaluation. Raises CheckpointUnsupported where there is none."""
+        if self.build is None:
+            raise CheckpointUnsupported(
+                "the checkpoint is a graph already, which has no layers that could be read one by one",
+                next_step="Export the checkpoint that the graph was made from.",
+            )
+        return self.build(exits).eval()
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,7 @@ class Loaded:
 
     ``experts`` are weights for its first tower that it brings itself, by the name a request chooses them by.
     ``trained`` says that prefixes of its vectors were trained as vectors.
+    ``precision`` is that of a graph which is ready already; None is as the export is asked for.
     """
 
     kind: Kind
@@ -63,6 +77,7 @@ class Loaded:
     normalised: bool
     halves: Mapping[Modality, Half]
     layers: int = 1
+    precision: Precision | None = None
     prompts: Mapping[PromptName, str] = field(default_factory=dict)
     experts: Mapping[str, Half] = field(default_factory=dict)
     trained: bool = False

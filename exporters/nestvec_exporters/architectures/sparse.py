@@ -23,7 +23,7 @@ from nestvec_exporters.architectures import sentence
 from nestvec_exporters.architectures.loaded import Half, Loaded
 from nestvec_exporters.architectures.sentence import text_rows
 from nestvec_exporters.architectures.sparse_layout import Layout, read_layout
-from nestvec_exporters.checkpoint import Checkpoint, check_architecture, check_known
+from nestvec_exporters.checkpoint import Checkpoint, check_architecture, check_code
 from nestvec_exporters.layout import read_config
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.pooling import POOLING
@@ -93,7 +93,7 @@ def _chosen(checkpoint: Checkpoint, layout: Layout, asked: str | None) -> str | 
 def _opened(checkpoint: Checkpoint, layout: Layout) -> SparseEncoder:
     """The checkpoint as sentence-transformers runs it, in float32. Raises CheckpointUnsupported."""
     for home in layout.transformers:
-        check_known(home)
+        check_code(home, home)
     try:
         model: SparseEncoder = SparseEncoder(
             str(checkpoint.folder),

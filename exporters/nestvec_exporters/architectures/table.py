@@ -21,6 +21,8 @@ TEXT: Final = frozenset({SENTENCE, "decoder"})
 
 WEIGHTS: Final = ("*.safetensors",)
 
+NEEDED: Final = ("torch", "transformers", "sentence_transformers", "onnx", "onnxruntime")
+
 
 _TEXT: Final = (
     "tokenizer.json",
@@ -103,6 +105,8 @@ class Architecture:
 
     ``about`` is for people; ``weights`` are the names of the large files. ``known``: transformers must know
     the model's type.
+    ``about`` is for people; ``weights`` are the names of the large files; ``needs`` are the packages that
+    loading imports.
     """
 
     name: str
@@ -110,6 +114,7 @@ class Architecture:
     fits: Callable[[Small], bool]
     weights: tuple[str, ...] = WEIGHTS
     known: bool = True
+    needs: tuple[str, ...] = NEEDED
 
     def loader(self) -> Load:
         """The row's ``load``; imports torch and transformers."""
@@ -185,7 +190,11 @@ def _reads_units(small: Small) -> bool:
 
 ARCHITECTURES: Final[tuple[Architecture, ...]] = (
     Architecture(
-        "static", "tables of token or word vectors", _static, ("*.safetensors", "*.npy", "*.parquet")
+        "static",
+        "tables of token or word vectors",
+        _static,
+        ("*.safetensors", "*.npy", "*.parquet"),
+        known=False,
     ),
     Architecture("dual", "texts and pictures in one space", lambda small: small.model_type in DUAL),
     Architecture("vision", "pictures alone", lambda small: small.sees and not small.reads),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -83,10 +83,11 @@ class Embedder:
         """Begin to work. To be called on the event loop that ``embed`` is called on."""
         for name, encoder in self.encoders.items():
             for part in encoder.manifest.parts:
+                alone = encoder.manifest.towers[encoder.manifest.parts[part]].alone
                 self._runners[name, part] = Runner(
                     Name(name, part, encoder.manifest.kind, encoder.manifest.dim),
                     self.engine,
-                    self.settings,
+                    replace(self.settings, batch_texts=1) if alone else self.settings,
                     Admission(self.settings.load),
                     self.observer,
                 )

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from nestvec_exporters.graph import save_graph
+from nestvec_exporters.files import save_graph
 from nestvec_exporters.triton import INPUTS, OUTPUT
 
 
