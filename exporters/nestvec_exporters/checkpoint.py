@@ -104,14 +104,6 @@ def check_architecture(folder: Path) -> None:
             _check_activation(module)
     home = home_of(folder)
     config = read_config(home)
-    named = config.get("architectures")
-    head = str(named[0]) if isinstance(named, list) and named else ""
-    if not modules and head.endswith("ForSequenceClassification"):
-        raise CheckpointUnsupported(
-            "the checkpoint is a classifier or reranker: it has scores, no sentence vector",
-            value=head,
-            next_step="Choose an embedding checkpoint.",
-        )
     if not any(_matching(home, _TOKENIZERS)) and not any(_matching(folder, _TOKENIZERS)):
         raise CheckpointUnsupported(
             "the checkpoint has no tokenizer, so it cannot take text",

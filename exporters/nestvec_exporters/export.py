@@ -170,7 +170,8 @@ def _sample(options: ExportOptions, dim: int) -> Sample | None:
 
 
 def _trace(piece: Piece, work: Path, shape: Shape, hears: Listener) -> Path:
-    hears.stage("tracing the graph" + (f", {piece.part}" if piece.part else ""))
+    doing = "tracing the graph" if piece.half.graph is None else "finishing the graph"
+    hears.stage(doing + (f", {piece.part}" if piece.part else ""))
     traced = work / f"traced-{piece.part}" / "graph.onnx"
     traced.parent.mkdir()
     if piece.half.graph is not None:

@@ -5,30 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
 from nestvec_exporters.checkpoint import Checkpoint, check_code
 from nestvec_exporters.layout import MODULES, home_of
+from nestvec_exporters.lengths import limited
 from nestvec_exporters.options import Overrides
 from nestvec_exporters.pooling import POOLING
+from nestvec_exporters.prompts import named_prompts, prompts_of
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError, NestvecError, nearest
 from nestvec_schemas.manifest import PromptName
 
-DEFAULT_TOKENS: Final = 8192
-"""The longest text an encoder takes unless more is asked for: decoders state 32,768 and more, which no
-service could batch."""
-
-_UNSTATED_TOKENS = 512
 _LARGEST_SHOWN = 3
-
-# The names that checkpoints give the two prompts, likeliest first.
-_PROMPTS: dict[PromptName, tuple[str, ...]] = {
-    "query": ("query", "search_query", "retrieval.query", "s2p_query"),
-    "document": ("document", "passage", "corpus", "search_document", "retrieval.passage"),
-}
 
 
 @dataclass(frozen=True)
@@ -135,18 +126,6 @@ def _check_prompts(prompts: Mapping[PromptName, str], pooling: tuple[str, ...], 
         )
 
 
-def prompts_of(own: Mapping[PromptName, str], asked: Overrides) -> dict[PromptName, str]:
-    """A checkpoint's prompts with those that are asked for in their place; an empty one is none."""
-    asked_for = {"query": asked.query_prompt, "document": asked.document_prompt}
-    found: dict[PromptName, str] = {}
-    for name in _PROMPTS:
-        given = asked_for[name]
-        text = own.get(name) if given is None else given
-        if text:
-            found[name] = text
-    return found
-
-
 def pooling_modes(asked: str) -> tuple[str, ...]:
     """The names in ``mean+cls``. Raises EncoderError."""
     names = tuple(asked.split("+"))
@@ -160,14 +139,14 @@ def pooling_modes(asked: str) -> tuple[str, ...]:
     return names
 
 
-def check_complete(transformer: Any, home: Path) -> None:
+def check_complete(transformer: Any, home: Path, spare: str = "pooler.") -> None:
     """Refuse a checkpoint that lacks weights: transformers fills them with random numbers and only logs it.
 
     The weights in ``home`` are read a second time, because transformers tells what was missing only to who
-    asks. Raises CheckpointUnsupported.
+    asks. Those whose names hold ``spare`` have no part in the vectors.
     """
     _, told = type(transformer).from_pretrained(str(home), output_loading_info=True, local_files_only=True)
-    missing = sorted(name for name in told["missing_keys"] if "pooler." not in name)
+    missing = sorted(name for name in told["missing_keys"] if not spare or spare not in name)
     if missing:
         shown = ", ".join(missing[:_LARGEST_SHOWN])
         more = f" and {len(missing) - _LARGEST_SHOWN} more" if len(missing) > _LARGEST_SHOWN else ""
@@ -178,39 +157,12 @@ def check_complete(transformer: Any, home: Path) -> None:
         )
 
 
-def named_prompts(found: Mapping[str, str | None], default: str | None) -> dict[PromptName, str]:
-    """The checkpoint's prompts as query and document; its default serves where neither is named."""
-    given: dict[PromptName, str] = {}
-    for name, aliases in _PROMPTS.items():
-        texts = [text for alias in aliases if (text := found.get(alias))]
-        text = texts[0] if texts else found.get(default or "")
-        if text:
-            given[name] = text
-    return given
-
-
 def max_tokens(source: Source, asked: int | None) -> int:
     """The longest text in tokens: ``asked``, else the checkpoint's own limit.
 
     Raises CheckpointUnsupported where ``asked`` is more than the model has positions.
     """
-    limit = positions(source.transformer)
-    if asked is None:
-        own = source.model.max_seq_length or _UNSTATED_TOKENS
-        stated = own if own < 1 << 24 else (limit or _UNSTATED_TOKENS)
-        return min(stated, limit or stated, DEFAULT_TOKENS)
-    check_positions(asked, limit)
-    return asked
-
-
-def check_positions(asked: int, limit: int | None) -> None:
-    """Raise CheckpointUnsupported where ``asked`` tokens are more than ``limit`` (None: there is none)."""
-    if limit is not None and asked > limit:
-        raise CheckpointUnsupported(
-            "the checkpoint does not take texts of this many tokens",
-            value=asked,
-            next_step=f"Give --max-tokens {limit} or less.",
-        )
+    return limited(source.model.max_seq_length, positions(source.transformer), asked)
 
 
 def positions(transformer: Any) -> int | None:

@@ -32,12 +32,15 @@ def _write_tokenizer(folder: Path, *, side: str = "right") -> None:
     """A tokenizer that splits words into characters."""
     characters = sorted(set(string.printable) - set(string.whitespace) - set(string.ascii_uppercase))
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *characters, *(f"##{one}" for one in characters)]
+    words += ["[MASK]", "[unused0]", "[unused1]"]
     vocab = {word: number for number, word in enumerate(words)}
     tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=1000))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
     transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -45,6 +48,7 @@ def _write_tokenizer(folder: Path, *, side: str = "right") -> None:
         unk_token="[UNK]",
         cls_token="[CLS]",
         sep_token="[SEP]",
+        mask_token="[MASK]",
         padding_side=side,
     ).save_pretrained(folder)
 

@@ -68,11 +68,6 @@ BAD: dict[str, tuple[Damage, type[CheckpointError], str]] = {
         "larger than 4 MiB",
     ),
     "an adapter": (adapter, CheckpointUnsupported, "merge_and_unload"),
-    "a reranker": (
-        lambda f: edit(f, architectures=["BertForSequenceClassification"]),
-        CheckpointUnsupported,
-        "no sentence vector: BertForSequenceClassification",
-    ),
     "no tokenizer": (no_tokenizer, CheckpointUnsupported, "no tokenizer, so it cannot take text: bert"),
     "pickled weights": (
         only_pickle,

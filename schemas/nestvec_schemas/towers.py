@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nestvec_schemas.interaction import Interaction
 from nestvec_schemas.pixels import Picture
 from nestvec_schemas.rendering import Rendering
 
@@ -18,6 +19,9 @@ Modality = Literal["text", "image"]
 
 Scheme = Literal["tokenizer", "bytes", "codepoints"]
 """How a text becomes ids: by ``tokenizer.json``, or without one (``nestvec_schemas.bytetokens``)."""
+
+Activation = Literal["identity", "sigmoid"]
+"""What makes the score that a reranker's authors publish of what its graph gives."""
 
 WHOLE: Final = ""
 """The part of an encoder that lies in its own folder."""
@@ -35,6 +39,9 @@ class Tower(Record):
     ``max_tokens`` is the longest text in tokens; of a tower that reads pictures, what one of them costs in a
     batch, in patches. A text becomes ids by ``scheme``; a picture becomes pixels by ``picture``, and a tower
     of several ``frames`` reads so many of them as one input. A text that is drawn is so by ``rendering``.
+    ``interaction`` is how a tower that gives a vector a token tells queries from documents. A reranker's
+    graph gives a logit whatever its ``activation``: the service makes of it what each face asks for (a
+    sigmoid, unless raw scores are), and who wants the numbers of the authors' own code applies this.
     ``alone``: the graph runs one input at a time, because its int8 activations have one scale a batch and an
     answer would depend a little on what shares it: scores must not.
     """
@@ -47,6 +54,8 @@ class Tower(Record):
     picture: Picture | None = None
     frames: Annotated[int, Field(ge=1)] = 1
     rendering: Rendering | None = None
+    interaction: Interaction | None = None
+    activation: Activation | None = None
     alone: bool = False
 
 

@@ -25,6 +25,7 @@ from nestvec_exporters.image_tower import (
     read_preprocessing,
     read_processor,
 )
+from nestvec_exporters.lengths import check_positions
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.tokenizing import plain_tokenizer, read_tokenizer
 from nestvec_exporters.triton import INPUTS, OUTPUT
@@ -224,7 +225,7 @@ def _max_tokens(row: Row, tokenizer: Any, positions: int, asked: int | None) -> 
     """Raises CheckpointUnsupported where ``asked`` is more than there are positions."""
     if asked is None:
         return min(positions, row.tokens or positions, int(tokenizer.model_max_length))
-    sources.check_positions(asked, positions)
+    check_positions(asked, positions)
     return asked
 
 

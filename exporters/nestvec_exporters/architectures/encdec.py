@@ -34,6 +34,7 @@ from nestvec_exporters.graph import Pooled
 from nestvec_exporters.layout import read_config
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.pooling import POOLING
+from nestvec_exporters.prompts import prompts_of
 from nestvec_exporters.triton import INPUTS, OUTPUT
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.repository import TOKENIZER
@@ -104,7 +105,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
         normalised=False,
         halves={"text": plain(half, encoder, options)},
         layers=config.encoder_layers,
-        prompts=sources.prompts_of({}, asked),
+        prompts=prompts_of({}, asked),
     )
 
 

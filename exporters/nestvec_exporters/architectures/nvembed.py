@@ -20,7 +20,6 @@ from tokenizers import Tokenizer, processors
 from torch import nn
 from transformers import MistralConfig, MistralModel
 
-from nestvec_exporters import source as sources
 from nestvec_exporters import verify
 from nestvec_exporters.architectures.decoder import lift_mask, plain
 from nestvec_exporters.architectures.loaded import Half, Loaded
@@ -29,7 +28,9 @@ from nestvec_exporters.checkpoint import Checkpoint
 from nestvec_exporters.crossattention import Trained, trained_pooling
 from nestvec_exporters.graph import Normalise, Pooled
 from nestvec_exporters.layout import read_config, read_json
+from nestvec_exporters.lengths import DEFAULT_TOKENS
 from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.prompts import prompts_of
 from nestvec_exporters.triton import INPUTS, OUTPUT
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.repository import TOKENIZER
@@ -42,7 +43,7 @@ _OWN: Final = ("model_type", "architectures", "auto_map", "_name_or_path", "torc
 def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
     """Load the weights. Raises CheckpointUnsupported where they do not make a text encoder."""
     folder, config = checkpoint.folder, read_config(checkpoint.folder)
-    prompts = sources.prompts_of({}, options.overrides)
+    prompts = prompts_of({}, options.overrides)
     if prompts and config.get("is_mask_instruction", True):
         raise CheckpointUnsupported(
             "the checkpoint leaves its prompts out of pooling, which a graph cannot know",
@@ -61,7 +62,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
     build = partial(Pooled, transformer, [trained.pool], _head(trained))
     ids = torch.ones((2, 16), dtype=torch.int64)
     limit = transformer.config.max_position_embeddings
-    tokens = min(options.max_tokens or sources.DEFAULT_TOKENS, limit)
+    tokens = min(options.max_tokens or DEFAULT_TOKENS, limit)
     half = Half(
         tower=Tower(inputs=INPUTS, output=OUTPUT, pooling="latent", max_tokens=tokens),
         build=build,

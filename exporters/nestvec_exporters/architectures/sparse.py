@@ -27,6 +27,7 @@ from nestvec_exporters.checkpoint import Checkpoint, check_architecture, check_c
 from nestvec_exporters.layout import read_config
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.pooling import POOLING
+from nestvec_exporters.prompts import named_prompts
 from nestvec_exporters.source import Source
 from nestvec_exporters.triton import INPUTS, OUTPUT
 from nestvec_exporters.vocabulary import ACTIVATIONS, WEIGHINGS, Present, Words, weigh
@@ -64,7 +65,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
         normalised=False,
         halves={"text": half},
         layers=source.layers or 1,
-        prompts=sources.named_prompts(model.prompts, model.default_prompt_name),
+        prompts=named_prompts(model.prompts, model.default_prompt_name),
         experts=experts,
     )
 

@@ -21,6 +21,14 @@ TEXT: Final = frozenset({SENTENCE, "decoder"})
 
 WEIGHTS: Final = ("*.safetensors",)
 
+GRAPHS: Final = (
+    "model.onnx",
+    "onnx/model.onnx",
+    "model_quantized.onnx",
+    "onnx/model_quantized.onnx",
+)
+"""Where a checkpoint's ready graph lies, likeliest first."""
+
 NEEDED: Final = ("torch", "transformers", "sentence_transformers", "onnx", "onnxruntime")
 
 
@@ -188,6 +196,16 @@ def _reads_units(small: Small) -> bool:
     return small.model_type == "canine" or (small.model_type == "t5" and bytewise and not small.modules)
 
 
+def _graph(small: Small) -> bool:
+    """A graph and no weights to make one of."""
+    return small.has(*GRAPHS) and not any(small.folder.glob("*.safetensors"))
+
+
+def _late(small: Small) -> bool:
+    projected = small.modules[:1] == ("Transformer",) and set(small.modules[1:]) == {"Dense"}
+    return projected or small.head == "HF_ColBERT" or small.has("artifact.metadata")
+
+
 ARCHITECTURES: Final[tuple[Architecture, ...]] = (
     Architecture(
         "static",
@@ -196,6 +214,19 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         ("*.safetensors", "*.npy", "*.parquet"),
         known=False,
     ),
+    Architecture(
+        "ready",
+        "ONNX graphs that somebody else wrote",
+        _graph,
+        weights=("*.onnx", "*.onnx_data", "*.onnx.data"),
+        needs=("onnx", "onnxruntime"),
+    ),
+    Architecture(
+        "cross",
+        "cross-encoders: a query with a document to one score",
+        lambda small: small.head.endswith("ForSequenceClassification") and "Pooling" not in small.modules,
+    ),
+    Architecture("late", "late interaction (ColBERT): a vector a token", _late),
     Architecture("dual", "texts and pictures in one space", lambda small: small.model_type in DUAL),
     Architecture("vision", "pictures alone", lambda small: small.sees and not small.reads),
     Architecture(

@@ -29,8 +29,10 @@ from nestvec_exporters.architectures.loaded import Half, Loaded
 from nestvec_exporters.architectures.table import Small
 from nestvec_exporters.checkpoint import Checkpoint
 from nestvec_exporters.graph import Pooled
+from nestvec_exporters.lengths import DEFAULT_TOKENS
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.pooling import POOLING, Pool
+from nestvec_exporters.prompts import prompts_of
 from nestvec_exporters.triton import INPUTS, OUTPUT
 from nestvec_schemas import bytetokens
 from nestvec_schemas.bytetokens import SCHEMES
@@ -148,7 +150,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
         normalised=False,
         halves={"text": plain(half, model, options)},
         layers=model.config.num_hidden_layers,
-        prompts=sources.prompts_of({}, options.overrides),
+        prompts=prompts_of({}, options.overrides),
     )
 
 
@@ -222,7 +224,7 @@ _BYT5: Final = _Kind(
     model=transformers.T5EncoderModel,
     scheme="bytes",
     usual=_BYT5_TOKENS,
-    most=lambda config: sources.DEFAULT_TOKENS,
+    most=lambda config: DEFAULT_TOKENS,
     graph=lambda model: model,
     states=_byt5_states,
 )
