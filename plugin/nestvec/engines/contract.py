@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from nestvec_schemas.errors import EngineError
+from nestvec_schemas.interaction import KEEP
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.rows import Array, Arrays
 from nestvec_schemas.towers import WHOLE
@@ -17,7 +18,7 @@ from nestvec_schemas.vectors import Vectors
 EXIT: Final = "exit"
 """The input that says after which layer each row stops."""
 
-KNOWN: Final = frozenset({"input_ids", "attention_mask", "token_type_ids", "pixels", "patches", EXIT})
+KNOWN: Final = frozenset({"input_ids", "attention_mask", "token_type_ids", KEEP, "pixels", "patches", EXIT})
 """The inputs of graphs that rows are made for."""
 
 

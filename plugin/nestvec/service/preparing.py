@@ -14,9 +14,10 @@ from nestvec.service.encoders import Encoder
 from nestvec.service.inputs import Cut, Input, Pair
 from nestvec.service.pool import LONE
 from nestvec.service.rows import Row, text_row
-from nestvec.service.tokens import PairTokens, Tokeniser
+from nestvec.service.tokens import PairTokens, Tokeniser, Tokens
 from nestvec_schemas.errors import BodyInvalid, ManifestCorrupt, NestvecError, NotOffered
 from nestvec_schemas.frames import read_sequence, uniform
+from nestvec_schemas.interaction import KEEP, token_arrays
 from nestvec_schemas.towers import Modality, Tower
 
 Prepared = list[Row | NestvecError]
@@ -49,8 +50,10 @@ def tokenise(encoder: Encoder, inputs: Sequence[Input], cut: Cut) -> Prepared:
     tokeniser = encoder.tokeniser
     texts = [one for one in inputs if isinstance(one, str)]
     pairs = [one for one in inputs if isinstance(one, Pair)]
-    encoded = iter(tokeniser.encode(texts, cut.direction))
-    paired = iter(_pairs(encoder, pairs))
+    # What marks a query or a document stands in front, and may not be cut away.
+    side = "right" if encoder.manifest.kind == "multivector" else cut.direction
+    encoded = iter(tokeniser.encode(texts, side))
+    paired = iter(_pairs(encoder, pairs, cut))
     rows: Prepared = []
     for one in inputs:
         if isinstance(one, Pair):
@@ -60,22 +63,32 @@ def tokenise(encoder: Encoder, inputs: Sequence[Input], cut: Cut) -> Prepared:
             )
         elif isinstance(one, str):
             text = next(encoded)
-            rows.append(text_row(text.ids, text.whole))
+            rows.append(_row(encoder.manifest.towers["text"], text))
         else:
             _check_ids(one, len(tokeniser))
-            taken = tokeniser.take(one, cut.direction)
-            rows.append(text_row(taken.ids, taken.whole))
+            rows.append(_row(encoder.manifest.towers["text"], tokeniser.take(one, cut.direction)))
     return rows
 
 
-def _pairs(encoder: Encoder, pairs: Sequence[Pair]) -> list[PairTokens]:
+def _row(tower: Tower, tokens: Tokens) -> Row:
+    """The row of a text's ids; of a tower that gives a vector a token, as a query or as a document."""
+    if KEEP not in tower.inputs:
+        return text_row(tokens.ids, tokens.whole)
+    arrays = token_arrays(tokens.ids, tower.interaction)
+    length = len(arrays[KEEP])
+    # A query that is filled up was not cut: it has more tokens then than it came with.
+    lost = max(0, len(tokens.ids) - length) + tokens.whole - len(tokens.ids)
+    return Row(arrays, length, length + lost)
+
+
+def _pairs(encoder: Encoder, pairs: Sequence[Pair], cut: Cut) -> list[PairTokens]:
     if not pairs:
         return []
     if not isinstance(encoder.tokeniser, Tokeniser):
         raise NotOffered(
             f"{encoder.manifest.name} does not read a query with a document", next_step="Send texts."
         )
-    return encoder.tokeniser.encode_pairs([(one.query, one.document) for one in pairs])
+    return encoder.tokeniser.encode_pairs([(one.query, one.document) for one in pairs], cut.direction)
 
 
 async def _pictures(encoder: Encoder, inputs: Sequence[Input], policy: Policy) -> Prepared:

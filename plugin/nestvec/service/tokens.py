@@ -86,21 +86,25 @@ class Tokeniser:
         """The tokens of each text, cut at ``max_tokens`` on the side that ``direction`` names."""
         return [one for some in _slices(texts) for one in self._encode(some, direction)]
 
-    def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[PairTokens]:
-        """The tokens of each query with its document, cut at ``max_tokens``: the longer of the two first."""
+    def encode_pairs(
+        self, pairs: Sequence[tuple[str, str]], direction: Direction = "right"
+    ) -> list[PairTokens]:
+        """The tokens of each query with its document, cut at ``max_tokens``: the longer of the two first, on
+        the side that ``direction`` names."""
         near = _NEAR * self.max_tokens
-        read = [(writable(query[:near]), writable(document[:near])) for query, document in pairs]
-        return [_paired(one, self._special_of_pairs) for one in self._cutting_pairs.encode_batch_fast(read)]
+        read = [tuple(writable(_end(text, near, direction)) for text in pair) for pair in pairs]
+        encodings = self._cutting_pairs[direction].encode_batch_fast(read)
+        # How many tokens there were, the pieces that were cut off do not say: they hold some twice.
+        over = [pair for pair, one in zip(read, encodings, strict=True) if one.overflowing]
+        whole = iter(self._whole.encode_batch_fast(over))
+        return [_paired(one, len(next(whole) if one.overflowing else one)) for one in encodings]
 
     @cached_property
-    def _cutting_pairs(self) -> Tokenizer:
-        tokenizer = Tokenizer.from_str(self._cutting["right"].to_str())
-        tokenizer.enable_truncation(self.max_tokens, strategy="longest_first")
-        return tokenizer
-
-    @cached_property
-    def _special_of_pairs(self) -> int:
-        return self._cutting_pairs.num_special_tokens_to_add(True)
+    def _cutting_pairs(self) -> dict[str, Tokenizer]:
+        found = {side: Tokenizer.from_str(one.to_str()) for side, one in self._cutting.items()}
+        for side, tokenizer in found.items():
+            tokenizer.enable_truncation(self.max_tokens, strategy="longest_first", direction=side)
+        return found
 
     def _encode(self, texts: Sequence[str], direction: Direction) -> list[Tokens]:
         """Of a text far longer than what is kept, only the end that is kept is read, unless that turns out
@@ -163,10 +167,9 @@ class Tokeniser:
         return self._cutting["right"].get_vocab_size()
 
 
-def _paired(encoding: Encoding, special: int) -> PairTokens:
-    more = sum(len(one.ids) - special for one in encoding.overflowing)
+def _paired(encoding: Encoding, whole: int) -> PairTokens:
     ids, types = (np.asarray(one, np.int64) for one in (encoding.ids, encoding.type_ids))
-    return PairTokens(ids, types, len(ids) + more)
+    return PairTokens(ids, types, whole)
 
 
 def cut_ids(ids: Sequence[int], max_tokens: int, direction: Direction) -> Tokens:

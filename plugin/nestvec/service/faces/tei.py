@@ -27,7 +27,7 @@ from nestvec.service.faces.call import (
 from nestvec.service.faces.choice import ABOUT_EXIT, InBody, QueryString, choose_from
 from nestvec.service.problems import refusals
 from nestvec_schemas.errors import EmptyInput, InputTooLong
-from nestvec_schemas.manifest import PromptName
+from nestvec_schemas.manifest import Manifest, PromptName
 
 router = APIRouter(tags=["TEI"], responses=refusals("/embed"))
 
@@ -123,7 +123,7 @@ def describe(embedder: Embedder) -> dict[str, Any]:
         "model_id": first.source,
         "model_sha": first.files.get("1/model.onnx"),
         "model_dtype": first.precision,
-        "model_type": {"embedding": {"pooling": first.first.pooling}},
+        "model_type": _model_type(first),
         "max_concurrent_requests": settings.load.requests,
         "max_input_length": first.first.max_tokens,
         "max_batch_tokens": settings.batch_tokens,
@@ -142,6 +142,7 @@ def describe(embedder: Embedder) -> dict[str, Any]:
                 "dims": manifest.dims,
                 "layers": manifest.layers,
                 "kind": manifest.kind,
+                "activation": manifest.first.activation,
                 "towers": list(manifest.towers),
                 "frames": manifest.towers["image"].frames if "image" in manifest.towers else None,
                 "experts": list(manifest.experts),
@@ -154,3 +155,10 @@ def describe(embedder: Embedder) -> dict[str, Any]:
             for name, manifest in manifests.items()
         },
     }
+
+
+def _model_type(manifest: Manifest) -> dict[str, object]:
+    """In TEI's words; a reranker of one label has the only name there."""
+    if manifest.kind == "reranker":
+        return {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}}
+    return {"embedding": {"pooling": manifest.first.pooling}}
