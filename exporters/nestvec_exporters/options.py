@@ -21,7 +21,8 @@ _NO_BF16 = " bf16 is left out: ONNX Runtime cannot run it on a CPU, so that noth
 class Overrides:
     """What a checkpoint does not say of itself, or says otherwise.
 
-    ``pooling``: how token vectors become one (sentence-transformers' names, ``lasttoken`` for instance).
+    ``pooling``: how token vectors become one (sentence-transformers' names, ``lasttoken`` for instance);
+    ``tokens``: they stay apart, for late interaction.
     ``bidirectional``: a decoder's attention without its causal mask. ``frames``: pictures to an input.
     ``image_checkpoint``: a vision checkpoint to stand beside a text checkpoint. ``query_prompt`` and
     ``document_prompt`` are put before each text.

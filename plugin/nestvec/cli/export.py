@@ -126,7 +126,10 @@ class Asked:
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="What is drawn by.")
 @click.option(
-    "--pooling", metavar="NAME", help="How token vectors become one. Default: what the checkpoint says."
+    "--pooling",
+    metavar="NAME",
+    help="How token vectors become one; tokens: they stay apart, for late interaction. Default: what the "
+    "checkpoint says.",
 )
 @click.option("--bidirectional", is_flag=True, help="A decoder's attention without its causal mask.")
 @click.option(

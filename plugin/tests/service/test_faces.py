@@ -198,6 +198,7 @@ def test_the_docs_need_no_other_host(service: str) -> None:
     assert set(paths) >= {
         "/embed",
         "/embed_sparse",
+        "/embed_all",
         "/tokenize",
         "/rerank",
         "/info",

@@ -67,6 +67,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "images",
         "inputs",
     ),
+    "/embed_all": ("inputs", "truncate", "truncation_direction", "prompt_name"),
     "/v2/rerank": ("query", "documents", "model", "top_n"),
 }
 

@@ -1,0 +1,43 @@
+"""Rerankers and token vectors through a real Triton: the embedded engine's own numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from nestvec.engines.opening import EngineOptions
+from nestvec.service.server import bind, open_embedder, serving
+from nestvec.service.settings import Settings
+from nestvec_exporters import ExportOptions, Overrides, export
+from nestvec_schemas.docstrings import sample_texts
+
+TEXTS = [text[:300] for text in sample_texts(24)]
+NAMES = ("reranker", "colbert")
+
+
+@pytest.fixture(scope="module")
+def ranking(vectrix: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ranking") / "models"
+    export(ExportOptions(str(vectrix / "reranker_en"), folder, "reranker"))
+    marked = Overrides(pooling="tokens", query_prompt="[unused0]", document_prompt="[unused1]")
+    export(ExportOptions(str(vectrix / "colbert"), folder, "colbert", overrides=marked))
+    return folder
+
+
+def test_scores_are_the_embedded_engines(ranking: Path, triton: Any) -> None:
+    triton.start(ranking)
+    found = []
+    for engine in (EngineOptions(name="triton", triton_url=triton.url), EngineOptions()):
+        with serving(open_embedder(ranking, NAMES, Settings(engine=engine)), bind("127.0.0.1", 0)) as address:
+            client = httpx.Client(base_url=address, timeout=120, trust_env=False)
+            scores = []
+            for name in NAMES:
+                body = {"query": "what reads a file", "texts": TEXTS, "raw_scores": True}
+                answer = client.post(f"/rerank?encoder={name}", json=body)
+                assert answer.status_code == 200, answer.text
+                scores += [one["score"] for one in sorted(answer.json(), key=lambda one: one["index"])]
+            found.append(scores)
+    assert found[0] == pytest.approx(found[1], abs=1e-3)
