@@ -65,9 +65,11 @@ def weigh(how: Weighing, logits: Tensor, mask: Tensor) -> Tensor:
     hidden = mask.unsqueeze(-1) == 0
     if how.over == "max":
         # The largest first: what is activated then is a number a word, and not one a word and token.
-        weights = how.activate(logits.masked_fill(hidden, float("-inf")).amax(dim=1))
-    else:
-        weights = how.activate(logits).masked_fill(hidden, 0.0).sum(dim=1)
+        return _cut(how, how.activate(logits.masked_fill(hidden, float("-inf")).amax(dim=1)))
+    return _cut(how, how.activate(logits).masked_fill(hidden, 0.0).sum(dim=1))
+
+
+def _cut(how: Weighing, weights: Tensor) -> Tensor:
     if how.top is None:
         return weights
     kept = torch.topk(weights, min(how.top, int(weights.shape[1])), dim=1)
@@ -87,6 +89,69 @@ class Words(nn.Module):
         """The weights of a batch padded on the right."""
         logits = self.transformer(input_ids=input_ids, attention_mask=attention_mask).logits
         return (weigh(self.how, logits, attention_mask),)
+
+
+class LargestWords(nn.Module):
+    """The same for ``max``, in half the time: of each token and word it computes the product alone."""
+
+    def __init__(self, transformer: Any, how: Weighing, exits: Sequence[int] = ()) -> None:
+        super().__init__()
+        if exits:
+            raise ValueError("a masked language model has its words after its last layer alone")
+        self.transformer, self.how = _Largest(transformer), how
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        """The weights of a batch padded on the right."""
+        return (_cut(self.how, self.how.activate(self.transformer(input_ids, attention_mask))),)
+
+
+class _Largest(nn.Module):
+    """Each word's largest logit over a text's tokens.
+
+    Padding is hidden before the projection (it becomes another first token), and the bias, the same at every
+    token, is added behind the maximum.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        hidden, _ = projected(self.model, input_ids, attention_mask)
+        linear = self.model.get_output_embeddings()
+        kept = torch.where(attention_mask.unsqueeze(-1) == 0, hidden[:, :1], hidden)
+        largest = nn.functional.linear(kept, linear.weight).amax(dim=1)
+        return largest if linear.bias is None else largest + linear.bias
+
+
+def projected(model: Any, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """What a model's projection onto words is given, (batch, tokens, hidden), and the logits it ends with."""
+    given: list[Tensor] = []
+
+    def note(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        given.append(arguments[0])
+
+    hook = model.get_output_embeddings().register_forward_pre_hook(note)
+    try:
+        logits = model(input_ids=input_ids, attention_mask=attention_mask).logits
+    finally:
+        hook.remove()
+    return given[0], logits
+
+
+def builder(model: Any, how: Weighing) -> tuple[type[Words] | type[LargestWords], int]:
+    """The module that a model's words are traced from, and how many words it has.
+
+    LargestWords where its logits are its output embeddings' product and bias, with nothing behind them.
+    """
+    ids, mask = torch.tensor([[2, 3, 1, 0]]), torch.tensor([[1, 1, 1, 0]])
+    linear = model.get_output_embeddings()
+    with torch.no_grad():
+        if how.over != "max" or not isinstance(linear, nn.Linear):
+            return Words, int(model(input_ids=ids, attention_mask=mask).logits.shape[-1])
+        hidden, logits = projected(model, ids, mask)
+        same = torch.allclose(linear(hidden), logits, rtol=1e-4, atol=1e-5)
+    return LargestWords if same else Words, int(logits.shape[-1])
 
 
 class Present(nn.Module):

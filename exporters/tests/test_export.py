@@ -62,7 +62,6 @@ Write = Callable[..., Path]
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "Bert": {},
-    "BertForMaskedLM": {"head": "ForMaskedLM"},
     # These two count positions from padding_idx + 1; MPNet's padding_idx is always 1.
     "Roberta": {"max_position_embeddings": POSITIONS + 1, "bos_token_id": 2, "eos_token_id": 3},
     "MPNet": {"max_position_embeddings": POSITIONS + 2},

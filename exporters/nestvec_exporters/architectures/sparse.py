@@ -16,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer, SparseEncoder
+from torch import nn
 
 from nestvec_exporters import source as sources
 from nestvec_exporters import verify
@@ -30,7 +31,7 @@ from nestvec_exporters.pooling import POOLING
 from nestvec_exporters.prompts import named_prompts
 from nestvec_exporters.source import Source
 from nestvec_exporters.triton import INPUTS, OUTPUT
-from nestvec_exporters.vocabulary import ACTIVATIONS, WEIGHINGS, Present, Words, weigh
+from nestvec_exporters.vocabulary import ACTIVATIONS, WEIGHINGS, Present, builder, weigh
 from nestvec_schemas.errors import CheckpointUnsupported, NestvecError, nearest
 from nestvec_schemas.repository import TOKENIZER
 from nestvec_schemas.towers import Tower
@@ -128,7 +129,7 @@ def _half_of(modules: Sequence[Any], chosen: str | None, options: ExportOptions)
     model = SparseEncoder(modules=list(modules), device="cpu").eval() if modules else None
     if model is not None and kinds == ["SparseStaticEmbedding"]:
         source = _source(model, "idf", int(modules[0].num_dimensions))
-        return _static(modules[0], source, sources.max_tokens(source, options.max_tokens)), source
+        return _static(modules[0], source, options.max_tokens or _table_tokens(modules[0])), source
     if model is None or kinds[1:] != ["SpladePooling"] or not hasattr(modules[0], "auto_model"):
         raise CheckpointUnsupported(
             "the checkpoint's modules do not give weights of words",
@@ -140,13 +141,12 @@ def _half_of(modules: Sequence[Any], chosen: str | None, options: ExportOptions)
     transformer = modules[0].auto_model
     transformer.config.use_cache = False
     ids = torch.ones((2, 16), dtype=torch.int64)
-    with torch.no_grad():
-        words = int(transformer(input_ids=ids).logits.shape[-1])
+    module, words = builder(transformer, WEIGHINGS[name])
     source = _source(model, name, words)
     tokens = sources.max_tokens(source, options.max_tokens)
     half = Half(
         tower=Tower(inputs=INPUTS, output=OUTPUT, pooling=name, max_tokens=tokens),
-        build=partial(Words, transformer, WEIGHINGS[name]),
+        build=partial(module, transformer, WEIGHINGS[name]),
         example=dict.fromkeys(INPUTS, ids),
         axes={one: {1: "tokens"} for one in INPUTS},
         rows=text_rows,
@@ -169,7 +169,7 @@ def _queries(modules: Sequence[Any], documents: Source, half: Half) -> Half:
         )
     source = _source(SparseEncoder(modules=list(modules), device="cpu"), "idf", documents.dim)
     same = sources.tokenizer(source).to_str() == sources.tokenizer(documents).to_str()
-    if not same or modules[0].num_dimensions != documents.dim:
+    if not same or modules[0].num_dimensions > documents.dim:
         raise CheckpointUnsupported(
             "the checkpoint's queries and documents have not one vocabulary",
             value=f"{modules[0].num_dimensions} and {documents.dim} words",
@@ -178,11 +178,19 @@ def _queries(modules: Sequence[Any], documents: Source, half: Half) -> Half:
     return _static(modules[0], source, half.tower.max_tokens)
 
 
+def _table_tokens(module: Any) -> int:
+    """The longest text of a table of weights, which has no positions: its tokenizer's, where set."""
+    return min(int(module.tokenizer.model_max_length), sources.DEFAULT_TOKENS)
+
+
 def _static(module: Any, source: Source, tokens: int) -> Half:
     silent = sources.tokenizer(source).encode("").ids
     return Half(
         tower=Tower(inputs=INPUTS, output=OUTPUT, pooling="idf", max_tokens=tokens),
-        build=partial(Present, module.weight, silent),
+        # A table that was read from words may end before the vocabulary does.
+        build=partial(
+            Present, nn.functional.pad(module.weight, (0, source.dim - len(module.weight))), silent
+        ),
         example=dict.fromkeys(INPUTS, torch.ones((2, 16), dtype=torch.int64)),
         axes={one: {1: "tokens"} for one in INPUTS},
         rows=text_rows,
@@ -221,7 +229,8 @@ def _looked_up(source: Source, silent: int, texts: Sequence[str], tokens: int) -
     tokenizer: Any = source.model.tokenizer
     before, tokenizer.model_max_length = tokenizer.model_max_length, tokens - silent
     try:
-        return _encoded(source.model, texts)
+        found = _encoded(source.model, texts)
+        return np.pad(found, ((0, 0), (0, source.dim - found.shape[1])))
     finally:
         tokenizer.model_max_length = before
 
