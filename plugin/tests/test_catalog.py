@@ -135,3 +135,24 @@ def test_defaults_and_what_columns_are_made_of(service: str) -> None:
         ("abstract_16", "abstract_8_exit2", "abstract_16_exit2_int8", "abstract_8_binary", "abstract_bm25"),
         "abstract",
     )
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_sparse_column_is_read_back_from_its_description_or_a_property(kept: bool) -> None:
+    note = "nestvec: http://h:1?encoder=splade&dim=30522&source=abstract"
+    schema = MilvusClient.create_schema()
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("abstract", DataType.VARCHAR, max_length=99)
+    schema.add_field("lex", DataType.SPARSE_FLOAT_VECTOR, description=note if kept else "")
+    schema.add_field("own", DataType.SPARSE_FLOAT_VECTOR, description="made by hand")
+    server: Any = Server(schema)
+    told = server.describe_collection("papers")
+    # Milvus Lite keeps no descriptions.
+    told["properties"] = {} if kept else {"nestvec.embed.lex": note, "mmap.enabled": "true"}
+    server.describe_collection = lambda name: told
+    table = read_table(server, "papers")
+    endpoint = Endpoint("nestvec", "http://h:1", "splade")
+    assert table.embeddings == (Embedding("abstract", "lex", 0, endpoint, "sparse"),)
+    assert table.generated == {"lex": "abstract"}
+    (shown,) = describe(server, "papers")["embeddings"]
+    assert (shown["dim"], shown["bytes_per_row"], shown["form"]) == (None, None, "sparse")

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pymilvus import CollectionSchema, DataType, MilvusClient
 
 import nestvec
-from nestvec.service.server import address, bind
+from nestvec.engines.fake import FakeEngine
+from nestvec.service.embedder import Embedder
+from nestvec.service.encoders import open_encoders
+from nestvec.service.server import address, bind, serving
+from nestvec.service.settings import Settings
 from nestvec_schemas.errors import (
     DimNotOffered,
     EncoderNotFound,
@@ -217,6 +223,64 @@ def test_an_index_for_every_embedding_field(schema: CollectionSchema, service: s
     ]
     with pytest.raises(SpecError, match=r"no embedding field of this name.*Did you mean 'abstract_8'"):
         nestvec.index_params(schema, {"abstract_88": nestvec.Index()})
+
+
+@pytest.fixture
+def words(write_encoder: Callable[..., Path]) -> Iterator[str]:
+    """A service that holds a sparse encoder, ``words``, beside ``tiny``."""
+    write_encoder()
+    models = write_encoder("words", kind="sparse", dims=(16,), layers=(4,)).parent
+    embedder = Embedder(open_encoders(models), FakeEngine({"tiny": 16, "words": 16}), Settings())
+    with serving(embedder, bind("127.0.0.1", 0)) as address:
+        yield address
+
+
+@pytest.mark.parametrize("version", ["milvus_lite-3.2.2", "v2.6.4"])
+def test_a_sparse_field_says_who_fills_it_wherever_it_is_kept(
+    schema: CollectionSchema, words: str, version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    client: Any = Server(version)
+    given: dict[str, Any] = {"encoder": "words", "service": words, "client": client, "form": "sparse"}
+    nestvec.add_embedding(schema, "abstract", **given)
+    nestvec.add_embedding(schema, "abstract", name="lex", dims=[16], **given)
+    found = [(one.name, one.dtype, one.description) for one in schema.fields[3:]]
+    note = f"nestvec: {words}?encoder=words&dim=16&source=abstract"
+    sparse = DataType.SPARSE_FLOAT_VECTOR
+    assert found == [("abstract_sparse", sparse, note), ("lex", sparse, note)]
+    assert not schema.functions
+    assert nestvec.field_notes(schema) == {
+        "nestvec.embed.abstract_sparse": note,
+        "nestvec.embed.lex": note,
+    }
+    index = nestvec.index_params(schema)[0].to_dict()
+    assert (index["index_type"], index["metric_type"]) == ("SPARSE_INVERTED_INDEX", "IP")
+    assert "Milvus does not fill sparse vectors: write the rows with nestvec ingest" in caplog.text
+    schema.verify()
+
+
+@pytest.mark.parametrize(
+    ("encoder", "form", "dims", "error", "message"),
+    [
+        ("words", "float", [16], SpecError, "words is a sparse encoder.*form: sparse without dims"),
+        ("tiny", "sparse", [], SpecError, "tiny is a dense encoder, and has no vectors of the form sparse"),
+        ("tiny", "float", [], SpecError, "no dims were given. Give some of 16, 8, 4"),
+        ("words", "sparse", [8], DimNotOffered, "does not offer vectors of this many dims: 8"),
+    ],
+)
+def test_an_encoder_has_vectors_of_its_kind(
+    schema: CollectionSchema,
+    words: str,
+    encoder: str,
+    form: Any,
+    dims: list[int],
+    error: type[Exception],
+    message: str,
+) -> None:
+    with pytest.raises(error, match=message):
+        nestvec.add_embedding(
+            schema, "abstract", encoder=encoder, dims=dims, service=words, provider="tei", form=form
+        )
+    assert len(schema.fields) == 3
 
 
 def test_the_public_names() -> None:

@@ -310,3 +310,41 @@ def test_what_a_template_may_not_be_on_or_of(old: str, new: str, said: str) -> N
 
 def test_a_dynamic_collection_may_compose_of_what_it_does_not_declare() -> None:
     assert parse_spec(COMPOSED.replace("{}", '"{brand}"') + "dynamic: true", path="x").dynamic
+
+
+SPARSE = GOOD.partition("embeddings:")[0] + "embeddings:\n  - {field: abstract, encoder: splade, form: sparse"
+
+
+def test_a_sparse_field_has_no_dims() -> None:
+    (one,) = parse_spec(SPARSE + "}\n", path="x").embeddings
+    assert (one.dims, one.sizes, one.column(0)) == ((), (0,), "abstract_sparse")
+    assert (one.index, one.metric) == ("SPARSE_INVERTED_INDEX", "IP")
+    (one,) = parse_spec(SPARSE + ", name: lex, index: AUTOINDEX}\n", path="x").embeddings
+    assert (one.column(0), one.index) == ("lex", "AUTOINDEX")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (", dims: [64]}", r"embeddings\[0\].dims are not chosen with form: sparse: they are the words: 64"),
+        (", exit: 3}", r"embeddings\[0\].exit does not go with form: sparse: 3"),
+        (", metric: COSINE}", r"metric does not go with form: sparse: COSINE. Leave it away, or write IP"),
+        (", index: HNSW}", r"index does not go with form: sparse: HNSW"),
+        ("}\n  - {field: abstract, encoder: splade, form: sparse}", "the same vector field twice"),
+        (
+            "}\n  - {field: abstract, encoder: m}",
+            r"embeddings\[1\].dims are missing: none. Write at least one",
+        ),
+        (
+            "}\n  - {field: abstract, encoder: m, dims: [8], index: SPARSE_INVERTED_INDEX}",
+            "is for sparse vectors alone: SPARSE_INVERTED_INDEX. Write form: sparse",
+        ),
+        (
+            "}\nvectors:\n  - {name: own, dim: 8, index: SPARSE_INVERTED_INDEX}",
+            r"vectors\[0\] has what is for sparse vectors alone",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_sparse_field(more: str, said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        parse_spec(SPARSE + more + "\n", path="x")

@@ -1,4 +1,4 @@
-"""Binary columns: filled as rows are written, and never the row's own."""
+"""Binary and sparse columns: filled as rows are written, and never the row's own."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from nestvec.catalog import Column, Embedding, Table
-from nestvec.ingest import Options, ingest, insert_rows
+from nestvec.ingest import Options, filling, ingest, insert_rows
 from nestvec.ingest.batches import COHERE_ROWS, most_rows
 from nestvec.ingest.journal import journal_path
 from nestvec.providers import Endpoint
+from nestvec.service.client import Coding
 from nestvec.service.server import address, bind
 from nestvec_schemas.errors import ServiceUnreachable
 
@@ -85,6 +86,31 @@ def test_without_the_service_nothing_is_written_and_the_run_goes_on_later(
     assert journal_path(path, "t").exists()
     assert ingest(client, table(made, service), path, Options("memory", batch=3)).inserted == 4
     assert sorted(row["note"] for row in client.rows) == ["0", "1", "2", "3"]
+
+
+def test_sparse_columns_get_the_weights_of_their_source(
+    milvus: Made, make_table: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def weights(coding: Coding, texts: list[str], key: str | None) -> list[dict[int, float]]:
+        asked.append((coding, texts, key))
+        return [{len(text): 1.5} for text in texts]
+
+    monkeypatch.setitem(filling._ASK, "sparse", weights)
+    monkeypatch.setenv("NESTVEC_API_KEY", "k")
+    made = make_table()
+    endpoint = Endpoint("nestvec", "http://h", "splade")
+    embedding = Embedding("text", "text_sparse", 0, endpoint, "sparse")
+    columns = (*made.columns, Column("text_sparse", "SPARSE_FLOAT_VECTOR"))
+    wide = replace(made, columns=columns, embeddings=(*made.embeddings, embedding))
+    client = milvus()
+    rows = [{"id": 1, "text": "w1", "note": "n"}, {"id": 2, "text": "w", "note": "n", "text_sparse": {}}]
+    done = insert_rows(client, wide, rows)
+    assert [row["text_sparse"] for row in client.rows] == [{2: 1.5}]
+    assert "Milvus or nestvec fills this column" in done.reasons[0]
+    assert asked == [(Coding("http://h", "splade", 0), ["w1"], "k")]
+    assert filling.with_filled(wide, [{"id": 1, "note": "n"}]) == [{"id": 1, "note": "n"}]
 
 
 def test_milvus_takes_fewer_rows_at_once_through_cohere(make_table: Made) -> None:

@@ -1,0 +1,181 @@
+"""A sparse encoder over a judged dataset, in one run: by SQL on Milvus Lite, exactly, beside BM25.
+
+    python benchmarks/sparse.py --data FOLDER --models models [--sparse splade] [--dense minilm] [--json FILE]
+
+The documents are embedded once and stay in ``--work``. Exactly means every inner product of the stored
+weights, by scipy; ``top n`` keeps only the n largest weights of each document. nDCG@10 by trec_eval.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from parts import service
+from pymilvus import MilvusClient
+from scipy.sparse import csr_matrix
+
+import nestvec
+from nestvec.evaluate.dataset import Dataset, documents, open_dataset
+from nestvec.evaluate.measures import interval, per_query, resample
+from nestvec.milvus import connect
+from nestvec.service.client import Coding, ask_weights
+from nestvec_schemas.repository import read_manifest
+
+TOP, BATCH, FETCHED = 10, 100, 1000
+KEPT = (256, 128, 64, 32)
+
+RANKINGS = {
+    "sparse": "lex <#> :q",
+    "BM25": "body <@> :q",
+    "dense": "v <=> :q",
+    "RRF of sparse and BM25": "RRF(lex <#> :q, body <@> :q) DESC",
+    "RRF of sparse and dense": "RRF(lex <#> :q, v <=> :q) DESC",
+    "RRF of BM25 and dense": "RRF(body <@> :q, v <=> :q) DESC",
+}
+"""What SQL orders by."""
+
+Found = NDArray[np.int64]
+Weights = Mapping[int, float]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--sparse", default="splade")
+    parser.add_argument("--dense", default="minilm")
+    parser.add_argument("--work", type=Path, default=Path(".cache/sparse"))
+    parser.add_argument("--port", type=int, default=18090)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    result = measured(options, open_dataset(options.data))
+    print(json.dumps(result, indent=1))
+    if options.json:
+        there = json.loads(options.json.read_text()) if options.json.exists() else {}
+        options.json.write_text(json.dumps({**there, result["dataset"]: result}, indent=1) + "\n")
+
+
+def measured(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
+    folder = options.work / f"sparse-{dataset.name}-{options.sparse}-{options.dense}"
+    folder.mkdir(parents=True, exist_ok=True)
+    address = f"http://127.0.0.1:{options.port}"
+    with (
+        service(options.models, options.sparse, "--encoder", options.dense, "--port", str(options.port)),
+        nestvec.connect(str(folder / "papers.db"), service=address) as connection,
+        connect(str(folder / "papers.db")) as client,
+    ):
+        cursor = connection.cursor()
+        filled = fill(cursor, dataset, options)
+        found, spent = asked(cursor, dataset)
+        queries = ask_weights(Coding(address, options.sparse, 0), dataset.queries, query=True)
+        stored = read(client, dataset)
+    exact = {"exactly": ranked(queries, stored, dataset, None)}
+    exact |= {f"exactly, top {n}": ranked(queries, stored, dataset, n) for n in KEPT}
+    scores = {name: per_query(dataset, rows)["ndcg@10"] for name, rows in {**found, **exact}.items()}
+    weights = resample(len(dataset.ids), 0)
+    return {
+        "date": str(date.today()),
+        "machine": "2 cores, shared with other work: times are rough",
+        "dataset": dataset.name,
+        "documents": dataset.documents,
+        "queries": len(dataset.ids),
+        "encoder": read_manifest(options.models / options.sparse).source,
+        "words of a document": round(statistics.mean(map(len, stored)), 1),
+        "words of a query": round(statistics.mean(map(len, queries)), 1),
+        "nDCG@10": {name: round(float(of.mean()), 4) for name, of in scores.items()},
+        "95 % interval of sparse less BM25": [
+            round(one, 4) for one in interval(weights @ (scores["sparse"] - scores["BM25"]))
+        ],
+        "same first ten, SQL and exactly": round(overlap(found["sparse"], exact["exactly"]), 4),
+        "p50 ms": spent,
+        **filled,
+    }
+
+
+def fill(cursor: Any, dataset: Dataset, options: argparse.Namespace) -> dict[str, Any]:
+    """Every document in one table; how many a second were embedded, by both encoders and written."""
+    dim = read_manifest(options.models / options.dense).dim
+    cursor.execute(
+        "CREATE TABLE IF NOT EXISTS papers (id BIGINT PRIMARY KEY, body TEXT, "
+        f"lex SPARSEVEC GENERATED ALWAYS AS (EMBED(body, '{options.sparse}')) STORED, "
+        f"v VECTOR({dim}) GENERATED ALWAYS AS (EMBED(body, '{options.dense}')) STORED, "
+        "words SPARSEVEC GENERATED ALWAYS AS (BM25(body)) STORED)"
+    )
+    cursor.execute("SELECT count(*) FROM papers")
+    done, started = int(cursor.fetchone()[0]), time.perf_counter()
+    begun = done
+    rows = islice(enumerate(documents(dataset)), done, None)
+    while batch := list(islice(rows, BATCH)):
+        given = [{"id": at, "body": text or "."} for at, text in batch]
+        cursor.executemany("INSERT INTO papers (id, body) VALUES (:id, :body)", given)
+        done += len(batch)
+        print(f"  {done:,} of {dataset.documents:,} documents", flush=True)
+    if begun:
+        return {}
+    return {"documents a second, sparse and dense and BM25": round(done / (time.perf_counter() - started), 1)}
+
+
+def asked(cursor: Any, dataset: Dataset) -> tuple[dict[str, Found], dict[str, float]]:
+    """The first ten of each query by each ranking, and the median time, rankings taking turns."""
+    found = {name: np.full((len(dataset.ids), TOP), -1, np.int64) for name in RANKINGS}
+    spent: dict[str, list[float]] = {name: [] for name in RANKINGS}
+    for line, query in enumerate(dataset.queries):
+        for name, order in RANKINGS.items():
+            started = time.perf_counter()
+            cursor.execute(f"SELECT id FROM papers ORDER BY {order} LIMIT {TOP}", {"q": query})
+            ids = [row[0] for row in cursor.fetchall()]
+            spent[name].append(time.perf_counter() - started)
+            found[name][line, : len(ids)] = ids
+    return found, {name: round(statistics.median(of) * 1000, 1) for name, of in spent.items()}
+
+
+def read(client: MilvusClient, dataset: Dataset) -> list[Weights]:
+    """The stored weights of every document, in order."""
+    rows: dict[int, Weights] = {}
+    for start in range(0, dataset.documents, FETCHED):
+        where = f"id >= {start} and id < {start + FETCHED}"
+        for row in client.query("papers", filter=where, output_fields=["lex"]):
+            rows[row["id"]] = row["lex"]
+    return [rows[at] for at in range(dataset.documents)]
+
+
+def ranked(queries: Sequence[Weights], stored: Sequence[Weights], dataset: Dataset, top: int | None) -> Found:
+    """The ten documents with the largest inner product, of those that share a word with the query."""
+    kept = [heaviest(one, top) for one in stored]
+    width = 1 + max(max(one, default=0) for one in (*queries, *kept))
+    scores = (matrix(queries, width) @ matrix(kept, width).T).toarray()
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :TOP].astype(np.int64)
+    order[np.take_along_axis(scores, order, 1) <= 0] = -1
+    return order
+
+
+def heaviest(weights: Weights, top: int | None) -> Weights:
+    largest: Callable[[tuple[int, float]], float] = lambda one: -one[1]  # noqa: E731
+    return weights if top is None else dict(sorted(weights.items(), key=largest)[:top])
+
+
+def matrix(rows: Sequence[Weights], width: int) -> csr_matrix:
+    starts = np.cumsum([0, *map(len, rows)])
+    indices = np.concatenate([np.fromiter(one.keys(), np.int64) for one in rows])
+    values = np.concatenate([np.fromiter(one.values(), np.float64) for one in rows])
+    return csr_matrix((values, indices, starts), shape=(len(rows), width))
+
+
+def overlap(left: Found, right: Found) -> float:
+    return float(np.mean([len(set(a) & set(b)) / TOP for a, b in zip(left, right, strict=True)]))
+
+
+if __name__ == "__main__":
+    main()
