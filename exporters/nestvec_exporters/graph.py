@@ -60,7 +60,7 @@ class Pooled(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         """The sentence vectors of a batch padded on the right, one array an exit."""
         more = {"output_hidden_states": True} if self.exits else {}
-        passed = self.transformer(input_ids=input_ids, attention_mask=attention_mask, **more)
+        passed = self.transformer(input_ids, attention_mask=attention_mask, **more)
         tokens = [passed.hidden_states[layer] for layer in self.exits]
         return tuple(self._vectors(one, attention_mask) for one in (*tokens, passed.last_hidden_state))
 

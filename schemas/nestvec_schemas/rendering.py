@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,8 +67,7 @@ def render(text: str, how: Rendering, font: Path | None = None) -> tuple[Pixels,
     face = _font(font, how.font_size)
     most = how.max_patches * how.patch_width
     drawn = _filling(drawable(text[:most]), face, most)
-    needed = math.ceil((2 * _MARGIN + face.getlength(drawn)) / how.patch_width) if drawn else 0
-    end = min(needed, how.max_patches - 1)
+    end = min(_needed(drawn, face, how), how.max_patches - 1)
     picture = Image.new("RGB", ((end + 1) * how.patch_width, how.patch_height), how.background)
     ascent, descent = face.getmetrics()
     baseline = (how.patch_height - ascent - descent) // 2 + ascent
@@ -76,6 +75,24 @@ def render(text: str, how: Rendering, font: Path | None = None) -> tuple[Pixels,
     pixels = np.array(picture)
     pixels[:, end * how.patch_width :] = how.foreground
     return pixels, end + 1
+
+
+def patches_wanted(text: str, how: Rendering, font: Path | None = None) -> int:
+    """The patches that the whole text would take with the one that ends it; of a text that is cut, some
+    number above ``max_patches``."""
+    face = _font(font, how.font_size)
+    most = how.max_patches * how.patch_width
+    unread = 1 if len(text) > most else 0
+    wanted = _needed(_filling(drawable(text[:most]), face, most), face, how) + 1
+    return max(wanted, how.max_patches + 1) if unread else wanted
+
+
+def patches_of(pixels: Pixels, how: Rendering) -> dict[str, NDArray[Any]]:
+    """A line of ``render`` as a row of a batch: ``patches``, (p, patch_height, patch_width, 3) uint8, and
+    ``attention_mask``, (p,) int64 of ones. The zeros that pad shorter rows are masked by it."""
+    count = pixels.shape[1] // how.patch_width
+    apart = pixels.reshape(how.patch_height, count, how.patch_width, 3).swapaxes(0, 1)
+    return {"patches": np.ascontiguousarray(apart), "attention_mask": np.ones(count, np.int64)}
 
 
 def stack(
@@ -107,6 +124,11 @@ def drawable(text: str) -> str:
     shown = text.encode("utf-8", "replace").decode("utf-8")
     kept = (" " if one in _SPACES else one for one in shown if one in _SPACES or not _invisible(one))
     return unicodedata.normalize("NFC", "".join(kept))
+
+
+def _needed(drawn: str, face: ImageFont.FreeTypeFont, how: Rendering) -> int:
+    """Patches that hold the drawn text and its margins."""
+    return math.ceil((2 * _MARGIN + face.getlength(drawn)) / how.patch_width) if drawn else 0
 
 
 def _filling(drawn: str, face: ImageFont.FreeTypeFont, pixels: int) -> str:

@@ -28,6 +28,8 @@ MANIFEST = "encoder.json"
 CONFIG = "config.pbtxt"
 TOKENIZER = "tokenizer.json"
 GRAPH = "1/model.onnx"
+FONT = "font.ttf"
+"""What an encoder of pictures of text draws by, where it brings a font; OpenType has the same name."""
 ROTATION = "rotation.npy"
 """The orthogonal matrix R, (dim, dim) float32, that the graph multiplies its plain vectors by: v R."""
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pydantic import ValidationError
 
 from nestvec_schemas.errors import ManifestCorrupt
-from nestvec_schemas.rendering import Pixels, Rendering, drawable, render, stack
+from nestvec_schemas.rendering import Pixels, Rendering, drawable, patches_of, patches_wanted, render, stack
 
 PIXEL = Rendering()
 SHORT = Rendering(max_patches=6)
@@ -194,3 +194,16 @@ def test_the_record_is_frozen_and_closed() -> None:
             Rendering.model_validate(wrong)
     with pytest.raises(ValidationError):
         PIXEL.font_size = 9  # type: ignore[misc]
+
+
+@given(texts)
+def test_the_patches_wanted_are_those_that_a_longer_line_has(text: str) -> None:
+    whole, needed = render(text, PIXEL)
+    assert patches_wanted(text, PIXEL) == needed
+    assert patches_wanted(text, SHORT) == needed or patches_wanted(text, SHORT) > SHORT.max_patches
+    assert (patches_wanted(text, SHORT) > SHORT.max_patches) == (needed > SHORT.max_patches)
+    assert patches_of(whole, PIXEL)["patches"].shape == (needed, 16, 16, 3)
+
+
+def test_a_text_too_long_to_read_wants_more_than_there_is() -> None:
+    assert patches_wanted("i" * 1_000_000, PIXEL) > PIXEL.max_patches

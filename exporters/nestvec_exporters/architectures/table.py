@@ -236,6 +236,13 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         ("*.safetensors", "*/*.safetensors"),
     ),
     Architecture("nvembed", "NV-Embed", lambda small: small.model_type == "nvembed", known=False),
+    Architecture(
+        "pixel",
+        "PIXEL: pictures of text",
+        lambda small: small.model_type == "pixel",
+        weights=("*.safetensors", "*.ttf", "*.otf"),
+        known=False,
+    ),
     Architecture("tokenfree", "no vocabulary: CANINE, ByT5", _reads_units),
     Architecture("encdec", "encoder halves: NLLB, M2M100, SONAR, BART, mBART, Marian, Pegasus", _halves),
     Architecture("decoder", "decoder language models: LLaMA, Qwen, Mistral, CodeGen, Gemma", _decodes),

@@ -27,9 +27,10 @@ class Batch:
     """n inputs as a graph takes them: its inputs' arrays by name, the first axis of each n long.
 
     Of texts: ``input_ids`` and ``attention_mask``, (n, t) int64, padded on the right; the mask is 1 on tokens
-    and 0 on padding. Of pictures: ``pixels``, (n, height, width, 3) uint8. ``exit`` is the layer to stop
-    after, one of the manifest's ``layers``; 0 means the deepest. ``part`` is which of the encoder's graphs.
-    ``tokens`` counts what the rows hold, without padding.
+    and 0 on padding. Of pictures: ``pixels``, (n, height, width, 3) uint8. Of drawn texts: ``patches``,
+    (n, p, height, width, 3) uint8, and the mask of them, (n, p). ``exit`` is the layer to stop after, one of
+    the manifest's ``layers``; 0 means the deepest. ``part`` is which of the encoder's graphs. ``tokens``
+    counts what the rows hold, without padding.
     """
 
     arrays: Arrays

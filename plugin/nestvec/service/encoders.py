@@ -14,7 +14,7 @@ from nestvec_schemas.bytetokens import SCHEMES
 from nestvec_schemas.errors import EncoderNotFound, NotOffered, RequestError, nearest
 from nestvec_schemas.frames import read_sequence
 from nestvec_schemas.manifest import Manifest
-from nestvec_schemas.repository import TOKENIZER, encoder_names, find_encoder, read_manifest
+from nestvec_schemas.repository import FONT, TOKENIZER, encoder_names, find_encoder, read_manifest
 from nestvec_schemas.towers import Modality, Tower
 
 Reader = Tokeniser | ByteTokeniser
@@ -22,14 +22,20 @@ Reader = Tokeniser | ByteTokeniser
 
 @dataclass(frozen=True)
 class Encoder:
-    """One encoder, and how its texts become ids; None where it takes no text."""
+    """One encoder, and how its texts become ids; None where it takes no text, or draws it by ``font``."""
 
     manifest: Manifest
     reader: Reader | None
+    font: Path | None = None
 
     @property
     def tokeniser(self) -> Reader:
         """How texts become ids. Raises NotOffered where it takes none."""
+        if self.reader is None and "text" in self.manifest.towers:
+            raise NotOffered(
+                f"{self.manifest.name} reads text as pixels, and has no tokens",
+                next_step="Ask for vectors of the text.",
+            )
         if self.reader is None:
             raise NotOffered(
                 f"{self.manifest.name} takes pictures, and no text",
@@ -90,6 +96,9 @@ def _open(folder: Path) -> Encoder:
     text = manifest.towers.get("text")
     if text is None:
         return Encoder(manifest, None)
+    if text.rendering is not None:
+        font = folder / FONT
+        return Encoder(manifest, None, font if font.is_file() else None)
     if text.scheme != "tokenizer":
         return Encoder(manifest, ByteTokeniser(SCHEMES[text.scheme], text.max_tokens))
     return Encoder(manifest, Tokeniser(folder / TOKENIZER, text.max_tokens))

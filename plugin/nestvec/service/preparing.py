@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nestvec.images import Policy, load_pixels
+from nestvec.service.drawing import draw
 from nestvec.service.encoders import Encoder
 from nestvec.service.inputs import Cut, Input, Pair
 from nestvec.service.pool import LONE
@@ -40,6 +41,9 @@ async def prepare(
     """
     if tower == "image":
         return await _pictures(encoder, inputs, policy)
+    how = encoder.manifest.towers["text"].rendering
+    if how is not None:
+        return [*await asyncio.to_thread(draw, encoder, how, inputs, cut)]
     if len(inputs) <= LONE and sum(map(len, inputs)) <= _SHORT:
         return tokenise(encoder, inputs, cut)
     return await asyncio.to_thread(tokenise, encoder, inputs, cut)
