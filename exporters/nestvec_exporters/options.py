@@ -41,6 +41,18 @@ class Overrides:
         given: dict[PromptName, str | None] = {"query": self.query_prompt, "document": self.document_prompt}
         return {name: text for name, text in given.items() if text}
 
+    def words(self) -> list[str]:
+        """The options of a ``nestvec export`` that ask for the same."""
+        named = {
+            "--pooling": self.pooling,
+            "--image-checkpoint": self.image_checkpoint,
+            "--query-prompt": self.query_prompt,
+            "--document-prompt": self.document_prompt,
+            "--frames": str(self.frames) if self.frames > 1 else None,
+        }
+        words = [word for name, one in named.items() if one is not None for word in (name, one)]
+        return [*words, *(["--bidirectional"] * self.bidirectional)]
+
 
 @dataclass(frozen=True)
 class ExportOptions:
@@ -132,6 +144,7 @@ class ExportOptions:
         if self.merge is not None:
             words += self.merge.words()
         words += [word for one in self.experts.items() for word in ("--expert", "=".join(one))]
+        words += self.overrides.words()
         return (*words, *(["--tensorrt"] * self.accelerate), *(["--force"] * self.force))
 
     def _check_nesting(self) -> None:
