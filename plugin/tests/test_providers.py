@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestvec.providers import Call, Endpoint, Provider, read_note, read_params, write_note, write_params
-from nestvec_schemas.manifest import ENCODER_NAME
+from nestvec_schemas.manifest import ENCODER_NAME, EXPERT_NAME
 
 calls = st.builds(
     Call,
@@ -17,6 +17,7 @@ calls = st.builds(
     documents=st.text(max_size=20),
     queries=st.text(max_size=20),
     exit=st.none() | st.integers(1, 999),
+    expert=st.none() | st.from_regex(EXPERT_NAME, fullmatch=True),
 )
 saying = sorted(set(get_args(Provider)) - {"cohere"})
 
@@ -26,7 +27,7 @@ def test_what_is_written_is_read_back(provider: Provider, call: Call) -> None:
     written = write_params(provider, call)
     # Milvus describes every value as a string.
     described = {key: str(value) for key, value in written.items()}
-    assert read_params(described) == Endpoint(provider, call.service, call.encoder, call.exit)
+    assert read_params(described) == Endpoint(provider, call.service, call.encoder, call.exit, call.expert)
 
 
 @given(call=calls, source=st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True))
@@ -34,7 +35,7 @@ def test_a_note_is_read_back(call: Call, source: str) -> None:
     note = write_note(call, source)
     assert read_note(note, "nestvec") == (
         source,
-        Endpoint("nestvec", call.service, call.encoder, call.exit),
+        Endpoint("nestvec", call.service, call.encoder, call.exit, call.expert),
     )
 
 
@@ -51,6 +52,13 @@ def test_params_as_each_provider_takes_them() -> None:
     assert write_params("openai", call)["model_name"] == "minilm@3"
     assert write_params("tei", call)["endpoint"] == "http://h:1?encoder=minilm&dim=64&exit=3"
     assert write_note(call, "abstract") == "nestvec: http://h:1?encoder=minilm&dim=64&exit=3&source=abstract"
+
+
+def test_an_expert_travels_with_the_exit() -> None:
+    call = Call("http://h:1", "minilm", 64, exit=3, expert="biomed")
+    assert write_params("cohere", call)["model_name"] == "minilm@biomed@3"
+    assert write_params("openai", call)["model_name"] == "minilm@biomed@3"
+    assert write_params("tei", call)["endpoint"] == "http://h:1?encoder=minilm&dim=64&exit=3&expert=biomed"
 
 
 @pytest.mark.parametrize(

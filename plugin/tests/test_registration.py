@@ -17,6 +17,7 @@ from nestvec_schemas.errors import (
     DimNotOffered,
     EncoderNotFound,
     ExitNotOffered,
+    ExpertNotOffered,
     ServiceError,
     ServiceUnreachable,
     SpecError,
@@ -99,6 +100,14 @@ def test_an_exit_is_named_in_the_field_and_told_to_milvus(schema: CollectionSche
     assert tei["endpoint"] == f"{service}?encoder=tiny&dim=4&exit=2"
     assert openai["model_name"] == "tiny@2"
     schema.verify()
+
+
+def test_an_expert_must_be_there(schema: CollectionSchema, service: str) -> None:
+    with pytest.raises(ExpertNotOffered, match=r"tiny has no expert of this name: bio\. It has none"):
+        nestvec.add_embedding(
+            schema, "abstract", encoder="tiny", dims=[4], service=service, provider="tei", expert="bio"
+        )
+    assert len(schema.fields) == 3
 
 
 def test_int8_fields_are_filled_through_cohere(

@@ -13,6 +13,7 @@ embeddings:
   - {field: abstract, encoder: minilm, dims: [128], index: HNSW, metric: IP, params: {M: 16}}
   - {field: abstract, encoder: minilm, dims: [64], exit: 3, form: int8}
   - {field: abstract, encoder: minilm, dims: [32], name: short}
+  - {field: abstract, encoder: minilm, dims: [64], expert: biomed}
   - {field: abstract, encoder: splade, form: sparse}
 lexical:
   - {field: abstract}
@@ -20,12 +21,12 @@ vectors:
   - {name: photo, dim: 512, metric: L2}
 ```
 
-Every embedding gives one vector field per dim, ``{field}_{dim}``, with ``_exit{exit}`` and ``_{form}`` behind
-it where those are chosen; with one dim it may have a ``name`` of its own. A sparse one, whose dims are the
-encoder's vocabulary, gives the field ``{field}_sparse``, which ``nestvec ingest`` and SQL fill. A lexical
-gives a sparse field, ``{field}_bm25``, which Milvus fills from the field's words; a vector is filled by
-whoever writes the rows. A field with ``compose`` is filled from the row's other values where a row does not
-bring it (``nestvec_schemas.compose``). The limits are Milvus's own
+Every embedding gives one vector field per dim, ``{field}_{dim}``, with ``_{expert}``, ``_exit{exit}`` and
+``_{form}`` behind it where those are chosen; with one dim it may have a ``name`` of its own. A sparse one,
+whose dims are the encoder's vocabulary, gives the field ``{field}_sparse``, which ``nestvec ingest`` and
+SQL fill. A lexical gives a sparse field, ``{field}_bm25``, which Milvus fills from the field's words; a
+vector is filled by whoever writes the rows. A field with ``compose`` is filled from the row's other values
+where a row does not bring it (``nestvec_schemas.compose``). The limits are Milvus's own
 (``milvus.yaml``: proxy.maxFieldNum, maxVectorFieldNum, maxDimension, maxNameLength).
 """
 
@@ -36,7 +37,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
-from nestvec_schemas.manifest import ENCODER_NAME
+from nestvec_schemas.manifest import ENCODER_NAME, EXPERT_NAME
 
 VECTOR_FIELDS: Final = 4
 """How many vector fields Milvus takes in a collection, unless proxy.maxVectorFieldNum says otherwise."""
@@ -88,13 +89,17 @@ class FieldSpec(_Record):
     compose: Annotated[StrictStr, Field(max_length=4_096)] | None = None
 
 
-def column_name(source: str, dim: int, exit: int | None = None, form: Form = "float") -> str:
-    """The name of a vector field: ``abstract_64``, ``abstract_64_exit3``, ``abstract_64_exit3_int8``; of a
+def column_name(
+    source: str, dim: int, exit: int | None = None, form: Form = "float", expert: str | None = None
+) -> str:
+    """The name of a vector field: ``abstract_64``, ``abstract_64_exit3``, ``abstract_64_biomed_int8``; of a
     sparse one ``abstract_sparse``."""
     if form == "sparse":
         return f"{source}_{form}"
+    # Milvus takes no hyphen in a name.
+    by = "" if expert is None else f"_{expert.replace('-', '_')}"
     left = "" if exit is None else f"_exit{exit}"
-    return f"{source}_{dim}{left}{'' if form == 'float' else f'_{form}'}"
+    return f"{source}_{dim}{by}{left}{'' if form == 'float' else f'_{form}'}"
 
 
 def default_index(form: Form) -> IndexType:
@@ -125,7 +130,8 @@ def _metric(read: Mapping[str, Any]) -> Metric:
 class EmbeddingSpec(_Record):
     """A vector field per dim (``column_name``), filled by the encoder at ``service`` from ``field``.
 
-    ``exit`` is the layer that a pass stops after, None for the deepest. ``index`` and ``metric`` without
+    ``exit`` is the layer that a pass stops after, None for the deepest; ``expert`` whose weights of the
+    encoder are used, None for its own. ``index`` and ``metric`` without
     a word of the spec are ``default_index`` and ``default_metric`` of ``form``. ``name`` is for one dim.
     ``dims`` are none where ``form`` is sparse: those are the words of the encoder's vocabulary.
     """
@@ -134,6 +140,7 @@ class EmbeddingSpec(_Record):
     encoder: Annotated[StrictStr, Field(pattern=f"^{ENCODER_NAME.pattern}$")]
     dims: Annotated[tuple[Annotated[StrictInt, Field(ge=2, le=32_768)], ...], Field(min_length=1)] = ()
     exit: Annotated[StrictInt, Field(ge=1, le=1_000)] | None = None
+    expert: Annotated[StrictStr, Field(pattern=f"^{EXPERT_NAME.pattern}$")] | None = None
     form: Form = "float"
     service: StrictStr | None = None
     name: StrictStr | None = None
@@ -148,7 +155,7 @@ class EmbeddingSpec(_Record):
 
     def column(self, dim: int) -> str:
         """The name of the vector field of ``dim``."""
-        return self.name or column_name(self.field, dim, self.exit, self.form)
+        return self.name or column_name(self.field, dim, self.exit, self.form, self.expert)
 
 
 class LexicalSpec(_Record):

@@ -26,6 +26,7 @@ from nestvec_exporters.architectures.sentence import text_rows
 from nestvec_exporters.architectures.sparse_layout import Layout, read_layout
 from nestvec_exporters.checkpoint import Checkpoint, check_architecture, check_code
 from nestvec_exporters.layout import read_config
+from nestvec_exporters.lengths import DEFAULT_TOKENS
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.pooling import POOLING
 from nestvec_exporters.prompts import named_prompts
@@ -180,7 +181,7 @@ def _queries(modules: Sequence[Any], documents: Source, half: Half) -> Half:
 
 def _table_tokens(module: Any) -> int:
     """The longest text of a table of weights, which has no positions: its tokenizer's, where set."""
-    return min(int(module.tokenizer.model_max_length), sources.DEFAULT_TOKENS)
+    return min(int(module.tokenizer.model_max_length), DEFAULT_TOKENS)
 
 
 def _static(module: Any, source: Source, tokens: int) -> Half:

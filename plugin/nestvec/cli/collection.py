@@ -35,7 +35,8 @@ def create(spec: Path, uri: str, token: str, database: str, models: Path) -> Non
     """Create the collection that SPEC declares.
 
     Each embedding gives one vector field FIELD_DIM per dim, which Milvus fills by asking the service.
-    With exit: LAYER the encoder stops after that layer, and the field is FIELD_DIM_exitLAYER. On a Milvus
+    With exit: LAYER the encoder stops after that layer, and the field is FIELD_DIM_exitLAYER; with
+    expert: NAME its weights of that name are used, and the field is FIELD_DIM_NAME. On a Milvus
     server from 2.6, form: int8 or binary stores a quarter or a thirty-second of the bytes (FIELD_DIM_int8,
     FIELD_DIM_binary; the binary ones are filled by nestvec ingest).
     Fields are BOOL, INT8 to INT64, FLOAT, DOUBLE, VARCHAR, JSON or ARRAY; they may be nullable, have a
@@ -58,7 +59,7 @@ def create(spec: Path, uri: str, token: str, database: str, models: Path) -> Non
       embeddings:
         - {field: abstract, encoder: minilm, dims: [64, 384]}
         - {field: abstract, encoder: minilm, dims: [128], index: HNSW, metric: IP, params: {M: 16}}
-        - {field: abstract, encoder: minilm, dims: [64], exit: 3}
+        - {field: abstract, encoder: minilm, dims: [64], exit: 3, expert: biomed}
 
     \b
       nestvec collection create papers.yaml --uri papers.db
@@ -167,7 +168,19 @@ def _print(found: dict[str, Any]) -> None:
     for one in found["columns"]:
         if one["compose"] is not None:
             click.echo(f"{one['name']} is composed: {one['compose']}")
-    columns = ("column", "source", "encoder", "dim", "exit", "form", "bytes", "index", "metric", "service")
+    columns = (
+        "column",
+        "source",
+        "encoder",
+        "dim",
+        "exit",
+        "expert",
+        "form",
+        "bytes",
+        "index",
+        "metric",
+        "service",
+    )
     keys = tuple("bytes_per_row" if one == "bytes" else one for one in columns)
     print_table(columns, [[one[key] for key in keys] for one in found["embeddings"]])
 

@@ -90,6 +90,9 @@ def _print(listed: Sequence[Listed]) -> None:
     sound = [(one, one.manifest) for one in listed if one.manifest is not None]
     if sound:
         print_table(_COLUMNS, [_row(one, manifest) for one, manifest in sound])
+    for one, manifest in sound:
+        if manifest.experts:
+            click.echo(f"{one.name} has experts: {', '.join(manifest.experts)}")
     for one in listed:
         if one.error:
             click.secho(f"{one.name}: {one.error}", fg="red", err=True)

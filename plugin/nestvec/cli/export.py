@@ -146,7 +146,8 @@ class Asked:
     multiple=True,
     callback=pairs,
     metavar="NAME=CHECKPOINT",
-    help="Another set of weights for the same encoder, chosen by expert=NAME (repeatable).",
+    help="Another set of weights for the same encoder, fine-tuned for a domain. Whoever asks chooses it by "
+    "expert=NAME; no router does (repeatable).",
 )
 @click.option(
     "--merge",
@@ -167,6 +168,9 @@ class Asked:
 @json_option
 def command(asked: Asked) -> None:
     """Export CHECKPOINT, a local folder or a Hugging Face id, to a Triton model repository.
+
+    It may be a file of word vectors too: GloVe's or fastText's text (.txt, .vec), word2vec's binary (.bin).
+    Words are averaged then; --pooling sif weighs rare ones more.
 
     The exported vectors are compared with the checkpoint's own on real sentences; where they differ by
     more than the precision allows, nothing is written.
@@ -246,8 +250,11 @@ def _sample(asked: Asked) -> Sample | None:
 
 
 def default_name(checkpoint: str) -> str:
-    """An encoder's name from a path or id: its last part in lower case, with ``-`` for what may not be."""
-    last = Path(checkpoint).name or Path(checkpoint).resolve().name
+    """An encoder's name from a path or id: its last part in lower case, with ``-`` for what may not be.
+
+    Of a file, without its ending."""
+    path = Path(checkpoint)
+    last = path.stem if path.is_file() else path.name or path.resolve().name
     return re.sub(r"[^a-z0-9._-]+", "-", last.lower()).strip("._-")[:_NAME_LENGTH] or "encoder"
 
 

@@ -19,8 +19,8 @@ class FakeEngine:
     """Stands in for a real engine in tests of what is around it.
 
     ``dims`` maps encoder to full dim; ``batches`` records each (encoder, texts, tokens) that was run, and
-    ``exits`` the exit of each; ``seconds`` is how long a batch takes; an exception in ``failure`` is raised
-    instead of an answer.
+    ``exits`` and ``parts`` the exit and the part of each; ``seconds`` is how long a batch takes; an exception
+    in ``failure`` is raised instead of an answer.
     """
 
     dims: Mapping[str, int]
@@ -28,6 +28,7 @@ class FakeEngine:
     failure: Exception | None = None
     batches: list[tuple[str, int, int]] = field(default_factory=list)
     exits: list[int] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
     name: str = "fake"
     parallel: int = 1
 
@@ -36,6 +37,7 @@ class FakeEngine:
         rows = _rows(batch)
         self.batches.append((encoder, len(batch), max(len(row) for row in rows)))
         self.exits.append(batch.exit)
+        self.parts.append(batch.part)
         await asyncio.sleep(self.seconds)
         if self.failure is not None:
             raise self.failure

@@ -32,12 +32,13 @@ _BUSY = (429, 503, 504)
 
 
 class EncoderInfo(BaseModel):
-    """What a service says of one encoder; ``layers`` are its exits, deepest first."""
+    """What a service says of one encoder; ``layers`` are its exits, deepest first, ``experts`` by name."""
 
     kind: Kind = "dense"
     dim: int
     dims: tuple[int, ...]
     layers: tuple[int, ...] = ()
+    experts: tuple[str, ...] = ()
     max_tokens: int
     prompts: dict[str, str]
     towers: tuple[Modality, ...] = ("text",)

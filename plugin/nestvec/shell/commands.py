@@ -11,6 +11,7 @@ import click
 from nestvec import collections
 from nestvec.catalog import Table, read_table
 from nestvec.cli.output import print_table
+from nestvec.service.names import named
 from nestvec.shell.shell import Shell
 from nestvec.sql.bind.types import written
 from nestvec_schemas.errors import SqlSyntaxError, nearest
@@ -66,7 +67,7 @@ def _columns(shell: Shell, name: str) -> None:
     rows = _counted(found["rows"])
     about = f": {table.description}" if table.description else ""
     click.echo(f"{table.name}{about} ({rows})")
-    made = {one.column: f"{one.endpoint.encoder} of {one.source}" for one in table.embeddings}
+    made = {one.column: f"{one.maker} of {one.source}" for one in table.embeddings}
     lines = [
         (
             column.name,
@@ -108,7 +109,7 @@ def _family(shell: Shell, name: str) -> list[tuple[object, ...]]:
             one["dim"],
             one["bytes_per_row"],
             one["exit"] or "last",
-            one["encoder"],
+            named(one["encoder"], None, one["expert"]),
             " ".join(filter(None, (one["index"], one["metric"]))),
         )
         for one in ordered

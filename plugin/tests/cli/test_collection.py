@@ -22,7 +22,7 @@ def test_the_spec_in_the_help_is_a_spec() -> None:
         "abstract_64",
         "abstract_384",
         "abstract_128",
-        "abstract_64_exit3",
+        "abstract_64_biomed_exit3",
     ]
 
 

@@ -39,6 +39,14 @@ def defined(statement: str, given: Any = None) -> Definition:
     return definition
 
 
+@pytest.mark.parametrize("made", ["EMBED(t, 'm', expert => 'bio', exit => 3)", "EMBED(t, 'm@bio@3')"])
+def test_an_expert_is_named_by_an_option_or_with_the_encoder(made: str) -> None:
+    vector = f"v VECTOR(64) GENERATED ALWAYS AS ({made}) STORED"
+    table = f"CREATE TABLE p (id BIGINT PRIMARY KEY, t TEXT NOT NULL, {vector})"
+    (one,) = defined(table).spec.embeddings
+    assert (one.encoder, one.expert, one.exit) == ("m", "bio", 3)
+
+
 def test_a_whole_table() -> None:
     spec = defined(
         """CREATE TABLE Papers (
@@ -149,6 +157,8 @@ REFUSED = [
     (SqlSyntaxError, "EMBED is of a column", f"{G}EMBED(‸'t', 'm')) STORED)"),
     (SqlSyntaxError, "EMBED takes a column and", f"{G}‸EMBED(t)) STORED)"),
     (SqlTypeMismatch, "an encoder's name is a text", f"{G}EMBED(t, ‸3)) STORED)"),
+    (SqlTypeMismatch, "an expert's name is a text", f"{G}EMBED(t, 'm', expert => ‸3)) STORED)"),
+    (SqlTypeMismatch, "is no layer, and no expert", f"{G}EMBED(t, ‸'m@3@x')) STORED)"),
     (SqlUnknownName, "no argument of this name: exits.*'exit'",
      f"{G}EMBED(t, 'm', ‸exits => 3)) STORED)"),
     (SqlTypeMismatch, "an exit is a whole number",

@@ -1,10 +1,10 @@
-"""Which encoder, dim and exit a request means: its query string, its body and its model's name together."""
+"""Which encoder, dim, exit and expert a request means: query string, body and model's name together."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Query
 
@@ -12,9 +12,11 @@ from nestvec.service.names import MARK, parted
 from nestvec.service.settings import OnError, Overlong
 from nestvec_schemas.errors import BodyInvalid
 
+T = TypeVar("T")
+
 EncoderQuery = Annotated[
     str | None,
-    Query(alias="encoder", description="Encoder, or ENCODER@EXIT; not needed where there is one."),
+    Query(alias="encoder", description="Encoder, or ENCODER@EXPERT@EXIT; not needed where there is one."),
 ]
 DimQuery = Annotated[
     int | None, Query(alias="dim", description="First so many numbers of each vector, normalised again.")
@@ -87,22 +89,23 @@ class InBody:
 def choose_from(query: InQuery, body: InBody | None = None) -> Choice:
     """What query string and body ask for together; the encoder is the query string's where it names one.
 
-    Raises BodyInvalid where they ask for different dims or exits, ExitNotOffered for ``minilm@x``.
+    Raises BodyInvalid where they ask for different dims, exits or experts, ExitNotOffered for ``minilm@-``.
     """
     body = body or InBody()
     name = query.encoder or body.encoder
-    encoder, exit = parted(name) if name else (None, None)
+    encoder, exit, expert = parted(name) if name else (None, None, None)
     exits = {f"exit={query.exit}": query.exit, f"exit={body.exit}": body.exit, f"encoder={name}": exit}
+    experts = {f"expert={query.expert}": query.expert, f"encoder={name}": expert}
     # What a client calls its model is not looked at where the query string names another encoder.
     if body.encoder and body.encoder != name and body.encoder.partition(MARK)[0] == encoder:
-        exits[f"model={body.encoder}"] = parted(body.encoder)[1]
+        _, exits[f"model={body.encoder}"], experts[f"model={body.encoder}"] = parted(body.encoder)
     dims = {f"dim={query.dim}": query.dim, f"{body.dim_name}={body.dim}": body.dim}
-    return Choice(encoder, _agreed("dims", dims), _agreed("exits", exits), query.expert)
+    return Choice(encoder, _agreed("dims", dims), _agreed("exits", exits), _agreed("experts", experts))
 
 
-def _agreed(what: str, asked: Mapping[str, int | None]) -> int | None:
-    """The one number that every place that names one asks for. Raises BodyInvalid where two differ."""
-    given = {written: number for written, number in asked.items() if number is not None}
+def _agreed(what: str, asked: Mapping[str, T | None]) -> T | None:
+    """The one value that every place that names one asks for. Raises BodyInvalid where two differ."""
+    given = {written: value for written, value in asked.items() if value is not None}
     if len(set(given.values())) > 1:
         raise BodyInvalid(
             f"the request asks for different {what}",

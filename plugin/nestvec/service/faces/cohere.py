@@ -49,7 +49,7 @@ TRUNCATE: dict[str | None, tuple[Overlong | None, Direction]] = {
 
 
 class CohereEmbedRequest(BaseModel):
-    """Cohere's request; ``model`` is the encoder (or ``ENCODER@EXIT``), unless the query string names one."""
+    """Cohere's request; ``model`` is ENCODER or ENCODER@EXPERT@EXIT, unless the query string names one."""
 
     model: str | None = Field(None, description="Encoder; not needed where there is one.")
     texts: Annotated[list[str], Field(examples=[["heat flow in shock waves"]])] = []

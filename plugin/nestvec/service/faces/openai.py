@@ -27,7 +27,7 @@ router = APIRouter(tags=["OpenAI"], responses=refusals("/v1/embeddings"))
 
 
 class EmbeddingsRequest(BaseModel):
-    """OpenAI's request; ``model`` is the encoder (or ``ENCODER@EXIT``), unless the query string names one."""
+    """OpenAI's request; ``model`` is ENCODER or ENCODER@EXPERT@EXIT, unless the query string names one."""
 
     input: Annotated[
         Inputs,

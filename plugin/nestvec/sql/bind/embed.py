@@ -1,4 +1,4 @@
-"""``EMBED('text', 'encoder', exit => 3)``: by whom, and at which exit, a text is embedded as a query."""
+"""``EMBED('text', 'encoder', exit => 3, expert => 'biomed')``: by whom a text is embedded as a query."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from sqlglot import exp
 
 from nestvec.catalog import Column, Embedding
 from nestvec.service.client import Coding
-from nestvec.service.names import named, parted
+from nestvec.service.names import Named, named, parted
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.bind.targets import Embedded, bare, check_text, given_text
 from nestvec.sql.language.source import folded
 from nestvec.sql.language.words import words
-from nestvec_schemas.errors import ExitNotOffered
+from nestvec_schemas.errors import ExitNotOffered, nearest
+from nestvec_schemas.manifest import EXPERT_NAME
 
-_WRITE = "Write EMBED('text'), or EMBED('text', 'encoder', exit => 3)."
+_WRITE = "Write EMBED('text'), or EMBED('text', 'encoder', exit => 3, expert => 'biomed')."
+_OPTIONS = ("exit", "expert")
 
 
 def is_embed(node: exp.Expr) -> bool:
@@ -28,23 +30,22 @@ def query_coding(scope: Scope, column: Column, node: exp.Expr) -> Coding:
 
 def bind_embed(scope: Scope, column: Column, node: exp.Expr) -> Embedded:
     """A call of EMBED, for a column. Raises SqlSyntaxError, SqlTypeMismatch, SqlNotSupported."""
-    text, encoder, exit = _arguments(scope, node)
+    text, (encoder, exit, expert) = _arguments(scope, node)
     embedding = scope.table.embedding(column.name)
     if embedding is None:
-        if encoder is None:
+        if not encoder:
             _filling(scope, column, node)
-        return Embedded(text, Coding(scope.around.service, named(encoder or "", exit), column.dim or 0))
+        return Embedded(text, Coding(scope.around.service, named(encoder, exit, expert), column.dim or 0))
     own = embedding.endpoint
-    if encoder not in (None, own.encoder):
+    if encoder not in ("", own.encoder) or expert not in (None, own.expert):
         raise scope.source.type_mismatch(
-            f"column {column.name} holds vectors of {own.encoder}, which others are not comparable with",
-            encoder,
+            f"column {column.name} holds vectors of {embedding.maker}, which others are not comparable with",
+            named(encoder or own.encoder, None, expert),
             node,
-            f"Write EMBED('text'), or name {own.encoder}.",
+            f"Write EMBED('text'), or name {embedding.maker}.",
         )
-    return Embedded(
-        text, Coding(own.service, named(own.encoder, own.exit if exit is None else exit), embedding.dim)
-    )
+    model = named(own.encoder, own.exit if exit is None else exit, own.expert)
+    return Embedded(text, Coding(own.service, model, embedding.dim))
 
 
 def own_text(scope: Scope, column: Column, node: exp.Expr) -> str | None:
@@ -73,8 +74,9 @@ def _filling(scope: Scope, column: Column, node: exp.Expr) -> Embedding:
     return embedding
 
 
-def _arguments(scope: Scope, node: exp.Expr) -> tuple[str, str | None, int | None]:
-    """Text, encoder and exit. ``'minilm@3'`` names both of the latter."""
+def _arguments(scope: Scope, node: exp.Expr) -> tuple[str, Named]:
+    """The text, and by whom it is embedded, with an empty encoder where none is named: ``'minilm@biomed@3'``
+    names all there is."""
     source = scope.source
     plain = [one for one in node.expressions if not isinstance(one, exp.Kwarg)]
     if not 1 <= len(plain) <= 2:
@@ -84,19 +86,34 @@ def _arguments(scope: Scope, node: exp.Expr) -> tuple[str, str | None, int | Non
         if text is None:
             raise source.not_supported(f"EMBED of {words(bare(one))}", one, _WRITE)
     try:
-        encoder, exit = parted(str(texts[1])) if len(texts) == 2 else (None, None)
+        chosen = parted(str(texts[1])) if len(texts) == 2 else Named("")
     except ExitNotOffered as error:
         raise source.type_mismatch(str(error.cause), str(texts[1]), plain[1], _WRITE) from error
     for one in node.expressions:
         if isinstance(one, exp.Kwarg):
-            exit = _exit(scope, one)
-    return check_text(scope, str(texts[0]), plain[0]), encoder, exit
+            option = folded(one.this)
+            if option not in _OPTIONS:
+                offered = f"It has {' and '.join(_OPTIONS)}.{nearest(option, _OPTIONS)}"
+                raise source.unknown_name("EMBED has no such option", option, one, offered)
+            if option == "exit":
+                chosen = chosen._replace(exit=_exit(scope, one))
+            else:
+                chosen = chosen._replace(expert=_expert(scope, one))
+    return check_text(scope, str(texts[0]), plain[0]), chosen
+
+
+def _expert(scope: Scope, node: exp.Kwarg) -> str:
+    value = node.args["expression"]
+    text = given_text(scope, bare(value))
+    if text is None or not EXPERT_NAME.fullmatch(str(text)):
+        raise scope.source.type_mismatch(
+            "an expert is named by a text", words(value), value, "Write expert => 'biomed'."
+        )
+    return str(text)
 
 
 def _exit(scope: Scope, node: exp.Kwarg) -> int:
     source, value = scope.source, node.args["expression"]
-    if folded(node.this) != "exit":
-        raise source.unknown_name("EMBED has no such option", folded(node.this), node, "It has exit.")
     if isinstance(value, exp.Literal) and not value.is_string and str(value.this).isdecimal():
         layer = int(str(value.this)[:9])
         if layer:

@@ -38,7 +38,7 @@ def families(table: Table) -> tuple[Family, ...]:
     found: dict[tuple[str, str, str, int | None, str], list[Embedding]] = {}
     for one in table.embeddings:
         metric = table.metrics.get(one.column, "")
-        key = (one.source, one.endpoint.service, one.endpoint.encoder, one.exit, metric)
+        key = (one.source, one.endpoint.service, one.maker, one.exit, metric)
         found.setdefault(key, []).append(one)
     return tuple(Family(key[0], _nested(members)) for key, members in found.items())
 
@@ -56,7 +56,7 @@ def in_family(scope: Scope, node: exp.Column, metric: str) -> tuple[Column, tupl
 
     A vector column means itself. A text column means its family under this metric; of several exits, the one
     with the longest vectors, then the deepest. Raises SqlUnknownName, SqlNotSupported where several encoders
-    make vectors of it.
+    or experts make vectors of it.
     """
     column = scope.column(node)
     if column.type not in STRINGS:
@@ -65,7 +65,7 @@ def in_family(scope: Scope, node: exp.Column, metric: str) -> tuple[Column, tupl
     fitting = [one for one in own if scope.table.metrics.get(one.longest.column) == metric] or own
     if not fitting:
         return column, ()
-    if len({(one.longest.endpoint.service, one.longest.endpoint.encoder) for one in fitting}) > 1:
+    if len({(one.longest.endpoint.service, one.longest.maker) for one in fitting}) > 1:
         columns = ", ".join(member.column for one in fitting for member in one.members)
         raise scope.source.not_supported(
             f"a distance of {column.name}, which several encoders embed,", node, f"Name one of {columns}."

@@ -8,17 +8,22 @@ from typing import Any, Final
 
 from sqlglot import exp
 
+from nestvec.service.names import parted
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.language.source import folded, stray_parts
-from nestvec_schemas.errors import nearest
+from nestvec_schemas.errors import ExitNotOffered, nearest
 
 _FUNCTIONS: Final = ("EMBED", "BM25")
-_EMBED = "Write EMBED(text, 'encoder'), with exit => layer and service => 'http://…' where they are chosen."
+_EMBED = (
+    "Write EMBED(text, 'encoder'), with exit => layer, expert => 'name' and service => 'http://…' where they "
+    "are chosen."
+)
 
 
 @dataclass(frozen=True)
 class Embed:
-    """EMBED of a column; ``node`` is the column, ``named`` and ``layer`` are where encoder and exit stand."""
+    """EMBED of a column; ``node`` is the column; ``named``, ``layer`` and ``router`` are where encoder, exit
+    and expert stand."""
 
     source: str
     node: exp.Expr
@@ -27,6 +32,8 @@ class Embed:
     exit: int | None = None
     layer: exp.Expr | None = None
     service: str | None = None
+    expert: str | None = None
+    router: exp.Expr | None = None
     function: str = "EMBED"
 
 
@@ -53,7 +60,7 @@ def bind_generated(scope: Scope, node: exp.Expr) -> Embed | Bm25:
             f"Write EMBED(text, 'encoder') or BM25(text).{nearest(written.upper(), _FUNCTIONS)}",
         )
     plain = [one for one in node.expressions if not isinstance(one, exp.Kwarg)]
-    options = _options(scope, node, ("exit", "service") if name == "EMBED" else ("k1", "b"))
+    options = _options(scope, node, ("exit", "expert", "service") if name == "EMBED" else ("k1", "b"))
     if not plain or not isinstance(plain[0], exp.Column) or stray_parts(plain[0], ("this",)):
         raise scope.source.syntax_error(
             f"{name} is of a column", plain[0] if plain else node, "Name a VARCHAR or TEXT column."
@@ -76,13 +83,21 @@ def _embed(
     encoder = scope.constant(plain[1])
     if not isinstance(encoder, str):
         raise scope.source.type_mismatch("an encoder's name is a text", str(encoder), plain[1], _EMBED)
-    layer, exit = options.get("exit", (None, None))
+    try:
+        asked = parted(encoder)
+    except ExitNotOffered as error:
+        raise scope.source.type_mismatch(error.cause, encoder, plain[1], _EMBED) from error
+    layer, exit = options.get("exit", (plain[1], asked.exit) if asked.exit else (None, None))
     if layer is not None and (isinstance(exit, bool) or not isinstance(exit, int)):
         raise scope.source.type_mismatch("an exit is a whole number", str(exit), layer, _EMBED)
     at, service = options.get("service", (None, None))
     if at is not None and not isinstance(service, str):
         raise scope.source.type_mismatch("a service is an address, a text", str(service), at, _EMBED)
-    return Embed(folded(plain[0].this), plain[0], encoder, plain[1], exit, layer, service)
+    router, expert = options.get("expert", (plain[1], asked.expert) if asked.expert else (None, None))
+    if router is not None and not isinstance(expert, str):
+        raise scope.source.type_mismatch("an expert's name is a text", str(expert), router, _EMBED)
+    of = folded(plain[0].this)
+    return Embed(of, plain[0], asked.encoder, plain[1], exit, layer, service, expert, router)
 
 
 def _options(scope: Scope, node: exp.Expr, known: Sequence[str]) -> dict[str, tuple[exp.Expr, Any]]:

@@ -77,7 +77,7 @@ def _column(about: About, near: Nearest) -> Iterator[tuple[str, str]]:
         exit = "the deepest exit" if embedding.exit is None else f"exit {embedding.exit}"
         yield (
             "embeds",
-            f"1 text by {embedding.endpoint.encoder}, {exit}, {embedding.dim} dims, "
+            f"1 text by {embedding.maker}, {exit}, {embedding.dim} dims, "
             f"at {embedding.endpoint.service}, which Milvus asks",
         )
     asked = texts(near)

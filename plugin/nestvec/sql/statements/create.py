@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from nestvec import collections
 from nestvec.providers import base_url, environment_key
-from nestvec.registration import check_dim, check_exit, check_kind
+from nestvec.registration import check_dim, check_exit, check_expert, check_kind
 from nestvec.service.client import ask_info
 from nestvec.sql.answer import Answer
 from nestvec.sql.bind.columns import Draft
@@ -93,6 +93,8 @@ def _check_offers(source: Source, definition: Definition) -> None:
                 check_dim(draft.type.dim, made.encoder, info)
         with _pointing(source, made.layer):
             check_exit(made.exit, made.encoder, info)
+        with _pointing(source, made.router):
+            check_expert(made.expert, made.encoder, info)
 
 
 def _dim_place(source: Source, draft: Draft) -> int:

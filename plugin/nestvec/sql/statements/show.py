@@ -119,7 +119,8 @@ def generated(table: Table, column: str) -> str | None:
     embedding = table.embedding(column)
     if embedding is not None:
         exit = "" if embedding.exit is None else f", exit => {embedding.exit}"
-        return f"EMBED({embedding.source}, '{embedding.endpoint.encoder}'{exit})"
+        expert = "" if embedding.expert is None else f", expert => '{embedding.expert}'"
+        return f"EMBED({embedding.source}, '{embedding.endpoint.encoder}'{exit}{expert})"
     source = next((one.source for one in table.lexical if one.column == column), None)
     if source is not None:
         return f"BM25({source})"
