@@ -6,7 +6,9 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Final
 
 from nestvec_exporters.architectures.table import (
     SENTENCE,
@@ -23,6 +25,9 @@ from nestvec_schemas.errors import CheckpointNotFound, CheckpointUnsupported, ne
 SMALL = ("*.json", "*.txt", "*.model", "*.jinja", "artifact.metadata")
 ADAPTED = "nestvec_adapt.json"
 """What ``nestvec adapt`` leaves in a checkpoint that it made."""
+
+OURS: Final = {"efficientnet_lite": "nestvec_exporters.efficientnet_lite"}
+"""Architectures that transformers lacks, by type: the module that it learns each from."""
 
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model")
@@ -114,15 +119,19 @@ def check_architecture(folder: Path) -> None:
 
 
 def check_code(folder: Path, home: Path | None = None) -> None:
-    """Raise CheckpointUnsupported unless transformers knows the architecture itself. Takes seconds.
+    """Raise CheckpointUnsupported unless transformers knows the architecture itself, or learns it from one
+    of OURS, which this imports. Takes seconds.
 
     ``home`` is where its ``config.json`` is, else where ``modules.json`` says.
     """
     from transformers import CONFIG_MAPPING  # noqa: PLC0415 - slow
 
-    known = list(CONFIG_MAPPING.keys())
+    known = [*CONFIG_MAPPING.keys(), *OURS]
     config = read_config(home or home_of(folder))
     kind = config.get("model_type")
+    if kind in OURS:
+        import_module(OURS[kind])
+        return
     if kind in known:
         return
     if "pretrained_cfg" in config:
