@@ -90,6 +90,10 @@ def _build(
 
     hears.stage("loading the weights")
     loaded = architecture(checkpoint.architecture).loader()(checkpoint, options)
+    if options.overrides.image_checkpoint is not None:
+        image = read_checkpoint(options.overrides.image_checkpoint)
+        loaded = _with_pictures(loaded, image, options)
+        checkpoint = replace(checkpoint, source=f"{checkpoint.source}+{image.source}")
     options = replace(options, precision=loaded.precision or options.precision)
     shape = shape_of(loaded.kind, loaded.dim, loaded.layers, options)
     pieces = [*_towers(loaded), *_experts(loaded, experts, options)]
@@ -116,6 +120,13 @@ def _build(
     )
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
     return manifest
+
+
+def _with_pictures(loaded: Loaded, image: Checkpoint, options: ExportOptions) -> Loaded:
+    """A text checkpoint's tower, and one that a classifier of pictures is made into."""
+    from nestvec_exporters.architectures.conse import beside  # noqa: PLC0415 - seconds of imports
+
+    return beside(loaded, image, options)
 
 
 def _towers(loaded: Loaded) -> list[Piece]:

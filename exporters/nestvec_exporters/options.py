@@ -24,8 +24,8 @@ class Overrides:
     ``pooling``: how token vectors become one (sentence-transformers' names, ``lasttoken`` for instance);
     ``tokens``: they stay apart, for late interaction.
     ``bidirectional``: a decoder's attention without its causal mask. ``frames``: pictures to an input.
-    ``image_checkpoint``: a vision checkpoint to stand beside a text checkpoint. ``query_prompt`` and
-    ``document_prompt`` are put before each text.
+    ``image_checkpoint``: a classifier of pictures to stand beside a text checkpoint, in its space.
+    ``query_prompt`` and ``document_prompt`` are put before each text.
     """
 
     pooling: str | None = None
@@ -141,6 +141,8 @@ class ExportOptions:
             words += ["--gpus", ",".join(map(str, self.gpus))]
         if self.rotation is not None and self.sample is not None:
             words += ["--rotate", self.sample.name, "--rotation", self.rotation]
+        if self.overrides.image_checkpoint is not None:
+            words += ["--image-checkpoint", self.overrides.image_checkpoint]
         if self.merge is not None:
             words += self.merge.words()
         words += [word for one in self.experts.items() for word in ("--expert", "=".join(one))]

@@ -136,7 +136,9 @@ class Asked:
     "--frames", type=click.IntRange(1, 64), default=1, show_default=True, help="Pictures that make one input."
 )
 @click.option(
-    "--image-checkpoint", metavar="CHECKPOINT", help="A vision checkpoint to stand beside a text CHECKPOINT."
+    "--image-checkpoint",
+    metavar="CLASSIFIER",
+    help="A classifier of pictures: texts then find pictures by its classes' names, without training.",
 )
 @click.option("--query-prompt", metavar="TEXT", help="Put before queries. Default: what the checkpoint says.")
 @click.option("--document-prompt", metavar="TEXT", help="Put before documents. Default: the checkpoint's.")
