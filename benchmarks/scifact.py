@@ -20,7 +20,7 @@ from parts import service
 from pymilvus import DataType, MilvusClient
 
 import nestvec
-from nestvec.evaluate.dataset import Dataset, documents, open_dataset
+from nestvec.evaluate.dataset import Dataset, open_dataset
 from nestvec.evaluate.measures import interval, per_query, ratio, resample
 from nestvec.milvus import connect
 from nestvec.sql import Session, Settings, execute
@@ -71,7 +71,7 @@ def stored(options: argparse.Namespace, part: Part) -> Iterator[MilvusClient]:
         done = int(client.query(NAME, output_fields=["count(*)"])[0]["count(*)"])
         every = (
             {"id": at, "abstract": text}
-            for at, text in enumerate(documents(part.dataset))
+            for at, text in enumerate(part.dataset.corpus())
             if at in part.numbers
         )
         rows = islice(every, done, None)

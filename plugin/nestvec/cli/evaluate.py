@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 _FORMS = ("float", "int8", "binary", "shortlist")
 _PRECISIONS = ("fp32", "fp16", "int8")
-_COLUMNS = ("nesting", "dim", "exit", "form", "nDCG@10", "95%", "kept", "R@100", "MRR@10", "bytes", "ms")
+_SETTING = ("nesting", "dim", "exit", "form")
+_TEXTS = ("nDCG@10", "95%", "kept", "R@100", "MRR@10")
+_PICTURES = ("R@1", "R@5", "R@10", "95%", "kept")
+_COST = ("bytes", "ms")
 
 
 @dataclass(frozen=True)
@@ -39,17 +42,22 @@ class Asked:
     uri: str | None
     token: str = field(repr=False)
     candidates: int
+    languages: tuple[str, ...]
     json_file: str | None
     report: Path | None
     cache: Path | None
     seed: int
 
 
+def _split(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+
+
 def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
     from nestvec_schemas.errors import nearest
 
     offered = {"forms": _FORMS, "precision": _PRECISIONS}[param.name or ""]
-    words = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+    words = _split(ctx, param, value)
     for word in words:
         if word not in offered:
             raise click.BadParameter(
@@ -98,6 +106,13 @@ def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
     show_default=True,
     help="Documents that a short search hands on to be scored at full length.",
 )
+@click.option(
+    "--languages",
+    callback=_split,
+    default="",
+    metavar="LANGUAGE,…",
+    help="Of captions: measure these too, as captions names them, or all. Default: a set's own alone.",
+)
 @click.option("--json", "json_file", metavar="FILE", help="Write the rows as JSON; - is standard output.")
 @click.option(
     "--report", type=click.Path(path_type=Path, dir_okay=False), help="Write one HTML page with plots."
@@ -112,12 +127,15 @@ def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 def command(asked: Asked) -> None:
     """Measure what each length, exit, precision and form of an encoder's vectors keeps of its quality.
 
-    DATA are folders in BEIR's layout: corpus.jsonl, queries.jsonl and qrels/test.tsv. An interrupted run
-    goes on where it stopped; the same vectors are never computed twice.
+    DATA are folders in BEIR's layout (corpus.jsonl, queries.jsonl and qrels/test.tsv), or of pictures with
+    captions (pairs.jsonl with _id, image and caption), which are searched both ways: pictures by text, and
+    captions by picture. An interrupted run goes on where it stopped; the same vectors are never computed
+    twice.
 
     \b
-    Example:
+    Examples:
       nestvec evaluate scifact --encoder minilm --dims 384,128,64 --report report.html
+      nestvec evaluate stamps --encoder pictures --languages de,fr,ja
     """
     from nestvec.evaluate.choice import sentence
     from nestvec.evaluate.measuring import Options
@@ -131,7 +149,7 @@ def command(asked: Asked) -> None:
     for path in (asked.report, asked.json_file if asked.json_file != "-" else None):
         check_writable(path)
     subjects = choose_subjects(asked.models, asked.encoder, asked.precision, asked.dims, asked.exits)
-    datasets = open_datasets(asked.data)
+    datasets = open_datasets(asked.data, asked.languages)
     options = Options(asked.forms or _FORMS, asked.candidates, asked.seed)
     cache = asked.cache or default_cache()
     with _indexes(asked) as open_index:
@@ -194,7 +212,31 @@ def _print(found: Evaluation) -> None:
         groups.setdefault((row["dataset"], row["encoder"], row["precision"], row["queries"]), []).append(row)
     for (dataset, encoder, precision, queries), rows in groups.items():
         title = f"{dataset}, {queries} queries: {encoder}, {precision} weights"
-        print_table(_COLUMNS, [_cells(row) for row in rows], title)
+        measures = _PICTURES if rows[0]["direction"] else _TEXTS
+        print_table((*_SETTING, *measures, *_COST), [_cells(row) for row in rows], title)
+
+
+def _of_texts(row: Row) -> Sequence[object]:
+    from nestvec.evaluate.choice import number
+
+    return (
+        row["ndcg@10"],
+        _interval(row, "ndcg@10"),
+        *(f"{number(row, name):.3f}" for name in ("kept", "recall@100", "mrr@10")),
+    )
+
+
+def _of_pictures(row: Row) -> Sequence[object]:
+    from nestvec.evaluate.choice import number
+
+    found = (f"{number(row, name):.3f}" for name in ("r@1", "r@5", "r@10"))
+    return (*found, _interval(row, "r@10"), f"{number(row, 'kept'):.3f}")
+
+
+def _interval(row: Row, measure: str) -> str:
+    from nestvec.evaluate.choice import number
+
+    return f"{number(row, f'{measure}_low'):.2f}–{number(row, f'{measure}_high'):.2f}".replace("0.", ".")
 
 
 def _cells(row: Row) -> Sequence[object]:
@@ -206,11 +248,7 @@ def _cells(row: Row) -> Sequence[object]:
         row["dim"],
         str(row["exit"]) if same else f"{row['query_exit']}→{row['exit']}",
         row["form"],
-        row["ndcg@10"],
-        f"{number(row, 'ndcg@10_low'):.2f}–{number(row, 'ndcg@10_high'):.2f}".replace("0.", "."),
-        f"{number(row, 'kept'):.3f}",
-        f"{number(row, 'recall@100'):.3f}",
-        f"{number(row, 'mrr@10'):.3f}",
+        *(_of_pictures(row) if row["direction"] else _of_texts(row)),
         row["bytes"],
         f"{number(row, 'ms_per_text'):.1f}",
     )

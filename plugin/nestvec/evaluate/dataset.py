@@ -6,11 +6,13 @@ The corpus is read line by line and never kept: of its ids, only those that are 
 from __future__ import annotations
 
 import hashlib
+import json
 from array import array
-from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Final, Literal
 
 import numpy as np
 import orjson
@@ -18,34 +20,64 @@ from numpy.typing import NDArray
 
 from nestvec.evaluate.judgements import Qrels, read_qrels
 from nestvec_schemas.errors import DatasetUnusable, nearest
+from nestvec_schemas.towers import Modality
 
 CORPUS = "corpus.jsonl"
 QUERIES = "queries.jsonl"
 QRELS = "qrels/test.tsv"
 
+Side = Literal["query", "document"]
+
+PAIRS = "pairs.jsonl"
+"""What a set of pictures with captions has instead; see ``pairs``."""
+
+_FORM = '{"_id": "…", "title": "…", "text": "…"}; title may be left out.'
+_TEXTS: Final[Mapping[Side, Modality]] = {"query": "text", "document": "text"}
 _LINE_BYTES = 16 << 20
-_LAYOUT = f"A dataset is a folder with {CORPUS}, {QUERIES} and {QRELS} (BEIR's layout)."
+_LAYOUT = (
+    f"A dataset is a folder with {CORPUS}, {QUERIES} and {QRELS} (BEIR's layout), or one of pictures with "
+    f"{PAIRS}."
+)
 
 
 @dataclass(frozen=True)
 class Dataset:
     """What is measured on: ``documents`` of them in the corpus, numbered in the order of their lines.
 
-    ``queries`` are the texts of the q judged queries, by ``ids``; ``qrels`` maps a query's id to the
-    judgements of documents, by their number. ``own`` is (q,) int64: the number of the document that is
-    the query itself (same id and text), which no search counts, -1 where there is none. ``unjudged``
-    queries are left out. ``digest`` is the SHA-256 of the corpus file.
+    ``queries`` are the q judged queries, by ``ids``: texts, or the ``file:`` addresses of pictures; what a
+    side holds is in ``towers``. ``corpus`` reads the documents again. ``qrels`` maps a query's id to the
+    judgements of documents, by their number. ``own`` is (q,) int64: the number of the document that is the
+    query itself (same id and text), which no search counts, -1 where there is none. ``unjudged`` queries
+    are left out.
+    ``digests`` are SHA-256 of what there is to embed. ``language`` is that of the texts where a set has
+    several; None is a set's own.
     """
 
     name: str
-    folder: Path
     documents: int
-    digest: str
+    digests: Mapping[Side, str]
     ids: tuple[str, ...]
     queries: tuple[str, ...]
+    corpus: Callable[[], Iterator[str]]
     qrels: Qrels
     own: NDArray[np.int64]
     unjudged: int
+    towers: Mapping[Side, Modality] = field(default_factory=lambda: _TEXTS)
+    language: str | None = None
+
+    @property
+    def direction(self) -> str | None:
+        """``text→image`` or ``image→text``; None of a set of texts alone."""
+        asked, found = self.towers["query"], self.towers["document"]
+        return None if asked == found else f"{asked}→{found}"
+
+    def inputs(self, side: Side) -> Iterable[str]:
+        """What is embedded of a side, in order."""
+        return self.queries if side == "query" else self.corpus()
+
+    def count(self, side: Side) -> int:
+        """How many inputs that are."""
+        return len(self.queries) if side == "query" else self.documents
 
 
 @dataclass(frozen=True)
@@ -73,13 +105,14 @@ def open_dataset(folder: Path) -> Dataset:
     missing = {one: line for one, line in judged.documents.items() if one not in corpus.found}
     _check_known(folder, "document", missing)
     ids = tuple(one for one in texts if one in judged.qrels)
+    queries = tuple(texts[one] for one in ids)
     return Dataset(
         name=folder.resolve().name,
-        folder=folder,
         documents=corpus.documents,
-        digest=corpus.digest,
+        digests={"query": digest_of(queries), "document": corpus.digest},
         ids=ids,
-        queries=tuple(texts[one] for one in ids),
+        queries=queries,
+        corpus=partial(_documents, folder / CORPUS),
         qrels={
             one: {str(corpus.found[document]): score for document, score in judged.qrels[one].items()}
             for one in ids
@@ -89,9 +122,14 @@ def open_dataset(folder: Path) -> Dataset:
     )
 
 
-def documents(dataset: Dataset) -> Iterator[str]:
+def digest_of(inputs: Sequence[str]) -> str:
+    """SHA-256 of some texts in their order, in hexadecimal."""
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
+
+
+def _documents(path: Path) -> Iterator[str]:
     """The text of each document in turn: title, a space, text, as BEIR joins them."""
-    for _, _, text in _records(dataset.folder / CORPUS):
+    for _, _, text in _records(path):
         yield text
 
 
@@ -111,7 +149,7 @@ def _queries(path: Path) -> dict[str, str]:
     texts: dict[str, str] = {}
     for line, name, text in _records(path):
         if name in texts:
-            raise _duplicate(path, line, name)
+            raise duplicate(path, line, name)
         texts[name] = text
     if not texts:
         raise DatasetUnusable(f"{path} has no query", next_step="Give it at least one line.")
@@ -148,11 +186,12 @@ def _check_distinct(path: Path, keys: array[int]) -> None:
     for line, name, _ in _records(path) if twice else ():
         if _key(name) in twice:
             if name in seen:
-                raise _duplicate(path, line, name)
+                raise duplicate(path, line, name)
             seen.add(name)
 
 
-def _duplicate(path: Path, line: int, name: str) -> DatasetUnusable:
+def duplicate(path: Path, line: int, name: str) -> DatasetUnusable:
+    """The error for an id that a line repeats."""
     return DatasetUnusable(
         f"{path} has an id twice; line {line} repeats it", value=name, next_step="Give each _id once."
     )
@@ -160,13 +199,19 @@ def _duplicate(path: Path, line: int, name: str) -> DatasetUnusable:
 
 def _records(path: Path, digest: hashlib._Hash | None = None) -> Iterator[tuple[int, str, str]]:
     """Line number, id and text (title first, where there is one) of each line that is not blank."""
+    for line, raw in read_lines(path, digest):
+        yield line, *_record(path, line, raw)
+
+
+def read_lines(path: Path, digest: hashlib._Hash | None = None) -> Iterator[tuple[int, bytes]]:
+    """Number and content of each line that is not blank; ``digest`` takes all. Raises DatasetUnusable."""
     try:
         with path.open("rb") as file:
             for line, raw in _lines(path, file):
                 if digest is not None:
                     digest.update(raw)
                 if raw.strip():
-                    yield line, *_record(path, line, raw)
+                    yield line, raw
     except OSError as error:
         raise DatasetUnusable(
             f"{path} cannot be read", value=error.strerror or str(error), next_step=_LAYOUT
@@ -185,6 +230,15 @@ def _lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _record(path: Path, line: int, raw: bytes) -> tuple[str, str]:
+    name, fields = read_record(path, line, raw, _FORM)
+    title, text = fields.get("title"), fields.get("text")
+    if not isinstance(text, str) or not isinstance(title, (str, type(None))):
+        raise wrong(path, line, "its text or title is not a string", raw, _FORM)
+    return name, f"{title or ''} {text}".strip()
+
+
+def read_record(path: Path, line: int, raw: bytes, form: str) -> tuple[str, dict[str, Any]]:
+    """A line's ``_id`` and its fields. Raises DatasetUnusable, which tells the ``form`` of a line."""
     try:
         fields = orjson.loads(raw)
     except ValueError as error:
@@ -192,18 +246,17 @@ def _record(path: Path, line: int, raw: bytes) -> tuple[str, str]:
             f"line {line} of {path} is not JSON", value=str(error), next_step="Write one JSON object a line."
         ) from error
     if not isinstance(fields, dict):
-        raise _wrong(path, line, "it is not an object", raw)
-    name, title, text = fields.get("_id"), fields.get("title"), fields.get("text")
+        raise wrong(path, line, "it is not an object", raw, form)
+    name = fields.get("_id")
     if isinstance(name, bool) or not isinstance(name, (str, int)) or name == "":
-        raise _wrong(path, line, "it has no _id", raw)
-    if not isinstance(text, str) or not isinstance(title, (str, type(None))):
-        raise _wrong(path, line, "its text or title is not a string", raw)
-    return str(name), f"{title or ''} {text}".strip()
+        raise wrong(path, line, "it has no _id", raw, form)
+    return str(name), fields
 
 
-def _wrong(path: Path, line: int, cause: str, raw: bytes) -> DatasetUnusable:
+def wrong(path: Path, line: int, cause: str, raw: bytes, form: str) -> DatasetUnusable:
+    """The error for a line that is not of its ``form``."""
     return DatasetUnusable(
         f"line {line} of {path} is not a record: {cause}",
         value=raw.decode("utf-8", "replace").strip(),
-        next_step='Write {"_id": "…", "title": "…", "text": "…"}; title may be left out.',
+        next_step=f"Write {form}",
     )

@@ -1,4 +1,4 @@
-"""Texts to vectors on disk, window by window: more than memory holds, and resumed where it stopped."""
+"""Inputs to vectors on disk, window by window: more than memory holds, and resumed where it stopped."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from nestvec.engines.contract import Batch
-from nestvec.service.rows import pad
-from nestvec.service.tokens import Tokeniser
+from nestvec.service.rows import Row, assemble
 from nestvec_schemas.errors import DatasetUnusable, EngineError
 from nestvec_schemas.vectors import FLOAT_BYTES, Vectors
 
 WINDOW = 512
-"""Texts that are held at once, sorted by length into batches, and done or not done."""
+"""Inputs that are held at once, sorted by length into batches, and done or not done."""
 
 _BATCH_TOKENS = 4096
-_BATCH_TEXTS = 64
+_BATCH_INPUTS = 64
 
 Run = Callable[[Batch], Vectors]
 
@@ -59,41 +58,40 @@ class Kept:
 
 
 def encode_window(
-    texts: Sequence[str], tokeniser: Tokeniser, run: Run, exit: int, advance: Callable[[int], None]
+    rows: Sequence[Row], run: Run, exit: int, part: str, advance: Callable[[int], None]
 ) -> tuple[Vectors, float]:
-    """The vectors of a window's texts, (n, dim) float32, and the seconds that ``run`` took.
+    """The vectors of a window's rows, (n, dim) float32, by a part of the encoder, and the seconds of ``run``.
 
-    ``advance`` hears of the texts of each batch. Raises EngineError, also for numbers that are not finite.
+    ``advance`` hears of the rows of each batch. Raises EngineError, also for numbers that are not finite.
     """
-    ids = [tokens.ids for tokens in tokeniser.encode(texts)]
-    rows: list[Vectors] = []
+    found: list[Vectors] = []
     order: list[int] = []
     seconds = 0.0
-    for chosen in _batches([len(one) for one in ids]):
-        batch = replace(pad([ids[at] for at in chosen]), exit=exit)
+    for chosen in _batches([row.length for row in rows]):
+        batch = assemble([rows[at] for at in chosen], exit, part)
         began = time.perf_counter()
-        rows.append(run(batch))
+        found.append(run(batch))
         seconds += time.perf_counter() - began
         order.extend(chosen)
         advance(len(chosen))
-    stacked = np.concatenate(rows)
+    stacked = np.concatenate(found)
     vectors = np.empty(stacked.shape, np.float32)
     vectors[np.asarray(order)] = stacked
     if not np.isfinite(vectors).all():
         raise EngineError(
             "the encoder gave vectors with numbers that are not finite",
-            value=f"{int((~np.isfinite(vectors)).any(axis=1).sum())} of {len(texts)} texts",
+            value=f"{int((~np.isfinite(vectors)).any(axis=1).sum())} of {len(rows)} inputs",
             next_step="Export it again with another precision; fp16 weights overflow in some encoders.",
         )
     return vectors, seconds
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Positions of texts of like length, the longest first, within a batch's tokens and texts."""
+    """Positions of rows of like length, the longest first, within a batch's tokens and rows."""
     batch: list[int] = []
     for at in np.argsort(-np.asarray(lengths), kind="stable").tolist():
         widest = lengths[batch[0]] if batch else 0
-        if batch and (len(batch) == _BATCH_TEXTS or widest * (len(batch) + 1) > _BATCH_TOKENS):
+        if batch and (len(batch) == _BATCH_INPUTS or widest * (len(batch) + 1) > _BATCH_TOKENS):
             yield batch
             batch = []
         batch.append(at)

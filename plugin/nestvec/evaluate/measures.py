@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from nestvec.evaluate.dataset import Dataset
 from nestvec.evaluate.search import Found
 
-Measure = Literal["ndcg@10", "recall@100", "mrr@10"]
+Measure = Literal["ndcg@10", "recall@100", "mrr@10", "r@1", "r@5", "r@10"]
 Scores = NDArray[np.float64]
 
-MEASURES: Final[tuple[Measure, ...]] = ("ndcg@10", "recall@100", "mrr@10")
+MEASURES: Final[tuple[Measure, ...]] = ("ndcg@10", "recall@100", "mrr@10", "r@1", "r@5", "r@10")
+FOUND: Final[tuple[Measure, ...]] = ("r@1", "r@5", "r@10")
+"""Of pictures and captions: whether a right one is among the first k, as that literature calls it."""
+
 CUTOFF = 100
 """Documents of a ranking that are looked at."""
 
@@ -22,13 +25,14 @@ RESAMPLES = 1000
 
 
 def per_query(dataset: Dataset, found: Found) -> dict[Measure, Scores]:
-    """nDCG@10 (linear gains), Recall@100 and MRR@10 of each query, (q,) float64 each.
+    """nDCG@10 (linear gains), Recall@100, MRR@10 and R@1, 5, 10 of each query, (q,) float64 each.
 
-    pytrec_eval (Van Gysel & de Rijke 2018) over trec_eval; MRR@10 is ``recip_rank`` of the first ten.
+    pytrec_eval (Van Gysel & de Rijke 2018) over trec_eval; MRR@10 is ``recip_rank`` of the
+    first ten, R@k ``success``: 1 where a relevant document is among the first k.
     """
     import pytrec_eval  # noqa: PLC0415 - the extra `evaluate`
 
-    gains = pytrec_eval.RelevanceEvaluator(dataset.qrels, {"ndcg_cut.10", "recall.100"})
+    gains = pytrec_eval.RelevanceEvaluator(dataset.qrels, {"ndcg_cut.10", "recall.100", "success.1,5,10"})
     first = pytrec_eval.RelevanceEvaluator(dataset.qrels, {"recip_rank"})
     whole = gains.evaluate(_run(dataset, found[:, :CUTOFF]))
     top = first.evaluate(_run(dataset, found[:, :10]))
@@ -36,6 +40,9 @@ def per_query(dataset: Dataset, found: Found) -> dict[Measure, Scores]:
         "ndcg@10": np.array([whole[one]["ndcg_cut_10"] for one in dataset.ids]),
         "recall@100": np.array([whole[one]["recall_100"] for one in dataset.ids]),
         "mrr@10": np.array([top[one]["recip_rank"] for one in dataset.ids]),
+        "r@1": np.array([whole[one]["success_1"] for one in dataset.ids]),
+        "r@5": np.array([whole[one]["success_5"] for one in dataset.ids]),
+        "r@10": np.array([whole[one]["success_10"] for one in dataset.ids]),
     }
 
 
@@ -68,6 +75,6 @@ def ratio(above: Scores, below: Scores) -> Scores:
     return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
 
 
-def mean_of(scores: Mapping[Measure, Scores]) -> dict[Measure, float]:
+def mean_of(scores: Mapping[Measure, Scores]) -> dict[str, float]:
     """The mean over queries of each measure."""
     return {name: float(scores[name].mean()) for name in MEASURES}

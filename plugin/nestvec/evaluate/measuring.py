@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from nestvec.evaluate.dataset import Dataset
+from nestvec.evaluate.dataset import Dataset, Side
 from nestvec.evaluate.depth import ConceptDepth, concept_depth, margins
 from nestvec.evaluate.encode import Encoded
 from nestvec.evaluate.forms import Cut, Form, Nesting, searched_bytes, stored_bytes
@@ -17,7 +16,6 @@ from nestvec.evaluate.search import Found, Index, Probe, based, without
 from nestvec.evaluate.subject import Subject
 from nestvec_schemas.vectors import Vectors
 
-Side = Literal["query", "document"]
 Source = Callable[[Side, int], Encoded]
 """The vectors of a dataset's queries or documents at an exit."""
 

@@ -26,6 +26,9 @@ _COLUMNS = (
     ("kept", "kept"),
     ("recall@100", "R@100"),
     ("mrr@10", "MRR@10"),
+    ("r@1", "R@1"),
+    ("r@5", "R@5"),
+    ("r@10", "R@10"),
     ("bytes", "bytes"),
     ("stored_bytes", "stored"),
     ("ms_per_text", "ms"),
@@ -177,6 +180,7 @@ def _method(found: Evaluation, main: plots.Main) -> str:
         "int8: one scale a vector. binary: signs of the first numbers, Hamming distance, the candidates "
         "scored again by whole float vectors. shortlist: the same after a search of short float vectors. "
         "bytes: searched; stored: with the whole vector where candidates are scored again.",
+        *_pictures(found.rows),
         *found.notes,
     ]
     return (
@@ -184,6 +188,15 @@ def _method(found: Evaluation, main: plots.Main) -> str:
         + "".join(f"<li>{escape(line)}</li>" for line in lines)
         + "</ul></section>"
     )
+
+
+def _pictures(rows: Sequence[Row]) -> list[str]:
+    if not any(row["direction"] for row in rows):
+        return []
+    return [
+        "R@1, R@5, R@10: queries with a right one among the first. Pictures that share a caption are all "
+        "right for it, and it is right for each of them."
+    ]
 
 
 def _table(rows: Sequence[Row]) -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Final
 
 import numpy as np
 
 from nestvec.evaluate.dataset import Dataset
 from nestvec.evaluate.measures import (
+    FOUND,
+    MEASURES,
     RESAMPLES,
+    Measure,
     Scores,
     interval,
     mean_of,
@@ -24,15 +28,17 @@ Row = dict[str, object]
 MEAN = "mean"
 """The dataset's name in rows that are means over several datasets."""
 
+BOTH = "both"
+"""The direction in rows that are means over texts that find pictures and pictures that find texts."""
+
 
 @dataclass(frozen=True)
 class _Scored:
-    """A row, and the bootstrap's draws that its intervals come from, (draws,) float64 each."""
+    """A row, and by column the bootstrap's draws that its intervals come from, (draws,) float64 each."""
 
     setting: Setting
     row: Row
-    ndcg: Scores
-    kept: Scores
+    draws: Mapping[str, Scores]
 
 
 def reference(outcomes: Sequence[Outcome]) -> Outcome:
@@ -72,34 +78,40 @@ def _scored(
             value=f"{len(dataset.ids)} queries",
             next_step="Check that the judgements belong to this corpus, and the encoder to its language.",
         )
-    draws = weights @ whole
+    reached = weights @ whole
     found = []
     for outcome in outcomes:
-        ndcg = weights @ outcome.scores["ndcg@10"]
-        kept = ratio(ndcg, draws)
+        draws: dict[str, Scores] = {measure: weights @ outcome.scores[measure] for measure in _DRAWN}
+        draws["kept"] = ratio(draws["ndcg@10"], reached)
         share = float(outcome.scores["ndcg@10"].mean() / whole.mean())
-        row = {"dataset": name, "queries": len(dataset.ids), "through": through}
-        found.append(_Scored(outcome.setting, row | _row(outcome, ndcg, kept, share), ndcg, kept))
+        row = {
+            "dataset": name,
+            "language": dataset.language,
+            "direction": dataset.direction,
+            "queries": len(dataset.ids),
+            "through": through,
+        }
+        scored = row | _row(outcome, share) | _intervals(draws)
+        found.append(_Scored(outcome.setting, scored, draws))
     return found
 
 
-def _row(outcome: Outcome, ndcg: Scores, kept: Scores, share: float) -> Row:
-    low, high = interval(ndcg)
-    kept_low, kept_high = interval(kept)
+def _intervals(draws: Mapping[str, Scores]) -> Row:
+    """``…_low`` and ``…_high`` of each column."""
+    ends: Row = {}
+    for name, values in draws.items():
+        ends[f"{name}_low"], ends[f"{name}_high"] = interval(values)
+    return ends
+
+
+def _row(outcome: Outcome, kept: float) -> Row:
     before = outcome.unrescored
     shape = outcome.isotropy
-    measures = mean_of(outcome.scores)
     return {
         **asdict(outcome.setting),
-        "ndcg@10": measures["ndcg@10"],
-        "ndcg@10_low": low,
-        "ndcg@10_high": high,
+        **mean_of(outcome.scores),
         "ndcg@10_unrescored": None if before is None else float(before.mean()),
-        "recall@100": measures["recall@100"],
-        "mrr@10": measures["mrr@10"],
-        "kept": share,
-        "kept_low": kept_low,
-        "kept_high": kept_high,
+        "kept": kept,
         "ms_per_text": outcome.ms_per_text,
         "ms_per_query": outcome.ms_per_query,
         "mean_cosine": None if shape is None else shape.mean_cosine,
@@ -107,11 +119,10 @@ def _row(outcome: Outcome, ndcg: Scores, kept: Scores, share: float) -> Row:
     }
 
 
-_AVERAGED = (
-    "ndcg@10",
+_DRAWN: Final[tuple[Measure, ...]] = ("ndcg@10", *FOUND)
+_AVERAGED: Final = (
+    *MEASURES,
     "ndcg@10_unrescored",
-    "recall@100",
-    "mrr@10",
     "kept",
     "ms_per_text",
     "ms_per_query",
@@ -133,11 +144,16 @@ def _mean_rows(scored: Sequence[Sequence[_Scored]]) -> list[Row]:
             values = [one.row[name] for one in same]
             row[name] = None if None in values else float(np.mean(np.asarray(values, np.float64)))
         queries = sum(int(str(one.row["queries"])) for one in same)
-        low, high = interval(sum((one.ndcg for one in same), np.zeros(RESAMPLES)) / len(same))
-        kept_low, kept_high = interval(sum((one.kept for one in same), np.zeros(RESAMPLES)) / len(same))
-        rows.append(
-            row
-            | {"dataset": MEAN, "queries": queries, "ndcg@10_low": low, "ndcg@10_high": high}
-            | {"kept_low": kept_low, "kept_high": kept_high}
-        )
+        draws = {
+            name: sum((one.draws[name] for one in same), np.zeros(RESAMPLES)) / len(same)
+            for name in first.draws
+        }
+        over = {"language": _common(same, "language"), "direction": _common(same, "direction", BOTH)}
+        rows.append(row | over | {"dataset": MEAN, "queries": queries} | _intervals(draws))
     return rows
+
+
+def _common(scored: Sequence[_Scored], column: str, several: str | None = None) -> object:
+    """What a column has in all rows; ``several`` where it has something in each, and not the same."""
+    values = {one.row[column] for one in scored}
+    return values.pop() if len(values) == 1 else (None if None in values else several)

@@ -88,10 +88,11 @@ def open_encoders(models: Path, names: tuple[str, ...] = ()) -> dict[str, Encode
             value=str(models),
             next_step="Export one first: nestvec export CHECKPOINT --to MODELS --name NAME.",
         )
-    return {name: _open(find_encoder(models, name)) for name in chosen}
+    return {name: open_encoder(find_encoder(models, name)) for name in chosen}
 
 
-def _open(folder: Path) -> Encoder:
+def open_encoder(folder: Path) -> Encoder:
+    """Open one encoder by its folder. Raises EncoderNotFound, ManifestCorrupt, ManifestTooNew."""
     manifest = read_manifest(folder)
     text = manifest.towers.get("text")
     if text is None:

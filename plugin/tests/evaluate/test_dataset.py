@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nestvec.evaluate.dataset import documents, open_dataset
+from nestvec.evaluate.dataset import open_dataset
 from nestvec_schemas.errors import DatasetUnusable
 
 WriteData = Callable[..., Path]
@@ -26,7 +26,7 @@ def test_a_dataset_is_read_as_beir_means_it(write_data: WriteData) -> None:
     assert dataset.ids[:2] == ("q0", "q1")
     assert dataset.unjudged == 2
     assert dataset.qrels["q1"] == {"5": 2, "6": 1, "7": 0}
-    assert next(documents(dataset)) == "w0 w1 w0"
+    assert next(dataset.corpus()) == "w0 w1 w0"
 
 
 def test_a_corpus_is_read_line_by_line(write_data: WriteData) -> None:
@@ -45,7 +45,7 @@ def test_a_corpus_is_read_line_by_line(write_data: WriteData) -> None:
 def test_titles_blank_lines_and_numeric_ids_may_be_there_or_not(write_data: WriteData) -> None:
     corpus = '{"_id": 7, "text": "a"}\n\n{"_id": "8", "title": null, "text": ""}\n'
     dataset = open_dataset(write_data(corpus=corpus, queries=records("q"), qrels="q\t7\t1\n"))
-    assert list(documents(dataset)) == ["a", ""]
+    assert list(dataset.corpus()) == ["a", ""]
     assert dataset.qrels == {"q": {"0": 1}}
 
 

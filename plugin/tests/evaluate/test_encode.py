@@ -11,6 +11,7 @@ from nestvec.engines.contract import Batch
 from nestvec.engines.fake import fake_vector
 from nestvec.evaluate import encode
 from nestvec.evaluate.encode import Kept, encode_kept, encode_window
+from nestvec.service.rows import Row, text_row
 from nestvec.service.tokens import Tokeniser
 from nestvec_schemas.errors import DatasetUnusable, EngineError
 from nestvec_schemas.vectors import Vectors
@@ -33,6 +34,11 @@ def lengths(texts: Sequence[str]) -> tuple[Vectors, float]:
     return np.array([[len(text), int(text.split()[0][1:]), 0, 1] for text in texts], np.float32), 1.0
 
 
+def rows_of(models: Path) -> list[Row]:
+    tokeniser = Tokeniser(models / "tiny" / "tokenizer.json", 8)
+    return [text_row(tokens.ids) for tokens in tokeniser.encode(TEXTS)]
+
+
 def test_a_window_is_batched_by_length_and_comes_back_in_order(models_folder: Path) -> None:
     tokeniser = Tokeniser(models_folder / "tiny" / "tokenizer.json", 8)
     seen: list[Batch] = []
@@ -44,11 +50,11 @@ def test_a_window_is_batched_by_length_and_comes_back_in_order(models_folder: Pa
         return np.stack([fake_vector(ids[mask > 0], 4) for ids, mask in rows])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encode, "_BATCH_TEXTS", 10)
-        vectors, _ = encode_window(TEXTS, tokeniser, run, 3, told.append)
+        patch.setattr(encode, "_BATCH_INPUTS", 10)
+        vectors, _ = encode_window(rows_of(models_folder), run, 3, "image", told.append)
     ids = [tokens.ids for tokens in tokeniser.encode(TEXTS)]
     assert vectors.tolist() == [fake_vector(one, 4).tolist() for one in ids]
-    assert [batch.exit for batch in seen] == [3, 3, 3]
+    assert [(batch.exit, batch.part) for batch in seen] == [(3, "image")] * 3
     assert [batch.arrays["input_ids"].shape[1] for batch in seen] == sorted(
         (batch.arrays["input_ids"].shape[1] for batch in seen), reverse=True
     )
@@ -56,13 +62,11 @@ def test_a_window_is_batched_by_length_and_comes_back_in_order(models_folder: Pa
 
 
 def test_numbers_that_are_not_finite_are_an_error(models_folder: Path) -> None:
-    tokeniser = Tokeniser(models_folder / "tiny" / "tokenizer.json", 8)
-
     def run(batch: Batch) -> Vectors:
         return np.full((len(batch), 4), np.nan, np.float32)
 
-    with pytest.raises(EngineError, match="not finite: 30 of 30 texts"):
-        encode_window(TEXTS, tokeniser, run, 2, lambda done: None)
+    with pytest.raises(EngineError, match="not finite: 30 of 30 inputs"):
+        encode_window(rows_of(models_folder), run, 2, "", lambda done: None)
 
 
 def test_vectors_are_kept_and_not_made_twice(kept: Kept) -> None:

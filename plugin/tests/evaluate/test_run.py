@@ -88,7 +88,7 @@ def test_prompts_and_the_corpus_make_vectors_of_their_own(
         models, [write_data(corpus='{"_id": "d0", "text": "w0"}', qrels="q0\td0\t1")], tmp_path / "cache"
     )
     names = sorted(one.name.rsplit("-", 1)[0] for one in (tmp_path / "cache").iterdir())
-    assert names == ["again-document-2", "again-query-2", *["tiny-document-2"] * 2, *["tiny-query-2"] * 2]
+    assert names == ["again-text-2"] * 2 + ["tiny-text-2"] * 4
 
 
 def test_vectors_with_numbers_that_are_none(
