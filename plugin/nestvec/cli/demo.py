@@ -1,4 +1,4 @@
-"""``nestvec demo``."""
+"""``nestvec demo`` and ``nestvec demo images``."""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ if TYPE_CHECKING:
     from nestvec.demo import Report
 
 
-@click.command(short_help=COMMANDS["demo"].short_help)
+@click.group(invoke_without_command=True, short_help=COMMANDS["demo"].short_help)
 @click.option("--uri", default="demo.db", show_default=True, help="Milvus Lite database to fill.")
 @models_option
 @json_option
-def command(uri: str, models: Path, as_json: bool) -> None:
+@click.pass_context
+def command(ctx: click.Context, uri: str, models: Path, as_json: bool) -> None:
     """Run the whole way once, offline, on the machine's own texts.
 
     Exports all-MiniLM-L6-v2, starts the service, creates a Milvus Lite collection whose 64- and
     384-dim fields the server fills, ingests the docstrings of Python's standard library, and answers
     three questions at each dim. A second run reuses what exists.
+
+    nestvec demo images does the same with pictures.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     from nestvec import demo
     from nestvec.cli.output import print_json
 
@@ -36,6 +41,60 @@ def command(uri: str, models: Path, as_json: bool) -> None:
     _print(report)
     query, serve = demo.next_commands(uri, models, report.service)
     click.echo(f"\nGo on with:\n  {query}\n  {serve}")
+
+
+@command.command()
+@click.argument("questions", nargs=-1, metavar="[QUESTION]…")
+@click.option(
+    "--folder",
+    "folders",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="With pictures to search (repeatable). Default: icons of a package, and the system's pictures.",
+)
+@click.option("--uri", default="pictures.db", show_default=True, help="Milvus Lite database to fill.")
+@models_option
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="Folder for contact-sheet.png and contact-sheet.html. Default: this one.",
+)
+@json_option
+def images(
+    questions: tuple[str, ...], folders: tuple[Path, ...], uri: str, models: Path, to: Path, as_json: bool
+) -> None:
+    """Find the machine's own pictures by text, offline, and show them on a contact sheet.
+
+    Exports all-MiniLM-L6-v2 with EfficientNet-Lite0 as its image tower: what the classifier sees, said in
+    words and read by the text encoder, so that no training is needed. Starts the service, creates a Milvus
+    Lite collection with the pictures' addresses, which the server fetches and embeds, and asks each
+    QUESTION in SQL. A second run reuses what exists.
+
+    \b
+    Example:
+      nestvec demo images "a dog" "a sailing boat" --folder ~/Pictures
+    """
+    from nestvec import picture_demo
+    from nestvec.cli.output import print_json
+
+    asked = picture_demo.Asked(uri, models, folders, questions, to)
+    sheet = picture_demo.run(asked, lambda line: click.echo(line, err=True))
+    if as_json:
+        found = {
+            strip.question: [{"picture": str(one.path), "score": one.score} for one in strip.found]
+            for strip in sheet.strips
+        }
+        files = {"png": str(sheet.png), "html": str(sheet.html)}
+        print_json({"pictures": sheet.pictures, "found": found, "seconds": sheet.seconds, **files})
+        return
+    for strip in sheet.strips:
+        click.echo(
+            f"{strip.question}: {', '.join(f'{one.path.stem} {one.score:.2f}' for one in strip.found)}"
+        )
+    click.echo(
+        f"\n{sheet.png} and {sheet.html} show them. {sheet.pictures:,} pictures, {sheet.seconds:.1f} s."
+    )
 
 
 def _print(report: Report) -> None:
