@@ -32,7 +32,7 @@ ENCODER: Final = "pictures"
 COLLECTION: Final = "pictures"
 DIM: Final = 384
 SHOWN: Final = 8
-MOST: Final = 1000
+MOST: Final = 2000
 QUESTIONS: Final = ("a printer", "a microphone", "a bell", "a watch", "a sea shell", "a flower")
 
 _LONGEST: Final = 4096
