@@ -25,7 +25,8 @@ class Overrides:
     ``tokens``: they stay apart, for late interaction.
     ``bidirectional``: a decoder's attention without its causal mask. ``frames``: pictures to an input.
     ``image_checkpoint``: a classifier of pictures to stand beside a text checkpoint, in its space.
-    ``query_prompt`` and ``document_prompt`` are put before each text.
+    ``query_prompt`` and ``document_prompt`` are put before each text. ``layout``: how a chat model is shown
+    a picture and a text, with the picture's token and ``{text}`` in it.
     """
 
     pooling: str | None = None
@@ -34,6 +35,7 @@ class Overrides:
     image_checkpoint: str | None = None
     query_prompt: str | None = None
     document_prompt: str | None = None
+    layout: str | None = None
 
     @property
     def prompts(self) -> dict[PromptName, str]:

@@ -67,6 +67,9 @@ _NONE: Final = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 # Below this ConvNeXT crops, from here on it warps (Liu et al. 2022, its evaluation at 384).
 _CONVNEXT_WARPS = 384
 
+# 256 tokens a picture.
+_QWEN_EDGE = 448
+
 
 def _plain(size: Config, _: Config) -> _Resized:
     if set(size) == {"shortest_edge"}:
@@ -95,6 +98,21 @@ def _poolformer(size: Config, config: Config) -> _Resized:
     if len(edges) != 1 or not set(size) <= {"shortest_edge", "height", "width"}:
         raise _unsupported("a resize that nestvec does not know", dict(size))
     return _Resized("shortest", int(edges.pop() / config["crop_pct"]), None)
+
+
+def _qwen2vl(size: Config, config: Config) -> _Resized:
+    """One square for all pictures, so that each has as many tokens; the checkpoint itself keeps their shapes.
+
+    ``size`` is the least and the most area, in pixels.
+    """
+    factor = config["patch_size"] * config["merge_size"]
+    least = config.get("min_pixels") or size["shortest_edge"]
+    most = config.get("max_pixels") or size["longest_edge"]
+    wanted = max(config.get("edge") or _QWEN_EDGE, math.isqrt(least - 1) + 1)
+    edge = min(math.isqrt(most) // factor, -(-wanted // factor)) * factor
+    if edge < factor or edge * edge < least:
+        raise _unsupported("areas that no square of whole patches has", [least, most])
+    return _Resized("exact", edge, (edge, edge))
 
 
 _SHORTEST = {"shortest_edge": 224}
@@ -133,6 +151,12 @@ ROWS: Final[dict[str, _Row]] = {
         square=False,
         extra={"crop_pct": 0.9},
         resized=_poolformer,
+    ),
+    "Qwen2VL": _Row(
+        {"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 1280},
+        *_CLIP,
+        extra={"patch_size": 14, "merge_size": 2},
+        resized=_qwen2vl,
     ),
     "Siglip": _Row(_SQUARE, _HALF, _HALF, square=False),
     "ViT": _Row(_SQUARE, _HALF, _HALF, resample="bilinear"),

@@ -33,8 +33,7 @@ def quantise(graph: Path, target: Path, *, heads: int, hidden: int) -> None:
     Activations have one scale a batch, so a text's vector depends a little on what shares its batch
     (alone against among 16: a cosine of 0.985 at least).
     Convolutions stay in float32: quantised as they come they take 3 to 6 times as long (ResNet-18, ConvNeXt).
-    Raises EncoderError where they are most of the graph.
-    ``heads`` is 0 where there is no attention to fuse.
+    Raises EncoderError where they are most of the graph. ``heads`` is 0 where there is no attention to fuse.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415 - slow
 

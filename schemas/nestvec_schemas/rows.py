@@ -17,7 +17,7 @@ def stacked(rows: Sequence[Arrays]) -> dict[str, Array]:
     """Rows as one batch: each array with an axis more in front, padded with zeros behind.
 
     A text without a token is all padding, of one place: engines take no axis of length 0. Arrays of one
-    name differ at most in their first axis. Where rows bring ``input_ids`` and no mask,
+    name have as many axes. Where rows bring ``input_ids`` and no mask,
     ``attention_mask`` is 1 on ids and 0 on padding, (n, t) int64.
     """
     arrays = {name: _padded([row[name] for row in rows]) for name in rows[0]}
@@ -29,8 +29,10 @@ def stacked(rows: Sequence[Arrays]) -> dict[str, Array]:
 
 
 def _padded(arrays: Sequence[Array]) -> Array:
-    longest = max(1, *(len(one) for one in arrays))
-    padded = np.zeros((len(arrays), longest, *arrays[0].shape[1:]), arrays[0].dtype)
+    longest = [max(sizes) for sizes in zip(*(one.shape for one in arrays), strict=True)]
+    longest[0] = max(1, longest[0])
+    padded = np.zeros((len(arrays), *longest), arrays[0].dtype)
     for line, one in enumerate(arrays):
-        padded[line, : len(one)] = one
+        inside: tuple[Any, ...] = (line, *map(slice, one.shape))
+        padded[inside] = one
     return padded

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nestvec_schemas.chat import Chat
 from nestvec_schemas.interaction import Interaction
 from nestvec_schemas.pixels import Picture
 from nestvec_schemas.rendering import Rendering
@@ -38,7 +39,8 @@ class Tower(Record):
 
     ``max_tokens`` is the longest text in tokens; of a tower that reads pictures, what one of them costs in a
     batch, in patches. A text becomes ids by ``scheme``; a picture becomes pixels by ``picture``, and a tower
-    of several ``frames`` reads so many of them as one input. A text that is drawn is so by ``rendering``.
+    of several ``frames`` reads so many of them as one input. A text that is drawn is so by ``rendering``. A
+    tower with ``chat`` reads messages: a text, a picture, or both at once.
     ``interaction`` is how a tower that gives a vector a token tells queries from documents. A reranker's
     graph gives a logit whatever its ``activation``: the service makes of it what each face asks for (a
     sigmoid, unless raw scores are), and who wants the numbers of the authors' own code applies this.
@@ -57,6 +59,7 @@ class Tower(Record):
     interaction: Interaction | None = None
     activation: Activation | None = None
     alone: bool = False
+    chat: Chat | None = None
 
 
 Towers = Mapping[Modality, Tower]

@@ -206,6 +206,9 @@ def _late(small: Small) -> bool:
     return projected or small.head == "HF_ColBERT" or small.has("artifact.metadata")
 
 
+SEEING: Final = frozenset({"llava", "qwen2_5_vl", "qwen2_vl"})
+"""Types of language model that read pictures between words."""
+
 ARCHITECTURES: Final[tuple[Architecture, ...]] = (
     Architecture(
         "static",
@@ -228,6 +231,7 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
     ),
     Architecture("late", "late interaction (ColBERT): a vector a token", _late),
     Architecture("dual", "texts and pictures in one space", lambda small: small.model_type in DUAL),
+    Architecture("vlm", "a picture and a text in one message", lambda small: small.model_type in SEEING),
     Architecture("vision", "pictures alone", lambda small: small.sees and not small.reads),
     Architecture(
         "sparse",

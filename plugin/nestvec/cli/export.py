@@ -47,6 +47,7 @@ class Asked:
     image_checkpoint: str | None
     query_prompt: str | None
     document_prompt: str | None
+    layout: str | None
     experts: dict[str, str]
     merge: str | None
     names: dict[str, str]
@@ -143,6 +144,12 @@ class Asked:
 @click.option("--query-prompt", metavar="TEXT", help="Put before queries. Default: what the checkpoint says.")
 @click.option("--document-prompt", metavar="TEXT", help="Put before documents. Default: the checkpoint's.")
 @click.option(
+    "--layout",
+    metavar="TEXT",
+    help="How a chat model is shown a picture and a text: the picture's token and {text}. Default: its chat "
+    "template.",
+)
+@click.option(
     "--expert",
     "experts",
     multiple=True,
@@ -214,6 +221,7 @@ def command(asked: Asked) -> None:
             image_checkpoint=asked.image_checkpoint,
             query_prompt=asked.query_prompt,
             document_prompt=asked.document_prompt,
+            layout=asked.layout,
         ),
         experts=asked.experts,
         merge=merge,

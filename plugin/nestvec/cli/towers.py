@@ -15,5 +15,8 @@ def takes(manifest: Manifest) -> str:
         size = f" of {tower.picture.width} × {tower.picture.height}" if tower.picture else ""
         frames = f"{tower.frames} " if tower.frames > 1 else ""
         image = f"{frames}pictures{size}"
-        shown.append(f"text of {tower.max_tokens} tokens" if name == "text" else image)
+        if tower.chat is not None:
+            shown.append(f"messages of {tower.max_tokens} tokens with a picture{size}")
+        else:
+            shown.append(f"text of {tower.max_tokens} tokens" if name == "text" else image)
     return ", ".join(shown)

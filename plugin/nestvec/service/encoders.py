@@ -8,9 +8,11 @@ from pathlib import Path
 
 from nestvec.images import is_address
 from nestvec.service.bytetokeniser import ByteTokeniser
-from nestvec.service.inputs import Input
+from nestvec.service.inputs import Input, Instructed
+from nestvec.service.messages import is_message
 from nestvec.service.tokens import Tokeniser
 from nestvec_schemas.bytetokens import SCHEMES
+from nestvec_schemas.chat import Chat
 from nestvec_schemas.errors import EncoderNotFound, NotOffered, RequestError, nearest
 from nestvec_schemas.frames import read_sequence
 from nestvec_schemas.manifest import Manifest
@@ -43,6 +45,12 @@ class Encoder:
             )
         return self.reader
 
+    @property
+    def chat(self) -> Chat | None:
+        """How its messages are written, where it reads a picture and a text at once."""
+        text = self.manifest.towers.get("text")
+        return text.chat if text is not None else None
+
     def tower(self, one: Input) -> Modality:
         """The tower that an input is for: where there are both, a text that is an address names a picture."""
         towers = self.manifest.towers
@@ -53,16 +61,24 @@ class Encoder:
         return "image" if isinstance(one, str) and _names_pictures(one, towers["image"]) else "text"
 
     def plain(self, one: Input) -> Input:
-        """The input, where it names pictures without the prompt before it.
+        """The input, where it names pictures without the prompt before it, which is a message's instruction.
 
         Milvus puts the prompts of its ``tei`` functions before every text, and knows no address.
         """
+        if self.chat is not None:
+            return self._instructed(one)
         image = self.manifest.towers.get("image")
         if image is None or not isinstance(one, str):
             return one
         for prompt in self.manifest.prompts.values():
             if one.startswith(prompt) and _names_pictures(one.removeprefix(prompt), image):
                 return one.removeprefix(prompt)
+        return one
+
+    def _instructed(self, one: Input) -> Input:
+        for prompt in filter(None, self.manifest.prompts.values()):
+            if isinstance(one, str) and one.startswith(prompt) and is_message(one.removeprefix(prompt)):
+                return Instructed(one.removeprefix(prompt), prompt)
         return one
 
 

@@ -24,7 +24,21 @@ class Pair:
         return len(self.query) + len(self.document)
 
 
-Input = str | Sequence[int] | Pair
+@dataclass(frozen=True)
+class Instructed:
+    """A value for a chat model, and the instruction that says what to do with it."""
+
+    value: str
+    instruction: str
+
+    def __str__(self) -> str:
+        return f"{self.instruction}{self.value}"
+
+    def __len__(self) -> int:
+        return len(self.value) + len(self.instruction)
+
+
+Input = str | Sequence[int] | Pair | Instructed
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,9 @@ def digest(one: Input) -> tuple[str, bytes]:
         parts = (one.query.encode("utf-8", "surrogatepass"), one.document.encode("utf-8", "surrogatepass"))
         # The length keeps a query's end from a document's beginning.
         kind, data = f"pair {len(parts[0])}", parts[0] + parts[1] if all(parts) else b""
+    elif isinstance(one, Instructed):
+        said, data = (part.encode("utf-8", "surrogatepass") for part in (one.instruction, one.value))
+        kind, data = f"instructed {len(said)}", said + data if data else b""
     elif isinstance(one, str):
         kind, data = "text", one.encode("utf-8", "surrogatepass")
     else:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nestvec.service.embedder import Embedded, Embedder, Variant
 from nestvec.service.encoders import Reader
-from nestvec.service.inputs import Cut, Input, Pair
+from nestvec.service.inputs import Cut, Input, Instructed, Pair
 from nestvec.service.settings import OnError, Overlong
 from nestvec.service.tokens import Direction, Pieces
 from nestvec_schemas.errors import InputTooLong, NestvecError
@@ -45,19 +45,20 @@ async def embed(
 ) -> Whole:
     """Embed each input with one variant of one encoder; overlong ones as ``policy`` says.
 
-    Only vectors have a mean: encoders of another kind cut. Raises what Embedder.embed does, and InputTooLong
-    for a text of more than MOST_CHUNKS chunks.
+    Only vectors have a mean, and messages have layouts: encoders of another kind cut, and so do chat models.
+    Raises what Embedder.embed does, and InputTooLong for a text of more than MOST_CHUNKS chunks.
     """
     holder = embedder.encoders[encoder]
-    if policy.overlong != "mean" or holder.manifest.kind != "dense" or holder.reader is None:
+    mean = policy.overlong == "mean" and holder.manifest.kind == "dense" and holder.chat is None
+    if not mean or holder.reader is None:
         cut = Cut(policy.overlong != "error", policy.direction, policy.on_error)
         return Whole(await embedder.embed(encoder, inputs, cut, variant))
-    texts = [one for one in inputs if not isinstance(one, Pair) and holder.tower(one) == "text"]
+    texts = [one for one in inputs if not isinstance(one, Pair | Instructed) and holder.tower(one) == "text"]
     pieces = iter(await asyncio.to_thread(_split, holder.reader, texts))
     asked: list[Input] = []
     weights: list[tuple[int, ...]] = []
     for one in inputs:
-        its = None if isinstance(one, Pair) or holder.tower(one) != "text" else next(pieces)
+        its = None if isinstance(one, Pair | Instructed) or holder.tower(one) != "text" else next(pieces)
         # A text that fits is asked for as it is: it may be remembered, or in flight for another field.
         chunks = [one] if its is None or len(its.ids) == 1 else [ids.tolist() for ids in its.ids]
         asked.extend(chunks)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -12,10 +13,13 @@ from numpy.typing import NDArray
 from nestvec.images import Policy, load_pixels
 from nestvec.service.drawing import draw
 from nestvec.service.encoders import Encoder
-from nestvec.service.inputs import Cut, Input, Pair
+from nestvec.service.inputs import Cut, Input, Instructed, Pair
+from nestvec.service.messages import Message, read_message
 from nestvec.service.pool import LONE
 from nestvec.service.rows import Row, text_row
 from nestvec.service.tokens import PairTokens, Tokeniser, Tokens
+from nestvec_schemas.chat import Chat, render
+from nestvec_schemas.chat import cut as cut_message
 from nestvec_schemas.errors import BodyInvalid, ManifestCorrupt, NestvecError, NotOffered
 from nestvec_schemas.frames import read_sequence, uniform
 from nestvec_schemas.interaction import KEEP, token_arrays
@@ -26,6 +30,12 @@ Prepared = list[Row | NestvecError]
 
 CHECK: Final = "check"
 """What Milvus embeds when a collection is made, to compare the dim: an encoder of pictures has to answer."""
+
+_NO_PICTURE: Final = np.zeros((1, 1, 3), np.uint8)
+"""Pixels of a message without a picture; its graph does not look at them."""
+
+_NEAR: Final = 64
+"""Characters of a message's text that are read for each token that may be kept."""
 
 _SHORT = 4096
 """Characters that are tokenised at once: a thread's hand-over takes longer."""
@@ -44,6 +54,8 @@ async def prepare(
     how = encoder.manifest.towers["text"].rendering
     if how is not None:
         return [*await asyncio.to_thread(draw, encoder, how, inputs, cut)]
+    if encoder.chat is not None:
+        return await _messages(encoder, encoder.chat, inputs, cut, policy)
     if len(inputs) <= LONE and sum(map(len, inputs)) <= _SHORT:
         return tokenise(encoder, inputs, cut)
     return await asyncio.to_thread(tokenise, encoder, inputs, cut)
@@ -52,14 +64,15 @@ async def prepare(
 def tokenise(encoder: Encoder, inputs: Sequence[Input], cut: Cut) -> Prepared:
     """The rows of texts, of ids that the client made, and of pairs, in their order."""
     tokeniser = encoder.tokeniser
-    texts = [one for one in inputs if isinstance(one, str)]
-    pairs = [one for one in inputs if isinstance(one, Pair)]
+    plain = [str(one) if isinstance(one, Instructed) else one for one in inputs]
+    texts = [one for one in plain if isinstance(one, str)]
+    pairs = [one for one in plain if isinstance(one, Pair)]
     # What marks a query or a document stands in front, and may not be cut away.
     side = "right" if encoder.manifest.kind == "multivector" else cut.direction
     encoded = iter(tokeniser.encode(texts, side))
     paired = iter(_pairs(encoder, pairs, cut))
     rows: Prepared = []
-    for one in inputs:
+    for one in plain:
         if isinstance(one, Pair):
             tokens = next(paired)
             rows.append(
@@ -98,11 +111,7 @@ def _pairs(encoder: Encoder, pairs: Sequence[Pair], cut: Cut) -> list[PairTokens
 async def _pictures(encoder: Encoder, inputs: Sequence[Input], policy: Policy) -> Prepared:
     tower = encoder.manifest.towers["image"]
     if tower.picture is None:
-        raise ManifestCorrupt(
-            "the manifest does not say how a picture becomes pixels",
-            value=encoder.manifest.name,
-            next_step="Export the encoder again.",
-        )
+        raise _not_told(encoder)
     if "text" not in encoder.manifest.towers and list(inputs) == [CHECK]:
         blank = np.zeros((tower.picture.height, tower.picture.width, 3), np.uint8)
         return [_picture([blank] * tower.frames, tower)]
@@ -134,6 +143,75 @@ def _addresses(encoder: Encoder, one: Input, frames: int) -> list[str]:
     return [sequence[at] for at in uniform(len(sequence), frames)]
 
 
+async def _messages(
+    encoder: Encoder, chat: Chat, inputs: Sequence[Input], cut: Cut, policy: Policy
+) -> Prepared:
+    """The rows of messages: their pictures are fetched, and their texts written as the model wants them."""
+    tower = encoder.manifest.towers["text"]
+    if tower.picture is None or not isinstance(encoder.tokeniser, Tokeniser):
+        raise _not_told(encoder)
+    read = [_message(encoder, chat, one) for one in inputs]
+    addresses = list(dict.fromkeys(one.image for one in read if isinstance(one, Message) and one.image))
+    loaded = dict(zip(addresses, await load_pixels(addresses, policy, tower.picture), strict=True))
+    writing = partial(_written, encoder.tokeniser, chat, read, loaded, cut)
+    if len(inputs) <= LONE and sum(map(len, inputs)) <= _SHORT:
+        return writing()
+    return await asyncio.to_thread(writing)
+
+
+def _message(encoder: Encoder, chat: Chat, one: Input) -> Message | Row | NestvecError:
+    """What an input says; the row of ids that the client made. Raises NotOffered, BodyInvalid."""
+    if isinstance(one, Pair):
+        raise NotOffered(
+            f"{encoder.manifest.name} does not read a query with a document", next_step="Send texts."
+        )
+    if isinstance(one, str | Instructed):
+        said = one if isinstance(one, Instructed) else Instructed(one, "")
+        try:
+            return read_message(said.value, said.instruction)
+        except NestvecError as error:
+            return error
+    _check_ids(one, len(encoder.tokeniser))
+    if chat.token in one:
+        raise BodyInvalid(
+            "token ids hold a picture's place, and no picture",
+            value=chat.token,
+            next_step='Send {"image": "https://host/a.png", "text": "…"} instead.',
+        )
+    ids = encoder.tokeniser.take(one)
+    return Row({"input_ids": ids.ids, "pixels": _NO_PICTURE}, len(ids.ids), ids.whole)
+
+
+def _written(
+    tokeniser: Tokeniser,
+    chat: Chat,
+    read: Sequence[Message | Row | NestvecError],
+    loaded: Mapping[str, NDArray[np.uint8] | NestvecError],
+    cut: Cut,
+) -> Prepared:
+    """The rows of messages whose pictures are there, cut on a side; the errors of the others."""
+    near = _NEAR * tokeniser.max_tokens
+    rows: Prepared = []
+    for one in read:
+        if not isinstance(one, Message):
+            rows.append(one)
+            continue
+        levels = loaded[one.image] if one.image else _NO_PICTURE
+        if isinstance(levels, NestvecError):
+            rows.append(levels)
+            continue
+        text = one.text[:near] if cut.direction == "right" else one.text[-near:]
+        message = render(chat, text, pictured=one.image is not None, instruction=one.instruction)
+        placed = tokeniser.place([message.text], special=chat.special)[0]
+        try:
+            ids = cut_message(placed.ids, placed.offsets, message, tokeniser.max_tokens, cut.direction)
+        except NestvecError as error:
+            rows.append(error)
+            continue
+        rows.append(Row({"input_ids": ids, "pixels": levels}, len(ids), len(placed.ids)))
+    return rows
+
+
 def _check_ids(ids: Sequence[int], known: int) -> None:
     wrong = next((one for one in ids if not 0 <= one < known), None)
     if wrong is not None:
@@ -142,3 +220,11 @@ def _check_ids(ids: Sequence[int], known: int) -> None:
             value=wrong,
             next_step=f"Send ids from 0 to {known - 1}, or send the text.",
         )
+
+
+def _not_told(encoder: Encoder) -> ManifestCorrupt:
+    return ManifestCorrupt(
+        "the manifest does not say how a picture becomes pixels",
+        value=encoder.manifest.name,
+        next_step="Export the encoder again.",
+    )

@@ -58,6 +58,14 @@ class Pieces:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """A text's ids, (t,) int64, and the characters that each stands for, (t, 2) int64; (0, 0) for none."""
+
+    ids: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Token:
     """One token of a text: characters ``start`` to ``stop``, None where a special token stands."""
 
@@ -155,6 +163,14 @@ class Tokeniser:
         """What the vocabulary has under each id: a word, or a piece of one as the tokenizer writes it."""
         named = self._cutting["right"].id_to_token
         return [named(one) or f"[{one}]" for one in ids]
+
+    def place(self, texts: Sequence[str], *, special: bool) -> list[Placed]:
+        """The ids of each text, none cut, and where each stands in it."""
+        read = self._whole.encode_batch([writable(text) for text in texts], add_special_tokens=special)
+        return [
+            Placed(np.asarray(one.ids, np.int64), np.asarray(one.offsets, np.int64).reshape(-1, 2))
+            for one in read
+        ]
 
     @cached_property
     def _whole(self) -> Tokenizer:

@@ -35,7 +35,7 @@ def test_a_corpus_is_read_line_by_line(write_data: WriteData) -> None:
     tracemalloc.start()
     try:
         dataset = open_dataset(folder)
-        assert sum(1 for _ in documents(dataset)) == dataset.documents == 10_000
+        assert sum(1 for _ in dataset.corpus()) == dataset.documents == 10_000
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -16,7 +16,7 @@ from nestvec.service.disconnect import while_connected
 from nestvec.service.embedder import Embedded, Embedder, Variant
 from nestvec.service.encoders import Encoder, choose
 from nestvec.service.faces.choice import Choice, InQuery
-from nestvec.service.inputs import Input
+from nestvec.service.inputs import Input, Instructed
 from nestvec.service.overlong import Policy
 from nestvec.service.settings import Overlong, Settings
 from nestvec.service.tokens import Direction
@@ -167,9 +167,11 @@ def check_count(inputs: Sequence[object], most: int) -> None:
 
 def with_prompt(inputs: Sequence[Input], name: PromptName, encoder: Encoder) -> list[Input]:
     """Each text with the encoder's prompt of this name before it. Raises BodyInvalid for token ids."""
-    if not all(isinstance(one, str) for one in inputs):
+    if not all(isinstance(one, str | Instructed) for one in inputs):
         raise BodyInvalid("a prompt goes before text, not before token ids", next_step="Send the text.")
     prompt = encoder.manifest.prompt(name)
+    if encoder.chat is not None:
+        return [Instructed(one, prompt) if isinstance(one, str) and one and prompt else one for one in inputs]
     return [f"{prompt}{one}" if one and encoder.tower(one) == "text" else one for one in inputs]
 
 

@@ -110,7 +110,7 @@ def _shows(body: CohereEmbedRequest) -> bool:
 def _pictures(body: CohereEmbedRequest, encoder: Encoder) -> list[str]:
     """The addresses of a request's pictures. Raises NotOffered, BodyInvalid."""
     name = encoder.manifest.name
-    if "image" not in encoder.manifest.towers:
+    if "image" not in encoder.manifest.towers and encoder.chat is None:
         raise NotOffered(f"{name} takes no pictures", next_step="Send texts, or name an encoder that does.")
     images = body.images or []
     for place, one in enumerate(images, 1):

@@ -1,0 +1,82 @@
+"""What a VARCHAR says to a chat model: a picture's address, a text, or a JSON object with both.
+
+``{"image": "https://…/a.png", "text": "a red chair"}``; of its keys one may be missing, null or empty.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from nestvec.images import is_address
+from nestvec_schemas.errors import BodyInvalid, EmptyInput, nearest
+
+_KEYS: Final = ("image", "text")
+_BEGINS: Final = re.compile(r'\s*\{\s*"(?:image|text)"\s*:')
+_EXAMPLE: Final = 'Write it as {"image": "https://host/a.png", "text": "a red chair"}'
+_AS_TEXT: Final = 'to embed the object itself, write {"text": "…"} with the object as the string'
+
+
+@dataclass(frozen=True)
+class Message:
+    """A text, a picture's address, or both; and what the model is told to do with them."""
+
+    text: str
+    image: str | None = None
+    instruction: str = ""
+
+
+def is_message(value: str) -> bool:
+    """Whether a value is more than a text: an address, or an object with an image or a text."""
+    try:
+        return is_address(value) or _object(value) is not None
+    except BodyInvalid:
+        return True
+
+
+def read_message(value: str, instruction: str = "") -> Message:
+    """The message that a value is. Raises BodyInvalid, EmptyInput.
+
+    What begins with a brace is a text, unless it is an object with an image or a text, or begins as one.
+    """
+    if is_address(value):
+        return Message("", value, instruction)
+    found = _object(value)
+    if found is None:
+        return Message(value, None, instruction)
+    for key, one in found.items():
+        if key not in _KEYS:
+            raise BodyInvalid(
+                "a message has an image and a text, and nothing else",
+                value=key,
+                next_step=f"{_EXAMPLE}; {_AS_TEXT}.{nearest(key, _KEYS)}",
+            )
+        if one is not None and not isinstance(one, str):
+            raise BodyInvalid(f"a message's {key} is not a string", value=one, next_step=f"{_EXAMPLE}.")
+    image, text = found.get("image") or None, found.get("text") or ""
+    if image is None and not text:
+        raise EmptyInput("a message has neither an image nor a text", value=value, next_step=f"{_EXAMPLE}.")
+    if image is not None and not is_address(image):
+        raise BodyInvalid(
+            "a message's image is not the address of a picture",
+            value=f"a text of {len(image)} characters",
+            next_step="Give a data:, https:, http:, file: or s3: address, with nothing around it.",
+        )
+    return Message(text, image, instruction)
+
+
+def _object(value: str) -> dict[str, Any] | None:
+    """The object that a value is; None if it is a text. Raises BodyInvalid for a broken message."""
+    if not value.lstrip().startswith("{"):
+        return None
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        if not _BEGINS.match(value):
+            return None
+        raise BodyInvalid(
+            f"a message is not JSON ({error})", value=value[:80], next_step=f"{_EXAMPLE}."
+        ) from error
+    return found if isinstance(found, dict) and not found.keys().isdisjoint(_KEYS) else None
