@@ -1,0 +1,223 @@
+"""Vision-language models at tiny size against transformers' own, one message at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import tiny_seeing
+import torch
+import transformers
+from PIL import Image
+
+from nestvec_exporters import ExportOptions, Overrides, export
+from nestvec_exporters.architectures.vlm import Message, message_rows, probes
+from nestvec_exporters.drawn import pictures
+from nestvec_exporters.layouts import chat_of
+from nestvec_exporters.verify import exported
+from nestvec_schemas.errors import CheckpointUnsupported, NestvecError
+from nestvec_schemas.pixels import pixels
+from nestvec_schemas.repository import GRAPH, read_manifest
+from nestvec_schemas.rows import Arrays
+from nestvec_schemas.vectors import Vectors, cosines
+
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "llava": tiny_seeing.write_llava,
+    "qwen2": tiny_seeing.write_qwen,
+    "qwen25": partial(tiny_seeing.write_qwen, kind="Qwen2_5_VL"),
+    # Five tokens a side: the windows at the edge are smaller than the others.
+    "qwen25-ragged": partial(tiny_seeing.write_qwen, kind="Qwen2_5_VL", edge=140),
+}
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("seeing")
+
+
+def exported_as(place: Path, name: str) -> Path:
+    """The folder of an encoder, made once a session; its checkpoint lies in ``place / name``."""
+    if not (place / name).exists():
+        WRITERS[name](place / name)
+        export(ExportOptions(str(place / name), place / "models", name))
+    return place / "models" / name
+
+
+def rows(folder: Path, messages: list[Message]) -> list[Arrays]:
+    tower = read_manifest(folder).first
+    assert tower.chat is not None and tower.picture is not None
+    return message_rows(tower.chat, tower.picture, 0, folder, messages, tower.max_tokens)
+
+
+def embedded(folder: Path, messages: list[Message]) -> Vectors:
+    return np.stack(exported(folder / GRAPH, rows(folder, messages)))
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_vectors_are_those_of_transformers(name: str, place: Path) -> None:
+    folder = exported_as(place, name)
+    manifest = read_manifest(folder)
+    assert manifest.verification.cosine_min > 0.99999
+    assert manifest.verification.sentences == len(probes())
+    assert (list(manifest.towers), manifest.first.pooling, manifest.normalised) == (
+        ["text"],
+        "lasttoken",
+        True,
+    )
+    # A comparison says something only where other messages have other vectors.
+    found = embedded(folder, probes())
+    near = found @ found.T - 2 * np.eye(len(found))
+    assert near.max() < 0.999
+
+
+def test_llava_is_what_its_own_processor_makes_of_a_message(place: Path) -> None:
+    """Chat template, places of the picture and pixels by transformers alone."""
+    folder, checkpoint = exported_as(place, "llava"), place / "llava"
+    known: Any = transformers
+    processor = known.LlavaProcessor(
+        known.AutoImageProcessor.from_pretrained(checkpoint, backend="pil"),
+        known.AutoTokenizer.from_pretrained(checkpoint),
+        patch_size=16,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+    )
+    model = known.LlavaModel.from_pretrained(checkpoint).eval()
+    messages: list[Message] = [(pictures()[0], "what is it?"), (None, "a frog"), (pictures()[1], "")]
+    expected = []
+    for image, text in messages:
+        content = ([{"type": "image"}] if image else []) + [{"type": "text", "text": text}]
+        said = processor.tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+        )
+        given = processor(images=image, text=said, return_tensors="pt") if image else processor(text=said)
+        given = {name: torch.as_tensor(given[name]) for name in given if name != "token_type_ids"}
+        given = {name: one[None] if one.ndim == 1 else one for name, one in given.items()}
+        with torch.no_grad():
+            last = model(**given).last_hidden_state[0, -1]
+        expected.append((last / last.norm()).numpy())
+    assert cosines(embedded(folder, messages), np.stack(expected)).min() > 0.99999
+
+
+@pytest.mark.parametrize("name", ["qwen2", "llava"])
+def test_a_vector_does_not_depend_on_its_neighbours(name: str, place: Path) -> None:
+    folder = exported_as(place, name)
+    messages = probes()[12:32]
+    together = embedded(folder, messages)
+    alone = np.concatenate([embedded(folder, [one]) for one in messages])
+    assert cosines(together, alone).min() > 0.999999
+    assert cosines(embedded(folder, messages[::-1])[::-1], alone).min() > 0.999999
+
+
+def test_a_batch_of_texts_does_not_open_the_eyes(place: Path) -> None:
+    """Its pixels have a size that the eyes could not read; and what sees lies in the branch, once."""
+    folder = exported_as(place, "qwen2")
+    (row,) = rows(folder, [(None, "a frog")])
+    assert row["pixels"].shape == (1, 1, 3)
+    graph = onnx.load(str(folder / GRAPH)).graph
+    (branch,) = [node for node in graph.node if node.op_type == "If"]
+    inside = [node.name for part in branch.attribute for node in part.g.node]
+    assert sum("/eyes/" in name for name in inside) > 50
+    assert {node.op_type for node in graph.node if "/eyes/" in node.name} <= {"Constant"}
+    weights = transformers.Qwen2VLModel.from_pretrained(place / "qwen2").num_parameters()
+    numbers = sum(
+        int(np.prod(one.dims)) for one in graph.initializer if one.data_type == onnx.TensorProto.FLOAT
+    )
+    assert weights <= numbers < 1.1 * weights
+
+
+def test_a_long_text_loses_its_end_and_keeps_the_layout(place: Path) -> None:
+    folder = exported_as(place, "qwen2")
+    tower = read_manifest(folder).first
+    assert tower.chat is not None and tower.picture is not None
+    both = message_rows(
+        tower.chat, tower.picture, 0, folder, [(pictures()[0], "a" * 600), (pictures()[0], "")], 200
+    )
+    long, empty = (row["input_ids"].tolist() for row in both)
+    assert len(long) == 200
+    tail = empty[-12:]
+    assert long[-12:] == tail
+    assert long.count(tower.chat.token) == tower.chat.count
+
+
+def test_without_a_template_the_picture_stands_before_the_text(place: Path) -> None:
+    exported_as(place, "qwen2")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(place / "qwen2")
+    config = transformers.AutoConfig.from_pretrained(place / "qwen2")
+    tokenizer.chat_template = None
+    chat = chat_of(place, tokenizer, config, 4, None)
+    assert chat.pictured == "<|vision_start|><|image_pad|><|vision_end|>{text}"
+    assert chat.alone == "{text}"
+    # As VLM2Vec was trained.
+    chat = chat_of(place, tokenizer, config, 4, "<|image_pad|> {text}")
+    assert (chat.pictured, chat.alone) == ("<|image_pad|> {text}", "{text}")
+    with pytest.raises(CheckpointUnsupported, match="--layout"):
+        chat_of(place, tokenizer, config, 4, "{text}")
+    tokenizer.chat_template = "{% for one in messages %}{{ one['content'] + '' }}{% endfor %}"
+    with pytest.raises(CheckpointUnsupported, match="--layout"):
+        chat_of(place, tokenizer, config, 4, None)
+
+
+def test_a_layout_is_verified_and_told(place: Path, tmp_path: Path) -> None:
+    exported_as(place, "qwen2")
+    overrides = Overrides(layout="<|image_pad|> {text}", query_prompt="Find: ")
+    manifest = export(ExportOptions(str(place / "qwen2"), tmp_path, "vlm2vec", overrides=overrides))
+    assert manifest.first.chat is not None
+    assert (manifest.first.chat.alone, manifest.prompts) == ("{text}", {"query": "Find: "})
+
+
+def test_int8_halves_the_language_model_and_leaves_the_eyes(place: Path, tmp_path: Path) -> None:
+    exported_as(place, "qwen2")
+    manifest = export(ExportOptions(str(place / "qwen2"), tmp_path, "small", precision="int8"))
+    assert manifest.verification.cosine_min > 0.95
+    kinds = {one.data_type for one in onnx.load(str(tmp_path / "small" / GRAPH)).graph.initializer}
+    assert onnx.TensorProto.INT8 in kinds
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"precision": "fp16"}, "fp16"),
+        ({"format": "tensorrt"}, "TensorRT"),
+        ({"accelerate": True}, "--tensorrt"),
+        ({"overrides": Overrides(frames=2)}, "--frames"),
+        ({"overrides": Overrides(pooling="mean")}, "--pooling"),
+        ({"exits": (1,)}, "sample"),
+        ({"max_tokens": 40}, "take more tokens"),
+        ({"max_tokens": 4000}, "does not take texts of this many tokens"),
+    ],
+)
+def test_what_it_cannot_do_is_said(options: dict[str, Any], told: str, place: Path, tmp_path: Path) -> None:
+    exported_as(place, "llava")
+    with pytest.raises(NestvecError, match=told):
+        export(ExportOptions(str(place / "llava"), tmp_path, "other", **options))
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_square_for_qwen_is_within_the_areas_that_it_takes(tmp_path: Path) -> None:
+    from nestvec_exporters.pictures import preprocessing
+
+    def edge(**config: Any) -> int:
+        return preprocessing({"image_processor_type": "Qwen2VLImageProcessor", **config}).picture.height
+
+    assert edge() == 448
+    assert edge(max_pixels=300 * 300) == 280
+    assert edge(min_pixels=600 * 600) == 616
+    assert edge(patch_size=16, merge_size=2) == 448
+    with pytest.raises(CheckpointUnsupported, match="no square"):
+        edge(min_pixels=300 * 300, max_pixels=301 * 301)
+
+
+def test_squares_are_not_resized_again_by_the_checkpoints_processor(place: Path) -> None:
+    from nestvec_exporters.image_tower import read_processor
+
+    folder = exported_as(place, "qwen2")
+    how = read_manifest(folder).first.picture
+    assert how is not None
+    square = Image.fromarray(pixels(pictures()[3], how))
+    grid = np.asarray(read_processor(place / "qwen2")(square)["image_grid_thw"])
+    assert grid.tolist() == [[1, how.height // 14, how.width // 14]]
