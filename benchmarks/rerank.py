@@ -253,7 +253,8 @@ def main() -> None:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     found = {"quality": quality, "speed": speed}[options.what](options)
-    found = {"date": date.today().isoformat(), "cores": os.cpu_count(), **found}
+    about = {"date": date.today().isoformat(), "cores": os.cpu_count(), "load average": os.getloadavg()}
+    found = {**about, **found}
     print(json.dumps(found, indent=1, ensure_ascii=False))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
