@@ -129,8 +129,8 @@ class Asked:
 @click.option(
     "--pooling",
     metavar="NAME",
-    help="How token vectors become one; tokens: they stay apart, for late interaction. Default: what the "
-    "checkpoint says.",
+    help="How token vectors become one: mean, cls, lasttoken, …; tokens: they stay apart, for late "
+    "interaction; splade: weights of words. Default: what the checkpoint says.",
 )
 @click.option("--bidirectional", is_flag=True, help="A decoder's attention without its causal mask.")
 @click.option(

@@ -47,7 +47,7 @@ def choose_subjects(
 ) -> tuple[Subject, ...]:
     """The named encoders and, for each, those of the other ``precisions``; every file checked.
 
-    Raises EncoderNotFound, ManifestCorrupt, DimNotOffered, ExitNotOffered.
+    Raises EncoderNotFound (also where it is not dense), ManifestCorrupt, DimNotOffered, ExitNotOffered.
     """
     folders: dict[Path, None] = {}
     for name in names:
@@ -83,6 +83,12 @@ def _subject(folder: Path, dims: tuple[int, ...] | None, exits: tuple[int, ...] 
     if "text" not in manifest.towers:
         raise EncoderNotFound(
             f"{manifest.name} has no text tower", next_step="Name an encoder of texts with --encoder."
+        )
+    if manifest.kind != "dense":
+        raise EncoderNotFound(
+            f"{manifest.name} has no vectors of a fixed length to measure by dims, exits and forms",
+            value=f"a {manifest.kind} encoder",
+            next_step="Name a dense encoder with --encoder.",
         )
     chosen = manifest.dims if dims is None else dims
     check_dims(chosen, manifest.dim)

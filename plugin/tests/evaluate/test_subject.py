@@ -72,3 +72,9 @@ def test_a_damaged_encoder(write_encoder: Write) -> None:
     folder = write_encoder(files={"tokenizer.json": "00"})
     with pytest.raises(ManifestCorrupt, match="is not the file that was exported"):
         chosen(folder)
+
+
+def test_only_dense_encoders_are_measured(write_encoder: Write) -> None:
+    folder = write_encoder("words", kind="sparse", dims=(16,), layers=(4,))
+    with pytest.raises(EncoderNotFound, match=r"by dims, exits and forms: a sparse encoder. Name a dense"):
+        chosen(folder, "words")
