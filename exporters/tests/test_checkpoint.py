@@ -176,7 +176,7 @@ def test_what_is_neither_path_nor_id_is_told_without_a_download(
 
 
 def test_a_file_is_not_a_checkpoint(copy: Path) -> None:
-    with pytest.raises(CheckpointNotFound, match="this is a file"):
+    with pytest.raises(CheckpointNotFound, match="this is another file"):
         read_checkpoint(str(copy / "config.json"))
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestvec_schemas.errors import NestvecError, SpecError
-from nestvec_schemas.spec import CollectionSpec
+from nestvec_schemas.spec import CollectionSpec, column_name
 from nestvec_schemas.spec_file import SPEC_BYTES, parse_spec
 
 GOOD = """
@@ -147,6 +147,13 @@ def test_exits_and_forms_are_named_in_the_column(
     one = spec.embeddings[0]
     assert [one.column(dim) for dim in one.dims] == columns
     assert (one.index, one.metric) == (index, metric)
+
+
+def test_an_expert_is_named_in_the_column() -> None:
+    assert column_name("abstract", 64, expert="bio-med") == "abstract_64_bio_med"
+    assert column_name("abstract", 64, 3, "int8", "biomed") == "abstract_64_biomed_exit3_int8"
+    with pytest.raises(SpecError, match=r"embeddings\[0\]\.expert is wrong: 3d"):
+        parse_spec(GOOD.replace(ONE, f"{ONE}, expert: 3d"), path="x")
 
 
 OTHERS = """

@@ -33,6 +33,11 @@ def test_a_name_is_made_from_the_checkpoint(checkpoint: str, name: str) -> None:
     assert ENCODER_NAME.fullmatch(name)
 
 
+def test_a_file_is_named_without_its_ending(tmp_path: Path) -> None:
+    (tmp_path / "GloVe.6B.50d.txt").touch()
+    assert default_name(str(tmp_path / "GloVe.6B.50d.txt")) == "glove.6b.50d"
+
+
 def test_the_folder_one_is_in_has_a_name_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bert").mkdir()
     monkeypatch.chdir(tmp_path / "bert")
