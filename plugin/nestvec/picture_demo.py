@@ -70,7 +70,7 @@ def run(asked: Asked, say: Say) -> Sheet:
     folders = [one.resolve() for one in asked.folders] or places()
     pictures = find(folders, MOST)
     say(f"Found {len(pictures):,} pictures in {', '.join(map(str, folders))}.")
-    _export(asked.models, say)
+    export_encoder(asked.models, say)
     roots = tuple(path.resolve().parent for path in pictures)
     own = Policy(schemes=frozenset({"file", "data"}), roots=tuple(dict.fromkeys(roots)))
     with connect(asked.uri) as client:
@@ -93,7 +93,8 @@ def statement(question: str, limit: int) -> str:
     return f"SELECT picture, 1 - ({distance}) AS score FROM {COLLECTION} ORDER BY {distance} LIMIT {limit}"  # noqa: S608 - our own
 
 
-def _export(models: Path, say: Say) -> None:
+def export_encoder(models: Path, say: Say) -> None:
+    """MiniLM with EfficientNet-Lite0 as its image tower, unless it is there. Raises CheckpointNotFound."""
     if ENCODER in encoder_names(models):
         say(f"Encoder {ENCODER} is in {models} already.")
         return
