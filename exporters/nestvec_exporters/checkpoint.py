@@ -129,7 +129,7 @@ def check_code(folder: Path, home: Path | None = None) -> None:
     known = [*CONFIG_MAPPING.keys(), *OURS]
     config = read_config(home or home_of(folder))
     kind = config.get("model_type")
-    if kind in OURS:
+    if isinstance(kind, str) and kind in OURS:
         import_module(OURS[kind])
         return
     if kind in known:
