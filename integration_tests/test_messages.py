@@ -1,4 +1,4 @@
-"""A picture and a text in one VARCHAR: tiny vision-language models in Milvus Lite, asked by either and both."""
+"""A picture and a text in one VARCHAR: tiny vision-language models in Milvus Lite, searched by either."""
 
 from __future__ import annotations
 
