@@ -33,7 +33,7 @@ COLLECTION: Final = "pictures"
 DIM: Final = 384
 SHOWN: Final = 8
 MOST: Final = 2000
-QUESTIONS: Final = ("a printer", "a microphone", "a bell", "a watch", "a sea shell", "a flower")
+QUESTIONS: Final = ("a printer", "a microphone", "a camera", "a bell", "a flower")
 
 _LONGEST: Final = 4096
 # Milvus waits half a minute for the pictures of one insert.
