@@ -25,7 +25,7 @@ def pictures() -> tuple[Image.Image, ...]:
 
 def _picture(number: int) -> Image.Image:
     chance = np.random.default_rng(number)
-    size = (_SIDES[number % len(_SIDES)], _SIDES[(number * 5 + 2) % len(_SIDES)])
+    size = (_SIDES[number % len(_SIDES)], _SIDES[(number * 5 + number // 6 + 2) % len(_SIDES)])
     image = Image.new("RGB", size)
     for grid in (2, 5, 13):
         levels = chance.integers(0, 256, (grid, grid, 3), dtype=np.uint8)

@@ -123,7 +123,7 @@ def _build(
 
 
 def _with_pictures(loaded: Loaded, image: Checkpoint, options: ExportOptions) -> Loaded:
-    """A text checkpoint's tower, and one that a classifier of pictures is made into."""
+    """A text checkpoint's tower, and one of pictures in its space."""
     from nestvec_exporters.architectures.conse import beside  # noqa: PLC0415 - seconds of imports
 
     return beside(loaded, image, options)

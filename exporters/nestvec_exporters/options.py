@@ -24,7 +24,7 @@ class Overrides:
     ``pooling``: how token vectors become one (sentence-transformers' names, ``lasttoken`` for instance);
     ``tokens``: they stay apart, for late interaction.
     ``bidirectional``: a decoder's attention without its causal mask. ``frames``: pictures to an input.
-    ``image_checkpoint``: a classifier of pictures to stand beside a text checkpoint, in its space.
+    ``image_checkpoint``: what reads pictures beside a text checkpoint, in its space: a classifier, or CLIP.
     ``query_prompt`` and ``document_prompt`` are put before each text. ``layout``: how a chat model is shown
     a picture and a text, with the picture's token and ``{text}`` in it.
     """

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from nestvec_exporters.architectures.loaded import Half, Loaded
+from nestvec_exporters.architectures.table import architecture
 from nestvec_exporters.checkpoint import Checkpoint
 from nestvec_exporters.image_tower import (
     ImageTower,
@@ -62,12 +63,32 @@ class Conse(nn.Module):
 
 
 def beside(text: Loaded, image: Checkpoint, options: ExportOptions) -> Loaded:
-    """A text encoder with an image tower made of a classifier. It has no exits: a picture is of no layer.
+    """A text encoder with an image tower. It has no exits: a picture is of no layer.
 
-    Raises CheckpointUnsupported where ``text`` is no encoder of texts alone, ``image`` no classifier, or its
-    classes have no names.
+    The tower is made of a classifier, or is that of an encoder of texts and pictures in whose space the text
+    encoder was trained to be (Reimers & Gurevych 2020: a multilingual one beside CLIP's pictures).
+    Raises CheckpointUnsupported where ``text`` is no encoder of texts alone, ``image`` neither of the two, or
+    its classes have no names.
     """
     _check_text(text)
+    if image.architecture == "dual":
+        return _sharing(text, architecture(image.architecture).loader()(image, options))
+    half = _of_classifier(text, image, options)
+    return replace(text, layers=1, halves={**text.halves, "image": half})
+
+
+def _sharing(text: Loaded, other: Loaded) -> Loaded:
+    if other.dim != text.dim:
+        raise CheckpointUnsupported(
+            "the pictures' vectors are not of the texts' space",
+            value=f"{other.dim} dims against {text.dim}",
+            next_step="Give --image-checkpoint the encoder that the text encoder was trained towards.",
+        )
+    halves = {**text.halves, "image": other.halves["image"]}
+    return replace(text, layers=1, halves=halves, normalised=text.normalised and other.normalised)
+
+
+def _of_classifier(text: Loaded, image: Checkpoint, options: ExportOptions) -> Half:
     classifier = _classifier(image)
     config = classifier.config
     names = class_names(config.id2label, image.source)
@@ -85,7 +106,7 @@ def beside(text: Loaded, image: Checkpoint, options: ExportOptions) -> Loaded:
         heads=heads,
         hidden=hidden,
     )
-    return replace(text, layers=1, halves={**text.halves, "image": image_half(tower)})
+    return image_half(tower)
 
 
 def class_names(labels: Mapping[int, str], source: str) -> list[str]:
@@ -126,7 +147,8 @@ def _classifier(image: Checkpoint) -> Any:
         raise CheckpointUnsupported(
             "this is no checkpoint of pictures alone, and an image tower is made of one",
             value=image.source,
-            next_step="Give --image-checkpoint a classifier of pictures (ViTForImageClassification).",
+            next_step="Give --image-checkpoint a classifier of pictures (ViTForImageClassification), or an "
+            "encoder of texts and pictures (CLIP) that the text encoder was trained towards.",
         )
     model, missing = read_model(AutoModelForImageClassification, image.folder)
     check_complete(missing)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,21 @@ def test_a_rotation_turns_both_towers(bert: Path, classifier: Path, tmp_path: Pa
 def test_other_precisions(bert: Path, classifier: Path, tmp_path: Path, precision: str) -> None:
     manifest = export(options(bert, classifier, tmp_path, precision=precision))
     assert manifest.verification.cosine_mean > 0.98
+
+
+def test_an_encoder_of_pictures_in_the_texts_own_space_is_taken_as_it_is(bert: Path, tmp_path: Path) -> None:
+    row = DUAL["clip"]
+    clip = write(replace(row, fields={**row.fields, "projection_dim": 32}), tmp_path / "clip")
+    manifest = export(options(bert, clip, tmp_path))
+    own = export(ExportOptions(str(clip), tmp_path, "own"))
+    assert manifest.towers["image"] == own.towers["image"]
+    assert manifest.towers["text"].pooling == "mean"
+    assert (manifest.source, manifest.normalised) == ("bert+clip", False)
+    image = manifest.towers["image"].picture
+    np.testing.assert_array_equal(seen(tmp_path / "both", image), seen(tmp_path / "own", image))
+    wide = write(row, tmp_path / "wide")
+    with pytest.raises(CheckpointUnsupported, match="40 dims against 32"):
+        export(ExportOptions(str(bert), tmp_path, "apart", overrides=Overrides(image_checkpoint=str(wide))))
 
 
 def test_what_does_not_fit_together(bert: Path, classifier: Path, tmp_path: Path) -> None:
