@@ -13,6 +13,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -58,13 +59,25 @@ def main() -> None:
     parser.add_argument("--dense", default="minilm")
     parser.add_argument("--work", type=Path, default=Path(".cache/sparse"))
     parser.add_argument("--port", type=int, default=18090)
+    parser.add_argument("--limit", type=int, default=0, help="the first so many queries; 0 are all")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    result = measured(options, open_dataset(options.data))
+    result = measured(options, limited(open_dataset(options.data), options.limit))
     print(json.dumps(result, indent=1))
     if options.json:
         there = json.loads(options.json.read_text()) if options.json.exists() else {}
         options.json.write_text(json.dumps({**there, result["dataset"]: result}, indent=1) + "\n")
+
+
+def limited(dataset: Dataset, queries: int) -> Dataset:
+    """The first queries, over all documents."""
+    if not queries:
+        return dataset
+    ids = dataset.ids[:queries]
+    qrels = {one: dataset.qrels[one] for one in ids}
+    return replace(
+        dataset, ids=ids, queries=dataset.queries[:queries], qrels=qrels, own=dataset.own[:queries]
+    )
 
 
 def measured(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
