@@ -30,10 +30,8 @@ def surface(kind: type) -> dict[str, inspect.Signature]:
 
 def test_it_offers_what_the_other_tokeniser_does() -> None:
     offered = surface(Tokeniser)
-    # No cross-encoder reads bytes: a query and a document have nothing between them that could part them.
-    del offered["encode_pairs"]
-    # Nor does a chat model: its layout is made of special tokens.
-    del offered["place"]
+    # Neither cross-encoders nor chat models read bytes.
+    del offered["encode_pairs"], offered["place"]
     assert surface(ByteTokeniser) == offered
     assert ByteTokeniser(SCHEMES["bytes"], 8).max_tokens == 8
 
