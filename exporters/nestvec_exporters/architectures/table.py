@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from nestvec_exporters.layout import read_json
 
@@ -111,17 +111,17 @@ class Small:
 class Architecture:
     """A row: what ``fits`` is loaded by the file of this folder that is called ``name``.
 
-    ``about`` is for people; ``weights`` are the names of the large files. ``known``: transformers must know
-    the model's type.
     ``about`` is for people; ``weights`` are the names of the large files; ``needs`` are the packages that
-    loading imports.
+    loading imports. ``lies``: how it lies on disk, and so what is checked before that: as ``transformers``
+    writes it, safetensors beside the config.json of a type that it knows; as ``safetensors`` of any type; in
+    a way of its ``own``, which its file checks.
     """
 
     name: str
     about: str
     fits: Callable[[Small], bool]
     weights: tuple[str, ...] = WEIGHTS
-    known: bool = True
+    lies: Literal["transformers", "safetensors", "own"] = "transformers"
     needs: tuple[str, ...] = NEEDED
 
     def loader(self) -> Load:
@@ -215,13 +215,14 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         "tables of token or word vectors",
         _static,
         ("*.safetensors", "*.npy", "*.parquet"),
-        known=False,
+        lies="own",
     ),
     Architecture(
         "ready",
         "ONNX graphs that somebody else wrote",
         _graph,
         weights=("*.onnx", "*.onnx_data", "*.onnx.data"),
+        lies="own",
         needs=("onnx", "onnxruntime"),
     ),
     Architecture(
@@ -238,14 +239,15 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         "masked language models that weigh the words of their vocabulary",
         _is_sparse,
         ("*.safetensors", "*/*.safetensors"),
+        lies="own",
     ),
-    Architecture("nvembed", "NV-Embed", lambda small: small.model_type == "nvembed", known=False),
+    Architecture("nvembed", "NV-Embed", lambda small: small.model_type == "nvembed", lies="safetensors"),
     Architecture(
         "pixel",
         "PIXEL: pictures of text",
         lambda small: small.model_type == "pixel",
         weights=("*.safetensors", "*.ttf", "*.otf"),
-        known=False,
+        lies="safetensors",
     ),
     Architecture("tokenfree", "no vocabulary: CANINE, ByT5", _reads_units),
     Architecture("encdec", "encoder halves: NLLB, M2M100, SONAR, BART, mBART, Marian, Pegasus", _halves),
