@@ -108,7 +108,7 @@ def _qwen2vl(size: Config, config: Config) -> _Resized:
     factor = config["patch_size"] * config["merge_size"]
     least = config.get("min_pixels") or size["shortest_edge"]
     most = config.get("max_pixels") or size["longest_edge"]
-    wanted = max(config.get("edge") or _QWEN_EDGE, math.isqrt(least - 1) + 1)
+    wanted = max(_QWEN_EDGE, math.isqrt(least - 1) + 1)
     edge = min(math.isqrt(most) // factor, -(-wanted // factor)) * factor
     if edge < factor or edge * edge < least:
         raise _unsupported("areas that no square of whole patches has", [least, most])
