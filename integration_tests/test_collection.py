@@ -68,6 +68,7 @@ def test_create_show_list_drop(tmp_path: Path, models: Path, service: str) -> No
             "encoder": "minilm",
             "dim": dim,
             "exit": None,
+            "expert": None,
             "form": "float",
             "service": service,
             "index": index,

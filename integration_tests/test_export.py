@@ -94,7 +94,7 @@ def test_the_command_reports_and_lists(minilm_checkpoint: Path, tmp_path: Path) 
     models = tmp_path / "models"
     done = nestvec("export", minilm_checkpoint, "--to", models, "--name", "mini", "--dims", "384,64")
     assert done.returncode == 0, done.stderr
-    assert f"{models / 'mini'}: 384 dims (384, 64), fp32, at most 256 tokens, 91.1 MB" in done.stdout
+    assert f"{models / 'mini'}: 384 dims (384, 64), fp32, text of 256 tokens, 91.1 MB" in done.stdout
     assert f"Next: nestvec serve --models {models}" in done.stdout
     stages = [line.partition(" …")[0] for line in done.stderr.splitlines()]
     assert stages == [

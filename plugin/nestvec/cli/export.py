@@ -195,6 +195,7 @@ def command(asked: Asked) -> None:
       nestvec export CHECKPOINT --to models --name minilm --rotate papers --uri papers.db
       nestvec export CHECKPOINT --to models --merge 'base+0.4*A-0.2*B' --with A=biomed --with B=legal
     """
+    from nestvec.cli.stopping import interrupting
     from nestvec.progress import stages
     from nestvec_exporters import ExportOptions, Listener, Overrides, export
 
@@ -226,8 +227,13 @@ def command(asked: Asked) -> None:
         experts=asked.experts,
         merge=merge,
     )
-    with stages() as shown:
-        manifest = export(options, Listener(shown.stage, shown.step))
+    with interrupting() as check, stages() as shown:
+
+        def stage(name: str) -> None:
+            check()
+            shown.stage(name)
+
+        manifest = export(options, Listener(stage, shown.step))
     _report(manifest, asked.models, as_json=asked.as_json)
 
 

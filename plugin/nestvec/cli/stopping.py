@@ -30,3 +30,28 @@ def stopping(after: str) -> Iterator[Callable[[], bool]]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+@contextmanager
+def interrupting() -> Iterator[Callable[[], None]]:
+    """SIGINT raises KeyboardInterrupt, and what the block gets raises it again where it was lost.
+
+    Python drops an exception that a signal raises inside a destructor or a callback from C: tracing a model
+    has many of both, and the job would go on as if nobody had asked.
+    """
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from nestvec.cli.stopping import stopping
+from nestvec.cli.stopping import interrupting, stopping
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -18,3 +18,21 @@ def test_the_first_signal_asks_and_the_second_interrupts(number: int) -> None:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) == before
+
+
+class Swallowing:
+    """What a signal raises in here, Python drops."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.getpid()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_was_lost_is_raised_again() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), interrupting() as check:
+        check()
+        Swallowing()
+        check()
+    assert signal.getsignal(signal.SIGINT) == before
