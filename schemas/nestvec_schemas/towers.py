@@ -62,9 +62,6 @@ class Tower(Record):
     chat: Chat | None = None
 
 
-Towers = Mapping[Modality, Tower]
-
-
 def first_tower(towers: Mapping[Modality, Tower]) -> Modality:
     """The tower whose graph lies in the encoder's own folder: the text's, unless there is none."""
     return "text" if "text" in towers else "image"

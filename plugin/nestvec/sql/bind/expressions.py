@@ -57,8 +57,6 @@ class Summary:
 
 Expression = Field | Constant | Distance | Apply | Summary
 
-SIMILARITY = Apply("-", (Constant(1), Distance()))
-
 _WORDS = {"and", "or", "not", "like", "ilike"}
 
 

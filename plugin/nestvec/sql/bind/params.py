@@ -61,4 +61,5 @@ def name_of(node: exp.Expr) -> str | None:
     inner = node.this
     if isinstance(inner, exp.Expr):
         inner = inner.this
-    return str(inner) if inner else None
+    # An expression in its place, ``$(…)``, is no name.
+    return inner if isinstance(inner, str) and inner else None

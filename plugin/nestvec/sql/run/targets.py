@@ -28,7 +28,6 @@ _ASK: Final[dict[Form, Callable[..., Iterable[Any]]]] = {
     "sparse": ask_weights,
 }
 
-Codes = Mapping[Embedded, bytes]
 Known = Mapping[Term, Vectors]
 
 

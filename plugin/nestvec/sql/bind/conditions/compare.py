@@ -36,7 +36,6 @@ _NEGATED: Final[dict[Operator, Operator]] = {
 _MIRRORED: Final[dict[Operator, Operator]] = {
     "=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<=",
 }  # fmt: skip
-_IN: Final = "Write IN (1, 2, 3), = ANY(:list), or IN (SELECT …)."
 _ALIKE = (INTEGERS | FLOATS, STRINGS)
 
 
