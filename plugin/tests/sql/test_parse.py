@@ -133,3 +133,8 @@ def test_operators_bind_as_postgresql_has_it(operator: str) -> None:
 
 def test_a_backslash_is_a_character() -> None:
     assert parse(r"SELECT 'a\nb' FROM t").tree.expressions[0].this == r"a\nb"
+
+
+def test_a_distance_out_of_place_can_be_shown() -> None:
+    tree = parse("SELECT a FROM t ORDER BY a LIMIT (v <=> 'q')").tree
+    assert tree.args["limit"].expression.sql() == "(v <=> 'q')"

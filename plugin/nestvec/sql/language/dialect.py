@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from sqlglot import TokenType, exp
 from sqlglot.dialects.postgres import Postgres
+from sqlglot.generator import Generator
 from sqlglot.parsers.postgres import PostgresParser
 
 OPERATORS = ("<=>", "<->", "<#>", "<+>", "<~>", "<%>", "<@>")
@@ -22,6 +23,15 @@ class VectorDistance(exp.Expression, exp.Binary):
     """``this <operator> expression``; ``operator`` is one of OPERATORS."""
 
     arg_types: ClassVar[dict[str, bool]] = {"this": True, "expression": True, "operator": True}
+
+
+def _written(generator: Generator, node: VectorDistance) -> str:
+    left, right = generator.sql(node, "this"), generator.sql(node, "expression")
+    return f"{left} {node.args['operator']} {right}"
+
+
+# Errors show a piece of a statement as sqlglot writes it, wherever a distance stands in it.
+Generator.TRANSFORMS[VectorDistance] = _written
 
 
 def _parse_distance(parser: Any, left: exp.Expr | None) -> exp.Expr:
