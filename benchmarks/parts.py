@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -13,10 +14,12 @@ from http.client import HTTPConnection
 from pathlib import Path
 from threading import local
 
+import httpx
 import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
+from nestvec.service.server import bind
 from nestvec_schemas.repository import GRAPH, TOKENIZER, read_manifest
 
 LOOP_BATCH = 32
@@ -99,6 +102,28 @@ def service(models: Path, encoder: str, *more: str) -> Iterator[tuple[int, int]]
                     break
         finally:
             process.terminate()
+
+
+@contextmanager
+def infinity(program: Path, checkpoint: Path) -> Iterator[int]:
+    """Infinity on the same checkpoint, torch on the CPU, without its cache: its port, its model is ``m``."""
+    with bind("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    command = [program, "v2", "--model-id", checkpoint, "--served-model-name", "m", "--device", "cpu"]
+    command += ["--engine", "torch", "--port", str(port), "--no-bettertransformer", "--batch-size", "32"]
+    known = {**os.environ, "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
+    with subprocess.Popen(command, env=known, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as peer:
+        try:
+            for _ in range(240):
+                time.sleep(0.5)
+                try:
+                    if httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200:
+                        break
+                except httpx.HTTPError:
+                    continue
+            yield port
+        finally:
+            peer.terminate()
 
 
 def rate(texts: Sequence[str], work: Callable[[], object]) -> float:

@@ -10,25 +10,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import statistics
-import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import httpx
-from parts import Client, Loop, rate, service, tei
+from parts import Client, Loop, infinity, rate, service, tei
 from pymilvus import DataType, MilvusClient
 
 import nestvec
 from nestvec.milvus import connect
-from nestvec.service.server import bind
 from nestvec_schemas.docstrings import sample_texts
 from nestvec_schemas.repository import read_manifest
 
@@ -60,7 +57,8 @@ def throughput(options: argparse.Namespace, texts: Sequence[str]) -> Figures:
             triton = tei(other, options.encoder)
             contenders["Triton, 32 x 8"] = lambda some: triton(some, 32, 8)
         if options.infinity:
-            peer = stack.enter_context(infinity(options.infinity, options.checkpoint))
+            port = stack.enter_context(infinity(options.infinity, options.checkpoint))
+            peer = Client(port, "/embeddings", lambda texts: {"model": "m", "input": list(texts)})
             contenders["Infinity, 32 x 8"] = lambda some: peer(some, 32, 8)
         for name, work in contenders.items():
             work(marked(texts[:128], f"warm {name}"))
@@ -70,28 +68,6 @@ def throughput(options: argparse.Namespace, texts: Sequence[str]) -> Figures:
                 fresh = marked(texts, f"{number} {name}")
                 found[name].append(rate(fresh, lambda work=work, fresh=fresh: work(fresh)))
     return found
-
-
-@contextmanager
-def infinity(program: Path, checkpoint: Path) -> Iterator[Client]:
-    """Infinity on the same checkpoint, torch on the CPU, without its cache."""
-    with bind("127.0.0.1", 0) as free:
-        port = free.getsockname()[1]
-    command = [program, "v2", "--model-id", checkpoint, "--served-model-name", "m", "--device", "cpu"]
-    command += ["--engine", "torch", "--port", str(port), "--no-bettertransformer", "--batch-size", "32"]
-    known = {**os.environ, "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
-    with subprocess.Popen(command, env=known, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as peer:
-        try:
-            for _ in range(240):
-                time.sleep(0.5)
-                try:
-                    if httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200:
-                        break
-                except httpx.HTTPError:
-                    continue
-            yield Client(port, "/embeddings", lambda texts: {"model": "m", "input": list(texts)})
-        finally:
-            peer.terminate()
 
 
 def overhead(options: argparse.Namespace) -> Figures:
