@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from nestvec_exporters.architectures.loaded import Half
-from nestvec_exporters.pooling import POOLING, Pool
-from nestvec_exporters.source import Source
+from nestvec_exporters.pooling import Pool, Shown, pools_of
+from nestvec_exporters.source import Source, shown_of
 from nestvec_exporters.triton import OUTPUT, exit_output
 from nestvec_schemas.errors import CheckpointUnsupported
 
@@ -43,11 +43,17 @@ class Pooled(nn.Module):
     """Transformer, pooling and what follows it: (batch, tokens) int64 ids and mask to (batch, dim).
 
     With ``exits``, layers before the last: their vectors too, made by the same pooling and the same
-    modules from what those layers give; in the order of ``exits``, the deepest last.
+    modules from what those layers give; in the order of ``exits``, the deepest last. ``shown`` takes prompts
+    out of pooling, not out of what the transformer reads.
     """
 
     def __init__(
-        self, transformer: nn.Module, pools: Sequence[Pool], head: nn.Module, exits: Sequence[int] = ()
+        self,
+        transformer: nn.Module,
+        pools: Sequence[Pool],
+        head: nn.Module,
+        exits: Sequence[int] = (),
+        shown: Shown | None = None,
     ) -> None:
         super().__init__()
         self.transformer = transformer
@@ -56,13 +62,15 @@ class Pooled(nn.Module):
         # A pool with weights is a module, and is known as one only by a list of torch's.
         self.trained = nn.ModuleList(pool for pool in pools if isinstance(pool, nn.Module))
         self.head = head
+        self.shown = shown
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         """The sentence vectors of a batch padded on the right, one array an exit."""
         more = {"output_hidden_states": True} if self.exits else {}
         passed = self.transformer(input_ids, attention_mask=attention_mask, **more)
         tokens = [passed.hidden_states[layer] for layer in self.exits]
-        return tuple(self._vectors(one, attention_mask) for one in (*tokens, passed.last_hidden_state))
+        mask = attention_mask if self.shown is None else self.shown(input_ids, attention_mask)
+        return tuple(self._vectors(one, mask) for one in (*tokens, passed.last_hidden_state))
 
     def _vectors(self, tokens: Tensor, mask: Tensor) -> Tensor:
         vectors: Tensor = self.head(torch.cat([pool(tokens, mask) for pool in self.pools], dim=1))
@@ -78,8 +86,9 @@ class Encoder(Pooled):
     """A checkpoint as sentence-transformers runs it."""
 
     def __init__(self, source: Source, exits: Sequence[int] = ()) -> None:
-        pools = [POOLING[mode] for mode in source.pooling]
-        super().__init__(source.transformer, pools, head_of(source), exits)
+        shown = shown_of(source)
+        pools = pools_of(source.pooling, shown)
+        super().__init__(source.transformer, pools, head_of(source), exits, shown)
 
 
 def write_graph(half: Half, path: Path, exits: Sequence[int] = ()) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from nestvec_exporters.checkpoint import Checkpoint, check_code
 from nestvec_exporters.layout import MODULES, home_of
 from nestvec_exporters.lengths import limited
 from nestvec_exporters.options import Overrides
-from nestvec_exporters.pooling import POOLING
-from nestvec_exporters.prompts import named_prompts, prompts_of
+from nestvec_exporters.pooling import POOLING, Shown
+from nestvec_exporters.prompts import named_prompts, prefixes_of, prompts_of
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError, NestvecError, nearest
 from nestvec_schemas.manifest import PromptName
 
@@ -24,7 +23,10 @@ _LARGEST_SHOWN = 3
 
 @dataclass(frozen=True)
 class Source:
-    """A loaded checkpoint, in float32 and evaluation mode, and what a manifest says of it."""
+    """A loaded checkpoint, in float32 and evaluation mode, and what a manifest says of it.
+
+    ``pools_prompts``: whether pooling counts a prompt's tokens as a text's.
+    """
 
     model: SentenceTransformer
     pooling: tuple[str, ...]
@@ -34,6 +36,7 @@ class Source:
     hidden: int
     normalised: bool
     prompts: dict[PromptName, str]
+    pools_prompts: bool
 
     @property
     def transformer(self) -> Any:
@@ -84,7 +87,6 @@ def _described(model: SentenceTransformer) -> Source:
     prompts = named_prompts(model.prompts, model.default_prompt_name)
     modes = modules[1].pooling_mode
     pooling = (modes,) if isinstance(modes, str) else tuple(modes)
-    _check_prompts(prompts, pooling, modules[1])
     config = modules[0].auto_model.config.get_text_config()
     return Source(
         model=model,
@@ -95,19 +97,18 @@ def _described(model: SentenceTransformer) -> Source:
         hidden=getattr(config, "hidden_size", 0),
         normalised=kinds[-1] == "Normalize",
         prompts=prompts,
+        pools_prompts=modules[1].include_prompt,
     )
 
 
 def overridden(source: Source, asked: Overrides) -> Source:
     """The checkpoint with the pooling and the prompts that are asked for in place of its own.
 
-    Raises CheckpointUnsupported where it leaves its prompts out of pooling, EncoderError for a pooling that
-    is not known.
+    Raises EncoderError for a pooling that is not known.
     """
     prompts = prompts_of(source.prompts, asked)
     pooling = source.pooling if asked.pooling is None else pooling_modes(asked.pooling)
     own: Any = source.modules[1]
-    _check_prompts(prompts, pooling, own)
     if asked.pooling is None:
         return replace(source, prompts=prompts)
     width, counted = own.embedding_dimension, own.include_prompt
@@ -116,14 +117,25 @@ def overridden(source: Source, asked: Overrides) -> Source:
     return replace(source, prompts=prompts, pooling=pooling, dim=dim)
 
 
-def _check_prompts(prompts: Mapping[PromptName, str], pooling: tuple[str, ...], module: Any) -> None:
-    """Raise CheckpointUnsupported where prompts are left out of pooling; a last token is never theirs."""
-    if any(prompts.values()) and not module.include_prompt and pooling != ("lasttoken",):
-        raise CheckpointUnsupported(
-            "the checkpoint leaves its prompts out of pooling, which a graph cannot know",
-            value="include_prompt = false",
-            next_step="Choose a checkpoint that pools over its prompts, or remove its prompts.",
-        )
+def shown_of(source: Source) -> Shown | None:
+    """What takes the checkpoint's prompts out of pooling; None where pooling counts them, or takes the last
+    token alone, which is never theirs.
+
+    Their tokens are counted as sentence-transformers counts them: of the prompt alone, without an end token.
+    Raises CheckpointUnsupported where a prompt cannot be told by its tokens.
+    """
+    if source.pools_prompts or not source.prompts or source.pooling == ("lasttoken",):
+        return None
+    fast, special = tokenizer(source), set(source.model.tokenizer.all_special_ids)
+
+    def ids(text: str) -> list[int]:
+        return list(fast.encode(text).ids)
+
+    def hidden(prompt: str) -> int:
+        alone = ids(prompt)
+        return len(alone) - (alone[-1] in special)
+
+    return Shown(prefixes_of(ids, {prompt: hidden(prompt) for prompt in source.prompts.values()}))
 
 
 def pooling_modes(asked: str) -> tuple[str, ...]:

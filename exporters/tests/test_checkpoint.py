@@ -194,12 +194,6 @@ def test_weights_of_another_shape_are_refused(copy: Path) -> None:
         source.load(Checkpoint(copy, "copy"))
 
 
-def test_prompts_left_out_of_pooling_are_refused(sentence_bert: Write) -> None:
-    folder = sentence_bert(Pooling(32, include_prompt=False), prompts={"query": "ask: "})
-    with pytest.raises(CheckpointUnsupported, match="include_prompt"):
-        source.load(Checkpoint(folder, "copy"))
-
-
 def test_a_vision_model_has_no_text(write_checkpoint: Write, tmp_path: Path) -> None:
     folder = write_checkpoint("ViT", vocab_size=None, max_position_embeddings=None, pad_token_id=None)
     no_tokenizer(folder)

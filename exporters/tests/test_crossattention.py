@@ -77,11 +77,11 @@ def gated(given: Weights, vectors: Tensor) -> Tensor:
     return (values * gelu(gates)) @ given[f"{net}.2.weight"].T + given[f"{net}.2.bias"] + vectors
 
 
-def latent(given: Weights, tokens: Tensor) -> Tensor:
-    """NV-Embed: tokens ask, what was learned is seen."""
+def latent(given: Weights, tokens: Tensor, left_out: int = 0) -> Tensor:
+    """NV-Embed: tokens ask, what was learned is seen; the mean leaves out so many tokens."""
     asked = normed(given, "0.norm", tokens)
     seen = crossed(given, asked, normed(given, "0.norm_context", given["latents"])) + tokens
-    return gated(given, seen).mean(dim=0)
+    return gated(given, seen)[left_out:].mean(dim=0)
 
 
 def over_layers(given: Weights, layers: Tensor) -> Tensor:
@@ -190,7 +190,27 @@ def test_nv_embeds_own_layout(write_checkpoint: Write, tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_nv_embed_does_not_take_a_prompt_into_its_pooling(write_checkpoint: Write, tmp_path: Path) -> None:
-    checkpoint, _ = nvembed(write_checkpoint("Mistral", **MISTRAL))
-    with pytest.raises(CheckpointUnsupported, match="leaves its prompts out of pooling"):
-        exported(checkpoint, tmp_path / "models", Overrides(query_prompt="Instruct: "))
+PROMPT = "Instruct: find what answers\nQuery: "
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_nv_embed_leaves_a_prompt_out_of_its_pooling(
+    counted: bool, write_checkpoint: Write, tmp_path: Path
+) -> None:
+    plain = write_checkpoint("Mistral", **MISTRAL)
+    model = MistralModel.from_pretrained(plain, attn_implementation="eager").eval()
+    model.config.is_causal = False
+    asked = [f"{PROMPT}{text}" for text in TEXTS]
+    layers = [hidden(model, plain, text)[-1] for text in asked]
+    # Its own code: len(tokenizer.tokenize(instruction)) from the first token on, the begin token's place.
+    left_out = 0 if counted else len(AutoTokenizer.from_pretrained(plain).tokenize(PROMPT))
+    checkpoint, given = nvembed(plain)
+    if counted:
+        config = json.loads((checkpoint / "config.json").read_text())
+        (checkpoint / "config.json").write_text(json.dumps({**config, "is_mask_instruction": False}))
+    exported(checkpoint, tmp_path / "models", Overrides(query_prompt=PROMPT))
+    found = exported_vectors(tmp_path / "models" / "tiny", [*asked, *TEXTS], TOKENS)
+    expected = normalize(torch.stack([latent(given, one, left_out) for one in layers])).numpy()
+    np.testing.assert_allclose(found[: len(asked)], expected, atol=1e-4)
+    _, _, plainly = exported(checkpoint, tmp_path / "other", Overrides())
+    np.testing.assert_allclose(found[len(asked) :], plainly, atol=1e-5)

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from nestvec_exporters.adapt.tokens import Ids, by_length
 from nestvec_exporters.graph import HEAD
-from nestvec_exporters.pooling import POOLING
+from nestvec_exporters.pooling import pools_of
 from nestvec_exporters.rotation import Matrix
 from nestvec_exporters.sampling import padded
-from nestvec_exporters.source import Source
+from nestvec_exporters.source import Source, shown_of
 from nestvec_schemas.vectors import Vectors
 
 Found = dict[int, Tensor]
@@ -47,7 +47,8 @@ class Student(nn.Module):
         )
         self.turn(np.eye(source.dim), {})
         self._transformer: Any = source.transformer
-        self._pools = [POOLING[mode] for mode in source.pooling]
+        self._shown = shown_of(source)
+        self._pools = pools_of(source.pooling, self._shown)
         self._filler = int(source.model.tokenizer.pad_token_id or 0)
         self._head = nn.Sequential(*(HEAD[type(module).__name__](module) for module in list(self.model)[2:]))
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -71,7 +72,8 @@ class Student(nn.Module):
             )
         depth, *exits = self.layers
         read = {depth: passed.last_hidden_state, **{layer: passed.hidden_states[layer] for layer in exits}}
-        return {layer: self._vectors(tokens.float(), mask, layer) for layer, tokens in read.items()}
+        shown = mask if self._shown is None else self._shown(ids, mask)
+        return {layer: self._vectors(tokens.float(), shown, layer) for layer, tokens in read.items()}
 
     def vectors(self, rows: Ids) -> Found:
         """The vectors of some texts in their order, from a pass for each few of like length."""

@@ -24,8 +24,8 @@ from nestvec_exporters.crossattention import LatentPool, LayersPool, Trained, tr
 from nestvec_exporters.graph import Normalise, Pooled, head_of
 from nestvec_exporters.layout import home_of, read_config
 from nestvec_exporters.options import ExportOptions
-from nestvec_exporters.pooling import POOLING, Pool
-from nestvec_exporters.source import Source
+from nestvec_exporters.pooling import POOLING, Pool, Shown
+from nestvec_exporters.source import Source, shown_of
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.vectors import Vectors
 
@@ -78,15 +78,19 @@ def lift_mask(transformer: Any) -> None:
 class Layered(nn.Module):
     """Ids and mask, (batch, tokens) int64, to (batch, dim) by what every layer gives."""
 
-    def __init__(self, transformer: nn.Module, pool: Pool, layers: LayersPool, head: nn.Module) -> None:
+    def __init__(
+        self, transformer: nn.Module, pool: Pool, layers: LayersPool, head: nn.Module, shown: Shown | None
+    ) -> None:
         super().__init__()
         self.transformer, self.pool, self.layers, self.head = transformer, pool, layers, head
+        self.shown = shown
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor]:
         passed = self.transformer(
             input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True
         )
-        pooled = torch.stack([self.pool(one, attention_mask) for one in passed.hidden_states[1:]], dim=1)
+        mask = attention_mask if self.shown is None else self.shown(input_ids, attention_mask)
+        pooled = torch.stack([self.pool(one, mask) for one in passed.hidden_states[1:]], dim=1)
         return (self.head(self.layers(pooled)),)
 
 
@@ -96,7 +100,9 @@ def _with_pooling(loaded: Loaded, source: Source, trained: Trained, options: Exp
     head = nn.Sequential(rest, Normalise()) if trained.normalised else rest
     half, pool = loaded.first, trained.pool
     if isinstance(pool, LatentPool):
-        build: Any = partial(Pooled, source.transformer, [pool], head)
+        # The last token of its own kind of pooling may stand in the folder, and is not what pools.
+        shown = shown_of(replace(source, pooling=("mean",)))
+        build: Any = partial(Pooled, source.transformer, [pool], head, shown=shown)
         name, layers = "latent", loaded.layers
     else:
         if len(pool.places) != loaded.layers:
@@ -106,7 +112,8 @@ def _with_pooling(loaded: Loaded, source: Source, trained: Trained, options: Exp
                 next_step="Put the pooling beside the checkpoint that it was trained with.",
             )
         each = _before_layers(options)
-        build = partial(_layered, source.transformer, each, pool, head)
+        shown = shown_of(replace(source, pooling=(each,)))
+        build = partial(_layered, source.transformer, each, pool, head, shown)
         name, layers = f"layers+{each}", 1
     half = replace(
         half,
@@ -125,9 +132,14 @@ def _before_layers(options: ExportOptions) -> str:
 
 
 def _layered(
-    transformer: Any, each: str, pool: LayersPool, head: nn.Module, exits: Sequence[int]
+    transformer: Any,
+    each: str,
+    pool: LayersPool,
+    head: nn.Module,
+    shown: Shown | None,
+    exits: Sequence[int],
 ) -> nn.Module:
-    return Layered(transformer, POOLING[each], pool, head)
+    return Layered(transformer, POOLING[each], pool, head, shown)
 
 
 def _reference(source: Source, build: Any, texts: Sequence[str], tokens: int) -> Vectors:

@@ -3,13 +3,15 @@
 Its own code is not run. ``config.json`` has ``model_type`` nvembed, the Mistral's settings in
 ``text_config`` and the pooling's in ``latent_attention_config``; weights in safetensors are named
 ``embedding_model.NAME`` and ``latent_attention_model.NAME`` (``crossattention``). Every text ends with the
-end token, a cut one too.
+end token, a cut one too. Prompts are left out of pooling, by the number of their tokens without the begin
+token, from the first token of the text on: that one is left out and the prompt's last one is not.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -23,16 +25,18 @@ from transformers import MistralConfig, MistralModel
 from nestvec_exporters import verify
 from nestvec_exporters.architectures.decoder import lift_mask, plain
 from nestvec_exporters.architectures.loaded import Half, Loaded
-from nestvec_exporters.architectures.sentence import text_rows
+from nestvec_exporters.architectures.sentence import PROMPTED, text_rows
 from nestvec_exporters.checkpoint import Checkpoint
 from nestvec_exporters.crossattention import Trained, trained_pooling
 from nestvec_exporters.graph import Normalise, Pooled
 from nestvec_exporters.layout import read_config, read_json
 from nestvec_exporters.lengths import DEFAULT_TOKENS
 from nestvec_exporters.options import ExportOptions
-from nestvec_exporters.prompts import prompts_of
+from nestvec_exporters.pooling import Shown
+from nestvec_exporters.prompts import prefixes_of, prompts_of
 from nestvec_exporters.triton import INPUTS, OUTPUT
 from nestvec_schemas.errors import CheckpointUnsupported
+from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.repository import TOKENIZER
 from nestvec_schemas.towers import Tower
 from nestvec_schemas.vectors import Vectors
@@ -44,12 +48,6 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
     """Load the weights. Raises CheckpointUnsupported where they do not make a text encoder."""
     folder, config = checkpoint.folder, read_config(checkpoint.folder)
     prompts = prompts_of({}, options.overrides)
-    if prompts and config.get("is_mask_instruction", True):
-        raise CheckpointUnsupported(
-            "the checkpoint leaves its prompts out of pooling, which a graph cannot know",
-            value=", ".join(prompts),
-            next_step="Leave the prompts away, or choose a checkpoint that pools over them.",
-        )
     trained = trained_pooling(folder, config)
     if trained is None or options.overrides.pooling is not None:
         raise CheckpointUnsupported(
@@ -59,7 +57,8 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
         )
     transformer = _mistral(folder, config)
     lift_mask(transformer)
-    build = partial(Pooled, transformer, [trained.pool], _head(trained))
+    counts = _counts(folder, config, prompts)
+    build = partial(Pooled, transformer, [trained.pool], _head(trained), shown=_shown(folder, counts))
     ids = torch.ones((2, 16), dtype=torch.int64)
     limit = transformer.config.max_position_embeddings
     tokens = min(options.max_tokens or DEFAULT_TOKENS, limit)
@@ -69,8 +68,8 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
         example=dict.fromkeys(INPUTS, ids),
         axes={name: {1: "tokens"} for name in INPUTS},
         rows=text_rows,
-        reference=partial(_reference, build, folder),
-        probes=verify.texts,
+        reference=partial(_reference, _Own(transformer, trained, counts), folder),
+        probes=partial(_probes, counts),
         save=partial(_save, folder),
     )
     return Loaded(
@@ -81,6 +80,29 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
         layers=transformer.config.num_hidden_layers,
         prompts=prompts,
     )
+
+
+def _counts(folder: Path, config: dict[str, Any], prompts: Mapping[PromptName, str]) -> dict[str, int]:
+    """How many tokens each prompt leaves out of pooling; empty where pooling counts them."""
+    if not config.get("is_mask_instruction", True) or config.get("padding_side", "right") != "right":
+        return {}
+    tokenizer = _tokenizer(folder)
+    return {one: len(tokenizer.encode(one, add_special_tokens=False).ids) for one in prompts.values()}
+
+
+def _shown(folder: Path, counts: Mapping[str, int]) -> Shown | None:
+    tokenizer = _tokenizer(folder)
+
+    def ids(text: str) -> list[int]:
+        return list(tokenizer.encode(text).ids)
+
+    return Shown(prefixes_of(ids, counts)) if counts else None
+
+
+def _probes(counts: Mapping[str, int]) -> Sequence[str]:
+    """Texts, some with each prompt that is left out of pooling as well."""
+    texts = verify.texts()
+    return (*texts, *(f"{prompt}{text}" for prompt in counts for text in texts[:PROMPTED]))
 
 
 def _head(trained: Trained) -> nn.Module:
@@ -155,13 +177,26 @@ def _ended(tokenizer: Tokenizer, end: str, known: int) -> Tokenizer:
     return Tokenizer.from_str(json.dumps(whole))
 
 
-def _reference(build: Any, folder: Path, texts: Sequence[str], tokens: int) -> Vectors:
+@dataclass(frozen=True)
+class _Own:
+    """What NV-Embed's own code is made of: transformer, pooling, and tokens left out by prompt."""
+
+    transformer: Any
+    trained: Trained
+    counts: Mapping[str, int]
+
+
+def _reference(own: _Own, folder: Path, texts: Sequence[str], tokens: int) -> Vectors:
     """The vectors, (n, dim) float32, in torch: one text at a time, without padding."""
-    module, tokenizer = build(()).eval(), _tokenizer(folder)
+    tokenizer, head = _tokenizer(folder), _head(own.trained)
     tokenizer.enable_truncation(tokens)
     found = []
     with torch.no_grad():
         for text in texts:
             ids = torch.tensor([tokenizer.encode(text).ids])
-            found.append(module(ids, torch.ones_like(ids))[-1].numpy())
+            mask = torch.ones_like(ids)
+            states = own.transformer(ids, attention_mask=mask).last_hidden_state
+            prompt = max((one for one in own.counts if text.startswith(one)), key=len, default="")
+            mask[:, : own.counts.get(prompt, 0)] = 0
+            found.append(head(own.trained.pool(states, mask)).numpy())
     return np.concatenate(found)

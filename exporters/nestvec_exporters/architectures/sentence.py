@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from nestvec_exporters.architectures.loaded import Half, Loaded
 from nestvec_exporters.checkpoint import Checkpoint
 from nestvec_exporters.graph import Encoder
 from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.prompts import begun
 from nestvec_exporters.source import Source
 from nestvec_exporters.triton import INPUTS, OUTPUT
 from nestvec_schemas.errors import CheckpointUnsupported
@@ -23,6 +25,9 @@ from nestvec_schemas.repository import TOKENIZER
 from nestvec_schemas.rows import Arrays
 from nestvec_schemas.towers import Tower
 from nestvec_schemas.vectors import Vectors
+
+PROMPTED: Final = 12
+"""Texts that are compared with each prompt before them."""
 
 
 def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
@@ -48,7 +53,7 @@ def described(source: Source, options: ExportOptions) -> Loaded:
         axes={name: {1: "tokens"} for name in INPUTS},
         rows=text_rows,
         reference=partial(_reference, source),
-        probes=verify.texts,
+        probes=partial(_probes, source),
         save=partial(_save, source),
         heads=source.heads,
         hidden=source.hidden,
@@ -70,6 +75,15 @@ def text_rows(folder: Path, texts: Sequence[str], tokens: int) -> list[Arrays]:
     return [{"input_ids": np.asarray(one.ids, np.int64)} for one in tokenizer.encode_batch_fast(list(texts))]
 
 
+def _probes(source: Source) -> Sequence[str]:
+    """Texts; where pooling leaves prompts out, some with each prompt as well."""
+    left_out = () if source.pools_prompts else source.prompts.values()
+    return (
+        *verify.texts(),
+        *(f"{prompt}{text}" for prompt in left_out for text in verify.texts()[:PROMPTED]),
+    )
+
+
 def _save(source: Source, folder: Path) -> None:
     sources.tokenizer(source).save(str(folder / TOKENIZER))
 
@@ -80,5 +94,12 @@ def _reference(source: Source, texts: Sequence[str], tokens: int) -> Vectors:
     One text at a time: padding can then have no part in them.
     """
     source.model.max_seq_length = tokens
-    vectors = source.model.encode(list(texts), batch_size=1, prompt="", show_progress_bar=False)
-    return np.asarray(vectors, np.float32)
+    if source.pools_prompts:
+        vectors = source.model.encode(list(texts), batch_size=1, prompt="", show_progress_bar=False)
+        return np.asarray(vectors, np.float32)
+    found = []
+    for text in texts:
+        prompt = begun(text, source.prompts)
+        rest = text.removeprefix(prompt)
+        found.append(source.model.encode([rest], prompt=prompt, show_progress_bar=False))
+    return np.asarray(np.concatenate(found), np.float32)

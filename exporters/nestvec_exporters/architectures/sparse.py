@@ -212,6 +212,7 @@ def _source(model: SparseEncoder, pooling: str, dim: int) -> Source:
         hidden=getattr(config, "hidden_size", 0),
         normalised=False,
         prompts={},
+        pools_prompts=True,
     )
 
 
