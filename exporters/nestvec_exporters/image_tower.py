@@ -1,4 +1,5 @@
-"""A tower that reads pictures: levels become numbers in the graph, a picture a vector, frames their mean."""
+"""A tower that reads pictures: levels become numbers in the graph, a picture a vector, frames their mean or
+what a recurrent network makes of them."""
 
 from __future__ import annotations
 
@@ -18,8 +19,10 @@ from nestvec_exporters import drawn
 from nestvec_exporters.architectures.loaded import Half
 from nestvec_exporters.layout import read_json
 from nestvec_exporters.pictures import Preprocessing, preprocessing
+from nestvec_exporters.recurrent import FramePooling, Recurrent
 from nestvec_exporters.triton import OUTPUT
 from nestvec_schemas.errors import CheckpointUnsupported, SampleUnusable
+from nestvec_schemas.frames import FRAME_MASK, filled
 from nestvec_schemas.pixels import Picture, coloured, on_background, pixels
 from nestvec_schemas.rows import Array, Arrays
 from nestvec_schemas.towers import Tower
@@ -39,6 +42,7 @@ class ImageTower:
     checkpoint's own from pictures to pixel values, for comparison. ``pooling`` is what the manifest says of
     it, ``unit`` whether vectors have length 1, ``frames`` how many pictures make an input; ``patch`` is the
     edge of what costs a token in a batch. ``heads`` and ``hidden`` are of its attention, 0 without any.
+    ``recurrent`` reads the frames' vectors where the checkpoint brings it, else they are averaged.
     """
 
     module: nn.Module
@@ -50,13 +54,15 @@ class ImageTower:
     patch: int = _PATCH
     heads: int = 0
     hidden: int = 0
+    recurrent: FramePooling | None = None
 
 
 class ImageGraph(nn.Module):
     """Pixels, (n, height, width, 3) uint8, or (n, frames, height, width, 3), to vectors, (n, dim) float32.
 
     The vectors of frames are averaged (LRCN's, Donahue et al. 2015), each brought to length 1 before and the
-    mean after it where the tower's vectors have that length (CLIP4Clip, Luo et al. 2021).
+    mean after it where the tower's vectors have that length (CLIP4Clip, Luo et al. 2021). A recurrent pooling
+    takes which frames are there, (n, frames) int64, as well.
     """
 
     scale: Tensor
@@ -66,31 +72,39 @@ class ImageGraph(nn.Module):
         super().__init__()
         self.transformer = tower.module
         self.frames, self.unit = tower.frames, tower.unit
+        self.recurrent = None if tower.recurrent is None else Recurrent(tower.recurrent)
         how = tower.how
         std = np.asarray(how.std, np.float64)
         shift = (how.offset - np.asarray(how.mean, np.float64)) / std
         self.register_buffer("scale", _channels(how.scale / std))
         self.register_buffer("shift", _channels(shift))
 
-    def forward(self, levels: Tensor) -> tuple[Tensor]:
+    def forward(self, levels: Tensor, there: Tensor | None = None) -> tuple[Tensor]:
         """A vector an input."""
         if self.frames > 1:
             levels = levels.flatten(0, 1)
         numbers = levels.permute(0, 3, 1, 2).to(torch.float32) * self.scale + self.shift
         vectors = _unit(self.transformer(numbers), self.unit)
         if self.frames > 1:
-            vectors = vectors.view(-1, self.frames, vectors.shape[1]).mean(dim=1)
+            vectors = vectors.view(-1, self.frames, vectors.shape[1])
+            if self.recurrent is not None and there is not None:
+                vectors = self.recurrent(vectors, there)
+            else:
+                vectors = vectors.mean(dim=1)
             vectors = _unit(vectors, self.unit)
         return (vectors,)
 
 
 def image_half(tower: ImageTower) -> Half:
     """The tower, ready to be traced and compared."""
-    how = tower.how.picture
+    how, ordered = tower.how.picture, tower.recurrent is not None
     shape = (2, *([tower.frames] if tower.frames > 1 else []), how.height, how.width, 3)
+    example = {PIXELS: torch.zeros(shape, dtype=torch.uint8)}
+    if ordered:
+        example[FRAME_MASK] = torch.ones(shape[:2], dtype=torch.int64)
     return Half(
         tower=Tower(
-            inputs=(PIXELS,),
+            inputs=tuple(example),
             output=OUTPUT,
             pooling=tower.pooling,
             max_tokens=tower.frames * max(1, how.height // tower.patch) * max(1, how.width // tower.patch),
@@ -98,11 +112,11 @@ def image_half(tower: ImageTower) -> Half:
             frames=tower.frames,
         ),
         build=lambda exits: ImageGraph(tower),
-        example={PIXELS: torch.zeros(shape, dtype=torch.uint8)},
+        example=example,
         axes={},
-        rows=partial(picture_rows, how, tower.frames),
+        rows=partial(sequence_rows if ordered else picture_rows, how, tower.frames),
         reference=partial(_reference, tower),
-        probes=partial(_probes, tower.frames),
+        probes=partial(_probes, tower.frames, shorter=ordered),
         heads=tower.heads,
         hidden=tower.hidden,
     )
@@ -161,23 +175,41 @@ def picture_rows(how: Picture, frames: int, folder: Path, inputs: Sequence[Any],
     ]
 
 
+def sequence_rows(
+    how: Picture, frames: int, folder: Path, inputs: Sequence[Any], tokens: int
+) -> list[Arrays]:
+    """The same of a tower that reads at most ``frames`` in their order: which of them are there, too."""
+    rows: list[Arrays] = []
+    for given in inputs:
+        levels, there = filled([pixels(_opened(one), how) for one in _frames(given, 1)], frames)
+        rows.append({PIXELS: levels, FRAME_MASK: there})
+    return rows
+
+
 def _reference(tower: ImageTower, inputs: Sequence[Any], tokens: int) -> Array:
     """The checkpoint's own vectors, (n, dim) float32, one input at a time, prepared by its own processor."""
     found = []
     with torch.no_grad():
         for given in inputs:
-            frames = [_flat(_opened(one), tower) for one in _frames(given, tower.frames)]
+            count = 1 if tower.recurrent else tower.frames
+            frames = [_flat(_opened(one), tower) for one in _frames(given, count)]
             values = [torch.as_tensor(np.asarray(tower.processor(one)["pixel_values"][0])) for one in frames]
             vectors = _unit(tower.module(torch.stack(values).float()), tower.unit)
-            found.append(_unit(vectors.mean(dim=0, keepdim=True), tower.unit and tower.frames > 1)[0].numpy())
+            one = tower.recurrent.of(vectors) if tower.recurrent else vectors.mean(dim=0, keepdim=True)
+            found.append(_unit(one, tower.unit and tower.frames > 1)[0].numpy())
     return np.stack(found)
 
 
-def _probes(frames: int) -> Sequence[Any]:
+def _probes(frames: int, *, shorter: bool) -> Sequence[Any]:
+    """Pictures, or sequences of ``frames``; with ``shorter`` of fewer, too."""
     drawings = drawn.pictures()
     if frames == 1:
         return drawings
-    return [tuple(drawings[(at + step) % len(drawings)] for step in range(frames)) for at in range(8)]
+    lengths = [1 + (frames - 1 + at) % frames if shorter else frames for at in range(8)]
+    return [
+        tuple(drawings[(at + step) % len(drawings)] for step in range(length))
+        for at, length in enumerate(lengths)
+    ]
 
 
 def _frames(given: Any, frames: int) -> Sequence[Any]:

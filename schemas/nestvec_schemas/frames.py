@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 from nestvec_schemas.errors import BodyInvalid, EmptyInput
 
 Indices = NDArray[np.int64]
+Pixels = NDArray[np.uint8]
+
+FRAME_MASK: Final = "frame_mask"
+"""The input of a graph that reads frames in their order: (frames,) int64, 1 where a frame is there."""
 
 MOST_FRAMES: Final = 4096
 """Addresses that one value may hold."""
@@ -30,6 +34,20 @@ def uniform(total: int, wanted: int) -> Indices:
     """
     _check(total, wanted)
     return (2 * np.arange(wanted, dtype=np.int64) + 1) * total // (2 * wanted)
+
+
+def taken(total: int, wanted: int, *, masked: bool) -> Indices:
+    """Which of ``total`` frames are looked at: ``wanted`` of them by ``uniform``; by a graph that takes
+    FRAME_MASK (``masked``) no frame twice, so that they may be fewer. Raises ValueError as ``uniform``."""
+    return np.arange(total, dtype=np.int64) if masked and 0 < total < wanted else uniform(total, wanted)
+
+
+def filled(frames: Sequence[Pixels], wanted: int) -> tuple[Pixels, Indices]:
+    """Frames as one array of ``wanted``, black behind them, and 1 where one is there: (wanted, height, width,
+    3) uint8 and (wanted,) int64."""
+    levels = np.zeros((wanted, *frames[0].shape), np.uint8)
+    levels[: len(frames)] = np.stack(frames)
+    return levels, (np.arange(wanted) < len(frames)).astype(np.int64)
 
 
 def clips(total: int, length: int, stride: int) -> list[Indices]:

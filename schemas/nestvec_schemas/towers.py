@@ -39,7 +39,8 @@ class Tower(Record):
 
     ``max_tokens`` is the longest text in tokens; of a tower that reads pictures, what one of them costs in a
     batch, in patches. A text becomes ids by ``scheme``; a picture becomes pixels by ``picture``, and a tower
-    of several ``frames`` reads so many of them as one input. A text that is drawn is so by ``rendering``. A
+    of several ``frames`` reads so many of them as one input, or fewer where ``frame_mask`` is among its
+    ``inputs``. A text that is drawn is so by ``rendering``. A
     tower with ``chat`` reads messages: a text, a picture, or both at once.
     ``interaction`` is how a tower that gives a vector a token tells queries from documents. A reranker's
     graph gives a logit whatever its ``activation``: the service makes of it what each face asks for (a

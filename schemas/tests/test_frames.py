@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestvec_schemas.errors import BodyInvalid, EmptyInput
-from nestvec_schemas.frames import MOST_FRAMES, clips, read_sequence, uniform, write_sequence
+from nestvec_schemas.frames import MOST_FRAMES, clips, filled, read_sequence, taken, uniform, write_sequence
 
 counts = st.integers(1, 300)
 words = st.text(st.characters(), min_size=1).map(str.strip).filter(bool)
@@ -30,6 +30,22 @@ def test_chosen_frames_are_there_in_order_one_in_each_part(total: int, wanted: i
     assert (steps >= (1 if wanted <= total else 0)).all()
     if len(steps):
         assert steps.max() - steps.min() <= 1
+
+
+def test_who_reads_fewer_frames_gets_none_twice() -> None:
+    assert taken(2, 4, masked=True).tolist() == [0, 1]
+    assert taken(2, 4, masked=False).tolist() == [0, 0, 1, 1]
+    assert taken(9, 3, masked=True).tolist() == [1, 4, 7]
+    with pytest.raises(ValueError, match="counted from 1"):
+        taken(0, 4, masked=True)
+
+
+def test_missing_frames_are_black_and_said_to_be_missing() -> None:
+    white = np.full((2, 3, 3), 255, np.uint8)
+    levels, there = filled([white, white], 3)
+    assert (levels.shape, levels.dtype, there.dtype) == ((3, 2, 3, 3), np.uint8, np.int64)
+    assert levels.mean(axis=(1, 2, 3)).tolist() == [255, 255, 0]
+    assert there.tolist() == [1, 1, 0]
 
 
 @pytest.mark.parametrize(

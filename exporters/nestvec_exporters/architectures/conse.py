@@ -29,6 +29,7 @@ from nestvec_exporters.image_tower import (
     read_processor,
 )
 from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.recurrent import check_no_pooling
 from nestvec_exporters.weights import check_complete, read_model
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.rows import stacked
@@ -89,6 +90,7 @@ def _sharing(text: Loaded, other: Loaded) -> Loaded:
 
 
 def _of_classifier(text: Loaded, image: Checkpoint, options: ExportOptions) -> Half:
+    check_no_pooling(image.folder)
     classifier = _classifier(image)
     config = classifier.config
     names = class_names(config.id2label, image.source)

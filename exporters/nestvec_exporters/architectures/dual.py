@@ -27,6 +27,7 @@ from nestvec_exporters.image_tower import (
 )
 from nestvec_exporters.lengths import check_positions
 from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.recurrent import check_no_pooling
 from nestvec_exporters.tokenizing import plain_tokenizer, read_tokenizer
 from nestvec_exporters.triton import INPUTS, OUTPUT
 from nestvec_exporters.weights import check_complete, read_model
@@ -149,6 +150,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
     import transformers  # noqa: PLC0415 - slow
 
     row = _row(checkpoint.folder)
+    check_no_pooling(checkpoint.folder)
     model, missing = read_model(getattr(transformers, row.kind), checkpoint.folder)
     check_complete(missing)
     text = _text_half(row, model, checkpoint.folder, options.max_tokens)

@@ -19,6 +19,7 @@ from nestvec_exporters.image_tower import (
     read_processor,
 )
 from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.recurrent import frame_pooling
 from nestvec_exporters.weights import check_complete, read_model
 from nestvec_schemas.errors import CheckpointUnsupported, nearest
 from nestvec_schemas.pixels import Picture
@@ -73,20 +74,26 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
     check_complete(tuple(name for name in missing if "pooler" not in name.split(".")))
     module, pooling = pooled(model, how.picture, options.overrides.pooling, has_pooler=not missing)
     heads, hidden = attention_of(model.config)
+    dim = _dim(module, how.picture)
+    recurrent = frame_pooling(checkpoint.folder, dim)
+    frames = options.overrides.frames
+    if recurrent is not None:
+        pooling = f"{pooling}+{recurrent.name}"
+        frames = frames if frames > 1 else recurrent.frames
+        dim = recurrent.dim
     tower = ImageTower(
         module=module,
         processor=processor,
         how=how,
         pooling=pooling,
         unit=False,
-        frames=options.overrides.frames,
+        frames=frames,
         patch=patch_of(model.config),
         heads=heads,
         hidden=hidden,
+        recurrent=recurrent,
     )
-    return Loaded(
-        kind="dense", dim=_dim(module, how.picture), normalised=False, halves={"image": image_half(tower)}
-    )
+    return Loaded(kind="dense", dim=dim, normalised=False, halves={"image": image_half(tower)})
 
 
 def pooled(model: Any, picture: Picture, asked: str | None, *, has_pooler: bool) -> tuple[Pooled, str]:

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from nestvec_schemas.errors import EngineError
+from nestvec_schemas.frames import FRAME_MASK
 from nestvec_schemas.interaction import KEEP
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.rows import Array, Arrays
@@ -18,7 +19,9 @@ from nestvec_schemas.vectors import Vectors
 EXIT: Final = "exit"
 """The input that says after which layer each row stops."""
 
-KNOWN: Final = frozenset({"input_ids", "attention_mask", "token_type_ids", KEEP, "pixels", "patches", EXIT})
+KNOWN: Final = frozenset(
+    {"input_ids", "attention_mask", "token_type_ids", KEEP, "pixels", FRAME_MASK, "patches", EXIT}
+)
 """The inputs of graphs that rows are made for."""
 
 
@@ -27,7 +30,8 @@ class Batch:
     """n inputs as a graph takes them: its inputs' arrays by name, the first axis of each n long.
 
     Of texts: ``input_ids`` and ``attention_mask``, (n, t) int64, padded on the right; the mask is 1 on tokens
-    and 0 on padding. Of pictures: ``pixels``, (n, height, width, 3) uint8. Of drawn texts: ``patches``,
+    and 0 on padding. Of pictures: ``pixels``, (n, height, width, 3) uint8; of frames, (n, frames, height,
+    width, 3), where their order counts with ``frame_mask``, (n, frames). Of drawn texts: ``patches``,
     (n, p, height, width, 3) uint8, and the mask of them, (n, p). ``exit`` is the layer to stop after, one of
     the manifest's ``layers``; 0 means the deepest. ``part`` is which of the encoder's graphs. ``tokens``
     counts what the rows hold, without padding.

@@ -21,7 +21,7 @@ from nestvec.service.tokens import PairTokens, Tokeniser, Tokens
 from nestvec_schemas.chat import Chat, render
 from nestvec_schemas.chat import cut as cut_message
 from nestvec_schemas.errors import BodyInvalid, ManifestCorrupt, NestvecError, NotOffered
-from nestvec_schemas.frames import read_sequence, uniform
+from nestvec_schemas.frames import FRAME_MASK, filled, read_sequence, taken
 from nestvec_schemas.interaction import KEEP, token_arrays
 from nestvec_schemas.towers import Modality, Tower
 
@@ -115,7 +115,7 @@ async def _pictures(encoder: Encoder, inputs: Sequence[Input], policy: Policy) -
     if "text" not in encoder.manifest.towers and list(inputs) == [CHECK]:
         blank = np.zeros((tower.picture.height, tower.picture.width, 3), np.uint8)
         return [_picture([blank] * tower.frames, tower)]
-    asked = [_addresses(encoder, one, tower.frames) for one in inputs]
+    asked = [_addresses(encoder, one, tower) for one in inputs]
     addresses = list(dict.fromkeys(address for some in asked for address in some))
     loaded = dict(zip(addresses, await load_pixels(addresses, policy, tower.picture), strict=True))
     return [_picture([loaded[address] for address in some], tower) for some in asked]
@@ -126,21 +126,25 @@ def _picture(found: Sequence[NDArray[np.uint8] | NestvecError], tower: Tower) ->
     sound = [one for one in found if not isinstance(one, NestvecError)]
     if len(sound) < len(found):
         return next(one for one in found if isinstance(one, NestvecError))
+    if FRAME_MASK in tower.inputs:
+        levels, there = filled(sound, tower.frames)
+        return Row({"pixels": levels, FRAME_MASK: there}, tower.max_tokens, tower.max_tokens)
     pixels = sound[0] if tower.frames == 1 else np.stack(sound)
     return Row({"pixels": pixels}, tower.max_tokens, tower.max_tokens)
 
 
-def _addresses(encoder: Encoder, one: Input, frames: int) -> list[str]:
+def _addresses(encoder: Encoder, one: Input, tower: Tower) -> list[str]:
     """The addresses of an input's pictures. Raises BodyInvalid, EmptyInput."""
     if not isinstance(one, str):
         raise BodyInvalid(
             f"{encoder.manifest.name} takes pictures' addresses, not token ids or pairs",
             next_step="Send file:, https: or data: addresses.",
         )
-    if frames == 1:
+    if tower.frames == 1:
         return [one]
     sequence = read_sequence(one) if one.lstrip().startswith("[") else [one]
-    return [sequence[at] for at in uniform(len(sequence), frames)]
+    masked = FRAME_MASK in tower.inputs
+    return [sequence[at] for at in taken(len(sequence), tower.frames, masked=masked)]
 
 
 async def _messages(

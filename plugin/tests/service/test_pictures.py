@@ -15,9 +15,12 @@ import pytest
 from PIL import Image
 
 from nestvec.engines.fake import FakeEngine
+from nestvec.images import Policy
 from nestvec.service.embedder import Embedded, Embedder
 from nestvec.service.encoders import open_encoders
 from nestvec.service.inputs import Cut, Input
+from nestvec.service.preparing import prepare
+from nestvec.service.rows import Row
 from nestvec.service.server import bind, serving
 from nestvec.service.settings import Settings
 from nestvec_schemas.errors import BodyInvalid, ImageRefused, ImageUnreadable, NotOffered
@@ -119,6 +122,23 @@ def test_frames_are_named_as_a_list(write_encoder: Callable[..., Path]) -> None:
     both, one = f'["{RED}", "{BLUE}"]', RED
     found = embed(embedder, [both, one])
     assert not np.array_equal(found.vectors[0], found.vectors[1])
+
+
+def test_a_tower_that_reads_frames_in_order_is_told_which_are_there(
+    write_encoder: Callable[..., Path],
+) -> None:
+    film = IMAGE.model_copy(update={"frames": 3, "inputs": ("pixels", "frame_mask")})
+    folder = write_encoder(towers={"image": film}, layers=(1,), prompts={})
+    encoder = open_encoders(folder.parent)["tiny"]
+    values = [f'["{RED}", "{BLUE}"]', BLUE, f'["{RED}", "{BLUE}", "{RED}", "{RED}"]']
+    rows = asyncio.run(prepare(encoder, "image", values, Cut(), Policy()))
+    assert all(isinstance(row, Row) for row in rows)
+    masks = [row.arrays["frame_mask"].tolist() for row in rows if isinstance(row, Row)]
+    assert masks == [[1, 1, 0], [1, 0, 0], [1, 1, 1]]
+    levels = [row.arrays["pixels"] for row in rows if isinstance(row, Row)]
+    assert levels[0].shape == (3, *levels[0].shape[1:])
+    assert not levels[0][2].any()
+    assert np.array_equal(levels[0][1], levels[1][0])
 
 
 def test_an_encoder_of_pictures_answers_what_milvus_asks_when_a_collection_is_made(
