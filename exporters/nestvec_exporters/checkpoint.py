@@ -127,6 +127,8 @@ def check_code(folder: Path, home: Path | None = None) -> None:
     """
     from transformers import CONFIG_MAPPING  # noqa: PLC0415 - slow
 
+    from nestvec_exporters.timmnets import check_timm, is_timm  # noqa: PLC0415 - imports torch
+
     known = [*CONFIG_MAPPING.keys(), *OURS]
     config = read_config(home or home_of(folder))
     kind = config.get("model_type")
@@ -135,14 +137,9 @@ def check_code(folder: Path, home: Path | None = None) -> None:
         return
     if kind in known:
         return
-    if "pretrained_cfg" in config:
-        # timm imports torchvision, which is built against one build of torch and no other.
-        raise CheckpointUnsupported(
-            "this is a checkpoint of timm, which nestvec does not load",
-            value=config.get("architecture", "no architecture named"),
-            next_step="Choose the same network as transformers saves it: ViT, ConvNeXt, ResNet, Swin, "
-            "DINOv2, EfficientNet and others have a class there.",
-        )
+    if is_timm(config):
+        check_timm(config.get("architecture", "no architecture named"))
+        return
     if config.get("auto_map"):
         raise CheckpointUnsupported(
             "the checkpoint demands trust_remote_code, and nestvec runs no code of a checkpoint",

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from nestvec_exporters import drawn
 from nestvec_exporters.architectures.loaded import Half
-from nestvec_exporters.layout import read_json
+from nestvec_exporters.layout import read_config, read_json
 from nestvec_exporters.pictures import Preprocessing, preprocessing
 from nestvec_exporters.recurrent import FramePooling, Recurrent
+from nestvec_exporters.timmnets import Processor, is_timm
 from nestvec_exporters.triton import OUTPUT
 from nestvec_schemas.errors import CheckpointUnsupported, SampleUnusable
 from nestvec_schemas.frames import FRAME_MASK, filled
@@ -129,6 +130,9 @@ def read_preprocessing(folder: Path) -> Preprocessing:
         config = read_json(path) if path.is_file() else None
         if isinstance(config, dict):
             return preprocessing(config)
+    told = read_config(folder)
+    if is_timm(told):
+        return preprocessing(told)
     raise CheckpointUnsupported(
         "the checkpoint does not say how a picture becomes numbers",
         value=f"neither {_FILES[0]} nor {_FILES[1]}",
@@ -138,6 +142,8 @@ def read_preprocessing(folder: Path) -> Preprocessing:
 
 def read_processor(folder: Path) -> Any:
     """The checkpoint's own image processor. Raises CheckpointUnsupported."""
+    if is_timm(read_config(folder)):
+        return Processor(folder)
     from transformers import AutoImageProcessor  # noqa: PLC0415 - slow
 
     kind: Any = AutoImageProcessor  # its functions have no annotations

@@ -39,15 +39,18 @@ def write(tiny: Tiny, folder: Path, seed: int = 0) -> Path:
         tiny.tokenizer(folder)
     model_class = getattr(transformers, tiny.kind)
     model = model_class(model_class.config_class(**tiny.fields)).eval()
-    _spread(model)
+    spread(model)
     model.save_pretrained(folder)
     processor = getattr(transformers, f"{tiny.processor}ImageProcessorPil")
     processor(**tiny.prepared).save_pretrained(folder)
     return folder
 
 
-def _spread(model: torch.nn.Module) -> None:
-    """Weights that keep numbers of one size from layer to layer, and norms that are not the identity."""
+def spread(model: torch.nn.Module, see: Callable[[torch.Tensor], Any] | None = None) -> None:
+    """Weights that keep numbers of one size from layer to layer, and norms that are not the identity.
+
+    ``see`` is how the model takes pixel values, where it is not transformers'.
+    """
     for module in model.modules():
         if isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
             fan = module.weight[0].numel()
@@ -56,20 +59,20 @@ def _spread(model: torch.nn.Module) -> None:
                 torch.nn.init.normal_(module.bias, std=0.1)
         elif isinstance(module, torch.nn.Embedding):
             torch.nn.init.normal_(module.weight, std=0.7)
-    _measure(model)
+    _measure(model, see)
 
 
-def _measure(model: torch.nn.Module) -> None:
+def _measure(model: torch.nn.Module, see: Callable[[torch.Tensor], Any] | None) -> None:
     """Batch norms that know what comes to them: else a picture's numbers drown in their own."""
     norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = None  # the mean of what it sees
         norm.train()
-    see = getattr(model, "get_image_features", model)
+    own = getattr(model, "get_image_features", model)
     clouds = torch.nn.functional.interpolate(torch.randn(16, 3, 6, 6), size=EDGE)
     with torch.no_grad():
         for _ in norms[:1]:
-            see(pixel_values=clouds)
+            own(pixel_values=clouds) if see is None else see(clouds)
     model.eval()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -18,8 +20,10 @@ from nestvec_exporters.image_tower import (
     read_preprocessing,
     read_processor,
 )
-from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.layout import read_config
+from nestvec_exporters.options import ExportOptions, Overrides
 from nestvec_exporters.recurrent import frame_pooling
+from nestvec_exporters.timmnets import Processor, check_vector, is_timm, patch_edge, read_network
 from nestvec_exporters.weights import check_complete, read_model
 from nestvec_schemas.errors import CheckpointUnsupported, nearest
 from nestvec_schemas.pixels import Picture
@@ -66,34 +70,61 @@ class Pooled(nn.Module):
 
 def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
     """Load the weights. Raises CheckpointUnsupported where they give no vector of a picture."""
+    folder = checkpoint.folder
+    tower = (_of_timm if is_timm(read_config(folder)) else _of_transformers)(folder, options.overrides)
+    dim = _dim(tower.module, tower.how.picture)
+    recurrent = frame_pooling(folder, dim)
+    if recurrent is not None:
+        asked, dim = options.overrides.frames, recurrent.dim
+        tower = replace(
+            tower,
+            pooling=f"{tower.pooling}+{recurrent.name}",
+            frames=asked if asked > 1 else recurrent.frames,
+            recurrent=recurrent,
+        )
+    return Loaded(kind="dense", dim=dim, normalised=False, halves={"image": image_half(tower)})
+
+
+def _of_transformers(folder: Path, asked: Overrides) -> ImageTower:
     from transformers import AutoModel  # noqa: PLC0415 - slow
 
-    how, processor = read_preprocessing(checkpoint.folder), read_processor(checkpoint.folder)
-    model, missing = read_model(AutoModel, checkpoint.folder)
+    how, processor = read_preprocessing(folder), read_processor(folder)
+    model, missing = read_model(AutoModel, folder)
     # What was trained to classify has no pooler where its classifier reads a token.
     check_complete(tuple(name for name in missing if "pooler" not in name.split(".")))
-    module, pooling = pooled(model, how.picture, options.overrides.pooling, has_pooler=not missing)
+    module, pooling = pooled(model, how.picture, asked.pooling, has_pooler=not missing)
     heads, hidden = attention_of(model.config)
-    dim = _dim(module, how.picture)
-    recurrent = frame_pooling(checkpoint.folder, dim)
-    frames = options.overrides.frames
-    if recurrent is not None:
-        pooling = f"{pooling}+{recurrent.name}"
-        frames = frames if frames > 1 else recurrent.frames
-        dim = recurrent.dim
-    tower = ImageTower(
+    return ImageTower(
         module=module,
         processor=processor,
         how=how,
         pooling=pooling,
         unit=False,
-        frames=frames,
+        frames=asked.frames,
         patch=patch_of(model.config),
         heads=heads,
         hidden=hidden,
-        recurrent=recurrent,
     )
-    return Loaded(kind="dense", dim=dim, normalised=False, halves={"image": image_half(tower)})
+
+
+def _of_timm(folder: Path, asked: Overrides) -> ImageTower:
+    if asked.pooling not in (None, "pooler"):
+        raise CheckpointUnsupported(
+            "a network of timm is pooled as its config.json says",
+            value=asked.pooling,
+            next_step="Leave --pooling away, or change global_pool there.",
+        )
+    how, network = read_preprocessing(folder), read_network(folder)
+    check_vector(network, how.picture)
+    return ImageTower(
+        module=network,
+        processor=Processor(folder),
+        how=how,
+        pooling="pooler",
+        unit=False,
+        frames=asked.frames,
+        patch=patch_edge(network) or patch_of(None),
+    )
 
 
 def pooled(model: Any, picture: Picture, asked: str | None, *, has_pooler: bool) -> tuple[Pooled, str]:

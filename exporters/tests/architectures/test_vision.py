@@ -224,14 +224,3 @@ def test_a_checkpoint_that_does_not_say_how_to_prepare_pictures(checkpoint: Path
     (folder / "preprocessor_config.json").write_text('{"image_processor_type": "OddImageProcessor"}')
     with pytest.raises(CheckpointUnsupported, match="OddImageProcessor"):
         exported_to(folder, tmp_path / "models")
-
-
-def test_a_checkpoint_of_timm_is_told(checkpoint: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "checkpoint"
-    folder.mkdir()
-    (folder / "config.json").write_text(
-        '{"architecture": "resnet18", "pretrained_cfg": {"input_size": [3, 224, 224]}}'
-    )
-    (folder / "model.safetensors").write_bytes((checkpoint / "model.safetensors").read_bytes())
-    with pytest.raises(CheckpointUnsupported, match="a checkpoint of timm"):
-        exported_to(folder, tmp_path / "models")
