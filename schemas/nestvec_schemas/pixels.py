@@ -21,7 +21,7 @@ Resample = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"
 Side = Annotated[int, Field(ge=1, le=8192)]
 Level = Annotated[int, Field(ge=0, le=255)]
 
-_FILTERS: Final[dict[Resample, Image.Resampling]] = {
+FILTERS: Final[dict[Resample, Image.Resampling]] = {
     "nearest": Image.Resampling.NEAREST,
     "box": Image.Resampling.BOX,
     "bilinear": Image.Resampling.BILINEAR,
@@ -83,7 +83,7 @@ def pixels(image: Image.Image, how: Picture) -> NDArray[np.uint8]:
                 value=f"{size[0]} × {size[1]}",
                 next_step="Resize the picture before it is stored.",
             )
-        return np.array(flat.resize(size, _FILTERS[how.resample]), dtype=np.uint8)
+        return np.array(flat.resize(size, FILTERS[how.resample]), dtype=np.uint8)
     return np.array(_cropped(flat, size, how), dtype=np.uint8)
 
 
@@ -146,7 +146,7 @@ def _cropped(image: Image.Image, size: tuple[int, int], how: Picture) -> Image.I
     """The centre of ``image`` resized to ``size``, without making more of it than fits into memory."""
     left, top = _start(size[0], how.width, how.crop), _start(size[1], how.height, how.crop)
     shown = (max(left, 0), max(top, 0), min(left + how.width, size[0]), min(top + how.height, size[1]))
-    resample = _FILTERS[how.resample]
+    resample = FILTERS[how.resample]
     if how.resize == "none":
         part = image.crop(shown)
     elif size[0] * size[1] <= _LARGEST_WHOLE:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nestvec_schemas.chat import Chat
 from nestvec_schemas.interaction import Interaction
+from nestvec_schemas.patching import Patching
 from nestvec_schemas.pixels import Picture
 from nestvec_schemas.rendering import Rendering
 
@@ -55,6 +56,7 @@ class Tower(Record):
     max_tokens: Annotated[int, Field(ge=1)]
     scheme: Scheme = "tokenizer"
     picture: Picture | None = None
+    patching: Patching | None = None
     frames: Annotated[int, Field(ge=1)] = 1
     rendering: Rendering | None = None
     interaction: Interaction | None = None

@@ -224,6 +224,18 @@ DUAL: dict[str, Tiny] = {
 }
 """Checkpoints of two towers."""
 
+NAFLEX = Tiny(
+    "Siglip2Model",
+    {
+        "text_config": {**_TEXT, "hidden_size": 48, "projection_size": 48, "pad_token_id": 1},
+        "vision_config": {**_LAYERS, "hidden_size": 48, "patch_size": 16, "num_patches": 16},
+    },
+    "Siglip2",
+    {"patch_size": 16, "max_num_patches": 24},
+    siglip_tokenizer,
+)
+"""Two towers, of which one reads pictures in their own shapes."""
+
 _STAGES = {"depths": [1, 2], "hidden_sizes": [24, 48], "num_stages": 2}
 
 VISION: dict[str, Tiny] = {

@@ -26,6 +26,7 @@ from nestvec_exporters.image_tower import (
     read_processor,
 )
 from nestvec_exporters.lengths import check_positions
+from nestvec_exporters.naflex import is_naflex, naflex_half
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.recurrent import check_no_pooling
 from nestvec_exporters.tokenizing import plain_tokenizer, read_tokenizer
@@ -96,6 +97,8 @@ ROWS: Final[dict[str, Row]] = {
     "clip": Row("CLIPModel", ("eos", "cls")),
     "metaclip_2": Row("MetaClip2Model", ("eos", "cls")),
     "siglip": Row("SiglipModel", ("last", "attention"), filled=True),
+    # In a picture's own shape (NaFlex); SigLIP 2 of one size is saved as the first.
+    "siglip2": Row("Siglip2Model", ("last", "attention"), filled=True),
     # ConVIRT (Zhang et al. 2020) and LiT (Zhai et al. 2022): any vision tower beside any text tower.
     "vision-text-dual-encoder": Row("VisionTextDualEncoderModel", ("pooler", "pooler")),
 }
@@ -120,29 +123,42 @@ class _Image(nn.Module):
         return self.row.image(self.model, values)
 
 
+@dataclass(frozen=True)
+class Filling:
+    """The id that a text is filled up with to ``positions`` tokens, behind it or before it."""
+
+    filler: int
+    positions: int
+    before: bool
+
+
 class TextGraph(nn.Module):
     """Ids and mask, (n, tokens) int64 padded on the right, to vectors of length 1, (n, dim) float32.
 
-    ``filler`` is the id that a text is filled up with to ``positions`` tokens, None where it is not: then
-    its padding has no part in its vector.
+    Without ``filling`` its padding has no part in a text's vector.
     """
 
-    def __init__(self, row: Row, model: Any, filler: int | None, positions: int) -> None:
+    def __init__(self, row: Row, model: Any, filling: Filling | None) -> None:
         super().__init__()
         self.transformer = _Text(row, model)
-        self.filler, self.positions = filler, positions
+        self.filling = filling
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor]:
         """A vector a text."""
-        if self.filler is None:
+        if self.filling is None:
             vectors = self.transformer(input_ids, attention_mask)
         else:
-            vectors = self.transformer(self._filled(input_ids, attention_mask, self.filler), None)
+            vectors = self.transformer(self._filled(input_ids, attention_mask, self.filling), None)
         return (nn.functional.normalize(vectors, p=2.0, dim=1),)
 
-    def _filled(self, ids: Tensor, mask: Tensor, filler: int) -> Tensor:
-        more = torch.full((ids.shape[0], self.positions), filler, dtype=torch.int64)
-        return torch.cat([ids.masked_fill(mask == 0, filler), more], dim=1)[:, : self.positions]
+    def _filled(self, ids: Tensor, mask: Tensor, how: Filling) -> Tensor:
+        more = torch.full((ids.shape[0], how.positions), how.filler, dtype=torch.int64)
+        filled = torch.cat([ids.masked_fill(mask == 0, how.filler), more], dim=1)[:, : how.positions]
+        if not how.before:
+            return filled
+        missing = how.positions - mask.sum(dim=1, keepdim=True)
+        places = torch.arange(how.positions)[None] - missing
+        return torch.where(places < 0, how.filler, filled.gather(1, places.clamp(min=0)))
 
 
 def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
@@ -154,7 +170,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
     model, missing = read_model(getattr(transformers, row.kind), checkpoint.folder)
     check_complete(missing)
     text = _text_half(row, model, checkpoint.folder, options.max_tokens)
-    image = image_half(_image_tower(row, model, checkpoint.folder, options))
+    image = _image_half(row, model, checkpoint.folder, options)
     dim = _dim(text, image)
     return Loaded(
         kind="dense",
@@ -181,12 +197,6 @@ def _row(folder: Path) -> Row:
     from nestvec_exporters.architectures.table import Small  # noqa: PLC0415
 
     small = Small(folder)
-    if small.model_type == "siglip2":
-        raise CheckpointUnsupported(
-            "this SigLIP 2 gives every picture a shape of its own (NaFlex), and a graph has one",
-            value=small.model_type,
-            next_step="Choose one of fixed size, such as google/siglip2-base-patch16-224.",
-        )
     if small.model_type == "blip" and small.head not in ("BlipModel", "BlipForImageTextRetrieval"):
         raise CheckpointUnsupported(
             "this BLIP writes text, and has no vectors to compare",
@@ -207,15 +217,15 @@ def _text_half(row: Row, model: Any, folder: Path, asked: int | None) -> Half:
             value=type(tokenizer).__name__,
             next_step="Name its pad_token in tokenizer_config.json.",
         )
-    graph = partial(TextGraph, row, model, filler, positions)
+    filling = None if filler is None else Filling(filler, positions, tokenizer.padding_side == "left")
     heads, hidden = attention_of(model.config.text_config)
     return Half(
         tower=Tower(inputs=INPUTS, output=OUTPUT, pooling=row.pooling[0], max_tokens=tokens),
-        build=lambda exits: graph(),
+        build=lambda exits: TextGraph(row, model, filling),
         example=dict.fromkeys(INPUTS, torch.ones((2, min(16, tokens)), dtype=torch.int64)),
         axes={name: {1: "tokens"} for name in INPUTS},
         rows=text_rows,
-        reference=partial(_texts, row, model, tokenizer, positions if row.filled else None),
+        reference=partial(_texts, row, model, tokenizer, filling),
         probes=verify.texts,
         save=partial(_save, tokenizer),
         heads=heads,
@@ -233,6 +243,19 @@ def _max_tokens(row: Row, tokenizer: Any, positions: int, asked: int | None) -> 
 
 def _save(tokenizer: Any, folder: Path) -> None:
     plain_tokenizer(tokenizer).save(str(folder / TOKENIZER))
+
+
+def _image_half(row: Row, model: Any, folder: Path, options: ExportOptions) -> Half:
+    if not is_naflex(folder):
+        return image_half(_image_tower(row, model, folder, options))
+    asked = options.overrides
+    if asked.frames > 1 or asked.pooling is not None:
+        raise CheckpointUnsupported(
+            "a picture in its own shape is one input, with the pooling that it was trained with",
+            value=f"--frames {asked.frames}" if asked.frames > 1 else f"--pooling {asked.pooling}",
+            next_step="Leave it away.",
+        )
+    return naflex_half(model, folder)
 
 
 def _image_tower(row: Row, model: Any, folder: Path, options: ExportOptions) -> ImageTower:
@@ -258,7 +281,7 @@ def _image_tower(row: Row, model: Any, folder: Path, options: ExportOptions) -> 
 
 
 def _texts(
-    row: Row, model: Any, tokenizer: Any, filled: int | None, texts: Sequence[str], tokens: int
+    row: Row, model: Any, tokenizer: Any, filling: Filling | None, texts: Sequence[str], tokens: int
 ) -> Vectors:
     """The checkpoint's own vectors of texts cut at ``tokens``, (n, dim) float32, one at a time."""
     found = []
@@ -266,8 +289,10 @@ def _texts(
         for text in texts:
             told = tokenizer(text, truncation=True, max_length=tokens, return_tensors=None)
             ids = list(told["input_ids"])
-            ids += [tokenizer.pad_token_id] * ((filled or len(ids)) - len(ids))
+            if filling is not None:
+                more = [filling.filler] * (filling.positions - len(ids))
+                ids = more + ids if filling.before else ids + more
             row_ids = torch.tensor([ids], dtype=torch.int64)
-            vectors = row.text(model, row_ids, None if filled else torch.ones_like(row_ids))
+            vectors = row.text(model, row_ids, None if filling else torch.ones_like(row_ids))
             found.append(nn.functional.normalize(vectors, p=2.0, dim=1)[0].numpy())
     return np.stack(found)

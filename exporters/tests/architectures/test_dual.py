@@ -252,7 +252,6 @@ def test_what_a_dual_encoder_cannot_do_is_refused(written: tuple[Path, Path], tm
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        ('{"model_type": "siglip2"}', "NaFlex"),
         ('{"model_type": "blip", "architectures": ["BlipForConditionalGeneration"]}', "writes text"),
     ],
 )

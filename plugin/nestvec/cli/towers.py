@@ -13,6 +13,8 @@ def takes(manifest: Manifest) -> str:
     shown = []
     for name, tower in manifest.towers.items():
         size = f" of {tower.picture.width} × {tower.picture.height}" if tower.picture else ""
+        if tower.patching is not None:
+            size = f" of {tower.patching.most} patches of {tower.patching.edge} × {tower.patching.edge}"
         frames = f"{tower.frames} " if tower.frames > 1 else ""
         image = f"{frames}pictures{size}"
         if tower.chat is not None:

@@ -12,6 +12,7 @@ from nestvec_schemas.errors import EngineError
 from nestvec_schemas.frames import FRAME_MASK
 from nestvec_schemas.interaction import KEEP
 from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.patching import PATCHES, SHAPES
 from nestvec_schemas.rows import Array, Arrays
 from nestvec_schemas.towers import WHOLE
 from nestvec_schemas.vectors import Vectors
@@ -20,7 +21,7 @@ EXIT: Final = "exit"
 """The input that says after which layer each row stops."""
 
 KNOWN: Final = frozenset(
-    {"input_ids", "attention_mask", "token_type_ids", KEEP, "pixels", FRAME_MASK, "patches", EXIT}
+    {"input_ids", "attention_mask", "token_type_ids", KEEP, "pixels", FRAME_MASK, PATCHES, SHAPES, EXIT}
 )
 """The inputs of graphs that rows are made for."""
 
@@ -32,7 +33,8 @@ class Batch:
     Of texts: ``input_ids`` and ``attention_mask``, (n, t) int64, padded on the right; the mask is 1 on tokens
     and 0 on padding. Of pictures: ``pixels``, (n, height, width, 3) uint8; of frames, (n, frames, height,
     width, 3), where their order counts with ``frame_mask``, (n, frames). Of drawn texts: ``patches``,
-    (n, p, height, width, 3) uint8, and the mask of them, (n, p). ``exit`` is the layer to stop after, one of
+    (n, p, height, width, 3) uint8, and the mask of them, (n, p); of pictures in their own shapes their rows
+    and columns, ``spatial_shapes``, (n, 2), too. ``exit`` is the layer to stop after, one of
     the manifest's ``layers``; 0 means the deepest. ``part`` is which of the encoder's graphs. ``tokens``
     counts what the rows hold, without padding.
     """

@@ -4,7 +4,7 @@ Importing this imports neither boto3 nor Pillow's decoders.
 """
 
 from nestvec.images.address import Address, is_address, parse
-from nestvec.images.loading import load, load_pixels
+from nestvec.images.loading import load, load_patches, load_pixels
 from nestvec.images.policy import Policy
 
-__all__ = ["Address", "Policy", "is_address", "load", "load_pixels", "parse"]
+__all__ = ["Address", "Policy", "is_address", "load", "load_patches", "load_pixels", "parse"]

@@ -21,7 +21,9 @@ from nestvec.images.refusals import refused, too_slow, unreachable
 from nestvec.images.s3 import read_s3
 from nestvec.images.web import Web
 from nestvec_schemas.errors import ImageRefused, NestvecError
+from nestvec_schemas.patching import Patching, patched
 from nestvec_schemas.pixels import Picture, pixels
+from nestvec_schemas.rows import Arrays
 
 T = TypeVar("T")
 
@@ -44,6 +46,13 @@ async def load_pixels(
 ) -> list[NDArray[np.uint8] | NestvecError]:
     """As ``load``, but each picture as ``pixels`` gives it: (height, width, 3) uint8."""
     return await _Batch(policy, lambda image: pixels(image, how)).run(addresses)
+
+
+async def load_patches(
+    addresses: Sequence[str], policy: Policy, how: Patching
+) -> list[Arrays | NestvecError]:
+    """As ``load``, but each picture as ``patched`` gives it."""
+    return await _Batch(policy, lambda image: patched(image, how)).run(addresses)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nestvec.images import Policy, load_pixels
+from nestvec.images import Policy, load_patches, load_pixels
 from nestvec.service.drawing import draw
 from nestvec.service.encoders import Encoder
 from nestvec.service.inputs import Cut, Input, Instructed, Pair
@@ -23,6 +23,8 @@ from nestvec_schemas.chat import cut as cut_message
 from nestvec_schemas.errors import BodyInvalid, ManifestCorrupt, NestvecError, NotOffered
 from nestvec_schemas.frames import FRAME_MASK, filled, read_sequence, taken
 from nestvec_schemas.interaction import KEEP, token_arrays
+from nestvec_schemas.patching import PATCHES, Patching
+from nestvec_schemas.rows import Arrays
 from nestvec_schemas.towers import Modality, Tower
 
 Prepared = list[Row | NestvecError]
@@ -110,6 +112,8 @@ def _pairs(encoder: Encoder, pairs: Sequence[Pair], cut: Cut) -> list[PairTokens
 
 async def _pictures(encoder: Encoder, inputs: Sequence[Input], policy: Policy) -> Prepared:
     tower = encoder.manifest.towers["image"]
+    if tower.patching is not None:
+        return await _shapes(encoder, inputs, tower.patching, policy)
     if tower.picture is None:
         raise _not_told(encoder)
     if "text" not in encoder.manifest.towers and list(inputs) == [CHECK]:
@@ -119,6 +123,19 @@ async def _pictures(encoder: Encoder, inputs: Sequence[Input], policy: Policy) -
     addresses = list(dict.fromkeys(address for some in asked for address in some))
     loaded = dict(zip(addresses, await load_pixels(addresses, policy, tower.picture), strict=True))
     return [_picture([loaded[address] for address in some], tower) for some in asked]
+
+
+async def _shapes(encoder: Encoder, inputs: Sequence[Input], how: Patching, policy: Policy) -> Prepared:
+    """The rows of pictures in their own shapes: each as long as it has patches."""
+    asked = [_addresses(encoder, one, encoder.manifest.towers["image"])[0] for one in inputs]
+    addresses = list(dict.fromkeys(asked))
+    loaded = dict(zip(addresses, await load_patches(addresses, policy, how), strict=True))
+    return [one if isinstance(one := loaded[at], NestvecError) else _patches(one) for at in asked]
+
+
+def _patches(arrays: Arrays) -> Row:
+    count = len(arrays[PATCHES])
+    return Row(arrays, count, count)
 
 
 def _picture(found: Sequence[NDArray[np.uint8] | NestvecError], tower: Tower) -> Row | NestvecError:
