@@ -82,14 +82,15 @@ class QwenEyes(nn.Module):
         query, key = self._turned(query), self._turned(key)
         weights = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
         if walls is not None:
-            weights = weights + walls
+            weights = weights + walls.to(weights.dtype)
         seen = weights.softmax(dim=-1) @ value
         found: Tensor = attention.proj(seen.transpose(1, 2).reshape(-1, self.tokens, hidden.shape[-1]))
         return found
 
     def _turned(self, vectors: Tensor) -> Tensor:
         left, right = vectors.chunk(2, dim=-1)
-        return vectors * self.cos + torch.cat([-right, left], dim=-1) * self.sin
+        turned = vectors * self.cos + torch.cat([-right, left], dim=-1) * self.sin
+        return turned.to(vectors.dtype)
 
     def _placed(self, order: Tensor) -> Tensor:
         """Row and column of each patch, (tokens, 2), in the order in which they are embedded."""

@@ -6,7 +6,8 @@ The picture's half lies in an ``If``: a batch of texts does not run it, and the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,14 +34,14 @@ class Sight:
 
 
 class _Levels(nn.Module):
-    """Levels, (k, height, width, 3) uint8, to what the eyes make of them."""
+    """Levels, (k, height, width, 3) uint8, to what the eyes make of them, of the type that they are in."""
 
     scale: Tensor
     shift: Tensor
 
     def __init__(self, sight: Sight) -> None:
         super().__init__()
-        self.eyes = sight.eyes
+        self.eyes, self.kind = sight.eyes, next(sight.eyes.parameters()).dtype
         how = sight.how
         std = np.asarray(how.std, np.float64)
         self.register_buffer("scale", _channels(how.scale / std))
@@ -48,7 +49,7 @@ class _Levels(nn.Module):
 
     def forward(self, levels: Tensor) -> Tensor:
         values = levels.permute(0, 3, 1, 2).to(torch.float32) * self.scale + self.shift
-        found: Tensor = self.eyes(values)
+        found: Tensor = self.eyes(values.to(self.kind))
         return found
 
 
@@ -89,8 +90,9 @@ class Seer(nn.Module):
         picture = sight.how.picture
         levels = torch.zeros((2, picture.height, picture.width, 3), dtype=torch.uint8)
         # For the compiler a function's attributes are many types; a trace has none left.
-        traced = _trace(_Levels(sight), [levels])
-        blank = torch.zeros((1, sight.count, language.config.hidden_size))
+        seeing = _Levels(sight)
+        traced = _trace(seeing, [levels])
+        blank = torch.zeros((1, sight.count, language.config.hidden_size), dtype=seeing.kind)
         self.transformer = _Inner(language, torch.jit.script(_Opened(traced, blank).eval()))
         self.token, self.count, self.grid = sight.token, sight.count, sight.grid
         rows, columns = sight.grid or (1, sight.count)
@@ -120,7 +122,7 @@ class Seer(nn.Module):
         # Indexed, not gathered and squeezed: behind a branch the exporter knows no shapes.
         rows = torch.arange(input_ids.shape[0], device=input_ids.device)
         last = tokens[rows, (attention_mask.sum(dim=1) - 1).clamp(min=0)]
-        return (nn.functional.normalize(last, p=2.0, dim=1),)
+        return (nn.functional.normalize(last.to(torch.float32), p=2.0, dim=1),)
 
     def _positions(self, shown: Tensor, first: Tensor, steps: Tensor, at: Tensor) -> Tensor:
         """(3, n, t) int64: a picture's tokens stand in a plane that is as long as its longer side."""
@@ -129,10 +131,21 @@ class Seer(nn.Module):
         return torch.where(shown[None], first[None] + self.offsets[:, at], plain[None])
 
 
-def compiled(language: Any, sight: Sight, example: Mapping[str, Tensor]) -> nn.Module:
-    """The module as a trace that keeps its branch, ready to be written."""
+def compiled(language: Any, sight: Sight, example: Mapping[str, Tensor], *, half: bool) -> nn.Module:
+    """The module as a trace that keeps its branch, ready to be written; with ``half`` in float16.
+
+    In torch, because what converts graphs to float16 knows no branches, and the eyes lie in one.
+    """
+    if half:
+        language, sight = halved(language), replace(sight, eyes=halved(sight.eyes))
     with torch.no_grad():
         return _trace(Seer(language, sight), list(example.values()))
+
+
+def halved(module: nn.Module) -> nn.Module:
+    """A copy with parameters in float16. Buffers stay: angles of rotary positions are too coarse in it."""
+    memo = {id(one): nn.Parameter(one.detach().half(), requires_grad=False) for one in module.parameters()}
+    return deepcopy(module, memo)
 
 
 def _trace(module: nn.Module, example: Sequence[Tensor]) -> nn.Module:

@@ -55,7 +55,7 @@ def plain(half: Half, transformer: Any, options: ExportOptions) -> Half:
     Raises CheckpointUnsupported where it is.
     """
     if options.precision == "fp16":
-        _check_range(half, transformer)
+        check_range(half, transformer, half.probes()[:_RANGED])
     return replace(half, heads=0, hidden=0)
 
 
@@ -153,7 +153,7 @@ def _reference(source: Source, build: Any, texts: Sequence[str], tokens: int) ->
     return np.concatenate(found)
 
 
-def _check_range(half: Half, transformer: Any) -> None:
+def check_range(half: Half, transformer: Any, probes: Sequence[Any]) -> None:
     """Raise CheckpointUnsupported where numbers on the way are too large for float16: on a CPU, where the
     exported graph is compared, it is run in float32, and they would not show."""
     largest = 0.0
@@ -167,7 +167,7 @@ def _check_range(half: Half, transformer: Any) -> None:
     leaves = [module for module in transformer.modules() if not any(module.children())]
     hooks = [module.register_forward_hook(look) for module in leaves]
     try:
-        half.reference(half.probes()[:_RANGED], min(half.tower.max_tokens, verify.LONGEST))
+        half.reference(probes, min(half.tower.max_tokens, verify.LONGEST))
     finally:
         for hook in hooks:
             hook.remove()

@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from nestvec_exporters import drawn, verify
+from nestvec_exporters.architectures.decoder import check_range
 from nestvec_exporters.architectures.loaded import Half, Loaded
 from nestvec_exporters.checkpoint import Checkpoint
 from nestvec_exporters.image_tower import PIXELS, read_preprocessing, read_processor
@@ -40,6 +41,9 @@ from nestvec_schemas.towers import Tower
 
 _ROOM: Final = 64
 """Tokens that a text has beside its picture, at least."""
+
+_RANGED: Final = (0, 1, 16, 18, 20, 22)
+"""Of the messages to compare by, two texts, pictures alone and pictures with texts."""
 
 _NO_PICTURE: Final = np.zeros((1, 1, 3), np.uint8)
 
@@ -113,14 +117,19 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
             picture=sight.how.picture,
             chat=chat,
         ),
-        build=lambda exits: compiled(model.language_model, sight, _example(sight)),
+        build=lambda exits: compiled(
+            model.language_model, sight, _example(sight), half=options.precision == "fp16"
+        ),
         example=_example(sight),
         axes={**{name: {1: "tokens"} for name in INPUTS}, PIXELS: {1: "height", 2: "width"}},
         rows=partial(message_rows, chat, sight.how.picture, least),
         reference=partial(_reference, model, read_processor(folder), tokenizer, chat, sight.how.picture),
         probes=probes,
         save=partial(_save, tokenizer),
+        lowered=options.precision == "fp16",
     )
+    if options.precision == "fp16":
+        check_range(half, model, [probes()[at] for at in _RANGED])
     return Loaded(
         kind="dense",
         dim=text.hidden_size,
@@ -229,13 +238,6 @@ def _max_tokens(asked: int | None, positions: int, least: int) -> int:
 
 def _check_options(options: ExportOptions) -> None:
     """Raise EncoderError for what a message to a chat model has not."""
-    if options.precision == "fp16":
-        # Its converter takes what a branch makes for float16, and leaves the branch's own nodes unsorted.
-        raise EncoderError(
-            "ONNX Runtime's conversion to fp16 knows no graphs with a branch, and this one has one",
-            value=options.precision,
-            next_step="Export it with --precision fp32, or int8, which leaves the eyes in fp32.",
-        )
     asked = options.overrides
     for flag, given in (
         ("--pooling", asked.pooling not in (None, "lasttoken")),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import tiny_seeing
 import torch
 import transformers
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from nestvec_exporters import ExportOptions, Overrides, export
 from nestvec_exporters.architectures.vlm import Message, message_rows, probes
@@ -178,10 +181,49 @@ def test_int8_halves_the_language_model_and_leaves_the_eyes(place: Path, tmp_pat
     assert onnx.TensorProto.INT8 in kinds
 
 
+def weights_of(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """All tensors that a graph holds, those of its branches as well."""
+    yield from graph.initializer
+    for node in graph.node:
+        for one in node.attribute:
+            if one.HasField("t"):
+                yield one.t
+            if one.HasField("g"):
+                yield from weights_of(one.g)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_fp16_halves_the_eyes_as_well(name: str, place: Path, tmp_path: Path) -> None:
+    exact = exported_as(place, name)
+    manifest = export(ExportOptions(str(place / name), tmp_path, "small", precision="fp16"))
+    assert manifest.verification.cosine_min > 0.999
+    near = cosines(embedded(tmp_path / "small", probes()), embedded(exact, probes()))
+    assert 0.999 < near.min() < 0.99999999
+    # Texts alone do not run the eyes, and come in batches of their own.
+    alone = [one for one in probes() if one[0] is None][:4]
+    assert cosines(embedded(tmp_path / "small", alone), embedded(exact, alone)).min() > 0.999
+    counts = Counter[int]()
+    for one in weights_of(onnx.load(str(tmp_path / "small" / GRAPH)).graph):
+        counts[one.data_type] += int(np.prod(one.dims))
+    # What stays wide are angles and windows, which are no weights.
+    assert counts[onnx.TensorProto.FLOAT] < 0.1 * counts[onnx.TensorProto.FLOAT16]
+
+
+def test_numbers_too_large_for_fp16_are_told(place: Path, tmp_path: Path) -> None:
+    exported_as(place, "qwen2")
+    copy = tmp_path / "copy"
+    shutil.copytree(place / "qwen2", copy)
+    weights = load_file(copy / "model.safetensors")
+    (merger,) = [name for name in weights if name.endswith("merger.mlp.2.weight")]
+    weights[merger] *= 1e7
+    save_file(weights, copy / "model.safetensors", {"format": "pt"})
+    with pytest.raises(CheckpointUnsupported, match=r"float16 holds, 65,504: .*fp32 or int8"):
+        export(ExportOptions(str(copy), tmp_path, "small", precision="fp16"))
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"precision": "fp16"}, "fp16"),
         ({"format": "tensorrt"}, "TensorRT"),
         ({"accelerate": True}, "--tensorrt"),
         ({"overrides": Overrides(frames=2)}, "--frames"),
