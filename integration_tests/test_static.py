@@ -63,7 +63,8 @@ def test_wordllama_is_served_as_its_own_loader_pools(
     expected = np.stack([table[one.ids].sum(axis=0) / max(len(one.ids), 1) for one in encoded])
     np.testing.assert_allclose(embed(service, "wordllama", TEXTS), expected, atol=1e-6)
     assert cosines(embed(service, "wordllama-int8", TEXTS), expected).min() > 0.9999
-    assert read_manifest(static / "wordllama").nesting == "trained"
+    manifest = read_manifest(static / "wordllama")
+    assert (manifest.nesting, manifest.dims) == ("trained", (256, 128, 64))  # those that it was trained for
 
 
 def test_glove_is_served_as_its_words_average(service: str, glove_folder: Path) -> None:

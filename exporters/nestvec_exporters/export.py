@@ -94,7 +94,9 @@ def _build(
         image = read_checkpoint(options.overrides.image_checkpoint)
         loaded = _with_pictures(loaded, image, options)
         checkpoint = replace(checkpoint, source=f"{checkpoint.source}+{image.source}")
-    options = replace(options, precision=loaded.precision or options.precision)
+    # A rotation makes vectors of all prefixes, whatever was trained.
+    dims = options.dims if options.rotation else options.dims or loaded.dims
+    options = replace(options, precision=loaded.precision or options.precision, dims=dims)
     shape = shape_of(loaded.kind, loaded.dim, loaded.layers, options)
     pieces = [*_towers(loaded), *_experts(loaded, experts, options)]
     folder = work / options.name

@@ -68,7 +68,8 @@ class Loaded:
     """A checkpoint in float32 and evaluation mode. ``layers``: how many it has that it may stop after.
 
     ``experts`` are weights for its first tower that it brings itself, by the name a request chooses them by.
-    ``trained`` says that prefixes of its vectors were trained as vectors.
+    ``trained`` says that prefixes of its vectors were trained as vectors; ``dims`` which of them, None where
+    that is not known.
     ``precision`` is that of a graph which is ready already; None is as the export is asked for.
     """
 
@@ -81,6 +82,7 @@ class Loaded:
     prompts: Mapping[PromptName, str] = field(default_factory=dict)
     experts: Mapping[str, Half] = field(default_factory=dict)
     trained: bool = False
+    dims: tuple[int, ...] | None = None
 
     @property
     def first(self) -> Half:

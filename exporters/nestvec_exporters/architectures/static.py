@@ -55,6 +55,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
         halves={"text": half},
         prompts={**table.prompts, **_prompts(options.overrides)},
         trained=table.trained,
+        dims=table.dims or None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -71,7 +72,8 @@ def read_static_embedding(folder: Path) -> Table:
 def read_wordllama(folder: Path) -> Table:
     """The folder of the package ``wordllama``: the longest table of ``weights``, and its tokenizer.
 
-    Trained so that prefixes are vectors too. Raises CheckpointUnsupported.
+    Trained so that prefixes are vectors too, those in the package's ``config/train/NAME.toml``. Raises
+    CheckpointUnsupported.
     """
     found = {path: path.stem.rpartition("_") for path in sorted(folder.glob("weights/*.safetensors"))}
     sizes = {path: int(size) for path, (_, _, size) in found.items() if size.isdecimal()}
@@ -88,7 +90,27 @@ def read_wordllama(folder: Path) -> Table:
         tokenizer=plain(tokenizer),
         read=partial(_ids, tokenizer),
         trained=True,
+        dims=_trained_dims(folder / "config" / "train" / f"{found[path][0]}.toml", sizes[path]),
     )
+
+
+def _trained_dims(path: Path, longest: int) -> tuple[int, ...] | None:
+    """The dims of at most ``longest`` in the ``matryoshka`` section; None where no file says them.
+
+    Raises CheckpointUnsupported.
+    """
+    if not path.is_file():
+        return None
+    try:
+        told = tomllib.loads(path.read_text("utf-8")).get("matryoshka", {}).get("dims")
+        dims = None if told is None else tuple(sorted({int(one) for one in told}, reverse=True))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CheckpointUnsupported(
+            "the dims that WordLlama was trained for cannot be read",
+            value=f"{path.name}: {error}",
+            next_step="Give it a matryoshka section with dims = [256, 128, 64], or remove the file.",
+        ) from error
+    return dims and tuple(one for one in dims if 0 < one <= longest)
 
 
 def _ids(tokenizer: Tokenizer, text: str) -> list[int]:

@@ -28,7 +28,8 @@ class Table:
     ``rows`` of (v, s) holds the rows of a word's senses, NO_ROW behind its last. ``weights`` (v,) are
     multiplied by each id's vector, and do not count in the mean. The id ``unknown`` counts not at all.
     ``tokenizer`` is the one to be saved; ``read`` gives a text's ids as the table's own library does, for a
-    comparison. ``pooling`` is what a manifest calls the mean.
+    comparison. ``pooling`` is what a manifest calls the mean. ``dims`` are the prefixes that were ``trained``
+    as vectors, None where it is not said which.
     """
 
     vectors: NDArray[Any]
@@ -39,6 +40,7 @@ class Table:
     unknown: int | None = None
     normalised: bool = False
     trained: bool = False
+    dims: tuple[int, ...] | None = None
     max_tokens: int = MAX_TOKENS
     pooling: str = "mean"
     prompts: Mapping[PromptName, str] = field(default_factory=dict)

@@ -52,6 +52,17 @@ def test_wordllama_is_its_longest_table(model2vec: Write, vectors: np.ndarray, t
     table = read_table(home)
     assert table.trained and table.vectors.shape == (IDS, 8)
     assert [*table.tokenizer.encode("heat").ids] == [4] == table.read("heat")
+    assert table.dims is None
+    train = home / "config" / "train"
+    train.mkdir(parents=True)
+    for content, dims in (("dims = [16, 8, 2, 4]", (8, 4, 2)), ("", None)):
+        (train / "l2_supercat.toml").write_text(f"[matryoshka]\n{content}\n")
+        assert read_table(home).dims == dims
+    for content in ("dims = 4", "dims = ['a']", "dims = [4"):
+        (train / "l2_supercat.toml").write_text(f"[matryoshka]\n{content}\n")
+        with pytest.raises(CheckpointUnsupported, match=r"l2_supercat\.toml: .*dims = \[256, 128, 64\]"):
+            read_table(home)
+    (train / "l2_supercat.toml").unlink()
     tokenizer.unlink()
     with pytest.raises(CheckpointUnsupported, match="tokenizer of a static encoder cannot be read"):
         read_table(home)
