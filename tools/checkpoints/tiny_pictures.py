@@ -141,12 +141,32 @@ _NET = {
 
 _CLIP_TEXT = {**_TEXT, "bos_token_id": 515, "eos_token_id": 516}
 
+# Positions are counted from behind the padding's.
+_ROBERTA = {**_TEXT, **_BERT_MARKS, "max_position_embeddings": POSITIONS + 1}
+
 DUAL: dict[str, Tiny] = {
     "align": Tiny(
         "AlignModel",
         {"text_config": {**_TEXT, "pad_token_id": 0}, "vision_config": _NET, "projection_dim": 24},
         "EfficientNet",
         {"size": _SQUARE, "do_center_crop": False},
+        bert_tokenizer,
+    ),
+    "altclip": Tiny(
+        "AltCLIPModel",
+        {
+            # Positions are counted from behind the padding's, as RoBERTa's.
+            "text_config": {
+                **_TEXT,
+                **_BERT_MARKS,
+                "max_position_embeddings": POSITIONS + 1,
+                "project_dim": 36,
+            },
+            "vision_config": _IMAGE,
+            "projection_dim": 40,
+        },
+        "CLIP",
+        _CROPPED,
         bert_tokenizer,
     ),
     "blip": Tiny(
