@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,11 +11,13 @@ import httpx
 import numpy as np
 import pytest
 from pymilvus import DataType
+from sentence_transformers import SentenceTransformer
 
 import nestvec
 from nestvec.milvus import connect
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
+from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.verify import exported_vectors
 from nestvec_schemas.docstrings import sample_texts
 from nestvec_schemas.repository import read_manifest
@@ -79,7 +83,35 @@ def test_a_drawn_text_has_no_tokens_and_is_cut_at_its_end(service: str) -> None:
     assert "reads text as pixels, and has no tokens" in asked.json()["error"]
 
 
-@pytest.mark.parametrize("encoder", ["decoder", "canine"])
+PROMPTS = {"query": "Instruct: find what answers\nQuery: "}
+
+
+def test_a_prompt_is_left_out_of_pooling_with_real_weights(minilm_checkpoint: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "instructed"
+    shutil.copytree(minilm_checkpoint, checkpoint)
+    for name, told in (("1_Pooling/config", {"include_prompt": False}), ("", {"prompts": PROMPTS})):
+        path = checkpoint / f"{name or 'config_sentence_transformers'}.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **told}))
+    manifest = export(ExportOptions(str(checkpoint), tmp_path / "models", "instructed"))
+    assert manifest.verification.cosine_min > 0.9999
+    own = SentenceTransformer(str(checkpoint), device="cpu")
+    embedder = open_embedder(tmp_path / "models", (), Settings())
+    with serving(embedder, bind("127.0.0.1", 0)) as address:
+        asked = np.array(embedded(address, "instructed", TEXTS, prompt_name="query").json(), np.float32)
+        # Milvus puts the prompt of its function before the text itself.
+        sent = vectors(address, "instructed", [f"{PROMPTS['query']}{text}" for text in TEXTS])
+        plain = vectors(address, "instructed", TEXTS)
+    expected = own.encode(TEXTS, prompt_name="query", batch_size=1)
+    assert cosines(asked, expected).min() > 0.9999
+    np.testing.assert_allclose(sent, asked, atol=1e-5)
+    assert cosines(plain, own.encode(TEXTS, batch_size=1)).min() > 0.9999
+    counted = SentenceTransformer(str(minilm_checkpoint), device="cpu").encode(
+        TEXTS, prompt=PROMPTS["query"], batch_size=1
+    )
+    assert cosines(asked, counted).min() < 0.999
+
+
+@pytest.mark.parametrize("encoder", ["decoder", "nllb", "canine", "byt5", "pixel"])
 def test_text_is_inserted_and_found_in_milvus_lite(service: str, encoder: str, tmp_path: Path) -> None:
     with connect(str(tmp_path / "texts.db")) as client:
         schema = client.create_schema()

@@ -155,13 +155,7 @@ DUAL: dict[str, Tiny] = {
     "altclip": Tiny(
         "AltCLIPModel",
         {
-            # Positions are counted from behind the padding's, as RoBERTa's.
-            "text_config": {
-                **_TEXT,
-                **_BERT_MARKS,
-                "max_position_embeddings": POSITIONS + 1,
-                "project_dim": 36,
-            },
+            "text_config": {**_ROBERTA, "project_dim": 36},
             "vision_config": _IMAGE,
             "projection_dim": 40,
         },
