@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import httpx
 import numpy as np
 import pytest
 import tiny_pictures
+import torch
+from safetensors.torch import save_file
 
 from nestvec.engines.contract import Batch, Engine
 from nestvec.engines.onnx import OnnxEngine
@@ -50,11 +53,21 @@ class Recording:
 
 @pytest.fixture(scope="module")
 def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with ``clip``, and with ``film``, which reads two frames; tiny and random."""
+    """A repository, tiny and random: ``clip``, ``film`` of two frames, ``lrcn`` of at most four in order, and
+    ``naflex``, whose pictures keep their shapes."""
     place = tmp_path_factory.mktemp("seeing")
     clip = tiny_pictures.write(tiny_pictures.DUAL["clip"], place / "clip")
     export(ExportOptions(str(clip), place / "models", "clip"))
     export(ExportOptions(str(clip), place / "models", "film", overrides=Overrides(frames=2)))
+    vit = tiny_pictures.write(tiny_pictures.VISION["vit"], place / "vit")
+    config = json.loads((vit / "config.json").read_text())
+    told = {"type": "lstm", "hidden_size": 24, "bidirectional": True, "frames": 4}
+    (vit / "config.json").write_text(json.dumps({**config, "frame_pooling": told}))
+    network = torch.nn.LSTM(48, 24, bidirectional=True)
+    save_file(dict(network.state_dict()), vit / "frame_pooling.safetensors")
+    export(ExportOptions(str(vit), place / "models", "lrcn"))
+    naflex = tiny_pictures.write(tiny_pictures.NAFLEX, place / "naflex")
+    export(ExportOptions(str(naflex), place / "models", "naflex"))
     return place / "models"
 
 
@@ -93,6 +106,20 @@ def test_pixels_are_the_same_and_vectors_near(encoder: str, seeing: Path, triton
     assert len(here.pixels) == len(pictures())
     assert {one.tobytes() for one in here.pixels} == {one.tobytes() for one in there.pixels}
     assert here.pixels[0].shape == ((64, 64, 3) if encoder == "clip" else (2, 64, 64, 3))
+
+
+@pytest.mark.parametrize("encoder", ["lrcn", "naflex"])
+def test_frames_that_are_missing_and_shapes_are_told(encoder: str, seeing: Path, triton: Any) -> None:
+    triton.start(seeing)
+    folders = {encoder: seeing / encoder}
+    drawn = addresses()
+    films = [json.dumps(drawn[at : at + 1 + at % 4]) for at in range(8)]
+    inputs = drawn if encoder == "naflex" else films
+    here, there = Recording(OnnxEngine(folders)), Recording(TritonEngine(folders, url=triton.url))
+    found = [embedded(seeing, engine, encoder, inputs) for engine in (here, there)]
+    assert cosines(*found).min() > 0.99999
+    np.testing.assert_allclose(*found, atol=1e-5)
+    assert np.ptp(found[0], axis=0).max() > 0.01
 
 
 def test_requests_that_wait_are_merged_by_triton(seeing: Path, triton: Any) -> None:
