@@ -252,6 +252,8 @@ NAFLEX = Tiny(
 
 _STAGES = {"depths": [1, 2], "hidden_sizes": [24, 48], "num_stages": 2}
 
+_FOUR = {"depths": [1, 1, 1, 1], "hidden_sizes": [8, 16, 24, 32]}
+
 VISION: dict[str, Tiny] = {
     "beit": Tiny("BeitModel", {**_IMAGE, "use_mean_pooling": True}, "Beit", {"size": _SQUARE}),
     "convnext": Tiny("ConvNextModel", _STAGES, "ConvNext", {"size": {"shortest_edge": EDGE}}),
@@ -264,7 +266,40 @@ VISION: dict[str, Tiny] = {
         "Bit",
         {"size": {"shortest_edge": 73}, "crop_size": _SQUARE},
     ),
+    "dinov2_with_registers": Tiny(
+        "Dinov2WithRegistersModel",
+        {**_IMAGE, "image_size": 112, "num_register_tokens": 4},
+        "Bit",
+        {"size": {"shortest_edge": EDGE}, "crop_size": _SQUARE},
+    ),
+    "dinov3_convnext": Tiny("DINOv3ConvNextModel", {**_FOUR, "image_size": EDGE}, "ViT", {"size": _SQUARE}),
+    "dinov3_vit": Tiny("DINOv3ViTModel", {**_IMAGE, "num_register_tokens": 4}, "ViT", {"size": _SQUARE}),
     "efficientnet": Tiny("EfficientNetModel", _NET, "EfficientNet", {"size": _SQUARE}),
+    "focalnet": Tiny(
+        "FocalNetModel",
+        {
+            "image_size": EDGE,
+            "embed_dim": 24,
+            "depths": [1, 1],
+            "hidden_sizes": [24, 48],
+            "focal_levels": [2, 2],
+            "focal_windows": [3, 3],
+        },
+        "ViT",
+        {"size": _SQUARE},
+    ),
+    "levit": Tiny(
+        "LevitModel",
+        {
+            "image_size": EDGE,
+            "hidden_sizes": [16, 24, 32],
+            "num_attention_heads": [2, 3, 4],
+            "depths": [1, 1, 1],
+            "key_dim": [8, 8, 8],
+        },
+        "Levit",
+        {"size": {"shortest_edge": EDGE}, "crop_size": _SQUARE},
+    ),
     "resnet": Tiny(
         "ResNetModel",
         {"embedding_size": 16, "hidden_sizes": [32, 64], "depths": [1, 2]},
@@ -272,6 +307,12 @@ VISION: dict[str, Tiny] = {
         {"size": {"shortest_edge": EDGE}},
     ),
     "siglip": Tiny("SiglipVisionModel", _IMAGE, "Siglip", {"size": _SQUARE}),
+    "swiftformer": Tiny(
+        "SwiftFormerModel",
+        {"image_size": EDGE, "depths": [1, 1, 1, 1], "embed_dims": [8, 16, 24, 32]},
+        "ViT",
+        {"size": _SQUARE},
+    ),
     "swin": Tiny(
         "SwinModel",
         {"image_size": EDGE, "embed_dim": 24, "depths": [1, 2], "num_heads": [2, 4], "window_size": 4},

@@ -135,6 +135,7 @@ def pooled(model: Any, picture: Picture, asked: str | None, *, has_pooler: bool)
     patch = patch_of(model.config)
     patches = max(1, picture.height // patch) * max(1, picture.width // patch)
     there = [name for name in POOLING if has_pooler or name != "pooler"]
+    _hold_positions(model)
     with torch.no_grad():
         found = model(pixel_values=torch.zeros((1, 3, picture.height, picture.width)))
     there = [name for name in there if POOLING[name](found, patches) is not None]
@@ -146,6 +147,28 @@ def pooled(model: Any, picture: Picture, asked: str | None, *, has_pooler: bool)
             next_step=f"Choose --pooling {' or '.join(there)}.{nearest(name, there)}",
         )
     return Pooled(model, POOLING[name], patches), name
+
+
+class _Held:
+    """A function's first answer, to every call: the positions of pictures of one size."""
+
+    def __init__(self, own: Callable[..., Tensor]) -> None:
+        self._own = own
+        self._kept: Tensor | None = None
+
+    def __call__(self, *given: Any, **named: Any) -> Tensor:
+        if self._kept is None:
+            self._kept = self._own(*given, **named).detach()
+        return self._kept
+
+
+def _hold_positions(model: nn.Module) -> None:
+    """Have positions interpolated once, before the trace, and not by an operator that ONNX may lack
+    (DINOv2's with registers)."""
+    for module in model.modules():
+        own = getattr(module, "interpolate_pos_encoding", None)
+        if callable(own):
+            object.__setattr__(module, "interpolate_pos_encoding", _Held(own))
 
 
 def _dim(module: nn.Module, picture: Picture) -> int:
