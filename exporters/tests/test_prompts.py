@@ -11,10 +11,14 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Pooling, Transformer
 
 from nestvec_exporters import ExportOptions, export
+from nestvec_exporters.adapt.student import Student
+from nestvec_exporters.checkpoint import Checkpoint
 from nestvec_exporters.options import Overrides
 from nestvec_exporters.prompts import begun, prefixes_of
+from nestvec_exporters.source import load
 from nestvec_exporters.verify import exported_vectors
 from nestvec_schemas.errors import CheckpointUnsupported
+from nestvec_schemas.vectors import cosines
 
 Write = Callable[..., Path]
 
@@ -84,3 +88,16 @@ def test_prompts_are_left_out_of_a_decoders_pooling(write_checkpoint: Write, tmp
     own.max_seq_length = TOKENS
     found = exported_vectors(tmp_path / "models" / "tiny", [f"{prompt}{text}" for text in TEXTS], TOKENS)
     np.testing.assert_allclose(found, own.encode(TEXTS, prompt=prompt, batch_size=1), atol=1e-4)
+
+
+def test_what_is_adapted_leaves_prompts_out_too(sentence_bert: Write) -> None:
+    folder = sentence_bert(Pooling(32, include_prompt=False), prompts=PROMPTS)
+    source = load(Checkpoint(folder, "it"))
+    student = Student(source, (2,))
+    asked = [f"{PROMPTS['query']}{text}" for text in TEXTS[:3]]
+    found = student.embed([source.model.tokenizer(text)["input_ids"] for text in asked])[2]
+    expected = source.model.encode(TEXTS[:3], prompt=PROMPTS["query"], batch_size=1)
+    assert cosines(found, expected).min() > 0.9999  # some machines train in bfloat16
+    source.modules[1].include_prompt = True
+    counted = source.model.encode(TEXTS[:3], prompt=PROMPTS["query"], batch_size=1)
+    assert (1 - cosines(found, expected) < (1 - cosines(found, counted)) / 4).all()

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-import tiny_pictures
+import tiny_tokenizers
 
 from nestvec_exporters.tokenizing import plain_tokenizer, read_tokenizer
 from nestvec_schemas.errors import CheckpointUnsupported
@@ -12,7 +12,7 @@ from nestvec_schemas.errors import CheckpointUnsupported
 
 def test_a_class_that_needs_other_packages_falls_back_to_the_file(tmp_path: Path) -> None:
     """SigLIP's tokenizer is sentencepiece's in transformers, and its checkpoints have a tokenizer.json."""
-    tiny_pictures.siglip_tokenizer(tmp_path)
+    tiny_tokenizers.siglip_tokenizer(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "siglip"}')
     path = tmp_path / "tokenizer_config.json"
     told = json.loads(path.read_text())
