@@ -26,7 +26,10 @@ SMALL = ("*.json", "*.txt", "*.model", "*.jinja", "artifact.metadata")
 ADAPTED = "nestvec_adapt.json"
 """What ``nestvec adapt`` leaves in a checkpoint that it made."""
 
-OURS: Final = {"efficientnet_lite": "nestvec_exporters.efficientnet_lite"}
+OURS: Final = {
+    "efficientnet_lite": "nestvec_exporters.efficientnet_lite",
+    "nestvec-pooled-dual": "nestvec_exporters.pooled_dual",
+}
 """Architectures that transformers lacks, by type: the module that it learns each from."""
 
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")

@@ -29,7 +29,8 @@ from nestvec_schemas.rows import Array, Arrays
 from nestvec_schemas.towers import Tower
 
 PIXELS: Final = "pixels"
-_FILES = ("preprocessor_config.json", "processor_config.json")
+PREPROCESSING: Final = ("preprocessor_config.json", "processor_config.json")
+"""Where a checkpoint says how a picture becomes numbers."""
 
 # What a picture costs in a batch where its tower has no patches: as many as ViT-B/16 has.
 _PATCH = 16
@@ -84,8 +85,7 @@ class ImageGraph(nn.Module):
         """A vector an input."""
         if self.frames > 1:
             levels = levels.flatten(0, 1)
-        numbers = levels.permute(0, 3, 1, 2).to(torch.float32) * self.scale + self.shift
-        vectors = _unit(self.transformer(numbers), self.unit)
+        vectors = _unit(self.transformer(self.numbers(levels)), self.unit)
         if self.frames > 1:
             vectors = vectors.view(-1, self.frames, vectors.shape[1])
             if self.recurrent is not None and there is not None:
@@ -94,6 +94,10 @@ class ImageGraph(nn.Module):
                 vectors = vectors.mean(dim=1)
             vectors = _unit(vectors, self.unit)
         return (vectors,)
+
+    def numbers(self, levels: Tensor) -> Tensor:
+        """Levels, (n, height, width, 3), to what the checkpoint reads, (n, 3, height, width) float32."""
+        return levels.permute(0, 3, 1, 2).to(torch.float32) * self.scale + self.shift
 
 
 def image_half(tower: ImageTower) -> Half:
@@ -125,7 +129,7 @@ def image_half(tower: ImageTower) -> Half:
 
 def read_preprocessing(folder: Path) -> Preprocessing:
     """How a checkpoint prepares pictures. Raises CheckpointUnsupported, also where it does not say."""
-    for name in _FILES:
+    for name in PREPROCESSING:
         path = folder / name
         config = read_json(path) if path.is_file() else None
         if isinstance(config, dict):
@@ -135,7 +139,7 @@ def read_preprocessing(folder: Path) -> Preprocessing:
         return preprocessing(told)
     raise CheckpointUnsupported(
         "the checkpoint does not say how a picture becomes numbers",
-        value=f"neither {_FILES[0]} nor {_FILES[1]}",
+        value=f"neither {PREPROCESSING[0]} nor {PREPROCESSING[1]}",
         next_step="Put it beside the weights: save the image processor with save_pretrained.",
     )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,7 +75,7 @@ class Row:
 
     ``pooling``: of text and image, for people. ``filled``: every text is padded to the model's longest, and
     the padding read like words, as the model was trained. ``tokens``: longest text, where the checkpoint
-    takes fewer than it has positions for.
+    takes fewer than it has positions for. ``home`` is the module that has the class.
     """
 
     kind: str
@@ -83,6 +84,15 @@ class Row:
     image: ImageOf = _image_features
     filled: bool = False
     tokens: int | None = None
+    home: str = "transformers"
+
+    def model_class(self) -> Any:
+        """The class; imports transformers."""
+        return getattr(import_module(self.home), self.kind)
+
+    def pictures(self, model: Any) -> nn.Module:
+        """Pixel values to vectors, of a model of this class."""
+        return _Image(self, model)
 
 
 ROWS: Final[dict[str, Row]] = {
@@ -101,6 +111,10 @@ ROWS: Final[dict[str, Row]] = {
     "siglip2": Row("Siglip2Model", ("last", "attention"), filled=True),
     # ConVIRT (Zhang et al. 2020) and LiT (Zhai et al. 2022): any vision tower beside any text tower.
     "vision-text-dual-encoder": Row("VisionTextDualEncoderModel", ("pooler", "pooler")),
+    # Made by adapt; its config.json says how each tower is pooled.
+    "nestvec-pooled-dual": Row(
+        "PooledDualEncoderModel", ("mean", "pooler"), home="nestvec_exporters.pooled_dual"
+    ),
 }
 """By the class that was saved, where it has a row of its own, else by ``model_type``."""
 
@@ -152,23 +166,18 @@ class TextGraph(nn.Module):
         return (nn.functional.normalize(vectors, p=2.0, dim=1),)
 
     def _filled(self, ids: Tensor, mask: Tensor, how: Filling) -> Tensor:
-        more = torch.full((ids.shape[0], how.positions), how.filler, dtype=torch.int64)
+        more = torch.full((ids.shape[0], how.positions), how.filler, dtype=torch.int64, device=ids.device)
         filled = torch.cat([ids.masked_fill(mask == 0, how.filler), more], dim=1)[:, : how.positions]
         if not how.before:
             return filled
         missing = how.positions - mask.sum(dim=1, keepdim=True)
-        places = torch.arange(how.positions)[None] - missing
+        places = torch.arange(how.positions, device=ids.device)[None] - missing
         return torch.where(places < 0, how.filler, filled.gather(1, places.clamp(min=0)))
 
 
 def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
     """Load the weights. Raises CheckpointUnsupported where they do not make two towers of one space."""
-    import transformers  # noqa: PLC0415 - slow
-
-    row = _row(checkpoint.folder)
-    check_no_pooling(checkpoint.folder)
-    model, missing = read_model(getattr(transformers, row.kind), checkpoint.folder)
-    check_complete(missing)
+    row, model = read_dual(checkpoint.folder)
     text = _text_half(row, model, checkpoint.folder, options.max_tokens)
     image = _image_half(row, model, checkpoint.folder, options)
     dim = _dim(text, image)
@@ -179,6 +188,17 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
         halves={"text": text, "image": image},
         prompts=options.overrides.prompts,
     )
+
+
+def read_dual(folder: Path) -> tuple[Row, Any]:
+    """A checkpoint's row and its model, float32 in evaluation mode. Raises CheckpointUnsupported."""
+    row = _row(folder)
+    check_no_pooling(folder)
+    model, missing = read_model(row.model_class(), folder)
+    check_complete(missing)
+    own = (getattr(model.config, f"{tower}_pooling", None) for tower in ("text", "vision"))
+    text, image = (mine or usual for mine, usual in zip(own, row.pooling, strict=True))
+    return replace(row, pooling=(text, image)), model
 
 
 def _dim(text: Half, image: Half) -> int:
@@ -208,16 +228,9 @@ def _row(folder: Path) -> Row:
 
 def _text_half(row: Row, model: Any, folder: Path, asked: int | None) -> Half:
     tokenizer = read_tokenizer(folder)
-    positions = sources.positions(model) or _UNSTATED_TOKENS
+    positions = _positions(model)
     tokens = _max_tokens(row, tokenizer, positions, asked)
-    filler = tokenizer.pad_token_id if row.filled else None
-    if row.filled and filler is None:
-        raise CheckpointUnsupported(
-            "the checkpoint's texts are filled with padding, and its tokenizer has none",
-            value=type(tokenizer).__name__,
-            next_step="Name its pad_token in tokenizer_config.json.",
-        )
-    filling = None if filler is None else Filling(filler, positions, tokenizer.padding_side == "left")
+    filling = filling_of(row, model, tokenizer)
     heads, hidden = attention_of(model.config.text_config)
     return Half(
         tower=Tower(inputs=INPUTS, output=OUTPUT, pooling=row.pooling[0], max_tokens=tokens),
@@ -231,6 +244,23 @@ def _text_half(row: Row, model: Any, folder: Path, asked: int | None) -> Half:
         heads=heads,
         hidden=hidden,
     )
+
+
+def filling_of(row: Row, model: Any, tokenizer: Any) -> Filling | None:
+    """How texts are filled up, None where they are not. Raises CheckpointUnsupported without a padding."""
+    if not row.filled:
+        return None
+    if tokenizer.pad_token_id is None:
+        raise CheckpointUnsupported(
+            "the checkpoint's texts are filled with padding, and its tokenizer has none",
+            value=type(tokenizer).__name__,
+            next_step="Name its pad_token in tokenizer_config.json.",
+        )
+    return Filling(tokenizer.pad_token_id, _positions(model), tokenizer.padding_side == "left")
+
+
+def _positions(model: Any) -> int:
+    return sources.positions(model) or _UNSTATED_TOKENS
 
 
 def _max_tokens(row: Row, tokenizer: Any, positions: int, asked: int | None) -> int:
@@ -268,7 +298,7 @@ def _image_tower(row: Row, model: Any, folder: Path, options: ExportOptions) -> 
     config = model.config.vision_config
     heads, hidden = attention_of(config)
     return ImageTower(
-        module=_Image(row, model),
+        module=row.pictures(model),
         processor=read_processor(folder),
         how=read_preprocessing(folder),
         pooling=row.pooling[1],

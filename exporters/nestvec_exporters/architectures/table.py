@@ -177,6 +177,7 @@ DUAL: Final = frozenset(
         "chinese_clip",
         "clip",
         "metaclip_2",
+        "nestvec-pooled-dual",
         "siglip",
         "siglip2",
         "vision-text-dual-encoder",
