@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,19 +16,17 @@ from nestvec_exporters.adapt.result import (
     Adapted,
     by_number,
     check_target,
-    work_folder,
     write_record,
-    writing,
     written,
 )
+from nestvec_exporters.adapt.runs import open_run
 from nestvec_exporters.checkpoint import Checkpoint, read_checkpoint
 from nestvec_exporters.export import Listener
-from nestvec_schemas.errors import NestvecError, TrainingDataUnusable, TrainingFailed
+from nestvec_schemas.errors import NestvecError, TrainingDataUnusable
 from nestvec_schemas.packages import need
 from nestvec_schemas.repository import sha256
 
 _NEEDED = ("torch", "transformers", "sentence_transformers")
-_RUN = "run.json"
 _SCORES = "scores.npy"
 _STATES = "state.*"
 _SHARES = 1000
@@ -66,7 +63,7 @@ def adapt(
     prepare(data, options.seed)
     hears.stage("reading the checkpoint")
     checkpoint = read_checkpoint(options.checkpoint)
-    work = _open_run(options, data, checkpoint)
+    work = open_run(_described(options, data, checkpoint), options)
     hears.stage("loading libraries")
     from nestvec_exporters.quiet import quiet  # noqa: PLC0415 - seconds of imports
 
@@ -90,36 +87,6 @@ class _Run:
     work: Path
     hears: Listener
     stop: Callable[[], bool]
-
-
-def _open_run(options: AdaptOptions, data: TrainingData, checkpoint: Checkpoint) -> Path:
-    """The run's folder, a new one or that of an interrupted run alike. Raises TrainingFailed."""
-    work = work_folder(options.to)
-    if options.force and work.exists():
-        shutil.rmtree(work)
-    this = _described(options, data, checkpoint)
-    path = work / _RUN
-    if path.is_file():
-        other: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        differing = [name for name in this if other.get(name) != this[name]]
-        if differing:
-            name = differing[0]
-            raise TrainingFailed(
-                f"an interrupted run to {options.to} is another one: it differs in {', '.join(differing)}",
-                value=f"{name} {other.get(name)}, now {this[name]}",
-                next_step="Give what it had to go on with it, or --force to forget it.",
-            )
-    elif options.resume:
-        raise TrainingFailed(
-            "there is no interrupted run to go on with",
-            value=str(work),
-            next_step="Leave out --resume, or name the same --to.",
-        )
-    else:
-        with writing(options.to):
-            work.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(this), encoding="utf-8")
-    return work
 
 
 def _described(options: AdaptOptions, data: TrainingData, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -159,9 +126,10 @@ def _scored(options: AdaptOptions, data: TrainingData, run: _Run) -> TrainingDat
 
 
 def _train(options: AdaptOptions, data: TrainingData, run: _Run) -> Adapted:
-    from nestvec_exporters.adapt.loop import BEST, Hears, Loop  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.adapt.loop import BEST, Loop  # noqa: PLC0415 - seconds of imports
     from nestvec_exporters.adapt.start import begin  # noqa: PLC0415
     from nestvec_exporters.adapt.state import read  # noqa: PLC0415
+    from nestvec_exporters.adapt.stepping import Hears  # noqa: PLC0415
 
     scored = _scored(options, data, run)
     prepared = prepare(scored, options.seed)
@@ -193,5 +161,5 @@ def _train(options: AdaptOptions, data: TrainingData, run: _Run) -> Adapted:
         task.student.load(best.tensors)
         with written(options.to, force=options.force) as folder:
             task.student.save(folder)
-            write_record(adapted, folder)
+            write_record(adapted.record(), folder)
     return adapted

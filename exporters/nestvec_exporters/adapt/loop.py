@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -23,9 +22,9 @@ from nestvec_exporters.adapt.memory import Memory
 from nestvec_exporters.adapt.mining import apart, near_batches, random_batches
 from nestvec_exporters.adapt.options import AdaptOptions
 from nestvec_exporters.adapt.state import Saved, read, save, under, within
+from nestvec_exporters.adapt.stepping import Hears, check_numbers, moments, rate, remember
 from nestvec_exporters.adapt.student import Found, Student, as_tensor
 from nestvec_exporters.adapt.tokens import Ids
-from nestvec_schemas.errors import TrainingFailed
 from nestvec_schemas.vectors import Vectors
 
 STATE: Final = "state.safetensors"
@@ -33,7 +32,6 @@ BEST: Final = "best.safetensors"
 MEASUREMENTS: Final = 8
 """Times that the held-out figures are taken in a run."""
 
-_WARM_UP = 0.05
 _DECAY = 0.01
 _LONGEST_STEP = 1.0
 _SAVE_SECONDS = 120.0
@@ -54,14 +52,6 @@ class Task:
     held: HeldOut
     dims: tuple[int, ...]
     options: AdaptOptions
-
-
-@dataclass(frozen=True)
-class Hears:
-    """Hears of the share that is done of a run, 0 to 1; says whether to stop after a step."""
-
-    step: Callable[[float], None] = lambda share: None
-    stop: Callable[[], bool] = lambda: False
 
 
 @dataclass
@@ -142,16 +132,9 @@ class Loop:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         slope = torch.nn.utils.clip_grad_norm_(self.task.student.trained().values(), _LONGEST_STEP)
-        # Before the weights move: what is not a number would spread to all of them.
-        for name, value in (("loss", float(loss.detach())), ("gradient", float(slope))):
-            if not math.isfinite(value):
-                raise TrainingFailed(
-                    f"the {name} is no number any more",
-                    value=f"{value} at step {place.step + 1}",
-                    next_step=f"With --force, try a --learning-rate below {self.task.options.learning_rate}.",
-                )
+        check_numbers(float(loss.detach()), float(slope), place.step + 1, self.task.options.learning_rate)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.task.options.learning_rate * _rate(self.share)
+            group["lr"] = self.task.options.learning_rate * rate(self.share)
         self.optimiser.step()
         place.step, place.at = place.step + 1, place.at + 1
 
@@ -220,13 +203,10 @@ class Loop:
 
     def _save(self) -> None:
         place = self.position
-        moments: dict[str, Tensor] = {}
-        for number, values in self.optimiser.state_dict()["state"].items():
-            moments |= under(f"optimiser/{number}", values)
         tensors = {
             **under("weights", self.task.student.weights()),
             **under("memory", self.memory.state()),
-            **moments,
+            **under("optimiser", moments(self.optimiser)),
             "batches": torch.from_numpy(np.asarray(place.batches, np.int64)),
         }
         record = {name: getattr(place, name) for name in _NUMBERS}
@@ -236,13 +216,7 @@ class Loop:
         tensors = saved.tensors
         self.task.student.load(within("weights", tensors))
         self.memory.load(within("memory", tensors))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in within("optimiser", tensors).items():
-            number, _, kind = name.partition("/")
-            moments.setdefault(int(number), {})[kind] = tensor
-        if moments:
-            groups = self.optimiser.state_dict()["param_groups"]
-            self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        remember(self.optimiser, within("optimiser", tensors))
         numbers: dict[str, Any] = {name: saved.record[name] for name in _NUMBERS}
         self.position = replace(Position(**numbers), batches=tensors["batches"].numpy().astype(np.intp))
 
@@ -254,10 +228,3 @@ def figures(task: Task) -> Measured:
     """The held-out figures of the student as it is."""
     found = task.student.embed([task.ids[at] for at in task.held.places])
     return measure(task.held, found, task.dims)
-
-
-def _rate(share: float) -> float:
-    """The learning rate's factor: a short warm-up, then half a cosine down to nothing."""
-    if share < _WARM_UP:
-        return max(share, _WARM_UP / 10) / _WARM_UP
-    return 0.5 * (1 + math.cos(math.pi * (share - _WARM_UP) / (1 - _WARM_UP)))

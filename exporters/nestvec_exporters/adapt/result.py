@@ -59,7 +59,12 @@ class Adapted:
     def record(self) -> dict[str, Any]:
         """The file's content."""
         said = {name: value for name, value in asdict(self).items() if name != "finished"}
-        return {"format": FORMAT, **said, "created_with": {name: version(name) for name in _MADE_WITH}}
+        return {"format": FORMAT, **said, "created_with": made_with()}
+
+
+def made_with() -> dict[str, str]:
+    """The versions of what trains."""
+    return {name: version(name) for name in _MADE_WITH}
 
 
 def check_target(to: Path, *, force: bool) -> None:
@@ -107,6 +112,6 @@ def written(to: Path, *, force: bool) -> Iterator[Path]:
         new.rename(to)
 
 
-def write_record(adapted: Adapted, folder: Path) -> None:
+def write_record(record: Mapping[str, Any], folder: Path) -> None:
     """Write what was done into the checkpoint's folder."""
-    (folder / ADAPTED).write_text(json.dumps(adapted.record(), indent=1) + "\n", encoding="utf-8")
+    (folder / ADAPTED).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

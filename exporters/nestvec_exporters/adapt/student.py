@@ -66,7 +66,7 @@ class Student(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Found:
         """The vectors of a batch of ids, (n, tokens) int64, at every exit."""
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=_bf16(self._device)):
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=bf16(self._device)):
             passed = self._transformer(
                 input_ids=ids, attention_mask=mask, output_hidden_states=len(self.layers) > 1
             )
@@ -149,7 +149,7 @@ def _followed(source: Source, last: Dense) -> SentenceTransformer:
     return model
 
 
-def _bf16(device: torch.device) -> bool:
+def bf16(device: torch.device) -> bool:
     """Whether this machine multiplies bfloat16 faster than float32; weights stay in float32 either way."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
