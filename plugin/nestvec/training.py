@@ -73,7 +73,7 @@ def read_rows(path: Path, kind: Kind, columns: Columns) -> Rows:
     chosen: tuple[str, ...] = ()
     rows: list[tuple[str, ...]] = []
     scores: list[float] = []
-    for place, row in _items(path):
+    for place, row in rows_of(path):
         chosen = chosen or _chosen(row, kind, columns, path.name)
         texts = tuple(_text(row, name, f"{path.name}, {place}") for name in chosen)
         rows.append((" ".join(filter(None, texts)),) if kind == "texts" else texts)
@@ -82,7 +82,8 @@ def read_rows(path: Path, kind: Kind, columns: Columns) -> Rows:
     return Rows(tuple(rows), None if columns.scores is None else tuple(scores))
 
 
-def _items(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
+def rows_of(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """Each row with its place. Raises FileUnreadable, and TrainingDataUnusable where one is none."""
     for item in open_source(path).items():
         if isinstance(item.value, RowRejected):
             raise TrainingDataUnusable(

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nestvec.cli import COMMANDS
+from nestvec.cli.captions import AskedOfPictures, picture_options
 from nestvec.cli.options import gathered, json_option, numbers
 from nestvec.cli.stopping import stopping
 
@@ -24,7 +25,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @dataclass(frozen=True)
-class Asked:
+class Asked(AskedOfPictures):
     """The command's arguments."""
 
     checkpoint: str
@@ -40,27 +41,51 @@ class Asked:
     epochs: float | None
     steps: int | None
     minutes: float | None
-    batch: int
-    learning_rate: float
-    max_tokens: int
+    batch: int | None
+    learning_rate: float | None
+    max_tokens: int | None
     seed: int
     near: bool
     resume: bool
     force: bool
     as_json: bool
 
-    def file(self) -> tuple[Kind, Path]:
-        """The one file that was given. Raises a usage error where it is none or several."""
-        given: list[tuple[Kind, Path]] = []
-        if self.pairs:
-            given.append(("pairs", self.pairs))
-        if self.triplets:
-            given.append(("triplets", self.triplets))
-        if self.texts:
-            given.append(("texts", self.texts))
-        if len(given) != 1:
-            raise click.UsageError("Give one of --pairs, --triplets and --texts.")
-        return given[0]
+    def file(self) -> tuple[Kind, Path] | None:
+        """The one file of texts that was given, None where it is one of captions.
+
+        Raises a usage error where it is none or several, or an option does not go with it.
+        """
+        texts: dict[Kind, Path | None] = {"pairs": self.pairs, "triplets": self.triplets, "texts": self.texts}
+        given = [(kind, path) for kind, path in texts.items() if path]
+        if len(given) + (self.captions is not None) != 1:
+            raise click.UsageError("Give one of --texts, --pairs, --triplets and --captions.")
+        wrong = self.names
+        if self.captions is not None:
+            wrong = [f"--{name}" for name in ("exits", "scores", "teacher") if getattr(self, name)]
+        if wrong:
+            alone = "texts alone" if self.captions is not None else "--captions"
+            raise click.UsageError(f"{', '.join(wrong)}: for {alone}.")
+        return given[0] if given else None
+
+    def common(self) -> dict[str, Any]:
+        """What both ways of training are asked for, by the names of their options; what was not said is not
+        there."""
+        from nestvec_exporters.adapt import Length
+
+        names = (
+            "checkpoint",
+            "to",
+            "dims",
+            "batch",
+            "learning_rate",
+            "max_tokens",
+            "seed",
+            "resume",
+            "force",
+        )
+        found = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        lengths = (self.epochs, self.steps, self.minutes)
+        return found | ({"length": Length(*lengths)} if any(one is not None for one in lengths) else {})
 
 
 def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -81,11 +106,13 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @click.option("--texts", type=_FILE, help="Texts without labels: learn from the checkpoint's own vectors.")
 @click.option("--pairs", type=_FILE, help="Queries, each with a document that answers it.")
 @click.option("--triplets", type=_FILE, help="The same, each with a document that does not answer it too.")
+@picture_options
 @click.option(
     "--columns",
     callback=_names,
     metavar="NAME,NAME,…",
-    help="The columns that hold the texts, in that order; with --texts they are joined.  "
+    help="The columns that hold the texts, in that order; with --texts they are joined, with --captions the "
+    "picture's is the first.  "
     "[default: the usual names]",
 )
 @click.option("--scores", metavar="NAME", help="A column with a teacher's score of each pair or triplet.")
@@ -97,23 +124,24 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     help="Prefixes to train beside the whole vector.  [default: 256,128,64,32]",
 )
 @click.option("--exits", callback=numbers, metavar="LAYER,LAYER,…", help="Layers to train as exits as well.")
-@click.option("--epochs", type=click.FloatRange(0, min_open=True), help="Passes over the data.  [default: 3]")
+@click.option(
+    "--epochs",
+    type=click.FloatRange(0, min_open=True),
+    help="Passes over the data.  [default: 3; 10]",
+)
 @click.option("--steps", type=click.IntRange(1), help="Instead: this many steps.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Instead: as much as fits in this.")
-@click.option("--batch", type=click.IntRange(8, 4096), default=32, show_default=True, help="Rows in a step.")
+@click.option("--batch", type=click.IntRange(8, 4096), help="Rows in a step.  [default: 32; 64]")
 @click.option(
     "--learning-rate",
     type=click.FloatRange(0, 1, min_open=True),
-    default=3e-4,
-    show_default=True,
-    help="AdamW's at its highest: it rises for a moment, then falls to nothing.",
+    help="AdamW's at its highest: it rises for a moment, then falls to nothing.  [default: 3e-4; 1e-3]",
 )
 @click.option(
     "--max-tokens",
     type=click.IntRange(8),
-    default=128,
-    show_default=True,
-    help="Texts are cut here while they are trained on; the result takes as long ones as before.",
+    help="Texts are cut here while they are trained on; the result takes as long ones as before.  "
+    "[default: 128; 64]",
 )
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="All chance is drawn by it."
@@ -132,39 +160,40 @@ def command(asked: Asked) -> None:
     """Train CHECKPOINT so that its short vectors, and with --exits its early layers, keep its quality.
 
     FILE is JSONL, CSV or Parquet; a .txt of a text a line for --texts. A corpus.jsonl of BEIR works as it
-    is. After an interruption the same command goes on where it stopped. A part of the rows is held out, and
-    the weights that do best on it are kept; export the result as any checkpoint.
+    is. With --captions each row names a picture by its path and has one caption or more, in lists or in
+    several columns: CHECKPOINT (CLIP, SigLIP and their like) learns them, or a text encoder with an
+    --image-checkpoint beside it becomes one. After an interruption the same command goes on where it
+    stopped. A part of the rows is held out, and the weights that do best on it are kept; export the result
+    as any checkpoint.
 
     \b
     Examples:
       nestvec adapt sentence-transformers/all-MiniLM-L6-v2 --to nested --texts corpus.jsonl --exits 2,3,4
       nestvec adapt CHECKPOINT --to nested --pairs clicks.parquet --columns query,document --minutes 15
+      nestvec adapt CHECKPOINT --image-checkpoint CLASSIFIER --to clip --captions pairs.jsonl --image-blocks 5
     """
+    from nestvec.cli import captions
+    from nestvec.progress import stages
+
+    file = asked.file()
+    if file is None:
+        with stages() as shown, stopping("this step") as stop:
+            pair = captions.train(asked, asked.columns, asked.common(), _listener(shown, stop), stop)
+        captions.report(pair, asked.to, as_json=asked.as_json)
+        return
+    _report(_train(asked, *file), asked)
+
+
+def _train(asked: Asked, kind: Kind, path: Path) -> Adapted:
     from nestvec.progress import stages
     from nestvec.training import Columns, read_rows
-    from nestvec_exporters.adapt import AdaptOptions, Length, TrainingData, adapt
+    from nestvec_exporters.adapt import AdaptOptions, TrainingData, adapt
 
-    kind, path = asked.file()
-    options = AdaptOptions(
-        checkpoint=asked.checkpoint,
-        to=asked.to,
-        dims=asked.dims,
-        exits=asked.exits or (),
-        length=Length(asked.epochs, asked.steps, asked.minutes),
-        batch=asked.batch,
-        learning_rate=asked.learning_rate,
-        max_tokens=asked.max_tokens,
-        seed=asked.seed,
-        near=asked.near,
-        teacher=asked.teacher,
-        resume=asked.resume,
-        force=asked.force,
-    )
+    options = AdaptOptions(**asked.common(), exits=asked.exits or (), near=asked.near, teacher=asked.teacher)
     read = read_rows(path, kind, Columns(asked.columns, asked.scores))
     data = TrainingData(path.name, kind, read.rows, read.scores)
     with stages() as shown, stopping("this step") as stop:
-        adapted = adapt(options, data, _listener(shown, stop), stop)
-    _report(adapted, asked)
+        return adapt(options, data, _listener(shown, stop), stop)
 
 
 def _listener(shown: Stages, stop: Callable[[], bool]) -> Listener:

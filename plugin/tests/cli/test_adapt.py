@@ -61,7 +61,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[AdaptOptions, TrainingD
     [
         ([], "Missing argument 'CHECKPOINT'"),
         (["x"], "Missing option '--to'"),
-        (["x", "--to", "y"], "Give one of --pairs, --triplets and --texts."),
+        (["x", "--to", "y"], "Give one of --texts, --pairs, --triplets and --captions."),
         (["x", "--to", "y", "--texts", "CORPUS", "--pairs", "CORPUS"], "Give one of"),
         (["x", "--to", "y", "--texts", "absent.jsonl"], "does not exist"),
         (["x", "--to", "y", "--texts", "CORPUS", "--dims", "64,many"], "'many' is not a whole number"),

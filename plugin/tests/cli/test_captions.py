@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nestvec.captions import opened
+from nestvec.cli import cli
+from nestvec_exporters.adapt import Length
+from nestvec_exporters.adapt.captions import AdaptedPair, CaptionData, CaptionOptions, Tower
+from nestvec_exporters.export import Listener
+from nestvec_schemas.errors import TrainingDataUnusable
+
+BEFORE = {"text→image": {384: 0.2, 64: 0.1}, "image→text": {384: 0.3, 64: 0.2}}
+AFTER = {"text→image": {384: 0.6, 64: 0.5}, "image→text": {384: 0.7, 64: 0.4}}
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"image": "a.png", "caption": "a frog", "tags": ["animal"], "split": "train"}\n')
+    return path
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[CaptionOptions, CaptionData]]:
+    """Trains nothing: what training was asked for, and figures of its own in answer."""
+    calls: list[tuple[CaptionOptions, CaptionData]] = []
+
+    def adapt(
+        options: CaptionOptions, data: CaptionData, listener: Listener, stop: Callable[[], bool]
+    ) -> AdaptedPair:
+        calls.append((options, data))
+        return AdaptedPair(
+            method="InfoNCE",
+            checkpoint=options.checkpoint,
+            image_checkpoint=options.image_checkpoint,
+            data=data.name,
+            rows=900,
+            held_out=50,
+            dims=(384, 64),
+            seed=options.seed,
+            steps=7,
+            best_step=6,
+            seconds=60.0,
+            before=BEFORE,
+            after=AFTER,
+            finished=options.checkpoint != "stopped",
+        )
+
+    monkeypatch.setattr("nestvec_exporters.adapt.captions.adapt_captions", adapt)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--captions", "FILE", "--texts", "FILE"], "Give one of"),
+        (["--captions", "FILE", "--exits", "2"], "--exits: for texts alone."),
+        (["--captions", "FILE", "--teacher", "m"], "--teacher: for texts alone."),
+        (["--texts", "FILE", "--image-checkpoint", "m"], "--image-checkpoint: for --captions."),
+        (["--texts", "FILE", "--image-rate", "0"], "--image-rate: for --captions."),
+        (["--captions", "FILE", "--only", "train"], "is not COLUMN=VALUE"),
+        (["--captions", "FILE", "--augment", "colour"], "is not one of"),
+    ],
+)
+def test_wrong_usage_ends_with_2(arguments: list[str], says: str, pairs: Path, tmp_path: Path) -> None:
+    given = [str(pairs) if one == "FILE" else one for one in arguments]
+    done = CliRunner().invoke(cli, ["adapt", "x", "--to", str(tmp_path / "y"), *given])
+    assert done.exit_code == 2
+    assert says in done.output
+
+
+def test_options_and_rows_reach_the_training(
+    asked: list[tuple[CaptionOptions, CaptionData]], pairs: Path, tmp_path: Path
+) -> None:
+    words = ["model", "--to", str(tmp_path / "clip"), "--captions", str(pairs), "--columns", "image,tags"]
+    words += ["--image-checkpoint", "classifier", "--only", "split=train", "--captions-a-step", "2"]
+    words += ["--text-rate", "0", "--image-rate", "0.5", "--image-blocks", "4", "--augment", "mirror"]
+    words += [
+        "--dims",
+        "64",
+        "--steps",
+        "9",
+        "--batch",
+        "128",
+        "--learning-rate",
+        "0.01",
+        "--max-tokens",
+        "16",
+    ]
+    done = CliRunner().invoke(cli, ["adapt", *words, "--seed", "3", "--force"])
+    assert done.exit_code == 0, done.output
+    options, data = asked[0]
+    assert data == CaptionData("pairs.jsonl", (tmp_path / "a.png",), (("animal",),), opened)
+    assert options == CaptionOptions(
+        "model",
+        tmp_path / "clip",
+        image_checkpoint="classifier",
+        dims=(64,),
+        length=Length(steps=9),
+        batch=128,
+        captions=2,
+        learning_rate=0.01,
+        max_tokens=16,
+        text=Tower(0.0),
+        image=Tower(0.5, 4),
+        moved=True,
+        mirrored=True,
+        seed=3,
+        force=True,
+    )
+
+
+def test_the_defaults_are_the_trainings_own(
+    asked: list[tuple[CaptionOptions, CaptionData]], pairs: Path, tmp_path: Path
+) -> None:
+    done = CliRunner().invoke(cli, ["adapt", "m", "--to", str(tmp_path / "n"), "--captions", str(pairs)])
+    assert done.exit_code == 0, done.output
+    assert asked[0][0] == CaptionOptions("m", tmp_path / "n")
+
+
+def test_figures_are_shown_before_and_after(
+    asked: list[tuple[CaptionOptions, CaptionData]], pairs: Path, tmp_path: Path
+) -> None:
+    words = ["adapt", "model", "--to", str(tmp_path / "n"), "--captions", str(pairs)]
+    done = CliRunner().invoke(cli, words)
+    assert "0.200 → 0.600" in done.output and "0.200 → 0.400" in done.output
+    assert f"nestvec export {tmp_path / 'n'} --to models" in done.output
+    shown = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
+    assert shown["finished"] is True and shown["after"]["image→text"]["384"] == 0.7
+    stopped = CliRunner().invoke(cli, ["adapt", "stopped", *words[2:]])
+    assert stopped.exit_code == 130 and "The same command goes on from there" in stopped.output
+
+
+def test_too_few_pictures_are_an_error_and_leave_nothing(pairs: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        cli, ["adapt", "./absent", "--to", str(tmp_path / "n"), "--captions", str(pairs)]
+    )
+    assert isinstance(done.exception, TrainingDataUnusable)
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs.jsonl"]
