@@ -15,8 +15,10 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from nestvec_exporters.adapt.captions.data import Prepared, rightness
+from nestvec_exporters.adapt.captions.frozen import Frozen
 from nestvec_exporters.adapt.captions.losses import info_nce, nested, sigmoid
 from nestvec_exporters.adapt.captions.measure import Recalls, mean, recalls
 from nestvec_exporters.adapt.captions.options import CaptionOptions
@@ -39,14 +41,15 @@ _FIRST = 0.5
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained, on what. ``levels`` are the pixels of ``data.pictures``; ``dims`` holds the full dim
-    first."""
+    """What is trained, on what. ``levels`` are the pixels of ``data.pictures``, ``frozen`` their features
+    where those never change; ``dims`` holds the full dim first."""
 
     pair: Pair
     data: Prepared
     levels: Levels
     dims: tuple[int, ...]
     options: CaptionOptions
+    frozen: Frozen | None = None
 
 
 @dataclass
@@ -109,13 +112,10 @@ class Loop:
         place, options, pair = self.position, self.task.options, self.task.pair
         draw = np.random.default_rng([options.seed, place.step])
         rows = self._rows()
-        levels = torch.from_numpy(np.ascontiguousarray(self.task.levels[rows]))
-        if options.moved or options.mirrored:
-            levels = moved(levels, draw, shifted=options.moved, mirrored=options.mirrored)
         captions = [self.task.data.captions[at] for at in rows]
         texts = list(dict.fromkeys(text for one in captions for text in drawn(one, options.captions, draw)))
         right = torch.from_numpy(rightness(captions, texts))
-        pictures, found = pair.pictures(levels), pair.texts(texts)
+        pictures, found = self._pictures(rows, draw), pair.texts(texts)
         loss = nested(self.loss, (pictures, found), right.to(found.device), pair.scaled, self.task.dims)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -125,6 +125,15 @@ class Loop:
             group["lr"] = options.learning_rate * group["share"] * rate(self.share)
         self.optimiser.step()
         place.step += 1
+
+    def _pictures(self, rows: NDArray[np.intp], draw: np.random.Generator) -> Tensor:
+        task, options = self.task, self.task.options
+        if task.frozen is not None:
+            return task.pair.projected(task.frozen.of(rows, draw))
+        levels = torch.from_numpy(np.ascontiguousarray(task.levels[rows]))
+        if options.moved or options.mirrored:
+            levels = moved(levels, draw, shifted=options.moved, mirrored=options.mirrored)
+        return task.pair.pictures(levels)
 
     def _rows(self) -> NDArray[np.intp]:
         """This step's places among the pictures: each picture once an epoch, but for a batch's rest."""
@@ -165,6 +174,10 @@ def figures(task: Task) -> Recalls:
     held = task.data.held_out
     captions = [task.data.captions[at] for at in held]
     texts = list(dict.fromkeys(one[0] for one in captions))
-    pictures = task.pair.embed(task.pair.pictures, task.levels[held])
+    if task.frozen is not None:
+        with torch.no_grad():
+            pictures = task.pair.projected(task.frozen.plain(held)).cpu().numpy()
+    else:
+        pictures = task.pair.embed(task.pair.pictures, task.levels[held])
     found = task.pair.embed(task.pair.texts, texts)
     return recalls(pictures, found, rightness(captions, texts), task.dims)

@@ -104,6 +104,15 @@ class Pair(nn.Module):
             found: Tensor = self.model.pooled_pictures(self._image.numbers(levels.to(self._device)))
         return found
 
+    @property
+    def frozen(self) -> bool:
+        """Whether pictures' features never change, and can be told apart from what is projected of them."""
+        return self.options.image.rate == 0 and hasattr(self.model, "pooled_pictures")
+
+    def projected(self, features: Tensor) -> Tensor:
+        """The vectors of ``features``, (n, dim) float32 of length 1."""
+        return nn.functional.normalize(self.model.visual_projection(features), dim=1)
+
     def _fast(self) -> torch.autocast:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=bf16(self._device))
 

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from nestvec_exporters.adapt.captions.data import CaptionData, prepare
 from nestvec_exporters.adapt.captions.measure import FIGURE, Recalls
@@ -19,6 +19,9 @@ from nestvec_exporters.export import Listener
 from nestvec_schemas.errors import NestvecError
 from nestvec_schemas.packages import need
 from nestvec_schemas.repository import sha256
+
+if TYPE_CHECKING:
+    from nestvec_exporters.adapt.captions.loop import Task
 
 _NEEDED = ("torch", "transformers", "sentence_transformers")
 _START: Final = "start.safetensors"
@@ -123,30 +126,13 @@ def _described(options: CaptionOptions, data: CaptionData, given: list[Checkpoin
 
 
 def _train(options: CaptionOptions, data: CaptionData, run: _Run) -> AdaptedPair:
-    from nestvec_exporters.adapt.captions.composing import read_parts  # noqa: PLC0415 - seconds of imports
-    from nestvec_exporters.adapt.captions.loop import BEST, Loop, Task, figures  # noqa: PLC0415
-    from nestvec_exporters.adapt.captions.pair import Pair  # noqa: PLC0415
-    from nestvec_exporters.adapt.captions.seen import read_pictures  # noqa: PLC0415
-    from nestvec_exporters.adapt.captions.start import project  # noqa: PLC0415
-    from nestvec_exporters.adapt.state import read, save  # noqa: PLC0415
+    from nestvec_exporters.adapt.captions.loop import BEST, Loop  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.adapt.state import read  # noqa: PLC0415
     from nestvec_exporters.adapt.stepping import Hears  # noqa: PLC0415
 
-    prepared = prepare(data, options.seed)
-    pair = Pair(read_parts(run.checkpoint, run.image), options)
-    dims = prefixes(options.dims, pair.dim)
-    run.hears.stage("reading the pictures")
-    levels = read_pictures(data, prepared, pair.how.picture, run.work, run.hears.step)
-    task = Task(pair, prepared, levels, dims, options)
-    started = read(run.work / _START)
-    if started is None:
-        if run.image is not None:
-            project(task, run.hears)
-        run.hears.stage("measuring the towers as they are")
-        before = figures(task)
-        save(run.work / _START, pair.weights(), {"before": before})
-    else:
-        pair.load(started.tensors)
-        before = started.record["before"]
+    task = _task(options, data, run)
+    pair = task.pair
+    before = _started(task, run)
     loop = Loop(task, run.work)
     run.hears.stage("training")
     finished = loop.run(Hears(lambda share: run.hears.step(round(share * _SHARES), _SHARES), run.stop))
@@ -156,9 +142,9 @@ def _train(options: CaptionOptions, data: CaptionData, run: _Run) -> AdaptedPair
         checkpoint=run.checkpoint.source,
         image_checkpoint=None if run.image is None else run.image.source,
         data=data.name,
-        rows=len(prepared.training),
-        held_out=len(prepared.held_out),
-        dims=dims,
+        rows=len(task.data.training),
+        held_out=len(task.data.held_out),
+        dims=task.dims,
         seed=options.seed,
         steps=loop.position.step,
         best_step=loop.position.best_step,
@@ -174,6 +160,45 @@ def _train(options: CaptionOptions, data: CaptionData, run: _Run) -> AdaptedPair
             pair.save(folder)
             write_record(adapted.record(), folder)
     return adapted
+
+
+def _task(options: CaptionOptions, data: CaptionData, run: _Run) -> Task:
+    """The towers and the pictures as numbers. Raises CheckpointError, DimNotOffered, TrainingDataUnusable."""
+    from nestvec_exporters.adapt.captions.composing import read_parts  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.adapt.captions.frozen import Frozen  # noqa: PLC0415
+    from nestvec_exporters.adapt.captions.loop import Task  # noqa: PLC0415
+    from nestvec_exporters.adapt.captions.pair import Pair  # noqa: PLC0415
+    from nestvec_exporters.adapt.captions.seen import read_pictures  # noqa: PLC0415
+
+    prepared = prepare(data, options.seed)
+    pair = Pair(read_parts(run.checkpoint, run.image), options)
+    dims = prefixes(options.dims, pair.dim)
+    run.hears.stage("reading the pictures")
+    levels = read_pictures(data, prepared, pair.how.picture, run.work, run.hears.step)
+    frozen = None
+    if pair.frozen:
+        run.hears.stage("reading the pictures' features")
+        frozen = Frozen(pair, levels, options, run.hears.step)
+    return Task(pair, prepared, levels, dims, options, frozen)
+
+
+def _started(task: Task, run: _Run) -> Recalls:
+    """Put the towers where training begins, or where it began; their held-out figures there."""
+    from nestvec_exporters.adapt.captions.loop import figures  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.adapt.captions.start import project  # noqa: PLC0415
+    from nestvec_exporters.adapt.state import read, save  # noqa: PLC0415
+
+    saved = read(run.work / _START)
+    if saved is not None:
+        task.pair.load(saved.tensors)
+        found: Recalls = saved.record["before"]
+        return found
+    if run.image is not None:
+        project(task, run.hears)
+    run.hears.stage("measuring the towers as they are")
+    before = figures(task)
+    save(run.work / _START, task.pair.weights(), {"before": before})
+    return before
 
 
 def _by_number(read: dict[str, dict[Any, float]]) -> Recalls:

@@ -41,8 +41,11 @@ def project(task: Task, hears: Listener) -> None:
     place = {text: at for at, text in enumerate(texts)}
     chosen = np.sort(np.random.default_rng(seed).permutation(data.training)[:_MAPPED_ON])
     means = [_mean(turned, [place[text] for text in data.captions[at]]) for at in chosen]
-    hears.stage("reading the pictures' features")
-    features = pair.embed(pair.features, task.levels[chosen], hears.step)
+    if task.frozen is not None:
+        features = task.frozen.plain(chosen).cpu().numpy()
+    else:
+        hears.stage("reading the pictures' features")
+        features = pair.embed(pair.features, task.levels[chosen], hears.step)
     check_finite(features)
     _set(model.visual_projection, _ridge(features, np.stack(means)))
 

@@ -15,8 +15,10 @@ from safetensors.numpy import load_file
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.adapt import Length
 from nestvec_exporters.adapt.captions import CaptionData, CaptionOptions, Tower, adapt_captions
+from nestvec_exporters.adapt.captions.frozen import VIEWS
 from nestvec_exporters.adapt.captions.loop import STATE, Loop, drawn
 from nestvec_exporters.adapt.captions.measure import mean
+from nestvec_exporters.adapt.captions.pair import Pair
 from nestvec_exporters.adapt.result import work_folder
 from nestvec_exporters.checkpoint import ADAPTED, read_checkpoint
 from nestvec_schemas.errors import (
@@ -110,6 +112,32 @@ def test_two_checkpoints_become_one_of_two_towers(
     assert manifest.verification.cosine_min > 0.9999
 
 
+def test_a_tower_that_is_left_as_it_is_reads_each_picture_once(
+    bert: Path, tiny: Tiny, shapes: CaptionData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    own = Pair.features
+
+    def features(self: Pair, levels: torch.Tensor) -> torch.Tensor:
+        seen.append(len(levels))
+        return own(self, levels)
+
+    monkeypatch.setattr(Pair, "features", features)
+    monkeypatch.setattr(Pair, "pictures", None)
+    vision = tiny("vision-vit")
+    still = {"image_checkpoint": str(vision), "image": Tower(0.0), "learning_rate": 5e-3}
+    done = adapt_captions(
+        options(bert, tmp_path / "to", **still, moved=False, length=Length(steps=30)), shapes
+    )
+    assert sum(seen) == 56
+    assert mean(done.after) > mean(done.before)
+    own_weights, found = load_file(vision / "model.safetensors"), weights(tmp_path / "to")
+    assert all(np.array_equal(found[f"vision_model.{name}"], one) for name, one in own_weights.items())
+    seen.clear()
+    adapt_captions(options(bert, tmp_path / "moved", **still), shapes)
+    assert sum(seen) == 56 * VIEWS
+
+
 def test_the_same_seed_gives_the_same_weights(tiny: Tiny, shapes: CaptionData, tmp_path: Path) -> None:
     for name, seed in (("first", 0), ("second", 0), ("other", 1)):
         adapt_captions(options(tiny("clip"), tmp_path / name, seed=seed, learning_rate=1e-2), shapes)
@@ -117,12 +145,14 @@ def test_the_same_seed_gives_the_same_weights(tiny: Tiny, shapes: CaptionData, t
     assert not same(tmp_path / "first", tmp_path / "other")
 
 
-@pytest.mark.parametrize("kind", ["clip", "two"])
+@pytest.mark.parametrize("kind", ["clip", "two", "frozen"])
 def test_a_run_that_was_stopped_ends_as_if_it_never_had(
     bert: Path, tiny: Tiny, shapes: CaptionData, tmp_path: Path, kind: str
 ) -> None:
-    more = {"image_checkpoint": str(tiny("vision-vit"))} if kind == "two" else {}
-    given = bert if kind == "two" else tiny("clip")
+    more: dict[str, Any] = {} if kind == "clip" else {"image_checkpoint": str(tiny("vision-vit"))}
+    given = tiny("clip") if kind == "clip" else bert
+    if kind == "frozen":
+        more["image"] = Tower(0.0)
     more |= {"length": Length(steps=8), "learning_rate": 1e-2}
     adapt_captions(options(given, tmp_path / "whole", **more), shapes)
     to = tmp_path / "parts"
