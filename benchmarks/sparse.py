@@ -29,7 +29,8 @@ import nestvec
 from nestvec.evaluate.dataset import Dataset, documents, open_dataset
 from nestvec.evaluate.measures import interval, per_query, resample
 from nestvec.milvus import connect
-from nestvec.service.client import Coding, ask_weights
+from nestvec.service.asking import Coding
+from nestvec.service.client import ask_weights
 from nestvec_schemas.repository import read_manifest
 
 TOP, BATCH, FETCHED = 10, 100, 1000

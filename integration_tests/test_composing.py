@@ -17,7 +17,8 @@ from nestvec.catalog import read_table
 from nestvec.embedded import running
 from nestvec.ingest import Options, ingest
 from nestvec.milvus import connect
-from nestvec.service.client import Coding, ask_vectors
+from nestvec.service.asking import Coding
+from nestvec.service.client import ask_vectors
 from nestvec.sql import execute
 from nestvec_schemas.errors import SqlError
 from nestvec_schemas.spec_file import parse_spec

@@ -18,7 +18,8 @@ from pymilvus import AsyncMilvusClient, DataType, Function, FunctionType, Milvus
 from nestvec.embedded import running
 from nestvec.milvus import connect
 from nestvec.providers import Call, write_params
-from nestvec.service.client import Coding, ask_vectors
+from nestvec.service.asking import Coding
+from nestvec.service.client import ask_vectors
 from nestvec.sql import Answer, Session, execute
 from nestvec.sql.settings import Settings
 from nestvec.sql.statements import execute as execute_steps

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from nestvec.providers import environment_key
-from nestvec.service.client import ask_info, is_loopback
+from nestvec.service.asking import is_loopback
+from nestvec.service.client import ask_info
 from nestvec_schemas.errors import ServiceError, ServiceUnreachable
 
 if TYPE_CHECKING:

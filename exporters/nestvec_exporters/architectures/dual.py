@@ -228,7 +228,7 @@ def _row(folder: Path) -> Row:
 
 def _text_half(row: Row, model: Any, folder: Path, asked: int | None) -> Half:
     tokenizer = read_tokenizer(folder)
-    positions = _positions(model)
+    positions = positions_of(model)
     tokens = _max_tokens(row, tokenizer, positions, asked)
     filling = filling_of(row, model, tokenizer)
     heads, hidden = attention_of(model.config.text_config)
@@ -256,10 +256,11 @@ def filling_of(row: Row, model: Any, tokenizer: Any) -> Filling | None:
             value=type(tokenizer).__name__,
             next_step="Name its pad_token in tokenizer_config.json.",
         )
-    return Filling(tokenizer.pad_token_id, _positions(model), tokenizer.padding_side == "left")
+    return Filling(tokenizer.pad_token_id, positions_of(model), tokenizer.padding_side == "left")
 
 
-def _positions(model: Any) -> int:
+def positions_of(model: Any) -> int:
+    """The most tokens that the text tower takes."""
     return sources.positions(model) or _UNSTATED_TOKENS
 
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from nestvec.catalog import Embedding, Table
 from nestvec.providers import environment_key
-from nestvec.service.client import Coding, ask_bits, ask_weights
+from nestvec.service.asking import Coding
+from nestvec.service.client import ask_bits, ask_weights
 from nestvec_schemas.spec import FILLED_HERE, Form
 
 _ASK: Final[dict[Form, Callable[..., Sequence[Any]]]] = {"binary": ask_bits, "sparse": ask_weights}

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from nestvec import __version__
 from nestvec.service import metrics, readiness
 from nestvec.service.embedder import Embedder
-from nestvec.service.faces import cohere, embed_all, openai, rerank, sparse, tei
+from nestvec.service.faces import check, cohere, embed_all, openai, rerank, sparse, tei
 from nestvec.service.keys import KeyCheck, Keys
 from nestvec.service.limits import BodyLimit
 from nestvec.service.logs import log_access
@@ -29,7 +29,15 @@ Embeddings for Milvus, in the shapes of text-embeddings-inference, OpenAI and Co
 nested: `dim` (or `dimensions`) asks for its first so many numbers, normalised again.
 """
 
-_FACES = (tei.router, sparse.router, embed_all.router, openai.router, cohere.router, rerank.router)
+_FACES = (
+    tei.router,
+    sparse.router,
+    embed_all.router,
+    openai.router,
+    cohere.router,
+    rerank.router,
+    check.router,
+)
 
 
 def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-import ipaddress
-import ssl
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Annotated, Final, Literal
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import httpx
 import numpy as np
-from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter
 
-from nestvec_schemas.errors import EncoderNotFound, ServiceRefused, ServiceUnreachable, nearest
+from nestvec.service.asking import (
+    CHUNK,
+    EMBED_SECONDS,
+    Coding,
+    accepted,
+    errors,
+    http_client,
+    posted,
+    unauthorized,
+)
+from nestvec_schemas.errors import EncoderNotFound, RowRejected, ServiceRefused, nearest
 from nestvec_schemas.towers import Kind, Modality
 from nestvec_schemas.vectors import Vectors
 
 _SECONDS = 5.0
-_EMBED_SECONDS = 60.0
-
-_CHUNK = 128
-"""Texts in one request: few enough for a CPU to embed before the service's own deadline."""
-
-_ATTEMPTS = 4
-_LONGEST_WAIT = 30
-_BUSY = (429, 503, 504)
-"""Answers after which the same request may succeed; what was embedded meanwhile is remembered."""
 
 
 class EncoderInfo(BaseModel):
-    """What a service says of one encoder; ``layers`` are its exits, deepest first, ``experts`` by name."""
+    """What a service says of one encoder; ``layers`` are its exits, deepest first, ``experts`` by name.
+
+    ``pictures``: whether a value of it may be a picture, which may be one that cannot be had.
+    """
 
     kind: Kind = "dense"
     dim: int
@@ -42,6 +41,7 @@ class EncoderInfo(BaseModel):
     max_tokens: int
     prompts: dict[str, str]
     towers: tuple[Modality, ...] = ("text",)
+    pictures: bool = False
 
 
 class ServiceInfo(BaseModel):
@@ -68,10 +68,10 @@ def ask_info(service: str, key: str | None = None) -> ServiceInfo:
     A service with TLS must have a certificate that this machine trusts, or that ``SSL_CERT_FILE`` holds.
     Raises ServiceUnreachable, ServiceRefused (also when it is not a nestvec service).
     """
-    with _errors(service), _client(service, key, _SECONDS) as client:
+    with errors(service), http_client(service, key, _SECONDS) as client:
         answer = client.get("/info")
         if answer.status_code == httpx.codes.UNAUTHORIZED:
-            raise _unauthorized(service, key)
+            raise unauthorized(service, key)
         answer.raise_for_status()
         return ServiceInfo.model_validate_json(answer.content)
 
@@ -86,15 +86,6 @@ class _Embeddings(BaseModel):
 
 class _Embedded(BaseModel):
     embeddings: _Embeddings
-
-
-@dataclass(frozen=True)
-class Coding:
-    """What codes or vectors are made by: a service's base URL, a model's name (``minilm@3``), their dim."""
-
-    service: str
-    model: str
-    dim: int
 
 
 def ask_bits(
@@ -153,14 +144,46 @@ def ask_words(
     asked = {"encoder": coding.model} | ({"words": "true"} if named else {})
     path = f"/embed_sparse?{urlencode(asked)}"
     found: list[list[Word]] = []
-    with _errors(coding.service), _client(coding.service, key, _EMBED_SECONDS) as client:
-        for start in range(0, len(texts), _CHUNK):
-            chunk = list(texts[start : start + _CHUNK])
+    with errors(coding.service), http_client(coding.service, key, EMBED_SECONDS) as client:
+        for start in range(0, len(texts), CHUNK):
+            chunk = list(texts[start : start + CHUNK])
             body = {"inputs": chunk, "truncate": True, "prompt_name": "query" if query else "document"}
-            answer = _accepted(coding, _posted(client, path, body), key, len(chunk))
+            answer = accepted(coding, posted(client, path, body), key, len(chunk))
             rows = _WORDS.validate_json(answer.content)
             _check_count(coding, len(rows), len(chunk), "sparse vectors")
             found += rows
+    return found
+
+
+class _Unread(BaseModel):
+    index: Annotated[int, Field(ge=0)]
+    cause: str
+    value: str | None
+    next_step: str
+
+
+class _Checked(BaseModel):
+    failed: list[_Unread]
+
+
+def ask_unread(
+    coding: Coding, texts: Sequence[str], key: str | None = None, *, prompted: bool = False
+) -> dict[int, RowRejected]:
+    """Which of these documents cannot be embedded, as what they name is no picture to be had: by place, why.
+
+    What can is embedded and remembered. ``prompted`` says that the encoder's prompt is put before them.
+    Raises ServiceUnreachable, ServiceRefused.
+    """
+    path = f"/check?{urlencode({'encoder': coding.model})}"
+    found: dict[int, RowRejected] = {}
+    with errors(coding.service), http_client(coding.service, key, EMBED_SECONDS) as client:
+        for start in range(0, len(texts), CHUNK):
+            chunk = list(texts[start : start + CHUNK])
+            body = {"inputs": chunk, "prompt_name": "document" if prompted else None}
+            answer = accepted(coding, posted(client, path, body), key, len(chunk))
+            for one in _Checked.model_validate_json(answer.content).failed:
+                given = {} if one.value is None else {"value": one.value}
+                found[start + one.index] = RowRejected(one.cause, next_step=one.next_step, **given)
     return found
 
 
@@ -169,9 +192,9 @@ def _asked(
 ) -> Iterator[_Embedded]:
     """The answers, a chunk of texts each, checked for their lengths."""
     kind = "search_query" if query else "search_document"
-    with _errors(coding.service), _client(coding.service, key, _EMBED_SECONDS) as client:
-        for start in range(0, len(texts), _CHUNK):
-            chunk = list(texts[start : start + _CHUNK])
+    with errors(coding.service), http_client(coding.service, key, EMBED_SECONDS) as client:
+        for start in range(0, len(texts), CHUNK):
+            chunk = list(texts[start : start + CHUNK])
             body = {
                 "model": coding.model,
                 "texts": chunk,
@@ -179,32 +202,8 @@ def _asked(
                 "embedding_types": [written],
                 "output_dimension": coding.dim,
             }
-            answer = _accepted(coding, _posted(client, "/v2/embed", body), key, len(chunk))
+            answer = accepted(coding, posted(client, "/v2/embed", body), key, len(chunk))
             yield _checked(coding, answer, written, len(chunk))
-
-
-def _posted(client: httpx.Client, path: str, body: Mapping[str, object]) -> httpx.Response:
-    """The answer; while the service is busy, that of a later attempt."""
-    for _ in range(_ATTEMPTS - 1):
-        answer = client.post(path, json=body)
-        if answer.status_code not in _BUSY:
-            return answer
-        wait = answer.headers.get("retry-after", "")
-        time.sleep(min(_LONGEST_WAIT, int(wait) if wait.isdigit() else 1))
-    return client.post(path, json=body)
-
-
-def _accepted(coding: Coding, answer: httpx.Response, key: str | None, count: int) -> httpx.Response:
-    """The answer. Raises ServiceRefused where it is an error."""
-    if answer.status_code == httpx.codes.UNAUTHORIZED:
-        raise _unauthorized(coding.service, key)
-    if answer.is_error:
-        raise ServiceRefused(
-            f"the service at {coding.service} refused to embed {count} texts with {coding.model}",
-            value=_said(answer),
-            next_step="Correct what it says, then try again.",
-        )
-    return answer
 
 
 def _check_count(coding: Coding, count: int, wanted: int, kind: str) -> None:
@@ -223,63 +222,3 @@ def _checked(coding: Coding, answer: httpx.Response, written: _Written, count: i
     sound = sum(len(row) == width for row in rows)
     _check_count(coding, sound if len(rows) == count else len(rows), count, kind)
     return found
-
-
-def _said(answer: httpx.Response) -> str:
-    try:
-        told = answer.json()
-        return str(told["message"] if "message" in told else told["error"])
-    except (ValueError, LookupError, TypeError):
-        return f"status {answer.status_code}"
-
-
-def _client(service: str, key: str | None, seconds: float) -> httpx.Client:
-    return httpx.Client(
-        base_url=service,
-        headers={"authorization": f"Bearer {key}"} if key else {},
-        timeout=seconds,
-        trust_env=not is_loopback(service),
-        verify=ssl.create_default_context() if service.startswith("https:") else True,
-    )
-
-
-@contextmanager
-def _errors(service: str) -> Iterator[None]:
-    """What httpx and pydantic raise, as ours."""
-    try:
-        yield
-    except httpx.HTTPStatusError as error:
-        raise ServiceRefused(
-            f"what answers at {service} is not a nestvec service, or refuses",
-            value=f"status {error.response.status_code}",
-            next_step="Correct the address; a service is started with nestvec serve --models MODELS.",
-        ) from error
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ServiceUnreachable(
-            f"no service answers at {service}",
-            value=str(error) or type(error).__name__,
-            next_step="Start it: nestvec serve --models MODELS, or correct the address.",
-        ) from error
-    except ValidationError as error:
-        raise ServiceRefused(
-            f"what answers at {service} is not a nestvec service",
-            value=error.errors()[0]["msg"],
-            next_step="Correct the address, or stop what listens there.",
-        ) from error
-
-
-def _unauthorized(service: str, key: str | None) -> ServiceRefused:
-    cause = "does not know the API key" if key else "wants an API key"
-    return ServiceRefused(
-        f"the service at {service} {cause}",
-        next_step="Put one of its keys into the environment variable NESTVEC_API_KEY.",
-    )
-
-
-def is_loopback(service: str) -> bool:
-    """Whether a URL's host is this machine's own."""
-    host = urlsplit(service).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

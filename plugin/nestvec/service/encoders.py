@@ -51,6 +51,18 @@ class Encoder:
         text = self.manifest.towers.get("text")
         return text.chat if text is not None else None
 
+    @property
+    def pictures(self) -> bool:
+        """Whether a value of it may be a picture."""
+        return "image" in self.manifest.towers or self.chat is not None
+
+    def sees(self, text: str) -> bool:
+        """Whether this text is, or has, a picture to it; of a message, whether it is more than a text."""
+        one = self.plain(text)
+        if self.chat is not None:
+            return isinstance(one, Instructed) or (isinstance(one, str) and is_message(one))
+        return self.tower(one) == "image"
+
     def tower(self, one: Input) -> Modality:
         """The tower that an input is for: where there are both, a text that is an address names a picture."""
         towers = self.manifest.towers

@@ -120,17 +120,26 @@ async def _pictures(encoder: Encoder, inputs: Sequence[Input], policy: Policy) -
         blank = np.zeros((tower.picture.height, tower.picture.width, 3), np.uint8)
         return [_picture([blank] * tower.frames, tower)]
     asked = [_addresses(encoder, one, tower) for one in inputs]
-    addresses = list(dict.fromkeys(address for some in asked for address in some))
+    named = [some for some in asked if not isinstance(some, NestvecError)]
+    addresses = list(dict.fromkeys(address for some in named for address in some))
     loaded = dict(zip(addresses, await load_pixels(addresses, policy, tower.picture), strict=True))
-    return [_picture([loaded[address] for address in some], tower) for some in asked]
+    return [
+        some if isinstance(some, NestvecError) else _picture([loaded[one] for one in some], tower)
+        for some in asked
+    ]
 
 
 async def _shapes(encoder: Encoder, inputs: Sequence[Input], how: Patching, policy: Policy) -> Prepared:
     """The rows of pictures in their own shapes: each as long as it has patches."""
-    asked = [_addresses(encoder, one, encoder.manifest.towers["image"])[0] for one in inputs]
-    addresses = list(dict.fromkeys(asked))
+    tower = encoder.manifest.towers["image"]
+    asked = [_addresses(encoder, one, tower) for one in inputs]
+    addresses = list(dict.fromkeys(some[0] for some in asked if not isinstance(some, NestvecError)))
     loaded = dict(zip(addresses, await load_patches(addresses, policy, how), strict=True))
-    return [one if isinstance(one := loaded[at], NestvecError) else _patches(one) for at in asked]
+    return [_shape(some if isinstance(some, NestvecError) else loaded[some[0]]) for some in asked]
+
+
+def _shape(found: Arrays | NestvecError) -> Row | NestvecError:
+    return found if isinstance(found, NestvecError) else _patches(found)
 
 
 def _patches(arrays: Arrays) -> Row:
@@ -150,18 +159,21 @@ def _picture(found: Sequence[NDArray[np.uint8] | NestvecError], tower: Tower) ->
     return Row({"pixels": pixels}, tower.max_tokens, tower.max_tokens)
 
 
-def _addresses(encoder: Encoder, one: Input, tower: Tower) -> list[str]:
-    """The addresses of an input's pictures. Raises BodyInvalid, EmptyInput."""
+def _addresses(encoder: Encoder, one: Input, tower: Tower) -> list[str] | NestvecError:
+    """The addresses of an input's pictures, or why it has none."""
     if not isinstance(one, str):
-        raise BodyInvalid(
+        return BodyInvalid(
             f"{encoder.manifest.name} takes pictures' addresses, not token ids or pairs",
             next_step="Send file:, https: or data: addresses.",
         )
     if tower.frames == 1:
         return [one]
-    sequence = read_sequence(one) if one.lstrip().startswith("[") else [one]
     masked = FRAME_MASK in tower.inputs
-    return [sequence[at] for at in taken(len(sequence), tower.frames, masked=masked)]
+    try:
+        sequence = read_sequence(one) if one.lstrip().startswith("[") else [one]
+        return [sequence[at] for at in taken(len(sequence), tower.frames, masked=masked)]
+    except NestvecError as error:
+        return error
 
 
 async def _messages(

@@ -17,7 +17,7 @@ from nestvec.ingest import Options, filling, ingest, insert_rows
 from nestvec.ingest.batches import COHERE_ROWS, most_rows
 from nestvec.ingest.journal import journal_path
 from nestvec.providers import Endpoint
-from nestvec.service.client import Coding
+from nestvec.service.asking import Coding
 from nestvec.service.server import address, bind
 from nestvec_schemas.errors import ServiceUnreachable
 

@@ -9,8 +9,9 @@ import httpx
 import numpy as np
 import pytest
 
-from nestvec.service import client
-from nestvec.service.client import Coding, ask_bits, ask_info, ask_vectors, is_loopback
+from nestvec.service import asking, client
+from nestvec.service.asking import Coding, is_loopback
+from nestvec.service.client import ask_bits, ask_info, ask_vectors
 from nestvec.service.server import address, bind
 from nestvec_schemas.errors import EncoderNotFound, ServiceRefused, ServiceUnreachable
 
@@ -47,7 +48,7 @@ def test_what_a_service_says(service: str) -> None:
 def test_bits_are_the_signs_of_the_vectors(
     service: str, monkeypatch: pytest.MonkeyPatch, model: str, exit: int
 ) -> None:
-    monkeypatch.setattr(client, "_CHUNK", 2)
+    monkeypatch.setattr(client, "CHUNK", 2)
     texts = ["w1", "w2 w3", "w4"]
     floats = httpx.post(f"{service}/embed?exit={exit}&dim=8", json={"inputs": texts}).json()
     signs = np.packbits(np.array(floats) > 0, axis=1)
@@ -58,7 +59,7 @@ def test_bits_are_the_signs_of_the_vectors(
 
 
 def test_vectors_are_the_services(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_CHUNK", 2)
+    monkeypatch.setattr(client, "CHUNK", 2)
     texts = ["w1", "w2 w3", "w4"]
     floats = httpx.post(f"{service}/embed?exit=2&dim=8", json={"inputs": texts}).json()
     found = ask_vectors(Coding(service, "tiny@2", 8), texts)
@@ -100,10 +101,10 @@ BITS = {"embeddings": {"ubinary": [[7]]}}
 
 def test_a_busy_service_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(client.time, "sleep", waits.append)
+    monkeypatch.setattr(asking.time, "sleep", waits.append)
     busy = httpx.Response(429, headers={"retry-after": "7"})
     asked, count = answering(busy, httpx.Response(504), httpx.Response(200, json=BITS))
-    monkeypatch.setattr(client, "_client", lambda *_: asked)
+    monkeypatch.setattr(client, "http_client", lambda *_: asked)
     assert ask_bits(Coding("http://h", "tiny", 8), ["w1"]) == [b"\x07"]
     assert (waits, len(count)) == ([7, 1], 3)
     asked, count = answering(*[httpx.Response(503)] * 4)
@@ -124,7 +125,7 @@ def test_a_busy_service_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_codes_that_were_not_asked_for(monkeypatch: pytest.MonkeyPatch, body: Any, said: str) -> None:
     asked, _ = answering(httpx.Response(200, json=body))
-    monkeypatch.setattr(client, "_client", lambda *_: asked)
+    monkeypatch.setattr(client, "http_client", lambda *_: asked)
     with pytest.raises(ServiceRefused, match=said):
         ask_bits(Coding("http://h", "tiny", 8), ["w1"])
 

@@ -12,7 +12,8 @@ import pytest
 
 from nestvec.engines.fake import FakeEngine, fake_vector
 from nestvec.service.answers import SPARSE, heaviest
-from nestvec.service.client import NO_WORDS, Coding, ask_info, ask_weights, ask_words
+from nestvec.service.asking import Coding
+from nestvec.service.client import NO_WORDS, ask_info, ask_weights, ask_words
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
 from nestvec.service.runner import Name, _batch_tokens
@@ -122,7 +123,7 @@ def test_a_sparse_encoder_has_no_dense_vectors(address: str) -> None:
 
 
 def test_the_client_asks_in_chunks(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nestvec.service.client._CHUNK", 2)
+    monkeypatch.setattr("nestvec.service.client.CHUNK", 2)
     coding = Coding(address, "words", 0)
     found = ask_weights(coding, ["w1", "w2", "w3"])
     assert [pytest.approx(one) for one in found] == [weights(5), weights(6), weights(7)]

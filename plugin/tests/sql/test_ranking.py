@@ -11,7 +11,7 @@ import pytest
 
 from nestvec.catalog import Column, Embedding, Lexical, Table
 from nestvec.providers import Endpoint
-from nestvec.service.client import Coding
+from nestvec.service.asking import Coding
 from nestvec.sql import Session
 from nestvec.sql.bind.targets import Embedded, Given, Stored, Sum, Target
 from nestvec.sql.plan.explain import described, lines

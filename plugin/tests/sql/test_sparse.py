@@ -9,7 +9,8 @@ import pytest
 
 from nestvec.catalog import Column, Embedding, Table
 from nestvec.providers import Endpoint
-from nestvec.service.client import Coding, Word
+from nestvec.service.asking import Coding
+from nestvec.service.client import Word
 from nestvec.sql import Session
 from nestvec.sql.bind.definition import bind_definition
 from nestvec.sql.bind.params import params

@@ -17,6 +17,7 @@ from nestvec_exporters.image_tower import read_preprocessing
 from nestvec_exporters.pooled_dual import PooledDualEncoderConfig, PooledDualEncoderModel
 from nestvec_exporters.source import Source
 from nestvec_exporters.tokenizing import read_tokenizer
+from nestvec_exporters.naflex import is_naflex
 from nestvec_exporters.weights import check_complete, read_model
 from nestvec_schemas.errors import CheckpointUnsupported
 
@@ -31,6 +32,12 @@ def read_parts(checkpoint: Checkpoint, image: Checkpoint | None) -> Parts:
                 "this is no checkpoint of texts and pictures",
                 value=checkpoint.source,
                 next_step="Give one such as CLIP, or a text encoder with --image-checkpoint beside it.",
+            )
+        if is_naflex(checkpoint.folder):
+            raise CheckpointUnsupported(
+                "pictures in shapes of their own (NaFlex) are not trained on",
+                value=checkpoint.source,
+                next_step="Choose a checkpoint of one size, such as google/siglip2-base-patch16-224.",
             )
         row, model = read_dual(checkpoint.folder)
         return Parts(row, model, read_tokenizer(checkpoint.folder), checkpoint.folder)

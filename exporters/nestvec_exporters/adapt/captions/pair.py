@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nestvec_exporters.adapt.captions.options import CaptionOptions, Tower
 from nestvec_exporters.adapt.student import bf16
-from nestvec_exporters.architectures.dual import Row, text_graph
+from nestvec_exporters.architectures.dual import Row, TextGraph, filling_of, positions_of
 from nestvec_exporters.image_tower import PREPROCESSING, ImageGraph, ImageTower, read_preprocessing
 from nestvec_exporters.sampling import padded
 from nestvec_exporters.tokenizing import plain_tokenizer
@@ -53,11 +53,12 @@ class Pair(nn.Module):
         self.model: Any = parts.model
         self.parts, self.options = parts, options
         self.how = read_preprocessing(parts.pictures)
-        self._text = text_graph(parts.row, parts.model, parts.tokenizer)
+        filling = filling_of(parts.row, parts.model, parts.tokenizer)
+        self._text = TextGraph(parts.row, parts.model, filling)
         tower = ImageTower(parts.row.pictures(parts.model), None, self.how, parts.row.pooling[1], unit=True)
         self._image = ImageGraph(tower)
         self._tokenizer = plain_tokenizer(parts.tokenizer)
-        self._tokenizer.enable_truncation(min(options.max_tokens, self._text.positions))
+        self._tokenizer.enable_truncation(min(options.max_tokens, positions_of(parts.model)))
         self._filler = int(parts.tokenizer.pad_token_id or 0)
         self.sigmoid = hasattr(parts.model, "logit_bias")
         # Where the checkpoint has none of its own, it falls away after training.

@@ -116,7 +116,8 @@ async def info(request: Request) -> dict[str, Any]:
 
 def describe(embedder: Embedder) -> dict[str, Any]:
     """The body of ``/info``."""
-    manifests = {name: encoder.manifest for name, encoder in sorted(embedder.encoders.items())}
+    encoders = dict(sorted(embedder.encoders.items()))
+    manifests = {name: encoder.manifest for name, encoder in encoders.items()}
     first = next(iter(manifests.values()))
     settings = embedder.settings
     return {
@@ -144,6 +145,7 @@ def describe(embedder: Embedder) -> dict[str, Any]:
                 "kind": manifest.kind,
                 "activation": manifest.first.activation,
                 "towers": list(manifest.towers),
+                "pictures": encoders[name].pictures,
                 "frames": manifest.towers["image"].frames if "image" in manifest.towers else None,
                 "experts": list(manifest.experts),
                 "max_tokens": manifest.first.max_tokens,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from nestvec.catalog import Column, Embedding
-from nestvec.service.client import Coding
+from nestvec.service.asking import Coding
 from nestvec.service.names import Named, named, parted
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.bind.targets import Embedded, bare, check_text, given_text

@@ -11,7 +11,7 @@ from typing import Any
 from sqlglot import exp
 
 from nestvec.catalog import Column
-from nestvec.service.client import Coding
+from nestvec.service.asking import Coding
 from nestvec.sql.bind.conditions import Condition
 from nestvec.sql.bind.params import NODES
 from nestvec.sql.bind.scope import Scope

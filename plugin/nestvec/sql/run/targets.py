@@ -9,7 +9,8 @@ import numpy as np
 from pymilvus import MilvusClient
 
 from nestvec.providers import environment_key
-from nestvec.service.client import Coding, Weights, ask_bits, ask_vectors, ask_weights
+from nestvec.service.asking import Coding
+from nestvec.service.client import Weights, ask_bits, ask_vectors, ask_weights
 from nestvec.sql.bind.clauses import MAX_ROWS
 from nestvec.sql.bind.targets import Embedded, Given, Stored, Sum, Target, Term
 from nestvec.sql.plan.filter import render
