@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -32,6 +32,7 @@ class Asked:
     rejects: Path | None
     kind: str | None
     restart: bool
+    on_error: Literal["reject", "service"]
     as_json: bool
 
 
@@ -55,14 +56,22 @@ class Asked:
     help="What the file is.  [default: its extension]",
 )
 @click.option("--restart", is_flag=True, help="Forget an interrupted run; begin with the first row.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["reject", "service"]),
+    default="reject",
+    show_default=True,
+    help="A row whose picture cannot be had: left out, or as the service does, which refuses the "
+    "request with all its rows unless it was started with --on-error zero.",
+)
 @json_option
 def command(asked: Asked) -> None:
     """Write the rows of a JSONL, CSV or Parquet file into a collection; Milvus embeds them.
 
-    Rows that cannot be stored go to FILE.rejected.jsonl with the reason, and the others go on. After an
-    interruption the same command goes on where it stopped, and no row is there twice. Rows with a key of
-    their own replace those of the same key. A text that the collection's spec composes of other columns is
-    filled where a row does not bring it.
+    Rows that cannot be stored go to FILE.rejected.jsonl with the reason, and the others go on; so do rows
+    whose picture cannot be had, where an encoder reads pictures. After an interruption the same command goes
+    on where it stopped, and no row is there twice. Rows with a key of their own replace those of the same
+    key. A text that the collection's spec composes of other columns is filled where a row does not bring it.
 
     \b
     Example:
@@ -77,7 +86,7 @@ def command(asked: Asked) -> None:
 
     source = open_source(asked.file, asked.kind)
     target = _target(asked.uri, asked.database)
-    options = Options(target, asked.batch, asked.rejects, source.format, asked.restart)
+    options = Options(target, asked.batch, asked.rejects, source.format, asked.restart, asked.on_error)
     with connect(asked.uri, token=asked.token, database=asked.database, create=False) as client:
         table = read_table(client, asked.collection)
         with (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from nestvec.catalog import Table
@@ -30,11 +30,28 @@ def most_rows(table: Table, asked: int) -> int:
 
 @dataclass(frozen=True)
 class Batch:
-    """What was made of ``read`` rows in order: those to store, and those that cannot be."""
+    """What was made of ``read`` rows in order: those to store, and those that cannot be.
+
+    ``items`` are what the ``rows`` were made of.
+    """
 
     read: int
     rows: tuple[dict[str, object], ...]
+    items: tuple[Item, ...]
     rejected: tuple[Rejected, ...]
+
+    def without(self, reasons: Mapping[int, RowRejected]) -> Batch:
+        """The batch with the rows at these places rejected."""
+        if not reasons:
+            return self
+        kept = [at for at in range(len(self.rows)) if at not in reasons]
+        rejected = (_rejected(self.items[at], reason) for at, reason in sorted(reasons.items()))
+        return replace(
+            self,
+            rows=tuple(self.rows[at] for at in kept),
+            items=tuple(self.items[at] for at in kept),
+            rejected=(*self.rejected, *rejected),
+        )
 
 
 class _Gathering:
@@ -44,6 +61,7 @@ class _Gathering:
         self.most, self.key = most, key
         self.read = self.bytes = 0
         self.rows: list[dict[str, object]] = []
+        self.items: list[Item] = []
         self.rejected: list[Rejected] = []
         self.keys: set[object] = set()
 
@@ -56,20 +74,20 @@ class _Gathering:
     def full(self) -> bool:
         return max(len(self.rows), len(self.rejected)) >= self.most
 
-    def add(self, row: dict[str, object], size: int) -> None:
+    def add(self, item: Item, row: dict[str, object], size: int) -> None:
         self.read += 1
         if self.key is not None:
             self.keys.add(row.get(self.key))
         self.rows.append(row)
+        self.items.append(item)
         self.bytes += size
 
     def reject(self, item: Item, reason: RowRejected) -> None:
         self.read += 1
-        row = item.raw if isinstance(item.value, RowRejected) else item.value
-        self.rejected.append(Rejected(item.place, reason, row))
+        self.rejected.append(_rejected(item, reason))
 
     def batch(self) -> Batch:
-        return Batch(self.read, tuple(self.rows), tuple(self.rejected))
+        return Batch(self.read, tuple(self.rows), tuple(self.items), tuple(self.rejected))
 
 
 def batches(items: Iterable[Item], shape: Shape, most: int) -> Iterator[Batch]:
@@ -88,12 +106,16 @@ def batches(items: Iterable[Item], shape: Shape, most: int) -> Iterator[Batch]:
             if not gathering.has_room(row, size):
                 yield gathering.batch()
                 gathering = _Gathering(most, key)
-            gathering.add(row, size)
+            gathering.add(item, row, size)
         if gathering.full:
             yield gathering.batch()
             gathering = _Gathering(most, key)
     if gathering.read:
         yield gathering.batch()
+
+
+def _rejected(item: Item, reason: RowRejected) -> Rejected:
+    return Rejected(item.place, reason, item.raw if isinstance(item.value, RowRejected) else item.value)
 
 
 def _made(item: Item, shape: Shape) -> tuple[dict[str, object], int]:

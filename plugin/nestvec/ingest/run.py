@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pymilvus import MilvusClient
 
-from nestvec.catalog import Table
+from nestvec.catalog import Embedding, Table
 from nestvec.collections import count_rows
 from nestvec.ingest import journal as journals
 from nestvec.ingest.batches import MOST_ROWS, ROWS, Batch, batches, most_rows
@@ -17,6 +17,7 @@ from nestvec.ingest.filling import with_filled
 from nestvec.ingest.journal import Journal, Pending, Reached
 from nestvec.ingest.readers import Cells, Item, Source, open_source
 from nestvec.ingest.rejects import Rejected, append
+from nestvec.ingest.seeing import OnError, seeing, unreadable
 from nestvec.ingest.shape import Shape, check_header, read_shape
 from nestvec.milvus import milvus_errors
 from nestvec.progress import Advance
@@ -28,13 +29,15 @@ _REASONS = 5
 @dataclass(frozen=True)
 class Options:
     """How a file is ingested. ``target`` says which Milvus, for the journal; ``rejects`` and ``kind`` have
-    defaults: FILE.rejected.jsonl, and the file's extension."""
+    defaults: FILE.rejected.jsonl, and the file's extension. ``on_error``: what becomes of a row whose picture
+    cannot be had."""
 
     target: str
     batch: int = ROWS
     rejects: Path | None = None
     kind: str | None = None
     restart: bool = False
+    on_error: OnError = "reject"
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def ingest(
     are upserted, so that a batch written twice is there once; where Milvus makes the keys, the journal
     holds the collection's count before each batch, so nothing else may write to it meanwhile.
     Raises FileUnreadable, IngestError, JournalMismatch, StoreError, ServiceError (where a column is
-    filled here); the journal stays then.
+    filled here, or of pictures); the journal stays then.
     """
     started = time.monotonic()
     _check_batch(options.batch)
@@ -81,7 +84,8 @@ def ingest(
     where = journals.journal_path(path, table.name)
     journal = _begin(client, table, source, options, rejects)
     advance(journal.reached.read)
-    run = _Run(client, shape, where, rejects, journal, advance)
+    looked = seeing(table) if options.on_error == "reject" else ()
+    run = _Run(client, shape, where, rejects, journal, advance, looked)
     items = source.items(journal.reached.read)
     finished = run.through(batches(items, shape, most_rows(table, options.batch)), stop)
     if finished:
@@ -115,8 +119,10 @@ def insert_rows(
     _check_batch(batch)
     shape = read_shape(client, table, Cells())
     inserted, rejected, reasons = 0, 0, list[str]()
+    looked = seeing(table)
     items = (Item(f"row {number}", row) for number, row in enumerate(rows, 1))
-    for one in batches(items, shape, most_rows(table, batch)):
+    for found in batches(items, shape, most_rows(table, batch)):
+        one = found.without(unreadable(looked, found.rows))
         _write(client, table, with_filled(table, one.rows))
         inserted += len(one.rows)
         rejected += len(one.rejected)
@@ -125,21 +131,18 @@ def insert_rows(
     return Report(inserted, rejected, time.monotonic() - started, tuple(reasons), this_run=inserted)
 
 
+@dataclass
 class _Run:
-    """The loop over a file's batches, and how far it is."""
+    """The loop over a file's batches, and how far it is; pictures are ``looked`` at first."""
 
-    def __init__(
-        self,
-        client: MilvusClient,
-        shape: Shape,
-        where: Path,
-        rejects: Path,
-        journal: Journal,
-        advance: Advance,
-    ) -> None:
-        self.client, self.shape, self.where, self.rejects = client, shape, where, rejects
-        self.journal, self.advance = journal, advance
-        self.reasons: list[str] = []
+    client: MilvusClient
+    shape: Shape
+    where: Path
+    rejects: Path
+    journal: Journal
+    advance: Advance
+    looked: Sequence[Embedding]
+    reasons: list[str] = field(default_factory=list)
 
     def through(self, found: Iterator[Batch], stop: Callable[[], bool]) -> bool:
         """Whether it went through to the end; False where it was told to stop."""
@@ -150,7 +153,7 @@ class _Run:
                 batch = next(found, None)
                 if batch is None:
                     return True
-                self._one(batch)
+                self._one(batch.without(unreadable(self.looked, batch.rows)))
         except NestvecError as error:
             raise _so_far(error, self.journal.reached) from error
 

@@ -12,8 +12,9 @@ from typing import Any
 from pymilvus.client.types import LoadState
 from sqlglot import exp
 
-from nestvec.catalog import Table, table_steps
+from nestvec.catalog import Embedding, Table, table_steps
 from nestvec.embedded import running
+from nestvec.ingest.seeing import seeing
 from nestvec.sql.language.source import Source, folded
 from nestvec.sql.plan.remembered import Plans
 from nestvec.sql.settings import Settings
@@ -33,6 +34,7 @@ class Session:
     tables: dict[str, Table] = field(default_factory=dict)
     plans: Plans = field(default_factory=Plans)
     _loaded: set[str] = field(default_factory=set)
+    _seeing: dict[str, tuple[Embedding, ...]] = field(default_factory=dict)
     _partitions: dict[str, set[str]] = field(default_factory=dict)
     _lite: bool | None = None
     _serving: ExitStack = field(default_factory=ExitStack)
@@ -71,6 +73,7 @@ class Session:
             name = self.tables.pop(one).name
             self._loaded.discard(name)
             self._partitions.pop(name, None)
+            self._seeing.pop(name, None)
 
     def outdated(self, tree: exp.Expr, remembered: Collection[str]) -> Steps[bool]:
         """Read again those collections of ``tree`` that were ``remembered``: whether any has changed."""
@@ -95,6 +98,12 @@ class Session:
         if models is None or not wanted:
             return
         yield Job(lambda client: self._serve(wanted, models))
+
+    def seeing(self, table: Table) -> Steps[tuple[Embedding, ...]]:
+        """The table's embeddings whose encoders read pictures, as they were first asked for."""
+        if table.embeddings and table.name not in self._seeing:
+            self._seeing[table.name] = yield Job(lambda client: seeing(table))
+        return self._seeing.get(table.name, ())
 
     def _serve(self, services: Iterable[str], models: Path) -> None:
         # Statements of one connection may run at a time; the first of them starts what they all need.

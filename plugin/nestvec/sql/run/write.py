@@ -11,11 +11,12 @@ from nestvec.catalog import Table
 from nestvec.ingest.batches import BATCH_BYTES, ROWS, most_rows
 from nestvec.ingest.convert import weigh
 from nestvec.ingest.filling import filled_here, with_filled
+from nestvec.ingest.seeing import unreadable
 from nestvec.sql.plan.filter import literal
 from nestvec.sql.run.dynamic import with_dynamic
 from nestvec.sql.session import Session
 from nestvec.steps import Job, Steps, call
-from nestvec_schemas.errors import NestvecError, StoreError
+from nestvec_schemas.errors import NestvecError, RowRejected, SqlError, SqlTypeMismatch, StoreError
 
 STRONG = {"consistency_level": "Strong"}
 """How what is to be written over is read: with every write that came before."""
@@ -44,7 +45,8 @@ def write(
 ) -> Steps[list[Any]]:
     """Insert rows, or, ``partial``, write the columns that they have over rows of their ids; those ids.
 
-    Raises StoreError, ServiceError; the error says how many rows are in where some are.
+    Raises StoreError, ServiceError, SqlTypeMismatch for a row whose picture cannot be had; the error says how
+    many rows are in where some are.
     """
     yield from session.served(table.services)
     ids: list[Any] = []
@@ -52,6 +54,10 @@ def write(
     options: dict[str, Any] = {"partial_update": True} if partial else {}
     options |= {"partition_name": partition} if partition else {}
     for batch in _batches(table, rows):
+        try:
+            yield from _check_pictures(session, table, batch)
+        except SqlError as error:
+            raise _so_far(error, len(ids)) from error
         filled = batch
         if filled_here(table) and (not partial or any(one.source in batch[0] for one in filled_here(table))):
             filled = yield Job(_filling(table, batch))
@@ -109,7 +115,19 @@ def _batches(table: Table, rows: Sequence[Row]) -> Iterator[list[Row]]:
         yield batch
 
 
-def _so_far(error: StoreError, written: int) -> NestvecError:
+def _check_pictures(session: Session, table: Table, rows: Sequence[Row]) -> Steps[None]:
+    """Raise SqlTypeMismatch, by its key, for the first of the rows whose picture cannot be had."""
+    looked = yield from session.seeing(table)
+    if not looked:
+        return
+    reasons: dict[int, RowRejected] = yield Job(lambda client: unreadable(looked, rows))
+    for at, error in sorted(reasons.items()):
+        key = table.primary.name
+        which = f"with {key} {rows[at][key]!r}" if key in rows[at] else f"{at + 1} of {len(rows)}"
+        raise SqlTypeMismatch(f"row {which}: {error.cause}", value=error.value, next_step=error.next_step)
+
+
+def _so_far(error: StoreError | SqlError, written: int) -> NestvecError:
     if not written:
         return error
     step = f"{error.next_step} {written:,} rows are written already, and stay: Milvus has no transactions."
