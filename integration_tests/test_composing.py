@@ -134,6 +134,33 @@ def test_sql_composes_too(place: Place) -> None:
     assert len(place.texts()) == 4
 
 
+def test_rows_that_an_insert_meets_are_composed_again(place: Place) -> None:
+    place.create()
+    place.sql(
+        "INSERT INTO items (id, title, brand, meta) VALUES (1, 'Scarf', 'Acme', '{\"color\": \"red\"}'), "
+        "(2, 'Tie', NULL, NULL)"
+    )
+    insert = "INSERT INTO items (id, title, brand) VALUES (1, 'Shawl', 'Best'), (3, 'Hat', NULL) ON CONFLICT "
+    place.sql(f"{insert} (id) DO UPDATE SET title = EXCLUDED.title")
+    assert place.texts() == {1: "Shawl. Acme: red", 2: "Tie", 3: "Hat"}
+    stored = place.sql("SELECT about_64 FROM items WHERE id = 1")[0][0]
+    wanted = next(iter(ask_vectors(Coding(place.service, "minilm", 64), ["Shawl. Acme: red"])))
+    assert np.dot(stored, wanted) > 0.9999
+    place.sql(f"{insert} DO UPDATE SET brand = 'Own'")
+    assert place.texts() == {1: "Shawl. Own: red", 2: "Tie", 3: "Hat"}
+    # What is set itself is kept, and a column that is no part of it changes nothing.
+    place.sql(f"{insert} DO UPDATE SET about = 'mine', brand = EXCLUDED.brand")
+    place.sql(f"{insert} DO UPDATE SET price = 2")
+    assert place.texts() == {1: "mine", 2: "Tie", 3: "mine"}
+    with pytest.raises(SqlError, match="nothing to embed"):
+        place.sql(
+            "INSERT INTO items (id, title, about) VALUES (2, NULL, 'x'), (9, 'New', DEFAULT) "
+            "ON CONFLICT DO UPDATE SET title = EXCLUDED.title"
+        )
+    # Every row is checked before any is written.
+    assert place.texts() == {1: "mine", 2: "Tie", 3: "mine"}
+
+
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_flattened_items(place: Place, dynamic: bool) -> None:
     place.create("flatten", dynamic=dynamic)
@@ -144,6 +171,10 @@ def test_flattened_items(place: Place, dynamic: bool) -> None:
     assert place.texts() == {1: f"title: Blue shirt {rest}"}
     place.sql("UPDATE items SET title = 'Shirt' WHERE id = 1")
     assert place.texts() == {1: f"title: Shirt {rest}"}
+    place.sql(
+        "INSERT INTO items (id, title) VALUES (1, 'Vest') ON CONFLICT DO UPDATE SET title = EXCLUDED.title"
+    )
+    assert place.texts() == {1: f"title: Vest {rest}"}
 
 
 def test_a_playlist_is_a_query(place: Place) -> None:

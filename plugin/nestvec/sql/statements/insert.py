@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from nestvec.ingest.shape import Shape, table_shape
 from nestvec.sql.answer import Answer
 from nestvec.sql.bind.conflict import Conflict, bind_conflict
 from nestvec.sql.bind.params import Params
+from nestvec.sql.bind.recompose import composed_again, composed_of, recomposed
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.bind.written import Word, bind_value, fitted, named_column
 from nestvec.sql.language.parse import Parsed
@@ -151,7 +152,8 @@ def _written(session: Session, insert: Insert) -> Steps[list[Any]]:
         return (yield from write(session, table, insert.rows, partition=_into(session, insert)))
     _check_once(insert)
     ids = [row[key.name] for row in insert.rows]
-    there = yield from existing(session, table, ids, ())
+    again = composed_again(table, insert.conflict.columns) if insert.conflict is not None else []
+    there = yield from existing(session, table, ids, composed_of(table, again))
     if insert.conflict is None:
         for row, node in zip(insert.rows, insert.nodes, strict=True):
             if row[key.name] in there:
@@ -160,11 +162,10 @@ def _written(session: Session, insert: Insert) -> Steps[list[Any]]:
     for row in insert.rows:
         if row[key.name] not in there:
             fresh.setdefault(row[key.name], row)
-    old = [row for row in insert.rows if row[key.name] in there]
+    changed = _changed(insert, there, again)
     written = yield from write(session, table, list(fresh.values()), partition=_into(session, insert))
-    if insert.conflict is None or not insert.conflict.columns or not old:
+    if not changed:
         return written
-    changed = {row[key.name]: insert.conflict.row(key.name, row) for row in old}
     for partition in (yield from partitions(session, table)) or ("",):
         here = list(changed)
         if partition:
@@ -172,6 +173,21 @@ def _written(session: Session, insert: Insert) -> Steps[list[Any]]:
         rows = [changed.pop(one) for one in here]
         written += yield from write(session, table, rows, partial=True, partition=partition)
     return written
+
+
+def _changed(insert: Insert, there: Mapping[Any, Mapping[str, Any]], again: Sequence[str]) -> dict[Any, Row]:
+    """What is written over the rows that are there, by key; the composed columns ``again`` are made anew."""
+    conflict, key = insert.conflict, insert.table.primary.name
+    if conflict is None or not conflict.columns:
+        return {}
+    shape, changed = table_shape(insert.table), dict[Any, Row]()
+    for row, node in zip(insert.rows, insert.nodes, strict=True):
+        stored = there.get(row[key])
+        if stored is not None:
+            over = conflict.row(key, row)
+            made = recomposed(insert.scope, shape, again, {**stored, **over}, node)
+            changed[row[key]] = {**over, **made}
+    return changed
 
 
 def _into(session: Session, insert: Insert) -> str:

@@ -9,13 +9,13 @@ from typing import Any
 from sqlglot import exp
 
 from nestvec.catalog import Column, Table
-from nestvec.composing import composed
 from nestvec.ingest.shape import Shape, table_shape
 from nestvec.sql.answer import Answer
 from nestvec.sql.bind.conditions import bind_condition
 from nestvec.sql.bind.expressions import Expression, fields
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.reader import Reader
+from nestvec.sql.bind.recompose import composed_again, composed_of, recomposed
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.bind.written import bind_value, fitted_value, is_default, named_column
 from nestvec.sql.language.parse import Parsed
@@ -78,9 +78,9 @@ def run_update(session: Session, parsed: Parsed, params: Params) -> Steps[Answer
         session, source, tree.this, lambda table: bind_update(source, whole.tree, table, whole.params)
     )
     key = update.table.primary.name
-    again = _composed_again(update)
+    again = composed_again(update.table, (one.column.name for one in update.changes))
     read = [name for one in update.changes if one.expression for name in fields(one.expression)]
-    read += [name for one in again for name in _attributes(update.table, one)]
+    read += composed_of(update.table, again)
     rows: list[Row] = []
     parts: list[tuple[str, list[Row]]] = []
     for partition in (yield from partitions(session, update.table)) or ("",):
@@ -158,26 +158,6 @@ def _is_expression(node: exp.Expr) -> bool:
     return not literal and not is_default(node)
 
 
-def _composed_again(update: Update) -> list[str]:
-    """The composed columns that are made anew, because a column that they are made of changes."""
-    table, changed = update.table, {one.column.name for one in update.changes}
-    again = list[str]()
-    for name in table.composed:
-        if name not in changed and changed & set(_attributes(table, name)):
-            again.append(name)
-            changed.add(name)
-    return again
-
-
-def _attributes(table: Table, composed: str) -> list[str]:
-    """The columns, and the dynamic fields that are named, of which a column is composed."""
-    template = table.composed[composed]
-    if not template.flattens:
-        return list(template.fields)
-    own = [one.name for one in table.columns if not one.is_vector and one.name not in table.composed]
-    return [*own, "$meta"] if table.dynamic else own
-
-
 def _changed(update: Update, row: Mapping[str, Any], again: Sequence[str] = ()) -> Row:
     made: Row = {}
     for one in update.changes:
@@ -186,8 +166,5 @@ def _changed(update: Update, row: Mapping[str, Any], again: Sequence[str] = ()) 
             continue
         value = evaluate(one.expression, Found(row))
         made[one.column.name] = fitted_value(update.scope, update.shape, value, one.column, one.node)
-    for name, text in composed(update.table, again, {**row, **made}).items():
-        column = update.shape.columns[name]
-        value = text if text or not column.nullable else None
-        made[name] = fitted_value(update.scope, update.shape, value, column, update.changes[0].node)
-    return made
+    node = update.changes[0].node
+    return made | recomposed(update.scope, update.shape, again, {**row, **made}, node)

@@ -1,0 +1,67 @@
+"""Composed columns that are made anew, and of what."""
+
+from __future__ import annotations
+
+import pytest
+
+from nestvec.catalog import Column, Table
+from nestvec.composing import PREFIX
+from nestvec.ingest.shape import table_shape
+from nestvec.sql.bind.params import params
+from nestvec.sql.bind.recompose import composed_again, composed_of, recomposed
+from nestvec.sql.bind.scope import Scope
+from nestvec.sql.language.parse import parse
+from nestvec_schemas.errors import SqlTypeMismatch
+
+
+def table(flatten: str, *, dynamic: bool = False) -> Table:
+    texts = {"short": "{title}", "long": "{short}: {year}", "all": flatten}
+    return Table(
+        "t",
+        (
+            Column("id", "INT64", primary=True),
+            Column("title", "VARCHAR", max_length=9, nullable=True),
+            Column("year", "INT32", nullable=True),
+            Column("long", "VARCHAR", max_length=9),
+            Column("short", "VARCHAR", max_length=9),
+            Column("all", "VARCHAR", max_length=99, nullable=True),
+        ),
+        dynamic=dynamic,
+        properties={f"{PREFIX}{name}": text for name, text in texts.items()},
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "again"),
+    [
+        (["title"], ["short", "all", "long"]),
+        (["year"], ["long", "all"]),
+        (["title", "short"], ["long", "all"]),
+        (["title", "short", "long", "all"], []),
+        ([], []),
+    ],
+)
+def test_what_is_made_of_a_written_column_and_not_written_itself(
+    written: list[str], again: list[str]
+) -> None:
+    made = composed_again(table("flatten"), written)
+    assert sorted(made) == sorted(again)
+    assert "short" not in made or "long" not in made or made.index("short") < made.index("long")
+
+
+def test_what_is_read_for_it() -> None:
+    assert composed_of(table("flatten"), ["short", "long"]) == ["title", "short", "year"]
+    assert composed_of(table("flatten", dynamic=True), ["all"]) == ["id", "title", "year", "$meta"]
+
+
+def test_a_text_that_is_nothing_is_null_where_it_may_be_and_that_fits() -> None:
+    made, parsed = table("{title}"), parse("UPDATE t SET title = 'x'")
+    scope = Scope(parsed.source, made, "t", params(None))
+    node = parsed.tree.expressions[0]
+    row = {"id": 1, "title": "A", "year": 7}
+    shape = table_shape(made)
+    found = recomposed(scope, shape, ["short", "long", "all"], row, node)
+    assert found == {"short": "A", "long": "A: 7", "all": "A"}
+    assert recomposed(scope, shape, ["all"], {"id": 1}, node) == {"all": None}
+    with pytest.raises(SqlTypeMismatch, match="more than its max_length"):
+        recomposed(scope, shape, ["short"], {"title": "a long title"}, node)
