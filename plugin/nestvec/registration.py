@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from pymilvus import CollectionSchema, DataType, Function, FunctionType, MilvusClient
 from pymilvus.milvus_client import IndexParams
@@ -42,6 +42,7 @@ from nestvec_schemas.spec import (
     default_index,
     default_metric,
 )
+from nestvec_schemas.towers import Kind
 
 __all__ = ["Index", "ServiceKey", "add_embedding", "field_notes", "index_params"]
 
@@ -271,6 +272,14 @@ def _check_source(schema: CollectionSchema, source: str) -> None:
         )
 
 
+_ELSEWHERE: Final[Mapping[Kind, str]] = {
+    "reranker": " This one ranks what a search finds: RERANK BY in SQL.",
+    "multivector": " This one ranks what a search finds: RERANK BY in SQL.",
+    "dense": " This one fills fields with dims.",
+}
+"""What an encoder is for whose vectors have another form."""
+
+
 def check_kind(form: Form, encoder: str, info: EncoderInfo) -> None:
     """Raise SpecError where an encoder of this kind has no vectors of this form."""
     if info.kind == "sparse" and form != "sparse":
@@ -283,7 +292,8 @@ def check_kind(form: Form, encoder: str, info: EncoderInfo) -> None:
         raise SpecError(
             f"{encoder} is a {info.kind} encoder, and has no vectors of the form {form}",
             value=encoder,
-            next_step="Name a sparse encoder." if form == "sparse" else "Name a dense encoder.",
+            next_step=f"Name a {'sparse' if form == 'sparse' else 'dense'} encoder."
+            + _ELSEWHERE.get(info.kind, ""),
         )
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pymilvus import DataType, MilvusException
 
 from nestvec import collections
-from nestvec_schemas.errors import CollectionExists, StoreRefused
+from nestvec.engines.fake import FakeEngine
+from nestvec.service.embedder import Embedder
+from nestvec.service.encoders import open_encoders
+from nestvec.service.server import bind, serving
+from nestvec.service.settings import Settings
+from nestvec_schemas.errors import CollectionExists, ExpertNotOffered, SpecError, StoreRefused
 from nestvec_schemas.spec import CollectionSpec
 from nestvec_schemas.spec_file import parse_spec
 
@@ -124,3 +131,32 @@ def test_words_vectors_and_names_of_ones_own_reach_milvus(service: str) -> None:
     )
     assert (indexes["photo"]["index_type"], indexes["photo"]["metric_type"]) == ("HNSW", "L2")
     assert indexes["short"]["metric_type"] == "COSINE"
+
+
+@pytest.mark.parametrize(
+    ("keys", "error", "message"),
+    [
+        (
+            "encoder: cross, dims: [16]",
+            SpecError,
+            "cross is a reranker encoder, and has no vectors",
+        ),
+        (
+            "encoder: tiny, dims: [16], expert: bimed",
+            ExpertNotOffered,
+            r"no expert of this name: bimed\. It has biomed, legal;.*Did you mean 'biomed'\?",
+        ),
+    ],
+)
+def test_an_encoder_that_cannot_do_it_is_told_before_anything_is_made(
+    write_encoder: Callable[..., Path], keys: str, error: type[Exception], message: str
+) -> None:
+    write_encoder(experts={"biomed": "tests/a", "legal": "tests/b"})
+    models = write_encoder("cross", kind="reranker", dims=(16,), layers=(4,)).parent
+    embedder = Embedder(open_encoders(models), FakeEngine({"tiny": 16, "cross": 16}), Settings())
+    client: Any = Refusing()
+    with serving(embedder, bind("127.0.0.1", 0)) as service:
+        text = SPEC.format(service=service) + f"  - {{field: abstract, {keys}, name: more}}\n"
+        with pytest.raises(error, match=message):
+            collections.create(client, parse_spec(text, path="spec"))
+    assert client.calls == []

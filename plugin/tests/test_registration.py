@@ -236,10 +236,13 @@ def test_an_index_for_every_embedding_field(schema: CollectionSchema, service: s
 
 @pytest.fixture
 def words(write_encoder: Callable[..., Path]) -> Iterator[str]:
-    """A service that holds a sparse encoder, ``words``, beside ``tiny``."""
-    write_encoder()
-    models = write_encoder("words", kind="sparse", dims=(16,), layers=(4,)).parent
-    embedder = Embedder(open_encoders(models), FakeEngine({"tiny": 16, "words": 16}), Settings())
+    """A service that holds an encoder of each kind: ``tiny`` is dense, ``words`` sparse."""
+    models = write_encoder().parent
+    kinds = {"words": "sparse", "cross": "reranker", "late": "multivector"}
+    for name, kind in kinds.items():
+        write_encoder(name, kind=kind, dims=(16,), layers=(4,))
+    engine = FakeEngine(dict.fromkeys(("tiny", *kinds), 16))
+    embedder = Embedder(open_encoders(models), engine, Settings())
     with serving(embedder, bind("127.0.0.1", 0)) as address:
         yield address
 
@@ -272,6 +275,22 @@ def test_a_sparse_field_says_who_fills_it_wherever_it_is_kept(
     [
         ("words", "float", [16], SpecError, "words is a sparse encoder.*form: sparse without dims"),
         ("tiny", "sparse", [], SpecError, "tiny is a dense encoder, and has no vectors of the form sparse"),
+        ("cross", "float", [16], SpecError, "cross is a reranker.*a dense encoder. .*RERANK BY"),
+        (
+            "late",
+            "float",
+            [16],
+            SpecError,
+            "late is a multivector.*a dense encoder. .*RERANK BY",
+        ),
+        (
+            "late",
+            "binary",
+            [16],
+            SpecError,
+            "late is a multivector.*no vectors of the form bin",
+        ),
+        ("cross", "sparse", [], SpecError, "cross is a reranker.*a sparse encoder. .*RERANK BY"),
         ("tiny", "float", [], SpecError, "no dims were given. Give some of 16, 8, 4"),
         ("words", "sparse", [8], DimNotOffered, "does not offer vectors of this many dims: 8"),
     ],

@@ -104,6 +104,10 @@ _WRITE = {
     "string_type": "Write text; in quotes if it looks like a number, a date or yes and no.",
     "string_pattern_mismatch": "Use letters, digits, '.', '_' and '-', at most 64, a letter or digit first.",
 }
+_EXPERT = (
+    "Use letters, digits, '_' and '-', at most 32, a letter first; nestvec encoders names the experts that "
+    "there are."
+)
 _PLAIN = ("default", "params")
 
 
@@ -149,6 +153,8 @@ def _explained(error: ValidationError, path: str) -> SpecError:
             f"{here} is wrong", value=value, next_step="Write one number, text, or true or false."
         )
     step = _WRITE.get(first["type"], f"{first['msg']}.")
+    if key == "expert" and first["type"] == "string_pattern_mismatch":
+        step = _EXPERT
     return SpecError(f"{here} is wrong", value=value, next_step=step)
 
 

@@ -158,6 +158,7 @@ REFUSED = [
     (SqlSyntaxError, "EMBED takes a column and", f"{G}‸EMBED(t)) STORED)"),
     (SqlTypeMismatch, "an encoder's name is a text", f"{G}EMBED(t, ‸3)) STORED)"),
     (SqlTypeMismatch, "an expert's name is a text", f"{G}EMBED(t, 'm', expert => ‸3)) STORED)"),
+    (SqlTypeMismatch, "of letters, digits", f"{G}EMBED(t, 'm', expert => ‸'3d')) STORED)"),
     (SqlTypeMismatch, "is no layer, and no expert", f"{G}EMBED(t, ‸'m@3@x')) STORED)"),
     (SqlUnknownName, "no argument of this name: exits.*'exit'",
      f"{G}EMBED(t, 'm', ‸exits => 3)) STORED)"),

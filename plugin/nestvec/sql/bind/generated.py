@@ -12,6 +12,7 @@ from nestvec.service.names import parted
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.language.source import folded, stray_parts
 from nestvec_schemas.errors import ExitNotOffered, nearest
+from nestvec_schemas.manifest import EXPERT_NAME
 
 _FUNCTIONS: Final = ("EMBED", "BM25")
 _EMBED = (
@@ -94,8 +95,13 @@ def _embed(
     if at is not None and not isinstance(service, str):
         raise scope.source.type_mismatch("a service is an address, a text", str(service), at, _EMBED)
     router, expert = options.get("expert", (plain[1], asked.expert) if asked.expert else (None, None))
-    if router is not None and not isinstance(expert, str):
-        raise scope.source.type_mismatch("an expert's name is a text", str(expert), router, _EMBED)
+    if router is not None and not (isinstance(expert, str) and EXPERT_NAME.fullmatch(expert)):
+        raise scope.source.type_mismatch(
+            "an expert's name is a text of letters, digits, '_' and '-', a letter first",
+            str(expert),
+            router,
+            _EMBED,
+        )
     of = folded(plain[0].this)
     return Embed(of, plain[0], asked.encoder, plain[1], exit, layer, service, expert, router)
 
