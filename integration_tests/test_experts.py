@@ -119,10 +119,10 @@ def test_add_embedding_takes_an_expert(service: str, client: MilvusClient) -> No
     schema.add_field("id", DataType.INT64, is_primary=True)
     schema.add_field("doc", DataType.VARCHAR, max_length=1000)
     given = {"encoder": "minilm", "dims": [64], "service": service, "client": client}
-    nestvec.add_embedding(schema, "doc", expert="biomed", **given)  # type: ignore[arg-type]
+    nestvec.add_embedding(schema, "doc", **given, options=nestvec.EmbeddingOptions(expert="biomed"))  # type: ignore[arg-type]
     assert schema.fields[-1].name == "doc_64_biomed"
     with pytest.raises(ExpertNotOffered, match=r"no expert of this name: legall\. It has biomed, legal"):
-        nestvec.add_embedding(schema, "doc", expert="legall", **given)  # type: ignore[arg-type]
+        nestvec.add_embedding(schema, "doc", **given, options=nestvec.EmbeddingOptions(expert="legall"))  # type: ignore[arg-type]
 
 
 def test_sql_names_experts(service: str, tmp_path: Path) -> None:

@@ -131,7 +131,14 @@ def test_pymilvus_own_schema_says_it_too(tmp_path: Path, service: str) -> None:
         schema = MilvusClient.create_schema()
         schema.add_field("id", DataType.INT64, is_primary=True)
         schema.add_field("body", DataType.VARCHAR, max_length=8192)
-        nestvec.add_embedding(schema, "body", encoder="splade", service=service, form="sparse", client=client)
+        nestvec.add_embedding(
+            schema,
+            "body",
+            encoder="splade",
+            service=service,
+            client=client,
+            options=nestvec.EmbeddingOptions(form="sparse"),
+        )
         client.create_collection(
             "papers",
             schema=schema,
@@ -183,6 +190,34 @@ def test_updates_copies_and_texts_without_words(cursor: Any, tmp_path: Path) -> 
     cursor.execute(f"COPY papers FROM '{tmp_path / 'more.csv'}'")
     assert ids(cursor, "lex <#> 'dog'")[0] == 10
     assert 0 < NO_WORDS[0] < 1e-20
+
+
+def test_the_largest_weights_alone_by_spec_and_by_sql(
+    cursor: Any, tmp_path: Path, service: str, reference: SparseEncoder
+) -> None:
+    cursor.execute(
+        "CREATE TABLE few (id BIGINT PRIMARY KEY, body TEXT, "
+        "lex SPARSEVEC GENERATED ALWAYS AS (EMBED(body, 'splade', top => 8)) STORED)"
+    )
+    cursor.execute(f"INSERT INTO few VALUES (0, '{TEXTS[0]}')")
+    cursor.execute("DESCRIBE few")
+    assert "EMBED(body, 'splade', top => 8)" in [row[5] for row in cursor.fetchall()]
+    spec = SPEC.replace("form: sparse", "form: sparse, top: 8").format(service=service)
+    weights = own(reference, TEXTS[:1])[0]
+    largest = set(np.argsort(-weights)[:8].tolist())
+    with connect(str(tmp_path / "few.db")) as client:
+        collections.create(client, parse_spec(spec, path="x"))
+        (tmp_path / "few.jsonl").write_text(json.dumps({"id": 0, "body": TEXTS[0]}))
+        ingest(client, read_table(client, "papers"), tmp_path / "few.jsonl", Options("here"))
+        client.load_collection("papers")
+        (row,) = client.query("papers", filter="id >= 0", output_fields=["body_sparse_top8"])
+    with connect(str(tmp_path / "papers.db")) as client:
+        (other,) = client.query("few", filter="id >= 0", output_fields=["lex"])
+    for stored in (row["body_sparse_top8"], other["lex"]):
+        assert set(stored) == largest
+        assert stored == pytest.approx({at: float(weights[at]) for at in largest}, abs=2e-4)
+    cursor.execute("SELECT id FROM few ORDER BY lex <#> 'hot gases' LIMIT 1")
+    assert cursor.fetchone() == (0,)
 
 
 def test_explain_names_the_words(cursor: Any) -> None:

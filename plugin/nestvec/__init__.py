@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nestvec.dbapi import aconnect, connect
-    from nestvec.registration import Index, ServiceKey, add_embedding, field_notes, index_params
+    from nestvec.indexes import Index, field_notes, index_params
+    from nestvec.registration import EmbeddingOptions, ServiceKey, add_embedding
 
 __all__ = [
+    "EmbeddingOptions",
     "Index",
     "ServiceKey",
     "__version__",
@@ -21,7 +23,13 @@ __all__ = [
     "index_params",
 ]
 
-_HOMES = {"aconnect": "nestvec.dbapi", "connect": "nestvec.dbapi"}
+_HOMES = {
+    "aconnect": "nestvec.dbapi",
+    "connect": "nestvec.dbapi",
+    "Index": "nestvec.indexes",
+    "field_notes": "nestvec.indexes",
+    "index_params": "nestvec.indexes",
+}
 
 __version__ = version("nestvec")
 

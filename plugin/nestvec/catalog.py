@@ -75,6 +75,11 @@ class Embedding:
         return self.endpoint.expert
 
     @property
+    def top(self) -> int | None:
+        """How many of a text's largest weights a sparse column keeps; None for all."""
+        return self.endpoint.top
+
+    @property
     def maker(self) -> str:
         """The encoder, with its expert: ``minilm@biomed``."""
         return named(self.endpoint.encoder, None, self.expert)

@@ -11,8 +11,9 @@ from pymilvus.milvus_client import IndexParams
 
 from nestvec.catalog import Table, read_table
 from nestvec.composing import properties
+from nestvec.indexes import Index, field_notes, index_params
 from nestvec.milvus import is_lite, milvus_errors
-from nestvec.registration import Index, add_embedding, add_lexical, field_notes, index_params
+from nestvec.registration import EmbeddingOptions, add_embedding, add_lexical
 from nestvec_schemas.errors import CollectionExists
 from nestvec_schemas.spec import CollectionSpec, EmbeddingSpec, Form, VectorSpec
 
@@ -113,6 +114,7 @@ def describe(client: MilvusClient, name: str) -> dict[str, Any]:
                 "exit": one.exit,
                 "expert": one.expert,
                 "form": one.form,
+                "top": one.top,
                 "service": one.endpoint.service,
                 "index": types.get(one.column),
                 "metric": table.metrics.get(one.column),
@@ -183,10 +185,7 @@ def _schema(client: MilvusClient, spec: CollectionSpec) -> CollectionSchema:
             dims=one.dims,
             service=spec.service_of(one),
             client=client,
-            exit=one.exit,
-            expert=one.expert,
-            form=one.form,
-            name=one.name,
+            options=EmbeddingOptions(one.exit, one.expert, one.form, one.top, one.name),
         )
     for lexical in spec.lexical:
         add_lexical(schema, lexical.field, lexical.column)

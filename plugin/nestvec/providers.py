@@ -41,7 +41,8 @@ _PROPERTY = "nestvec.embed."
 class Endpoint:
     """Who calls whom: the service's base URL (scheme, host, port), the encoder there, its exit and expert.
 
-    ``exit`` None is the deepest, ``expert`` None the encoder's own weights.
+    ``exit`` None is the deepest, ``expert`` None the encoder's own weights; ``top`` is how many of a text's
+    largest weights a sparse field keeps, None all.
     """
 
     provider: Caller
@@ -49,6 +50,7 @@ class Endpoint:
     encoder: str
     exit: int | None = None
     expert: str | None = None
+    top: int | None = None
 
     @property
     def name(self) -> str:
@@ -71,7 +73,8 @@ class ServiceKey:
 @dataclass(frozen=True)
 class Call:
     """All that a function's params say. ``documents`` and ``queries`` are prompts put before each text;
-    ``exit`` None is the deepest, ``expert`` None the encoder's own weights."""
+    ``exit`` None is the deepest, ``expert`` None the encoder's own weights, ``top`` None all weights of a
+    sparse vector."""
 
     service: str
     encoder: str
@@ -82,6 +85,7 @@ class Call:
     key: ServiceKey | None = None
     exit: int | None = None
     expert: str | None = None
+    top: int | None = None
 
 
 def write_params(provider: Provider, call: Call) -> dict[str, str | int]:
@@ -173,7 +177,13 @@ def base_url(service: str) -> str:
 
 
 def _query(call: Call) -> str:
-    asked = {"encoder": call.encoder, "dim": call.dim, "exit": call.exit, "expert": call.expert}
+    asked = {
+        "encoder": call.encoder,
+        "dim": call.dim,
+        "exit": call.exit,
+        "expert": call.expert,
+        "top": call.top,
+    }
     return urlencode({key: value for key, value in asked.items() if value is not None})
 
 
@@ -182,9 +192,9 @@ def _read_address(address: str, provider: Caller) -> Endpoint | None:
     found = parse_qs(parts.query)
     if "encoder" not in found:
         return None
-    exit = int(found["exit"][0]) if "exit" in found else None
+    exit, top = (int(found[name][0]) if name in found else None for name in ("exit", "top"))
     expert = found["expert"][0] if "expert" in found else None
-    return Endpoint(provider, f"{parts.scheme}://{parts.netloc}", found["encoder"][0], exit, expert)
+    return Endpoint(provider, f"{parts.scheme}://{parts.netloc}", found["encoder"][0], exit, expert, top)
 
 
 def _write_tei(call: Call) -> dict[str, str | int]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pymilvus import CollectionSchema, DataType, Function, FunctionType, MilvusClient
-from pymilvus.milvus_client import IndexParams
 
 from nestvec.milvus import Versioned, is_lite, open_connections
+from nestvec.offers import check_dim, check_exit, check_expert, check_kind, check_top
 from nestvec.providers import (
     CHUNK,
     Call,
@@ -18,17 +17,12 @@ from nestvec.providers import (
     ServiceKey,
     base_url,
     environment_key,
-    note_property,
-    read_note,
     write_note,
     write_params,
 )
 from nestvec.service.client import EncoderInfo, ask_info
 from nestvec_schemas.compressed import check_bits
 from nestvec_schemas.errors import (
-    DimNotOffered,
-    ExitNotOffered,
-    ExpertNotOffered,
     SpecError,
     StoreRefused,
     StoreUnknown,
@@ -39,23 +33,37 @@ from nestvec_schemas.spec import (
     VECTOR_TYPES,
     Form,
     column_name,
-    default_index,
-    default_metric,
+    sparse_name,
 )
-from nestvec_schemas.towers import Kind
 
-__all__ = ["Index", "ServiceKey", "add_embedding", "field_notes", "index_params"]
+__all__ = ["EmbeddingOptions", "ServiceKey", "add_embedding"]
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Index:
-    """How one vector field is indexed: Milvus's index type, metric and build params."""
+class EmbeddingOptions:
+    """What is seldom said of an embedding.
 
-    type: str = "AUTOINDEX"
-    metric: str = "COSINE"
-    params: Mapping[str, Any] = field(default_factory=dict)
+    ``exit`` is the layer that the encoder stops after, None for the deepest; it is named in the fields
+    (``{source}_{dim}_exit{exit}``). So is the ``expert`` whose weights are used, None for the encoder's own
+    (``{source}_{dim}_{expert}``), and a ``form`` other than float. ``int8`` gives INT8_VECTOR fields, which
+    Milvus from 2.6 fills through its ``cohere`` provider, whose address is in milvus.yaml; ``binary`` gives
+    BINARY_VECTOR fields, which ``nestvec ingest`` fills. Milvus Lite has neither. ``sparse`` is for a sparse
+    encoder, without dims: a SPARSE_FLOAT_VECTOR field ``{source}_sparse``, which ``nestvec ingest`` fills
+    too; of each text ``top`` keeps so many of the largest weights (``{source}_sparse_top{top}``), None all.
+    ``name`` is the field's, in place of these, where there is one dim. ``provider`` is Milvus's word for who
+    it calls, for a Milvus that nobody is connected to. ``key`` is for a service that has API keys; without
+    it, the environment's NESTVEC_API_KEY and NESTVEC_CREDENTIAL count.
+    """
+
+    exit: int | None = None
+    expert: str | None = None
+    form: Form = "float"
+    top: int | None = None
+    name: str | None = None
+    provider: Provider | None = None
+    key: ServiceKey | None = None
 
 
 def add_embedding(
@@ -66,63 +74,64 @@ def add_embedding(
     dims: Sequence[int] = (),
     service: str,
     client: MilvusClient | None = None,
-    provider: Provider | None = None,
-    key: ServiceKey | None = None,
-    exit: int | None = None,
-    expert: str | None = None,
-    form: Form = "float",
-    name: str | None = None,
+    options: EmbeddingOptions = EmbeddingOptions(),
 ) -> None:
     """Add a vector field ``{source}_{dim}`` per dim to ``schema``, filled by Milvus from ``source``.
 
     ``service`` is the base URL, as Milvus reaches it, of a running nestvec service. The kind of function
     is ``openai`` for Milvus Lite and ``tei`` for Milvus from 2.6; it is read off ``client``, else off the
-    connections that are open in this process; ``provider`` overrides. ``key`` is for a service that has
-    API keys; without it, the environment's NESTVEC_API_KEY and NESTVEC_CREDENTIAL count.
-    ``name`` is the field's, in place of that, where there is one dim.
-    ``exit`` is the layer that the encoder stops after, None for the deepest; it is named in the fields
-    (``{source}_{dim}_exit{exit}``). So is the ``expert`` whose weights are used, None for the encoder's own
-    (``{source}_{dim}_{expert}``), and a ``form`` other than float. ``int8`` gives INT8_VECTOR
-    fields, which Milvus from 2.6 fills through its ``cohere`` provider, whose address is in milvus.yaml;
-    ``binary`` gives BINARY_VECTOR fields, which ``nestvec ingest`` fills. Milvus Lite has neither.
-    ``sparse`` is for a sparse encoder, without ``dims``: a SPARSE_FLOAT_VECTOR field ``{source}_sparse``,
-    which ``nestvec ingest`` fills too. Milvus Lite keeps no field's description: create the collection with
-    ``properties=field_notes(schema)``, or nobody will know there what fills it.
+    connections that are open in this process. Milvus Lite keeps no field's description: create a collection
+    with sparse fields with ``properties=field_notes(schema)``, or nobody will know there what fills them.
     Raises SpecError (source field, key, form), DimNotOffered, ExitNotOffered, ExpertNotOffered,
     EncoderNotFound, ServiceUnreachable, ServiceRefused, StoreRefused, StoreUnknown. Nothing is added to
     ``schema`` then.
     """
     _check_source(schema, source)
-    address = base_url(service)
-    known = key or environment_key()
-    info = ask_info(address, known.api_key if known else None).encoder(encoder, address)
-    check_kind(form, encoder, info)
-    check_exit(exit, encoder, info)
-    check_expert(expert, encoder, info)
-    sizes = dims or ((info.dim,) if form == "sparse" else ())
+    address, form = base_url(service), options.form
+    key = options.key or environment_key()
+    info = ask_info(address, key.api_key if key else None).encoder(encoder, address)
+    sizes = _sizes(dims, encoder, options, info)
+    names = [options.name] if options.name else [_column(source, dim, options) for dim in sizes]
+    _check_names(schema, names, sizes)
+    kind = _kind(options.provider or _provider(client), form)
+    if form == "binary":
+        for dim in dims:
+            check_bits(dim)
+    if kind != "openai" and form not in FILLED_HERE and key is not None and not key.credential:
+        raise SpecError(
+            "Milvus reads the service's API key from its own configuration, and the entry's name is missing",
+            next_step="Put the key under credential in milvus.yaml and name it: "
+            "options=EmbeddingOptions(key=ServiceKey(api_key, credential=NAME)), or NESTVEC_CREDENTIAL.",
+        )
+    _tell(kind, form, encoder, info, address)
+    # The deepest exit is no exit: fields that differ in this word alone are of one family.
+    stops = None if info.layers and options.exit == info.layers[0] else options.exit
+    prompts = (info.prompts.get("document", ""), info.prompts.get("query", ""))
+    for column, dim in zip(names, sizes, strict=True):
+        call = Call(address, encoder, dim, *prompts, CHUNK, key, stops, options.expert, options.top)
+        _add(schema, source, column, call, kind, form)
+
+
+def _sizes(
+    dims: Sequence[int], encoder: str, options: EmbeddingOptions, info: EncoderInfo
+) -> tuple[int, ...]:
+    """The dims of the fields, that of a sparse encoder where none is given; all that is asked is offered."""
+    check_kind(options.form, encoder, info)
+    check_exit(options.exit, encoder, info)
+    check_expert(options.expert, encoder, info)
+    check_top(options.top, options.form)
+    sizes = tuple(dims) or ((info.dim,) if options.form == "sparse" else ())
     if not sizes:
         raise SpecError("no dims were given", next_step=f"Give some of {', '.join(map(str, info.dims))}.")
     for dim in sizes:
         check_dim(dim, encoder, info)
-    names = [name] if name else [column_name(source, dim, exit, form, expert) for dim in sizes]
-    _check_names(schema, names, sizes)
-    kind = _kind(provider or _provider(client), form)
-    if form == "binary":
-        for dim in dims:
-            check_bits(dim)
-    if kind != "openai" and form not in FILLED_HERE and known is not None and not known.credential:
-        raise SpecError(
-            "Milvus reads the service's API key from its own configuration, and the entry's name is missing",
-            next_step="Put the key under credential in milvus.yaml and name it: "
-            "key=ServiceKey(api_key, credential=NAME), or NESTVEC_CREDENTIAL.",
-        )
-    _tell(kind, form, encoder, info, address)
-    # The deepest exit is no exit: fields that differ in this word alone are of one family.
-    stops = None if info.layers and exit == info.layers[0] else exit
-    prompts = (info.prompts.get("document", ""), info.prompts.get("query", ""))
-    for column, dim in zip(names, sizes, strict=True):
-        call = Call(address, encoder, dim, *prompts, CHUNK, known, stops, expert)
-        _add(schema, source, column, call, kind, form)
+    return sizes
+
+
+def _column(source: str, dim: int, options: EmbeddingOptions) -> str:
+    if options.form == "sparse":
+        return sparse_name(source, options.top)
+    return column_name(source, dim, options.exit, options.form, options.expert)
 
 
 def add_lexical(schema: CollectionSchema, source: str, name: str) -> None:
@@ -201,54 +210,6 @@ def _tell(kind: Provider, form: Form, encoder: str, info: EncoderInfo, address: 
         )
 
 
-def index_params(schema: CollectionSchema, indexes: Mapping[str, Index] | None = None) -> IndexParams:
-    """An index for every vector field that add_embedding added; ``indexes`` overrides by name.
-
-    Raises SpecError when ``indexes`` names a field that is not one of them.
-    """
-    chosen = indexes or {}
-    forms = dict(_filled(schema))
-    for name in chosen:
-        if name not in forms:
-            raise SpecError(
-                "there is no embedding field of this name to index",
-                value=name,
-                next_step=f"There: {', '.join(forms) or 'none'}.{nearest(name, forms)}",
-            )
-    params = IndexParams()
-    for name, form in forms.items():
-        index = chosen.get(name, Index(default_index(form), default_metric(form)))
-        params.add_index(
-            name, index_type=index.type, index_name=name, metric_type=index.metric, params=dict(index.params)
-        )
-    return params
-
-
-def _filled(schema: CollectionSchema) -> Iterator[tuple[str, Form]]:
-    """The vector fields that functions fill from encoders, and those that ingest does."""
-    outputs = {
-        name
-        for function in schema.functions
-        if function.type == FunctionType.TEXTEMBEDDING
-        for name in function.output_field_names
-    }
-    here = {DataType[VECTOR_TYPES[form]]: form for form in FILLED_HERE}
-    for one in schema.fields:
-        if one.name in outputs:
-            yield one.name, "float"
-        elif one.dtype in here and read_note(one.description or "", "nestvec"):
-            yield one.name, here[one.dtype]
-
-
-def field_notes(schema: CollectionSchema) -> dict[str, str]:
-    """The properties of a collection of this schema that say what fills its sparse fields."""
-    return {
-        note_property(one.name): one.description
-        for one in schema.fields
-        if one.dtype == DataType.SPARSE_FLOAT_VECTOR and read_note(one.description or "", "nestvec")
-    }
-
-
 def _check_source(schema: CollectionSchema, source: str) -> None:
     fields = {one.name: one for one in schema.fields}
     if source not in fields:
@@ -269,65 +230,6 @@ def _check_source(schema: CollectionSchema, source: str) -> None:
             "Milvus does not embed a field that may be null",
             value=source,
             next_step="Make the field not nullable.",
-        )
-
-
-_ELSEWHERE: Final[Mapping[Kind, str]] = {
-    "reranker": " This one ranks what a search finds: RERANK BY in SQL.",
-    "multivector": " This one ranks what a search finds: RERANK BY in SQL.",
-    "dense": " This one fills fields with dims.",
-}
-"""What an encoder is for whose vectors have another form."""
-
-
-def check_kind(form: Form, encoder: str, info: EncoderInfo) -> None:
-    """Raise SpecError where an encoder of this kind has no vectors of this form."""
-    if info.kind == "sparse" and form != "sparse":
-        raise SpecError(
-            f"{encoder} is a sparse encoder, and has no vectors of the form {form}",
-            value=encoder,
-            next_step="Write form: sparse without dims; in SQL, SPARSEVEC.",
-        )
-    if info.kind != ("sparse" if form == "sparse" else "dense"):
-        raise SpecError(
-            f"{encoder} is a {info.kind} encoder, and has no vectors of the form {form}",
-            value=encoder,
-            next_step=f"Name a {'sparse' if form == 'sparse' else 'dense'} encoder."
-            + _ELSEWHERE.get(info.kind, ""),
-        )
-
-
-def check_exit(exit: int | None, encoder: str, info: EncoderInfo) -> None:
-    """Raise ExitNotOffered where an encoder does not stop after this layer."""
-    if exit is None or (type(exit) is int and exit in info.layers):
-        return
-    raise ExitNotOffered(
-        f"{encoder} has no exit after this layer",
-        value=exit,
-        next_step=f"It has {', '.join(map(str, info.layers)) or 'one'}; export it with --exits for others.",
-    )
-
-
-def check_expert(expert: str | None, encoder: str, info: EncoderInfo) -> None:
-    """Raise ExpertNotOffered where an encoder has no weights of this name."""
-    if expert is None or expert in info.experts:
-        return
-    there = f"It has {', '.join(info.experts)}" if info.experts else "It has none"
-    raise ExpertNotOffered(
-        f"{encoder} has no expert of this name",
-        value=expert,
-        next_step=f"{there}; export it with --expert NAME=CHECKPOINT for others."
-        f"{nearest(expert, info.experts)}",
-    )
-
-
-def check_dim(dim: int, encoder: str, info: EncoderInfo) -> None:
-    """Raise DimNotOffered where an encoder has no vectors of this many dims."""
-    if isinstance(dim, bool) or not isinstance(dim, int) or dim not in info.dims:
-        raise DimNotOffered(
-            f"{encoder} does not offer vectors of this many dims",
-            value=dim,
-            next_step=f"It offers {', '.join(map(str, info.dims))}; export it with --dims to offer others.",
         )
 
 
@@ -355,6 +257,7 @@ def _provider(client: MilvusClient | None) -> Provider:
         raise StoreUnknown(
             "it cannot be told whether the schema is for Milvus Lite or for a Milvus server",
             value="both are open" if kinds else "no connection is open",
-            next_step="Pass client=, or provider='openai' for Milvus Lite and provider='tei' for Milvus.",
+            next_step="Pass client=, or options=EmbeddingOptions(provider='openai') for Milvus Lite and "
+            "'tei' for Milvus.",
         )
     return "openai" if kinds.pop() else "tei"

@@ -110,7 +110,14 @@ def test_floats_through_cohere_are_read_back_and_what_is_not_nestvecs_is_left_al
     schema.add_field("abstract", DataType.VARCHAR, max_length=99)
     schema.add_field("own", DataType.BINARY_VECTOR, dim=8, description="made by hand")
     schema.add_field("floats", DataType.FLOAT_VECTOR, dim=8, description=f"nestvec: {service}?encoder=tiny")
-    nestvec.add_embedding(schema, "abstract", encoder="tiny", dims=[8], service=service, provider="cohere")
+    nestvec.add_embedding(
+        schema,
+        "abstract",
+        encoder="tiny",
+        dims=[8],
+        service=service,
+        options=nestvec.EmbeddingOptions(provider="cohere"),
+    )
     server: Any = Server(schema)
     endpoint = Endpoint("cohere", service, "tiny")
     assert read_table(server, "papers").embeddings == (Embedding("abstract", "abstract_8", 8, endpoint),)
@@ -139,7 +146,7 @@ def test_defaults_and_what_columns_are_made_of(service: str) -> None:
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_sparse_column_is_read_back_from_its_description_or_a_property(kept: bool) -> None:
-    note = "nestvec: http://h:1?encoder=splade&dim=30522&source=abstract"
+    note = "nestvec: http://h:1?encoder=splade&dim=30522&top=64&source=abstract"
     schema = MilvusClient.create_schema()
     schema.add_field("id", DataType.INT64, is_primary=True)
     schema.add_field("abstract", DataType.VARCHAR, max_length=99)
@@ -151,8 +158,8 @@ def test_a_sparse_column_is_read_back_from_its_description_or_a_property(kept: b
     told["properties"] = {} if kept else {"nestvec.embed.lex": note, "mmap.enabled": "true"}
     server.describe_collection = lambda name: told
     table = read_table(server, "papers")
-    endpoint = Endpoint("nestvec", "http://h:1", "splade")
+    endpoint = Endpoint("nestvec", "http://h:1", "splade", top=64)
     assert table.embeddings == (Embedding("abstract", "lex", 0, endpoint, "sparse"),)
     assert table.generated == {"lex": "abstract"}
     (shown,) = describe(server, "papers")["embeddings"]
-    assert (shown["dim"], shown["bytes_per_row"], shown["form"]) == (None, None, "sparse")
+    assert (shown["dim"], shown["bytes_per_row"], shown["form"], shown["top"]) == (None, None, "sparse", 64)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ def schema() -> CollectionSchema:
     return made
 
 
+def add(schema: CollectionSchema, source: str, **given: Any) -> None:
+    """add_embedding, with what is said of it seldom or often in one list."""
+    seldom = {one.name: given.pop(one.name) for one in fields(nestvec.EmbeddingOptions) if one.name in given}
+    nestvec.add_embedding(schema, source, options=nestvec.EmbeddingOptions(**seldom), **given)
+
+
 class Server:
     """Says of itself what a real server says."""
 
@@ -51,12 +58,10 @@ def params(schema: CollectionSchema) -> list[dict[str, Any]]:
 
 def test_fields_and_functions_for_milvus_as_the_contract_says(schema: CollectionSchema, service: str) -> None:
     client: Any = Server("v2.6.4")
-    nestvec.add_embedding(
-        schema, "abstract", encoder="tiny", dims=[4, 16], service=f"{service}/", client=client
-    )
-    fields = {field.name: field for field in schema.fields}
-    assert fields["abstract_4"].params["dim"] == 4
-    assert fields["abstract_16"].dtype == DataType.FLOAT_VECTOR
+    add(schema, "abstract", encoder="tiny", dims=[4, 16], service=f"{service}/", client=client)
+    made = {field.name: field for field in schema.fields}
+    assert made["abstract_4"].params["dim"] == 4
+    assert made["abstract_16"].dtype == DataType.FLOAT_VECTOR
     assert params(schema) == [
         {
             "provider": "tei",
@@ -71,7 +76,7 @@ def test_fields_and_functions_for_milvus_as_the_contract_says(schema: Collection
 
 def test_functions_for_milvus_lite(schema: CollectionSchema, service: str) -> None:
     client: Any = Server("milvus_lite-3.2.2")
-    nestvec.add_embedding(schema, "abstract", encoder="tiny", dims=[8], service=service, client=client)
+    add(schema, "abstract", encoder="tiny", dims=[8], service=service, client=client)
     assert params(schema) == [
         {
             "provider": "openai",
@@ -84,17 +89,15 @@ def test_functions_for_milvus_lite(schema: CollectionSchema, service: str) -> No
 
 
 def test_the_deepest_exit_is_none_to_milvus(schema: CollectionSchema, service: str) -> None:
-    nestvec.add_embedding(
-        schema, "abstract", encoder="tiny", dims=[4], service=service, provider="tei", exit=4
-    )
+    add(schema, "abstract", encoder="tiny", dims=[4], service=service, provider="tei", exit=4)
     assert schema.fields[-1].name == "abstract_4_exit4"
     assert schema.functions[-1].params["endpoint"] == f"{service}?encoder=tiny&dim=4"
 
 
 def test_an_exit_is_named_in_the_field_and_told_to_milvus(schema: CollectionSchema, service: str) -> None:
     given: dict[str, Any] = {"encoder": "tiny", "service": service, "exit": 2}
-    nestvec.add_embedding(schema, "abstract", dims=[4], provider="tei", **given)
-    nestvec.add_embedding(schema, "abstract", dims=[8], provider="openai", **given)
+    add(schema, "abstract", dims=[4], provider="tei", **given)
+    add(schema, "abstract", dims=[8], provider="openai", **given)
     assert [field.name for field in schema.fields[3:]] == ["abstract_4_exit2", "abstract_8_exit2"]
     tei, openai = params(schema)
     assert tei["endpoint"] == f"{service}?encoder=tiny&dim=4&exit=2"
@@ -104,9 +107,7 @@ def test_an_exit_is_named_in_the_field_and_told_to_milvus(schema: CollectionSche
 
 def test_an_expert_must_be_there(schema: CollectionSchema, service: str) -> None:
     with pytest.raises(ExpertNotOffered, match=r"tiny has no expert of this name: bio\. It has none"):
-        nestvec.add_embedding(
-            schema, "abstract", encoder="tiny", dims=[4], service=service, provider="tei", expert="bio"
-        )
+        add(schema, "abstract", encoder="tiny", dims=[4], service=service, provider="tei", expert="bio")
     assert len(schema.fields) == 3
 
 
@@ -115,24 +116,22 @@ def test_int8_fields_are_filled_through_cohere(
 ) -> None:
     client: Any = Server("v2.6.4")
     given: dict[str, Any] = {"encoder": "tiny", "service": service, "client": client, "form": "int8"}
-    nestvec.add_embedding(schema, "abstract", dims=[8], exit=2, **given)
+    add(schema, "abstract", dims=[8], exit=2, **given)
     (field,) = schema.fields[3:]
     assert (field.name, field.dtype) == ("abstract_8_exit2_int8", DataType.INT8_VECTOR)
     assert field.description == f"nestvec: {service}?encoder=tiny&dim=8&exit=2&source=abstract"
     assert params(schema) == [{"provider": "cohere", "model_name": "tiny@2", "dim": 8}]
     assert f"function.textEmbedding.providers.cohere.url must be {service}/v2/embed" in caplog.text
     key = nestvec.ServiceKey("s3cret", credential="nestvec")
-    nestvec.add_embedding(schema, "abstract", dims=[16], key=key, **given)
+    add(schema, "abstract", dims=[16], key=key, **given)
     assert params(schema)[1]["credential"] == "nestvec"
     with pytest.raises(SpecError, match="the entry's name is missing"):
-        nestvec.add_embedding(schema, "abstract", dims=[4], key=nestvec.ServiceKey("s3cret"), **given)
+        add(schema, "abstract", dims=[4], key=nestvec.ServiceKey("s3cret"), **given)
     schema.verify()
 
 
 def test_binary_fields_say_who_fills_them(schema: CollectionSchema, service: str) -> None:
-    nestvec.add_embedding(
-        schema, "abstract", encoder="tiny", dims=[16], service=service, provider="tei", form="binary"
-    )
+    add(schema, "abstract", encoder="tiny", dims=[16], service=service, provider="tei", form="binary")
     (field,) = schema.fields[3:]
     assert (field.name, field.dtype) == ("abstract_16_binary", DataType.BINARY_VECTOR)
     assert field.description == f"nestvec: {service}?encoder=tiny&dim=16&source=abstract"
@@ -149,16 +148,14 @@ def test_milvus_lite_has_float_vectors_alone(
 ) -> None:
     client: Any = Server("milvus_lite-3.2.2")
     with pytest.raises(StoreRefused, match=f"Lite has no {type_} fields.*or use a Milvus server from 2.6"):
-        nestvec.add_embedding(
-            schema, "abstract", encoder="tiny", dims=[8], service=service, client=client, form=form
-        )
+        add(schema, "abstract", encoder="tiny", dims=[8], service=service, client=client, form=form)
     assert len(schema.fields) == 3
 
 
 def test_prompts_that_milvus_lite_cannot_send_are_warned_of(
     schema: CollectionSchema, service: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    nestvec.add_embedding(schema, "abstract", encoder="tiny", dims=[8], service=service, provider="openai")
+    add(schema, "abstract", encoder="tiny", dims=[8], service=service, provider="openai")
     assert "the prompts of tiny are not used" in caplog.text
 
 
@@ -166,7 +163,7 @@ def test_without_a_connection_the_kind_of_milvus_is_not_guessed(
     schema: CollectionSchema, service: str
 ) -> None:
     with pytest.raises(StoreUnknown, match=r"cannot be told whether.*no connection is open.*Pass client="):
-        nestvec.add_embedding(schema, "abstract", encoder="tiny", dims=[8], service=service)
+        add(schema, "abstract", encoder="tiny", dims=[8], service=service)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +191,7 @@ def test_what_is_refused_leaves_the_schema_alone(
 ) -> None:
     given = {"source": "abstract", "encoder": "tiny", "dims": [8], "service": service, **change}
     with pytest.raises(error, match=message):
-        nestvec.add_embedding(schema, given.pop("source"), provider="tei", **given)
+        add(schema, given.pop("source"), provider="tei", **given)
     assert len(schema.fields) == 3
     assert not schema.functions
 
@@ -203,26 +200,26 @@ def test_a_service_that_does_not_answer(schema: CollectionSchema) -> None:
     with bind("127.0.0.1", 0) as listener:
         gone = address(listener)
     with pytest.raises(ServiceUnreachable, match=r"no service answers at .*Start it: nestvec serve"):
-        nestvec.add_embedding(schema, "abstract", encoder="tiny", dims=[8], service=gone, provider="tei")
+        add(schema, "abstract", encoder="tiny", dims=[8], service=gone, provider="tei")
 
 
 def test_a_service_with_keys(schema: CollectionSchema, service: str, monkeypatch: pytest.MonkeyPatch) -> None:
     key = nestvec.ServiceKey("s3cret", credential="nestvec")
     assert "s3cret" not in repr(key)
     given: dict[str, Any] = {"encoder": "tiny", "service": service}
-    nestvec.add_embedding(schema, "abstract", dims=[4], provider="openai", key=key, **given)
-    nestvec.add_embedding(schema, "abstract", dims=[8], provider="tei", key=key, **given)
+    add(schema, "abstract", dims=[4], provider="openai", key=key, **given)
+    add(schema, "abstract", dims=[8], provider="tei", key=key, **given)
     monkeypatch.setenv("NESTVEC_API_KEY", "other")
     with pytest.raises(SpecError, match=r"the entry's name is missing\. Put the key under credential"):
-        nestvec.add_embedding(schema, "abstract", dims=[16], provider="tei", **given)
-    nestvec.add_embedding(schema, "abstract", dims=[16], provider="openai", **given)
+        add(schema, "abstract", dims=[16], provider="tei", **given)
+    add(schema, "abstract", dims=[16], provider="openai", **given)
     lite, tei, last = params(schema)
     assert (lite["api_key"], tei["credential"], last["api_key"]) == ("s3cret", "nestvec", "other")
     assert "s3cret" not in str(tei)
 
 
 def test_an_index_for_every_embedding_field(schema: CollectionSchema, service: str) -> None:
-    nestvec.add_embedding(schema, "abstract", encoder="tiny", dims=[4, 8], service=service, provider="tei")
+    add(schema, "abstract", encoder="tiny", dims=[4, 8], service=service, provider="tei")
     chosen = nestvec.index_params(schema, {"abstract_8": nestvec.Index("HNSW", "IP", {"M": 16})})
     assert [one.to_dict() for one in chosen] == [
         {"field_name": "abstract_4", "index_type": "AUTOINDEX", "index_name": "abstract_4"}
@@ -253,8 +250,8 @@ def test_a_sparse_field_says_who_fills_it_wherever_it_is_kept(
 ) -> None:
     client: Any = Server(version)
     given: dict[str, Any] = {"encoder": "words", "service": words, "client": client, "form": "sparse"}
-    nestvec.add_embedding(schema, "abstract", **given)
-    nestvec.add_embedding(schema, "abstract", name="lex", dims=[16], **given)
+    add(schema, "abstract", **given)
+    add(schema, "abstract", name="lex", dims=[16], **given)
     found = [(one.name, one.dtype, one.description) for one in schema.fields[3:]]
     note = f"nestvec: {words}?encoder=words&dim=16&source=abstract"
     sparse = DataType.SPARSE_FLOAT_VECTOR
@@ -305,15 +302,31 @@ def test_an_encoder_has_vectors_of_its_kind(
     message: str,
 ) -> None:
     with pytest.raises(error, match=message):
-        nestvec.add_embedding(
-            schema, "abstract", encoder=encoder, dims=dims, service=words, provider="tei", form=form
-        )
+        add(schema, "abstract", encoder=encoder, dims=dims, service=words, provider="tei", form=form)
     assert len(schema.fields) == 3
+
+
+def test_the_largest_weights_alone_are_named_in_the_field_and_its_note(
+    schema: CollectionSchema, words: str
+) -> None:
+    given: dict[str, Any] = {"encoder": "words", "service": words, "provider": "tei", "form": "sparse"}
+    add(schema, "abstract", top=64, **given)
+    add(schema, "abstract", **given)
+    assert [one.name for one in schema.fields[3:]] == ["abstract_sparse_top64", "abstract_sparse"]
+    note = f"nestvec: {words}?encoder=words&dim=16&top=64&source=abstract"
+    assert schema.fields[3].description == note
+    for top in (0, True, "64"):
+        with pytest.raises(SpecError, match=rf"not a number of weights: {top}\. Give a whole number from 1"):
+            add(schema, "abstract", top=top, **given)
+    with pytest.raises(SpecError, match=r"the form float have no weights.*: top 64\. Leave top away"):
+        add(schema, "abstract", encoder="tiny", dims=[8], service=words, provider="tei", top=64)
+    assert len(schema.fields) == 5
 
 
 def test_the_public_names() -> None:
     functions = ["aconnect", "add_embedding", "connect", "field_notes", "index_params"]
-    assert nestvec.__all__ == ["Index", "ServiceKey", "__version__", *functions]
+    values = ["EmbeddingOptions", "Index", "ServiceKey"]
+    assert nestvec.__all__ == [*values, "__version__", *functions]
     for name in nestvec.__all__:
         assert getattr(nestvec, name)
     with pytest.raises(AttributeError, match=r"no attribute 'nothing'"):

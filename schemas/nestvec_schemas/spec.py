@@ -14,7 +14,7 @@ embeddings:
   - {field: abstract, encoder: minilm, dims: [64], exit: 3, form: int8}
   - {field: abstract, encoder: minilm, dims: [32], name: short}
   - {field: abstract, encoder: minilm, dims: [64], expert: biomed}
-  - {field: abstract, encoder: splade, form: sparse}
+  - {field: abstract, encoder: splade, form: sparse, top: 64}
 lexical:
   - {field: abstract}
 vectors:
@@ -23,11 +23,12 @@ vectors:
 
 Every embedding gives one vector field per dim, ``{field}_{dim}``, with ``_{expert}``, ``_exit{exit}`` and
 ``_{form}`` behind it where those are chosen; with one dim it may have a ``name`` of its own. A sparse one,
-whose dims are the encoder's vocabulary, gives the field ``{field}_sparse``, which ``nestvec ingest`` and
-SQL fill. A lexical gives a sparse field, ``{field}_bm25``, which Milvus fills from the field's words; a
-vector is filled by whoever writes the rows. A field with ``compose`` is filled from the row's other values
-where a row does not bring it (``nestvec_schemas.compose``). The limits are Milvus's own
-(``milvus.yaml``: proxy.maxFieldNum, maxVectorFieldNum, maxDimension, maxNameLength).
+whose dims are the encoder's vocabulary, gives the field ``{field}_sparse``, with ``_top{top}`` where only
+the largest weights are kept, which ``nestvec ingest`` and SQL fill. A lexical gives a sparse field,
+``{field}_bm25``, which Milvus fills from the field's words; a vector is filled by whoever writes the rows.
+A field with ``compose`` is filled from the row's other values where a row does not bring it
+(``nestvec_schemas.compose``). The limits are Milvus's own (``milvus.yaml``: proxy.maxFieldNum,
+maxVectorFieldNum, maxDimension, maxNameLength).
 """
 
 from __future__ import annotations
@@ -95,11 +96,16 @@ def column_name(
     """The name of a vector field: ``abstract_64``, ``abstract_64_exit3``, ``abstract_64_biomed_int8``; of a
     sparse one ``abstract_sparse``."""
     if form == "sparse":
-        return f"{source}_{form}"
+        return sparse_name(source)
     # Milvus takes no hyphen in a name.
     by = "" if expert is None else f"_{expert.replace('-', '_')}"
     left = "" if exit is None else f"_exit{exit}"
     return f"{source}_{dim}{by}{left}{'' if form == 'float' else f'_{form}'}"
+
+
+def sparse_name(source: str, top: int | None = None) -> str:
+    """The name of a sparse vector field: ``abstract_sparse``, ``abstract_sparse_top64``."""
+    return f"{source}_sparse" if top is None else f"{source}_sparse_top{top}"
 
 
 def default_index(form: Form) -> IndexType:
@@ -133,7 +139,8 @@ class EmbeddingSpec(_Record):
     ``exit`` is the layer that a pass stops after, None for the deepest; ``expert`` whose weights of the
     encoder are used, None for its own. ``index`` and ``metric`` without
     a word of the spec are ``default_index`` and ``default_metric`` of ``form``. ``name`` is for one dim.
-    ``dims`` are none where ``form`` is sparse: those are the words of the encoder's vocabulary.
+    ``dims`` are none where ``form`` is sparse: those are the words of the encoder's vocabulary, of which
+    ``top`` keeps so many of the largest weights of a text, None all.
     """
 
     field: StrictStr
@@ -142,6 +149,7 @@ class EmbeddingSpec(_Record):
     exit: Annotated[StrictInt, Field(ge=1, le=1_000)] | None = None
     expert: Annotated[StrictStr, Field(pattern=f"^{EXPERT_NAME.pattern}$")] | None = None
     form: Form = "float"
+    top: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = None
     service: StrictStr | None = None
     name: StrictStr | None = None
     index: IndexType = Field(default_factory=_index)
@@ -155,6 +163,8 @@ class EmbeddingSpec(_Record):
 
     def column(self, dim: int) -> str:
         """The name of the vector field of ``dim``."""
+        if self.form == "sparse":
+            return self.name or sparse_name(self.field, self.top)
         return self.name or column_name(self.field, dim, self.exit, self.form, self.expert)
 
 

@@ -295,6 +295,9 @@ def _dims_of(where: str, one: EmbeddingSpec) -> Iterator[Problem]:
     if one.form != "sparse":
         if not one.dims:
             yield Problem(f"{where}.dims", "are missing", "none", "Write at least one: dims: [64].")
+        if one.top is not None:
+            step = "Remove it: dims say how many numbers are kept."
+            yield Problem(where, "has top, which is for form: sparse alone", one.top, step)
         return
     if one.dims:
         found = ", ".join(map(str, one.dims))

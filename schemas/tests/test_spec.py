@@ -322,6 +322,14 @@ def test_a_dynamic_collection_may_compose_of_what_it_does_not_declare() -> None:
 SPARSE = GOOD.partition("embeddings:")[0] + "embeddings:\n  - {field: abstract, encoder: splade, form: sparse"
 
 
+def test_a_sparse_field_may_keep_the_largest_weights_alone() -> None:
+    text = f"{SPARSE}, top: 64}}\n  - {{field: abstract, encoder: splade, form: sparse}}"
+    one, other = parse_spec(text, path="x").embeddings
+    assert (one.top, one.column(0), other.column(0)) == (64, "abstract_sparse_top64", "abstract_sparse")
+    with pytest.raises(SpecError, match=r"embeddings\[0\] has top, which is for form: sparse alone: 64"):
+        parse_spec(GOOD.replace(ONE, f"{ONE}, top: 64"), path="x")
+
+
 def test_a_sparse_field_has_no_dims() -> None:
     (one,) = parse_spec(SPARSE + "}\n", path="x").embeddings
     assert (one.dims, one.sizes, one.column(0)) == ((), (0,), "abstract_sparse")
@@ -335,6 +343,7 @@ def test_a_sparse_field_has_no_dims() -> None:
     [
         (", dims: [64]}", r"embeddings\[0\].dims are not chosen with form: sparse: they are the words: 64"),
         (", exit: 3}", r"embeddings\[0\].exit does not go with form: sparse: 3"),
+        (", top: 0}", r"embeddings\[0\].top is wrong: 0"),
         (", metric: COSINE}", r"metric does not go with form: sparse: COSINE. Leave it away, or write IP"),
         (", index: HNSW}", r"index does not go with form: sparse: HNSW"),
         ("}\n  - {field: abstract, encoder: splade, form: sparse}", "the same vector field twice"),

@@ -39,7 +39,8 @@ def create(spec: Path, uri: str, token: str, database: str, models: Path) -> Non
     expert: NAME its weights of that name are used, and the field is FIELD_DIM_NAME. On a Milvus
     server from 2.6, form: int8 or binary stores a quarter or a thirty-second of the bytes (FIELD_DIM_int8,
     FIELD_DIM_binary; the binary ones are filled by nestvec ingest). A sparse encoder has form: sparse and no
-    dims: the field FIELD_sparse, on Milvus Lite too, is filled by nestvec ingest and by SQL.
+    dims: the field FIELD_sparse, on Milvus Lite too, is filled by nestvec ingest and by SQL; with top: 64
+    it keeps the 64 largest weights of a text, and is FIELD_sparse_top64.
     Fields are BOOL, INT8 to INT64, FLOAT, DOUBLE, VARCHAR, JSON or ARRAY; they may be nullable, have a
     default or be the partition_key. A VARCHAR with compose: "{title}. {brand}: {meta.color}" is filled from
     the row's other values (a clause without its value is left out), with compose: flatten from all of them.
@@ -177,6 +178,7 @@ def _print(found: dict[str, Any]) -> None:
         "exit",
         "expert",
         "form",
+        "top",
         "bytes",
         "index",
         "metric",

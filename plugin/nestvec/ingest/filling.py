@@ -31,7 +31,7 @@ def with_filled(table: Table, rows: Sequence[dict[str, object]]) -> list[dict[st
     for one in filled_here(table):
         if filled and one.source not in filled[0]:
             continue
-        coding = Coding(one.endpoint.service, one.endpoint.name, one.dim)
+        coding = Coding(one.endpoint.service, one.endpoint.name, one.dim, one.top)
         texts = [str(row[one.source]) for row in filled]
         made = _ASK[one.form](coding, texts, key.api_key if key else None)
         for row, vector in zip(filled, made, strict=True):

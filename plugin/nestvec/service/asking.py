@@ -28,11 +28,13 @@ _BUSY = (429, 503, 504)
 
 @dataclass(frozen=True)
 class Coding:
-    """What codes or vectors are made by: a service's base URL, a model's name (``minilm@3``), their dim."""
+    """What codes or vectors are made by: a service's base URL, a model's name (``minilm@3``), their dim; of
+    sparse vectors how many of the largest weights are kept, None for all."""
 
     service: str
     model: str
     dim: int
+    top: int | None = None
 
 
 def posted(client: httpx.Client, path: str, body: Mapping[str, object]) -> httpx.Response:

@@ -142,6 +142,7 @@ def ask_words(
 ) -> list[list[Word]]:
     """The same as words, in the order of their ids."""
     asked = {"encoder": coding.model} | ({"words": "true"} if named else {})
+    asked |= {} if coding.top is None else {"top": str(coding.top)}
     path = f"/embed_sparse?{urlencode(asked)}"
     found: list[list[Word]] = []
     with errors(coding.service), http_client(coding.service, key, EMBED_SECONDS) as client:

@@ -106,7 +106,7 @@ def _family(shell: Shell, name: str) -> list[tuple[object, ...]]:
             found["collection"],
             one["source"],
             one["column"],
-            one["dim"],
+            one["dim"] or (one["top"] and f"top {one['top']}"),
             one["bytes_per_row"],
             one["exit"] or "last",
             named(one["encoder"], None, one["expert"]),

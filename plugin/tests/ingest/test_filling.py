@@ -100,7 +100,7 @@ def test_sparse_columns_get_the_weights_of_their_source(
     monkeypatch.setitem(filling._ASK, "sparse", weights)
     monkeypatch.setenv("NESTVEC_API_KEY", "k")
     made = make_table()
-    endpoint = Endpoint("nestvec", "http://h", "splade")
+    endpoint = Endpoint("nestvec", "http://h", "splade", top=64)
     embedding = Embedding("text", "text_sparse", 0, endpoint, "sparse")
     columns = (*made.columns, Column("text_sparse", "SPARSE_FLOAT_VECTOR"))
     wide = replace(made, columns=columns, embeddings=(*made.embeddings, embedding))
@@ -109,7 +109,7 @@ def test_sparse_columns_get_the_weights_of_their_source(
     done = insert_rows(client, wide, rows)
     assert [row["text_sparse"] for row in client.rows] == [{2: 1.5}]
     assert "Milvus or nestvec fills this column" in done.reasons[0]
-    assert asked == [(Coding("http://h", "splade", 0), ["w1"], "k")]
+    assert asked == [(Coding("http://h", "splade", 0, 64), ["w1"], "k")]
     assert filling.with_filled(wide, [{"id": 1, "note": "n"}]) == [{"id": 1, "note": "n"}]
 
 

@@ -164,3 +164,10 @@ def test_a_batch_has_room_for_a_number_a_token_and_word() -> None:
     assert _batch_tokens(Name("words", "", "sparse", 30_522), 4096) == 2198
     assert _batch_tokens(Name("words", "", "sparse", 250_000), 4096) == 512
     assert _batch_tokens(Name("tiny", "", "dense", 30_522), 4096) == 4096
+
+
+def test_the_largest_weights_are_asked_for_by_the_coding(address: str) -> None:
+    (whole,) = ask_weights(Coding(address, "words", DIM), ["w1"])
+    (few,) = ask_weights(Coding(address, "words", DIM, 2), ["w1"])
+    assert len(few) == 2 < len(whole)
+    assert few == {at: whole[at] for at in sorted(sorted(whole, key=lambda one: -whole[one])[:2])}

@@ -9,7 +9,7 @@ from pymilvus import MilvusClient
 from sqlglot import exp
 
 from nestvec.catalog import Column, Lexical, Table
-from nestvec.registration import Index
+from nestvec.indexes import Index
 from nestvec.sql import Session
 from nestvec.sql.bind.definition import Definition, bind_definition
 from nestvec.sql.bind.index import Declared, bind_index
@@ -45,6 +45,12 @@ def test_an_expert_is_named_by_an_option_or_with_the_encoder(made: str) -> None:
     table = f"CREATE TABLE p (id BIGINT PRIMARY KEY, t TEXT NOT NULL, {vector})"
     (one,) = defined(table).spec.embeddings
     assert (one.encoder, one.expert, one.exit) == ("m", "bio", 3)
+
+
+def test_the_largest_weights_of_a_sparse_column_alone() -> None:
+    vector = "lex SPARSEVEC GENERATED ALWAYS AS (EMBED(t, 'splade', top => 64)) STORED"
+    (one,) = defined(f"CREATE TABLE p (id BIGINT PRIMARY KEY, t TEXT NOT NULL, {vector})").spec.embeddings
+    assert (one.form, one.top, one.name) == ("sparse", 64, "lex")
 
 
 def test_a_whole_table() -> None:
@@ -158,6 +164,12 @@ REFUSED = [
     (SqlSyntaxError, "EMBED takes a column and", f"{G}‸EMBED(t)) STORED)"),
     (SqlTypeMismatch, "an encoder's name is a text", f"{G}EMBED(t, ‸3)) STORED)"),
     (SqlTypeMismatch, "an expert's name is a text", f"{G}EMBED(t, 'm', expert => ‸3)) STORED)"),
+    (SqlTypeMismatch, "top is a number of weights", f"{G}EMBED(t, 'm', top => ‸'64')) STORED)"),
+    (
+        SqlTypeMismatch,
+        "column v has top, which is for form: sparse",
+        f"{T}‸v VECTOR(64) GENERATED ALWAYS AS (EMBED(t, 'm', top => 8)) STORED)",
+    ),
     (SqlTypeMismatch, "of letters, digits", f"{G}EMBED(t, 'm', expert => ‸'3d')) STORED)"),
     (SqlTypeMismatch, "is no layer, and no expert", f"{G}EMBED(t, ‸'m@3@x')) STORED)"),
     (SqlUnknownName, "no argument of this name: exits.*'exit'",

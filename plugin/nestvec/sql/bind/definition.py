@@ -241,7 +241,7 @@ def _vector_part(source: Source, draft: Draft) -> tuple[str, Any] | None:
         form: Form = "float" if draft.type.dim is not None else "sparse"
         values |= {"field": of.source, "encoder": of.encoder, "form": form}
         values |= {} if draft.type.dim is None else {"dims": (draft.type.dim,)}
-        values |= {"exit": of.exit, "expert": of.expert, "service": of.service}
+        values |= {"exit": of.exit, "expert": of.expert, "top": of.top, "service": of.service}
         return "embeddings", made(source, draft.node, EmbeddingSpec, values)
     if isinstance(draft.made, Bm25):
         values |= {"field": draft.made.source, "k1": draft.made.k1, "b": draft.made.b}

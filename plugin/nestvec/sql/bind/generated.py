@@ -16,8 +16,8 @@ from nestvec_schemas.manifest import EXPERT_NAME
 
 _FUNCTIONS: Final = ("EMBED", "BM25")
 _EMBED = (
-    "Write EMBED(text, 'encoder'), with exit => layer, expert => 'name' and service => 'http://…' where they "
-    "are chosen."
+    "Write EMBED(text, 'encoder'), with exit => layer, expert => 'name', top => weights and service => "
+    "'http://…' where they are chosen."
 )
 
 
@@ -35,6 +35,7 @@ class Embed:
     service: str | None = None
     expert: str | None = None
     router: exp.Expr | None = None
+    top: int | None = None
     function: str = "EMBED"
 
 
@@ -61,7 +62,7 @@ def bind_generated(scope: Scope, node: exp.Expr) -> Embed | Bm25:
             f"Write EMBED(text, 'encoder') or BM25(text).{nearest(written.upper(), _FUNCTIONS)}",
         )
     plain = [one for one in node.expressions if not isinstance(one, exp.Kwarg)]
-    options = _options(scope, node, ("exit", "expert", "service") if name == "EMBED" else ("k1", "b"))
+    options = _options(scope, node, ("exit", "expert", "top", "service") if name == "EMBED" else ("k1", "b"))
     if not plain or not isinstance(plain[0], exp.Column) or stray_parts(plain[0], ("this",)):
         raise scope.source.syntax_error(
             f"{name} is of a column", plain[0] if plain else node, "Name a VARCHAR or TEXT column."
@@ -102,8 +103,11 @@ def _embed(
             router,
             _EMBED,
         )
+    most, top = options.get("top", (None, None))
+    if most is not None and (isinstance(top, bool) or not isinstance(top, int)):
+        raise scope.source.type_mismatch("top is a number of weights", str(top), most, _EMBED)
     of = folded(plain[0].this)
-    return Embed(of, plain[0], asked.encoder, plain[1], exit, layer, service, expert, router)
+    return Embed(of, plain[0], asked.encoder, plain[1], exit, layer, service, expert, router, top)
 
 
 def _options(scope: Scope, node: exp.Expr, known: Sequence[str]) -> dict[str, tuple[exp.Expr, Any]]:

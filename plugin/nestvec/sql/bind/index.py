@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlglot import exp
 
 from nestvec.catalog import Column, Table
-from nestvec.registration import Index
+from nestvec.indexes import Index
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.bind.types import written

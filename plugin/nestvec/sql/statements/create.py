@@ -9,8 +9,8 @@ from pymilvus import MilvusClient
 from sqlglot import exp
 
 from nestvec import collections
+from nestvec.offers import check_dim, check_exit, check_expert, check_kind
 from nestvec.providers import base_url, environment_key
-from nestvec.registration import check_dim, check_exit, check_expert, check_kind
 from nestvec.service.client import ask_info
 from nestvec.sql.answer import Answer
 from nestvec.sql.bind.columns import Draft

@@ -8,8 +8,8 @@ from pymilvus import MilvusClient
 from pymilvus.milvus_client import IndexParams
 from sqlglot import exp
 
+from nestvec.indexes import Index
 from nestvec.milvus import is_lite, milvus_errors
-from nestvec.registration import Index
 from nestvec.sql.answer import Answer
 from nestvec.sql.bind.index import Declared, bind_index
 from nestvec.sql.bind.params import Params

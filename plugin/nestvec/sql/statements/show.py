@@ -120,7 +120,8 @@ def generated(table: Table, column: str) -> str | None:
     if embedding is not None:
         exit = "" if embedding.exit is None else f", exit => {embedding.exit}"
         expert = "" if embedding.expert is None else f", expert => '{embedding.expert}'"
-        return f"EMBED({embedding.source}, '{embedding.endpoint.encoder}'{exit}{expert})"
+        top = "" if embedding.top is None else f", top => {embedding.top}"
+        return f"EMBED({embedding.source}, '{embedding.endpoint.encoder}'{exit}{expert}{top})"
     source = next((one.source for one in table.lexical if one.column == column), None)
     if source is not None:
         return f"BM25({source})"
