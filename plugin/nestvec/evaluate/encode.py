@@ -14,8 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from nestvec.engines.contract import Batch
+from nestvec.service.answers import READINGS, check
 from nestvec.service.rows import Row, assemble
 from nestvec_schemas.errors import DatasetUnusable, EngineError
+from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.rows import Array
 from nestvec_schemas.vectors import FLOAT_BYTES, Vectors
 
 WINDOW = 512
@@ -64,19 +67,13 @@ def encode_window(
 
     ``advance`` hears of the rows of each batch. Raises EngineError, also for numbers that are not finite.
     """
-    found: list[Vectors] = []
-    order: list[int] = []
+    vectors = np.empty((len(rows), 0), np.float32)
     seconds = 0.0
-    for chosen in _batches([row.length for row in rows]):
-        batch = assemble([rows[at] for at in chosen], exit, part)
-        began = time.perf_counter()
-        found.append(run(batch))
-        seconds += time.perf_counter() - began
-        order.extend(chosen)
-        advance(len(chosen))
-    stacked = np.concatenate(found)
-    vectors = np.empty(stacked.shape, np.float32)
-    vectors[np.asarray(order)] = stacked
+    for chosen, found, took in _ran(rows, run, exit, part, advance):
+        if not vectors.shape[1]:
+            vectors = np.empty((len(rows), *found.shape[1:]), np.float32)
+        vectors[chosen] = found
+        seconds += took
     if not np.isfinite(vectors).all():
         raise EngineError(
             "the encoder gave vectors with numbers that are not finite",
@@ -84,6 +81,35 @@ def encode_window(
             next_step="Export it again with another precision; fp16 weights overflow in some encoders.",
         )
     return vectors, seconds
+
+
+def answer_window(
+    rows: Sequence[Row], run: Run, manifest: Manifest, part: str, advance: Callable[[int], None]
+) -> tuple[list[Array], float]:
+    """What an encoder of any kind answers for a window's rows at its deepest exit; else as ``encode_window``.
+
+    Raises EngineError, also for an answer of another shape than its kind has.
+    """
+    take = READINGS[manifest.kind].take
+    answers: dict[int, Array] = {}
+    seconds = 0.0
+    for chosen, found, took in _ran(rows, run, manifest.depth, part, advance):
+        check(found, manifest.kind, len(chosen), manifest.dim)
+        answers |= {at: take(row) for at, row in zip(chosen, found, strict=True)}
+        seconds += took
+    return [answers[at] for at in range(len(rows))], seconds
+
+
+def _ran(
+    rows: Sequence[Row], run: Run, exit: int, part: str, advance: Callable[[int], None]
+) -> Iterator[tuple[list[int], Array, float]]:
+    """The rows in batches: which, what the encoder gives for them, and its seconds."""
+    for chosen in _batches([row.length for row in rows]):
+        batch = assemble([rows[at] for at in chosen], exit, part)
+        began = time.perf_counter()
+        found = run(batch)
+        yield chosen, found, time.perf_counter() - began
+        advance(len(chosen))
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:

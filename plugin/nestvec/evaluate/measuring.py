@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from nestvec.evaluate.dataset import Dataset, Side
 from nestvec.evaluate.depth import ConceptDepth, concept_depth, margins
@@ -28,13 +29,14 @@ class Setting:
     """What is measured. Queries leave at ``query_exit``, documents at ``exit``.
 
     ``bytes`` are those of one vector that are searched, ``stored_bytes`` all that are kept of it;
-    ``candidates`` are scored again at ``rescore_dim``, None where nothing is.
+    ``candidates`` are scored again at ``rescore_dim``, None where nothing is, or by a ``reranker``. Of a
+    sparse encoder's weights ``dim`` are kept at most, and the bytes are those of a document's on average.
     """
 
     encoder: str
     precision: str
     nesting: Nesting
-    form: Form
+    form: Form | Literal["sparse", "reranked"]
     dim: int
     exit: int
     query_exit: int
@@ -42,6 +44,7 @@ class Setting:
     stored_bytes: int
     rescore_dim: int | None = None
     candidates: int | None = None
+    reranker: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,21 +60,32 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Whole:
+    """The outcome of an encoder's whole vectors at its deepest exit, and the ranking that it is of."""
+
+    outcome: Outcome
+    found: Found
+
+
+@dataclass(frozen=True)
 class Measured:
     """All outcomes of an encoder on a dataset; ``skipped`` are cuts that the index does not have."""
 
     outcomes: tuple[Outcome, ...]
     depth: ConceptDepth | None
     skipped: tuple[Cut, ...]
+    whole: Whole | None = None
 
 
 @dataclass(frozen=True)
 class Options:
-    """``candidates``: how many a short search hands on to be scored at full length."""
+    """``candidates``: how many a short search hands on to be scored at full length; ``depth``: how many a
+    whole one hands on to a reranker, 0 where there is none."""
 
     forms: tuple[Form, ...]
     candidates: int = 100
     seed: int = 0
+    depth: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,7 +136,7 @@ def measure(
         here = [one for one in wanted if one.exit == exit]
         probes = [Probe(source("query", one.query_exit).vectors, one.cut) for one in here]
         spare = int((dataset.own >= 0).any())
-        k = min(max(CUTOFF, options.candidates), dataset.documents)
+        k = min(max(CUTOFF, options.candidates, options.depth), dataset.documents)
         with open_index(documents.vectors, subject.rotation) as index:
             answers = index.search(probes, min(k + spare, dataset.documents), advance)
             for search, probe, answer in zip(here, probes, answers, strict=True):
@@ -140,8 +154,19 @@ def measure(
                     outcomes.append(
                         Outcome(setting, scores, unrescored, seconds[0] * 1000, seconds[1] * 1000)
                     )
-    shaped = _with_isotropy(outcomes, subject, source, options.seed)
-    return Measured(tuple(shaped), _depth(dataset, subject, source, full), tuple(dict.fromkeys(skipped)))
+    shaped = tuple(_with_isotropy(outcomes, subject, source, options.seed))
+    depth = _depth(dataset, subject, source, full)
+    return Measured(shaped, depth, tuple(dict.fromkeys(skipped)), _whole(subject, shaped, full))
+
+
+def _whole(subject: Subject, outcomes: Sequence[Outcome], full: Mapping[int, Found]) -> Whole | None:
+    deepest = subject.manifest.depth
+    wanted = ("float", subject.manifest.dim, deepest, deepest, subject.nesting)
+    for one in outcomes:
+        of = one.setting
+        if (of.form, of.dim, of.exit, of.query_exit, of.nesting) == wanted and deepest in full:
+            return Whole(one, full[deepest])
+    return None
 
 
 def _settings(

@@ -19,6 +19,7 @@ _COLUMNS = (
     ("precision", "weights"),
     ("nesting", "nesting"),
     ("form", "form"),
+    ("reranker", "by"),
     ("dim", "dim"),
     ("exit", "exit"),
     ("ndcg@10", "nDCG@10"),
@@ -76,11 +77,12 @@ def _main(rows: Sequence[Row]) -> plots.Main:
         precision=str(mine[0]["precision"]),
         depth=max(int(number(row, "exit")) for row in mine),
         full=max(int(number(row, "dim")) for row in mine),
+        form="sparse" if any(row["form"] == "sparse" for row in mine) else "float",
     )
 
 
 def _tiles(main: plots.Main, chosen: Choice | None) -> str:
-    whole = main.where(form="float", dim=main.full, exit=main.depth, query_exit=main.depth)[0]
+    whole = main.where(form=main.form, dim=main.full, exit=main.depth, query_exit=main.depth)[0]
     tiles = [
         (
             "Reference, 100%",
@@ -124,17 +126,12 @@ def _sections(found: Evaluation, main: plots.Main, chosen: Choice | None) -> lis
         _time_section(main),
         _section(
             "Kept at each length" + (", plain and nested" if nested else ""),
-            "Float vectors cut to their first numbers and normalised, at the deepest exit.",
+            "Float vectors cut to their first numbers and normalised, at the deepest exit."
+            if main.form == "float"
+            else "The largest weights of each document alone; queries keep theirs.",
             plots.drawn(plots.kept_by_dim, main, name="dims"),
         ),
-        _section(
-            "Isotropy" + (" before and after" if nested else ""),
-            "How evenly document vectors fill their space. The rotation changes no whole vector's cosines, "
-            "but puts what tells vectors apart into their first numbers."
-            if nested
-            else "How evenly document vectors fill their space.",
-            plots.drawn(plots.isotropy, main, columns=2, name="isotropy"),
-        ),
+        *(_isotropy(main, nested=nested) if main.form == "float" else ()),
     ]
     for at, ((dataset, encoder), depth) in enumerate(found.depths.items()):
         lost = (
@@ -156,8 +153,20 @@ def _sections(found: Evaluation, main: plots.Main, chosen: Choice | None) -> lis
     return sections
 
 
+def _isotropy(main: plots.Main, *, nested: bool) -> list[str]:
+    about = "How evenly document vectors fill their space."
+    if nested:
+        about += (
+            " The rotation changes no whole vector's cosines, but puts what tells vectors apart into their "
+            "first numbers."
+        )
+    title = "Isotropy" + (" before and after" if nested else "")
+    return [_section(title, about, plots.drawn(plots.isotropy, main, columns=2, name="isotropy"))]
+
+
 def _time_section(main: plots.Main) -> str:
-    passes = {(row["encoder"], row["precision"], row["exit"], row["query_exit"]) for row in main.rows}
+    floats = [row for row in main.rows if row["form"] == "float" and row["dim"] == main.full]
+    passes = {(row["encoder"], row["precision"], row["exit"], row["query_exit"]) for row in floats}
     if len(passes) < 2:
         return "<p class=note>Quality against encoder time needs several exits, precisions or encoders.</p>"
     return _section(
@@ -180,6 +189,7 @@ def _method(found: Evaluation, main: plots.Main) -> str:
         "int8: one scale a vector. binary: signs of the first numbers, Hamming distance, the candidates "
         "scored again by whole float vectors. shortlist: the same after a search of short float vectors. "
         "bytes: searched; stored: with the whole vector where candidates are scored again.",
+        *_other_forms(found.rows),
         *_pictures(found.rows),
         *found.notes,
     ]
@@ -188,6 +198,17 @@ def _method(found: Evaluation, main: plots.Main) -> str:
         + "".join(f"<li>{escape(line)}</li>" for line in lines)
         + "</ul></section>"
     )
+
+
+def _other_forms(rows: Sequence[Row]) -> list[str]:
+    forms = {row["form"] for row in rows}
+    lines = {
+        "sparse": "sparse: every inner product of the weights of words. dim: how many of a document's are "
+        "kept at most; bytes: of its weights on average, 8 each.",
+        "reranked": "reranked: the first documents of the whole vectors' ranking scored again, the others "
+        "behind them as they were. The reranker's time is in ms_per_query of the JSON.",
+    }
+    return [line for form, line in lines.items() if form in forms]
 
 
 def _pictures(rows: Sequence[Row]) -> list[str]:
@@ -219,6 +240,8 @@ def _cell(row: Row, column: str) -> str:
     if column == "exit" and row["exit"] != row["query_exit"]:
         return f"<td class=number>{row['query_exit']} → {row['exit']}</td>"
     value = row[column]
+    if value is None:
+        return "<td></td>"
     if isinstance(value, float):
         return (
             f"<td class=number>{value:.1f}</td>"

@@ -58,19 +58,20 @@ _STYLE: Final[dict[str, Any]] = {
     "lines.markersize": 6.0,
 }
 
-_FORMS: Final = {"float": 0, "int8": 1, "binary": 2, "shortlist": 3}
+_FORMS: Final = {"float": 0, "int8": 1, "binary": 2, "shortlist": 3, "sparse": 0}
 
 
 @dataclass(frozen=True)
 class Main:
     """The rows that plots draw: ``rows`` of the headline, ``encoder`` and ``precision`` those of the
-    reference, ``depth`` its deepest exit and ``full`` its dim."""
+    reference, ``depth`` its deepest exit, ``full`` its dim and ``form`` what its whole vectors have."""
 
     rows: Sequence[Row]
     encoder: str
     precision: str
     depth: int
     full: int
+    form: str = "float"
 
     def where(self, **equal: object) -> list[Row]:
         """The reference encoder's rows with these values, the shortest first."""
@@ -122,13 +123,14 @@ def quality_by_bytes(main: Main, chosen: Choice | None, axes: Axes) -> None:
         if rows:
             again = " (scored again)" if rows[0]["rescore_dim"] is not None else ""
             _line(axes, rows, _SERIES[at], form + again, interval=True)
-            if form == "float":
+            if form == main.form:
                 _mark_knee(axes, rows)
     plain = _symmetric(main, form="float", nesting="plain") if native != "plain" else []
     if plain:
         _line(axes, plain, _MUTED, "float, plain", dashed=True)
     for at, (label, rows) in enumerate(_others(main).items()):
-        _line(axes, rows, _SERIES[4 + at % 2], f"{label}, float", dashed=at > 1)
+        _line(axes, rows, _SERIES[4 + at % 2], f"{label}, {rows[0]['form']}", dashed=at > 1)
+    _mark_reranked(axes, main)
     if chosen is not None:
         for row in {id(chosen.stored): chosen.stored, id(chosen.searched): chosen.searched}.values():
             if row["exit"] == row["query_exit"]:
@@ -150,15 +152,24 @@ def quality_by_bytes(main: Main, chosen: Choice | None, axes: Axes) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=4, borderaxespad=0, fontsize=9.5)
 
 
+def _mark_reranked(axes: Axes, main: Main) -> None:
+    """What rerankers make of whole vectors' rankings: at the same bytes, a mark each."""
+    rows = [row for row in main.rows if row["form"] == "reranked"]
+    for at, row in enumerate(rows):
+        label = f"{row['encoder']}, first {row['candidates']} by {row['reranker']}"
+        place = number(row, "bytes"), number(row, "kept")
+        axes.plot(*place, "D", color=_SERIES[at % len(_SERIES)], mec=_PAPER, label=label, zorder=4)
+
+
 def _symmetric(main: Main, **equal: object) -> list[Row]:
     return main.where(exit=main.depth, query_exit=main.depth, **equal)
 
 
 def _others(main: Main) -> dict[str, list[Row]]:
-    """Float rows, at their deepest exits, of the encoders that are not the reference's."""
+    """Float or sparse rows, at their deepest exits, of the encoders that are not the reference's."""
     found: dict[str, list[Row]] = {}
     for row in main.rows:
-        if row["form"] != "float" or row["exit"] != row["query_exit"]:
+        if row["form"] not in ("float", "sparse") or row["exit"] != row["query_exit"]:
             continue
         if (row["encoder"], row["precision"]) != (main.encoder, main.precision):
             found.setdefault(f"{row['encoder']} ({row['precision']})", []).append(row)
@@ -199,7 +210,7 @@ def _mark_knee(axes: Axes, rows: Sequence[Row]) -> None:
     if at is not None:
         row = rows[at]
         axes.annotate(
-            f"knee: {row['dim']} dims",
+            f"knee: {row['dim']} {'words' if row['form'] == 'sparse' else 'dims'}",
             (number(row, "bytes"), number(row, "kept")),
             xytext=(14, -34),
             bbox={"facecolor": _PAPER, "edgecolor": "none", "pad": 2},
@@ -282,12 +293,12 @@ def _exits(axes: Axes, rows: Sequence[Row], time: str, exit: str, colour: str, l
 
 
 def kept_by_dim(main: Main, axes: Axes) -> None:
-    """Kept nDCG@10 of floats at each dim: as the encoder gives them, and plain."""
+    """Kept nDCG@10 of floats at each dim, or of so many weights: as the encoder gives them, and plain."""
     nestings = main.nestings
     width = 0.72 / len(nestings)
-    dims = [number(row, "dim") for row in _symmetric(main, form="float", nesting=nestings[0])][::-1]
+    dims = [number(row, "dim") for row in _symmetric(main, form=main.form, nesting=nestings[0])][::-1]
     for at, nesting in enumerate(nestings):
-        rows = _symmetric(main, form="float", nesting=nesting)[::-1]
+        rows = _symmetric(main, form=main.form, nesting=nesting)[::-1]
         places = [index + (at - (len(nestings) - 1) / 2) * width for index in range(len(rows))]
         heights = [number(row, "kept") for row in rows]
         errors = [
@@ -307,7 +318,7 @@ def kept_by_dim(main: Main, axes: Axes) -> None:
     axes.set_xticks(range(len(dims)), [f"{dim:g}" for dim in dims])
     axes.grid(axis="x", visible=False)
     _enough(axes)
-    axes.set_xlabel("dims")
+    axes.set_xlabel("dims" if main.form == "float" else "weights kept of a document, at most")
     axes.set_ylabel("nDCG@10 kept")
     if len(nestings) > 1:
         axes.legend(loc="upper right", ncols=2, bbox_to_anchor=(1, 1.14), fontsize=9.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -43,9 +43,11 @@ class _Scored:
 
 def reference(outcomes: Sequence[Outcome]) -> Outcome:
     """What the others are compared with: the first encoder's whole float vector at its deepest exit, of fp32
-    weights where they are measured, before its rotation where it has one."""
+    weights where they are measured, before its rotation where it has one; of a sparse one all weights."""
     whole = [
-        one for one in outcomes if one.setting.form == "float" and one.setting.exit == one.setting.query_exit
+        one
+        for one in outcomes
+        if one.setting.form in ("float", "sparse") and one.setting.exit == one.setting.query_exit
     ]
     first = [one for one in whole if one.setting.precision == "fp32"] or whole
     named = [one for one in first if one.setting.encoder == first[0].setting.encoder]
@@ -133,7 +135,7 @@ _AVERAGED: Final = (
 
 def _mean_rows(scored: Sequence[Sequence[_Scored]]) -> list[Row]:
     """Means over datasets, each counting the same; intervals from the means of their draws."""
-    by_setting = [{one.setting: one for one in some} for some in scored]
+    by_setting = [{_apart(one.setting): one for one in some} for some in scored]
     rows = []
     for setting, first in by_setting[0].items():
         same = [some[setting] for some in by_setting if setting in some]
@@ -148,9 +150,18 @@ def _mean_rows(scored: Sequence[Sequence[_Scored]]) -> list[Row]:
             name: sum((one.draws[name] for one in same), np.zeros(RESAMPLES)) / len(same)
             for name in first.draws
         }
+        sizes = {name: round(np.mean([int(str(one.row[name])) for one in same])) for name in _SIZES}
         over = {"language": _common(same, "language"), "direction": _common(same, "direction", BOTH)}
-        rows.append(row | over | {"dataset": MEAN, "queries": queries} | _intervals(draws))
+        rows.append(row | over | sizes | {"dataset": MEAN, "queries": queries} | _intervals(draws))
     return rows
+
+
+_SIZES: Final = ("bytes", "stored_bytes")
+
+
+def _apart(setting: Setting) -> Setting:
+    """A setting without its bytes: how many words a text has depends on the dataset."""
+    return replace(setting, bytes=0, stored_bytes=0)
 
 
 def _common(scored: Sequence[_Scored], column: str, several: str | None = None) -> object:

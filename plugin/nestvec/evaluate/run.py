@@ -2,49 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nestvec.engines.contract import Batch
-from nestvec.evaluate.dataset import PAIRS, Dataset, Side, open_dataset
+from nestvec.evaluate.dataset import PAIRS, Dataset, open_dataset
 from nestvec.evaluate.depth import ConceptDepth
-from nestvec.evaluate.encode import WINDOW, Encoded, Kept, Run, encode_kept, encode_window
+from nestvec.evaluate.encode import Run
 from nestvec.evaluate.forms import Cut
-from nestvec.evaluate.measuring import (
-    Measured,
-    OpenIndex,
-    Options,
-    Source,
-    measure,
-    memorised,
-    steps,
-)
+from nestvec.evaluate.measuring import Measured, Options, Source, measure, memorised, steps
 from nestvec.evaluate.pairs import open_pairs
+from nestvec.evaluate.reranking import Reranker, check_texts, rerank
 from nestvec.evaluate.rows import MEAN, Row, make_rows
 from nestvec.evaluate.search import ExactIndex, Index
+from nestvec.evaluate.sources import Means, lazily, vectors_of, weights_of
+from nestvec.evaluate.sparse import measure_sparse
 from nestvec.evaluate.subject import Subject
-from nestvec.images import Policy
 from nestvec.service.encoders import Encoder, open_encoder
-from nestvec.service.inputs import Cut as CutInput
-from nestvec.service.preparing import prepare
-from nestvec.service.rows import Row as Input
-from nestvec_schemas.errors import DatasetUnusable, EncoderNotFound, NestvecError
-from nestvec_schemas.towers import Modality
+from nestvec_schemas.errors import DatasetUnusable, EncoderNotFound
 from nestvec_schemas.vectors import Vectors
-
-Progress = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
-OpenRun = Callable[[Subject], Run]
-
-_OWN = Policy(schemes=frozenset({"file"}), roots=(Path("/"),))
-"""Whoever evaluates reads pictures with rights of their own."""
-
-_FORMAT = 2
-"""Of what is kept in the cache; vectors of another are not used."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +32,6 @@ class Evaluation:
     rows: list[Row]
     depths: dict[tuple[str, str], ConceptDepth] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Means:
-    """What an evaluation runs on: how an encoder and an index are opened, where vectors are kept, and who
-    hears of progress."""
-
-    open_run: OpenRun
-    open_index: OpenIndex
-    cache: Path
-    progress: Progress
-    through: str = "exact"
 
 
 @contextmanager
@@ -101,24 +66,28 @@ def _opened(folders: Sequence[Path], languages: Sequence[str]) -> Iterator[Datas
 
 
 def evaluate(
-    datasets: dict[str, Dataset], subjects: Sequence[Subject], options: Options, means: Means
+    datasets: dict[str, Dataset],
+    subjects: Sequence[Subject],
+    options: Options,
+    means: Means,
+    rerankers: Sequence[Subject] = (),
 ) -> Evaluation:
-    """Measure every subject on every dataset.
+    """Measure every subject on every dataset; by each of ``rerankers`` its whole vectors' ranking, too.
 
-    Raises DatasetUnusable, EncoderNotFound for a tower that a dataset needs, EngineError, StoreError.
+    Raises DatasetUnusable, EncoderNotFound for a tower that a dataset needs or a kind that what is asked does
+    not go with, EngineError, StoreError.
     """
     _check_towers(datasets, subjects)
+    _check_kinds(datasets, subjects, rerankers, means)
+    ranking = [Reranker(one, open_encoder(one.folder), lazily(means.open_run, one)) for one in rerankers]
     measured: dict[str, list[tuple[Subject, Measured]]] = {name: [] for name in datasets}
     for subject in subjects:
         encoder = open_encoder(subject.folder)
-        run = _lazily(means.open_run, subject)
+        run = lazily(means.open_run, subject)
         for name, dataset in datasets.items():
-            source = memorised(_source(dataset, subject, encoder, run, means))
-            title = f"Searching {name} with {subject.manifest.name}"
-            _encode_all(source, subject)
-            with means.progress(title, steps(subject, options.forms)) as advance:
-                found = measure(dataset, subject, source, means.open_index, options, advance)
-            measured[name].append((subject, found))
+            how = _measure_sparse if subject.manifest.kind == "sparse" else _measure_dense
+            found = how(dataset, subject, encoder, run, options, means)
+            measured[name].append((subject, _reranked(dataset, found, ranking, options, means)))
     outcomes = {
         name: (datasets[name], [one for _, some in found for one in some.outcomes])
         for name, found in measured.items()
@@ -133,6 +102,53 @@ def evaluate(
         },
         notes=(*_left_out(datasets), *_skipped([some for found in measured.values() for _, some in found])),
     )
+
+
+def _measure_dense(
+    dataset: Dataset, subject: Subject, encoder: Encoder, run: Run, options: Options, means: Means
+) -> Measured:
+    source = memorised(vectors_of(dataset, subject, encoder, run, means))
+    _encode_all(source, subject)
+    title = f"Searching {dataset.name} with {subject.manifest.name}"
+    with means.progress(title, steps(subject, options.forms)) as advance:
+        return measure(dataset, subject, source, means.open_index, options, advance)
+
+
+def _measure_sparse(
+    dataset: Dataset, subject: Subject, encoder: Encoder, run: Run, options: Options, means: Means
+) -> Measured:
+    queries, documents = (
+        weights_of(dataset, subject, encoder, run, means, side) for side in ("query", "document")
+    )
+    title = f"Searching {dataset.name} with {subject.manifest.name}"
+    with means.progress(title, 1 + len(subject.top)) as advance:
+        return measure_sparse(dataset, subject, queries, documents, options, advance)
+
+
+def _reranked(
+    dataset: Dataset, found: Measured, ranking: Sequence[Reranker], options: Options, means: Means
+) -> Measured:
+    """What was measured, and what each reranker makes of the whole vectors' ranking."""
+    whole = found.whole
+    if whole is None or not ranking:
+        return found
+    more = [rerank(dataset, one, whole, options.depth, means.cache, means.progress) for one in ranking]
+    return replace(found, outcomes=(*found.outcomes, *more))
+
+
+def _check_kinds(
+    datasets: dict[str, Dataset], subjects: Sequence[Subject], rerankers: Sequence[Subject], means: Means
+) -> None:
+    for dataset in datasets.values():
+        for one in rerankers:
+            check_texts(dataset, one.manifest.name)
+    for subject in subjects:
+        if subject.manifest.kind == "sparse" and means.through != "exact":
+            raise EncoderNotFound(
+                f"{subject.manifest.name} is a sparse encoder, whose weights are searched exactly alone",
+                value=f"--through {means.through}",
+                next_step="Leave --through away, or name dense encoders alone.",
+            )
 
 
 def _check_towers(datasets: dict[str, Dataset], subjects: Sequence[Subject]) -> None:
@@ -151,76 +167,6 @@ def _encode_all(source: Source, subject: Subject) -> None:
     for exit in sorted({subject.manifest.depth, *subject.exits}, reverse=True):
         source("query", exit)
         source("document", exit)
-
-
-def _lazily(open_run: OpenRun, subject: Subject) -> Run:
-    """The encoder, opened when a first batch needs it: kept vectors do not."""
-    opened: list[Run] = []
-
-    def run(batch: Batch) -> Vectors:
-        if not opened:
-            opened.append(open_run(subject))
-        return opened[0](batch)
-
-    return run
-
-
-def _source(dataset: Dataset, subject: Subject, encoder: Encoder, run: Run, means: Means) -> Source:
-    """Vectors of a dataset from the cache or the encoder, with the encoder's own prompts."""
-
-    def source(side: Side, exit: int) -> Encoded:
-        tower, count = dataset.towers[side], dataset.count(side)
-        prompt = _prompt(subject, side, tower)
-        kept = Kept(means.cache / _key(dataset, subject, side, exit), count, subject.manifest.dim)
-        title = f"Encoding {dataset.name}, {'queries' if side == 'query' else 'documents'}, "
-        with means.progress(f"{title}{subject.manifest.name}, exit {exit}", count) as advance:
-
-            def encode(inputs: Sequence[str]) -> tuple[Vectors, float]:
-                rows = _rows(dataset, encoder, tower, inputs)
-                return encode_window(rows, run, exit, subject.manifest.part(tower), advance)
-
-            return encode_kept((prompt + one for one in dataset.inputs(side)), kept, encode, advance)
-
-    return source
-
-
-def _prompt(subject: Subject, side: Side, tower: Modality) -> str:
-    return subject.manifest.prompt(side) if tower == "text" else ""
-
-
-def _rows(dataset: Dataset, encoder: Encoder, tower: Modality, inputs: Sequence[str]) -> list[Input]:
-    """What a tower takes. Raises DatasetUnusable for a picture that cannot be read."""
-    prepared = asyncio.run(prepare(encoder, tower, inputs, CutInput(), _OWN))
-    rows = [one for one in prepared if not isinstance(one, NestvecError)]
-    if len(rows) < len(prepared):
-        first = next(one for one in prepared if isinstance(one, NestvecError))
-        raise DatasetUnusable(
-            f"{len(prepared) - len(rows)} pictures of {dataset.name} cannot be embedded; of the first, "
-            f"{first.cause}",
-            value=first.value,
-            next_step=f"Repair it, or take its line out of {PAIRS}.",
-        ) from first
-    return rows
-
-
-def _key(dataset: Dataset, subject: Subject, side: Side, exit: int) -> str:
-    """The name of a folder for these vectors alone: whatever changes them changes it.
-
-    Nothing else does: pictures and captions that are searched one way are asked for the other.
-    """
-    manifest, tower = subject.manifest, dataset.towers[side]
-    parts = {
-        "format": _FORMAT,
-        "window": WINDOW,
-        "files": dict(sorted(manifest.files.items())),
-        "tower": manifest.towers[tower].model_dump(mode="json"),
-        "inputs": dataset.digests[side],
-        "prompt": _prompt(subject, side, tower),
-        "exit": exit,
-        "dim": manifest.dim,
-    }
-    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    return f"{manifest.name}-{tower}-{exit}-{digest[:32]}"
 
 
 def _left_out(datasets: dict[str, Dataset]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from nestvec.evaluate.forms import Nesting
-from nestvec_schemas.errors import DimNotOffered, EncoderNotFound, ManifestCorrupt
+from nestvec_schemas.errors import DimNotOffered, EncoderNotFound, ExitNotOffered, ManifestCorrupt
 from nestvec_schemas.manifest import Manifest, Precision
 from nestvec_schemas.repository import (
     ROTATION,
@@ -24,13 +24,15 @@ from nestvec_schemas.vectors import Vectors, check_dim
 @dataclass(frozen=True)
 class Subject:
     """One encoder. ``dims`` and ``exits`` descend; ``rotation``, (dim, dim) float32, is what its vectors
-    were multiplied by, None where it has none."""
+    were multiplied by, None where it has none. A sparse one has no dims, but ``top``: of each document so
+    many of the largest weights, descending."""
 
     folder: Path
     manifest: Manifest
     dims: tuple[int, ...]
     exits: tuple[int, ...]
     rotation: Vectors | None = None
+    top: tuple[int, ...] = ()
 
     @property
     def nesting(self) -> Nesting:
@@ -38,16 +40,22 @@ class Subject:
         return "rotated" if self.rotation is not None else self.manifest.nesting
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """What is measured of an encoder: None is what it was exported with, and of ``top`` the whole alone."""
+
+    dims: tuple[int, ...] | None = None
+    exits: tuple[int, ...] | None = None
+    top: tuple[int, ...] | None = None
+
+
 def choose_subjects(
-    models: Path,
-    names: Sequence[str],
-    precisions: Sequence[Precision],
-    dims: tuple[int, ...] | None,
-    exits: tuple[int, ...] | None,
+    models: Path, names: Sequence[str], precisions: Sequence[Precision], sizes: Sizes
 ) -> tuple[Subject, ...]:
     """The named encoders and, for each, those of the other ``precisions``; every file checked.
 
-    Raises EncoderNotFound (also where it is not dense), ManifestCorrupt, DimNotOffered, ExitNotOffered.
+    Raises EncoderNotFound (also where it has neither vectors nor weights of words), ManifestCorrupt,
+    DimNotOffered (also for dims where all are sparse, for top where none is), ExitNotOffered.
     """
     folders: dict[Path, None] = {}
     for name in names:
@@ -57,7 +65,47 @@ def choose_subjects(
         for precision in precisions:
             if precision != manifest.precision:
                 folders[_sibling(models, manifest, precision)] = None
-    return tuple(_subject(folder, dims, exits) for folder in folders)
+    found = tuple(_subject(folder, sizes) for folder in folders)
+    _check_sizes(found, sizes)
+    return found
+
+
+def choose_reranker(models: Path, name: str) -> Subject:
+    """An encoder that scores a document with a query. Raises EncoderNotFound, ManifestCorrupt."""
+    folder = find_encoder(models, name)
+    manifest = read_manifest(folder)
+    if manifest.kind not in ("reranker", "multivector"):
+        raise EncoderNotFound(
+            f"{name} scores no document with a query",
+            value=f"a {manifest.kind} encoder",
+            next_step="Name a cross-encoder or a late-interaction encoder with --rerank.",
+        )
+    verify_files(folder, manifest)
+    return Subject(folder, manifest, (), (manifest.depth,))
+
+
+def _check_sizes(subjects: Sequence[Subject], sizes: Sizes) -> None:
+    kinds = {one.manifest.kind for one in subjects}
+    if sizes.dims is not None and "dense" not in kinds:
+        raise DimNotOffered(
+            "a sparse encoder's dims are words, and its vectors have no prefix",
+            value=",".join(map(str, sizes.dims)),
+            next_step="Leave --dims away, or measure the largest weights: --top 128,64.",
+        )
+    if sizes.top is not None and "sparse" not in kinds:
+        raise DimNotOffered(
+            "only a sparse encoder's vectors have largest weights",
+            value=",".join(map(str, sizes.top)),
+            next_step="Leave --top away, or measure the first numbers: --dims 128,64.",
+        )
+    if sizes.exits is not None and "dense" not in kinds:
+        raise ExitNotOffered(
+            "a sparse encoder has no exits", value=_listed(sizes.exits), next_step="Leave --exits away."
+        )
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ",".join(map(str, numbers))
 
 
 def _sibling(models: Path, manifest: Manifest, precision: Precision) -> Path:
@@ -78,22 +126,34 @@ def _origin(manifest: Manifest) -> tuple[object, ...]:
     return manifest.source, manifest.layers, manifest.dim, manifest.nesting
 
 
-def _subject(folder: Path, dims: tuple[int, ...] | None, exits: tuple[int, ...] | None) -> Subject:
+def _subject(folder: Path, sizes: Sizes) -> Subject:
     manifest = read_manifest(folder)
     if "text" not in manifest.towers:
         raise EncoderNotFound(
             f"{manifest.name} has no text tower", next_step="Name an encoder of texts with --encoder."
         )
-    if manifest.kind != "dense":
+    if manifest.kind not in ("dense", "sparse"):
         raise EncoderNotFound(
-            f"{manifest.name} has no vectors of a fixed length to measure by dims, exits and forms",
+            f"{manifest.name} makes no vectors of texts that a search could go through",
             value=f"a {manifest.kind} encoder",
-            next_step="Name a dense encoder with --encoder.",
+            next_step=f"Name a dense or sparse encoder with --encoder, and this one with --rerank "
+            f"{manifest.name}.",
         )
-    chosen = manifest.dims if dims is None else dims
-    check_dims(chosen, manifest.dim)
-    asked = manifest.layers if exits is None else tuple(manifest.exit(one) for one in exits)
     verify_files(folder, manifest)
+    if manifest.kind == "sparse":
+        top = sizes.top or ()
+        _check_descending("top", top)
+        if any(not 1 <= one < manifest.dim for one in top):
+            raise DimNotOffered(
+                f"{manifest.name} has {manifest.dim} words, of which so many cannot be kept",
+                value=_listed(top),
+                next_step=f"Choose from 1 to {manifest.dim - 1}.",
+            )
+        return Subject(folder, manifest, (), (manifest.depth,), top=top)
+    chosen = manifest.dims if sizes.dims is None else sizes.dims
+    check_dims(chosen, manifest.dim)
+    exits = sizes.exits
+    asked = manifest.layers if exits is None else tuple(manifest.exit(one) for one in exits)
     return Subject(
         folder, manifest, chosen, tuple(sorted(set(asked), reverse=True)), _rotation(folder, manifest)
     )
@@ -103,12 +163,16 @@ def check_dims(dims: Sequence[int], full: int) -> None:
     """Raise DimNotOffered unless ``dims`` descend and each is in 1..``full``."""
     for dim in dims:
         check_dim(dim, full)
-    descending = sorted(set(dims), reverse=True)
-    if list(dims) != descending:
+    _check_descending("dims", dims)
+
+
+def _check_descending(what: str, numbers: Sequence[int]) -> None:
+    descending = sorted(set(numbers), reverse=True)
+    if list(numbers) != descending:
         raise DimNotOffered(
-            "the dims do not descend",
-            value=",".join(map(str, dims)),
-            next_step=f"Write --dims {','.join(map(str, descending))}.",
+            f"the numbers of --{what} do not descend",
+            value=_listed(numbers),
+            next_step=f"Write --{what} {_listed(descending)}.",
         )
 
 

@@ -13,7 +13,7 @@ import pytest
 from nestvec.evaluate.dataset import Dataset, open_dataset
 from nestvec.evaluate.encode import Encoded
 from nestvec.evaluate.measuring import Side, Source
-from nestvec.evaluate.subject import Subject, choose_subjects
+from nestvec.evaluate.subject import Sizes, Subject, choose_subjects
 from nestvec_schemas.vectors import Vectors, normalise
 
 DOCUMENTS = 60
@@ -70,7 +70,7 @@ def fake(dataset: Dataset, write_encoder: Callable[..., Path]) -> Fake:
     random = np.random.default_rng(5)
     rotation = np.linalg.qr(random.standard_normal((DIM, DIM)))[0].astype(np.float32)
     np.save(folder / "rotation.npy", rotation)
-    (subject,) = choose_subjects(folder.parent, ["tiny"], (), None, None)
+    (subject,) = choose_subjects(folder.parent, ["tiny"], (), Sizes())
     documents = normalise(random.standard_normal((DOCUMENTS, DIM)).astype(np.float32))
     queries = normalise(documents[: QUERIES * 5 : 5] + 0.2 * random.standard_normal((QUERIES, DIM)))
     noise = {exit: random.standard_normal((DOCUMENTS, DIM)) * (4 - exit) * 0.2 for exit in (4, 2)}

@@ -15,8 +15,9 @@ from nestvec.evaluate.encode import Run
 from nestvec.evaluate.measuring import Options
 from nestvec.evaluate.page import page
 from nestvec.evaluate.pairs import ALL, open_pairs
-from nestvec.evaluate.run import Evaluation, Means, evaluate, exact, open_datasets
-from nestvec.evaluate.subject import Subject, choose_subjects
+from nestvec.evaluate.run import Evaluation, evaluate, exact, open_datasets
+from nestvec.evaluate.sources import Means
+from nestvec.evaluate.subject import Sizes, Subject, choose_subjects
 from nestvec_schemas.errors import DatasetUnusable, EncoderNotFound
 from nestvec_schemas.pixels import Picture
 from nestvec_schemas.towers import Tower
@@ -90,7 +91,7 @@ def silent(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
 
 
 def evaluated(models: Path, folder: Path, cache: Path, *languages: str) -> Evaluation:
-    subjects = choose_subjects(models, ["tiny"], (), (16,), None)
+    subjects = choose_subjects(models, ["tiny"], (), Sizes((16,)))
     means = Means(opened, exact, cache, silent)
     return evaluate(open_datasets([folder], languages), subjects, Options(("float",)), means)
 

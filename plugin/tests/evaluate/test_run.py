@@ -12,8 +12,9 @@ from nestvec.engines.fake import fake_vector
 from nestvec.evaluate.encode import Run
 from nestvec.evaluate.forms import FORMS
 from nestvec.evaluate.measuring import Options
-from nestvec.evaluate.run import Evaluation, Means, evaluate, exact, open_datasets
-from nestvec.evaluate.subject import Subject, choose_subjects
+from nestvec.evaluate.run import Evaluation, evaluate, exact, open_datasets
+from nestvec.evaluate.sources import Means
+from nestvec.evaluate.subject import Sizes, Subject, choose_subjects
 from nestvec_schemas.errors import DatasetUnusable, EngineError
 from nestvec_schemas.vectors import Vectors
 
@@ -39,7 +40,7 @@ def opened(subject: Subject) -> Run:
 def evaluated(
     models: Path, folders: list[Path], cache: Path, open_run: Callable[[Subject], Run] = opened
 ) -> Evaluation:
-    subjects = choose_subjects(models, ["tiny"], (), None, None)
+    subjects = choose_subjects(models, ["tiny"], (), Sizes())
     means = Means(open_run, exact, cache, silent)
     return evaluate(open_datasets(folders), subjects, Options(FORMS), means)
 
@@ -77,7 +78,7 @@ def test_prompts_and_the_corpus_make_vectors_of_their_own(
     models = write_encoder(layers=(2,)).parent
     evaluated(models, [write_data()], tmp_path / "cache")
     write_encoder("again", prompts={"query": "w2 ", "document": ""}, layers=(2,))
-    subjects = choose_subjects(models, ["again"], (), None, None)
+    subjects = choose_subjects(models, ["again"], (), Sizes())
     evaluate(
         open_datasets([write_data()]),
         subjects,

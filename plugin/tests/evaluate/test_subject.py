@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nestvec.evaluate.subject import Subject, choose_subjects
+from nestvec.evaluate.subject import Sizes, Subject, choose_reranker, choose_subjects
 from nestvec_schemas.errors import DimNotOffered, EncoderNotFound, ExitNotOffered, ManifestCorrupt
 
 Write = Callable[..., Path]
@@ -14,9 +14,9 @@ Write = Callable[..., Path]
 
 def chosen(
     folder: Path, *names: str, precisions: tuple[str, ...] = (), dims: tuple[int, ...] | None = None,
-    exits: tuple[int, ...] | None = None,
+    exits: tuple[int, ...] | None = None, top: tuple[int, ...] | None = None,
 ) -> tuple[Subject, ...]:  # fmt: skip
-    return choose_subjects(folder.parent, names or ("tiny",), precisions, dims, exits)  # type: ignore[arg-type]
+    return choose_subjects(folder.parent, names or ("tiny",), precisions, Sizes(dims, exits, top))  # type: ignore[arg-type]
 
 
 def test_an_encoders_own_dims_and_exits_unless_others_are_asked_for(write_encoder: Write) -> None:
@@ -74,7 +74,46 @@ def test_a_damaged_encoder(write_encoder: Write) -> None:
         chosen(folder)
 
 
-def test_only_dense_encoders_are_measured(write_encoder: Write) -> None:
-    folder = write_encoder("words", kind="sparse", dims=(16,), layers=(4,))
-    with pytest.raises(EncoderNotFound, match=r"by dims, exits and forms: a sparse encoder. Name a dense"):
-        chosen(folder, "words")
+@pytest.fixture
+def kinds(write_encoder: Write) -> Path:
+    """``tiny`` is dense, ``words`` sparse, ``cross`` a reranker, ``late`` gives a vector a token."""
+    for name, kind in (("words", "sparse"), ("cross", "reranker"), ("late", "multivector")):
+        write_encoder(name, kind=kind, dims=(16,), layers=(4,))
+    return write_encoder()
+
+
+def test_a_sparse_encoder_has_largest_weights_in_place_of_dims(kinds: Path) -> None:
+    (words,) = chosen(kinds, "words")
+    assert (words.dims, words.exits, words.top) == ((), (4,), ())
+    tiny, words = chosen(kinds, "tiny", "words", dims=(8,), top=(9, 3))
+    assert (tiny.dims, tiny.top, words.dims, words.top) == ((8,), (), (), (9, 3))
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "error", "message"),
+    [
+        ("words", {"dims": (8,)}, DimNotOffered, r"dims are words.*: 8\. Leave --dims away.*--top 128,64"),
+        ("words", {"exits": (4,)}, ExitNotOffered, r"has no exits: 4\. Leave --exits away"),
+        ("words", {"top": (3, 9)}, DimNotOffered, r"--top do not descend: 3,9\. Write --top 9,3"),
+        ("words", {"top": (16,)}, DimNotOffered, r"has 16 words.*: 16\. Choose from 1 to 15"),
+        ("tiny", {"top": (8,)}, DimNotOffered, r"only a sparse encoder's.*: 8\. Leave --top away"),
+        ("cross", {}, EncoderNotFound, r"no vectors of texts.*: a reranker.*--rerank cross"),
+        ("late", {}, EncoderNotFound, r"no vectors of texts.*: a multivector.*--rerank late"),
+    ],
+)
+def test_what_an_encoder_of_a_kind_has_not(
+    kinds: Path, name: str, asked: dict[str, tuple[int, ...]], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        chosen(kinds, name, **asked)  # type: ignore[arg-type]
+
+
+def test_who_can_rerank(kinds: Path) -> None:
+    assert [choose_reranker(kinds.parent, name).manifest.kind for name in ("cross", "late")] == [
+        "reranker",
+        "multivector",
+    ]
+    with pytest.raises(EncoderNotFound, match=r"tiny scores no document with a query: a dense encoder"):
+        choose_reranker(kinds.parent, "tiny")
+    with pytest.raises(EncoderNotFound, match="Did you mean 'cross'"):
+        choose_reranker(kinds.parent, "crosss")

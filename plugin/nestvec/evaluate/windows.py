@@ -1,0 +1,80 @@
+"""Arrays of any shape on disk, window by window: what was made stays if a run is interrupted."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from nestvec_schemas.errors import DatasetUnusable
+from nestvec_schemas.rows import Array
+
+T = TypeVar("T")
+
+Made = tuple[Mapping[str, Array], float]
+"""Arrays by name, and the seconds that they took."""
+
+_SECONDS = "seconds"
+
+
+def kept_windows(
+    folder: Path,
+    items: Iterable[T],
+    size: int,
+    make: Callable[[Sequence[T]], Made],
+    resumed: Callable[[int], None],
+) -> list[Made]:
+    """What ``make`` gives for each window of ``size`` items, read from ``folder`` where it is there.
+
+    ``resumed`` hears of the items whose windows were. Raises DatasetUnusable where they cannot be kept, and
+    what ``make`` raises; the windows that were finished stay.
+    """
+    found: list[Made] = []
+    remaining = iter(items)
+    while window := list(islice(remaining, size)):
+        path = folder / f"{len(found):06}.npz"
+        made = _read(path)
+        if made is None:
+            made = make(window)
+            _write(path, made)
+        else:
+            resumed(len(window))
+        found.append(made)
+    return found
+
+
+def _read(path: Path) -> Made | None:
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            arrays = {name: kept[name] for name in kept.files}
+        return arrays, float(arrays.pop(_SECONDS))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _write(path: Path, made: Made) -> None:
+    arrays, seconds = made
+    beside = path.with_name(f".{path.stem}.{os.getpid()}.npz")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A type checker takes any name for savez's own.
+        named: dict[str, Array] = {**arrays, _SECONDS: np.array(seconds)}
+        with beside.open("wb") as file:
+            np.savez(file, **named)  # type: ignore[arg-type]
+        beside.replace(path)
+    except OSError as error:
+        raise DatasetUnusable(
+            "what was computed cannot be kept",
+            value=f"{path} ({error.strerror or error})",
+            next_step="Name a folder with room with --cache.",
+        ) from error
+    finally:
+        # Where it could not be written it may be that it cannot be removed; the first error is told.
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
