@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
 from nestvec.cli import cli
 from nestvec_exporters import ExportOptions, Listener, Merge, export
-from nestvec_exporters.merge import merged
+from nestvec_exporters.adapt import TrainingData
+from nestvec_exporters.merge import Fit, merged, read_expression
+from nestvec_exporters.merge.fitting import fit
 from nestvec_exporters.verify import exported_vectors
 from nestvec_schemas.docstrings import sample_texts
 from nestvec_schemas.repository import read_manifest
@@ -58,3 +63,69 @@ def test_the_command_merges(names: dict[str, str], tmp_path: Path) -> None:
     texts = list(sample_texts(16))
     found = exported_vectors(models / "model-merged", texts, manifest.first.max_tokens)
     np.testing.assert_allclose(found, vectors(folder), atol=1e-5)
+
+
+def backwards(text: str) -> str:
+    return " ".join(word[::-1] for word in text.split())
+
+
+@pytest.fixture(scope="module")
+def reversed_words() -> list[tuple[str, str]]:
+    """Texts asked for by the same with each word's letters in reverse, which MiniLM never was trained on."""
+    short = dict.fromkeys(" ".join(text.split()[:5]) for text in sample_texts(450) if len(text.split()) >= 5)
+    return [(backwards(text), text) for text in short]
+
+
+@pytest.fixture(scope="module")
+def tuned(
+    reversed_words: list[tuple[str, str]], names: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """``A`` is a short fine-tune on half of them; ``B`` moves each weight as far, by chance."""
+    work = tmp_path_factory.mktemp("reversed")
+    torch.manual_seed(0)
+    model = SentenceTransformer(names["base"], device="cpu").train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-4)
+    for step in range(12):
+        chosen = np.random.default_rng(step).permutation(len(reversed_words) // 2)[:16]
+        sides = ([reversed_words[at][side] for at in chosen] for side in (0, 1))
+        found = (model(dict(model.preprocess(texts)))["sentence_embedding"] for texts in sides)
+        one, two = (torch.nn.functional.normalize(vectors) for vectors in found)
+        torch.nn.functional.cross_entropy(20 * one @ two.T, torch.arange(len(one))).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval().save(str(work / "A"), create_model_card=False)
+    noise = SentenceTransformer(names["base"], device="cpu")
+    with torch.no_grad():
+        for mine, other in zip(noise.parameters(), model.parameters(), strict=True):
+            drawn = torch.randn(mine.shape)
+            mine += drawn * (other - mine).norm() / drawn.norm()
+    noise.save(str(work / "B"), create_model_card=False)
+    return {"base": names["base"], "A": str(work / "A"), "B": str(work / "B")}
+
+
+def test_fitted_coefficients_tell_what_helps_from_noise(
+    reversed_words: list[tuple[str, str]], tuned: dict[str, str]
+) -> None:
+    data = TrainingData("reversed", "pairs", tuple(reversed_words[len(reversed_words) // 2 :]))
+    found = fit(Merge("base+0.5*A+0.5*B", tuned), Fit(data, steps=15, batch=16))
+    ours, noise = (np.array(one.coefficients.layers) for one in read_expression(found.expression).terms)
+    assert (ours > 0.6).all()
+    assert ours.mean() > noise.mean() + 0.15
+    assert found.after > found.before + 0.05
+
+
+def test_the_command_fits_and_says_what_it_found(
+    reversed_words: list[tuple[str, str]], names: dict[str, str], tmp_path: Path
+) -> None:
+    rows = ({"query": one, "document": two} for one, two in reversed_words[:220])
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    words = ["--merge", "base+0.5*A", "--with", f"A={names['A']}", "--fit", str(tmp_path / "pairs.jsonl")]
+    models = tmp_path / "models"
+    done = CliRunner().invoke(cli, ["export", names["base"], "--to", str(models), *words, "--fit-steps", "1"])
+    assert done.exit_code == 0, done.output
+    source = read_manifest(models / "model-merged").source
+    assert source.startswith("base+[0.")
+    assert len(read_expression(source).terms[0].coefficients.layers) == 6
+    assert f"--merge '{source}'" in done.output
+    bare = CliRunner().invoke(cli, ["export", names["base"], "--fit", str(tmp_path / "pairs.jsonl")])
+    assert bare.exit_code == 2 and "--fit finds the coefficients of --merge" in bare.output

@@ -71,7 +71,15 @@ def export(options: ExportOptions, listener: Listener | None = None) -> Manifest
 
 
 def _merged(asked: Merge, work: Path, hears: Listener) -> Checkpoint:
-    """The checkpoint that a merge makes, in ``work`` while the export lasts. Raises as ``merged`` does."""
+    """The checkpoint that a merge makes, in ``work`` while the export lasts; its coefficients are found first
+    where that is asked for. Raises as ``merged`` and ``merge.fitting.fit`` do."""
+    if asked.fit is not None:
+        from nestvec_exporters.merge.fitting import fit as fit_merge  # noqa: PLC0415 - torch
+
+        hears.stage("fitting the coefficients of the merge")
+        found = fit_merge(asked, asked.fit, hears.step)
+        hears.stage(f"fitted: {found}")
+        asked = Merge(found.expression, asked.names)
     hears.stage("merging the checkpoints")
     # No encoder's name begins with a dot.
     folder = merged(asked.expression, work / ".merged", asked.names)

@@ -82,6 +82,14 @@ def read_rows(path: Path, kind: Kind, columns: Columns) -> Rows:
     return Rows(tuple(rows), None if columns.scores is None else tuple(scores))
 
 
+def kind_of(path: Path) -> Kind:
+    """``pairs`` where a file has columns that usually hold such, else ``texts``. Raises as ``read_rows``."""
+    if path.suffix.lower() == ".txt":
+        return "texts"
+    first: Mapping[str, object] = next((row for _, row in rows_of(path)), {})
+    return "pairs" if any(all(one in first for one in usual) for usual in _USUAL["pairs"]) else "texts"
+
+
 def rows_of(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
     """Each row with its place. Raises FileUnreadable, and TrainingDataUnusable where one is none."""
     for item in open_source(path).items():

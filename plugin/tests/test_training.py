@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nestvec.training import Columns, Kind, read_rows
+from nestvec.training import Columns, Kind, kind_of, read_rows
 from nestvec_schemas.errors import FileUnreadable, TrainingDataUnusable
 
 
@@ -102,3 +102,18 @@ def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
     assert read_rows(jsonl(tmp_path), "texts", Columns()).rows == ()
     with pytest.raises(FileUnreadable):
         read_rows(tmp_path / "absent.jsonl", "texts", Columns())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("a.txt", "a line\n", "texts"),
+        ("a.jsonl", '{"query": "a", "document": "b"}\n', "pairs"),
+        ("a.csv", "question,answer\na,b\n", "pairs"),
+        ("a.jsonl", '{"abstract": "a", "year": 3}\n', "texts"),
+        ("a.jsonl", "", "texts"),
+    ],
+)
+def test_a_file_of_pairs_is_told_by_its_columns(tmp_path: Path, name: str, content: str, kind: str) -> None:
+    (tmp_path / name).write_text(content)
+    assert kind_of(tmp_path / name) == kind

@@ -37,26 +37,26 @@ def merged(expression: str, into: Path, names: Mapping[str, str] | None = None) 
     place), or where tensors, modules or tokenizers do not agree; CheckpointError where ``into`` cannot be
     written. Source: Ilharco et al. 2023, "Editing Models with Task Arithmetic".
     """
-    asked = read_expression(expression)
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise CheckpointError(
             "the merged checkpoint needs a folder of its own, and something is there",
             value=str(into),
             next_step="Name a folder that is not there.",
         )
-    base = _found(asked, asked.base, names or {})
-    terms = [(one, _found(asked, one, names or {})) for one in asked.terms]
-    for operand, other in terms:
-        _check_alike(asked, operand, base, other)
-    modules = _weighted(base)
-    by_module = [_addends(asked, terms, number) for number in range(len(modules))]
-    owns = [tensors(module.folder) for module in modules]
-    for own, addends in zip(owns, by_module, strict=True):
-        _check_tensors(asked, own, addends)
-    _check_layers(asked, owns[0])
-    parts = tuple(_Part(*one) for one in zip(modules, owns, by_module, strict=True))
+    asked, base, terms, parts = _parts(expression, names or {})
     _write(into, asked, base, terms, parts)
     return into
+
+
+def checked(
+    expression: str, names: Mapping[str, str]
+) -> tuple[Expression, Checkpoint, tuple[Checkpoint, ...], int]:
+    """The expression, its base, the checkpoints of its terms and how many layers they have, found to agree.
+
+    Raises as ``merged`` does.
+    """
+    asked, base, terms, parts = _parts(expression, names)
+    return asked, base, tuple(other for _, other in terms), _layers(parts[0].own)
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,24 @@ class _Part:
     module: Module
     own: Mapping[str, Tensor]
     addends: Sequence[Addend]
+
+
+def _parts(
+    expression: str, names: Mapping[str, str]
+) -> tuple[Expression, Checkpoint, Terms, tuple[_Part, ...]]:
+    """What an expression names, and its weights by module. Raises CheckpointError unless all agree."""
+    asked = read_expression(expression)
+    base = _found(asked, asked.base, names)
+    terms = [(one, _found(asked, one, names)) for one in asked.terms]
+    for operand, other in terms:
+        _check_alike(asked, operand, base, other)
+    modules = _weighted(base)
+    by_module = [_addends(asked, terms, number) for number in range(len(modules))]
+    owns = [tensors(module.folder) for module in modules]
+    for own, addends in zip(owns, by_module, strict=True):
+        _check_tensors(asked, own, addends)
+    _check_layers(asked, owns[0])
+    return asked, base, terms, tuple(_Part(*one) for one in zip(modules, owns, by_module, strict=True))
 
 
 def _write(into: Path, asked: Expression, base: Checkpoint, terms: Terms, parts: Sequence[_Part]) -> None:
@@ -224,8 +242,7 @@ def _check_tensors(asked: Expression, own: Mapping[str, Tensor], addends: Iterab
 
 def _check_layers(asked: Expression, own: Mapping[str, Tensor]) -> None:
     """Raise CheckpointUnsupported where a list of coefficients is not one a layer."""
-    layers = {one.layer for one in own.values() if one.layer is not None}
-    count = max(layers, default=-1) + 1
+    count = _layers(own)
     for operand in asked.terms:
         given = len(operand.coefficients.layers)
         if given and given != count:
@@ -235,6 +252,10 @@ def _check_layers(asked: Expression, own: Mapping[str, Tensor]) -> None:
                 operand.at,
                 f"Write {count} numbers, or one for all: 0.4*{operand.name}.",
             )
+
+
+def _layers(own: Mapping[str, Tensor]) -> int:
+    return max((one.layer for one in own.values() if one.layer is not None), default=-1) + 1
 
 
 def _copy(base: Checkpoint, folder: Path, *, adapted: bool) -> None:

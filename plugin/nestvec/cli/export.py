@@ -13,9 +13,10 @@ from nestvec.cli import COMMANDS
 from nestvec.cli.options import gathered, json_option, numbers, optional_store_options, pairs
 
 if TYPE_CHECKING:
+    from nestvec_exporters.adapt.data import TrainingData
     from nestvec_exporters.merge import Merge
     from nestvec_exporters.triton import Format
-    from nestvec_schemas.manifest import Fit, Manifest, Precision, RotationMethod
+    from nestvec_schemas.manifest import Precision, RotationMethod
     from nestvec_schemas.sample import Sample
 
 _NAME_LENGTH = 64
@@ -51,6 +52,8 @@ class Asked:
     experts: dict[str, str]
     merge: str | None
     names: dict[str, str]
+    fit: Path | None
+    fit_steps: int
     uri: str
     token: str = field(repr=False)
     database: str
@@ -172,6 +175,15 @@ class Asked:
     metavar="NAME=CHECKPOINT",
     help="What a name in EXPRESSION stands for (repeatable); any other is a folder or a Hugging Face id.",
 )
+@click.option(
+    "--fit",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Find the coefficients of --merge, one a layer, on pairs (query and document) or texts of this "
+    "file; those of EXPRESSION are where it begins.",
+)
+@click.option(
+    "--fit-steps", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Steps of --fit."
+)
 @click.option("--force", is_flag=True, help="Replace an encoder of this name.")
 @optional_store_options
 @json_option
@@ -194,7 +206,9 @@ def command(asked: Asked) -> None:
       nestvec export CHECKPOINT --to models --name minilm --rotate papers.jsonl --exits 2,3,4
       nestvec export CHECKPOINT --to models --name minilm --rotate papers --uri papers.db
       nestvec export CHECKPOINT --to models --merge 'base+0.4*A-0.2*B' --with A=biomed --with B=legal
+      nestvec export CHECKPOINT --merge base+0.5*A+0.5*B --with A=biomed --with B=legal --fit pairs.jsonl
     """
+    from nestvec.cli.exported import report
     from nestvec.cli.stopping import interrupting
     from nestvec.progress import stages
     from nestvec_exporters import ExportOptions, Listener, Overrides, export
@@ -234,24 +248,36 @@ def command(asked: Asked) -> None:
             shown.stage(name)
 
         manifest = export(options, Listener(stage, shown.step))
-    _report(manifest, asked.models, as_json=asked.as_json)
+    report(manifest, asked.models, as_json=asked.as_json, fitted=asked.fit is not None)
 
 
 def _merge(asked: Asked) -> Merge | None:
     """What to merge; a usage error where there is neither that nor a checkpoint, or two that are ``base``."""
-    from nestvec_exporters.merge import BASE, Merge
+    from nestvec_exporters.merge import BASE, Fit, Merge
 
     if asked.merge is None:
+        if asked.fit is not None:
+            raise click.UsageError("--fit finds the coefficients of --merge, and there is none.")
         if asked.checkpoint is None:
             raise click.UsageError("Missing argument 'CHECKPOINT' (or --merge EXPRESSION).")
         if asked.names:
             raise click.UsageError("--with names what stands in --merge, and there is none.")
         return None
+    fit = None if asked.fit is None else Fit(_fitted_on(asked.fit), asked.fit_steps, seed=asked.seed)
     if asked.checkpoint is None:
-        return Merge(asked.merge, asked.names)
+        return Merge(asked.merge, asked.names, fit)
     if BASE in asked.names:
         raise click.UsageError(f"CHECKPOINT is called {BASE} in --merge: leave one of them away.")
-    return Merge(asked.merge, {BASE: asked.checkpoint, **asked.names})
+    return Merge(asked.merge, {BASE: asked.checkpoint, **asked.names}, fit)
+
+
+def _fitted_on(path: Path) -> TrainingData:
+    """The rows of a file, as pairs where it has columns of such."""
+    from nestvec.training import Columns, kind_of, read_rows
+    from nestvec_exporters.adapt.data import TrainingData
+
+    kind = kind_of(path)
+    return TrainingData(path.name, kind, read_rows(path, kind, Columns()).rows)
 
 
 def _sample(asked: Asked) -> Sample | None:
@@ -278,57 +304,3 @@ def merged_name(merge: Merge) -> str:
     """An encoder's name from a merge: its base's, with ``-merged``."""
     ending = "-merged"
     return f"{default_name(merge.base)[: _NAME_LENGTH - len(ending)]}{ending}"
-
-
-def _report(manifest: Manifest, models: Path, *, as_json: bool) -> None:
-    from nestvec.cli.output import print_json
-    from nestvec.cli.towers import takes
-    from nestvec_schemas.repository import file_path
-
-    folder = models / manifest.name
-    size = sum(file_path(folder, name).stat().st_size for name in manifest.files)
-    if as_json:
-        shown = manifest.model_dump(mode="json")
-        print_json({"path": str(folder), "bytes": size, "manifest": shown})
-        return
-    found = manifest.verification
-    dims = ", ".join(map(str, manifest.dims))
-    click.echo(
-        f"{folder}: {manifest.dim} dims ({dims}), {manifest.precision}, "
-        f"{takes(manifest)}, {size / 1e6:.1f} MB\n"
-        f"cosine to the checkpoint over {found.sentences} inputs: {found.cosine_mean:.6f} on average, "
-        f"{found.cosine_min:.6f} at least\n"
-        f"{_nested(manifest)}"
-        f"Next: nestvec serve --models {models}"
-    )
-
-
-def _nested(manifest: Manifest) -> str:
-    """What was fitted, and what prefixes and exits keep."""
-    fit = manifest.fit
-    if fit is None:
-        return ""
-    shares = ", ".join(
-        f"{dim}: {share:.0%}" + (f" (plain {fit.plain[dim]:.0%})" if fit.method else "")
-        for dim, share in manifest.retention.items()
-        if dim != manifest.dim
-    )
-    how = f"{fit.method} rotation, fitted" if fit.method else "fitted"
-    lines = [
-        f"{how} on {_drawn(fit)} of {fit.sample}",
-        f"nearest ten kept over {fit.held_out} held-out ones: {shares}",
-        *(
-            f"exit {layer} of {manifest.depth}: cosine {one.cosine:.3f} to the whole, "
-            f"nearest ten kept {one.retention[manifest.dim]:.0%}"
-            for layer, one in manifest.exits.items()
-        ),
-    ]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _drawn(fit: Fit) -> str:
-    """The size of the sample in words."""
-    if fit.drawn is None:
-        return f"{fit.texts:,} texts"
-    sentences = fit.texts + fit.held_out - fit.drawn
-    return f"{fit.drawn:,} texts" + (f" and {sentences:,} of their sentences" if sentences else "")

@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from nestvec.cli import cli
-from nestvec.cli.export import _nested, default_name, merged_name
+from nestvec.cli.export import default_name, merged_name
+from nestvec.cli.exported import _nested
 from nestvec_exporters.merge import Merge
 from nestvec_schemas.errors import (
     CheckpointNotFound,

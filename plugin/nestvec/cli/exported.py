@@ -1,0 +1,67 @@
+"""What ``nestvec export`` says of an encoder that it wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from nestvec_schemas.manifest import Fit, Manifest
+
+
+def report(manifest: Manifest, models: Path, *, as_json: bool, fitted: bool) -> None:
+    """Print where it is and how near to its source; where ``fitted``, the merge that was found too."""
+    from nestvec.cli.output import print_json
+    from nestvec.cli.towers import takes
+    from nestvec_schemas.repository import file_path
+
+    folder = models / manifest.name
+    size = sum(file_path(folder, name).stat().st_size for name in manifest.files)
+    if as_json:
+        shown = manifest.model_dump(mode="json")
+        print_json({"path": str(folder), "bytes": size, "manifest": shown})
+        return
+    merged = f"merged with what was fitted: --merge '{manifest.source}'\n" if fitted else ""
+    found = manifest.verification
+    dims = ", ".join(map(str, manifest.dims))
+    click.echo(
+        f"{merged}{folder}: {manifest.dim} dims ({dims}), {manifest.precision}, "
+        f"{takes(manifest)}, {size / 1e6:.1f} MB\n"
+        f"cosine to the checkpoint over {found.sentences} inputs: {found.cosine_mean:.6f} on average, "
+        f"{found.cosine_min:.6f} at least\n"
+        f"{_nested(manifest)}"
+        f"Next: nestvec serve --models {models}"
+    )
+
+
+def _nested(manifest: Manifest) -> str:
+    """What was fitted, and what prefixes and exits keep."""
+    fit = manifest.fit
+    if fit is None:
+        return ""
+    shares = ", ".join(
+        f"{dim}: {share:.0%}" + (f" (plain {fit.plain[dim]:.0%})" if fit.method else "")
+        for dim, share in manifest.retention.items()
+        if dim != manifest.dim
+    )
+    how = f"{fit.method} rotation, fitted" if fit.method else "fitted"
+    lines = [
+        f"{how} on {_drawn(fit)} of {fit.sample}",
+        f"nearest ten kept over {fit.held_out} held-out ones: {shares}",
+        *(
+            f"exit {layer} of {manifest.depth}: cosine {one.cosine:.3f} to the whole, "
+            f"nearest ten kept {one.retention[manifest.dim]:.0%}"
+            for layer, one in manifest.exits.items()
+        ),
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _drawn(fit: Fit) -> str:
+    """The size of the sample in words."""
+    if fit.drawn is None:
+        return f"{fit.texts:,} texts"
+    sentences = fit.texts + fit.held_out - fit.drawn
+    return f"{fit.drawn:,} texts" + (f" and {sentences:,} of their sentences" if sentences else "")
