@@ -20,7 +20,8 @@ from nestvec.ingest import Options, ingest
 from nestvec.milvus import connect
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
-from nestvec.sql import execute
+from nestvec.sql import Session, execute
+from nestvec.sql import Settings as SqlSettings
 from nestvec_exporters import ExportOptions, export
 from nestvec_schemas.errors import SqlTypeMismatch, StoreRefused
 
@@ -101,6 +102,7 @@ def test_left_to_the_service_one_bad_picture_refuses_them_all(uri: str, file: Pa
 
 
 def test_an_insert_names_the_key_of_the_row(uri: str, pictures: Path) -> None:
+    left = Session(SqlSettings(on_error="service"))
     good, bad = (pictures / "1.png").as_uri(), (pictures / "missing.png").as_uri()
     with connect(uri) as client:
         insert = "INSERT INTO shop (id, image) VALUES (7, :good), (8, :bad), (9, :good)"
@@ -111,3 +113,5 @@ def test_an_insert_names_the_key_of_the_row(uri: str, pictures: Path) -> None:
         with pytest.raises(SqlTypeMismatch, match=r"row with id 7: column image: "):
             execute(client, "UPDATE shop SET image = :bad WHERE id = 7", {"bad": bad})
         assert execute(client, "SELECT image FROM shop").rows == ((good,),)
+        with pytest.raises(StoreRefused, match=r"input 2 of 3"):
+            execute(client, insert.replace("(7", "(6"), {"good": good, "bad": bad}, session=left)

@@ -13,6 +13,7 @@ from nestvec.cli import COMMANDS
 from nestvec.cli.options import gathered, json_option, numbers, optional_store_options, pairs
 
 if TYPE_CHECKING:
+    from nestvec_exporters import Overrides
     from nestvec_exporters.adapt.data import TrainingData
     from nestvec_exporters.merge import Merge
     from nestvec_exporters.triton import Format
@@ -211,7 +212,7 @@ def command(asked: Asked) -> None:
     from nestvec.cli.exported import report
     from nestvec.cli.stopping import interrupting
     from nestvec.progress import stages
-    from nestvec_exporters import ExportOptions, Listener, Overrides, export
+    from nestvec_exporters import ExportOptions, Listener, export
 
     merge = _merge(asked)
     options = ExportOptions(
@@ -229,15 +230,7 @@ def command(asked: Asked) -> None:
         exits=asked.exits or (),
         sample=_sample(asked),
         seed=asked.seed,
-        overrides=Overrides(
-            pooling=asked.pooling,
-            bidirectional=asked.bidirectional,
-            frames=asked.frames,
-            image_checkpoint=asked.image_checkpoint,
-            query_prompt=asked.query_prompt,
-            document_prompt=asked.document_prompt,
-            layout=asked.layout,
-        ),
+        overrides=_overrides(asked),
         experts=asked.experts,
         merge=merge,
     )
@@ -249,6 +242,20 @@ def command(asked: Asked) -> None:
 
         manifest = export(options, Listener(stage, shown.step))
     report(manifest, asked.models, as_json=asked.as_json, fitted=asked.fit is not None)
+
+
+def _overrides(asked: Asked) -> Overrides:
+    from nestvec_exporters import Overrides
+
+    return Overrides(
+        pooling=asked.pooling,
+        bidirectional=asked.bidirectional,
+        frames=asked.frames,
+        image_checkpoint=asked.image_checkpoint,
+        query_prompt=asked.query_prompt,
+        document_prompt=asked.document_prompt,
+        layout=asked.layout,
+    )
 
 
 def _merge(asked: Asked) -> Merge | None:

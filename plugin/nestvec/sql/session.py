@@ -100,7 +100,10 @@ class Session:
         yield Job(lambda client: self._serve(wanted, models))
 
     def seeing(self, table: Table) -> Steps[tuple[Embedding, ...]]:
-        """The table's embeddings whose encoders read pictures, as they were first asked for."""
+        """The table's embeddings whose encoders read pictures, as they were first asked for; none where the
+        service's own setting counts."""
+        if self.settings.on_error == "service":
+            return ()
         if table.embeddings and table.name not in self._seeing:
             self._seeing[table.name] = yield Job(lambda client: seeing(table))
         return self._seeing.get(table.name, ())

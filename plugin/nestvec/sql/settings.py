@@ -7,8 +7,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 from urllib.parse import urlsplit
+
+from nestvec.ingest.seeing import OnError
 
 DEFAULT_SERVICE: Final = "http://127.0.0.1:8080"
 """Where ``nestvec serve`` answers unless it is told otherwise."""
@@ -29,7 +31,9 @@ class Settings:
 
     ``recall`` is the share of the exact answer that an adaptive search has to find, 0 to 1; ``shortlist``
     overrides what the planner would choose for it: ``dim:size``, or ``off``, or empty. ``ef_search`` and
-    ``probes`` are how widely an HNSW and an IVF index look, 0 for Milvus's own choice.
+    ``probes`` are how widely an HNSW and an IVF index look, 0 for Milvus's own choice. ``on_error`` is what
+    becomes of a row whose picture cannot be had: it is refused by its key (COPY leaves it out), or the
+    service's own setting counts.
     """
 
     service: str | None = None
@@ -40,6 +44,7 @@ class Settings:
     shortlist: str = ""
     ef_search: int = 0
     probes: int = 0
+    on_error: OnError = "reject"
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,13 @@ def _partitions(text: str) -> tuple[str, ...]:
     return names
 
 
+def _on_error(text: str) -> str:
+    found = text.lower() or "reject"
+    if found not in get_args(OnError):
+        raise ValueError(f"Give one of {', '.join(get_args(OnError))}.")
+    return found
+
+
 def _width(text: str) -> int:
     if not re.fullmatch(r"\d{1,5}", text) or int(text) > _WIDEST:
         raise ValueError(f"Give a whole number from 1 to {_WIDEST:,}, or DEFAULT.")
@@ -114,6 +126,9 @@ SETTINGS: Final = {
     ),
     "nestvec.partitions": Setting(
         "partitions", _partitions, "Partitions that reads look in: a,b; empty for all."
+    ),
+    "nestvec.on_error": Setting(
+        "on_error", _on_error, "A row whose picture cannot be had: reject, or as the service does: service."
     ),
     # By pgvector's names for them.
     "hnsw.ef_search": Setting("ef_search", _width, "Candidates of a search by HNSW; 0 for Milvus's choice."),

@@ -46,7 +46,8 @@ def run_copy(session: Session, parsed: Parsed, params: Params) -> Steps[Answer]:
     yield from session.loaded(table.name)
 
     def run(client: MilvusClient) -> Report:
-        return ingest(client, table, Path(name), Options(_target(client), kind=kind))
+        options = Options(_target(client), kind=kind, on_error=session.settings.on_error)
+        return ingest(client, table, Path(name), options)
 
     try:
         report: Report = yield Job(run)
