@@ -70,6 +70,7 @@ def test_create_show_list_drop(tmp_path: Path, models: Path, service: str) -> No
             "exit": None,
             "expert": None,
             "form": "float",
+            "top": None,
             "service": service,
             "index": index,
             "metric": metric,
