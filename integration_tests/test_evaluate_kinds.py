@@ -84,7 +84,7 @@ def rows(repository: Path, data: Path, tmp_path_factory: pytest.TempPathFactory)
     ]
     done = CliRunner().invoke(cli, command)
     assert done.exit_code == 0, done.output
-    assert "reranked" in done.output
+    assert "by colbert" in done.output
     page = (folder / "report.html").read_text()
     assert "minilm, first 5 by colbert" in page
     found: list[dict[str, Any]] = json.loads((folder / "rows.json").read_text())

@@ -275,7 +275,7 @@ def _cells(row: Row) -> Sequence[object]:
         row["nesting"],
         row["dim"],
         str(row["exit"]) if same else f"{row['query_exit']}→{row['exit']}",
-        row["form"] if row["reranker"] is None else f"{row['form']} by {row['reranker']}",
+        row["form"] if row["reranker"] is None else f"by {row['reranker']}",
         *(_of_pictures(row) if row["direction"] else _of_texts(row)),
         row["bytes"],
         f"{number(row, 'ms_per_text'):.1f}",
