@@ -14,10 +14,10 @@ from nestvec_exporters.architectures.table import SENTENCE
 from nestvec_exporters.architectures.vision import pooled
 from nestvec_exporters.checkpoint import Checkpoint, check_code
 from nestvec_exporters.image_tower import read_preprocessing
+from nestvec_exporters.naflex import is_naflex
 from nestvec_exporters.pooled_dual import PooledDualEncoderConfig, PooledDualEncoderModel
 from nestvec_exporters.source import Source
 from nestvec_exporters.tokenizing import read_tokenizer
-from nestvec_exporters.naflex import is_naflex
 from nestvec_exporters.weights import check_complete, read_model
 from nestvec_schemas.errors import CheckpointUnsupported
 

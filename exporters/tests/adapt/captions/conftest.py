@@ -69,6 +69,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
     def write(name: str) -> Path:
         rows = tiny_pictures.DUAL | {f"vision-{key}": row for key, row in tiny_pictures.VISION.items()}
+        rows["naflex"] = tiny_pictures.NAFLEX
         if not (folder / name).exists():
             tiny_pictures.write(rows[name], folder / name)
             if name == "siglip":

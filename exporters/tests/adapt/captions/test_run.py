@@ -186,6 +186,7 @@ def test_another_run_is_not_gone_on_with(
     ("text", "image", "more", "error", "says"),
     [
         ("bert", None, {}, CheckpointUnsupported, "no checkpoint of texts and pictures"),
+        ("naflex", None, {}, CheckpointUnsupported, "shapes of their own"),
         ("clip", "vision-vit", {}, CheckpointUnsupported, "two towers are made of"),
         ("bert", "clip", {}, CheckpointUnsupported, "two towers are made of"),
         ("clip", None, {"dims": (64,)}, DimNotOffered, "64"),
