@@ -210,8 +210,11 @@ def _fit(
     from nestvec_exporters.sampling import exit_vectors, with_sentences  # noqa: PLC0415 - seconds of imports
 
     hears.stage(f"embedding {len(sample.texts)} texts of the sample {sample.name}")
-    prompt = loaded.prompts.get("document", "")
-    given = [f"{prompt}{text}" for text in with_sentences(sample.texts, seed=options.seed)]
+    found = with_sentences(sample.texts, seed=options.seed)
+    texts, sentences = found[: len(sample.texts)], found[len(sample.texts) :]
+    document, query = loaded.prompts.get("document", ""), loaded.prompts.get("query", "")
+    # A sentence stands in for a query.
+    given = [*(f"{document}{text}" for text in texts), *(f"{query}{one}" for one in sentences)]
     rows = loaded.first.rows(folder, given, loaded.first.tower.max_tokens)
     shape = shape_of(loaded.kind, loaded.dim, loaded.layers, options)
     vectors = exit_vectors(traced, rows, shape.layers, hears.step)

@@ -69,15 +69,16 @@ def fit(
 ) -> Fitted:
     """Fit on nine tenths of the vectors, measure on the rest.
 
-    ``vectors`` maps each exit to the vectors there, (n, d) float32, rows alike, of ``sample``'s texts and of
-    sentences of them; the deepest exit's are what all others are brought near to. Raises SampleUnusable
-    where the vectors are too much alike.
+    ``vectors`` maps each exit to the vectors there, (n, d) float32, rows alike, of ``sample``'s texts and
+    then of sentences of them; the deepest exit's are what all others are brought near to. Raises
+    SampleUnusable where the vectors are too much alike.
     """
     depth = max(vectors)
     whole = vectors[depth]
     _check_spread(whole, sample.name)
     held, rest = _split(len(whole), how.seed)
-    rotation = _rotation(whole[rest], how, on_step)
+    documents = int((rest < len(sample.texts)).sum())
+    rotation = _rotation(whole[rest], documents, how, on_step)
     target = whole if rotation is None else np.asarray(whole @ rotation, np.float32)
     maps = {
         layer: ridge(vectors[layer][rest], target[rest], rotation, seed=how.seed)
@@ -168,12 +169,12 @@ def _exit_quality(
     )
 
 
-def _rotation(vectors: Vectors, how: Fitting, on_step: OnStep) -> Matrix | None:
+def _rotation(vectors: Vectors, documents: int, how: Fitting, on_step: OnStep) -> Matrix | None:
     if how.method is None:
         return None
     if how.method == "pca":
         return pca(vectors)
-    return learned(vectors, dims=how.dims, seed=how.seed, on_step=on_step)
+    return learned(vectors, documents=documents, dims=how.dims, seed=how.seed, on_step=on_step)
 
 
 def _split(rows: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

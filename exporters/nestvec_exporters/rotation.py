@@ -21,8 +21,14 @@ OnStep = Callable[[int, int], None]
 """Hears of the steps done and of those in all."""
 
 STEPS: Final = 400
-BATCH: Final = 512
-"""Vectors that a step compares with one another."""
+ASKING: Final = 256
+"""Vectors that a step searches with."""
+
+ASKED: Final = 1536
+"""Documents that it searches among."""
+
+_KEPT = 512
+"""Vectors that are kept back to judge by, at most, and that a start is chosen by."""
 
 _TEMPERATURE = 1 / 20
 _RATES = (2e-3, 4e-4, 8e-5)
@@ -58,6 +64,7 @@ def pca(vectors: Vectors) -> Matrix:
 def learned(
     vectors: Vectors,
     *,
+    documents: int | None = None,
     dims: Sequence[int] = (),
     steps: int = STEPS,
     seed: int = 0,
@@ -66,11 +73,13 @@ def learned(
     """The rotation, (d, d) float64, by whose prefixes ``vectors``, (n, d) float32, find their like again.
 
     Starts from ``pca``, or from the vectors' own order where that is better already, as training for short
-    vectors makes it, and turns the leading axes so that in random batches the softmax over similarities
-    at each prefix comes near to that at full length (Kullback-Leibler, temperature 1/20; Kusupati et al.
-    2022 sum over prefixes as well). ``dims`` are prefixes to learn beside the usual ladder. A tenth of the
-    vectors is kept back, and the turn that does best on it is taken; where none does, slower ones are tried:
-    few vectors would else be learned by heart. Orthogonal to float64's precision; the same for one seed.
+    vectors makes it, and turns the leading axes so that the softmax over similarities of random vectors to
+    random documents comes near at each prefix to that at full length (Kullback-Leibler, temperature 1/20;
+    Kusupati et al. 2022 sum over prefixes as well). The first ``documents`` of the vectors are searched, all
+    of them ask: what only asks, as a sentence does, is compared with nothing of its own kind. ``dims`` are
+    prefixes to learn beside the usual ladder. A tenth of the vectors is kept back, and the turn that does
+    best on it is taken; where none does, slower ones are tried: few vectors would else be learned by heart.
+    Orthogonal to float64's precision; the same for one seed.
     """
     import torch  # noqa: PLC0415 - seconds of imports
 
@@ -83,9 +92,13 @@ def learned(
     # Sums come out the same on any number of cores; matrices this small gain little by more.
     torch.set_num_threads(1)
     try:
-        start = _better(axes, vectors, prefixes, seed)
+        draw = torch.Generator().manual_seed(seed)
+        kept, rest = _split(len(vectors), documents or len(vectors), draw)
+        start = _better(axes, vectors, kept, prefixes)
         leading = np.asarray(vectors @ start, np.float32)[:, :width]
-        inner = _turn(leading, vectors, prefixes, steps=steps, seed=seed, on_step=on_step)
+        inner = _turn(
+            _lesson(leading, vectors, prefixes, kept), rest, steps=steps, draw=draw, on_step=on_step
+        )
     finally:
         torch.set_num_threads(threads)
     rotation = start.copy()
@@ -93,53 +106,81 @@ def learned(
     return polar(rotation)
 
 
-def _better(axes: Matrix, vectors: Vectors, prefixes: Sequence[int], seed: int) -> Matrix:
-    """``axes`` or no rotation at all: whichever has prefixes more like the whole, on some of ``vectors``."""
+@dataclass(frozen=True)
+class Search:
+    """Who asks and who is asked: places among some vectors, (q,) and (c,) int64 tensors."""
+
+    asking: Any
+    asked: Any
+
+    def drawn(self, asking: int, asked: int, draw: Any) -> Search:
+        """At most so many of each, without repetition."""
+        import torch  # noqa: PLC0415
+
+        return Search(
+            self.asking[torch.randperm(len(self.asking), generator=draw)[:asking]],
+            self.asked[torch.randperm(len(self.asked), generator=draw)[:asked]],
+        )
+
+
+def _split(count: int, documents: int, draw: Any) -> tuple[Search, Search]:
+    """Searches that are kept back to judge by, with at most a tenth of the vectors, and those to learn from.
+
+    What is kept back is in no search that is learned from, as a document neither.
+    """
     import torch  # noqa: PLC0415
 
-    some = vectors[np.random.default_rng(seed).permutation(len(vectors))[:BATCH]]
-    whole = torch.from_numpy(np.asarray(some, np.float32))
-    own = divergence(whole, whole, prefixes)
-    turned = divergence(torch.from_numpy(np.asarray(some @ axes, np.float32)), whole, prefixes)
+    order = torch.randperm(count, generator=draw)
+    held = min(_KEPT, count // 10)
+    kept, rest = order[:held], order[held:]
+    return Search(kept, torch.arange(documents)).drawn(held, ASKED, draw), Search(
+        rest, rest[rest < documents]
+    )
+
+
+def _better(axes: Matrix, vectors: Vectors, kept: Search, prefixes: Sequence[int]) -> Matrix:
+    """``axes`` or no rotation at all: whichever has prefixes more like the whole, by some searches."""
+    import torch  # noqa: PLC0415
+
+    whole = torch.from_numpy(np.asarray(vectors, np.float32))
+    own = divergence(whole, whole, kept, prefixes)
+    turned = divergence(torch.from_numpy(np.asarray(vectors @ axes, np.float32)), whole, kept, prefixes)
     # By ratio, prefix by prefix: the shortest would else decide alone.
     return np.eye(len(axes)) if float((own / turned.clamp(min=_SMALLEST)).log().mean()) < 0 else axes
 
 
 @dataclass(frozen=True)
 class _Lesson:
-    """What is learned from, all tensors: ``turned``, (n, w), are the vectors ``whole``, (n, d), in the
-    leading directions of the start; ``kept`` and ``rest`` are the rows to judge by and to learn by."""
+    """What is learned from, tensors: ``turned``, (n, w), are the vectors ``whole``, (n, d), in the leading
+    directions of the start; ``kept`` are the searches to judge by, ``weights`` those of the prefixes."""
 
     turned: Any
     whole: Any
-    kept: Any
-    rest: Any
+    kept: Search
     prefixes: Sequence[int]
     weights: Any
 
-    def apart(self, rows: Any, turn: Any) -> Any:
-        """How far the prefixes of ``rows`` are from the whole after ``turn``, weighted."""
-        found = divergence(self.turned[rows] @ _orthogonal(turn), self.whole[rows], self.prefixes)
+    def apart(self, search: Search, turn: Any) -> Any:
+        """How far the prefixes are from the whole after ``turn``, weighted, by what is found."""
+        found = divergence(self.turned, self.whole, search, self.prefixes, _orthogonal(turn))
         return (found * self.weights).sum()
 
 
-def _turn(
-    leading: Vectors, vectors: Vectors, prefixes: Sequence[int], *, steps: int, seed: int, on_step: OnStep
-) -> Matrix:
-    """The orthogonal (w, w) float64 that turns ``leading``, the first w directions of the start."""
+def _lesson(leading: Vectors, vectors: Vectors, prefixes: Sequence[int], kept: Search) -> _Lesson:
     import torch  # noqa: PLC0415
 
-    draw = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(vectors), generator=draw)
-    kept, rest = order[: min(BATCH, len(order) // 10)], order[min(BATCH, len(order) // 10) :]
     turned, whole = torch.from_numpy(leading), torch.from_numpy(np.asarray(vectors, np.float32))
     # A long prefix is near already: unweighted, it would be given up for a little at the short ones.
-    weights = divergence(turned[kept], whole[kept], prefixes).clamp(min=_SMALLEST) ** -0.5
-    lesson = _Lesson(turned, whole, kept, rest, prefixes, weights)
+    weights = divergence(turned, whole, kept, prefixes).clamp(min=_SMALLEST) ** -0.5
+    return _Lesson(turned, whole, kept, prefixes, weights)
+
+
+def _turn(lesson: _Lesson, rest: Search, *, steps: int, draw: Any, on_step: OnStep) -> Matrix:
+    """The orthogonal (w, w) float64 that turns the first w directions of the start."""
     before = 0
     for rate in _RATES:
         hears = partial(_later, on_step, before)
-        best, gained = _descend(lesson, rate, steps=steps, draw=draw, on_step=hears)
+        best, gained = _descend(lesson, rest, rate, steps=steps, draw=draw, on_step=hears)
         if gained:
             break
         before += _PATIENCE
@@ -147,8 +188,10 @@ def _turn(
     return found_turn
 
 
-def _descend(lesson: _Lesson, rate: float, *, steps: int, draw: Any, on_step: OnStep) -> tuple[Any, bool]:
-    """The best turn on the way, by the rows that are kept back, and whether the rate was worth its steps."""
+def _descend(
+    lesson: _Lesson, rest: Search, rate: float, *, steps: int, draw: Any, on_step: OnStep
+) -> tuple[Any, bool]:
+    """The best turn on the way, by the searches that are kept back, and whether it was worth its steps."""
     import torch  # noqa: PLC0415
 
     turn = torch.zeros((lesson.turned.shape[1],) * 2, requires_grad=True)
@@ -163,8 +206,7 @@ def _descend(lesson: _Lesson, rate: float, *, steps: int, draw: Any, on_step: On
             if step == _PATIENCE and not best.any():
                 return best, False
         optimiser.param_groups[0]["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / steps))
-        chosen = lesson.rest[torch.randperm(len(lesson.rest), generator=draw)[:BATCH]]
-        loss = lesson.apart(chosen, turn) / lesson.weights.sum()
+        loss = lesson.apart(rest.drawn(ASKING, ASKED, draw), turn) / lesson.weights.sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -182,24 +224,30 @@ def polar(matrix: Matrix) -> Matrix:
     return np.ascontiguousarray(left @ right)
 
 
-def divergence(rotated: Any, targets: Any, prefixes: Sequence[int]) -> Any:
+def divergence(
+    rotated: Any, targets: Any, search: Search, prefixes: Sequence[int], turn: Any | None = None
+) -> Any:
     """KL(full similarities, prefix similarities) of each prefix, (p,): how much a prefix says otherwise.
 
-    ``rotated`` is (b, w) and ``targets`` (b, d) float32, all tensors, row by row of the same texts.
+    ``rotated`` is (n, w), ``targets`` (n, d) float32 and ``turn`` (w, w), all tensors, row by row of the same
+    texts; ``search`` says whose similarities to whom.
     """
     import torch  # noqa: PLC0415
     from torch.nn.functional import kl_div, log_softmax, normalize  # noqa: PLC0415
 
     # A vector's likeness to itself says nothing.
-    itself = torch.eye(len(rotated), dtype=torch.bool)
+    itself = search.asking[:, None] == search.asked[None]
 
-    def likeness(rows: Any) -> Any:
-        unit = normalize(rows, dim=1)
-        return log_softmax((unit @ unit.T / _TEMPERATURE).masked_fill(itself, -1e4), dim=1)
+    def likeness(asking: Any, asked: Any) -> Any:
+        cosines = normalize(asking, dim=1) @ normalize(asked, dim=1).T
+        return log_softmax((cosines / _TEMPERATURE).masked_fill(itself, -1e4), dim=1)
 
-    aim = likeness(targets)
+    aim = likeness(targets[search.asking], targets[search.asked])
+    asking, asked = rotated[search.asking], rotated[search.asked]
+    if turn is not None:
+        asking, asked = asking @ turn, asked @ turn
     losses = [
-        kl_div(likeness(rotated[:, :prefix]), aim, reduction="batchmean", log_target=True)
+        kl_div(likeness(asking[:, :prefix], asked[:, :prefix]), aim, reduction="batchmean", log_target=True)
         for prefix in prefixes
     ]
     return torch.stack(losses)

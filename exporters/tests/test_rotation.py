@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nestvec_exporters.fitting import neighbours
-from nestvec_exporters.rotation import STEPS, Matrix, divergence, learned, pca, polar
+from nestvec_exporters.rotation import STEPS, Matrix, Search, divergence, learned, pca, polar
 from nestvec_schemas.vectors import Vectors, cosines, nest, normalise
 
 
@@ -85,24 +85,71 @@ def topics(rows: int, *, noise: float = 0.02) -> Vectors:
     return normalise(vectors.astype(np.float32))
 
 
+def apart(vectors: Vectors, rotation: Matrix, prefixes: Sequence[int]) -> float:
+    """The mean divergence of prefixes where every vector is searched for among all others."""
+    turned = torch.from_numpy(np.asarray(vectors @ rotation, np.float32))
+    everyone = torch.arange(len(vectors))
+    search = Search(everyone, everyone)
+    return float(divergence(turned, torch.from_numpy(vectors), search, prefixes).mean())
+
+
+def test_divergence_is_that_of_searches_and_leaves_out_a_vector_itself() -> None:
+    draw = np.random.default_rng(3)
+    whole = normalise(draw.normal(size=(9, 6)).astype(np.float32))
+    turned = np.asarray(whole @ pca(whole), np.float32)
+    asking, asked = [0, 7, 8], [0, 1, 2, 3, 4]
+
+    def shares(vectors: Vectors, row: int) -> Vectors:
+        others = [at for at in asked if at != row]
+        scores = np.exp(20 * (normalise(vectors[[row]]) @ normalise(vectors[others]).T)[0])
+        return np.asarray(scores / scores.sum())
+
+    aims = [shares(whole, row) for row in asking]
+    expected = [
+        np.mean(
+            [
+                (aim * np.log(aim / shares(turned[:, :dim], row))).sum()
+                for row, aim in zip(asking, aims, strict=True)
+            ]
+        )
+        for dim in (2, 4)
+    ]
+    search = Search(torch.tensor(asking), torch.tensor(asked))
+    found = divergence(torch.from_numpy(turned), torch.from_numpy(whole), search, (2, 4))
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4)
+
+
+def test_what_only_asks_is_brought_near_to_documents_alone() -> None:
+    """Half of the vectors ask; what tells them apart from one another says nothing of the documents."""
+    draw = np.random.default_rng(0)
+    documents = topics(1000)
+    asking = topics(1000)[draw.permutation(1000)]
+    asking[:, :8] += draw.normal(size=(1000, 8)).astype(np.float32)
+    both = normalise(np.concatenate([documents, asking]))
+    search = Search(torch.arange(1000, 1500), torch.arange(1000))
+    found = []
+    for count in (1000, None):
+        turned = np.asarray(both @ learned(both, documents=count, steps=100), np.float32)
+        found.append(float(divergence(torch.from_numpy(turned), torch.from_numpy(both), search, (16,))))
+    assert found[0] < found[1]
+
+
 def test_learning_finds_what_is_alike_where_principal_axes_find_what_is_wide() -> None:
     fitted, others = np.split(topics(2000), 2)
     found = {}
     for fit in (pca, hundred):
-        turned = torch.from_numpy(np.asarray(others[:500] @ fit(fitted), np.float32))
-        found[fit] = float(divergence(turned, torch.from_numpy(others[:500]), (16, 24)).mean())
+        found[fit] = apart(others[:500], fit(fitted), (16, 24))
     assert found[hundred] < found[pca] / 2
 
 
 def test_few_vectors_are_learned_from_slowly() -> None:
-    fitted, others = np.split(topics(800, noise=0.1), [300])
+    fitted, others = np.split(topics(800, noise=0.15), [300])
     heard: list[tuple[int, int]] = []
     rotation = learned(fitted, on_step=lambda done, total: heard.append((done, total)))
     # The first rate got nowhere with what was kept back, and was given up.
     assert heard[-1][0] > STEPS
-    whole = torch.from_numpy(others)
-    turned, axes = (torch.from_numpy(np.asarray(others @ one, np.float32)) for one in (rotation, pca(fitted)))
-    assert divergence(turned, whole, (16, 24, 32)).mean() < 0.9 * divergence(axes, whole, (16, 24, 32)).mean()
+    prefixes = (16, 24, 32)
+    assert apart(others, rotation, prefixes) < 0.9 * apart(others, pca(fitted), prefixes)
     assert all(done <= total for done, total in heard)
     assert [done for done, _ in heard] == sorted(done for done, _ in heard)
 
