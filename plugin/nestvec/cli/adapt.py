@@ -127,21 +127,22 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @click.option(
     "--epochs",
     type=click.FloatRange(0, min_open=True),
-    help="Passes over the data.  [default: 3; 10]",
+    help="Passes over the data.  [default: 3, of captions 10]",
 )
 @click.option("--steps", type=click.IntRange(1), help="Instead: this many steps.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Instead: as much as fits in this.")
-@click.option("--batch", type=click.IntRange(8, 4096), help="Rows in a step.  [default: 32; 64]")
+@click.option("--batch", type=click.IntRange(8, 4096), help="Rows in a step.  [default: 32, of captions 64]")
 @click.option(
     "--learning-rate",
     type=click.FloatRange(0, 1, min_open=True),
-    help="AdamW's at its highest: it rises for a moment, then falls to nothing.  [default: 3e-4; 1e-3]",
+    help="AdamW's at its highest: it rises for a moment, then falls to nothing.  "
+    "[default: 3e-4, of captions 1e-3]",
 )
 @click.option(
     "--max-tokens",
     type=click.IntRange(8),
     help="Texts are cut here while they are trained on; the result takes as long ones as before.  "
-    "[default: 128; 64]",
+    "[default: 128, of captions 64]",
 )
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="All chance is drawn by it."
