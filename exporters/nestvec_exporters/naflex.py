@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nestvec_exporters import drawn
 from nestvec_exporters.architectures.loaded import Half
-from nestvec_exporters.image_tower import attention_of, opened, read_processor
+from nestvec_exporters.image_tower import PREPROCESSING, attention_of, opened, read_processor
 from nestvec_exporters.layout import read_json
 from nestvec_exporters.triton import OUTPUT
 from nestvec_schemas.errors import CheckpointUnsupported
@@ -23,7 +23,6 @@ from nestvec_schemas.pixels import coloured, on_background
 from nestvec_schemas.rows import Array, Arrays
 from nestvec_schemas.towers import Tower
 
-_FILES: Final = ("preprocessor_config.json", "processor_config.json")
 _INPUTS: Final = (PATCHES, "attention_mask", SHAPES)
 
 
@@ -116,9 +115,8 @@ def patch_rows(how: Patching, folder: Path, inputs: Sequence[Any], tokens: int) 
 
 def is_naflex(folder: Path) -> bool:
     """Whether the checkpoint's image processor keeps a picture's shape."""
-    return any(
-        str(_told(folder / name).get("image_processor_type", "")).startswith("Siglip2") for name in _FILES
-    )
+    kinds = (str(_told(folder / name).get("image_processor_type", "")) for name in PREPROCESSING)
+    return any(kind.startswith("Siglip2") for kind in kinds)
 
 
 def _told(path: Path) -> Mapping[str, Any]:

@@ -144,7 +144,7 @@ def _better(axes: Matrix, vectors: Vectors, kept: Search, prefixes: Sequence[int
 
     whole = torch.from_numpy(np.asarray(vectors, np.float32))
     own = divergence(whole, whole, kept, prefixes)
-    turned = divergence(torch.from_numpy(np.asarray(vectors @ axes, np.float32)), whole, kept, prefixes)
+    turned = divergence(whole, whole, kept, prefixes, torch.from_numpy(np.asarray(axes, np.float32)))
     # By ratio, prefix by prefix: the shortest would else decide alone.
     return np.eye(len(axes)) if float((own / turned.clamp(min=_SMALLEST)).log().mean()) < 0 else axes
 

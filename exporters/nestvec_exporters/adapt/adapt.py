@@ -19,16 +19,15 @@ from nestvec_exporters.adapt.result import (
     write_record,
     written,
 )
-from nestvec_exporters.adapt.runs import open_run
+from nestvec_exporters.adapt.runs import open_run, running
 from nestvec_exporters.checkpoint import Checkpoint, read_checkpoint
 from nestvec_exporters.export import Listener
-from nestvec_schemas.errors import NestvecError, TrainingDataUnusable
+from nestvec_schemas.errors import TrainingDataUnusable
 from nestvec_schemas.packages import need
 from nestvec_schemas.repository import sha256
 
 _NEEDED = ("torch", "transformers", "sentence_transformers")
 _SCORES = "scores.npy"
-_STATES = "state.*"
 _SHARES = 1000
 _METHODS = {
     "texts": "distillation",
@@ -65,15 +64,8 @@ def adapt(
     checkpoint = read_checkpoint(options.checkpoint)
     work = open_run(_described(options, data, checkpoint), options)
     hears.stage("loading libraries")
-    from nestvec_exporters.quiet import quiet  # noqa: PLC0415 - seconds of imports
-
-    try:
-        with quiet():
-            adapted = _train(options, data, _Run(checkpoint, work, hears, stop))
-    except NestvecError:
-        if not any(work.glob(_STATES)):
-            shutil.rmtree(work)
-        raise
+    with running(work):
+        adapted = _train(options, data, _Run(checkpoint, work, hears, stop))
     if adapted.finished:
         shutil.rmtree(work)
     return adapted
@@ -126,10 +118,10 @@ def _scored(options: AdaptOptions, data: TrainingData, run: _Run) -> TrainingDat
 
 
 def _train(options: AdaptOptions, data: TrainingData, run: _Run) -> Adapted:
-    from nestvec_exporters.adapt.loop import BEST, Loop  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.adapt.loop import Loop  # noqa: PLC0415 - seconds of imports
     from nestvec_exporters.adapt.start import begin  # noqa: PLC0415
     from nestvec_exporters.adapt.state import read  # noqa: PLC0415
-    from nestvec_exporters.adapt.stepping import Hears  # noqa: PLC0415
+    from nestvec_exporters.adapt.stepping import BEST, Hears, train  # noqa: PLC0415
 
     scored = _scored(options, data, run)
     prepared = prepare(scored, options.seed)
@@ -137,7 +129,7 @@ def _train(options: AdaptOptions, data: TrainingData, run: _Run) -> Adapted:
     task = started.task
     loop = Loop(task, run.work)
     run.hears.stage("training")
-    finished = loop.run(Hears(lambda share: run.hears.step(round(share * _SHARES), _SHARES), run.stop))
+    finished = train(loop, Hears(lambda share: run.hears.step(round(share * _SHARES), _SHARES), run.stop))
     best = read(run.work / BEST)
     adapted = Adapted(
         method=_METHODS[data.kind if scored.scores is None else "scores"],

@@ -5,11 +5,9 @@ All chance is drawn from the seed and the step's number, so that nothing of it n
 
 from __future__ import annotations
 
-import math
-import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,19 +20,12 @@ from nestvec_exporters.adapt.memory import Memory
 from nestvec_exporters.adapt.mining import apart, near_batches, random_batches
 from nestvec_exporters.adapt.options import AdaptOptions
 from nestvec_exporters.adapt.state import Saved, read, save, under, within
-from nestvec_exporters.adapt.stepping import Hears, check_numbers, moments, rate, remember
+from nestvec_exporters.adapt.stepping import BEST, STATE, Position, descend, moments, remember, share_of
 from nestvec_exporters.adapt.student import Found, Student, as_tensor
 from nestvec_exporters.adapt.tokens import Ids
 from nestvec_schemas.vectors import Vectors
 
-STATE: Final = "state.safetensors"
-BEST: Final = "best.safetensors"
-MEASUREMENTS: Final = 8
-"""Times that the held-out figures are taken in a run."""
-
 _DECAY = 0.01
-_LONGEST_STEP = 1.0
-_SAVE_SECONDS = 120.0
 _COMPARED = 1000
 _EXIT_PREFIXES = 2
 """Prefixes, beside the whole vector, that a step looks at for each exit."""
@@ -55,20 +46,16 @@ class Task:
 
 
 @dataclass
-class Position:
+class Place(Position):
     """Where a run is. ``batches`` are the epoch's, (count, size) rows of ``data.training``."""
 
-    step: int = 0
     epoch: int = 0
     at: int = 0
-    seconds: float = 0.0
-    best: float = -math.inf
-    best_step: int = 0
     batches: Places = field(default_factory=lambda: np.empty((0, 0), np.intp))
 
 
 class Loop:
-    """A run of ``task`` whose files are in ``work``. ``run`` may be called again after it was stopped."""
+    """A run of ``task`` whose files are in ``work``, for ``stepping.train``; one that was stopped goes on."""
 
     def __init__(self, task: Task, work: Path) -> None:
         self.task = task
@@ -84,7 +71,7 @@ class Loop:
         self.optimiser = torch.optim.AdamW(
             list(task.student.trained().values()), lr=task.options.learning_rate, weight_decay=_DECAY
         )
-        self.position = Position()
+        self.position = Place()
         saved = read(work / STATE)
         if saved:
             self._load(saved)
@@ -92,35 +79,9 @@ class Loop:
     @property
     def share(self) -> float:
         """How much of the run is done, 0 to 1."""
-        length = self.task.options.length
-        if self.steps is not None:
-            return min(1.0, self.position.step / self.steps)
-        return min(1.0, self.position.seconds / (60 * (length.minutes or 1.0)))
+        return share_of(self.position, self.task.options.length, self.steps)
 
-    def run(self, hears: Hears) -> bool:
-        """Train to the end, or until told to stop: whether it came to the end. Raises TrainingFailed."""
-        if self.position.step == 0:
-            self._measure()
-        clock, saved = time.monotonic(), time.monotonic()
-        while self.share < 1:
-            before = self.share
-            self._step()
-            now = time.monotonic()
-            self.position.seconds += now - clock
-            clock = now
-            hears.step(self.share)
-            stop = hears.stop()
-            due = int(self.share * MEASUREMENTS) > int(before * MEASUREMENTS)
-            if due:
-                self._measure()
-            if due or stop or time.monotonic() - saved > _SAVE_SECONDS:
-                self._save()
-                saved = time.monotonic()
-            if stop and self.share < 1:
-                return False
-        return True
-
-    def _step(self) -> None:
+    def step(self) -> None:
         place = self.position
         if place.at >= len(place.batches):
             place.batches, place.at = self._batches(place.epoch), 0
@@ -129,14 +90,9 @@ class Loop:
         rows = place.batches[place.at]
         distil = self.task.data.kind == "texts"
         loss = self._distil(rows, draw) if distil else self._rank(rows)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        slope = torch.nn.utils.clip_grad_norm_(self.task.student.trained().values(), _LONGEST_STEP)
-        check_numbers(float(loss.detach()), float(slope), place.step + 1, self.task.options.learning_rate)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.task.options.learning_rate * rate(self.share)
-        self.optimiser.step()
-        place.step, place.at = place.step + 1, place.at + 1
+        trained = self.task.student.trained().values()
+        descend(self, self.optimiser, loss, trained, self.task.options.learning_rate)
+        place.at += 1
 
     def _batches(self, epoch: int) -> Places:
         draw = np.random.default_rng([self.task.options.seed, epoch, 1])
@@ -194,14 +150,14 @@ class Loop:
 
         return distilled(found, aims, dims)
 
-    def _measure(self) -> None:
+    def measure(self) -> None:
         measured = figures(self.task)
         if measured.mean > self.position.best:
             self.position.best, self.position.best_step = measured.mean, self.position.step
             record = {"step": self.position.step, "figures": asdict(measured)}
             save(self.work / BEST, self.task.student.weights(), record)
 
-    def _save(self) -> None:
+    def save(self) -> None:
         place = self.position
         tensors = {
             **under("weights", self.task.student.weights()),
@@ -218,7 +174,7 @@ class Loop:
         self.memory.load(within("memory", tensors))
         remember(self.optimiser, within("optimiser", tensors))
         numbers: dict[str, Any] = {name: saved.record[name] for name in _NUMBERS}
-        self.position = replace(Position(**numbers), batches=tensors["batches"].numpy().astype(np.intp))
+        self.position = replace(Place(**numbers), batches=tensors["batches"].numpy().astype(np.intp))
 
 
 _NUMBERS = ("step", "epoch", "at", "seconds", "best", "best_step")

@@ -72,9 +72,7 @@ class AdaptOptions:
     force: bool = False
 
     def __post_init__(self) -> None:
-        for dim in self.dims or ():
-            if dim < 1:
-                raise DimNotOffered("a vector has at least 1 dim", value=dim, next_step="Correct --dims.")
+        check_dims(self.dims or ())
         if len(set(self.exits)) < len(self.exits) or any(layer < 1 for layer in self.exits):
             raise ExitNotOffered(
                 "these are not different layers",
@@ -88,16 +86,28 @@ class AdaptOptions:
                 value=f"{self.batch} rows, {self.max_tokens} tokens, rate {self.learning_rate}",
                 next_step="Correct --batch, --max-tokens or --learning-rate.",
             )
-        if self.resume and self.force:
-            raise TrainingFailed(
-                "a run is resumed or forgotten, not both",
-                value="--resume --force",
-                next_step="Keep one of the two.",
-            )
+        check_begin(resume=self.resume, force=self.force)
 
 
 _LEAST_BATCH = 8
 _LEAST_TOKENS = 8
+
+
+def check_dims(dims: Sequence[int]) -> None:
+    """Raise DimNotOffered where no vector has so many."""
+    for dim in dims:
+        if dim < 1:
+            raise DimNotOffered("a vector has at least 1 dim", value=dim, next_step="Correct --dims.")
+
+
+def check_begin(*, resume: bool, force: bool) -> None:
+    """Raise TrainingFailed where an interrupted run is to be gone on with and forgotten."""
+    if resume and force:
+        raise TrainingFailed(
+            "a run is resumed or forgotten, not both",
+            value="--resume --force",
+            next_step="Keep one of the two.",
+        )
 
 
 def prefixes(asked: Sequence[int] | None, dim: int) -> tuple[int, ...]:

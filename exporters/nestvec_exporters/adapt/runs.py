@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from nestvec_exporters.adapt.result import work_folder, writing
-from nestvec_schemas.errors import TrainingFailed
+from nestvec_exporters.quiet import quiet
+from nestvec_schemas.errors import NestvecError, TrainingFailed
 
 _RUN: Final = "run.json"
+_STATES: Final = "state.*"
 
 
 class Wanted(Protocol):
@@ -55,3 +58,15 @@ def open_run(this: Mapping[str, Any], wanted: Wanted) -> Path:
             work.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(this), encoding="utf-8")
     return work
+
+
+@contextmanager
+def running(work: Path) -> Iterator[None]:
+    """Quiet libraries; the folder of a run that fails before there is a state to go on from is removed."""
+    try:
+        with quiet():
+            yield
+    except NestvecError:
+        if not any(work.glob(_STATES)):
+            shutil.rmtree(work)
+        raise

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from nestvec_schemas.errors import TrainingFailed
 
@@ -47,6 +48,18 @@ def read(path: Path) -> Saved | None:
             value=f"{path} ({error})",
             next_step="Begin anew with --force.",
         ) from error
+
+
+def copied(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+    """A copy of some parameters as they are."""
+    return {name: one.detach().to("cpu", copy=True) for name, one in parameters.items()}
+
+
+@torch.no_grad()
+def put(parameters: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor]) -> None:
+    """Set them to what ``copied`` gave."""
+    for name, one in parameters.items():
+        one.copy_(weights[name])
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

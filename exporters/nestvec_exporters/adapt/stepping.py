@@ -1,18 +1,30 @@
-"""What every training loop does alike: the rate of a step, what is no number, an optimiser on disk."""
+"""What every training loop does alike: its course, a step of the optimiser, an optimiser on disk."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from nestvec_exporters.adapt.options import Length
 from nestvec_exporters.adapt.state import under
 from nestvec_schemas.errors import TrainingFailed
 
+STATE: Final = "state.safetensors"
+BEST: Final = "best.safetensors"
+"""Files of a run: where it is, and the weights that did best."""
+
+MEASUREMENTS: Final = 8
+"""Times that the held-out figures are taken in a run."""
+
 _WARM_UP = 0.05
+_LONGEST_STEP = 1.0
+_SAVE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -21,6 +33,80 @@ class Hears:
 
     step: Callable[[float], None] = lambda share: None
     stop: Callable[[], bool] = lambda: False
+
+
+@dataclass
+class Position:
+    """Where a run is. ``seconds`` are of this machine's clock, ``best`` is the figure of ``best_step``."""
+
+    step: int = 0
+    seconds: float = 0.0
+    best: float = -math.inf
+    best_step: int = 0
+
+
+class Training(Protocol):
+    """A run: where it is, the share that is done, 0 to 1, a step, the held-out figures, its state on disk."""
+
+    @property
+    def position(self) -> Position: ...
+    @property
+    def share(self) -> float: ...
+    def step(self) -> None: ...
+    def measure(self) -> None: ...
+    def save(self) -> None: ...
+
+
+def share_of(position: Position, length: Length, steps: int | None) -> float:
+    """How much of a run is done, 0 to 1: of its ``steps``, or of its minutes where there are none."""
+    if steps is not None:
+        return min(1.0, position.step / steps)
+    return min(1.0, position.seconds / (60 * (length.minutes or 1.0)))
+
+
+def train(training: Training, hears: Hears) -> bool:
+    """Train to the end, or until told to stop: whether it came to the end. Raises TrainingFailed."""
+    if training.position.step == 0:
+        training.measure()
+    clock = saved = time.monotonic()
+    while training.share < 1:
+        before = training.share
+        training.step()
+        now = time.monotonic()
+        training.position.seconds += now - clock
+        clock = now
+        hears.step(training.share)
+        stop = hears.stop()
+        due = int(training.share * MEASUREMENTS) > int(before * MEASUREMENTS)
+        if due:
+            training.measure()
+        if due or stop or time.monotonic() - saved > _SAVE_SECONDS:
+            training.save()
+            saved = time.monotonic()
+        if stop and training.share < 1:
+            return False
+    return True
+
+
+def descend(
+    training: Training,
+    optimiser: Optimizer,
+    loss: Tensor,
+    trained: Iterable[nn.Parameter],
+    learning_rate: float,
+) -> None:
+    """A step down the loss; a group of parameters moves by its ``share`` of the learning rate, else by all.
+
+    Raises TrainingFailed before weights move where the loss or its gradient is no number.
+    """
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    slope = nn.utils.clip_grad_norm_(trained, _LONGEST_STEP)
+    check_numbers(float(loss.detach()), float(slope), training.position.step + 1, learning_rate)
+    for group in optimiser.param_groups:
+        group["lr"] = learning_rate * group.get("share", 1.0) * rate(training.share)
+    optimiser.step()
+    training.position.step += 1
 
 
 def rate(share: float) -> float:

@@ -13,6 +13,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense
 from torch import Tensor, nn
 
+from nestvec_exporters.adapt.state import copied, put
 from nestvec_exporters.adapt.tokens import Ids, by_length
 from nestvec_exporters.graph import HEAD
 from nestvec_exporters.pooling import pools_of
@@ -115,13 +116,11 @@ class Student(nn.Module):
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of the parameters that training moves."""
-        return {name: one.detach().to("cpu", copy=True) for name, one in self.trained().items()}
+        return copied(self.trained())
 
-    @torch.no_grad()
     def load(self, weights: Mapping[str, Tensor]) -> None:
         """Take what ``weights`` gave."""
-        for name, one in self.trained().items():
-            one.copy_(weights[name])
+        put(self.trained(), weights)
 
     def save(self, folder: Path) -> None:
         """Write the model as a sentence-transformers checkpoint in float32."""

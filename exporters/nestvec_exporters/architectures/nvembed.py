@@ -91,12 +91,14 @@ def _counts(folder: Path, config: dict[str, Any], prompts: Mapping[PromptName, s
 
 
 def _shown(folder: Path, counts: Mapping[str, int]) -> Shown | None:
+    if not counts:
+        return None
     tokenizer = _tokenizer(folder)
 
     def ids(text: str) -> list[int]:
         return list(tokenizer.encode(text).ids)
 
-    return Shown(prefixes_of(ids, counts)) if counts else None
+    return Shown(prefixes_of(ids, counts))
 
 
 def _probes(counts: Mapping[str, int]) -> Sequence[str]:

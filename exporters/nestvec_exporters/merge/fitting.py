@@ -88,7 +88,7 @@ def _descended(
 ) -> Sequence[Sequence[float]]:
     """The coefficients of each term after ``how.steps`` of AdamW, those of a term in the order of blocks."""
     coefficients = nn.Parameter(weights.start.clone())
-    optimizer = torch.optim.AdamW([coefficients], lr=_RATE, weight_decay=_DECAY)
+    optimiser = torch.optim.AdamW([coefficients], lr=_RATE, weight_decay=_DECAY)
     draw = np.random.default_rng(how.seed)
     rows = _pairs(data, data.training)
     for done in range(how.steps):
@@ -104,9 +104,9 @@ def _descended(
                 value=f"step {done + 1} of {how.steps}",
                 next_step="Begin with smaller coefficients, and check that no checkpoint holds NaN.",
             )
-        optimizer.zero_grad()
+        optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        optimiser.step()
         step(done + 1, how.steps)
     found: list[list[float]] = coefficients.detach().tolist()
     return found

@@ -12,8 +12,9 @@ import torch
 from safetensors.numpy import load_file
 
 from nestvec_exporters.adapt import Adapted, AdaptOptions, Length, TrainingData, adapt
-from nestvec_exporters.adapt.loop import STATE, Loop
+from nestvec_exporters.adapt.loop import Loop
 from nestvec_exporters.adapt.result import work_folder
+from nestvec_exporters.adapt.stepping import STATE
 from nestvec_exporters.checkpoint import ADAPTED, read_checkpoint
 from nestvec_exporters.source import load
 from nestvec_schemas.errors import (

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,8 +16,9 @@ from nestvec.evaluate.encode import Run, answer_window
 from nestvec.evaluate.measures import per_query
 from nestvec.evaluate.measuring import Outcome, Whole
 from nestvec.evaluate.search import Found
+from nestvec.evaluate.sources import Progress
 from nestvec.evaluate.subject import Subject
-from nestvec.evaluate.windows import Made, kept_windows
+from nestvec.evaluate.windows import Made, digest, kept_windows
 from nestvec.images import Policy
 from nestvec.service.encoders import Encoder
 from nestvec.service.inputs import Cut, Input, Pair
@@ -28,8 +27,6 @@ from nestvec.service.rows import Row
 from nestvec.service.scoring import interacted, scored
 from nestvec_schemas.errors import EncoderNotFound, NestvecError
 from nestvec_schemas.rows import Array
-
-Progress = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
 
 _WINDOW = 8
 """Queries whose scores are done or not done."""
@@ -194,4 +191,4 @@ def _key(dataset: Dataset, reranker: Reranker, first: Found) -> str:
         "first": hashlib.sha256(np.ascontiguousarray(first).tobytes()).hexdigest(),
         "depth": first.shape[1],
     }
-    return f"{manifest.name}-rerank-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}"
+    return f"{manifest.name}-rerank-{digest(parts)}"

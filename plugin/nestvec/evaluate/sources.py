@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -26,7 +24,7 @@ from nestvec.evaluate.encode import (
 from nestvec.evaluate.measuring import OpenIndex, Source
 from nestvec.evaluate.sparse import Weighed
 from nestvec.evaluate.subject import Subject
-from nestvec.evaluate.windows import Made, kept_windows
+from nestvec.evaluate.windows import Made, digest, kept_windows
 from nestvec.images import Policy
 from nestvec.service.answers import SPARSE
 from nestvec.service.encoders import Encoder
@@ -155,5 +153,4 @@ def _key(dataset: Dataset, subject: Subject, side: Side, exit: int) -> str:
         "exit": exit,
         "dim": manifest.dim,
     }
-    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    return f"{manifest.name}-{tower}-{exit}-{digest[:32]}"
+    return f"{manifest.name}-{tower}-{exit}-{digest(parts)}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +23,11 @@ Made = tuple[Mapping[str, Array], float]
 """Arrays by name, and the seconds that they took."""
 
 _SECONDS = "seconds"
+
+
+def digest(parts: Mapping[str, object]) -> str:
+    """What names a folder for these parts alone: 32 hexadecimal digits of their SHA-256."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 def kept_windows(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tiny_towers import IMAGE, TEXT
 
 from nestvec.catalog import Column, Embedding, Table
 from nestvec.engines.fake import FakeEngine
@@ -21,20 +22,8 @@ from nestvec.service.encoders import open_encoders
 from nestvec.service.server import bind, serving
 from nestvec.service.settings import Settings
 from nestvec_schemas.errors import ServiceUnreachable
-from nestvec_schemas.pixels import Picture
-from nestvec_schemas.towers import Tower
 
 Made = Callable[..., Any]
-TEXT = Tower(
-    inputs=("input_ids", "attention_mask"), output="sentence_embedding", pooling="mean", max_tokens=8
-)
-IMAGE = Tower(
-    inputs=("pixels",),
-    output="sentence_embedding",
-    pooling="cls",
-    max_tokens=4,
-    picture=Picture(height=8, width=8, resize="exact"),
-)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from PIL import Image
+from tiny_towers import IMAGE, TEXT
 
 from nestvec.engines.fake import FakeEngine
 from nestvec.service import client
@@ -20,19 +21,7 @@ from nestvec.service.encoders import open_encoders
 from nestvec.service.server import bind, serving
 from nestvec.service.settings import Settings
 from nestvec_schemas.errors import ServiceRefused
-from nestvec_schemas.pixels import Picture
-from nestvec_schemas.towers import Tower
 
-TEXT = Tower(
-    inputs=("input_ids", "attention_mask"), output="sentence_embedding", pooling="mean", max_tokens=8
-)
-IMAGE = Tower(
-    inputs=("pixels",),
-    output="sentence_embedding",
-    pooling="cls",
-    max_tokens=4,
-    picture=Picture(height=8, width=8, resize="exact"),
-)
 NAMES = ("both", "seer", "film", "tiny", "ranker")
 BROKEN = "data:image/png;base64,AAAA"
 

@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_towers import IMAGE, TEXT
 
 from nestvec.engines.fake import FakeEngine
 from nestvec.images import Policy
@@ -24,19 +25,6 @@ from nestvec.service.rows import Row
 from nestvec.service.server import bind, serving
 from nestvec.service.settings import Settings
 from nestvec_schemas.errors import BodyInvalid, ImageRefused, ImageUnreadable, NotOffered
-from nestvec_schemas.pixels import Picture
-from nestvec_schemas.towers import Tower
-
-TEXT = Tower(
-    inputs=("input_ids", "attention_mask"), output="sentence_embedding", pooling="mean", max_tokens=8
-)
-IMAGE = Tower(
-    inputs=("pixels",),
-    output="sentence_embedding",
-    pooling="cls",
-    max_tokens=4,
-    picture=Picture(height=8, width=8, resize="exact"),
-)
 
 
 def address(colour: tuple[int, int, int], size: tuple[int, int] = (16, 12)) -> str:

@@ -5,12 +5,10 @@ All chance is drawn from the seed and the step's number, so that nothing of it n
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,16 +23,9 @@ from nestvec_exporters.adapt.captions.options import CaptionOptions
 from nestvec_exporters.adapt.captions.pair import Pair
 from nestvec_exporters.adapt.captions.seen import Levels, moved
 from nestvec_exporters.adapt.state import Saved, read, save, under, within
-from nestvec_exporters.adapt.stepping import Hears, check_numbers, moments, rate, remember
-
-STATE: Final = "state.safetensors"
-BEST: Final = "best.safetensors"
-MEASUREMENTS: Final = 8
-"""Times that the held-out figures are taken in a run."""
+from nestvec_exporters.adapt.stepping import BEST, STATE, Position, descend, moments, remember, share_of
 
 _DECAY = 0.05
-_LONGEST_STEP = 1.0
-_SAVE_SECONDS = 120.0
 _FIRST = 0.5
 """How often a picture's first caption is drawn; else one of the others, alike."""
 
@@ -52,18 +43,8 @@ class Task:
     frozen: Frozen | None = None
 
 
-@dataclass
-class Position:
-    """Where a run is. ``seconds`` are of this machine's clock."""
-
-    step: int = 0
-    seconds: float = 0.0
-    best: float = -math.inf
-    best_step: int = 0
-
-
 class Loop:
-    """A run of ``task`` whose files are in ``work``. ``run`` may be called again after it was stopped."""
+    """A run of ``task`` whose files are in ``work``, for ``stepping.train``; one that was stopped goes on."""
 
     def __init__(self, task: Task, work: Path) -> None:
         self.task, self.work = task, work
@@ -81,34 +62,9 @@ class Loop:
     @property
     def share(self) -> float:
         """How much of the run is done, 0 to 1."""
-        if self.steps is not None:
-            return min(1.0, self.position.step / self.steps)
-        return min(1.0, self.position.seconds / (60 * (self.task.options.length.minutes or 1.0)))
+        return share_of(self.position, self.task.options.length, self.steps)
 
-    def run(self, hears: Hears) -> bool:
-        """Train to the end, or until told to stop: whether it came to the end. Raises TrainingFailed."""
-        if self.position.step == 0:
-            self._measure()
-        clock = saved = time.monotonic()
-        while self.share < 1:
-            before = self.share
-            self._step()
-            now = time.monotonic()
-            self.position.seconds += now - clock
-            clock = now
-            hears.step(self.share)
-            stop = hears.stop()
-            due = int(self.share * MEASUREMENTS) > int(before * MEASUREMENTS)
-            if due:
-                self._measure()
-            if due or stop or time.monotonic() - saved > _SAVE_SECONDS:
-                self._save()
-                saved = time.monotonic()
-            if stop and self.share < 1:
-                return False
-        return True
-
-    def _step(self) -> None:
+    def step(self) -> None:
         place, options, pair = self.position, self.task.options, self.task.pair
         draw = np.random.default_rng([options.seed, place.step])
         rows = self._rows()
@@ -117,14 +73,7 @@ class Loop:
         right = torch.from_numpy(rightness(captions, texts))
         pictures, found = self._pictures(rows, draw), pair.texts(texts)
         loss = nested(self.loss, (pictures, found), right.to(found.device), pair.scaled, self.task.dims)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        slope = torch.nn.utils.clip_grad_norm_(pair.trained().values(), _LONGEST_STEP)
-        check_numbers(float(loss.detach()), float(slope), place.step + 1, options.learning_rate)
-        for group in self.optimiser.param_groups:
-            group["lr"] = options.learning_rate * group["share"] * rate(self.share)
-        self.optimiser.step()
-        place.step += 1
+        descend(self, self.optimiser, loss, pair.trained().values(), options.learning_rate)
 
     def _pictures(self, rows: NDArray[np.intp], draw: np.random.Generator) -> Tensor:
         task, options = self.task, self.task.options
@@ -142,13 +91,13 @@ class Loop:
         rows: NDArray[np.intp] = order[at * self.size : (at + 1) * self.size]
         return rows
 
-    def _measure(self) -> None:
+    def measure(self) -> None:
         found = figures(self.task)
         if mean(found) > self.position.best:
             self.position.best, self.position.best_step = mean(found), self.position.step
             save(self.work / BEST, self.task.pair.weights(), {"step": self.position.step, "figures": found})
 
-    def _save(self) -> None:
+    def save(self) -> None:
         tensors = {
             **under("weights", self.task.pair.weights()),
             **under("optimiser", moments(self.optimiser)),

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from nestvec_exporters.adapt.options import Length
-from nestvec_schemas.errors import DimNotOffered, TrainingFailed
+from nestvec_exporters.adapt.options import Length, check_begin, check_dims
+from nestvec_schemas.errors import TrainingFailed
 
 EPOCHS: Final = Length(epochs=10.0)
 BATCH: Final = 64
@@ -55,9 +55,7 @@ class CaptionOptions:
     force: bool = False
 
     def __post_init__(self) -> None:
-        for dim in self.dims or ():
-            if dim < 1:
-                raise DimNotOffered("a vector has at least 1 dim", value=dim, next_step="Correct --dims.")
+        check_dims(self.dims or ())
         for name, tower in (("text", self.text), ("image", self.image)):
             if not 0 <= tower.rate <= 10 or (tower.blocks is not None and tower.blocks < 1):
                 raise TrainingFailed(
@@ -73,9 +71,4 @@ class CaptionOptions:
                 f"rate {self.learning_rate}",
                 next_step="Correct --batch, --captions-a-step, --max-tokens or --learning-rate.",
             )
-        if self.resume and self.force:
-            raise TrainingFailed(
-                "a run is resumed or forgotten, not both",
-                value="--resume --force",
-                next_step="Keep one of the two.",
-            )
+        check_begin(resume=self.resume, force=self.force)

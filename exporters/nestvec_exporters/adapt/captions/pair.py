@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nestvec_exporters.adapt.captions.options import CaptionOptions, Tower
+from nestvec_exporters.adapt.state import copied, put
 from nestvec_exporters.adapt.student import bf16
 from nestvec_exporters.architectures.dual import Row, TextGraph, filling_of, positions_of
 from nestvec_exporters.image_tower import PREPROCESSING, ImageGraph, ImageTower, read_preprocessing
@@ -153,13 +154,11 @@ class Pair(nn.Module):
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of the parameters that training moves."""
-        return {name: one.detach().to("cpu", copy=True) for name, one in self.trained().items()}
+        return copied(self.trained())
 
-    @torch.no_grad()
     def load(self, weights: Mapping[str, Tensor]) -> None:
         """Take what ``weights`` gave."""
-        for name, one in self.trained().items():
-            one.copy_(weights[name])
+        put(self.trained(), weights)
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint that ``dual`` reads, in float32."""

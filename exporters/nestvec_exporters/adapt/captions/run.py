@@ -13,10 +13,9 @@ from nestvec_exporters.adapt.captions.measure import FIGURE, Recalls
 from nestvec_exporters.adapt.captions.options import CaptionOptions
 from nestvec_exporters.adapt.options import prefixes
 from nestvec_exporters.adapt.result import FORMAT, check_target, made_with, write_record, written
-from nestvec_exporters.adapt.runs import open_run
+from nestvec_exporters.adapt.runs import open_run, running
 from nestvec_exporters.checkpoint import Checkpoint, read_checkpoint
 from nestvec_exporters.export import Listener
-from nestvec_schemas.errors import NestvecError
 from nestvec_schemas.packages import need
 from nestvec_schemas.repository import sha256
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 _NEEDED = ("torch", "transformers", "sentence_transformers")
 _START: Final = "start.safetensors"
-_STATES: Final = "state.*"
 _SHARES = 1000
 
 
@@ -81,15 +79,8 @@ def adapt_captions(
     image = None if options.image_checkpoint is None else read_checkpoint(options.image_checkpoint)
     work = open_run(_described(options, data, [one for one in (checkpoint, image) if one]), options)
     hears.stage("loading libraries")
-    from nestvec_exporters.quiet import quiet  # noqa: PLC0415 - seconds of imports
-
-    try:
-        with quiet():
-            adapted = _train(options, data, _Run(checkpoint, image, work, hears, stop))
-    except NestvecError:
-        if not any(work.glob(_STATES)):
-            shutil.rmtree(work)
-        raise
+    with running(work):
+        adapted = _train(options, data, _Run(checkpoint, image, work, hears, stop))
     if adapted.finished:
         shutil.rmtree(work)
     return adapted
@@ -126,16 +117,16 @@ def _described(options: CaptionOptions, data: CaptionData, given: list[Checkpoin
 
 
 def _train(options: CaptionOptions, data: CaptionData, run: _Run) -> AdaptedPair:
-    from nestvec_exporters.adapt.captions.loop import BEST, Loop  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.adapt.captions.loop import Loop  # noqa: PLC0415 - seconds of imports
     from nestvec_exporters.adapt.state import read  # noqa: PLC0415
-    from nestvec_exporters.adapt.stepping import Hears  # noqa: PLC0415
+    from nestvec_exporters.adapt.stepping import BEST, Hears, train  # noqa: PLC0415
 
     task = _task(options, data, run)
     pair = task.pair
     before = _started(task, run)
     loop = Loop(task, run.work)
     run.hears.stage("training")
-    finished = loop.run(Hears(lambda share: run.hears.step(round(share * _SHARES), _SHARES), run.stop))
+    finished = train(loop, Hears(lambda share: run.hears.step(round(share * _SHARES), _SHARES), run.stop))
     best = read(run.work / BEST)
     adapted = AdaptedPair(
         method="sigmoid loss" if pair.sigmoid else "InfoNCE",

@@ -16,10 +16,11 @@ from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.adapt import Length
 from nestvec_exporters.adapt.captions import CaptionData, CaptionOptions, Tower, adapt_captions
 from nestvec_exporters.adapt.captions.frozen import VIEWS
-from nestvec_exporters.adapt.captions.loop import STATE, Loop, drawn
+from nestvec_exporters.adapt.captions.loop import Loop, drawn
 from nestvec_exporters.adapt.captions.measure import mean
 from nestvec_exporters.adapt.captions.pair import Pair
 from nestvec_exporters.adapt.result import work_folder
+from nestvec_exporters.adapt.stepping import STATE
 from nestvec_exporters.checkpoint import ADAPTED, read_checkpoint
 from nestvec_schemas.errors import (
     CheckpointUnsupported,
