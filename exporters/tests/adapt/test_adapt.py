@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
+from trained import same, stop_after
 
 from nestvec_exporters.adapt import Adapted, AdaptOptions, Length, TrainingData, adapt
 from nestvec_exporters.adapt.loop import Loop
@@ -34,33 +34,8 @@ def options(checkpoint: Path, to: Path, **more: Any) -> AdaptOptions:
     return AdaptOptions(str(checkpoint), to, **given)
 
 
-def weights(folder: Path) -> dict[str, np.ndarray]:
-    return {
-        f"{path.relative_to(folder)}/{name}": one
-        for path in sorted(folder.rglob("*.safetensors"))
-        for name, one in load_file(path).items()
-    }
-
-
-def same(first: Path, second: Path) -> bool:
-    one, other = weights(first), weights(second)
-    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
-
-
 def _no_number(self: Loop, rows: np.ndarray, draw: np.random.Generator) -> torch.Tensor:
     return torch.tensor(float("nan"), requires_grad=True)
-
-
-def stop_after(steps: int) -> Callable[[], bool]:
-    """Tells to stop after so many steps."""
-    asked = 0
-
-    def stop() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked >= steps
-
-    return stop
 
 
 @pytest.fixture(scope="module")

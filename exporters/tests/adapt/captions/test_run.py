@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.numpy import load_file
+from trained import same, stop_after
 
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.adapt import Length
@@ -43,22 +44,6 @@ def options(checkpoint: Path, to: Path, **more: Any) -> CaptionOptions:
 
 def weights(folder: Path) -> dict[str, np.ndarray]:
     return load_file(folder / "model.safetensors")
-
-
-def same(first: Path, second: Path) -> bool:
-    one, other = weights(first), weights(second)
-    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
-
-
-def stop_after(steps: int) -> Callable[[], bool]:
-    asked = 0
-
-    def stop() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked >= steps
-
-    return stop
 
 
 @pytest.mark.parametrize(

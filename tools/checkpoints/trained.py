@@ -1,0 +1,35 @@
+"""What tests of training ask: to stop after some steps, and whether two checkpoints are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+
+def stop_after(steps: int) -> Callable[[], bool]:
+    """Tells to stop after so many steps."""
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked >= steps
+
+    return stop
+
+
+def same(first: Path, second: Path) -> bool:
+    """Whether two folders hold the same weights."""
+    one, other = _weights(first), _weights(second)
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def _weights(folder: Path) -> dict[str, np.ndarray]:
+    return {
+        f"{path.relative_to(folder)}/{name}": one
+        for path in sorted(folder.rglob("*.safetensors"))
+        for name, one in load_file(path).items()
+    }
