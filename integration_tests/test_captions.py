@@ -24,7 +24,7 @@ from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.efficientnet_lite import convert, read_weights
 
 NESTVEC = Path(sys.executable).with_name("nestvec")
-EMOJI = Path(os.environ.get("NESTVEC_DATA", "../shared/data")) / "emoji"
+EMOJI = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve() / "emoji"
 KINDS = (
     *("animal-mammal", "animal-bird", "animal-marine", "animal-bug", "food-fruit", "food-vegetable"),
     *("transport-ground", "clothing", "musical-instrument", "sport", "tool"),

@@ -11,7 +11,7 @@ from pymilvus import MilvusClient
 from nestvec.cli import cli
 from nestvec.milvus import connect
 
-DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data"))
+DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve()
 
 Rows = list[dict[str, object]]
 

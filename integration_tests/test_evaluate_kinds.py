@@ -22,7 +22,7 @@ from nestvec.service.client import ask_vectors, ask_weights
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
 
-DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data"))
+DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve()
 DOCUMENTS, QUERIES, DEPTH = 50, 3, 5
 
 

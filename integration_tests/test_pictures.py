@@ -35,7 +35,7 @@ from nestvec_schemas.pixels import coloured, on_background
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.vectors import Vectors, cosines, normalise
 
-DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data"))
+DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve()
 STAMPS = DATA / "tuxpaint-stamps"
 
 

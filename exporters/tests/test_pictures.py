@@ -18,7 +18,7 @@ from nestvec_exporters.pictures import ROWS, Preprocessing, preprocessing
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.pixels import pixels
 
-DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data"))
+DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve()
 
 ALIGN = {
     "size": {"height": 346, "width": 346},

@@ -25,7 +25,7 @@ from nestvec.service.settings import Settings
 from nestvec_exporters.drawn import pictures
 from nestvec_schemas.vectors import Vectors, cosines
 
-STAMPS = Path(os.environ.get("NESTVEC_DATA", "../shared/data")) / "tuxpaint-stamps"
+STAMPS = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve() / "tuxpaint-stamps"
 
 
 @pytest.fixture(scope="module")

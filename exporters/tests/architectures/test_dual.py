@@ -27,7 +27,7 @@ from nestvec_schemas.rows import Array
 from nestvec_schemas.sample import Sample
 from nestvec_schemas.vectors import cosines
 
-DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data"))
+DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve()
 
 TEXTS = ["A frog.", "x", "two red apples, and a pear", "the end of a longer text that is cut here " * 3]
 

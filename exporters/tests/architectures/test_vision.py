@@ -34,7 +34,7 @@ from nestvec_schemas.rows import Array
 from nestvec_schemas.sample import Sample
 from nestvec_schemas.vectors import cosines
 
-DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data"))
+DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve()
 
 
 @pytest.fixture(scope="session")

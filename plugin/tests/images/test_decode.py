@@ -17,7 +17,7 @@ from PIL import Image
 from nestvec.images.decode import FORMATS, decode
 from nestvec_schemas.errors import ImageUnreadable
 
-DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data"))
+DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve()
 
 
 def picture(width: int = 12, height: int = 8, mode: str = "RGB") -> Image.Image:
