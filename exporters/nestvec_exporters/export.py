@@ -207,14 +207,13 @@ def _trace(piece: Piece, work: Path, shape: Shape, hears: Listener) -> Path:
 def _fit(
     options: ExportOptions, loaded: Loaded, traced: Path, folder: Path, sample: Sample, hears: Listener
 ) -> Fitted:
-    from nestvec_exporters.sampling import exit_vectors, with_sentences  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.sampling import exit_vectors, with_queries  # noqa: PLC0415 - seconds of imports
 
     hears.stage(f"embedding {len(sample.texts)} texts of the sample {sample.name}")
-    found = with_sentences(sample.texts, seed=options.seed)
-    texts, sentences = found[: len(sample.texts)], found[len(sample.texts) :]
+    found = with_queries(sample.texts, seed=options.seed)
+    texts, queries = found[: len(sample.texts)], found[len(sample.texts) :]
     document, query = loaded.prompts.get("document", ""), loaded.prompts.get("query", "")
-    # A sentence stands in for a query.
-    given = [*(f"{document}{text}" for text in texts), *(f"{query}{one}" for one in sentences)]
+    given = [*(f"{document}{text}" for text in texts), *(f"{query}{one}" for one in queries)]
     rows = loaded.first.rows(folder, given, loaded.first.tower.max_tokens)
     shape = shape_of(loaded.kind, loaded.dim, loaded.layers, options)
     vectors = exit_vectors(traced, rows, shape.layers, hears.step)

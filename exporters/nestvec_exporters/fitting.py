@@ -70,7 +70,7 @@ def fit(
     """Fit on nine tenths of the vectors, measure on the rest.
 
     ``vectors`` maps each exit to the vectors there, (n, d) float32, rows alike, of ``sample``'s texts and
-    then of sentences of them; the deepest exit's are what all others are brought near to. Raises
+    then of likely queries; the deepest exit's are what all others are brought near to. Raises
     SampleUnusable where the vectors are too much alike.
     """
     depth = max(vectors)

@@ -76,7 +76,7 @@ def learned(
     vectors makes it, and turns the leading axes so that the softmax over similarities of random vectors to
     random documents comes near at each prefix to that at full length (Kullback-Leibler, temperature 1/20;
     Kusupati et al. 2022 sum over prefixes as well). The first ``documents`` of the vectors are searched, all
-    of them ask: what only asks, as a sentence does, is compared with nothing of its own kind. ``dims`` are
+    of them ask: what only asks, as a query does, is compared with nothing of its own kind. ``dims`` are
     prefixes to learn beside the usual ladder. A tenth of the vectors is kept back, and the turn that does
     best on it is taken; where none does, slower ones are tried: few vectors would else be learned by heart.
     Orthogonal to float64's precision; the same for one seed.

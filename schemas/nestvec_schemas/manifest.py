@@ -46,9 +46,9 @@ class Fit(Record):
     """What was fitted on the encoder's own vectors of a sample, without labels.
 
     ``method`` is the rotation's, None where only exits were mapped; ``sample`` names where the texts came
-    from, ``drawn`` counts the distinct ones (None in a manifest that does not tell). Of these and a sentence
-    of each, ``texts`` were fitted on, and on ``held_out`` retention was measured. ``plain`` is the retention
-    per dim that the same encoder has without the rotation.
+    from, ``drawn`` counts the distinct ones (None in a manifest that does not tell). Of these and of
+    sentences and keywords of them, ``texts`` were fitted on, and on ``held_out`` retention was measured.
+    ``plain`` is the retention per dim that the same encoder has without the rotation.
     """
 
     method: RotationMethod | None

@@ -48,7 +48,7 @@ def _nested(manifest: Manifest) -> str:
     )
     how = f"{fit.method} rotation, fitted" if fit.method else "fitted"
     lines = [
-        f"{how} on {_drawn(fit)} of {fit.sample}",
+        f"{how} on {_drawn(fit)}",
         f"nearest ten kept over {fit.held_out} held-out ones: {shares}",
         *(
             f"exit {layer} of {manifest.depth}: cosine {one.cosine:.3f} to the whole, "
@@ -60,8 +60,9 @@ def _nested(manifest: Manifest) -> str:
 
 
 def _drawn(fit: Fit) -> str:
-    """The size of the sample in words."""
+    """The sample and its size in words."""
     if fit.drawn is None:
-        return f"{fit.texts:,} texts"
-    sentences = fit.texts + fit.held_out - fit.drawn
-    return f"{fit.drawn:,} texts" + (f" and {sentences:,} of their sentences" if sentences else "")
+        return f"{fit.texts:,} texts of {fit.sample}"
+    queries = fit.texts + fit.held_out - fit.drawn
+    told = f"{fit.drawn:,} texts of {fit.sample}"
+    return f"{told} and {queries:,} sentences and keywords of them" if queries else told

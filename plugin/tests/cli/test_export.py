@@ -96,7 +96,7 @@ def test_what_cannot_be_exported_is_an_error_that_names_it(
 @pytest.mark.parametrize(
     ("drawn", "texts", "says"),
     [
-        (600, 1078, "fitted on 600 texts and 598 of their sentences of papers"),
+        (600, 1078, "fitted on 600 texts of papers and 598 sentences and keywords of them"),
         (600, 480, "fitted on 600 texts of papers"),
         (None, 1078, "fitted on 1,078 texts of papers"),
     ],
