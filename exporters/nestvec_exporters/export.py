@@ -207,19 +207,26 @@ def _trace(piece: Piece, work: Path, shape: Shape, hears: Listener) -> Path:
 def _fit(
     options: ExportOptions, loaded: Loaded, traced: Path, folder: Path, sample: Sample, hears: Listener
 ) -> Fitted:
-    from nestvec_exporters.sampling import exit_vectors, with_queries  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.sampling import (  # noqa: PLC0415 - seconds of imports
+        exit_vectors,
+        keywords_of,
+        sentences_of,
+    )
 
     hears.stage(f"embedding {len(sample.texts)} texts of the sample {sample.name}")
-    found = with_queries(sample.texts, seed=options.seed)
-    texts, queries = found[: len(sample.texts)], found[len(sample.texts) :]
     document, query = loaded.prompts.get("document", ""), loaded.prompts.get("query", "")
-    given = [*(f"{document}{text}" for text in texts), *(f"{query}{one}" for one in queries)]
+    sentences = sentences_of(sample.texts, seed=options.seed)
+    keywords = keywords_of(sample.texts, seed=options.seed) if options.rotation == "learned" else []
+    given = [
+        *(f"{document}{text}" for text in sample.texts),
+        *(f"{query}{one}" for one in (*sentences, *keywords)),
+    ]
     rows = loaded.first.rows(folder, given, loaded.first.tower.max_tokens)
     shape = shape_of(loaded.kind, loaded.dim, loaded.layers, options)
     vectors = exit_vectors(traced, rows, shape.layers, hears.step)
     hears.stage(f"fitting the {options.rotation} rotation" if options.rotation else "fitting the exits")
     how = Fitting(options.rotation, shape.dims, options.seed)
-    return fit(vectors, sample, how, hears.step)
+    return fit(vectors, sample, how, hears.step, keywords=len(keywords))
 
 
 def _files(folder: Path, pieces: list[Piece]) -> dict[str, str]:

@@ -66,19 +66,24 @@ def fit(
     sample: Sample,
     how: Fitting,
     on_step: OnStep = lambda done, total: None,
+    *,
+    keywords: int = 0,
 ) -> Fitted:
-    """Fit on nine tenths of the vectors, measure on the rest.
+    """Fit on nine tenths of the vectors, and on keywords, measure on the rest.
 
     ``vectors`` maps each exit to the vectors there, (n, d) float32, rows alike, of ``sample``'s texts and
-    then of likely queries; the deepest exit's are what all others are brought near to. Raises
+    then of sentences of them; the deepest exit's are what all others are brought near to. The last
+    ``keywords`` rows are of words in no order, from which a rotation alone learns: an early layer's map would
+    be worse for them (whole vectors at exit 3 of MiniLM: 0.61 of nDCG@10 instead of 0.65). Raises
     SampleUnusable where the vectors are too much alike.
     """
     depth = max(vectors)
-    whole = vectors[depth]
+    asked = vectors[depth]
+    whole = asked[: len(asked) - keywords]
     _check_spread(whole, sample.name)
     held, rest = _split(len(whole), how.seed)
     documents = int((rest < len(sample.texts)).sum())
-    rotation = _rotation(whole[rest], documents, how, on_step)
+    rotation = _rotation(np.concatenate([asked[rest], asked[len(whole) :]]), documents, how, on_step)
     target = whole if rotation is None else np.asarray(whole @ rotation, np.float32)
     maps = {
         layer: ridge(vectors[layer][rest], target[rest], rotation, seed=how.seed)
@@ -87,7 +92,8 @@ def fit(
     }
     near = neighbours(whole[held], held, whole)
     exits = {
-        layer: _exit_quality(vectors[layer] @ maps[layer], target, held, near, how.dims) for layer in maps
+        layer: _exit_quality(vectors[layer][: len(whole)] @ maps[layer], target, held, near, how.dims)
+        for layer in maps
     }
     return Fitted(
         rotation=rotation,
@@ -96,7 +102,7 @@ def fit(
             method=how.method,
             sample=sample.name,
             drawn=len(sample.texts),
-            texts=len(rest),
+            texts=len(rest) + keywords,
             held_out=len(held),
             seed=how.seed,
             plain=retention(whole[held], whole, held, near, how.dims),

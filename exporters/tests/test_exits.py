@@ -15,7 +15,7 @@ from nestvec_exporters.exits import nest_exits
 from nestvec_exporters.fold import fold
 from nestvec_exporters.graph import write_graph
 from nestvec_exporters.quiet import quiet
-from nestvec_exporters.sampling import exit_vectors, with_queries
+from nestvec_exporters.sampling import exit_vectors, keywords_of, sentences_of
 from nestvec_exporters.triton import EXIT, INPUTS, OUTPUT, exit_output
 from nestvec_schemas.vectors import Vectors
 
@@ -142,34 +142,29 @@ def test_a_sample_is_embedded_at_every_exit_in_its_own_order(
 
 def test_sentences_of_long_texts_stand_in_for_queries() -> None:
     long = "The first sentence of it. The second one says more! Is there a third? Yes."
-    found = with_queries(
-        [
-            long,
-            "one short text",
-            long,
-            "第一句话在这里说明了一些事情并且足够长。第二句话也是这样的，足够长了吧，真的。",
-        ],
-        seed=1,
+    chinese = (
+        "第一句话在这里说明了一些事情并且足够长，真的足够长。第二句话也是这样的，足够长了吧，真的是真的。"
     )
-    assert found[:2] == [long, "one short text"]
-    sentences = [one for one in found[4:] if one.endswith((".", "!", "?", "。"))]
-    assert sentences[0] in ("The first sentence of it.", "The second one says more!")
-    assert all(one in long or one.endswith("。") for one in sentences)
-    assert len(set(found[4:])) == len(found[4:])
-    assert found == with_queries(found[:4], seed=1)
+    texts = [long, "one short text", chinese]
+    first, second = found = sentences_of(texts, seed=1)
+    assert first in ("The first sentence of it.", "The second one says more!")
+    assert second in chinese and second.endswith("。")
+    assert found == sentences_of(texts, seed=1)
+    assert len(sentences_of([long] * 20, seed=1)) == 2
 
 
 def test_keywords_of_texts_stand_in_for_queries() -> None:
     wing = "The lift of the wing falls where the flow over it breaks away and the boundary layer ends"
     cell = "The protein of the cell falls where the gene of it is cut and the membrane ends"
     texts = [wing, cell, *(f"The thing of number {at} is where the others are" for at in range(20))]
-    found = with_queries(texts, seed=3)[len(texts) :]
+    found = keywords_of(texts, seed=3)
     assert len(found) == 2
     for asked, text in zip(found, texts, strict=False):
         words = asked.split()
         assert 3 <= len(words) <= 8
         assert set(words) <= set(text.lower().split())
         assert len(set(words)) == len(words)
+    assert found == keywords_of(texts, seed=3)
     # What every text says tells none from the others.
     assert not {"the", "of", "where"} & set(f"{found[0]} {found[1]}".split())
-    assert with_queries(["!", "? ?", "…"], seed=0) == ["!", "? ?", "…"]
+    assert keywords_of(["!", "? ?", "…"], seed=0) == []

@@ -79,6 +79,20 @@ def test_exits_can_be_mapped_without_a_rotation(vectors: dict[int, Vectors]) -> 
     assert cosines(vectors[2] @ found.maps[2], vectors[4]).mean() > 0.95
 
 
+def test_only_a_rotation_learns_from_keywords(vectors: dict[int, Vectors]) -> None:
+    words = clustered(100, DIM, share=0.2)
+    more = {layer: np.concatenate([rows, words]) for layer, rows in vectors.items()}
+    how = Fitting(None, (DIM, 8))
+    alone, beside = fit(vectors, sample(ROWS), how), fit(more, sample(ROWS), how, keywords=100)
+    np.testing.assert_array_equal(beside.maps[2], alone.maps[2])
+    assert (beside.exits, beside.retention) == (alone.exits, alone.retention)
+    assert (beside.record.texts, beside.record.held_out) == (alone.record.texts + 100, alone.record.held_out)
+    turned = Fitting("pca", (DIM, 8))
+    alone, beside = fit(vectors, sample(ROWS), turned), fit(more, sample(ROWS), turned, keywords=100)
+    assert alone.rotation is not None and beside.rotation is not None
+    assert np.abs(beside.rotation - alone.rotation).max() > 0.1
+
+
 def test_the_same_seed_gives_the_same_fit(vectors: dict[int, Vectors]) -> None:
     first, again = (fit(vectors, sample(ROWS), Fitting("pca", (DIM, 8), seed=7)) for _ in range(2))
     np.testing.assert_array_equal(first.maps[2], again.maps[2])
