@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -24,7 +25,7 @@ _ENDS = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n\s*\n")
 _SHORT, _LONG = 20, 300
 """Characters of a sentence."""
 
-_WORD = r"(?u)\b\w{2,24}\b"
+_WORD = r"\b\w{2,24}\b"
 _FEWEST, _KEYWORDS = 3, 8
 """Keywords of a text."""
 
@@ -62,8 +63,9 @@ def keywords_of(texts: Sequence[str], *, seed: int) -> list[str]:
     words = weigh.get_feature_names_out()
     chance = Random(seed)  # noqa: S311 - a sample, not a secret
     found = []
-    for row in table:
-        leading = row.indices[np.lexsort((row.indices, -row.data))[:_KEYWORDS]].tolist()
+    for start, end in pairwise(table.indptr):
+        places, weights = table.indices[start:end], table.data[start:end]
+        leading = places[np.lexsort((places, -weights))[:_KEYWORDS]].tolist()
         if len(leading) > _FEWEST:
             count = chance.randint(_FEWEST, len(leading))
             found.append(" ".join(words[at] for at in chance.sample(leading, count)))

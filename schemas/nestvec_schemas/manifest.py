@@ -46,9 +46,10 @@ class Fit(Record):
     """What was fitted on the encoder's own vectors of a sample, without labels.
 
     ``method`` is the rotation's, None where only exits were mapped; ``sample`` names where the texts came
-    from, ``drawn`` counts the distinct ones (None in a manifest that does not tell). Of these and of
-    sentences and keywords of them, ``texts`` were fitted on, and on ``held_out`` retention was measured.
-    ``plain`` is the retention per dim that the same encoder has without the rotation.
+    from, ``drawn`` counts the distinct ones (None in a manifest that does not tell). Of these, of sentences
+    and, for a learned rotation, of keywords of them, ``texts`` were fitted on; retention was measured on
+    ``held_out``, of which none are keywords. ``plain`` is the retention per dim that the
+    same encoder has without the rotation.
     """
 
     method: RotationMethod | None

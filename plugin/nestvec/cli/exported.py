@@ -63,6 +63,7 @@ def _drawn(fit: Fit) -> str:
     """The sample and its size in words."""
     if fit.drawn is None:
         return f"{fit.texts:,} texts of {fit.sample}"
-    queries = fit.texts + fit.held_out - fit.drawn
     told = f"{fit.drawn:,} texts of {fit.sample}"
-    return f"{told} and {queries:,} sentences and keywords of them" if queries else told
+    queries = fit.texts + fit.held_out - fit.drawn
+    what = "sentences and keywords" if fit.method == "learned" else "sentences"
+    return f"{told} and {queries:,} {what} of them" if queries else told

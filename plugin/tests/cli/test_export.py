@@ -16,7 +16,7 @@ from nestvec_schemas.errors import (
     EncoderError,
     NestvecError,
 )
-from nestvec_schemas.manifest import ENCODER_NAME, Fit, Manifest
+from nestvec_schemas.manifest import ENCODER_NAME, Fit, Manifest, RotationMethod
 
 
 @pytest.mark.parametrize(
@@ -94,15 +94,18 @@ def test_what_cannot_be_exported_is_an_error_that_names_it(
 
 
 @pytest.mark.parametrize(
-    ("drawn", "texts", "says"),
+    ("method", "drawn", "texts", "says"),
     [
-        (600, 1078, "fitted on 600 texts of papers and 598 sentences and keywords of them"),
-        (600, 480, "fitted on 600 texts of papers"),
-        (None, 1078, "fitted on 1,078 texts of papers"),
+        ("learned", 600, 1078, "fitted on 600 texts of papers and 598 sentences and keywords of them"),
+        ("pca", 600, 1078, "fitted on 600 texts of papers and 598 sentences of them"),
+        ("pca", 600, 480, "fitted on 600 texts of papers\n"),
+        ("pca", None, 1078, "fitted on 1,078 texts of papers\n"),
     ],
 )
-def test_a_report_tells_the_samples_size(drawn: int | None, texts: int, says: str) -> None:
-    fit = Fit(method="pca", sample="papers", drawn=drawn, texts=texts, held_out=120, seed=0)
+def test_a_report_tells_the_samples_size(
+    method: RotationMethod, drawn: int | None, texts: int, says: str
+) -> None:
+    fit = Fit(method=method, sample="papers", drawn=drawn, texts=texts, held_out=120, seed=0)
     assert says in _nested(
         Manifest.model_construct(fit=fit, dim=4, layers=(6,), retention={4: 1.0}, exits={})
     )
