@@ -31,8 +31,10 @@ FILTERS: Final[dict[Resample, Image.Resampling]] = {
 }
 
 # A strip of 1 × 1,000,000 pixels, its shorter edge brought to 224, would fill 150 GB before it is cropped.
-# Past this size only what the crop keeps is resized: the same but for rounding between Pillow's passes.
+# Past this size Pillow's passes, across and then down, are made one by one of what the crop keeps, to the
+# same pixels; where even that is too long, only what the crop keeps is resized, whose places Pillow rounds.
 _LARGEST_WHOLE = 1 << 24
+_LONGEST_PASS = 1 << 26
 
 
 class Picture(BaseModel):
@@ -151,6 +153,8 @@ def _cropped(image: Image.Image, size: tuple[int, int], how: Picture) -> Image.I
         part = image.crop(shown)
     elif size[0] * size[1] <= _LARGEST_WHOLE:
         part = image.resize(size, resample).crop(shown)
+    elif size[0] * image.height <= _LARGEST_WHOLE and (shown[2] - shown[0]) * size[1] <= _LONGEST_PASS:
+        part = _pass_by_pass(image, size, shown, resample)
     else:
         across, down = image.width / size[0], image.height / size[1]
         box = (shown[0] * across, shown[1] * down, shown[2] * across, shown[3] * down)
@@ -158,6 +162,21 @@ def _cropped(image: Image.Image, size: tuple[int, int], how: Picture) -> Image.I
     canvas = Image.new("RGB", (how.width, how.height))
     canvas.paste(part, (shown[0] - left, shown[1] - top))
     return canvas
+
+
+def _pass_by_pass(
+    image: Image.Image, size: tuple[int, int], shown: tuple[int, int, int, int], resample: Image.Resampling
+) -> Image.Image:
+    """``image`` resized to ``size`` and cropped to ``shown``, with no more at once than fits into memory."""
+    left, top, right, bottom = shown
+    wide = image.resize((size[0], image.height), resample).crop((left, 0, right, image.height))
+    part = Image.new("RGB", (right - left, bottom - top))
+    step = max(1, _LARGEST_WHOLE // size[1])
+    for at in range(0, wide.width, step):
+        end = min(at + step, wide.width)
+        strip = wide.crop((at, 0, end, wide.height)).resize((end - at, size[1]), resample)
+        part.paste(strip.crop((0, top, end - at, bottom)), (at, 0))
+    return part
 
 
 def _start(length: int, kept: int, crop: Crop) -> int:

@@ -97,6 +97,17 @@ def test_a_part_resized_alone_is_the_part_of_the_whole(width: int, height: int, 
     assert np.abs(whole.astype(int) - part).max() <= 2
 
 
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 60), st.integers(1, 60), st.sampled_from(["nearest", "bilinear", "bicubic", "lanczos"]))
+def test_pass_by_pass_the_pixels_are_those_of_the_whole(width: int, height: int, resample: Any) -> None:
+    how = Picture(height=24, width=24, resize="shortest", edge=28, crop="floor", resample=resample)
+    image = noise(width, height)
+    whole = pixels(image, how)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_LARGEST_WHOLE", module._resized(image.size, how)[0] * height)
+        np.testing.assert_array_equal(pixels(image, how), whole)
+
+
 def test_a_strip_takes_no_memory_to_speak_of() -> None:
     how = Picture(height=224, width=224, resize="shortest", edge=256, crop="floor")
     assert pixels(Image.new("RGB", (1_000_000, 1), (7, 8, 9)), how).reshape(-1, 3).tolist()[0] == [7, 8, 9]
