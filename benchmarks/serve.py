@@ -25,9 +25,9 @@ from parts import Client, Loop, infinity, rate, service, tei
 from pymilvus import DataType, MilvusClient
 
 import nestvec
-from nestvec.milvus import connect
-from nestvec_schemas.docstrings import sample_texts
+from nestvec.milvus.connection import connect
 from nestvec_schemas.repository import read_manifest
+from nestvec_schemas.samples.docstrings import sample_texts
 
 SHAPES = ((32, 8), (1, 64))
 """Texts a request, requests in flight."""

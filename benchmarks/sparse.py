@@ -25,15 +25,15 @@ from parts import service
 from pymilvus import MilvusClient
 
 import nestvec
-from nestvec.evaluate.dataset import Dataset, open_dataset
-from nestvec.evaluate.measures import interval, per_query, resample
-from nestvec.evaluate.sparse import nearest, postings
-from nestvec.milvus import connect
-from nestvec.service.answers import SPARSE, heaviest
-from nestvec.service.asking import Coding
-from nestvec.service.client import ask_weights
+from nestvec.client.http import Coding
+from nestvec.client.service_client import ask_weights
+from nestvec.datasets.beir import Dataset, open_dataset
+from nestvec.evaluate.measures import bootstrap_weights, confidence_interval, per_query_metrics
+from nestvec.evaluate.search.sparse import build_postings, search_postings
+from nestvec.milvus.connection import connect
+from nestvec.service.batching.answers import SPARSE, heaviest
+from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.repository import read_manifest
-from nestvec_schemas.rows import Array
 
 TOP, BATCH, FETCHED = 10, 100, 1000
 KEPT = (256, 128, 64, 32)
@@ -99,8 +99,8 @@ def measured(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
         stored = read(client, dataset)
     exact = {"exactly": ranked(queries, stored, dataset, None)}
     exact |= {f"exactly, top {n}": ranked(queries, stored, dataset, n) for n in KEPT}
-    scores = {name: per_query(dataset, rows)["ndcg@10"] for name, rows in {**found, **exact}.items()}
-    weights = resample(len(dataset.ids), 0)
+    scores = {name: per_query_metrics(dataset, rows)["ndcg@10"] for name, rows in {**found, **exact}.items()}
+    weights = bootstrap_weights(len(dataset.ids), 0)
     return {
         "date": str(date.today()),
         "machine": "2 cores, shared with other work: times are rough",
@@ -112,7 +112,7 @@ def measured(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
         "words of a query": round(statistics.mean(map(len, queries)), 1),
         "nDCG@10": {name: round(float(of.mean()), 4) for name, of in scores.items()},
         "95 % interval of sparse less BM25": [
-            round(one, 4) for one in interval(weights @ (scores["sparse"] - scores["BM25"]))
+            round(one, 4) for one in confidence_interval(weights @ (scores["sparse"] - scores["BM25"]))
         ],
         "same first ten, SQL and exactly": round(overlap(found["sparse"], exact["exactly"]), 4),
         "p50 ms": spent,
@@ -171,7 +171,9 @@ def ranked(queries: Sequence[Weights], stored: Sequence[Weights], dataset: Datas
     """The ten documents with the largest inner product, of those that share a word with the query."""
     kept = [heaviest(array(one), top) for one in stored]
     words = 1 + max(max(one, default=0) for one in (*queries, *stored))
-    return nearest(postings(kept, words), [array(one) for one in queries], min(TOP, dataset.documents))
+    return search_postings(
+        build_postings(kept, words), [array(one) for one in queries], min(TOP, dataset.documents)
+    )
 
 
 def array(weights: Weights) -> Array:

@@ -28,10 +28,10 @@ from pymilvus import DataType, MilvusClient
 
 import nestvec
 from nestvec.dbapi import Connection
+from nestvec.milvus.steps import drive
 from nestvec.sql.bind.params import params
-from nestvec.sql.language.parse import parse
+from nestvec.sql.parse.parse import parse
 from nestvec.sql.statements.select import plan_select
-from nestvec.steps import drive
 
 DIM, TOP, BATCH = 384, 10, 2000
 SEED = 5

@@ -22,8 +22,8 @@ from typing import Any
 
 from parts import Client, rate, service, tei
 
-from nestvec_schemas.docstrings import sample_texts
 from nestvec_schemas.repository import GRAPH, read_manifest
+from nestvec_schemas.samples.docstrings import sample_texts
 
 SIZE, FLIGHT = 32, 8
 WARM = 256

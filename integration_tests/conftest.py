@@ -22,8 +22,8 @@ from tokenizers import processors
 
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.options import Overrides
-from nestvec_schemas.docstrings import sample_texts
-from nestvec_schemas.sample import Sample
+from nestvec_schemas.samples.docstrings import sample_texts
+from nestvec_schemas.samples.sample import Sample
 
 
 def _unpacked(requirement: str, folder: Path) -> Path:

@@ -14,8 +14,8 @@ import pytest
 from sentence_transformers import SentenceTransformer
 
 from nestvec_exporters import ExportOptions, export
-from nestvec_exporters.checkpoint import read_checkpoint
-from nestvec_schemas.docstrings import sample_texts
+from nestvec_exporters.checkpoints.checkpoint import read_checkpoint
+from nestvec_schemas.samples.docstrings import sample_texts
 
 NESTVEC = Path(sys.executable).with_name("nestvec")
 ROWS = 260

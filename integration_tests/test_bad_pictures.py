@@ -13,15 +13,15 @@ from PIL import Image
 from pymilvus import DataType, MilvusClient
 
 import nestvec
-from nestvec.catalog import read_table
 from nestvec.cli import cli
 from nestvec.images import Policy
 from nestvec.ingest import Options, ingest
-from nestvec.milvus import connect
+from nestvec.milvus.catalog import read_table
+from nestvec.milvus.connection import connect
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
 from nestvec.sql import Session, execute
-from nestvec.sql import Settings as SqlSettings
+from nestvec.sql import SessionSettings as SqlSettings
 from nestvec_exporters import ExportOptions, export
 from nestvec_schemas.errors import SqlTypeMismatch, StoreRefused
 

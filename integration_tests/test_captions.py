@@ -17,11 +17,11 @@ from pymilvus import DataType, MilvusClient
 
 import nestvec
 from nestvec.images import Policy
-from nestvec.milvus import connect
+from nestvec.milvus.connection import connect
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
 from nestvec_exporters import ExportOptions, export
-from nestvec_exporters.efficientnet_lite import convert, read_weights
+from nestvec_exporters.vision.efficientnet_lite import convert, read_weights
 
 NESTVEC = Path(sys.executable).with_name("nestvec")
 EMOJI = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve() / "emoji"

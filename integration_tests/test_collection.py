@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from nestvec import collections
 from nestvec.cli import cli
-from nestvec.embedded import running
-from nestvec.milvus import connect
+from nestvec.collections import lifecycle
+from nestvec.milvus.connection import connect
+from nestvec.service.in_process import running
 from nestvec_schemas.errors import CollectionExists, CollectionNotFound, DimNotOffered, EncoderNotFound
-from nestvec_schemas.spec import CollectionSpec
-from nestvec_schemas.spec_file import parse_spec
+from nestvec_schemas.spec.collection_spec import CollectionSpec
+from nestvec_schemas.spec.yaml_file import parse_spec
 
 SPEC = """
 collection: papers
@@ -101,18 +101,18 @@ def test_what_the_service_does_not_offer_leaves_nothing_behind(
     spec = parse_spec(SPEC.format(service=service).replace(old, new), path="spec")
     with connect(str(tmp_path / "a.db")) as client, running(spec.services, models):
         with pytest.raises(error, match=said):
-            collections.create(client, spec)
-        assert collections.names(client) == ()
+            lifecycle.create(client, spec)
+        assert lifecycle.names(client) == ()
 
 
 def test_what_is_created_embeds_what_is_written(tmp_path: Path, models: Path, spec: CollectionSpec) -> None:
     with connect(str(tmp_path / "a.db")) as client, running(spec.services, models):
-        table = collections.create(client, spec)
+        table = lifecycle.create(client, spec)
         rows = [
             {"id": str(n), "abstract": text, "tenant": "x"} for n, text in enumerate(("heat flow", "cats"))
         ]
         client.upsert(table.name, rows)
-        assert collections.count_rows(client, table.name) == 2
+        assert lifecycle.count_rows(client, table.name) == 2
         for column in ("abstract_64", "abstract_384"):
             found = client.search(
                 table.name, data=["warmth"], anns_field=column, limit=1, output_fields=["year"]

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from pymilvus import MilvusClient
 
-from nestvec import collections
-from nestvec.catalog import read_table
-from nestvec.embedded import running
+from nestvec.client.http import Coding
+from nestvec.client.service_client import ask_vectors
+from nestvec.collections import lifecycle
 from nestvec.ingest import Options, ingest
-from nestvec.milvus import connect
-from nestvec.service.asking import Coding
-from nestvec.service.client import ask_vectors
+from nestvec.milvus.catalog import read_table
+from nestvec.milvus.connection import connect
+from nestvec.service.in_process import running
 from nestvec.sql import execute
 from nestvec_schemas.errors import SqlError
-from nestvec_schemas.spec_file import parse_spec
+from nestvec_schemas.spec.yaml_file import parse_spec
 
 SPEC = """
 collection: items
@@ -49,7 +49,7 @@ class Place:
 
     def create(self, compose: str = TEMPLATE, *, dynamic: bool = False) -> None:
         text = SPEC.format(service=self.service, compose=compose, dynamic=str(dynamic).lower())
-        collections.create(self.client, parse_spec(text, path="spec"))
+        lifecycle.create(self.client, parse_spec(text, path="spec"))
 
     def ingest(self, name: str, text: str) -> Any:
         (self.folder / name).write_text(text)
@@ -110,7 +110,7 @@ def test_rows_are_composed_without_the_spec(place: Place) -> None:
     stored = place.sql("SELECT about_64 FROM items WHERE id = 1")[0][0]
     wanted = next(iter(ask_vectors(Coding(place.service, "minilm", 64), [texts[1]])))
     assert np.dot(stored, wanted) > 0.9999
-    column = next(one for one in collections.describe(place.client, "items")["columns"] if one["compose"])
+    column = next(one for one in lifecycle.describe(place.client, "items")["columns"] if one["compose"])
     assert (column["name"], column["compose"]) == ("about", TEMPLATE.strip('"'))
 
 

@@ -20,8 +20,8 @@ from sqlalchemy.dialects import registry
 
 import nestvec
 from nestvec import dbapi
-from nestvec.alchemy import NestvecDialect
-from nestvec.milvus import connect
+from nestvec.milvus.connection import connect
+from nestvec.sqlalchemy import NestvecDialect
 from nestvec_schemas.errors import NestvecError
 
 ROWS = [
@@ -209,7 +209,7 @@ def test_a_parameter_is_a_value_and_nothing_else(connection: dbapi.Connection, t
 
 @pytest.fixture(scope="module")
 def engine(database: str) -> Iterator[sqlalchemy.Engine]:
-    registry.register("nestvec", "nestvec.alchemy", "NestvecDialect")
+    registry.register("nestvec", "nestvec.sqlalchemy", "NestvecDialect")
     made = sqlalchemy.create_engine(f"nestvec:///{database}")
     yield made
     made.dispose()
@@ -320,7 +320,7 @@ def test_async_writes_take_turns(tmp_path: Path) -> None:
 
 
 def test_sqlalchemys_own_language(tmp_path: Path) -> None:
-    registry.register("nestvec", "nestvec.alchemy", "NestvecDialect")
+    registry.register("nestvec", "nestvec.sqlalchemy", "NestvecDialect")
     engine = sqlalchemy.create_engine(f"nestvec:///{tmp_path / 'core.db'}")
     with engine.begin() as opened:
         columns = "id BIGINT PRIMARY KEY, title VARCHAR(9), meta JSONB, tags TEXT[], v VECTOR(2)"

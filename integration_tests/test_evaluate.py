@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from pymilvus import MilvusClient
 
 from nestvec.cli import cli
-from nestvec.milvus import connect
+from nestvec.milvus.connection import connect
 
 DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve()
 

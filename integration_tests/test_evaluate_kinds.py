@@ -15,10 +15,10 @@ import pytest
 from click.testing import CliRunner
 
 from nestvec.cli import cli
-from nestvec.evaluate.dataset import open_dataset
-from nestvec.evaluate.measures import per_query
-from nestvec.service.asking import Coding
-from nestvec.service.client import ask_vectors, ask_weights
+from nestvec.client.http import Coding
+from nestvec.client.service_client import ask_vectors, ask_weights
+from nestvec.datasets.beir import open_dataset
+from nestvec.evaluate.measures import per_query_metrics
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
 
@@ -111,7 +111,7 @@ def test_sparse_rows_are_the_products_of_the_services_weights(
         order[np.take_along_axis(products, order, 1) <= 0] = -1
         row = one(rows, form="sparse", dim=dim)
         assert row["bytes"] == round(8 * np.mean([len(one) for one in documents]))
-        scores = per_query(dataset, order)
+        scores = per_query_metrics(dataset, order)
         for name in ("ndcg@10", "recall@100", "mrr@10"):
             assert row[name] == pytest.approx(scores[name].mean(), abs=0.01)
 
@@ -130,7 +130,7 @@ def test_reranked_rows_are_in_the_services_order(
         ranked = httpx.post(f"{service}/rerank?encoder={name}", json=body, timeout=120).json()
         found[row, :DEPTH] = found[row, [each["index"] for each in ranked]]
     row = one(rows, form="reranked", encoder="minilm", reranker=name)
-    for measure, scores in per_query(dataset, found).items():
+    for measure, scores in per_query_metrics(dataset, found).items():
         assert row[measure] == pytest.approx(scores.mean(), abs=0.01)
     assert row["ndcg@10_unrescored"] == one(rows, form="float", encoder="minilm")["ndcg@10"]
     assert row["ms_per_query"] > one(rows, form="float", encoder="minilm")["ms_per_query"]

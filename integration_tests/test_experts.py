@@ -13,15 +13,16 @@ from pymilvus import DataType, MilvusClient
 from sentence_transformers import SentenceTransformer
 
 import nestvec
-from nestvec import collections, dbapi
-from nestvec.catalog import read_table
+from nestvec import dbapi
 from nestvec.cli import cli
-from nestvec.milvus import connect
+from nestvec.collections import lifecycle
+from nestvec.milvus.catalog import read_table
+from nestvec.milvus.connection import connect
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
 from nestvec_schemas.errors import ExpertNotOffered
 from nestvec_schemas.repository import read_manifest
-from nestvec_schemas.spec_file import parse_spec
+from nestvec_schemas.spec.yaml_file import parse_spec
 from nestvec_schemas.vectors import Vectors, cosines
 
 TEXTS = [
@@ -92,7 +93,7 @@ def test_experts_are_listed(service: str, routed: Path, names: dict[str, str]) -
 
 
 def test_two_fields_of_a_text_are_filled_by_two_experts(service: str, client: MilvusClient) -> None:
-    collections.create(client, parse_spec(SPEC.format(service=service), path="spec"))
+    lifecycle.create(client, parse_spec(SPEC.format(service=service), path="spec"))
     client.insert("papers", [{"id": number, "abstract": text} for number, text in enumerate(TEXTS)])
     rows = client.query("papers", filter="id >= 0", output_fields=COLUMNS)
     rows.sort(key=lambda row: row["id"])
@@ -109,7 +110,7 @@ def test_two_fields_of_a_text_are_filled_by_two_experts(service: str, client: Mi
         (COLUMNS[1], "legal", None),
         (COLUMNS[2], "legal", 3),
     ]
-    assert [one["expert"] for one in collections.describe(client, "papers")["embeddings"]] == [
+    assert [one["expert"] for one in lifecycle.describe(client, "papers")["embeddings"]] == [
         *("biomed", "legal", "legal"),
     ]
 

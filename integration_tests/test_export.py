@@ -16,7 +16,8 @@ import pytest
 from sentence_transformers import SentenceTransformer
 
 from nestvec_exporters import ExportOptions, export
-from nestvec_exporters.verify import compare, exported_vectors, texts
+from nestvec_exporters.probes.texts import probe_texts
+from nestvec_exporters.verify.compare import compare, exported_vectors
 from nestvec_schemas.errors import VerificationFailed
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import read_manifest, verify_files
@@ -66,7 +67,7 @@ def test_int8_is_small_fused_and_near(int8: tuple[Manifest, Path]) -> None:
 def test_int8_vectors_do_not_pass_as_fp32(
     int8: tuple[Manifest, Path], models: Path, minilm_checkpoint: Path
 ) -> None:
-    sentences = texts()[:16]
+    sentences = probe_texts()[:16]
     exact = exported_vectors(models / "minilm", sentences, 256)
     near = exported_vectors(int8[1], sentences, 256)
     with pytest.raises(VerificationFailed, match="fp32 must reach"):
@@ -84,7 +85,7 @@ def test_another_checkpoints_graph_does_not_pass(
         json.dumps({**fields, "pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True})
     )
     model = SentenceTransformer(str(other), device="cpu", local_files_only=True)
-    sentences = texts()[:16]
+    sentences = probe_texts()[:16]
     expected = model.encode(list(sentences), batch_size=1)
     with pytest.raises(VerificationFailed, match="too far"):
         compare(expected, exported_vectors(models / "minilm", sentences, 256), "int8")

@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nestvec import collections
-from nestvec.embedded import running
-from nestvec.milvus import connect
-from nestvec_schemas.spec_file import parse_spec
+from nestvec.collections import lifecycle
+from nestvec.milvus.connection import connect
+from nestvec.service.in_process import running
+from nestvec_schemas.spec.yaml_file import parse_spec
 
 SPEC = """
 collection: docs
@@ -55,7 +55,7 @@ class Place:
         text = SPEC.format(service=self.service, auto_id=str(auto_id).lower(), dynamic=str(dynamic).lower())
         spec = parse_spec(text, path="spec")
         with connect(self.uri) as client, running(spec.services, self.models):
-            collections.create(client, spec)
+            lifecycle.create(client, spec)
 
     def command(self, file: Path, *options: str) -> list[str]:
         where = ["--collection", "docs", "--uri", self.uri, "--models", str(self.models)]
@@ -79,7 +79,7 @@ class Place:
         with connect(self.uri) as client:
             client.load_collection("docs")
             found = client.query("docs", filter="", output_fields=fields, limit=16_384)
-            count = collections.count_rows(client, "docs")
+            count = lifecycle.count_rows(client, "docs")
         assert count == len(found)
         return sorted(found, key=lambda row: str(row["name"]))
 

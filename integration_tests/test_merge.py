@@ -14,12 +14,12 @@ from sentence_transformers import SentenceTransformer
 
 from nestvec.cli import cli
 from nestvec_exporters import ExportOptions, Listener, Merge, export
-from nestvec_exporters.adapt import TrainingData
 from nestvec_exporters.merge import Fit, merged, read_expression
-from nestvec_exporters.merge.fitting import fit
-from nestvec_exporters.verify import exported_vectors
-from nestvec_schemas.docstrings import sample_texts
+from nestvec_exporters.merge.coefficients import fit
+from nestvec_exporters.train import TrainingData
+from nestvec_exporters.verify.compare import exported_vectors
 from nestvec_schemas.repository import read_manifest
+from nestvec_schemas.samples.docstrings import sample_texts
 
 
 def vectors(folder: str | Path) -> NDArray[np.float32]:

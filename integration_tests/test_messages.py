@@ -14,12 +14,12 @@ from pymilvus import DataType, MilvusClient
 
 import nestvec
 from nestvec.images import Policy
-from nestvec.milvus import connect
+from nestvec.milvus.connection import connect
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
 from nestvec.sql import execute
 from nestvec_exporters import ExportOptions, Overrides, export
-from nestvec_exporters.drawn import pictures
+from nestvec_exporters.probes.images import pictures
 from nestvec_schemas.vectors import Vectors
 
 PROMPTS = Overrides(query_prompt="Find: ", document_prompt="Represent: ")

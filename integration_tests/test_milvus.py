@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nestvec.milvus import connect, is_lite, milvus_errors, open_connections
+from nestvec.milvus.connection import connect, is_lite, milvus_errors, open_connections
 from nestvec_schemas.errors import StoreInUse, StoreRefused, StoreUnreachable
 
 HOLD = """

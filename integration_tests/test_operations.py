@@ -16,7 +16,7 @@ import httpx
 import orjson
 import pytest
 
-from nestvec_schemas.docstrings import sample_texts
+from nestvec_schemas.samples.docstrings import sample_texts
 
 NESTVEC = Path(sys.executable).with_name("nestvec")
 TEXTS = [f"{number} {text[:120]}" for number, text in enumerate(sample_texts(400))]

@@ -23,15 +23,15 @@ from transformers import Siglip2Model
 
 import nestvec
 from nestvec.images import Policy
-from nestvec.milvus import connect
+from nestvec.milvus.connection import connect
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
 from nestvec.sql import execute
 from nestvec_exporters import ExportOptions, Overrides, export
-from nestvec_exporters.efficientnet_lite import convert, read_weights
-from nestvec_exporters.image_tower import read_processor
+from nestvec_exporters.vision.efficientnet_lite import convert, read_weights
+from nestvec_exporters.vision.image_tower import read_processor
 from nestvec_schemas.manifest import Manifest
-from nestvec_schemas.pixels import coloured, on_background
+from nestvec_schemas.preprocessing.pixels import coloured, on_background
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.vectors import Vectors, cosines, normalise
 

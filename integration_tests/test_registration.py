@@ -14,9 +14,9 @@ from pymilvus import DataType, MilvusClient
 from sentence_transformers import SentenceTransformer
 
 import nestvec
-from nestvec.catalog import read_table
-from nestvec.milvus import connect
-from nestvec.providers import Endpoint
+from nestvec.milvus.catalog import read_table
+from nestvec.milvus.connection import connect
+from nestvec.milvus.providers import Endpoint
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
 from nestvec_schemas.errors import CollectionNotFound, DimNotOffered

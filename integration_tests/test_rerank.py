@@ -15,7 +15,7 @@ from pymilvus import AnnSearchRequest, DataType, Function, FunctionType, MilvusC
 from tokenizers import Tokenizer
 
 import nestvec
-from nestvec.providers import rerank_params
+from nestvec.milvus.providers import rerank_params
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
 from nestvec.sql import execute

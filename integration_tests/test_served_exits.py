@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from pymilvus import MilvusClient
 
-from nestvec import collections
+from nestvec.collections import lifecycle
 from nestvec.engines.onnx import OnnxEngine
-from nestvec.milvus import connect
-from nestvec.service.rows import pad
+from nestvec.milvus.connection import connect
+from nestvec.service.preprocess.rows import pad
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
 from nestvec_schemas.errors import ExitNotOffered, StoreRefused
 from nestvec_schemas.repository import read_manifest
-from nestvec_schemas.spec import CollectionSpec
-from nestvec_schemas.spec_file import parse_spec
+from nestvec_schemas.spec.collection_spec import CollectionSpec
+from nestvec_schemas.spec.yaml_file import parse_spec
 from nestvec_schemas.vectors import cosines
 
 TEXTS = [
@@ -83,7 +83,7 @@ def test_a_row_has_its_exits_vector_in_any_batch(exiting: Path) -> None:
 
 
 def test_milvus_lite_stores_and_searches_by_the_exit(client: MilvusClient, service: str) -> None:
-    table = collections.create(client, spec(service))
+    table = lifecycle.create(client, spec(service))
     assert [one.column for one in table.embeddings] == [
         "abstract_64",
         "abstract_64_exit3",
@@ -118,5 +118,5 @@ def test_what_is_not_there_leaves_nothing_behind(
     client: MilvusClient, service: str, old: str, new: str, error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=said):
-        collections.create(client, spec(service, old, new))
-    assert collections.names(client) == ()
+        lifecycle.create(client, spec(service, old, new))
+    assert lifecycle.names(client) == ()

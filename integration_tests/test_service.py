@@ -17,7 +17,7 @@ import pytest
 from sentence_transformers import SentenceTransformer
 
 from nestvec.service.server import bind
-from nestvec_schemas.docstrings import sample_texts
+from nestvec_schemas.samples.docstrings import sample_texts
 from nestvec_schemas.vectors import cosines, nest
 
 NESTVEC = Path(sys.executable).with_name("nestvec")

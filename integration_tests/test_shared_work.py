@@ -11,12 +11,12 @@ import pytest
 from pymilvus import DataType
 
 import nestvec
-from nestvec.milvus import connect
-from nestvec.service.embedder import Embedder
-from nestvec.service.observer import BatchRun, Silent
+from nestvec.milvus.connection import connect
+from nestvec.service.batching.embedder import Embedder
+from nestvec.service.observability.observer import BatchRun, Silent
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
-from nestvec_schemas.docstrings import sample_texts
+from nestvec_schemas.samples.docstrings import sample_texts
 
 DIMS = [32, 64, 128, 384]
 TEXTS = list(sample_texts(40))

@@ -16,19 +16,19 @@ from pymilvus import DataType, MilvusClient
 from sentence_transformers import SparseEncoder
 
 import nestvec
-from nestvec import collections
-from nestvec.catalog import read_table
+from nestvec.client.service_client import NO_WORDS
+from nestvec.collections import lifecycle
 from nestvec.ingest import Options, ingest
-from nestvec.milvus import connect
-from nestvec.service.client import NO_WORDS
+from nestvec.milvus.catalog import read_table
+from nestvec.milvus.connection import connect
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.options import Overrides
-from nestvec_schemas.docstrings import sample_texts
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.manifest import Precision
-from nestvec_schemas.spec_file import parse_spec
+from nestvec_schemas.samples.docstrings import sample_texts
+from nestvec_schemas.spec.yaml_file import parse_spec
 
 TEXTS = [
     "The flow of heat behind a shock wave in a gas.",
@@ -105,7 +105,7 @@ def test_ingest_fills_a_spec_s_column(tmp_path: Path, service: str, reference: S
     path, file = str(tmp_path / "papers.db"), tmp_path / "papers.jsonl"
     file.write_text("".join(json.dumps({"id": n, "body": text}) + "\n" for n, text in enumerate(TEXTS)))
     with connect(path) as client:
-        collections.create(client, parse_spec(SPEC.format(service=service), path="x"))
+        lifecycle.create(client, parse_spec(SPEC.format(service=service), path="x"))
     with connect(path) as client:
         table = read_table(client, "papers")
         assert [(one.column, one.form) for one in table.embeddings] == [("body_sparse", "sparse")]
@@ -206,7 +206,7 @@ def test_the_largest_weights_alone_by_spec_and_by_sql(
     weights = own(reference, TEXTS[:1])[0]
     largest = set(np.argsort(-weights)[:8].tolist())
     with connect(str(tmp_path / "few.db")) as client:
-        collections.create(client, parse_spec(spec, path="x"))
+        lifecycle.create(client, parse_spec(spec, path="x"))
         (tmp_path / "few.jsonl").write_text(json.dumps({"id": 0, "body": TEXTS[0]}))
         ingest(client, read_table(client, "papers"), tmp_path / "few.jsonl", Options("here"))
         client.load_collection("papers")

@@ -14,11 +14,11 @@ import pytest
 from click.testing import CliRunner
 from pymilvus import DataType, Function, FunctionType, MilvusClient
 
-from nestvec.catalog import read_table
 from nestvec.cli import cli
-from nestvec.embedded import running
-from nestvec.milvus import connect
-from nestvec.providers import Call, write_params
+from nestvec.milvus.catalog import read_table
+from nestvec.milvus.connection import connect
+from nestvec.milvus.providers import Call, write_params
+from nestvec.service.in_process import running
 from nestvec.sql import execute
 from nestvec_schemas.errors import SqlUnknownName
 

@@ -13,25 +13,25 @@ import pytest
 from pymilvus import DataType, MilvusClient
 
 import nestvec
-from nestvec.catalog import read_table
-from nestvec.embedded import running
-from nestvec.milvus import connect
-from nestvec.sql import Answer, Session, Settings, execute
+from nestvec.milvus.catalog import read_table
+from nestvec.milvus.connection import connect
+from nestvec.milvus.steps import drive
+from nestvec.service.in_process import running
+from nestvec.sql import Session, SessionSettings, StatementResult, execute
 from nestvec.sql.answer import Row
 from nestvec.sql.bind.params import Given, params
-from nestvec.sql.language.parse import parse
+from nestvec.sql.execute.sampling import sample_queries
+from nestvec.sql.parse.parse import parse
 from nestvec.sql.plan.nodes import Plan, Rescore, source_of
-from nestvec.sql.plan.statistics import ENOUGH, PREFIX, Statistics, read
-from nestvec.sql.run.sampling import sample
+from nestvec.sql.plan.statistics import MIN_QUERIES, PROPERTY_PREFIX, FamilyStatistics, load_statistics
 from nestvec.sql.statements.select import plan_select
-from nestvec.steps import drive
-from nestvec_schemas.docstrings import sample_texts
+from nestvec_schemas.samples.docstrings import sample_texts
 
 ROWS = 260
 DIMS = (32, 128, 384)
 CHARACTERS = 120
-STORED = f"{PREFIX}doc_384"
-WHOLE, PLANNED = Settings(shortlist="off"), Settings()
+STORED = f"{PROPERTY_PREFIX}doc_384"
+WHOLE, PLANNED = SessionSettings(shortlist="off"), SessionSettings()
 NEAR = "SELECT id FROM docs ORDER BY doc <=> 'read rows of a csv file' LIMIT 10"
 
 
@@ -94,16 +94,16 @@ def client(uri: str) -> Iterator[MilvusClient]:
 
 
 def run(
-    client: MilvusClient, statement: str, settings: Settings = WHOLE, given: Given | None = None
-) -> Answer:
+    client: MilvusClient, statement: str, settings: SessionSettings = WHOLE, given: Given | None = None
+) -> StatementResult:
     return execute(client, statement, given, session=Session(settings))
 
 
-def planned(client: MilvusClient, statement: str, settings: Settings) -> Plan:
+def planned(client: MilvusClient, statement: str, settings: SessionSettings) -> Plan:
     return drive(client, plan_select(Session(settings), parse(statement), params(None)))
 
 
-def explained(client: MilvusClient, statement: str, settings: Settings = PLANNED) -> str:
+def explained(client: MilvusClient, statement: str, settings: SessionSettings = PLANNED) -> str:
     return "\n".join(row[0] for row in run(client, f"EXPLAIN {statement}", settings).rows)
 
 
@@ -152,7 +152,7 @@ def test_a_shortlist_of_all_rows_gives_the_whole_answer(client: MilvusClient) ->
     """The same rows in the same order, with the same distances, to the last bit."""
     for number, statement in enumerate(statements(7, 50)):
         dim = DIMS[number % 2]
-        settings = Settings(shortlist=f"{dim}:{ROWS}")
+        settings = SessionSettings(shortlist=f"{dim}:{ROWS}")
         node = source_of(planned(client, statement, settings).node)
         assert isinstance(node, Rescore), statement
         expected = run(client, statement)
@@ -172,7 +172,7 @@ OTHERS = (
 
 @pytest.mark.parametrize("statement", OTHERS)
 def test_what_has_no_shortlist_is_as_it_was(client: MilvusClient, statement: str) -> None:
-    settings = Settings(shortlist="32:10")
+    settings = SessionSettings(shortlist="32:10")
     assert "Rescore" not in explained(client, statement, settings)
     assert run(client, statement, settings).rows == run(client, statement).rows
 
@@ -181,42 +181,45 @@ def test_a_sum_of_vectors_is_cut_once_it_is_there(client: MilvusClient) -> None:
     for target in ("EMBED('parse a csv') - 0.5 * EMBED('open a socket')", "2 * EMBED('threads')"):
         statement = f"SELECT id, doc <=> {target} AS d FROM docs ORDER BY d LIMIT 20"
         expected = run(client, statement)
-        found = run(client, statement, Settings(shortlist=f"32:{ROWS}"))
+        found = run(client, statement, SessionSettings(shortlist=f"32:{ROWS}"))
         assert found.rows == expected.rows
-        assert len(set(run(client, statement, Settings(shortlist="128:100")).rows) & set(expected.rows)) >= 18
+        assert (
+            len(set(run(client, statement, SessionSettings(shortlist="128:100")).rows) & set(expected.rows))
+            >= 18
+        )
 
 
 def test_a_vector_for_the_family_is_cut(client: MilvusClient) -> None:
     vector = run(client, "SELECT doc_384 FROM docs LIMIT 1").rows[0][0]
     statement = "SELECT id, doc <=> $1 AS d FROM docs ORDER BY d LIMIT 20"
     expected = run(client, statement, given=[vector])
-    assert run(client, statement, Settings(shortlist=f"32:{ROWS}"), [vector]).rows == expected.rows
-    some = run(client, statement, Settings(shortlist="128:100"), [vector]).rows
+    assert run(client, statement, SessionSettings(shortlist=f"32:{ROWS}"), [vector]).rows == expected.rows
+    some = run(client, statement, SessionSettings(shortlist="128:100"), [vector]).rows
     assert some[0] == expected.rows[0]
     assert len(set(some) & set(expected.rows)) >= 18
 
 
-def pretend(client: MilvusClient, rows: int) -> Statistics:
+def pretend(client: MilvusClient, rows: int) -> FamilyStatistics:
     """The statistics as they are, of a collection so large that a shortlist pays."""
     known = read_table(client, "docs").properties[STORED]
-    found = read(known)
-    assert isinstance(found, Statistics)
+    found = load_statistics(known)
+    assert isinstance(found, FamilyStatistics)
     larger = found.model_copy(update={"rows": rows})
     client.alter_collection_properties("docs", {STORED: larger.model_dump_json()})
     return found
 
 
 @pytest.fixture
-def large(client: MilvusClient) -> Iterator[Statistics]:
+def large(client: MilvusClient) -> Iterator[FamilyStatistics]:
     found = pretend(client, 1_000_000)
     yield found
     client.alter_collection_properties("docs", {STORED: found.model_dump_json()})
 
 
-def test_the_planner_keeps_the_target_on_the_sample(client: MilvusClient, large: Statistics) -> None:
+def test_the_planner_keeps_the_target_on_the_sample(client: MilvusClient, large: FamilyStatistics) -> None:
     """Each sampled query is asked both ways, as statements."""
     target = 0.9
-    settings = Settings(recall=target)
+    settings = SessionSettings(recall=target)
     statement = "SELECT id, doc <=> :q AS d FROM docs ORDER BY d LIMIT 10"
     node = drive(client, plan_select(Session(settings), parse(statement), params({"q": "x"}))).node
     assert isinstance(node, Rescore)
@@ -228,25 +231,25 @@ def test_the_planner_keeps_the_target_on_the_sample(client: MilvusClient, large:
         if (one.count, one.size) == (10, node.shortlist.limit)
     )
     assert chosen.floor >= target
-    queries = sample(client, read_table(client, "docs"), "doc").queries[:40]
+    queries = sample_queries(client, read_table(client, "docs"), "doc").queries[:40]
     shares = []
     for query in queries:
         whole, short = (run(client, statement, one, {"q": query}).rows for one in (WHOLE, settings))
         reach = whole[-1][1] + 1e-6
         shares.append(sum(row[1] <= reach for row in short) / len(whole))
-    assert len(queries) >= ENOUGH
+    assert len(queries) >= MIN_QUERIES
     assert sum(shares) / len(shares) >= target
     assert sum(shares) / len(shares) == pytest.approx(chosen.mean, abs=0.04)
 
 
-def test_easy_queries_stop_early(client: MilvusClient, large: Statistics) -> None:
+def test_easy_queries_stop_early(client: MilvusClient, large: FamilyStatistics) -> None:
     """LIMIT 1: most first rows are plain by short vectors, and those are left as they are."""
-    settings = Settings(recall=0.95)
+    settings = SessionSettings(recall=0.95)
     statement = "SELECT id FROM docs ORDER BY doc <=> :q LIMIT 1"
     node = drive(client, plan_select(Session(settings), parse(statement), params({"q": "x"}))).node
     assert isinstance(node, Rescore)
-    assert node.easy is not None
-    queries = sample(client, read_table(client, "docs"), "doc").queries[:60]
+    assert node.early_stop_gap is not None
+    queries = sample_queries(client, read_table(client, "docs"), "doc").queries[:60]
     stopped, right = 0, 0
     for query in queries:
         told = run(client, f"EXPLAIN ANALYZE {statement}", settings, {"q": query}).rows
@@ -257,13 +260,13 @@ def test_easy_queries_stop_early(client: MilvusClient, large: Statistics) -> Non
     assert right / len(queries) >= 0.93
 
 
-def test_explain_tells_what_is_asked(client: MilvusClient, large: Statistics) -> None:
-    told = explained(client, NEAR, Settings(recall=0.9))
+def test_explain_tells_what_is_asked(client: MilvusClient, large: FamilyStatistics) -> None:
+    told = explained(client, NEAR, SessionSettings(recall=0.9))
     assert "Rescore docs: 10 rows of" in told
     assert "on 200 queries" in told
     assert "index: FLAT, COSINE" in told
     assert "1 text by minilm, the deepest exit, 384 dims, at http://127.0.0.1" in told
-    ran = run(client, f"EXPLAIN (ANALYZE, FORMAT JSON) {NEAR}", Settings(recall=0.9)).rows[0][0]
+    ran = run(client, f"EXPLAIN (ANALYZE, FORMAT JSON) {NEAR}", SessionSettings(recall=0.9)).rows[0][0]
     tree = json.loads(ran)
     rescored = tree["inputs"][0]
     assert rescored["measured"].startswith("10 rows in ")
@@ -277,8 +280,8 @@ def test_explain_tells_what_is_asked(client: MilvusClient, large: Statistics) ->
 
 def test_statistics_stay_with_the_collection(uri: str) -> None:
     with connect(uri) as client:
-        known = read(read_table(client, "docs").properties[STORED])
-        assert isinstance(known, Statistics)
+        known = load_statistics(read_table(client, "docs").properties[STORED])
+        assert isinstance(known, FamilyStatistics)
         assert (known.column, known.queries) == ("doc_384", 200)
         assert "rows are read sooner than a second search" in explained(client, NEAR)
         grown = known.model_copy(update={"rows": known.rows // 3})
@@ -292,7 +295,7 @@ def test_garbage_for_statistics_is_left_alone(client: MilvusClient, garbage: str
     known = read_table(client, "docs").properties[STORED]
     client.alter_collection_properties("docs", {STORED: garbage})
     try:
-        assert len(run(client, NEAR, Settings()).rows) == 10
+        assert len(run(client, NEAR, SessionSettings()).rows) == 10
         assert "are no use" in explained(client, NEAR)
     finally:
         client.alter_collection_properties("docs", {STORED: known})
@@ -301,10 +304,10 @@ def test_garbage_for_statistics_is_left_alone(client: MilvusClient, garbage: str
 def test_hints(client: MilvusClient) -> None:
     expected = run(client, NEAR).rows
     hinted = NEAR.replace("SELECT", f"SELECT /*+ shortlist(32, {ROWS}) */")
-    assert run(client, hinted, Settings()).rows == expected
+    assert run(client, hinted, SessionSettings()).rows == expected
     assert "Rescore docs: 10 rows of 260" in explained(client, hinted)
     # Ten rows by 32 dims alone: rescoring puts them in order, and the rest is lost.
-    few = run(client, NEAR.replace("SELECT", "SELECT /*+ shortlist(32, 10) */"), Settings()).rows
+    few = run(client, NEAR.replace("SELECT", "SELECT /*+ shortlist(32, 10) */"), SessionSettings()).rows
     short = run(client, NEAR.replace("doc <=>", "doc_32 <=>")).rows
     assert set(few) == set(short)
     assert few != expected

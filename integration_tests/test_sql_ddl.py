@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymilvus import MilvusClient
 
-from nestvec.milvus import connect
-from nestvec.sql import Answer, Session, Settings, execute
+from nestvec.milvus.connection import connect
+from nestvec.milvus.steps import drive
+from nestvec.sql import Session, SessionSettings, StatementResult, execute
 from nestvec.sql.bind.params import params
-from nestvec.sql.language.parse import parse
-from nestvec.sql.statements.insert import insert_many
-from nestvec.steps import drive
+from nestvec.sql.parse.parse import parse
+from nestvec.sql.statements.dml.insert import insert_many
 from nestvec_schemas.errors import SqlError, SqlKeyExists, SqlNotSupported, SqlTypeMismatch, SqlUnknownName
 
 PAPERS = """
@@ -50,7 +50,7 @@ def session(exiting: Path) -> Iterator[Session]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         service = f"http://127.0.0.1:{free.getsockname()[1]}"
-    opened = Session(Settings(service=service, models=exiting))
+    opened = Session(SessionSettings(service=service, models=exiting))
     yield opened
     opened.close()
 
@@ -65,7 +65,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusClient]:
 def run(client: MilvusClient, session: Session) -> Any:
     """Runs a statement; the database has no tables before and after."""
 
-    def run(statement: str, given: Any = None) -> Answer:
+    def run(statement: str, given: Any = None) -> StatementResult:
         return execute(client, statement, given, session=session)
 
     yield run

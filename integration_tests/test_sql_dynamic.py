@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pymilvus import MilvusClient
 
-from nestvec.milvus import connect
+from nestvec.milvus.connection import connect
 from nestvec.sql import execute
 from nestvec_schemas.errors import SqlNotSupported, SqlUnknownName
 

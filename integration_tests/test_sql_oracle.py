@@ -13,7 +13,7 @@ import duckdb
 import pytest
 from pymilvus import DataType, MilvusClient
 
-from nestvec.milvus import connect
+from nestvec.milvus.connection import connect
 from nestvec.sql import Session, execute
 from nestvec_schemas.errors import NestvecError, SqlError
 

@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 from pymilvus import AsyncMilvusClient, DataType, Function, FunctionType, MilvusClient
 
-from nestvec.embedded import running
-from nestvec.milvus import connect
-from nestvec.providers import Call, write_params
-from nestvec.service.asking import Coding
-from nestvec.service.client import ask_vectors
-from nestvec.sql import Answer, Session, execute
-from nestvec.sql.settings import Settings
-from nestvec.sql.statements import execute as execute_steps
-from nestvec.steps import adrive
+from nestvec.client.http import Coding
+from nestvec.client.service_client import ask_vectors
+from nestvec.milvus.connection import connect
+from nestvec.milvus.providers import Call, write_params
+from nestvec.milvus.steps import adrive
+from nestvec.service.in_process import running
+from nestvec.sql import Session, StatementResult, execute
+from nestvec.sql.settings import SessionSettings
+from nestvec.sql.statements import execute_steps as execute_steps
 from nestvec_schemas.errors import SqlTypeMismatch, StoreRefused
 
 DIM = 64
@@ -145,7 +145,7 @@ def test_a_column_that_nothing_fills(
     client: MilvusClient, service: str, vectors: dict[str, np.ndarray]
 ) -> None:
     asked = "SELECT id, v <#> EMBED('files', 'minilm') AS d FROM bare ORDER BY d LIMIT 3"
-    answer = execute(client, asked, session=Session(Settings(service=service)))
+    answer = execute(client, asked, session=Session(SessionSettings(service=service)))
     expected = sorted((-float(vectors[text] @ vectors["files"]), n) for n, text in enumerate(TEXTS))
     same(answer.rows, [(n, d) for d, n in expected])
 
@@ -247,7 +247,7 @@ def test_one_who_awaits_finds_the_same(client: MilvusClient, database: str) -> N
     statement, given = EACH.format("unnest(:queries) AS q(text),"), {"queries": QUERIES}
     fused = "SELECT id FROM docs ORDER BY RRF(v <=> 'a' + EMBED('b'), doc <@> 'file') DESC LIMIT 4"
 
-    async def asked() -> list[Answer]:
+    async def asked() -> list[StatementResult]:
         awaited = AsyncMilvusClient(database)
         try:
             session = Session()

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from pymilvus import AsyncMilvusClient, DataType, MilvusClient
 
-from nestvec.milvus import connect
+from nestvec.milvus.connection import connect
+from nestvec.milvus.steps import adrive
 from nestvec.sql import Session, execute
-from nestvec.sql.run import nodes
-from nestvec.sql.statements import execute as execute_steps
-from nestvec.steps import adrive
+from nestvec.sql.execute import nodes
+from nestvec.sql.statements import execute_steps as execute_steps
 from nestvec_schemas.errors import SqlNotSupported, SqlTypeMismatch
 
 ROWS: list[dict[str, Any]] = [

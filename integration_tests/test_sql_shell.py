@@ -18,9 +18,9 @@ from prompt_toolkit.output import DummyOutput
 from pymilvus import DataType, Function, FunctionType, MilvusClient
 
 from nestvec.cli import cli
-from nestvec.milvus import connect
-from nestvec.providers import Call, write_params
-from nestvec.shell.complete import Names, SqlCompleter
+from nestvec.milvus.connection import connect
+from nestvec.milvus.providers import Call, write_params
+from nestvec.shell.complete import NameCatalog, SqlCompleter
 from nestvec.shell.prompt import interact
 from nestvec.shell.shell import Shell
 from nestvec.sql import Session
@@ -149,13 +149,13 @@ def test_backslash_commands(shell: Shell, capsys: pytest.CaptureFixture[str]) ->
     assert "No column is embedded" in capsys.readouterr().err
     shell.run("\\timing")
     shell.run("\\x on")
-    assert (shell.timing, shell.form) == (True, "expanded")
+    assert (shell.timing, shell.output_format) == (True, "expanded")
     shell.run("SELECT id, title FROM notes WHERE id = 1")
     captured = capsys.readouterr()
     assert "id    │ 1\n" in captured.out
     assert LONG in captured.out
     shell.run("\\x")
-    assert shell.form == "table"
+    assert shell.output_format == "table"
     shell.run("\\?")
     assert "\\dims [TABLE]" in capsys.readouterr().out
     shell.run("\\q")
@@ -190,7 +190,7 @@ def test_wrong_commands(shell: Shell) -> None:
 def test_completion(client: MilvusClient, typed: str, offered: list[str]) -> None:
     before, _, after = typed.partition("|")
     document = Document(before + after, len(before))
-    found = SqlCompleter(Names(client)).get_completions(document, CompleteEvent())
+    found = SqlCompleter(NameCatalog(client)).get_completions(document, CompleteEvent())
     assert [one.text for one in found] == offered
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pymilvus import MilvusClient
 
-from nestvec.milvus import connect
+from nestvec.milvus.connection import connect
 from nestvec.sql import Session, execute
 from nestvec_schemas.errors import SqlUnknownName
 

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 from pymilvus import DataType, MilvusClient
 
-from nestvec.milvus import connect
+from nestvec.milvus.connection import connect
 from nestvec.sql import Session, execute
 
 ROWS = 120

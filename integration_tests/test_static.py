@@ -13,12 +13,12 @@ import pytest
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
-from nestvec import collections
-from nestvec.milvus import connect
+from nestvec.collections import lifecycle
+from nestvec.milvus.connection import connect
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
 from nestvec_schemas.repository import read_manifest
-from nestvec_schemas.spec_file import parse_spec
+from nestvec_schemas.spec.yaml_file import parse_spec
 from nestvec_schemas.vectors import cosines, normalise
 
 TEXTS = [
@@ -80,7 +80,7 @@ def test_glove_is_served_as_its_words_average(service: str, glove_folder: Path) 
 
 def test_milvus_fills_and_searches_their_fields(service: str, tmp_path: Path) -> None:
     with connect(str(tmp_path / "papers.db")) as client:
-        collections.create(client, parse_spec(SPEC.format(service=service), path="spec"))
+        lifecycle.create(client, parse_spec(SPEC.format(service=service), path="spec"))
         client.insert("papers", [{"id": number, "abstract": text} for number, text in enumerate(TEXTS)])
         for column in ("abstract_64", "abstract_256", "abstract_50"):
             for query, wanted in QUERIES:

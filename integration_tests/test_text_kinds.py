@@ -14,13 +14,13 @@ from pymilvus import DataType
 from sentence_transformers import SentenceTransformer
 
 import nestvec
-from nestvec.milvus import connect
+from nestvec.milvus.connection import connect
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
 from nestvec_exporters import ExportOptions, export
-from nestvec_exporters.verify import exported_vectors
-from nestvec_schemas.docstrings import sample_texts
+from nestvec_exporters.verify.compare import exported_vectors
 from nestvec_schemas.repository import read_manifest
+from nestvec_schemas.samples.docstrings import sample_texts
 from nestvec_schemas.vectors import Vectors, cosines
 
 TEXTS = [*sample_texts(20), "añ语🎈", "x"]

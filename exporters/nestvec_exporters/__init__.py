@@ -3,8 +3,8 @@
 Importing this imports no torch; ``export`` loads what it needs when it is called.
 """
 
-from nestvec_exporters.export import Listener, export
-from nestvec_exporters.merge.asked import Merge
-from nestvec_exporters.options import ExportOptions, Overrides
+from nestvec_exporters.export import export
+from nestvec_exporters.options import ExportOptions, Merge, Overrides
+from nestvec_exporters.progress import Listener
 
 __all__ = ["ExportOptions", "Listener", "Merge", "Overrides", "export"]

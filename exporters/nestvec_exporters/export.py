@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,35 +11,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec_exporters.architectures.table import NEEDED, architecture
-from nestvec_exporters.checkpoint import Checkpoint, read_checkpoint
-from nestvec_exporters.fitting import Fitted, Fitting, distinct, fit
+from nestvec_exporters.architectures.registry import load as load_checkpoint
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from nestvec_exporters.checkpoints.kinds import NEEDED, architecture
+from nestvec_exporters.graph.tensorrt import check_tensorrt
+from nestvec_exporters.graph.triton import EXIT
 from nestvec_exporters.merge import Merge, merged
-from nestvec_exporters.offering import Shape, shape_of
+from nestvec_exporters.nesting.fit import Fitted, Fitting, distinct, fit
+from nestvec_exporters.nesting.ladder import Shape, shape_of
 from nestvec_exporters.options import ExportOptions
-from nestvec_exporters.tensorrt import check_tensorrt
-from nestvec_exporters.triton import EXIT
+from nestvec_exporters.progress import Listener
 from nestvec_exporters.workspace import check_target, install, workspace
 from nestvec_schemas.errors import CheckpointUnsupported
+from nestvec_schemas.extras import need
 from nestvec_schemas.manifest import Manifest, Nesting, Verification
-from nestvec_schemas.packages import need
 from nestvec_schemas.repository import CONFIG, MANIFEST, PART, ROTATION, part_folder, sha256
-from nestvec_schemas.sample import Sample
+from nestvec_schemas.samples.sample import Sample
 from nestvec_schemas.towers import part_of
 
 if TYPE_CHECKING:
-    from nestvec_exporters.architectures.loaded import Half, Loaded
-    from nestvec_exporters.parts import Piece
+    from nestvec_exporters.component import Piece
+    from nestvec_exporters.graph.tower import Half, Loaded
 
 _RECORDED = ("nestvec", "torch", "transformers", "sentence-transformers", "onnxruntime")
-
-
-@dataclass(frozen=True)
-class Listener:
-    """Hears of each stage as it begins, and of how far a long one is: units done, and in all."""
-
-    stage: Callable[[str], None] = lambda name: None
-    step: Callable[[int, int], None] = lambda done, total: None
 
 
 def export(options: ExportOptions, listener: Listener | None = None) -> Manifest:
@@ -60,7 +53,7 @@ def export(options: ExportOptions, listener: Listener | None = None) -> Manifest
     needs = NEEDED if isinstance(source, Merge) else architecture(source.architecture).needs
     need("exporting", needs, "export")
     hears.stage("loading libraries")
-    from nestvec_exporters.quiet import quiet  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.checkpoints.quiet import quiet  # noqa: PLC0415 - seconds of imports
 
     with quiet(), workspace(options.models) as work:
         if isinstance(source, Merge):
@@ -74,7 +67,7 @@ def _merged(asked: Merge, work: Path, hears: Listener) -> Checkpoint:
     """The checkpoint that a merge makes, in ``work`` while the export lasts; its coefficients are found first
     where that is asked for. Raises as ``merged`` and ``merge.fitting.fit`` do."""
     if asked.fit is not None:
-        from nestvec_exporters.merge.fitting import fit as fit_merge  # noqa: PLC0415 - torch
+        from nestvec_exporters.merge.coefficients import fit as fit_merge  # noqa: PLC0415 - torch
 
         hears.stage("fitting the coefficients of the merge")
         found = fit_merge(asked, asked.fit, hears.step)
@@ -94,10 +87,10 @@ def _build(
     hears: Listener,
 ) -> Manifest:
     """Everything of an encoder, in a folder of its name in ``work``, and its parts beside that."""
-    from nestvec_exporters.parts import verified, write_part  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.component import verified, write_part  # noqa: PLC0415 - seconds of imports
 
     hears.stage("loading the weights")
-    loaded = architecture(checkpoint.architecture).loader()(checkpoint, options)
+    loaded = load_checkpoint(checkpoint, options)
     if options.overrides.image_checkpoint is not None:
         image = read_checkpoint(options.overrides.image_checkpoint)
         loaded = _with_pictures(loaded, image, options)
@@ -141,7 +134,7 @@ def _with_pictures(loaded: Loaded, image: Checkpoint, options: ExportOptions) ->
 
 def _towers(loaded: Loaded) -> list[Piece]:
     """The encoder's towers, the one whose graph lies in its own folder first, then its own experts."""
-    from nestvec_exporters.parts import Piece  # noqa: PLC0415
+    from nestvec_exporters.component import Piece  # noqa: PLC0415
 
     towers = {name: half.tower for name, half in loaded.halves.items()}
     pieces = [Piece(part_of(towers, name), half, loaded) for name, half in loaded.halves.items()]
@@ -151,11 +144,11 @@ def _towers(loaded: Loaded) -> list[Piece]:
 
 def _experts(loaded: Loaded, experts: dict[str, Checkpoint], options: ExportOptions) -> list[Piece]:
     """The experts' weights for the first tower. Raises CheckpointUnsupported where one does not fit it."""
-    from nestvec_exporters.parts import Piece  # noqa: PLC0415
+    from nestvec_exporters.component import Piece  # noqa: PLC0415
 
     pieces = []
     for name, checkpoint in experts.items():
-        expert = architecture(checkpoint.architecture).loader()(checkpoint, options)
+        expert = load_checkpoint(checkpoint, options)
         if (expert.kind, expert.dim, expert.first.tower) != (loaded.kind, loaded.dim, loaded.first.tower):
             raise CheckpointUnsupported(
                 f"the expert {name} is no other set of weights for this encoder",
@@ -198,7 +191,7 @@ def _trace(piece: Piece, work: Path, shape: Shape, hears: Listener) -> Path:
     if piece.half.graph is not None:
         piece.half.graph(traced)
         return traced
-    from nestvec_exporters.graph import write_graph  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.graph.trace import write_graph  # noqa: PLC0415 - seconds of imports
 
     write_graph(piece.half, traced, shape.shallow)
     return traced
@@ -207,7 +200,7 @@ def _trace(piece: Piece, work: Path, shape: Shape, hears: Listener) -> Path:
 def _fit(
     options: ExportOptions, loaded: Loaded, traced: Path, folder: Path, sample: Sample, hears: Listener
 ) -> Fitted:
-    from nestvec_exporters.sampling import (  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.nesting.sampling import (  # noqa: PLC0415 - seconds of imports
         exit_vectors,
         keywords_of,
         sentences_of,

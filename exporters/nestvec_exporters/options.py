@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import Final, Literal, get_args
 
-from nestvec_exporters.merge.asked import Merge
-from nestvec_exporters.triton import Format
-from nestvec_schemas.errors import DimNotOffered, EncoderError, ExitNotOffered, nearest
+from nestvec_exporters.merge_expression import read_expression
+from nestvec_exporters.training_data import TrainingData
+from nestvec_schemas.errors import (
+    CheckpointUnsupported,
+    DimNotOffered,
+    EncoderError,
+    ExitNotOffered,
+    TrainingDataUnusable,
+    nearest,
+)
 from nestvec_schemas.manifest import ENCODER_NAME, EXPERT_NAME, Precision, PromptName, RotationMethod
-from nestvec_schemas.sample import Sample
+from nestvec_schemas.samples.sample import Sample
 from nestvec_schemas.towers import Modality
+
+Format = Literal["onnx", "tensorrt"]
 
 _NO_BF16 = " bf16 is left out: ONNX Runtime cannot run it on a CPU, so that nothing could be compared."
 
@@ -54,6 +63,68 @@ class Overrides:
         }
         words = [word for name, one in named.items() if one is not None for word in (name, one)]
         return [*words, *(["--bidirectional"] * self.bidirectional)]
+
+
+BASE: Final = "base"
+"""What an expression calls the checkpoint that the export itself names."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How coefficients are found: by so many steps on batches of ``data``'s rows, drawn by ``seed``.
+
+    Raises TrainingDataUnusable for triplets and scores, which have no part in it.
+    """
+
+    data: TrainingData
+    steps: int = 100
+    batch: int = 32
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.data.kind == "triplets" or self.data.scores is not None:
+            raise TrainingDataUnusable(
+                "coefficients are fitted on pairs or texts alone",
+                value="scores" if self.data.scores is not None else self.data.kind,
+                next_step="Give pairs of a query and a document that answers it, or texts.",
+            )
+
+
+@dataclass(frozen=True)
+class Merge:
+    """An expression like ``base+0.4*A-0.2*B``, and the checkpoints that its names stand for.
+
+    A name that is none of ``names`` is a folder or a Hugging Face id. With ``fit`` the coefficients are where
+    the search for better ones begins. Raises CheckpointUnsupported, with a
+    caret below what is wrong in the expression, or for a name that it does not hold.
+    """
+
+    expression: str
+    names: Mapping[str, str] = field(default_factory=dict)
+    fit: Fit | None = None
+
+    def __post_init__(self) -> None:
+        asked = read_expression(self.expression)
+        held = {asked.base.name, *(one.name for one in asked.terms)}
+        for name in self.names:
+            if name not in held:
+                raise CheckpointUnsupported(
+                    f"the expression of the merge does not hold what is called {name}",
+                    value=self.expression,
+                    next_step=f"Write {name} in it, or leave its checkpoint away.",
+                )
+
+    @property
+    def base(self) -> str:
+        """The checkpoint that differences are added to, as it was given."""
+        name = read_expression(self.expression).base.name
+        return self.names.get(name, name)
+
+    def words(self) -> tuple[str, ...]:
+        """The options of a ``nestvec export`` that merges the same."""
+        bound = (word for name, given in self.names.items() for word in ("--with", f"{name}={given}"))
+        fitted = () if self.fit is None else ("--fit", self.fit.data.name, "--fit-steps", str(self.fit.steps))
+        return ("--merge", self.expression, *bound, *fitted)
 
 
 @dataclass(frozen=True)
@@ -202,18 +273,3 @@ class ExportOptions:
                 value="--format tensorrt --tensorrt",
                 next_step="Keep one of the two.",
             )
-
-
-def exit_ladder(asked: Sequence[int], depth: int) -> tuple[int, ...]:
-    """The exits of a checkpoint of ``depth`` layers, deepest first, ``depth`` itself among them.
-
-    Raises ExitNotOffered for one that is deeper.
-    """
-    for layer in asked:
-        if layer > depth:
-            raise ExitNotOffered(
-                "the checkpoint has no layer to stop after at this depth",
-                value=layer,
-                next_step=f"It has {depth} layers: choose exits from 1 to {depth}.",
-            )
-    return tuple(sorted({depth, *asked}, reverse=True))

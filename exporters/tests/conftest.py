@@ -16,12 +16,12 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers.utils import logging
 
-from nestvec_exporters.architectures.loaded import Half
 from nestvec_exporters.architectures.sentence import load
-from nestvec_exporters.checkpoint import Checkpoint
-from nestvec_exporters.graph import write_graph
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.checkpoints.quiet import quiet
+from nestvec_exporters.graph.tower import Half
+from nestvec_exporters.graph.trace import write_graph
 from nestvec_exporters.options import ExportOptions
-from nestvec_exporters.quiet import quiet
 
 POSITIONS = 64
 

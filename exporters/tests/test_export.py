@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Dense, Normalize, Pooling
 
 from nestvec_exporters import ExportOptions, Listener, export
-from nestvec_exporters.verify import exported_vectors
+from nestvec_exporters.verify.compare import exported_vectors
 from nestvec_schemas.errors import (
     CheckpointError,
     CheckpointUnsupported,
@@ -28,7 +28,7 @@ from nestvec_schemas.errors import (
 )
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import read_manifest, verify_files
-from nestvec_schemas.sample import Sample
+from nestvec_schemas.samples.sample import Sample
 from nestvec_schemas.vectors import Vectors, cosines
 
 TEXTS = ["rows from a file", "x", "heat flow in shock waves, measured twice", "Zebra crossing " * 40]

@@ -14,15 +14,15 @@ import pytest
 from click.testing import CliRunner
 
 from nestvec.cli import cli
+from nestvec.demo.image_demo import ENCODER, export_encoder
 from nestvec.engines.contract import Engine
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.engines.triton import TritonEngine
-from nestvec.picture_demo import ENCODER, export_encoder
-from nestvec.service.embedder import Embedder
+from nestvec.service.batching.embedder import Embedder
 from nestvec.service.encoders import open_encoders
-from nestvec.service.inputs import Cut
+from nestvec.service.preprocess.inputs import Cut
 from nestvec.service.settings import Settings
-from nestvec_exporters.drawn import pictures
+from nestvec_exporters.probes.images import pictures
 from nestvec_schemas.vectors import Vectors, cosines
 
 STAMPS = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve() / "tuxpaint-stamps"

@@ -12,7 +12,7 @@ import pytest
 
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.engines.triton import BATCH, TritonEngine
-from nestvec.service.rows import pad
+from nestvec.service.preprocess.rows import pad
 from nestvec_schemas.vectors import cosines
 
 ROWS = [np.array([101, 2000 + n, 3000, 102][: n % 3 + 2], np.int64) for n in range(BATCH + 3)]

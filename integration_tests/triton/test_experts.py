@@ -10,7 +10,7 @@ import numpy as np
 
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.engines.triton import TritonEngine
-from nestvec.service.rows import assemble, text_row
+from nestvec.service.preprocess.rows import assemble, text_row
 from nestvec_schemas.vectors import cosines
 
 ROWS = [text_row(np.array([101, 2000 + n, 3000, 102], np.int64)) for n in range(9)]

@@ -17,12 +17,12 @@ import tiny_seeing
 from nestvec.engines.contract import Engine
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.engines.triton import TritonEngine
-from nestvec.service.embedder import Embedder
+from nestvec.service.batching.embedder import Embedder
 from nestvec.service.encoders import open_encoders
-from nestvec.service.inputs import Cut
+from nestvec.service.preprocess.inputs import Cut
 from nestvec.service.settings import Settings
 from nestvec_exporters import ExportOptions, export
-from nestvec_exporters.drawn import pictures
+from nestvec_exporters.probes.images import pictures
 from nestvec_schemas.vectors import Vectors, cosines
 
 

@@ -20,14 +20,14 @@ from safetensors.torch import save_file
 from nestvec.engines.contract import Batch, Engine
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.engines.triton import TritonEngine
-from nestvec.service.embedder import Embedder
+from nestvec.service.batching.embedder import Embedder
 from nestvec.service.encoders import open_encoders
-from nestvec.service.inputs import Cut
+from nestvec.service.preprocess.inputs import Cut
 from nestvec.service.server import bind, serving
 from nestvec.service.settings import Settings
 from nestvec_exporters import ExportOptions, Overrides, export
-from nestvec_exporters.drawn import pictures
-from nestvec_schemas.rows import Array
+from nestvec_exporters.probes.images import pictures
+from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.vectors import Vectors, cosines
 
 

@@ -12,7 +12,7 @@ from nestvec.engines.opening import EngineOptions
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
 from nestvec_exporters import ExportOptions, Overrides, export
-from nestvec_schemas.docstrings import sample_texts
+from nestvec_schemas.samples.docstrings import sample_texts
 
 TEXTS = [text[:300] for text in sample_texts(24)]
 NAMES = ("reranker", "colbert")

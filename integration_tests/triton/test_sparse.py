@@ -11,7 +11,7 @@ import httpx
 from nestvec.engines.opening import EngineOptions
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
-from nestvec_schemas.docstrings import sample_texts
+from nestvec_schemas.samples.docstrings import sample_texts
 
 
 def asked(models: Path, settings: Settings) -> list[dict[int, float]]:

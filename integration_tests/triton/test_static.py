@@ -10,7 +10,7 @@ import numpy as np
 
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.engines.triton import TritonEngine
-from nestvec.service.rows import pad
+from nestvec.service.preprocess.rows import pad
 
 
 def test_triton_gives_the_same(static: Path, triton: Any) -> None:

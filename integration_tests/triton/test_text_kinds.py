@@ -12,8 +12,8 @@ import numpy as np
 from nestvec.engines.opening import EngineOptions
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
-from nestvec_schemas.docstrings import sample_texts
 from nestvec_schemas.repository import encoder_names
+from nestvec_schemas.samples.docstrings import sample_texts
 from nestvec_schemas.vectors import Vectors, cosines
 
 TEXTS = [*sample_texts(30), "añ语🎈", "x"]

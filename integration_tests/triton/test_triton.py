@@ -19,12 +19,12 @@ import pytest
 
 from nestvec.engines.opening import EngineOptions
 from nestvec.engines.triton import TritonEngine
-from nestvec.service.embedder import Embedder
+from nestvec.service.batching.embedder import Embedder
 from nestvec.service.encoders import open_encoders
 from nestvec.service.server import bind, open_embedder, serving
 from nestvec.service.settings import Settings
-from nestvec_schemas.docstrings import sample_texts
 from nestvec_schemas.repository import GRAPH
+from nestvec_schemas.samples.docstrings import sample_texts
 from nestvec_schemas.vectors import Vectors, cosines
 
 TEXTS = sample_texts(200)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+from nestvec._version import __version__
 
 if TYPE_CHECKING:
     from nestvec.dbapi import aconnect, connect
-    from nestvec.indexes import Index, field_notes, index_params
-    from nestvec.registration import EmbeddingOptions, ServiceKey, add_embedding
+    from nestvec.milvus.indexes import Index, field_notes, index_params
+    from nestvec.milvus.registration import EmbeddingOptions, ServiceKey, add_embedding
 
 __all__ = [
     "EmbeddingOptions",
@@ -26,17 +27,15 @@ __all__ = [
 _HOMES = {
     "aconnect": "nestvec.dbapi",
     "connect": "nestvec.dbapi",
-    "Index": "nestvec.indexes",
-    "field_notes": "nestvec.indexes",
-    "index_params": "nestvec.indexes",
+    "Index": "nestvec.milvus.indexes",
+    "field_notes": "nestvec.milvus.indexes",
+    "index_params": "nestvec.milvus.indexes",
 }
-
-__version__ = version("nestvec")
 
 
 def __getattr__(name: str) -> Any:
     """Public names on first use: pymilvus alone takes a second to import, and help must not."""
     if name in __all__:
-        home = _HOMES.get(name, "nestvec.registration")
+        home = _HOMES.get(name, "nestvec.milvus.registration")
         return getattr(importlib.import_module(home), name)
     raise AttributeError(f"module 'nestvec' has no attribute {name!r}")

@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from nestvec.engines.fake import FakeEngine
-from nestvec.service.embedder import Embedder
+from nestvec.service.batching.embedder import Embedder
 from nestvec.service.encoders import open_encoders
 from nestvec.service.server import bind, serving
 from nestvec.service.settings import Settings

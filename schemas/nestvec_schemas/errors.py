@@ -61,7 +61,7 @@ NestvecError
 
 Each says three things: the cause, the value that was found, and the next step.
 The CLI ends with ``exit_code``; the service maps the classes to statuses in
-``nestvec.service.statuses``.
+``nestvec.service.api.error_codes``.
 """
 
 from __future__ import annotations

@@ -7,11 +7,11 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nestvec_schemas.chat import Chat
-from nestvec_schemas.interaction import Interaction
-from nestvec_schemas.patching import Patching
-from nestvec_schemas.pixels import Picture
-from nestvec_schemas.rendering import Rendering
+from nestvec_schemas.late_interaction import Interaction
+from nestvec_schemas.preprocessing.chat import Chat
+from nestvec_schemas.preprocessing.patches import Patching
+from nestvec_schemas.preprocessing.pixels import Picture
+from nestvec_schemas.preprocessing.text_rendering import Rendering
 
 Kind = Literal["dense", "sparse", "multivector", "reranker"]
 """What an encoder answers with: a vector an input; a weight for each word of its vocabulary (SPLADE); a
@@ -20,7 +20,7 @@ vector a token (ColBERT); or, for a query with a document, a score (a cross-enco
 Modality = Literal["text", "image"]
 
 Scheme = Literal["tokenizer", "bytes", "codepoints"]
-"""How a text becomes ids: by ``tokenizer.json``, or without one (``nestvec_schemas.bytetokens``)."""
+"""How a text becomes ids: by ``tokenizer.json``, or without one (``preprocessing.byte_tokens``)."""
 
 Activation = Literal["identity", "sigmoid"]
 """What makes the score that a reranker's authors publish of what its graph gives."""

@@ -11,6 +11,9 @@ from nestvec_schemas.errors import DimNotOffered
 
 Vectors = NDArray[np.float32]
 
+Matrix = NDArray[np.float64]
+"""A linear map between vectors, (dim, dim) float64."""
+
 FLOAT_BYTES = 4
 
 

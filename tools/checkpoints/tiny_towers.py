@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nestvec_schemas.pixels import Picture
+from nestvec_schemas.preprocessing.pixels import Picture
 from nestvec_schemas.towers import Tower
 
 TEXT = Tower(

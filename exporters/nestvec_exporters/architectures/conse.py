@@ -17,10 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nestvec_exporters.architectures.loaded import Half, Loaded
-from nestvec_exporters.architectures.table import architecture
-from nestvec_exporters.checkpoint import Checkpoint
-from nestvec_exporters.image_tower import (
+from nestvec_exporters.architectures.registry import load as load_checkpoint
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.checkpoints.weights import check_complete, read_model
+from nestvec_exporters.graph.recurrent_pooling import check_no_pooling
+from nestvec_exporters.graph.tower import Half, Loaded
+from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.vision.image_tower import (
     ImageTower,
     attention_of,
     image_half,
@@ -28,11 +31,8 @@ from nestvec_exporters.image_tower import (
     read_preprocessing,
     read_processor,
 )
-from nestvec_exporters.options import ExportOptions
-from nestvec_exporters.recurrent import check_no_pooling
-from nestvec_exporters.weights import check_complete, read_model
 from nestvec_schemas.errors import CheckpointUnsupported
-from nestvec_schemas.rows import stacked
+from nestvec_schemas.preprocessing.collate import stacked
 from nestvec_schemas.vectors import Vectors, normalise
 
 LIKELIEST: Final = 10
@@ -73,7 +73,7 @@ def beside(text: Loaded, image: Checkpoint, options: ExportOptions) -> Loaded:
     """
     _check_text(text)
     if image.architecture == "dual":
-        return _sharing(text, architecture(image.architecture).loader()(image, options))
+        return _sharing(text, load_checkpoint(image, options))
     half = _of_classifier(text, image, options)
     return replace(text, layers=1, halves={**text.halves, "image": half})
 

@@ -12,19 +12,19 @@ import torch
 from sentence_transformers import CrossEncoder
 from torch import Tensor, nn
 
-from nestvec_exporters.architectures.loaded import Half, Loaded
-from nestvec_exporters.architectures.table import Small
-from nestvec_exporters.checkpoint import Checkpoint
-from nestvec_exporters.layout import first_folder
-from nestvec_exporters.lengths import limited
+from nestvec_exporters.architectures.sentence_transformer import check_complete, fast_tokenizer, positions
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.checkpoints.files import CheckpointFiles
+from nestvec_exporters.checkpoints.layout import first_folder
+from nestvec_exporters.checkpoints.max_length import limited
+from nestvec_exporters.checkpoints.score_activation import CROSS_CONFIG, activation_of
+from nestvec_exporters.graph.tower import Half, Loaded
+from nestvec_exporters.graph.triton import INPUTS, OUTPUT
 from nestvec_exporters.options import ExportOptions
-from nestvec_exporters.pairs import TYPES, Texts, pair_rows, pairs
-from nestvec_exporters.scores import CROSS_CONFIG, activation_of
-from nestvec_exporters.source import check_complete, fast_tokenizer, positions
-from nestvec_exporters.triton import INPUTS, OUTPUT
+from nestvec_exporters.probes.pairs import TYPES, Texts, pair_rows, pairs
 from nestvec_schemas.errors import CheckpointUnsupported, NestvecError
+from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.repository import TOKENIZER
-from nestvec_schemas.rows import Array
 from nestvec_schemas.towers import Tower
 
 POOLING: Final = "logit"
@@ -47,7 +47,7 @@ class Scorer(nn.Module):
 
 def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
     """Load the weights. Raises CheckpointUnsupported where they do not make a cross-encoder."""
-    small = Small(checkpoint.folder)
+    small = CheckpointFiles(checkpoint.folder)
     model = _model(checkpoint.folder)
     transformer: Any = model.model
     config = transformer.config.get_text_config()
@@ -103,7 +103,7 @@ def _model(folder: Path) -> CrossEncoder:
             value=f"{labels} labels",
             next_step="Choose a checkpoint with one label, or an embedding checkpoint.",
         )
-    if any(Small(folder).json(CROSS_CONFIG).get("prompts", {}).values()):
+    if any(CheckpointFiles(folder).json(CROSS_CONFIG).get("prompts", {}).values()):
         raise CheckpointUnsupported(
             "the cross-encoder has prompts, which no face of reranking can name",
             value=CROSS_CONFIG,

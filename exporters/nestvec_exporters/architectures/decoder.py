@@ -15,17 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nestvec_exporters import source as sources
-from nestvec_exporters import verify
 from nestvec_exporters.architectures import sentence
-from nestvec_exporters.architectures.loaded import Half, Loaded
-from nestvec_exporters.checkpoint import Checkpoint
-from nestvec_exporters.crossattention import LatentPool, LayersPool, Trained, trained_pooling
-from nestvec_exporters.graph import Normalise, Pooled, head_of
-from nestvec_exporters.layout import home_of, read_config
+from nestvec_exporters.architectures import sentence_transformer as sources
+from nestvec_exporters.architectures.sentence import head_of
+from nestvec_exporters.architectures.sentence_transformer import Source, shown_of
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.checkpoints.layout import home_of, read_config
+from nestvec_exporters.graph.cross_attention import LatentPool, LayersPool, Trained, trained_pooling
+from nestvec_exporters.graph.pooling import POOLING, Pool, Shown
+from nestvec_exporters.graph.tower import Half, Loaded
+from nestvec_exporters.graph.trace import Normalise, Pooled
 from nestvec_exporters.options import ExportOptions
-from nestvec_exporters.pooling import POOLING, Pool, Shown
-from nestvec_exporters.source import Source, shown_of
+from nestvec_exporters.probes.texts import MAX_PROBE_TOKENS
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.vectors import Vectors
 
@@ -167,7 +168,7 @@ def check_range(half: Half, transformer: Any, probes: Sequence[Any]) -> None:
     leaves = [module for module in transformer.modules() if not any(module.children())]
     hooks = [module.register_forward_hook(look) for module in leaves]
     try:
-        half.reference(probes, min(half.tower.max_tokens, verify.LONGEST))
+        half.reference(probes, min(half.tower.max_tokens, MAX_PROBE_TOKENS))
     finally:
         for hook in hooks:
             hook.remove()

@@ -13,12 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nestvec_exporters import source as sources
-from nestvec_exporters import verify
-from nestvec_exporters.architectures.loaded import Half, Loaded
-from nestvec_exporters.architectures.sentence import text_rows
-from nestvec_exporters.checkpoint import Checkpoint
-from nestvec_exporters.image_tower import (
+from nestvec_exporters.architectures import sentence_transformer as sources
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.checkpoints.files import CheckpointFiles
+from nestvec_exporters.checkpoints.max_length import check_positions
+from nestvec_exporters.checkpoints.tokenizer import plain_tokenizer, read_tokenizer
+from nestvec_exporters.checkpoints.weights import check_complete, read_model
+from nestvec_exporters.graph.recurrent_pooling import check_no_pooling
+from nestvec_exporters.graph.tower import Half, Loaded
+from nestvec_exporters.graph.triton import INPUTS, OUTPUT
+from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.probes.texts import probe_texts, text_rows
+from nestvec_exporters.vision.image_tower import (
     ImageTower,
     attention_of,
     image_half,
@@ -26,13 +32,7 @@ from nestvec_exporters.image_tower import (
     read_preprocessing,
     read_processor,
 )
-from nestvec_exporters.lengths import check_positions
-from nestvec_exporters.naflex import is_naflex, naflex_half
-from nestvec_exporters.options import ExportOptions
-from nestvec_exporters.recurrent import check_no_pooling
-from nestvec_exporters.tokenizing import plain_tokenizer, read_tokenizer
-from nestvec_exporters.triton import INPUTS, OUTPUT
-from nestvec_exporters.weights import check_complete, read_model
+from nestvec_exporters.vision.naflex import is_naflex, naflex_half
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.repository import TOKENIZER
 from nestvec_schemas.towers import Tower
@@ -113,7 +113,7 @@ ROWS: Final[dict[str, Row]] = {
     "vision-text-dual-encoder": Row("VisionTextDualEncoderModel", ("pooler", "pooler")),
     # Made by adapt; its config.json says how each tower is pooled.
     "nestvec-pooled-dual": Row(
-        "PooledDualEncoderModel", ("mean", "pooler"), home="nestvec_exporters.pooled_dual"
+        "PooledDualEncoderModel", ("mean", "pooler"), home="nestvec_exporters.vision.pooled_dual"
     ),
 }
 """By the class that was saved, where it has a row of its own, else by ``model_type``."""
@@ -214,9 +214,7 @@ def _dim(text: Half, image: Half) -> int:
 
 
 def _row(folder: Path) -> Row:
-    from nestvec_exporters.architectures.table import Small  # noqa: PLC0415
-
-    small = Small(folder)
+    small = CheckpointFiles(folder)
     if small.model_type == "blip" and small.head not in ("BlipModel", "BlipForImageTextRetrieval"):
         raise CheckpointUnsupported(
             "this BLIP writes text, and has no vectors to compare",
@@ -239,7 +237,7 @@ def _text_half(row: Row, model: Any, folder: Path, asked: int | None) -> Half:
         axes={name: {1: "tokens"} for name in INPUTS},
         rows=text_rows,
         reference=partial(_texts, row, model, tokenizer, filling),
-        probes=verify.texts,
+        probes=probe_texts,
         save=partial(_save, tokenizer),
         heads=heads,
         hidden=hidden,

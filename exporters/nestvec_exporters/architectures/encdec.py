@@ -24,18 +24,17 @@ import transformers
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from nestvec_exporters import source as sources
-from nestvec_exporters import verify
+from nestvec_exporters.architectures import sentence_transformer as sources
 from nestvec_exporters.architectures.decoder import plain
-from nestvec_exporters.architectures.loaded import Half, Loaded
-from nestvec_exporters.architectures.sentence import text_rows
-from nestvec_exporters.checkpoint import Checkpoint
-from nestvec_exporters.graph import Pooled
-from nestvec_exporters.layout import read_config
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.checkpoints.layout import read_config
+from nestvec_exporters.checkpoints.prompts import prompts_of
+from nestvec_exporters.graph.pooling import POOLING
+from nestvec_exporters.graph.tower import Half, Loaded
+from nestvec_exporters.graph.trace import Pooled
+from nestvec_exporters.graph.triton import INPUTS, OUTPUT
 from nestvec_exporters.options import ExportOptions
-from nestvec_exporters.pooling import POOLING
-from nestvec_exporters.prompts import prompts_of
-from nestvec_exporters.triton import INPUTS, OUTPUT
+from nestvec_exporters.probes.texts import probe_texts, text_rows
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.repository import TOKENIZER
 from nestvec_schemas.towers import Tower
@@ -96,7 +95,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
         axes={name: {1: "tokens"} for name in INPUTS},
         rows=text_rows,
         reference=partial(_reference, encoder, read, pooling),
-        probes=verify.texts,
+        probes=probe_texts,
         save=partial(_save, tokenizer),
     )
     return Loaded(

@@ -15,22 +15,21 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 
-from nestvec_exporters import verify
-from nestvec_exporters.architectures.loaded import Half, Loaded
-from nestvec_exporters.architectures.sentence import text_rows
-from nestvec_exporters.architectures.table import Small
-from nestvec_exporters.checkpoint import Checkpoint, check_safetensors
-from nestvec_exporters.layout import first_folder, read_json
-from nestvec_exporters.lengths import limited
-from nestvec_exporters.markers import Markers, interaction_of, read_markers
+from nestvec_exporters.architectures.sentence_transformer import check_complete, fast_tokenizer, positions
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_safetensors
+from nestvec_exporters.checkpoints.files import CheckpointFiles
+from nestvec_exporters.checkpoints.interaction_config import Markers, interaction_of, read_markers
+from nestvec_exporters.checkpoints.layout import first_folder, read_json
+from nestvec_exporters.checkpoints.max_length import limited
+from nestvec_exporters.graph.tower import Half, Loaded
+from nestvec_exporters.graph.triton import INPUTS, OUTPUT
 from nestvec_exporters.options import ExportOptions
-from nestvec_exporters.source import check_complete, fast_tokenizer, positions
-from nestvec_exporters.triton import INPUTS, OUTPUT
+from nestvec_exporters.probes.texts import probe_texts, text_rows
 from nestvec_schemas.errors import CheckpointUnsupported, NestvecError
-from nestvec_schemas.interaction import KEEP, Interaction, token_arrays
+from nestvec_schemas.late_interaction import KEEP, Interaction, token_arrays
 from nestvec_schemas.manifest import PromptName
+from nestvec_schemas.preprocessing.collate import Array, Arrays
 from nestvec_schemas.repository import TOKENIZER
-from nestvec_schemas.rows import Array, Arrays
 from nestvec_schemas.towers import Tower
 
 POOLING = "tokens"
@@ -119,14 +118,14 @@ def token_rows(
 
 def marked(markers: Markers | None) -> tuple[str, ...]:
     """Real texts as queries and documents, by turns."""
-    texts = verify.texts()
+    texts = probe_texts()
     if markers is None:
         return texts
     return tuple(f"{markers.document if at % 2 else markers.query}{text}" for at, text in enumerate(texts))
 
 
 def _source(folder: Path, options: ExportOptions) -> Source:
-    small = Small(folder)
+    small = CheckpointFiles(folder)
     home = first_folder(folder)
     markers = read_markers(small, options.overrides)
     try:
@@ -150,7 +149,7 @@ def _source(folder: Path, options: ExportOptions) -> Source:
     return Source(transformer, head.float().eval(), whole, markers, tokens)
 
 
-def _head(small: Small) -> nn.Sequential:
+def _head(small: CheckpointFiles) -> nn.Sequential:
     """The projections behind the transformer: colbert-ir's ``linear.weight``, or PyLate's Dense modules."""
     if small.modules:
         rows = read_json(small.folder / "modules.json")[1:]

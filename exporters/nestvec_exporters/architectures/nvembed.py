@@ -22,19 +22,19 @@ from tokenizers import Tokenizer, processors
 from torch import nn
 from transformers import MistralConfig, MistralModel
 
-from nestvec_exporters import verify
 from nestvec_exporters.architectures.decoder import lift_mask, plain
-from nestvec_exporters.architectures.loaded import Half, Loaded
-from nestvec_exporters.architectures.sentence import PROMPTED, text_rows
-from nestvec_exporters.checkpoint import Checkpoint
-from nestvec_exporters.crossattention import Trained, trained_pooling
-from nestvec_exporters.graph import Normalise, Pooled
-from nestvec_exporters.layout import read_config, read_json
-from nestvec_exporters.lengths import DEFAULT_TOKENS
+from nestvec_exporters.architectures.sentence import PROMPTED
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.checkpoints.layout import read_config, read_json
+from nestvec_exporters.checkpoints.max_length import DEFAULT_TOKENS
+from nestvec_exporters.checkpoints.prompts import prefixes_of, prompts_of
+from nestvec_exporters.graph.cross_attention import Trained, trained_pooling
+from nestvec_exporters.graph.pooling import Shown
+from nestvec_exporters.graph.tower import Half, Loaded
+from nestvec_exporters.graph.trace import Normalise, Pooled
+from nestvec_exporters.graph.triton import INPUTS, OUTPUT
 from nestvec_exporters.options import ExportOptions
-from nestvec_exporters.pooling import Shown
-from nestvec_exporters.prompts import prefixes_of, prompts_of
-from nestvec_exporters.triton import INPUTS, OUTPUT
+from nestvec_exporters.probes.texts import probe_texts, text_rows
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.repository import TOKENIZER
@@ -103,7 +103,7 @@ def _shown(folder: Path, counts: Mapping[str, int]) -> Shown | None:
 
 def _probes(counts: Mapping[str, int]) -> Sequence[str]:
     """Texts, some with each prompt that is left out of pooling as well."""
-    texts = verify.texts()
+    texts = probe_texts()
     return (*texts, *(f"{prompt}{text}" for prompt in counts for text in texts[:PROMPTED]))
 
 

@@ -8,7 +8,7 @@ transformers has no such class. The folder holds, as PIXEL's own repository save
   ``embeddings.position_embeddings`` (1, patches + 1, hidden), ``embeddings.patch_embeddings.projection``,
   ``layernorm``, and of every ``encoder.layer.N`` those of ``_LAYER``. Its decoder is not read.
 - ``text_renderer_config.json``, where it is not as PIXEL's: colours, ``font_size`` in points at ``dpi``, and
-  ``font_file``, a font beside it. Without one, Pillow's own draws: see ``nestvec_schemas.rendering``.
+  ``font_file``, a font beside it. Without one, Pillow's own draws: see ``preprocessing.text_rendering``.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
-from nestvec_exporters import source as sources
-from nestvec_exporters import verify
+from nestvec_exporters.architectures import sentence_transformer as sources
 from nestvec_exporters.architectures.decoder import plain
-from nestvec_exporters.architectures.loaded import Half, Loaded
-from nestvec_exporters.architectures.table import Small
-from nestvec_exporters.checkpoint import Checkpoint, check_safetensors
-from nestvec_exporters.graph import Pooled
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_safetensors
+from nestvec_exporters.checkpoints.files import CheckpointFiles
+from nestvec_exporters.checkpoints.prompts import prompts_of
+from nestvec_exporters.graph.pooling import POOLING
+from nestvec_exporters.graph.tower import Half, Loaded
+from nestvec_exporters.graph.trace import Pooled
+from nestvec_exporters.graph.triton import OUTPUT
 from nestvec_exporters.options import ExportOptions
-from nestvec_exporters.pooling import POOLING
-from nestvec_exporters.prompts import prompts_of
-from nestvec_exporters.triton import OUTPUT
+from nestvec_exporters.probes.texts import probe_texts
 from nestvec_schemas.errors import CheckpointUnsupported
-from nestvec_schemas.rendering import Rendering, patches_of, render
+from nestvec_schemas.preprocessing.collate import Arrays
+from nestvec_schemas.preprocessing.text_rendering import Rendering, patches_of, render
 from nestvec_schemas.repository import FONT
-from nestvec_schemas.rows import Arrays
 from nestvec_schemas.towers import Tower
 from nestvec_schemas.vectors import Vectors
 
@@ -136,7 +136,7 @@ class Pixel(nn.Module):
 
 def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
     """Load the weights. Raises CheckpointUnsupported where they do not make a PIXEL."""
-    folder, config = checkpoint.folder, Small(checkpoint.folder).config
+    folder, config = checkpoint.folder, CheckpointFiles(checkpoint.folder).config
     check_safetensors(folder)
     pooling = sources.pooling_modes(options.overrides.pooling or "mean")
     model = _model(folder, config)
@@ -156,7 +156,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
         axes={name: {1: "patches"} for name in _INPUTS},
         rows=partial(_rows, how),
         reference=partial(_reference, build, how, font),
-        probes=verify.texts,
+        probes=probe_texts,
         save=partial(_save, font),
     )
     return Loaded(
@@ -216,7 +216,7 @@ def _rendering(
     folder: Path, config: dict[str, Any], patches: int, asked: int | None
 ) -> tuple[Rendering, Path | None]:
     """How text is drawn, and by which font. Raises CheckpointUnsupported."""
-    told = Small(folder).json("text_renderer_config.json")
+    told = CheckpointFiles(folder).json("text_renderer_config.json")
     if asked is not None and not 1 < asked <= patches:
         raise CheckpointUnsupported(
             "the checkpoint does not take texts of this many patches",

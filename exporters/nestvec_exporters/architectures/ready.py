@@ -17,24 +17,25 @@ import onnx
 import onnxruntime
 from tokenizers import Tokenizer
 
-from nestvec_exporters import given, verify
-from nestvec_exporters.architectures.loaded import Half, Loaded
-from nestvec_exporters.architectures.table import GRAPHS, Small
-from nestvec_exporters.checkpoint import Checkpoint
-from nestvec_exporters.files import save_graph
-from nestvec_exporters.given import Given
-from nestvec_exporters.lengths import limited
-from nestvec_exporters.markers import Markers, interaction_of, read_markers
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.checkpoints.files import GRAPHS, CheckpointFiles
+from nestvec_exporters.checkpoints.interaction_config import Markers, interaction_of, read_markers
+from nestvec_exporters.checkpoints.max_length import limited
+from nestvec_exporters.checkpoints.prompts import named_prompts
+from nestvec_exporters.checkpoints.score_activation import activation_of
+from nestvec_exporters.graph import onnx_graph
+from nestvec_exporters.graph.onnx_graph import Given
+from nestvec_exporters.graph.save import save_graph
+from nestvec_exporters.graph.tower import Half, Loaded
+from nestvec_exporters.graph.triton import INPUTS, OUTPUT
 from nestvec_exporters.options import ExportOptions, Overrides
-from nestvec_exporters.pairs import TYPES, pair_rows, pairs
-from nestvec_exporters.prompts import named_prompts
-from nestvec_exporters.scores import activation_of
-from nestvec_exporters.triton import INPUTS, OUTPUT
+from nestvec_exporters.probes.pairs import TYPES, pair_rows, pairs
+from nestvec_exporters.probes.texts import probe_texts
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError
-from nestvec_schemas.interaction import KEEP, Interaction, token_arrays
+from nestvec_schemas.late_interaction import KEEP, Interaction, token_arrays
 from nestvec_schemas.manifest import PromptName
+from nestvec_schemas.preprocessing.collate import Array, Arrays
 from nestvec_schemas.repository import TOKENIZER
-from nestvec_schemas.rows import Array, Arrays
 from nestvec_schemas.towers import Kind, Tower
 
 _KINDS: dict[str, Kind] = {"logit": "reranker", "tokens": "multivector"}
@@ -48,7 +49,7 @@ class Ready:
     """A folder's graph, what is made of its output, and the tokenizer as the service will have it."""
 
     graph: Given
-    small: Small
+    small: CheckpointFiles
     pooling: str
     unit: bool
     tokenizer: Tokenizer
@@ -114,9 +115,9 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
 
 
 def _ready(folder: Path, options: ExportOptions) -> Ready:
-    small = Small(_with("config.json", folder))
+    small = CheckpointFiles(_with("config.json", folder))
     markers = read_markers(small, options.overrides)
-    graph = given.read(_graph(folder))
+    graph = onnx_graph.read(_graph(folder))
     pooling = _pooling(graph, small, options.overrides.pooling, markers)
     tokenizer = _tokenizer(_with(TOKENIZER, folder))
     late = markers if pooling == "tokens" else None
@@ -150,30 +151,30 @@ def _tokenizer(folder: Path) -> Tokenizer:
         ) from error
 
 
-def _pooling(graph: Given, small: Small, asked: str | None, markers: Markers | None) -> str:
+def _pooling(graph: Given, small: CheckpointFiles, asked: str | None, markers: Markers | None) -> str:
     """What is made of the graph's output. Raises CheckpointUnsupported where nothing says it."""
     if not graph.tokens:
         return "logit" if graph.score else "graph"
-    stated = asked or given.stated_pooling(small) or ("tokens" if markers is not None else None)
-    if stated in given.POOLED or stated == "tokens":
+    stated = asked or onnx_graph.stated_pooling(small) or ("tokens" if markers is not None else None)
+    if stated in onnx_graph.POOLED or stated == "tokens":
         return str(stated)
     raise CheckpointUnsupported(
         f"the graph gives a vector a token ({graph.output}), and "
         + ("nothing says how they become one" if stated is None else "they cannot be pooled this way"),
         value=stated or small.folder.name,
-        next_step=f"Add --pooling {', '.join(given.POOLED)} (as its model card says), "
+        next_step=f"Add --pooling {', '.join(onnx_graph.POOLED)} (as its model card says), "
         "or --pooling tokens for late interaction.",
     )
 
 
-def _normalised(small: Small, graph: Given) -> bool:
+def _normalised(small: CheckpointFiles, graph: Given) -> bool:
     """Whether vectors have length 1: as modules.json says; of a sentence's ready vector, as it is."""
     if not graph.tokens:
         return graph.unit
     return not small.modules or "Normalize" in small.modules
 
 
-def _most(small: Small, tokenizer: Tokenizer, markers: Markers | None, asked: int | None) -> int:
+def _most(small: CheckpointFiles, tokenizer: Tokenizer, markers: Markers | None, asked: int | None) -> int:
     """The longest text in tokens."""
     positions = small.config.get("max_position_embeddings")
     cut = tokenizer.truncation
@@ -204,14 +205,14 @@ def _prompts(ready: Ready, overrides: Overrides) -> dict[PromptName, str]:
 def _written(ready: Ready) -> onnx.ModelProto:
     """The graph with what is made of its output, under the names that the service knows."""
     model = onnx.load(str(ready.graph.path))
-    given.finish(model, ready.graph, ready.pooling, ready.inputs, unit=ready.unit)
+    onnx_graph.finish(model, ready.graph, ready.pooling, ready.inputs, unit=ready.unit)
     return model
 
 
 def _probes(ready: Ready) -> Sequence[Any]:
     if ready.kind == "reranker":
         return pairs()
-    texts, markers = verify.texts(), ready.markers
+    texts, markers = probe_texts(), ready.markers
     if markers is None or ready.interaction is None:
         return texts
     return [f"{markers.document if at % 2 else markers.query}{text}" for at, text in enumerate(texts)]
@@ -245,8 +246,8 @@ def _reference(ready: Ready, row: Arrays) -> Array:
     found = np.asarray(ready.session.run([ready.graph.output], feeds)[0][0], np.float32)
     if ready.pooling == "tokens":
         found = found[arrays[KEEP] > 0]
-    elif ready.pooling in given.POOLED:
-        found = given.POOLED[ready.pooling].reference(found)
+    elif ready.pooling in onnx_graph.POOLED:
+        found = onnx_graph.POOLED[ready.pooling].reference(found)
     if ready.unit:
         found = found / np.linalg.norm(found, axis=-1, keepdims=True)
     return found

@@ -9,25 +9,39 @@ from typing import Final
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
+from torch import nn
 
-from nestvec_exporters import source as sources
-from nestvec_exporters import verify
-from nestvec_exporters.architectures.loaded import Half, Loaded
-from nestvec_exporters.checkpoint import Checkpoint
-from nestvec_exporters.graph import Encoder
+from nestvec_exporters.architectures import sentence_transformer as sources
+from nestvec_exporters.architectures.sentence_transformer import Source, shown_of
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.checkpoints.prompts import begun
+from nestvec_exporters.graph.pooling import pools_of
+from nestvec_exporters.graph.tower import Half, Loaded
+from nestvec_exporters.graph.trace import HEAD, Pooled
+from nestvec_exporters.graph.triton import INPUTS, OUTPUT
 from nestvec_exporters.options import ExportOptions
-from nestvec_exporters.prompts import begun
-from nestvec_exporters.source import Source
-from nestvec_exporters.triton import INPUTS, OUTPUT
+from nestvec_exporters.probes.texts import probe_texts, text_rows
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.repository import TOKENIZER
-from nestvec_schemas.rows import Arrays
 from nestvec_schemas.towers import Tower
 from nestvec_schemas.vectors import Vectors
 
 PROMPTED: Final = 12
 """Texts that are compared with each prompt before them."""
+
+
+def head_of(source: Source) -> nn.Module:
+    """What follows a checkpoint's pooling."""
+    return nn.Sequential(*(HEAD[type(module).__name__](module) for module in source.modules[2:]))
+
+
+class Encoder(Pooled):
+    """A checkpoint as sentence-transformers runs it."""
+
+    def __init__(self, source: Source, exits: Sequence[int] = ()) -> None:
+        shown = shown_of(source)
+        pools = pools_of(source.pooling, shown)
+        super().__init__(source.transformer, pools, head_of(source), exits, shown)
 
 
 def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
@@ -68,19 +82,12 @@ def described(source: Source, options: ExportOptions) -> Loaded:
     )
 
 
-def text_rows(folder: Path, texts: Sequence[str], tokens: int) -> list[Arrays]:
-    """Texts to rows of ids, cut at ``tokens``, by the tokenizer in an encoder's folder."""
-    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-    tokenizer.enable_truncation(tokens)
-    return [{"input_ids": np.asarray(one.ids, np.int64)} for one in tokenizer.encode_batch_fast(list(texts))]
-
-
 def _probes(source: Source) -> Sequence[str]:
     """Texts; where pooling leaves prompts out, some with each prompt as well."""
     left_out = () if source.pools_prompts else source.prompts.values()
     return (
-        *verify.texts(),
-        *(f"{prompt}{text}" for prompt in left_out for text in verify.texts()[:PROMPTED]),
+        *probe_texts(),
+        *(f"{prompt}{text}" for prompt in left_out for text in probe_texts()[:PROMPTED]),
     )
 
 

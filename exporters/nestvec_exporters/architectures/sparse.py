@@ -18,21 +18,20 @@ import torch
 from sentence_transformers import SentenceTransformer, SparseEncoder
 from torch import nn
 
-from nestvec_exporters import source as sources
-from nestvec_exporters import verify
 from nestvec_exporters.architectures import sentence
-from nestvec_exporters.architectures.loaded import Half, Loaded
-from nestvec_exporters.architectures.sentence import text_rows
-from nestvec_exporters.architectures.sparse_layout import Layout, read_layout
-from nestvec_exporters.checkpoint import Checkpoint, check_architecture, check_code
-from nestvec_exporters.layout import read_config
-from nestvec_exporters.lengths import DEFAULT_TOKENS
+from nestvec_exporters.architectures import sentence_transformer as sources
+from nestvec_exporters.architectures.sentence_transformer import Source
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_architecture, check_code
+from nestvec_exporters.checkpoints.layout import read_config
+from nestvec_exporters.checkpoints.max_length import DEFAULT_TOKENS
+from nestvec_exporters.checkpoints.prompts import named_prompts
+from nestvec_exporters.checkpoints.sparse_layout import Layout, read_layout
+from nestvec_exporters.graph.pooling import POOLING
+from nestvec_exporters.graph.tower import Half, Loaded
+from nestvec_exporters.graph.triton import INPUTS, OUTPUT
+from nestvec_exporters.graph.vocabulary import ACTIVATIONS, WEIGHINGS, Present, builder, weigh
 from nestvec_exporters.options import ExportOptions
-from nestvec_exporters.pooling import POOLING
-from nestvec_exporters.prompts import named_prompts
-from nestvec_exporters.source import Source
-from nestvec_exporters.triton import INPUTS, OUTPUT
-from nestvec_exporters.vocabulary import ACTIVATIONS, WEIGHINGS, Present, builder, weigh
+from nestvec_exporters.probes.texts import probe_texts, text_rows
 from nestvec_schemas.errors import CheckpointUnsupported, NestvecError, nearest
 from nestvec_schemas.repository import TOKENIZER
 from nestvec_schemas.towers import Tower
@@ -152,7 +151,7 @@ def _half_of(modules: Sequence[Any], chosen: str | None, options: ExportOptions)
         axes={one: {1: "tokens"} for one in INPUTS},
         rows=text_rows,
         reference=partial(_reference if name == own else _reweighed, source),
-        probes=verify.texts,
+        probes=probe_texts,
         save=partial(_save, source),
         heads=source.heads,
         hidden=source.hidden,
@@ -196,7 +195,7 @@ def _static(module: Any, source: Source, tokens: int) -> Half:
         axes={one: {1: "tokens"} for one in INPUTS},
         rows=text_rows,
         reference=partial(_looked_up, source, len(silent)),
-        probes=verify.texts,
+        probes=probe_texts,
         save=partial(_save, source),
     )
 

@@ -11,14 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nestvec_exporters import verify
-from nestvec_exporters.architectures.loaded import Half, Loaded
-from nestvec_exporters.architectures.sentence import text_rows
-from nestvec_exporters.checkpoint import Checkpoint
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.graph.tower import Half, Loaded
+from nestvec_exporters.graph.triton import INPUTS, OUTPUT
 from nestvec_exporters.options import ExportOptions, Overrides
-from nestvec_exporters.tables.reading import read_table
-from nestvec_exporters.tables.table import NO_ROW, Table
-from nestvec_exporters.triton import INPUTS, OUTPUT
+from nestvec_exporters.probes.texts import PROBE_COUNT, probe_texts, text_rows
+from nestvec_exporters.static.layouts import read_table
+from nestvec_exporters.static.table import NO_ROW, Table
 from nestvec_schemas.manifest import Precision, PromptName
 from nestvec_schemas.repository import TOKENIZER
 from nestvec_schemas.towers import Tower
@@ -152,10 +151,10 @@ def _prompts(given: Overrides) -> dict[PromptName, str]:
 
 def _probes(table: Table) -> Sequence[str]:
     """Real texts, where the table has words of them, and texts of its own tokens."""
-    known = [text for text in verify.texts() if any(one != table.unknown for one in table.read(text))]
+    known = [text for text in probe_texts() if any(one != table.unknown for one in table.read(text))]
     tokens = sorted(table.tokenizer.get_vocab())
     chance = random.Random(0)  # noqa: S311 - a sample, not a secret
-    made = [" ".join(chance.choices(tokens, k=_WORDS)) for _ in range(verify.SENTENCES)]
+    made = [" ".join(chance.choices(tokens, k=_WORDS)) for _ in range(PROBE_COUNT)]
     return known + [text for text in made if any(one != table.unknown for one in table.read(text))]
 
 

@@ -22,22 +22,22 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from nestvec_exporters import source as sources
-from nestvec_exporters import verify
+from nestvec_exporters.architectures import sentence_transformer as sources
 from nestvec_exporters.architectures.decoder import plain
-from nestvec_exporters.architectures.loaded import Half, Loaded
-from nestvec_exporters.architectures.table import Small
-from nestvec_exporters.checkpoint import Checkpoint
-from nestvec_exporters.graph import Pooled
-from nestvec_exporters.lengths import DEFAULT_TOKENS
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.checkpoints.files import CheckpointFiles
+from nestvec_exporters.checkpoints.max_length import DEFAULT_TOKENS
+from nestvec_exporters.checkpoints.prompts import prompts_of
+from nestvec_exporters.graph.pooling import POOLING, Pool
+from nestvec_exporters.graph.tower import Half, Loaded
+from nestvec_exporters.graph.trace import Pooled
+from nestvec_exporters.graph.triton import INPUTS, OUTPUT
 from nestvec_exporters.options import ExportOptions
-from nestvec_exporters.pooling import POOLING, Pool
-from nestvec_exporters.prompts import prompts_of
-from nestvec_exporters.triton import INPUTS, OUTPUT
-from nestvec_schemas import bytetokens
-from nestvec_schemas.bytetokens import SCHEMES
+from nestvec_exporters.probes.texts import probe_texts
 from nestvec_schemas.errors import CheckpointUnsupported
-from nestvec_schemas.rows import Arrays
+from nestvec_schemas.preprocessing import byte_tokens
+from nestvec_schemas.preprocessing.byte_tokens import SCHEMES
+from nestvec_schemas.preprocessing.collate import Arrays
 from nestvec_schemas.towers import Scheme, Tower
 from nestvec_schemas.vectors import Vectors
 
@@ -125,7 +125,7 @@ class _Kind:
 def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
     """Load the weights. Raises CheckpointUnsupported where they do not make a text encoder."""
     pooling = sources.pooling_modes(options.overrides.pooling or "mean")
-    kind = _CANINE if Small(checkpoint.folder).model_type == "canine" else _BYT5
+    kind = _CANINE if CheckpointFiles(checkpoint.folder).model_type == "canine" else _BYT5
     model = _model(checkpoint.folder, kind)
     ids = torch.ones((2, 16), dtype=torch.int64)
     pools = [POOLING[mode] for mode in pooling]
@@ -142,7 +142,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
         axes={name: {1: "tokens"} for name in INPUTS},
         rows=partial(rows, kind.scheme),
         reference=partial(_reference, kind, model, pools),
-        probes=verify.texts,
+        probes=probe_texts,
     )
     return Loaded(
         kind="dense",
@@ -156,7 +156,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
 
 def rows(scheme: Scheme, folder: Path, texts: Sequence[str], tokens: int) -> list[Arrays]:
     """Texts to rows of ids, cut at ``tokens``."""
-    return [{"input_ids": bytetokens.encode(text, SCHEMES[scheme], tokens)[0]} for text in texts]
+    return [{"input_ids": byte_tokens.encode(text, SCHEMES[scheme], tokens)[0]} for text in texts]
 
 
 def _max_tokens(asked: int | None, kind: _Kind, most: int) -> int:
@@ -235,7 +235,7 @@ def _reference(kind: _Kind, model: Any, pools: Sequence[Pool], texts: Sequence[s
     found = []
     with torch.no_grad():
         for text in texts:
-            ids = torch.from_numpy(bytetokens.encode(text, SCHEMES[kind.scheme], tokens)[0])[None]
+            ids = torch.from_numpy(byte_tokens.encode(text, SCHEMES[kind.scheme], tokens)[0])[None]
             states = kind.states(model, ids)
             found.append(torch.cat([pool(states, torch.ones_like(ids)) for pool in pools], dim=1).numpy())
     return np.concatenate(found)

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from nestvec_exporters.architectures.loaded import Loaded
-from nestvec_exporters.checkpoint import Checkpoint
-from nestvec_exporters.image_tower import (
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.checkpoints.layout import read_config
+from nestvec_exporters.checkpoints.timm_config import is_timm
+from nestvec_exporters.checkpoints.weights import check_complete, read_model
+from nestvec_exporters.graph.recurrent_pooling import frame_pooling
+from nestvec_exporters.graph.tower import Loaded
+from nestvec_exporters.options import ExportOptions, Overrides
+from nestvec_exporters.vision.image_pooling import POOLING, Pool
+from nestvec_exporters.vision.image_tower import (
     ImageTower,
     attention_of,
     image_half,
@@ -20,38 +26,9 @@ from nestvec_exporters.image_tower import (
     read_preprocessing,
     read_processor,
 )
-from nestvec_exporters.layout import read_config
-from nestvec_exporters.options import ExportOptions, Overrides
-from nestvec_exporters.recurrent import frame_pooling
-from nestvec_exporters.timmnets import Processor, check_vector, is_timm, patch_edge, read_network
-from nestvec_exporters.weights import check_complete, read_model
+from nestvec_exporters.vision.timm_models import Processor, check_vector, patch_edge, read_network
 from nestvec_schemas.errors import CheckpointUnsupported, nearest
-from nestvec_schemas.pixels import Picture
-
-Pool = Callable[[Any, int], Tensor | None]
-
-
-def _pooler(found: Any, patches: int) -> Tensor | None:
-    """The checkpoint's own, (n, dim); ConvNets leave two axes of one number behind it."""
-    pooled = getattr(found, "pooler_output", None)
-    return None if pooled is None else pooled.flatten(1)
-
-
-def _cls(found: Any, patches: int) -> Tensor | None:
-    """The first token's; feature maps of ConvNets have none."""
-    tokens = found.last_hidden_state
-    return tokens[:, 0] if tokens.ndim == 3 else None
-
-
-def _mean(found: Any, patches: int) -> Tensor | None:
-    """The mean over the picture, without the tokens before its patches."""
-    tokens = found.last_hidden_state
-    pooled: Tensor = tokens[:, -patches:].mean(dim=1) if tokens.ndim == 3 else tokens.mean(dim=(2, 3))
-    return pooled
-
-
-POOLING: Final[dict[str, Pool]] = {"pooler": _pooler, "cls": _cls, "mean": _mean}
-"""Each takes what a model of transformers gives, and how many patches a picture has; None where it cannot."""
+from nestvec_schemas.preprocessing.pixels import Picture
 
 
 class Pooled(nn.Module):

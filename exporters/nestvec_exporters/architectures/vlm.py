@@ -19,24 +19,26 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from nestvec_exporters import drawn, verify
 from nestvec_exporters.architectures.decoder import check_range
-from nestvec_exporters.architectures.loaded import Half, Loaded
-from nestvec_exporters.checkpoint import Checkpoint
-from nestvec_exporters.image_tower import PIXELS, read_preprocessing, read_processor
-from nestvec_exporters.layouts import chat_of
-from nestvec_exporters.lengths import DEFAULT_TOKENS, check_positions
+from nestvec_exporters.checkpoints.chat_template import chat_of
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.checkpoints.files import CheckpointFiles
+from nestvec_exporters.checkpoints.max_length import DEFAULT_TOKENS, check_positions
+from nestvec_exporters.checkpoints.tokenizer import plain_tokenizer, read_tokenizer
+from nestvec_exporters.checkpoints.weights import check_complete, read_model
+from nestvec_exporters.graph.tower import Half, Loaded
+from nestvec_exporters.graph.triton import INPUTS, OUTPUT
 from nestvec_exporters.options import ExportOptions
-from nestvec_exporters.qwenvision import QwenEyes
-from nestvec_exporters.seeing import Sight, compiled
-from nestvec_exporters.tokenizing import plain_tokenizer, read_tokenizer
-from nestvec_exporters.triton import INPUTS, OUTPUT
-from nestvec_exporters.weights import check_complete, read_model
-from nestvec_schemas.chat import Chat, cut, render
+from nestvec_exporters.probes import images
+from nestvec_exporters.probes.texts import probe_texts
+from nestvec_exporters.vision.image_tower import PIXELS, read_preprocessing, read_processor
+from nestvec_exporters.vision.qwen_vision import QwenEyes
+from nestvec_exporters.vision.vlm_graph import Sight, compiled
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError
-from nestvec_schemas.pixels import Picture, pixels
+from nestvec_schemas.preprocessing.chat import Chat, cut, render
+from nestvec_schemas.preprocessing.collate import Array, Arrays
+from nestvec_schemas.preprocessing.pixels import Picture, pixels
 from nestvec_schemas.repository import TOKENIZER
-from nestvec_schemas.rows import Array, Arrays
 from nestvec_schemas.towers import Tower
 
 _ROOM: Final = 64
@@ -96,11 +98,9 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
     """Load the weights. Raises CheckpointUnsupported, EncoderError for options that make no sense here."""
     import transformers  # noqa: PLC0415 - slow
 
-    from nestvec_exporters.architectures.table import Small  # noqa: PLC0415
-
     _check_options(options)
     folder = checkpoint.folder
-    row = ROWS[Small(folder).model_type]
+    row = ROWS[CheckpointFiles(folder).model_type]
     model, missing = read_model(getattr(transformers, row.kind), folder)
     check_complete(missing)
     sight = _sight(row, model, folder)
@@ -160,8 +160,8 @@ def message_rows(
 
 def probes() -> list[Message]:
     """Texts alone, which make a batch without pictures; pictures alone and with texts; and all mixed."""
-    texts = [" ".join(text.split()[:12]) for text in verify.texts()[:24]]
-    pictures = drawn.pictures()
+    texts = [" ".join(text.split()[:12]) for text in probe_texts()[:24]]
+    pictures = images.pictures()
     mixed: list[Message] = [(None, text) for text in texts[:16]]
     for at, text in enumerate(texts[16:]):
         mixed += [(pictures[at], ""), (None, text), (pictures[at], text), (pictures[at + 8], text)]

@@ -12,13 +12,13 @@ from tiny_pictures import DUAL, EDGE, VISION, write
 
 from nestvec_exporters import ExportOptions, Overrides, export
 from nestvec_exporters.architectures.conse import LIKELIEST, TEMPLATE, class_names
-from nestvec_exporters.drawn import pictures
-from nestvec_exporters.image_tower import picture_rows, read_processor
-from nestvec_exporters.quiet import quiet
-from nestvec_exporters.verify import exported
+from nestvec_exporters.checkpoints.quiet import quiet
+from nestvec_exporters.probes.images import pictures
+from nestvec_exporters.verify.compare import exported
+from nestvec_exporters.vision.image_tower import picture_rows, read_processor
 from nestvec_schemas.errors import CheckpointUnsupported, ExitNotOffered
 from nestvec_schemas.repository import GRAPH, ROTATION, part_folder, verify_files
-from nestvec_schemas.sample import Sample
+from nestvec_schemas.samples.sample import Sample
 from nestvec_schemas.vectors import Vectors, cosines, normalise
 
 WORDS = ["tench", "goldfish", "shark", "ray", "cock", "hen", "jay", "owl"]

@@ -10,12 +10,13 @@ import pytest
 from safetensors.torch import load_file, save_file
 from sentence_transformers import CrossEncoder
 
-from nestvec_exporters import ExportOptions, export, verify
-from nestvec_exporters.pairs import TYPES, pair_rows
+from nestvec_exporters import ExportOptions, export
+from nestvec_exporters.probes.pairs import TYPES, pair_rows
+from nestvec_exporters.verify import compare
 from nestvec_schemas.errors import CheckpointUnsupported, DimNotOffered, EncoderError
 from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.repository import CONFIG, GRAPH
-from nestvec_schemas.rows import Array
 
 Write = Callable[..., Path]
 
@@ -39,7 +40,7 @@ def exported(folder: Path, models: Path, **options: Any) -> Manifest:
 def logits(models: Path, manifest: Manifest) -> Array:
     tower = manifest.towers["text"]
     rows = pair_rows(models / "cross", PAIRS, tower.max_tokens)
-    return np.concatenate(verify.exported(models / "cross" / GRAPH, rows, alone=tower.alone))
+    return np.concatenate(compare.exported(models / "cross" / GRAPH, rows, alone=tower.alone))
 
 
 def test_scores_are_those_of_cross_encoder(write_checkpoint: Write, tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_scores_have_no_prefixes_and_no_exits(write_checkpoint: Write, tmp_path:
     folder = write_checkpoint("Bert", head=HEAD, num_labels=1)
     with pytest.raises(DimNotOffered, match="a reranker has scores, and no vectors: 8"):
         exported(folder, tmp_path / "models", dims=(8,))
-    from nestvec_schemas.sample import Sample
+    from nestvec_schemas.samples.sample import Sample
 
     with pytest.raises(EncoderError, match="a reranker has scores"):
         exported(folder, tmp_path / "models", exits=(1,), sample=Sample("some", ("a text",)))

@@ -17,13 +17,13 @@ from sentence_transformers.models import Normalize, Pooling, Transformer
 from transformers import AutoModel, AutoTokenizer
 
 from nestvec_exporters import ExportOptions, export
-from nestvec_exporters.architectures.table import tell
+from nestvec_exporters.checkpoints.kinds import identify
 from nestvec_exporters.options import Overrides
-from nestvec_exporters.verify import exported_vectors
+from nestvec_exporters.verify.compare import exported_vectors
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import read_manifest
-from nestvec_schemas.sample import Sample
+from nestvec_schemas.samples.sample import Sample
 from nestvec_schemas.vectors import Vectors, cosines
 
 Write = Callable[..., Path]
@@ -86,7 +86,7 @@ def test_a_class_gives_its_own_vectors(
     kind: str, causal: bool, write_checkpoint: Write, tmp_path: Path
 ) -> None:
     checkpoint = write_checkpoint(kind, side="left", **{**CLASSES[kind], **ENDS})
-    assert tell(checkpoint).name == "decoder"
+    assert identify(checkpoint).name == "decoder"
     asked = Overrides(pooling="lasttoken" if causal else "mean", bidirectional=not causal)
     manifest, folder = exported(checkpoint, tmp_path / "models", overrides=asked)
     assert manifest.towers["text"].pooling == asked.pooling
@@ -105,7 +105,7 @@ def test_qwen3_embeddings_layout(write_checkpoint: Write, tmp_path: Path) -> Non
     prompts = {"query": "Instruct: find\nQuery:", "document": ""}
     checkpoint = tmp_path / "sentence"
     SentenceTransformer(modules=modules, prompts=prompts, device="cpu").save(str(checkpoint))
-    assert tell(checkpoint).name == "decoder"
+    assert identify(checkpoint).name == "decoder"
     manifest, folder = exported(checkpoint, tmp_path / "models")
     assert manifest.prompts == {"query": "Instruct: find\nQuery:"}
     assert manifest.normalised
@@ -176,9 +176,9 @@ def test_numbers_too_large_for_fp16_are_told(write_checkpoint: Write, tmp_path: 
 
 def test_a_classifier_is_no_decoder_encoder(write_checkpoint: Write) -> None:
     checkpoint = write_checkpoint("Qwen3", head="ForSequenceClassification", **GROUPED)
-    assert tell(checkpoint).name != "decoder"
+    assert identify(checkpoint).name != "decoder"
 
 
 def test_a_score_head_is_told_by_config_alone(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "architectures": None}))
-    assert tell(tmp_path).name == "decoder"
+    assert identify(tmp_path).name == "decoder"

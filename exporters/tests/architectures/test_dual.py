@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nestvec_exporters import ExportOptions, Overrides, export
-from nestvec_exporters.architectures.sentence import text_rows
-from nestvec_exporters.drawn import pictures
-from nestvec_exporters.image_tower import picture_rows, read_processor
-from nestvec_exporters.verify import exported
+from nestvec_exporters.probes.images import pictures
+from nestvec_exporters.probes.texts import text_rows
+from nestvec_exporters.verify.compare import exported
+from nestvec_exporters.vision.image_tower import picture_rows, read_processor
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError
 from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.repository import GRAPH, part_folder, read_manifest, verify_files
-from nestvec_schemas.rows import Array
-from nestvec_schemas.sample import Sample
+from nestvec_schemas.samples.sample import Sample
 from nestvec_schemas.vectors import cosines
 
 DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve()

@@ -16,12 +16,12 @@ from transformers.models.m2m_100.modeling_m2m_100 import M2M100Encoder
 
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.architectures.encdec import tags_of
-from nestvec_exporters.architectures.table import tell
+from nestvec_exporters.checkpoints.kinds import identify
 from nestvec_exporters.options import Overrides
-from nestvec_exporters.verify import exported_vectors
+from nestvec_exporters.verify.compare import exported_vectors
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.manifest import Manifest
-from nestvec_schemas.sample import Sample
+from nestvec_schemas.samples.sample import Sample
 from nestvec_schemas.vectors import Vectors, cosines
 
 Write = Callable[..., Path]
@@ -74,7 +74,7 @@ def own_vectors(encoder: Any, tokenizer: Any, texts: list[str]) -> Vectors:
 @pytest.mark.parametrize("kind", CLASSES)
 def test_an_encoder_half_gives_its_own_vectors(kind: str, write_checkpoint: Write, tmp_path: Path) -> None:
     checkpoint = write_checkpoint(kind, head=CLASSES[kind], **HALVES)
-    assert tell(checkpoint).name == "encdec"
+    assert identify(checkpoint).name == "encdec"
     manifest, folder = exported(checkpoint, tmp_path / "models")
     tower = manifest.towers["text"]
     assert (tower.pooling, tower.max_tokens, manifest.layers) == ("mean", TOKENS, (2,))
@@ -91,7 +91,7 @@ def test_t5_and_mt5_stay_with_sentence_transformers(
 ) -> None:
     sizes = {"d_model": 32, "num_layers": 2, "num_heads": 4, "d_kv": 8, "d_ff": 64}
     checkpoint = write_checkpoint(kind, max_position_embeddings=None, **sizes)
-    assert tell(checkpoint).name == "sentence"
+    assert identify(checkpoint).name == "sentence"
     manifest, folder = exported(checkpoint, tmp_path / "models")
     assert manifest.towers["text"].pooling == "mean"
     encoder = getattr(transformers, f"{kind}EncoderModel").from_pretrained(checkpoint).eval()

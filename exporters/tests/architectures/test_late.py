@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from nestvec_exporters import ExportOptions, export, verify
+from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.architectures.late import token_rows
+from nestvec_exporters.verify import compare
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import GRAPH
@@ -77,7 +78,7 @@ def exported(folder: Path, models: Path, **options: Any) -> Manifest:
 def vectors(models: Path, manifest: Manifest, *texts: str) -> list[np.ndarray]:
     tower = manifest.towers["text"]
     rows = token_rows(tower.interaction, models / "late", texts, tower.max_tokens)
-    return verify.exported(models / "late" / GRAPH, rows, alone=tower.alone)
+    return compare.exported(models / "late" / GRAPH, rows, alone=tower.alone)
 
 
 def test_a_checkpoint_of_colbert_ai(write_checkpoint: Write, tmp_path: Path) -> None:

@@ -15,13 +15,13 @@ from safetensors.torch import load_file, save_file
 
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.architectures.pixel import _rows
-from nestvec_exporters.architectures.table import tell
-from nestvec_exporters.verify import exported
+from nestvec_exporters.checkpoints.kinds import identify
+from nestvec_exporters.verify.compare import exported
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.manifest import Manifest
-from nestvec_schemas.rendering import Rendering, render
+from nestvec_schemas.preprocessing.text_rendering import Rendering, render
 from nestvec_schemas.repository import FONT, GRAPH
-from nestvec_schemas.sample import Sample
+from nestvec_schemas.samples.sample import Sample
 from nestvec_schemas.vectors import Vectors, cosines
 
 TEXTS = ["rows from a file", "", "x", "heat flow in shock waves", "Zebra crossing " * 40]
@@ -82,7 +82,7 @@ def vectors(folder: Path, how: Rendering, layer: int | None = None) -> Vectors:
 
 
 def test_a_pixel_gives_its_own_vectors(checkpoint: Path, tmp_path: Path) -> None:
-    assert tell(checkpoint).name == "pixel"
+    assert identify(checkpoint).name == "pixel"
     manifest, folder = written(checkpoint, tmp_path / "models")
     tower = manifest.towers["text"]
     assert tower.inputs == ("patches", "attention_mask")

@@ -15,12 +15,13 @@ import torch
 import transformers
 from tokenizers import Tokenizer
 
-from nestvec_exporters import ExportOptions, Overrides, export, verify
-from nestvec_exporters.quiet import quiet
+from nestvec_exporters import ExportOptions, Overrides, export
+from nestvec_exporters.checkpoints.quiet import quiet
+from nestvec_exporters.verify import compare
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError
 from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.repository import CONFIG, GRAPH
-from nestvec_schemas.rows import Array
 
 Write = Callable[..., Path]
 
@@ -100,7 +101,7 @@ def test_token_vectors_are_pooled(bert: Path, tmp_path: Path, pooling: str, opse
     assert (manifest.kind, manifest.dim, manifest.precision, tower.pooling) == ("dense", 32, "fp32", pooling)
     assert (tower.inputs, tower.max_tokens) == (INPUTS[:2], 64)
     assert (manifest.normalised, manifest.prompts) == (True, {"query": "query: "})
-    found = verify.exported_vectors(tmp_path / "models" / "ready", TEXTS, 64)
+    found = compare.exported_vectors(tmp_path / "models" / "ready", TEXTS, 64)
     expected = unit(np.stack([POOLED[pooling](hidden(bert, text)) for text in TEXTS]))
     np.testing.assert_allclose(found, expected, atol=1e-5)
 

@@ -13,14 +13,14 @@ import transformers
 from torch.nn.functional import pad
 
 from nestvec_exporters import ExportOptions, export
-from nestvec_exporters.architectures.table import tell
 from nestvec_exporters.architectures.tokenfree import rows
+from nestvec_exporters.checkpoints.kinds import identify
 from nestvec_exporters.options import Overrides
-from nestvec_exporters.verify import exported
+from nestvec_exporters.verify.compare import exported
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import GRAPH
-from nestvec_schemas.sample import Sample
+from nestvec_schemas.samples.sample import Sample
 from nestvec_schemas.towers import Scheme
 from nestvec_schemas.vectors import Vectors, cosines
 
@@ -65,7 +65,7 @@ def vectors(folder: Path, scheme: Scheme, tokens: int, layer: int | None = None)
 
 @pytest.mark.parametrize("blocks", [1, 2, 9])
 def test_canine_whatever_it_is_padded_with(canine: Path, blocks: int, tmp_path: Path) -> None:
-    assert tell(canine).name == "tokenfree"
+    assert identify(canine).name == "tokenfree"
     manifest, folder = written(canine, tmp_path / "models")
     tower = manifest.towers["text"]
     assert (tower.scheme, tower.pooling, tower.max_tokens) == ("codepoints", "mean", 1024 - BLOCK - 8)
@@ -91,7 +91,7 @@ def test_canine_whatever_it_is_padded_with(canine: Path, blocks: int, tmp_path: 
 
 
 def test_byt5_is_its_encoder_half(byt5: Path, tmp_path: Path) -> None:
-    assert tell(byt5).name == "tokenfree"
+    assert identify(byt5).name == "tokenfree"
     manifest, folder = written(byt5, tmp_path / "models", max_tokens=300)
     tower = manifest.towers["text"]
     assert (tower.scheme, tower.max_tokens, manifest.layers) == ("bytes", 300, (2,))
@@ -108,7 +108,7 @@ def test_byt5_is_its_encoder_half(byt5: Path, tmp_path: Path) -> None:
 
 def test_a_t5_with_a_vocabulary_is_not_token_free(byt5: Path) -> None:
     (byt5 / "tokenizer_config.json").unlink()
-    assert tell(byt5).name == "sentence"
+    assert identify(byt5).name == "sentence"
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])

@@ -16,22 +16,22 @@ from PIL import Image
 
 from nestvec_exporters import ExportOptions, Overrides, export
 from nestvec_exporters.architectures.vision import pooled
-from nestvec_exporters.drawn import pictures
-from nestvec_exporters.graph import write_graph
-from nestvec_exporters.image_tower import (
+from nestvec_exporters.checkpoints.quiet import quiet
+from nestvec_exporters.graph.trace import write_graph
+from nestvec_exporters.probes.images import pictures
+from nestvec_exporters.verify.compare import exported
+from nestvec_exporters.vision.image_tower import (
     ImageTower,
     image_half,
     picture_rows,
     read_preprocessing,
     read_processor,
 )
-from nestvec_exporters.quiet import quiet
-from nestvec_exporters.verify import exported
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError, SampleUnusable
 from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.repository import GRAPH, read_manifest, verify_files
-from nestvec_schemas.rows import Array
-from nestvec_schemas.sample import Sample
+from nestvec_schemas.samples.sample import Sample
 from nestvec_schemas.vectors import cosines
 
 DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve()

@@ -20,13 +20,13 @@ from safetensors.torch import load_file, save_file
 
 from nestvec_exporters import ExportOptions, Overrides, export
 from nestvec_exporters.architectures.vlm import Message, message_rows, probes
-from nestvec_exporters.drawn import pictures
-from nestvec_exporters.layouts import chat_of
-from nestvec_exporters.verify import exported
+from nestvec_exporters.checkpoints.chat_template import chat_of
+from nestvec_exporters.probes.images import pictures
+from nestvec_exporters.verify.compare import exported
 from nestvec_schemas.errors import CheckpointUnsupported, NestvecError
-from nestvec_schemas.pixels import pixels
+from nestvec_schemas.preprocessing.collate import Arrays
+from nestvec_schemas.preprocessing.pixels import pixels
 from nestvec_schemas.repository import GRAPH, read_manifest
-from nestvec_schemas.rows import Arrays
 from nestvec_schemas.vectors import Vectors, cosines
 
 WRITERS: dict[str, Callable[[Path], Path]] = {
@@ -241,7 +241,7 @@ def test_what_it_cannot_do_is_said(options: dict[str, Any], told: str, place: Pa
 
 
 def test_a_square_for_qwen_is_within_the_areas_that_it_takes(tmp_path: Path) -> None:
-    from nestvec_exporters.pictures import preprocessing
+    from nestvec_exporters.vision.image_preprocessing import preprocessing
 
     def edge(**config: Any) -> int:
         return preprocessing({"image_processor_type": "Qwen2VLImageProcessor", **config}).picture.height
@@ -255,7 +255,7 @@ def test_a_square_for_qwen_is_within_the_areas_that_it_takes(tmp_path: Path) -> 
 
 
 def test_squares_are_not_resized_again_by_the_checkpoints_processor(place: Path) -> None:
-    from nestvec_exporters.image_tower import read_processor
+    from nestvec_exporters.vision.image_tower import read_processor
 
     folder = exported_as(place, "qwen2")
     how = read_manifest(folder).first.picture

@@ -13,7 +13,7 @@ from nestvec_schemas.errors import NestvecError, nearest
 
 
 @dataclass(frozen=True)
-class Row:
+class CommandEntry:
     """A command: the module in this package that holds it, and its line in ``nestvec --help``."""
 
     module: str
@@ -21,19 +21,21 @@ class Row:
 
 
 COMMANDS = {
-    "adapt": Row("adapt", "Train a checkpoint so that short vectors and early layers keep its quality."),
-    "collection": Row("collection", "Create, show or drop a collection with nested vector fields."),
-    "demo": Row("demo", "Run the whole way once: export, serve, ingest, answer."),
-    "encoders": Row("encoders", "List the encoders in a model repository."),
-    "evaluate": Row("evaluate", "Measure what each length, exit and form of the vectors keeps."),
-    "export": Row("export", "Export a checkpoint to a Triton model repository."),
-    "ingest": Row("ingest", "Insert a JSONL, CSV or Parquet file into a collection."),
-    "serve": Row("serve", "Serve embeddings to Milvus and to TEI and OpenAI clients."),
-    "sql": Row("sql", "Run a SQL query; texts in it are embedded by the server."),
+    "adapt": CommandEntry(
+        "adapt", "Train a checkpoint so that short vectors and early layers keep its quality."
+    ),
+    "collection": CommandEntry("collection", "Create, show or drop a collection with nested vector fields."),
+    "demo": CommandEntry("demo", "Run the whole way once: export, serve, ingest, answer."),
+    "encoders": CommandEntry("encoders", "List the encoders in a model repository."),
+    "evaluate": CommandEntry("evaluate", "Measure what each length, exit and form of the vectors keeps."),
+    "export": CommandEntry("export", "Export a checkpoint to a Triton model repository."),
+    "ingest": CommandEntry("ingest", "Insert a JSONL, CSV or Parquet file into a collection."),
+    "serve": CommandEntry("serve", "Serve embeddings to Milvus and to TEI and OpenAI clients."),
+    "sql": CommandEntry("sql", "Run a SQL query; texts in it are embedded by the server."),
 }
 
 
-class Commands(click.Group):
+class LazyGroup(click.Group):
     """A group whose commands are imported when they are called, so that help is quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -58,7 +60,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="nestvec")
 @click.option("-v", "--verbose", count=True, help="Log more: -v for information, -vv for everything.")
 def cli(verbose: int) -> None:

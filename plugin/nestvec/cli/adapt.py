@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.captions import AskedOfPictures, picture_options
-from nestvec.cli.options import gathered, json_option, numbers
-from nestvec.cli.stopping import stopping
+from nestvec.cli.captions import CaptionArgs, caption_options
+from nestvec.cli.options import args_command, integers, json_option
+from nestvec.terminal.interrupts import stop_on_signal
 
 if TYPE_CHECKING:
-    from nestvec.progress import Stages
-    from nestvec.training import Kind
-    from nestvec_exporters.adapt import Adapted
-    from nestvec_exporters.export import Listener
+    from nestvec.datasets.training_texts import Kind
+    from nestvec.terminal.progress import Stages
+    from nestvec_exporters.progress import Listener
+    from nestvec_exporters.train import Adapted
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @dataclass(frozen=True)
-class Asked(AskedOfPictures):
+class AdaptArgs(CaptionArgs):
     """The command's arguments."""
 
     checkpoint: str
@@ -56,21 +56,21 @@ class Asked(AskedOfPictures):
         Raises a usage error where it is none or several, or an option does not go with it.
         """
         texts: dict[Kind, Path | None] = {"pairs": self.pairs, "triplets": self.triplets, "texts": self.texts}
-        given = [(kind, path) for kind, path in texts.items() if path]
-        if len(given) + (self.captions is not None) != 1:
+        sources = [(kind, path) for kind, path in texts.items() if path]
+        if len(sources) + (self.captions is not None) != 1:
             raise click.UsageError("Give one of --texts, --pairs, --triplets and --captions.")
-        wrong = self.names
+        unsuitable = self.names
         if self.captions is not None:
-            wrong = [f"--{name}" for name in ("exits", "scores", "teacher") if getattr(self, name)]
-        if wrong:
+            unsuitable = [f"--{name}" for name in ("exits", "scores", "teacher") if getattr(self, name)]
+        if unsuitable:
             alone = "texts alone" if self.captions is not None else "--captions"
-            raise click.UsageError(f"{', '.join(wrong)}: for {alone}.")
-        return given[0] if given else None
+            raise click.UsageError(f"{', '.join(unsuitable)}: for {alone}.")
+        return sources[0] if sources else None
 
     def common(self) -> dict[str, Any]:
         """What both ways of training are asked for, by the names of their options; what was not said is not
         there."""
-        from nestvec_exporters.adapt import Length
+        from nestvec_exporters.train import Length
 
         names = (
             "checkpoint",
@@ -83,9 +83,9 @@ class Asked(AskedOfPictures):
             "resume",
             "force",
         )
-        found = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        options = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         lengths = (self.epochs, self.steps, self.minutes)
-        return found | ({"length": Length(*lengths)} if any(one is not None for one in lengths) else {})
+        return options | ({"length": Length(*lengths)} if any(limit is not None for limit in lengths) else {})
 
 
 def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -98,7 +98,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     return names
 
 
-@click.command(cls=gathered(Asked), short_help=COMMANDS["adapt"].short_help)
+@click.command(cls=args_command(AdaptArgs), short_help=COMMANDS["adapt"].short_help)
 @click.argument("checkpoint")
 @click.option(
     "--to", type=click.Path(path_type=Path), required=True, help="The folder to write the new checkpoint to."
@@ -106,7 +106,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @click.option("--texts", type=_FILE, help="Texts without labels: learn from the checkpoint's own vectors.")
 @click.option("--pairs", type=_FILE, help="Queries, each with a document that answers it.")
 @click.option("--triplets", type=_FILE, help="The same, each with a document that does not answer it too.")
-@picture_options
+@caption_options
 @click.option(
     "--columns",
     callback=_names,
@@ -119,11 +119,11 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @click.option("--teacher", metavar="CHECKPOINT", help="A cross-encoder that scores the pairs or triplets.")
 @click.option(
     "--dims",
-    callback=numbers,
+    callback=integers,
     metavar="DIM,DIM,…",
     help="Prefixes to train beside the whole vector.  [default: 256,128,64,32]",
 )
-@click.option("--exits", callback=numbers, metavar="LAYER,LAYER,…", help="Layers to train as exits as well.")
+@click.option("--exits", callback=integers, metavar="LAYER,LAYER,…", help="Layers to train as exits as well.")
 @click.option(
     "--epochs",
     type=click.FloatRange(0, min_open=True),
@@ -157,7 +157,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @click.option("--resume", is_flag=True, help="Fail unless there is an interrupted run to go on with.")
 @click.option("--force", is_flag=True, help="Begin anew, and replace what adapt made at --to.")
 @json_option
-def command(asked: Asked) -> None:
+def command(args: AdaptArgs) -> None:
     """Train CHECKPOINT so that its short vectors, and with --exits its early layers, keep its quality.
 
     FILE is JSONL, CSV or Parquet; a .txt of a text a line for --texts. A corpus.jsonl of BEIR works as it
@@ -174,32 +174,32 @@ def command(asked: Asked) -> None:
       nestvec adapt CHECKPOINT --image-checkpoint CLASSIFIER --to clip --captions pairs.jsonl --image-blocks 5
     """
     from nestvec.cli import captions
-    from nestvec.progress import stages
+    from nestvec.terminal.progress import stages
 
-    file = asked.file()
+    file = args.file()
     if file is None:
-        with stages() as shown, stopping("this step") as stop:
-            pair = captions.train(asked, asked.columns, asked.common(), _listener(shown, stop), stop)
-        captions.report(pair, asked.to, as_json=asked.as_json)
+        with stages() as shown, stop_on_signal("this step") as stop:
+            pair = captions.train_captions(args, args.columns, args.common(), _listener(shown, stop), stop)
+        captions.print_captions_result(pair, args.to, as_json=args.as_json)
         return
-    _report(_train(asked, *file), asked)
+    _report(_train(args, *file), args)
 
 
-def _train(asked: Asked, kind: Kind, path: Path) -> Adapted:
-    from nestvec.progress import stages
-    from nestvec.training import Columns, read_rows
-    from nestvec_exporters.adapt import AdaptOptions, TrainingData, adapt
+def _train(args: AdaptArgs, kind: Kind, path: Path) -> Adapted:
+    from nestvec.datasets.training_texts import TrainingColumns, read_rows
+    from nestvec.terminal.progress import stages
+    from nestvec_exporters.train import AdaptOptions, TrainingData, adapt
 
-    options = AdaptOptions(**asked.common(), exits=asked.exits or (), near=asked.near, teacher=asked.teacher)
-    read = read_rows(path, kind, Columns(asked.columns, asked.scores))
+    options = AdaptOptions(**args.common(), exits=args.exits or (), near=args.near, teacher=args.teacher)
+    read = read_rows(path, kind, TrainingColumns(args.columns, args.scores))
     data = TrainingData(path.name, kind, read.rows, read.scores)
-    with stages() as shown, stopping("this step") as stop:
+    with stages() as shown, stop_on_signal("this step") as stop:
         return adapt(options, data, _listener(shown, stop), stop)
 
 
 def _listener(shown: Stages, stop: Callable[[], bool]) -> Listener:
     """Shows the stages; ends the command at once where it is to stop before training has begun."""
-    from nestvec_exporters.export import Listener
+    from nestvec_exporters.progress import Listener
 
     stage = ""
 
@@ -216,21 +216,21 @@ def _listener(shown: Stages, stop: Callable[[], bool]) -> Listener:
     return Listener(begin, step)
 
 
-def _report(adapted: Adapted, asked: Asked) -> None:
+def _report(adapted: Adapted, args: AdaptArgs) -> None:
     """The figures; ends the command with 130 where it was stopped."""
-    from nestvec.cli.output import print_json, print_table
+    from nestvec.terminal.tables import print_json, print_table
 
-    if asked.as_json:
-        print_json({"path": str(asked.to), "finished": adapted.finished, **adapted.record()})
+    if args.as_json:
+        print_json({"path": str(args.to), "finished": adapted.finished, **adapted.record()})
     elif adapted.finished:
         print_table(
             ["queries at exit", "documents at exit", *map(str, adapted.dims)],
             [list(row) for row in _table(adapted)],
             title=f"{adapted.figure} over {adapted.held_out} held-out rows, before → after, by dims",
         )
-        click.echo(f"{asked.to}: {adapted.rows} rows, {adapted.steps} steps, {adapted.seconds:.0f} s")
+        click.echo(f"{args.to}: {adapted.rows} rows, {adapted.steps} steps, {adapted.seconds:.0f} s")
         exits = f" --exits {','.join(map(str, adapted.layers[1:]))}" if adapted.layers[1:] else ""
-        click.echo(f"Next: nestvec export {asked.to} --to models{exits}")
+        click.echo(f"Next: nestvec export {args.to} --to models{exits}")
     if not adapted.finished:
         click.echo("Stopped. The same command goes on from there.", err=True)
         sys.exit(130)
@@ -238,8 +238,8 @@ def _report(adapted: Adapted, asked: Asked) -> None:
 
 def _table(adapted: Adapted) -> Iterator[tuple[str, ...]]:
     depth = adapted.layers[0]
-    for way in ("alike", "across"):
-        for layer, after in adapted.after[way].items():
-            before = adapted.before[way][layer]
+    for direction in ("alike", "across"):
+        for layer, after in adapted.after[direction].items():
+            before = adapted.before[direction][layer]
             cells = (f"{before[dim]:.3f} → {after[dim]:.3f}" for dim in adapted.dims)
-            yield str(layer), str(layer if way == "alike" else depth), *cells
+            yield str(layer), str(layer if direction == "alike" else depth), *cells

@@ -13,8 +13,8 @@ import click
 from nestvec.cli.options import F
 
 if TYPE_CHECKING:
-    from nestvec_exporters.adapt.captions import AdaptedPair, Tower
-    from nestvec_exporters.export import Listener
+    from nestvec_exporters.progress import Listener
+    from nestvec_exporters.train.captions import AdaptedPair, Tower
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _RATE = click.FloatRange(0, 10)
@@ -24,7 +24,7 @@ AUGMENT: Final = {"none": (False, False), "move": (True, False), "mirror": (True
 
 
 @dataclass(frozen=True)
-class AskedOfPictures:
+class CaptionArgs:
     """The arguments that only pictures and captions have."""
 
     captions: Path | None
@@ -40,8 +40,8 @@ class AskedOfPictures:
     @property
     def names(self) -> list[str]:
         """The options that were given without --captions, as they are written."""
-        given = [name for name, value in vars(self).items() if value is not None and name in _OWN]
-        return [f"--{name.replace('_', '-')}" for name in given] if self.captions is None else []
+        names = [name for name, value in vars(self).items() if value is not None and name in _OWN]
+        return [f"--{name.replace('_', '-')}" for name in names] if self.captions is None else []
 
 
 _OWN = (
@@ -59,10 +59,10 @@ def _value(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     """``split=train`` as a column and its value."""
     if value is None:
         return None
-    column, equals, wanted = value.partition("=")
-    if not (column and equals and wanted):
+    column, equals, value_wanted = value.partition("=")
+    if not (column and equals and value_wanted):
         raise click.BadParameter(f"'{value}' is not COLUMN=VALUE.", ctx, param)
-    return column, wanted
+    return column, value_wanted
 
 
 _OPTIONS = (
@@ -103,52 +103,54 @@ _OPTIONS = (
 )
 
 
-def picture_options(command: F) -> F:
+def caption_options(command: F) -> F:
     """The options of AskedOfPictures."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-def train(
-    asked: AskedOfPictures,
+def train_captions(
+    args: CaptionArgs,
     columns: tuple[str, ...] | None,
     common: Mapping[str, Any],
     listener: Listener,
     stop: Callable[[], bool],
 ) -> AdaptedPair:
     """Read the rows and train; ``common`` are options by the names that the training has for them."""
-    from nestvec.captions import opened, read_captions
-    from nestvec_exporters.adapt.captions import CaptionData, CaptionOptions, adapt_captions
+    from nestvec.datasets.captions import open_image, read_captions
+    from nestvec_exporters.train.captions import CaptionData, CaptionOptions, adapt_captions
 
-    assert asked.captions is not None  # noqa: S101 - asked before
-    moved, mirrored = AUGMENT[asked.augment]
-    usual = CaptionOptions(**common, image_checkpoint=asked.image_checkpoint, moved=moved, mirrored=mirrored)
-    options = replace(
-        usual,
-        captions=asked.captions_a_step or usual.captions,
-        text=_tower(usual.text, asked.text_rate, asked.text_blocks),
-        image=_tower(usual.image, asked.image_rate, asked.image_blocks),
+    assert args.captions is not None  # noqa: S101 - asked before
+    moved, mirrored = AUGMENT[args.augment]
+    defaults = CaptionOptions(
+        **common, image_checkpoint=args.image_checkpoint, moved=moved, mirrored=mirrored
     )
-    read = read_captions(asked.captions, columns, asked.only)
-    data = CaptionData(asked.captions.name, read.pictures, read.captions, opened)
+    options = replace(
+        defaults,
+        captions=args.captions_a_step or defaults.captions,
+        text=_tower(defaults.text, args.text_rate, args.text_blocks),
+        image=_tower(defaults.image, args.image_rate, args.image_blocks),
+    )
+    read = read_captions(args.captions, columns, args.only)
+    data = CaptionData(args.captions.name, read.images, read.captions, open_image)
     return adapt_captions(options, data, listener, stop)
 
 
-def _tower(usual: Tower, rate: float | None, blocks: int | None) -> Tower:
-    return replace(usual, rate=usual.rate if rate is None else rate, blocks=blocks)
+def _tower(defaults: Tower, rate: float | None, blocks: int | None) -> Tower:
+    return replace(defaults, rate=defaults.rate if rate is None else rate, blocks=blocks)
 
 
-def report(adapted: AdaptedPair, to: Path, *, as_json: bool) -> None:
+def print_captions_result(adapted: AdaptedPair, to: Path, *, as_json: bool) -> None:
     """The figures; ends the command with 130 where it was stopped."""
-    from nestvec.cli.output import print_json, print_table
+    from nestvec.terminal.tables import print_json, print_table
 
     if as_json:
         print_json({"path": str(to), "finished": adapted.finished, **adapted.record()})
     elif adapted.finished:
         rows = [
-            [way, *(f"{adapted.before[way][dim]:.3f} → {after[dim]:.3f}" for dim in adapted.dims)]
-            for way, after in adapted.after.items()
+            [direction, *(f"{adapted.before[direction][dim]:.3f} → {after[dim]:.3f}" for dim in adapted.dims)]
+            for direction, after in adapted.after.items()
         ]
         title = f"{adapted.figure} over {adapted.held_out} held-out pictures, before → after, by dims"
         print_table(["way", *map(str, adapted.dims)], rows, title=title)

@@ -10,10 +10,10 @@ import click
 
 from nestvec.cli import COMMANDS
 from nestvec.cli.options import json_option, models_option, store_options
-from nestvec.cli.output import print_json, print_table
+from nestvec.terminal.tables import print_json, print_table
 
 if TYPE_CHECKING:
-    from nestvec_schemas.spec import CollectionSpec
+    from nestvec_schemas.spec.collection_spec import CollectionSpec
 
 
 @click.group(short_help=COMMANDS["collection"].short_help)
@@ -66,14 +66,16 @@ def create(spec: Path, uri: str, token: str, database: str, models: Path) -> Non
     \b
       nestvec collection create papers.yaml --uri papers.db
     """
-    from nestvec import collections
-    from nestvec.embedded import running
-    from nestvec.milvus import connect
+    from nestvec.collections import lifecycle
+    from nestvec.milvus.connection import connect
+    from nestvec.service.in_process import running
 
-    declared = _read_spec(spec)
-    with connect(uri, token=token, database=database) as client, running(declared.services, models):
-        table = collections.create(client, declared)
-    click.echo(f"Created {table.name}: {', '.join(one.name for one in table.columns if one.is_vector)}.")
+    collection_spec = _read_spec(spec)
+    with connect(uri, token=token, database=database) as client, running(collection_spec.services, models):
+        table = lifecycle.create(client, collection_spec)
+    click.echo(
+        f"Created {table.name}: {', '.join(column.name for column in table.columns if column.is_vector)}."
+    )
 
 
 @command.command()
@@ -87,15 +89,15 @@ def show(name: str, uri: str, token: str, database: str, as_json: bool) -> None:
     Example:
       nestvec collection show papers --uri papers.db
     """
-    from nestvec import collections
-    from nestvec.milvus import connect
+    from nestvec.collections import lifecycle
+    from nestvec.milvus.connection import connect
 
     with connect(uri, token=token, database=database, create=False) as client:
-        found = collections.describe(client, name)
+        description = lifecycle.describe(client, name)
     if as_json:
-        print_json(found)
+        print_json(description)
     else:
-        _print(found)
+        _print(description)
 
 
 @command.command("list")
@@ -108,15 +110,15 @@ def list_(uri: str, token: str, database: str, as_json: bool) -> None:
     Example:
       nestvec collection list --uri papers.db
     """
-    from nestvec import collections
-    from nestvec.milvus import connect
+    from nestvec.collections import lifecycle
+    from nestvec.milvus.connection import connect
 
     with connect(uri, token=token, database=database, create=False) as client:
-        found = collections.names(client)
+        names = lifecycle.names(client)
     if as_json:
-        print_json(found)
+        print_json(names)
     else:
-        for name in found:
+        for name in names:
             click.echo(name)
 
 
@@ -131,22 +133,22 @@ def drop(name: str, uri: str, token: str, database: str, yes: bool) -> None:
     Example:
       nestvec collection drop papers --uri papers.db --yes
     """
-    from nestvec import collections
-    from nestvec.milvus import connect
+    from nestvec.collections import lifecycle
+    from nestvec.milvus.connection import connect
 
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("Without a terminal to ask on, dropping a collection needs --yes.")
     with connect(uri, token=token, database=database, create=False) as client:
         if not yes:
-            rows = collections.describe(client, name)["rows"]
+            rows = lifecycle.describe(client, name)["rows"]
             click.confirm(f"Drop {name} with {'its' if rows is None else rows} rows?", abort=True)
-        collections.drop(client, name)
+        lifecycle.drop(client, name)
     click.echo(f"Dropped {name}.")
 
 
 def _read_spec(path: Path) -> CollectionSpec:
     from nestvec_schemas.errors import SpecError
-    from nestvec_schemas.spec_file import SPEC_BYTES, parse_spec
+    from nestvec_schemas.spec.yaml_file import SPEC_BYTES, parse_spec
 
     try:
         with path.open("rb") as file:
@@ -158,16 +160,16 @@ def _read_spec(path: Path) -> CollectionSpec:
     return parse_spec(text, path=str(path))
 
 
-def _print(found: dict[str, Any]) -> None:
-    rows = "not loaded" if found["rows"] is None else f"{found['rows']:,} rows"
-    about = f": {found['description']}" if found["description"] else ""
-    dynamic = ", dynamic fields" if found["dynamic"] else ""
-    click.echo(f"{found['collection']}{about} ({rows}{dynamic})")
+def _print(description: dict[str, Any]) -> None:
+    rows = "not loaded" if description["rows"] is None else f"{description['rows']:,} rows"
+    about = f": {description['description']}" if description["description"] else ""
+    dynamic = ", dynamic fields" if description["dynamic"] else ""
+    click.echo(f"{description['collection']}{about} ({rows}{dynamic})")
     print_table(
         ("column", "type", "key", "null"),
-        [(one["name"], _type(one), one["key"], _null(one)) for one in found["columns"]],
+        [(one["name"], _type(one), one["key"], _null(one)) for one in description["columns"]],
     )
-    for one in found["columns"]:
+    for one in description["columns"]:
         if one["compose"] is not None:
             click.echo(f"{one['name']} is composed: {one['compose']}")
     columns = (
@@ -185,7 +187,7 @@ def _print(found: dict[str, Any]) -> None:
         "service",
     )
     keys = tuple("bytes_per_row" if one == "bytes" else one for one in columns)
-    print_table(columns, [[one[key] for key in keys] for one in found["embeddings"]])
+    print_table(columns, [[one[key] for key in keys] for one in description["embeddings"]])
 
 
 def _type(column: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from nestvec.cli import COMMANDS
 from nestvec.cli.options import json_option, models_option
 
 if TYPE_CHECKING:
-    from nestvec.demo import Report
+    from nestvec.demo.text_demo import DemoReport
 
 
 @click.group(invoke_without_command=True, short_help=COMMANDS["demo"].short_help)
@@ -31,15 +31,15 @@ def command(ctx: click.Context, uri: str, models: Path, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from nestvec import demo
-    from nestvec.cli.output import print_json
+    from nestvec.demo import text_demo
+    from nestvec.terminal.tables import print_json
 
-    report = demo.run(uri, models, lambda line: click.echo(line, err=True))
+    report = text_demo.run(uri, models, lambda line: click.echo(line, err=True))
     if as_json:
         print_json(asdict(report))
         return
     _print(report)
-    query, serve = demo.next_commands(uri, models, report.service)
+    query, serve = text_demo.next_commands(uri, models, report.service)
     click.echo(f"\nGo on with:\n  {query}\n  {serve}")
 
 
@@ -75,30 +75,30 @@ def images(
     Example:
       nestvec demo images "a dog" "a sailing boat" --folder ~/Pictures
     """
-    from nestvec import picture_demo
-    from nestvec.cli.output import print_json
+    from nestvec.demo import image_demo
+    from nestvec.terminal.tables import print_json
 
-    asked = picture_demo.Asked(uri, models, folders, questions, to)
-    sheet = picture_demo.run(asked, lambda line: click.echo(line, err=True))
+    options = image_demo.ImageDemoOptions(uri, models, folders, questions, to)
+    sheet = image_demo.run(options, lambda line: click.echo(line, err=True))
     if as_json:
-        found = {
-            strip.question: [{"picture": str(one.path), "score": one.score} for one in strip.found]
+        matches = {
+            strip.question: [{"picture": str(match.path), "score": match.score} for match in strip.matches]
             for strip in sheet.strips
         }
         files = {"png": str(sheet.png), "html": str(sheet.html)}
-        print_json({"pictures": sheet.pictures, "found": found, "seconds": sheet.seconds, **files})
+        print_json({"pictures": sheet.pictures, "found": matches, "seconds": sheet.seconds, **files})
         return
     for strip in sheet.strips:
         click.echo(
-            f"{strip.question}: {', '.join(f'{one.path.stem} {one.score:.2f}' for one in strip.found)}"
+            f"{strip.question}: {', '.join(f'{match.path.stem} {match.score:.2f}' for match in strip.matches)}"
         )
     click.echo(
         f"\n{sheet.png} and {sheet.html} show them. {sheet.pictures:,} pictures, {sheet.seconds:.1f} s."
     )
 
 
-def _print(report: Report) -> None:
-    from nestvec.cli.output import print_table
+def _print(report: DemoReport) -> None:
+    from nestvec.terminal.tables import print_table
 
     for answer in report.answers:
         click.echo(f"\n{answer.statement};")
@@ -108,9 +108,9 @@ def _print(report: Report) -> None:
         click.echo(f"{answer.dim} dims, {size:,} bytes a vector, {answer.seconds * 1000:.0f} ms")
     shared = sum(report.agreement) / len(report.agreement)
     short, full = sorted(report.bytes_per_vector)
-    took = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items())
+    timings = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items())
     click.echo(
         f"\n{short} and {full} dims agree on {shared:.0%} of the best ten, at "
         f"{report.bytes_per_vector[short]:,} and {report.bytes_per_vector[full]:,} bytes a vector."
-        f"\n{report.rows:,} rows. Time: {took}."
+        f"\n{report.rows:,} rows. Time: {timings}."
     )

@@ -19,7 +19,7 @@ _COLUMNS = ("name", "dims", "exits", "precision", "takes", "nesting", "pooling",
 
 
 @dataclass(frozen=True)
-class Listed:
+class EncoderFolder:
     """One encoder's folder: its manifest and size in bytes, or why it cannot be used."""
 
     name: str
@@ -39,76 +39,77 @@ def command(models: Path, check: bool, as_json: bool) -> None:
     Example:
       nestvec encoders --models models
     """
-    from nestvec.cli.output import print_json
+    from nestvec.terminal.tables import print_json
     from nestvec_schemas.repository import encoder_names
 
-    listed = [read(models / name, check=check) for name in encoder_names(models)]
+    folders = [read_folder(models / name, check=check) for name in encoder_names(models)]
     if as_json:
-        print_json([_json(one) for one in listed])
-    elif not listed:
+        print_json([_json(folder) for folder in folders])
+    elif not folders:
         click.echo(
             f"There is no encoder in {models}. "
             f"Export one: nestvec export CHECKPOINT --to {models} --name NAME"
         )
     else:
-        _print(listed)
-    if any(one.error for one in listed):
+        _print(folders)
+    if any(folder.error for folder in folders):
         raise click.exceptions.Exit(1)
 
 
-def read(folder: Path, *, check: bool = False) -> Listed:
+def read_folder(folder: Path, *, check: bool = False) -> EncoderFolder:
     """What is in an encoder's folder; ``check`` compares its files with their checksums."""
     from nestvec_schemas.errors import EncoderError, ManifestCorrupt
     from nestvec_schemas.repository import file_path, read_manifest, verify_files
 
     try:
         manifest = read_manifest(folder)
-        lost = [name for name in manifest.files if not file_path(folder, name).is_file()]
-        if lost:
+        missing = [name for name in manifest.files if not file_path(folder, name).is_file()]
+        if missing:
             raise ManifestCorrupt(
                 f"{folder} lacks files that its manifest lists",
-                value=", ".join(lost),
+                value=", ".join(missing),
                 next_step="Export the encoder again.",
             )
         if check:
             verify_files(folder, manifest)
     except EncoderError as error:
-        return Listed(folder.name, error=str(error))
+        return EncoderFolder(folder.name, error=str(error))
     size = sum(file_path(folder, name).stat().st_size for name in manifest.files)
-    return Listed(folder.name, manifest, size)
+    return EncoderFolder(folder.name, manifest, size)
 
 
-def _json(one: Listed) -> dict[str, object]:
-    if one.manifest is None:
-        return {"name": one.name, "error": one.error}
-    return {"name": one.name, "bytes": one.size, "manifest": one.manifest.model_dump(mode="json")}
+def _json(folder: EncoderFolder) -> dict[str, object]:
+    if folder.manifest is None:
+        return {"name": folder.name, "error": folder.error}
+    return {"name": folder.name, "bytes": folder.size, "manifest": folder.manifest.model_dump(mode="json")}
 
 
-def _print(listed: Sequence[Listed]) -> None:
-    from nestvec.cli.output import print_table
+def _print(folders: Sequence[EncoderFolder]) -> None:
+    from nestvec.terminal.tables import print_table
 
-    sound = [(one, one.manifest) for one in listed if one.manifest is not None]
+    sound = [(folder, folder.manifest) for folder in folders if folder.manifest is not None]
     if sound:
-        print_table(_COLUMNS, [_row(one, manifest) for one, manifest in sound])
-    for one, manifest in sound:
+        print_table(_COLUMNS, [_row(folder, manifest) for folder, manifest in sound])
+    for folder, manifest in sound:
         if manifest.experts:
-            click.echo(f"{one.name} has experts: {', '.join(manifest.experts)}")
-    for one in listed:
-        if one.error:
-            click.secho(f"{one.name}: {one.error}", fg="red", err=True)
+            click.echo(f"{folder.name} has experts: {', '.join(manifest.experts)}")
+    for folder in folders:
+        if folder.error:
+            click.secho(f"{folder.name}: {folder.error}", fg="red", err=True)
 
 
-def _row(one: Listed, manifest: Manifest) -> tuple[object, ...]:
-    from nestvec.cli.towers import takes
+def _row(folder: EncoderFolder, manifest: Manifest) -> tuple[object, ...]:
+
+    from nestvec.cli.towers import describe_inputs
 
     return (
-        one.name,
+        folder.name,
         " ".join(map(str, manifest.dims)),
         " ".join(map(str, manifest.layers)),
         manifest.precision,
-        takes(manifest),
+        describe_inputs(manifest),
         manifest.nesting,
-        ", ".join(dict.fromkeys(one.pooling for one in manifest.towers.values())),
-        f"{one.size / 1e6:.1f}",
+        ", ".join(dict.fromkeys(folder.pooling for folder in manifest.towers.values())),
+        f"{folder.size / 1e6:.1f}",
         manifest.verification.cosine_mean,
     )

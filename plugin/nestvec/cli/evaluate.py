@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.options import gathered, models_option, numbers
+from nestvec.cli.options import args_command, integers, models_option
 
 if TYPE_CHECKING:
     from nestvec.evaluate.measuring import OpenIndex
-    from nestvec.evaluate.rows import Row
+    from nestvec.evaluate.rows import ResultRow
     from nestvec.evaluate.run import Evaluation
-    from nestvec.evaluate.subject import Subject
+    from nestvec.evaluate.subject import EncoderVariant
 
 _FORMS = ("float", "int8", "binary", "shortlist")
 _PRECISIONS = ("fp32", "fp16", "int8")
@@ -29,7 +29,7 @@ _DEPTH = 50
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvaluateArgs:
     """The command's arguments."""
 
     data: tuple[Path, ...]
@@ -60,26 +60,26 @@ def _split(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
     from nestvec_schemas.errors import nearest
 
-    offered = {"forms": _FORMS, "precision": _PRECISIONS}[param.name or ""]
+    choices = {"forms": _FORMS, "precision": _PRECISIONS}[param.name or ""]
     words = _split(ctx, param, value)
     for word in words:
-        if word not in offered:
+        if word not in choices:
             raise click.BadParameter(
-                f"'{word}' is none of {', '.join(offered)}.{nearest(word, offered)}", ctx, param
+                f"'{word}' is none of {', '.join(choices)}.{nearest(word, choices)}", ctx, param
             )
     return words
 
 
-@click.command(cls=gathered(Asked), short_help=COMMANDS["evaluate"].short_help)
+@click.command(cls=args_command(EvaluateArgs), short_help=COMMANDS["evaluate"].short_help)
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--encoder", required=True, multiple=True, help="An encoder of the repository; may be repeated."
 )
 @models_option
 @click.option(
-    "--dims", callback=numbers, metavar="DIM,DIM,…", help="Descending. Default: those it was exported with."
+    "--dims", callback=integers, metavar="DIM,DIM,…", help="Descending. Default: those it was exported with."
 )
-@click.option("--exits", callback=numbers, metavar="EXIT,EXIT,…", help="Default: all that it has.")
+@click.option("--exits", callback=integers, metavar="EXIT,EXIT,…", help="Default: all that it has.")
 @click.option(
     "--precision",
     callback=_words,
@@ -112,7 +112,7 @@ def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 )
 @click.option(
     "--top",
-    callback=numbers,
+    callback=integers,
     metavar="TOP,TOP,…",
     help="Of sparse encoders: keep so many of the largest weights of a document, descending. Default: all.",
 )
@@ -144,7 +144,7 @@ def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
     help="Where vectors are kept, for the next run too. Default: ~/.cache/nestvec.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the intervals.")
-def command(asked: Asked) -> None:
+def command(args: EvaluateArgs) -> None:
     """Measure what each length, exit, precision and form of an encoder's vectors keeps of its quality.
 
     DATA are folders in BEIR's layout (corpus.jsonl, queries.jsonl and qrels/test.tsv), or of pictures with
@@ -159,40 +159,40 @@ def command(asked: Asked) -> None:
       nestvec evaluate stamps --encoder pictures --languages de,fr,ja
       nestvec evaluate cranfield --encoder minilm --encoder splade --top 128,64 --rerank cross
     """
-    from nestvec.evaluate.choice import sentence
-    from nestvec.evaluate.measuring import Options
-    from nestvec.evaluate.output import check_writable, write_rows
+    from nestvec.evaluate.choice import recommendation_sentence
+    from nestvec.evaluate.measuring import EvaluateOptions
+    from nestvec.evaluate.report.output import check_writable, write_rows
     from nestvec.evaluate.run import evaluate, open_datasets
-    from nestvec.evaluate.sources import Means
-    from nestvec.evaluate.subject import Sizes, choose_reranker, choose_subjects
-    from nestvec.progress import progress
-    from nestvec_schemas.packages import need
+    from nestvec.evaluate.sources import Backend
+    from nestvec.evaluate.subject import RequestedSizes, choose_reranker, choose_variants
+    from nestvec.terminal.progress import progress
+    from nestvec_schemas.extras import need
 
-    if asked.depth is not None and not asked.rerank:
+    if args.depth is not None and not args.rerank:
         raise click.UsageError("--depth is how many documents --rerank scores: name an encoder there.")
     need("evaluating", ("pytrec_eval", "matplotlib", "onnxruntime"), "evaluate")
-    for path in (asked.report, asked.json_file if asked.json_file != "-" else None):
+    for path in (args.report, args.json_file if args.json_file != "-" else None):
         check_writable(path)
-    sizes = Sizes(asked.dims, asked.exits, asked.top)
-    subjects = choose_subjects(asked.models, asked.encoder, asked.precision, sizes)
-    rerankers = [choose_reranker(asked.models, name) for name in dict.fromkeys(asked.rerank)]
-    datasets = open_datasets(asked.data, asked.languages)
-    depth = (asked.depth or _DEPTH) if rerankers else 0
-    options = Options(asked.forms or _FORMS, asked.candidates, asked.seed, depth)
-    cache = asked.cache or default_cache()
-    with _indexes(asked) as open_index:
-        means = Means(_open_run, open_index, cache, progress, asked.through)
-        found = evaluate(datasets, subjects, options, means, rerankers)
-    if asked.json_file:
-        write_rows(found.rows, asked.json_file)
-    if asked.report:
-        from nestvec.evaluate.page import write_page
+    sizes = RequestedSizes(args.dims, args.exits, args.top)
+    subjects = choose_variants(args.models, args.encoder, args.precision, sizes)
+    rerankers = [choose_reranker(args.models, name) for name in dict.fromkeys(args.rerank)]
+    datasets = open_datasets(args.data, args.languages)
+    depth = (args.depth or _DEPTH) if rerankers else 0
+    options = EvaluateOptions(args.forms or _FORMS, args.candidates, args.seed, depth)
+    cache = args.cache or default_cache()
+    with _indexes(args) as open_index:
+        means = Backend(_open_run, open_index, cache, progress, args.through)
+        evaluation = evaluate(datasets, subjects, options, means, rerankers)
+    if args.json_file:
+        write_rows(evaluation.rows, args.json_file)
+    if args.report:
+        from nestvec.evaluate.report.page import write_page
 
-        write_page(found, asked.report)
-    if asked.json_file != "-":
-        _print(found)
-        click.echo(sentence(found.rows))
-    for note in found.notes:
+        write_page(evaluation, args.report)
+    if args.json_file != "-":
+        _print(evaluation)
+        click.echo(recommendation_sentence(evaluation.rows))
+    for note in evaluation.notes:
         click.echo(note, err=True)
 
 
@@ -203,7 +203,7 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nestvec"
 
 
-def _open_run(subject: Subject) -> Any:
+def _open_run(subject: EncoderVariant) -> Any:
     from functools import partial
 
     from nestvec.engines.onnx import OnnxEngine
@@ -213,30 +213,30 @@ def _open_run(subject: Subject) -> Any:
 
 
 @contextmanager
-def _indexes(asked: Asked) -> Iterator[OpenIndex]:
-    if asked.through == "exact":
-        from nestvec.evaluate.run import exact
+def _indexes(args: EvaluateArgs) -> Iterator[OpenIndex]:
+    from nestvec.evaluate.run import exact_index
 
-        yield exact
+    if args.through == "exact":
+        yield exact_index
         return
     import signal
 
-    from nestvec.evaluate.through import milvus_indexes
+    from nestvec.evaluate.search.milvus_backend import milvus_indexes
 
     # The temporary collections go whatever ends the command.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with milvus_indexes(asked.uri, asked.token) as open_index:
+        with milvus_indexes(args.uri, args.token) as open_index:
             yield open_index
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _print(found: Evaluation) -> None:
-    from nestvec.cli.output import print_table
+def _print(evaluation: Evaluation) -> None:
+    from nestvec.terminal.tables import print_table
 
-    groups: dict[tuple[object, ...], list[Row]] = {}
-    for row in found.rows:
+    groups: dict[tuple[object, ...], list[ResultRow]] = {}
+    for row in evaluation.rows:
         groups.setdefault((row["dataset"], row["encoder"], row["precision"], row["queries"]), []).append(row)
     for (dataset, encoder, precision, queries), rows in groups.items():
         title = f"{dataset}, {queries} queries: {encoder}, {precision} weights"
@@ -244,31 +244,35 @@ def _print(found: Evaluation) -> None:
         print_table((*_SETTING, *measures, *_COST), [_cells(row) for row in rows], title)
 
 
-def _of_texts(row: Row) -> Sequence[object]:
-    from nestvec.evaluate.choice import number
+def _of_texts(row: ResultRow) -> Sequence[object]:
+
+    from nestvec.evaluate.choice import as_float
 
     return (
         row["ndcg@10"],
         _interval(row, "ndcg@10"),
-        *(f"{number(row, name):.3f}" for name in ("kept", "recall@100", "mrr@10")),
+        *(f"{as_float(row, name):.3f}" for name in ("kept", "recall@100", "mrr@10")),
     )
 
 
-def _of_pictures(row: Row) -> Sequence[object]:
-    from nestvec.evaluate.choice import number
+def _of_pictures(row: ResultRow) -> Sequence[object]:
 
-    found = (f"{number(row, name):.3f}" for name in ("r@1", "r@5", "r@10"))
-    return (*found, _interval(row, "r@10"), f"{number(row, 'kept'):.3f}")
+    from nestvec.evaluate.choice import as_float
 
-
-def _interval(row: Row, measure: str) -> str:
-    from nestvec.evaluate.choice import number
-
-    return f"{number(row, f'{measure}_low'):.2f}–{number(row, f'{measure}_high'):.2f}".replace("0.", ".")
+    hit_rates = (f"{as_float(row, name):.3f}" for name in ("r@1", "r@5", "r@10"))
+    return (*hit_rates, _interval(row, "r@10"), f"{as_float(row, 'kept'):.3f}")
 
 
-def _cells(row: Row) -> Sequence[object]:
-    from nestvec.evaluate.choice import number
+def _interval(row: ResultRow, measure: str) -> str:
+
+    from nestvec.evaluate.choice import as_float
+
+    return f"{as_float(row, f'{measure}_low'):.2f}–{as_float(row, f'{measure}_high'):.2f}".replace("0.", ".")
+
+
+def _cells(row: ResultRow) -> Sequence[object]:
+
+    from nestvec.evaluate.choice import as_float
 
     same = row["exit"] == row["query_exit"]
     return (
@@ -278,5 +282,5 @@ def _cells(row: Row) -> Sequence[object]:
         row["form"] if row["reranker"] is None else f"by {row['reranker']}",
         *(_of_pictures(row) if row["direction"] else _of_texts(row)),
         row["bytes"],
-        f"{number(row, 'ms_per_text'):.1f}",
+        f"{as_float(row, 'ms_per_text'):.1f}",
     )

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.options import gathered, json_option, numbers, optional_store_options, pairs
+from nestvec.cli.options import args_command, integers, json_option, name_value_pairs, optional_store_options
 
 if TYPE_CHECKING:
     from nestvec_exporters import Overrides
-    from nestvec_exporters.adapt.data import TrainingData
     from nestvec_exporters.merge import Merge
-    from nestvec_exporters.triton import Format
+    from nestvec_exporters.options import Format
+    from nestvec_exporters.training_data import TrainingData
     from nestvec_schemas.manifest import Precision, RotationMethod
-    from nestvec_schemas.sample import Sample
+    from nestvec_schemas.samples.sample import Sample
 
 _NAME_LENGTH = 64
 
 
 @dataclass(frozen=True)
-class Asked:
+class ExportArgs:
     """The command's arguments; a name of None is made from the checkpoint's."""
 
     checkpoint: str | None
@@ -61,7 +61,7 @@ class Asked:
     as_json: bool
 
 
-@click.command(cls=gathered(Asked), short_help=COMMANDS["export"].short_help)
+@click.command(cls=args_command(ExportArgs), short_help=COMMANDS["export"].short_help)
 @click.argument("checkpoint", required=False)
 @click.option(
     "--to",
@@ -81,7 +81,7 @@ class Asked:
 )
 @click.option(
     "--dims",
-    callback=numbers,
+    callback=integers,
     metavar="DIM,DIM,…",
     help="The prefixes to offer. Default: powers of two down to 32.",
 )
@@ -99,7 +99,7 @@ class Asked:
 )
 @click.option(
     "--gpus",
-    callback=numbers,
+    callback=integers,
     metavar="GPU,GPU,…",
     help="The GPUs that Triton runs it on. Default: all that there are, else the CPU.",
 )
@@ -121,7 +121,7 @@ class Asked:
 )
 @click.option(
     "--exits",
-    callback=numbers,
+    callback=integers,
     metavar="LAYER,LAYER,…",
     help="Layers to stop after as well, for cheaper vectors in the same space; fitted on SAMPLE too.",
 )
@@ -157,7 +157,7 @@ class Asked:
     "--expert",
     "experts",
     multiple=True,
-    callback=pairs,
+    callback=name_value_pairs,
     metavar="NAME=CHECKPOINT",
     help="Another set of weights for the same encoder, fine-tuned for a domain. Whoever asks chooses it by "
     "expert=NAME; no router does (repeatable).",
@@ -172,7 +172,7 @@ class Asked:
     "--with",
     "names",
     multiple=True,
-    callback=pairs,
+    callback=name_value_pairs,
     metavar="NAME=CHECKPOINT",
     help="What a name in EXPRESSION stands for (repeatable); any other is a folder or a Hugging Face id.",
 )
@@ -188,7 +188,7 @@ class Asked:
 @click.option("--force", is_flag=True, help="Replace an encoder of this name.")
 @optional_store_options
 @json_option
-def command(asked: Asked) -> None:
+def command(args: ExportArgs) -> None:
     """Export CHECKPOINT, a local folder or a Hugging Face id, to a Triton model repository.
 
     It may be a file of word vectors too: GloVe's or fastText's text (.txt, .vec), word2vec's binary (.bin).
@@ -209,93 +209,93 @@ def command(asked: Asked) -> None:
       nestvec export CHECKPOINT --to models --merge 'base+0.4*A-0.2*B' --with A=biomed --with B=legal
       nestvec export CHECKPOINT --merge base+0.5*A+0.5*B --with A=biomed --with B=legal --fit pairs.jsonl
     """
-    from nestvec.cli.exported import report
-    from nestvec.cli.stopping import interrupting
-    from nestvec.progress import stages
+    from nestvec.cli.exported import print_export
+    from nestvec.terminal.interrupts import reraise_interrupt
+    from nestvec.terminal.progress import stages
     from nestvec_exporters import ExportOptions, Listener, export
 
-    merge = _merge(asked)
+    merge = _merge(args)
     options = ExportOptions(
-        checkpoint="" if merge else asked.checkpoint or "",
-        models=asked.models,
-        name=asked.name or (merged_name(merge) if merge else default_name(asked.checkpoint or "")),
-        precision=asked.precision,
-        dims=asked.dims,
-        max_tokens=asked.max_tokens,
-        force=asked.force,
-        format=asked.format,
-        gpus=asked.gpus or (),
-        accelerate=asked.accelerate,
-        rotation=asked.rotation if asked.rotate else None,
-        exits=asked.exits or (),
-        sample=_sample(asked),
-        seed=asked.seed,
-        overrides=_overrides(asked),
-        experts=asked.experts,
+        checkpoint="" if merge else args.checkpoint or "",
+        models=args.models,
+        name=args.name or (merged_name(merge) if merge else default_name(args.checkpoint or "")),
+        precision=args.precision,
+        dims=args.dims,
+        max_tokens=args.max_tokens,
+        force=args.force,
+        format=args.format,
+        gpus=args.gpus or (),
+        accelerate=args.accelerate,
+        rotation=args.rotation if args.rotate else None,
+        exits=args.exits or (),
+        sample=_sample(args),
+        seed=args.seed,
+        overrides=_overrides(args),
+        experts=args.experts,
         merge=merge,
     )
-    with interrupting() as check, stages() as shown:
+    with reraise_interrupt() as check, stages() as shown:
 
         def stage(name: str) -> None:
             check()
             shown.stage(name)
 
         manifest = export(options, Listener(stage, shown.step))
-    report(manifest, asked.models, as_json=asked.as_json, fitted=asked.fit is not None)
+    print_export(manifest, args.models, as_json=args.as_json, fitted=args.fit is not None)
 
 
-def _overrides(asked: Asked) -> Overrides:
+def _overrides(args: ExportArgs) -> Overrides:
     from nestvec_exporters import Overrides
 
     return Overrides(
-        pooling=asked.pooling,
-        bidirectional=asked.bidirectional,
-        frames=asked.frames,
-        image_checkpoint=asked.image_checkpoint,
-        query_prompt=asked.query_prompt,
-        document_prompt=asked.document_prompt,
-        layout=asked.layout,
+        pooling=args.pooling,
+        bidirectional=args.bidirectional,
+        frames=args.frames,
+        image_checkpoint=args.image_checkpoint,
+        query_prompt=args.query_prompt,
+        document_prompt=args.document_prompt,
+        layout=args.layout,
     )
 
 
-def _merge(asked: Asked) -> Merge | None:
+def _merge(args: ExportArgs) -> Merge | None:
     """What to merge; a usage error where there is neither that nor a checkpoint, or two that are ``base``."""
     from nestvec_exporters.merge import BASE, Fit, Merge
 
-    if asked.merge is None:
-        if asked.fit is not None:
+    if args.merge is None:
+        if args.fit is not None:
             raise click.UsageError("--fit finds the coefficients of --merge, and there is none.")
-        if asked.checkpoint is None:
+        if args.checkpoint is None:
             raise click.UsageError("Missing argument 'CHECKPOINT' (or --merge EXPRESSION).")
-        if asked.names:
+        if args.names:
             raise click.UsageError("--with names what stands in --merge, and there is none.")
         return None
-    fit = None if asked.fit is None else Fit(_fitted_on(asked.fit), asked.fit_steps, seed=asked.seed)
-    if asked.checkpoint is None:
-        return Merge(asked.merge, asked.names, fit)
-    if BASE in asked.names:
+    fit = None if args.fit is None else Fit(_fitted_on(args.fit), args.fit_steps, seed=args.seed)
+    if args.checkpoint is None:
+        return Merge(args.merge, args.names, fit)
+    if BASE in args.names:
         raise click.UsageError(f"CHECKPOINT is called {BASE} in --merge: leave one of them away.")
-    return Merge(asked.merge, {BASE: asked.checkpoint, **asked.names}, fit)
+    return Merge(args.merge, {BASE: args.checkpoint, **args.names}, fit)
 
 
 def _fitted_on(path: Path) -> TrainingData:
     """The rows of a file, as pairs where it has columns of such."""
-    from nestvec.training import Columns, kind_of, read_rows
-    from nestvec_exporters.adapt.data import TrainingData
+    from nestvec.datasets.training_texts import TrainingColumns, detect_kind, read_rows
+    from nestvec_exporters.training_data import TrainingData
 
-    kind = kind_of(path)
-    return TrainingData(path.name, kind, read_rows(path, kind, Columns()).rows)
+    kind = detect_kind(path)
+    return TrainingData(path.name, kind, read_rows(path, kind, TrainingColumns()).rows)
 
 
-def _sample(asked: Asked) -> Sample | None:
+def _sample(args: ExportArgs) -> Sample | None:
     """What to fit on: as asked; exits alone are mapped by this machine's own texts."""
-    from nestvec.samples import DEMO, Draw, Store, read_sample
+    from nestvec.datasets.samples import DEMO, SampleOptions, SampleStore, read_sample
 
-    given = asked.rotate or (DEMO if asked.exits else None)
-    if given is None:
+    source = args.rotate or (DEMO if args.exits else None)
+    if source is None:
         return None
-    draw = Draw(asked.sample_column, asked.sample_size, asked.seed)
-    return read_sample(given, draw, Store(asked.uri, asked.token, asked.database))
+    draw = SampleOptions(args.sample_column, args.sample_size, args.seed)
+    return read_sample(source, draw, SampleStore(args.uri, args.token, args.database))
 
 
 def default_name(checkpoint: str) -> str:

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from nestvec_schemas.manifest import Fit, Manifest
 
 
-def report(manifest: Manifest, models: Path, *, as_json: bool, fitted: bool) -> None:
+def print_export(manifest: Manifest, models: Path, *, as_json: bool, fitted: bool) -> None:
     """Print where it is and how near to its source; where ``fitted``, the merge that was found too."""
-    from nestvec.cli.output import print_json
-    from nestvec.cli.towers import takes
+    from nestvec.cli.towers import describe_inputs
+    from nestvec.terminal.tables import print_json
     from nestvec_schemas.repository import file_path
 
     folder = models / manifest.name
@@ -24,13 +24,13 @@ def report(manifest: Manifest, models: Path, *, as_json: bool, fitted: bool) -> 
         print_json({"path": str(folder), "bytes": size, "manifest": shown})
         return
     merged = f"merged with what was fitted: --merge '{manifest.source}'\n" if fitted else ""
-    found = manifest.verification
+    verification = manifest.verification
     dims = ", ".join(map(str, manifest.dims))
     click.echo(
         f"{merged}{folder}: {manifest.dim} dims ({dims}), {manifest.precision}, "
-        f"{takes(manifest)}, {size / 1e6:.1f} MB\n"
-        f"cosine to the checkpoint over {found.sentences} inputs: {found.cosine_mean:.6f} on average, "
-        f"{found.cosine_min:.6f} at least\n"
+        f"{describe_inputs(manifest)}, {size / 1e6:.1f} MB\n"
+        f"cosine to the checkpoint over {verification.sentences} inputs: {verification.cosine_mean:.6f} on average, "
+        f"{verification.cosine_min:.6f} at least\n"
         f"{_nested(manifest)}"
         f"Next: nestvec serve --models {models}"
     )
@@ -46,14 +46,14 @@ def _nested(manifest: Manifest) -> str:
         for dim, share in manifest.retention.items()
         if dim != manifest.dim
     )
-    how = f"{fit.method} rotation, fitted" if fit.method else "fitted"
+    method = f"{fit.method} rotation, fitted" if fit.method else "fitted"
     lines = [
-        f"{how} on {_drawn(fit)}",
+        f"{method} on {_drawn(fit)}",
         f"nearest ten kept over {fit.held_out} held-out ones: {shares}",
         *(
-            f"exit {layer} of {manifest.depth}: cosine {one.cosine:.3f} to the whole, "
-            f"nearest ten kept {one.retention[manifest.dim]:.0%}"
-            for layer, one in manifest.exits.items()
+            f"exit {layer} of {manifest.depth}: cosine {exit_fit.cosine:.3f} to the whole, "
+            f"nearest ten kept {exit_fit.retention[manifest.dim]:.0%}"
+            for layer, exit_fit in manifest.exits.items()
         ),
     ]
     return "".join(f"{line}\n" for line in lines)
@@ -63,7 +63,7 @@ def _drawn(fit: Fit) -> str:
     """The sample and its size in words."""
     if fit.drawn is None:
         return f"{fit.texts:,} texts of {fit.sample}"
-    told = f"{fit.drawn:,} texts of {fit.sample}"
+    sample_text = f"{fit.drawn:,} texts of {fit.sample}"
     queries = fit.texts + fit.held_out - fit.drawn
     what = "sentences and keywords" if fit.method == "learned" else "sentences"
-    return f"{told} and {queries:,} {what} of them" if queries else told
+    return f"{sample_text} and {queries:,} {what} of them" if queries else sample_text

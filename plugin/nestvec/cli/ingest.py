@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.options import gathered, json_option, models_option, store_options
-from nestvec.cli.output import print_json
-from nestvec.cli.stopping import stopping
+from nestvec.cli.options import args_command, json_option, models_option, store_options
+from nestvec.terminal.interrupts import stop_on_signal
+from nestvec.terminal.tables import print_json
 
 if TYPE_CHECKING:
     from nestvec.ingest import Report
 
 
 @dataclass(frozen=True)
-class Asked:
+class IngestArgs:
     """The command's arguments."""
 
     file: Path
@@ -36,7 +36,7 @@ class Asked:
     as_json: bool
 
 
-@click.command(cls=gathered(Asked), short_help=COMMANDS["ingest"].short_help)
+@click.command(cls=args_command(IngestArgs), short_help=COMMANDS["ingest"].short_help)
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--collection", required=True, help="The collection to write to.")
 @store_options
@@ -65,7 +65,7 @@ class Asked:
     "request with all its rows unless it was started with --on-error zero.",
 )
 @json_option
-def command(asked: Asked) -> None:
+def command(args: IngestArgs) -> None:
     """Write the rows of a JSONL, CSV or Parquet file into a collection; Milvus embeds them.
 
     Rows that cannot be stored go to FILE.rejected.jsonl with the reason, and the others go on; so do rows
@@ -77,25 +77,25 @@ def command(asked: Asked) -> None:
     Example:
       nestvec ingest papers.jsonl --collection papers --uri papers.db
     """
-    from nestvec.catalog import read_table
-    from nestvec.embedded import running
+    from nestvec.datasets.readers import open_source
     from nestvec.ingest import Options, ingest
-    from nestvec.ingest.readers import open_source
-    from nestvec.milvus import connect
-    from nestvec.progress import progress
+    from nestvec.milvus.catalog import read_table
+    from nestvec.milvus.connection import connect
+    from nestvec.service.in_process import running
+    from nestvec.terminal.progress import progress
 
-    source = open_source(asked.file, asked.kind)
-    target = _target(asked.uri, asked.database)
-    options = Options(target, asked.batch, asked.rejects, source.format, asked.restart, asked.on_error)
-    with connect(asked.uri, token=asked.token, database=asked.database, create=False) as client:
-        table = read_table(client, asked.collection)
+    source = open_source(args.file, args.kind)
+    target = _target(args.uri, args.database)
+    options = Options(target, args.batch, args.rejects, source.format, args.restart, args.on_error)
+    with connect(args.uri, token=args.token, database=args.database, create=False) as client:
+        table = read_table(client, args.collection)
         with (
-            running(table.services, asked.models),
-            progress(f"Ingesting {asked.file.name}", source.total) as advance,
-            stopping("this batch") as stop,
+            running(table.services, args.models),
+            progress(f"Ingesting {args.file.name}", source.total) as advance,
+            stop_on_signal("this batch") as stop,
         ):
-            report = ingest(client, table, asked.file, options, advance, stop)
-    _say(report, asked.collection, asked.as_json)
+            report = ingest(client, table, args.file, options, advance, stop)
+    _say(report, args.collection, args.as_json)
 
 
 def _target(uri: str, database: str) -> str:

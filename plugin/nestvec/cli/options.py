@@ -12,7 +12,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
-def gathered(kind: Callable[..., T]) -> type[click.Command]:
+def args_command(kind: Callable[..., T]) -> type[click.Command]:
     """A class of commands whose function takes one ``kind``, made from all of the options by name."""
 
     class Gathered(click.Command):
@@ -25,31 +25,31 @@ def gathered(kind: Callable[..., T]) -> type[click.Command]:
 _EXAMPLES = {"dims": "384,128", "gpus": "0,1", "exits": "2,3,4"}
 
 
-def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+def integers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     """``384,128`` as numbers; a usage error names the part that is none."""
     if value is None:
         return None
-    found = []
+    values = []
     for part in value.split(","):
         try:
-            found.append(int(part))
+            values.append(int(part))
         except ValueError:
             example = _EXAMPLES[param.name or "dims"]
             reason = f"'{part.strip()}' is not a whole number. Write them as {example}."
             raise click.BadParameter(reason, ctx, param) from None
-    return tuple(found)
+    return tuple(values)
 
 
-def pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+def name_value_pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
     """``NAME=VALUE``, repeated, as a mapping; a usage error names the one that is none or comes twice."""
-    found: dict[str, str] = {}
+    mapping: dict[str, str] = {}
     for value in values:
         name, equals, rest = value.partition("=")
-        if not (name and equals and rest) or name in found:
+        if not (name and equals and rest) or name in mapping:
             reason = f"'{value}' is not NAME={param.metavar or 'VALUE'}, each name once."
             raise click.BadParameter(reason.replace("NAME=NAME=", "NAME="), ctx, param)
-        found[name] = rest
-    return found
+        mapping[name] = rest
+    return mapping
 
 
 _URI = "A path that ends in .db (Milvus Lite), or a Milvus address (http://HOST:19530)."

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.options import gathered, models_option
+from nestvec.cli.options import args_command, models_option
 
 if TYPE_CHECKING:
     from nestvec.images import Policy
     from nestvec.images.address import Scheme
-    from nestvec.service.embedder import Embedder
+    from nestvec.service.batching.embedder import Embedder
     from nestvec.service.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
-class Asked:
+class ServeArgs:
     """The command's arguments."""
 
     models: Path
@@ -59,7 +59,7 @@ def _option(
     )
 
 
-@click.command(cls=gathered(Asked), short_help=COMMANDS["serve"].short_help)
+@click.command(cls=args_command(ServeArgs), short_help=COMMANDS["serve"].short_help)
 @models_option
 @click.option("--encoder", "names", multiple=True, metavar="NAME", help="Serve only this one (repeatable).")
 @_option("--host", "Address to listen at.", default="127.0.0.1")
@@ -123,7 +123,7 @@ def _option(
     "text",
 )
 @_option("--shutdown-seconds", "SIGTERM: finish what was taken for so long.", click.IntRange(0, 3600), 30)
-def command(asked: Asked) -> None:
+def command(args: ServeArgs) -> None:
     """Serve the encoders in a model repository: TEI's /embed, OpenAI's /v1/embeddings, Cohere's /v2/embed.
 
     /health and /metrics need no API key. SIGTERM finishes what was taken; a second one does not wait.
@@ -132,46 +132,46 @@ def command(asked: Asked) -> None:
     Example:
       nestvec serve --models models --port 8080 --api-keys keys.txt
     """
-    from nestvec.service.logs import use_format
+    from nestvec.service.observability.logs import use_format
     from nestvec.service.server import address, bind, open_embedder, serve, server_of
 
-    use_format(asked.log_format)
-    with bind(asked.host, asked.port) as listener:
-        embedder = open_embedder(asked.models, asked.names, settings_of(asked))
+    use_format(args.log_format)
+    with bind(args.host, args.port) as listener:
+        embedder = open_embedder(args.models, args.names, settings_of(args))
         server = server_of(embedder)
-        _tell(embedder, address(listener, tls=asked.tls_cert is not None))
+        _tell(embedder, address(listener, tls=args.tls_cert is not None))
         serve(server, listener)
 
 
-def settings_of(asked: Asked) -> Settings:
+def settings_of(args: ServeArgs) -> Settings:
     """What the arguments mean to the service."""
     from nestvec.engines.opening import EngineOptions
     from nestvec.service.settings import Guard, Limits, Settings
 
     return Settings(
-        overlong=asked.overlong,
-        engine=EngineOptions(asked.engine, asked.threads, asked.triton_url),
-        limits=Limits(shutdown_seconds=asked.shutdown_seconds),
-        guard=Guard(asked.api_keys, asked.tls_cert, asked.tls_key),
-        images=_images(asked),
-        on_error=asked.on_error,
-        otlp=asked.otlp_endpoint,
+        overlong=args.overlong,
+        engine=EngineOptions(args.engine, args.threads, args.triton_url),
+        limits=Limits(shutdown_seconds=args.shutdown_seconds),
+        guard=Guard(args.api_keys, args.tls_cert, args.tls_key),
+        images=_images(args),
+        on_error=args.on_error,
+        otlp=args.otlp_endpoint,
     )
 
 
-def _images(asked: Asked) -> Policy:
+def _images(args: ServeArgs) -> Policy:
     from nestvec.images import Policy
 
-    schemes: set[Scheme] = set(asked.image_schemes) or {"data", "https"}
-    schemes |= {"file"} if asked.image_roots else set()
-    schemes |= {"s3"} if asked.image_buckets else set()
+    schemes: set[Scheme] = set(args.image_schemes) or {"data", "https"}
+    schemes |= {"file"} if args.image_roots else set()
+    schemes |= {"s3"} if args.image_buckets else set()
     return Policy(
         schemes=frozenset(schemes),
-        hosts=asked.image_hosts,
-        allow_private=asked.image_private,
-        roots=asked.image_roots,
-        buckets=asked.image_buckets,
-        s3_endpoint=asked.s3_endpoint,
+        hosts=args.image_hosts,
+        allow_private=args.image_private,
+        roots=args.image_roots,
+        buckets=args.image_buckets,
+        s3_endpoint=args.s3_endpoint,
     )
 
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.options import gathered, json_option, models_option, store_options
+from nestvec.cli.options import args_command, json_option, models_option, store_options
 
 if TYPE_CHECKING:
     from nestvec.shell.shell import Shell
-    from nestvec.shell.show import Form
+    from nestvec.shell.show import OutputFormat
 
 
 @dataclass(frozen=True)
-class Asked:
+class SqlArgs:
     """The options of one call."""
 
     statement: str | None
@@ -35,7 +35,7 @@ class Asked:
     go_on: bool
 
 
-@click.command("sql", cls=gathered(Asked), short_help=COMMANDS["sql"].short_help)
+@click.command("sql", cls=args_command(SqlArgs), short_help=COMMANDS["sql"].short_help)
 @click.argument("statement", required=False)
 @click.option(
     "--file",
@@ -54,7 +54,7 @@ class Asked:
 )
 @click.option("--timing", is_flag=True, help="Say on standard error how long each step took.")
 @click.option("--continue", "go_on", is_flag=True, help="Go on after a statement that fails.")
-def command(asked: Asked) -> None:
+def command(args: SqlArgs) -> None:
     """Run SQL; STATEMENT is one or several with semicolons between, or - to read standard input.
 
     Without STATEMENT, statements are read from standard input; a terminal gets a prompt with history and
@@ -69,57 +69,57 @@ def command(asked: Asked) -> None:
       nestvec sql --uri demo.db "SELECT name, 1 - (doc_64 <=> 'read rows from a file') AS score
         FROM pydoc WHERE module = 'csv' ORDER BY score DESC LIMIT 5"
     """
-    from nestvec.milvus import connect
+    from nestvec.milvus.connection import connect
     from nestvec.shell.shell import Shell
-    from nestvec.shell.split import pieces
-    from nestvec.shell.values import values
-    from nestvec.sql import Session, Settings
+    from nestvec.shell.split import script_pieces
+    from nestvec.shell.values import parse_params
+    from nestvec.sql import Session, SessionSettings
 
-    given, form = values(asked.param), _form(asked)
-    script = _script(asked)
-    statements = pieces(script) if script is not None else ()
+    parameters, form = parse_params(args.param), _form(args)
+    script = _script(args)
+    statements = script_pieces(script) if script is not None else ()
     if script is not None and not statements:
         raise _usage("There is no statement to run.")
     # A database that is not there is a mistake, but for one who makes tables.
-    create = script is None or any(one[:6].upper() == "CREATE" for one in statements)
-    session = Session(Settings(models=asked.models))
+    create = script is None or any(statement[:6].upper() == "CREATE" for statement in statements)
+    session = Session(SessionSettings(models=args.models))
     with (
         closing(session),
-        connect(asked.uri, token=asked.token, database=asked.database, create=create) as client,
+        connect(args.uri, token=args.token, database=args.database, create=create) as client,
     ):
-        shell = Shell(client, session, form, asked.timing, given)
+        shell = Shell(client, session, form, args.timing, parameters)
         if script is None:
             from nestvec.shell.prompt import interact
 
             interact(shell)
         else:
-            _run(shell, statements, asked.go_on)
+            _run(shell, statements, args.go_on)
 
 
-def _script(asked: Asked) -> str | None:
+def _script(args: SqlArgs) -> str | None:
     """What there is to run; None for a prompt."""
-    if asked.statement is not None and asked.file is not None:
+    if args.statement is not None and args.file is not None:
         raise _usage("Give STATEMENT or --file, not both.")
-    if asked.file is not None:
-        found = asked.file.read_bytes()
-    elif asked.statement not in (None, "-"):
-        return asked.statement
-    elif asked.statement is None and sys.stdin.isatty():
+    if args.file is not None:
+        data = args.file.read_bytes()
+    elif args.statement not in (None, "-"):
+        return args.statement
+    elif args.statement is None and sys.stdin.isatty():
         return None
     else:
-        found = sys.stdin.buffer.read()
+        data = sys.stdin.buffer.read()
     # What is no UTF-8 reaches the parser as such, and is refused there.
-    return found.decode("utf-8", "surrogateescape")
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _usage(reason: str) -> click.UsageError:
     return click.UsageError(reason, click.get_current_context())
 
 
-def _form(asked: Asked) -> Form:
-    if asked.as_json and asked.as_csv:
+def _form(args: SqlArgs) -> OutputFormat:
+    if args.as_json and args.as_csv:
         raise _usage("Give --json or --csv, not both.")
-    return "json" if asked.as_json else "csv" if asked.as_csv else "table"
+    return "json" if args.as_json else "csv" if args.as_csv else "table"
 
 
 def _run(shell: Shell, statements: tuple[str, ...], go_on: bool) -> None:
@@ -127,9 +127,9 @@ def _run(shell: Shell, statements: tuple[str, ...], go_on: bool) -> None:
     from nestvec_schemas.errors import NestvecError
 
     first: NestvecError | None = None
-    for one in statements:
+    for statement in statements:
         try:
-            shell.run(one)
+            shell.run(statement)
         except NestvecError as error:
             if not go_on:
                 raise

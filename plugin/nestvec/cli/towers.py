@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from nestvec_schemas.manifest import Manifest
 
 
-def takes(manifest: Manifest) -> str:
+def describe_inputs(manifest: Manifest) -> str:
     """``text of 77 tokens, pictures of 224 × 224``: each tower's inputs, the longest and the size."""
     shown = []
     for name, tower in manifest.towers.items():

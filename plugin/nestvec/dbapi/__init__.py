@@ -21,7 +21,7 @@ from nestvec.dbapi.errors import (
     ProgrammingError,
     Warning,
 )
-from nestvec.dbapi.opening import Opening
+from nestvec.dbapi.opening import ConnectOptions
 from nestvec.dbapi.types import (
     BINARY,
     DATETIME,
@@ -36,7 +36,7 @@ from nestvec.dbapi.types import (
     Timestamp,
     TimestampFromTicks,
 )
-from nestvec.sql.settings import Settings
+from nestvec.sql.settings import SessionSettings
 
 __all__ = [
     "BINARY",
@@ -92,7 +92,7 @@ def connect(
     this process where no service answers at the address that a collection was made with.
     Raises OperationalError where Milvus cannot be opened.
     """
-    return Connection(_opening(uri, token, database, service, models))
+    return Connection(_connect_options(uri, token, database, service, models))
 
 
 def aconnect(
@@ -104,11 +104,11 @@ def aconnect(
     models: str | Path | None = None,
 ) -> AsyncConnection:
     """The same for one who awaits: ``async with nestvec.aconnect(…) as connection``, or ``await`` of it."""
-    return AsyncConnection(_opening(uri, token, database, service, models))
+    return AsyncConnection(_connect_options(uri, token, database, service, models))
 
 
-def _opening(
+def _connect_options(
     uri: str | Path, token: str, database: str, service: str | None, models: str | Path | None
-) -> Opening:
-    settings = Settings(service=service, models=Path(models) if models is not None else None)
-    return Opening(str(uri), token, database, settings)
+) -> ConnectOptions:
+    settings = SessionSettings(service=service, models=Path(models) if models is not None else None)
+    return ConnectOptions(str(uri), token, database, settings)

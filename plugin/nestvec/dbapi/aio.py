@@ -11,17 +11,17 @@ from typing import Any
 
 from pymilvus import AsyncMilvusClient, MilvusClient
 
-from nestvec.dbapi.errors import misuse, raising
-from nestvec.dbapi.opening import Opening
-from nestvec.dbapi.results import Results
-from nestvec.dbapi.running import execute_many, only_reads
-from nestvec.milvus import aconnect as opened
-from nestvec.milvus import connect as opened_blocking
-from nestvec.sql.answer import Answer, Row
+from nestvec.dbapi.errors import dbapi_errors, interface_error
+from nestvec.dbapi.opening import ConnectOptions
+from nestvec.dbapi.results import CursorBase
+from nestvec.dbapi.running import execute_many, is_read_only
+from nestvec.milvus.connection import aconnect as opened
+from nestvec.milvus.connection import connect as opened_blocking
+from nestvec.milvus.steps import Steps, adrive
+from nestvec.sql.answer import Row, StatementResult
 from nestvec.sql.bind.params import Given
 from nestvec.sql.session import Session
-from nestvec.sql.statements import execute
-from nestvec.steps import Steps, adrive
+from nestvec.sql.statements import execute_steps
 
 
 class AsyncConnection:
@@ -30,7 +30,7 @@ class AsyncConnection:
     SELECTs of one connection run at a time; anything else waits for its turn.
     """
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, opening: ConnectOptions) -> None:
         self.session = Session(opening.settings)
         self.closed = False
         self._opening = opening
@@ -50,11 +50,11 @@ class AsyncConnection:
         """A new cursor with the statement executed."""
         return await self.cursor().execute(statement, parameters)
 
-    async def run(self, statement: str, steps: Steps[Answer]) -> Answer:
+    async def run(self, statement: str, steps: Steps[StatementResult]) -> StatementResult:
         """What comes of a statement's steps, asked of this connection's Milvus. Raises PEP 249's errors."""
         client = self._check()
-        with raising():
-            async with nullcontext() if only_reads(statement) else self._writing:
+        with dbapi_errors():
+            async with nullcontext() if is_read_only(statement) else self._writing:
                 return await adrive(client, self._blocking_client, steps)
 
     async def commit(self) -> None:
@@ -85,7 +85,7 @@ class AsyncConnection:
     async def _opened(self) -> AsyncConnection:
         if self._client is None and not self.closed:
             opening = self._opening
-            with raising():
+            with dbapi_errors():
                 self._client = await self._stack.enter_async_context(
                     opened(opening.uri, token=opening.token, database=opening.database)
                 )
@@ -105,15 +105,15 @@ class AsyncConnection:
 
     def _check(self) -> AsyncMilvusClient:
         if self.closed:
-            raise misuse("the connection is closed", "Open another: await nestvec.aconnect(…).")
+            raise interface_error("the connection is closed", "Open another: await nestvec.aconnect(…).")
         if self._client is None:
-            raise misuse(
+            raise interface_error(
                 "the connection is not open yet", "Write: async with nestvec.aconnect(…) as connection."
             )
         return self._client
 
 
-class AsyncCursor(Results):
+class AsyncCursor(CursorBase):
     """One statement at a time, and its rows. ``arrow()`` and ``df()`` ask nobody, and are not awaited."""
 
     def __init__(self, connection: AsyncConnection) -> None:
@@ -122,7 +122,7 @@ class AsyncCursor(Results):
 
     async def execute(self, operation: str, parameters: Given | None = None) -> AsyncCursor:
         """Run one statement, as ``Cursor.execute`` does."""
-        await self._run(operation, execute(self.connection.session, operation, parameters))
+        await self._run(operation, execute_steps(self.connection.session, operation, parameters))
         return self
 
     async def executemany(self, operation: str, seq_of_parameters: Sequence[Given]) -> AsyncCursor:
@@ -132,22 +132,22 @@ class AsyncCursor(Results):
 
     async def fetchone(self) -> Row | None:
         """The next row, or None after the last."""
-        return self._one()
+        return self._fetch_row()
 
     async def fetchmany(self, size: int | None = None) -> list[Row]:
         """The next ``size`` rows, ``arraysize`` by default; fewer at the end."""
-        return self._some(size)
+        return self._fetch_rows(size)
 
     async def fetchall(self) -> list[Row]:
         """The rows that are left."""
-        return self._rest()
+        return self._fetch_rest()
 
     async def close(self) -> None:
         """Forget the rows; the cursor is of no use afterwards."""
-        self._end()
+        self._close()
 
     async def __aiter__(self) -> AsyncIterator[Row]:
-        while (row := self._one()) is not None:
+        while (row := self._fetch_row()) is not None:
             yield row
 
     async def __aenter__(self) -> AsyncCursor:
@@ -158,6 +158,6 @@ class AsyncCursor(Results):
     ) -> None:
         await self.close()
 
-    async def _run(self, operation: str, steps: Steps[Answer]) -> None:
-        self._ready()
-        self._show(await self.connection.run(operation, steps))
+    async def _run(self, operation: str, steps: Steps[StatementResult]) -> None:
+        self._check_open()
+        self._set_result(await self.connection.run(operation, steps))

@@ -24,7 +24,7 @@ _SCALARS: Final = {
 }
 
 
-def table(columns: Sequence[str], types: Sequence[str], rows: Sequence[Row]) -> pa.Table:
+def arrow_table(columns: Sequence[str], types: Sequence[str], rows: Sequence[Row]) -> pa.Table:
     """Rows as a table: a vector is a ``fixed_size_list<float32>``, an ARRAY a ``list``, JSON its text.
 
     ``types`` are Milvus's names; where nobody knows (``ANY``) the values say, or their JSON is the value.
@@ -36,7 +36,7 @@ def table(columns: Sequence[str], types: Sequence[str], rows: Sequence[Row]) -> 
 def _array(type_: str, values: list[Any]) -> pa.Array:
     if type_ in _SCALARS:
         return pa.array(values, _SCALARS[type_])
-    return _OTHERS.get(type_, _guessed)(values)
+    return _OTHERS.get(type_, _inferred)(values)
 
 
 def _vectors(values: list[Any]) -> pa.Array:
@@ -64,16 +64,16 @@ def _text(value: object) -> str:
 def _binary(values: list[Any]) -> pa.Array:
     # pymilvus gives a binary vector as a list with its bytes in it.
     return pa.array(
-        [one[0] if isinstance(one, list) and len(one) == 1 else one for one in values], pa.binary()
+        [value[0] if isinstance(value, list) and len(value) == 1 else value for value in values], pa.binary()
     )
 
 
-def _guessed(values: list[Any]) -> pa.Array:
+def _inferred(values: list[Any]) -> pa.Array:
     try:
         return pa.array(
             [
-                list(one) if isinstance(one, Sequence) and not isinstance(one, (str, bytes)) else one
-                for one in values
+                list(value) if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else value
+                for value in values
             ]
         )
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):

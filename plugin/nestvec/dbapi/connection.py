@@ -9,16 +9,16 @@ from types import TracebackType
 from typing import ClassVar, TypeVar
 
 from nestvec.dbapi import errors
-from nestvec.dbapi.errors import misuse, raising
-from nestvec.dbapi.opening import Opening
-from nestvec.dbapi.results import Results
+from nestvec.dbapi.errors import dbapi_errors, interface_error
+from nestvec.dbapi.opening import ConnectOptions
+from nestvec.dbapi.results import CursorBase
 from nestvec.dbapi.running import execute_many
-from nestvec.milvus import connect as opened
-from nestvec.sql.answer import Answer, Row
+from nestvec.milvus.connection import connect as opened
+from nestvec.milvus.steps import Steps, drive
+from nestvec.sql.answer import Row, StatementResult
 from nestvec.sql.bind.params import Given
 from nestvec.sql.session import Session
-from nestvec.sql.statements import execute
-from nestvec.steps import Steps, drive
+from nestvec.sql.statements import execute_steps
 
 T = TypeVar("T")
 
@@ -40,11 +40,11 @@ class Connection:
     ProgrammingError: ClassVar = errors.ProgrammingError
     NotSupportedError: ClassVar = errors.NotSupportedError
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, opening: ConnectOptions) -> None:
         self.session = Session(opening.settings)
         self._lock = RLock()
         self._stack = ExitStack()
-        with raising():
+        with dbapi_errors():
             self._client = self._stack.enter_context(
                 opened(opening.uri, token=opening.token, database=opening.database)
             )
@@ -62,7 +62,7 @@ class Connection:
 
     def run(self, steps: Steps[T]) -> T:
         """What comes of steps, asked of this connection's Milvus. Raises PEP 249's errors."""
-        with self._lock, raising():
+        with self._lock, dbapi_errors():
             self._check()
             return drive(self._client, steps)
 
@@ -94,10 +94,10 @@ class Connection:
 
     def _check(self) -> None:
         if self.closed:
-            raise misuse("the connection is closed", "Open another: nestvec.connect(…).")
+            raise interface_error("the connection is closed", "Open another: nestvec.connect(…).")
 
 
-class Cursor(Results):
+class Cursor(CursorBase):
     """One statement at a time, and its rows."""
 
     def __init__(self, connection: Connection) -> None:
@@ -110,7 +110,7 @@ class Cursor(Results):
         Raises ProgrammingError where it is wrong, NotSupportedError, OperationalError where Milvus or the
         service is the cause, DataError for values that cannot be stored.
         """
-        self._run(execute(self.connection.session, operation, parameters))
+        self._run(execute_steps(self.connection.session, operation, parameters))
         return self
 
     def executemany(self, operation: str, seq_of_parameters: Sequence[Given]) -> Cursor:
@@ -120,22 +120,22 @@ class Cursor(Results):
 
     def fetchone(self) -> Row | None:
         """The next row, or None after the last. Raises InterfaceError where there are no rows to fetch."""
-        return self._one()
+        return self._fetch_row()
 
     def fetchmany(self, size: int | None = None) -> list[Row]:
         """The next ``size`` rows, ``arraysize`` by default; fewer at the end."""
-        return self._some(size)
+        return self._fetch_rows(size)
 
     def fetchall(self) -> list[Row]:
         """The rows that are left."""
-        return self._rest()
+        return self._fetch_rest()
 
     def close(self) -> None:
         """Forget the rows; the cursor is of no use afterwards."""
-        self._end()
+        self._close()
 
     def __iter__(self) -> Iterator[Row]:
-        return iter(self._one, None)
+        return iter(self._fetch_row, None)
 
     def __enter__(self) -> Cursor:
         return self
@@ -145,6 +145,6 @@ class Cursor(Results):
     ) -> None:
         self.close()
 
-    def _run(self, steps: Steps[Answer]) -> None:
-        self._ready()
-        self._show(self.connection.run(steps))
+    def _run(self, steps: Steps[StatementResult]) -> None:
+        self._check_open()
+        self._set_result(self.connection.run(steps))

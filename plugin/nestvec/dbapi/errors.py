@@ -71,7 +71,7 @@ class NotSupportedError(DatabaseError):
     """Valid SQL that is not done."""
 
 
-MEANING: tuple[tuple[type[NestvecError], type[Error]], ...] = (
+DBAPI_ERRORS: tuple[tuple[type[NestvecError], type[Error]], ...] = (
     (errors.SqlNotSupported, NotSupportedError),
     (errors.SqlKeyExists, IntegrityError),
     (errors.SqlError, ProgrammingError),
@@ -91,22 +91,22 @@ MEANING: tuple[tuple[type[NestvecError], type[Error]], ...] = (
 """What each of nestvec's errors is to PEP 249; the first row that fits counts."""
 
 
-def meant(error: NestvecError) -> Error:
+def to_dbapi_error(error: NestvecError) -> Error:
     """An error as PEP 249's."""
-    return next(kind for ours, kind in MEANING if isinstance(error, ours))(error)
+    return next(kind for ours, kind in DBAPI_ERRORS if isinstance(error, ours))(error)
 
 
 @contextmanager
-def raising() -> Iterator[None]:
+def dbapi_errors() -> Iterator[None]:
     """Raise nestvec's errors as PEP 249's."""
     try:
         yield
     except Error:
         raise
     except NestvecError as error:
-        raise meant(error) from error
+        raise to_dbapi_error(error) from error
 
 
-def misuse(cause: str, next_step: str) -> InterfaceError:
+def interface_error(cause: str, next_step: str) -> InterfaceError:
     """A connection or cursor is used wrongly."""
     return InterfaceError(NestvecError(cause, next_step=next_step))

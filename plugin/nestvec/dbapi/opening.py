@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from nestvec.sql.settings import Settings
+from nestvec.sql.settings import SessionSettings
 
 
 @dataclass(frozen=True)
-class Opening:
+class ConnectOptions:
     """``uri`` is any that pymilvus takes: a path that ends in ``.db`` (Milvus Lite), or an address."""
 
     uri: str
     token: str = field(default="", repr=False)
     database: str = ""
-    settings: Settings = field(default_factory=Settings)
+    settings: SessionSettings = field(default_factory=SessionSettings)

@@ -9,11 +9,11 @@ from typing import Final, Protocol
 import numpy as np
 
 from nestvec_schemas.errors import EngineError
-from nestvec_schemas.frames import FRAME_MASK
-from nestvec_schemas.interaction import KEEP
+from nestvec_schemas.late_interaction import KEEP
 from nestvec_schemas.manifest import Manifest
-from nestvec_schemas.patching import PATCHES, SHAPES
-from nestvec_schemas.rows import Array, Arrays
+from nestvec_schemas.preprocessing.collate import Array, Arrays
+from nestvec_schemas.preprocessing.frames import FRAME_MASK
+from nestvec_schemas.preprocessing.patches import PATCHES, SHAPES
 from nestvec_schemas.towers import WHOLE
 from nestvec_schemas.vectors import Vectors
 

@@ -8,27 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from nestvec.evaluate.rows import MEAN, Row
+from nestvec.evaluate.rows import MEAN, ResultRow
 
-ENOUGH = 0.99
+RETENTION_TARGET = 0.99
 
 
 @dataclass(frozen=True)
-class Choice:
+class Recommendation:
     """The row that keeps ``ENOUGH`` with the fewest bytes stored, and with the fewest searched."""
 
-    stored: Row
-    searched: Row
+    stored: ResultRow
+    searched: ResultRow
 
 
-def headline(rows: Sequence[Row]) -> list[Row]:
+def headline_rows(rows: Sequence[ResultRow]) -> list[ResultRow]:
     """The rows that plots and sentences are about: the means, or those of the first dataset."""
     names = [row["dataset"] for row in rows]
     name = MEAN if MEAN in names else names[0]
     return [row for row in rows if row["dataset"] == name]
 
 
-def usable(rows: Sequence[Row]) -> list[Row]:
+def standalone_rows(rows: Sequence[ResultRow]) -> list[ResultRow]:
     """Rows whose vectors the encoder gives alone: those before its rotation are there to compare, and what
     is reranked depends on another encoder."""
     own = [row for row in rows if row["form"] != "reranked"]
@@ -36,48 +36,50 @@ def usable(rows: Sequence[Row]) -> list[Row]:
     return [row for row in own if not (row["nesting"] == "plain" and row["encoder"] in rotated)]
 
 
-def choose(rows: Sequence[Row]) -> Choice | None:
+def recommend(rows: Sequence[ResultRow]) -> Recommendation | None:
     """The smallest of ``rows`` that keep ``ENOUGH``, None where none does. Of equals, the faster one."""
-    enough = [row for row in usable(rows) if number(row, "kept") >= ENOUGH]
-    if not enough:
+    sufficient = [row for row in standalone_rows(rows) if as_float(row, "kept") >= RETENTION_TARGET]
+    if not sufficient:
         return None
-    return Choice(
-        stored=min(enough, key=lambda row: _order(row, "stored_bytes", "bytes")),
-        searched=min(enough, key=lambda row: _order(row, "bytes", "stored_bytes")),
+    return Recommendation(
+        stored=min(sufficient, key=lambda row: _order(row, "stored_bytes", "bytes")),
+        searched=min(sufficient, key=lambda row: _order(row, "bytes", "stored_bytes")),
     )
 
 
-def _order(row: Row, *names: str) -> tuple[float, ...]:
+def _order(row: ResultRow, *names: str) -> tuple[float, ...]:
     # Depth, not time: the choice is then the same in every run.
-    depths = number(row, "exit"), number(row, "query_exit")
-    return (*(number(row, name) for name in names), *depths, -number(row, "kept"))
+    depths = as_float(row, "exit"), as_float(row, "query_exit")
+    return (*(as_float(row, name) for name in names), *depths, -as_float(row, "kept"))
 
 
-def sentence(rows: Sequence[Row]) -> str:
+def recommendation_sentence(rows: Sequence[ResultRow]) -> str:
     """The choice in words, for people."""
-    shown = headline(rows)
-    chosen = choose(shown)
-    where = "on average over the datasets" if shown[0]["dataset"] == MEAN else f"on {shown[0]['dataset']}"
-    if chosen is None:
-        best = max(usable(shown), key=lambda row: number(row, "kept"))
-        return (
-            f"No setting keeps {ENOUGH:.0%} of nDCG@10 {where}; "
-            f"the best one, {describe(best)}, keeps {number(best, 'kept'):.1%}."
-        )
-    row, other = chosen.stored, chosen.searched
-    said = (
-        f"The smallest setting that keeps {ENOUGH:.0%} of nDCG@10 {where}: {describe(row)}, "
-        f"{row['stored_bytes']:,} bytes a vector, keeps {number(row, 'kept'):.1%}"
+    headline = headline_rows(rows)
+    recommendation = recommend(headline)
+    where = (
+        "on average over the datasets" if headline[0]["dataset"] == MEAN else f"on {headline[0]['dataset']}"
     )
-    if number(other, "bytes") < number(row, "bytes"):
-        said += (
-            f"; the smallest to search: {describe(other)}, {other['bytes']:,} bytes searched of "
-            f"{other['stored_bytes']:,} stored, keeps {number(other, 'kept'):.1%}"
+    if recommendation is None:
+        best = max(standalone_rows(headline), key=lambda stored: as_float(stored, "kept"))
+        return (
+            f"No setting keeps {RETENTION_TARGET:.0%} of nDCG@10 {where}; "
+            f"the best one, {describe_setting(best)}, keeps {as_float(best, 'kept'):.1%}."
         )
-    return f"{said}."
+    stored, searched = recommendation.stored, recommendation.searched
+    text = (
+        f"The smallest setting that keeps {RETENTION_TARGET:.0%} of nDCG@10 {where}: {describe_setting(stored)}, "
+        f"{stored['stored_bytes']:,} bytes a vector, keeps {as_float(stored, 'kept'):.1%}"
+    )
+    if as_float(searched, "bytes") < as_float(stored, "bytes"):
+        text += (
+            f"; the smallest to search: {describe_setting(searched)}, {searched['bytes']:,} bytes searched of "
+            f"{searched['stored_bytes']:,} stored, keeps {as_float(searched, 'kept'):.1%}"
+        )
+    return f"{text}."
 
 
-def describe(row: Row) -> str:
+def describe_setting(row: ResultRow) -> str:
     """A setting in a few words."""
     weights = "" if row["precision"] == "fp32" else f" ({row['precision']} weights)"
     if row["form"] == "sparse":
@@ -107,7 +109,7 @@ def knee(sizes: Sequence[float], qualities: Sequence[float]) -> int | None:
     return int(order[best]) if above[best] > 1e-9 else None
 
 
-def number(row: Row, name: str) -> float:
+def as_float(row: ResultRow, name: str) -> float:
     """A row's number under ``name``."""
     value: Any = row[name]
     return float(value)

@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nestvec.evaluate.dataset import Dataset
+from nestvec.datasets.beir import Dataset
 from nestvec.evaluate.measures import Scores
-from nestvec.evaluate.search import Found
+from nestvec.evaluate.search.exact import Ranking
 from nestvec_schemas.vectors import Vectors, normalise
 
 TERCILES: Final = ("easy", "medium", "hard")
@@ -24,20 +24,20 @@ class ConceptDepth:
 
     shares: Mapping[str, Mapping[int, float]]
     queries: int
-    lost: int
+    failed: int
 
 
-def margins(dataset: Dataset, queries: Vectors, documents: Vectors, found: Found) -> Scores:
+def margins(dataset: Dataset, queries: Vectors, documents: Vectors, rankings: Ranking) -> Scores:
     """How far the best relevant document is ahead of the best other one, (q,) float64 in cosines.
 
     ``found`` are the deepest exit's rankings; a small or negative margin is a difficult query.
     """
-    ahead = np.zeros(len(dataset.ids))
-    for row, (one, query) in enumerate(zip(dataset.ids, normalise(queries), strict=True)):
-        relevant = [int(number) for number, score in dataset.qrels[one].items() if score > 0]
-        others = [number for number in found[row].tolist() if number >= 0 and number not in set(relevant)]
-        ahead[row] = _best(documents, relevant, query) - _best(documents, others[:1], query)
-    return ahead
+    margin = np.zeros(len(dataset.ids))
+    for row, (query_id, query) in enumerate(zip(dataset.ids, normalise(queries), strict=True)):
+        relevant = [int(number) for number, score in dataset.qrels[query_id].items() if score > 0]
+        others = [number for number in rankings[row].tolist() if number >= 0 and number not in set(relevant)]
+        margin[row] = _best(documents, relevant, query) - _best(documents, others[:1], query)
+    return margin
 
 
 def _best(documents: Vectors, numbers: list[int], query: Vectors) -> float:
@@ -54,13 +54,13 @@ def concept_depth(ndcg: Mapping[int, Scores], margin: Scores) -> ConceptDepth:
     """
     exits = sorted(ndcg)
     deepest = ndcg[exits[-1]]
-    kept: NDArray[np.int64] = np.flatnonzero(deepest > 0)
-    suffices = np.array([np.isclose(ndcg[one], deepest) | (ndcg[one] > deepest) for one in exits])
+    answered: NDArray[np.int64] = np.flatnonzero(deepest > 0)
+    suffices = np.array([np.isclose(ndcg[exit], deepest) | (ndcg[exit] > deepest) for exit in exits])
     shallowest = np.array(exits)[suffices.argmax(axis=0)]
-    ordered = kept[np.argsort(-margin[kept], kind="stable")]
+    ordered = answered[np.argsort(-margin[answered], kind="stable")]
     parts = zip(TERCILES, np.array_split(ordered, len(TERCILES)), strict=True)
     shares = {
-        name: {one: float((shallowest[part] == one).mean()) if len(part) else 0.0 for one in exits}
+        name: {exit: float((shallowest[part] == exit).mean()) if len(part) else 0.0 for exit in exits}
         for name, part in parts
     }
-    return ConceptDepth(shares, len(kept), len(deepest) - len(kept))
+    return ConceptDepth(shares, len(answered), len(deepest) - len(answered))

@@ -14,20 +14,20 @@ from pathlib import Path
 import numpy as np
 
 from nestvec.engines.contract import Batch
-from nestvec.service.answers import READINGS, check
-from nestvec.service.rows import Row, assemble
+from nestvec.service.batching.answers import READINGS, check
+from nestvec.service.preprocess.rows import Row, assemble
 from nestvec_schemas.errors import DatasetUnusable, EngineError
 from nestvec_schemas.manifest import Manifest
-from nestvec_schemas.rows import Array
+from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.vectors import FLOAT_BYTES, Vectors
 
 WINDOW = 512
 """Inputs that are held at once, sorted by length into batches, and done or not done."""
 
-_BATCH_TOKENS = 4096
-_BATCH_INPUTS = 64
+_MAX_BATCH_TOKENS = 4096
+_MAX_BATCH_INPUTS = 64
 
-Run = Callable[[Batch], Vectors]
+RunBatch = Callable[[Batch], Vectors]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class Kept:
+class VectorCache:
     """Where vectors are kept: a folder of their own, for ``texts`` texts at ``dim`` dims."""
 
     folder: Path
@@ -61,7 +61,7 @@ class Kept:
 
 
 def encode_window(
-    rows: Sequence[Row], run: Run, exit: int, part: str, advance: Callable[[int], None]
+    rows: Sequence[Row], run: RunBatch, exit: int, part: str, advance: Callable[[int], None]
 ) -> tuple[Vectors, float]:
     """The vectors of a window's rows, (n, dim) float32, by a part of the encoder, and the seconds of ``run``.
 
@@ -69,11 +69,11 @@ def encode_window(
     """
     vectors = np.empty((len(rows), 0), np.float32)
     seconds = 0.0
-    for chosen, found, took in _ran(rows, run, exit, part, advance):
+    for positions, output, batch_seconds in _run_batches(rows, run, exit, part, advance):
         if not vectors.shape[1]:
-            vectors = np.empty((len(rows), *found.shape[1:]), np.float32)
-        vectors[chosen] = found
-        seconds += took
+            vectors = np.empty((len(rows), *output.shape[1:]), np.float32)
+        vectors[positions] = output
+        seconds += batch_seconds
     if not np.isfinite(vectors).all():
         raise EngineError(
             "the encoder gave vectors with numbers that are not finite",
@@ -84,7 +84,7 @@ def encode_window(
 
 
 def answer_window(
-    rows: Sequence[Row], run: Run, manifest: Manifest, part: str, advance: Callable[[int], None]
+    rows: Sequence[Row], run: RunBatch, manifest: Manifest, part: str, advance: Callable[[int], None]
 ) -> tuple[list[Array], float]:
     """What an encoder of any kind answers for a window's rows at its deepest exit; else as ``encode_window``.
 
@@ -93,23 +93,23 @@ def answer_window(
     take = READINGS[manifest.kind].take
     answers: dict[int, Array] = {}
     seconds = 0.0
-    for chosen, found, took in _ran(rows, run, manifest.depth, part, advance):
-        check(found, manifest.kind, len(chosen), manifest.dim)
-        answers |= {at: take(row) for at, row in zip(chosen, found, strict=True)}
-        seconds += took
+    for positions, output, batch_seconds in _run_batches(rows, run, manifest.depth, part, advance):
+        check(output, manifest.kind, len(positions), manifest.dim)
+        answers |= {at: take(row) for at, row in zip(positions, output, strict=True)}
+        seconds += batch_seconds
     return [answers[at] for at in range(len(rows))], seconds
 
 
-def _ran(
-    rows: Sequence[Row], run: Run, exit: int, part: str, advance: Callable[[int], None]
+def _run_batches(
+    rows: Sequence[Row], run: RunBatch, exit: int, part: str, advance: Callable[[int], None]
 ) -> Iterator[tuple[list[int], Array, float]]:
     """The rows in batches: which, what the encoder gives for them, and its seconds."""
-    for chosen in _batches([row.length for row in rows]):
-        batch = assemble([rows[at] for at in chosen], exit, part)
-        began = time.perf_counter()
-        found = run(batch)
-        yield chosen, found, time.perf_counter() - began
-        advance(len(chosen))
+    for positions in _batches([row.length for row in rows]):
+        batch = assemble([rows[at] for at in positions], exit, part)
+        started = time.perf_counter()
+        output = run(batch)
+        yield positions, output, time.perf_counter() - started
+        advance(len(positions))
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -117,7 +117,7 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
     batch: list[int] = []
     for at in np.argsort(-np.asarray(lengths), kind="stable").tolist():
         widest = lengths[batch[0]] if batch else 0
-        if batch and (len(batch) == _BATCH_INPUTS or widest * (len(batch) + 1) > _BATCH_TOKENS):
+        if batch and (len(batch) == _MAX_BATCH_INPUTS or widest * (len(batch) + 1) > _MAX_BATCH_TOKENS):
             yield batch
             batch = []
         batch.append(at)
@@ -125,9 +125,9 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def encode_kept(
+def encode_cached(
     texts: Iterable[str],
-    kept: Kept,
+    cache: VectorCache,
     encode: Callable[[Sequence[str]], tuple[Vectors, float]],
     resumed: Callable[[int], None],
 ) -> Encoded:
@@ -136,28 +136,28 @@ def encode_kept(
     Raises DatasetUnusable when there are not as many texts as ``kept`` is for, and what ``encode`` raises;
     the windows that were finished stay. ``resumed`` hears of the texts that were there.
     """
-    done, seconds = _read_state(kept)
-    if done < kept.texts:
-        _make(kept)
+    done, seconds = _read_state(cache)
+    if done < cache.texts:
+        _create_file(cache)
     resumed(done)
-    seen = 0
-    for window in _windows(texts) if done < kept.texts else ():
-        start, seen = seen, seen + len(window)
-        if seen > kept.texts or (len(window) < WINDOW and seen < kept.texts):
+    read = 0
+    for window in _windows(texts) if done < cache.texts else ():
+        start, read = read, read + len(window)
+        if read > cache.texts or (len(window) < WINDOW and read < cache.texts):
             break
-        if seen <= done:
+        if read <= done:
             continue
         vectors, took = encode(window)
         seconds += took
-        _write(kept, start, vectors)
-        _write_state(kept, seen, seconds)
-    if done < kept.texts and seen != kept.texts:
+        _write(cache, start, vectors)
+        _write_state(cache, read, seconds)
+    if done < cache.texts and read != cache.texts:
         raise DatasetUnusable(
             "the corpus changed while it was read",
-            value=f"{seen} texts, {kept.texts} before",
+            value=f"{read} texts, {cache.texts} before",
             next_step="Run it again.",
         )
-    return Encoded(_open(kept), seconds / kept.texts)
+    return Encoded(_open(cache), seconds / cache.texts)
 
 
 def _windows(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -166,59 +166,59 @@ def _windows(texts: Iterable[str]) -> Iterator[list[str]]:
         yield window
 
 
-def _read_state(kept: Kept) -> tuple[int, float]:
+def _read_state(cache: VectorCache) -> tuple[int, float]:
     """How many texts are done, and in how many seconds; none where what is there does not fit."""
     try:
-        state = json.loads(kept.state.read_bytes())
+        state = json.loads(cache.state.read_bytes())
         done, seconds = int(state["done"]), float(state["seconds"])
-        size = kept.vectors.stat().st_size
+        size = cache.vectors.stat().st_size
     except (OSError, ValueError, KeyError, TypeError):
         return 0, 0.0
-    whole = done == kept.texts or done % WINDOW == 0
-    fits = 0 <= done <= kept.texts and whole and size == kept.size
-    return (done, seconds) if fits else (0, 0.0)
+    complete_windows = done == cache.texts or done % WINDOW == 0
+    usable = 0 <= done <= cache.texts and complete_windows and size == cache.size
+    return (done, seconds) if usable else (0, 0.0)
 
 
-def _make(kept: Kept) -> None:
+def _create_file(cache: VectorCache) -> None:
     """An empty file of the right size, unless it is there."""
-    with _kept_errors(kept):
-        kept.folder.mkdir(parents=True, exist_ok=True)
-        if not kept.vectors.exists() or kept.vectors.stat().st_size != kept.size:
-            with kept.vectors.open("wb") as file:
-                file.truncate(kept.size)
+    with _cache_errors(cache):
+        cache.folder.mkdir(parents=True, exist_ok=True)
+        if not cache.vectors.exists() or cache.vectors.stat().st_size != cache.size:
+            with cache.vectors.open("wb") as file:
+                file.truncate(cache.size)
 
 
 @contextmanager
-def _kept_errors(kept: Kept) -> Iterator[None]:
+def _cache_errors(cache: VectorCache) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise DatasetUnusable(
             "the vectors cannot be kept",
-            value=f"{kept.folder} ({error.strerror or error})",
-            next_step=f"Name a folder with room with --cache: they take {kept.size / 1e6:.1f} MB.",
+            value=f"{cache.folder} ({error.strerror or error})",
+            next_step=f"Name a folder with room with --cache: they take {cache.size / 1e6:.1f} MB.",
         ) from error
 
 
-def _open(kept: Kept) -> Vectors:
-    return np.memmap(kept.vectors, np.float32, "r", shape=(kept.texts, kept.dim))
+def _open(cache: VectorCache) -> Vectors:
+    return np.memmap(cache.vectors, np.float32, "r", shape=(cache.texts, cache.dim))
 
 
-def _write(kept: Kept, start: int, vectors: Vectors) -> None:
-    if vectors.shape[1] != kept.dim:
+def _write(cache: VectorCache, start: int, vectors: Vectors) -> None:
+    if vectors.shape[1] != cache.dim:
         raise EngineError(
             "the encoder gave vectors of another length than its manifest says",
             value=vectors.shape[1],
             next_step="Export it again.",
         )
     # Written, not mapped: on a full disk a write is an error to be told, a mapped page ends the process.
-    with _kept_errors(kept), kept.vectors.open("r+b") as file:
-        file.seek(start * kept.dim * FLOAT_BYTES)
+    with _cache_errors(cache), cache.vectors.open("r+b") as file:
+        file.seek(start * cache.dim * FLOAT_BYTES)
         file.write(np.ascontiguousarray(vectors, np.float32).data)
 
 
-def _write_state(kept: Kept, done: int, seconds: float) -> None:
-    beside = kept.state.with_suffix(f".{os.getpid()}")
-    with _kept_errors(kept):
-        beside.write_text(json.dumps({"done": done, "seconds": seconds}))
-        beside.replace(kept.state)
+def _write_state(cache: VectorCache, done: int, seconds: float) -> None:
+    temporary = cache.state.with_suffix(f".{os.getpid()}")
+    with _cache_errors(cache):
+        temporary.write_text(json.dumps({"done": done, "seconds": seconds}))
+        temporary.replace(cache.state)

@@ -8,7 +8,7 @@ import numpy as np
 
 from nestvec_schemas.vectors import Vectors, cosines, nest
 
-SAMPLE = 4096
+SAMPLE_SIZE = 4096
 """Vectors that are looked at, and random pairs of them."""
 
 
@@ -21,12 +21,12 @@ class Isotropy:
     effective_rank: float
 
 
-def sample(vectors: Vectors, seed: int) -> Vectors:
+def sample_vectors(vectors: Vectors, seed: int) -> Vectors:
     """At most ``SAMPLE`` of the vectors, in their order; (n, d) float32 to (m, d) float32."""
     count = len(vectors)
-    if count <= SAMPLE:
+    if count <= SAMPLE_SIZE:
         return np.asarray(vectors)
-    chosen = np.random.default_rng(seed).choice(count, SAMPLE, replace=False)
+    chosen = np.random.default_rng(seed).choice(count, SAMPLE_SIZE, replace=False)
     return np.asarray(vectors[np.sort(chosen)])
 
 
@@ -35,8 +35,8 @@ def isotropy(vectors: Vectors, dim: int, seed: int) -> Isotropy:
     cut = nest(vectors, dim).astype(np.float64)
     count = len(cut)
     random = np.random.default_rng(seed)
-    first = random.integers(0, count, SAMPLE)
-    second = (first + random.integers(1, max(count, 2), SAMPLE)) % count
+    first = random.integers(0, count, SAMPLE_SIZE)
+    second = (first + random.integers(1, max(count, 2), SAMPLE_SIZE)) % count
     spectrum = np.sqrt(np.clip(np.linalg.eigvalsh(cut.T @ cut), 0, None))
     return Isotropy(float(cosines(cut[first], cut[second]).mean()), _effective_rank(spectrum))
 

@@ -8,23 +8,23 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nestvec.evaluate.dataset import Dataset
-from nestvec.evaluate.search import Found
+from nestvec.datasets.beir import Dataset
+from nestvec.evaluate.search.exact import Ranking
 
-Measure = Literal["ndcg@10", "recall@100", "mrr@10", "r@1", "r@5", "r@10"]
+Metric = Literal["ndcg@10", "recall@100", "mrr@10", "r@1", "r@5", "r@10"]
 Scores = NDArray[np.float64]
 
-MEASURES: Final[tuple[Measure, ...]] = ("ndcg@10", "recall@100", "mrr@10", "r@1", "r@5", "r@10")
-FOUND: Final[tuple[Measure, ...]] = ("r@1", "r@5", "r@10")
+METRICS: Final[tuple[Metric, ...]] = ("ndcg@10", "recall@100", "mrr@10", "r@1", "r@5", "r@10")
+HIT_METRICS: Final[tuple[Metric, ...]] = ("r@1", "r@5", "r@10")
 """Of pictures and captions: whether a right one is among the first k, as that literature calls it."""
 
-CUTOFF = 100
+RANKING_DEPTH = 100
 """Documents of a ranking that are looked at."""
 
 RESAMPLES = 1000
 
 
-def per_query(dataset: Dataset, found: Found) -> dict[Measure, Scores]:
+def per_query_metrics(dataset: Dataset, ranking: Ranking) -> dict[Metric, Scores]:
     """nDCG@10 (linear gains), Recall@100, MRR@10 and R@1, 5, 10 of each query, (q,) float64 each.
 
     pytrec_eval (Van Gysel & de Rijke 2018) over trec_eval; MRR@10 is ``recip_rank`` of the
@@ -33,28 +33,28 @@ def per_query(dataset: Dataset, found: Found) -> dict[Measure, Scores]:
     import pytrec_eval  # noqa: PLC0415 - the extra `evaluate`
 
     gains = pytrec_eval.RelevanceEvaluator(dataset.qrels, {"ndcg_cut.10", "recall.100", "success.1,5,10"})
-    first = pytrec_eval.RelevanceEvaluator(dataset.qrels, {"recip_rank"})
-    whole = gains.evaluate(_run(dataset, found[:, :CUTOFF]))
-    top = first.evaluate(_run(dataset, found[:, :10]))
+    reciprocal_rank = pytrec_eval.RelevanceEvaluator(dataset.qrels, {"recip_rank"})
+    results = gains.evaluate(_trec_run(dataset, ranking[:, :RANKING_DEPTH]))
+    first_ten = reciprocal_rank.evaluate(_trec_run(dataset, ranking[:, :10]))
     return {
-        "ndcg@10": np.array([whole[one]["ndcg_cut_10"] for one in dataset.ids]),
-        "recall@100": np.array([whole[one]["recall_100"] for one in dataset.ids]),
-        "mrr@10": np.array([top[one]["recip_rank"] for one in dataset.ids]),
-        "r@1": np.array([whole[one]["success_1"] for one in dataset.ids]),
-        "r@5": np.array([whole[one]["success_5"] for one in dataset.ids]),
-        "r@10": np.array([whole[one]["success_10"] for one in dataset.ids]),
+        "ndcg@10": np.array([results[query_id]["ndcg_cut_10"] for query_id in dataset.ids]),
+        "recall@100": np.array([results[query_id]["recall_100"] for query_id in dataset.ids]),
+        "mrr@10": np.array([first_ten[query_id]["recip_rank"] for query_id in dataset.ids]),
+        "r@1": np.array([results[query_id]["success_1"] for query_id in dataset.ids]),
+        "r@5": np.array([results[query_id]["success_5"] for query_id in dataset.ids]),
+        "r@10": np.array([results[query_id]["success_10"] for query_id in dataset.ids]),
     }
 
 
-def _run(dataset: Dataset, found: Found) -> dict[str, dict[str, float]]:
+def _trec_run(dataset: Dataset, ranking: Ranking) -> dict[str, dict[str, float]]:
     """A ranking as trec_eval takes it. Ranks, not similarities: trec_eval sorts equal ones its own way."""
     return {
-        one: {str(number): float(-rank) for rank, number in enumerate(row) if number >= 0}
-        for one, row in zip(dataset.ids, found, strict=True)
+        query_id: {str(number): float(-rank) for rank, number in enumerate(row) if number >= 0}
+        for query_id, row in zip(dataset.ids, ranking, strict=True)
     }
 
 
-def resample(queries: int, seed: int, draws: int = RESAMPLES) -> Scores:
+def bootstrap_weights(queries: int, seed: int, draws: int = RESAMPLES) -> Scores:
     """Weights of the bootstrap (Efron 1979), (draws, q) float64 with rows that sum to 1.
 
     The same weights for every setting of a dataset make their differences paired.
@@ -64,7 +64,7 @@ def resample(queries: int, seed: int, draws: int = RESAMPLES) -> Scores:
     return random.multinomial(queries, share, size=draws) / queries
 
 
-def interval(replicates: Scores) -> tuple[float, float]:
+def confidence_interval(replicates: Scores) -> tuple[float, float]:
     """The 95 % percentile interval of (draws,) replicates."""
     low, high = np.percentile(replicates, (2.5, 97.5))
     return float(low), float(high)
@@ -75,6 +75,6 @@ def ratio(above: Scores, below: Scores) -> Scores:
     return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
 
 
-def mean_of(scores: Mapping[Measure, Scores]) -> dict[str, float]:
+def metric_means(scores: Mapping[Metric, Scores]) -> dict[str, float]:
     """The mean over queries of each measure."""
-    return {name: float(scores[name].mean()) for name in MEASURES}
+    return {name: float(scores[name].mean()) for name in METRICS}

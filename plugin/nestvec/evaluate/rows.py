@@ -8,22 +8,22 @@ from typing import Final
 
 import numpy as np
 
-from nestvec.evaluate.dataset import Dataset
+from nestvec.datasets.beir import Dataset
 from nestvec.evaluate.measures import (
-    FOUND,
-    MEASURES,
+    HIT_METRICS,
+    METRICS,
     RESAMPLES,
-    Measure,
+    Metric,
     Scores,
-    interval,
-    mean_of,
+    bootstrap_weights,
+    confidence_interval,
+    metric_means,
     ratio,
-    resample,
 )
-from nestvec.evaluate.measuring import Outcome, Setting
+from nestvec.evaluate.measuring import MeasuredSetting, Outcome
 from nestvec_schemas.errors import DatasetUnusable
 
-Row = dict[str, object]
+ResultRow = dict[str, object]
 
 MEAN = "mean"
 """The dataset's name in rows that are means over several datasets."""
@@ -33,30 +33,33 @@ BOTH = "both"
 
 
 @dataclass(frozen=True)
-class _Scored:
+class _ScoredRow:
     """A row, and by column the bootstrap's draws that its intervals come from, (draws,) float64 each."""
 
-    setting: Setting
-    row: Row
+    setting: MeasuredSetting
+    row: ResultRow
     draws: Mapping[str, Scores]
 
 
-def reference(outcomes: Sequence[Outcome]) -> Outcome:
+def reference_outcome(outcomes: Sequence[Outcome]) -> Outcome:
     """What the others are compared with: the first encoder's whole float vector at its deepest exit, of fp32
     weights where they are measured, before its rotation where it has one; of a sparse one all weights."""
-    whole = [
-        one
-        for one in outcomes
-        if one.setting.form in ("float", "sparse") and one.setting.exit == one.setting.query_exit
+    full_length = [
+        outcome
+        for outcome in outcomes
+        if outcome.setting.form in ("float", "sparse") and outcome.setting.exit == outcome.setting.query_exit
     ]
-    first = [one for one in whole if one.setting.precision == "fp32"] or whole
-    named = [one for one in first if one.setting.encoder == first[0].setting.encoder]
-    return max(named, key=lambda one: (one.setting.exit, one.setting.dim, one.setting.nesting == "plain"))
+    fp32 = [outcome for outcome in full_length if outcome.setting.precision == "fp32"] or full_length
+    candidates = [outcome for outcome in fp32 if outcome.setting.encoder == fp32[0].setting.encoder]
+    return max(
+        candidates,
+        key=lambda outcome: (outcome.setting.exit, outcome.setting.dim, outcome.setting.nesting == "plain"),
+    )
 
 
 def make_rows(
     measured: Mapping[str, tuple[Dataset, Sequence[Outcome]]], *, seed: int, through: str
-) -> list[Row]:
+) -> list[ResultRow]:
     """A row for every outcome of every dataset and, for several datasets, one of their means.
 
     Raises DatasetUnusable when the reference finds nothing at all.
@@ -65,27 +68,27 @@ def make_rows(
         name: _scored(name, dataset, outcomes, seed, through)
         for name, (dataset, outcomes) in measured.items()
     }
-    rows = [one.row for some in scored.values() for one in some]
+    rows = [scored_row.row for dataset_rows in scored.values() for scored_row in dataset_rows]
     return rows + (_mean_rows(list(scored.values())) if len(scored) > 1 else [])
 
 
 def _scored(
     name: str, dataset: Dataset, outcomes: Sequence[Outcome], seed: int, through: str
-) -> list[_Scored]:
-    weights = resample(len(dataset.ids), seed)
-    whole = reference(outcomes).scores["ndcg@10"]
-    if not whole.any():
+) -> list[_ScoredRow]:
+    weights = bootstrap_weights(len(dataset.ids), seed)
+    reference_scores = reference_outcome(outcomes).scores["ndcg@10"]
+    if not reference_scores.any():
         raise DatasetUnusable(
             f"the reference finds no relevant document of {name} for any query",
             value=f"{len(dataset.ids)} queries",
             next_step="Check that the judgements belong to this corpus, and the encoder to its language.",
         )
-    reached = weights @ whole
-    found = []
+    reference_draws = weights @ reference_scores
+    rows = []
     for outcome in outcomes:
-        draws: dict[str, Scores] = {measure: weights @ outcome.scores[measure] for measure in _DRAWN}
-        draws["kept"] = ratio(draws["ndcg@10"], reached)
-        share = float(outcome.scores["ndcg@10"].mean() / whole.mean())
+        draws: dict[str, Scores] = {measure: weights @ outcome.scores[measure] for measure in _BOOTSTRAPPED}
+        draws["kept"] = ratio(draws["ndcg@10"], reference_draws)
+        share = float(outcome.scores["ndcg@10"].mean() / reference_scores.mean())
         row = {
             "dataset": name,
             "language": dataset.language,
@@ -94,26 +97,26 @@ def _scored(
             "through": through,
         }
         scored = row | _row(outcome, share) | _intervals(draws)
-        found.append(_Scored(outcome.setting, scored, draws))
-    return found
+        rows.append(_ScoredRow(outcome.setting, scored, draws))
+    return rows
 
 
-def _intervals(draws: Mapping[str, Scores]) -> Row:
+def _intervals(draws: Mapping[str, Scores]) -> ResultRow:
     """``…_low`` and ``…_high`` of each column."""
-    ends: Row = {}
+    ends: ResultRow = {}
     for name, values in draws.items():
-        ends[f"{name}_low"], ends[f"{name}_high"] = interval(values)
+        ends[f"{name}_low"], ends[f"{name}_high"] = confidence_interval(values)
     return ends
 
 
-def _row(outcome: Outcome, kept: float) -> Row:
+def _row(outcome: Outcome, retention: float) -> ResultRow:
     before = outcome.unrescored
     shape = outcome.isotropy
     return {
         **asdict(outcome.setting),
-        **mean_of(outcome.scores),
+        **metric_means(outcome.scores),
         "ndcg@10_unrescored": None if before is None else float(before.mean()),
-        "kept": kept,
+        "kept": retention,
         "ms_per_text": outcome.ms_per_text,
         "ms_per_query": outcome.ms_per_query,
         "mean_cosine": None if shape is None else shape.mean_cosine,
@@ -121,9 +124,9 @@ def _row(outcome: Outcome, kept: float) -> Row:
     }
 
 
-_DRAWN: Final[tuple[Measure, ...]] = ("ndcg@10", *FOUND)
+_BOOTSTRAPPED: Final[tuple[Metric, ...]] = ("ndcg@10", *HIT_METRICS)
 _AVERAGED: Final = (
-    *MEASURES,
+    *METRICS,
     "ndcg@10_unrescored",
     "kept",
     "ms_per_text",
@@ -133,24 +136,28 @@ _AVERAGED: Final = (
 )
 
 
-def _mean_rows(scored: Sequence[Sequence[_Scored]]) -> list[Row]:
+def _mean_rows(scored: Sequence[Sequence[_ScoredRow]]) -> list[ResultRow]:
     """Means over datasets, each counting the same; intervals from the means of their draws."""
-    by_setting = [{_apart(one.setting): one for one in some} for some in scored]
+    by_setting = [
+        {_without_bytes(scored_row.setting): scored_row for scored_row in settings} for settings in scored
+    ]
     rows = []
     for setting, first in by_setting[0].items():
-        same = [some[setting] for some in by_setting if setting in some]
+        same = [settings[setting] for settings in by_setting if setting in settings]
         if len(same) < len(by_setting):
             continue
         row = dict(first.row)
         for name in _AVERAGED:
-            values = [one.row[name] for one in same]
+            values = [scored_row.row[name] for scored_row in same]
             row[name] = None if None in values else float(np.mean(np.asarray(values, np.float64)))
-        queries = sum(int(str(one.row["queries"])) for one in same)
+        queries = sum(int(str(scored_row.row["queries"])) for scored_row in same)
         draws = {
-            name: sum((one.draws[name] for one in same), np.zeros(RESAMPLES)) / len(same)
+            name: sum((scored_row.draws[name] for scored_row in same), np.zeros(RESAMPLES)) / len(same)
             for name in first.draws
         }
-        sizes = {name: round(np.mean([int(str(one.row[name])) for one in same])) for name in _SIZES}
+        sizes = {
+            name: round(np.mean([int(str(scored_row.row[name])) for scored_row in same])) for name in _SIZES
+        }
         over = {"language": _common(same, "language"), "direction": _common(same, "direction", BOTH)}
         rows.append(row | over | sizes | {"dataset": MEAN, "queries": queries} | _intervals(draws))
     return rows
@@ -159,12 +166,12 @@ def _mean_rows(scored: Sequence[Sequence[_Scored]]) -> list[Row]:
 _SIZES: Final = ("bytes", "stored_bytes")
 
 
-def _apart(setting: Setting) -> Setting:
+def _without_bytes(setting: MeasuredSetting) -> MeasuredSetting:
     """A setting without its bytes: how many words a text has depends on the dataset."""
     return replace(setting, bytes=0, stored_bytes=0)
 
 
-def _common(scored: Sequence[_Scored], column: str, several: str | None = None) -> object:
+def _common(scored: Sequence[_ScoredRow], column: str, several: str | None = None) -> object:
     """What a column has in all rows; ``several`` where it has something in each, and not the same."""
-    values = {one.row[column] for one in scored}
+    values = {scored_row.row[column] for scored_row in scored}
     return values.pop() if len(values) == 1 else (None if None in values else several)

@@ -7,18 +7,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nestvec.evaluate.dataset import PAIRS, Dataset, open_dataset
+from nestvec.datasets.beir import PAIRS, Dataset, open_dataset
+from nestvec.datasets.image_pairs import open_pairs
 from nestvec.evaluate.depth import ConceptDepth
-from nestvec.evaluate.encode import Run
-from nestvec.evaluate.forms import Cut
-from nestvec.evaluate.measuring import Measured, Options, Source, measure, memorised, steps
-from nestvec.evaluate.pairs import open_pairs
-from nestvec.evaluate.reranking import Reranker, check_texts, rerank
-from nestvec.evaluate.rows import MEAN, Row, make_rows
-from nestvec.evaluate.search import ExactIndex, Index
-from nestvec.evaluate.sources import Means, lazily, vectors_of, weights_of
-from nestvec.evaluate.sparse import measure_sparse
-from nestvec.evaluate.subject import Subject
+from nestvec.evaluate.encode import RunBatch
+from nestvec.evaluate.measuring import (
+    EvaluateOptions,
+    Measurement,
+    VectorSource,
+    count_steps,
+    measure,
+    memoize,
+)
+from nestvec.evaluate.rows import MEAN, ResultRow, make_rows
+from nestvec.evaluate.search.exact import ExactIndex, VectorIndex
+from nestvec.evaluate.search.forms import VectorForm
+from nestvec.evaluate.search.reranking import RerankerVariant, check_is_text, rerank
+from nestvec.evaluate.search.sparse import measure_sparse
+from nestvec.evaluate.sources import Backend, open_lazily, sparse_vectors, vector_source
+from nestvec.evaluate.subject import EncoderVariant
 from nestvec.service.encoders import Encoder, open_encoder
 from nestvec_schemas.errors import DatasetUnusable, EncoderNotFound
 from nestvec_schemas.vectors import Vectors
@@ -29,13 +36,13 @@ class Evaluation:
     """``rows`` are all settings of all datasets; ``depths`` maps dataset and encoder to concept depth;
     ``notes`` are sentences about what was left out."""
 
-    rows: list[Row]
+    rows: list[ResultRow]
     depths: dict[tuple[str, str], ConceptDepth] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
 @contextmanager
-def exact(vectors: Vectors, rotation: Vectors | None) -> Iterator[Index]:
+def exact_index(vectors: Vectors, rotation: Vectors | None) -> Iterator[VectorIndex]:
     """An index that computes every similarity."""
     yield ExactIndex(vectors, rotation)
 
@@ -45,16 +52,16 @@ def open_datasets(folders: Sequence[Path], languages: Sequence[str] = ()) -> dic
 
     Raises DatasetUnusable, also for two of one name.
     """
-    found: dict[str, Dataset] = {}
+    datasets: dict[str, Dataset] = {}
     for dataset in _opened(folders, languages):
-        if dataset.name in found or dataset.name == MEAN:
+        if dataset.name in datasets or dataset.name == MEAN:
             raise DatasetUnusable(
-                "two datasets have this name" if dataset.name in found else "the name stands for the mean",
+                "two datasets have this name" if dataset.name in datasets else "the name stands for the mean",
                 value=dataset.name,
                 next_step="Give the folders different names.",
             )
-        found[dataset.name] = dataset
-    return found
+        datasets[dataset.name] = dataset
+    return datasets
 
 
 def _opened(folders: Sequence[Path], languages: Sequence[str]) -> Iterator[Dataset]:
@@ -67,109 +74,135 @@ def _opened(folders: Sequence[Path], languages: Sequence[str]) -> Iterator[Datas
 
 def evaluate(
     datasets: dict[str, Dataset],
-    subjects: Sequence[Subject],
-    options: Options,
-    means: Means,
-    rerankers: Sequence[Subject] = (),
+    variants: Sequence[EncoderVariant],
+    options: EvaluateOptions,
+    backend: Backend,
+    rerankers: Sequence[EncoderVariant] = (),
 ) -> Evaluation:
     """Measure every subject on every dataset; by each of ``rerankers`` its whole vectors' ranking, too.
 
     Raises DatasetUnusable, EncoderNotFound for a tower that a dataset needs or a kind that what is asked does
     not go with, EngineError, StoreError.
     """
-    _check_towers(datasets, subjects)
-    _check_kinds(datasets, subjects, rerankers, means)
-    ranking = [Reranker(one, open_encoder(one.folder), lazily(means.open_run, one)) for one in rerankers]
-    measured: dict[str, list[tuple[Subject, Measured]]] = {name: [] for name in datasets}
-    for subject in subjects:
-        encoder = open_encoder(subject.folder)
-        run = lazily(means.open_run, subject)
+    _check_towers(datasets, variants)
+    _check_kinds(datasets, variants, rerankers, backend)
+    ranking = [
+        RerankerVariant(outcome, open_encoder(outcome.folder), open_lazily(backend.open_run, outcome))
+        for outcome in rerankers
+    ]
+    measured: dict[str, list[tuple[EncoderVariant, Measurement]]] = {name: [] for name in datasets}
+    for variant in variants:
+        encoder = open_encoder(variant.folder)
+        run = open_lazily(backend.open_run, variant)
         for name, dataset in datasets.items():
-            how = _measure_sparse if subject.manifest.kind == "sparse" else _measure_dense
-            found = how(dataset, subject, encoder, run, options, means)
-            measured[name].append((subject, _reranked(dataset, found, ranking, options, means)))
+            measure_variant = _measure_sparse if variant.manifest.kind == "sparse" else _measure_dense
+            measurement = measure_variant(dataset, variant, encoder, run, options, backend)
+            measured[name].append((variant, _reranked(dataset, measurement, ranking, options, backend)))
     outcomes = {
-        name: (datasets[name], [one for _, some in found for one in some.outcomes])
-        for name, found in measured.items()
+        name: (datasets[name], [outcome for _, result in measurement for outcome in result.outcomes])
+        for name, measurement in measured.items()
     }
     return Evaluation(
-        rows=make_rows(outcomes, seed=options.seed, through=means.through),
+        rows=make_rows(outcomes, seed=options.seed, through=backend.through),
         depths={
-            (name, subject.manifest.name): some.depth
-            for name, found in measured.items()
-            for subject, some in found
-            if some.depth is not None
+            (name, variant.manifest.name): result.concept_depth
+            for name, measurement in measured.items()
+            for variant, result in measurement
+            if result.concept_depth is not None
         },
-        notes=(*_left_out(datasets), *_skipped([some for found in measured.values() for _, some in found])),
+        notes=(
+            *_excluded_notes(datasets),
+            *_skipped_notes([result for measurement in measured.values() for _, result in measurement]),
+        ),
     )
 
 
 def _measure_dense(
-    dataset: Dataset, subject: Subject, encoder: Encoder, run: Run, options: Options, means: Means
-) -> Measured:
-    source = memorised(vectors_of(dataset, subject, encoder, run, means))
-    _encode_all(source, subject)
-    title = f"Searching {dataset.name} with {subject.manifest.name}"
-    with means.progress(title, steps(subject, options.forms)) as advance:
-        return measure(dataset, subject, source, means.open_index, options, advance)
+    dataset: Dataset,
+    variant: EncoderVariant,
+    encoder: Encoder,
+    run: RunBatch,
+    options: EvaluateOptions,
+    backend: Backend,
+) -> Measurement:
+    source = memoize(vector_source(dataset, variant, encoder, run, backend))
+    _encode_all(source, variant)
+    title = f"Searching {dataset.name} with {variant.manifest.name}"
+    with backend.progress(title, count_steps(variant, options.forms)) as advance:
+        return measure(dataset, variant, source, backend.open_index, options, advance)
 
 
 def _measure_sparse(
-    dataset: Dataset, subject: Subject, encoder: Encoder, run: Run, options: Options, means: Means
-) -> Measured:
+    dataset: Dataset,
+    variant: EncoderVariant,
+    encoder: Encoder,
+    run: RunBatch,
+    options: EvaluateOptions,
+    backend: Backend,
+) -> Measurement:
     queries, documents = (
-        weights_of(dataset, subject, encoder, run, means, side) for side in ("query", "document")
+        sparse_vectors(dataset, variant, encoder, run, backend, side) for side in ("query", "document")
     )
-    title = f"Searching {dataset.name} with {subject.manifest.name}"
-    with means.progress(title, 1 + len(subject.top)) as advance:
-        return measure_sparse(dataset, subject, queries, documents, options, advance)
+    title = f"Searching {dataset.name} with {variant.manifest.name}"
+    with backend.progress(title, 1 + len(variant.top)) as advance:
+        return measure_sparse(dataset, variant, queries, documents, options, advance)
 
 
 def _reranked(
-    dataset: Dataset, found: Measured, ranking: Sequence[Reranker], options: Options, means: Means
-) -> Measured:
+    dataset: Dataset,
+    measurement: Measurement,
+    rerankers: Sequence[RerankerVariant],
+    options: EvaluateOptions,
+    backend: Backend,
+) -> Measurement:
     """What was measured, and what each reranker makes of the whole vectors' ranking."""
-    whole = found.whole
-    if whole is None or not ranking:
-        return found
-    more = [rerank(dataset, one, whole, options.depth, means.cache, means.progress) for one in ranking]
-    return replace(found, outcomes=(*found.outcomes, *more))
+    full_length = measurement.full_length
+    if full_length is None or not rerankers:
+        return measurement
+    reranked = [
+        rerank(dataset, reranker, full_length, options.rerank_depth, backend.cache, backend.progress)
+        for reranker in rerankers
+    ]
+    return replace(measurement, outcomes=(*measurement.outcomes, *reranked))
 
 
 def _check_kinds(
-    datasets: dict[str, Dataset], subjects: Sequence[Subject], rerankers: Sequence[Subject], means: Means
+    datasets: dict[str, Dataset],
+    variants: Sequence[EncoderVariant],
+    rerankers: Sequence[EncoderVariant],
+    backend: Backend,
 ) -> None:
     for dataset in datasets.values():
-        for one in rerankers:
-            check_texts(dataset, one.manifest.name)
-    for subject in subjects:
-        if subject.manifest.kind == "sparse" and means.through != "exact":
+        for reranker in rerankers:
+            check_is_text(dataset, reranker.manifest.name)
+    for variant in variants:
+        if variant.manifest.kind == "sparse" and backend.through != "exact":
             raise EncoderNotFound(
-                f"{subject.manifest.name} is a sparse encoder, whose weights are searched exactly alone",
-                value=f"--through {means.through}",
+                f"{variant.manifest.name} is a sparse encoder, whose weights are searched exactly alone",
+                value=f"--through {backend.through}",
                 next_step="Leave --through away, or name dense encoders alone.",
             )
 
 
-def _check_towers(datasets: dict[str, Dataset], subjects: Sequence[Subject]) -> None:
+def _check_towers(datasets: dict[str, Dataset], variants: Sequence[EncoderVariant]) -> None:
     for dataset in datasets.values():
-        for subject in subjects:
+        for variant in variants:
             for tower in dataset.towers.values():
-                if tower not in subject.manifest.towers:
+                if tower not in variant.manifest.towers:
                     raise EncoderNotFound(
                         f"{dataset.name} needs an encoder with a tower for {tower}s",
-                        value=f"{subject.manifest.name}, of {' and '.join(subject.manifest.towers)}",
+                        value=f"{variant.manifest.name}, of {' and '.join(variant.manifest.towers)}",
                         next_step="Name another with --encoder: see nestvec encoders.",
                     )
 
 
-def _encode_all(source: Source, subject: Subject) -> None:
-    for exit in sorted({subject.manifest.depth, *subject.exits}, reverse=True):
+def _encode_all(source: VectorSource, variant: EncoderVariant) -> None:
+    for exit in sorted({variant.manifest.depth, *variant.exits}, reverse=True):
         source("query", exit)
         source("document", exit)
 
 
-def _left_out(datasets: dict[str, Dataset]) -> Iterator[str]:
+def _excluded_notes(datasets: dict[str, Dataset]) -> Iterator[str]:
     for name, dataset in datasets.items():
         if dataset.unjudged:
             yield f"{name}: {dataset.unjudged} queries without judgements are left out."
@@ -178,8 +211,10 @@ def _left_out(datasets: dict[str, Dataset]) -> Iterator[str]:
             yield f"{name}: {own} queries are documents themselves; their own document does not count."
 
 
-def _skipped(measured: Sequence[Measured]) -> Iterator[str]:
-    cuts: dict[Cut, None] = dict.fromkeys(cut for one in measured for cut in one.skipped)
-    for coding in dict.fromkeys(cut.coding for cut in cuts):
-        dims = ", ".join(dict.fromkeys(str(cut.dim) for cut in cuts if cut.coding == coding))
+def _skipped_notes(measured: Sequence[Measurement]) -> Iterator[str]:
+    forms: dict[VectorForm, None] = dict.fromkeys(
+        form for measurement in measured for form in measurement.skipped
+    )
+    for coding in dict.fromkeys(form.coding for form in forms):
+        dims = ", ".join(dict.fromkeys(str(form.dim) for form in forms if form.coding == coding))
         yield f"This Milvus has no field for the form {coding} at {dims} dims: skipped."

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nestvec.evaluate.forms import Nesting
+from nestvec.evaluate.search.forms import Nesting
 from nestvec_schemas.errors import DimNotOffered, EncoderNotFound, ExitNotOffered, ManifestCorrupt
 from nestvec_schemas.manifest import Manifest, Precision
 from nestvec_schemas.repository import (
@@ -22,7 +22,7 @@ from nestvec_schemas.vectors import Vectors, check_dim
 
 
 @dataclass(frozen=True)
-class Subject:
+class EncoderVariant:
     """One encoder. ``dims`` and ``exits`` descend; ``rotation``, (dim, dim) float32, is what its vectors
     were multiplied by, None where it has none. A sparse one has no dims, but ``top``: of each document so
     many of the largest weights, descending."""
@@ -41,7 +41,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Sizes:
+class RequestedSizes:
     """What is measured of an encoder: None is what it was exported with, and of ``top`` the whole alone."""
 
     dims: tuple[int, ...] | None = None
@@ -49,9 +49,9 @@ class Sizes:
     top: tuple[int, ...] | None = None
 
 
-def choose_subjects(
-    models: Path, names: Sequence[str], precisions: Sequence[Precision], sizes: Sizes
-) -> tuple[Subject, ...]:
+def choose_variants(
+    models: Path, names: Sequence[str], precisions: Sequence[Precision], sizes: RequestedSizes
+) -> tuple[EncoderVariant, ...]:
     """The named encoders and, for each, those of the other ``precisions``; every file checked.
 
     Raises EncoderNotFound (also where it has neither vectors nor weights of words), ManifestCorrupt,
@@ -65,12 +65,12 @@ def choose_subjects(
         for precision in precisions:
             if precision != manifest.precision:
                 folders[_sibling(models, manifest, precision)] = None
-    found = tuple(_subject(folder, sizes) for folder in folders)
-    _check_sizes(found, sizes)
-    return found
+    variants = tuple(_variant(folder, sizes) for folder in folders)
+    _check_sizes(variants, sizes)
+    return variants
 
 
-def choose_reranker(models: Path, name: str) -> Subject:
+def choose_reranker(models: Path, name: str) -> EncoderVariant:
     """An encoder that scores a document with a query. Raises EncoderNotFound, ManifestCorrupt."""
     folder = find_encoder(models, name)
     manifest = read_manifest(folder)
@@ -81,11 +81,11 @@ def choose_reranker(models: Path, name: str) -> Subject:
             next_step="Name a cross-encoder or a late-interaction encoder with --rerank.",
         )
     verify_files(folder, manifest)
-    return Subject(folder, manifest, (), (manifest.depth,))
+    return EncoderVariant(folder, manifest, (), (manifest.depth,))
 
 
-def _check_sizes(subjects: Sequence[Subject], sizes: Sizes) -> None:
-    kinds = {one.manifest.kind for one in subjects}
+def _check_sizes(variants: Sequence[EncoderVariant], sizes: RequestedSizes) -> None:
+    kinds = {variant.manifest.kind for variant in variants}
     if sizes.dims is not None and "dense" not in kinds:
         raise DimNotOffered(
             "a sparse encoder's dims are words, and its vectors have no prefix",
@@ -100,11 +100,13 @@ def _check_sizes(subjects: Sequence[Subject], sizes: Sizes) -> None:
         )
     if sizes.exits is not None and "dense" not in kinds:
         raise ExitNotOffered(
-            "a sparse encoder has no exits", value=_listed(sizes.exits), next_step="Leave --exits away."
+            "a sparse encoder has no exits",
+            value=_comma_separated(sizes.exits),
+            next_step="Leave --exits away.",
         )
 
 
-def _listed(numbers: Sequence[int]) -> str:
+def _comma_separated(numbers: Sequence[int]) -> str:
     return ",".join(map(str, numbers))
 
 
@@ -126,7 +128,7 @@ def _origin(manifest: Manifest) -> tuple[object, ...]:
     return manifest.source, manifest.layers, manifest.dim, manifest.nesting
 
 
-def _subject(folder: Path, sizes: Sizes) -> Subject:
+def _variant(folder: Path, sizes: RequestedSizes) -> EncoderVariant:
     manifest = read_manifest(folder)
     if "text" not in manifest.towers:
         raise EncoderNotFound(
@@ -143,19 +145,19 @@ def _subject(folder: Path, sizes: Sizes) -> Subject:
     if manifest.kind == "sparse":
         top = sizes.top or ()
         _check_descending("top", top)
-        if any(not 1 <= one < manifest.dim for one in top):
+        if any(not 1 <= layer < manifest.dim for layer in top):
             raise DimNotOffered(
                 f"{manifest.name} has {manifest.dim} words, of which so many cannot be kept",
-                value=_listed(top),
+                value=_comma_separated(top),
                 next_step=f"Choose from 1 to {manifest.dim - 1}.",
             )
-        return Subject(folder, manifest, (), (manifest.depth,), top=top)
-    chosen = manifest.dims if sizes.dims is None else sizes.dims
-    check_dims(chosen, manifest.dim)
+        return EncoderVariant(folder, manifest, (), (manifest.depth,), top=top)
+    dims = manifest.dims if sizes.dims is None else sizes.dims
+    check_dims(dims, manifest.dim)
     exits = sizes.exits
-    asked = manifest.layers if exits is None else tuple(manifest.exit(one) for one in exits)
-    return Subject(
-        folder, manifest, chosen, tuple(sorted(set(asked), reverse=True)), _rotation(folder, manifest)
+    layers = manifest.layers if exits is None else tuple(manifest.exit(layer) for layer in exits)
+    return EncoderVariant(
+        folder, manifest, dims, tuple(sorted(set(layers), reverse=True)), _rotation(folder, manifest)
     )
 
 
@@ -171,8 +173,8 @@ def _check_descending(what: str, numbers: Sequence[int]) -> None:
     if list(numbers) != descending:
         raise DimNotOffered(
             f"the numbers of --{what} do not descend",
-            value=_listed(numbers),
-            next_step=f"Write --{what} {_listed(descending)}.",
+            value=_comma_separated(numbers),
+            next_step=f"Write --{what} {_comma_separated(descending)}.",
         )
 
 

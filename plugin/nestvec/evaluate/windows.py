@@ -15,66 +15,66 @@ from typing import TypeVar
 import numpy as np
 
 from nestvec_schemas.errors import DatasetUnusable
-from nestvec_schemas.rows import Array
+from nestvec_schemas.preprocessing.collate import Array
 
 T = TypeVar("T")
 
-Made = tuple[Mapping[str, Array], float]
+WindowResult = tuple[Mapping[str, Array], float]
 """Arrays by name, and the seconds that they took."""
 
 _SECONDS = "seconds"
 
 
-def digest(parts: Mapping[str, object]) -> str:
+def cache_digest(parts: Mapping[str, object]) -> str:
     """What names a folder for these parts alone: 32 hexadecimal digits of their SHA-256."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
-def kept_windows(
+def cached_windows(
     folder: Path,
     items: Iterable[T],
     size: int,
-    make: Callable[[Sequence[T]], Made],
+    compute: Callable[[Sequence[T]], WindowResult],
     resumed: Callable[[int], None],
-) -> list[Made]:
+) -> list[WindowResult]:
     """What ``make`` gives for each window of ``size`` items, read from ``folder`` where it is there.
 
     ``resumed`` hears of the items whose windows were. Raises DatasetUnusable where they cannot be kept, and
     what ``make`` raises; the windows that were finished stay.
     """
-    found: list[Made] = []
+    results: list[WindowResult] = []
     remaining = iter(items)
     while window := list(islice(remaining, size)):
-        path = folder / f"{len(found):06}.npz"
-        made = _read(path)
-        if made is None:
-            made = make(window)
-            _write(path, made)
+        path = folder / f"{len(results):06}.npz"
+        result = _read(path)
+        if result is None:
+            result = compute(window)
+            _write(path, result)
         else:
             resumed(len(window))
-        found.append(made)
-    return found
+        results.append(result)
+    return results
 
 
-def _read(path: Path) -> Made | None:
+def _read(path: Path) -> WindowResult | None:
     try:
-        with np.load(path, allow_pickle=False) as kept:
-            arrays = {name: kept[name] for name in kept.files}
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
         return arrays, float(arrays.pop(_SECONDS))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 
 
-def _write(path: Path, made: Made) -> None:
-    arrays, seconds = made
-    beside = path.with_name(f".{path.stem}.{os.getpid()}.npz")
+def _write(path: Path, result: WindowResult) -> None:
+    arrays, seconds = result
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # A type checker takes any name for savez's own.
         named: dict[str, Array] = {**arrays, _SECONDS: np.array(seconds)}
-        with beside.open("wb") as file:
+        with temporary.open("wb") as file:
             np.savez(file, **named)  # type: ignore[arg-type]
-        beside.replace(path)
+        temporary.replace(path)
     except OSError as error:
         raise DatasetUnusable(
             "what was computed cannot be kept",
@@ -84,4 +84,4 @@ def _write(path: Path, made: Made) -> None:
     finally:
         # Where it could not be written it may be that it cannot be removed; the first error is told.
         with suppress(OSError):
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from typing import Final
 from PIL import Image, UnidentifiedImageError
 
 from nestvec_schemas.errors import ImageUnreadable
-from nestvec_schemas.pixels import coloured
+from nestvec_schemas.preprocessing.pixels import coloured
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP")
 """What is decoded, by Pillow's names. Not the formats that run an interpreter (EPS) or that nobody tests."""

@@ -21,9 +21,9 @@ from nestvec.images.refusals import refused, too_slow, unreachable
 from nestvec.images.s3 import read_s3
 from nestvec.images.web import Web
 from nestvec_schemas.errors import ImageRefused, NestvecError
-from nestvec_schemas.patching import Patching, patched
-from nestvec_schemas.pixels import Picture, pixels
-from nestvec_schemas.rows import Arrays
+from nestvec_schemas.preprocessing.collate import Arrays
+from nestvec_schemas.preprocessing.patches import Patching, patched
+from nestvec_schemas.preprocessing.pixels import Picture, pixels
 
 T = TypeVar("T")
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from nestvec.catalog import Table
+from nestvec.datasets.readers import SourceRow
 from nestvec.ingest.convert import convert, weigh
-from nestvec.ingest.readers import Item
 from nestvec.ingest.rejects import Rejected
-from nestvec.ingest.shape import Shape
+from nestvec.ingest.row_schema import Shape
+from nestvec.milvus.catalog import Table
 from nestvec_schemas.errors import RowRejected
 
 ROWS: Final = 256
@@ -37,7 +37,7 @@ class Batch:
 
     read: int
     rows: tuple[dict[str, object], ...]
-    items: tuple[Item, ...]
+    items: tuple[SourceRow, ...]
     rejected: tuple[Rejected, ...]
 
     def without(self, reasons: Mapping[int, RowRejected]) -> Batch:
@@ -61,7 +61,7 @@ class _Gathering:
         self.most, self.key = most, key
         self.read = self.bytes = 0
         self.rows: list[dict[str, object]] = []
-        self.items: list[Item] = []
+        self.items: list[SourceRow] = []
         self.rejected: list[Rejected] = []
         self.keys: set[object] = set()
 
@@ -74,7 +74,7 @@ class _Gathering:
     def full(self) -> bool:
         return max(len(self.rows), len(self.rejected)) >= self.most
 
-    def add(self, item: Item, row: dict[str, object], size: int) -> None:
+    def add(self, item: SourceRow, row: dict[str, object], size: int) -> None:
         self.read += 1
         if self.key is not None:
             self.keys.add(row.get(self.key))
@@ -82,7 +82,7 @@ class _Gathering:
         self.items.append(item)
         self.bytes += size
 
-    def reject(self, item: Item, reason: RowRejected) -> None:
+    def reject(self, item: SourceRow, reason: RowRejected) -> None:
         self.read += 1
         self.rejected.append(_rejected(item, reason))
 
@@ -90,7 +90,7 @@ class _Gathering:
         return Batch(self.read, tuple(self.rows), tuple(self.items), tuple(self.rejected))
 
 
-def batches(items: Iterable[Item], shape: Shape, most: int) -> Iterator[Batch]:
+def batches(items: Iterable[SourceRow], shape: Shape, most: int) -> Iterator[Batch]:
     """Batches of at most ``most`` rows and BATCH_BYTES, in the order of ``items``; each item is in one.
 
     A row whose primary key is in the batch already begins the next one: the last row of a key stays.
@@ -114,11 +114,11 @@ def batches(items: Iterable[Item], shape: Shape, most: int) -> Iterator[Batch]:
         yield gathering.batch()
 
 
-def _rejected(item: Item, reason: RowRejected) -> Rejected:
+def _rejected(item: SourceRow, reason: RowRejected) -> Rejected:
     return Rejected(item.place, reason, item.raw if isinstance(item.value, RowRejected) else item.value)
 
 
-def _made(item: Item, shape: Shape) -> tuple[dict[str, object], int]:
+def _made(item: SourceRow, shape: Shape) -> tuple[dict[str, object], int]:
     if isinstance(item.value, RowRejected):
         raise item.value
     row = convert(item.value, shape)

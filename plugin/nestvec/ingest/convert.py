@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import orjson
 
-from nestvec.catalog import Column
-from nestvec.composing import composed
-from nestvec.ingest.readers import Cells
-from nestvec.ingest.shape import ArrayType, Shape
+from nestvec.datasets.readers import CellTypes
+from nestvec.ingest.compose_row import composed
+from nestvec.ingest.row_schema import ArrayType, Shape
+from nestvec.milvus.catalog import Column
 from nestvec_schemas.errors import RowRejected, nearest
-from nestvec_schemas.spec_checks import FLOAT_MAX, INTEGERS
+from nestvec_schemas.spec.validation import FLOAT_MAX, INTEGERS
 
 JSON_BYTES: Final = 65_536
 """The most that Milvus takes in one JSON field, and in all dynamic fields of a row together."""
@@ -136,14 +136,14 @@ def _unfit(column: Column, why: str, value: object, next_step: str) -> RowReject
     return RowRejected(cause, value=str(value) if plain else type(value).__name__, next_step=next_step)
 
 
-def _bool(value: object, column: Column, cells: Cells) -> bool:
+def _bool(value: object, column: Column, cells: CellTypes) -> bool:
     found = _BOOLS.get(value.strip().lower()) if cells.text and isinstance(value, str) else value
     if not isinstance(found, bool):
         raise _unfit(column, "is neither true nor false", value, "Write true or false.")
     return found
 
 
-def _integer(value: object, column: Column, cells: Cells) -> int:
+def _integer(value: object, column: Column, cells: CellTypes) -> int:
     found = value
     if cells.text and isinstance(value, str):
         match = _WHOLE.fullmatch(value.strip())
@@ -163,7 +163,7 @@ def _is_whole(value: float | Decimal) -> bool:
     return math.isfinite(value) and abs(float(value)) < 2.0**64 and value == int(value)
 
 
-def _real(value: object, column: Column, cells: Cells) -> float:
+def _real(value: object, column: Column, cells: CellTypes) -> float:
     found = math.nan
     if (cells.text and isinstance(value, str) and "_" not in value) or (
         isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
@@ -181,7 +181,7 @@ def _real(value: object, column: Column, cells: Cells) -> float:
     return found
 
 
-def _text(value: object, column: Column, cells: Cells) -> str:
+def _text(value: object, column: Column, cells: CellTypes) -> str:
     if not isinstance(value, str):
         raise _unfit(column, "is not text", value, "Write it as text.")
     try:
@@ -200,7 +200,7 @@ def _text(value: object, column: Column, cells: Cells) -> str:
     return value
 
 
-def _json(value: object, column: Column, cells: Cells) -> object:
+def _json(value: object, column: Column, cells: CellTypes) -> object:
     found = _parsed(value, column) if cells.json_text and isinstance(value, str) else value
     # Milvus Lite refuses a bare number, and a bare string in it makes the column unreadable.
     if not isinstance(found, (dict, list)):
@@ -242,17 +242,17 @@ def _check_json(value: object, where: str) -> None:
             waiting.extend(one)
 
 
-def _array(value: object, column: Column, kind: ArrayType, cells: Cells) -> list[object]:
+def _array(value: object, column: Column, kind: ArrayType, cells: CellTypes) -> list[object]:
     found = _parsed(value, column) if cells.text and isinstance(value, str) else value
     if not isinstance(found, list):
         raise _unfit(column, "is not a list", value, "Write a list of values.")
     if kind.capacity is not None and len(found) > kind.capacity:
         raise _unfit(column, f"has more than {kind.capacity} elements", len(found), "Store fewer.")
     element = Column(f"{column.name}[]", kind.element, max_length=kind.max_length)
-    return [CONVERTERS[kind.element](one, element, Cells()) for one in found]
+    return [CONVERTERS[kind.element](one, element, CellTypes()) for one in found]
 
 
-def _vector(value: object, column: Column, cells: Cells) -> list[object]:
+def _vector(value: object, column: Column, cells: CellTypes) -> list[object]:
     found = _parsed(value, column) if cells.text and isinstance(value, str) else value
     if not isinstance(found, list):
         raise _unfit(column, f"is not a list of {column.dim} numbers", value, "Write the vector as a list.")
@@ -262,7 +262,7 @@ def _vector(value: object, column: Column, cells: Cells) -> list[object]:
             value=f"{len(found)} numbers",
             next_step="Give as many.",
         )
-    return [_real(one, column, Cells()) for one in found]
+    return [_real(one, column, CellTypes()) for one in found]
 
 
 def _dynamic(extra: Mapping[str, object]) -> dict[str, object]:
@@ -276,7 +276,7 @@ def _dynamic(extra: Mapping[str, object]) -> dict[str, object]:
     return dict(extra)
 
 
-Converter = Callable[[object, Column, Cells], object]
+Converter = Callable[[object, Column, CellTypes], object]
 
 CONVERTERS: Final[dict[str, Converter]] = {
     "BOOL": _bool,

@@ -9,18 +9,18 @@ from pathlib import Path
 
 from pymilvus import MilvusClient
 
-from nestvec.catalog import Embedding, Table
-from nestvec.collections import count_rows
+from nestvec.collections.lifecycle import count_rows
+from nestvec.datasets.readers import CellTypes, RowSource, SourceRow, open_source
 from nestvec.ingest import journal as journals
 from nestvec.ingest.batches import MOST_ROWS, ROWS, Batch, batches, most_rows
-from nestvec.ingest.filling import with_filled
+from nestvec.ingest.embed_columns import with_filled
+from nestvec.ingest.image_check import OnError, seeing, unreadable
 from nestvec.ingest.journal import Journal, Pending, Reached
-from nestvec.ingest.readers import Cells, Item, Source, open_source
 from nestvec.ingest.rejects import Rejected, append
-from nestvec.ingest.seeing import OnError, seeing, unreadable
-from nestvec.ingest.shape import Shape, check_header, read_shape
-from nestvec.milvus import milvus_errors
-from nestvec.progress import Advance
+from nestvec.ingest.row_schema import Shape, check_header, read_shape
+from nestvec.milvus.catalog import Embedding, Table
+from nestvec.milvus.connection import milvus_errors
+from nestvec.terminal.progress import Advance
 from nestvec_schemas.errors import IngestError, NestvecError
 
 _REASONS = 5
@@ -117,10 +117,10 @@ def insert_rows(
     """
     started = time.monotonic()
     _check_batch(batch)
-    shape = read_shape(client, table, Cells())
+    shape = read_shape(client, table, CellTypes())
     inserted, rejected, reasons = 0, 0, list[str]()
     looked = seeing(table)
-    items = (Item(f"row {number}", row) for number, row in enumerate(rows, 1))
+    items = (SourceRow(f"row {number}", row) for number, row in enumerate(rows, 1))
     for found in batches(items, shape, most_rows(table, batch)):
         one = found.without(unreadable(looked, found.rows))
         _write(client, table, with_filled(table, one.rows))
@@ -176,7 +176,7 @@ class _Run:
         self.advance(batch.read)
 
 
-def _begin(client: MilvusClient, table: Table, source: Source, options: Options, rejects: Path) -> Journal:
+def _begin(client: MilvusClient, table: Table, source: RowSource, options: Options, rejects: Path) -> Journal:
     """The journal to go on from, its pending batch settled; a first one is written before any row."""
     where = journals.journal_path(source.path, table.name)
     identity = journals.identify(

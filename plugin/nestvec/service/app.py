@@ -12,16 +12,16 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from nestvec import __version__
-from nestvec.service import metrics, readiness
-from nestvec.service.embedder import Embedder
-from nestvec.service.faces import check, cohere, embed_all, openai, rerank, sparse, tei
-from nestvec.service.keys import KeyCheck, Keys
-from nestvec.service.limits import BodyLimit
-from nestvec.service.logs import log_access
-from nestvec.service.problems import error_response
-from nestvec.service.tracing import RequestSpans, TracedEngine, Tracing, open_provider
-from nestvec.service.watch import Told, Watch
+from nestvec._version import __version__
+from nestvec.service.api import check, cohere, embed_all, openai, rerank, sparse, tei
+from nestvec.service.api.error_responses import error_response
+from nestvec.service.batching.embedder import Embedder
+from nestvec.service.middleware.api_keys import KeyCheck, Keys
+from nestvec.service.middleware.body_limit import BodyLimit
+from nestvec.service.middleware.request_log import Told, Watch
+from nestvec.service.observability import metrics, readiness
+from nestvec.service.observability.logs import log_access
+from nestvec.service.observability.tracing import RequestSpans, TracedEngine, Tracing, open_provider
 from nestvec_schemas.errors import NestvecError
 
 _ABOUT = """

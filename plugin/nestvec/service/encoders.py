@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nestvec.images import is_address
-from nestvec.service.bytetokeniser import ByteTokeniser
-from nestvec.service.inputs import Input, Instructed
-from nestvec.service.messages import is_message
-from nestvec.service.tokens import Tokeniser
-from nestvec_schemas.bytetokens import SCHEMES
-from nestvec_schemas.chat import Chat
+from nestvec.service.preprocess.byte_tokenizer import ByteTokeniser
+from nestvec.service.preprocess.inputs import Input, Instructed
+from nestvec.service.preprocess.messages import is_message
+from nestvec.service.preprocess.tokenizer import Tokeniser
 from nestvec_schemas.errors import EncoderNotFound, NotOffered, RequestError, nearest
-from nestvec_schemas.frames import read_sequence
 from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.preprocessing.byte_tokens import SCHEMES
+from nestvec_schemas.preprocessing.chat import Chat
+from nestvec_schemas.preprocessing.frames import read_sequence
 from nestvec_schemas.repository import FONT, TOKENIZER, encoder_names, find_encoder, read_manifest
 from nestvec_schemas.towers import Modality, Tower
 

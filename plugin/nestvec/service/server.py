@@ -16,10 +16,10 @@ import uvicorn
 
 from nestvec.engines.opening import open_engine
 from nestvec.service.app import create_app
-from nestvec.service.connection import connection_class
-from nestvec.service.embedder import Embedder
+from nestvec.service.batching.embedder import Embedder
 from nestvec.service.encoders import open_encoders
-from nestvec.service.observer import Observer
+from nestvec.service.middleware.connection import connection_class
+from nestvec.service.observability.observer import Observer
 from nestvec.service.settings import Guard, Settings
 from nestvec_schemas.errors import PortInUse, ServiceError
 

@@ -11,11 +11,11 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from pymilvus import MilvusClient
 
-from nestvec import collections
-from nestvec.catalog import read_table
-from nestvec.shell.commands import COMMANDS
-from nestvec.shell.split import split
-from nestvec.sql.language.parse import STATEMENTS
+from nestvec.collections import lifecycle
+from nestvec.milvus.catalog import read_table
+from nestvec.shell.commands import BACKSLASH_COMMANDS
+from nestvec.shell.split import split_script
+from nestvec.sql.parse.parse import STATEMENTS
 from nestvec.sql.settings import SETTINGS
 from nestvec_schemas.errors import NestvecError
 
@@ -26,7 +26,7 @@ _WORDS: Final = """
     USING VALUES VARCHAR VECTOR WHERE WITH"""
 KEYWORDS: Final = tuple(sorted({*STATEMENTS, *_WORDS.split()}))
 
-_FEW: Final = 20
+_MAX_UNNAMED_TABLES: Final = 20
 """Of so many tables the columns are read where none is named yet."""
 
 _WORD: Final = re.compile(r"[\\\w?]*$")
@@ -39,7 +39,7 @@ _ENCODER_NEXT: Final = re.compile(r"\b(?:embed\s*\([^()]*,|rerank\s+by)\s*'(\w*)
 
 
 @dataclass
-class Names:
+class NameCatalog:
     """What there is to name; read when it is first wanted, and again after ``forget``."""
 
     client: MilvusClient
@@ -57,7 +57,7 @@ class Names:
         """The collections; none where Milvus does not say."""
         if self._tables is None:
             try:
-                self._tables = tuple(collections.names(self.client))
+                self._tables = tuple(lifecycle.names(self.client))
             except NestvecError:
                 return ()
         return self._tables
@@ -88,44 +88,46 @@ class Names:
 class SqlCompleter(Completer):
     """Completes statements and backslash commands."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: NameCatalog) -> None:
         self._names = names
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
         """What may stand at the cursor, the likeliest first."""
-        before = split(document.text_before_cursor).rest or document.text_before_cursor.lstrip()
+        before = split_script(document.text_before_cursor).rest or document.text_before_cursor.lstrip()
         if before.startswith("\\") and " " not in before:
-            yield from _matching(before, {name: row.description for name, row in COMMANDS.items()})
+            yield from _completions(
+                before, {name: row.description for name, row in BACKSLASH_COMMANDS.items()}
+            )
             return
         setting = _SETTING_NEXT.match(before)
         if setting:
-            yield from _matching(setting[1], {name: row.description for name, row in SETTINGS.items()})
+            yield from _completions(setting[1], {name: row.description for name, row in SETTINGS.items()})
         encoder = _ENCODER_NEXT.search(before)
         if encoder:
-            yield from _matching(encoder[1], dict.fromkeys(self._names.encoders(), "encoder"))
+            yield from _completions(encoder[1], dict.fromkeys(self._names.encoders(), "encoder"))
             return
         if before.count("'") % 2:
             return
-        found = _WORD.search(before)
-        yield from _matching(found[0] if found else "", self._offered(before, document.text))
+        word = _WORD.search(before)
+        yield from _completions(word[0] if word else "", self._candidates(before, document.text))
 
-    def _offered(self, before: str, whole: str) -> dict[str, str]:
+    def _candidates(self, before: str, text: str) -> dict[str, str]:
         tables = dict.fromkeys(self._names.tables, "table")
         if _TABLE_NEXT.search(before):
             return tables
-        words = {word.lower() for word in re.findall(r"\w+", whole)}
+        words = {word.lower() for word in re.findall(r"\w+", text)}
         named = [table for table in tables if table.lower() in words]
         # Before FROM is written, any table may be meant.
-        columns = dict.fromkeys(self._names.columns(named or list(tables)[:_FEW]), "column")
+        columns = dict.fromkeys(self._names.columns(named or list(tables)[:_MAX_UNNAMED_TABLES]), "column")
         if _DOTTED.search(before):
             return columns
         return {**columns, **dict.fromkeys(KEYWORDS, ""), **tables}
 
 
-def _matching(word: str, offered: dict[str, str]) -> Iterator[Completion]:
-    small = word.lower()
-    for name, about in offered.items():
-        if name.lower().startswith(small) and (word or about):
+def _completions(word: str, offered: dict[str, str]) -> Iterator[Completion]:
+    prefix = word.lower()
+    for name, description in offered.items():
+        if name.lower().startswith(prefix) and (word or description):
             # Keywords follow the case that one types in.
-            text = name.lower() if not about and word.islower() else name
-            yield Completion(text, start_position=-len(word), display_meta=about)
+            text = name.lower() if not description and word.islower() else name
+            yield Completion(text, start_position=-len(word), display_meta=description)

@@ -16,9 +16,9 @@ from prompt_toolkit.lexers import PygmentsLexer
 from prompt_toolkit.output import Output
 from pygments.lexers.sql import PostgresLexer  # type: ignore[import-untyped]
 
-from nestvec.shell.complete import Names, SqlCompleter
+from nestvec.shell.complete import NameCatalog, SqlCompleter
 from nestvec.shell.shell import Shell
-from nestvec.shell.split import complete, pieces
+from nestvec.shell.split import is_complete, script_pieces
 from nestvec_schemas.errors import NestvecError
 
 _PROMPT = "nestvec> "
@@ -30,7 +30,7 @@ def interact(shell: Shell, terminal: tuple[Input, Output] | None = None) -> None
 
     Ctrl-C drops the line or the statement that runs; errors are said and the session goes on.
     """
-    names = Names(shell.client)
+    names = NameCatalog(shell.client)
     session: PromptSession[str] = PromptSession(
         history=history(),
         completer=SqlCompleter(names),
@@ -57,7 +57,7 @@ def interact(shell: Shell, terminal: tuple[Input, Output] | None = None) -> None
 
 
 def _run(shell: Shell, text: str) -> None:
-    for piece in pieces(text):
+    for piece in script_pieces(text):
         try:
             shell.run(piece)
         except NestvecError as error:
@@ -81,7 +81,7 @@ def _bindings() -> KeyBindings:
     def _(event: KeyPressEvent) -> None:
         """Run what is complete; else begin another line."""
         buffer = event.current_buffer
-        if complete(buffer.text):
+        if is_complete(buffer.text):
             buffer.validate_and_handle()
         else:
             buffer.insert_text("\n")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from pymilvus import MilvusClient
 
-from nestvec.shell.show import Form, said, show
+from nestvec.shell.show import OutputFormat, print_result, result_summary
 from nestvec.sql import Session, execute
 
 
@@ -20,26 +20,26 @@ class Shell:
 
     client: MilvusClient
     session: Session
-    form: Form = "table"
+    output_format: OutputFormat = "table"
     timing: bool = False
-    given: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
     done: bool = False
 
     def run(self, piece: str) -> None:
         """Run a statement or a backslash command, and print what comes of it. Raises NestvecError."""
-        if piece.startswith("\\"):
-            from nestvec.shell.commands import run_command  # noqa: PLC0415 - its rows run on a Shell
+        from nestvec.shell.commands import run_backslash_command  # noqa: PLC0415
 
-            run_command(self, piece)
+        if piece.startswith("\\"):
+            run_backslash_command(self, piece)
             return
         started = time.perf_counter()
-        answer = execute(self.client, piece, self.given or None, session=self.session)
-        whole = time.perf_counter() - started
-        show(answer, self.form)
+        answer = execute(self.client, piece, self.params or None, session=self.session)
+        elapsed = time.perf_counter() - started
+        print_result(answer, self.output_format)
         if self.timing:
-            click.echo(f"read and planned in {(whole - answer.seconds) * 1000:.1f} ms", err=True)
-        if answer.tag == "EXPLAIN" and self.form == "table":
+            click.echo(f"read and planned in {(elapsed - answer.seconds) * 1000:.1f} ms", err=True)
+        if answer.tag == "EXPLAIN" and self.output_format == "table":
             # Lines of a plan are no rows, and it says itself how long it took.
             return
-        if self.timing or not answer.columns or self.form in ("table", "expanded"):
-            click.echo(said(answer), err=True)
+        if self.timing or not answer.columns or self.output_format in ("table", "expanded"):
+            click.echo(result_summary(answer), err=True)

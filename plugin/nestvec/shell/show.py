@@ -9,22 +9,22 @@ from typing import Any, Final, Literal
 import click
 import orjson
 
-from nestvec.cli.output import print_json, print_table
-from nestvec.sql.answer import Answer
+from nestvec.sql.answer import StatementResult
+from nestvec.terminal.tables import print_json, print_table
 
-Form = Literal["table", "expanded", "json", "csv"]
+OutputFormat = Literal["table", "expanded", "json", "csv"]
 
 _NUMBERS: Final = 3
 """How many of a vector's numbers a table shows."""
 
 
-def show(answer: Answer, form: Form) -> None:
+def print_result(answer: StatementResult, form: OutputFormat) -> None:
     """Print the rows of an answer; nothing for a statement that has none to give."""
     if answer.columns:
-        _FORMS[form](answer)
+        _PRINTERS[form](answer)
 
 
-def said(answer: Answer) -> str:
+def result_summary(answer: StatementResult) -> str:
     """How much there is, and how long it took: ``2 rows in 13 ms``, or ``DELETE 3 in 4 ms``."""
     took = f"in {answer.seconds * 1000:.0f} ms"
     if not answer.columns:
@@ -41,7 +41,7 @@ def cell(value: Any) -> Any:
     return _json(value) if isinstance(value, (dict, list)) else value
 
 
-def _table(answer: Answer) -> None:
+def _table(answer: StatementResult) -> None:
     if answer.tag == "EXPLAIN":
         # A plan is a text of its own, whose indentation is its tree.
         click.echo("\n".join(str(row[0]) for row in answer.rows))
@@ -49,7 +49,7 @@ def _table(answer: Answer) -> None:
         print_table(answer.columns, [[cell(value) for value in row] for row in answer.rows])
 
 
-def _expanded(answer: Answer) -> None:
+def _expanded(answer: StatementResult) -> None:
     width = max(map(len, answer.columns))
     for number, row in enumerate(answer.rows, 1):
         click.echo(click.style(f"— row {number} ".ljust(width + 12, "—"), dim=True))
@@ -59,11 +59,11 @@ def _expanded(answer: Answer) -> None:
             click.echo(f"{name.ljust(width)} │ {indented}")
 
 
-def _as_json(answer: Answer) -> None:
+def _as_json(answer: StatementResult) -> None:
     print_json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
 
 
-def _as_csv(answer: Answer) -> None:
+def _as_csv(answer: StatementResult) -> None:
     """With a header; what CSV has no form for is JSON, NULL is nothing."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(answer.columns)
@@ -83,4 +83,4 @@ def _bytes(value: object) -> str:
     raise TypeError
 
 
-_FORMS: Final = {"table": _table, "expanded": _expanded, "json": _as_json, "csv": _as_csv}
+_PRINTERS: Final = {"table": _table, "expanded": _expanded, "json": _as_json, "csv": _as_csv}

@@ -21,14 +21,14 @@ _COMMENT: Final = re.compile(r"/\*|\*/")
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitScript:
     """``pieces`` are whole; ``rest`` is what comes after them, without an end yet."""
 
     pieces: tuple[str, ...]
     rest: str
 
 
-def split(text: str) -> Split:
+def split_script(text: str) -> SplitScript:
     """Cut a script at its semicolons; those in texts, names and comments cut nothing."""
     pieces, start, at, empty = [], 0, 0, True
     while True:
@@ -53,18 +53,18 @@ def split(text: str) -> Split:
             empty = False
             break
         at = end
-    return Split(tuple(pieces), "" if empty else text[start:].strip())
+    return SplitScript(tuple(pieces), "" if empty else text[start:].strip())
 
 
-def pieces(text: str) -> tuple[str, ...]:
+def script_pieces(text: str) -> tuple[str, ...]:
     """A whole script, whose last statement needs no semicolon."""
-    found = split(text)
-    return (*found.pieces, found.rest) if found.rest else found.pieces
+    parts = split_script(text)
+    return (*parts.pieces, parts.rest) if parts.rest else parts.pieces
 
 
-def complete(text: str) -> bool:
+def is_complete(text: str) -> bool:
     """Whether something can be run: the last statement has its end, or there is none."""
-    return not split(text).rest
+    return not split_script(text).rest
 
 
 def _end(text: str, mark: re.Match[str]) -> int | None:
@@ -73,8 +73,8 @@ def _end(text: str, mark: re.Match[str]) -> int | None:
     if opened == "/*":
         return _comment_end(text, at)
     if opened[0] == "$":
-        found = text.find(opened, at)
-        return found + len(opened) if found >= 0 else None
+        closing = text.find(opened, at)
+        return closing + len(opened) if closing >= 0 else None
     kind = opened.lower()
     if kind == "e'" and text[: mark.start()][-1:].isidentifier():
         kind = "'"
@@ -86,9 +86,9 @@ def _comment_end(text: str, at: int) -> int | None:
     """Comments nest, as in PostgreSQL."""
     depth = 1
     while depth:
-        found = _COMMENT.search(text, at)
-        if found is None:
+        mark = _COMMENT.search(text, at)
+        if mark is None:
             return None
-        depth += 1 if found[0] == "/*" else -1
-        at = found.end()
+        depth += 1 if mark[0] == "/*" else -1
+        at = mark.end()
     return at

@@ -9,19 +9,19 @@ from typing import Any
 import click
 
 
-def values(written: Iterable[str]) -> dict[str, Any]:
+def parse_params(options: Iterable[str]) -> dict[str, Any]:
     """Values by name: JSON where it is JSON (a number, true, null, a list, a "text"), else the text itself.
 
     Raises click.BadParameter for one without a name.
     """
-    found = {}
-    for one in written:
-        name, given, text = one.partition("=")
-        if not given or not name.isidentifier():
+    params = {}
+    for option in options:
+        name, equals, text = option.partition("=")
+        if not equals or not name.isidentifier():
             context = click.get_current_context(silent=True)
-            raise click.BadParameter(f"'{one}' is not name=value.", context, param_hint="--param")
-        found[name] = _value(text)
-    return found
+            raise click.BadParameter(f"'{option}' is not name=value.", context, param_hint="--param")
+        params[name] = _value(text)
+    return params
 
 
 def _value(text: str) -> Any:

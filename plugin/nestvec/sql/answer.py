@@ -9,7 +9,7 @@ Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
-class Answer:
+class StatementResult:
     """Rows as Milvus gives them: numbers, texts, booleans, None; a vector is a list of floats.
 
     ``types`` are Milvus's names of what each column holds, ``ANY`` where nobody knows. A statement without

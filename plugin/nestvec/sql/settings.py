@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any, Final, get_args
 from urllib.parse import urlsplit
 
-from nestvec.ingest.seeing import OnError
+from nestvec.ingest.image_check import OnError
 
 DEFAULT_SERVICE: Final = "http://127.0.0.1:8080"
 """Where ``nestvec serve`` answers unless it is told otherwise."""
 
-_WIDEST: Final = 65_536
+_MAX_WIDTH: Final = 65_536
 """Of nprobe, in Milvus; no more candidates are of use either."""
 
-LEVELS: Final = ("Strong", "Bounded", "Session", "Eventually")
+CONSISTENCY_LEVELS: Final = ("Strong", "Bounded", "Session", "Eventually")
 """Milvus's consistency levels, by its own names for them."""
 
 
 @dataclass(frozen=True)
-class Settings:
+class SessionSettings:
     """``service`` is where EMBED finds encoders (None: the default of the command line); ``models`` a
     repository that nestvec may serve itself where nothing answers there, None for never. ``consistency``
     is Milvus's level of reads, empty for the collection's own; ``partitions`` are those that reads look in,
@@ -48,15 +48,15 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Setting:
+class SettingSpec:
     """One that SET changes: ``read`` makes a value of a text; its ValueError says what is taken instead."""
 
     field: str
-    read: Callable[[str], Any]
+    parse: Callable[[str], Any]
     description: str
 
 
-def _recall(text: str) -> float:
+def _parse_recall(text: str) -> float:
     try:
         share = float(text)
     except ValueError:
@@ -66,89 +66,97 @@ def _recall(text: str) -> float:
     return share
 
 
-def _shortlist(text: str) -> str:
-    given = text.lower()
-    if given not in ("", "off") and not re.fullmatch(r"[1-9]\d{0,5}:[1-9]\d{0,4}", given):
+def _parse_shortlist(text: str) -> str:
+    shortlist = text.lower()
+    if shortlist not in ("", "off") and not re.fullmatch(r"[1-9]\d{0,5}:[1-9]\d{0,4}", shortlist):
         raise ValueError("Give dim:size ('64:100'), or off, or DEFAULT.")
-    return given
+    return shortlist
 
 
-def _service(text: str) -> str | None:
+def _parse_service(text: str) -> str | None:
     if text and (urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).netloc):
         raise ValueError("Give an address, 'http://127.0.0.1:8080' for instance.")
     return text.rstrip("/") or None
 
 
-def _models(text: str) -> Path | None:
+def _parse_models(text: str) -> Path | None:
     return Path(text) if text else None
 
 
-def _consistency(text: str) -> str:
-    found = next((level for level in LEVELS if level.lower() == text.lower()), None)
-    if text and found is None:
-        raise ValueError(f"Give one of {', '.join(LEVELS).lower()}.")
-    return found or ""
+def _parse_consistency(text: str) -> str:
+    level_name = next((level for level in CONSISTENCY_LEVELS if level.lower() == text.lower()), None)
+    if text and level_name is None:
+        raise ValueError(f"Give one of {', '.join(CONSISTENCY_LEVELS).lower()}.")
+    return level_name or ""
 
 
-def _partitions(text: str) -> tuple[str, ...]:
+def _parse_partitions(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",")) if text.strip() else ()
     if not all(names):
         raise ValueError("Give names with commas between them: 'first,second'.")
     return names
 
 
-def _on_error(text: str) -> str:
-    found = text.lower() or "reject"
-    if found not in get_args(OnError):
+def _parse_on_error(text: str) -> str:
+    policy = text.lower() or "reject"
+    if policy not in get_args(OnError):
         raise ValueError(f"Give one of {', '.join(get_args(OnError))}.")
-    return found
+    return policy
 
 
-def _width(text: str) -> int:
-    if not re.fullmatch(r"\d{1,5}", text) or int(text) > _WIDEST:
-        raise ValueError(f"Give a whole number from 1 to {_WIDEST:,}, or DEFAULT.")
+def _parse_width(text: str) -> int:
+    if not re.fullmatch(r"\d{1,5}", text) or int(text) > _MAX_WIDTH:
+        raise ValueError(f"Give a whole number from 1 to {_MAX_WIDTH:,}, or DEFAULT.")
     return int(text)
 
 
 SETTINGS: Final = {
-    "nestvec.recall": Setting(
-        "recall", _recall, "Share of the exact answer that a search must find, 0 to 1."
+    "nestvec.recall": SettingSpec(
+        "recall", _parse_recall, "Share of the exact answer that a search must find, 0 to 1."
     ),
-    "nestvec.shortlist": Setting(
-        "shortlist", _shortlist, "Shortlist of a search: dim:size, off, or empty (planned)."
+    "nestvec.shortlist": SettingSpec(
+        "shortlist", _parse_shortlist, "Shortlist of a search: dim:size, off, or empty (planned)."
     ),
-    "nestvec.service": Setting("service", _service, "Address of the service that EMBED asks."),
-    "nestvec.models": Setting("models", _models, "Encoders to serve here where no service answers."),
-    "nestvec.consistency": Setting(
+    "nestvec.service": SettingSpec("service", _parse_service, "Address of the service that EMBED asks."),
+    "nestvec.models": SettingSpec(
+        "models", _parse_models, "Encoders to serve here where no service answers."
+    ),
+    "nestvec.consistency": SettingSpec(
         "consistency",
-        _consistency,
+        _parse_consistency,
         "Of reads: strong, bounded, session, eventually, or empty.",
     ),
-    "nestvec.partitions": Setting(
-        "partitions", _partitions, "Partitions that reads look in: a,b; empty for all."
+    "nestvec.partitions": SettingSpec(
+        "partitions", _parse_partitions, "Partitions that reads look in: a,b; empty for all."
     ),
-    "nestvec.on_error": Setting(
-        "on_error", _on_error, "A row whose picture cannot be had: reject, or as the service does: service."
+    "nestvec.on_error": SettingSpec(
+        "on_error",
+        _parse_on_error,
+        "A row whose picture cannot be had: reject, or as the service does: service.",
     ),
     # By pgvector's names for them.
-    "hnsw.ef_search": Setting("ef_search", _width, "Candidates of a search by HNSW; 0 for Milvus's choice."),
-    "ivfflat.probes": Setting("probes", _width, "Lists that a search by IVF reads; 0 for Milvus's choice."),
+    "hnsw.ef_search": SettingSpec(
+        "ef_search", _parse_width, "Candidates of a search by HNSW; 0 for Milvus's choice."
+    ),
+    "ivfflat.probes": SettingSpec(
+        "probes", _parse_width, "Lists that a search by IVF reads; 0 for Milvus's choice."
+    ),
 }
 
 
-def changed(settings: Settings, name: str, text: str) -> Settings:
+def with_setting(settings: SessionSettings, name: str, text: str) -> SessionSettings:
     """The settings with one set to what a text says. Raises ValueError that says what is taken instead."""
-    row = SETTINGS[name]
-    return replace(settings, **{row.field: row.read(text)})
+    spec = SETTINGS[name]
+    return replace(settings, **{spec.field: spec.parse(text)})
 
 
-def restored(settings: Settings, to: Settings, name: str) -> Settings:
+def with_default(settings: SessionSettings, defaults: SessionSettings, name: str) -> SessionSettings:
     """The settings with one as it is in ``to``."""
     field = SETTINGS[name].field
-    return replace(settings, **{field: getattr(to, field)})
+    return replace(settings, **{field: getattr(defaults, field)})
 
 
-def shown(settings: Settings, name: str) -> str:
+def format_setting(settings: SessionSettings, name: str) -> str:
     """The value of one as SET would take it."""
     value = getattr(settings, SETTINGS[name].field)
     if isinstance(value, tuple):

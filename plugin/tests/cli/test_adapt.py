@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from nestvec.cli import cli
-from nestvec_exporters.adapt import Adapted, AdaptOptions, Length, TrainingData
-from nestvec_exporters.export import Listener
+from nestvec_exporters.progress import Listener
+from nestvec_exporters.train import Adapted, AdaptOptions, Length, TrainingData
 from nestvec_schemas.errors import NestvecError, TrainingDataUnusable
 
 FIGURES = {"alike": {6: {384: 1.0, 64: 0.7}, 3: {384: 0.5, 64: 0.4}}, "across": {3: {384: 0.6, 64: 0.5}}}
@@ -52,7 +52,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[AdaptOptions, TrainingD
             finished=options.checkpoint != "stopped",
         )
 
-    monkeypatch.setattr("nestvec_exporters.adapt.adapt", adapt)
+    monkeypatch.setattr("nestvec_exporters.train.adapt", adapt)
     return calls
 
 
@@ -161,6 +161,6 @@ def test_a_run_that_is_stopped_before_training_ends_at_once(
         listener.step(2, 9)
         raise AssertionError("it went on")
 
-    monkeypatch.setattr("nestvec_exporters.adapt.adapt", adapt)
+    monkeypatch.setattr("nestvec_exporters.train.adapt", adapt)
     done = CliRunner().invoke(cli, ["adapt", "model", "--to", str(tmp_path / "n"), "--texts", str(corpus)])
     assert done.exit_code == 1 and "Aborted" in done.output

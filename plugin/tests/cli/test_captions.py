@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from nestvec.captions import opened
 from nestvec.cli import cli
-from nestvec_exporters.adapt import Length
-from nestvec_exporters.adapt.captions import AdaptedPair, CaptionData, CaptionOptions, Tower
-from nestvec_exporters.export import Listener
+from nestvec.datasets.captions import open_image
+from nestvec_exporters.progress import Listener
+from nestvec_exporters.train import Length
+from nestvec_exporters.train.captions import AdaptedPair, CaptionData, CaptionOptions, Tower
 from nestvec_schemas.errors import TrainingDataUnusable
 
 BEFORE = {"text→image": {384: 0.2, 64: 0.1}, "image→text": {384: 0.3, 64: 0.2}}
@@ -51,7 +51,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[CaptionOptions, Caption
             finished=options.checkpoint != "stopped",
         )
 
-    monkeypatch.setattr("nestvec_exporters.adapt.captions.adapt_captions", adapt)
+    monkeypatch.setattr("nestvec_exporters.train.captions.adapt_captions", adapt)
     return calls
 
 
@@ -95,7 +95,7 @@ def test_options_and_rows_reach_the_training(
     done = CliRunner().invoke(cli, ["adapt", *words, "--seed", "3", "--force"])
     assert done.exit_code == 0, done.output
     options, data = asked[0]
-    assert data == CaptionData("pairs.jsonl", (tmp_path / "a.png",), (("animal",),), opened)
+    assert data == CaptionData("pairs.jsonl", (tmp_path / "a.png",), (("animal",),), open_image)
     assert options == CaptionOptions(
         "model",
         tmp_path / "clip",

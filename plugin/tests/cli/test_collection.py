@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from nestvec.cli import cli
 from nestvec.cli.collection import create
 from nestvec_schemas.errors import SpecError
-from nestvec_schemas.spec_file import SPEC_BYTES, parse_spec
+from nestvec_schemas.spec.yaml_file import SPEC_BYTES, parse_spec
 
 
 def test_the_spec_in_the_help_is_a_spec() -> None:

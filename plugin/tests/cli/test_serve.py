@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from nestvec.cli.serve import Asked, command, settings_of
+from nestvec.cli.serve import ServeArgs, command, settings_of
 from nestvec.service.settings import Guard, Settings
 
 
-def asked(*arguments: str) -> Asked:
-    return Asked(**command.make_context("serve", list(arguments)).params)
+def asked(*arguments: str) -> ServeArgs:
+    return ServeArgs(**command.make_context("serve", list(arguments)).params)
 
 
 def test_the_defaults_are_the_services_own() -> None:

@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from nestvec import dbapi
-from nestvec.dbapi.errors import Error, meant, raising
+from nestvec.dbapi.errors import Error, dbapi_errors, to_dbapi_error
 from nestvec_schemas import errors
 from nestvec_schemas.errors import NestvecError, SqlError
 
@@ -28,13 +28,13 @@ from nestvec_schemas.errors import NestvecError, SqlError
     ],
 )
 def test_what_each_means(raised: type[NestvecError], expected: type[Error]) -> None:
-    assert type(meant(raised("cause", next_step="Do."))) is expected
+    assert type(to_dbapi_error(raised("cause", next_step="Do."))) is expected
 
 
 def test_every_error_has_a_meaning() -> None:
     for _, kind in inspect.getmembers(errors, inspect.isclass):
         if issubclass(kind, NestvecError):
-            assert isinstance(meant(kind("cause", next_step="Do.")), dbapi.DatabaseError)
+            assert isinstance(to_dbapi_error(kind("cause", next_step="Do.")), dbapi.DatabaseError)
 
 
 def test_the_tree_is_peps() -> None:
@@ -49,13 +49,13 @@ def test_the_tree_is_peps() -> None:
 
 def test_what_was_said_is_kept() -> None:
     error = SqlError("it is wrong", value="x", next_step="Change it.", statement="SELECT x", position=7)
-    with pytest.raises(dbapi.ProgrammingError) as raised, raising():
+    with pytest.raises(dbapi.ProgrammingError) as raised, dbapi_errors():
         raise error
     found = raised.value
     assert str(found) == str(error) == "it is wrong: x. Change it.\n  SELECT x\n         ^"
     assert (found.cause, found.value, found.next_step) == ("it is wrong", "x", "Change it.")
     assert (found.statement, found.position) == ("SELECT x", 7)
     assert found.__cause__ is error
-    with pytest.raises(dbapi.ProgrammingError) as again, raising():
+    with pytest.raises(dbapi.ProgrammingError) as again, dbapi_errors():
         raise found
     assert again.value is found

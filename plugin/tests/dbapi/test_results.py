@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 
 from nestvec import dbapi
-from nestvec.dbapi.arrow import table
-from nestvec.dbapi.results import Results
-from nestvec.sql import Answer
+from nestvec.dbapi.arrow import arrow_table
+from nestvec.dbapi.results import CursorBase
+from nestvec.sql import StatementResult
 
-ANSWER = Answer(
+ANSWER = StatementResult(
     ("id", "title", "v"),
     ("INT64", "VARCHAR", "FLOAT_VECTOR"),
     ((1, "a", [1.0, 0.5]), (2, None, [0.0, 2.0]), (3, "c", [0.25, 3.0])),
@@ -22,13 +22,13 @@ ANSWER = Answer(
 
 
 @pytest.fixture
-def results() -> Results:
-    found = Results()
-    found._show(ANSWER)
+def results() -> CursorBase:
+    found = CursorBase()
+    found._set_result(ANSWER)
     return found
 
 
-def test_description_and_counts(results: Results) -> None:
+def test_description_and_counts(results: CursorBase) -> None:
     assert results.description is not None
     assert [len(one) for one in results.description] == [7] * 3
     names, codes = [one[0] for one in results.description], [one[1] for one in results.description]
@@ -38,35 +38,35 @@ def test_description_and_counts(results: Results) -> None:
     assert results.lastrowid is None
 
 
-def test_rows_are_given_once(results: Results) -> None:
-    assert results._one() == (1, "a", [1.0, 0.5])
+def test_rows_are_given_once(results: CursorBase) -> None:
+    assert results._fetch_row() == (1, "a", [1.0, 0.5])
     assert results.rownumber == 1
     results.arraysize = 5
-    assert [row[0] for row in results._some(1)] == [2]
-    assert [row[0] for row in results._some(None)] == [3]
-    assert (results._one(), results._some(3), results._rest()) == (None, [], [])
+    assert [row[0] for row in results._fetch_rows(1)] == [2]
+    assert [row[0] for row in results._fetch_rows(None)] == [3]
+    assert (results._fetch_row(), results._fetch_rows(3), results._fetch_rest()) == (None, [], [])
 
 
 def test_without_rows_nothing_can_be_fetched() -> None:
-    results = Results()
+    results = CursorBase()
     assert (results.description, results.rowcount, results.rownumber) == (None, -1, None)
     with pytest.raises(dbapi.InterfaceError, match="no rows to fetch"):
-        results._one()
-    results._show(Answer(tag="DELETE 3", count=3))
+        results._fetch_row()
+    results._set_result(StatementResult(tag="DELETE 3", count=3))
     assert (results.description, results.rowcount) == (None, 3)
     with pytest.raises(dbapi.InterfaceError, match="no rows to fetch"):
         results.arrow()
-    results._end()
+    results._close()
     with pytest.raises(dbapi.InterfaceError, match="closed"):
-        results._rest()
+        results._fetch_rest()
 
 
-def test_arrow_has_the_columns_types(results: Results) -> None:
+def test_arrow_has_the_columns_types(results: CursorBase) -> None:
     found = results.arrow()
     vector = pa.list_(pa.float32(), 2)
     assert found.schema == pa.schema([("id", pa.int64()), ("title", pa.string()), ("v", vector)])
     assert found.to_pylist()[1] == {"id": 2, "title": None, "v": [0.0, 2.0]}
-    assert results._rest() == []
+    assert results._fetch_rest() == []
 
 
 @pytest.mark.parametrize(
@@ -89,22 +89,22 @@ def test_arrow_has_the_columns_types(results: Results) -> None:
 def test_arrow_of_each_type(
     type_: str, values: list[object], expected: pa.DataType, kept: list[object]
 ) -> None:
-    column = table(["x"], [type_], [(value,) for value in values]).column(0)
+    column = arrow_table(["x"], [type_], [(value,) for value in values]).column(0)
     assert column.type == expected
     assert column.to_pylist() == kept
 
 
 def test_two_columns_of_one_name() -> None:
-    assert table(["x", "x"], ["INT64", "INT64"], [(1, 2)]).num_columns == 2
+    assert arrow_table(["x", "x"], ["INT64", "INT64"], [(1, 2)]).num_columns == 2
 
 
-def test_a_frame_needs_pandas(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frame_needs_pandas(results: CursorBase, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = results.df()
     assert list(frame.columns) == ["id", "title", "v"]
     assert frame["id"].tolist() == [1, 2, 3]
     monkeypatch.setitem(sys.modules, "pandas", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    results._show(ANSWER)
+    results._set_result(ANSWER)
     with pytest.raises(dbapi.InterfaceError, match=r"nestvec\[pandas\]"):
         results.df()
 

@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 
 from nestvec.engines.fake import FakeEngine, fake_vector
-from nestvec.service.rows import pad
+from nestvec.service.preprocess.rows import pad
 
 
 def test_a_text_has_the_same_vector_in_any_batch() -> None:

@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from nestvec.engines.onnx import OnnxEngine
-from nestvec.service.rows import pad
+from nestvec.service.preprocess.rows import pad
 from nestvec_schemas.errors import EngineError, ManifestCorrupt
 from nestvec_schemas.repository import GRAPH, sha256
 from nestvec_schemas.towers import Tower

@@ -15,7 +15,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from nestvec.engines.contract import Batch
 from nestvec.engines.fake import fake_vector
 from nestvec.engines.triton import BATCH, TritonEngine
-from nestvec.service.rows import pad
+from nestvec.service.preprocess.rows import pad
 from nestvec.service.settings import Settings
 from nestvec_schemas.errors import DeadlineExceeded, EngineError, EngineUnavailable
 from nestvec_schemas.towers import Tower

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nestvec.evaluate.dataset import Dataset, open_dataset
+from nestvec.datasets.beir import Dataset, open_dataset
 from nestvec.evaluate.encode import Encoded
-from nestvec.evaluate.measuring import Side, Source
-from nestvec.evaluate.subject import Sizes, Subject, choose_subjects
+from nestvec.evaluate.measuring import Side, VectorSource
+from nestvec.evaluate.subject import EncoderVariant, RequestedSizes, choose_variants
 from nestvec_schemas.vectors import Vectors, normalise
 
 DOCUMENTS = 60
@@ -59,8 +59,8 @@ def dataset(write_data: WriteData) -> Dataset:
 class Fake:
     """A subject with exits 4 and 2 and a rotation, and its vectors: shallow ones are noisier."""
 
-    subject: Subject
-    source: Source
+    subject: EncoderVariant
+    source: VectorSource
     plain: Vectors
 
 
@@ -70,7 +70,7 @@ def fake(dataset: Dataset, write_encoder: Callable[..., Path]) -> Fake:
     random = np.random.default_rng(5)
     rotation = np.linalg.qr(random.standard_normal((DIM, DIM)))[0].astype(np.float32)
     np.save(folder / "rotation.npy", rotation)
-    (subject,) = choose_subjects(folder.parent, ["tiny"], (), Sizes())
+    (subject,) = choose_variants(folder.parent, ["tiny"], (), RequestedSizes())
     documents = normalise(random.standard_normal((DOCUMENTS, DIM)).astype(np.float32))
     queries = normalise(documents[: QUERIES * 5 : 5] + 0.2 * random.standard_normal((QUERIES, DIM)))
     noise = {exit: random.standard_normal((DOCUMENTS, DIM)) * (4 - exit) * 0.2 for exit in (4, 2)}

@@ -4,12 +4,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec.evaluate.choice import choose, headline, knee, sentence
-from nestvec.evaluate.rows import Row
+from nestvec.evaluate.choice import headline_rows, knee, recommend, recommendation_sentence
+from nestvec.evaluate.rows import ResultRow
 
 
-def row(dim: int, kept: float, **others: object) -> Row:
-    plain: Row = {
+def row(dim: int, kept: float, **others: object) -> ResultRow:
+    plain: ResultRow = {
         "dataset": "d", "encoder": "e", "precision": "fp32", "nesting": "rotated", "form": "float",
         "dim": dim, "exit": 6, "query_exit": 6, "kept": kept, "bytes": 4 * dim, "stored_bytes": 4 * dim,
         "rescore_dim": None, "candidates": None,
@@ -27,10 +27,10 @@ SHORTLIST: dict[str, object] = {
 
 def test_the_smallest_to_store_and_to_search() -> None:
     rows = [row(384, 1.0), row(128, 0.991), row(64, 0.93), row(64, 0.997, **SHORTLIST)]
-    chosen = choose(rows)
+    chosen = recommend(rows)
     assert chosen is not None
     assert (chosen.stored, chosen.searched) == (rows[1], rows[3])
-    said = sentence(rows)
+    said = recommendation_sentence(rows)
     assert said.startswith(
         "The smallest setting that keeps 99% of nDCG@10 on d: e, 128 dims, float, exit 6, 512 bytes"
     )
@@ -39,33 +39,33 @@ def test_the_smallest_to_store_and_to_search() -> None:
 
 def test_what_the_encoder_does_not_give_is_not_chosen() -> None:
     rows = [row(384, 1.0), row(32, 1.0, nesting="plain")]
-    chosen = choose(rows)
+    chosen = recommend(rows)
     assert chosen is not None
     assert chosen.stored is rows[0]
-    alone = choose([row(32, 1.0, nesting="plain")])
+    alone = recommend([row(32, 1.0, nesting="plain")])
     assert alone is not None
 
 
 def test_of_equal_sizes_the_shallower_one() -> None:
     rows = [row(64, 1.0), row(64, 0.995, exit=3, query_exit=3)]
-    chosen = choose(rows)
+    chosen = recommend(rows)
     assert chosen is not None
     assert chosen.stored is rows[1]
 
 
 def test_none_may_be_good_enough() -> None:
-    assert choose([row(64, 0.9)]) is None
-    assert sentence([row(64, 0.9)]).startswith(
+    assert recommend([row(64, 0.9)]) is None
+    assert recommendation_sentence([row(64, 0.9)]).startswith(
         "No setting keeps 99% of nDCG@10 on d; the best one, e, 64 dims"
     )
 
 
 def test_the_headline_is_the_mean_where_there_is_one() -> None:
     rows = [row(8, 1.0), row(8, 1.0, dataset="f")]
-    assert headline(rows) == rows[:1]
+    assert headline_rows(rows) == rows[:1]
     mean = row(8, 1.0, dataset="mean")
-    assert headline([*rows, mean]) == [mean]
-    assert "on average over the datasets" in sentence([*rows, mean])
+    assert headline_rows([*rows, mean]) == [mean]
+    assert "on average over the datasets" in recommendation_sentence([*rows, mean])
 
 
 def test_a_knee_is_where_a_curve_bends() -> None:

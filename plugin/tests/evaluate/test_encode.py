@@ -10,9 +10,9 @@ import pytest
 from nestvec.engines.contract import Batch
 from nestvec.engines.fake import fake_vector
 from nestvec.evaluate import encode
-from nestvec.evaluate.encode import Kept, encode_kept, encode_window
-from nestvec.service.rows import Row, text_row
-from nestvec.service.tokens import Tokeniser
+from nestvec.evaluate.encode import VectorCache, encode_cached, encode_window
+from nestvec.service.preprocess.rows import Row, text_row
+from nestvec.service.preprocess.tokenizer import Tokeniser
 from nestvec_schemas.errors import DatasetUnusable, EngineError
 from nestvec_schemas.vectors import Vectors
 
@@ -25,8 +25,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Kept:
-    return Kept(tmp_path / "cache" / "one", len(TEXTS), 4)
+def kept(tmp_path: Path) -> VectorCache:
+    return VectorCache(tmp_path / "cache" / "one", len(TEXTS), 4)
 
 
 def lengths(texts: Sequence[str]) -> tuple[Vectors, float]:
@@ -50,7 +50,7 @@ def test_a_window_is_batched_by_length_and_comes_back_in_order(models_folder: Pa
         return np.stack([fake_vector(ids[mask > 0], 4) for ids, mask in rows])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encode, "_BATCH_INPUTS", 10)
+        patch.setattr(encode, "_MAX_BATCH_INPUTS", 10)
         vectors, _ = encode_window(rows_of(models_folder), run, 3, "image", told.append)
     ids = [tokens.ids for tokens in tokeniser.encode(TEXTS)]
     assert vectors.tolist() == [fake_vector(one, 4).tolist() for one in ids]
@@ -69,12 +69,12 @@ def test_numbers_that_are_not_finite_are_an_error(models_folder: Path) -> None:
         encode_window(rows_of(models_folder), run, 2, "", lambda done: None)
 
 
-def test_vectors_are_kept_and_not_made_twice(kept: Kept) -> None:
-    first = encode_kept(TEXTS, kept, lengths, lambda done: None)
+def test_vectors_are_kept_and_not_made_twice(kept: VectorCache) -> None:
+    first = encode_cached(TEXTS, kept, lengths, lambda done: None)
     assert first.vectors[:, 1].tolist() == list(range(30))
     assert first.seconds == pytest.approx(4 / 30)
     told: list[int] = []
-    again = encode_kept(iter(()), kept, _never, told.append)
+    again = encode_cached(iter(()), kept, _never, told.append)
     assert again.vectors.tolist() == first.vectors.tolist()
     assert again.seconds == first.seconds
     assert told == [30]
@@ -84,7 +84,7 @@ def _never(texts: Sequence[str]) -> tuple[Vectors, float]:
     raise AssertionError("nothing is left to do")
 
 
-def test_an_interrupted_run_goes_on_after_its_last_window(kept: Kept) -> None:
+def test_an_interrupted_run_goes_on_after_its_last_window(kept: VectorCache) -> None:
     windows: list[str] = []
 
     def breaking(texts: Sequence[str]) -> tuple[Vectors, float]:
@@ -94,39 +94,39 @@ def test_an_interrupted_run_goes_on_after_its_last_window(kept: Kept) -> None:
         return lengths(texts)
 
     with pytest.raises(KeyboardInterrupt):
-        encode_kept(TEXTS, kept, breaking, lambda done: None)
+        encode_cached(TEXTS, kept, breaking, lambda done: None)
     told: list[int] = []
-    done = encode_kept(TEXTS, kept, breaking, told.append)
+    done = encode_cached(TEXTS, kept, breaking, told.append)
     assert told == [16]
     assert windows[2:] == [TEXTS[16], TEXTS[16], TEXTS[24]]
     assert done.vectors[:, 1].tolist() == list(range(30))
 
 
 @pytest.mark.parametrize("state", ["", "[]", '{"done": 31, "seconds": 1}', '{"done": 5, "seconds": 1}'])
-def test_a_damaged_cache_is_made_again(kept: Kept, state: str) -> None:
-    encode_kept(TEXTS, kept, lengths, lambda done: None)
+def test_a_damaged_cache_is_made_again(kept: VectorCache, state: str) -> None:
+    encode_cached(TEXTS, kept, lengths, lambda done: None)
     kept.state.write_text(state)
-    assert encode_kept(TEXTS, kept, lengths, lambda done: None).seconds == pytest.approx(4 / 30)
+    assert encode_cached(TEXTS, kept, lengths, lambda done: None).seconds == pytest.approx(4 / 30)
     kept.vectors.write_bytes(b"short")
-    assert encode_kept(TEXTS, kept, lengths, lambda done: None).vectors[:, 1].tolist() == list(range(30))
+    assert encode_cached(TEXTS, kept, lengths, lambda done: None).vectors[:, 1].tolist() == list(range(30))
 
 
 @pytest.mark.parametrize("count", [29, 31, 16])
-def test_a_corpus_that_changes_meanwhile_is_an_error(kept: Kept, count: int) -> None:
+def test_a_corpus_that_changes_meanwhile_is_an_error(kept: VectorCache, count: int) -> None:
     texts = [f"w{n}" for n in range(count)]
     with pytest.raises(DatasetUnusable, match="changed while it was read"):
-        encode_kept(texts, kept, lengths, lambda done: None)
+        encode_cached(texts, kept, lengths, lambda done: None)
     assert json.loads(kept.state.read_text())["done"] % 8 == 0
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DatasetUnusable, match=r"cannot be kept.*--cache"):
-        encode_kept(TEXTS, Kept(tmp_path / "file" / "x", 30, 4), lengths, lambda done: None)
+        encode_cached(TEXTS, VectorCache(tmp_path / "file" / "x", 30, 4), lengths, lambda done: None)
 
 
-def test_vectors_of_another_length_than_the_manifests(kept: Kept) -> None:
+def test_vectors_of_another_length_than_the_manifests(kept: VectorCache) -> None:
     with pytest.raises(EngineError, match="of another length than its manifest says: 3"):
-        encode_kept(
+        encode_cached(
             TEXTS, kept, lambda texts: (np.zeros((len(texts), 3), np.float32), 0.0), lambda done: None
         )

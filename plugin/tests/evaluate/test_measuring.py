@@ -7,20 +7,22 @@ from dataclasses import replace
 
 import pytest
 
-from nestvec.evaluate.dataset import Dataset
-from nestvec.evaluate.forms import FORMS
-from nestvec.evaluate.measuring import Measured, Options, Side, measure, memorised, steps
-from nestvec.evaluate.rows import make_rows, reference
-from nestvec.evaluate.run import exact
-from nestvec.evaluate.search import ExactIndex, Found, Index, Probe
+from nestvec.datasets.beir import Dataset
+from nestvec.evaluate.measuring import EvaluateOptions, Measurement, Side, count_steps, measure, memoize
+from nestvec.evaluate.rows import make_rows, reference_outcome
+from nestvec.evaluate.run import exact_index
+from nestvec.evaluate.search.exact import ExactIndex, Probe, Ranking, VectorIndex
+from nestvec.evaluate.search.forms import FORMS
 from nestvec_schemas.errors import DatasetUnusable
 from nestvec_schemas.vectors import Vectors
 
 from .conftest import Fake
 
 
-def measured(dataset: Dataset, fake: Fake, *, candidates: int = 20) -> Measured:
-    return measure(dataset, fake.subject, fake.source, exact, Options(FORMS, candidates), lambda done: None)
+def measured(dataset: Dataset, fake: Fake, *, candidates: int = 20) -> Measurement:
+    return measure(
+        dataset, fake.subject, fake.source, exact_index, EvaluateOptions(FORMS, candidates), lambda done: None
+    )
 
 
 def test_every_setting_is_measured_once(dataset: Dataset, fake: Fake) -> None:
@@ -42,7 +44,7 @@ def test_every_setting_is_measured_once(dataset: Dataset, fake: Fake) -> None:
 
 def test_the_whole_vector_is_there_whatever_is_asked_for(dataset: Dataset, fake: Fake) -> None:
     subject = replace(fake.subject, dims=(4,), exits=(2,))
-    found = measure(dataset, subject, fake.source, exact, Options(("int8",)), lambda done: None)
+    found = measure(dataset, subject, fake.source, exact_index, EvaluateOptions(("int8",)), lambda done: None)
     settings = [
         (s.nesting, s.form, s.dim, s.exit, s.query_exit) for s in (one.setting for one in found.outcomes)
     ]
@@ -66,7 +68,7 @@ def test_a_rotation_changes_no_whole_vectors_quality(dataset: Dataset, fake: Fak
 
 def test_all_candidates_scored_again_are_the_whole_search(dataset: Dataset, fake: Fake) -> None:
     outcomes = measured(dataset, fake, candidates=dataset.documents).outcomes
-    whole = reference(outcomes).scores["ndcg@10"].mean()
+    whole = reference_outcome(outcomes).scores["ndcg@10"].mean()
     rescored = [one for one in outcomes if one.setting.rescore_dim and one.setting.exit == 4]
     assert rescored
     for one in rescored:
@@ -81,33 +83,33 @@ def test_vectors_are_asked_for_once_an_exit(dataset: Dataset, fake: Fake) -> Non
         asked[side, exit] += 1
         return fake.source(side, exit)
 
-    kept = replace(fake, source=memorised(source))  # type: ignore[arg-type]
+    kept = replace(fake, source=memoize(source))  # type: ignore[arg-type]
     measured(dataset, kept)
     assert set(asked.values()) == {1}
     assert len(asked) == 4
 
 
 def test_concept_depth_needs_two_exits(dataset: Dataset, fake: Fake) -> None:
-    found = measured(dataset, fake).depth
+    found = measured(dataset, fake).concept_depth
     assert found is not None
-    assert found.queries + found.lost == len(dataset.ids)
+    assert found.queries + found.failed == len(dataset.ids)
     assert sum(found.shares["hard"].values()) == pytest.approx(1)
-    assert measured(dataset, replace(fake, subject=replace(fake.subject, exits=(4,)))).depth is None
+    assert measured(dataset, replace(fake, subject=replace(fake.subject, exits=(4,)))).concept_depth is None
 
 
 def test_a_form_that_the_index_does_not_have_is_skipped(dataset: Dataset, fake: Fake) -> None:
     class NoBinary(ExactIndex):
         def search(
             self, probes: Sequence[Probe], k: int, advance: Callable[[int], None]
-        ) -> list[Found | None]:
+        ) -> list[Ranking | None]:
             found = super().search(probes, k, advance)
-            return [None if p.cut.coding == "binary" else one for p, one in zip(probes, found, strict=True)]
+            return [None if p.form.coding == "binary" else one for p, one in zip(probes, found, strict=True)]
 
     @contextmanager
-    def opened(documents: Vectors, rotation: Vectors | None) -> Iterator[Index]:
+    def opened(documents: Vectors, rotation: Vectors | None) -> Iterator[VectorIndex]:
         yield NoBinary(documents, rotation)
 
-    found = measure(dataset, fake.subject, fake.source, opened, Options(FORMS), lambda done: None)
+    found = measure(dataset, fake.subject, fake.source, opened, EvaluateOptions(FORMS), lambda done: None)
     assert {cut.coding for cut in found.skipped} == {"binary"}
     assert "binary" not in {one.setting.form for one in found.outcomes}
 
@@ -149,5 +151,5 @@ def test_a_reference_that_finds_nothing_is_an_error(dataset: Dataset, fake: Fake
 
 def test_progress_hears_of_every_step(dataset: Dataset, fake: Fake) -> None:
     told: list[int] = []
-    measure(dataset, fake.subject, fake.source, exact, Options(FORMS, 20), told.append)
-    assert sum(told) == steps(fake.subject, FORMS)
+    measure(dataset, fake.subject, fake.source, exact_index, EvaluateOptions(FORMS, 20), told.append)
+    assert sum(told) == count_steps(fake.subject, FORMS)

@@ -9,12 +9,12 @@ import pytest
 
 from nestvec.engines.contract import Batch
 from nestvec.engines.fake import fake_vector
-from nestvec.evaluate.encode import Run
-from nestvec.evaluate.forms import FORMS
-from nestvec.evaluate.measuring import Options
-from nestvec.evaluate.run import Evaluation, evaluate, exact, open_datasets
-from nestvec.evaluate.sources import Means
-from nestvec.evaluate.subject import Sizes, Subject, choose_subjects
+from nestvec.evaluate.encode import RunBatch
+from nestvec.evaluate.measuring import EvaluateOptions
+from nestvec.evaluate.run import Evaluation, evaluate, exact_index, open_datasets
+from nestvec.evaluate.search.forms import FORMS
+from nestvec.evaluate.sources import Backend
+from nestvec.evaluate.subject import EncoderVariant, RequestedSizes, choose_variants
 from nestvec_schemas.errors import DatasetUnusable, EngineError
 from nestvec_schemas.vectors import Vectors
 
@@ -26,7 +26,7 @@ def silent(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
     yield lambda done: None
 
 
-def opened(subject: Subject) -> Run:
+def opened(subject: EncoderVariant) -> RunBatch:
     def run(batch: Batch) -> Vectors:
         rows = zip(batch.arrays["input_ids"], batch.arrays["attention_mask"], strict=True)
         vectors = [
@@ -38,11 +38,11 @@ def opened(subject: Subject) -> Run:
 
 
 def evaluated(
-    models: Path, folders: list[Path], cache: Path, open_run: Callable[[Subject], Run] = opened
+    models: Path, folders: list[Path], cache: Path, open_run: Callable[[EncoderVariant], RunBatch] = opened
 ) -> Evaluation:
-    subjects = choose_subjects(models, ["tiny"], (), Sizes())
-    means = Means(open_run, exact, cache, silent)
-    return evaluate(open_datasets(folders), subjects, Options(FORMS), means)
+    subjects = choose_variants(models, ["tiny"], (), RequestedSizes())
+    means = Backend(open_run, exact_index, cache, silent)
+    return evaluate(open_datasets(folders), subjects, EvaluateOptions(FORMS), means)
 
 
 def untimed(found: Evaluation) -> list[dict[str, object]]:
@@ -64,7 +64,7 @@ def test_the_same_to_the_digit_from_the_cache_and_without_the_encoder(
 ) -> None:
     models = write_encoder(layers=(2,)).parent
 
-    def absent(subject: Subject) -> Run:
+    def absent(subject: EncoderVariant) -> RunBatch:
         raise AssertionError("the encoder is not needed")
 
     first = evaluated(models, [write_data()], tmp_path / "cache")
@@ -78,12 +78,12 @@ def test_prompts_and_the_corpus_make_vectors_of_their_own(
     models = write_encoder(layers=(2,)).parent
     evaluated(models, [write_data()], tmp_path / "cache")
     write_encoder("again", prompts={"query": "w2 ", "document": ""}, layers=(2,))
-    subjects = choose_subjects(models, ["again"], (), Sizes())
+    subjects = choose_variants(models, ["again"], (), RequestedSizes())
     evaluate(
         open_datasets([write_data()]),
         subjects,
-        Options(FORMS),
-        Means(opened, exact, tmp_path / "cache", silent),
+        EvaluateOptions(FORMS),
+        Backend(opened, exact_index, tmp_path / "cache", silent),
     )
     evaluated(
         models, [write_data(corpus='{"_id": "d0", "text": "w0"}', qrels="q0\td0\t1")], tmp_path / "cache"
@@ -97,7 +97,7 @@ def test_vectors_with_numbers_that_are_none(
 ) -> None:
     models = write_encoder(layers=(2,)).parent
 
-    def broken(subject: Subject) -> Run:
+    def broken(subject: EncoderVariant) -> RunBatch:
         return lambda batch: np.full((len(batch), 16), np.inf, np.float32)
 
     with pytest.raises(EngineError, match="not finite"):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nestvec.evaluate.subject import Sizes, Subject, choose_reranker, choose_subjects
+from nestvec.evaluate.subject import EncoderVariant, RequestedSizes, choose_reranker, choose_variants
 from nestvec_schemas.errors import DimNotOffered, EncoderNotFound, ExitNotOffered, ManifestCorrupt
 
 Write = Callable[..., Path]
@@ -15,8 +15,8 @@ Write = Callable[..., Path]
 def chosen(
     folder: Path, *names: str, precisions: tuple[str, ...] = (), dims: tuple[int, ...] | None = None,
     exits: tuple[int, ...] | None = None, top: tuple[int, ...] | None = None,
-) -> tuple[Subject, ...]:  # fmt: skip
-    return choose_subjects(folder.parent, names or ("tiny",), precisions, Sizes(dims, exits, top))  # type: ignore[arg-type]
+) -> tuple[EncoderVariant, ...]:  # fmt: skip
+    return choose_variants(folder.parent, names or ("tiny",), precisions, RequestedSizes(dims, exits, top))  # type: ignore[arg-type]
 
 
 def test_an_encoders_own_dims_and_exits_unless_others_are_asked_for(write_encoder: Write) -> None:

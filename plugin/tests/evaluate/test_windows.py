@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nestvec.evaluate.windows import Made, kept_windows
+from nestvec.evaluate.windows import WindowResult, cached_windows
 from nestvec_schemas.errors import DatasetUnusable
 
 
@@ -17,7 +17,7 @@ class Maker:
         self.made: list[list[int]] = []
         self.fail_at = fail_at
 
-    def __call__(self, window: Sequence[int]) -> Made:
+    def __call__(self, window: Sequence[int]) -> WindowResult:
         if len(self.made) == self.fail_at:
             raise KeyboardInterrupt
         self.made.append(list(window))
@@ -25,7 +25,7 @@ class Maker:
 
 
 def all_of(folder: Path, make: Maker, resumed: list[int]) -> list[int]:
-    made = kept_windows(folder, range(7), 3, make, resumed.append)
+    made = cached_windows(folder, range(7), 3, make, resumed.append)
     assert sum(seconds for _, seconds in made) == 1.5
     return np.concatenate([arrays["doubled"] for arrays, _ in made]).tolist()
 

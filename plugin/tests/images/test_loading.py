@@ -19,7 +19,7 @@ from PIL import Image
 import nestvec.images
 from nestvec.images import Policy, load, load_pixels
 from nestvec_schemas.errors import ImageRefused, ImageUnreachable, ImageUnreadable
-from nestvec_schemas.pixels import Picture, pixels
+from nestvec_schemas.preprocessing.pixels import Picture, pixels
 
 OPEN = Policy(schemes=frozenset({"data", "http"}), allow_private=True, max_seconds=2)
 

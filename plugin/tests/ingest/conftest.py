@@ -9,10 +9,10 @@ import pytest
 from pymilvus import DataType, FunctionType, MilvusException
 from pymilvus.client.types import LoadState
 
-from nestvec.catalog import Column, Embedding, Table
-from nestvec.ingest.readers import Cells
-from nestvec.ingest.shape import Shape, shape_of
-from nestvec.providers import Endpoint
+from nestvec.datasets.readers import CellTypes
+from nestvec.ingest.row_schema import Shape, shape_of
+from nestvec.milvus.catalog import Column, Embedding, Table
+from nestvec.milvus.providers import Endpoint
 
 COLUMNS = (
     Column("id", "INT64", primary=True),
@@ -55,7 +55,7 @@ def table(*, dynamic: bool = False, auto_id: bool = False) -> Table:
     return Table("t", (key, *COLUMNS[1:]), (embedding,), dynamic=dynamic)
 
 
-def make_shape(cells: Cells, *, dynamic: bool = False, auto_id: bool = False) -> Shape:
+def make_shape(cells: CellTypes, *, dynamic: bool = False, auto_id: bool = False) -> Shape:
     """The table's shape for rows given as ``cells``."""
     return shape_of(table(dynamic=dynamic, auto_id=auto_id), described(), cells)
 
@@ -123,9 +123,9 @@ def make_table() -> Callable[..., Table]:
 
 @pytest.fixture
 def typed() -> Shape:
-    return make_shape(Cells())
+    return make_shape(CellTypes())
 
 
 @pytest.fixture
 def text() -> Shape:
-    return make_shape(Cells(text=True, json_text=True))
+    return make_shape(CellTypes(text=True, json_text=True))

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nestvec.composing import PREFIX
+from nestvec.datasets.readers import CellTypes
 from nestvec.ingest.convert import JSON_BYTES, convert, weigh
-from nestvec.ingest.readers import Cells
-from nestvec.ingest.shape import Shape, check_header
+from nestvec.ingest.row_schema import Shape, check_header
+from nestvec.milvus.composed_columns import PREFIX
 from nestvec_schemas.errors import IngestError, RowRejected
 
 BASE: dict[str, object] = {"id": 1, "text": "a", "note": ""}
@@ -166,7 +166,7 @@ def test_a_key_that_milvus_makes_may_not_be_given(typed: Shape) -> None:
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_row_is_stored_as_its_types_say_or_rejected(typed: Shape, row: dict[str, object]) -> None:
-    for cells in (Cells(), Cells(json_text=True), Cells(text=True, json_text=True)):
+    for cells in (CellTypes(), CellTypes(json_text=True), CellTypes(text=True, json_text=True)):
         try:
             stored = convert(BASE | row, replace(typed, cells=cells))
         except RowRejected:

@@ -8,8 +8,8 @@ import httpx
 import numpy as np
 import pytest
 
+from nestvec.client.service_client import ask_info
 from nestvec.engines.fake import fake_vector
-from nestvec.service.client import ask_info
 
 ASKS: dict[str, dict[str, object]] = {
     "/embed": {"inputs": ["w1"]},

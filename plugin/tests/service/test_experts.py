@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from nestvec.engines.fake import FakeEngine
-from nestvec.service.embedder import Embedder
+from nestvec.service.batching.embedder import Embedder
 from nestvec.service.encoders import open_encoders
 from nestvec.service.server import bind, serving
 from nestvec.service.settings import Settings

@@ -17,11 +17,11 @@ from tiny_towers import IMAGE, TEXT
 
 from nestvec.engines.fake import FakeEngine
 from nestvec.images import Policy
-from nestvec.service.embedder import Embedded, Embedder
+from nestvec.service.batching.embedder import Embedded, Embedder
 from nestvec.service.encoders import open_encoders
-from nestvec.service.inputs import Cut, Input
-from nestvec.service.preparing import prepare
-from nestvec.service.rows import Row
+from nestvec.service.preprocess.inputs import Cut, Input
+from nestvec.service.preprocess.prepare import prepare
+from nestvec.service.preprocess.rows import Row
 from nestvec.service.server import bind, serving
 from nestvec.service.settings import Settings
 from nestvec_schemas.errors import BodyInvalid, ImageRefused, ImageUnreadable, NotOffered

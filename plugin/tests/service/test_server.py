@@ -17,9 +17,9 @@ from typing import Any
 import httpx
 import pytest
 
+from nestvec.client.service_client import ask_info
 from nestvec.engines.fake import FakeEngine
-from nestvec.service.client import ask_info
-from nestvec.service.embedder import Embedder
+from nestvec.service.batching.embedder import Embedder
 from nestvec.service.server import address, bind, server_of, serving
 from nestvec.service.settings import Guard, Limits
 from nestvec_schemas.errors import PortInUse, ServiceError, ServiceUnreachable

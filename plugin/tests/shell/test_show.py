@@ -7,11 +7,11 @@ import json
 import click
 import pytest
 
-from nestvec.shell.show import Form, cell, said, show
-from nestvec.shell.values import values
-from nestvec.sql import Answer
+from nestvec.shell.show import OutputFormat, cell, print_result, result_summary
+from nestvec.shell.values import parse_params
+from nestvec.sql import StatementResult
 
-ANSWER = Answer(
+ANSWER = StatementResult(
     ("id", "title", "tags", "v"),
     ("INT64", "VARCHAR", "ARRAY", "FLOAT_VECTOR"),
     ((1, 'a "b", c', ["x"], [0.125, -0.5, 1.0, 2.0]), (2, None, [], [1.0, 0.0, 0.0, 0.0])),
@@ -21,8 +21,8 @@ ANSWER = Answer(
 )
 
 
-def shown(form: Form, capsys: pytest.CaptureFixture[str], answer: Answer = ANSWER) -> str:
-    show(answer, form)
+def shown(form: OutputFormat, capsys: pytest.CaptureFixture[str], answer: StatementResult = ANSWER) -> str:
+    print_result(answer, form)
     return capsys.readouterr().out
 
 
@@ -54,27 +54,27 @@ def test_json_and_csv_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_plan_keeps_its_indentation(capsys: pytest.CaptureFixture[str]) -> None:
-    plan = Answer(("QUERY PLAN",), ("VARCHAR",), (("Answer",), ("  -> Query t",)), "EXPLAIN", 2)
+    plan = StatementResult(("QUERY PLAN",), ("VARCHAR",), (("Answer",), ("  -> Query t",)), "EXPLAIN", 2)
     assert shown("table", capsys, plan) == "Answer\n  -> Query t\n"
 
 
 def test_without_rows(capsys: pytest.CaptureFixture[str]) -> None:
-    empty = Answer(("id",), ("INT64",), (), "SELECT 0", 0)
+    empty = StatementResult(("id",), ("INT64",), (), "SELECT 0", 0)
     assert (shown("table", capsys, empty), shown("csv", capsys, empty)) == ("", "id\n")
     assert json.loads(shown("json", capsys, empty)) == []
-    assert shown("json", capsys, Answer(tag="DELETE 3", count=3)) == ""
+    assert shown("json", capsys, StatementResult(tag="DELETE 3", count=3)) == ""
 
 
 def test_what_is_said() -> None:
-    assert said(ANSWER) == "2 rows in 12 ms"
-    assert said(Answer(("x",), ("ANY",), ((1,),))) == "1 row in 0 ms"
-    assert said(Answer(("x",), ("ANY",))) == "no rows in 0 ms"
-    assert said(Answer(tag="SET")) == "SET"
-    assert said(Answer(tag="DELETE 3", count=3, seconds=0.004)) == "DELETE 3 in 4 ms"
+    assert result_summary(ANSWER) == "2 rows in 12 ms"
+    assert result_summary(StatementResult(("x",), ("ANY",), ((1,),))) == "1 row in 0 ms"
+    assert result_summary(StatementResult(("x",), ("ANY",))) == "no rows in 0 ms"
+    assert result_summary(StatementResult(tag="SET")) == "SET"
+    assert result_summary(StatementResult(tag="DELETE 3", count=3, seconds=0.004)) == "DELETE 3 in 4 ms"
 
 
 def test_values() -> None:
-    given = values(["n=3", "x=0.5", "t=a=b", 'q="3"', "v=[1, 2]", "no=null", "e=", "w=NaN", "on=true"])
+    given = parse_params(["n=3", "x=0.5", "t=a=b", 'q="3"', "v=[1, 2]", "no=null", "e=", "w=NaN", "on=true"])
     assert given == {
         "n": 3,
         "x": 0.5,
@@ -88,4 +88,4 @@ def test_values() -> None:
     }
     for wrong in ("n", "=3", "1=2", "a b=1"):
         with pytest.raises(click.BadParameter, match="name=value"):
-            values([wrong])
+            parse_params([wrong])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec.shell.split import complete, pieces, split
+from nestvec.shell.split import is_complete, script_pieces, split_script
 
 
 @pytest.mark.parametrize(
@@ -31,15 +31,15 @@ from nestvec.shell.split import complete, pieces, split
     ],
 )
 def test_split(text: str, cut: tuple[str, ...], rest: str) -> None:
-    found = split(text)
+    found = split_script(text)
     assert (found.pieces, found.rest) == (cut, rest)
-    assert complete(text) == (not rest)
-    assert pieces(text) == (cut if not rest else (*cut, rest))
+    assert is_complete(text) == (not rest)
+    assert script_pieces(text) == (cut if not rest else (*cut, rest))
 
 
 @given(st.text(alphabet="a '\"-/*$;\\\nE", max_size=40))
 def test_nothing_is_lost_or_made_up(text: str) -> None:
-    cut = pieces(text)
+    cut = script_pieces(text)
     assert all(piece.strip() for piece in cut)
     at = 0
     for piece in cut:
@@ -48,6 +48,6 @@ def test_nothing_is_lost_or_made_up(text: str) -> None:
 
 @given(st.lists(st.from_regex(r"SELECT [a-z]{1,5} '([a-z;]|''){0,5}'", fullmatch=True), max_size=5))
 def test_what_is_joined_comes_apart(statements: list[str]) -> None:
-    assert pieces("; ".join(statements)) == tuple(
+    assert script_pieces("; ".join(statements)) == tuple(
         f"{one};" if at + 1 < len(statements) else one for at, one in enumerate(statements)
     )

@@ -8,14 +8,14 @@ from typing import Any, cast
 import pytest
 from pymilvus import MilvusClient, MilvusException
 
-from nestvec.catalog import Column, Embedding, Table
-from nestvec.providers import Endpoint
+from nestvec.milvus.catalog import Column, Embedding, Table
+from nestvec.milvus.providers import Endpoint
+from nestvec.milvus.steps import drive
 from nestvec.sql import Session
 from nestvec.sql.bind.params import params
-from nestvec.sql.language.parse import parse
+from nestvec.sql.parse.parse import parse
 from nestvec.sql.plan.nodes import Plan
 from nestvec.sql.statements.select import plan_select
-from nestvec.steps import drive
 
 Planned = Callable[..., Plan]
 

@@ -13,19 +13,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymilvus import MilvusClient
 
-from nestvec.catalog import Column, Embedding, Table
-from nestvec.providers import Endpoint
-from nestvec.sql import Session, Settings
+from nestvec.milvus.catalog import Column, Embedding, Table
+from nestvec.milvus.providers import Endpoint
+from nestvec.milvus.steps import drive
+from nestvec.sql import Session, SessionSettings
 from nestvec.sql.bind.params import params
-from nestvec.sql.language.parse import parse
-from nestvec.sql.plan.about import About, completed
-from nestvec.sql.plan.adaptive import cut
-from nestvec.sql.plan.explain import described, lines
-from nestvec.sql.plan.nodes import Plan, Rescore, Search, source_of
-from nestvec.sql.plan.statistics import PREFIX, Recall, Shorter, Statistics, read, written
+from nestvec.sql.parse.parse import parse
+from nestvec.sql.plan.about import CollectionContext, add_details
+from nestvec.sql.plan.adaptive import shorten_target
+from nestvec.sql.plan.explain import as_lines, explain_plan
+from nestvec.sql.plan.nodes import Plan, Rescore, VectorSearch, source_of
+from nestvec.sql.plan.statistics import (
+    PROPERTY_PREFIX,
+    FamilyStatistics,
+    ShorterColumn,
+    ShortlistRecall,
+    dump_statistics,
+    load_statistics,
+)
 from nestvec.sql.statements.analyze import run_analyze
 from nestvec.sql.statements.select import plan_select
-from nestvec.steps import drive
 from nestvec_schemas.errors import SqlError, SqlNotSupported, SqlSyntaxError, SqlTypeMismatch
 
 SERVICE = "http://127.0.0.1:8080"
@@ -36,7 +43,9 @@ def embedded(column: str, dim: int, encoder: str = "minilm", exit: int | None = 
     return Embedding("abstract", column, dim, Endpoint("openai", SERVICE, encoder, exit))
 
 
-def papers(*embeddings: Embedding, statistics: Statistics | str | None = None, index: str = "FLAT") -> Table:
+def papers(
+    *embeddings: Embedding, statistics: FamilyStatistics | str | None = None, index: str = "FLAT"
+) -> Table:
     filled = embeddings or tuple(embedded(f"abstract_{dim}", dim) for dim in (384, 64, 128))
     columns = (
         Column("id", "INT64", primary=True),
@@ -45,38 +54,40 @@ def papers(*embeddings: Embedding, statistics: Statistics | str | None = None, i
         Column("year", "INT16", nullable=True),
         *(Column(one.column, "FLOAT_VECTOR", dim=one.dim) for one in filled),
     )
-    text = written(statistics) if isinstance(statistics, Statistics) else statistics
+    text = dump_statistics(statistics) if isinstance(statistics, FamilyStatistics) else statistics
     return Table(
         "papers",
         columns,
         filled,
         metrics={one.column: "COSINE" for one in filled},
         indexes={one.column: index for one in filled},
-        properties={} if text is None else {f"{PREFIX}abstract_384": text},
+        properties={} if text is None else {f"{PROPERTY_PREFIX}abstract_384": text},
     )
 
 
 def plan(statement: str, table: Table, given: Any = None, **changed: Any) -> Plan:
-    session = Session(Settings(**changed), tables={"papers": table})
+    session = Session(SessionSettings(**changed), tables={"papers": table})
     return drive(cast(MilvusClient, None), plan_select(session, parse(statement), params(given)))
 
 
 def measured(
     floors: dict[tuple[str, int], float], rows: int = 1_000_000, easy: float | None = None
-) -> Statistics:
+) -> FamilyStatistics:
     """Statistics with these floors of recall@10 by dim and size; longer answers have worse."""
-    by_column: dict[str, list[Recall]] = {}
+    by_column: dict[str, list[ShortlistRecall]] = {}
     for (column, size), least in floors.items():
         for count, share in ((1, min(1.0, least + 0.005)), (10, least), (100, max(0.0, least - 0.02))):
             if count <= size:
                 gaps = (easy, easy) if count == 10 else (None, None)
-                found = Recall(count=count, size=size, mean=min(1.0, share + 0.001), floor=share, easy=gaps)
+                found = ShortlistRecall(
+                    count=count, size=size, mean=min(1.0, share + 0.001), floor=share, easy=gaps
+                )
                 by_column.setdefault(column, []).append(found)
     shorter = tuple(
-        Shorter(column=column, dim=int(column.split("_")[1]), recall=tuple(recall))
+        ShorterColumn(column=column, dim=int(column.split("_")[1]), recall=tuple(recall))
         for column, recall in by_column.items()
     )
-    return Statistics(column="abstract_384", dim=384, rows=rows, queries=200, shorter=shorter)
+    return FamilyStatistics(column="abstract_384", dim=384, rows=rows, queries=200, shorter=shorter)
 
 
 GOOD = {
@@ -92,19 +103,19 @@ def test_a_text_column_is_its_family_and_a_vector_column_is_itself() -> None:
     table = papers(statistics=measured(GOOD))
     node = plan(NEAR, table).node
     assert isinstance(node, Rescore)
-    assert (node.whole.nearest.column, node.whole.nearest.shorter) == (
+    assert (node.full_search.nearest.column, node.full_search.nearest.shorter) == (
         "abstract_384",
         ("abstract_64", "abstract_128"),
     )
     named = plan(NEAR.replace("abstract <=>", "abstract_384 <=>"), table)
-    assert isinstance(named.node, Search)
+    assert isinstance(named.node, VectorSearch)
     assert (named.node.nearest.column, named.node.nearest.shorter, named.notes) == ("abstract_384", (), ())
 
 
 def test_the_longest_vector_judges_then_the_deepest_exit() -> None:
     table = papers(embedded("short", 64), embedded("deep", 384), embedded("early", 384, exit=3))
     node = plan(NEAR, table).node
-    assert isinstance(node, Search)
+    assert isinstance(node, VectorSearch)
     assert (node.nearest.column, node.nearest.shorter) == ("deep", ("short",))
 
 
@@ -124,7 +135,7 @@ def test_the_cheapest_that_is_sure_is_chosen() -> None:
     assert isinstance(node, Rescore)
     first = node.shortlist
     assert (first.nearest.column, first.limit, first.offset, first.fields) == ("abstract_64", 200, 0, ("id",))
-    assert node.whole == replace(node.whole, limit=10, offset=0, filter="")
+    assert node.full_search == replace(node.full_search, limit=10, offset=0, filter="")
 
 
 @pytest.mark.parametrize(
@@ -175,13 +186,13 @@ def test_what_a_shortlist_might_change_has_none(statement: str) -> None:
 def test_a_sum_is_cut_when_it_is_known() -> None:
     node = plan(NEAR.replace("'q'", "EMBED('q') - EMBED('r')"), papers(), shortlist="64:100").node
     assert isinstance(node, Rescore)
-    assert node.shortlist.nearest.target == node.whole.nearest.target
+    assert node.shortlist.nearest.target == node.full_search.nearest.target
     assert (node.dim, node.shortlist.nearest.column) == (64, "abstract_64")
 
 
 def notes(table: Table, statement: str = NEAR, **changed: Any) -> str:
     found = plan(statement, table, **changed)
-    assert isinstance(found.node, Search)
+    assert isinstance(found.node, VectorSearch)
     return " ".join(found.notes)
 
 
@@ -207,7 +218,7 @@ def notes(table: Table, statement: str = NEAR, **changed: Any) -> str:
 )
 def test_whole_vectors_and_why(said: str, table: Table) -> None:
     assert said in notes(table)
-    assert said in "\n".join(lines(described(plan(NEAR, table))))
+    assert said in "\n".join(as_lines(explain_plan(plan(NEAR, table))))
 
 
 @given(
@@ -216,16 +227,16 @@ def test_whole_vectors_and_why(said: str, table: Table) -> None:
 )
 @settings(max_examples=60, deadline=None)
 def test_garbage_among_the_properties_changes_nothing(text: str) -> None:
-    assert isinstance(read(text), str)
+    assert isinstance(load_statistics(text), str)
     assert "are no use" in notes(papers(statistics=text))
 
 
 def test_statistics_are_read_as_they_are_written() -> None:
     known = measured(GOOD, easy=0.1)
-    assert read(written(known)) == known
-    assert read(written(known).replace("0.992", "1.992")) != known
-    assert isinstance(read(written(known).replace("0.992", "1.992")), str)
-    assert isinstance(read(" " * 70_000 + written(known)), str)
+    assert load_statistics(dump_statistics(known)) == known
+    assert load_statistics(dump_statistics(known).replace("0.992", "1.992")) != known
+    assert isinstance(load_statistics(dump_statistics(known).replace("0.992", "1.992")), str)
+    assert isinstance(load_statistics(" " * 70_000 + dump_statistics(known)), str)
 
 
 def test_a_hint_overrides() -> None:
@@ -239,7 +250,7 @@ def test_a_hint_overrides() -> None:
             node = plan(statement, over, **changed).node
             assert isinstance(node, Rescore)
             assert (node.shortlist.nearest.column, node.shortlist.limit) == ("abstract_128", 70)
-            assert node.easy is None
+            assert node.early_stop_gap is None
     assert "set to off" in notes(table, NEAR.replace("SELECT", "SELECT /*+ shortlist(off) */"))
     assert "set to off" in notes(table, shortlist="off")
     assert "32 dims, which papers has not" in notes(table, shortlist="32:100")
@@ -285,7 +296,7 @@ def test_a_wrong_hint_is_marked(said: str, statement: str, error: type[SqlError]
 
 def test_a_comment_or_a_text_is_no_hint() -> None:
     noted = NEAR.replace("SELECT", "SELECT /* + shortlist(64) */").replace("'q'", "'/*+ shortlist(64) */'")
-    assert isinstance(plan(noted, papers()).node, Search)
+    assert isinstance(plan(noted, papers()).node, VectorSearch)
 
 
 def test_an_early_stop_is_for_answers_without_distances() -> None:
@@ -293,7 +304,7 @@ def test_an_early_stop_is_for_answers_without_distances() -> None:
     assert getattr(plan(NEAR, table).node, "easy", None) == 0.125
     year = plan(NEAR.replace("SELECT id", "SELECT year, title"), table).node
     assert isinstance(year, Rescore)
-    assert (year.easy, year.shortlist.fields) == (0.125, ("id", "year", "title"))
+    assert (year.early_stop_gap, year.shortlist.fields) == (0.125, ("id", "year", "title"))
     for other in (
         NEAR.replace("SELECT id", "SELECT id, abstract <=> 'q' AS d"),
         NEAR.replace("SELECT id", "SELECT id, 1 - (abstract <=> 'q') AS s"),
@@ -304,7 +315,7 @@ def test_an_early_stop_is_for_answers_without_distances() -> None:
     ):
         node = source_of(plan(other, table).node)
         assert isinstance(node, Rescore)
-        assert node.easy is None
+        assert node.early_stop_gap is None
         assert node.shortlist.fields == ("id",)
     strict = papers(statistics=measured({("abstract_64", 200): 1.0}, easy=0.125))
     assert getattr(plan(NEAR, strict, recall=0.999).node, "easy", 0) is None
@@ -312,15 +323,15 @@ def test_an_early_stop_is_for_answers_without_distances() -> None:
 
 def test_a_vector_is_cut_as_nested_ones_are() -> None:
     unit = tuple(float(one) for one in np.full(384, 384**-0.5))
-    short = cut(unit, 64)
+    short = shorten_target(unit, 64)
     assert isinstance(short, tuple)
     assert math.hypot(*short) == pytest.approx(1)
-    assert cut((3.0, 4.0, 5.0), 2) == (3.0, 4.0)
-    assert cut((0.0, 1.0), 1) == (0.0,)
-    assert cut("text", 2) == "text"
+    assert shorten_target((3.0, 4.0, 5.0), 2) == (3.0, 4.0)
+    assert shorten_target((0.0, 1.0), 1) == (0.0,)
+    assert shorten_target("text", 2) == "text"
     node = plan(NEAR.replace("'q'", "$1"), papers(), [list(unit)], shortlist="64:100").node
     assert isinstance(node, Rescore)
-    assert (node.shortlist.nearest.target, node.whole.nearest.target) == (short, unit)
+    assert (node.shortlist.nearest.target, node.full_search.nearest.target) == (short, unit)
 
 
 EXPLAINED = """\
@@ -348,9 +359,9 @@ Answer
 def test_explain() -> None:
     table = papers(statistics=measured(GOOD))
     found = plan(NEAR.replace("ORDER", "WHERE year > 2000 ORDER"), table)
-    tree = completed(described(found), About(table, 1_000_000))
-    assert "\n".join(lines(tree)) == EXPLAINED
-    stale = "\n".join(lines(completed(described(found), About(table, 2_000_000))))
+    tree = add_details(explain_plan(found), CollectionContext(table, 1_000_000))
+    assert "\n".join(as_lines(tree)) == EXPLAINED
+    stale = "\n".join(as_lines(add_details(explain_plan(found), CollectionContext(table, 2_000_000))))
     assert "the statistics are of 1,000,000 rows, and there are 2,000,000: run ANALYZE papers" in stale
 
 

@@ -8,17 +8,17 @@ import pytest
 from pymilvus import MilvusClient
 from sqlglot import exp
 
-from nestvec.catalog import Column, Lexical, Table
-from nestvec.indexes import Index
+from nestvec.milvus.catalog import Column, Lexical, Table
+from nestvec.milvus.indexes import Index
+from nestvec.milvus.steps import drive
 from nestvec.sql import Session
-from nestvec.sql.bind.definition import Definition, bind_definition
-from nestvec.sql.bind.index import Declared, bind_index
+from nestvec.sql.bind.definition.index import Declared, bind_index
+from nestvec.sql.bind.definition.table import Definition, bind_definition
 from nestvec.sql.bind.params import Params, params
 from nestvec.sql.bind.types import written
-from nestvec.sql.language.parse import parse
-from nestvec.sql.language.reading import check_read
-from nestvec.sql.statements import execute
-from nestvec.steps import drive
+from nestvec.sql.parse.completeness import check_read
+from nestvec.sql.parse.parse import parse
+from nestvec.sql.statements import execute_steps
 from nestvec_schemas.errors import (
     SqlError,
     SqlNotSupported,
@@ -26,7 +26,7 @@ from nestvec_schemas.errors import (
     SqlTypeMismatch,
     SqlUnknownName,
 )
-from nestvec_schemas.spec import FieldSpec
+from nestvec_schemas.spec.collection_spec import FieldSpec
 
 SERVICE = "http://127.0.0.1:8080"
 
@@ -312,9 +312,9 @@ def test_indexes_that_are_refused(said: str, marked: str, indexed: Table) -> Non
 )
 def test_statements_that_are_refused_before_milvus_is_asked(said: str, statement: str) -> None:
     with pytest.raises(SqlError, match=said):
-        drive(cast(MilvusClient, None), execute(Session(), statement))
+        drive(cast(MilvusClient, None), execute_steps(Session(), statement))
 
 
 def test_transactions_change_nothing() -> None:
     for statement in ("BEGIN", "COMMIT"):
-        assert drive(cast(MilvusClient, None), execute(Session(), statement)).tag == statement
+        assert drive(cast(MilvusClient, None), execute_steps(Session(), statement)).tag == statement

@@ -10,17 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymilvus import MilvusClient
 
-from nestvec.catalog import Column, Embedding, Lexical, Table
-from nestvec.providers import Endpoint
+from nestvec.milvus.catalog import Column, Embedding, Lexical, Table
+from nestvec.milvus.providers import Endpoint
+from nestvec.milvus.steps import Call, Job
 from nestvec.sql import Session
 from nestvec.sql.bind.params import params
-from nestvec.sql.language.parse import parse
-from nestvec.sql.language.reading import check_read
-from nestvec.sql.run.write import of_ids
-from nestvec.sql.statements import execute
-from nestvec.sql.statements.insert import Insert, bind_insert
-from nestvec.sql.statements.update import bind_update
-from nestvec.steps import Call, Job
+from nestvec.sql.execute.write import ids_filter
+from nestvec.sql.parse.completeness import check_read
+from nestvec.sql.parse.parse import parse
+from nestvec.sql.statements import execute_steps
+from nestvec.sql.statements.dml.insert import Insert, bind_insert
+from nestvec.sql.statements.dml.update import bind_update
 from nestvec_schemas.errors import (
     NestvecError,
     SqlError,
@@ -189,7 +189,7 @@ def test_an_update_sets_values_and_reads_what_its_expressions_name() -> None:
     changes = "(ok, title) = (TRUE, 'x'), year = p.year + stars, stars = DEFAULT"
     parsed = parse(f"UPDATE papers AS p SET {changes} WHERE id = 7")
     found = bind_update(parsed.source, parsed.tree, TABLE, params(None))
-    assert [(one.column.name, one.value) for one in found.changes] == [
+    assert [(one.column.name, one.value) for one in found.assignments] == [
         ("ok", True), ("title", "x"), ("year", None), ("stars", 3),
     ]  # fmt: skip
     assert found.filter == "id == 7"
@@ -197,8 +197,8 @@ def test_an_update_sets_values_and_reads_what_its_expressions_name() -> None:
 
 def test_ids_in_a_filter() -> None:
     keyed = Table("t", (Column("id", "VARCHAR", primary=True, max_length=9),))
-    assert of_ids(TABLE, [1, -2]) == "id in [1, -2]"
-    assert of_ids(keyed, ['a"b']) == 'id in ["a\\"b"]'
+    assert ids_filter(TABLE, [1, -2]) == "id in [1, -2]"
+    assert ids_filter(keyed, ['a"b']) == 'id in ["a\\"b"]'
 
 
 class _Empty:
@@ -237,7 +237,9 @@ STARTS = (
 @given(st.sampled_from(STARTS), st.lists(st.sampled_from(PIECES), max_size=14))
 def test_any_pieces_are_run_or_an_error_of_the_tree(start: str, pieces: list[str]) -> None:
     """The jobs, which need a real Milvus, are left alone."""
-    steps = execute(Session(tables={"papers": TABLE}), f"{start} {' '.join(pieces)}", {"p": 3, "1": "x"})
+    steps = execute_steps(
+        Session(tables={"papers": TABLE}), f"{start} {' '.join(pieces)}", {"p": 3, "1": "x"}
+    )
     milvus = cast(MilvusClient, _Empty())
 
     def asked() -> Any:

@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymilvus import MilvusClient
 
-from nestvec.sql import Answer, Session
-from nestvec.sql.run.evaluate.texts import like
-from nestvec.sql.statements import execute
-from nestvec.steps import drive
+from nestvec.milvus.steps import drive
+from nestvec.sql import Session, StatementResult
+from nestvec.sql.execute.evaluate.texts import like
+from nestvec.sql.statements import execute_steps
 from nestvec_schemas.errors import SqlError
 
 
-def asked(statement: str, given: Any = None) -> Answer:
+def asked(statement: str, given: Any = None) -> StatementResult:
     """The answer to a SELECT without FROM, for which nobody is asked."""
-    return drive(cast(MilvusClient, None), execute(Session(), statement, given))
+    return drive(cast(MilvusClient, None), execute_steps(Session(), statement, given))
 
 
 def test_what_is_long_is_no_matter_and_what_is_deep_is_refused() -> None:

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from nestvec.catalog import Embedding, Table
-from nestvec.providers import Endpoint
-from nestvec.sql.bind.family import families
+from nestvec.milvus.catalog import Embedding, Table
+from nestvec.milvus.providers import Endpoint
+from nestvec.sql.bind.vectors.family import families
 from nestvec.sql.plan.nodes import Plan
-from nestvec.sql.statements.show import generated
+from nestvec.sql.statements.show import generated_expression
 from nestvec_schemas.errors import SqlNotSupported
 
 
@@ -40,4 +40,4 @@ def test_a_text_does_not_say_which_expert(two: Table, planned: Callable[..., Pla
 
 
 def test_the_expert_is_shown(two: Table) -> None:
-    assert generated(two, "doc_ip") == "EMBED(name, 'minilm', expert => 'legal')"
+    assert generated_expression(two, "doc_ip") == "EMBED(name, 'minilm', expert => 'legal')"

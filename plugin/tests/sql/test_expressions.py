@@ -8,12 +8,12 @@ from typing import Any, cast
 import pytest
 from pymilvus import MilvusClient
 
-from nestvec.catalog import Column, Table
-from nestvec.sql import Answer, Session
+from nestvec.milvus.catalog import Column, Table
+from nestvec.milvus.steps import drive
+from nestvec.sql import Session, StatementResult
+from nestvec.sql.execute.evaluate import ScoredRow, evaluate
 from nestvec.sql.plan.nodes import Plan
-from nestvec.sql.run.evaluate import Found, evaluate
-from nestvec.sql.statements import execute
-from nestvec.steps import drive
+from nestvec.sql.statements import execute_steps
 from nestvec_schemas.errors import SqlError, SqlTypeMismatch
 
 Planned = Callable[..., Plan]
@@ -49,9 +49,9 @@ TABLE = Table(
 )
 
 
-def asked(statement: str, given: Any = None) -> Answer:
+def asked(statement: str, given: Any = None) -> StatementResult:
     """The answer to a SELECT without FROM, for which nobody is asked."""
-    return drive(cast(MilvusClient, None), execute(Session(), statement, given))
+    return drive(cast(MilvusClient, None), execute_steps(Session(), statement, given))
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def value(planned: Planned) -> Callable[[str], Any]:
 
     def found(expression: str) -> Any:
         output = planned(f"SELECT {expression} AS x FROM t", over=TABLE).outputs[0]
-        return evaluate(output.expression, Found(ROW))
+        return evaluate(output.expression, ScoredRow(ROW))
 
     return found
 

@@ -12,12 +12,12 @@ from milvus_lite.search.filter.parser import parse_expr
 from milvus_lite.search.filter.tokens import TokenKind, tokenize
 from sqlglot import exp
 
-from nestvec.catalog import Column, Table
+from nestvec.milvus.catalog import Column, Table
 from nestvec.sql.bind.conditions.nodes import Condition, Either, Every, IsNull, Member
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.select import bind_query
-from nestvec.sql.language.parse import parse
-from nestvec.sql.plan.filter import literal, render
+from nestvec.sql.parse.parse import parse
+from nestvec.sql.plan.filter import literal, render_filter
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 INTEGERS = st.integers(-(2**63) + 1, 2**63 - 1)
@@ -43,7 +43,7 @@ def quoted(text: str) -> str:
 
 @given(TEXTS)
 def test_a_text_survives_sql_and_the_filter(text: str) -> None:
-    rendered = render(where(f"c = {quoted(text)}", COLUMN))
+    rendered = render_filter(where(f"c = {quoted(text)}", COLUMN))
     value = tokenize(rendered)[2]
     assert (value.kind, value.value) == (TokenKind.STRING, text)
     assert [token.kind for token in tokenize(rendered)][-1] == TokenKind.EOF
@@ -60,13 +60,13 @@ def test_only_escapes_that_go_knows_too(text: str) -> None:
 @given(INTEGERS)
 def test_a_whole_number_survives(number: int) -> None:
     sign = "-" if number < 0 else ""
-    tokens = tokenize(render(where(f"c = {sign}{abs(number)}", Column("c", "INT64"))))
+    tokens = tokenize(render_filter(where(f"c = {sign}{abs(number)}", Column("c", "INT64"))))
     assert (-1 if number < 0 else 1) * tokens[-2].value == number
 
 
 @given(FLOATS)
 def test_a_float_survives(number: float) -> None:
-    tokens = tokenize(render(where(f"c = {number!r}", Column("c", "DOUBLE"))))
+    tokens = tokenize(render_filter(where(f"c = {number!r}", Column("c", "DOUBLE"))))
     assert tokens[-2].kind == TokenKind.FLOAT
     assert (-1 if number < 0 else 1) * tokens[-2].value == number
 
@@ -158,4 +158,4 @@ def test_without_not_a_null_may_count_as_false(sqlite: sqlite3.Connection, text:
     expected = sqlite.execute(f"SELECT rowid FROM t WHERE {text}").fetchall()
     found = [(at,) for at, row in enumerate(ROWS, 1) if holds(condition, dict(zip(types, row, strict=True)))]
     assert found == expected
-    parse_expr(render(condition))
+    parse_expr(render_filter(condition))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nestvec.sql.language.dialect import OPERATORS, VectorDistance
-from nestvec.sql.language.parse import MAX_DEPTH, parse
+from nestvec.sql.parse.dialect import OPERATORS, VectorDistance
+from nestvec.sql.parse.parse import MAX_DEPTH, parse
 from nestvec.sql.plan.nodes import Plan
 from nestvec_schemas.errors import SqlError, SqlSyntaxError, StoreRefused
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from nestvec.catalog import Table
-from nestvec.sql.plan.explain import described, lines
-from nestvec.sql.plan.nodes import Fetch, Plan, Search
+from nestvec.milvus.catalog import Table
+from nestvec.sql.plan.explain import as_lines, explain_plan
+from nestvec.sql.plan.nodes import Fetch, Plan, VectorSearch
 from nestvec_schemas.errors import SqlSyntaxError
 
 Planned = Callable[..., Plan]
@@ -20,7 +20,7 @@ CASES = [case.split("\n--> ") for case in FIXTURE.read_text(encoding="utf-8").st
 
 @pytest.mark.parametrize(("statement", "expected"), CASES, ids=[case[0][:60] for case in CASES])
 def test_plan(statement: str, expected: str, planned: Planned) -> None:
-    assert "\n".join(lines(described(planned(statement)))) == expected
+    assert "\n".join(as_lines(explain_plan(planned(statement)))) == expected
 
 
 def test_star_is_every_column_in_order(planned: Planned, table: Table) -> None:
@@ -38,7 +38,7 @@ def test_only_a_text_needs_the_service(planned: Planned) -> None:
     numbers = ", ".join(["0.5"] * 64)
     vector = planned(f"SELECT id FROM pydoc ORDER BY doc_64 <=> '[{numbers}]' LIMIT 1")
     assert vector.services == ()
-    assert isinstance(vector.node, Search)
+    assert isinstance(vector.node, VectorSearch)
     assert vector.node.nearest.target == (0.5,) * 64
 
 

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nestvec.catalog import Column, Embedding, Lexical, Table
-from nestvec.providers import Endpoint
-from nestvec.service.asking import Coding
+from nestvec.client.http import Coding
+from nestvec.milvus.catalog import Column, Embedding, Lexical, Table
+from nestvec.milvus.providers import Endpoint
+from nestvec.milvus.steps import Call, Job, Request, Steps
 from nestvec.sql import Session
-from nestvec.sql.bind.targets import Embedded, Given, Stored, Sum, Target
-from nestvec.sql.plan.explain import described, lines
-from nestvec.sql.plan.nodes import Hybrid, Plan, Search
-from nestvec.sql.run.nodes import run_plan
-from nestvec.sql.run.targets import resolved
-from nestvec.steps import Call, Job, Request, Steps
+from nestvec.sql.bind.vectors.targets import Embedded, Given, Stored, Sum, Target
+from nestvec.sql.execute.nodes import run_plan
+from nestvec.sql.execute.targets import resolve_targets
+from nestvec.sql.plan.explain import as_lines, explain_plan
+from nestvec.sql.plan.nodes import HybridSearch, Plan, VectorSearch
 from nestvec_schemas.errors import SqlError, SqlNotSupported, SqlSyntaxError, SqlTypeMismatch, SqlUnknownName
 
 SERVICE = "http://127.0.0.1:8080"
@@ -60,7 +60,7 @@ def by(planned: Callable[..., Plan], papers: Table) -> Callable[..., Plan]:
 
 
 def target(plan: Plan) -> Any:
-    assert isinstance(plan.node, Search)
+    assert isinstance(plan.node, VectorSearch)
     return plan.node.nearest.target
 
 
@@ -146,18 +146,18 @@ def test_a_hybrid_search_is_explained(planned: Callable[..., Plan], papers: Tabl
         "ORDER BY RRF(v <=> EMBED('a') - 0.5 * EMBED('b'), body <@> 'a b') DESC LIMIT 3 OFFSET 2",
         over=papers,
     )
-    assert "\n".join(lines(described(plan))) == EXPLAINED
+    assert "\n".join(as_lines(explain_plan(plan))) == EXPLAINED
 
 
 def test_options_of_hybrid_searches(by: Callable[..., Plan]) -> None:
     node = by("RRF(body <=> 'q', words <@> :q, k => 10, candidates => 7) DESC", {"q": "q"}).node
-    assert isinstance(node, Hybrid)
+    assert isinstance(node, HybridSearch)
     assert (node.ranking.k, [part.limit for part in node.parts]) == (10, [7, 7])
     node = by("WEIGHTED(v <=> 'q', w <-> 'q', weights => ARRAY[0.7, 0.3]) DESC", tail="LIMIT 300").node
-    assert isinstance(node, Hybrid)
+    assert isinstance(node, HybridSearch)
     assert (node.ranking.weights, [part.limit for part in node.parts]) == ((0.7, 0.3), [300, 300])
     given = by("WEIGHTED(v <=> 'q', w <-> 'q', weights => :w) DESC", {"w": [1, 0]}).node
-    assert isinstance(given, Hybrid)
+    assert isinstance(given, HybridSearch)
     assert given.ranking.weights == (1, 0)
 
 
@@ -167,7 +167,7 @@ def test_the_score_of_a_hybrid_search(planned: Callable[..., Plan], papers: Tabl
         over=papers,
     )
     assert plan.columns == ("id", "score")
-    assert isinstance(plan.node, Hybrid)
+    assert isinstance(plan.node, HybridSearch)
 
 
 REFUSED = [
@@ -225,7 +225,7 @@ def test_a_long_sum_is_refused_in_time(by: Callable[..., Plan]) -> None:
 
 
 def test_what_an_adaptive_search_may_shorten(by: Callable[..., Plan]) -> None:
-    assert isinstance(by("body <=> EMBED('a') + EMBED('b')").node, Search)
+    assert isinstance(by("body <=> EMBED('a') + EMBED('b')").node, VectorSearch)
 
 
 def recorded(steps: Steps[Any], answers: Mapping[str, Any]) -> tuple[Any, list[Request]]:
@@ -245,7 +245,7 @@ def test_texts_are_asked_for_together(by: Callable[..., Plan]) -> None:
     one, two = asked("a"), asked("b")
     sums: list[Target] = [Sum(((1.0, one), (-2.0, two))), Sum(((0.5, one),)), "text", (1.0, 2.0)]
     vectors = {one: np.array([1, 2, 3, 4], np.float32), two: np.array([1, 0, 0, 1], np.float32)}
-    found, requests = recorded(resolved(Session(), sums), {"Job": vectors})
+    found, requests = recorded(resolve_targets(Session(), sums), {"Job": vectors})
     assert found == [[-1, 2, 3, 2], [0.5, 1, 1.5, 2], "text", [1, 2]]
     assert len(requests) == 1
 
@@ -258,7 +258,7 @@ def test_a_subquery_has_one_row(by: Callable[..., Plan], rows: list[Any], said: 
     session._loaded.add("papers")
     sums = target(by("v <=> (SELECT v FROM papers WHERE id = 7)"))
     with pytest.raises(SqlTypeMismatch, match=said):
-        recorded(resolved(session, [sums]), {"query": rows})
+        recorded(resolve_targets(session, [sums]), {"query": rows})
 
 
 @pytest.mark.parametrize(("summary", "expected"), [("sum", [2, 4, 0, 0]), ("avg", [1, 2, 0, 0])])
@@ -267,14 +267,14 @@ def test_a_subquery_may_sum_up_several_rows(by: Callable[..., Plan], summary: st
     session._loaded.add("papers")
     sums = target(by(f"v <=> (SELECT {summary}(v) FROM papers WHERE id IN (7, 8, 9))"))
     rows = [{"v": [1, 1, 0, 0]}, {"v": [1, 3, 0, 0]}, {"v": None}]
-    assert recorded(resolved(session, [sums]), {"query": rows})[0] == [expected]
+    assert recorded(resolve_targets(session, [sums]), {"query": rows})[0] == [expected]
 
 
 def test_a_sum_of_nothing_has_no_direction() -> None:
     one = asked("a")
     with pytest.raises(SqlTypeMismatch, match="no direction: zero"):
         recorded(
-            resolved(Session(), [Sum(((1.0, one), (-1.0, one)))]),
+            resolve_targets(Session(), [Sum(((1.0, one), (-1.0, one)))]),
             {"Job": {one: np.array([1, 2, 3, 4], np.float32)}},
         )
 
@@ -329,7 +329,7 @@ def test_several_queries_are_one_search(
     planned: Callable[..., Plan], papers: Table, queries: str, on: str
 ) -> None:
     plan = planned(LATERAL.format(queries, INSIDE, on), {"b": "b", "both": ["a", "b"]}, papers)
-    assert "\n".join(lines(described(plan))) == EACH
+    assert "\n".join(as_lines(explain_plan(plan))) == EACH
     session = Session()
     session._loaded.add("papers")
     hits = [[{"distance": 1 - n / 4, "entity": {"id": n}} for n in found] for found in ([1, 2], [3])]
@@ -347,7 +347,7 @@ def test_queries_that_differ_in_more_are_asked_apart(planned: Callable[..., Plan
     )
     assert plan.columns == ("text", "least", "id")
     assert [one.type for one in plan.outputs] == ["VARCHAR", "INT64", "INT64"]
-    assert "For each of 3 queries, in 2 searches" in "\n".join(lines(described(plan)))
+    assert "For each of 3 queries, in 2 searches" in "\n".join(as_lines(explain_plan(plan)))
 
 
 LATERAL_REFUSED = [
@@ -418,7 +418,7 @@ def test_rerank_by_a_model(planned: Callable[..., Plan], papers: Table) -> None:
         "ORDER BY v <=> 'q' RERANK BY 'bge' WITH (candidates = 20) LIMIT 3 OFFSET 1"
     )
     plan = planned(statement, over=papers)
-    assert "\n".join(lines(described(plan))) == RERANKED
+    assert "\n".join(as_lines(explain_plan(plan))) == RERANKED
     session = Session()
     session._loaded.add("papers")
     hits = [[{"distance": 0.75, "entity": {"id": 1}}]]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from nestvec.catalog import Column, Table
-from nestvec.composing import PREFIX
-from nestvec.ingest.shape import table_shape
+from nestvec.ingest.row_schema import table_shape
+from nestvec.milvus.catalog import Column, Table
+from nestvec.milvus.composed_columns import PREFIX
 from nestvec.sql.bind.params import params
 from nestvec.sql.bind.recompose import composed_again, composed_of, recomposed
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.language.parse import parse
+from nestvec.sql.parse.parse import parse
 from nestvec_schemas.errors import SqlTypeMismatch
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nestvec.catalog import Column, Table
+from nestvec.milvus.catalog import Column, Table
 from nestvec.sql.plan.nodes import Plan
 from nestvec_schemas.errors import (
     SqlError,

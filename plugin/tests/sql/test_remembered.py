@@ -11,16 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymilvus import MilvusClient
 
-from nestvec.catalog import Column, Embedding, Lexical, Table
-from nestvec.providers import Endpoint
+from nestvec.milvus.catalog import Column, Embedding, Lexical, Table
+from nestvec.milvus.providers import Endpoint
+from nestvec.milvus.steps import drive
 from nestvec.sql import Session
 from nestvec.sql.bind.params import params
-from nestvec.sql.language.parse import parse
-from nestvec.sql.plan.nodes import Plan, Search, source_of
-from nestvec.sql.settings import Settings
+from nestvec.sql.parse.parse import parse
+from nestvec.sql.plan.nodes import Plan, VectorSearch, source_of
+from nestvec.sql.settings import SessionSettings
 from nestvec.sql.statements import select
 from nestvec.sql.statements.select import plan_select
-from nestvec.steps import drive
 from nestvec_schemas.errors import SqlError
 
 MINILM = Endpoint("openai", "http://127.0.0.1:8080", "minilm")
@@ -112,7 +112,7 @@ def outcome(session: Session, statement: str, asked: Mapping[str, Any]) -> str:
 
 
 def fresh(over: Table = PAPERS, **changed: Any) -> Session:
-    return Session(Settings(**changed), tables={"papers": over})
+    return Session(SessionSettings(**changed), tables={"papers": over})
 
 
 @pytest.mark.parametrize("statement", STATEMENTS)
@@ -158,7 +158,7 @@ def test_another_table_or_service_is_planned_anew() -> None:
     own = Column("own", "FLOAT_VECTOR", dim=2)
     kept = fresh(replace(PAPERS, columns=(*PAPERS.columns, own), metrics={"own": "COSINE"}))
     assert planned(kept, elsewhere, {}).services == ("http://127.0.0.1:8080",)
-    kept.settings = Settings(service="http://other:1")
+    kept.settings = SessionSettings(service="http://other:1")
     assert planned(kept, elsewhere, {}).services == ("http://other:1",)
 
 
@@ -166,8 +166,8 @@ def test_a_shortlist_is_chosen_by_the_settings_of_the_moment() -> None:
     kept = fresh()
     statement, asked = "SELECT id FROM papers ORDER BY body <=> :a LIMIT 3", {"a": "x"}
     whole = planned(kept, statement, asked)
-    kept.settings = Settings(shortlist="2:8")
-    assert isinstance(source_of(whole.node), Search)
+    kept.settings = SessionSettings(shortlist="2:8")
+    assert isinstance(source_of(whole.node), VectorSearch)
     assert planned(kept, statement, asked) == planned(fresh(shortlist="2:8"), statement, asked) != whole
 
 
@@ -175,8 +175,8 @@ def test_few_plans_are_remembered_and_none_of_long_statements() -> None:
     kept = fresh()
     for at in range(300):
         planned(kept, f"SELECT id FROM papers WHERE id = {at}", {})
-    first = len(kept.plans.kept)
+    first = len(kept.plan_cache.plans)
     assert 0 < first < 300
     planned(kept, f"SELECT id FROM papers WHERE body = '{'x' * 5000}'", {})
     planned(kept, "SELECT id FROM papers WHERE body = :a", {"a": "x" * 5000})
-    assert max(len(str(key)) for key in kept.plans.kept) < 5000
+    assert max(len(str(key)) for key in kept.plan_cache.plans) < 5000

@@ -7,23 +7,23 @@ from typing import Any
 
 import pytest
 
-from nestvec.sql.bind.direction import direction
-from nestvec.sql.bind.expressions import Apply, Constant, Distance, Field
+from nestvec.sql.bind.expressions.expressions import Apply, Constant, Distance, Field
 from nestvec.sql.bind.order import Key
+from nestvec.sql.bind.vectors.direction import direction
+from nestvec.sql.execute.evaluate import ScoredRow
+from nestvec.sql.execute.shaping import distinct, limit_rows, sort_rows
+from nestvec.sql.execute.summaries import aggregate
 from nestvec.sql.plan.nodes import (
     Aggregate,
     Distinct,
     Fetch,
+    Limit,
     Plan,
-    Search,
-    Slice,
     Sort,
+    VectorSearch,
     source_of,
     with_source,
 )
-from nestvec.sql.run.evaluate import Found
-from nestvec.sql.run.shaping import cut, sorted_rows, told_apart
-from nestvec.sql.run.summaries import aggregated
 from nestvec_schemas.errors import SqlError, SqlNotSupported, SqlSyntaxError, SqlTypeMismatch
 
 Planned = Callable[..., Plan]
@@ -163,17 +163,17 @@ def test_how_an_expression_follows_the_distance(planned: Planned, expression: st
 def test_a_part_of_a_plan_may_take_the_searchs_place(planned: Planned) -> None:
     node = planned(f"SELECT id FROM pydoc WHERE {NEAR} < 1 ORDER BY {NEAR} LIMIT 1").node
     search = source_of(node)
-    assert isinstance(search, Search)
+    assert isinstance(search, VectorSearch)
     other = Fetch("pydoc", "", (), 1)
     assert source_of(with_source(node, other)) == other
     assert with_source(with_source(node, other), search) == node
 
 
-def rows(*values: Any) -> list[Found]:
-    return [Found({"a": value}) for value in values]
+def rows(*values: Any) -> list[ScoredRow]:
+    return [ScoredRow({"a": value}) for value in values]
 
 
-def values(found: list[Found]) -> list[Any]:
+def values(found: list[ScoredRow]) -> list[Any]:
     return [one.row["a"] for one in found]
 
 
@@ -182,30 +182,30 @@ INPUT = Fetch("t", "", ("a",), 9)
 
 
 def test_sorting_puts_nulls_where_it_is_told_and_keeps_like_rows_as_they_are() -> None:
-    assert values(sorted_rows(Sort(INPUT, (Key(A),)), rows(2, None, 1))) == [1, 2, None]
-    assert values(sorted_rows(Sort(INPUT, (Key(A, True, True),)), rows(2, None, 3))) == [None, 3, 2]
-    assert values(sorted_rows(Sort(INPUT, (Key(A, True),)), rows(False, None, True))) == [True, False, None]
+    assert values(sort_rows(Sort(INPUT, (Key(A),)), rows(2, None, 1))) == [1, 2, None]
+    assert values(sort_rows(Sort(INPUT, (Key(A, True, True),)), rows(2, None, 3))) == [None, 3, 2]
+    assert values(sort_rows(Sort(INPUT, (Key(A, True),)), rows(False, None, True))) == [True, False, None]
     same = (Key(Constant(1)), Key(Apply("%", (A, Constant(2))), True))
-    assert values(sorted_rows(Sort(INPUT, same), rows(2, 1, 4, 3))) == [1, 3, 2, 4]
+    assert values(sort_rows(Sort(INPUT, same), rows(2, 1, 4, 3))) == [1, 3, 2, 4]
 
 
 def test_values_are_told_apart_as_they_are() -> None:
     many = rows(1, True, 1, None, [1], [True], {"a": 1}, {"a": 1.0}, {"a": True}, None, "1", [1])
-    assert values(told_apart(Distinct(INPUT, (A,)), many)) == [
+    assert values(distinct(Distinct(INPUT, (A,)), many)) == [
         1, True, None, [1], [True], {"a": 1}, {"a": True}, "1",
     ]  # fmt: skip
 
 
 def test_no_rows_are_one_group_without_keys_and_none_with_them() -> None:
-    assert len(aggregated(Aggregate(INPUT, (), ()), [])) == 1
-    assert aggregated(Aggregate(INPUT, (A,), ()), []) == []
-    assert values(aggregated(Aggregate(INPUT, (A,), ()), rows(None, 1, None))) == [None, 1]
+    assert len(aggregate(Aggregate(INPUT, (), ()), [])) == 1
+    assert aggregate(Aggregate(INPUT, (A,), ()), []) == []
+    assert values(aggregate(Aggregate(INPUT, (A,), ()), rows(None, 1, None))) == [None, 1]
 
 
 def test_rows_are_cut() -> None:
-    assert values(cut(Slice(INPUT, 2, 1), rows(1, 2, 3, 4))) == [2, 3]
-    assert values(cut(Slice(INPUT, None, 3), rows(1, 2, 3, 4))) == [4]
-    assert values(cut(Slice(INPUT, 0), rows(1))) == []
+    assert values(limit_rows(Limit(INPUT, 2, 1), rows(1, 2, 3, 4))) == [2, 3]
+    assert values(limit_rows(Limit(INPUT, None, 3), rows(1, 2, 3, 4))) == [4]
+    assert values(limit_rows(Limit(INPUT, 0), rows(1))) == []
 
 
 def test_a_distance_is_an_expression_like_others(planned: Planned) -> None:

@@ -8,16 +8,16 @@ from typing import Any, cast
 import pytest
 from pymilvus import MilvusClient
 
-from nestvec.sql import Answer, Session, Settings
+from nestvec.milvus.steps import drive
+from nestvec.sql import Session, SessionSettings, StatementResult
 from nestvec.sql.settings import SETTINGS
-from nestvec.sql.statements import execute
-from nestvec.steps import drive
+from nestvec.sql.statements import execute_steps
 from nestvec_schemas.errors import SqlError, SqlNotSupported, SqlSyntaxError, SqlTypeMismatch, SqlUnknownName
 
 
-def run(session: Session, statement: str, given: Any = None) -> Answer:
+def run(session: Session, statement: str, given: Any = None) -> StatementResult:
     """No setting asks Milvus."""
-    return drive(cast(MilvusClient, None), execute(session, statement, given))
+    return drive(cast(MilvusClient, None), execute_steps(session, statement, given))
 
 
 def one(session: Session, name: str) -> str:
@@ -49,7 +49,7 @@ def test_set_and_show(statement: str, given: Any, name: str, shown: str) -> None
 
 
 def test_reset_and_default_return_to_what_the_connection_was_opened_with() -> None:
-    session = Session(Settings(models=Path("mine"), recall=0.5))
+    session = Session(SessionSettings(models=Path("mine"), recall=0.5))
     for undo in ("SET nestvec.recall = DEFAULT", "RESET nestvec.recall", "RESET ALL"):
         run(session, "SET nestvec.recall = 0.7")
         run(session, undo)
@@ -57,31 +57,31 @@ def test_reset_and_default_return_to_what_the_connection_was_opened_with() -> No
     run(session, "SET nestvec.models = ''")
     assert session.settings.models is None
     run(session, "RESET ALL")
-    assert session.settings == session.defaults == Settings(models=Path("mine"), recall=0.5)
+    assert session.settings == session.defaults == SessionSettings(models=Path("mine"), recall=0.5)
 
 
 def test_show_all_has_every_setting() -> None:
     answer = run(Session(), "SHOW ALL")
     assert answer.columns == ("name", "value", "description")
     assert [row[0] for row in answer.rows] == list(SETTINGS)
-    assert {row.field for row in SETTINGS.values()} == set(Settings.__dataclass_fields__)
+    assert {row.field for row in SETTINGS.values()} == set(SessionSettings.__dataclass_fields__)
 
 
 def test_reads_are_asked_with_the_settings() -> None:
     session = Session()
-    assert session.reading() == {}
+    assert session.read_options() == {}
     run(session, "SET nestvec.consistency = 'EVENTUALLY'")
     run(session, "SET nestvec.partitions = 'a,b'")
-    assert session.reading() == {"consistency_level": "Eventually", "partition_names": ["a", "b"]}
+    assert session.read_options() == {"consistency_level": "Eventually", "partition_names": ["a", "b"]}
 
 
 def test_searches_look_as_widely_as_they_are_told() -> None:
     session = Session()
-    assert session.searching(10) == {}
+    assert session.search_params(10) == {}
     run(session, "SET hnsw.ef_search = 100")
     run(session, "SET ivfflat.probes = 8")
-    assert session.searching(10) == {"params": {"ef": 100, "nprobe": 8}}
-    assert session.searching(500) == {"params": {"ef": 500, "nprobe": 8}}
+    assert session.search_params(10) == {"params": {"ef": 100, "nprobe": 8}}
+    assert session.search_params(500) == {"params": {"ef": 500, "nprobe": 8}}
 
 
 @pytest.mark.parametrize(
@@ -113,4 +113,4 @@ def test_refused(statement: str, kind: type[SqlError], says: str) -> None:
     with pytest.raises(kind, match=says.replace("?", r"\?")) as raised:
         run(session, statement)
     assert raised.value.position is not None
-    assert session.settings == Settings()
+    assert session.settings == SessionSettings()

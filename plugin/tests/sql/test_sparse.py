@@ -7,21 +7,21 @@ from typing import Any
 
 import pytest
 
-from nestvec.catalog import Column, Embedding, Table
-from nestvec.providers import Endpoint
-from nestvec.service.asking import Coding
-from nestvec.service.client import Word
+from nestvec.client.http import Coding
+from nestvec.client.service_client import Word
+from nestvec.milvus.catalog import Column, Embedding, Table
+from nestvec.milvus.providers import Endpoint
+from nestvec.milvus.steps import Call, Job, Request, Steps
 from nestvec.sql import Session
-from nestvec.sql.bind.definition import bind_definition
+from nestvec.sql.bind.definition.table import bind_definition
 from nestvec.sql.bind.params import params
-from nestvec.sql.bind.targets import Embedded
-from nestvec.sql.language.parse import parse
-from nestvec.sql.plan.about import About, completed
-from nestvec.sql.plan.explain import described, lines
-from nestvec.sql.plan.nodes import Hybrid, Plan, Search
-from nestvec.sql.run.nodes import run_plan
-from nestvec.sql.run.words import words_of
-from nestvec.steps import Call, Job, Request, Steps
+from nestvec.sql.bind.vectors.targets import Embedded
+from nestvec.sql.execute.nodes import run_plan
+from nestvec.sql.execute.words import explain_words
+from nestvec.sql.parse.parse import parse
+from nestvec.sql.plan.about import CollectionContext, add_details
+from nestvec.sql.plan.explain import as_lines, explain_plan
+from nestvec.sql.plan.nodes import HybridSearch, Plan, VectorSearch
 from nestvec_schemas.errors import ServiceUnreachable, SqlNotSupported, SqlTypeMismatch
 
 SERVICE = "http://127.0.0.1:8080"
@@ -73,7 +73,7 @@ def driven(steps: Steps[Any], answers: dict[str, Any]) -> tuple[Any, list[Reques
 def test_a_text_becomes_weights_and_the_distance_the_negative_product(by: Callable[..., Plan]) -> None:
     for same in ("lex <#> 'heat waves'", "lex <#> EMBED('heat waves')", "lex <#> EMBED(:t, 'splade')"):
         plan = by(same, {"t": "heat waves"})
-        assert isinstance(plan.node, Search)
+        assert isinstance(plan.node, VectorSearch)
         assert (plan.node.nearest.column, plan.node.nearest.metric) == ("lex", "IP")
         assert (plan.node.nearest.target, plan.services) == (TEXT, (SERVICE,))
     session = Session()
@@ -88,19 +88,19 @@ def test_a_text_becomes_weights_and_the_distance_the_negative_product(by: Callab
 
 def test_the_text_column_stands_for_it_under_its_metric(by: Callable[..., Plan]) -> None:
     plan = by("body <#> 'heat waves'")
-    assert isinstance(plan.node, Search)
+    assert isinstance(plan.node, VectorSearch)
     assert (plan.node.nearest.column, plan.node.nearest.shorter) == ("lex", ())
     dense = by("body <=> 'heat waves'")
-    assert isinstance(dense.node, Search)
+    assert isinstance(dense.node, VectorSearch)
     assert dense.node.nearest.column == "v"
 
 
 def test_it_is_fused_with_vectors_and_reranked(by: Callable[..., Plan]) -> None:
     plan = by("RRF(lex <#> 'heat waves', v <=> 'heat waves') DESC")
-    assert isinstance(plan.node, Hybrid)
+    assert isinstance(plan.node, HybridSearch)
     assert [one.nearest.target for one in plan.node.parts] == [TEXT, "heat waves"]
     reranked = by("lex <#> 'heat waves' RERANK BY 'cross'")
-    assert isinstance(reranked.node, Hybrid)
+    assert isinstance(reranked.node, HybridSearch)
     assert reranked.node.rerank is not None
     assert (reranked.node.rerank.query, reranked.node.rerank.column) == ("heat waves", "body")
 
@@ -155,9 +155,9 @@ Answer
 
 
 def explained(session: Session, plan: Plan, papers: Table, answers: dict[str, Any], matched: bool) -> str:
-    tree = described(plan)
-    said, _ = driven(words_of(session, tree, papers, matched=matched), answers)
-    return "\n".join(lines(completed(tree, About(papers, 9, words=said))))
+    tree = explain_plan(plan)
+    said, _ = driven(explain_words(session, tree, papers, matched=matched), answers)
+    return "\n".join(as_lines(add_details(tree, CollectionContext(papers, 9, word_details=said))))
 
 
 def test_explain_says_which_words_are_asked_and_which_matched(by: Callable[..., Plan], papers: Table) -> None:

@@ -9,11 +9,11 @@ from typing import cast
 import pytest
 from pymilvus import MilvusClient
 
+from nestvec.milvus.steps import Steps, drive
 from nestvec.sql import Session
-from nestvec.sql.plan.nodes import Hybrid, Keep, Node, Plan, Rescore, Search, Tied
-from nestvec.sql.run.evaluate import Found
-from nestvec.sql.run.ties import run_tied
-from nestvec.steps import Steps, drive
+from nestvec.sql.execute.evaluate import ScoredRow
+from nestvec.sql.execute.ties import run_top_k_with_ties
+from nestvec.sql.plan.nodes import Filter, HybridSearch, Node, Plan, Rescore, TopKWithTies, VectorSearch
 from nestvec_schemas.errors import SqlNotSupported
 
 Planned = Callable[..., Plan]
@@ -21,25 +21,25 @@ Planned = Callable[..., Plan]
 STATEMENT = "SELECT id FROM pydoc ORDER BY doc_64 <=> 'x', id DESC LIMIT 2 OFFSET 1"
 
 
-def ran(node: Tied, distances: Sequence[float]) -> tuple[list[int], list[int]]:
+def ran(node: TopKWithTies, distances: Sequence[float]) -> tuple[list[int], list[int]]:
     """The ids of the answer over rows 0, 1, … as far off as told; and how many rows each search asked for."""
     asked: list[int] = []
 
-    def run(session: Session, search: Node, counted: Node | None) -> Steps[list[Found]]:
+    def run(session: Session, search: Node, counted: Node | None) -> Steps[list[ScoredRow]]:
         yield from ()
-        assert isinstance(search, (Search, Rescore, Hybrid))
-        limit = search.whole.limit if isinstance(search, Rescore) else search.limit
+        assert isinstance(search, (VectorSearch, Rescore, HybridSearch))
+        limit = search.full_search.limit if isinstance(search, Rescore) else search.limit
         asked.append(limit)
-        return [Found({"id": at}, distance) for at, distance in enumerate(distances[:limit])]
+        return [ScoredRow({"id": at}, distance) for at, distance in enumerate(distances[:limit])]
 
-    rows = drive(cast(MilvusClient, None), run_tied(run, Session(), node))
+    rows = drive(cast(MilvusClient, None), run_top_k_with_ties(run, Session(), node))
     return [one.row["id"] for one in rows], asked
 
 
 @pytest.fixture
-def tied(planned: Planned) -> Tied:
+def tied(planned: Planned) -> TopKWithTies:
     node = planned(STATEMENT).node
-    assert isinstance(node, Tied)
+    assert isinstance(node, TopKWithTies)
     return node
 
 
@@ -56,35 +56,35 @@ def tied(planned: Planned) -> Tied:
     ],
 )
 def test_the_last_rows_ties_are_seen(
-    tied: Tied, distances: list[float], ids: list[int], asked: list[int]
+    tied: TopKWithTies, distances: list[float], ids: list[int], asked: list[int]
 ) -> None:
     assert ran(tied, distances) == (ids, asked)
 
 
-def test_ties_beyond_what_milvus_gives_are_an_error(tied: Tied) -> None:
+def test_ties_beyond_what_milvus_gives_are_an_error(tied: TopKWithTies) -> None:
     with pytest.raises(SqlNotSupported, match="Narrow them"):
         ran(tied, [0.1] * 20_000)
     assert ran(tied, [0.1] * 16_383)[0] == [16_381, 16_380]
 
 
-def test_a_shortlist_is_not_widened(tied: Tied) -> None:
+def test_a_shortlist_is_not_widened(tied: TopKWithTies) -> None:
     """The whole search, which the shortlist stands for, is."""
     whole = tied.input
-    assert isinstance(whole, Search)
+    assert isinstance(whole, VectorSearch)
     shortlist = replace(tied, input=Rescore(whole, whole, "id", 32))
     assert ran(shortlist, [0.1] + [0.2] * 30 + [0.5] * 400) == ([30, 29], [19, 152])
 
 
 def test_a_threshold_is_on_what_is_in_order(planned: Planned) -> None:
     node = planned(STATEMENT.replace("ORDER", "WHERE doc_64 <=> 'x' < 0.5 ORDER")).node
-    assert isinstance(node, Keep)
-    assert isinstance(node.input, Tied)
+    assert isinstance(node, Filter)
+    assert isinstance(node.input, TopKWithTies)
 
 
 def test_nothing_is_widened_without_need(planned: Planned) -> None:
-    assert isinstance(planned(STATEMENT.replace(", id DESC", "")).node, Search)
-    assert isinstance(planned(STATEMENT.replace("LIMIT 2", "LIMIT 0")).node, Search)
+    assert isinstance(planned(STATEMENT.replace(", id DESC", "")).node, VectorSearch)
+    assert isinstance(planned(STATEMENT.replace("LIMIT 2", "LIMIT 0")).node, VectorSearch)
     widest = planned(STATEMENT.replace("LIMIT 2", "LIMIT 16383")).node
-    assert isinstance(widest, Tied)
-    assert isinstance(widest.input, Search)
+    assert isinstance(widest, TopKWithTies)
+    assert isinstance(widest.input, VectorSearch)
     assert widest.input.limit == 16_384

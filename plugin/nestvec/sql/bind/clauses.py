@@ -8,9 +8,9 @@ from typing import Final
 from sqlglot import TokenType, exp
 
 from nestvec.sql.bind.params import NODES, Params
-from nestvec.sql.language.parse import explaining
-from nestvec.sql.language.source import Source, folded, stray_parts
-from nestvec.sql.language.words import words
+from nestvec.sql.parse.construct_names import words
+from nestvec.sql.parse.parse import explaining
+from nestvec.sql.parse.source import Source, folded, stray_parts
 
 MAX_ROWS: Final = 16_384
 """Milvus's bound on limit + offset (``quotaAndLimits.limits.maxQueryResultWindow``)."""

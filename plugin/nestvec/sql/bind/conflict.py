@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from nestvec.ingest.shape import Shape
+from nestvec.ingest.row_schema import Shape
+from nestvec.sql.bind.literals import bind_value, fitted_value, named_column
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.bind.written import bind_value, fitted_value, named_column
-from nestvec.sql.language.source import folded, stray_parts
+from nestvec.sql.parse.source import folded, stray_parts
 
 _WRITE = "Write ON CONFLICT (id) DO UPDATE SET a = EXCLUDED.a, or ON CONFLICT DO NOTHING."
 

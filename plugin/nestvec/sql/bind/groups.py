@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 
 from sqlglot import TokenType, exp
 
-from nestvec.sql.bind.direction import worse
-from nestvec.sql.bind.expressions import Apply, Expression, Field, Summary, parts, written
-from nestvec.sql.bind.nearest import Fused, Ranking
+from nestvec.sql.bind.expressions.binder import Reader
+from nestvec.sql.bind.expressions.expressions import Apply, Expression, Field, Summary, parts, written
 from nestvec.sql.bind.order import named_item
 from nestvec.sql.bind.outputs import Item
-from nestvec.sql.bind.reader import Reader
 from nestvec.sql.bind.scope import INTEGERS, STRINGS
-from nestvec.sql.language.source import Source
-from nestvec.sql.language.words import words
+from nestvec.sql.bind.vectors.direction import worse
+from nestvec.sql.bind.vectors.nearest import Fused, Ranking
+from nestvec.sql.parse.construct_names import words
+from nestvec.sql.parse.source import Source
 from nestvec_schemas.errors import SqlNotSupported, SqlTypeMismatch
 
 _GROUPED = INTEGERS | STRINGS | {"BOOL"}

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 
 from sqlglot import exp
 
-from nestvec.sql.bind.expressions import Field
+from nestvec.sql.bind.expressions.expressions import Field
 from nestvec.sql.bind.outputs import Output
-from nestvec.sql.language.source import Source, folded, stray_parts
-from nestvec.sql.language.words import words
+from nestvec.sql.parse.construct_names import words
+from nestvec.sql.parse.source import Source, folded, stray_parts
 from nestvec_schemas.errors import nearest
 
 Sides = Mapping[str, Mapping[str, str]]

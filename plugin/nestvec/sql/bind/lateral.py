@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from sqlglot import Token, TokenType, exp
 
-from nestvec.catalog import Table
+from nestvec.milvus.catalog import Table
 from nestvec.sql.bind.params import NODES, Params
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.language.source import Source, folded, stray_parts
-from nestvec.sql.language.words import words
+from nestvec.sql.parse.construct_names import words
+from nestvec.sql.parse.source import Source, folded, stray_parts
 
 MAX_QUERIES: Final = 1_000
 

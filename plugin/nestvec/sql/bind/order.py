@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from sqlglot import TokenType, exp
 
-from nestvec.sql.bind.direction import STRICT, worse
-from nestvec.sql.bind.expressions import Distance, Expression, parts
-from nestvec.sql.bind.nearest import Measure, Ranking, Reranked, bind_measure, measure
+from nestvec.sql.bind.expressions.binder import Reader
+from nestvec.sql.bind.expressions.expressions import Distance, Expression, parts
+from nestvec.sql.bind.expressions.typing import NULL
 from nestvec.sql.bind.outputs import Item
-from nestvec.sql.bind.reader import Reader
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
-from nestvec.sql.bind.typed import NULL
-from nestvec.sql.language.source import folded, stray_parts
+from nestvec.sql.bind.vectors.direction import STRICT, worse
+from nestvec.sql.bind.vectors.nearest import Measure, Ranking, Reranked, bind_measure, measure
+from nestvec.sql.parse.source import folded, stray_parts
 
 _ORDERED = INTEGERS | FLOATS | STRINGS | {"BOOL", NULL}
 _NEAREST_FIRST = "Milvus finds the nearest rows, not the farthest: turn the order round."

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from nestvec.catalog import DYNAMIC, Column
-from nestvec.sql.bind.expressions import Expression, Field
-from nestvec.sql.bind.naming import name_of
-from nestvec.sql.bind.nearest import Ranking
-from nestvec.sql.bind.reader import Reader, check_readable
+from nestvec.milvus.catalog import DYNAMIC, Column
+from nestvec.sql.bind.expressions.binder import Reader, check_readable
+from nestvec.sql.bind.expressions.expressions import Expression, Field
+from nestvec.sql.bind.expressions.naming import name_of
+from nestvec.sql.bind.expressions.typing import NULL, mark
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.bind.typed import NULL, mark
-from nestvec.sql.language.source import folded, stray_parts
+from nestvec.sql.bind.vectors.nearest import Ranking
+from nestvec.sql.parse.source import folded, stray_parts
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sqlglot import exp
 
-from nestvec.sql.language.source import Source
+from nestvec.sql.parse.source import Source
 from nestvec_schemas.errors import nearest
 
 Given = Mapping[str, Any] | Sequence[Any]

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlglot import exp
 
-from nestvec.catalog import DYNAMIC, Table
-from nestvec.composing import composed
-from nestvec.ingest.shape import Shape
+from nestvec.ingest.compose_row import composed
+from nestvec.ingest.row_schema import Shape
+from nestvec.milvus.catalog import DYNAMIC, Table
+from nestvec.sql.bind.literals import fitted_value
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.bind.written import fitted_value
 
 
 def composed_again(table: Table, written: Iterable[str]) -> list[str]:

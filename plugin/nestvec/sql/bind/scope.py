@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from nestvec.catalog import DYNAMIC, Column, Table
+from nestvec.milvus.catalog import DYNAMIC, Column, Table
 from nestvec.sql.bind.params import NODES, Params, plain
-from nestvec.sql.language.source import Source, folded, stray_parts
-from nestvec.sql.language.words import words
+from nestvec.sql.parse.construct_names import words
+from nestvec.sql.parse.source import Source, folded, stray_parts
 from nestvec_schemas.errors import nearest
 
 Value = bool | int | float | str

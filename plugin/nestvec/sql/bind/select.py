@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from sqlglot import TokenType, exp
 
-from nestvec.catalog import Table
+from nestvec.milvus.catalog import Table
 from nestvec.sql.bind.clauses import (
     MAX_ROWS,
     MOST_ROWS,
@@ -20,19 +20,19 @@ from nestvec.sql.bind.clauses import (
 )
 from nestvec.sql.bind.conditions import Condition, bind_condition
 from nestvec.sql.bind.conditions.nodes import Every
-from nestvec.sql.bind.expressions import Apply, Expression, Summary, written
-from nestvec.sql.bind.functions import SUMMARIES
+from nestvec.sql.bind.expressions.binder import Reader
+from nestvec.sql.bind.expressions.expressions import Apply, Expression, Summary, written
+from nestvec.sql.bind.expressions.functions import SUMMARIES
+from nestvec.sql.bind.expressions.typing import check
 from nestvec.sql.bind.groups import Group, best_group, bind_groups, of_best, over_groups, summaries
-from nestvec.sql.bind.nearest import Ranking, Reranked
 from nestvec.sql.bind.order import Key, Wanted, bind_keys, bind_ranking, check_ranked, list_keys
 from nestvec.sql.bind.outputs import Output, bind_items, list_items
 from nestvec.sql.bind.params import Params
-from nestvec.sql.bind.reader import Reader
-from nestvec.sql.bind.rerank import Reranker, bind_rerank
 from nestvec.sql.bind.scope import Around, Scope
-from nestvec.sql.bind.thresholds import bind_threshold, split
-from nestvec.sql.bind.typed import check
-from nestvec.sql.language.source import Source, folded
+from nestvec.sql.bind.vectors.nearest import Ranking, Reranked
+from nestvec.sql.bind.vectors.rerank import Reranker, bind_rerank
+from nestvec.sql.bind.vectors.thresholds import bind_threshold, split
+from nestvec.sql.parse.source import Source, folded
 from nestvec_schemas.errors import SqlUnknownName
 
 __all__ = ["MAX_ROWS", "MOST_ROWS", "Grouping", "Query", "bind_query", "check_all_is_read", "table_node"]

@@ -8,8 +8,8 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.catalog import Column
-from nestvec.sql.language.source import Source
+from nestvec.milvus.catalog import Column
+from nestvec.sql.parse.source import Source
 from nestvec_schemas.errors import nearest
 
 MAX_LENGTH: Final = 65_535

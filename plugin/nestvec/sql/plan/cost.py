@@ -14,26 +14,26 @@ ROUND_TRIP: Final = 24_000_000
 """Bytes that a scan reads in the time of one more search: Milvus 2.3.5 reads 6.6 MB a millisecond here, and
 a search for 100 rows by their ids takes 4."""
 
-_LISTS = 128 // 8
+_ROWS_PER_PROBED = 128 // 8
 """One row in so many is read by IVF, with Milvus's own defaults (nlist 128, nprobe 8)."""
 
-_PASSED = 16
+_VISITED_PER_CANDIDATE = 16
 """Rows that a graph looks at for each that it keeps in its queue, of at least ``_QUEUE``."""
-_QUEUE = 64
+_MIN_CANDIDATES = 64
 
-_SCANS = ("FLAT", "BRUTE_FORCE", "")
+_SCAN_INDEXES = ("FLAT", "BRUTE_FORCE", "")
 
 
-def read_bytes(index: str, rows: int, dim: int, wanted: int) -> int:
+def read_bytes(index: str, rows: int, dim: int, count: int) -> int:
     """Bytes of vectors that a search for ``wanted`` rows reads by an index of this type."""
-    return visited(index, rows, wanted) * dim * FLOAT_BYTES
+    return visited_rows(index, rows, count) * dim * FLOAT_BYTES
 
 
-def visited(index: str, rows: int, wanted: int) -> int:
+def visited_rows(index: str, rows: int, count: int) -> int:
     """Rows whose vectors a search looks at."""
     kind = index.upper()
-    if kind in _SCANS:
+    if kind in _SCAN_INDEXES:
         return rows
     if kind.startswith("IVF") or kind == "SCANN":
-        return min(rows, max(rows // _LISTS, wanted))
-    return min(rows, _PASSED * max(wanted, _QUEUE))
+        return min(rows, max(rows // _ROWS_PER_PROBED, count))
+    return min(rows, _VISITED_PER_CANDIDATE * max(count, _MIN_CANDIDATES))

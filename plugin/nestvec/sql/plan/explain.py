@@ -6,171 +6,183 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nestvec.sql.bind.expressions import Field, written
-from nestvec.sql.plan.each import batches
+from nestvec.sql.bind.expressions.expressions import Field, written
+from nestvec.sql.plan.each import search_batches
 from nestvec.sql.plan.nodes import (
     Aggregate,
-    Count,
+    CountRows,
     Distinct,
-    Each,
     Fetch,
-    Hybrid,
-    Keep,
+    Filter,
+    ForEachQuery,
+    HybridSearch,
+    Limit,
     Plan,
     Rescore,
-    Search,
-    Single,
-    Slice,
+    SingleRow,
     Sort,
-    Tied,
+    TopKWithTies,
+    VectorSearch,
 )
-from nestvec.sql.plan.rankings import fusion, target
+from nestvec.sql.plan.rankings import describe_fusion, describe_target
 
 
 @dataclass(frozen=True)
-class Described:
+class ExplainNode:
     """A node in words: what it does, what of it is chosen (name, value), and what it reads from.
 
     ``node`` is the plan's own, which is described.
     """
 
-    does: str
+    title: str
     details: tuple[tuple[str, str], ...] = ()
-    inputs: tuple[Described, ...] = ()
+    children: tuple[ExplainNode, ...] = ()
     node: object = field(default=None, compare=False, repr=False)
 
 
-def described(plan: Plan) -> Described:
+def explain_plan(plan: Plan) -> ExplainNode:
     """The tree of a plan."""
-    made = ", ".join(
-        one.name if one.expression == Field(one.name) else f"{one.name} = {written(one.expression)}"
-        for one in plan.outputs
+    columns = ", ".join(
+        output.name
+        if output.expression == Field(output.name)
+        else f"{output.name} = {written(output.expression)}"
+        for output in plan.outputs
     )
-    details = [("columns", made)]
+    details = [("columns", columns)]
     if plan.services:
         details.append(("embedded by", ", ".join(plan.services)))
     details += [("note", note) for note in plan.notes]
-    return Described("Answer", tuple(details), (describe(plan.node),), plan)
+    return ExplainNode("Answer", tuple(details), (explain_node(plan.node),), plan)
 
 
-def describe(node: Any) -> Described:
+def explain_node(node: Any) -> ExplainNode:
     """One node and what it reads from."""
-    return replace(_DESCRIBERS[type(node)](node), node=node)
+    return replace(_EXPLAINERS[type(node)](node), node=node)
 
 
-def lines(tree: Described, depth: int = 0) -> Iterator[str]:
+def as_lines(tree: ExplainNode, depth: int = 0) -> Iterator[str]:
     """The tree as text, a line at a time, two spaces deeper a level."""
-    space = "  " * depth
-    yield f"{space}{'-> ' if depth else ''}{tree.does}"
+    indent = "  " * depth
+    yield f"{indent}{'-> ' if depth else ''}{tree.title}"
     for name, value in tree.details:
-        yield f"{space}     {name}: {value}"
-    for one in tree.inputs:
-        yield from lines(one, depth + 1)
+        yield f"{indent}     {name}: {value}"
+    for child in tree.children:
+        yield from as_lines(child, depth + 1)
 
 
-def as_data(tree: Described) -> dict[str, Any]:
+def as_data(tree: ExplainNode) -> dict[str, Any]:
     """The tree as data for JSON."""
-    found: dict[str, Any] = {"node": tree.does}
+    data: dict[str, Any] = {"node": tree.title}
     for name, value in tree.details:
         # Of what is said more than once, every value is kept.
-        found[name] = f"{found[name]}; {value}" if name in found else value
-    if tree.inputs:
-        found["inputs"] = [as_data(one) for one in tree.inputs]
-    return found
+        data[name] = f"{data[name]}; {value}" if name in data else value
+    if tree.children:
+        data["inputs"] = [as_data(child) for child in tree.children]
+    return data
 
 
-def _fetch(node: Fetch) -> Described:
+def _fetch(node: Fetch) -> ExplainNode:
     rows = "every row" if node.every_row else f"{node.limit} rows"
     window = (
-        (("window", f"{node.needs} is done here, over at most {node.limit:,} rows"),) if node.needs else ()
+        (("window", f"{node.windowed_clause} is done here, over at most {node.limit:,} rows"),)
+        if node.windowed_clause
+        else ()
     )
-    return Described(
+    return ExplainNode(
         f"Query {node.collection}: {rows}{_after(node.offset)}",
-        (*_asked(node.filter, node.fields), *window),
+        (*_filter_and_fields(node.filter, node.fields), *window),
     )
 
 
-def _search(node: Search) -> Described:
-    near = node.nearest
+def _search(node: VectorSearch) -> ExplainNode:
+    nearest = node.nearest
     group = (("nearest row of each", node.group),) if node.group else ()
-    return Described(
+    return ExplainNode(
         f"Search {node.collection}: {node.limit} rows{_after(node.offset)} "
-        f"by {near.metric} of {near.column} to {target(near.target)}",
-        (*_asked(node.filter, node.fields), *group),
+        f"by {nearest.metric} of {nearest.column} to {describe_target(nearest.target)}",
+        (*_filter_and_fields(node.filter, node.fields), *group),
     )
 
 
-def _rescore(node: Rescore) -> Described:
-    whole, size = node.whole, node.shortlist.limit
-    stops = "no" if node.easy is None else f"where the last of the shortlist is {node.easy:.4g} farther off"
+def _rescore(node: Rescore) -> ExplainNode:
+    search, size = node.full_search, node.shortlist.limit
+    stops = (
+        "no"
+        if node.early_stop_gap is None
+        else f"where the last of the shortlist is {node.early_stop_gap:.4g} farther off"
+    )
     details = (
         ("expected", node.expected),
         ("stops early", stops),
     )
-    again = replace(whole, filter=f"{node.primary} in [the ids of the {size:,}]")
-    return Described(
-        f"Rescore {node.collection}: {whole.limit} rows of {size:,}",
-        tuple(one for one in details if one[1]),
-        (describe(node.shortlist), replace(_search(again), node=whole)),
+    again = replace(search, filter=f"{node.primary_key} in [the ids of the {size:,}]")
+    return ExplainNode(
+        f"Rescore {node.collection}: {search.limit} rows of {size:,}",
+        tuple(detail for detail in details if detail[1]),
+        (explain_node(node.shortlist), replace(_search(again), node=search)),
     )
 
 
-def _hybrid(node: Hybrid) -> Described:
+def _hybrid(node: HybridSearch) -> ExplainNode:
     rerank = node.rerank
-    order = f"{rerank.encoder}'s score of {rerank.column}" if rerank is not None else fusion(node.ranking)
-    return Described(
+    order = (
+        f"{rerank.encoder}'s score of {rerank.column}"
+        if rerank is not None
+        else describe_fusion(node.ranking)
+    )
+    return ExplainNode(
         f"Hybrid search {node.collection}: {node.limit} rows{_after(node.offset)} by {order}",
         (("fields", ", ".join(node.fields) or "none"),),
-        tuple(describe(one) for one in node.parts),
+        tuple(explain_node(part) for part in node.parts),
     )
 
 
-def _keep(node: Keep) -> Described:
-    return Described(f"Keep here rows where {written(node.condition)}", (), (describe(node.input),))
+def _filter(node: Filter) -> ExplainNode:
+    return ExplainNode(f"Keep here rows where {written(node.condition)}", (), (explain_node(node.input),))
 
 
-def _aggregate(node: Aggregate) -> Described:
-    made = ", ".join(written(one) for one in node.summaries) or "none"
-    by = f" by {', '.join(written(one) for one in node.keys)}" if node.keys else ""
-    return Described(f"Aggregate here{by}", (("aggregates", made),), (describe(node.input),))
+def _aggregate(node: Aggregate) -> ExplainNode:
+    aggregates = ", ".join(written(expression) for expression in node.summaries) or "none"
+    by = f" by {', '.join(written(expression) for expression in node.keys)}" if node.keys else ""
+    return ExplainNode(f"Aggregate here{by}", (("aggregates", aggregates),), (explain_node(node.input),))
 
 
-def _distinct(node: Distinct) -> Described:
-    values = ", ".join(written(one) for one in node.values)
-    return Described(f"Keep here the first of each {values}", (), (describe(node.input),))
+def _distinct(node: Distinct) -> ExplainNode:
+    values = ", ".join(written(value) for value in node.values)
+    return ExplainNode(f"Keep here the first of each {values}", (), (explain_node(node.input),))
 
 
 def _nulls(first: bool) -> str:
     return f" NULLS {'FIRST' if first else 'LAST'}"
 
 
-def _sort(node: Sort) -> Described:
+def _sort(node: Sort) -> ExplainNode:
     keys = ", ".join(
-        f"{written(one.expression)}{' DESC' if one.descending else ''}"
-        f"{_nulls(one.nulls_first) if one.nulls_first != one.descending else ''}"
-        for one in node.keys
+        f"{written(key.expression)}{' DESC' if key.descending else ''}"
+        f"{_nulls(key.nulls_first) if key.nulls_first != key.descending else ''}"
+        for key in node.keys
     )
-    return Described(f"Sort here by {keys}", (), (describe(node.input),))
+    return ExplainNode(f"Sort here by {keys}", (), (explain_node(node.input),))
 
 
-def _tied(node: Tied) -> Described:
+def _top_k(node: TopKWithTies) -> ExplainNode:
     sort = _sort(Sort(node.input, node.keys))
-    return replace(sort, does=f"{sort.does}: {node.limit} rows{_after(node.offset)}")
+    return replace(sort, title=f"{sort.title}: {node.limit} rows{_after(node.offset)}")
 
 
-def _slice(node: Slice) -> Described:
+def _limit(node: Limit) -> ExplainNode:
     rows = "Every row" if node.limit is None else f"The first {node.limit} rows"
-    return Described(f"{rows}{_after(node.offset)}", (), (describe(node.input),))
+    return ExplainNode(f"{rows}{_after(node.offset)}", (), (explain_node(node.input),))
 
 
-def _each(node: Each) -> Described:
-    asked = len(batches(node.plans))
-    return Described(
-        f"For each of {len(node.plans)} queries, in {asked} searches"
-        if asked > 1
+def _lateral(node: ForEachQuery) -> ExplainNode:
+    searches = len(search_batches(node.plans))
+    return ExplainNode(
+        f"For each of {len(node.plans)} queries, in {searches} searches"
+        if searches > 1
         else f"For each of {len(node.plans)} queries, in one search",
         (("queries", f"{node.left}({', '.join(node.columns)})"),),
-        (describe(node.plans[0].node),),
+        (explain_node(node.plans[0].node),),
     )
 
 
@@ -178,23 +190,25 @@ def _after(offset: int) -> str:
     return f" after {offset}" if offset else ""
 
 
-def _asked(where: str, fields: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    found = [("filter", where)] if where else []
-    return (*found, ("fields", ", ".join(fields) or "none"))
+def _filter_and_fields(where: str, fields: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    details = [("filter", where)] if where else []
+    return (*details, ("fields", ", ".join(fields) or "none"))
 
 
-_DESCRIBERS: dict[type[Any], Callable[[Any], Described]] = {
+_EXPLAINERS: dict[type[Any], Callable[[Any], ExplainNode]] = {
     Fetch: _fetch,
-    Search: _search,
+    VectorSearch: _search,
     Rescore: _rescore,
-    Hybrid: _hybrid,
-    Count: lambda node: Described(f"Count rows of {node.collection}", _asked(node.filter, ())[:-1]),
-    Single: lambda node: Described("One row, without asking Milvus"),
-    Keep: _keep,
+    HybridSearch: _hybrid,
+    CountRows: lambda node: ExplainNode(
+        f"Count rows of {node.collection}", _filter_and_fields(node.filter, ())[:-1]
+    ),
+    SingleRow: lambda node: ExplainNode("One row, without asking Milvus"),
+    Filter: _filter,
     Aggregate: _aggregate,
     Distinct: _distinct,
     Sort: _sort,
-    Tied: _tied,
-    Slice: _slice,
-    Each: _each,
+    TopKWithTies: _top_k,
+    Limit: _limit,
+    ForEachQuery: _lateral,
 }

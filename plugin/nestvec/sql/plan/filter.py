@@ -32,7 +32,7 @@ _ELEMENT = re.compile(r"(\w+)\[(\d+)\]")
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
 
 
-def render(condition: Condition | None) -> str:
+def render_filter(condition: Condition | None) -> str:
     """The filter expression; empty for None. The columns' names are such as Milvus reads."""
     return "" if condition is None else _render(_guarded(condition))
 
@@ -71,13 +71,13 @@ def _leaf(condition: _Leaf) -> str:
     name = condition.column.name
     if isinstance(condition, Contains):
         kind = "all" if condition.every else "any"
-        return f"array_contains_{kind}({name}, [{_listed(condition.values)}])"
+        return f"array_contains_{kind}({name}, [{_render_list(condition.values)}])"
     if isinstance(condition, Match):
         return f"text_match({name}, {literal(condition.text)})"
     if isinstance(condition, Compare):
         return f"{name} {_OPERATORS[condition.operator]} {literal(condition.value)}"
     if isinstance(condition, Member):
-        return f"{name} {'not in' if condition.negated else 'in'} [{_listed(condition.values)}]"
+        return f"{name} {'not in' if condition.negated else 'in'} [{_render_list(condition.values)}]"
     if isinstance(condition, Like):
         like = f"{name} like {literal(condition.pattern)}"
         return f"not ({like})" if condition.negated else like
@@ -94,7 +94,7 @@ def _null(name: str, *, negated: bool) -> str:
     return f"{length[1] if length else name} {'is not null' if negated else 'is null'}"
 
 
-def _listed(values: tuple[Value, ...]) -> str:
+def _render_list(values: tuple[Value, ...]) -> str:
     return ", ".join(literal(value) for value in values)
 
 

@@ -9,87 +9,96 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nestvec.sql.plan.statistics import COUNTS, ENOUGH, LEVELS, SIZES, Recall
+from nestvec.sql.plan.statistics import (
+    ANSWER_COUNTS,
+    MIN_QUERIES,
+    RECALL_LEVELS,
+    SHORTLIST_SIZES,
+    ShortlistRecall,
+)
 
 Ranked = Sequence[tuple[int | str, float]]
 """Keys and distances, nearest first."""
 
 _Shares = NDArray[np.float64]
 
-_ONE_SIDED = 1.6449
+_Z_ONE_SIDED_95 = 1.6449
 """Standard errors from a mean to the lower end of its one-sided 95 % interval."""
 
-_SAME = 1e-6
+_DISTANCE_TOLERANCE = 1e-6
 """Distances that differ by less are those of rows with the same text, any of which will do."""
 
 
 @dataclass(frozen=True)
-class Pair:
+class RankedPair:
     """What one query found: by the longest vectors, and by the shorter ones."""
 
-    whole: Ranked
-    short: Ranked
+    exact: Ranked
+    shortened: Ranked
 
 
-def measure(pairs: Sequence[Pair], rows: int) -> tuple[Recall, ...]:
+def measure_recall(pairs: Sequence[RankedPair], rows: int) -> tuple[ShortlistRecall, ...]:
     """Recall for each count and size that a collection of ``rows`` has a shortlist of."""
     return tuple(
-        _recall(pairs, count, size) for count in COUNTS for size in SIZES if count <= size < rows and pairs
+        _measure_one_size(pairs, count, size)
+        for count in ANSWER_COUNTS
+        for size in SHORTLIST_SIZES
+        if count <= size < rows and pairs
     )
 
 
-def floor(shares: _Shares) -> float:
+def lower_bound(shares: _Shares) -> float:
     """The lower end of the one-sided 95 % interval of a mean, (q,) float64, by its standard error."""
     if len(shares) < 2:
         return 0.0
-    return max(0.0, float(shares.mean() - _ONE_SIDED * shares.std(ddof=1) / math.sqrt(len(shares))))
+    return max(0.0, float(shares.mean() - _Z_ONE_SIDED_95 * shares.std(ddof=1) / math.sqrt(len(shares))))
 
 
-def _recall(pairs: Sequence[Pair], count: int, size: int) -> Recall:
-    found = np.array([_found(one, count, size) for one in pairs])
-    placed = np.array([_placed(one, count) for one in pairs])
-    gaps = np.array([_gap(one, count, size) for one in pairs])
-    return Recall(
+def _measure_one_size(pairs: Sequence[RankedPair], count: int, size: int) -> ShortlistRecall:
+    shares = np.array([_shortlist_share(pair, count, size) for pair in pairs])
+    in_place = np.array([_in_place_share(pair, count) for pair in pairs])
+    gaps = np.array([_gap(pair, count, size) for pair in pairs])
+    return ShortlistRecall(
         count=count,
         size=size,
-        mean=_rounded(float(found.mean())),
-        floor=_rounded(floor(found)),
-        easy=tuple(easy_from(gaps, placed, found, level) for level in LEVELS),
+        mean=_round_down(float(shares.mean())),
+        floor=_round_down(lower_bound(shares)),
+        easy=tuple(learn_early_stop(gaps, in_place, shares, level) for level in RECALL_LEVELS),
     )
 
 
-def _found(pair: Pair, count: int, size: int) -> float:
+def _shortlist_share(pair: RankedPair, count: int, size: int) -> float:
     """The share of a whole answer that is in the shortlist, and so in what is made of it."""
-    wanted = pair.whole[:count]
-    if not wanted:
+    top = pair.exact[:count]
+    if not top:
         return 1.0
-    reach = wanted[-1][1] + _SAME
-    listed = {key for key, _ in pair.short[:size]}
-    good = sum(key in listed for key, distance in pair.whole if distance <= reach)
-    return min(good, len(wanted)) / len(wanted)
+    reach = top[-1][1] + _DISTANCE_TOLERANCE
+    listed = {key for key, _ in pair.shortened[:size]}
+    good = sum(key in listed for key, distance in pair.exact if distance <= reach)
+    return min(good, len(top)) / len(top)
 
 
-def _placed(pair: Pair, count: int) -> float:
+def _in_place_share(pair: RankedPair, count: int) -> float:
     """The share of places of a whole answer where the shorter vectors, left alone, have as good a row."""
-    wanted = pair.whole[:count]
-    if not wanted:
+    top = pair.exact[:count]
+    if not top:
         return 1.0
-    known = dict(pair.whole)
+    exact_distances = dict(pair.exact)
     right = sum(
-        abs(known.get(key, math.inf) - distance) <= _SAME
-        for (key, _), (_, distance) in zip(pair.short, wanted, strict=False)
+        abs(exact_distances.get(key, math.inf) - distance) <= _DISTANCE_TOLERANCE
+        for (key, _), (_, distance) in zip(pair.shortened, top, strict=False)
     )
-    return right / len(wanted)
+    return right / len(top)
 
 
-def _gap(pair: Pair, count: int, size: int) -> float:
+def _gap(pair: RankedPair, count: int, size: int) -> float:
     """How far the end of the shortlist is from the rows wanted, by the shorter vectors; 0 where unknown."""
-    if len(pair.short) < size or size <= count:
+    if len(pair.shortened) < size or size <= count:
         return 0.0
-    return pair.short[size - 1][1] - pair.short[count - 1][1]
+    return pair.shortened[size - 1][1] - pair.shortened[count - 1][1]
 
 
-def easy_from(gaps: _Shares, placed: _Shares, found: _Shares, target: float) -> float | None:
+def learn_early_stop(gaps: _Shares, in_place: _Shares, shares: _Shares, target: float) -> float | None:
     """The least gap from which queries may do without rescoring; None where there is none.
 
     Of those beyond it, the rows are in their places as often as ``target`` asks, and the answers of all
@@ -97,15 +106,15 @@ def easy_from(gaps: _Shares, placed: _Shares, found: _Shares, target: float) -> 
     (q,) float64, a query each.
     """
     order = np.argsort(-gaps, kind="stable")
-    gaps, placed, found = gaps[order], placed[order], found[order]
-    for easy in range(int((gaps > 0).sum()), ENOUGH - 1, -1):
-        mixed = np.concatenate([placed[:easy], found[easy:]])
-        last = easy == len(gaps) or gaps[easy] < gaps[easy - 1]
-        if last and floor(placed[:easy]) >= target and floor(mixed) >= target:
-            return float(gaps[easy - 1])
+    gaps, in_place, shares = gaps[order], in_place[order], shares[order]
+    for stopped in range(int((gaps > 0).sum()), MIN_QUERIES - 1, -1):
+        mixed = np.concatenate([in_place[:stopped], shares[stopped:]])
+        last = stopped == len(gaps) or gaps[stopped] < gaps[stopped - 1]
+        if last and lower_bound(in_place[:stopped]) >= target and lower_bound(mixed) >= target:
+            return float(gaps[stopped - 1])
     return None
 
 
-def _rounded(share: float) -> float:
+def _round_down(share: float) -> float:
     """Cut to four decimals, never up."""
     return math.floor(share * 10_000 + 1e-9) / 10_000

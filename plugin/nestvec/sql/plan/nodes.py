@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nestvec.sql.bind.expressions import Expression, Summary, written
-from nestvec.sql.bind.nearest import Fused, Nearest
+from nestvec.sql.bind.expressions.expressions import Expression, Summary, written
 from nestvec.sql.bind.order import Key
 from nestvec.sql.bind.outputs import Output
-from nestvec.sql.bind.rerank import Reranker
+from nestvec.sql.bind.vectors.nearest import Fused, Nearest
+from nestvec.sql.bind.vectors.rerank import Reranker
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Fetch:
     limit: int
     offset: int = 0
     every_row: bool = False
-    needs: str = ""
+    windowed_clause: str = ""
 
 
 @dataclass(frozen=True)
-class Search:
+class VectorSearch:
     """Rows nearest first: Milvus's search, by one vector column.
 
     ``group`` is a column, of whose values each has its nearest row alone; empty for every row.
@@ -55,26 +55,26 @@ class Rescore:
     never.
     """
 
-    shortlist: Search
-    whole: Search
-    primary: str
+    shortlist: VectorSearch
+    full_search: VectorSearch
+    primary_key: str
     dim: int
     expected: str = ""
-    easy: float | None = None
+    early_stop_gap: float | None = None
 
     @property
     def collection(self) -> str:
         """What both searches ask."""
-        return self.whole.collection
+        return self.full_search.collection
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The columns that the rows have."""
-        return self.whole.fields
+        return self.full_search.fields
 
 
 @dataclass(frozen=True)
-class Hybrid:
+class HybridSearch:
     """Rows by several searches at once, best first: Milvus's hybrid search, which fuses their answers.
 
     ``parts`` are those searches; their fields and offsets are no matter. Where there is ``rerank``, the order
@@ -83,7 +83,7 @@ class Hybrid:
 
     collection: str
     ranking: Fused
-    parts: tuple[Search, ...]
+    parts: tuple[VectorSearch, ...]
     fields: tuple[str, ...]
     limit: int
     offset: int = 0
@@ -96,7 +96,7 @@ class Hybrid:
 
 
 @dataclass(frozen=True)
-class Count:
+class CountRows:
     """One row with how many rows pass a filter: Milvus's ``count(*)``."""
 
     collection: str
@@ -105,7 +105,7 @@ class Count:
 
 
 @dataclass(frozen=True)
-class Single:
+class SingleRow:
     """One row without columns: what a SELECT without FROM is made of. Nobody is asked."""
 
     collection: str = ""
@@ -113,7 +113,7 @@ class Single:
 
 
 @dataclass(frozen=True)
-class Over:
+class UnaryNode:
     """What is done here with the rows of ``input``."""
 
     input: Node
@@ -130,14 +130,14 @@ class Over:
 
 
 @dataclass(frozen=True)
-class Keep(Over):
+class Filter(UnaryNode):
     """The rows for which a condition is true."""
 
     condition: Expression
 
 
 @dataclass(frozen=True)
-class Aggregate(Over):
+class Aggregate(UnaryNode):
     """A row a group: what the rows are grouped by, and what is said of each group, by their names in SQL.
 
     Without keys there is one group, also of no rows.
@@ -149,25 +149,25 @@ class Aggregate(Over):
     @property
     def fields(self) -> tuple[str, ...]:
         """The columns that the rows have."""
-        return tuple(written(one) for one in (*self.keys, *self.summaries))
+        return tuple(written(expression) for expression in (*self.keys, *self.summaries))
 
 
 @dataclass(frozen=True)
-class Distinct(Over):
+class Distinct(UnaryNode):
     """Of rows with the same values, the first."""
 
     values: tuple[Expression, ...]
 
 
 @dataclass(frozen=True)
-class Sort(Over):
+class Sort(UnaryNode):
     """Rows by values; those whose values are the same stay as they are."""
 
     keys: tuple[Key, ...]
 
 
 @dataclass(frozen=True)
-class Tied(Over):
+class TopKWithTies(UnaryNode):
     """Of ranked rows, ``limit`` after ``offset``, by all ``keys``, of which the first is the ranking.
 
     ``input`` gives some rows more, from the best on, so that those as far off as the last one are seen.
@@ -179,7 +179,7 @@ class Tied(Over):
 
 
 @dataclass(frozen=True)
-class Slice(Over):
+class Limit(UnaryNode):
     """Of the rows, at most ``limit`` after ``offset``; all of them where it is None."""
 
     limit: int | None
@@ -187,7 +187,7 @@ class Slice(Over):
 
 
 @dataclass(frozen=True)
-class Each:
+class ForEachQuery:
     """The rows of several plans, one after the other, each beside its row of the queries.
 
     ``rows`` has a value for each of ``columns`` of the table of queries, ``left``; ``right`` is what
@@ -216,31 +216,31 @@ class Each:
 
 Node = (
     Fetch
-    | Search
+    | VectorSearch
     | Rescore
-    | Hybrid
-    | Count
-    | Single
-    | Keep
+    | HybridSearch
+    | CountRows
+    | SingleRow
+    | Filter
     | Aggregate
     | Distinct
     | Sort
-    | Tied
-    | Slice
-    | Each
+    | TopKWithTies
+    | Limit
+    | ForEachQuery
 )
 
 
 def source_of(node: Node) -> Node:
     """The node that gives the rows which the others only rearrange: what asks Milvus."""
-    while isinstance(node, Over):
+    while isinstance(node, UnaryNode):
         node = node.input
     return node
 
 
 def with_source(node: Node, source: Node) -> Node:
     """The same plan with another node for ``source_of``."""
-    return replace(node, input=with_source(node.input, source)) if isinstance(node, Over) else source
+    return replace(node, input=with_source(node.input, source)) if isinstance(node, UnaryNode) else source
 
 
 @dataclass(frozen=True)

@@ -7,71 +7,78 @@ from functools import partial
 
 from sqlglot import Token, TokenType, exp
 
-from nestvec.catalog import Embedding, Table
-from nestvec.sql.answer import Answer, Row
-from nestvec.sql.bind.family import Family, families
-from nestvec.sql.bind.nearest import Nearest
+from nestvec.milvus.catalog import Embedding, Table
+from nestvec.milvus.steps import Job, Steps, call
+from nestvec.sql.answer import Row, StatementResult
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.language.parse import Parsed
-from nestvec.sql.language.source import Source
-from nestvec.sql.plan.adaptive import Choice, choose
-from nestvec.sql.plan.measured import Pair, Ranked, measure
-from nestvec.sql.plan.statistics import COUNTS, PREFIX, SIZES, Shorter, Statistics, written
-from nestvec.sql.run.rankings import DISTANCES
-from nestvec.sql.run.sampling import sample
+from nestvec.sql.bind.vectors.family import Family, families
+from nestvec.sql.bind.vectors.nearest import Nearest
+from nestvec.sql.execute.rankings import DISTANCE_OF_SCORE
+from nestvec.sql.execute.sampling import sample_queries
+from nestvec.sql.parse.parse import Parsed
+from nestvec.sql.parse.source import Source
+from nestvec.sql.plan.adaptive import ShortlistChoice, choose_shortlist
+from nestvec.sql.plan.measured import Ranked, RankedPair, measure_recall
+from nestvec.sql.plan.statistics import (
+    ANSWER_COUNTS,
+    PROPERTY_PREFIX,
+    SHORTLIST_SIZES,
+    FamilyStatistics,
+    ShorterColumn,
+    dump_statistics,
+)
 from nestvec.sql.session import Session
-from nestvec.steps import Job, Steps, call
 
 _WRITE = "Write ANALYZE collection, or ANALYZE collection (text_column)."
-_AT_ONCE = 20
+_QUERIES_PER_SEARCH = 20
 """Queries in one search: their rows, 1,600 each, are few enough for one answer."""
-_SHOWN = 10
+_SHOWN_COUNT = 10
 
-_COLUMNS = ("column", "dim", "shortlist", f"recall@{_SHOWN}", "chosen")
+_COLUMNS = ("column", "dim", "shortlist", f"recall@{_SHOWN_COUNT}", "chosen")
 _TYPES = ("VARCHAR", "INT64", "INT64", "DOUBLE", "BOOL")
 
 
-def run_analyze(session: Session, parsed: Parsed, params: Params) -> Steps[Answer]:
+def run_analyze(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
     """Sample queries, search by every vector of each family, store the recall of each size of shortlist.
 
     The truth is what the statement would have answered without a shortlist: a search by the longest vectors
     with their own index, exact where that one is. Rows: a shortlist each, and whether LIMIT 10 uses it as
     ``nestvec.recall`` stands. Raises SqlError, StoreError.
     """
-    name, columns = _read(parsed.source)
+    name, columns = _parse_arguments(parsed.source)
     table = yield from session.table(parsed.source, exp.Table(this=name))
     chosen = _families(Scope(parsed.source, table, table.name, params), columns)
-    yield from session.served(table.services)
-    yield from session.loaded(table.name)
+    yield from session.ensure_served(table.services)
+    yield from session.ensure_loaded(table.name)
     properties = {}
     for family in chosen:
-        found = yield from _measured(session, table, family)
-        properties[PREFIX + family.longest.column] = written(found)
+        statistics = yield from _measure_family(session, table, family)
+        properties[PROPERTY_PREFIX + family.longest.column] = dump_statistics(statistics)
     doing = f"storing the statistics of {table.name}"
     yield call(doing, "alter_collection_properties", table.name, properties)
     session.forget(table.name)
     table = yield from session.table(parsed.source, exp.Table(this=name))
     rows = tuple(row for family in chosen for row in _rows(session, table, family, properties))
-    return Answer(_COLUMNS, _TYPES, rows, "ANALYZE", len(rows))
+    return StatementResult(_COLUMNS, _TYPES, rows, "ANALYZE", len(rows))
 
 
-def _read(source: Source) -> tuple[exp.Identifier, list[exp.Identifier]]:
+def _parse_arguments(source: Source) -> tuple[exp.Identifier, list[exp.Identifier]]:
     """The collection and the columns: names in order, in a form that sqlglot reads only in part."""
-    tokens = [one for one in source.tokens[1:] if one.token_type != TokenType.SEMICOLON]
+    tokens = [token for token in source.tokens[1:] if token.token_type != TokenType.SEMICOLON]
     if not tokens:
         raise source.not_supported("ANALYZE of every collection", 0, _WRITE)
-    inside = tokens[2:-1]
+    list_tokens = tokens[2:-1]
     closed = len(tokens) > 3 and (tokens[1].text, tokens[-1].text) == ("(", ")")
-    names = [tokens[0], *inside[::2]] if closed else [tokens[0]]
-    wrong = [one for one in names if not _is_name(one)]
-    wrong += [one for one in inside[1::2] if closed and one.token_type != TokenType.COMMA]
+    names = [tokens[0], *list_tokens[::2]] if closed else [tokens[0]]
+    wrong = [token for token in names if not _is_name(token)]
+    wrong += [token for token in list_tokens[1::2] if closed and token.token_type != TokenType.COMMA]
     if not closed and len(tokens) > 1:
         wrong.append(tokens[1])
     if wrong:
         text = wrong[0].text[:40]
         raise source.syntax_error(f"'{text}' has no place here", wrong[0].start, _WRITE)
-    name, *columns = [_identifier(one) for one in names]
+    name, *columns = [_identifier(token) for token in names]
     return name, columns
 
 
@@ -89,7 +96,9 @@ def _identifier(token: Token) -> exp.Identifier:
 def _families(scope: Scope, columns: list[exp.Identifier]) -> list[Family]:
     """Those that there is something to choose in: with several lengths, and an index on each."""
     source, table = scope.source, scope.table
-    every = [one for one in families(table) if one.shorter and table.metrics.get(one.longest.column)]
+    every = [
+        family for family in families(table) if family.shorter and table.metrics.get(family.longest.column)
+    ]
     if not every:
         raise source.type_mismatch(
             "no text column has vectors of several lengths by one encoder",
@@ -99,33 +108,39 @@ def _families(scope: Scope, columns: list[exp.Identifier]) -> list[Family]:
         )
     if not columns:
         return every
-    found = []
+    selected = []
     for node in columns:
         column = scope.column(exp.Column(this=node))
-        own = [one for one in every if column.name in (one.source, *(each.column for each in one.members))]
+        own = [
+            family
+            for family in every
+            if column.name in (family.source, *(each.column for each in family.members))
+        ]
         if not own:
-            offered = ", ".join(dict.fromkeys(one.source for one in every))
+            offered = ", ".join(dict.fromkeys(family.source for family in every))
             raise source.type_mismatch(
                 f"column {column.name} has no vectors of several lengths",
                 column.type,
                 node,
                 f"There: {offered}.",
             )
-        found += [one for one in own if one not in found]
-    return found
+        selected += [family for family in own if family not in selected]
+    return selected
 
 
-def _measured(session: Session, table: Table, family: Family) -> Steps[Statistics]:
-    sampled = yield Job(partial(sample, table=table, source=family.source))
+def _measure_family(session: Session, table: Table, family: Family) -> Steps[FamilyStatistics]:
+    sampled = yield Job(partial(sample_queries, table=table, source=family.source))
     rows, longest = sampled.rows, family.longest
     # More than the longest answer: rows at the same distance as its last are as good.
-    whole = yield from _search(session, table, longest, sampled.queries, min(rows, 2 * COUNTS[-1]))
+    exact = yield from _search(session, table, longest, sampled.queries, min(rows, 2 * ANSWER_COUNTS[-1]))
     shorter = []
-    for one in family.shorter:
-        short = yield from _search(session, table, one, sampled.queries, min(rows, SIZES[-1]))
-        pairs = [Pair(*both) for both in zip(whole, short, strict=True)]
-        shorter.append(Shorter(column=one.column, dim=one.dim, recall=measure(pairs, rows)))
-    return Statistics(
+    for member in family.shorter:
+        short = yield from _search(session, table, member, sampled.queries, min(rows, SHORTLIST_SIZES[-1]))
+        pairs = [RankedPair(*rankings) for rankings in zip(exact, short, strict=True)]
+        shorter.append(
+            ShorterColumn(column=member.column, dim=member.dim, recall=measure_recall(pairs, rows))
+        )
+    return FamilyStatistics(
         column=longest.column,
         dim=longest.dim,
         rows=rows,
@@ -139,38 +154,38 @@ def _search(
 ) -> Steps[list[Ranked]]:
     """Keys and distances of each query's nearest rows. The texts are embedded by Milvus's own function, as a
     statement's are: once in all, for the service remembers them from column to column."""
-    found: list[Ranked] = []
+    rankings: list[Ranked] = []
     primary, metric = table.primary.name, table.metrics[by.column]
     level = session.settings.consistency
-    for start in range(0, len(queries), _AT_ONCE):
+    for start in range(0, len(queries), _QUERIES_PER_SEARCH):
         hits = yield call(
             f"searching collection {table.name}",
             "search",
             table.name,
-            data=list(queries[start : start + _AT_ONCE]),
+            data=list(queries[start : start + _QUERIES_PER_SEARCH]),
             anns_field=by.column,
             limit=max(limit, 1),
             output_fields=[primary],
-            search_params={"metric_type": metric, **session.searching(max(limit, 1))},
+            search_params={"metric_type": metric, **session.search_params(max(limit, 1))},
             **({"consistency_level": level} if level else {}),
         )
-        found += [
-            [(hit["entity"][primary], DISTANCES[metric](float(hit["distance"]))) for hit in one]
-            for one in hits
+        rankings += [
+            [(hit["entity"][primary], DISTANCE_OF_SCORE[metric](float(hit["distance"]))) for hit in hit_list]
+            for hit_list in hits
         ]
-    return found
+    return rankings
 
 
 def _rows(session: Session, table: Table, family: Family, properties: dict[str, str]) -> Iterator[Row]:
-    shorter = tuple(one.column for one in family.shorter)
+    shorter = tuple(column.column for column in family.shorter)
     near = Nearest(family.longest.column, table.metrics[family.longest.column], "", shorter)
-    chosen = choose(table, near, _SHOWN, session.settings.recall)
-    found = Statistics.model_validate_json(properties[PREFIX + family.longest.column])
-    for one in found.shorter:
-        for recall in one.recall:
-            if recall.count == _SHOWN:
-                used = isinstance(chosen, Choice) and (chosen.column, chosen.size) == (
-                    one.column,
+    chosen = choose_shortlist(table, near, _SHOWN_COUNT, session.settings.recall)
+    statistics = FamilyStatistics.model_validate_json(properties[PROPERTY_PREFIX + family.longest.column])
+    for column in statistics.shorter:
+        for recall in column.recall:
+            if recall.count == _SHOWN_COUNT:
+                used = isinstance(chosen, ShortlistChoice) and (chosen.column, chosen.size) == (
+                    column.column,
                     recall.size,
                 )
-                yield one.column, one.dim, recall.size, recall.mean, used
+                yield column.column, column.dim, recall.size, recall.mean, used

@@ -7,33 +7,33 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.catalog import Table
-from nestvec.sql.answer import Answer
+from nestvec.milvus.catalog import Table
+from nestvec.milvus.steps import Steps
+from nestvec.sql.answer import StatementResult
 from nestvec.sql.bind.clauses import called
-from nestvec.sql.bind.hints import statement_hint
 from nestvec.sql.bind.lateral import bind_lateral, is_lateral
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Around, Scope
 from nestvec.sql.bind.select import bind_query, check_all_is_read, table_node
-from nestvec.sql.language.dialect import VectorDistance
-from nestvec.sql.language.parse import Parsed
-from nestvec.sql.language.source import Source, folded
-from nestvec.sql.plan.adaptive import adapted
-from nestvec.sql.plan.each import plan_each
+from nestvec.sql.bind.vectors.hints import statement_hint
+from nestvec.sql.execute.nodes import run_plan
+from nestvec.sql.parse.dialect import VectorDistance
+from nestvec.sql.parse.parse import Parsed
+from nestvec.sql.parse.source import Source, folded
+from nestvec.sql.plan.adaptive import add_shortlist
+from nestvec.sql.plan.each import plan_lateral
 from nestvec.sql.plan.nodes import Plan
-from nestvec.sql.plan.remembered import Planned
+from nestvec.sql.plan.remembered import CachedPlan
 from nestvec.sql.plan.select import plan_query
-from nestvec.sql.run.nodes import run_plan
 from nestvec.sql.session import Session
 from nestvec.sql.settings import DEFAULT_SERVICE
-from nestvec.sql.statements.subqueries import inlined
-from nestvec.steps import Steps
+from nestvec.sql.statements.subqueries import inline_subqueries
 
 _NO_TABLE: Final = Table("", ())
 """What a SELECT without FROM is of."""
 
 
-def run_select(session: Session, parsed: Parsed, params: Params) -> Steps[Answer]:
+def run_select(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
     """Plan a SELECT and run it."""
     plan = yield from plan_select(session, parsed, params)
     return (yield from run_plan(session, plan))
@@ -45,34 +45,36 @@ def plan_select(session: Session, parsed: Parsed, params: Params) -> Steps[Plan]
     if not isinstance(select, exp.Select):
         raise source.not_supported("a plan of anything but a SELECT", 0, "Write a SELECT.")
     if is_lateral(select):
-        return (yield from _plan_each(session, parsed, select, params))
-    if _nests(source):
+        return (yield from _plan_lateral(session, parsed, select, params))
+    if _may_have_subquery(source):
         return (yield from _plan_nested(session, parsed, select, params))
-    planned = session.plans.again(parsed, params, _service(session), session.known)
+    planned = session.plan_cache.lookup(parsed, params, _service(session), session.cached_table)
     if planned is None:
         node = table_node(source, select)
         table = _NO_TABLE if node is None else (yield from session.table(source, node))
-        around = Around({}, _service(session))
-        plan = plan_query(bind_query(source, select, table, params, around))
-        scope = Scope(source, table, called(node), params, around)
-        planned = Planned(plan, scope, node, statement_hint(source))
-        session.plans.keep(parsed, planned)
-    return adapted(planned.plan, planned.scope.table, session.settings, planned.hint, source)
+        context = Around({}, _service(session))
+        plan = plan_query(bind_query(source, select, table, params, context))
+        scope = Scope(source, table, called(node), params, context)
+        planned = CachedPlan(plan, scope, node, statement_hint(source))
+        session.plan_cache.store(parsed, planned)
+    return add_shortlist(planned.plan, planned.scope.table, session.settings, planned.hint, source)
 
 
 def _plan_nested(session: Session, parsed: Parsed, select: exp.Select, params: Params) -> Steps[Plan]:
     """The plan of a SELECT with subqueries, those of its WHERE run first and put in as values."""
     node = table_node(parsed.source, select)
     table = _NO_TABLE if node is None else (yield from session.table(parsed.source, node))
-    around = yield from _around(session, parsed.source, select)
-    whole = yield from inlined(session, parsed, params, plan_select)
-    tree = whole.tree if isinstance(whole.tree, exp.Select) else select
-    plan = plan_query(bind_query(whole.source, tree, table, whole.params, around))
-    plan = adapted(plan, table, session.settings, statement_hint(whole.source), whole.source)
-    return replace(plan, notes=(*whole.notes, *plan.notes)) if whole.notes else plan
+    context = yield from _binding_context(session, parsed.source, select)
+    inlined_statement = yield from inline_subqueries(session, parsed, params, plan_select)
+    tree = inlined_statement.tree if isinstance(inlined_statement.tree, exp.Select) else select
+    plan = plan_query(bind_query(inlined_statement.source, tree, table, inlined_statement.params, context))
+    plan = add_shortlist(
+        plan, table, session.settings, statement_hint(inlined_statement.source), inlined_statement.source
+    )
+    return replace(plan, notes=(*inlined_statement.notes, *plan.notes)) if inlined_statement.notes else plan
 
 
-def _plan_each(session: Session, parsed: Parsed, select: exp.Select, params: Params) -> Steps[Plan]:
+def _plan_lateral(session: Session, parsed: Parsed, select: exp.Select, params: Params) -> Steps[Plan]:
     """The plan of a SELECT for each of several queries."""
     lateral = bind_lateral(parsed.source, select, params)
     source, inner = lateral.source, lateral.select
@@ -80,26 +82,26 @@ def _plan_each(session: Session, parsed: Parsed, select: exp.Select, params: Par
     if node is None:
         raise source.not_supported("LATERAL without a collection", 0, "Write SELECT … FROM collection in it.")
     table = yield from session.table(source, node)
-    around = yield from _around(session, source, inner)
+    context = yield from _binding_context(session, source, inner)
     plans = [
-        plan_query(bind_query(source, inner, table, lateral.params(params, row), around))
+        plan_query(bind_query(source, inner, table, lateral.params(params, row), context))
         for row in lateral.rows
     ]
-    plan = plan_each(parsed.source, select, lateral, plans)
+    plan = plan_lateral(parsed.source, select, lateral, plans)
     check_all_is_read(parsed.source, select)
-    return adapted(plan, table, session.settings, statement_hint(parsed.source), parsed.source)
+    return add_shortlist(plan, table, session.settings, statement_hint(parsed.source), parsed.source)
 
 
-def _nests(source: Source) -> bool:
+def _may_have_subquery(source: Source) -> bool:
     """Whether there may be a subquery."""
     return source.text.upper().count("SELECT") > 1
 
 
-def _around(session: Session, source: Source, select: exp.Select) -> Steps[Around]:
+def _binding_context(session: Session, source: Source, select: exp.Select) -> Steps[Around]:
     """The tables of the subqueries that rows are ranked by, read, and the service of the settings."""
     tables: dict[str, Table] = {}
     service = _service(session)
-    if not _nests(source):
+    if not _may_have_subquery(source):
         return Around(tables, service)
     clauses = [select.args[one] for one in ("order", "where") if select.args.get(one) is not None]
     distances = [found for one in clauses for found in one.find_all(VectorDistance)]

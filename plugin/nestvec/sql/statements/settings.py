@@ -6,19 +6,19 @@ import re
 
 from sqlglot import TokenType, exp
 
-from nestvec.sql.answer import Answer
+from nestvec.milvus.steps import Steps
+from nestvec.sql.answer import StatementResult
 from nestvec.sql.bind.params import NODES, Params
-from nestvec.sql.language.parse import Parsed
-from nestvec.sql.language.source import Source, folded, stray_parts
+from nestvec.sql.parse.parse import Parsed
+from nestvec.sql.parse.source import Source, folded, stray_parts
 from nestvec.sql.session import Session
-from nestvec.sql.settings import SETTINGS, changed, restored, shown
-from nestvec.steps import Steps
+from nestvec.sql.settings import SETTINGS, format_setting, with_default, with_setting
 from nestvec_schemas.errors import SqlUnknownName, nearest
 
 _SET = "Write SET name = value."
 
 
-def run_set(session: Session, parsed: Parsed, params: Params) -> Steps[Answer]:
+def run_set(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
     """SET: one setting of this connection. Raises SqlSyntaxError, SqlUnknownName, SqlTypeMismatch."""
     yield from ()
     source, node, item = parsed.source, parsed.tree, _item(parsed.tree)
@@ -34,36 +34,39 @@ def run_set(session: Session, parsed: Parsed, params: Params) -> Steps[Answer]:
         raise _unknown(source, name, item.this)
     value = item.args["expression"]
     if isinstance(value, exp.Var) and value.name.upper() == "DEFAULT":
-        session.settings = restored(session.settings, session.defaults, name)
-        return Answer(tag="SET")
+        session.settings = with_default(session.settings, session.defaults, name)
+        return StatementResult(tag="SET")
     text = _text(source, value, params)
     try:
-        session.settings = changed(session.settings, name, text)
+        session.settings = with_setting(session.settings, name, text)
     except ValueError as error:
         raise source.type_mismatch(f"this is no value of {name}", text, value, str(error)) from None
-    return Answer(tag="SET")
+    return StatementResult(tag="SET")
 
 
-def show_setting(session: Session, parsed: Parsed, params: Params) -> Steps[Answer]:
+def show_setting(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
     """SHOW: one setting's value, or the names, values and descriptions of all. Raises SqlUnknownName."""
     yield from ()
     name = _named(parsed.source, "SHOW")
     if name == "all":
-        rows = tuple((one, shown(session.settings, one), row.description) for one, row in SETTINGS.items())
+        rows = tuple(
+            (setting_name, format_setting(session.settings, setting_name), row.description)
+            for setting_name, row in SETTINGS.items()
+        )
         types = ("VARCHAR",) * 3
-        return Answer(("name", "value", "description"), types, rows, f"SHOW {len(rows)}", len(rows))
-    return Answer((name,), ("VARCHAR",), ((shown(session.settings, name),),), "SHOW 1", 1)
+        return StatementResult(("name", "value", "description"), types, rows, f"SHOW {len(rows)}", len(rows))
+    return StatementResult((name,), ("VARCHAR",), ((format_setting(session.settings, name),),), "SHOW 1", 1)
 
 
-def run_reset(session: Session, parsed: Parsed, params: Params) -> Steps[Answer]:
+def run_reset(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
     """RESET: one setting, or all, as the connection was opened with. Raises SqlUnknownName."""
     yield from ()
     name = _named(parsed.source, "RESET")
     if name == "all":
         session.settings = session.defaults
     else:
-        session.settings = restored(session.settings, session.defaults, name)
-    return Answer(tag="RESET")
+        session.settings = with_default(session.settings, session.defaults, name)
+    return StatementResult(tag="RESET")
 
 
 def _item(tree: exp.Expr) -> exp.EQ | None:
@@ -71,15 +74,15 @@ def _item(tree: exp.Expr) -> exp.EQ | None:
     if not isinstance(tree, exp.Set) or stray_parts(tree, ("expressions",)) or len(tree.expressions) != 1:
         return None
     item = tree.expressions[0]
-    whole = isinstance(item, exp.SetItem) and not stray_parts(item, ("this", "kind"))
-    found = item.this if whole else None
-    return found if isinstance(found, exp.EQ) and isinstance(found.this, exp.Column) else None
+    is_plain = isinstance(item, exp.SetItem) and not stray_parts(item, ("this", "kind"))
+    assignment = item.this if is_plain else None
+    return assignment if isinstance(assignment, exp.EQ) and isinstance(assignment.this, exp.Column) else None
 
 
 def _text(source: Source, value: exp.Expr, params: Params) -> str:
     if isinstance(value, NODES):
-        given = params.value(source, value)
-        return ",".join(map(str, given)) if isinstance(given, (list, tuple)) else str(given)
+        parameter = params.value(source, value)
+        return ",".join(map(str, parameter)) if isinstance(parameter, (list, tuple)) else str(parameter)
     if isinstance(value, (exp.Literal, exp.Var)):
         return value.name
     if isinstance(value, exp.Column) and len(value.parts) == 1:
@@ -93,7 +96,9 @@ def _text(source: Source, value: exp.Expr, params: Params) -> str:
 
 def _named(source: Source, word: str) -> str:
     """The one name after SHOW or RESET, which may be ALL. sqlglot leaves what follows them as one token."""
-    rest = " ".join(one.text for one in source.tokens[1:] if one.token_type != TokenType.SEMICOLON).strip()
+    rest = " ".join(
+        token.text for token in source.tokens[1:] if token.token_type != TokenType.SEMICOLON
+    ).strip()
     after = source.tokens[0].end + 1
     if not rest:
         raise source.syntax_error(f"{word} takes a name", after, f"Write {word} ALL.")

@@ -11,15 +11,15 @@ from typing import Any, Final, TypeVar
 
 from sqlglot import TokenType, exp
 
+from nestvec.milvus.steps import Steps
 from nestvec.sql.bind.conditions import MAX_TERMS
 from nestvec.sql.bind.params import Params
-from nestvec.sql.language.dialect import VectorDistance
-from nestvec.sql.language.parse import Parsed
-from nestvec.sql.language.source import Source, stray_parts
+from nestvec.sql.execute.nodes import run_plan
+from nestvec.sql.parse.dialect import VectorDistance
+from nestvec.sql.parse.parse import Parsed
+from nestvec.sql.parse.source import Source, stray_parts
 from nestvec.sql.plan.nodes import Plan
-from nestvec.sql.run.nodes import run_plan
 from nestvec.sql.session import Session
-from nestvec.steps import Steps
 
 Planner = Callable[[Session, Parsed, Params], Steps[Plan]]
 Tree = TypeVar("Tree", bound=exp.Expr)
@@ -29,7 +29,7 @@ _WRITE: Final = "Write column IN (SELECT column FROM collection …), or = (SELE
 
 
 @dataclass(frozen=True)
-class Inlined:
+class InlinedStatement:
     """A statement whose subqueries are parameters: its tree, its tokens without theirs, all values.
 
     ``notes`` say what was read for each.
@@ -41,16 +41,18 @@ class Inlined:
     notes: tuple[str, ...] = ()
 
 
-def inlined(session: Session, parsed: Parsed, params: Params, plan: Planner) -> Steps[Inlined]:
+def inline_subqueries(
+    session: Session, parsed: Parsed, params: Params, plan: Planner
+) -> Steps[InlinedStatement]:
     """Run the subqueries of a statement's WHERE. Raises SqlError, StoreError, ServiceError."""
-    source, whole = parsed.source, Inlined(parsed.source, parsed.tree, params)
+    source, unchanged = parsed.source, InlinedStatement(parsed.source, parsed.tree, params)
     if not any(True for _ in _subqueries(parsed.tree)):
-        return whole
+        return unchanged
     # The tree that was parsed is not of this execution alone.
     tree, notes, gone = parsed.tree.copy(), [], set[int]()
     for number, node in enumerate(list(_subqueries(tree))):
         tokens = _tokens(source, node)
-        gone.update(id(one) for one in source.tokens[tokens])
+        gone.update(id(token) for token in source.tokens[tokens])
         inner = replace(parsed, source=Source(source.text, source.tokens[tokens]), tree=node.this, words=())
         planned = yield from plan(session, inner, params)
         if len(planned.columns) != 1:
@@ -59,12 +61,12 @@ def inlined(session: Session, parsed: Parsed, params: Params, plan: Planner) -> 
             )
         rows = (yield from run_plan(session, planned)).rows
         name = f"({number})"
-        value = _put(source, node, name, [row[0] for row in rows])
+        value = _substitute(source, node, name, [row[0] for row in rows])
         params = replace(params, values={**params.values, name: value})
         gave = "1 row" if len(rows) == 1 else f"{len(rows):,} rows"
         notes.append(f"a subquery of {planned.node.collection or 'no collection'} gave {gave}")
-    left = tuple(one for one in source.tokens if id(one) not in gone)
-    return Inlined(Source(source.text, left), tree, params, tuple(notes))
+    left = tuple(token for token in source.tokens if id(token) not in gone)
+    return InlinedStatement(Source(source.text, left), tree, params, tuple(notes))
 
 
 def _subqueries(tree: exp.Expr) -> Iterator[exp.Subquery]:
@@ -72,7 +74,7 @@ def _subqueries(tree: exp.Expr) -> Iterator[exp.Subquery]:
     where = tree.args.get("where")
     if where is None:
         return
-    for node in where.walk(prune=lambda one: isinstance(one, (exp.Subquery, VectorDistance))):
+    for node in where.walk(prune=lambda candidate: isinstance(candidate, (exp.Subquery, VectorDistance))):
         if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Select):
             yield node
 
@@ -80,7 +82,7 @@ def _subqueries(tree: exp.Expr) -> Iterator[exp.Subquery]:
 def _tokens(source: Source, node: exp.Subquery) -> slice:
     """Where a subquery's tokens are, without its parentheses."""
     first = source.position(node.this) or 0
-    opening = [n for n, one in enumerate(source.tokens) if one.token_type == TokenType.SELECT]
+    opening = [n for n, token in enumerate(source.tokens) if token.token_type == TokenType.SELECT]
     start = max((n for n in opening if source.tokens[n].start < first), default=0)
     depth = 0
     for end in range(start, len(source.tokens)):
@@ -91,44 +93,44 @@ def _tokens(source: Source, node: exp.Subquery) -> slice:
     return slice(start, len(source.tokens))
 
 
-def _put(source: Source, node: exp.Subquery, name: str, found: list[Any]) -> Any:
+def _substitute(source: Source, node: exp.Subquery, name: str, values: list[Any]) -> Any:
     """Put a parameter in a subquery's place; its value."""
     if stray_parts(node, ("this",)):
         raise source.not_supported("a subquery with a name in WHERE", node, _WRITE)
-    given = exp.Placeholder(this=name)
-    given.meta["start"] = source.position(node.this)
+    placeholder = exp.Placeholder(this=name)
+    placeholder.meta["start"] = source.position(node.this)
     parent = node.parent
     if isinstance(parent, _COMPARISONS):
-        if len(found) > 1:
+        if len(values) > 1:
             raise source.type_mismatch(
                 "the subquery of a comparison has one row",
-                f"{len(found):,} rows",
+                f"{len(values):,} rows",
                 node,
                 "Write IN (SELECT …).",
             )
-        node.replace(given)
-        return found[0] if found else None
+        node.replace(placeholder)
+        return values[0] if values else None
     if isinstance(parent, exp.In):
         negated = _negated(parent)
-        known = [one for one in dict.fromkeys(found) if one is not None]
-        _check_many(source, node, known)
-        if negated and len(known) < len(set(found)):
+        non_nulls = [value for value in dict.fromkeys(values) if value is not None]
+        _check_many(source, node, non_nulls)
+        if negated and len(non_nulls) < len(set(values)):
             # Nothing is known not to be in a list that holds NULL.
-            parent.replace(exp.NEQ(this=parent.this, expression=exp.All(this=given)))
+            parent.replace(exp.NEQ(this=parent.this, expression=exp.All(this=placeholder)))
             return []
-        parent.replace(exp.EQ(this=parent.this, expression=exp.Any(this=given)))
-        return known
-    if isinstance(parent, (exp.Any, exp.All)) and None not in found:
-        _check_many(source, node, found)
-        node.replace(given)
-        return found
+        parent.replace(exp.EQ(this=parent.this, expression=exp.Any(this=placeholder)))
+        return non_nulls
+    if isinstance(parent, (exp.Any, exp.All)) and None not in values:
+        _check_many(source, node, values)
+        node.replace(placeholder)
+        return values
     raise source.not_supported("this subquery in WHERE", node, _WRITE)
 
 
-def _check_many(source: Source, node: exp.Subquery, found: list[Any]) -> None:
-    if len(found) > MAX_TERMS:
+def _check_many(source: Source, node: exp.Subquery, values: list[Any]) -> None:
+    if len(values) > MAX_TERMS:
         raise source.type_mismatch(
-            f"a subquery in WHERE gives at most {MAX_TERMS:,} values", f"{len(found):,}", node, "Narrow it."
+            f"a subquery in WHERE gives at most {MAX_TERMS:,} values", f"{len(values):,}", node, "Narrow it."
         )
 
 

@@ -7,11 +7,11 @@ from typing import TypeVar
 
 from sqlglot import exp
 
-from nestvec.catalog import Table
-from nestvec.sql.language.source import Source, folded, stray_parts
-from nestvec.sql.language.words import words
+from nestvec.milvus.catalog import Table
+from nestvec.milvus.steps import Steps
+from nestvec.sql.parse.construct_names import words
+from nestvec.sql.parse.source import Source, folded, stray_parts
 from nestvec.sql.session import Session
-from nestvec.steps import Steps
 from nestvec_schemas.errors import NestvecError
 
 T = TypeVar("T")
@@ -34,6 +34,6 @@ def with_table(session: Session, source: Source, node: exp.Table, bind: Callable
     try:
         return bind(table)
     except NestvecError:
-        if not (yield from session.outdated(node, remembered)):
+        if not (yield from session.refresh_changed(node, remembered)):
             raise
     return bind((yield from session.table(source, node)))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from nestvec.sql.answer import Answer
+from nestvec.milvus.steps import Steps
+from nestvec.sql.answer import StatementResult
 from nestvec.sql.bind.params import Params
-from nestvec.sql.language.parse import Parsed
-from nestvec.sql.language.source import stray_parts
+from nestvec.sql.parse.parse import Parsed
+from nestvec.sql.parse.source import stray_parts
 from nestvec.sql.session import Session
-from nestvec.steps import Steps
 
 
-def run_transaction(session: Session, parsed: Parsed, params: Params) -> Steps[Answer]:
+def run_transaction(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
     """BEGIN, COMMIT, ROLLBACK, which raises SqlNotSupported: what has run is in Milvus."""
     yield from ()
     source, tree = parsed.source, parsed.tree
@@ -22,4 +22,4 @@ def run_transaction(session: Session, parsed: Parsed, params: Params) -> Steps[A
         )
     for part in stray_parts(tree, ("this",)):
         raise source.not_supported(f"{part.upper()} of a transaction", 0, "Write BEGIN or COMMIT alone.")
-    return Answer(tag="COMMIT" if isinstance(tree, exp.Commit) else "BEGIN")
+    return StatementResult(tag="COMMIT" if isinstance(tree, exp.Commit) else "BEGIN")

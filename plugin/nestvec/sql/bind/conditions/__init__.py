@@ -10,7 +10,7 @@ from nestvec.sql.bind.conditions import arrays, compare, texts
 from nestvec.sql.bind.conditions.nodes import Compare, Condition, Either, Every
 from nestvec.sql.bind.conditions.operands import SCALARS, is_operand, operand
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.language.words import words
+from nestvec.sql.parse.construct_names import words
 
 __all__ = ["MAX_TERMS", "Condition", "bind_condition"]
 

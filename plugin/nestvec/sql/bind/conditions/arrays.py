@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlglot import exp
 
-from nestvec.catalog import Column
-from nestvec.sql.bind.conditions.inside import one_of
+from nestvec.milvus.catalog import Column
+from nestvec.sql.bind.conditions.json_compare import one_of
 from nestvec.sql.bind.conditions.nodes import (
     Compare,
     Condition,
@@ -24,7 +24,7 @@ from nestvec.sql.bind.conditions.nodes import (
 from nestvec.sql.bind.conditions.operands import array, bare, element, is_operand, operand
 from nestvec.sql.bind.params import NODES
 from nestvec.sql.bind.scope import Scope, Value
-from nestvec.sql.language.words import words
+from nestvec.sql.parse.construct_names import words
 
 
 def bind_any(scope: Scope, node: exp.Expr, negated: bool) -> Condition:

@@ -7,7 +7,7 @@ from typing import Final
 from sqlglot import exp
 
 from nestvec.sql.bind.conditions.arrays import bind_any, member, quantifies
-from nestvec.sql.bind.conditions.inside import inside
+from nestvec.sql.bind.conditions.json_compare import inside
 from nestvec.sql.bind.conditions.nodes import (
     Compare,
     Condition,
@@ -19,8 +19,8 @@ from nestvec.sql.bind.conditions.nodes import (
 )
 from nestvec.sql.bind.conditions.operands import inside_json, is_operand, operand
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
-from nestvec.sql.language.source import stray_parts
-from nestvec.sql.language.words import words
+from nestvec.sql.parse.construct_names import words
+from nestvec.sql.parse.source import stray_parts
 
 OPERATORS: Final[dict[type[exp.Expr], Operator]] = {
     exp.EQ: "=",

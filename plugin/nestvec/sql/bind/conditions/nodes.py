@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from nestvec.catalog import Column
+from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.scope import Value
 
 Operator = Literal["=", "!=", "<", "<=", ">", ">="]

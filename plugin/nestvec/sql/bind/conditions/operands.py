@@ -12,11 +12,11 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.catalog import Column
+from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.language.reserved import is_filterable
-from nestvec.sql.language.source import stray_parts
-from nestvec.sql.language.words import words
+from nestvec.sql.parse.construct_names import words
+from nestvec.sql.parse.reserved import is_filterable
+from nestvec.sql.parse.source import stray_parts
 
 SCALARS: Final = (
     "Compare a column with a constant (=, <>, <, <=, >, >=, IN, BETWEEN, LIKE, IS NULL), with AND, OR, NOT."

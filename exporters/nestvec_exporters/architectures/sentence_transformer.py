@@ -1,0 +1,210 @@
+"""The checkpoint as sentence-transformers runs it: what an export is made from and measured against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sentence_transformers import SentenceTransformer
+from tokenizers import Tokenizer
+
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_code
+from nestvec_exporters.checkpoints.layout import MODULES, home_of
+from nestvec_exporters.checkpoints.max_length import limited
+from nestvec_exporters.checkpoints.prompts import named_prompts, prefixes_of, prompts_of
+from nestvec_exporters.graph.pooling import POOLING, Shown
+from nestvec_exporters.options import Overrides
+from nestvec_schemas.errors import CheckpointUnsupported, EncoderError, NestvecError, nearest
+from nestvec_schemas.manifest import PromptName
+
+_LARGEST_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Source:
+    """A loaded checkpoint, in float32 and evaluation mode, and what a manifest says of it.
+
+    ``pools_prompts``: whether pooling counts a prompt's tokens as a text's.
+    """
+
+    model: SentenceTransformer
+    pooling: tuple[str, ...]
+    dim: int
+    layers: int
+    heads: int
+    hidden: int
+    normalised: bool
+    prompts: dict[PromptName, str]
+    pools_prompts: bool
+
+    @property
+    def transformer(self) -> Any:
+        """The transformers model."""
+        return self.model[0].auto_model
+
+    @property
+    def modules(self) -> tuple[Any, ...]:
+        """The sentence-transformers modules, in order."""
+        return tuple(self.model)
+
+
+def load(checkpoint: Checkpoint) -> Source:
+    """Load the weights. Raises CheckpointUnsupported where they do not make a text encoder."""
+    check_code(checkpoint.folder)
+    try:
+        model = SentenceTransformer(
+            str(checkpoint.folder),
+            device="cpu",
+            model_kwargs={"attn_implementation": "eager"},
+            trust_remote_code=False,
+            local_files_only=True,
+        )
+        check_complete(model[0].auto_model, home_of(checkpoint.folder))
+    except NestvecError:
+        raise
+    except Exception as error:
+        raise CheckpointUnsupported(
+            "the checkpoint cannot be loaded as a text encoder",
+            value=str(error).strip().partition("\n")[0] or type(error).__name__,
+            next_step="Check that sentence-transformers loads it on its own (trust_remote_code is not used).",
+        ) from error
+    model.truncate_dim = None
+    model.float().eval()
+    return _described(model)
+
+
+def _described(model: SentenceTransformer) -> Source:
+    modules: tuple[Any, ...] = tuple(model)
+    kinds = [type(module).__name__ for module in modules]
+    unknown = [kind for kind in kinds if kind not in MODULES]
+    if unknown or kinds[:2] != ["Transformer", "Pooling"]:
+        raise CheckpointUnsupported(
+            "the checkpoint's token vectors cannot be pooled",
+            value=", ".join(kinds),
+            next_step=f"Choose a text encoder made of: {', '.join(MODULES)}.",
+        )
+    prompts = named_prompts(model.prompts, model.default_prompt_name)
+    modes = modules[1].pooling_mode
+    pooling = (modes,) if isinstance(modes, str) else tuple(modes)
+    config = modules[0].auto_model.config.get_text_config()
+    return Source(
+        model=model,
+        pooling=pooling,
+        dim=int(model.get_embedding_dimension() or 0),
+        layers=getattr(config, "num_hidden_layers", 0),
+        heads=getattr(config, "num_attention_heads", 0),
+        hidden=getattr(config, "hidden_size", 0),
+        normalised=kinds[-1] == "Normalize",
+        prompts=prompts,
+        pools_prompts=modules[1].include_prompt,
+    )
+
+
+def overridden(source: Source, asked: Overrides) -> Source:
+    """The checkpoint with the pooling and the prompts that are asked for in place of its own.
+
+    Raises EncoderError for a pooling that is not known.
+    """
+    prompts = prompts_of(source.prompts, asked)
+    pooling = source.pooling if asked.pooling is None else pooling_modes(asked.pooling)
+    own: Any = source.modules[1]
+    if asked.pooling is None:
+        return replace(source, prompts=prompts)
+    width, counted = own.embedding_dimension, own.include_prompt
+    source.model[1] = type(own)(width, pooling_mode=pooling, include_prompt=counted)
+    dim = int(source.model.get_embedding_dimension() or 0)
+    return replace(source, prompts=prompts, pooling=pooling, dim=dim)
+
+
+def shown_of(source: Source) -> Shown | None:
+    """What takes the checkpoint's prompts out of pooling; None where pooling counts them, or takes the last
+    token alone, which is never theirs.
+
+    Their tokens are counted as sentence-transformers counts them: of the prompt alone, without an end token.
+    Raises CheckpointUnsupported where a prompt cannot be told by its tokens.
+    """
+    if source.pools_prompts or not source.prompts or source.pooling == ("lasttoken",):
+        return None
+    fast, special = tokenizer(source), set(source.model.tokenizer.all_special_ids)
+
+    def ids(text: str) -> list[int]:
+        return list(fast.encode(text).ids)
+
+    def hidden(prompt: str) -> int:
+        alone = ids(prompt)
+        return len(alone) - (alone[-1] in special)
+
+    return Shown(prefixes_of(ids, {prompt: hidden(prompt) for prompt in source.prompts.values()}))
+
+
+def pooling_modes(asked: str) -> tuple[str, ...]:
+    """The names in ``mean+cls``. Raises EncoderError."""
+    names = tuple(asked.split("+"))
+    for name in names:
+        if name not in POOLING:
+            raise EncoderError(
+                "there is no such pooling",
+                value=name,
+                next_step=f"Choose of {', '.join(POOLING)}, several with + between.{nearest(name, POOLING)}",
+            )
+    return names
+
+
+def check_complete(transformer: Any, home: Path, spare: str = "pooler.") -> None:
+    """Refuse a checkpoint that lacks weights: transformers fills them with random numbers and only logs it.
+
+    The weights in ``home`` are read a second time, because transformers tells what was missing only to who
+    asks. Those whose names hold ``spare`` have no part in the vectors.
+    """
+    _, told = type(transformer).from_pretrained(str(home), output_loading_info=True, local_files_only=True)
+    missing = sorted(name for name in told["missing_keys"] if not spare or spare not in name)
+    if missing:
+        shown = ", ".join(missing[:_LARGEST_SHOWN])
+        more = f" and {len(missing) - _LARGEST_SHOWN} more" if len(missing) > _LARGEST_SHOWN else ""
+        raise CheckpointUnsupported(
+            "the checkpoint's weights do not have all that its config.json names",
+            value=f"{shown}{more}",
+            next_step="Download the checkpoint again, or correct its config.json.",
+        )
+
+
+def max_tokens(source: Source, asked: int | None) -> int:
+    """The longest text in tokens: ``asked``, else the checkpoint's own limit.
+
+    Raises CheckpointUnsupported where ``asked`` is more than the model has positions.
+    """
+    return limited(source.model.max_seq_length, positions(source.transformer), asked)
+
+
+def positions(transformer: Any) -> int | None:
+    """How many tokens a text model has positions for; None where it has no limit (T5's are relative)."""
+    stated = getattr(transformer.config.get_text_config(), "max_position_embeddings", None)
+    if not isinstance(stated, int) or stated < 1:
+        return None
+    for module in transformer.modules():
+        # RoBERTa and its kin count positions from padding_idx + 1.
+        table = getattr(module, "position_embeddings", None)
+        if getattr(table, "padding_idx", None) is not None and hasattr(module, "padding_idx"):
+            return stated - int(module.padding_idx) - 1
+    return stated
+
+
+def tokenizer(source: Source) -> Tokenizer:
+    """The checkpoint's tokenizer with truncation and padding off. Raises CheckpointUnsupported."""
+    return fast_tokenizer(source.model.tokenizer)
+
+
+def fast_tokenizer(own: Any) -> Tokenizer:
+    """The fast form of transformers' tokenizer, truncation and padding off. Raises CheckpointUnsupported."""
+    backend = getattr(own, "backend_tokenizer", None)
+    if backend is None:
+        raise CheckpointUnsupported(
+            "the checkpoint's tokenizer has no fast form",
+            value=type(own).__name__,
+            next_step="Choose a checkpoint with a tokenizer.json.",
+        )
+    copy = Tokenizer.from_str(backend.to_str())
+    copy.no_truncation()
+    copy.no_padding()
+    return copy

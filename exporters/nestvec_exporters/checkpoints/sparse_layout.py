@@ -1,0 +1,81 @@
+"""A sparse checkpoint's folders, read before anything in them is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nestvec_exporters.checkpoints.checkpoint import check_safetensors
+from nestvec_exporters.checkpoints.layout import read_json
+from nestvec_schemas.errors import CheckpointUnsupported
+
+_TRANSFORMERS = ("Transformer", "MLMTransformer")
+_TABLE = "SparseStaticEmbedding"
+_KNOWN = (*_TRANSFORMERS, _TABLE, "SpladePooling", "Router")
+_ROUTES = "router_config.json"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """``kinds`` are the modules of sentence-transformers, empty in transformers' own layout; ``transformers``
+    the folders that models lie in."""
+
+    kinds: tuple[str, ...]
+    transformers: tuple[Path, ...]
+
+
+def read_layout(folder: Path) -> Layout:
+    """What lies where. Raises CheckpointUnsupported for modules of others' code or of other kinds, and unless
+    all weights are safetensors."""
+    modules = list(_modules(folder))
+    if not modules:
+        check_safetensors(folder)
+        return Layout((), (folder,))
+    for kind, place in modules:
+        # A table of weights may be words and numbers in a JSON file.
+        if kind in _TRANSFORMERS or (kind == _TABLE and not _is_json_table(place)):
+            check_safetensors(place)
+    return Layout(
+        tuple(kind for kind, _ in modules), tuple(place for kind, place in modules if kind in _TRANSFORMERS)
+    )
+
+
+def _modules(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Every module: its class's name and its folder; those behind a router after it."""
+    path = folder / "modules.json"
+    rows = read_json(path) if path.is_file() else []
+    for row in rows if isinstance(rows, list) else [None]:
+        given = row if isinstance(row, dict) else {}
+        kind = _kind(given.get("type"))
+        place = folder / str(given.get("path", ""))
+        yield kind, place
+        if kind == "Router":
+            routes = read_json(place / _ROUTES)
+            types = routes.get("types") if isinstance(routes, dict) else None
+            for name, of in (types if isinstance(types, dict) else {}).items():
+                yield _kind(of), place / str(name)
+
+
+def _kind(of: Any) -> str:
+    package, _, kind = str(of).rpartition(".")
+    if package.partition(".")[0] != "sentence_transformers":
+        raise CheckpointUnsupported(
+            "the checkpoint brings a module of its own code, and nestvec runs no code of a checkpoint",
+            value=of,
+            next_step="Choose a checkpoint that sentence-transformers loads without trust_remote_code.",
+        )
+    if kind not in _KNOWN:
+        raise CheckpointUnsupported(
+            "the checkpoint has a module that cannot be exported",
+            value=kind,
+            next_step=f"Known modules of sparse encoders: {', '.join(_KNOWN)}.",
+        )
+    return kind
+
+
+def _is_json_table(folder: Path) -> bool:
+    path = folder / "config.json"
+    config = read_json(path) if path.is_file() else {}
+    return isinstance(config, dict) and str(config.get("path", "")).endswith(".json")

@@ -1,0 +1,33 @@
+"""Whether a checkpoint is timm's, and whether timm can be imported."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from nestvec_schemas.errors import CheckpointUnsupported
+
+
+def is_timm(config: dict[str, Any]) -> bool:
+    """Whether a ``config.json`` is timm's own; transformers' wrapper of timm has a ``model_type``."""
+    return "pretrained_cfg" in config and not config.get("model_type")
+
+
+def check_timm(architecture: object) -> Any:
+    """The module ``timm``. Raises CheckpointUnsupported where it cannot be imported."""
+    try:
+        return import_module("timm")
+    except ImportError as error:
+        raise CheckpointUnsupported(
+            f"this is a checkpoint of timm, which cannot be imported ({error})",
+            value=architecture,
+            next_step="Run pip install timm, which brings torchvision; or choose the same network as "
+            "transformers saves it.",
+        ) from error
+    except RuntimeError as error:
+        raise CheckpointUnsupported(
+            f"this is a checkpoint of timm, whose torchvision does not fit the installed torch ({error})",
+            value=architecture,
+            next_step="Install the torchvision that was built with this torch, for a CPU's torch from "
+            "https://download.pytorch.org/whl/cpu; or choose the same network as transformers saves it.",
+        ) from error

@@ -1,0 +1,106 @@
+"""A tower as one ONNX graph: arrays in, vectors out; and the module of a text encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nestvec_exporters.graph.pooling import Pool, Shown
+from nestvec_exporters.graph.tower import Half
+from nestvec_exporters.graph.triton import OUTPUT, exit_output
+from nestvec_schemas.errors import CheckpointUnsupported
+
+# The last opset whose attention onnxruntime's fusion recognises.
+_OPSET = 17
+
+
+class Normalise(nn.Module):
+    """Vectors, (batch, dim), to length 1."""
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return nn.functional.normalize(vectors, p=2.0, dim=1)
+
+
+def _dense(module: Any) -> nn.Module:
+    return nn.Sequential(module.linear, module.activation_function)
+
+
+# What follows pooling, by kind: a sentence-transformers module to one that maps vectors to vectors.
+HEAD: dict[str, Callable[[Any], nn.Module]] = {
+    "Dense": _dense,
+    "LayerNorm": lambda module: nn.Sequential(module.norm),
+    "Dropout": lambda module: nn.Identity(),
+    "Normalize": lambda module: Normalise(),
+}
+
+
+class Pooled(nn.Module):
+    """Transformer, pooling and what follows it: (batch, tokens) int64 ids and mask to (batch, dim).
+
+    With ``exits``, layers before the last: their vectors too, made by the same pooling and the same
+    modules from what those layers give; in the order of ``exits``, the deepest last. ``shown`` takes prompts
+    out of pooling, not out of what the transformer reads.
+    """
+
+    def __init__(
+        self,
+        transformer: nn.Module,
+        pools: Sequence[Pool],
+        head: nn.Module,
+        exits: Sequence[int] = (),
+        shown: Shown | None = None,
+    ) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.exits = tuple(exits)
+        self.pools = list(pools)
+        # A pool with weights is a module, and is known as one only by a list of torch's.
+        self.trained = nn.ModuleList(pool for pool in pools if isinstance(pool, nn.Module))
+        self.head = head
+        self.shown = shown
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        """The sentence vectors of a batch padded on the right, one array an exit."""
+        more = {"output_hidden_states": True} if self.exits else {}
+        passed = self.transformer(input_ids, attention_mask=attention_mask, **more)
+        tokens = [passed.hidden_states[layer] for layer in self.exits]
+        mask = attention_mask if self.shown is None else self.shown(input_ids, attention_mask)
+        return tuple(self._vectors(one, mask) for one in (*tokens, passed.last_hidden_state))
+
+    def _vectors(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        vectors: Tensor = self.head(torch.cat([pool(tokens, mask) for pool in self.pools], dim=1))
+        return vectors
+
+
+def write_graph(half: Half, path: Path, exits: Sequence[int] = ()) -> None:
+    """Trace a tower to ``path``; each of ``exits`` is an output beside the deepest.
+
+    Raises CheckpointUnsupported where it cannot be traced.
+    """
+    module = half.module(exits)
+    outputs = [*(exit_output(layer) for layer in exits), OUTPUT]
+    axes = {name: {0: "batch", **half.axes.get(name, {})} for name in half.example}
+    given = {0: "batch", **half.axes.get(OUTPUT, {})}
+    try:
+        with torch.no_grad():
+            torch.onnx.export(
+                module,
+                tuple(half.example.values()),
+                str(path),
+                dynamo=False,
+                opset_version=_OPSET,
+                input_names=list(half.example),
+                output_names=outputs,
+                dynamic_axes={**axes, **dict.fromkeys(outputs, given)},
+            )
+    except Exception as error:
+        raise CheckpointUnsupported(
+            "the checkpoint's graph cannot be written as ONNX",
+            value=str(error).strip().partition("\n")[0] or type(error).__name__,
+            next_step="Choose another architecture: BERT, RoBERTa, MPNet, DistilBERT, T5, LLaMA, Mistral and "
+            "Qwen encoders work.",
+        ) from error

@@ -1,0 +1,283 @@
+"""Checkpoints to one checkpoint: base + Σ coefficient · (other - base), written as any checkpoint is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from nestvec_exporters.checkpoints.checkpoint import ADAPTED, SMALL, Checkpoint, read_checkpoint
+from nestvec_exporters.checkpoints.layout import Module, home_of, read_config, read_json, read_modules
+from nestvec_exporters.checkpoints.quiet import quiet
+from nestvec_exporters.merge.weight_files import FILE, INDEX, Addend, Tensor, tensors, write_merged
+from nestvec_exporters.merge_expression import Expression, Operand, read_expression
+from nestvec_schemas.errors import CheckpointError, CheckpointNotFound, CheckpointUnsupported, nearest
+
+MERGED: Final = "nestvec_merge.json"
+"""What ``merged`` leaves in a checkpoint that it made: the expression, and what its names stand for."""
+
+_WEIGHTED = ("Transformer", "Dense", "LayerNorm")
+_SHOWN = 3
+
+Terms = Sequence[tuple[Operand, Checkpoint]]
+
+
+def merged(expression: str, into: Path, names: Mapping[str, str] | None = None) -> Path:
+    """Write the checkpoint that an expression like ``base+0.4*A-0.2*B`` stands for to the folder ``into``.
+
+    ``names`` are checkpoints by the names that the expression may call them; what is none of them is a
+    folder or a Hugging Face id. The grammar, with a coefficient for each layer, is in ``expression``.
+    Config, tokenizer, pooling and prompts are the base's; weights are float32. ``into`` must not be there,
+    or be empty, and comes whole or not at all. Gives ``into``.
+    Raises CheckpointNotFound; CheckpointUnsupported where the expression is wrong (with a caret below the
+    place), or where tensors, modules or tokenizers do not agree; CheckpointError where ``into`` cannot be
+    written. Source: Ilharco et al. 2023, "Editing Models with Task Arithmetic".
+    """
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        raise CheckpointError(
+            "the merged checkpoint needs a folder of its own, and something is there",
+            value=str(into),
+            next_step="Name a folder that is not there.",
+        )
+    asked, base, terms, parts = _parts(expression, names or {})
+    _write(into, asked, base, terms, parts)
+    return into
+
+
+def checked(
+    expression: str, names: Mapping[str, str]
+) -> tuple[Expression, Checkpoint, tuple[Checkpoint, ...], int]:
+    """The expression, its base, the checkpoints of its terms and how many layers they have, found to agree.
+
+    Raises as ``merged`` does.
+    """
+    asked, base, terms, parts = _parts(expression, names)
+    return asked, base, tuple(other for _, other in terms), _layers(parts[0].own)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A module's weights: the base's own, and what is added to them."""
+
+    module: Module
+    own: Mapping[str, Tensor]
+    addends: Sequence[Addend]
+
+
+def _parts(
+    expression: str, names: Mapping[str, str]
+) -> tuple[Expression, Checkpoint, Terms, tuple[_Part, ...]]:
+    """What an expression names, and its weights by module. Raises CheckpointError unless all agree."""
+    asked = read_expression(expression)
+    base = _found(asked, asked.base, names)
+    terms = [(one, _found(asked, one, names)) for one in asked.terms]
+    for operand, other in terms:
+        _check_alike(asked, operand, base, other)
+    modules = _weighted(base)
+    by_module = [_addends(asked, terms, number) for number in range(len(modules))]
+    owns = [tensors(module.folder) for module in modules]
+    for own, addends in zip(owns, by_module, strict=True):
+        _check_tensors(asked, own, addends)
+    _check_layers(asked, owns[0])
+    return asked, base, terms, tuple(_Part(*one) for one in zip(modules, owns, by_module, strict=True))
+
+
+def _write(into: Path, asked: Expression, base: Checkpoint, terms: Terms, parts: Sequence[_Part]) -> None:
+    """Write beside ``into``, then rename: it is there whole, or not at all. Raises CheckpointError."""
+    try:
+        into.absolute().parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".nestvec-merge-", dir=into.absolute().parent) as work:
+            folder = Path(work) / "merged"
+            _copy(base, folder, adapted=all(one.trained for one in (base, *(other for _, other in terms))))
+            for number, part in enumerate(parts):
+                place = folder / part.module.folder.relative_to(base.folder)
+                place.mkdir(parents=True, exist_ok=True)
+                write_merged(place / FILE, part.own, part.addends, layered=number == 0)
+            _note(folder, asked, base, terms)
+            if into.is_dir():
+                into.rmdir()
+            folder.rename(into)
+    except OSError as error:
+        raise CheckpointError(
+            "the merged checkpoint cannot be written",
+            value=f"{error.filename or into} ({error.strerror or error})",
+            next_step="Name a folder that you may write to, on a disk with room.",
+        ) from error
+
+
+def _found(asked: Expression, operand: Operand, names: Mapping[str, str]) -> Checkpoint:
+    """The checkpoint that an operand names; its error points into the expression."""
+    try:
+        return read_checkpoint(names.get(operand.name, operand.name))
+    except CheckpointError as error:
+        kind = CheckpointNotFound if isinstance(error, CheckpointNotFound) else CheckpointUnsupported
+        near = nearest(operand.name, names) if isinstance(error, CheckpointNotFound) else ""
+        told = asked.error(
+            error.cause, error.value, operand.position, f"{error.next_step}{near}{_signs(operand)}"
+        )
+        raise kind(told.cause, value=told.value, next_step=told.next_step) from error
+
+
+def _signs(operand: Operand) -> str:
+    """What to do where a name may have swallowed a minus."""
+    return " To take one off, write spaces around - or a coefficient: A-1*B." if "-" in operand.name else ""
+
+
+def _weighted(checkpoint: Checkpoint) -> tuple[Module, ...]:
+    """The modules that have weights; transformers' layout is one. Raises CheckpointUnsupported."""
+    modules = read_modules(checkpoint.folder) or (Module("Transformer", checkpoint.folder),)
+    for one in modules:
+        if not one.folder.resolve().is_relative_to(checkpoint.folder.resolve()):
+            raise CheckpointUnsupported(
+                "a module of the checkpoint lies outside its folder",
+                value=str(one.folder),
+                next_step="Download the checkpoint again.",
+            )
+    return tuple(one for one in modules if one.kind in _WEIGHTED)
+
+
+def _addends(asked: Expression, terms: Terms, module: int) -> tuple[Addend, ...]:
+    return tuple(
+        Addend(operand.name, tensors(_weighted(other)[module].folder), operand.coefficients)
+        for operand, other in terms
+    )
+
+
+def _check_alike(asked: Expression, operand: Operand, base: Checkpoint, other: Checkpoint) -> None:
+    """Raise CheckpointUnsupported unless architecture, modules and tokenizer are the base's."""
+    configs = [read_config(home_of(one.folder)) for one in (base, other)]
+    if any("quantization_config" in one for one in configs):
+        raise asked.error(
+            "quantised weights cannot be added up",
+            operand.name,
+            operand.position,
+            "Merge checkpoints in float32, float16 or bfloat16, and quantise the export.",
+        )
+    kinds = [one.get("model_type") for one in configs]
+    if kinds[0] != kinds[1]:
+        raise asked.error(
+            f"{operand.name} is of another architecture than the base, {kinds[0]}",
+            kinds[1],
+            operand.position,
+            "Merge checkpoints that were trained from the same base.",
+        )
+    modules = [", ".join(one.kind for one in _weighted(checkpoint)) for checkpoint in (base, other)]
+    if modules[0] != modules[1]:
+        raise asked.error(
+            f"{operand.name} has other modules with weights than the base ({modules[0]})",
+            modules[1],
+            operand.position,
+            "Merge before nestvec adapt, which adds a module: adapt what was merged."
+            if other.trained != base.trained
+            else "Merge checkpoints that were trained from the same base.",
+        )
+    difference = _tokenizers_differ(base, other)
+    if difference is not None:
+        raise asked.error(
+            f"{operand.name} has another tokenizer than the base, so that its weights are about other tokens",
+            f"they differ in {difference}",
+            operand.position,
+            "Merge checkpoints that were trained from the same base.",
+        )
+
+
+def _tokenizers_differ(base: Checkpoint, other: Checkpoint) -> str | None:
+    """What differs between two tokenizers, truncation and padding aside; None where nothing does."""
+    with quiet():
+        one, two = (_tokenizer(checkpoint) for checkpoint in (base, other))
+    return next((key for key in {**one, **two} if one.get(key) != two.get(key)), None)
+
+
+def _tokenizer(checkpoint: Checkpoint) -> dict[str, Any]:
+    from transformers import AutoTokenizer  # noqa: PLC0415 - slow
+
+    home = home_of(checkpoint.folder)
+    try:
+        found: Any = AutoTokenizer.from_pretrained(str(home), local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        raise CheckpointUnsupported(
+            f"the tokenizer of {checkpoint.source} cannot be loaded",
+            value=str(error).strip().partition("\n")[0] or type(error).__name__,
+            next_step="Check that transformers loads it on its own.",
+        ) from error
+    backend = getattr(found, "backend_tokenizer", None)
+    if backend is None:
+        return {"vocabulary": found.get_vocab()}
+    read: dict[str, Any] = json.loads(backend.to_str())
+    # How long a text may be, and how a batch is padded, is the base's to say.
+    return {key: value for key, value in read.items() if key not in ("truncation", "padding")}
+
+
+def _check_tensors(asked: Expression, own: Mapping[str, Tensor], addends: Iterable[Addend]) -> None:
+    """Raise CheckpointUnsupported unless the weights have the same names and shapes."""
+    mine = {name for name, one in own.items() if one.merges}
+    for operand, addend in zip(asked.terms, addends, strict=True):
+        theirs = {name for name, one in addend.tensors.items() if one.merges}
+        for cause, names in (
+            ("lacks tensors of the base", mine - theirs),
+            ("has tensors that the base has not", theirs - mine),
+        ):
+            if names:
+                more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+                raise asked.error(
+                    f"{operand.name} {cause}",
+                    f"{', '.join(sorted(names)[:_SHOWN])}{more}",
+                    operand.position,
+                    "Save both with the same class of model (sentence-transformers' save does).",
+                )
+        for name in sorted(mine):
+            shapes = [list(one[name].shape) for one in (own, addend.tensors)]
+            if shapes[0] != shapes[1]:
+                raise asked.error(
+                    f"tensor {name} has another shape in {operand.name} than in the base, {shapes[0]}",
+                    shapes[1],
+                    operand.position,
+                    "Merge checkpoints that were trained from the same base.",
+                )
+
+
+def _check_layers(asked: Expression, own: Mapping[str, Tensor]) -> None:
+    """Raise CheckpointUnsupported where a list of coefficients is not one a layer."""
+    count = _layers(own)
+    for operand in asked.terms:
+        given = len(operand.coefficients.layers)
+        if given and given != count:
+            raise asked.error(
+                f"the base has {count} layers, and the list has not a coefficient for each",
+                f"{given} coefficients",
+                operand.at,
+                f"Write {count} numbers, or one for all: 0.4*{operand.name}.",
+            )
+
+
+def _layers(own: Mapping[str, Tensor]) -> int:
+    return max((one.layer for one in own.values() if one.layer is not None), default=-1) + 1
+
+
+def _copy(base: Checkpoint, folder: Path, *, adapted: bool) -> None:
+    """The base's small files, those of its modules among them; weights are written later."""
+    kept = {base.folder, *(one.folder for one in read_modules(base.folder))}
+    for place in kept:
+        target = folder / place.relative_to(base.folder)
+        target.mkdir(parents=True, exist_ok=True)
+        for path in sorted({path for pattern in SMALL for path in place.glob(pattern)}):
+            unwanted = path.name == INDEX or (path.name == ADAPTED and not adapted)
+            if path.is_file() and not unwanted:
+                shutil.copyfile(path, target / path.name)
+    config = folder / home_of(base.folder).relative_to(base.folder) / "config.json"
+    read = read_json(config)
+    # The weights are float32 whatever they were: an older dtype would have them rounded when they are loaded.
+    for key in ("dtype", "torch_dtype"):
+        if key in read:
+            read[key] = "float32"
+    config.write_text(json.dumps(read, indent=2) + "\n")
+
+
+def _note(folder: Path, asked: Expression, base: Checkpoint, terms: Terms) -> None:
+    sources = {asked.base.name: base.source} | {operand.name: other.source for operand, other in terms}
+    record = {"expression": asked.text, "checkpoints": sources}
+    (folder / MERGED).write_text(json.dumps(record, indent=2) + "\n")

@@ -1,0 +1,1 @@
+"""What makes vectors nested: rotations, maps from exits, and the ladder of dims and exits."""

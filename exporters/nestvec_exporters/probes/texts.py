@@ -1,0 +1,35 @@
+"""The texts that an encoder and its source are compared on, and the tokenizer's rows for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from nestvec_schemas.preprocessing.collate import Arrays
+from nestvec_schemas.repository import TOKENIZER
+from nestvec_schemas.samples.docstrings import sample_texts
+
+PROBE_COUNT: Final = 64
+
+MAX_PROBE_TOKENS: Final = 512
+"""Tokens at which the compared texts are cut, where the encoder takes more: attention over 8,192 tokens
+takes gigabytes."""
+
+
+@cache
+def probe_texts() -> tuple[str, ...]:
+    """Real texts of all lengths; the last is longer than any encoder's limit."""
+    sampled = sample_texts(PROBE_COUNT - 1)
+    return (*sampled, " ".join(sampled))
+
+
+def text_rows(folder: Path, texts: Sequence[str], tokens: int) -> list[Arrays]:
+    """Texts to rows of ids, cut at ``tokens``, by the tokenizer in an encoder's folder."""
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    tokenizer.enable_truncation(tokens)
+    return [{"input_ids": np.asarray(one.ids, np.int64)} for one in tokenizer.encode_batch_fast(list(texts))]

@@ -1,0 +1,160 @@
+"""The model that is trained: a checkpoint with a linear map behind it, read at several layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Dense
+from torch import Tensor, nn
+
+from nestvec_exporters.architectures.sentence_transformer import Source, shown_of
+from nestvec_exporters.graph.pooling import pools_of
+from nestvec_exporters.graph.trace import HEAD
+from nestvec_exporters.nesting.sampling import padded
+from nestvec_exporters.train.state import copied, put
+from nestvec_exporters.train.tokens import Ids, by_length
+from nestvec_schemas.vectors import Matrix, Vectors
+
+Found = dict[int, Tensor]
+"""Vectors of a batch, (n, dim) float32 of length 1, by the layer they were read at."""
+
+_PASS = 32
+"""Texts that go through the model together: of like length, so that little is padding."""
+
+
+class Student(nn.Module):
+    """A source whose vectors are multiplied by a matrix of their own before they are normalised.
+
+    ``layers`` are the exits, deepest first; a vector read before the last layer goes through a matrix of
+    its exit as well, which an export fits anew and a checkpoint has no place for. All are the identity
+    until ``turn``.
+    """
+
+    def __init__(self, source: Source, layers: Sequence[int]) -> None:
+        super().__init__()
+        self.layers = tuple(layers)
+        self.source = source
+        self.map = Dense(source.dim, source.dim, bias=False, activation_function=nn.Identity())
+        self.model = _followed(source, self.map)
+        self.bridges = nn.ParameterDict(
+            {str(layer): nn.Parameter(torch.eye(source.dim)) for layer in self.layers[1:]}
+        )
+        self.turn(np.eye(source.dim), {})
+        self._transformer: Any = source.transformer
+        self._shown = shown_of(source)
+        self._pools = pools_of(source.pooling, self._shown)
+        self._filler = int(source.model.tokenizer.pad_token_id or 0)
+        self._head = nn.Sequential(*(HEAD[type(module).__name__](module) for module in list(self.model)[2:]))
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.to(self._device).eval()
+        for parameter in self._transformer.get_input_embeddings().parameters():
+            # A text's few words would move rows that all other texts rely on.
+            parameter.requires_grad_(False)
+
+    @torch.no_grad()
+    def turn(self, matrix: Matrix, bridges: Mapping[int, Matrix]) -> None:
+        """Multiply vectors from now on by ``matrix``, (d, d), those of exits by ``bridges`` after it."""
+        self.map.linear.weight.copy_(torch.from_numpy(np.asarray(matrix.T, np.float32).copy()))
+        for layer, bridge in bridges.items():
+            self.bridges[str(layer)].copy_(torch.from_numpy(np.asarray(bridge, np.float32)))
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Found:
+        """The vectors of a batch of ids, (n, tokens) int64, at every exit."""
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=bf16(self._device)):
+            passed = self._transformer(
+                input_ids=ids, attention_mask=mask, output_hidden_states=len(self.layers) > 1
+            )
+        depth, *exits = self.layers
+        read = {depth: passed.last_hidden_state, **{layer: passed.hidden_states[layer] for layer in exits}}
+        shown = mask if self._shown is None else self._shown(ids, mask)
+        return {layer: self._vectors(tokens.float(), shown, layer) for layer, tokens in read.items()}
+
+    def vectors(self, rows: Ids) -> Found:
+        """The vectors of some texts in their order, from a pass for each few of like length."""
+        groups = by_length(rows, _PASS)
+        order = torch.from_numpy(np.argsort(np.concatenate(groups)))
+        passes = []
+        for group in groups:
+            ids, mask = padded([rows[at] for at in group], self._filler)
+            passes.append(
+                self(torch.from_numpy(ids).to(self._device), torch.from_numpy(mask).to(self._device))
+            )
+        return {
+            layer: torch.cat([one[layer] for one in passes])[order.to(self._device)] for layer in self.layers
+        }
+
+    @torch.no_grad()
+    def embed(
+        self,
+        rows: Ids,
+        on_step: Callable[[int, int], None] = lambda done, total: None,
+        layers: Sequence[int] | None = None,
+    ) -> dict[int, Vectors]:
+        """The vectors of many texts as arrays, (n, dim) float32 by layer; ``on_step`` hears of texts done."""
+        kept = self.layers if layers is None else layers
+        found = {layer: np.empty((len(rows), self.source.dim), np.float32) for layer in kept}
+        done = 0
+        for group in by_length(rows, _PASS):
+            vectors = self.vectors([rows[at] for at in group])
+            for layer in kept:
+                found[layer][group] = vectors[layer].cpu().numpy()
+            done += len(group)
+            on_step(done, len(rows))
+        return found
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The parameters that training moves, by name."""
+        inner = {name: one for name, one in self.model.named_parameters() if one.requires_grad}
+        return {**inner, **{f"exit.{layer}": one for layer, one in self.bridges.items()}}
+
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of the parameters that training moves."""
+        return copied(self.trained())
+
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Take what ``weights`` gave."""
+        put(self.trained(), weights)
+
+    def save(self, folder: Path) -> None:
+        """Write the model as a sentence-transformers checkpoint in float32."""
+        self.model.to("cpu").save(str(folder), create_model_card=False, safe_serialization=True)
+
+    def _vectors(self, tokens: Tensor, mask: Tensor, layer: int) -> Tensor:
+        pooled = torch.cat([pool(tokens, mask) for pool in self._pools], dim=1)
+        vectors = nn.functional.normalize(self._head(pooled), dim=1)
+        if layer == self.layers[0]:
+            return vectors
+        return nn.functional.normalize(vectors @ self.bridges[str(layer)], dim=1)
+
+
+def _followed(source: Source, last: Dense) -> SentenceTransformer:
+    """The source's model with one more module, before it normalises."""
+    modules = list(source.modules)
+    modules.insert(len(modules) - 1 if source.normalised else len(modules), last)
+    model: SentenceTransformer = SentenceTransformer(
+        modules=modules,
+        prompts=dict(source.model.prompts),
+        default_prompt_name=source.model.default_prompt_name,
+        similarity_fn_name=source.model.similarity_fn_name,
+        device="cpu",
+    )
+    return model
+
+
+def bf16(device: torch.device) -> bool:
+    """Whether this machine multiplies bfloat16 faster than float32; weights stay in float32 either way."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
+def as_tensor(array: NDArray[np.float32], like: Tensor) -> Tensor:
+    """An array on the device of ``like``."""
+    return torch.from_numpy(np.ascontiguousarray(array)).to(like.device)

@@ -1,0 +1,60 @@
+"""A cross-encoder's scores of pairs and triplets, to be distilled (DSE, Barkan et al. 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nestvec_exporters.checkpoints.checkpoint import check_code, check_weights
+from nestvec_exporters.checkpoints.hub import fetch
+from nestvec_exporters.checkpoints.layout import read_config
+from nestvec_schemas.errors import CheckpointUnsupported
+
+_PAIRS = 32
+_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
+
+
+def teacher_scores(
+    checkpoint: str,
+    rows: Sequence[tuple[str, ...]],
+    max_tokens: int,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[float, ...]:
+    """The score of each pair; of each triplet, by how much its first document scores above its second.
+
+    ``checkpoint`` is a folder or a Hugging Face id of a cross-encoder with one output. A pair is cut at
+    twice ``max_tokens``. Raises CheckpointNotFound and CheckpointUnsupported.
+    """
+    from sentence_transformers import CrossEncoder  # noqa: PLC0415 - slow
+
+    folder = Path(checkpoint) if Path(checkpoint).is_dir() else fetch(checkpoint, _FILES)
+    read_config(folder)
+    check_code(folder)
+    check_weights(folder)
+    try:
+        model = CrossEncoder(str(folder), num_labels=None, local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        raise CheckpointUnsupported(
+            "the teacher cannot be loaded as a cross-encoder",
+            value=str(error).strip().partition("\n")[0] or type(error).__name__,
+            next_step="Choose a checkpoint of a reranker: a model for sequence classification.",
+        ) from error
+    if model.num_labels != 1:
+        raise CheckpointUnsupported(
+            "a teacher gives one score, and this checkpoint gives several",
+            value=f"{model.num_labels} labels",
+            next_step="Choose a reranker with one output.",
+        )
+    limit = min(2 * max_tokens, model.max_length or 2 * max_tokens)
+    model.max_length = limit
+    asked = [(row[0], text) for row in rows for text in row[1:]]
+    found = np.empty(len(asked), np.float32)
+    for start in range(0, len(asked), _PAIRS):
+        part = asked[start : start + _PAIRS]
+        found[start : start + len(part)] = model.predict(part, batch_size=_PAIRS, show_progress_bar=False)
+        on_step(start + len(part), len(asked))
+    table: NDArray[np.float32] = found.reshape(len(rows), -1)
+    return tuple((table[:, 0] - table[:, 1] if table.shape[1] > 1 else table[:, 0]).tolist())

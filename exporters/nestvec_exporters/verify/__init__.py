@@ -1,0 +1,1 @@
+"""Comparing an exported encoder with the checkpoint that it was made from."""

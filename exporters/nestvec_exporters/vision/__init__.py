@@ -1,0 +1,1 @@
+"""Image towers and the preprocessing that is folded into their graphs."""

@@ -1,0 +1,120 @@
+"""The eyes of Qwen2-VL and Qwen2.5-VL for pictures of one size, any number at once.
+
+transformers runs all pictures as one row of patches, cut where a picture ends: a traced graph would hold the
+number of pictures. With one size they are a batch, and positions and windows are constants.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nestvec_schemas.preprocessing.pixels import Picture
+
+
+class QwenEyes(nn.Module):
+    """Pixel values, (k, 3, height, width) float32, to the language model's vectors, (k, count, hidden).
+
+    ``grid``: rows and columns of the patches of one picture, which are merged into ``count`` tokens.
+    """
+
+    cos: Tensor
+    sin: Tensor
+    order: Tensor
+    back: Tensor
+    walls: Tensor
+
+    def __init__(self, visual: Any, picture: Picture) -> None:
+        super().__init__()
+        self.visual = visual
+        config = visual.config
+        self.patch, self.merge, self.depth = (
+            config.patch_size,
+            config.spatial_merge_size,
+            config.temporal_patch_size,
+        )
+        self.grid = (picture.height // self.patch, picture.width // self.patch)
+        self.tokens = self.grid[0] * self.grid[1]
+        self.count = self.tokens // self.merge**2
+        window = getattr(config, "window_size", None)
+        windows = _windows(self.grid, self.merge, window // self.patch // self.merge if window else None)
+        order, owner = windows.sort(stable=True).indices, windows.sort(stable=True).values
+        self.whole = set(getattr(config, "fullatt_block_indexes", range(config.depth)))
+        each = owner.repeat_interleave(self.merge**2)
+        walls = torch.zeros((self.tokens, self.tokens)).masked_fill(
+            each[:, None] != each[None, :], torch.finfo(torch.float32).min
+        )
+        cos, sin = _angles(visual, self._placed(order))
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+        self.register_buffer("order", order, persistent=False)
+        self.register_buffer("back", order.argsort(), persistent=False)
+        self.register_buffer("walls", walls, persistent=False)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """The vectors of each picture, line by line."""
+        hidden = self._embedded(values)
+        for at, block in enumerate(self.visual.blocks):
+            walls = None if at in self.whole else self.walls
+            hidden = hidden + self._attended(block.attn, block.norm1(hidden), walls)
+            hidden = hidden + block.mlp(block.norm2(hidden))
+        merged = self.visual.merger(hidden).view(values.shape[0], self.count, -1)
+        ordered: Tensor = merged[:, self.back]
+        return ordered
+
+    def _embedded(self, values: Tensor) -> Tensor:
+        """Patches in the order of their merging, and of windows, as vectors: (k, tokens, width)."""
+        (rows, columns), merge, patch = self.grid, self.merge, self.patch
+        cut = values.view(-1, 3, rows // merge, merge, patch, columns // merge, merge, patch)
+        cut = cut.permute(0, 2, 5, 3, 6, 1, 4, 7).reshape(-1, self.count, merge**2, 3, patch**2)
+        cut = cut[:, self.order].reshape(-1, self.tokens, 3, 1, patch**2)
+        kernel = self.visual.patch_embed.proj.weight
+        # A picture is a film that stands still.
+        still = cut.expand(-1, -1, -1, self.depth, -1).reshape(-1, self.tokens, kernel[0].numel())
+        return nn.functional.linear(still, kernel.flatten(1))
+
+    def _attended(self, attention: Any, hidden: Tensor, walls: Tensor | None) -> Tensor:
+        heads = attention.num_heads
+        split = attention.qkv(hidden).view(-1, self.tokens, 3, heads, hidden.shape[-1] // heads)
+        query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
+        query, key = self._turned(query), self._turned(key)
+        weights = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
+        if walls is not None:
+            weights = weights + walls.to(weights.dtype)
+        seen = weights.softmax(dim=-1) @ value
+        found: Tensor = attention.proj(seen.transpose(1, 2).reshape(-1, self.tokens, hidden.shape[-1]))
+        return found
+
+    def _turned(self, vectors: Tensor) -> Tensor:
+        left, right = vectors.chunk(2, dim=-1)
+        turned = vectors * self.cos + torch.cat([-right, left], dim=-1) * self.sin
+        return turned.to(vectors.dtype)
+
+    def _placed(self, order: Tensor) -> Tensor:
+        """Row and column of each patch, (tokens, 2), in the order in which they are embedded."""
+        rows, columns = self.grid
+        places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
+        merged = places.view(rows // self.merge, self.merge, columns // self.merge, self.merge, 2)
+        return merged.transpose(1, 2).reshape(self.count, -1, 2)[order].reshape(-1, 2)
+
+
+def _windows(grid: tuple[int, int], merge: int, edge: int | None) -> Tensor:
+    """The window that each merged token lies in, (count,); all in one where there are none."""
+    rows, columns = grid[0] // merge, grid[1] // merge
+    if edge is None:
+        return torch.zeros(rows * columns, dtype=torch.int64)
+    across = -(-columns // edge)
+    down, along = torch.arange(rows) // edge, torch.arange(columns) // edge
+    return (down[:, None] * across + along[None, :]).flatten()
+
+
+def _angles(visual: Any, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the rotary positions, (tokens, width of a head) each (Su et al. 2021, in 2D)."""
+    half = visual.blocks[0].attn.qkv.in_features // visual.blocks[0].attn.num_heads // 2
+    told = getattr(visual.config, "rope_parameters", None) or {}
+    speeds = 1.0 / (told.get("rope_theta", 10000.0) ** (torch.arange(0, half, 2).float() / half))
+    angles = (places[:, :, None].float() * speeds).flatten(1)
+    both = torch.cat([angles, angles], dim=-1)
+    return both.cos(), both.sin()

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+
+from nestvec_exporters.graph.triton import MAX_BATCH, OUTPUT, Port, Serving, config_pbtxt, text_ports
+
+
+def parsed(serving: Serving | None = None, *, tokens: int = 256) -> Any:
+    return text_format.Parse(
+        config_pbtxt("minilm", text_ports(), Port(OUTPUT, "float32", (384,)), tokens=tokens, serving=serving),
+        ModelConfig(),
+    )
+
+
+def samples(config: Any) -> list[tuple[int, int]]:
+    for one in config.model_warmup:
+        assert set(one.inputs) == {"input_ids", "attention_mask"}
+        assert all(value.zero_data for value in one.inputs.values())
+    return [(one.batch_size, one.inputs["input_ids"].dims[0]) for one in config.model_warmup]
+
+
+def test_a_cpu_can_load_the_default() -> None:
+    config = parsed()
+    assert (config.name, config.backend, config.max_batch_size) == ("minilm", "onnxruntime", MAX_BATCH)
+    assert [(one.name, list(one.dims)) for one in config.input] == [
+        ("input_ids", [-1]),
+        ("attention_mask", [-1]),
+    ]
+    assert [(one.name, list(one.dims)) for one in config.output] == [("sentence_embedding", [384])]
+    assert config.version_policy.latest.num_versions == 1
+    assert config.HasField("dynamic_batching")
+    assert config.dynamic_batching.max_queue_delay_microseconds == 0
+    (group,) = config.instance_group
+    assert (group.kind, group.count) == (ModelInstanceGroup.KIND_AUTO, 1)
+    assert not config.HasField("optimization")
+    assert samples(config) == [(1, 16), (8, 64)]
+
+
+@pytest.mark.parametrize(("tokens", "largest"), [(8, 8), (40, 40), (8192, 64)])
+def test_warm_up_is_no_longer_than_the_encoder_takes(tokens: int, largest: int) -> None:
+    assert samples(parsed(tokens=tokens))[-1] == (8, largest)
+
+
+def test_gpus_have_an_instance_each() -> None:
+    (group,) = parsed(Serving(gpus=(0, 2))).instance_group
+    assert (group.kind, group.count, list(group.gpus)) == (ModelInstanceGroup.KIND_GPU, 1, [0, 2])
+
+
+@pytest.mark.parametrize(("fp16", "mode"), [(True, "FP16"), (False, "FP32")])
+def test_tensorrt_behind_onnx_runtime_sees_all_shapes_before_it_is_ready(fp16: bool, mode: str) -> None:
+    config = parsed(Serving(tensorrt=True, fp16=fp16))
+    assert config.backend == "onnxruntime"
+    (how,) = config.optimization.execution_accelerators.gpu_execution_accelerator
+    assert how.name == "tensorrt"
+    assert how.parameters["precision_mode"] == mode
+    assert how.parameters["trt_engine_cache_enable"] == "1"
+    assert how.parameters["trt_engine_cache_path"].endswith("/minilm")
+    assert samples(config) == [(1, 1), (MAX_BATCH, 256)]
+
+
+def test_a_plan_names_its_profiles() -> None:
+    config = parsed(Serving(format="tensorrt", gpus=(1,), profiles=3))
+    assert config.backend == "tensorrt"
+    (group,) = config.instance_group
+    assert (list(group.gpus), list(group.profile)) == ([1], ["0", "1", "2"])
+    assert (
+        parsed(Serving(format="tensorrt", profiles=1)).instance_group[0].kind == ModelInstanceGroup.KIND_GPU
+    )

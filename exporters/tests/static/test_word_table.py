@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nestvec_exporters.static.table import Table
+from nestvec_exporters.static.word_table import table_of
+from nestvec_exporters.static.word_vector_files import Words
+from nestvec_schemas.errors import EncoderError
+
+TREEBANK = [
+    "the",
+    "dog",
+    "'s",
+    "n't",
+    "do",
+    "0.5",
+    "...",
+    ".",
+    ",",
+    "3.14",
+    "well",
+    "-",
+    "known",
+    "café",
+    "東京",
+]
+
+
+def made(words: list[str], pooling: str | None = None) -> Table:
+    rows = {word: number for number, word in enumerate(words)}
+    return table_of(Words(2, "words", np.ones((len(words) + 1, 2), np.float32), rows), pooling)
+
+
+def tokens(words: list[str], text: str) -> list[str]:
+    tokenizer = made(words).tokenizer
+    return list(tokenizer.encode(text).tokens)
+
+
+def test_texts_are_split_as_the_words_were() -> None:
+    assert tokens(TREEBANK, "The dog's Café don't: 3.14 well-known...") == [
+        *("the", "dog", "'s", "café", "do", "n't", "[UNK]", "3.14", "well", "-", "known", "..."),
+    ]
+    assert tokens(["the", "dog", "s", "3", "14"], "dog's 3.14") == ["dog", "[UNK]", "s", "3", "[UNK]", "14"]
+
+
+def test_capitals_count_where_words_have_them() -> None:
+    assert tokens(["The", "the", "Dog"], "The DOG Dog") == ["The", "[UNK]", "Dog"]
+    assert tokens(["the", "dog"], "The DOG Dog") == ["the", "dog", "dog"]
+
+
+def test_a_word_that_is_called_unknown_stays_a_word() -> None:
+    table = made(["[UNK]", "a"])
+    assert table.unknown == 2
+    assert [*table.tokenizer.encode("a b").ids] == [1, 2]
+
+
+@given(st.text())
+def test_the_tokenizer_reads_as_pythons_expressions_do(text: str) -> None:
+    table = made(TREEBANK)
+    known = [one for one in table.read(text) if one != table.unknown]
+    assert [one for one in table.tokenizer.encode(text).ids if one != table.unknown] == known
+
+
+def test_rare_words_weigh_more() -> None:
+    table = made([f"word{number}" for number in range(1000)], "sif")
+    assert table.weights is not None and table.pooling == "sif"
+    assert (np.diff(table.weights[:-1]) > 0).all() and table.weights[-1] == 0
+    assert made(["a"]).weights is None
+    with pytest.raises(EncoderError, match="not pooled in this way: zipf"):
+        made(["a"], "zipf")
+
+
+def test_senses_are_rows_of_one_word() -> None:
+    table = made(["bank#1", "the", "bank#2", "c#1", "sharp#2", "bank#3"])
+    assert table.senses and table.rows is not None
+    assert table.tokenizer.get_vocab() == {"bank": 0, "the": 1, "c#1": 2, "sharp#2": 3, "[UNK]": 4}
+    assert table.rows.tolist() == [[0, 2, 5], [1, -1, -1], [3, -1, -1], [4, -1, -1], [6, -1, -1]]
+
+
+def test_words_beside_their_own_numbers_are_no_senses() -> None:
+    assert not made(["bank", "bank#1", "bank#2"]).senses

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from nestvec_exporters.static.word_vector_files import Words, read_binary, read_packed, read_text
+from nestvec_schemas.errors import CheckpointUnsupported
+
+Rows = dict[str, np.ndarray]
+Write = Callable[..., Path]
+
+
+def same(found: Words, rows: Rows) -> None:
+    assert list(found.words) == list(rows) and list(found.words.values()) == list(range(len(rows)))
+    np.testing.assert_array_equal(found.vectors[:-1], np.stack(list(rows.values())))
+    assert not found.vectors[-1].any()
+
+
+def test_text_with_and_without_a_header(rows: Rows, text_file: Write) -> None:
+    same(read_text(text_file(rows)), rows)
+    same(read_text(text_file(rows, f"{len(rows)} 8\n", "words.vec")), rows)
+
+
+@pytest.mark.parametrize("newlines", [True, False])
+def test_word2vecs_binary_with_and_without_line_ends(newlines: bool, rows: Rows, binary_file: Write) -> None:
+    same(read_binary(binary_file(rows, newlines=newlines)), rows)
+
+
+words = st.text(
+    st.characters(exclude_categories=["C", "Z"], exclude_characters="\x85"), min_size=1, max_size=9
+)
+numbers = arrays.arrays(np.float32, 3, elements=st.floats(-1e6, 1e6, width=32))
+
+
+@given(rows=st.dictionaries(words, numbers, min_size=1, max_size=9))
+def test_what_is_written_is_read(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("words")
+    text = "".join(f"{word} {' '.join(map(repr, map(float, row)))} \n" for word, row in rows.items())
+    (folder / "w.vec").write_text(f"{len(rows)} 3\n{text}", "utf-8")
+    same(read_text(folder / "w.vec"), rows)
+    binary = b"".join(word.encode() + b" " + row.tobytes() for word, row in rows.items())
+    (folder / "w.bin").write_bytes(f"{len(rows)} 3\n".encode() + binary)
+    same(read_binary(folder / "w.bin"), rows)
+
+
+def test_a_word_may_hold_spaces_and_a_file_end_in_empty_lines(tmp_path: Path) -> None:
+    path = tmp_path / "glove.txt"
+    path.write_text("the 1 2 3\n. . . 4 5 6\n\n")
+    assert list(read_text(path).words) == ["the", ". . ."]
+
+
+def test_more_rows_than_were_thought_of(
+    monkeypatch: pytest.MonkeyPatch, rows: Rows, text_file: Write
+) -> None:
+    monkeypatch.setattr("nestvec_exporters.static.word_vector_files._FIRST_ROWS", 1)
+    same(read_text(text_file(rows)), rows)
+
+
+def test_an_array_and_an_index(rows: Rows, tmp_path: Path) -> None:
+    np.save(tmp_path / "emb.npy", np.stack(list(rows.values())))
+    parquet.write_table(pa.table({"index": list(rows)}), tmp_path / "index.parquet")
+    same(read_packed(tmp_path), rows)
+    parquet.write_table(pa.table({"index": list(rows)[1:]}), tmp_path / "index.parquet")
+    with pytest.raises(CheckpointUnsupported, match=r"19 words for an array of another shape: \(20, 8\)"):
+        read_packed(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", r"does not begin with a word and its numbers: b''"),
+        ("word\n", "does not begin with a word and its numbers"),
+        ("2 2\na 1 2\n", "promises 2 words and ends after another number: 1"),
+        ("1 2\na 1 2\nb 1 2\n", "promises 1 words and ends after another number: 2"),
+        ("9999999 300\na 1 2\n", "header that does not go with its size: 9999999 words of 300 numbers"),
+        ("0 3\n", "header that does not go with its size"),
+        ("a 1 2\nb 1\n", "line 2 without a word and 2 numbers: 1 numbers"),
+        ("a 1 2\nb 1 two\n", "line 2 whose numbers are none: could not convert"),
+        ("a 1 2\nb 1 nan\n", "line 2 with numbers that are not finite: b'b'"),
+        ("a 1 2\nb 1 1e999\n", "line 2 with numbers that are not finite: b'b'"),
+        ("a 1 2\nb 3 4\na 5 6\n", "a word twice, as number 1 and 3: a"),
+        ("a 1 2\n\udcff 3 4\n", "a word on line 2 that is not UTF-8"),
+    ],
+)
+def test_what_is_wrong_with_a_text_file_is_told(text: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "words.txt"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(CheckpointUnsupported, match=f"words.txt .*{says}"):
+        read_text(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"PK\x03\x04 a zip", "does not begin with word2vec's counts"),
+        ((793712314).to_bytes(4, "little") + b"\x0c", "fastText's own model, whose subwords no table holds"),
+        (b"9 9\na \0\0\0\0\n", "header that does not go with its size"),
+        (b"2 1\na \0\0\0\0\nb \0\0\0", "promises 2 words and ends after another number: 1"),
+        (b"1 1\na \0\0\0\0\nb \0\0\0\0", "goes on after the 1 words"),
+        (b"2 1\na \0\0\0\0\na \0\0\0\0", "a word twice, as number 1 and 2: a"),
+    ],
+)
+def test_what_is_wrong_with_a_binary_file_is_told(data: bytes, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "words.bin"
+    path.write_bytes(data)
+    with pytest.raises(CheckpointUnsupported, match=f"words.bin .*{says}"):
+        read_binary(path)

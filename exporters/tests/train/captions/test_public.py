@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from nestvec_exporters.train import captions
+
+
+def test_the_public_names_are_these() -> None:
+    assert captions.__all__ == ["AdaptedPair", "CaptionData", "CaptionOptions", "Tower", "adapt_captions"]
+
+
+def test_importing_loads_nothing_heavy() -> None:
+    program = "import sys, nestvec_exporters.train.captions; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {"torch", "transformers", "sentence_transformers"} & set(done.stdout.split())

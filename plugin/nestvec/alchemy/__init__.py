@@ -1,8 +1,0 @@
-"""SQLAlchemy's dialect: ``create_engine("nestvec:///demo.db")``, ``create_engine("nestvec://host:19530/db")``.
-
-It reflects collections, columns and primary keys, and runs ``text()`` with named parameters.
-"""
-
-from nestvec.alchemy.dialect import NestvecDialect
-
-__all__ = ["NestvecDialect"]

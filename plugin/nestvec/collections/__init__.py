@@ -1,0 +1,1 @@
+"""Collections as a spec declares them."""

@@ -1,0 +1,1 @@
+"""Files of rows, texts, captions and relevance judgements, read and checked."""

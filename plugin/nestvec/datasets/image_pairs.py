@@ -1,0 +1,170 @@
+"""Pictures with captions, ``pairs.jsonl``: searched by text and by picture, in each language of the captions.
+
+A line is {"_id": …, "image": a path inside the folder, "caption": …}, with ``captions`` by language and
+``split`` where it has them; where lines have a split, those of ``test`` are measured on.
+
+Text to picture, a caption that several pictures share is asked once, and each of those pictures is right.
+Picture to text, it stands once among the captions that are searched, and is right for each of them. So no
+picture is wrong for having another's caption, and R@k is the share of queries with a right one among the
+first k. In another language the pictures are the same, and those without a caption are never right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from nestvec.datasets.beir import (
+    PAIRS,
+    Dataset,
+    digest_of,
+    duplicate_id,
+    malformed_record,
+    read_lines,
+    read_record,
+)
+from nestvec_schemas.errors import DatasetUnusable, nearest
+
+ALL_LANGUAGES: Final = "all"
+"""Every language that captions are there in, as a language that is asked for."""
+
+_TEST = "test"
+_RECORD_FORMAT = (
+    '{"_id": "…", "image": "images/….png", "caption": "…"}; captions (by language) and split may be added.'
+)
+
+
+@dataclass(frozen=True)
+class _CaptionedImage:
+    name: str
+    address: str
+    digest: str
+    captions: Mapping[str | None, str]
+
+
+def open_pairs(folder: Path, languages: Sequence[str] = ()) -> list[Dataset]:
+    """Both directions of a set in its own language, and in each of ``languages`` or ALL that there are.
+
+    Raises DatasetUnusable for a line that is none, a picture that is not there, and no captions at all.
+    """
+    pairs = _read(folder / PAIRS)
+    datasets: list[Dataset] = []
+    for language in _select_languages(folder, pairs, languages):
+        name = folder.resolve().name + (f" {language}" if language else "")
+        datasets += _directions(name, pairs, language)
+    return datasets
+
+
+def _read(path: Path) -> list[_CaptionedImage]:
+    pairs: dict[str, _CaptionedImage] = {}
+    splits: dict[str, object] = {}
+    for line, raw in read_lines(path):
+        name, fields = read_record(path, line, raw, _RECORD_FORMAT)
+        if name in splits:
+            raise duplicate_id(path, line, name)
+        splits[name] = fields.get("split")
+        if splits[name] in (None, _TEST):
+            pairs[name] = _pair(path, line, raw, name, fields)
+    if any(splits.values()):
+        pairs = {name: one for name, one in pairs.items() if splits[name] == _TEST}
+        if not pairs:
+            raise DatasetUnusable(
+                f"{path} has splits, and none of its lines is of the split {_TEST}",
+                value=", ".join(sorted({str(one) for one in splits.values() if one})),
+                next_step=f'Give some lines "split": "{_TEST}", or none of them a split.',
+            )
+    if not any(one.captions for one in pairs.values()):
+        raise DatasetUnusable(
+            f"{path} has no caption", value=f"{len(splits)} lines", next_step=f"Write {_RECORD_FORMAT}"
+        )
+    return list(pairs.values())
+
+
+def _pair(path: Path, line: int, raw: bytes, name: str, fields: Mapping[str, Any]) -> _CaptionedImage:
+    image, caption, more = fields.get("image"), fields.get("caption"), fields.get("captions") or {}
+    if not isinstance(image, str) or not image:
+        raise malformed_record(path, line, "it has no image", raw, _RECORD_FORMAT)
+    texts: dict[str | None, Any] = {None: caption, **more} if isinstance(more, dict) else {None: ...}
+    if not all(one is None or isinstance(one, str) for one in texts.values()):
+        raise malformed_record(path, line, "its captions are not strings", raw, _RECORD_FORMAT)
+    place = path.parent / image
+    try:
+        with place.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DatasetUnusable(
+            f"line {line} of {path} names a picture that cannot be read",
+            value=f"{image} ({error.strerror or error})",
+            next_step=f"Correct its path, which begins in {path.parent}, or take the line out.",
+        ) from error
+    captions = {language: text.strip() for language, text in texts.items() if text and text.strip()}
+    return _CaptionedImage(name, place.resolve().as_uri(), digest, captions)
+
+
+def _select_languages(
+    folder: Path, pairs: Iterable[_CaptionedImage], requested: Sequence[str]
+) -> list[str | None]:
+    """The set's own language, where it has captions, and those that are asked for."""
+    available = dict.fromkeys(language for one in pairs for language in one.captions)
+    named = [one for one in available if one is not None]
+    for language in requested:
+        if language not in (*named, ALL_LANGUAGES):
+            raise DatasetUnusable(
+                f"{folder / PAIRS} has no captions in this language",
+                value=language,
+                next_step=f"There: {', '.join(named) or 'none but its own'}.{nearest(language, named)}",
+            )
+    others = named if ALL_LANGUAGES in requested else [one for one in named if one in requested]
+    return [*([None] if None in available else []), *others] or [*named[:1]]
+
+
+def _directions(name: str, pairs: Sequence[_CaptionedImage], language: str | None) -> tuple[Dataset, Dataset]:
+    captions = list(dict.fromkeys(pair.captions[language] for pair in pairs if language in pair.captions))
+    places = {caption: at for at, caption in enumerate(captions)}
+    relevant_images: dict[str, dict[str, int]] = {str(at): {} for at in places.values()}
+    relevant_captions: dict[str, dict[str, int]] = {}
+    for number, pair in enumerate(pairs):
+        if language in pair.captions:
+            place = str(places[pair.captions[language]])
+            relevant_images[place][str(number)] = 1
+            relevant_captions[pair.name] = {place: 1}
+    captioned = [pair for pair in pairs if pair.name in relevant_captions]
+    images = [pair.address for pair in pairs]
+    by_text = Dataset(
+        name=f"{name}, text→image",
+        documents=len(pairs),
+        digests={"query": digest_of(captions), "document": _images_digest(pairs)},
+        ids=tuple(relevant_images),
+        queries=tuple(captions),
+        corpus=partial(iter, images),
+        qrels=relevant_images,
+        own=np.full(len(relevant_images), -1, np.int64),
+        unjudged=0,
+        towers={"query": "text", "document": "image"},
+        language=language,
+    )
+    by_image = Dataset(
+        name=f"{name}, image→text",
+        documents=len(captions),
+        digests={"query": _images_digest(captioned), "document": digest_of(captions)},
+        ids=tuple(relevant_captions),
+        queries=tuple(pair.address for pair in captioned),
+        corpus=partial(iter, captions),
+        qrels=relevant_captions,
+        own=np.full(len(relevant_captions), -1, np.int64),
+        unjudged=len(pairs) - len(captioned),
+        towers={"query": "image", "document": "text"},
+        language=language,
+    )
+    return by_text, by_image
+
+
+def _images_digest(pairs: Iterable[_CaptionedImage]) -> str:
+    """Of the pictures' files in order."""
+    return digest_of([pair.digest for pair in pairs])

@@ -1,0 +1,83 @@
+"""Relevance judgements (``qrels``) in BEIR's form: query, document and a whole number, separated by tabs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nestvec_schemas.errors import DatasetUnusable
+
+Qrels = Mapping[str, Mapping[str, int]]
+"""Query id to document to relevance; 0 and less is not relevant."""
+
+HEADER = ("query-id", "corpus-id", "score")
+
+_MAX_RELEVANCE = 1000
+"""trec_eval keeps a counter for each level of relevance."""
+
+_LINE_FORMAT = "Write QUERY, DOCUMENT and a whole number in each line, separated by tabs."
+
+
+@dataclass(frozen=True)
+class ParsedQrels:
+    """``queries`` and ``documents`` map each id to the line that names it first."""
+
+    qrels: Qrels
+    queries: Mapping[str, int]
+    documents: Mapping[str, int]
+
+
+def read_qrels(path: Path) -> ParsedQrels:
+    """Read and check the judgements. Raises DatasetUnusable, naming the line."""
+    qrels: dict[str, dict[str, int]] = {}
+    queries: dict[str, int] = {}
+    documents: dict[str, int] = {}
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetUnusable(f"{path} cannot be read", value=str(error), next_step=_LINE_FORMAT) from error
+    for number, raw in enumerate(content.splitlines(), start=1):
+        cells = tuple(cell.strip() for cell in raw.split("\t"))
+        if not raw.strip() or (number == 1 and cells == HEADER):
+            continue
+        query, document, score = _judgement(path, number, raw, cells)
+        if qrels.setdefault(query, {}).setdefault(document, score) != score:
+            raise DatasetUnusable(
+                f"{path} judges a document twice for one query; line {number} differs",
+                value=raw,
+                next_step="Keep one of the two lines.",
+            )
+        queries.setdefault(query, number)
+        documents.setdefault(document, number)
+    if not any(score > 0 for row in qrels.values() for score in row.values()):
+        raise DatasetUnusable(
+            f"{path} judges no document as relevant",
+            value=f"{sum(map(len, qrels.values()))} judgements",
+            next_step=f"{_LINE_FORMAT} At least one must be above 0.",
+        )
+    return ParsedQrels(qrels, queries, documents)
+
+
+def _judgement(path: Path, number: int, raw: str, cells: tuple[str, ...]) -> tuple[str, str, int]:
+    if len(cells) != 3 or not cells[0] or not cells[1]:
+        raise DatasetUnusable(
+            f"line {number} of {path} is not a judgement", value=raw, next_step=_LINE_FORMAT
+        )
+    try:
+        score = int(cells[2])
+    except ValueError:
+        header = "\\t".join(HEADER)
+        hint = f" A header reads {header}." if number == 1 else ""
+        raise DatasetUnusable(
+            f"line {number} of {path}: the score is not a whole number",
+            value=cells[2],
+            next_step=_LINE_FORMAT + hint,
+        ) from None
+    if abs(score) > _MAX_RELEVANCE:
+        raise DatasetUnusable(
+            f"line {number} of {path}: the score is out of range",
+            value=score,
+            next_step=f"Grade relevance from 0 to {_MAX_RELEVANCE}.",
+        )
+    return cells[0], cells[1], score

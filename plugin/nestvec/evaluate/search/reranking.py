@@ -1,0 +1,220 @@
+"""The first documents of a ranking scored again, by a cross-encoder or by late interaction."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nestvec.datasets.beir import Dataset
+from nestvec.evaluate.encode import RunBatch, answer_window
+from nestvec.evaluate.measures import per_query_metrics
+from nestvec.evaluate.measuring import FullLengthRanking, Outcome
+from nestvec.evaluate.search.exact import Ranking
+from nestvec.evaluate.sources import Progress
+from nestvec.evaluate.subject import EncoderVariant
+from nestvec.evaluate.windows import WindowResult, cache_digest, cached_windows
+from nestvec.images import Policy
+from nestvec.service.batching.scoring import interacted, scored
+from nestvec.service.encoders import Encoder
+from nestvec.service.preprocess.inputs import Cut, Input, Pair
+from nestvec.service.preprocess.prepare import prepare
+from nestvec.service.preprocess.rows import Row
+from nestvec_schemas.errors import EncoderNotFound, NestvecError
+from nestvec_schemas.preprocessing.collate import Array
+
+_WINDOW_QUERIES = 8
+"""Queries whose scores are done or not done."""
+
+_CACHE_FORMAT = 1
+"""Of what is kept in the cache."""
+
+
+@dataclass(frozen=True)
+class RerankerVariant:
+    """An encoder that scores a document with a query, ready to run."""
+
+    subject: EncoderVariant
+    encoder: Encoder
+    run: RunBatch
+
+    @property
+    def name(self) -> str:
+        return self.subject.manifest.name
+
+
+def check_is_text(dataset: Dataset, reranker: str) -> None:
+    """Raise EncoderNotFound where a dataset has pictures: nothing scores one with a text."""
+    if dataset.direction is not None:
+        raise EncoderNotFound(
+            f"{dataset.name} has pictures, and {reranker} scores texts with texts",
+            value=dataset.direction,
+            next_step="Leave --rerank away, or measure it on a dataset of texts.",
+        )
+
+
+def rerank(
+    dataset: Dataset,
+    reranker: RerankerVariant,
+    full_length: FullLengthRanking,
+    depth: int,
+    cache: Path,
+    progress: Progress,
+) -> Outcome:
+    """The outcome of a ranking whose first ``depth`` documents are scored again; the others follow as they
+    were. Raises EngineError, DatasetUnusable."""
+    first = full_length.ranking[:, :depth]
+    texts = _texts(dataset, first)
+    folder = cache / _key(dataset, reranker, first)
+    pairs = list(zip(dataset.queries, first, strict=True))
+    with progress(f"Reranking {dataset.name} by {reranker.name}", int((first >= 0).sum())) as advance:
+
+        def score_window(window: Sequence[tuple[str, NDArray[np.int64]]]) -> WindowResult:
+            return _scores(reranker, window, texts, advance)
+
+        def resumed(queries: int) -> None:
+            advance(queries * depth)
+
+        results = cached_windows(folder, pairs, _WINDOW_QUERIES, score_window, resumed)
+    scores = np.concatenate([arrays["scores"] for arrays, _ in results])
+    seconds = sum(took for _, took in results) / len(pairs)
+    return _outcome(dataset, reranker, full_length, depth, _reorder(full_length.ranking, scores), seconds)
+
+
+def _outcome(
+    dataset: Dataset,
+    reranker: RerankerVariant,
+    full_length: FullLengthRanking,
+    depth: int,
+    ranking: Ranking,
+    seconds: float,
+) -> Outcome:
+    setting = replace(
+        full_length.outcome.setting,
+        form="reranked",
+        candidates=depth,
+        reranker=reranker.name,
+        rescore_dim=None,
+    )
+    return Outcome(
+        setting,
+        per_query_metrics(dataset, ranking),
+        full_length.outcome.scores["ndcg@10"],
+        full_length.outcome.ms_per_text,
+        full_length.outcome.ms_per_query + seconds * 1000,
+    )
+
+
+def _reorder(ranking: Ranking, scores: NDArray[np.float64]) -> Ranking:
+    """The first of each row by their scores, of equal ones the earlier before the later; then the others."""
+    depth = scores.shape[1]
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return np.concatenate([np.take_along_axis(ranking[:, :depth], order, 1), ranking[:, depth:]], axis=1)
+
+
+def _texts(dataset: Dataset, ranking: Ranking) -> dict[int, str]:
+    """The texts of these documents, by number: the corpus is read once more, and not kept."""
+    needed = set(ranking[ranking >= 0].tolist())
+    return {number: text for number, text in enumerate(dataset.corpus()) if number in needed}
+
+
+def _scores(
+    reranker: RerankerVariant,
+    window: Sequence[tuple[str, NDArray[np.int64]]],
+    texts: Mapping[int, str],
+    advance: Callable[[int], None],
+) -> WindowResult:
+    """``scores``, (q, depth) float64, of each query's documents; -inf where there is none."""
+    scores = np.full((len(window), len(window[0][1])), -np.inf)
+    candidates = [[int(number) for number in numbers if number >= 0] for _, numbers in window]
+    queries = [query for query, _ in window]
+    score = (
+        _cross_encoder_scores if reranker.subject.manifest.kind == "reranker" else _late_interaction_scores
+    )
+    by_query, seconds = score(
+        reranker, queries, [[texts[one] for one in some] for some in candidates], advance
+    )
+    for row, row_scores in enumerate(by_query):
+        scores[row, : len(row_scores)] = row_scores
+    return {"scores": scores}, seconds
+
+
+QueryScores = tuple[list[NDArray[np.float64]], float]
+"""The scores of each query's documents, and the encoder's seconds for all."""
+
+
+def _cross_encoder_scores(
+    reranker: RerankerVariant,
+    queries: Sequence[str],
+    documents: Sequence[Sequence[str]],
+    advance: Callable[[int], None],
+) -> QueryScores:
+    pairs = [
+        Pair(query, document)
+        for query, candidates in zip(queries, documents, strict=True)
+        for document in candidates
+    ]
+    answers, seconds = _answers(reranker, pairs, advance)
+    logits = scored(np.array([document[0] for document in answers], np.float32)).raw
+    ends = np.cumsum([len(candidates) for candidates in documents])[:-1]
+    return np.split(logits, ends), seconds
+
+
+def _late_interaction_scores(
+    reranker: RerankerVariant,
+    queries: Sequence[str],
+    documents: Sequence[Sequence[str]],
+    advance: Callable[[int], None],
+) -> QueryScores:
+    """Each document is read once for all the queries that it is scored with."""
+    prompts = {side: reranker.subject.manifest.prompt(side) for side in ("query", "document")}
+    unique = list(dict.fromkeys(text for candidates in documents for text in candidates))
+    query_vectors, spent = _answers(
+        reranker, [prompts["query"] + text for text in queries], lambda done: None
+    )
+    document_vectors, seconds = _answers(
+        reranker, [prompts["document"] + text for text in unique], lambda done: None
+    )
+    vectors = dict(zip(unique, document_vectors, strict=True))
+    advance(sum(map(len, documents)))
+    scores = [
+        interacted(query, [vectors[text] for text in candidates]).raw
+        for query, candidates in zip(query_vectors, documents, strict=True)
+    ]
+    return scores, spent + seconds
+
+
+def _answers(
+    reranker: RerankerVariant, inputs: Sequence[Input], advance: Callable[[int], None]
+) -> tuple[list[Array], float]:
+    if not inputs:
+        return [], 0.0
+    rows: list[Row] = []
+    # No picture is fetched: there is none among texts.
+    for prepared in asyncio.run(prepare(reranker.encoder, "text", inputs, Cut(), Policy())):
+        if isinstance(prepared, NestvecError):
+            raise prepared
+        rows.append(prepared)
+    manifest = reranker.subject.manifest
+    return answer_window(rows, reranker.run, manifest, manifest.part("text"), advance)
+
+
+def _key(dataset: Dataset, reranker: RerankerVariant, first: Ranking) -> str:
+    """The name of a folder for these scores alone."""
+    manifest = reranker.subject.manifest
+    parts = {
+        "format": _CACHE_FORMAT,
+        "window": _WINDOW_QUERIES,
+        "files": dict(sorted(manifest.files.items())),
+        "tower": manifest.towers["text"].model_dump(mode="json"),
+        "prompts": dict(sorted(manifest.prompts.items())),
+        "inputs": dict(sorted(dataset.digests.items())),
+        "first": hashlib.sha256(np.ascontiguousarray(first).tobytes()).hexdigest(),
+        "depth": first.shape[1],
+    }
+    return f"{manifest.name}-rerank-{cache_digest(parts)}"

@@ -1,0 +1,1 @@
+"""Milvus as nestvec sees it: connections, the catalog, providers, registration, indexes."""

@@ -1,0 +1,79 @@
+"""Indexes of embedding fields, and what a collection has to say of those that no function fills."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymilvus import CollectionSchema, DataType, FunctionType
+from pymilvus.milvus_client import IndexParams
+
+from nestvec.milvus.providers import note_property, read_note
+from nestvec_schemas.errors import SpecError, nearest
+from nestvec_schemas.spec.collection_spec import (
+    FILLED_HERE,
+    VECTOR_TYPES,
+    Form,
+    default_index,
+    default_metric,
+)
+
+__all__ = ["Index", "field_notes", "index_params"]
+
+
+@dataclass(frozen=True)
+class Index:
+    """How one vector field is indexed: Milvus's index type, metric and build params."""
+
+    type: str = "AUTOINDEX"
+    metric: str = "COSINE"
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+def index_params(schema: CollectionSchema, indexes: Mapping[str, Index] | None = None) -> IndexParams:
+    """An index for every vector field that add_embedding added; ``indexes`` overrides by name.
+
+    Raises SpecError when ``indexes`` names a field that is not one of them.
+    """
+    chosen = indexes or {}
+    forms = dict(_filled(schema))
+    for name in chosen:
+        if name not in forms:
+            raise SpecError(
+                "there is no embedding field of this name to index",
+                value=name,
+                next_step=f"There: {', '.join(forms) or 'none'}.{nearest(name, forms)}",
+            )
+    params = IndexParams()
+    for name, form in forms.items():
+        index = chosen.get(name, Index(default_index(form), default_metric(form)))
+        params.add_index(
+            name, index_type=index.type, index_name=name, metric_type=index.metric, params=dict(index.params)
+        )
+    return params
+
+
+def _filled(schema: CollectionSchema) -> Iterator[tuple[str, Form]]:
+    """The vector fields that functions fill from encoders, and those that ingest does."""
+    outputs = {
+        name
+        for function in schema.functions
+        if function.type == FunctionType.TEXTEMBEDDING
+        for name in function.output_field_names
+    }
+    here = {DataType[VECTOR_TYPES[form]]: form for form in FILLED_HERE}
+    for one in schema.fields:
+        if one.name in outputs:
+            yield one.name, "float"
+        elif one.dtype in here and read_note(one.description or "", "nestvec"):
+            yield one.name, here[one.dtype]
+
+
+def field_notes(schema: CollectionSchema) -> dict[str, str]:
+    """The properties of a collection of this schema that say what fills its sparse fields."""
+    return {
+        note_property(one.name): one.description
+        for one in schema.fields
+        if one.dtype == DataType.SPARSE_FLOAT_VECTOR and read_note(one.description or "", "nestvec")
+    }

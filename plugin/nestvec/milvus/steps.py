@@ -1,0 +1,97 @@
+"""Work that asks Milvus, written once for callers that wait and for callers that await.
+
+A step is a generator: it yields what it wants asked and is sent the answer. ``drive`` and ``adrive`` are all
+that knows who asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pymilvus import AsyncMilvusClient, MilvusClient
+
+from nestvec.milvus.connection import milvus_errors
+from nestvec_schemas.errors import NestvecError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a pymilvus client, sync or async alike. ``doing`` is what an error says was tried."""
+
+    doing: str
+    method: str
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work that blocks, with a client to itself: many calls, files, the embedding service.
+
+    ``run`` raises NestvecError alone.
+    """
+
+    run: Callable[[MilvusClient], Any]
+
+
+Request = Call | Job
+Steps = Generator[Request, Any, T]
+
+
+def call(doing: str, method: str, *args: Any, **kwargs: Any) -> Call:
+    """A Call, written as the call is."""
+    return Call(doing, method, args, kwargs)
+
+
+def drive(client: MilvusClient, steps: Steps[T]) -> T:
+    """What comes of ``steps``. Raises what they raise, and the errors of ``milvus_errors``."""
+    answer: Any = None
+    error: NestvecError | None = None
+    while True:
+        try:
+            request = steps.send(answer) if error is None else steps.throw(error)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        answer, error = None, None
+        try:
+            answer = _ask(client, request)
+        except NestvecError as raised:
+            error = raised
+
+
+async def adrive(client: AsyncMilvusClient, blocking: Callable[[], MilvusClient], steps: Steps[T]) -> T:
+    """The same for one who awaits; jobs run in a thread, with the client that ``blocking`` gives there."""
+    answer: Any = None
+    error: NestvecError | None = None
+    while True:
+        try:
+            request = steps.send(answer) if error is None else steps.throw(error)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        answer, error = None, None
+        try:
+            answer = await _await(client, blocking, request)
+        except NestvecError as raised:
+            error = raised
+
+
+def _ask(client: MilvusClient, request: Request) -> Any:
+    if isinstance(request, Job):
+        return request.run(client)
+    with milvus_errors(request.doing):
+        return getattr(client, request.method)(*request.args, **request.kwargs)
+
+
+async def _await(client: AsyncMilvusClient, blocking: Callable[[], MilvusClient], request: Request) -> Any:
+    if isinstance(request, Job):
+        work = request.run
+        return await asyncio.to_thread(lambda: work(blocking()))
+    with milvus_errors(request.doing):
+        return await getattr(client, request.method)(*request.args, **request.kwargs)

@@ -1,0 +1,147 @@
+"""Errors as answers, each in the shape of the face that was called."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from nestvec.service.api.error_codes import TABLE, Status, status_of
+from nestvec_schemas.errors import (
+    BodyInvalid,
+    BodyNotJson,
+    EngineError,
+    NestvecError,
+    Overloaded,
+    PathUnknown,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class TeiError(BaseModel):
+    error: str
+    error_type: str
+
+
+class OpenAIProblem(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class OpenAIError(BaseModel):
+    error: OpenAIProblem
+
+
+class CohereError(BaseModel):
+    id: str
+    message: str
+
+
+Told = tuple[int, BaseModel]
+"""What a face tells of an error: the status and the body."""
+
+
+def _tei(status: Status, message: str) -> Told:
+    return status.tei, TeiError(error=message, error_type=status.tei_type)
+
+
+def _openai(status: Status, message: str) -> Told:
+    kind, code = status.openai_type, status.openai_code
+    told = OpenAIProblem(message=message, type=kind, param=None, code=code)
+    return status.openai, OpenAIError(error=told)
+
+
+def _cohere(status: Status, message: str) -> Told:
+    return status.cohere, CohereError(id=str(uuid.uuid4()), message=message)
+
+
+FACES: tuple[tuple[str, Callable[[Status, str], Told]], ...] = (
+    ("/v2/", _cohere),
+    ("/v1/rerank", _cohere),
+    ("/v1/", _openai),
+    ("/embeddings", _openai),
+    ("", _tei),
+)
+"""Which face a path belongs to: the first prefix that fits."""
+
+_RETRY_SECONDS = 1
+
+
+def error_response(path: str, error: Exception) -> Response:
+    """An answer in the shape of the face that ``path`` belongs to (contracts: TEI, OpenAI, Cohere)."""
+    ours = as_ours(error, path)
+    status, body = _face_of(path)(status_of(ours), str(ours))
+    headers = {}
+    if status in (429, 503):
+        headers["retry-after"] = str(ours.retry_after if isinstance(ours, Overloaded) else _RETRY_SECONDS)
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    content = orjson.dumps(body.model_dump())
+    return Response(content, status_code=status, media_type="application/json", headers=headers)
+
+
+def refusals(path: str) -> dict[int | str, dict[str, Any]]:
+    """Every status and shape that ``error_response`` may answer with at ``path``, for FastAPI's document."""
+    told = [_face_of(path)(status, "") for _, status in TABLE]
+    return {
+        status: {"model": type(body), "description": HTTPStatus(status).phrase}
+        for status, body in sorted(told, key=lambda one: one[0])
+    }
+
+
+def _face_of(path: str) -> Callable[[Status, str], Told]:
+    return next(face for prefix, face in FACES if path.startswith(prefix))
+
+
+def as_ours(error: BaseException, path: str) -> NestvecError:
+    """Any exception as one of the tree; an unforeseen one is logged, and its text is not told."""
+    if isinstance(error, NestvecError):
+        return error
+    if isinstance(error, RequestValidationError):
+        return _wrong_request(error)
+    if isinstance(error, HTTPException):
+        return _http(error, path)
+    logger.error("unforeseen error", exc_info=error)
+    return EngineError("the service failed", next_step="Look at its log.")
+
+
+def _http(error: HTTPException, path: str) -> NestvecError:
+    if isinstance(error.__cause__, NestvecError):
+        return error.__cause__
+    if error.status_code in (404, 405):
+        return PathUnknown(
+            "there is nothing at this path with this method",
+            value=path,
+            next_step="The paths are at /docs.",
+        )
+    # Bytes that are not UTF-8, or nesting too deep for the parser: FastAPI tells both as 400.
+    return BodyNotJson("the body cannot be read as JSON", value=str(error.__cause__), next_step=_EXAMPLE)
+
+
+def _wrong_request(error: RequestValidationError) -> NestvecError:
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        found = first.get("ctx", {}).get("error", "")
+        return BodyNotJson("the body is not JSON", value=found, next_step=_EXAMPLE)
+    if first["loc"] == ("body",):
+        return BodyNotJson(
+            "the body is not a JSON object",
+            value=first["msg"],
+            next_step=f"{_EXAMPLE} The content type is application/json.",
+        )
+    where = ".".join(str(part) for part in first["loc"][:2])
+    return BodyInvalid(f"{where} is wrong", value=first["msg"], next_step="The shapes are at /docs.")
+
+
+_EXAMPLE = 'Send an object, for example {"inputs": ["text"]} to /embed.'

@@ -1,0 +1,93 @@
+"""The face of OpenAI's embeddings API, as its clients, Milvus Lite and TEI's clients call it."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from nestvec.service.api.call import (
+    Ask,
+    Inputs,
+    answer,
+    embedder_of,
+    listed,
+    policy_of,
+    written,
+)
+from nestvec.service.api.choice import ABOUT_EXIT, InBody, QueryString, choose_from
+from nestvec.service.api.error_responses import refusals
+from nestvec_schemas.vectors import Vectors
+
+PATHS = ("/v1/embeddings", "/embeddings")
+
+router = APIRouter(tags=["OpenAI"], responses=refusals("/v1/embeddings"))
+
+
+class EmbeddingsRequest(BaseModel):
+    """OpenAI's request; ``model`` is ENCODER or ENCODER@EXPERT@EXIT, unless the query string names one."""
+
+    input: Annotated[
+        Inputs,
+        Field(description="A text, texts, or token ids.", examples=[["heat flow in shock waves"]]),
+    ]
+    model: str | None = Field(None, description="Encoder; not needed where there is one.")
+    encoding_format: Literal["float", "base64"] | None = Field(
+        "float", description="base64: little-endian float32."
+    )
+    dimensions: int | None = Field(None, description="First so many numbers of each vector.")
+    exit: int | None = Field(None, description=ABOUT_EXIT)
+    user: str | None = Field(None, description="Not used.")
+
+
+class Embedding(BaseModel):
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class Usage(BaseModel):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsAnswer(BaseModel):
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: Usage
+
+
+async def embeddings(body: EmbeddingsRequest, request: Request, query: QueryString) -> Response:
+    """Vectors, one per text, with their index."""
+    embedder = embedder_of(request)
+    ask = Ask(
+        inputs=listed(body.input),
+        choice=choose_from(query, InBody(body.model, body.dimensions, body.exit)),
+        policy=policy_of(query, embedder.settings),
+    )
+    result = await answer(request, ask)
+    rows = base64_rows(result.vectors) if body.encoding_format == "base64" else list(result.vectors)
+    answered = {
+        "object": "list",
+        "data": [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)],
+        "model": result.took.encoder,
+        "usage": {"prompt_tokens": result.took.tokens, "total_tokens": result.took.tokens},
+    }
+    return written(answered, result.took, ask.inputs)
+
+
+for _path in PATHS:
+    router.post(
+        _path,
+        response_model=EmbeddingsAnswer,
+        summary="Embed texts",
+        include_in_schema=_path == PATHS[0],
+    )(embeddings)
+
+
+def base64_rows(vectors: Vectors) -> list[str]:
+    """Each vector, (n, dim) float32, as base64 of little-endian float32."""
+    return [base64.b64encode(row.astype("<f4").tobytes()).decode("ascii") for row in vectors]

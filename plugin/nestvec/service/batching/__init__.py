@@ -1,0 +1,1 @@
+"""From inputs to results: admission, batches, the cache, scores."""

@@ -1,0 +1,194 @@
+"""OpenTelemetry: a span for each request, each batch, and each call of the engine (W3C trace context)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from nestvec.engines.contract import Batch, Engine
+from nestvec.engines.headers import outgoing
+from nestvec.service.middleware.request_log import current_notes
+from nestvec.service.observability.observer import BatchRun
+from nestvec_schemas.errors import ServiceError
+from nestvec_schemas.vectors import Vectors
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Span
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_UNTRACED = ("/health", "/metrics")
+_LINKS = 64
+"""A batch's span names at most so many requests."""
+
+
+def open_provider(endpoint: str) -> TracerProvider:
+    """A provider that sends spans to ``endpoint``, an OTLP/HTTP collector. Raises ServiceError."""
+    parts = urlsplit(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ServiceError(
+            "the address for traces is not an http or https URL",
+            value=endpoint,
+            next_step="Write it as http://HOST:4318.",
+        )
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    except ImportError as error:
+        raise ServiceError(
+            "the packages for tracing are not installed",
+            value=error.name,
+            next_step="Install them: pip install 'nestvec[tracing]', or leave --otlp-endpoint away.",
+        ) from error
+    target = endpoint if parts.path.strip("/") else f"{endpoint.rstrip('/')}/v1/traces"
+    provider = TracerProvider(resource=Resource.create({"service.name": "nestvec"}), shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=target, timeout=5)))
+    return provider
+
+
+class Tracing:
+    """The spans of one service. An observer too: it learns which requests wait for which encoder.
+
+    A batch serves many requests: its span is the child of the one that has waited longest, and links
+    to the others that wait for the encoder as it runs.
+    """
+
+    def __init__(self, provider: TracerProvider, paths: Iterable[str]) -> None:
+        """``paths``: the ones that exist; a span of another path is named by its method alone."""
+        from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415
+            TraceContextTextMapPropagator,
+        )
+
+        self._provider, self._paths = provider, frozenset(paths)
+        self.tracer = provider.get_tracer("nestvec")
+        self.propagator = TraceContextTextMapPropagator()
+        self._waiting: dict[str, dict[int, Span]] = {}
+
+    def span_name(self, method: str, path: str) -> str:
+        """Of a request: few distinct names, whatever clients ask for."""
+        return f"{method} {path}" if path in self._paths else method
+
+    def waiting(self, encoder: str) -> list[Span]:
+        """The requests that wait for an encoder, oldest first."""
+        return list(self._waiting.get(encoder, {}).values())
+
+    def ended(self, span: Span) -> None:
+        """A request waits no more."""
+        for spans in self._waiting.values():
+            spans.pop(id(span), None)
+
+    def texts_asked(self, encoder: str, *, fresh: int, shared: int, remembered: int) -> None:
+        """See ``Observer``. Called in the request's own context."""
+        from opentelemetry.trace import get_current_span  # noqa: PLC0415
+
+        span = get_current_span()
+        if span.is_recording():
+            span.add_event("texts", {"fresh": fresh, "shared": shared, "remembered": remembered})
+            if fresh or shared:
+                self._waiting.setdefault(encoder, {})[id(span)] = span
+
+    def batch_ran(self, run: BatchRun) -> None:
+        """See ``Observer``."""
+
+    def queue_changed(self, encoder: str, texts: int) -> None:
+        """See ``Observer``."""
+
+    def truncated(self, encoder: str, texts: int) -> None:
+        """See ``Observer``."""
+
+    def close(self) -> None:
+        """Send what is left."""
+        self._provider.shutdown()
+
+
+class TracedEngine:
+    """An engine whose every batch has a span, with the call to the engine as its child."""
+
+    def __init__(self, engine: Engine, tracing: Tracing) -> None:
+        self._engine, self._tracing = engine, tracing
+
+    @property
+    def name(self) -> str:
+        """See the contract."""
+        return self._engine.name
+
+    @property
+    def parallel(self) -> int:
+        """See the contract."""
+        return self._engine.parallel
+
+    async def run(self, encoder: str, batch: Batch) -> Vectors:
+        """See the contract."""
+        from opentelemetry.trace import Link, SpanKind, set_span_in_context  # noqa: PLC0415
+
+        waiting = self._tracing.waiting(encoder)
+        parent = set_span_in_context(waiting[0]) if waiting else None
+        tracer, headers = self._tracing.tracer, dict[str, str]()
+        told: dict[str, str | int] = {
+            "nestvec.encoder": encoder,
+            "nestvec.exit": batch.exit,
+            "nestvec.texts": len(batch),
+            "nestvec.tokens": batch.tokens,
+            "nestvec.padded": batch.padded,
+        }
+        links = [Link(one.get_span_context()) for one in waiting[1:_LINKS]]
+        with (
+            tracer.start_as_current_span("batch", context=parent, attributes=told, links=links),
+            tracer.start_as_current_span(f"engine {self.name}", kind=SpanKind.CLIENT),
+        ):
+            self._tracing.propagator.inject(headers)
+            token = outgoing.set(headers)
+            try:
+                return await self._engine.run(encoder, batch)
+            finally:
+                outgoing.reset(token)
+
+    async def ready(self, encoder: str) -> bool:
+        """See the contract."""
+        return await self._engine.ready(encoder)
+
+    async def close(self) -> None:
+        """See the contract."""
+        await self._engine.close()
+
+
+class RequestSpans:
+    """Gives every request but probes a span; a client's ``traceparent`` is its parent."""
+
+    def __init__(self, app: ASGIApp, tracing: Tracing) -> None:
+        self._app, self._tracing = app, tracing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in _UNTRACED:
+            await self._app(scope, receive, send)
+            return
+        from opentelemetry.trace import SpanKind, Status, StatusCode, format_trace_id  # noqa: PLC0415
+
+        tracing, method = self._tracing, scope["method"]
+        carrier = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        with tracing.tracer.start_as_current_span(
+            tracing.span_name(method, scope["path"]),
+            context=tracing.propagator.extract(carrier),
+            kind=SpanKind.SERVER,
+            attributes={"http.request.method": method},
+        ) as span:
+            notes = current_notes()
+            if notes is not None:
+                notes.trace_id = format_trace_id(span.get_span_context().trace_id)
+
+            async def seen(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    span.set_attribute("http.response.status_code", message["status"])
+                    if message["status"] >= 500:
+                        span.set_status(Status(StatusCode.ERROR))
+                await send(message)
+
+            try:
+                await self._app(scope, receive, seen)
+            finally:
+                tracing.ended(span)
+                if notes is not None:
+                    span.set_attributes({"nestvec.encoder": notes.encoder, "nestvec.texts": notes.texts})

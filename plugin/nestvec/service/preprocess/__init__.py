@@ -1,0 +1,1 @@
+"""Inputs to rows of their graph: tokenizing, images, chat messages."""

@@ -1,0 +1,134 @@
+"""One column of a CREATE TABLE or ADD COLUMN: its name, type and constraints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from sqlglot import exp
+
+from nestvec.sql.bind.definition.generated import Bm25, Embed, bind_generated
+from nestvec.sql.bind.scope import Scope
+from nestvec.sql.bind.types import MAX_CAPACITY, Type, bind_type
+from nestvec.sql.parse.source import Place, Source, folded, stray_parts
+from nestvec_schemas.spec.collection_spec import FieldSpec
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass
+class Draft:
+    """A column as it is being read; ``place`` is where its type stands."""
+
+    name: str
+    node: exp.ColumnDef
+    type: Type
+    place: int
+    primary: bool = False
+    auto: bool = False
+    null: bool | None = None
+    default: bool | int | float | str | None = None
+    made: Embed | Bm25 | None = None
+    partition: bool = False
+
+
+def bind_column(scope: Scope, node: exp.ColumnDef) -> Draft:
+    """One column: its name, type and constraints. Raises SqlError."""
+    source = scope.source
+    place = after(source, node.this)
+    if node.args.get("kind") is None:
+        raise source.syntax_error(
+            f"column {folded(node.this)} has no type", node, "Write its type behind it."
+        )
+    kind = node.args["kind"]
+    draft = Draft(folded(node.this), node, bind_type(source, kind, place), place)
+    draft.auto = kind.this == exp.DType.BIGSERIAL
+    for one in node.args.get("constraints") or ():
+        binder = _CONSTRAINTS.get(type(one.kind))
+        if binder is None:
+            raise source.not_supported(
+                f"{constraint_name(one.kind)} on a column",
+                one.kind if any(part.meta.get("start") is not None for part in one.walk()) else place,
+                "Milvus checks types, NOT NULL and keys alone.",
+            )
+        binder(scope, draft, one.kind)
+    return draft
+
+
+def after(source: Source, node: exp.Expr) -> int:
+    """Where the token behind a node of one token starts."""
+    start = source.position(node) or 0
+    return next((one.start for one in source.tokens if one.start > start), start)
+
+
+def _primary(scope: Scope, draft: Draft, node: exp.Expr) -> None:
+    draft.primary = True
+
+
+def _null(scope: Scope, draft: Draft, node: exp.Expr) -> None:
+    draft.null = bool(node.args.get("allow_null"))
+
+
+def _default(scope: Scope, draft: Draft, node: exp.Expr) -> None:
+    draft.default = scope.constant(node.this)
+
+
+def _generated(scope: Scope, draft: Draft, node: exp.Expr) -> None:
+    if node.args.get("expression") is not None:
+        draft.made = bind_generated(scope, node.args["expression"])
+        return
+    if stray_parts(node, ("this",)):
+        raise scope.source.not_supported("options of IDENTITY", draft.place, "Milvus chooses the ids.")
+    draft.auto = True
+
+
+def _computed(scope: Scope, draft: Draft, node: exp.Expr) -> None:
+    draft.made = bind_generated(scope, node.this)
+
+
+def constraint_name(node: exp.Expr) -> str:
+    """What a constraint is called in SQL."""
+    if isinstance(node, exp.Reference):
+        return "REFERENCES"
+    name = type(node).__name__.removesuffix("ColumnConstraint").removesuffix("Constraint")
+    return re.sub("(?<=[a-z])(?=[A-Z])", " ", name).upper()
+
+
+def field_spec(source: Source, draft: Draft) -> FieldSpec:
+    """A scalar column as a spec has it; nullable unless it says NOT NULL, or has a default in its place."""
+    values: dict[str, Any] = {
+        "type": draft.type.name,
+        "primary": draft.primary,
+        "auto_id": draft.auto,
+        "nullable": draft.null is not False and draft.default is None,
+        "partition_key": draft.partition,
+        "default": draft.default,
+        "max_length": draft.type.length,
+        "element_type": draft.type.element,
+        "max_capacity": MAX_CAPACITY if draft.type.element else None,
+    }
+    return made(source, draft.node, FieldSpec, values)
+
+
+def made(source: Source, at: Place, model: type[M], values: Mapping[str, Any]) -> M:
+    """A part of a spec. Raises SqlTypeMismatch at ``at`` for what its model does not take."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "a value"
+        raise source.type_mismatch(
+            f"{name} cannot be this", str(first["input"])[:60], at, f"{first['msg']}."
+        ) from error
+
+
+_CONSTRAINTS: dict[type[exp.Expr], Callable[[Scope, Draft, exp.Expr], None]] = {
+    exp.PrimaryKeyColumnConstraint: _primary,
+    exp.NotNullColumnConstraint: _null,
+    exp.DefaultColumnConstraint: _default,
+    exp.GeneratedAsIdentityColumnConstraint: _generated,
+    exp.ComputedColumnConstraint: _computed,
+}

@@ -1,0 +1,1 @@
+"""Scalar expressions of the select list, ORDER BY and GROUP BY."""

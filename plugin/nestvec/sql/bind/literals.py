@@ -1,0 +1,168 @@
+"""Values that are written: constants, parameters, arrays, JSON and vectors, as a column takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Final
+
+import orjson
+from sqlglot import exp
+
+from nestvec.ingest.convert import convert, converted
+from nestvec.ingest.row_schema import Shape
+from nestvec.milvus.catalog import DYNAMIC, Column
+from nestvec.sql.bind.params import NODES
+from nestvec.sql.bind.scope import Scope
+from nestvec.sql.bind.types import bind_type, written
+from nestvec.sql.parse.source import folded
+from nestvec_schemas.errors import RowRejected, SqlError, nearest
+
+_FROM_TEXT: Final = ("JSON", "ARRAY", "FLOAT_VECTOR")
+"""Types whose constants SQL writes as texts."""
+
+
+class Word(Enum):
+    """A word in a value's place."""
+
+    DEFAULT = "DEFAULT"
+
+
+def named_column(scope: Scope, node: exp.Expr) -> Column | None:
+    """The column that a name in a list of columns means; None for a dynamic field. Raises SqlError."""
+    table, lower = scope.table, folded(node)
+    found = table.column(lower) or table.column(str(node.this))
+    if found is None and table.dynamic:
+        if str(node.this) == DYNAMIC.name:
+            raise scope.source.not_supported(
+                f"writing {DYNAMIC.name}", node, "Write the fields in it by their own names, as columns."
+            )
+        return None
+    if found is None:
+        names = [one.name for one in table.columns]
+        raise scope.source.unknown_name(
+            f"{table.name} has no column of this name",
+            lower,
+            node,
+            f"There: {', '.join(names)}.{nearest(lower, names)}",
+        )
+    if found.name in table.generated:
+        of = table.generated[found.name]
+        raise scope.source.type_mismatch(
+            "a generated column cannot be written", found.name, node, f"It is made of {of}: write that."
+        )
+    return found
+
+
+def bind_value(scope: Scope, node: exp.Expr, column: Column | None) -> object:
+    """A value for a column, or for a dynamic field: what Python has for it, or Word.DEFAULT.
+
+    Raises SqlError; whether it fits the column, ``fitted`` says.
+    """
+    while isinstance(node, exp.Paren):
+        node = node.this
+    if is_default(node):
+        return Word.DEFAULT
+    if isinstance(node, exp.Cast):
+        return _cast(scope, node, column)
+    if isinstance(node, exp.Array):
+        return [_given(scope, one) for one in node.expressions]
+    value = _given(scope, node)
+    if column is not None and isinstance(value, str) and column.type in _FROM_TEXT:
+        return _parsed(scope, value, column, node)
+    return value
+
+
+def is_default(node: exp.Expr) -> bool:
+    """Whether a value is the word DEFAULT, which sqlglot takes for a variable or for a column."""
+    if isinstance(node, exp.Column) and isinstance(node.this, exp.Identifier):
+        return not node.this.args.get("quoted") and node.name.upper() == Word.DEFAULT.value
+    return isinstance(node, exp.Var) and node.name.upper() == Word.DEFAULT.value
+
+
+def fitted(
+    scope: Scope, shape: Shape, row: Mapping[str, object], nodes: Mapping[str, exp.Expr], at: exp.Expr
+) -> dict[str, object]:
+    """A row as Milvus takes it, without its NULLs. Raises SqlTypeMismatch at the value that does not fit.
+
+    ``nodes`` are where the values stand; ``at`` is where the row does.
+    """
+    for name, value in row.items():
+        column = shape.columns.get(name)
+        if value is None and column is not None:
+            _check_null(scope, column, nodes.get(name, at))
+    try:
+        return convert(row, shape)
+    except RowRejected as error:
+        for name, node in nodes.items():
+            # The value that no column of its type takes by itself is the one that the error is about.
+            column = shape.columns.get(name)
+            if column is not None and row.get(name) is not None:
+                fitted_value(scope, shape, row[name], column, node)
+        raise _rejected(scope, error, at) from error
+
+
+def fitted_value(scope: Scope, shape: Shape, value: object, column: Column, node: exp.Expr) -> object:
+    """One value as Milvus takes it; None is NULL. Raises SqlTypeMismatch."""
+    if value is Word.DEFAULT:
+        if column.default is None and not column.nullable:
+            raise scope.source.type_mismatch("the column has no default", column.name, node, "Write a value.")
+        return column.default
+    if value is None:
+        _check_null(scope, column, node)
+        return None
+    try:
+        if column.name in shape.sources and value == "":
+            cause = f"column {column.name} is empty, so there is nothing to embed"
+            raise RowRejected(cause, next_step="Write a text.")
+        return converted(value, column, shape)
+    except RowRejected as error:
+        raise _rejected(scope, error, node) from error
+
+
+def _check_null(scope: Scope, column: Column, node: exp.Expr) -> None:
+    if column.has_default:
+        raise scope.source.not_supported(
+            f"NULL in column {column.name}",
+            node,
+            "Milvus stores the column's default there: write a value, or DEFAULT.",
+        )
+    if not column.nullable:
+        raise scope.source.type_mismatch(
+            f"column {column.name} is never NULL", "NULL", node, "Write a value."
+        )
+
+
+def _rejected(scope: Scope, error: RowRejected, node: exp.Expr) -> SqlError:
+    if error.value is None:
+        return scope.source.syntax_error(error.cause, node, error.next_step)
+    return scope.source.type_mismatch(error.cause, error.value, node, error.next_step)
+
+
+def _cast(scope: Scope, node: exp.Cast, column: Column | None) -> object:
+    to = node.args["to"]
+    place = scope.source.position(node.this) or 0
+    vector = isinstance(to, exp.DataType) and to.this == exp.DType.VECTOR and not to.expressions
+    name = "FLOAT_VECTOR" if vector else bind_type(scope.source, to, place).name
+    if column is None or name != column.type:
+        step = "Remove it." if column is None else f"Column {column.name} is {written(column)}."
+        raise scope.source.not_supported("this cast", node, step)
+    return bind_value(scope, node.this, column)
+
+
+def _given(scope: Scope, node: exp.Expr) -> object:
+    """A constant, or a parameter's value whatever it is."""
+    if not isinstance(node, NODES):
+        return scope.constant(node)
+    value = scope.params.value(scope.source, node)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _parsed(scope: Scope, text: str, column: Column, node: exp.Expr) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        example = {"JSON": "'{\"a\": 1}'", "ARRAY": "ARRAY['a', 'b']"}.get(column.type, "'[0.1, 0.2]'")
+        raise scope.source.type_mismatch(
+            f"column {column.name} is {written(column)}", text[:60], node, f"Write it as {example}."
+        ) from error

@@ -1,0 +1,1 @@
+"""What rows are ranked by: distances, targets, rankings, thresholds and families of vector columns."""

@@ -1,0 +1,178 @@
+"""Arithmetic over vectors, as pgvector has it: sums and differences, and numbers times vectors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+from sqlglot import exp
+
+from nestvec.milvus.catalog import Column
+from nestvec.sql.bind.params import NODES
+from nestvec.sql.bind.scope import Scope
+from nestvec.sql.bind.vectors.embed import bind_embed, is_embed, query_coding
+from nestvec.sql.bind.vectors.stored import bind_stored
+from nestvec.sql.bind.vectors.targets import (
+    Embedded,
+    Given,
+    Sum,
+    Term,
+    bare,
+    check_text,
+    numbers,
+    read_vector,
+)
+from nestvec.sql.parse.construct_names import words
+
+MAX_TERMS: Final = 1_024
+"""Of one sum: a playlist or a long list of examples, and few enough to be embedded while one waits."""
+
+Terms = tuple[tuple[float, Term], ...]
+Value = float | Terms
+"""A number, or vectors with their weights."""
+
+_OPERATORS: Final = (exp.Add, exp.Sub, exp.Mul, exp.Div)
+
+_WRITE = (
+    "Write 'text', EMBED('text'), '[0.1, …]', a parameter, (SELECT vector …), or their sums and multiples."
+)
+
+
+def is_sum(node: exp.Expr) -> bool:
+    """Whether a target is more than a text or a vector that stands in the statement."""
+    return isinstance(node, (*_OPERATORS, exp.Neg, exp.Subquery)) or is_embed(node)
+
+
+def bind_sum(scope: Scope, column: Column, node: exp.Expr) -> Sum:
+    """An expression over vectors of the column's dim. Raises SqlNotSupported, SqlTypeMismatch."""
+    if column.type != "FLOAT_VECTOR":
+        raise scope.source.not_supported(
+            f"{words(node)} as a vector for a {column.type}",
+            node,
+            "Give one text, or use a column of floats.",
+        )
+    terms = _combined(scope, column, node)
+    if not isinstance(terms, tuple):
+        raise scope.source.type_mismatch(
+            f"column {column.name} holds vectors, and this is a number", terms, node, _WRITE
+        )
+    if not all(math.isfinite(weight) for weight, _ in terms):
+        raise scope.source.type_mismatch("a weight is not finite", "infinity", node, "Use smaller numbers.")
+    return Sum(terms)
+
+
+def _combined(scope: Scope, column: Column, node: exp.Expr) -> Value:
+    """A node's value. The left side of a chain is walked in a loop: chains may be as long as a statement."""
+    pending: list[exp.Expr] = []
+    node = bare(node)
+    while isinstance(node, _OPERATORS):
+        pending.append(node)
+        node = bare(node.this)
+    value = _leaf(scope, column, node)
+    for operation in reversed(pending):
+        right = _combined(scope, column, operation.args["expression"])
+        value = _APPLIED[type(operation)](scope, operation, value, right)
+        if isinstance(value, tuple) and len(value) > MAX_TERMS:
+            raise scope.source.not_supported(f"a sum of more than {MAX_TERMS:,} vectors", node, "Add fewer.")
+    return value
+
+
+def _leaf(scope: Scope, column: Column, node: exp.Expr) -> Value:
+    if isinstance(node, exp.Neg):
+        return _times(-1.0, _combined(scope, column, node.this))
+    if isinstance(node, exp.Literal) and not node.is_string:
+        return float(str(node.this))
+    if is_embed(node):
+        return ((1.0, bind_embed(scope, column, node)),)
+    if isinstance(node, exp.Subquery):
+        return ((1.0, bind_stored(scope, column, node)),)
+    if isinstance(node, exp.Cast):
+        return _cast(scope, column, node)
+    if isinstance(node, NODES):
+        return _parameter(scope, column, node)
+    if isinstance(node, exp.Literal):
+        return ((1.0, _text(scope, column, str(node.this), node)),)
+    raise scope.source.not_supported(f"{words(node)} as a vector", node, _WRITE)
+
+
+def _cast(scope: Scope, column: Column, node: exp.Cast) -> Value:
+    """``'[0.1, …]'::vector``."""
+    if not is_vector_cast(node):
+        raise scope.source.not_supported("a cast to anything but VECTOR", node, _WRITE)
+    found = _leaf(scope, column, bare(node.this))
+    if isinstance(found, tuple) and all(isinstance(one, Given) for _, one in found):
+        return found
+    raise scope.source.type_mismatch(
+        "this is no vector", words(bare(node.this)), node, "Write EMBED('text') for the vector of a text."
+    )
+
+
+def is_vector_cast(node: exp.Expr) -> bool:
+    """Whether a node is ``… :: vector``."""
+    return isinstance(node, exp.Cast) and node.args["to"].this == exp.DataType.Type.VECTOR
+
+
+def _parameter(scope: Scope, column: Column, node: exp.Expr) -> Value:
+    given = scope.params.value(scope.source, node)
+    if isinstance(given, (int, float)) and not isinstance(given, bool):
+        return float(given)
+    if isinstance(given, (list, tuple)):
+        return ((1.0, Given(numbers(scope, column, given, node))),)
+    return ((1.0, _text(scope, column, str(scope.constant(node)), node)),)
+
+
+def _text(scope: Scope, column: Column, text: str, node: exp.Expr) -> Term:
+    vector = read_vector(text)
+    if vector is not None:
+        return Given(numbers(scope, column, vector, node))
+    return Embedded(check_text(scope, text, node), query_coding(scope, column, node))
+
+
+def _added(scope: Scope, node: exp.Expr, left: Value, right: Value) -> Value:
+    return _sum(scope, node, left, right)
+
+
+def _subtracted(scope: Scope, node: exp.Expr, left: Value, right: Value) -> Value:
+    return _sum(scope, node, left, _times(-1.0, right))
+
+
+def _sum(scope: Scope, node: exp.Expr, left: Value, right: Value) -> Value:
+    if isinstance(left, tuple) and isinstance(right, tuple):
+        return left + right
+    if isinstance(left, tuple) or isinstance(right, tuple):
+        raise scope.source.type_mismatch(
+            "a vector and a number cannot be added", words(node), node, "Multiply, or add vectors alone."
+        )
+    return left + right
+
+
+def _multiplied(scope: Scope, node: exp.Expr, left: Value, right: Value) -> Value:
+    if isinstance(left, tuple) and isinstance(right, tuple):
+        raise scope.source.not_supported("a vector times a vector", node, "Multiply a vector by a number.")
+    return _times(left, right) if not isinstance(left, tuple) else _times(right, left)
+
+
+def _divided(scope: Scope, node: exp.Expr, left: Value, right: Value) -> Value:
+    if isinstance(right, tuple):
+        raise scope.source.not_supported("division by a vector", node, "Divide by a number.")
+    if right == 0:
+        raise scope.source.type_mismatch("this divides by zero", right, node, "Divide by another number.")
+    return (
+        left / right if not isinstance(left, tuple) else tuple((weight / right, one) for weight, one in left)
+    )
+
+
+def _times(number: Value, value: Value) -> Value:
+    factor = number if isinstance(number, (int, float)) else 1.0
+    if not isinstance(value, tuple):
+        return factor * value
+    return tuple((factor * weight, one) for weight, one in value)
+
+
+_APPLIED: Final[dict[type[exp.Expr], Callable[[Scope, exp.Expr, Value, Value], Value]]] = {
+    exp.Add: _added,
+    exp.Sub: _subtracted,
+    exp.Mul: _multiplied,
+    exp.Div: _divided,
+}

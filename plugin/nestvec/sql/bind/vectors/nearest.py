@@ -1,0 +1,79 @@
+"""What rows are ranked by: a distance, a similarity, or a score of several."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlglot import exp
+
+from nestvec.sql.bind.scope import Scope
+from nestvec.sql.bind.vectors.distance import METRICS, Nearest, bind_distance
+from nestvec.sql.bind.vectors.ranking import Fused, bind_fused, is_fused
+from nestvec.sql.bind.vectors.targets import bare, read_vector
+from nestvec.sql.parse.dialect import VectorDistance
+
+__all__ = [
+    "METRICS",
+    "Fused",
+    "Measure",
+    "Nearest",
+    "Ranking",
+    "Reranked",
+    "bind_measure",
+    "measure",
+    "read_vector",
+]
+
+Ranking = Nearest | Fused
+"""What rows are ordered by."""
+
+
+@dataclass(frozen=True)
+class Reranked:
+    """The score of RERANK BY's encoder: what the select list may hold instead of a distance."""
+
+
+Kind = Literal["distance", "similarity", "score"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A distance in the statement; its similarity, one minus the distance; or a score of several."""
+
+    kind: Kind
+    node: exp.Expr
+
+
+def measure(node: exp.Expr) -> Measure | None:
+    """What ``node`` measures: ``v <=> 'text'``, ``1 - (v <=> 'text')``, ``RRF(…)``; None for the rest."""
+    node = bare(node)
+    if isinstance(node, VectorDistance):
+        return Measure("distance", node)
+    if is_fused(node) or _is_reranked(node):
+        return Measure("score", node)
+    if isinstance(node, exp.Sub) and isinstance(node.this, exp.Literal) and node.this.this == "1":
+        right = bare(node.args["expression"])
+        return Measure("similarity", right) if isinstance(right, VectorDistance) else None
+    return None
+
+
+def _is_reranked(node: exp.Expr) -> bool:
+    called = isinstance(node, exp.Anonymous) and str(node.this).upper() == "RERANK_SCORE"
+    return called and not node.expressions
+
+
+def bind_measure(scope: Scope, found: Measure) -> Ranking | Reranked:
+    """Check the columns, the operators and the targets. Raises the errors of ``bind_query``."""
+    if _is_reranked(found.node):
+        return Reranked()
+    if not isinstance(found.node, VectorDistance):
+        return bind_fused(scope, found.node)
+    nearest = bind_distance(scope, found.node)
+    if found.kind == "similarity" and nearest.metric != "COSINE":
+        raise scope.source.not_supported(
+            f"arithmetic on {found.node.args['operator']}",
+            found.node.meta["start"],
+            "Only 1 - (column <=> 'text') is there.",
+        )
+    return nearest

@@ -1,0 +1,106 @@
+"""A sample of a collection's texts, as queries: what people ask is shorter than what it is about."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pymilvus import MilvusClient
+
+from nestvec.milvus.catalog import Table
+from nestvec.milvus.connection import milvus_errors
+from nestvec.sql.plan.filter import literal
+
+DEFAULT_QUERIES: Final = 200
+SEED: Final = 20220526
+"""Fixed, so that one collection is measured alike each time."""
+
+_MAX_ROWS_READ = 1_000_000
+"""Rows that the sample is drawn from: the first that Milvus gives."""
+_PAGE_ROWS = 10_000
+_KEYS_PER_READ = 100
+_MAX_QUERY_CHARS = 300
+_MAX_QUERY_WORDS = 6
+"""Words up to which a text is no longer than a query."""
+
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+
+
+@dataclass(frozen=True)
+class QuerySample:
+    """Queries for a text column, and how many rows the collection has."""
+
+    queries: tuple[str, ...]
+    rows: int
+
+
+def sample_queries(
+    client: MilvusClient, table: Table, source: str, queries: int = DEFAULT_QUERIES
+) -> QuerySample:
+    """Up to ``queries`` texts, each a sentence of another row's. Raises StoreRefused, StoreUnreachable."""
+    rng = random.Random(SEED)  # noqa: S311 - a sample, no secret
+    with milvus_errors(f"sampling collection {table.name}"):
+        # Twice as many rows as queries: some have no text, or the same as another.
+        keys, rows = _sample_keys(client, table, 2 * queries, rng)
+        texts: dict[str, None] = {}
+        for start in range(0, len(keys), _KEYS_PER_READ):
+            for text in _texts(client, table, source, keys[start : start + _KEYS_PER_READ]):
+                texts.setdefault(as_query(text, rng), None)
+    return QuerySample(tuple(texts)[:queries], rows)
+
+
+def _sample_keys(client: MilvusClient, table: Table, count: int, rng: random.Random) -> tuple[list[Any], int]:
+    """Primary keys drawn evenly (Vitter 1985, algorithm R), and the number of rows."""
+    reservoir: list[Any] = []
+    total = 0
+    for key in _all_keys(client, table):
+        total += 1
+        if len(reservoir) < count:
+            reservoir.append(key)
+        elif (place := rng.randrange(total)) < count:
+            reservoir[place] = key
+    rng.shuffle(reservoir)
+    return reservoir, max(total, int(client.get_collection_stats(table.name).get("row_count", 0)))
+
+
+def _all_keys(client: MilvusClient, table: Table) -> Iterator[Any]:
+    name = table.primary.name
+    pages = client.query_iterator(
+        table.name, batch_size=_PAGE_ROWS, limit=_MAX_ROWS_READ, output_fields=[name]
+    )
+    try:
+        while page := pages.next():
+            for row in page:
+                yield row[name]
+            # pymilvus pastes the last key into the filter of the next page, as it is.
+            if any(character in str(page[-1][name]) for character in '"\\'):
+                return
+    finally:
+        pages.close()
+
+
+def _texts(client: MilvusClient, table: Table, source: str, keys: Sequence[Any]) -> Iterator[str]:
+    """The texts of these rows that are not blank, in the order of the keys."""
+    name = table.primary.name
+    listed = ", ".join(literal(key) for key in keys)
+    rows = client.query(table.name, filter=f"{name} in [{listed}]", output_fields=[name, source])
+    by_key = {row[name]: row[source] for row in rows}
+    for key in keys:
+        text = by_key.get(key)
+        if text and text.strip():
+            yield text
+
+
+def as_query(text: str, rng: random.Random) -> str:
+    """A sentence of a text; half of its words, in a row, where it has but one sentence."""
+    sentences = [sentence for sentence in _SENTENCE.split(text.strip()) if len(sentence.split()) > 2]
+    chosen = rng.choice(sentences) if sentences else text.strip()
+    words = chosen.split()
+    if len(sentences) < 2 and len(words) > _MAX_QUERY_WORDS:
+        half = max(len(words) // 2, _MAX_QUERY_WORDS // 2)
+        start = rng.randrange(len(words) - half + 1)
+        words = words[start : start + half]
+    return " ".join(words)[:_MAX_QUERY_CHARS]

@@ -1,0 +1,45 @@
+"""Statements that define and write: whether all that is in the text got into the tree."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from sqlglot import TokenType, exp
+
+from nestvec.sql.parse.source import Source
+
+_CARRIERS = {TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING, TokenType.NUMBER}
+
+_BEFORE_PARAMETERS = {TokenType.COLON, TokenType.PARAMETER, TokenType.PLACEHOLDER}
+
+_FORGETFUL = {TokenType.DOT, TokenType.ARROW, TokenType.DARROW}
+"""After these, sqlglot forgets where a thing stood: .5, -> 'key', ->> 'key'."""
+
+_WORDS = """
+    ADD ALWAYS AS BY CASCADE COLUMN CONFLICT CONSTRAINT COPY DEFAULT DO DROP EXISTS FORMAT FROM GENERATED
+    HASH HEADER IDENTITY IF INDEX INTO KEY NOT NOTHING NULL ON PRECISION PRIMARY RENAME RESTRICT RETURNING
+    STORED TABLE TO USING VARYING WITH"""
+_GRAMMAR = frozenset(_WORDS.split())
+"""Words of the grammar that sqlglot has no token for, or whose place its trees do not keep."""
+
+
+def check_read(source: Source, tree: exp.Expr) -> None:
+    """Raise SqlSyntaxError for a name or a constant that is in the text and not in the tree.
+
+    sqlglot passes over some of what it does not know. Names that its trees hold without their places (a kind
+    of index, an option) are known by themselves.
+    """
+    nodes = list(tree.walk())
+    read = {node.meta.get("start") for node in nodes}
+    named = {
+        str(node.name).upper() for node in nodes if isinstance(node, (exp.Var, exp.Anonymous, exp.Identifier))
+    }
+    for before, token in pairwise(source.tokens):
+        parameter = before.start in read and before.token_type in _BEFORE_PARAMETERS
+        if token.token_type not in _CARRIERS or token.start in read or parameter:
+            continue
+        if before.token_type in _FORGETFUL:
+            continue
+        word = token.text.upper()
+        if token.token_type != TokenType.VAR or (word not in _GRAMMAR and word not in named):
+            raise source.syntax_error(f"'{token.text[:40]}' has no place here", token.start, "Remove it.")

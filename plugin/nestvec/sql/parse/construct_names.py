@@ -1,0 +1,59 @@
+"""What a construct is called in SQL, for the errors that refuse it."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from nestvec.sql.parse.dialect import VectorDistance
+
+_JSON_NODES = (exp.JSONExtract, exp.JSONExtractScalar, exp.JSONBExtract, exp.JSONBExtractScalar)
+
+_WORDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    ((exp.Subquery, exp.Select, exp.SetOperation), "a subquery"),
+    (exp.Window, "a window function"),
+    (exp.Filter, "FILTER"),
+    ((exp.Cast, exp.TryCast), "a cast"),
+    (exp.Case, "CASE"),
+    (_JSON_NODES, "a JSON operator"),
+    ((exp.Parameter, exp.Placeholder, exp.SessionParameter), "a parameter"),
+    (exp.ILike, "ILIKE"),
+    (exp.Escape, "ESCAPE"),
+    ((exp.RegexpLike, exp.RegexpILike), "a regular expression"),
+    (exp.SimilarTo, "SIMILAR TO"),
+    (exp.Exists, "EXISTS"),
+    ((exp.NullSafeEQ, exp.NullSafeNEQ), "IS DISTINCT FROM"),
+    (exp.Is, "IS with anything but NULL"),
+    ((exp.Any, exp.All), "ANY or ALL"),
+    (exp.Array, "an array"),
+    (exp.Bracket, "an array element"),
+    (exp.Interval, "an interval"),
+    (exp.Collate, "COLLATE"),
+    (exp.DPipe, "|| (concatenation)"),
+    (exp.Tuple, "a row of several values"),
+    (exp.Star, "*"),
+    ((exp.ByteString, exp.RawString, exp.UnicodeString, exp.National), "a string with a prefix or $ quotes"),
+    ((exp.HexString, exp.BitString), "a bit or hexadecimal constant"),
+    (VectorDistance, "a distance"),
+    (exp.Paren, "parentheses"),
+    ((exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Pow, exp.Neg), "arithmetic"),
+    ((exp.Not, exp.Connector, exp.Predicate), "a condition"),
+    ((exp.Literal, exp.Boolean, exp.Null), "a constant"),
+    (exp.Column, "a column"),
+)
+
+
+def words(node: exp.Expr) -> str:
+    """The name of a node's construct, as an SQL user would say it."""
+    if isinstance(node, exp.AggFunc):
+        return f"the aggregate {_function_name(node)}"
+    found = next((name for kinds, name in _WORDS if isinstance(node, kinds)), None)
+    if found:
+        return found
+    return f"the function {_function_name(node)}" if isinstance(node, exp.Func) else "this expression"
+
+
+def _function_name(node: exp.Expr) -> str:
+    if isinstance(node, exp.Anonymous):
+        return f"{str(node.this)[:40]}()"
+    names = node.sql_names() if isinstance(node, exp.Func) else []
+    return f"{names[0] if names else node.key.upper()}()"

@@ -1,0 +1,74 @@
+"""DROP TABLE and TRUNCATE; DROP INDEX by its own file."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from nestvec.milvus.catalog import Table
+from nestvec.milvus.steps import Steps, call
+from nestvec.sql.answer import StatementResult
+from nestvec.sql.bind.params import Params
+from nestvec.sql.parse.completeness import check_read
+from nestvec.sql.parse.parse import Parsed
+from nestvec.sql.parse.source import Source, stray_parts
+from nestvec.sql.session import Session
+from nestvec.sql.statements.ddl.index import run_drop_index
+from nestvec.sql.statements.tables import plain_table
+from nestvec_schemas.errors import SqlUnknownName
+
+
+def run_drop(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
+    """DROP TABLE or DROP INDEX; of several tables all or none. Raises SqlError, StoreError."""
+    source, tree = parsed.source, parsed.tree
+    kind = str(tree.args.get("kind") or "").upper()
+    check_read(source, tree)
+    if kind == "INDEX":
+        return (yield from run_drop_index(session, parsed, params))
+    if kind != "TABLE":
+        raise source.not_supported(f"DROP {kind}", 0, "Write DROP TABLE or DROP INDEX.")
+    for part in stray_parts(tree, ("exists", "tables", "kind", "cascade", "restrict")):
+        raise source.not_supported(f"{part.upper()} in DROP TABLE", 0, "Write DROP TABLE [IF EXISTS] a, b.")
+    tables = []
+    for node in tree.args["tables"]:
+        table = yield from _existing_table(session, source, node, bool(tree.args.get("exists")))
+        if table is not None:
+            tables.append(table)
+    for name in dict.fromkeys(one.name for one in tables):
+        yield call(f"dropping collection {name}", "drop_collection", name)
+        session.forget(name)
+    return StatementResult(tag="DROP TABLE")
+
+
+def run_truncate(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
+    """TRUNCATE: every row goes, the tables stay. Raises SqlError, StoreError."""
+    source, tree = parsed.source, parsed.tree
+    check_read(source, tree)
+    for part in stray_parts(tree, ("expressions", "option")):
+        what = "RESTART IDENTITY" if part == "identity" else part.upper().replace("_", " ")
+        raise source.not_supported(f"{what} in TRUNCATE", 0, "Write TRUNCATE a, b.")
+    tables = []
+    for node in tree.expressions:
+        tables.append((yield from _existing_table(session, source, node, False)))
+    for table in tables:
+        if table is not None:
+            yield call(f"emptying collection {table.name}", "truncate_collection", table.name)
+    return StatementResult(tag="TRUNCATE TABLE")
+
+
+def _existing_table(session: Session, source: Source, node: exp.Expr, may_lack: bool) -> Steps[Table | None]:
+    """A table as it is now; None where it is not there and need not be."""
+    name = plain_table(source, node)
+    session.forget(name, str(node.this.this))
+    try:
+        if not isinstance(node, exp.Table):
+            return None
+        table = yield from session.table(source, node)
+    except SqlUnknownName:
+        if may_lack:
+            return None
+        raise
+    if table.name not in (name, str(node.this.this)):
+        raise source.not_supported(
+            "an alias of a collection in this statement", node, f"Write the collection itself: {table.name}."
+        )
+    return table

@@ -1,0 +1,182 @@
+"""CREATE INDEX and DROP INDEX."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pymilvus import MilvusClient
+from pymilvus.milvus_client import IndexParams
+from sqlglot import exp
+
+from nestvec.milvus.connection import is_lite, milvus_errors
+from nestvec.milvus.indexes import Index
+from nestvec.milvus.steps import Job, Steps, call
+from nestvec.sql.answer import StatementResult
+from nestvec.sql.bind.definition.index import Declared, bind_index
+from nestvec.sql.bind.params import Params
+from nestvec.sql.parse.completeness import check_read
+from nestvec.sql.parse.parse import Parsed
+from nestvec.sql.parse.source import stray_parts
+from nestvec.sql.session import Session
+from nestvec.sql.statements.tables import plain_table, with_table
+from nestvec_schemas.errors import NestvecError, nearest
+
+_DESCRIPTION_KEYS: Final = (
+    "index_type", "metric_type", "field_name", "index_name", "total_rows", "indexed_rows",
+    "pending_index_rows", "state", "index_state_fail_reason",
+)  # fmt: skip
+"""What describe_index says that is no build parameter."""
+
+
+def run_create_index(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
+    """CREATE INDEX: a column has one, which this replaces; while it is built nothing can be searched.
+
+    Raises SqlError, StoreError; the former index is back then.
+    """
+    source, tree = parsed.source, parsed.tree
+    for part in stray_parts(tree, ("this", "kind", "exists")):
+        raise source.not_supported(
+            f"{part.upper()} in CREATE INDEX", 0, "Write CREATE INDEX ON t USING hnsw (v)."
+        )
+    node = tree.this.args.get("table")
+    plain_table(source, node)
+    check_read(source, tree)
+    declared = yield from with_table(
+        session, source, node, lambda table: bind_index(source, tree, table, params)
+    )
+    name = declared.table.name
+    if tree.args.get("exists"):
+        there = yield call(f"listing the indexes of {name}", "list_indexes", name)
+        if declared.name in there:
+            return StatementResult(tag="CREATE INDEX")
+    yield Job(lambda client: replace_index(client, declared))
+    session.forget(name)
+    return StatementResult(tag="CREATE INDEX")
+
+
+def replace_index(client: MilvusClient, declared: Declared) -> None:
+    """Make an index in place of the one that the column has. Raises StoreError; that one is back then."""
+    name, column = declared.table.name, declared.column.name
+    with milvus_errors(f"reading the index of {name}.{column}"):
+        before = _described(client, name, column)
+        client.release_collection(name)
+    try:
+        with milvus_errors(f"indexing {name}.{column}"):
+            for previous in before:
+                _drop_one(client, name, column, previous["index_name"])
+            _make(client, declared, declared.index)
+    except NestvecError:
+        with milvus_errors(f"restoring the index of {name}.{column}"):
+            for previous in before if not _described(client, name, column) else ():
+                params = {key: value for key, value in previous.items() if key not in _DESCRIPTION_KEYS}
+                _make(
+                    client,
+                    declared,
+                    Index(previous["index_type"], str(previous.get("metric_type") or ""), params),
+                )
+            client.load_collection(name)
+        raise
+    with milvus_errors(f"loading collection {name}"):
+        client.load_collection(name)
+
+
+def _drop_one(client: MilvusClient, name: str, column: str, index: str) -> None:
+    # Milvus Lite takes an index by this name alone; of any other it drops every index of the collection.
+    client.drop_index(name, f"{column}_idx" if is_lite(client) else index)
+
+
+def _described(client: MilvusClient, name: str, column: str) -> list[dict[str, Any]]:
+    descriptions = (client.describe_index(name, index) for index in client.list_indexes(name))
+    return [
+        description for description in descriptions if description and description["field_name"] == column
+    ]
+
+
+def _make(client: MilvusClient, declared: Declared, index: Index) -> None:
+    index_params = IndexParams()
+    metric = {"metric_type": index.metric} if index.metric else {}
+    index_params.add_index(
+        declared.column.name,
+        index_type=index.type,
+        index_name=declared.name,
+        params=dict(index.params),
+        **metric,
+    )
+    client.create_index(declared.table.name, index_params)
+
+
+def run_drop_index(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
+    """DROP INDEX name [ON table]. A vector column goes back to AUTOINDEX: Milvus searches none without.
+
+    Raises SqlError, StoreError.
+    """
+    source, tree = parsed.source, parsed.tree
+    for part in stray_parts(tree, ("exists", "tables", "kind", "cluster", "cascade", "restrict")):
+        raise source.not_supported(f"{part.upper()} in DROP INDEX", 0, "Write DROP INDEX name ON table.")
+    for node in tree.args["tables"]:
+        index_name = plain_table(source, node)
+        holders = yield from _holders(session, parsed, index_name)
+        if not holders and tree.args.get("exists"):
+            continue
+        if len(holders) != 1:
+            names = sorted({existing for existing, _ in (yield from _all_indexes(session, parsed))})
+            cause = (
+                "several tables have an index of this name" if holders else "there is no index of this name"
+            )
+            step = "Write DROP INDEX name ON table." if holders else f"There: {', '.join(names) or 'none'}."
+            raise source.unknown_name(
+                cause, index_name, node, f"{step}{nearest(index_name, names) if not holders else ''}"
+            )
+        yield from _drop(session, parsed, node, *holders[0])
+    return StatementResult(tag="DROP INDEX")
+
+
+def _drop(session: Session, parsed: Parsed, node: exp.Expr, index: str, table_name: str) -> Steps[None]:
+    table_node = exp.Table(this=exp.Identifier(this=table_name, quoted=True))
+    table = yield from session.table(parsed.source, table_node)
+    doing = f"reading the index {index} of {table_name}"
+    description = yield call(doing, "describe_index", table_name, index)
+    column = table.column(description["field_name"])
+    if column is not None and column.is_vector:
+        if column.type == "SPARSE_FLOAT_VECTOR" or description.get("index_type") == "AUTOINDEX":
+            raise parsed.source.not_supported(
+                f"dropping the index of vector column {column.name}",
+                node,
+                "Milvus searches no vectors without one.",
+            )
+        automatic = Index("AUTOINDEX", str(description.get("metric_type") or "COSINE"), {})
+        declared = Declared(table, column, column.name, automatic)
+        yield Job(lambda client: replace_index(client, declared))
+    else:
+        yield Job(lambda client: _drop_scalar(client, table_name, description["field_name"], index))
+    session.forget(table_name)
+
+
+def _drop_scalar(client: MilvusClient, name: str, column: str, index: str) -> None:
+    with milvus_errors(f"dropping the index {index} of {name}"):
+        client.release_collection(name)
+        try:
+            _drop_one(client, name, column, index)
+        finally:
+            client.load_collection(name)
+
+
+def _holders(session: Session, parsed: Parsed, name: str) -> Steps[list[tuple[str, str]]]:
+    every = yield from _all_indexes(session, parsed)
+    return [pair for pair in every if pair[0] == name]
+
+
+def _all_indexes(session: Session, parsed: Parsed) -> Steps[list[tuple[str, str]]]:
+    """Every index with its table: of the table that ON names, else of all."""
+    on = parsed.tree.args.get("cluster")
+    if on is not None:
+        plain_table(parsed.source, on.this)
+        table = yield from session.table(parsed.source, on.this)
+        names = [table.name]
+    else:
+        names = yield call("listing the collections", "list_collections")
+    pairs = []
+    for name in names:
+        for index in (yield call(f"listing the indexes of {name}", "list_indexes", name)):
+            pairs.append((str(index), str(name)))
+    return pairs

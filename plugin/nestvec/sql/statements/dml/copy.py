@@ -1,0 +1,102 @@
+"""COPY … FROM 'file' [WITH (FORMAT csv | jsonl | parquet)]"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from pymilvus import MilvusClient
+from sqlglot import exp
+
+from nestvec.ingest import Options, Report, ingest
+from nestvec.milvus.steps import Job, Steps
+from nestvec.sql.answer import StatementResult
+from nestvec.sql.bind.params import NODES, Params
+from nestvec.sql.bind.scope import Scope
+from nestvec.sql.parse.completeness import check_read
+from nestvec.sql.parse.parse import Parsed
+from nestvec.sql.parse.source import Source, stray_parts
+from nestvec.sql.session import Session
+from nestvec.sql.statements.tables import plain_table
+from nestvec_schemas.errors import FileUnreadable, nearest
+
+_WRITE = "Write COPY t FROM 'file.jsonl', with WITH (FORMAT csv) where the name does not say it."
+_FORMATS: Final = ("jsonl", "csv", "parquet")
+
+
+def run_copy(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
+    """COPY FROM: as ``nestvec ingest``, the same statement goes on where it was interrupted.
+
+    The tag says how many rows are in, and how many were rejected into which file.
+    Raises SqlError, IngestError, StoreError, ServiceError.
+    """
+    source, tree = parsed.source, parsed.tree
+    node = _table(source, tree)
+    check_read(source, tree)
+    session.forget(str(node.name), str(node.name).lower())
+    table = yield from session.table(source, node)
+    scope = Scope(source, table, table.name, params)
+    file = tree.args["files"][0]
+    name = scope.constant(file) if isinstance(file, (exp.Literal, *NODES)) else None
+    if not isinstance(name, str):
+        raise source.not_supported("COPY from anything but a file", file, _WRITE)
+    kind = _format(source, tree.args.get("params") or ())
+    yield from session.ensure_served(table.services)
+    yield from session.ensure_loaded(table.name)
+
+    def run(client: MilvusClient) -> Report:
+        options = Options(_target(client), kind=kind, on_error=session.settings.on_error)
+        return ingest(client, table, Path(name), options)
+
+    try:
+        report: Report = yield Job(run)
+    except FileUnreadable as error:
+        raise source.type_mismatch(error.cause, error.value, file, error.next_step) from error
+    rejected = f" ({report.rejected:,} rejected, in {report.rejects})" if report.rejected else ""
+    return StatementResult(
+        tag=f"COPY {report.inserted}{rejected}", count=report.inserted, seconds=report.seconds
+    )
+
+
+def _table(source: Source, tree: exp.Expr) -> exp.Table:
+    for part in stray_parts(tree, ("this", "kind", "files", "params", "credentials")):
+        raise source.not_supported(f"{part.upper()} in COPY", 0, _WRITE)
+    if not tree.args.get("kind"):
+        raise source.not_supported("COPY TO", 0, "SELECT, and write the rows where they are wanted.")
+    if not isinstance(tree.this, exp.Table):
+        raise source.not_supported(
+            "columns in COPY", tree.this, "The file names its columns: leave them out."
+        )
+    plain_table(source, tree.this)
+    if len(tree.args["files"]) != 1:
+        raise source.syntax_error("COPY reads one file", tree.this, _WRITE)
+    return tree.this
+
+
+def _format(source: Source, options: Sequence[exp.Expr]) -> str | None:
+    format_name = None
+    for option in options:
+        name = str(option.this.name).upper()
+        value = option.args.get("expression")
+        if name == "HEADER" and value is None:
+            continue  # A CSV is always read with its header.
+        if name != "FORMAT" or value is None:
+            raise source.not_supported(f"{name} in COPY", option, _WRITE)
+        format_name = str(value.name).lower()
+        if format_name not in _FORMATS:
+            raise source.unknown_name(
+                "there is no format of this name",
+                format_name,
+                value,
+                f"Formats: {', '.join(_FORMATS)}.{nearest(format_name, _FORMATS)}",
+            )
+    return format_name
+
+
+def _target(client: MilvusClient) -> str:
+    """Which database, for the journal, as ``nestvec ingest`` names it."""
+    config = getattr(client, "_config", None)
+    uri, database = str(getattr(config, "uri", "")), str(getattr(config, "db_name", "") or "")
+    place = str(Path(uri).resolve()) if uri.endswith(".db") else uri.rstrip("/")
+    return f"{place}#{database}" if database else place

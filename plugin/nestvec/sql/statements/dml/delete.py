@@ -1,0 +1,108 @@
+"""DELETE FROM … [WHERE …] [RETURNING …]"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlglot import exp
+
+from nestvec.milvus.catalog import Table
+from nestvec.milvus.steps import Steps, call
+from nestvec.sql.answer import StatementResult
+from nestvec.sql.bind.conditions import bind_condition
+from nestvec.sql.bind.params import Params
+from nestvec.sql.bind.scope import STRINGS, Scope
+from nestvec.sql.execute.matching import read_matching
+from nestvec.sql.execute.write import MAX_IDS_PER_FILTER, STRONG_CONSISTENCY, ids_filter
+from nestvec.sql.parse.completeness import check_read
+from nestvec.sql.parse.parse import Parsed
+from nestvec.sql.parse.source import Source, folded, stray_parts
+from nestvec.sql.plan.filter import render_filter
+from nestvec.sql.session import Session
+from nestvec.sql.statements.dml.returning import Returning, bind_returning
+from nestvec.sql.statements.select import plan_select
+from nestvec.sql.statements.subqueries import inline_subqueries
+from nestvec.sql.statements.tables import plain_table, with_table
+
+_WRITE = "Write DELETE FROM t WHERE condition."
+
+
+@dataclass(frozen=True)
+class Delete:
+    """A bound DELETE; an empty ``filter`` is every row."""
+
+    table: Table
+    filter: str
+    returning: Returning | None
+
+
+def run_delete(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
+    """DELETE; the tag says how many rows were there. Raises SqlError, StoreError."""
+    source, tree = parsed.source, parsed.tree
+    node = tree.this
+    plain_table(source, node, "alias")
+    for part in stray_parts(tree, ("this", "where", "returning")):
+        where = tree.args[part]
+        at = where[0] if isinstance(where, list) else where
+        raise source.not_supported(
+            f"{part.upper().strip('_')} in DELETE", at if isinstance(at, exp.Expr) else 0, _WRITE
+        )
+    check_read(source, tree)
+    statement = yield from inline_subqueries(session, parsed, params, plan_select)
+    delete = yield from with_table(
+        session, source, node, lambda table: _bind(source, statement.tree, table, statement.params)
+    )
+    return (yield from _delete(session, delete))
+
+
+def _bind(source: Source, tree: exp.Expr, table: Table, params: Params) -> Delete:
+    alias = tree.this.args.get("alias")
+    scope = Scope(source, table, folded(alias.this if alias is not None else tree.this.this), params)
+    where = tree.args.get("where")
+    condition = bind_condition(scope, where.this) if where is not None else None
+    return Delete(table, render_filter(condition), bind_returning(scope, tree.args.get("returning")))
+
+
+def _delete(session: Session, delete: Delete) -> Steps[StatementResult]:
+    table = delete.table
+    yield from session.ensure_loaded(table.name)
+    rows: list[dict[str, Any]] = []
+    chosen = session.settings.partitions
+    if delete.returning is not None or chosen:
+        read = delete.returning.fields if delete.returning is not None else ()
+        rows = yield from read_matching(session, table, delete.filter, read, chosen)
+    if chosen:
+        # By a filter, Milvus Lite deletes in every partition, whichever is named.
+        count = yield from _delete_ids(table, [row[table.primary.name] for row in rows])
+    else:
+        count = yield from _delete_all(table, delete.filter)
+    answer = StatementResult(tag=f"DELETE {count}", count=count)
+    return answer if delete.returning is None else delete.returning.with_rows(rows, answer)
+
+
+def _delete_all(table: Table, where: str) -> Steps[int]:
+    """Delete by a filter; how many rows were there: what Milvus counts holds ids that were never there."""
+    doing = f"counting what goes of {table.name}"
+    counted = yield call(
+        doing, "query", table.name, filter=where, output_fields=["count(*)"], **STRONG_CONSISTENCY
+    )
+    count = int(counted[0]["count(*)"])
+    if count:
+        doing = f"deleting {count} rows from {table.name}"
+        yield call(doing, "delete", table.name, filter=where or _every(table))
+    return count
+
+
+def _delete_ids(table: Table, ids: Sequence[Any]) -> Steps[int]:
+    for start in range(0, len(ids), MAX_IDS_PER_FILTER):
+        where = ids_filter(table, ids[start : start + MAX_IDS_PER_FILTER])
+        yield call(f"deleting {len(ids)} rows from {table.name}", "delete", table.name, filter=where)
+    return len(ids)
+
+
+def _every(table: Table) -> str:
+    """A filter that is true of every row: Milvus deletes by none."""
+    key = table.primary
+    return f'{key.name} >= ""' if key.type in STRINGS else f"{key.name} < 0 or {key.name} >= 0"

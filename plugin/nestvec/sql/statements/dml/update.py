@@ -1,0 +1,177 @@
+"""UPDATE t SET a = value, … [WHERE …] [RETURNING …]"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlglot import exp
+
+from nestvec.ingest.row_schema import Shape, table_shape
+from nestvec.milvus.catalog import Column, Table
+from nestvec.milvus.steps import Steps
+from nestvec.sql.answer import StatementResult
+from nestvec.sql.bind.conditions import bind_condition
+from nestvec.sql.bind.expressions.binder import Reader
+from nestvec.sql.bind.expressions.expressions import Expression, fields
+from nestvec.sql.bind.literals import bind_value, fitted_value, is_default, named_column
+from nestvec.sql.bind.params import Params
+from nestvec.sql.bind.recompose import composed_again, composed_of, recomposed
+from nestvec.sql.bind.scope import Scope
+from nestvec.sql.execute.evaluate import ScoredRow, evaluate
+from nestvec.sql.execute.matching import read_matching
+from nestvec.sql.execute.write import Row, write_partitions, write_rows
+from nestvec.sql.parse.completeness import check_read
+from nestvec.sql.parse.parse import Parsed
+from nestvec.sql.parse.source import Source, folded, stray_parts
+from nestvec.sql.plan.filter import render_filter
+from nestvec.sql.session import Session
+from nestvec.sql.statements.dml.returning import Returning, bind_returning, read_returning
+from nestvec.sql.statements.select import plan_select
+from nestvec.sql.statements.subqueries import inline_subqueries
+from nestvec.sql.statements.tables import plain_table, with_table
+
+_WRITE = "Write UPDATE t SET a = 1, b = b + 1 WHERE condition."
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One SET: a value, or an expression of the row as it was."""
+
+    column: Column
+    node: exp.Expr
+    value: object = None
+    expression: Expression | None = None
+
+
+@dataclass(frozen=True)
+class Update:
+    """A bound UPDATE."""
+
+    scope: Scope
+    shape: Shape
+    assignments: tuple[Assignment, ...]
+    filter: str
+    returning: Returning | None
+
+    @property
+    def table(self) -> Table:
+        return self.scope.table
+
+
+def run_update(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
+    """UPDATE of at most MOST_ROWS rows; columns made of a changed one are made anew.
+
+    Every new row is checked before any is written. Raises SqlError, StoreError, ServiceError.
+    """
+    source, tree = parsed.source, parsed.tree
+    plain_table(source, tree.this, "alias")
+    for part in stray_parts(tree, ("this", "expressions", "where", "returning")):
+        at = tree.args[part]
+        raise source.not_supported(
+            f"{part.upper().strip('_')} in UPDATE", at if isinstance(at, exp.Expr) else 0, _WRITE
+        )
+    check_read(source, tree)
+    statement = yield from inline_subqueries(session, parsed, params, plan_select)
+    update = yield from with_table(
+        session, source, tree.this, lambda table: bind_update(source, statement.tree, table, statement.params)
+    )
+    key = update.table.primary.name
+    again = composed_again(update.table, (assignment.column.name for assignment in update.assignments))
+    read = [
+        name
+        for assignment in update.assignments
+        if assignment.expression
+        for name in fields(assignment.expression)
+    ]
+    read += composed_of(update.table, again)
+    rows: list[Row] = []
+    parts: list[tuple[str, list[Row]]] = []
+    for partition in (yield from write_partitions(session, update.table)) or ("",):
+        chosen = (partition,) if partition else ()
+        matching_rows = yield from read_matching(session, update.table, update.filter, read, chosen)
+        changed = [{key: row[key], **_changed(update, row, again)} for row in matching_rows]
+        parts.append((partition, changed))
+    for partition, changed in parts:
+        yield from write_rows(session, update.table, changed, partial=True, partition=partition)
+        rows += changed
+    answer = StatementResult(tag=f"UPDATE {len(rows)}", count=len(rows))
+    if update.returning is None:
+        return answer
+    ids = [row[key] for row in rows]
+    return (yield from read_returning(session, update.table, update.returning, ids, answer))
+
+
+def bind_update(source: Source, tree: exp.Expr, table: Table, params: Params) -> Update:
+    """Bind an UPDATE to its table. Raises SqlError."""
+    alias = tree.this.args.get("alias")
+    scope = Scope(source, table, folded(alias.this if alias is not None else tree.this.this), params)
+    shape, changes = table_shape(table), dict[str, Assignment]()
+    for node in tree.expressions:
+        for target, value in _pairs(scope, node):
+            change = _change(scope, shape, target, value)
+            if change.column.name in changes:
+                raise source.syntax_error(
+                    f"column {change.column.name} is there twice", target, "Remove one."
+                )
+            changes[change.column.name] = change
+    where = tree.args.get("where")
+    condition = bind_condition(scope, where.this) if where is not None else None
+    returning = bind_returning(scope, tree.args.get("returning"))
+    return Update(scope, shape, tuple(changes.values()), render_filter(condition), returning)
+
+
+def _pairs(scope: Scope, node: exp.Expr) -> list[tuple[exp.Expr, exp.Expr]]:
+    """``a = 1`` and ``(a, b) = (1, 2)`` as columns and their values."""
+    if not isinstance(node, exp.EQ):
+        raise scope.source.syntax_error("SET is a list of column = value", node, _WRITE)
+    left, right = node.this, node.args["expression"]
+    if not isinstance(left, exp.Tuple):
+        return [(left, right)]
+    values = right.expressions if isinstance(right, exp.Tuple) else [right]
+    if len(values) != len(left.expressions):
+        raise scope.source.syntax_error(
+            f"there are {len(values)} values for {len(left.expressions)} columns", right, _WRITE
+        )
+    return list(zip(left.expressions, values, strict=True))
+
+
+def _change(scope: Scope, shape: Shape, target: exp.Expr, value: exp.Expr) -> Assignment:
+    if not isinstance(target, exp.Column) or stray_parts(target, ("this",)):
+        raise scope.source.not_supported("SET of anything but a column", target, _WRITE)
+    column = named_column(scope, target.this)
+    if column is None:
+        raise scope.source.not_supported("SET of a dynamic field", target, "Write the row anew by INSERT.")
+    if column.primary:
+        raise scope.source.type_mismatch(
+            "the primary key of a row stays", column.name, target, "INSERT a new row, and DELETE this one."
+        )
+    if _is_expression(value):
+        return Assignment(column, value, expression=Reader(scope, "UPDATE").bind(value).expression)
+    bound = bind_value(scope, value, column)
+    return Assignment(column, value, fitted_value(scope, shape, bound, column, value))
+
+
+def _is_expression(node: exp.Expr) -> bool:
+    """Whether a value is worked out: of columns, by operators or functions."""
+    while isinstance(node, (exp.Paren, exp.Neg, exp.Cast)):
+        node = node.this
+    literal = isinstance(
+        node, (exp.Literal, exp.Boolean, exp.Null, exp.Placeholder, exp.Parameter, exp.Array)
+    )
+    return not literal and not is_default(node)
+
+
+def _changed(update: Update, row: Mapping[str, Any], again: Sequence[str] = ()) -> Row:
+    new_values: Row = {}
+    for assignment in update.assignments:
+        if assignment.expression is None:
+            new_values[assignment.column.name] = assignment.value
+            continue
+        value = evaluate(assignment.expression, ScoredRow(row))
+        new_values[assignment.column.name] = fitted_value(
+            update.scope, update.shape, value, assignment.column, assignment.node
+        )
+    node = update.assignments[0].node
+    return new_values | recomposed(update.scope, update.shape, again, {**row, **new_values}, node)

@@ -1,0 +1,8 @@
+"""SQLAlchemy's dialect: ``create_engine("nestvec:///demo.db")``, ``create_engine("nestvec://host:19530/db")``.
+
+It reflects collections, columns and primary keys, and runs ``text()`` with named parameters.
+"""
+
+from nestvec.sqlalchemy.dialect import NestvecDialect
+
+__all__ = ["NestvecDialect"]

@@ -1,0 +1,121 @@
+"""Binary and sparse columns: filled as rows are written, and never the row's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from nestvec.client.http import Coding
+from nestvec.ingest import Options, embed_columns, ingest, insert_rows
+from nestvec.ingest.batches import COHERE_ROWS, most_rows
+from nestvec.ingest.journal import journal_path
+from nestvec.milvus.catalog import Column, Embedding, Table
+from nestvec.milvus.providers import Endpoint
+from nestvec.service.server import address, bind
+from nestvec_schemas.errors import ServiceUnreachable
+
+Made = Callable[..., Any]
+NAME = "text_16_exit2_binary"
+
+
+def table(made: Table, service: str) -> Table:
+    """The table with a binary column beside its others."""
+    endpoint = Endpoint("nestvec", service, "tiny", 2)
+    embedding = Embedding("text", NAME, 16, endpoint, "binary")
+    columns = (*made.columns, Column(NAME, "BINARY_VECTOR", dim=16))
+    return replace(made, columns=columns, embeddings=(*made.embeddings, embedding))
+
+
+@pytest.mark.parametrize("auto_id", [False, True])
+def test_rows_get_the_codes_of_their_source(
+    tmp_path: Path, milvus: Made, make_table: Made, service: str, auto_id: bool
+) -> None:
+    path, client = tmp_path / "x.jsonl", milvus()
+    texts = [f"w{n}" for n in range(7)]
+    rows = [{"text": text, "note": "n"} | ({} if auto_id else {"id": n}) for n, text in enumerate(texts)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    done = ingest(client, table(make_table(auto_id=auto_id), service), path, Options("memory", batch=3))
+    assert (done.inserted, done.rejected) == (7, 0)
+    floats = httpx.post(f"{service}/embed?exit=2", json={"inputs": texts}).json()
+    codes = [bytes(row) for row in np.packbits(np.array(floats) > 0, axis=1)]
+    assert [row[NAME] for row in client.rows] == codes
+
+
+def test_rows_at_hand_get_them_too(milvus: Made, make_table: Made, service: str) -> None:
+    client, rows = milvus(), [{"id": 1, "text": "w1", "note": "n"}]
+    insert_rows(client, table(make_table(), service), rows)
+    assert [len(row[NAME]) for row in client.rows] == [2]
+    assert rows == [{"id": 1, "text": "w1", "note": "n"}]
+
+
+def test_a_row_may_not_bring_its_own_and_must_have_a_source(
+    milvus: Made, make_table: Made, service: str
+) -> None:
+    client = milvus()
+    rows = [
+        {"id": 1, "text": "w1", "note": "n", NAME: [0, 0]},
+        {"id": 2, "text": "", "note": "n"},
+        {"id": 3, "text": "w3", "note": "n"},
+    ]
+    done = insert_rows(client, table(make_table(), service), rows)
+    assert [row["id"] for row in client.rows] == [3]
+    assert "Milvus or nestvec fills this column" in done.reasons[0]
+    assert "nothing to embed" in done.reasons[1]
+
+
+@pytest.mark.parametrize("auto_id", [False, True])
+def test_without_the_service_nothing_is_written_and_the_run_goes_on_later(
+    tmp_path: Path, milvus: Made, make_table: Made, service: str, auto_id: bool
+) -> None:
+    path, client = tmp_path / "x.jsonl", milvus()
+    rows = [{"text": f"w{n}", "note": str(n)} | ({} if auto_id else {"id": n}) for n in range(4)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    with bind("127.0.0.1", 0) as listener:
+        gone = address(listener)
+    made = make_table(auto_id=auto_id)
+    with pytest.raises(ServiceUnreachable, match=r"no service answers.*0 rows are in.*goes on from there"):
+        ingest(client, table(made, gone), path, Options("memory", batch=3))
+    assert client.rows == []
+    assert journal_path(path, "t").exists()
+    assert ingest(client, table(made, service), path, Options("memory", batch=3)).inserted == 4
+    assert sorted(row["note"] for row in client.rows) == ["0", "1", "2", "3"]
+
+
+def test_sparse_columns_get_the_weights_of_their_source(
+    milvus: Made, make_table: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def weights(coding: Coding, texts: list[str], key: str | None) -> list[dict[int, float]]:
+        asked.append((coding, texts, key))
+        return [{len(text): 1.5} for text in texts]
+
+    monkeypatch.setitem(embed_columns._ASK, "sparse", weights)
+    monkeypatch.setenv("NESTVEC_API_KEY", "k")
+    made = make_table()
+    endpoint = Endpoint("nestvec", "http://h", "splade", top=64)
+    embedding = Embedding("text", "text_sparse", 0, endpoint, "sparse")
+    columns = (*made.columns, Column("text_sparse", "SPARSE_FLOAT_VECTOR"))
+    wide = replace(made, columns=columns, embeddings=(*made.embeddings, embedding))
+    client = milvus()
+    rows = [{"id": 1, "text": "w1", "note": "n"}, {"id": 2, "text": "w", "note": "n", "text_sparse": {}}]
+    done = insert_rows(client, wide, rows)
+    assert [row["text_sparse"] for row in client.rows] == [{2: 1.5}]
+    assert "Milvus or nestvec fills this column" in done.reasons[0]
+    assert asked == [(Coding("http://h", "splade", 0, 64), ["w1"], "k")]
+    assert embed_columns.with_filled(wide, [{"id": 1, "note": "n"}]) == [{"id": 1, "note": "n"}]
+
+
+def test_milvus_takes_fewer_rows_at_once_through_cohere(make_table: Made) -> None:
+    made = make_table()
+    assert most_rows(made, 5_120) == 5_120
+    int8 = Embedding("text", "text_4_int8", 4, Endpoint("cohere", "http://h", "tiny"), "int8")
+    wide = replace(made, embeddings=(*made.embeddings, int8))
+    assert (most_rows(wide, 5_120), most_rows(wide, 100)) == (COHERE_ROWS, 100)

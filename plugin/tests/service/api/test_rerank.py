@@ -1,0 +1,291 @@
+"""Reranking in each face's shape, by encoders whose scores can be counted by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cohere
+import httpx
+import numpy as np
+import pytest
+from tei_client.clients.http_client import HttpClient
+from tokenizers import Tokenizer, processors
+
+from nestvec.engines.contract import Batch
+from nestvec.service.batching.embedder import Embedder
+from nestvec.service.batching.scoring import interacted, scored
+from nestvec.service.encoders import open_encoders
+from nestvec.service.server import bind, serving
+from nestvec.service.settings import Settings
+from nestvec_schemas.late_interaction import KEEP, Interaction
+from nestvec_schemas.preprocessing.collate import Array
+from nestvec_schemas.repository import TOKENIZER
+from nestvec_schemas.towers import Tower
+
+MAX_TOKENS = 12
+QUERY, DOCUMENT, MASK, DIM = 1002, 1003, 12, 64
+TYPES = "token_type_ids"
+
+
+class Counting:
+    """``cross`` scores a pair by the words that both texts have, less 2; ``late`` gives each token its id's
+    own direction. ``widest`` is the largest batch of each."""
+
+    name, parallel = "counting", 1
+
+    def __init__(self) -> None:
+        self.widest: dict[str, int] = {}
+
+    async def run(self, encoder: str, batch: Batch) -> Array:
+        self.widest[encoder] = max(len(batch), self.widest.get(encoder, 0))
+        ids = batch.arrays["input_ids"]
+        if encoder == "late":
+            return np.float32(np.eye(DIM)[ids % DIM] * batch.arrays[KEEP][:, :, None])
+        if encoder == "dense":
+            return np.ones((len(batch), DIM), np.float32)
+        types = batch.arrays[TYPES]
+        both = [
+            len(set(row[kind == 0]) & set(row[kind == 1]) - {0, 3})
+            for row, kind in zip(ids, types, strict=True)
+        ]
+        return np.float32(both)[:, None] - 2
+
+    async def ready(self, encoder: str) -> bool:
+        return True
+
+    async def close(self) -> None:
+        """Nothing."""
+
+
+def tower(*more: str, **fields: Any) -> dict[str, Tower]:
+    inputs = ("input_ids", "attention_mask", *more)
+    given = {"inputs": inputs, "output": "o", "pooling": "p", "max_tokens": MAX_TOKENS, **fields}
+    return {"text": Tower(**given)}
+
+
+def with_pairs(folder: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    tokenizer.add_special_tokens(["w998", "w999"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    tokenizer.save(str(folder / TOKENIZER))
+
+
+@pytest.fixture
+def counting(write_encoder: Any) -> Iterator[tuple[str, Counting]]:
+    """The address of a service with a cross-encoder, a late-interaction and a dense one; and its engine."""
+    interaction = Interaction(
+        query_marker=QUERY, document_marker=DOCUMENT, query_tokens=6, mask=MASK, skip=(20,)
+    )
+    shape = {"dim": 1, "dims": (1,), "layers": (1,), "normalised": False, "prompts": {}}
+    cross = tower(TYPES, activation="sigmoid", alone=True)
+    folder = write_encoder("cross", kind="reranker", towers=cross, **shape)
+    with_pairs(folder)
+    # Words w998 and w999 have ids 1002 and 1003.
+    late = tower(KEEP, interaction=interaction)
+    wide = {**shape, "dim": DIM, "dims": (DIM,), "prompts": {"query": "w998 ", "document": "w999 "}}
+    with_pairs(write_encoder("late", kind="multivector", towers=late, **wide))
+    write_encoder("dense", towers=tower(), **{**wide, "prompts": {}})
+    engine = Counting()
+    embedder = Embedder(open_encoders(folder.parent), engine, Settings())  # type: ignore[arg-type]
+    with serving(embedder, bind("127.0.0.1", 0)) as address:
+        yield address, engine
+
+
+@pytest.fixture
+def service(counting: tuple[str, Counting]) -> str:
+    return counting[0]
+
+
+TEXTS = ["w30 w31", "w40 w41 w42", "w50", "w40 w41 w42 w43"]
+ASK = "w40 w41 w42 w43"
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def post(service: str, path: str, **body: object) -> Any:
+    answer = httpx.post(f"{service}{path}", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_tei_gives_sigmoids_the_best_first(service: str) -> None:
+    found = post(service, "/rerank?encoder=cross", query=ASK, texts=TEXTS)
+    assert [one["index"] for one in found] == [3, 1, 0, 2]
+    assert [one["score"] for one in found] == pytest.approx([sigmoid(x) for x in (2, 1, -2, -2)])
+    raw = post(service, "/rerank?encoder=cross", query=ASK, texts=TEXTS, raw_scores=True, return_text=True)
+    assert [(one["text"], one["score"]) for one in raw][:2] == [(TEXTS[3], 2.0), (TEXTS[1], 1.0)]
+
+
+def test_cohere_and_vllm_give_relevance_of_every_document(service: str) -> None:
+    expected = [(3, sigmoid(2)), (1, sigmoid(1)), (0, sigmoid(-2)), (2, sigmoid(-2))]
+    for path in ("/rerank?encoder=cross", "/v1/rerank?encoder=cross", "/v2/rerank?encoder=cross"):
+        found = post(service, path, query=ASK, documents=TEXTS)
+        assert [(one["index"], one["relevance_score"]) for one in found["results"]] == [
+            (at, pytest.approx(score)) for at, score in expected
+        ]
+        assert found["model"] == "cross"
+    best = post(service, "/v2/rerank", model="cross", query=ASK, documents=TEXTS, top_n=1)["results"]
+    assert best == [{"index": 3, "relevance_score": pytest.approx(sigmoid(2))}]
+    told = [{"text": text} for text in TEXTS]
+    shown = post(service, "/v1/rerank", model="cross", query=ASK, documents=told, return_documents=True)
+    assert shown["results"][0]["document"] == {"text": TEXTS[3]}
+
+
+def test_late_interaction_scores_by_token_vectors(service: str) -> None:
+    asked = {"query": "w40 w41", "texts": ["w41 w16", "w40 w41"]}
+    raw = post(service, "/rerank?encoder=late", **asked, raw_scores=True)
+    # [CLS] and [SEP] find themselves, and so does each word; no document has the marker or the mask.
+    assert raw == [{"index": 1, "score": 4.0}, {"index": 0, "score": 3.0}]
+    found = post(service, "/rerank?encoder=late", **asked)
+    assert [one["score"] for one in found] == pytest.approx([(4 / 6 + 1) / 2, (3 / 6 + 1) / 2])
+
+
+def test_scores_do_not_depend_on_what_else_is_sent(counting: tuple[str, Counting]) -> None:
+    service, engine = counting
+    for name in ("cross", "late"):
+        whole = post(service, f"/rerank?encoder={name}", query=ASK, texts=TEXTS)
+        for one in whole:
+            (alone,) = post(service, f"/rerank?encoder={name}", query=ASK, texts=[TEXTS[one["index"]]])
+            assert alone["score"] == one["score"]
+    # A tower that runs alone never shares a batch.
+    assert engine.widest["cross"] == 1
+
+
+def test_embed_all_gives_token_vectors(service: str) -> None:
+    (query,) = post(service, "/embed_all?encoder=late", inputs="w30", prompt_name="query")
+    assert [int(np.argmax(one)) for one in query] == [2, QUERY % DIM, 34, 3, MASK, MASK]
+    documents = post(service, "/embed_all?encoder=late", inputs=["w16 w30", "w31"])
+    assert [[int(np.argmax(one)) for one in rows] for rows in documents] == [
+        [2, DOCUMENT % DIM, 34, 3],
+        [2, DOCUMENT % DIM, 35, 3],
+    ]
+    ids = post(service, "/embed_all?encoder=late", inputs=[[2, 20, 34, 3]])
+    assert len(ids[0]) == 4
+
+
+def test_overlong_pairs_are_cut_or_refused(service: str) -> None:
+    long = " ".join(f"w{n}" for n in range(40, 80))
+    asked = {"query": "w79 w78", "texts": [long]}
+    right = post(service, "/rerank?encoder=cross", **asked, raw_scores=True)
+    left = post(service, "/rerank?encoder=cross", **asked, raw_scores=True, truncation_direction="left")
+    assert (right[0]["score"], left[0]["score"]) == (-2.0, 0.0)
+    answer = httpx.post(f"{service}/rerank?encoder=cross", json={**asked, "truncate": False})
+    assert answer.status_code == 422
+    assert "cross takes, 12, and truncation is off: 45." in answer.json()["error"]
+    # vLLM's own word for it.
+    told = {"query": "w1", "documents": [long], "truncate_prompt_tokens": 512}
+    assert len(post(service, "/rerank?encoder=cross&overlong=truncate", **told)["results"]) == 1
+
+
+REFUSED = [
+    (
+        {"query": "w1", "texts": ["w1"]},
+        "/rerank?encoder=dense",
+        424,
+        "dense is a dense encoder, and does not",
+    ),
+    ({"query": "w1", "texts": ["w1"]}, "/rerank", 404, "holds 3 encoders and the request names none"),
+    ({"query": "", "texts": ["w1"]}, "/rerank?encoder=cross", 400, "the query is empty"),
+    ({"query": "w1", "texts": []}, "/rerank?encoder=cross", 400, "there is no text"),
+    (
+        {"query": "w1", "texts": ["w1", ""]},
+        "/rerank?encoder=cross",
+        400,
+        "is empty: number 2 of 2",
+    ),
+    ({"query": "w1", "texts": ["w1"] * 2049}, "/rerank?encoder=late", 422, "at most 2048 texts: 2049"),
+    (
+        {"query": "w1", "texts": ["w1"]},
+        "/rerank?encoder=late&dim=8",
+        422,
+        "no dims to choose from: 8",
+    ),
+    ({"query": "w1", "texts": ["w1"]}, "/rerank?encoder=cross&exit=3", 422, "no exit after this layer: 3"),
+    ({"inputs": "w1"}, "/embed?encoder=cross", 424, "cross is a reranker encoder, and does not answer"),
+    ({"inputs": "w1"}, "/embed_all?encoder=dense", 424, "dense is a dense encoder, and does not answer"),
+    ({"inputs": "w1"}, "/embed_all?encoder=late&dim=8", 422, "compared at their full length: 8"),
+    ({"inputs": ""}, "/embed_all?encoder=late", 400, "a text is empty"),
+]
+
+
+@pytest.mark.parametrize(("body", "path", "status", "message"), REFUSED)
+def test_what_is_refused(service: str, body: dict[str, object], path: str, status: int, message: str) -> None:
+    answer = httpx.post(f"{service}{path}", json=body)
+    assert (answer.status_code, message in answer.json()["error"]) == (status, True), answer.text
+
+
+def test_clients_of_cohere_and_tei(service: str) -> None:
+    v2 = cohere.ClientV2(api_key="none", base_url=service)
+    found = v2.rerank(model="cross", query=ASK, documents=TEXTS, top_n=2)
+    assert [one.index for one in found.results] == [3, 1]
+    v1 = cohere.Client(api_key="none", base_url=service)
+    told = v1.rerank(model="late", query=ASK, documents=TEXTS, return_documents=True)
+    # A query of six tokens has no room for its fourth word, which tells the two apart.
+    assert [one.index for one in told.results][:2] == [1, 3]
+    assert told.results[0].document is not None
+    assert told.results[0].document.text == TEXTS[1]
+    with pytest.raises(cohere.NotFoundError, match="dense is a dense encoder"):
+        v2.rerank(model="dense", query="w1", documents=["w1"])
+    with pytest.raises(cohere.BadRequestError, match="a document is empty"):
+        v2.rerank(model="cross", query="w1", documents=[""])
+
+
+def test_the_client_of_tei_and_the_only_encoder_that_can_rank(
+    counting: tuple[str, Counting], tmp_path: Path
+) -> None:
+    encoders = open_encoders(tmp_path / "models", ("cross", "dense"))
+    embedder = Embedder(encoders, Counting(), Settings())  # type: ignore[arg-type]
+    with serving(embedder, bind("127.0.0.1", 0)) as address:
+        client = HttpClient(address)
+        assert "reranker" in httpx.get(f"{address}/info").json()["model_type"]
+        found = client.rerank(ASK, TEXTS, raw_scores=True, return_text=True, truncate=True)
+        assert [(one.index, one.score) for one in found.ranks][:2] == [(3, 2.0), (1, 1.0)]
+
+
+def test_info_names_the_activation(service: str) -> None:
+    found = httpx.get(f"{service}/info").json()["encoders"]
+    assert (found["cross"]["activation"], found["late"]["activation"]) == ("sigmoid", None)
+
+
+def test_as_milvus_writes_it(service: str) -> None:
+    """The requests of the ``tei``, ``vllm`` and ``cohere`` rerankers (contracts: Milvus's wire)."""
+    headers = {"content-type": "application/json", "user-agent": "Go-http-client/1.1"}
+    asked = {
+        "/rerank?encoder=cross": b'{"query":"w1","texts":["w1 w2","w3"],"truncate":true,'
+        b'"truncation_direction":"Right"}',
+        "/v1/rerank?encoder=cross": b'{"query":"w1","documents":["w1 w2","w3"]}',
+        "/rerank?encoder=late": b'{"query":"w1","documents":["w1 w2","w3"],"truncate_prompt_tokens":100}',
+        "/v2/rerank": b'{"model":"cross","query":"w1","documents":["w1 w2","w3"]}',
+    }
+    for path, body in asked.items():
+        answer = httpx.post(f"{service}{path}", content=body, headers=headers)
+        assert answer.status_code == 200, answer.text
+        told = answer.json()
+        rows = told if isinstance(told, list) else told["results"]
+        assert [one["index"] for one in rows] == [0, 1]
+        name = "score" if isinstance(told, list) else "relevance_score"
+        assert all(isinstance(one[name], float) and 0 < one[name] < 1 for one in rows)
+
+
+def test_relevance_keeps_order_where_float32_would_not() -> None:
+    found = scored(np.float32([40.0, 30.0, -800.0, 0.0]))
+    assert found.relevance[0] >= found.relevance[1] > found.relevance[3] == 0.5
+    assert found.relevance[2] == 0.0
+    assert found.order() == [0, 1, 3, 2]
+    assert found.order(2) == [0, 1]
+
+
+def test_late_relevance_is_between_0_and_1() -> None:
+    query = np.float32([[1, 0], [0, 1]])
+    found = interacted(query, [query, -query, np.zeros((0, 2), np.float32)])
+    assert found.relevance.tolist() == [1.0, 0.5, 0.5]
+    assert found.raw.tolist() == [2.0, 0.0, 0.0]

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nestvec.engines.fake import FakeEngine, fake_vector
+from nestvec.service.batching.embedder import Embedder, Variant
+from nestvec.service.batching.truncation import MOST_CHUNKS, Policy, Whole, embed, mean_of_chunks
+from nestvec.service.encoders import open_encoders
+from nestvec.service.preprocess.inputs import Input
+from nestvec.service.server import bind, serving
+from nestvec.service.settings import Overlong, Settings
+from nestvec_schemas.errors import EmptyInput, InputTooLong
+from nestvec_schemas.vectors import nest
+
+LONG = " ".join(f"w{n}" for n in range(20))
+
+
+def run(embedder: Embedder, inputs: list[Input], policy: Policy) -> Whole:
+    async def main() -> Whole:
+        embedder.start()
+        try:
+            return await asyncio.wait_for(embed(embedder, "tiny", inputs, policy, Variant()), 20)
+        finally:
+            await embedder.close()
+
+    return asyncio.run(main())
+
+
+@given(st.lists(st.lists(st.integers(1, 512), min_size=1, max_size=5), max_size=5), st.integers(0, 2**32 - 1))
+def test_a_mean_lies_where_its_tokens_are(weights: list[list[int]], seed: int) -> None:
+    chunks = sum(map(len, weights))
+    vectors = np.random.default_rng(seed).standard_normal((chunks, 8), dtype=np.float32)
+    means = mean_of_chunks(vectors, weights)
+    assert (means.dtype, means.shape) == (np.float32, (len(weights), 8))
+    first = 0
+    for mean, tokens in zip(means, weights, strict=True):
+        its = vectors[first : first + len(tokens)]
+        first += len(tokens)
+        if len(tokens) == 1:
+            assert np.array_equal(mean, its[0])
+        np.testing.assert_allclose(mean * sum(tokens), np.float32(tokens) @ its, rtol=1e-3, atol=1e-2)
+
+
+def test_equal_chunks_have_their_own_vector_as_mean() -> None:
+    vectors = np.ones((3, 4), np.float32)
+    assert np.array_equal(mean_of_chunks(vectors, [[5, 1], [2]]), vectors[:2])
+
+
+def test_a_text_that_fits_is_the_same_under_every_policy(models_folder: Path) -> None:
+    policies: tuple[Overlong, ...] = ("error", "truncate", "mean")
+    found = [
+        run(
+            Embedder(open_encoders(models_folder), FakeEngine({"tiny": 16}), Settings()),
+            ["w1 w2", [2, 7, 3], "w1 w2 w3 w4 w5 w6"],
+            Policy(policy),
+        )
+        for policy in policies
+    ]
+    assert all(np.array_equal(one.embedded.vectors, found[0].embedded.vectors) for one in found)
+    assert all((one.embedded.truncated, one.chunked) == (0, 0) for one in found)
+
+
+def test_a_long_text_is_the_weighted_mean_of_its_chunks(embedder: Embedder) -> None:
+    (pieces,) = embedder.encoders["tiny"].tokeniser.split([LONG])
+    expected = np.average([fake_vector(ids, 16) for ids in pieces.ids], axis=0, weights=[6, 6, 6, 2])
+    whole = run(embedder, ["w1", LONG, list(range(2, 22))], Policy("mean"))
+    np.testing.assert_allclose(whole.embedded.vectors[1], expected, atol=1e-6)
+    assert (whole.embedded.truncated, whole.chunked) == (0, 2)
+    assert whole.embedded.tokens == 3 + (20 + 4 * 2) + 20
+
+
+def test_nothing_of_a_long_text_is_lost(embedder: Embedder, engine: FakeEngine) -> None:
+    run(embedder, [LONG], Policy("mean"))
+    assert sum(texts for _, texts, _ in engine.batches) == 4
+
+
+@pytest.mark.parametrize(
+    "one",
+    ["w1 " * (6 * MOST_CHUNKS + 1), [5] * (8 * MOST_CHUNKS + 1), " " * (32 * 8 * MOST_CHUNKS) + "w1"],
+    ids=["text", "token ids", "blank"],
+)
+def test_a_text_of_too_many_chunks_is_refused(embedder: Embedder, engine: FakeEngine, one: Input) -> None:
+    with pytest.raises(
+        InputTooLong, match=r"more than 64 chunks of 8 tokens: its length is \d+\. Send it as"
+    ):
+        run(embedder, ["w1", one], Policy("mean"))
+    assert engine.batches == []
+
+
+@pytest.mark.parametrize("one", ["", []])
+def test_an_empty_text_is_refused_in_chunks_too(embedder: Embedder, one: Input) -> None:
+    with pytest.raises(EmptyInput):
+        run(embedder, ["w1", one], Policy("mean"))
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/embed", {"inputs": [LONG, "w1"]}),
+        ("/embed", {"inputs": [LONG, "w1"], "truncate": False}),
+        ("/v1/embeddings", {"input": [LONG, "w1"]}),
+        ("/v2/embed", {"texts": [LONG, "w1"], "input_type": "search_document", "truncate": "END"}),
+    ],
+)
+def test_the_query_string_goes_before_body_and_server(service: str, path: str, body: object) -> None:
+    answer = httpx.post(f"{service}{path}?overlong=mean", json=body)
+    assert answer.status_code == 200, answer.text
+    assert (answer.headers["x-nestvec-chunked"], answer.headers["x-nestvec-truncated"]) == ("1", "0")
+    answer = httpx.post(f"{service}{path}?overlong=truncate", json=body)
+    assert (answer.headers["x-nestvec-chunked"], answer.headers["x-nestvec-truncated"]) == ("0", "1")
+    answer = httpx.post(f"{service}{path}?overlong=error", json=body)
+    assert answer.status_code in (400, 422)
+    assert "truncation is off" in answer.text
+    assert "query.overlong is wrong" in httpx.post(f"{service}{path}?overlong=cut", json=body).text
+
+
+def test_the_mean_is_cut_to_the_dim_and_then_normalised(service: str, embedder: Embedder) -> None:
+    answer = httpx.post(f"{service}/embed?overlong=mean&dim=4", json={"inputs": LONG})
+    (pieces,) = embedder.encoders["tiny"].tokeniser.split([LONG])
+    mean = np.average([fake_vector(ids, 16) for ids in pieces.ids], axis=0, weights=[6, 6, 6, 2])
+    np.testing.assert_allclose(answer.json(), nest(mean[None].astype(np.float32), 4), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("server", "truncate", "status", "cut", "chunked"),
+    [
+        ("error", None, 422, None, None),
+        ("error", True, 200, "1", "0"),
+        ("mean", None, 200, "0", "1"),
+        ("mean", True, 200, "1", "0"),
+        ("mean", False, 422, None, None),
+    ],
+)
+def test_the_body_goes_before_the_server(
+    models_folder: Path, server: Overlong, truncate: bool | None, status: int, cut: str, chunked: str
+) -> None:
+    embedder = Embedder(open_encoders(models_folder), FakeEngine({"tiny": 16}), Settings(overlong=server))
+    with serving(embedder, bind("127.0.0.1", 0)) as service:
+        answer = httpx.post(f"{service}/embed", json={"inputs": LONG, "truncate": truncate})
+    assert answer.status_code == status
+    assert answer.headers.get("x-nestvec-truncated") == cut
+    assert answer.headers.get("x-nestvec-chunked") == chunked

@@ -1,0 +1,75 @@
+"""Texts as rows of an encoder that reads pictures of them; its manifest alone is needed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nestvec.engines.contract import KNOWN
+from nestvec.service.encoders import Encoder
+from nestvec.service.preprocess.inputs import Cut, Pair
+from nestvec.service.preprocess.rows import assemble
+from nestvec.service.preprocess.text_images import draw
+from nestvec_schemas.errors import BodyInvalid, NotOffered
+from nestvec_schemas.manifest import Manifest, Verification
+from nestvec_schemas.preprocessing.text_rendering import Rendering, render, stack
+from nestvec_schemas.towers import Tower
+
+HOW = Rendering(max_patches=8)
+LONG = "long " * 40
+
+
+@pytest.fixture
+def encoder() -> Encoder:
+    tower = Tower(
+        inputs=("patches", "attention_mask"), output="o", pooling="mean", max_tokens=8, rendering=HOW
+    )
+    manifest = Manifest(
+        name="pixel",
+        source="s",
+        towers={"text": tower},
+        dim=4,
+        dims=(4,),
+        layers=(1,),
+        normalised=False,
+        prompts={},
+        precision="fp32",
+        verification=Verification(sentences=1, cosine_min=1, cosine_mean=1),
+        files={},
+        created_with={},
+    )
+    return Encoder(manifest, None)
+
+
+def test_rows_of_a_batch_are_the_lines_patch_by_patch(encoder: Encoder) -> None:
+    texts = ["a", "some words", "", LONG]
+    rows = draw(encoder, HOW, texts, Cut())
+    batch = assemble(rows)
+    assert set(batch.arrays) <= KNOWN
+    pixels, mask = stack([render(text, HOW)[0] for text in texts], HOW)
+    np.testing.assert_array_equal(batch.arrays["attention_mask"], mask)
+    patches = batch.arrays["patches"]
+    assert (patches.shape, patches.dtype) == ((4, 8, 16, 16, 3), np.uint8)
+    lines = patches.transpose(0, 2, 1, 3, 4).reshape(pixels.shape)
+    shown = np.repeat(mask, 16, axis=1)[:, None, :, None] == 1
+    np.testing.assert_array_equal(np.where(shown, lines, 0), np.where(shown, pixels, 0))
+    assert [row.length for row in rows] == list(mask.sum(axis=1))
+    assert batch.tokens == mask.sum()
+
+
+def test_only_a_text_that_is_cut_has_more_than_it_takes(encoder: Encoder) -> None:
+    short, long, huge = draw(encoder, HOW, ["some words", LONG, " " * 10_000], Cut())
+    assert short.whole == short.length
+    assert long.whole > long.length == 8
+    assert huge.whole > huge.length
+
+
+def test_what_cannot_be_drawn_is_told(encoder: Encoder) -> None:
+    for wrong in ([1, 2], Pair("a", "b")):
+        with pytest.raises(BodyInvalid, match="reads text as pixels"):
+            draw(encoder, HOW, [wrong], Cut())
+    with pytest.raises(BodyInvalid, match="cuts it at its end alone"):
+        draw(encoder, HOW, [LONG], Cut(direction="left"))
+    assert len(draw(encoder, HOW, ["a"], Cut(direction="left"))) == 1
+    with pytest.raises(NotOffered, match="has no tokens"):
+        _ = encoder.tokeniser

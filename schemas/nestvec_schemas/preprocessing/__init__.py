@@ -1,0 +1,1 @@
+"""Inputs to arrays, the same for export, the embedded engines and Triton."""

@@ -1,0 +1,1 @@
+"""Samples of real texts that rotations and maps are fitted on."""

@@ -1,0 +1,174 @@
+"""A spec's YAML to a checked collection spec; every mistake is told with its place and the nearest name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from nestvec_schemas.errors import SpecError, nearest
+from nestvec_schemas.spec.collection_spec import (
+    CollectionSpec,
+    EmbeddingSpec,
+    FieldSpec,
+    FieldType,
+    Form,
+    IndexType,
+    LexicalSpec,
+    Metric,
+    VectorSpec,
+)
+from nestvec_schemas.spec.validation import check_spec
+
+SPEC_BYTES: Final = 1 << 20
+
+
+def parse_spec(text: str, *, path: str) -> CollectionSpec:
+    """Read a spec. Raises SpecError, naming ``path`` and where in it, for anything that is wrong."""
+    data = _load(text, path)
+    try:
+        spec = CollectionSpec.model_validate(data)
+    except ValidationError as error:
+        raise _explained(error, path) from error
+    check_spec(spec, path=path)
+    return spec
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that also refuses what a spec never means: aliases, and a key that is there twice."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not read here", mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen and isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key.value}' is there twice", key.start_mark
+                )
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        return super().construct_mapping(node, deep)
+
+
+def _load(text: str, path: str) -> Mapping[str, Any]:
+    if len(text.encode("utf-8", "surrogatepass")) > SPEC_BYTES:
+        raise SpecError(
+            f"{path} is larger than 1 MiB", value=len(text), next_step="Give a collection spec, not data."
+        )
+    try:
+        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise SpecError(
+            f"{path} is not the YAML of a spec{where}",
+            value=error.problem or "it does not parse",
+            next_step="Correct that line; nestvec collection create --help shows a whole spec.",
+        ) from error
+    # PyYAML lets through whatever int(), date(), a lookup or the depth of the stack raise.
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise SpecError(
+            f"{path} is not the YAML of a spec",
+            value=type(error).__name__ + ": " + str(error).partition("\n")[0],
+            next_step="Correct it; nestvec collection create --help shows a whole spec.",
+        ) from error
+    if not isinstance(data, Mapping):
+        raise SpecError(
+            f"{path} holds no mapping of keys to values",
+            value=type(data).__name__,
+            next_step="Begin with collection: NAME; nestvec collection create --help shows a whole spec.",
+        )
+    return data
+
+
+_MODELS: dict[str, tuple[type[BaseModel], int]] = {
+    "fields": (FieldSpec, 2),
+    "embeddings": (EmbeddingSpec, 2),
+    "lexical": (LexicalSpec, 2),
+    "vectors": (VectorSpec, 2),
+}
+
+_WRITE = {
+    "tuple_type": "Write a list: [64, 384].",
+    "too_short": "Write at least one.",
+    "dict_type": "Write a mapping: {key: value}.",
+    "model_type": "Write a mapping: {key: value}.",
+    "int_type": "Write a whole number, without quotes.",
+    "bool_type": "Write true or false, without quotes.",
+    "string_type": "Write text; in quotes if it looks like a number, a date or yes and no.",
+    "string_pattern_mismatch": "Use letters, digits, '.', '_' and '-', at most 64, a letter or digit first.",
+}
+_EXPERT = (
+    "Use letters, digits, '_' and '-', at most 32, a letter first; nestvec encoders names the experts that "
+    "there are."
+)
+_PLAIN = ("default", "params")
+
+
+def _explained(error: ValidationError, path: str) -> SpecError:
+    """What pydantic found first (an unknown key before all), where it stands, and the nearest name."""
+    found = error.errors(include_url=False)
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+    parts = list(first["loc"])
+    if parts[-1] == "[key]":
+        where = _where(parts[:-2])
+        return SpecError(
+            f"{path}: {where} has a key that is not text",
+            value=first["input"]
+            if isinstance(first["input"], (int, float))
+            else type(first["input"]).__name__,
+            next_step="Put the key in quotes.",
+        )
+    # The branches of a union are no places in the spec.
+    plain = next((index for index, part in enumerate(parts) if part in _PLAIN and index == 2), None)
+    parts = parts if plain is None else parts[: plain + 1 + (parts[plain] == "params")]
+    key, here = str(parts[-1]), f"{path}: {_where(parts)}"
+    if first["type"] == "extra_forbidden":
+        model, depth = _MODELS.get(str(parts[0]), (CollectionSpec, 1))
+        names = tuple((model if len(parts) > depth else CollectionSpec).model_fields)
+        return SpecError(
+            f"{here} is not a key of a spec",
+            value=key,
+            next_step=f"Keys here: {', '.join(names)}.{nearest(key, names)}",
+        )
+    if first["type"] == "missing":
+        return SpecError(f"{here} is missing", next_step=f"Add {key}: to the spec.")
+    value = first["input"]
+    value = value if isinstance(value, (str, int, float)) else f"a {type(value).__name__}"
+    if first["type"] == "literal_error":
+        words = _words(key)
+        return SpecError(
+            f"{here} is none of the words it may be",
+            value=value,
+            next_step=f"Choose one of {', '.join(words)}.{_nearest_word(str(value), words)}",
+        )
+    if plain is not None:
+        return SpecError(
+            f"{here} is wrong", value=value, next_step="Write one number, text, or true or false."
+        )
+    step = _WRITE.get(first["type"], f"{first['msg']}.")
+    if key == "expert" and first["type"] == "string_pattern_mismatch":
+        step = _EXPERT
+    return SpecError(f"{here} is wrong", value=value, next_step=step)
+
+
+def _words(key: str) -> tuple[str, ...]:
+    words = {"index": IndexType, "metric": Metric, "form": Form}.get(key, FieldType)
+    return get_args(words)
+
+
+def _nearest_word(value: str, words: tuple[str, ...]) -> str:
+    """Words of a spec are all capitals or all small letters."""
+    return nearest(value.upper() if words[0].isupper() else value.lower(), words)
+
+
+def _where(parts: list[Any]) -> str:
+    """``embeddings[0].dims`` for ("embeddings", 0, "dims")."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+    return text.lstrip(".") or "the spec"

@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+import pytest
+
+from nestvec_schemas.errors import NestvecError
+from nestvec_schemas.extras import need
+
+
+def test_what_is_missing_is_named_with_the_extra_that_brings_it() -> None:
+    need("testing", ("pytest",), "dev")
+    with pytest.raises(NestvecError, match=r": no_such_one, nor_this\. Install .*\[dev\]"):
+        need("testing", ("pytest", "no_such_one", "nor_this"), "dev")

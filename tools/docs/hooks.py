@@ -1,0 +1,41 @@
+"""What mkdocs builds beside the pages in docs/: images of the benchmarks, and tables read off the code.
+
+A page holds ``<!-- generated: NAME -->`` where a table of ``tables.TABLES`` stands.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mkdocs.structure.files import File
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(Path(__file__).parent))
+
+IMAGES = ROOT / "benchmarks" / "results"
+
+_GENERATED = re.compile(r"<!-- generated: ([a-z-]+) -->")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the plots of the benchmarks as ``results/NAME.png``."""
+    for path in sorted(IMAGES.glob("*.png")):
+        files.append(File.generated(config, f"results/{path.name}", abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put the tables in their places."""
+    if not _GENERATED.search(markdown):
+        return markdown
+    from tables import TABLES  # noqa: PLC0415 - the service's packages, for the pages that show it
+
+    return _GENERATED.sub(lambda found: TABLES[found[1]](), markdown)
