@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,12 +11,13 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from nestvec.datasets.beir import Dataset, open_dataset
 from nestvec.engines.fake import FakeEngine
-from nestvec.service.batching.embedder import Embedder
+from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
-from nestvec.service.server import bind, serving
-from nestvec.service.settings import Settings
-from nestvec_schemas.manifest import Manifest, Verification, ladder
+from nestvec.service.server import bind, serve_in_thread
+from nestvec.service.settings import ServiceSettings
+from nestvec_schemas.manifest import Manifest, Verification, dim_ladder
 from nestvec_schemas.repository import MANIFEST, TOKENIZER
 from nestvec_schemas.towers import Tower
 
@@ -49,7 +51,7 @@ def _write(models: Path, name: str = "tiny", **fields: object) -> Path:
         source="tests/tiny",
         towers={"text": tower},
         dim=DIM,
-        dims=ladder(DIM, (8, 4)),
+        dims=dim_ladder(DIM, (8, 4)),
         layers=(4, 2),
         normalised=True,
         prompts={"query": "w1 ", "document": ""},
@@ -82,7 +84,7 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 def embedder(models_folder: Path, engine: FakeEngine) -> Embedder:
-    return Embedder(open_encoders(models_folder), engine, Settings())
+    return Embedder(open_encoders(models_folder), engine, ServiceSettings())
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,8 @@ def _served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     models = tmp_path_factory.mktemp("served")
     _write(models)
     engine = FakeEngine({"tiny": DIM})
-    embedder = Embedder(open_encoders(models), engine, Settings())
-    with serving(embedder, bind("127.0.0.1", 0)) as address:
+    embedder = Embedder(open_encoders(models), engine, ServiceSettings())
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as address:
         yield Served(address, embedder, engine)
 
 
@@ -115,3 +117,41 @@ def served(_served: Served) -> Iterator[Served]:
 def service(served: Served) -> str:
     """The base URL of a running service that holds ``tiny``."""
     return served.address
+
+
+DOCUMENTS = 60
+QUERIES = 12
+
+WriteData = Callable[..., Path]
+
+
+def _write_dataset(folder: Path, **files: str) -> Path:
+    """A dataset of ``DOCUMENTS`` documents; a keyword replaces a file's whole content."""
+    (folder / "qrels").mkdir(parents=True, exist_ok=True)
+    corpus = [{"_id": f"d{n}", "title": f"w{n}", "text": f"w{n + 1} w{n % 7}"} for n in range(DOCUMENTS)]
+    queries = [{"_id": f"q{n}", "text": f"w{n * 5} w{n * 5 + 1}"} for n in range(QUERIES + 2)]
+    judged = ["query-id\tcorpus-id\tscore"]
+    judged += [f"q{n}\td{n * 5 + at}\t{2 - at}" for n in range(QUERIES) for at in range(3)]
+    content = {
+        "corpus": "\n".join(map(json.dumps, corpus)),
+        "queries": "\n".join(map(json.dumps, queries)),
+        "qrels": "\n".join(judged),
+    } | files
+    for name, path in (("corpus", "corpus.jsonl"), ("queries", "queries.jsonl"), ("qrels", "qrels/test.tsv")):
+        (folder / path).write_text(content[name], encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def write_data(tmp_path: Path) -> WriteData:
+    """Writes a dataset's folder; keywords ``corpus``, ``queries`` and ``qrels`` replace a file."""
+
+    def write(name: str = "small", **files: str) -> Path:
+        return _write_dataset(tmp_path / name, **files)
+
+    return write
+
+
+@pytest.fixture
+def dataset(write_data: WriteData) -> Dataset:
+    return open_dataset(write_data())

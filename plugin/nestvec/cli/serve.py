@@ -13,10 +13,10 @@ from nestvec.cli import COMMANDS
 from nestvec.cli.options import args_command, models_option
 
 if TYPE_CHECKING:
-    from nestvec.images import Policy
+    from nestvec.images import ImagePolicy
     from nestvec.images.address import Scheme
-    from nestvec.service.batching.embedder import Embedder
-    from nestvec.service.settings import Settings
+    from nestvec.service.embedder import Embedder
+    from nestvec.service.settings import ServiceSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -132,40 +132,40 @@ def command(args: ServeArgs) -> None:
     Example:
       nestvec serve --models models --port 8080 --api-keys keys.txt
     """
-    from nestvec.service.observability.logs import use_format
-    from nestvec.service.server import address, bind, open_embedder, serve, server_of
+    from nestvec.service.observability.logs import set_log_format
+    from nestvec.service.server import base_url, bind, create_server, open_embedder, serve
 
-    use_format(args.log_format)
+    set_log_format(args.log_format)
     with bind(args.host, args.port) as listener:
         embedder = open_embedder(args.models, args.names, settings_of(args))
-        server = server_of(embedder)
-        _tell(embedder, address(listener, tls=args.tls_cert is not None))
+        server = create_server(embedder)
+        _tell(embedder, base_url(listener, tls=args.tls_cert is not None))
         serve(server, listener)
 
 
-def settings_of(args: ServeArgs) -> Settings:
+def settings_of(args: ServeArgs) -> ServiceSettings:
     """What the arguments mean to the service."""
-    from nestvec.engines.opening import EngineOptions
-    from nestvec.service.settings import Guard, Limits, Settings
+    from nestvec.engines.factory import EngineOptions
+    from nestvec.service.settings import AccessSettings, ConnectionLimits, ServiceSettings
 
-    return Settings(
+    return ServiceSettings(
         overlong=args.overlong,
         engine=EngineOptions(args.engine, args.threads, args.triton_url),
-        limits=Limits(shutdown_seconds=args.shutdown_seconds),
-        guard=Guard(args.api_keys, args.tls_cert, args.tls_key),
+        limits=ConnectionLimits(shutdown_seconds=args.shutdown_seconds),
+        guard=AccessSettings(args.api_keys, args.tls_cert, args.tls_key),
         images=_images(args),
         on_error=args.on_error,
         otlp=args.otlp_endpoint,
     )
 
 
-def _images(args: ServeArgs) -> Policy:
-    from nestvec.images import Policy
+def _images(args: ServeArgs) -> ImagePolicy:
+    from nestvec.images import ImagePolicy
 
     schemes: set[Scheme] = set(args.image_schemes) or {"data", "https"}
     schemes |= {"file"} if args.image_roots else set()
     schemes |= {"s3"} if args.image_buckets else set()
-    return Policy(
+    return ImagePolicy(
         schemes=frozenset(schemes),
         hosts=args.image_hosts,
         allow_private=args.image_private,

@@ -9,19 +9,29 @@ from typing import Final, Protocol
 import numpy as np
 
 from nestvec_schemas.errors import EngineError
-from nestvec_schemas.late_interaction import KEEP
+from nestvec_schemas.late_interaction import KEEP_INPUT
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.preprocessing.collate import Array, Arrays
 from nestvec_schemas.preprocessing.frames import FRAME_MASK
-from nestvec_schemas.preprocessing.patches import PATCHES, SHAPES
-from nestvec_schemas.towers import WHOLE
+from nestvec_schemas.preprocessing.patches import PATCHES, SPATIAL_SHAPES
+from nestvec_schemas.towers import MAIN_PART
 from nestvec_schemas.vectors import Vectors
 
 EXIT: Final = "exit"
 """The input that says after which layer each row stops."""
 
-KNOWN: Final = frozenset(
-    {"input_ids", "attention_mask", "token_type_ids", KEEP, "pixels", FRAME_MASK, PATCHES, SHAPES, EXIT}
+KNOWN_INPUTS: Final = frozenset(
+    {
+        "input_ids",
+        "attention_mask",
+        "token_type_ids",
+        KEEP_INPUT,
+        "pixels",
+        FRAME_MASK,
+        PATCHES,
+        SPATIAL_SHAPES,
+        EXIT,
+    }
 )
 """The inputs of graphs that rows are made for."""
 
@@ -41,7 +51,7 @@ class Batch:
 
     arrays: Arrays
     exit: int = 0
-    part: str = WHOLE
+    part: str = MAIN_PART
     tokens: int = 0
 
     def __len__(self) -> int:
@@ -61,7 +71,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Feed:
+class GraphInputs:
     """What a graph is fed: the names of its inputs, and the exit that a batch's 0 stands for."""
 
     inputs: Sequence[str]
@@ -77,20 +87,20 @@ class Feed:
         return batch.arrays[name]
 
 
-def feeds_of(manifest: Manifest) -> dict[str, Feed]:
+def graph_inputs(manifest: Manifest) -> dict[str, GraphInputs]:
     """How each part of an encoder is fed. Raises EngineError for an input that no batch has."""
-    found = {}
+    by_part = {}
     for part, modality in manifest.parts.items():
         inputs = manifest.towers[modality].inputs
-        unknown = [name for name in inputs if name not in KNOWN]
+        unknown = [name for name in inputs if name not in KNOWN_INPUTS]
         if unknown:
             raise EngineError(
                 f"the graph of {manifest.name} wants an input that this nestvec does not make",
                 value=", ".join(unknown),
                 next_step="Export the encoder again with this version.",
             )
-        found[part] = Feed(inputs, manifest.depth)
-    return found
+        by_part[part] = GraphInputs(inputs, manifest.depth)
+    return by_part
 
 
 class Engine(Protocol):

@@ -34,7 +34,7 @@ class FakeEngine:
 
     async def run(self, encoder: str, batch: Batch) -> Vectors:
         """See the contract."""
-        rows = _rows(batch)
+        rows = _row_contents(batch)
         self.batches.append((encoder, len(batch), max(len(row) for row in rows)))
         self.exits.append(batch.exit)
         self.parts.append(batch.part)
@@ -51,12 +51,12 @@ class FakeEngine:
         """See the contract."""
 
 
-def _rows(batch: Batch) -> list[NDArray[np.int64]]:
+def _row_contents(batch: Batch) -> list[NDArray[np.int64]]:
     """What each row holds: its ids without padding, or its numbers in a row."""
     ids, mask = (batch.arrays.get(name) for name in ("input_ids", "attention_mask"))
     if ids is None or mask is None:
         return [row.astype(np.int64).ravel() for row in next(iter(batch.arrays.values()))]
-    return [row[kept > 0] for row, kept in zip(ids, mask, strict=True)]
+    return [row[row_mask > 0] for row, row_mask in zip(ids, mask, strict=True)]
 
 
 def fake_vector(ids: NDArray[np.int64], dim: int, exit: int = 0) -> Vectors:

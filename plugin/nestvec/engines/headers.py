@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import ContextVar
 
-outgoing: ContextVar[Mapping[str, str] | None] = ContextVar("nestvec_outgoing_headers", default=None)
+outgoing_headers: ContextVar[Mapping[str, str] | None] = ContextVar("nestvec_outgoing_headers", default=None)
 """Set by whoever traces, around a call of ``Engine.run``."""
 
 
 def current_headers() -> dict[str, str]:
     """``traceparent`` (and ``tracestate``) of the call being made; empty without tracing."""
-    return dict(outgoing.get() or {})
+    return dict(outgoing_headers.get() or {})

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import onnxruntime
 
-from nestvec.engines.contract import Batch, feeds_of
+from nestvec.engines.contract import Batch, graph_inputs
 from nestvec_schemas.errors import EngineError
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import GRAPH, part_folder, read_manifest, verify_files
 from nestvec_schemas.vectors import Vectors
 
-_PREFERRED = ("CUDAExecutionProvider", "CPUExecutionProvider")
+_PREFERRED_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 
 class OnnxEngine:
@@ -30,8 +30,10 @@ class OnnxEngine:
         Raises ManifestCorrupt when a file is not the exported one, EngineError when it does not load.
         """
         manifests = {name: read_manifest(folder) for name, folder in folders.items()}
-        self._feeds = {name: feeds_of(manifest) for name, manifest in manifests.items()}
-        self._sessions = {name: _open_parts(folders[name], one, threads) for name, one in manifests.items()}
+        self._feeds = {name: graph_inputs(manifest) for name, manifest in manifests.items()}
+        self._sessions = {
+            name: _open_sessions(folders[name], one, threads) for name, one in manifests.items()
+        }
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nestvec-onnx")
 
     async def run(self, encoder: str, batch: Batch) -> Vectors:
@@ -63,17 +65,17 @@ class OnnxEngine:
         self._sessions.clear()
 
 
-def _open_parts(folder: Path, manifest: Manifest, threads: int) -> dict[str, onnxruntime.InferenceSession]:
+def _open_sessions(folder: Path, manifest: Manifest, threads: int) -> dict[str, onnxruntime.InferenceSession]:
     verify_files(folder, manifest)
-    return {part: _open(part_folder(folder, part) / GRAPH, threads) for part in manifest.parts}
+    return {part: _open_session(part_folder(folder, part) / GRAPH, threads) for part in manifest.parts}
 
 
-def _open(graph: Path, threads: int) -> onnxruntime.InferenceSession:
+def _open_session(graph: Path, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     available = onnxruntime.get_available_providers()
-    providers = [provider for provider in _PREFERRED if provider in available]
+    providers = [provider for provider in _PREFERRED_PROVIDERS if provider in available]
     try:
         return onnxruntime.InferenceSession(str(graph), options, providers=providers)
     except Exception as error:  # as in run_now

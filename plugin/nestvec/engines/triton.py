@@ -12,22 +12,22 @@ from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from nestvec.engines.contract import Batch, Feed, feeds_of
+from nestvec.engines.contract import Batch, GraphInputs, graph_inputs
 from nestvec.engines.headers import current_headers
 from nestvec_schemas.errors import DeadlineExceeded, EngineError, EngineUnavailable
 from nestvec_schemas.repository import part_name, read_manifest
-from nestvec_schemas.towers import WHOLE
+from nestvec_schemas.towers import MAIN_PART
 from nestvec_schemas.vectors import Vectors
 
-BATCH = 64
+MAX_BATCH_SIZE = 64
 """Texts in one call: ``max_batch_size`` in the ``config.pbtxt`` that ``nestvec export`` writes."""
 
-SECONDS = 20.0
+DEADLINE_SECONDS = 20.0
 """A batch's deadline: inside the 30 s that Milvus gives a chunk, with room for what waits before it."""
 
 _READY_SECONDS = 2.0
 
-_CHANNEL = (
+_CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     # A Triton that comes back is found within a second, not after gRPC's two minutes.
@@ -43,7 +43,7 @@ _CHANNEL = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 
-_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
+_HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 
 
 class TritonEngine:
@@ -57,15 +57,15 @@ class TritonEngine:
     # One runs while the next is on its way.
     parallel = 2
 
-    def __init__(self, folders: Mapping[str, Path], *, url: str, seconds: float = SECONDS) -> None:
+    def __init__(self, folders: Mapping[str, Path], *, url: str, seconds: float = DEADLINE_SECONDS) -> None:
         """For the encoders in ``folders`` (name to folder); ``url`` is HOST:PORT of Triton's gRPC.
 
         ``seconds`` is a batch's deadline. Nothing is connected yet.
         Raises EncoderNotFound, ManifestCorrupt, ManifestTooNew, EngineError (``url`` is no HOST:PORT).
         """
-        self._url, self._seconds = _checked(url), seconds
+        self._url, self._seconds = _checked_address(url), seconds
         manifests = {name: read_manifest(folder) for name, folder in folders.items()}
-        self._feeds = {name: feeds_of(manifest) for name, manifest in manifests.items()}
+        self._feeds = {name: graph_inputs(manifest) for name, manifest in manifests.items()}
         self._outputs = {
             part_name(name, part): manifest.towers[tower].output
             for name, manifest in manifests.items()
@@ -75,20 +75,20 @@ class TritonEngine:
 
     async def run(self, encoder: str, batch: Batch) -> Vectors:
         """See the contract. Raises EngineUnavailable, DeadlineExceeded, EngineError."""
-        if len(batch) <= BATCH:
+        if len(batch) <= MAX_BATCH_SIZE:
             return await self._infer(encoder, batch)
         return np.concatenate(
-            await asyncio.gather(*(self._infer(encoder, part) for part in batch.parts(BATCH)))
+            await asyncio.gather(*(self._infer(encoder, part) for part in batch.parts(MAX_BATCH_SIZE)))
         )
 
     async def ready(self, encoder: str) -> bool:
         """See the contract."""
-        asked = (
+        checks = (
             self._client().is_model_ready(part_name(encoder, part), client_timeout=_READY_SECONDS)
-            for part in self._feeds.get(encoder, (WHOLE,))
+            for part in self._feeds.get(encoder, (MAIN_PART,))
         )
         try:
-            return all(await asyncio.gather(*asked))
+            return all(await asyncio.gather(*checks))
         except InferenceServerException:
             return False
 
@@ -101,7 +101,7 @@ class TritonEngine:
     def _client(self) -> InferenceServerClient:
         # gRPC's asyncio channel belongs to the loop that runs when it is made.
         if self._opened is None:
-            self._opened = InferenceServerClient(self._url, channel_args=_CHANNEL)
+            self._opened = InferenceServerClient(self._url, channel_args=_CHANNEL_OPTIONS)
         return self._opened
 
     async def _infer(self, encoder: str, batch: Batch) -> Vectors:
@@ -110,7 +110,7 @@ class TritonEngine:
         try:
             answer = await self._client().infer(
                 model,
-                _inputs(self._feeds[encoder][batch.part], batch),
+                _infer_inputs(self._feeds[encoder][batch.part], batch),
                 outputs=[InferRequestedOutput(output)],
                 client_timeout=self._seconds,
                 headers=current_headers() or None,
@@ -121,60 +121,60 @@ class TritonEngine:
         except ValueError as error:
             raise self._unusable(model, str(error)) from error
         if vectors is None or vectors.dtype != np.float32:
-            found = "no such output" if vectors is None else str(vectors.dtype)
-            raise self._unusable(model, found)
+            problem = "no such output" if vectors is None else str(vectors.dtype)
+            raise self._unusable(model, problem)
         return vectors
 
     def _told(self, encoder: str, inputs: int, error: InferenceServerException) -> EngineError:
         """What Triton or gRPC says, as ours."""
         status = str(error.status() or "").removeprefix("StatusCode.")
-        said = (error.message() or status or "no reason was given").strip().removesuffix(".")
+        message = (error.message() or status or "no reason was given").strip().removesuffix(".")
         if status == "DEADLINE_EXCEEDED":
             return DeadlineExceeded(
                 f"Triton at {self._url} did not answer in time for {inputs} inputs with {encoder}",
                 value=f"{self._seconds:g} s",
                 next_step="Insert fewer rows at once, or give Triton more instances or a GPU.",
             )
-        if status in ("NOT_FOUND", "UNAVAILABLE") and ("unknown model" in said or "not ready" in said):
+        if status in ("NOT_FOUND", "UNAVAILABLE") and ("unknown model" in message or "not ready" in message):
             return EngineUnavailable(
                 f"Triton at {self._url} does not hold {encoder}",
-                value=said,
+                value=message,
                 next_step=f"Give it the model repository that nestvec serves from, or load {encoder} there; "
                 "its log says why a model did not load.",
             )
         if status == "UNAVAILABLE":
             return EngineUnavailable(
                 f"Triton at {self._url} does not answer for {encoder}",
-                value=said,
+                value=message,
                 next_step="Start it, or correct --triton-url; the service goes on by itself once it answers.",
             )
         return EngineError(
             f"Triton at {self._url} failed on a batch of {inputs} inputs with {encoder}",
-            value=f"{said} ({status})" if status else said,
+            value=f"{message} ({status})" if status else message,
             next_step="Look at Triton's log; if it stays, export the encoder again.",
         )
 
-    def _unusable(self, encoder: str, found: str) -> EngineError:
+    def _unusable(self, encoder: str, problem: str) -> EngineError:
         output = self._outputs[encoder]
         return EngineError(
             f"the answer of Triton at {self._url} for {encoder} holds no float32 {output}",
-            value=found,
+            value=problem,
             next_step="Give Triton the repository that nestvec serves from, or export the encoder again.",
         )
 
 
-def _inputs(feed: Feed, batch: Batch) -> list[InferInput]:
+def _infer_inputs(feed: GraphInputs, batch: Batch) -> list[InferInput]:
     inputs = []
     for name, array in feed.arrays(batch).items():
-        one = InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
-        one.set_data_from_numpy(np.ascontiguousarray(array))
-        inputs.append(one)
+        infer_input = InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
+        infer_input.set_data_from_numpy(np.ascontiguousarray(array))
+        inputs.append(infer_input)
     return inputs
 
 
-def _checked(url: str) -> str:
-    found = _ADDRESS.fullmatch(url)
-    if not found or not 0 < int(found[2]) < 1 << 16:
+def _checked_address(url: str) -> str:
+    match = _HOST_PORT.fullmatch(url)
+    if not match or not 0 < int(match[2]) < 1 << 16:
         raise EngineError(
             "Triton's address is not HOST:PORT",
             value=url,

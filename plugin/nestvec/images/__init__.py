@@ -3,8 +3,16 @@
 Importing this imports neither boto3 nor Pillow's decoders.
 """
 
-from nestvec.images.address import Address, is_address, parse
-from nestvec.images.loading import load, load_patches, load_pixels
-from nestvec.images.policy import Policy
+from nestvec.images.address import ImageAddress, is_address, parse_address
+from nestvec.images.loading import load_images, load_patches, load_pixels
+from nestvec.images.policy import ImagePolicy
 
-__all__ = ["Address", "Policy", "is_address", "load", "load_patches", "load_pixels", "parse"]
+__all__ = [
+    "ImageAddress",
+    "ImagePolicy",
+    "is_address",
+    "load_images",
+    "load_patches",
+    "load_pixels",
+    "parse_address",
+]

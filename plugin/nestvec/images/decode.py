@@ -10,13 +10,13 @@ from typing import Final
 from PIL import Image, UnidentifiedImageError
 
 from nestvec_schemas.errors import ImageUnreadable
-from nestvec_schemas.preprocessing.pixels import coloured
+from nestvec_schemas.preprocessing.pixels import to_8bit_color
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP")
 """What is decoded, by Pillow's names. Not the formats that run an interpreter (EPS) or that nobody tests."""
 
 # libjpeg decodes the whole picture once for every scan: a file of 20 MB can keep it busy for hours.
-_MOST_SCANS: Final = 100
+_MAX_SCANS: Final = 100
 
 _ORIENTATION: Final = 0x0112
 _UPRIGHT: Final[dict[int, Image.Transpose]] = {
@@ -31,7 +31,7 @@ _UPRIGHT: Final[dict[int, Image.Transpose]] = {
 """How a picture is turned upright, by the value of EXIF's orientation (CIPA DC-008, 4.6.5.1.6)."""
 
 # What often comes instead of a picture, by how it begins.
-_OTHERS: Final[tuple[tuple[re.Pattern[bytes], str], ...]] = (
+_UNSUPPORTED_FORMATS: Final[tuple[tuple[re.Pattern[bytes], str], ...]] = (
     (re.compile(rb"(?s).{0,1000}<svg\b", re.IGNORECASE), "an SVG drawing"),
     (
         re.compile(rb"(?s)\s*(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body)\b", re.IGNORECASE),
@@ -50,7 +50,7 @@ _OTHERS: Final[tuple[tuple[re.Pattern[bytes], str], ...]] = (
 
 
 @lru_cache(maxsize=1)
-def _formats() -> tuple[str, ...]:
+def _available_formats() -> tuple[str, ...]:
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)  # Pillow before 11.3 knows no AVIF
 
@@ -61,21 +61,21 @@ def decode(data: bytes, *, max_pixels: int, shown: str) -> Image.Image:
     ``shown`` names the picture in errors. Raises ImageUnreadable for what is no picture, is cut short, or
     has more than ``max_pixels``.
     """
-    if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > _MOST_SCANS:
-        raise _unreadable(f"it has more than {_MOST_SCANS} scans", shown)
+    if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > _MAX_SCANS:
+        raise _unreadable(f"it has more than {_MAX_SCANS} scans", shown)
     try:
-        image = Image.open(io.BytesIO(data), formats=_formats())
+        image = Image.open(io.BytesIO(data), formats=_available_formats())
         width, height = image.size
         if width * height > max_pixels:
-            raise _too_many(max_pixels, f"{shown}: {width} × {height}")
+            raise _too_many_pixels(max_pixels, f"{shown}: {width} × {height}")
         image.load()
         turn = _UPRIGHT.get(_orientation(image))
-        found = coloured(image if turn is None else image.transpose(turn))
-        found = found.copy() if found is image else found  # without the file that it was read from
-        found.info.clear()
-        return found
+        pixels = to_8bit_color(image if turn is None else image.transpose(turn))
+        pixels = pixels.copy() if pixels is image else pixels  # without the file that it was read from
+        pixels.info.clear()
+        return pixels
     except UnidentifiedImageError as error:
-        raise _unknown(data, shown) from error
+        raise _unsupported(data, shown) from error
     except ImageUnreadable as error:
         if error.value is None or shown in str(error.value):
             raise
@@ -83,7 +83,7 @@ def decode(data: bytes, *, max_pixels: int, shown: str) -> Image.Image:
             error.cause, value=f"{shown}: {error.value}", next_step=error.next_step
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_many(max_pixels, shown) from error
+        raise _too_many_pixels(max_pixels, shown) from error
     except Exception as error:  # decoders of hostile bytes raise whatever comes to them
         raise _unreadable("it is damaged or cut short", shown) from error
 
@@ -96,8 +96,10 @@ def _orientation(image: Image.Image) -> int:
     return found if isinstance(found, int) else 1
 
 
-def _unknown(data: bytes, shown: str) -> ImageUnreadable:
-    what = next((name for pattern, name in _OTHERS if pattern.match(data)), "no format that is known")
+def _unsupported(data: bytes, shown: str) -> ImageUnreadable:
+    what = next(
+        (name for pattern, name in _UNSUPPORTED_FORMATS if pattern.match(data)), "no format that is known"
+    )
     return ImageUnreadable(
         f"what came is not a picture that can be embedded but {what}",
         value=shown,
@@ -105,10 +107,10 @@ def _unknown(data: bytes, shown: str) -> ImageUnreadable:
     )
 
 
-def _too_many(limit: int, found: str) -> ImageUnreadable:
+def _too_many_pixels(limit: int, shown: str) -> ImageUnreadable:
     return ImageUnreadable(
         f"the picture has more than {limit} pixels",
-        value=found,
+        value=shown,
         next_step="Store a smaller one, or have the service take more pixels a picture.",
     )
 

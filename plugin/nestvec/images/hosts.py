@@ -31,7 +31,7 @@ _FORBIDDEN: Final = _networks(
 )
 """Refused whatever the policy says: no picture is there, and secrets are."""
 
-_NOT_PUBLIC: Final = _networks("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20")
+_SPECIAL_PURPOSE: Final = _networks("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20")
 """Special ranges (IANA) that some versions of Python call global."""
 
 _PUBLIC_IPV6: Final = ipaddress.ip_network("2000::/3")
@@ -47,18 +47,18 @@ def is_allowed(address: IP, *, private: bool) -> bool:
 
     An IPv6 address that stands for an IPv4 one (mapped, NAT64, 6to4) is judged as that one.
     """
-    if isinstance(address, ipaddress.IPv6Address) and (inner := _inner(address)) is not None:
+    if isinstance(address, ipaddress.IPv6Address) and (inner := _embedded_ipv4(address)) is not None:
         return is_allowed(inner, private=private)
     if any(address in network for network in _FORBIDDEN):
         return False
     return private or (
         address.is_global
         and (address.version == 4 or address in _PUBLIC_IPV6)
-        and not any(address in network for network in _NOT_PUBLIC)
+        and not any(address in network for network in _SPECIAL_PURPOSE)
     )
 
 
-def _inner(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+def _embedded_ipv4(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     compatible = 1 < int(address) < 1 << 32  # ::a.b.c.d, long obsolete
     if compatible or address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
@@ -69,10 +69,10 @@ async def resolve(host: str, port: int) -> tuple[IP, ...]:
     """The addresses of a host, in the order in which they are to be tried. Raises Unresolved."""
     loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+        entries = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     except (OSError, UnicodeError) as error:
         raise Unresolved(str(error)) from error
-    addresses = tuple(dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in found))
+    addresses = tuple(dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in entries))
     if not addresses:
         raise Unresolved("no address")
     return addresses

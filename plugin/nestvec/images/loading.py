@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nestvec.images.address import Address, parse
+from nestvec.images.address import ImageAddress, parse_address
 from nestvec.images.decode import decode
+from nestvec.images.fetch_errors import refused, too_slow, unreachable
 from nestvec.images.local import read_data, read_file
-from nestvec.images.policy import Policy
-from nestvec.images.refusals import refused, too_slow, unreachable
+from nestvec.images.policy import ImagePolicy
 from nestvec.images.s3 import read_s3
-from nestvec.images.web import Web
+from nestvec.images.web import WebFetcher
 from nestvec_schemas.errors import ImageRefused, NestvecError
 from nestvec_schemas.preprocessing.collate import Arrays
-from nestvec_schemas.preprocessing.patches import Patching, patched
-from nestvec_schemas.preprocessing.pixels import Picture, pixels
+from nestvec_schemas.preprocessing.patches import Patching, image_patches
+from nestvec_schemas.preprocessing.pixels import ImageTransform, image_pixels
 
 T = TypeVar("T")
 
@@ -32,49 +32,49 @@ _DECODERS = ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="
 _READERS = ThreadPoolExecutor(32, thread_name_prefix="nestvec-read")
 
 
-async def load(addresses: Sequence[str], policy: Policy) -> list[Image.Image | NestvecError]:
+async def load_images(addresses: Sequence[str], policy: ImagePolicy) -> list[Image.Image | NestvecError]:
     """The picture at each address, RGB or RGBA, or why it is not to be had.
 
     The errors are ImageRefused, ImageUnreachable and ImageUnreadable; none is raised. An address given
     twice is fetched once. Whole pictures are large: ``load_pixels`` keeps only what an encoder takes.
     """
-    return await _Batch(policy, lambda image: image).run(addresses)
+    return await _Loader(policy, lambda image: image).run(addresses)
 
 
 async def load_pixels(
-    addresses: Sequence[str], policy: Policy, how: Picture
+    addresses: Sequence[str], policy: ImagePolicy, preprocessing: ImageTransform
 ) -> list[NDArray[np.uint8] | NestvecError]:
     """As ``load``, but each picture as ``pixels`` gives it: (height, width, 3) uint8."""
-    return await _Batch(policy, lambda image: pixels(image, how)).run(addresses)
+    return await _Loader(policy, lambda image: image_pixels(image, preprocessing)).run(addresses)
 
 
 async def load_patches(
-    addresses: Sequence[str], policy: Policy, how: Patching
+    addresses: Sequence[str], policy: ImagePolicy, patching: Patching
 ) -> list[Arrays | NestvecError]:
     """As ``load``, but each picture as ``patched`` gives it."""
-    return await _Batch(policy, lambda image: patched(image, how)).run(addresses)
+    return await _Loader(policy, lambda image: image_patches(image, patching)).run(addresses)
 
 
 @dataclass(frozen=True)
-class _Batch(Generic[T]):
-    policy: Policy
+class _Loader(Generic[T]):
+    policy: ImagePolicy
     finish: Callable[[Image.Image], T]
 
     async def run(self, addresses: Sequence[str]) -> list[T | NestvecError]:
-        found: dict[str, T | NestvecError] = {}
-        turn = asyncio.Semaphore(self.policy.at_once)
+        results: dict[str, T | NestvecError] = {}
+        semaphore = asyncio.Semaphore(self.policy.at_once)
 
-        async def one(text: str) -> None:
-            async with turn:
-                found[text] = await self._one(text, web)
+        async def load_one(text: str) -> None:
+            async with semaphore:
+                results[text] = await self._one(text, web)
 
-        async with Web(self.policy) as web, asyncio.TaskGroup() as group:
+        async with WebFetcher(self.policy) as web, asyncio.TaskGroup() as group:
             for text in dict.fromkeys(addresses):
-                group.create_task(one(text))
-        return [found[text] for text in addresses]
+                group.create_task(load_one(text))
+        return [results[text] for text in addresses]
 
-    async def _one(self, text: str, web: Web) -> T | NestvecError:
-        address = parse(text)
+    async def _one(self, text: str, web: WebFetcher) -> T | NestvecError:
+        address = parse_address(text)
         if address is None:
             return ImageRefused(
                 "this is not the address of a picture",
@@ -92,7 +92,7 @@ class _Batch(Generic[T]):
             problem.__cause__ = error
             return problem
 
-    async def _bytes(self, address: Address, web: Web) -> bytes:
+    async def _bytes(self, address: ImageAddress, web: WebFetcher) -> bytes:
         scheme, policy = address.scheme, self.policy
         if scheme not in policy.schemes:
             raise refused(f"by {scheme}", address.shown, f"{scheme}:")

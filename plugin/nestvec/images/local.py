@@ -9,12 +9,12 @@ import stat
 from pathlib import Path
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
-from nestvec.images.address import Address
-from nestvec.images.policy import Policy
-from nestvec.images.refusals import malformed, refused, too_large, unreachable
+from nestvec.images.address import ImageAddress
+from nestvec.images.fetch_errors import malformed, refused, too_large, unreachable
+from nestvec.images.policy import ImagePolicy
 
 
-def read_data(address: Address, policy: Policy) -> bytes:
+def read_data(address: ImageAddress, policy: ImagePolicy) -> bytes:
     """What a ``data:`` URI holds (RFC 2397). Raises ImageUnreachable."""
     meta, _, payload = address.text.partition(",")
     if len(payload) > 3 * policy.max_bytes:  # the most that escapes (%41) can take
@@ -31,13 +31,13 @@ def read_data(address: Address, policy: Policy) -> bytes:
     return data
 
 
-def read_file(address: Address, policy: Policy) -> bytes:
+def read_file(address: ImageAddress, policy: ImagePolicy) -> bytes:
     """What a ``file:`` URI (RFC 8089) names, where it lies in one of the policy's roots, links resolved.
 
     Raises ImageRefused, whether or not there is such a file, and ImageUnreachable.
     """
     shown = address.shown
-    path = _path(address)
+    path = _file_path(address)
     real = Path(os.path.realpath(path))
     if not any(real.is_relative_to(os.path.realpath(root)) for root in policy.roots):
         raise refused("from this folder", shown, "the folder")
@@ -55,7 +55,7 @@ def read_file(address: Address, policy: Policy) -> bytes:
     return data
 
 
-def _path(address: Address) -> str:
+def _file_path(address: ImageAddress) -> str:
     try:
         parts = urlsplit(address.text)
         path = unquote(parts.path, errors="strict")

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 from nestvec.images.address import Scheme
 from nestvec_schemas.errors import ServiceError
 
-LARGEST_PIXELS: Final = 178_956_970
+MAX_PIXELS: Final = 178_956_970
 """Where Pillow itself takes a picture for a decompression bomb, whatever the policy says."""
 
 
 @dataclass(frozen=True)
-class Policy:
+class ImagePolicy:
     """The defaults are safe for a service whose texts strangers write.
 
     ``schemes``: ``data`` carries its picture and fetches nothing; ``https`` reaches public hosts only, and
@@ -49,11 +49,21 @@ class Policy:
                 raise ServiceError(f"pictures cannot be fetched so: {name}", value=value, next_step=hint)
 
     def _checks(self) -> tuple[tuple[str, object, bool, str], ...]:
-        known = get_args(Scheme)
+        known_schemes = get_args(Scheme)
         endpoint = urlsplit(self.s3_endpoint) if self.s3_endpoint is not None else None
         return (
-            ("schemes", sorted(self.schemes), self.schemes <= set(known), f"Choose from {', '.join(known)}."),
-            ("hosts", self.hosts, all(map(_is_pattern, self.hosts)), "Write example.org or *.example.org."),
+            (
+                "schemes",
+                sorted(self.schemes),
+                self.schemes <= set(known_schemes),
+                f"Choose from {', '.join(known_schemes)}.",
+            ),
+            (
+                "hosts",
+                self.hosts,
+                all(map(_is_host_pattern, self.hosts)),
+                "Write example.org or *.example.org.",
+            ),
             ("roots", "none", "file" not in self.schemes or bool(self.roots), "Name the folders of file:."),
             (
                 "roots",
@@ -78,8 +88,8 @@ class Policy:
             (
                 "max_pixels",
                 self.max_pixels,
-                0 < self.max_pixels <= LARGEST_PIXELS,
-                f"Give 1 to {LARGEST_PIXELS}.",
+                0 < self.max_pixels <= MAX_PIXELS,
+                f"Give 1 to {MAX_PIXELS}.",
             ),
             ("max_redirects", self.max_redirects, self.max_redirects >= 0, "Give at least 0."),
             ("at_once", self.at_once, self.at_once > 0, "Give at least 1."),
@@ -88,13 +98,13 @@ class Policy:
     def takes_host(self, host: str) -> bool:
         """Whether pictures may come from ``host``: in ASCII, as a URL has it."""
         name = host.lower().rstrip(".")
-        return not self.hosts or any(_matches(name, pattern.lower()) for pattern in self.hosts)
+        return not self.hosts or any(_matches_host(name, pattern.lower()) for pattern in self.hosts)
 
 
-def _matches(name: str, pattern: str) -> bool:
+def _matches_host(name: str, pattern: str) -> bool:
     return name.endswith(pattern[1:]) if pattern.startswith("*.") else name == pattern.rstrip(".")
 
 
-def _is_pattern(pattern: str) -> bool:
+def _is_host_pattern(pattern: str) -> bool:
     name = pattern.removeprefix("*.")
     return bool(name) and name.isascii() and not set(name) & set("*/@? ,") and not name.startswith(".")

@@ -10,65 +10,65 @@ from contextlib import closing
 from typing import Any
 from urllib.parse import unquote
 
-from nestvec.images.address import Address
-from nestvec.images.policy import Policy
-from nestvec.images.refusals import malformed, refused, too_large, too_slow, unreachable
+from nestvec.images.address import ImageAddress
+from nestvec.images.fetch_errors import malformed, refused, too_large, too_slow, unreachable
+from nestvec.images.policy import ImagePolicy
 from nestvec_schemas.errors import ImageUnreachable
 
 # A bucket's name becomes part of a host's name: nothing else may get in there.
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_PART = 1 << 18
+_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_READ_SIZE = 1 << 18
 
-_making = threading.Lock()
+_clients_lock = threading.Lock()
 _clients: dict[tuple[str | None, float], Any] = {}
 
 
-def read_s3(address: Address, policy: Policy) -> bytes:
+def read_s3(address: ImageAddress, policy: ImagePolicy) -> bytes:
     """What ``s3://bucket/key`` names, the key escaped as in a URL; blocks.
 
     The credentials are the service's own, found as boto3 finds them. Raises ImageRefused, ImageUnreachable.
     """
-    told = address.shown
+    shown = address.shown
     bucket, _, key = address.text[len("s3://") :].partition("/")
     key = unquote(key)  # a space could not be written otherwise
-    if not _BUCKET.fullmatch(bucket) or ".." in bucket:
-        raise malformed("names no bucket", told, "Write s3://, the bucket's name, / and the key.")
+    if not _BUCKET_NAME.fullmatch(bucket) or ".." in bucket:
+        raise malformed("names no bucket", shown, "Write s3://, the bucket's name, / and the key.")
     if bucket not in policy.buckets and "*" not in policy.buckets:
-        raise refused("from this bucket", told, "the bucket")
-    client = _client(policy, told)
-    until = time.monotonic() + policy.max_seconds
+        raise refused("from this bucket", shown, "the bucket")
+    client = _client(policy, shown)
+    deadline = time.monotonic() + policy.max_seconds
     exceptions = importlib.import_module("botocore.exceptions")
     urllib3 = importlib.import_module("urllib3.exceptions")
     try:
         answer = client.get_object(Bucket=bucket, Key=key)
         with closing(answer["Body"]) as body:
-            return _read(body, answer.get("ContentLength"), policy, until, told)
+            return _read_body(body, answer.get("ContentLength"), policy, deadline, shown)
     except exceptions.ClientError as error:
-        raise unreachable(f"the store answered {error.response['Error'].get('Code', 'no')}", told) from error
+        raise unreachable(f"the store answered {error.response['Error'].get('Code', 'no')}", shown) from error
     except (exceptions.BotoCoreError, urllib3.HTTPError, OSError, ValueError) as error:
-        raise unreachable(f"the store cannot be asked ({type(error).__name__})", told) from error
+        raise unreachable(f"the store cannot be asked ({type(error).__name__})", shown) from error
 
 
-def _read(body: Any, length: int | None, policy: Policy, until: float, told: str) -> bytes:
+def _read_body(body: Any, length: int | None, policy: ImagePolicy, deadline: float, shown: str) -> bytes:
     if length is not None and length > policy.max_bytes:
-        raise too_large(policy.max_bytes, told)
+        raise too_large(policy.max_bytes, shown)
     # The body's own read() waits for the whole part, however slowly it trickles; urllib3's read1() does not.
     read = body._raw_stream.read1
     data = bytearray()
-    while part := read(_PART):
+    while part := read(_READ_SIZE):
         data += part
         if len(data) > policy.max_bytes:
-            raise too_large(policy.max_bytes, told)
-        if time.monotonic() > until:
-            raise too_slow(policy.max_seconds, told)
+            raise too_large(policy.max_bytes, shown)
+        if time.monotonic() > deadline:
+            raise too_slow(policy.max_seconds, shown)
     if length is not None and len(data) != length:
-        raise unreachable("the store broke off", told)
+        raise unreachable("the store broke off", shown)
     return bytes(data)
 
 
-def _client(policy: Policy, told: str) -> Any:
+def _client(policy: ImagePolicy, shown: str) -> Any:
     key = (policy.s3_endpoint, policy.max_seconds)
-    with _making:  # a session of boto3 may not be used by two threads, its clients may
+    with _clients_lock:  # a session of boto3 may not be used by two threads, its clients may
         if key not in _clients:
             try:
                 boto3 = importlib.import_module("boto3")
@@ -76,7 +76,7 @@ def _client(policy: Policy, told: str) -> Any:
             except ImportError as error:
                 raise ImageUnreachable(
                     "the service cannot read from S3: boto3 is not installed",
-                    value=told,
+                    value=shown,
                     next_step="Install nestvec[s3] where the service runs.",
                 ) from error
             _clients[key] = boto3.session.Session().client(

@@ -10,10 +10,10 @@ from typing import Any
 
 import httpx
 
-from nestvec.images.address import Address, parse, shown
+from nestvec.images.address import ImageAddress, parse_address, redacted_url
+from nestvec.images.fetch_errors import malformed, refused, too_large, unreachable
 from nestvec.images.hosts import IP, Unresolved, is_allowed, resolve
-from nestvec.images.policy import Policy
-from nestvec.images.refusals import malformed, refused, too_large, unreachable
+from nestvec.images.policy import ImagePolicy
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _HEADERS = {
@@ -24,25 +24,25 @@ _HEADERS = {
 
 
 @lru_cache(maxsize=1)
-def tls() -> Any:
+def tls_context() -> Any:
     """What certificates are checked with: certifi's authorities, or those of SSL_CERT_FILE."""
     return httpx.create_ssl_context()
 
 
-class Web:
+class WebFetcher:
     """Fetches for one batch: each host is resolved once, and its connections are kept until the end.
 
     A name is resolved here, its addresses checked, and the connection made to one of them, so that no
     second look-up can lead elsewhere; the certificate and the Host header are the name's.
     """
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: ImagePolicy) -> None:
         self._policy = policy
         self._hosts: dict[tuple[str, int], tuple[IP, ...] | Exception] = {}
         self._resolving: dict[tuple[str, int], asyncio.Lock] = {}
         self._transports: dict[tuple[str, str, int, IP], httpx.AsyncHTTPTransport] = {}
 
-    async def __aenter__(self) -> Web:
+    async def __aenter__(self) -> WebFetcher:
         return self
 
     async def __aexit__(
@@ -51,51 +51,51 @@ class Web:
         for transport in self._transports.values():
             await transport.aclose()
 
-    async def fetch(self, address: Address) -> bytes:
+    async def fetch(self, address: ImageAddress) -> bytes:
         """The bytes at an ``http:`` or ``https:`` address. Raises ImageRefused or ImageUnreachable."""
-        text, told = address.text, address.shown
+        text, shown = address.text, address.shown
         for _ in range(self._policy.max_redirects + 1):
-            url = self._checked(text, told)
-            response = await self._ask(url, told)
+            url = self._checked(text, shown)
+            response = await self._ask(url, shown)
             try:
                 location = response.headers.get("location")
                 if response.status_code in _REDIRECTS and location is not None:
-                    text = _joined(url, location, told)
-                    target = parse(text)
-                    told = f"{address.shown} → {target.shown if target else shown(text)}"
+                    text = _redirect_target(url, location, shown)
+                    target = parse_address(text)
+                    shown = f"{address.shown} → {target.shown if target else redacted_url(text)}"
                     continue
-                return await self._body(response, told)
+                return await self._body(response, shown)
             finally:
                 await response.aclose()
         raise unreachable(f"more than {self._policy.max_redirects} redirects", address.shown)
 
-    def _checked(self, text: str, told: str) -> httpx.URL:
+    def _checked(self, text: str, shown: str) -> httpx.URL:
         try:
             url = httpx.URL(text)
             host = url.raw_host.decode("ascii")
         except (httpx.InvalidURL, ValueError, TypeError) as error:
-            raise malformed("is no URL", told, "Correct it.") from error
+            raise malformed("is no URL", shown, "Correct it.") from error
         if url.scheme not in ("http", "https") or url.scheme not in self._policy.schemes:
-            raise refused(f"by {url.scheme or 'such an address'}", told, f"{url.scheme}:")
+            raise refused(f"by {url.scheme or 'such an address'}", shown, f"{url.scheme}:")
         if url.userinfo:
-            raise malformed("has a name or password in it", told, "Take them out.")
+            raise malformed("has a name or password in it", shown, "Take them out.")
         if not host or not self._policy.takes_host(host):
-            raise refused("from this host", told, "the host")
+            raise refused("from this host", shown, "the host")
         return url
 
-    async def _ask(self, url: httpx.URL, told: str) -> httpx.Response:
+    async def _ask(self, url: httpx.URL, shown: str) -> httpx.Response:
         host, port = url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80)
         problem: Exception | None = None
-        for ip in await self._addresses(host, port, told):
+        for ip in await self._addresses(host, port, shown):
             try:
                 return await self._ask_at(ip, port, url)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 problem = error
             except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-                raise unreachable(_why(error), told) from error
-        raise unreachable(_why(problem), told) from problem
+                raise unreachable(_reason(error), shown) from error
+        raise unreachable(_reason(problem), shown) from problem
 
-    async def _addresses(self, host: str, port: int, told: str) -> tuple[IP, ...]:
+    async def _addresses(self, host: str, port: int, shown: str) -> tuple[IP, ...]:
         key = (host, port)
         async with self._resolving.setdefault(key, asyncio.Lock()):
             if key not in self._hosts:
@@ -103,13 +103,13 @@ class Web:
                     self._hosts[key] = await resolve(host, port)
                 except Unresolved as error:
                     self._hosts[key] = error
-        found = self._hosts[key]
-        if isinstance(found, Exception):
-            raise unreachable("its host has no address", told) from found
-        if not all(is_allowed(ip, private=self._policy.allow_private) for ip in found):
+        resolved = self._hosts[key]
+        if isinstance(resolved, Exception):
+            raise unreachable("its host has no address", shown) from resolved
+        if not all(is_allowed(ip, private=self._policy.allow_private) for ip in resolved):
             # Which address it is stays untold: a stranger learns no names of an inner network here.
-            raise refused("from a host whose address is not public", told, "private addresses")
-        return found
+            raise refused("from a host whose address is not public", shown, "private addresses")
+        return resolved
 
     async def _ask_at(self, ip: IP, port: int, url: httpx.URL) -> httpx.Response:
         host = url.raw_host.decode("ascii")
@@ -117,7 +117,9 @@ class Web:
         key = (url.scheme, host, port, ip)
         if key not in self._transports:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=self._policy.at_once)
-            self._transports[key] = httpx.AsyncHTTPTransport(verify=tls(), trust_env=False, limits=limits)
+            self._transports[key] = httpx.AsyncHTTPTransport(
+                verify=tls_context(), trust_env=False, limits=limits
+            )
         seconds = self._policy.max_seconds
         request = httpx.Request(
             "GET",
@@ -127,34 +129,34 @@ class Web:
         )
         return await self._transports[key].handle_async_request(request)
 
-    async def _body(self, response: httpx.Response, told: str) -> bytes:
+    async def _body(self, response: httpx.Response, shown: str) -> bytes:
         limit = self._policy.max_bytes
         if response.status_code != 200:
-            raise unreachable(f"its host answered with status {response.status_code}", told)
+            raise unreachable(f"its host answered with status {response.status_code}", shown)
         if response.headers.get("content-encoding", "identity").lower() != "identity":
-            raise unreachable("its host compressed it, though not asked to", told)
+            raise unreachable("its host compressed it, though not asked to", shown)
         announced = response.headers.get("content-length", "")
         if announced.isdecimal() and int(announced[:20]) > limit:
-            raise too_large(limit, told)
+            raise too_large(limit, shown)
         data = bytearray()
         try:
             async for part in response.aiter_raw():
                 data += part
                 if len(data) > limit:
-                    raise too_large(limit, told)
+                    raise too_large(limit, shown)
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
-            raise unreachable(_why(error), told) from error
+            raise unreachable(_reason(error), shown) from error
         return bytes(data)
 
 
-def _joined(url: httpx.URL, location: str, told: str) -> str:
+def _redirect_target(url: httpx.URL, location: str, shown: str) -> str:
     try:
         return str(url.join(location))
     except (httpx.InvalidURL, ValueError, TypeError) as error:
-        raise unreachable("its host redirects to no address", told) from error
+        raise unreachable("its host redirects to no address", shown) from error
 
 
-def _why(error: Exception | None) -> str:
+def _reason(error: Exception | None) -> str:
     """A transport's error in a clause; its own text may quote what the server sent."""
     if isinstance(error, httpx.TimeoutException):
         return "its host does not answer in time"

@@ -14,22 +14,28 @@ from starlette.requests import ClientDisconnect
 
 from nestvec._version import __version__
 from nestvec.service.api import check, cohere, embed_all, openai, rerank, sparse, tei
+from nestvec.service.api import health as readiness
 from nestvec.service.api.error_responses import error_response
-from nestvec.service.batching.embedder import Embedder
-from nestvec.service.middleware.api_keys import KeyCheck, Keys
-from nestvec.service.middleware.body_limit import BodyLimit
-from nestvec.service.middleware.request_log import Told, Watch
-from nestvec.service.observability import metrics, readiness
+from nestvec.service.embedder import Embedder
+from nestvec.service.middleware.api_keys import ApiKeyMiddleware, ApiKeys
+from nestvec.service.middleware.body_limit import BodyLimitMiddleware
+from nestvec.service.middleware.request_log import CompositeObserver, RequestLogMiddleware
+from nestvec.service.observability import metrics
 from nestvec.service.observability.logs import log_access
-from nestvec.service.observability.tracing import RequestSpans, TracedEngine, Tracing, open_provider
+from nestvec.service.observability.tracing import (
+    RequestSpanMiddleware,
+    TracedEngine,
+    Tracing,
+    create_tracer_provider,
+)
 from nestvec_schemas.errors import NestvecError
 
-_ABOUT = """
+_DESCRIPTION = """
 Embeddings for Milvus, in the shapes of text-embeddings-inference, OpenAI and Cohere. Every vector is
 nested: `dim` (or `dimensions`) asks for its first so many numbers, normalised again.
 """
 
-_FACES = (
+_ROUTERS = (
     tei.router,
     sparse.router,
     embed_all.router,
@@ -48,13 +54,13 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
     """
     settings = embedder.settings
     if tracing is None and settings.otlp is not None:
-        tracing = Tracing(open_provider(settings.otlp), paths())
-    counted = metrics.Metrics(paths())
+        tracing = Tracing(create_tracer_provider(settings.otlp), api_paths())
+    counted = metrics.Metrics(api_paths())
     observers = [embedder.observer, counted]
     if tracing is not None:
         embedder.engine = TracedEngine(embedder.engine, tracing)
         observers.append(tracing)
-    embedder.observer = Told(observers)
+    embedder.observer = CompositeObserver(observers)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -64,26 +70,26 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
         if tracing is not None:
             tracing.close()
 
-    app = FastAPIOffline(title="nestvec", version=__version__, description=_ABOUT, lifespan=lifespan)
+    app = FastAPIOffline(title="nestvec", version=__version__, description=_DESCRIPTION, lifespan=lifespan)
     app.state.embedder, app.state.metrics = embedder, counted
     app.state.readiness = readiness.Readiness(embedder.engine, embedder.encoders)
     _add_routes(app)
     for kind in (NestvecError, RequestValidationError, HTTPException):
-        app.add_exception_handler(kind, _answer_error)
-    app.add_exception_handler(ClientDisconnect, _client_gone)
+        app.add_exception_handler(kind, _handle_error)
+    app.add_exception_handler(ClientDisconnect, _handle_disconnect)
     # The last one added is the first to see a request.
-    app.add_middleware(BodyLimit, limit=settings.max_body, seconds=settings.limits.body_seconds)
+    app.add_middleware(BodyLimitMiddleware, limit=settings.max_body, seconds=settings.limits.body_seconds)
     if settings.guard.api_keys is not None:
-        app.add_middleware(KeyCheck, keys=Keys(settings.guard.api_keys))
+        app.add_middleware(ApiKeyMiddleware, keys=ApiKeys(settings.guard.api_keys))
     if tracing is not None:
-        app.add_middleware(RequestSpans, tracing=tracing)
-    app.add_middleware(Watch, ended=(counted.request_ended, log_access))
+        app.add_middleware(RequestSpanMiddleware, tracing=tracing)
+    app.add_middleware(RequestLogMiddleware, ended=(counted.request_ended, log_access))
     return app
 
 
-def paths() -> frozenset[str]:
+def api_paths() -> frozenset[str]:
     """The paths that metrics and spans tell apart: those of the faces, ``/health`` and ``/metrics``."""
-    faces = {route.path for face in _FACES for route in face.routes if isinstance(route, APIRoute)}
+    faces = {route.path for face in _ROUTERS for route in face.routes if isinstance(route, APIRoute)}
     return frozenset(faces | {"/health", "/metrics"})
 
 
@@ -95,7 +101,7 @@ def _add_routes(app: FastAPI) -> None:
         include_in_schema=False,
     )
     app.add_api_route("/metrics", _metrics, methods=["GET"], include_in_schema=False)
-    for face in _FACES:
+    for face in _ROUTERS:
         app.include_router(face)
 
 
@@ -104,10 +110,10 @@ async def _metrics(request: Request) -> Response:
     return Response(counted.render(), media_type=metrics.MEDIA_TYPE)
 
 
-async def _client_gone(request: Request, error: Exception) -> Response:
+async def _handle_disconnect(request: Request, error: Exception) -> Response:
     """Nobody reads it; the status is nginx's, for logs and metrics."""
     return Response(status_code=499)
 
 
-async def _answer_error(request: Request, error: Exception) -> Response:
+async def _handle_error(request: Request, error: Exception) -> Response:
     return error_response(request.url.path, error)

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from nestvec.client.http import is_loopback
-from nestvec.client.service_client import ask_info
+from nestvec.client.service_client import fetch_info
 from nestvec.milvus.providers import environment_key
 from nestvec_schemas.errors import ServiceError, ServiceUnreachable
 
 if TYPE_CHECKING:
-    from nestvec.service.settings import Settings
+    from nestvec.service.settings import ServiceSettings
 
 
 @contextmanager
-def running(services: Iterable[str], models: Path, settings: Settings | None = None) -> Iterator[None]:
+def serve_in_process(
+    services: Iterable[str], models: Path, settings: ServiceSettings | None = None
+) -> Iterator[None]:
     """Have each loopback service of ``services`` answer until the block ends.
 
     One that answers already is used as it is; one that nobody runs is started in this process from
@@ -36,7 +38,7 @@ def running(services: Iterable[str], models: Path, settings: Settings | None = N
 def _answers(service: str) -> bool:
     try:
         key = environment_key()
-        ask_info(service, key.api_key if key else None)
+        fetch_info(service, key.api_key if key else None)
     except ServiceUnreachable:
         if not is_loopback(service):
             raise
@@ -45,10 +47,10 @@ def _answers(service: str) -> bool:
 
 
 @contextmanager
-def _start(service: str, models: Path, settings: Settings | None) -> Iterator[None]:
+def _start(service: str, models: Path, settings: ServiceSettings | None) -> Iterator[None]:
     # Tokenizers and an engine: only where nobody else runs them.
-    from nestvec.service.server import bind, open_embedder, serving  # noqa: PLC0415
-    from nestvec.service.settings import Settings  # noqa: PLC0415
+    from nestvec.service.server import bind, open_embedder, serve_in_thread  # noqa: PLC0415
+    from nestvec.service.settings import ServiceSettings  # noqa: PLC0415
 
     parts = urlsplit(service)
     if parts.scheme != "http":
@@ -57,9 +59,9 @@ def _start(service: str, models: Path, settings: Settings | None) -> Iterator[No
             value=service,
             next_step="Start it, or register the collection with an http:// address.",
         )
-    embedder = open_embedder(models, (), settings or Settings())
+    embedder = open_embedder(models, (), settings or ServiceSettings())
     names = ", ".join(sorted(embedder.encoders))
     sys.stderr.write(f"No service at {service}: running one here for this command ({names} from {models}).\n")
     sys.stderr.flush()
-    with serving(embedder, bind(parts.hostname or "127.0.0.1", parts.port or 80)):
+    with serve_in_thread(embedder, bind(parts.hostname or "127.0.0.1", parts.port or 80)):
         yield

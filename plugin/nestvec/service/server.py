@@ -14,13 +14,13 @@ from types import FrameType
 
 import uvicorn
 
-from nestvec.engines.opening import open_engine
+from nestvec.engines.factory import open_engine
 from nestvec.service.app import create_app
-from nestvec.service.batching.embedder import Embedder
+from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
 from nestvec.service.middleware.connection import connection_class
 from nestvec.service.observability.observer import Observer
-from nestvec.service.settings import Guard, Settings
+from nestvec.service.settings import AccessSettings, ServiceSettings
 from nestvec_schemas.errors import PortInUse, ServiceError
 
 _START_SECONDS = 60.0
@@ -28,7 +28,7 @@ _OPEN_FILES = 65536
 
 
 def open_embedder(
-    models: Path, names: tuple[str, ...], settings: Settings, observer: Observer | None = None
+    models: Path, names: tuple[str, ...], settings: ServiceSettings, observer: Observer | None = None
 ) -> Embedder:
     """An embedder over the named encoders of a model repository (all without names), with its engine."""
     encoders = open_encoders(models, names)
@@ -67,31 +67,31 @@ def serve(server: Server, listener: socket.socket) -> None:
     # a signal lost that comes before uvicorn listens for them.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, server.handle_exit)
-    _allow_many_connections()
+    _raise_open_file_limit()
     server.run(sockets=[listener])
 
 
 @contextmanager
-def serving(embedder: Embedder, listener: socket.socket) -> Iterator[str]:
+def serve_in_thread(embedder: Embedder, listener: socket.socket) -> Iterator[str]:
     """Answer on a thread until the block ends; the block gets the base URL."""
-    server = server_of(embedder)
+    server = create_server(embedder)
     thread = threading.Thread(target=server.run, args=([listener],), name="nestvec-service", daemon=True)
     thread.start()
-    waited = threading.Event()
+    pause = threading.Event()
     for _ in range(int(_START_SECONDS / 0.01)):
         if server.started or not thread.is_alive():
             break
-        waited.wait(0.01)
+        pause.wait(0.01)
     if not server.started:
         raise ServiceError("the service did not start", next_step="Run nestvec serve and read what it says.")
     try:
-        yield address(listener, tls=embedder.settings.guard.tls_cert is not None)
+        yield base_url(listener, tls=embedder.settings.guard.tls_cert is not None)
     finally:
         server.should_exit = True
         thread.join(timeout=_START_SECONDS)
 
 
-def address(listener: socket.socket, *, tls: bool = False) -> str:
+def base_url(listener: socket.socket, *, tls: bool = False) -> str:
     """The base URL of a listening socket."""
     host, port = listener.getsockname()[:2]
     scheme = "https" if tls else "http"
@@ -106,7 +106,7 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def server_of(embedder: Embedder) -> Server:
+def create_server(embedder: Embedder) -> Server:
     """A server for the app. Raises ServiceError: the TLS files, the API keys, tracing's packages."""
     limits, guard = embedder.settings.limits, embedder.settings.guard
     _check_tls(guard)
@@ -127,7 +127,7 @@ def server_of(embedder: Embedder) -> Server:
     return Server(config)
 
 
-def _check_tls(guard: Guard) -> None:
+def _check_tls(guard: AccessSettings) -> None:
     if guard.tls_cert is None and guard.tls_key is None:
         return
     if guard.tls_cert is None or guard.tls_key is None:
@@ -149,13 +149,13 @@ def _check_tls(guard: Guard) -> None:
         ) from error
 
 
-def _allow_many_connections() -> None:
+def _raise_open_file_limit() -> None:
     """As many open files as the system allows this process: a connection is one."""
     try:
         import resource  # noqa: PLC0415 - not on Windows
     except ImportError:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    target = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < target:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))

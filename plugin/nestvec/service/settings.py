@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from nestvec.engines.opening import EngineOptions
-from nestvec.images.policy import Policy
+from nestvec.engines.factory import EngineOptions
+from nestvec.images.policy import ImagePolicy
 
 Overlong = Literal["error", "truncate", "mean"]
 """What becomes of a text longer than the encoder takes, where the request does not say: it is refused,
@@ -20,7 +20,7 @@ zero, which is near to nothing."""
 
 
 @dataclass(frozen=True)
-class Limits:
+class ConnectionLimits:
     """How long a client, and the end of the service, may take.
 
     ``body_seconds``: for a body to arrive. ``keep_alive_seconds``: for a request's headers to arrive, and
@@ -35,7 +35,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Load:
+class LoadLimits:
     """How much the service takes on; past it, requests are refused at once (429) or in time (504).
 
     ``requests``: being answered at once. ``queue_tokens``: waiting for the engine, of one encoder.
@@ -48,7 +48,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Guard:
+class AccessSettings:
     """Who may ask: a file of API keys (None: everybody), and the TLS certificate with its key."""
 
     api_keys: Path | None = None
@@ -57,7 +57,7 @@ class Guard:
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServiceSettings:
     """Limits and sizes of one service.
 
     ``max_inputs``: texts a request (Milvus Lite sends up to 2,048, Milvus's ``tei`` 1,024 as registered).
@@ -75,21 +75,21 @@ class Settings:
     remember_bytes: int = 64 << 20
     remember_seconds: float = 60.0
     engine: EngineOptions = field(default_factory=EngineOptions)
-    limits: Limits = field(default_factory=Limits)
-    load: Load = field(default_factory=Load)
-    guard: Guard = field(default_factory=Guard)
-    images: Policy = field(default_factory=Policy)
+    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
+    load: LoadLimits = field(default_factory=LoadLimits)
+    guard: AccessSettings = field(default_factory=AccessSettings)
+    images: ImagePolicy = field(default_factory=ImagePolicy)
     on_error: OnError = "error"
     otlp: str | None = None
 
     def public(self) -> dict[str, Any]:
         """All of it as ``/info`` may tell it: no path, address or key of this machine."""
-        told = asdict(self)
-        told["engine"].pop("triton_url")
-        told["guard"] = {
+        public = asdict(self)
+        public["engine"].pop("triton_url")
+        public["guard"] = {
             "api_keys": self.guard.api_keys is not None,
             "tls": self.guard.tls_cert is not None,
         }
-        told["images"] = {"schemes": sorted(self.images.schemes), "max_bytes": self.images.max_bytes}
-        told["otlp"] = self.otlp is not None
-        return told
+        public["images"] = {"schemes": sorted(self.images.schemes), "max_bytes": self.images.max_bytes}
+        public["otlp"] = self.otlp is not None
+        return public

@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from nestvec.engines.onnx import OnnxEngine
-from nestvec.service.preprocess.rows import pad
+from nestvec.service.preprocess.rows import collate_ids
 from nestvec_schemas.errors import EngineError, ManifestCorrupt
 from nestvec_schemas.repository import GRAPH, sha256
 from nestvec_schemas.towers import Tower
@@ -39,7 +39,7 @@ def test_a_graph_is_run(write_encoder: Callable[..., Path]) -> None:
     folder = write_encoder()
     counting_graph(folder / GRAPH)
     engine = OnnxEngine({"tiny": folder})
-    batch = pad([np.array([1, 2, 3]), np.array([4])])
+    batch = collate_ids([np.array([1, 2, 3]), np.array([4])])
     vectors = asyncio.run(engine.run("tiny", batch))
     assert vectors.tolist() == [[3.0], [1.0]]
     asyncio.run(engine.close())
@@ -96,7 +96,7 @@ def test_a_graph_with_exits_is_told_the_batchs(
     folder = write_encoder(towers=tower("input_ids", "attention_mask", "exit"))
     exiting_graph(folder / GRAPH)
     engine = OnnxEngine({"tiny": folder})
-    vectors = engine.run_now("tiny", pad([np.array([1, 2, 3]), np.array([4])], exit))
+    vectors = engine.run_now("tiny", collate_ids([np.array([1, 2, 3]), np.array([4])], exit))
     assert vectors.tolist() == [[3.0 * layer], [1.0 * layer]]
 
 
@@ -125,7 +125,7 @@ def test_a_batch_that_the_graph_refuses(write_encoder: Callable[..., Path]) -> N
     folder = write_encoder()
     counting_graph(folder / GRAPH)
     engine = OnnxEngine({"tiny": folder})
-    batch = pad([np.array([1, 2])])
+    batch = collate_ids([np.array([1, 2])])
     wrong = replace(batch, arrays={**batch.arrays, "attention_mask": np.ones((1, 2), np.float32)})
     with pytest.raises(EngineError, match=r"failed on a batch of 1 inputs with tiny"):
         engine.run_now("tiny", wrong)

@@ -14,9 +14,9 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from nestvec.engines.contract import Batch
 from nestvec.engines.fake import fake_vector
-from nestvec.engines.triton import BATCH, TritonEngine
-from nestvec.service.preprocess.rows import pad
-from nestvec.service.settings import Settings
+from nestvec.engines.triton import MAX_BATCH_SIZE, TritonEngine
+from nestvec.service.preprocess.rows import collate_ids
+from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import DeadlineExceeded, EngineError, EngineUnavailable
 from nestvec_schemas.towers import Tower
 
@@ -92,12 +92,12 @@ def answered(
     return asyncio.run(whole())
 
 
-@pytest.mark.parametrize("count", [1, BATCH, BATCH + 1, 150])
+@pytest.mark.parametrize("count", [1, MAX_BATCH_SIZE, MAX_BATCH_SIZE + 1, 150])
 def test_rows_come_back_in_order_in_calls_that_triton_takes(folders: dict[str, Path], count: int) -> None:
     protocol = Protocol()
-    vectors = answered(folders, protocol, lambda engine: engine.run("tiny", pad(ROWS[:count])))
+    vectors = answered(folders, protocol, lambda engine: engine.run("tiny", collate_ids(ROWS[:count])))
     assert np.array_equal(vectors, np.stack([fake_vector(row, DIM) for row in ROWS[:count]]))
-    assert (sum(protocol.sizes), max(protocol.sizes)) == (count, min(count, BATCH))
+    assert (sum(protocol.sizes), max(protocol.sizes)) == (count, min(count, MAX_BATCH_SIZE))
 
 
 @pytest.mark.parametrize(("exit", "layer"), [(0, 4), (2, 2)])
@@ -108,12 +108,14 @@ def test_the_exit_goes_with_every_row_where_the_graph_takes_it(
     tower = Tower(inputs=inputs, output="sentence_embedding", pooling="mean", max_tokens=8)
     protocol = Protocol()
     folders = {"tiny": write_encoder(towers={"text": tower})}
-    answered(folders, protocol, lambda engine: engine.run("tiny", pad(ROWS[: BATCH + 3], exit)))
-    assert protocol.exits == [layer] * (BATCH + 3)
+    answered(
+        folders, protocol, lambda engine: engine.run("tiny", collate_ids(ROWS[: MAX_BATCH_SIZE + 3], exit))
+    )
+    assert protocol.exits == [layer] * (MAX_BATCH_SIZE + 3)
 
 
 def test_the_services_largest_batch_is_one_call() -> None:
-    assert Settings().batch_texts <= BATCH
+    assert ServiceSettings().batch_texts <= MAX_BATCH_SIZE
 
 
 @pytest.mark.parametrize(
@@ -140,7 +142,7 @@ def test_what_triton_refuses_says_where_and_what_to_do(
     protocol = Protocol()
     protocol.status = status
     with pytest.raises(error, match=rf"Triton at 127\.0\.0\.1:\d+ .*tiny.*{says}|{says}") as found:
-        answered(folders, protocol, lambda engine: engine.run("tiny", pad(ROWS[:2])))
+        answered(folders, protocol, lambda engine: engine.run("tiny", collate_ids(ROWS[:2])))
     assert type(found.value) is error
     assert "127.0.0.1" in str(found.value)
 
@@ -149,7 +151,7 @@ def test_a_slow_triton_meets_the_deadline(folders: dict[str, Path]) -> None:
     protocol = Protocol()
     protocol.seconds = 30.0
     with pytest.raises(DeadlineExceeded, match=r"did not answer in time for 3 inputs with tiny: 0\.2 s"):
-        answered(folders, protocol, lambda engine: engine.run("tiny", pad(ROWS[:3])), seconds=0.2)
+        answered(folders, protocol, lambda engine: engine.run("tiny", collate_ids(ROWS[:3])), seconds=0.2)
 
 
 @pytest.mark.parametrize(
@@ -170,23 +172,23 @@ def test_an_answer_without_vectors_is_an_error(
     for name, value in fields.items():
         setattr(protocol, name, value)
     with pytest.raises(EngineError, match=says):
-        answered(folders, protocol, lambda engine: engine.run("tiny", pad(ROWS[:2])))
+        answered(folders, protocol, lambda engine: engine.run("tiny", collate_ids(ROWS[:2])))
 
 
 def test_gone_and_back_on_the_same_port(folders: dict[str, Path]) -> None:
     async def whole() -> None:
         async with listening(Protocol()) as port:
             engine = TritonEngine(folders, url=f"127.0.0.1:{port}")
-            expected = await engine.run("tiny", pad(ROWS[:2]))
+            expected = await engine.run("tiny", collate_ids(ROWS[:2]))
             assert await engine.ready("tiny")
             assert not await engine.ready("other")
         with pytest.raises(EngineUnavailable, match=r"does not answer for tiny.*--triton-url"):
-            await engine.run("tiny", pad(ROWS[:2]))
+            await engine.run("tiny", collate_ids(ROWS[:2]))
         assert not await engine.ready("tiny")
         async with listening(Protocol(), port):
             while not await engine.ready("tiny"):
                 await asyncio.sleep(0.05)
-            assert np.array_equal(await engine.run("tiny", pad(ROWS[:2])), expected)
+            assert np.array_equal(await engine.run("tiny", collate_ids(ROWS[:2])), expected)
             await engine.close()
 
     asyncio.run(asyncio.wait_for(whole(), 30))
@@ -197,7 +199,7 @@ def test_a_port_that_takes_calls_and_says_nothing_is_given_up(folders: dict[str,
         with socket.create_server(("127.0.0.1", 0)) as silent:
             engine = TritonEngine(folders, url=f"127.0.0.1:{silent.getsockname()[1]}", seconds=0.5)
             with pytest.raises((DeadlineExceeded, EngineUnavailable)):
-                await engine.run("tiny", pad(ROWS[:2]))
+                await engine.run("tiny", collate_ids(ROWS[:2]))
             await engine.close()
 
     asyncio.run(asyncio.wait_for(whole(), 30))
@@ -208,7 +210,7 @@ def test_a_call_that_is_given_up_is_cancelled(folders: dict[str, Path]) -> None:
     protocol.seconds = 30.0
 
     async def ask(engine: TritonEngine) -> Batch:
-        batch = pad(ROWS[:1])
+        batch = collate_ids(ROWS[:1])
         task = asyncio.create_task(engine.run("tiny", batch))
         while not protocol.sizes:
             await asyncio.sleep(0.01)

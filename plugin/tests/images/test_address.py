@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nestvec.images import Address, is_address, parse
-from nestvec.images.address import shown
+from nestvec.images import ImageAddress, is_address, parse_address
+from nestvec.images.address import redacted_url
 
 ADDRESSES = {
     "data:image/png;base64,AAAA": "data",
@@ -59,13 +59,13 @@ TEXTS = [
 
 @pytest.mark.parametrize(("text", "scheme"), ADDRESSES.items())
 def test_an_address(text: str, scheme: str) -> None:
-    assert parse(text) == Address(scheme, text)  # type: ignore[arg-type]
+    assert parse_address(text) == ImageAddress(scheme, text)  # type: ignore[arg-type]
     assert is_address(text)
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_text_that_is_none(text: str) -> None:
-    assert parse(text) is None
+    assert parse_address(text) is None
     assert not is_address(text)
 
 
@@ -80,7 +80,7 @@ anything = st.text() | st.sampled_from([*ADDRESSES, *TEXTS]).flatmap(
 @example("https://[::1")
 @example("https://[x]/\ud800")
 def test_any_text_is_an_address_or_is_not(text: str) -> None:
-    address = parse(text)
+    address = parse_address(text)
     if address is None:
         return
     assert address.text == text
@@ -91,7 +91,7 @@ def test_any_text_is_an_address_or_is_not(text: str) -> None:
 
 @given(anything, st.sampled_from(" \t\n\r\x0b\x0c\x1c\x85\u00a0\u2003\u3000"), st.integers(0, 40))
 def test_nothing_with_whitespace_is_an_address(text: str, space: str, position: int) -> None:
-    assert parse(text[:position] + space + text[position:]) is None
+    assert parse_address(text[:position] + space + text[position:]) is None
 
 
 secrets = st.text("abcdefghij", min_size=12, max_size=40).map(lambda text: f"SECRET{text}")
@@ -108,15 +108,18 @@ def test_what_is_shown_has_no_secret(secret: str) -> None:
         f"s3://pictures/cat.png?{secret}",
         f"https://[{secret}?{secret}",
     ):
-        address = parse(text)
+        address = parse_address(text)
         assert address is not None
         assert secret not in address.shown
 
 
 def test_what_is_shown() -> None:
-    assert shown("https://me:word@example.org:8443/cat.png?token=1") == "https://example.org:8443/cat.png?…"
-    assert shown("file:///srv/cat.png") == "file:///srv/cat.png"
-    assert shown("https://example.org/" + "a" * 300) == "https://example.org/" + "a" * 100 + "…"
-    address = parse("data:image/png;base64,AAAA")
+    assert (
+        redacted_url("https://me:word@example.org:8443/cat.png?token=1")
+        == "https://example.org:8443/cat.png?…"
+    )
+    assert redacted_url("file:///srv/cat.png") == "file:///srv/cat.png"
+    assert redacted_url("https://example.org/" + "a" * 300) == "https://example.org/" + "a" * 100 + "…"
+    address = parse_address("data:image/png;base64,AAAA")
     assert address is not None
     assert address.shown == "data:image/png;base64,… (4 characters)"

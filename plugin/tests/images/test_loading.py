@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import nestvec.images
-from nestvec.images import Policy, load, load_pixels
+from nestvec.images import ImagePolicy, load_images, load_pixels
 from nestvec_schemas.errors import ImageRefused, ImageUnreachable, ImageUnreadable
-from nestvec_schemas.preprocessing.pixels import Picture, pixels
+from nestvec_schemas.preprocessing.pixels import ImageTransform, image_pixels
 
-OPEN = Policy(schemes=frozenset({"data", "http"}), allow_private=True, max_seconds=2)
+OPEN = ImagePolicy(schemes=frozenset({"data", "http"}), allow_private=True, max_seconds=2)
 
 
 def data_uri(data: bytes) -> str:
@@ -45,13 +45,13 @@ def test_importing_loads_nothing_heavy() -> None:
 
 def test_each_bad_one_is_an_error_at_its_place(site: Any, png: bytes, tmp_path: Path) -> None:
     (tmp_path / "cat.png").write_bytes(png)
-    policy = Policy(
+    policy = ImagePolicy(
         schemes=frozenset({"data", "http", "file"}), roots=(tmp_path,), allow_private=True, max_seconds=2
     )
     site.serve("/page.png", b"<!doctype html><title>Not found</title>", Content_Type="image/png")
     site.serve("/cut.png", png[:-40])
     found = asyncio.run(
-        load(
+        load_images(
             [
                 f"{site.url}/cat.png",
                 "a cat",
@@ -95,34 +95,36 @@ def test_each_bad_one_is_an_error_at_its_place(site: Any, png: bytes, tmp_path: 
 
 
 def test_nothing_is_nothing() -> None:
-    assert asyncio.run(load([], Policy())) == []
+    assert asyncio.run(load_images([], ImagePolicy())) == []
 
 
 def test_an_address_given_twice_is_fetched_once(site: Any) -> None:
-    found = asyncio.run(load([f"{site.url}/cat.png"] * 50, OPEN))
+    found = asyncio.run(load_images([f"{site.url}/cat.png"] * 50, OPEN))
     assert kinds(found) == [Image.Image] * 50
     assert len(site.asked) == 1
 
 
 def test_by_default_nothing_of_this_machine_is_fetched(site: Any, png: bytes) -> None:
     found = asyncio.run(
-        load([f"{site.url}/cat.png", f"https://127.0.0.1:{site.port}/cat.png", data_uri(png)], Policy())
+        load_images(
+            [f"{site.url}/cat.png", f"https://127.0.0.1:{site.port}/cat.png", data_uri(png)], ImagePolicy()
+        )
     )
     assert kinds(found) == [ImageRefused, ImageRefused, Image.Image]
     assert site.asked == []
 
 
 def test_pixels_are_those_of_the_picture(site: Any, png: bytes) -> None:
-    how = Picture(height=5, width=4)
+    how = ImageTransform(height=5, width=4)
     found = asyncio.run(load_pixels([f"{site.url}/cat.png", "a cat", data_uri(png)], OPEN, how))
     with Image.open(io.BytesIO(png)) as image:
         for place in (0, 2):
-            np.testing.assert_array_equal(found[place], pixels(image, how))  # type: ignore[arg-type]
+            np.testing.assert_array_equal(found[place], image_pixels(image, how))  # type: ignore[arg-type]
     assert isinstance(found[1], ImageRefused)
 
 
 def test_a_size_that_the_encoder_does_not_take_is_an_error_of_the_row(png: bytes) -> None:
-    how = Picture(height=5, width=4, resize="none")
+    how = ImageTransform(height=5, width=4, resize="none")
     [found] = asyncio.run(load_pixels([data_uri(png)], OPEN, how))
     assert isinstance(found, ImageUnreadable)
 
@@ -142,10 +144,10 @@ def test_a_slow_one_does_not_hold_up_the_others(site: Any, png: bytes) -> None:
             request.wfile.write(b"x")
 
     site.answers |= {"/silent": silent, "/dripping": dripping}
-    quick = Policy(schemes=frozenset({"http"}), allow_private=True, max_seconds=0.4)
+    quick = ImagePolicy(schemes=frozenset({"http"}), allow_private=True, max_seconds=0.4)
     texts = [f"{site.url}/silent", f"{site.url}/cat.png", f"{site.url}/dripping"]
     try:
-        found = asyncio.run(load(texts, quick))
+        found = asyncio.run(load_images(texts, quick))
     finally:
         over.set()
     assert kinds(found) == [ImageUnreachable, Image.Image, ImageUnreachable]
@@ -171,8 +173,8 @@ def test_only_so_many_are_fetched_at_once(site: Any, png: bytes) -> None:
         request.wfile.write(png)
 
     site.answers["/cat.png"] = counted
-    policy = Policy(schemes=frozenset({"http"}), allow_private=True, at_once=3)
-    found = asyncio.run(load([f"{site.url}/cat.png?{number}" for number in range(20)], policy))
+    policy = ImagePolicy(schemes=frozenset({"http"}), allow_private=True, at_once=3)
+    found = asyncio.run(load_images([f"{site.url}/cat.png?{number}" for number in range(20)], policy))
     assert kinds(found) == [Image.Image] * 20
     assert 1 < most <= 3
 
@@ -182,7 +184,7 @@ def test_a_batch_that_is_given_up_lets_go(site: Any) -> None:
     site.answers["/silent"] = lambda _: over.wait(30)
 
     async def run() -> None:
-        await asyncio.wait_for(load([f"{site.url}/silent"] * 3, OPEN), 0.2)
+        await asyncio.wait_for(load_images([f"{site.url}/silent"] * 3, OPEN), 0.2)
 
     try:
         with pytest.raises(TimeoutError):
@@ -196,7 +198,7 @@ def test_what_nobody_foresaw_is_an_error_of_the_row(png: bytes, monkeypatch: pyt
         raise RuntimeError("a secret")
 
     monkeypatch.setattr("nestvec.images.loading.read_data", broken)
-    [found] = asyncio.run(load([data_uri(png)], Policy()))
+    [found] = asyncio.run(load_images([data_uri(png)], ImagePolicy()))
     assert isinstance(found, ImageUnreachable)
     assert "RuntimeError" in str(found) and "secret" not in str(found)
     assert isinstance(found.__cause__, RuntimeError)
@@ -205,7 +207,7 @@ def test_what_nobody_foresaw_is_an_error_of_the_row(png: bytes, monkeypatch: pyt
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text(max_size=30) | st.binary(max_size=60).map(data_uri), max_size=8))
 def test_no_batch_fails(texts: list[str]) -> None:
-    found = asyncio.run(load(texts, Policy(hosts=("nothing.invalid",))))
+    found = asyncio.run(load_images(texts, ImagePolicy(hosts=("nothing.invalid",))))
     assert len(found) == len(texts)
     assert all(isinstance(one, ImageRefused | ImageUnreachable | ImageUnreadable) for one in found)
 
@@ -222,6 +224,6 @@ def test_no_error_tells_a_secret(site: Any) -> None:
         f"file:///srv/cat.png?{secret}",
         f"a cat {secret}",
     ]
-    for error in asyncio.run(load(texts, OPEN)):
+    for error in asyncio.run(load_images(texts, OPEN)):
         assert isinstance(error, ImageRefused | ImageUnreachable | ImageUnreadable)
         assert secret not in str(error) and len(str(error)) < 600

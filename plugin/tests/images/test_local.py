@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nestvec.images import Address, Policy, parse
+from nestvec.images import ImageAddress, ImagePolicy, parse_address
 from nestvec.images.local import read_data, read_file
 from nestvec_schemas.errors import ImageRefused, ImageUnreachable
 
 
-def address(text: str) -> Address:
-    found = parse(text)
+def address(text: str) -> ImageAddress:
+    found = parse_address(text)
     assert found is not None
     return found
 
@@ -31,22 +31,22 @@ def test_what_is_written_into_an_address_comes_out_of_it(data: bytes) -> None:
         f"DATA:;BASE64,{plain}",
         f"data:image/png,{quote(data, safe='')}",
     ):
-        assert read_data(address(text), Policy()) == data
+        assert read_data(address(text), ImagePolicy()) == data
 
 
 @pytest.mark.parametrize("payload", ["AAAAA", "AA-_", "AA!A", "====", "A\udcff"])
 def test_what_is_no_base64(payload: str) -> None:
     if payload == "====":
-        assert read_data(address(f"data:image/png;base64,{payload}"), Policy()) == b""
+        assert read_data(address(f"data:image/png;base64,{payload}"), ImagePolicy()) == b""
         return
     with pytest.raises(ImageUnreachable, match="no base64") as caught:
-        read_data(address(f"data:image/png;base64,{payload}"), Policy())
+        read_data(address(f"data:image/png;base64,{payload}"), ImagePolicy())
     assert payload not in str(caught.value)
 
 
 @pytest.mark.parametrize("size", [31, 1000])
 def test_a_picture_in_an_address_may_be_too_large(size: int) -> None:
-    policy = Policy(max_bytes=30)
+    policy = ImagePolicy(max_bytes=30)
     text = "data:image/png;base64,"
     assert len(read_data(address(text + base64.b64encode(bytes(30)).decode()), policy)) == 30
     with pytest.raises(ImageUnreachable, match="more than 30 bytes"):
@@ -65,8 +65,8 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-def policy(*roots: Path, max_bytes: int = 100) -> Policy:
-    return Policy(schemes=frozenset({"file"}), roots=roots, max_bytes=max_bytes)
+def policy(*roots: Path, max_bytes: int = 100) -> ImagePolicy:
+    return ImagePolicy(schemes=frozenset({"file"}), roots=roots, max_bytes=max_bytes)
 
 
 def test_a_file_in_a_root(folder: Path, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_nothing_outside_of_the_roots_is_read(folder: Path, tmp_path: Path) -> N
 
 def test_without_roots_nothing_is_read(folder: Path) -> None:
     with pytest.raises(ImageRefused):
-        read_file(address(f"file://{folder}/cat.png"), Policy())
+        read_file(address(f"file://{folder}/cat.png"), ImagePolicy())
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_no_path_escapes(folder: Path, parts: list[str]) -> None:
     if not link.is_symlink():
         link.symlink_to(folder.parent / "pictures-of-others")
     text = f"file://{folder}/" + "/".join(parts)
-    if parse(text) is None:
+    if parse_address(text) is None:
         return
     try:
         assert read_file(address(text), policy(folder)) == b"cat"

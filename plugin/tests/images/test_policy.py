@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from nestvec.images import Policy
+from nestvec.images import ImagePolicy
 from nestvec_schemas.errors import ServiceError
 
 
 def test_the_defaults_reach_nothing_private() -> None:
-    policy = Policy()
+    policy = ImagePolicy()
     assert policy.schemes == {"data", "https"}
     assert not policy.allow_private
     assert (policy.roots, policy.buckets, policy.s3_endpoint) == ((), (), None)
@@ -34,7 +34,7 @@ def test_the_defaults_reach_nothing_private() -> None:
     ],
 )
 def test_hosts(patterns: tuple[str, ...], host: str, taken: bool) -> None:
-    assert Policy(hosts=patterns).takes_host(host) is taken
+    assert ImagePolicy(hosts=patterns).takes_host(host) is taken
 
 
 @pytest.mark.parametrize(
@@ -59,4 +59,4 @@ def test_hosts(patterns: tuple[str, ...], host: str, taken: bool) -> None:
 )
 def test_a_policy_that_cannot_be(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ServiceError, match=said):
-        Policy(**fields)
+        ImagePolicy(**fields)

@@ -10,7 +10,7 @@ import pytest
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
-from nestvec.images import Policy, parse, s3
+from nestvec.images import ImagePolicy, parse_address, s3
 from nestvec.images.s3 import read_s3
 from nestvec_schemas.errors import ImageRefused, ImageUnreachable
 
@@ -38,9 +38,9 @@ def store() -> Iterator[str]:
 
 
 def read(text: str, url: str | None, buckets: tuple[str, ...] = ("pictures",), seconds: float = 5) -> bytes:
-    address = parse(text)
+    address = parse_address(text)
     assert address is not None
-    policy = Policy(
+    policy = ImagePolicy(
         schemes=frozenset({"s3"}), buckets=buckets, s3_endpoint=url, max_bytes=1000, max_seconds=seconds
     )
     return read_s3(address, policy)
@@ -66,10 +66,10 @@ def test_a_picture_in_a_bucket(store: str, key: str) -> None:
     ],
 )
 def test_buckets_that_are_not_listed(store: str, text: str, buckets: tuple[str, ...], said: str) -> None:
-    address = parse(text)
+    address = parse_address(text)
     assert address is not None
     with pytest.raises(ImageRefused, match=said):
-        read_s3(address, Policy(buckets=buckets, s3_endpoint=store))
+        read_s3(address, ImagePolicy(buckets=buckets, s3_endpoint=store))
 
 
 def test_any_bucket(store: str) -> None:

@@ -12,19 +12,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nestvec.images import Policy, parse, web
-from nestvec.images.web import Web
+from nestvec.images import ImagePolicy, parse_address, web
+from nestvec.images.web import WebFetcher
 from nestvec_schemas.errors import ImageRefused, ImageUnreachable
 
-OPEN = Policy(schemes=frozenset({"http", "https"}), allow_private=True, max_seconds=5)
-CLOSED = Policy(schemes=frozenset({"http", "https"}), max_seconds=5)
+OPEN = ImagePolicy(schemes=frozenset({"http", "https"}), allow_private=True, max_seconds=5)
+CLOSED = ImagePolicy(schemes=frozenset({"http", "https"}), max_seconds=5)
 
 
-def fetch(text: str, policy: Policy = OPEN) -> bytes:
+def fetch(text: str, policy: ImagePolicy = OPEN) -> bytes:
     async def run() -> bytes:
-        address = parse(text)
+        address = parse_address(text)
         assert address is not None
-        async with Web(policy) as fetching, asyncio.timeout(policy.max_seconds):
+        async with WebFetcher(policy) as fetching, asyncio.timeout(policy.max_seconds):
             return await fetching.fetch(address)
 
     return asyncio.run(run())
@@ -91,13 +91,13 @@ def test_a_redirect_from_a_public_host_to_a_private_one(
     names["public.test"] = [["93.184.216.34"]]
     names["inner.test"] = [["127.0.0.1"]]
     connected: list[str] = []
-    real = web.Web._ask_at
+    real = web.WebFetcher._ask_at
 
-    async def at_home(self: Web, ip: Any, port: int, url: Any) -> Any:
+    async def at_home(self: WebFetcher, ip: Any, port: int, url: Any) -> Any:
         connected.append(str(ip))
         return await real(self, ipaddress.ip_address("127.0.0.1"), port, url)
 
-    monkeypatch.setattr(web.Web, "_ask_at", at_home)
+    monkeypatch.setattr(web.WebFetcher, "_ask_at", at_home)
     for target in (
         "http://127.0.0.1:1/x",
         f"http://inner.test:{site.port}/cat.png",
@@ -191,7 +191,7 @@ def test_a_name_without_an_address(names: dict[str, list[list[str]]]) -> None:
 
 def test_hosts_that_are_not_listed(site: Any, png: bytes, names: dict[str, list[list[str]]]) -> None:
     names["cats.example.org"] = names["evilexample.org"] = [["127.0.0.1"]]
-    listed = Policy(schemes=frozenset({"http"}), allow_private=True, hosts=("*.example.org",))
+    listed = ImagePolicy(schemes=frozenset({"http"}), allow_private=True, hosts=("*.example.org",))
     assert fetch(f"http://cats.example.org:{site.port}/cat.png", listed) == png
     assert fetch(f"http://CATS.example.org.:{site.port}/cat.png".replace(".:", ":"), listed) == png
     for host in ("evilexample.org", "example.org", "127.0.0.1", "cats.example.org.evil.test"):
@@ -207,7 +207,7 @@ def test_credentials_and_schemes(site: Any) -> None:
         fetch(f"http://me:word@127.0.0.1:{site.port}/cat.png")
     assert "word@" not in str(caught.value)
     with pytest.raises(ImageRefused, match="by http"):
-        fetch(f"{site.url}/cat.png", Policy(allow_private=True))
+        fetch(f"{site.url}/cat.png", ImagePolicy(allow_private=True))
     assert site.asked == []
 
 
@@ -227,7 +227,7 @@ def test_statuses(site: Any) -> None:
         fetch(f"{site.url}/none.png")
 
 
-LARGE = Policy(schemes=frozenset({"http"}), allow_private=True, max_bytes=1000, max_seconds=5)
+LARGE = ImagePolicy(schemes=frozenset({"http"}), allow_private=True, max_bytes=1000, max_seconds=5)
 
 
 def test_a_body_that_says_it_is_too_large(site: Any) -> None:
@@ -331,10 +331,10 @@ def test_endless_headers(raw: Callable[[bytes], str]) -> None:
 
 def test_a_batch_keeps_its_connections(site: Any, png: bytes) -> None:
     async def run() -> list[bytes]:
-        async with Web(OPEN) as fetching:
+        async with WebFetcher(OPEN) as fetching:
             found = []
             for number in range(5):
-                address = parse(f"{site.url}/cat.png?{number}")
+                address = parse_address(f"{site.url}/cat.png?{number}")
                 assert address is not None
                 found.append(await fetching.fetch(address))
             return found

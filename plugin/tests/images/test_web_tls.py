@@ -12,11 +12,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from nestvec.images import Policy, parse, web
-from nestvec.images.web import Web
+from nestvec.images import ImagePolicy, parse_address, web
+from nestvec.images.web import WebFetcher
 from nestvec_schemas.errors import ImageUnreachable
 
-OPEN = Policy(allow_private=True, max_seconds=5)
+OPEN = ImagePolicy(allow_private=True, max_seconds=5)
 
 
 def fetch(*texts: str) -> list[bytes]:
@@ -24,9 +24,9 @@ def fetch(*texts: str) -> list[bytes]:
 
     async def run() -> list[bytes]:
         found = []
-        async with Web(OPEN) as fetching, asyncio.timeout(OPEN.max_seconds):
+        async with WebFetcher(OPEN) as fetching, asyncio.timeout(OPEN.max_seconds):
             for text in texts:
-                address = parse(text)
+                address = parse_address(text)
                 assert address is not None
                 found.append(await fetching.fetch(address))
         return found
@@ -77,7 +77,7 @@ def test_certificates_are_checked_against_the_name(
     asked = f"https://pictures.test:{site.port}/cat.png"
     with pytest.raises(ImageUnreachable, match="certificate is not valid"):
         fetch(asked)  # nobody vouches for it
-    web.tls.cache_clear()
+    web.tls_context.cache_clear()
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     try:
         assert fetch(asked) == [png]
@@ -85,5 +85,5 @@ def test_certificates_are_checked_against_the_name(
             with pytest.raises(ImageUnreachable, match="certificate is not valid"):
                 fetch(asked, f"https://{host}:{site.port}/cat.png")
     finally:
-        web.tls.cache_clear()
+        web.tls_context.cache_clear()
     assert {headers["host"] for _, headers in site.asked} == {f"pictures.test:{site.port}"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nestvec.service.encoders import choose, open_encoders
+from nestvec.service.encoders import open_encoders, resolve_encoder
 from nestvec_schemas.errors import EncoderNotFound, ManifestTooNew
 
 
@@ -33,9 +33,9 @@ def test_choosing(write_encoder: Callable[..., Path]) -> None:
     write_encoder("tiny")
     both = open_encoders(write_encoder("other").parent)
     one = {"tiny": both["tiny"]}
-    assert choose(one, None) == "tiny"
-    assert choose(both, "other") == "other"
+    assert resolve_encoder(one, None) == "tiny"
+    assert resolve_encoder(both, "other") == "other"
     with pytest.raises(EncoderNotFound, match=r"holds 2 encoders and the request names none.*encoder=NAME"):
-        choose(both, None)
+        resolve_encoder(both, None)
     with pytest.raises(EncoderNotFound, match=r"no encoder of this name: tine.*Did you mean 'tiny'\?"):
-        choose(both, "tine")
+        resolve_encoder(both, "tine")

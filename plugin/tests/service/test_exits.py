@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-from nestvec.client.service_client import ask_info
+from nestvec.client.service_client import fetch_info
 from nestvec.engines.fake import fake_vector
 
 ASKS: dict[str, dict[str, object]] = {
@@ -103,6 +103,6 @@ def test_tokens_have_no_exit_but_the_name_is_understood(service: str) -> None:
 
 
 def test_info_and_metrics_tell_of_exits(served: Any) -> None:
-    assert ask_info(served.address).encoder("tiny", served.address).layers == (4, 2)
+    assert fetch_info(served.address).encoder("tiny", served.address).layers == (4, 2)
     httpx.post(f"{served.address}/embed?exit=2", json={"inputs": "w77 w78"})
     assert 'nestvec_exit_texts_total{encoder="tiny",exit="2"}' in httpx.get(f"{served.address}/metrics").text

@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from nestvec.engines.fake import FakeEngine
-from nestvec.service.batching.embedder import Embedder
+from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
-from nestvec.service.server import bind, serving
-from nestvec.service.settings import Settings
+from nestvec.service.server import bind, serve_in_thread
+from nestvec.service.settings import ServiceSettings
 
 
 @pytest.fixture
@@ -24,7 +24,9 @@ def engine() -> FakeEngine:
 @pytest.fixture
 def service(write_encoder: Callable[..., Path], engine: FakeEngine) -> Iterator[str]:
     models = write_encoder(experts={"bio": "a", "law-eu": "b"}).parent
-    with serving(Embedder(open_encoders(models), engine, Settings()), bind("127.0.0.1", 0)) as address:
+    with serve_in_thread(
+        Embedder(open_encoders(models), engine, ServiceSettings()), bind("127.0.0.1", 0)
+    ) as address:
         yield address
 
 

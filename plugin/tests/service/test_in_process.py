@@ -4,21 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from nestvec.service.in_process import running
-from nestvec.service.server import address, bind
+from nestvec.service.in_process import serve_in_process
+from nestvec.service.server import base_url, bind
 from nestvec_schemas.errors import EncoderNotFound, ServiceError, ServiceUnreachable
 
 
 @pytest.fixture
 def gone() -> str:
     with bind("127.0.0.1", 0) as listener:
-        return address(listener)
+        return base_url(listener)
 
 
 def test_a_service_that_answers_is_used_as_it_is(
     service: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with running([service, service], tmp_path / "nothing here"):
+    with serve_in_process([service, service], tmp_path / "nothing here"):
         pass
     assert capsys.readouterr().err == ""
 
@@ -26,7 +26,7 @@ def test_a_service_that_answers_is_used_as_it_is(
 def test_without_an_encoder_the_error_says_so(gone: str, tmp_path: Path) -> None:
     with (
         pytest.raises(EncoderNotFound, match=r"no encoder in the model repository.*nestvec export"),
-        running([gone], tmp_path),
+        serve_in_process([gone], tmp_path),
     ):
         pass
 
@@ -34,7 +34,7 @@ def test_without_an_encoder_the_error_says_so(gone: str, tmp_path: Path) -> None
 def test_a_service_elsewhere_is_not_replaced(tmp_path: Path) -> None:
     with (
         pytest.raises(ServiceUnreachable, match=r"no service answers at http://nestvec\.invalid:9"),
-        running(["http://nestvec.invalid:9"], tmp_path),
+        serve_in_process(["http://nestvec.invalid:9"], tmp_path),
     ):
         pass
 
@@ -42,6 +42,6 @@ def test_a_service_elsewhere_is_not_replaced(tmp_path: Path) -> None:
 def test_tls_cannot_be_brought_up(gone: str, tmp_path: Path) -> None:
     with (
         pytest.raises(ServiceError, match=r"TLS cannot be brought up"),
-        running([gone.replace("http:", "https:")], tmp_path),
+        serve_in_process([gone.replace("http:", "https:")], tmp_path),
     ):
         pass

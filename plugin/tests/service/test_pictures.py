@@ -16,14 +16,14 @@ from PIL import Image
 from tiny_towers import IMAGE, TEXT
 
 from nestvec.engines.fake import FakeEngine
-from nestvec.images import Policy
-from nestvec.service.batching.embedder import Embedded, Embedder
+from nestvec.images import ImagePolicy
+from nestvec.service.embedder import Embedder, EmbeddingResult
 from nestvec.service.encoders import open_encoders
-from nestvec.service.preprocess.inputs import Cut, Input
+from nestvec.service.preprocess.inputs import Cut, EmbedInput
 from nestvec.service.preprocess.prepare import prepare
-from nestvec.service.preprocess.rows import Row
-from nestvec.service.server import bind, serving
-from nestvec.service.settings import Settings
+from nestvec.service.preprocess.rows import ModelInput
+from nestvec.service.server import bind, serve_in_thread
+from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import BodyInvalid, ImageRefused, ImageUnreadable, NotOffered
 
 
@@ -39,11 +39,11 @@ RED, BLUE = address((255, 0, 0)), address((0, 0, 255))
 @pytest.fixture
 def two_towers(write_encoder: Callable[..., Path]) -> Embedder:
     folder = write_encoder(towers={"text": TEXT, "image": IMAGE}, layers=(1,))
-    return Embedder(open_encoders(folder.parent), FakeEngine({"tiny": 16}), Settings())
+    return Embedder(open_encoders(folder.parent), FakeEngine({"tiny": 16}), ServiceSettings())
 
 
-def embed(embedder: Embedder, inputs: list[Input], cut: Cut | None = None) -> Embedded:
-    async def main() -> Embedded:
+def embed(embedder: Embedder, inputs: list[EmbedInput], cut: Cut | None = None) -> EmbeddingResult:
+    async def main() -> EmbeddingResult:
         embedder.start()
         try:
             return await asyncio.wait_for(embedder.embed("tiny", inputs, cut or Cut()), 20)
@@ -93,10 +93,10 @@ def test_without_a_tower_for_pictures_an_address_is_a_text(embedder: Embedder) -
 
 def test_an_encoder_of_pictures_takes_no_text_and_no_ids(write_encoder: Callable[..., Path]) -> None:
     folder = write_encoder(towers={"image": IMAGE}, layers=(1,), prompts={})
-    embedder = Embedder(open_encoders(folder.parent), FakeEngine({"tiny": 16}), Settings())
+    embedder = Embedder(open_encoders(folder.parent), FakeEngine({"tiny": 16}), ServiceSettings())
     with pytest.raises(ImageRefused, match="not the address of a picture"):
         embed(embedder, ["w1"])
-    embedder = Embedder(open_encoders(folder.parent), FakeEngine({"tiny": 16}), Settings())
+    embedder = Embedder(open_encoders(folder.parent), FakeEngine({"tiny": 16}), ServiceSettings())
     with pytest.raises(BodyInvalid, match="takes pictures' addresses"):
         embed(embedder, [[2, 4, 3]])
     with pytest.raises(NotOffered, match="takes pictures, and no text"):
@@ -106,7 +106,7 @@ def test_an_encoder_of_pictures_takes_no_text_and_no_ids(write_encoder: Callable
 def test_frames_are_named_as_a_list(write_encoder: Callable[..., Path]) -> None:
     film = IMAGE.model_copy(update={"frames": 2})
     folder = write_encoder(towers={"image": film}, layers=(1,), prompts={})
-    embedder = Embedder(open_encoders(folder.parent), FakeEngine({"tiny": 16}), Settings())
+    embedder = Embedder(open_encoders(folder.parent), FakeEngine({"tiny": 16}), ServiceSettings())
     both, one = f'["{RED}", "{BLUE}"]', RED
     found = embed(embedder, [both, one])
     assert not np.array_equal(found.vectors[0], found.vectors[1])
@@ -119,11 +119,11 @@ def test_a_tower_that_reads_frames_in_order_is_told_which_are_there(
     folder = write_encoder(towers={"image": film}, layers=(1,), prompts={})
     encoder = open_encoders(folder.parent)["tiny"]
     values = [f'["{RED}", "{BLUE}"]', BLUE, f'["{RED}", "{BLUE}", "{RED}", "{RED}"]']
-    rows = asyncio.run(prepare(encoder, "image", values, Cut(), Policy()))
-    assert all(isinstance(row, Row) for row in rows)
-    masks = [row.arrays["frame_mask"].tolist() for row in rows if isinstance(row, Row)]
+    rows = asyncio.run(prepare(encoder, "image", values, Cut(), ImagePolicy()))
+    assert all(isinstance(row, ModelInput) for row in rows)
+    masks = [row.arrays["frame_mask"].tolist() for row in rows if isinstance(row, ModelInput)]
     assert masks == [[1, 1, 0], [1, 0, 0], [1, 1, 1]]
-    levels = [row.arrays["pixels"] for row in rows if isinstance(row, Row)]
+    levels = [row.arrays["pixels"] for row in rows if isinstance(row, ModelInput)]
     assert levels[0].shape == (3, *levels[0].shape[1:])
     assert not levels[0][2].any()
     assert np.array_equal(levels[0][1], levels[1][0])
@@ -135,10 +135,10 @@ def test_an_encoder_of_pictures_answers_what_milvus_asks_when_a_collection_is_ma
     """Milvus embeds ``check`` and compares the dim (contracts: Milvus's wire)."""
     folder = write_encoder(towers={"image": IMAGE}, layers=(1,), prompts={})
     encoders = open_encoders(folder.parent)
-    found = embed(Embedder(encoders, FakeEngine({"tiny": 16}), Settings()), ["check"])
+    found = embed(Embedder(encoders, FakeEngine({"tiny": 16}), ServiceSettings()), ["check"])
     assert found.vectors.shape == (1, 16)
     with pytest.raises(ImageRefused, match=r"^input 2 of 2: "):
-        embed(Embedder(encoders, FakeEngine({"tiny": 16}), Settings()), [RED, "check"])
+        embed(Embedder(encoders, FakeEngine({"tiny": 16}), ServiceSettings()), [RED, "check"])
 
 
 def test_a_list_of_addresses_names_the_frames_of_one_input(write_encoder: Callable[..., Path]) -> None:
@@ -163,7 +163,7 @@ def test_a_prompt_before_an_address_is_not_the_addresss(write_encoder: Callable[
 @pytest.fixture
 def faces(two_towers: Embedder) -> Iterator[httpx.Client]:
     with (
-        serving(two_towers, bind("127.0.0.1", 0)) as address,
+        serve_in_thread(two_towers, bind("127.0.0.1", 0)) as address,
         httpx.Client(base_url=address, timeout=30, trust_env=False) as client,
     ):
         yield client

@@ -17,11 +17,11 @@ from typing import Any
 import httpx
 import pytest
 
-from nestvec.client.service_client import ask_info
+from nestvec.client.service_client import fetch_info
 from nestvec.engines.fake import FakeEngine
-from nestvec.service.batching.embedder import Embedder
-from nestvec.service.server import address, bind, server_of, serving
-from nestvec.service.settings import Guard, Limits
+from nestvec.service.embedder import Embedder
+from nestvec.service.server import base_url, bind, create_server, serve_in_thread
+from nestvec.service.settings import AccessSettings, ConnectionLimits
 from nestvec_schemas.errors import PortInUse, ServiceError, ServiceUnreachable
 
 
@@ -40,8 +40,8 @@ def test_an_address_that_is_not_ours(host: str, port: int) -> None:
 
 def test_the_port_is_free_again_after_the_block(embedder: Embedder) -> None:
     listener = bind("127.0.0.1", 0)
-    with serving(embedder, listener) as service:
-        assert service == address(listener)
+    with serve_in_thread(embedder, listener) as service:
+        assert service == base_url(listener)
         assert httpx.get(f"{service}/health").status_code == 200
     assert listener.fileno() == -1, "the listening socket is closed"
 
@@ -61,15 +61,15 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def test_tls(embedder: Embedder, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     cert, key = certificate
-    embedder.settings = replace(embedder.settings, guard=Guard(tls_cert=cert, tls_key=key))
-    with serving(embedder, bind("127.0.0.1", 0)) as service:
+    embedder.settings = replace(embedder.settings, guard=AccessSettings(tls_cert=cert, tls_key=key))
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service:
         assert service.startswith("https://127.0.0.1:")
         trusted = ssl.create_default_context(cafile=str(cert))
         assert httpx.post(f"{service}/embed", json={"inputs": "w1"}, verify=trusted).status_code == 200
         with pytest.raises(ServiceUnreachable, match=r"CERTIFICATE_VERIFY_FAILED"):
-            ask_info(service)
+            fetch_info(service)
         monkeypatch.setenv("SSL_CERT_FILE", str(cert))
-        assert ask_info(service).encoders
+        assert fetch_info(service).encoders
 
 
 def test_tls_files_that_cannot_be_used(embedder: Embedder, certificate: tuple[Path, Path]) -> None:
@@ -82,15 +82,24 @@ def test_tls_files_that_cannot_be_used(embedder: Embedder, certificate: tuple[Pa
     )
     other = key.with_name("absent.pem")
     for guard, message in (
-        (Guard(tls_cert=cert), r"there is only one of them: .*cert\.pem\. Give both"),
-        (Guard(tls_key=key), r"there is only one of them: .*key\.pem\. Give both"),
-        (Guard(tls_cert=cert, tls_key=other), r"No such file or directory\. Give a certificate chain"),
-        (Guard(tls_cert=key, tls_key=cert), r"cannot be used with the key .* Give a certificate chain"),
-        (Guard(tls_cert=cert, tls_key=locked), r"cannot be used with the key .*locked.* unencrypted"),
+        (AccessSettings(tls_cert=cert), r"there is only one of them: .*cert\.pem\. Give both"),
+        (AccessSettings(tls_key=key), r"there is only one of them: .*key\.pem\. Give both"),
+        (
+            AccessSettings(tls_cert=cert, tls_key=other),
+            r"No such file or directory\. Give a certificate chain",
+        ),
+        (
+            AccessSettings(tls_cert=key, tls_key=cert),
+            r"cannot be used with the key .* Give a certificate chain",
+        ),
+        (
+            AccessSettings(tls_cert=cert, tls_key=locked),
+            r"cannot be used with the key .*locked.* unencrypted",
+        ),
     ):
         embedder.settings = replace(embedder.settings, guard=guard)
         with pytest.raises(ServiceError, match=message):
-            server_of(embedder)
+            create_server(embedder)
 
 
 @contextmanager
@@ -125,9 +134,9 @@ def drip(connection: socket.socket, data: bytes, stop: threading.Event) -> None:
 @pytest.fixture
 def impatient(embedder: Embedder) -> Iterator[str]:
     """A service that waits 0.3 s for a body and a second for headers."""
-    limits = Limits(body_seconds=0.3, keep_alive_seconds=1, header_bytes=4096)
+    limits = ConnectionLimits(body_seconds=0.3, keep_alive_seconds=1, header_bytes=4096)
     embedder.settings = replace(embedder.settings, limits=limits)
-    with serving(embedder, bind("127.0.0.1", 0)) as service:
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service:
         yield service
 
 
@@ -195,7 +204,7 @@ def test_trailers_without_end_are_hung_up_on(embedder: Embedder) -> None:
     embedder.settings = replace(embedder.settings, max_body=10_000)
     chunked = _HEAD.replace(b"content-length: 1000", b"transfer-encoding: chunked")
     stop = threading.Event()
-    with serving(embedder, bind("127.0.0.1", 0)) as service, raw(service) as connection:
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service, raw(service) as connection:
         connection.sendall(chunked + b"1\r\n{\r\n0\r\nx-a: ")
         dripping = threading.Thread(target=drip, args=(connection, b"a" * 50_000, stop))
         dripping.start()
@@ -206,14 +215,14 @@ def test_trailers_without_end_are_hung_up_on(embedder: Embedder) -> None:
 
 
 def test_an_answer_that_nobody_fetches_is_given_up(embedder: Embedder) -> None:
-    embedder.settings = replace(embedder.settings, limits=Limits(keep_alive_seconds=1))
+    embedder.settings = replace(embedder.settings, limits=ConnectionLimits(keep_alive_seconds=1))
     body = b'{"inputs":[' + b",".join(b'"w1"' for _ in range(2000)) + b"]}"
     head = b"POST /embed HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-    server = server_of(embedder)
+    server = create_server(embedder)
     listener = bind("127.0.0.1", 0)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     thread = threading.Thread(target=server.run, args=([listener],))
-    service = address(listener)
+    service = base_url(listener)
     thread.start()
     try:
         with raw(service) as connection:
@@ -236,11 +245,11 @@ def _eventually(true: Any) -> bool:
 
 def test_answers_are_sent_at_once(embedder: Embedder) -> None:
     listener = bind("127.0.0.1", 0)
-    server = server_of(embedder)
+    server = create_server(embedder)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
-        with raw(address(listener)):
+        with raw(base_url(listener)):
             assert _eventually(lambda: server.server_state.connections)
             (connection,) = server.server_state.connections
             taken = connection.transport.get_extra_info("socket")
@@ -255,9 +264,9 @@ def test_what_was_taken_is_finished(embedder: Embedder) -> None:
     assert isinstance(engine, FakeEngine)
     engine.seconds = 0.5
     listener = bind("127.0.0.1", 0)
-    server = server_of(embedder)
+    server = create_server(embedder)
     thread = threading.Thread(target=server.run, args=([listener],))
-    service = address(listener)
+    service = base_url(listener)
     thread.start()
     with ThreadPoolExecutor(50) as pool:
         # Five batches at least: the last ones begin long after the signal.
@@ -283,10 +292,10 @@ def test_a_second_signal_does_not_wait(embedder: Embedder) -> None:
     assert isinstance(engine, FakeEngine)
     engine.seconds = 3600.0
     listener = bind("127.0.0.1", 0)
-    server = server_of(embedder)
+    server = create_server(embedder)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
-    with raw(address(listener)) as connection:
+    with raw(base_url(listener)) as connection:
         connection.sendall(_HEAD.replace(b"1000", b"15") + b'{"inputs":"w1"}')
         assert _eventually(lambda: engine.batches)
         server.handle_exit(signal.SIGTERM, None)
@@ -300,8 +309,8 @@ def test_the_end_is_bounded(embedder: Embedder) -> None:
     engine = embedder.engine
     assert isinstance(engine, FakeEngine)
     engine.seconds = 3600.0
-    embedder.settings = replace(embedder.settings, limits=Limits(shutdown_seconds=1))
-    with serving(embedder, bind("127.0.0.1", 0)) as service, raw(service) as connection:
+    embedder.settings = replace(embedder.settings, limits=ConnectionLimits(shutdown_seconds=1))
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service, raw(service) as connection:
         connection.sendall(_HEAD.replace(b"1000", b"15") + b'{"inputs":"w1"}')
         assert _eventually(lambda: engine.batches)
     assert _refused(service)

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import orjson
 
-from nestvec.engines.opening import EngineOptions
-from nestvec.service.settings import Guard, Settings
+from nestvec.engines.factory import EngineOptions
+from nestvec.service.settings import AccessSettings, ServiceSettings
 
 
 def test_what_may_be_told_of_the_settings() -> None:
-    guard = Guard(Path("/etc/keys"), Path("/etc/cert"), Path("/etc/key"))
+    guard = AccessSettings(Path("/etc/keys"), Path("/etc/cert"), Path("/etc/key"))
     engine = EngineOptions("triton", triton_url="triton.inside:8001")
-    told = Settings(guard=guard, engine=engine, otlp="http://user:word@collector:4318").public()
+    told = ServiceSettings(guard=guard, engine=engine, otlp="http://user:word@collector:4318").public()
     assert told["guard"] == {"api_keys": True, "tls": True}
     assert told["otlp"] is True
     assert told["engine"]["name"] == "triton"

@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from nestvec.service.api.call import Ask, check_count, chosen, embedder_of, run
-from nestvec.service.api.choice import QueryString, choose_from
-from nestvec.service.api.error_responses import refusals
-from nestvec.service.batching.truncation import Policy
+from nestvec.service.api.common import EmbedCall, check_count, embed_inputs, embedder_of, selected_encoder
+from nestvec.service.api.error_responses import error_models
+from nestvec.service.api.selection import QueryString, select_encoder
+from nestvec.service.preprocess.truncation import Policy
 from nestvec_schemas.manifest import PromptName
 
-router = APIRouter(tags=["nestvec"], responses=refusals("/check"))
+router = APIRouter(tags=["nestvec"], responses=error_models("/check"))
 
 
 class CheckRequest(BaseModel):
@@ -23,7 +23,7 @@ class CheckRequest(BaseModel):
     prompt_name: PromptName | None = Field(None, description="Prompt put before each text.")
 
 
-class Unread(BaseModel):
+class UnreadableInput(BaseModel):
     """Why an input cannot be embedded; ``index`` is its place, from 0."""
 
     index: int
@@ -32,33 +32,35 @@ class Unread(BaseModel):
     next_step: str
 
 
-class CheckAnswer(BaseModel):
-    failed: list[Unread]
+class CheckResponse(BaseModel):
+    failed: list[UnreadableInput]
 
 
-@router.post("/check", response_model=CheckAnswer, summary="Which inputs cannot be embedded")
-async def check(body: CheckRequest, request: Request, query: QueryString) -> CheckAnswer:
+@router.post("/check", response_model=CheckResponse, summary="Which inputs cannot be embedded")
+async def check(body: CheckRequest, request: Request, query: QueryString) -> CheckResponse:
     """The inputs whose pictures cannot be had. The others are embedded, and remembered for a short while.
 
     Inputs without a picture are not looked at: what becomes of one that is too long, the request that
     embeds it says.
     """
     check_count(body.inputs, embedder_of(request).settings.max_inputs)
-    choice = choose_from(query)
-    encoder = chosen(request, choice, "dense", "sparse")
-    places = [at for at, one in enumerate(body.inputs) if one and encoder.sees(one)]
+    choice = select_encoder(query)
+    encoder = selected_encoder(request, choice, "dense", "sparse")
+    places = [place for place, text in enumerate(body.inputs) if text and encoder.sees(text)]
     if not places:
-        return CheckAnswer(failed=[])
-    inputs = [body.inputs[at] for at in places]
-    took = await run(request, Ask(inputs, choice, Policy(on_error="zero"), prompt=body.prompt_name))
-    return CheckAnswer(
+        return CheckResponse(failed=[])
+    inputs = [body.inputs[place] for place in places]
+    took = await embed_inputs(
+        request, EmbedCall(inputs, choice, Policy(on_error="zero"), prompt=body.prompt_name)
+    )
+    return CheckResponse(
         failed=[
-            Unread(
-                index=places[at],
+            UnreadableInput(
+                index=places[place],
                 cause=error.cause,
                 value=None if error.value is None else str(error.value),
                 next_step=error.next_step,
             )
-            for at, error in sorted(took.embedded.failed.items())
+            for place, error in sorted(took.embedded.failed.items())
         ]
     )

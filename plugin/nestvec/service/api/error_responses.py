@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from nestvec.service.api.error_codes import TABLE, Status, status_of
+from nestvec.service.api.error_codes import ERROR_CODES, ErrorCodes, codes_of
 from nestvec_schemas.errors import (
     BodyInvalid,
     BodyNotJson,
@@ -32,7 +32,7 @@ class TeiError(BaseModel):
     error_type: str
 
 
-class OpenAIProblem(BaseModel):
+class OpenAIErrorDetail(BaseModel):
     message: str
     type: str
     param: str | None
@@ -40,7 +40,7 @@ class OpenAIProblem(BaseModel):
 
 
 class OpenAIError(BaseModel):
-    error: OpenAIProblem
+    error: OpenAIErrorDetail
 
 
 class CohereError(BaseModel):
@@ -48,30 +48,30 @@ class CohereError(BaseModel):
     message: str
 
 
-Told = tuple[int, BaseModel]
+ErrorBody = tuple[int, BaseModel]
 """What a face tells of an error: the status and the body."""
 
 
-def _tei(status: Status, message: str) -> Told:
+def _tei_error(status: ErrorCodes, message: str) -> ErrorBody:
     return status.tei, TeiError(error=message, error_type=status.tei_type)
 
 
-def _openai(status: Status, message: str) -> Told:
+def _openai_error(status: ErrorCodes, message: str) -> ErrorBody:
     kind, code = status.openai_type, status.openai_code
-    told = OpenAIProblem(message=message, type=kind, param=None, code=code)
-    return status.openai, OpenAIError(error=told)
+    detail = OpenAIErrorDetail(message=message, type=kind, param=None, code=code)
+    return status.openai, OpenAIError(error=detail)
 
 
-def _cohere(status: Status, message: str) -> Told:
+def _cohere_error(status: ErrorCodes, message: str) -> ErrorBody:
     return status.cohere, CohereError(id=str(uuid.uuid4()), message=message)
 
 
-FACES: tuple[tuple[str, Callable[[Status, str], Told]], ...] = (
-    ("/v2/", _cohere),
-    ("/v1/rerank", _cohere),
-    ("/v1/", _openai),
-    ("/embeddings", _openai),
-    ("", _tei),
+ERROR_FORMATS: tuple[tuple[str, Callable[[ErrorCodes, str], ErrorBody]], ...] = (
+    ("/v2/", _cohere_error),
+    ("/v1/rerank", _cohere_error),
+    ("/v1/", _openai_error),
+    ("/embeddings", _openai_error),
+    ("", _tei_error),
 )
 """Which face a path belongs to: the first prefix that fits."""
 
@@ -80,43 +80,45 @@ _RETRY_SECONDS = 1
 
 def error_response(path: str, error: Exception) -> Response:
     """An answer in the shape of the face that ``path`` belongs to (contracts: TEI, OpenAI, Cohere)."""
-    ours = as_ours(error, path)
-    status, body = _face_of(path)(status_of(ours), str(ours))
+    nestvec_error = to_nestvec_error(error, path)
+    status, body = _format_of(path)(codes_of(nestvec_error), str(nestvec_error))
     headers = {}
     if status in (429, 503):
-        headers["retry-after"] = str(ours.retry_after if isinstance(ours, Overloaded) else _RETRY_SECONDS)
+        headers["retry-after"] = str(
+            nestvec_error.retry_after if isinstance(nestvec_error, Overloaded) else _RETRY_SECONDS
+        )
     if status == 401:
         headers["www-authenticate"] = "Bearer"
     content = orjson.dumps(body.model_dump())
     return Response(content, status_code=status, media_type="application/json", headers=headers)
 
 
-def refusals(path: str) -> dict[int | str, dict[str, Any]]:
+def error_models(path: str) -> dict[int | str, dict[str, Any]]:
     """Every status and shape that ``error_response`` may answer with at ``path``, for FastAPI's document."""
-    told = [_face_of(path)(status, "") for _, status in TABLE]
+    bodies = [_format_of(path)(status, "") for _, status in ERROR_CODES]
     return {
         status: {"model": type(body), "description": HTTPStatus(status).phrase}
-        for status, body in sorted(told, key=lambda one: one[0])
+        for status, body in sorted(bodies, key=lambda status_and_body: status_and_body[0])
     }
 
 
-def _face_of(path: str) -> Callable[[Status, str], Told]:
-    return next(face for prefix, face in FACES if path.startswith(prefix))
+def _format_of(path: str) -> Callable[[ErrorCodes, str], ErrorBody]:
+    return next(face for prefix, face in ERROR_FORMATS if path.startswith(prefix))
 
 
-def as_ours(error: BaseException, path: str) -> NestvecError:
+def to_nestvec_error(error: BaseException, path: str) -> NestvecError:
     """Any exception as one of the tree; an unforeseen one is logged, and its text is not told."""
     if isinstance(error, NestvecError):
         return error
     if isinstance(error, RequestValidationError):
-        return _wrong_request(error)
+        return _validation_error(error)
     if isinstance(error, HTTPException):
-        return _http(error, path)
+        return _http_error(error, path)
     logger.error("unforeseen error", exc_info=error)
     return EngineError("the service failed", next_step="Look at its log.")
 
 
-def _http(error: HTTPException, path: str) -> NestvecError:
+def _http_error(error: HTTPException, path: str) -> NestvecError:
     if isinstance(error.__cause__, NestvecError):
         return error.__cause__
     if error.status_code in (404, 405):
@@ -129,11 +131,11 @@ def _http(error: HTTPException, path: str) -> NestvecError:
     return BodyNotJson("the body cannot be read as JSON", value=str(error.__cause__), next_step=_EXAMPLE)
 
 
-def _wrong_request(error: RequestValidationError) -> NestvecError:
+def _validation_error(error: RequestValidationError) -> NestvecError:
     first = error.errors()[0]
     if first["type"] == "json_invalid":
-        found = first.get("ctx", {}).get("error", "")
-        return BodyNotJson("the body is not JSON", value=found, next_step=_EXAMPLE)
+        parse_error = first.get("ctx", {}).get("error", "")
+        return BodyNotJson("the body is not JSON", value=parse_error, next_step=_EXAMPLE)
     if first["loc"] == ("body",):
         return BodyNotJson(
             "the body is not a JSON object",

@@ -8,22 +8,22 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from nestvec.service.api.call import (
-    Ask,
+from nestvec.service.api.common import (
+    EmbedCall,
     Inputs,
-    answer,
+    as_input_list,
+    embed_dense,
     embedder_of,
-    listed,
+    json_response,
     policy_of,
-    written,
 )
-from nestvec.service.api.choice import ABOUT_EXIT, InBody, QueryString, choose_from
-from nestvec.service.api.error_responses import refusals
+from nestvec.service.api.error_responses import error_models
+from nestvec.service.api.selection import EXIT_DESCRIPTION, BodyFields, QueryString, select_encoder
 from nestvec_schemas.vectors import Vectors
 
 PATHS = ("/v1/embeddings", "/embeddings")
 
-router = APIRouter(tags=["OpenAI"], responses=refusals("/v1/embeddings"))
+router = APIRouter(tags=["OpenAI"], responses=error_models("/v1/embeddings"))
 
 
 class EmbeddingsRequest(BaseModel):
@@ -38,11 +38,11 @@ class EmbeddingsRequest(BaseModel):
         "float", description="base64: little-endian float32."
     )
     dimensions: int | None = Field(None, description="First so many numbers of each vector.")
-    exit: int | None = Field(None, description=ABOUT_EXIT)
+    exit: int | None = Field(None, description=EXIT_DESCRIPTION)
     user: str | None = Field(None, description="Not used.")
 
 
-class Embedding(BaseModel):
+class EmbeddingObject(BaseModel):
     object: Literal["embedding"]
     index: int
     embedding: list[float] | str
@@ -53,9 +53,9 @@ class Usage(BaseModel):
     total_tokens: int
 
 
-class EmbeddingsAnswer(BaseModel):
+class EmbeddingsResponse(BaseModel):
     object: Literal["list"]
-    data: list[Embedding]
+    data: list[EmbeddingObject]
     model: str
     usage: Usage
 
@@ -63,12 +63,12 @@ class EmbeddingsAnswer(BaseModel):
 async def embeddings(body: EmbeddingsRequest, request: Request, query: QueryString) -> Response:
     """Vectors, one per text, with their index."""
     embedder = embedder_of(request)
-    ask = Ask(
-        inputs=listed(body.input),
-        choice=choose_from(query, InBody(body.model, body.dimensions, body.exit)),
+    ask = EmbedCall(
+        inputs=as_input_list(body.input),
+        choice=select_encoder(query, BodyFields(body.model, body.dimensions, body.exit)),
         policy=policy_of(query, embedder.settings),
     )
-    result = await answer(request, ask)
+    result = await embed_dense(request, ask)
     rows = base64_rows(result.vectors) if body.encoding_format == "base64" else list(result.vectors)
     answered = {
         "object": "list",
@@ -76,13 +76,13 @@ async def embeddings(body: EmbeddingsRequest, request: Request, query: QueryStri
         "model": result.took.encoder,
         "usage": {"prompt_tokens": result.took.tokens, "total_tokens": result.took.tokens},
     }
-    return written(answered, result.took, ask.inputs)
+    return json_response(answered, result.took, ask.inputs)
 
 
 for _path in PATHS:
     router.post(
         _path,
-        response_model=EmbeddingsAnswer,
+        response_model=EmbeddingsResponse,
         summary="Embed texts",
         include_in_schema=_path == PATHS[0],
     )(embeddings)

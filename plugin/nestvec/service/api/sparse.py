@@ -10,29 +10,29 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from nestvec.service.api.call import (
-    Ask,
+from nestvec.service.api.common import (
+    EmbedCall,
     Inputs,
-    Truncation,
+    TruncationFields,
+    as_input_list,
     check_count,
-    chosen,
+    embed_inputs,
     embedder_of,
-    listed,
-    run,
-    written,
+    json_response,
+    selected_encoder,
 )
-from nestvec.service.api.choice import Choice, QueryString, choose_from
-from nestvec.service.api.error_responses import refusals
-from nestvec.service.api.tei import TEXTS
-from nestvec.service.batching.answers import heaviest
-from nestvec.service.encoders import Encoder
+from nestvec.service.api.error_responses import error_models
+from nestvec.service.api.selection import EncoderSelection, QueryString, select_encoder
+from nestvec.service.api.tei import INPUTS_FIELD
+from nestvec.service.batching.outputs import top_weights
+from nestvec.service.encoders import LoadedEncoder
 from nestvec_schemas.errors import BodyInvalid
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.preprocessing.collate import Array
 
-router = APIRouter(tags=["TEI"], responses=refusals("/embed_sparse"))
+router = APIRouter(tags=["TEI"], responses=error_models("/embed_sparse"))
 
-QUERY = "query"
+QUERY_EXPERT = "query"
 """The prompt of queries, and the expert that reads them where a sparse encoder has one."""
 
 TopQuery = Annotated[
@@ -41,10 +41,10 @@ TopQuery = Annotated[
 WordsQuery = Annotated[bool, Query(alias="words", description="Each index with its word.")]
 
 
-class SparseRequest(Truncation):
+class SparseRequest(TruncationFields):
     """TEI's request for sparse vectors; what TEI does not know stands in the query string."""
 
-    inputs: Annotated[Inputs, TEXTS]
+    inputs: Annotated[Inputs, INPUTS_FIELD]
     prompt_name: PromptName | None = Field(None, description="Prompt put before each text.")
 
 
@@ -69,36 +69,38 @@ async def embed_sparse(
 ) -> Response:
     """For each text, the words that have a weight, in the order of their ids."""
     settings = embedder_of(request).settings
-    inputs = listed(body.inputs)
+    inputs = as_input_list(body.inputs)
     check_count(inputs, settings.max_inputs)
-    choice = choose_from(query)
-    encoder = chosen(request, choice, "sparse")
+    choice = select_encoder(query)
+    encoder = selected_encoder(request, choice, "sparse")
     if choice.dim is not None:
         raise BodyInvalid(
             "a sparse encoder's dims are words, and its vectors have no prefix",
             value=f"dim={choice.dim}",
             next_step="Leave it away, or ask for the largest weights: top=64.",
         )
-    ask = Ask(
+    ask = EmbedCall(
         inputs,
-        _reading(choice, encoder, body.prompt_name),
+        _with_query_expert(choice, encoder, body.prompt_name),
         body.policy(query, settings),
         prompt=body.prompt_name,
     )
-    took = await run(request, ask)
-    answers = [heaviest(one, top) for one in took.embedded.answers]
+    took = await embed_inputs(request, ask)
+    answers = [top_weights(weights, top) for weights in took.embedded.answers]
     if words:
-        return written(await asyncio.to_thread(_named, encoder, answers), took, inputs)
-    return written([_plain(one) for one in answers], took, inputs)
+        return json_response(await asyncio.to_thread(_index_values_words, encoder, answers), took, inputs)
+    return json_response([_index_values(weights) for weights in answers], took, inputs)
 
 
-def _reading(choice: Choice, encoder: Encoder, prompt: PromptName | None) -> Choice:
+def _with_query_expert(
+    choice: EncoderSelection, encoder: LoadedEncoder, prompt: PromptName | None
+) -> EncoderSelection:
     """The choice, with the expert that reads queries where the encoder has one and none is chosen."""
-    own = prompt == QUERY and choice.expert is None and QUERY in encoder.manifest.experts
-    return replace(choice, expert=QUERY) if own else choice
+    own = prompt == QUERY_EXPERT and choice.expert is None and QUERY_EXPERT in encoder.manifest.experts
+    return replace(choice, expert=QUERY_EXPERT) if own else choice
 
 
-def _plain(weights: Array) -> list[dict[str, Any]]:
+def _index_values(weights: Array) -> list[dict[str, Any]]:
     # Values stay numpy's: of 32 bits, they are written with as many digits as those hold.
     return [
         {"index": index, "value": value}
@@ -106,9 +108,12 @@ def _plain(weights: Array) -> list[dict[str, Any]]:
     ]
 
 
-def _named(encoder: Encoder, answers: Sequence[Array]) -> list[list[dict[str, Any]]]:
-    named = encoder.tokeniser.words
+def _index_values_words(encoder: LoadedEncoder, answers: Sequence[Array]) -> list[list[dict[str, Any]]]:
+    words_of = encoder.tokeniser.words
     return [
-        [one | {"word": word} for one, word in zip(_plain(row), named(row["index"].tolist()), strict=True)]
+        [
+            entry | {"word": word}
+            for entry, word in zip(_index_values(row), words_of(row["index"].tolist()), strict=True)
+        ]
         for row in answers
     ]

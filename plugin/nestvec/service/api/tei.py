@@ -11,41 +11,41 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from nestvec._version import __version__
-from nestvec.service.api.call import (
-    Ask,
+from nestvec.service.api.common import (
+    EmbedCall,
     Inputs,
-    Truncation,
-    answer,
+    TruncationFields,
+    as_input_list,
     check_count,
+    embed_dense,
     embedder_of,
-    listed,
+    json_response,
     with_prompt,
-    written,
 )
-from nestvec.service.api.choice import ABOUT_EXIT, InBody, QueryString, choose_from
-from nestvec.service.api.error_responses import refusals
-from nestvec.service.batching.embedder import Embedder
-from nestvec.service.encoders import choose
+from nestvec.service.api.error_responses import error_models
+from nestvec.service.api.selection import EXIT_DESCRIPTION, BodyFields, QueryString, select_encoder
+from nestvec.service.embedder import Embedder
+from nestvec.service.encoders import resolve_encoder
 from nestvec_schemas.errors import EmptyInput, InputTooLong
 from nestvec_schemas.manifest import Manifest, PromptName
 
-router = APIRouter(tags=["TEI"], responses=refusals("/embed"))
+router = APIRouter(tags=["TEI"], responses=error_models("/embed"))
 
-MOST_SPELLED = 1 << 18
+MAX_TOKENIZED_CHARACTERS = 1 << 18
 """Characters that one request may have spelled out as tokens: each becomes some 60 bytes of JSON."""
 
-TEXTS = Field(description="A text, texts, or token ids.", examples=[["heat flow in shock waves"]])
+INPUTS_FIELD = Field(description="A text, texts, or token ids.", examples=[["heat flow in shock waves"]])
 
 
-class EmbedRequest(Truncation):
+class EmbedRequest(TruncationFields):
     """TEI's request; what TEI does not know may stand in the query string as well."""
 
-    inputs: Annotated[Inputs, TEXTS]
+    inputs: Annotated[Inputs, INPUTS_FIELD]
     prompt_name: PromptName | None = Field(None, description="Prompt put before each text.")
     normalize: bool | None = Field(None, description="Unit length (else as the encoder was trained).")
     dimensions: int | None = Field(None, description="First so many numbers of each vector.")
     encoder: str | None = Field(None, description="Encoder; not needed where there is one.")
-    exit: int | None = Field(None, description=ABOUT_EXIT)
+    exit: int | None = Field(None, description=EXIT_DESCRIPTION)
 
 
 class TokenizeRequest(BaseModel):
@@ -56,7 +56,7 @@ class TokenizeRequest(BaseModel):
     prompt_name: PromptName | None = Field(None, description="Prompt put before each text.")
 
 
-class SpelledToken(BaseModel):
+class TokenInfo(BaseModel):
     id: int
     text: str
     special: bool
@@ -69,26 +69,26 @@ class SpelledToken(BaseModel):
 async def embed(body: EmbedRequest, request: Request, query: QueryString) -> Response:
     """Vectors, one per text, always as a 2-D array."""
     embedder = embedder_of(request)
-    ask = Ask(
-        inputs=listed(body.inputs),
-        choice=choose_from(query, InBody(body.encoder, body.dimensions, body.exit)),
+    ask = EmbedCall(
+        inputs=as_input_list(body.inputs),
+        choice=select_encoder(query, BodyFields(body.encoder, body.dimensions, body.exit)),
         policy=body.policy(query, embedder.settings),
         normalised=body.normalize,
         prompt=body.prompt_name,
     )
-    result = await answer(request, ask)
-    return written(result.vectors, result.took, ask.inputs)
+    result = await embed_dense(request, ask)
+    return json_response(result.vectors, result.took, ask.inputs)
 
 
-@router.post("/tokenize", response_model=list[list[SpelledToken]], summary="The tokens of texts")
+@router.post("/tokenize", response_model=list[list[TokenInfo]], summary="The tokens of texts")
 async def tokenize(body: TokenizeRequest, request: Request, query: QueryString) -> Response:
     """Every token of each text, with the characters it stands for; nothing is cut."""
     embedder = embedder_of(request)
-    encoder = embedder.encoders[choose(embedder.encoders, choose_from(query).encoder)]
+    encoder = embedder.encoders[resolve_encoder(embedder.encoders, select_encoder(query).encoder)]
     tokeniser = encoder.tokeniser
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     check_count(texts, embedder.settings.max_inputs)
-    _check_spelled(texts)
+    _check_tokenizable(texts)
     if body.prompt_name:
         texts = [str(text) for text in with_prompt(texts, body.prompt_name, encoder)]
     spelled = await asyncio.to_thread(tokeniser.spell, texts, special=body.add_special_tokens)
@@ -96,13 +96,13 @@ async def tokenize(body: TokenizeRequest, request: Request, query: QueryString) 
     return Response(orjson.dumps(answered), media_type="application/json")
 
 
-def _check_spelled(texts: list[str]) -> None:
+def _check_tokenizable(texts: list[str]) -> None:
     if "" in texts:
         raise EmptyInput("a text is empty", next_step="Send at least one character.")
     characters = sum(map(len, texts))
-    if characters > MOST_SPELLED:
+    if characters > MAX_TOKENIZED_CHARACTERS:
         raise InputTooLong(
-            f"a request has at most {MOST_SPELLED} characters spelled out as tokens",
+            f"a request has at most {MAX_TOKENIZED_CHARACTERS} characters spelled out as tokens",
             value=characters,
             next_step="Send the texts in several requests.",
         )

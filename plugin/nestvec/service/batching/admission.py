@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nestvec.service.settings import Load
+from nestvec.service.settings import LoadLimits
 from nestvec_schemas.errors import Overloaded
 
-_LONGEST_RETRY = 30
+_MAX_RETRY_SECONDS = 30
 _SMOOTHING = 0.2
 """Weight of the newest batch in the running rate of tokens a second."""
 
@@ -16,7 +16,7 @@ _SMOOTHING = 0.2
 class Admission:
     """Requests in flight and tokens that wait; refuses before memory grows. One event loop's."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: LoadLimits) -> None:
         self._load = load
         self.requests = self.tokens = 0
         self._rate = 0.0
@@ -51,7 +51,7 @@ class Admission:
     def retry_after(self) -> int:
         """Seconds until what waits now has been run, at the engine's recent rate: from 1 to 30."""
         seconds = self.tokens / self._rate if self._rate else 1
-        return min(_LONGEST_RETRY, max(1, round(seconds)))
+        return min(_MAX_RETRY_SECONDS, max(1, round(seconds)))
 
     def _refusal(self, of: str, waiting: int) -> Overloaded:
         error = Overloaded(

@@ -12,12 +12,12 @@ from nestvec_schemas.preprocessing.collate import Array
 
 Key = TypeVar("Key")
 
-_OVERHEAD = 300
+_ENTRY_OVERHEAD_BYTES = 300
 """Bytes of an entry beside its numbers: key, tuple, array header."""
 
 
 @dataclass(frozen=True)
-class Remembered:
+class CachedEmbedding:
     """What the engine gave for an input (``answers``), and the number of tokens it was made from."""
 
     answer: Array
@@ -25,15 +25,15 @@ class Remembered:
     whole: int
 
 
-class Memory(Generic[Key]):
+class EmbeddingCache(Generic[Key]):
     """Least recently used entries, bounded in bytes and in seconds since they were made."""
 
     def __init__(self, size: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._size, self._seconds, self._clock = size, seconds, clock
-        self._entries: OrderedDict[Key, tuple[float, Remembered]] = OrderedDict()
+        self._entries: OrderedDict[Key, tuple[float, CachedEmbedding]] = OrderedDict()
         self.used = 0
 
-    def get(self, key: Key) -> Remembered | None:
+    def get(self, key: Key) -> CachedEmbedding | None:
         """What was kept under ``key``, unless it is too old."""
         found = self._entries.get(key)
         if found is None:
@@ -45,7 +45,7 @@ class Memory(Generic[Key]):
         self._entries.move_to_end(key)
         return entry
 
-    def put(self, key: Key, entry: Remembered) -> None:
+    def put(self, key: Key, entry: CachedEmbedding) -> None:
         """Keep ``entry``; the least recently used ones make room."""
         if key in self._entries:
             self._drop(key)
@@ -62,5 +62,5 @@ class Memory(Generic[Key]):
         return len(self._entries)
 
 
-def _cost(entry: Remembered) -> int:
-    return entry.answer.nbytes + _OVERHEAD
+def _cost(entry: CachedEmbedding) -> int:
+    return entry.answer.nbytes + _ENTRY_OVERHEAD_BYTES

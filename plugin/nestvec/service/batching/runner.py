@@ -11,26 +11,26 @@ from typing import Final
 
 from nestvec.engines.contract import Engine
 from nestvec.service.batching.admission import Admission
-from nestvec.service.batching.answers import READINGS, check
-from nestvec.service.batching.cache import Memory, Remembered
-from nestvec.service.batching.pool import Pool, Waiting
+from nestvec.service.batching.batch_queue import BatchQueue, QueuedInput
+from nestvec.service.batching.cache import CachedEmbedding, EmbeddingCache
+from nestvec.service.batching.outputs import OUTPUT_SPECS, check_output
 from nestvec.service.observability.observer import BatchRun, Observer
-from nestvec.service.preprocess.rows import Row, assemble
-from nestvec.service.settings import Settings
+from nestvec.service.preprocess.rows import ModelInput, collate
+from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import DeadlineExceeded, EngineError, NestvecError
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.towers import Kind
 
 logger = logging.getLogger(__name__)
 
-_WORDS_BYTES: Final = 256 << 20
+_MAX_LOGITS_BYTES: Final = 256 << 20
 """What a batch of a sparse encoder may take inside the graph: a float32 for each of its tokens and words."""
 
-_LEAST_TOKENS: Final = 512
+_MIN_BATCH_TOKENS: Final = 512
 
 
 @dataclass(frozen=True)
-class Key:
+class CacheKey:
     """Of an input for one encoder: which of its parts answers, the exit (0 for the deepest), how the input is
     cut, and a digest of it."""
 
@@ -41,7 +41,7 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Name:
+class PartSpec:
     """Which part of which encoder, what it answers with, and of how many numbers."""
 
     encoder: str
@@ -50,52 +50,61 @@ class Name:
     dim: int
 
 
-class Job(Waiting):
+class PendingEmbedding(QueuedInput):
     """An input on its way through the engine, and how many requests wait for it."""
 
-    def __init__(self, key: Key, row: Row, future: asyncio.Future[Remembered]) -> None:
+    def __init__(self, key: CacheKey, row: ModelInput, future: asyncio.Future[CachedEmbedding]) -> None:
         super().__init__(row, key.exit)
         self.key, self.future = key, future
         self.interested = 0
         self.started = self.ended = self.arrived
 
 
-class Runner:
+class BatchRunner:
     """Works through the pool of one part of an encoder, batch by batch. Lives on one event loop."""
 
     def __init__(
-        self, name: Name, engine: Engine, settings: Settings, admission: Admission, observer: Observer
+        self,
+        name: PartSpec,
+        engine: Engine,
+        settings: ServiceSettings,
+        admission: Admission,
+        observer: Observer,
     ) -> None:
         self._name, self._engine, self._settings = name, engine, settings
         self._admission, self._observer = admission, observer
-        self._memory: Memory[Key] = Memory(settings.remember_bytes, settings.remember_seconds)
-        self._jobs: dict[Key, Job] = {}
-        self._pool = Pool(_batch_tokens(name, settings.batch_tokens), settings.batch_texts)
+        self._memory: EmbeddingCache[CacheKey] = EmbeddingCache(
+            settings.remember_bytes, settings.remember_seconds
+        )
+        self._jobs: dict[CacheKey, PendingEmbedding] = {}
+        self._pool = BatchQueue(_max_batch_tokens(name, settings.batch_tokens), settings.batch_texts)
         self._wake = asyncio.Event()
 
-    def known(self, key: Key) -> Remembered | Job | None:
+    def known(self, key: CacheKey) -> CachedEmbedding | PendingEmbedding | None:
         """A vector that is remembered, or on its way."""
         return self._memory.get(key) or self._jobs.get(key)
 
-    def begin(self, fresh: Mapping[Key, Row], texts: int) -> dict[Key, Job]:
+    def begin(self, fresh: Mapping[CacheKey, ModelInput], texts: int) -> dict[CacheKey, PendingEmbedding]:
         """Put new work into the pool; ``texts`` is the size of its request. Raises Overloaded."""
         self._admission.queue(sum(row.length for row in fresh.values()))
         loop = asyncio.get_running_loop()
-        begun = {key: Job(key, row, loop.create_future()) for key, row in fresh.items()}
+        begun = {key: PendingEmbedding(key, row, loop.create_future()) for key, row in fresh.items()}
         for job in begun.values():
-            job.future.add_done_callback(_seen)
+            job.future.add_done_callback(_mark_retrieved)
         self._jobs |= begun
         self._pool.add(list(begun.values()), texts=texts)
         self._observer.queue_changed(self._name.encoder, len(self._pool))
         self._wake.set()
         return begun
 
-    async def collect(self, found: Mapping[Key, Remembered | Job]) -> dict[Key, Remembered]:
+    async def collect(
+        self, found: Mapping[CacheKey, CachedEmbedding | PendingEmbedding]
+    ) -> dict[CacheKey, CachedEmbedding]:
         """Wait for all of them. What no request waits for any more leaves the pool.
 
         Raises EngineError as the engine did, DeadlineExceeded.
         """
-        jobs = [one for one in found.values() if isinstance(one, Job)]
+        jobs = [one for one in found.values() if isinstance(one, PendingEmbedding)]
         for job in jobs:
             job.interested += 1
         try:
@@ -105,7 +114,10 @@ class Runner:
             raise self._too_late(sum(not job.future.done() for job in jobs)) from None
         finally:
             self._leave(jobs)
-        return {key: one.future.result() if isinstance(one, Job) else one for key, one in found.items()}
+        return {
+            key: one.future.result() if isinstance(one, PendingEmbedding) else one
+            for key, one in found.items()
+        }
 
     async def work(self) -> None:
         """Run batches for ever, as many at once as the engine takes."""
@@ -120,7 +132,9 @@ class Runner:
                         continue
                     taken = self._pool.take()
                     self._observer.queue_changed(self._name.encoder, len(self._pool))
-                    task = asyncio.create_task(self._run([one for one in taken if isinstance(one, Job)]))
+                    task = asyncio.create_task(
+                        self._run([one for one in taken if isinstance(one, PendingEmbedding)])
+                    )
                     running.add(task)
                     task.add_done_callback(running.discard)
                 self._wake.clear()
@@ -134,15 +148,15 @@ class Runner:
             self._forget(job)
             job.future.cancel()
 
-    async def _run(self, batch: Sequence[Job]) -> None:
+    async def _run(self, batch: Sequence[PendingEmbedding]) -> None:
         started = time.monotonic()
-        inputs = assemble([job.row for job in batch], batch[0].exit, self._name.part)
+        inputs = collate([job.row for job in batch], batch[0].exit, self._name.part)
         failure: Exception | None = None
         for job in batch:
             job.started = started
         try:
             answers = await self._engine.run(self._name.encoder, inputs)
-            check(answers, self._name.kind, len(batch), self._name.dim)
+            check_output(answers, self._name.kind, len(batch), self._name.dim)
         except asyncio.CancelledError:
             for job in batch:
                 job.future.cancel()
@@ -156,19 +170,19 @@ class Runner:
             for job in batch:
                 self._forget(job)
         if failure is not None:
-            _fail(batch, failure)
+            _fail_batch(batch, failure)
         self._note(batch, inputs.padded, started, failed=failure is not None)
 
-    def _deliver(self, batch: Sequence[Job], answers: Array) -> None:
-        ended, take = time.monotonic(), READINGS[self._name.kind].take
+    def _deliver(self, batch: Sequence[PendingEmbedding], answers: Array) -> None:
+        ended, take = time.monotonic(), OUTPUT_SPECS[self._name.kind].take
         for job, answer in zip(batch, answers, strict=True):
             job.ended = ended
-            entry = Remembered(take(answer), job.row.length, job.row.whole)
+            entry = CachedEmbedding(take(answer), job.row.length, job.row.whole)
             self._memory.put(job.key, entry)
             if not job.future.done():
                 job.future.set_result(entry)
 
-    def _note(self, batch: Sequence[Job], padded: int, started: float, *, failed: bool) -> None:
+    def _note(self, batch: Sequence[PendingEmbedding], padded: int, started: float, *, failed: bool) -> None:
         ran = time.monotonic() - started
         tokens = sum(job.length for job in batch)
         waited = started - min(job.arrived for job in batch)
@@ -178,14 +192,14 @@ class Runner:
         )
         self._observer.batch_ran(run)
 
-    def _leave(self, jobs: Iterable[Job]) -> None:
+    def _leave(self, jobs: Iterable[PendingEmbedding]) -> None:
         for job in jobs:
             job.interested -= 1
             if not job.interested and not job.future.done() and self._pool.drop(job):
                 self._forget(job)
                 job.future.cancel()
 
-    def _forget(self, job: Job) -> None:
+    def _forget(self, job: PendingEmbedding) -> None:
         if self._jobs.pop(job.key, None) is not None:
             self._admission.leave(job.length)
 
@@ -198,14 +212,14 @@ class Runner:
         )
 
 
-def _batch_tokens(name: Name, most: int) -> int:
+def _max_batch_tokens(name: PartSpec, most: int) -> int:
     """Tokens in a batch, padding included: ``most``, or as many as a vocabulary leaves room for."""
     if name.kind != "sparse":
         return most
-    return min(most, max(_LEAST_TOKENS, _WORDS_BYTES // (4 * name.dim)))
+    return min(most, max(_MIN_BATCH_TOKENS, _MAX_LOGITS_BYTES // (4 * name.dim)))
 
 
-async def _all_done(futures: Iterable[asyncio.Future[Remembered]]) -> None:
+async def _all_done(futures: Iterable[asyncio.Future[CachedEmbedding]]) -> None:
     """Wait until every future is done, without cancelling any when the waiting is cancelled."""
     pending = [one for one in futures if not one.done()]
     if not pending:
@@ -213,7 +227,7 @@ async def _all_done(futures: Iterable[asyncio.Future[Remembered]]) -> None:
     gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     left = len(pending)
 
-    def one_less(_: asyncio.Future[Remembered]) -> None:
+    def one_less(_: asyncio.Future[CachedEmbedding]) -> None:
         nonlocal left
         left -= 1
         if not left and not gate.done():
@@ -228,13 +242,13 @@ async def _all_done(futures: Iterable[asyncio.Future[Remembered]]) -> None:
             future.remove_done_callback(one_less)
 
 
-def _seen(done: asyncio.Future[Remembered]) -> None:
+def _mark_retrieved(done: asyncio.Future[CachedEmbedding]) -> None:
     """Mark an error as seen: every request that waited may have gone away."""
     if not done.cancelled():
         done.exception()
 
 
-def _fail(batch: Sequence[Job], error: Exception) -> None:
+def _fail_batch(batch: Sequence[PendingEmbedding], error: Exception) -> None:
     ours = error if isinstance(error, NestvecError) else None
     told = ours or EngineError("the engine failed", next_step="Look at the service's log.")
     for job in batch:

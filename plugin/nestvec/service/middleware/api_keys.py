@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 
 PUBLIC = ("/health", "/metrics")
 
-_LARGEST = 64 << 10
-_SECONDS = 1.0
-_KEY = re.compile(rb"[\x21-\x7e]+")
+_MAX_FILE_BYTES = 64 << 10
+_REFRESH_SECONDS = 1.0
+_KEY_PATTERN = re.compile(rb"[\x21-\x7e]+")
 
-_Stamp = tuple[int, int, int]
+_FileStamp = tuple[int, int, int]
 
 
-class Keys:
+class ApiKeys:
     """The keys in a file, one a line (``#`` begins a comment); read again when the file changes.
 
     Only their SHA-256 is kept. A change is seen within a second; a file that is then unreadable, empty
@@ -37,46 +37,46 @@ class Keys:
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         """Read the file. Raises ServiceError."""
         self._path, self._clock = path, clock
-        self._stamp = _stamp(path)
-        self._hashes = _read(path)
+        self._stamp = _file_stamp(path)
+        self._hashes = _read_hashes(path)
         self._looked = clock()
 
     def known(self, key: bytes) -> bool:
         """Whether ``key`` is one of them; takes as long whichever it is."""
         self._refresh()
-        asked, found = hashlib.sha256(key).digest(), False
-        for one in self._hashes:
-            found |= hmac.compare_digest(one, asked)
-        return found
+        digest, is_known = hashlib.sha256(key).digest(), False
+        for known_digest in self._hashes:
+            is_known |= hmac.compare_digest(known_digest, digest)
+        return is_known
 
     def _refresh(self) -> None:
         now = self._clock()
-        if now - self._looked < _SECONDS:
+        if now - self._looked < _REFRESH_SECONDS:
             return
         self._looked = now
-        stamp = _stamp(self._path)
+        stamp = _file_stamp(self._path)
         if stamp == self._stamp:
             return
         self._stamp = stamp
         try:
-            self._hashes = _read(self._path)
+            self._hashes = _read_hashes(self._path)
         except ServiceError as error:
             logger.error("the API keys stay as they were: %s", error)
         else:
             logger.info("%d API keys read from %s", len(self._hashes), self._path)
 
 
-class KeyCheck:
+class ApiKeyMiddleware:
     """Answers 401, in the face's shape, to a request without a known ``Authorization: Bearer KEY``."""
 
-    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+    def __init__(self, app: ASGIApp, keys: ApiKeys) -> None:
         self._app, self._keys = app, keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in PUBLIC:
             await self._app(scope, receive, send)
             return
-        key = _bearer(scope["headers"])
+        key = _bearer_token(scope["headers"])
         if key is not None and self._keys.known(key):
             await self._app(scope, receive, send)
             return
@@ -89,27 +89,27 @@ class KeyCheck:
         await answer(scope, receive, send)
 
 
-def _bearer(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+def _bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     """The key in the request's only Authorization header, None without one."""
-    found = [value for name, value in headers if name == b"authorization"]
-    if len(found) != 1:
+    values = [value for name, value in headers if name == b"authorization"]
+    if len(values) != 1:
         return None
-    scheme, _, key = found[0].partition(b" ")
+    scheme, _, key = values[0].partition(b" ")
     return key.strip() if scheme.lower() == b"bearer" and key.strip() else None
 
 
-def _stamp(path: Path) -> _Stamp | None:
+def _file_stamp(path: Path) -> _FileStamp | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _read(path: Path) -> tuple[bytes, ...]:
+def _read_hashes(path: Path) -> tuple[bytes, ...]:
     try:
         with path.open("rb") as file:
-            data = file.read(_LARGEST + 1)
+            data = file.read(_MAX_FILE_BYTES + 1)
             open_to_all = os.fstat(file.fileno()).st_mode & 0o004
     except OSError as error:
         raise ServiceError(
@@ -117,12 +117,12 @@ def _read(path: Path) -> tuple[bytes, ...]:
             value=error.strerror,
             next_step="Give a readable file with one key a line.",
         ) from error
-    if len(data) > _LARGEST:
+    if len(data) > _MAX_FILE_BYTES:
         raise ServiceError(
-            f"the file of API keys {path} is larger than {_LARGEST} bytes",
+            f"the file of API keys {path} is larger than {_MAX_FILE_BYTES} bytes",
             next_step="Give a file with one key a line.",
         )
-    keys = [_key(path, number, line) for number, line in enumerate(data.splitlines(), 1)]
+    keys = [_parse_line(path, number, line) for number, line in enumerate(data.splitlines(), 1)]
     hashes = tuple(hashlib.sha256(key).digest() for key in keys if key)
     if not hashes:
         raise ServiceError(f"there is no API key in {path}", next_step="Write one key a line into it.")
@@ -131,11 +131,11 @@ def _read(path: Path) -> tuple[bytes, ...]:
     return hashes
 
 
-def _key(path: Path, number: int, line: bytes) -> bytes:
+def _parse_line(path: Path, number: int, line: bytes) -> bytes:
     key = line.strip()
     if not key or key.startswith(b"#"):
         return b""
-    if not _KEY.fullmatch(key):
+    if not _KEY_PATTERN.fullmatch(key):
         raise ServiceError(
             f"line {number} of {path} is not an API key",
             next_step="A key is printable ASCII without spaces; a comment line begins with #.",

@@ -10,7 +10,7 @@ from nestvec.service.api.error_responses import error_response
 from nestvec_schemas.errors import BodyTooLarge, BodyTooSlow
 
 
-class BodyLimit:
+class BodyLimitMiddleware:
     """Answers 413 as soon as a body is, or says it is, larger than ``limit`` bytes; 408 past ``seconds``."""
 
     def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
@@ -24,7 +24,7 @@ class BodyLimit:
         if claimed.isdigit() and int(claimed) > self._limit:
             await error_response(scope["path"], self._too_large(int(claimed)))(scope, receive, send)
             return
-        reading = _Reading(receive, asyncio.get_running_loop().time() + self._seconds)
+        reading = _BodyReader(receive, asyncio.get_running_loop().time() + self._seconds)
 
         async def bounded() -> Message:
             message = await reading.next()
@@ -51,7 +51,7 @@ class BodyLimit:
         )
 
 
-class _Reading:
+class _BodyReader:
     """How much of one body has come, and until when the rest may."""
 
     def __init__(self, receive: Receive, deadline: float) -> None:

@@ -6,12 +6,12 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from nestvec.service.settings import Limits
+from nestvec.service.settings import ConnectionLimits
 
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
-def connection_class(limits: Limits, max_body: int) -> type[HttpToolsProtocol]:
+def connection_class(limits: ConnectionLimits, max_body: int) -> type[HttpToolsProtocol]:
     """The protocol for uvicorn's ``http``, with these limits.
 
     A client that sends no request, or drips its headers, or the rest of a body that is refused already,

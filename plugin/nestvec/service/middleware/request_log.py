@@ -20,7 +20,7 @@ _VALID_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
 @dataclass
-class Notes:
+class RequestRecord:
     """What is known of a request; ``path`` is safe to print; ``status`` 0 until it is answered."""
 
     request_id: str
@@ -33,24 +33,24 @@ class Notes:
     seconds: float = 0.0
 
 
-_current: ContextVar[Notes | None] = ContextVar("nestvec_notes", default=None)
+_current: ContextVar[RequestRecord | None] = ContextVar("nestvec_notes", default=None)
 
-Ended = Callable[[Notes], None]
+RequestListener = Callable[[RequestRecord], None]
 
 
-def current_notes() -> Notes | None:
+def current_request() -> RequestRecord | None:
     """The notes of the request that the caller works for; None outside of requests."""
     return _current.get()
 
 
-class Watch:
+class RequestLogMiddleware:
     """Takes notes of every request, and tells each of ``ended`` when it is over.
 
     The id comes from the client's ``X-Request-Id`` (1 to 128 printable characters) or is made, and is
     sent back. An error that no handler took is answered here, so that it too has an id and is counted.
     """
 
-    def __init__(self, app: ASGIApp, ended: Sequence[Ended]) -> None:
+    def __init__(self, app: ASGIApp, ended: Sequence[RequestListener]) -> None:
         self._app, self._ended = app, ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +58,7 @@ class Watch:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        notes = Notes(_request_id(scope), scope["method"], printable(scope["path"]))
+        notes = RequestRecord(_request_id(scope), scope["method"], printable(scope["path"]))
         token = _current.set(notes)
 
         async def noted(message: Message) -> None:
@@ -80,31 +80,31 @@ class Watch:
             _current.reset(token)
 
 
-class Told:
+class CompositeObserver:
     """An observer that passes on to several, and notes on the request what it asked for."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = observers
 
     def batch_ran(self, run: BatchRun) -> None:
-        for one in self._observers:
-            one.batch_ran(run)
+        for observer in self._observers:
+            observer.batch_ran(run)
 
     def texts_asked(self, encoder: str, *, fresh: int, shared: int, remembered: int) -> None:
         notes = _current.get()
         if notes is not None:
             notes.encoder = encoder
             notes.texts += fresh + shared + remembered
-        for one in self._observers:
-            one.texts_asked(encoder, fresh=fresh, shared=shared, remembered=remembered)
+        for observer in self._observers:
+            observer.texts_asked(encoder, fresh=fresh, shared=shared, remembered=remembered)
 
     def queue_changed(self, encoder: str, texts: int) -> None:
-        for one in self._observers:
-            one.queue_changed(encoder, texts)
+        for observer in self._observers:
+            observer.queue_changed(encoder, texts)
 
     def truncated(self, encoder: str, texts: int) -> None:
-        for one in self._observers:
-            one.truncated(encoder, texts)
+        for observer in self._observers:
+            observer.truncated(encoder, texts)
 
 
 def printable(path: str) -> str:

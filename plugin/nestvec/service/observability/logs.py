@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 import orjson
 
-from nestvec.service.middleware.request_log import Notes, current_notes
+from nestvec.service.middleware.request_log import RequestRecord, current_request
 
 LogFormat = Literal["text", "json"]
 
 _access = logging.getLogger("nestvec.access")
 
 
-class JsonLines(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """A record as one JSON object: time, level, logger, message, and the request it belongs to."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -25,7 +25,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        notes = current_notes()
+        notes = current_request()
         if notes is not None:
             told["request_id"] = notes.request_id
             if notes.trace_id:
@@ -36,28 +36,28 @@ class JsonLines(logging.Formatter):
         return _json(told)
 
 
-class TextLines(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """A record as a line, with the id of the request it belongs to."""
 
     def __init__(self) -> None:
         super().__init__("%(levelname)s %(name)s: %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        notes = current_notes()
+        notes = current_request()
         line = super().formatMessage(record)
         return f"{line} [{notes.request_id}]" if notes is not None else line
 
 
-_FORMATS: dict[LogFormat, type[logging.Formatter]] = {"text": TextLines, "json": JsonLines}
+_FORMATS: dict[LogFormat, type[logging.Formatter]] = {"text": TextFormatter, "json": JsonFormatter}
 
 
-def use_format(chosen: LogFormat) -> None:
+def set_log_format(chosen: LogFormat) -> None:
     """Have every handler of the root logger write in this format."""
     for handler in logging.getLogger().handlers:
         handler.setFormatter(_FORMATS[chosen]())
 
 
-def log_access(notes: Notes) -> None:
+def log_access(notes: RequestRecord) -> None:
     """One line for a request that is over, at information level."""
     if not _access.isEnabledFor(logging.INFO):
         return

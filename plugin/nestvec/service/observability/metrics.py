@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from nestvec._version import __version__
-from nestvec.service.middleware.request_log import Notes
+from nestvec.service.middleware.request_log import RequestRecord
 from nestvec.service.observability.observer import BatchRun
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -26,7 +26,7 @@ _POWERS = tuple(float(1 << power) for power in range(18))
 _OTHER = "other"
 _NO_ANSWER = "dropped"
 
-FAILURES = {
+FAILURE_CAUSES = {
     400: "validation",
     401: "unauthorized",
     404: "validation",
@@ -56,7 +56,7 @@ class Metrics:
         self._batch_metrics()
         self._text_metrics()
         self.registry = CollectorRegistry()
-        self.registry.register(_Renamed(self._all))
+        self.registry.register(_TeiNamedCollector(self._all))
         ProcessCollector(registry=self.registry)
 
     def _request_metrics(self) -> None:
@@ -101,7 +101,7 @@ class Metrics:
             __version__
         ).set(1)
 
-    def request_ended(self, notes: Notes) -> None:
+    def request_ended(self, notes: RequestRecord) -> None:
         """A request was answered, or its client went away."""
         path = notes.path if notes.path in self._paths else _OTHER
         self._http.labels(path, notes.status or _NO_ANSWER).inc()
@@ -113,7 +113,7 @@ class Metrics:
             self._success.labels(*labels).inc()
             self._duration.labels(*labels).observe(notes.seconds)
         else:
-            err = FAILURES.get(notes.status, "validation") if notes.status else _NO_ANSWER
+            err = FAILURE_CAUSES.get(notes.status, "validation") if notes.status else _NO_ANSWER
             self._failure.labels(err).inc()
 
     def batch_ran(self, run: BatchRun) -> None:
@@ -147,21 +147,21 @@ class Metrics:
         """All of it in Prometheus's text format 0.0.4."""
         return generate_latest(self.registry)
 
-    def _counter(self, name: str, about: str, *labels: str) -> Counter:
-        return self._keep(Counter(name, about, labels, registry=None))
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return self._keep(Counter(name, documentation, labels, registry=None))
 
-    def _gauge(self, name: str, about: str, *labels: str) -> Gauge:
-        return self._keep(Gauge(name, about, labels, registry=None))
+    def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
+        return self._keep(Gauge(name, documentation, labels, registry=None))
 
-    def _histogram(self, name: str, about: str, buckets: Sequence[float], *labels: str) -> Histogram:
-        return self._keep(Histogram(name, about, labels, buckets=buckets, registry=None))
+    def _histogram(self, name: str, documentation: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return self._keep(Histogram(name, documentation, labels, buckets=buckets, registry=None))
 
     def _keep(self, metric: M) -> M:
         self._all.append(metric)
         return metric
 
 
-class _Renamed(Collector):
+class _TeiNamedCollector(Collector):
     """Metrics under TEI's names: no ``_total`` behind its counters, no ``_created`` lines."""
 
     def __init__(self, metrics: Iterable[MetricWrapperBase]) -> None:
@@ -170,14 +170,16 @@ class _Renamed(Collector):
     def collect(self) -> Iterator[Metric]:
         for metric in self._metrics:
             for family in metric.collect():
-                tei = family.name.startswith("te_") and family.type == "counter"
-                told = Metric(family.name, family.documentation, "unknown" if tei else family.type)
-                told.samples = [
-                    _without_total(one) if tei else one
-                    for one in family.samples
-                    if not one.name.endswith("_created")
+                is_tei_counter = family.name.startswith("te_") and family.type == "counter"
+                renamed = Metric(
+                    family.name, family.documentation, "unknown" if is_tei_counter else family.type
+                )
+                renamed.samples = [
+                    _without_total(sample) if is_tei_counter else sample
+                    for sample in family.samples
+                    if not sample.name.endswith("_created")
                 ]
-                yield told
+                yield renamed
 
 
 def _without_total(sample: Sample) -> Sample:

@@ -39,7 +39,7 @@ class Observer(Protocol):
         """So many texts of a request were cut."""
 
 
-class Silent:
+class NullObserver:
     """An observer that listens to nothing."""
 
     def batch_ran(self, run: BatchRun) -> None: ...

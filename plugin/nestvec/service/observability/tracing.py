@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from nestvec.engines.contract import Batch, Engine
-from nestvec.engines.headers import outgoing
-from nestvec.service.middleware.request_log import current_notes
+from nestvec.engines.headers import outgoing_headers
+from nestvec.service.middleware.request_log import current_request
 from nestvec.service.observability.observer import BatchRun
 from nestvec_schemas.errors import ServiceError
 from nestvec_schemas.vectors import Vectors
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_UNTRACED = ("/health", "/metrics")
-_LINKS = 64
+_UNTRACED_PATHS = ("/health", "/metrics")
+_MAX_LINKS = 64
 """A batch's span names at most so many requests."""
 
 
-def open_provider(endpoint: str) -> TracerProvider:
+def create_tracer_provider(endpoint: str) -> TracerProvider:
     """A provider that sends spans to ``endpoint``, an OTLP/HTTP collector. Raises ServiceError."""
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -127,24 +127,24 @@ class TracedEngine:
         waiting = self._tracing.waiting(encoder)
         parent = set_span_in_context(waiting[0]) if waiting else None
         tracer, headers = self._tracing.tracer, dict[str, str]()
-        told: dict[str, str | int] = {
+        attributes: dict[str, str | int] = {
             "nestvec.encoder": encoder,
             "nestvec.exit": batch.exit,
             "nestvec.texts": len(batch),
             "nestvec.tokens": batch.tokens,
             "nestvec.padded": batch.padded,
         }
-        links = [Link(one.get_span_context()) for one in waiting[1:_LINKS]]
+        links = [Link(span.get_span_context()) for span in waiting[1:_MAX_LINKS]]
         with (
-            tracer.start_as_current_span("batch", context=parent, attributes=told, links=links),
+            tracer.start_as_current_span("batch", context=parent, attributes=attributes, links=links),
             tracer.start_as_current_span(f"engine {self.name}", kind=SpanKind.CLIENT),
         ):
             self._tracing.propagator.inject(headers)
-            token = outgoing.set(headers)
+            token = outgoing_headers.set(headers)
             try:
                 return await self._engine.run(encoder, batch)
             finally:
-                outgoing.reset(token)
+                outgoing_headers.reset(token)
 
     async def ready(self, encoder: str) -> bool:
         """See the contract."""
@@ -155,14 +155,14 @@ class TracedEngine:
         await self._engine.close()
 
 
-class RequestSpans:
+class RequestSpanMiddleware:
     """Gives every request but probes a span; a client's ``traceparent`` is its parent."""
 
     def __init__(self, app: ASGIApp, tracing: Tracing) -> None:
         self._app, self._tracing = app, tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _UNTRACED:
+        if scope["type"] != "http" or scope["path"] in _UNTRACED_PATHS:
             await self._app(scope, receive, send)
             return
         from opentelemetry.trace import SpanKind, Status, StatusCode, format_trace_id  # noqa: PLC0415
@@ -175,11 +175,11 @@ class RequestSpans:
             kind=SpanKind.SERVER,
             attributes={"http.request.method": method},
         ) as span:
-            notes = current_notes()
+            notes = current_request()
             if notes is not None:
                 notes.trace_id = format_trace_id(span.get_span_context().trace_id)
 
-            async def seen(message: Message) -> None:
+            async def send_and_record(message: Message) -> None:
                 if message["type"] == "http.response.start":
                     span.set_attribute("http.response.status_code", message["status"])
                     if message["status"] >= 500:
@@ -187,7 +187,7 @@ class RequestSpans:
                 await send(message)
 
             try:
-                await self._app(scope, receive, seen)
+                await self._app(scope, receive, send_and_record)
             finally:
                 tracing.ended(span)
                 if notes is not None:

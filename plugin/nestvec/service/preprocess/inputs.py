@@ -14,7 +14,7 @@ from nestvec_schemas.errors import EmptyInput, NestvecError
 
 
 @dataclass(frozen=True)
-class Pair:
+class QueryDocument:
     """A query with a document, for a cross-encoder to score."""
 
     query: str
@@ -25,7 +25,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Instructed:
+class InstructedText:
     """A value for a chat model, and the instruction that says what to do with it."""
 
     value: str
@@ -38,7 +38,7 @@ class Instructed:
         return len(self.value) + len(self.instruction)
 
 
-Input = str | Sequence[int] | Pair | Instructed
+EmbedInput = str | Sequence[int] | QueryDocument | InstructedText
 
 
 @dataclass(frozen=True)
@@ -51,25 +51,30 @@ class Cut:
     on_error: OnError = "error"
 
 
-def digest(one: Input) -> tuple[str, bytes]:
+def input_digest(value: EmbedInput) -> tuple[str, bytes]:
     """What kind of input it is, and 16 bytes that tell it from others of its kind. Raises EmptyInput."""
-    if isinstance(one, Pair):
-        parts = (one.query.encode("utf-8", "surrogatepass"), one.document.encode("utf-8", "surrogatepass"))
+    if isinstance(value, QueryDocument):
+        parts = (
+            value.query.encode("utf-8", "surrogatepass"),
+            value.document.encode("utf-8", "surrogatepass"),
+        )
         # The length keeps a query's end from a document's beginning.
         kind, data = f"pair {len(parts[0])}", parts[0] + parts[1] if all(parts) else b""
-    elif isinstance(one, Instructed):
-        said, data = (part.encode("utf-8", "surrogatepass") for part in (one.instruction, one.value))
-        kind, data = f"instructed {len(said)}", said + data if data else b""
-    elif isinstance(one, str):
-        kind, data = "text", one.encode("utf-8", "surrogatepass")
+    elif isinstance(value, InstructedText):
+        instruction, data = (
+            part.encode("utf-8", "surrogatepass") for part in (value.instruction, value.value)
+        )
+        kind, data = f"instructed {len(instruction)}", instruction + data if data else b""
+    elif isinstance(value, str):
+        kind, data = "text", value.encode("utf-8", "surrogatepass")
     else:
-        kind, data = "ids", np.asarray(one, "<i8").tobytes()
+        kind, data = "ids", np.asarray(value, "<i8").tobytes()
     if not data:
         raise EmptyInput("a text is empty", next_step="Send at least one character or token.")
     return kind, hashlib.blake2b(data, digest_size=16).digest()
 
 
-def placed(error: NestvecError, place: int, count: int) -> NestvecError:
+def with_position(error: NestvecError, place: int, count: int) -> NestvecError:
     """The error with which of a request's ``count`` inputs it is about; ``place`` counts from 0."""
     if count == 1:
         return error

@@ -14,9 +14,9 @@ from nestvec.images import is_address
 from nestvec_schemas.errors import BodyInvalid, EmptyInput, nearest
 
 _KEYS: Final = ("image", "text")
-_BEGINS: Final = re.compile(r'\s*\{\s*"(?:image|text)"\s*:')
+_MESSAGE_START: Final = re.compile(r'\s*\{\s*"(?:image|text)"\s*:')
 _EXAMPLE: Final = 'Write it as {"image": "https://host/a.png", "text": "a red chair"}'
-_AS_TEXT: Final = 'to embed the object itself, write {"text": "…"} with the object as the string'
+_TEXT_HINT: Final = 'to embed the object itself, write {"text": "…"} with the object as the string'
 
 
 @dataclass(frozen=True)
@@ -31,31 +31,31 @@ class Message:
 def is_message(value: str) -> bool:
     """Whether a value is more than a text: an address, or an object with an image or a text."""
     try:
-        return is_address(value) or _object(value) is not None
+        return is_address(value) or _parse_object(value) is not None
     except BodyInvalid:
         return True
 
 
-def read_message(value: str, instruction: str = "") -> Message:
+def parse_message(value: str, instruction: str = "") -> Message:
     """The message that a value is. Raises BodyInvalid, EmptyInput.
 
     What begins with a brace is a text, unless it is an object with an image or a text, or begins as one.
     """
     if is_address(value):
         return Message("", value, instruction)
-    found = _object(value)
-    if found is None:
+    fields = _parse_object(value)
+    if fields is None:
         return Message(value, None, instruction)
-    for key, one in found.items():
+    for key, field in fields.items():
         if key not in _KEYS:
             raise BodyInvalid(
                 "a message has an image and a text, and nothing else",
                 value=key,
-                next_step=f"{_EXAMPLE}; {_AS_TEXT}.{nearest(key, _KEYS)}",
+                next_step=f"{_EXAMPLE}; {_TEXT_HINT}.{nearest(key, _KEYS)}",
             )
-        if one is not None and not isinstance(one, str):
-            raise BodyInvalid(f"a message's {key} is not a string", value=one, next_step=f"{_EXAMPLE}.")
-    image, text = found.get("image") or None, found.get("text") or ""
+        if field is not None and not isinstance(field, str):
+            raise BodyInvalid(f"a message's {key} is not a string", value=field, next_step=f"{_EXAMPLE}.")
+    image, text = fields.get("image") or None, fields.get("text") or ""
     if image is None and not text:
         raise EmptyInput("a message has neither an image nor a text", value=value, next_step=f"{_EXAMPLE}.")
     if image is not None and not is_address(image):
@@ -67,16 +67,16 @@ def read_message(value: str, instruction: str = "") -> Message:
     return Message(text, image, instruction)
 
 
-def _object(value: str) -> dict[str, Any] | None:
+def _parse_object(value: str) -> dict[str, Any] | None:
     """The object that a value is; None if it is a text. Raises BodyInvalid for a broken message."""
     if not value.lstrip().startswith("{"):
         return None
     try:
-        found = json.loads(value)
+        parsed = json.loads(value)
     except (ValueError, RecursionError) as error:
-        if not _BEGINS.match(value):
+        if not _MESSAGE_START.match(value):
             return None
         raise BodyInvalid(
             f"a message is not JSON ({error})", value=value[:80], next_step=f"{_EXAMPLE}."
         ) from error
-    return found if isinstance(found, dict) and not found.keys().isdisjoint(_KEYS) else None
+    return parsed if isinstance(parsed, dict) and not parsed.keys().isdisjoint(_KEYS) else None

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from nestvec.engines.fake import fake_vector
-from nestvec.service.batching.embedder import Embedder
+from nestvec.service.embedder import Embedder
 from nestvec_schemas.errors import EngineError
 from nestvec_schemas.vectors import nest
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nestvec.service.api.error_codes import TABLE, status_of
+from nestvec.service.api.error_codes import ERROR_CODES, codes_of
 from nestvec_schemas import errors
 
 
@@ -33,10 +33,10 @@ from nestvec_schemas import errors
 def test_each_error_has_its_status(
     kind: type[errors.NestvecError], tei: int, tei_type: str, openai: int, cohere: int
 ) -> None:
-    status = status_of(kind("a cause", next_step="A step."))
+    status = codes_of(kind("a cause", next_step="A step."))
     assert (status.tei, status.tei_type, status.openai, status.cohere) == (tei, tei_type, openai, cohere)
 
 
 def test_no_row_hides_a_later_one() -> None:
-    for position, (kind, _) in enumerate(TABLE):
-        assert not any(issubclass(kind, earlier) for earlier, _ in TABLE[:position])
+    for position, (kind, _) in enumerate(ERROR_CODES):
+        assert not any(issubclass(kind, earlier) for earlier, _ in ERROR_CODES[:position])

@@ -15,12 +15,12 @@ from tei_client.clients.http_client import HttpClient
 from tokenizers import Tokenizer, processors
 
 from nestvec.engines.contract import Batch
-from nestvec.service.batching.embedder import Embedder
-from nestvec.service.batching.scoring import interacted, scored
+from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
-from nestvec.service.server import bind, serving
-from nestvec.service.settings import Settings
-from nestvec_schemas.late_interaction import KEEP, Interaction
+from nestvec.service.scoring import score_late_interaction, score_logits
+from nestvec.service.server import bind, serve_in_thread
+from nestvec.service.settings import ServiceSettings
+from nestvec_schemas.late_interaction import KEEP_INPUT, Interaction
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.repository import TOKENIZER
 from nestvec_schemas.towers import Tower
@@ -43,7 +43,7 @@ class Counting:
         self.widest[encoder] = max(len(batch), self.widest.get(encoder, 0))
         ids = batch.arrays["input_ids"]
         if encoder == "late":
-            return np.float32(np.eye(DIM)[ids % DIM] * batch.arrays[KEEP][:, :, None])
+            return np.float32(np.eye(DIM)[ids % DIM] * batch.arrays[KEEP_INPUT][:, :, None])
         if encoder == "dense":
             return np.ones((len(batch), DIM), np.float32)
         types = batch.arrays[TYPES]
@@ -88,13 +88,13 @@ def counting(write_encoder: Any) -> Iterator[tuple[str, Counting]]:
     folder = write_encoder("cross", kind="reranker", towers=cross, **shape)
     with_pairs(folder)
     # Words w998 and w999 have ids 1002 and 1003.
-    late = tower(KEEP, interaction=interaction)
+    late = tower(KEEP_INPUT, interaction=interaction)
     wide = {**shape, "dim": DIM, "dims": (DIM,), "prompts": {"query": "w998 ", "document": "w999 "}}
     with_pairs(write_encoder("late", kind="multivector", towers=late, **wide))
     write_encoder("dense", towers=tower(), **{**wide, "prompts": {}})
     engine = Counting()
-    embedder = Embedder(open_encoders(folder.parent), engine, Settings())  # type: ignore[arg-type]
-    with serving(embedder, bind("127.0.0.1", 0)) as address:
+    embedder = Embedder(open_encoders(folder.parent), engine, ServiceSettings())  # type: ignore[arg-type]
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as address:
         yield address, engine
 
 
@@ -243,8 +243,8 @@ def test_the_client_of_tei_and_the_only_encoder_that_can_rank(
     counting: tuple[str, Counting], tmp_path: Path
 ) -> None:
     encoders = open_encoders(tmp_path / "models", ("cross", "dense"))
-    embedder = Embedder(encoders, Counting(), Settings())  # type: ignore[arg-type]
-    with serving(embedder, bind("127.0.0.1", 0)) as address:
+    embedder = Embedder(encoders, Counting(), ServiceSettings())  # type: ignore[arg-type]
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as address:
         client = HttpClient(address)
         assert "reranker" in httpx.get(f"{address}/info").json()["model_type"]
         found = client.rerank(ASK, TEXTS, raw_scores=True, return_text=True, truncate=True)
@@ -277,7 +277,7 @@ def test_as_milvus_writes_it(service: str) -> None:
 
 
 def test_relevance_keeps_order_where_float32_would_not() -> None:
-    found = scored(np.float32([40.0, 30.0, -800.0, 0.0]))
+    found = score_logits(np.float32([40.0, 30.0, -800.0, 0.0]))
     assert found.relevance[0] >= found.relevance[1] > found.relevance[3] == 0.5
     assert found.relevance[2] == 0.0
     assert found.order() == [0, 1, 3, 2]
@@ -286,6 +286,6 @@ def test_relevance_keeps_order_where_float32_would_not() -> None:
 
 def test_late_relevance_is_between_0_and_1() -> None:
     query = np.float32([[1, 0], [0, 1]])
-    found = interacted(query, [query, -query, np.zeros((0, 2), np.float32)])
+    found = score_late_interaction(query, [query, -query, np.zeros((0, 2), np.float32)])
     assert found.relevance.tolist() == [1.0, 0.5, 0.5]
     assert found.raw.tolist() == [2.0, 0.0, 0.0]

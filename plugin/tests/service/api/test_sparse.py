@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from nestvec.client.http import Coding
-from nestvec.client.service_client import NO_WORDS, ask_info, ask_weights, ask_words
+from nestvec.client.service_client import EMPTY_WEIGHTS, embed_sparse, embed_weights, fetch_info
 from nestvec.engines.fake import FakeEngine, fake_vector
-from nestvec.service.batching.answers import SPARSE, heaviest
-from nestvec.service.batching.embedder import Embedder
-from nestvec.service.batching.runner import Name, _batch_tokens
+from nestvec.service.batching.outputs import SPARSE_DTYPE, top_weights
+from nestvec.service.batching.runner import PartSpec, _max_batch_tokens
+from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
-from nestvec.service.server import bind, serving
-from nestvec.service.settings import Settings
+from nestvec.service.server import bind, serve_in_thread
+from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import ServiceRefused, ServiceUnreachable
 
 DIM = 16
@@ -36,7 +36,9 @@ def address(write_encoder: Callable[..., Path], engine: FakeEngine) -> Iterator[
     write_encoder()
     write_encoder("words", **MANIFEST)
     models = write_encoder("routed", **MANIFEST, experts={"query": "tests"}).parent
-    with serving(Embedder(open_encoders(models), engine, Settings()), bind("127.0.0.1", 0)) as served:
+    with serve_in_thread(
+        Embedder(open_encoders(models), engine, ServiceSettings()), bind("127.0.0.1", 0)
+    ) as served:
         yield served
 
 
@@ -123,15 +125,15 @@ def test_a_sparse_encoder_has_no_dense_vectors(address: str) -> None:
 
 
 def test_the_client_asks_in_chunks(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nestvec.client.service_client.CHUNK", 2)
+    monkeypatch.setattr("nestvec.client.service_client.REQUEST_TEXTS", 2)
     coding = Coding(address, "words", 0)
-    found = ask_weights(coding, ["w1", "w2", "w3"])
+    found = embed_weights(coding, ["w1", "w2", "w3"])
     assert [pytest.approx(one) for one in found] == [weights(5), weights(6), weights(7)]
-    assert ask_weights(coding, []) == []
-    assert ask_weights(coding, ["w9"], query=True) == ask_weights(coding, ["w1 w9"])
-    (words,) = ask_words(coding, ["w1"])
+    assert embed_weights(coding, []) == []
+    assert embed_weights(coding, ["w9"], query=True) == embed_weights(coding, ["w1 w9"])
+    (words,) = embed_sparse(coding, ["w1"])
     assert [(one.index, bool(one.word)) for one in words] == [(one, True) for one in sorted(weights(5))]
-    assert ask_info(address).encoder("words", address).kind == "sparse"
+    assert fetch_info(address).encoder("words", address).kind == "sparse"
 
 
 def test_a_text_without_words_is_not_empty(address: str, engine: FakeEngine) -> None:
@@ -140,34 +142,34 @@ def test_a_text_without_words_is_not_empty(address: str, engine: FakeEngine) -> 
 
     engine.run = nothing  # type: ignore[method-assign]
     assert post(address, {"inputs": "w1"}).json() == [[]]
-    assert ask_weights(Coding(address, "words", 0), ["w1"]) == [NO_WORDS]
-    assert 0 < np.float32(NO_WORDS[0]) < 1e-20
+    assert embed_weights(Coding(address, "words", 0), ["w1"]) == [EMPTY_WEIGHTS]
+    assert 0 < np.float32(EMPTY_WEIGHTS[0]) < 1e-20
 
 
 def test_the_client_says_what_the_service_said(address: str) -> None:
     with pytest.raises(ServiceRefused, match=r"refused to embed 1 texts with tiny: tiny is a dense encoder"):
-        ask_weights(Coding(address, "tiny", 0), ["w1"])
+        embed_weights(Coding(address, "tiny", 0), ["w1"])
     with bind("127.0.0.1", 0) as listener:
         gone = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with pytest.raises(ServiceUnreachable):
-        ask_weights(Coding(gone, "words", 0), ["w1"])
+        embed_weights(Coding(gone, "words", 0), ["w1"])
 
 
 def test_the_heaviest_stay_in_order() -> None:
-    given = np.array([(1, 0.5), (4, 2.0), (9, 1.0)], SPARSE)
-    assert heaviest(given, 2)["index"].tolist() == [4, 9]
-    assert heaviest(given, 3) is given
-    assert heaviest(given, None) is given
+    given = np.array([(1, 0.5), (4, 2.0), (9, 1.0)], SPARSE_DTYPE)
+    assert top_weights(given, 2)["index"].tolist() == [4, 9]
+    assert top_weights(given, 3) is given
+    assert top_weights(given, None) is given
 
 
 def test_a_batch_has_room_for_a_number_a_token_and_word() -> None:
-    assert _batch_tokens(Name("words", "", "sparse", 30_522), 4096) == 2198
-    assert _batch_tokens(Name("words", "", "sparse", 250_000), 4096) == 512
-    assert _batch_tokens(Name("tiny", "", "dense", 30_522), 4096) == 4096
+    assert _max_batch_tokens(PartSpec("words", "", "sparse", 30_522), 4096) == 2198
+    assert _max_batch_tokens(PartSpec("words", "", "sparse", 250_000), 4096) == 512
+    assert _max_batch_tokens(PartSpec("tiny", "", "dense", 30_522), 4096) == 4096
 
 
 def test_the_largest_weights_are_asked_for_by_the_coding(address: str) -> None:
-    (whole,) = ask_weights(Coding(address, "words", DIM), ["w1"])
-    (few,) = ask_weights(Coding(address, "words", DIM, 2), ["w1"])
+    (whole,) = embed_weights(Coding(address, "words", DIM), ["w1"])
+    (few,) = embed_weights(Coding(address, "words", DIM, 2), ["w1"])
     assert len(few) == 2 < len(whole)
     assert few == {at: whole[at] for at in sorted(sorted(whole, key=lambda one: -whole[one])[:2])}

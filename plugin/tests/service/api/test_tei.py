@@ -6,7 +6,7 @@ import httpx
 import numpy as np
 import pytest
 
-from nestvec.service.api.tei import MOST_SPELLED
+from nestvec.service.api.tei import MAX_TOKENIZED_CHARACTERS
 
 
 def test_the_root_is_embed_too(service: str) -> None:
@@ -54,7 +54,13 @@ def test_a_long_text_is_spelled_whole(service: str) -> None:
         ({"inputs": [[1]]}, "", 422, "Validation", "body.inputs is wrong"),
         ({"inputs": "w1"}, "?encoder=tinny", 404, "Validation", "Did you mean 'tiny'?"),
         ({"inputs": "w1", "prompt_name": "title"}, "", 422, "Validation", "body.prompt_name is wrong"),
-        ({"inputs": "w" * (MOST_SPELLED + 1)}, "", 422, "Validation", "Send the texts in several requests"),
+        (
+            {"inputs": "w" * (MAX_TOKENIZED_CHARACTERS + 1)},
+            "",
+            422,
+            "Validation",
+            "Send the texts in several requests",
+        ),
     ],
 )
 def test_what_tokenize_refuses(

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 
 from nestvec.service.batching.admission import Admission
-from nestvec.service.settings import Load
+from nestvec.service.settings import LoadLimits
 from nestvec_schemas.errors import Overloaded
 
 
 def test_places_are_given_back_also_after_an_error() -> None:
-    admission = Admission(Load(requests=1))
+    admission = Admission(LoadLimits(requests=1))
     for _ in range(3):
         with pytest.raises(ValueError, match="inside"), admission.request():
             raise ValueError("inside")
@@ -17,7 +17,7 @@ def test_places_are_given_back_also_after_an_error() -> None:
 
 
 def test_tokens_are_given_back() -> None:
-    admission = Admission(Load(queue_tokens=10))
+    admission = Admission(LoadLimits(queue_tokens=10))
     admission.queue(8)
     with pytest.raises(Overloaded, match="8 tokens waiting"):
         admission.queue(3)
@@ -27,7 +27,7 @@ def test_tokens_are_given_back() -> None:
 
 
 def test_when_to_come_back_follows_the_engine() -> None:
-    admission = Admission(Load())
+    admission = Admission(LoadLimits())
     assert admission.retry_after == 1
     admission.queue(5000)
     admission.ran(1000, 1.0)

@@ -9,11 +9,11 @@ import httpx
 import openai
 import pytest
 
-from nestvec.client.service_client import ask_info
-from nestvec.service.batching.embedder import Embedder
-from nestvec.service.middleware.api_keys import Keys
-from nestvec.service.server import bind, serving
-from nestvec.service.settings import Guard
+from nestvec.client.service_client import fetch_info
+from nestvec.service.embedder import Embedder
+from nestvec.service.middleware.api_keys import ApiKeys
+from nestvec.service.server import bind, serve_in_thread
+from nestvec.service.settings import AccessSettings
 from nestvec_schemas.errors import ServiceError, ServiceRefused
 
 
@@ -34,14 +34,14 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_each_key_of_the_file_and_no_other(path: Path) -> None:
-    keys = Keys(path)
+    keys = ApiKeys(path)
     assert [keys.known(key) for key in (b"first-key", b"second-key")] == [True, True]
     assert not any(keys.known(key) for key in (b"", b"first-ke", b"first-key ", b"# of the ingest team"))
 
 
 def test_a_changed_file_is_read_again_within_a_second(path: Path) -> None:
     clock = Clock()
-    keys = Keys(path, clock)
+    keys = ApiKeys(path, clock)
     path.write_text("third-key\n")
     clock.now = 0.9
     assert keys.known(b"first-key")
@@ -55,7 +55,7 @@ def test_a_broken_file_leaves_the_old_keys_in_force(
     path: Path, content: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = Clock()
-    keys = Keys(path, clock)
+    keys = ApiKeys(path, clock)
     path.unlink()
     if content is not None:
         path.write_bytes(content)
@@ -81,15 +81,15 @@ def test_a_file_that_holds_no_keys(tmp_path: Path, content: str | None, message:
     if content is not None:
         path.write_text(content)
     with pytest.raises(ServiceError, match=message):
-        Keys(path)
+        ApiKeys(path)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
 def test_a_file_that_everybody_can_read_is_warned_of(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    Keys(path)
+    ApiKeys(path)
     assert not caplog.records
     path.chmod(0o644)
-    Keys(path)
+    ApiKeys(path)
     assert "chmod 600" in caplog.text
 
 
@@ -97,8 +97,8 @@ def test_every_path_but_the_public_ones_wants_a_key(
     embedder: Embedder, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "nestvec")
-    embedder.settings = replace(embedder.settings, guard=Guard(api_keys=path))
-    with serving(embedder, bind("127.0.0.1", 0)) as service:
+    embedder.settings = replace(embedder.settings, guard=AccessSettings(api_keys=path))
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service:
         for public in ("/health", "/metrics"):
             assert httpx.get(f"{service}{public}").status_code == 200
         for private in ("/info", "/docs", "/openapi.json", "/nope", "/health/"):
@@ -113,11 +113,11 @@ def test_every_path_but_the_public_ones_wants_a_key(
         for scheme in ("Bearer", "bearer", "BEARER"):  # Cohere's clients write it in lower case
             answer = httpx.get(f"{service}/info", headers={"authorization": f"{scheme} second-key"})
             assert answer.status_code == 200
-        assert ask_info(service, "first-key").encoders
+        assert fetch_info(service, "first-key").encoders
         with pytest.raises(ServiceRefused, match=r"wants an API key\. Put one .* NESTVEC_API_KEY"):
-            ask_info(service)
+            fetch_info(service)
         with pytest.raises(ServiceRefused, match=r"does not know the API key\. Put one"):
-            ask_info(service, "nope")
+            fetch_info(service, "nope")
         client = openai.OpenAI(base_url=f"{service}/v1", api_key="nope", max_retries=0)
         with pytest.raises(openai.AuthenticationError) as refused:
             client.embeddings.create(input="w1", model="tiny")

@@ -11,10 +11,10 @@ import orjson
 import pytest
 
 from nestvec.engines.fake import FakeEngine
-from nestvec.service.batching.embedder import Embedder
+from nestvec.service.embedder import Embedder
 from nestvec.service.middleware.request_log import printable
-from nestvec.service.observability.logs import JsonLines, LogFormat, TextLines, use_format
-from nestvec.service.server import bind, serving
+from nestvec.service.observability.logs import JsonFormatter, LogFormat, TextFormatter, set_log_format
+from nestvec.service.server import bind, serve_in_thread
 from nestvec_schemas.errors import EngineError
 
 
@@ -36,8 +36,8 @@ def log() -> Iterator[io.StringIO]:
 
 
 def test_one_json_line_a_request(embedder: Embedder, log: io.StringIO) -> None:
-    use_format("json")
-    with serving(embedder, bind("127.0.0.1", 0)) as service:
+    set_log_format("json")
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service:
         asked = {"inputs": ["w1", "w2"]}
         answer = httpx.post(f"{service}/embed", json=asked, headers={"x-request-id": "row-17"})
         made = httpx.get(f"{service}/info")
@@ -69,7 +69,7 @@ def test_an_id_that_is_not_printable_is_replaced(service: str, sent: str) -> Non
 
 @pytest.mark.parametrize("chosen", ["text", "json"])
 def test_no_text_and_no_key_is_logged(embedder: Embedder, log: io.StringIO, chosen: LogFormat) -> None:
-    use_format(chosen)
+    set_log_format(chosen)
     engine = embedder.engine
     assert isinstance(engine, FakeEngine)
     headers = {"authorization": "Bearer k-e-y", "content-type": "application/json"}
@@ -81,7 +81,7 @@ def test_no_text_and_no_key_is_logged(embedder: Embedder, log: io.StringIO, chos
         b'{"inputs":"\xff%s","input":"\xff%s"}',
     )
     fresh = (b"w811 w%d" % number for number in range(1000))
-    with serving(embedder, bind("127.0.0.1", 0)) as service:
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service:
         for engine.failure in (None, EngineError("out", next_step="Wait."), RuntimeError("fell over")):
             for path in ("/embed", "/v1/embeddings", "/v2/embed", "/tokenize", "/nope"):
                 for body in bodies:
@@ -96,13 +96,13 @@ def test_no_text_and_no_key_is_logged(embedder: Embedder, log: io.StringIO, chos
 def test_an_unforeseen_error_is_logged_once_and_answered_with_its_id(
     embedder: Embedder, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use_format("json")
+    set_log_format("json")
 
     async def broken(*_: object) -> None:
         raise LookupError("a bug")
 
     monkeypatch.setattr(embedder, "embed", broken)
-    with serving(embedder, bind("127.0.0.1", 0)) as service:
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service:
         answer = httpx.post(f"{service}/embed", json={"inputs": "w1"})
     assert answer.status_code == 424
     assert answer.json()["error"] == "the service failed. Look at its log."
@@ -113,11 +113,11 @@ def test_an_unforeseen_error_is_logged_once_and_answered_with_its_id(
 
 
 def test_a_client_that_goes_away_is_one_line(embedder: Embedder, log: io.StringIO) -> None:
-    use_format("text")
+    set_log_format("text")
     engine = embedder.engine
     assert isinstance(engine, FakeEngine)
     engine.seconds = 1.0
-    with serving(embedder, bind("127.0.0.1", 0)) as service:
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service:
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(f"{service}/embed", json={"inputs": "w1"}, timeout=0.3)
         for _ in range(500):
@@ -133,8 +133,8 @@ def record(message: str) -> logging.LogRecord:
 
 
 def test_what_utf8_cannot_write_is_escaped() -> None:
-    assert orjson.loads(JsonLines().format(record("half a pair: \ud800")))["message"].endswith("\\ud800")
-    assert TextLines().format(record("all well")) == "WARNING nestvec.test: all well"
+    assert orjson.loads(JsonFormatter().format(record("half a pair: \ud800")))["message"].endswith("\\ud800")
+    assert TextFormatter().format(record("all well")) == "WARNING nestvec.test: all well"
 
 
 def test_a_path_cannot_forge_a_line() -> None:

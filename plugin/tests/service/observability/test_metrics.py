@@ -7,12 +7,12 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from nestvec.service.api.error_codes import TABLE
-from nestvec.service.batching.embedder import Embedder
-from nestvec.service.middleware.request_log import Notes
-from nestvec.service.observability.metrics import FAILURES, Metrics
+from nestvec.service.api.error_codes import ERROR_CODES
+from nestvec.service.embedder import Embedder
+from nestvec.service.middleware.request_log import RequestRecord
+from nestvec.service.observability.metrics import FAILURE_CAUSES, Metrics
 from nestvec.service.observability.observer import BatchRun
-from nestvec.service.server import bind, serving
+from nestvec.service.server import bind, serve_in_thread
 from nestvec_schemas.errors import EngineError
 
 TEI = {
@@ -38,7 +38,7 @@ def read(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 
 
 def test_a_service_counts_under_teis_names(embedder: Embedder) -> None:
-    with serving(embedder, bind("127.0.0.1", 0)) as service:
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service:
         post = f"{service}/embed"
         assert httpx.post(post, json={"inputs": "w1 w2"}).status_code == 200
         assert httpx.post(f"{post}?dim=4", json={"inputs": ["w1 w2", "w3"]}).status_code == 200
@@ -89,13 +89,13 @@ def test_padding_and_failures_of_batches() -> None:
 
 def test_a_client_that_goes_away_is_a_dropped_request() -> None:
     metrics = Metrics(["/embed"])
-    metrics.request_ended(Notes("id", "POST", "/embed"))
+    metrics.request_ended(RequestRecord("id", "POST", "/embed"))
     assert read(metrics.render().decode())["te_request_failure", (("err", "dropped"),)] == 1
 
 
 def test_every_status_of_an_error_has_a_cause() -> None:
-    statuses = {one for _, row in TABLE for one in (row.tei, row.openai, row.cohere)}
-    assert statuses <= set(FAILURES)
+    statuses = {one for _, row in ERROR_CODES for one in (row.tei, row.openai, row.cohere)}
+    assert statuses <= set(FAILURE_CAUSES)
 
 
 def test_a_request_in_flight_is_shared(served: Any) -> None:

@@ -13,9 +13,9 @@ from nestvec.engines.contract import Batch
 from nestvec.engines.fake import FakeEngine
 from nestvec.engines.headers import current_headers
 from nestvec.service import server
-from nestvec.service.app import create_app, paths
-from nestvec.service.batching.embedder import Embedder
-from nestvec.service.observability.tracing import Tracing, open_provider
+from nestvec.service.app import api_paths, create_app
+from nestvec.service.embedder import Embedder
+from nestvec.service.observability.tracing import Tracing, create_tracer_provider
 from nestvec_schemas.errors import EngineError, ServiceError
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -42,7 +42,7 @@ def traced(embedder: Embedder, exporter: InMemorySpanExporter, monkeypatch: pyte
     embedder.engine = Calls({"tiny": 16})
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(server, "create_app", lambda of: create_app(of, Tracing(provider, paths())))
+    monkeypatch.setattr(server, "create_app", lambda of: create_app(of, Tracing(provider, api_paths())))
     return embedder
 
 
@@ -54,7 +54,7 @@ def test_from_the_request_through_the_batch_to_the_engine(
     traced: Embedder, exporter: InMemorySpanExporter
 ) -> None:
     engine = traced.engine
-    with server.serving(traced, server.bind("127.0.0.1", 0)) as service:
+    with server.serve_in_thread(traced, server.bind("127.0.0.1", 0)) as service:
         httpx.get(f"{service}/health")
         answer = httpx.post(
             f"{service}/embed", json={"inputs": ["w1", "w2 w3"]}, headers={"traceparent": PARENT}
@@ -81,7 +81,7 @@ def test_from_the_request_through_the_batch_to_the_engine(
 
 def test_a_failure_is_told_and_no_text_is(traced: Embedder, exporter: InMemorySpanExporter) -> None:
     traced.engine.failure = EngineError("out", next_step="Wait.")  # type: ignore[attr-defined]
-    with server.serving(traced, server.bind("127.0.0.1", 0)) as service:
+    with server.serve_in_thread(traced, server.bind("127.0.0.1", 0)) as service:
         httpx.post(f"{service}/v1/embeddings", json={"input": "w71 w72"})
         httpx.get(f"{service}/one-of/many?secret=w73")
     told = "".join(span.to_json() for span in exporter.get_finished_spans())
@@ -93,22 +93,22 @@ def test_a_failure_is_told_and_no_text_is(traced: Embedder, exporter: InMemorySp
 
 def test_without_tracing_there_is_nothing_to_send(embedder: Embedder) -> None:
     engine = embedder.engine = Calls({"tiny": 16})
-    with server.serving(embedder, server.bind("127.0.0.1", 0)) as service:
+    with server.serve_in_thread(embedder, server.bind("127.0.0.1", 0)) as service:
         httpx.post(f"{service}/embed", json={"inputs": "w1"}, headers={"traceparent": PARENT})
     assert engine.sent == ({},)
 
 
 def test_where_traces_cannot_go(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ServiceError, match=r"not an http or https URL: collector:4317\. Write it as http"):
-        open_provider("collector:4317")
+        create_tracer_provider("collector:4317")
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace.export", None)
     with pytest.raises(ServiceError, match=r"tracing are not installed: .* pip install 'nestvec\[tracing\]'"):
-        open_provider("http://127.0.0.1:4318")
+        create_tracer_provider("http://127.0.0.1:4318")
 
 
 def test_spans_arrive_at_a_collector(httpserver_of_spans: tuple[str, list[str]]) -> None:
     address, received = httpserver_of_spans
-    provider = open_provider(address)
+    provider = create_tracer_provider(address)
     provider.get_tracer("test").start_span("one").end()
     provider.shutdown()
     assert received == ["/v1/traces"]

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec.service.preprocess.byte_tokenizer import ByteTokeniser
-from nestvec.service.preprocess.tokenizer import Token, Tokeniser
+from nestvec.service.preprocess.byte_tokenizer import ByteTokenizer
+from nestvec.service.preprocess.tokenizer import EncoderTokenizer, Token
 from nestvec_schemas.errors import ManifestCorrupt
-from nestvec_schemas.preprocessing.byte_tokens import SCHEMES, Scheme
+from nestvec_schemas.preprocessing.byte_tokens import UNIT_SCHEMES, UnitScheme
 
-schemes = pytest.mark.parametrize("scheme", list(SCHEMES.values()), ids=list(SCHEMES))
+schemes = pytest.mark.parametrize("scheme", list(UNIT_SCHEMES.values()), ids=list(UNIT_SCHEMES))
 
 
 def surface(kind: type) -> dict[str, inspect.Signature]:
@@ -29,16 +29,16 @@ def surface(kind: type) -> dict[str, inspect.Signature]:
 
 
 def test_it_offers_what_the_other_tokeniser_does() -> None:
-    offered = surface(Tokeniser)
+    offered = surface(EncoderTokenizer)
     # Neither cross-encoders nor chat models read bytes.
     del offered["encode_pairs"], offered["place"]
-    assert surface(ByteTokeniser) == offered
-    assert ByteTokeniser(SCHEMES["bytes"], 8).max_tokens == 8
+    assert surface(ByteTokenizer) == offered
+    assert ByteTokenizer(UNIT_SCHEMES["bytes"], 8).max_tokens == 8
 
 
 @pytest.mark.parametrize(("direction", "kept"), [("right", "abcdef"), ("left", "efghij")])
 def test_a_long_text_is_cut_on_the_side_that_was_asked(direction: str, kept: str) -> None:
-    short, long = ByteTokeniser(SCHEMES["codepoints"], 8).encode(["ab", "abcdefghij"], direction)  # type: ignore[arg-type]
+    short, long = ByteTokenizer(UNIT_SCHEMES["codepoints"], 8).encode(["ab", "abcdefghij"], direction)  # type: ignore[arg-type]
     assert short.ids.tolist() == [0xE000, 97, 98, 0xE001]
     assert not short.truncated
     assert long.ids.tolist() == [0xE000, *map(ord, kept), 0xE001]
@@ -46,8 +46,8 @@ def test_a_long_text_is_cut_on_the_side_that_was_asked(direction: str, kept: str
 
 
 @schemes
-def test_pieces_hold_all_of_a_text_and_weigh_its_own_tokens(scheme: Scheme) -> None:
-    empty, long = ByteTokeniser(scheme, 4 + scheme.special).split(["", "abcdefghij"])
+def test_pieces_hold_all_of_a_text_and_weigh_its_own_tokens(scheme: UnitScheme) -> None:
+    empty, long = ByteTokenizer(scheme, 4 + scheme.special).split(["", "abcdefghij"])
     assert empty.weights == (1,)
     assert long.weights == (4, 4, 2)
     first, last = len(scheme.before), -len(scheme.after)
@@ -56,7 +56,7 @@ def test_pieces_hold_all_of_a_text_and_weigh_its_own_tokens(scheme: Scheme) -> N
 
 
 def test_ids_of_the_client_stay_as_they_are() -> None:
-    tokeniser = ByteTokeniser(SCHEMES["bytes"], 8)
+    tokeniser = ByteTokenizer(UNIT_SCHEMES["bytes"], 8)
     assert tokeniser.take(range(20)).ids.tolist() == list(range(8))
     assert tokeniser.take(range(20), "left").ids.tolist() == list(range(12, 20))
     assert tokeniser.split_ids(range(20)).weights == (8, 8, 4)
@@ -65,8 +65,8 @@ def test_ids_of_the_client_stay_as_they_are() -> None:
 
 @schemes
 @given(text=st.text(st.characters(exclude_categories=()), max_size=30))
-def test_every_token_can_be_answered_with(scheme: Scheme, text: str) -> None:
-    tokeniser = ByteTokeniser(scheme, 16)
+def test_every_token_can_be_answered_with(scheme: UnitScheme, text: str) -> None:
+    tokeniser = ByteTokenizer(scheme, 16)
     (rows,) = tokeniser.spell([text], special=False)
     assert all(isinstance(row, Token) and 0 <= row.id < len(tokeniser) for row in rows)
     assert orjson.loads(orjson.dumps([row.text for row in rows])) == [row.text for row in rows]
@@ -76,4 +76,4 @@ def test_every_token_can_be_answered_with(scheme: Scheme, text: str) -> None:
 
 def test_no_room_for_text_is_told_when_it_is_opened() -> None:
     with pytest.raises(ManifestCorrupt, match="Export it again with 3 tokens or more"):
-        ByteTokeniser(SCHEMES["codepoints"], 2)
+        ByteTokenizer(UNIT_SCHEMES["codepoints"], 2)

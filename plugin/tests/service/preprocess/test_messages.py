@@ -20,28 +20,28 @@ from tokenizers import Tokenizer
 
 from nestvec.engines.contract import Batch
 from nestvec.engines.fake import FakeEngine
-from nestvec.service.batching.embedder import Embedded, Embedder
+from nestvec.service.embedder import Embedder, EmbeddingResult
 from nestvec.service.encoders import open_encoders
-from nestvec.service.preprocess.inputs import Cut, Input, Instructed, Pair
-from nestvec.service.preprocess.messages import Message, is_message, read_message
-from nestvec.service.server import bind, serving
-from nestvec.service.settings import Settings
+from nestvec.service.preprocess.inputs import Cut, EmbedInput, InstructedText, QueryDocument
+from nestvec.service.preprocess.messages import Message, is_message, parse_message
+from nestvec.service.server import bind, serve_in_thread
+from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import BodyInvalid, EmptyInput, ImageUnreadable, InputTooLong, NotOffered
-from nestvec_schemas.preprocessing.chat import Chat
+from nestvec_schemas.preprocessing.chat import ChatLayout
 from nestvec_schemas.preprocessing.collate import Array
-from nestvec_schemas.preprocessing.pixels import Picture
+from nestvec_schemas.preprocessing.pixels import ImageTransform
 from nestvec_schemas.repository import TOKENIZER
 from nestvec_schemas.towers import Tower
 from nestvec_schemas.vectors import Vectors
 
 PLACE = 1004
-CHAT = Chat(pictured="<pic> {text} w9", alone="{text} w9", placeholder="<pic>", token=PLACE, count=3)
+CHAT = ChatLayout(pictured="<pic> {text} w9", alone="{text} w9", placeholder="<pic>", token=PLACE, count=3)
 TOWER = Tower(
     inputs=("input_ids", "attention_mask", "pixels"),
     output="sentence_embedding",
     pooling="lasttoken",
     max_tokens=12,
-    picture=Picture(height=8, width=8, resize="exact"),
+    picture=ImageTransform(height=8, width=8, resize="exact"),
     chat=CHAT,
 )
 
@@ -80,11 +80,11 @@ def chatting(write_encoder: Callable[..., Path]) -> Embedder:
     tokenizer.add_special_tokens(["<pic>"])
     assert tokenizer.token_to_id("<pic>") == PLACE
     tokenizer.save(str(folder / TOKENIZER))
-    return Embedder(open_encoders(folder.parent), Keeping(), Settings(remember_bytes=0))
+    return Embedder(open_encoders(folder.parent), Keeping(), ServiceSettings(remember_bytes=0))
 
 
-def embed(embedder: Embedder, inputs: list[Input], cut: Cut | None = None) -> Embedded:
-    async def main() -> Embedded:
+def embed(embedder: Embedder, inputs: list[EmbedInput], cut: Cut | None = None) -> EmbeddingResult:
+    async def main() -> EmbeddingResult:
         embedder.start()
         try:
             return await asyncio.wait_for(embedder.embed("tiny", inputs, cut or Cut()), 20)
@@ -100,7 +100,7 @@ def spelled(ids: Iterable[int]) -> str:
     return " ".join(marks.get(int(one), f"w{int(one) - 4}") for one in ids if one)
 
 
-def written(embedder: Embedder, one: Input, cut: Cut | None = None) -> str:
+def written(embedder: Embedder, one: EmbedInput, cut: Cut | None = None) -> str:
     embed(embedder, [one], cut)
     engine: Any = embedder.engine
     return spelled(engine.arrays[-1]["input_ids"][0])
@@ -123,7 +123,7 @@ def written(embedder: Embedder, one: Input, cut: Cut | None = None) -> str:
     ],
 )
 def test_a_value_is_a_text_an_address_or_both(value: str, expected: Message) -> None:
-    assert read_message(value) == expected
+    assert parse_message(value) == expected
     assert is_message(value) == (expected != Message(value))
 
 
@@ -142,13 +142,13 @@ def test_a_value_is_a_text_an_address_or_both(value: str, expected: Message) -> 
 def test_what_is_wrong_with_a_message_is_said(value: str, kind: type[Exception], told: str) -> None:
     assert is_message(value)
     with pytest.raises(kind, match=told):
-        read_message(value)
+        parse_message(value)
 
 
 @given(st.one_of(st.text(), st.text(alphabet='{}":imagetx, ')))
 def test_any_value_is_read_or_refused(value: str) -> None:
     try:
-        message = read_message(value)
+        message = parse_message(value)
     except (BodyInvalid, EmptyInput):
         assert is_message(value)
         return
@@ -181,7 +181,7 @@ def test_a_message_is_written_as_the_model_wants_it(chatting: Embedder) -> None:
 
 
 def test_the_prompt_stands_before_the_text_and_is_not_cut(chatting: Embedder) -> None:
-    long = Instructed(said(RED, "w7 " + "w5 " * 20 + "w8"), "w1 w2 ")
+    long = InstructedText(said(RED, "w7 " + "w5 " * 20 + "w8"), "w1 w2 ")
     assert written(chatting, long) == "[ # # # w1 w2 w7 w5 w5 w5 w9 ]"
     assert written(chatting, long, Cut(direction="left")) == "[ # # # w1 w2 w5 w5 w5 w8 w9 ]"
     assert embed(chatting, [long]).truncated == 1
@@ -219,20 +219,20 @@ def test_a_bad_message_is_told_by_its_place_or_left_out(
 
 def test_a_prompt_without_room_for_a_text_is_refused(chatting: Embedder) -> None:
     with pytest.raises(InputTooLong, match="shorten the prompt"):
-        embed(chatting, [Instructed(RED, "w1 " * 12)])
+        embed(chatting, [InstructedText(RED, "w1 " * 12)])
     with pytest.raises(InputTooLong, match="truncation is off"):
         embed(chatting, ["w5 " * 30], Cut(allowed=False))
 
 
 def test_pairs_are_not_read(chatting: Embedder) -> None:
     with pytest.raises(NotOffered, match="does not read a query with a document"):
-        embed(chatting, [Pair("w1", "w2")])
+        embed(chatting, [QueryDocument("w1", "w2")])
 
 
 def test_every_face_takes_messages_and_prompts(chatting: Embedder) -> None:
     engine: Any = chatting.engine
     with (
-        serving(chatting, bind("127.0.0.1", 0)) as base,
+        serve_in_thread(chatting, bind("127.0.0.1", 0)) as base,
         httpx.Client(base_url=base, trust_env=False, timeout=30) as client,
     ):
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nestvec.engines.contract import KNOWN
-from nestvec.service.encoders import Encoder
-from nestvec.service.preprocess.inputs import Cut, Pair
-from nestvec.service.preprocess.rows import assemble
-from nestvec.service.preprocess.text_images import draw
+from nestvec.engines.contract import KNOWN_INPUTS
+from nestvec.service.encoders import LoadedEncoder
+from nestvec.service.preprocess.inputs import Cut, QueryDocument
+from nestvec.service.preprocess.rows import collate
+from nestvec.service.preprocess.text_images import render_texts
 from nestvec_schemas.errors import BodyInvalid, NotOffered
 from nestvec_schemas.manifest import Manifest, Verification
-from nestvec_schemas.preprocessing.text_rendering import Rendering, render, stack
+from nestvec_schemas.preprocessing.text_rendering import Rendering, render_text, stack_lines
 from nestvec_schemas.towers import Tower
 
 HOW = Rendering(max_patches=8)
@@ -20,7 +20,7 @@ LONG = "long " * 40
 
 
 @pytest.fixture
-def encoder() -> Encoder:
+def encoder() -> LoadedEncoder:
     tower = Tower(
         inputs=("patches", "attention_mask"), output="o", pooling="mean", max_tokens=8, rendering=HOW
     )
@@ -38,15 +38,15 @@ def encoder() -> Encoder:
         files={},
         created_with={},
     )
-    return Encoder(manifest, None)
+    return LoadedEncoder(manifest, None)
 
 
-def test_rows_of_a_batch_are_the_lines_patch_by_patch(encoder: Encoder) -> None:
+def test_rows_of_a_batch_are_the_lines_patch_by_patch(encoder: LoadedEncoder) -> None:
     texts = ["a", "some words", "", LONG]
-    rows = draw(encoder, HOW, texts, Cut())
-    batch = assemble(rows)
-    assert set(batch.arrays) <= KNOWN
-    pixels, mask = stack([render(text, HOW)[0] for text in texts], HOW)
+    rows = render_texts(encoder, HOW, texts, Cut())
+    batch = collate(rows)
+    assert set(batch.arrays) <= KNOWN_INPUTS
+    pixels, mask = stack_lines([render_text(text, HOW)[0] for text in texts], HOW)
     np.testing.assert_array_equal(batch.arrays["attention_mask"], mask)
     patches = batch.arrays["patches"]
     assert (patches.shape, patches.dtype) == ((4, 8, 16, 16, 3), np.uint8)
@@ -57,19 +57,19 @@ def test_rows_of_a_batch_are_the_lines_patch_by_patch(encoder: Encoder) -> None:
     assert batch.tokens == mask.sum()
 
 
-def test_only_a_text_that_is_cut_has_more_than_it_takes(encoder: Encoder) -> None:
-    short, long, huge = draw(encoder, HOW, ["some words", LONG, " " * 10_000], Cut())
+def test_only_a_text_that_is_cut_has_more_than_it_takes(encoder: LoadedEncoder) -> None:
+    short, long, huge = render_texts(encoder, HOW, ["some words", LONG, " " * 10_000], Cut())
     assert short.whole == short.length
     assert long.whole > long.length == 8
     assert huge.whole > huge.length
 
 
-def test_what_cannot_be_drawn_is_told(encoder: Encoder) -> None:
-    for wrong in ([1, 2], Pair("a", "b")):
+def test_what_cannot_be_drawn_is_told(encoder: LoadedEncoder) -> None:
+    for wrong in ([1, 2], QueryDocument("a", "b")):
         with pytest.raises(BodyInvalid, match="reads text as pixels"):
-            draw(encoder, HOW, [wrong], Cut())
+            render_texts(encoder, HOW, [wrong], Cut())
     with pytest.raises(BodyInvalid, match="cuts it at its end alone"):
-        draw(encoder, HOW, [LONG], Cut(direction="left"))
-    assert len(draw(encoder, HOW, ["a"], Cut(direction="left"))) == 1
+        render_texts(encoder, HOW, [LONG], Cut(direction="left"))
+    assert len(render_texts(encoder, HOW, ["a"], Cut(direction="left"))) == 1
     with pytest.raises(NotOffered, match="has no tokens"):
         _ = encoder.tokeniser

@@ -6,17 +6,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nestvec.service.preprocess.tokenizer import MOST_READ, Token, Tokeniser
+from nestvec.service.preprocess.tokenizer import MAX_CHARACTERS_READ, EncoderTokenizer, Token
 from nestvec_schemas.errors import ManifestCorrupt
 from nestvec_schemas.repository import TOKENIZER
 
 
 @pytest.fixture
-def tokeniser(models_folder: Path) -> Tokeniser:
-    return Tokeniser(models_folder / "tiny" / TOKENIZER, 8)
+def tokeniser(models_folder: Path) -> EncoderTokenizer:
+    return EncoderTokenizer(models_folder / "tiny" / TOKENIZER, 8)
 
 
-def test_a_short_text_is_whole(tokeniser: Tokeniser) -> None:
+def test_a_short_text_is_whole(tokeniser: EncoderTokenizer) -> None:
     (tokens,) = tokeniser.encode(["w0 w1"])
     assert tokens.ids.tolist() == [2, 4, 5, 3]
     assert not tokens.truncated
@@ -24,7 +24,7 @@ def test_a_short_text_is_whole(tokeniser: Tokeniser) -> None:
 
 @pytest.mark.parametrize(("direction", "kept"), [("right", range(6)), ("left", range(14, 20))])
 def test_a_long_text_is_cut_on_the_side_that_was_asked(
-    tokeniser: Tokeniser, direction: str, kept: range
+    tokeniser: EncoderTokenizer, direction: str, kept: range
 ) -> None:
     (tokens,) = tokeniser.encode([" ".join(f"w{n}" for n in range(20))], direction)  # type: ignore[arg-type]
     assert tokens.ids.tolist() == [2, *(4 + n for n in kept), 3]
@@ -34,7 +34,7 @@ def test_a_long_text_is_cut_on_the_side_that_was_asked(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(text=st.text(st.characters(), max_size=50))
-def test_any_text_that_json_can_carry_is_encoded(tokeniser: Tokeniser, text: str) -> None:
+def test_any_text_that_json_can_carry_is_encoded(tokeniser: EncoderTokenizer, text: str) -> None:
     (tokens,) = tokeniser.encode([text])
     assert 2 <= len(tokens.ids) <= 8
 
@@ -46,7 +46,7 @@ parts = st.lists(st.sampled_from(["w1 ", "w22 ", "ü ", " " * 700, "a" * 700, "w
 @given(parts=parts)
 @pytest.mark.parametrize("direction", ["right", "left"])
 def test_a_text_far_too_long_has_the_tokens_that_it_would_have_whole(
-    tokeniser: Tokeniser, direction: str, parts: list[str]
+    tokeniser: EncoderTokenizer, direction: str, parts: list[str]
 ) -> None:
     text = "".join(parts)
     (all_of_it,) = tokeniser.spell([text], special=False)
@@ -59,25 +59,27 @@ def test_a_text_far_too_long_has_the_tokens_that_it_would_have_whole(
 
 
 @pytest.mark.parametrize(("direction", "kept"), [("right", 5), ("left", 6)])
-def test_a_text_longer_than_is_read_counts_as_cut(tokeniser: Tokeniser, direction: str, kept: int) -> None:
-    text = "w1" + " " * (MOST_READ + 1) + "w2"
+def test_a_text_longer_than_is_read_counts_as_cut(
+    tokeniser: EncoderTokenizer, direction: str, kept: int
+) -> None:
+    text = "w1" + " " * (MAX_CHARACTERS_READ + 1) + "w2"
     (tokens,) = tokeniser.encode([text], direction)  # type: ignore[arg-type]
     assert tokens.ids.tolist() == [2, kept, 3]
     assert tokens.whole > 8
 
 
-def test_texts_of_many_turns_stay_in_order(tokeniser: Tokeniser) -> None:
-    texts = [f"w{n}" + " " * (MOST_READ // 3) for n in range(8)]
+def test_texts_of_many_turns_stay_in_order(tokeniser: EncoderTokenizer) -> None:
+    texts = [f"w{n}" + " " * (MAX_CHARACTERS_READ // 3) for n in range(8)]
     assert [tokens.ids.tolist() for tokens in tokeniser.encode(texts)] == [[2, 4 + n, 3] for n in range(8)]
     assert [one.ids[0].tolist() for one in tokeniser.split(texts)] == [[2, 4 + n, 3] for n in range(8)]
 
 
-def test_ids_of_the_client_are_cut_alike(tokeniser: Tokeniser) -> None:
+def test_ids_of_the_client_are_cut_alike(tokeniser: EncoderTokenizer) -> None:
     assert tokeniser.take(range(20)).ids.tolist() == list(range(8))
     assert tokeniser.take(range(20), "left").ids.tolist() == list(range(12, 20))
 
 
-def test_all_of_a_long_text_is_in_its_pieces(tokeniser: Tokeniser) -> None:
+def test_all_of_a_long_text_is_in_its_pieces(tokeniser: EncoderTokenizer) -> None:
     (pieces,) = tokeniser.split([" ".join(f"w{n}" for n in range(20))])
     assert [ids.tolist()[1:-1] for ids in pieces.ids] == [
         [4 + n for n in range(first, min(first + 6, 20))] for first in (0, 6, 12, 18)
@@ -88,21 +90,21 @@ def test_all_of_a_long_text_is_in_its_pieces(tokeniser: Tokeniser) -> None:
 
 @pytest.mark.parametrize(("count", "lengths"), [(0, (0,)), (8, (8,)), (20, (8, 8, 4))])
 def test_ids_of_the_client_are_split_as_they_are(
-    tokeniser: Tokeniser, count: int, lengths: tuple[int, ...]
+    tokeniser: EncoderTokenizer, count: int, lengths: tuple[int, ...]
 ) -> None:
     pieces = tokeniser.split_ids(range(count))
     assert [one for ids in pieces.ids for one in ids.tolist()] == list(range(count))
     assert pieces.weights == lengths
 
 
-def test_every_token_is_spelled_with_its_characters(tokeniser: Tokeniser) -> None:
+def test_every_token_is_spelled_with_its_characters(tokeniser: EncoderTokenizer) -> None:
     (tokens,) = tokeniser.spell([" ".join(f"w{n}" for n in range(20))])
     assert len(tokens) == 22
     assert tokens[0] == Token(2, "[CLS]", True, None, None)
     assert tokens[12] == Token(15, "w11", False, 34, 37)
 
 
-def test_positions_are_in_characters_and_special_tokens_may_stay_away(tokeniser: Tokeniser) -> None:
+def test_positions_are_in_characters_and_special_tokens_may_stay_away(tokeniser: EncoderTokenizer) -> None:
     (tokens,) = tokeniser.spell(["größe w1 \ud800"], special=False)
     assert tokens == [
         Token(1, "größe", False, 0, 5),
@@ -114,4 +116,4 @@ def test_positions_are_in_characters_and_special_tokens_may_stay_away(tokeniser:
 def test_a_file_that_is_no_tokenizer(tmp_path: Path) -> None:
     (tmp_path / TOKENIZER).write_text("{}")
     with pytest.raises(ManifestCorrupt, match=r"is not a tokenizer.*Export the encoder again"):
-        Tokeniser(tmp_path / TOKENIZER, 8)
+        EncoderTokenizer(tmp_path / TOKENIZER, 8)

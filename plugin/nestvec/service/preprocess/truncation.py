@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nestvec.service.batching.embedder import Embedded, Embedder, Variant
-from nestvec.service.encoders import Reader
-from nestvec.service.preprocess.inputs import Cut, Input, Instructed, Pair
-from nestvec.service.preprocess.tokenizer import Direction, Pieces
+from nestvec.service.embedder import Embedder, EmbeddingResult, Variant
+from nestvec.service.encoders import TextTokenizer
+from nestvec.service.preprocess.inputs import Cut, EmbedInput, InstructedText, QueryDocument
+from nestvec.service.preprocess.tokenizer import Direction, TokenChunks
 from nestvec.service.settings import OnError, Overlong
 from nestvec_schemas.errors import InputTooLong, NestvecError
 from nestvec_schemas.vectors import Vectors
 
-MOST_CHUNKS = 64
+MAX_CHUNKS = 64
 """Chunks that one text may have: past that it is a file, and one vector says little of it."""
 
-_CHARACTERS = 32
+_MAX_CHARACTERS_PER_TOKEN = 32
 """More characters than a token of any ordinary text stands for."""
 
 
@@ -36,12 +36,12 @@ class Policy:
 class Whole:
     """What was embedded, with how many texts were chunked."""
 
-    embedded: Embedded
+    embedded: EmbeddingResult
     chunked: int = 0
 
 
 async def embed(
-    embedder: Embedder, encoder: str, inputs: Sequence[Input], policy: Policy, variant: Variant
+    embedder: Embedder, encoder: str, inputs: Sequence[EmbedInput], policy: Policy, variant: Variant
 ) -> Whole:
     """Embed each input with one variant of one encoder; overlong ones as ``policy`` says.
 
@@ -53,12 +53,20 @@ async def embed(
     if not mean or holder.reader is None:
         cut = Cut(policy.overlong != "error", policy.direction, policy.on_error)
         return Whole(await embedder.embed(encoder, inputs, cut, variant))
-    texts = [one for one in inputs if not isinstance(one, Pair | Instructed) and holder.tower(one) == "text"]
-    pieces = iter(await asyncio.to_thread(_split, holder.reader, texts))
-    asked: list[Input] = []
+    texts = [
+        one
+        for one in inputs
+        if not isinstance(one, QueryDocument | InstructedText) and holder.tower(one) == "text"
+    ]
+    pieces = iter(await asyncio.to_thread(_chunk, holder.reader, texts))
+    asked: list[EmbedInput] = []
     weights: list[tuple[int, ...]] = []
     for one in inputs:
-        its = None if isinstance(one, Pair | Instructed) or holder.tower(one) != "text" else next(pieces)
+        its = (
+            None
+            if isinstance(one, QueryDocument | InstructedText) or holder.tower(one) != "text"
+            else next(pieces)
+        )
         # A text that fits is asked for as it is: it may be remembered, or in flight for another field.
         chunks = [one] if its is None or len(its.ids) == 1 else [ids.tolist() for ids in its.ids]
         asked.extend(chunks)
@@ -66,12 +74,16 @@ async def embed(
     embedded = await embedder.embed(encoder, asked, Cut(on_error=policy.on_error), variant)
     means = mean_of_chunks(embedded.vectors, weights)
     return Whole(
-        replace(embedded, answers=list(means), truncated=0, failed=_by_text(embedded.failed, weights)),
+        replace(
+            embedded, answers=list(means), truncated=0, failed=_failures_by_text(embedded.failed, weights)
+        ),
         chunked=sum(len(its) > 1 for its in weights),
     )
 
 
-def _by_text(failed: Mapping[int, NestvecError], weights: Sequence[Sequence[int]]) -> dict[int, NestvecError]:
+def _failures_by_text(
+    failed: Mapping[int, NestvecError], weights: Sequence[Sequence[int]]
+) -> dict[int, NestvecError]:
     """What failed by the place of its text, where it was by its chunk's."""
     owners = [place for place, its in enumerate(weights) for _ in its]
     return {owners[place]: error for place, error in failed.items()}
@@ -93,23 +105,23 @@ def mean_of_chunks(vectors: Vectors, weights: Sequence[Sequence[int]]) -> Vector
     return means
 
 
-def _split(tokeniser: Reader, inputs: Sequence[str | Sequence[int]]) -> list[Pieces]:
-    most = MOST_CHUNKS * tokeniser.max_tokens
+def _chunk(tokeniser: TextTokenizer, inputs: Sequence[str | Sequence[int]]) -> list[TokenChunks]:
+    most = MAX_CHUNKS * tokeniser.max_tokens
     for one in inputs:
         # So many characters need no counting of tokens.
-        if len(one) > (_CHARACTERS * most if isinstance(one, str) else most):
-            raise _too_long(tokeniser, len(one))
+        if len(one) > (_MAX_CHARACTERS_PER_TOKEN * most if isinstance(one, str) else most):
+            raise _too_many_chunks(tokeniser, len(one))
     texts = iter(tokeniser.split([one for one in inputs if isinstance(one, str)]))
     pieces = [next(texts) if isinstance(one, str) else tokeniser.split_ids(one) for one in inputs]
     for one, its in zip(inputs, pieces, strict=True):
-        if len(its.ids) > MOST_CHUNKS:
-            raise _too_long(tokeniser, len(one))
+        if len(its.ids) > MAX_CHUNKS:
+            raise _too_many_chunks(tokeniser, len(one))
     return pieces
 
 
-def _too_long(tokeniser: Reader, length: int) -> InputTooLong:
+def _too_many_chunks(tokeniser: TextTokenizer, length: int) -> InputTooLong:
     return InputTooLong(
-        f"a text has more than {MOST_CHUNKS} chunks of {tokeniser.max_tokens} tokens",
+        f"a text has more than {MAX_CHUNKS} chunks of {tokeniser.max_tokens} tokens",
         value=f"its length is {length}",
         next_step="Send it as several texts, or ask with overlong=truncate.",
     )

@@ -4,17 +4,22 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec.service.batching.pool import LONE, PADDING, Pool, Waiting
-from nestvec.service.preprocess.rows import text_row
+from nestvec.service.batching.batch_queue import (
+    MAX_INTERACTIVE_TEXTS,
+    MAX_PADDING_RATIO,
+    BatchQueue,
+    QueuedInput,
+)
+from nestvec.service.preprocess.rows import text_input
 
 lengths = st.lists(st.integers(1, 300), min_size=1, max_size=60)
 
 
-def waiting(sizes: list[int]) -> list[Waiting]:
-    return [Waiting(text_row(np.arange(size, dtype=np.int64))) for size in sizes]
+def waiting(sizes: list[int]) -> list[QueuedInput]:
+    return [QueuedInput(text_input(np.arange(size, dtype=np.int64))) for size in sizes]
 
 
-def drain(pool: Pool) -> list[list[Waiting]]:
+def drain(pool: BatchQueue) -> list[list[QueuedInput]]:
     batches = []
     while pool:
         batches.append(pool.take())
@@ -23,7 +28,7 @@ def drain(pool: Pool) -> list[list[Waiting]]:
 
 @given(requests=st.lists(lengths, max_size=6), tokens=st.integers(1, 1000), texts=st.integers(1, 20))
 def test_every_text_is_in_exactly_one_batch(requests: list[list[int]], tokens: int, texts: int) -> None:
-    pool, everything = Pool(tokens, texts), []
+    pool, everything = BatchQueue(tokens, texts), []
     for request in requests:
         put = waiting(request)
         everything += put
@@ -34,13 +39,13 @@ def test_every_text_is_in_exactly_one_batch(requests: list[list[int]], tokens: i
 
 @given(sizes=lengths, tokens=st.integers(1, 1000), texts=st.integers(1, 20))
 def test_a_batch_stays_in_its_budget_and_wastes_little(sizes: list[int], tokens: int, texts: int) -> None:
-    pool = Pool(tokens, texts)
+    pool = BatchQueue(tokens, texts)
     pool.add(waiting(sizes), texts=len(sizes))
     for batch in drain(pool):
         longest, shortest = (pick(one.length for one in batch) for pick in (max, min))
         assert len(batch) <= texts
         assert len(batch) == 1 or len(batch) * longest <= tokens
-        assert longest <= PADDING * shortest + 4
+        assert longest <= MAX_PADDING_RATIO * shortest + 4
 
 
 exits = st.lists(st.tuples(st.integers(1, 40), st.sampled_from([0, 2, 3])), min_size=1, max_size=60)
@@ -48,8 +53,8 @@ exits = st.lists(st.tuples(st.integers(1, 40), st.sampled_from([0, 2, 3])), min_
 
 @given(asked=exits, tokens=st.integers(1, 1000), texts=st.integers(1, 20), dropped=st.integers(0, 59))
 def test_a_batch_has_one_exit(asked: list[tuple[int, int]], tokens: int, texts: int, dropped: int) -> None:
-    pool = Pool(tokens, texts)
-    put = [Waiting(text_row(np.arange(size, dtype=np.int64)), exit) for size, exit in asked]
+    pool = BatchQueue(tokens, texts)
+    put = [QueuedInput(text_input(np.arange(size, dtype=np.int64)), exit) for size, exit in asked]
     pool.add(put, texts=len(put))
     gone = put[dropped : dropped + 1]
     assert [pool.drop(one) for one in gone + gone] == [True] * len(gone) + [False] * len(gone)
@@ -61,14 +66,14 @@ def test_a_batch_has_one_exit(asked: list[tuple[int, int]], tokens: int, texts: 
 
 
 def test_the_oldest_text_says_which_exit_is_next() -> None:
-    pool = Pool(tokens=64, texts=4)
-    put = [Waiting(text_row(np.arange(5, dtype=np.int64)), exit) for exit in (3, 0, 3, 0)]
+    pool = BatchQueue(tokens=64, texts=4)
+    put = [QueuedInput(text_input(np.arange(5, dtype=np.int64)), exit) for exit in (3, 0, 3, 0)]
     pool.add(put, texts=40)
     assert drain(pool) == [[put[0], put[2]], [put[1], put[3]]]
 
 
 def test_a_lone_query_waits_for_one_bulk_batch_at_most() -> None:
-    pool = Pool(tokens=64, texts=4)
+    pool = BatchQueue(tokens=64, texts=4)
     pool.add(waiting([16] * 40), texts=40)
     pool.take()
     query = waiting([5])
@@ -77,17 +82,17 @@ def test_a_lone_query_waits_for_one_bulk_batch_at_most() -> None:
 
 
 def test_bulk_work_goes_on_under_a_stream_of_lone_queries() -> None:
-    pool = Pool(tokens=64, texts=4)
+    pool = BatchQueue(tokens=64, texts=4)
     pool.add(waiting([16] * 4), texts=40)
     batches = []
     for _ in range(3):
-        pool.add(waiting([5]), texts=LONE)
+        pool.add(waiting([5]), texts=MAX_INTERACTIVE_TEXTS)
         batches.append(pool.take())
     assert [len(batch) for batch in batches] == [1, 4, 2]
 
 
 def test_the_oldest_text_is_in_the_next_batch() -> None:
-    pool = Pool(tokens=100, texts=2)
+    pool = BatchQueue(tokens=100, texts=2)
     put = waiting([50, 10, 10, 10, 50])
     pool.add(put, texts=5)
     assert put[0] in pool.take()
@@ -97,7 +102,7 @@ def test_the_oldest_text_is_in_the_next_batch() -> None:
 def test_what_is_dropped_is_in_no_batch(
     sizes: list[int], tokens: int, texts: int, data: st.DataObject
 ) -> None:
-    pool, put = Pool(tokens, texts), waiting(sizes)
+    pool, put = BatchQueue(tokens, texts), waiting(sizes)
     pool.add(put, texts=len(put))
     gone = data.draw(st.sets(st.sampled_from(range(len(put)))))
     assert all(pool.drop(put[index]) for index in gone)

@@ -10,11 +10,11 @@ import pytest
 
 from nestvec.engines.contract import Batch
 from nestvec.engines.fake import FakeEngine, fake_vector
-from nestvec.service.batching.embedder import Embedded, Embedder, Variant
+from nestvec.service.embedder import Embedder, EmbeddingResult, Variant
 from nestvec.service.encoders import open_encoders
-from nestvec.service.observability.observer import BatchRun, Silent
+from nestvec.service.observability.observer import BatchRun, NullObserver
 from nestvec.service.preprocess.inputs import Cut
-from nestvec.service.settings import Load, Settings
+from nestvec.service.settings import LoadLimits, ServiceSettings
 from nestvec_schemas.errors import (
     BodyInvalid,
     DeadlineExceeded,
@@ -87,7 +87,7 @@ def test_each_exit_is_work_of_its_own_and_the_deepest_has_one_name(
 def test_requests_for_several_exits_at_once(embedder: Embedder, engine: FakeEngine) -> None:
     texts = [f"w{n}" for n in range(20)]
 
-    async def work() -> list[Embedded]:
+    async def work() -> list[EmbeddingResult]:
         engine.seconds = 0.01
         asked = (embedder.embed("tiny", texts, Cut(), Variant(exit)) for exit in (2, None, 2, 4))
         return await asyncio.gather(*asked)
@@ -188,13 +188,13 @@ class BrokenEngine(FakeEngine):
 def test_an_unusable_answer_never_leaves(models_folder: Path, answer: Vectors, message: str) -> None:
     engine = BrokenEngine({"tiny": 16})
     engine.answer = answer
-    embedder = Embedder(open_encoders(models_folder), engine, Settings())
+    embedder = Embedder(open_encoders(models_folder), engine, ServiceSettings())
     with pytest.raises(EngineError, match=message):
         during(embedder, lambda: embedder.embed("tiny", ["w1"], Cut()))
 
 
 def loaded(models_folder: Path, engine: FakeEngine, **load: float) -> Embedder:
-    settings = Settings(batch_texts=2, load=Load(**load))  # type: ignore[arg-type]
+    settings = ServiceSettings(batch_texts=2, load=LoadLimits(**load))  # type: ignore[arg-type]
     return Embedder(open_encoders(models_folder), engine, settings)
 
 
@@ -204,7 +204,7 @@ def test_a_slow_engine_meets_the_deadline_and_what_it_did_is_kept(
     embedder = loaded(models_folder, engine, deadline_seconds=0.25)
     texts = [f"w{n}" for n in range(12)]
 
-    async def work() -> Embedded:
+    async def work() -> EmbeddingResult:
         engine.seconds = 0.1
         with pytest.raises(DeadlineExceeded, match=r"tiny did not embed \d+ of the texts within 0.25 s"):
             await embedder.embed("tiny", texts, Cut())
@@ -250,7 +250,7 @@ def test_requests_in_flight_are_bounded(models_folder: Path, engine: FakeEngine)
         return list(await asyncio.gather(*asked, return_exceptions=True))
 
     kinds = [type(one) for one in during(embedder, work)]
-    assert kinds == [Embedded, Embedded, Overloaded, Overloaded, Overloaded]
+    assert kinds == [EmbeddingResult, EmbeddingResult, Overloaded, Overloaded, Overloaded]
 
 
 def test_a_request_that_goes_away_frees_its_place(models_folder: Path, engine: FakeEngine) -> None:
@@ -273,7 +273,7 @@ def test_what_two_wait_for_stays_when_one_goes_away(models_folder: Path, engine:
     embedder = loaded(models_folder, engine)
     texts = [f"w{n}" for n in range(6)]
 
-    async def work() -> Embedded:
+    async def work() -> EmbeddingResult:
         engine.seconds = 0.02
         gone = asyncio.create_task(embedder.embed("tiny", texts, Cut()))
         while not engine.batches:
@@ -287,7 +287,7 @@ def test_what_two_wait_for_stays_when_one_goes_away(models_folder: Path, engine:
     assert sum(count for _, count, _ in engine.batches) == 6
 
 
-class Listener(Silent):
+class Listener(NullObserver):
     """Writes down what it hears."""
 
     def __init__(self) -> None:
@@ -302,7 +302,7 @@ class Listener(Silent):
 
 def test_the_observer_hears_what_is_done(models_folder: Path, engine: FakeEngine) -> None:
     listener = Listener()
-    embedder = Embedder(open_encoders(models_folder), engine, Settings(), listener)
+    embedder = Embedder(open_encoders(models_folder), engine, ServiceSettings(), listener)
 
     async def work() -> None:
         await embedder.embed("tiny", ["w1", "w2 w3", "w1"], Cut())

@@ -11,19 +11,19 @@ import orjson
 from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
-from nestvec.service.api.choice import Choice, InQuery
-from nestvec.service.batching import truncation
-from nestvec.service.batching.embedder import Embedded, Embedder, Variant
-from nestvec.service.batching.truncation import Policy
-from nestvec.service.encoders import Encoder, choose
+from nestvec.service.api.selection import EncoderSelection, QueryFields
+from nestvec.service.embedder import Embedder, EmbeddingResult, Variant
+from nestvec.service.encoders import LoadedEncoder, resolve_encoder
 from nestvec.service.middleware.disconnect import while_connected
-from nestvec.service.preprocess.inputs import Input, Instructed
+from nestvec.service.preprocess import truncation
+from nestvec.service.preprocess.inputs import EmbedInput, InstructedText
 from nestvec.service.preprocess.tokenizer import Direction
-from nestvec.service.settings import Overlong, Settings
+from nestvec.service.preprocess.truncation import Policy
+from nestvec.service.settings import Overlong, ServiceSettings
 from nestvec_schemas.errors import BodyInvalid, EmptyInput, NotOffered, TooManyInputs
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.towers import Kind
-from nestvec_schemas.vectors import Vectors, check_dim, nest
+from nestvec_schemas.vectors import Vectors, check_prefix_dim, nest
 
 TokenId = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 """An id that fits an array of integers; whether the encoder knows it is told later, and better."""
@@ -32,13 +32,13 @@ Inputs = str | list[str] | list[TokenId] | list[list[TokenId]]
 """A text, texts, the token ids of a text, or those of texts."""
 
 
-class Truncation(BaseModel):
+class TruncationFields(BaseModel):
     """What becomes of overlong texts, in TEI's words."""
 
     truncate: bool | None = Field(None, description="Cut overlong texts (else the server's default).")
     truncation_direction: Literal["Right", "Left", "right", "left"] = "Right"
 
-    def policy(self, query: InQuery, server: Settings) -> Policy:
+    def policy(self, query: QueryFields, server: ServiceSettings) -> Policy:
         """The query string's word goes before the body's, the body's before the server's."""
         asked: dict[bool | None, Overlong] = {None: server.overlong, True: "truncate", False: "error"}
         direction: Direction = "left" if self.truncation_direction.lower() == "left" else "right"
@@ -46,7 +46,10 @@ class Truncation(BaseModel):
 
 
 def policy_of(
-    query: InQuery, server: Settings, overlong: Overlong | None = None, direction: Direction = "right"
+    query: QueryFields,
+    server: ServiceSettings,
+    overlong: Overlong | None = None,
+    direction: Direction = "right",
 ) -> Policy:
     """What becomes of inputs that are too long or not to be had: as the query string says, else ``overlong``
     and the server's settings."""
@@ -54,11 +57,11 @@ def policy_of(
 
 
 @dataclass(frozen=True)
-class Ask:
+class EmbedCall:
     """A request, free of its face. ``normalised`` None is as exported."""
 
-    inputs: Sequence[Input]
-    choice: Choice
+    inputs: Sequence[EmbedInput]
+    choice: EncoderSelection
     policy: Policy
     normalised: bool | None = None
     prompt: PromptName | None = None
@@ -69,7 +72,7 @@ class Took:
     """What answering took: what was embedded, how many texts were chunked, and seconds."""
 
     encoder: str
-    embedded: Embedded
+    embedded: EmbeddingResult
     chunked: int
     seconds: float
 
@@ -92,7 +95,7 @@ def embedder_of(request: Request) -> Embedder:
     return embedder
 
 
-async def answer(request: Request, ask: Ask) -> Answer:
+async def embed_dense(request: Request, ask: EmbedCall) -> Answer:
     """Embed, truncate, normalise.
 
     Raises RequestError, EncoderNotFound, DimNotOffered, ExitNotOffered, ExpertNotOffered, EngineError.
@@ -100,30 +103,30 @@ async def answer(request: Request, ask: Ask) -> Answer:
     A client that goes away meanwhile frees its place: asyncio.CancelledError, and nobody to tell.
     """
     started = time.perf_counter()
-    manifest = chosen(request, ask.choice, "dense").manifest
+    manifest = selected_encoder(request, ask.choice, "dense").manifest
     dim = manifest.dim if ask.choice.dim is None else ask.choice.dim
-    check_dim(dim, manifest.dim)
-    took = await run(request, ask)
+    check_prefix_dim(dim, manifest.dim)
+    took = await embed_inputs(request, ask)
     normalised = manifest.normalised if ask.normalised is None else ask.normalised
     vectors = nest(took.embedded.vectors, dim, normalised=normalised)
     return Answer(vectors, replace(took, seconds=time.perf_counter() - started))
 
 
-async def run(request: Request, ask: Ask) -> Took:
+async def embed_inputs(request: Request, ask: EmbedCall) -> Took:
     """What the encoder gives for a request's inputs, of whatever kind it is. Raises as ``answer`` does."""
     started = time.perf_counter()
     embedder = embedder_of(request)
     choice = ask.choice
-    name = choose(embedder.encoders, choice.encoder)
+    name = resolve_encoder(embedder.encoders, choice.encoder)
     check_count(ask.inputs, embedder.settings.max_inputs)
-    inputs = [embedder.encoders[name].plain(one) for one in ask.inputs]
+    inputs = [embedder.encoders[name].plain(value) for value in ask.inputs]
     inputs = with_prompt(inputs, ask.prompt, embedder.encoders[name]) if ask.prompt else inputs
     embedding = truncation.embed(embedder, name, inputs, ask.policy, Variant(choice.exit, choice.expert))
     whole = await while_connected(request, embedding)
     return Took(name, whole.embedded, whole.chunked, time.perf_counter() - started)
 
 
-_WHERE: dict[Kind, str] = {
+_PATHS_BY_KIND: dict[Kind, str] = {
     "dense": "/embed, /v1/embeddings or /v2/embed",
     "sparse": "/embed_sparse",
     "multivector": "/embed_all or /rerank",
@@ -132,50 +135,55 @@ _WHERE: dict[Kind, str] = {
 """Where an encoder of each kind answers."""
 
 
-def chosen(request: Request, choice: Choice, *kinds: Kind) -> Encoder:
+def selected_encoder(request: Request, choice: EncoderSelection, *kinds: Kind) -> LoadedEncoder:
     """The encoder that a request means. Raises EncoderNotFound, NotOffered where its kind is another."""
     encoders = embedder_of(request).encoders
-    encoder = encoders[choose(encoders, choice.encoder)]
+    encoder = encoders[resolve_encoder(encoders, choice.encoder)]
     kind = encoder.manifest.kind
     if kind not in kinds:
         raise NotOffered(
             f"{encoder.manifest.name} is a {kind} encoder, and does not answer at this path",
             value=request.url.path,
-            next_step=f"Ask at {_WHERE[kind]}, or name an encoder that is {' or '.join(kinds)}.",
+            next_step=f"Ask at {_PATHS_BY_KIND[kind]}, or name an encoder that is {' or '.join(kinds)}.",
         )
     return encoder
 
 
-def listed(inputs: Inputs) -> list[Input]:
+def as_input_list(inputs: Inputs) -> list[EmbedInput]:
     """The inputs as a list: one text and one text's ids are lists of one."""
     if isinstance(inputs, str):
         return [inputs]
     if inputs and isinstance(inputs[0], int):
-        return [[one for one in inputs if isinstance(one, int)]]
-    return [one for one in inputs if not isinstance(one, int)]
+        return [[item for item in inputs if isinstance(item, int)]]
+    return [item for item in inputs if not isinstance(item, int)]
 
 
-def check_count(inputs: Sequence[object], most: int) -> None:
+def check_count(inputs: Sequence[object], max_inputs: int) -> None:
     """Raise EmptyInput without a text, TooManyInputs with more than ``most``."""
     if not inputs:
         raise EmptyInput("there is no text", next_step="Send at least one.")
-    if len(inputs) > most:
+    if len(inputs) > max_inputs:
         raise TooManyInputs(
-            f"a request holds at most {most} texts", value=len(inputs), next_step="Send them in several."
+            f"a request holds at most {max_inputs} texts",
+            value=len(inputs),
+            next_step="Send them in several.",
         )
 
 
-def with_prompt(inputs: Sequence[Input], name: PromptName, encoder: Encoder) -> list[Input]:
+def with_prompt(inputs: Sequence[EmbedInput], name: PromptName, encoder: LoadedEncoder) -> list[EmbedInput]:
     """Each text with the encoder's prompt of this name before it. Raises BodyInvalid for token ids."""
-    if not all(isinstance(one, str | Instructed) for one in inputs):
+    if not all(isinstance(value, str | InstructedText) for value in inputs):
         raise BodyInvalid("a prompt goes before text, not before token ids", next_step="Send the text.")
     prompt = encoder.manifest.prompt(name)
     if encoder.chat is not None:
-        return [Instructed(one, prompt) if isinstance(one, str) and one and prompt else one for one in inputs]
-    return [f"{prompt}{one}" if one and encoder.tower(one) == "text" else one for one in inputs]
+        return [
+            InstructedText(value, prompt) if isinstance(value, str) and value and prompt else value
+            for value in inputs
+        ]
+    return [f"{prompt}{value}" if value and encoder.tower(value) == "text" else value for value in inputs]
 
 
-def written(body: object, took: Took, asked: Sequence[Input]) -> Response:
+def json_response(body: object, took: Took, inputs: Sequence[EmbedInput]) -> Response:
     """``body`` as JSON; what it took in TEI's header names; how many inputs were cut, chunked, not read."""
     embedded = took.embedded
     return Response(
@@ -183,7 +191,7 @@ def written(body: object, took: Took, asked: Sequence[Input]) -> Response:
         media_type="application/json",
         headers={
             "x-compute-tokens": str(took.tokens),
-            "x-compute-characters": str(sum(len(one) for one in asked if isinstance(one, str))),
+            "x-compute-characters": str(sum(len(value) for value in inputs if isinstance(value, str))),
             "x-total-time": str(round(took.seconds * 1000)),
             "x-queue-time": str(round(embedded.timing.queued * 1000)),
             "x-inference-time": str(round(embedded.timing.ran * 1000)),

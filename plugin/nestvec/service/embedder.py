@@ -11,19 +11,19 @@ import numpy as np
 
 from nestvec.engines.contract import Engine
 from nestvec.service.batching.admission import Admission
-from nestvec.service.batching.cache import Remembered
-from nestvec.service.batching.runner import Job, Key, Name, Runner
-from nestvec.service.encoders import Encoder
-from nestvec.service.observability.observer import Observer, Silent
-from nestvec.service.preprocess.inputs import Cut, Input, digest, placed
+from nestvec.service.batching.cache import CachedEmbedding
+from nestvec.service.batching.runner import BatchRunner, CacheKey, PartSpec, PendingEmbedding
+from nestvec.service.encoders import LoadedEncoder
+from nestvec.service.observability.observer import NullObserver, Observer
+from nestvec.service.preprocess.inputs import Cut, EmbedInput, input_digest, with_position
 from nestvec.service.preprocess.prepare import prepare
-from nestvec.service.preprocess.rows import Row
-from nestvec.service.settings import Settings
+from nestvec.service.preprocess.rows import ModelInput
+from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import InputTooLong, NestvecError
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.vectors import Vectors
 
-Found = Remembered | Job | NestvecError
+_Lookup = CachedEmbedding | PendingEmbedding | NestvecError
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ _AS_IT_IS = Variant()
 
 
 @dataclass(frozen=True)
-class Embedded:
+class EmbeddingResult:
     """An answer an input (``answers``), the tokens they took, how many texts were cut, and which inputs, by
     place, have none because they could not be read."""
 
@@ -68,14 +68,14 @@ class Embedder:
 
     def __init__(
         self,
-        encoders: Mapping[str, Encoder],
+        encoders: Mapping[str, LoadedEncoder],
         engine: Engine,
-        settings: Settings,
+        settings: ServiceSettings,
         observer: Observer | None = None,
     ) -> None:
         self.encoders, self.engine, self.settings = encoders, engine, settings
-        self.observer = observer or Silent()
-        self._runners: dict[tuple[str, str], Runner] = {}
+        self.observer = observer or NullObserver()
+        self._runners: dict[tuple[str, str], BatchRunner] = {}
         self._requests = Admission(settings.load)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -84,8 +84,8 @@ class Embedder:
         for name, encoder in self.encoders.items():
             for part in encoder.manifest.parts:
                 alone = encoder.manifest.towers[encoder.manifest.parts[part]].alone
-                self._runners[name, part] = Runner(
-                    Name(name, part, encoder.manifest.kind, encoder.manifest.dim),
+                self._runners[name, part] = BatchRunner(
+                    PartSpec(name, part, encoder.manifest.kind, encoder.manifest.dim),
                     self.engine,
                     replace(self.settings, batch_texts=1) if alone else self.settings,
                     Admission(self.settings.load),
@@ -106,8 +106,8 @@ class Embedder:
         await self.engine.close()
 
     async def embed(
-        self, encoder: str, inputs: Sequence[Input], cut: Cut, variant: Variant = _AS_IT_IS
-    ) -> Embedded:
+        self, encoder: str, inputs: Sequence[EmbedInput], cut: Cut, variant: Variant = _AS_IT_IS
+    ) -> EmbeddingResult:
         """Embed texts (or ids that the client made), pictures and pairs with one encoder.
 
         Raises ExitNotOffered, ExpertNotOffered, EmptyInput, InputTooLong, BodyInvalid (ids the encoder does
@@ -121,52 +121,52 @@ class Embedder:
         failed = {place: one for place, key in enumerate(keys) if isinstance(one := found[key], NestvecError)}
         return self._embedded(encoder, [entries.get(key) for key in keys], failed, _timing(found.values()))
 
-    def _key(self, encoder: str, one: Input, cut: Cut, variant: Variant) -> Key:
+    def _key(self, encoder: str, one: EmbedInput, cut: Cut, variant: Variant) -> CacheKey:
         holder = self.encoders[encoder]
         layer = holder.manifest.exit(variant.exit)
-        kind, data = digest(one)
+        kind, data = input_digest(one)
         part = holder.manifest.part(holder.tower(one), variant.expert)
         # The deepest exit is the same work, whether a request names it or none.
-        return Key(part, 0 if layer == holder.manifest.depth else layer, f"{kind} {cut.direction}", data)
+        return CacheKey(part, 0 if layer == holder.manifest.depth else layer, f"{kind} {cut.direction}", data)
 
     async def _find(
-        self, encoder: str, keys: Sequence[Key], asked: Mapping[Key, Input], cut: Cut
-    ) -> dict[Key, Found]:
+        self, encoder: str, keys: Sequence[CacheKey], asked: Mapping[CacheKey, EmbedInput], cut: Cut
+    ) -> dict[CacheKey, _Lookup]:
         """Each distinct input's answer or job, or its error; what nobody has asked for yet is begun.
 
         ``keys`` are those of all inputs, in their order.
         """
-        rows: dict[Key, Row | NestvecError] = {}
+        rows: dict[CacheKey, ModelInput | NestvecError] = {}
         # Another request may begin the same input while this one is prepared, and what was remembered may
         # be too old by then: there is no row of it yet.
         while lost := [key for key in asked if key not in rows and self._known(encoder, key) is None]:
             rows |= await self._rows(encoder, {key: asked[key] for key in lost}, cut)
         known = {key: one for key in asked if (one := self._known(encoder, key)) is not None}
         new = {key: row for key, row in rows.items() if key not in known}
-        fresh = {key: row for key, row in new.items() if isinstance(row, Row)}
+        fresh = {key: row for key, row in new.items() if isinstance(row, ModelInput)}
         unread = {key: row for key, row in new.items() if isinstance(row, NestvecError)}
         if unread and cut.on_error == "error":
             key, error = next(iter(unread.items()))
-            raise placed(error, keys.index(key), len(keys))
+            raise with_position(error, keys.index(key), len(keys))
         for kept in (*known.values(), *fresh.values()):
             self._check_length(kept, encoder, cut)
-        shared = sum(isinstance(one, Job) for one in known.values())
+        shared = sum(isinstance(one, PendingEmbedding) for one in known.values())
         self.observer.texts_asked(encoder, fresh=len(fresh), shared=shared, remembered=len(known) - shared)
-        begun: dict[Key, Job] = {}
-        for part in _parts(fresh):
+        begun: dict[CacheKey, PendingEmbedding] = {}
+        for part in _distinct_parts(fresh):
             its = {key: row for key, row in fresh.items() if key.part == part}
             begun |= self._runners[encoder, part].begin(its, len(keys))
         return {**known, **unread, **begun}
 
-    def _known(self, encoder: str, key: Key) -> Remembered | Job | None:
+    def _known(self, encoder: str, key: CacheKey) -> CachedEmbedding | PendingEmbedding | None:
         return self._runners[encoder, key.part].known(key)
 
     async def _rows(
-        self, encoder: str, asked: Mapping[Key, Input], cut: Cut
-    ) -> dict[Key, Row | NestvecError]:
+        self, encoder: str, asked: Mapping[CacheKey, EmbedInput], cut: Cut
+    ) -> dict[CacheKey, ModelInput | NestvecError]:
         holder = self.encoders[encoder]
-        rows: dict[Key, Row | NestvecError] = {}
-        for part in _parts(asked):
+        rows: dict[CacheKey, ModelInput | NestvecError] = {}
+        for part in _distinct_parts(asked):
             its = {key: one for key, one in asked.items() if key.part == part}
             prepared = await prepare(
                 holder, holder.manifest.parts[part], list(its.values()), cut, self.settings.images
@@ -174,16 +174,18 @@ class Embedder:
             rows |= dict(zip(its, prepared, strict=True))
         return rows
 
-    async def _collect(self, encoder: str, found: Mapping[Key, Found]) -> dict[Key, Remembered]:
+    async def _collect(
+        self, encoder: str, found: Mapping[CacheKey, _Lookup]
+    ) -> dict[CacheKey, CachedEmbedding]:
         """Wait for what is on its way in every part."""
         sound = {key: one for key, one in found.items() if not isinstance(one, NestvecError)}
         waits = [
             self._runners[encoder, part].collect({key: one for key, one in sound.items() if key.part == part})
-            for part in _parts(sound)
+            for part in _distinct_parts(sound)
         ]
         if len(waits) == 1:
             return await waits[0]
-        entries: dict[Key, Remembered] = {}
+        entries: dict[CacheKey, CachedEmbedding] = {}
         for some in await asyncio.gather(*waits):
             entries |= some
         return entries
@@ -191,22 +193,24 @@ class Embedder:
     def _embedded(
         self,
         encoder: str,
-        entries: Sequence[Remembered | None],
+        entries: Sequence[CachedEmbedding | None],
         failed: Mapping[int, NestvecError],
         timing: Timing,
-    ) -> Embedded:
+    ) -> EmbeddingResult:
         read = [one for one in entries if one is not None]
         truncated = sum(one.whole > one.tokens for one in read)
         if truncated:
             self.observer.truncated(encoder, truncated)
         nothing = np.zeros(self.encoders[encoder].manifest.dim, np.float32)
         answers = [nothing if one is None else one.answer for one in entries]
-        return Embedded(answers, sum(one.tokens for one in read), truncated, timing, failed)
+        return EmbeddingResult(answers, sum(one.tokens for one in read), truncated, timing, failed)
 
-    def _check_length(self, one: Remembered | Job | Row, encoder: str, cut: Cut) -> None:
+    def _check_length(
+        self, one: CachedEmbedding | PendingEmbedding | ModelInput, encoder: str, cut: Cut
+    ) -> None:
         if cut.allowed:
             return
-        whole, length = _lengths(one)
+        whole, length = _token_counts(one)
         if whole > length:
             raise InputTooLong(
                 f"a text has more tokens than {encoder} takes, {length}, and truncation is off",
@@ -215,19 +219,19 @@ class Embedder:
             )
 
 
-def _parts(keys: Mapping[Key, object]) -> list[str]:
+def _distinct_parts(keys: Mapping[CacheKey, object]) -> list[str]:
     return list(dict.fromkeys(key.part for key in keys))
 
 
-def _lengths(one: Remembered | Job | Row) -> tuple[int, int]:
+def _token_counts(one: CachedEmbedding | PendingEmbedding | ModelInput) -> tuple[int, int]:
     """Tokens before it was cut, and after."""
-    if isinstance(one, Remembered):
+    if isinstance(one, CachedEmbedding):
         return one.whole, one.tokens
-    row = one.row if isinstance(one, Job) else one
+    row = one.row if isinstance(one, PendingEmbedding) else one
     return row.whole, row.length
 
 
-def _timing(found: Iterable[Found]) -> Timing:
-    jobs = [one for one in found if isinstance(one, Job)]
+def _timing(found: Iterable[_Lookup]) -> Timing:
+    jobs = [one for one in found if isinstance(one, PendingEmbedding)]
     queued = max((job.started - job.arrived for job in jobs), default=0.0)
     return Timing(queued, max((job.ended - job.started for job in jobs), default=0.0))

@@ -10,7 +10,7 @@ from fastapi import Depends, Query
 
 from nestvec.service.settings import OnError, Overlong
 from nestvec_schemas.errors import BodyInvalid
-from nestvec_schemas.model_name import MARK, parted
+from nestvec_schemas.model_name import SEPARATOR, parse_model_name
 
 T = TypeVar("T")
 
@@ -36,12 +36,12 @@ OverlongQuery = Annotated[
     Query(alias="overlong", description="Texts too long: an error, cut, or the mean of their chunks."),
 ]
 
-ABOUT_EXIT = "Layer to stop after (else the deepest)."
+EXIT_DESCRIPTION = "Layer to stop after (else the deepest)."
 """What a body's field ``exit`` says of itself."""
 
 
 @dataclass(frozen=True)
-class InQuery:
+class QueryFields:
     """What stands in the query string: it survives where Milvus writes path and body itself."""
 
     encoder: str | None
@@ -52,22 +52,22 @@ class InQuery:
     on_error: OnError | None = None
 
 
-async def _in_query(
+async def _query_fields(
     encoder: EncoderQuery = None,
     dim: DimQuery = None,
     exit: ExitQuery = None,
     overlong: OverlongQuery = None,
     expert: ExpertQuery = None,
     on_error: OnErrorQuery = None,
-) -> InQuery:
-    return InQuery(encoder, dim, exit, overlong, expert, on_error)
+) -> QueryFields:
+    return QueryFields(encoder, dim, exit, overlong, expert, on_error)
 
 
-QueryString = Annotated[InQuery, Depends(_in_query)]
+QueryString = Annotated[QueryFields, Depends(_query_fields)]
 
 
 @dataclass(frozen=True)
-class Choice:
+class EncoderSelection:
     """None is the only encoder, the full length, the deepest exit, no expert."""
 
     encoder: str | None = None
@@ -77,7 +77,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class InBody:
+class BodyFields:
     """The same from a body, with the name that the face gives the dim."""
 
     encoder: str | None = None
@@ -86,30 +86,32 @@ class InBody:
     dim_name: str = "dimensions"
 
 
-def choose_from(query: InQuery, body: InBody | None = None) -> Choice:
+def select_encoder(query: QueryFields, body: BodyFields | None = None) -> EncoderSelection:
     """What query string and body ask for together; the encoder is the query string's where it names one.
 
     Raises BodyInvalid where they ask for different dims, exits or experts, ExitNotOffered for ``minilm@-``.
     """
-    body = body or InBody()
+    body = body or BodyFields()
     name = query.encoder or body.encoder
-    encoder, exit, expert = parted(name) if name else (None, None, None)
+    encoder, exit, expert = parse_model_name(name) if name else (None, None, None)
     exits = {f"exit={query.exit}": query.exit, f"exit={body.exit}": body.exit, f"encoder={name}": exit}
     experts = {f"expert={query.expert}": query.expert, f"encoder={name}": expert}
     # What a client calls its model is not looked at where the query string names another encoder.
-    if body.encoder and body.encoder != name and body.encoder.partition(MARK)[0] == encoder:
-        _, exits[f"model={body.encoder}"], experts[f"model={body.encoder}"] = parted(body.encoder)
+    if body.encoder and body.encoder != name and body.encoder.partition(SEPARATOR)[0] == encoder:
+        _, exits[f"model={body.encoder}"], experts[f"model={body.encoder}"] = parse_model_name(body.encoder)
     dims = {f"dim={query.dim}": query.dim, f"{body.dim_name}={body.dim}": body.dim}
-    return Choice(encoder, _agreed("dims", dims), _agreed("exits", exits), _agreed("experts", experts))
+    return EncoderSelection(
+        encoder, _agreed_value("dims", dims), _agreed_value("exits", exits), _agreed_value("experts", experts)
+    )
 
 
-def _agreed(what: str, asked: Mapping[str, T | None]) -> T | None:
+def _agreed_value(what: str, values: Mapping[str, T | None]) -> T | None:
     """The one value that every place that names one asks for. Raises BodyInvalid where two differ."""
-    given = {written: value for written, value in asked.items() if value is not None}
-    if len(set(given.values())) > 1:
+    stated_values = {label: value for label, value in values.items() if value is not None}
+    if len(set(stated_values.values())) > 1:
         raise BodyInvalid(
             f"the request asks for different {what}",
-            value=", ".join(given),
+            value=", ".join(stated_values),
             next_step="Ask for one of them.",
         )
-    return next(iter(given.values()), None)
+    return next(iter(stated_values.values()), None)

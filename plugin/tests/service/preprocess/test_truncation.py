@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestvec.engines.fake import FakeEngine, fake_vector
-from nestvec.service.batching.embedder import Embedder, Variant
-from nestvec.service.batching.truncation import MOST_CHUNKS, Policy, Whole, embed, mean_of_chunks
+from nestvec.service.embedder import Embedder, Variant
 from nestvec.service.encoders import open_encoders
-from nestvec.service.preprocess.inputs import Input
-from nestvec.service.server import bind, serving
-from nestvec.service.settings import Overlong, Settings
+from nestvec.service.preprocess.inputs import EmbedInput
+from nestvec.service.preprocess.truncation import MAX_CHUNKS, Policy, Whole, embed, mean_of_chunks
+from nestvec.service.server import bind, serve_in_thread
+from nestvec.service.settings import Overlong, ServiceSettings
 from nestvec_schemas.errors import EmptyInput, InputTooLong
 from nestvec_schemas.vectors import nest
 
 LONG = " ".join(f"w{n}" for n in range(20))
 
 
-def run(embedder: Embedder, inputs: list[Input], policy: Policy) -> Whole:
+def run(embedder: Embedder, inputs: list[EmbedInput], policy: Policy) -> Whole:
     async def main() -> Whole:
         embedder.start()
         try:
@@ -57,7 +57,7 @@ def test_a_text_that_fits_is_the_same_under_every_policy(models_folder: Path) ->
     policies: tuple[Overlong, ...] = ("error", "truncate", "mean")
     found = [
         run(
-            Embedder(open_encoders(models_folder), FakeEngine({"tiny": 16}), Settings()),
+            Embedder(open_encoders(models_folder), FakeEngine({"tiny": 16}), ServiceSettings()),
             ["w1 w2", [2, 7, 3], "w1 w2 w3 w4 w5 w6"],
             Policy(policy),
         )
@@ -83,10 +83,12 @@ def test_nothing_of_a_long_text_is_lost(embedder: Embedder, engine: FakeEngine) 
 
 @pytest.mark.parametrize(
     "one",
-    ["w1 " * (6 * MOST_CHUNKS + 1), [5] * (8 * MOST_CHUNKS + 1), " " * (32 * 8 * MOST_CHUNKS) + "w1"],
+    ["w1 " * (6 * MAX_CHUNKS + 1), [5] * (8 * MAX_CHUNKS + 1), " " * (32 * 8 * MAX_CHUNKS) + "w1"],
     ids=["text", "token ids", "blank"],
 )
-def test_a_text_of_too_many_chunks_is_refused(embedder: Embedder, engine: FakeEngine, one: Input) -> None:
+def test_a_text_of_too_many_chunks_is_refused(
+    embedder: Embedder, engine: FakeEngine, one: EmbedInput
+) -> None:
     with pytest.raises(
         InputTooLong, match=r"more than 64 chunks of 8 tokens: its length is \d+\. Send it as"
     ):
@@ -95,7 +97,7 @@ def test_a_text_of_too_many_chunks_is_refused(embedder: Embedder, engine: FakeEn
 
 
 @pytest.mark.parametrize("one", ["", []])
-def test_an_empty_text_is_refused_in_chunks_too(embedder: Embedder, one: Input) -> None:
+def test_an_empty_text_is_refused_in_chunks_too(embedder: Embedder, one: EmbedInput) -> None:
     with pytest.raises(EmptyInput):
         run(embedder, ["w1", one], Policy("mean"))
 
@@ -141,8 +143,10 @@ def test_the_mean_is_cut_to_the_dim_and_then_normalised(service: str, embedder: 
 def test_the_body_goes_before_the_server(
     models_folder: Path, server: Overlong, truncate: bool | None, status: int, cut: str, chunked: str
 ) -> None:
-    embedder = Embedder(open_encoders(models_folder), FakeEngine({"tiny": 16}), Settings(overlong=server))
-    with serving(embedder, bind("127.0.0.1", 0)) as service:
+    embedder = Embedder(
+        open_encoders(models_folder), FakeEngine({"tiny": 16}), ServiceSettings(overlong=server)
+    )
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service:
         answer = httpx.post(f"{service}/embed", json={"inputs": LONG, "truncate": truncate})
     assert answer.status_code == status
     assert answer.headers.get("x-nestvec-truncated") == cut

@@ -6,10 +6,10 @@ import httpx
 import pytest
 
 from nestvec.engines.fake import FakeEngine
-from nestvec.service.batching.embedder import Embedder
-from nestvec.service.observability import readiness
-from nestvec.service.observability.readiness import Readiness
-from nestvec.service.server import bind, serving
+from nestvec.service.api import health
+from nestvec.service.api.health import Readiness
+from nestvec.service.embedder import Embedder
+from nestvec.service.server import bind, serve_in_thread
 
 
 class Gone(FakeEngine):
@@ -28,7 +28,7 @@ class Gone(FakeEngine):
 def test_health_names_the_encoders_that_do_not_answer(embedder: Embedder) -> None:
     engine = embedder.engine = Gone({"tiny": 16})
     engine.gone = ("tiny",)
-    with serving(embedder, bind("127.0.0.1", 0)) as service:
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service:
         answer = httpx.get(f"{service}/health")
         head = httpx.head(f"{service}/health")
     assert (answer.status_code, head.status_code) == (503, 503)
@@ -59,7 +59,7 @@ def test_many_probes_ask_once_a_second() -> None:
 
 
 def test_an_engine_that_hesitates_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "DEADLINE_SECONDS", 0.05)
+    monkeypatch.setattr(health, "DEADLINE_SECONDS", 0.05)
     engine = Gone({"a": 4})
     engine.hesitates = 30.0
     assert asyncio.run(Readiness(engine, ["a"]).silent()) == ("a",)

@@ -26,19 +26,19 @@ def open_engine(folders: Mapping[str, Path], options: EngineOptions) -> Engine:
     return _ENGINES[options.name](folders, options)
 
 
-def _onnx(folders: Mapping[str, Path], options: EngineOptions) -> Engine:
+def _open_onnx(folders: Mapping[str, Path], options: EngineOptions) -> Engine:
     from nestvec.engines.onnx import OnnxEngine  # noqa: PLC0415 - each engine's packages are its own extra
 
     return OnnxEngine(folders, threads=options.threads)
 
 
-def _triton(folders: Mapping[str, Path], options: EngineOptions) -> Engine:
+def _open_triton(folders: Mapping[str, Path], options: EngineOptions) -> Engine:
     from nestvec.engines.triton import TritonEngine  # noqa: PLC0415
 
     return TritonEngine(folders, url=options.triton_url)
 
 
 _ENGINES: dict[EngineName, Callable[[Mapping[str, Path], EngineOptions], Engine]] = {
-    "onnx": _onnx,
-    "triton": _triton,
+    "onnx": _open_onnx,
+    "triton": _open_triton,
 }

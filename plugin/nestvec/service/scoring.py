@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nestvec_schemas.late_interaction import maxsim
 from nestvec_schemas.vectors import Vectors
 
-Numbers = NDArray[np.float64]
+Float64Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -19,16 +19,16 @@ class Scores:
     """Of n documents: ``raw`` as the encoder gives them, ``relevance`` from 0 to 1, (n,) float64 each, both
     in the same order."""
 
-    raw: Numbers
-    relevance: Numbers
+    raw: Float64Array
+    relevance: Float64Array
 
-    def order(self, most: int | None = None) -> list[int]:
+    def order(self, limit: int | None = None) -> list[int]:
         """The documents, the best first, at most so many; of equal ones the first."""
-        best = np.argsort(-self.raw, kind="stable")[:most]
-        return [int(one) for one in best]
+        best = np.argsort(-self.raw, kind="stable")[:limit]
+        return [int(index) for index in best]
 
 
-def scored(logits: Vectors) -> Scores:
+def score_logits(logits: Vectors) -> Scores:
     """A cross-encoder's logits, (n,) float32; relevance is their sigmoid, as TEI and vLLM give it.
 
     In float64: in float32 logits above 17 would all be 1.
@@ -39,7 +39,7 @@ def scored(logits: Vectors) -> Scores:
     return Scores(raw, np.where(raw >= 0, 1 / (1 + small), small / (1 + small)))
 
 
-def interacted(query: Vectors, documents: Sequence[Vectors]) -> Scores:
+def score_late_interaction(query: Vectors, documents: Sequence[Vectors]) -> Scores:
     """Late interaction: ``query`` is (q, dim) float32, each document (t, dim), all of unit length.
 
     ``raw`` is the sum over the query's vectors of their largest cosine; relevance is its mean, brought from
