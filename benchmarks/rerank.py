@@ -31,10 +31,10 @@ from pymilvus import DataType, MilvusClient
 
 import nestvec
 from nestvec.datasets.beir import Dataset, open_dataset
-from nestvec.evaluate.measures import bootstrap_weights, confidence_interval, per_query_metrics, ratio
-from nestvec.milvus.connection import connect
-from nestvec.service.server import bind, open_embedder, serving
-from nestvec.service.settings import Load, Settings
+from nestvec.evaluate.metrics.ranking import bootstrap_weights, confidence_interval, per_query_metrics, ratio
+from nestvec.milvus.connection import open_milvus
+from nestvec.service.server import bind, open_embedder, serve_in_thread
+from nestvec.service.settings import LoadLimits, ServiceSettings
 from nestvec.sql import execute
 from nestvec_exporters import ExportOptions, Overrides, export
 
@@ -68,25 +68,20 @@ def models(options: argparse.Namespace) -> Path:
 @contextmanager
 def served(folder: Path, port: int = 0) -> Iterator[str]:
     """All encoders in this process; nothing is remembered, so that every pair is scored."""
-    embedder = open_embedder(folder, (), Settings(remember_bytes=0, load=Load(deadline_seconds=600)))
-    with serving(embedder, bind("127.0.0.1", port)) as address:
+    embedder = open_embedder(
+        folder, (), ServiceSettings(remember_bytes=0, load=LoadLimits(deadline_seconds=600))
+    )
+    with serve_in_thread(embedder, bind("127.0.0.1", port)) as address:
         yield address
 
 
 def quality(options: argparse.Namespace) -> dict[str, Any]:
     """nDCG@10 of the shortlist's own order and of each reranker's, on the first queries."""
     whole = open_dataset(options.data)
-    ids = whole.ids[: options.queries]
-    dataset = replace(
-        whole,
-        ids=ids,
-        queries=whole.queries[: options.queries],
-        qrels={one: whole.qrels[one] for one in ids},
-        own=whole.own[: options.queries],
-    )
+    dataset = replace(whole, queries=whole.queries.first(options.queries))
     with (
         served(models(options), PORT) as address,
-        connect(str(options.work / "papers.db")) as client,
+        open_milvus(str(options.work / "papers.db")) as client,
     ):
         fill(client, dataset, address)
         scores, spent = {}, {}
@@ -94,12 +89,12 @@ def quality(options: argparse.Namespace) -> dict[str, Any]:
             found, spent[name] = asked(client, dataset, name, options.candidates)
             scores[name] = per_query_metrics(dataset, found)["ndcg@10"]
             print(f"{name}: nDCG@10 {scores[name].mean():.4f}, p50 {spent[name]:.2f} s a query", flush=True)
-    weights = bootstrap_weights(len(ids), 0)
+    weights = bootstrap_weights(len(dataset.queries.ids), 0)
     alone = scores["minilm"]
     return {
         "dataset": "scifact",
-        "documents": dataset.documents,
-        "queries": len(ids),
+        "documents": dataset.document_count,
+        "queries": len(dataset.queries.ids),
         "candidates": options.candidates,
         "nDCG@10": {name: round(float(of.mean()), 4) for name, of in scores.items()},
         "seconds a query, p50": spent,
@@ -127,12 +122,12 @@ def fill(client: MilvusClient, dataset: Dataset, address: str) -> None:
         client.create_collection(NAME, schema=schema, index_params=index)
     client.load_collection(NAME)
     done = int(client.query(NAME, output_fields=["count(*)"])[0]["count(*)"])
-    rows = islice(({"id": at, "abstract": text} for at, text in enumerate(dataset.corpus())), done, None)
+    rows = islice(({"id": at, "abstract": text} for at, text in enumerate(dataset.read_corpus())), done, None)
     while batch := list(islice(rows, BATCH)):
         client.insert(NAME, batch)
         done += len(batch)
         if not done // BATCH % 10:
-            print(f"  {done:,} of {dataset.documents:,} documents", flush=True)
+            print(f"  {done:,} of {dataset.document_count:,} documents", flush=True)
 
 
 def asked(
@@ -140,9 +135,9 @@ def asked(
 ) -> tuple[np.ndarray[Any, np.dtype[np.int64]], float]:
     """The ten rows of every query, (q, 10), and the median of their seconds."""
     rerank = f"RERANK BY '{name}' WITH (candidates = {candidates})" if name in READY else ""
-    found = np.full((len(dataset.ids), TOP), -1, np.int64)
+    found = np.full((len(dataset.queries.ids), TOP), -1, np.int64)
     spent = []
-    for line, text in enumerate(dataset.queries):
+    for line, text in enumerate(dataset.queries.inputs):
         started = time.perf_counter()
         rows = execute(client, QUERY.format(rerank=rerank), {"query": text}).rows
         spent.append(time.perf_counter() - started)
@@ -159,8 +154,8 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
     if not (folder / "random").is_dir():
         export(ExportOptions(str(made), folder, "random"))
     dataset = open_dataset(options.data)
-    query = dataset.queries[0]
-    texts = list(islice(dataset.corpus(), options.pairs))
+    query = dataset.queries.inputs[0]
+    texts = list(islice(dataset.read_corpus(), options.pairs))
     model = CrossEncoder(str(made), device="cpu")
     sets = {"abstracts": texts, "titles": [text[:80] for text in texts]}
     result: dict[str, Any] = {}

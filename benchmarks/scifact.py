@@ -21,11 +21,11 @@ from pymilvus import DataType, MilvusClient
 
 import nestvec
 from nestvec.datasets.beir import Dataset, open_dataset
-from nestvec.evaluate.measures import bootstrap_weights, confidence_interval, per_query_metrics, ratio
-from nestvec.milvus.connection import connect
+from nestvec.evaluate.metrics.ranking import bootstrap_weights, confidence_interval, per_query_metrics, ratio
+from nestvec.milvus.connection import open_milvus
 from nestvec.milvus.steps import drive
 from nestvec.sql import Session, SessionSettings, execute
-from nestvec.sql.bind.params import params
+from nestvec.sql.bind.params import bind_params
 from nestvec.sql.parse.parse import parse
 from nestvec.sql.statements.select import plan_select
 from nestvec_schemas.repository import read_manifest
@@ -47,13 +47,11 @@ class Part:
 def limited(dataset: Dataset, queries: int) -> Part:
     """The first queries, their judged documents, and ten more documents a query; 0 queries are all."""
     if not queries:
-        return Part(dataset, frozenset(range(dataset.documents)))
-    ids = dataset.ids[:queries]
-    some = {one: dataset.qrels[one] for one in ids}
-    judged = {int(number) for row in some.values() for number in row}
-    more = set(range(min(dataset.documents, 10 * queries)))
-    cut = replace(dataset, ids=ids, queries=dataset.queries[:queries], qrels=some, own=dataset.own[:queries])
-    return Part(cut, frozenset(judged | more))
+        return Part(dataset, frozenset(range(dataset.document_count)))
+    first = dataset.queries.first(queries)
+    judged = {int(number) for row in first.qrels.values() for number in row}
+    more = set(range(min(dataset.document_count, 10 * queries)))
+    return Part(replace(dataset, queries=first), frozenset(judged | more))
 
 
 @contextmanager
@@ -63,7 +61,7 @@ def stored(options: argparse.Namespace, part: Part) -> Iterator[MilvusClient]:
     folder.mkdir(parents=True, exist_ok=True)
     with (
         service(options.models, options.encoder, "--port", str(options.port)),
-        connect(str(folder / "papers.db")) as client,
+        open_milvus(str(folder / "papers.db")) as client,
     ):
         if not client.has_collection(NAME):
             create(client, options)
@@ -71,7 +69,7 @@ def stored(options: argparse.Namespace, part: Part) -> Iterator[MilvusClient]:
         done = int(client.query(NAME, output_fields=["count(*)"])[0]["count(*)"])
         every = (
             {"id": at, "abstract": text}
-            for at, text in enumerate(part.dataset.corpus())
+            for at, text in enumerate(part.dataset.read_corpus())
             if at in part.numbers
         )
         rows = islice(every, done, None)
@@ -112,14 +110,14 @@ def scifact(options: argparse.Namespace) -> dict[str, Any]:
             "as the planner chooses": SessionSettings(recall=options.recall),
         }
         found, spent = asked(client, part.dataset, settings)
-        added = overhead(client, part.dataset.queries)
+        added = overhead(client, part.dataset.queries.inputs)
     scores = {name: per_query_metrics(part.dataset, rows)["ndcg@10"] for name, rows in found.items()}
-    weights = bootstrap_weights(len(part.dataset.ids), 0)
+    weights = bootstrap_weights(len(part.dataset.queries.ids), 0)
     full = scores["full"]
     return {
         "dataset": part.dataset.name,
         "documents": len(part.numbers),
-        "queries": len(part.dataset.ids),
+        "queries": len(part.dataset.queries.ids),
         "encoder": options.encoder,
         "nesting": read_manifest(options.models / options.encoder).nesting,
         "shortlist": f"the smallest whose recall@{TOP} in ANALYZE is {options.recall} or more, whatever the "
@@ -146,9 +144,11 @@ def asked(
 ) -> tuple[dict[str, NDArray[np.int64]], dict[str, list[float]]]:
     """The ten rows of every query under each setting, (q, 10) with -1 for none, and the milliseconds."""
     sessions = {name: Session(settings=one) for name, one in settings.items()}
-    found = {name: np.full((len(dataset.ids), TOP), -1, np.int64) for name in settings}
+    found = {name: np.full((len(dataset.queries.ids), TOP), -1, np.int64) for name in settings}
     spent: dict[str, list[float]] = {name: [] for name in settings}
-    for line, (text, own) in enumerate(zip(dataset.queries, dataset.own, strict=True)):
+    for line, (text, own) in enumerate(
+        zip(dataset.queries.inputs, dataset.queries.own_documents, strict=True)
+    ):
         # What the service remembers is remembered for all of them.
         execute(client, QUERY, {"query": text}, session=sessions["full"])
         for name, session in sessions.items():
@@ -196,7 +196,7 @@ def _planned(session: Session, text: str) -> Any:
     # A text never seen is parsed: trees are remembered.
     statement = QUERY.replace(":query", "'" + text.replace("'", "''") + "'")
     parse.cache_clear()
-    return plan_select(session, parse(statement), params(None))
+    return plan_select(session, parse(statement), bind_params(None))
 
 
 def _table(session: Session) -> Any:

@@ -25,7 +25,7 @@ from parts import Client, Loop, infinity, rate, service, tei
 from pymilvus import DataType, MilvusClient
 
 import nestvec
-from nestvec.milvus.connection import connect
+from nestvec.milvus.connection import open_milvus
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.samples.docstrings import sample_texts
 
@@ -122,7 +122,7 @@ def nested(options: argparse.Namespace, texts: Sequence[str]) -> Figures:
 
 
 def insert(path: Path, address: str, encoder: str, dims: Sequence[int], texts: Sequence[str]) -> float:
-    with connect(str(path)) as client:
+    with open_milvus(str(path)) as client:
         collection(client, address, encoder, dims)
         rows = [{"id": number, "doc": text} for number, text in enumerate(texts)]
         started = time.perf_counter()

@@ -26,12 +26,12 @@ from pymilvus import MilvusClient
 
 import nestvec
 from nestvec.client.http import Coding
-from nestvec.client.service_client import ask_weights
+from nestvec.client.service_client import embed_weights
 from nestvec.datasets.beir import Dataset, open_dataset
-from nestvec.evaluate.measures import bootstrap_weights, confidence_interval, per_query_metrics
-from nestvec.evaluate.search.sparse import build_postings, search_postings
-from nestvec.milvus.connection import connect
-from nestvec.service.batching.answers import SPARSE, heaviest
+from nestvec.evaluate.metrics.ranking import bootstrap_weights, confidence_interval, per_query_metrics
+from nestvec.evaluate.search.postings import build_postings, search_postings
+from nestvec.milvus.connection import open_milvus
+from nestvec.service.batching.outputs import SPARSE_DTYPE, top_weights
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.repository import read_manifest
 
@@ -74,13 +74,7 @@ def main() -> None:
 
 def limited(dataset: Dataset, queries: int) -> Dataset:
     """The first queries, over all documents."""
-    if not queries:
-        return dataset
-    ids = dataset.ids[:queries]
-    qrels = {one: dataset.qrels[one] for one in ids}
-    return replace(
-        dataset, ids=ids, queries=dataset.queries[:queries], qrels=qrels, own=dataset.own[:queries]
-    )
+    return replace(dataset, queries=dataset.queries.first(queries)) if queries else dataset
 
 
 def measured(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
@@ -90,23 +84,23 @@ def measured(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
     with (
         service(options.models, options.sparse, "--encoder", options.dense, "--port", str(options.port)),
         nestvec.connect(str(folder / "papers.db"), service=address) as connection,
-        connect(str(folder / "papers.db")) as client,
+        open_milvus(str(folder / "papers.db")) as client,
     ):
         cursor = connection.cursor()
         filled = fill(cursor, dataset, options)
         found, spent = asked(cursor, dataset)
-        queries = ask_weights(Coding(address, options.sparse, 0), dataset.queries, query=True)
+        queries = embed_weights(Coding(address, options.sparse, 0), dataset.queries.inputs, query=True)
         stored = read(client, dataset)
     exact = {"exactly": ranked(queries, stored, dataset, None)}
     exact |= {f"exactly, top {n}": ranked(queries, stored, dataset, n) for n in KEPT}
     scores = {name: per_query_metrics(dataset, rows)["ndcg@10"] for name, rows in {**found, **exact}.items()}
-    weights = bootstrap_weights(len(dataset.ids), 0)
+    weights = bootstrap_weights(len(dataset.queries.ids), 0)
     return {
         "date": str(date.today()),
         "machine": "2 cores, shared with other work: times are rough",
         "dataset": dataset.name,
-        "documents": dataset.documents,
-        "queries": len(dataset.ids),
+        "documents": dataset.document_count,
+        "queries": len(dataset.queries.ids),
         "encoder": read_manifest(options.models / options.sparse).source,
         "words of a document": round(statistics.mean(map(len, stored)), 1),
         "words of a query": round(statistics.mean(map(len, queries)), 1),
@@ -132,12 +126,12 @@ def fill(cursor: Any, dataset: Dataset, options: argparse.Namespace) -> dict[str
     cursor.execute("SELECT count(*) FROM papers")
     done, started = int(cursor.fetchone()[0]), time.perf_counter()
     begun = done
-    rows = islice(enumerate(dataset.corpus()), done, None)
+    rows = islice(enumerate(dataset.read_corpus()), done, None)
     while batch := list(islice(rows, BATCH)):
         given = [{"id": at, "body": text or "."} for at, text in batch]
         cursor.executemany("INSERT INTO papers (id, body) VALUES (:id, :body)", given)
         done += len(batch)
-        print(f"  {done:,} of {dataset.documents:,} documents", flush=True)
+        print(f"  {done:,} of {dataset.document_count:,} documents", flush=True)
     if begun:
         return {}
     return {"documents a second, sparse and dense and BM25": round(done / (time.perf_counter() - started), 1)}
@@ -145,9 +139,9 @@ def fill(cursor: Any, dataset: Dataset, options: argparse.Namespace) -> dict[str
 
 def asked(cursor: Any, dataset: Dataset) -> tuple[dict[str, Found], dict[str, float]]:
     """The first ten of each query by each ranking, and the median time, rankings taking turns."""
-    found = {name: np.full((len(dataset.ids), TOP), -1, np.int64) for name in RANKINGS}
+    found = {name: np.full((len(dataset.queries.ids), TOP), -1, np.int64) for name in RANKINGS}
     spent: dict[str, list[float]] = {name: [] for name in RANKINGS}
-    for line, query in enumerate(dataset.queries):
+    for line, query in enumerate(dataset.queries.inputs):
         for name, order in RANKINGS.items():
             started = time.perf_counter()
             cursor.execute(f"SELECT id FROM papers ORDER BY {order} LIMIT {TOP}", {"q": query})
@@ -160,25 +154,25 @@ def asked(cursor: Any, dataset: Dataset) -> tuple[dict[str, Found], dict[str, fl
 def read(client: MilvusClient, dataset: Dataset) -> list[Weights]:
     """The stored weights of every document, in order."""
     rows: dict[int, Weights] = {}
-    for start in range(0, dataset.documents, FETCHED):
+    for start in range(0, dataset.document_count, FETCHED):
         where = f"id >= {start} and id < {start + FETCHED}"
         for row in client.query("papers", filter=where, output_fields=["lex"]):
             rows[row["id"]] = row["lex"]
-    return [rows[at] for at in range(dataset.documents)]
+    return [rows[at] for at in range(dataset.document_count)]
 
 
 def ranked(queries: Sequence[Weights], stored: Sequence[Weights], dataset: Dataset, top: int | None) -> Found:
     """The ten documents with the largest inner product, of those that share a word with the query."""
-    kept = [heaviest(array(one), top) for one in stored]
+    kept = [top_weights(array(one), top) for one in stored]
     words = 1 + max(max(one, default=0) for one in (*queries, *stored))
     return search_postings(
-        build_postings(kept, words), [array(one) for one in queries], min(TOP, dataset.documents)
+        build_postings(kept, words), [array(one) for one in queries], min(TOP, dataset.document_count)
     )
 
 
 def array(weights: Weights) -> Array:
     """As the service has them, in the order of their words."""
-    return np.array(sorted(weights.items()), SPARSE)
+    return np.array(sorted(weights.items()), SPARSE_DTYPE)
 
 
 def overlap(left: Found, right: Found) -> float:

@@ -29,7 +29,7 @@ from pymilvus import DataType, MilvusClient
 import nestvec
 from nestvec.dbapi import Connection
 from nestvec.milvus.steps import drive
-from nestvec.sql.bind.params import params
+from nestvec.sql.bind.params import bind_params
 from nestvec.sql.parse.parse import parse
 from nestvec.sql.statements.select import plan_select
 
@@ -141,7 +141,7 @@ def searches(connection: Connection, client: MilvusClient, rounds: int) -> dict[
 
 def planning(connection: Connection, client: MilvusClient, rounds: int) -> dict[str, float]:
     """Medians in milliseconds of parse + plan: of statements never seen, and of one that was."""
-    given = params({"q": [0.5] * DIM})
+    given = bind_params({"q": [0.5] * DIM})
 
     def plan(n: int) -> None:
         drive(client, plan_select(connection.session, parse(TYPICAL.format(n=n)), given))

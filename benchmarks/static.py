@@ -57,7 +57,7 @@ def about(folder: Path) -> dict[str, Any]:
         "precision": manifest.precision,
         "dim": manifest.dim,
         "nesting": manifest.nesting,
-        "pooling": manifest.first.pooling,
+        "pooling": manifest.main_tower.pooling,
         "graph, MB": round((folder / GRAPH).stat().st_size / 1e6, 1),
         "cosine to the source, at least": round(manifest.verification.cosine_min, 6),
     }

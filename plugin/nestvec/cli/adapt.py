@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.captions import CaptionArgs, caption_options
+from nestvec.cli.adapt_captions import CaptionArgs, caption_options
 from nestvec.cli.options import args_command, integers, json_option
 from nestvec.terminal.interrupts import stop_on_signal
 
@@ -70,7 +70,7 @@ class AdaptArgs(CaptionArgs):
     def common(self) -> dict[str, Any]:
         """What both ways of training are asked for, by the names of their options; what was not said is not
         there."""
-        from nestvec_exporters.train import Length
+        from nestvec_exporters.train import TrainingLength
 
         names = (
             "checkpoint",
@@ -85,7 +85,7 @@ class AdaptArgs(CaptionArgs):
         )
         options = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         lengths = (self.epochs, self.steps, self.minutes)
-        return options | ({"length": Length(*lengths)} if any(limit is not None for limit in lengths) else {})
+        return options | ({"length": TrainingLength(*lengths)} if any(limit is not None for limit in lengths) else {})
 
 
 def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -173,14 +173,16 @@ def command(args: AdaptArgs) -> None:
       nestvec adapt CHECKPOINT --to nested --pairs clicks.parquet --columns query,document --minutes 15
       nestvec adapt CHECKPOINT --image-checkpoint CLASSIFIER --to clip --captions pairs.jsonl --image-blocks 5
     """
-    from nestvec.cli import captions
+    from nestvec.cli import adapt_captions
     from nestvec.terminal.progress import stages
 
     file = args.file()
     if file is None:
         with stages() as shown, stop_on_signal("this step") as stop:
-            pair = captions.train_captions(args, args.columns, args.common(), _listener(shown, stop), stop)
-        captions.print_captions_result(pair, args.to, as_json=args.as_json)
+            pair = adapt_captions.train_captions(
+                args, args.columns, args.common(), _listener(shown, stop), stop
+            )
+        adapt_captions.print_captions_result(pair, args.to, as_json=args.as_json)
         return
     _report(_train(args, *file), args)
 

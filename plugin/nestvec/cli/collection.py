@@ -67,12 +67,15 @@ def create(spec: Path, uri: str, token: str, database: str, models: Path) -> Non
       nestvec collection create papers.yaml --uri papers.db
     """
     from nestvec.collections import lifecycle
-    from nestvec.milvus.connection import connect
-    from nestvec.service.in_process import running
+    from nestvec.milvus.connection import open_milvus
+    from nestvec.service.in_process import serve_in_process
 
     collection_spec = _read_spec(spec)
-    with connect(uri, token=token, database=database) as client, running(collection_spec.services, models):
-        table = lifecycle.create(client, collection_spec)
+    with (
+        open_milvus(uri, token=token, database=database) as client,
+        serve_in_process(collection_spec.services, models),
+    ):
+        table = lifecycle.create_collection(client, collection_spec)
     click.echo(
         f"Created {table.name}: {', '.join(column.name for column in table.columns if column.is_vector)}."
     )
@@ -90,10 +93,10 @@ def show(name: str, uri: str, token: str, database: str, as_json: bool) -> None:
       nestvec collection show papers --uri papers.db
     """
     from nestvec.collections import lifecycle
-    from nestvec.milvus.connection import connect
+    from nestvec.milvus.connection import open_milvus
 
-    with connect(uri, token=token, database=database, create=False) as client:
-        description = lifecycle.describe(client, name)
+    with open_milvus(uri, token=token, database=database, create=False) as client:
+        description = lifecycle.describe_collection(client, name)
     if as_json:
         print_json(description)
     else:
@@ -111,10 +114,10 @@ def list_(uri: str, token: str, database: str, as_json: bool) -> None:
       nestvec collection list --uri papers.db
     """
     from nestvec.collections import lifecycle
-    from nestvec.milvus.connection import connect
+    from nestvec.milvus.connection import open_milvus
 
-    with connect(uri, token=token, database=database, create=False) as client:
-        names = lifecycle.names(client)
+    with open_milvus(uri, token=token, database=database, create=False) as client:
+        names = lifecycle.collection_names(client)
     if as_json:
         print_json(names)
     else:
@@ -134,25 +137,25 @@ def drop(name: str, uri: str, token: str, database: str, yes: bool) -> None:
       nestvec collection drop papers --uri papers.db --yes
     """
     from nestvec.collections import lifecycle
-    from nestvec.milvus.connection import connect
+    from nestvec.milvus.connection import open_milvus
 
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("Without a terminal to ask on, dropping a collection needs --yes.")
-    with connect(uri, token=token, database=database, create=False) as client:
+    with open_milvus(uri, token=token, database=database, create=False) as client:
         if not yes:
-            rows = lifecycle.describe(client, name)["rows"]
+            rows = lifecycle.describe_collection(client, name)["rows"]
             click.confirm(f"Drop {name} with {'its' if rows is None else rows} rows?", abort=True)
-        lifecycle.drop(client, name)
+        lifecycle.drop_collection(client, name)
     click.echo(f"Dropped {name}.")
 
 
 def _read_spec(path: Path) -> CollectionSpec:
     from nestvec_schemas.errors import SpecError
-    from nestvec_schemas.spec.yaml_file import SPEC_BYTES, parse_spec
+    from nestvec_schemas.spec.yaml_file import MAX_SPEC_BYTES, parse_spec
 
     try:
         with path.open("rb") as file:
-            text = file.read(SPEC_BYTES + 1).decode("utf-8-sig")
+            text = file.read(MAX_SPEC_BYTES + 1).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(
             f"{path} cannot be read as text", value=str(error), next_step="Write the spec as YAML, in UTF-8."
@@ -162,16 +165,16 @@ def _read_spec(path: Path) -> CollectionSpec:
 
 def _print(description: dict[str, Any]) -> None:
     rows = "not loaded" if description["rows"] is None else f"{description['rows']:,} rows"
-    about = f": {description['description']}" if description["description"] else ""
+    comment = f": {description['description']}" if description["description"] else ""
     dynamic = ", dynamic fields" if description["dynamic"] else ""
-    click.echo(f"{description['collection']}{about} ({rows}{dynamic})")
+    click.echo(f"{description['collection']}{comment} ({rows}{dynamic})")
     print_table(
         ("column", "type", "key", "null"),
-        [(one["name"], _type(one), one["key"], _null(one)) for one in description["columns"]],
+        [(entry["name"], _type(entry), entry["key"], _null(entry)) for entry in description["columns"]],
     )
-    for one in description["columns"]:
-        if one["compose"] is not None:
-            click.echo(f"{one['name']} is composed: {one['compose']}")
+    for entry in description["columns"]:
+        if entry["compose"] is not None:
+            click.echo(f"{entry['name']} is composed: {entry['compose']}")
     columns = (
         "column",
         "source",
@@ -186,8 +189,8 @@ def _print(description: dict[str, Any]) -> None:
         "metric",
         "service",
     )
-    keys = tuple("bytes_per_row" if one == "bytes" else one for one in columns)
-    print_table(columns, [[one[key] for key in keys] for one in description["embeddings"]])
+    keys = tuple("bytes_per_row" if entry == "bytes" else entry for entry in columns)
+    print_table(columns, [[entry[key] for key in keys] for entry in description["embeddings"]])
 
 
 def _type(column: dict[str, Any]) -> str:

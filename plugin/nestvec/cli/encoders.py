@@ -100,7 +100,7 @@ def _print(folders: Sequence[EncoderFolder]) -> None:
 
 def _row(folder: EncoderFolder, manifest: Manifest) -> tuple[object, ...]:
 
-    from nestvec.cli.towers import describe_inputs
+    from nestvec.cli.encoder_inputs import describe_inputs
 
     return (
         folder.name,

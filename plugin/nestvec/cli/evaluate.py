@@ -14,10 +14,10 @@ from nestvec.cli import COMMANDS
 from nestvec.cli.options import args_command, integers, models_option
 
 if TYPE_CHECKING:
-    from nestvec.evaluate.measuring import OpenIndex
+    from nestvec.evaluate.evaluation import Evaluation
+    from nestvec.evaluate.search.exact import OpenIndex
     from nestvec.evaluate.rows import ResultRow
-    from nestvec.evaluate.run import Evaluation
-    from nestvec.evaluate.subject import EncoderVariant
+    from nestvec.evaluate.variants import EncoderVariant
 
 _FORMS = ("float", "int8", "binary", "shortlist")
 _PRECISIONS = ("fp32", "fp16", "int8")
@@ -159,18 +159,18 @@ def command(args: EvaluateArgs) -> None:
       nestvec evaluate stamps --encoder pictures --languages de,fr,ja
       nestvec evaluate cranfield --encoder minilm --encoder splade --top 128,64 --rerank cross
     """
-    from nestvec.evaluate.choice import recommendation_sentence
-    from nestvec.evaluate.measuring import EvaluateOptions
+    from nestvec.evaluate.evaluation import evaluate, open_datasets
+    from nestvec.evaluate.outcomes import EvaluateOptions
     from nestvec.evaluate.report.output import check_writable, write_rows
-    from nestvec.evaluate.run import evaluate, open_datasets
-    from nestvec.evaluate.sources import Backend
-    from nestvec.evaluate.subject import RequestedSizes, choose_reranker, choose_variants
+    from nestvec.evaluate.report.recommendation import recommendation_sentence
+    from nestvec.evaluate.variants import RequestedSizes, choose_reranker, choose_variants
+    from nestvec.evaluate.vectors.sources import Backend
     from nestvec.terminal.progress import progress
-    from nestvec_schemas.extras import need
+    from nestvec_schemas.extras import require_packages
 
     if args.depth is not None and not args.rerank:
         raise click.UsageError("--depth is how many documents --rerank scores: name an encoder there.")
-    need("evaluating", ("pytrec_eval", "matplotlib", "onnxruntime"), "evaluate")
+    require_packages("evaluating", ("pytrec_eval", "matplotlib", "onnxruntime"), "evaluate")
     for path in (args.report, args.json_file if args.json_file != "-" else None):
         check_writable(path)
     sizes = RequestedSizes(args.dims, args.exits, args.top)
@@ -214,7 +214,7 @@ def _open_run(subject: EncoderVariant) -> Any:
 
 @contextmanager
 def _indexes(args: EvaluateArgs) -> Iterator[OpenIndex]:
-    from nestvec.evaluate.run import exact_index
+    from nestvec.evaluate.evaluation import exact_index
 
     if args.through == "exact":
         yield exact_index
@@ -246,7 +246,7 @@ def _print(evaluation: Evaluation) -> None:
 
 def _of_texts(row: ResultRow) -> Sequence[object]:
 
-    from nestvec.evaluate.choice import as_float
+    from nestvec.evaluate.report.recommendation import as_float
 
     return (
         row["ndcg@10"],
@@ -257,7 +257,7 @@ def _of_texts(row: ResultRow) -> Sequence[object]:
 
 def _of_pictures(row: ResultRow) -> Sequence[object]:
 
-    from nestvec.evaluate.choice import as_float
+    from nestvec.evaluate.report.recommendation import as_float
 
     hit_rates = (f"{as_float(row, name):.3f}" for name in ("r@1", "r@5", "r@10"))
     return (*hit_rates, _interval(row, "r@10"), f"{as_float(row, 'kept'):.3f}")
@@ -265,14 +265,14 @@ def _of_pictures(row: ResultRow) -> Sequence[object]:
 
 def _interval(row: ResultRow, measure: str) -> str:
 
-    from nestvec.evaluate.choice import as_float
+    from nestvec.evaluate.report.recommendation import as_float
 
     return f"{as_float(row, f'{measure}_low'):.2f}–{as_float(row, f'{measure}_high'):.2f}".replace("0.", ".")
 
 
 def _cells(row: ResultRow) -> Sequence[object]:
 
-    from nestvec.evaluate.choice import as_float
+    from nestvec.evaluate.report.recommendation import as_float
 
     same = row["exit"] == row["query_exit"]
     return (

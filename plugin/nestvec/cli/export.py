@@ -209,7 +209,7 @@ def command(args: ExportArgs) -> None:
       nestvec export CHECKPOINT --to models --merge 'base+0.4*A-0.2*B' --with A=biomed --with B=legal
       nestvec export CHECKPOINT --merge base+0.5*A+0.5*B --with A=biomed --with B=legal --fit pairs.jsonl
     """
-    from nestvec.cli.exported import print_export
+    from nestvec.cli.export_report import print_export
     from nestvec.terminal.interrupts import reraise_interrupt
     from nestvec.terminal.progress import stages
     from nestvec_exporters import ExportOptions, Listener, export
@@ -260,7 +260,7 @@ def _overrides(args: ExportArgs) -> Overrides:
 
 def _merge(args: ExportArgs) -> Merge | None:
     """What to merge; a usage error where there is neither that nor a checkpoint, or two that are ``base``."""
-    from nestvec_exporters.merge import BASE, Fit, Merge
+    from nestvec_exporters.merge import BASE, CoefficientFit, Merge
 
     if args.merge is None:
         if args.fit is not None:
@@ -270,7 +270,7 @@ def _merge(args: ExportArgs) -> Merge | None:
         if args.names:
             raise click.UsageError("--with names what stands in --merge, and there is none.")
         return None
-    fit = None if args.fit is None else Fit(_fitted_on(args.fit), args.fit_steps, seed=args.seed)
+    fit = None if args.fit is None else CoefficientFit(_fitted_on(args.fit), args.fit_steps, seed=args.seed)
     if args.checkpoint is None:
         return Merge(args.merge, args.names, fit)
     if BASE in args.names:

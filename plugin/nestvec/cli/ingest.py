@@ -15,7 +15,7 @@ from nestvec.terminal.interrupts import stop_on_signal
 from nestvec.terminal.tables import print_json
 
 if TYPE_CHECKING:
-    from nestvec.ingest import Report
+    from nestvec.ingest import IngestReport
 
 
 @dataclass(frozen=True)
@@ -78,19 +78,19 @@ def command(args: IngestArgs) -> None:
       nestvec ingest papers.jsonl --collection papers --uri papers.db
     """
     from nestvec.datasets.readers import open_source
-    from nestvec.ingest import Options, ingest
+    from nestvec.ingest import IngestOptions, ingest
     from nestvec.milvus.catalog import read_table
-    from nestvec.milvus.connection import connect
-    from nestvec.service.in_process import running
+    from nestvec.milvus.connection import open_milvus
+    from nestvec.service.in_process import serve_in_process
     from nestvec.terminal.progress import progress
 
     source = open_source(args.file, args.kind)
     target = _target(args.uri, args.database)
-    options = Options(target, args.batch, args.rejects, source.format, args.restart, args.on_error)
-    with connect(args.uri, token=args.token, database=args.database, create=False) as client:
+    options = IngestOptions(target, args.batch, args.rejects, source.format, args.restart, args.on_error)
+    with open_milvus(args.uri, token=args.token, database=args.database, create=False) as client:
         table = read_table(client, args.collection)
         with (
-            running(table.services, args.models),
+            serve_in_process(table.services, args.models),
             progress(f"Ingesting {args.file.name}", source.total) as advance,
             stop_on_signal("this batch") as stop,
         ):
@@ -104,7 +104,7 @@ def _target(uri: str, database: str) -> str:
     return f"{place}#{database}" if database else place
 
 
-def _say(report: Report, collection: str, as_json: bool) -> None:
+def _say(report: IngestReport, collection: str, as_json: bool) -> None:
     """The report; ends the command with 130 where it was stopped, with 1 where no row went in."""
     rate = report.this_run / report.seconds if report.seconds else 0.0
     if as_json:
@@ -129,7 +129,7 @@ def _say(report: Report, collection: str, as_json: bool) -> None:
         sys.exit(1)
 
 
-def _say_lines(report: Report, collection: str, rate: float) -> None:
+def _say_lines(report: IngestReport, collection: str, rate: float) -> None:
     resumed = f", {report.resumed_at} of them read before" if report.resumed_at else ""
     click.echo(
         f"{report.inserted} rows into {collection}{resumed}; {report.seconds:.1f} s, {rate:.0f} rows/s."

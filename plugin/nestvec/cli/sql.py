@@ -14,8 +14,8 @@ from nestvec.cli import COMMANDS
 from nestvec.cli.options import args_command, json_option, models_option, store_options
 
 if TYPE_CHECKING:
+    from nestvec.shell.print_result import OutputFormat
     from nestvec.shell.shell import Shell
-    from nestvec.shell.show import OutputFormat
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ def command(args: SqlArgs) -> None:
       nestvec sql --uri demo.db "SELECT name, 1 - (doc_64 <=> 'read rows from a file') AS score
         FROM pydoc WHERE module = 'csv' ORDER BY score DESC LIMIT 5"
     """
-    from nestvec.milvus.connection import connect
+    from nestvec.milvus.connection import open_milvus
+    from nestvec.shell.params import parse_params
     from nestvec.shell.shell import Shell
     from nestvec.shell.split import script_pieces
-    from nestvec.shell.values import parse_params
     from nestvec.sql import Session, SessionSettings
 
     parameters, form = parse_params(args.param), _form(args)
@@ -85,7 +85,7 @@ def command(args: SqlArgs) -> None:
     session = Session(SessionSettings(models=args.models))
     with (
         closing(session),
-        connect(args.uri, token=args.token, database=args.database, create=create) as client,
+        open_milvus(args.uri, token=args.token, database=args.database, create=create) as client,
     ):
         shell = Shell(client, session, form, args.timing, parameters)
         if script is None:

@@ -41,29 +41,52 @@ _LAYOUT = (
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """What is measured on: ``documents`` of them in the corpus, numbered in the order of their lines.
+class JudgedQueries:
+    """The queries that have judgements, q of them, in the order of their file."""
 
-    ``queries`` are the q judged queries, by ``ids``: texts, or the ``file:`` addresses of pictures; what a
-    side holds is in ``towers``. ``corpus`` reads the documents again. ``qrels`` maps a query's id to the
-    judgements of documents, by their number. ``own`` is (q,) int64: the number of the document that is the
-    query itself (same id and text), which no search counts, -1 where there is none. ``unjudged`` queries
-    are left out.
-    ``digests`` are SHA-256 of what there is to embed. ``language`` is that of the texts where a set has
-    several; None is a set's own.
-    """
+    ids: tuple[str, ...]
+
+    inputs: tuple[str, ...]
+    """Texts, or ``file:`` addresses of images."""
+
+    qrels: Qrels
+    """A query's id to the judgements of documents, by their number."""
+
+    own_documents: NDArray[np.int64]
+    """(q,): the number of the document that is the query itself (same id and text), which no search counts;
+    -1 where there is none."""
+
+    unjudged: int = 0
+    """Queries of the file that are left out."""
+
+    def first(self, count: int) -> JudgedQueries:
+        """The first ``count`` of them."""
+        ids = self.ids[:count]
+        qrels = {name: self.qrels[name] for name in ids}
+        return JudgedQueries(ids, self.inputs[:count], qrels, self.own_documents[:count])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Queries, documents and judgements to measure encoders on."""
 
     name: str
-    documents: int
+    queries: JudgedQueries
+
+    document_count: int
+    """Documents in the corpus, numbered in the order of their lines."""
+
+    read_corpus: Callable[[], Iterator[str]]
+    """Reads the documents again: texts, or ``file:`` addresses of images."""
+
     digests: Mapping[Side, str]
-    ids: tuple[str, ...]
-    queries: tuple[str, ...]
-    corpus: Callable[[], Iterator[str]]
-    qrels: Qrels
-    own: NDArray[np.int64]
-    unjudged: int
+    """SHA-256 of what there is to embed."""
+
     towers: Mapping[Side, Modality] = field(default_factory=lambda: _TEXTS)
+    """What each side holds."""
+
     language: str | None = None
+    """The texts' language in a set of several; None for the set's own."""
 
     @property
     def direction(self) -> str | None:
@@ -73,11 +96,11 @@ class Dataset:
 
     def inputs(self, side: Side) -> Iterable[str]:
         """What is embedded of a side, in order."""
-        return self.queries if side == "query" else self.corpus()
+        return self.queries.inputs if side == "query" else self.read_corpus()
 
     def count(self, side: Side) -> int:
         """How many inputs that are."""
-        return len(self.queries) if side == "query" else self.documents
+        return len(self.queries.ids) if side == "query" else self.document_count
 
 
 @dataclass(frozen=True)
@@ -107,20 +130,23 @@ def open_dataset(folder: Path) -> Dataset:
     missing = {key: line for key, line in judgements.documents.items() if key not in corpus.judged}
     _check_known(folder, "document", missing)
     ids = tuple(key for key in texts if key in judgements.qrels)
-    queries = tuple(texts[key] for key in ids)
-    return Dataset(
-        name=folder.resolve().name,
-        documents=corpus.documents,
-        digests={"query": digest_of(queries), "document": corpus.digest},
+    inputs = tuple(texts[key] for key in ids)
+    queries = JudgedQueries(
         ids=ids,
-        queries=queries,
-        corpus=partial(_documents, folder / CORPUS),
+        inputs=inputs,
         qrels={
             key: {str(corpus.judged[document]): score for document, score in judgements.qrels[key].items()}
             for key in ids
         },
-        own=np.array([corpus.own.get(key, -1) for key in ids], np.int64),
+        own_documents=np.array([corpus.own.get(key, -1) for key in ids], np.int64),
         unjudged=len(texts) - len(ids),
+    )
+    return Dataset(
+        name=folder.resolve().name,
+        queries=queries,
+        document_count=corpus.documents,
+        read_corpus=partial(_documents, folder / CORPUS),
+        digests={"query": digest_of(inputs), "document": corpus.digest},
     )
 
 

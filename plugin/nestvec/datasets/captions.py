@@ -11,12 +11,12 @@ from PIL import Image
 
 from nestvec.datasets.training_texts import iter_rows
 from nestvec.images.decode import decode
-from nestvec.images.policy import Policy
+from nestvec.images.policy import ImagePolicy
 from nestvec_schemas.errors import ImageUnreadable, TrainingDataUnusable, nearest
 
 _IMAGE_COLUMNS: Final = ("image", "picture", "file_name", "path")
 _CAPTION_COLUMNS: Final = ("caption", "captions", "text", "tags")
-_LIMITS: Final = Policy()
+_LIMITS: Final = ImagePolicy()
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,14 @@ import numpy as np
 from nestvec.datasets.beir import (
     PAIRS,
     Dataset,
+    JudgedQueries,
     digest_of,
     duplicate_id,
     malformed_record,
     read_lines,
     read_record,
 )
+from nestvec.datasets.qrels import Qrels
 from nestvec_schemas.errors import DatasetUnusable, nearest
 
 ALL_LANGUAGES: Final = "all"
@@ -72,14 +74,14 @@ def _read(path: Path) -> list[_CaptionedImage]:
         if splits[name] in (None, _TEST):
             pairs[name] = _pair(path, line, raw, name, fields)
     if any(splits.values()):
-        pairs = {name: one for name, one in pairs.items() if splits[name] == _TEST}
+        pairs = {name: image for name, image in pairs.items() if splits[name] == _TEST}
         if not pairs:
             raise DatasetUnusable(
                 f"{path} has splits, and none of its lines is of the split {_TEST}",
-                value=", ".join(sorted({str(one) for one in splits.values() if one})),
+                value=", ".join(sorted({str(image) for image in splits.values() if image})),
                 next_step=f'Give some lines "split": "{_TEST}", or none of them a split.',
             )
-    if not any(one.captions for one in pairs.values()):
+    if not any(image.captions for image in pairs.values()):
         raise DatasetUnusable(
             f"{path} has no caption", value=f"{len(splits)} lines", next_step=f"Write {_RECORD_FORMAT}"
         )
@@ -111,8 +113,8 @@ def _select_languages(
     folder: Path, pairs: Iterable[_CaptionedImage], requested: Sequence[str]
 ) -> list[str | None]:
     """The set's own language, where it has captions, and those that are asked for."""
-    available = dict.fromkeys(language for one in pairs for language in one.captions)
-    named = [one for one in available if one is not None]
+    available = dict.fromkeys(language for name in pairs for language in name.captions)
+    named = [name for name in available if name is not None]
     for language in requested:
         if language not in (*named, ALL_LANGUAGES):
             raise DatasetUnusable(
@@ -120,7 +122,7 @@ def _select_languages(
                 value=language,
                 next_step=f"There: {', '.join(named) or 'none but its own'}.{nearest(language, named)}",
             )
-    others = named if ALL_LANGUAGES in requested else [one for one in named if one in requested]
+    others = named if ALL_LANGUAGES in requested else [name for name in named if name in requested]
     return [*([None] if None in available else []), *others] or [*named[:1]]
 
 
@@ -138,31 +140,32 @@ def _directions(name: str, pairs: Sequence[_CaptionedImage], language: str | Non
     images = [pair.address for pair in pairs]
     by_text = Dataset(
         name=f"{name}, text→image",
-        documents=len(pairs),
+        queries=_without_own_documents(tuple(relevant_images), tuple(captions), relevant_images),
+        document_count=len(pairs),
+        read_corpus=partial(iter, images),
         digests={"query": digest_of(captions), "document": _images_digest(pairs)},
-        ids=tuple(relevant_images),
-        queries=tuple(captions),
-        corpus=partial(iter, images),
-        qrels=relevant_images,
-        own=np.full(len(relevant_images), -1, np.int64),
-        unjudged=0,
         towers={"query": "text", "document": "image"},
         language=language,
     )
+    addresses = tuple(pair.address for pair in captioned)
     by_image = Dataset(
         name=f"{name}, image→text",
-        documents=len(captions),
+        queries=_without_own_documents(
+            tuple(relevant_captions), addresses, relevant_captions, unjudged=len(pairs) - len(captioned)
+        ),
+        document_count=len(captions),
+        read_corpus=partial(iter, captions),
         digests={"query": _images_digest(captioned), "document": digest_of(captions)},
-        ids=tuple(relevant_captions),
-        queries=tuple(pair.address for pair in captioned),
-        corpus=partial(iter, captions),
-        qrels=relevant_captions,
-        own=np.full(len(relevant_captions), -1, np.int64),
-        unjudged=len(pairs) - len(captioned),
         towers={"query": "image", "document": "text"},
         language=language,
     )
     return by_text, by_image
+
+
+def _without_own_documents(
+    ids: tuple[str, ...], inputs: tuple[str, ...], qrels: Qrels, unjudged: int = 0
+) -> JudgedQueries:
+    return JudgedQueries(ids, inputs, qrels, np.full(len(ids), -1, np.int64), unjudged)
 
 
 def _images_digest(pairs: Iterable[_CaptionedImage]) -> str:

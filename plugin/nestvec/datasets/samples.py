@@ -12,7 +12,7 @@ from pymilvus import MilvusClient
 
 from nestvec.datasets.readers import FORMATS, open_source
 from nestvec.milvus.catalog import read_table
-from nestvec.milvus.connection import connect, load_lite, milvus_errors
+from nestvec.milvus.connection import load_lite, milvus_errors, open_milvus
 from nestvec_schemas.errors import FileUnreadable, RowRejected, SampleUnusable, nearest
 from nestvec_schemas.samples.docstrings import sample_texts
 from nestvec_schemas.samples.sample import Sample
@@ -69,7 +69,7 @@ def read_sample(source: str, options: SampleOptions, store: SampleStore) -> Samp
     if path.is_file():
         return Sample(path.name, _reservoir_sample(_file_texts(path, options.column), options))
     if store.uri and not path.suffix:
-        with connect(store.uri, token=store.token, database=store.database, create=False) as client:
+        with open_milvus(store.uri, token=store.token, database=store.database, create=False) as client:
             return Sample(
                 source, _reservoir_sample(_collection_texts(client, source, options.column), options)
             )
@@ -147,17 +147,19 @@ def _select_columns(row: Mapping[str, object], column: str | None, name: str) ->
 
 def _collection_texts(client: MilvusClient, name: str, column: str | None) -> Iterator[str]:
     table = read_table(client, name)
-    text_columns = [one.name for one in table.columns if one.type == "VARCHAR" and not one.primary]
-    sources = [one.source for one in table.embeddings]
+    text_columns = [
+        column_.name for column_ in table.columns if column_.type == "VARCHAR" and not column_.primary
+    ]
+    sources = [column_.source for column_ in table.embeddings]
     selected = (
         column or (sources[0] if sources else None) or (text_columns[0] if len(text_columns) == 1 else None)
     )
-    if selected is None or selected not in {one.name for one in table.columns}:
+    if selected is None or selected not in {column_.name for column_ in table.columns}:
         raise SampleUnusable(
             f"it cannot be told which column of {name} holds the texts"
             if column is None
             else f"{name} has no column of this name",
-            value=column or ", ".join(one.name for one in table.columns),
+            value=column or ", ".join(column_.name for column_ in table.columns),
             next_step=f"Name one with --sample-column: {', '.join(text_columns)}.",
         )
     with milvus_errors(f"reading collection {name}"):

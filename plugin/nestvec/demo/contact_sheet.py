@@ -12,7 +12,7 @@ from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from nestvec_schemas.preprocessing.pixels import coloured
+from nestvec_schemas.preprocessing.pixels import to_8bit_color
 
 _EDGE: Final = 128
 _GAP: Final = 16
@@ -105,7 +105,7 @@ def _thumbnail(path: Path, edge: int) -> Image.Image:
     """The whole picture in a square of ``edge`` pixels, small ones enlarged to at most twice their size."""
     card = Image.new("RGB", (edge, edge), _CARD)
     with Image.open(path) as image:
-        shown = coloured(ImageOps.exif_transpose(image))
+        shown = to_8bit_color(ImageOps.exif_transpose(image))
     room = min(edge, 2 * max(shown.size))
     shown = ImageOps.contain(shown, (room, room))
     at = ((edge - shown.width) // 2, (edge - shown.height) // 2)

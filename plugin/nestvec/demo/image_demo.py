@@ -17,12 +17,12 @@ import nestvec
 from nestvec.demo.contact_sheet import ImageMatch, Strip, render_html, render_png
 from nestvec.demo.local_images import find_images, image_folders
 from nestvec.demo.text_demo import export_with_progress, free_service
-from nestvec.images import Policy
+from nestvec.images import ImagePolicy
 from nestvec.ingest import insert_rows
 from nestvec.milvus.catalog import Table, read_table
-from nestvec.milvus.connection import connect, load_lite, milvus_errors
-from nestvec.service.in_process import running
-from nestvec.service.settings import Settings
+from nestvec.milvus.connection import load_lite, milvus_errors, open_milvus
+from nestvec.service.in_process import serve_in_process
+from nestvec.service.settings import ServiceSettings
 from nestvec.sql import execute
 from nestvec.terminal.progress import progress
 from nestvec_schemas.errors import CheckpointNotFound
@@ -72,10 +72,10 @@ def run(options: ImageDemoOptions, say: Say) -> ImageDemoReport:
     say(f"Found {len(images):,} pictures in {', '.join(map(str, folders))}.")
     export_encoder(options.models, say)
     roots = tuple(path.resolve().parent for path in images)
-    policy = Policy(schemes=frozenset({"file", "data"}), roots=tuple(dict.fromkeys(roots)))
-    with connect(options.uri) as client:
+    policy = ImagePolicy(schemes=frozenset({"file", "data"}), roots=tuple(dict.fromkeys(roots)))
+    with open_milvus(options.uri) as client:
         service = free_service(client, COLLECTION)
-        with running([service], options.models, Settings(images=policy, on_error="zero")):
+        with serve_in_process([service], options.models, ServiceSettings(images=policy, on_error="zero")):
             table = _collection(client, service, options.uri, say)
             _ingest(client, table, images)
             strips = tuple(_results(client, question) for question in options.questions or QUESTIONS)

@@ -17,8 +17,8 @@ from pymilvus import DataType, MilvusClient
 import nestvec
 from nestvec.ingest import insert_rows
 from nestvec.milvus.catalog import Table, read_table
-from nestvec.milvus.connection import connect, load_lite, milvus_errors
-from nestvec.service.in_process import running
+from nestvec.milvus.connection import load_lite, milvus_errors, open_milvus
+from nestvec.service.in_process import serve_in_process
 from nestvec.sql import execute
 from nestvec.terminal.progress import progress, stages
 from nestvec_schemas.errors import CheckpointNotFound
@@ -87,9 +87,9 @@ def run(uri: str, models: Path, say: Say) -> DemoReport:
     with _Timer("texts", seconds):
         texts = standard_library()
     say(f"Found {len(texts):,} docstrings in the standard library of Python {sys.version.split()[0]}.")
-    with connect(uri) as client:
+    with open_milvus(uri) as client:
         service = free_service(client, COLLECTION)
-        with running([service], models):
+        with serve_in_process([service], models):
             table = _collection(client, service, uri, say)
             with _Timer("ingest", seconds):
                 rows = _ingest(client, table, texts, say)

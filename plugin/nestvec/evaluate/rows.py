@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from nestvec.datasets.beir import Dataset
-from nestvec.evaluate.measures import (
+from nestvec.evaluate.metrics.ranking import (
     HIT_METRICS,
     METRICS,
     RESAMPLES,
@@ -20,7 +20,7 @@ from nestvec.evaluate.measures import (
     metric_means,
     ratio,
 )
-from nestvec.evaluate.measuring import MeasuredSetting, Outcome
+from nestvec.evaluate.outcomes import MeasuredSetting, Outcome, VectorSize
 from nestvec_schemas.errors import DatasetUnusable
 
 ResultRow = dict[str, object]
@@ -75,12 +75,12 @@ def make_rows(
 def _scored(
     name: str, dataset: Dataset, outcomes: Sequence[Outcome], seed: int, through: str
 ) -> list[_ScoredRow]:
-    weights = bootstrap_weights(len(dataset.ids), seed)
+    weights = bootstrap_weights(len(dataset.queries.ids), seed)
     reference_scores = reference_outcome(outcomes).scores["ndcg@10"]
     if not reference_scores.any():
         raise DatasetUnusable(
             f"the reference finds no relevant document of {name} for any query",
-            value=f"{len(dataset.ids)} queries",
+            value=f"{len(dataset.queries.ids)} queries",
             next_step="Check that the judgements belong to this corpus, and the encoder to its language.",
         )
     reference_draws = weights @ reference_scores
@@ -93,7 +93,7 @@ def _scored(
             "dataset": name,
             "language": dataset.language,
             "direction": dataset.direction,
-            "queries": len(dataset.ids),
+            "queries": len(dataset.queries.ids),
             "through": through,
         }
         scored = row | _row(outcome, share) | _intervals(draws)
@@ -113,7 +113,7 @@ def _row(outcome: Outcome, retention: float) -> ResultRow:
     before = outcome.unrescored
     shape = outcome.isotropy
     return {
-        **asdict(outcome.setting),
+        **_setting_columns(outcome.setting),
         **metric_means(outcome.scores),
         "ndcg@10_unrescored": None if before is None else float(before.mean()),
         "kept": retention,
@@ -121,6 +121,24 @@ def _row(outcome: Outcome, retention: float) -> ResultRow:
         "ms_per_query": outcome.ms_per_query,
         "mean_cosine": None if shape is None else shape.mean_cosine,
         "effective_rank": None if shape is None else shape.effective_rank,
+    }
+
+
+def _setting_columns(setting: MeasuredSetting) -> ResultRow:
+    rescoring = setting.rescoring
+    return {
+        "encoder": setting.encoder,
+        "precision": setting.precision,
+        "nesting": setting.nesting,
+        "form": setting.form,
+        "dim": setting.dim,
+        "exit": setting.exit,
+        "query_exit": setting.query_exit,
+        "bytes": setting.size.searched,
+        "stored_bytes": setting.size.stored,
+        "rescore_dim": rescoring and rescoring.dim,
+        "candidates": rescoring and rescoring.candidates,
+        "reranker": rescoring and rescoring.reranker,
     }
 
 
@@ -168,7 +186,7 @@ _SIZES: Final = ("bytes", "stored_bytes")
 
 def _without_bytes(setting: MeasuredSetting) -> MeasuredSetting:
     """A setting without its bytes: how many words a text has depends on the dataset."""
-    return replace(setting, bytes=0, stored_bytes=0)
+    return replace(setting, size=VectorSize(0, 0))
 
 
 def _common(scored: Sequence[_ScoredRow], column: str, several: str | None = None) -> object:

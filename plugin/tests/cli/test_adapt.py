@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from nestvec.cli import cli
 from nestvec_exporters.progress import Listener
-from nestvec_exporters.train import Adapted, AdaptOptions, Length, TrainingData
+from nestvec_exporters.train import Adapted, AdaptOptions, TrainingLength, TrainingData
 from nestvec_schemas.errors import NestvecError, TrainingDataUnusable
 
 FIGURES = {"alike": {6: {384: 1.0, 64: 0.7}, 3: {384: 0.5, 64: 0.4}}, "across": {3: {384: 0.6, 64: 0.5}}}
@@ -92,7 +92,7 @@ def test_options_and_rows_reach_the_training(
         tmp_path / "nested",
         dims=(128, 64),
         exits=(2, 3),
-        length=Length(minutes=1.5),
+        length=TrainingLength(minutes=1.5),
         batch=64,
         learning_rate=0.001,
         max_tokens=99,

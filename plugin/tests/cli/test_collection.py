@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from nestvec.cli import cli
 from nestvec.cli.collection import create
 from nestvec_schemas.errors import SpecError
-from nestvec_schemas.spec.yaml_file import SPEC_BYTES, parse_spec
+from nestvec_schemas.spec.yaml_file import MAX_SPEC_BYTES, parse_spec
 
 
 def test_the_spec_in_the_help_is_a_spec() -> None:
@@ -42,7 +42,7 @@ def test_a_spec_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
     ("data", "said"),
     [
         (b"\xff\xfe", "x.yaml cannot be read as text"),
-        (b"#" * (SPEC_BYTES + 1), "x.yaml is larger than 1 MiB"),
+        (b"#" * (MAX_SPEC_BYTES + 1), "x.yaml is larger than 1 MiB"),
         (b"colection: papers", "colection is not a key.*Did you mean 'collection'"),
     ],
 )

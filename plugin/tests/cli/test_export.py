@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from nestvec.cli import cli
 from nestvec.cli.export import default_name, merged_name
-from nestvec.cli.exported import _nested
+from nestvec.cli.export_report import _nested
 from nestvec_exporters.merge import Merge
 from nestvec_schemas.errors import (
     CheckpointNotFound,
@@ -16,7 +16,7 @@ from nestvec_schemas.errors import (
     EncoderError,
     NestvecError,
 )
-from nestvec_schemas.manifest import ENCODER_NAME, Fit, Manifest, RotationMethod
+from nestvec_schemas.manifest import ENCODER_NAME, FitSummary, Manifest, RotationMethod
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_what_cannot_be_exported_is_an_error_that_names_it(
 def test_a_report_tells_the_samples_size(
     method: RotationMethod, drawn: int | None, texts: int, says: str
 ) -> None:
-    fit = Fit(method=method, sample="papers", drawn=drawn, texts=texts, held_out=120, seed=0)
+    fit = FitSummary(method=method, sample="papers", drawn=drawn, texts=texts, held_out=120, seed=0)
     assert says in _nested(
         Manifest.model_construct(fit=fit, dim=4, layers=(6,), retention={4: 1.0}, exits={})
     )

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from nestvec.cli import cli
 from nestvec.cli.ingest import _say, _target
-from nestvec.ingest import Report
+from nestvec.ingest import IngestReport
 from nestvec_schemas.errors import FileUnreadable
 
 
@@ -34,22 +34,22 @@ def test_a_file_of_an_unknown_kind_is_refused_before_milvus_is_opened(tmp_path: 
     ("report", "code", "said"),
     [
         (
-            Report(5, 0, 2.0, this_run=4, resumed_at=1),
+            IngestReport(5, 0, 2.0, this_run=4, resumed_at=1),
             None,
             "5 rows into c, 1 of them read before; 2.0 s, 2 rows/s.",
         ),
-        (Report(0, 0, 0.0), None, "0 rows into c; 0.0 s, 0 rows/s."),
+        (IngestReport(0, 0, 0.0), None, "0 rows into c; 0.0 s, 0 rows/s."),
         (
-            Report(1, 2, 1.0, ("line 2: bad",), Path("r.jsonl")),
+            IngestReport(1, 2, 1.0, ("line 2: bad",), Path("r.jsonl")),
             None,
             "2 rejected, with the reason: r.jsonl\n  line 2: bad",
         ),
-        (Report(0, 2, 1.0, ("line 2: bad",), Path("r.jsonl")), 1, "2 rejected"),
-        (Report(3, 0, 1.0, finished=False), 130, "Stopped. The same command goes on from there."),
+        (IngestReport(0, 2, 1.0, ("line 2: bad",), Path("r.jsonl")), 1, "2 rejected"),
+        (IngestReport(3, 0, 1.0, finished=False), 130, "Stopped. The same command goes on from there."),
     ],
 )
 def test_the_exit_code_says_how_it_went(
-    report: Report, code: int | None, said: str, capsys: pytest.CaptureFixture[str]
+    report: IngestReport, code: int | None, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = None
     try:

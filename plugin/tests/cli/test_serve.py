@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from nestvec.cli.serve import ServeArgs, command, settings_of
-from nestvec.service.settings import Guard, Settings
+from nestvec.service.settings import AccessSettings, ServiceSettings
 
 
 def asked(*arguments: str) -> ServeArgs:
@@ -14,7 +14,7 @@ def asked(*arguments: str) -> ServeArgs:
 
 
 def test_the_defaults_are_the_services_own() -> None:
-    assert settings_of(asked()) == Settings()
+    assert settings_of(asked()) == ServiceSettings()
 
 
 def test_each_option_reaches_its_setting(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_each_option_reaches_its_setting(tmp_path: Path) -> None:
         3,
     )
     assert settings.overlong == "mean"
-    assert settings.guard == Guard(tmp_path / "keys", tmp_path / "cert", tmp_path / "key")
+    assert settings.guard == AccessSettings(tmp_path / "keys", tmp_path / "cert", tmp_path / "key")
     assert settings.otlp == "http://otel:4318"
     assert settings.limits.shutdown_seconds == 5
     assert settings.on_error == "zero"

@@ -22,11 +22,11 @@ def records(*ids: str) -> str:
 def test_a_dataset_is_read_as_beir_means_it(write_data: WriteData) -> None:
     dataset = open_dataset(write_data())
     assert dataset.name == "small"
-    assert dataset.documents == 60
-    assert dataset.ids[:2] == ("q0", "q1")
-    assert dataset.unjudged == 2
-    assert dataset.qrels["q1"] == {"5": 2, "6": 1, "7": 0}
-    assert next(dataset.corpus()) == "w0 w1 w0"
+    assert dataset.document_count == 60
+    assert dataset.queries.ids[:2] == ("q0", "q1")
+    assert dataset.queries.unjudged == 2
+    assert dataset.queries.qrels["q1"] == {"5": 2, "6": 1, "7": 0}
+    assert next(dataset.read_corpus()) == "w0 w1 w0"
 
 
 def test_a_corpus_is_read_line_by_line(write_data: WriteData) -> None:
@@ -35,7 +35,7 @@ def test_a_corpus_is_read_line_by_line(write_data: WriteData) -> None:
     tracemalloc.start()
     try:
         dataset = open_dataset(folder)
-        assert sum(1 for _ in dataset.corpus()) == dataset.documents == 10_000
+        assert sum(1 for _ in dataset.read_corpus()) == dataset.document_count == 10_000
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -45,15 +45,15 @@ def test_a_corpus_is_read_line_by_line(write_data: WriteData) -> None:
 def test_titles_blank_lines_and_numeric_ids_may_be_there_or_not(write_data: WriteData) -> None:
     corpus = '{"_id": 7, "text": "a"}\n\n{"_id": "8", "title": null, "text": ""}\n'
     dataset = open_dataset(write_data(corpus=corpus, queries=records("q"), qrels="q\t7\t1\n"))
-    assert list(dataset.corpus()) == ["a", ""]
-    assert dataset.qrels == {"q": {"0": 1}}
+    assert list(dataset.read_corpus()) == ["a", ""]
+    assert dataset.queries.qrels == {"q": {"0": 1}}
 
 
 def test_a_query_that_is_a_document_itself_is_known(write_data: WriteData) -> None:
     corpus = '{"_id": "q", "title": "t", "text": "the query"}\n{"_id": "r", "text": "x"}'
     queries = '{"_id": "q", "text": "the query"}\n{"_id": "r", "text": "another"}'
     dataset = open_dataset(write_data(corpus=corpus, queries=queries, qrels="q\tr\t1\nr\tq\t1"))
-    assert dataset.own.tolist() == [0, -1]
+    assert dataset.queries.own_documents.tolist() == [0, -1]
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ from PIL import Image
 
 from nestvec.datasets.image_pairs import ALL_LANGUAGES, open_pairs
 from nestvec.engines.contract import Batch
-from nestvec.evaluate.encode import RunBatch
-from nestvec.evaluate.measuring import EvaluateOptions
+from nestvec.evaluate.evaluation import Evaluation, evaluate, exact_index, open_datasets
+from nestvec.evaluate.outcomes import EvaluateOptions
 from nestvec.evaluate.report.page import render_page
-from nestvec.evaluate.run import Evaluation, evaluate, exact_index, open_datasets
-from nestvec.evaluate.sources import Backend
-from nestvec.evaluate.subject import EncoderVariant, RequestedSizes, choose_variants
+from nestvec.evaluate.variants import EncoderVariant, RequestedSizes, choose_variants
+from nestvec.evaluate.vectors.encode import RunBatch
+from nestvec.evaluate.vectors.sources import Backend
 from nestvec_schemas.errors import DatasetUnusable, EncoderNotFound
-from nestvec_schemas.preprocessing.pixels import Picture
+from nestvec_schemas.preprocessing.pixels import ImageTransform
 from nestvec_schemas.towers import Tower
 from nestvec_schemas.vectors import Vectors
 
@@ -32,7 +32,7 @@ TOWERS = {
         output="sentence_embedding",
         pooling="cls",
         max_tokens=4,
-        picture=Picture(height=2, width=2),
+        picture=ImageTransform(height=2, width=2),
     ),
 }
 WORDS = ["w1", "w2", "w3", "w3", "w4"]
@@ -99,11 +99,11 @@ def evaluated(models: Path, folder: Path, cache: Path, *languages: str) -> Evalu
 def test_a_shared_caption_is_right_for_each_of_its_pictures(write_pairs: Callable[..., Path]) -> None:
     by_text, by_image = open_pairs(write_pairs())
     assert (by_text.name, by_image.name) == ("set, text→image", "set, image→text")
-    assert by_text.queries == ("w1", "w2", "w3", "w4")
-    assert dict(by_text.qrels) == {"0": {"0": 1}, "1": {"1": 1}, "2": {"2": 1, "3": 1}, "3": {"4": 1}}
+    assert by_text.queries.inputs == ("w1", "w2", "w3", "w4")
+    assert dict(by_text.queries.qrels) == {"0": {"0": 1}, "1": {"1": 1}, "2": {"2": 1, "3": 1}, "3": {"4": 1}}
     assert list(by_image.inputs("document")) == ["w1", "w2", "w3", "w4"]
-    assert by_image.qrels["p2"] == by_image.qrels["p3"] == {"2": 1}
-    assert list(by_text.inputs("document")) == list(by_image.queries)
+    assert by_image.queries.qrels["p2"] == by_image.queries.qrels["p3"] == {"2": 1}
+    assert list(by_text.inputs("document")) == list(by_image.queries.inputs)
     assert by_text.digests["document"] == by_image.digests["query"]
 
 
@@ -111,15 +111,15 @@ def test_languages_ask_for_the_same_pictures(write_pairs: Callable[..., Path]) -
     found = open_pairs(write_pairs(), ("de",))
     assert [one.language for one in found] == [None, None, "de", "de"]
     by_text, by_image = found[2:]
-    assert (by_text.documents, by_text.queries) == (5, ("w5", "w6", "w7"))
-    assert (len(by_image.queries), by_image.unjudged) == (4, 1)
+    assert (by_text.document_count, by_text.queries.inputs) == (5, ("w5", "w6", "w7"))
+    assert (len(by_image.queries.ids), by_image.queries.unjudged) == (4, 1)
     assert [one.name for one in open_pairs(write_pairs(), (ALL_LANGUAGES,))] == [one.name for one in found]
 
 
 def test_only_the_test_split_is_measured(write_pairs: Callable[..., Path]) -> None:
     records = [one | {"split": "test" if at > 2 else "train"} for at, one in enumerate(lines())]
     by_text, _ = open_pairs(write_pairs(records))
-    assert (by_text.documents, by_text.queries) == (2, ("w3", "w4"))
+    assert (by_text.document_count, by_text.queries.inputs) == (2, ("w3", "w4"))
     with pytest.raises(DatasetUnusable, match="none of its lines is of the split test: train"):
         open_pairs(write_pairs([one | {"split": "train"} for one in lines()]))
 

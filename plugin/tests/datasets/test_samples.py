@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pymilvus import DataType
 
 from nestvec.datasets.samples import DEMO, SampleOptions, SampleStore, read_sample
-from nestvec.milvus.connection import connect
+from nestvec.milvus.connection import open_milvus
 from nestvec_schemas.errors import CollectionNotFound, FileUnreadable, SampleUnusable
 
 NOWHERE = SampleStore()
@@ -91,7 +91,7 @@ def test_every_row_has_the_same_chance(tmp_path: Path) -> None:
 
 def test_a_collection(tmp_path: Path) -> None:
     uri = str(tmp_path / "papers.db")
-    with connect(uri) as client:
+    with open_milvus(uri) as client:
         schema = client.create_schema()
         schema.add_field("id", DataType.INT64, is_primary=True)
         schema.add_field("doc", DataType.VARCHAR, max_length=100)

@@ -1,8 +1,7 @@
-"""A small dataset on disk, and vectors for it without an encoder."""
+"""Vectors for the small dataset without an encoder."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,49 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nestvec.datasets.beir import Dataset, open_dataset
-from nestvec.evaluate.encode import Encoded
-from nestvec.evaluate.measuring import Side, VectorSource
-from nestvec.evaluate.subject import EncoderVariant, RequestedSizes, choose_variants
+from nestvec.datasets.beir import Dataset, Side
+from nestvec.evaluate.variants import EncoderVariant, RequestedSizes, choose_variants
+from nestvec.evaluate.vectors.encode import Encoded, VectorSource
 from nestvec_schemas.vectors import Vectors, normalise
 
-DOCUMENTS = 60
-QUERIES = 12
+from ..conftest import DOCUMENTS, QUERIES
+
 DIM = 16
-
-WriteData = Callable[..., Path]
-
-
-def _write(folder: Path, **files: str) -> Path:
-    """A dataset of ``DOCUMENTS`` documents; a keyword replaces a file's whole content."""
-    (folder / "qrels").mkdir(parents=True, exist_ok=True)
-    corpus = [{"_id": f"d{n}", "title": f"w{n}", "text": f"w{n + 1} w{n % 7}"} for n in range(DOCUMENTS)]
-    queries = [{"_id": f"q{n}", "text": f"w{n * 5} w{n * 5 + 1}"} for n in range(QUERIES + 2)]
-    judged = ["query-id\tcorpus-id\tscore"]
-    judged += [f"q{n}\td{n * 5 + at}\t{2 - at}" for n in range(QUERIES) for at in range(3)]
-    content = {
-        "corpus": "\n".join(map(json.dumps, corpus)),
-        "queries": "\n".join(map(json.dumps, queries)),
-        "qrels": "\n".join(judged),
-    } | files
-    for name, path in (("corpus", "corpus.jsonl"), ("queries", "queries.jsonl"), ("qrels", "qrels/test.tsv")):
-        (folder / path).write_text(content[name], encoding="utf-8")
-    return folder
-
-
-@pytest.fixture
-def write_data(tmp_path: Path) -> WriteData:
-    """Writes a dataset's folder; keywords ``corpus``, ``queries`` and ``qrels`` replace a file."""
-
-    def write(name: str = "small", **files: str) -> Path:
-        return _write(tmp_path / name, **files)
-
-    return write
-
-
-@pytest.fixture
-def dataset(write_data: WriteData) -> Dataset:
-    return open_dataset(write_data())
 
 
 @dataclass(frozen=True)

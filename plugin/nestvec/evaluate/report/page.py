@@ -7,7 +7,10 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-from nestvec.evaluate.choice import (
+from nestvec.evaluate.evaluation import Evaluation
+from nestvec.evaluate.report import plots
+from nestvec.evaluate.report.output import write_atomically
+from nestvec.evaluate.report.recommendation import (
     RETENTION_TARGET,
     Recommendation,
     as_float,
@@ -16,10 +19,7 @@ from nestvec.evaluate.choice import (
     recommend,
     recommendation_sentence,
 )
-from nestvec.evaluate.report import plots
-from nestvec.evaluate.report.output import write_atomically
 from nestvec.evaluate.rows import MEAN, ResultRow
-from nestvec.evaluate.run import Evaluation
 
 _COLUMNS = (
     ("dataset", "dataset"),

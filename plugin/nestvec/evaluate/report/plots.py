@@ -14,8 +14,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator, PercentFormatter
 
-from nestvec.evaluate.choice import RETENTION_TARGET, Recommendation, as_float, knee
-from nestvec.evaluate.depth import TERCILES, ConceptDepth
+from nestvec.evaluate.metrics.concept_depth import TERCILES, ConceptDepth
+from nestvec.evaluate.report.recommendation import RETENTION_TARGET, Recommendation, as_float, knee
 from nestvec.evaluate.rows import ResultRow
 
 _INK, _MUTED, _GRID, _PAPER = "#0102a1", "#0102a2", "#0102a3", "#0102a4"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -41,6 +42,10 @@ class VectorIndex(Protocol):
     def rescore(self, queries: Vectors, candidates: Ranking) -> Ranking:
         """Each row of ``candidates`` in the order of full-length cosines."""
         ...
+
+
+OpenIndex = Callable[[Vectors, Vectors | None], AbstractContextManager[VectorIndex]]
+"""An index over documents, (n, dim) float32, and the rotation that they went through."""
 
 
 class ExactIndex:

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from pymilvus import DataType, MilvusClient
 
-from nestvec.evaluate.measuring import OpenIndex
-from nestvec.evaluate.search.exact import Probe, Ranking, VectorIndex, unrotate
+from nestvec.evaluate.search.exact import OpenIndex, Probe, Ranking, VectorIndex, unrotate
 from nestvec.evaluate.search.forms import Coding, VectorForm, prepare
-from nestvec.milvus.connection import connect, milvus_errors
+from nestvec.milvus.connection import milvus_errors, open_milvus
 from nestvec_schemas.binary_codes import sign_bits
 from nestvec_schemas.errors import StoreError, StoreRefused
 from nestvec_schemas.vectors import Vectors, normalise, to_int8, truncate
@@ -40,7 +39,7 @@ def milvus_indexes(uri: str | None, token: str = "") -> Iterator[OpenIndex]:
     """
     with tempfile.TemporaryDirectory(prefix="nestvec-evaluate-") as folder:
         place = uri or str(Path(folder) / "evaluate.db")
-        with connect(place, token=token, create=uri is None) as client:
+        with open_milvus(place, token=token, create=uri is None) as client:
 
             @contextmanager
             def open_index(documents: Vectors, rotation: Vectors | None) -> Iterator[VectorIndex]:

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from nestvec.datasets.beir import Dataset
-from nestvec.evaluate.measuring import EvaluateOptions, measure
+from nestvec.evaluate.evaluation import Evaluation, exact_index
+from nestvec.evaluate.measure import measure
+from nestvec.evaluate.outcomes import EvaluateOptions
 from nestvec.evaluate.report.output import check_writable, write_atomically, write_rows
 from nestvec.evaluate.report.page import render_page, write_page
 from nestvec.evaluate.rows import make_rows
-from nestvec.evaluate.run import Evaluation, exact_index
 from nestvec.evaluate.search.forms import FORMS
 from nestvec_schemas.errors import DatasetUnusable
 

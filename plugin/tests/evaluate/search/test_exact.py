@@ -51,8 +51,8 @@ def test_blocks_do_not_change_the_answer(seed: int) -> None:
     documents, queries = vectors(seed, 50), vectors(seed + 1, 9)
     whole = nearest(documents, queries, VectorForm("binary", 16), 10)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exact, "BLOCK", 7)
-        patch.setattr(exact, "QUERIES", 4)
+        patch.setattr(exact, "BLOCK_DOCUMENTS", 7)
+        patch.setattr(exact, "BLOCK_QUERIES", 4)
         assert nearest(documents, queries, VectorForm("binary", 16), 10).tolist() == whole.tolist()
 
 

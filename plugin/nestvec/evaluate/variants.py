@@ -18,7 +18,7 @@ from nestvec_schemas.repository import (
     read_manifest,
     verify_files,
 )
-from nestvec_schemas.vectors import Vectors, check_dim
+from nestvec_schemas.vectors import Vectors, check_prefix_dim
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,9 @@ def _comma_separated(numbers: Sequence[int]) -> str:
 
 def _sibling(models: Path, manifest: Manifest, precision: Precision) -> Path:
     """The folder of the same encoder with weights of another precision."""
-    for name in sorted(encoder_names(models), key=lambda one: (not one.startswith(manifest.name), one)):
+    for name in sorted(
+        encoder_names(models), key=lambda candidate: (not candidate.startswith(manifest.name), candidate)
+    ):
         other = read_manifest(models / name)
         if other.precision == precision and _origin(other) == _origin(manifest):
             return models / name
@@ -155,7 +157,7 @@ def _variant(folder: Path, sizes: RequestedSizes) -> EncoderVariant:
     dims = manifest.dims if sizes.dims is None else sizes.dims
     check_dims(dims, manifest.dim)
     exits = sizes.exits
-    layers = manifest.layers if exits is None else tuple(manifest.exit(layer) for layer in exits)
+    layers = manifest.layers if exits is None else tuple(manifest.resolve_exit(layer) for layer in exits)
     return EncoderVariant(
         folder, manifest, dims, tuple(sorted(set(layers), reverse=True)), _rotation(folder, manifest)
     )
@@ -164,7 +166,7 @@ def _variant(folder: Path, sizes: RequestedSizes) -> EncoderVariant:
 def check_dims(dims: Sequence[int], full: int) -> None:
     """Raise DimNotOffered unless ``dims`` descend and each is in 1..``full``."""
     for dim in dims:
-        check_dim(dim, full)
+        check_prefix_dim(dim, full)
     _check_descending("dims", dims)
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from nestvec.engines.contract import Batch
 from nestvec.engines.fake import fake_vector
-from nestvec.evaluate.encode import RunBatch
-from nestvec.evaluate.measuring import EvaluateOptions
-from nestvec.evaluate.run import Evaluation, evaluate, exact_index, open_datasets
+from nestvec.evaluate.evaluation import Evaluation, evaluate, exact_index, open_datasets
+from nestvec.evaluate.outcomes import EvaluateOptions
 from nestvec.evaluate.search.forms import FORMS
-from nestvec.evaluate.sources import Backend
-from nestvec.evaluate.subject import EncoderVariant, RequestedSizes, choose_variants
+from nestvec.evaluate.variants import EncoderVariant, RequestedSizes, choose_variants
+from nestvec.evaluate.vectors.encode import RunBatch
+from nestvec.evaluate.vectors.sources import Backend
 from nestvec_schemas.errors import DatasetUnusable, EngineError
 from nestvec_schemas.vectors import Vectors
 

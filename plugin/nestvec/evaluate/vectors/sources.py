@@ -12,25 +12,26 @@ import numpy as np
 
 from nestvec.datasets.beir import PAIRS, Dataset, Side
 from nestvec.engines.contract import Batch
-from nestvec.evaluate.encode import (
+from nestvec.evaluate.search.exact import OpenIndex
+from nestvec.evaluate.search.postings import SparseVectors
+from nestvec.evaluate.variants import EncoderVariant
+from nestvec.evaluate.vectors.encode import (
     WINDOW,
     Encoded,
     RunBatch,
     VectorCache,
+    VectorSource,
     answer_window,
     encode_cached,
     encode_window,
 )
-from nestvec.evaluate.measuring import OpenIndex, VectorSource
-from nestvec.evaluate.search.sparse import SparseVectors
-from nestvec.evaluate.subject import EncoderVariant
-from nestvec.evaluate.windows import WindowResult, cache_digest, cached_windows
-from nestvec.images import Policy
-from nestvec.service.batching.answers import SPARSE
-from nestvec.service.encoders import Encoder
+from nestvec.evaluate.vectors.window_cache import WindowResult, cache_digest, cached_windows
+from nestvec.images import ImagePolicy
+from nestvec.service.batching.outputs import SPARSE_DTYPE
+from nestvec.service.encoders import LoadedEncoder
 from nestvec.service.preprocess.inputs import Cut as CutInput
 from nestvec.service.preprocess.prepare import prepare
-from nestvec.service.preprocess.rows import Row as Input
+from nestvec.service.preprocess.rows import ModelInput as Input
 from nestvec_schemas.errors import DatasetUnusable, NestvecError
 from nestvec_schemas.towers import Modality
 from nestvec_schemas.vectors import Vectors
@@ -38,7 +39,7 @@ from nestvec_schemas.vectors import Vectors
 Progress = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
 OpenEncoder = Callable[[EncoderVariant], RunBatch]
 
-_LOCAL_FILES = Policy(schemes=frozenset({"file"}), roots=(Path("/"),))
+_LOCAL_FILES = ImagePolicy(schemes=frozenset({"file"}), roots=(Path("/"),))
 """Whoever evaluates reads pictures with rights of their own."""
 
 _CACHE_FORMAT = 2
@@ -70,7 +71,7 @@ def open_lazily(open_run: OpenEncoder, variant: EncoderVariant) -> RunBatch:
 
 
 def vector_source(
-    dataset: Dataset, variant: EncoderVariant, encoder: Encoder, run: RunBatch, backend: Backend
+    dataset: Dataset, variant: EncoderVariant, encoder: LoadedEncoder, run: RunBatch, backend: Backend
 ) -> VectorSource:
     """Vectors of a dataset from the cache or the encoder, with the encoder's own prompts."""
 
@@ -91,7 +92,12 @@ def vector_source(
 
 
 def sparse_vectors(
-    dataset: Dataset, variant: EncoderVariant, encoder: Encoder, run: RunBatch, backend: Backend, side: Side
+    dataset: Dataset,
+    variant: EncoderVariant,
+    encoder: LoadedEncoder,
+    run: RunBatch,
+    backend: Backend,
+    side: Side,
 ) -> SparseVectors:
     """The weights of one side's texts, by the expert that reads queries where the encoder has one."""
     manifest = variant.manifest
@@ -103,16 +109,18 @@ def sparse_vectors(
         def weigh(texts: Sequence[str]) -> WindowResult:
             rows = _rows(dataset, encoder, "text", texts)
             weights_by_text, seconds = answer_window(rows, run, manifest, part, advance)
-            flat = np.concatenate([*weights_by_text, np.empty(0, SPARSE)])
+            flat = np.concatenate([*weights_by_text, np.empty(0, SPARSE_DTYPE)])
             return {
                 "weights": flat,
-                "lengths": np.array([len(one) for one in weights_by_text], np.int64),
+                "lengths": np.array([len(values) for values in weights_by_text], np.int64),
             }, seconds
 
-        texts = (prompt + one for one in dataset.inputs(side))
+        texts = (prompt + values for values in dataset.inputs(side))
         windows = cached_windows(folder, texts, WINDOW, weigh, advance)
     weights = [
-        one for arrays, _ in windows for one in np.split(arrays["weights"], np.cumsum(arrays["lengths"])[:-1])
+        values
+        for arrays, _ in windows
+        for values in np.split(arrays["weights"], np.cumsum(arrays["lengths"])[:-1])
     ]
     return SparseVectors(weights, sum(seconds for _, seconds in windows) / len(weights))
 
@@ -126,7 +134,7 @@ def _prompt(variant: EncoderVariant, side: Side, tower: Modality) -> str:
     return variant.manifest.prompt(side) if tower == "text" else ""
 
 
-def _rows(dataset: Dataset, encoder: Encoder, tower: Modality, inputs: Sequence[str]) -> list[Input]:
+def _rows(dataset: Dataset, encoder: LoadedEncoder, tower: Modality, inputs: Sequence[str]) -> list[Input]:
     """What a tower takes. Raises DatasetUnusable for a picture that cannot be read."""
     prepared = asyncio.run(prepare(encoder, tower, inputs, CutInput(), _LOCAL_FILES))
     rows = [row for row in prepared if not isinstance(row, NestvecError)]

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec.evaluate.choice import headline_rows, knee, recommend, recommendation_sentence
+from nestvec.evaluate.report.recommendation import headline_rows, knee, recommend, recommendation_sentence
 from nestvec.evaluate.rows import ResultRow
 
 

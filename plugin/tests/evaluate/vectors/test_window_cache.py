@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nestvec.evaluate.windows import WindowResult, cached_windows
+from nestvec.evaluate.vectors.window_cache import WindowResult, cached_windows
 from nestvec_schemas.errors import DatasetUnusable
 
 

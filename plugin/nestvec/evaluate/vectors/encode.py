@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from nestvec.datasets.beir import Side
 from nestvec.engines.contract import Batch
-from nestvec.service.batching.answers import READINGS, check
-from nestvec.service.preprocess.rows import Row, assemble
+from nestvec.service.batching.outputs import OUTPUT_SPECS, check_output
+from nestvec.service.preprocess.rows import ModelInput, collate
 from nestvec_schemas.errors import DatasetUnusable, EngineError
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.preprocessing.collate import Array
@@ -60,8 +61,12 @@ class VectorCache:
         return self.folder / "state.json"
 
 
+VectorSource = Callable[[Side, int], Encoded]
+"""The vectors of a dataset's queries or documents at an exit."""
+
+
 def encode_window(
-    rows: Sequence[Row], run: RunBatch, exit: int, part: str, advance: Callable[[int], None]
+    rows: Sequence[ModelInput], run: RunBatch, exit: int, part: str, advance: Callable[[int], None]
 ) -> tuple[Vectors, float]:
     """The vectors of a window's rows, (n, dim) float32, by a part of the encoder, and the seconds of ``run``.
 
@@ -84,28 +89,28 @@ def encode_window(
 
 
 def answer_window(
-    rows: Sequence[Row], run: RunBatch, manifest: Manifest, part: str, advance: Callable[[int], None]
+    rows: Sequence[ModelInput], run: RunBatch, manifest: Manifest, part: str, advance: Callable[[int], None]
 ) -> tuple[list[Array], float]:
     """What an encoder of any kind answers for a window's rows at its deepest exit; else as ``encode_window``.
 
     Raises EngineError, also for an answer of another shape than its kind has.
     """
-    take = READINGS[manifest.kind].take
+    take = OUTPUT_SPECS[manifest.kind].take
     answers: dict[int, Array] = {}
     seconds = 0.0
     for positions, output, batch_seconds in _run_batches(rows, run, manifest.depth, part, advance):
-        check(output, manifest.kind, len(positions), manifest.dim)
+        check_output(output, manifest.kind, len(positions), manifest.dim)
         answers |= {at: take(row) for at, row in zip(positions, output, strict=True)}
         seconds += batch_seconds
     return [answers[at] for at in range(len(rows))], seconds
 
 
 def _run_batches(
-    rows: Sequence[Row], run: RunBatch, exit: int, part: str, advance: Callable[[int], None]
+    rows: Sequence[ModelInput], run: RunBatch, exit: int, part: str, advance: Callable[[int], None]
 ) -> Iterator[tuple[list[int], Array, float]]:
     """The rows in batches: which, what the encoder gives for them, and its seconds."""
     for positions in _batches([row.length for row in rows]):
-        batch = assemble([rows[at] for at in positions], exit, part)
+        batch = collate([rows[at] for at in positions], exit, part)
         started = time.perf_counter()
         output = run(batch)
         yield positions, output, time.perf_counter() - started

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from nestvec.datasets.beir import Dataset
-from nestvec.evaluate.measuring import EvaluateOptions, Measurement, Side, count_steps, measure, memoize
+from nestvec.datasets.beir import Dataset, Side
+from nestvec.evaluate.evaluation import exact_index
+from nestvec.evaluate.measure import count_steps, measure, memoize
+from nestvec.evaluate.outcomes import EvaluateOptions, Measurement, Rescoring
 from nestvec.evaluate.rows import make_rows, reference_outcome
-from nestvec.evaluate.run import exact_index
 from nestvec.evaluate.search.exact import ExactIndex, Probe, Ranking, VectorIndex
 from nestvec.evaluate.search.forms import FORMS
 from nestvec_schemas.errors import DatasetUnusable
@@ -37,9 +38,7 @@ def test_every_setting_is_measured_once(dataset: Dataset, fake: Fake) -> None:
     }
     assert counted == symmetric | {("rotated", "float", 4, 2): 3}
     for one in settings:
-        assert (one.rescore_dim, one.candidates) == (
-            (16, 20) if one.form in ("binary", "shortlist") else (None, None)
-        )
+        assert one.rescoring == (Rescoring(20, dim=16) if one.form in ("binary", "shortlist") else None)
 
 
 def test_the_whole_vector_is_there_whatever_is_asked_for(dataset: Dataset, fake: Fake) -> None:
@@ -67,9 +66,9 @@ def test_a_rotation_changes_no_whole_vectors_quality(dataset: Dataset, fake: Fak
 
 
 def test_all_candidates_scored_again_are_the_whole_search(dataset: Dataset, fake: Fake) -> None:
-    outcomes = measured(dataset, fake, candidates=dataset.documents).outcomes
+    outcomes = measured(dataset, fake, candidates=dataset.document_count).outcomes
     whole = reference_outcome(outcomes).scores["ndcg@10"].mean()
-    rescored = [one for one in outcomes if one.setting.rescore_dim and one.setting.exit == 4]
+    rescored = [one for one in outcomes if one.setting.rescoring and one.setting.exit == 4]
     assert rescored
     for one in rescored:
         assert one.scores["ndcg@10"].mean() == pytest.approx(whole)
@@ -92,7 +91,7 @@ def test_vectors_are_asked_for_once_an_exit(dataset: Dataset, fake: Fake) -> Non
 def test_concept_depth_needs_two_exits(dataset: Dataset, fake: Fake) -> None:
     found = measured(dataset, fake).concept_depth
     assert found is not None
-    assert found.queries + found.failed == len(dataset.ids)
+    assert found.queries + found.failed == len(dataset.queries.ids)
     assert sum(found.shares["hard"].values()) == pytest.approx(1)
     assert measured(dataset, replace(fake, subject=replace(fake.subject, exits=(4,)))).concept_depth is None
 

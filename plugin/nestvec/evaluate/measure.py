@@ -3,89 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from nestvec.datasets.beir import Dataset, Side
-from nestvec.evaluate.depth import ConceptDepth, concept_depth, margins
-from nestvec.evaluate.encode import Encoded
-from nestvec.evaluate.geometry import Isotropy, isotropy, sample_vectors
-from nestvec.evaluate.measures import RANKING_DEPTH, Metric, Scores, per_query_metrics
-from nestvec.evaluate.search.exact import Probe, Ranking, VectorIndex, drop_own_documents, unrotate
+from nestvec.evaluate.metrics.concept_depth import ConceptDepth, concept_depth, margins
+from nestvec.evaluate.metrics.isotropy import isotropy, sample_vectors
+from nestvec.evaluate.metrics.ranking import RANKING_DEPTH, per_query_metrics
+from nestvec.evaluate.outcomes import (
+    EvaluateOptions,
+    FullLengthRanking,
+    MeasuredSetting,
+    Measurement,
+    Outcome,
+    Rescoring,
+    VectorSize,
+)
+from nestvec.evaluate.search.exact import OpenIndex, Probe, Ranking, VectorIndex, drop_own_documents, unrotate
 from nestvec.evaluate.search.forms import Form, Nesting, VectorForm, searched_bytes, stored_bytes
-from nestvec.evaluate.subject import EncoderVariant
+from nestvec.evaluate.variants import EncoderVariant
+from nestvec.evaluate.vectors.encode import Encoded, VectorSource
 from nestvec_schemas.vectors import Vectors
-
-VectorSource = Callable[[Side, int], Encoded]
-"""The vectors of a dataset's queries or documents at an exit."""
-
-OpenIndex = Callable[[Vectors, Vectors | None], AbstractContextManager[VectorIndex]]
-"""An index over documents, (n, dim) float32, and the rotation that they went through."""
-
-
-@dataclass(frozen=True)
-class MeasuredSetting:
-    """What is measured. Queries leave at ``query_exit``, documents at ``exit``.
-
-    ``bytes`` are those of one vector that are searched, ``stored_bytes`` all that are kept of it;
-    ``candidates`` are scored again at ``rescore_dim``, None where nothing is, or by a ``reranker``. Of a
-    sparse encoder's weights ``dim`` are kept at most, and the bytes are those of a document's on average.
-    """
-
-    encoder: str
-    precision: str
-    nesting: Nesting
-    form: Form | Literal["sparse", "reranked"]
-    dim: int
-    exit: int
-    query_exit: int
-    bytes: int
-    stored_bytes: int
-    rescore_dim: int | None = None
-    candidates: int | None = None
-    reranker: str | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A setting's scores for each query; ``unrescored`` is nDCG@10 before candidates are scored again."""
-
-    setting: MeasuredSetting
-    scores: Mapping[Metric, Scores]
-    unrescored: Scores | None
-    ms_per_text: float
-    ms_per_query: float
-    isotropy: Isotropy | None = None
-
-
-@dataclass(frozen=True)
-class FullLengthRanking:
-    """The outcome of an encoder's whole vectors at its deepest exit, and the ranking that it is of."""
-
-    outcome: Outcome
-    ranking: Ranking
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """All outcomes of an encoder on a dataset; ``skipped`` are cuts that the index does not have."""
-
-    outcomes: tuple[Outcome, ...]
-    concept_depth: ConceptDepth | None
-    skipped: tuple[VectorForm, ...]
-    full_length: FullLengthRanking | None = None
-
-
-@dataclass(frozen=True)
-class EvaluateOptions:
-    """``candidates``: how many a short search hands on to be scored at full length; ``depth``: how many a
-    whole one hands on to a reranker, 0 where there is none."""
-
-    forms: tuple[Form, ...]
-    candidates: int = 100
-    seed: int = 0
-    rerank_depth: int = 0
 
 
 @dataclass(frozen=True)
@@ -142,21 +79,21 @@ def measure(
         probes = [
             Probe(source("query", search_.query_exit).vectors, search_.form) for search_ in exit_searches
         ]
-        spare = int((dataset.own >= 0).any())
-        k = min(max(RANKING_DEPTH, options.candidates, options.rerank_depth), dataset.documents)
+        spare = int((dataset.queries.own_documents >= 0).any())
+        k = min(max(RANKING_DEPTH, options.candidates, options.rerank_depth), dataset.document_count)
         with open_index(documents.vectors, variant.rotation) as index:
-            answers = index.search(probes, min(k + spare, dataset.documents), advance)
+            answers = index.search(probes, min(k + spare, dataset.document_count), advance)
             for search, probe, answer in zip(exit_searches, probes, answers, strict=True):
                 if answer is None:
                     skipped.append(search.form)
                     continue
-                found = drop_own_documents(answer, dataset.own, k)
+                query_ranking = drop_own_documents(answer, dataset.queries.own_documents, k)
                 if exit == variant.manifest.depth and search.form == VectorForm(
                     "float", variant.manifest.dim
                 ):
-                    full_rankings[search.query_exit] = found
+                    full_rankings[search.query_exit] = query_ranking
                 seconds = documents.seconds, source("query", search.query_exit).seconds
-                for setting, final, first in _settings(variant, search, found, options, probe, index):
+                for setting, final, first in _settings(variant, search, query_ranking, options, probe, index):
                     advance(int(first is not None))
                     scores = per_query_metrics(dataset, final)
                     unrescored = None if first is None else per_query_metrics(dataset, first)["ndcg@10"]
@@ -204,6 +141,7 @@ def _settings(
     cut, full_dim = search.form, variant.manifest.dim
     is_reference = cut.coding == "float" and cut.dim == full_dim and search.exit == variant.manifest.depth
     nesting: Nesting = "plain" if cut.unrotated else variant.nesting
+    searched = searched_bytes(cut.coding, cut.dim)
     plain = MeasuredSetting(
         encoder=variant.manifest.name,
         precision=variant.manifest.precision,
@@ -212,8 +150,7 @@ def _settings(
         dim=cut.dim,
         exit=search.exit,
         query_exit=search.query_exit,
-        bytes=searched_bytes(cut.coding, cut.dim),
-        stored_bytes=stored_bytes(cut.coding, cut.dim, full_dim),
+        size=VectorSize(searched, stored_bytes(cut.coding, cut.dim, full_dim)),
     )
     if cut.coding == "int8" or (cut.coding == "float" and ("float" in options.forms or is_reference)):
         yield plain, ranking, None
@@ -222,9 +159,8 @@ def _settings(
         rescored = replace(
             plain,
             form=form,
-            stored_bytes=stored_bytes(form, cut.dim, full_dim),
-            rescore_dim=full_dim,
-            candidates=options.candidates,
+            size=VectorSize(searched, stored_bytes(form, cut.dim, full_dim)),
+            rescoring=Rescoring(options.candidates, dim=full_dim),
         )
         first = ranking[:, : options.candidates]
         yield rescored, index.rescore(probe.queries, first), first

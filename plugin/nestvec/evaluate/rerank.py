@@ -12,19 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nestvec.datasets.beir import Dataset
-from nestvec.evaluate.encode import RunBatch, answer_window
-from nestvec.evaluate.measures import per_query_metrics
-from nestvec.evaluate.measuring import FullLengthRanking, Outcome
+from nestvec.evaluate.metrics.ranking import per_query_metrics
+from nestvec.evaluate.outcomes import FullLengthRanking, Outcome, Rescoring
 from nestvec.evaluate.search.exact import Ranking
-from nestvec.evaluate.sources import Progress
-from nestvec.evaluate.subject import EncoderVariant
-from nestvec.evaluate.windows import WindowResult, cache_digest, cached_windows
-from nestvec.images import Policy
-from nestvec.service.batching.scoring import interacted, scored
-from nestvec.service.encoders import Encoder
-from nestvec.service.preprocess.inputs import Cut, Input, Pair
+from nestvec.evaluate.variants import EncoderVariant
+from nestvec.evaluate.vectors.encode import RunBatch, answer_window
+from nestvec.evaluate.vectors.sources import Progress
+from nestvec.evaluate.vectors.window_cache import WindowResult, cache_digest, cached_windows
+from nestvec.images import ImagePolicy
+from nestvec.service.encoders import LoadedEncoder
+from nestvec.service.preprocess.inputs import Cut, EmbedInput, QueryDocument
 from nestvec.service.preprocess.prepare import prepare
-from nestvec.service.preprocess.rows import Row
+from nestvec.service.preprocess.rows import ModelInput
+from nestvec.service.scoring import score_late_interaction, score_logits
 from nestvec_schemas.errors import EncoderNotFound, NestvecError
 from nestvec_schemas.preprocessing.collate import Array
 
@@ -40,7 +40,7 @@ class RerankerVariant:
     """An encoder that scores a document with a query, ready to run."""
 
     subject: EncoderVariant
-    encoder: Encoder
+    encoder: LoadedEncoder
     run: RunBatch
 
     @property
@@ -71,7 +71,7 @@ def rerank(
     first = full_length.ranking[:, :depth]
     texts = _texts(dataset, first)
     folder = cache / _key(dataset, reranker, first)
-    pairs = list(zip(dataset.queries, first, strict=True))
+    pairs = list(zip(dataset.queries.inputs, first, strict=True))
     with progress(f"Reranking {dataset.name} by {reranker.name}", int((first >= 0).sum())) as advance:
 
         def score_window(window: Sequence[tuple[str, NDArray[np.int64]]]) -> WindowResult:
@@ -97,9 +97,7 @@ def _outcome(
     setting = replace(
         full_length.outcome.setting,
         form="reranked",
-        candidates=depth,
-        reranker=reranker.name,
-        rescore_dim=None,
+        rescoring=Rescoring(depth, reranker=reranker.name),
     )
     return Outcome(
         setting,
@@ -120,7 +118,7 @@ def _reorder(ranking: Ranking, scores: NDArray[np.float64]) -> Ranking:
 def _texts(dataset: Dataset, ranking: Ranking) -> dict[int, str]:
     """The texts of these documents, by number: the corpus is read once more, and not kept."""
     needed = set(ranking[ranking >= 0].tolist())
-    return {number: text for number, text in enumerate(dataset.corpus()) if number in needed}
+    return {number: text for number, text in enumerate(dataset.read_corpus()) if number in needed}
 
 
 def _scores(
@@ -137,7 +135,7 @@ def _scores(
         _cross_encoder_scores if reranker.subject.manifest.kind == "reranker" else _late_interaction_scores
     )
     by_query, seconds = score(
-        reranker, queries, [[texts[one] for one in some] for some in candidates], advance
+        reranker, queries, [[texts[number_] for number_ in numbers_] for numbers_ in candidates], advance
     )
     for row, row_scores in enumerate(by_query):
         scores[row, : len(row_scores)] = row_scores
@@ -155,12 +153,12 @@ def _cross_encoder_scores(
     advance: Callable[[int], None],
 ) -> QueryScores:
     pairs = [
-        Pair(query, document)
+        QueryDocument(query, document)
         for query, candidates in zip(queries, documents, strict=True)
         for document in candidates
     ]
     answers, seconds = _answers(reranker, pairs, advance)
-    logits = scored(np.array([document[0] for document in answers], np.float32)).raw
+    logits = score_logits(np.array([document[0] for document in answers], np.float32)).raw
     ends = np.cumsum([len(candidates) for candidates in documents])[:-1]
     return np.split(logits, ends), seconds
 
@@ -183,20 +181,20 @@ def _late_interaction_scores(
     vectors = dict(zip(unique, document_vectors, strict=True))
     advance(sum(map(len, documents)))
     scores = [
-        interacted(query, [vectors[text] for text in candidates]).raw
+        score_late_interaction(query, [vectors[text] for text in candidates]).raw
         for query, candidates in zip(query_vectors, documents, strict=True)
     ]
     return scores, spent + seconds
 
 
 def _answers(
-    reranker: RerankerVariant, inputs: Sequence[Input], advance: Callable[[int], None]
+    reranker: RerankerVariant, inputs: Sequence[EmbedInput], advance: Callable[[int], None]
 ) -> tuple[list[Array], float]:
     if not inputs:
         return [], 0.0
-    rows: list[Row] = []
+    rows: list[ModelInput] = []
     # No picture is fetched: there is none among texts.
-    for prepared in asyncio.run(prepare(reranker.encoder, "text", inputs, Cut(), Policy())):
+    for prepared in asyncio.run(prepare(reranker.encoder, "text", inputs, Cut(), ImagePolicy())):
         if isinstance(prepared, NestvecError):
             raise prepared
         rows.append(prepared)

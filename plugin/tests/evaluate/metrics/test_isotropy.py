@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nestvec.evaluate.depth import concept_depth
-from nestvec.evaluate.geometry import SAMPLE_SIZE, isotropy, sample_vectors
+from nestvec.evaluate.metrics.concept_depth import concept_depth
+from nestvec.evaluate.metrics.isotropy import SAMPLE_SIZE, isotropy, sample_vectors
 
 
 def test_even_vectors_are_isotropic_and_a_point_is_not() -> None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from nestvec_schemas.manifest import Fit, Manifest
+    from nestvec_schemas.manifest import FitSummary, Manifest
 
 
 def print_export(manifest: Manifest, models: Path, *, as_json: bool, fitted: bool) -> None:
     """Print where it is and how near to its source; where ``fitted``, the merge that was found too."""
-    from nestvec.cli.towers import describe_inputs
+    from nestvec.cli.encoder_inputs import describe_inputs
     from nestvec.terminal.tables import print_json
     from nestvec_schemas.repository import file_path
 
@@ -59,7 +59,7 @@ def _nested(manifest: Manifest) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _drawn(fit: Fit) -> str:
+def _drawn(fit: FitSummary) -> str:
     """The sample and its size in words."""
     if fit.drawn is None:
         return f"{fit.texts:,} texts of {fit.sample}"

@@ -14,7 +14,7 @@ from nestvec.cli.options import F
 
 if TYPE_CHECKING:
     from nestvec_exporters.progress import Listener
-    from nestvec_exporters.train.captions import AdaptedPair, Tower
+    from nestvec_exporters.train.captions import AdaptedPair, TowerTraining
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _RATE = click.FloatRange(0, 10)
@@ -137,7 +137,7 @@ def train_captions(
     return adapt_captions(options, data, listener, stop)
 
 
-def _tower(defaults: Tower, rate: float | None, blocks: int | None) -> Tower:
+def _tower(defaults: TowerTraining, rate: float | None, blocks: int | None) -> TowerTraining:
     return replace(defaults, rate=defaults.rate if rate is None else rate, blocks=blocks)
 
 

@@ -32,17 +32,19 @@ def per_query_metrics(dataset: Dataset, ranking: Ranking) -> dict[Metric, Scores
     """
     import pytrec_eval  # noqa: PLC0415 - the extra `evaluate`
 
-    gains = pytrec_eval.RelevanceEvaluator(dataset.qrels, {"ndcg_cut.10", "recall.100", "success.1,5,10"})
-    reciprocal_rank = pytrec_eval.RelevanceEvaluator(dataset.qrels, {"recip_rank"})
+    gains = pytrec_eval.RelevanceEvaluator(
+        dataset.queries.qrels, {"ndcg_cut.10", "recall.100", "success.1,5,10"}
+    )
+    reciprocal_rank = pytrec_eval.RelevanceEvaluator(dataset.queries.qrels, {"recip_rank"})
     results = gains.evaluate(_trec_run(dataset, ranking[:, :RANKING_DEPTH]))
     first_ten = reciprocal_rank.evaluate(_trec_run(dataset, ranking[:, :10]))
     return {
-        "ndcg@10": np.array([results[query_id]["ndcg_cut_10"] for query_id in dataset.ids]),
-        "recall@100": np.array([results[query_id]["recall_100"] for query_id in dataset.ids]),
-        "mrr@10": np.array([first_ten[query_id]["recip_rank"] for query_id in dataset.ids]),
-        "r@1": np.array([results[query_id]["success_1"] for query_id in dataset.ids]),
-        "r@5": np.array([results[query_id]["success_5"] for query_id in dataset.ids]),
-        "r@10": np.array([results[query_id]["success_10"] for query_id in dataset.ids]),
+        "ndcg@10": np.array([results[query_id]["ndcg_cut_10"] for query_id in dataset.queries.ids]),
+        "recall@100": np.array([results[query_id]["recall_100"] for query_id in dataset.queries.ids]),
+        "mrr@10": np.array([first_ten[query_id]["recip_rank"] for query_id in dataset.queries.ids]),
+        "r@1": np.array([results[query_id]["success_1"] for query_id in dataset.queries.ids]),
+        "r@5": np.array([results[query_id]["success_5"] for query_id in dataset.queries.ids]),
+        "r@10": np.array([results[query_id]["success_10"] for query_id in dataset.queries.ids]),
     }
 
 
@@ -50,7 +52,7 @@ def _trec_run(dataset: Dataset, ranking: Ranking) -> dict[str, dict[str, float]]
     """A ranking as trec_eval takes it. Ranks, not similarities: trec_eval sorts equal ones its own way."""
     return {
         query_id: {str(number): float(-rank) for rank, number in enumerate(row) if number >= 0}
-        for query_id, row in zip(dataset.ids, ranking, strict=True)
+        for query_id, row in zip(dataset.queries.ids, ranking, strict=True)
     }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nestvec.datasets.beir import Dataset
-from nestvec.evaluate.measures import Scores
+from nestvec.evaluate.metrics.ranking import Scores
 from nestvec.evaluate.search.exact import Ranking
 from nestvec_schemas.vectors import Vectors, normalise
 
@@ -32,9 +32,9 @@ def margins(dataset: Dataset, queries: Vectors, documents: Vectors, rankings: Ra
 
     ``found`` are the deepest exit's rankings; a small or negative margin is a difficult query.
     """
-    margin = np.zeros(len(dataset.ids))
-    for row, (query_id, query) in enumerate(zip(dataset.ids, normalise(queries), strict=True)):
-        relevant = [int(number) for number, score in dataset.qrels[query_id].items() if score > 0]
+    margin = np.zeros(len(dataset.queries.ids))
+    for row, (query_id, query) in enumerate(zip(dataset.queries.ids, normalise(queries), strict=True)):
+        relevant = [int(number) for number, score in dataset.queries.qrels[query_id].items() if score > 0]
         others = [number for number in rankings[row].tolist() if number >= 0 and number not in set(relevant)]
         margin[row] = _best(documents, relevant, query) - _best(documents, others[:1], query)
     return margin

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from nestvec.cli import cli
 from nestvec.datasets.captions import open_image
 from nestvec_exporters.progress import Listener
-from nestvec_exporters.train import Length
-from nestvec_exporters.train.captions import AdaptedPair, CaptionData, CaptionOptions, Tower
+from nestvec_exporters.train import TrainingLength
+from nestvec_exporters.train.captions import AdaptedPair, CaptionData, CaptionOptions, TowerTraining
 from nestvec_schemas.errors import TrainingDataUnusable
 
 BEFORE = {"text→image": {384: 0.2, 64: 0.1}, "image→text": {384: 0.3, 64: 0.2}}
@@ -101,13 +101,13 @@ def test_options_and_rows_reach_the_training(
         tmp_path / "clip",
         image_checkpoint="classifier",
         dims=(64,),
-        length=Length(steps=9),
+        length=TrainingLength(steps=9),
         batch=128,
         captions=2,
         learning_rate=0.01,
         max_tokens=16,
-        text=Tower(0.0),
-        image=Tower(0.5, 4),
+        text=TowerTraining(0.0),
+        image=TowerTraining(0.5, 4),
         moved=True,
         mirrored=True,
         seed=3,

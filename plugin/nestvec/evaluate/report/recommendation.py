@@ -68,13 +68,15 @@ def recommendation_sentence(rows: Sequence[ResultRow]) -> str:
         )
     stored, searched = recommendation.stored, recommendation.searched
     text = (
-        f"The smallest setting that keeps {RETENTION_TARGET:.0%} of nDCG@10 {where}: {describe_setting(stored)}, "
-        f"{stored['stored_bytes']:,} bytes a vector, keeps {as_float(stored, 'kept'):.1%}"
+        f"The smallest setting that keeps {RETENTION_TARGET:.0%} of nDCG@10 {where}: "
+        f"{describe_setting(stored)}, {stored['stored_bytes']:,} bytes a vector, "
+        f"keeps {as_float(stored, 'kept'):.1%}"
     )
     if as_float(searched, "bytes") < as_float(stored, "bytes"):
         text += (
-            f"; the smallest to search: {describe_setting(searched)}, {searched['bytes']:,} bytes searched of "
-            f"{searched['stored_bytes']:,} stored, keeps {as_float(searched, 'kept'):.1%}"
+            f"; the smallest to search: {describe_setting(searched)}, "
+            f"{searched['bytes']:,} bytes searched of {searched['stored_bytes']:,} stored, "
+            f"keeps {as_float(searched, 'kept'):.1%}"
         )
     return f"{text}."
 

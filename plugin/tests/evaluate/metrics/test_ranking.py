@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestvec.datasets.beir import open_dataset
-from nestvec.evaluate.measures import bootstrap_weights, confidence_interval, per_query_metrics, ratio
+from nestvec.evaluate.metrics.ranking import bootstrap_weights, confidence_interval, per_query_metrics, ratio
 
 
 def test_measures_are_trec_evals(tmp_path: Path, write_data: Callable[..., Path]) -> None:

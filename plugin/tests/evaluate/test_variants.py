@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nestvec.evaluate.subject import EncoderVariant, RequestedSizes, choose_reranker, choose_variants
+from nestvec.evaluate.variants import EncoderVariant, RequestedSizes, choose_reranker, choose_variants
 from nestvec_schemas.errors import DimNotOffered, EncoderNotFound, ExitNotOffered, ManifestCorrupt
 
 Write = Callable[..., Path]

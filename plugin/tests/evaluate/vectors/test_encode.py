@@ -9,10 +9,10 @@ import pytest
 
 from nestvec.engines.contract import Batch
 from nestvec.engines.fake import fake_vector
-from nestvec.evaluate import encode
-from nestvec.evaluate.encode import VectorCache, encode_cached, encode_window
-from nestvec.service.preprocess.rows import Row, text_row
-from nestvec.service.preprocess.tokenizer import Tokeniser
+from nestvec.evaluate.vectors import encode
+from nestvec.evaluate.vectors.encode import VectorCache, encode_cached, encode_window
+from nestvec.service.preprocess.rows import ModelInput, text_input
+from nestvec.service.preprocess.tokenizer import EncoderTokenizer
 from nestvec_schemas.errors import DatasetUnusable, EngineError
 from nestvec_schemas.vectors import Vectors
 
@@ -34,13 +34,13 @@ def lengths(texts: Sequence[str]) -> tuple[Vectors, float]:
     return np.array([[len(text), int(text.split()[0][1:]), 0, 1] for text in texts], np.float32), 1.0
 
 
-def rows_of(models: Path) -> list[Row]:
-    tokeniser = Tokeniser(models / "tiny" / "tokenizer.json", 8)
-    return [text_row(tokens.ids) for tokens in tokeniser.encode(TEXTS)]
+def rows_of(models: Path) -> list[ModelInput]:
+    tokeniser = EncoderTokenizer(models / "tiny" / "tokenizer.json", 8)
+    return [text_input(tokens.ids) for tokens in tokeniser.encode(TEXTS)]
 
 
 def test_a_window_is_batched_by_length_and_comes_back_in_order(models_folder: Path) -> None:
-    tokeniser = Tokeniser(models_folder / "tiny" / "tokenizer.json", 8)
+    tokeniser = EncoderTokenizer(models_folder / "tiny" / "tokenizer.json", 8)
     seen: list[Batch] = []
     told: list[int] = []
 

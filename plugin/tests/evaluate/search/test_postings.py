@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nestvec.datasets.beir import Dataset
-from nestvec.evaluate.choice import describe_setting, recommend, recommendation_sentence
-from nestvec.evaluate.measuring import EvaluateOptions
+from nestvec.evaluate.evaluation import Evaluation
+from nestvec.evaluate.measure_sparse import measure_sparse
+from nestvec.evaluate.outcomes import EvaluateOptions, VectorSize
 from nestvec.evaluate.report.page import render_page
+from nestvec.evaluate.report.recommendation import describe_setting, recommend, recommendation_sentence
 from nestvec.evaluate.rows import make_rows
-from nestvec.evaluate.run import Evaluation
-from nestvec.evaluate.search.sparse import SparseVectors, build_postings, measure_sparse, search_postings
-from nestvec.evaluate.subject import RequestedSizes, choose_variants
-from nestvec.service.batching.answers import SPARSE, heaviest
+from nestvec.evaluate.search.postings import SparseVectors, build_postings, search_postings
+from nestvec.evaluate.variants import RequestedSizes, choose_variants
+from nestvec.service.batching.outputs import SPARSE_DTYPE, top_weights
 
 WORDS = 16
 
@@ -30,7 +31,7 @@ def weights(dense: NDArray[np.float32]) -> list[Any]:
     found = []
     for row in dense:
         index = np.flatnonzero(row)
-        one = np.empty(len(index), SPARSE)
+        one = np.empty(len(index), SPARSE_DTYPE)
         one["index"], one["value"] = index, row[index]
         found.append(one)
     return found
@@ -58,9 +59,10 @@ def measured(dataset: Dataset, folder: Path) -> Any:
     (subject,) = choose_variants(folder.parent, ["words"], (), RequestedSizes(top=(4, 1)))
     random = np.random.default_rng(3)
     right = (
-        random.random((dataset.documents, WORDS)) * (random.random((dataset.documents, WORDS)) < 0.6)
+        random.random((dataset.document_count, WORDS))
+        * (random.random((dataset.document_count, WORDS)) < 0.6)
     ).astype("f4")
-    left = right[: len(dataset.ids) * 5 : 5]
+    left = right[: len(dataset.queries.ids) * 5 : 5]
     queries, documents = SparseVectors(weights(left), 0.002), SparseVectors(weights(right), 0.001)
     steps: list[int] = []
     found = measure_sparse(dataset, subject, queries, documents, EvaluateOptions(()), steps.append)
@@ -78,25 +80,25 @@ def test_all_weights_then_the_largest_alone(dataset: Dataset, folder: Path) -> N
     settings = [one.setting for one in found.outcomes]
     assert [(one.form, one.dim) for one in settings] == [("sparse", WORDS), ("sparse", 4), ("sparse", 1)]
     sizes = [
-        round(8 * np.mean([len(heaviest(one, top)) for one in documents.weights])) for top in (None, 4, 1)
+        round(8 * np.mean([len(top_weights(one, top)) for one in documents.weights])) for top in (None, 4, 1)
     ]
-    assert [one.bytes for one in settings] == [one.stored_bytes for one in settings] == sizes
+    assert [one.size for one in settings] == [VectorSize(size, size) for size in sizes]
     scores = [one.scores["ndcg@10"].mean() for one in found.outcomes]
     assert scores[0] > scores[1] > scores[2]
     assert found.outcomes[0].ms_per_query == 2
-    assert found.whole.outcome is found.outcomes[0]
+    assert found.full_length.outcome is found.outcomes[0]
 
 
 def test_rows_a_choice_and_a_page_without_any_dense_vector(dataset: Dataset, folder: Path) -> None:
     found, _ = measured(dataset, folder)
     both = {"small": (dataset, found.outcomes), "other": (replace(dataset, name="other"), found.outcomes)}
-    fewer = [replace(one, setting=replace(one.setting, bytes=8, stored_bytes=8)) for one in found.outcomes]
+    fewer = [replace(one, setting=replace(one.setting, size=VectorSize(8, 8))) for one in found.outcomes]
     both["other"] = (both["other"][0], fewer)
     rows = make_rows(both, seed=0, through="exact")
     means = [row for row in rows if row["dataset"] == "mean"]
     # How many bytes a text takes depends on the dataset, and a setting is one all the same.
     assert [row["dim"] for row in means] == [WORDS, 4, 1]
-    assert means[0]["bytes"] == round((found.outcomes[0].setting.bytes + 8) / 2)
+    assert means[0]["bytes"] == round((found.outcomes[0].setting.size.searched + 8) / 2)
     chosen = recommend(means)
     assert chosen is not None
     assert describe_setting(chosen.stored).startswith("words, ")

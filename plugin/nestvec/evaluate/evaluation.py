@@ -9,24 +9,18 @@ from pathlib import Path
 
 from nestvec.datasets.beir import PAIRS, Dataset, open_dataset
 from nestvec.datasets.image_pairs import open_pairs
-from nestvec.evaluate.depth import ConceptDepth
-from nestvec.evaluate.encode import RunBatch
-from nestvec.evaluate.measuring import (
-    EvaluateOptions,
-    Measurement,
-    VectorSource,
-    count_steps,
-    measure,
-    memoize,
-)
+from nestvec.evaluate.measure import count_steps, measure, memoize
+from nestvec.evaluate.measure_sparse import measure_sparse
+from nestvec.evaluate.metrics.concept_depth import ConceptDepth
+from nestvec.evaluate.outcomes import EvaluateOptions, Measurement
+from nestvec.evaluate.rerank import RerankerVariant, check_is_text, rerank
 from nestvec.evaluate.rows import MEAN, ResultRow, make_rows
 from nestvec.evaluate.search.exact import ExactIndex, VectorIndex
 from nestvec.evaluate.search.forms import VectorForm
-from nestvec.evaluate.search.reranking import RerankerVariant, check_is_text, rerank
-from nestvec.evaluate.search.sparse import measure_sparse
-from nestvec.evaluate.sources import Backend, open_lazily, sparse_vectors, vector_source
-from nestvec.evaluate.subject import EncoderVariant
-from nestvec.service.encoders import Encoder, open_encoder
+from nestvec.evaluate.variants import EncoderVariant
+from nestvec.evaluate.vectors.encode import RunBatch, VectorSource
+from nestvec.evaluate.vectors.sources import Backend, open_lazily, sparse_vectors, vector_source
+from nestvec.service.encoders import LoadedEncoder, open_encoder
 from nestvec_schemas.errors import DatasetUnusable, EncoderNotFound
 from nestvec_schemas.vectors import Vectors
 
@@ -120,7 +114,7 @@ def evaluate(
 def _measure_dense(
     dataset: Dataset,
     variant: EncoderVariant,
-    encoder: Encoder,
+    encoder: LoadedEncoder,
     run: RunBatch,
     options: EvaluateOptions,
     backend: Backend,
@@ -135,7 +129,7 @@ def _measure_dense(
 def _measure_sparse(
     dataset: Dataset,
     variant: EncoderVariant,
-    encoder: Encoder,
+    encoder: LoadedEncoder,
     run: RunBatch,
     options: EvaluateOptions,
     backend: Backend,
@@ -204,9 +198,9 @@ def _encode_all(source: VectorSource, variant: EncoderVariant) -> None:
 
 def _excluded_notes(datasets: dict[str, Dataset]) -> Iterator[str]:
     for name, dataset in datasets.items():
-        if dataset.unjudged:
-            yield f"{name}: {dataset.unjudged} queries without judgements are left out."
-        own = int((dataset.own >= 0).sum())
+        if dataset.queries.unjudged:
+            yield f"{name}: {dataset.queries.unjudged} queries without judgements are left out."
+        own = int((dataset.queries.own_documents >= 0).sum())
         if own:
             yield f"{name}: {own} queries are documents themselves; their own document does not count."
 

@@ -1,0 +1,1 @@
+"""Metrics of rankings, concept depth and isotropy: pure functions."""
