@@ -8,11 +8,11 @@ from typing import Any, cast
 import pytest
 from pymilvus import MilvusClient, MilvusException
 
-from nestvec.milvus.catalog import Column, Embedding, Table
+from nestvec.milvus.catalog import Column, EmbeddingColumn, Table
 from nestvec.milvus.providers import Endpoint
 from nestvec.milvus.steps import drive
 from nestvec.sql import Session
-from nestvec.sql.bind.params import params
+from nestvec.sql.bind.params import bind_params
 from nestvec.sql.parse.parse import parse
 from nestvec.sql.plan.nodes import Plan
 from nestvec.sql.statements.select import plan_select
@@ -66,7 +66,7 @@ def table() -> Table:
             Column("bare", "FLOAT_VECTOR", dim=3),
         ),
         embeddings=tuple(
-            Embedding("name", column, 64, endpoint) for column in ("doc_64", "doc_l2", "doc_ip")
+            EmbeddingColumn("name", column, 64, endpoint) for column in ("doc_64", "doc_l2", "doc_ip")
         ),
         metrics={"doc_64": "COSINE", "doc_l2": "L2", "doc_ip": "IP", "own": "COSINE"},
     )
@@ -79,6 +79,6 @@ def planned(table: Table) -> Planned:
     def plan(statement: str, given: Any = None, over: Table = table) -> Plan:
         parsed = parse(statement)
         session = Session(tables={over.name: over})
-        return drive(cast(MilvusClient, _Milvus(over.name)), plan_select(session, parsed, params(given)))
+        return drive(cast(MilvusClient, _Milvus(over.name)), plan_select(session, parsed, bind_params(given)))
 
     return plan

@@ -8,15 +8,15 @@ import pytest
 from pymilvus import MilvusClient
 from sqlglot import exp
 
-from nestvec.milvus.catalog import Column, Lexical, Table
+from nestvec.milvus.catalog import Column, LexicalColumn, Table
 from nestvec.milvus.indexes import Index
 from nestvec.milvus.steps import drive
 from nestvec.sql import Session
-from nestvec.sql.bind.definition.index import Declared, bind_index
-from nestvec.sql.bind.definition.table import Definition, bind_definition
-from nestvec.sql.bind.params import Params, params
-from nestvec.sql.bind.types import written
-from nestvec.sql.parse.completeness import check_read
+from nestvec.sql.bind.definition.index import IndexDefinition, bind_index
+from nestvec.sql.bind.definition.table import TableDefinition, bind_definition
+from nestvec.sql.bind.params import Params, bind_params
+from nestvec.sql.bind.types import type_sql
+from nestvec.sql.parse.completeness import check_consumed
 from nestvec.sql.parse.parse import parse
 from nestvec.sql.statements import execute_steps
 from nestvec_schemas.errors import (
@@ -31,11 +31,11 @@ from nestvec_schemas.spec.collection_spec import FieldSpec
 SERVICE = "http://127.0.0.1:8080"
 
 
-def defined(statement: str, given: Any = None) -> Definition:
+def defined(statement: str, given: Any = None) -> TableDefinition:
     parsed = parse(statement)
     assert isinstance(parsed.tree, exp.Create)
-    definition = bind_definition(parsed.source, parsed.tree, params(given), SERVICE)
-    check_read(parsed.source, parsed.tree)
+    definition = bind_definition(parsed.source, parsed.tree, bind_params(given), SERVICE)
+    check_consumed(parsed.source, parsed.tree)
     return definition
 
 
@@ -217,7 +217,7 @@ def test_a_table_that_cannot_be_is_marked(kind: type[SqlError], said: str, marke
     ],
 )
 def test_types_are_written_as_they_are_read(column: Column, type_: str) -> None:
-    assert written(column) == type_
+    assert type_sql(column) == type_
 
 
 @pytest.fixture(scope="module")
@@ -230,15 +230,15 @@ def indexed() -> Table:
             Column("v", "FLOAT_VECTOR", dim=3),
             Column("words", "SPARSE_FLOAT_VECTOR"),
         ),
-        lexical=(Lexical("text", "words"),),
+        lexical=(LexicalColumn("text", "words"),),
         metrics={"v": "IP", "words": "BM25"},
     )
 
 
-def declared(statement: str, table: Table) -> Declared:
+def declared(statement: str, table: Table) -> IndexDefinition:
     parsed = parse(statement)
     found = bind_index(parsed.source, parsed.tree, table, Params())
-    check_read(parsed.source, parsed.tree)
+    check_consumed(parsed.source, parsed.tree)
     return found
 
 

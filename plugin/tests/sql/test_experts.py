@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from nestvec.milvus.catalog import Embedding, Table
+from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec.milvus.providers import Endpoint
 from nestvec.sql.bind.vectors.family import families
 from nestvec.sql.plan.nodes import Plan
@@ -22,7 +22,7 @@ def two(table: Table) -> Table:
     return replace(
         table,
         embeddings=tuple(
-            Embedding("name", column, 64, replace(endpoint, expert=expert))
+            EmbeddingColumn("name", column, 64, replace(endpoint, expert=expert))
             for column, expert in (("doc_64", "biomed"), ("doc_ip", "legal"))
         ),
         metrics={"doc_64": "COSINE", "doc_ip": "COSINE"},

@@ -13,7 +13,7 @@ from milvus_lite.search.filter.tokens import TokenKind, tokenize
 from sqlglot import exp
 
 from nestvec.milvus.catalog import Column, Table
-from nestvec.sql.bind.conditions.nodes import Condition, Either, Every, IsNull, Member
+from nestvec.sql.bind.conditions.nodes import And, Condition, InList, IsNull, Or
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.select import bind_query
 from nestvec.sql.parse.parse import parse
@@ -127,16 +127,16 @@ def sqlite() -> sqlite3.Connection:
 
 def holds(condition: Condition, row: dict[str, object]) -> bool:
     """What an engine answers that takes every comparison with NULL for false, but NOT IN for true."""
-    if isinstance(condition, Every):
+    if isinstance(condition, And):
         return all(holds(part, row) for part in condition.parts)
-    if isinstance(condition, Either):
+    if isinstance(condition, Or):
         return any(holds(part, row) for part in condition.parts)
     value = row[condition.column.name]
     if isinstance(condition, IsNull):
         return (value is None) != condition.negated
     if value is None:
         return False
-    if isinstance(condition, Member):
+    if isinstance(condition, InList):
         return (value in condition.values) != condition.negated
     connection = sqlite3.connect(":memory:")
     connection.execute("PRAGMA case_sensitive_like = ON")

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nestvec.sql.parse.dialect import OPERATORS, VectorDistance
-from nestvec.sql.parse.parse import MAX_DEPTH, parse
+from nestvec.sql.parse.parse import MAX_NESTING, parse
 from nestvec.sql.plan.nodes import Plan
 from nestvec_schemas.errors import SqlError, SqlSyntaxError, StoreRefused
 
@@ -97,10 +97,10 @@ def test_depth_is_an_error_of_the_tree(deep: str, planned: Planned) -> None:
 
 def test_the_greatest_depth_fits_the_stack(planned: Planned) -> None:
     nested = "id = 1 OR id = 2"
-    for level in range(MAX_DEPTH):
+    for level in range(MAX_NESTING):
         nested = f"({nested}) {'AND' if level % 2 else 'OR'} year = {level}"
     plan = planned(f"SELECT id FROM pydoc WHERE {nested}")
-    assert plan.node.filter.count("(") == MAX_DEPTH
+    assert plan.node.filter.count("(") == MAX_NESTING
 
 
 def test_a_stack_that_is_nearly_full_is_an_error_of_the_tree() -> None:

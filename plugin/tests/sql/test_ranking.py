@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from nestvec.client.http import Coding
-from nestvec.milvus.catalog import Column, Embedding, Lexical, Table
+from nestvec.milvus.catalog import Column, EmbeddingColumn, LexicalColumn, Table
 from nestvec.milvus.providers import Endpoint
-from nestvec.milvus.steps import Call, Job, Request, Steps
+from nestvec.milvus.steps import BlockingCall, Call, Request, Steps
 from nestvec.sql import Session
-from nestvec.sql.bind.vectors.targets import Embedded, Given, Stored, Sum, Target
-from nestvec.sql.execute.nodes import run_plan
-from nestvec.sql.execute.targets import resolve_targets
+from nestvec.sql.bind.vectors.targets import EmbeddedText, StoredVector, Target, VectorLiteral, VectorSum
+from nestvec.sql.execute.executor import run_plan
+from nestvec.sql.execute.search import resolve_targets
 from nestvec.sql.plan.explain import as_lines, explain_plan
 from nestvec.sql.plan.nodes import HybridSearch, Plan, VectorSearch
 from nestvec_schemas.errors import SqlError, SqlNotSupported, SqlSyntaxError, SqlTypeMismatch, SqlUnknownName
@@ -40,11 +40,11 @@ def papers() -> Table:
             Column("code", "BINARY_VECTOR", dim=16),
         ),
         embeddings=(
-            Embedding("body", "v", 4, MINILM),
-            Embedding("title", "w", 4, Endpoint("openai", SERVICE, "minilm", 3)),
-            Embedding("body", "code", 16, Endpoint("nestvec", SERVICE, "minilm"), "binary"),
+            EmbeddingColumn("body", "v", 4, MINILM),
+            EmbeddingColumn("title", "w", 4, Endpoint("openai", SERVICE, "minilm", 3)),
+            EmbeddingColumn("body", "code", 16, Endpoint("nestvec", SERVICE, "minilm"), "binary"),
         ),
-        lexical=(Lexical("body", "words"),),
+        lexical=(LexicalColumn("body", "words"),),
         metrics={"v": "COSINE", "w": "L2", "own": "IP", "words": "BM25", "code": "HAMMING"},
     )
 
@@ -64,8 +64,8 @@ def target(plan: Plan) -> Any:
     return plan.node.nearest.target
 
 
-def asked(text: str, model: str = "minilm", dim: int = 4) -> Embedded:
-    return Embedded(text, Coding(SERVICE, model, dim))
+def asked(text: str, model: str = "minilm", dim: int = 4) -> EmbeddedText:
+    return EmbeddedText(text, Coding(SERVICE, model, dim))
 
 
 def test_a_text_alone_is_embedded_by_milvus(by: Callable[..., Plan]) -> None:
@@ -81,8 +81,8 @@ SUMS = [
     ("(EMBED('a') + 'b') / 2", [(0.5, asked("a")), (0.5, asked("b"))]),
     ("-EMBED('a')", [(-1, asked("a"))]),
     ("- (2 * 3 - 1) * EMBED('a')", [(-5, asked("a"))]),
-    ("EMBED('a') * :w - '[1, 2, 3, 4]'", [(0.25, asked("a")), (-1, Given((1, 2, 3, 4)))]),
-    (":x + '[1, 2, 3, 4]'::vector", [(1, Given((4, 3, 2, 1))), (1, Given((1, 2, 3, 4)))]),
+    ("EMBED('a') * :w - '[1, 2, 3, 4]'", [(0.25, asked("a")), (-1, VectorLiteral((1, 2, 3, 4)))]),
+    (":x + '[1, 2, 3, 4]'::vector", [(1, VectorLiteral((4, 3, 2, 1))), (1, VectorLiteral((1, 2, 3, 4)))]),
     ("EMBED('a', exit => 6)", [(1, asked("a", "minilm@6"))]),
     ("EMBED('[1, 2, 3, 4]') / 2", [(0.5, asked("[1, 2, 3, 4]"))]),
     ("(SELECT v FROM papers WHERE id = 7)", None),
@@ -94,12 +94,12 @@ SUMS = [
 @pytest.mark.parametrize(("text", "terms"), SUMS, ids=[text for text, _ in SUMS])
 def test_arithmetic_is_a_sum_of_vectors(by: Callable[..., Plan], text: str, terms: Any) -> None:
     found = target(by(f"v <=> {text}", {"w": 0.25, "x": np.array([4, 3, 2, 1], np.float32)}))
-    assert isinstance(found, Sum)
+    assert isinstance(found, VectorSum)
     if terms is not None:
         assert list(found.terms) == terms
     else:
         weight, term = found.terms[0]
-        assert isinstance(term, Stored)
+        assert isinstance(term, StoredVector)
         assert (term.collection, term.dim) == ("papers", 4)
         assert weight in (1, 0.5)
 
@@ -121,8 +121,8 @@ def test_a_vector_holds_finite_numbers_of_32_bits(by: Callable[..., Plan], at: i
 
 
 def test_a_column_that_no_service_fills_takes_a_named_encoder(by: Callable[..., Plan]) -> None:
-    assert target(by("own <#> EMBED('a', 'other', exit => 2)")) == Sum(
-        ((1.0, Embedded("a", Coding(SERVICE, "other@2", 2))),)
+    assert target(by("own <#> EMBED('a', 'other', exit => 2)")) == VectorSum(
+        ((1.0, EmbeddedText("a", Coding(SERVICE, "other@2", 2))),)
     )
 
 
@@ -238,12 +238,12 @@ def recorded(steps: Steps[Any], answers: Mapping[str, Any]) -> tuple[Any, list[R
         except StopIteration as end:
             return end.value, requests
         requests.append(request)
-        answer = answers["Job" if isinstance(request, Job) else request.method]
+        answer = answers["Job" if isinstance(request, BlockingCall) else request.method]
 
 
 def test_texts_are_asked_for_together(by: Callable[..., Plan]) -> None:
     one, two = asked("a"), asked("b")
-    sums: list[Target] = [Sum(((1.0, one), (-2.0, two))), Sum(((0.5, one),)), "text", (1.0, 2.0)]
+    sums: list[Target] = [VectorSum(((1.0, one), (-2.0, two))), VectorSum(((0.5, one),)), "text", (1.0, 2.0)]
     vectors = {one: np.array([1, 2, 3, 4], np.float32), two: np.array([1, 0, 0, 1], np.float32)}
     found, requests = recorded(resolve_targets(Session(), sums), {"Job": vectors})
     assert found == [[-1, 2, 3, 2], [0.5, 1, 1.5, 2], "text", [1, 2]]
@@ -274,7 +274,7 @@ def test_a_sum_of_nothing_has_no_direction() -> None:
     one = asked("a")
     with pytest.raises(SqlTypeMismatch, match="no direction: zero"):
         recorded(
-            resolve_targets(Session(), [Sum(((1.0, one), (-1.0, one)))]),
+            resolve_targets(Session(), [VectorSum(((1.0, one), (-1.0, one)))]),
             {"Job": {one: np.array([1, 2, 3, 4], np.float32)}},
         )
 
@@ -283,7 +283,7 @@ def test_bits_are_searched_by_hamming_distance(by: Callable[..., Plan]) -> None:
     assert target(by("code <~> '0000000100000010'")) == b"\x01\x02"
     assert target(by("code <~> :code", {"code": b"\x01\x02"})) == b"\x01\x02"
     plan = by("code <~> 'some text'")
-    text = Embedded("some text", Coding(SERVICE, "minilm", 16), "binary")
+    text = EmbeddedText("some text", Coding(SERVICE, "minilm", 16), "binary")
     assert (target(plan), target(by("code <~> EMBED('some text')"))) == (text, text)
     assert plan.services == (SERVICE,)
     session = Session()

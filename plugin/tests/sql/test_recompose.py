@@ -6,9 +6,9 @@ import pytest
 
 from nestvec.ingest.row_schema import table_shape
 from nestvec.milvus.catalog import Column, Table
-from nestvec.milvus.composed_columns import PREFIX
-from nestvec.sql.bind.params import params
-from nestvec.sql.bind.recompose import composed_again, composed_of, recomposed
+from nestvec.milvus.composed_columns import TEMPLATE_PROPERTY_PREFIX
+from nestvec.sql.bind.params import bind_params
+from nestvec.sql.bind.recompose import composed_sources, recompose, stale_composed
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.parse.parse import parse
 from nestvec_schemas.errors import SqlTypeMismatch
@@ -27,7 +27,7 @@ def table(flatten: str, *, dynamic: bool = False) -> Table:
             Column("all", "VARCHAR", max_length=99, nullable=True),
         ),
         dynamic=dynamic,
-        properties={f"{PREFIX}{name}": text for name, text in texts.items()},
+        properties={f"{TEMPLATE_PROPERTY_PREFIX}{name}": text for name, text in texts.items()},
     )
 
 
@@ -44,24 +44,24 @@ def table(flatten: str, *, dynamic: bool = False) -> Table:
 def test_what_is_made_of_a_written_column_and_not_written_itself(
     written: list[str], again: list[str]
 ) -> None:
-    made = composed_again(table("flatten"), written)
+    made = stale_composed(table("flatten"), written)
     assert sorted(made) == sorted(again)
     assert "short" not in made or "long" not in made or made.index("short") < made.index("long")
 
 
 def test_what_is_read_for_it() -> None:
-    assert composed_of(table("flatten"), ["short", "long"]) == ["title", "short", "year"]
-    assert composed_of(table("flatten", dynamic=True), ["all"]) == ["id", "title", "year", "$meta"]
+    assert composed_sources(table("flatten"), ["short", "long"]) == ["title", "short", "year"]
+    assert composed_sources(table("flatten", dynamic=True), ["all"]) == ["id", "title", "year", "$meta"]
 
 
 def test_a_text_that_is_nothing_is_null_where_it_may_be_and_that_fits() -> None:
     made, parsed = table("{title}"), parse("UPDATE t SET title = 'x'")
-    scope = Scope(parsed.source, made, "t", params(None))
+    scope = Scope(parsed.source, made, "t", bind_params(None))
     node = parsed.tree.expressions[0]
     row = {"id": 1, "title": "A", "year": 7}
     shape = table_shape(made)
-    found = recomposed(scope, shape, ["short", "long", "all"], row, node)
+    found = recompose(scope, shape, ["short", "long", "all"], row, node)
     assert found == {"short": "A", "long": "A: 7", "all": "A"}
-    assert recomposed(scope, shape, ["all"], {"id": 1}, node) == {"all": None}
+    assert recompose(scope, shape, ["all"], {"id": 1}, node) == {"all": None}
     with pytest.raises(SqlTypeMismatch, match="more than its max_length"):
-        recomposed(scope, shape, ["short"], {"title": "a long title"}, node)
+        recompose(scope, shape, ["short"], {"title": "a long title"}, node)

@@ -165,7 +165,7 @@ TYPES = [
         "column module is a text that no EMBED function makes a vector of: <=>. Texts that have one: name.",
         "SELECT id FROM pydoc ORDER BY ‸module <=> 'x' LIMIT 1",
     ),
-    ("for COSINE, and <-> for L2", "SELECT id FROM pydoc ORDER BY doc_64 ‸<-> 'x' LIMIT 1"),
+    ("indexed by COSINE, and <-> needs L2", "SELECT id FROM pydoc ORDER BY doc_64 ‸<-> 'x' LIMIT 1"),
     ("Write doc_l2 <-> …", "SELECT id FROM pydoc ORDER BY doc_l2 ‸<=> 'x' LIMIT 1"),
     ("Write doc_ip <#> …", "SELECT id FROM pydoc ORDER BY doc_ip ‸<=> 'x' LIMIT 1"),
     ("column bare has no index", "SELECT id FROM pydoc ORDER BY bare ‸<=> '[1, 2, 3]' LIMIT 1"),

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from nestvec.sql.bind.expressions.expressions import Apply, Constant, Distance, Field
-from nestvec.sql.bind.order import Key
-from nestvec.sql.bind.vectors.direction import direction
+from nestvec.sql.bind.expressions.expressions import ColumnRef, Constant, Distance, FunctionCall
+from nestvec.sql.bind.order import SortKey
+from nestvec.sql.bind.vectors.direction import monotonicity
 from nestvec.sql.execute.evaluate import ScoredRow
-from nestvec.sql.execute.shaping import distinct, limit_rows, sort_rows
-from nestvec.sql.execute.summaries import aggregate
+from nestvec.sql.execute.row_operators import aggregate, distinct, limit_rows, sort_rows
 from nestvec.sql.plan.nodes import (
     Aggregate,
     Distinct,
@@ -104,23 +103,23 @@ def test_refused(planned: Planned, kind: type[SqlError], said: str, marked: str)
 
 
 MEANT = [
-    ("SELECT name AS id, id AS n FROM pydoc ORDER BY id", Key(Field("name"))),
-    ("SELECT name AS id, id AS n FROM pydoc ORDER BY pydoc.id", Key(Field("id"))),
+    ("SELECT name AS id, id AS n FROM pydoc ORDER BY id", SortKey(ColumnRef("name"))),
+    ("SELECT name AS id, id AS n FROM pydoc ORDER BY pydoc.id", SortKey(ColumnRef("id"))),
     ("SELECT name AS id FROM pydoc ORDER BY upper(id::text)", None),
-    ("SELECT *, year + 1 FROM pydoc ORDER BY 2 DESC", Key(Field("name"), True, True)),
-    ("SELECT id FROM pydoc ORDER BY year NULLS FIRST", Key(Field("year"), False, True)),
-    ("SELECT id FROM pydoc ORDER BY year DESC NULLS LAST", Key(Field("year"), True, False)),
-    ("SELECT year FROM pydoc GROUP BY 1 ORDER BY (year)", Key(Field("year"))),
+    ("SELECT *, year + 1 FROM pydoc ORDER BY 2 DESC", SortKey(ColumnRef("name"), True, True)),
+    ("SELECT id FROM pydoc ORDER BY year NULLS FIRST", SortKey(ColumnRef("year"), False, True)),
+    ("SELECT id FROM pydoc ORDER BY year DESC NULLS LAST", SortKey(ColumnRef("year"), True, False)),
+    ("SELECT year FROM pydoc GROUP BY 1 ORDER BY (year)", SortKey(ColumnRef("year"))),
 ]
 
 
 @pytest.mark.parametrize(("statement", "expected"), MEANT)
-def test_what_a_name_in_order_by_means(planned: Planned, statement: str, expected: Key | None) -> None:
+def test_what_a_name_in_order_by_means(planned: Planned, statement: str, expected: SortKey | None) -> None:
     """A column of the answer, where it stands alone; else a column of the table, as in PostgreSQL."""
     node = planned(statement).node
     assert isinstance(node, Sort)
     if expected is None:
-        assert node.keys[0].expression == Apply("upper", (Apply("text", (Field("id"),)),))
+        assert node.keys[0].expression == FunctionCall("upper", (FunctionCall("text", (ColumnRef("id"),)),))
     else:
         assert node.keys == (expected,)
 
@@ -128,10 +127,10 @@ def test_what_a_name_in_order_by_means(planned: Planned, statement: str, expecte
 def test_a_name_in_group_by_means_the_tables_column_first(planned: Planned) -> None:
     node = planned("SELECT lower(name) AS year, count(*) FROM pydoc GROUP BY year, name").node
     assert isinstance(node, Aggregate)
-    assert node.keys == (Field("year"), Field("name"))
+    assert node.keys == (ColumnRef("year"), ColumnRef("name"))
     node = planned("SELECT lower(name) AS y, count(*) FROM pydoc GROUP BY y").node
     assert isinstance(node, Aggregate)
-    assert node.keys == (Apply("lower", (Field("name"),)),)
+    assert node.keys == (FunctionCall("lower", (ColumnRef("name"),)),)
 
 
 DIRECTIONS = [
@@ -157,7 +156,7 @@ DIRECTIONS = [
 def test_how_an_expression_follows_the_distance(planned: Planned, expression: str, expected: int) -> None:
     made = expression.format(d=NEAR)
     plan = planned(f"SELECT {made} AS x FROM pydoc ORDER BY {NEAR} LIMIT 1")
-    assert direction(plan.outputs[0].expression) == expected
+    assert monotonicity(plan.outputs[0].expression) == expected
 
 
 def test_a_part_of_a_plan_may_take_the_searchs_place(planned: Planned) -> None:
@@ -177,15 +176,15 @@ def values(found: list[ScoredRow]) -> list[Any]:
     return [one.row["a"] for one in found]
 
 
-A = Field("a")
+A = ColumnRef("a")
 INPUT = Fetch("t", "", ("a",), 9)
 
 
 def test_sorting_puts_nulls_where_it_is_told_and_keeps_like_rows_as_they_are() -> None:
-    assert values(sort_rows(Sort(INPUT, (Key(A),)), rows(2, None, 1))) == [1, 2, None]
-    assert values(sort_rows(Sort(INPUT, (Key(A, True, True),)), rows(2, None, 3))) == [None, 3, 2]
-    assert values(sort_rows(Sort(INPUT, (Key(A, True),)), rows(False, None, True))) == [True, False, None]
-    same = (Key(Constant(1)), Key(Apply("%", (A, Constant(2))), True))
+    assert values(sort_rows(Sort(INPUT, (SortKey(A),)), rows(2, None, 1))) == [1, 2, None]
+    assert values(sort_rows(Sort(INPUT, (SortKey(A, True, True),)), rows(2, None, 3))) == [None, 3, 2]
+    assert values(sort_rows(Sort(INPUT, (SortKey(A, True),)), rows(False, None, True))) == [True, False, None]
+    same = (SortKey(Constant(1)), SortKey(FunctionCall("%", (A, Constant(2))), True))
     assert values(sort_rows(Sort(INPUT, same), rows(2, 1, 4, 3))) == [1, 3, 2, 4]
 
 
@@ -210,6 +209,6 @@ def test_rows_are_cut() -> None:
 
 def test_a_distance_is_an_expression_like_others(planned: Planned) -> None:
     plan = planned(f"SELECT coalesce(price, 0) - ({NEAR}) AS x FROM pydoc ORDER BY {NEAR} LIMIT 1")
-    price = Apply("coalesce", (Field("price"), Constant(0.0)))
-    assert plan.outputs[0].expression == Apply("-", (price, Distance()))
+    price = FunctionCall("coalesce", (ColumnRef("price"), Constant(0.0)))
+    assert plan.outputs[0].expression == FunctionCall("-", (price, Distance()))
     assert plan.node.fields == ("price",)

@@ -8,25 +8,25 @@ from typing import Any
 import pytest
 
 from nestvec.client.http import Coding
-from nestvec.client.service_client import Word
-from nestvec.milvus.catalog import Column, Embedding, Table
+from nestvec.client.service_client import SparseWeight
+from nestvec.milvus.catalog import Column, EmbeddingColumn, Table
 from nestvec.milvus.providers import Endpoint
-from nestvec.milvus.steps import Call, Job, Request, Steps
+from nestvec.milvus.steps import BlockingCall, Call, Request, Steps
 from nestvec.sql import Session
 from nestvec.sql.bind.definition.table import bind_definition
-from nestvec.sql.bind.params import params
-from nestvec.sql.bind.vectors.targets import Embedded
-from nestvec.sql.execute.nodes import run_plan
-from nestvec.sql.execute.words import explain_words
+from nestvec.sql.bind.params import bind_params
+from nestvec.sql.bind.vectors.targets import EmbeddedText
+from nestvec.sql.execute.executor import run_plan
+from nestvec.sql.execute.explain_words import explain_words
 from nestvec.sql.parse.parse import parse
-from nestvec.sql.plan.about import CollectionContext, add_details
 from nestvec.sql.plan.explain import as_lines, explain_plan
+from nestvec.sql.plan.explain_details import CollectionContext, add_details
 from nestvec.sql.plan.nodes import HybridSearch, Plan, VectorSearch
 from nestvec_schemas.errors import ServiceUnreachable, SqlNotSupported, SqlTypeMismatch
 
 SERVICE = "http://127.0.0.1:8080"
-TEXT = Embedded("heat waves", Coding(SERVICE, "splade", 0), "sparse")
-WORDS = [Word(index=3, value=2.0, word="heat"), Word(index=7, value=1.5, word="wave")]
+TEXT = EmbeddedText("heat waves", Coding(SERVICE, "splade", 0), "sparse")
+WORDS = [SparseWeight(index=3, value=2.0, word="heat"), SparseWeight(index=7, value=1.5, word="wave")]
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def papers() -> Table:
             Column("own", "SPARSE_FLOAT_VECTOR"),
         ),
         embeddings=(
-            Embedding("body", "v", 4, Endpoint("openai", SERVICE, "minilm")),
-            Embedding("body", "lex", 0, Endpoint("nestvec", SERVICE, "splade"), "sparse"),
+            EmbeddingColumn("body", "v", 4, Endpoint("openai", SERVICE, "minilm")),
+            EmbeddingColumn("body", "lex", 0, Endpoint("nestvec", SERVICE, "splade"), "sparse"),
         ),
         metrics={"v": "COSINE", "lex": "IP", "own": "IP"},
         indexes={"v": "AUTOINDEX", "lex": "SPARSE_INVERTED_INDEX", "own": "SPARSE_INVERTED_INDEX"},
@@ -64,7 +64,7 @@ def driven(steps: Steps[Any], answers: dict[str, Any]) -> tuple[Any, list[Reques
         request = next(steps)
         while True:
             made.append(request)
-            answer = answers["Job" if isinstance(request, Job) else request.method]
+            answer = answers["Job" if isinstance(request, BlockingCall) else request.method]
             request = steps.throw(answer) if isinstance(answer, Exception) else steps.send(answer)
     except StopIteration as stop:
         return stop.value, made
@@ -127,18 +127,18 @@ def test_a_table_declares_it() -> None:
         "lex SPARSEVEC GENERATED ALWAYS AS (EMBED(body, 'splade'{})) STORED)"
     )
     parsed = parse(text.format(""))
-    (one,) = bind_definition(parsed.source, parsed.tree, params(None), SERVICE).spec.embeddings  # type: ignore[arg-type]
+    (one,) = bind_definition(parsed.source, parsed.tree, bind_params(None), SERVICE).spec.embeddings  # type: ignore[arg-type]
     assert (one.name, one.field, one.encoder, one.form, one.dims) == ("lex", "body", "splade", "sparse", ())
     assert (one.index, one.metric) == ("SPARSE_INVERTED_INDEX", "IP")
     parsed = parse(text.format(", exit => 3"))
     with pytest.raises(SqlTypeMismatch, match="column lex does not go with form: sparse: 3"):
-        bind_definition(parsed.source, parsed.tree, params(None), SERVICE)  # type: ignore[arg-type]
+        bind_definition(parsed.source, parsed.tree, bind_params(None), SERVICE)  # type: ignore[arg-type]
     parsed = parse(text.format("").replace("SPARSEVEC", "INT"))
     with pytest.raises(SqlTypeMismatch, match=r"EMBED fills a VECTOR\(n\) or SPARSEVEC column"):
-        bind_definition(parsed.source, parsed.tree, params(None), SERVICE)  # type: ignore[arg-type]
+        bind_definition(parsed.source, parsed.tree, bind_params(None), SERVICE)  # type: ignore[arg-type]
     parsed = parse("CREATE TABLE t (id BIGINT PRIMARY KEY, v SPARSEVEC)")
     with pytest.raises(SqlNotSupported, match="a SPARSEVEC column that rows bring"):
-        bind_definition(parsed.source, parsed.tree, params(None), SERVICE)  # type: ignore[arg-type]
+        bind_definition(parsed.source, parsed.tree, bind_params(None), SERVICE)  # type: ignore[arg-type]
 
 
 EXPLAINED = """\
@@ -148,10 +148,10 @@ Answer
   -> Search papers: 3 rows by IP of lex to EMBED('heat waves', 'splade')
        fields: id
        index: SPARSE_INVERTED_INDEX, IP
-       embeds: 1 texts by splade, weights of words, at http://127.0.0.1:8080, asked here
+       embeds: 1 text by splade, weights of words, at http://127.0.0.1:8080, called by nestvec
        words: heat 2.00, wave 1.50
-       matched: id 2: wave 3.00, heat 1.00; 4.00 in all
-       matched: id 5: heat 0.20; 0.20 in all"""
+       matched: id 2: wave 3.00, heat 1.00; 4.00 in total
+       matched: id 5: heat 0.20; 0.20 in total"""
 
 
 def explained(session: Session, plan: Plan, papers: Table, answers: dict[str, Any], matched: bool) -> str:
@@ -174,15 +174,15 @@ def test_explain_says_which_words_are_asked_and_which_matched(by: Callable[..., 
 def test_a_plan_is_explained_without_its_service(by: Callable[..., Plan], papers: Table) -> None:
     gone = ServiceUnreachable("no service answers", value="refused", next_step="Start it.")
     text = explained(Session(), by("lex <#> 'heat waves'"), papers, {"Job": gone}, True)
-    assert "words: not known: no service answers" in text
+    assert "words: unknown: no service answers" in text
     assert "matched" not in text
 
 
 def test_many_words_are_counted(by: Callable[..., Plan], papers: Table) -> None:
-    words = [Word(index=n, value=20 - n, word=f"w{n}") for n in range(13)]
+    words = [SparseWeight(index=n, value=20 - n, word=f"w{n}") for n in range(13)]
     text = explained(Session(), by("lex <#> 'heat waves'"), papers, {"Job": words}, False)
     assert "w9 11.00 and 3 more" in text
-    none: list[Word] = []
+    none: list[SparseWeight] = []
     assert "words: none" in explained(
         Session(), by("lex <#> 'heat waves'"), papers, {"Job": none}, matched=True
     )

@@ -7,18 +7,18 @@ from typing import Final
 
 from sqlglot import TokenType, exp
 
-from nestvec.sql.bind.params import NODES, Params
-from nestvec.sql.parse.construct_names import words
-from nestvec.sql.parse.parse import explaining
-from nestvec.sql.parse.source import Source, folded, stray_parts
+from nestvec.sql.bind.params import PARAMETER_NODES, Params
+from nestvec.sql.parse.construct_names import construct_name
+from nestvec.sql.parse.parse import explain_token_count
+from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 
-MAX_ROWS: Final = 16_384
+MAX_WINDOW: Final = 16_384
 """Milvus's bound on limit + offset (``quotaAndLimits.limits.maxQueryResultWindow``)."""
 
-MOST_ROWS: Final = 1_000_000
+MAX_SCAN_ROWS: Final = 1_000_000
 """Rows that are read without a ranking, in pages beyond MAX_ROWS: they are all in memory."""
 
-_PARTS: Final[dict[str, tuple[str, TokenType | None]]] = {
+_REFUSED_PARTS: Final[dict[str, tuple[str, TokenType | None]]] = {
     "with_": ("WITH (a common table expression)", TokenType.WITH),
     "into": ("SELECT INTO", TokenType.INTO),
     "joins": ("JOIN", TokenType.JOIN),
@@ -36,43 +36,50 @@ _CARRIERS: Final = {TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING, Token
 _NOISE: Final = {"ROW", "ROWS", "NULLS", "FIRST", "LAST", "BOTH", "LEADING", "TRAILING"}
 """Words that change nothing, or that the tree holds without their place: OFFSET 2 ROWS, NULLS FIRST."""
 
-_READ: Final = "read"
+_CHECKED: Final = "read"
 """Noted at a tree that was looked through: it is bound once an execution, and stays the same."""
 
-_FORGETFUL: Final = {
+_POSITION_LOST_AFTER: Final = {
     TokenType.DOT, TokenType.COLON, TokenType.PARAMETER, TokenType.ARROW, TokenType.DARROW,
 }  # fmt: skip
 """After these, sqlglot forgets where a thing stood: .5, :name, $1, -> 'key', ->> 'key'."""
 
-_LEAVE_OUT: Final = (
+_SUPPORTED_FORM: Final = (
     "nestvec runs SELECT … FROM one collection WHERE … GROUP BY … ORDER BY … LIMIT n OFFSET m."
 )
-_KNOWN: Final = (
+_SUPPORTED_PARTS: Final = (
     "expressions", "from_", "where", "order", "limit", "offset", "distinct", "group", "having",
 )  # fmt: skip
 
 
-def table_node(source: Source, select: exp.Select) -> exp.Table | None:
+def table_node(source: SourceText, select: exp.Select) -> exp.Table | None:
     """The one table in FROM, None without it. Raises SqlNotSupported for several, or for more than a name."""
-    for part in stray_parts(select, _KNOWN):
-        construct, token = _PARTS.get(part, (part.strip("_").replace("_", " ").upper(), None))
+    for part in stray_parts(select, _SUPPORTED_PARTS):
+        construct, token = _REFUSED_PARTS.get(part, (part.strip("_").replace("_", " ").upper(), None))
         value = select.args[part]
-        inside = value[0] if isinstance(value, list) else value
-        at = token if source.position(token) is not None else inside
+        part_node = value[0] if isinstance(value, list) else value
+        at = token if source.position(token) is not None else part_node
         if part == "joins" and source.position(TokenType.JOIN) is None:
             construct = "more than one table in FROM"
-        raise source.not_supported(construct, at if isinstance(at, (exp.Expr, TokenType)) else 0, _LEAVE_OUT)
+        raise source.not_supported(
+            construct, at if isinstance(at, (exp.Expr, TokenType)) else 0, _SUPPORTED_FORM
+        )
     from_ = select.args.get("from_")
-    return None if from_ is None else _checked(source, from_.this)
+    return None if from_ is None else _check_table(source, from_.this)
 
 
-def _checked(source: Source, table: exp.Expr) -> exp.Table:
+def _check_table(source: SourceText, table: exp.Expr) -> exp.Table:
     if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier):
-        raise source.not_supported(f"{words(table)} in FROM", table, "Name one collection.")
+        raise source.not_supported(f"{construct_name(table)} in FROM", table, "Name one collection.")
     stray = stray_parts(table, ("this", "alias"))
     if stray:
-        named = {"db": "a schema-qualified table", "joins": "JOIN", "only": "ONLY", "sample": "TABLESAMPLE"}
-        construct = named.get(stray[0], stray[0].upper())
+        constructs = {
+            "db": "a schema-qualified table",
+            "joins": "JOIN",
+            "only": "ONLY",
+            "sample": "TABLESAMPLE",
+        }
+        construct = constructs.get(stray[0], stray[0].upper())
         raise source.not_supported(construct, table, "Name one collection.")
     alias = table.args.get("alias")
     if alias is not None and not isinstance(alias.this, exp.Identifier):
@@ -82,16 +89,16 @@ def _checked(source: Source, table: exp.Expr) -> exp.Table:
     return table
 
 
-def called(node: exp.Table | None) -> str:
+def table_name(node: exp.Table | None) -> str:
     """What the statement calls its table by; empty without FROM."""
     if node is None:
         return ""
     alias = node.args.get("alias")
     # A collection's alias is a name for it too.
-    return folded(alias.this) if alias is not None else folded(node.this)
+    return identifier_name(alias.this) if alias is not None else identifier_name(node.this)
 
 
-def bind_window(source: Source, select: exp.Select, params: Params) -> tuple[int | None, int]:
+def bind_window(source: SourceText, select: exp.Select, params: Params) -> tuple[int | None, int]:
     """LIMIT (None without it) and OFFSET. Raises SqlTypeMismatch, SqlNotSupported."""
     limit = _count(source, select.args.get("limit"), "LIMIT", params)
     offset = _count(source, select.args.get("offset"), "OFFSET", params) or 0
@@ -100,22 +107,22 @@ def bind_window(source: Source, select: exp.Select, params: Params) -> tuple[int
     return limit, offset
 
 
-def check_window(source: Source, select: exp.Select, limit: int | None, offset: int) -> None:
+def check_window(source: SourceText, select: exp.Select, limit: int | None, offset: int) -> None:
     """LIMIT and OFFSET of a ranking. Raises SqlTypeMismatch beyond Milvus's window, SqlNotSupported."""
     if limit is None:
         raise source.not_supported(
-            "ORDER BY a distance without LIMIT", TokenType.ORDER_BY, f"Add LIMIT n, at most {MAX_ROWS:,}."
+            "ORDER BY a distance without LIMIT", TokenType.ORDER_BY, f"Add LIMIT n, at most {MAX_WINDOW:,}."
         )
-    if limit + offset > MAX_ROWS:
+    if limit + offset > MAX_WINDOW:
         raise source.type_mismatch(
-            f"LIMIT and OFFSET of a ranking together go beyond Milvus's {MAX_ROWS:,}",
+            f"LIMIT and OFFSET of a ranking together go beyond Milvus's {MAX_WINDOW:,}",
             limit + offset,
             select.args.get("limit") or select.args.get("offset"),
             "Narrow the answer with WHERE, or leave the distance out of ORDER BY.",
         )
 
 
-def _count(source: Source, node: exp.Expr | None, name: str, params: Params) -> int | None:
+def _count(source: SourceText, node: exp.Expr | None, name: str, params: Params) -> int | None:
     """The number after LIMIT or OFFSET."""
     if node is None:
         return None
@@ -124,11 +131,13 @@ def _count(source: Source, node: exp.Expr | None, name: str, params: Params) -> 
     if stray_parts(node, ("expression",)):
         raise source.not_supported(f"{name} with more than a number", node, f"Write {name} n.")
     value = node.args["expression"]
-    if isinstance(value, NODES):
-        given = params.value(source, value)
-        if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
-            return given
-        raise source.type_mismatch(f"{name} takes a whole number from 0", str(given)[:40], value, "Give one.")
+    if isinstance(value, PARAMETER_NODES):
+        number = params.value(source, value)
+        if isinstance(number, int) and not isinstance(number, bool) and number >= 0:
+            return number
+        raise source.type_mismatch(
+            f"{name} takes a whole number from 0", str(number)[:40], value, "Give one."
+        )
     if not isinstance(value, exp.Literal) or value.is_string or not str(value.this).isdecimal():
         raise source.type_mismatch(
             f"{name} takes a whole number that is written out, or a parameter",
@@ -139,14 +148,14 @@ def _count(source: Source, node: exp.Expr | None, name: str, params: Params) -> 
     return min(int(str(value.this)[:18]), 1 << 62)
 
 
-def check_all_is_read(source: Source, tree: exp.Expr) -> None:
+def check_select_consumed(source: SourceText, tree: exp.Expr) -> None:
     """Refuse a name or a constant that is in the text and not in the tree, whatever became of it."""
-    if _READ in tree.meta:
+    if _CHECKED in tree.meta:
         return
     read = {node.meta.get("start") for node in tree.walk()}
-    tokens = source.tokens[explaining(source) :]
+    tokens = source.tokens[explain_token_count(source) :]
     for before, token in pairwise(tokens):
         unread = token.token_type in _CARRIERS and token.start not in read
-        if unread and before.token_type not in _FORGETFUL and token.text.upper() not in _NOISE:
+        if unread and before.token_type not in _POSITION_LOST_AFTER and token.text.upper() not in _NOISE:
             raise source.syntax_error(f"'{token.text[:40]}' has no place here", token.start, "Remove it.")
-    tree.meta[_READ] = True
+    tree.meta[_CHECKED] = True

@@ -6,36 +6,36 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from nestvec.ingest.row_schema import Shape
-from nestvec.sql.bind.literals import bind_value, fitted_value, named_column
+from nestvec.ingest.row_schema import RowSchema
+from nestvec.sql.bind.literals import bind_value, fit_value, writable_column
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.parse.source import folded, stray_parts
+from nestvec.sql.parse.source import identifier_name, stray_parts
 
 _WRITE = "Write ON CONFLICT (id) DO UPDATE SET a = EXCLUDED.a, or ON CONFLICT DO NOTHING."
 
 
 @dataclass(frozen=True)
-class Conflict:
+class OnConflict:
     """DO UPDATE SET ``columns``: each from a column of the new row, or a constant; none: DO NOTHING."""
 
     node: exp.Expr
-    taken: dict[str, str] = field(default_factory=dict)
+    copied: dict[str, str] = field(default_factory=dict)
     constants: dict[str, object] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return (*self.taken, *self.constants)
+        return (*self.copied, *self.constants)
 
     def row(self, key: str, row: dict[str, object]) -> dict[str, object]:
         """What is written over the row that is there, where ``row`` was to be inserted."""
         return {
             key: row[key],
-            **{name: row.get(of) for name, of in self.taken.items()},
+            **{name: row.get(of) for name, of in self.copied.items()},
             **self.constants,
         }
 
 
-def bind_conflict(scope: Scope, shape: Shape, node: exp.Expr | None) -> Conflict | None:
+def bind_conflict(scope: Scope, shape: RowSchema, node: exp.Expr | None) -> OnConflict | None:
     """Bind an ON CONFLICT; None where there is none. Raises SqlError."""
     if node is None:
         return None
@@ -47,39 +47,44 @@ def bind_conflict(scope: Scope, shape: Shape, node: exp.Expr | None) -> Conflict
             where if isinstance(where, exp.Expr) else node,
             _WRITE,
         )
-    for one in node.args.get("conflict_keys") or ():
-        inner = one.this if isinstance(one, exp.Ordered) else one
+    for assignment in node.args.get("conflict_keys") or ():
+        inner = assignment.this if isinstance(assignment, exp.Ordered) else assignment
         identifier = inner.this if isinstance(inner, exp.Column) else inner
         if not isinstance(identifier, exp.Identifier) or key not in (
-            folded(identifier),
+            identifier_name(identifier),
             str(identifier.this),
         ):
             raise source.not_supported(
                 "ON CONFLICT of anything but the primary key", inner, f"Write ON CONFLICT ({key})."
             )
     if str(node.args["action"].name).upper() != "DO UPDATE":
-        return Conflict(node)
-    taken, constants = dict[str, str](), dict[str, object]()
-    for one in node.expressions:
-        if not isinstance(one, exp.EQ) or not isinstance(one.this, exp.Column):
-            raise source.not_supported("this SET", one, _WRITE)
-        column = named_column(scope, one.this.this)
+        return OnConflict(node)
+    copied, constants = dict[str, str](), dict[str, object]()
+    for assignment in node.expressions:
+        if not isinstance(assignment, exp.EQ) or not isinstance(assignment.this, exp.Column):
+            raise source.not_supported("this SET", assignment, _WRITE)
+        column = writable_column(scope, assignment.this.this)
         if column is None or column.primary:
-            raise source.not_supported("SET of the primary key or a dynamic field", one.this, "Leave it out.")
-        if column.name in taken or column.name in constants:
-            raise source.syntax_error(f"column {column.name} is there twice", one.this, "Remove one.")
-        value = one.args["expression"]
+            raise source.not_supported(
+                "SET of the primary key or a dynamic field", assignment.this, "Leave it out."
+            )
+        if column.name in copied or column.name in constants:
+            raise source.syntax_error(f"column {column.name} is there twice", assignment.this, "Remove one.")
+        value = assignment.args["expression"]
         if (
             isinstance(value, exp.Column)
-            and folded(value.args.get("table") or exp.Identifier(this="")) == "excluded"
+            and identifier_name(value.args.get("table") or exp.Identifier(this="")) == "excluded"
         ):
-            of = named_column(scope, value.this)
-            if of is None or of.type != column.type:
+            source_column = writable_column(scope, value.this)
+            if source_column is None or source_column.type != column.type:
                 raise source.type_mismatch(
-                    f"column {column.name} is {column.type}", of.type if of else "dynamic", value, _WRITE
+                    f"column {column.name} is {column.type}",
+                    source_column.type if source_column else "dynamic",
+                    value,
+                    _WRITE,
                 )
-            taken[column.name] = of.name
+            copied[column.name] = source_column.name
         else:
             bound = bind_value(scope, value, column)
-            constants[column.name] = fitted_value(scope, shape, bound, column, value)
-    return Conflict(node, taken, constants)
+            constants[column.name] = fit_value(scope, shape, bound, column, value)
+    return OnConflict(node, copied, constants)

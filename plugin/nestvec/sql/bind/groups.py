@@ -7,15 +7,22 @@ from dataclasses import dataclass, replace
 
 from sqlglot import TokenType, exp
 
-from nestvec.sql.bind.expressions.binder import Reader
-from nestvec.sql.bind.expressions.expressions import Apply, Expression, Field, Summary, parts, written
-from nestvec.sql.bind.order import named_item
-from nestvec.sql.bind.outputs import Item
+from nestvec.sql.bind.expressions.binder import ExpressionBinder
+from nestvec.sql.bind.expressions.expressions import (
+    AggregateCall,
+    ColumnRef,
+    Expression,
+    FunctionCall,
+    expression_sql,
+    walk,
+)
+from nestvec.sql.bind.order import resolve_select_item
+from nestvec.sql.bind.outputs import SelectItem
 from nestvec.sql.bind.scope import INTEGERS, STRINGS
-from nestvec.sql.bind.vectors.direction import worse
-from nestvec.sql.bind.vectors.nearest import Fused, Ranking
-from nestvec.sql.parse.construct_names import words
-from nestvec.sql.parse.source import Source
+from nestvec.sql.bind.vectors.direction import rank_monotonicity
+from nestvec.sql.bind.vectors.nearest import FusedRanking, Ranking
+from nestvec.sql.parse.construct_names import construct_name
+from nestvec.sql.parse.source import SourceText
 from nestvec_schemas.errors import SqlNotSupported, SqlTypeMismatch
 
 _GROUPED = INTEGERS | STRINGS | {"BOOL"}
@@ -25,7 +32,7 @@ _SETS = (exp.Rollup, exp.Cube, exp.GroupingSets, exp.Tuple)
 
 
 @dataclass(frozen=True)
-class Group:
+class GroupKey:
     """One expression of GROUP BY, with the type of its values and where it is written."""
 
     expression: Expression
@@ -33,51 +40,55 @@ class Group:
     node: exp.Expr
 
 
-def bind_groups(reader: Reader, select: exp.Select, items: Sequence[Item]) -> tuple[Group, ...] | None:
+def bind_groups(
+    reader: ExpressionBinder, select: exp.Select, items: Sequence[SelectItem]
+) -> tuple[GroupKey, ...] | None:
     """What GROUP BY names: a column of the table, one of the answer, or an expression; None without it."""
     clause, source = select.args.get("group"), reader.scope.source
     if clause is None:
         return None
     if clause.args.get("all") or not clause.expressions:
         raise source.not_supported("GROUP BY ALL", TokenType.GROUP_BY, "Name the columns.")
-    found: list[Group] = []
+    groups: list[GroupKey] = []
     for node in clause.expressions:
         if isinstance(node, _SETS):
             raise source.not_supported("GROUP BY of several sets", node, "Run one statement a set.")
-        meant = named_item(reader.scope, node, items, "GROUP BY", columns_first=True)
-        typed = reader.bind(meant)
-        found.append(Group(typed.expression, typed.type, node))
-    return tuple(found)
+        resolved = resolve_select_item(reader.scope, node, items, "GROUP BY", columns_first=True)
+        bound = reader.bind(resolved)
+        groups.append(GroupKey(bound.expression, bound.type, node))
+    return tuple(groups)
 
 
-def summaries(expressions: Iterable[Expression]) -> tuple[Summary, ...]:
+def aggregates_in(expressions: Iterable[Expression]) -> tuple[AggregateCall, ...]:
     """The aggregates in expressions, each once."""
-    found = (part for one in expressions for part in parts(one) if isinstance(part, Summary))
-    return tuple(dict.fromkeys(found))
+    aggregates = (
+        part for expression in expressions for part in walk(expression) if isinstance(part, AggregateCall)
+    )
+    return tuple(dict.fromkeys(aggregates))
 
 
-def over_groups(source: Source, expression: Expression, keys: Sequence[Expression]) -> Expression:
+def in_group_row(source: SourceText, expression: Expression, keys: Sequence[Expression]) -> Expression:
     """An expression of a group's row, which has what is grouped by and aggregates. Raises SqlTypeMismatch."""
 
-    def read(one: Expression) -> Expression | None:
-        if one in keys:
-            return Field(written(one))
-        if isinstance(one, Summary):
-            return one
-        if isinstance(one, Field):
+    def read(part: Expression) -> Expression | None:
+        if part in keys:
+            return ColumnRef(expression_sql(part))
+        if isinstance(part, AggregateCall):
+            return part
+        if isinstance(part, ColumnRef):
             raise SqlTypeMismatch(
-                f"column {one.name} is neither in GROUP BY nor in an aggregate",
-                value=one.name,
-                next_step=f"Add it to GROUP BY, or write min({one.name}).",
+                f"column {part.name} is neither in GROUP BY nor in an aggregate",
+                value=part.name,
+                next_step=f"Add it to GROUP BY, or write min({part.name}).",
                 statement=source.text,
-                position=one.mark.position if one.mark is not None else None,
+                position=part.location.position if part.location is not None else None,
             )
         return None
 
-    return _rewritten(expression, read)
+    return _rewrite(expression, read)
 
 
-def best_group(reader: Reader, groups: Sequence[Group]) -> str:
+def grouping_column(reader: ExpressionBinder, groups: Sequence[GroupKey]) -> str:
     """The column that Milvus groups a ranking by. Raises SqlNotSupported where it cannot."""
     source, first = reader.scope.source, groups[0]
     if len(groups) > 1:
@@ -86,12 +97,16 @@ def best_group(reader: Reader, groups: Sequence[Group]) -> str:
             groups[1].node,
             "Milvus groups a search by one column.",
         )
-    if isinstance(reader.nearest, Fused):
+    if isinstance(reader.ranking, FusedRanking):
         raise source.not_supported(
             "GROUP BY beside ORDER BY a score of several", first.node, "Order by one distance."
         )
-    if not isinstance(first.expression, Field) or first.type not in _GROUPED:
-        kind = words(first.node) if not isinstance(first.expression, Field) else f"a {first.type} column"
+    if not isinstance(first.expression, ColumnRef) or first.type not in _GROUPED:
+        kind = (
+            construct_name(first.node)
+            if not isinstance(first.expression, ColumnRef)
+            else f"a {first.type} column"
+        )
         raise source.not_supported(
             f"GROUP BY {kind} beside ORDER BY a distance",
             first.node,
@@ -100,29 +115,31 @@ def best_group(reader: Reader, groups: Sequence[Group]) -> str:
     return first.expression.name
 
 
-def of_best(source: Source, expression: Expression, ranking: Ranking, at: exp.Expr) -> Expression:
+def in_best_row(source: SourceText, expression: Expression, ranking: Ranking, at: exp.Expr) -> Expression:
     """An expression of the best row of a group: ``min`` of a distance is that row's own distance."""
 
-    def read(one: Expression) -> Expression | None:
-        if not isinstance(one, Summary):
+    def read(part: Expression) -> Expression | None:
+        if not isinstance(part, AggregateCall):
             return None
-        how = worse(one.argument, ranking) if one.argument is not None else 0
-        if one.argument is not None and (one.name, how > 0) in (("min", True), ("max", False)) and how:
-            return one.argument
+        trend = rank_monotonicity(part.argument, ranking) if part.argument is not None else 0
+        if part.argument is not None and (part.name, trend > 0) in (("min", True), ("max", False)) and trend:
+            return part.argument
         raise SqlNotSupported(
-            f"the aggregate {one.name}() of groups whose best rows are ranked is not supported yet",
+            f"the aggregate {part.name}() of groups whose best rows are ranked is not supported yet",
             next_step="Take min() of the distance, or columns of the best row.",
             statement=source.text,
             position=source.position(at),
         )
 
-    return _rewritten(expression, read)
+    return _rewrite(expression, read)
 
 
-def _rewritten(expression: Expression, read: Callable[[Expression], Expression | None]) -> Expression:
-    found = read(expression)
-    if found is not None:
-        return found
-    if isinstance(expression, Apply):
-        return replace(expression, arguments=tuple(_rewritten(one, read) for one in expression.arguments))
+def _rewrite(expression: Expression, read: Callable[[Expression], Expression | None]) -> Expression:
+    replacement = read(expression)
+    if replacement is not None:
+        return replacement
+    if isinstance(expression, FunctionCall):
+        return replace(
+            expression, arguments=tuple(_rewrite(argument, read) for argument in expression.arguments)
+        )
     return expression

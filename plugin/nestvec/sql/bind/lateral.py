@@ -13,10 +13,10 @@ from typing import Any, Final
 from sqlglot import Token, TokenType, exp
 
 from nestvec.milvus.catalog import Table
-from nestvec.sql.bind.params import NODES, Params
+from nestvec.sql.bind.params import PARAMETER_NODES, Params
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.parse.construct_names import words
-from nestvec.sql.parse.source import Source, folded, stray_parts
+from nestvec.sql.parse.construct_names import construct_name
+from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 
 MAX_QUERIES: Final = 1_000
 
@@ -36,13 +36,15 @@ class Lateral:
     rows: tuple[tuple[Any, ...], ...]
     right: str
     outer: bool
-    source: Source
+    source: SourceText
     select: exp.Select
 
-    def params(self, given: Params, row: Sequence[Any]) -> Params:
+    def params(self, outer: Params, row: Sequence[Any]) -> Params:
         """The parameters of the right side, for one row of the left."""
-        named = {_parameter(self.left, column): one for column, one in zip(self.columns, row, strict=True)}
-        return replace(given, values={**given.values, **named})
+        named = {
+            _parameter(self.left, column): value for column, value in zip(self.columns, row, strict=True)
+        }
+        return replace(outer, values={**outer.values, **named})
 
 
 def is_lateral(select: exp.Select) -> bool:
@@ -51,7 +53,7 @@ def is_lateral(select: exp.Select) -> bool:
     return from_ is not None and isinstance(from_.this, (exp.Values, exp.Unnest))
 
 
-def bind_lateral(source: Source, select: exp.Select, params: Params) -> Lateral:
+def bind_lateral(source: SourceText, select: exp.Select, params: Params) -> Lateral:
     """Take a statement apart. Raises SqlNotSupported, SqlSyntaxError, SqlTypeMismatch."""
     for part in stray_parts(select, ("expressions", "from_", "joins")):
         at = select.args[part]
@@ -77,14 +79,14 @@ def bind_lateral(source: Source, select: exp.Select, params: Params) -> Lateral:
         name,
         columns,
         rows,
-        folded(alias.this),
+        identifier_name(alias.this),
         str(join.args.get("side") or "").upper() == "LEFT",
-        Source(source.text, _inside(source)),
+        SourceText(source.text, _inner_tokens(source)),
         _parametrised(source, inner, name, columns),
     )
 
 
-def _lateral(source: Source, select: exp.Select) -> tuple[exp.Join, exp.Lateral]:
+def _lateral(source: SourceText, select: exp.Select) -> tuple[exp.Join, exp.Lateral]:
     joins = select.args.get("joins") or []
     if len(joins) != 1 or not isinstance(joins[0].this, exp.Lateral):
         raise source.not_supported("VALUES or unnest in FROM, other than beside one LATERAL,", 0, _WRITE)
@@ -105,15 +107,15 @@ def _lateral(source: Source, select: exp.Select) -> tuple[exp.Join, exp.Lateral]
     if on is not None and not (isinstance(on, exp.Boolean) and on.this):
         raise source.not_supported("LATERAL with a condition", on, "Write ON TRUE, and WHERE inside.")
     if not isinstance(lateral.this, exp.Subquery) or not isinstance(lateral.this.this, exp.Select):
-        raise source.not_supported(f"LATERAL {words(lateral.this)}", lateral, _WRITE)
+        raise source.not_supported(f"LATERAL {construct_name(lateral.this)}", lateral, _WRITE)
     if stray_parts(lateral, ("this", "alias")) or stray_parts(lateral.this, ("this",)):
         raise source.not_supported("this LATERAL", lateral, _WRITE)
     return join, lateral
 
 
-def _inside(source: Source) -> tuple[Token, ...]:
+def _inner_tokens(source: SourceText) -> tuple[Token, ...]:
     """The tokens in LATERAL's parentheses."""
-    start = next(n for n, one in enumerate(source.tokens) if one.token_type == TokenType.LATERAL) + 2
+    start = next(n for n, token in enumerate(source.tokens) if token.token_type == TokenType.LATERAL) + 2
     depth, end = 1, start
     while depth and end < len(source.tokens):
         kind = source.tokens[end].token_type
@@ -123,21 +125,21 @@ def _inside(source: Source) -> tuple[Token, ...]:
 
 
 def _rows(
-    source: Source, left: exp.Expr, params: Params
+    source: SourceText, left: exp.Expr, params: Params
 ) -> tuple[str, tuple[str, ...], tuple[tuple[Any, ...], ...]]:
     """The left side's name, columns and rows."""
     alias = left.args.get("alias")
     if alias is None or not isinstance(alias.this, exp.Identifier):
         raise source.syntax_error("the queries have no name", left, "Add AS q(text).")
-    name = folded(alias.this)
-    named = tuple(folded(one) for one in alias.args.get("columns") or ())
+    name = identifier_name(alias.this)
+    named = tuple(identifier_name(item) for item in alias.args.get("columns") or ())
     if isinstance(left, exp.Values):
         if stray_parts(left, ("expressions", "alias")):
             raise source.not_supported("VALUES with more than rows", left, _WRITE)
         rows = tuple(
-            tuple(_value(source, cell, params) for cell in one.expressions)
-            for one in left.expressions
-            if isinstance(one, exp.Tuple)
+            tuple(_value(source, cell, params) for cell in item.expressions)
+            for item in left.expressions
+            if isinstance(item, exp.Tuple)
         )
         columns = named or tuple(f"column{number}" for number in range(1, len(rows[0]) + 1))
     else:
@@ -146,8 +148,8 @@ def _rows(
         ordinal = left.args.get("offset")
         if isinstance(ordinal, exp.Identifier):
             rows = tuple((*row, number) for number, row in enumerate(rows, 1))
-            columns = (*columns, folded(ordinal))
-    wrong = next((one for one in rows if len(one) != len(columns)), None)
+            columns = (*columns, identifier_name(ordinal))
+    wrong = next((item for item in rows if len(item) != len(columns)), None)
     if wrong is not None:
         raise source.syntax_error(
             f"a row has {len(wrong)} values for {len(columns)} columns", left, f"Name them: AS {name}(…)."
@@ -155,22 +157,24 @@ def _rows(
     return name, columns, rows
 
 
-def _unnested(source: Source, left: exp.Expr, params: Params) -> tuple[tuple[Any, ...], ...]:
+def _unnested(source: SourceText, left: exp.Expr, params: Params) -> tuple[tuple[Any, ...], ...]:
     if len(left.expressions) != 1 or stray_parts(left, ("expressions", "alias", "offset")):
         raise source.not_supported("unnest of several arrays", left, "Give it one, or write VALUES.")
-    given = left.expressions[0]
-    if isinstance(given, exp.Array):
-        return tuple((_value(source, one, params),) for one in given.expressions)
-    if isinstance(given, NODES):
-        values = params.value(source, given)
+    array = left.expressions[0]
+    if isinstance(array, exp.Array):
+        return tuple((_value(source, item, params),) for item in array.expressions)
+    if isinstance(array, PARAMETER_NODES):
+        values = params.value(source, array)
         if isinstance(values, (list, tuple)):
-            return tuple((tuple(one) if isinstance(one, list) else one,) for one in values)
-    raise source.type_mismatch("unnest takes an array", words(given), given, "Give ARRAY['a'] or a list.")
+            return tuple((tuple(item) if isinstance(item, list) else item,) for item in values)
+    raise source.type_mismatch(
+        "unnest takes an array", construct_name(array), array, "Give ARRAY['a'] or a list."
+    )
 
 
-def _value(source: Source, node: exp.Expr, params: Params) -> Any:
+def _value(source: SourceText, node: exp.Expr, params: Params) -> Any:
     """One cell: a constant, or whatever a parameter holds, a vector for instance."""
-    if isinstance(node, NODES):
+    if isinstance(node, PARAMETER_NODES):
         value = params.value(source, node)
         return tuple(value) if isinstance(value, list) else value
     return Scope(source, Table("", ()), "", params).constant(node)
@@ -181,14 +185,14 @@ def _parameter(left: str, column: str) -> str:
     return f"{left}.{column}"
 
 
-def _parametrised(source: Source, select: exp.Select, left: str, columns: Sequence[str]) -> exp.Select:
+def _parametrised(source: SourceText, select: exp.Select, left: str, columns: Sequence[str]) -> exp.Select:
     """A copy with a parameter for each column of the left side."""
     copied = select.copy()
     for node in list(copied.find_all(exp.Column)):
         table = node.args.get("table")
-        if table is None or folded(table) != left:
+        if table is None or identifier_name(table) != left:
             continue
-        column = folded(node.this)
+        column = identifier_name(node.this)
         if column not in columns:
             raise source.unknown_name(
                 f"{left} has no column of this name", column, node, f"There: {', '.join(columns)}."

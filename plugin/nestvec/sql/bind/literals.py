@@ -9,65 +9,67 @@ from typing import Any, Final
 import orjson
 from sqlglot import exp
 
-from nestvec.ingest.convert import convert, converted
-from nestvec.ingest.row_schema import Shape
-from nestvec.milvus.catalog import DYNAMIC, Column
-from nestvec.sql.bind.params import NODES
+from nestvec.ingest.convert import convert_row, convert_value
+from nestvec.ingest.row_schema import RowSchema
+from nestvec.milvus.catalog import DYNAMIC_COLUMN, Column
+from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.bind.types import bind_type, written
-from nestvec.sql.parse.source import folded
+from nestvec.sql.bind.types import bind_type, type_sql
+from nestvec.sql.parse.source import identifier_name
 from nestvec_schemas.errors import RowRejected, SqlError, nearest
 
 _FROM_TEXT: Final = ("JSON", "ARRAY", "FLOAT_VECTOR")
 """Types whose constants SQL writes as texts."""
 
 
-class Word(Enum):
+class ValueKeyword(Enum):
     """A word in a value's place."""
 
     DEFAULT = "DEFAULT"
 
 
-def named_column(scope: Scope, node: exp.Expr) -> Column | None:
+def writable_column(scope: Scope, node: exp.Expr) -> Column | None:
     """The column that a name in a list of columns means; None for a dynamic field. Raises SqlError."""
-    table, lower = scope.table, folded(node)
-    found = table.column(lower) or table.column(str(node.this))
-    if found is None and table.dynamic:
-        if str(node.this) == DYNAMIC.name:
+    table, lower = scope.table, identifier_name(node)
+    column = table.column(lower) or table.column(str(node.this))
+    if column is None and table.dynamic:
+        if str(node.this) == DYNAMIC_COLUMN.name:
             raise scope.source.not_supported(
-                f"writing {DYNAMIC.name}", node, "Write the fields in it by their own names, as columns."
+                f"writing {DYNAMIC_COLUMN.name}",
+                node,
+                "Write the fields in it by their own names, as columns.",
             )
         return None
-    if found is None:
-        names = [one.name for one in table.columns]
+    if column is None:
+        names = [candidate.name for candidate in table.columns]
         raise scope.source.unknown_name(
             f"{table.name} has no column of this name",
             lower,
             node,
             f"There: {', '.join(names)}.{nearest(lower, names)}",
         )
-    if found.name in table.generated:
-        of = table.generated[found.name]
+    if column.name in table.generated:
+        sources = table.generated[column.name]
         raise scope.source.type_mismatch(
-            "a generated column cannot be written", found.name, node, f"It is made of {of}: write that."
+            "a generated column cannot be written", column.name, node, f"It is made of {sources}: write that."
         )
-    return found
+    return column
 
 
 def bind_value(scope: Scope, node: exp.Expr, column: Column | None) -> object:
     """A value for a column, or for a dynamic field: what Python has for it, or Word.DEFAULT.
 
-    Raises SqlError; whether it fits the column, ``fitted`` says.
+    Raises SqlError; whether it fits the column, ``fit_row`` checks.
     """
     while isinstance(node, exp.Paren):
         node = node.this
     if is_default(node):
-        return Word.DEFAULT
+        return ValueKeyword.DEFAULT
     if isinstance(node, exp.Cast):
         return _cast(scope, node, column)
     if isinstance(node, exp.Array):
-        return [_given(scope, one) for one in node.expressions]
-    value = _given(scope, node)
+        return [_constant(scope, element) for element in node.expressions]
+    value = _constant(scope, node)
     if column is not None and isinstance(value, str) and column.type in _FROM_TEXT:
         return _parsed(scope, value, column, node)
     return value
@@ -76,12 +78,12 @@ def bind_value(scope: Scope, node: exp.Expr, column: Column | None) -> object:
 def is_default(node: exp.Expr) -> bool:
     """Whether a value is the word DEFAULT, which sqlglot takes for a variable or for a column."""
     if isinstance(node, exp.Column) and isinstance(node.this, exp.Identifier):
-        return not node.this.args.get("quoted") and node.name.upper() == Word.DEFAULT.value
-    return isinstance(node, exp.Var) and node.name.upper() == Word.DEFAULT.value
+        return not node.this.args.get("quoted") and node.name.upper() == ValueKeyword.DEFAULT.value
+    return isinstance(node, exp.Var) and node.name.upper() == ValueKeyword.DEFAULT.value
 
 
-def fitted(
-    scope: Scope, shape: Shape, row: Mapping[str, object], nodes: Mapping[str, exp.Expr], at: exp.Expr
+def fit_row(
+    scope: Scope, shape: RowSchema, row: Mapping[str, object], nodes: Mapping[str, exp.Expr], at: exp.Expr
 ) -> dict[str, object]:
     """A row as Milvus takes it, without its NULLs. Raises SqlTypeMismatch at the value that does not fit.
 
@@ -92,19 +94,19 @@ def fitted(
         if value is None and column is not None:
             _check_null(scope, column, nodes.get(name, at))
     try:
-        return convert(row, shape)
+        return convert_row(row, shape)
     except RowRejected as error:
         for name, node in nodes.items():
             # The value that no column of its type takes by itself is the one that the error is about.
             column = shape.columns.get(name)
             if column is not None and row.get(name) is not None:
-                fitted_value(scope, shape, row[name], column, node)
+                fit_value(scope, shape, row[name], column, node)
         raise _rejected(scope, error, at) from error
 
 
-def fitted_value(scope: Scope, shape: Shape, value: object, column: Column, node: exp.Expr) -> object:
+def fit_value(scope: Scope, shape: RowSchema, value: object, column: Column, node: exp.Expr) -> object:
     """One value as Milvus takes it; None is NULL. Raises SqlTypeMismatch."""
-    if value is Word.DEFAULT:
+    if value is ValueKeyword.DEFAULT:
         if column.default is None and not column.nullable:
             raise scope.source.type_mismatch("the column has no default", column.name, node, "Write a value.")
         return column.default
@@ -115,7 +117,7 @@ def fitted_value(scope: Scope, shape: Shape, value: object, column: Column, node
         if column.name in shape.sources and value == "":
             cause = f"column {column.name} is empty, so there is nothing to embed"
             raise RowRejected(cause, next_step="Write a text.")
-        return converted(value, column, shape)
+        return convert_value(value, column, shape)
     except RowRejected as error:
         raise _rejected(scope, error, node) from error
 
@@ -145,14 +147,14 @@ def _cast(scope: Scope, node: exp.Cast, column: Column | None) -> object:
     vector = isinstance(to, exp.DataType) and to.this == exp.DType.VECTOR and not to.expressions
     name = "FLOAT_VECTOR" if vector else bind_type(scope.source, to, place).name
     if column is None or name != column.type:
-        step = "Remove it." if column is None else f"Column {column.name} is {written(column)}."
+        step = "Remove it." if column is None else f"Column {column.name} is {type_sql(column)}."
         raise scope.source.not_supported("this cast", node, step)
     return bind_value(scope, node.this, column)
 
 
-def _given(scope: Scope, node: exp.Expr) -> object:
+def _constant(scope: Scope, node: exp.Expr) -> object:
     """A constant, or a parameter's value whatever it is."""
-    if not isinstance(node, NODES):
+    if not isinstance(node, PARAMETER_NODES):
         return scope.constant(node)
     value = scope.params.value(scope.source, node)
     return list(value) if isinstance(value, tuple) else value
@@ -164,5 +166,5 @@ def _parsed(scope: Scope, text: str, column: Column, node: exp.Expr) -> Any:
     except orjson.JSONDecodeError as error:
         example = {"JSON": "'{\"a\": 1}'", "ARRAY": "ARRAY['a', 'b']"}.get(column.type, "'[0.1, 0.2]'")
         raise scope.source.type_mismatch(
-            f"column {column.name} is {written(column)}", text[:60], node, f"Write it as {example}."
+            f"column {column.name} is {type_sql(column)}", text[:60], node, f"Write it as {example}."
         ) from error

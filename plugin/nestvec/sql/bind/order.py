@@ -7,21 +7,21 @@ from dataclasses import dataclass
 
 from sqlglot import TokenType, exp
 
-from nestvec.sql.bind.expressions.binder import Reader
-from nestvec.sql.bind.expressions.expressions import Distance, Expression, parts
+from nestvec.sql.bind.expressions.binder import ExpressionBinder
+from nestvec.sql.bind.expressions.expressions import Distance, Expression, walk
 from nestvec.sql.bind.expressions.typing import NULL
-from nestvec.sql.bind.outputs import Item
+from nestvec.sql.bind.outputs import SelectItem
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
-from nestvec.sql.bind.vectors.direction import STRICT, worse
-from nestvec.sql.bind.vectors.nearest import Measure, Ranking, Reranked, bind_measure, measure
-from nestvec.sql.parse.source import folded, stray_parts
+from nestvec.sql.bind.vectors.direction import STRICT, rank_monotonicity
+from nestvec.sql.bind.vectors.nearest import Measure, Ranking, RerankScore, as_measure, bind_measure
+from nestvec.sql.parse.source import identifier_name, stray_parts
 
 _ORDERED = INTEGERS | FLOATS | STRINGS | {"BOOL", NULL}
 _NEAREST_FIRST = "Milvus finds the nearest rows, not the farthest: turn the order round."
 
 
 @dataclass(frozen=True)
-class Key:
+class SortKey:
     """Rows by an expression; where NULLs stand is said by the statement, or by PostgreSQL's defaults."""
 
     expression: Expression
@@ -30,30 +30,33 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class UnboundKey:
     """A key not bound yet: what it is made of, and where it is written."""
 
     node: exp.Expr
-    at: exp.Ordered
+    ordered: exp.Ordered
 
 
-def list_keys(scope: Scope, select: exp.Select, items: Sequence[Item]) -> tuple[Wanted, ...]:
+def list_sort_keys(scope: Scope, select: exp.Select, items: Sequence[SelectItem]) -> tuple[UnboundKey, ...]:
     """What ORDER BY names: a column of the answer by its name or its place, or an expression."""
     order = select.args.get("order")
     if order is None:
         return ()
     if stray_parts(order, ("expressions", "rerank")):
         raise scope.source.not_supported("ORDER SIBLINGS BY", TokenType.ORDER_BY, "Write ORDER BY.")
-    for one in order.expressions:
-        if stray_parts(one, ("this", "desc", "nulls_first")):
+    for ordered in order.expressions:
+        if stray_parts(ordered, ("this", "desc", "nulls_first")):
             raise scope.source.not_supported(
-                "ORDER BY with more than a direction", one, "Write ASC, DESC, NULLS FIRST or NULLS LAST."
+                "ORDER BY with more than a direction", ordered, "Write ASC, DESC, NULLS FIRST or NULLS LAST."
             )
-    return tuple(Wanted(named_item(scope, one.this, items, "ORDER BY"), one) for one in order.expressions)
+    return tuple(
+        UnboundKey(resolve_select_item(scope, ordered.this, items, "ORDER BY"), ordered)
+        for ordered in order.expressions
+    )
 
 
-def named_item(
-    scope: Scope, node: exp.Expr, items: Sequence[Item], place: str, columns_first: bool = False
+def resolve_select_item(
+    scope: Scope, node: exp.Expr, items: Sequence[SelectItem], clause: str, columns_first: bool = False
 ) -> exp.Expr:
     """What a name or a number alone stands for: that column of the answer. Else ``node`` itself."""
     while isinstance(node, exp.Paren):
@@ -62,93 +65,101 @@ def named_item(
         text = str(node.this)
         if node.is_string or not text.isdecimal():
             raise scope.source.type_mismatch(
-                f"a constant in {place}", text[:40], node, "Name a column, or its place in the list."
+                f"a constant in {clause}", text[:40], node, "Name a column, or its place in the list."
             )
         if not 1 <= int(text[:9]) <= len(items):
             raise scope.source.type_mismatch(
-                f"{place} names a place that the select list does not have",
+                f"{clause} names a place that the select list does not have",
                 text[:40],
                 node,
                 f"It has {len(items)} columns.",
             )
-        return _of(items[int(text) - 1])
+        return _item_node(items[int(text) - 1])
     if isinstance(node, exp.Column) and not node.args.get("table") and isinstance(node.this, exp.Identifier):
-        name = folded(node.this)
+        name = identifier_name(node.this)
         if columns_first and scope.table.column(name) is not None:
             return node
-        found = next((one for one in items if one.name == name), None)
-        return node if found is None else _of(found)
+        match = next((item for item in items if item.name == name), None)
+        return node if match is None else _item_node(match)
     return node
 
 
-def _of(item: Item) -> exp.Expr:
+def _item_node(item: SelectItem) -> exp.Expr:
     if item.column is None:
         return item.node
     return exp.Column(this=exp.Identifier(this=item.column.name, quoted=True))
 
 
-def ranked(node: exp.Expr) -> Measure | None:
+def find_measure(node: exp.Expr) -> Measure | None:
     """The distance or the score that an expression holds; None where it holds none."""
-    for one in node.walk():
-        found = measure(one)
-        if found is not None and found.kind != "similarity":
-            return found
+    for part in node.walk():
+        measured = as_measure(part)
+        if measured is not None and measured.kind != "similarity":
+            return measured
     return None
 
 
-def bind_ranking(scope: Scope, keys: Sequence[Wanted]) -> Ranking | None:
+def bind_ranking(scope: Scope, keys: Sequence[UnboundKey]) -> Ranking | None:
     """What the first key ranks the rows by; None where no key does. Raises the errors of ``bind_query``."""
-    found = [ranked(one.node) for one in keys]
-    if not any(found):
+    measures = [find_measure(key.node) for key in keys]
+    if not any(measures):
         return None
-    if found[0] is None:
+    if measures[0] is None:
         raise scope.source.not_supported(
-            "ORDER BY a value before a distance", keys[0].at, "Write the distance first."
+            "ORDER BY a value before a distance", keys[0].ordered, "Write the distance first."
         )
-    ranking = bind_measure(scope, found[0])
-    if isinstance(ranking, Reranked):
+    ranking = bind_measure(scope, measures[0])
+    if isinstance(ranking, RerankScore):
         raise scope.source.not_supported(
-            "ORDER BY RERANK_SCORE()", keys[0].at, "Order by a distance, then write RERANK BY 'encoder'."
+            "ORDER BY RERANK_SCORE()", keys[0].ordered, "Order by a distance, then write RERANK BY 'encoder'."
         )
     return ranking
 
 
-def bind_keys(reader: Reader, keys: Sequence[Wanted]) -> tuple[Key, ...]:
+def bind_sort_keys(reader: ExpressionBinder, keys: Sequence[UnboundKey]) -> tuple[SortKey, ...]:
     """Bind the keys; each has an order. Raises the errors of ``bind_query``."""
-    return tuple(_bind(reader, one) for one in keys)
+    return tuple(_bind(reader, key) for key in keys)
 
 
-def _bind(reader: Reader, wanted: Wanted) -> Key:
-    typed = reader.bind(wanted.node)
-    if typed.type not in _ORDERED:
+def _bind(reader: ExpressionBinder, key: UnboundKey) -> SortKey:
+    bound = reader.bind(key.node)
+    if bound.type not in _ORDERED:
         raise reader.scope.source.not_supported(
-            f"ORDER BY a value of type {typed.type}", wanted.at, "Order by a number, a text or a condition."
+            f"ORDER BY a value of type {bound.type}", key.ordered, "Order by a number, a text or a condition."
         )
-    return Key(typed.expression, bool(wanted.at.args.get("desc")), bool(wanted.at.args.get("nulls_first")))
+    return SortKey(
+        bound.expression, bool(key.ordered.args.get("desc")), bool(key.ordered.args.get("nulls_first"))
+    )
 
 
-def check_ranked(scope: Scope, ranking: Ranking, keys: Sequence[Key], at: Sequence[Wanted]) -> None:
+def check_ranking_order(
+    scope: Scope, ranking: Ranking, keys: Sequence[SortKey], unbound: Sequence[UnboundKey]
+) -> None:
     """Raise SqlNotSupported where the rows' ranking does not put them in the order of the first key."""
-    first, wanted = keys[0], at[0]
-    how = worse(first.expression, ranking) * (-1 if first.descending else 1)
-    if how == 0:
+    first, first_unbound = keys[0], unbound[0]
+    trend = rank_monotonicity(first.expression, ranking) * (-1 if first.descending else 1)
+    if trend == 0:
         raise scope.source.not_supported(
             "ORDER BY a distance together with other values",
-            wanted.at,
+            first_unbound.ordered,
             "Order by the distance alone; take the rest into the select list.",
         )
-    if how < 0:
-        found = ranked(wanted.node)
-        kind = found.kind if found is not None else "distance"
+    if trend < 0:
+        measured = find_measure(first_unbound.node)
+        kind = measured.kind if measured is not None else "distance"
         if kind == "distance" and first.descending:
             wrong = "DESC on a distance"
         else:
             wrong = f"ASC on a {'score' if kind == 'score' else 'similarity'}"
-        raise scope.source.not_supported(f"ORDER BY {wrong}", wanted.at, _NEAREST_FIRST)
-    if len(keys) > 1 and how < STRICT:
+        raise scope.source.not_supported(f"ORDER BY {wrong}", first_unbound.ordered, _NEAREST_FIRST)
+    if len(keys) > 1 and trend < STRICT:
         raise scope.source.not_supported(
-            "a second key after a rounded distance", at[1].at, "Order by the distance as it is, then by it."
+            "a second key after a rounded distance",
+            unbound[1].ordered,
+            "Order by the distance as it is, then by it.",
         )
-    for key, other in zip(keys[1:], at[1:], strict=True):
-        if any(isinstance(one, Distance) for one in parts(key.expression)):
-            raise scope.source.not_supported("ORDER BY a distance twice", other.at, "Leave this one out.")
+    for key, other in zip(keys[1:], unbound[1:], strict=True):
+        if any(isinstance(part, Distance) for part in walk(key.expression)):
+            raise scope.source.not_supported(
+                "ORDER BY a distance twice", other.ordered, "Leave this one out."
+            )

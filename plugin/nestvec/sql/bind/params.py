@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from sqlglot import exp
 
-from nestvec.sql.parse.source import Source
+from nestvec.sql.parse.source import SourceText
 from nestvec_schemas.errors import nearest
 
-Given = Mapping[str, Any] | Sequence[Any]
+ParameterValues = Mapping[str, Any] | Sequence[Any]
 """Values by name for ``:name``, or in order for ``$1``, ``$2``."""
 
-NODES = (exp.Placeholder, exp.Parameter)
+PARAMETER_NODES = (exp.Placeholder, exp.Parameter)
 
 
 @dataclass(frozen=True)
@@ -29,34 +29,34 @@ class Params:
     values: Mapping[str, Any] = field(default_factory=dict)
     vectors: dict[int, tuple[object, tuple[float, ...]]] = field(default_factory=dict, compare=False)
 
-    def value(self, source: Source, node: exp.Expr) -> Any:
+    def value(self, source: SourceText, node: exp.Expr) -> Any:
         """What a parameter stands for, in Python's own types. Raises SqlSyntaxError where it has no value."""
-        name = name_of(node)
+        name = parameter_name(node)
         if name is None:
             raise source.syntax_error("a parameter has a name", node, "Write :name or $1.")
         if name not in self.values:
-            there = f"Given: {', '.join(self.values)}." if self.values else "None has: give it one."
+            available = f"Given: {', '.join(self.values)}." if self.values else "None has: give it one."
             raise source.syntax_error(
-                f"the parameter {name} has no value", node, f"{there}{nearest(name, self.values)}"
+                f"the parameter {name} has no value", node, f"{available}{nearest(name, self.values)}"
             )
-        return plain(self.values[name])
+        return to_python(self.values[name])
 
 
-def params(given: Given | None) -> Params:
+def bind_params(values: ParameterValues | None) -> Params:
     """The parameters of one execution."""
-    if given is None:
+    if values is None:
         return Params()
-    if isinstance(given, Mapping):
-        return Params({str(name): plain(value) for name, value in given.items()})
-    return Params({str(at): plain(value) for at, value in enumerate(given, 1)})
+    if isinstance(values, Mapping):
+        return Params({str(name): to_python(value) for name, value in values.items()})
+    return Params({str(at): to_python(value) for at, value in enumerate(values, 1)})
 
 
-def plain(value: Any) -> Any:
+def to_python(value: Any) -> Any:
     """numpy's numbers and arrays as Python's; anything else as it is."""
     return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value
 
 
-def name_of(node: exp.Expr) -> str | None:
+def parameter_name(node: exp.Expr) -> str | None:
     """The name of a parameter; None where it has none."""
     inner = node.this
     if isinstance(inner, exp.Expr):

@@ -10,35 +10,57 @@ from sqlglot import TokenType, exp
 
 from nestvec.milvus.catalog import Table
 from nestvec.sql.bind.clauses import (
-    MAX_ROWS,
-    MOST_ROWS,
+    MAX_SCAN_ROWS,
+    MAX_WINDOW,
     bind_window,
-    called,
-    check_all_is_read,
+    check_select_consumed,
     check_window,
+    table_name,
     table_node,
 )
 from nestvec.sql.bind.conditions import Condition, bind_condition
-from nestvec.sql.bind.conditions.nodes import Every
-from nestvec.sql.bind.expressions.binder import Reader
-from nestvec.sql.bind.expressions.expressions import Apply, Expression, Summary, written
-from nestvec.sql.bind.expressions.functions import SUMMARIES
-from nestvec.sql.bind.expressions.typing import check
-from nestvec.sql.bind.groups import Group, best_group, bind_groups, of_best, over_groups, summaries
-from nestvec.sql.bind.order import Key, Wanted, bind_keys, bind_ranking, check_ranked, list_keys
-from nestvec.sql.bind.outputs import Output, bind_items, list_items
+from nestvec.sql.bind.conditions.nodes import And
+from nestvec.sql.bind.expressions.binder import ExpressionBinder
+from nestvec.sql.bind.expressions.expressions import AggregateCall, Expression, FunctionCall, expression_sql
+from nestvec.sql.bind.expressions.functions import AGGREGATES
+from nestvec.sql.bind.expressions.typing import check_kind
+from nestvec.sql.bind.groups import (
+    GroupKey,
+    aggregates_in,
+    bind_groups,
+    grouping_column,
+    in_best_row,
+    in_group_row,
+)
+from nestvec.sql.bind.order import (
+    SortKey,
+    UnboundKey,
+    bind_ranking,
+    bind_sort_keys,
+    check_ranking_order,
+    list_sort_keys,
+)
+from nestvec.sql.bind.outputs import OutputColumn, bind_select_items, list_select_items
 from nestvec.sql.bind.params import Params
-from nestvec.sql.bind.scope import Around, Scope
-from nestvec.sql.bind.vectors.nearest import Ranking, Reranked
-from nestvec.sql.bind.vectors.rerank import Reranker, bind_rerank
-from nestvec.sql.bind.vectors.thresholds import bind_threshold, split
-from nestvec.sql.parse.source import Source, folded
+from nestvec.sql.bind.scope import Context, Scope
+from nestvec.sql.bind.vectors.nearest import Ranking, RerankScore
+from nestvec.sql.bind.vectors.rerank import RerankClause, bind_rerank
+from nestvec.sql.bind.vectors.thresholds import bind_threshold, split_thresholds
+from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec_schemas.errors import SqlUnknownName
 
-__all__ = ["MAX_ROWS", "MOST_ROWS", "Grouping", "Query", "bind_query", "check_all_is_read", "table_node"]
+__all__ = [
+    "MAX_SCAN_ROWS",
+    "MAX_WINDOW",
+    "Grouping",
+    "Query",
+    "bind_query",
+    "check_select_consumed",
+    "table_node",
+]
 
 
-_NOTHING = Around()
+_NO_CONTEXT = Context()
 
 
 @dataclass(frozen=True)
@@ -46,7 +68,7 @@ class Grouping:
     """Rows brought together by ``keys``, all in one group where there is none, and what is said of each."""
 
     keys: tuple[Expression, ...]
-    summaries: tuple[Summary, ...]
+    aggregates: tuple[AggregateCall, ...]
     having: Expression | None = None
 
 
@@ -60,82 +82,92 @@ class Query:
     """
 
     table: Table
-    outputs: tuple[Output, ...]
+    outputs: tuple[OutputColumn, ...]
     where: Condition | None
-    nearest: Ranking | None
+    ranking: Ranking | None
     limit: int | None
     offset: int
-    keep: Expression | None = None
-    best: str = ""
+    threshold: Expression | None = None
+    group_column: str = ""
     grouping: Grouping | None = None
     distinct: tuple[Expression, ...] | None = None
-    keys: tuple[Key, ...] = ()
-    rerank: Reranker | None = None
+    keys: tuple[SortKey, ...] = ()
+    rerank: RerankClause | None = None
 
 
 def bind_query(
-    source: Source, select: exp.Select, table: Table, params: Params, around: Around = _NOTHING
+    source: SourceText, select: exp.Select, table: Table, params: Params, context: Context = _NO_CONTEXT
 ) -> Query:
     """Bind a SELECT to its table, one without columns where it has no FROM.
 
     Raises SqlUnknownName, SqlTypeMismatch, SqlNotSupported or SqlSyntaxError, each with a position.
     """
-    scope = Scope(source, table, called(table_node(source, select)), params, around)
+    scope = Scope(source, table, table_name(table_node(source, select)), params, context)
     limit, offset = bind_window(source, select, params)
-    items = list_items(scope, select)
-    wanted = list_keys(scope, select, items)
-    ranking = bind_ranking(scope, wanted)
+    items = list_select_items(scope, select)
+    unbound_keys = list_sort_keys(scope, select, items)
+    ranking = bind_ranking(scope, unbound_keys)
     if ranking is not None:
         check_window(source, select, limit, offset)
     with _without_aliases(source, select):
-        where, keep = _where(Reader(scope, "WHERE", ranking), select)
+        where, threshold = _where(ExpressionBinder(scope, "WHERE", ranking), select)
     rerank = bind_rerank(scope, select.args.get("order"), ranking)
-    reader = Reader(scope, "the select list", ranking, summaries=True)
-    outputs = bind_items(reader if rerank is None else replace(reader, nearest=Reranked()), items)
-    keys = bind_keys(replace(reader, place="ORDER BY"), wanted)
-    groups = bind_groups(replace(reader, place="GROUP BY", summaries=False), select, items)
-    having = _having(replace(reader, place="HAVING"), select)
-    query = Query(table, outputs, where, ranking, limit, offset, keep, keys=keys, rerank=rerank)
+    reader = ExpressionBinder(scope, "the select list", ranking, allow_aggregates=True)
+    outputs = bind_select_items(reader if rerank is None else replace(reader, ranking=RerankScore()), items)
+    keys = bind_sort_keys(replace(reader, clause="ORDER BY"), unbound_keys)
+    groups = bind_groups(replace(reader, clause="GROUP BY", allow_aggregates=False), select, items)
+    having = _having(replace(reader, clause="HAVING"), select)
+    query = Query(table, outputs, where, ranking, limit, offset, threshold, keys=keys, rerank=rerank)
     if ranking is not None:
         query = _ranked(reader, query, select, groups, having)
-        check_ranked(scope, ranking, query.keys, wanted)
+        check_ranking_order(scope, ranking, query.keys, unbound_keys)
     else:
-        query = _gathered(source, query, groups, having)
-    query = replace(query, distinct=_distinct(reader, select, query, wanted))
-    if rerank is not None and (query.keep or query.best or query.distinct or len(query.keys) > 1):
+        query = _grouped(source, query, groups, having)
+    query = replace(query, distinct=_distinct(reader, select, query, unbound_keys))
+    if rerank is not None and (
+        query.threshold or query.group_column or query.distinct or len(query.keys) > 1
+    ):
         raise source.not_supported(
             "RERANK BY beside a threshold, a group, DISTINCT or a second key",
             select.args["order"],
             "Leave it out.",
         )
-    check_all_is_read(source, select)
+    check_select_consumed(source, select)
     return query
 
 
-def _where(reader: Reader, select: exp.Select) -> tuple[Condition | None, Expression | None]:
+def _where(reader: ExpressionBinder, select: exp.Select) -> tuple[Condition | None, Expression | None]:
     """What Milvus filters by, and the threshold on the ranking."""
     where = select.args.get("where")
     if where is None:
         return None, None
     if not reader.scope.table.columns:
         raise reader.scope.source.not_supported("WHERE without FROM", where, "Add FROM collection.")
-    columns, thresholds = split(where.this)
+    columns, thresholds = split_thresholds(where.this)
     if not thresholds:
         return bind_condition(reader.scope, where.this), None
-    kept = [bind_threshold(reader, one) for one in thresholds]
-    bound = [bind_condition(reader.scope, one) for one in columns]
-    condition = None if not bound else bound[0] if len(bound) == 1 else Every(tuple(bound))
-    return condition, _every(kept)
+    bound_thresholds = [bind_threshold(reader, term) for term in thresholds]
+    bound_columns = [bind_condition(reader.scope, term) for term in columns]
+    condition = (
+        None
+        if not bound_columns
+        else bound_columns[0]
+        if len(bound_columns) == 1
+        else And(tuple(bound_columns))
+    )
+    return condition, _all_of(bound_thresholds)
 
 
 @contextmanager
-def _without_aliases(source: Source, select: exp.Select) -> Iterator[None]:
+def _without_aliases(source: SourceText, select: exp.Select) -> Iterator[None]:
     """Say of a name that WHERE does not know, and the select list gives, why that is so."""
     try:
         yield
     except SqlUnknownName as error:
-        named = {folded(one.args["alias"]) for one in select.expressions if isinstance(one, exp.Alias)}
-        if error.value not in named:
+        aliases = {
+            identifier_name(item.args["alias"]) for item in select.expressions if isinstance(item, exp.Alias)
+        }
+        if error.value not in aliases:
             raise
         raise source.unknown_name(
             "a name of the select list means nothing in WHERE",
@@ -145,53 +177,55 @@ def _without_aliases(source: Source, select: exp.Select) -> Iterator[None]:
         ) from None
 
 
-def _every(conditions: Sequence[Expression]) -> Expression | None:
+def _all_of(conditions: Sequence[Expression]) -> Expression | None:
     if len(conditions) < 2:
         return conditions[0] if conditions else None
-    return Apply("and", tuple(conditions))
+    return FunctionCall("and", tuple(conditions))
 
 
-def _having(reader: Reader, select: exp.Select) -> Expression | None:
+def _having(reader: ExpressionBinder, select: exp.Select) -> Expression | None:
     having = select.args.get("having")
     if having is None:
         return None
-    typed = reader.bind(having.this)
-    check(reader.scope.source, typed, "a condition", having.this, "HAVING")
-    return typed.expression
+    condition = reader.bind(having.this)
+    check_kind(reader.scope.source, condition, "a condition", having.this, "HAVING")
+    return condition.expression
 
 
 def _ranked(
-    reader: Reader,
+    reader: ExpressionBinder,
     query: Query,
     select: exp.Select,
-    groups: tuple[Group, ...] | None,
+    groups: tuple[GroupKey, ...] | None,
     having: Expression | None,
 ) -> Query:
     """A query of ranked rows: all, or the best of each group."""
-    source, ranking = reader.scope.source, query.nearest
-    expressions = [*(one.expression for one in query.outputs), *(one.expression for one in query.keys)]
+    source, ranking = reader.scope.source, query.ranking
+    expressions = [*(item.expression for item in query.outputs), *(item.expression for item in query.keys)]
     if having is not None:
         raise source.not_supported(
             "HAVING beside ORDER BY a distance", select.args["having"], "Write the threshold in WHERE."
         )
     if groups is None and ranking is not None:
-        if summaries(expressions):
+        if aggregates_in(expressions):
             raise source.not_supported(
                 "an aggregate beside ORDER BY a distance",
-                select.find(*SUMMARIES),
+                select.find(*AGGREGATES),
                 "Write GROUP BY column for the best row of each of its values.",
             )
         return query
     if groups is None or ranking is None:
         return query
-    best = best_group(reader, groups)
+    group_column = grouping_column(reader, groups)
     outputs = [
-        replace(one, expression=of_best(source, one.expression, ranking, node))
-        for one, node in zip(query.outputs, _nodes(select, query), strict=True)
+        replace(item, expression=in_best_row(source, item.expression, ranking, node))
+        for item, node in zip(query.outputs, _nodes(select, query), strict=True)
     ]
     order = select.args["order"]
-    keys = [replace(one, expression=of_best(source, one.expression, ranking, order)) for one in query.keys]
-    return replace(query, best=best, outputs=tuple(outputs), keys=tuple(keys))
+    keys = [
+        replace(item, expression=in_best_row(source, item.expression, ranking, order)) for item in query.keys
+    ]
+    return replace(query, group_column=group_column, outputs=tuple(outputs), keys=tuple(keys))
 
 
 def _nodes(select: exp.Select, query: Query) -> list[exp.Expr]:
@@ -200,31 +234,33 @@ def _nodes(select: exp.Select, query: Query) -> list[exp.Expr]:
     return nodes if len(nodes) == len(query.outputs) else [nodes[0]] * len(query.outputs)
 
 
-def _gathered(
-    source: Source, query: Query, groups: tuple[Group, ...] | None, having: Expression | None
+def _grouped(
+    source: SourceText, query: Query, groups: tuple[GroupKey, ...] | None, having: Expression | None
 ) -> Query:
     """A query of rows in no ranking: as they are, or brought together."""
-    expressions = [*(one.expression for one in query.outputs), *(one.expression for one in query.keys)]
+    expressions = [*(item.expression for item in query.outputs), *(item.expression for item in query.keys)]
     if having is not None:
         expressions.append(having)
-    found = summaries(expressions)
-    if groups is None and not found and having is None:
+    aggregates = aggregates_in(expressions)
+    if groups is None and not aggregates and having is None:
         return query
-    by = tuple(one.expression for one in groups or ())
-    outputs = [replace(one, expression=over_groups(source, one.expression, by)) for one in query.outputs]
-    keys = [replace(one, expression=over_groups(source, one.expression, by)) for one in query.keys]
-    kept = over_groups(source, having, by) if having is not None else None
-    return replace(query, outputs=tuple(outputs), keys=tuple(keys), grouping=Grouping(by, found, kept))
+    by = tuple(item.expression for item in groups or ())
+    outputs = [replace(item, expression=in_group_row(source, item.expression, by)) for item in query.outputs]
+    keys = [replace(item, expression=in_group_row(source, item.expression, by)) for item in query.keys]
+    group_having = in_group_row(source, having, by) if having is not None else None
+    return replace(
+        query, outputs=tuple(outputs), keys=tuple(keys), grouping=Grouping(by, aggregates, group_having)
+    )
 
 
 def _distinct(
-    reader: Reader, select: exp.Select, query: Query, wanted: Sequence[Wanted]
+    reader: ExpressionBinder, select: exp.Select, query: Query, unbound_keys: Sequence[UnboundKey]
 ) -> tuple[Expression, ...] | None:
     """What DISTINCT looks at: the answer's columns, or those of ON. The order must go by them first."""
     clause, source = select.args.get("distinct"), reader.scope.source
     if clause is None:
         return None
-    if query.nearest is not None:
+    if query.ranking is not None:
         raise source.not_supported(
             "DISTINCT beside ORDER BY a distance",
             TokenType.DISTINCT,
@@ -232,22 +268,28 @@ def _distinct(
         )
     on = clause.args.get("on")
     if on is None:
-        made = tuple(one.expression for one in query.outputs)
-        late = [at for key, at in zip(query.keys, wanted, strict=True) if key.expression not in made]
-        if late:
+        values = tuple(item.expression for item in query.outputs)
+        missing = [
+            at for key, at in zip(query.keys, unbound_keys, strict=True) if key.expression not in values
+        ]
+        if missing:
             raise source.syntax_error(
-                "with DISTINCT, ORDER BY names columns of the select list", late[0].at, "Add it there."
+                "with DISTINCT, ORDER BY names columns of the select list",
+                missing[0].ordered,
+                "Add it there.",
             )
-        return made
+        return values
     if query.grouping is not None:
         raise source.not_supported("DISTINCT ON beside GROUP BY", TokenType.DISTINCT, "Use one of them.")
     nodes = on.expressions if isinstance(on, exp.Tuple) else [on]
-    made = tuple(replace(reader, place="DISTINCT ON", summaries=False).bind(one).expression for one in nodes)
-    leading = {written(one.expression) for one in query.keys[: len(made)]}
-    if query.keys and leading != {written(one) for one in made}:
+    values = tuple(
+        replace(reader, clause="DISTINCT ON", allow_aggregates=False).bind(item).expression for item in nodes
+    )
+    leading = {expression_sql(item.expression) for item in query.keys[: len(values)]}
+    if query.keys and leading != {expression_sql(item) for item in values}:
         raise source.syntax_error(
             "DISTINCT ON and the first keys of ORDER BY are not the same",
-            wanted[0].at,
+            unbound_keys[0].ordered,
             "Order by them first.",
         )
-    return made
+    return values

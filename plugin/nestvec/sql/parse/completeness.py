@@ -6,24 +6,24 @@ from itertools import pairwise
 
 from sqlglot import TokenType, exp
 
-from nestvec.sql.parse.source import Source
+from nestvec.sql.parse.source import SourceText
 
 _CARRIERS = {TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING, TokenType.NUMBER}
 
 _BEFORE_PARAMETERS = {TokenType.COLON, TokenType.PARAMETER, TokenType.PLACEHOLDER}
 
-_FORGETFUL = {TokenType.DOT, TokenType.ARROW, TokenType.DARROW}
+_POSITION_LOST_AFTER = {TokenType.DOT, TokenType.ARROW, TokenType.DARROW}
 """After these, sqlglot forgets where a thing stood: .5, -> 'key', ->> 'key'."""
 
 _WORDS = """
     ADD ALWAYS AS BY CASCADE COLUMN CONFLICT CONSTRAINT COPY DEFAULT DO DROP EXISTS FORMAT FROM GENERATED
     HASH HEADER IDENTITY IF INDEX INTO KEY NOT NOTHING NULL ON PRECISION PRIMARY RENAME RESTRICT RETURNING
     STORED TABLE TO USING VARYING WITH"""
-_GRAMMAR = frozenset(_WORDS.split())
+_GRAMMAR_WORDS = frozenset(_WORDS.split())
 """Words of the grammar that sqlglot has no token for, or whose place its trees do not keep."""
 
 
-def check_read(source: Source, tree: exp.Expr) -> None:
+def check_consumed(source: SourceText, tree: exp.Expr) -> None:
     """Raise SqlSyntaxError for a name or a constant that is in the text and not in the tree.
 
     sqlglot passes over some of what it does not know. Names that its trees hold without their places (a kind
@@ -38,8 +38,8 @@ def check_read(source: Source, tree: exp.Expr) -> None:
         parameter = before.start in read and before.token_type in _BEFORE_PARAMETERS
         if token.token_type not in _CARRIERS or token.start in read or parameter:
             continue
-        if before.token_type in _FORGETFUL:
+        if before.token_type in _POSITION_LOST_AFTER:
             continue
         word = token.text.upper()
-        if token.token_type != TokenType.VAR or (word not in _GRAMMAR and word not in named):
+        if token.token_type != TokenType.VAR or (word not in _GRAMMAR_WORDS and word not in named):
             raise source.syntax_error(f"'{token.text[:40]}' has no place here", token.start, "Remove it.")

@@ -8,7 +8,7 @@ from nestvec.sql.parse.dialect import VectorDistance
 
 _JSON_NODES = (exp.JSONExtract, exp.JSONExtractScalar, exp.JSONBExtract, exp.JSONBExtractScalar)
 
-_WORDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+_CONSTRUCTS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     ((exp.Subquery, exp.Select, exp.SetOperation), "a subquery"),
     (exp.Window, "a window function"),
     (exp.Filter, "FILTER"),
@@ -42,13 +42,13 @@ _WORDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
 )
 
 
-def words(node: exp.Expr) -> str:
+def construct_name(node: exp.Expr) -> str:
     """The name of a node's construct, as an SQL user would say it."""
     if isinstance(node, exp.AggFunc):
         return f"the aggregate {_function_name(node)}"
-    found = next((name for kinds, name in _WORDS if isinstance(node, kinds)), None)
-    if found:
-        return found
+    construct = next((name for kinds, name in _CONSTRUCTS if isinstance(node, kinds)), None)
+    if construct:
+        return construct
     return f"the function {_function_name(node)}" if isinstance(node, exp.Func) else "this expression"
 
 

@@ -14,7 +14,7 @@ OPERATORS = ("<=>", "<->", "<#>", "<+>", "<~>", "<%>", "<@>")
 """The distance operators of pgvector 0.8, and BM25's of pg_textsearch. Those that no metric answers parse
 too, to be named in errors."""
 
-_TOKEN = TokenType.LR_ARROW
+_DISTANCE_TOKEN = TokenType.LR_ARROW
 _COMMANDS = ("SHOW", "RESET", "SET")
 """Statements that are read as words."""
 
@@ -25,13 +25,13 @@ class VectorDistance(exp.Expression, exp.Binary):
     arg_types: ClassVar[dict[str, bool]] = {"this": True, "expression": True, "operator": True}
 
 
-def _written(generator: Generator, node: VectorDistance) -> str:
+def _distance_sql(generator: Generator, node: VectorDistance) -> str:
     left, right = generator.sql(node, "this"), generator.sql(node, "expression")
     return f"{left} {node.args['operator']} {right}"
 
 
 # Errors show a piece of a statement as sqlglot writes it, wherever a distance stands in it.
-Generator.TRANSFORMS[VectorDistance] = _written
+Generator.TRANSFORMS[VectorDistance] = _distance_sql
 
 
 def _parse_distance(parser: Any, left: exp.Expr | None) -> exp.Expr:
@@ -70,7 +70,7 @@ def _parse_option(parser: Any, names: list[exp.Expr]) -> exp.Expr:
     return option
 
 
-def _placed(parse: Callable[..., exp.Expr | None]) -> Callable[..., exp.Expr | None]:
+def _with_position(parse: Callable[..., exp.Expr | None]) -> Callable[..., exp.Expr | None]:
     """A parser of one token that notes where its node stands, as sqlglot's own do for some tokens only."""
 
     def parse_and_place(parser: Any, *args: Any) -> exp.Expr | None:
@@ -83,7 +83,7 @@ def _placed(parse: Callable[..., exp.Expr | None]) -> Callable[..., exp.Expr | N
     return parse_and_place
 
 
-def _placed_call(parse: Callable[..., exp.Expr | None]) -> Callable[..., exp.Expr | None]:
+def _with_call_position(parse: Callable[..., exp.Expr | None]) -> Callable[..., exp.Expr | None]:
     """The same for a function whose arguments have a grammar of their own: the word before its bracket."""
 
     def parse_and_place(parser: Any) -> exp.Expr | None:
@@ -116,25 +116,27 @@ class NestvecSql(Postgres):
         # EXPLAIN is a word like others: as sqlglot has it, the statement after it would be one piece of text.
         KEYWORDS: ClassVar[dict[str, TokenType]] = {
             **{word: kind for word, kind in Postgres.Tokenizer.KEYWORDS.items() if word != "EXPLAIN"},
-            **dict.fromkeys(OPERATORS, _TOKEN),
+            **dict.fromkeys(OPERATORS, _DISTANCE_TOKEN),
         }
 
     class Parser(PostgresParser):
-        FACTOR: ClassVar[Any] = {kind: node for kind, node in PostgresParser.FACTOR.items() if kind != _TOKEN}
-        RANGE_PARSERS: ClassVar[Any] = {**PostgresParser.RANGE_PARSERS, _TOKEN: _parse_distance}
+        FACTOR: ClassVar[Any] = {
+            kind: node for kind, node in PostgresParser.FACTOR.items() if kind != _DISTANCE_TOKEN
+        }
+        RANGE_PARSERS: ClassVar[Any] = {**PostgresParser.RANGE_PARSERS, _DISTANCE_TOKEN: _parse_distance}
         LAMBDAS: ClassVar[Any] = {**PostgresParser.LAMBDAS, TokenType.FARROW: _parse_option}
         # Snowflake's CREATE DYNAMIC TABLE would take the name in WITH (dynamic = true).
         PROPERTY_PARSERS: ClassVar[Any] = {
             name: parse for name, parse in PostgresParser.PROPERTY_PARSERS.items() if name != "DYNAMIC"
         }
         PRIMARY_PARSERS: ClassVar[Any] = {
-            kind: _placed(parse) for kind, parse in PostgresParser.PRIMARY_PARSERS.items()
+            kind: _with_position(parse) for kind, parse in PostgresParser.PRIMARY_PARSERS.items()
         }
         FUNCTION_PARSERS: ClassVar[Any] = {
-            name: _placed_call(parse) for name, parse in PostgresParser.FUNCTION_PARSERS.items()
+            name: _with_call_position(parse) for name, parse in PostgresParser.FUNCTION_PARSERS.items()
         }
         PLACEHOLDER_PARSERS: ClassVar[Any] = {
-            kind: _placed(parse) for kind, parse in PostgresParser.PLACEHOLDER_PARSERS.items()
+            kind: _with_position(parse) for kind, parse in PostgresParser.PLACEHOLDER_PARSERS.items()
         }
 
         def _parse_as_command(self, start: Any) -> exp.Command:

@@ -14,34 +14,34 @@ from sqlglot import Token, TokenType, exp
 from sqlglot.errors import ParseError, TokenError
 
 from nestvec.sql.parse.dialect import NestvecSql
-from nestvec.sql.parse.source import Source
+from nestvec.sql.parse.source import SourceText
 from nestvec_schemas.errors import SqlSyntaxError, nearest
 
 MAX_BYTES = 1 << 20
 MAX_TOKENS = 60_000
 """Enough for 10,000 terms, and parsed in a second or two."""
-MAX_DEPTH = 32
+MAX_NESTING = 32
 """Nested brackets, or signs in a row. Milvus Lite's own filter parser gives up at about 100."""
 
-_CORRECT = "Correct the SQL at the mark."
+_CORRECT_AT_MARK = "Correct the SQL at the mark."
 
-_RUN: Final = """
+_SUPPORTED: Final = """
     ALTER ANALYZE BEGIN COMMIT COPY CREATE DELETE DESC DESCRIBE DROP EXPLAIN INSERT RESET ROLLBACK SELECT SET
     SHOW TRUNCATE UPDATE"""
-_NOT_RUN: Final = """
+_UNSUPPORTED: Final = """
     ABORT CALL CHECKPOINT CLOSE CLUSTER COMMENT DEALLOCATE DECLARE DISCARD DO END EXECUTE FETCH GRANT IMPORT
     LISTEN LOAD LOCK MERGE MOVE NOTIFY PREPARE REASSIGN REFRESH REINDEX RELEASE REVOKE SAVEPOINT SECURITY
     START TABLE UNLISTEN USE VACUUM VALUES WITH"""
 
-STATEMENTS: Final = frozenset(_RUN.split())
+STATEMENTS: Final = frozenset(_SUPPORTED.split())
 """First words of what nestvec runs."""
 
-_OTHERS: Final = frozenset(_NOT_RUN.split())
+_UNSUPPORTED_STATEMENTS: Final = frozenset(_UNSUPPORTED.split())
 
 _OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
 _CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
 _PREFIXES = {TokenType.NOT, TokenType.DASH, TokenType.PLUS, TokenType.RLIKE, TokenType.CASE}
-_NO_LIST_GOES_ON = _CLOSING | {
+_LIST_ENDS = _CLOSING | {
     TokenType.COMMA,
     TokenType.FROM,
     TokenType.WHERE,
@@ -53,19 +53,19 @@ _NO_LIST_GOES_ON = _CLOSING | {
 
 
 @dataclass(frozen=True)
-class Parsed:
+class ParsedStatement:
     """A statement, as a tree, with its source.
 
     ``words`` are those that stand before the tree and are no part of it: EXPLAIN and its options.
     """
 
-    source: Source
+    source: SourceText
     tree: exp.Expr
-    words: tuple[Token, ...] = ()
+    explain_tokens: tuple[Token, ...] = ()
 
 
 @lru_cache(maxsize=256)
-def parse(statement: str) -> Parsed:
+def parse(statement: str) -> ParsedStatement:
     """Parse one statement; a tree is shared by all who ask alike, and is not to be changed.
 
     Raises SqlSyntaxError, and SqlNotSupported for a statement of a kind that is not run.
@@ -77,27 +77,29 @@ def parse(statement: str) -> Parsed:
         )
     _check_start(source)
     _check_depth(source)
-    _check_what_sqlglot_lets_pass(source)
-    before = explaining(source)
+    _check_sqlglot_leniency(source)
+    before = explain_token_count(source)
     tree = _tree(source, list(source.tokens[before:]))
     if isinstance(tree, exp.SetOperation):
         kind = next(
-            one for one in (TokenType.UNION, TokenType.INTERSECT, TokenType.EXCEPT) if _has(source, one)
+            operator
+            for operator in (TokenType.UNION, TokenType.INTERSECT, TokenType.EXCEPT)
+            if _has(source, operator)
         )
         raise source.not_supported(kind.name, kind, "Run one SELECT at a time.")
     if isinstance(tree, exp.Subquery):
         raise source.not_supported("a SELECT in parentheses", 0, "Write it without them.")
-    return Parsed(source, tree, source.tokens[:before])
+    return ParsedStatement(source, tree, source.tokens[:before])
 
 
-def _tree(source: Source, tokens: list[Token]) -> exp.Expr:
+def _tree(source: SourceText, tokens: list[Token]) -> exp.Expr:
     if not tokens or tokens[0].token_type == TokenType.SEMICOLON:
         raise source.syntax_error("the statement ends too early", _end(source.text), "Complete it.")
     try:
         with _silent():
             trees = NestvecSql().parser().parse(tokens, source.text)
     except ParseError as error:
-        raise _not_parsed(source, error) from error
+        raise _syntax_error(source, error) from error
     except RecursionError as error:
         raise source.syntax_error("the statement is nested too deeply", 0, "Simplify it.") from error
     except Exception as error:
@@ -105,7 +107,7 @@ def _tree(source: Source, tokens: list[Token]) -> exp.Expr:
         raise source.syntax_error("the statement cannot be read", 0, "Check its SQL.") from error
     tree = trees[0] if trees else None
     if tree is None:
-        raise source.syntax_error("this is no statement", 0, _CORRECT)
+        raise source.syntax_error("this is no statement", 0, _CORRECT_AT_MARK)
     return tree
 
 
@@ -120,7 +122,7 @@ def _silent() -> Iterator[None]:
         logger.disabled = before
 
 
-def explaining(source: Source) -> int:
+def explain_token_count(source: SourceText) -> int:
     """How many tokens EXPLAIN and its options take before the statement that is explained."""
     tokens = source.tokens
     if tokens[0].text.upper() != "EXPLAIN":
@@ -135,37 +137,39 @@ def explaining(source: Source) -> int:
     return at
 
 
-def _has(source: Source, kind: TokenType) -> bool:
+def _has(source: SourceText, kind: TokenType) -> bool:
     return source.position(kind) is not None
 
 
-def _tokenized(statement: str) -> Source:
-    source = Source(statement)
+def _tokenized(statement: str) -> SourceText:
+    source = SourceText(statement)
     if len(statement) > MAX_BYTES or len(statement.encode("utf-8", "replace")) > MAX_BYTES:
         raise SqlSyntaxError(
             "the statement is longer than 1 MiB", value=len(statement), next_step="Split it up."
         )
     bad = re.search("[\0\ud800-\udfff]", statement)
     if bad:
-        shown = Source(re.sub("[\0\ud800-\udfff]", "\ufffd", statement))
+        shown = SourceText(re.sub("[\0\ud800-\udfff]", "\ufffd", statement))
         raise shown.syntax_error(
             f"the statement holds a character that is not text (U+{ord(bad[0]):04X})",
             bad.start(),
             "Remove it.",
         )
     try:
-        return Source(statement, tuple(NestvecSql().tokenize(statement)))
+        return SourceText(statement, tuple(NestvecSql().tokenize(statement)))
     except TokenError as error:
-        found = re.search(r":(\d+)$", str(error.__cause__ or ""))
-        at = int(found[1]) if found else max(statement.rfind("/*"), 0)
+        match = re.search(r":(\d+)$", str(error.__cause__ or ""))
+        position = int(match[1]) if match else max(statement.rfind("/*"), 0)
         raise source.syntax_error(
-            "a quotation or a comment is not closed", min(at, len(statement)), "Close what opens at the mark."
+            "a quotation or a comment is not closed",
+            min(position, len(statement)),
+            "Close what opens at the mark.",
         ) from error
     except Exception as error:
         raise source.syntax_error("the statement cannot be read", 0, "Check its SQL.") from error
 
 
-def _check_start(source: Source) -> None:
+def _check_start(source: SourceText) -> None:
     """Decide by the first word, so that only what may be a query is parsed."""
     if not source.tokens or source.tokens[0].token_type == TokenType.SEMICOLON:
         raise source.syntax_error("there is no statement", 0, "Write one, a SELECT for instance.")
@@ -174,7 +178,7 @@ def _check_start(source: Source) -> None:
     quoted = first.token_type == TokenType.IDENTIFIER
     if first.token_type == TokenType.L_PAREN or (word in STATEMENTS and not quoted):
         return
-    if word in _OTHERS and not quoted:
+    if word in _UNSUPPORTED_STATEMENTS and not quoted:
         construct = "WITH (a common table expression)" if word == "WITH" else word
         raise source.not_supported(construct, first.start, f"nestvec runs {', '.join(sorted(STATEMENTS))}.")
     near = nearest(word, STATEMENTS)
@@ -187,19 +191,19 @@ def _check_start(source: Source) -> None:
     )
 
 
-def _check_depth(source: Source) -> None:
+def _check_depth(source: SourceText) -> None:
     depth = run = 0
     for token in source.tokens:
         kind = token.token_type
         depth += (kind in _OPENING) - (kind in _CLOSING)
         run = run + 1 if kind in _PREFIXES else 0
-        if max(depth, run) > MAX_DEPTH:
+        if max(depth, run) > MAX_NESTING:
             raise source.syntax_error(
-                f"the statement is nested more than {MAX_DEPTH} deep", token.start, "Remove some brackets."
+                f"the statement is nested more than {MAX_NESTING} deep", token.start, "Remove some brackets."
             )
 
 
-def _check_what_sqlglot_lets_pass(source: Source) -> None:
+def _check_sqlglot_leniency(source: SourceText) -> None:
     """Refuse what PostgreSQL refuses and sqlglot takes without a word."""
     ended: Token | None = None
     before: Token | None = None
@@ -208,28 +212,33 @@ def _check_what_sqlglot_lets_pass(source: Source) -> None:
             raise source.not_supported("more than one statement", token.start, "Run them one by one.")
         if token.token_type == TokenType.SEMICOLON:
             ended = token
-        if before and before.token_type == TokenType.COMMA and token.token_type in _NO_LIST_GOES_ON:
-            raise source.syntax_error("nothing follows this comma", before.start, _CORRECT)
+        if before and before.token_type == TokenType.COMMA and token.token_type in _LIST_ENDS:
+            raise source.syntax_error("nothing follows this comma", before.start, _CORRECT_AT_MARK)
         if token.token_type == TokenType.EQ and token.text != "=":
             raise source.syntax_error("SQL has no operator ==", token.start, "Write =.")
         before = token
     if before and before.token_type == TokenType.COMMA:
-        raise source.syntax_error("nothing follows this comma", before.start, _CORRECT)
+        raise source.syntax_error("nothing follows this comma", before.start, _CORRECT_AT_MARK)
 
 
-def _not_parsed(source: Source, error: ParseError) -> SqlSyntaxError:
+def _syntax_error(source: SourceText, error: ParseError) -> SqlSyntaxError:
     """What sqlglot found, in the words of PostgreSQL; its line and column are those of a token's end."""
-    found = error.errors[0] if error.errors else {}
-    described = str(found.get("description") or "")
+    detail = error.errors[0] if error.errors else {}
+    described = str(detail.get("description") or "")
     at = next(
-        (one for one in source.tokens if (one.line, one.col) == (found.get("line"), found.get("col"))), None
+        (
+            token
+            for token in source.tokens
+            if (token.line, token.col) == (detail.get("line"), detail.get("col"))
+        ),
+        None,
     )
-    last = next((one for one in reversed(source.tokens) if one.token_type != TokenType.SEMICOLON), None)
+    last = next((token for token in reversed(source.tokens) if token.token_type != TokenType.SEMICOLON), None)
     if at is None or (at is last and "Unexpected" not in described):
         return source.syntax_error("the statement ends too early", _end(source.text), "Complete it.")
     expected = re.fullmatch(r"Expecting (\S+)", described)
     cause = f"syntax error at '{at.text[:40]}'" + (f", where {expected[1]} is missing" if expected else "")
-    return source.syntax_error(cause, at.start, _CORRECT)
+    return source.syntax_error(cause, at.start, _CORRECT_AT_MARK)
 
 
 def _end(text: str) -> int:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from sqlglot import exp
 
 from nestvec.sql.bind.conditions import arrays, compare, texts
-from nestvec.sql.bind.conditions.nodes import Compare, Condition, Either, Every
-from nestvec.sql.bind.conditions.operands import SCALARS, is_operand, operand
+from nestvec.sql.bind.conditions.nodes import And, Compare, Condition, Or
+from nestvec.sql.bind.conditions.operands import CONDITION_FORM, is_operand, operand
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.parse.construct_names import words
+from nestvec.sql.parse.construct_names import construct_name
 
 __all__ = ["MAX_TERMS", "Condition", "bind_condition"]
 
@@ -20,7 +20,7 @@ MAX_TERMS = 10_000
 
 def bind_condition(scope: Scope, node: exp.Expr) -> Condition:
     """Bind a WHERE. Raises SqlUnknownName, SqlTypeMismatch, SqlNotSupported, SqlSyntaxError."""
-    constants = sum(isinstance(one, (exp.Literal, exp.Boolean)) for one in node.walk())
+    constants = sum(isinstance(child, (exp.Literal, exp.Boolean)) for child in node.walk())
     if constants > MAX_TERMS:
         raise scope.source.type_mismatch(
             f"WHERE has more than {MAX_TERMS:,} constants", constants, node, "Run several statements."
@@ -34,27 +34,27 @@ def _bind(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
         node = node.this
     if isinstance(node, (exp.And, exp.Or)):
         parts = tuple(_bind(scope, part, negated) for part in _chain(node))
-        return Every(parts) if isinstance(node, exp.And) != negated else Either(parts)
+        return And(parts) if isinstance(node, exp.And) != negated else Or(parts)
     if is_operand(node):
         column = operand(scope, node)
         if column.type != "BOOL":
             raise scope.source.type_mismatch(
-                f"column {column.name} is {column.type}, not a condition", column.name, node, SCALARS
+                f"column {column.name} is {column.type}, not a condition", column.name, node, CONDITION_FORM
             )
         return Compare(column, "=", not negated)
     binder = _BINDERS.get(type(node))
     if binder is None:
-        raise scope.source.not_supported(f"{words(node)} in WHERE", node, SCALARS)
+        raise scope.source.not_supported(f"{construct_name(node)} in WHERE", node, CONDITION_FORM)
     return binder(scope, node, negated)
 
 
 def _chain(node: exp.Expr) -> list[exp.Expr]:
     """The operands of ``a AND b AND c``, which parses as a left-deep tree; in order, without recursion."""
-    kind, found = type(node), []
+    kind, operands = type(node), []
     while type(node) is kind:
-        found.append(node.args["expression"])
+        operands.append(node.args["expression"])
         node = node.this
-    return [node, *reversed(found)]
+    return [node, *reversed(operands)]
 
 
 _BINDERS: dict[type[exp.Expr], Callable[[Scope, exp.Expr, bool], Condition]] = {

@@ -8,23 +8,23 @@ from typing import Any
 from sqlglot import exp
 
 from nestvec.milvus.catalog import Column
-from nestvec.sql.bind.conditions.json_compare import one_of
+from nestvec.sql.bind.conditions.json_compare import compare_any
 from nestvec.sql.bind.conditions.nodes import (
+    And,
     Compare,
     Condition,
     Contains,
-    Either,
-    Every,
+    InList,
     IsNull,
-    Member,
+    Or,
     always,
-    denied,
+    negate,
     never,
 )
-from nestvec.sql.bind.conditions.operands import array, bare, element, is_operand, operand
-from nestvec.sql.bind.params import NODES
+from nestvec.sql.bind.conditions.operands import array, element, is_operand, operand, without_parens
+from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import Scope, Value
-from nestvec.sql.parse.construct_names import words
+from nestvec.sql.parse.construct_names import construct_name
 
 
 def bind_any(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
@@ -40,7 +40,7 @@ def bind_any(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
         column = array(scope, inner)
         return _contains(column, (scope.value(left, element(column)),), negated, every=True)
     column = operand(scope, left)
-    return member(column, values(scope, inner, column), negated)
+    return in_list(column, list_values(scope, inner, column), negated)
 
 
 def quantifies(node: exp.Expr) -> bool:
@@ -50,39 +50,39 @@ def quantifies(node: exp.Expr) -> bool:
 
 def _quantified(node: exp.Expr) -> exp.Expr | None:
     if isinstance(node, (exp.Any, exp.All)):
-        return bare(node.this)
+        return without_parens(node.this)
     if isinstance(node, exp.Anonymous) and str(node.this).upper() == "ALL" and len(node.expressions) == 1:
-        return bare(node.expressions[0])
+        return without_parens(node.expressions[0])
     return None
 
 
-def member(column: Column, found: Sequence[Value], negated: bool) -> Condition:
+def in_list(column: Column, constants: Sequence[Value], negated: bool) -> Condition:
     """``column [NOT] IN (found)``; of nothing, in no list is every row and in it none."""
-    kept = tuple(dict.fromkeys(found))
-    if not kept:
+    distinct = tuple(dict.fromkeys(constants))
+    if not distinct:
         return always(column) if negated else never(column)
     if column.type == "BOOL":
-        parts = tuple(Compare(column, "=", value is not negated) for value in kept)
-        return Every(parts) if negated else Either(parts)
+        parts = tuple(Compare(column, "=", value is not negated) for value in distinct)
+        return And(parts) if negated else Or(parts)
     if not column.name.isidentifier():
-        return one_of(column, kept, negated)
-    return Member(column, kept, negated)
+        return compare_any(column, distinct, negated)
+    return InList(column, distinct, negated)
 
 
-def values(scope: Scope, node: exp.Expr, column: Column) -> list[Value]:
+def list_values(scope: Scope, node: exp.Expr, column: Column) -> list[Value]:
     """A list of constants as values of a column's type: ARRAY[…], or a parameter that is a list."""
-    node = bare(node)
+    node = without_parens(node)
     if isinstance(node, exp.Cast):
-        node = bare(node.this)
+        node = without_parens(node.this)
     if isinstance(node, exp.Array):
-        return [scope.value(one, column) for one in node.expressions]
-    if isinstance(node, NODES):
-        given = scope.params.value(scope.source, node)
-        if isinstance(given, (list, tuple, set, frozenset)):
-            return [scope.given(one, column, node) for one in given]
-        raise scope.source.type_mismatch("this parameter is no list", given, node, "Give a list of values.")
+        return [scope.value(item, column) for item in node.expressions]
+    if isinstance(node, PARAMETER_NODES):
+        items = scope.params.value(scope.source, node)
+        if isinstance(items, (list, tuple, set, frozenset)):
+            return [scope.list_value(item, column, node) for item in items]
+        raise scope.source.type_mismatch("this parameter is no list", items, node, "Give a list of values.")
     raise scope.source.not_supported(
-        f"a list from {words(node)}", node, "Write ARRAY[1, 2], or a parameter that is a list."
+        f"a list from {construct_name(node)}", node, "Write ARRAY[1, 2], or a parameter that is a list."
     )
 
 
@@ -99,20 +99,20 @@ def bind_contained(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
 def bind_overlaps(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
     """``array && list``, either way round."""
     left, right = node.this, node.args["expression"]
-    if not isinstance(bare(left), exp.Column):
+    if not isinstance(without_parens(left), exp.Column):
         left, right = right, left
     return _has(scope, left, right, negated, every=False)
 
 
 def _has(scope: Scope, left: Any, right: Any, negated: bool, *, every: bool) -> Condition:
     column = array(scope, left)
-    return _contains(column, values(scope, right, element(column)), negated, every=every)
+    return _contains(column, list_values(scope, right, element(column)), negated, every=every)
 
 
-def _contains(column: Column, found: Sequence[Value], negated: bool, *, every: bool) -> Condition:
-    kept = tuple(dict.fromkeys(found))
-    if not kept:
+def _contains(column: Column, constants: Sequence[Value], negated: bool, *, every: bool) -> Condition:
+    distinct = tuple(dict.fromkeys(constants))
+    if not distinct:
         # Every array has all of nothing, and none of it.
         return IsNull(column, negated=True) if every != negated else never(column)
-    condition = Contains(column, kept, every)
-    return denied(condition) if negated else condition
+    condition = Contains(column, distinct, every)
+    return negate(condition) if negated else condition

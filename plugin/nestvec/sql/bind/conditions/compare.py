@@ -6,20 +6,20 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.sql.bind.conditions.arrays import bind_any, member, quantifies
-from nestvec.sql.bind.conditions.json_compare import inside
+from nestvec.sql.bind.conditions.arrays import bind_any, in_list, quantifies
+from nestvec.sql.bind.conditions.json_compare import compare_json
 from nestvec.sql.bind.conditions.nodes import (
+    And,
     Compare,
+    CompareColumns,
     Condition,
-    Either,
-    Every,
     IsNull,
     Operator,
-    Pair,
+    Or,
 )
 from nestvec.sql.bind.conditions.operands import inside_json, is_operand, operand
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
-from nestvec.sql.parse.construct_names import words
+from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.source import stray_parts
 
 OPERATORS: Final[dict[type[exp.Expr], Operator]] = {
@@ -50,26 +50,29 @@ def bind_compare(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
         left = node.this
     operator = _NEGATED[operator] if negated else operator
     if is_operand(left) and is_operand(right):
-        return _pair(scope, left, right, operator)
+        return _compare_columns(scope, left, right, operator)
     column = operand(scope, left)
     value = scope.value(right, column)
     if column.type == "BOOL":
         if operator not in ("=", "!="):
             raise scope.source.not_supported("an order of BOOL values", node, "Compare it with = or <>.")
         return Compare(column, "=", (value is True) != (operator == "!="))
-    return inside(column, operator, value) if inside_json(column) else Compare(column, operator, value)
+    return compare_json(column, operator, value) if inside_json(column) else Compare(column, operator, value)
 
 
-def _pair(scope: Scope, left: exp.Expr, right: exp.Expr, operator: Operator) -> Condition:
-    one, other = operand(scope, left), operand(scope, right)
-    alike = any(one.type in types and other.type in types for types in _ALIKE)
-    if not alike or inside_json(one) or inside_json(other):
+def _compare_columns(scope: Scope, left: exp.Expr, right: exp.Expr, operator: Operator) -> Condition:
+    first, second = operand(scope, left), operand(scope, right)
+    alike = any(first.type in types and second.type in types for types in _ALIKE)
+    if not alike or inside_json(first) or inside_json(second):
         raise scope.source.type_mismatch(
-            "these two cannot be compared", f"{one.type} and {other.type}", right, "Compare numbers or texts."
+            "these two cannot be compared",
+            f"{first.type} and {second.type}",
+            right,
+            "Compare numbers or texts.",
         )
-    known = tuple(IsNull(column, negated=True) for column in (one, other) if column.nullable)
-    pair = Pair(one, operator, other)
-    return Every((*known, pair)) if known else pair
+    not_null = tuple(IsNull(column, negated=True) for column in (first, second) if column.nullable)
+    pair = CompareColumns(first, operator, second)
+    return And((*not_null, pair)) if not_null else pair
 
 
 def bind_in(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
@@ -81,7 +84,7 @@ def bind_in(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
     if not node.expressions:
         raise scope.source.syntax_error("the list of IN is empty", node, "Write at least one constant.")
     column = operand(scope, node.this)
-    return member(column, [scope.value(one, column) for one in node.expressions], negated)
+    return in_list(column, [scope.value(item, column) for item in node.expressions], negated)
 
 
 def bind_between(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
@@ -93,8 +96,8 @@ def bind_between(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
     if column.type == "BOOL":
         raise scope.source.not_supported("an order of BOOL values", node, "Compare it with = or <>.")
     if negated:
-        return Either((Compare(column, "<", low), Compare(column, ">", high)))
-    return Every((Compare(column, ">=", low), Compare(column, "<=", high)))
+        return Or((Compare(column, "<", low), Compare(column, ">", high)))
+    return And((Compare(column, ">=", low), Compare(column, "<=", high)))
 
 
 def bind_is(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
@@ -105,7 +108,9 @@ def bind_is(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
     if isinstance(right, exp.Null):
         return IsNull(column, negated)
     if not isinstance(right, exp.Boolean) or column.type != "BOOL":
-        raise scope.source.not_supported(words(node), node, "There is IS NULL; of booleans, IS TRUE too.")
+        raise scope.source.not_supported(
+            construct_name(node), node, "There is IS NULL; of booleans, IS TRUE too."
+        )
     if negated:
-        return Either((IsNull(column), Compare(column, "=", not right.this)))
+        return Or((IsNull(column), Compare(column, "=", not right.this)))
     return Compare(column, "=", bool(right.this))

@@ -25,7 +25,7 @@ class Compare:
 
 
 @dataclass(frozen=True)
-class Member:
+class InList:
     """``column [NOT] IN (values)``."""
 
     column: Column
@@ -51,7 +51,7 @@ class IsNull:
 
 
 @dataclass(frozen=True)
-class Pair:
+class CompareColumns:
     """``left operator right``, two columns of like type."""
 
     left: Column
@@ -77,39 +77,39 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Denied:
+class Not:
     """``part`` does not hold; its column is known not to be NULL."""
 
-    part: Compare | Member | Contains | Match
+    part: Compare | InList | Contains | Match
 
 
 @dataclass(frozen=True)
-class Every:
+class And:
     """All parts hold."""
 
     parts: tuple[Condition, ...]
 
 
 @dataclass(frozen=True)
-class Either:
+class Or:
     """At least one part holds."""
 
     parts: tuple[Condition, ...]
 
 
-Condition = Compare | Pair | Member | Like | IsNull | Contains | Match | Denied | Every | Either
+Condition = Compare | CompareColumns | InList | Like | IsNull | Contains | Match | Not | And | Or
 
 
 def never(column: Column) -> Condition:
     """What holds for no row."""
-    return Every((IsNull(column), IsNull(column, negated=True)))
+    return And((IsNull(column), IsNull(column, negated=True)))
 
 
 def always(column: Column) -> Condition:
     """What holds for every row."""
-    return Either((IsNull(column), IsNull(column, negated=True)))
+    return Or((IsNull(column), IsNull(column, negated=True)))
 
 
-def denied(part: Compare | Member | Contains | Match) -> Condition:
+def negate(part: Compare | InList | Contains | Match) -> Condition:
     """``part`` is false, and not NULL."""
-    return Every((IsNull(part.column, negated=True), Denied(part)))
+    return And((IsNull(part.column, negated=True), Not(part)))

@@ -14,11 +14,11 @@ from sqlglot import exp
 
 from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.parse.construct_names import words
+from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.reserved import is_filterable
 from nestvec.sql.parse.source import stray_parts
 
-SCALARS: Final = (
+CONDITION_FORM: Final = (
     "Compare a column with a constant (=, <>, <, <=, >, >=, IN, BETWEEN, LIKE, IS NULL), with AND, OR, NOT."
 )
 
@@ -37,7 +37,7 @@ _CASTS: Final = {
 }
 
 
-def bare(node: exp.Expr) -> exp.Expr:
+def without_parens(node: exp.Expr) -> exp.Expr:
     """A node without the parentheses around it."""
     while isinstance(node, exp.Paren):
         node = node.this
@@ -46,7 +46,7 @@ def bare(node: exp.Expr) -> exp.Expr:
 
 def is_operand(node: exp.Expr) -> bool:
     """Whether a node may be what a condition is about, rather than a constant."""
-    node = bare(node)
+    node = without_parens(node)
     if isinstance(node, exp.Cast):
         return is_operand(node.this)
     return isinstance(node, (exp.Column, exp.Bracket, exp.ArraySize, *_PATHS)) or _cardinality(node)
@@ -54,18 +54,18 @@ def is_operand(node: exp.Expr) -> bool:
 
 def operand(scope: Scope, node: exp.Expr) -> Column:
     """The column, or what stands for one. Raises the errors of ``bind_condition``."""
-    node = bare(node)
+    node = without_parens(node)
     if isinstance(node, exp.Cast):
         return _cast(scope, node)
     if isinstance(node, _PATHS):
-        return _inside(scope, node, "VARCHAR")
+        return _json_value(scope, node, "VARCHAR")
     if isinstance(node, exp.Bracket):
         return _element(scope, node)
     if isinstance(node, exp.ArraySize) or _cardinality(node):
         return _length(scope, node)
     if not isinstance(node, exp.Column):
-        raise scope.source.not_supported(f"{words(node)} in WHERE", node, SCALARS)
-    column = named(scope, node)
+        raise scope.source.not_supported(f"{construct_name(node)} in WHERE", node, CONDITION_FORM)
+    column = filterable_column(scope, node)
     if column.is_vector:
         raise scope.source.type_mismatch(
             f"column {column.name} is a vector", column.type, node, "Order by its distance instead."
@@ -73,7 +73,7 @@ def operand(scope: Scope, node: exp.Expr) -> Column:
     return column
 
 
-def named(scope: Scope, node: exp.Column) -> Column:
+def filterable_column(scope: Scope, node: exp.Column) -> Column:
     """A column whose name a filter may hold."""
     column = scope.column(node)
     if not is_filterable(column.name):
@@ -87,17 +87,17 @@ def named(scope: Scope, node: exp.Column) -> Column:
 
 def array(scope: Scope, node: exp.Expr) -> Column:
     """An array column. Raises SqlTypeMismatch."""
-    node = bare(node)
+    node = without_parens(node)
     if not isinstance(node, exp.Column):
-        raise scope.source.not_supported(f"{words(node)} as an array", node, "Name an array column.")
-    column = named(scope, node)
+        raise scope.source.not_supported(f"{construct_name(node)} as an array", node, "Name an array column.")
+    column = filterable_column(scope, node)
     if column.type != "ARRAY":
-        inside = f"Compare what lies inside: {column.name}->>'key' = 'value'."
+        hint = f"Compare what lies inside: {column.name}->>'key' = 'value'."
         raise scope.source.type_mismatch(
             f"column {column.name} is not an array",
             column.type,
             node,
-            inside if column.type == "JSON" else "Use =, IN or LIKE.",
+            hint if column.type == "JSON" else "Use =, IN or LIKE.",
         )
     return column
 
@@ -133,17 +133,17 @@ def _element(scope: Scope, node: exp.Bracket) -> Column:
     if len(node.expressions) != 1:
         raise scope.source.not_supported("a slice of an array", node, "Name one element: tags[1].")
     column = array(scope, node.this)
-    at = scope.constant(node.expressions[0])
-    if not isinstance(at, int) or at < 1:
+    index = scope.constant(node.expressions[0])
+    if not isinstance(index, int) or index < 1:
         raise scope.source.type_mismatch(
-            "an element is named by its place, from 1", at, node.expressions[0], "Write tags[1]."
+            "an element is named by its place, from 1", index, node.expressions[0], "Write tags[1]."
         )
     # Milvus counts from 0, PostgreSQL from 1.
-    return replace(element(column), name=f"{column.name}[{at - 1}]", nullable=True)
+    return replace(element(column), name=f"{column.name}[{index - 1}]", nullable=True)
 
 
 def _cast(scope: Scope, node: exp.Cast) -> Column:
-    inner = bare(node.this)
+    inner = without_parens(node.this)
     kind = _CASTS.get(node.to.this)
     if not isinstance(inner, _TEXTS) or kind is None:
         raise scope.source.not_supported(
@@ -151,10 +151,10 @@ def _cast(scope: Scope, node: exp.Cast) -> Column:
             node,
             "Write (meta->>'year')::int, or compare the column as it is.",
         )
-    return _inside(scope, inner, kind)
+    return _json_value(scope, inner, kind)
 
 
-def _inside(scope: Scope, node: exp.Expr, kind: str) -> Column:
+def _json_value(scope: Scope, node: exp.Expr, kind: str) -> Column:
     """A value inside a JSON column, as ``kind`` has it."""
     if not isinstance(node, _TEXTS):
         raise scope.source.not_supported(
@@ -164,10 +164,12 @@ def _inside(scope: Scope, node: exp.Expr, kind: str) -> Column:
     inner: exp.Expr = node
     while isinstance(inner, _PATHS):
         steps = [*_steps(scope, inner.args["expression"]), *steps]
-        inner = bare(inner.this)
+        inner = without_parens(inner.this)
     if not isinstance(inner, exp.Column):
-        raise scope.source.not_supported(f"{words(inner)} in a JSON path", inner, "Name a JSON column.")
-    column = named(scope, inner)
+        raise scope.source.not_supported(
+            f"{construct_name(inner)} in a JSON path", inner, "Name a JSON column."
+        )
+    column = filterable_column(scope, inner)
     if column.type != "JSON":
         raise scope.source.type_mismatch(
             f"column {column.name} is {column.type}, not JSON", column.name, inner, "Use =, IN or LIKE."
@@ -176,22 +178,22 @@ def _inside(scope: Scope, node: exp.Expr, kind: str) -> Column:
         raise scope.source.not_supported(
             "an array at the top of a JSON value", node, "Milvus's JSON values are objects: name a key."
         )
-    path = "".join(f"[{json.dumps(one, ensure_ascii=False)}]" for one in steps)
+    path = "".join(f"[{json.dumps(step, ensure_ascii=False)}]" for step in steps)
     return Column(f"{column.name}{path}", kind, nullable=True)
 
 
 def _steps(scope: Scope, node: exp.Expr) -> list[str | int]:
     """The keys and places that one operator names."""
     if isinstance(node, exp.JSONPath) and not stray_parts(node, ("expressions",)):
-        names = [one for one in node.expressions if not isinstance(one, exp.JSONPathRoot)]
-        if all(isinstance(one, (exp.JSONPathKey, exp.JSONPathSubscript)) for one in names):
-            return [one.this if isinstance(one.this, int) else str(one.this) for one in names]
+        names = [part for part in node.expressions if not isinstance(part, exp.JSONPathRoot)]
+        if all(isinstance(part, (exp.JSONPathKey, exp.JSONPathSubscript)) for part in names):
+            return [part.this if isinstance(part.this, int) else str(part.this) for part in names]
         raise scope.source.not_supported("this JSON path", node, "Name keys and places one by one.")
-    given = scope.constant(node)
-    if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
-        return [given]
-    if not isinstance(given, str):
-        raise scope.source.type_mismatch("a JSON path holds keys and places", given, node, "Write a text.")
-    if given.startswith("{") and given.endswith("}"):
-        return [int(one) if one.isdecimal() else one for one in given[1:-1].split(",")]
-    return [given]
+    key = scope.constant(node)
+    if isinstance(key, int) and not isinstance(key, bool) and key >= 0:
+        return [key]
+    if not isinstance(key, str):
+        raise scope.source.type_mismatch("a JSON path holds keys and places", key, node, "Write a text.")
+    if key.startswith("{") and key.endswith("}"):
+        return [int(part) if part.isdecimal() else part for part in key[1:-1].split(",")]
+    return [key]

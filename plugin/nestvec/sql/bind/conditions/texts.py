@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from nestvec.sql.bind.conditions.nodes import Compare, Condition, Like, Match, denied
-from nestvec.sql.bind.conditions.operands import inside_json, named, operand
+from nestvec.sql.bind.conditions.nodes import Compare, Condition, Like, Match, negate
+from nestvec.sql.bind.conditions.operands import filterable_column, inside_json, operand
 from nestvec.sql.bind.scope import STRINGS, Scope
 
 
@@ -43,17 +43,17 @@ def _read_pattern(pattern: str) -> tuple[str | None, set[str], bool]:
     plain: list[str] = []
     special: set[str] = set()
     escaped, rest = False, iter(pattern)
-    for one in rest:
-        if one == "\\":
+    for char in rest:
+        if char == "\\":
             escaped = True
             following = next(rest, None)
             if following is None:
                 return None, special, escaped
             plain.append(following)
         else:
-            plain.append(one)
-            if one in "%_":
-                special.add(one)
+            plain.append(char)
+            if char in "%_":
+                special.add(char)
     return "".join(plain), special, escaped
 
 
@@ -62,7 +62,7 @@ def bind_match(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
     columns = node.expressions
     if len(columns) != 1 or not isinstance(columns[0], exp.Column):
         raise scope.source.not_supported("@@ with anything but a column", node, "Write title @@ 'words'.")
-    column = named(scope, columns[0])
+    column = filterable_column(scope, columns[0])
     if not column.analyzed:
         raise scope.source.type_mismatch(
             f"column {column.name} is not analysed for words",
@@ -71,5 +71,5 @@ def bind_match(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
             "Only a column that was created so is: one with BM25, or enable_match in Milvus.",
         )
     text = scope.value(node.this, column)
-    found = Match(column, str(text))
-    return denied(found) if negated else found
+    match = Match(column, str(text))
+    return negate(match) if negated else match

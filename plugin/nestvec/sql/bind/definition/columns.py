@@ -10,83 +10,89 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from sqlglot import exp
 
-from nestvec.sql.bind.definition.generated import Bm25, Embed, bind_generated
+from nestvec.sql.bind.definition.generated import Bm25Column, EmbedColumn, bind_generated
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.bind.types import MAX_CAPACITY, Type, bind_type
-from nestvec.sql.parse.source import Place, Source, folded, stray_parts
+from nestvec.sql.bind.types import MAX_CAPACITY, ColumnType, bind_type
+from nestvec.sql.parse.source import Position, SourceText, identifier_name, stray_parts
 from nestvec_schemas.spec.collection_spec import FieldSpec
 
 M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass
-class Draft:
+class ColumnDraft:
     """A column as it is being read; ``place`` is where its type stands."""
 
     name: str
     node: exp.ColumnDef
-    type: Type
-    place: int
+    type: ColumnType
+    type_position: int
     primary: bool = False
-    auto: bool = False
-    null: bool | None = None
+    auto_id: bool = False
+    nullable: bool | None = None
     default: bool | int | float | str | None = None
-    made: Embed | Bm25 | None = None
-    partition: bool = False
+    function: EmbedColumn | Bm25Column | None = None
+    partition_key: bool = False
 
 
-def bind_column(scope: Scope, node: exp.ColumnDef) -> Draft:
+def bind_column(scope: Scope, node: exp.ColumnDef) -> ColumnDraft:
     """One column: its name, type and constraints. Raises SqlError."""
     source = scope.source
-    place = after(source, node.this)
+    type_position = next_token_start(source, node.this)
     if node.args.get("kind") is None:
         raise source.syntax_error(
-            f"column {folded(node.this)} has no type", node, "Write its type behind it."
+            f"column {identifier_name(node.this)} has no type", node, "Write its type behind it."
         )
     kind = node.args["kind"]
-    draft = Draft(folded(node.this), node, bind_type(source, kind, place), place)
-    draft.auto = kind.this == exp.DType.BIGSERIAL
-    for one in node.args.get("constraints") or ():
-        binder = _CONSTRAINTS.get(type(one.kind))
+    draft = ColumnDraft(
+        identifier_name(node.this), node, bind_type(source, kind, type_position), type_position
+    )
+    draft.auto_id = kind.this == exp.DType.BIGSERIAL
+    for constraint in node.args.get("constraints") or ():
+        binder = _CONSTRAINTS.get(type(constraint.kind))
         if binder is None:
             raise source.not_supported(
-                f"{constraint_name(one.kind)} on a column",
-                one.kind if any(part.meta.get("start") is not None for part in one.walk()) else place,
+                f"{constraint_name(constraint.kind)} on a column",
+                constraint.kind
+                if any(part.meta.get("start") is not None for part in constraint.walk())
+                else type_position,
                 "Milvus checks types, NOT NULL and keys alone.",
             )
-        binder(scope, draft, one.kind)
+        binder(scope, draft, constraint.kind)
     return draft
 
 
-def after(source: Source, node: exp.Expr) -> int:
+def next_token_start(source: SourceText, node: exp.Expr) -> int:
     """Where the token behind a node of one token starts."""
     start = source.position(node) or 0
-    return next((one.start for one in source.tokens if one.start > start), start)
+    return next((token.start for token in source.tokens if token.start > start), start)
 
 
-def _primary(scope: Scope, draft: Draft, node: exp.Expr) -> None:
+def _primary(scope: Scope, draft: ColumnDraft, node: exp.Expr) -> None:
     draft.primary = True
 
 
-def _null(scope: Scope, draft: Draft, node: exp.Expr) -> None:
-    draft.null = bool(node.args.get("allow_null"))
+def _null(scope: Scope, draft: ColumnDraft, node: exp.Expr) -> None:
+    draft.nullable = bool(node.args.get("allow_null"))
 
 
-def _default(scope: Scope, draft: Draft, node: exp.Expr) -> None:
+def _default(scope: Scope, draft: ColumnDraft, node: exp.Expr) -> None:
     draft.default = scope.constant(node.this)
 
 
-def _generated(scope: Scope, draft: Draft, node: exp.Expr) -> None:
+def _generated(scope: Scope, draft: ColumnDraft, node: exp.Expr) -> None:
     if node.args.get("expression") is not None:
-        draft.made = bind_generated(scope, node.args["expression"])
+        draft.function = bind_generated(scope, node.args["expression"])
         return
     if stray_parts(node, ("this",)):
-        raise scope.source.not_supported("options of IDENTITY", draft.place, "Milvus chooses the ids.")
-    draft.auto = True
+        raise scope.source.not_supported(
+            "options of IDENTITY", draft.type_position, "Milvus chooses the ids."
+        )
+    draft.auto_id = True
 
 
-def _computed(scope: Scope, draft: Draft, node: exp.Expr) -> None:
-    draft.made = bind_generated(scope, node.this)
+def _computed(scope: Scope, draft: ColumnDraft, node: exp.Expr) -> None:
+    draft.function = bind_generated(scope, node.this)
 
 
 def constraint_name(node: exp.Expr) -> str:
@@ -97,23 +103,23 @@ def constraint_name(node: exp.Expr) -> str:
     return re.sub("(?<=[a-z])(?=[A-Z])", " ", name).upper()
 
 
-def field_spec(source: Source, draft: Draft) -> FieldSpec:
+def field_spec(source: SourceText, draft: ColumnDraft) -> FieldSpec:
     """A scalar column as a spec has it; nullable unless it says NOT NULL, or has a default in its place."""
     values: dict[str, Any] = {
         "type": draft.type.name,
         "primary": draft.primary,
-        "auto_id": draft.auto,
-        "nullable": draft.null is not False and draft.default is None,
-        "partition_key": draft.partition,
+        "auto_id": draft.auto_id,
+        "nullable": draft.nullable is not False and draft.default is None,
+        "partition_key": draft.partition_key,
         "default": draft.default,
         "max_length": draft.type.length,
         "element_type": draft.type.element,
         "max_capacity": MAX_CAPACITY if draft.type.element else None,
     }
-    return made(source, draft.node, FieldSpec, values)
+    return validate_model(source, draft.node, FieldSpec, values)
 
 
-def made(source: Source, at: Place, model: type[M], values: Mapping[str, Any]) -> M:
+def validate_model(source: SourceText, at: Position, model: type[M], values: Mapping[str, Any]) -> M:
     """A part of a spec. Raises SqlTypeMismatch at ``at`` for what its model does not take."""
     try:
         return model.model_validate(values)
@@ -125,7 +131,7 @@ def made(source: Source, at: Place, model: type[M], values: Mapping[str, Any]) -
         ) from error
 
 
-_CONSTRAINTS: dict[type[exp.Expr], Callable[[Scope, Draft, exp.Expr], None]] = {
+_CONSTRAINTS: dict[type[exp.Expr], Callable[[Scope, ColumnDraft, exp.Expr], None]] = {
     exp.PrimaryKeyColumnConstraint: _primary,
     exp.NotNullColumnConstraint: _null,
     exp.DefaultColumnConstraint: _default,

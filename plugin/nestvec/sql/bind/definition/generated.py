@@ -9,20 +9,20 @@ from typing import Any, Final
 from sqlglot import exp
 
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.parse.source import folded, stray_parts
+from nestvec.sql.parse.source import identifier_name, stray_parts
 from nestvec_schemas.errors import ExitNotOffered, nearest
 from nestvec_schemas.manifest import EXPERT_NAME
-from nestvec_schemas.model_name import parted
+from nestvec_schemas.model_name import parse_model_name
 
 _FUNCTIONS: Final = ("EMBED", "BM25")
-_EMBED = (
+_EMBED_FORM = (
     "Write EMBED(text, 'encoder'), with exit => layer, expert => 'name', top => weights and service => "
     "'http://…' where they are chosen."
 )
 
 
 @dataclass(frozen=True)
-class Embed:
+class EmbedColumn:
     """EMBED of a column; ``node`` is the column; ``named``, ``layer`` and ``router`` are where encoder, exit
     and expert stand."""
 
@@ -40,7 +40,7 @@ class Embed:
 
 
 @dataclass(frozen=True)
-class Bm25:
+class Bm25Column:
     """BM25 of a column's words."""
 
     source: str
@@ -50,83 +50,89 @@ class Bm25:
     function: str = "BM25"
 
 
-def bind_generated(scope: Scope, node: exp.Expr) -> Embed | Bm25:
+def bind_generated(scope: Scope, node: exp.Expr) -> EmbedColumn | Bm25Column:
     """The expression of GENERATED ALWAYS AS (…) STORED. Raises SqlError."""
     name = str(node.this).upper() if isinstance(node, exp.Anonymous) else ""
     if name not in _FUNCTIONS:
-        written = str(node.this)[:40] if isinstance(node, exp.Anonymous) else node.sql()[:40]
+        call_text = str(node.this)[:40] if isinstance(node, exp.Anonymous) else node.sql()[:40]
         raise scope.source.unknown_name(
             "a generated column is made by EMBED or BM25",
-            written,
+            call_text,
             node,
-            f"Write EMBED(text, 'encoder') or BM25(text).{nearest(written.upper(), _FUNCTIONS)}",
+            f"Write EMBED(text, 'encoder') or BM25(text).{nearest(call_text.upper(), _FUNCTIONS)}",
         )
-    plain = [one for one in node.expressions if not isinstance(one, exp.Kwarg)]
+    plain = [argument for argument in node.expressions if not isinstance(argument, exp.Kwarg)]
     options = _options(scope, node, ("exit", "expert", "top", "service") if name == "EMBED" else ("k1", "b"))
     if not plain or not isinstance(plain[0], exp.Column) or stray_parts(plain[0], ("this",)):
         raise scope.source.syntax_error(
             f"{name} is of a column", plain[0] if plain else node, "Name a VARCHAR or TEXT column."
         )
-    of = folded(plain[0].this)
+    source_column = identifier_name(plain[0].this)
     if name == "EMBED":
         return _embed(scope, node, plain, options)
     if len(plain) > 1:
         raise scope.source.syntax_error("BM25 takes one column", plain[1], "Write BM25(text).")
-    return Bm25(of, plain[0], _number(scope, options, "k1"), _number(scope, options, "b"))
+    return Bm25Column(source_column, plain[0], _number(scope, options, "k1"), _number(scope, options, "b"))
 
 
 def _embed(
     scope: Scope, node: exp.Expr, plain: Sequence[exp.Expr], options: dict[str, tuple[exp.Expr, Any]]
-) -> Embed:
+) -> EmbedColumn:
     if len(plain) != 2:
         raise scope.source.syntax_error(
-            "EMBED takes a column and an encoder's name", plain[2] if len(plain) > 2 else node, _EMBED
+            "EMBED takes a column and an encoder's name", plain[2] if len(plain) > 2 else node, _EMBED_FORM
         )
     encoder = scope.constant(plain[1])
     if not isinstance(encoder, str):
-        raise scope.source.type_mismatch("an encoder's name is a text", str(encoder), plain[1], _EMBED)
+        raise scope.source.type_mismatch("an encoder's name is a text", str(encoder), plain[1], _EMBED_FORM)
     try:
-        asked = parted(encoder)
+        name_parts = parse_model_name(encoder)
     except ExitNotOffered as error:
-        raise scope.source.type_mismatch(error.cause, encoder, plain[1], _EMBED) from error
-    layer, exit = options.get("exit", (plain[1], asked.exit) if asked.exit else (None, None))
+        raise scope.source.type_mismatch(error.cause, encoder, plain[1], _EMBED_FORM) from error
+    layer, exit = options.get("exit", (plain[1], name_parts.exit) if name_parts.exit else (None, None))
     if layer is not None and (isinstance(exit, bool) or not isinstance(exit, int)):
-        raise scope.source.type_mismatch("an exit is a whole number", str(exit), layer, _EMBED)
+        raise scope.source.type_mismatch("an exit is a whole number", str(exit), layer, _EMBED_FORM)
     at, service = options.get("service", (None, None))
     if at is not None and not isinstance(service, str):
-        raise scope.source.type_mismatch("a service is an address, a text", str(service), at, _EMBED)
-    router, expert = options.get("expert", (plain[1], asked.expert) if asked.expert else (None, None))
+        raise scope.source.type_mismatch("a service is an address, a text", str(service), at, _EMBED_FORM)
+    router, expert = options.get(
+        "expert", (plain[1], name_parts.expert) if name_parts.expert else (None, None)
+    )
     if router is not None and not (isinstance(expert, str) and EXPERT_NAME.fullmatch(expert)):
         raise scope.source.type_mismatch(
             "an expert's name is a text of letters, digits, '_' and '-', a letter first",
             str(expert),
             router,
-            _EMBED,
+            _EMBED_FORM,
         )
     most, top = options.get("top", (None, None))
     if most is not None and (isinstance(top, bool) or not isinstance(top, int)):
-        raise scope.source.type_mismatch("top is a number of weights", str(top), most, _EMBED)
-    of = folded(plain[0].this)
-    return Embed(of, plain[0], asked.encoder, plain[1], exit, layer, service, expert, router, top)
+        raise scope.source.type_mismatch("top is a number of weights", str(top), most, _EMBED_FORM)
+    source_column = identifier_name(plain[0].this)
+    return EmbedColumn(
+        source_column, plain[0], name_parts.encoder, plain[1], exit, layer, service, expert, router, top
+    )
 
 
-def _options(scope: Scope, node: exp.Expr, known: Sequence[str]) -> dict[str, tuple[exp.Expr, Any]]:
+def _options(scope: Scope, node: exp.Expr, allowed: Sequence[str]) -> dict[str, tuple[exp.Expr, Any]]:
     """The named arguments: where the value stands, and it."""
-    found: dict[str, tuple[exp.Expr, Any]] = {}
-    for one in node.expressions:
-        if not isinstance(one, exp.Kwarg):
+    options: dict[str, tuple[exp.Expr, Any]] = {}
+    for argument in node.expressions:
+        if not isinstance(argument, exp.Kwarg):
             continue
-        name = str(one.this.name).lower()
-        if name not in known or name in found:
+        name = str(argument.this.name).lower()
+        if name not in allowed or name in options:
             raise scope.source.unknown_name(
-                "there is no argument of this name" if name not in known else "this argument is there twice",
+                "there is no argument of this name"
+                if name not in allowed
+                else "this argument is there twice",
                 name,
-                one,
-                f"Arguments: {', '.join(known)}.{nearest(name, known)}",
+                argument,
+                f"Arguments: {', '.join(allowed)}.{nearest(name, allowed)}",
             )
-        value = one.args["expression"]
-        found[name] = (value, scope.constant(value))
-    return found
+        value = argument.args["expression"]
+        options[name] = (value, scope.constant(value))
+    return options
 
 
 def _number(scope: Scope, options: dict[str, tuple[exp.Expr, Any]], name: str) -> float | None:

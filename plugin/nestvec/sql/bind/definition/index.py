@@ -12,50 +12,50 @@ from nestvec.milvus.catalog import Column, Table
 from nestvec.milvus.indexes import Index
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.bind.types import written
-from nestvec.sql.parse.source import Source, folded, stray_parts
+from nestvec.sql.bind.types import type_sql
+from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec_schemas.errors import nearest
 
 _WRITE = "Write CREATE INDEX ON t USING hnsw (v vector_cosine_ops) WITH (m = 16)."
 
 
 @dataclass(frozen=True)
-class Method:
+class IndexMethod:
     """An index type of Milvus, and its build parameters by the names they go by here."""
 
     type: str
     params: Mapping[str, str]
-    vectors: bool = True
+    for_vectors: bool = True
 
 
 _GRAPH = {"m": "M", "ef_construction": "efConstruction", "efconstruction": "efConstruction"}
 _LISTS = {"lists": "nlist", "nlist": "nlist"}
 _REFINED = {"refine": "refine", "refine_type": "refine_type"}
 
-METHODS: Final[dict[str, Method]] = {
-    "hnsw": Method("HNSW", _GRAPH),
-    "hnsw_sq": Method("HNSW_SQ", _GRAPH | _REFINED | {"sq_type": "sq_type"}),
-    "ivfflat": Method("IVF_FLAT", _LISTS),
-    "ivf_flat": Method("IVF_FLAT", _LISTS),
-    "ivf_sq8": Method("IVF_SQ8", _LISTS),
-    "ivf_pq": Method("IVF_PQ", _LISTS | {"m": "m", "nbits": "nbits"}),
-    "ivf_rabitq": Method("IVF_RABITQ", _LISTS | _REFINED | {"rbq_query_bits": "rbq_query_bits"}),
-    "scann": Method("SCANN", _LISTS | {"with_raw_data": "with_raw_data"}),
-    "diskann": Method("DISKANN", {"max_degree": "max_degree", "search_list_size": "search_list_size"}),
-    "flat": Method("FLAT", {}),
-    "autoindex": Method("AUTOINDEX", {}),
-    "btree": Method("INVERTED", {}, vectors=False),
-    "inverted": Method("INVERTED", {}, vectors=False),
-    "bitmap": Method("BITMAP", {}, vectors=False),
+INDEX_METHODS: Final[dict[str, IndexMethod]] = {
+    "hnsw": IndexMethod("HNSW", _GRAPH),
+    "hnsw_sq": IndexMethod("HNSW_SQ", _GRAPH | _REFINED | {"sq_type": "sq_type"}),
+    "ivfflat": IndexMethod("IVF_FLAT", _LISTS),
+    "ivf_flat": IndexMethod("IVF_FLAT", _LISTS),
+    "ivf_sq8": IndexMethod("IVF_SQ8", _LISTS),
+    "ivf_pq": IndexMethod("IVF_PQ", _LISTS | {"m": "m", "nbits": "nbits"}),
+    "ivf_rabitq": IndexMethod("IVF_RABITQ", _LISTS | _REFINED | {"rbq_query_bits": "rbq_query_bits"}),
+    "scann": IndexMethod("SCANN", _LISTS | {"with_raw_data": "with_raw_data"}),
+    "diskann": IndexMethod("DISKANN", {"max_degree": "max_degree", "search_list_size": "search_list_size"}),
+    "flat": IndexMethod("FLAT", {}),
+    "autoindex": IndexMethod("AUTOINDEX", {}),
+    "btree": IndexMethod("INVERTED", {}, for_vectors=False),
+    "inverted": IndexMethod("INVERTED", {}, for_vectors=False),
+    "bitmap": IndexMethod("BITMAP", {}, for_vectors=False),
 }
 """A row a method. Milvus Lite has one index of scalars, INVERTED, and so has every Milvus: btree is that."""
 
-CLASSES: Final = {"vector_cosine_ops": "COSINE", "vector_l2_ops": "L2", "vector_ip_ops": "IP"}
+OPERATOR_CLASSES: Final = {"vector_cosine_ops": "COSINE", "vector_l2_ops": "L2", "vector_ip_ops": "IP"}
 """pgvector's classes of operators, and Milvus's metrics."""
 
 
 @dataclass(frozen=True)
-class Declared:
+class IndexDefinition:
     """An index to make. ``metric`` of ``index`` is empty for a scalar's."""
 
     table: Table
@@ -64,7 +64,7 @@ class Declared:
     index: Index
 
 
-def bind_index(source: Source, tree: exp.Expr, table: Table, params: Params) -> Declared:
+def bind_index(source: SourceText, tree: exp.Expr, table: Table, params: Params) -> IndexDefinition:
     """Bind a CREATE INDEX. Raises SqlError."""
     scope, inner = Scope(source, table, table.name, params), tree.this
     chosen = inner.args["params"]
@@ -81,16 +81,18 @@ def bind_index(source: Source, tree: exp.Expr, table: Table, params: Params) -> 
             using if using is not None else inner,
             "Milvus has this one alone.",
         )
-    if column.is_vector != method.vectors:
-        right = [name for name, one in METHODS.items() if one.vectors == column.is_vector]
+    if column.is_vector != method.for_vectors:
+        suitable = [
+            name for name, candidate in INDEX_METHODS.items() if candidate.for_vectors == column.is_vector
+        ]
         raise source.type_mismatch(
-            f"{method.type} does not index {written(column)}", column.name,
-            using if using is not None else inner, f"Choose {', '.join(right)}.",
+            f"{method.type} does not index {type_sql(column)}", column.name,
+            using if using is not None else inner, f"Choose {', '.join(suitable)}.",
         )  # fmt: skip
     metric = _metric(source, table, column, class_)
     values = _params(scope, method, chosen.args.get("with_storage") or ())
-    name = folded(inner.this) if isinstance(inner.this, exp.Identifier) else column.name
-    return Declared(table, column, name, Index(method.type, metric, values))
+    name = identifier_name(inner.this) if isinstance(inner.this, exp.Identifier) else column.name
+    return IndexDefinition(table, column, name, Index(method.type, metric, values))
 
 
 def _column(scope: Scope, chosen: exp.Expr) -> tuple[Column, exp.Expr | None]:
@@ -112,42 +114,42 @@ def _column(scope: Scope, chosen: exp.Expr) -> tuple[Column, exp.Expr | None]:
     return scope.column(node), class_
 
 
-def _method(source: Source, using: exp.Expr | None, column: Column) -> Method:
+def _method(source: SourceText, using: exp.Expr | None, column: Column) -> IndexMethod:
     if using is None:
-        return METHODS["autoindex" if column.is_vector else "btree"]
+        return INDEX_METHODS["autoindex" if column.is_vector else "btree"]
     name = str(using.name).lower()
-    if name not in METHODS:
+    if name not in INDEX_METHODS:
         raise source.unknown_name(
             "there is no kind of index of this name", name, using,
-            f"Kinds: {', '.join(METHODS)}.{nearest(name, METHODS)}",
+            f"Kinds: {', '.join(INDEX_METHODS)}.{nearest(name, INDEX_METHODS)}",
         )  # fmt: skip
-    return METHODS[name]
+    return INDEX_METHODS[name]
 
 
-def _metric(source: Source, table: Table, column: Column, class_: exp.Expr | None) -> str:
+def _metric(source: SourceText, table: Table, column: Column, class_: exp.Expr | None) -> str:
     if class_ is None:
         return table.metrics.get(column.name, "COSINE") if column.is_vector else ""
     inner = class_.this if isinstance(class_, exp.Table) else class_
     name = str(inner.name).lower()
-    if name not in CLASSES or not column.is_vector:
+    if name not in OPERATOR_CLASSES or not column.is_vector:
         raise source.unknown_name(
             "there is no class of operators of this name for this column", name, class_,
-            f"Vectors have {', '.join(CLASSES)}.{nearest(name, CLASSES)}",
+            f"Vectors have {', '.join(OPERATOR_CLASSES)}.{nearest(name, OPERATOR_CLASSES)}",
         )  # fmt: skip
-    return CLASSES[name]
+    return OPERATOR_CLASSES[name]
 
 
-def _params(scope: Scope, method: Method, nodes: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for one in nodes:
-        name = str(one.this.name).lower()
+def _params(scope: Scope, method: IndexMethod, nodes: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for option in nodes:
+        name = str(option.this.name).lower()
         if name not in method.params:
             offered = f"It has {', '.join(method.params)}." if method.params else "It has none."
             raise scope.source.unknown_name(
                 f"{method.type} has no parameter of this name",
                 name,
-                one.this,
+                option.this,
                 f"{offered}{nearest(name, method.params)}",
             )
-        found[method.params[name]] = scope.constant(one.args["value"])
-    return found
+        values[method.params[name]] = scope.constant(option.args["value"])
+    return values

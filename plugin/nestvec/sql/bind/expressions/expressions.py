@@ -9,7 +9,7 @@ from nestvec.sql.bind.scope import Value
 
 
 @dataclass(frozen=True)
-class Mark:
+class SourceLocation:
     """Where in a statement something stands, for the errors that only a row brings up."""
 
     statement: str
@@ -17,11 +17,11 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Field:
+class ColumnRef:
     """A column of the table, or of the rows that a plan's node below gives."""
 
     name: str
-    mark: Mark | None = field(default=None, compare=False, repr=False)
+    location: SourceLocation | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -37,62 +37,62 @@ class Distance:
 
 
 @dataclass(frozen=True)
-class Apply:
+class FunctionCall:
     """A function or operator of ``nestvec.sql.execute.evaluate``, by its name there."""
 
     name: str
     arguments: tuple[Expression, ...]
-    mark: Mark | None = field(default=None, compare=False, repr=False)
+    location: SourceLocation | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
-class Summary:
-    """An aggregate of ``nestvec.sql.execute.summaries``, by its name there; ``count(*)`` has no argument."""
+class AggregateCall:
+    """An aggregate of ``nestvec.sql.execute.row_operators`` by its name; ``count(*)`` has no argument."""
 
     name: str
     argument: Expression | None = None
     distinct: bool = False
-    mark: Mark | None = field(default=None, compare=False, repr=False)
+    location: SourceLocation | None = field(default=None, compare=False, repr=False)
 
 
-Expression = Field | Constant | Distance | Apply | Summary
+Expression = ColumnRef | Constant | Distance | FunctionCall | AggregateCall
 
 _WORDS = {"and", "or", "not", "like", "ilike"}
 
 
-def inputs(expression: Expression) -> tuple[Expression, ...]:
+def arguments_of(expression: Expression) -> tuple[Expression, ...]:
     """What an expression is made of, from the left."""
-    if isinstance(expression, Apply):
+    if isinstance(expression, FunctionCall):
         return expression.arguments
-    if isinstance(expression, Summary) and expression.argument is not None:
+    if isinstance(expression, AggregateCall) and expression.argument is not None:
         return (expression.argument,)
     return ()
 
 
-def parts(expression: Expression) -> Iterator[Expression]:
+def walk(expression: Expression) -> Iterator[Expression]:
     """An expression and all that it is made of, from the left."""
     yield expression
-    for one in inputs(expression):
-        yield from parts(one)
+    for operand in arguments_of(expression):
+        yield from walk(operand)
 
 
-def fields(expression: Expression) -> Iterator[str]:
+def columns_read(expression: Expression) -> Iterator[str]:
     """The columns that an expression reads, from the left."""
-    return (one.name for one in parts(expression) if isinstance(one, Field))
+    return (part.name for part in walk(expression) if isinstance(part, ColumnRef))
 
 
-def written(expression: Expression) -> str:
+def expression_sql(expression: Expression) -> str:
     """An expression as SQL would have it; different ones are written differently."""
-    if isinstance(expression, Field):
+    if isinstance(expression, ColumnRef):
         return expression.name
     if isinstance(expression, Constant):
         return "NULL" if expression.value is None else repr(expression.value)
     if isinstance(expression, Distance):
         return "distance"
-    made = [written(one) for one in inputs(expression)]
-    if isinstance(expression, Summary):
-        return f"{expression.name}({'distinct ' if expression.distinct else ''}{', '.join(made) or '*'})"
+    arguments = [expression_sql(operand) for operand in arguments_of(expression)]
+    if isinstance(expression, AggregateCall):
+        return f"{expression.name}({'distinct ' if expression.distinct else ''}{', '.join(arguments) or '*'})"
     infix = not expression.name[0].isalpha() or expression.name in _WORDS
-    if infix and len(made) > 1:
-        return f"({f' {expression.name} '.join(made)})"
-    return f"{expression.name}({', '.join(made)})"
+    if infix and len(arguments) > 1:
+        return f"({f' {expression.name} '.join(arguments)})"
+    return f"{expression.name}({', '.join(arguments)})"

@@ -24,11 +24,11 @@ class Function:
     """
 
     name: str
-    takes: tuple[str, ...]
-    gives: str
-    parts: tuple[str, ...] = ("this",)
+    argument_kinds: tuple[str, ...]
+    return_type: str
+    argument_parts: tuple[str, ...] = ("this",)
     optional: int = 0
-    anything: tuple[str, ...] = ()
+    ignored_parts: tuple[str, ...] = ()
 
 
 _SUBSTRING: Final = ("this", "start", "length")
@@ -38,7 +38,7 @@ BY_CLASS: Final[dict[type[exp.Expr], Function]] = {
     exp.Add: Function("+", (_N, _N), NUMBER, _BOTH),
     exp.Sub: Function("-", (_N, _N), NUMBER, _BOTH),
     exp.Mul: Function("*", (_N, _N), NUMBER, _BOTH),
-    exp.Div: Function("/", (_N, _N), NUMBER, _BOTH, anything=("typed", "safe")),
+    exp.Div: Function("/", (_N, _N), NUMBER, _BOTH, ignored_parts=("typed", "safe")),
     exp.Mod: Function("%", (_N, _N), NUMBER, _BOTH),
     exp.IntDiv: Function("div", (_N, _N), NUMBER, _BOTH),
     exp.Neg: Function("negative", (_N,), NUMBER),
@@ -97,7 +97,7 @@ CASTS: Final[dict[exp.DType, tuple[str, str]]] = {
 """What a value may be cast to: the name in ``run.evaluate``, and the type of what comes. Numbers with a
 fraction are doubles, also where PostgreSQL has decimals (numeric)."""
 
-SUMMARIES: Final[dict[type[exp.Expr], tuple[str, str]]] = {
+AGGREGATES: Final[dict[type[exp.Expr], tuple[str, str]]] = {
     exp.Count: ("count", "any value"),
     exp.Sum: ("sum", _N),
     exp.Avg: ("avg", _N),
@@ -106,12 +106,12 @@ SUMMARIES: Final[dict[type[exp.Expr], tuple[str, str]]] = {
 }
 """Aggregates: the name in ``run.summaries``, and what they take."""
 
-NAMES: Final = tuple(
+FUNCTION_NAMES: Final = tuple(
     dict.fromkeys(
         name
         for name in (
-            *(one.name for one in (*BY_CLASS.values(), *BY_NAME.values(), *TRIMS.values())),
-            *(name for name, _ in SUMMARIES.values()),
+            *(function.name for function in (*BY_CLASS.values(), *BY_NAME.values(), *TRIMS.values())),
+            *(name for name, _ in AGGREGATES.values()),
             *("coalesce", "nullif", "greatest", "least", "concat", "embed"),
         )
         if name.isidentifier()
@@ -119,5 +119,5 @@ NAMES: Final = tuple(
 )
 """What functions are called, for the nearest name of one that is not there."""
 
-QUIET: Final = ("safe", "coalesce", "ignore_nulls", "only_json_types", "big_int", "_type")
+IGNORED_PARTS: Final = ("safe", "coalesce", "ignore_nulls", "only_json_types", "big_int", "_type")
 """Parts with which sqlglot notes how other dialects differ: they are written nowhere."""

@@ -7,10 +7,10 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.sql.bind.vectors.nearest import measure
-from nestvec.sql.parse.source import Source, folded
+from nestvec.sql.bind.vectors.nearest import as_measure
+from nestvec.sql.parse.source import SourceText, identifier_name
 
-NAMELESS: Final = "?column?"
+UNNAMED: Final = "?column?"
 
 _CALL: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*\(")
 _CASTS: Final = {
@@ -24,7 +24,7 @@ _CASTS: Final = {
 }
 
 
-def name_of(source: Source, node: exp.Expr) -> str:
+def output_name(source: SourceText, node: exp.Expr) -> str:
     """The name of a column made by ``node``: of a column its own, of a function the function's.
 
     ``distance``, ``similarity`` and ``score`` are what the rows are ranked by.
@@ -32,32 +32,32 @@ def name_of(source: Source, node: exp.Expr) -> str:
     while isinstance(node, exp.Paren):
         node = node.this
     if isinstance(node, exp.Column):
-        return str(node.this.this) if node.this.args.get("quoted") else folded(node.this)
-    found = measure(node)
-    if found is not None:
-        return found.kind
-    function = called(source, node)
+        return str(node.this.this) if node.this.args.get("quoted") else identifier_name(node.this)
+    measured = as_measure(node)
+    if measured is not None:
+        return measured.kind
+    function = function_name(source, node)
     if function not in ("", "cast"):
         return function
     if isinstance(node, exp.Case):
         default = node.args.get("default")
-        return name_of(source, default) if isinstance(default, exp.Column) else "case"
+        return output_name(source, default) if isinstance(default, exp.Column) else "case"
     if isinstance(node, exp.Cast):
-        inner = name_of(source, node.this)
+        inner = output_name(source, node.this)
         to = node.args["to"].this
-        return inner if inner != NAMELESS else _CASTS.get(to, str(getattr(to, "value", to)).lower())
+        return inner if inner != UNNAMED else _CASTS.get(to, str(getattr(to, "value", to)).lower())
     if isinstance(node, exp.Bracket):
-        return name_of(source, node.this)
-    return "bool" if isinstance(node, exp.Boolean) else NAMELESS
+        return output_name(source, node.this)
+    return "bool" if isinstance(node, exp.Boolean) else UNNAMED
 
 
-def called(source: Source, node: exp.Expr) -> str:
+def function_name(source: SourceText, node: exp.Expr) -> str:
     """The name of the function that ``node`` is a call of, as it is written; else empty."""
     start = node.meta.get("start")
     # Operators have no place of their own, mod(a, 2) has: as nodes they are the same.
-    found = _CALL.match(source.text, start) if start is not None else None
-    if found is None:
+    match = _CALL.match(source.text, start) if start is not None else None
+    if match is None:
         return ""
     if isinstance(node, exp.Trim):
         return {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(str(node.args.get("position")), "btrim")
-    return found[1].lower()
+    return match[1].lower()

@@ -8,9 +8,9 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.sql.bind.expressions.expressions import Apply, Constant, Expression, Mark
+from nestvec.sql.bind.expressions.expressions import Constant, Expression, FunctionCall, SourceLocation
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS
-from nestvec.sql.parse.source import Source
+from nestvec.sql.parse.source import SourceText
 
 NULL: Final = "NULL"
 """The type of NULL itself, which goes with every other."""
@@ -27,53 +27,56 @@ KINDS: Final[dict[str, frozenset[str]]] = {
 }
 """What a function may take, and the types that are it. What is not here may be anything."""
 
-_FAMILIES: Final = (("INT64", INTEGERS), ("DOUBLE", INTEGERS | FLOATS), ("VARCHAR", STRINGS))
+_COMMON_TYPES: Final = (("INT64", INTEGERS), ("DOUBLE", INTEGERS | FLOATS), ("VARCHAR", STRINGS))
 _CAST: Final = "Cast it, as in (meta->>'year')::int or year::text."
 
 
 @dataclass(frozen=True)
-class Typed:
+class TypedExpression:
     """An expression and the type of what it gives, by Milvus's name; ``element`` is an array's."""
 
     expression: Expression
     type: str
-    element: str | None = None
+    element_type: str | None = None
 
 
-def mark(source: Source, node: exp.Expr) -> Mark:
+def location_of(source: SourceText, node: exp.Expr) -> SourceLocation:
     """Where ``node`` stands."""
-    return Mark(source.text, source.position(node))
+    return SourceLocation(source.text, source.position(node))
 
 
-def check(source: Source, typed: Typed, kind: str, node: exp.Expr, what: str) -> None:
+def check_kind(source: SourceText, operand: TypedExpression, kind: str, node: exp.Expr, taker: str) -> None:
     """Raise SqlTypeMismatch where ``typed`` is not of a kind in ``KINDS``; ``what`` is who takes it."""
-    if kind in KINDS and typed.type != NULL and typed.type not in KINDS[kind]:
-        raise source.type_mismatch(f"{what} takes {kind}, not {typed.type}", typed.type, node, _CAST)
+    if kind in KINDS and operand.type != NULL and operand.type not in KINDS[kind]:
+        raise source.type_mismatch(f"{taker} takes {kind}, not {operand.type}", operand.type, node, _CAST)
 
 
-def common(source: Source, found: Sequence[Typed], nodes: Sequence[exp.Expr], what: str) -> str:
+def common_type(
+    source: SourceText, operands: Sequence[TypedExpression], nodes: Sequence[exp.Expr], taker: str
+) -> str:
     """The type that all of ``found`` have or are turned into. Raises SqlTypeMismatch."""
-    types = {one.type for one in found} - {NULL}
+    types = {operand.type for operand in operands} - {NULL}
     if not types:
         return NULL
-    for name, family in _FAMILIES:
+    for name, family in _COMMON_TYPES:
         if types <= family:
             return name
-    first = next(one.type for one in found if one.type != NULL)
+    first = next(operand.type for operand in operands if operand.type != NULL)
     if len(types) == 1:
         return first
     at, other = next(
-        (node, one.type)
-        for node, one in zip(nodes, found, strict=True)
-        if one.type not in (NULL, first) and not any({first, one.type} <= kind for _, kind in _FAMILIES)
+        (node, operand.type)
+        for node, operand in zip(nodes, operands, strict=True)
+        if operand.type not in (NULL, first)
+        and not any({first, operand.type} <= kind for _, kind in _COMMON_TYPES)
     )
-    raise source.type_mismatch(f"{what} takes {first} beside it, not {other}", other, at, _CAST)
+    raise source.type_mismatch(f"{taker} takes {first} beside it, not {other}", other, at, _CAST)
 
 
-def turned(typed: Typed, into: str) -> Expression:
+def promoted(operand: TypedExpression, target: str) -> Expression:
     """A whole number as one with a fraction, where the others beside it have one."""
-    if into != "DOUBLE" or typed.type not in INTEGERS:
-        return typed.expression
-    if isinstance(typed.expression, Constant) and isinstance(typed.expression.value, int):
-        return Constant(float(typed.expression.value))
-    return Apply("float", (typed.expression,))
+    if target != "DOUBLE" or operand.type not in INTEGERS:
+        return operand.expression
+    if isinstance(operand.expression, Constant) and isinstance(operand.expression.value, int):
+        return Constant(float(operand.expression.value))
+    return FunctionCall("float", (operand.expression,))

@@ -9,23 +9,23 @@ from typing import Final
 from sqlglot import exp
 
 from nestvec.milvus.catalog import Column
-from nestvec.sql.bind.params import NODES
+from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.bind.vectors.embed import bind_embed, is_embed, query_coding
+from nestvec.sql.bind.vectors.embed import bind_embed, is_embed, query_request
 from nestvec.sql.bind.vectors.stored import bind_stored
 from nestvec.sql.bind.vectors.targets import (
-    Embedded,
-    Given,
-    Sum,
+    EmbeddedText,
     Term,
-    bare,
+    VectorLiteral,
+    VectorSum,
     check_text,
-    numbers,
-    read_vector,
+    check_vector,
+    parse_vector,
+    without_parens,
 )
-from nestvec.sql.parse.construct_names import words
+from nestvec.sql.parse.construct_names import construct_name
 
-MAX_TERMS: Final = 1_024
+MAX_VECTOR_TERMS: Final = 1_024
 """Of one sum: a playlist or a long list of examples, and few enough to be embedded while one waits."""
 
 Terms = tuple[tuple[float, Term], ...]
@@ -39,16 +39,16 @@ _WRITE = (
 )
 
 
-def is_sum(node: exp.Expr) -> bool:
+def is_vector_expression(node: exp.Expr) -> bool:
     """Whether a target is more than a text or a vector that stands in the statement."""
     return isinstance(node, (*_OPERATORS, exp.Neg, exp.Subquery)) or is_embed(node)
 
 
-def bind_sum(scope: Scope, column: Column, node: exp.Expr) -> Sum:
+def bind_vector_expression(scope: Scope, column: Column, node: exp.Expr) -> VectorSum:
     """An expression over vectors of the column's dim. Raises SqlNotSupported, SqlTypeMismatch."""
     if column.type != "FLOAT_VECTOR":
         raise scope.source.not_supported(
-            f"{words(node)} as a vector for a {column.type}",
+            f"{construct_name(node)} as a vector for a {column.type}",
             node,
             "Give one text, or use a column of floats.",
         )
@@ -59,22 +59,24 @@ def bind_sum(scope: Scope, column: Column, node: exp.Expr) -> Sum:
         )
     if not all(math.isfinite(weight) for weight, _ in terms):
         raise scope.source.type_mismatch("a weight is not finite", "infinity", node, "Use smaller numbers.")
-    return Sum(terms)
+    return VectorSum(terms)
 
 
 def _combined(scope: Scope, column: Column, node: exp.Expr) -> Value:
     """A node's value. The left side of a chain is walked in a loop: chains may be as long as a statement."""
     pending: list[exp.Expr] = []
-    node = bare(node)
+    node = without_parens(node)
     while isinstance(node, _OPERATORS):
         pending.append(node)
-        node = bare(node.this)
+        node = without_parens(node.this)
     value = _leaf(scope, column, node)
     for operation in reversed(pending):
         right = _combined(scope, column, operation.args["expression"])
         value = _APPLIED[type(operation)](scope, operation, value, right)
-        if isinstance(value, tuple) and len(value) > MAX_TERMS:
-            raise scope.source.not_supported(f"a sum of more than {MAX_TERMS:,} vectors", node, "Add fewer.")
+        if isinstance(value, tuple) and len(value) > MAX_VECTOR_TERMS:
+            raise scope.source.not_supported(
+                f"a sum of more than {MAX_VECTOR_TERMS:,} vectors", node, "Add fewer."
+            )
     return value
 
 
@@ -89,22 +91,25 @@ def _leaf(scope: Scope, column: Column, node: exp.Expr) -> Value:
         return ((1.0, bind_stored(scope, column, node)),)
     if isinstance(node, exp.Cast):
         return _cast(scope, column, node)
-    if isinstance(node, NODES):
+    if isinstance(node, PARAMETER_NODES):
         return _parameter(scope, column, node)
     if isinstance(node, exp.Literal):
         return ((1.0, _text(scope, column, str(node.this), node)),)
-    raise scope.source.not_supported(f"{words(node)} as a vector", node, _WRITE)
+    raise scope.source.not_supported(f"{construct_name(node)} as a vector", node, _WRITE)
 
 
 def _cast(scope: Scope, column: Column, node: exp.Cast) -> Value:
     """``'[0.1, …]'::vector``."""
     if not is_vector_cast(node):
         raise scope.source.not_supported("a cast to anything but VECTOR", node, _WRITE)
-    found = _leaf(scope, column, bare(node.this))
-    if isinstance(found, tuple) and all(isinstance(one, Given) for _, one in found):
-        return found
+    value = _leaf(scope, column, without_parens(node.this))
+    if isinstance(value, tuple) and all(isinstance(term, VectorLiteral) for _, term in value):
+        return value
     raise scope.source.type_mismatch(
-        "this is no vector", words(bare(node.this)), node, "Write EMBED('text') for the vector of a text."
+        "this is no vector",
+        construct_name(without_parens(node.this)),
+        node,
+        "Write EMBED('text') for the vector of a text.",
     )
 
 
@@ -114,19 +119,19 @@ def is_vector_cast(node: exp.Expr) -> bool:
 
 
 def _parameter(scope: Scope, column: Column, node: exp.Expr) -> Value:
-    given = scope.params.value(scope.source, node)
-    if isinstance(given, (int, float)) and not isinstance(given, bool):
-        return float(given)
-    if isinstance(given, (list, tuple)):
-        return ((1.0, Given(numbers(scope, column, given, node))),)
+    value = scope.params.value(scope.source, node)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, (list, tuple)):
+        return ((1.0, VectorLiteral(check_vector(scope, column, value, node))),)
     return ((1.0, _text(scope, column, str(scope.constant(node)), node)),)
 
 
 def _text(scope: Scope, column: Column, text: str, node: exp.Expr) -> Term:
-    vector = read_vector(text)
+    vector = parse_vector(text)
     if vector is not None:
-        return Given(numbers(scope, column, vector, node))
-    return Embedded(check_text(scope, text, node), query_coding(scope, column, node))
+        return VectorLiteral(check_vector(scope, column, vector, node))
+    return EmbeddedText(check_text(scope, text, node), query_request(scope, column, node))
 
 
 def _added(scope: Scope, node: exp.Expr, left: Value, right: Value) -> Value:
@@ -142,7 +147,10 @@ def _sum(scope: Scope, node: exp.Expr, left: Value, right: Value) -> Value:
         return left + right
     if isinstance(left, tuple) or isinstance(right, tuple):
         raise scope.source.type_mismatch(
-            "a vector and a number cannot be added", words(node), node, "Multiply, or add vectors alone."
+            "a vector and a number cannot be added",
+            construct_name(node),
+            node,
+            "Multiply, or add vectors alone.",
         )
     return left + right
 
@@ -159,7 +167,9 @@ def _divided(scope: Scope, node: exp.Expr, left: Value, right: Value) -> Value:
     if right == 0:
         raise scope.source.type_mismatch("this divides by zero", right, node, "Divide by another number.")
     return (
-        left / right if not isinstance(left, tuple) else tuple((weight / right, one) for weight, one in left)
+        left / right
+        if not isinstance(left, tuple)
+        else tuple((weight / right, term) for weight, term in left)
     )
 
 
@@ -167,7 +177,7 @@ def _times(number: Value, value: Value) -> Value:
     factor = number if isinstance(number, (int, float)) else 1.0
     if not isinstance(value, tuple):
         return factor * value
-    return tuple((factor * weight, one) for weight, one in value)
+    return tuple((factor * weight, term) for weight, term in value)
 
 
 _APPLIED: Final[dict[type[exp.Expr], Callable[[Scope, exp.Expr, Value, Value], Value]]] = {

@@ -5,14 +5,14 @@ from __future__ import annotations
 from sqlglot import exp
 
 from nestvec.client.http import Coding
-from nestvec.milvus.catalog import Column, Embedding
+from nestvec.milvus.catalog import Column, EmbeddingColumn
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.bind.vectors.targets import Embedded, bare, check_text, given_text
-from nestvec.sql.parse.construct_names import words
-from nestvec.sql.parse.source import folded
+from nestvec.sql.bind.vectors.targets import EmbeddedText, check_text, text_constant, without_parens
+from nestvec.sql.parse.construct_names import construct_name
+from nestvec.sql.parse.source import identifier_name
 from nestvec_schemas.errors import ExitNotOffered, nearest
 from nestvec_schemas.manifest import EXPERT_NAME
-from nestvec_schemas.model_name import Named, named, parted
+from nestvec_schemas.model_name import Named, format_model_name, parse_model_name
 
 _WRITE = "Write EMBED('text'), or EMBED('text', 'encoder', exit => 3, expert => 'biomed')."
 _OPTIONS = ("exit", "expert")
@@ -23,51 +23,53 @@ def is_embed(node: exp.Expr) -> bool:
     return isinstance(node, exp.Anonymous) and str(node.this).upper() == "EMBED"
 
 
-def query_coding(scope: Scope, column: Column, node: exp.Expr) -> Coding:
+def query_request(scope: Scope, column: Column, node: exp.Expr) -> Coding:
     """Who embeds a query for the column. Raises SqlTypeMismatch where no service fills it."""
-    return _coding(_filling(scope, column, node), column)
+    return _request_for(_required_embedding(scope, column, node), column)
 
 
-def bind_embed(scope: Scope, column: Column, node: exp.Expr) -> Embedded:
+def bind_embed(scope: Scope, column: Column, node: exp.Expr) -> EmbeddedText:
     """A call of EMBED, for a column. Raises SqlSyntaxError, SqlTypeMismatch, SqlNotSupported."""
     text, (encoder, exit, expert) = _arguments(scope, node)
     embedding = scope.table.embedding(column.name)
     if embedding is None:
         if not encoder:
-            _filling(scope, column, node)
-        return Embedded(text, Coding(scope.around.service, named(encoder, exit, expert), column.dim or 0))
+            _required_embedding(scope, column, node)
+        return EmbeddedText(
+            text, Coding(scope.context.service, format_model_name(encoder, exit, expert), column.dim or 0)
+        )
     own = embedding.endpoint
     if encoder not in ("", own.encoder) or expert not in (None, own.expert):
         raise scope.source.type_mismatch(
             f"column {column.name} holds vectors of {embedding.maker}, which others are not comparable with",
-            named(encoder or own.encoder, None, expert),
+            format_model_name(encoder or own.encoder, None, expert),
             node,
             f"Write EMBED('text'), or name {embedding.maker}.",
         )
-    model = named(own.encoder, own.exit if exit is None else exit, own.expert)
-    return Embedded(text, Coding(own.service, model, embedding.dim))
+    model = format_model_name(own.encoder, own.exit if exit is None else exit, own.expert)
+    return EmbeddedText(text, Coding(own.service, model, embedding.dim))
 
 
-def own_text(scope: Scope, column: Column, node: exp.Expr) -> str | None:
+def server_embedded_text(scope: Scope, column: Column, node: exp.Expr) -> str | None:
     """The text of an EMBED that does what Milvus does with the text alone; None for another node."""
     embedding = scope.table.embedding(column.name)
     if not is_embed(node) or embedding is None:
         return None
-    found = bind_embed(scope, column, node)
-    return found.text if found.coding == _coding(embedding, column) else None
+    embedded = bind_embed(scope, column, node)
+    return embedded.text if embedded.coding == _request_for(embedding, column) else None
 
 
-def _coding(embedding: Embedding, column: Column) -> Coding:
+def _request_for(embedding: EmbeddingColumn, column: Column) -> Coding:
     return Coding(embedding.endpoint.service, embedding.endpoint.name, embedding.dim)
 
 
-def _filling(scope: Scope, column: Column, node: exp.Expr) -> Embedding:
+def _required_embedding(scope: Scope, column: Column, node: exp.Expr) -> EmbeddingColumn:
     embedding = scope.table.embedding(column.name)
     if embedding is None:
-        filled = ", ".join(one.column for one in scope.table.embeddings) or "none"
+        filled = ", ".join(candidate.column for candidate in scope.table.embeddings) or "none"
         raise scope.source.type_mismatch(
             f"no nestvec service embeds texts for column {column.name}",
-            words(node),
+            construct_name(node),
             node,
             f"Name the encoder (EMBED('text', 'encoder')), or use a column that is embedded: {filled}.",
         )
@@ -78,36 +80,38 @@ def _arguments(scope: Scope, node: exp.Expr) -> tuple[str, Named]:
     """The text, and by whom it is embedded, with an empty encoder where none is named: ``'minilm@biomed@3'``
     names all there is."""
     source = scope.source
-    plain = [one for one in node.expressions if not isinstance(one, exp.Kwarg)]
+    plain = [argument for argument in node.expressions if not isinstance(argument, exp.Kwarg)]
     if not 1 <= len(plain) <= 2:
         raise source.syntax_error(f"EMBED takes one or two texts, not {len(plain)}", node, _WRITE)
-    texts = [given_text(scope, bare(one)) for one in plain]
-    for one, text in zip(plain, texts, strict=True):
+    texts = [text_constant(scope, without_parens(argument)) for argument in plain]
+    for argument, text in zip(plain, texts, strict=True):
         if text is None:
-            raise source.not_supported(f"EMBED of {words(bare(one))}", one, _WRITE)
+            raise source.not_supported(
+                f"EMBED of {construct_name(without_parens(argument))}", argument, _WRITE
+            )
     try:
-        chosen = parted(str(texts[1])) if len(texts) == 2 else Named("")
+        chosen = parse_model_name(str(texts[1])) if len(texts) == 2 else Named("")
     except ExitNotOffered as error:
         raise source.type_mismatch(str(error.cause), str(texts[1]), plain[1], _WRITE) from error
-    for one in node.expressions:
-        if isinstance(one, exp.Kwarg):
-            option = folded(one.this)
+    for argument in node.expressions:
+        if isinstance(argument, exp.Kwarg):
+            option = identifier_name(argument.this)
             if option not in _OPTIONS:
                 offered = f"It has {' and '.join(_OPTIONS)}.{nearest(option, _OPTIONS)}"
-                raise source.unknown_name("EMBED has no such option", option, one, offered)
+                raise source.unknown_name("EMBED has no such option", option, argument, offered)
             if option == "exit":
-                chosen = chosen._replace(exit=_exit(scope, one))
+                chosen = chosen._replace(exit=_exit(scope, argument))
             else:
-                chosen = chosen._replace(expert=_expert(scope, one))
+                chosen = chosen._replace(expert=_expert(scope, argument))
     return check_text(scope, str(texts[0]), plain[0]), chosen
 
 
 def _expert(scope: Scope, node: exp.Kwarg) -> str:
     value = node.args["expression"]
-    text = given_text(scope, bare(value))
+    text = text_constant(scope, without_parens(value))
     if text is None or not EXPERT_NAME.fullmatch(str(text)):
         raise scope.source.type_mismatch(
-            "an expert is named by a text", words(value), value, "Write expert => 'biomed'."
+            "an expert is named by a text", construct_name(value), value, "Write expert => 'biomed'."
         )
     return str(text)
 
@@ -118,4 +122,6 @@ def _exit(scope: Scope, node: exp.Kwarg) -> int:
         layer = int(str(value.this)[:9])
         if layer:
             return layer
-    raise source.type_mismatch("an exit is a layer's number", words(value), value, "Write exit => 3.")
+    raise source.type_mismatch(
+        "an exit is a layer's number", construct_name(value), value, "Write exit => 3."
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from nestvec.milvus.catalog import Column, Embedding, Table
+from nestvec.milvus.catalog import Column, EmbeddingColumn, Table
 from nestvec.sql.bind.scope import STRINGS, Scope
 
 
@@ -20,38 +20,38 @@ class Family:
     """The vector columns of one text column, shortest first; the last one is what a distance is judged by."""
 
     source: str
-    members: tuple[Embedding, ...]
+    members: tuple[EmbeddingColumn, ...]
 
     @property
-    def longest(self) -> Embedding:
+    def longest(self) -> EmbeddingColumn:
         """Whose distance a statement means that names the text column."""
         return self.members[-1]
 
     @property
-    def shorter(self) -> tuple[Embedding, ...]:
+    def shorter(self) -> tuple[EmbeddingColumn, ...]:
         """Those that a search may begin with."""
         return self.members[:-1]
 
 
 def families(table: Table) -> tuple[Family, ...]:
     """Every family of a table with at least one vector column, in the order of its columns."""
-    found: dict[tuple[str, str, str, int | None, str], list[Embedding]] = {}
-    for one in table.embeddings:
-        metric = table.metrics.get(one.column, "")
-        key = (one.source, one.endpoint.service, one.maker, one.exit, metric)
-        found.setdefault(key, []).append(one)
-    return tuple(Family(key[0], _nested(members)) for key, members in found.items())
+    by_key: dict[tuple[str, str, str, int | None, str], list[EmbeddingColumn]] = {}
+    for embedding in table.embeddings:
+        metric = table.metrics.get(embedding.column, "")
+        key = (embedding.source, embedding.endpoint.service, embedding.maker, embedding.exit, metric)
+        by_key.setdefault(key, []).append(embedding)
+    return tuple(Family(key[0], _distinct_dims(members)) for key, members in by_key.items())
 
 
-def _nested(members: list[Embedding]) -> tuple[Embedding, ...]:
+def _distinct_dims(members: list[EmbeddingColumn]) -> tuple[EmbeddingColumn, ...]:
     """One column a dim, by dim; where there are two of a dim, the one that holds floats."""
-    by_dim: dict[int, Embedding] = {}
-    for one in sorted(members, key=lambda one: (one.dim, one.form == "float")):
-        by_dim[one.dim] = one
+    by_dim: dict[int, EmbeddingColumn] = {}
+    for member in sorted(members, key=lambda member: (member.dim, member.form == "float")):
+        by_dim[member.dim] = member
     return tuple(by_dim.values())
 
 
-def in_family(scope: Scope, node: exp.Column, metric: str) -> tuple[Column, tuple[str, ...]]:
+def resolve_family(scope: Scope, node: exp.Column, metric: str) -> tuple[Column, tuple[str, ...]]:
     """The vector column that a name in ORDER BY means, and the shorter ones that may be searched first.
 
     A vector column means itself. A text column means its family under this metric; of several exits, the one
@@ -61,15 +61,20 @@ def in_family(scope: Scope, node: exp.Column, metric: str) -> tuple[Column, tupl
     column = scope.column(node)
     if column.type not in STRINGS:
         return column, ()
-    own = [one for one in families(scope.table) if one.source == column.name]
-    fitting = [one for one in own if scope.table.metrics.get(one.longest.column) == metric] or own
-    if not fitting:
+    candidates = [family for family in families(scope.table) if family.source == column.name]
+    matching = [
+        family for family in candidates if scope.table.metrics.get(family.longest.column) == metric
+    ] or candidates
+    if not matching:
         return column, ()
-    if len({(one.longest.endpoint.service, one.longest.maker) for one in fitting}) > 1:
-        columns = ", ".join(member.column for one in fitting for member in one.members)
+    if len({(family.longest.endpoint.service, family.longest.maker) for family in matching}) > 1:
+        columns = ", ".join(member.column for family in matching for member in family.members)
         raise scope.source.not_supported(
             f"a distance of {column.name}, which several encoders embed,", node, f"Name one of {columns}."
         )
-    chosen = max(fitting, key=lambda one: (one.longest.dim, one.longest.exit is None, one.longest.exit or 0))
+    chosen = max(
+        matching,
+        key=lambda family: (family.longest.dim, family.longest.exit is None, family.longest.exit or 0),
+    )
     longest = scope.table.column(chosen.longest.column)
-    return longest or column, tuple(one.column for one in chosen.shorter)
+    return longest or column, tuple(family.column for family in chosen.shorter)

@@ -7,15 +7,15 @@ from typing import Any, Final
 
 from sqlglot import exp
 
-from nestvec.sql.bind.params import NODES
+from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.bind.vectors.distance import Nearest, bind_distance
-from nestvec.sql.bind.vectors.targets import bare
-from nestvec.sql.parse.construct_names import words
+from nestvec.sql.bind.vectors.distance import DistanceRanking, bind_distance
+from nestvec.sql.bind.vectors.targets import without_parens
+from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.dialect import VectorDistance
-from nestvec.sql.parse.source import folded
+from nestvec.sql.parse.source import identifier_name
 
-K: Final = 60.0
+DEFAULT_RRF_K: Final = 60.0
 """RRF's constant where none is written (Cormack et al. 2009)."""
 
 _MAX_K: Final = 16_384
@@ -25,14 +25,14 @@ _FUNCTIONS: Final = ("RRF", "WEIGHTED")
 
 
 @dataclass(frozen=True)
-class Fused:
+class FusedRanking:
     """Rows by several distances at once: by the ranks in each (``k``), or by the ``weights`` of each.
 
     ``candidates`` are the nearest rows by each distance that count; None leaves it to the planner.
     """
 
-    parts: tuple[Nearest, ...]
-    k: float = K
+    parts: tuple[DistanceRanking, ...]
+    k: float = DEFAULT_RRF_K
     weights: tuple[float, ...] = ()
     candidates: int | None = None
 
@@ -42,77 +42,79 @@ def is_fused(node: exp.Expr) -> bool:
     return isinstance(node, exp.Anonymous) and str(node.this).upper() in _FUNCTIONS
 
 
-def bind_fused(scope: Scope, node: exp.Expr) -> Fused:
+def bind_fused(scope: Scope, node: exp.Expr) -> FusedRanking:
     """Check the parts and the options. Raises the errors of ``bind_query``."""
     source, name = scope.source, str(node.this).upper()
     weighted = name == "WEIGHTED"
-    parts: list[Nearest] = []
+    parts: list[DistanceRanking] = []
     options: dict[str, exp.Expr] = {}
-    for one in node.expressions:
-        if isinstance(one, exp.Kwarg):
-            option = folded(one.this)
+    for argument in node.expressions:
+        if isinstance(argument, exp.Kwarg):
+            option = identifier_name(argument.this)
             if option not in _OPTIONS[name]:
                 raise source.unknown_name(
-                    f"{name} has no such option", option, one, f"It has {', '.join(_OPTIONS[name])}."
+                    f"{name} has no such option", option, argument, f"It has {', '.join(_OPTIONS[name])}."
                 )
-            options[option] = one.args["expression"]
+            options[option] = argument.args["expression"]
             continue
-        distance = bare(one)
+        distance = without_parens(argument)
         if not isinstance(distance, VectorDistance):
             raise source.not_supported(
-                f"{words(distance)} in {name}", one, f"Write {name}(v <=> 'text', body <@> 'text')."
+                f"{construct_name(distance)} in {name}",
+                argument,
+                f"Write {name}(v <=> 'text', body <@> 'text').",
             )
         # A fused ranking is by the vectors themselves: no shortlist stands for a whole ranking.
-        found = bind_distance(scope, distance)
-        parts.append(Nearest(found.column, found.metric, found.target))
+        bound = bind_distance(scope, distance)
+        parts.append(DistanceRanking(bound.column, bound.metric, bound.target))
     if len(parts) < 2:
         raise source.syntax_error(f"{name} takes two distances or more", node, "Write one without it.")
     weights = _weights(scope, options.get("weights"), len(parts), node) if weighted else ()
-    k = _number(scope, options["k"], 0, _MAX_K) if "k" in options else K
+    k = _number(scope, options["k"], 0, _MAX_K) if "k" in options else DEFAULT_RRF_K
     candidates = (
         _number(scope, options["candidates"], 0, _MAX_CANDIDATES) if "candidates" in options else None
     )
-    return Fused(tuple(parts), k, weights, int(candidates) if candidates is not None else None)
+    return FusedRanking(tuple(parts), k, weights, int(candidates) if candidates is not None else None)
 
 
 _OPTIONS: Final = {"RRF": ("k", "candidates"), "WEIGHTED": ("weights", "candidates")}
 
 
-def _weights(scope: Scope, node: exp.Expr | None, count: int, at: exp.Expr) -> tuple[float, ...]:
+def _weights(scope: Scope, node: exp.Expr | None, count: int, call: exp.Expr) -> tuple[float, ...]:
     source = scope.source
     if node is None:
-        raise source.syntax_error("WEIGHTED needs weights", at, "Add weights => ARRAY[0.7, 0.3].")
-    given: list[float] | None = None
+        raise source.syntax_error("WEIGHTED needs weights", call, "Add weights => ARRAY[0.7, 0.3].")
+    weights: list[float] | None = None
     if isinstance(node, exp.Array):
-        given = [_number(scope, one, None, 1) for one in node.expressions]
-    elif isinstance(node, NODES):
+        weights = [_number(scope, item, None, 1) for item in node.expressions]
+    elif isinstance(node, PARAMETER_NODES):
         value = scope.params.value(source, node)
         if isinstance(value, (list, tuple)):
-            given = [_checked(scope, one, node, None, 1) for one in value]
-    if given is None or len(given) != count:
-        found = "no list" if given is None else len(given)
+            weights = [_checked(scope, item, node, None, 1) for item in value]
+    if weights is None or len(weights) != count:
+        supplied = "no list" if weights is None else len(weights)
         raise source.type_mismatch(
-            f"WEIGHTED has {count} distances", found, node, "Give as many weights, from 0 to 1."
+            f"WEIGHTED has {count} distances", supplied, node, "Give as many weights, from 0 to 1."
         )
-    return tuple(given)
+    return tuple(weights)
 
 
-def _number(scope: Scope, node: exp.Expr, above: float | None, most: float) -> float:
-    if isinstance(node, NODES):
-        return _checked(scope, scope.params.value(scope.source, node), node, above, most)
+def _number(scope: Scope, node: exp.Expr, above: float | None, maximum: float) -> float:
+    if isinstance(node, PARAMETER_NODES):
+        return _checked(scope, scope.params.value(scope.source, node), node, above, maximum)
     value = float(str(node.this)) if isinstance(node, exp.Literal) and not node.is_string else None
-    return _checked(scope, value, node, above, most)
+    return _checked(scope, value, node, above, maximum)
 
 
-def _checked(scope: Scope, value: Any, node: exp.Expr, above: float | None, most: float) -> float:
+def _checked(scope: Scope, value: Any, node: exp.Expr, above: float | None, maximum: float) -> float:
     """A number over ``above`` (from 0, where that is None) and at most ``most``."""
-    fits = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if fits and value <= most and (value >= 0 if above is None else value > above):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if is_number and value <= maximum and (value >= 0 if above is None else value > above):
         return float(value)
     lower = "from 0" if above is None else f"over {above:g}"
     raise scope.source.type_mismatch(
-        f"this option takes a number {lower} to {most:,}",
-        value if isinstance(value, (int, float)) else words(node),
+        f"this option takes a number {lower} to {maximum:,}",
+        value if isinstance(value, (int, float)) else construct_name(node),
         node,
         "Write another.",
     )

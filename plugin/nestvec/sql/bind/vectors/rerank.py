@@ -7,13 +7,13 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.milvus.catalog import Column, Embedding, Lexical
+from nestvec.milvus.catalog import Column, EmbeddingColumn, LexicalColumn
 from nestvec.sql.bind.scope import STRINGS, Scope
-from nestvec.sql.bind.vectors.nearest import Fused, Nearest, Ranking
-from nestvec.sql.bind.vectors.targets import Embedded, check_text, given_text
-from nestvec.sql.parse.construct_names import words
+from nestvec.sql.bind.vectors.nearest import DistanceRanking, FusedRanking, Ranking
+from nestvec.sql.bind.vectors.targets import EmbeddedText, check_text, text_constant
+from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.dialect import Rerank
-from nestvec.sql.parse.source import folded
+from nestvec.sql.parse.source import identifier_name
 
 _MAX_CANDIDATES: Final = 1_000
 """Pairs of texts that a cross-encoder reads for one query: more take minutes."""
@@ -23,7 +23,7 @@ _WRITE = "Write RERANK BY 'encoder' WITH (candidates = 50, column = text_column,
 
 
 @dataclass(frozen=True)
-class Reranker:
+class RerankClause:
     """Who scores the text in ``column`` of each candidate with ``query``, and how many candidates there are.
 
     ``candidates`` None leaves it to the planner; of several rankings it is of each.
@@ -36,23 +36,25 @@ class Reranker:
     candidates: int | None = None
 
 
-def bind_rerank(scope: Scope, order: exp.Expr | None, ranking: Ranking | None) -> Reranker | None:
+def bind_rerank(scope: Scope, order: exp.Expr | None, ranking: Ranking | None) -> RerankClause | None:
     """RERANK BY behind ORDER BY's keys; None without it. Raises the errors of ``bind_query``."""
     node = order.args.get("rerank") if order is not None else None
     if not isinstance(node, Rerank):
         return None
     source = scope.source
-    if not isinstance(ranking, (Nearest, Fused)):
+    if not isinstance(ranking, (DistanceRanking, FusedRanking)):
         raise source.not_supported(
             "RERANK BY without a distance in ORDER BY", node, "Order by a distance first."
         )
-    encoder = given_text(scope, node.this) if node.this is not None else None
+    encoder = text_constant(scope, node.this) if node.this is not None else None
     if not encoder:
         raise source.syntax_error("RERANK BY needs the name of an encoder", node, _WRITE)
-    options = dict(_option(scope, one) for one in node.expressions)
-    filled = (scope.table.embedding(one.column) for one in _parts(ranking))
-    service = next((one.endpoint.service for one in filled if one is not None), scope.around.service)
-    return Reranker(
+    options = dict(_option(scope, option) for option in node.expressions)
+    filled = (scope.table.embedding(option.column) for option in _parts(ranking))
+    service = next(
+        (option.endpoint.service for option in filled if option is not None), scope.context.service
+    )
+    return RerankClause(
         _service(scope, options, service),
         encoder,
         _column(scope, options.get("column"), ranking, node).name,
@@ -61,14 +63,14 @@ def bind_rerank(scope: Scope, order: exp.Expr | None, ranking: Ranking | None) -
     )
 
 
-def _parts(ranking: Nearest | Fused) -> tuple[Nearest, ...]:
-    return ranking.parts if isinstance(ranking, Fused) else (ranking,)
+def _parts(ranking: DistanceRanking | FusedRanking) -> tuple[DistanceRanking, ...]:
+    return ranking.parts if isinstance(ranking, FusedRanking) else (ranking,)
 
 
 def _option(scope: Scope, node: exp.Expr) -> tuple[str, exp.Expr]:
     if not isinstance(node, exp.EQ) or not isinstance(node.this, exp.Column):
         raise scope.source.syntax_error("an option is NAME = VALUE", node, _WRITE)
-    name = folded(node.this.this)
+    name = identifier_name(node.this.this)
     if name not in _OPTIONS:
         raise scope.source.unknown_name(
             "RERANK BY has no such option", name, node, f"It has {', '.join(_OPTIONS)}."
@@ -79,50 +81,58 @@ def _option(scope: Scope, node: exp.Expr) -> tuple[str, exp.Expr]:
 def _service(scope: Scope, options: dict[str, exp.Expr], default: str) -> str:
     if "service" not in options:
         return default
-    given = given_text(scope, options["service"])
-    if given is None or not given.startswith(("http://", "https://")):
+    address = text_constant(scope, options["service"])
+    if address is None or not address.startswith(("http://", "https://")):
         raise scope.source.type_mismatch(
             "a service has an address",
-            words(options["service"]),
+            construct_name(options["service"]),
             options["service"],
             "Write 'http://HOST:PORT'.",
         )
-    return given.rstrip("/")
+    return address.rstrip("/")
 
 
-def _column(scope: Scope, node: exp.Expr | None, ranking: Nearest | Fused, at: exp.Expr) -> Column:
+def _column(
+    scope: Scope, node: exp.Expr | None, ranking: DistanceRanking | FusedRanking, clause: exp.Expr
+) -> Column:
     """The text that is scored: the one named, or the one that the ranked vectors are made of."""
     if isinstance(node, exp.Column):
-        found = scope.column(node)
-        if found.type in STRINGS:
-            return found
+        named_column = scope.column(node)
+        if named_column.type in STRINGS:
+            return named_column
         raise scope.source.type_mismatch(
-            f"column {found.name} is no text", found.type, node, "Name a text column."
+            f"column {named_column.name} is no text", named_column.type, node, "Name a text column."
         )
     if node is not None:
         raise scope.source.syntax_error("column takes a column's name", node, _WRITE)
-    both: list[Embedding | Lexical] = [*scope.table.embeddings, *scope.table.lexical]
-    ranked = {one.column for one in _parts(ranking)}
-    sources = {one.source for one in both if one.column in ranked}
+    filled_columns: list[EmbeddingColumn | LexicalColumn] = [*scope.table.embeddings, *scope.table.lexical]
+    ranked = {part.column for part in _parts(ranking)}
+    sources = {part.source for part in filled_columns if part.column in ranked}
     column = scope.table.column(sources.pop()) if len(sources) == 1 else None
     if column is None:
         raise scope.source.syntax_error(
-            "RERANK BY does not say which text is scored", at, "Add column = NAME."
+            "RERANK BY does not say which text is scored", clause, "Add column = NAME."
         )
     return column
 
 
-def _query(scope: Scope, node: exp.Expr | None, ranking: Nearest | Fused, at: exp.Expr) -> str:
+def _query(
+    scope: Scope, node: exp.Expr | None, ranking: DistanceRanking | FusedRanking, clause: exp.Expr
+) -> str:
     """The text that candidates are scored with: the one named, or the one that they are ranked by."""
     if node is not None:
-        text = given_text(scope, node)
+        text = text_constant(scope, node)
         if text is None:
-            raise scope.source.type_mismatch("query takes a text", words(node), node, _WRITE)
+            raise scope.source.type_mismatch("query takes a text", construct_name(node), node, _WRITE)
         return check_text(scope, text, node)
-    targets = {one.target.text if isinstance(one.target, Embedded) else one.target for one in _parts(ranking)}
+    targets = {
+        part.target.text if isinstance(part.target, EmbeddedText) else part.target for part in _parts(ranking)
+    }
     target = targets.pop() if len(targets) == 1 else None
     if not isinstance(target, str):
-        raise scope.source.syntax_error("RERANK BY does not say with which text", at, "Add query = 'text'.")
+        raise scope.source.syntax_error(
+            "RERANK BY does not say with which text", clause, "Add query = 'text'."
+        )
     return target
 
 

@@ -13,16 +13,16 @@ from sqlglot import exp
 from nestvec.client.http import Coding
 from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.conditions import Condition
-from nestvec.sql.bind.params import NODES
+from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import Scope
 from nestvec_schemas.spec.collection_spec import Form
 
-_MOST = 3.4028234e38
+_MAX_FLOAT32 = 3.4028234e38
 """The largest number of 32 bits."""
 
 
 @dataclass(frozen=True)
-class Embedded:
+class EmbeddedText:
     """A text's vector, which a service is asked for as a query's: a code of bits where ``form`` is binary,
     weights of words where it is sparse."""
 
@@ -32,14 +32,14 @@ class Embedded:
 
 
 @dataclass(frozen=True)
-class Given:
+class VectorLiteral:
     """A vector written in the statement, or its parameter."""
 
     vector: tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredVector:
     """The vector in ``column`` of the one row of a collection that ``where`` is true of.
 
     Where there is a ``summary``, ``avg`` or ``sum``, it is that of every such row's vector.
@@ -49,41 +49,41 @@ class Stored:
     column: str
     where: Condition | None
     dim: int
-    summary: str = ""
+    aggregate: str = ""
 
 
-Term = Embedded | Given | Stored
+Term = EmbeddedText | VectorLiteral | StoredVector
 
 
 @dataclass(frozen=True)
-class Sum:
+class VectorSum:
     """Vectors of one dim, each times its weight, added up."""
 
     terms: tuple[tuple[float, Term], ...]
 
 
-Target = str | tuple[float, ...] | bytes | Embedded | Sum
+Target = str | tuple[float, ...] | bytes | EmbeddedText | VectorSum
 """A text that Milvus has embedded, or breaks into words; numbers; bits; or what is worked out here."""
 
 
-def services(target: Target) -> tuple[str, ...]:
+def target_services(target: Target) -> tuple[str, ...]:
     """The services that are asked for a target's vectors here, each once."""
-    if isinstance(target, Embedded):
+    if isinstance(target, EmbeddedText):
         return (target.coding.service,)
-    terms = target.terms if isinstance(target, Sum) else ()
-    return tuple(dict.fromkeys(one.coding.service for _, one in terms if isinstance(one, Embedded)))
+    terms = target.terms if isinstance(target, VectorSum) else ()
+    return tuple(dict.fromkeys(term.coding.service for _, term in terms if isinstance(term, EmbeddedText)))
 
 
-def bare(node: exp.Expr) -> exp.Expr:
+def without_parens(node: exp.Expr) -> exp.Expr:
     """A node without the parentheses around it."""
     while isinstance(node, exp.Paren):
         node = node.this
     return node
 
 
-def given_text(scope: Scope, node: exp.Expr) -> str | None:
+def text_constant(scope: Scope, node: exp.Expr) -> str | None:
     """The text that a constant or a parameter is; None for another node. Raises SqlTypeMismatch."""
-    if isinstance(node, NODES):
+    if isinstance(node, PARAMETER_NODES):
         value = scope.constant(node)
         if not isinstance(value, str):
             raise scope.source.type_mismatch(
@@ -100,50 +100,50 @@ def check_text(scope: Scope, text: str, node: exp.Expr) -> str:
     return text
 
 
-def numbers(scope: Scope, column: Column, given: Sequence[Any], node: exp.Expr) -> tuple[float, ...]:
+def check_vector(scope: Scope, column: Column, values: Sequence[Any], node: exp.Expr) -> tuple[float, ...]:
     """Numbers as a vector of the column's. Raises SqlTypeMismatch."""
-    if column.type != "FLOAT_VECTOR" or len(given) != column.dim:
+    if column.type != "FLOAT_VECTOR" or len(values) != column.dim:
         raise scope.source.type_mismatch(
-            f"column {column.name} has {column.dim} dims", f"{len(given)} numbers", node, "Give as many."
+            f"column {column.name} has {column.dim} dims", f"{len(values)} numbers", node, "Give as many."
         )
-    known = scope.params.vectors.get(id(given))
-    if known is not None and known[0] is given:
-        return known[1]
-    kinds = set(map(type, given))
-    if not _are_numbers(given, kinds):
+    cached = scope.params.vectors.get(id(values))
+    if cached is not None and cached[0] is values:
+        return cached[1]
+    kinds = set(map(type, values))
+    if not _are_numbers(values, kinds):
         raise scope.source.type_mismatch(
-            "a vector holds finite numbers of 32 bits", str(given)[:40], node, "Give numbers alone."
+            "a vector holds finite numbers of 32 bits", str(values)[:40], node, "Give numbers alone."
         )
-    vector = tuple(given) if kinds == {float} else tuple(map(float, given))
-    scope.params.vectors[id(given)] = (given, vector)
+    vector = tuple(values) if kinds == {float} else tuple(map(float, values))
+    scope.params.vectors[id(values)] = (values, vector)
     return vector
 
 
-def read_vector(text: str) -> tuple[float, ...] | None:
+def parse_vector(text: str) -> tuple[float, ...] | None:
     """A vector as pgvector writes it (``[0.1, 0.2]``); None where the text is anything else."""
     if not text.lstrip().startswith("["):
         return None
     try:
-        found = json.loads(text)
+        values = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, list) or not found:
+    if not isinstance(values, list) or not values:
         return None
-    if not all(type(one) in (int, float) and _fits(one) for one in found):
+    if not all(type(number) in (int, float) and _fits(number) for number in values):
         return None
-    return tuple(float(one) for one in found)
+    return tuple(float(number) for number in values)
 
 
-def _are_numbers(given: Sequence[Any], kinds: Iterable[type]) -> bool:
+def _are_numbers(values: Sequence[Any], kinds: Iterable[type]) -> bool:
     # Hundreds of numbers: no loop of Python's own.
     return (
         all(issubclass(kind, (int, float)) for kind in kinds)
         # NaN is found by the sum, where the others all fit; only as the first is it beyond the bounds.
-        and max(given) <= _MOST
-        and min(given) >= -_MOST
-        and not math.isnan(sum(given))
+        and max(values) <= _MAX_FLOAT32
+        and min(values) >= -_MAX_FLOAT32
+        and not math.isnan(sum(values))
     )
 
 
 def _fits(number: float) -> bool:
-    return math.isfinite(number) and abs(number) <= _MOST
+    return math.isfinite(number) and abs(number) <= _MAX_FLOAT32

@@ -8,60 +8,60 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from nestvec.sql.bind.expressions.binder import Reader
-from nestvec.sql.bind.expressions.expressions import Apply, Constant, Expression, parts
-from nestvec.sql.bind.expressions.special_forms import chain
-from nestvec.sql.bind.order import ranked
-from nestvec.sql.bind.vectors.direction import worse
+from nestvec.sql.bind.expressions.binder import ExpressionBinder
+from nestvec.sql.bind.expressions.expressions import Constant, Expression, FunctionCall, walk
+from nestvec.sql.bind.expressions.special_forms import operands_of
+from nestvec.sql.bind.order import find_measure
+from nestvec.sql.bind.vectors.direction import rank_monotonicity
 
 _BELOW = {"<": 1, "<=": 1, ">": -1, ">=": -1}
 _WRITE = "Write v <=> 'text' < 0.4, or 1 - (v <=> 'text') > 0.6, beside what else is asked with AND."
 
 
-def split(node: exp.Expr) -> tuple[list[exp.Expr], list[exp.Expr]]:
+def split_thresholds(node: exp.Expr) -> tuple[list[exp.Expr], list[exp.Expr]]:
     """The terms of a WHERE that are on columns alone, and those that hold a distance or a score."""
     while isinstance(node, exp.Paren):
         node = node.this
-    if ranked(node) is None:
+    if find_measure(node) is None:
         return [node], []
     if not isinstance(node, exp.And):
         return [], [node]
     columns: list[exp.Expr] = []
     thresholds: list[exp.Expr] = []
-    for one in chain(node):
-        of_columns, of_ranking = split(one)
+    for term in operands_of(node):
+        of_columns, of_ranking = split_thresholds(term)
         columns += of_columns
         thresholds += of_ranking
     return columns, thresholds
 
 
-def bind_threshold(reader: Reader, node: exp.Expr) -> Expression:
+def bind_threshold(reader: ExpressionBinder, node: exp.Expr) -> Expression:
     """Bind one term. Raises SqlNotSupported where it is more than a bound on how far away a row may be."""
-    source, ranking = reader.scope.source, reader.nearest
+    source, ranking = reader.scope.source, reader.ranking
     if ranking is None:
         raise source.not_supported(
-            f"a distance in {reader.place} without ORDER BY the same distance",
+            f"a distance in {reader.clause} without ORDER BY the same distance",
             node,
             "Add ORDER BY it, and LIMIT n.",
         )
     if type(node) not in (exp.LT, exp.LTE, exp.GT, exp.GTE):
-        raise source.not_supported(f"a distance in {reader.place} other than a threshold", node, _WRITE)
-    found = reader.bind(node).expression
-    how = bound_on(found, reader)
-    if how == 0:
+        raise source.not_supported(f"a distance in {reader.clause} other than a threshold", node, _WRITE)
+    condition = reader.bind(node).expression
+    sense = threshold_sense(condition, reader)
+    if sense == 0:
         raise source.not_supported("a distance compared with anything but a constant", node, _WRITE)
-    if how < 0:
+    if sense < 0:
         raise source.not_supported(
             "a threshold that leaves out the nearest rows",
             node,
             "Rows come nearest first: bound the farthest.",
         )
-    return found
+    return condition
 
 
-def bound_on(expression: Expression, reader: Reader) -> int:
+def threshold_sense(expression: Expression, reader: ExpressionBinder) -> int:
     """1 where a comparison keeps what is better than a constant, -1 where what is worse, else 0."""
-    if reader.nearest is None or not isinstance(expression, Apply) or expression.name not in _BELOW:
+    if reader.ranking is None or not isinstance(expression, FunctionCall) or expression.name not in _BELOW:
         return 0
     left, right = expression.arguments
     sense = _BELOW[expression.name]
@@ -69,9 +69,9 @@ def bound_on(expression: Expression, reader: Reader) -> int:
         left, right, sense = right, left, -sense
     if not _constant(right):
         return 0
-    how = worse(left, reader.nearest) * sense
-    return (how > 0) - (how < 0)
+    trend = rank_monotonicity(left, reader.ranking) * sense
+    return (trend > 0) - (trend < 0)
 
 
 def _constant(expression: Expression) -> bool:
-    return all(isinstance(one, (Constant, Apply)) for one in parts(expression))
+    return all(isinstance(part, (Constant, FunctionCall)) for part in walk(expression))
