@@ -1,4 +1,4 @@
-"""What a connection remembers between statements: collections, settings, what is loaded."""
+"""What a connection keeps between statements: settings, collections, plans, running services."""
 
 from __future__ import annotations
 
@@ -12,44 +12,66 @@ from typing import Any
 from pymilvus.client.types import LoadState
 from sqlglot import exp
 
-from nestvec.ingest.image_check import seeing
-from nestvec.milvus.catalog import Embedding, Table, table_steps
-from nestvec.milvus.steps import Job, Steps, call
-from nestvec.service.in_process import running
-from nestvec.sql.parse.source import Source, folded
-from nestvec.sql.plan.remembered import PlanCache
+from nestvec.ingest.image_check import image_columns
+from nestvec.milvus.catalog import EmbeddingColumn, Table, table_steps
+from nestvec.milvus.steps import BlockingCall, Steps, call
+from nestvec.service.in_process import serve_in_process
+from nestvec.sql.parse.source import SourceText, identifier_name
+from nestvec.sql.plan.cache import PlanCache
 from nestvec.sql.settings import SessionSettings
 from nestvec_schemas.errors import CollectionNotFound, SqlUnknownName, nearest
 
 
 @dataclass
-class Session:
-    """State of one connection. ``tables`` holds collections as they were last read, by the name asked for.
+class LocalServices:
+    """The services that a session runs in this process, where none answers at their addresses."""
 
-    A remembered collection may have changed since (``outdated``). ``defaults`` are the settings as they were
-    at first, to which RESET returns. Statements may run at a time, so nothing here is of one statement.
-    """
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _addresses: set[str] = field(default_factory=set)
+    _lock: Lock = field(default_factory=Lock)
+
+    def missing(self, addresses: Iterable[str]) -> list[str]:
+        """The addresses for which none was started yet."""
+        return [address for address in addresses if address not in self._addresses]
+
+    def start(self, addresses: Iterable[str], models: Path) -> None:
+        """Start those that are missing, from a model repository."""
+        # Statements of one connection may run concurrently: the first one starts what all of them need.
+        with self._lock:
+            missing = self.missing(addresses)
+            self._stack.enter_context(serve_in_process(missing, models))
+            self._addresses.update(missing)
+
+    def close(self) -> None:
+        """Stop all of them."""
+        self._stack.close()
+        self._addresses.clear()
+
+
+@dataclass
+class Session:
+    """State of one connection, whose statements may run concurrently: nothing here belongs to one of them."""
 
     settings: SessionSettings = field(default_factory=SessionSettings)
     tables: dict[str, Table] = field(default_factory=dict)
+    """Collections as they were last read, by the names that statements use; see ``refresh_changed``."""
     plan_cache: PlanCache = field(default_factory=PlanCache)
+    _services: LocalServices = field(default_factory=LocalServices)
     _loaded: set[str] = field(default_factory=set)
-    _image_embeddings: dict[str, tuple[Embedding, ...]] = field(default_factory=dict)
+    _image_embeddings: dict[str, tuple[EmbeddingColumn, ...]] = field(default_factory=dict)
     _partitions: dict[str, set[str]] = field(default_factory=dict)
     _lite: bool | None = None
-    _service_stack: ExitStack = field(default_factory=ExitStack)
-    _running_services: set[str] = field(default_factory=set)
-    _start_lock: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
         self.defaults = self.settings
+        """The initial settings, which RESET restores."""
 
-    def table(self, source: Source, node: exp.Table) -> Steps[Table]:
-        """The collection that a node names, as PostgreSQL reads names. Raises SqlUnknownName, StoreError."""
+    def table(self, source: SourceText, node: exp.Table) -> Steps[Table]:
+        """The collection that a node names, folded as in PostgreSQL. Raises SqlUnknownName, StoreError."""
         cached = self.cached_table(node)
         if cached is not None:
             return cached
-        quoted, lower = str(node.this.this), folded(node.this)
+        quoted, lower = str(node.this.this), identifier_name(node.this)
         for name in dict.fromkeys((lower, quoted)):
             try:
                 self.tables[name] = yield from table_steps(name)
@@ -57,28 +79,28 @@ class Session:
                 continue
             return self.tables[name]
         names = sorted((yield call("listing the collections", "list_collections")))
-        available = f"There: {', '.join(names)}." if names else "The database is empty."
+        available = f"Available: {', '.join(names)}." if names else "The database is empty."
         raise source.unknown_name(
             "there is no collection of this name", lower, node, available + nearest(lower, names)
         )
 
     def cached_table(self, node: exp.Table) -> Table | None:
-        """The collection that a node names, where it is remembered."""
-        return self.tables.get(folded(node.this)) or self.tables.get(str(node.this.this))
+        """The collection that a node names, where the session holds it."""
+        return self.tables.get(identifier_name(node.this)) or self.tables.get(str(node.this.this))
 
     def forget(self, *names: str) -> None:
-        """Read these collections anew when they are next asked for, whatever alias they go by."""
-        stale_keys = [one for one, table in self.tables.items() if one in names or table.name in names]
-        for one in stale_keys:
-            name = self.tables.pop(one).name
+        """Read these collections again on their next use, under whatever alias."""
+        stale_keys = [key for key, table in self.tables.items() if key in names or table.name in names]
+        for key in stale_keys:
+            name = self.tables.pop(key).name
             self._loaded.discard(name)
             self._partitions.pop(name, None)
             self._image_embeddings.pop(name, None)
 
     def refresh_changed(self, tree: exp.Expr, remembered: Collection[str]) -> Steps[bool]:
-        """Read again those collections of ``tree`` that were ``remembered``: whether any has changed."""
-        identifiers = [one.this for one in tree.find_all(exp.Table) if isinstance(one.this, exp.Identifier)]
-        named = {name for one in identifiers for name in (folded(one), str(one.this))}
+        """Read the ``remembered`` collections of a statement again; whether any has changed."""
+        nodes = [node.this for node in tree.find_all(exp.Table) if isinstance(node.this, exp.Identifier)]
+        named = {name for node in nodes for name in (identifier_name(node), str(node.this))}
         before = {name: self.tables[name] for name in named.intersection(remembered) if name in self.tables}
         self.forget(*before)
         changed = False
@@ -92,33 +114,24 @@ class Session:
         return changed
 
     def ensure_served(self, services: Iterable[str]) -> Steps[None]:
-        """Have these services answer, where the settings say from which models they may be run here."""
+        """Start these services where none answers, if the settings have a model repository for it."""
         models = self.settings.models
-        missing = [service for service in services if service not in self._running_services]
+        missing = self._services.missing(services)
         if models is None or not missing:
             return
-        yield Job(lambda client: self._start_services(missing, models))
+        yield BlockingCall(lambda client: self._services.start(missing, models))
 
-    def image_embeddings(self, table: Table) -> Steps[tuple[Embedding, ...]]:
-        """The table's embeddings whose encoders read pictures, as they were first asked for; none where the
-        service's own setting counts."""
-        if self.settings.on_error == "service":
+    def image_embeddings(self, table: Table) -> Steps[tuple[EmbeddingColumn, ...]]:
+        """The embeddings whose encoders read images; none where ``nestvec.on_error`` is ``zero``."""
+        if self.settings.on_error == "zero":
             return ()
         if table.embeddings and table.name not in self._image_embeddings:
-            self._image_embeddings[table.name] = yield Job(lambda client: seeing(table))
+            self._image_embeddings[table.name] = yield BlockingCall(lambda client: image_columns(table))
         return self._image_embeddings.get(table.name, ())
 
-    def _start_services(self, services: Iterable[str], models: Path) -> None:
-        # Statements of one connection may run at a time; the first of them starts what they all need.
-        with self._start_lock:
-            missing = [service for service in services if service not in self._running_services]
-            self._service_stack.enter_context(running(missing, models))
-            self._running_services.update(missing)
-
     def close(self) -> None:
-        """End the services that were brought up here."""
-        self._service_stack.close()
-        self._running_services.clear()
+        """Stop the services that this session started."""
+        self._services.close()
 
     def is_lite(self) -> Steps[bool]:
         """Whether the server is Milvus Lite."""
@@ -128,9 +141,9 @@ class Session:
         return self._lite
 
     def ensure_loaded(self, collection: str) -> Steps[None]:
-        """Load a collection of Milvus Lite, which opens with none loaded; a server's are its operator's.
+        """Load a collection of Milvus Lite, which opens with none loaded; a server's operator loads its own.
 
-        Raises SqlUnknownName where it lacks a partition that reads are to look in: Lite would find nothing.
+        Raises SqlUnknownName for a partition of the settings that is missing: Lite would find nothing.
         """
         yield from self._check_partitions(collection)
         if collection in self._loaded:
@@ -152,21 +165,21 @@ class Session:
             raise SqlUnknownName(
                 f"{collection} has no partition of this name",
                 value=missing,
-                next_step=f"SET nestvec.partitions to some of: {', '.join(existing)}.{nearest(missing, existing)}",
+                next_step=f"Available: {', '.join(existing)}.{nearest(missing, existing)}",
             )
 
     def search_params(self, limit: int) -> dict[str, Any]:
-        """How widely a search for ``limit`` rows looks, among its ``search_params``."""
+        """The part of ``search_params`` that says how widely a search for ``limit`` rows looks."""
         settings, widths = self.settings, dict[str, int]()
         if settings.ef_search:
-            # Milvus refuses fewer candidates than rows.
+            # Milvus rejects fewer candidates than rows.
             widths["ef"] = max(settings.ef_search, limit)
         if settings.probes:
             widths["nprobe"] = settings.probes
         return {"params": widths} if widths else {}
 
     def read_options(self) -> dict[str, Any]:
-        """What every read is asked with."""
+        """Arguments of every read: consistency and partitions."""
         settings = self.settings
         options: dict[str, Any] = {"consistency_level": settings.consistency} if settings.consistency else {}
         return options | ({"partition_names": list(settings.partitions)} if settings.partitions else {})

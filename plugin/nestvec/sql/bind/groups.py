@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from sqlglot import TokenType, exp
 
 from nestvec.sql.bind.expressions.binder import ExpressionBinder
-from nestvec.sql.bind.expressions.expressions import (
+from nestvec.sql.bind.expressions.nodes import (
     AggregateCall,
     ColumnRef,
     Expression,
@@ -16,11 +16,12 @@ from nestvec.sql.bind.expressions.expressions import (
     expression_sql,
     walk,
 )
-from nestvec.sql.bind.order import resolve_select_item
-from nestvec.sql.bind.outputs import SelectItem
+from nestvec.sql.bind.expressions.typing import check_kind
+from nestvec.sql.bind.order import UnboundKey, rank_monotonicity, resolve_select_item
+from nestvec.sql.bind.query import Query
 from nestvec.sql.bind.scope import INTEGERS, STRINGS
-from nestvec.sql.bind.vectors.direction import rank_monotonicity
-from nestvec.sql.bind.vectors.nearest import FusedRanking, Ranking
+from nestvec.sql.bind.select_list import SelectItem
+from nestvec.sql.bind.vectors.ranking import FusedRanking, Ranking
 from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.source import SourceText
 from nestvec_schemas.errors import SqlNotSupported, SqlTypeMismatch
@@ -41,10 +42,10 @@ class GroupKey:
 
 
 def bind_groups(
-    reader: ExpressionBinder, select: exp.Select, items: Sequence[SelectItem]
+    binder: ExpressionBinder, select: exp.Select, items: Sequence[SelectItem]
 ) -> tuple[GroupKey, ...] | None:
     """What GROUP BY names: a column of the table, one of the answer, or an expression; None without it."""
-    clause, source = select.args.get("group"), reader.scope.source
+    clause, source = select.args.get("group"), binder.scope.source
     if clause is None:
         return None
     if clause.args.get("all") or not clause.expressions:
@@ -53,8 +54,8 @@ def bind_groups(
     for node in clause.expressions:
         if isinstance(node, _SETS):
             raise source.not_supported("GROUP BY of several sets", node, "Run one statement a set.")
-        resolved = resolve_select_item(reader.scope, node, items, "GROUP BY", columns_first=True)
-        bound = reader.bind(resolved)
+        resolved = resolve_select_item(binder.scope, node, items, "GROUP BY", columns_first=True)
+        bound = binder.bind(resolved)
         groups.append(GroupKey(bound.expression, bound.type, node))
     return tuple(groups)
 
@@ -88,16 +89,16 @@ def in_group_row(source: SourceText, expression: Expression, keys: Sequence[Expr
     return _rewrite(expression, read)
 
 
-def grouping_column(reader: ExpressionBinder, groups: Sequence[GroupKey]) -> str:
+def grouping_column(binder: ExpressionBinder, groups: Sequence[GroupKey]) -> str:
     """The column that Milvus groups a ranking by. Raises SqlNotSupported where it cannot."""
-    source, first = reader.scope.source, groups[0]
+    source, first = binder.scope.source, groups[0]
     if len(groups) > 1:
         raise source.not_supported(
             "GROUP BY of more than one column beside ORDER BY a distance",
             groups[1].node,
             "Milvus groups a search by one column.",
         )
-    if isinstance(reader.ranking, FusedRanking):
+    if isinstance(binder.ranking, FusedRanking):
         raise source.not_supported(
             "GROUP BY beside ORDER BY a score of several", first.node, "Order by one distance."
         )
@@ -143,3 +144,53 @@ def _rewrite(expression: Expression, read: Callable[[Expression], Expression | N
             expression, arguments=tuple(_rewrite(argument, read) for argument in expression.arguments)
         )
     return expression
+
+
+def bind_having(binder: ExpressionBinder, select: exp.Select) -> Expression | None:
+    having = select.args.get("having")
+    if having is None:
+        return None
+    condition = binder.bind(having.this)
+    check_kind(binder.scope.source, condition, "a condition", having.this, "HAVING")
+    return condition.expression
+
+
+def bind_distinct(
+    binder: ExpressionBinder, select: exp.Select, query: Query, unbound_keys: Sequence[UnboundKey]
+) -> tuple[Expression, ...] | None:
+    """What DISTINCT looks at: the answer's columns, or those of ON. The order must go by them first."""
+    clause, source = select.args.get("distinct"), binder.scope.source
+    if clause is None:
+        return None
+    if query.ordering.ranking is not None:
+        raise source.not_supported(
+            "DISTINCT beside ORDER BY a distance",
+            TokenType.DISTINCT,
+            "GROUP BY column gives the best row of each of its values.",
+        )
+    on = clause.args.get("on")
+    if on is None:
+        values = tuple(item.expression for item in query.outputs)
+        keys = zip(query.ordering.keys, unbound_keys, strict=True)
+        unselected = next((unbound for key, unbound in keys if key.expression not in values), None)
+        if unselected is not None:
+            raise source.syntax_error(
+                "with DISTINCT, ORDER BY names columns of the select list",
+                unselected.ordered,
+                "Add it there.",
+            )
+        return values
+    if query.grouping is not None:
+        raise source.not_supported("DISTINCT ON beside GROUP BY", TokenType.DISTINCT, "Use one of them.")
+    nodes = on.expressions if isinstance(on, exp.Tuple) else [on]
+    values = tuple(
+        replace(binder, clause="DISTINCT ON", allow_aggregates=False).bind(item).expression for item in nodes
+    )
+    leading = {expression_sql(item.expression) for item in query.ordering.keys[: len(values)]}
+    if query.ordering.keys and leading != {expression_sql(item) for item in values}:
+        raise source.syntax_error(
+            "DISTINCT ON and the first keys of ORDER BY are not the same",
+            unbound_keys[0].ordered,
+            "Order by them first.",
+        )
+    return values

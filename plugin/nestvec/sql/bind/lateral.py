@@ -6,17 +6,20 @@ their columns (``q.text``) wherever a parameter may stand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlglot import Token, TokenType, exp
 
 from nestvec.milvus.catalog import Table
+from nestvec.sql.bind.expressions.nodes import ColumnRef
 from nestvec.sql.bind.params import PARAMETER_NODES, Params
 from nestvec.sql.bind.scope import Scope
+from nestvec.sql.bind.select_list import OutputColumn
 from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
+from nestvec_schemas.errors import nearest
 
 MAX_QUERIES: Final = 1_000
 
@@ -25,19 +28,21 @@ _WRITE = "Write FROM (VALUES ('a'), ('b')) AS q(text) CROSS JOIN LATERAL (SELECT
 
 @dataclass(frozen=True)
 class Lateral:
-    """A statement of this kind, taken apart. ``rows`` are the left side's, each a value a column.
-
-    ``outer`` keeps rows for which the right side has none (LEFT JOIN). ``select`` has a parameter for each
-    column of the left side that it names, and ``source`` has its tokens alone.
-    """
+    """A statement with LATERAL: the rows of its left side, and the SELECT that runs for each of them."""
 
     left: str
+    """The name of the left side, whose rows are the queries."""
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
+    """The rows of the left side, with one value per column."""
     right: str
+    """The name of the right side."""
     outer: bool
+    """Whether a row stays for which the right side has none (LEFT JOIN)."""
     source: SourceText
+    """The statement, with the tokens of the right side only."""
     select: exp.Select
+    """The right side, with a parameter in place of each column of the left side."""
 
     def params(self, outer: Params, row: Sequence[Any]) -> Params:
         """The parameters of the right side, for one row of the left."""
@@ -76,13 +81,13 @@ def bind_lateral(source: SourceText, select: exp.Select, params: Params) -> Late
     if alias is None or stray_parts(alias, ("this",)):
         raise source.syntax_error("LATERAL (…) has a name and no more", lateral, "Write LATERAL (…) AS p.")
     return Lateral(
-        name,
-        columns,
-        rows,
-        identifier_name(alias.this),
-        str(join.args.get("side") or "").upper() == "LEFT",
-        SourceText(source.text, _inner_tokens(source)),
-        _parametrised(source, inner, name, columns),
+        left=name,
+        columns=columns,
+        rows=rows,
+        right=identifier_name(alias.this),
+        outer=str(join.args.get("side") or "").upper() == "LEFT",
+        source=SourceText(source.text, _inner_tokens(source)),
+        select=_parametrised(source, inner, name, columns),
     )
 
 
@@ -201,3 +206,67 @@ def _parametrised(source: SourceText, select: exp.Select, left: str, columns: Se
         placeholder.meta.update(table.meta)
         node.replace(placeholder)
     return copied
+
+
+Sides = Mapping[str, Mapping[str, str]]
+"""The columns of each side by their names, with their types."""
+
+
+def side_column(side: str, column: str) -> str:
+    """What a column of a side is called in the rows that are found."""
+    return f"{side}.{column}"
+
+
+def bind_lateral_outputs(source: SourceText, select: exp.Select, sides: Sides) -> tuple[OutputColumn, ...]:
+    """The answer's columns. Raises SqlUnknownName with the nearest name, SqlNotSupported for expressions."""
+    outputs: dict[str, OutputColumn] = {}
+    for node in select.expressions:
+        inner = node.this if isinstance(node, exp.Alias) else node
+        alias = identifier_name(node.args["alias"]) if isinstance(node, exp.Alias) else ""
+        for side, column in _columns(source, inner, sides):
+            name = alias or column
+            if name in outputs:
+                raise source.not_supported(
+                    f"a second column of the answer named {name}", node, "Rename one with AS."
+                )
+            outputs[name] = OutputColumn(name, ColumnRef(side_column(side, column)), sides[side][column])
+    return tuple(outputs.values())
+
+
+def _columns(source: SourceText, node: exp.Expr, sides: Sides) -> Iterator[tuple[str, str]]:
+    star = node.this if isinstance(node, exp.Column) else node
+    if isinstance(star, exp.Star):
+        if stray_parts(star, ()):
+            raise source.not_supported("* with more than a table's name", node, "Name the columns.")
+        selected = [_side(source, node, sides)] if node.args.get("table") else list(sides)
+        yield from ((side, column) for side in selected for column in sides[side])
+        return
+    if not isinstance(node, exp.Column) or stray_parts(node, ("this", "table")):
+        raise source.not_supported(
+            f"{construct_name(node)} in the select list above LATERAL",
+            node,
+            "Work it out inside, and name it there.",
+        )
+    name = identifier_name(node.this)
+    searched = [_side(source, node, sides)] if node.args.get("table") else list(sides)
+    matching = [side for side in searched if name in sides[side]]
+    if len(matching) > 1:
+        raise source.unknown_name("this name is of both sides", name, node, f"Write {matching[0]}.{name}.")
+    if not matching:
+        names = [column for side in searched for column in sides[side]]
+        raise source.unknown_name(
+            f"there is no column of this name in {' or '.join(searched)}",
+            name,
+            node,
+            f"There: {', '.join(names)}.{nearest(name, names)}",
+        )
+    yield matching[0], name
+
+
+def _side(source: SourceText, node: exp.Expr, sides: Sides) -> str:
+    name = identifier_name(node.args["table"])
+    if name not in sides:
+        raise source.unknown_name(
+            "FROM has no table of this name", name, node, f"There: {', '.join(sides)}.{nearest(name, sides)}"
+        )
+    return name

@@ -1,20 +1,89 @@
-"""ORDER BY: a ranking first, with others for its ties, or values of the rows."""
+"""ORDER BY: a ranking first, with other keys for its ties, or values of the rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sqlglot import TokenType, exp
 
 from nestvec.sql.bind.expressions.binder import ExpressionBinder
-from nestvec.sql.bind.expressions.expressions import Distance, Expression, walk
+from nestvec.sql.bind.expressions.nodes import Constant, Distance, Expression, FunctionCall, walk
 from nestvec.sql.bind.expressions.typing import NULL
-from nestvec.sql.bind.outputs import SelectItem
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS, Scope
-from nestvec.sql.bind.vectors.direction import STRICT, rank_monotonicity
-from nestvec.sql.bind.vectors.nearest import Measure, Ranking, RerankScore, as_measure, bind_measure
+from nestvec.sql.bind.select_list import SelectItem
+from nestvec.sql.bind.vectors.ranking import (
+    FusedRanking,
+    Measure,
+    Ranking,
+    RerankScore,
+    as_measure,
+    bind_measure,
+)
 from nestvec.sql.parse.source import identifier_name, stray_parts
+
+STRICT: Final = 2
+"""Two rows with different distances have different values."""
+
+_NON_STRICT: Final = {
+    "round",
+    "floor",
+    "ceil",
+    "trunc",
+    "smallint",
+    "int",
+    "bigint",
+    "real",
+    "sign",
+    "exp",
+    "sqrt",
+}
+_STRICT_FUNCTIONS: Final = {"float"}
+
+
+def monotonicity(expression: Expression) -> int:
+    """2 where it rises with the number, 1 where it does so in steps, -2 and -1 where it falls; else 0."""
+    if isinstance(expression, Distance):
+        return STRICT
+    if not isinstance(expression, FunctionCall) or not expression.arguments:
+        return 0
+    first, *others = expression.arguments
+    if expression.name == "negative":
+        return -monotonicity(first)
+    if expression.name in _STRICT_FUNCTIONS:
+        return monotonicity(first)
+    if expression.name in _NON_STRICT and all(isinstance(argument, Constant) for argument in others):
+        return _sign(monotonicity(first))
+    if len(others) != 1:
+        return 0
+    return _arithmetic(expression.name, first, others[0])
+
+
+def rank_monotonicity(expression: Expression, ranking: Ranking | RerankScore) -> int:
+    """The same, of how far down a row stands: a distance rises, a score falls."""
+    trend = monotonicity(expression)
+    return -trend if isinstance(ranking, (FusedRanking, RerankScore)) else trend
+
+
+def _arithmetic(name: str, left: Expression, right: Expression) -> int:
+    number = _number(right)
+    if number is not None and name in ("+", "-", "*", "/"):
+        return monotonicity(left) * (_sign(number) if name in ("*", "/") else 1)
+    number = _number(left)
+    if number is None or name not in ("+", "-", "*"):
+        return 0
+    return monotonicity(right) * {"+": 1, "-": -1, "*": _sign(number)}[name]
+
+
+def _number(expression: Expression) -> float | None:
+    value = expression.value if isinstance(expression, Constant) else None
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)
+
 
 _ORDERED = INTEGERS | FLOATS | STRINGS | {"BOOL", NULL}
 _NEAREST_FIRST = "Milvus finds the nearest rows, not the farthest: turn the order round."
@@ -116,15 +185,15 @@ def bind_ranking(scope: Scope, keys: Sequence[UnboundKey]) -> Ranking | None:
     return ranking
 
 
-def bind_sort_keys(reader: ExpressionBinder, keys: Sequence[UnboundKey]) -> tuple[SortKey, ...]:
+def bind_sort_keys(binder: ExpressionBinder, keys: Sequence[UnboundKey]) -> tuple[SortKey, ...]:
     """Bind the keys; each has an order. Raises the errors of ``bind_query``."""
-    return tuple(_bind(reader, key) for key in keys)
+    return tuple(_bind(binder, key) for key in keys)
 
 
-def _bind(reader: ExpressionBinder, key: UnboundKey) -> SortKey:
-    bound = reader.bind(key.node)
+def _bind(binder: ExpressionBinder, key: UnboundKey) -> SortKey:
+    bound = binder.bind(key.node)
     if bound.type not in _ORDERED:
-        raise reader.scope.source.not_supported(
+        raise binder.scope.source.not_supported(
             f"ORDER BY a value of type {bound.type}", key.ordered, "Order by a number, a text or a condition."
         )
     return SortKey(

@@ -4,95 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Final
 
 from sqlglot import TokenType, exp
 
 from nestvec.milvus.catalog import Table
-from nestvec.sql.bind.clauses import (
-    MAX_SCAN_ROWS,
-    MAX_WINDOW,
-    bind_window,
-    check_select_consumed,
-    check_window,
-    table_name,
-    table_node,
-)
 from nestvec.sql.bind.conditions import Condition, bind_condition
 from nestvec.sql.bind.conditions.nodes import And
 from nestvec.sql.bind.expressions.binder import ExpressionBinder
-from nestvec.sql.bind.expressions.expressions import AggregateCall, Expression, FunctionCall, expression_sql
 from nestvec.sql.bind.expressions.functions import AGGREGATES
-from nestvec.sql.bind.expressions.typing import check_kind
+from nestvec.sql.bind.expressions.nodes import Expression, FunctionCall
 from nestvec.sql.bind.groups import (
     GroupKey,
     aggregates_in,
+    bind_distinct,
     bind_groups,
+    bind_having,
     grouping_column,
     in_best_row,
     in_group_row,
 )
 from nestvec.sql.bind.order import (
-    SortKey,
-    UnboundKey,
     bind_ranking,
     bind_sort_keys,
     check_ranking_order,
     list_sort_keys,
 )
-from nestvec.sql.bind.outputs import OutputColumn, bind_select_items, list_select_items
-from nestvec.sql.bind.params import Params
+from nestvec.sql.bind.params import PARAMETER_NODES, Params
+from nestvec.sql.bind.query import MAX_WINDOW, Grouping, Ordering, Query
 from nestvec.sql.bind.scope import Context, Scope
-from nestvec.sql.bind.vectors.nearest import Ranking, RerankScore
-from nestvec.sql.bind.vectors.rerank import RerankClause, bind_rerank
-from nestvec.sql.bind.vectors.thresholds import bind_threshold, split_thresholds
-from nestvec.sql.parse.source import SourceText, identifier_name
+from nestvec.sql.bind.select_list import bind_select_items, list_select_items
+from nestvec.sql.bind.thresholds import bind_threshold, split_thresholds
+from nestvec.sql.bind.vectors.ranking import RerankScore
+from nestvec.sql.bind.vectors.rerank import bind_rerank
+from nestvec.sql.parse.completeness import check_select_consumed
+from nestvec.sql.parse.construct_names import construct_name
+from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec_schemas.errors import SqlUnknownName
 
-__all__ = [
-    "MAX_SCAN_ROWS",
-    "MAX_WINDOW",
-    "Grouping",
-    "Query",
-    "bind_query",
-    "check_select_consumed",
-    "table_node",
-]
+_REFUSED_PARTS: Final[dict[str, tuple[str, TokenType | None]]] = {
+    "with_": ("WITH (a common table expression)", TokenType.WITH),
+    "into": ("SELECT INTO", TokenType.INTO),
+    "joins": ("JOIN", TokenType.JOIN),
+    "laterals": ("LATERAL", TokenType.LATERAL),
+    "windows": ("WINDOW", TokenType.WINDOW),
+    "qualify": ("QUALIFY", TokenType.QUALIFY),
+    "locks": ("a row lock (FOR UPDATE)", TokenType.FOR),
+    "sample": ("TABLESAMPLE", TokenType.TABLE_SAMPLE),
+    "hint": ("a hint", TokenType.HINT),
+    "pivots": ("PIVOT", None),
+}
+"""Parts of a SELECT that are refused, in SQL's words; any other is refused by its own name."""
+
+_SUPPORTED_FORM: Final = (
+    "nestvec runs SELECT … FROM one collection WHERE … GROUP BY … ORDER BY … LIMIT n OFFSET m."
+)
+_SUPPORTED_PARTS: Final = (
+    "expressions", "from_", "where", "order", "limit", "offset", "distinct", "group", "having",
+)  # fmt: skip
 
 
 _NO_CONTEXT = Context()
-
-
-@dataclass(frozen=True)
-class Grouping:
-    """Rows brought together by ``keys``, all in one group where there is none, and what is said of each."""
-
-    keys: tuple[Expression, ...]
-    aggregates: tuple[AggregateCall, ...]
-    having: Expression | None = None
-
-
-@dataclass(frozen=True)
-class Query:
-    """A bound query. Without ``limit`` every row is wanted.
-
-    ``keep`` is a threshold on what ``nearest`` ranks by; ``best`` a column, of whose values each has its best
-    row in the answer. ``distinct``: of rows with the same values of these, the first. ``keys`` are the order;
-    beside ``nearest`` the first of them is by it.
-    """
-
-    table: Table
-    outputs: tuple[OutputColumn, ...]
-    where: Condition | None
-    ranking: Ranking | None
-    limit: int | None
-    offset: int
-    threshold: Expression | None = None
-    group_column: str = ""
-    grouping: Grouping | None = None
-    distinct: tuple[Expression, ...] | None = None
-    keys: tuple[SortKey, ...] = ()
-    rerank: RerankClause | None = None
 
 
 def bind_query(
@@ -112,21 +85,20 @@ def bind_query(
     with _without_aliases(source, select):
         where, threshold = _where(ExpressionBinder(scope, "WHERE", ranking), select)
     rerank = bind_rerank(scope, select.args.get("order"), ranking)
-    reader = ExpressionBinder(scope, "the select list", ranking, allow_aggregates=True)
-    outputs = bind_select_items(reader if rerank is None else replace(reader, ranking=RerankScore()), items)
-    keys = bind_sort_keys(replace(reader, clause="ORDER BY"), unbound_keys)
-    groups = bind_groups(replace(reader, clause="GROUP BY", allow_aggregates=False), select, items)
-    having = _having(replace(reader, clause="HAVING"), select)
-    query = Query(table, outputs, where, ranking, limit, offset, threshold, keys=keys, rerank=rerank)
+    binder = ExpressionBinder(scope, "the select list", ranking, allow_aggregates=True)
+    outputs = bind_select_items(binder if rerank is None else replace(binder, ranking=RerankScore()), items)
+    keys = bind_sort_keys(replace(binder, clause="ORDER BY"), unbound_keys)
+    groups = bind_groups(replace(binder, clause="GROUP BY", allow_aggregates=False), select, items)
+    having = bind_having(replace(binder, clause="HAVING"), select)
+    ordering = Ordering(ranking, keys, threshold, rerank)
+    query = Query(table, outputs, where, ordering, limit=limit, offset=offset)
     if ranking is not None:
-        query = _ranked(reader, query, select, groups, having)
-        check_ranking_order(scope, ranking, query.keys, unbound_keys)
+        query = _ranked(binder, query, select, groups, having)
+        check_ranking_order(scope, ranking, query.ordering.keys, unbound_keys)
     else:
         query = _grouped(source, query, groups, having)
-    query = replace(query, distinct=_distinct(reader, select, query, unbound_keys))
-    if rerank is not None and (
-        query.threshold or query.group_column or query.distinct or len(query.keys) > 1
-    ):
+    query = replace(query, distinct=bind_distinct(binder, select, query, unbound_keys))
+    if rerank is not None and (threshold or query.group_column or query.distinct or len(keys) > 1):
         raise source.not_supported(
             "RERANK BY beside a threshold, a group, DISTINCT or a second key",
             select.args["order"],
@@ -136,25 +108,19 @@ def bind_query(
     return query
 
 
-def _where(reader: ExpressionBinder, select: exp.Select) -> tuple[Condition | None, Expression | None]:
+def _where(binder: ExpressionBinder, select: exp.Select) -> tuple[Condition | None, Expression | None]:
     """What Milvus filters by, and the threshold on the ranking."""
     where = select.args.get("where")
     if where is None:
         return None, None
-    if not reader.scope.table.columns:
-        raise reader.scope.source.not_supported("WHERE without FROM", where, "Add FROM collection.")
+    if not binder.scope.table.columns:
+        raise binder.scope.source.not_supported("WHERE without FROM", where, "Add FROM collection.")
     columns, thresholds = split_thresholds(where.this)
     if not thresholds:
-        return bind_condition(reader.scope, where.this), None
-    bound_thresholds = [bind_threshold(reader, term) for term in thresholds]
-    bound_columns = [bind_condition(reader.scope, term) for term in columns]
-    condition = (
-        None
-        if not bound_columns
-        else bound_columns[0]
-        if len(bound_columns) == 1
-        else And(tuple(bound_columns))
-    )
+        return bind_condition(binder.scope, where.this), None
+    bound_thresholds = [bind_threshold(binder, term) for term in thresholds]
+    bound_columns = [bind_condition(binder.scope, term) for term in columns]
+    condition = And(tuple(bound_columns)) if len(bound_columns) > 1 else next(iter(bound_columns), None)
     return condition, _all_of(bound_thresholds)
 
 
@@ -183,25 +149,16 @@ def _all_of(conditions: Sequence[Expression]) -> Expression | None:
     return FunctionCall("and", tuple(conditions))
 
 
-def _having(reader: ExpressionBinder, select: exp.Select) -> Expression | None:
-    having = select.args.get("having")
-    if having is None:
-        return None
-    condition = reader.bind(having.this)
-    check_kind(reader.scope.source, condition, "a condition", having.this, "HAVING")
-    return condition.expression
-
-
 def _ranked(
-    reader: ExpressionBinder,
+    binder: ExpressionBinder,
     query: Query,
     select: exp.Select,
     groups: tuple[GroupKey, ...] | None,
     having: Expression | None,
 ) -> Query:
     """A query of ranked rows: all, or the best of each group."""
-    source, ranking = reader.scope.source, query.ranking
-    expressions = [*(item.expression for item in query.outputs), *(item.expression for item in query.keys)]
+    source, ranking = binder.scope.source, query.ordering.ranking
+    expressions = _expressions(query)
     if having is not None:
         raise source.not_supported(
             "HAVING beside ORDER BY a distance", select.args["having"], "Write the threshold in WHERE."
@@ -216,16 +173,26 @@ def _ranked(
         return query
     if groups is None or ranking is None:
         return query
-    group_column = grouping_column(reader, groups)
+    group_column = grouping_column(binder, groups)
     outputs = [
         replace(item, expression=in_best_row(source, item.expression, ranking, node))
         for item, node in zip(query.outputs, _nodes(select, query), strict=True)
     ]
     order = select.args["order"]
     keys = [
-        replace(item, expression=in_best_row(source, item.expression, ranking, order)) for item in query.keys
+        replace(item, expression=in_best_row(source, item.expression, ranking, order))
+        for item in query.ordering.keys
     ]
-    return replace(query, group_column=group_column, outputs=tuple(outputs), keys=tuple(keys))
+    ordering = replace(query.ordering, keys=tuple(keys))
+    return replace(query, group_column=group_column, outputs=tuple(outputs), ordering=ordering)
+
+
+def _expressions(query: Query) -> list[Expression]:
+    """What the columns of the result and the keys of the order are made of."""
+    return [
+        *(output.expression for output in query.outputs),
+        *(key.expression for key in query.ordering.keys),
+    ]
 
 
 def _nodes(select: exp.Select, query: Query) -> list[exp.Expr]:
@@ -238,7 +205,7 @@ def _grouped(
     source: SourceText, query: Query, groups: tuple[GroupKey, ...] | None, having: Expression | None
 ) -> Query:
     """A query of rows in no ranking: as they are, or brought together."""
-    expressions = [*(item.expression for item in query.outputs), *(item.expression for item in query.keys)]
+    expressions = _expressions(query)
     if having is not None:
         expressions.append(having)
     aggregates = aggregates_in(expressions)
@@ -246,50 +213,106 @@ def _grouped(
         return query
     by = tuple(item.expression for item in groups or ())
     outputs = [replace(item, expression=in_group_row(source, item.expression, by)) for item in query.outputs]
-    keys = [replace(item, expression=in_group_row(source, item.expression, by)) for item in query.keys]
+    keys = [
+        replace(item, expression=in_group_row(source, item.expression, by)) for item in query.ordering.keys
+    ]
     group_having = in_group_row(source, having, by) if having is not None else None
-    return replace(
-        query, outputs=tuple(outputs), keys=tuple(keys), grouping=Grouping(by, aggregates, group_having)
-    )
+    ordering = replace(query.ordering, keys=tuple(keys))
+    grouping = Grouping(by, aggregates, group_having)
+    return replace(query, outputs=tuple(outputs), ordering=ordering, grouping=grouping)
 
 
-def _distinct(
-    reader: ExpressionBinder, select: exp.Select, query: Query, unbound_keys: Sequence[UnboundKey]
-) -> tuple[Expression, ...] | None:
-    """What DISTINCT looks at: the answer's columns, or those of ON. The order must go by them first."""
-    clause, source = select.args.get("distinct"), reader.scope.source
-    if clause is None:
-        return None
-    if query.ranking is not None:
+def table_node(source: SourceText, select: exp.Select) -> exp.Table | None:
+    """The one table in FROM, None without it. Raises SqlNotSupported for several, or for more than a name."""
+    for part in stray_parts(select, _SUPPORTED_PARTS):
+        construct, token = _REFUSED_PARTS.get(part, (part.strip("_").replace("_", " ").upper(), None))
+        value = select.args[part]
+        part_node = value[0] if isinstance(value, list) else value
+        at = token if source.position(token) is not None else part_node
+        if part == "joins" and source.position(TokenType.JOIN) is None:
+            construct = "more than one table in FROM"
         raise source.not_supported(
-            "DISTINCT beside ORDER BY a distance",
-            TokenType.DISTINCT,
-            "GROUP BY column gives the best row of each of its values.",
+            construct, at if isinstance(at, (exp.Expr, TokenType)) else 0, _SUPPORTED_FORM
         )
-    on = clause.args.get("on")
-    if on is None:
-        values = tuple(item.expression for item in query.outputs)
-        missing = [
-            at for key, at in zip(query.keys, unbound_keys, strict=True) if key.expression not in values
-        ]
-        if missing:
-            raise source.syntax_error(
-                "with DISTINCT, ORDER BY names columns of the select list",
-                missing[0].ordered,
-                "Add it there.",
-            )
-        return values
-    if query.grouping is not None:
-        raise source.not_supported("DISTINCT ON beside GROUP BY", TokenType.DISTINCT, "Use one of them.")
-    nodes = on.expressions if isinstance(on, exp.Tuple) else [on]
-    values = tuple(
-        replace(reader, clause="DISTINCT ON", allow_aggregates=False).bind(item).expression for item in nodes
-    )
-    leading = {expression_sql(item.expression) for item in query.keys[: len(values)]}
-    if query.keys and leading != {expression_sql(item) for item in values}:
-        raise source.syntax_error(
-            "DISTINCT ON and the first keys of ORDER BY are not the same",
-            unbound_keys[0].ordered,
-            "Order by them first.",
+    from_ = select.args.get("from_")
+    return None if from_ is None else _check_table(source, from_.this)
+
+
+def _check_table(source: SourceText, table: exp.Expr) -> exp.Table:
+    if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier):
+        raise source.not_supported(f"{construct_name(table)} in FROM", table, "Name one collection.")
+    stray = stray_parts(table, ("this", "alias"))
+    if stray:
+        constructs = {
+            "db": "a schema-qualified table",
+            "joins": "JOIN",
+            "only": "ONLY",
+            "sample": "TABLESAMPLE",
+        }
+        construct = constructs.get(stray[0], stray[0].upper())
+        raise source.not_supported(construct, table, "Name one collection.")
+    alias = table.args.get("alias")
+    if alias is not None and not isinstance(alias.this, exp.Identifier):
+        raise source.not_supported("this alias", alias, "Write a name.")
+    if alias is not None and stray_parts(alias, ("this",)):
+        raise source.not_supported("column names after a table's alias", alias, "Use AS in the select list.")
+    return table
+
+
+def table_name(node: exp.Table | None) -> str:
+    """What the statement calls its table by; empty without FROM."""
+    if node is None:
+        return ""
+    alias = node.args.get("alias")
+    # A collection's alias is a name for it too.
+    return identifier_name(alias.this) if alias is not None else identifier_name(node.this)
+
+
+def bind_window(source: SourceText, select: exp.Select, params: Params) -> tuple[int | None, int]:
+    """LIMIT (None without it) and OFFSET. Raises SqlTypeMismatch, SqlNotSupported."""
+    limit = _count(source, select.args.get("limit"), "LIMIT", params)
+    offset = _count(source, select.args.get("offset"), "OFFSET", params) or 0
+    if offset and source.position(TokenType.OFFSET) is None:
+        raise source.syntax_error("LIMIT takes one number", TokenType.LIMIT, "Write LIMIT n OFFSET m.")
+    return limit, offset
+
+
+def check_window(source: SourceText, select: exp.Select, limit: int | None, offset: int) -> None:
+    """LIMIT and OFFSET of a ranking. Raises SqlTypeMismatch beyond Milvus's window, SqlNotSupported."""
+    if limit is None:
+        raise source.not_supported(
+            "ORDER BY a distance without LIMIT", TokenType.ORDER_BY, f"Add LIMIT n, at most {MAX_WINDOW:,}."
         )
-    return values
+    if limit + offset > MAX_WINDOW:
+        raise source.type_mismatch(
+            f"LIMIT and OFFSET of a ranking together go beyond Milvus's {MAX_WINDOW:,}",
+            limit + offset,
+            select.args.get("limit") or select.args.get("offset"),
+            "Narrow the answer with WHERE, or leave the distance out of ORDER BY.",
+        )
+
+
+def _count(source: SourceText, node: exp.Expr | None, name: str, params: Params) -> int | None:
+    """The number after LIMIT or OFFSET."""
+    if node is None:
+        return None
+    if isinstance(node, exp.Fetch):
+        raise source.not_supported("FETCH FIRST", TokenType.FETCH, "Write LIMIT n.")
+    if stray_parts(node, ("expression",)):
+        raise source.not_supported(f"{name} with more than a number", node, f"Write {name} n.")
+    value = node.args["expression"]
+    if isinstance(value, PARAMETER_NODES):
+        number = params.value(source, value)
+        if isinstance(number, int) and not isinstance(number, bool) and number >= 0:
+            return number
+        raise source.type_mismatch(
+            f"{name} takes a whole number from 0", str(number)[:40], value, "Give one."
+        )
+    if not isinstance(value, exp.Literal) or value.is_string or not str(value.this).isdecimal():
+        raise source.type_mismatch(
+            f"{name} takes a whole number that is written out, or a parameter",
+            value.sql()[:40],
+            value,
+            f"Write {name} 10.",
+        )
+    return min(int(str(value.this)[:18]), 1 << 62)

@@ -1,1 +1,1 @@
-"""Plan to answer: calls of Milvus, and what is done with what they bring."""
+"""Plan to rows: calls of Milvus, and the work that nestvec does on what they return."""

@@ -1,4 +1,4 @@
-"""A sample of a collection's texts, as queries: what people ask is shorter than what it is about."""
+"""Queries from a sample of a collection's texts, shortened as people's queries are."""
 
 from __future__ import annotations
 
@@ -16,34 +16,37 @@ from nestvec.sql.plan.filter import literal
 
 DEFAULT_QUERIES: Final = 200
 SEED: Final = 20220526
-"""Fixed, so that one collection is measured alike each time."""
+"""Fixed, so that measurements of one collection are repeatable."""
 
 _MAX_ROWS_READ = 1_000_000
-"""Rows that the sample is drawn from: the first that Milvus gives."""
+"""The sample is drawn from the first rows that Milvus returns, of this number."""
+
 _PAGE_ROWS = 10_000
 _KEYS_PER_READ = 100
 _MAX_QUERY_CHARS = 300
+
 _MAX_QUERY_WORDS = 6
-"""Words up to which a text is no longer than a query."""
+"""A text of up to this many words is a query as it is."""
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
 @dataclass(frozen=True)
 class QuerySample:
-    """Queries for a text column, and how many rows the collection has."""
+    """Queries for a text column."""
 
     queries: tuple[str, ...]
     rows: int
+    """Rows of the collection."""
 
 
 def sample_queries(
     client: MilvusClient, table: Table, source: str, queries: int = DEFAULT_QUERIES
 ) -> QuerySample:
-    """Up to ``queries`` texts, each a sentence of another row's. Raises StoreRefused, StoreUnreachable."""
+    """Up to ``queries`` sentences, each of another row. Raises StoreRefused, StoreUnreachable."""
     rng = random.Random(SEED)  # noqa: S311 - a sample, no secret
     with milvus_errors(f"sampling collection {table.name}"):
-        # Twice as many rows as queries: some have no text, or the same as another.
+        # Twice as many rows as queries: some have no text, or a text that another has.
         keys, rows = _sample_keys(client, table, 2 * queries, rng)
         texts: dict[str, None] = {}
         for start in range(0, len(keys), _KEYS_PER_READ):
@@ -53,7 +56,7 @@ def sample_queries(
 
 
 def _sample_keys(client: MilvusClient, table: Table, count: int, rng: random.Random) -> tuple[list[Any], int]:
-    """Primary keys drawn evenly (Vitter 1985, algorithm R), and the number of rows."""
+    """A uniform sample of primary keys (reservoir sampling, Vitter 1985), and the number of rows."""
     reservoir: list[Any] = []
     total = 0
     for key in _all_keys(client, table):
@@ -75,7 +78,7 @@ def _all_keys(client: MilvusClient, table: Table) -> Iterator[Any]:
         while page := pages.next():
             for row in page:
                 yield row[name]
-            # pymilvus pastes the last key into the filter of the next page, as it is.
+            # pymilvus inserts the last key into the filter of the next page without escaping it.
             if any(character in str(page[-1][name]) for character in '"\\'):
                 return
     finally:
@@ -83,7 +86,7 @@ def _all_keys(client: MilvusClient, table: Table) -> Iterator[Any]:
 
 
 def _texts(client: MilvusClient, table: Table, source: str, keys: Sequence[Any]) -> Iterator[str]:
-    """The texts of these rows that are not blank, in the order of the keys."""
+    """The texts of these rows, in the order of the keys; blank ones are skipped."""
     name = table.primary.name
     listed = ", ".join(literal(key) for key in keys)
     rows = client.query(table.name, filter=f"{name} in [{listed}]", output_fields=[name, source])
@@ -95,7 +98,7 @@ def _texts(client: MilvusClient, table: Table, source: str, keys: Sequence[Any])
 
 
 def as_query(text: str, rng: random.Random) -> str:
-    """A sentence of a text; half of its words, in a row, where it has but one sentence."""
+    """One sentence of a text; half of its words, in sequence, where it has only one sentence."""
     sentences = [sentence for sentence in _SENTENCE.split(text.strip()) if len(sentence.split()) > 2]
     chosen = rng.choice(sentences) if sentences else text.strip()
     words = chosen.split()

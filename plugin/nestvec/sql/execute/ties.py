@@ -1,32 +1,29 @@
-"""Ranked rows with a second key: of rows that are as far off as the last one, which belong to the answer.
+"""Ranked rows with a second sort key: which of the rows at the last distance belong to the result.
 
-A search gives some of them, in no order that is said. So it is asked for more rows than are wanted, and for
-more again as long as the last row is as far off as the last that is wanted.
+A search returns some of them, in no defined order. So more rows are searched for than are wanted, and more
+again while the last row found is as far away as the last row wanted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 from nestvec.milvus.steps import Steps
-from nestvec.sql.bind.select import MAX_ROWS
+from nestvec.sql.bind.query import MAX_WINDOW
 from nestvec.sql.execute.evaluate import ScoredRow
-from nestvec.sql.execute.shaping import sort_rows
+from nestvec.sql.execute.row_operators import sort_rows
+from nestvec.sql.execute.timing import RunNode
 from nestvec.sql.plan.nodes import HybridSearch, Node, Rescore, Sort, TopKWithTies, VectorSearch
 from nestvec.sql.session import Session
 from nestvec_schemas.errors import SqlNotSupported
 
-RunNode = Callable[[Session, Node, Node | None], Steps[list[ScoredRow]]]
-"""How a node is run, counted as another in the measured times."""
-
 _WIDENING_FACTOR: Final = 8
-"""Times as many rows are asked for again: every search reads the same rows anew."""
+"""Growth of the limit from one search to the next: each search reads the same rows again."""
 
 
 def run_top_k_with_ties(run: RunNode, session: Session, node: TopKWithTies) -> Steps[list[ScoredRow]]:
-    """The rows wanted, by all keys. Raises SqlNotSupported where the ties are beyond what Milvus gives."""
+    """The rows wanted, by all keys. Raises SqlNotSupported where the ties exceed Milvus's window."""
     end = node.offset + node.limit
     search: Node = node.input
     while True:
@@ -36,15 +33,15 @@ def run_top_k_with_ties(run: RunNode, session: Session, node: TopKWithTies) -> S
             return sort_rows(Sort(node.input, node.keys), rows)[node.offset : end]
         if wider == search:
             raise SqlNotSupported(
-                f"an order of more than {MAX_ROWS:,} rows that are as far off is not supported",
-                next_step="Narrow them with WHERE, or order by the distance alone.",
+                f"sorting more than {MAX_WINDOW:,} rows at the same distance is not supported",
+                next_step="Narrow them with WHERE, or ORDER BY the distance alone.",
             )
         search = wider
 
 
 def _widened(node: Node, count: int) -> Node | None:
-    """A search for more rows; None where ``found`` rows are all that there are."""
+    """A search for more rows; None where the ``count`` rows found are all that match."""
     search = node.full_search if isinstance(node, Rescore) else node
     if isinstance(search, HybridSearch) or not isinstance(search, VectorSearch) or count < search.limit:
         return None
-    return replace(search, limit=min(search.limit * _WIDENING_FACTOR, MAX_ROWS))
+    return replace(search, limit=min(search.limit * _WIDENING_FACTOR, MAX_WINDOW))

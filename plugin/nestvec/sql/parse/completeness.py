@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Final
 
 from sqlglot import TokenType, exp
 
+from nestvec.sql.parse.parse import explain_token_count
 from nestvec.sql.parse.source import SourceText
 
 _CARRIERS = {TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING, TokenType.NUMBER}
@@ -21,6 +23,18 @@ _WORDS = """
     STORED TABLE TO USING VARYING WITH"""
 _GRAMMAR_WORDS = frozenset(_WORDS.split())
 """Words of the grammar that sqlglot has no token for, or whose place its trees do not keep."""
+
+
+_SELECT_NOISE: Final = {"ROW", "ROWS", "NULLS", "FIRST", "LAST", "BOTH", "LEADING", "TRAILING"}
+"""Words that change nothing, or that the tree holds without their place: OFFSET 2 ROWS, NULLS FIRST."""
+
+_CHECKED: Final = "read"
+"""Noted at a tree that was looked through: it is bound once an execution, and stays the same."""
+
+_SELECT_POSITION_LOST_AFTER: Final = {
+    TokenType.DOT, TokenType.COLON, TokenType.PARAMETER, TokenType.ARROW, TokenType.DARROW,
+}  # fmt: skip
+"""After these, sqlglot forgets where a thing stood: .5, :name, $1, -> 'key', ->> 'key'."""
 
 
 def check_consumed(source: SourceText, tree: exp.Expr) -> None:
@@ -43,3 +57,20 @@ def check_consumed(source: SourceText, tree: exp.Expr) -> None:
         word = token.text.upper()
         if token.token_type != TokenType.VAR or (word not in _GRAMMAR_WORDS and word not in named):
             raise source.syntax_error(f"'{token.text[:40]}' has no place here", token.start, "Remove it.")
+
+
+def check_select_consumed(source: SourceText, tree: exp.Expr) -> None:
+    """Refuse a name or a constant that is in the text and not in the tree, whatever became of it."""
+    if _CHECKED in tree.meta:
+        return
+    read = {node.meta.get("start") for node in tree.walk()}
+    tokens = source.tokens[explain_token_count(source) :]
+    for before, token in pairwise(tokens):
+        unread = token.token_type in _CARRIERS and token.start not in read
+        if (
+            unread
+            and before.token_type not in _SELECT_POSITION_LOST_AFTER
+            and token.text.upper() not in _SELECT_NOISE
+        ):
+            raise source.syntax_error(f"'{token.text[:40]}' has no place here", token.start, "Remove it.")
+    tree.meta[_CHECKED] = True

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from sqlglot import exp
 
 from nestvec.sql.parse.dialect import VectorDistance
+from nestvec.sql.parse.source import SourceText
 
+_CALL: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*\(")
 _JSON_NODES = (exp.JSONExtract, exp.JSONExtractScalar, exp.JSONBExtract, exp.JSONBExtractScalar)
 
 _CONSTRUCTS: tuple[tuple[type | tuple[type, ...], str], ...] = (
@@ -45,15 +50,27 @@ _CONSTRUCTS: tuple[tuple[type | tuple[type, ...], str], ...] = (
 def construct_name(node: exp.Expr) -> str:
     """The name of a node's construct, as an SQL user would say it."""
     if isinstance(node, exp.AggFunc):
-        return f"the aggregate {_function_name(node)}"
+        return f"the aggregate {_sqlglot_name(node)}"
     construct = next((name for kinds, name in _CONSTRUCTS if isinstance(node, kinds)), None)
     if construct:
         return construct
-    return f"the function {_function_name(node)}" if isinstance(node, exp.Func) else "this expression"
+    return f"the function {_sqlglot_name(node)}" if isinstance(node, exp.Func) else "this expression"
 
 
-def _function_name(node: exp.Expr) -> str:
+def _sqlglot_name(node: exp.Expr) -> str:
     if isinstance(node, exp.Anonymous):
         return f"{str(node.this)[:40]}()"
     names = node.sql_names() if isinstance(node, exp.Func) else []
     return f"{names[0] if names else node.key.upper()}()"
+
+
+def function_name(source: SourceText, node: exp.Expr) -> str:
+    """The name of the function that ``node`` is a call of, as it is written; else empty."""
+    start = node.meta.get("start")
+    # Operators have no place of their own, mod(a, 2) has: as nodes they are the same.
+    match = _CALL.match(source.text, start) if start is not None else None
+    if match is None:
+        return ""
+    if isinstance(node, exp.Trim):
+        return {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(str(node.args.get("position")), "btrim")
+    return match[1].lower()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from sqlglot import Token, TokenType, exp
 
@@ -11,6 +12,9 @@ from nestvec_schemas.errors import SqlNotSupported, SqlSyntaxError, SqlTypeMisma
 
 Position = exp.Expr | TokenType | int | None
 """Where an error points: at a node, at the first token of a type, at an offset, or nowhere."""
+
+IGNORED_PARTS: Final = ("safe", "coalesce", "ignore_nulls", "only_json_types", "big_int", "_type")
+"""Arguments by which sqlglot notes how other dialects differ: no statement spells them out."""
 
 _FIRST = "first"
 

@@ -1,9 +1,10 @@
-"""Which vectors of a family a search reads: the longest alone, or a shortlist by a shorter one, then those.
+"""Adaptive retrieval: whether a search reads the longest vectors of a family alone, or a shortlist first.
 
-MRL's funnel (Kusupati et al. 2022) with the sizes of AdANNS (Rege et al. 2023): short vectors are enough to
-tell the few rows that matter from the many that do not, and the whole ones put those in order. How short and
-how few is measured on the collection (ANALYZE). A choice never has a floor of recall below the target; where
-nothing is known, or it is not sure that the answer keeps its meaning, the longest vectors are searched.
+MRL's funnel (Kusupati et al. 2022) with the sizes of AdANNS (Rege et al. 2023): short vectors suffice to
+separate the few relevant rows from the many others, and the full vectors put those few in order. How short
+and how few is measured on the collection (ANALYZE). A shortlist is chosen only where the lower bound of its
+recall reaches the target. Where nothing was measured, or a shortlist might change what the statement means,
+the search is by the longest vectors.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Final
 
 from nestvec.milvus.catalog import Column, Table
-from nestvec.sql.bind.expressions.expressions import Field
-from nestvec.sql.bind.select import MAX_ROWS
-from nestvec.sql.bind.vectors.hints import Shortlist, read_setting
-from nestvec.sql.bind.vectors.nearest import Nearest
-from nestvec.sql.bind.vectors.targets import Sum, Target
-from nestvec.sql.parse.source import Source
+from nestvec.sql.bind.expressions.nodes import ColumnRef
+from nestvec.sql.bind.query import MAX_WINDOW
+from nestvec.sql.bind.vectors.distance import DistanceRanking
+from nestvec.sql.bind.vectors.targets import Target, VectorSum
+from nestvec.sql.parse.hints import Shortlist, parse_shortlist_setting
+from nestvec.sql.parse.source import SourceText
 from nestvec.sql.plan.cost import ROUND_TRIP, read_bytes
 from nestvec.sql.plan.nodes import Plan, Rescore, VectorSearch, source_of, with_source
 from nestvec.sql.plan.statistics import (
@@ -32,42 +34,49 @@ from nestvec.sql.plan.statistics import (
 from nestvec.sql.settings import SessionSettings
 from nestvec_schemas.vectors import FLOAT_BYTES
 
-_MAX_LIGHT_CHARS = 256
-"""Characters from which a column is too long to be read of a whole shortlist on the chance of stopping."""
+_MAX_LIGHT_CHARS: Final = 256
+"""Length of a text column up to which it is read with the shortlist, in case the search stops early."""
 
-_UNIT_TOLERANCE = 1e-3
+_UNIT_TOLERANCE: Final = 1e-3
+"""How far the length of a vector may be from 1 for it to count as normalised."""
 
 
 @dataclass(frozen=True)
 class ShortlistChoice:
-    """A shortlist: ``size`` rows by ``column``. ``easy`` as in Rescore; ``expected`` is for people."""
+    """The shortlist that a search reads first."""
 
     column: str
+    """The shorter vectors that it is searched by."""
     size: int
+    """Its number of rows."""
     expected: str
+    """The recall that ANALYZE measured for it, for EXPLAIN."""
     early_stop_gap: float | None = None
+    """As in ``Rescore``."""
 
 
 def add_shortlist(
-    plan: Plan, table: Table, settings: SessionSettings, hint: Shortlist | None, source: Source
+    plan: Plan, table: Table, settings: SessionSettings, hint: Shortlist | None, source: SourceText
 ) -> Plan:
-    """The plan with a shortlist where one pays. Raises SqlNotSupported, SqlTypeMismatch at a wrong hint."""
+    """The plan, with a shortlist where one pays off. Raises SqlNotSupported, SqlTypeMismatch for its hint."""
     node = source_of(plan.node)
     nearest = node.nearest if isinstance(node, VectorSearch) else None
     if not isinstance(node, VectorSearch) or nearest is None or not nearest.shorter:
         if hint is not None:
             raise source.not_supported(
-                "a shortlist where no family of vectors is searched",
-                hint.at,
+                "a shortlist without a search by a family of vectors",
+                hint.position,
                 "ORDER BY a distance of a text column that has vectors of several lengths.",
             )
         return plan
     if not _is_plain(node):
-        return replace(plan, notes=(*plan.notes, "whole vectors: what is asked has no shortlist"))
-    requested = hint or read_setting(settings.shortlist)
+        return replace(plan, notes=(*plan.notes, "full vectors: a shortlist does not apply to this query"))
+    requested = hint or parse_shortlist_setting(settings.shortlist)
     if hint is not None and hint.dim and hint.dim not in _columns_by_dim(table, nearest):
         offered = ", ".join(map(str, _columns_by_dim(table, nearest)))
-        raise source.type_mismatch("no shorter vectors of this dim", hint.dim, hint.at, f"There: {offered}.")
+        raise source.type_mismatch(
+            "the column has no shorter vectors of this dim", hint.dim, hint.position, f"Available: {offered}."
+        )
     choice = choose_shortlist(table, nearest, node.limit + node.offset, settings.recall, requested)
     if isinstance(choice, str):
         return replace(plan, notes=(*plan.notes, choice))
@@ -75,23 +84,23 @@ def add_shortlist(
 
 
 def choose_shortlist(
-    table: Table, nearest: Nearest, count: int, target: float, requested: Shortlist | None = None
+    table: Table, nearest: DistanceRanking, count: int, target: float, requested: Shortlist | None = None
 ) -> ShortlistChoice | str:
-    """The cheapest shortlist for answers of ``count`` rows whose recall is sure; or why there is none."""
+    """The cheapest shortlist that reaches the recall for results of ``count`` rows, or why there is none."""
     statistics = stored_statistics(table, nearest.column)
     if requested is not None:
         return _requested_shortlist(table, nearest, count, requested, statistics)
     if statistics is None:
-        return f"whole vectors: run ANALYZE {table.name} to let shorter vectors be used"
+        return f"full vectors: run ANALYZE {table.name} to enable shortlists by shorter vectors"
     if isinstance(statistics, str):
-        again = f"run ANALYZE {table.name}"
-        return f"whole vectors: the statistics of {nearest.column} are no use ({statistics}): {again}"
+        problem = f"the statistics of {nearest.column} are unusable ({statistics})"
+        return f"full vectors: {problem}: run ANALYZE {table.name}"
     if statistics.queries < MIN_QUERIES:
-        return f"whole vectors: ANALYZE had {statistics.queries} queries, which are too few"
+        return f"full vectors: ANALYZE sampled only {statistics.queries} queries, of at least {MIN_QUERIES}"
     return _cheapest_shortlist(table, nearest, count, target, statistics)
 
 
-def _columns_by_dim(table: Table, nearest: Nearest) -> dict[int, str]:
+def _columns_by_dim(table: Table, nearest: DistanceRanking) -> dict[int, str]:
     """The shorter columns by their dims."""
     columns = (table.column(name) for name in nearest.shorter)
     return {column.dim: column.name for column in columns if column is not None and column.dim is not None}
@@ -99,46 +108,45 @@ def _columns_by_dim(table: Table, nearest: Nearest) -> dict[int, str]:
 
 def _requested_shortlist(
     table: Table,
-    nearest: Nearest,
+    nearest: DistanceRanking,
     count: int,
     requested: Shortlist,
     statistics: FamilyStatistics | str | None,
 ) -> ShortlistChoice | str:
     column = _columns_by_dim(table, nearest).get(requested.dim)
     if not requested.dim:
-        return "whole vectors: the shortlist is set to off"
+        return "full vectors: the shortlist is off"
     if column is None:
-        return f"whole vectors: nestvec.shortlist asks for {requested.dim} dims, which {table.name} has not"
-    size = min(max(requested.size, count), MAX_ROWS)
+        return f"full vectors: {table.name} has no vectors of {requested.dim} dims for nestvec.shortlist"
+    size = min(max(requested.size, count), MAX_WINDOW)
     shorter = statistics.shorter if isinstance(statistics, FamilyStatistics) else ()
     recalls = next(
         (_bounds(candidate, count, size) for candidate in shorter if candidate.column == column), None
     )
-    where = "a hint" if requested.at is not None else "nestvec.shortlist"
+    origin = "a hint" if requested.position is not None else "nestvec.shortlist"
     if not recalls or not isinstance(statistics, FamilyStatistics):
-        return ShortlistChoice(column, size, f"not measured; {where} asks for it")
-    return ShortlistChoice(column, size, f"{_expected_recall(recalls, statistics)}; {where} asks for it")
+        return ShortlistChoice(column, size, f"not measured; set by {origin}")
+    return ShortlistChoice(column, size, f"{_expected_recall(recalls, statistics)}; set by {origin}")
 
 
 def _cheapest_shortlist(
-    table: Table, nearest: Nearest, count: int, target: float, statistics: FamilyStatistics
+    table: Table, nearest: DistanceRanking, count: int, target: float, statistics: FamilyStatistics
 ) -> ShortlistChoice | str:
     reliable = [
-        (one, measured)
-        for one in statistics.shorter
-        if one.column in nearest.shorter
-        for measured in _recalls_by_size(one, count)
-        if min(recall.floor for recall in measured) >= target
+        (shorter, recalls)
+        for shorter in statistics.shorter
+        if shorter.column in nearest.shorter
+        for recalls in _recalls_by_size(shorter, count)
+        if min(recall.floor for recall in recalls) >= target
     ]
     if not reliable:
-        return f"whole vectors: no shortlist is sure of a recall of {target:g} for {count} rows"
+        return f"full vectors: no shortlist is certain to reach a recall of {target:g} for {count} rows"
     full_scan = read_bytes(_index(table, nearest.column), statistics.rows, statistics.dim, count)
-    best, measured = min(
-        reliable, key=lambda one: _shortlist_bytes(table, statistics, one[0], one[1][0].size)
-    )
+    costs = [_shortlist_bytes(table, statistics, shorter, recalls[0].size) for shorter, recalls in reliable]
+    best, measured = reliable[costs.index(min(costs))]
     size = measured[0].size
-    if _shortlist_bytes(table, statistics, best, size) + ROUND_TRIP >= full_scan:
-        return f"whole vectors: {statistics.rows:,} rows are read sooner than a second search is asked"
+    if min(costs) + ROUND_TRIP >= full_scan:
+        return f"full vectors: a scan of {statistics.rows:,} rows costs less than a second search"
     return ShortlistChoice(
         best.column, size, _expected_recall(measured, statistics), _early_stop_gap(measured, count, target)
     )
@@ -154,7 +162,7 @@ def _index(table: Table, column: str) -> str:
 
 
 def _recalls_by_size(shorter: ShorterColumn, count: int) -> Iterator[tuple[ShortlistRecall, ...]]:
-    """For each size, what was measured for answers of about ``count`` rows; nothing where it is unknown."""
+    """For each size of shortlist, the recall measured for results of about ``count`` rows."""
     for size in sorted({recall.size for recall in shorter.recall if recall.size >= count}):
         recalls = _bounds(shorter, count, size)
         if recalls is not None:
@@ -162,9 +170,9 @@ def _recalls_by_size(shorter: ShorterColumn, count: int) -> Iterator[tuple[Short
 
 
 def _bounds(shorter: ShorterColumn, count: int, size: int) -> tuple[ShortlistRecall, ...] | None:
-    """The measured lengths next to ``count``, below and above, of one size; None where there is none above.
+    """The recalls measured for the counts next to ``count``, below and above; None where none is above.
 
-    Recall falls with the length of the answer, mostly: the worse of both is what is counted on.
+    Recall mostly falls as the result grows: the worse of the two is the one to rely on.
     """
     of_size = sorted(
         (recall for recall in shorter.recall if recall.size == size), key=lambda recall: recall.count
@@ -179,13 +187,13 @@ def _bounds(shorter: ShorterColumn, count: int, size: int) -> tuple[ShortlistRec
 def _expected_recall(recalls: tuple[ShortlistRecall, ...], statistics: FamilyStatistics) -> str:
     worst = min(recalls, key=lambda recall: recall.floor)
     return (
-        f"recall@{worst.count} {worst.mean:.4f}, at least {worst.floor:.4f} (95 % sure), "
-        f"on {statistics.queries} queries"
+        f"recall@{worst.count} {worst.mean:.4f}, at least {worst.floor:.4f} (95 % confidence), "
+        f"over {statistics.queries} queries"
     )
 
 
 def _early_stop_gap(recalls: tuple[ShortlistRecall, ...], count: int, target: float) -> float | None:
-    """The gap that stops early, which is known for the very lengths that were measured."""
+    """The gap for an early stop; None for a count or a target that ANALYZE did not measure."""
     level = next((number for number, learned in enumerate(RECALL_LEVELS) if learned >= target), None)
     if level is None or len(recalls) > 1 or recalls[0].count != count:
         return None
@@ -193,18 +201,19 @@ def _early_stop_gap(recalls: tuple[ShortlistRecall, ...], count: int, target: fl
 
 
 def _is_plain(node: VectorSearch) -> bool:
-    """Whether a search is nothing but what a shortlist keeps the meaning of: a filter, a limit, an offset."""
+    """Whether a search has only a filter, a limit and an offset, which a shortlist leaves as they are."""
     nearest = node.nearest
-    plain = VectorSearch(node.collection, nearest, node.filter, node.fields, node.limit, node.offset)
-    return node == plain and isinstance(nearest.target, (str, tuple, Sum)) and node.limit > 0
+    return not node.group and isinstance(nearest.target, (str, tuple, VectorSum)) and node.limit > 0
 
 
 def _rescore(plan: Plan, node: VectorSearch, table: Table, choice: ShortlistChoice) -> Rescore:
     nearest, primary = node.nearest, table.primary
     column = table.column(choice.column)
     dim = (column.dim if column is not None else None) or 0
-    # Nothing but columns is wanted of the rows: neither in the answer nor before it is their distance read.
-    columns_only = plan.node is node and all(isinstance(output.expression, Field) for output in plan.outputs)
+    # Neither the result nor another node of the plan reads the distance of a row.
+    columns_only = plan.node is node and all(
+        isinstance(output.expression, ColumnRef) for output in plan.outputs
+    )
     early_stop_gap = (
         choice.early_stop_gap
         if columns_only and all(_is_light(table, name) for name in node.fields)
@@ -213,18 +222,25 @@ def _rescore(plan: Plan, node: VectorSearch, table: Table, choice: ShortlistChoi
     fields = dict.fromkeys((primary.name, *(node.fields if early_stop_gap is not None else ())))
     shortlist = VectorSearch(
         node.collection,
-        Nearest(choice.column, nearest.metric, shorten_target(nearest.target, dim)),
+        DistanceRanking(choice.column, nearest.metric, shorten_target(nearest.target, dim)),
         node.filter,
         tuple(fields),
         choice.size,
     )
-    return Rescore(shortlist, node, primary.name, dim, choice.expected, early_stop_gap)
+    return Rescore(
+        shortlist,
+        node,
+        primary_key=primary.name,
+        dim=dim,
+        expected=choice.expected,
+        early_stop_gap=early_stop_gap,
+    )
 
 
 def shorten_target(target: Target, dim: int) -> Target:
-    """A query for vectors of ``dim``: a text as it is, a vector as a shorter one of the same encoder is made.
+    """The same target for vectors of ``dim``: a vector is truncated, and normalised where it was before.
 
-    One of length 1 is cut and brought to length 1 again; of another length, cut alone.
+    A text stays as it is: its encoder makes the shorter vector.
     """
     if not isinstance(target, tuple):
         return target
@@ -236,7 +252,7 @@ def shorten_target(target: Target, dim: int) -> Target:
 
 
 def _is_light(table: Table, name: str) -> bool:
-    """Whether reading a column of every row of a shortlist costs next to nothing."""
+    """Whether a column is cheap to read for every row of a shortlist."""
     column: Column | None = table.column(name)
     if column is None or column.is_vector or column.type in ("JSON", "ARRAY"):
         return False

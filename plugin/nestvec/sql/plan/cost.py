@@ -1,7 +1,7 @@
-"""What a search reads, in bytes of vectors: enough to tell a cheap plan from a dear one, and no more.
+"""Cost of a search as bytes of vectors read: a rough estimate, enough to compare plans.
 
-An index that scans reads every row's vector; one of lists, those of the lists that it opens; a graph, those
-of the nodes that it passes. Milvus says none of this, so the numbers are estimates by kinds of index.
+A scan reads every row's vector, an IVF index those of the lists that it probes, a graph those of the nodes
+that it visits. Milvus reports none of this, so the numbers are estimates by type of index.
 """
 
 from __future__ import annotations
@@ -11,26 +11,27 @@ from typing import Final
 from nestvec_schemas.vectors import FLOAT_BYTES
 
 ROUND_TRIP: Final = 24_000_000
-"""Bytes that a scan reads in the time of one more search: Milvus 2.3.5 reads 6.6 MB a millisecond here, and
-a search for 100 rows by their ids takes 4."""
+"""Bytes that a scan reads in the time of one more search: Milvus 2.3.5 was measured to read 6.6 MB per
+millisecond, and to take 4 ms to search 100 rows by their ids."""
 
 _ROWS_PER_PROBED = 128 // 8
-"""One row in so many is read by IVF, with Milvus's own defaults (nlist 128, nprobe 8)."""
+"""IVF reads one row in this many, with Milvus's defaults (nlist 128, nprobe 8)."""
 
 _VISITED_PER_CANDIDATE = 16
-"""Rows that a graph looks at for each that it keeps in its queue, of at least ``_QUEUE``."""
+"""Rows that a graph visits for each candidate in its queue."""
 _MIN_CANDIDATES = 64
+"""Candidates that the queue of a graph has at least."""
 
 _SCAN_INDEXES = ("FLAT", "BRUTE_FORCE", "")
 
 
 def read_bytes(index: str, rows: int, dim: int, count: int) -> int:
-    """Bytes of vectors that a search for ``wanted`` rows reads by an index of this type."""
+    """Bytes of vectors that a search for ``count`` rows reads from an index of this type."""
     return visited_rows(index, rows, count) * dim * FLOAT_BYTES
 
 
 def visited_rows(index: str, rows: int, count: int) -> int:
-    """Rows whose vectors a search looks at."""
+    """Rows whose vectors a search visits."""
     kind = index.upper()
     if kind in _SCAN_INDEXES:
         return rows

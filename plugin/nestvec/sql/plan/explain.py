@@ -1,13 +1,17 @@
-"""A plan as a tree that people and programs read: what is asked of whom."""
+"""A plan as a tree of words, for people (lines of text) and for programs (JSON)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
-from nestvec.sql.bind.expressions.expressions import Field, written
-from nestvec.sql.plan.each import search_batches
+from nestvec.sql.bind.expressions.nodes import ColumnRef, expression_sql
+from nestvec.sql.bind.select_list import OutputColumn
+from nestvec.sql.bind.vectors.distance import DistanceRanking
+from nestvec.sql.bind.vectors.ranking import FusedRanking
+from nestvec.sql.bind.vectors.targets import EmbeddedText, Target, Term, VectorLiteral, VectorSum
+from nestvec.sql.plan.lateral import search_batches
 from nestvec.sql.plan.nodes import (
     Aggregate,
     CountRows,
@@ -24,30 +28,27 @@ from nestvec.sql.plan.nodes import (
     TopKWithTies,
     VectorSearch,
 )
-from nestvec.sql.plan.rankings import describe_fusion, describe_target
+
+_MAX_SHOWN_CHARS: Final = 60
+"""Characters of a text that a plan shows."""
 
 
 @dataclass(frozen=True)
 class ExplainNode:
-    """A node in words: what it does, what of it is chosen (name, value), and what it reads from.
-
-    ``node`` is the plan's own, which is described.
-    """
+    """A node of the plan in words, with the nodes that it reads from."""
 
     title: str
+    """What the node does."""
     details: tuple[tuple[str, str], ...] = ()
+    """Names and values of what was chosen for it."""
     children: tuple[ExplainNode, ...] = ()
     node: object = field(default=None, compare=False, repr=False)
+    """The node of the plan that this one describes."""
 
 
 def explain_plan(plan: Plan) -> ExplainNode:
     """The tree of a plan."""
-    columns = ", ".join(
-        output.name
-        if output.expression == Field(output.name)
-        else f"{output.name} = {written(output.expression)}"
-        for output in plan.outputs
-    )
+    columns = ", ".join(map(_describe_output, plan.outputs))
     details = [("columns", columns)]
     if plan.services:
         details.append(("embedded by", ", ".join(plan.services)))
@@ -55,13 +56,18 @@ def explain_plan(plan: Plan) -> ExplainNode:
     return ExplainNode("Answer", tuple(details), (explain_node(plan.node),), plan)
 
 
+def _describe_output(output: OutputColumn) -> str:
+    is_column = output.expression == ColumnRef(output.name)
+    return output.name if is_column else f"{output.name} = {expression_sql(output.expression)}"
+
+
 def explain_node(node: Any) -> ExplainNode:
-    """One node and what it reads from."""
+    """One node and those that it reads from."""
     return replace(_EXPLAINERS[type(node)](node), node=node)
 
 
 def as_lines(tree: ExplainNode, depth: int = 0) -> Iterator[str]:
-    """The tree as text, a line at a time, two spaces deeper a level."""
+    """The tree as lines of text, two spaces deeper at each level."""
     indent = "  " * depth
     yield f"{indent}{'-> ' if depth else ''}{tree.title}"
     for name, value in tree.details:
@@ -74,113 +80,176 @@ def as_data(tree: ExplainNode) -> dict[str, Any]:
     """The tree as data for JSON."""
     data: dict[str, Any] = {"node": tree.title}
     for name, value in tree.details:
-        # Of what is said more than once, every value is kept.
+        # Details may share a name: every value is kept.
         data[name] = f"{data[name]}; {value}" if name in data else value
     if tree.children:
         data["inputs"] = [as_data(child) for child in tree.children]
     return data
 
 
+def count_of(number: int, noun: str) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def describe_target(target: Target) -> str:
+    """What a search looks for, shortened where it is long."""
+    if isinstance(target, str):
+        return _quoted(target)
+    if isinstance(target, bytes):
+        return f"a code of {len(target) * 8} bits"
+    if isinstance(target, EmbeddedText):
+        return _describe_term(target)
+    if isinstance(target, tuple):
+        return f"a vector of {len(target)} dims"
+    return _describe_sum(target)
+
+
+def describe_embedding(nearest: DistanceRanking) -> str:
+    """Which texts of a search nestvec itself has embedded, and by what; empty where there are none."""
+    target = nearest.target
+    terms = target.terms if isinstance(target, VectorSum) else ((1.0, target),)
+    embedded = dict.fromkeys(term for _, term in terms if isinstance(term, EmbeddedText))
+    encoders = dict.fromkeys(
+        f"{term.request.model}, {_describe_size(term)}, at {term.request.service}" for term in embedded
+    )
+    if not embedded:
+        return ""
+    return f"{count_of(len(embedded), 'text')} by {'; '.join(encoders)}, called by nestvec"
+
+
+def _describe_size(embedded: EmbeddedText) -> str:
+    config = embedded.request.config
+    return "weights of words" if config.form == "sparse" else f"{config.dim} dims"
+
+
+def _describe_sum(target: VectorSum) -> str:
+    shown = ""
+    for number, (weight, term) in enumerate(target.terms):
+        if len(shown) > 4 * _MAX_SHOWN_CHARS:
+            return f"{shown} + {len(target.terms) - number} more"
+        sign = ("-" if weight < 0 else "") if not shown else (" - " if weight < 0 else " + ")
+        shown += f"{sign}{'' if abs(weight) == 1 else f'{abs(weight):g} * '}{_describe_term(term)}"
+    return shown
+
+
+def _describe_term(term: Term) -> str:
+    if isinstance(term, EmbeddedText):
+        return f"EMBED({_quoted(term.text)}, {term.request.model!r})"
+    if isinstance(term, VectorLiteral):
+        return f"a vector of {len(term.vector)} dims"
+    column = f"{term.collection}.{term.column}"
+    return f"{term.aggregate}({column})" if term.aggregate else f"{column} of one row"
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}…")
+
+
 def _fetch(node: Fetch) -> ExplainNode:
-    rows = "every row" if node.every_row else f"{node.limit} rows"
-    window = (
-        (("window", f"{node.windowed_clause} is done here, over at most {node.limit:,} rows"),)
-        if node.windowed_clause
-        else ()
-    )
-    return ExplainNode(
-        f"Query {node.collection}: {rows}{_after(node.offset)}",
-        (*_filter_and_fields(node.filter, node.fields), *window),
-    )
+    rows = "every row" if node.every_row else count_of(node.limit, "row")
+    details = _filter_and_fields(node.filter, node.fields)
+    if node.windowed_clause:
+        window = f"{node.windowed_clause} runs in nestvec, over at most {node.limit:,} rows"
+        details = (*details, ("window", window))
+    return ExplainNode(f"Query {node.collection}: {rows}{_after(node.offset)}", details)
 
 
 def _search(node: VectorSearch) -> ExplainNode:
     nearest = node.nearest
-    group = (("nearest row of each", node.group),) if node.group else ()
+    group = (("group", f"nearest row of each {node.group}"),) if node.group else ()
     return ExplainNode(
-        f"Search {node.collection}: {node.limit} rows{_after(node.offset)} "
+        f"Search {node.collection}: {count_of(node.limit, 'row')}{_after(node.offset)} "
         f"by {nearest.metric} of {nearest.column} to {describe_target(nearest.target)}",
         (*_filter_and_fields(node.filter, node.fields), *group),
     )
 
 
 def _rescore(node: Rescore) -> ExplainNode:
-    search, size = node.full_search, node.shortlist.limit
-    stops = (
-        "no"
-        if node.early_stop_gap is None
-        else f"where the last of the shortlist is {node.early_stop_gap:.4g} farther off"
-    )
-    details = (
-        ("expected", node.expected),
-        ("stops early", stops),
-    )
-    again = replace(search, filter=f"{node.primary_key} in [the ids of the {size:,}]")
+    search, size, gap = node.full_search, node.shortlist.limit, node.early_stop_gap
+    stops = "no" if gap is None else f"if the last row of the shortlist is {gap:.4g} farther away"
+    details = (("expected", node.expected), ("stops early", stops))
+    rescoring = replace(search, filter=f"{node.primary_key} in [the {size:,} shortlisted ids]")
     return ExplainNode(
-        f"Rescore {node.collection}: {search.limit} rows of {size:,}",
+        f"Rescore {node.collection}: {count_of(search.limit, 'row')} of {size:,}",
         tuple(detail for detail in details if detail[1]),
-        (explain_node(node.shortlist), replace(_search(again), node=search)),
+        (explain_node(node.shortlist), replace(_search(rescoring), node=search)),
     )
 
 
 def _hybrid(node: HybridSearch) -> ExplainNode:
     rerank = node.rerank
-    order = (
-        f"{rerank.encoder}'s score of {rerank.column}"
-        if rerank is not None
-        else describe_fusion(node.ranking)
-    )
+    order = _fusion(node.ranking) if rerank is None else f"{rerank.encoder}'s score of {rerank.column}"
     return ExplainNode(
-        f"Hybrid search {node.collection}: {node.limit} rows{_after(node.offset)} by {order}",
+        f"Hybrid search {node.collection}: {count_of(node.limit, 'row')}{_after(node.offset)} by {order}",
         (("fields", ", ".join(node.fields) or "none"),),
         tuple(explain_node(part) for part in node.parts),
     )
 
 
+def _fusion(ranking: FusedRanking) -> str:
+    if len(ranking.parts) == 1:
+        return "one ranking"
+    if not ranking.weights:
+        return f"RRF with k = {ranking.k:g}"
+    return f"weights {', '.join(f'{weight:g}' for weight in ranking.weights)}"
+
+
+def _count(node: CountRows) -> ExplainNode:
+    return ExplainNode(f"Count rows of {node.collection}", _filter_and_fields(node.filter, ())[:-1])
+
+
+def _single_row(node: SingleRow) -> ExplainNode:
+    return ExplainNode("One row, without Milvus")
+
+
 def _filter(node: Filter) -> ExplainNode:
-    return ExplainNode(f"Keep here rows where {written(node.condition)}", (), (explain_node(node.input),))
+    return ExplainNode(
+        f"Filter in nestvec: {expression_sql(node.condition)}", (), (explain_node(node.input),)
+    )
 
 
 def _aggregate(node: Aggregate) -> ExplainNode:
-    aggregates = ", ".join(written(expression) for expression in node.summaries) or "none"
-    by = f" by {', '.join(written(expression) for expression in node.keys)}" if node.keys else ""
-    return ExplainNode(f"Aggregate here{by}", (("aggregates", aggregates),), (explain_node(node.input),))
+    aggregates = ", ".join(expression_sql(expression) for expression in node.aggregates) or "none"
+    by = f" by {', '.join(expression_sql(expression) for expression in node.keys)}" if node.keys else ""
+    return ExplainNode(
+        f"Aggregate in nestvec{by}", (("aggregates", aggregates),), (explain_node(node.input),)
+    )
 
 
 def _distinct(node: Distinct) -> ExplainNode:
-    values = ", ".join(written(value) for value in node.values)
-    return ExplainNode(f"Keep here the first of each {values}", (), (explain_node(node.input),))
+    values = ", ".join(expression_sql(value) for value in node.values)
+    return ExplainNode(f"Distinct in nestvec on {values}", (), (explain_node(node.input),))
+
+
+def _sort(node: Sort) -> ExplainNode:
+    keys = ", ".join(
+        f"{expression_sql(key.expression)}{' DESC' if key.descending else ''}"
+        f"{_nulls(key.nulls_first) if key.nulls_first != key.descending else ''}"
+        for key in node.keys
+    )
+    return ExplainNode(f"Sort in nestvec by {keys}", (), (explain_node(node.input),))
 
 
 def _nulls(first: bool) -> str:
     return f" NULLS {'FIRST' if first else 'LAST'}"
 
 
-def _sort(node: Sort) -> ExplainNode:
-    keys = ", ".join(
-        f"{written(key.expression)}{' DESC' if key.descending else ''}"
-        f"{_nulls(key.nulls_first) if key.nulls_first != key.descending else ''}"
-        for key in node.keys
-    )
-    return ExplainNode(f"Sort here by {keys}", (), (explain_node(node.input),))
-
-
 def _top_k(node: TopKWithTies) -> ExplainNode:
     sort = _sort(Sort(node.input, node.keys))
-    return replace(sort, title=f"{sort.title}: {node.limit} rows{_after(node.offset)}")
+    return replace(sort, title=f"{sort.title}: {count_of(node.limit, 'row')}{_after(node.offset)}")
 
 
 def _limit(node: Limit) -> ExplainNode:
-    rows = "Every row" if node.limit is None else f"The first {node.limit} rows"
-    return ExplainNode(f"{rows}{_after(node.offset)}", (), (explain_node(node.input),))
+    rows = "every row" if node.limit is None else count_of(node.limit, "row")
+    return ExplainNode(f"Limit: {rows}{_after(node.offset)}", (), (explain_node(node.input),))
 
 
 def _lateral(node: ForEachQuery) -> ExplainNode:
     searches = len(search_batches(node.plans))
     return ExplainNode(
-        f"For each of {len(node.plans)} queries, in {searches} searches"
-        if searches > 1
-        else f"For each of {len(node.plans)} queries, in one search",
+        f"For each of {len(node.plans)} queries, in "
+        f"{'one search' if searches == 1 else f'{searches} searches'}",
         (("queries", f"{node.left}({', '.join(node.columns)})"),),
         (explain_node(node.plans[0].node),),
     )
@@ -195,15 +264,13 @@ def _filter_and_fields(where: str, fields: tuple[str, ...]) -> tuple[tuple[str, 
     return (*details, ("fields", ", ".join(fields) or "none"))
 
 
-_EXPLAINERS: dict[type[Any], Callable[[Any], ExplainNode]] = {
+_EXPLAINERS: Final[dict[type[Any], Callable[[Any], ExplainNode]]] = {
     Fetch: _fetch,
     VectorSearch: _search,
     Rescore: _rescore,
     HybridSearch: _hybrid,
-    CountRows: lambda node: ExplainNode(
-        f"Count rows of {node.collection}", _filter_and_fields(node.filter, ())[:-1]
-    ),
-    SingleRow: lambda node: ExplainNode("One row, without asking Milvus"),
+    CountRows: _count,
+    SingleRow: _single_row,
     Filter: _filter,
     Aggregate: _aggregate,
     Distinct: _distinct,

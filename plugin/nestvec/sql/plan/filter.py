@@ -1,7 +1,7 @@
 """A condition as a Milvus filter expression.
 
-Values stand in it as constants, because Milvus Lite has no filter templates. The grammar is the part that
-both engines read alike: Milvus's Plan.g4 and milvus_lite.search.filter.
+Values are written as constants, because Milvus Lite has no filter templates. Only the grammar that Milvus
+(Plan.g4) and Milvus Lite (milvus_lite.search.filter) read alike is used.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 import re
 
 from nestvec.sql.bind.conditions.nodes import (
+    And,
     Compare,
+    CompareColumns,
     Condition,
     Contains,
-    Denied,
-    Either,
-    Every,
+    InList,
     IsNull,
     Like,
     Match,
-    Member,
-    Pair,
+    Not,
+    Or,
 )
 from nestvec.sql.bind.scope import Value
 
@@ -28,45 +28,44 @@ _OPERATORS = {"=": "==", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _LENGTH = re.compile(r"array_length\((\w+)\)")
 _ELEMENT = re.compile(r"(\w+)\[(\d+)\]")
 
-# Escapes that Milvus Lite's tokenizer and Go's strconv.Unquote, with which Milvus reads, both know.
+# Escapes that both Milvus Lite's tokenizer and Milvus (Go's strconv.Unquote) read.
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
 
 
 def render_filter(condition: Condition | None) -> str:
-    """The filter expression; empty for None. The columns' names are such as Milvus reads."""
+    """The filter expression; empty for None."""
     return "" if condition is None else _render(_guarded(condition))
 
 
 def _guarded(condition: Condition) -> Condition:
-    """Keep NULL out of negations by name: Milvus Lite counts a NULL as being not in a list."""
-    if isinstance(condition, (Every, Either)):
+    """Exclude NULL from negations explicitly: in Milvus Lite, ``NULL not in [...]`` is true."""
+    if isinstance(condition, (And, Or)):
         return type(condition)(tuple(_guarded(part) for part in condition.parts))
-    if isinstance(condition, (IsNull, Pair, Contains, Match, Denied)) or not condition.column.nullable:
+    if isinstance(condition, (IsNull, CompareColumns, Contains, Match, Not)) or not condition.column.nullable:
         return condition
     if _LENGTH.fullmatch(condition.column.name):
-        # Milvus Lite has a length of 0 for NULL.
-        return Every((IsNull(condition.column, negated=True), condition))
+        # In Milvus Lite the length of NULL is 0.
+        return And((IsNull(condition.column, negated=True), condition))
     negated = condition.operator == "!=" if isinstance(condition, Compare) else condition.negated
-    return Every((IsNull(condition.column, negated=True), condition)) if negated else condition
+    return And((IsNull(condition.column, negated=True), condition)) if negated else condition
 
 
 def _render(condition: Condition) -> str:
-    if isinstance(condition, (Every, Either)):
-        word = " and " if isinstance(condition, Every) else " or "
+    if isinstance(condition, (And, Or)):
+        word = " and " if isinstance(condition, And) else " or "
         return word.join(
-            f"({_render(part)})" if isinstance(part, (Every, Either)) else _render(part)
-            for part in condition.parts
+            f"({_render(part)})" if isinstance(part, (And, Or)) else _render(part) for part in condition.parts
         )
     return _leaf(condition)
 
 
-_Leaf = Compare | Pair | Member | Like | IsNull | Contains | Match | Denied
+_Leaf = Compare | CompareColumns | InList | Like | IsNull | Contains | Match | Not
 
 
 def _leaf(condition: _Leaf) -> str:
-    if isinstance(condition, Denied):
+    if isinstance(condition, Not):
         return f"not ({_leaf(condition.part)})"
-    if isinstance(condition, Pair):
+    if isinstance(condition, CompareColumns):
         return f"{condition.left.name} {_OPERATORS[condition.operator]} {condition.right.name}"
     name = condition.column.name
     if isinstance(condition, Contains):
@@ -76,7 +75,7 @@ def _leaf(condition: _Leaf) -> str:
         return f"text_match({name}, {literal(condition.text)})"
     if isinstance(condition, Compare):
         return f"{name} {_OPERATORS[condition.operator]} {literal(condition.value)}"
-    if isinstance(condition, Member):
+    if isinstance(condition, InList):
         return f"{name} {'not in' if condition.negated else 'in'} [{_render_list(condition.values)}]"
     if isinstance(condition, Like):
         like = f"{name} like {literal(condition.pattern)}"
@@ -85,10 +84,10 @@ def _leaf(condition: _Leaf) -> str:
 
 
 def _null(name: str, *, negated: bool) -> str:
-    """Whether a column, a value inside JSON, an array's length or an element of it is NULL."""
+    """The NULL test of a column, a JSON value, the length of an array or one of its elements."""
     length, element = _LENGTH.fullmatch(name), _ELEMENT.fullmatch(name)
     if element:
-        # Milvus has no NULL test for an element: it is there where the array is long enough.
+        # Milvus has no NULL test for an element: it exists where the array is long enough.
         there = f"array_length({element[1]}) > {element[2]}"
         return there if negated else f"({element[1]} is null or not ({there}))"
     return f"{length[1] if length else name} {'is not null' if negated else 'is null'}"
@@ -99,7 +98,7 @@ def _render_list(values: tuple[Value, ...]) -> str:
 
 
 def literal(value: Value) -> str:
-    """A value as Milvus's filter language writes it. A text is UTF-8 without NUL; a float is finite."""
+    """A value in Milvus's filter language. Texts are UTF-8 without NUL, floats are finite."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return f'"{value.translate(_ESCAPES)}"' if isinstance(value, str) else repr(value)

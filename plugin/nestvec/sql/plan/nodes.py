@@ -1,24 +1,21 @@
-"""The nodes of a plan: what Milvus is asked, and what is done with its rows. Data alone."""
+"""The nodes of a plan, as data: what Milvus is asked, and what nestvec does with the rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nestvec.sql.bind.expressions.expressions import Expression, Summary, written
-from nestvec.sql.bind.order import Key
-from nestvec.sql.bind.outputs import Output
-from nestvec.sql.bind.vectors.nearest import Fused, Nearest
-from nestvec.sql.bind.vectors.rerank import Reranker
+from nestvec.sql.bind.expressions.nodes import AggregateCall, Expression, expression_sql
+from nestvec.sql.bind.order import SortKey
+from nestvec.sql.bind.select_list import OutputColumn
+from nestvec.sql.bind.vectors.distance import DistanceRanking
+from nestvec.sql.bind.vectors.ranking import FusedRanking
+from nestvec.sql.bind.vectors.rerank import RerankClause
 
 
 @dataclass(frozen=True)
 class Fetch:
-    """Rows by a filter, in no order: Milvus's query.
-
-    ``every_row``: no LIMIT was written, so more rows than ``limit`` are refused.
-    ``needs`` is the clause that reads every row here, where one does.
-    """
+    """Rows that match a filter, in no order: Milvus's query."""
 
     collection: str
     filter: str
@@ -26,78 +23,75 @@ class Fetch:
     limit: int
     offset: int = 0
     every_row: bool = False
+    """The statement has no LIMIT, so a result of more than ``limit`` rows is an error."""
     windowed_clause: str = ""
+    """The clause that needs every row here (``ORDER BY``, ``GROUP BY``); empty where none does."""
 
 
 @dataclass(frozen=True)
 class VectorSearch:
-    """Rows nearest first: Milvus's search, by one vector column.
-
-    ``group`` is a column, of whose values each has its nearest row alone; empty for every row.
-    """
+    """Rows by distance, nearest first: Milvus's search by one vector column."""
 
     collection: str
-    nearest: Nearest
+    nearest: DistanceRanking
     filter: str
     fields: tuple[str, ...]
     limit: int
     offset: int = 0
     group: str = ""
+    """The column of which each value keeps only its nearest row; empty for every row."""
 
 
 @dataclass(frozen=True)
 class Rescore:
-    """Rows nearest first in two searches: a shortlist by a shorter vector, judged anew by the longest.
-
-    ``whole`` is the search that is meant: its answer, but for rows that the shortlist missed. ``primary`` is
-    the column that the rows are known by, ``dim`` that of the shorter vectors. Where the rows from the limit
-    on lie ``easy`` or more beyond those before them, by the shorter vector, its own answer stands; None for
-    never.
-    """
+    """Rows by distance in two searches: a shortlist by a shorter vector, rescored by the longest."""
 
     shortlist: VectorSearch
     full_search: VectorSearch
+    """The search that the statement means; only rows that the shortlist missed may be absent."""
     primary_key: str
     dim: int
+    """The dim of the shorter vectors."""
     expected: str = ""
+    """What recall ANALYZE measured for this shortlist, for EXPLAIN."""
     early_stop_gap: float | None = None
+    """Where the last row of the shortlist is at least this much farther off than the last row wanted, by the
+    shorter vector, the shortlist's own order stands; None for never."""
 
     @property
     def collection(self) -> str:
-        """What both searches ask."""
+        """The collection that both searches read."""
         return self.full_search.collection
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The columns that the rows have."""
+        """The columns of the rows."""
         return self.full_search.fields
 
 
 @dataclass(frozen=True)
 class HybridSearch:
-    """Rows by several searches at once, best first: Milvus's hybrid search, which fuses their answers.
-
-    ``parts`` are those searches; their fields and offsets are no matter. Where there is ``rerank``, the order
-    is by its scores and not by ``ranking``.
-    """
+    """Rows by several searches at once, best first: Milvus's hybrid search, which fuses their results."""
 
     collection: str
-    ranking: Fused
+    ranking: FusedRanking
     parts: tuple[VectorSearch, ...]
+    """The searches; Milvus ignores their fields and offsets."""
     fields: tuple[str, ...]
     limit: int
     offset: int = 0
-    rerank: Reranker | None = None
+    rerank: RerankClause | None = None
+    """The model whose scores order the candidates, in place of ``ranking``."""
 
     @property
     def filter(self) -> str:
-        """What every part is filtered by."""
+        """The filter of every part."""
         return self.parts[0].filter
 
 
 @dataclass(frozen=True)
 class CountRows:
-    """One row with how many rows pass a filter: Milvus's ``count(*)``."""
+    """One row with the number of rows that match a filter: Milvus's ``count(*)``."""
 
     collection: str
     filter: str
@@ -106,7 +100,7 @@ class CountRows:
 
 @dataclass(frozen=True)
 class SingleRow:
-    """One row without columns: what a SELECT without FROM is made of. Nobody is asked."""
+    """One row without columns, for a SELECT without FROM. Milvus is not called."""
 
     collection: str = ""
     fields: tuple[str, ...] = ()
@@ -114,18 +108,18 @@ class SingleRow:
 
 @dataclass(frozen=True)
 class UnaryNode:
-    """What is done here with the rows of ``input``."""
+    """Work that nestvec itself does on the rows of ``input``."""
 
     input: Node
 
     @property
     def collection(self) -> str:
-        """Where the rows come from."""
+        """The collection that the rows come from."""
         return self.input.collection
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The columns that the rows have."""
+        """The columns of the rows."""
         return self.input.fields
 
 
@@ -138,49 +132,44 @@ class Filter(UnaryNode):
 
 @dataclass(frozen=True)
 class Aggregate(UnaryNode):
-    """A row a group: what the rows are grouped by, and what is said of each group, by their names in SQL.
-
-    Without keys there is one group, also of no rows.
-    """
+    """One row per group; without keys there is one group, even of no rows."""
 
     keys: tuple[Expression, ...]
-    summaries: tuple[Summary, ...]
+    aggregates: tuple[AggregateCall, ...]
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The columns that the rows have."""
-        return tuple(written(expression) for expression in (*self.keys, *self.summaries))
+        """The keys and the aggregates, by their names in SQL."""
+        return tuple(expression_sql(expression) for expression in (*self.keys, *self.aggregates))
 
 
 @dataclass(frozen=True)
 class Distinct(UnaryNode):
-    """Of rows with the same values, the first."""
+    """The first of the rows that have the same values."""
 
     values: tuple[Expression, ...]
 
 
 @dataclass(frozen=True)
 class Sort(UnaryNode):
-    """Rows by values; those whose values are the same stay as they are."""
+    """The rows in the order of the keys; rows with equal keys keep their order."""
 
-    keys: tuple[Key, ...]
+    keys: tuple[SortKey, ...]
 
 
 @dataclass(frozen=True)
 class TopKWithTies(UnaryNode):
-    """Of ranked rows, ``limit`` after ``offset``, by all ``keys``, of which the first is the ranking.
+    """``limit`` of the ranked rows after ``offset``, in the order of all ``keys``, the first of which is the
+    ranking. ``input`` reads some rows more, so that the ties of the last row are seen."""
 
-    ``input`` gives some rows more, from the best on, so that those as far off as the last one are seen.
-    """
-
-    keys: tuple[Key, ...]
+    keys: tuple[SortKey, ...]
     limit: int
     offset: int = 0
 
 
 @dataclass(frozen=True)
 class Limit(UnaryNode):
-    """Of the rows, at most ``limit`` after ``offset``; all of them where it is None."""
+    """At most ``limit`` rows after ``offset``; every row after it where ``limit`` is None."""
 
     limit: int | None
     offset: int = 0
@@ -188,30 +177,30 @@ class Limit(UnaryNode):
 
 @dataclass(frozen=True)
 class ForEachQuery:
-    """The rows of several plans, one after the other, each beside its row of the queries.
-
-    ``rows`` has a value for each of ``columns`` of the table of queries, ``left``; ``right`` is what
-    the found rows are called. ``outer`` keeps a query that finds nothing. The plans are of one SELECT, so of
-    one collection.
-    """
+    """The rows of several plans of one SELECT, each joined to the row that it was planned for."""
 
     plans: tuple[Plan, ...]
     left: str
+    """The name of the table of queries."""
     columns: tuple[str, ...]
+    """Its columns."""
     rows: tuple[tuple[Any, ...], ...]
+    """Its rows, one for each plan."""
     right: str
+    """The name of the rows that the plans find."""
     outer: bool = False
+    """A query that finds nothing keeps its row, as LEFT JOIN LATERAL has it."""
 
     @property
     def collection(self) -> str:
-        """What every plan asks."""
+        """The collection that every plan reads."""
         return self.plans[0].node.collection
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The columns that the rows have."""
-        found = [*(f"{self.left}.{one}" for one in self.columns)]
-        return (*found, *(f"{self.right}.{one}" for one in self.plans[0].columns))
+        """The columns of the rows, qualified by the names of both sides."""
+        left = (f"{self.left}.{column}" for column in self.columns)
+        return (*left, *(f"{self.right}.{column}" for column in self.plans[0].columns))
 
 
 Node = (
@@ -232,31 +221,29 @@ Node = (
 
 
 def source_of(node: Node) -> Node:
-    """The node that gives the rows which the others only rearrange: what asks Milvus."""
+    """The node at the bottom, which reads from Milvus; those above only rearrange its rows."""
     while isinstance(node, UnaryNode):
         node = node.input
     return node
 
 
 def with_source(node: Node, source: Node) -> Node:
-    """The same plan with another node for ``source_of``."""
+    """The same plan with another node at the bottom."""
     return replace(node, input=with_source(node.input, source)) if isinstance(node, UnaryNode) else source
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Rows from ``node``, and the answer's columns made of each.
-
-    ``services`` are the base URLs that are called to embed the statement's texts; ``notes`` say why it is
-    planned as it is.
-    """
+    """The node that gives the rows, and the columns of the result."""
 
     node: Node
-    outputs: tuple[Output, ...]
+    outputs: tuple[OutputColumn, ...]
     services: tuple[str, ...] = ()
+    """Base URLs of the services that embed the statement's texts."""
     notes: tuple[str, ...] = ()
+    """Why the planner chose this plan, for EXPLAIN."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of the answer's columns."""
+        """The names of the result's columns."""
         return tuple(output.name for output in self.outputs)

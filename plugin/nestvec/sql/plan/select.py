@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
-from nestvec.sql.bind.expressions.expressions import Expression, Summary, fields
-from nestvec.sql.bind.select import MAX_ROWS, MOST_ROWS, Query
-from nestvec.sql.bind.vectors.nearest import Fused, Ranking
+from nestvec.milvus.catalog import Table
+from nestvec.sql.bind.expressions.nodes import AggregateCall, Expression, columns_read
+from nestvec.sql.bind.query import MAX_SCAN_ROWS, MAX_WINDOW, Query
+from nestvec.sql.bind.vectors import targets
+from nestvec.sql.bind.vectors.distance import DistanceRanking
+from nestvec.sql.bind.vectors.ranking import FusedRanking, Ranking
+from nestvec.sql.bind.vectors.rerank import RerankClause
 from nestvec.sql.plan.filter import render_filter
 from nestvec.sql.plan.nodes import (
     Aggregate,
@@ -24,74 +29,127 @@ from nestvec.sql.plan.nodes import (
     TopKWithTies,
     VectorSearch,
 )
-from nestvec.sql.plan.rankings import add_rerank, embedding_services, plan_hybrid
 
-_COUNT_STAR = (Summary("count"),)
+DEFAULT_CANDIDATES: Final = 100
+"""Rows by each distance that a fused ranking counts, at least: ranks beyond add next to nothing (1 / 160)."""
 
-_EXTRA_ROWS = 16
-"""Rows that are read beyond those wanted, to see which are as far off as the last of them."""
+DEFAULT_RERANKED: Final = 50
+"""Rows that a model scores where the statement says no number: it reads each of them with the query."""
+
+_EXTRA_ROWS: Final = 16
+"""Rows read beyond those wanted, to see which are as far away as the last of them."""
+
+_COUNT_STAR: Final = (AggregateCall("count"),)
 
 
 def plan_query(query: Query) -> Plan:
-    """Plan a bound query. Raises SqlNotSupported where a column's name has no place in a filter."""
-    node = _plan_unranked(query) if query.nearest is None else _plan_ranked(query, query.nearest)
-    return Plan(node, query.outputs, embedding_services(query.table, query.nearest))
+    """Plan a bound query. Raises SqlNotSupported for a column whose name cannot stand in a filter."""
+    ranking = query.ordering.ranking
+    node = _plan_unranked(query) if ranking is None else _plan_ranked(query, ranking)
+    return Plan(node, query.outputs, _embedding_services(query.table, ranking))
 
 
-def _plan_ranked(query: Query, nearest: Ranking) -> Node:
+def _plan_ranked(query: Query, ranking: Ranking) -> Node:
     """Rows best first. Those that pass a threshold are the first of them, so OFFSET may count before it."""
-    search = _plan_search(query, nearest)
+    search = _plan_search(query, ranking)
     node: Node = search
-    if len(query.keys) > 1 and query.limit:
-        node = TopKWithTies(_with_extra_rows(search), query.keys, query.limit, query.offset)
-    return node if query.keep is None else Filter(node, query.keep)
+    if len(query.ordering.keys) > 1 and query.limit:
+        node = TopKWithTies(_with_extra_rows(search), query.ordering.keys, query.limit, query.offset)
+    return node if query.ordering.threshold is None else Filter(node, query.ordering.threshold)
 
 
 def _with_extra_rows(node: VectorSearch | HybridSearch) -> Node:
-    """The same rows from the first on, and some after them, or all that several searches have found."""
+    """The same rows from the first on and some after them, or every candidate of a hybrid search."""
     end = node.limit + node.offset
     limit = sum(part.limit for part in node.parts) if isinstance(node, HybridSearch) else end + _EXTRA_ROWS
-    return replace(node, limit=min(limit, MAX_ROWS), offset=0)
+    return replace(node, limit=min(limit, MAX_WINDOW), offset=0)
 
 
-def _plan_search(query: Query, nearest: Ranking) -> VectorSearch | HybridSearch:
+def _plan_search(query: Query, ranking: Ranking) -> VectorSearch | HybridSearch:
     """The search that gives the rows."""
-    collection, where, columns = query.table.name, render_filter(query.where), _columns_read(query)
-    limit = MAX_ROWS - query.offset if query.limit is None else query.limit
-    if isinstance(nearest, Fused):
-        hybrid = plan_hybrid(collection, nearest, where, columns, limit, query.offset)
-        return hybrid if query.rerank is None else add_rerank(hybrid, query.rerank)
-    search = VectorSearch(collection, nearest, where, columns, limit, query.offset, query.best)
-    return search if query.rerank is None else add_rerank(search, query.rerank)
+    search = (
+        _hybrid_search(query, ranking)
+        if isinstance(ranking, FusedRanking)
+        else _vector_search(query, ranking)
+    )
+    return search if query.ordering.rerank is None else _reranked(search, query.ordering.rerank)
+
+
+def _vector_search(query: Query, nearest: DistanceRanking) -> VectorSearch:
+    return VectorSearch(
+        query.table.name,
+        nearest,
+        filter=render_filter(query.where),
+        fields=_columns_read(query),
+        limit=_search_limit(query),
+        offset=query.offset,
+        group=query.group_column,
+    )
+
+
+def _hybrid_search(query: Query, ranking: FusedRanking) -> HybridSearch:
+    """A fused ranking, with as many candidates per part as the statement says, and at least those wanted."""
+    collection, where, limit = query.table.name, render_filter(query.where), _search_limit(query)
+    candidates = _candidates(ranking.candidates or DEFAULT_CANDIDATES, limit + query.offset)
+    parts = (VectorSearch(collection, nearest, where, (), candidates) for nearest in ranking.parts)
+    return HybridSearch(
+        collection,
+        ranking,
+        tuple(parts),
+        fields=_columns_read(query),
+        limit=limit,
+        offset=query.offset,
+    )
+
+
+def _reranked(search: VectorSearch | HybridSearch, rerank: RerankClause) -> HybridSearch:
+    """The candidates of a search, in the order of a model's scores."""
+    size = _candidates(rerank.candidates or DEFAULT_RERANKED, search.limit + search.offset)
+    if isinstance(search, HybridSearch):
+        parts = tuple(replace(part, limit=size) for part in search.parts)
+        return replace(search, parts=parts, rerank=rerank)
+    part = VectorSearch(search.collection, search.nearest, search.filter, (), size)
+    return HybridSearch(
+        search.collection,
+        FusedRanking((search.nearest,)),
+        (part,),
+        fields=search.fields,
+        limit=search.limit,
+        offset=search.offset,
+        rerank=rerank,
+    )
+
+
+def _candidates(requested: int, count: int) -> int:
+    return min(MAX_WINDOW, max(count, requested))
+
+
+def _search_limit(query: Query) -> int:
+    return MAX_WINDOW - query.offset if query.limit is None else query.limit
 
 
 def _plan_unranked(query: Query) -> Node:
-    """Rows in no ranking: as Milvus gives them; or brought together, told apart and sorted here."""
+    """Rows in no ranking: as Milvus gives them, or grouped, sorted and made distinct in nestvec."""
     collection, where, grouping = query.table.name, render_filter(query.where), query.grouping
     windowed_clause = _windowed_clause(query)
     if not query.table.columns:
         node: Node = SingleRow()
-    elif grouping is not None and not grouping.keys and set(grouping.summaries) <= set(_COUNT_STAR):
+    elif grouping is not None and not grouping.keys and set(grouping.aggregates) <= set(_COUNT_STAR):
         node = CountRows(collection, where)
     elif windowed_clause:
+        columns = _columns_read(query)
         node = Fetch(
-            collection,
-            where,
-            _columns_read(query),
-            MOST_ROWS,
-            every_row=True,
-            windowed_clause=windowed_clause,
+            collection, where, columns, MAX_SCAN_ROWS, every_row=True, windowed_clause=windowed_clause
         )
     else:
-        limit = MOST_ROWS if query.limit is None else query.limit
-        return Fetch(
-            collection, where, _columns_read(query), limit, query.offset, every_row=query.limit is None
-        )
+        limit = MAX_SCAN_ROWS if query.limit is None else query.limit
+        columns = _columns_read(query)
+        return Fetch(collection, where, columns, limit, query.offset, every_row=query.limit is None)
     if grouping is not None:
-        node = node if isinstance(node, CountRows) else Aggregate(node, grouping.keys, grouping.summaries)
+        node = node if isinstance(node, CountRows) else Aggregate(node, grouping.keys, grouping.aggregates)
         node = node if grouping.having is None else Filter(node, grouping.having)
-    # The first of like rows is the first by the order, where the order tells.
-    node = Sort(node, query.keys) if query.keys else node
+    # Sorted first: of rows that are alike, DISTINCT keeps the first by the order.
+    node = Sort(node, query.ordering.keys) if query.ordering.keys else node
     node = node if query.distinct is None else Distinct(node, query.distinct)
     return node if query.limit is None and not query.offset else Limit(node, query.limit, query.offset)
 
@@ -102,19 +160,35 @@ def _windowed_clause(query: Query) -> str:
         return "GROUP BY" if query.grouping.keys else "an aggregate"
     if query.distinct is not None:
         return "DISTINCT"
-    return "ORDER BY" if query.keys else ""
+    return "ORDER BY" if query.ordering.keys else ""
 
 
 def _columns_read(query: Query) -> tuple[str, ...]:
-    """The columns that the rows are read with."""
-    return tuple(dict.fromkeys(name for expression in _expressions(query) for name in fields(expression)))
+    """The columns that are read of every row."""
+    return tuple(
+        dict.fromkeys(name for expression in _expressions(query) for name in columns_read(expression))
+    )
 
 
 def _expressions(query: Query) -> Iterator[Expression]:
     grouping = query.grouping
     if grouping is not None:
-        yield from (*grouping.keys, *grouping.summaries)
+        yield from (*grouping.keys, *grouping.aggregates)
         return
-    yield from (one.expression for one in query.outputs)
-    yield from (one.expression for one in query.keys)
+    yield from (output.expression for output in query.outputs)
+    yield from (key.expression for key in query.ordering.keys)
     yield from query.distinct or ()
+
+
+def _embedding_services(table: Table, ranking: Ranking | None) -> tuple[str, ...]:
+    """The services that embed a ranking's texts, called by Milvus or by nestvec; each once."""
+    if ranking is None:
+        return ()
+    services: list[str] = []
+    for part in ranking.parts if isinstance(ranking, FusedRanking) else (ranking,):
+        embedding = table.embedding(part.column)
+        if isinstance(part.target, str):
+            services += [embedding.service] if embedding is not None else []
+        else:
+            services += targets.target_services(part.target)
+    return tuple(dict.fromkeys(services))

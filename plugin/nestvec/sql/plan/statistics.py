@@ -1,4 +1,4 @@
-"""What ANALYZE found of a family, as stored with the collection: recall by dim and size of shortlist."""
+"""What ANALYZE measured of a family, as stored with the collection: recall by dim and shortlist size."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from nestvec.milvus.catalog import Table
 
 PROPERTY_PREFIX: Final = "nestvec.recall."
-"""A collection's property of this name, with the longest column's after it."""
+"""Prefix of the collection property; the name of the longest column follows."""
 
 ANSWER_COUNTS: Final = (1, 10, 100)
-"""Lengths of answers (LIMIT and OFFSET together) that recall is measured for."""
+"""Numbers of rows (LIMIT plus OFFSET) for which recall is measured."""
 
 SHORTLIST_SIZES: Final = (10, 20, 50, 100, 200, 400, 800, 1600)
-"""Sizes of shortlists that are tried."""
+"""Sizes of shortlist that are measured."""
 
 RECALL_LEVELS: Final = (0.95, 0.99)
-"""Targets that an early stop is learned for."""
+"""Recalls for which an early stop is learned."""
 
 MIN_QUERIES: Final = 30
-"""Queries without which nothing is concluded."""
+"""Queries below which no shortlist is chosen."""
 
 _MAX_BYTES = 1 << 16
 
@@ -35,27 +35,26 @@ class _StoredModel(BaseModel):
 
 
 class ShortlistRecall(_StoredModel):
-    """Of answers of ``count`` rows, from the best ``size`` rows by the shorter vector.
-
-    ``mean`` over the queries, and ``floor``, the lower end of its one-sided 95 % interval. ``easy`` is, for
-    each of ``LEVELS``, the gap from which the shorter vector's own answer will do; None where none is.
-    """
+    """Recall of results of ``count`` rows that are rescored from a shortlist of ``size`` rows."""
 
     count: Annotated[int, Field(ge=1)]
     size: Annotated[int, Field(ge=1)]
     mean: _Share
+    """Over the queries."""
     floor: _Share
+    """Lower bound of the one-sided 95 % confidence interval of the mean."""
     easy: tuple[_Gap | None, ...] = (None,) * len(RECALL_LEVELS)
+    """For each of ``RECALL_LEVELS``, the gap from which the shortlist's own order stands; None for never."""
 
     @model_validator(mode="after")
     def _check_gaps(self) -> ShortlistRecall:
         if len(self.easy) != len(RECALL_LEVELS):
-            raise ValueError("not one gap a level")
+            raise ValueError("not one gap per level")
         return self
 
 
 class ShorterColumn(_StoredModel):
-    """One of the shorter columns."""
+    """What was measured of one shorter column."""
 
     column: str
     dim: Annotated[int, Field(ge=1)]
@@ -63,23 +62,26 @@ class ShorterColumn(_StoredModel):
 
 
 class FamilyStatistics(_StoredModel):
-    """What was measured, on a collection of ``rows``, against whole searches by ``column``."""
+    """What was measured of one family, against searches by its longest column."""
 
     version: Literal[1] = 1
     column: str
+    """The longest column."""
     dim: Annotated[int, Field(ge=1)]
     rows: Annotated[int, Field(ge=0)]
+    """Rows of the collection at the time."""
     queries: Annotated[int, Field(ge=0)]
+    """Queries that were sampled."""
     shorter: tuple[ShorterColumn, ...]
 
 
 def dump_statistics(statistics: FamilyStatistics) -> str:
-    """The JSON that is stored: some kilobytes."""
+    """The JSON that is stored, a few kilobytes."""
     return statistics.model_dump_json(exclude_defaults=False)
 
 
 def stored_statistics(table: Table, longest: str) -> FamilyStatistics | str | None:
-    """The statistics of the family of a column; None where there are none, a reason where they are no use."""
+    """The statistics of a family; None where there are none, the reason where they are unusable."""
     text = table.properties.get(PROPERTY_PREFIX + longest)
     statistics = None if text is None else load_statistics(str(text))
     if isinstance(statistics, FamilyStatistics) and statistics.column != longest:
@@ -89,7 +91,7 @@ def stored_statistics(table: Table, longest: str) -> FamilyStatistics | str | No
 
 @lru_cache(maxsize=64)
 def load_statistics(text: str) -> FamilyStatistics | str:
-    """What ``written`` made, or why the text is no such thing."""
+    """The statistics from their JSON, or the reason why the text is not valid."""
     if len(text) > _MAX_BYTES:
         return "longer than any statistics"
     try:

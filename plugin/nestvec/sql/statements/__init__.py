@@ -1,4 +1,4 @@
-"""The kinds of statements, a row each: a tree's class, and the steps that run it."""
+"""Statements: which steps run which class of syntax tree."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Final
 from sqlglot import exp
 
 from nestvec.milvus.steps import Steps
-from nestvec.sql.answer import StatementResult
-from nestvec.sql.bind.params import Given, Params, params
-from nestvec.sql.parse.parse import Parsed, parse
+from nestvec.sql.bind.params import ParameterValues, Params, bind_params
+from nestvec.sql.parse.parse import ParsedStatement, parse
+from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.analyze import run_analyze
-from nestvec.sql.statements.command import run_keyword_command
 from nestvec.sql.statements.ddl.alter import run_alter
 from nestvec.sql.statements.ddl.create import run_create
 from nestvec.sql.statements.ddl.drop import run_drop, run_truncate
@@ -23,18 +22,17 @@ from nestvec.sql.statements.dml.insert import run_insert
 from nestvec.sql.statements.dml.update import run_update
 from nestvec.sql.statements.explain import run_explain
 from nestvec.sql.statements.select import run_select
-from nestvec.sql.statements.settings import run_set
-from nestvec.sql.statements.show import run_describe
+from nestvec.sql.statements.settings import run_reset, run_set
+from nestvec.sql.statements.show import run_describe, run_show
 from nestvec.sql.statements.transaction import run_transaction
 from nestvec_schemas.errors import NestvecError
 
-Handler = Callable[[Session, Parsed, Params], Steps[StatementResult]]
+Handler = Callable[[Session, ParsedStatement, Params], Steps[StatementResult]]
 
 HANDLERS: Final[dict[type[exp.Expr], Handler]] = {
     exp.Select: run_select,
     exp.Analyze: run_analyze,
     exp.Set: run_set,
-    exp.Command: run_keyword_command,
     exp.Create: run_create,
     exp.Drop: run_drop,
     exp.TruncateTable: run_truncate,
@@ -49,21 +47,39 @@ HANDLERS: Final[dict[type[exp.Expr], Handler]] = {
     exp.Rollback: run_transaction,
 }
 
+COMMANDS: Final[dict[str, Handler]] = {"SHOW": run_show, "RESET": run_reset, "SET": run_set}
+"""Statements that sqlglot leaves unparsed (a SET that is wrong is one), by their first words."""
 
-def execute_steps(session: Session, statement: str, values: Given | None = None) -> Steps[StatementResult]:
-    """Run one statement. Raises SqlError where it is wrong, StoreError where Milvus is."""
+
+def execute_steps(
+    session: Session, statement: str, values: ParameterValues | None = None
+) -> Steps[StatementResult]:
+    """Run one statement. Raises SqlError for a wrong statement, StoreError for an error of Milvus."""
     parsed = parse(statement)
-    handler = run_explain if parsed.words else HANDLERS.get(type(parsed.tree))
-    if handler is None:
-        first = parsed.source.tokens[0]
-        raise parsed.source.not_supported(first.text.upper()[:40], first.start, "Write a SELECT.")
-    bound = params(values)
+    handler = _handler(parsed)
+    bound = bind_params(values)
     remembered = frozenset(session.tables)
     try:
         return (yield from handler(session, parsed, bound))
     except NestvecError:
-        # What failed by a collection as it once was is tried again by what it is now.
+        # The collection may have changed since it was read: try once more with what it is now.
         tree = parsed.tree
         if not isinstance(tree, exp.Select) or not (yield from session.refresh_changed(tree, remembered)):
             raise
     return (yield from handler(session, parsed, bound))
+
+
+def _handler(parsed: ParsedStatement) -> Handler:
+    if parsed.explain_tokens:
+        return run_explain
+    first = parsed.source.tokens[0]
+    word = first.text.upper()[:40]
+    if isinstance(parsed.tree, exp.Command):
+        handler = COMMANDS.get(word)
+        if handler is None:
+            raise parsed.source.not_supported(f"{word} of this form", 0, "Correct the SQL.")
+        return handler
+    handler = HANDLERS.get(type(parsed.tree))
+    if handler is None:
+        raise parsed.source.not_supported(word, first.start, "Write a SELECT.")
+    return handler

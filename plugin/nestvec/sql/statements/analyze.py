@@ -1,4 +1,4 @@
-"""ANALYZE collection [(column, …)]: how much of an answer shorter vectors find, measured and stored."""
+"""ANALYZE collection [(column, …)]: measures and stores the recall of shortlists by shorter vectors."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from functools import partial
 
 from sqlglot import Token, TokenType, exp
 
-from nestvec.milvus.catalog import Embedding, Table
-from nestvec.milvus.steps import Job, Steps, call
-from nestvec.sql.answer import Row, StatementResult
+from nestvec.milvus.catalog import EmbeddingColumn, Table
+from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
+from nestvec.sql.bind.vectors.distance import DistanceRanking
 from nestvec.sql.bind.vectors.family import Family, families
-from nestvec.sql.bind.vectors.nearest import Nearest
-from nestvec.sql.execute.rankings import DISTANCE_OF_SCORE
 from nestvec.sql.execute.sampling import sample_queries
-from nestvec.sql.parse.parse import Parsed
-from nestvec.sql.parse.source import Source
+from nestvec.sql.execute.search import DISTANCE_OF_SCORE
+from nestvec.sql.parse.parse import ParsedStatement
+from nestvec.sql.parse.source import SourceText
 from nestvec.sql.plan.adaptive import ShortlistChoice, choose_shortlist
-from nestvec.sql.plan.measured import Ranked, RankedPair, measure_recall
+from nestvec.sql.plan.recall import Ranked, RankedPair, measure_recall
 from nestvec.sql.plan.statistics import (
     ANSWER_COUNTS,
     PROPERTY_PREFIX,
@@ -28,23 +27,24 @@ from nestvec.sql.plan.statistics import (
     ShorterColumn,
     dump_statistics,
 )
+from nestvec.sql.result import Row, StatementResult
 from nestvec.sql.session import Session
 
 _WRITE = "Write ANALYZE collection, or ANALYZE collection (text_column)."
 _QUERIES_PER_SEARCH = 20
-"""Queries in one search: their rows, 1,600 each, are few enough for one answer."""
+"""Queries in one search: their results of 1,600 rows each fit one response."""
 _SHOWN_COUNT = 10
 
 _COLUMNS = ("column", "dim", "shortlist", f"recall@{_SHOWN_COUNT}", "chosen")
 _TYPES = ("VARCHAR", "INT64", "INT64", "DOUBLE", "BOOL")
 
 
-def run_analyze(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
-    """Sample queries, search by every vector of each family, store the recall of each size of shortlist.
+def run_analyze(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    """Sample queries, search by every vector of each family, and store the recall of each shortlist size.
 
-    The truth is what the statement would have answered without a shortlist: a search by the longest vectors
-    with their own index, exact where that one is. Rows: a shortlist each, and whether LIMIT 10 uses it as
-    ``nestvec.recall`` stands. Raises SqlError, StoreError.
+    Recall is relative to a search by the longest vectors with their own index, which is what the statement
+    returns without a shortlist. Returns one row per shortlist, and whether LIMIT 10 uses it with the current
+    ``nestvec.recall``. Raises SqlError, StoreError.
     """
     name, columns = _parse_arguments(parsed.source)
     table = yield from session.table(parsed.source, exp.Table(this=name))
@@ -63,8 +63,8 @@ def run_analyze(session: Session, parsed: Parsed, params: Params) -> Steps[State
     return StatementResult(_COLUMNS, _TYPES, rows, "ANALYZE", len(rows))
 
 
-def _parse_arguments(source: Source) -> tuple[exp.Identifier, list[exp.Identifier]]:
-    """The collection and the columns: names in order, in a form that sqlglot reads only in part."""
+def _parse_arguments(source: SourceText) -> tuple[exp.Identifier, list[exp.Identifier]]:
+    """The collection and the columns, from the tokens: sqlglot parses this form only in part."""
     tokens = [token for token in source.tokens[1:] if token.token_type != TokenType.SEMICOLON]
     if not tokens:
         raise source.not_supported("ANALYZE of every collection", 0, _WRITE)
@@ -77,7 +77,7 @@ def _parse_arguments(source: Source) -> tuple[exp.Identifier, list[exp.Identifie
         wrong.append(tokens[1])
     if wrong:
         text = wrong[0].text[:40]
-        raise source.syntax_error(f"'{text}' has no place here", wrong[0].start, _WRITE)
+        raise source.syntax_error(f"unexpected '{text}'", wrong[0].start, _WRITE)
     name, *columns = [_identifier(token) for token in names]
     return name, columns
 
@@ -94,7 +94,7 @@ def _identifier(token: Token) -> exp.Identifier:
 
 
 def _families(scope: Scope, columns: list[exp.Identifier]) -> list[Family]:
-    """Those that there is something to choose in: with several lengths, and an index on each."""
+    """The families to measure: those with vectors of several lengths."""
     source, table = scope.source, scope.table
     every = [
         family for family in families(table) if family.shorter and table.metrics.get(family.longest.column)
@@ -104,7 +104,7 @@ def _families(scope: Scope, columns: list[exp.Identifier]) -> list[Family]:
             "no text column has vectors of several lengths by one encoder",
             table.name,
             source.tokens[1].start,
-            "There is nothing to choose: searches are by whole vectors.",
+            "Searches always read the full vectors: there is nothing to measure.",
         )
     if not columns:
         return every
@@ -122,16 +122,16 @@ def _families(scope: Scope, columns: list[exp.Identifier]) -> list[Family]:
                 f"column {column.name} has no vectors of several lengths",
                 column.type,
                 node,
-                f"There: {offered}.",
+                f"Available: {offered}.",
             )
         selected += [family for family in own if family not in selected]
     return selected
 
 
 def _measure_family(session: Session, table: Table, family: Family) -> Steps[FamilyStatistics]:
-    sampled = yield Job(partial(sample_queries, table=table, source=family.source))
+    sampled = yield BlockingCall(partial(sample_queries, table=table, source=family.source))
     rows, longest = sampled.rows, family.longest
-    # More than the longest answer: rows at the same distance as its last are as good.
+    # More than the longest result: rows at the same distance as its last row are equally good.
     exact = yield from _search(session, table, longest, sampled.queries, min(rows, 2 * ANSWER_COUNTS[-1]))
     shorter = []
     for member in family.shorter:
@@ -150,10 +150,12 @@ def _measure_family(session: Session, table: Table, family: Family) -> Steps[Fam
 
 
 def _search(
-    session: Session, table: Table, by: Embedding, queries: tuple[str, ...], limit: int
+    session: Session, table: Table, by: EmbeddingColumn, queries: tuple[str, ...], limit: int
 ) -> Steps[list[Ranked]]:
-    """Keys and distances of each query's nearest rows. The texts are embedded by Milvus's own function, as a
-    statement's are: once in all, for the service remembers them from column to column."""
+    """Keys and distances of each query's nearest rows.
+
+    Milvus's own function embeds the texts, as in a statement; the service caches them from column to column.
+    """
     rankings: list[Ranked] = []
     primary, metric = table.primary.name, table.metrics[by.column]
     level = session.settings.consistency
@@ -178,7 +180,7 @@ def _search(
 
 def _rows(session: Session, table: Table, family: Family, properties: dict[str, str]) -> Iterator[Row]:
     shorter = tuple(column.column for column in family.shorter)
-    near = Nearest(family.longest.column, table.metrics[family.longest.column], "", shorter)
+    near = DistanceRanking(family.longest.column, table.metrics[family.longest.column], "", shorter)
     chosen = choose_shortlist(table, near, _SHOWN_COUNT, session.settings.recall)
     statistics = FamilyStatistics.model_validate_json(properties[PROPERTY_PREFIX + family.longest.column])
     for column in statistics.shorter:

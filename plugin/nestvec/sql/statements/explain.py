@@ -7,15 +7,15 @@ from dataclasses import replace
 import orjson
 
 from nestvec.milvus.steps import Steps, call
-from nestvec.sql.answer import StatementResult
 from nestvec.sql.bind.params import Params
-from nestvec.sql.execute.nodes import run_plan
-from nestvec.sql.execute.profile import PROFILE, Profile
-from nestvec.sql.execute.words import explain_words
-from nestvec.sql.parse.parse import Parsed
-from nestvec.sql.plan.about import CollectionContext, add_details
+from nestvec.sql.execute.executor import run_plan
+from nestvec.sql.execute.explain_words import explain_words
+from nestvec.sql.execute.timing import PROFILE, Profile
+from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.plan.explain import as_data, as_lines, explain_plan
+from nestvec.sql.plan.explain_details import CollectionContext, add_details
 from nestvec.sql.plan.nodes import Plan
+from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.select import plan_select
 
@@ -23,13 +23,15 @@ _COLUMN = "QUERY PLAN"
 _WORDS = {"ANALYZE", "VERBOSE", "FORMAT", "TEXT", "JSON", "TRUE", "FALSE", "ON", "OFF"}
 
 
-def run_explain(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
-    """The plan of a SELECT as rows of text, or one row of JSON; with ANALYZE it is run and timed."""
-    words = [token.text.upper() for token in parsed.words[1:] if token.text.isalpha()]
-    for token in parsed.words[1:]:
+def run_explain(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    """The plan of a SELECT as rows of text, or as one row of JSON. ANALYZE runs it and measures each node."""
+    words = [token.text.upper() for token in parsed.explain_tokens[1:] if token.text.isalpha()]
+    for token in parsed.explain_tokens[1:]:
         if token.text.isalpha() and token.text.upper() not in _WORDS:
             raise parsed.source.syntax_error(
-                f"EXPLAIN has no option {token.text}", token.start, "Write ANALYZE, or (FORMAT JSON)."
+                f"EXPLAIN has no option {token.text}",
+                token.start,
+                "Write EXPLAIN ANALYZE, or EXPLAIN (FORMAT JSON).",
             )
     plan = yield from plan_select(session, parsed, params)
     timings: Profile = {}
@@ -49,17 +51,17 @@ def run_explain(session: Session, parsed: Parsed, params: Params) -> Steps[State
 
 
 def _run_timed(session: Session, plan: Plan, timings: Profile) -> Steps[StatementResult]:
-    """Run a plan, and count what its nodes do."""
+    """Run a plan, and measure its nodes."""
     PROFILE.set(timings)
     try:
         return (yield from run_plan(session, plan))
     finally:
-        # Not reset by its token: steps that are given up may be ended in another context.
+        # Not reset by its token: abandoned steps may be closed in another context.
         PROFILE.set(None)
 
 
 def _collection_context(session: Session, plan: Plan, timings: Profile) -> Steps[CollectionContext | None]:
-    """The collection of a plan, with its number of rows as Milvus counts them; None where none is asked."""
+    """The collection of a plan, with its number of rows; None for a plan without one."""
     name = plan.node.collection
     table = next((candidate for candidate in session.tables.values() if candidate.name == name), None)
     if table is None:

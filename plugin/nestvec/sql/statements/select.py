@@ -9,41 +9,41 @@ from sqlglot import exp
 
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.steps import Steps
-from nestvec.sql.answer import StatementResult
-from nestvec.sql.bind.clauses import called
 from nestvec.sql.bind.lateral import bind_lateral, is_lateral
 from nestvec.sql.bind.params import Params
-from nestvec.sql.bind.scope import Around, Scope
-from nestvec.sql.bind.select import bind_query, check_all_is_read, table_node
-from nestvec.sql.bind.vectors.hints import statement_hint
-from nestvec.sql.execute.nodes import run_plan
+from nestvec.sql.bind.scope import Context, Scope
+from nestvec.sql.bind.select import bind_query, table_name, table_node
+from nestvec.sql.execute.executor import run_plan
+from nestvec.sql.parse.completeness import check_select_consumed
 from nestvec.sql.parse.dialect import VectorDistance
-from nestvec.sql.parse.parse import Parsed
-from nestvec.sql.parse.source import Source, folded
+from nestvec.sql.parse.hints import shortlist_hint
+from nestvec.sql.parse.parse import ParsedStatement
+from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.plan.adaptive import add_shortlist
-from nestvec.sql.plan.each import plan_lateral
+from nestvec.sql.plan.cache import CachedPlan
+from nestvec.sql.plan.lateral import plan_lateral
 from nestvec.sql.plan.nodes import Plan
-from nestvec.sql.plan.remembered import CachedPlan
 from nestvec.sql.plan.select import plan_query
+from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.settings import DEFAULT_SERVICE
 from nestvec.sql.statements.subqueries import inline_subqueries
 
 _NO_TABLE: Final = Table("", ())
-"""What a SELECT without FROM is of."""
+"""The table of a SELECT without FROM."""
 
 
-def run_select(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
+def run_select(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
     """Plan a SELECT and run it."""
     plan = yield from plan_select(session, parsed, params)
     return (yield from run_plan(session, plan))
 
 
-def plan_select(session: Session, parsed: Parsed, params: Params) -> Steps[Plan]:
-    """Read the collection and plan the statement, without running it. Raises SqlError, StoreError."""
+def plan_select(session: Session, parsed: ParsedStatement, params: Params) -> Steps[Plan]:
+    """Plan a SELECT without running it; the collection may be read. Raises SqlError, StoreError."""
     source, select = parsed.source, parsed.tree
     if not isinstance(select, exp.Select):
-        raise source.not_supported("a plan of anything but a SELECT", 0, "Write a SELECT.")
+        raise source.not_supported("EXPLAIN of anything but a SELECT", 0, "Write a SELECT.")
     if is_lateral(select):
         return (yield from _plan_lateral(session, parsed, select, params))
     if _may_have_subquery(source):
@@ -52,16 +52,18 @@ def plan_select(session: Session, parsed: Parsed, params: Params) -> Steps[Plan]
     if planned is None:
         node = table_node(source, select)
         table = _NO_TABLE if node is None else (yield from session.table(source, node))
-        context = Around({}, _service(session))
+        context = Context({}, _service(session))
         plan = plan_query(bind_query(source, select, table, params, context))
-        scope = Scope(source, table, called(node), params, context)
-        planned = CachedPlan(plan, scope, node, statement_hint(source))
+        scope = Scope(source, table, table_name(node), params, context)
+        planned = CachedPlan(plan, scope, node, shortlist_hint(source))
         session.plan_cache.store(parsed, planned)
     return add_shortlist(planned.plan, planned.scope.table, session.settings, planned.hint, source)
 
 
-def _plan_nested(session: Session, parsed: Parsed, select: exp.Select, params: Params) -> Steps[Plan]:
-    """The plan of a SELECT with subqueries, those of its WHERE run first and put in as values."""
+def _plan_nested(
+    session: Session, parsed: ParsedStatement, select: exp.Select, params: Params
+) -> Steps[Plan]:
+    """The plan of a SELECT with subqueries; those in WHERE run first and are replaced by their values."""
     node = table_node(parsed.source, select)
     table = _NO_TABLE if node is None else (yield from session.table(parsed.source, node))
     context = yield from _binding_context(session, parsed.source, select)
@@ -69,18 +71,22 @@ def _plan_nested(session: Session, parsed: Parsed, select: exp.Select, params: P
     tree = inlined_statement.tree if isinstance(inlined_statement.tree, exp.Select) else select
     plan = plan_query(bind_query(inlined_statement.source, tree, table, inlined_statement.params, context))
     plan = add_shortlist(
-        plan, table, session.settings, statement_hint(inlined_statement.source), inlined_statement.source
+        plan, table, session.settings, shortlist_hint(inlined_statement.source), inlined_statement.source
     )
     return replace(plan, notes=(*inlined_statement.notes, *plan.notes)) if inlined_statement.notes else plan
 
 
-def _plan_lateral(session: Session, parsed: Parsed, select: exp.Select, params: Params) -> Steps[Plan]:
+def _plan_lateral(
+    session: Session, parsed: ParsedStatement, select: exp.Select, params: Params
+) -> Steps[Plan]:
     """The plan of a SELECT for each of several queries."""
     lateral = bind_lateral(parsed.source, select, params)
     source, inner = lateral.source, lateral.select
     node = table_node(source, inner)
     if node is None:
-        raise source.not_supported("LATERAL without a collection", 0, "Write SELECT … FROM collection in it.")
+        raise source.not_supported(
+            "LATERAL without a collection", 0, "Write LATERAL (SELECT … FROM collection …)."
+        )
     table = yield from session.table(source, node)
     context = yield from _binding_context(session, source, inner)
     plans = [
@@ -88,32 +94,32 @@ def _plan_lateral(session: Session, parsed: Parsed, select: exp.Select, params: 
         for row in lateral.rows
     ]
     plan = plan_lateral(parsed.source, select, lateral, plans)
-    check_all_is_read(parsed.source, select)
-    return add_shortlist(plan, table, session.settings, statement_hint(parsed.source), parsed.source)
+    check_select_consumed(parsed.source, select)
+    return add_shortlist(plan, table, session.settings, shortlist_hint(parsed.source), parsed.source)
 
 
-def _may_have_subquery(source: Source) -> bool:
-    """Whether there may be a subquery."""
+def _may_have_subquery(source: SourceText) -> bool:
+    """Whether the statement may have a subquery."""
     return source.text.upper().count("SELECT") > 1
 
 
-def _binding_context(session: Session, source: Source, select: exp.Select) -> Steps[Around]:
-    """The tables of the subqueries that rows are ranked by, read, and the service of the settings."""
+def _binding_context(session: Session, source: SourceText, select: exp.Select) -> Steps[Context]:
+    """The tables of the subqueries in distances, and the service of the settings."""
     tables: dict[str, Table] = {}
     service = _service(session)
     if not _may_have_subquery(source):
-        return Around(tables, service)
-    clauses = [select.args[one] for one in ("order", "where") if select.args.get(one) is not None]
-    distances = [found for one in clauses for found in one.find_all(VectorDistance)]
+        return Context(tables, service)
+    clauses = [select.args[name] for name in ("order", "where") if select.args.get(name) is not None]
+    distances = [node for clause in clauses for node in clause.find_all(VectorDistance)]
     ranked = [*select.expressions, *distances]
-    for subquery in (found for one in ranked for found in one.find_all(exp.Subquery)):
+    for subquery in (node for expression in ranked for node in expression.find_all(exp.Subquery)):
         from_ = subquery.this.args.get("from_") if isinstance(subquery.this, exp.Select) else None
         node = from_.this if from_ is not None else None
         if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
-            tables[folded(node.this)] = yield from session.table(source, node)
-    return Around(tables, service)
+            tables[identifier_name(node.this)] = yield from session.table(source, node)
+    return Context(tables, service)
 
 
 def _service(session: Session) -> str:
-    """Who embeds texts for columns that no service fills."""
+    """The service that embeds texts for columns without one of their own."""
     return session.settings.service or DEFAULT_SERVICE

@@ -7,10 +7,10 @@ import re
 from sqlglot import TokenType, exp
 
 from nestvec.milvus.steps import Steps
-from nestvec.sql.answer import StatementResult
-from nestvec.sql.bind.params import NODES, Params
-from nestvec.sql.parse.parse import Parsed
-from nestvec.sql.parse.source import Source, folded, stray_parts
+from nestvec.sql.bind.params import PARAMETER_NODES, Params
+from nestvec.sql.parse.parse import ParsedStatement
+from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
+from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.settings import SETTINGS, format_setting, with_default, with_setting
 from nestvec_schemas.errors import SqlUnknownName, nearest
@@ -18,7 +18,7 @@ from nestvec_schemas.errors import SqlUnknownName, nearest
 _SET = "Write SET name = value."
 
 
-def run_set(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
+def run_set(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
     """SET: one setting of this connection. Raises SqlSyntaxError, SqlUnknownName, SqlTypeMismatch."""
     yield from ()
     source, node, item = parsed.source, parsed.tree, _item(parsed.tree)
@@ -27,9 +27,9 @@ def run_set(session: Session, parsed: Parsed, params: Params) -> Steps[Statement
     kind = node.expressions[0].args.get("kind")
     if kind and str(kind).upper() != "SESSION":
         raise source.not_supported(
-            f"SET {kind}", _second(source), "Settings are a connection's: SET name = …"
+            f"SET {kind}", _second(source), "Settings belong to the connection: write SET name = value."
         )
-    name = ".".join(folded(part) for part in item.this.parts)
+    name = ".".join(identifier_name(part) for part in item.this.parts)
     if name not in SETTINGS:
         raise _unknown(source, name, item.this)
     value = item.args["expression"]
@@ -40,12 +40,12 @@ def run_set(session: Session, parsed: Parsed, params: Params) -> Steps[Statement
     try:
         session.settings = with_setting(session.settings, name, text)
     except ValueError as error:
-        raise source.type_mismatch(f"this is no value of {name}", text, value, str(error)) from None
+        raise source.type_mismatch(f"invalid value for {name}", text, value, str(error)) from None
     return StatementResult(tag="SET")
 
 
-def show_setting(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
-    """SHOW: one setting's value, or the names, values and descriptions of all. Raises SqlUnknownName."""
+def show_setting(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    """SHOW: the value of one setting, or the name, value and description of all. Raises SqlUnknownName."""
     yield from ()
     name = _named(parsed.source, "SHOW")
     if name == "all":
@@ -58,8 +58,8 @@ def show_setting(session: Session, parsed: Parsed, params: Params) -> Steps[Stat
     return StatementResult((name,), ("VARCHAR",), ((format_setting(session.settings, name),),), "SHOW 1", 1)
 
 
-def run_reset(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
-    """RESET: one setting, or all, as the connection was opened with. Raises SqlUnknownName."""
+def run_reset(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    """RESET: one setting, or all, to the initial value. Raises SqlUnknownName."""
     yield from ()
     name = _named(parsed.source, "RESET")
     if name == "all":
@@ -70,7 +70,7 @@ def run_reset(session: Session, parsed: Parsed, params: Params) -> Steps[Stateme
 
 
 def _item(tree: exp.Expr) -> exp.EQ | None:
-    """``name = value`` of a SET that has this one alone."""
+    """``name = value`` of a SET with a single assignment."""
     if not isinstance(tree, exp.Set) or stray_parts(tree, ("expressions",)) or len(tree.expressions) != 1:
         return None
     item = tree.expressions[0]
@@ -79,8 +79,8 @@ def _item(tree: exp.Expr) -> exp.EQ | None:
     return assignment if isinstance(assignment, exp.EQ) and isinstance(assignment.this, exp.Column) else None
 
 
-def _text(source: Source, value: exp.Expr, params: Params) -> str:
-    if isinstance(value, NODES):
+def _text(source: SourceText, value: exp.Expr, params: Params) -> str:
+    if isinstance(value, PARAMETER_NODES):
         parameter = params.value(source, value)
         return ",".join(map(str, parameter)) if isinstance(parameter, (list, tuple)) else str(parameter)
     if isinstance(value, (exp.Literal, exp.Var)):
@@ -94,8 +94,8 @@ def _text(source: Source, value: exp.Expr, params: Params) -> str:
     raise source.syntax_error("SET takes one value", value, "Write it in single quotes, or as a parameter.")
 
 
-def _named(source: Source, word: str) -> str:
-    """The one name after SHOW or RESET, which may be ALL. sqlglot leaves what follows them as one token."""
+def _named(source: SourceText, word: str) -> str:
+    """The name after SHOW or RESET, which may be ALL. sqlglot leaves what follows them as one token."""
     rest = " ".join(
         token.text for token in source.tokens[1:] if token.token_type != TokenType.SEMICOLON
     ).strip()
@@ -111,10 +111,10 @@ def _named(source: Source, word: str) -> str:
     return name
 
 
-def _second(source: Source) -> int:
+def _second(source: SourceText) -> int:
     return source.tokens[1].start if len(source.tokens) > 1 else len(source.text.rstrip())
 
 
-def _unknown(source: Source, name: str, at: exp.Expr | int) -> SqlUnknownName:
+def _unknown(source: SourceText, name: str, at: exp.Expr | int) -> SqlUnknownName:
     near = nearest(name, SETTINGS) or nearest(f"nestvec.{name}", SETTINGS)
     return source.unknown_name("there is no setting of this name", name, at, f"SHOW ALL lists them.{near}")

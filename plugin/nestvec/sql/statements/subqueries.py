@@ -1,4 +1,4 @@
-"""Subqueries in WHERE that name no column around them: run first, and their values stand in their place.
+"""Uncorrelated subqueries in WHERE: they run first, and their values take their place.
 
 ``id IN (SELECT paper FROM chunks ORDER BY v <=> 'q' LIMIT 20)``, ``year = (SELECT max(year) FROM papers)``.
 """
@@ -14,14 +14,14 @@ from sqlglot import TokenType, exp
 from nestvec.milvus.steps import Steps
 from nestvec.sql.bind.conditions import MAX_TERMS
 from nestvec.sql.bind.params import Params
-from nestvec.sql.execute.nodes import run_plan
+from nestvec.sql.execute.executor import run_plan
 from nestvec.sql.parse.dialect import VectorDistance
-from nestvec.sql.parse.parse import Parsed
-from nestvec.sql.parse.source import Source, stray_parts
+from nestvec.sql.parse.parse import ParsedStatement
+from nestvec.sql.parse.source import SourceText, stray_parts
 from nestvec.sql.plan.nodes import Plan
 from nestvec.sql.session import Session
 
-Planner = Callable[[Session, Parsed, Params], Steps[Plan]]
+Planner = Callable[[Session, ParsedStatement, Params], Steps[Plan]]
 Tree = TypeVar("Tree", bound=exp.Expr)
 
 _COMPARISONS: Final = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
@@ -30,47 +30,48 @@ _WRITE: Final = "Write column IN (SELECT column FROM collection …), or = (SELE
 
 @dataclass(frozen=True)
 class InlinedStatement:
-    """A statement whose subqueries are parameters: its tree, its tokens without theirs, all values.
+    """A statement whose subqueries are replaced by parameters."""
 
-    ``notes`` say what was read for each.
-    """
-
-    source: Source
+    source: SourceText
     tree: exp.Expr
     params: Params
+    """The parameters, with those of the subqueries."""
     notes: tuple[str, ...] = ()
+    """What was read for each subquery, for EXPLAIN."""
 
 
 def inline_subqueries(
-    session: Session, parsed: Parsed, params: Params, plan: Planner
+    session: Session, parsed: ParsedStatement, params: Params, plan: Planner
 ) -> Steps[InlinedStatement]:
     """Run the subqueries of a statement's WHERE. Raises SqlError, StoreError, ServiceError."""
     source, unchanged = parsed.source, InlinedStatement(parsed.source, parsed.tree, params)
     if not any(True for _ in _subqueries(parsed.tree)):
         return unchanged
-    # The tree that was parsed is not of this execution alone.
+    # Executions of the same text share the parsed tree.
     tree, notes, gone = parsed.tree.copy(), [], set[int]()
     for number, node in enumerate(list(_subqueries(tree))):
         tokens = _tokens(source, node)
         gone.update(id(token) for token in source.tokens[tokens])
-        inner = replace(parsed, source=Source(source.text, source.tokens[tokens]), tree=node.this, words=())
+        inner = replace(
+            parsed, source=SourceText(source.text, source.tokens[tokens]), tree=node.this, explain_tokens=()
+        )
         planned = yield from plan(session, inner, params)
         if len(planned.columns) != 1:
             raise source.type_mismatch(
-                "a subquery in WHERE has one column", len(planned.columns), node, "Name one."
+                "a subquery in WHERE returns one column", len(planned.columns), node, "Select one column."
             )
         rows = (yield from run_plan(session, planned)).rows
         name = f"({number})"
         value = _substitute(source, node, name, [row[0] for row in rows])
         params = replace(params, values={**params.values, name: value})
-        gave = "1 row" if len(rows) == 1 else f"{len(rows):,} rows"
-        notes.append(f"a subquery of {planned.node.collection or 'no collection'} gave {gave}")
+        returned = "1 row" if len(rows) == 1 else f"{len(rows):,} rows"
+        notes.append(f"a subquery of {planned.node.collection or 'no collection'} returned {returned}")
     left = tuple(token for token in source.tokens if id(token) not in gone)
-    return InlinedStatement(Source(source.text, left), tree, params, tuple(notes))
+    return InlinedStatement(SourceText(source.text, left), tree, params, tuple(notes))
 
 
 def _subqueries(tree: exp.Expr) -> Iterator[exp.Subquery]:
-    """Those of WHERE, the outermost alone; those that rows are ranked by are vectors and stay."""
+    """The outermost subqueries of WHERE; those inside distances are vectors, and stay."""
     where = tree.args.get("where")
     if where is None:
         return
@@ -79,8 +80,8 @@ def _subqueries(tree: exp.Expr) -> Iterator[exp.Subquery]:
             yield node
 
 
-def _tokens(source: Source, node: exp.Subquery) -> slice:
-    """Where a subquery's tokens are, without its parentheses."""
+def _tokens(source: SourceText, node: exp.Subquery) -> slice:
+    """The tokens of a subquery, without its parentheses."""
     first = source.position(node.this) or 0
     opening = [n for n, token in enumerate(source.tokens) if token.token_type == TokenType.SELECT]
     start = max((n for n in opening if source.tokens[n].start < first), default=0)
@@ -93,8 +94,8 @@ def _tokens(source: Source, node: exp.Subquery) -> slice:
     return slice(start, len(source.tokens))
 
 
-def _substitute(source: Source, node: exp.Subquery, name: str, values: list[Any]) -> Any:
-    """Put a parameter in a subquery's place; its value."""
+def _substitute(source: SourceText, node: exp.Subquery, name: str, values: list[Any]) -> Any:
+    """Replace a subquery by a parameter. Returns the parameter's value."""
     if stray_parts(node, ("this",)):
         raise source.not_supported("a subquery with a name in WHERE", node, _WRITE)
     placeholder = exp.Placeholder(this=name)
@@ -103,7 +104,7 @@ def _substitute(source: Source, node: exp.Subquery, name: str, values: list[Any]
     if isinstance(parent, _COMPARISONS):
         if len(values) > 1:
             raise source.type_mismatch(
-                "the subquery of a comparison has one row",
+                "the subquery of a comparison returns at most one row",
                 f"{len(values):,} rows",
                 node,
                 "Write IN (SELECT …).",
@@ -115,7 +116,7 @@ def _substitute(source: Source, node: exp.Subquery, name: str, values: list[Any]
         non_nulls = [value for value in dict.fromkeys(values) if value is not None]
         _check_many(source, node, non_nulls)
         if negated and len(non_nulls) < len(set(values)):
-            # Nothing is known not to be in a list that holds NULL.
+            # NOT IN is never true of a list with NULL.
             parent.replace(exp.NEQ(this=parent.this, expression=exp.All(this=placeholder)))
             return []
         parent.replace(exp.EQ(this=parent.this, expression=exp.Any(this=placeholder)))
@@ -127,15 +128,18 @@ def _substitute(source: Source, node: exp.Subquery, name: str, values: list[Any]
     raise source.not_supported("this subquery in WHERE", node, _WRITE)
 
 
-def _check_many(source: Source, node: exp.Subquery, values: list[Any]) -> None:
+def _check_many(source: SourceText, node: exp.Subquery, values: list[Any]) -> None:
     if len(values) > MAX_TERMS:
         raise source.type_mismatch(
-            f"a subquery in WHERE gives at most {MAX_TERMS:,} values", f"{len(values):,}", node, "Narrow it."
+            f"a subquery in WHERE returns at most {MAX_TERMS:,} values",
+            f"{len(values):,}",
+            node,
+            "Narrow it with WHERE or LIMIT.",
         )
 
 
 def _negated(node: exp.Expr) -> bool:
-    """Whether a condition stands under an odd number of NOTs."""
+    """Whether a condition is under an odd number of NOTs."""
     odd, above = False, node.parent
     while above is not None and not isinstance(above, exp.Where):
         odd ^= isinstance(above, exp.Not)

@@ -1,4 +1,4 @@
-"""Tables as statements name them, beside FROM."""
+"""Tables that statements name outside FROM."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from sqlglot import exp
 
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.steps import Steps
-from nestvec.sql.parse.construct_names import words
-from nestvec.sql.parse.source import Source, folded, stray_parts
+from nestvec.sql.parse.construct_names import construct_name
+from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec.sql.session import Session
 from nestvec_schemas.errors import NestvecError
 
 T = TypeVar("T")
 
 
-def plain_table(source: Source, node: exp.Expr, *allowed: str) -> str:
-    """The name of a table that stands alone. Raises SqlNotSupported for more than a name."""
+def plain_table(source: SourceText, node: exp.Expr, *allowed: str) -> str:
+    """The name of a table. Raises SqlNotSupported for anything but a plain name."""
     if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
-        raise source.not_supported(f"{words(node)} as a table", node, "Name one collection.")
+        raise source.not_supported(f"{construct_name(node)} as a table", node, "Name one collection.")
     for part in stray_parts(node, ("this", *allowed)):
         construct = "a schema-qualified table" if part in ("db", "catalog") else part.upper()
         raise source.not_supported(construct, node, "Name one collection.")
-    return folded(node.this)
+    return identifier_name(node.this)
 
 
-def with_table(session: Session, source: Source, node: exp.Table, bind: Callable[[Table], T]) -> Steps[T]:
-    """What ``bind`` makes of a table; tried again where that has changed since it was read."""
+def with_table(session: Session, source: SourceText, node: exp.Table, bind: Callable[[Table], T]) -> Steps[T]:
+    """What ``bind`` makes of a table, which is read again if it changed and binding failed."""
     remembered = frozenset(session.tables)
     table = yield from session.table(source, node)
     try:

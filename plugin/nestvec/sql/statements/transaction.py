@@ -1,24 +1,24 @@
-"""BEGIN and COMMIT, which change nothing, and ROLLBACK, which would have to."""
+"""BEGIN and COMMIT, which do nothing, and ROLLBACK, which is an error."""
 
 from __future__ import annotations
 
 from sqlglot import exp
 
 from nestvec.milvus.steps import Steps
-from nestvec.sql.answer import StatementResult
 from nestvec.sql.bind.params import Params
-from nestvec.sql.parse.parse import Parsed
+from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import stray_parts
+from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 
 
-def run_transaction(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
-    """BEGIN, COMMIT, ROLLBACK, which raises SqlNotSupported: what has run is in Milvus."""
+def run_transaction(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    """BEGIN and COMMIT do nothing; ROLLBACK raises SqlNotSupported: Milvus has no transactions."""
     yield from ()
     source, tree = parsed.source, parsed.tree
     if isinstance(tree, exp.Rollback):
         raise source.not_supported(
-            "ROLLBACK", 0, "Milvus has no transactions: what ran stays. Undo it by statements of its own."
+            "ROLLBACK", 0, "Milvus has no transactions: undo the changes with further statements."
         )
     for part in stray_parts(tree, ("this",)):
         raise source.not_supported(f"{part.upper()} of a transaction", 0, "Write BEGIN or COMMIT alone.")

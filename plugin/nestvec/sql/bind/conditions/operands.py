@@ -7,6 +7,7 @@ All but columns are columns too from here on, named as Milvus's filters write th
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Final
 
@@ -15,12 +16,20 @@ from sqlglot import exp
 from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.parse.construct_names import construct_name
-from nestvec.sql.parse.reserved import is_filterable
 from nestvec.sql.parse.source import stray_parts
 
 CONDITION_FORM: Final = (
     "Compare a column with a constant (=, <>, <, <=, >, >=, IN, BETWEEN, LIKE, IS NULL), with AND, OR, NOT."
 )
+
+_FILTER_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+_MILVUS_WORDS = """
+    and or not in like is null exists true false iso interval text_match phrase_match random_sample
+    json_contains json_contains_all json_contains_any array_contains array_contains_all array_contains_any
+    array_length element_filter match_all match_any match_least match_most match_exact threshold
+    minimum_should_match st_equals st_touches st_overlaps st_crosses st_contains st_intersects st_within
+    st_dwithin st_isvalid"""
+_RESERVED = frozenset(_MILVUS_WORDS.split())
 
 _TEXTS = (exp.JSONExtractScalar, exp.JSONBExtractScalar)
 _PATHS = (exp.JSONExtract, exp.JSONBExtract, *_TEXTS)
@@ -71,6 +80,11 @@ def operand(scope: Scope, node: exp.Expr) -> Column:
             f"column {column.name} is a vector", column.type, node, "Order by its distance instead."
         )
     return column
+
+
+def is_filterable(name: str) -> bool:
+    """Whether a filter expression may hold this name; Milvus quotes none (Plan.g4, Identifier, Meta)."""
+    return name == "$meta" or (_FILTER_NAME.fullmatch(name) is not None and name.lower() not in _RESERVED)
 
 
 def filterable_column(scope: Scope, node: exp.Column) -> Column:

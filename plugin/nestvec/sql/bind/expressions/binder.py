@@ -13,31 +13,29 @@ from sqlglot import exp
 
 from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.expressions import special_forms
-from nestvec.sql.bind.expressions.expressions import (
+from nestvec.sql.bind.expressions.functions import (
+    AGGREGATES,
+    BY_CLASS,
+    BY_NAME,
+    FUNCTION_NAMES,
+    NUMBER,
+    TRIMS,
+    Function,
+)
+from nestvec.sql.bind.expressions.nodes import (
     AggregateCall,
     ColumnRef,
     Constant,
     Distance,
     FunctionCall,
 )
-from nestvec.sql.bind.expressions.functions import (
-    AGGREGATES,
-    BY_CLASS,
-    BY_NAME,
-    FUNCTION_NAMES,
-    IGNORED_PARTS,
-    NUMBER,
-    TRIMS,
-    Function,
-)
-from nestvec.sql.bind.expressions.naming import function_name
 from nestvec.sql.bind.expressions.typing import NULL, TypedExpression, check_kind, location_of
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import INTEGERS, Scope
-from nestvec.sql.bind.vectors.nearest import Measure, Ranking, RerankScore, as_measure, bind_measure
-from nestvec.sql.parse.construct_names import construct_name
+from nestvec.sql.bind.vectors.ranking import Measure, Ranking, RerankScore, as_measure, bind_measure
+from nestvec.sql.parse.construct_names import construct_name, function_name
 from nestvec.sql.parse.dialect import VectorDistance
-from nestvec.sql.parse.source import Position, stray_parts
+from nestvec.sql.parse.source import IGNORED_PARTS, Position, stray_parts
 from nestvec_schemas.errors import nearest
 
 MAX_EXPRESSION_DEPTH = 100

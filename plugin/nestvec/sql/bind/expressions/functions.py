@@ -78,7 +78,7 @@ BY_NAME: Final[dict[str, Function]] = {
 """Functions that sqlglot has no class for, by their names in lower case."""
 
 TRIMS: Final[dict[str, Function]] = {
-    position: Function(name, (_T, _T), "VARCHAR", _BOTH, 1, ("position",))
+    position: Function(name, (_T, _T), "VARCHAR", _BOTH, optional=1, ignored_parts=("position",))
     for position, name in (("", "btrim"), ("BOTH", "btrim"), ("LEADING", "ltrim"), ("TRAILING", "rtrim"))
 }
 """PostgreSQL's functions for TRIM's positions."""
@@ -118,6 +118,3 @@ FUNCTION_NAMES: Final = tuple(
     )
 )
 """What functions are called, for the nearest name of one that is not there."""
-
-IGNORED_PARTS: Final = ("safe", "coalesce", "ignore_nulls", "only_json_types", "big_int", "_type")
-"""Parts with which sqlglot notes how other dialects differ: they are written nowhere."""

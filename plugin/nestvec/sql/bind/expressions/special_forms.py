@@ -7,8 +7,8 @@ from typing import Protocol
 
 from sqlglot import exp
 
-from nestvec.sql.bind.expressions.expressions import Constant, Expression, FunctionCall
-from nestvec.sql.bind.expressions.functions import CASTS, IGNORED_PARTS
+from nestvec.sql.bind.expressions.functions import CASTS
+from nestvec.sql.bind.expressions.nodes import Constant, Expression, FunctionCall
 from nestvec.sql.bind.expressions.typing import (
     NULL,
     TypedExpression,
@@ -19,7 +19,7 @@ from nestvec.sql.bind.expressions.typing import (
 )
 from nestvec.sql.bind.scope import STRINGS, Scope
 from nestvec.sql.parse.construct_names import construct_name
-from nestvec.sql.parse.source import stray_parts
+from nestvec.sql.parse.source import IGNORED_PARTS, stray_parts
 
 _COMPARISONS: dict[type[exp.Expr], str] = {
     exp.EQ: "=",
@@ -47,7 +47,7 @@ _JSON: dict[type[exp.Expr], tuple[str, str]] = {
 
 
 class Binder(Protocol):
-    """Binds the parts of an expression: ``reader.Reader``."""
+    """Binds the parts of an expression: ``binder.ExpressionBinder``."""
 
     @property
     def scope(self) -> Scope: ...
@@ -58,17 +58,17 @@ class Binder(Protocol):
     def bind_child(self, node: exp.Expr) -> TypedExpression: ...
 
 
-def bind_form(reader: Binder, node: exp.Expr) -> TypedExpression | None:
+def bind_form(binder: Binder, node: exp.Expr) -> TypedExpression | None:
     """Bind what is here; None for anything else. Raises the errors of ``bind_query``."""
-    binder = _BINDERS.get(type(node))
-    return None if binder is None else binder(reader, node)
+    bind = _BINDERS.get(type(node))
+    return None if bind is None else bind(binder, node)
 
 
 def _call(
-    reader: Binder, node: exp.Expr, name: str, arguments: Sequence[Expression], gives: str
+    binder: Binder, node: exp.Expr, name: str, arguments: Sequence[Expression], gives: str
 ) -> TypedExpression:
     return TypedExpression(
-        FunctionCall(name, tuple(arguments), location_of(reader.scope.source, node)), gives
+        FunctionCall(name, tuple(arguments), location_of(binder.scope.source, node)), gives
     )
 
 
@@ -81,46 +81,46 @@ def operands_of(node: exp.Expr) -> list[exp.Expr]:
     return [node, *reversed(operands)]
 
 
-def _logical(reader: Binder, node: exp.Expr) -> TypedExpression:
+def _logical(binder: Binder, node: exp.Expr) -> TypedExpression:
     name = _LOGICAL[type(node)]
     nodes = [node.this] if isinstance(node, exp.Not) else operands_of(node)
-    operands = [reader.bind_child(operand) for operand in nodes]
+    operands = [binder.bind_child(operand) for operand in nodes]
     for operand, at in zip(operands, nodes, strict=True):
-        check_kind(reader.scope.source, operand, "a condition", at, name.upper())
-    return _call(reader, node, name, [operand.expression for operand in operands], "BOOL")
+        check_kind(binder.scope.source, operand, "a condition", at, name.upper())
+    return _call(binder, node, name, [operand.expression for operand in operands], "BOOL")
 
 
 def _bind_common_type(
-    reader: Binder, nodes: Sequence[exp.Expr], what: str, kind: str = ""
+    binder: Binder, nodes: Sequence[exp.Expr], what: str, kind: str = ""
 ) -> tuple[list[Expression], str]:
     """Expressions made of one type, and it. Each is of a kind, where one is given."""
-    operands = [reader.bind_child(operand) for operand in nodes]
+    operands = [binder.bind_child(operand) for operand in nodes]
     for operand, at in zip(operands, nodes, strict=True):
-        check_kind(reader.scope.source, operand, kind, at, what)
-    gives = common_type(reader.scope.source, operands, nodes, what)
+        check_kind(binder.scope.source, operand, kind, at, what)
+    gives = common_type(binder.scope.source, operands, nodes, what)
     return [promoted(operand, gives) for operand in operands], gives
 
 
-def _compare(reader: Binder, node: exp.Expr) -> TypedExpression:
+def _compare(binder: Binder, node: exp.Expr) -> TypedExpression:
     nodes = [node.this, node.args["expression"]]
     if isinstance(nodes[1], (exp.Any, exp.All)):
-        raise reader.scope.source.not_supported(f"ANY or ALL in {reader.clause}", node, "Write IN (…).")
+        raise binder.scope.source.not_supported(f"ANY or ALL in {binder.clause}", node, "Write IN (…).")
     name = _COMPARISONS[type(node)]
     # Whole numbers stay whole here: Python compares them with others exactly.
-    operands = [reader.bind_child(operand) for operand in nodes]
+    operands = [binder.bind_child(operand) for operand in nodes]
     for operand, at in zip(operands, nodes, strict=True):
-        check_kind(reader.scope.source, operand, _SCALAR, at, name.upper())
-    common_type(reader.scope.source, operands, nodes, name.upper())
-    return _call(reader, node, name, [operand.expression for operand in operands], "BOOL")
+        check_kind(binder.scope.source, operand, _SCALAR, at, name.upper())
+    common_type(binder.scope.source, operands, nodes, name.upper())
+    return _call(binder, node, name, [operand.expression for operand in operands], "BOOL")
 
 
-def _between(reader: Binder, node: exp.Expr) -> TypedExpression:
+def _between(binder: Binder, node: exp.Expr) -> TypedExpression:
     if stray_parts(node, ("this", "low", "high")):
-        raise reader.scope.source.not_supported("BETWEEN SYMMETRIC", node, "Write the lower bound first.")
+        raise binder.scope.source.not_supported("BETWEEN SYMMETRIC", node, "Write the lower bound first.")
     value, low, high = _bind_common_type(
-        reader, [node.this, node.args["low"], node.args["high"]], "BETWEEN", _SCALAR
+        binder, [node.this, node.args["low"], node.args["high"]], "BETWEEN", _SCALAR
     )[0]
-    place = location_of(reader.scope.source, node)
+    place = location_of(binder.scope.source, node)
     return TypedExpression(
         FunctionCall(
             "and", (FunctionCall(">=", (value, low), place), FunctionCall("<=", (value, high), place))
@@ -129,72 +129,72 @@ def _between(reader: Binder, node: exp.Expr) -> TypedExpression:
     )
 
 
-def _in(reader: Binder, node: exp.Expr) -> TypedExpression:
+def _in(binder: Binder, node: exp.Expr) -> TypedExpression:
     if not node.expressions or stray_parts(node, ("this", "expressions")):
-        raise reader.scope.source.not_supported("IN with anything but a list", node, "Write IN (1, 2).")
+        raise binder.scope.source.not_supported("IN with anything but a list", node, "Write IN (1, 2).")
     return _call(
-        reader,
+        binder,
         node,
         "in",
-        _bind_common_type(reader, [node.this, *node.expressions], "IN", _SCALAR)[0],
+        _bind_common_type(binder, [node.this, *node.expressions], "IN", _SCALAR)[0],
         "BOOL",
     )
 
 
-def _is(reader: Binder, node: exp.Expr) -> TypedExpression:
+def _is(binder: Binder, node: exp.Expr) -> TypedExpression:
     expected = node.args["expression"]
-    operand = reader.bind_child(node.this)
+    operand = binder.bind_child(node.this)
     if isinstance(expected, exp.Null):
-        test = _call(reader, node, "is null", [operand.expression], "BOOL")
+        test = _call(binder, node, "is null", [operand.expression], "BOOL")
     elif isinstance(expected, exp.Boolean):
-        check_kind(reader.scope.source, operand, "a condition", node.this, "IS TRUE")
-        test = _call(reader, node, "is", [operand.expression, Constant(bool(expected.this))], "BOOL")
+        check_kind(binder.scope.source, operand, "a condition", node.this, "IS TRUE")
+        test = _call(binder, node, "is", [operand.expression, Constant(bool(expected.this))], "BOOL")
     else:
-        raise reader.scope.source.not_supported("IS with anything but NULL, TRUE and FALSE", node, "Write =.")
-    return _call(reader, node, "not", [test.expression], "BOOL") if node.args.get("negate") else test
+        raise binder.scope.source.not_supported("IS with anything but NULL, TRUE and FALSE", node, "Write =.")
+    return _call(binder, node, "not", [test.expression], "BOOL") if node.args.get("negate") else test
 
 
-def _case(reader: Binder, node: exp.Expr) -> TypedExpression:
-    source, subject = reader.scope.source, node.args.get("this")
+def _case(binder: Binder, node: exp.Expr) -> TypedExpression:
+    source, subject = binder.scope.source, node.args.get("this")
     conditions: list[Expression] = []
     for branch in node.args["ifs"]:
         if subject is not None:
-            operands, _ = _bind_common_type(reader, [subject, branch.this], "CASE", _SCALAR)
+            operands, _ = _bind_common_type(binder, [subject, branch.this], "CASE", _SCALAR)
             conditions.append(FunctionCall("=", tuple(operands), location_of(source, branch)))
             continue
-        when = reader.bind_child(branch.this)
+        when = binder.bind_child(branch.this)
         check_kind(source, when, "a condition", branch.this, "WHEN")
         conditions.append(when.expression)
     default = node.args.get("default")
     nodes = [branch.args["true"] for branch in node.args["ifs"]] + ([default] if default is not None else [])
-    values, gives = _bind_common_type(reader, nodes, "CASE")
+    values, gives = _bind_common_type(binder, nodes, "CASE")
     pairs = [part for pair in zip(conditions, values, strict=False) for part in pair]
     last = values[-1] if default is not None else Constant(None)
-    return _call(reader, node, "case", [*pairs, last], gives)
+    return _call(binder, node, "case", [*pairs, last], gives)
 
 
-def _choice(reader: Binder, node: exp.Expr) -> TypedExpression:
+def _choice(binder: Binder, node: exp.Expr) -> TypedExpression:
     name = _CHOICES[type(node)]
     if stray_parts(node, ("this", "expressions", *IGNORED_PARTS)):
-        raise reader.scope.source.not_supported(
-            f"{construct_name(node)} in {reader.clause}", node, "Write its values."
+        raise binder.scope.source.not_supported(
+            f"{construct_name(node)} in {binder.clause}", node, "Write its values."
         )
     kind = "" if name == "coalesce" else _SCALAR
-    values, gives = _bind_common_type(reader, [node.this, *node.expressions], name.upper(), kind)
-    return _call(reader, node, name, values, gives)
+    values, gives = _bind_common_type(binder, [node.this, *node.expressions], name.upper(), kind)
+    return _call(binder, node, name, values, gives)
 
 
-def _nullif(reader: Binder, node: exp.Expr) -> TypedExpression:
+def _nullif(binder: Binder, node: exp.Expr) -> TypedExpression:
     nodes = [node.this, node.args["expression"]]
-    operands = [reader.bind_child(operand) for operand in nodes]
+    operands = [binder.bind_child(operand) for operand in nodes]
     for operand, at in zip(operands, nodes, strict=True):
-        check_kind(reader.scope.source, operand, _SCALAR, at, "NULLIF")
-    common_type(reader.scope.source, operands, nodes, "NULLIF")
-    return _call(reader, node, "nullif", [operand.expression for operand in operands], operands[0].type)
+        check_kind(binder.scope.source, operand, _SCALAR, at, "NULLIF")
+    common_type(binder.scope.source, operands, nodes, "NULLIF")
+    return _call(binder, node, "nullif", [operand.expression for operand in operands], operands[0].type)
 
 
-def _cast(reader: Binder, node: exp.Expr) -> TypedExpression:
-    source, to = reader.scope.source, node.args["to"]
+def _cast(binder: Binder, node: exp.Expr) -> TypedExpression:
+    source, to = binder.scope.source, node.args["to"]
     target = CASTS.get(to.this) if isinstance(to, exp.DataType) else None
     length = to.expressions if target is not None and to.this == exp.DType.VARCHAR else []
     parts = stray_parts(to, ("this", "nested", *(["expressions"] if length else []))) if target else []
@@ -204,7 +204,7 @@ def _cast(reader: Binder, node: exp.Expr) -> TypedExpression:
             node,
             "Cast to smallint, int, bigint, real, float, text, varchar(n) or boolean.",
         )
-    operand = reader.bind_child(node.this)
+    operand = binder.bind_child(node.this)
     kind = "a JSON value" if operand.type == "JSON" else _SCALAR
     if operand.type == "FLOAT_VECTOR" and target[0] == "text":
         kind = ""
@@ -214,23 +214,23 @@ def _cast(reader: Binder, node: exp.Expr) -> TypedExpression:
             "a number with a fraction is no boolean", operand.type, node, "Write <> 0."
         )
     name = "real text" if operand.type == "FLOAT" and target[0] == "text" else target[0]
-    cast = _call(reader, node, name, [operand.expression], target[1])
+    cast = _call(binder, node, name, [operand.expression], target[1])
     if length:
-        max_length = reader.scope.constant(length[0].this)
-        cast = _call(reader, node, "left", [cast.expression, Constant(max_length)], "VARCHAR")
+        max_length = binder.scope.constant(length[0].this)
+        cast = _call(binder, node, "left", [cast.expression, Constant(max_length)], "VARCHAR")
     return cast
 
 
-def _concatenation(reader: Binder, node: exp.Expr) -> TypedExpression:
+def _concatenation(binder: Binder, node: exp.Expr) -> TypedExpression:
     nodes = operands_of(node)
-    operands = [reader.bind_child(operand) for operand in nodes]
+    operands = [binder.bind_child(operand) for operand in nodes]
     for operand, at in zip(operands, nodes, strict=True):
-        check_kind(reader.scope.source, operand, _SCALAR, at, "||")
+        check_kind(binder.scope.source, operand, _SCALAR, at, "||")
     if not any(operand.type in (*STRINGS, NULL) for operand in operands[:2]):
-        raise reader.scope.source.type_mismatch(
+        raise binder.scope.source.type_mismatch(
             "|| joins texts", operands[0].type, node, "Cast one with ::text."
         )
-    return _call(reader, node, "||", [_as_text(operand) for operand in operands], "VARCHAR")
+    return _call(binder, node, "||", [_as_text(operand) for operand in operands], "VARCHAR")
 
 
 def _as_text(operand: TypedExpression) -> Expression:
@@ -239,38 +239,38 @@ def _as_text(operand: TypedExpression) -> Expression:
     return FunctionCall("real text" if operand.type == "FLOAT" else "text", (operand.expression,))
 
 
-def _concat(reader: Binder, node: exp.Expr) -> TypedExpression:
+def _concat(binder: Binder, node: exp.Expr) -> TypedExpression:
     if stray_parts(node, ("expressions", *IGNORED_PARTS)):
-        raise reader.scope.source.not_supported(
-            f"{construct_name(node)} in {reader.clause}", node, "Write ||."
+        raise binder.scope.source.not_supported(
+            f"{construct_name(node)} in {binder.clause}", node, "Write ||."
         )
-    operands = [reader.bind_child(operand) for operand in node.expressions]
+    operands = [binder.bind_child(operand) for operand in node.expressions]
     for operand, at in zip(operands, node.expressions, strict=True):
-        check_kind(reader.scope.source, operand, _SCALAR, at, "concat")
+        check_kind(binder.scope.source, operand, _SCALAR, at, "concat")
     name = "concat_ws" if isinstance(node, exp.ConcatWs) else "concat"
     if name == "concat_ws":
-        check_kind(reader.scope.source, operands[0], "a text", node.expressions[0], name)
+        check_kind(binder.scope.source, operands[0], "a text", node.expressions[0], name)
     # In concat() a boolean is t or f, as PostgreSQL's output has it; as a text it is true or false.
     texts = [
         FunctionCall("t or f", (operand.expression,)) if operand.type == "BOOL" else _as_text(operand)
         for operand in operands
     ]
-    return _call(reader, node, name, texts, "VARCHAR")
+    return _call(binder, node, name, texts, "VARCHAR")
 
 
-def _array_element(reader: Binder, node: exp.Expr) -> TypedExpression:
-    source = reader.scope.source
+def _array_element(binder: Binder, node: exp.Expr) -> TypedExpression:
+    source = binder.scope.source
     if len(node.expressions) != 1 or isinstance(node.expressions[0], exp.Slice):
         raise source.not_supported("a slice of an array", node, "Name one element: tags[1].")
-    array, index = reader.bind_child(node.this), reader.bind_child(node.expressions[0])
+    array, index = binder.bind_child(node.this), binder.bind_child(node.expressions[0])
     check_kind(source, array, "an array", node.this, "[…]")
     check_kind(source, index, "a whole number", node.expressions[0], "[…]")
-    return _call(reader, node, "element", [array.expression, index.expression], array.element_type or "ANY")
+    return _call(binder, node, "element", [array.expression, index.expression], array.element_type or "ANY")
 
 
-def _json_operator(reader: Binder, node: exp.Expr) -> TypedExpression:
-    source, (name, gives) = reader.scope.source, _JSON[type(node)]
-    document = reader.bind_child(node.this)
+def _json_operator(binder: Binder, node: exp.Expr) -> TypedExpression:
+    source, (name, gives) = binder.scope.source, _JSON[type(node)]
+    document = binder.bind_child(node.this)
     check_kind(source, document, "a JSON value", node.this, name)
     path = node.args["expression"]
     steps = path.expressions[1:] if isinstance(path, exp.JSONPath) else []
@@ -279,9 +279,9 @@ def _json_operator(reader: Binder, node: exp.Expr) -> TypedExpression:
             Constant(steps[0].this), "VARCHAR" if isinstance(steps[0].this, str) else "INT64"
         )
     else:
-        key = reader.bind_child(path)
+        key = binder.bind_child(path)
         check_kind(source, key, "a text" if "#" in name else _SCALAR, path, name)
-    return _call(reader, node, name, [document.expression, key.expression], gives)
+    return _call(binder, node, name, [document.expression, key.expression], gives)
 
 
 _BINDERS: dict[type[exp.Expr], Callable[[Binder, exp.Expr], TypedExpression]] = {

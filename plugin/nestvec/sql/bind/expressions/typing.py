@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.sql.bind.expressions.expressions import Constant, Expression, FunctionCall, SourceLocation
+from nestvec.sql.bind.expressions.nodes import Constant, Expression, FunctionCall, SourceLocation
 from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS
 from nestvec.sql.parse.source import SourceText
 

@@ -1,20 +1,22 @@
-"""Arithmetic over vectors, as pgvector has it: sums and differences, and numbers times vectors."""
+"""Arithmetic over vectors, as in pgvector: sums, differences, multiples, and vectors of stored rows."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from sqlglot import exp
 
 from nestvec.milvus.catalog import Column
+from nestvec.sql.bind.conditions import bind_condition
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.bind.vectors.embed import bind_embed, is_embed, query_request
-from nestvec.sql.bind.vectors.stored import bind_stored
 from nestvec.sql.bind.vectors.targets import (
     EmbeddedText,
+    StoredVector,
     Term,
     VectorLiteral,
     VectorSum,
@@ -24,6 +26,7 @@ from nestvec.sql.bind.vectors.targets import (
     without_parens,
 )
 from nestvec.sql.parse.construct_names import construct_name
+from nestvec.sql.parse.source import IGNORED_PARTS, identifier_name, stray_parts
 
 MAX_VECTOR_TERMS: Final = 1_024
 """Of one sum: a playlist or a long list of examples, and few enough to be embedded while one waits."""
@@ -186,3 +189,51 @@ _APPLIED: Final[dict[type[exp.Expr], Callable[[Scope, exp.Expr, Value, Value], V
     exp.Mul: _multiplied,
     exp.Div: _divided,
 }
+
+
+_STORED_FORM = (
+    "Write (SELECT vector_column FROM collection WHERE id = 7), or avg(vector_column) over several rows."
+)
+_VECTOR_AGGREGATES: Final[dict[type[exp.Expr], str]] = {exp.Avg: "avg", exp.Sum: "sum"}
+
+
+def bind_stored(scope: Scope, column: Column, node: exp.Expr) -> StoredVector:
+    """The vector that a subquery is. Raises SqlUnknownName, SqlTypeMismatch, SqlNotSupported."""
+    source, select = scope.source, node.this
+    if not isinstance(select, exp.Select) or stray_parts(node, ("this",)):
+        raise source.not_supported("this subquery", node, _STORED_FORM)
+    stray = stray_parts(select, ("expressions", "from_", "where"))
+    if stray:
+        construct = stray[0].strip("_").replace("_", " ").upper()
+        raise source.not_supported(f"{construct} in a subquery", node, _STORED_FORM)
+    table = select.args["from_"].this if select.args.get("from_") else None
+    if not isinstance(table, exp.Table) or stray_parts(table, ("this", "alias")):
+        raise source.not_supported("a subquery of anything but a collection", node, _STORED_FORM)
+    alias = table.args.get("alias")
+    if alias is not None and stray_parts(alias, ("this",)):
+        raise source.not_supported("column names after a table's alias", alias, _STORED_FORM)
+    inner_table = scope.context.tables[identifier_name(table.this)]
+    name = identifier_name(alias.this) if alias is not None else identifier_name(table.this)
+    inner = replace(scope, table=inner_table, name=name)
+    item = select.expressions[0] if len(select.expressions) == 1 else None
+    aggregate = "" if item is None else _VECTOR_AGGREGATES.get(type(item), "")
+    column_node = (
+        item.this
+        if item is not None and aggregate and not stray_parts(item, ("this", *IGNORED_PARTS))
+        else item
+    )
+    if not isinstance(column_node, exp.Column):
+        first = select.expressions[0] if select.expressions else node
+        raise source.not_supported(f"{construct_name(first)} in a subquery select list", first, _STORED_FORM)
+    stored_column = inner.column(column_node)
+    if stored_column.type != column.type or stored_column.dim != column.dim:
+        dims = f" of {stored_column.dim} dims" if stored_column.dim else ""
+        raise source.type_mismatch(
+            f"column {column.name} has vectors of {column.dim} dims",
+            f"{stored_column.name}, {stored_column.type}{dims}",
+            column_node,
+            "Select a column of the same kind.",
+        )
+    where = select.args.get("where")
+    condition = bind_condition(inner, where.this) if where is not None else None
+    return StoredVector(inner_table.name, stored_column.name, condition, stored_column.dim or 0, aggregate)

@@ -1,7 +1,8 @@
-"""A distance of a column: by which operator, so by which metric, to which text or vector."""
+"""A distance of a column: its operator, so its metric, and the text or vector that it is measured to."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,11 +12,10 @@ from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import STRINGS, Scope
 from nestvec.sql.bind.vectors.arithmetic import bind_vector_expression, is_vector_cast, is_vector_expression
-from nestvec.sql.bind.vectors.bits import bind_bits
-from nestvec.sql.bind.vectors.embed import server_embedded_text
+from nestvec.sql.bind.vectors.embed import bind_embed, is_embed, query_request, server_embedded_text
 from nestvec.sql.bind.vectors.family import resolve_family
-from nestvec.sql.bind.vectors.sparse import bind_sparse
 from nestvec.sql.bind.vectors.targets import (
+    EmbeddedText,
     Target,
     check_text,
     check_vector,
@@ -186,3 +186,44 @@ def _constant(scope: Scope, column: Column, node: exp.Expr, vector: bool = False
             f"Give a vector ('[0.1, 0.2, …]'), EMBED('text', 'encoder'), or an embedded column: {filled}.",
         )
     return check_text(scope, text, node)
+
+
+_CODE = re.compile("[01]+")
+
+
+def bind_bits(scope: Scope, column: Column, node: exp.Expr) -> bytes | EmbeddedText:
+    """Bits written out (``'0110…'``), bytes in a parameter, or a text whose code the column's service makes.
+
+    Raises SqlTypeMismatch, SqlNotSupported.
+    """
+    source, dim = scope.source, column.dim or 0
+    if is_embed(node):
+        return bind_embed(scope, column, node)
+    if isinstance(node, PARAMETER_NODES):
+        value = scope.params.value(source, node)
+        if isinstance(value, (bytes, bytearray)):
+            if len(value) * 8 != dim:
+                raise source.type_mismatch(
+                    f"column {column.name} has {dim} bits", f"{len(value) * 8} bits", node, "Give as many."
+                )
+            return bytes(value)
+    text = text_constant(scope, node)
+    if text is None:
+        raise source.not_supported(
+            f"a distance of bits to {construct_name(node)}", node, "Write a text, or '0110…'."
+        )
+    if _CODE.fullmatch(text) and len(text) == dim:
+        return int(text, 2).to_bytes(dim // 8, "big")
+    return EmbeddedText(check_text(scope, text, node), query_request(scope, column, node))
+
+
+def bind_sparse(scope: Scope, column: Column, node: exp.Expr) -> EmbeddedText:
+    """A text whose words the column's service weighs. Raises SqlTypeMismatch, SqlNotSupported."""
+    if is_embed(node):
+        return bind_embed(scope, column, node)
+    text = text_constant(scope, node)
+    if text is None:
+        raise scope.source.not_supported(
+            f"a distance of words' weights to {construct_name(node)}", node, "Write a text in single quotes."
+        )
+    return EmbeddedText(check_text(scope, text, node), query_request(scope, column, node))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlglot import exp
 
-from nestvec.client.http import Coding
+from nestvec.client.http import EmbeddingRequest
 from nestvec.milvus.catalog import Column, EmbeddingColumn
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.bind.vectors.targets import EmbeddedText, check_text, text_constant, without_parens
 from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.source import identifier_name
+from nestvec_schemas.embedding_config import VECTOR_FORMS, EmbeddingConfig
 from nestvec_schemas.errors import ExitNotOffered, nearest
 from nestvec_schemas.manifest import EXPERT_NAME
-from nestvec_schemas.model_name import Named, format_model_name, parse_model_name
+from nestvec_schemas.model_name import format_model_name, parse_model_name
 
 _WRITE = "Write EMBED('text'), or EMBED('text', 'encoder', exit => 3, expert => 'biomed')."
 _OPTIONS = ("exit", "expert")
@@ -23,31 +26,31 @@ def is_embed(node: exp.Expr) -> bool:
     return isinstance(node, exp.Anonymous) and str(node.this).upper() == "EMBED"
 
 
-def query_request(scope: Scope, column: Column, node: exp.Expr) -> Coding:
+def query_request(scope: Scope, column: Column, node: exp.Expr) -> EmbeddingRequest:
     """Who embeds a query for the column. Raises SqlTypeMismatch where no service fills it."""
-    return _request_for(_required_embedding(scope, column, node), column)
+    return _request_for(_required_embedding(scope, column, node))
 
 
 def bind_embed(scope: Scope, column: Column, node: exp.Expr) -> EmbeddedText:
     """A call of EMBED, for a column. Raises SqlSyntaxError, SqlTypeMismatch, SqlNotSupported."""
-    text, (encoder, exit, expert) = _arguments(scope, node)
+    text, chosen = _arguments(scope, node)
     embedding = scope.table.embedding(column.name)
     if embedding is None:
-        if not encoder:
+        if not chosen.encoder:
             _required_embedding(scope, column, node)
-        return EmbeddedText(
-            text, Coding(scope.context.service, format_model_name(encoder, exit, expert), column.dim or 0)
-        )
-    own = embedding.endpoint
-    if encoder not in ("", own.encoder) or expert not in (None, own.expert):
+        config = replace(chosen, dim=column.dim, form=VECTOR_FORMS.get(column.type, "float"))
+        return EmbeddedText(text, EmbeddingRequest(scope.context.service, config))
+    own = embedding.config
+    if chosen.encoder not in ("", own.encoder) or chosen.expert not in (None, own.expert):
         raise scope.source.type_mismatch(
             f"column {column.name} holds vectors of {embedding.maker}, which others are not comparable with",
-            format_model_name(encoder or own.encoder, None, expert),
+            format_model_name(EmbeddingConfig(chosen.encoder or own.encoder, expert=chosen.expert)),
             node,
             f"Write EMBED('text'), or name {embedding.maker}.",
         )
-    model = format_model_name(own.encoder, own.exit if exit is None else exit, own.expert)
-    return EmbeddedText(text, Coding(own.service, model, embedding.dim))
+    request = _request_for(embedding)
+    exit = own.exit if chosen.exit is None else chosen.exit
+    return EmbeddedText(text, replace(request, config=replace(request.config, exit=exit)))
 
 
 def server_embedded_text(scope: Scope, column: Column, node: exp.Expr) -> str | None:
@@ -56,11 +59,12 @@ def server_embedded_text(scope: Scope, column: Column, node: exp.Expr) -> str | 
     if not is_embed(node) or embedding is None:
         return None
     embedded = bind_embed(scope, column, node)
-    return embedded.text if embedded.coding == _request_for(embedding, column) else None
+    return embedded.text if embedded.request == _request_for(embedding) else None
 
 
-def _request_for(embedding: EmbeddingColumn, column: Column) -> Coding:
-    return Coding(embedding.endpoint.service, embedding.endpoint.name, embedding.dim)
+def _request_for(embedding: EmbeddingColumn) -> EmbeddingRequest:
+    # Only documents are cut down to their largest weights.
+    return EmbeddingRequest(embedding.service, replace(embedding.config, top=None))
 
 
 def _required_embedding(scope: Scope, column: Column, node: exp.Expr) -> EmbeddingColumn:
@@ -76,7 +80,7 @@ def _required_embedding(scope: Scope, column: Column, node: exp.Expr) -> Embeddi
     return embedding
 
 
-def _arguments(scope: Scope, node: exp.Expr) -> tuple[str, Named]:
+def _arguments(scope: Scope, node: exp.Expr) -> tuple[str, EmbeddingConfig]:
     """The text, and by whom it is embedded, with an empty encoder where none is named: ``'minilm@biomed@3'``
     names all there is."""
     source = scope.source
@@ -90,7 +94,7 @@ def _arguments(scope: Scope, node: exp.Expr) -> tuple[str, Named]:
                 f"EMBED of {construct_name(without_parens(argument))}", argument, _WRITE
             )
     try:
-        chosen = parse_model_name(str(texts[1])) if len(texts) == 2 else Named("")
+        chosen = parse_model_name(str(texts[1])) if len(texts) == 2 else EmbeddingConfig()
     except ExitNotOffered as error:
         raise source.type_mismatch(str(error.cause), str(texts[1]), plain[1], _WRITE) from error
     for argument in node.expressions:
@@ -100,9 +104,9 @@ def _arguments(scope: Scope, node: exp.Expr) -> tuple[str, Named]:
                 offered = f"It has {' and '.join(_OPTIONS)}.{nearest(option, _OPTIONS)}"
                 raise source.unknown_name("EMBED has no such option", option, argument, offered)
             if option == "exit":
-                chosen = chosen._replace(exit=_exit(scope, argument))
+                chosen = replace(chosen, exit=_exit(scope, argument))
             else:
-                chosen = chosen._replace(expert=_expert(scope, argument))
+                chosen = replace(chosen, expert=_expert(scope, argument))
     return check_text(scope, str(texts[0]), plain[0]), chosen
 
 

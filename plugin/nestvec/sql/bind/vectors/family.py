@@ -38,15 +38,21 @@ def families(table: Table) -> tuple[Family, ...]:
     by_key: dict[tuple[str, str, str, int | None, str], list[EmbeddingColumn]] = {}
     for embedding in table.embeddings:
         metric = table.metrics.get(embedding.column, "")
-        key = (embedding.source, embedding.endpoint.service, embedding.maker, embedding.exit, metric)
+        key = (embedding.source, embedding.service, embedding.maker, embedding.config.exit, metric)
         by_key.setdefault(key, []).append(embedding)
     return tuple(Family(key[0], _distinct_dims(members)) for key, members in by_key.items())
+
+
+def _length_and_depth(family: Family) -> tuple[int, bool, int]:
+    """The dim of the longest vectors, then their exit, with the last layer as the deepest."""
+    layer = family.longest.config.exit
+    return family.longest.dim, layer is None, layer or 0
 
 
 def _distinct_dims(members: list[EmbeddingColumn]) -> tuple[EmbeddingColumn, ...]:
     """One column a dim, by dim; where there are two of a dim, the one that holds floats."""
     by_dim: dict[int, EmbeddingColumn] = {}
-    for member in sorted(members, key=lambda member: (member.dim, member.form == "float")):
+    for member in sorted(members, key=lambda member: (member.dim, member.config.form == "float")):
         by_dim[member.dim] = member
     return tuple(by_dim.values())
 
@@ -67,14 +73,11 @@ def resolve_family(scope: Scope, node: exp.Column, metric: str) -> tuple[Column,
     ] or candidates
     if not matching:
         return column, ()
-    if len({(family.longest.endpoint.service, family.longest.maker) for family in matching}) > 1:
+    if len({(family.longest.service, family.longest.maker) for family in matching}) > 1:
         columns = ", ".join(member.column for family in matching for member in family.members)
         raise scope.source.not_supported(
             f"a distance of {column.name}, which several encoders embed,", node, f"Name one of {columns}."
         )
-    chosen = max(
-        matching,
-        key=lambda family: (family.longest.dim, family.longest.exit is None, family.longest.exit or 0),
-    )
+    chosen = max(matching, key=_length_and_depth)
     longest = scope.table.column(chosen.longest.column)
-    return longest or column, tuple(family.column for family in chosen.shorter)
+    return longest or column, tuple(member.column for member in chosen.shorter)

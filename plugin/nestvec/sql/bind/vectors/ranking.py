@@ -1,9 +1,9 @@
-"""Rankings made of several: ``RRF(v <=> 'q', body <@> 'q')``, ``WEIGHTED(…, weights => ARRAY[0.7, 0.3])``."""
+"""What rows are ranked by: one distance, or RRF and WEIGHTED over several."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from sqlglot import exp
 
@@ -35,6 +35,60 @@ class FusedRanking:
     k: float = DEFAULT_RRF_K
     weights: tuple[float, ...] = ()
     candidates: int | None = None
+
+
+Ranking = DistanceRanking | FusedRanking
+"""What rows are ordered by."""
+
+
+@dataclass(frozen=True)
+class RerankScore:
+    """The score of RERANK BY's encoder: what the select list may hold instead of a distance."""
+
+
+MeasureKind = Literal["distance", "similarity", "score"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A distance in the statement; its similarity, one minus the distance; or a score of several."""
+
+    kind: MeasureKind
+    node: exp.Expr
+
+
+def as_measure(node: exp.Expr) -> Measure | None:
+    """What ``node`` measures: ``v <=> 'text'``, ``1 - (v <=> 'text')``, ``RRF(…)``; None for the rest."""
+    node = without_parens(node)
+    if isinstance(node, VectorDistance):
+        return Measure("distance", node)
+    if is_fused(node) or _is_reranked(node):
+        return Measure("score", node)
+    if isinstance(node, exp.Sub) and isinstance(node.this, exp.Literal) and node.this.this == "1":
+        right = without_parens(node.args["expression"])
+        return Measure("similarity", right) if isinstance(right, VectorDistance) else None
+    return None
+
+
+def _is_reranked(node: exp.Expr) -> bool:
+    called = isinstance(node, exp.Anonymous) and str(node.this).upper() == "RERANK_SCORE"
+    return called and not node.expressions
+
+
+def bind_measure(scope: Scope, measured: Measure) -> Ranking | RerankScore:
+    """Check the columns, the operators and the targets. Raises the errors of ``bind_query``."""
+    if _is_reranked(measured.node):
+        return RerankScore()
+    if not isinstance(measured.node, VectorDistance):
+        return bind_fused(scope, measured.node)
+    nearest = bind_distance(scope, measured.node)
+    if measured.kind == "similarity" and nearest.metric != "COSINE":
+        raise scope.source.not_supported(
+            f"arithmetic on {measured.node.args['operator']}",
+            measured.node.meta["start"],
+            "Only 1 - (column <=> 'text') is there.",
+        )
+    return nearest
 
 
 def is_fused(node: exp.Expr) -> bool:

@@ -9,7 +9,8 @@ from sqlglot import exp
 
 from nestvec.milvus.catalog import Column, EmbeddingColumn, LexicalColumn
 from nestvec.sql.bind.scope import STRINGS, Scope
-from nestvec.sql.bind.vectors.nearest import DistanceRanking, FusedRanking, Ranking
+from nestvec.sql.bind.vectors.distance import DistanceRanking
+from nestvec.sql.bind.vectors.ranking import FusedRanking, Ranking
 from nestvec.sql.bind.vectors.targets import EmbeddedText, check_text, text_constant
 from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.dialect import Rerank
@@ -51,9 +52,7 @@ def bind_rerank(scope: Scope, order: exp.Expr | None, ranking: Ranking | None) -
         raise source.syntax_error("RERANK BY needs the name of an encoder", node, _WRITE)
     options = dict(_option(scope, option) for option in node.expressions)
     filled = (scope.table.embedding(option.column) for option in _parts(ranking))
-    service = next(
-        (option.endpoint.service for option in filled if option is not None), scope.context.service
-    )
+    service = next((option.service for option in filled if option is not None), scope.context.service)
     return RerankClause(
         _service(scope, options, service),
         encoder,

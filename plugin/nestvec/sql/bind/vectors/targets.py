@@ -10,12 +10,11 @@ from typing import Any
 
 from sqlglot import exp
 
-from nestvec.client.http import Coding
+from nestvec.client.http import EmbeddingRequest
 from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.conditions import Condition
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import Scope
-from nestvec_schemas.spec.collection_spec import Form
 
 _MAX_FLOAT32 = 3.4028234e38
 """The largest number of 32 bits."""
@@ -23,12 +22,10 @@ _MAX_FLOAT32 = 3.4028234e38
 
 @dataclass(frozen=True)
 class EmbeddedText:
-    """A text's vector, which a service is asked for as a query's: a code of bits where ``form`` is binary,
-    weights of words where it is sparse."""
+    """A text that a service embeds as a query when the statement runs."""
 
     text: str
-    coding: Coding
-    form: Form = "float"
+    request: EmbeddingRequest
 
 
 @dataclass(frozen=True)
@@ -69,9 +66,9 @@ Target = str | tuple[float, ...] | bytes | EmbeddedText | VectorSum
 def target_services(target: Target) -> tuple[str, ...]:
     """The services that are asked for a target's vectors here, each once."""
     if isinstance(target, EmbeddedText):
-        return (target.coding.service,)
+        return (target.request.service,)
     terms = target.terms if isinstance(target, VectorSum) else ()
-    return tuple(dict.fromkeys(term.coding.service for _, term in terms if isinstance(term, EmbeddedText)))
+    return tuple(dict.fromkeys(term.request.service for _, term in terms if isinstance(term, EmbeddedText)))
 
 
 def without_parens(node: exp.Expr) -> exp.Expr:

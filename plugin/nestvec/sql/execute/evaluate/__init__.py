@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from nestvec.sql.bind.expressions.expressions import (
-    Apply,
+from nestvec.sql.bind.expressions.nodes import (
+    AggregateCall,
+    ColumnRef,
     Constant,
     Distance,
     Expression,
-    Field,
-    Mark,
-    Summary,
-    written,
+    FunctionCall,
+    SourceLocation,
+    expression_sql,
 )
 from nestvec.sql.execute.evaluate import casts, comparisons, numbers, structures, texts
-from nestvec.sql.execute.evaluate.unfit import EvaluationError
+from nestvec.sql.execute.evaluate.evaluation_error import EvaluationError
 from nestvec_schemas.errors import SqlTypeMismatch
 
 __all__ = ["ScoredRow", "evaluate", "holds", "located"]
@@ -41,15 +41,15 @@ _STRICT: Final[dict[str, Callable[..., Any]]] = {
 
 def evaluate(expression: Expression, row: ScoredRow) -> Any:
     """The value of an expression for a row. Raises SqlTypeMismatch where it has none: 1 / 0."""
-    if isinstance(expression, Field):
+    if isinstance(expression, ColumnRef):
         return row.row[expression.name]
     if isinstance(expression, Constant):
         return expression.value
     if isinstance(expression, Distance):
         return row.distance
-    if isinstance(expression, Summary):
+    if isinstance(expression, AggregateCall):
         # The plan's node that aggregates gives it as a field of its name.
-        return row.row[written(expression)]
+        return row.row[expression_sql(expression)]
     return _apply(expression, row)
 
 
@@ -58,7 +58,7 @@ def holds(expression: Expression, row: ScoredRow) -> bool:
     return evaluate(expression, row) is True
 
 
-def _apply(expression: Apply, row: ScoredRow) -> Any:
+def _apply(expression: FunctionCall, row: ScoredRow) -> Any:
     lazy = _LAZY.get(expression.name)
     if lazy is not None:
         return lazy(expression.arguments, row)
@@ -71,10 +71,10 @@ def _apply(expression: Apply, row: ScoredRow) -> Any:
     try:
         return _STRICT[expression.name](*values)
     except EvaluationError as error:
-        raise located(error, expression.mark) from error
+        raise located(error, expression.location) from error
 
 
-def located(error: EvaluationError, mark: Mark | None) -> SqlTypeMismatch:
+def located(error: EvaluationError, mark: SourceLocation | None) -> SqlTypeMismatch:
     """What a function cannot do, as an error of the statement, at the place of the function."""
     return SqlTypeMismatch(
         error.cause,
@@ -174,8 +174,8 @@ _LAZY: Final[dict[str, Callable[[tuple[Expression, ...], ScoredRow], Any]]] = {
     "concat": _concat,
     "concat_ws": _concat_ws,
     "is": _is,
-    "is null": lambda arguments, found: evaluate(arguments[0], found) is None,
+    "is null": lambda arguments, row: evaluate(arguments[0], row) is None,
     "is distinct from": _distinct,
-    "is not distinct from": lambda arguments, found: not _distinct(arguments, found),
+    "is not distinct from": lambda arguments, row: not _distinct(arguments, row),
 }
 """What says by itself which arguments it reads, and what NULL means to it."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from nestvec.sql.execute.evaluate.unfit import EvaluationError
+from nestvec.sql.execute.evaluate.evaluation_error import EvaluationError
 
 _WHOLE: Final = re.compile(r"\s*[+-]?[0-9]{1,400}\s*")
 _NUMBER: Final = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")

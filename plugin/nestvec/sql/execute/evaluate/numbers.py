@@ -8,7 +8,7 @@ from collections.abc import Callable
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
 from typing import Any, Final
 
-from nestvec.sql.execute.evaluate.unfit import EvaluationError
+from nestvec.sql.execute.evaluate.evaluation_error import EvaluationError
 
 Number = int | float
 

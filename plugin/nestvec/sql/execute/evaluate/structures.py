@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from nestvec.sql.execute.evaluate.casts import text
-from nestvec.sql.execute.evaluate.unfit import EvaluationError
+from nestvec.sql.execute.evaluate.evaluation_error import EvaluationError
 
 
 def _element(values: Sequence[Any], at: int) -> Any:
@@ -31,7 +31,7 @@ def _deep(value: Any, path: str) -> Any:
     """Along a path as PostgreSQL's text arrays have it: {a,0,b}."""
     if not (path.startswith("{") and path.endswith("}")):
         raise EvaluationError("a path is written in braces", repr(path[:40]), "Write '{a,0}'.")
-    steps = [one.strip().strip('"') for one in path[1:-1].split(",")] if path != "{}" else []
+    steps = [part.strip().strip('"') for part in path[1:-1].split(",")] if path != "{}" else []
     for step in steps:
         place = isinstance(value, list) and step.lstrip("-").isdecimal()
         value = _member(value, int(step) if place else step)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
-from nestvec.sql.execute.evaluate.unfit import EvaluationError
+from nestvec.sql.execute.evaluate.evaluation_error import EvaluationError
 
 _MANY, _ONE = object(), object()
 

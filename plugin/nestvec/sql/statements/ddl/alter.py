@@ -10,13 +10,13 @@ from sqlglot import exp
 
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.steps import Steps, call
-from nestvec.sql.answer import StatementResult
-from nestvec.sql.bind.definition.columns import bind_column, field_spec
+from nestvec.sql.bind.ddl.columns import bind_column, field_spec
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.parse.completeness import check_read
-from nestvec.sql.parse.parse import Parsed
-from nestvec.sql.parse.source import Source, stray_parts
+from nestvec.sql.parse.completeness import check_consumed
+from nestvec.sql.parse.parse import ParsedStatement
+from nestvec.sql.parse.source import SourceText, stray_parts
+from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.tables import plain_table
 from nestvec_schemas.errors import StoreRefused, StoreUnreachable
@@ -24,7 +24,7 @@ from nestvec_schemas.errors import StoreRefused, StoreUnreachable
 _WRITE = "Write ALTER TABLE t RENAME TO u, ADD COLUMN a INT, or DROP COLUMN a."
 
 
-def run_alter(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
+def run_alter(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
     """ALTER TABLE, one change at a time. Raises SqlError, StoreError."""
     source, tree = parsed.source, parsed.tree
     for part in stray_parts(tree, ("this", "kind", "exists", "actions")):
@@ -33,12 +33,14 @@ def run_alter(session: Session, parsed: Parsed, params: Params) -> Steps[Stateme
         raise source.not_supported(f"ALTER {tree.args.get('kind')}", 0, _WRITE)
     actions = tree.args["actions"]
     if len(actions) > 1:
-        raise source.not_supported("several changes in one ALTER TABLE", actions[1], "Make them one by one.")
+        raise source.not_supported(
+            "several changes in one ALTER TABLE", actions[1], "Write one ALTER TABLE for each."
+        )
     handler = _ACTIONS.get(type(actions[0]))
     if handler is None:
-        raise source.not_supported("this change of a table", actions[0], _WRITE)
+        raise source.not_supported("this form of ALTER TABLE", actions[0], _WRITE)
     plain_table(source, tree.this)
-    check_read(source, tree)
+    check_consumed(source, tree)
     if tree.args.get("exists"):
         raise source.not_supported("IF EXISTS in ALTER TABLE", tree.this, _WRITE)
     session.forget(str(tree.this.name), str(tree.this.name).lower())
@@ -48,32 +50,34 @@ def run_alter(session: Session, parsed: Parsed, params: Params) -> Steps[Stateme
     return StatementResult(tag="ALTER TABLE")
 
 
-def _rename(source: Source, table: Table, node: exp.Expr, params: Params) -> Steps[None]:
+def _rename(source: SourceText, table: Table, node: exp.Expr, params: Params) -> Steps[None]:
     name = plain_table(source, node.this)
     if (yield call(f"looking for collection {name}", "has_collection", name)):
         raise source.type_mismatch(
-            "there is a collection of this name already", name, node.this, "Choose another."
+            "a collection of this name already exists", name, node.this, "Choose another name."
         )
     yield call(f"renaming collection {table.name}", "rename_collection", table.name, name)
 
 
-def _add(source: Source, table: Table, node: exp.Expr, params: Params) -> Steps[None]:
+def _add(source: SourceText, table: Table, node: exp.Expr, params: Params) -> Steps[None]:
     if not isinstance(node, exp.ColumnDef):
-        raise source.not_supported("this change of a table", node, _WRITE)
+        raise source.not_supported("this form of ALTER TABLE", node, _WRITE)
     draft = bind_column(Scope(source, table, table.name, params), node)
     if table.column(draft.name) is not None:
         if node.args.get("exists"):
             return
-        raise source.type_mismatch("the table has a column of this name", draft.name, node, "Choose another.")
+        raise source.type_mismatch(
+            "the table already has a column of this name", draft.name, node, "Choose another name."
+        )
     for wrong, what in (
-        (draft.primary or draft.auto, "a primary key"),
-        (draft.null is False and draft.default is None, "a column that is never NULL"),
-        (draft.made is not None, "a generated column"),
+        (draft.primary or draft.auto_id, "a primary key"),
+        (draft.nullable is False and draft.default is None, "a NOT NULL column without a default"),
+        (draft.function is not None, "a generated column"),
         (draft.type.name.endswith("_VECTOR"), "a vector column"),
     ):
         if wrong:
             raise source.not_supported(
-                f"adding {what}", node, "Milvus adds columns that may be NULL: make a new table with it."
+                f"adding {what}", node, "Milvus adds nullable scalar columns only: create a new table."
             )
     spec = field_spec(source, draft)
     options: dict[str, Any] = {
@@ -89,9 +93,9 @@ def _add(source: Source, table: Table, node: exp.Expr, params: Params) -> Steps[
     yield from _call_or_not_supported(source, node, "ADD COLUMN", adding)
 
 
-def _drop(source: Source, table: Table, node: exp.Expr, params: Params) -> Steps[None]:
+def _drop(source: SourceText, table: Table, node: exp.Expr, params: Params) -> Steps[None]:
     if str(node.args.get("kind")).upper() != "COLUMN" or len(node.args["tables"]) != 1:
-        raise source.not_supported("this change of a table", node, _WRITE)
+        raise source.not_supported("this form of ALTER TABLE", node, _WRITE)
     for part in stray_parts(node, ("kind", "tables", "exists", "restrict")):
         raise source.not_supported(f"{part.upper()} in DROP COLUMN", node, _WRITE)
     name = node.args["tables"][0]
@@ -102,31 +106,33 @@ def _drop(source: Source, table: Table, node: exp.Expr, params: Params) -> Steps
     ):
         return
     column = Scope(source, table, table.name, params).column(name)
-    generated = sorted(one for one, of in table.generated.items() if of == column.name)
+    generated = sorted(target for target, of in table.generated.items() if of == column.name)
     if column.primary or column.partition_key or generated:
-        why = f"{', '.join(generated)} is made of it" if generated else "it is a key"
-        raise source.type_mismatch(f"this column cannot go, as {why}", column.name, name, "Make a new table.")
+        why = f"{', '.join(generated)} is generated from it" if generated else "it is a key"
+        raise source.type_mismatch(
+            f"this column cannot be dropped: {why}", column.name, name, "Create a new table."
+        )
     doing = f"dropping column {column.name} of {table.name}"
     yield from _call_or_not_supported(
         source, name, "DROP COLUMN", call(doing, "drop_collection_field", table.name, column.name)
     )
 
 
-def _call_or_not_supported(source: Source, node: exp.Expr, what: str, request: Any) -> Steps[None]:
+def _call_or_not_supported(source: SourceText, node: exp.Expr, what: str, request: Any) -> Steps[None]:
     try:
         yield request
     except (StoreRefused, StoreUnreachable) as error:
-        # A method that a server has not is refused by its gRPC, not by Milvus.
+        # A method that the server does not have is rejected by gRPC, not by Milvus.
         if "UNIMPLEMENTED" not in str(error.value) and "not implemented" not in str(error.value).lower():
             raise
         raise source.not_supported(
             f"{what} on this Milvus",
             node,
-            "Milvus Lite has it not: make a new table, or use a server from 2.6.",
+            "Milvus Lite does not support it: create a new table, or use a server from 2.6.",
         ) from error
 
 
-_ACTIONS: Final[dict[type[exp.Expr], Callable[[Source, Table, exp.Expr, Params], Steps[None]]]] = {
+_ACTIONS: Final[dict[type[exp.Expr], Callable[[SourceText, Table, exp.Expr, Params], Steps[None]]]] = {
     exp.AlterRename: _rename,
     exp.ColumnDef: _add,
     exp.Drop: _drop,

@@ -1,4 +1,4 @@
-"""CREATE TABLE, and CREATE INDEX by its own file."""
+"""CREATE TABLE; CREATE INDEX has its own file."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from contextlib import contextmanager
 from pymilvus import MilvusClient
 from sqlglot import exp
 
-from nestvec.client.offers import check_dim, check_exit, check_expert, check_kind
-from nestvec.client.service_client import ask_info
+from nestvec.client.service_client import fetch_info
+from nestvec.client.service_key import base_url, environment_api_key
 from nestvec.collections import lifecycle
-from nestvec.milvus.providers import base_url, environment_key
-from nestvec.milvus.steps import Job, Steps, call
-from nestvec.sql.answer import StatementResult
-from nestvec.sql.bind.definition.columns import Draft
-from nestvec.sql.bind.definition.generated import Embed
-from nestvec.sql.bind.definition.table import Definition, bind_definition
+from nestvec.milvus.steps import BlockingCall, Steps, call
+from nestvec.sql.bind.ddl.columns import ColumnDraft
+from nestvec.sql.bind.ddl.generated import EmbedColumn
+from nestvec.sql.bind.ddl.table import TableDefinition, bind_definition
 from nestvec.sql.bind.params import Params
-from nestvec.sql.parse.completeness import check_read
-from nestvec.sql.parse.parse import Parsed
-from nestvec.sql.parse.source import Place, Source, stray_parts
+from nestvec.sql.parse.completeness import check_consumed
+from nestvec.sql.parse.parse import ParsedStatement
+from nestvec.sql.parse.source import Position, SourceText, stray_parts
+from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.settings import DEFAULT_SERVICE
 from nestvec.sql.statements.ddl.index import run_create_index
 from nestvec.sql.statements.tables import plain_table
+from nestvec_schemas.capabilities import CHECKS
 from nestvec_schemas.errors import EncoderError, EncoderNotFound, SpecError
 
 
-def run_create(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
+def run_create(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
     """CREATE TABLE or CREATE INDEX. Raises SqlError, StoreError, ServiceError."""
     source, tree = parsed.source, parsed.tree
     kind = str(tree.args.get("kind") or "").upper()
@@ -37,7 +37,7 @@ def run_create(session: Session, parsed: Parsed, params: Params) -> Steps[Statem
     if kind != "TABLE":
         raise source.not_supported(f"CREATE {kind}", 0, "Write CREATE TABLE or CREATE INDEX.")
     if tree.args.get("replace"):
-        raise source.not_supported("CREATE OR REPLACE TABLE", 0, "DROP TABLE IF EXISTS it first.")
+        raise source.not_supported("CREATE OR REPLACE TABLE", 0, "Write DROP TABLE IF EXISTS first.")
     for part in stray_parts(tree, ("this", "kind", "exists", "properties")):
         construct = "CREATE TABLE AS" if part == "expression" else part.upper()
         raise source.not_supported(
@@ -48,19 +48,19 @@ def run_create(session: Session, parsed: Parsed, params: Params) -> Steps[Statem
     return (yield from _create_table(session, parsed, params))
 
 
-def _create_table(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
+def _create_table(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
     source, tree = parsed.source, parsed.tree
     schema = tree.this
     name = plain_table(source, schema.this if isinstance(schema, exp.Schema) else schema)
     if not isinstance(tree, exp.Create):
         raise source.not_supported("this CREATE", 0, "Write CREATE TABLE name (columns).")
     definition = bind_definition(source, tree, params, session.settings.service or DEFAULT_SERVICE)
-    check_read(source, tree)
+    check_consumed(source, tree)
     if (yield call(f"looking for collection {name}", "has_collection", name)):
         if tree.args.get("exists"):
             return StatementResult(tag="CREATE TABLE")
         raise source.type_mismatch(
-            "there is a collection of this name already",
+            "a collection of this name already exists",
             name,
             schema.this,
             "Drop it, or write IF NOT EXISTS.",
@@ -69,44 +69,44 @@ def _create_table(session: Session, parsed: Parsed, params: Params) -> Steps[Sta
 
     def create(client: MilvusClient) -> None:
         _check_offers(source, definition)
-        lifecycle.create(client, definition.spec)
+        lifecycle.create_collection(client, definition.spec)
 
-    yield Job(create)
+    yield BlockingCall(create)
     session.forget(name)
     return StatementResult(tag="CREATE TABLE")
 
 
-def _check_offers(source: Source, definition: Definition) -> None:
-    """What the encoders offer, asked before anything is made, so that an error has a place."""
+def _check_offers(source: SourceText, definition: TableDefinition) -> None:
+    """Check what the encoders offer before anything is created, so that an error points to its place."""
     for draft, spec in zip(definition.embeds, definition.spec.embeddings, strict=True):
-        embed = draft.made
-        if not isinstance(embed, Embed):
+        embed = draft.function
+        if not isinstance(embed, EmbedColumn):
             continue
-        key = environment_key()
-        with _located_errors(source, embed.named):
+        (config,) = spec.configs
+        with _located_errors(source, embed.nodes["encoder"]):
             address = base_url(definition.spec.service_of(spec))
-            info = ask_info(address, key.api_key if key else None).encoder(embed.encoder, address)
-        with _located_errors(source, draft.place):
-            check_kind(spec.form, embed.encoder, info)
-        if draft.type.dim is not None:
-            with _located_errors(source, _dim_place(source, draft)):
-                check_dim(draft.type.dim, embed.encoder, info)
-        with _located_errors(source, embed.layer):
-            check_exit(embed.exit, embed.encoder, info)
-        with _located_errors(source, embed.router):
-            check_expert(embed.expert, embed.encoder, info)
+            info = fetch_info(address, environment_api_key()).encoder(config.encoder, address)
+        type_positions = {"form": draft.type_position, "dim": _dim_place(source, draft)}
+        for attribute, check in CHECKS.items():
+            with _located_errors(source, type_positions.get(attribute, embed.nodes.get(attribute))):
+                check(config, info)
 
 
-def _dim_place(source: Source, draft: Draft) -> int:
-    """Where the number in VECTOR(n) stands."""
+def _dim_place(source: SourceText, draft: ColumnDraft) -> int:
+    """The position of the number in VECTOR(n)."""
     return next(
-        (token.start for token in source.tokens if token.start > draft.place and token.text.isdecimal()), 0
+        (
+            token.start
+            for token in source.tokens
+            if token.start > draft.type_position and token.text.isdecimal()
+        ),
+        0,
     )
 
 
 @contextmanager
-def _located_errors(source: Source, at: Place) -> Iterator[None]:
-    """The errors of an encoder or its service, with their place in the statement."""
+def _located_errors(source: SourceText, at: Position) -> Iterator[None]:
+    """Raise the errors of an encoder or its service with their place in the statement."""
     try:
         yield
     except EncoderNotFound as error:

@@ -1,4 +1,4 @@
-"""DROP TABLE and TRUNCATE; DROP INDEX by its own file."""
+"""DROP TABLE and TRUNCATE; DROP INDEX has its own file."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from sqlglot import exp
 
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.steps import Steps, call
-from nestvec.sql.answer import StatementResult
 from nestvec.sql.bind.params import Params
-from nestvec.sql.parse.completeness import check_read
-from nestvec.sql.parse.parse import Parsed
-from nestvec.sql.parse.source import Source, stray_parts
+from nestvec.sql.parse.completeness import check_consumed
+from nestvec.sql.parse.parse import ParsedStatement
+from nestvec.sql.parse.source import SourceText, stray_parts
+from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.ddl.index import run_drop_index
 from nestvec.sql.statements.tables import plain_table
 from nestvec_schemas.errors import SqlUnknownName
 
 
-def run_drop(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
-    """DROP TABLE or DROP INDEX; of several tables all or none. Raises SqlError, StoreError."""
+def run_drop(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    """DROP TABLE or DROP INDEX. All tables must exist before one is dropped. Raises SqlError, StoreError."""
     source, tree = parsed.source, parsed.tree
     kind = str(tree.args.get("kind") or "").upper()
-    check_read(source, tree)
+    check_consumed(source, tree)
     if kind == "INDEX":
         return (yield from run_drop_index(session, parsed, params))
     if kind != "TABLE":
@@ -33,16 +33,16 @@ def run_drop(session: Session, parsed: Parsed, params: Params) -> Steps[Statemen
         table = yield from _existing_table(session, source, node, bool(tree.args.get("exists")))
         if table is not None:
             tables.append(table)
-    for name in dict.fromkeys(one.name for one in tables):
+    for name in dict.fromkeys(table.name for table in tables):
         yield call(f"dropping collection {name}", "drop_collection", name)
         session.forget(name)
     return StatementResult(tag="DROP TABLE")
 
 
-def run_truncate(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
-    """TRUNCATE: every row goes, the tables stay. Raises SqlError, StoreError."""
+def run_truncate(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    """TRUNCATE deletes every row and keeps the tables. Raises SqlError, StoreError."""
     source, tree = parsed.source, parsed.tree
-    check_read(source, tree)
+    check_consumed(source, tree)
     for part in stray_parts(tree, ("expressions", "option")):
         what = "RESTART IDENTITY" if part == "identity" else part.upper().replace("_", " ")
         raise source.not_supported(f"{what} in TRUNCATE", 0, "Write TRUNCATE a, b.")
@@ -55,8 +55,10 @@ def run_truncate(session: Session, parsed: Parsed, params: Params) -> Steps[Stat
     return StatementResult(tag="TRUNCATE TABLE")
 
 
-def _existing_table(session: Session, source: Source, node: exp.Expr, may_lack: bool) -> Steps[Table | None]:
-    """A table as it is now; None where it is not there and need not be."""
+def _existing_table(
+    session: Session, source: SourceText, node: exp.Expr, may_lack: bool
+) -> Steps[Table | None]:
+    """A table as it is now; None where it does not exist and need not."""
     name = plain_table(source, node)
     session.forget(name, str(node.this.this))
     try:
@@ -69,6 +71,8 @@ def _existing_table(session: Session, source: Source, node: exp.Expr, may_lack: 
         raise
     if table.name not in (name, str(node.this.this)):
         raise source.not_supported(
-            "an alias of a collection in this statement", node, f"Write the collection itself: {table.name}."
+            "an alias of a collection in this statement",
+            node,
+            f"Write the collection's own name: {table.name}.",
         )
     return table

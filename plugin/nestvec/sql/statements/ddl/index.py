@@ -10,13 +10,13 @@ from sqlglot import exp
 
 from nestvec.milvus.connection import is_lite, milvus_errors
 from nestvec.milvus.indexes import Index
-from nestvec.milvus.steps import Job, Steps, call
-from nestvec.sql.answer import StatementResult
-from nestvec.sql.bind.definition.index import Declared, bind_index
+from nestvec.milvus.steps import BlockingCall, Steps, call
+from nestvec.sql.bind.ddl.index import IndexDefinition, bind_index
 from nestvec.sql.bind.params import Params
-from nestvec.sql.parse.completeness import check_read
-from nestvec.sql.parse.parse import Parsed
+from nestvec.sql.parse.completeness import check_consumed
+from nestvec.sql.parse.parse import ParsedStatement
 from nestvec.sql.parse.source import stray_parts
+from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.tables import plain_table, with_table
 from nestvec_schemas.errors import NestvecError, nearest
@@ -25,13 +25,13 @@ _DESCRIPTION_KEYS: Final = (
     "index_type", "metric_type", "field_name", "index_name", "total_rows", "indexed_rows",
     "pending_index_rows", "state", "index_state_fail_reason",
 )  # fmt: skip
-"""What describe_index says that is no build parameter."""
+"""Keys of describe_index that are not build parameters."""
 
 
-def run_create_index(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
-    """CREATE INDEX: a column has one, which this replaces; while it is built nothing can be searched.
+def run_create_index(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    """CREATE INDEX. A column has one index, which is replaced; the table cannot be searched meanwhile.
 
-    Raises SqlError, StoreError; the former index is back then.
+    Raises SqlError, StoreError, after the previous index is restored.
     """
     source, tree = parsed.source, parsed.tree
     for part in stray_parts(tree, ("this", "kind", "exists")):
@@ -40,7 +40,7 @@ def run_create_index(session: Session, parsed: Parsed, params: Params) -> Steps[
         )
     node = tree.this.args.get("table")
     plain_table(source, node)
-    check_read(source, tree)
+    check_consumed(source, tree)
     declared = yield from with_table(
         session, source, node, lambda table: bind_index(source, tree, table, params)
     )
@@ -49,13 +49,13 @@ def run_create_index(session: Session, parsed: Parsed, params: Params) -> Steps[
         there = yield call(f"listing the indexes of {name}", "list_indexes", name)
         if declared.name in there:
             return StatementResult(tag="CREATE INDEX")
-    yield Job(lambda client: replace_index(client, declared))
+    yield BlockingCall(lambda client: replace_index(client, declared))
     session.forget(name)
     return StatementResult(tag="CREATE INDEX")
 
 
-def replace_index(client: MilvusClient, declared: Declared) -> None:
-    """Make an index in place of the one that the column has. Raises StoreError; that one is back then."""
+def replace_index(client: MilvusClient, declared: IndexDefinition) -> None:
+    """Create an index in place of the column's own. Raises StoreError, after that one is restored."""
     name, column = declared.table.name, declared.column.name
     with milvus_errors(f"reading the index of {name}.{column}"):
         before = _described(client, name, column)
@@ -81,7 +81,7 @@ def replace_index(client: MilvusClient, declared: Declared) -> None:
 
 
 def _drop_one(client: MilvusClient, name: str, column: str, index: str) -> None:
-    # Milvus Lite takes an index by this name alone; of any other it drops every index of the collection.
+    # Milvus Lite knows an index by this name only; given another, it drops every index of the collection.
     client.drop_index(name, f"{column}_idx" if is_lite(client) else index)
 
 
@@ -92,7 +92,7 @@ def _described(client: MilvusClient, name: str, column: str) -> list[dict[str, A
     ]
 
 
-def _make(client: MilvusClient, declared: Declared, index: Index) -> None:
+def _make(client: MilvusClient, declared: IndexDefinition, index: Index) -> None:
     index_params = IndexParams()
     metric = {"metric_type": index.metric} if index.metric else {}
     index_params.add_index(
@@ -105,8 +105,8 @@ def _make(client: MilvusClient, declared: Declared, index: Index) -> None:
     client.create_index(declared.table.name, index_params)
 
 
-def run_drop_index(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
-    """DROP INDEX name [ON table]. A vector column goes back to AUTOINDEX: Milvus searches none without.
+def run_drop_index(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    """DROP INDEX name [ON table]. A vector column gets AUTOINDEX: Milvus cannot search it without an index.
 
     Raises SqlError, StoreError.
     """
@@ -123,7 +123,9 @@ def run_drop_index(session: Session, parsed: Parsed, params: Params) -> Steps[St
             cause = (
                 "several tables have an index of this name" if holders else "there is no index of this name"
             )
-            step = "Write DROP INDEX name ON table." if holders else f"There: {', '.join(names) or 'none'}."
+            step = (
+                "Write DROP INDEX name ON table." if holders else f"Available: {', '.join(names) or 'none'}."
+            )
             raise source.unknown_name(
                 cause, index_name, node, f"{step}{nearest(index_name, names) if not holders else ''}"
             )
@@ -131,7 +133,9 @@ def run_drop_index(session: Session, parsed: Parsed, params: Params) -> Steps[St
     return StatementResult(tag="DROP INDEX")
 
 
-def _drop(session: Session, parsed: Parsed, node: exp.Expr, index: str, table_name: str) -> Steps[None]:
+def _drop(
+    session: Session, parsed: ParsedStatement, node: exp.Expr, index: str, table_name: str
+) -> Steps[None]:
     table_node = exp.Table(this=exp.Identifier(this=table_name, quoted=True))
     table = yield from session.table(parsed.source, table_node)
     doing = f"reading the index {index} of {table_name}"
@@ -142,13 +146,13 @@ def _drop(session: Session, parsed: Parsed, node: exp.Expr, index: str, table_na
             raise parsed.source.not_supported(
                 f"dropping the index of vector column {column.name}",
                 node,
-                "Milvus searches no vectors without one.",
+                "Milvus cannot search vectors without an index.",
             )
         automatic = Index("AUTOINDEX", str(description.get("metric_type") or "COSINE"), {})
-        declared = Declared(table, column, column.name, automatic)
-        yield Job(lambda client: replace_index(client, declared))
+        declared = IndexDefinition(table, column, column.name, automatic)
+        yield BlockingCall(lambda client: replace_index(client, declared))
     else:
-        yield Job(lambda client: _drop_scalar(client, table_name, description["field_name"], index))
+        yield BlockingCall(lambda client: _drop_scalar(client, table_name, description["field_name"], index))
     session.forget(table_name)
 
 
@@ -161,13 +165,13 @@ def _drop_scalar(client: MilvusClient, name: str, column: str, index: str) -> No
             client.load_collection(name)
 
 
-def _holders(session: Session, parsed: Parsed, name: str) -> Steps[list[tuple[str, str]]]:
+def _holders(session: Session, parsed: ParsedStatement, name: str) -> Steps[list[tuple[str, str]]]:
     every = yield from _all_indexes(session, parsed)
     return [pair for pair in every if pair[0] == name]
 
 
-def _all_indexes(session: Session, parsed: Parsed) -> Steps[list[tuple[str, str]]]:
-    """Every index with its table: of the table that ON names, else of all."""
+def _all_indexes(session: Session, parsed: ParsedStatement) -> Steps[list[tuple[str, str]]]:
+    """Every index with its table: of the table that ON names, or of all tables."""
     on = parsed.tree.args.get("cluster")
     if on is not None:
         plain_table(parsed.source, on.this)

@@ -9,48 +9,48 @@ from typing import Final
 from pymilvus import MilvusClient
 from sqlglot import exp
 
-from nestvec.ingest import Options, Report, ingest
-from nestvec.milvus.steps import Job, Steps
-from nestvec.sql.answer import StatementResult
-from nestvec.sql.bind.params import NODES, Params
+from nestvec.ingest import IngestOptions, IngestReport, ingest
+from nestvec.milvus.steps import BlockingCall, Steps
+from nestvec.sql.bind.params import PARAMETER_NODES, Params
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.parse.completeness import check_read
-from nestvec.sql.parse.parse import Parsed
-from nestvec.sql.parse.source import Source, stray_parts
+from nestvec.sql.parse.completeness import check_consumed
+from nestvec.sql.parse.parse import ParsedStatement
+from nestvec.sql.parse.source import SourceText, stray_parts
+from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.tables import plain_table
 from nestvec_schemas.errors import FileUnreadable, nearest
 
-_WRITE = "Write COPY t FROM 'file.jsonl', with WITH (FORMAT csv) where the name does not say it."
+_WRITE = "Write COPY t FROM 'file.jsonl', and WITH (FORMAT csv) where the name does not show the format."
 _FORMATS: Final = ("jsonl", "csv", "parquet")
 
 
-def run_copy(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
-    """COPY FROM: as ``nestvec ingest``, the same statement goes on where it was interrupted.
+def run_copy(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    """COPY FROM. As with ``nestvec ingest``, the same statement continues where it was interrupted.
 
-    The tag says how many rows are in, and how many were rejected into which file.
+    The tag says how many rows were inserted, and how many were rejected into which file.
     Raises SqlError, IngestError, StoreError, ServiceError.
     """
     source, tree = parsed.source, parsed.tree
     node = _table(source, tree)
-    check_read(source, tree)
+    check_consumed(source, tree)
     session.forget(str(node.name), str(node.name).lower())
     table = yield from session.table(source, node)
     scope = Scope(source, table, table.name, params)
     file = tree.args["files"][0]
-    name = scope.constant(file) if isinstance(file, (exp.Literal, *NODES)) else None
+    name = scope.constant(file) if isinstance(file, (exp.Literal, *PARAMETER_NODES)) else None
     if not isinstance(name, str):
         raise source.not_supported("COPY from anything but a file", file, _WRITE)
     kind = _format(source, tree.args.get("params") or ())
     yield from session.ensure_served(table.services)
     yield from session.ensure_loaded(table.name)
 
-    def run(client: MilvusClient) -> Report:
-        options = Options(_target(client), kind=kind, on_error=session.settings.on_error)
+    def run(client: MilvusClient) -> IngestReport:
+        options = IngestOptions(_target(client), kind=kind, on_error=session.settings.on_error)
         return ingest(client, table, Path(name), options)
 
     try:
-        report: Report = yield Job(run)
+        report: IngestReport = yield BlockingCall(run)
     except FileUnreadable as error:
         raise source.type_mismatch(error.cause, error.value, file, error.next_step) from error
     rejected = f" ({report.rejected:,} rejected, in {report.rejects})" if report.rejected else ""
@@ -59,22 +59,20 @@ def run_copy(session: Session, parsed: Parsed, params: Params) -> Steps[Statemen
     )
 
 
-def _table(source: Source, tree: exp.Expr) -> exp.Table:
+def _table(source: SourceText, tree: exp.Expr) -> exp.Table:
     for part in stray_parts(tree, ("this", "kind", "files", "params", "credentials")):
         raise source.not_supported(f"{part.upper()} in COPY", 0, _WRITE)
     if not tree.args.get("kind"):
-        raise source.not_supported("COPY TO", 0, "SELECT, and write the rows where they are wanted.")
+        raise source.not_supported("COPY TO", 0, "Use SELECT, and write the rows to a file yourself.")
     if not isinstance(tree.this, exp.Table):
-        raise source.not_supported(
-            "columns in COPY", tree.this, "The file names its columns: leave them out."
-        )
+        raise source.not_supported("columns in COPY", tree.this, "Omit them: the file names its columns.")
     plain_table(source, tree.this)
     if len(tree.args["files"]) != 1:
         raise source.syntax_error("COPY reads one file", tree.this, _WRITE)
     return tree.this
 
 
-def _format(source: Source, options: Sequence[exp.Expr]) -> str | None:
+def _format(source: SourceText, options: Sequence[exp.Expr]) -> str | None:
     format_name = None
     for option in options:
         name = str(option.this.name).upper()
@@ -86,16 +84,16 @@ def _format(source: Source, options: Sequence[exp.Expr]) -> str | None:
         format_name = str(value.name).lower()
         if format_name not in _FORMATS:
             raise source.unknown_name(
-                "there is no format of this name",
+                "unknown format",
                 format_name,
                 value,
-                f"Formats: {', '.join(_FORMATS)}.{nearest(format_name, _FORMATS)}",
+                f"Available: {', '.join(_FORMATS)}.{nearest(format_name, _FORMATS)}",
             )
     return format_name
 
 
 def _target(client: MilvusClient) -> str:
-    """Which database, for the journal, as ``nestvec ingest`` names it."""
+    """The database, as the journal of ``nestvec ingest`` names it."""
     config = getattr(client, "_config", None)
     uri, database = str(getattr(config, "uri", "")), str(getattr(config, "db_name", "") or "")
     place = str(Path(uri).resolve()) if uri.endswith(".db") else uri.rstrip("/")

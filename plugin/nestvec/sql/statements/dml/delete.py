@@ -10,16 +10,15 @@ from sqlglot import exp
 
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.steps import Steps, call
-from nestvec.sql.answer import StatementResult
 from nestvec.sql.bind.conditions import bind_condition
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import STRINGS, Scope
-from nestvec.sql.execute.matching import read_matching
-from nestvec.sql.execute.write import MAX_IDS_PER_FILTER, STRONG_CONSISTENCY, ids_filter
-from nestvec.sql.parse.completeness import check_read
-from nestvec.sql.parse.parse import Parsed
-from nestvec.sql.parse.source import Source, folded, stray_parts
+from nestvec.sql.execute.read import MAX_IDS_PER_FILTER, STRONG_CONSISTENCY, ids_filter, read_matching
+from nestvec.sql.parse.completeness import check_consumed
+from nestvec.sql.parse.parse import ParsedStatement
+from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec.sql.plan.filter import render_filter
+from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.dml.returning import Returning, bind_returning
 from nestvec.sql.statements.select import plan_select
@@ -31,15 +30,16 @@ _WRITE = "Write DELETE FROM t WHERE condition."
 
 @dataclass(frozen=True)
 class Delete:
-    """A bound DELETE; an empty ``filter`` is every row."""
+    """A bound DELETE."""
 
     table: Table
     filter: str
+    """Milvus's filter; empty for every row."""
     returning: Returning | None
 
 
-def run_delete(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
-    """DELETE; the tag says how many rows were there. Raises SqlError, StoreError."""
+def run_delete(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    """DELETE; the tag has the number of rows deleted. Raises SqlError, StoreError."""
     source, tree = parsed.source, parsed.tree
     node = tree.this
     plain_table(source, node, "alias")
@@ -49,7 +49,7 @@ def run_delete(session: Session, parsed: Parsed, params: Params) -> Steps[Statem
         raise source.not_supported(
             f"{part.upper().strip('_')} in DELETE", at if isinstance(at, exp.Expr) else 0, _WRITE
         )
-    check_read(source, tree)
+    check_consumed(source, tree)
     statement = yield from inline_subqueries(session, parsed, params, plan_select)
     delete = yield from with_table(
         session, source, node, lambda table: _bind(source, statement.tree, table, statement.params)
@@ -57,9 +57,9 @@ def run_delete(session: Session, parsed: Parsed, params: Params) -> Steps[Statem
     return (yield from _delete(session, delete))
 
 
-def _bind(source: Source, tree: exp.Expr, table: Table, params: Params) -> Delete:
+def _bind(source: SourceText, tree: exp.Expr, table: Table, params: Params) -> Delete:
     alias = tree.this.args.get("alias")
-    scope = Scope(source, table, folded(alias.this if alias is not None else tree.this.this), params)
+    scope = Scope(source, table, identifier_name(alias.this if alias is not None else tree.this.this), params)
     where = tree.args.get("where")
     condition = bind_condition(scope, where.this) if where is not None else None
     return Delete(table, render_filter(condition), bind_returning(scope, tree.args.get("returning")))
@@ -74,7 +74,7 @@ def _delete(session: Session, delete: Delete) -> Steps[StatementResult]:
         read = delete.returning.fields if delete.returning is not None else ()
         rows = yield from read_matching(session, table, delete.filter, read, chosen)
     if chosen:
-        # By a filter, Milvus Lite deletes in every partition, whichever is named.
+        # Given a filter, Milvus Lite deletes in every partition, whichever is named.
         count = yield from _delete_ids(table, [row[table.primary.name] for row in rows])
     else:
         count = yield from _delete_all(table, delete.filter)
@@ -83,8 +83,8 @@ def _delete(session: Session, delete: Delete) -> Steps[StatementResult]:
 
 
 def _delete_all(table: Table, where: str) -> Steps[int]:
-    """Delete by a filter; how many rows were there: what Milvus counts holds ids that were never there."""
-    doing = f"counting what goes of {table.name}"
+    """Delete by a filter. The rows are counted first: Milvus's own count includes ids that never existed."""
+    doing = f"counting the rows of {table.name} to delete"
     counted = yield call(
         doing, "query", table.name, filter=where, output_fields=["count(*)"], **STRONG_CONSISTENCY
     )
@@ -103,6 +103,6 @@ def _delete_ids(table: Table, ids: Sequence[Any]) -> Steps[int]:
 
 
 def _every(table: Table) -> str:
-    """A filter that is true of every row: Milvus deletes by none."""
+    """A filter that matches every row: Milvus does not delete without one."""
     key = table.primary
     return f'{key.name} >= ""' if key.type in STRINGS else f"{key.name} < 0 or {key.name} >= 0"

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlglot import exp
 
-from nestvec.ingest.row_schema import Shape, table_shape
+from nestvec.ingest.row_schema import RowSchema, row_schema
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.steps import Steps
-from nestvec.sql.answer import StatementResult
-from nestvec.sql.bind.conflict import Conflict, bind_conflict
-from nestvec.sql.bind.literals import Word, bind_value, fitted, named_column
+from nestvec.sql.bind.dml.conflict import OnConflict, bind_conflict
+from nestvec.sql.bind.dml.literals import ValueKeyword, bind_value, fit_row, writable_column
+from nestvec.sql.bind.dml.recompose import composed_sources, recompose, stale_composed
 from nestvec.sql.bind.params import Params
-from nestvec.sql.bind.recompose import composed_again, composed_of, recomposed
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.execute.write import Row, read_by_ids, write_partitions, write_rows
-from nestvec.sql.parse.completeness import check_read
-from nestvec.sql.parse.parse import Parsed
-from nestvec.sql.parse.source import Source, folded, stray_parts
+from nestvec.sql.execute.read import read_by_ids
+from nestvec.sql.execute.write import Row, write_in_batches, write_partitions
+from nestvec.sql.parse.completeness import check_consumed
+from nestvec.sql.parse.parse import ParsedStatement
+from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
+from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.dml.returning import Returning, bind_returning, read_returning
 from nestvec.sql.statements.tables import plain_table, with_table
@@ -31,13 +32,15 @@ _WRITE = "Write INSERT INTO t (a, b) VALUES (1, 2), (3, 4)."
 
 @dataclass(frozen=True)
 class Insert:
-    """A bound INSERT. ``rows`` are as Milvus takes them, NULLs among them; ``nodes`` where each stands."""
+    """A bound INSERT."""
 
     scope: Scope
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    """As Milvus takes them, with NULLs."""
     nodes: tuple[exp.Expr, ...]
-    conflict: Conflict | None
+    """Where each row stands in the statement."""
+    conflict: OnConflict | None
     returning: Returning | None
 
     @property
@@ -45,19 +48,21 @@ class Insert:
         return self.scope.table
 
 
-def run_insert(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
-    """INSERT. Every row is checked before any is written; of two alike at the same time both may get in.
+def run_insert(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    """INSERT. Every row is checked before any is written; two concurrent inserts of one key may both succeed.
 
     Raises SqlError, StoreError, ServiceError.
     """
     return (yield from insert_many(session, parsed, (params,)))
 
 
-def insert_many(session: Session, parsed: Parsed, param_sets: Sequence[Params]) -> Steps[StatementResult]:
+def insert_many(
+    session: Session, parsed: ParsedStatement, param_sets: Sequence[Params]
+) -> Steps[StatementResult]:
     """The same INSERT for many sets of parameters, written in batches as if it were one statement."""
     source, tree = parsed.source, parsed.tree
     node = _table(source, tree)
-    check_read(source, tree)
+    check_consumed(source, tree)
     if not param_sets:
         return StatementResult(tag="INSERT 0 0", count=0)
 
@@ -72,11 +77,11 @@ def insert_many(session: Session, parsed: Parsed, param_sets: Sequence[Params]) 
     return (yield from read_returning(session, insert.table, insert.returning, ids, answer))
 
 
-def bind_insert(source: Source, tree: exp.Expr, table: Table, params: Params) -> Insert:
+def bind_insert(source: SourceText, tree: exp.Expr, table: Table, params: Params) -> Insert:
     """Bind an INSERT to its table, and check its rows. Raises SqlError."""
     alias = _table(source, tree).args.get("alias")
-    scope = Scope(source, table, folded(alias.this) if alias else table.name, params)
-    shape = table_shape(table)
+    scope = Scope(source, table, identifier_name(alias.this) if alias else table.name, params)
+    shape = row_schema(table)
     columns = _columns(scope, shape, tree)
     values = tree.args.get("expression")
     if not isinstance(values, exp.Values):
@@ -85,17 +90,17 @@ def bind_insert(source: Source, tree: exp.Expr, table: Table, params: Params) ->
     nodes = tuple(values.expressions)
     rows = tuple(_row(scope, shape, columns, node) for node in nodes)
     conflict = bind_conflict(scope, shape, tree.args.get("conflict"))
-    return Insert(scope, columns, rows, nodes, conflict, bind_returning(scope, tree.args.get("returning")))
+    returning = bind_returning(scope, tree.args.get("returning"))
+    return Insert(scope, columns, rows, nodes, conflict=conflict, returning=returning)
 
 
 def _merged(parts: Sequence[Insert]) -> Insert:
-    first = parts[0]
     rows = tuple(row for part in parts for row in part.rows)
     nodes = tuple(node for part in parts for node in part.nodes)
-    return Insert(first.scope, first.columns, rows, nodes, first.conflict, first.returning)
+    return replace(parts[0], rows=rows, nodes=nodes)
 
 
-def _table(source: Source, tree: exp.Expr) -> exp.Table:
+def _table(source: SourceText, tree: exp.Expr) -> exp.Table:
     for part in stray_parts(tree, ("this", "expression", "conflict", "returning")):
         what = {"default": "DEFAULT VALUES", "with_": "WITH"}.get(part, part.upper().strip("_"))
         raise source.not_supported(f"{what} in INSERT", 0, _WRITE)
@@ -106,54 +111,56 @@ def _table(source: Source, tree: exp.Expr) -> exp.Table:
     return node
 
 
-def _columns(scope: Scope, shape: Shape, tree: exp.Expr) -> tuple[str, ...]:
+def _columns(scope: Scope, shape: RowSchema, tree: exp.Expr) -> tuple[str, ...]:
     if not isinstance(tree.this, exp.Schema):
-        return tuple(one.name for one in shape.given)
+        return tuple(column.name for column in shape.expected)
     names: list[str] = []
     for node in tree.this.expressions:
         if not isinstance(node, exp.Identifier):
             raise scope.source.not_supported("anything but names among the columns", node, _WRITE)
-        column = named_column(scope, node)
-        name = column.name if column is not None else folded(node)
+        column = writable_column(scope, node)
+        name = column.name if column is not None else identifier_name(node)
         if column is not None and column.auto_id:
             raise scope.source.type_mismatch(
-                "Milvus makes the ids of this table", name, node, "Leave the column out."
+                "Milvus generates the ids of this table", name, node, "Omit the column."
             )
         if name in names:
-            raise scope.source.syntax_error(f"column {name} is there twice", node, "Remove one.")
+            raise scope.source.syntax_error(f"column {name} is named twice", node, "Remove one.")
         names.append(name)
     return tuple(names)
 
 
-def _row(scope: Scope, shape: Shape, columns: tuple[str, ...], node: exp.Expr) -> Row:
+def _row(scope: Scope, shape: RowSchema, columns: tuple[str, ...], node: exp.Expr) -> Row:
     values = node.expressions if isinstance(node, exp.Tuple) else [node]
     if len(values) != len(columns):
         at_first = values[len(columns)] if len(values) > len(columns) else node
         raise scope.source.syntax_error(
-            f"there are {len(values)} values for {len(columns)} columns",
+            f"{len(values)} values for {len(columns)} columns",
             at_first,
             f"Columns: {', '.join(columns)}.",
         )
     at = dict(zip(columns, values, strict=True))
     row = {name: bind_value(scope, value_node, shape.columns.get(name)) for name, value_node in at.items()}
-    row = {name: value for name, value in row.items() if value is not Word.DEFAULT}
-    stored = fitted(scope, shape, row, at, node)
+    row = {name: value for name, value in row.items() if value is not ValueKeyword.DEFAULT}
+    stored = fit_row(scope, shape, row, at, node)
     return {**{name: None for name, value in row.items() if value is None}, **stored}
 
 
 def _write(session: Session, insert: Insert) -> Steps[list[Any]]:
-    """Write the rows, new ones and those that are there; the ids of what was written."""
+    """Insert new rows and update existing ones. Returns the ids written."""
     table, key = insert.table, insert.table.primary
     if key.auto_id:
         if insert.conflict is not None:
             raise insert.scope.source.not_supported(
-                "ON CONFLICT where Milvus makes the ids", insert.conflict.node, "No id can be there already."
+                "ON CONFLICT where Milvus generates the ids",
+                insert.conflict.node,
+                "No id can conflict: omit it.",
             )
-        return (yield from write_rows(session, table, insert.rows, partition=_into(session, insert)))
+        return (yield from write_in_batches(session, table, insert.rows, partition=_into(session, insert)))
     _check_once(insert)
     ids = [row[key.name] for row in insert.rows]
-    again = composed_again(table, insert.conflict.columns) if insert.conflict is not None else []
-    stored = yield from read_by_ids(session, table, ids, composed_of(table, again))
+    again = stale_composed(table, insert.conflict.columns) if insert.conflict is not None else []
+    stored = yield from read_by_ids(session, table, ids, composed_sources(table, again))
     if insert.conflict is None:
         for row, node in zip(insert.rows, insert.nodes, strict=True):
             if row[key.name] in stored:
@@ -163,7 +170,7 @@ def _write(session: Session, insert: Insert) -> Steps[list[Any]]:
         if row[key.name] not in stored:
             fresh.setdefault(row[key.name], row)
     changed = _changed(insert, stored, again)
-    written_ids = yield from write_rows(
+    written_ids = yield from write_in_batches(
         session, table, list(fresh.values()), partition=_into(session, insert)
     )
     if not changed:
@@ -173,37 +180,39 @@ def _write(session: Session, insert: Insert) -> Steps[list[Any]]:
         if partition:
             here = list((yield from read_by_ids(session, table, list(changed), (), partition)))
         rows = [changed.pop(row_id) for row_id in here]
-        written_ids += yield from write_rows(session, table, rows, partial=True, partition=partition)
+        written_ids += yield from write_in_batches(session, table, rows, partial=True, partition=partition)
     return written_ids
 
 
-def _changed(insert: Insert, there: Mapping[Any, Mapping[str, Any]], again: Sequence[str]) -> dict[Any, Row]:
-    """What is written over the rows that are there, by key; the composed columns ``again`` are made anew."""
+def _changed(
+    insert: Insert, existing: Mapping[Any, Mapping[str, Any]], again: Sequence[str]
+) -> dict[Any, Row]:
+    """The new values of existing rows, by key; the composed columns ``again`` are computed again."""
     conflict, key = insert.conflict, insert.table.primary.name
     if conflict is None or not conflict.columns:
         return {}
-    shape, changed = table_shape(insert.table), dict[Any, Row]()
+    shape, changed = row_schema(insert.table), dict[Any, Row]()
     for row, node in zip(insert.rows, insert.nodes, strict=True):
-        stored = there.get(row[key])
+        stored = existing.get(row[key])
         if stored is not None:
             over = conflict.row(key, row)
-            recomposed_columns = recomposed(insert.scope, shape, again, {**stored, **over}, node)
+            recomposed_columns = recompose(insert.scope, shape, again, {**stored, **over}, node)
             changed[row[key]] = {**over, **recomposed_columns}
     return changed
 
 
 def _into(session: Session, insert: Insert) -> str:
-    """The partition that new rows go to; empty for Milvus's own choice. Raises SqlNotSupported."""
+    """The partition for new rows; empty for Milvus's choice. Raises SqlNotSupported."""
     chosen = session.settings.partitions
     if len(chosen) > 1:
         raise insert.scope.source.not_supported(
-            "INSERT into several partitions", 0, "Name one: SET nestvec.partitions = 'name'."
+            "INSERT into several partitions", 0, "Select one: SET nestvec.partitions = 'name'."
         )
     return chosen[0] if chosen else ""
 
 
 def _check_once(insert: Insert) -> None:
-    """Raise where one id is there twice, unless the second is to be left out."""
+    """Raise where an id occurs twice, unless ON CONFLICT DO NOTHING skips the second."""
     if insert.conflict is not None and not insert.conflict.columns:
         return
     seen_ids: set[object] = set()
@@ -214,14 +223,14 @@ def _check_once(insert: Insert) -> None:
         seen_ids.add(value)
 
 
-def _duplicate(insert: Insert, value: object, node: exp.Expr, where: str = "there already") -> SqlError:
+def _duplicate(insert: Insert, value: object, node: exp.Expr, where: str = "already there") -> SqlError:
     key = insert.table.primary.name
     at = node.expressions[insert.columns.index(key)] if isinstance(node, exp.Tuple) else node
     source = insert.scope.source
     return SqlKeyExists(
         f"a row with this {key} is {where}",
         value=value,
-        next_step=f"Give another, or write ON CONFLICT ({key}) DO UPDATE SET … or DO NOTHING.",
+        next_step=f"Use another, or add ON CONFLICT ({key}) DO UPDATE SET … or DO NOTHING.",
         statement=source.text,
         position=source.position(at),
     )

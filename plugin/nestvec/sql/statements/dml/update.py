@@ -8,24 +8,24 @@ from typing import Any
 
 from sqlglot import exp
 
-from nestvec.ingest.row_schema import Shape, table_shape
+from nestvec.ingest.row_schema import RowSchema, row_schema
 from nestvec.milvus.catalog import Column, Table
 from nestvec.milvus.steps import Steps
-from nestvec.sql.answer import StatementResult
 from nestvec.sql.bind.conditions import bind_condition
-from nestvec.sql.bind.expressions.binder import Reader
-from nestvec.sql.bind.expressions.expressions import Expression, fields
-from nestvec.sql.bind.literals import bind_value, fitted_value, is_default, named_column
+from nestvec.sql.bind.dml.literals import bind_value, fit_value, is_default, writable_column
+from nestvec.sql.bind.dml.recompose import composed_sources, recompose, stale_composed
+from nestvec.sql.bind.expressions.binder import ExpressionBinder
+from nestvec.sql.bind.expressions.nodes import Expression, columns_read
 from nestvec.sql.bind.params import Params
-from nestvec.sql.bind.recompose import composed_again, composed_of, recomposed
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.execute.evaluate import ScoredRow, evaluate
-from nestvec.sql.execute.matching import read_matching
-from nestvec.sql.execute.write import Row, write_partitions, write_rows
-from nestvec.sql.parse.completeness import check_read
-from nestvec.sql.parse.parse import Parsed
-from nestvec.sql.parse.source import Source, folded, stray_parts
+from nestvec.sql.execute.read import read_matching
+from nestvec.sql.execute.write import Row, write_in_batches, write_partitions
+from nestvec.sql.parse.completeness import check_consumed
+from nestvec.sql.parse.parse import ParsedStatement
+from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec.sql.plan.filter import render_filter
+from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements.dml.returning import Returning, bind_returning, read_returning
 from nestvec.sql.statements.select import plan_select
@@ -37,7 +37,7 @@ _WRITE = "Write UPDATE t SET a = 1, b = b + 1 WHERE condition."
 
 @dataclass(frozen=True)
 class Assignment:
-    """One SET: a value, or an expression of the row as it was."""
+    """One assignment of SET: a value, or an expression over the old row."""
 
     column: Column
     node: exp.Expr
@@ -50,7 +50,7 @@ class Update:
     """A bound UPDATE."""
 
     scope: Scope
-    shape: Shape
+    shape: RowSchema
     assignments: tuple[Assignment, ...]
     filter: str
     returning: Returning | None
@@ -60,8 +60,8 @@ class Update:
         return self.scope.table
 
 
-def run_update(session: Session, parsed: Parsed, params: Params) -> Steps[StatementResult]:
-    """UPDATE of at most MOST_ROWS rows; columns made of a changed one are made anew.
+def run_update(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
+    """UPDATE of at most MOST_ROWS rows; columns generated from a changed one are computed again.
 
     Every new row is checked before any is written. Raises SqlError, StoreError, ServiceError.
     """
@@ -72,20 +72,20 @@ def run_update(session: Session, parsed: Parsed, params: Params) -> Steps[Statem
         raise source.not_supported(
             f"{part.upper().strip('_')} in UPDATE", at if isinstance(at, exp.Expr) else 0, _WRITE
         )
-    check_read(source, tree)
+    check_consumed(source, tree)
     statement = yield from inline_subqueries(session, parsed, params, plan_select)
     update = yield from with_table(
         session, source, tree.this, lambda table: bind_update(source, statement.tree, table, statement.params)
     )
     key = update.table.primary.name
-    again = composed_again(update.table, (assignment.column.name for assignment in update.assignments))
+    again = stale_composed(update.table, (assignment.column.name for assignment in update.assignments))
     read = [
         name
         for assignment in update.assignments
         if assignment.expression
-        for name in fields(assignment.expression)
+        for name in columns_read(assignment.expression)
     ]
-    read += composed_of(update.table, again)
+    read += composed_sources(update.table, again)
     rows: list[Row] = []
     parts: list[tuple[str, list[Row]]] = []
     for partition in (yield from write_partitions(session, update.table)) or ("",):
@@ -94,7 +94,7 @@ def run_update(session: Session, parsed: Parsed, params: Params) -> Steps[Statem
         changed = [{key: row[key], **_changed(update, row, again)} for row in matching_rows]
         parts.append((partition, changed))
     for partition, changed in parts:
-        yield from write_rows(session, update.table, changed, partial=True, partition=partition)
+        yield from write_in_batches(session, update.table, changed, partial=True, partition=partition)
         rows += changed
     answer = StatementResult(tag=f"UPDATE {len(rows)}", count=len(rows))
     if update.returning is None:
@@ -103,18 +103,16 @@ def run_update(session: Session, parsed: Parsed, params: Params) -> Steps[Statem
     return (yield from read_returning(session, update.table, update.returning, ids, answer))
 
 
-def bind_update(source: Source, tree: exp.Expr, table: Table, params: Params) -> Update:
+def bind_update(source: SourceText, tree: exp.Expr, table: Table, params: Params) -> Update:
     """Bind an UPDATE to its table. Raises SqlError."""
     alias = tree.this.args.get("alias")
-    scope = Scope(source, table, folded(alias.this if alias is not None else tree.this.this), params)
-    shape, changes = table_shape(table), dict[str, Assignment]()
+    scope = Scope(source, table, identifier_name(alias.this if alias is not None else tree.this.this), params)
+    shape, changes = row_schema(table), dict[str, Assignment]()
     for node in tree.expressions:
         for target, value in _pairs(scope, node):
             change = _change(scope, shape, target, value)
             if change.column.name in changes:
-                raise source.syntax_error(
-                    f"column {change.column.name} is there twice", target, "Remove one."
-                )
+                raise source.syntax_error(f"column {change.column.name} is set twice", target, "Remove one.")
             changes[change.column.name] = change
     where = tree.args.get("where")
     condition = bind_condition(scope, where.this) if where is not None else None
@@ -123,7 +121,7 @@ def bind_update(source: Source, tree: exp.Expr, table: Table, params: Params) ->
 
 
 def _pairs(scope: Scope, node: exp.Expr) -> list[tuple[exp.Expr, exp.Expr]]:
-    """``a = 1`` and ``(a, b) = (1, 2)`` as columns and their values."""
+    """The columns and values of ``a = 1`` and of ``(a, b) = (1, 2)``."""
     if not isinstance(node, exp.EQ):
         raise scope.source.syntax_error("SET is a list of column = value", node, _WRITE)
     left, right = node.this, node.args["expression"]
@@ -132,29 +130,31 @@ def _pairs(scope: Scope, node: exp.Expr) -> list[tuple[exp.Expr, exp.Expr]]:
     values = right.expressions if isinstance(right, exp.Tuple) else [right]
     if len(values) != len(left.expressions):
         raise scope.source.syntax_error(
-            f"there are {len(values)} values for {len(left.expressions)} columns", right, _WRITE
+            f"{len(values)} values for {len(left.expressions)} columns", right, _WRITE
         )
     return list(zip(left.expressions, values, strict=True))
 
 
-def _change(scope: Scope, shape: Shape, target: exp.Expr, value: exp.Expr) -> Assignment:
+def _change(scope: Scope, shape: RowSchema, target: exp.Expr, value: exp.Expr) -> Assignment:
     if not isinstance(target, exp.Column) or stray_parts(target, ("this",)):
         raise scope.source.not_supported("SET of anything but a column", target, _WRITE)
-    column = named_column(scope, target.this)
+    column = writable_column(scope, target.this)
     if column is None:
-        raise scope.source.not_supported("SET of a dynamic field", target, "Write the row anew by INSERT.")
+        raise scope.source.not_supported(
+            "SET of a dynamic field", target, "Replace the row with INSERT … ON CONFLICT."
+        )
     if column.primary:
         raise scope.source.type_mismatch(
-            "the primary key of a row stays", column.name, target, "INSERT a new row, and DELETE this one."
+            "a primary key cannot be changed", column.name, target, "INSERT a new row, and DELETE this one."
         )
     if _is_expression(value):
-        return Assignment(column, value, expression=Reader(scope, "UPDATE").bind(value).expression)
+        return Assignment(column, value, expression=ExpressionBinder(scope, "UPDATE").bind(value).expression)
     bound = bind_value(scope, value, column)
-    return Assignment(column, value, fitted_value(scope, shape, bound, column, value))
+    return Assignment(column, value, fit_value(scope, shape, bound, column, value))
 
 
 def _is_expression(node: exp.Expr) -> bool:
-    """Whether a value is worked out: of columns, by operators or functions."""
+    """Whether a value is computed, from columns or by operators and functions."""
     while isinstance(node, (exp.Paren, exp.Neg, exp.Cast)):
         node = node.this
     literal = isinstance(
@@ -170,8 +170,8 @@ def _changed(update: Update, row: Mapping[str, Any], again: Sequence[str] = ()) 
             new_values[assignment.column.name] = assignment.value
             continue
         value = evaluate(assignment.expression, ScoredRow(row))
-        new_values[assignment.column.name] = fitted_value(
+        new_values[assignment.column.name] = fit_value(
             update.scope, update.shape, value, assignment.column, assignment.node
         )
     node = update.assignments[0].node
-    return new_values | recomposed(update.scope, update.shape, again, {**row, **new_values}, node)
+    return new_values | recompose(update.scope, update.shape, again, {**row, **new_values}, node)

@@ -1,4 +1,4 @@
-"""Which words a search by a sparse column asks for, and which of them its best rows have: for EXPLAIN."""
+"""For EXPLAIN: the words that a search by a sparse column looks for, and those that its best rows have."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any, Final
 
 from pymilvus import MilvusClient
 
-from nestvec.client.service_client import Word, ask_words
+from nestvec.client.service_client import SparseWeight, embed_sparse
+from nestvec.client.service_key import environment_api_key
 from nestvec.milvus.catalog import Table
-from nestvec.milvus.providers import environment_key
-from nestvec.milvus.steps import Job, Steps, call
-from nestvec.sql.bind.vectors.targets import Embedded
-from nestvec.sql.plan.about import Details
+from nestvec.milvus.steps import BlockingCall, Steps, call
+from nestvec.sql.bind.vectors.targets import EmbeddedText
 from nestvec.sql.plan.explain import ExplainNode
+from nestvec.sql.plan.explain_details import Details
 from nestvec.sql.plan.nodes import VectorSearch
 from nestvec.sql.session import Session
 from nestvec_schemas.errors import ServiceError
 
 _MAX_WORDS: Final = 10
-"""Words that are named, the heaviest; of the others, how many there are."""
+"""Words that are listed, those of the largest weights; the others are counted."""
 
 _MAX_MATCHED_ROWS: Final = 3
 
@@ -27,17 +27,18 @@ _MAX_MATCHED_ROWS: Final = 3
 def explain_words(
     session: Session, tree: ExplainNode, table: Table, *, matched: bool
 ) -> Steps[dict[int, Details]]:
-    """What is said of each sparse search of a plan, by its node's identity; ``matched`` asks Milvus too.
+    """The words of each sparse search of a plan, by the ``id`` of its node.
 
-    A service that does not answer is said so: a plan is no less a plan. Raises StoreError.
+    With ``matched`` Milvus is asked for the best rows, too. Where the service does not answer, the details
+    say so, and the plan is shown all the same. Raises StoreError.
     """
     details_by_node: dict[int, Details] = {}
     for node, target in _searches(tree):
-        yield from session.ensure_served([target.coding.service])
+        yield from session.ensure_served([target.request.service])
         try:
-            words = yield Job(_request_words(target))
+            words = yield BlockingCall(_request_words(target))
         except ServiceError as error:
-            details_by_node[id(node)] = (("words", f"not known: {error.cause}"),)
+            details_by_node[id(node)] = (("words", f"unknown: {error.cause}"),)
             continue
         details = [("words", _list_words([(word.word, word.value) for word in words]))]
         if matched and words and node.limit > 0:
@@ -46,27 +47,26 @@ def explain_words(
     return details_by_node
 
 
-def _searches(tree: ExplainNode) -> Iterator[tuple[VectorSearch, Embedded]]:
+def _searches(tree: ExplainNode) -> Iterator[tuple[VectorSearch, EmbeddedText]]:
     if isinstance(tree.node, VectorSearch):
         target = tree.node.nearest.target
-        if isinstance(target, Embedded) and target.form == "sparse":
+        if isinstance(target, EmbeddedText) and target.request.config.form == "sparse":
             yield tree.node, target
     for child in tree.children:
         yield from _searches(child)
 
 
-def _request_words(target: Embedded) -> Callable[[MilvusClient], list[Word]]:
-    def ask(client: MilvusClient) -> list[Word]:
-        key = environment_key()
-        return ask_words(target.coding, [target.text], key.api_key if key else None, query=True)[0]
+def _request_words(target: EmbeddedText) -> Callable[[MilvusClient], list[SparseWeight]]:
+    def ask(client: MilvusClient) -> list[SparseWeight]:
+        return embed_sparse(target.request, [target.text], environment_api_key(), query=True)[0]
 
     return ask
 
 
 def _matched_rows(
-    session: Session, node: VectorSearch, words: Sequence[Word], table: Table
+    session: Session, node: VectorSearch, words: Sequence[SparseWeight], table: Table
 ) -> Steps[list[tuple[str, str]]]:
-    """The first rows of the search alone, with what each word adds to the inner product."""
+    """The best rows of the search, with the contribution of each word to the inner product."""
     column, key = node.nearest.column, table.primary.name
     yield from session.ensure_loaded(node.collection)
     hits = yield call(
@@ -84,10 +84,11 @@ def _matched_rows(
     return [("matched", _describe_match(hit["entity"], column, key, words)) for hit in hits[0]]
 
 
-def _describe_match(row: Mapping[str, Any], column: str, key: str, words: Sequence[Word]) -> str:
+def _describe_match(row: Mapping[str, Any], column: str, key: str, words: Sequence[SparseWeight]) -> str:
     stored: Mapping[int, float] = row[column]
     contributions = [(word.word, word.value * stored[word.index]) for word in words if word.index in stored]
-    return f"{key} {row[key]!r}: {_list_words(contributions)}; {sum(value for _, value in contributions):.2f} in all"
+    total = sum(value for _, value in contributions)
+    return f"{key} {row[key]!r}: {_list_words(contributions)}; {total:.2f} in total"
 
 
 def _list_words(words: Sequence[tuple[str, float]]) -> str:

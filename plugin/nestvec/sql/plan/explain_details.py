@@ -1,68 +1,74 @@
-"""What EXPLAIN adds to a plan's tree from the collection: indexes, who embeds, bytes read, measured times."""
+"""What EXPLAIN adds from the collection: indexes, who embeds, bytes read, measured times."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from nestvec.milvus.catalog import Table
-from nestvec.sql.bind.vectors.nearest import Nearest
-from nestvec.sql.execute.profile import NodeTiming
+from nestvec.sql.bind.vectors.distance import DistanceRanking
 from nestvec.sql.plan.cost import read_bytes
-from nestvec.sql.plan.explain import ExplainNode
+from nestvec.sql.plan.explain import ExplainNode, count_of, describe_embedding
 from nestvec.sql.plan.nodes import Plan, Rescore, VectorSearch, source_of
-from nestvec.sql.plan.rankings import describe_embedding
 from nestvec.sql.plan.statistics import FamilyStatistics, stored_statistics
 
-_STALE_FACTOR = 2
-"""A collection that has grown this much is another one."""
-
+_STALE_FACTOR: Final = 2
+"""Growth of a collection beyond which its statistics are out of date."""
 
 Details = tuple[tuple[str, str], ...]
-"""What is said of a node: names and values."""
+"""Names and values that are shown with a node."""
+
+
+@dataclass
+class NodeTiming:
+    """What EXPLAIN ANALYZE measured of one node, over all its runs."""
+
+    runs: int = 0
+    rows: int = 0
+    seconds: float = 0.0
+    """With the node's inputs, and with the time that Milvus took."""
 
 
 @dataclass(frozen=True)
 class CollectionContext:
-    """A collection with its number of rows, and what was measured of the plan's nodes, by their identity.
-
-    ``words`` is what is said of searches by a sparse column.
-    """
+    """The collection of a plan, and what was measured of the plan's nodes."""
 
     table: Table
     rows: int
+    """The number of rows, as Milvus counts them."""
     timings: Mapping[int, NodeTiming] = field(default_factory=dict)
+    """By the ``id`` of the plan's node."""
     word_details: Mapping[int, Details] = field(default_factory=dict)
+    """Words of the searches by a sparse column, by the ``id`` of the plan's node."""
 
 
 def add_details(tree: ExplainNode, context: CollectionContext) -> ExplainNode:
-    """The tree with all that is known of each node."""
+    """The tree with everything that is known of each node."""
     node = tree.node
-    parts = tuple(
-        (
-            _add_rescore_details(child, context, node)
-            if isinstance(node, Rescore) and child.node is node.full_search
-            else None
-        )
-        or add_details(child, context)
-        for child in tree.children
-    )
+    children = tuple(_add_child_details(child, context, node) for child in tree.children)
     more = [*_search_details(node, context), *_timing_details(node, context)]
     if isinstance(node, Plan):
         more += [*_total_bytes_details(node, context), *_stale_note(node, context)]
-    return replace(tree, details=(*tree.details, *more), children=parts)
+    return replace(tree, details=(*tree.details, *more), children=children)
+
+
+def _add_child_details(child: ExplainNode, context: CollectionContext, parent: object) -> ExplainNode:
+    if isinstance(parent, Rescore) and child.node is parent.full_search:
+        return _add_rescore_details(child, context, parent)
+    return add_details(child, context)
 
 
 def _add_rescore_details(tree: ExplainNode, context: CollectionContext, node: Rescore) -> ExplainNode:
-    """The second search of two, which reads what the first has found alone."""
+    """The second search of two, which reads only the rows that the first one found."""
     size = min(node.shortlist.limit, context.rows)
     more = (
         *_index_details(context, node.full_search.nearest),
         ("reads", _megabytes(_rescore_bytes(node, context))),
     )
-    ran = tuple(_timing_details(node.full_search, context))
-    never = (("measured", "not run"),) if context.timings and size and not ran else ()
-    return replace(tree, details=(*tree.details, *more, *ran, *never))
+    timing = tuple(_timing_details(node.full_search, context))
+    not_run = (("measured", "not run"),) if context.timings and size and not timing else ()
+    return replace(tree, details=(*tree.details, *more, *timing, *not_run))
 
 
 def _search_details(node: object, context: CollectionContext) -> Iterator[tuple[str, str]]:
@@ -75,17 +81,18 @@ def _search_details(node: object, context: CollectionContext) -> Iterator[tuple[
             yield "reads", _megabytes(_search_bytes(node, context))
 
 
-def _index_details(context: CollectionContext, nearest: Nearest) -> Iterator[tuple[str, str]]:
+def _index_details(context: CollectionContext, nearest: DistanceRanking) -> Iterator[tuple[str, str]]:
     """The index of the column that is searched, and who embeds the text for it."""
     index = context.table.indexes.get(nearest.column) or "unknown"
     yield "index", f"{index}, {context.table.metrics.get(nearest.column) or nearest.metric}"
     embedding = context.table.embedding(nearest.column)
     if isinstance(nearest.target, str) and embedding is not None:
-        exit = "the deepest exit" if embedding.exit is None else f"exit {embedding.exit}"
+        layer = embedding.config.exit
+        exit = "the deepest exit" if layer is None else f"exit {layer}"
         yield (
             "embeds",
             f"1 text by {embedding.maker}, {exit}, {embedding.dim} dims, "
-            f"at {embedding.endpoint.service}, which Milvus asks",
+            f"at {embedding.service}, called by Milvus",
         )
     embedded_here = describe_embedding(nearest)
     if embedded_here:
@@ -96,17 +103,15 @@ def _timing_details(node: object, context: CollectionContext) -> Iterator[tuple[
     timing = context.timings.get(id(node))
     if timing is not None:
         runs = f" in {timing.runs} runs" if timing.runs > 1 else ""
-        yield "measured", f"{timing.rows} rows in {timing.seconds * 1000:.1f} ms{runs}"
+        yield "measured", f"{count_of(timing.rows, 'row')} in {timing.seconds * 1000:.1f} ms{runs}"
 
 
 def _total_bytes_details(plan: Plan, context: CollectionContext) -> Iterator[tuple[str, str]]:
     node = source_of(plan.node)
     if isinstance(node, Rescore):
         total = _search_bytes(node.shortlist, context) + _rescore_bytes(node, context)
-        yield (
-            "reads",
-            f"{_megabytes(total)}, where whole vectors alone: {_megabytes(_search_bytes(node.full_search, context))}",
-        )
+        full = _megabytes(_search_bytes(node.full_search, context))
+        yield "reads", f"{_megabytes(total)}; a search by the full vectors alone: {full}"
 
 
 def _search_bytes(node: VectorSearch, context: CollectionContext) -> int:
@@ -126,16 +131,15 @@ def _megabytes(number: int) -> str:
 
 
 def _stale_note(plan: Plan, context: CollectionContext) -> Iterator[tuple[str, str]]:
-    """A note where the collection has outgrown what ANALYZE knows of it."""
+    """A note where the collection has grown far beyond its statistics."""
     node = source_of(plan.node)
     nearest = node.nearest if isinstance(node, VectorSearch) else None
     nearest = node.full_search.nearest if isinstance(node, Rescore) else nearest
-    statistics = (
-        stored_statistics(context.table, nearest.column) if nearest is not None and nearest.shorter else None
-    )
+    has_family = nearest is not None and nearest.shorter
+    statistics = stored_statistics(context.table, nearest.column) if nearest and has_family else None
     if isinstance(statistics, FamilyStatistics) and context.rows >= _STALE_FACTOR * max(statistics.rows, 1):
         yield (
             "note",
-            f"the statistics are of {statistics.rows:,} rows, and there are {context.rows:,}: "
+            f"the statistics are of {statistics.rows:,} rows, but the collection has {context.rows:,}: "
             f"run ANALYZE {context.table.name}",
         )

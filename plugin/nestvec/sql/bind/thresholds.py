@@ -9,10 +9,9 @@ from __future__ import annotations
 from sqlglot import exp
 
 from nestvec.sql.bind.expressions.binder import ExpressionBinder
-from nestvec.sql.bind.expressions.expressions import Constant, Expression, FunctionCall, walk
+from nestvec.sql.bind.expressions.nodes import Constant, Expression, FunctionCall, walk
 from nestvec.sql.bind.expressions.special_forms import operands_of
-from nestvec.sql.bind.order import find_measure
-from nestvec.sql.bind.vectors.direction import rank_monotonicity
+from nestvec.sql.bind.order import find_measure, rank_monotonicity
 
 _BELOW = {"<": 1, "<=": 1, ">": -1, ">=": -1}
 _WRITE = "Write v <=> 'text' < 0.4, or 1 - (v <=> 'text') > 0.6, beside what else is asked with AND."
@@ -35,19 +34,19 @@ def split_thresholds(node: exp.Expr) -> tuple[list[exp.Expr], list[exp.Expr]]:
     return columns, thresholds
 
 
-def bind_threshold(reader: ExpressionBinder, node: exp.Expr) -> Expression:
+def bind_threshold(binder: ExpressionBinder, node: exp.Expr) -> Expression:
     """Bind one term. Raises SqlNotSupported where it is more than a bound on how far away a row may be."""
-    source, ranking = reader.scope.source, reader.ranking
+    source, ranking = binder.scope.source, binder.ranking
     if ranking is None:
         raise source.not_supported(
-            f"a distance in {reader.clause} without ORDER BY the same distance",
+            f"a distance in {binder.clause} without ORDER BY the same distance",
             node,
             "Add ORDER BY it, and LIMIT n.",
         )
     if type(node) not in (exp.LT, exp.LTE, exp.GT, exp.GTE):
-        raise source.not_supported(f"a distance in {reader.clause} other than a threshold", node, _WRITE)
-    condition = reader.bind(node).expression
-    sense = threshold_sense(condition, reader)
+        raise source.not_supported(f"a distance in {binder.clause} other than a threshold", node, _WRITE)
+    condition = binder.bind(node).expression
+    sense = threshold_sense(condition, binder)
     if sense == 0:
         raise source.not_supported("a distance compared with anything but a constant", node, _WRITE)
     if sense < 0:
@@ -59,9 +58,9 @@ def bind_threshold(reader: ExpressionBinder, node: exp.Expr) -> Expression:
     return condition
 
 
-def threshold_sense(expression: Expression, reader: ExpressionBinder) -> int:
+def threshold_sense(expression: Expression, binder: ExpressionBinder) -> int:
     """1 where a comparison keeps what is better than a constant, -1 where what is worse, else 0."""
-    if reader.ranking is None or not isinstance(expression, FunctionCall) or expression.name not in _BELOW:
+    if binder.ranking is None or not isinstance(expression, FunctionCall) or expression.name not in _BELOW:
         return 0
     left, right = expression.arguments
     sense = _BELOW[expression.name]
@@ -69,7 +68,7 @@ def threshold_sense(expression: Expression, reader: ExpressionBinder) -> int:
         left, right, sense = right, left, -sense
     if not _constant(right):
         return 0
-    trend = rank_monotonicity(left, reader.ranking) * sense
+    trend = rank_monotonicity(left, binder.ranking) * sense
     return (trend > 0) - (trend < 0)
 
 

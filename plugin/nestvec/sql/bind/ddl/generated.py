@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.parse.source import identifier_name, stray_parts
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import ExitNotOffered, nearest
 from nestvec_schemas.manifest import EXPERT_NAME
 from nestvec_schemas.model_name import parse_model_name
@@ -23,19 +24,19 @@ _EMBED_FORM = (
 
 @dataclass(frozen=True)
 class EmbedColumn:
-    """EMBED of a column; ``node`` is the column; ``named``, ``layer`` and ``router`` are where encoder, exit
-    and expert stand."""
+    """EMBED of a column."""
 
     source: str
     node: exp.Expr
-    encoder: str
-    named: exp.Expr
-    exit: int | None = None
-    layer: exp.Expr | None = None
+    """The node of the source column."""
+
+    config: EmbeddingConfig
+    """How it is embedded; dim and form are the column's type."""
+
+    nodes: Mapping[str, exp.Expr]
+    """Where each attribute of the config that is chosen stands."""
+
     service: str | None = None
-    expert: str | None = None
-    router: exp.Expr | None = None
-    top: int | None = None
     function: str = "EMBED"
 
 
@@ -62,7 +63,7 @@ def bind_generated(scope: Scope, node: exp.Expr) -> EmbedColumn | Bm25Column:
             f"Write EMBED(text, 'encoder') or BM25(text).{nearest(call_text.upper(), _FUNCTIONS)}",
         )
     plain = [argument for argument in node.expressions if not isinstance(argument, exp.Kwarg)]
-    options = _options(scope, node, ("exit", "expert", "top", "service") if name == "EMBED" else ("k1", "b"))
+    options = _options(scope, node, (*EMBED_ATTRIBUTES, "service") if name == "EMBED" else ("k1", "b"))
     if not plain or not isinstance(plain[0], exp.Column) or stray_parts(plain[0], ("this",)):
         raise scope.source.syntax_error(
             f"{name} is of a column", plain[0] if plain else node, "Name a VARCHAR or TEXT column."
@@ -86,32 +87,46 @@ def _embed(
     if not isinstance(encoder, str):
         raise scope.source.type_mismatch("an encoder's name is a text", str(encoder), plain[1], _EMBED_FORM)
     try:
-        name_parts = parse_model_name(encoder)
+        named = parse_model_name(encoder)
     except ExitNotOffered as error:
         raise scope.source.type_mismatch(error.cause, encoder, plain[1], _EMBED_FORM) from error
-    layer, exit = options.get("exit", (plain[1], name_parts.exit) if name_parts.exit else (None, None))
-    if layer is not None and (isinstance(exit, bool) or not isinstance(exit, int)):
-        raise scope.source.type_mismatch("an exit is a whole number", str(exit), layer, _EMBED_FORM)
-    at, service = options.get("service", (None, None))
-    if at is not None and not isinstance(service, str):
-        raise scope.source.type_mismatch("a service is an address, a text", str(service), at, _EMBED_FORM)
-    router, expert = options.get(
-        "expert", (plain[1], name_parts.expert) if name_parts.expert else (None, None)
-    )
-    if router is not None and not (isinstance(expert, str) and EXPERT_NAME.fullmatch(expert)):
+    chosen = {name: (plain[1], value) for name, value in named.attributes().items() if value is not None}
+    chosen |= {name: option for name, option in options.items() if name in EMBED_ATTRIBUTES}
+    for name, (argument, value) in chosen.items():
+        is_valid, rule = EMBED_ATTRIBUTES.get(name, (None, ""))
+        if is_valid is not None and not is_valid(value):
+            raise scope.source.type_mismatch(rule, str(value), argument, _EMBED_FORM)
+    service_node, service = options.get("service", (None, None))
+    if service_node is not None and not isinstance(service, str):
         raise scope.source.type_mismatch(
-            "an expert's name is a text of letters, digits, '_' and '-', a letter first",
-            str(expert),
-            router,
-            _EMBED_FORM,
+            "a service is an address, a text", str(service), service_node, _EMBED_FORM
         )
-    most, top = options.get("top", (None, None))
-    if most is not None and (isinstance(top, bool) or not isinstance(top, int)):
-        raise scope.source.type_mismatch("top is a number of weights", str(top), most, _EMBED_FORM)
-    source_column = identifier_name(plain[0].this)
     return EmbedColumn(
-        source_column, plain[0], name_parts.encoder, plain[1], exit, layer, service, expert, router, top
+        source=identifier_name(plain[0].this),
+        node=plain[0],
+        config=EmbeddingConfig(**{name: value for name, (_, value) in chosen.items()}),
+        nodes={name: argument for name, (argument, _) in chosen.items()},
+        service=service,
     )
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_expert_name(value: object) -> bool:
+    return isinstance(value, str) and EXPERT_NAME.fullmatch(value) is not None
+
+
+EMBED_ATTRIBUTES: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
+    "exit": (_is_integer, "an exit is a whole number"),
+    "expert": (
+        _is_expert_name,
+        "an expert's name is a text of letters, digits, '_' and '-', a letter first",
+    ),
+    "top": (_is_integer, "top is a number of weights"),
+}
+"""The arguments of EMBED that choose an attribute of its config: what is valid, and how an error says so."""
 
 
 def _options(scope: Scope, node: exp.Expr, allowed: Sequence[str]) -> dict[str, tuple[exp.Expr, Any]]:

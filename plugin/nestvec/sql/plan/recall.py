@@ -1,4 +1,4 @@
-"""Recall of shortlists, from the rows that a whole search and a search by shorter vectors found."""
+"""Recall of shortlists, measured by comparing searches by the full vectors with searches by shorter ones."""
 
 from __future__ import annotations
 
@@ -18,27 +18,29 @@ from nestvec.sql.plan.statistics import (
 )
 
 Ranked = Sequence[tuple[int | str, float]]
-"""Keys and distances, nearest first."""
+"""Primary keys and distances, nearest first."""
 
 _Shares = NDArray[np.float64]
 
 _Z_ONE_SIDED_95 = 1.6449
-"""Standard errors from a mean to the lower end of its one-sided 95 % interval."""
+"""Standard errors from a mean to the lower bound of its one-sided 95 % confidence interval."""
 
 _DISTANCE_TOLERANCE = 1e-6
-"""Distances that differ by less are those of rows with the same text, any of which will do."""
+"""Rows whose distances differ by less are taken to have the same text: any of them is right."""
 
 
 @dataclass(frozen=True)
 class RankedPair:
-    """What one query found: by the longest vectors, and by the shorter ones."""
+    """The rows that one query found."""
 
     exact: Ranked
+    """By the longest vectors."""
     shortened: Ranked
+    """By the shorter vectors."""
 
 
 def measure_recall(pairs: Sequence[RankedPair], rows: int) -> tuple[ShortlistRecall, ...]:
-    """Recall for each count and size that a collection of ``rows`` has a shortlist of."""
+    """Recall for each count and size of shortlist that is smaller than the collection of ``rows``."""
     return tuple(
         _measure_one_size(pairs, count, size)
         for count in ANSWER_COUNTS
@@ -48,7 +50,7 @@ def measure_recall(pairs: Sequence[RankedPair], rows: int) -> tuple[ShortlistRec
 
 
 def lower_bound(shares: _Shares) -> float:
-    """The lower end of the one-sided 95 % interval of a mean, (q,) float64, by its standard error."""
+    """Lower bound of the one-sided 95 % confidence interval of a mean, from (q,) float64."""
     if len(shares) < 2:
         return 0.0
     return max(0.0, float(shares.mean() - _Z_ONE_SIDED_95 * shares.std(ddof=1) / math.sqrt(len(shares))))
@@ -68,7 +70,7 @@ def _measure_one_size(pairs: Sequence[RankedPair], count: int, size: int) -> Sho
 
 
 def _shortlist_share(pair: RankedPair, count: int, size: int) -> float:
-    """The share of a whole answer that is in the shortlist, and so in what is made of it."""
+    """The share of the exact result that is in the shortlist, and so in the rescored result."""
     top = pair.exact[:count]
     if not top:
         return 1.0
@@ -79,7 +81,7 @@ def _shortlist_share(pair: RankedPair, count: int, size: int) -> float:
 
 
 def _in_place_share(pair: RankedPair, count: int) -> float:
-    """The share of places of a whole answer where the shorter vectors, left alone, have as good a row."""
+    """The share of places of the exact result that hold an equally good row without rescoring."""
     top = pair.exact[:count]
     if not top:
         return 1.0
@@ -92,18 +94,17 @@ def _in_place_share(pair: RankedPair, count: int) -> float:
 
 
 def _gap(pair: RankedPair, count: int, size: int) -> float:
-    """How far the end of the shortlist is from the rows wanted, by the shorter vectors; 0 where unknown."""
+    """How far the end of the shortlist is beyond the last row of the result; 0 where unknown."""
     if len(pair.shortened) < size or size <= count:
         return 0.0
     return pair.shortened[size - 1][1] - pair.shortened[count - 1][1]
 
 
 def learn_early_stop(gaps: _Shares, in_place: _Shares, shares: _Shares, target: float) -> float | None:
-    """The least gap from which queries may do without rescoring; None where there is none.
+    """The smallest gap from which queries may stop without rescoring; None where there is none.
 
-    Of those beyond it, the rows are in their places as often as ``target`` asks, and the answers of all
-    queries, rescored or not, keep it too: by the floors of both means. ``gaps``, ``placed`` and ``found`` are
-    (q,) float64, a query each.
+    The lower bounds of two means reach ``target``: of the shares in place of the queries that stop, and of
+    the shares of all queries, stopped or rescored. ``gaps``, ``in_place`` and ``shares`` are (q,) float64.
     """
     order = np.argsort(-gaps, kind="stable")
     gaps, in_place, shares = gaps[order], in_place[order], shares[order]
@@ -116,5 +117,5 @@ def learn_early_stop(gaps: _Shares, in_place: _Shares, shares: _Shares, target: 
 
 
 def _round_down(share: float) -> float:
-    """Cut to four decimals, never up."""
+    """Rounded down to four decimals."""
     return math.floor(share * 10_000 + 1e-9) / 10_000

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sqlglot import exp
 
 from nestvec.milvus.catalog import Table
-from nestvec.sql.bind.definition.columns import (
+from nestvec.sql.bind.ddl.columns import (
     ColumnDraft,
     bind_column,
     constraint_name,
     field_spec,
     validate_model,
 )
-from nestvec.sql.bind.definition.generated import Bm25Column, EmbedColumn
+from nestvec.sql.bind.ddl.generated import Bm25Column, EmbedColumn
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.parse.source import Position, SourceText, identifier_name
+from nestvec_schemas.embedding_config import Form
 from nestvec_schemas.errors import SqlError, nearest
 from nestvec_schemas.spec.collection_spec import (
     DEFAULT_MAX_VECTOR_FIELDS,
     CollectionSpec,
     EmbeddingSpec,
-    Form,
     LexicalSpec,
     VectorSpec,
 )
@@ -264,14 +264,10 @@ def _vector_part(source: SourceText, draft: ColumnDraft) -> tuple[str, Any] | No
     if isinstance(draft.function, EmbedColumn):
         function = draft.function
         form: Form = "float" if draft.type.dim is not None else "sparse"
-        values |= {"field": function.source, "encoder": function.encoder, "form": form}
+        values |= {"field": function.source, "service": function.service}
         values |= {} if draft.type.dim is None else {"dims": (draft.type.dim,)}
-        values |= {
-            "exit": function.exit,
-            "expert": function.expert,
-            "top": function.top,
-            "service": function.service,
-        }
+        config = replace(function.config, form=form).attributes()
+        values |= {name: value for name, value in config.items() if value is not None}
         return "embeddings", validate_model(source, draft.node, EmbeddingSpec, values)
     if isinstance(draft.function, Bm25Column):
         values |= {"field": draft.function.source, "k1": draft.function.k1, "b": draft.function.b}

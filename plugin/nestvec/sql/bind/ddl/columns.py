@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from sqlglot import exp
 
-from nestvec.sql.bind.definition.generated import Bm25Column, EmbedColumn, bind_generated
+from nestvec.sql.bind.ddl.column_types import MAX_CAPACITY, ColumnType, bind_type
+from nestvec.sql.bind.ddl.generated import Bm25Column, EmbedColumn, bind_generated
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.bind.types import MAX_CAPACITY, ColumnType, bind_type
 from nestvec.sql.parse.source import Position, SourceText, identifier_name, stray_parts
 from nestvec_schemas.spec.collection_spec import FieldSpec
 

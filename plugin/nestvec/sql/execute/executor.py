@@ -1,4 +1,4 @@
-"""The nodes of a plan, run: a row a node. Texts go as texts: Milvus has them embedded."""
+"""Runs a plan: one function for each type of node. Texts are sent as texts: Milvus has them embedded."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ from collections.abc import Callable
 from typing import Any
 
 from nestvec.milvus.steps import Steps
-from nestvec.sql.answer import StatementResult
-from nestvec.sql.bind.expressions.expressions import Expression, Field
-from nestvec.sql.bind.select import MOST_ROWS
-from nestvec.sql.execute.dynamic import with_dynamic_fields
-from nestvec.sql.execute.each import run_lateral
+from nestvec.sql.bind.expressions.nodes import ColumnRef, Expression
+from nestvec.sql.bind.query import MAX_SCAN_ROWS
 from nestvec.sql.execute.evaluate import ScoredRow, evaluate
-from nestvec.sql.execute.profile import PROFILE, timed
-from nestvec.sql.execute.rankings import run_hybrid, run_search
-from nestvec.sql.execute.reading import ReadRequest, read_rows
+from nestvec.sql.execute.lateral import run_lateral
+from nestvec.sql.execute.read import ReadRequest, query_rows, with_dynamic_fields
 from nestvec.sql.execute.rescore import run_rescore
-from nestvec.sql.execute.shaping import distinct, filter_rows, limit_rows, run_single, sort_rows
-from nestvec.sql.execute.summaries import aggregate, run_count
+from nestvec.sql.execute.row_operators import (
+    aggregate,
+    distinct,
+    filter_rows,
+    limit_rows,
+    run_count,
+    run_single,
+    sort_rows,
+)
+from nestvec.sql.execute.search import run_hybrid, run_search
 from nestvec.sql.execute.ties import run_top_k_with_ties
+from nestvec.sql.execute.timing import PROFILE, timed
 from nestvec.sql.plan.nodes import (
     Aggregate,
     CountRows,
@@ -37,38 +42,40 @@ from nestvec.sql.plan.nodes import (
     TopKWithTies,
     VectorSearch,
 )
+from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec_schemas.errors import SqlNotSupported
 
 
 def run_plan(session: Session, plan: Plan) -> Steps[StatementResult]:
-    """Ask Milvus. Raises StoreRefused, StoreUnreachable; SqlNotSupported where rows would be lost unseen."""
+    """Run a plan. Raises StoreRefused, StoreUnreachable, and SqlNotSupported for too many rows."""
     yield from session.ensure_served(plan.services)
     if plan.node.collection:
         yield from session.ensure_loaded(plan.node.collection)
     started = time.perf_counter()
     scored_rows = yield from run_node(session, plan.node)
-    rows = tuple(zip(*(_column_values(one.expression, scored_rows) for one in plan.outputs), strict=True))
+    columns = (_column_values(output.expression, scored_rows) for output in plan.outputs)
+    rows = tuple(zip(*columns, strict=True))
     return StatementResult(
         plan.columns,
-        tuple(one.type for one in plan.outputs),
+        tuple(output.type for output in plan.outputs),
         rows,
-        f"SELECT {len(rows)}",
-        len(rows),
-        time.perf_counter() - started,
+        tag=f"SELECT {len(rows)}",
+        count=len(rows),
+        seconds=time.perf_counter() - started,
     )
 
 
 def _column_values(expression: Expression, scored_rows: list[ScoredRow]) -> list[Any]:
-    """One column of the answer; mostly it is one of the rows' own."""
-    if isinstance(expression, Field):
+    """One column of the result; a plain column needs no evaluation."""
+    if isinstance(expression, ColumnRef):
         name = expression.name
         return [scored_row.row[name] for scored_row in scored_rows]
     return [evaluate(expression, scored_row) for scored_row in scored_rows]
 
 
 def run_node(session: Session, node: Node, timed_as: Node | None = None) -> Steps[list[ScoredRow]]:
-    """The rows of one node, in its order. EXPLAIN ANALYZE counts it as ``counted``, a node of the plan."""
+    """The rows of one node, in its order. EXPLAIN ANALYZE measures it as ``timed_as``, a node of the plan."""
     steps = _RUNNERS[type(node)](session, node)
     profile = PROFILE.get()
     return (yield from steps if profile is None else timed(profile, timed_as or node, steps))
@@ -79,13 +86,13 @@ def _fetch(session: Session, node: Fetch) -> Steps[list[ScoredRow]]:
         return []
     doing = f"querying collection {node.collection}"
     request = ReadRequest(doing, node.collection, node.filter, node.fields, session.read_options())
-    # One more tells whether there is more than may be read.
-    limit = min(node.limit + node.every_row, MOST_ROWS + 1)
-    rows = yield from read_rows(session, request, limit, node.offset)
-    if len(rows) > MOST_ROWS:
+    # One row more shows whether the limit is exceeded.
+    limit = min(node.limit + node.every_row, MAX_SCAN_ROWS + 1)
+    rows = yield from query_rows(session, request, limit, node.offset)
+    if len(rows) > MAX_SCAN_ROWS:
         raise SqlNotSupported(
-            f"{node.windowed_clause or 'an answer'} of more than {MOST_ROWS:,} rows is not supported",
-            next_step="They are all in memory here: add LIMIT, or narrow them with WHERE.",
+            f"{node.windowed_clause or 'a result'} of more than {MAX_SCAN_ROWS:,} rows is not supported",
+            next_step="nestvec holds them all in memory: add LIMIT, or narrow them with WHERE.",
         )
     return [ScoredRow(row) for row in with_dynamic_fields(session, node.collection, node.fields, rows)]
 
@@ -93,7 +100,7 @@ def _fetch(session: Session, node: Fetch) -> Steps[list[ScoredRow]]:
 def _unary(
     work: Callable[[Any, list[ScoredRow]], list[ScoredRow]],
 ) -> Callable[[Session, Any], Steps[list[ScoredRow]]]:
-    """The runner of a node that does ``work`` with the rows of another."""
+    """The runner of a node that does ``work`` on the rows of its input."""
 
     def run(session: Session, node: Any) -> Steps[list[ScoredRow]]:
         rows = yield from run_node(session, node.input)

@@ -12,9 +12,9 @@ from sqlglot import exp
 from nestvec.ingest.convert import convert_row, convert_value
 from nestvec.ingest.row_schema import RowSchema
 from nestvec.milvus.catalog import DYNAMIC_COLUMN, Column
+from nestvec.sql.bind.ddl.column_types import bind_type, type_sql
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.bind.types import bind_type, type_sql
 from nestvec.sql.parse.source import identifier_name
 from nestvec_schemas.errors import RowRejected, SqlError, nearest
 

@@ -10,7 +10,7 @@ from sqlglot import exp
 from nestvec.ingest.compose_row import composed
 from nestvec.ingest.row_schema import RowSchema
 from nestvec.milvus.catalog import DYNAMIC_COLUMN, Table
-from nestvec.sql.bind.literals import fit_value
+from nestvec.sql.bind.dml.literals import fit_value
 from nestvec.sql.bind.scope import Scope
 
 

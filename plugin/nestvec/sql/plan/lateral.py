@@ -1,4 +1,4 @@
-"""Several queries at once: which of their plans one search answers."""
+"""LATERAL: one plan per query, and which of these plans one search of Milvus answers."""
 
 from __future__ import annotations
 
@@ -8,28 +8,32 @@ from typing import Final
 
 from sqlglot import exp
 
-from nestvec.sql.bind.joined import bind_joined
-from nestvec.sql.bind.lateral import Lateral
-from nestvec.sql.parse.source import Source
+from nestvec.sql.bind.lateral import Lateral, bind_lateral_outputs
+from nestvec.sql.parse.source import SourceText
 from nestvec.sql.plan.nodes import ForEachQuery, Plan, VectorSearch
 
 MAX_QUERIES_PER_SEARCH: Final = 128
-"""Queries of one search: Milvus embeds at most 5 batches of a provider's, 640 texts with the least of them,
-and a service answers so many well within its deadline."""
+"""Queries in one search: Milvus embeds at most 5 batches of a provider, which is 640 texts with the smallest
+batch, and a service embeds this many well within its deadline."""
 
 
-def plan_lateral(source: Source, select: exp.Select, lateral: Lateral, plans: Sequence[Plan]) -> Plan:
-    """The plan of a SELECT above LATERAL, from each query's. Raises the errors of ``bind_joined``."""
-    right_types = {one.name: one.type for one in plans[0].outputs}
+def plan_lateral(source: SourceText, select: exp.Select, lateral: Lateral, plans: Sequence[Plan]) -> Plan:
+    """The plan of a SELECT with LATERAL, from the plan of each query. Raises SqlError."""
+    right_types = {output.name: output.type for output in plans[0].outputs}
     left_types = {
         column: _common_type(row[number] for row in lateral.rows)
         for number, column in enumerate(lateral.columns)
     }
-    outputs = bind_joined(source, select, {lateral.left: left_types, lateral.right: right_types})
+    outputs = bind_lateral_outputs(source, select, {lateral.left: left_types, lateral.right: right_types})
     node = ForEachQuery(
-        tuple(plans), lateral.left, lateral.columns, lateral.rows, lateral.right, lateral.outer
+        tuple(plans),
+        left=lateral.left,
+        columns=lateral.columns,
+        rows=lateral.rows,
+        right=lateral.right,
+        outer=lateral.outer,
     )
-    services = dict.fromkeys(service for one in plans for service in one.services)
+    services = dict.fromkeys(service for plan in plans for service in plan.services)
     return Plan(node, outputs, tuple(services))
 
 
@@ -42,7 +46,7 @@ _MILVUS_TYPES: Final = {bool: "BOOL", int: "INT64", float: "DOUBLE", str: "VARCH
 
 
 def search_batches(plans: tuple[Plan, ...]) -> list[list[int]]:
-    """The numbers of plans that one search answers; a plan that is more than a search is alone."""
+    """The numbers of the plans that one search answers; a plan that is more than a search is alone."""
     batches: list[list[int]] = []
     open_batches: dict[tuple[VectorSearch, bool], list[int]] = {}
     for number, plan in enumerate(plans):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from sqlglot import exp
 
 from nestvec.ingest.row_schema import RowSchema
-from nestvec.sql.bind.literals import bind_value, fit_value, writable_column
+from nestvec.sql.bind.dml.literals import bind_value, fit_value, writable_column
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.parse.source import identifier_name, stray_parts
 

@@ -10,9 +10,9 @@ from sqlglot import exp
 
 from nestvec.milvus.catalog import Column, Table
 from nestvec.milvus.indexes import Index
+from nestvec.sql.bind.ddl.column_types import type_sql
 from nestvec.sql.bind.params import Params
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.bind.types import type_sql
 from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec_schemas.errors import nearest
 

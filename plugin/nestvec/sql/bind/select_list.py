@@ -1,20 +1,21 @@
-"""The select list: which columns the answer has."""
+"""The select list: the columns of the result and their names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sqlglot import exp
 
 from nestvec.milvus.catalog import DYNAMIC_COLUMN, Column
 from nestvec.sql.bind.expressions.binder import ExpressionBinder, check_readable
-from nestvec.sql.bind.expressions.expressions import ColumnRef, Expression
-from nestvec.sql.bind.expressions.naming import output_name
+from nestvec.sql.bind.expressions.nodes import ColumnRef, Expression
 from nestvec.sql.bind.expressions.typing import NULL, location_of
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.bind.vectors.nearest import Ranking
-from nestvec.sql.parse.source import identifier_name, stray_parts
+from nestvec.sql.bind.vectors.ranking import Ranking, as_measure
+from nestvec.sql.parse.construct_names import function_name
+from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 
 
 @dataclass(frozen=True)
@@ -104,14 +105,54 @@ def bind_outputs(scope: Scope, select: exp.Select, nearest: Ranking | None) -> t
     )
 
 
-def bind_select_items(reader: ExpressionBinder, items: Sequence[SelectItem]) -> tuple[OutputColumn, ...]:
+def bind_select_items(binder: ExpressionBinder, items: Sequence[SelectItem]) -> tuple[OutputColumn, ...]:
     """Bind what each column is made of. Raises the errors of ``bind_query``."""
-    return tuple(_bound(reader, item) for item in items)
+    return tuple(_bound(binder, item) for item in items)
 
 
-def _bound(reader: ExpressionBinder, item: SelectItem) -> OutputColumn:
+def _bound(binder: ExpressionBinder, item: SelectItem) -> OutputColumn:
     if item.column is not None:
-        at = location_of(reader.scope.source, item.node)
+        at = location_of(binder.scope.source, item.node)
         return OutputColumn(item.name, ColumnRef(item.column.name, at), item.column.type)
-    bound = reader.bind(item.node)
+    bound = binder.bind(item.node)
     return OutputColumn(item.name, bound.expression, "ANY" if bound.type == NULL else bound.type)
+
+
+UNNAMED: Final = "?column?"
+
+_CASTS: Final = {
+    exp.DType.SMALLINT: "int2",
+    exp.DType.INT: "int4",
+    exp.DType.BIGINT: "int8",
+    exp.DType.FLOAT: "float4",
+    exp.DType.DOUBLE: "float8",
+    exp.DType.DECIMAL: "numeric",
+    exp.DType.BOOLEAN: "bool",
+}
+
+
+def output_name(source: SourceText, node: exp.Expr) -> str:
+    """The name of a column made by ``node``: of a column its own, of a function the function's.
+
+    ``distance``, ``similarity`` and ``score`` are what the rows are ranked by.
+    """
+    while isinstance(node, exp.Paren):
+        node = node.this
+    if isinstance(node, exp.Column):
+        return str(node.this.this) if node.this.args.get("quoted") else identifier_name(node.this)
+    measured = as_measure(node)
+    if measured is not None:
+        return measured.kind
+    function = function_name(source, node)
+    if function not in ("", "cast"):
+        return function
+    if isinstance(node, exp.Case):
+        default = node.args.get("default")
+        return output_name(source, default) if isinstance(default, exp.Column) else "case"
+    if isinstance(node, exp.Cast):
+        inner = output_name(source, node.this)
+        to = node.args["to"].this
+        return inner if inner != UNNAMED else _CASTS.get(to, str(getattr(to, "value", to)).lower())
+    if isinstance(node, exp.Bracket):
+        return output_name(source, node.this)
+    return "bool" if isinstance(node, exp.Boolean) else UNNAMED

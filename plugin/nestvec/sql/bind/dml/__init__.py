@@ -1,0 +1,1 @@
+"""INSERT, UPDATE and ON CONFLICT: values as the columns take them."""

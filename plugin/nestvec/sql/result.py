@@ -1,0 +1,26 @@
+"""The result of a statement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class StatementResult:
+    """The rows of a statement, or what it did."""
+
+    columns: tuple[str, ...] = ()
+    """Names of the columns; empty for a statement that returns no rows."""
+    types: tuple[str, ...] = ()
+    """Milvus's names of the columns' types, ``ANY`` where the type is unknown."""
+    rows: tuple[Row, ...] = ()
+    """Numbers, texts, booleans and None, as Milvus returns them; a vector is a list of floats."""
+    tag: str = ""
+    """PostgreSQL's command tag: ``DELETE 3``."""
+    count: int = -1
+    """Rows that were returned or changed; -1 where unknown."""
+    seconds: float = 0.0
+    """Time that Milvus took, with the embedding of texts."""
