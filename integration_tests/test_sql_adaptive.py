@@ -14,16 +14,16 @@ from pymilvus import DataType, MilvusClient
 
 import nestvec
 from nestvec.milvus.catalog import read_table
-from nestvec.milvus.connection import connect
+from nestvec.milvus.connection import open_milvus
 from nestvec.milvus.steps import drive
-from nestvec.service.in_process import running
+from nestvec.service.in_process import serve_in_process
 from nestvec.sql import Session, SessionSettings, StatementResult, execute
-from nestvec.sql.answer import Row
-from nestvec.sql.bind.params import Given, params
+from nestvec.sql.bind.params import ParameterValues, bind_params
 from nestvec.sql.execute.sampling import sample_queries
 from nestvec.sql.parse.parse import parse
 from nestvec.sql.plan.nodes import Plan, Rescore, source_of
 from nestvec.sql.plan.statistics import MIN_QUERIES, PROPERTY_PREFIX, FamilyStatistics, load_statistics
+from nestvec.sql.result import Row
 from nestvec.sql.statements.select import plan_select
 from nestvec_schemas.samples.docstrings import sample_texts
 
@@ -40,7 +40,7 @@ def service(models: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with running([address], models):
+    with serve_in_process([address], models):
         yield address
 
 
@@ -51,7 +51,7 @@ def uri(service: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     The keys are texts with the characters that filters escape.
     """
     uri = str(tmp_path_factory.mktemp("adaptive") / "docs.db")
-    with connect(uri) as client:
+    with open_milvus(uri) as client:
         schema = client.create_schema()
         schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=50)
         schema.add_field("doc", DataType.VARCHAR, max_length=500)
@@ -88,19 +88,19 @@ async def awaited(uri: str, statement: str) -> list[Row]:
 
 @pytest.fixture
 def client(uri: str) -> Iterator[MilvusClient]:
-    with connect(uri) as opened:
+    with open_milvus(uri) as opened:
         opened.load_collection("docs")
         yield opened
 
 
 def run(
-    client: MilvusClient, statement: str, settings: SessionSettings = WHOLE, given: Given | None = None
+    client: MilvusClient, statement: str, settings: SessionSettings = WHOLE, given: ParameterValues | None = None
 ) -> StatementResult:
     return execute(client, statement, given, session=Session(settings))
 
 
 def planned(client: MilvusClient, statement: str, settings: SessionSettings) -> Plan:
-    return drive(client, plan_select(Session(settings), parse(statement), params(None)))
+    return drive(client, plan_select(Session(settings), parse(statement), bind_params(None)))
 
 
 def explained(client: MilvusClient, statement: str, settings: SessionSettings = PLANNED) -> str:
@@ -143,7 +143,7 @@ def test_the_same_for_one_who_awaits(uri: str) -> None:
     hinted = NEAR.replace("SELECT", "SELECT /*+ shortlist(128, 50) */")
     told = asyncio.run(awaited(uri, f"EXPLAIN ANALYZE {hinted}"))
     assert any("Rescore docs: 10 rows of 50" in row[0] for row in told)
-    with connect(uri) as client:
+    with open_milvus(uri) as client:
         client.load_collection("docs")
         assert asyncio.run(awaited(uri, hinted)) == list(run(client, hinted).rows)
 
@@ -221,7 +221,7 @@ def test_the_planner_keeps_the_target_on_the_sample(client: MilvusClient, large:
     target = 0.9
     settings = SessionSettings(recall=target)
     statement = "SELECT id, doc <=> :q AS d FROM docs ORDER BY d LIMIT 10"
-    node = drive(client, plan_select(Session(settings), parse(statement), params({"q": "x"}))).node
+    node = drive(client, plan_select(Session(settings), parse(statement), bind_params({"q": "x"}))).node
     assert isinstance(node, Rescore)
     chosen = next(
         one
@@ -246,7 +246,7 @@ def test_easy_queries_stop_early(client: MilvusClient, large: FamilyStatistics) 
     """LIMIT 1: most first rows are plain by short vectors, and those are left as they are."""
     settings = SessionSettings(recall=0.95)
     statement = "SELECT id FROM docs ORDER BY doc <=> :q LIMIT 1"
-    node = drive(client, plan_select(Session(settings), parse(statement), params({"q": "x"}))).node
+    node = drive(client, plan_select(Session(settings), parse(statement), bind_params({"q": "x"}))).node
     assert isinstance(node, Rescore)
     assert node.early_stop_gap is not None
     queries = sample_queries(client, read_table(client, "docs"), "doc").queries[:60]
@@ -263,7 +263,7 @@ def test_easy_queries_stop_early(client: MilvusClient, large: FamilyStatistics) 
 def test_explain_tells_what_is_asked(client: MilvusClient, large: FamilyStatistics) -> None:
     told = explained(client, NEAR, SessionSettings(recall=0.9))
     assert "Rescore docs: 10 rows of" in told
-    assert "on 200 queries" in told
+    assert "over 200 queries" in told
     assert "index: FLAT, COSINE" in told
     assert "1 text by minilm, the deepest exit, 384 dims, at http://127.0.0.1" in told
     ran = run(client, f"EXPLAIN (ANALYZE, FORMAT JSON) {NEAR}", SessionSettings(recall=0.9)).rows[0][0]
@@ -279,11 +279,11 @@ def test_explain_tells_what_is_asked(client: MilvusClient, large: FamilyStatisti
 
 
 def test_statistics_stay_with_the_collection(uri: str) -> None:
-    with connect(uri) as client:
+    with open_milvus(uri) as client:
         known = load_statistics(read_table(client, "docs").properties[STORED])
         assert isinstance(known, FamilyStatistics)
         assert (known.column, known.queries) == ("doc_384", 200)
-        assert "rows are read sooner than a second search" in explained(client, NEAR)
+        assert "rows costs less than a second search" in explained(client, NEAR)
         grown = known.model_copy(update={"rows": known.rows // 3})
         client.alter_collection_properties("docs", {STORED: grown.model_dump_json()})
         assert "run ANALYZE docs" in explained(client, NEAR)
@@ -296,7 +296,7 @@ def test_garbage_for_statistics_is_left_alone(client: MilvusClient, garbage: str
     client.alter_collection_properties("docs", {STORED: garbage})
     try:
         assert len(run(client, NEAR, SessionSettings()).rows) == 10
-        assert "are no use" in explained(client, NEAR)
+        assert "are unusable" in explained(client, NEAR)
     finally:
         client.alter_collection_properties("docs", {STORED: known})
 

@@ -16,11 +16,11 @@ import pytest
 from pymilvus import AsyncMilvusClient, DataType, Function, FunctionType, MilvusClient
 
 from nestvec.client.http import Coding
-from nestvec.client.service_client import ask_vectors
-from nestvec.milvus.connection import connect
+from nestvec.client.service_client import embed_vectors
+from nestvec.milvus.connection import open_milvus
 from nestvec.milvus.providers import Call, write_params
 from nestvec.milvus.steps import adrive
-from nestvec.service.in_process import running
+from nestvec.service.in_process import serve_in_process
 from nestvec.sql import Session, StatementResult, execute
 from nestvec.sql.settings import SessionSettings
 from nestvec.sql.statements import execute_steps as execute_steps
@@ -56,7 +56,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def client(service: str, models: Path, database: str) -> Iterator[MilvusClient]:
     """A database with ``docs``: real texts, their vectors and words; and ``bare``, which nothing fills."""
-    with running([service], models), connect(database) as client:
+    with serve_in_process([service], models), open_milvus(database) as client:
         schema = client.create_schema()
         schema.add_field("id", DataType.INT64, is_primary=True)
         schema.add_field("doc", DataType.VARCHAR, max_length=500, enable_analyzer=True)
@@ -76,7 +76,7 @@ def client(service: str, models: Path, database: str) -> Iterator[MilvusClient]:
         index = client.prepare_index_params()
         index.add_index("v", index_type="AUTOINDEX", metric_type="IP")
         client.create_collection("bare", schema=bare, index_params=index)
-        vectors = ask_vectors(Coding(service, "minilm", DIM), TEXTS)
+        vectors = embed_vectors(Coding(service, "minilm", DIM), TEXTS)
         client.insert("bare", [{"id": n, "v": row.tolist()} for n, row in enumerate(vectors)])
         yield client
 
@@ -85,7 +85,7 @@ def client(service: str, models: Path, database: str) -> Iterator[MilvusClient]:
 def vectors(service: str, client: MilvusClient) -> dict[str, np.ndarray]:
     """The service's own vectors of every text."""
     texts = [*TEXTS, "files", "numbers", "threads"]
-    return dict(zip(texts, ask_vectors(Coding(service, "minilm", DIM), texts, query=True), strict=True))
+    return dict(zip(texts, embed_vectors(Coding(service, "minilm", DIM), texts, query=True), strict=True))
 
 
 def cosines(vectors: dict[str, np.ndarray], query: np.ndarray) -> list[tuple[int, float]]:
@@ -118,7 +118,7 @@ def test_arithmetic_is_numpys(client: MilvusClient, vectors: dict[str, np.ndarra
 def test_who_embeds_is_explained(client: MilvusClient, service: str) -> None:
     answer = execute(client, "EXPLAIN SELECT id FROM docs ORDER BY v <=> EMBED('a') + EMBED('b') LIMIT 2")
     text = "\n".join(line for (line,) in answer.rows)
-    assert f"embeds: 2 texts by minilm, 64 dims, at {service}, asked here" in text
+    assert f"embeds: 2 texts by minilm, 64 dims, at {service}, called by nestvec" in text
 
 
 def test_more_like_this_finds_itself_first(client: MilvusClient, vectors: dict[str, np.ndarray]) -> None:

@@ -1,6 +1,6 @@
-"""PEP 249: ``nestvec.connect("demo.db")``, and ``nestvec.aconnect`` for one who awaits.
+"""PEP 249: ``nestvec.connect("demo.db")``, and ``nestvec.aconnect``, its async version.
 
-Parameters are values, bound and never pasted: a mapping for ``:name``, a sequence for ``$1``.
+Parameters are bound as values, never pasted into the SQL: a mapping for ``:name``, a sequence for ``$1``.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nestvec.dbapi.aio import AsyncConnection, AsyncCursor
-from nestvec.dbapi.connection import Connection, Cursor
+from nestvec.dbapi.connection import Connection, ConnectOptions, Cursor
 from nestvec.dbapi.errors import (
     DatabaseError,
     DataError,
@@ -21,7 +21,6 @@ from nestvec.dbapi.errors import (
     ProgrammingError,
     Warning,
 )
-from nestvec.dbapi.opening import ConnectOptions
 from nestvec.dbapi.types import (
     BINARY,
     DATETIME,
@@ -74,7 +73,7 @@ __all__ = [
 
 apilevel = "2.0"
 threadsafety = 2
-"""Threads may share a connection; its statements run one after the other."""
+"""Threads may share a connection, whose statements run one after the other."""
 paramstyle = "named"
 
 
@@ -86,10 +85,10 @@ def connect(
     service: str | None = None,
     models: str | Path | None = None,
 ) -> Connection:
-    """Open a Milvus: a path that ends in ``.db`` (Milvus Lite, made if it is not there), or an address.
+    """Connect to Milvus: a path that ends in ``.db`` (Milvus Lite, created where missing), or an address.
 
-    ``service`` is where EMBED finds encoders. ``models`` is a model repository that is served from within
-    this process where no service answers at the address that a collection was made with.
+    ``service`` is the address at which EMBED finds encoders. ``models`` is a model repository that is served
+    in this process where no service answers at the address that a collection was created with.
     Raises OperationalError where Milvus cannot be opened.
     """
     return Connection(_connect_options(uri, token, database, service, models))
@@ -103,7 +102,7 @@ def aconnect(
     service: str | None = None,
     models: str | Path | None = None,
 ) -> AsyncConnection:
-    """The same for one who awaits: ``async with nestvec.aconnect(…) as connection``, or ``await`` of it."""
+    """Async version of ``connect``: ``async with nestvec.aconnect(…) as connection``, or ``await`` it."""
     return AsyncConnection(_connect_options(uri, token, database, service, models))
 
 

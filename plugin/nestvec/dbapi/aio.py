@@ -1,4 +1,4 @@
-"""The same for one who awaits: PEP 249's names, as coroutines."""
+"""Async version of PEP 249's connection and cursor."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Any
 
 from pymilvus import AsyncMilvusClient, MilvusClient
 
+from nestvec.dbapi.batch import execute_many, is_read_only
+from nestvec.dbapi.connection import ConnectOptions
+from nestvec.dbapi.cursor_base import CursorBase
 from nestvec.dbapi.errors import dbapi_errors, interface_error
-from nestvec.dbapi.opening import ConnectOptions
-from nestvec.dbapi.results import CursorBase
-from nestvec.dbapi.running import execute_many, is_read_only
-from nestvec.milvus.connection import aconnect as opened
-from nestvec.milvus.connection import connect as opened_blocking
+from nestvec.milvus.connection import open_milvus as opened_blocking
+from nestvec.milvus.connection import open_milvus_async as opened
 from nestvec.milvus.steps import Steps, adrive
-from nestvec.sql.answer import Row, StatementResult
-from nestvec.sql.bind.params import Given
+from nestvec.sql.bind.params import ParameterValues
+from nestvec.sql.result import Row, StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements import execute_steps
 
 
 class AsyncConnection:
-    """SQL over one Milvus, of one event loop; opened by ``await`` or by ``async with``.
+    """SQL over one Milvus, for one event loop; opened by ``await`` or ``async with``.
 
-    SELECTs of one connection run at a time; anything else waits for its turn.
+    SELECTs of one connection run concurrently; other statements run one after the other.
     """
 
     def __init__(self, opening: ConnectOptions) -> None:
@@ -46,27 +46,27 @@ class AsyncConnection:
         self._check()
         return AsyncCursor(self)
 
-    async def execute(self, statement: str, parameters: Given | None = None) -> AsyncCursor:
+    async def execute(self, statement: str, parameters: ParameterValues | None = None) -> AsyncCursor:
         """A new cursor with the statement executed."""
         return await self.cursor().execute(statement, parameters)
 
     async def run(self, statement: str, steps: Steps[StatementResult]) -> StatementResult:
-        """What comes of a statement's steps, asked of this connection's Milvus. Raises PEP 249's errors."""
+        """Run the steps of a statement on this connection's Milvus. Raises PEP 249's errors."""
         client = self._check()
         with dbapi_errors():
             async with nullcontext() if is_read_only(statement) else self._writing:
                 return await adrive(client, self._blocking_client, steps)
 
     async def commit(self) -> None:
-        """Nothing: Milvus has no transactions, and every statement is done when it returns."""
+        """Does nothing: Milvus has no transactions, and every statement takes effect when it returns."""
         self._check()
 
     async def rollback(self) -> None:
-        """Nothing: Milvus has no transactions, and what was executed stays. No error, for pools' sake."""
+        """Does nothing, because Milvus has no transactions; no error, because pools call it."""
         self._check()
 
     async def close(self) -> None:
-        """Close the connection, let a Lite database go and end the services that it brought up."""
+        """Close the connection, release a Lite database, and stop the services that it started."""
         self.closed = True
         await asyncio.to_thread(self._jobs.close)
         await self._stack.aclose()
@@ -94,7 +94,7 @@ class AsyncConnection:
         return self
 
     def _blocking_client(self) -> MilvusClient:
-        """What jobs ask with, in their threads; opened for the first of them."""
+        """The client for blocking calls, in their threads; opened on first use."""
         with self._opening_blocking:
             if self._blocking is None:
                 opening = self._opening
@@ -114,19 +114,19 @@ class AsyncConnection:
 
 
 class AsyncCursor(CursorBase):
-    """One statement at a time, and its rows. ``arrow()`` and ``df()`` ask nobody, and are not awaited."""
+    """Runs one statement at a time, and holds its rows. ``arrow()`` and ``df()`` are not awaited."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         super().__init__()
         self.connection = connection
 
-    async def execute(self, operation: str, parameters: Given | None = None) -> AsyncCursor:
+    async def execute(self, operation: str, parameters: ParameterValues | None = None) -> AsyncCursor:
         """Run one statement, as ``Cursor.execute`` does."""
         await self._run(operation, execute_steps(self.connection.session, operation, parameters))
         return self
 
-    async def executemany(self, operation: str, seq_of_parameters: Sequence[Given]) -> AsyncCursor:
-        """Run one statement with each of several values, as ``Cursor.executemany`` does."""
+    async def executemany(self, operation: str, seq_of_parameters: Sequence[ParameterValues]) -> AsyncCursor:
+        """Run one statement with each of several sets of parameters, as ``Cursor.executemany`` does."""
         await self._run(operation, execute_many(self.connection.session, operation, seq_of_parameters))
         return self
 
@@ -139,11 +139,11 @@ class AsyncCursor(CursorBase):
         return self._fetch_rows(size)
 
     async def fetchall(self) -> list[Row]:
-        """The rows that are left."""
+        """The remaining rows."""
         return self._fetch_rest()
 
     async def close(self) -> None:
-        """Forget the rows; the cursor is of no use afterwards."""
+        """Discard the rows; the cursor cannot be used afterwards."""
         self._close()
 
     async def __aiter__(self) -> AsyncIterator[Row]:

@@ -1,4 +1,4 @@
-"""An answer as an Arrow table."""
+"""Rows as an Arrow table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from nestvec.sql.answer import Row
+from nestvec.sql.result import Row
 
 _SCALARS: Final = {
     "BOOL": pa.bool_(),
@@ -25,9 +25,9 @@ _SCALARS: Final = {
 
 
 def arrow_table(columns: Sequence[str], types: Sequence[str], rows: Sequence[Row]) -> pa.Table:
-    """Rows as a table: a vector is a ``fixed_size_list<float32>``, an ARRAY a ``list``, JSON its text.
+    """An Arrow table: a vector is a ``fixed_size_list<float32>``, an ARRAY a ``list``, JSON its text.
 
-    ``types`` are Milvus's names; where nobody knows (``ANY``) the values say, or their JSON is the value.
+    ``types`` are Milvus's names. An unknown type (``ANY``) is inferred; mixed values become JSON.
     """
     arrays = [_array(type_, [row[at] for row in rows]) for at, type_ in enumerate(types)]
     return pa.Table.from_arrays(arrays, names=list(columns))
@@ -46,7 +46,7 @@ def _vectors(values: list[Any]) -> pa.Array:
     dim = dims.pop()
     if any(value is None for value in values):
         return pa.array(values, pa.list_(pa.float32(), dim))
-    # Row by row, Arrow takes some 40 times as long.
+    # Row by row, Arrow takes about 40 times as long.
     flat = np.asarray(values, np.float32).reshape(-1)
     return pa.FixedSizeListArray.from_arrays(pa.array(flat), dim)
 
@@ -62,7 +62,7 @@ def _text(value: object) -> str:
 
 
 def _binary(values: list[Any]) -> pa.Array:
-    # pymilvus gives a binary vector as a list with its bytes in it.
+    # pymilvus returns a binary vector as a list that holds its bytes.
     return pa.array(
         [value[0] if isinstance(value, list) and len(value) == 1 else value for value in values], pa.binary()
     )

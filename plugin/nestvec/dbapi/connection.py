@@ -4,27 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from threading import RLock
 from types import TracebackType
 from typing import ClassVar, TypeVar
 
 from nestvec.dbapi import errors
+from nestvec.dbapi.batch import execute_many
+from nestvec.dbapi.cursor_base import CursorBase
 from nestvec.dbapi.errors import dbapi_errors, interface_error
-from nestvec.dbapi.opening import ConnectOptions
-from nestvec.dbapi.results import CursorBase
-from nestvec.dbapi.running import execute_many
-from nestvec.milvus.connection import connect as opened
+from nestvec.milvus.connection import open_milvus as opened
 from nestvec.milvus.steps import Steps, drive
-from nestvec.sql.answer import Row, StatementResult
-from nestvec.sql.bind.params import Given
+from nestvec.sql.bind.params import ParameterValues
+from nestvec.sql.result import Row, StatementResult
 from nestvec.sql.session import Session
+from nestvec.sql.settings import SessionSettings
 from nestvec.sql.statements import execute_steps
+
+
+@dataclass(frozen=True)
+class ConnectOptions:
+    """What a connection is opened with."""
+
+    uri: str
+    """A path that ends in ``.db`` (Milvus Lite), or an address."""
+    token: str = field(default="", repr=False)
+    database: str = ""
+    settings: SessionSettings = field(default_factory=SessionSettings)
+
 
 T = TypeVar("T")
 
 
 class Connection:
-    """SQL over one Milvus. Threads may share it: their statements run one after the other.
+    """SQL over one Milvus. Threads may share it; their statements run one after the other.
 
     Raises OperationalError where Milvus cannot be opened.
     """
@@ -56,29 +69,29 @@ class Connection:
         self._check()
         return Cursor(self)
 
-    def execute(self, statement: str, parameters: Given | None = None) -> Cursor:
+    def execute(self, statement: str, parameters: ParameterValues | None = None) -> Cursor:
         """A new cursor with the statement executed."""
         return self.cursor().execute(statement, parameters)
 
     def run(self, steps: Steps[T]) -> T:
-        """What comes of steps, asked of this connection's Milvus. Raises PEP 249's errors."""
+        """Run steps on this connection's Milvus. Raises PEP 249's errors."""
         with self._lock, dbapi_errors():
             self._check()
             return drive(self._client, steps)
 
     def commit(self) -> None:
-        """Nothing: Milvus has no transactions, and every statement is done when it returns."""
+        """Does nothing: Milvus has no transactions, and every statement takes effect when it returns."""
         self._check()
 
     def rollback(self) -> None:
-        """Nothing: Milvus has no transactions, and what was executed stays.
+        """Does nothing: Milvus has no transactions, and executed statements remain in effect.
 
-        It is no error, because pools (SQLAlchemy's) call it on every connection that comes back to them.
+        It is not an error, because pools (SQLAlchemy's) call it on every connection that is returned to them.
         """
         self._check()
 
     def close(self) -> None:
-        """Close the connection, let a Lite database go and end the services that it brought up."""
+        """Close the connection, release a Lite database, and stop the services that it started."""
         with self._lock:
             self.closed = True
             self._stack.close()
@@ -98,23 +111,26 @@ class Connection:
 
 
 class Cursor(CursorBase):
-    """One statement at a time, and its rows."""
+    """Runs one statement at a time, and holds its rows."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__()
         self.connection = connection
 
-    def execute(self, operation: str, parameters: Given | None = None) -> Cursor:
+    def execute(self, operation: str, parameters: ParameterValues | None = None) -> Cursor:
         """Run one statement. ``parameters`` are values: a mapping for ``:name``, a sequence for ``$1``.
 
-        Raises ProgrammingError where it is wrong, NotSupportedError, OperationalError where Milvus or the
-        service is the cause, DataError for values that cannot be stored.
+        Raises ProgrammingError for a wrong statement, NotSupportedError, OperationalError for an error of
+        Milvus or the service, DataError for values that cannot be stored.
         """
         self._run(execute_steps(self.connection.session, operation, parameters))
         return self
 
-    def executemany(self, operation: str, seq_of_parameters: Sequence[Given]) -> Cursor:
-        """Run one statement with each of several values; ``rowcount`` is of all. Raises as ``execute``."""
+    def executemany(self, operation: str, seq_of_parameters: Sequence[ParameterValues]) -> Cursor:
+        """Run one statement with each of several sets of parameters. Raises as ``execute`` does.
+
+        ``rowcount`` is their total.
+        """
         self._run(execute_many(self.connection.session, operation, seq_of_parameters))
         return self
 
@@ -127,11 +143,11 @@ class Cursor(CursorBase):
         return self._fetch_rows(size)
 
     def fetchall(self) -> list[Row]:
-        """The rows that are left."""
+        """The remaining rows."""
         return self._fetch_rest()
 
     def close(self) -> None:
-        """Forget the rows; the cursor is of no use afterwards."""
+        """Discard the rows; the cursor cannot be used afterwards."""
         self._close()
 
     def __iter__(self) -> Iterator[Row]:

@@ -1,16 +1,16 @@
 """PEP 249's exceptions, and nestvec's errors as them.
 
 Error
-├── InterfaceError          a connection or cursor is used wrongly: closed, or asked for rows it has not
+├── InterfaceError          wrong use of a connection or cursor: closed, or without rows to fetch
 └── DatabaseError
     ├── DataError           a value or a file's row that cannot be stored
-    ├── OperationalError    Milvus or the embedding service does not do its part
-    ├── IntegrityError      a row whose primary key is there already
-    ├── InternalError       (none yet)
+    ├── OperationalError    Milvus or the embedding service fails
+    ├── IntegrityError      a row whose primary key already exists
+    ├── InternalError       (not raised)
     ├── ProgrammingError    the statement is wrong
-    └── NotSupportedError   the statement is right, and nestvec does not do it
+    └── NotSupportedError   valid SQL that nestvec does not support
 
-Each is a NestvecError too, with the cause, the value, the next step and the caret of what it stands for.
+Each is a NestvecError, too, with the cause, value, next step and caret of the original error.
 """
 
 from __future__ import annotations
@@ -23,28 +23,29 @@ from nestvec_schemas.errors import NestvecError
 
 
 class Warning(Exception):  # PEP 249's name for it
-    """Something that is worth a word, and no error. nestvec has none."""
+    """An important warning. nestvec raises none."""
 
 
 class Error(NestvecError):
-    """The root of PEP 249's errors, made of one of nestvec's.
-
-    ``statement`` and ``position`` are where it points, if it does; ``__cause__`` is what it is made of.
-    """
+    """The base of PEP 249's errors, made from one of nestvec's, which is its ``__cause__``."""
 
     def __init__(self, error: NestvecError) -> None:
-        Exception.__init__(self, str(error))
-        self.cause, self.value, self.next_step = error.cause, error.value, error.next_step
+        super().__init__(error.cause, value=error.value, next_step=error.next_step)
+        self._message = str(error)
         self.statement: str = getattr(error, "statement", "")
+        """The SQL that the error points to; empty where it points to none."""
         self.position: int | None = getattr(error, "position", None)
+
+    def __str__(self) -> str:
+        return self._message
 
 
 class InterfaceError(Error):
-    """A connection or cursor is used wrongly."""
+    """Wrong use of a connection or cursor."""
 
 
 class DatabaseError(Error):
-    """What Milvus, the service or the statement is the cause of."""
+    """An error of the statement, of Milvus, or of the service."""
 
 
 class DataError(DatabaseError):
@@ -52,23 +53,23 @@ class DataError(DatabaseError):
 
 
 class OperationalError(DatabaseError):
-    """Milvus or the embedding service does not do its part."""
+    """Milvus or the embedding service fails."""
 
 
 class IntegrityError(DatabaseError):
-    """A constraint does not hold."""
+    """A constraint is violated."""
 
 
 class InternalError(DatabaseError):
-    """Milvus is in a state that it should not be in."""
+    """Milvus is in an invalid state."""
 
 
 class ProgrammingError(DatabaseError):
-    """The statement is wrong: its grammar, a name, a type."""
+    """The statement is wrong: its syntax, a name or a type."""
 
 
 class NotSupportedError(DatabaseError):
-    """Valid SQL that is not done."""
+    """Valid SQL that nestvec does not support."""
 
 
 DBAPI_ERRORS: tuple[tuple[type[NestvecError], type[Error]], ...] = (
@@ -84,15 +85,15 @@ DBAPI_ERRORS: tuple[tuple[type[NestvecError], type[Error]], ...] = (
     (errors.EngineError, OperationalError),
     (errors.Overloaded, OperationalError),
     (errors.IngestError, DataError),
-    (errors.DataError, DataError),
+    (errors.DatasetError, DataError),
     (errors.RequestError, DataError),
     (NestvecError, DatabaseError),
 )
-"""What each of nestvec's errors is to PEP 249; the first row that fits counts."""
+"""PEP 249's error for each of nestvec's; the first match counts."""
 
 
 def to_dbapi_error(error: NestvecError) -> Error:
-    """An error as PEP 249's."""
+    """PEP 249's error for one of nestvec's."""
     return next(kind for ours, kind in DBAPI_ERRORS if isinstance(error, ours))(error)
 
 
@@ -108,5 +109,5 @@ def dbapi_errors() -> Iterator[None]:
 
 
 def interface_error(cause: str, next_step: str) -> InterfaceError:
-    """A connection or cursor is used wrongly."""
+    """Wrong use of a connection or cursor."""
     return InterfaceError(NestvecError(cause, next_step=next_step))

@@ -1,4 +1,4 @@
-"""PEP 249's type objects and constructors. A column's type code is Milvus's name of its type."""
+"""PEP 249's type objects and constructors. A column's type code is Milvus's name for its type."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def TimestampFromTicks(ticks: float) -> datetime.datetime:
 
 @dataclass(frozen=True, eq=False)
 class TypeObject:
-    """Equal to the type code of every column that it is for: ``description[0][1] == NUMBER``."""
+    """Equal to the type codes of its columns: ``description[0][1] == NUMBER``."""
 
     codes: frozenset[str]
 

@@ -1,4 +1,4 @@
-"""Backslash commands: a row each."""
+"""Backslash commands."""
 
 from __future__ import annotations
 
@@ -10,45 +10,47 @@ import click
 
 from nestvec.collections import lifecycle
 from nestvec.milvus.catalog import Table, read_table
-from nestvec.shell.shell import Shell
-from nestvec.sql.bind.types import written
-from nestvec.terminal.tables import print_table
+from nestvec.shell.state import ShellState
+from nestvec.sql.bind.ddl.column_types import type_sql
+from nestvec.terminal.tables import Expanded, print_table
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import SqlSyntaxError, nearest
-from nestvec_schemas.model_name import named
+from nestvec_schemas.model_name import format_model_name
 
 
 @dataclass(frozen=True)
 class BackslashCommand:
-    """``takes`` is what follows its name, in words; empty for nothing."""
+    """One backslash command."""
 
-    run: Callable[[Shell, str], None]
+    run: Callable[[ShellState, str], None]
     description: str
     argument: str = ""
+    """What may follow the name, for the help; empty where nothing may."""
 
 
-def run_backslash_command(shell: Shell, line: str) -> None:
-    """Run one line. Raises SqlSyntaxError with the nearest name, and what Milvus raises."""
+def run_backslash_command(shell: ShellState, line: str) -> None:
+    """Run one line. Raises SqlSyntaxError for an unknown command, and the errors of Milvus."""
     name, _, rest = line.strip().rstrip(";").partition(" ")
     row = BACKSLASH_COMMANDS.get(name)
     argument = rest.strip()
     if row is None:
         raise SqlSyntaxError(
-            "there is no such command",
+            "unknown command",
             value=name,
             next_step=f"\\? lists them.{nearest(name, BACKSLASH_COMMANDS)}",
         )
     if argument and not row.argument:
-        raise SqlSyntaxError(f"{name} takes nothing", value=argument, next_step=f"Write {name}.")
+        raise SqlSyntaxError(f"{name} takes no argument", value=argument, next_step=f"Write {name}.")
     row.run(shell, argument)
 
 
-def _describe(shell: Shell, name: str) -> None:
+def _describe(shell: ShellState, name: str) -> None:
     if name:
         _columns(shell, _folded_name(shell, name))
         return
-    tables = [read_table(shell.client, table) for table in lifecycle.names(shell.client)]
+    tables = [read_table(shell.client, table) for table in lifecycle.collection_names(shell.client)]
     if not tables:
-        click.echo("The database is empty: CREATE TABLE makes a collection.", err=True)
+        click.echo("The database is empty. CREATE TABLE creates a collection.", err=True)
         return
     print_table(
         ("table", "columns", "vectors", "description"),
@@ -56,7 +58,7 @@ def _describe(shell: Shell, name: str) -> None:
             (
                 table.name,
                 len(table.columns),
-                ", ".join(c.name for c in table.columns if c.is_vector),
+                ", ".join(column.name for column in table.columns if column.is_vector),
                 table.description,
             )
             for table in tables
@@ -64,24 +66,24 @@ def _describe(shell: Shell, name: str) -> None:
     )
 
 
-def _columns(shell: Shell, name: str) -> None:
-    description, table = lifecycle.describe(shell.client, name), read_table(shell.client, name)
+def _columns(shell: ShellState, name: str) -> None:
+    description, table = lifecycle.describe_collection(shell.client, name), read_table(shell.client, name)
     rows = _row_count(description["rows"])
     suffix = f": {table.description}" if table.description else ""
     click.echo(f"{table.name}{suffix} ({rows})")
-    sources = {one.column: f"{one.maker} of {one.source}" for one in table.embeddings}
+    sources = {embedding.column: f"{embedding.maker} of {embedding.source}" for embedding in table.embeddings}
     lines = [
         (
             column.name,
-            written(column),
-            one["key"],
+            type_sql(column),
+            described["key"],
             "yes" if column.nullable else None,
             sources.get(column.name) or table.generated.get(column.name),
             _index(table, column.name),
         )
-        for one, column in zip(description["columns"], table.columns, strict=True)
+        for described, column in zip(description["columns"], table.columns, strict=True)
     ]
-    print_table(("column", "type", "key", "null", "made of", "index"), lines)
+    print_table(("column", "type", "key", "null", "generated from", "index"), lines)
 
 
 def _row_count(rows: int | None) -> str:
@@ -90,18 +92,18 @@ def _row_count(rows: int | None) -> str:
     return "1 row" if rows == 1 else f"{rows:,} rows"
 
 
-def _dims(shell: Shell, name: str) -> None:
-    names = [_folded_name(shell, name)] if name else lifecycle.names(shell.client)
+def _dims(shell: ShellState, name: str) -> None:
+    names = [_folded_name(shell, name)] if name else lifecycle.collection_names(shell.client)
     rows = [row for table_name in names for row in _family_rows(shell, table_name)]
     if not rows:
         click.echo("No column is embedded by a nestvec service.", err=True)
         return
-    print_table(("table", "source", "column", "dim", "bytes a row", "exit", "encoder", "index"), rows)
+    print_table(("table", "source", "column", "dim", "bytes per row", "exit", "encoder", "index"), rows)
 
 
-def _family_rows(shell: Shell, name: str) -> list[tuple[object, ...]]:
-    """The vectors that are made of each text, shortest first."""
-    description = lifecycle.describe(shell.client, name)
+def _family_rows(shell: ShellState, name: str) -> list[tuple[object, ...]]:
+    """The vectors of each text column, shortest first."""
+    description = lifecycle.describe_collection(shell.client, name)
     ordered = sorted(
         description["embeddings"],
         key=lambda embedding: (embedding["source"], embedding["encoder"], embedding["dim"]),
@@ -114,7 +116,7 @@ def _family_rows(shell: Shell, name: str) -> list[tuple[object, ...]]:
             embedding["dim"] or (embedding["top"] and f"top {embedding['top']}"),
             embedding["bytes_per_row"],
             embedding["exit"] or "last",
-            named(embedding["encoder"], None, embedding["expert"]),
+            format_model_name(EmbeddingConfig(embedding["encoder"], expert=embedding["expert"])),
             " ".join(filter(None, (embedding["index"], embedding["metric"]))),
         )
         for embedding in ordered
@@ -125,22 +127,32 @@ def _index(table: Table, column: str) -> str:
     return " ".join(filter(None, (table.indexes.get(column), table.metrics.get(column))))
 
 
-def _folded_name(shell: Shell, name: str) -> str:
-    """A name as SQL reads it: in lower case unless it is quoted, or there under this very name."""
+def _folded_name(shell: ShellState, name: str) -> str:
+    """A name as SQL reads it: lower case unless it is quoted or a collection has this very name."""
     if name.startswith('"') and name.endswith('"'):
         return name[1:-1]
-    return name if name in lifecycle.names(shell.client) else name.lower()
+    return name if name in lifecycle.collection_names(shell.client) else name.lower()
 
 
-def _timing(shell: Shell, argument: str) -> None:
+def _timing(shell: ShellState, argument: str) -> None:
     shell.timing = _parse_switch("\\timing", argument, shell.timing)
     click.echo(f"Timing is {'on' if shell.timing else 'off'}.", err=True)
 
 
-def _expanded(shell: Shell, argument: str) -> None:
-    on = _parse_switch("\\x", argument, shell.output_format == "expanded")
-    shell.output_format = "expanded" if on else "table"
-    click.echo(f"Expanded display is {'on' if on else 'off'}.", err=True)
+def _expanded(shell: ShellState, argument: str) -> None:
+    states: dict[str, Expanded] = {
+        "": "off" if shell.expanded == "on" else "on",
+        "on": "on",
+        "off": "off",
+        "auto": "auto",
+    }
+    if argument.lower() not in states:
+        raise SqlSyntaxError("\\x is on, off or auto", value=argument, next_step="Write \\x auto.")
+    shell.output_format, shell.expanded = "table", states[argument.lower()]
+    click.echo(f"Expanded display is {_EXPANDED_STATES[shell.expanded]}.", err=True)
+
+
+_EXPANDED_STATES: Final = {"on": "on", "off": "off", "auto": "used automatically"}
 
 
 def _parse_switch(name: str, argument: str, now: bool) -> bool:
@@ -150,21 +162,23 @@ def _parse_switch(name: str, argument: str, now: bool) -> bool:
     return words[argument.lower()]
 
 
-def _quit(shell: Shell, argument: str) -> None:
+def _quit(shell: ShellState, argument: str) -> None:
     shell.done = True
 
 
-def _help(shell: Shell, argument: str) -> None:
+def _help(shell: ShellState, argument: str) -> None:
     for name, row in BACKSLASH_COMMANDS.items():
-        click.echo(f"  {f'{name} {row.argument}'.ljust(18)}{row.description}")
-    click.echo("  …;".ljust(20) + "Run a statement of SQL; it may take several lines.")
+        click.echo(f"  {f'{name} {row.argument}'.ljust(22)}{row.description}")
+    click.echo("  …;".ljust(24) + "Run an SQL statement, which may take several lines.")
 
 
 BACKSLASH_COMMANDS: Final = {
     "\\d": BackslashCommand(_describe, "Tables, or the columns of one.", "[TABLE]"),
-    "\\dims": BackslashCommand(_dims, "Nested vectors: dims, bytes a row, exits, encoders.", "[TABLE]"),
-    "\\timing": BackslashCommand(_timing, "Say how long reading and planning take.", "[on|off]"),
-    "\\x": BackslashCommand(_expanded, "A line a column instead of a line a row.", "[on|off]"),
-    "\\?": BackslashCommand(_help, "This list."),
-    "\\q": BackslashCommand(_quit, "Leave; so does Ctrl-D."),
+    "\\dims": BackslashCommand(_dims, "Nested vectors: dims, bytes per row, exits, encoders.", "[TABLE]"),
+    "\\timing": BackslashCommand(_timing, "Print how long parsing and planning take.", "[on|off]"),
+    "\\x": BackslashCommand(
+        _expanded, "Print a line per column: always, never, or where rows are too wide.", "[on|off|auto]"
+    ),
+    "\\?": BackslashCommand(_help, "Show this list."),
+    "\\q": BackslashCommand(_quit, "Quit; so does Ctrl-D."),
 }

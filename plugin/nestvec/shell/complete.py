@@ -1,4 +1,4 @@
-"""What may follow where the cursor stands: keywords, tables, columns, encoders, settings."""
+"""Completion: keywords, tables, columns, encoders and settings that may follow the cursor."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WORDS: Final = """
 KEYWORDS: Final = tuple(sorted({*STATEMENTS, *_WORDS.split()}))
 
 _MAX_UNNAMED_TABLES: Final = 20
-"""Of so many tables the columns are read where none is named yet."""
+"""Tables whose columns are offered before the statement names one."""
 
 _WORD: Final = re.compile(r"[\\\w?]*$")
 _DOTTED: Final = re.compile(r"(\w+)\.\w*$")
@@ -40,7 +40,7 @@ _ENCODER_NEXT: Final = re.compile(r"\b(?:embed\s*\([^()]*,|rerank\s+by)\s*'(\w*)
 
 @dataclass
 class NameCatalog:
-    """What there is to name; read when it is first wanted, and again after ``forget``."""
+    """Names in the database; read on first use, and again after ``forget``."""
 
     client: MilvusClient
     _columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -48,16 +48,16 @@ class NameCatalog:
     _tables: tuple[str, ...] | None = None
 
     def forget(self) -> None:
-        """Read everything anew."""
+        """Read everything again on the next use."""
         self._tables = None
         self._columns, self._encoders = {}, set()
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The collections; none where Milvus does not say."""
+        """The collections; empty where Milvus does not answer."""
         if self._tables is None:
             try:
-                self._tables = tuple(lifecycle.names(self.client))
+                self._tables = tuple(lifecycle.collection_names(self.client))
             except NestvecError:
                 return ()
         return self._tables
@@ -69,7 +69,7 @@ class NameCatalog:
         return list(dict.fromkeys(name for table in tables for name in self._columns.get(table, ())))
 
     def encoders(self) -> list[str]:
-        """The encoders that columns are filled by."""
+        """The encoders of all embedded columns."""
         for table in self.tables:
             self._read(table)
         return sorted(self._encoders)
@@ -81,8 +81,8 @@ class NameCatalog:
             table = read_table(self.client, name)
         except NestvecError:
             return
-        self._columns[name] = tuple(one.name for one in table.columns)
-        self._encoders.update(one.endpoint.encoder for one in table.embeddings)
+        self._columns[name] = tuple(column.name for column in table.columns)
+        self._encoders.update(embedding.config.encoder for embedding in table.embeddings)
 
 
 class SqlCompleter(Completer):
@@ -92,7 +92,7 @@ class SqlCompleter(Completer):
         self._names = names
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
-        """What may stand at the cursor, the likeliest first."""
+        """What may stand at the cursor, the most likely first."""
         before = split_script(document.text_before_cursor).rest or document.text_before_cursor.lstrip()
         if before.startswith("\\") and " " not in before:
             yield from _completions(
@@ -128,6 +128,6 @@ def _completions(word: str, offered: dict[str, str]) -> Iterator[Completion]:
     prefix = word.lower()
     for name, description in offered.items():
         if name.lower().startswith(prefix) and (word or description):
-            # Keywords follow the case that one types in.
+            # Keywords follow the case of what was typed.
             text = name.lower() if not description and word.islower() else name
             yield Completion(text, start_position=-len(word), display_meta=description)

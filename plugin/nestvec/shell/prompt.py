@@ -1,4 +1,4 @@
-"""The prompt: lines until a semicolon, with history and completion."""
+"""The prompt: reads lines up to a semicolon, with history and completion."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from nestvec.shell.split import is_complete, script_pieces
 from nestvec_schemas.errors import NestvecError
 
 _PROMPT = "nestvec> "
-_WELCOME = "SQL ends with ; — \\? lists commands, Ctrl-D leaves."
+_WELCOME = "End SQL with ; — \\? lists the commands, Ctrl-D quits."
 
 
 def interact(shell: Shell, terminal: tuple[Input, Output] | None = None) -> None:
-    """Read and run until the end. ``terminal`` is where to, None for that of the process.
+    """Read and run statements until the end. ``terminal`` is None for that of the process.
 
-    Ctrl-C drops the line or the statement that runs; errors are said and the session goes on.
+    Ctrl-C discards the line or cancels the statement; after an error the session continues.
     """
     names = NameCatalog(shell.client)
     session: PromptSession[str] = PromptSession(
@@ -79,7 +79,7 @@ def _bindings() -> KeyBindings:
 
     @bindings.add("enter")
     def _(event: KeyPressEvent) -> None:
-        """Run what is complete; else begin another line."""
+        """Run a complete statement; otherwise start another line."""
         buffer = event.current_buffer
         if is_complete(buffer.text):
             buffer.validate_and_handle()
@@ -90,7 +90,7 @@ def _bindings() -> KeyBindings:
 
 
 def history() -> History:
-    """What was typed, in ``$XDG_STATE_HOME/nestvec/history``, which its owner alone can read."""
+    """The history, in ``$XDG_STATE_HOME/nestvec/history``, readable only by its owner."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     path = Path(state) / "nestvec" / "history"
     try:

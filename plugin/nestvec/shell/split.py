@@ -1,4 +1,4 @@
-"""A script in pieces: statements, each with its ``;``, and backslash commands, a line each."""
+"""Splits a script into statements, each with its ``;``, and backslash commands, one per line."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 _MARK: Final = re.compile(r"""[eE]?'|"|--|/\*|\$(?:[^\W\d]\w*)?\$|;""")
-"""What ends a statement, and what opens something that a semicolon does not end."""
+"""What ends a statement, and what opens a text, name or comment, in which a semicolon does not."""
 
 _ENDS: Final = {
-    # A quotation mark inside is written twice; E'…' has backslashes too.
+    # A quotation mark inside is doubled; E'…' has backslash escapes, too.
     "'": re.compile(r"(?:[^']|'')*+'"),
     '"': re.compile(r'(?:[^"]|"")*+"'),
     "e'": re.compile(r"(?:\\.|''|[^'\\])*+'", re.S),
@@ -22,14 +22,16 @@ _COMMENT: Final = re.compile(r"/\*|\*/")
 
 @dataclass(frozen=True)
 class SplitScript:
-    """``pieces`` are whole; ``rest`` is what comes after them, without an end yet."""
+    """A script, split."""
 
     pieces: tuple[str, ...]
+    """Complete statements and commands."""
     rest: str
+    """What follows them and is not complete yet."""
 
 
 def split_script(text: str) -> SplitScript:
-    """Cut a script at its semicolons; those in texts, names and comments cut nothing."""
+    """Split a script at its semicolons, except those in texts, names and comments."""
     pieces, start, at, empty = [], 0, 0, True
     while True:
         if empty:
@@ -57,18 +59,18 @@ def split_script(text: str) -> SplitScript:
 
 
 def script_pieces(text: str) -> tuple[str, ...]:
-    """A whole script, whose last statement needs no semicolon."""
+    """The pieces of a whole script, whose last statement needs no semicolon."""
     parts = split_script(text)
     return (*parts.pieces, parts.rest) if parts.rest else parts.pieces
 
 
 def is_complete(text: str) -> bool:
-    """Whether something can be run: the last statement has its end, or there is none."""
+    """Whether a text can be run: its last statement is complete."""
     return not split_script(text).rest
 
 
 def _end(text: str, mark: re.Match[str]) -> int | None:
-    """Where what ``mark`` opens is closed; None where it is not."""
+    """Where the text, name or comment that ``mark`` opens ends; None where it does not."""
     opened, at = mark[0], mark.end()
     if opened == "/*":
         return _comment_end(text, at)

@@ -1,8 +1,8 @@
 """SQL over Milvus: PostgreSQL's grammar with pgvector's operators; texts are embedded by the server.
 
 A statement goes through ``parse`` → ``bind`` → ``plan`` → ``execute``, each a folder of short files. The
-steps of the last yield the calls of Milvus (``nestvec.milvus.steps``); the others are pure. ``statements`` has
-a file per kind of statement.
+steps of the last yield the calls of Milvus (``nestvec.milvus.steps``); the others are pure. ``statements``
+has a file per kind of statement.
 """
 
 from __future__ import annotations

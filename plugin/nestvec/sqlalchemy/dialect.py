@@ -1,4 +1,4 @@
-"""The dialect: how an engine opens Milvus, and what it can reflect."""
+"""The dialect: how an engine connects to Milvus, and what it reflects."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from sqlalchemy.exc import ArgumentError, NoSuchTableError
 from nestvec.collections import lifecycle
 from nestvec.dbapi.errors import Error
 from nestvec.milvus.catalog import Table, table_steps
-from nestvec.milvus.steps import Job, Steps
+from nestvec.milvus.steps import BlockingCall, Steps
 from nestvec.sqlalchemy.types import reflected_type
 from nestvec_schemas.errors import CollectionNotFound
 
 
 class NestvecDialect(default.DefaultDialect):
-    """SQL as nestvec has it: named parameters, no transactions, no joins.
+    """nestvec's SQL: named parameters, no transactions, no joins.
 
     The URL's query may have ``service``, ``models`` and, for Milvus with TLS, ``secure=true``.
     """
@@ -42,37 +42,37 @@ class NestvecDialect(default.DefaultDialect):
     postfetch_lastrowid = False
     supports_default_values = False
     max_identifier_length = 255
-    # Milvus's JSON comes as Python's own values.
+    # Milvus returns JSON as Python values.
     _json_deserializer = staticmethod(lambda value: value)
 
     @classmethod
     def import_dbapi(cls) -> ModuleType:
-        """The module that PEP 249 describes."""
+        """nestvec's PEP 249 module."""
         from nestvec import dbapi  # noqa: PLC0415 - SQLAlchemy asks for it when an engine is made
 
         return dbapi
 
     @classmethod
     def get_pool_class(cls, url: URL) -> type[pool.Pool]:
-        """The usual pool: the connections of a process share a Lite database."""
+        """SQLAlchemy's default pool: the connections of a process share a Lite database."""
         return pool.QueuePool
 
     def create_connect_args(self, url: URL) -> tuple[list[Any], dict[str, Any]]:
         """``nestvec:///demo.db``, ``nestvec:////absolute/demo.db`` or ``nestvec://user:password@host:19530/db``.
 
-        Raises ArgumentError for what is neither.
+        Raises ArgumentError for any other URL.
         """
         query = {name: str(value) for name, value in url.query.items()}
         secure = query.pop("secure", "false").lower() == "true"
         unknown = set(query) - {"service", "models"}
         if unknown:
             raise ArgumentError(
-                f"nestvec's URLs take service, models and secure, not {', '.join(sorted(unknown))}."
+                f"nestvec URLs take service, models and secure, not {', '.join(sorted(unknown))}."
             )
         if url.host is None:
             if not (url.database or "").endswith(".db"):
                 raise ArgumentError(
-                    "Give a path that ends in .db, nestvec:///demo.db, or nestvec://HOST:19530."
+                    "Use a path that ends in .db, nestvec:///demo.db, or a server, nestvec://HOST:19530."
                 )
             return [url.database], dict(query)
         token = f"{url.username}:{url.password or ''}" if url.username else ""
@@ -80,19 +80,19 @@ class NestvecDialect(default.DefaultDialect):
         return [uri], {**query, "token": token, "database": url.database or ""}
 
     def initialize(self, connection: Connection) -> None:
-        """Nothing is asked of the server: there is one schema, and it has no name."""
+        """Does not call the server: there is one schema, without a name."""
         self.default_schema_name = None
 
     def do_ping(self, dbapi_connection: Any) -> bool:
         """Whether the server answers."""
-        _ask(dbapi_connection, lifecycle.names)
+        _ask(dbapi_connection, lifecycle.collection_names)
         return True
 
     def get_schema_names(self, connection: Connection, **kw: Any) -> list[str]:
         return []
 
     def get_table_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
-        return list(_ask(_dbapi_connection(connection), lifecycle.names))
+        return list(_ask(_dbapi_connection(connection), lifecycle.collection_names))
 
     def get_view_names(self, connection: Connection, schema: str | None = None, **kw: Any) -> list[str]:
         return []
@@ -154,7 +154,7 @@ def _dbapi_connection(connection: Connection) -> Any:
 
 def _ask(raw: Any, ask: Callable[..., Any]) -> Any:
     def steps() -> Steps[Any]:
-        return (yield Job(ask))
+        return (yield BlockingCall(ask))
 
     return raw.run(steps())
 

@@ -1,4 +1,4 @@
-"""Milvus's types as SQLAlchemy's."""
+"""SQLAlchemy's types for Milvus's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nestvec.milvus.catalog import Column
 
 
 class Vector(types.UserDefinedType[list[float]]):
-    """A vector of ``dim`` numbers, as pgvector names it. Values are lists of floats."""
+    """A vector of ``dim`` numbers, named as in pgvector. Values are lists of floats."""
 
     cache_ok = True
 
@@ -37,7 +37,7 @@ _SCALARS: dict[str, type[TypeEngine[Any]]] = {
 
 
 def reflected_type(column: Column) -> TypeEngine[Any]:
-    """The type of a column; NullType where SQLAlchemy has none for it."""
+    """The type of a column; NullType where SQLAlchemy has no type for it."""
     if column.type == "VARCHAR":
         return types.String(column.max_length)
     if column.type == "ARRAY":

@@ -1,83 +1,244 @@
-"""What commands print on standard output: tables for people, JSON for programs."""
+"""Tables on standard output. On a terminal they fit its width; in a file or a pipe nothing is cut or wrapped.
+
+A table that is too wide for the terminal loses its empty columns first, then wraps its longest columns, and
+is printed in the expanded form, a line a column, where it would still not fit.
+"""
 
 from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 import orjson
 
-_WIDTH = 100
-"""Of a table that goes to a file or a pipe, in characters."""
+from nestvec.terminal.values import escape_control_characters, shortest
 
-_LEAST = 8
-"""A cut cell keeps so many characters."""
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+Expanded = Literal["auto", "on", "off"]
+
+_MIN_WRAPPED_WIDTH: Final = 16
+"""Characters that a wrapped column keeps at least."""
+
+_MAX_WRAPPED_LINES: Final = 8
+"""Lines of one row beyond which the expanded form reads better."""
+
+_UNLIMITED: Final = 1 << 20
+"""The console's width for rich: which lines are broken is decided here."""
+
+_PLAIN: Final[dict[str, Any]] = {"highlight": False, "markup": False, "soft_wrap": True}
+"""How rich prints a text as it is."""
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table of texts that are ready to print."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | None, ...], ...]
+    """The cells; None is no value and is printed as ``null``."""
+    numeric: tuple[bool, ...]
+    """Which columns hold numbers: they stand to the right and are never wrapped."""
+    null: str = ""
+    """What is printed, dimmed, in place of None."""
+
+    def cell(self, row: int, column: int) -> str:
+        """The text of one cell as it is printed."""
+        text = self.rows[row][column]
+        return self.null if text is None else text
+
+    def widths(self) -> list[int]:
+        """Columns of the terminal that each column takes where nothing is wrapped."""
+        return [
+            max([text_width(name), *(text_width(self.cell(row, at)) for row in range(len(self.rows)))])
+            for at, name in enumerate(self.columns)
+        ]
 
 
 def print_json(value: object) -> None:
-    """One JSON document, indented on a terminal."""
+    """Print one JSON document, indented on a terminal."""
     option = orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0
     click.echo(orjson.dumps(value, option=option | orjson.OPT_NON_STR_KEYS).decode())
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
-    """A table as wide as the terminal, a line a row: long texts are cut; numbers stand to the right."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDTH
-    numbers = [_is_numbers([row[at] for row in rows]) for at in range(len(columns))]
-    cells = fitted(columns, [[_shown(value) for value in row] for row in rows], width, keep=numbers)
-    table = Table(title=title, title_justify="left")
-    for name, number in zip(columns, numbers, strict=True):
-        table.add_column(name, justify="right" if number else "left", no_wrap=True)
-    for row in cells:
-        table.add_row(*map(Text, row))
-    # Where not even the cut cells fit, lines longer than the terminal beat columns squeezed to nothing.
-    Console(width=max(width, _needed(_widths(columns, cells)))).print(table)
+    """Print a table of measurements or descriptions: floats with four decimals, None as nothing."""
+    table = TextTable(
+        tuple(columns),
+        tuple(tuple(None if value is None else format_figure(value) for value in row) for row in rows),
+        tuple(is_numeric([row[at] for row in rows]) for at in range(len(columns))),
+    )
+    print_text_table(without_empty_columns(table), title=title)
 
 
-def fitted(
-    columns: Sequence[str], cells: Sequence[Sequence[str]], width: int, keep: Sequence[bool]
-) -> list[list[str]]:
-    """Cut the longest columns, not those of ``keep``, until the table is ``width`` characters wide."""
-    widths = _widths(columns, cells)
-    while (excess := _needed(widths) - width) > 0:
-        cuttable = [at for at in range(len(widths)) if not keep[at] and widths[at] > _least(columns[at])]
-        if not cuttable:
-            break
-        longest = max(cuttable, key=lambda at: widths[at])
-        others = max((widths[at] for at in cuttable if at != longest), default=0)
-        aim = max(widths[longest] - excess, min(others, widths[longest] - 1))
-        widths[longest] = max(_least(columns[longest]), aim)
-    return [[_cut(text, widths[at]) for at, text in enumerate(row)] for row in cells]
+def print_text_table(
+    table: TextTable, expanded: Expanded = "auto", title: str | None = None
+) -> tuple[str, ...]:
+    """Print a table in the form that fits, or in the one that ``expanded`` says.
+
+    Returns the names of the empty columns that it left out.
+    """
+    limit, columns = terminal_width(), table.columns
+    if expanded == "on":
+        _print_expanded(table, limit, title)
+        return ()
+    widths = table.widths()
+    if limit is not None and total_width(widths) > limit:
+        table = without_empty_columns(table)
+        fitted = fit_widths(table, limit)
+        if expanded == "auto" and (fitted is None or _tallest_row(table, fitted) > _MAX_WRAPPED_LINES):
+            _print_expanded(table, limit, title)
+            return _left_out(columns, table)
+        widths = fitted or table.widths()
+    _print_grid(table, widths, title)
+    return _left_out(columns, table)
 
 
-def _widths(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
-    return [max([len(name), *(len(row[at]) for row in cells)]) for at, name in enumerate(columns)]
+def without_empty_columns(table: TextTable) -> TextTable:
+    """The table without the columns that have no value in any row; a table without rows is left alone."""
+    nonempty = [
+        at for at in range(len(table.columns)) if any(row[at] not in (None, "") for row in table.rows)
+    ]
+    if not nonempty or not table.rows:
+        return table
+    return replace(
+        table,
+        columns=tuple(table.columns[at] for at in nonempty),
+        rows=tuple(tuple(row[at] for at in nonempty) for row in table.rows),
+        numeric=tuple(table.numeric[at] for at in nonempty),
+    )
 
 
-def _needed(widths: Sequence[int]) -> int:
+def fit_widths(table: TextTable, limit: int) -> list[int] | None:
+    """Widths with which the table fits ``limit``, the longest columns wrapped; None where there are none."""
+    widths = table.widths()
+    floors = [
+        width if numeric else max(text_width(name), min(width, _MIN_WRAPPED_WIDTH))
+        for name, width, numeric in zip(table.columns, widths, table.numeric, strict=True)
+    ]
+    if total_width(floors) > limit:
+        return None
+    while (excess := total_width(widths) - limit) > 0:
+        wrappable = [at for at in range(len(widths)) if widths[at] > floors[at]]
+        longest = max(wrappable, key=lambda at: widths[at])
+        second = max((widths[at] for at in wrappable if at != longest), default=0)
+        # Down to the next longest at once, so that both are shortened alike afterwards.
+        aim = max(widths[longest] - excess, min(second, widths[longest] - 1))
+        widths[longest] = max(floors[longest], aim)
+    return widths
+
+
+def total_width(widths: Sequence[int]) -> int:
+    """The width of a table with borders, whose columns have these widths."""
     return sum(widths) + 3 * len(widths) + 1
 
 
-def _least(name: str) -> int:
-    return max(_LEAST, len(name))
+def text_width(text: str) -> int:
+    """Columns of the terminal that the longest line of a text takes; an ideograph takes two."""
+    from rich.cells import cell_len
+
+    return max(map(cell_len, text.split("\n")))
 
 
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+def terminal_width() -> int | None:
+    """Columns of the terminal that standard output is; None for a file or a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _is_numbers(values: Sequence[object]) -> bool:
-    there = [value for value in values if value is not None]
-    return bool(there) and all(isinstance(value, (int, float)) for value in there)
+def is_numeric(values: Sequence[object]) -> bool:
+    """Whether all values are numbers, apart from missing ones."""
+    present = [value for value in values if value is not None]
+    return bool(present) and all(
+        isinstance(value, (int, float)) and not isinstance(value, bool) for value in present
+    )
 
 
-def _shown(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4f}" if isinstance(value, float) else " ".join(str(value).split())
+def format_figure(value: object) -> str:
+    """A measured figure with four decimals, in short form where those would all be zero; else the text."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4f}" if value == 0 or abs(value) >= 5e-5 else shortest(float(f"{value:.3g}"))
+    return escape_control_characters(str(value))
+
+
+def _left_out(columns: Sequence[str], table: TextTable) -> tuple[str, ...]:
+    remaining = list(table.columns)
+    left_out = []
+    for name in columns:
+        if name in remaining:
+            remaining.remove(name)
+        else:
+            left_out.append(name)
+    return tuple(left_out)
+
+
+def _print_grid(table: TextTable, widths: Sequence[int], title: str | None) -> None:
+    from rich.table import Table
+
+    multiline = any(
+        "\n" in table.cell(row, at) for row in range(len(table.rows)) for at in range(len(widths))
+    )
+    wrapped = any(wide < natural for wide, natural in zip(widths, table.widths(), strict=True))
+    grid = Table(title=title, title_justify="left", show_lines=multiline or wrapped)
+    for name, wide, numeric in zip(table.columns, widths, table.numeric, strict=True):
+        grid.add_column(name, justify="right" if numeric else "left", width=wide, overflow="fold")
+    for row in table.rows:
+        grid.add_row(*(_rich_cell(text, table.null) for text in row))
+    _console().print(grid)
+
+
+def _print_expanded(table: TextTable, limit: int | None, title: str | None) -> None:
+    """A line a column and a header a row, as psql's ``\\x`` has them; values are wrapped on a terminal."""
+    console = _console()
+    names = max(map(text_width, table.columns), default=0)
+    value_width = None if limit is None else max(limit - names - 3, _MIN_WRAPPED_WIDTH)
+    texts = (table.cell(row, at) for row in range(len(table.rows)) for at in range(len(table.columns)))
+    header_width = names + 3 + max(map(text_width, texts), default=0)
+    if title:
+        console.print(title, style="italic", **_PLAIN)
+    for number, row in enumerate(table.rows, 1):
+        header = f"─[ row {number} ]".ljust(min(header_width, limit or header_width), "─")
+        console.print(header, style="dim", **_PLAIN)
+        for name, text in zip(table.columns, row, strict=True):
+            label = name + " " * (names - text_width(name))
+            for line in _value_lines(console, _rich_cell(text, table.null), value_width):
+                console.print(f"{label} │ ", end="", **_PLAIN)
+                console.print(line, **_PLAIN)
+                label = " " * names
+
+
+def _value_lines(console: Console, value: Text, width: int | None) -> Iterator[Text]:
+    for line in value.split("\n", allow_blank=True):
+        yield from line.wrap(console, width) if width is not None and line.cell_len > width else (line,)
+
+
+def _rich_cell(text: str | None, null: str) -> Text:
+    from rich.text import Text
+
+    return Text(null, style="dim") if text is None else Text(text)
+
+
+def _console() -> Console:
+    """A console that breaks no line by itself; without colour where NO_COLOR is set."""
+    from rich.console import Console
+
+    return Console(width=_UNLIMITED)
+
+
+def _tallest_row(table: TextTable, widths: Sequence[int]) -> int:
+    """Lines of the row that takes the most of them, wrapped to ``widths``."""
+    return max(
+        (
+            sum(-(-max(text_width(line), 1) // wide) for line in table.cell(row, at).split("\n"))
+            for row in range(len(table.rows))
+            for at, wide in enumerate(widths)
+        ),
+        default=0,
+    )

@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymilvus import MilvusClient
 
-from nestvec.milvus.catalog import Column, Embedding, Table
+from nestvec.milvus.catalog import Column, EmbeddingColumn, Table
 from nestvec.milvus.providers import Endpoint
 from nestvec.milvus.steps import drive
 from nestvec.sql import Session, SessionSettings
-from nestvec.sql.bind.params import params
+from nestvec.sql.bind.params import bind_params
 from nestvec.sql.parse.parse import parse
-from nestvec.sql.plan.about import CollectionContext, add_details
 from nestvec.sql.plan.adaptive import shorten_target
 from nestvec.sql.plan.explain import as_lines, explain_plan
+from nestvec.sql.plan.explain_details import CollectionContext, add_details
 from nestvec.sql.plan.nodes import Plan, Rescore, VectorSearch, source_of
 from nestvec.sql.plan.statistics import (
     PROPERTY_PREFIX,
@@ -39,12 +39,12 @@ SERVICE = "http://127.0.0.1:8080"
 NEAR = "SELECT id FROM papers ORDER BY abstract <=> 'q' LIMIT 10"
 
 
-def embedded(column: str, dim: int, encoder: str = "minilm", exit: int | None = None) -> Embedding:
-    return Embedding("abstract", column, dim, Endpoint("openai", SERVICE, encoder, exit))
+def embedded(column: str, dim: int, encoder: str = "minilm", exit: int | None = None) -> EmbeddingColumn:
+    return EmbeddingColumn("abstract", column, dim, Endpoint("openai", SERVICE, encoder, exit))
 
 
 def papers(
-    *embeddings: Embedding, statistics: FamilyStatistics | str | None = None, index: str = "FLAT"
+    *embeddings: EmbeddingColumn, statistics: FamilyStatistics | str | None = None, index: str = "FLAT"
 ) -> Table:
     filled = embeddings or tuple(embedded(f"abstract_{dim}", dim) for dim in (384, 64, 128))
     columns = (
@@ -67,7 +67,7 @@ def papers(
 
 def plan(statement: str, table: Table, given: Any = None, **changed: Any) -> Plan:
     session = Session(SessionSettings(**changed), tables={"papers": table})
-    return drive(cast(MilvusClient, None), plan_select(session, parse(statement), params(given)))
+    return drive(cast(MilvusClient, None), plan_select(session, parse(statement), bind_params(given)))
 
 
 def measured(
@@ -199,18 +199,18 @@ def notes(table: Table, statement: str = NEAR, **changed: Any) -> str:
 @pytest.mark.parametrize(
     ("said", "table"),
     [
-        ("run ANALYZE papers to let shorter vectors be used", papers()),
+        ("run ANALYZE papers to enable shortlists by shorter vectors", papers()),
         (
-            "no shortlist is sure of a recall of 0.99",
+            "no shortlist is certain to reach a recall of 0.99",
             papers(statistics=measured({("abstract_64", 50): 0.98})),
         ),
-        ("read sooner than a second search", papers(statistics=measured(GOOD, rows=5000))),
+        ("costs less than a second search", papers(statistics=measured(GOOD, rows=5000))),
         # A graph reads so little that a second search is dearer.
-        ("read sooner than a second search", papers(statistics=measured(GOOD), index="HNSW")),
-        ("3 queries, which are too few", papers(statistics=measured(GOOD).model_copy(update={"queries": 3}))),
-        ("are no use (", papers(statistics="garbage")),
+        ("costs less than a second search", papers(statistics=measured(GOOD), index="HNSW")),
+        ("only 3 queries, of at least 30", papers(statistics=measured(GOOD).model_copy(update={"queries": 3}))),
+        ("are unusable (", papers(statistics="garbage")),
         (
-            "are no use (version:",
+            "are unusable (version:",
             papers(statistics=json.dumps({**measured(GOOD).model_dump(), "version": 9})),
         ),
         ("made for other", papers(statistics=measured(GOOD).model_copy(update={"column": "other"}))),
@@ -228,7 +228,7 @@ def test_whole_vectors_and_why(said: str, table: Table) -> None:
 @settings(max_examples=60, deadline=None)
 def test_garbage_among_the_properties_changes_nothing(text: str) -> None:
     assert isinstance(load_statistics(text), str)
-    assert "are no use" in notes(papers(statistics=text))
+    assert "are unusable" in notes(papers(statistics=text))
 
 
 def test_statistics_are_read_as_they_are_written() -> None:
@@ -251,9 +251,9 @@ def test_a_hint_overrides() -> None:
             assert isinstance(node, Rescore)
             assert (node.shortlist.nearest.column, node.shortlist.limit) == ("abstract_128", 70)
             assert node.early_stop_gap is None
-    assert "set to off" in notes(table, NEAR.replace("SELECT", "SELECT /*+ shortlist(off) */"))
-    assert "set to off" in notes(table, shortlist="off")
-    assert "32 dims, which papers has not" in notes(table, shortlist="32:100")
+    assert "the shortlist is off" in notes(table, NEAR.replace("SELECT", "SELECT /*+ shortlist(off) */"))
+    assert "the shortlist is off" in notes(table, shortlist="off")
+    assert "papers has no vectors of 32 dims" in notes(table, shortlist="32:100")
 
 
 def test_a_shortlist_is_never_shorter_than_the_answer() -> None:
@@ -274,14 +274,14 @@ def test_a_shortlist_is_never_shorter_than_the_answer() -> None:
             "SELECT /*+ shortlist(off) */ id ‸/*+ shortlist(64, 2) */ FROM papers",
             SqlSyntaxError,
         ),
-        ("where no family of vectors", "SELECT ‸/*+ shortlist(64, 20) */ id FROM papers", SqlNotSupported),
+        ("without a search by a family of vectors", "SELECT ‸/*+ shortlist(64, 20) */ id FROM papers", SqlNotSupported),
         (
-            "where no family of vectors",
+            "without a search by a family of vectors",
             "SELECT ‸/*+ shortlist(64, 20) */ id FROM papers ORDER BY abstract_384 <=> 'q' LIMIT 1",
             SqlNotSupported,
         ),
         (
-            "no shorter vectors of this dim: 63. There: 64, 128",
+            "no shorter vectors of this dim: 63. Available: 64, 128",
             "SELECT ‸/*+ shortlist(63, 20) */ id FROM papers ORDER BY abstract <=> 'q' LIMIT 1",
             SqlTypeMismatch,
         ),
@@ -301,7 +301,7 @@ def test_a_comment_or_a_text_is_no_hint() -> None:
 
 def test_an_early_stop_is_for_answers_without_distances() -> None:
     table = papers(statistics=measured(GOOD, easy=0.125))
-    assert getattr(plan(NEAR, table).node, "easy", None) == 0.125
+    assert getattr(plan(NEAR, table).node, "early_stop_gap", None) == 0.125
     year = plan(NEAR.replace("SELECT id", "SELECT year, title"), table).node
     assert isinstance(year, Rescore)
     assert (year.early_stop_gap, year.shortlist.fields) == (0.125, ("id", "year", "title"))
@@ -318,7 +318,7 @@ def test_an_early_stop_is_for_answers_without_distances() -> None:
         assert node.early_stop_gap is None
         assert node.shortlist.fields == ("id",)
     strict = papers(statistics=measured({("abstract_64", 200): 1.0}, easy=0.125))
-    assert getattr(plan(NEAR, strict, recall=0.999).node, "easy", 0) is None
+    assert getattr(plan(NEAR, strict, recall=0.999).node, "early_stop_gap", 0) is None
 
 
 def test_a_vector_is_cut_as_nested_ones_are() -> None:
@@ -338,21 +338,21 @@ EXPLAINED = """\
 Answer
      columns: id
      embedded by: http://127.0.0.1:8080
-     reads: about 256.31 MB of vectors, where whole vectors alone: about 1,536.00 MB of vectors
+     reads: about 256.31 MB of vectors; a search by the full vectors alone: about 1,536.00 MB of vectors
   -> Rescore papers: 10 rows of 200
-       expected: recall@10 0.9930, at least 0.9920 (95 % sure), on 200 queries
+       expected: recall@10 0.9930, at least 0.9920 (95 % confidence), over 200 queries
        stops early: no
     -> Search papers: 200 rows by COSINE of abstract_64 to 'q'
          filter: year > 2000
          fields: id
          index: FLAT, COSINE
-         embeds: 1 text by minilm, the deepest exit, 64 dims, at http://127.0.0.1:8080, which Milvus asks
+         embeds: 1 text by minilm, the deepest exit, 64 dims, at http://127.0.0.1:8080, called by Milvus
          reads: about 256.00 MB of vectors
     -> Search papers: 10 rows by COSINE of abstract_384 to 'q'
-         filter: id in [the ids of the 200]
+         filter: id in [the 200 shortlisted ids]
          fields: id
          index: FLAT, COSINE
-         embeds: 1 text by minilm, the deepest exit, 384 dims, at http://127.0.0.1:8080, which Milvus asks
+         embeds: 1 text by minilm, the deepest exit, 384 dims, at http://127.0.0.1:8080, called by Milvus
          reads: about 0.31 MB of vectors"""
 
 
@@ -362,23 +362,23 @@ def test_explain() -> None:
     tree = add_details(explain_plan(found), CollectionContext(table, 1_000_000))
     assert "\n".join(as_lines(tree)) == EXPLAINED
     stale = "\n".join(as_lines(add_details(explain_plan(found), CollectionContext(table, 2_000_000))))
-    assert "the statistics are of 1,000,000 rows, and there are 2,000,000: run ANALYZE papers" in stale
+    assert "the statistics are of 1,000,000 rows, but the collection has 2,000,000: run ANALYZE papers" in stale
 
 
 def analyze(statement: str, table: Table) -> object:
     session = Session(tables={"papers": table})
-    return drive(cast(MilvusClient, None), run_analyze(session, parse(statement), params(None)))
+    return drive(cast(MilvusClient, None), run_analyze(session, parse(statement), bind_params(None)))
 
 
 @pytest.mark.parametrize(
     ("said", "statement"),
     [
         ("ANALYZE of every collection", "‸ANALYZE"),
-        ("'papers' has no place here", "ANALYZE VERBOSE ‸papers"),
-        ("has no column of this name", "ANALYZE papers (‸abstrct)"),
+        ("'papers' is not valid here", "ANALYZE VERBOSE ‸papers"),
+        ("has no such column", "ANALYZE papers (‸abstrct)"),
         ("column title has no vectors of several lengths", "ANALYZE papers (abstract, ‸title)"),
         ("syntax error at 'title'", "ANALYZE papers (abstract ‸title)"),
-        ("'1' has no place here", "ANALYZE papers (‸1)"),
+        ("'1' is not valid here", "ANALYZE papers (‸1)"),
     ],
 )
 def test_analyze_refuses(said: str, statement: str) -> None:

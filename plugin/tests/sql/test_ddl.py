@@ -12,10 +12,10 @@ from nestvec.milvus.catalog import Column, LexicalColumn, Table
 from nestvec.milvus.indexes import Index
 from nestvec.milvus.steps import drive
 from nestvec.sql import Session
-from nestvec.sql.bind.definition.index import IndexDefinition, bind_index
-from nestvec.sql.bind.definition.table import TableDefinition, bind_definition
+from nestvec.sql.bind.ddl.column_types import type_sql
+from nestvec.sql.bind.ddl.index import IndexDefinition, bind_index
+from nestvec.sql.bind.ddl.table import TableDefinition, bind_definition
 from nestvec.sql.bind.params import Params, bind_params
-from nestvec.sql.bind.types import type_sql
 from nestvec.sql.parse.completeness import check_consumed
 from nestvec.sql.parse.parse import parse
 from nestvec.sql.statements import execute_steps
@@ -126,13 +126,13 @@ G = f"{T}v VECTOR(64) GENERATED ALWAYS AS ("
 REFUSED = [
     (SqlSyntaxError, "no primary key", "CREATE TABLE ‸t (id BIGINT, v VECTOR(3))"),
     (SqlSyntaxError, "more than one primary key", f"{T}‸u BIGINT PRIMARY KEY, v VECTOR(3))"),
-    (SqlNotSupported, "a PRIMARY KEY of several", "CREATE TABLE t (id BIGINT, u INT, PRIMARY KEY (id, ‸u))"),
+    (SqlNotSupported, "a PRIMARY KEY on several", "CREATE TABLE t (id BIGINT, u INT, PRIMARY KEY (id, ‸u))"),
     (SqlUnknownName, "Did you mean 'id'", "CREATE TABLE t (id BIGINT, PRIMARY KEY (‸idd))"),
-    (SqlTypeMismatch, "keys of BIGINT and VARCHAR", "CREATE TABLE t (id ‸INT PRIMARY KEY, v VECTOR(3))"),
+    (SqlTypeMismatch, "key in Milvus is BIGINT or VARCHAR", "CREATE TABLE t (id ‸INT PRIMARY KEY, v VECTOR(3))"),
     (SqlTypeMismatch, "never NULL", "CREATE TABLE t (‸id BIGINT NULL PRIMARY KEY, v VECTOR(3))"),
     (SqlTypeMismatch, "cannot be given", "CREATE TABLE t (‸id BIGINT DEFAULT 3 PRIMARY KEY, v VECTOR(3))"),
-    (SqlSyntaxError, "column t is there twice", f"{T}‸T INT, v VECTOR(3))"),
-    (SqlUnknownName, "no type of this name: vektor.*Did you mean 'VECTOR'", f"{T}v ‸vektor(3))"),
+    (SqlSyntaxError, "column t is defined twice", f"{T}‸T INT, v VECTOR(3))"),
+    (SqlUnknownName, "no such type: vektor.*Did you mean 'VECTOR'", f"{T}v ‸vektor(3))"),
     (SqlNotSupported, "the type NUMERIC.*DOUBLE PRECISION", f"{T}n ‸NUMERIC(3, 2), v VECTOR(3))"),
     (SqlNotSupported, "the type SERIAL.*BIGSERIAL", "CREATE TABLE t (id ‸SERIAL PRIMARY KEY, v VECTOR(3))"),
     (SqlNotSupported, "the type TIMESTAMP", f"{T}n ‸TIMESTAMP, v VECTOR(3))"),
@@ -140,9 +140,9 @@ REFUSED = [
     (SqlNotSupported, "an array of arrays", f"{T}n ‸INT[][], v VECTOR(3))"),
     (SqlNotSupported, "an array of arrays, vectors", f"{T}n ‸VECTOR(3)[], v VECTOR(3))"),
     (SqlNotSupported, "an array with a size", f"{T}n ‸INT[3], v VECTOR(3))"),
-    (SqlTypeMismatch, "no VARCHAR of this many bytes: 70000", f"{T}n ‸VARCHAR(70000), v VECTOR(3))"),
-    (SqlSyntaxError, "a VECTOR has a number of dims", f"{T}v ‸VECTOR)"),
-    (SqlTypeMismatch, "no vectors of this many dims: 1", f"{T}v ‸VECTOR(1))"),
+    (SqlTypeMismatch, "VARCHAR in Milvus is out of range: 70000", f"{T}n ‸VARCHAR(70000), v VECTOR(3))"),
+    (SqlSyntaxError, "VECTOR needs a dim", f"{T}v ‸VECTOR)"),
+    (SqlTypeMismatch, "dim of a vector in Milvus is out of range: 1", f"{T}v ‸VECTOR(1))"),
     (SqlTypeMismatch, "has no vector column.*Add one: v VECTOR", "CREATE TABLE ‸t (id BIGINT PRIMARY KEY)"),
     (SqlTypeMismatch, "a name that Milvus keeps", f"{T}‸rowid INT, v VECTOR(3))"),
     (SqlTypeMismatch, "a name that Milvus does not take", f'{T}‸"a b" INT, v VECTOR(3))'),
@@ -153,18 +153,18 @@ REFUSED = [
     (SqlNotSupported, "CHECK on a column", f"{T}n INT CHECK (‸n > 3), v VECTOR(3))"),
     (SqlNotSupported, "UNIQUE on a column", f"{T}n ‸INT UNIQUE, v VECTOR(3))"),
     (SqlNotSupported, "REFERENCES on a column", f"{T}n INT REFERENCES ‸x (id), v VECTOR(3))"),
-    (SqlNotSupported, "UNIQUE among the columns", f"{T}v VECTOR(3), UNIQUE (‸t))"),
-    (SqlNotSupported, "ids beside the primary key", f"{T}n ‸BIGSERIAL, v VECTOR(3))"),
-    (SqlNotSupported, "options of IDENTITY",
+    (SqlNotSupported, "UNIQUE as a table constraint", f"{T}v VECTOR(3), UNIQUE (‸t))"),
+    (SqlNotSupported, "ids in a column other than the primary key", f"{T}n ‸BIGSERIAL, v VECTOR(3))"),
+    (SqlNotSupported, "IDENTITY options",
      "CREATE TABLE t (id ‸BIGINT GENERATED ALWAYS AS IDENTITY (START WITH 5) PRIMARY KEY, v VECTOR(3))"),
-    (SqlUnknownName, "made by EMBED or BM25: EMBDE.*'EMBED'",
+    (SqlUnknownName, "computed by EMBED or BM25: EMBDE.*'EMBED'",
      f"{G}‸EMBDE(t, 'm')) STORED)"),
-    (SqlUnknownName, "no column of this name: x", f"{G}EMBED(‸x, 'm')) STORED)"),
-    (SqlSyntaxError, "EMBED is of a column", f"{G}EMBED(‸'t', 'm')) STORED)"),
+    (SqlUnknownName, "no such column: x", f"{G}EMBED(‸x, 'm')) STORED)"),
+    (SqlSyntaxError, "EMBED takes a column", f"{G}EMBED(‸'t', 'm')) STORED)"),
     (SqlSyntaxError, "EMBED takes a column and", f"{G}‸EMBED(t)) STORED)"),
-    (SqlTypeMismatch, "an encoder's name is a text", f"{G}EMBED(t, ‸3)) STORED)"),
-    (SqlTypeMismatch, "an expert's name is a text", f"{G}EMBED(t, 'm', expert => ‸3)) STORED)"),
-    (SqlTypeMismatch, "top is a number of weights", f"{G}EMBED(t, 'm', top => ‸'64')) STORED)"),
+    (SqlTypeMismatch, "an encoder name is a string", f"{G}EMBED(t, ‸3)) STORED)"),
+    (SqlTypeMismatch, "an expert name consists", f"{G}EMBED(t, 'm', expert => ‸3)) STORED)"),
+    (SqlTypeMismatch, "top is an integer, the number of weights", f"{G}EMBED(t, 'm', top => ‸'64')) STORED)"),
     (
         SqlTypeMismatch,
         "column v has top, which is for form: sparse",
@@ -172,25 +172,25 @@ REFUSED = [
     ),
     (SqlTypeMismatch, "of letters, digits", f"{G}EMBED(t, 'm', expert => ‸'3d')) STORED)"),
     (SqlTypeMismatch, "is no layer, and no expert", f"{G}EMBED(t, ‸'m@3@x')) STORED)"),
-    (SqlUnknownName, "no argument of this name: exits.*'exit'",
+    (SqlUnknownName, "no such argument: exits.*'exit'",
      f"{G}EMBED(t, 'm', ‸exits => 3)) STORED)"),
-    (SqlTypeMismatch, "an exit is a whole number",
+    (SqlTypeMismatch, "an exit is an integer",
      f"{G}EMBED(t, 'm', exit => ‸'x')) STORED)"),
-    (SqlTypeMismatch, "a VARCHAR or TEXT column, and id is none",
+    (SqlTypeMismatch, "a VARCHAR or TEXT column, and id is not one",
      f"{G}EMBED(‸id, 'm')) STORED)"),
-    (SqlTypeMismatch, "never NULL in Milvus: u",
+    (SqlTypeMismatch, "cannot be NULL in Milvus: u",
      f"{T}‸u TEXT NULL, v VECTOR(64) GENERATED ALWAYS AS (EMBED(u, 'm')) STORED)"),
     (SqlTypeMismatch, "EMBED fills a VECTOR", f"{T}v ‸TEXT GENERATED ALWAYS AS (EMBED(t, 'm')) STORED)"),
     (SqlTypeMismatch, "BM25 fills a SPARSEVEC", f"{T}v ‸VECTOR(3) GENERATED ALWAYS AS (BM25(t)) STORED)"),
-    (SqlNotSupported, "a SPARSEVEC column that rows bring", f"{T}v ‸SPARSEVEC)"),
-    (SqlNotSupported, "this kind of partitions", f"{T}v VECTOR(3)) PARTITION BY ‸RANGE (id)"),
-    (SqlUnknownName, "no column of this name: x", f"{T}v VECTOR(3)) PARTITION BY HASH (‸x)"),
+    (SqlNotSupported, "a SPARSEVEC column that is not generated", f"{T}v ‸SPARSEVEC)"),
+    (SqlNotSupported, "this kind of partitioning", f"{T}v VECTOR(3)) PARTITION BY ‸RANGE (id)"),
+    (SqlUnknownName, "no such column: x", f"{T}v VECTOR(3)) PARTITION BY HASH (‸x)"),
     (SqlTypeMismatch, "cannot be the partition key", f"{T}‸n INT, v VECTOR(3)) PARTITION BY HASH (n)"),
-    (SqlUnknownName, "no option of this name: dynamc", f"{T}v VECTOR(3)) WITH (dynamc = true)"),
-    (SqlTypeMismatch, "dynamic cannot be this",
+    (SqlUnknownName, "no such option: dynamc", f"{T}v VECTOR(3)) WITH (dynamc = true)"),
+    (SqlTypeMismatch, "invalid value for dynamic",
      "CREATE TABLE ‸t (id BIGINT PRIMARY KEY, v VECTOR(3)) WITH (dynamic = 3)"),
     (SqlSyntaxError, "syntax error at 'here'", f"{T}v VECTOR(3)) ‸here"),
-    (SqlSyntaxError, "ends too early", f"{T}v VECTOR(3)"),
+    (SqlSyntaxError, "ends unexpectedly", f"{T}v VECTOR(3)"),
 ]  # fmt: skip
 
 
@@ -268,17 +268,17 @@ def test_indexes_by_pgvectors_words(statement: str, name: str, index: Index, ind
 @pytest.mark.parametrize(
     ("said", "marked"),
     [
-        ("no kind of index of this name: hnws.*'hnsw'", "CREATE INDEX ON papers USING hnws (v)"),
+        ("no such index method: hnws.*'hnsw'", "CREATE INDEX ON papers USING hnws (v)"),
         ("HNSW does not index INT: year", "CREATE INDEX ON papers USING hnsw (year)"),
         ("INVERTED does not index VECTOR", "CREATE INDEX ON papers USING btree (v)"),
         ("no class of operators", "CREATE INDEX ON papers USING hnsw (v ‸vector_l1_ops)"),
         (
-            "HNSW has no parameter of this name: lists",
+            "HNSW has no such parameter: lists",
             "CREATE INDEX ON papers USING hnsw (v) WITH (lists = 3)",
         ),
-        ("no column of this name: w", "CREATE INDEX ON papers USING hnsw (‸w)"),
+        ("no such column: w", "CREATE INDEX ON papers USING hnsw (‸w)"),
         ("an index on several columns", "CREATE INDEX ON papers (year, ‸id)"),
-        ("an index in an order", "CREATE INDEX ON papers (‸year DESC)"),
+        ("an index with a sort order", "CREATE INDEX ON papers (‸year DESC)"),
         ("another index on a BM25 column", "CREATE INDEX ON papers USING hnsw (words)"),
         ("WHERE in CREATE INDEX", "CREATE INDEX ON papers (year) WHERE ‸year > 3"),
     ],

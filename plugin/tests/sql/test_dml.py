@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymilvus import MilvusClient
 
-from nestvec.milvus.catalog import Column, Embedding, Lexical, Table
+from nestvec.milvus.catalog import Column, EmbeddingColumn, LexicalColumn, Table
 from nestvec.milvus.providers import Endpoint
-from nestvec.milvus.steps import Call, Job
+from nestvec.milvus.steps import BlockingCall, Call
 from nestvec.sql import Session
-from nestvec.sql.bind.params import params
-from nestvec.sql.execute.write import ids_filter
-from nestvec.sql.parse.completeness import check_read
+from nestvec.sql.bind.params import bind_params
+from nestvec.sql.execute.read import ids_filter
+from nestvec.sql.parse.completeness import check_consumed
 from nestvec.sql.parse.parse import parse
 from nestvec.sql.statements import execute_steps
 from nestvec.sql.statements.dml.insert import Insert, bind_insert
@@ -47,9 +47,9 @@ TABLE = Table(
         Column("words", "SPARSE_FLOAT_VECTOR"),
     ),
     embeddings=(
-        Embedding("abstract", "abstract_64", 64, Endpoint("openai", "http://127.0.0.1:1", "minilm")),
+        EmbeddingColumn("abstract", "abstract_64", 64, Endpoint("openai", "http://127.0.0.1:1", "minilm")),
     ),
-    lexical=(Lexical("abstract", "words"),),
+    lexical=(LexicalColumn("abstract", "words"),),
     metrics={"v": "COSINE", "abstract_64": "COSINE", "words": "BM25"},
     generated={"abstract_64": "abstract", "words": "abstract"},
 )
@@ -58,7 +58,7 @@ BASE = "INSERT INTO papers (id, abstract, v"
 
 def inserted(statement: str, given: Any = None, table: Table = TABLE) -> Insert:
     parsed = parse(statement)
-    return bind_insert(parsed.source, parsed.tree, table, params(given))
+    return bind_insert(parsed.source, parsed.tree, table, bind_params(given))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_parameters_need_no_spaces_between_them() -> None:
 
 VALUES = "VALUES (1, 'a', '[1, 2]'"
 REFUSED = [
-    (SqlUnknownName, "no column of this name: yeer.*'year'", f"{BASE}, ‸yeer) {VALUES}, 3)"),
+    (SqlUnknownName, "no such column: yeer.*'year'", f"{BASE}, ‸yeer) {VALUES}, 3)"),
     (SqlSyntaxError, "column v is there twice", f"{BASE}, ‸V) {VALUES}, 3)"),
     (SqlTypeMismatch, "a generated column.*_64.*made of abstract", f"{BASE}, ‸abstract_64) {VALUES}, 3)"),
     (SqlTypeMismatch, "a generated column.*words", f"{BASE}, ‸words) {VALUES}, 3)"),
@@ -156,13 +156,13 @@ def test_an_insert_that_cannot_be_is_marked(kind: type[SqlError], said: str, mar
 UPDATES = [
     (SqlTypeMismatch, "the primary key of a row stays", "UPDATE papers SET ‸id = 3"),
     (SqlTypeMismatch, "a generated column", "UPDATE papers SET ‸words = 3"),
-    (SqlUnknownName, "no column of this name: yeer", "UPDATE papers SET ‸yeer = 3"),
+    (SqlUnknownName, "no such column: yeer", "UPDATE papers SET ‸yeer = 3"),
     (SqlSyntaxError, "column year is there twice", "UPDATE papers SET year = 3, ‸year = 4"),
     (SqlTypeMismatch, "outside INT16", "UPDATE papers SET year = ‸70000"),
     (SqlTypeMismatch, "abstract is never NULL", "UPDATE papers SET abstract = ‸NULL"),
     (SqlTypeMismatch, "the column has no default", "UPDATE papers SET abstract = ‸DEFAULT"),
-    (SqlUnknownName, "no column of this name: yer", "UPDATE papers SET year = ‸yer + 1"),
-    (SqlUnknownName, "no column of this name: yer", "UPDATE papers SET year = 1 WHERE ‸yer = 1"),
+    (SqlUnknownName, "no such column: yer", "UPDATE papers SET year = ‸yer + 1"),
+    (SqlUnknownName, "no such column: yer", "UPDATE papers SET year = 1 WHERE ‸yer = 1"),
     (SqlSyntaxError, "1 values for 2 columns", "UPDATE papers SET (year, ok) = ‸1"),
     (SqlNotSupported, "SET of anything but a column", "UPDATE papers SET ‸tags[1] = 'a'"),
 ]
@@ -172,7 +172,7 @@ UPDATES = [
 def test_an_update_that_cannot_be_is_marked(kind: type[SqlError], said: str, marked: str) -> None:
     parsed = parse(marked.replace("‸", ""))
     with pytest.raises(SqlError, match=said) as caught:
-        bind_update(parsed.source, parsed.tree, TABLE, params(None))
+        bind_update(parsed.source, parsed.tree, TABLE, bind_params(None))
     assert type(caught.value) is kind
     assert caught.value.position == marked.index("‸")
 
@@ -180,15 +180,15 @@ def test_an_update_that_cannot_be_is_marked(kind: type[SqlError], said: str, mar
 def test_json_paths_in_where_are_read() -> None:
     statement = "UPDATE papers SET year = 1 WHERE meta->>'kind' = 'x' AND meta->'a'->>'b' = 'y'"
     parsed = parse(statement)
-    check_read(parsed.source, parsed.tree)
-    found = bind_update(parsed.source, parsed.tree, TABLE, params(None))
+    check_consumed(parsed.source, parsed.tree)
+    found = bind_update(parsed.source, parsed.tree, TABLE, bind_params(None))
     assert found.filter == 'meta["kind"] == "x" and meta["a"]["b"] == "y"'
 
 
 def test_an_update_sets_values_and_reads_what_its_expressions_name() -> None:
     changes = "(ok, title) = (TRUE, 'x'), year = p.year + stars, stars = DEFAULT"
     parsed = parse(f"UPDATE papers AS p SET {changes} WHERE id = 7")
-    found = bind_update(parsed.source, parsed.tree, TABLE, params(None))
+    found = bind_update(parsed.source, parsed.tree, TABLE, bind_params(None))
     assert [(one.column.name, one.value) for one in found.assignments] == [
         ("ok", True), ("title", "x"), ("year", None), ("stars", 3),
     ]  # fmt: skip
@@ -246,10 +246,10 @@ def test_any_pieces_are_run_or_an_error_of_the_tree(start: str, pieces: list[str
         answer: Any = None
         while True:
             request = steps.send(answer)
-            answer = None if isinstance(request, Job) else getattr(milvus, cast(Call, request).method)(
+            answer = None if isinstance(request, BlockingCall) else getattr(milvus, cast(Call, request).method)(
                 *request.args, **request.kwargs
             )  # fmt: skip
-            if isinstance(request, Job):
+            if isinstance(request, BlockingCall):
                 return
 
     with suppress(StopIteration, NestvecError):

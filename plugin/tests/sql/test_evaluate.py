@@ -26,7 +26,7 @@ def test_what_is_long_is_no_matter_and_what_is_deep_is_refused() -> None:
     assert asked("SELECT " + " || ".join(["'a'"] * 2000)).rows[0][0] == "a" * 2000
     assert asked("SELECT " + " AND ".join(["TRUE"] * 2000)).rows == ((True,),)
     assert asked("SELECT " + " + ".join(["1"] * 100)).rows == ((100,),)
-    with pytest.raises(SqlError, match="nested more than 100 deep"):
+    with pytest.raises(SqlError, match="nested more than 100 levels deep"):
         asked("SELECT " + " + ".join(["1"] * 200))
 
 

@@ -314,18 +314,18 @@ FAILING = [
     ("AND takes a condition", "SELECT TRUE AND ‸1"),
     ("= takes INT64 beside it, not VARCHAR", "SELECT 1 = ‸'1'"),
     ("IN takes", "SELECT 1 IN (2, ‸'a')"),
-    ("|| joins texts", "SELECT ‸1 || 2"),
+    ("|| concatenates strings", "SELECT ‸1 || 2"),
     ("no boolean", "SELECT ‸0.5::boolean"),
     ("l2_norm takes a vector: 2 given", "SELECT ‸l2_norm('a', 1)"),
-    ("without FROM there are no columns: nope", "SELECT 1 + ‸nope"),
+    ("there are no columns without FROM: nope", "SELECT 1 + ‸nope"),
     ("a cast to DATE", "SELECT ‸'2024-01-01'::date"),
     ("a cast to DECIMAL(10, 2)", "SELECT ‸1::numeric(10, 2)"),
     ("the function CURRENT_DATE()", "SELECT 1, ‸current_date"),
     ("the function RANDOM()", "SELECT ‸random()"),
     ("the function nope()", "SELECT ‸nope(1)"),
     ("WHERE without FROM", "SELECT 1 WHERE ‸1 = 1"),
-    ("* stands for a table's columns", "SELECT ‸*"),
-    ("this number is out of range", "SELECT ‸1" + "0" * 320),
+    ("* needs a table", "SELECT ‸*"),
+    ("the number is out of range", "SELECT ‸1" + "0" * 320),
 ]
 
 
@@ -347,5 +347,5 @@ def test_parameters_are_values() -> None:
     assert asked("SELECT $1 LIMIT $2", [1, 0]).rows == ()
     with pytest.raises(SqlTypeMismatch, match="takes a number, not VARCHAR"):
         asked("SELECT $1 + 1", ["1"])
-    with pytest.raises(SqlTypeMismatch, match="LIMIT takes a whole number from 0"):
+    with pytest.raises(SqlTypeMismatch, match="LIMIT takes an integer from 0"):
         asked("SELECT 1 LIMIT $1", [-1])

@@ -118,7 +118,7 @@ def test_a_stack_that_is_nearly_full_is_an_error_of_the_tree() -> None:
 
 def test_a_statement_of_too_many_words_is_refused_before_it_is_parsed() -> None:
     terms = " OR ".join("a = 1" for _ in range(20_000))
-    with pytest.raises(SqlSyntaxError, match=r"more than 60,000 words and signs\. Ask in several"):
+    with pytest.raises(SqlSyntaxError, match=r"more than 60,000 tokens\. Split it into several"):
         parse(f"SELECT a FROM t WHERE {terms}")
 
 

@@ -177,8 +177,8 @@ REFUSED = [
     (SqlTypeMismatch, "divides by zero", "v <=> ‸EMBED('a') / 0"),
     (SqlTypeMismatch, "this is a number", "v <=> ‸1 + 1"),
     (SqlTypeMismatch, "not finite", "v <=> ‸1e300 * 1e300 * EMBED('a')"),
-    (SqlTypeMismatch, "which others are not comparable with: other", "v <=> ‸EMBED('a', 'other')"),
-    (SqlTypeMismatch, "an exit is a layer's number", "v <=> EMBED('a', exit => ‸0)"),
+    (SqlTypeMismatch, "which are not comparable with others: other", "v <=> ‸EMBED('a', 'other')"),
+    (SqlTypeMismatch, "an exit is a layer number", "v <=> EMBED('a', exit => ‸0)"),
     (SqlUnknownName, "EMBED has no such option", "v <=> EMBED('a', ‸layer => 3)"),
     (SqlSyntaxError, "EMBED takes one or two texts", "v <=> ‸EMBED()"),
     (SqlNotSupported, "EMBED of a column", "v <=> EMBED(‸body)"),
@@ -186,10 +186,10 @@ REFUSED = [
     (SqlTypeMismatch, "no layer", "v <=> EMBED('a', ‸'minilm@3@x')"),
     (SqlTypeMismatch, "not comparable with: minilm@x", "v <=> ‸EMBED('a', 'minilm@x')"),
     (SqlTypeMismatch, "not comparable with: minilm@x", "v <=> ‸EMBED('a', expert => 'x')"),
-    (SqlTypeMismatch, "an expert is named by a text", "v <=> EMBED('a', expert => ‸3)"),
+    (SqlTypeMismatch, "an expert name is a string", "v <=> EMBED('a', expert => ‸3)"),
     (SqlTypeMismatch, "no nestvec service embeds", "own <#> ‸EMBED('a')"),
     (SqlTypeMismatch, "has 4 dims", "v <=> EMBED('a') + ‸'[1, 2]'"),
-    (SqlTypeMismatch, "this is no vector", "v <=> ‸'a'::vector"),
+    (SqlTypeMismatch, "this is not a vector", "v <=> ‸'a'::vector"),
     (SqlTypeMismatch, "has vectors of 4 dims: own", "v <=> (SELECT ‸own FROM papers WHERE id = 7)"),
     (SqlUnknownName, "no collection of this name", "v <=> (SELECT v FROM ‸other WHERE id = 7)"),
     (SqlNotSupported, "LIMIT in a subquery", "v <=> (SELECT ‸v FROM papers LIMIT 1)"),
@@ -356,7 +356,7 @@ LATERAL_REFUSED = [
         "q has no column",
         "SELECT * FROM {v} CROSS JOIN LATERAL (SELECT id FROM papers ORDER BY v <=> ‸q.txt LIMIT 1) AS p",
     ),
-    (SqlUnknownName, "no column of this name in q or p", "SELECT ‸d FROM {v} CROSS JOIN LATERAL {i} AS p"),
+    (SqlUnknownName, "no such column in q or p", "SELECT ‸d FROM {v} CROSS JOIN LATERAL {i} AS p"),
     (SqlUnknownName, "no table of this name", "SELECT ‸r.id FROM {v} CROSS JOIN LATERAL {i} AS p"),
     (
         SqlNotSupported,
@@ -366,7 +366,7 @@ LATERAL_REFUSED = [
     (SqlNotSupported, "a second column", "SELECT p.id, ‸p.id FROM {v} CROSS JOIN LATERAL {i} AS p"),
     (
         SqlNotSupported,
-        "ORDER beside LATERAL",
+        "ORDER outside LATERAL",
         "SELECT p.id FROM {v} CROSS JOIN LATERAL {i} AS p ORDER BY ‸id",
     ),
     (SqlNotSupported, "LATERAL with a condition", "SELECT p.id FROM {v} JOIN LATERAL {i} AS p ON ‸p.id = 1"),
@@ -463,7 +463,7 @@ def test_a_reranked_row_has_no_distance(planned: Callable[..., Plan], papers: Ta
         planned("SELECT v <=> 'q' FROM papers ORDER BY v <=> 'q' RERANK BY 'bge' LIMIT 3", over=papers)
     with pytest.raises(SqlNotSupported, match="a score"):
         planned("SELECT RERANK_SCORE() FROM papers ORDER BY v <=> 'q' LIMIT 3", over=papers)
-    with pytest.raises(SqlNotSupported, match="RERANK BY beside a threshold"):
+    with pytest.raises(SqlNotSupported, match="RERANK BY with a threshold"):
         planned(
             "SELECT id FROM papers WHERE v <=> 'q' < 0.5 ORDER BY v <=> 'q' RERANK BY 'bge' LIMIT 3",
             over=papers,

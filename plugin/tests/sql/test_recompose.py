@@ -7,8 +7,8 @@ import pytest
 from nestvec.ingest.row_schema import table_shape
 from nestvec.milvus.catalog import Column, Table
 from nestvec.milvus.composed_columns import TEMPLATE_PROPERTY_PREFIX
+from nestvec.sql.bind.dml.recompose import composed_sources, recompose, stale_composed
 from nestvec.sql.bind.params import bind_params
-from nestvec.sql.bind.recompose import composed_sources, recompose, stale_composed
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.parse.parse import parse
 from nestvec_schemas.errors import SqlTypeMismatch

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from nestvec.sql.bind.expressions.expressions import ColumnRef, Constant, Distance, FunctionCall
-from nestvec.sql.bind.order import SortKey
-from nestvec.sql.bind.vectors.direction import monotonicity
+from nestvec.sql.bind.expressions.nodes import ColumnRef, Constant, Distance, FunctionCall
+from nestvec.sql.bind.order import SortKey, monotonicity
 from nestvec.sql.execute.evaluate import ScoredRow
 from nestvec.sql.execute.row_operators import aggregate, distinct, limit_rows, sort_rows
 from nestvec.sql.plan.nodes import (
@@ -62,9 +61,9 @@ NOT_SUPPORTED = [
     ("the aggregate MIN() in the aggregate SUM()", "SELECT sum(‸min(id)) FROM pydoc"),
     ("of several values", "SELECT ‸count(DISTINCT id, year) FROM pydoc"),
     ("ARRAY_AGG()", "SELECT ‸array_agg(id) FROM pydoc"),
-    ("GROUP BY of several sets", "SELECT id FROM pydoc GROUP BY ROLLUP (‸id)"),
+    ("GROUP BY with several grouping sets", "SELECT id FROM pydoc GROUP BY ROLLUP (‸id)"),
     ("GROUP BY ALL", "SELECT id FROM pydoc ‸GROUP BY ALL"),
-    ("DISTINCT ON beside GROUP BY", "SELECT ‸DISTINCT ON (year) year FROM pydoc GROUP BY year"),
+    ("DISTINCT ON with GROUP BY", "SELECT ‸DISTINCT ON (year) year FROM pydoc GROUP BY year"),
     ("ORDER BY a value of type JSON", "SELECT id FROM pydoc ORDER BY ‸meta"),
     ("ORDER BY a value of type FLOAT_VECTOR", "SELECT id FROM pydoc ORDER BY ‸own"),
 ]

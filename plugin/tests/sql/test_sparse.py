@@ -13,7 +13,7 @@ from nestvec.milvus.catalog import Column, EmbeddingColumn, Table
 from nestvec.milvus.providers import Endpoint
 from nestvec.milvus.steps import BlockingCall, Call, Request, Steps
 from nestvec.sql import Session
-from nestvec.sql.bind.definition.table import bind_definition
+from nestvec.sql.bind.ddl.table import bind_definition
 from nestvec.sql.bind.params import bind_params
 from nestvec.sql.bind.vectors.targets import EmbeddedText
 from nestvec.sql.execute.executor import run_plan
@@ -113,7 +113,7 @@ def test_it_is_fused_with_vectors_and_reranked(by: Callable[..., Plan]) -> None:
         ("lex <#> EMBED('a') + EMBED('b')", SqlNotSupported, "words' weights to arithmetic"),
         ("lex <#> EMBED('a', 'minilm')", SqlTypeMismatch, "holds vectors of splade"),
         ("lex <#> ' '", SqlTypeMismatch, "nothing to embed"),
-        ("own <#> 'a'", SqlTypeMismatch, r"no nestvec service embeds texts for column own.*v, lex"),
+        ("own <#> 'a'", SqlTypeMismatch, r"no nestvec service embeds text for column own.*v, lex"),
     ],
 )
 def test_what_is_refused(by: Callable[..., Plan], order: str, error: type[Exception], message: str) -> None:
@@ -137,7 +137,7 @@ def test_a_table_declares_it() -> None:
     with pytest.raises(SqlTypeMismatch, match=r"EMBED fills a VECTOR\(n\) or SPARSEVEC column"):
         bind_definition(parsed.source, parsed.tree, bind_params(None), SERVICE)  # type: ignore[arg-type]
     parsed = parse("CREATE TABLE t (id BIGINT PRIMARY KEY, v SPARSEVEC)")
-    with pytest.raises(SqlNotSupported, match="a SPARSEVEC column that rows bring"):
+    with pytest.raises(SqlNotSupported, match="a SPARSEVEC column that is not generated"):
         bind_definition(parsed.source, parsed.tree, bind_params(None), SERVICE)  # type: ignore[arg-type]
 
 

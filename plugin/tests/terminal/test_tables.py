@@ -1,48 +1,157 @@
+"""Tables fit the terminal, and nothing is cut or wrapped in a file."""
+
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec.terminal.tables import fitted, print_table
+from nestvec.terminal import tables
+from nestvec.terminal.tables import (
+    TextTable,
+    fit_widths,
+    print_table,
+    print_text_table,
+    text_width,
+    total_width,
+    without_empty_columns,
+)
+
+PAPERS = TextTable(
+    ("id", "title", "note", "score"),
+    (("1", "read rows of a csv file", None, "2.2"), ("22", None, None, "1.23e-05")),
+    (True, False, False, True),
+    "NULL",
+)
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "terminal_width", lambda: 40)
+
+
+def printed(
+    capsys: pytest.CaptureFixture[str], table: TextTable, expanded: tables.Expanded = "auto"
+) -> list[str]:
+    print_text_table(table, expanded)
+    return capsys.readouterr().out.splitlines()
 
 
 def test_long_texts_give_way_and_numbers_do_not() -> None:
-    cells = [["1", "x" * 20, "word " * 100], ["22", "y", "z"]]
-    shown = fitted(["id", "name", "doc"], cells, 60, [True, False, False])
-    assert shown[0][:2] == ["1", "x" * 20]
-    assert shown[0][2].endswith("…")
-    assert 2 + 20 + len(shown[0][2]) + 10 == 60
-    assert shown[1] == cells[1]
+    table = TextTable(
+        ("id", "name", "doc"), (("1", "x" * 20, "word " * 100), ("22", "y", "z")), (True, False, False)
+    )
+    widths = fit_widths(table, 60)
+    assert widths is not None
+    assert widths[:2] == [2, 20]
+    assert total_width(widths) == 60
 
 
-tables = st.integers(1, 5).flatmap(
-    lambda count: st.tuples(
-        st.lists(st.text("abc", min_size=1, max_size=9), min_size=count, max_size=count),
-        st.lists(st.lists(st.text("xyz", max_size=90), min_size=count, max_size=count), max_size=5),
-        st.lists(st.booleans(), min_size=count, max_size=count),
+text_tables = st.integers(1, 5).flatmap(
+    lambda count: st.builds(
+        TextTable,
+        st.tuples(*[st.text("abc", min_size=1, max_size=9)] * count),
+        st.lists(st.tuples(*[st.none() | st.text("xyz \n語", max_size=90)] * count), max_size=5).map(tuple),
+        st.tuples(*[st.booleans()] * count),
+        st.just("NULL"),
     )
 )
 
 
-@given(table=tables, width=st.integers(1, 150))
-def test_a_table_is_no_wider_than_asked_or_cut_as_far_as_it_goes(
-    table: tuple[list[str], list[list[str]], list[bool]], width: int
-) -> None:
-    columns, cells, keep = table
-    shown = fitted(columns, cells, width, keep)
-    widths = [max([len(name), *(len(row[at]) for row in shown)]) for at, name in enumerate(columns)]
-    least = [max(8, len(name)) for name in columns]
-    cut_out = all(kept or wide <= low for kept, wide, low in zip(keep, widths, least, strict=True))
-    assert cut_out or sum(widths) + 3 * len(widths) + 1 <= width
-    for at, kept in enumerate(keep):
-        assert not kept or [row[at] for row in shown] == [row[at] for row in cells]
+@given(table=text_tables, width=st.integers(1, 150))
+def test_widths_fit_or_there_is_no_way(table: TextTable, width: int) -> None:
+    natural, widths = table.widths(), fit_widths(table, width)
+    floors = [
+        wide if numeric else max(len(name), min(wide, 16))
+        for name, wide, numeric in zip(table.columns, natural, table.numeric, strict=True)
+    ]
+    if widths is None:
+        assert total_width(floors) > width
+        return
+    assert total_width(widths) <= width
+    for low, wide, high in zip(floors, widths, natural, strict=True):
+        assert low <= wide <= high
+    if total_width(natural) <= width:
+        assert widths == natural
 
 
-def test_a_row_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table(["rank", "score", "name"], [(1, 0.5, "one\ntwo"), (2, None, "long " * 50)])
+@given(table=text_tables)
+def test_nothing_is_lost_in_a_file(table: TextTable) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        lines: list[str] = []
+        patch.setattr(tables, "terminal_width", lambda: None)
+        patch.setattr(tables, "_print_grid", lambda shown, widths, title: lines.append(repr((shown, widths))))
+        print_text_table(table)
+    assert lines == [repr((table, table.widths()))]
+
+
+def test_a_row_is_a_line_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["rank", "score", "name"], [(1, 0.5, "one"), (2, None, "long " * 50)])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6
-    assert {len(line) for line in lines} == {100}
-    assert lines[3].split() == ["│", "1", "│", "0.5000", "│", "one", "two", "│"]
-    assert lines[4].startswith("│    2 │        │ long long")
+    assert lines[3].split() == ["│", "1", "│", "0.5000", "│", "one", "│"]
+    assert "long " * 50 in lines[4]
+
+
+def test_a_table_that_fits_keeps_its_empty_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(capsys, PAPERS)
+    assert "note" in lines[1]
+    assert lines[4].split() == ["│", "22", "│", "NULL", "│", "NULL", "│", "1.23e-05", "│"]
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_table_that_is_too_wide_loses_empty_columns_and_is_wrapped(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert print_text_table(PAPERS) == ("note",)
+    lines = capsys.readouterr().out.splitlines()
+    assert "note" not in lines[1]
+    assert max(map(text_width, lines)) <= 40
+    assert "│ read rows of " in lines[3]
+    assert "file" in lines[4]
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_table_that_cannot_be_wrapped_is_expanded(capsys: pytest.CaptureFixture[str]) -> None:
+    wide = TextTable(tuple("abcd"), (("some words of text",) * 4,), (False,) * 4)
+    lines = printed(capsys, wide)
+    assert lines[0].startswith("─[ row 1 ]─")
+    assert lines[1:] == [f"{name} │ some words of text" for name in "abcd"]
+    tall = TextTable(("id", "text"), (("1", "word " * 80),), (True, False))
+    lines = printed(capsys, tall)
+    assert lines[0].startswith("─[ row 1 ]─")
+    assert max(map(text_width, lines)) <= 40
+    assert " ".join(line[7:].strip() for line in lines[2:]) == ("word " * 80).strip()
+    assert "┃ text" in printed(capsys, tall, "off")[1]
+
+
+def test_expanded_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(capsys, PAPERS, "on") == [
+        "─[ row 1 ]─────────────────────",
+        "id    │ 1",
+        "title │ read rows of a csv file",
+        "note  │ NULL",
+        "score │ 2.2",
+        "─[ row 2 ]─────────────────────",
+        "id    │ 22",
+        "title │ NULL",
+        "note  │ NULL",
+        "score │ 1.23e-05",
+    ]
+    lines = printed(capsys, TextTable(("text",), (("one\n\ntwo",),), (False,)), "on")
+    assert lines[1:] == ["text │ one", "     │ ", "     │ two"]
+
+
+def test_columns_without_a_value_are_dropped() -> None:
+    assert without_empty_columns(PAPERS).columns == ("id", "title", "score")
+    no_rows = TextTable(("id",), (), (False,))
+    assert without_empty_columns(no_rows) == no_rows
+    nothing = TextTable(("id",), ((None,),), (False,))
+    assert without_empty_columns(nothing) == nothing
+
+
+def test_figures_keep_what_matters(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["a", "b", "c", "d"], [(0.5, 1.234e-05, True, "\x1b[31mred")])
+    assert capsys.readouterr().out.splitlines()[3].split() == [
+        "│", "0.5000", "│", "1.23e-05", "│", "yes", "│", "\\x1b[31mred", "│",
+    ]  # fmt: skip

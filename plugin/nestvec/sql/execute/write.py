@@ -97,4 +97,4 @@ def _with_written_count(error: StoreError | SqlError, count: int) -> NestvecErro
     if not count:
         return error
     step = f"{error.next_step} {count:,} rows were written and remain: Milvus has no transactions."
-    return type(error)(error.cause, value=error.value, next_step=step)
+    return error.reworded(next_step=step)

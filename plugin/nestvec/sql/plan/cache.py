@@ -19,10 +19,10 @@ from nestvec.sql.bind.params import PARAMETER_NODES, Params, parameter_name
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.bind.vectors.distance import DistanceRanking, rebind_distance
 from nestvec.sql.bind.vectors.ranking import is_fused
-from nestvec.sql.bind.vectors.targets import without_parens
 from nestvec.sql.parse.dialect import VectorDistance
 from nestvec.sql.parse.hints import Shortlist
 from nestvec.sql.parse.parse import ParsedStatement
+from nestvec.sql.parse.source import without_parens
 from nestvec.sql.plan.nodes import HybridSearch, Node, Plan, VectorSearch, source_of, with_source
 from nestvec_schemas.errors import SqlError
 

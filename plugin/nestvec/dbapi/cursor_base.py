@@ -1,13 +1,13 @@
-"""What a cursor holds of its last statement: alike for one who waits and for one who awaits."""
+"""The result that a cursor holds, for sync and async cursors alike."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from nestvec.dbapi.errors import InterfaceError, interface_error
-from nestvec.sql.answer import Row, StatementResult
+from nestvec.sql.result import Row, StatementResult
 from nestvec_schemas.errors import NestvecError
-from nestvec_schemas.extras import need
+from nestvec_schemas.extras import require_packages
 
 if TYPE_CHECKING:
     import pandas  # type: ignore[import-untyped]
@@ -17,9 +17,10 @@ ColumnDescription = tuple[str, str, None, None, None, None, None]
 
 
 class CursorBase:
-    """PEP 249's attributes of a cursor, and its rows; ``arraysize`` is how many ``fetchmany`` gives."""
+    """PEP 249's attributes of a cursor, and its rows."""
 
     arraysize = 1
+    """Rows that ``fetchmany`` returns by default."""
 
     def __init__(self) -> None:
         self._result: StatementResult | None = None
@@ -28,7 +29,7 @@ class CursorBase:
 
     @property
     def description(self) -> tuple[ColumnDescription, ...] | None:
-        """A row a column, its name and type code first; None where the statement has no rows to give."""
+        """One tuple per column, its name and type code first; None for a statement that returns no rows."""
         answer = self._result
         if answer is None or not answer.columns:
             return None
@@ -39,26 +40,26 @@ class CursorBase:
 
     @property
     def rowcount(self) -> int:
-        """How many rows were found or changed; -1 where nobody knows."""
+        """Rows returned or changed; -1 where unknown."""
         return self._result.count if self._result is not None else -1
 
     @property
     def rownumber(self) -> int | None:
-        """The place of the next row, from 0; None without rows."""
+        """The index of the next row, from 0; None without rows."""
         return self._position if self.description is not None else None
 
     @property
     def lastrowid(self) -> None:
-        """None: a row of Milvus is known by its primary key alone."""
+        """None: Milvus identifies rows by their primary key only."""
         return None
 
     @property
     def statusmessage(self) -> str:
-        """What was done, as PostgreSQL says it: ``DELETE 3``. An empty text before the first statement."""
+        """PostgreSQL's command tag, ``DELETE 3``; empty before the first statement."""
         return self._result.tag if self._result is not None else ""
 
     def arrow(self) -> pyarrow.Table:
-        """The rows that are left, as an Arrow table.
+        """The remaining rows as an Arrow table.
 
         A vector is a ``fixed_size_list<float32>``, an ARRAY a ``list``, JSON its text.
         """
@@ -69,18 +70,18 @@ class CursorBase:
         return arrow_table(answer.columns, answer.types, rows)
 
     def df(self) -> pandas.DataFrame:
-        """The rows that are left, as a pandas frame. Raises InterfaceError where pandas is not installed."""
+        """The remaining rows as a pandas frame. Raises InterfaceError where pandas is not installed."""
         try:
-            need("a pandas frame", ["pandas"], "pandas")
+            require_packages("a pandas frame", ["pandas"], "pandas")
         except NestvecError as error:
             raise InterfaceError(error) from error
         return self.arrow().to_pandas()
 
     def setinputsizes(self, sizes: object) -> None:
-        """Nothing: values are as large as they are."""
+        """Does nothing: sizes are not limited."""
 
     def setoutputsize(self, size: int, column: int | None = None) -> None:
-        """Nothing: values are given whole."""
+        """Does nothing: values are never truncated."""
 
     def _set_result(self, answer: StatementResult | None) -> None:
         self._result, self._position = answer, 0
@@ -98,7 +99,7 @@ class CursorBase:
         answer = self._result
         if answer is None or not answer.columns:
             raise interface_error(
-                "there are no rows to fetch", "Execute a statement that has some, a SELECT for instance."
+                "there are no rows to fetch", "Execute a statement that returns rows, such as SELECT."
             )
         return answer
 

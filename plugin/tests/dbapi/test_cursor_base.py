@@ -9,7 +9,7 @@ import pytest
 
 from nestvec import dbapi
 from nestvec.dbapi.arrow import arrow_table
-from nestvec.dbapi.results import CursorBase
+from nestvec.dbapi.cursor_base import CursorBase
 from nestvec.sql import StatementResult
 
 ANSWER = StatementResult(

@@ -7,8 +7,8 @@ import json
 import click
 import pytest
 
-from nestvec.shell.show import OutputFormat, cell, print_result, result_summary
-from nestvec.shell.values import parse_params
+from nestvec.shell.params import parse_params
+from nestvec.shell.print_result import OutputFormat, cell, print_result, result_summary
 from nestvec.sql import StatementResult
 
 ANSWER = StatementResult(
@@ -27,19 +27,63 @@ def shown(form: OutputFormat, capsys: pytest.CaptureFixture[str], answer: Statem
 
 
 def test_a_vector_is_summarised() -> None:
-    assert cell([0.125, -0.5, 1.0, 2.0]) == "[0.12, -0.50, 1.00, … 4]"
-    assert [cell(value) for value in (None, 1, "a", [1, "a"])] == [None, 1, "a", '[1,"a"]']
+    assert cell([0.125, -0.5, 1.0, 2.0]) == "[0.125, -0.5, 1, … 4 dims]"
+    assert [cell(value) for value in (None, 1, "a", [1, "a"])] == [None, "1", "a", '[1,"a"]']
     assert cell({"a": {1: None}}) == '{"a":{"1":null}}'
     assert cell([b"\x01\xff"]) == '["01ff"]'
 
 
 def test_a_table_and_lines(capsys: pytest.CaptureFixture[str]) -> None:
     table = shown("table", capsys)
-    assert "[0.12, -0.50, 1.00, … 4]" in table
+    assert "[0.125, -0.5, 1, … 4 dims]" in table
     assert len(table.splitlines()) == 6
-    lines = shown("expanded", capsys).splitlines()
+    assert table.splitlines()[4].split()[:5] == ["│", "2", "│", "NULL", "│"]
+    print_result(ANSWER, "table", "on")
+    lines = capsys.readouterr().out.splitlines()
     assert [line.split(" │ ") for line in lines[1:3]] == [["id   ", "1"], ["title", 'a "b", c']]
-    assert lines[5].startswith("— row 2 —")
+    assert lines[5].startswith("─[ row 2 ]─")
+
+
+@pytest.mark.parametrize(
+    ("value", "type_", "expected"),
+    [
+        (None, "VARCHAR", None),
+        ("", "VARCHAR", ""),
+        (True, "BOOL", "t"),
+        (False, "BOOL", "f"),
+        (2.200000047683716, "FLOAT", "2.2"),
+        (2.200000047683716, "DOUBLE", "2.200000047683716"),
+        (1.23e-05, "DOUBLE", "1.23e-05"),
+        (3.0, "ANY", "3"),
+        ({5: 0.25, 1: 2.0, 9: 0.5, 7: 0.125}, "SPARSE_FLOAT_VECTOR", "{1: 2, 9: 0.5, 5: 0.25, … 4 weights}"),
+        ("a\x1b[31m", "VARCHAR", "a\\x1b[31m"),
+    ],
+)
+def test_values_are_printed_as_postgresql_prints_them(
+    value: object, type_: str, expected: str | None
+) -> None:
+    assert cell(value, type_) == expected
+
+
+def test_null_differs_from_the_empty_text(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ((None, "", 0.5), ("", None, 1.0))
+    print_result(StatementResult(("a", "b", "n"), ("VARCHAR", "VARCHAR", "FLOAT"), rows), "table")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines[3:5]] == [
+        ["│", "NULL", "│", "│", "0.5", "│"],
+        ["│", "│", "NULL", "│", "1", "│"],
+    ]
+
+
+def test_a_narrow_terminal_hears_of_columns_left_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nestvec.terminal.tables.terminal_width", lambda: 40)
+    rows = ((1, "read the rows of a csv file", None),)
+    print_result(StatementResult(("id", "title", "note"), ("INT64", "VARCHAR", "VARCHAR"), rows), "table")
+    captured = capsys.readouterr()
+    assert "note" not in captured.out
+    assert captured.err == "Not shown, as every row has NULL: note.\n"
 
 
 def test_json_and_csv_are_whole(capsys: pytest.CaptureFixture[str]) -> None:

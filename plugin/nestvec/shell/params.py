@@ -1,4 +1,4 @@
-"""Values of parameters as the command line takes them: ``--param name=value``."""
+"""Values of parameters from the command line: ``--param name=value``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import click
 
 
 def parse_params(options: Iterable[str]) -> dict[str, Any]:
-    """Values by name: JSON where it is JSON (a number, true, null, a list, a "text"), else the text itself.
+    """Values by name: JSON where they are valid JSON (1, true, [1, 2], "text"), else the text itself.
 
-    Raises click.BadParameter for one without a name.
+    Raises click.BadParameter for an option without a name.
     """
     params = {}
     for option in options:

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymilvus import MilvusClient
 
-from nestvec.milvus.catalog import Column, Embedding, Lexical, Table
+from nestvec.milvus.catalog import Column, EmbeddingColumn, LexicalColumn, Table
 from nestvec.milvus.providers import Endpoint
 from nestvec.milvus.steps import drive
 from nestvec.sql import Session
-from nestvec.sql.bind.params import params
+from nestvec.sql.bind.params import bind_params
 from nestvec.sql.parse.parse import parse
 from nestvec.sql.plan.nodes import Plan, VectorSearch, source_of
 from nestvec.sql.settings import SessionSettings
@@ -37,11 +37,11 @@ PAPERS = Table(
         Column("code", "BINARY_VECTOR", dim=16),
     ),
     embeddings=(
-        Embedding("body", "body_2", 2, MINILM),
-        Embedding("body", "body_4", 4, MINILM),
-        Embedding("body", "code", 16, Endpoint("nestvec", MINILM.service, "minilm"), "binary"),
+        EmbeddingColumn("body", "body_2", 2, MINILM),
+        EmbeddingColumn("body", "body_4", 4, MINILM),
+        EmbeddingColumn("body", "code", 16, Endpoint("nestvec", MINILM.service, "minilm"), "binary"),
     ),
-    lexical=(Lexical("body", "words"),),
+    lexical=(LexicalColumn("body", "words"),),
     metrics={"body_2": "COSINE", "body_4": "COSINE", "words": "BM25", "code": "HAMMING"},
 )
 
@@ -99,7 +99,7 @@ class _Milvus:
 
 
 def planned(session: Session, statement: str, asked: Mapping[str, Any]) -> Plan:
-    steps = plan_select(session, parse(statement), params(asked))
+    steps = plan_select(session, parse(statement), bind_params(asked))
     return drive(cast(MilvusClient, _Milvus()), steps)
 
 
@@ -152,7 +152,7 @@ def test_another_table_or_service_is_planned_anew() -> None:
     statement, asked = STATEMENTS[0], {"a": [0.6, 0.8, 0.0, 0.0]}
     assert planned(kept, statement, asked)
     kept.tables["papers"] = replace(PAPERS, metrics={"body_4": "L2"})
-    with pytest.raises(SqlError, match="the index on column body_4 is for L2"):
+    with pytest.raises(SqlError, match="column body_4 is indexed by L2"):
         planned(kept, statement, asked)
     elsewhere = "SELECT id FROM papers ORDER BY own <=> EMBED('x', 'other') LIMIT 1"
     own = Column("own", "FLOAT_VECTOR", dim=2)

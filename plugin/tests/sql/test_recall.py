@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nestvec.sql.execute.sampling import as_query
-from nestvec.sql.plan.measured import RankedPair, learn_early_stop, lower_bound, measure_recall
+from nestvec.sql.plan.recall import RankedPair, learn_early_stop, lower_bound, measure_recall
 from nestvec.sql.plan.statistics import SHORTLIST_SIZES
 
 

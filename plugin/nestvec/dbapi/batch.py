@@ -1,4 +1,4 @@
-"""Statements as steps: what both kinds of connection run."""
+"""Executes a statement with several sets of parameters."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from collections.abc import Iterable
 from sqlglot import exp
 
 from nestvec.milvus.steps import Steps
-from nestvec.sql.answer import StatementResult
-from nestvec.sql.bind.params import Given, params
+from nestvec.sql.bind.params import ParameterValues, bind_params
 from nestvec.sql.parse.parse import parse
+from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
 from nestvec.sql.statements import execute_steps
 from nestvec.sql.statements.dml.insert import insert_many
 
 
-def execute_many(session: Session, statement: str, param_sets: Iterable[Given]) -> Steps[StatementResult]:
-    """Run one statement with each of several values; how many rows were changed in all.
+def execute_many(
+    session: Session, statement: str, param_sets: Iterable[ParameterValues]
+) -> Steps[StatementResult]:
+    """Run one statement with each of several sets of parameters. Returns the total of changed rows.
 
-    An INSERT is checked whole and written in batches. Any other is run once a value: what ran before one that
-    fails is done. Raises what ``execute`` does.
+    An INSERT is checked as a whole and written in batches. Other statements run once per set: those before
+    one that fails remain in effect. Raises what ``execute`` raises.
     """
     parsed = parse(statement)
     if isinstance(parsed.tree, exp.Insert):
-        bound = [params(values) for values in param_sets]
+        bound = [bind_params(values) for values in param_sets]
         return (
             (yield from insert_many(session, parsed, bound))
             if bound
@@ -39,6 +41,6 @@ def execute_many(session: Session, statement: str, param_sets: Iterable[Given]) 
 
 
 def is_read_only(statement: str) -> bool:
-    """Whether a statement changes nothing, of the collections or of the connection. Raises SqlSyntaxError."""
+    """Whether a statement changes neither data nor settings. Raises SqlSyntaxError."""
     parsed = parse(statement)
-    return bool(parsed.words) or isinstance(parsed.tree, exp.Select)
+    return bool(parsed.explain_tokens) or isinstance(parsed.tree, exp.Select)

@@ -1,0 +1,112 @@
+"""Results on standard output as tables, JSON or CSV; counts and times on standard error."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import click
+import orjson
+
+from nestvec.sql.result import StatementResult
+from nestvec.terminal.tables import Expanded, TextTable, is_numeric, print_json, print_text_table
+from nestvec.terminal.values import escape_control_characters, shortest, shortest_float32
+
+OutputFormat = Literal["table", "json", "csv"]
+
+NULL: Final = "NULL"
+"""How tables print a missing value, dimmed on a terminal; an empty text prints as nothing."""
+
+_SHOWN_NUMBERS: Final = 3
+"""Numbers of a vector that a table shows."""
+
+_NUMBER_TYPES: Final = frozenset({"INT8", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE"})
+
+
+def print_result(result: StatementResult, output_format: OutputFormat, expanded: Expanded = "auto") -> None:
+    """Print the rows of a result; nothing for a statement that returns no rows."""
+    if not result.columns:
+        return
+    if output_format == "json":
+        print_json([dict(zip(result.columns, row, strict=True)) for row in result.rows])
+    elif output_format == "csv":
+        _print_csv(result)
+    elif result.tag == "EXPLAIN":
+        # A plan is text, whose indentation shows its tree.
+        click.echo("\n".join(str(row[0]) for row in result.rows))
+    elif result.rows:
+        left_out = print_text_table(_text_table(result), expanded)
+        if left_out:
+            click.echo(f"Not shown, as every row has NULL: {', '.join(left_out)}.", err=True)
+
+
+def result_summary(result: StatementResult) -> str:
+    """The number of rows and the time they took: ``2 rows in 13 ms``, or ``DELETE 3 in 4 ms``."""
+    took = f"in {result.seconds * 1000:.0f} ms"
+    if not result.columns:
+        return f"{result.tag} {took}" if result.seconds else result.tag
+    count = len(result.rows)
+    rows = "1 row" if count == 1 else f"{count:,} rows"
+    return f"{rows if count else 'no rows'} {took}"
+
+
+def cell(value: Any, type_: str = "ANY") -> str | None:
+    """A value as a table shows it, as PostgreSQL prints it; None for NULL.
+
+    Of a vector only the first numbers are shown; JSON and arrays are JSON.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "t" if value else "f"
+    if isinstance(value, float):
+        return shortest_float32(value) if type_ == "FLOAT" else shortest(value)
+    if isinstance(value, list) and len(value) > _SHOWN_NUMBERS and all(isinstance(x, float) for x in value):
+        numbers = ", ".join(f"{number:.3g}" for number in value[:_SHOWN_NUMBERS])
+        return f"[{numbers}, … {len(value)} dims]"
+    if type_ == "SPARSE_FLOAT_VECTOR" and isinstance(value, Mapping) and len(value) > _SHOWN_NUMBERS:
+        weights = ", ".join(f"{index}: {weight:.3g}" for index, weight in _largest(value))
+        return f"{{{weights}, … {len(value)} weights}}"
+    return escape_control_characters(_json(value) if isinstance(value, (dict, list)) else str(value))
+
+
+def _largest(weights: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
+    return sorted(weights.items(), key=lambda item: -item[1])[:_SHOWN_NUMBERS]
+
+
+def _text_table(result: StatementResult) -> TextTable:
+    columns = list(zip(*result.rows, strict=True))
+    return TextTable(
+        result.columns,
+        tuple(
+            tuple(cell(value, type_) for value, type_ in zip(row, result.types, strict=True))
+            for row in result.rows
+        ),
+        numeric=tuple(
+            type_ in _NUMBER_TYPES or (type_ == "ANY" and is_numeric(values))
+            for values, type_ in zip(columns, result.types, strict=True)
+        ),
+        null=NULL,
+    )
+
+
+def _print_csv(result: StatementResult) -> None:
+    """With a header. Values that CSV cannot hold are JSON, and NULL is an empty field."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(result.columns)
+    for row in result.rows:
+        writer.writerow([_json(value) if isinstance(value, (dict, list, bool)) else value for value in row])
+    sys.stdout.flush()
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=_hexadecimal).decode()
+
+
+def _hexadecimal(value: object) -> str:
+    """The bytes of a binary vector."""
+    if isinstance(value, bytes):
+        return value.hex()
+    raise TypeError
