@@ -44,9 +44,9 @@ def test_it_answers_each_question_at_each_dim_as_sql_and_as_a_table(first: Ran) 
     assert shown.count("SELECT name, doc, 1 - (doc_64 <=> ") == 3
     assert shown.count("SELECT name, doc, 1 - (doc_384 <=> ") == 3
     assert len(re.findall(r"rank.*score.*name.*first line", shown)) == 6
-    assert len(re.findall(r"^64 dims, 256 bytes a vector, \d+ ms$", shown, re.M)) == 3
-    assert len(re.findall(r"^384 dims, 1,536 bytes a vector, \d+ ms$", shown, re.M)) == 3
-    assert re.search(r"64 and 384 dims agree on \d+% of the best ten", shown)
+    assert len(re.findall(r"^64 dims, 256 bytes per vector, \d+ ms$", shown, re.M)) == 3
+    assert len(re.findall(r"^384 dims, 1,536 bytes per vector, \d+ ms$", shown, re.M)) == 3
+    assert re.search(r"64 and 384 dims agree on \d+% of the ten best", shown)
 
 
 def test_progress_is_in_plain_lines_where_nobody_watches(first: Ran) -> None:

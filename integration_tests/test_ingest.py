@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from nestvec.collections import lifecycle
-from nestvec.milvus.connection import connect
-from nestvec.service.in_process import running
+from nestvec.milvus.connection import open_milvus
+from nestvec.service.in_process import serve_in_process
 from nestvec_schemas.spec.yaml_file import parse_spec
 
 SPEC = """
@@ -54,8 +54,8 @@ class Place:
     def create(self, *, auto_id: bool = False, dynamic: bool = False) -> None:
         text = SPEC.format(service=self.service, auto_id=str(auto_id).lower(), dynamic=str(dynamic).lower())
         spec = parse_spec(text, path="spec")
-        with connect(self.uri) as client, running(spec.services, self.models):
-            lifecycle.create(client, spec)
+        with open_milvus(self.uri) as client, serve_in_process(spec.services, self.models):
+            lifecycle.create_collection(client, spec)
 
     def command(self, file: Path, *options: str) -> list[str]:
         where = ["--collection", "docs", "--uri", self.uri, "--models", str(self.models)]
@@ -76,7 +76,7 @@ class Place:
 
     def rows(self) -> list[dict[str, Any]]:
         fields = ["id", "text", "name", "year", "real", "flag", "about", "tags"]
-        with connect(self.uri) as client:
+        with open_milvus(self.uri) as client:
             client.load_collection("docs")
             found = client.query("docs", filter="", output_fields=fields, limit=16_384)
             count = lifecycle.count_rows(client, "docs")
@@ -155,7 +155,7 @@ def test_a_header_that_does_not_fit_is_one_error(place: Place) -> None:
 def test_a_dynamic_collection_keeps_other_columns(place: Place) -> None:
     place.create(dynamic=True)
     place.ingest(jsonl(place.folder / "x.jsonl", [{"id": 1, "text": "a", "more": {"deep": [1]}}]))
-    with connect(place.uri) as client:
+    with open_milvus(place.uri) as client:
         client.load_collection("docs")
         assert client.query("docs", filter="id == 1", output_fields=["more"])[0]["more"] == {"deep": [1]}
 
@@ -163,7 +163,7 @@ def test_a_dynamic_collection_keeps_other_columns(place: Place) -> None:
 def test_a_database_in_use(place: Place) -> None:
     place.create()
     file = jsonl(place.folder / "x.jsonl", [{"id": 1, "text": "a"}])
-    with connect(place.uri):
+    with open_milvus(place.uri):
         done = place.ingest(file)
     assert done.returncode == 1
     assert "another process has this Milvus Lite database open" in done.stderr
@@ -214,7 +214,7 @@ def test_an_interrupt_ends_after_the_batch_and_says_how_to_go_on(place: Place, n
     file = jsonl(place.folder / "x.jsonl", rows)
     stopped = interrupted(place, file, number)
     assert stopped.returncode == 130, stopped.stderr
-    assert "The same command goes on from there." in stopped.stderr
+    assert "The same command continues from there." in stopped.stderr
     assert "Traceback" not in stopped.stderr
     assert place.ingest(file).returncode == 0
     assert [row["name"] for row in place.rows()] == [row["name"] for row in rows]

@@ -1,9 +1,10 @@
-"""The command line: one file a command, loaded when it is called."""
+"""The command line: one file per command, imported when the command runs."""
 
 from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 from dataclasses import dataclass
 
@@ -14,29 +15,45 @@ from nestvec_schemas.errors import NestvecError, nearest
 
 @dataclass(frozen=True)
 class CommandEntry:
-    """A command: the module in this package that holds it, and its line in ``nestvec --help``."""
+    """A command."""
 
     module: str
+    """The module of this package that declares it."""
+
     short_help: str
+    """Its line in ``nestvec --help``."""
 
 
 COMMANDS = {
     "adapt": CommandEntry(
         "adapt", "Train a checkpoint so that short vectors and early layers keep its quality."
     ),
-    "collection": CommandEntry("collection", "Create, show or drop a collection with nested vector fields."),
-    "demo": CommandEntry("demo", "Run the whole way once: export, serve, ingest, answer."),
+    "collection": CommandEntry(
+        "collection", "Create, show, list or drop collections with nested vector fields."
+    ),
+    "demo": CommandEntry("demo", "Run everything once: export, serve, ingest, query."),
     "encoders": CommandEntry("encoders", "List the encoders in a model repository."),
     "evaluate": CommandEntry("evaluate", "Measure what each length, exit and form of the vectors keeps."),
     "export": CommandEntry("export", "Export a checkpoint to a Triton model repository."),
     "ingest": CommandEntry("ingest", "Insert a JSONL, CSV or Parquet file into a collection."),
-    "serve": CommandEntry("serve", "Serve embeddings to Milvus and to TEI and OpenAI clients."),
-    "sql": CommandEntry("sql", "Run a SQL query; texts in it are embedded by the server."),
+    "serve": CommandEntry("serve", "Serve embeddings to Milvus and to TEI, OpenAI and Cohere clients."),
+    "sql": CommandEntry("sql", "Run SQL; the server embeds the texts in it."),
 }
+
+_EPILOG = """\b
+Every option can be set by an environment variable, which its help names.
+NO_COLOR turns colours off.
+
+\b
+Shell completion, of encoder and collection names too:
+  bash  eval "$(_NESTVEC_COMPLETE=bash_source nestvec)"     in ~/.bashrc
+  zsh   eval "$(_NESTVEC_COMPLETE=zsh_source nestvec)"      in ~/.zshrc
+  fish  _NESTVEC_COMPLETE=fish_source nestvec | source      in config.fish
+"""
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called, so that help is quick."""
+    """A group whose commands are imported when they run, so that help is quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)
@@ -60,24 +77,40 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "NESTVEC"},
+    epilog=_EPILOG,
+)
 @click.version_option(package_name="nestvec")
-@click.option("-v", "--verbose", count=True, help="Log more: -v for information, -vv for everything.")
-def cli(verbose: int) -> None:
-    """Your own encoder inside Milvus: export it once, embed server-side, ask in SQL."""
+@click.option("-v", "--verbose", count=True, show_envvar=True, help="Log more: -v for INFO, -vv for DEBUG.")
+@click.pass_context
+def cli(ctx: click.Context, verbose: int) -> None:
+    """Your own encoder inside Milvus: export it once, embed on the server, query in SQL.
+
+    \b
+    Example:
+      nestvec demo
+    """
+    ctx.color = use_colour()
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
 
 
+def use_colour() -> bool | None:
+    """False where NO_COLOR is set (https://no-color.org), else None: whether the stream is a terminal."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
 def main() -> None:
-    """The entry point. Exit codes: 0, 1 for what went wrong, 2 for usage, 130 for an interrupt."""
+    """The entry point. Exit codes: 0, 1 for a failure, 2 for wrong usage, 130 for an interrupt."""
     try:
         sys.exit(cli(standalone_mode=False))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except NestvecError as error:
-        click.secho(f"nestvec: {error}", fg="red", err=True)
+        click.secho(f"nestvec: {error}", fg="red", err=True, color=use_colour())
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("nestvec: interrupted", err=True)

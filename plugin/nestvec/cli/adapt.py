@@ -2,90 +2,108 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.adapt_captions import CaptionArgs, caption_options
-from nestvec.cli.options import args_command, integers, json_option
+from nestvec.cli.adapt_captions import CAPTION_OPTIONS, CaptionArgs
+from nestvec.cli.options import args_command, integers, json_option, option, option_group
 from nestvec.terminal.interrupts import stop_on_signal
 
 if TYPE_CHECKING:
     from nestvec.datasets.training_texts import Kind
     from nestvec.terminal.progress import Stages
     from nestvec_exporters.progress import Listener
-    from nestvec_exporters.train import Adapted
+    from nestvec_exporters.train.options import Hyperparameters
+
+T = TypeVar("T")
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @dataclass(frozen=True)
-class AdaptArgs(CaptionArgs):
-    """The command's arguments."""
+class DataArgs:
+    """What to train on."""
 
-    checkpoint: str
-    to: Path
+    texts: Path | None
     pairs: Path | None
     triplets: Path | None
-    texts: Path | None
+    captions: Path | None
     columns: tuple[str, ...] | None
     scores: str | None
     teacher: str | None
-    dims: tuple[int, ...] | None
-    exits: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class TrainingArgs:
+    """How to train; None is the default, which differs between texts and captions."""
+
     epochs: float | None
     steps: int | None
     minutes: float | None
     batch: int | None
     learning_rate: float | None
     max_tokens: int | None
+    hard_negatives: bool
     seed: int
-    near: bool
-    resume: bool
-    force: bool
-    as_json: bool
 
-    def file(self) -> tuple[Kind, Path] | None:
-        """The one file of texts that was given, None where it is one of captions.
-
-        Raises a usage error where it is none or several, or an option does not go with it.
-        """
-        texts: dict[Kind, Path | None] = {"pairs": self.pairs, "triplets": self.triplets, "texts": self.texts}
-        sources = [(kind, path) for kind, path in texts.items() if path]
-        if len(sources) + (self.captions is not None) != 1:
-            raise click.UsageError("Give one of --texts, --pairs, --triplets and --captions.")
-        unsuitable = self.names
-        if self.captions is not None:
-            unsuitable = [f"--{name}" for name in ("exits", "scores", "teacher") if getattr(self, name)]
-        if unsuitable:
-            alone = "texts alone" if self.captions is not None else "--captions"
-            raise click.UsageError(f"{', '.join(unsuitable)}: for {alone}.")
-        return sources[0] if sources else None
-
-    def common(self) -> dict[str, Any]:
-        """What both ways of training are asked for, by the names of their options; what was not said is not
-        there."""
+    def over(self, defaults: Hyperparameters) -> Hyperparameters:
+        """``defaults`` with the options that were given."""
         from nestvec_exporters.train import TrainingLength
 
-        names = (
-            "checkpoint",
-            "to",
-            "dims",
-            "batch",
-            "learning_rate",
-            "max_tokens",
-            "seed",
-            "resume",
-            "force",
+        limited = any(limit is not None for limit in (self.epochs, self.steps, self.minutes))
+        return replace(
+            defaults,
+            length=TrainingLength(self.epochs, self.steps, self.minutes) if limited else defaults.length,
+            batch=_or(self.batch, defaults.batch),
+            learning_rate=_or(self.learning_rate, defaults.learning_rate),
+            max_tokens=_or(self.max_tokens, defaults.max_tokens),
+            seed=self.seed,
         )
-        options = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        lengths = (self.epochs, self.steps, self.minutes)
-        return options | ({"length": TrainingLength(*lengths)} if any(limit is not None for limit in lengths) else {})
+
+
+@dataclass(frozen=True)
+class AdaptArgs:
+    """The command's arguments."""
+
+    checkpoint: str
+    to: Path
+    data: DataArgs
+    dims: tuple[int, ...] | None
+    exits: tuple[int, ...] | None
+    training: TrainingArgs
+    images: CaptionArgs
+    resume: bool
+    force: bool
+    json: bool
+
+    def text_file(self) -> tuple[Kind, Path] | None:
+        """The file of texts and its kind, None where there is one of captions.
+
+        Raises a usage error unless there is exactly one file, and for an option that does not fit it.
+        """
+        data = self.data
+        texts: dict[Kind, Path | None] = {"pairs": data.pairs, "triplets": data.triplets, "texts": data.texts}
+        files = [(kind, path) for kind, path in texts.items() if path]
+        if len(files) + (data.captions is not None) != 1:
+            raise click.UsageError("Give one of --texts, --pairs, --triplets and --captions.")
+        if data.captions is None:
+            unsuitable = self.images.given()
+        else:
+            only_for_texts = {"--exits": self.exits, "--scores": data.scores, "--teacher": data.teacher}
+            unsuitable = [name for name, value in only_for_texts.items() if value]
+        if unsuitable:
+            use = "--captions" if data.captions is None else "texts only"
+            raise click.UsageError(f"{', '.join(unsuitable)}: for {use}.")
+        return files[0] if files else None
+
+
+def _or(value: T | None, default: T) -> T:
+    return default if value is None else value
 
 
 def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -98,109 +116,146 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     return names
 
 
-@click.command(cls=args_command(AdaptArgs), short_help=COMMANDS["adapt"].short_help)
+@click.command("adapt", cls=args_command(AdaptArgs), short_help=COMMANDS["adapt"].short_help)
 @click.argument("checkpoint")
-@click.option(
-    "--to", type=click.Path(path_type=Path), required=True, help="The folder to write the new checkpoint to."
+@option_group(
+    "Data",
+    option("--texts", type=_FILE, help="Texts without labels: learn from the checkpoint's own vectors."),
+    option("--pairs", type=_FILE, help="Queries, each with a document that answers it."),
+    option("--triplets", type=_FILE, help="The same, each with a document that does not answer it as well."),
+    option("--captions", type=_FILE, help="Images with captions: learn to find each by the other."),
+    option(
+        "--columns",
+        callback=_names,
+        metavar="NAME,NAME,…",
+        show_default="the usual names",
+        help="Columns of the texts, in this order. With --texts they are joined; with --captions the image's "
+        "comes first.",
+    ),
+    option("--scores", metavar="NAME", help="Column of a teacher's scores of the pairs or triplets."),
+    option("--teacher", metavar="CHECKPOINT", help="Cross-encoder that scores the pairs or triplets."),
 )
-@click.option("--texts", type=_FILE, help="Texts without labels: learn from the checkpoint's own vectors.")
-@click.option("--pairs", type=_FILE, help="Queries, each with a document that answers it.")
-@click.option("--triplets", type=_FILE, help="The same, each with a document that does not answer it too.")
-@caption_options
-@click.option(
-    "--columns",
-    callback=_names,
-    metavar="NAME,NAME,…",
-    help="The columns that hold the texts, in that order; with --texts they are joined, with --captions the "
-    "picture's is the first.  "
-    "[default: the usual names]",
+@option_group(
+    "Vectors",
+    option(
+        "--dims",
+        callback=integers,
+        metavar="DIM,DIM,…",
+        show_default="256,128,64,32",
+        help="Lengths to train besides the full vector.",
+    ),
+    option("--exits", callback=integers, metavar="LAYER,LAYER,…", help="Layers to train as exits."),
 )
-@click.option("--scores", metavar="NAME", help="A column with a teacher's score of each pair or triplet.")
-@click.option("--teacher", metavar="CHECKPOINT", help="A cross-encoder that scores the pairs or triplets.")
-@click.option(
-    "--dims",
-    callback=integers,
-    metavar="DIM,DIM,…",
-    help="Prefixes to train beside the whole vector.  [default: 256,128,64,32]",
+@option_group(
+    "Training",
+    option(
+        "--epochs",
+        type=click.FloatRange(0, min_open=True),
+        show_default="3; 10 for captions",
+        help="Passes over the data.",
+    ),
+    option("--steps", type=click.IntRange(1), help="Number of steps, instead of epochs."),
+    option(
+        "--minutes", type=click.FloatRange(0, min_open=True), help="Minutes of training, instead of epochs."
+    ),
+    option(
+        "--batch", type=click.IntRange(8, 4096), show_default="32; 64 for captions", help="Rows per step."
+    ),
+    option(
+        "--learning-rate",
+        type=click.FloatRange(0, 1, min_open=True),
+        show_default="3e-4; 1e-3 for captions",
+        help="Highest learning rate of AdamW, after a short warm-up; it decays to 0.",
+    ),
+    option(
+        "--max-tokens",
+        type=click.IntRange(8),
+        show_default="128; 64 for captions",
+        help="Truncate training texts to this length. The result takes texts as long as before.",
+    ),
+    option(
+        "--hard-negatives/--no-hard-negatives",
+        default=True,
+        help="Form batches of texts that are close to one another.",
+    ),
+    option("--seed", type=click.IntRange(0), default=0, help="Random seed."),
 )
-@click.option("--exits", callback=integers, metavar="LAYER,LAYER,…", help="Layers to train as exits as well.")
-@click.option(
-    "--epochs",
-    type=click.FloatRange(0, min_open=True),
-    help="Passes over the data.  [default: 3, of captions 10]",
+@CAPTION_OPTIONS
+@option_group(
+    "Output",
+    option("--to", type=click.Path(path_type=Path), required=True, help="Folder of the new checkpoint."),
+    option("--resume", is_flag=True, help="Fail unless there is an interrupted run to resume."),
+    option("--force", is_flag=True, help="Discard an interrupted run; replace an adapted checkpoint."),
 )
-@click.option("--steps", type=click.IntRange(1), help="Instead: this many steps.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Instead: as much as fits in this.")
-@click.option("--batch", type=click.IntRange(8, 4096), help="Rows in a step.  [default: 32, of captions 64]")
-@click.option(
-    "--learning-rate",
-    type=click.FloatRange(0, 1, min_open=True),
-    help="AdamW's at its highest: it rises for a moment, then falls to nothing.  "
-    "[default: 3e-4, of captions 1e-3]",
-)
-@click.option(
-    "--max-tokens",
-    type=click.IntRange(8),
-    help="Texts are cut here while they are trained on; the result takes as long ones as before.  "
-    "[default: 128, of captions 64]",
-)
-@click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="All chance is drawn by it."
-)
-@click.option(
-    "--hard-negatives/--no-hard-negatives",
-    "near",
-    default=True,
-    show_default=True,
-    help="Batches of texts that are near one another.",
-)
-@click.option("--resume", is_flag=True, help="Fail unless there is an interrupted run to go on with.")
-@click.option("--force", is_flag=True, help="Begin anew, and replace what adapt made at --to.")
 @json_option
 def command(args: AdaptArgs) -> None:
     """Train CHECKPOINT so that its short vectors, and with --exits its early layers, keep its quality.
 
-    FILE is JSONL, CSV or Parquet; a .txt of a text a line for --texts. A corpus.jsonl of BEIR works as it
-    is. With --captions each row names a picture by its path and has one caption or more, in lists or in
-    several columns: CHECKPOINT (CLIP, SigLIP and their like) learns them, or a text encoder with an
-    --image-checkpoint beside it becomes one. After an interruption the same command goes on where it
-    stopped. A part of the rows is held out, and the weights that do best on it are kept; export the result
-    as any checkpoint.
+    A file is JSONL, CSV or Parquet; for --texts also a .txt with a text per line. A corpus.jsonl of BEIR
+    works as it is. With --captions, each row has the path of an image and one or more captions, in lists
+    or in several columns. CHECKPOINT (CLIP, SigLIP and similar) learns from them, or a text encoder
+    becomes a dual encoder together with --image-checkpoint. After an interruption, the same command
+    continues where it stopped. Some rows are held out, and the weights that do best on them are kept.
+    Export the result like any checkpoint.
 
     \b
     Examples:
-      nestvec adapt sentence-transformers/all-MiniLM-L6-v2 --to nested --texts corpus.jsonl --exits 2,3,4
-      nestvec adapt CHECKPOINT --to nested --pairs clicks.parquet --columns query,document --minutes 15
-      nestvec adapt CHECKPOINT --image-checkpoint CLASSIFIER --to clip --captions pairs.jsonl --image-blocks 5
+      nestvec adapt sentence-transformers/all-MiniLM-L6-v2 --to nested \\
+        --texts corpus.jsonl --exits 2,3,4
+      nestvec adapt CHECKPOINT --to nested --pairs clicks.parquet \\
+        --columns query,document --minutes 15
+      nestvec adapt CHECKPOINT --to clip --captions pairs.jsonl \\
+        --image-checkpoint CLASSIFIER --image-blocks 5
     """
-    from nestvec.cli import adapt_captions
-    from nestvec.terminal.progress import stages
-
-    file = args.file()
-    if file is None:
-        with stages() as shown, stop_on_signal("this step") as stop:
-            pair = adapt_captions.train_captions(
-                args, args.columns, args.common(), _listener(shown, stop), stop
-            )
-        adapt_captions.print_captions_result(pair, args.to, as_json=args.as_json)
-        return
-    _report(_train(args, *file), args)
+    text_file = args.text_file()
+    if text_file is None:
+        _adapt_captions(args)
+    else:
+        _adapt_texts(args, *text_file)
 
 
-def _train(args: AdaptArgs, kind: Kind, path: Path) -> Adapted:
+def _adapt_texts(args: AdaptArgs, kind: Kind, path: Path) -> None:
+    from nestvec.cli.adapt_result import print_text_result
     from nestvec.datasets.training_texts import TrainingColumns, read_rows
     from nestvec.terminal.progress import stages
-    from nestvec_exporters.train import AdaptOptions, TrainingData, adapt
+    from nestvec_exporters.train import AdaptOptions, Hyperparameters, RunOutput, TrainingData, adapt
 
-    options = AdaptOptions(**args.common(), exits=args.exits or (), near=args.near, teacher=args.teacher)
-    read = read_rows(path, kind, TrainingColumns(args.columns, args.scores))
-    data = TrainingData(path.name, kind, read.rows, read.scores)
+    options = AdaptOptions(
+        args.checkpoint,
+        RunOutput(args.to, args.resume, args.force),
+        dims=args.dims,
+        exits=args.exits or (),
+        hyperparameters=args.training.over(Hyperparameters()),
+        hard_negatives=args.training.hard_negatives,
+        teacher=args.data.teacher,
+    )
+    rows = read_rows(path, kind, TrainingColumns(args.data.columns, args.data.scores))
+    data = TrainingData(path.name, kind, rows.rows, rows.scores)
     with stages() as shown, stop_on_signal("this step") as stop:
-        return adapt(options, data, _listener(shown, stop), stop)
+        adapted = adapt(options, data, _listener(shown, stop), stop)
+    print_text_result(adapted, args.to, as_json=args.json)
+
+
+def _adapt_captions(args: AdaptArgs) -> None:
+    from nestvec.cli.adapt_result import print_caption_result
+    from nestvec.datasets.captions import open_image, read_captions
+    from nestvec.terminal.progress import stages
+    from nestvec_exporters.train import RunOutput
+    from nestvec_exporters.train.captions import CaptionData, CaptionOptions, adapt_captions
+
+    defaults = CaptionOptions(args.checkpoint, RunOutput(args.to, args.resume, args.force), dims=args.dims)
+    trained = replace(defaults, hyperparameters=args.training.over(defaults.hyperparameters))
+    options = args.images.over(trained)
+    assert args.data.captions is not None  # noqa: S101 - text_file has checked it
+    rows = read_captions(args.data.captions, args.data.columns, args.images.only)
+    data = CaptionData(args.data.captions.name, rows.images, rows.captions, open_image)
+    with stages() as shown, stop_on_signal("this step") as stop:
+        adapted = adapt_captions(options, data, _listener(shown, stop), stop)
+    print_caption_result(adapted, args.to, as_json=args.json)
 
 
 def _listener(shown: Stages, stop: Callable[[], bool]) -> Listener:
-    """Shows the stages; ends the command at once where it is to stop before training has begun."""
+    """Shows the stages; interrupts the command where it is to stop before training has begun."""
     from nestvec_exporters.progress import Listener
 
     stage = ""
@@ -216,32 +271,3 @@ def _listener(shown: Stages, stop: Callable[[], bool]) -> Listener:
             raise KeyboardInterrupt
 
     return Listener(begin, step)
-
-
-def _report(adapted: Adapted, args: AdaptArgs) -> None:
-    """The figures; ends the command with 130 where it was stopped."""
-    from nestvec.terminal.tables import print_json, print_table
-
-    if args.as_json:
-        print_json({"path": str(args.to), "finished": adapted.finished, **adapted.record()})
-    elif adapted.finished:
-        print_table(
-            ["queries at exit", "documents at exit", *map(str, adapted.dims)],
-            [list(row) for row in _table(adapted)],
-            title=f"{adapted.figure} over {adapted.held_out} held-out rows, before → after, by dims",
-        )
-        click.echo(f"{args.to}: {adapted.rows} rows, {adapted.steps} steps, {adapted.seconds:.0f} s")
-        exits = f" --exits {','.join(map(str, adapted.layers[1:]))}" if adapted.layers[1:] else ""
-        click.echo(f"Next: nestvec export {args.to} --to models{exits}")
-    if not adapted.finished:
-        click.echo("Stopped. The same command goes on from there.", err=True)
-        sys.exit(130)
-
-
-def _table(adapted: Adapted) -> Iterator[tuple[str, ...]]:
-    depth = adapted.layers[0]
-    for direction in ("alike", "across"):
-        for layer, after in adapted.after[direction].items():
-            before = adapted.before[direction][layer]
-            cells = (f"{before[dim]:.3f} → {after[dim]:.3f}" for dim in adapted.dims)
-            yield str(layer), str(layer if direction == "alike" else depth), *cells

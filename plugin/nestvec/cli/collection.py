@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.options import json_option, models_option, store_options
+from nestvec.cli.completion import complete_collections
+from nestvec.cli.options import (
+    GroupedCommand,
+    json_option,
+    milvus_options,
+    models_option,
+    option,
+    option_group,
+)
 from nestvec.terminal.tables import print_json, print_table
 
 if TYPE_CHECKING:
@@ -27,27 +35,34 @@ def command() -> None:
     """
 
 
-@command.command()
+@command.command(cls=GroupedCommand)
 @click.argument("spec", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@store_options
+@milvus_options
 @models_option
 def create(spec: Path, uri: str, token: str, database: str, models: Path) -> None:
-    """Create the collection that SPEC declares.
+    """Create the collection that SPEC, a YAML file, declares.
 
-    Each embedding gives one vector field FIELD_DIM per dim, which Milvus fills by asking the service.
-    With exit: LAYER the encoder stops after that layer, and the field is FIELD_DIM_exitLAYER; with
-    expert: NAME its weights of that name are used, and the field is FIELD_DIM_NAME. On a Milvus
-    server from 2.6, form: int8 or binary stores a quarter or a thirty-second of the bytes (FIELD_DIM_int8,
-    FIELD_DIM_binary; the binary ones are filled by nestvec ingest). A sparse encoder has form: sparse and no
-    dims: the field FIELD_sparse, on Milvus Lite too, is filled by nestvec ingest and by SQL; with top: 64
-    it keeps the 64 largest weights of a text, and is FIELD_sparse_top64.
+    An embedding has one vector field per dim, FIELD_DIM, which Milvus fills by calling the service.
+
+    \b
+      exit: LAYER    stop after this layer: FIELD_DIM_exitLAYER
+      expert: NAME   use the encoder's weights of this name: FIELD_DIM_NAME
+      form: int8     store a quarter of the bytes: FIELD_DIM_int8
+      form: binary   store a thirty-second of them: FIELD_DIM_binary
+      form: sparse   of a sparse encoder, without dims: FIELD_sparse
+      top: 64        keep the 64 largest weights: FIELD_sparse_top64
+      name: NAME     with one dim, name the field
+
+    int8 and binary need a Milvus server from 2.6. nestvec ingest fills binary fields; nestvec ingest and SQL fill sparse ones, on Milvus Lite too. An
+    embedding may also have a service, index, metric and params.
+
     Fields are BOOL, INT8 to INT64, FLOAT, DOUBLE, VARCHAR, JSON or ARRAY; they may be nullable, have a
-    default or be the partition_key. A VARCHAR with compose: "{title}. {brand}: {meta.color}" is filled from
-    the row's other values (a clause without its value is left out), with compose: flatten from all of them.
-    An embedding may have a service, an index, a metric and params, and with one dim a name of its own. Under
-    lexical: each {field: FIELD} gives a field FIELD_bm25 that Milvus
-    fills for BM25; under vectors: each {name: NAME, dim: DIM} is a field that rows bring. Above 4 vector
-    fields, write max_vector_fields as well.
+    default or be the partition_key. A VARCHAR with compose: "{title}. {brand}: {meta.color}" is filled
+    from the row's other values (a clause without its value is omitted); with compose: flatten, from all
+    of them.
+
+    Under lexical:, {field: FIELD} adds FIELD_bm25, which Milvus fills for BM25. Under vectors:,
+    {name: NAME, dim: DIM} adds a field that rows bring. More than 4 vector fields need max_vector_fields.
 
     \b
     Example: papers.yaml
@@ -57,10 +72,11 @@ def create(spec: Path, uri: str, token: str, database: str, models: Path) -> Non
         id:       {type: INT64, primary: true}
         abstract: {type: VARCHAR, max_length: 8192}
         year:     {type: INT32, nullable: true}
-        tags:     {type: ARRAY, element_type: VARCHAR, max_length: 64, max_capacity: 16, nullable: true}
+        tags:
+          {type: ARRAY, element_type: VARCHAR, max_length: 64, max_capacity: 16}
       embeddings:
         - {field: abstract, encoder: minilm, dims: [64, 384]}
-        - {field: abstract, encoder: minilm, dims: [128], index: HNSW, metric: IP, params: {M: 16}}
+        - {field: abstract, encoder: minilm, dims: [128], index: HNSW, metric: IP}
         - {field: abstract, encoder: minilm, dims: [64], exit: 3, expert: biomed}
 
     \b
@@ -81,11 +97,11 @@ def create(spec: Path, uri: str, token: str, database: str, models: Path) -> Non
     )
 
 
-@command.command()
-@click.argument("name")
-@store_options
+@command.command(cls=GroupedCommand)
+@click.argument("name", shell_complete=complete_collections)
+@milvus_options
 @json_option
-def show(name: str, uri: str, token: str, database: str, as_json: bool) -> None:
+def show(name: str, uri: str, token: str, database: str, json: bool) -> None:
     """Show a collection's columns and embeddings.
 
     \b
@@ -97,16 +113,16 @@ def show(name: str, uri: str, token: str, database: str, as_json: bool) -> None:
 
     with open_milvus(uri, token=token, database=database, create=False) as client:
         description = lifecycle.describe_collection(client, name)
-    if as_json:
+    if json:
         print_json(description)
     else:
         _print(description)
 
 
-@command.command("list")
-@store_options
+@command.command("list", cls=GroupedCommand)
+@milvus_options
 @json_option
-def list_(uri: str, token: str, database: str, as_json: bool) -> None:
+def list_(uri: str, token: str, database: str, json: bool) -> None:
     """List the collections in the database.
 
     \b
@@ -118,19 +134,19 @@ def list_(uri: str, token: str, database: str, as_json: bool) -> None:
 
     with open_milvus(uri, token=token, database=database, create=False) as client:
         names = lifecycle.collection_names(client)
-    if as_json:
+    if json:
         print_json(names)
     else:
         for name in names:
             click.echo(name)
 
 
-@command.command()
-@click.argument("name")
-@store_options
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@command.command(cls=GroupedCommand)
+@click.argument("name", shell_complete=complete_collections)
+@milvus_options
+@option_group("Other", option("--yes", is_flag=True, help="Do not ask for confirmation."))
 def drop(name: str, uri: str, token: str, database: str, yes: bool) -> None:
-    """Drop a collection and all its rows. Asks first on a terminal; elsewhere it wants --yes.
+    """Drop a collection and all its rows. Asks for confirmation on a terminal; elsewhere, --yes is required.
 
     \b
     Example:
@@ -140,7 +156,7 @@ def drop(name: str, uri: str, token: str, database: str, yes: bool) -> None:
     from nestvec.milvus.connection import open_milvus
 
     if not yes and not sys.stdin.isatty():
-        raise click.UsageError("Without a terminal to ask on, dropping a collection needs --yes.")
+        raise click.UsageError("Without a terminal, dropping a collection needs --yes.")
     with open_milvus(uri, token=token, database=database, create=False) as client:
         if not yes:
             rows = lifecycle.describe_collection(client, name)["rows"]

@@ -10,30 +10,34 @@ from typing import TYPE_CHECKING
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.options import json_option, models_option
+from nestvec.cli.options import GroupedCommand, json_option, models_option, option, option_group
 
 if TYPE_CHECKING:
     from nestvec_schemas.manifest import Manifest
 
-_COLUMNS = ("name", "dims", "exits", "precision", "takes", "nesting", "pooling", "MB", "cosine")
+_COLUMNS = ("name", "dims", "exits", "precision", "inputs", "nesting", "pooling", "MB", "cosine")
 
 
 @dataclass(frozen=True)
 class EncoderFolder:
-    """One encoder's folder: its manifest and size in bytes, or why it cannot be used."""
+    """One encoder's folder."""
 
     name: str
     manifest: Manifest | None = None
+
     size: int = 0
+    """Bytes of its files."""
+
     error: str = ""
+    """Why it cannot be used, where there is no manifest."""
 
 
-@click.command(short_help=COMMANDS["encoders"].short_help)
+@click.command("encoders", cls=GroupedCommand, short_help=COMMANDS["encoders"].short_help)
 @models_option
-@click.option("--check", is_flag=True, help="Compare every file with its checksum, too.")
+@option_group("Encoders", option("--check", is_flag=True, help="Compare every file with its checksum."))
 @json_option
-def command(models: Path, check: bool, as_json: bool) -> None:
-    """List the encoders in a model repository. Exit code 1 where one of them is damaged.
+def command(models: Path, check: bool, json: bool) -> None:
+    """List the encoders in a model repository. The exit code is 1 if one of them is damaged.
 
     \b
     Example:
@@ -43,11 +47,11 @@ def command(models: Path, check: bool, as_json: bool) -> None:
     from nestvec_schemas.repository import encoder_names
 
     folders = [read_folder(models / name, check=check) for name in encoder_names(models)]
-    if as_json:
+    if json:
         print_json([_json(folder) for folder in folders])
     elif not folders:
         click.echo(
-            f"There is no encoder in {models}. "
+            f"There are no encoders in {models}. "
             f"Export one: nestvec export CHECKPOINT --to {models} --name NAME"
         )
     else:
@@ -109,7 +113,7 @@ def _row(folder: EncoderFolder, manifest: Manifest) -> tuple[object, ...]:
         manifest.precision,
         describe_inputs(manifest),
         manifest.nesting,
-        ", ".join(dict.fromkeys(folder.pooling for folder in manifest.towers.values())),
+        ", ".join(dict.fromkeys(tower.pooling for tower in manifest.towers.values())),
         f"{folder.size / 1e6:.1f}",
         manifest.verification.cosine_mean,
     )

@@ -2,30 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.options import args_command, integers, models_option
+from nestvec.cli.options import (
+    args_command,
+    encoder_option,
+    integers,
+    models_option,
+    option,
+    option_group,
+)
 
 if TYPE_CHECKING:
     from nestvec.evaluate.evaluation import Evaluation
     from nestvec.evaluate.search.exact import OpenIndex
-    from nestvec.evaluate.rows import ResultRow
+    from nestvec.evaluate.search.forms import Form
     from nestvec.evaluate.variants import EncoderVariant
+    from nestvec_schemas.manifest import Precision
 
-_FORMS = ("float", "int8", "binary", "shortlist")
+_FORMS: tuple[Form, ...] = ("float", "int8", "binary", "shortlist")
 _PRECISIONS = ("fp32", "fp16", "int8")
-_SETTING = ("nesting", "dim", "exit", "form")
-_TEXTS = ("nDCG@10", "95%", "kept", "R@100", "MRR@10")
-_PICTURES = ("R@1", "R@5", "R@10", "95%", "kept")
-_COST = ("bytes", "ms")
 _DEPTH = 50
+
+
+@dataclass(frozen=True)
+class VariantArgs:
+    """Which encoders and vectors are measured; None is what an encoder offers."""
+
+    encoder: tuple[str, ...]
+    models: Path
+    precision: tuple[Precision, ...]
+    dims: tuple[int, ...] | None
+    exits: tuple[int, ...] | None
+    forms: tuple[Form, ...]
+    top: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class SearchArgs:
+    """How vectors are searched and reranked."""
+
+    through: Literal["exact", "milvus"]
+
+    uri: str | None
+    """None: a temporary Milvus Lite database."""
+
+    token: str = field(repr=False)
+    candidates: int
+    rerank: tuple[str, ...]
+    depth: int | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class OutputArgs:
+    """Where results go."""
+
+    json: str | None
+    report: Path | None
+    cache: Path | None
 
 
 @dataclass(frozen=True)
@@ -33,24 +75,10 @@ class EvaluateArgs:
     """The command's arguments."""
 
     data: tuple[Path, ...]
-    encoder: tuple[str, ...]
-    models: Path
-    dims: tuple[int, ...] | None
-    exits: tuple[int, ...] | None
-    precision: tuple[Any, ...]
-    forms: tuple[Any, ...]
-    through: str
-    uri: str | None
-    token: str = field(repr=False)
-    candidates: int
-    top: tuple[int, ...] | None
-    rerank: tuple[str, ...]
-    depth: int | None
     languages: tuple[str, ...]
-    json_file: str | None
-    report: Path | None
-    cache: Path | None
-    seed: int
+    variants: VariantArgs
+    search: SearchArgs
+    output: OutputArgs
 
 
 def _split(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
@@ -65,135 +93,181 @@ def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
     for word in words:
         if word not in choices:
             raise click.BadParameter(
-                f"'{word}' is none of {', '.join(choices)}.{nearest(word, choices)}", ctx, param
+                f"'{word}' is not one of {', '.join(choices)}.{nearest(word, choices)}", ctx, param
             )
     return words
 
 
-@click.command(cls=args_command(EvaluateArgs), short_help=COMMANDS["evaluate"].short_help)
+@click.command("evaluate", cls=args_command(EvaluateArgs), short_help=COMMANDS["evaluate"].short_help)
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--encoder", required=True, multiple=True, help="An encoder of the repository; may be repeated."
-)
+@option_group("Encoders", encoder_option("--encoder", required=True, help="Encoder to measure (repeatable)."))
 @models_option
-@click.option(
-    "--dims", callback=integers, metavar="DIM,DIM,…", help="Descending. Default: those it was exported with."
+@option_group(
+    "Encoders",
+    option(
+        "--precision",
+        callback=_words,
+        default="",
+        metavar="PRECISION,…",
+        show_default=False,
+        help="Measure the same encoders with weights of fp32, fp16 or int8 as well.",
+    ),
 )
-@click.option("--exits", callback=integers, metavar="EXIT,EXIT,…", help="Default: all that it has.")
-@click.option(
-    "--precision",
-    callback=_words,
-    default="",
-    metavar="PRECISION,…",
-    help="Measure beside each encoder the one of the same source with weights of fp32, fp16 or int8.",
+@option_group(
+    "Vectors",
+    option(
+        "--dims",
+        callback=integers,
+        metavar="DIM,DIM,…",
+        show_default="those of the encoder",
+        help="Lengths of vectors, descending.",
+    ),
+    option(
+        "--exits",
+        callback=integers,
+        metavar="LAYER,LAYER,…",
+        show_default="those of the encoder",
+        help="Layers after which the encoder stops.",
+    ),
+    option(
+        "--forms",
+        callback=_words,
+        default=",".join(_FORMS),
+        metavar="FORM,…",
+        help="Forms of the vectors. binary and shortlist are rescored at full length.",
+    ),
+    option(
+        "--top",
+        callback=integers,
+        metavar="TOP,TOP,…",
+        show_default="all",
+        help="Of sparse encoders: how many of the largest weights a document keeps, descending.",
+    ),
 )
-@click.option(
-    "--forms",
-    callback=_words,
-    default=",".join(_FORMS),
-    show_default=True,
-    help="Of the vectors. binary and shortlist are scored again at full length.",
+@option_group(
+    "Search",
+    option(
+        "--through",
+        type=click.Choice(["exact", "milvus"]),
+        default="exact",
+        help="exact: compute every similarity. milvus: search a real Milvus.",
+    ),
+    option(
+        "--uri",
+        envvar="NESTVEC_URI",
+        show_default="a temporary Milvus Lite database",
+        help="The Milvus of --through milvus.",
+    ),
+    option(
+        "--token",
+        default="",
+        envvar="NESTVEC_TOKEN",
+        show_default=False,
+        help="Milvus token, or USER:PASSWORD.",
+    ),
+    option(
+        "--candidates",
+        type=click.IntRange(1, 10_000),
+        default=100,
+        help="Documents of a short search that are rescored at full length.",
+    ),
+    encoder_option(
+        "--rerank",
+        help="Rerank the first documents of a full-length ranking with this cross-encoder or "
+        "late-interaction encoder (repeatable).",
+    ),
+    option(
+        "--depth",
+        type=click.IntRange(1, 1000),
+        show_default=str(_DEPTH),
+        help="Documents that --rerank scores.",
+    ),
+    option("--seed", type=click.IntRange(0), default=0, help="Random seed of the confidence intervals."),
 )
-@click.option(
-    "--through",
-    type=click.Choice(["exact", "milvus"]),
-    default="exact",
-    show_default=True,
-    help="Search by computing every similarity, or in a real Milvus.",
+@option_group(
+    "Data",
+    option(
+        "--languages",
+        callback=_split,
+        default="",
+        metavar="LANGUAGE,…",
+        show_default="the set's own",
+        help="Of captioned images: measure these languages as well, by the names in captions, or all.",
+    ),
 )
-@click.option("--uri", envvar="NESTVEC_URI", help="The Milvus. Default: a temporary Milvus Lite database.")
-@click.option("--token", default="", envvar="NESTVEC_TOKEN", help="Milvus token, or USER:PASSWORD.")
-@click.option(
-    "--candidates",
-    type=click.IntRange(1, 10_000),
-    default=100,
-    show_default=True,
-    help="Documents that a short search hands on to be scored at full length.",
+@option_group(
+    "Output",
+    option("--json", metavar="FILE", help="Write the rows as JSON; - is standard output."),
+    option(
+        "--report", type=click.Path(path_type=Path, dir_okay=False), help="Write one HTML page with charts."
+    ),
+    option(
+        "--cache",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="NESTVEC_CACHE",
+        show_default="~/.cache/nestvec",
+        help="Folder that keeps vectors for the next run.",
+    ),
 )
-@click.option(
-    "--top",
-    callback=integers,
-    metavar="TOP,TOP,…",
-    help="Of sparse encoders: keep so many of the largest weights of a document, descending. Default: all.",
-)
-@click.option(
-    "--rerank",
-    multiple=True,
-    metavar="ENCODER",
-    help="Score the first documents of a whole vector's ranking again by this cross-encoder or "
-    "late-interaction encoder; may be repeated.",
-)
-@click.option(
-    "--depth", type=click.IntRange(1, 1000), help=f"How many documents --rerank scores.  [default: {_DEPTH}]"
-)
-@click.option(
-    "--languages",
-    callback=_split,
-    default="",
-    metavar="LANGUAGE,…",
-    help="Of captions: measure these too, as captions names them, or all. Default: a set's own alone.",
-)
-@click.option("--json", "json_file", metavar="FILE", help="Write the rows as JSON; - is standard output.")
-@click.option(
-    "--report", type=click.Path(path_type=Path, dir_okay=False), help="Write one HTML page with plots."
-)
-@click.option(
-    "--cache",
-    type=click.Path(path_type=Path, file_okay=False),
-    envvar="NESTVEC_CACHE",
-    help="Where vectors are kept, for the next run too. Default: ~/.cache/nestvec.",
-)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the intervals.")
 def command(args: EvaluateArgs) -> None:
     """Measure what each length, exit, precision and form of an encoder's vectors keeps of its quality.
 
-    DATA are folders in BEIR's layout (corpus.jsonl, queries.jsonl and qrels/test.tsv), or of pictures with
-    captions (pairs.jsonl with _id, image and caption), which are searched both ways: pictures by text, and
-    captions by picture. Of a sparse encoder all weights of words are measured, and the largest alone
-    (--top); --rerank adds what scoring the first documents again makes of each encoder's ranking. An
-    interrupted run goes on where it stopped; the same vectors are never computed twice.
+    DATA are folders in BEIR's layout (corpus.jsonl, queries.jsonl and qrels/test.tsv), or of captioned
+    images (pairs.jsonl with _id, image and caption), which are searched in both directions: images by
+    text and captions by image. A sparse encoder is measured with all weights of words, and with only the
+    largest ones (--top). --rerank adds the ranking of each encoder after reranking. An interrupted run
+    continues where it stopped; no vector is computed twice.
 
     \b
     Examples:
-      nestvec evaluate scifact --encoder minilm --dims 384,128,64 --report report.html
-      nestvec evaluate stamps --encoder pictures --languages de,fr,ja
-      nestvec evaluate cranfield --encoder minilm --encoder splade --top 128,64 --rerank cross
+      nestvec evaluate scifact --encoder minilm --dims 384,128,64 \\
+        --report report.html
+      nestvec evaluate stamps --encoder images --languages de,fr,ja
+      nestvec evaluate cranfield --encoder minilm --encoder splade \\
+        --top 128,64 --rerank cross
     """
     from nestvec.evaluate.evaluation import evaluate, open_datasets
     from nestvec.evaluate.outcomes import EvaluateOptions
-    from nestvec.evaluate.report.output import check_writable, write_rows
-    from nestvec.evaluate.report.recommendation import recommendation_sentence
+    from nestvec.evaluate.report.output import check_writable
     from nestvec.evaluate.variants import RequestedSizes, choose_reranker, choose_variants
     from nestvec.evaluate.vectors.sources import Backend
     from nestvec.terminal.progress import progress
     from nestvec_schemas.extras import require_packages
 
-    if args.depth is not None and not args.rerank:
-        raise click.UsageError("--depth is how many documents --rerank scores: name an encoder there.")
-    require_packages("evaluating", ("pytrec_eval", "matplotlib", "onnxruntime"), "evaluate")
-    for path in (args.report, args.json_file if args.json_file != "-" else None):
+    wanted, search, output = args.variants, args.search, args.output
+    if search.depth is not None and not search.rerank:
+        raise click.UsageError("--depth is for --rerank, which is missing.")
+    require_packages("evaluating", ("pytrec_eval", "matplotlib", "jinja2", "onnxruntime"), "evaluate")
+    for path in (output.report, output.json if output.json != "-" else None):
         check_writable(path)
-    sizes = RequestedSizes(args.dims, args.exits, args.top)
-    subjects = choose_variants(args.models, args.encoder, args.precision, sizes)
-    rerankers = [choose_reranker(args.models, name) for name in dict.fromkeys(args.rerank)]
+    sizes = RequestedSizes(wanted.dims, wanted.exits, wanted.top)
+    variants = choose_variants(wanted.models, wanted.encoder, wanted.precision, sizes)
+    rerankers = [choose_reranker(wanted.models, name) for name in dict.fromkeys(search.rerank)]
     datasets = open_datasets(args.data, args.languages)
-    depth = (args.depth or _DEPTH) if rerankers else 0
-    options = EvaluateOptions(args.forms or _FORMS, args.candidates, args.seed, depth)
-    cache = args.cache or default_cache()
-    with _indexes(args) as open_index:
-        means = Backend(_open_run, open_index, cache, progress, args.through)
-        evaluation = evaluate(datasets, subjects, options, means, rerankers)
-    if args.json_file:
-        write_rows(evaluation.rows, args.json_file)
-    if args.report:
-        from nestvec.evaluate.report.page import write_page
-
-        write_page(evaluation, args.report)
-    if args.json_file != "-":
-        _print(evaluation)
-        click.echo(recommendation_sentence(evaluation.rows))
+    rerank_depth = (search.depth or _DEPTH) if rerankers else 0
+    options = EvaluateOptions(wanted.forms or _FORMS, search.candidates, search.seed, rerank_depth)
+    with _indexes(search) as open_index:
+        cache = output.cache or default_cache()
+        backend = Backend(_open_encoder, open_index, cache, progress, search.through)
+        evaluation = evaluate(datasets, variants, options, backend, rerankers)
+    _write(evaluation, output)
     for note in evaluation.notes:
         click.echo(note, err=True)
+
+
+def _write(evaluation: Evaluation, output: OutputArgs) -> None:
+    from nestvec.cli.evaluate_table import print_evaluation
+    from nestvec.evaluate.report.output import write_rows
+    from nestvec.evaluate.report.page import write_page
+    from nestvec.evaluate.report.recommendation import recommendation_sentence
+
+    if output.json:
+        write_rows(evaluation.rows, output.json)
+    if output.report:
+        write_page(evaluation, output.report)
+    if output.json != "-":
+        print_evaluation(evaluation)
+        click.echo(recommendation_sentence(evaluation.rows))
 
 
 def default_cache() -> Path:
@@ -203,84 +277,30 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nestvec"
 
 
-def _open_run(subject: EncoderVariant) -> Any:
+def _open_encoder(variant: EncoderVariant) -> Any:
     from functools import partial
 
     from nestvec.engines.onnx import OnnxEngine
 
-    name = subject.manifest.name
-    return partial(OnnxEngine({name: subject.folder}).run_now, name)
+    name = variant.manifest.name
+    return partial(OnnxEngine({name: variant.folder}).run_now, name)
 
 
 @contextmanager
-def _indexes(args: EvaluateArgs) -> Iterator[OpenIndex]:
+def _indexes(search: SearchArgs) -> Iterator[OpenIndex]:
     from nestvec.evaluate.evaluation import exact_index
 
-    if args.through == "exact":
+    if search.through == "exact":
         yield exact_index
         return
     import signal
 
     from nestvec.evaluate.search.milvus_backend import milvus_indexes
 
-    # The temporary collections go whatever ends the command.
+    # The temporary collections are dropped, whatever ends the command.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with milvus_indexes(args.uri, args.token) as open_index:
+        with milvus_indexes(search.uri, search.token) as open_index:
             yield open_index
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _print(evaluation: Evaluation) -> None:
-    from nestvec.terminal.tables import print_table
-
-    groups: dict[tuple[object, ...], list[ResultRow]] = {}
-    for row in evaluation.rows:
-        groups.setdefault((row["dataset"], row["encoder"], row["precision"], row["queries"]), []).append(row)
-    for (dataset, encoder, precision, queries), rows in groups.items():
-        title = f"{dataset}, {queries} queries: {encoder}, {precision} weights"
-        measures = _PICTURES if rows[0]["direction"] else _TEXTS
-        print_table((*_SETTING, *measures, *_COST), [_cells(row) for row in rows], title)
-
-
-def _of_texts(row: ResultRow) -> Sequence[object]:
-
-    from nestvec.evaluate.report.recommendation import as_float
-
-    return (
-        row["ndcg@10"],
-        _interval(row, "ndcg@10"),
-        *(f"{as_float(row, name):.3f}" for name in ("kept", "recall@100", "mrr@10")),
-    )
-
-
-def _of_pictures(row: ResultRow) -> Sequence[object]:
-
-    from nestvec.evaluate.report.recommendation import as_float
-
-    hit_rates = (f"{as_float(row, name):.3f}" for name in ("r@1", "r@5", "r@10"))
-    return (*hit_rates, _interval(row, "r@10"), f"{as_float(row, 'kept'):.3f}")
-
-
-def _interval(row: ResultRow, measure: str) -> str:
-
-    from nestvec.evaluate.report.recommendation import as_float
-
-    return f"{as_float(row, f'{measure}_low'):.2f}–{as_float(row, f'{measure}_high'):.2f}".replace("0.", ".")
-
-
-def _cells(row: ResultRow) -> Sequence[object]:
-
-    from nestvec.evaluate.report.recommendation import as_float
-
-    same = row["exit"] == row["query_exit"]
-    return (
-        row["nesting"],
-        row["dim"],
-        str(row["exit"]) if same else f"{row['query_exit']}→{row['exit']}",
-        row["form"] if row["reranker"] is None else f"by {row['reranker']}",
-        *(_of_pictures(row) if row["direction"] else _of_texts(row)),
-        row["bytes"],
-        f"{as_float(row, 'ms_per_text'):.1f}",
-    )

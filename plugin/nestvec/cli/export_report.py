@@ -1,4 +1,4 @@
-"""What ``nestvec export`` says of an encoder that it wrote."""
+"""What ``nestvec export`` prints about the encoder that it wrote."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def print_export(manifest: Manifest, models: Path, *, as_json: bool, fitted: bool) -> None:
-    """Print where it is and how near to its source; where ``fitted``, the merge that was found too."""
+    """Print where it is and how close to its source; if ``fitted``, the coefficients of the merge as well."""
     from nestvec.cli.encoder_inputs import describe_inputs
     from nestvec.terminal.tables import print_json
     from nestvec_schemas.repository import file_path
@@ -23,21 +23,21 @@ def print_export(manifest: Manifest, models: Path, *, as_json: bool, fitted: boo
         shown = manifest.model_dump(mode="json")
         print_json({"path": str(folder), "bytes": size, "manifest": shown})
         return
-    merged = f"merged with what was fitted: --merge '{manifest.source}'\n" if fitted else ""
+    merged = f"fitted coefficients: --merge '{manifest.source}'\n" if fitted else ""
     verification = manifest.verification
     dims = ", ".join(map(str, manifest.dims))
     click.echo(
         f"{merged}{folder}: {manifest.dim} dims ({dims}), {manifest.precision}, "
         f"{describe_inputs(manifest)}, {size / 1e6:.1f} MB\n"
-        f"cosine to the checkpoint over {verification.sentences} inputs: {verification.cosine_mean:.6f} on average, "
-        f"{verification.cosine_min:.6f} at least\n"
+        f"cosine to the checkpoint over {verification.sentences} inputs: "
+        f"mean {verification.cosine_mean:.6f}, minimum {verification.cosine_min:.6f}\n"
         f"{_nested(manifest)}"
         f"Next: nestvec serve --models {models}"
     )
 
 
 def _nested(manifest: Manifest) -> str:
-    """What was fitted, and what prefixes and exits keep."""
+    """What was fitted, and what short vectors and exits keep."""
     fit = manifest.fit
     if fit is None:
         return ""
@@ -48,18 +48,18 @@ def _nested(manifest: Manifest) -> str:
     )
     method = f"{fit.method} rotation, fitted" if fit.method else "fitted"
     lines = [
-        f"{method} on {_drawn(fit)}",
-        f"nearest ten kept over {fit.held_out} held-out ones: {shares}",
+        f"{method} on {_describe_sample(fit)}",
+        f"10 nearest neighbours kept, over {fit.held_out} held-out texts: {shares}",
         *(
-            f"exit {layer} of {manifest.depth}: cosine {exit_fit.cosine:.3f} to the whole, "
-            f"nearest ten kept {exit_fit.retention[manifest.dim]:.0%}"
+            f"exit {layer} of {manifest.depth}: cosine {exit_fit.cosine:.3f} to the last layer, "
+            f"10 nearest neighbours kept {exit_fit.retention[manifest.dim]:.0%}"
             for layer, exit_fit in manifest.exits.items()
         ),
     ]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _drawn(fit: FitSummary) -> str:
+def _describe_sample(fit: FitSummary) -> str:
     """The sample and its size in words."""
     if fit.drawn is None:
         return f"{fit.texts:,} texts of {fit.sample}"

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.options import args_command, json_option, models_option, store_options
+from nestvec.cli.completion import complete_collections
+from nestvec.cli.options import (
+    MilvusArgs,
+    args_command,
+    json_option,
+    milvus_options,
+    models_option,
+    option,
+    option_group,
+)
 from nestvec.terminal.interrupts import stop_on_signal
 from nestvec.terminal.tables import print_json
 
@@ -19,59 +28,74 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class RowArgs:
+    """Which rows are read, and what happens to those that cannot be stored."""
+
+    format: str | None
+    batch: int
+    restart: bool
+    rejects: Path | None
+    on_error: Literal["reject", "zero"]
+
+
+@dataclass(frozen=True)
 class IngestArgs:
     """The command's arguments."""
 
     file: Path
     collection: str
-    uri: str
-    token: str = field(repr=False)
-    database: str
+    milvus: MilvusArgs
     models: Path
-    batch: int
-    rejects: Path | None
-    kind: str | None
-    restart: bool
-    on_error: Literal["reject", "service"]
-    as_json: bool
+    rows: RowArgs
+    json: bool
 
 
-@click.command(cls=args_command(IngestArgs), short_help=COMMANDS["ingest"].short_help)
+@click.command("ingest", cls=args_command(IngestArgs), short_help=COMMANDS["ingest"].short_help)
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--collection", required=True, help="The collection to write to.")
-@store_options
+@option_group(
+    "Milvus",
+    option(
+        "--collection",
+        required=True,
+        metavar="NAME",
+        shell_complete=complete_collections,
+        help="Collection to write to.",
+    ),
+)
+@milvus_options
 @models_option
-@click.option(
-    "--batch", type=click.IntRange(1, 5120), default=256, show_default=True, help="Rows in one request."
-)
-@click.option(
-    "--rejects",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Where rows that cannot be stored go.  [default: FILE.rejected.jsonl]",
-)
-@click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["jsonl", "csv", "parquet"]),
-    help="What the file is.  [default: its extension]",
-)
-@click.option("--restart", is_flag=True, help="Forget an interrupted run; begin with the first row.")
-@click.option(
-    "--on-error",
-    type=click.Choice(["reject", "service"]),
-    default="reject",
-    show_default=True,
-    help="A row whose picture cannot be had: left out, or as the service does, which refuses the "
-    "request with all its rows unless it was started with --on-error zero.",
+@option_group(
+    "Rows",
+    option(
+        "--format",
+        type=click.Choice(["jsonl", "csv", "parquet"]),
+        show_default="the file's extension",
+        help="Format of the file.",
+    ),
+    option("--batch", type=click.IntRange(1, 5120), default=256, help="Rows in one request."),
+    option("--restart", is_flag=True, help="Discard an interrupted run and begin with the first row."),
+    option(
+        "--rejects",
+        type=click.Path(path_type=Path, dir_okay=False),
+        show_default="FILE.rejected.jsonl",
+        help="File for the rows that cannot be stored.",
+    ),
+    option(
+        "--on-error",
+        type=click.Choice(["reject", "zero"]),
+        default="reject",
+        help="A row whose image cannot be fetched or decoded. reject: skip the row. zero: store a zero "
+        "vector; a service that runs without --on-error zero refuses the rows of the request instead.",
+    ),
 )
 @json_option
 def command(args: IngestArgs) -> None:
-    """Write the rows of a JSONL, CSV or Parquet file into a collection; Milvus embeds them.
+    """Write the rows of a JSONL, CSV or Parquet file to a collection; Milvus embeds them.
 
-    Rows that cannot be stored go to FILE.rejected.jsonl with the reason, and the others go on; so do rows
-    whose picture cannot be had, where an encoder reads pictures. After an interruption the same command goes
-    on where it stopped, and no row is there twice. Rows with a key of their own replace those of the same
-    key. A text that the collection's spec composes of other columns is filled where a row does not bring it.
+    Rows that cannot be stored go to FILE.rejected.jsonl with the reason, and the others are written. After
+    an interruption, the same command continues where it stopped, and no row is written twice. A row whose
+    primary key is in the collection replaces that row. A text that the spec composes from other columns is
+    filled where a row does not have it.
 
     \b
     Example:
@@ -84,10 +108,17 @@ def command(args: IngestArgs) -> None:
     from nestvec.service.in_process import serve_in_process
     from nestvec.terminal.progress import progress
 
-    source = open_source(args.file, args.kind)
-    target = _target(args.uri, args.database)
-    options = IngestOptions(target, args.batch, args.rejects, source.format, args.restart, args.on_error)
-    with open_milvus(args.uri, token=args.token, database=args.database, create=False) as client:
+    source = open_source(args.file, args.rows.format)
+    options = IngestOptions(
+        _target(args.milvus),
+        batch=args.rows.batch,
+        rejects=args.rows.rejects,
+        kind=source.format,
+        restart=args.rows.restart,
+        on_error=args.rows.on_error,
+    )
+    milvus = args.milvus
+    with open_milvus(milvus.uri, token=milvus.token, database=milvus.database, create=False) as client:
         table = read_table(client, args.collection)
         with (
             serve_in_process(table.services, args.models),
@@ -95,17 +126,18 @@ def command(args: IngestArgs) -> None:
             stop_on_signal("this batch") as stop,
         ):
             report = ingest(client, table, args.file, options, advance, stop)
-    _say(report, args.collection, args.as_json)
+    _print_report(report, args.collection, as_json=args.json)
 
 
-def _target(uri: str, database: str) -> str:
-    """Which database, however the command names it from wherever it is run."""
+def _target(milvus: MilvusArgs) -> str:
+    """The database, independently of the folder that the command runs in."""
+    uri = milvus.uri
     place = str(Path(uri).resolve()) if uri.endswith(".db") else uri.rstrip("/")
-    return f"{place}#{database}" if database else place
+    return f"{place}#{milvus.database}" if milvus.database else place
 
 
-def _say(report: IngestReport, collection: str, as_json: bool) -> None:
-    """The report; ends the command with 130 where it was stopped, with 1 where no row went in."""
+def _print_report(report: IngestReport, collection: str, *, as_json: bool) -> None:
+    """Print the report; exit with 130 after an interruption, with 1 where no row could be written."""
     rate = report.this_run / report.seconds if report.seconds else 0.0
     if as_json:
         print_json(
@@ -121,20 +153,20 @@ def _say(report: IngestReport, collection: str, as_json: bool) -> None:
             }
         )
     else:
-        _say_lines(report, collection, rate)
+        _print_lines(report, collection, rate)
     if not report.finished:
-        click.echo("Stopped. The same command goes on from there.", err=True)
+        click.echo("Stopped. The same command continues from there.", err=True)
         sys.exit(130)
     if report.rejected and not report.inserted:
         sys.exit(1)
 
 
-def _say_lines(report: IngestReport, collection: str, rate: float) -> None:
-    resumed = f", {report.resumed_at} of them read before" if report.resumed_at else ""
+def _print_lines(report: IngestReport, collection: str, rate: float) -> None:
+    resumed = f", resumed after row {report.resumed_at}" if report.resumed_at else ""
     click.echo(
         f"{report.inserted} rows into {collection}{resumed}; {report.seconds:.1f} s, {rate:.0f} rows/s."
     )
     if report.rejected:
-        click.echo(f"{report.rejected} rejected, with the reason: {report.rejects}")
+        click.echo(f"{report.rejected} rejected; see {report.rejects} for the reasons:")
         for reason in report.reasons:
             click.echo(f"  {reason}")

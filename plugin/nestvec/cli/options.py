@@ -1,32 +1,105 @@
-"""Options that several commands share."""
+"""How commands are declared: options in groups, and the values of all of them as one dataclass."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
 
+from nestvec.cli.completion import complete_encoders
+
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
+class Option(click.Option):
+    """An option that stands under its group's heading in the help."""
+
+    group = "Other"
+
+    def make_metavar(self, ctx: click.Context) -> str:
+        numeric = isinstance(self.type, (click.IntRange, click.FloatRange)) and not self.count
+        return "NUMBER" if numeric and self.metavar is None else super().make_metavar(ctx)
+
+
+def write_option_groups(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    """The command's options under the headings of their groups."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for param in command.get_params(ctx):
+        # Arguments are in the usage line and in the text above.
+        record = None if isinstance(param, click.Argument) else param.get_help_record(ctx)
+        if record is not None:
+            title = param.group if isinstance(param, Option) else Option.group
+            groups.setdefault(title, []).append(record)
+    for title, records in groups.items():
+        with formatter.section(title):
+            formatter.write_dl(records)
+
+
+class GroupedCommand(click.Command):
+    """A command whose help shows its options in groups."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_option_groups(self, ctx, formatter)
+
+
+class GroupedGroup(click.Group):
+    """A group of commands whose help shows its own options in groups."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_option_groups(self, ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+
+option = partial(click.option, cls=Option, show_default=True, show_envvar=True)
+"""``click.option`` with the default and the environment variable in the help."""
+
+
+def option_group(title: str, *options: Callable[[F], F]) -> Callable[[F], F]:
+    """Options under one heading of the help, in this order."""
+
+    def decorate(command: F) -> F:
+        for add_option in reversed(options):
+            command = add_option(command)
+            param = command.__click_params__[-1]  # type: ignore[attr-defined]
+            if isinstance(param, Option):
+                param.group = title
+        return command
+
+    return decorate
+
+
 def args_command(kind: Callable[..., T]) -> type[click.Command]:
-    """A class of commands whose function takes one ``kind``, made from all of the options by name."""
+    """A class of commands whose function takes one ``kind``, built from the values of all options."""
 
-    class Gathered(click.Command):
+    class ArgsCommand(GroupedCommand):
         def invoke(self, ctx: click.Context) -> Any:
-            return cast(Callable[[T], Any], self.callback)(kind(**ctx.params))
+            return cast(Callable[[T], Any], self.callback)(build_args(kind, ctx.params))
 
-    return Gathered
+    return ArgsCommand
 
 
-_EXAMPLES = {"dims": "384,128", "gpus": "0,1", "exits": "2,3,4"}
+def build_args(kind: Callable[..., T], values: dict[str, Any]) -> T:
+    """``kind`` from the values of options by name; a field that is a dataclass takes its own from them."""
+    arguments = {}
+    for entry in fields(cast(Any, kind)):
+        # Annotations are strings; a nested dataclass is a name of the module that declares the field.
+        nested = vars(sys.modules[kind.__module__]).get(str(entry.type))
+        nested_kind = nested if is_dataclass(nested) and isinstance(nested, type) else None
+        arguments[entry.name] = build_args(nested_kind, values) if nested_kind else values[entry.name]
+    return kind(**arguments)
+
+
+_EXAMPLES = {"dims": "384,128", "gpus": "0,1", "exits": "2,3,4", "top": "128,64"}
 
 
 def integers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """``384,128`` as numbers; a usage error names the part that is none."""
+    """``384,128`` as integers; a usage error names the part that is not one."""
     if value is None:
         return None
     values = []
@@ -41,7 +114,7 @@ def integers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 
 
 def name_value_pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """``NAME=VALUE``, repeated, as a mapping; a usage error names the one that is none or comes twice."""
+    """``NAME=VALUE``, repeated, as a mapping; a usage error names the one that is malformed or repeated."""
     mapping: dict[str, str] = {}
     for value in values:
         name, equals, rest = value.partition("=")
@@ -52,46 +125,69 @@ def name_value_pairs(ctx: click.Context, param: click.Parameter, values: tuple[s
     return mapping
 
 
-_URI = "A path that ends in .db (Milvus Lite), or a Milvus address (http://HOST:19530)."
+@dataclass(frozen=True)
+class MilvusArgs:
+    """Which Milvus, and as whom."""
+
+    uri: str
+    """Empty where a command can do without one and none is named."""
+
+    token: str = field(repr=False)
+    database: str
 
 
-def store_options(command: F) -> F:
-    """``--uri``, ``--token`` and ``--database``: which Milvus."""
-    uri = click.option("--uri", required=True, envvar="NESTVEC_URI", show_envvar=True, help=_URI)
-    return uri(_access_options(command))
+_URI_HELP = "A path that ends in .db (Milvus Lite), or a Milvus address (http://HOST:19530)."
+
+_token = option(
+    "--token",
+    default="",
+    envvar="NESTVEC_TOKEN",
+    show_default=False,
+    help="Milvus token, or USER:PASSWORD.",
+)
+_database = option(
+    "--database",
+    default="",
+    envvar="NESTVEC_DATABASE",
+    show_default=False,
+    help="Milvus database, where there are several.",
+)
 
 
-def optional_store_options(command: F) -> F:
+def milvus_options(command: F) -> F:
+    """``--uri``, ``--token`` and ``--database``: the fields of MilvusArgs."""
+    uri = option("--uri", required=True, envvar="NESTVEC_URI", help=_URI_HELP)
+    return option_group("Milvus", uri, _token, _database)(command)
+
+
+def optional_milvus_options(command: F) -> F:
     """The same for a command that can do without a Milvus."""
-    uri = click.option("--uri", default="", envvar="NESTVEC_URI", show_envvar=True, help=_URI)
-    return uri(_access_options(command))
+    uri = option("--uri", default="", envvar="NESTVEC_URI", help=_URI_HELP, show_default=False)
+    return option_group("Milvus", uri, _token, _database)(command)
 
 
-def _access_options(command: F) -> F:
-    token = click.option(
-        "--token",
-        default="",
-        envvar="NESTVEC_TOKEN",
-        show_envvar=True,
-        help="Milvus token, or USER:PASSWORD.",
-    )
-    database = click.option("--database", default="", help="Milvus database, where it has several.")
-    return token(database(command))
+_models = option(
+    "--models",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("models"),
+    envvar="NESTVEC_MODELS",
+    help="Folder of the exported encoders.",
+)
+_json = option("--json", is_flag=True, help="Print JSON instead of a table.")
 
 
 def models_option(command: F) -> F:
     """``--models``: the model repository."""
-    return click.option(
-        "--models",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=Path("models"),
-        show_default=True,
-        envvar="NESTVEC_MODELS",
-        show_envvar=True,
-        help="Folder with the exported encoders.",
-    )(command)
+    return option_group("Encoders", _models)(command)
 
 
 def json_option(command: F) -> F:
     """``--json``: for programs."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(command)
+    return option_group("Output", _json)(command)
+
+
+def encoder_option(*names: str, help: str, required: bool = False) -> Callable[[F], F]:
+    """An option that takes the names of encoders, repeatedly, and completes them."""
+    return option(
+        *names, multiple=True, required=required, metavar="NAME", help=help, shell_complete=complete_encoders
+    )

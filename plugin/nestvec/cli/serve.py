@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.options import args_command, models_option
+from nestvec.cli.options import args_command, encoder_option, models_option, option, option_group
 
 if TYPE_CHECKING:
     from nestvec.images import ImagePolicy
@@ -18,7 +17,40 @@ if TYPE_CHECKING:
     from nestvec.service.embedder import Embedder
     from nestvec.service.settings import ServiceSettings
 
-F = TypeVar("F", bound=Callable[..., Any])
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@dataclass(frozen=True)
+class NetworkArgs:
+    """Where the service listens, and who may call it."""
+
+    host: str
+    port: int
+    api_keys: Path | None
+    tls_cert: Path | None
+    tls_key: Path | None
+
+
+@dataclass(frozen=True)
+class EngineArgs:
+    """What runs the encoders."""
+
+    engine: Literal["onnx", "triton"]
+    threads: int
+    triton_url: str
+
+
+@dataclass(frozen=True)
+class ImageArgs:
+    """Where images may come from."""
+
+    image_scheme: tuple[Scheme, ...]
+    image_host: tuple[str, ...]
+    image_root: tuple[Path, ...]
+    image_bucket: tuple[str, ...]
+    image_private: bool
+    s3_endpoint: str | None
+    on_error: Literal["reject", "zero"]
 
 
 @dataclass(frozen=True)
@@ -26,107 +58,102 @@ class ServeArgs:
     """The command's arguments."""
 
     models: Path
-    names: tuple[str, ...]
-    host: str
-    port: int
-    engine: Literal["onnx", "triton"]
-    threads: int
-    triton_url: str
+
+    encoder: tuple[str, ...]
+    """The encoders to serve; all of the repository where it is empty."""
+
     overlong: Literal["error", "truncate", "mean"]
-    api_keys: Path | None
-    tls_cert: Path | None
-    tls_key: Path | None
-    image_schemes: tuple[Scheme, ...]
-    image_hosts: tuple[str, ...]
-    image_roots: tuple[Path, ...]
-    image_buckets: tuple[str, ...]
-    image_private: bool
-    s3_endpoint: str | None
-    on_error: Literal["error", "zero"]
-    otlp_endpoint: str | None
-    log_format: Literal["text", "json"]
+    network: NetworkArgs
+    engine: EngineArgs
+    images: ImageArgs
     shutdown_seconds: int
+    log_format: Literal["text", "json"]
+    otlp_endpoint: str | None
 
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
-
-
-def _option(
-    name: str, about: str, kind: Any = None, default: Any = None, metavar: str | None = None
-) -> Callable[[F], F]:
-    return click.option(
-        name, type=kind, default=default, metavar=metavar, help=about, show_default=default is not None
-    )
-
-
-@click.command(cls=args_command(ServeArgs), short_help=COMMANDS["serve"].short_help)
+@click.command("serve", cls=args_command(ServeArgs), short_help=COMMANDS["serve"].short_help)
 @models_option
-@click.option("--encoder", "names", multiple=True, metavar="NAME", help="Serve only this one (repeatable).")
-@_option("--host", "Address to listen at.", default="127.0.0.1")
-@_option("--port", "Port; 0 takes a free one.", click.IntRange(0, 65535), 8080)
-@_option(
-    "--engine", "onnx: in this process. triton: a Triton server.", click.Choice(["onnx", "triton"]), "onnx"
+@option_group(
+    "Encoders",
+    encoder_option("--encoder", help="Serve only this encoder (repeatable)."),
+    option(
+        "--overlong",
+        type=click.Choice(["error", "truncate", "mean"]),
+        default="truncate",
+        help="Texts longer than the encoder takes, where a request does not say: refuse them, truncate them, "
+        "or embed them in chunks and average.",
+    ),
 )
-@_option("--threads", "Threads of the onnx engine (0: one a core).", click.IntRange(0, 1024), 0)
-@_option("--triton-url", "Triton's gRPC address.", default="127.0.0.1:8001", metavar="HOST:PORT")
-@_option(
-    "--overlong",
-    "Texts longer than the encoder takes, where a request does not say: refused, cut, or embedded in "
-    "chunks and averaged.",
-    click.Choice(["error", "truncate", "mean"]),
-    "truncate",
+@option_group(
+    "Network",
+    option("--host", default="127.0.0.1", help="Address to listen on."),
+    option("--port", type=click.IntRange(0, 65535), default=8080, help="Port; 0 picks a free one."),
+    option("--api-keys", type=_FILE, help="File of API keys, one per line; reread when it changes."),
+    option("--tls-cert", type=_FILE, help="Certificate chain (PEM); serves https."),
+    option("--tls-key", type=_FILE, help="The certificate's unencrypted private key (PEM)."),
+    option(
+        "--shutdown-seconds",
+        type=click.IntRange(0, 3600),
+        default=30,
+        help="After SIGTERM, how long to finish accepted requests.",
+    ),
 )
-@_option("--api-keys", "File of API keys, one a line; a change is seen within a second.", _FILE)
-@_option("--tls-cert", "Certificate chain (PEM): serve https.", _FILE)
-@_option("--tls-key", "The certificate's unencrypted key (PEM).", _FILE)
-@click.option(
-    "--image-scheme",
-    "image_schemes",
-    multiple=True,
-    type=click.Choice(["data", "https", "http", "file", "s3"]),
-    help="Where pictures may come from (repeatable). Default: data, https and what is named below.",
+@option_group(
+    "Engine",
+    option(
+        "--engine",
+        type=click.Choice(["onnx", "triton"]),
+        default="onnx",
+        help="onnx: ONNX Runtime in this process. triton: a Triton server.",
+    ),
+    option(
+        "--threads", type=click.IntRange(0, 1024), default=0, help="Threads of ONNX Runtime; 0: one per core."
+    ),
+    option("--triton-url", default="127.0.0.1:8001", metavar="HOST:PORT", help="Triton's gRPC address."),
 )
-@click.option(
-    "--image-host",
-    "image_hosts",
-    multiple=True,
-    metavar="HOST",
-    help="Only from this host, or *.HOST (repeatable).",
+@option_group(
+    "Images",
+    option(
+        "--image-scheme",
+        multiple=True,
+        type=click.Choice(["data", "https", "http", "file", "s3"]),
+        show_default="data, https, and the schemes of the roots and buckets",
+        help="Scheme that an image's address may have (repeatable).",
+    ),
+    option(
+        "--image-host", multiple=True, metavar="HOST", help="Fetch only from HOST, or *.HOST (repeatable)."
+    ),
+    option(
+        "--image-root",
+        multiple=True,
+        type=click.Path(path_type=Path, file_okay=False, exists=True, resolve_path=True),
+        help="Folder that file: addresses may read (repeatable).",
+    ),
+    option("--image-bucket", multiple=True, metavar="BUCKET", help="Bucket that s3: may read (repeatable)."),
+    option("--image-private", is_flag=True, help="Fetch from hosts with private addresses, too."),
+    option("--s3-endpoint", metavar="URL", help="Endpoint of an S3 store other than Amazon's."),
+    option(
+        "--on-error",
+        type=click.Choice(["reject", "zero"]),
+        default="reject",
+        help="An image that cannot be fetched or decoded: reject the request, or return a zero vector.",
+    ),
 )
-@click.option(
-    "--image-root",
-    "image_roots",
-    multiple=True,
-    type=click.Path(path_type=Path, file_okay=False, exists=True, resolve_path=True),
-    help="Folder that file: may read (repeatable).",
+@option_group(
+    "Observability",
+    option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        help="Format of the log on standard error; nestvec -v serve logs every request.",
+    ),
+    option("--otlp-endpoint", metavar="URL", help="OTLP/HTTP collector to send traces to."),
 )
-@click.option(
-    "--image-bucket",
-    "image_buckets",
-    multiple=True,
-    metavar="BUCKET",
-    help="Bucket that s3: may read (repeatable).",
-)
-@click.option("--image-private", is_flag=True, help="Also from hosts whose addresses are not public.")
-@_option("--s3-endpoint", "Of an S3 store that is not Amazon's.", metavar="URL")
-@_option(
-    "--on-error",
-    "A picture that cannot be had: the request is refused, or its vector is zero.",
-    click.Choice(["error", "zero"]),
-    "error",
-)
-@_option("--otlp-endpoint", "Send traces to this OTLP/HTTP collector.", metavar="URL")
-@_option(
-    "--log-format",
-    "Of the log on standard error; nestvec -v serve adds a line a request.",
-    click.Choice(["text", "json"]),
-    "text",
-)
-@_option("--shutdown-seconds", "SIGTERM: finish what was taken for so long.", click.IntRange(0, 3600), 30)
 def command(args: ServeArgs) -> None:
     """Serve the encoders in a model repository: TEI's /embed, OpenAI's /v1/embeddings, Cohere's /v2/embed.
 
-    /health and /metrics need no API key. SIGTERM finishes what was taken; a second one does not wait.
+    /health and /metrics need no API key. SIGTERM finishes the accepted requests; a second one stops at once.
+    An option that is repeatable takes several values from its environment variable, separated by spaces.
 
     \b
     Example:
@@ -136,46 +163,46 @@ def command(args: ServeArgs) -> None:
     from nestvec.service.server import base_url, bind, create_server, open_embedder, serve
 
     set_log_format(args.log_format)
-    with bind(args.host, args.port) as listener:
-        embedder = open_embedder(args.models, args.names, settings_of(args))
+    with bind(args.network.host, args.network.port) as listener:
+        embedder = open_embedder(args.models, args.encoder, settings_of(args))
         server = create_server(embedder)
-        _tell(embedder, base_url(listener, tls=args.tls_cert is not None))
+        _print_encoders(embedder, base_url(listener, tls=args.network.tls_cert is not None))
         serve(server, listener)
 
 
 def settings_of(args: ServeArgs) -> ServiceSettings:
-    """What the arguments mean to the service."""
+    """The service's settings from the arguments."""
     from nestvec.engines.factory import EngineOptions
     from nestvec.service.settings import AccessSettings, ConnectionLimits, ServiceSettings
 
     return ServiceSettings(
         overlong=args.overlong,
-        engine=EngineOptions(args.engine, args.threads, args.triton_url),
-        limits=ConnectionLimits(shutdown_seconds=args.shutdown_seconds),
-        guard=AccessSettings(args.api_keys, args.tls_cert, args.tls_key),
-        images=_images(args),
-        on_error=args.on_error,
-        otlp=args.otlp_endpoint,
+        engine=EngineOptions(args.engine.engine, args.engine.threads, args.engine.triton_url),
+        connections=ConnectionLimits(shutdown_seconds=args.shutdown_seconds),
+        access=AccessSettings(args.network.api_keys, args.network.tls_cert, args.network.tls_key),
+        images=_image_policy(args.images),
+        on_error=args.images.on_error,
+        otlp_endpoint=args.otlp_endpoint,
     )
 
 
-def _images(args: ServeArgs) -> ImagePolicy:
+def _image_policy(args: ImageArgs) -> ImagePolicy:
     from nestvec.images import ImagePolicy
 
-    schemes: set[Scheme] = set(args.image_schemes) or {"data", "https"}
-    schemes |= {"file"} if args.image_roots else set()
-    schemes |= {"s3"} if args.image_buckets else set()
+    schemes: set[Scheme] = set(args.image_scheme) or {"data", "https"}
+    schemes |= {"file"} if args.image_root else set()
+    schemes |= {"s3"} if args.image_bucket else set()
     return ImagePolicy(
         schemes=frozenset(schemes),
-        hosts=args.image_hosts,
+        hosts=args.image_host,
         allow_private=args.image_private,
-        roots=args.image_roots,
-        buckets=args.image_buckets,
+        roots=args.image_root,
+        buckets=args.image_bucket,
         s3_endpoint=args.s3_endpoint,
     )
 
 
-def _tell(embedder: Embedder, service: str) -> None:
+def _print_encoders(embedder: Embedder, service: str) -> None:
     for name, encoder in embedder.encoders.items():
         manifest = encoder.manifest
         dims = ", ".join(str(dim) for dim in manifest.dims)

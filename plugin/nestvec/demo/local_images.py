@@ -1,4 +1,4 @@
-"""Pictures that lie on this machine, for a demo: a package's icons, the desktop's, or those of any folder."""
+"""Images on this machine, for a demo: icons of a package and of the desktop, or those in any folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 from nestvec_schemas.errors import DatasetUnusable
 
 MIN_EDGE: Final = 32
-"""Pixels of the shorter edge: less shows nothing."""
+"""Pixels of the shorter edge; smaller images are skipped."""
 
 _PACKAGE: Final = "crystal_small"
 _SYSTEM: Final = ("tuxpaint/stamps", "icons", "pixmaps", "backgrounds", "wallpapers")
@@ -23,7 +23,7 @@ _EXTENSIONS: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"
 
 
 def image_folders() -> list[Path]:
-    """Folders of this machine that are likely to hold pictures, those that are there."""
+    """The folders of this machine that are likely to hold images, as far as they exist."""
     spec = find_spec(_PACKAGE)
     package = [Path(spec.origin).parent] if spec and spec.origin else []
     system = [Path("/usr/share", name) for name in _SYSTEM]
@@ -32,25 +32,25 @@ def image_folders() -> list[Path]:
 
 
 def find_images(folders: Sequence[Path], max_images: int) -> list[Path]:
-    """At most ``most`` different pictures under ``folders``; of several sizes of one name the largest.
+    """At most ``max_images`` different images under ``folders``; of several sizes of one name, the largest.
 
-    Monochrome icons are left out. Of more than ``most``, every second, third, … one. Raises DatasetUnusable
-    where there is none.
+    Monochrome icons are skipped. If there are too many, they are thinned out evenly. Raises
+    DatasetUnusable if there are none.
     """
     largest: dict[tuple[Path, str], tuple[int, Path]] = {}
     for folder in folders:
         for path in sorted(_candidates(folder)):
             edge = _edge(path)
-            # Icons lie in a folder for each size, under one name.
+            # Icons have a folder for each size, and the same name in each.
             key = (folder, path.stem)
             if edge >= MIN_EDGE and edge > largest.get(key, (0, path))[0]:
                 largest[key] = edge, path
     images = list({_digest(path): path for _, path in reversed(largest.values())}.values())[::-1]
     if not images:
         raise DatasetUnusable(
-            f"no picture of {MIN_EDGE} pixels and more is here",
+            f"there is no image of at least {MIN_EDGE} pixels here",
             value=", ".join(map(str, folders)) or "no folder",
-            next_step="Name a folder with pictures: --folder FOLDER.",
+            next_step="Name a folder with images: --folder FOLDER.",
         )
     return list(_spread(images, max_images))
 
@@ -67,7 +67,7 @@ def _digest(path: Path) -> bytes:
 
 
 def _edge(path: Path) -> int:
-    """The shorter edge in pixels; 0 of what is no picture."""
+    """The shorter edge in pixels; 0 for a file that is not an image."""
     try:
         with Image.open(path) as image:
             return min(image.size)

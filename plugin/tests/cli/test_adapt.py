@@ -10,7 +10,15 @@ from click.testing import CliRunner
 
 from nestvec.cli import cli
 from nestvec_exporters.progress import Listener
-from nestvec_exporters.train import Adapted, AdaptOptions, TrainingLength, TrainingData
+from nestvec_exporters.train import (
+    Adapted,
+    AdaptOptions,
+    Hyperparameters,
+    RunOutput,
+    TrainingData,
+    TrainingLength,
+)
+from nestvec_exporters.train.result import Comparison, DataSummary, TrainingProgress
 from nestvec_schemas.errors import NestvecError, TrainingDataUnusable
 
 FIGURES = {"alike": {6: {384: 1.0, 64: 0.7}, 3: {384: 0.5, 64: 0.4}}, "across": {3: {384: 0.6, 64: 0.5}}}
@@ -37,19 +45,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[AdaptOptions, TrainingD
         return Adapted(
             method="distillation",
             checkpoint=options.checkpoint,
-            data=data.name,
-            rows=900,
-            held_out=50,
+            data=DataSummary(data.name, rows=900, held_out=50),
             dims=(384, 64),
             layers=(6, 3),
-            seed=options.seed,
-            steps=7,
-            best_step=6,
-            seconds=60.0,
-            figure="retention@10",
-            before=FIGURES,
-            after=BETTER,
-            finished=options.checkpoint != "stopped",
+            seed=options.hyperparameters.seed,
+            progress=TrainingProgress(
+                steps=7, best_step=6, seconds=60.0, finished=options.checkpoint != "stopped"
+            ),
+            comparison=Comparison("retention@10", before=FIGURES, after=BETTER),
         )
 
     monkeypatch.setattr("nestvec_exporters.train.adapt", adapt)
@@ -89,16 +92,13 @@ def test_options_and_rows_reach_the_training(
     assert data == TrainingData("corpus.jsonl", "pairs", (("Heat", "It flows."),))
     assert options == AdaptOptions(
         "model",
-        tmp_path / "nested",
+        RunOutput(tmp_path / "nested", force=True),
         dims=(128, 64),
         exits=(2, 3),
-        length=TrainingLength(minutes=1.5),
-        batch=64,
-        learning_rate=0.001,
-        max_tokens=99,
-        seed=3,
-        near=False,
-        force=True,
+        hyperparameters=Hyperparameters(
+            TrainingLength(minutes=1.5), batch=64, learning_rate=0.001, max_tokens=99, seed=3
+        ),
+        hard_negatives=False,
     )
 
 
@@ -107,7 +107,7 @@ def test_the_defaults_are_the_trainings_own(
 ) -> None:
     done = CliRunner().invoke(cli, ["adapt", "model", "--to", str(tmp_path / "n"), "--texts", str(corpus)])
     assert done.exit_code == 0, done.output
-    assert asked[0][0] == AdaptOptions("model", tmp_path / "n")
+    assert asked[0][0] == AdaptOptions("model", RunOutput(tmp_path / "n"))
 
 
 def test_figures_are_shown_before_and_after(
@@ -115,8 +115,17 @@ def test_figures_are_shown_before_and_after(
 ) -> None:
     words = ["adapt", "model", "--to", str(tmp_path / "nested"), "--texts", str(corpus)]
     done = CliRunner().invoke(cli, words)
-    assert "0.700 → 0.900" in done.output
-    assert "0.600 → 0.900" in done.output
+    rows = [tuple(line.split("│")[1:-1]) for line in done.output.splitlines() if "│" in line]
+    cells = [tuple(cell.strip() for cell in row) for row in rows]
+    assert cells == [
+        ("6", "before", "1.000", "0.700"),
+        ("", "after", "1.000", "0.900"),
+        ("3", "before", "0.500", "0.400"),
+        ("", "after", "0.800", "0.700"),
+        ("3→6", "before", "0.600", "0.500"),
+        ("", "after", "0.900", "0.800"),
+    ]
+    assert max(map(len, done.output.splitlines()[:12])) <= 80
     assert f"nestvec export {tmp_path / 'nested'} --to models --exits 3" in done.output
     shown = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
     assert shown["finished"] is True and shown["after"]["alike"]["3"]["64"] == 0.7
@@ -128,7 +137,7 @@ def test_a_stopped_run_ends_with_130_and_says_how_to_go_on(
 ) -> None:
     done = CliRunner().invoke(cli, ["adapt", "stopped", "--to", str(tmp_path / "n"), "--texts", str(corpus)])
     assert done.exit_code == 130
-    assert "The same command goes on from there" in done.output
+    assert "The same command continues from there" in done.output
 
 
 @pytest.mark.parametrize(

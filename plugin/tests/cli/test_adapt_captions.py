@@ -10,8 +10,15 @@ from click.testing import CliRunner
 from nestvec.cli import cli
 from nestvec.datasets.captions import open_image
 from nestvec_exporters.progress import Listener
-from nestvec_exporters.train import TrainingLength
-from nestvec_exporters.train.captions import AdaptedPair, CaptionData, CaptionOptions, TowerTraining
+from nestvec_exporters.train import Hyperparameters, RunOutput, TrainingLength
+from nestvec_exporters.train.captions import (
+    AdaptedTowers,
+    Augmentation,
+    CaptionData,
+    CaptionOptions,
+    TowerTraining,
+)
+from nestvec_exporters.train.result import Comparison, DataSummary, TrainingProgress
 from nestvec_schemas.errors import TrainingDataUnusable
 
 BEFORE = {"text→image": {384: 0.2, 64: 0.1}, "image→text": {384: 0.3, 64: 0.2}}
@@ -32,23 +39,19 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[CaptionOptions, Caption
 
     def adapt(
         options: CaptionOptions, data: CaptionData, listener: Listener, stop: Callable[[], bool]
-    ) -> AdaptedPair:
+    ) -> AdaptedTowers:
         calls.append((options, data))
-        return AdaptedPair(
+        return AdaptedTowers(
             method="InfoNCE",
             checkpoint=options.checkpoint,
             image_checkpoint=options.image_checkpoint,
-            data=data.name,
-            rows=900,
-            held_out=50,
+            data=DataSummary(data.name, rows=900, held_out=50),
             dims=(384, 64),
-            seed=options.seed,
-            steps=7,
-            best_step=6,
-            seconds=60.0,
-            before=BEFORE,
-            after=AFTER,
-            finished=options.checkpoint != "stopped",
+            seed=options.hyperparameters.seed,
+            progress=TrainingProgress(
+                steps=7, best_step=6, seconds=60.0, finished=options.checkpoint != "stopped"
+            ),
+            comparison=Comparison("r@10", before=BEFORE, after=AFTER),
         )
 
     monkeypatch.setattr("nestvec_exporters.train.captions.adapt_captions", adapt)
@@ -59,8 +62,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[CaptionOptions, Caption
     ("arguments", "says"),
     [
         (["--captions", "FILE", "--texts", "FILE"], "Give one of"),
-        (["--captions", "FILE", "--exits", "2"], "--exits: for texts alone."),
-        (["--captions", "FILE", "--teacher", "m"], "--teacher: for texts alone."),
+        (["--captions", "FILE", "--exits", "2"], "--exits: for texts only."),
+        (["--captions", "FILE", "--teacher", "m"], "--teacher: for texts only."),
         (["--texts", "FILE", "--image-checkpoint", "m"], "--image-checkpoint: for --captions."),
         (["--texts", "FILE", "--image-rate", "0"], "--image-rate: for --captions."),
         (["--captions", "FILE", "--only", "train"], "is not COLUMN=VALUE"),
@@ -98,20 +101,16 @@ def test_options_and_rows_reach_the_training(
     assert data == CaptionData("pairs.jsonl", (tmp_path / "a.png",), (("animal",),), open_image)
     assert options == CaptionOptions(
         "model",
-        tmp_path / "clip",
+        RunOutput(tmp_path / "clip", force=True),
         image_checkpoint="classifier",
         dims=(64,),
-        length=TrainingLength(steps=9),
-        batch=128,
+        hyperparameters=Hyperparameters(
+            TrainingLength(steps=9), batch=128, learning_rate=0.01, max_tokens=16, seed=3
+        ),
         captions=2,
-        learning_rate=0.01,
-        max_tokens=16,
         text=TowerTraining(0.0),
         image=TowerTraining(0.5, 4),
-        moved=True,
-        mirrored=True,
-        seed=3,
-        force=True,
+        augmentation=Augmentation(moved=True, mirrored=True),
     )
 
 
@@ -120,7 +119,7 @@ def test_the_defaults_are_the_trainings_own(
 ) -> None:
     done = CliRunner().invoke(cli, ["adapt", "m", "--to", str(tmp_path / "n"), "--captions", str(pairs)])
     assert done.exit_code == 0, done.output
-    assert asked[0][0] == CaptionOptions("m", tmp_path / "n")
+    assert asked[0][0] == CaptionOptions("m", RunOutput(tmp_path / "n"))
 
 
 def test_figures_are_shown_before_and_after(
@@ -128,12 +127,18 @@ def test_figures_are_shown_before_and_after(
 ) -> None:
     words = ["adapt", "model", "--to", str(tmp_path / "n"), "--captions", str(pairs)]
     done = CliRunner().invoke(cli, words)
-    assert "0.200 → 0.600" in done.output and "0.200 → 0.400" in done.output
+    rows = [tuple(line.split("│")[1:-1]) for line in done.output.splitlines() if "│" in line]
+    assert [tuple(cell.strip() for cell in row) for row in rows] == [
+        ("text→image", "before", "0.200", "0.100"),
+        ("", "after", "0.600", "0.500"),
+        ("image→text", "before", "0.300", "0.200"),
+        ("", "after", "0.700", "0.400"),
+    ]
     assert f"nestvec export {tmp_path / 'n'} --to models" in done.output
     shown = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
     assert shown["finished"] is True and shown["after"]["image→text"]["384"] == 0.7
     stopped = CliRunner().invoke(cli, ["adapt", "stopped", *words[2:]])
-    assert stopped.exit_code == 130 and "The same command goes on from there" in stopped.output
+    assert stopped.exit_code == 130 and "The same command continues from there" in stopped.output
 
 
 def test_too_few_pictures_are_an_error_and_leave_nothing(pairs: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def test_the_spec_in_the_help_is_a_spec() -> None:
     help_text = textwrap.dedent(create.help or "")
     block = help_text.partition("papers.yaml\n")[2].partition("\b")[0]
     spec = parse_spec(textwrap.dedent(block), path="the help")
-    assert [one.column(dim) for one in spec.embeddings for dim in one.dims] == [
+    assert [one.column(config) for one in spec.embeddings for config in one.configs] == [
         "abstract_64",
         "abstract_384",
         "abstract_128",

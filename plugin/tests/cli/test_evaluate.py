@@ -19,7 +19,7 @@ def evaluate(*arguments: str) -> Result:
     [
         (["--dims", "64,x"], "is not a whole number"),
         (["--forms", "floot"], "Did you mean 'float'?"),
-        (["--precision", "fp8"], "is none of fp32, fp16, int8"),
+        (["--precision", "fp8"], "is not one of fp32, fp16, int8"),
         (["--candidates", "0"], "is not in the range"),
     ],
 )

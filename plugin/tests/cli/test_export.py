@@ -57,8 +57,8 @@ def test_the_folder_one_is_in_has_a_name_too(tmp_path: Path, monkeypatch: pytest
         (["x", "--precision", "int4"], "'int4' is not one of"),
         (["x", "--max-tokens", "0"], "0 is not in the range"),
         (["x", "--dim", "4"], "No such option"),
-        (["x", "--with", "A=y"], "--with names what stands in --merge, and there is none"),
-        (["x", "--merge", "base+A", "--with", "base=y"], "CHECKPOINT is called base in --merge"),
+        (["x", "--with", "A=y"], "--with defines a name in --merge, which is missing"),
+        (["x", "--merge", "base+A", "--with", "base=y"], "CHECKPOINT is named base in --merge"),
         (["--merge", "base+A", "--with", "A"], "'A' is not NAME=CHECKPOINT"),
     ],
 )

@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from nestvec.cli import cli
-from nestvec.cli.ingest import _say, _target
+from nestvec.cli.ingest import _print_report, _target
+from nestvec.cli.options import MilvusArgs
 from nestvec.ingest import IngestReport
 from nestvec_schemas.errors import FileUnreadable
 
@@ -36,16 +37,16 @@ def test_a_file_of_an_unknown_kind_is_refused_before_milvus_is_opened(tmp_path: 
         (
             IngestReport(5, 0, 2.0, this_run=4, resumed_at=1),
             None,
-            "5 rows into c, 1 of them read before; 2.0 s, 2 rows/s.",
+            "5 rows into c, resumed after row 1; 2.0 s, 2 rows/s.",
         ),
         (IngestReport(0, 0, 0.0), None, "0 rows into c; 0.0 s, 0 rows/s."),
         (
             IngestReport(1, 2, 1.0, ("line 2: bad",), Path("r.jsonl")),
             None,
-            "2 rejected, with the reason: r.jsonl\n  line 2: bad",
+            "2 rejected; see r.jsonl for the reasons:\n  line 2: bad",
         ),
         (IngestReport(0, 2, 1.0, ("line 2: bad",), Path("r.jsonl")), 1, "2 rejected"),
-        (IngestReport(3, 0, 1.0, finished=False), 130, "Stopped. The same command goes on from there."),
+        (IngestReport(3, 0, 1.0, finished=False), 130, "Stopped. The same command continues from there."),
     ],
 )
 def test_the_exit_code_says_how_it_went(
@@ -53,7 +54,7 @@ def test_the_exit_code_says_how_it_went(
 ) -> None:
     found = None
     try:
-        _say(report, "c", as_json=False)
+        _print_report(report, "c", as_json=False)
     except SystemExit as end:
         found = end.code
     assert found == code
@@ -63,5 +64,5 @@ def test_the_exit_code_says_how_it_went(
 
 def test_a_target_is_the_same_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert _target("x.db", "") == _target(str(tmp_path / "x.db"), "")
-    assert _target("http://h:1/", "a") == "http://h:1#a"
+    assert _target(MilvusArgs("x.db", "", "")) == _target(MilvusArgs(str(tmp_path / "x.db"), "", ""))
+    assert _target(MilvusArgs("http://h:1/", "", "a")) == "http://h:1#a"

@@ -53,3 +53,12 @@ def test_what_went_wrong_ends_with_1_and_one_message(tmp_path: Path) -> None:
 
 def test_version() -> None:
     assert nestvec("--version").stdout.startswith("nestvec, version 0.")
+
+
+@pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_no_color_turns_colours_off(tmp_path: Path, variables: dict[str, str], coloured: bool) -> None:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("NESTVEC", "NO_COLOR"))}
+    terminal = ["script", "-qec", f"{NESTVEC} serve --port 0 --models {tmp_path}", "/dev/null"]
+    shown = subprocess.run(terminal, capture_output=True, text=True, env=kept | variables).stdout
+    assert "there is no encoder in the model repository" in shown
+    assert ("\x1b[31m" in shown) is coloured

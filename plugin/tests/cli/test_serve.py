@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from nestvec.cli.options import build_args
 from nestvec.cli.serve import ServeArgs, command, settings_of
 from nestvec.service.settings import AccessSettings, ServiceSettings
 
 
 def asked(*arguments: str) -> ServeArgs:
-    return ServeArgs(**command.make_context("serve", list(arguments)).params)
+    return build_args(ServeArgs, command.make_context("serve", list(arguments)).params)
 
 
 def test_the_defaults_are_the_services_own() -> None:
@@ -35,9 +36,9 @@ def test_each_option_reaches_its_setting(tmp_path: Path) -> None:
         3,
     )
     assert settings.overlong == "mean"
-    assert settings.guard == AccessSettings(tmp_path / "keys", tmp_path / "cert", tmp_path / "key")
-    assert settings.otlp == "http://otel:4318"
-    assert settings.limits.shutdown_seconds == 5
+    assert settings.access == AccessSettings(tmp_path / "keys", tmp_path / "cert", tmp_path / "key")
+    assert settings.otlp_endpoint == "http://otel:4318"
+    assert settings.connections.shutdown_seconds == 5
     assert settings.on_error == "zero"
     assert settings.images.schemes == {"data", "https", "file", "s3"}
     assert (settings.images.roots, settings.images.buckets) == ((tmp_path,), ("pictures",))

@@ -33,7 +33,7 @@ def test_of_many_some_from_everywhere(tmp_path: Path) -> None:
 
 
 def test_none_at_all(tmp_path: Path) -> None:
-    with pytest.raises(DatasetUnusable, match=r"no picture of 32 pixels.*--folder FOLDER"):
+    with pytest.raises(DatasetUnusable, match=r"no image of at least 32 pixels.*--folder FOLDER"):
         find_images([tmp_path], 5)
 
 

@@ -47,12 +47,12 @@ def run(folder: Path, *questions: str) -> dict[str, object]:
 def best(report: dict[str, object], question: str) -> str:
     found = report["found"]
     assert isinstance(found, dict)
-    return Path(found[question][0]["picture"]).stem
+    return Path(found[question][0]["image"]).stem
 
 
 def test_questions_find_pictures_and_a_second_run_reuses_all(folder: Path) -> None:
     first = run(folder, "a printer", "a bell")
-    assert first["pictures"] == len(ICONS)
+    assert first["images"] == len(ICONS)
     assert best(first, "a printer") == "printer #1"
     assert best(first, "a bell") == "bell #1"
     with Image.open(folder.parent / "contact-sheet.png") as sheet:
@@ -60,7 +60,7 @@ def test_questions_find_pictures_and_a_second_run_reuses_all(folder: Path) -> No
     assert (folder.parent / "contact-sheet.html").read_text().count("<li>") == 2 * len(ICONS) + len(ICONS) - 1
     (folder / "printer #1.png").unlink()
     again = run(folder, "a printer")
-    assert "Encoder pictures is in models already" in str(again["said"])
+    assert "Encoder images is in models already" in str(again["said"])
     assert "Ingesting" not in str(again["said"])
     assert best(again, "a printer") != "printer #1"
-    assert again["pictures"] == len(ICONS) - 1
+    assert again["images"] == len(ICONS) - 1
