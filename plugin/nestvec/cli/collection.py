@@ -53,8 +53,8 @@ def create(spec: Path, uri: str, token: str, database: str, models: Path) -> Non
       top: 64        keep the 64 largest weights: FIELD_sparse_top64
       name: NAME     with one dim, name the field
 
-    int8 and binary need a Milvus server from 2.6. nestvec ingest fills binary fields; nestvec ingest and SQL fill sparse ones, on Milvus Lite too. An
-    embedding may also have a service, index, metric and params.
+    int8 and binary need a Milvus server from 2.6. nestvec ingest fills binary fields; nestvec ingest and SQL
+    fill sparse ones, on Milvus Lite too. An embedding may also have a service, index, metric and params.
 
     Fields are BOOL, INT8 to INT64, FLOAT, DOUBLE, VARCHAR, JSON or ARRAY; they may be nullable, have a
     default or be the partition_key. A VARCHAR with compose: "{title}. {brand}: {meta.color}" is filled
