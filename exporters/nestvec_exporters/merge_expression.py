@@ -23,7 +23,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from nestvec_schemas.errors import CheckpointUnsupported, pointed
+from nestvec_schemas.errors import CheckpointUnsupported, with_caret
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _SIGNED = rf"\s*([+-]?{_NUMBER})\s*"
@@ -60,7 +60,7 @@ class Operand:
     name: str
     position: int
     coefficients: Coefficients = Coefficients(1.0)
-    at: int = 0
+    coefficients_position: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,16 +73,16 @@ class Expression:
 
     def error(self, cause: str, value: object, position: int, next_step: str) -> CheckpointUnsupported:
         """An error that points into the expression."""
-        step = f"{next_step}\n{pointed(self.text, position)}"
+        step = f"{next_step}\n{with_caret(self.text, position)}"
         return CheckpointUnsupported(cause, value=value, next_step=step)
 
 
-def read_expression(text: str) -> Expression:
+def parse_expression(text: str) -> Expression:
     """Read a merge's expression. Raises CheckpointUnsupported with a caret below what is wrong."""
-    return _Reader(text).expression()
+    return _ExpressionParser(text).expression()
 
 
-class _Reader:
+class _ExpressionParser:
     def __init__(self, text: str) -> None:
         self.text, self.at = text, 0
 
@@ -114,12 +114,12 @@ class _Reader:
             return Coefficients(sign * value)
         if self.text[self.at : self.at + 1] != "[":
             return Coefficients(sign)
-        found = _LIST.match(self.text, self.at)
-        if found is None:
+        listed = _LIST.match(self.text, self.at)
+        if listed is None:
             self.fail("the list of coefficients does not end in ] and *", _EXAMPLE)
-        made = self.listed(found[1], self.at + 1, sign)
-        self.at = found.end()
-        return made
+        parsed = self.listed(listed[1], self.at + 1, sign)
+        self.at = listed.end()
+        return parsed
 
     def listed(self, inner: str, start: int, sign: float) -> Coefficients:
         """``0.1,0.2`` or ``0|0.1,0.2|1``, which begins at ``start``."""
@@ -177,9 +177,9 @@ class _Reader:
             self.at += 1
 
     def fail(self, cause: str, next_step: str) -> NoReturn:
-        found = self.text[self.at : self.at + 20] or "the end"
-        step = f"{next_step}\n{pointed(self.text, self.at)}"
-        raise CheckpointUnsupported(cause, value=found, next_step=step)
+        excerpt = self.text[self.at : self.at + 20] or "the end"
+        step = f"{next_step}\n{with_caret(self.text, self.at)}"
+        raise CheckpointUnsupported(cause, value=excerpt, next_step=step)
 
 
 _QUOTE: Final = "Put a folder with +, * or white space in its name in quotes."

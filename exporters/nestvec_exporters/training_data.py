@@ -14,27 +14,27 @@ from numpy.typing import NDArray
 
 from nestvec_schemas.errors import TrainingDataUnusable
 
-Kind = Literal["texts", "pairs", "triplets"]
+DataKind = Literal["texts", "pairs", "triplets"]
 Role = Literal["query", "document"]
-Places = NDArray[np.intp]
+Indices = NDArray[np.intp]
 
-COLUMNS: Final[dict[Kind, tuple[Role, ...]]] = {
+COLUMNS: Final[dict[DataKind, tuple[Role, ...]]] = {
     "texts": ("document",),
     "pairs": ("query", "document"),
     "triplets": ("query", "document", "document"),
 }
 """What a row of each kind holds: a triplet is a query, a document that answers it and one that does not."""
 
-LEAST: Final = 200
+MIN_ROWS: Final = 200
 """Different rows that a training run needs."""
 
-MOST: Final = 200_000
+MAX_ROWS: Final = 200_000
 """Rows that are trained on; of more, so many are drawn by the seed. Each vector of theirs is kept."""
 
-_HELD_OUT = 0.05
-_LEAST_HELD_OUT = 50
-_MOST_HELD_OUT = 500
-_SHORT_WORDS = (4, 24)
+_HELD_OUT_SHARE = 0.05
+_MIN_HELD_OUT = 50
+_MAX_HELD_OUT = 500
+_SNIPPET_WORDS = (4, 24)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -47,23 +47,23 @@ class TrainingData:
     """
 
     name: str
-    kind: Kind
+    kind: DataKind
     rows: tuple[tuple[str, ...], ...]
     scores: tuple[float, ...] | None = None
 
     def digest(self) -> str:
         """SHA-256 of rows and scores, in hexadecimal."""
-        found = hashlib.sha256(self.kind.encode())
+        sha = hashlib.sha256(self.kind.encode())
         for row in self.rows:
             for text in row:
                 data = text.encode("utf-8", "surrogatepass")
-                found.update(len(data).to_bytes(8, "little") + data)
-        found.update(np.asarray(self.scores or (), np.float64).tobytes())
-        return found.hexdigest()
+                sha.update(len(data).to_bytes(8, "little") + data)
+        sha.update(np.asarray(self.scores or (), np.float64).tobytes())
+        return sha.hexdigest()
 
 
 @dataclass(frozen=True)
-class Item:
+class RoleText:
     """A text, and as what it is embedded: an encoder may have a prompt for each role."""
 
     text: str
@@ -71,103 +71,109 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedTexts:
     """Different texts once each, and rows of places among them, (n, columns), split in two.
 
     Rows of kind texts are a document followed by short pieces of it, which stand for queries.
     """
 
-    kind: Kind
-    items: tuple[Item, ...]
-    training: Places
-    held_out: Places
+    kind: DataKind
+    texts: tuple[RoleText, ...]
+    training: Indices
+    held_out: Indices
     scores: NDArray[np.float32] | None
     held_out_scores: NDArray[np.float32] | None
 
     @property
-    def documents(self) -> Places:
+    def documents(self) -> Indices:
         """The document of each row to train on, (n,)."""
         return self.training[:, COLUMNS[self.kind].index("document")]
 
 
-def prepare(data: TrainingData, seed: int) -> Prepared:
+def prepare_texts(data: TrainingData, seed: int) -> PreparedTexts:
     """Check the data and split it. Raises TrainingDataUnusable."""
-    kept = _kept(data)
-    if len(kept) > MOST:
-        kept = sorted(np.random.default_rng(seed).permutation(kept)[:MOST].tolist())
-    _check_variety(data, kept)
-    scores = _scores(data, kept)
+    row_indices = _usable_rows(data)
+    if len(row_indices) > MAX_ROWS:
+        row_indices = sorted(np.random.default_rng(seed).permutation(row_indices)[:MAX_ROWS].tolist())
+    _check_variety(data, row_indices)
+    scores = _scores(data, row_indices)
     if data.kind == "texts":
-        draw = np.random.default_rng(seed)
-        texts = [data.rows[at][0] for at in kept]
+        rng = np.random.default_rng(seed)
+        texts = [data.rows[index][0] for index in row_indices]
         rows = [
-            (Item(text, "document"), *(Item(one, "query") for one in pieces(text, draw))) for text in texts
+            (
+                RoleText(text, "document"),
+                *(RoleText(snippet, "query") for snippet in query_snippets(text, rng)),
+            )
+            for text in texts
         ]
     else:
         roles = COLUMNS[data.kind]
-        rows = [tuple(map(Item, data.rows[at], roles)) for at in kept]
-    places: dict[Item, int] = {}
-    table = np.array([[places.setdefault(item, len(places)) for item in row] for row in rows], np.intp)
-    training, held = _split(table[:, COLUMNS[data.kind].index("document")], seed)
-    return Prepared(
+        rows = [tuple(map(RoleText, data.rows[index], roles)) for index in row_indices]
+    index_of: dict[RoleText, int] = {}
+    indices = np.array([[index_of.setdefault(item, len(index_of)) for item in row] for row in rows], np.intp)
+    training, held_out = _split(indices[:, COLUMNS[data.kind].index("document")], seed)
+    return PreparedTexts(
         kind=data.kind,
-        items=tuple(places),
-        training=table[training],
-        held_out=table[held],
+        texts=tuple(index_of),
+        training=indices[training],
+        held_out=indices[held_out],
         scores=None if scores is None else scores[training],
-        held_out_scores=None if scores is None else scores[held],
+        held_out_scores=None if scores is None else scores[held_out],
     )
 
 
-def pieces(text: str, draw: np.random.Generator) -> tuple[str, ...]:
+def query_snippets(text: str, rng: np.random.Generator) -> tuple[str, ...]:
     """Two pieces of a text as short as a question: its first sentence, and another by chance."""
-    sentences = [one.split() for one in _SENTENCE_END.split(text.strip()) if one]
-    other = _window(sentences[int(draw.integers(len(sentences)))], draw)
-    first = sentences[0][: _SHORT_WORDS[1]] if len(sentences) > 1 else _window(sentences[0], draw)
+    sentences = [sentence.split() for sentence in _SENTENCE_END.split(text.strip()) if sentence]
+    other = _random_window(sentences[int(rng.integers(len(sentences)))], rng)
+    first = sentences[0][: _SNIPPET_WORDS[1]] if len(sentences) > 1 else _random_window(sentences[0], rng)
     return " ".join(first), " ".join(other)
 
 
-def _window(words: Sequence[str], draw: np.random.Generator) -> Sequence[str]:
+def _random_window(words: Sequence[str], rng: np.random.Generator) -> Sequence[str]:
     """Some words in a row, fewer than all where there are enough."""
-    least, most = _SHORT_WORDS
-    if len(words) <= least:
+    min_words, max_words = _SNIPPET_WORDS
+    if len(words) <= min_words:
         return words
-    length = int(draw.integers(least, min(most, len(words)) + 1))
-    start = int(draw.integers(len(words) - length + 1))
+    length = int(rng.integers(min_words, min(max_words, len(words)) + 1))
+    start = int(rng.integers(len(words) - length + 1))
     return words[start : start + length]
 
 
-def _kept(data: TrainingData) -> list[int]:
+def _usable_rows(data: TrainingData) -> list[int]:
     """The rows that are not blank anywhere, each once."""
     width = len(COLUMNS[data.kind])
-    seen: set[tuple[str, ...]] = set()
-    kept = []
-    for at, row in enumerate(data.rows):
+    unique_rows: set[tuple[str, ...]] = set()
+    row_indices = []
+    for index, row in enumerate(data.rows):
         if len(row) != width:
             raise TrainingDataUnusable(
                 f"a row of {data.kind} in {data.name} does not have {width} texts",
-                value=f"row {at + 1}: {len(row)}",
+                value=f"row {index + 1}: {len(row)}",
                 next_step="Give each row the same columns.",
             )
-        if row not in seen and all(text.strip() for text in row):
-            seen.add(row)
-            kept.append(at)
-    return kept
+        if row not in unique_rows and all(text.strip() for text in row):
+            unique_rows.add(row)
+            row_indices.append(index)
+    return row_indices
 
 
-def _check_variety(data: TrainingData, kept: Sequence[int]) -> None:
-    counts = [len({data.rows[at][column] for at in kept}) for column in range(len(COLUMNS[data.kind]))]
+def _check_variety(data: TrainingData, row_indices: Sequence[int]) -> None:
+    counts = [
+        len({data.rows[index][column] for index in row_indices}) for column in range(len(COLUMNS[data.kind]))
+    ]
     # Columns beyond the second are negatives, which may well repeat.
     fewest = min(counts[:2], default=0)
-    if fewest < LEAST:
+    if fewest < MIN_ROWS:
         raise TrainingDataUnusable(
             f"{data.name} has too few different {data.kind} to train on",
             value=f"{fewest} different, of {len(data.rows)} rows",
-            next_step=f"Give at least {LEAST} that differ and are not blank; some thousands do best.",
+            next_step=f"Give at least {MIN_ROWS} that differ and are not blank; some thousands do best.",
         )
 
 
-def _scores(data: TrainingData, kept: Sequence[int]) -> NDArray[np.float32] | None:
+def _scores(data: TrainingData, row_indices: Sequence[int]) -> NDArray[np.float32] | None:
     if data.scores is None:
         return None
     if data.kind == "texts" or len(data.scores) != len(data.rows):
@@ -176,14 +182,14 @@ def _scores(data: TrainingData, kept: Sequence[int]) -> NDArray[np.float32] | No
             value=f"{len(data.scores)} scores, {len(data.rows)} {data.kind}",
             next_step="Give --pairs or --triplets with the score in each row.",
         )
-    for at, score in enumerate(data.scores):
+    for index, score in enumerate(data.scores):
         if not math.isfinite(score):
             raise TrainingDataUnusable(
                 f"a score in {data.name} is no finite number",
-                value=f"row {at + 1}: {score}",
+                value=f"row {index + 1}: {score}",
                 next_step="Remove the row, or score it again.",
             )
-    scores = np.asarray(data.scores, np.float32)[list(kept)]
+    scores = np.asarray(data.scores, np.float32)[list(row_indices)]
     if np.ptp(scores) == 0:
         raise TrainingDataUnusable(
             f"the scores in {data.name} are all the same, so that they tell nothing",
@@ -193,9 +199,9 @@ def _scores(data: TrainingData, kept: Sequence[int]) -> NDArray[np.float32] | No
     return scores
 
 
-def _split(documents: Places, seed: int) -> tuple[Places, Places]:
+def _split(documents: Indices, seed: int) -> tuple[Indices, Indices]:
     """Places of the rows to train on and to hold out; rows of one document stay together."""
-    groups = np.unique(documents)
-    wanted = min(_MOST_HELD_OUT, max(_LEAST_HELD_OUT, round(len(groups) * _HELD_OUT)))
-    held = np.isin(documents, np.random.default_rng(seed).permutation(groups)[:wanted])
-    return np.flatnonzero(~held), np.flatnonzero(held)
+    unique_documents = np.unique(documents)
+    count = min(_MAX_HELD_OUT, max(_MIN_HELD_OUT, round(len(unique_documents) * _HELD_OUT_SHARE)))
+    is_held_out = np.isin(documents, np.random.default_rng(seed).permutation(unique_documents)[:count])
+    return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec_exporters.merge import read_expression
+from nestvec_exporters.merge import parse_expression
 from nestvec_exporters.merge_expression import Coefficients
 from nestvec_schemas.errors import CheckpointUnsupported
 
@@ -30,20 +30,20 @@ READ: dict[str, list[tuple[str, float]]] = {
 
 @pytest.mark.parametrize("text", READ)
 def test_checkpoints_and_coefficients_are_told_apart(text: str) -> None:
-    found = read_expression(text)
+    found = parse_expression(text)
     assert [(one.name, one.coefficients.before) for one in (found.base, *found.terms)] == READ[text]
     assert all(text[one.position :].lstrip("'\"").startswith(one.name) for one in (found.base, *found.terms))
 
 
 def test_a_list_is_a_coefficient_for_each_layer_and_its_mean_for_the_rest() -> None:
-    term = read_expression("base-[0.1, -0.2, 0.4]*A").terms[0].coefficients
+    term = parse_expression("base-[0.1, -0.2, 0.4]*A").terms[0].coefficients
     assert term.layers == (-0.1, 0.2, -0.4)
     assert term.before == term.after == pytest.approx(-0.1)
     assert [term.of(layer, embedding=False) for layer in (0, 2)] == [-0.1, -0.4]
 
 
 def test_bars_give_what_is_before_and_after_the_layers_its_own() -> None:
-    term = read_expression("base+[0|0.1,0.2|1]*A").terms[0].coefficients
+    term = parse_expression("base+[0|0.1,0.2|1]*A").terms[0].coefficients
     assert term == Coefficients(0.0, (0.1, 0.2), 1.0)
     assert (term.of(None, embedding=True), term.of(None, embedding=False)) == (0.0, 1.0)
 
@@ -72,7 +72,7 @@ WRONG = {
 def test_what_is_wrong_is_pointed_at(text: str) -> None:
     says, at = WRONG[text]
     with pytest.raises(CheckpointUnsupported, match=says.replace("+", r"\+")) as raised:
-        read_expression(text)
+        parse_expression(text)
     assert str(raised.value).endswith(f"\n  {text}\n  {' ' * at}^")
 
 
@@ -86,7 +86,7 @@ weights = st.floats(0, 10, allow_nan=False).map(lambda value: round(value, 4))
 def test_what_is_written_is_read_back(base: str, terms: list[tuple[str, float, str]], spaced: bool) -> None:
     space = " " if spaced else ""
     text = base + "".join(f"{space}{sign}{space}{weight:.4f}*{name}" for sign, weight, name in terms)
-    found = read_expression(text)
+    found = parse_expression(text)
     assert found.base.name == base
     assert [one.name for one in found.terms] == [name for _, _, name in terms]
     signed = [(-1 if sign == "-" else 1) * weight for sign, weight, _ in terms]
@@ -96,7 +96,7 @@ def test_what_is_written_is_read_back(base: str, terms: list[tuple[str, float, s
 @given(st.text(alphabet="ab+-*/.[]|,'\" 019e", max_size=20))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
-        found = read_expression(text)
+        found = parse_expression(text)
     except CheckpointUnsupported as error:
         assert "^" in str(error)
     else:

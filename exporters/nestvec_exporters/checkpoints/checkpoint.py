@@ -12,33 +12,33 @@ from typing import Final
 
 from nestvec_exporters.checkpoints.files import WEIGHTS, WORD_FILES
 from nestvec_exporters.checkpoints.hub import fetch
-from nestvec_exporters.checkpoints.kinds import SENTENCE, TEXT, Architecture, identify
+from nestvec_exporters.checkpoints.kinds import SENTENCE, SENTENCE_TRANSFORMERS_ROWS, Architecture, identify
 from nestvec_exporters.checkpoints.layout import (
     Module,
     first_folder,
-    home_of,
     read_config,
     read_json,
     read_modules,
+    transformer_folder,
 )
-from nestvec_exporters.checkpoints.timm_config import check_timm, is_timm
+from nestvec_exporters.checkpoints.timm_config import import_timm, is_timm
 from nestvec_schemas.errors import CheckpointNotFound, CheckpointUnsupported, nearest
 
-SMALL = ("*.json", "*.txt", "*.model", "*.jinja", "artifact.metadata")
-ADAPTED = "nestvec_adapt.json"
+SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "artifact.metadata")
+TRAINING_RECORD = "nestvec_adapt.json"
 """What ``nestvec adapt`` leaves in a checkpoint that it made."""
 
-OURS: Final = {
+OWN_ARCHITECTURES: Final = {
     "efficientnet_lite": "nestvec_exporters.vision.efficientnet_lite",
     "nestvec-pooled-dual": "nestvec_exporters.vision.pooled_dual",
 }
 """Architectures that transformers lacks, by type: the module that it learns each from."""
 
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
-_TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model")
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-_WITH_WEIGHTS = ("Transformer", "Dense", "LayerNorm")
-_LFS = b"version https://git-lfs"
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model")
+_PICKLE_FILES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_KINDS_WITH_WEIGHTS = ("Transformer", "Dense", "LayerNorm")
+_LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
@@ -56,53 +56,53 @@ class Checkpoint:
     @property
     def trained(self) -> bool:
         """Whether ``nestvec adapt`` made it nested."""
-        return (self.folder / ADAPTED).is_file()
+        return (self.folder / TRAINING_RECORD).is_file()
 
 
-def read_checkpoint(given: str) -> Checkpoint:
+def read_checkpoint(name_or_path: str) -> Checkpoint:
     """Find a local folder or file or fetch a Hugging Face id, and check that it can be exported.
 
     Raises CheckpointNotFound and CheckpointUnsupported.
     """
-    path = Path(os.path.expanduser(given))  # noqa: PTH111 - pathlib's raises on a user it does not know
-    if given and path.is_dir():
-        row = identify(path)
-        _check(row, path)
-        return Checkpoint(path.resolve(), path.resolve().name, row.name)
-    if given and path.is_file() and path.suffix in WORD_FILES:
+    path = Path(os.path.expanduser(name_or_path))  # noqa: PTH111 - pathlib's raises on a user it does not know
+    if name_or_path and path.is_dir():
+        architecture = identify(path)
+        _check(architecture, path)
+        return Checkpoint(path.resolve(), path.resolve().name, architecture.name)
+    if name_or_path and path.is_file() and path.suffix in WORD_FILES:
         return Checkpoint(path.resolve(), path.name, identify(path).name)
-    if given and path.exists():
+    if name_or_path and path.exists():
         raise CheckpointNotFound(
             f"a checkpoint is a folder, or a file of word vectors ({', '.join(WORD_FILES)}), "
             "and this is another file",
-            value=given,
+            value=name_or_path,
             next_step="Name the folder that holds config.json and the weights; unpack what is packed.",
         )
-    if not _HUB_ID.fullmatch(given):
+    if not _HUB_ID.fullmatch(name_or_path):
         raise CheckpointNotFound(
             "there is no such folder, and a Hugging Face id is written OWNER/NAME",
-            value=given,
-            next_step=f"Correct the path.{nearest(path.name, _neighbours(path))}",
+            value=name_or_path,
+            next_step=f"Correct the path.{nearest(path.name, _sibling_folders(path))}",
         )
-    folder = fetch(given, SMALL)
-    row = identify(folder)
-    if row.name in TEXT:
+    folder = fetch(name_or_path, SMALL_FILES)
+    architecture = identify(folder)
+    if architecture.name in SENTENCE_TRANSFORMERS_ROWS:
         check_architecture(folder)
         check_code(folder)
-    folder = fetch(given, (*SMALL, *row.weights))
-    _check(row, folder)
-    return Checkpoint(folder, given, row.name)
+    folder = fetch(name_or_path, (*SMALL_FILES, *architecture.weights))
+    _check(architecture, folder)
+    return Checkpoint(folder, name_or_path, architecture.name)
 
 
-def _check(row: Architecture, folder: Path) -> None:
+def _check(architecture: Architecture, folder: Path) -> None:
     """Raise CheckpointUnsupported unless the small files are right, and the weights safetensors."""
-    if row.name in TEXT:
+    if architecture.name in SENTENCE_TRANSFORMERS_ROWS:
         check_architecture(folder)
         check_weights(folder)
         return
-    if row.lies == "own":
+    if architecture.storage == "own":
         return
-    if row.lies == "transformers":
+    if architecture.storage == "transformers":
         check_code(folder, first_folder(folder))
     check_safetensors(first_folder(folder))
 
@@ -113,13 +113,13 @@ def check_architecture(folder: Path) -> None:
     for module in modules:
         if module.kind == "Dense":
             _check_activation(module)
-    home = home_of(folder)
+    home = transformer_folder(folder)
     config = read_config(home)
-    if not any(_matching(home, _TOKENIZERS)) and not any(_matching(folder, _TOKENIZERS)):
+    if not any(_matching(home, _TOKENIZER_FILES)) and not any(_matching(folder, _TOKENIZER_FILES)):
         raise CheckpointUnsupported(
             "the checkpoint has no tokenizer, so it cannot take text",
             value=config.get("model_type", "unknown model type"),
-            next_step=f"Put its tokenizer files beside it (one of {', '.join(_TOKENIZERS)}), "
+            next_step=f"Put its tokenizer files beside it (one of {', '.join(_TOKENIZER_FILES)}), "
             "or choose a text encoder.",
         )
 
@@ -132,27 +132,27 @@ def check_code(folder: Path, home: Path | None = None) -> None:
     """
     from transformers import CONFIG_MAPPING  # noqa: PLC0415 - slow
 
-    known = [*CONFIG_MAPPING.keys(), *OURS]
-    config = read_config(home or home_of(folder))
-    kind = config.get("model_type")
-    if isinstance(kind, str) and kind in OURS:
-        import_module(OURS[kind])
+    known_types = [*CONFIG_MAPPING.keys(), *OWN_ARCHITECTURES]
+    config = read_config(home or transformer_folder(folder))
+    model_type = config.get("model_type")
+    if isinstance(model_type, str) and model_type in OWN_ARCHITECTURES:
+        import_module(OWN_ARCHITECTURES[model_type])
         return
-    if kind in known:
+    if model_type in known_types:
         return
     if is_timm(config):
-        check_timm(config.get("architecture", "no architecture named"))
+        import_timm(config.get("architecture", "no architecture named"))
         return
     if config.get("auto_map"):
         raise CheckpointUnsupported(
             "the checkpoint demands trust_remote_code, and nestvec runs no code of a checkpoint",
-            value=kind or "no model_type",
+            value=model_type or "no model_type",
             next_step="Choose a checkpoint whose architecture transformers has itself.",
         )
     raise CheckpointUnsupported(
         "the installed transformers does not know this architecture",
-        value=kind or "no model_type in config.json",
-        next_step=f"Upgrade transformers, or correct model_type.{nearest(str(kind), known)}",
+        value=model_type or "no model_type in config.json",
+        next_step=f"Upgrade transformers, or correct model_type.{nearest(str(model_type), known_types)}",
     )
 
 
@@ -163,7 +163,7 @@ def check_weights(folder: Path) -> None:
     """
     modules = read_modules(folder) or (Module("Transformer", folder),)
     for module in modules:
-        if module.kind in _WITH_WEIGHTS:
+        if module.kind in _KINDS_WITH_WEIGHTS:
             check_safetensors(module.folder)
 
 
@@ -171,7 +171,7 @@ def check_safetensors(folder: Path) -> None:
     """Raise CheckpointUnsupported unless a folder has weights in whole safetensors files."""
     files = sorted(_matching(folder, WEIGHTS))
     if not files:
-        pickles = sorted(path.name for path in _matching(folder, _PICKLES))
+        pickles = sorted(path.name for path in _matching(folder, _PICKLE_FILES))
         raise CheckpointUnsupported(
             "the checkpoint has no weights in safetensors"
             + (", and pickled weights can run code when they are read" if pickles else ""),
@@ -200,8 +200,8 @@ def _check_safetensors(path: Path) -> None:
     from safetensors import SafetensorError, safe_open  # noqa: PLC0415 - only an export needs it
 
     with path.open("rb") as file:
-        start = file.read(len(_LFS))
-    if start == _LFS:
+        start = file.read(len(_LFS_POINTER))
+    if start == _LFS_POINTER:
         raise CheckpointUnsupported(
             "the weights are a Git LFS pointer, not the weights",
             value=path.name,
@@ -220,5 +220,9 @@ def _matching(folder: Path, patterns: Iterable[str]) -> set[Path]:
     return {path for pattern in patterns for path in folder.glob(pattern)}
 
 
-def _neighbours(path: Path) -> list[str]:
-    return [one.name for one in path.parent.iterdir() if one.is_dir()] if path.parent.is_dir() else []
+def _sibling_folders(path: Path) -> list[str]:
+    return (
+        [sibling.name for sibling in path.parent.iterdir() if sibling.is_dir()]
+        if path.parent.is_dir()
+        else []
+    )

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from nestvec_schemas.errors import CheckpointNotFound
 
-ANSWER_SECONDS = 10.0
+HUB_TIMEOUT_SECONDS = 10.0
 
 # Copies of the weights in other formats, which may be as large again.
-_IGNORED = ("onnx/*", "openvino/*", "original/*", "consolidated*")
+_IGNORED_FILES = ("onnx/*", "openvino/*", "original/*", "consolidated*")
 
 
 def fetch(name: str, patterns: Sequence[str], *, cache: Path | None = None) -> Path:
@@ -26,14 +26,14 @@ def fetch(name: str, patterns: Sequence[str], *, cache: Path | None = None) -> P
             name,
             cache_dir=cache,
             allow_patterns=list(patterns),
-            ignore_patterns=list(_IGNORED),
+            ignore_patterns=list(_IGNORED_FILES),
             local_files_only=failure is not None,
         )
     except Exception as error:
         raise CheckpointNotFound(
             "neither a folder here nor a model that can be fetched: a download was tried, and the cache "
             "does not have it",
-            value=f"{name} ({_line(failure or error)})",
+            value=f"{name} ({_first_line(failure or error)})",
             next_step="Check the spelling and the connection to huggingface.co, or give a local folder.",
         ) from error
     return Path(folder)
@@ -48,7 +48,7 @@ def _unreachable(name: str) -> Exception | None:
     from huggingface_hub.errors import RepositoryNotFoundError  # noqa: PLC0415
 
     try:
-        HfApi().model_info(name, timeout=ANSWER_SECONDS)
+        HfApi().model_info(name, timeout=HUB_TIMEOUT_SECONDS)
     except RepositoryNotFoundError as error:
         owner = "" if "/" in name else " with its owner (OWNER/NAME)"
         raise CheckpointNotFound(
@@ -61,5 +61,5 @@ def _unreachable(name: str) -> Exception | None:
     return None
 
 
-def _line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -17,11 +17,11 @@ from nestvec_exporters.options import Overrides
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.late_interaction import Interaction
 
-METADATA: Final = "artifact.metadata"
-PYLATE: Final = "config_sentence_transformers.json"
+COLBERT_CONFIG: Final = "artifact.metadata"
+PYLATE_CONFIG: Final = "config_sentence_transformers.json"
 
 _PUNCTUATION: Final = tuple(string.punctuation)
-_SHORT, _LONG = 32, 180
+_QUERY_TOKENS, _DOCUMENT_TOKENS = 32, 180
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Markers:
 
     query: str
     document: str
-    query_tokens: int = _SHORT
-    document_tokens: int = _LONG
+    query_tokens: int = _QUERY_TOKENS
+    document_tokens: int = _DOCUMENT_TOKENS
     expand: bool = True
     attend: bool = False
     skip: Sequence[str] = _PUNCTUATION
@@ -43,63 +43,65 @@ def read_markers(small: CheckpointFiles, overrides: Overrides) -> Markers | None
 
     Prompts of ``overrides`` stand for the checkpoint's. Raises CheckpointUnsupported.
     """
-    config = small.json(PYLATE)
-    if small.has(METADATA):
-        found = _colbert(small.json(METADATA))
+    config = small.json(PYLATE_CONFIG)
+    if small.has(COLBERT_CONFIG):
+        markers = _colbert(small.json(COLBERT_CONFIG))
     elif "query_prefix" in config or "document_prefix" in config:
-        found = _pylate(config)
+        markers = _pylate(config)
     elif overrides.query_prompt and overrides.document_prompt:
-        found = Markers(overrides.query_prompt, overrides.document_prompt)
+        markers = Markers(overrides.query_prompt, overrides.document_prompt)
     else:
         return None
     return Markers(
-        overrides.query_prompt or found.query,
-        overrides.document_prompt or found.document,
-        found.query_tokens,
-        found.document_tokens,
-        found.expand,
-        found.attend,
-        found.skip,
+        overrides.query_prompt or markers.query,
+        overrides.document_prompt or markers.document,
+        markers.query_tokens,
+        markers.document_tokens,
+        markers.expand,
+        markers.attend,
+        markers.skip,
     )
 
 
-def _colbert(told: dict[str, Any]) -> Markers:
+def _colbert(settings: dict[str, Any]) -> Markers:
     """colbert-ir's settings (ColBERTConfig)."""
-    if told.get("similarity", "cosine") != "cosine":
+    if settings.get("similarity", "cosine") != "cosine":
         raise CheckpointUnsupported(
             "the checkpoint compares token vectors by another measure than their cosine",
-            value=told["similarity"],
+            value=settings["similarity"],
             next_step="Choose one whose similarity is cosine.",
         )
     return Markers(
-        query=_text(told, "query_token_id", "[unused0]"),
-        document=_text(told, "doc_token_id", "[unused1]"),
-        query_tokens=int(told.get("query_maxlen") or _SHORT),
-        document_tokens=int(told.get("doc_maxlen") or _LONG),
-        attend=bool(told.get("attend_to_mask_tokens", False)),
-        skip=_PUNCTUATION if told.get("mask_punctuation", True) else (),
+        query=_text(settings, "query_token_id", "[unused0]"),
+        document=_text(settings, "doc_token_id", "[unused1]"),
+        query_tokens=int(settings.get("query_maxlen") or _QUERY_TOKENS),
+        document_tokens=int(settings.get("doc_maxlen") or _DOCUMENT_TOKENS),
+        attend=bool(settings.get("attend_to_mask_tokens", False)),
+        skip=_PUNCTUATION if settings.get("mask_punctuation", True) else (),
     )
 
 
-def _pylate(told: dict[str, Any]) -> Markers:
-    words = told.get("skiplist_words")
+def _pylate(settings: dict[str, Any]) -> Markers:
+    words = settings.get("skiplist_words")
     return Markers(
-        query=_text(told, "query_prefix", "[Q] "),
-        document=_text(told, "document_prefix", "[D] "),
-        query_tokens=int(told.get("query_length") or _SHORT),
-        document_tokens=int(told.get("document_length") or _LONG),
-        expand=told.get("do_query_expansion") is not False,
-        attend=bool(told.get("attend_to_expansion_tokens", False)),
+        query=_text(settings, "query_prefix", "[Q] "),
+        document=_text(settings, "document_prefix", "[D] "),
+        query_tokens=int(settings.get("query_length") or _QUERY_TOKENS),
+        document_tokens=int(settings.get("document_length") or _DOCUMENT_TOKENS),
+        expand=settings.get("do_query_expansion") is not False,
+        attend=bool(settings.get("attend_to_expansion_tokens", False)),
         skip=_PUNCTUATION if words is None else tuple(map(str, words)),
     )
 
 
-def _text(told: dict[str, Any], name: str, default: str) -> str:
-    found = told.get(name)
-    return default if found is None else str(found)
+def _text(settings: dict[str, Any], name: str, default: str) -> str:
+    value = settings.get(name)
+    return default if value is None else str(value)
 
 
-def interaction_of(markers: Markers, tokenizer: Tokenizer, mask: int | None, most: int) -> Interaction | None:
+def interaction_of(
+    markers: Markers, tokenizer: Tokenizer, mask: int | None, max_tokens: int
+) -> Interaction | None:
     """The same by ids, ``most`` tokens the longest text; None where queries and documents have no marker.
 
     The markers become special tokens of ``tokenizer``, so that they can be written as text. ``mask`` is the
@@ -108,26 +110,26 @@ def interaction_of(markers: Markers, tokenizer: Tokenizer, mask: int | None, mos
     if not markers.query and not markers.document:
         return None
     size = tokenizer.get_vocab_size()
-    tokenizer.add_special_tokens([one for one in (markers.query, markers.document) if one])
-    query, document = (_marker(tokenizer, one, size) for one in (markers.query, markers.document))
+    tokenizer.add_special_tokens([token for token in (markers.query, markers.document) if token])
+    query, document = (_marker(tokenizer, token, size) for token in (markers.query, markers.document))
     ids = (tokenizer.token_to_id(word) for word in markers.skip)
     return Interaction(
         query_marker=query,
         document_marker=document,
-        query_tokens=min(markers.query_tokens, most),
+        query_tokens=min(markers.query_tokens, max_tokens),
         mask=mask if markers.expand else None,
         attend=markers.attend,
-        skip=tuple(sorted({one for one in ids if one is not None})),
+        skip=tuple(sorted({token for token in ids if token is not None})),
     )
 
 
 def _marker(tokenizer: Tokenizer, marker: str, size: int) -> int:
-    found = tokenizer.token_to_id(marker) if marker else None
+    token_id = tokenizer.token_to_id(marker) if marker else None
     second = tokenizer.encode(f"{marker}a").ids[1:2]
-    if found is None or found >= size or second != [found]:
+    if token_id is None or token_id >= size or second != [token_id]:
         raise CheckpointUnsupported(
             "what marks a query or a document is not one token of the checkpoint's vocabulary",
             value=marker or "no marker",
             next_step="Name tokens that it has: --query-prompt '[unused0]' --document-prompt '[unused1]'.",
         )
-    return found
+    return token_id

@@ -11,10 +11,10 @@ from nestvec_exporters.checkpoints.files import GRAPHS, WEIGHTS, WORD_FILES, Che
 
 SENTENCE: Final = "sentence"
 
-TEXT: Final = frozenset({SENTENCE, "decoder"})
+SENTENCE_TRANSFORMERS_ROWS: Final = frozenset({SENTENCE, "decoder"})
 """Rows whose checkpoints sentence-transformers loads."""
 
-NEEDED: Final = ("torch", "transformers", "sentence_transformers", "onnx", "onnxruntime")
+TORCH_PACKAGES: Final = ("torch", "transformers", "sentence_transformers", "onnx", "onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,14 @@ class Architecture:
     """
 
     name: str
-    about: str
-    fits: Callable[[CheckpointFiles], bool]
+    description: str
+    matches: Callable[[CheckpointFiles], bool]
     weights: tuple[str, ...] = WEIGHTS
-    lies: Literal["transformers", "safetensors", "own"] = "transformers"
-    needs: tuple[str, ...] = NEEDED
+    storage: Literal["transformers", "safetensors", "own"] = "transformers"
+    packages: tuple[str, ...] = TORCH_PACKAGES
 
 
-def _static(small: CheckpointFiles) -> bool:
+def _is_static(small: CheckpointFiles) -> bool:
     """A table of vectors: a file of words, or Model2Vec's, sentence-transformers', WordLlama's folder."""
     if small.folder.is_file():
         return small.folder.suffix in WORD_FILES
@@ -54,23 +54,23 @@ DECODERS: Final = frozenset(
 """Decoders that were tried; others fall to the last row."""
 
 
-def _decodes(small: CheckpointFiles) -> bool:
+def _is_decoder(small: CheckpointFiles) -> bool:
     scores = small.head.endswith("ForSequenceClassification")
     return small.transformer.get("model_type") in DECODERS and not scores
 
 
-_SPARSE: Final = frozenset({"SpladePooling", "SparseStaticEmbedding", "SparseAutoEncoder"})
+_SPARSE_MODULES: Final = frozenset({"SpladePooling", "SparseStaticEmbedding", "SparseAutoEncoder"})
 
 
 def _is_sparse(small: CheckpointFiles) -> bool:
     """A SparseEncoder of sentence-transformers; or a masked language model, which ``sparse`` asks about."""
     if small.modules:
         saved = small.json("config_sentence_transformers.json").get("model_type")
-        return saved == "SparseEncoder" or not _SPARSE.isdisjoint(small.modules)
+        return saved == "SparseEncoder" or not _SPARSE_MODULES.isdisjoint(small.modules)
     return small.head.endswith("ForMaskedLM")
 
 
-DUAL: Final = frozenset(
+DUAL_ENCODERS: Final = frozenset(
     {
         "align",
         "altclip",
@@ -89,71 +89,75 @@ DUAL: Final = frozenset(
 ENCODER_DECODERS: Final = frozenset({"bart", "m2m_100", "marian", "mbart", "pegasus", "plbart"})
 
 
-def _halves(small: CheckpointFiles) -> bool:
+def _is_encoder_decoder(small: CheckpointFiles) -> bool:
     return small.model_type in ENCODER_DECODERS and not small.modules
 
 
-def _reads_units(small: CheckpointFiles) -> bool:
+def _is_token_free(small: CheckpointFiles) -> bool:
     bytewise = small.json("tokenizer_config.json").get("tokenizer_class") == "ByT5Tokenizer"
     return small.model_type == "canine" or (small.model_type == "t5" and bytewise and not small.modules)
 
 
-def _graph(small: CheckpointFiles) -> bool:
+def _is_ready_graph(small: CheckpointFiles) -> bool:
     """A graph and no weights to make one of."""
     return small.has(*GRAPHS) and not any(small.folder.glob("*.safetensors"))
 
 
-def _late(small: CheckpointFiles) -> bool:
+def _is_late_interaction(small: CheckpointFiles) -> bool:
     projected = small.modules[:1] == ("Transformer",) and set(small.modules[1:]) == {"Dense"}
     return projected or small.head == "HF_ColBERT" or small.has("artifact.metadata")
 
 
-SEEING: Final = frozenset({"llava", "qwen2_5_vl", "qwen2_vl"})
+VISION_LANGUAGE: Final = frozenset({"llava", "qwen2_5_vl", "qwen2_vl"})
 """Types of language model that read pictures between words."""
 
 ARCHITECTURES: Final[tuple[Architecture, ...]] = (
     Architecture(
         "static",
         "tables of token or word vectors",
-        _static,
+        _is_static,
         ("*.safetensors", "*.npy", "*.parquet"),
-        lies="own",
+        storage="own",
     ),
     Architecture(
         "ready",
         "ONNX graphs that somebody else wrote",
-        _graph,
+        _is_ready_graph,
         weights=("*.onnx", "*.onnx_data", "*.onnx.data"),
-        lies="own",
-        needs=("onnx", "onnxruntime"),
+        storage="own",
+        packages=("onnx", "onnxruntime"),
     ),
     Architecture(
         "cross",
         "cross-encoders: a query with a document to one score",
         lambda small: small.head.endswith("ForSequenceClassification") and "Pooling" not in small.modules,
     ),
-    Architecture("late", "late interaction (ColBERT): a vector a token", _late),
-    Architecture("dual", "texts and pictures in one space", lambda small: small.model_type in DUAL),
-    Architecture("vlm", "a picture and a text in one message", lambda small: small.model_type in SEEING),
+    Architecture("late", "late interaction (ColBERT): a vector a token", _is_late_interaction),
+    Architecture("dual", "texts and pictures in one space", lambda small: small.model_type in DUAL_ENCODERS),
+    Architecture(
+        "vlm", "a picture and a text in one message", lambda small: small.model_type in VISION_LANGUAGE
+    ),
     Architecture("vision", "pictures alone", lambda small: small.sees and not small.reads),
     Architecture(
         "sparse",
         "masked language models that weigh the words of their vocabulary",
         _is_sparse,
         ("*.safetensors", "*/*.safetensors"),
-        lies="own",
+        storage="own",
     ),
-    Architecture("nvembed", "NV-Embed", lambda small: small.model_type == "nvembed", lies="safetensors"),
+    Architecture("nvembed", "NV-Embed", lambda small: small.model_type == "nvembed", storage="safetensors"),
     Architecture(
         "pixel",
         "PIXEL: pictures of text",
         lambda small: small.model_type == "pixel",
         weights=("*.safetensors", "*.ttf", "*.otf"),
-        lies="safetensors",
+        storage="safetensors",
     ),
-    Architecture("tokenfree", "no vocabulary: CANINE, ByT5", _reads_units),
-    Architecture("encdec", "encoder halves: NLLB, M2M100, SONAR, BART, mBART, Marian, Pegasus", _halves),
-    Architecture("decoder", "decoder language models: LLaMA, Qwen, Mistral, CodeGen, Gemma", _decodes),
+    Architecture("tokenfree", "no vocabulary: CANINE, ByT5", _is_token_free),
+    Architecture(
+        "encdec", "encoder halves: NLLB, M2M100, SONAR, BART, mBART, Marian, Pegasus", _is_encoder_decoder
+    ),
+    Architecture("decoder", "decoder language models: LLaMA, Qwen, Mistral, CodeGen, Gemma", _is_decoder),
     Architecture(SENTENCE, "text encoders as sentence-transformers runs them", lambda small: True),
 )
 
@@ -166,4 +170,4 @@ def architecture(name: str) -> Architecture:
 def identify(folder: Path) -> Architecture:
     """The row that fits a checkpoint's small files."""
     small = CheckpointFiles(folder)
-    return next(row for row in ARCHITECTURES if row.fits(small))
+    return next(row for row in ARCHITECTURES if row.matches(small))

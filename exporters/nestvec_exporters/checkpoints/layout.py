@@ -13,7 +13,7 @@ from nestvec_schemas.errors import CheckpointNotFound, CheckpointUnsupported
 MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Dropout", "Normalize")
 """The kinds of sentence-transformers module that the graph can hold."""
 
-_JSON_BYTES = 4 << 20
+_MAX_JSON_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def read_modules(folder: Path) -> tuple[Module, ...]:
     return tuple(modules)
 
 
-def home_of(folder: Path) -> Path:
+def transformer_folder(folder: Path) -> Path:
     """The folder of the transformers model: the first module's, or the checkpoint's own."""
     modules = read_modules(folder)
     return modules[0].folder if modules else folder
@@ -98,10 +98,10 @@ def read_config(folder: Path) -> dict[str, Any]:
 def read_json(path: Path) -> Any:
     """A JSON file of at most 4 MiB. Raises CheckpointUnsupported."""
     with path.open("rb") as file:
-        data = file.read(_JSON_BYTES + 1)
+        data = file.read(_MAX_JSON_BYTES + 1)
     try:
-        if len(data) > _JSON_BYTES:
-            raise ValueError(f"larger than {_JSON_BYTES >> 20} MiB")
+        if len(data) > _MAX_JSON_BYTES:
+            raise ValueError(f"larger than {_MAX_JSON_BYTES >> 20} MiB")
         return json.loads(data)
     except (ValueError, RecursionError) as error:
         raise CheckpointUnsupported(

@@ -11,36 +11,36 @@ from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.manifest import PromptName
 
 # The names that checkpoints give the two prompts, likeliest first.
-_PROMPTS: dict[PromptName, tuple[str, ...]] = {
+_PROMPT_NAMES: dict[PromptName, tuple[str, ...]] = {
     "query": ("query", "search_query", "retrieval.query", "s2p_query"),
     "document": ("document", "passage", "corpus", "search_document", "retrieval.passage"),
 }
 
 
-def named_prompts(found: Mapping[str, str | None], default: str | None) -> dict[PromptName, str]:
+def named_prompts(prompts: Mapping[str, str | None], default: str | None) -> dict[PromptName, str]:
     """The checkpoint's prompts as query and document; its default serves where neither is named."""
-    given: dict[PromptName, str] = {}
-    for name, aliases in _PROMPTS.items():
-        texts = [text for alias in aliases if (text := found.get(alias))]
-        text = texts[0] if texts else found.get(default or "")
+    by_role: dict[PromptName, str] = {}
+    for name, aliases in _PROMPT_NAMES.items():
+        texts = [text for alias in aliases if (text := prompts.get(alias))]
+        text = texts[0] if texts else prompts.get(default or "")
         if text:
-            given[name] = text
-    return given
+            by_role[name] = text
+    return by_role
 
 
-def prompts_of(own: Mapping[PromptName, str], asked: Overrides) -> dict[PromptName, str]:
+def prompts_of(own: Mapping[PromptName, str], overrides: Overrides) -> dict[PromptName, str]:
     """A checkpoint's prompts with those that are asked for in their place; an empty one is none."""
-    asked_for = {"query": asked.query_prompt, "document": asked.document_prompt}
-    found: dict[PromptName, str] = {}
-    for name in _PROMPTS:
-        given = asked_for[name]
-        text = own.get(name) if given is None else given
+    requested = {"query": overrides.query_prompt, "document": overrides.document_prompt}
+    prompts: dict[PromptName, str] = {}
+    for name in _PROMPT_NAMES:
+        prompt = requested[name]
+        text = own.get(name) if prompt is None else prompt
         if text:
-            found[name] = text
-    return found
+            prompts[name] = text
+    return prompts
 
 
-_AFTER: Final = ("a", "Z", "7", "(", "-", "'", ".", " a", "\n", "é", "語", "🎈", "the", "ing", "un")
+_CONTINUATIONS: Final = ("a", "Z", "7", "(", "-", "'", ".", " a", "\n", "é", "語", "🎈", "the", "ing", "un")
 """What may follow a prompt: its last tokens may be others for each of these."""
 
 
@@ -64,27 +64,27 @@ def prefixes_of(encode: Encode, hidden: Mapping[str, int]) -> tuple[Prefix, ...]
     that fewer ids may be told by than are left out. Raises CheckpointUnsupported where none is left, or where
     they are those of another prompt.
     """
-    start = len(_common([encode(after) for after in _AFTER]))
-    found: dict[tuple[int, ...], int] = {}
+    start = len(_common_prefix([encode(after) for after in _CONTINUATIONS]))
+    hidden_by_ids: dict[tuple[int, ...], int] = {}
     for prompt, count in hidden.items():
-        shared = _common([encode(f"{prompt}{after}") for after in _AFTER])
-        if len(shared) <= start or found.get(shared, count) != count:
+        shared = _common_prefix([encode(f"{prompt}{after}") for after in _CONTINUATIONS])
+        if len(shared) <= start or hidden_by_ids.get(shared, count) != count:
             raise CheckpointUnsupported(
                 "the checkpoint leaves its prompts out of pooling, and the tokens of one do not tell it "
                 + ("from a text" if len(shared) <= start else "from another"),
                 value=prompt,
                 next_step="Give a longer prompt, one that ends with a mark such as ': ', or none.",
             )
-        found[shared] = count
-    return tuple(Prefix(ids, count) for ids, count in found.items())
+        hidden_by_ids[shared] = count
+    return tuple(Prefix(ids, count) for ids, count in hidden_by_ids.items())
 
 
-def begun(text: str, prompts: Mapping[PromptName, str]) -> str:
+def leading_prompt(text: str, prompts: Mapping[PromptName, str]) -> str:
     """The longest of the prompts that a text begins with; empty where there is none."""
-    return max((one for one in prompts.values() if text.startswith(one)), key=len, default="")
+    return max((prompt for prompt in prompts.values() if text.startswith(prompt)), key=len, default="")
 
 
-def _common(rows: Sequence[Sequence[int]]) -> tuple[int, ...]:
+def _common_prefix(rows: Sequence[Sequence[int]]) -> tuple[int, ...]:
     columns = zip(*rows, strict=False)
     shared = []
     for column in columns:

@@ -18,7 +18,7 @@ _ROUTES = "router_config.json"
 
 
 @dataclass(frozen=True)
-class Layout:
+class SparseLayout:
     """``kinds`` are the modules of sentence-transformers, empty in transformers' own layout; ``transformers``
     the folders that models lie in."""
 
@@ -26,18 +26,18 @@ class Layout:
     transformers: tuple[Path, ...]
 
 
-def read_layout(folder: Path) -> Layout:
+def read_sparse_layout(folder: Path) -> SparseLayout:
     """What lies where. Raises CheckpointUnsupported for modules of others' code or of other kinds, and unless
     all weights are safetensors."""
     modules = list(_modules(folder))
     if not modules:
         check_safetensors(folder)
-        return Layout((), (folder,))
+        return SparseLayout((), (folder,))
     for kind, place in modules:
         # A table of weights may be words and numbers in a JSON file.
         if kind in _TRANSFORMERS or (kind == _TABLE and not _is_json_table(place)):
             check_safetensors(place)
-    return Layout(
+    return SparseLayout(
         tuple(kind for kind, _ in modules), tuple(place for kind, place in modules if kind in _TRANSFORMERS)
     )
 
@@ -47,9 +47,9 @@ def _modules(folder: Path) -> Iterator[tuple[str, Path]]:
     path = folder / "modules.json"
     rows = read_json(path) if path.is_file() else []
     for row in rows if isinstance(rows, list) else [None]:
-        given = row if isinstance(row, dict) else {}
-        kind = _kind(given.get("type"))
-        place = folder / str(given.get("path", ""))
+        module = row if isinstance(row, dict) else {}
+        kind = _kind(module.get("type"))
+        place = folder / str(module.get("path", ""))
         yield kind, place
         if kind == "Router":
             routes = read_json(place / _ROUTES)

@@ -13,7 +13,7 @@ def is_timm(config: dict[str, Any]) -> bool:
     return "pretrained_cfg" in config and not config.get("model_type")
 
 
-def check_timm(architecture: object) -> Any:
+def import_timm(architecture: object) -> Any:
     """The module ``timm``. Raises CheckpointUnsupported where it cannot be imported."""
     try:
         return import_module("timm")

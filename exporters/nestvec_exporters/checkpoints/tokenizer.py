@@ -20,12 +20,14 @@ def read_tokenizer(folder: Path) -> Any:
     except Exception as error:
         # SigLIP's needs sentencepiece, where its tokenizer.json would do.
         if not (folder / TOKENIZER).is_file():
-            raise _none(folder, str(error).strip().partition("\n")[0] or type(error).__name__) from error
+            raise _no_fast_tokenizer(
+                folder, str(error).strip().partition("\n")[0] or type(error).__name__
+            ) from error
         return PreTrainedTokenizerFast.from_pretrained(str(folder), local_files_only=True)
     if getattr(tokenizer, "backend_tokenizer", None) is not None:
         return tokenizer
     if not (folder / TOKENIZER).is_file():
-        raise _none(folder, type(tokenizer).__name__)
+        raise _no_fast_tokenizer(folder, type(tokenizer).__name__)
     return PreTrainedTokenizerFast.from_pretrained(str(folder), local_files_only=True)
 
 
@@ -37,9 +39,9 @@ def plain_tokenizer(tokenizer: Any) -> Tokenizer:
     return copy
 
 
-def _none(folder: Path, found: str) -> CheckpointUnsupported:
+def _no_fast_tokenizer(folder: Path, value: str) -> CheckpointUnsupported:
     return CheckpointUnsupported(
         "the checkpoint's tokenizer has no fast form",
-        value=found,
+        value=value,
         next_step=f"Choose a checkpoint with a {TOKENIZER}.",
     )

@@ -16,7 +16,7 @@ def read_model(kind: Any, folder: Path) -> tuple[Any, tuple[str, ...]]:
     Attention is written out, so that onnxruntime can fuse it. Raises CheckpointUnsupported.
     """
     try:
-        model, told = kind.from_pretrained(
+        model, loading_info = kind.from_pretrained(
             str(folder), attn_implementation="eager", output_loading_info=True, local_files_only=True
         )
     except Exception as error:
@@ -25,7 +25,7 @@ def read_model(kind: Any, folder: Path) -> tuple[Any, tuple[str, ...]]:
             value=str(error).strip().partition("\n")[0] or type(error).__name__,
             next_step="Check that transformers loads it on its own (trust_remote_code is not used).",
         ) from error
-    return model.float().eval(), tuple(sorted(told["missing_keys"]))
+    return model.float().eval(), tuple(sorted(loading_info["missing_keys"]))
 
 
 def check_complete(missing: tuple[str, ...]) -> None:

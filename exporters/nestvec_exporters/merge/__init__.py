@@ -4,8 +4,8 @@ Ilharco et al. 2023 (task vectors); a coefficient for each layer as Zhang et al.
 Importing this imports no torch.
 """
 
-from nestvec_exporters.merge.merge import MERGED, merged
-from nestvec_exporters.merge_expression import read_expression
-from nestvec_exporters.options import BASE, Fit, Merge
+from nestvec_exporters.merge.merge import MERGE_RECORD, merge_checkpoints
+from nestvec_exporters.merge_expression import parse_expression
+from nestvec_exporters.options import BASE, CoefficientFit, Merge
 
-__all__ = ["BASE", "MERGED", "Fit", "Merge", "merged", "read_expression"]
+__all__ = ["BASE", "MERGE_RECORD", "CoefficientFit", "Merge", "merge_checkpoints", "parse_expression"]

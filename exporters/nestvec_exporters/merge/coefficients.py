@@ -1,7 +1,7 @@
-"""Coefficients of a merge found by gradient: one for each term and block, the weights themselves untouched.
+"""Fit a merge's coefficients by gradient descent: one for each term and block, with the weights fixed.
 
 aTLAS (Zhang et al. 2024, "Knowledge Composition using Task Vectors with Learned Anisotropic Scaling"). A
-block is a layer, what comes before the layers, or what comes after them, as in an expression.
+block is a layer, what precedes the layers, or what follows them, as in an expression.
 """
 
 from __future__ import annotations
@@ -14,43 +14,47 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import normalize
 
 from nestvec_exporters.architectures import sentence_transformer as sources
-from nestvec_exporters.merge.merge import checked
-from nestvec_exporters.merge.weight_files import Tensor as Stored
-from nestvec_exporters.merge_expression import Coefficients, Expression, read_expression
-from nestvec_exporters.options import Fit, Merge
-from nestvec_exporters.training_data import Item, Places, Prepared, prepare
+from nestvec_exporters.merge.merge import read_merge
+from nestvec_exporters.merge.weight_files import StoredTensor as Stored
+from nestvec_exporters.merge_expression import Coefficients, Expression, parse_expression
+from nestvec_exporters.options import CoefficientFit, Merge
+from nestvec_exporters.training_data import Indices, PreparedTexts, RoleText, prepare_texts
 from nestvec_schemas.errors import TrainingFailed
 
-SCALE: Final = 20.0
-"""What cosines are multiplied by before a softmax; sentence-transformers' own."""
+COSINE_SCALE: Final = 20.0
+"""Multiplies cosines before the softmax; sentence-transformers' default."""
 
-_RATE, _DECAY = 0.02, 0.1
-"""AdamW's; the decay draws what no pair speaks for to 0."""
+_LEARNING_RATE, _WEIGHT_DECAY = 0.02, 0.1
+"""AdamW's; the decay pulls coefficients to 0 that no pair supports."""
 
-_TOKENS: Final = 128
-"""Tokens of a text that are read: coefficients need no more."""
+_MAX_TOKENS: Final = 128
+"""Tokens of a text that are read, which is enough for coefficients."""
 
-_PASS: Final = 32
-_PLAIN = re.compile(r"[A-Za-z0-9_./]+")
+_BATCH_TEXTS: Final = 32
+_UNQUOTED_NAME = re.compile(r"[A-Za-z0-9_./]+")
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """The merge with the coefficients that were found, as an expression that ``merged`` takes as it is.
-
-    ``before`` and ``after`` are the mean reciprocal rank of a held-out query's own document among all
-    ``held_out`` ones: with the coefficients that the expression began with, and with those found.
-    """
+class FittedMerge:
+    """A merge with fitted coefficients, and the mean reciprocal rank of held-out queries' own documents."""
 
     expression: str
+    """The expression, as ``merge_checkpoints`` takes it."""
+
     before: float
+    """With the coefficients that the fit started from."""
+
     after: float
+    """With the fitted coefficients."""
+
     held_out: int
+    """The number of held-out rows."""
 
     def __str__(self) -> str:
         return (
@@ -59,80 +63,93 @@ class Fitted:
         )
 
 
-def fit(asked: Merge, how: Fit, step: Callable[[int, int], None] = lambda done, total: None) -> Fitted:
-    """Find a coefficient for each term and block of a merge, beginning with those of its expression.
+def fit_coefficients(
+    merge: Merge, options: CoefficientFit, on_step: Callable[[int, int], None] = lambda done, total: None
+) -> FittedMerge:
+    """Fit a coefficient for each term and block of a merge, starting from those of its expression.
 
-    The loss is that of multiple negatives (van den Oord et al. 2018) both ways: of a pair, each text is to be
-    nearer to the other than to the rest of the batch; a text alone is paired with a piece of it. The same
-    data and seed give the same coefficients. ``step`` hears of each step. Raises as ``merged`` does, and
+    The loss is multiple negatives ranking (van den Oord et al. 2018) in both directions: each text of a pair
+    should be nearer to the other than to the rest of the batch; a text alone is paired with a snippet of it.
+    The same data and seed give the same coefficients. Raises as ``merge_checkpoints`` does, and
     TrainingDataUnusable, TrainingFailed.
     """
-    data = prepare(how.data, how.seed)
-    weights = _Weights(asked)
-    held = _pairs(data, data.held_out)
-    before = _rank(weights, data, held, weights.start)
-    found = _descended(weights, data, how, step)
-    written = _written(read_expression(asked.expression), found, layered=weights.layers > 0)
-    # As they are written: what is measured is what a merge of the expression gives.
-    read = torch.tensor([_blocks(one.coefficients, weights.layers) for one in read_expression(written).terms])
-    return Fitted(written, before, _rank(weights, data, held, read), len(held))
+    data = prepare_texts(options.data, options.seed)
+    model = _MergedModel(merge)
+    held_out = _pairs(data, data.held_out)
+    before = _mean_reciprocal_rank(model, data, held_out, model.start)
+    coefficients = _optimise(model, data, options, on_step)
+    expression = _format_expression(
+        parse_expression(merge.expression), coefficients, layered=model.layers > 0
+    )
+    # Rounded as in the expression, so that the figure is of what it merges to.
+    rounded = torch.tensor(
+        [_by_block(term.coefficients, model.layers) for term in parse_expression(expression).terms]
+    )
+    return FittedMerge(
+        expression, before, _mean_reciprocal_rank(model, data, held_out, rounded), len(held_out)
+    )
 
 
-def _pairs(data: Prepared, rows: Places) -> Places:
-    """A query and its document, (n, 2); of a text the first piece of it and the whole."""
+def _pairs(data: PreparedTexts, rows: Indices) -> Indices:
+    """Queries and their documents, (n, 2); of texts, the first snippet and the whole text."""
     return rows[:, [1, 0]] if data.kind == "texts" else rows[:, :2]
 
 
-def _descended(
-    weights: _Weights, data: Prepared, how: Fit, step: Callable[[int, int], None]
+def _optimise(
+    model: _MergedModel, data: PreparedTexts, options: CoefficientFit, on_step: Callable[[int, int], None]
 ) -> Sequence[Sequence[float]]:
-    """The coefficients of each term after ``how.steps`` of AdamW, those of a term in the order of blocks."""
-    coefficients = nn.Parameter(weights.start.clone())
-    optimiser = torch.optim.AdamW([coefficients], lr=_RATE, weight_decay=_DECAY)
-    draw = np.random.default_rng(how.seed)
+    """The coefficients after all steps of AdamW, term by term in the order of blocks."""
+    coefficients = nn.Parameter(model.start.clone())
+    optimizer = torch.optim.AdamW([coefficients], lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
+    ranking = MultipleNegativesRankingLoss(
+        model.model,
+        scale=COSINE_SCALE,
+        directions=("query_to_doc", "doc_to_query"),
+        partition_mode="per_direction",
+    )
+    no_labels: Any = None
+    rng = np.random.default_rng(options.seed)
     rows = _pairs(data, data.training)
-    for done in range(how.steps):
-        batch = rows[draw.permutation(len(rows))[: how.batch]]
-        merged = weights.merged(coefficients)
-        queries, documents = (weights.embed(data, batch[:, column], merged) for column in (0, 1))
-        cosines = SCALE * queries @ documents.T
-        target = torch.arange(len(batch))
-        loss = (cross_entropy(cosines, target) + cross_entropy(cosines.T, target)) / 2
+    for done in range(options.steps):
+        batch = rows[rng.permutation(len(rows))[: options.batch]]
+        merged = model.merged(coefficients)
+        queries, documents = (model.embed(data, batch[:, column], merged) for column in (0, 1))
+        loss = ranking.compute_loss_from_embeddings([queries, documents], no_labels)
         if not torch.isfinite(loss):
             raise TrainingFailed(
-                "the coefficients of the merge went where the loss is no number",
-                value=f"step {done + 1} of {how.steps}",
-                next_step="Begin with smaller coefficients, and check that no checkpoint holds NaN.",
+                "the loss of fitting the merge's coefficients is no longer a number",
+                value=f"step {done + 1} of {options.steps}",
+                next_step="Start from smaller coefficients, and check that no checkpoint contains NaN.",
             )
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        step(done + 1, how.steps)
-    found: list[list[float]] = coefficients.detach().tolist()
-    return found
+        optimizer.step()
+        on_step(done + 1, options.steps)
+    fitted: list[list[float]] = coefficients.detach().tolist()
+    return fitted
 
 
-class _Weights:
-    """A loaded base, and by parameter what each term adds to it and the block that its coefficient is of."""
+class _MergedModel:
+    """A loaded base, and for each parameter the terms' differences from it and the block it belongs to."""
 
-    def __init__(self, asked: Merge) -> None:
-        expression, base, others, self.layers = checked(asked.expression, asked.names)
+    def __init__(self, merge: Merge) -> None:
+        expression, base, others, self.layers = read_merge(merge.expression, merge.names)
         self.source = sources.load(base)
         self.model: Any = self.source.model
-        self.model.max_seq_length = min(self.model.max_seq_length or _TOKENS, _TOKENS)
+        self.model.max_seq_length = min(self.model.max_seq_length or _MAX_TOKENS, _MAX_TOKENS)
         self.model.requires_grad_(False)
-        terms = [dict(sources.load(one).model.named_parameters()) for one in others]
+        terms = [dict(sources.load(operand).model.named_parameters()) for operand in others]
         self._own = dict(self.model.named_parameters())
         with torch.no_grad():
             self._differences = {
                 name: torch.stack([term[name] - own for term in terms]) for name, own in self._own.items()
             }
         self._places = {name: self._block(name) for name in self._own}
-        start = [_blocks(one.coefficients, self.layers) for one in expression.terms]
+        start = [_by_block(operand.coefficients, self.layers) for operand in expression.terms]
         self.start = torch.tensor(start)
 
     def _block(self, name: str) -> int:
-        """Before the layers is 0, a layer its number from 1 on, after them the last."""
+        """The block of a parameter: 0 before the layers, then the layers from 1, then one after them."""
         module, _, rest = name.partition(".")
         stored = Stored(Path(), rest, "F32", ())
         if not self.layers or (module == "0" and stored.embedding):
@@ -141,58 +158,62 @@ class _Weights:
         return self.layers + 1 if layer is None else layer + 1
 
     def merged(self, coefficients: Tensor) -> dict[str, Tensor]:
-        """All parameters of the merge, (terms, blocks) coefficients applied."""
+        """All parameters of the merge with ``coefficients``, (terms, blocks)."""
         return {
             name: own + torch.tensordot(coefficients[:, self._places[name]], self._differences[name], 1)
             for name, own in self._own.items()
         }
 
-    def embed(self, data: Prepared, places: Places, merged: dict[str, Tensor]) -> Tensor:
-        """The vectors of some of the data's texts, (n, dim) of length 1, by these parameters."""
-        texts = [self._prompted(data.items[at]) for at in places]
+    def embed(self, data: PreparedTexts, places: Indices, merged: dict[str, Tensor]) -> Tensor:
+        """The vectors of texts by their indices, (n, dim) of length 1, with the parameters ``merged``."""
+        texts = [self._prompted(data.texts[at]) for at in places]
         features = self.model.preprocess(texts)
         return normalize(functional_call(self.model, merged, (features,))["sentence_embedding"], dim=1)
 
-    def _prompted(self, item: Item) -> str:
+    def _prompted(self, item: RoleText) -> str:
         return self.source.prompts.get(item.role, "") + item.text
 
 
 @torch.no_grad()
-def _rank(weights: _Weights, data: Prepared, rows: Places, coefficients: Tensor) -> float:
-    """The mean reciprocal rank of each row's own second text, asked for by its first."""
-    merged = weights.merged(coefficients)
+def _mean_reciprocal_rank(
+    model: _MergedModel, data: PreparedTexts, rows: Indices, coefficients: Tensor
+) -> float:
+    """The mean reciprocal rank of each row's second text when its first is the query."""
+    merged = model.merged(coefficients)
     sides = []
     for column in (0, 1):
-        parts = [rows[start : start + _PASS, column] for start in range(0, len(rows), _PASS)]
-        sides.append(torch.cat([weights.embed(data, part, merged) for part in parts]))
+        parts = [rows[start : start + _BATCH_TEXTS, column] for start in range(0, len(rows), _BATCH_TEXTS)]
+        sides.append(torch.cat([model.embed(data, part, merged) for part in parts]))
     cosines = sides[0] @ sides[1].T
     better = (cosines > cosines.diagonal()[:, None]).sum(dim=1)
     return float((1 / (1 + better.double())).mean())
 
 
-def _blocks(coefficients: Coefficients, layers: int) -> list[float]:
-    """A term's coefficients in the order of blocks: before, each layer, after; one where it has no layers."""
+def _by_block(coefficients: Coefficients, layers: int) -> list[float]:
+    """A term's coefficients in the order of blocks: before, each layer, after; one if there are no layers."""
     if not layers:
         return [coefficients.before]
     inner = (coefficients.of(layer, embedding=False) for layer in range(layers))
     return [coefficients.of(None, embedding=True), *inner, coefficients.of(None, embedding=False)]
 
 
-def _written(asked: Expression, found: Sequence[Sequence[float]], *, layered: bool) -> str:
-    """The expression with these coefficients, four digits behind the point."""
-    text = _name(asked.base.name)
-    for operand, values in zip(asked.terms, found, strict=True):
+def _format_expression(
+    expression: Expression, coefficients: Sequence[Sequence[float]], *, layered: bool
+) -> str:
+    """The expression with these coefficients, to four decimals."""
+    text = _quote_name(expression.base.name)
+    for operand, values in zip(expression.terms, coefficients, strict=True):
         shown = [f"{0.0 + round(value, 4):.4f}" for value in values]
         if layered:
-            text += f"+[{shown[0]}|{','.join(shown[1:-1])}|{shown[-1]}]*{_name(operand.name)}"
+            text += f"+[{shown[0]}|{','.join(shown[1:-1])}|{shown[-1]}]*{_quote_name(operand.name)}"
         else:
-            text += f"{'-' if values[0] < 0 else '+'}{shown[0].lstrip('-')}*{_name(operand.name)}"
+            text += f"{'-' if values[0] < 0 else '+'}{shown[0].lstrip('-')}*{_quote_name(operand.name)}"
     return text
 
 
-def _name(name: str) -> str:
-    """A checkpoint as an expression holds it: in quotes where it has what else would be a sign."""
-    if _PLAIN.fullmatch(name):
+def _quote_name(name: str) -> str:
+    """A checkpoint's name as an expression takes it: quoted if it has characters that are operators."""
+    if _UNQUOTED_NAME.fullmatch(name):
         return name
     quote = '"' if "'" in name else "'"
     return f"{quote}{name}{quote}"

@@ -10,23 +10,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from nestvec_exporters.checkpoints.checkpoint import ADAPTED, SMALL, Checkpoint, read_checkpoint
-from nestvec_exporters.checkpoints.layout import Module, home_of, read_config, read_json, read_modules
+from nestvec_exporters.checkpoints.checkpoint import SMALL_FILES, TRAINING_RECORD, Checkpoint, read_checkpoint
+from nestvec_exporters.checkpoints.layout import (
+    Module,
+    read_config,
+    read_json,
+    read_modules,
+    transformer_folder,
+)
 from nestvec_exporters.checkpoints.quiet import quiet
-from nestvec_exporters.merge.weight_files import FILE, INDEX, Addend, Tensor, tensors, write_merged
-from nestvec_exporters.merge_expression import Expression, Operand, read_expression
+from nestvec_exporters.merge.weight_files import (
+    INDEX_FILE,
+    WEIGHTS_FILE,
+    Addend,
+    StoredTensor,
+    stored_tensors,
+    write_merged,
+)
+from nestvec_exporters.merge_expression import Expression, Operand, parse_expression
 from nestvec_schemas.errors import CheckpointError, CheckpointNotFound, CheckpointUnsupported, nearest
 
-MERGED: Final = "nestvec_merge.json"
+MERGE_RECORD: Final = "nestvec_merge.json"
 """What ``merged`` leaves in a checkpoint that it made: the expression, and what its names stand for."""
 
-_WEIGHTED = ("Transformer", "Dense", "LayerNorm")
-_SHOWN = 3
+_KINDS_WITH_WEIGHTS = ("Transformer", "Dense", "LayerNorm")
+_MAX_SHOWN = 3
 
 Terms = Sequence[tuple[Operand, Checkpoint]]
 
 
-def merged(expression: str, into: Path, names: Mapping[str, str] | None = None) -> Path:
+def merge_checkpoints(expression: str, into: Path, names: Mapping[str, str] | None = None) -> Path:
     """Write the checkpoint that an expression like ``base+0.4*A-0.2*B`` stands for to the folder ``into``.
 
     ``names`` are checkpoints by the names that the expression may call them; what is none of them is a
@@ -43,61 +56,72 @@ def merged(expression: str, into: Path, names: Mapping[str, str] | None = None) 
             value=str(into),
             next_step="Name a folder that is not there.",
         )
-    asked, base, terms, parts = _parts(expression, names or {})
-    _write(into, asked, base, terms, parts)
+    parsed, base, terms, parts = _read_parts(expression, names or {})
+    _write(into, parsed, base, terms, parts)
     return into
 
 
-def checked(
+def read_merge(
     expression: str, names: Mapping[str, str]
 ) -> tuple[Expression, Checkpoint, tuple[Checkpoint, ...], int]:
     """The expression, its base, the checkpoints of its terms and how many layers they have, found to agree.
 
     Raises as ``merged`` does.
     """
-    asked, base, terms, parts = _parts(expression, names)
-    return asked, base, tuple(other for _, other in terms), _layers(parts[0].own)
+    parsed, base, terms, parts = _read_parts(expression, names)
+    return parsed, base, tuple(other for _, other in terms), _layer_count(parts[0].own)
 
 
 @dataclass(frozen=True)
-class _Part:
+class _ModuleWeights:
     """A module's weights: the base's own, and what is added to them."""
 
     module: Module
-    own: Mapping[str, Tensor]
+    own: Mapping[str, StoredTensor]
     addends: Sequence[Addend]
 
 
-def _parts(
+def _read_parts(
     expression: str, names: Mapping[str, str]
-) -> tuple[Expression, Checkpoint, Terms, tuple[_Part, ...]]:
+) -> tuple[Expression, Checkpoint, Terms, tuple[_ModuleWeights, ...]]:
     """What an expression names, and its weights by module. Raises CheckpointError unless all agree."""
-    asked = read_expression(expression)
-    base = _found(asked, asked.base, names)
-    terms = [(one, _found(asked, one, names)) for one in asked.terms]
+    parsed = parse_expression(expression)
+    base = _read_operand(parsed, parsed.base, names)
+    terms = [(operand_, _read_operand(parsed, operand_, names)) for operand_ in parsed.terms]
     for operand, other in terms:
-        _check_alike(asked, operand, base, other)
-    modules = _weighted(base)
-    by_module = [_addends(asked, terms, number) for number in range(len(modules))]
-    owns = [tensors(module.folder) for module in modules]
+        _check_compatible(parsed, operand, base, other)
+    modules = _modules_with_weights(base)
+    by_module = [_addends(parsed, terms, number) for number in range(len(modules))]
+    owns = [stored_tensors(module.folder) for module in modules]
     for own, addends in zip(owns, by_module, strict=True):
-        _check_tensors(asked, own, addends)
-    _check_layers(asked, owns[0])
-    return asked, base, terms, tuple(_Part(*one) for one in zip(modules, owns, by_module, strict=True))
+        _check_tensors(parsed, own, addends)
+    _check_layers(parsed, owns[0])
+    return (
+        parsed,
+        base,
+        terms,
+        tuple(_ModuleWeights(*operand_) for operand_ in zip(modules, owns, by_module, strict=True)),
+    )
 
 
-def _write(into: Path, asked: Expression, base: Checkpoint, terms: Terms, parts: Sequence[_Part]) -> None:
+def _write(
+    into: Path, expression: Expression, base: Checkpoint, terms: Terms, parts: Sequence[_ModuleWeights]
+) -> None:
     """Write beside ``into``, then rename: it is there whole, or not at all. Raises CheckpointError."""
     try:
         into.absolute().parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".nestvec-merge-", dir=into.absolute().parent) as work:
             folder = Path(work) / "merged"
-            _copy(base, folder, adapted=all(one.trained for one in (base, *(other for _, other in terms))))
+            _copy_small_files(
+                base,
+                folder,
+                adapted=all(checkpoint.trained for checkpoint in (base, *(other for _, other in terms))),
+            )
             for number, part in enumerate(parts):
                 place = folder / part.module.folder.relative_to(base.folder)
                 place.mkdir(parents=True, exist_ok=True)
-                write_merged(place / FILE, part.own, part.addends, layered=number == 0)
-            _note(folder, asked, base, terms)
+                write_merged(place / WEIGHTS_FILE, part.own, part.addends, layered=number == 0)
+            _write_record(folder, expression, base, terms)
             if into.is_dir():
                 into.rmdir()
             folder.rename(into)
@@ -109,49 +133,53 @@ def _write(into: Path, asked: Expression, base: Checkpoint, terms: Terms, parts:
         ) from error
 
 
-def _found(asked: Expression, operand: Operand, names: Mapping[str, str]) -> Checkpoint:
+def _read_operand(expression: Expression, operand: Operand, names: Mapping[str, str]) -> Checkpoint:
     """The checkpoint that an operand names; its error points into the expression."""
     try:
         return read_checkpoint(names.get(operand.name, operand.name))
     except CheckpointError as error:
         kind = CheckpointNotFound if isinstance(error, CheckpointNotFound) else CheckpointUnsupported
         near = nearest(operand.name, names) if isinstance(error, CheckpointNotFound) else ""
-        told = asked.error(
-            error.cause, error.value, operand.position, f"{error.next_step}{near}{_signs(operand)}"
+        pointed_error = expression.error(
+            error.cause, error.value, operand.position, f"{error.next_step}{near}{_minus_hint(operand)}"
         )
-        raise kind(told.cause, value=told.value, next_step=told.next_step) from error
+        raise kind(
+            pointed_error.cause, value=pointed_error.value, next_step=pointed_error.next_step
+        ) from error
 
 
-def _signs(operand: Operand) -> str:
+def _minus_hint(operand: Operand) -> str:
     """What to do where a name may have swallowed a minus."""
     return " To take one off, write spaces around - or a coefficient: A-1*B." if "-" in operand.name else ""
 
 
-def _weighted(checkpoint: Checkpoint) -> tuple[Module, ...]:
+def _modules_with_weights(checkpoint: Checkpoint) -> tuple[Module, ...]:
     """The modules that have weights; transformers' layout is one. Raises CheckpointUnsupported."""
     modules = read_modules(checkpoint.folder) or (Module("Transformer", checkpoint.folder),)
-    for one in modules:
-        if not one.folder.resolve().is_relative_to(checkpoint.folder.resolve()):
+    for module in modules:
+        if not module.folder.resolve().is_relative_to(checkpoint.folder.resolve()):
             raise CheckpointUnsupported(
                 "a module of the checkpoint lies outside its folder",
-                value=str(one.folder),
+                value=str(module.folder),
                 next_step="Download the checkpoint again.",
             )
-    return tuple(one for one in modules if one.kind in _WEIGHTED)
+    return tuple(module for module in modules if module.kind in _KINDS_WITH_WEIGHTS)
 
 
-def _addends(asked: Expression, terms: Terms, module: int) -> tuple[Addend, ...]:
+def _addends(expression: Expression, terms: Terms, module: int) -> tuple[Addend, ...]:
     return tuple(
-        Addend(operand.name, tensors(_weighted(other)[module].folder), operand.coefficients)
+        Addend(
+            operand.name, stored_tensors(_modules_with_weights(other)[module].folder), operand.coefficients
+        )
         for operand, other in terms
     )
 
 
-def _check_alike(asked: Expression, operand: Operand, base: Checkpoint, other: Checkpoint) -> None:
+def _check_compatible(expression: Expression, operand: Operand, base: Checkpoint, other: Checkpoint) -> None:
     """Raise CheckpointUnsupported unless architecture, modules and tokenizer are the base's."""
-    configs = [read_config(home_of(one.folder)) for one in (base, other)]
+    configs = [read_config(transformer_folder(one.folder)) for one in (base, other)]
     if any("quantization_config" in one for one in configs):
-        raise asked.error(
+        raise expression.error(
             "quantised weights cannot be added up",
             operand.name,
             operand.position,
@@ -159,15 +187,17 @@ def _check_alike(asked: Expression, operand: Operand, base: Checkpoint, other: C
         )
     kinds = [one.get("model_type") for one in configs]
     if kinds[0] != kinds[1]:
-        raise asked.error(
+        raise expression.error(
             f"{operand.name} is of another architecture than the base, {kinds[0]}",
             kinds[1],
             operand.position,
             "Merge checkpoints that were trained from the same base.",
         )
-    modules = [", ".join(one.kind for one in _weighted(checkpoint)) for checkpoint in (base, other)]
+    modules = [
+        ", ".join(one.kind for one in _modules_with_weights(checkpoint)) for checkpoint in (base, other)
+    ]
     if modules[0] != modules[1]:
-        raise asked.error(
+        raise expression.error(
             f"{operand.name} has other modules with weights than the base ({modules[0]})",
             modules[1],
             operand.position,
@@ -177,7 +207,7 @@ def _check_alike(asked: Expression, operand: Operand, base: Checkpoint, other: C
         )
     difference = _tokenizers_differ(base, other)
     if difference is not None:
-        raise asked.error(
+        raise expression.error(
             f"{operand.name} has another tokenizer than the base, so that its weights are about other tokens",
             f"they differ in {difference}",
             operand.position,
@@ -188,51 +218,55 @@ def _check_alike(asked: Expression, operand: Operand, base: Checkpoint, other: C
 def _tokenizers_differ(base: Checkpoint, other: Checkpoint) -> str | None:
     """What differs between two tokenizers, truncation and padding aside; None where nothing does."""
     with quiet():
-        one, two = (_tokenizer(checkpoint) for checkpoint in (base, other))
-    return next((key for key in {**one, **two} if one.get(key) != two.get(key)), None)
+        first, second = (_load_tokenizer(checkpoint) for checkpoint in (base, other))
+    return next((key for key in {**first, **second} if first.get(key) != second.get(key)), None)
 
 
-def _tokenizer(checkpoint: Checkpoint) -> dict[str, Any]:
+def _load_tokenizer(checkpoint: Checkpoint) -> dict[str, Any]:
     from transformers import AutoTokenizer  # noqa: PLC0415 - slow
 
-    home = home_of(checkpoint.folder)
+    home = transformer_folder(checkpoint.folder)
     try:
-        found: Any = AutoTokenizer.from_pretrained(str(home), local_files_only=True, trust_remote_code=False)
+        tokenizer: Any = AutoTokenizer.from_pretrained(
+            str(home), local_files_only=True, trust_remote_code=False
+        )
     except Exception as error:
         raise CheckpointUnsupported(
             f"the tokenizer of {checkpoint.source} cannot be loaded",
             value=str(error).strip().partition("\n")[0] or type(error).__name__,
             next_step="Check that transformers loads it on its own.",
         ) from error
-    backend = getattr(found, "backend_tokenizer", None)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
-        return {"vocabulary": found.get_vocab()}
+        return {"vocabulary": tokenizer.get_vocab()}
     read: dict[str, Any] = json.loads(backend.to_str())
     # How long a text may be, and how a batch is padded, is the base's to say.
     return {key: value for key, value in read.items() if key not in ("truncation", "padding")}
 
 
-def _check_tensors(asked: Expression, own: Mapping[str, Tensor], addends: Iterable[Addend]) -> None:
+def _check_tensors(
+    expression: Expression, own: Mapping[str, StoredTensor], addends: Iterable[Addend]
+) -> None:
     """Raise CheckpointUnsupported unless the weights have the same names and shapes."""
     mine = {name for name, one in own.items() if one.merges}
-    for operand, addend in zip(asked.terms, addends, strict=True):
+    for operand, addend in zip(expression.terms, addends, strict=True):
         theirs = {name for name, one in addend.tensors.items() if one.merges}
         for cause, names in (
             ("lacks tensors of the base", mine - theirs),
             ("has tensors that the base has not", theirs - mine),
         ):
             if names:
-                more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-                raise asked.error(
+                more = f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else ""
+                raise expression.error(
                     f"{operand.name} {cause}",
-                    f"{', '.join(sorted(names)[:_SHOWN])}{more}",
+                    f"{', '.join(sorted(names)[:_MAX_SHOWN])}{more}",
                     operand.position,
                     "Save both with the same class of model (sentence-transformers' save does).",
                 )
         for name in sorted(mine):
             shapes = [list(one[name].shape) for one in (own, addend.tensors)]
             if shapes[0] != shapes[1]:
-                raise asked.error(
+                raise expression.error(
                     f"tensor {name} has another shape in {operand.name} than in the base, {shapes[0]}",
                     shapes[1],
                     operand.position,
@@ -240,44 +274,44 @@ def _check_tensors(asked: Expression, own: Mapping[str, Tensor], addends: Iterab
                 )
 
 
-def _check_layers(asked: Expression, own: Mapping[str, Tensor]) -> None:
+def _check_layers(expression: Expression, own: Mapping[str, StoredTensor]) -> None:
     """Raise CheckpointUnsupported where a list of coefficients is not one a layer."""
-    count = _layers(own)
-    for operand in asked.terms:
-        given = len(operand.coefficients.layers)
-        if given and given != count:
-            raise asked.error(
+    count = _layer_count(own)
+    for operand in expression.terms:
+        listed = len(operand.coefficients.layers)
+        if listed and listed != count:
+            raise expression.error(
                 f"the base has {count} layers, and the list has not a coefficient for each",
-                f"{given} coefficients",
-                operand.at,
+                f"{listed} coefficients",
+                operand.coefficients_position,
                 f"Write {count} numbers, or one for all: 0.4*{operand.name}.",
             )
 
 
-def _layers(own: Mapping[str, Tensor]) -> int:
-    return max((one.layer for one in own.values() if one.layer is not None), default=-1) + 1
+def _layer_count(own: Mapping[str, StoredTensor]) -> int:
+    return max((tensor.layer for tensor in own.values() if tensor.layer is not None), default=-1) + 1
 
 
-def _copy(base: Checkpoint, folder: Path, *, adapted: bool) -> None:
+def _copy_small_files(base: Checkpoint, folder: Path, *, adapted: bool) -> None:
     """The base's small files, those of its modules among them; weights are written later."""
-    kept = {base.folder, *(one.folder for one in read_modules(base.folder))}
-    for place in kept:
-        target = folder / place.relative_to(base.folder)
+    folders = {base.folder, *(module.folder for module in read_modules(base.folder))}
+    for source in folders:
+        target = folder / source.relative_to(base.folder)
         target.mkdir(parents=True, exist_ok=True)
-        for path in sorted({path for pattern in SMALL for path in place.glob(pattern)}):
-            unwanted = path.name == INDEX or (path.name == ADAPTED and not adapted)
+        for path in sorted({path for pattern in SMALL_FILES for path in source.glob(pattern)}):
+            unwanted = path.name == INDEX_FILE or (path.name == TRAINING_RECORD and not adapted)
             if path.is_file() and not unwanted:
                 shutil.copyfile(path, target / path.name)
-    config = folder / home_of(base.folder).relative_to(base.folder) / "config.json"
-    read = read_json(config)
+    config = folder / transformer_folder(base.folder).relative_to(base.folder) / "config.json"
+    settings = read_json(config)
     # The weights are float32 whatever they were: an older dtype would have them rounded when they are loaded.
     for key in ("dtype", "torch_dtype"):
-        if key in read:
-            read[key] = "float32"
-    config.write_text(json.dumps(read, indent=2) + "\n")
+        if key in settings:
+            settings[key] = "float32"
+    config.write_text(json.dumps(settings, indent=2) + "\n")
 
 
-def _note(folder: Path, asked: Expression, base: Checkpoint, terms: Terms) -> None:
-    sources = {asked.base.name: base.source} | {operand.name: other.source for operand, other in terms}
-    record = {"expression": asked.text, "checkpoints": sources}
-    (folder / MERGED).write_text(json.dumps(record, indent=2) + "\n")
+def _write_record(folder: Path, expression: Expression, base: Checkpoint, terms: Terms) -> None:
+    sources = {expression.base.name: base.source} | {operand.name: other.source for operand, other in terms}
+    record = {"expression": expression.text, "checkpoints": sources}
+    (folder / MERGE_RECORD).write_text(json.dumps(record, indent=2) + "\n")

@@ -17,19 +17,19 @@ from nestvec_schemas.errors import CheckpointUnsupported
 if TYPE_CHECKING:
     import torch
 
-FILE: Final = "model.safetensors"
-INDEX: Final = "model.safetensors.index.json"
+WEIGHTS_FILE: Final = "model.safetensors"
+INDEX_FILE: Final = "model.safetensors.index.json"
 
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _FLOAT_BYTES = 4
-_SLICE = 1 << 20
-_BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "U16": 2, "I32": 4, "U32": 4, "I64": 8, "U64": 8}
+_SLICE_ITEMS = 1 << 20
+_INTEGER_BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "U16": 2, "I32": 4, "U32": 4, "I64": 8, "U64": 8}
 _LAYER = re.compile(r"(?:^|\.)(\d+)\.")
 _EMBEDDING = re.compile(r"embed|(?:^|\.)(?:wte|wpe|shared)\.")
 
 
 @dataclass(frozen=True)
-class Tensor:
+class StoredTensor:
     """Where a tensor lies, and what it is: ``type`` is safetensors' name (``F32``, ``I64``)."""
 
     file: Path
@@ -45,8 +45,8 @@ class Tensor:
     @property
     def layer(self) -> int | None:
         """The layer that it is of: the first number in its name; None for what is of no layer."""
-        found = _LAYER.search(self.name)
-        return int(found[1]) if found else None
+        number = _LAYER.search(self.name)
+        return int(number[1]) if number else None
 
     @property
     def embedding(self) -> bool:
@@ -54,37 +54,39 @@ class Tensor:
         return self.layer is None and _EMBEDDING.search(self.name) is not None
 
 
-def tensors(folder: Path) -> dict[str, Tensor]:
+def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
     """The tensors of a folder's weights, by name, in its order. Raises CheckpointUnsupported."""
     from safetensors import safe_open  # noqa: PLC0415 - only an export needs it
 
-    found: dict[str, Tensor] = {}
-    for path in _files(folder):
+    by_name: dict[str, StoredTensor] = {}
+    for path in _weight_files(folder):
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 - the file is no mapping
-                part = file.get_slice(name)
-                found[name] = Tensor(path, name, part.get_dtype(), tuple(part.get_shape()))
-    for one in found.values():
-        if not one.merges and one.type not in _BYTES:
+                entry = file.get_slice(name)
+                by_name[name] = StoredTensor(path, name, entry.get_dtype(), tuple(entry.get_shape()))
+    for tensor in by_name.values():
+        if not tensor.merges and tensor.type not in _INTEGER_BYTES:
             raise CheckpointUnsupported(
-                f"tensor {one.name} is of a type that cannot be merged",
-                value=one.type,
+                f"tensor {tensor.name} is of a type that cannot be merged",
+                value=tensor.type,
                 next_step="Merge checkpoints in float32, float16 or bfloat16, and quantise the export.",
             )
-    return found
+    return by_name
 
 
-def _files(folder: Path) -> Sequence[Path]:
-    if (folder / INDEX).is_file():
-        index = read_json(folder / INDEX)
-        places = index.get("weight_map") if isinstance(index, dict) else None
-        if not isinstance(places, dict) or not all(isinstance(one, str) for one in places.values()):
+def _weight_files(folder: Path) -> Sequence[Path]:
+    if (folder / INDEX_FILE).is_file():
+        index = read_json(folder / INDEX_FILE)
+        weight_map = index.get("weight_map") if isinstance(index, dict) else None
+        if not isinstance(weight_map, dict) or not all(
+            isinstance(file_name, str) for file_name in weight_map.values()
+        ):
             raise CheckpointUnsupported(
-                f"{INDEX} does not say where the weights are",
+                f"{INDEX_FILE} does not say where the weights are",
                 value=folder.name,
                 next_step="Download the checkpoint again.",
             )
-        parts = [folder / Path(name).name for name in sorted(set(places.values()))]
+        parts = [folder / Path(name).name for name in sorted(set(weight_map.values()))]
         for part in parts:
             if not part.is_file():
                 raise CheckpointUnsupported(
@@ -93,8 +95,8 @@ def _files(folder: Path) -> Sequence[Path]:
                     next_step="Download the checkpoint again.",
                 )
         return parts
-    whole = folder / FILE
-    return [whole] if whole.is_file() else sorted(folder.glob("*.safetensors"))
+    single = folder / WEIGHTS_FILE
+    return [single] if single.is_file() else sorted(folder.glob("*.safetensors"))
 
 
 @dataclass(frozen=True)
@@ -102,17 +104,17 @@ class Addend:
     """One term of a merge, as far as one file of weights goes: its tensors, and how much of each."""
 
     name: str
-    tensors: Mapping[str, Tensor]
+    tensors: Mapping[str, StoredTensor]
     coefficients: Coefficients
 
-    def coefficient(self, tensor: Tensor, *, layered: bool) -> float:
+    def coefficient(self, tensor: StoredTensor, *, layered: bool) -> float:
         """How much of its difference from ``tensor`` is added; modules after the model have no layers."""
         layer = tensor.layer if layered else None
         return self.coefficients.of(layer, embedding=layered and tensor.embedding)
 
 
 def write_merged(
-    path: Path, base: Mapping[str, Tensor], addends: Sequence[Addend], *, layered: bool = True
+    path: Path, base: Mapping[str, StoredTensor], addends: Sequence[Addend], *, layered: bool = True
 ) -> None:
     """Write base + Σ coefficient · (addend - base) as float32, one tensor in memory at a time.
 
@@ -120,28 +122,32 @@ def write_merged(
     addends does not matter. Raises CheckpointUnsupported where a sum is not a finite number.
     """
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    at = 0
+    offset = 0
     # The widest types first, so that each begins at a multiple of its own size.
-    ordered = sorted(base.values(), key=lambda one: -_width(one))
-    for one in ordered:
-        size = math.prod(one.shape) * _width(one)
-        kind = "F32" if one.merges else one.type
-        header[one.name] = {"dtype": kind, "shape": list(one.shape), "data_offsets": [at, at + size]}
-        at += size
+    ordered = sorted(base.values(), key=lambda tensor: -_item_bytes(tensor))
+    for tensor in ordered:
+        size = math.prod(tensor.shape) * _item_bytes(tensor)
+        kind = "F32" if tensor.merges else tensor.type
+        header[tensor.name] = {
+            "dtype": kind,
+            "shape": list(tensor.shape),
+            "data_offsets": [offset, offset + size],
+        }
+        offset += size
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        for one in ordered:
-            for data in _merged(one, addends, layered):
+        for tensor in ordered:
+            for data in _merged_bytes(tensor, addends, layered):
                 file.write(data)
 
 
-def _width(tensor: Tensor) -> int:
-    return _FLOAT_BYTES if tensor.merges else _BYTES[tensor.type]
+def _item_bytes(tensor: StoredTensor) -> int:
+    return _FLOAT_BYTES if tensor.merges else _INTEGER_BYTES[tensor.type]
 
 
-def _merged(tensor: Tensor, addends: Sequence[Addend], layered: bool) -> Iterator[bytes]:
+def _merged_bytes(tensor: StoredTensor, addends: Sequence[Addend], layered: bool) -> Iterator[bytes]:
     import torch  # noqa: PLC0415 - slow
 
     own = _read(tensor)
@@ -152,24 +158,24 @@ def _merged(tensor: Tensor, addends: Sequence[Addend], layered: bool) -> Iterato
     # In an order of their own, so that rounding does not depend on that of the terms.
     chosen = sorted(((one.name, weight, one) for one, weight in weighed if weight), key=lambda one: one[:2])
     others = [(weight, _read(one.tensors[tensor.name])) for _, weight, one in chosen]
-    for start in range(0, own.numel(), _SLICE):
-        part = own[start : start + _SLICE].double()
+    for start in range(0, own.numel(), _SLICE_ITEMS):
+        part = own[start : start + _SLICE_ITEMS].double()
         total = torch.zeros_like(part)
         for weight, other in others:
-            total += weight * (other[start : start + _SLICE].double() - part)
-        made = (part + total).float()
-        if not torch.isfinite(made).all():
+            total += weight * (other[start : start + _SLICE_ITEMS].double() - part)
+        merged = (part + total).float()
+        if not torch.isfinite(merged).all():
             raise CheckpointUnsupported(
                 f"the merge has numbers in tensor {tensor.name} that are not finite",
                 value=", ".join(f"{weight:g} of {one.name}" for one, weight in weighed),
                 next_step="Choose smaller coefficients, and check that no checkpoint holds NaN.",
             )
-        yield made.numpy().tobytes()
+        yield merged.numpy().tobytes()
 
 
-def _read(tensor: Tensor) -> torch.Tensor:
+def _read(tensor: StoredTensor) -> torch.Tensor:
     from safetensors import safe_open  # noqa: PLC0415
 
     with safe_open(tensor.file, framework="pt") as file:
-        found: torch.Tensor = file.get_tensor(tensor.name)
-    return found.reshape(-1)
+        stored: torch.Tensor = file.get_tensor(tensor.name)
+    return stored.reshape(-1)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from nestvec_exporters.options import ExportOptions
 from nestvec_schemas.errors import DimNotOffered, EncoderError, ExitNotOffered
-from nestvec_schemas.manifest import ladder
+from nestvec_schemas.manifest import dim_ladder
 from nestvec_schemas.towers import Kind
 
-_WHY: dict[Kind, str] = {
+_UNSUPPORTED_REASONS: dict[Kind, str] = {
     "sparse": "each of a sparse encoder's dims is a word",
     "multivector": "a multi-vector encoder's vectors are compared token by token, at their full length",
     "reranker": "a reranker has scores, and no vectors",
@@ -18,7 +18,7 @@ _WHY: dict[Kind, str] = {
 
 
 @dataclass(frozen=True)
-class Shape:
+class Ladders:
     """What an encoder will offer: prefixes, longest first, and exits, deepest first."""
 
     dims: tuple[int, ...]
@@ -30,30 +30,30 @@ class Shape:
         return self.layers[:0:-1]
 
 
-def shape_of(kind: Kind, dim: int, depth: int, options: ExportOptions) -> Shape:
+def validated_ladders(kind: Kind, dim: int, depth: int, options: ExportOptions) -> Ladders:
     """What of ``options`` a checkpoint has. Raises DimNotOffered, ExitNotOffered, EncoderError."""
     if kind != "dense":
-        _check_plain(kind, dim, options)
-        return Shape((dim,), (depth,))
+        _check_nothing_nested(kind, dim, options)
+        return Ladders((dim,), (depth,))
     if options.exits and depth < 2:
         raise ExitNotOffered(
             "this kind of encoder has no layers to stop after",
             value=", ".join(map(str, options.exits)),
             next_step="Leave --exits away.",
         )
-    return Shape(ladder(dim, options.dims), exit_ladder(options.exits, depth))
+    return Ladders(dim_ladder(dim, options.dims), exit_ladder(options.exits, depth))
 
 
-def _check_plain(kind: Kind, dim: int, options: ExportOptions) -> None:
+def _check_nothing_nested(kind: Kind, dim: int, options: ExportOptions) -> None:
     if options.dims is not None and options.dims != (dim,):
         raise DimNotOffered(
-            f"there are no prefixes to offer: {_WHY[kind]}",
+            f"there are no prefixes to offer: {_UNSUPPORTED_REASONS[kind]}",
             value=", ".join(map(str, options.dims)),
             next_step="Leave --dims away.",
         )
     if options.rotation or options.exits:
         raise EncoderError(
-            f"there is nothing to rotate and no exit to fit: {_WHY[kind]}",
+            f"there is nothing to rotate and no exit to fit: {_UNSUPPORTED_REASONS[kind]}",
             value="--rotate" if options.rotation else "--exits",
             next_step="Leave it away.",
         )

@@ -18,35 +18,35 @@ from nestvec_schemas.vectors import Matrix, Vectors
 OnStep = Callable[[int, int], None]
 """Hears of the steps done and of those in all."""
 
-STEPS: Final = 400
-ASKING: Final = 256
+DEFAULT_STEPS: Final = 400
+QUERIES_PER_STEP: Final = 256
 """Vectors that a step searches with."""
 
-ASKED: Final = 1536
+DOCUMENTS_PER_STEP: Final = 1536
 """Documents that it searches among."""
 
-_KEPT = 512
+_MAX_HELD_OUT = 512
 """Vectors that are kept back to judge by, at most, and that a start is chosen by."""
 
 _TEMPERATURE = 1 / 20
-_RATES = (2e-3, 4e-4, 8e-5)
+_LEARNING_RATES = (2e-3, 4e-4, 8e-5)
 """Tried in turn: of few vectors, a high rate learns by heart at once what the others do not have."""
 
-_CHECKED = 25
+_EVALUATION_STEPS = 25
 """Steps between two looks at the vectors that are kept back."""
 
-_PATIENCE = 100
+_PATIENCE_STEPS = 100
 """Steps in which a rate must have gained something on them."""
 
-_WIDEST = 512
+_MAX_ROTATED_DIMS = 512
 """Leading directions that are turned against one another: beyond, prefixes lose next to nothing, and a
 step's cost grows with the cube."""
-_LONGEST = 256
-_SMALLEST = 1e-9
+_MAX_PREFIX = 256
+_MIN_DIVERGENCE = 1e-9
 _PREFIXES = (16, 24, 32, 48, 64, 96, 128, 192, 256)
 
 
-def pca(vectors: Vectors) -> Matrix:
+def pca_rotation(vectors: Vectors) -> Matrix:
     """The rotation R onto uncentred principal axes, (d, d) float64: rows of ``vectors`` R.
 
     Axes in order of their share of the squared length of ``vectors``, (n, d) float32. Uncentred: a mean
@@ -59,12 +59,12 @@ def pca(vectors: Vectors) -> Matrix:
     return np.ascontiguousarray(axes * np.where(largest < 0, -1.0, 1.0))
 
 
-def learned(
+def learn_rotation(
     vectors: Vectors,
     *,
     documents: int | None = None,
     dims: Sequence[int] = (),
-    steps: int = STEPS,
+    steps: int = DEFAULT_STEPS,
     seed: int = 0,
     on_step: OnStep = lambda done, total: None,
 ) -> Matrix:
@@ -81,130 +81,162 @@ def learned(
     """
     import torch  # noqa: PLC0415 - seconds of imports
 
-    axes = pca(vectors)
-    width = min(vectors.shape[1], _WIDEST)
-    prefixes = [one for one in sorted({*_PREFIXES, *dims}) if one <= _LONGEST and one < width]
+    axes = pca_rotation(vectors)
+    width = min(vectors.shape[1], _MAX_ROTATED_DIMS)
+    prefixes = [prefix for prefix in sorted({*_PREFIXES, *dims}) if prefix <= _MAX_PREFIX and prefix < width]
     if not prefixes:
         return axes
     threads = torch.get_num_threads()
     # Sums come out the same on any number of cores; matrices this small gain little by more.
     torch.set_num_threads(1)
     try:
-        draw = torch.Generator().manual_seed(seed)
-        kept, rest = _split(len(vectors), documents or len(vectors), draw)
-        start = _better(axes, vectors, kept, prefixes)
+        generator = torch.Generator().manual_seed(seed)
+        held_out, training = _split(len(vectors), documents or len(vectors), generator)
+        start = _better_start(axes, vectors, held_out, prefixes)
         leading = np.asarray(vectors @ start, np.float32)[:, :width]
-        inner = _turn(
-            _lesson(leading, vectors, prefixes, kept), rest, steps=steps, draw=draw, on_step=on_step
+        turn = _learn_turn(
+            _objective(leading, vectors, prefixes, held_out),
+            training,
+            steps=steps,
+            generator=generator,
+            on_step=on_step,
         )
     finally:
         torch.set_num_threads(threads)
     rotation = start.copy()
-    rotation[:, :width] = start[:, :width] @ inner
-    return polar(rotation)
+    rotation[:, :width] = start[:, :width] @ turn
+    return nearest_orthogonal(rotation)
 
 
 @dataclass(frozen=True)
-class Search:
+class QueryDocumentIndices:
     """Who asks and who is asked: places among some vectors, (q,) and (c,) int64 tensors."""
 
-    asking: Any
-    asked: Any
+    queries: Any
+    documents: Any
 
-    def drawn(self, asking: int, asked: int, draw: Any) -> Search:
+    def sample(self, max_queries: int, max_documents: int, generator: Any) -> QueryDocumentIndices:
         """At most so many of each, without repetition."""
         import torch  # noqa: PLC0415
 
-        return Search(
-            self.asking[torch.randperm(len(self.asking), generator=draw)[:asking]],
-            self.asked[torch.randperm(len(self.asked), generator=draw)[:asked]],
+        return QueryDocumentIndices(
+            self.queries[torch.randperm(len(self.queries), generator=generator)[:max_queries]],
+            self.documents[torch.randperm(len(self.documents), generator=generator)[:max_documents]],
         )
 
 
-def _split(count: int, documents: int, draw: Any) -> tuple[Search, Search]:
+def _split(count: int, documents: int, generator: Any) -> tuple[QueryDocumentIndices, QueryDocumentIndices]:
     """Searches that are kept back to judge by, with at most a tenth of the vectors, and those to learn from.
 
     What is kept back is in no search that is learned from, as a document neither.
     """
     import torch  # noqa: PLC0415
 
-    order = torch.randperm(count, generator=draw)
-    held = min(_KEPT, count // 10)
-    kept, rest = order[:held], order[held:]
-    return Search(kept, torch.arange(documents)).drawn(held, ASKED, draw), Search(
-        rest, rest[rest < documents]
-    )
+    order = torch.randperm(count, generator=generator)
+    held_out_count = min(_MAX_HELD_OUT, count // 10)
+    held_out, training = order[:held_out_count], order[held_out_count:]
+    return QueryDocumentIndices(held_out, torch.arange(documents)).sample(
+        held_out_count, DOCUMENTS_PER_STEP, generator
+    ), QueryDocumentIndices(training, training[training < documents])
 
 
-def _better(axes: Matrix, vectors: Vectors, kept: Search, prefixes: Sequence[int]) -> Matrix:
+def _better_start(
+    axes: Matrix, vectors: Vectors, held_out: QueryDocumentIndices, prefixes: Sequence[int]
+) -> Matrix:
     """``axes`` or no rotation at all: whichever has prefixes more like the whole, by some searches."""
     import torch  # noqa: PLC0415
 
-    whole = torch.from_numpy(np.asarray(vectors, np.float32))
-    own = divergence(whole, whole, kept, prefixes)
-    turned = divergence(whole, whole, kept, prefixes, torch.from_numpy(np.asarray(axes, np.float32)))
+    full_vectors = torch.from_numpy(np.asarray(vectors, np.float32))
+    unrotated = prefix_divergence(full_vectors, full_vectors, held_out, prefixes)
+    rotated = prefix_divergence(
+        full_vectors, full_vectors, held_out, prefixes, torch.from_numpy(np.asarray(axes, np.float32))
+    )
     # By ratio, prefix by prefix: the shortest would else decide alone.
-    return np.eye(len(axes)) if float((own / turned.clamp(min=_SMALLEST)).log().mean()) < 0 else axes
+    return (
+        np.eye(len(axes))
+        if float((unrotated / rotated.clamp(min=_MIN_DIVERGENCE)).log().mean()) < 0
+        else axes
+    )
 
 
 @dataclass(frozen=True)
-class _Lesson:
+class _Objective:
     """What is learned from, tensors: ``turned``, (n, w), are the vectors ``whole``, (n, d), in the leading
     directions of the start; ``kept`` are the searches to judge by, ``weights`` those of the prefixes."""
 
-    turned: Any
-    whole: Any
-    kept: Search
+    leading: Any
+    full_vectors: Any
+    held_out: QueryDocumentIndices
     prefixes: Sequence[int]
     weights: Any
 
-    def apart(self, search: Search, turn: Any) -> Any:
+    def loss(self, pairs: QueryDocumentIndices, turn: Any) -> Any:
         """How far the prefixes are from the whole after ``turn``, weighted, by what is found."""
-        found = divergence(self.turned, self.whole, search, self.prefixes, _orthogonal(turn))
-        return (found * self.weights).sum()
+        divergences = prefix_divergence(self.leading, self.full_vectors, pairs, self.prefixes, _cayley(turn))
+        return (divergences * self.weights).sum()
 
 
-def _lesson(leading: Vectors, vectors: Vectors, prefixes: Sequence[int], kept: Search) -> _Lesson:
+def _objective(
+    leading: Vectors, vectors: Vectors, prefixes: Sequence[int], held_out: QueryDocumentIndices
+) -> _Objective:
     import torch  # noqa: PLC0415
 
-    turned, whole = torch.from_numpy(leading), torch.from_numpy(np.asarray(vectors, np.float32))
+    leading_tensor, full_vectors = (
+        torch.from_numpy(leading),
+        torch.from_numpy(np.asarray(vectors, np.float32)),
+    )
     # A long prefix is near already: unweighted, it would be given up for a little at the short ones.
-    weights = divergence(turned, whole, kept, prefixes).clamp(min=_SMALLEST) ** -0.5
-    return _Lesson(turned, whole, kept, prefixes, weights)
+    weights = (
+        prefix_divergence(leading_tensor, full_vectors, held_out, prefixes).clamp(min=_MIN_DIVERGENCE) ** -0.5
+    )
+    return _Objective(leading_tensor, full_vectors, held_out, prefixes, weights)
 
 
-def _turn(lesson: _Lesson, rest: Search, *, steps: int, draw: Any, on_step: OnStep) -> Matrix:
+def _learn_turn(
+    objective: _Objective, training: QueryDocumentIndices, *, steps: int, generator: Any, on_step: OnStep
+) -> Matrix:
     """The orthogonal (w, w) float64 that turns the first w directions of the start."""
     before = 0
-    for rate in _RATES:
-        hears = partial(_later, on_step, before)
-        best, gained = _descend(lesson, rest, rate, steps=steps, draw=draw, on_step=hears)
-        if gained:
+    for rate in _LEARNING_RATES:
+        report = partial(_report_offset, on_step, before)
+        best, improved = _optimise(
+            objective, training, rate, steps=steps, generator=generator, on_step=report
+        )
+        if improved:
             break
-        before += _PATIENCE
-    found_turn: Matrix = _orthogonal(best.double()).numpy()
-    return found_turn
+        before += _PATIENCE_STEPS
+    orthogonal: Matrix = _cayley(best.double()).numpy()
+    return orthogonal
 
 
-def _descend(
-    lesson: _Lesson, rest: Search, rate: float, *, steps: int, draw: Any, on_step: OnStep
+def _optimise(
+    objective: _Objective,
+    training: QueryDocumentIndices,
+    rate: float,
+    *,
+    steps: int,
+    generator: Any,
+    on_step: OnStep,
 ) -> tuple[Any, bool]:
     """The best turn on the way, by the searches that are kept back, and whether it was worth its steps."""
     import torch  # noqa: PLC0415
 
-    turn = torch.zeros((lesson.turned.shape[1],) * 2, requires_grad=True)
+    turn = torch.zeros((objective.leading.shape[1],) * 2, requires_grad=True)
     optimiser = torch.optim.Adam([turn], lr=rate)
-    least, best = math.inf, torch.zeros_like(turn)
+    best_loss, best = math.inf, torch.zeros_like(turn)
     for step in range(steps):
-        if step % _CHECKED == 0 or step == steps - 1:
+        if step % _EVALUATION_STEPS == 0 or step == steps - 1:
             with torch.no_grad():
-                found = float(lesson.apart(lesson.kept, turn))
-            if found < least:
-                least, best = found, turn.detach().clone()
-            if step == _PATIENCE and not best.any():
+                held_out_loss = float(objective.loss(objective.held_out, turn))
+            if held_out_loss < best_loss:
+                best_loss, best = held_out_loss, turn.detach().clone()
+            if step == _PATIENCE_STEPS and not best.any():
                 return best, False
         optimiser.param_groups[0]["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / steps))
-        loss = lesson.apart(rest.drawn(ASKING, ASKED, draw), turn) / lesson.weights.sum()
+        loss = (
+            objective.loss(training.sample(QUERIES_PER_STEP, DOCUMENTS_PER_STEP, generator), turn)
+            / objective.weights.sum()
+        )
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -212,18 +244,22 @@ def _descend(
     return best.detach(), True
 
 
-def _later(on_step: OnStep, before: int, done: int, total: int) -> None:
+def _report_offset(on_step: OnStep, before: int, done: int, total: int) -> None:
     on_step(before + done, before + total)
 
 
-def polar(matrix: Matrix) -> Matrix:
+def nearest_orthogonal(matrix: Matrix) -> Matrix:
     """The orthogonal matrix nearest to ``matrix``, (d, d) float64: its polar factor."""
     left, _, right = np.linalg.svd(np.asarray(matrix, np.float64))
     return np.ascontiguousarray(left @ right)
 
 
-def divergence(
-    rotated: Any, targets: Any, search: Search, prefixes: Sequence[int], turn: Any | None = None
+def prefix_divergence(
+    rotated: Any,
+    targets: Any,
+    indices: QueryDocumentIndices,
+    prefixes: Sequence[int],
+    turn: Any | None = None,
 ) -> Any:
     """KL(full similarities, prefix similarities) of each prefix, (p,): how much a prefix says otherwise.
 
@@ -234,24 +270,29 @@ def divergence(
     from torch.nn.functional import kl_div, log_softmax, normalize  # noqa: PLC0415
 
     # A vector's likeness to itself says nothing.
-    itself = search.asking[:, None] == search.asked[None]
+    is_self = indices.queries[:, None] == indices.documents[None]
 
-    def likeness(asking: Any, asked: Any) -> Any:
-        cosines = normalize(asking, dim=1) @ normalize(asked, dim=1).T
-        return log_softmax((cosines / _TEMPERATURE).masked_fill(itself, -1e4), dim=1)
+    def log_similarities(queries: Any, documents: Any) -> Any:
+        cosines = normalize(queries, dim=1) @ normalize(documents, dim=1).T
+        return log_softmax((cosines / _TEMPERATURE).masked_fill(is_self, -1e4), dim=1)
 
-    aim = likeness(targets[search.asking], targets[search.asked])
-    asking, asked = rotated[search.asking], rotated[search.asked]
+    full_similarities = log_similarities(targets[indices.queries], targets[indices.documents])
+    queries, documents = rotated[indices.queries], rotated[indices.documents]
     if turn is not None:
-        asking, asked = asking @ turn, asked @ turn
+        queries, documents = queries @ turn, documents @ turn
     losses = [
-        kl_div(likeness(asking[:, :prefix], asked[:, :prefix]), aim, reduction="batchmean", log_target=True)
+        kl_div(
+            log_similarities(queries[:, :prefix], documents[:, :prefix]),
+            full_similarities,
+            reduction="batchmean",
+            log_target=True,
+        )
         for prefix in prefixes
     ]
     return torch.stack(losses)
 
 
-def _orthogonal(turn: Any) -> Any:
+def _cayley(turn: Any) -> Any:
     """The orthogonal matrix of a square tensor of any numbers: the Cayley transform of its skew part.
 
     Five times as fast to learn by as the exponential, at 384 dims.

@@ -14,22 +14,22 @@ from numpy.typing import NDArray
 from nestvec_exporters.graph.triton import OUTPUT, exit_output
 from nestvec_exporters.nesting.rotation import OnStep
 from nestvec_schemas.errors import CheckpointUnsupported
-from nestvec_schemas.preprocessing.collate import Array, Arrays, stacked
+from nestvec_schemas.preprocessing.collate import Array, Arrays, pad_rows
 from nestvec_schemas.vectors import Vectors
 
-_TOKENS = 4096
+_BATCH_TOKENS = 4096
 """Of a batch, with padding."""
 
-_TEXTS = 64
-_ENDS = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n\s*\n")
-_SHORT, _LONG = 20, 300
+_MAX_BATCH_TEXTS = 64
+_SENTENCE_ENDS = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n\s*\n")
+_MIN_SENTENCE_CHARS, _MAX_SENTENCE_CHARS = 20, 300
 """Characters of a sentence."""
 
 _WORD = r"\b\w{2,24}\b"
-_FEWEST, _KEYWORDS = 3, 8
+_MIN_KEYWORDS, _MAX_KEYWORDS = 3, 8
 """Keywords of a text."""
 
-_PREFERRED = ("CUDAExecutionProvider", "CPUExecutionProvider")
+_PREFERRED_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 
 def sentences_of(texts: Sequence[str], *, seed: int) -> list[str]:
@@ -38,13 +38,17 @@ def sentences_of(texts: Sequence[str], *, seed: int) -> list[str]:
     Queries are short: what is fitted on documents alone serves them less well (all-MiniLM-L6-v2 at 64 dims,
     mean of SciFact and Cranfield: 0.94 of the whole vectors' nDCG@10 with sentences, 0.92 without).
     """
-    chance = Random(seed)  # noqa: S311 - a sample, not a secret
-    found = []
+    random = Random(seed)  # noqa: S311 - a sample, not a secret
+    chosen = []
     for text in texts:
-        sentences = [one for one in _ENDS.split(text) if _SHORT <= len(one) <= _LONG]
+        sentences = [
+            sentence
+            for sentence in _SENTENCE_ENDS.split(text)
+            if _MIN_SENTENCE_CHARS <= len(sentence) <= _MAX_SENTENCE_CHARS
+        ]
         if len(sentences) > 1:
-            found.append(chance.choice(sentences))
-    return list(dict.fromkeys(found))
+            chosen.append(random.choice(sentences))
+    return list(dict.fromkeys(chosen))
 
 
 def keywords_of(texts: Sequence[str], *, seed: int) -> list[str]:
@@ -55,21 +59,21 @@ def keywords_of(texts: Sequence[str], *, seed: int) -> list[str]:
     """
     from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 - seconds of imports
 
-    weigh = TfidfVectorizer(token_pattern=_WORD, sublinear_tf=True, max_df=0.5, dtype=np.float32)
+    vectorizer = TfidfVectorizer(token_pattern=_WORD, sublinear_tf=True, max_df=0.5, dtype=np.float32)
     try:
-        table = weigh.fit_transform(texts)
+        table = vectorizer.fit_transform(texts)
     except ValueError:  # no word that tells texts apart
         return []
-    words = weigh.get_feature_names_out()
-    chance = Random(seed)  # noqa: S311 - a sample, not a secret
-    found = []
+    words = vectorizer.get_feature_names_out()
+    random = Random(seed)  # noqa: S311 - a sample, not a secret
+    keywords = []
     for start, end in pairwise(table.indptr):
-        places, weights = table.indices[start:end], table.data[start:end]
-        leading = places[np.lexsort((places, -weights))[:_KEYWORDS]].tolist()
-        if len(leading) > _FEWEST:
-            count = chance.randint(_FEWEST, len(leading))
-            found.append(" ".join(words[at] for at in chance.sample(leading, count)))
-    return list(dict.fromkeys(found))
+        word_indices, weights = table.indices[start:end], table.data[start:end]
+        leading = word_indices[np.lexsort((word_indices, -weights))[:_MAX_KEYWORDS]].tolist()
+        if len(leading) > _MIN_KEYWORDS:
+            count = random.randint(_MIN_KEYWORDS, len(leading))
+            keywords.append(" ".join(words[index] for index in random.sample(leading, count)))
+    return list(dict.fromkeys(keywords))
 
 
 def exit_vectors(
@@ -85,22 +89,24 @@ def exit_vectors(
     options.log_severity_level = 3
     # Threads that spin while they wait take the cores from who shares them; a long pass gains nothing by it.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    providers = [one for one in _PREFERRED if one in onnxruntime.get_available_providers()]
+    providers = [one for one in _PREFERRED_PROVIDERS if one in onnxruntime.get_available_providers()]
     session = onnxruntime.InferenceSession(str(graph), options, providers=providers)
     names = [one.name for one in session.get_inputs()]
     outputs = [OUTPUT, *(exit_output(layer) for layer in layers[1:])]
-    found: dict[int, Vectors] = {}
+    vectors_by_layer: dict[int, Vectors] = {}
     done = 0
     for batch in _batches([len(next(iter(row.values()))) for row in rows]):
-        arrays = stacked([rows[at] for at in batch])
+        arrays = pad_rows([rows[index] for index in batch])
         answers = session.run(outputs, {name: arrays[name] for name in names})
         for layer, answer in zip(layers, answers, strict=True):
-            found.setdefault(layer, np.empty((len(rows), answer.shape[1]), np.float32))[batch] = answer
+            vectors_by_layer.setdefault(layer, np.empty((len(rows), answer.shape[1]), np.float32))[batch] = (
+                answer
+            )
         done += len(batch)
         on_step(done, len(rows))
-    for vectors in found.values():
+    for vectors in vectors_by_layer.values():
         check_finite(vectors)
-    return found
+    return vectors_by_layer
 
 
 def check_finite(vectors: Array) -> None:
@@ -116,17 +122,19 @@ def check_finite(vectors: Array) -> None:
 
 def _batches(lengths: Sequence[int]) -> list[list[int]]:
     """Places of rows of like length together, the longest first, within the budget of tokens."""
-    order = sorted(range(len(lengths)), key=lambda at: -lengths[at])
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     batches: list[list[int]] = []
-    for at in order:
-        if batches and len(batches[-1]) < min(_TEXTS, max(1, _TOKENS // lengths[batches[-1][0]])):
-            batches[-1].append(at)
+    for index in order:
+        if batches and len(batches[-1]) < min(
+            _MAX_BATCH_TEXTS, max(1, _BATCH_TOKENS // lengths[batches[-1][0]])
+        ):
+            batches[-1].append(index)
         else:
-            batches.append([at])
+            batches.append([index])
     return batches
 
 
-def padded(
+def pad_batch(
     rows: Sequence[Sequence[int] | NDArray[np.integer]], filler: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Ids and mask, (n, longest) int64, padded on the right."""

@@ -8,25 +8,25 @@ from pathlib import Path
 from typing import Final
 
 from nestvec_exporters.checkpoints.files import CheckpointFiles
-from nestvec_exporters.static.table import Table
+from nestvec_exporters.static.table import EmbeddingTable
 from nestvec_exporters.static.table_folders import read_model2vec, read_static_embedding, read_wordllama
-from nestvec_exporters.static.word_table import table_of
-from nestvec_exporters.static.word_vector_files import READERS, read_packed
+from nestvec_exporters.static.word_table import word_table
+from nestvec_exporters.static.word_vector_files import WORD_VECTOR_READERS, read_packed
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError
 
 
 @dataclass(frozen=True)
-class Layout:
+class TableFormat:
     """A row: what ``fits`` is read by ``read``, which gets the pooling that was asked for, or None."""
 
-    fits: Callable[[CheckpointFiles], bool]
-    read: Callable[[Path, str | None], Table]
+    matches: Callable[[CheckpointFiles], bool]
+    read: Callable[[Path, str | None], EmbeddingTable]
 
 
-def _own(read: Callable[[Path], Table]) -> Callable[[Path, str | None], Table]:
+def _with_own_pooling(read: Callable[[Path], EmbeddingTable]) -> Callable[[Path, str | None], EmbeddingTable]:
     """A layout that says itself what its tokens weigh."""
 
-    def run(path: Path, pooling: str | None) -> Table:
+    def run(path: Path, pooling: str | None) -> EmbeddingTable:
         if pooling not in (None, "mean"):
             raise EncoderError(
                 "a static encoder with a tokenizer of its own is pooled by the mean",
@@ -38,23 +38,26 @@ def _own(read: Callable[[Path], Table]) -> Callable[[Path, str | None], Table]:
     return run
 
 
-LAYOUTS: Final = (
-    Layout(lambda small: small.folder.is_file(), lambda path, how: table_of(READERS[path.suffix](path), how)),
-    Layout(lambda small: small.model_type == "model2vec", _own(read_model2vec)),
-    Layout(lambda small: bool(small.modules), _own(read_static_embedding)),
-    Layout(lambda small: small.some("*.npy"), lambda path, how: table_of(read_packed(path), how)),
-    Layout(lambda small: small.some("weights/*.safetensors"), _own(read_wordllama)),
+TABLE_FORMATS: Final = (
+    TableFormat(
+        lambda small: small.folder.is_file(),
+        lambda path, how: word_table(WORD_VECTOR_READERS[path.suffix](path), how),
+    ),
+    TableFormat(lambda small: small.model_type == "model2vec", _with_own_pooling(read_model2vec)),
+    TableFormat(lambda small: bool(small.modules), _with_own_pooling(read_static_embedding)),
+    TableFormat(lambda small: small.some("*.npy"), lambda path, how: word_table(read_packed(path), how)),
+    TableFormat(lambda small: small.some("weights/*.safetensors"), _with_own_pooling(read_wordllama)),
 )
 
 
-def read_table(path: Path, pooling: str | None = None) -> Table:
+def read_embedding_table(path: Path, pooling: str | None = None) -> EmbeddingTable:
     """The table in a file or folder. Raises CheckpointUnsupported, and EncoderError for another pooling."""
     small = CheckpointFiles(path)
-    row = next((one for one in LAYOUTS if one.fits(small)), None)
-    if row is None:
+    table_format = next((candidate for candidate in TABLE_FORMATS if candidate.matches(small)), None)
+    if table_format is None:
         raise CheckpointUnsupported(
             "this is no static encoder that is known", value=path.name, next_step="Give its folder or file."
         )
-    table = row.read(path, pooling)
+    table = table_format.read(path, pooling)
     table.check(path.name)
     return table

@@ -22,7 +22,7 @@ NO_ROW: Final = -1
 
 
 @dataclass(frozen=True)
-class Table:
+class EmbeddingTable:
     """``vectors`` are (r, d), of floats or int8; an id's row is the id, or what ``rows`` (v,) says of it.
 
     ``rows`` of (v, s) holds the rows of a word's senses, NO_ROW behind its last. ``weights`` (v,) are
@@ -34,7 +34,7 @@ class Table:
 
     vectors: NDArray[Any]
     tokenizer: Tokenizer
-    read: Callable[[str], list[int]]
+    reference_ids: Callable[[str], list[int]]
     rows: NDArray[np.int64] | None = None
     weights: NDArray[np.float32] | None = None
     unknown: int | None = None
@@ -46,41 +46,47 @@ class Table:
     prompts: Mapping[PromptName, str] = field(default_factory=dict)
 
     @property
-    def ids(self) -> int:
+    def id_count(self) -> int:
         """How many ids there are."""
         return len(self.vectors) if self.rows is None else len(self.rows)
 
     @property
-    def senses(self) -> bool:
+    def has_senses(self) -> bool:
         return self.rows is not None and self.rows.ndim == 2
 
     def check(self, name: str) -> None:
         """Raise CheckpointUnsupported unless every id of the tokenizer has a row of finite numbers."""
         if self.vectors.ndim != 2 or not self.vectors.size:
-            raise _unfit(name, "has no vectors, a row a token", self.vectors.shape)
-        known = self.tokenizer.get_vocab_size()
-        if known > self.ids:
-            raise _unfit(name, f"has fewer rows than its tokenizer has tokens, {known}", self.ids)
-        if self.weights is not None and self.weights.shape != (self.ids,):
-            raise _unfit(name, f"has not a weight for each of its {self.ids} tokens", self.weights.shape)
+            raise _table_error(name, "has no vectors, a row a token", self.vectors.shape)
+        vocabulary_size = self.tokenizer.get_vocab_size()
+        if vocabulary_size > self.id_count:
+            raise _table_error(
+                name, f"has fewer rows than its tokenizer has tokens, {vocabulary_size}", self.id_count
+            )
+        if self.weights is not None and self.weights.shape != (self.id_count,):
+            raise _table_error(
+                name, f"has not a weight for each of its {self.id_count} tokens", self.weights.shape
+            )
         if self.rows is not None and not -1 <= int(self.rows.min()) <= int(self.rows.max()) < len(
             self.vectors
         ):
-            raise _unfit(name, f"maps a token to a row beyond its {len(self.vectors)}", int(self.rows.max()))
+            raise _table_error(
+                name, f"maps a token to a row beyond its {len(self.vectors)}", int(self.rows.max())
+            )
         # By sums, which need no array as large as the table.
         if not np.isfinite(self.vectors.sum(axis=0, dtype=np.float64)).all():
-            raise _unfit(name, "holds numbers that are not finite", "NaN or infinity")
+            raise _table_error(name, "holds numbers that are not finite", "NaN or infinity")
 
 
-def plain(tokenizer: Tokenizer) -> Tokenizer:
+def without_special_tokens(tokenizer: Tokenizer) -> Tokenizer:
     """A copy that adds no special tokens, cuts nothing and pads nothing."""
-    read = json.loads(tokenizer.to_str())
+    settings = json.loads(tokenizer.to_str())
     return Tokenizer.from_str(
-        json.dumps({**read, "post_processor": None, "truncation": None, "padding": None})
+        json.dumps({**settings, "post_processor": None, "truncation": None, "padding": None})
     )
 
 
-def _unfit(name: str, cause: str, value: object) -> CheckpointUnsupported:
+def _table_error(name: str, cause: str, value: object) -> CheckpointUnsupported:
     return CheckpointUnsupported(
         f"the table of {name} {cause}", value=value, next_step="Download it again, or save it again."
     )

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-from nestvec_exporters.static.table import NO_ROW, Table
-from nestvec_exporters.static.word_vector_files import Words
+from nestvec_exporters.static.table import NO_ROW, EmbeddingTable
+from nestvec_exporters.static.word_vector_files import WordVectors
 from nestvec_schemas.errors import EncoderError, nearest
 
-_CASED: Final = 0.01
+_MIN_CASED_SHARE: Final = 0.01
 """The share of words with a capital from which on capitals tell words apart."""
 
 _SIF: Final = 1e-4
@@ -35,51 +35,51 @@ Treebank's tokens, which GloVe was trained on."""
 WEIGHTINGS: Final = ("mean", "sif")
 
 
-def table_of(words: Words, pooling: str | None = None) -> Table:
+def word_table(words: WordVectors, pooling: str | None = None) -> EmbeddingTable:
     """A table of words, at unit length: unknown words are left out. A row of zeros stands for them.
 
     ``pooling`` ``sif`` weighs words by how rare they are, a/(a + p) with p by Zipf's law from their order
     (Arora et al. 2017, as Model2Vec does); ``mean`` all alike. Words written ``bank#1``, ``bank#2`` are
     senses. Raises EncoderError for another pooling.
     """
-    how = pooling or "mean"
-    if how not in WEIGHTINGS:
+    weighting = pooling or "mean"
+    if weighting not in WEIGHTINGS:
         raise EncoderError(
             "word vectors are not pooled in this way",
-            value=how,
-            next_step=f"Choose {' or '.join(WEIGHTINGS)}.{nearest(how, WEIGHTINGS)}",
+            value=weighting,
+            next_step=f"Choose {' or '.join(WEIGHTINGS)}.{nearest(weighting, WEIGHTINGS)}",
         )
-    names, rows = _by_word(words)
+    names, rows = _group_senses(words)
     pattern, lower = _pattern(words.words), _lower(words.words)
     unknown = len(names)
     vocabulary = {name: number for number, name in enumerate(names)}
-    return Table(
+    return EmbeddingTable(
         vectors=words.vectors,
-        tokenizer=_tokenizer(vocabulary, unknown, pattern, lower=lower),
-        read=partial(_read, vocabulary, re.compile(pattern), lower, unknown),
+        tokenizer=_build_tokenizer(vocabulary, unknown, pattern, lower=lower),
+        reference_ids=partial(_token_ids, vocabulary, re.compile(pattern), lower, unknown),
         rows=rows,
-        weights=_weights(len(names)) if how == "sif" else None,
+        weights=_sif_weights(len(names)) if weighting == "sif" else None,
         unknown=unknown,
         normalised=True,
-        pooling=how,
+        pooling=weighting,
     )
 
 
-def _by_word(words: Words) -> tuple[Sequence[str], NDArray[np.int64] | None]:
+def _group_senses(words: WordVectors) -> tuple[Sequence[str], NDArray[np.int64] | None]:
     """The words, and where a word has several rows those of each, with the row of zeros for the unknown."""
-    found: dict[str, list[int]] = {}
+    rows_by_word: dict[str, list[int]] = {}
     for word, row in words.words.items():
         sense = _SENSE.fullmatch(word)
         base = sense[1] if sense and _is_sense(words.words, sense[1], int(sense[2])) else word
-        found.setdefault(base, []).append(row)
-    most = max(map(len, found.values()))
-    if most == 1:
+        rows_by_word.setdefault(base, []).append(row)
+    max_senses = max(map(len, rows_by_word.values()))
+    if max_senses == 1:
         return list(words.words), None
-    rows = np.full((len(found) + 1, most), NO_ROW, np.int64)
-    for number, own in enumerate(found.values()):
+    rows = np.full((len(rows_by_word) + 1, max_senses), NO_ROW, np.int64)
+    for number, own in enumerate(rows_by_word.values()):
         rows[number, : len(own)] = own
     rows[-1, 0] = len(words.words)
-    return list(found), rows
+    return list(rows_by_word), rows
 
 
 def _is_sense(words: dict[str, int], base: str, number: int) -> bool:
@@ -92,7 +92,7 @@ def _is_sense(words: dict[str, int], base: str, number: int) -> bool:
     )
 
 
-def _weights(count: int) -> NDArray[np.float32]:
+def _sif_weights(count: int) -> NDArray[np.float32]:
     """Of words, the most frequent first, and of the unknown: (count + 1,)."""
     odds = 1 / np.arange(1, count + 1)
     weights = _SIF / (_SIF + odds / odds.sum())
@@ -101,7 +101,7 @@ def _weights(count: int) -> NDArray[np.float32]:
 
 def _lower(words: dict[str, int]) -> bool:
     """Whether texts are brought to lower case, as all words but a few are."""
-    return sum(word != word.lower() for word in words) < _CASED * len(words)
+    return sum(word != word.lower() for word in words) < _MIN_CASED_SHARE * len(words)
 
 
 def _pattern(words: dict[str, int]) -> str:
@@ -110,19 +110,19 @@ def _pattern(words: dict[str, int]) -> str:
     return "|".join([*pieces, r"\w+", r"[^\w\s]"])
 
 
-def _tokenizer(vocabulary: dict[str, int], unknown: int, pattern: str, *, lower: bool) -> Tokenizer:
+def _build_tokenizer(vocabulary: dict[str, int], unknown: int, pattern: str, *, lower: bool) -> Tokenizer:
     name = "[UNK]"
     while name in vocabulary:
         name = f"[{name}]"
-    found = Tokenizer(models.WordLevel({**vocabulary, name: unknown}, unk_token=name))
+    tokenizer = Tokenizer(models.WordLevel({**vocabulary, name: unknown}, unk_token=name))
     if lower:
-        found.normalizer = normalizers.Lowercase()
+        tokenizer.normalizer = normalizers.Lowercase()
     # Inverted: what is matched is a word, and what lies between is removed.
-    found.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
-    return found
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
+    return tokenizer
 
 
-def _read(
+def _token_ids(
     vocabulary: dict[str, int], pattern: re.Pattern[str], lower: bool, unknown: int, text: str
 ) -> list[int]:
     return [vocabulary.get(word, unknown) for word in pattern.findall(text.lower() if lower else text)]

@@ -8,51 +8,51 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nestvec_exporters.train.student import Found
-from nestvec_exporters.training_data import Places
+from nestvec_exporters.train.student import VectorsByLayer
+from nestvec_exporters.training_data import Indices
 from nestvec_schemas.vectors import Vectors
 
-_COMPARED = 2048
+_MAX_SAMPLED = 2048
 """Remembered documents that a step compares its texts with, beside its own."""
 
 
-class Memory:
+class CrossBatchMemory:
     """``documents`` are places in ``Prepared.items``; before a document was seen, ``start`` is its vector.
 
     ``start`` is (m, dim) float32, one row a document, the same for each of ``layers``.
     """
 
     def __init__(
-        self, documents: Places, start: Vectors, layers: Sequence[int], device: torch.device
+        self, documents: Indices, start: Vectors, layers: Sequence[int], device: torch.device
     ) -> None:
         self._documents = documents
         self.vectors = {layer: torch.from_numpy(start.copy()).to(device) for layer in layers}
 
-    def slots(self, places: Places) -> Places:
+    def slots(self, documents: Indices) -> Indices:
         """Where the documents of these places are remembered."""
-        return np.searchsorted(self._documents, places)
+        return np.searchsorted(self._documents, documents)
 
-    def places(self, slots: Places) -> Places:
+    def documents_at(self, slots: Indices) -> Indices:
         """The documents that are remembered there."""
-        found: Places = self._documents[slots]
-        return found
+        documents: Indices = self._documents[slots]
+        return documents
 
-    def take(self, places: Places, found: Found) -> None:
+    def update(self, documents: Indices, vectors_by_layer: VectorsByLayer) -> None:
         """Remember new vectors of documents."""
-        slots = torch.from_numpy(self.slots(places))
+        slots = torch.from_numpy(self.slots(documents))
         for layer, vectors in self.vectors.items():
-            vectors[slots.to(vectors.device)] = found[layer].detach()
+            vectors[slots.to(vectors.device)] = vectors_by_layer[layer].detach()
 
-    def others(self, places: Places, draw: np.random.Generator) -> Places:
+    def sample_other_slots(self, documents: Indices, rng: np.random.Generator) -> Indices:
         """Slots of documents by chance, none of them of ``places``."""
-        free = np.setdiff1d(np.arange(len(self._documents)), self.slots(places))
-        return draw.choice(free, min(_COMPARED, len(free)), replace=False)
+        free = np.setdiff1d(np.arange(len(self._documents)), self.slots(documents))
+        return rng.choice(free, min(_MAX_SAMPLED, len(free)), replace=False)
 
-    def deep(self, places: Places) -> Vectors:
+    def full_depth_vectors(self, documents: Indices) -> Vectors:
         """The vectors of documents at full depth, (n, dim)."""
         vectors = next(iter(self.vectors.values()))
-        found: Vectors = vectors[torch.from_numpy(self.slots(places)).to(vectors.device)].cpu().numpy()
-        return found
+        rows: Vectors = vectors[torch.from_numpy(self.slots(documents)).to(vectors.device)].cpu().numpy()
+        return rows
 
     def state(self) -> dict[str, Tensor]:
         """All vectors, by layer, to be saved."""

@@ -1,186 +1,212 @@
-"""The training loop: steps, figures in between, and a state from which it goes on as if never stopped.
+"""The training loop: optimizer steps on an objective, held-out figures in between, a state to resume from.
 
-All chance is drawn from the seed and the step's number, so that nothing of it needs saving.
+All randomness derives from the seed and the step number, so that a resumed run equals an uninterrupted one.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Protocol
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from nestvec_exporters.train.cross_batch_memory import Memory
-from nestvec_exporters.train.losses import Ranking, aims_of, distilled, ranked, temperature
-from nestvec_exporters.train.measure import HeldOut, Measured, measure
-from nestvec_exporters.train.mining import apart, near_batches, random_batches
-from nestvec_exporters.train.options import AdaptOptions
-from nestvec_exporters.train.state import Saved, read, save, under, within
-from nestvec_exporters.train.stepping import BEST, STATE, Position, descend, moments, remember, share_of
-from nestvec_exporters.train.student import Found, Student, as_tensor
-from nestvec_exporters.train.tokens import Ids
-from nestvec_exporters.training_data import Places, Prepared
-from nestvec_schemas.vectors import Vectors
+from nestvec_exporters.train.options import Hyperparameters
+from nestvec_exporters.train.state import (
+    add_prefix,
+    optimizer_state,
+    read_state,
+    restore_optimizer,
+    save_state,
+    strip_prefix,
+)
+from nestvec_schemas.errors import TrainingFailed
 
-_DECAY = 0.01
-_COMPARED = 1000
-_EXIT_PREFIXES = 2
-"""Prefixes, beside the whole vector, that a step looks at for each exit."""
+STATE_FILE: Final = "state.safetensors"
+"""Where an interrupted run resumes."""
+
+BEST_FILE: Final = "best.safetensors"
+"""The weights with the best held-out figures so far."""
+
+EVALUATIONS: Final = 8
+"""How often a run takes the held-out figures."""
+
+_WARM_UP_SHARE = 0.05
+_MAX_GRADIENT_NORM = 1.0
+_SAVE_INTERVAL_SECONDS = 120.0
+
+
+class TrainedModel(Protocol):
+    """A model whose trainable parameters can be copied, restored and written as a checkpoint."""
+
+    def trainable(self) -> dict[str, nn.Parameter]: ...
+    def weights(self) -> dict[str, Tensor]: ...
+    def load(self, weights: Mapping[str, Tensor]) -> None: ...
+    def save(self, folder: Path) -> None: ...
 
 
 @dataclass(frozen=True)
-class Task:
-    """What is trained, on what. ``ids`` are of ``data.items``, ``targets`` their vectors by the checkpoint
-    in the basis that the student starts from, (n, dim); ``dims`` holds the full dim first."""
+class Evaluation:
+    """Held-out figures."""
 
-    student: Student
-    data: Prepared
-    ids: Ids
-    targets: Vectors
-    held: HeldOut
-    dims: tuple[int, ...]
-    options: AdaptOptions
+    mean: float
+    """The mean of all figures, by which weights are compared."""
+
+    figures: dict[str, Any]
+    """The figures in JSON's form."""
+
+
+class Objective(Protocol):
+    """What a run minimises: all that differs between one kind of training and another."""
+
+    @property
+    def model(self) -> TrainedModel: ...
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Groups for AdamW; ``share`` is the part of the learning rate that a group gets, 1 if omitted."""
+        ...
+
+    def loss(self, step: int) -> Tensor:
+        """The loss of the batch of a step."""
+        ...
+
+    def evaluate(self) -> Evaluation:
+        """The held-out figures of the model as it is."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """What ``loss`` remembers from step to step."""
+        ...
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what ``state`` returned."""
+        ...
 
 
 @dataclass
-class Place(Position):
-    """Where a run is. ``batches`` are the epoch's, (count, size) rows of ``data.training``."""
+class Position:
+    """How far a run has come."""
 
-    epoch: int = 0
-    at: int = 0
-    batches: Places = field(default_factory=lambda: np.empty((0, 0), np.intp))
+    step: int = 0
+    """Steps done."""
+
+    seconds: float = 0.0
+    """Seconds spent training, over all interruptions."""
+
+    best: float = -math.inf
+    """The best mean of the held-out figures."""
+
+    best_step: int = 0
+    """The step at which it was reached."""
 
 
-class Loop:
-    """A run of ``task`` whose files are in ``work``, for ``stepping.train``; one that was stopped goes on."""
+@dataclass(frozen=True)
+class LoopCallbacks:
+    """Called after every step."""
 
-    def __init__(self, task: Task, work: Path) -> None:
-        self.task = task
-        self.work = work
-        self.size = min(task.options.batch, len(task.data.training))
-        self.steps = task.options.length.steps_of(max(1, len(task.data.training) // self.size))
-        documents = np.unique(task.data.documents)
-        device = next(task.student.parameters()).device
-        layers = task.student.layers if task.data.kind == "texts" else task.student.layers[:1]
-        self.memory = Memory(documents, task.targets[documents], layers, device)
-        self.temperature = temperature(task.targets[documents[:_COMPARED]])
-        self.rank = Ranking(task.data.kind, task.dims, scores=task.data.scores is not None)
-        self.optimiser = torch.optim.AdamW(
-            list(task.student.trained().values()), lr=task.options.learning_rate, weight_decay=_DECAY
-        )
-        self.position = Place()
-        saved = read(work / STATE)
-        if saved:
-            self._load(saved)
+    on_progress: Callable[[float], None] = lambda share: None
+    """Receives the share of the run that is done, 0 to 1."""
+
+    should_stop: Callable[[], bool] = lambda: False
+    """Whether to save the state and stop."""
+
+
+class TrainingLoop:
+    """Minimises ``objective`` with AdamW; resumes from the state in ``folder`` if there is one."""
+
+    def __init__(self, objective: Objective, hyperparameters: Hyperparameters, folder: Path) -> None:
+        self.objective, self.hyperparameters, self.folder = objective, hyperparameters, folder
+        self.position = Position()
+        self._steps = hyperparameters.length.steps_of(objective.steps_per_epoch)
+        self._optimizer = torch.optim.AdamW(objective.parameter_groups(), lr=hyperparameters.learning_rate)
+        saved = read_state(folder / STATE_FILE)
+        if saved is not None:
+            objective.model.load(strip_prefix("weights", saved.tensors))
+            objective.restore(strip_prefix("objective", saved.tensors))
+            restore_optimizer(self._optimizer, strip_prefix("optimizer", saved.tensors))
+            self.position = Position(**saved.record)
 
     @property
     def share(self) -> float:
-        """How much of the run is done, 0 to 1."""
-        return share_of(self.position, self.task.options.length, self.steps)
+        """The share of the run that is done, 0 to 1: of its steps, or of its minutes."""
+        if self._steps is not None:
+            return min(1.0, self.position.step / self._steps)
+        return min(1.0, self.position.seconds / (60 * (self.hyperparameters.length.minutes or 1.0)))
 
-    def step(self) -> None:
-        place = self.position
-        if place.at >= len(place.batches):
-            place.batches, place.at = self._batches(place.epoch), 0
-            place.epoch += 1
-        draw = np.random.default_rng([self.task.options.seed, place.step])
-        rows = place.batches[place.at]
-        distil = self.task.data.kind == "texts"
-        loss = self._distil(rows, draw) if distil else self._rank(rows)
-        trained = self.task.student.trained().values()
-        descend(self, self.optimiser, loss, trained, self.task.options.learning_rate)
-        place.at += 1
+    def run(self, callbacks: LoopCallbacks) -> bool:
+        """Train to the end or until ``should_stop``; whether it reached the end. Raises TrainingFailed."""
+        if self.position.step == 0:
+            self._evaluate()
+        clock = saved = time.monotonic()
+        while self.share < 1:
+            share_before = self.share
+            self._step()
+            now = time.monotonic()
+            self.position.seconds += now - clock
+            clock = now
+            callbacks.on_progress(self.share)
+            stop = callbacks.should_stop()
+            due = int(self.share * EVALUATIONS) > int(share_before * EVALUATIONS)
+            if due:
+                self._evaluate()
+            if due or stop or time.monotonic() - saved > _SAVE_INTERVAL_SECONDS:
+                self._save()
+                saved = time.monotonic()
+            if stop and self.share < 1:
+                return False
+        return True
 
-    def _batches(self, epoch: int) -> Places:
-        draw = np.random.default_rng([self.task.options.seed, epoch, 1])
-        documents = self.task.data.documents
-        if self.task.options.near:
-            batches = near_batches(self.memory.deep(documents), self.size, draw)
-        else:
-            batches = random_batches(len(documents), self.size, draw)
-        if self.task.data.kind != "texts" and self.task.data.scores is None:
-            batches = apart(batches, documents, self.size) or batches
-        order = draw.permutation(len(batches))
-        return np.stack([batches[at] for at in order])
+    def _step(self) -> None:
+        """One optimizer step. Raises TrainingFailed before weights change if the loss is not finite."""
+        loss = self.objective.loss(self.position.step)
+        learning_rate = self.hyperparameters.learning_rate
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        parameters = self.objective.model.trainable().values()
+        norm = nn.utils.clip_grad_norm_(parameters, _MAX_GRADIENT_NORM)
+        check_finite_loss(float(loss.detach()), float(norm), self.position.step + 1, learning_rate)
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate * group.get("share", 1.0) * learning_rate_factor(self.share)
+        self._optimizer.step()
+        self.position.step += 1
 
-    def _vectors(self, columns: list[Places]) -> list[Found]:
-        """The student's vectors of texts by their places, from passes that all columns share."""
-        places = np.concatenate(columns)
-        found = self.task.student.vectors([self.task.ids[at] for at in places])
-        sizes = [len(column) for column in columns]
-        parts = {layer: torch.split(vectors, sizes) for layer, vectors in found.items()}
-        return [{layer: parts[layer][at] for layer in parts} for at in range(len(columns))]
+    def _evaluate(self) -> None:
+        """Take the held-out figures, and keep the weights if they are the best so far."""
+        evaluation = self.objective.evaluate()
+        if evaluation.mean > self.position.best:
+            self.position.best, self.position.best_step = evaluation.mean, self.position.step
+            record = {"step": self.position.step, "figures": evaluation.figures}
+            save_state(self.folder / BEST_FILE, self.objective.model.weights(), record)
 
-    def _rank(self, rows: Places) -> Tensor:
-        data = self.task.data
-        columns = [data.training[rows, column] for column in range(data.training.shape[1])]
-        found = self._vectors(columns)
-        self.memory.take(columns[1], found[1])
-        like = found[0][self.task.student.layers[0]]
-        scores = None if data.scores is None else as_tensor(data.scores[rows], like)
-        return ranked(self.rank, found, scores)
-
-    def _distil(self, rows: Places, draw: np.random.Generator) -> Tensor:
-        training, targets = self.task.data.training, self.task.targets
-        whole = training[rows, 0]
-        short = training[rows, 1:].ravel()
-        documents, queries = self._vectors([whole, short])
-        depth = self.task.student.layers[0]
-        others = self.memory.others(whole, draw)
-        chosen = torch.from_numpy(others).to(documents[depth].device)
-        beside = {
-            layer: torch.cat([documents[layer], vectors[chosen]])
-            for layer, vectors in self.memory.vectors.items()
-        }
-        self.memory.take(whole, documents)
-        found = {layer: torch.cat([documents[layer], queries[layer]]) for layer in documents}
-        aim = as_tensor(targets[np.concatenate([whole, short])], found[depth])
-        known = as_tensor(targets[np.concatenate([whole, self.memory.places(others)])], aim)
-        themselves = torch.zeros((len(aim), len(known)), dtype=torch.bool, device=aim.device)
-        themselves[: len(rows), : len(rows)] = torch.eye(len(rows), dtype=torch.bool)
-        aims = aims_of(aim, known, beside, themselves, self.temperature)
-        full, *rest = self.task.dims
-
-        def dims(layer: int) -> tuple[int, ...]:
-            fewer = draw.permutation(rest)[:_EXIT_PREFIXES] if layer != depth else rest
-            return (full, *map(int, fewer))
-
-        return distilled(found, aims, dims)
-
-    def measure(self) -> None:
-        measured = figures(self.task)
-        if measured.mean > self.position.best:
-            self.position.best, self.position.best_step = measured.mean, self.position.step
-            record = {"step": self.position.step, "figures": asdict(measured)}
-            save(self.work / BEST, self.task.student.weights(), record)
-
-    def save(self) -> None:
-        place = self.position
+    def _save(self) -> None:
         tensors = {
-            **under("weights", self.task.student.weights()),
-            **under("memory", self.memory.state()),
-            **under("optimiser", moments(self.optimiser)),
-            "batches": torch.from_numpy(np.asarray(place.batches, np.int64)),
+            **add_prefix("weights", self.objective.model.weights()),
+            **add_prefix("objective", self.objective.state()),
+            **add_prefix("optimizer", optimizer_state(self._optimizer)),
         }
-        record = {name: getattr(place, name) for name in _NUMBERS}
-        save(self.work / STATE, tensors, record)
-
-    def _load(self, saved: Saved) -> None:
-        tensors = saved.tensors
-        self.task.student.load(within("weights", tensors))
-        self.memory.load(within("memory", tensors))
-        remember(self.optimiser, within("optimiser", tensors))
-        numbers: dict[str, Any] = {name: saved.record[name] for name in _NUMBERS}
-        self.position = replace(Place(**numbers), batches=tensors["batches"].numpy().astype(np.intp))
+        save_state(self.folder / STATE_FILE, tensors, asdict(self.position))
 
 
-_NUMBERS = ("step", "epoch", "at", "seconds", "best", "best_step")
+def learning_rate_factor(share: float) -> float:
+    """The factor of the learning rate after a share of the run: a short warm-up, then half a cosine to 0."""
+    if share < _WARM_UP_SHARE:
+        return max(share, _WARM_UP_SHARE / 10) / _WARM_UP_SHARE
+    return 0.5 * (1 + math.cos(math.pi * (share - _WARM_UP_SHARE) / (1 - _WARM_UP_SHARE)))
 
 
-def figures(task: Task) -> Measured:
-    """The held-out figures of the student as it is."""
-    found = task.student.embed([task.ids[at] for at in task.held.places])
-    return measure(task.held, found, task.dims)
+def check_finite_loss(loss: float, gradient_norm: float, step: int, learning_rate: float) -> None:
+    """Raise TrainingFailed if one of them is not finite. Call it before weights change: NaN would spread."""
+    for name, value in (("loss", loss), ("gradient", gradient_norm)):
+        if not math.isfinite(value):
+            raise TrainingFailed(
+                f"the {name} is no longer a number",
+                value=f"{value} at step {step}",
+                next_step=f"With --force, try a --learning-rate below {learning_rate}.",
+            )

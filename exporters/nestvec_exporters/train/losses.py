@@ -1,8 +1,10 @@
-"""What training makes small: a row for each kind of data.
+"""Losses of vectors, for each kind of training data.
 
-The ranking and scoring losses are sentence-transformers' own, wrapped in its Matryoshka loss (Kusupati et al.
-2022). They take vectors that one pass has read at all exits already, so that the two-dimensional form (Li et
-al. 2024: length and layers) costs a pooling an exit, not a pass.
+The vectors come from one pass that reads all exits, so that the two-dimensional form (Li et al. 2024: length
+and layers) costs a pooling per exit, not a pass. Ranking, scores, alignment and the sum over prefixes are
+sentence-transformers' own losses. Its AdaptiveLayerLoss and DistillKLDivLoss do not fit: the former has no
+linear map per exit and no loss of exits against full depth, the latter neither masks candidates nor shares
+them between queries (27 times as slow with 2,080 of them).
 """
 
 from __future__ import annotations
@@ -12,30 +14,29 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import torch
 from sentence_transformers.sentence_transformer import losses
 from torch import Tensor, nn
-from torch.nn.functional import kl_div, log_softmax, normalize, softmax
+from torch.nn.functional import kl_div, log_softmax, softmax
 
-from nestvec_exporters.train.student import Found
+from nestvec_exporters.train.student import VectorsByLayer
 from nestvec_schemas.vectors import Vectors
 
-SCALE: Final = 20.0
-"""What cosines are multiplied by before a softmax over labelled rows; sentence-transformers' own."""
+COSINE_SCALE: Final = 20.0
+"""Multiplies cosines before the softmax of a ranking loss; sentence-transformers' default."""
 
-_SPREAD = 0.4
-_COLDEST = 1e-3
+_TEMPERATURE_SPREAD = 0.4
+_MIN_TEMPERATURE = 1e-3
+_MASKED_LOGIT = -1e4
 
-_EXITS = 2.0
-"""What all exits together weigh beside full depth, which has less to learn."""
+_EXITS_WEIGHT = 2.0
+"""The weight of all exits together, relative to full depth, which has less to learn."""
 
-_NEVER = -1e4
-_ONE_SPACE = 1.0
-"""What an exit's distance from the vector at full depth weighs."""
+_ALIGNMENT_WEIGHT = 1.0
+"""The weight of an exit's distance from the vector at full depth."""
 
 
-class _Read(nn.Module):
-    """Stands for the model in sentence-transformers' losses: its vectors are there already."""
+class PrecomputedEmbeddings(nn.Module):
+    """Stands in for the model in sentence-transformers' losses: the features are its vectors already."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -48,111 +49,147 @@ class _Read(nn.Module):
         return self.dim
 
 
-class Ranking:
-    """A loss of sentence-transformers over prefixes, of vectors at hand.
+class MatryoshkaMean:
+    """The mean over prefixes of a loss of vectors (MatryoshkaLoss; Kusupati et al. 2022).
 
-    ``kind`` and whether there are ``scores`` choose it: multiple negatives ranking (van den Oord et al.
-    2018), else the squared error of a pair's cosine (DSE, Barkan et al. 2020) or of the margin between two
-    (Hofstätter et al. 2021) to what a teacher gave.
+    ``base`` makes the loss from a model, as sentence-transformers' losses take one.
     """
 
-    def __init__(self, kind: str, dims: Sequence[int], *, scores: bool) -> None:
-        model: Any = _Read(max(dims))
-        self._loss = losses.MatryoshkaLoss(model, _inner(model, kind, scores=scores), list(dims))
+    def __init__(self, base: Callable[[Any], nn.Module], dims: Sequence[int]) -> None:
+        model: Any = PrecomputedEmbeddings(max(dims))
+        self._loss = losses.MatryoshkaLoss(model, base(model), list(dims))
         self._count = len(dims)
 
-    def __call__(self, columns: Sequence[Tensor], scores: Tensor | None) -> Tensor:
-        """The mean over prefixes; ``columns`` are (n, dim) each, ``scores`` (n,) where there are some."""
+    def __call__(self, columns: Sequence[Tensor], labels: Tensor | None = None) -> Tensor:
+        """``columns`` are (n, dim) each, ``labels`` (n,) if the loss has any."""
         features = [{"sentence_embedding": column} for column in columns]
-        labels: Any = scores
-        total: Tensor = self._loss(features, labels)
+        optional: Any = labels
+        total: Tensor = self._loss(features, optional)
         return total / self._count
 
 
-def _inner(model: Any, kind: str, *, scores: bool) -> nn.Module:
-    if not scores:
-        return losses.MultipleNegativesRankingLoss(model, scale=SCALE)
-    if kind == "pairs":
-        return losses.CosineSimilarityLoss(model)
-    return losses.MarginMSELoss(model)
+class RankingLoss:
+    """The loss of labelled rows, the mean over prefixes.
+
+    ``kind`` and whether there are ``scores`` choose it: multiple negatives ranking (van den Oord et al.
+    2018), or the squared error against a teacher's score of a pair's cosine (DSE, Barkan et al. 2020) or of
+    the margin between two (Hofstätter et al. 2021).
+    """
+
+    def __init__(self, kind: str, dims: Sequence[int], *, scores: bool) -> None:
+        def base(model: Any) -> nn.Module:
+            if not scores:
+                return losses.MultipleNegativesRankingLoss(model, scale=COSINE_SCALE)
+            return losses.CosineSimilarityLoss(model) if kind == "pairs" else losses.MarginMSELoss(model)
+
+        self._mean = MatryoshkaMean(base, dims)
+
+    def __call__(self, columns: Sequence[Tensor], scores: Tensor | None) -> Tensor:
+        """``columns`` are (n, dim) each, ``scores`` (n,) if there are any."""
+        return self._mean(columns, scores)
 
 
-def ranked(rank: Ranking, columns: Sequence[Found], scores: Tensor | None) -> Tensor:
-    """``rank`` at full depth and at every exit, and of queries at an exit against documents at full depth.
+def ranking_loss_at_exits(
+    loss: RankingLoss, columns: Sequence[VectorsByLayer], scores: Tensor | None
+) -> Tensor:
+    """``loss`` at full depth, at every exit, and of queries at an exit against documents at full depth.
 
-    Each of ``columns`` (queries, documents, and negatives where there are some) holds vectors by layer.
+    Each of ``columns`` (queries, documents, and negatives if there are any) holds vectors by layer.
     """
     depth, *exits = columns[0]
-    total = rank([column[depth] for column in columns], scores)
+    total = loss([column[depth] for column in columns], scores)
     for layer in exits:
         deep = [column[depth].detach() for column in columns]
         shallow = [column[layer] for column in columns]
-        total = total + (rank(shallow, scores) + rank([shallow[0], *deep[1:]], scores)) / (2 * len(exits))
-        total = total + _ONE_SPACE / len(exits) * _apart(shallow, deep)
+        total = total + (loss(shallow, scores) + loss([shallow[0], *deep[1:]], scores)) / (2 * len(exits))
+        total = total + _ALIGNMENT_WEIGHT / len(exits) * alignment_loss(shallow, deep)
     return total
 
 
-def _apart(found: Sequence[Tensor], aims: Sequence[Tensor]) -> Tensor:
-    pairs = zip(found, aims, strict=True)
-    return torch.stack([(1 - (one * aim).sum(dim=1)).mean() for one, aim in pairs]).mean()
+def alignment_loss(vectors: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+    """The mean cosine distance of vectors to their targets, both columns of (n, dim) (EmbedDistillLoss)."""
+    model: Any = PrecomputedEmbeddings(vectors[0].shape[1])
+    loss = losses.EmbedDistillLoss(model, distance_metric="cosine")
+    total: Tensor = loss.compute_loss_from_embeddings(list(vectors), list(targets))
+    return total
 
 
 @dataclass(frozen=True)
-class Aims:
-    """What a batch of n texts is to be like, from the checkpoint's own vectors.
+class DistillationTargets:
+    """What n texts should retrieve, according to the checkpoint's own full vectors."""
 
-    ``targets`` are theirs, (n, dim) in the basis that the student starts from; ``near`` is the softmax over
-    their cosines to documents, (n, m), and ``documents`` the student's vectors of those by layer, (m, dim).
-    ``themselves``, (n, m) bool, marks what is no document to be found: the text itself.
-    """
+    vectors: Tensor
+    """The checkpoint's vectors of the texts, (n, dim), in the basis that the student starts from."""
 
-    targets: Tensor
-    near: Tensor
-    documents: Found
-    themselves: Tensor
+    probabilities: Tensor
+    """The softmax over their cosines to m candidate documents, (n, m)."""
+
+    is_self: Tensor
+    """Which candidates are the text itself and not to be retrieved, (n, m) bool."""
+
     temperature: float
+    """Divides cosines before the softmax."""
+
+    @classmethod
+    def of(
+        cls, vectors: Tensor, candidates: Tensor, is_self: Tensor, temperature: float
+    ) -> DistillationTargets:
+        """Targets of texts by the checkpoint's ``vectors`` of them, (n, dim), and of candidates, (m, dim)."""
+        logits = (vectors @ candidates.T / temperature).masked_fill(is_self, _MASKED_LOGIT)
+        return cls(vectors, softmax(logits, dim=1), is_self, temperature)
 
 
-def temperature(vectors: Vectors) -> float:
-    """Of softmaxes over cosines of ``vectors``, (n, dim) float32 of length 1: some of their spread.
+def softmax_temperature(vectors: Vectors) -> float:
+    """The temperature of softmaxes over cosines of ``vectors``, (n, dim) float32 of length 1.
 
-    Encoders differ in how far their cosines lie apart; one temperature for all would have one encoder's
-    texts all alike, and another's each for itself.
+    It follows the spread of the cosines, which differs between encoders: with one temperature for all, the
+    softmax would be flat for one encoder and a single peak for another.
     """
     cosines = vectors @ vectors.T
-    return max(_COLDEST, _SPREAD * float(cosines[~np.eye(len(vectors), dtype=bool)].std()))
+    spread = float(cosines[~np.eye(len(vectors), dtype=bool)].std())
+    return max(_MIN_TEMPERATURE, _TEMPERATURE_SPREAD * spread)
 
 
-def aims_of(targets: Tensor, known: Tensor, documents: Found, themselves: Tensor, temperature: float) -> Aims:
-    """What ``targets``, (n, dim), are to find among documents, whose own vectors are ``known``, (m, dim)."""
-    near = softmax((targets @ known.T / temperature).masked_fill(themselves, _NEVER), dim=1)
-    return Aims(targets, near, documents, themselves, temperature)
+def distillation_loss(
+    texts: VectorsByLayer,
+    candidates: VectorsByLayer,
+    targets: DistillationTargets,
+    dims: Callable[[int], Sequence[int]],
+) -> Tensor:
+    """How far ``texts`` are from retrieving the candidates that the checkpoint's full vectors retrieve.
 
-
-def distilled(found: Found, aims: Aims, dims: Callable[[int], Sequence[int]]) -> Tensor:
-    """How far ``found`` is from finding the documents that the checkpoint's own full vectors find.
-
-    Kullback-Leibler divergence at prefixes: at full depth, at each exit, and of each exit against documents
-    at full depth; and the cosine distance to the checkpoint's own vectors, which keeps all in one space.
-    ``dims`` says which prefixes of a layer to look at.
+    The Kullback-Leibler divergence at full depth, at each exit, and of each exit against candidates at full
+    depth, each the mean over prefixes; and the cosine distance to the checkpoint's own vectors, which keeps
+    all in one space. ``dims`` returns the prefixes of a layer.
     """
-    depth, *exits = found
-    deep = aims.documents[depth]
-    total = _divergence(found[depth], deep, aims, dims(depth))
-    total = total + _ONE_SPACE * _apart([found[depth]], [aims.targets])
+    depth, *exits = texts
+    deep = candidates[depth]
+    total = _divergence(texts[depth], deep, targets, dims(depth))
+    total = total + _ALIGNMENT_WEIGHT * alignment_loss([texts[depth]], [targets.vectors])
     for layer in exits:
-        own = _divergence(found[layer], aims.documents[layer], aims, dims(layer))
-        across = _divergence(found[layer], deep.detach(), aims, dims(layer))
-        apart = _apart([found[layer]], [aims.targets])
-        total = total + _EXITS * (0.5 * own + 0.5 * across + _ONE_SPACE * apart) / len(exits)
+        own = _divergence(texts[layer], candidates[layer], targets, dims(layer))
+        across = _divergence(texts[layer], deep.detach(), targets, dims(layer))
+        distance = alignment_loss([texts[layer]], [targets.vectors])
+        total = total + _EXITS_WEIGHT * (0.5 * own + 0.5 * across + _ALIGNMENT_WEIGHT * distance) / len(exits)
     return total
 
 
-def _divergence(rows: Tensor, documents: Tensor, aims: Aims, dims: Sequence[int]) -> Tensor:
-    """The mean over prefixes of KL(aims.near, softmax of the prefixes' cosines)."""
-    found = []
-    for dim in dims:
-        cosines = normalize(rows[:, :dim], dim=1) @ normalize(documents[:, :dim], dim=1).T
-        likely = log_softmax((cosines / aims.temperature).masked_fill(aims.themselves, _NEVER), dim=1)
-        found.append(kl_div(likely, aims.near, reduction="batchmean"))
-    return torch.stack(found).mean()
+class _SimilarityDistillation(nn.Module):
+    """The divergence of the softmax over texts' cosines to candidates from its targets."""
+
+    def __init__(self, model: Any, targets: DistillationTargets) -> None:
+        super().__init__()
+        self.model, self.targets = model, targets
+
+    def forward(self, features: Sequence[dict[str, Tensor]], labels: Tensor | None) -> Tensor:
+        texts, candidates = (self.model(feature)["sentence_embedding"] for feature in features)
+        logits = texts @ candidates.T / self.targets.temperature
+        student = log_softmax(logits.masked_fill(self.targets.is_self, _MASKED_LOGIT), dim=1)
+        return kl_div(student, self.targets.probabilities, reduction="batchmean")
+
+
+def _divergence(
+    texts: Tensor, candidates: Tensor, targets: DistillationTargets, dims: Sequence[int]
+) -> Tensor:
+    mean = MatryoshkaMean(lambda model: _SimilarityDistillation(model, targets), dims)
+    return mean([texts, candidates])

@@ -5,79 +5,86 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nestvec_exporters.training_data import Places
+from nestvec_exporters.training_data import Indices
 from nestvec_schemas.vectors import Vectors
 
-_CLUSTERS = 4
+_CLUSTERS_PER_BATCH = 4
 """That a batch is made of: near texts, and some that are not."""
 
-_TURNS = 3
+_CENTRE_ITERATIONS = 3
 
 
-def random_batches(rows: int, size: int, draw: np.random.Generator) -> list[Places]:
+def random_batches(rows: int, size: int, rng: np.random.Generator) -> list[Indices]:
     """Every row once, in batches of ``size``; the last one is dropped where it is not full."""
-    order = draw.permutation(rows)
+    order = rng.permutation(rows)
     return [order[start : start + size] for start in range(0, rows - size + 1, size)]
 
 
-def near_batches(vectors: Vectors, size: int, draw: np.random.Generator) -> list[Places]:
+def clustered_batches(vectors: Vectors, size: int, rng: np.random.Generator) -> list[Indices]:
     """Every row once, in batches of ``size`` made of a few clusters (NGAME, Dahiya et al. 2022).
 
     ``vectors`` is (n, d) float32 of length 1. Clusters are new with every ``draw``; the last batch is
     dropped where it is not full.
     """
-    clusters = _halved(vectors, np.arange(len(vectors)), max(2, size // _CLUSTERS), draw)
-    order = np.concatenate([clusters[at] for at in draw.permutation(len(clusters))])
+    clusters = _bisect(vectors, np.arange(len(vectors)), max(2, size // _CLUSTERS_PER_BATCH), rng)
+    order = np.concatenate([clusters[index] for index in rng.permutation(len(clusters))])
     return [order[start : start + size] for start in range(0, len(order) - size + 1, size)]
 
 
-def apart(batches: list[Places], documents: Places, size: int) -> list[Places]:
+def without_duplicate_documents(batches: list[Indices], documents: Indices, size: int) -> list[Indices]:
     """Batches of the same rows in about their order, with no document twice in one.
 
     ``documents`` names each row's document, (n,): a document that is there twice would be its own negative.
     """
     open_batches: list[list[int]] = []
-    held: list[set[int]] = []
-    full: list[Places] = []
+    documents_by_batch: list[set[int]] = []
+    full: list[Indices] = []
     for row in np.concatenate(batches):
         document = int(documents[row])
-        at = next((at for at, seen in enumerate(held) if document not in seen), None)
-        if at is None:
-            at = len(held)
+        index = next(
+            (
+                index
+                for index, batch_documents in enumerate(documents_by_batch)
+                if document not in batch_documents
+            ),
+            None,
+        )
+        if index is None:
+            index = len(documents_by_batch)
             open_batches.append([])
-            held.append(set())
-        open_batches[at].append(int(row))
-        held[at].add(document)
-        if len(open_batches[at]) == size:
-            full.append(np.asarray(open_batches.pop(at), np.intp))
-            held.pop(at)
+            documents_by_batch.append(set())
+        open_batches[index].append(int(row))
+        documents_by_batch[index].add(document)
+        if len(open_batches[index]) == size:
+            full.append(np.asarray(open_batches.pop(index), np.intp))
+            documents_by_batch.pop(index)
     return full
 
 
-def _halved(vectors: Vectors, rows: Places, most: int, draw: np.random.Generator) -> list[Places]:
+def _bisect(vectors: Vectors, rows: Indices, max_size: int, rng: np.random.Generator) -> list[Indices]:
     """Clusters of at most ``most`` rows, by halving with two centres until they are so small."""
     waiting, done = [rows], []
     while waiting:
-        one = waiting.pop()
-        if len(one) <= most:
-            done.append(one)
+        cluster = waiting.pop()
+        if len(cluster) <= max_size:
+            done.append(cluster)
             continue
-        order = one[np.argsort(_leaning(vectors[one], draw), kind="stable")]
+        order = cluster[np.argsort(_centre_margins(vectors[cluster], rng), kind="stable")]
         # Halves of whole clusters, so that few are left with a row or two.
-        middle = (len(order) // 2 + most - 1) // most * most
+        middle = (len(order) // 2 + max_size - 1) // max_size * max_size
         waiting += [order[:middle], order[middle:]]
-    return [one for one in done if len(one)]
+    return [cluster for cluster in done if len(cluster)]
 
 
-def _leaning(vectors: Vectors, draw: np.random.Generator) -> NDArray[np.float32]:
+def _centre_margins(vectors: Vectors, rng: np.random.Generator) -> NDArray[np.float32]:
     """By how much each row is nearer to one of two balanced centres than to the other, (n,)."""
-    first, second = draw.choice(len(vectors), 2, replace=False)
+    first, second = rng.choice(len(vectors), 2, replace=False)
     axis = vectors[first] - vectors[second]
-    for _ in range(_TURNS):
-        leaning = vectors @ axis
-        upper = leaning >= np.median(leaning)
+    for _ in range(_CENTRE_ITERATIONS):
+        projections = vectors @ axis
+        upper = projections >= np.median(projections)
         if upper.all() or not upper.any():
             break
         axis = vectors[upper].mean(axis=0) - vectors[~upper].mean(axis=0)
-    found: NDArray[np.float32] = vectors @ axis
-    return found
+    margins: NDArray[np.float32] = vectors @ axis
+    return margins

@@ -1,4 +1,4 @@
-"""What a training run is asked to do."""
+"""What a training run is to do."""
 
 from __future__ import annotations
 
@@ -9,115 +9,144 @@ from typing import Final
 
 from nestvec_schemas.errors import DimNotOffered, ExitNotOffered, TrainingFailed
 
-EPOCHS: Final = 3.0
-BATCH: Final = 32
-RATE: Final = 3e-4
-TOKENS: Final = 128
-DIMS: Final = (256, 128, 64, 32)
-"""Prefixes that are trained unless others are asked for; those that the encoder has no dims for fall away."""
+DEFAULT_EPOCHS: Final = 3.0
+
+DEFAULT_DIMS: Final = (256, 128, 64, 32)
+"""Prefixes that are trained by default, as far as they are shorter than the encoder's vectors."""
+
+MIN_BATCH: Final = 8
+MIN_TOKENS: Final = 8
 
 
 @dataclass(frozen=True)
-class Length:
-    """How long to train: passes over the data, optimiser steps, or minutes of this machine.
+class TrainingLength:
+    """How long to train. At most one of the three is set; DEFAULT_EPOCHS if none is.
 
-    Exactly one is given; EPOCHS where none is. A run of minutes is the same for one seed only as far as the
-    machine is as fast.
+    A run of minutes is repeatable by its seed only as far as the machine is equally fast.
     """
 
     epochs: float | None = None
+    """Passes over the data."""
+
     steps: int | None = None
+    """Optimizer steps."""
+
     minutes: float | None = None
+    """Minutes of training on this machine."""
 
     def __post_init__(self) -> None:
-        given = [value for value in (self.epochs, self.steps, self.minutes) if value is not None]
-        if len(given) > 1 or any(value <= 0 for value in given):
+        lengths = [value for value in (self.epochs, self.steps, self.minutes) if value is not None]
+        if len(lengths) > 1 or any(value <= 0 for value in lengths):
             raise TrainingFailed(
                 "a run's length is one number above 0: of epochs, of steps or of minutes",
-                value=", ".join(map(str, given)),
+                value=", ".join(map(str, lengths)),
                 next_step="Give one of --epochs, --steps and --minutes.",
             )
 
     def steps_of(self, per_epoch: int) -> int | None:
-        """The steps in all, of ``per_epoch`` an epoch; None where minutes decide."""
+        """The number of steps, with ``per_epoch`` in an epoch; None if minutes decide."""
         if self.minutes is not None:
             return None
-        return self.steps or max(1, round((self.epochs or EPOCHS) * per_epoch))
+        return self.steps or max(1, round((self.epochs or DEFAULT_EPOCHS) * per_epoch))
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """How the optimizer runs. Raises TrainingFailed for values out of range."""
+
+    length: TrainingLength = TrainingLength()
+
+    batch: int = 32
+    """Rows in a step."""
+
+    learning_rate: float = 3e-4
+    """AdamW's at its highest."""
+
+    max_tokens: int = 128
+    """Training texts are truncated to this many tokens."""
+
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch < MIN_BATCH or self.max_tokens < MIN_TOKENS or not 0 < self.learning_rate < 1:
+            raise TrainingFailed(
+                f"a batch has at least {MIN_BATCH} rows, a text at least {MIN_TOKENS} tokens, "
+                "and a learning rate is between 0 and 1",
+                value=f"{self.batch} rows, {self.max_tokens} tokens, rate {self.learning_rate}",
+                next_step="Correct --batch, --max-tokens or --learning-rate.",
+            )
+
+
+@dataclass(frozen=True)
+class RunOutput:
+    """Where the new checkpoint goes. Raises TrainingFailed if a run is both to be resumed and discarded."""
+
+    folder: Path
+    """The new checkpoint's folder."""
+
+    resume: bool = False
+    """Fail unless there is an interrupted run to resume."""
+
+    force: bool = False
+    """Discard an interrupted run, and replace an adapted checkpoint."""
+
+    def __post_init__(self) -> None:
+        if self.resume and self.force:
+            raise TrainingFailed(
+                "a run is either resumed or discarded",
+                value="--resume --force",
+                next_step="Keep one of the two.",
+            )
 
 
 @dataclass(frozen=True)
 class AdaptOptions:
-    """What to train, and where to. ``checkpoint`` is a folder or a Hugging Face id, ``to`` the new folder.
-
-    ``dims`` are prefixes to train beside the full length, ``exits`` layers before the last to train beside
-    it. ``batch`` counts rows a step, ``max_tokens`` is where a training text is cut. ``near`` has a batch
-    made of texts that are near one another, so that each is a hard negative of the others. ``teacher`` is a
-    cross-encoder's checkpoint, whose scores of pairs or triplets are learned instead. ``resume``
-    demands an interrupted run to go on with; ``force`` forgets one, and replaces an adapted checkpoint.
-    Raises DimNotOffered, ExitNotOffered and TrainingFailed on values that no checkpoint could have.
-    """
+    """What to train on texts. Raises DimNotOffered and ExitNotOffered for impossible values."""
 
     checkpoint: str
-    to: Path
+    """A folder or a Hugging Face id."""
+
+    output: RunOutput
+
     dims: tuple[int, ...] | None = None
+    """Prefixes to train beside the whole vector; DEFAULT_DIMS if None."""
+
     exits: tuple[int, ...] = ()
-    length: Length = Length()
-    batch: int = BATCH
-    learning_rate: float = RATE
-    max_tokens: int = TOKENS
-    seed: int = 0
-    near: bool = True
+    """Layers before the last to train as exits."""
+
+    hyperparameters: Hyperparameters = Hyperparameters()
+
+    hard_negatives: bool = True
+    """Make batches of texts that are near one another, so that each is a hard negative of the others."""
+
     teacher: str | None = None
-    resume: bool = False
-    force: bool = False
+    """A cross-encoder's checkpoint whose scores of the pairs or triplets are learned."""
 
     def __post_init__(self) -> None:
         check_dims(self.dims or ())
         if len(set(self.exits)) < len(self.exits) or any(layer < 1 for layer in self.exits):
             raise ExitNotOffered(
-                "these are not different layers",
+                "the exits are not distinct layers",
                 value=", ".join(map(str, self.exits)),
                 next_step="Give each layer once, from 1: --exits 2,3,4.",
             )
-        if self.batch < _LEAST_BATCH or self.max_tokens < _LEAST_TOKENS or not 0 < self.learning_rate < 1:
-            raise TrainingFailed(
-                f"a batch has at least {_LEAST_BATCH} rows, a text at least {_LEAST_TOKENS} tokens, "
-                "and a learning rate is between 0 and 1",
-                value=f"{self.batch} rows, {self.max_tokens} tokens, rate {self.learning_rate}",
-                next_step="Correct --batch, --max-tokens or --learning-rate.",
-            )
-        check_begin(resume=self.resume, force=self.force)
-
-
-_LEAST_BATCH = 8
-_LEAST_TOKENS = 8
 
 
 def check_dims(dims: Sequence[int]) -> None:
-    """Raise DimNotOffered where no vector has so many."""
+    """Raise DimNotOffered for a dim below 1."""
     for dim in dims:
         if dim < 1:
             raise DimNotOffered("a vector has at least 1 dim", value=dim, next_step="Correct --dims.")
 
 
-def check_begin(*, resume: bool, force: bool) -> None:
-    """Raise TrainingFailed where an interrupted run is to be gone on with and forgotten."""
-    if resume and force:
-        raise TrainingFailed(
-            "a run is resumed or forgotten, not both",
-            value="--resume --force",
-            next_step="Keep one of the two.",
-        )
-
-
-def prefixes(asked: Sequence[int] | None, dim: int) -> tuple[int, ...]:
+def training_dims(requested: Sequence[int] | None, dim: int) -> tuple[int, ...]:
     """The prefixes to train, longest first, ``dim`` itself among them. Raises DimNotOffered."""
-    wanted = [one for one in DIMS if one < dim] if asked is None else list(asked)
-    for one in wanted:
-        if one > dim:
+    dims = [prefix for prefix in DEFAULT_DIMS if prefix < dim] if requested is None else list(requested)
+    for prefix in dims:
+        if prefix > dim:
             raise DimNotOffered(
-                "the checkpoint has no vectors of this many dims",
-                value=one,
+                "the checkpoint's vectors have fewer dims",
+                value=prefix,
                 next_step=f"Give --dims of 1 to {dim}.",
             )
-    return tuple(sorted({dim, *wanted}, reverse=True))
+    return tuple(sorted({dim, *dims}, reverse=True))

@@ -1,4 +1,4 @@
-"""The adapted checkpoint: an ordinary sentence-transformers folder, and a record of how it was made."""
+"""What a training run came to: the adapted checkpoint, and a record of how it was made."""
 
 from __future__ import annotations
 
@@ -9,109 +9,158 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
-from nestvec_exporters.checkpoints.checkpoint import ADAPTED
+from nestvec_exporters.checkpoints.checkpoint import TRAINING_RECORD
 from nestvec_schemas.errors import CheckpointError, EncoderExists
 
-FORMAT: Final = 1
-_MADE_WITH = ("nestvec", "torch", "transformers", "sentence-transformers")
+RECORD_FORMAT: Final = 1
+_RECORDED_PACKAGES = ("nestvec", "torch", "transformers", "sentence-transformers")
 
+FiguresT = TypeVar("FiguresT")
 
-Figures = dict[str, dict[int, dict[int, float]]]
-
-
-def by_number(read: Mapping[str, Mapping[Any, Mapping[Any, float]]]) -> Figures:
-    """Figures as JSON gives them back, with numbers for keys again."""
-    return {
-        way: {
-            int(layer): {int(dim): round(one, 4) for dim, one in row.items()} for layer, row in rows.items()
-        }
-        for way, rows in read.items()
-    }
+ExitFigures = dict[str, dict[int, dict[int, float]]]
+"""``alike`` and ``across``, then by exit and dim: queries and documents at the same exit, and queries at that
+exit against documents at full depth."""
 
 
 @dataclass(frozen=True)
-class Adapted:
-    """What a run came to; all but ``finished`` is what the checkpoint's record holds.
+class DataSummary:
+    """What a run was trained on."""
 
-    ``before`` and ``after`` are held-out figures named ``figure``: of the checkpoint as it was, cut and
-    stopped early as it is, and of the best weights. Each has ``alike`` and ``across``, by exit and dim: of
-    queries and documents at one exit, and of queries at that exit against documents at full depth.
-    """
+    name: str
+    """The data's origin."""
+
+    rows: int
+    """Rows that were trained on."""
+
+    held_out: int
+    """Rows that the figures are of."""
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """How far a run came."""
+
+    steps: int
+    best_step: int
+    """The step whose weights were kept."""
+
+    seconds: float
+    """Seconds spent training."""
+
+    finished: bool
+    """Whether it reached its end; the only field that the record omits."""
+
+
+@dataclass(frozen=True)
+class Comparison(Generic[FiguresT]):
+    """Held-out figures before and after training."""
+
+    figure: str
+    """What the figures are, such as ``mrr@10``."""
+
+    before: FiguresT
+    """Of the checkpoint as it was, its vectors truncated and its exits taken as they are."""
+
+    after: FiguresT
+    """Of the best weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingResult(Generic[FiguresT]):
+    """What a run came to; all but whether it finished is in the checkpoint's record."""
 
     method: str
     checkpoint: str
-    data: str
-    rows: int
-    held_out: int
+    data: DataSummary
     dims: tuple[int, ...]
-    layers: tuple[int, ...]
     seed: int
-    steps: int
-    best_step: int
-    seconds: float
-    figure: str
-    before: Figures
-    after: Figures
-    finished: bool = True
+    progress: TrainingProgress
+    comparison: Comparison[FiguresT]
 
     def record(self) -> dict[str, Any]:
-        """The file's content."""
-        said = {name: value for name, value in asdict(self).items() if name != "finished"}
-        return {"format": FORMAT, **said, "created_with": made_with()}
+        """The content of the record."""
+        fields = asdict(self)
+        data, progress, comparison = (fields.pop(name) for name in ("data", "progress", "comparison"))
+        progress.pop("finished")
+        summary = {"data": data.pop("name"), **data}
+        versions = {name: version(name) for name in _RECORDED_PACKAGES}
+        return {
+            "format": RECORD_FORMAT,
+            **fields,
+            **summary,
+            **progress,
+            **comparison,
+            "created_with": versions,
+        }
 
 
-def made_with() -> dict[str, str]:
-    """The versions of what trains."""
-    return {name: version(name) for name in _MADE_WITH}
+@dataclass(frozen=True, kw_only=True)
+class Adapted(TrainingResult[ExitFigures]):
+    """What training on texts came to."""
+
+    layers: tuple[int, ...]
+    """The exits, deepest first."""
 
 
-def check_target(to: Path, *, force: bool) -> None:
-    """Raise EncoderExists unless a new folder may be made there, or an adapted one replaced."""
-    if to.exists() and not (force and (to / ADAPTED).is_file()):
+def with_int_keys(figures: Any) -> Any:
+    """Nested figures read from JSON, with integers as keys again, rounded to four digits."""
+    if isinstance(figures, Mapping):
+        return {
+            int(key) if str(key).isdecimal() else key: with_int_keys(value) for key, value in figures.items()
+        }
+    return round(figures, 4)
+
+
+def check_output(folder: Path, *, force: bool) -> None:
+    """Raise EncoderExists unless a new folder can be made there, or an adapted one replaced."""
+    if folder.exists() and not (force and (folder / TRAINING_RECORD).is_file()):
         raise EncoderExists(
             "--force replaces what nestvec adapt made, and this is something else"
             if force
-            else "there is something of this name already",
-            value=str(to),
+            else "something of this name exists already",
+            value=str(folder),
             next_step="Choose another --to" + (", or remove it yourself." if force else ", or give --force."),
         )
 
 
-def work_folder(to: Path) -> Path:
-    """Where a run keeps what it goes on from: beside the result, and gone with its end."""
-    return to.with_name(f".{to.name}.adapting")
+def run_folder(output: Path) -> Path:
+    """Where a run keeps its state: beside the result, and removed when it ends."""
+    return output.with_name(f".{output.name}.adapting")
 
 
 @contextmanager
-def writing(to: Path) -> Iterator[None]:
-    """Raise CheckpointError where the block cannot write beside ``to``."""
+def reporting_write_errors(output: Path) -> Iterator[None]:
+    """Raise CheckpointError if the block cannot write beside ``output``."""
     try:
         yield
     except OSError as error:
         raise CheckpointError(
             "the adapted checkpoint cannot be written",
-            value=f"{error.filename or to} ({error.strerror or error})",
-            next_step="Name a folder with --to that you may write to, on a disk with room.",
+            value=f"{error.filename or output} ({error.strerror or error})",
+            next_step="Give --to a folder that you may write to, on a disk with room.",
         ) from error
 
 
 @contextmanager
-def written(to: Path, *, force: bool) -> Iterator[Path]:
-    """A folder to write the result in, which becomes ``to`` at the end of the block, by one rename.
+def writing_checkpoint(output: Path, *, force: bool) -> Iterator[Path]:
+    """A folder to write the result to, which becomes ``output`` at the end of the block by one rename.
 
-    Raises CheckpointError where it cannot be written.
+    Raises CheckpointError if it cannot be written.
     """
-    with writing(to), tempfile.TemporaryDirectory(prefix=".nestvec-adapt-", dir=to.parent) as place:
-        new = Path(place) / "new"
+    with (
+        reporting_write_errors(output),
+        tempfile.TemporaryDirectory(prefix=".nestvec-adapt-", dir=output.parent) as temporary,
+    ):
+        new = Path(temporary) / "new"
         yield new
-        check_target(to, force=force)
-        if to.exists():
-            to.rename(Path(place) / "old")
-        new.rename(to)
+        check_output(output, force=force)
+        if output.exists():
+            output.rename(Path(temporary) / "old")
+        new.rename(output)
 
 
 def write_record(record: Mapping[str, Any], folder: Path) -> None:
-    """Write what was done into the checkpoint's folder."""
-    (folder / ADAPTED).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    """Write the record to the checkpoint's folder."""
+    (folder / TRAINING_RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

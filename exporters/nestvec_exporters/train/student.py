@@ -13,18 +13,18 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense
 from torch import Tensor, nn
 
-from nestvec_exporters.architectures.sentence_transformer import Source, shown_of
+from nestvec_exporters.architectures.sentence_transformer import SentenceModel, shown_of
 from nestvec_exporters.graph.pooling import pools_of
-from nestvec_exporters.graph.trace import HEAD
-from nestvec_exporters.nesting.sampling import padded
-from nestvec_exporters.train.state import copied, put
-from nestvec_exporters.train.tokens import Ids, by_length
+from nestvec_exporters.graph.trace import HEAD_MODULES
+from nestvec_exporters.nesting.sampling import pad_batch
+from nestvec_exporters.train.state import copy_parameters, restore_parameters
+from nestvec_exporters.train.tokens import TokenIds, batches_by_length
 from nestvec_schemas.vectors import Matrix, Vectors
 
-Found = dict[int, Tensor]
+VectorsByLayer = dict[int, Tensor]
 """Vectors of a batch, (n, dim) float32 of length 1, by the layer they were read at."""
 
-_PASS = 32
+_BATCH_TEXTS = 32
 """Texts that go through the model together: of like length, so that little is padding."""
 
 
@@ -36,21 +36,23 @@ class Student(nn.Module):
     until ``turn``.
     """
 
-    def __init__(self, source: Source, layers: Sequence[int]) -> None:
+    def __init__(self, source: SentenceModel, layers: Sequence[int]) -> None:
         super().__init__()
         self.layers = tuple(layers)
         self.source = source
         self.map = Dense(source.dim, source.dim, bias=False, activation_function=nn.Identity())
-        self.model = _followed(source, self.map)
-        self.bridges = nn.ParameterDict(
+        self.model = _append_map(source, self.map)
+        self.exit_maps = nn.ParameterDict(
             {str(layer): nn.Parameter(torch.eye(source.dim)) for layer in self.layers[1:]}
         )
-        self.turn(np.eye(source.dim), {})
+        self.set_maps(np.eye(source.dim), {})
         self._transformer: Any = source.transformer
         self._shown = shown_of(source)
         self._pools = pools_of(source.pooling, self._shown)
         self._filler = int(source.model.tokenizer.pad_token_id or 0)
-        self._head = nn.Sequential(*(HEAD[type(module).__name__](module) for module in list(self.model)[2:]))
+        self._head = nn.Sequential(
+            *(HEAD_MODULES[type(module).__name__](module) for module in list(self.model)[2:])
+        )
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.to(self._device).eval()
         for parameter in self._transformer.get_input_embeddings().parameters():
@@ -58,15 +60,15 @@ class Student(nn.Module):
             parameter.requires_grad_(False)
 
     @torch.no_grad()
-    def turn(self, matrix: Matrix, bridges: Mapping[int, Matrix]) -> None:
+    def set_maps(self, matrix: Matrix, exit_maps: Mapping[int, Matrix]) -> None:
         """Multiply vectors from now on by ``matrix``, (d, d), those of exits by ``bridges`` after it."""
         self.map.linear.weight.copy_(torch.from_numpy(np.asarray(matrix.T, np.float32).copy()))
-        for layer, bridge in bridges.items():
-            self.bridges[str(layer)].copy_(torch.from_numpy(np.asarray(bridge, np.float32)))
+        for layer, exit_map in exit_maps.items():
+            self.exit_maps[str(layer)].copy_(torch.from_numpy(np.asarray(exit_map, np.float32)))
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Found:
+    def forward(self, ids: Tensor, mask: Tensor) -> VectorsByLayer:
         """The vectors of a batch of ids, (n, tokens) int64, at every exit."""
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=bf16(self._device)):
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=supports_bf16(self._device)):
             passed = self._transformer(
                 input_ids=ids, attention_mask=mask, output_hidden_states=len(self.layers) > 1
             )
@@ -75,51 +77,54 @@ class Student(nn.Module):
         shown = mask if self._shown is None else self._shown(ids, mask)
         return {layer: self._vectors(tokens.float(), shown, layer) for layer, tokens in read.items()}
 
-    def vectors(self, rows: Ids) -> Found:
+    def vectors(self, rows: TokenIds) -> VectorsByLayer:
         """The vectors of some texts in their order, from a pass for each few of like length."""
-        groups = by_length(rows, _PASS)
+        groups = batches_by_length(rows, _BATCH_TEXTS)
         order = torch.from_numpy(np.argsort(np.concatenate(groups)))
         passes = []
         for group in groups:
-            ids, mask = padded([rows[at] for at in group], self._filler)
+            ids, mask = pad_batch([rows[index] for index in group], self._filler)
             passes.append(
                 self(torch.from_numpy(ids).to(self._device), torch.from_numpy(mask).to(self._device))
             )
         return {
-            layer: torch.cat([one[layer] for one in passes])[order.to(self._device)] for layer in self.layers
+            layer: torch.cat([vectors[layer] for vectors in passes])[order.to(self._device)]
+            for layer in self.layers
         }
 
     @torch.no_grad()
     def embed(
         self,
-        rows: Ids,
+        rows: TokenIds,
         on_step: Callable[[int, int], None] = lambda done, total: None,
         layers: Sequence[int] | None = None,
     ) -> dict[int, Vectors]:
         """The vectors of many texts as arrays, (n, dim) float32 by layer; ``on_step`` hears of texts done."""
-        kept = self.layers if layers is None else layers
-        found = {layer: np.empty((len(rows), self.source.dim), np.float32) for layer in kept}
+        selected_layers = self.layers if layers is None else layers
+        vectors = {layer: np.empty((len(rows), self.source.dim), np.float32) for layer in selected_layers}
         done = 0
-        for group in by_length(rows, _PASS):
-            vectors = self.vectors([rows[at] for at in group])
-            for layer in kept:
-                found[layer][group] = vectors[layer].cpu().numpy()
+        for group in batches_by_length(rows, _BATCH_TEXTS):
+            batch_vectors = self.vectors([rows[index] for index in group])
+            for layer in selected_layers:
+                vectors[layer][group] = batch_vectors[layer].cpu().numpy()
             done += len(group)
             on_step(done, len(rows))
-        return found
+        return vectors
 
-    def trained(self) -> dict[str, nn.Parameter]:
+    def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that training moves, by name."""
-        inner = {name: one for name, one in self.model.named_parameters() if one.requires_grad}
-        return {**inner, **{f"exit.{layer}": one for layer, one in self.bridges.items()}}
+        inner = {
+            name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad
+        }
+        return {**inner, **{f"exit.{layer}": parameter for layer, parameter in self.exit_maps.items()}}
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of the parameters that training moves."""
-        return copied(self.trained())
+        return copy_parameters(self.trainable())
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
         """Take what ``weights`` gave."""
-        put(self.trained(), weights)
+        restore_parameters(self.trainable(), weights)
 
     def save(self, folder: Path) -> None:
         """Write the model as a sentence-transformers checkpoint in float32."""
@@ -130,13 +135,13 @@ class Student(nn.Module):
         vectors = nn.functional.normalize(self._head(pooled), dim=1)
         if layer == self.layers[0]:
             return vectors
-        return nn.functional.normalize(vectors @ self.bridges[str(layer)], dim=1)
+        return nn.functional.normalize(vectors @ self.exit_maps[str(layer)], dim=1)
 
 
-def _followed(source: Source, last: Dense) -> SentenceTransformer:
+def _append_map(source: SentenceModel, linear_map: Dense) -> SentenceTransformer:
     """The source's model with one more module, before it normalises."""
     modules = list(source.modules)
-    modules.insert(len(modules) - 1 if source.normalised else len(modules), last)
+    modules.insert(len(modules) - 1 if source.normalised else len(modules), linear_map)
     model: SentenceTransformer = SentenceTransformer(
         modules=modules,
         prompts=dict(source.model.prompts),
@@ -147,7 +152,7 @@ def _followed(source: Source, last: Dense) -> SentenceTransformer:
     return model
 
 
-def bf16(device: torch.device) -> bool:
+def supports_bf16(device: torch.device) -> bool:
     """Whether this machine multiplies bfloat16 faster than float32; weights stay in float32 either way."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -13,7 +13,7 @@ from nestvec_exporters.checkpoints.hub import fetch
 from nestvec_exporters.checkpoints.layout import read_config
 from nestvec_schemas.errors import CheckpointUnsupported
 
-_PAIRS = 32
+_BATCH_PAIRS = 32
 _FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 
 
@@ -50,11 +50,13 @@ def teacher_scores(
         )
     limit = min(2 * max_tokens, model.max_length or 2 * max_tokens)
     model.max_length = limit
-    asked = [(row[0], text) for row in rows for text in row[1:]]
-    found = np.empty(len(asked), np.float32)
-    for start in range(0, len(asked), _PAIRS):
-        part = asked[start : start + _PAIRS]
-        found[start : start + len(part)] = model.predict(part, batch_size=_PAIRS, show_progress_bar=False)
-        on_step(start + len(part), len(asked))
-    table: NDArray[np.float32] = found.reshape(len(rows), -1)
-    return tuple((table[:, 0] - table[:, 1] if table.shape[1] > 1 else table[:, 0]).tolist())
+    pairs = [(row[0], text) for row in rows for text in row[1:]]
+    scores = np.empty(len(pairs), np.float32)
+    for start in range(0, len(pairs), _BATCH_PAIRS):
+        batch = pairs[start : start + _BATCH_PAIRS]
+        scores[start : start + len(batch)] = model.predict(
+            batch, batch_size=_BATCH_PAIRS, show_progress_bar=False
+        )
+        on_step(start + len(batch), len(pairs))
+    by_row: NDArray[np.float32] = scores.reshape(len(rows), -1)
+    return tuple((by_row[:, 0] - by_row[:, 1] if by_row.shape[1] > 1 else by_row[:, 0]).tolist())

@@ -14,7 +14,7 @@ from nestvec_exporters.architectures import sentence_transformer
 from nestvec_exporters.checkpoints import checkpoint
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_code, read_checkpoint
 from nestvec_exporters.checkpoints.layout import MODULES, read_modules
-from nestvec_exporters.graph.trace import HEAD
+from nestvec_exporters.graph.trace import HEAD_MODULES
 from nestvec_schemas.errors import CheckpointError, CheckpointNotFound, CheckpointUnsupported
 
 Write = Callable[..., Path]
@@ -159,7 +159,7 @@ def test_a_dense_module_is_looked_into(sentence_bert: Write) -> None:
 
 
 def test_each_known_module_has_its_part_in_the_graph() -> None:
-    assert set(MODULES) == {"Transformer", "Pooling", *HEAD}
+    assert set(MODULES) == {"Transformer", "Pooling", *HEAD_MODULES}
 
 
 def test_a_path_that_is_not_there_names_the_nearest(bert: Path) -> None:

@@ -13,10 +13,10 @@ from sentence_transformers.models import Pooling, Transformer
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.architectures.sentence_transformer import load
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
-from nestvec_exporters.checkpoints.prompts import begun, prefixes_of
+from nestvec_exporters.checkpoints.prompts import leading_prompt, prefixes_of
 from nestvec_exporters.options import Overrides
 from nestvec_exporters.train.student import Student
-from nestvec_exporters.verify.compare import exported_vectors
+from nestvec_exporters.verify.compare import encoder_vectors
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.vectors import cosines
 
@@ -49,8 +49,8 @@ def test_a_prompt_that_no_token_tells_is_refused() -> None:
 
 
 def test_the_longest_prompt_counts() -> None:
-    assert begun("ask: told that", {"query": "ask: ", "document": "ask: told"}) == "ask: told"
-    assert begun("ask", {"query": "ask: "}) == ""
+    assert leading_prompt("ask: told that", {"query": "ask: ", "document": "ask: told"}) == "ask: told"
+    assert leading_prompt("ask", {"query": "ask: "}) == ""
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max+weightedmean", "lasttoken+mean_sqrt_len_tokens"])
@@ -68,7 +68,7 @@ def test_prompts_are_left_out_of_an_encoders_pooling(
     counted[1].include_prompt = True
     for name, prompt in {**PROMPTS, "": ""}.items():
         asked = [f"{prompt}{text}" for text in TEXTS]
-        found = exported_vectors(tmp_path / "models" / "tiny", asked, TOKENS)
+        found = encoder_vectors(tmp_path / "models" / "tiny", asked, TOKENS)
         expected = own.encode(TEXTS, prompt=prompt, batch_size=1)
         np.testing.assert_allclose(found, expected, atol=1e-4)
         if name:
@@ -86,7 +86,7 @@ def test_prompts_are_left_out_of_a_decoders_pooling(write_checkpoint: Write, tmp
     own = SentenceTransformer(str(checkpoint), device="cpu", model_kwargs={"attn_implementation": "eager"})
     own[0].auto_model.config.is_causal = False
     own.max_seq_length = TOKENS
-    found = exported_vectors(tmp_path / "models" / "tiny", [f"{prompt}{text}" for text in TEXTS], TOKENS)
+    found = encoder_vectors(tmp_path / "models" / "tiny", [f"{prompt}{text}" for text in TEXTS], TOKENS)
     np.testing.assert_allclose(found, own.encode(TEXTS, prompt=prompt, batch_size=1), atol=1e-4)
 
 

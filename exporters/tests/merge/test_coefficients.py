@@ -13,10 +13,10 @@ import torch
 from safetensors.numpy import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
-from nestvec_exporters.merge import Fit, Merge, merged, read_expression
-from nestvec_exporters.merge.coefficients import Fitted, _blocks, _Weights, fit
+from nestvec_exporters.merge import CoefficientFit, Merge, merge_checkpoints, parse_expression
+from nestvec_exporters.merge.coefficients import FittedMerge, _by_block, _MergedModel, fit_coefficients
 from nestvec_exporters.train import TrainingData
-from nestvec_exporters.training_data import prepare
+from nestvec_exporters.training_data import prepare_texts
 from nestvec_schemas.errors import CheckpointUnsupported, TrainingDataUnusable, TrainingFailed
 
 WEIGHTS = "model.safetensors"
@@ -24,7 +24,7 @@ RANDOM = np.random.default_rng(0)
 WORDS = ["".join(RANDOM.choice(list("abcdefgh"), 4)) for _ in range(400)]
 ROWS = tuple(zip(WORDS, (f"{one} {two}" for one, two in pairwise(WORDS)), strict=False))[:230]
 PAIRS = TrainingData("pairs.jsonl", "pairs", ROWS)
-HOW = Fit(PAIRS, steps=4, batch=16)
+HOW = CoefficientFit(PAIRS, steps=4, batch=16)
 
 
 def noisy(base: Path, folder: Path, seed: int) -> str:
@@ -46,72 +46,77 @@ def names(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
 
 
 @pytest.fixture(scope="module")
-def found(names: dict[str, str]) -> Fitted:
-    return fit(Merge("base+0.5*A+0.2*'b-2'", names), HOW)
+def found(names: dict[str, str]) -> FittedMerge:
+    return fit_coefficients(Merge("base+0.5*A+0.2*'b-2'", names), HOW)
 
 
-def test_the_expression_is_one_and_says_what_was_measured(found: Fitted, names: dict[str, str]) -> None:
-    terms = read_expression(found.expression).terms
+def test_the_expression_is_one_and_says_what_was_measured(found: FittedMerge, names: dict[str, str]) -> None:
+    terms = parse_expression(found.expression).terms
     assert [one.name for one in terms] == ["A", "b-2"]
     assert all(len(one.coefficients.layers) == 2 for one in terms)
     moved = [abs(one.coefficients.layers[0] - was) for one, was in zip(terms, (0.5, 0.2), strict=True)]
     assert all(0.001 < one < 0.2 for one in moved)
     # Where one search ended another begins, with the same figure.
-    again = fit(Merge(found.expression, names), replace(HOW, steps=1))
+    again = fit_coefficients(Merge(found.expression, names), replace(HOW, steps=1))
     assert again.before == pytest.approx(found.after)
     assert 0 < found.before <= 1 and found.held_out >= 50
     assert found.expression in str(found)
 
 
-def test_the_same_seed_finds_the_same(found: Fitted, names: dict[str, str]) -> None:
+def test_the_same_seed_finds_the_same(found: FittedMerge, names: dict[str, str]) -> None:
     asked = Merge("base+0.5*A+0.2*'b-2'", names)
-    assert fit(asked, HOW) == found
-    assert fit(asked, replace(HOW, seed=1)).expression != found.expression
+    assert fit_coefficients(asked, HOW) == found
+    assert fit_coefficients(asked, replace(HOW, seed=1)).expression != found.expression
 
 
 @pytest.mark.parametrize("expression", ["base+[0.1|0.7,-0.4|0.3]*A-0.2*'b-2'", "base+A"])
 def test_the_vectors_are_those_of_the_merge(names: dict[str, str], tmp_path: Path, expression: str) -> None:
     held = {name: names[name] for name in names if name in expression}
-    weights, data = _Weights(Merge(expression, held)), prepare(PAIRS, 0)
+    weights, data = _MergedModel(Merge(expression, held)), prepare_texts(PAIRS, 0)
     with torch.no_grad():
         mine = weights.embed(data, np.arange(6), weights.merged(weights.start)).numpy()
-    model = SentenceTransformer(str(merged(expression, tmp_path / "m", held)), device="cpu")
-    texts = [data.items[at].text for at in range(6)]
+    model = SentenceTransformer(str(merge_checkpoints(expression, tmp_path / "m", held)), device="cpu")
+    texts = [data.texts[at].text for at in range(6)]
     np.testing.assert_allclose(mine, model.encode(texts, normalize_embeddings=True), atol=1e-5)
 
 
 def test_blocks_are_before_each_layer_and_after() -> None:
-    (term,) = read_expression("base+[0.1|0.2,0.3|0.4]*A").terms
-    assert _blocks(term.coefficients, 2) == [0.1, 0.2, 0.3, 0.4]
-    (term,) = read_expression("base-0.5*A").terms
-    assert _blocks(term.coefficients, 2) == [-0.5] * 4
-    assert _blocks(term.coefficients, 0) == [-0.5]
+    (term,) = parse_expression("base+[0.1|0.2,0.3|0.4]*A").terms
+    assert _by_block(term.coefficients, 2) == [0.1, 0.2, 0.3, 0.4]
+    (term,) = parse_expression("base-0.5*A").terms
+    assert _by_block(term.coefficients, 2) == [-0.5] * 4
+    assert _by_block(term.coefficients, 0) == [-0.5]
 
 
 def test_texts_are_paired_with_a_piece_of_them(names: dict[str, str]) -> None:
     texts = TrainingData("texts.txt", "texts", tuple((f"{one} {two}. {two} {one}",) for one, two in ROWS))
     assert (
-        fit(Merge("base+0.5*A", {key: names[key] for key in ("base", "A")}), Fit(texts, steps=1)).held_out
+        fit_coefficients(
+            Merge("base+0.5*A", {key: names[key] for key in ("base", "A")}), CoefficientFit(texts, steps=1)
+        ).held_out
         >= 50
     )
 
 
 def test_what_cannot_be_fitted_on(names: dict[str, str]) -> None:
     with pytest.raises(TrainingDataUnusable, match=r"pairs or texts alone: triplets"):
-        Fit(TrainingData("t", "triplets", (("a", "b", "c"),)))
+        CoefficientFit(TrainingData("t", "triplets", (("a", "b", "c"),)))
     with pytest.raises(TrainingDataUnusable, match=r"pairs or texts alone: scores"):
-        Fit(TrainingData("t", "pairs", (("a", "b"),), (0.5,)))
+        CoefficientFit(TrainingData("t", "pairs", (("a", "b"),), (0.5,)))
     with pytest.raises(TrainingDataUnusable, match="too few different pairs"):
-        fit(Merge("base+A", {key: names[key] for key in ("base", "A")}), Fit(replace(PAIRS, rows=ROWS[:9])))
+        fit_coefficients(
+            Merge("base+A", {key: names[key] for key in ("base", "A")}),
+            CoefficientFit(replace(PAIRS, rows=ROWS[:9])),
+        )
     with pytest.raises(CheckpointUnsupported, match="has 2 layers"):
-        fit(Merge("base+[1,2,3]*A", {key: names[key] for key in ("base", "A")}), HOW)
+        fit_coefficients(Merge("base+[1,2,3]*A", {key: names[key] for key in ("base", "A")}), HOW)
 
 
 def test_coefficients_beyond_all_numbers_are_an_error(names: dict[str, str]) -> None:
-    with pytest.raises(TrainingFailed, match="the loss is no number"):
-        fit(Merge("base+1e38*A", {key: names[key] for key in ("base", "A")}), HOW)
+    with pytest.raises(TrainingFailed, match="no longer a number"):
+        fit_coefficients(Merge("base+1e38*A", {key: names[key] for key in ("base", "A")}), HOW)
 
 
 def test_an_export_says_how_it_was_fitted() -> None:
-    words = Merge("base+A", {}, HOW).words()
+    words = Merge("base+A", {}, HOW).cli_options()
     assert words[-4:] == ("--fit", "pairs.jsonl", "--fit-steps", "4")

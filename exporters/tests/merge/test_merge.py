@@ -16,7 +16,7 @@ from sentence_transformers.models import Dense, Pooling
 
 from nestvec_exporters.architectures.sentence_transformer import load
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, read_checkpoint
-from nestvec_exporters.merge import MERGED, merged
+from nestvec_exporters.merge import MERGE_RECORD, merge_checkpoints
 from nestvec_schemas.errors import CheckpointError, CheckpointNotFound, CheckpointUnsupported
 
 WEIGHTS = "model.safetensors"
@@ -56,7 +56,7 @@ def merge(names: dict[str, str], tmp_path: Path) -> Callable[[str], Tensors]:
     """The weights of an expression."""
 
     def run(expression: str) -> Tensors:
-        return weights(merged(expression, tmp_path / str(len(list(tmp_path.iterdir()))), names))
+        return weights(merge_checkpoints(expression, tmp_path / str(len(list(tmp_path.iterdir()))), names))
 
     return run
 
@@ -98,11 +98,11 @@ def test_each_layer_has_its_coefficient(names: dict[str, str], merge: Callable[[
 
 
 def test_the_result_is_a_checkpoint_that_says_what_it_is(names: dict[str, str], tmp_path: Path) -> None:
-    folder = merged("base+0.4*A", tmp_path / "merged", names)
+    folder = merge_checkpoints("base+0.4*A", tmp_path / "merged", names)
     assert folder == tmp_path / "merged" and [one.name for one in tmp_path.iterdir()] == ["merged"]
     found = load(read_checkpoint(str(folder)))
     assert found.dim == 32
-    assert json.loads((folder / MERGED).read_text()) == {
+    assert json.loads((folder / MERGE_RECORD).read_text()) == {
         "expression": "base+0.4*A",
         "checkpoints": {"base": "bert", "A": "A"},
     }
@@ -110,7 +110,7 @@ def test_the_result_is_a_checkpoint_that_says_what_it_is(names: dict[str, str], 
 
 def test_folders_stand_in_the_expression_itself(names: dict[str, str], tmp_path: Path) -> None:
     spaced = Path(shutil.copytree(names["A"], tmp_path / "a + b"))
-    found = merged(f"{names['base']}+1*'{spaced}'", tmp_path / "merged")
+    found = merge_checkpoints(f"{names['base']}+1*'{spaced}'", tmp_path / "merged")
     assert same(weights(found), weights(spaced))
 
 
@@ -121,12 +121,14 @@ def test_modules_with_weights_are_merged_too(
     other = Path(shutil.copytree(folder, tmp_path / "other"))
     dense = Path("2_Dense") / WEIGHTS
     save_file({name: one + 1 for name, one in load_file(folder / dense).items()}, other / dense)
-    found = merged("base+[0|0,0|0.5]*other", tmp_path / "merged", {"base": str(folder), "other": str(other)})
+    found = merge_checkpoints(
+        "base+[0|0,0|0.5]*other", tmp_path / "merged", {"base": str(folder), "other": str(other)}
+    )
     for name, one in load_file(folder / dense).items():
         np.testing.assert_allclose(load_file(found / dense)[name], one + 0.5, atol=1e-6)
     assert load(Checkpoint(found, "merged")).pooling == ("cls",)
     with pytest.raises(CheckpointUnsupported, match=r"other modules.*\(Transformer, Dense\): Transformer"):
-        merged("base+A", tmp_path / "again", {**names, "base": str(folder)})
+        merge_checkpoints("base+A", tmp_path / "again", {**names, "base": str(folder)})
 
 
 def test_half_precision_is_added_up_whole_and_positions_are_the_bases(
@@ -137,7 +139,7 @@ def test_half_precision_is_added_up_whole_and_positions_are_the_bases(
     save_torch({**halves, "embeddings.position_ids": torch.arange(3)}, base / WEIGHTS, {"format": "pt"})
     config = json.loads((base / "config.json").read_text())
     (base / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16"}))
-    found = merged("half+0.5*A", tmp_path / "merged", {**names, "half": str(base)})
+    found = merge_checkpoints("half+0.5*A", tmp_path / "merged", {**names, "half": str(base)})
     made, a = load_torch(found / WEIGHTS), load_torch(Path(names["A"]) / WEIGHTS)
     assert made.pop("embeddings.position_ids").tolist() == [0, 1, 2]
     for name, one in made.items():
@@ -157,11 +159,11 @@ def test_weights_in_several_files_are_read(names: dict[str, str], tmp_path: Path
     places = {name: file for file, those in parts.items() for name in those}
     index = split / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": places}))
-    found = merged("split+0*A", tmp_path / "merged", {**names, "split": str(split)})
+    found = merge_checkpoints("split+0*A", tmp_path / "merged", {**names, "split": str(split)})
     assert same(weights(found), whole) and not (found / index.name).exists()
     (split / next(iter(parts))).unlink()
     with pytest.raises(CheckpointUnsupported, match="is not there: model-00001"):
-        merged("base+split", tmp_path / "again", {**names, "split": str(split)})
+        merge_checkpoints("base+split", tmp_path / "again", {**names, "split": str(split)})
 
 
 def drop(folder: Path) -> None:
@@ -222,7 +224,7 @@ def test_what_does_not_fit_is_named_and_nothing_is_written(
     bad = Path(shutil.copytree(names["A"], tmp_path / "bad"))
     damage(bad)
     with pytest.raises(CheckpointUnsupported, match=says) as raised:
-        merged("base+0.5*bad", tmp_path / "merged", {**names, "bad": str(bad)})
+        merge_checkpoints("base+0.5*bad", tmp_path / "merged", {**names, "bad": str(bad)})
     assert raised.value.next_step
     assert [one.name for one in tmp_path.iterdir()] == ["bad"]
 
@@ -231,20 +233,20 @@ def test_a_list_of_another_length_than_the_layers_is_pointed_at(
     names: dict[str, str], tmp_path: Path
 ) -> None:
     with pytest.raises(CheckpointUnsupported, match=r"2 layers.*3 coefficients") as raised:
-        merged("base+[1,2,3]*A", tmp_path / "merged", names)
+        merge_checkpoints("base+[1,2,3]*A", tmp_path / "merged", names)
     assert str(raised.value).endswith("base+[1,2,3]*A\n       ^")
 
 
 def test_a_name_that_is_nothing_is_pointed_at(names: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(CheckpointNotFound, match=r"Did you mean '\./biomed'") as raised:
-        merged("base+A+./bimed", tmp_path / "merged", {**names, "./biomed": names["A"]})
+        merge_checkpoints("base+A+./bimed", tmp_path / "merged", {**names, "./biomed": names["A"]})
     assert str(raised.value).endswith("base+A+./bimed\n         ^")
 
 
 def test_a_folder_that_is_not_empty_stays(names: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(CheckpointError, match="something is there"):
-        merged("base+A", tmp_path, names)
+        merge_checkpoints("base+A", tmp_path, names)
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -255,4 +257,4 @@ def test_a_module_outside_its_folder_is_refused(sentence_bert: Write, tmp_path: 
     rows[2]["path"] = "../away"
     (folder / "modules.json").write_text(json.dumps(rows))
     with pytest.raises(CheckpointUnsupported, match="outside its folder"):
-        merged("it+it", tmp_path / "merged", {"it": str(folder)})
+        merge_checkpoints("it+it", tmp_path / "merged", {"it": str(folder)})

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nestvec_exporters.nesting.fit import LEAST, Fitting, distinct, fit, ridge
+from nestvec_exporters.nesting.fit import MIN_FIT_TEXTS, FitOptions, distinct_texts, fit_nesting, fit_ridge
 from nestvec_schemas.errors import SampleUnusable
 from nestvec_schemas.samples.sample import Sample
 from nestvec_schemas.vectors import Vectors, cosines, normalise
@@ -27,31 +27,33 @@ def sample(texts: int) -> Sample:
     return Sample("papers.jsonl", tuple(f"text {number}" for number in range(texts)))
 
 
-@pytest.mark.parametrize(("texts", "dim", "least"), [(LEAST - 1, 8, LEAST), (383, 384, 384), (0, 8, LEAST)])
+@pytest.mark.parametrize(
+    ("texts", "dim", "least"), [(MIN_FIT_TEXTS - 1, 8, MIN_FIT_TEXTS), (383, 384, 384), (0, 8, MIN_FIT_TEXTS)]
+)
 def test_too_few_texts_say_how_many_are_needed(texts: int, dim: int, least: int) -> None:
     with pytest.raises(SampleUnusable, match=f"papers.jsonl has too few.*Give at least {least}"):
-        distinct(sample(texts), dim)
+        distinct_texts(sample(texts), dim)
 
 
 def test_one_text_repeated_is_one_text() -> None:
     with pytest.raises(SampleUnusable, match="1 different texts, of 5000"):
-        distinct(Sample("s", ("the same",) * 5000), 8)
+        distinct_texts(Sample("s", ("the same",) * 5000), 8)
 
 
 def test_blank_texts_do_not_count_and_the_order_stays() -> None:
-    texts = (" ", "", "\n", *sample(LEAST).texts, "text 0")
-    assert distinct(Sample("s", texts), 8) == sample(LEAST).texts
+    texts = (" ", "", "\n", *sample(MIN_FIT_TEXTS).texts, "text 0")
+    assert distinct_texts(Sample("s", texts), 8) == sample(MIN_FIT_TEXTS).texts
 
 
 def test_texts_that_the_encoder_does_not_tell_apart_are_refused() -> None:
     same = np.tile(clustered(1, DIM), (ROWS, 1))
     with pytest.raises(SampleUnusable, match="1 different vectors of 600 texts"):
-        fit({4: same}, sample(ROWS), Fitting("pca", (DIM,)))
+        fit_nesting({4: same}, sample(ROWS), FitOptions("pca", (DIM,)))
 
 
 def test_a_fit_tells_what_prefixes_and_exits_keep(vectors: dict[int, Vectors]) -> None:
     drawn = Sample("papers.jsonl", sample(400).texts)
-    found = fit(vectors, drawn, Fitting("pca", (DIM, 16, 8)))
+    found = fit_nesting(vectors, drawn, FitOptions("pca", (DIM, 16, 8)))
     assert found.record.model_dump() == {
         "method": "pca",
         "sample": "papers.jsonl",
@@ -63,39 +65,45 @@ def test_a_fit_tells_what_prefixes_and_exits_keep(vectors: dict[int, Vectors]) -
     }
     assert found.retention[DIM] == found.record.plain[DIM] == 1.0
     assert found.retention[8] > found.record.plain[8] + 0.1
-    assert list(found.exits) == list(found.maps) == [2]
+    assert list(found.exits) == list(found.exit_maps) == [2]
     assert 0.9 < found.exits[2].cosine < 1
     assert found.exits[2].retention[DIM] > 0.5
     assert found.rotation is not None
-    mapped = vectors[2] @ found.maps[2]
+    mapped = vectors[2] @ found.exit_maps[2]
     assert cosines(mapped, vectors[4] @ found.rotation).mean() > 0.95
 
 
 def test_exits_can_be_mapped_without_a_rotation(vectors: dict[int, Vectors]) -> None:
-    found = fit(vectors, sample(ROWS), Fitting(None, (DIM, 8)))
+    found = fit_nesting(vectors, sample(ROWS), FitOptions(None, (DIM, 8)))
     assert found.rotation is None
     assert found.record.method is None
     assert found.retention == found.record.plain
-    assert cosines(vectors[2] @ found.maps[2], vectors[4]).mean() > 0.95
+    assert cosines(vectors[2] @ found.exit_maps[2], vectors[4]).mean() > 0.95
 
 
 def test_only_a_rotation_learns_from_keywords(vectors: dict[int, Vectors]) -> None:
     words = clustered(100, DIM, share=0.2)
     more = {layer: np.concatenate([rows, words]) for layer, rows in vectors.items()}
-    how = Fitting(None, (DIM, 8))
-    alone, beside = fit(vectors, sample(ROWS), how), fit(more, sample(ROWS), how, keywords=100)
-    np.testing.assert_array_equal(beside.maps[2], alone.maps[2])
+    how = FitOptions(None, (DIM, 8))
+    alone, beside = (
+        fit_nesting(vectors, sample(ROWS), how),
+        fit_nesting(more, sample(ROWS), how, keywords=100),
+    )
+    np.testing.assert_array_equal(beside.exit_maps[2], alone.exit_maps[2])
     assert (beside.exits, beside.retention) == (alone.exits, alone.retention)
     assert (beside.record.texts, beside.record.held_out) == (alone.record.texts + 100, alone.record.held_out)
-    turned = Fitting("pca", (DIM, 8))
-    alone, beside = fit(vectors, sample(ROWS), turned), fit(more, sample(ROWS), turned, keywords=100)
+    turned = FitOptions("pca", (DIM, 8))
+    alone, beside = (
+        fit_nesting(vectors, sample(ROWS), turned),
+        fit_nesting(more, sample(ROWS), turned, keywords=100),
+    )
     assert alone.rotation is not None and beside.rotation is not None
     assert np.abs(beside.rotation - alone.rotation).max() > 0.1
 
 
 def test_the_same_seed_gives_the_same_fit(vectors: dict[int, Vectors]) -> None:
-    first, again = (fit(vectors, sample(ROWS), Fitting("pca", (DIM, 8), seed=7)) for _ in range(2))
-    np.testing.assert_array_equal(first.maps[2], again.maps[2])
+    first, again = (fit_nesting(vectors, sample(ROWS), FitOptions("pca", (DIM, 8), seed=7)) for _ in range(2))
+    np.testing.assert_array_equal(first.exit_maps[2], again.exit_maps[2])
     assert first.record == again.record
     assert first.exits == again.exits
 
@@ -104,7 +112,7 @@ def test_an_exit_that_is_in_the_space_already_is_only_rotated() -> None:
     vectors = clustered(200, DIM, share=0.5)
     rotation, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(DIM, DIM)))
     target = np.asarray(vectors @ rotation, np.float32)
-    found = ridge(vectors, target, rotation, seed=0)
+    found = fit_ridge(vectors, target, rotation, seed=0)
     # Directions that the sample hardly has are led by the prior, not by chance.
     assert np.abs(found - rotation).max() < 1e-3
 
@@ -113,4 +121,4 @@ def test_a_long_way_off_is_no_way_for_the_prior() -> None:
     vectors = clustered(400, DIM)
     bend = np.random.default_rng(1).normal(size=(DIM, DIM))
     target = normalise(np.asarray(vectors @ bend, np.float32))
-    assert cosines(vectors @ ridge(vectors, target, None, seed=0), target).mean() > 0.97
+    assert cosines(vectors @ fit_ridge(vectors, target, None, seed=0), target).mean() > 0.97

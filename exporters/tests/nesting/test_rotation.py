@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nestvec_exporters.nesting.fit import neighbours
-from nestvec_exporters.nesting.rotation import STEPS, Search, divergence, learned, pca, polar
+from nestvec_exporters.nesting.rotation import (
+    DEFAULT_STEPS,
+    QueryDocumentIndices,
+    learn_rotation,
+    nearest_orthogonal,
+    pca_rotation,
+    prefix_divergence,
+)
 from nestvec_schemas.vectors import Matrix, Vectors, cosines, nest, normalise
 
 
@@ -24,14 +31,14 @@ def clustered(rows: int, dim: int, seed: int = 0, *, share: float = 0.7) -> Vect
 
 
 def quick(vectors: Vectors) -> Matrix:
-    return learned(vectors, steps=30)
+    return learn_rotation(vectors, steps=30)
 
 
 def hundred(vectors: Vectors) -> Matrix:
-    return learned(vectors, steps=100)
+    return learn_rotation(vectors, steps=100)
 
 
-FITS = pytest.mark.parametrize("fit", [pca, quick])
+FITS = pytest.mark.parametrize("fit", [pca_rotation, quick])
 
 
 @FITS
@@ -72,8 +79,8 @@ def kept(vectors: Vectors, rotation: Matrix, dim: int) -> float:
 def test_every_prefix_of_other_vectors_gets_better(dim: int) -> None:
     fitted, others = np.split(clustered(1200, 48, share=0.93), 2)
     plain = kept(others, np.eye(48), dim)
-    assert kept(others, pca(fitted), dim) > plain + 0.05
-    assert kept(others, learned(fitted, steps=120), dim) > plain + 0.05
+    assert kept(others, pca_rotation(fitted), dim) > plain + 0.05
+    assert kept(others, learn_rotation(fitted, steps=120), dim) > plain + 0.05
 
 
 def topics(rows: int, *, noise: float = 0.02) -> Vectors:
@@ -89,14 +96,14 @@ def apart(vectors: Vectors, rotation: Matrix, prefixes: Sequence[int]) -> float:
     """The mean divergence of prefixes where every vector is searched for among all others."""
     turned = torch.from_numpy(np.asarray(vectors @ rotation, np.float32))
     everyone = torch.arange(len(vectors))
-    search = Search(everyone, everyone)
-    return float(divergence(turned, torch.from_numpy(vectors), search, prefixes).mean())
+    search = QueryDocumentIndices(everyone, everyone)
+    return float(prefix_divergence(turned, torch.from_numpy(vectors), search, prefixes).mean())
 
 
 def test_divergence_is_that_of_searches_and_leaves_out_a_vector_itself() -> None:
     draw = np.random.default_rng(3)
     whole = normalise(draw.normal(size=(9, 6)).astype(np.float32))
-    turned = np.asarray(whole @ pca(whole), np.float32)
+    turned = np.asarray(whole @ pca_rotation(whole), np.float32)
     asking, asked = [0, 7, 8], [0, 1, 2, 3, 4]
 
     def shares(vectors: Vectors, row: int) -> Vectors:
@@ -114,8 +121,8 @@ def test_divergence_is_that_of_searches_and_leaves_out_a_vector_itself() -> None
         )
         for dim in (2, 4)
     ]
-    search = Search(torch.tensor(asking), torch.tensor(asked))
-    found = divergence(torch.from_numpy(turned), torch.from_numpy(whole), search, (2, 4))
+    search = QueryDocumentIndices(torch.tensor(asking), torch.tensor(asked))
+    found = prefix_divergence(torch.from_numpy(turned), torch.from_numpy(whole), search, (2, 4))
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4)
 
 
@@ -126,30 +133,32 @@ def test_what_only_asks_is_brought_near_to_documents_alone() -> None:
     asking = topics(1000)[draw.permutation(1000)]
     asking[:, :8] += draw.normal(size=(1000, 8)).astype(np.float32)
     both = normalise(np.concatenate([documents, asking]))
-    search = Search(torch.arange(1000, 1500), torch.arange(1000))
+    search = QueryDocumentIndices(torch.arange(1000, 1500), torch.arange(1000))
     found = []
     for count in (1000, None):
-        turned = np.asarray(both @ learned(both, documents=count, steps=100), np.float32)
-        found.append(float(divergence(torch.from_numpy(turned), torch.from_numpy(both), search, (16,))))
+        turned = np.asarray(both @ learn_rotation(both, documents=count, steps=100), np.float32)
+        found.append(
+            float(prefix_divergence(torch.from_numpy(turned), torch.from_numpy(both), search, (16,)))
+        )
     assert found[0] < found[1]
 
 
 def test_learning_finds_what_is_alike_where_principal_axes_find_what_is_wide() -> None:
     fitted, others = np.split(topics(2000), 2)
     found = {}
-    for fit in (pca, hundred):
+    for fit in (pca_rotation, hundred):
         found[fit] = apart(others[:500], fit(fitted), (16, 24))
-    assert found[hundred] < found[pca] / 2
+    assert found[hundred] < found[pca_rotation] / 2
 
 
 def test_few_vectors_are_learned_from_slowly() -> None:
     fitted, others = np.split(topics(800, noise=0.15), [300])
     heard: list[tuple[int, int]] = []
-    rotation = learned(fitted, on_step=lambda done, total: heard.append((done, total)))
+    rotation = learn_rotation(fitted, on_step=lambda done, total: heard.append((done, total)))
     # The first rate got nowhere with what was kept back, and was given up.
-    assert heard[-1][0] > STEPS
+    assert heard[-1][0] > DEFAULT_STEPS
     prefixes = (16, 24, 32)
-    assert apart(others, rotation, prefixes) < 0.9 * apart(others, pca(fitted), prefixes)
+    assert apart(others, rotation, prefixes) < 0.9 * apart(others, pca_rotation(fitted), prefixes)
     assert all(done <= total for done, total in heard)
     assert [done for done, _ in heard] == sorted(done for done, _ in heard)
 
@@ -158,9 +167,9 @@ def test_what_is_in_a_better_order_than_its_principal_axes_is_not_turned_back() 
     vectors = topics(1000)
     ordered = np.asarray(vectors @ hundred(vectors), np.float32)
     # A fit that may take no step shows where it starts from.
-    np.testing.assert_allclose(learned(ordered, steps=0), np.eye(48), atol=1e-12)
+    np.testing.assert_allclose(learn_rotation(ordered, steps=0), np.eye(48), atol=1e-12)
     mixed = clustered(1000, 48, share=0.93)
-    np.testing.assert_allclose(learned(mixed, steps=0), pca(mixed), atol=1e-9)
+    np.testing.assert_allclose(learn_rotation(mixed, steps=0), pca_rotation(mixed), atol=1e-9)
 
 
 @FITS
@@ -170,18 +179,20 @@ def test_the_same_vectors_give_the_same_rotation(fit: Callable[[Vectors], Matrix
 
 def test_another_seed_draws_other_batches() -> None:
     vectors = topics(1500)
-    assert not np.array_equal(learned(vectors, steps=20, seed=0), learned(vectors, steps=20, seed=1))
+    assert not np.array_equal(
+        learn_rotation(vectors, steps=20, seed=0), learn_rotation(vectors, steps=20, seed=1)
+    )
 
 
 def test_a_rotation_says_how_far_it_is() -> None:
     heard: list[tuple[int, int]] = []
-    learned(clustered(60, 24), steps=5, on_step=lambda done, total: heard.append((done, total)))
+    learn_rotation(clustered(60, 24), steps=5, on_step=lambda done, total: heard.append((done, total)))
     assert heard[-1] == (5, 5)
     assert [done for done, _ in heard] == sorted(done for done, _ in heard)
 
 
 def test_more_dims_than_vectors_are_still_a_rotation() -> None:
-    rotation = learned(clustered(20, 64), steps=5)
+    rotation = learn_rotation(clustered(20, 64), steps=5)
     assert np.abs(rotation.T @ rotation - np.eye(64)).max() < 1e-12
 
 
@@ -189,6 +200,6 @@ def test_more_dims_than_vectors_are_still_a_rotation() -> None:
 def test_the_polar_factor_is_the_nearest_orthogonal_matrix(seed: int, noise: float) -> None:
     draw = np.random.default_rng(seed)
     exact, _ = np.linalg.qr(draw.normal(size=(12, 12)))
-    found = polar(exact + noise * draw.normal(size=(12, 12)))
+    found = nearest_orthogonal(exact + noise * draw.normal(size=(12, 12)))
     assert np.abs(found.T @ found - np.eye(12)).max() < 1e-12
     assert np.abs(found - exact).max() <= 12 * noise + 1e-9

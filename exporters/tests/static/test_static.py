@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.options import Overrides
-from nestvec_exporters.verify.compare import exported_vectors
+from nestvec_exporters.verify.compare import encoder_vectors
 from nestvec_schemas.errors import CheckpointNotFound, ExitNotOffered
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.samples.sample import Sample
@@ -30,7 +30,7 @@ def exported(tmp_path: Path) -> Export:
         given = ExportOptions(str(source), tmp_path / "models", "tiny", force=True, **options)  # type: ignore[arg-type]
         manifest = export(given)
         folder = tmp_path / "models" / "tiny"
-        return manifest, exported_vectors(folder, TEXTS, manifest.first.max_tokens)
+        return manifest, encoder_vectors(folder, TEXTS, manifest.main_tower.max_tokens)
 
     return run
 
@@ -42,7 +42,9 @@ def mean(rows: Rows, text: str) -> Vectors:
 
 def test_words_are_averaged_and_unknown_ones_are_not(rows: Rows, text_file: Write, exported: Export) -> None:
     manifest, found = exported(text_file(rows), dims=(4,))
-    assert manifest.source == "words.txt" and manifest.dims == (8, 4) and manifest.first.pooling == "mean"
+    assert (
+        manifest.source == "words.txt" and manifest.dims == (8, 4) and manifest.main_tower.pooling == "mean"
+    )
     expected = normalise(np.stack([mean(rows, text) for text in TEXTS]))
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
@@ -63,7 +65,7 @@ def test_lower_precisions_are_near(
 
 def test_sif_weighs_by_rank(rows: Rows, text_file: Write, exported: Export) -> None:
     manifest, found = exported(text_file(rows), overrides=Overrides(pooling="sif"))
-    assert manifest.first.pooling == "sif"
+    assert manifest.main_tower.pooling == "sif"
     odds = 1 / np.arange(1, len(rows) + 1)
     weighted = {
         word: row * 1e-4 / (1e-4 + p) for (word, row), p in zip(rows.items(), odds / odds.sum(), strict=True)
@@ -78,7 +80,7 @@ def test_model2vec_as_its_library_computes_it(model2vec: Write, exported: Export
     mapping = rng.integers(0, 11, 22)
     folder = model2vec(vectors, {"normalize": True}, weights=weights, mapping=mapping)
     manifest, found = exported(folder)
-    assert manifest.normalised and manifest.first.max_tokens == 512
+    assert manifest.normalised and manifest.main_tower.max_tokens == 512
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -109,7 +111,7 @@ def test_the_sense_is_the_one_that_the_context_is_near(tmp_path: Path, exported:
     }
     manifest = export(ExportOptions(str(path), tmp_path / "models", "senses"))
     texts = ["the bank of the river river", "money money in a bank", "bank"]
-    found = exported_vectors(tmp_path / "models" / "senses", texts, manifest.first.max_tokens)
+    found = encoder_vectors(tmp_path / "models" / "senses", texts, manifest.main_tower.max_tokens)
     of = np.array([0, 0, 0, 1], np.float32)
     expected = np.stack(
         [
@@ -121,7 +123,7 @@ def test_the_sense_is_the_one_that_the_context_is_near(tmp_path: Path, exported:
     np.testing.assert_allclose(found, normalise(expected), atol=1e-6)
     for precision in ("int8", "fp16"):
         export(ExportOptions(str(path), tmp_path / "models", precision, precision=precision))  # type: ignore[arg-type]
-        low = exported_vectors(tmp_path / "models" / precision, texts, 99)
+        low = encoder_vectors(tmp_path / "models" / precision, texts, 99)
         assert cosines(low, expected).min() > 0.999
 
 
@@ -129,7 +131,7 @@ def test_a_text_without_a_known_word_is_a_zero_vector(
     rows: Rows, text_file: Write, exported: Export, tmp_path: Path
 ) -> None:
     exported(text_file(rows))
-    found = exported_vectors(tmp_path / "models" / "tiny", ["zebra", " ", "heat"], 99)
+    found = encoder_vectors(tmp_path / "models" / "tiny", ["zebra", " ", "heat"], 99)
     assert not found[:2].any() and found[2].any()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from nestvec_exporters.static.layouts import read_table
+from nestvec_exporters.static.layouts import read_embedding_table
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError
 
 Write = Callable[..., Path]
@@ -25,7 +25,7 @@ def test_model2vec_with_weights_and_mapping(model2vec: Write, vectors: np.ndarra
     folder = model2vec(
         vectors[:11], {"normalize": True, "max_length": 99}, weights=np.ones(IDS), mapping=mapping
     )
-    table = read_table(folder)
+    table = read_embedding_table(folder)
     assert table.normalised and table.max_tokens == 99 and table.unknown == 0
     assert table.rows is not None and table.rows.tolist() == mapping.tolist()
     assert [*table.tokenizer.encode("heat zebra flow").ids] == [4, 0, 5]
@@ -34,10 +34,10 @@ def test_model2vec_with_weights_and_mapping(model2vec: Write, vectors: np.ndarra
 def test_static_embedding_counts_every_token(model2vec: Write, vectors: np.ndarray) -> None:
     folder = model2vec(vectors)
     (folder / "config.json").unlink()
-    table = read_table(folder)
+    table = read_embedding_table(folder)
     assert table.unknown is None and not table.normalised
     with pytest.raises(EncoderError, match="pooled by the mean: sif"):
-        read_table(folder, "sif")
+        read_embedding_table(folder, "sif")
 
 
 def test_wordllama_is_its_longest_table(model2vec: Write, vectors: np.ndarray, tmp_path: Path) -> None:
@@ -49,23 +49,23 @@ def test_wordllama_is_its_longest_table(model2vec: Write, vectors: np.ndarray, t
         save_file(table, home / "weights" / f"l2_supercat_{dim}.safetensors")
     tokenizer = home / "tokenizers" / "l2_supercat_tokenizer_config.json"
     shutil.copy(model2vec(vectors) / "tokenizer.json", tokenizer)
-    table = read_table(home)
+    table = read_embedding_table(home)
     assert table.trained and table.vectors.shape == (IDS, 8)
-    assert [*table.tokenizer.encode("heat").ids] == [4] == table.read("heat")
+    assert [*table.tokenizer.encode("heat").ids] == [4] == table.reference_ids("heat")
     assert table.dims is None
     train = home / "config" / "train"
     train.mkdir(parents=True)
     for content, dims in (("dims = [16, 8, 2, 4]", (8, 4, 2)), ("", None)):
         (train / "l2_supercat.toml").write_text(f"[matryoshka]\n{content}\n")
-        assert read_table(home).dims == dims
+        assert read_embedding_table(home).dims == dims
     for content in ("dims = 4", "dims = ['a']", "dims = [4"):
         (train / "l2_supercat.toml").write_text(f"[matryoshka]\n{content}\n")
         with pytest.raises(CheckpointUnsupported, match=r"l2_supercat\.toml: .*dims = \[256, 128, 64\]"):
-            read_table(home)
+            read_embedding_table(home)
     (train / "l2_supercat.toml").unlink()
     tokenizer.unlink()
     with pytest.raises(CheckpointUnsupported, match="tokenizer of a static encoder cannot be read"):
-        read_table(home)
+        read_embedding_table(home)
 
 
 def damaged(vectors: np.ndarray) -> np.ndarray:
@@ -83,7 +83,7 @@ def test_what_does_not_fit_is_told(model2vec: Write, vectors: np.ndarray) -> Non
         ({"vectors": vectors[0]}, "has no vectors, a row a token"),
     ):
         with pytest.raises(CheckpointUnsupported, match=says):
-            read_table(model2vec(**tensors))
+            read_embedding_table(model2vec(**tensors))
 
 
 def test_what_follows_a_static_embedding_must_be_known(model2vec: Write, vectors: np.ndarray) -> None:
@@ -92,4 +92,4 @@ def test_what_follows_a_static_embedding_must_be_known(model2vec: Write, vectors
     path = folder / "modules.json"
     path.write_text(path.read_text().replace("Normalize", "Dense"))
     with pytest.raises(CheckpointUnsupported, match="StaticEmbedding, Dense"):
-        read_table(folder)
+        read_embedding_table(folder)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec_exporters.static.table import Table
-from nestvec_exporters.static.word_table import table_of
-from nestvec_exporters.static.word_vector_files import Words
+from nestvec_exporters.static.table import EmbeddingTable
+from nestvec_exporters.static.word_table import word_table
+from nestvec_exporters.static.word_vector_files import WordVectors
 from nestvec_schemas.errors import EncoderError
 
 TREEBANK = [
@@ -29,9 +29,9 @@ TREEBANK = [
 ]
 
 
-def made(words: list[str], pooling: str | None = None) -> Table:
+def made(words: list[str], pooling: str | None = None) -> EmbeddingTable:
     rows = {word: number for number, word in enumerate(words)}
-    return table_of(Words(2, "words", np.ones((len(words) + 1, 2), np.float32), rows), pooling)
+    return word_table(WordVectors(2, "words", np.ones((len(words) + 1, 2), np.float32), rows), pooling)
 
 
 def tokens(words: list[str], text: str) -> list[str]:
@@ -60,7 +60,7 @@ def test_a_word_that_is_called_unknown_stays_a_word() -> None:
 @given(st.text())
 def test_the_tokenizer_reads_as_pythons_expressions_do(text: str) -> None:
     table = made(TREEBANK)
-    known = [one for one in table.read(text) if one != table.unknown]
+    known = [one for one in table.reference_ids(text) if one != table.unknown]
     assert [one for one in table.tokenizer.encode(text).ids if one != table.unknown] == known
 
 
@@ -75,10 +75,10 @@ def test_rare_words_weigh_more() -> None:
 
 def test_senses_are_rows_of_one_word() -> None:
     table = made(["bank#1", "the", "bank#2", "c#1", "sharp#2", "bank#3"])
-    assert table.senses and table.rows is not None
+    assert table.has_senses and table.rows is not None
     assert table.tokenizer.get_vocab() == {"bank": 0, "the": 1, "c#1": 2, "sharp#2": 3, "[UNK]": 4}
     assert table.rows.tolist() == [[0, 2, 5], [1, -1, -1], [3, -1, -1], [4, -1, -1], [6, -1, -1]]
 
 
 def test_words_beside_their_own_numbers_are_no_senses() -> None:
-    assert not made(["bank", "bank#1", "bank#2"]).senses
+    assert not made(["bank", "bank#1", "bank#2"]).has_senses

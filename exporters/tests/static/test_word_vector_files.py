@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from nestvec_exporters.static.word_vector_files import Words, read_binary, read_packed, read_text
+from nestvec_exporters.static.word_vector_files import WordVectors, read_binary, read_packed, read_text
 from nestvec_schemas.errors import CheckpointUnsupported
 
 Rows = dict[str, np.ndarray]
 Write = Callable[..., Path]
 
 
-def same(found: Words, rows: Rows) -> None:
+def same(found: WordVectors, rows: Rows) -> None:
     assert list(found.words) == list(rows) and list(found.words.values()) == list(range(len(rows)))
     np.testing.assert_array_equal(found.vectors[:-1], np.stack(list(rows.values())))
     assert not found.vectors[-1].any()
@@ -60,7 +60,7 @@ def test_a_word_may_hold_spaces_and_a_file_end_in_empty_lines(tmp_path: Path) ->
 def test_more_rows_than_were_thought_of(
     monkeypatch: pytest.MonkeyPatch, rows: Rows, text_file: Write
 ) -> None:
-    monkeypatch.setattr("nestvec_exporters.static.word_vector_files._FIRST_ROWS", 1)
+    monkeypatch.setattr("nestvec_exporters.static.word_vector_files._INITIAL_ROWS", 1)
     same(read_text(text_file(rows)), rows)
 
 

@@ -2,21 +2,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from trained import same, stop_after
 
 from nestvec_exporters.architectures.sentence_transformer import load
-from nestvec_exporters.checkpoints.checkpoint import ADAPTED, read_checkpoint
-from nestvec_exporters.train import Adapted, AdaptOptions, Length, TrainingData, adapt
-from nestvec_exporters.train.loop import Loop
-from nestvec_exporters.train.result import work_folder
-from nestvec_exporters.train.stepping import STATE
+from nestvec_exporters.checkpoints.checkpoint import TRAINING_RECORD, read_checkpoint
+from nestvec_exporters.train import (
+    Adapted,
+    AdaptOptions,
+    Hyperparameters,
+    RunOutput,
+    TrainingData,
+    TrainingLength,
+    adapt,
+)
+from nestvec_exporters.train.loop import STATE_FILE
+from nestvec_exporters.train.objective import TextObjective
+from nestvec_exporters.train.result import run_folder
 from nestvec_schemas.errors import (
     CheckpointError,
     CheckpointUnsupported,
@@ -30,11 +37,19 @@ from nestvec_schemas.errors import (
 
 
 def options(checkpoint: Path, to: Path, **more: Any) -> AdaptOptions:
-    given = {"dims": (8,), "exits": (1,), "length": Length(steps=6), "max_tokens": 32, "batch": 16, **more}
-    return AdaptOptions(str(checkpoint), to, **given)
+    """Options of a short run; keywords are of AdaptOptions, Hyperparameters and RunOutput."""
+    given = {"dims": (8,), "exits": (1,), **more}
+    hyperparameters = {"length": TrainingLength(steps=6), "max_tokens": 32, "batch": 16}
+    for field in fields(Hyperparameters):
+        if field.name in given:
+            hyperparameters[field.name] = given.pop(field.name)
+    output = {name: given.pop(name) for name in ("resume", "force") if name in given}
+    return AdaptOptions(
+        str(checkpoint), RunOutput(to, **output), hyperparameters=Hyperparameters(**hyperparameters), **given
+    )
 
 
-def _no_number(self: Loop, rows: np.ndarray, draw: np.random.Generator) -> torch.Tensor:
+def _no_number(self: TextObjective, step: int) -> torch.Tensor:
     return torch.tensor(float("nan"), requires_grad=True)
 
 
@@ -44,15 +59,15 @@ def adapted(
 ) -> tuple[Adapted, Path]:
     """A run of 40 steps on texts without labels, and its folder."""
     to = tmp_path_factory.mktemp("adapted") / "nested"
-    return adapt(options(bert, to, length=Length(steps=40), learning_rate=2e-3), unlabelled), to
+    return adapt(options(bert, to, length=TrainingLength(steps=40), learning_rate=2e-3), unlabelled), to
 
 
 def test_prefixes_of_held_out_texts_become_better(adapted: tuple[Adapted, Path]) -> None:
     done, _ = adapted
-    assert done.finished and done.steps == 40
-    assert done.after["alike"][2][8] > done.before["alike"][2][8] + 0.1
-    assert done.after["across"][1][8] > done.before["across"][1][8] + 0.1
-    assert done.before["alike"][2][32] == 1
+    assert done.progress.finished and done.progress.steps == 40
+    assert done.comparison.after["alike"][2][8] > done.comparison.before["alike"][2][8] + 0.1
+    assert done.comparison.after["across"][1][8] > done.comparison.before["across"][1][8] + 0.1
+    assert done.comparison.before["alike"][2][32] == 1
 
 
 def test_the_result_is_a_checkpoint_like_any(adapted: tuple[Adapted, Path]) -> None:
@@ -62,17 +77,17 @@ def test_the_result_is_a_checkpoint_like_any(adapted: tuple[Adapted, Path]) -> N
     source = load(checkpoint)
     assert source.dim == 32 and source.normalised is False
     assert [type(module).__name__ for module in source.modules] == ["Transformer", "Pooling", "Dense"]
-    record = json.loads((to / ADAPTED).read_text())
+    record = json.loads((to / TRAINING_RECORD).read_text())
     assert record["format"] == 1 and record["method"] == "distillation"
     assert record["data"] == "papers.txt" and record["layers"] == [2, 1] and record["dims"] == [32, 8]
-    assert record["after"]["alike"]["2"]["8"] == done.after["alike"][2][8]
-    assert not work_folder(to).exists()
+    assert record["after"]["alike"]["2"]["8"] == done.comparison.after["alike"][2][8]
+    assert not run_folder(to).exists()
     assert [path.name for path in to.parent.iterdir()] == ["nested"]
 
 
 def test_the_same_seed_gives_the_same_weights(bert: Path, unlabelled: TrainingData, tmp_path: Path) -> None:
     for name, seed in (("first", 0), ("second", 0), ("other", 1)):
-        adapt(options(bert, tmp_path / name, seed=seed, length=Length(steps=3)), unlabelled)
+        adapt(options(bert, tmp_path / name, seed=seed, length=TrainingLength(steps=3)), unlabelled)
     assert same(tmp_path / "first", tmp_path / "second")
     assert not same(tmp_path / "first", tmp_path / "other")
 
@@ -82,14 +97,14 @@ def test_a_run_that_was_stopped_ends_as_if_it_never_had(
     bert: Path, unlabelled: TrainingData, pairs: TrainingData, tmp_path: Path, kind: str
 ) -> None:
     data = unlabelled if kind == "texts" else pairs
-    length = Length(epochs=1.5)
+    length = TrainingLength(epochs=1.5)
     adapt(options(bert, tmp_path / "whole", length=length), data)
     to = tmp_path / "parts"
     stopped = adapt(options(bert, to, length=length), data, stop=stop_after(5))
-    assert not stopped.finished and not to.exists()
-    assert (work_folder(to) / STATE).is_file()
+    assert not stopped.progress.finished and not to.exists()
+    assert (run_folder(to) / STATE_FILE).is_file()
     finished = adapt(options(bert, to, length=length, resume=True), data)
-    assert finished.finished and finished.steps > stopped.steps == 5
+    assert finished.progress.finished and finished.progress.steps > stopped.progress.steps == 5
     assert same(tmp_path / "whole", to)
 
 
@@ -108,7 +123,7 @@ def test_another_run_is_not_gone_on_with(
     adapt(options(bert, to), unlabelled, stop=stop_after(1))
     with pytest.raises(TrainingFailed, match=says):
         adapt(options(bert, to, **more), unlabelled)
-    assert (work_folder(to) / STATE).is_file()
+    assert (run_folder(to) / STATE_FILE).is_file()
 
 
 def test_other_data_are_another_run_and_force_forgets_it(
@@ -119,7 +134,7 @@ def test_other_data_are_another_run_and_force_forgets_it(
     other = replace(unlabelled, rows=unlabelled.rows[:-1])
     with pytest.raises(TrainingFailed, match="differs in data"):
         adapt(options(bert, to), other)
-    assert adapt(options(bert, to, force=True, length=Length(steps=1)), other).steps == 1
+    assert adapt(options(bert, to, force=True, length=TrainingLength(steps=1)), other).progress.steps == 1
 
 
 def test_there_must_be_something_to_resume(bert: Path, unlabelled: TrainingData, tmp_path: Path) -> None:
@@ -131,7 +146,7 @@ def test_there_must_be_something_to_resume(bert: Path, unlabelled: TrainingData,
 def test_a_damaged_state_is_told(bert: Path, unlabelled: TrainingData, tmp_path: Path) -> None:
     to = tmp_path / "nested"
     adapt(options(bert, to), unlabelled, stop=stop_after(1))
-    (work_folder(to) / STATE).write_bytes(b"\x80\x04not a tensor")
+    (run_folder(to) / STATE_FILE).write_bytes(b"\x80\x04not a tensor")
     with pytest.raises(TrainingFailed, match="cannot be read"):
         adapt(options(bert, to), unlabelled)
 
@@ -154,14 +169,14 @@ def test_labelled_rows_improve_what_is_held_out(
     write_checkpoint: Callable[..., Path], pairs: TrainingData, tmp_path: Path, kind: str
 ) -> None:
     checkpoint = write_checkpoint("Bert", initializer_range=0.05)
-    length = Length(steps=30)
+    length = TrainingLength(steps=30)
     done = adapt(
         options(checkpoint, tmp_path / "nested", length=length, learning_rate=2e-3), _labelled(pairs, kind)
     )
-    assert done.figure == ("spearman" if "scored" in kind else "mrr@10")
+    assert done.comparison.figure == ("spearman" if "scored" in kind else "mrr@10")
     # The rotation that training starts from puts all of the scored triplets in order already.
-    assert done.best_step > 0 or kind == "scored triplets"
-    assert done.after["alike"][1][8] > done.before["alike"][1][8]
+    assert done.progress.best_step > 0 or kind == "scored triplets"
+    assert done.comparison.after["alike"][1][8] > done.comparison.before["alike"][1][8]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +194,9 @@ def test_what_the_checkpoint_has_not_is_refused(
         adapt(options(bert, tmp_path / "nested", **more), unlabelled)
     assert not (tmp_path / "nested").exists()
     # The next run with what the checkpoint has is not told of another one.
-    assert adapt(options(bert, tmp_path / "nested", length=Length(steps=1)), unlabelled).finished
+    assert adapt(
+        options(bert, tmp_path / "nested", length=TrainingLength(steps=1)), unlabelled
+    ).progress.finished
 
 
 def test_texts_that_the_tokenizer_cannot_read_are_refused(bert: Path, tmp_path: Path) -> None:
@@ -210,7 +227,7 @@ def test_an_adapted_checkpoint_is_replaced_with_force(
     adapted: tuple[Adapted, Path], unlabelled: TrainingData, tmp_path: Path, bert: Path
 ) -> None:
     to = tmp_path / "nested"
-    short = Length(steps=1)
+    short = TrainingLength(steps=1)
     adapt(options(bert, to, length=short), unlabelled)
     with pytest.raises(EncoderExists, match="--force"):
         adapt(options(bert, to, length=short), unlabelled)
@@ -225,11 +242,11 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_what_was_good(
 ) -> None:
     to = tmp_path / "nested"
     adapt(options(bert, to), unlabelled, stop=stop_after(3))
-    kept = (work_folder(to) / STATE).read_bytes()
-    monkeypatch.setattr(Loop, "_distil", _no_number)
-    with pytest.raises(TrainingFailed, match="no number any more: nan at step 4"):
+    kept = (run_folder(to) / STATE_FILE).read_bytes()
+    monkeypatch.setattr(TextObjective, "loss", _no_number)
+    with pytest.raises(TrainingFailed, match="no longer a number: nan at step 4"):
         adapt(options(bert, to), unlabelled)
-    assert (work_folder(to) / STATE).read_bytes() == kept
+    assert (run_folder(to) / STATE_FILE).read_bytes() == kept
     assert not to.exists()
 
 

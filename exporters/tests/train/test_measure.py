@@ -3,7 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nestvec_exporters.train.measure import HeldOut, Measured, measure, with_teacher
+from nestvec_exporters.train.measure import (
+    HeldOutFigures,
+    HeldOutRows,
+    held_out_figures,
+    with_teacher_neighbours,
+)
 from nestvec_schemas.vectors import Vectors, normalise
 
 
@@ -18,25 +23,25 @@ def vectors() -> Vectors:
 ROWS = np.stack([np.arange(30), np.arange(30, 60)], axis=1)
 
 
-def held(name: str, rows: np.ndarray, documents: np.ndarray, scores: np.ndarray | None = None) -> HeldOut:
-    return HeldOut(name, np.arange(60), rows, documents, scores)
+def held(name: str, rows: np.ndarray, documents: np.ndarray, scores: np.ndarray | None = None) -> HeldOutRows:
+    return HeldOutRows(name, np.arange(60), rows, documents, scores)
 
 
 def test_queries_that_find_their_documents_first_have_a_rank_of_one(vectors: Vectors) -> None:
-    found = measure(held("mrr@10", ROWS, np.arange(30, 60)), {1: vectors}, (16,))
-    assert found == Measured({1: {16: 1.0}}, {})
+    found = held_out_figures(held("mrr@10", ROWS, np.arange(30, 60)), {1: vectors}, (16,))
+    assert found == HeldOutFigures({1: {16: 1.0}}, {})
 
 
 def test_queries_that_find_all_others_first_have_none(vectors: Vectors) -> None:
     away = np.concatenate([-vectors[30:], vectors[30:]])
-    found = measure(held("mrr@10", ROWS, np.arange(30, 60)), {1: away}, (16,))
+    found = held_out_figures(held("mrr@10", ROWS, np.arange(30, 60)), {1: away}, (16,))
     assert found.alike[1][16] == 0
 
 
 def test_an_exit_is_measured_by_itself_and_against_full_depth(vectors: Vectors) -> None:
     shallow = vectors.copy()
     shallow[30:] = -shallow[30:]
-    found = measure(held("mrr@10", ROWS, np.arange(30, 60)), {2: vectors, 1: shallow}, (16, 8))
+    found = held_out_figures(held("mrr@10", ROWS, np.arange(30, 60)), {2: vectors, 1: shallow}, (16, 8))
     assert found.alike[2][16] == 1 and found.across[1][16] == 1
     assert found.alike[1][16] == 0
     assert set(found.across) == {1} and set(found.across[1]) == {16, 8}
@@ -47,8 +52,8 @@ def test_an_exit_is_measured_by_itself_and_against_full_depth(vectors: Vectors) 
 
 def test_the_checkpoints_own_vectors_keep_all_and_a_prefix_less(vectors: Vectors) -> None:
     rows = np.stack([np.arange(30, 60), np.arange(30)], axis=1)
-    task = with_teacher(held("retention@10", rows, np.arange(30, 60)), vectors)
-    found = measure(task, {1: vectors}, (16, 4))
+    task = with_teacher_neighbours(held("retention@10", rows, np.arange(30, 60)), vectors)
+    found = held_out_figures(task, {1: vectors}, (16, 4))
     assert found.alike[1][16] == 1
     assert 0 < found.alike[1][4] < 1
 
@@ -58,4 +63,4 @@ def test_scores_are_compared_by_rank(vectors: Vectors) -> None:
     rows = np.stack([np.arange(30), 30 + (np.arange(30) - 3) % 30], axis=1)
     for sign in (1, -1):
         task = held("spearman", rows, np.arange(30, 60), (sign * np.exp(cosines)).astype(np.float32))
-        assert measure(task, {1: vectors}, (16,)).alike[1][16] == pytest.approx(sign)
+        assert held_out_figures(task, {1: vectors}, (16,)).alike[1][16] == pytest.approx(sign)

@@ -4,14 +4,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec_exporters.train.mining import apart, near_batches, random_batches
+from nestvec_exporters.train.mining import clustered_batches, random_batches, without_duplicate_documents
 
 
 @given(st.integers(8, 200), st.integers(4, 40), st.integers(0, 9))
 def test_batches_are_full_and_no_row_is_there_twice(rows: int, size: int, seed: int) -> None:
     vectors = np.random.default_rng(seed).standard_normal((rows, 3)).astype(np.float32)
     for batches in (
-        near_batches(vectors, size, np.random.default_rng(seed)),
+        clustered_batches(vectors, size, np.random.default_rng(seed)),
         random_batches(rows, size, np.random.default_rng(seed)),
     ):
         assert len(batches) == rows // size
@@ -22,7 +22,7 @@ def test_batches_are_full_and_no_row_is_there_twice(rows: int, size: int, seed: 
 
 
 def test_vectors_that_are_all_the_same_are_batched_too() -> None:
-    batches = near_batches(np.ones((50, 4), np.float32), 8, np.random.default_rng(0))
+    batches = clustered_batches(np.ones((50, 4), np.float32), 8, np.random.default_rng(0))
     assert len(batches) == 6
 
 
@@ -36,13 +36,13 @@ def test_rows_of_a_batch_are_nearer_than_by_chance() -> None:
         return float(np.mean([(vectors[one] @ vectors[one].T).mean() for one in batches]))
 
     chance = nearness(random_batches(512, 32, np.random.default_rng(0)))
-    assert nearness(near_batches(vectors, 32, np.random.default_rng(0))) > chance + 0.1
+    assert nearness(clustered_batches(vectors, 32, np.random.default_rng(0))) > chance + 0.1
 
 
 @given(st.lists(st.integers(0, 20), min_size=8, max_size=200))
 def test_no_document_is_twice_in_a_batch(documents: list[int]) -> None:
     rows = np.array(documents)
-    found = apart([np.arange(len(rows))], rows, 4)
+    found = without_duplicate_documents([np.arange(len(rows))], rows, 4)
     taken = [int(row) for batch in found for row in batch]
     assert len(set(taken)) == len(taken)
     assert all(len(set(rows[batch])) == 4 == len(batch) for batch in found)

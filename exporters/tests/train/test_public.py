@@ -7,7 +7,15 @@ from nestvec_exporters import train
 
 
 def test_the_public_names_are_these() -> None:
-    assert train.__all__ == ["AdaptOptions", "Adapted", "Length", "TrainingData", "adapt"]
+    assert train.__all__ == [
+        "AdaptOptions",
+        "Adapted",
+        "Hyperparameters",
+        "RunOutput",
+        "TrainingData",
+        "TrainingLength",
+        "adapt",
+    ]
 
 
 def test_importing_loads_nothing_heavy() -> None:

@@ -6,8 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nestvec_exporters.train import AdaptOptions, Length, TrainingData, adapt
-from nestvec_exporters.train.result import work_folder
+from nestvec_exporters.train import (
+    AdaptOptions,
+    Hyperparameters,
+    RunOutput,
+    TrainingData,
+    TrainingLength,
+    adapt,
+)
+from nestvec_exporters.train.result import run_folder
 from nestvec_exporters.train.teacher import teacher_scores
 from nestvec_schemas.errors import CheckpointNotFound, CheckpointUnsupported
 
@@ -52,10 +59,14 @@ def test_its_scores_are_asked_for_once_a_run(
 ) -> None:
     to = tmp_path / "nested"
     options = AdaptOptions(
-        str(bert), to, dims=(8,), length=Length(steps=2), batch=16, max_tokens=16, teacher=str(teacher)
+        str(bert),
+        RunOutput(to),
+        dims=(8,),
+        hyperparameters=Hyperparameters(TrainingLength(steps=2), batch=16, max_tokens=16),
+        teacher=str(teacher),
     )
-    assert not adapt(options, pairs, stop=lambda: True).finished
-    assert np.load(work_folder(to) / "scores.npy", allow_pickle=False).shape == (300,)
+    assert not adapt(options, pairs, stop=lambda: True).progress.finished
+    assert np.load(run_folder(to) / "scores.npy", allow_pickle=False).shape == (300,)
     monkeypatch.setattr("nestvec_exporters.train.teacher.teacher_scores", None)
     done = adapt(options, pairs)
-    assert done.finished and done.method == "teacher scores" and done.figure == "spearman"
+    assert done.progress.finished and done.method == "teacher scores" and done.comparison.figure == "spearman"

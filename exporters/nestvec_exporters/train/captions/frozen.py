@@ -1,4 +1,4 @@
-"""Features of pictures whose tower is not trained: computed once, of each picture as it is and moved."""
+"""Features of images whose tower is not trained: computed once, of each image as it is and augmented."""
 
 from __future__ import annotations
 
@@ -10,46 +10,47 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nestvec_exporters.train.captions.image_cache import Levels, moved
+from nestvec_exporters.train.captions.image_cache import Pixels, augment
 from nestvec_exporters.train.captions.options import CaptionOptions
-from nestvec_exporters.train.captions.pair import Pair
+from nestvec_exporters.train.captions.two_tower import TwoTowerModel
 
-VIEWS: Final = 4
-"""Of each picture that is moved, the first as it is."""
+MAX_VIEWS: Final = 4
+"""Views of an image if images are augmented; the first is the image as it is."""
 
-_PASS: Final = 64
+_BATCH_IMAGES: Final = 64
 
 
-class Frozen:
-    """Features of ``levels``, which ``of`` gives for a step in place of a pass through the tower."""
+class FrozenFeatures:
+    """Features of all images, which ``sample`` returns instead of a pass through the tower."""
 
     def __init__(
         self,
-        pair: Pair,
-        levels: Levels,
+        model: TwoTowerModel,
+        pixels: Pixels,
         options: CaptionOptions,
         on_step: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self._views: list[Tensor] = []
-        count = VIEWS if options.moved or options.mirrored else 1
+        augmentation = options.augmentation
+        count = MAX_VIEWS if augmentation.any else 1
         for view in range(count):
-            found = []
-            for start in range(0, len(levels), _PASS):
-                part = torch.from_numpy(np.ascontiguousarray(levels[start : start + _PASS]))
+            features = []
+            for start in range(0, len(pixels), _BATCH_IMAGES):
+                batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + _BATCH_IMAGES]))
                 if view:
-                    draw = np.random.default_rng([options.seed, start, view, 2])
-                    part = moved(part, draw, shifted=options.moved, mirrored=options.mirrored)
+                    rng = np.random.default_rng([options.hyperparameters.seed, start, view, 2])
+                    batch = augment(batch, rng, shifted=augmentation.moved, mirrored=augmentation.mirrored)
                 with torch.no_grad():
-                    found.append(pair.features(part))
-                on_step(view * len(levels) + start, count * len(levels))
-            self._views.append(torch.cat(found))
+                    features.append(model.features(batch))
+                on_step(view * len(pixels) + start, count * len(pixels))
+            self._views.append(torch.cat(features))
 
-    def of(self, rows: NDArray[np.intp], draw: np.random.Generator) -> Tensor:
-        """A view by chance of each picture in ``rows``, (n, width) float32."""
-        chosen = draw.integers(len(self._views), size=len(rows))
+    def sample(self, rows: NDArray[np.intp], rng: np.random.Generator) -> Tensor:
+        """A random view of each image in ``rows``, (n, width) float32."""
+        chosen = rng.integers(len(self._views), size=len(rows))
         pairs = zip(rows, chosen, strict=True)
-        return torch.stack([self._views[view][int(at)] for at, view in pairs])
+        return torch.stack([self._views[view][int(row)] for row, view in pairs])
 
-    def plain(self, rows: NDArray[np.intp]) -> Tensor:
-        """Those of pictures as they are, (n, width) float32."""
+    def unaugmented(self, rows: NDArray[np.intp]) -> Tensor:
+        """The features of images as they are, (n, width) float32."""
         return self._views[0][torch.from_numpy(rows)]

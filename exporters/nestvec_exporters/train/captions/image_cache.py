@@ -1,4 +1,4 @@
-"""Pictures as a run keeps them: read once, within limits, their pixels in a file; and moved a little."""
+"""A run's images: decoded once, within limits, into a file of pixels; and augmented."""
 
 from __future__ import annotations
 
@@ -13,70 +13,70 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from nestvec_exporters.train.captions.data import CaptionData, Prepared
-from nestvec_exporters.train.result import writing
+from nestvec_exporters.train.captions.data import CaptionData, PreparedCaptions
+from nestvec_exporters.train.result import reporting_write_errors
 from nestvec_schemas.errors import NestvecError, TrainingDataUnusable
-from nestvec_schemas.preprocessing.pixels import Picture, pixels
+from nestvec_schemas.preprocessing.pixels import ImageTransform, image_pixels
 
-Levels = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 
-PIXELS: Final = "pixels.npy"
+PIXELS_FILE: Final = "pixels.npy"
 
-_ZOOM = (0.85, 1.3)
-_SHIFT = 0.15
-_TURN = math.radians(10)
+_ZOOM_RANGE = (0.85, 1.3)
+_MAX_SHIFT = 0.15
+_MAX_ROTATION = math.radians(10)
 
 
-def read_pictures(
+def read_images(
     data: CaptionData,
-    prepared: Prepared,
-    how: Picture,
-    work: Path,
+    prepared: PreparedCaptions,
+    preprocessing: ImageTransform,
+    folder: Path,
     on_step: Callable[[int, int], None] = lambda done, total: None,
-) -> Levels:
-    """The pixels of every picture, (n, height, width, 3) uint8, mapped from a file in ``work``.
+) -> Pixels:
+    """The pixels of every image, (n, height, width, 3) uint8, mapped from a file in ``folder``.
 
-    Raises TrainingDataUnusable for the first that is missing, no picture or over the limits, with its row;
-    CheckpointError where there is no room for them.
+    Raises TrainingDataUnusable for the first image that is missing, unreadable or over the limits, with its
+    row; CheckpointError if the disk has no room for them.
     """
-    path = work / PIXELS
+    path = folder / PIXELS_FILE
     if not path.is_file():
-        new = path.with_name(f"new-{PIXELS}")
-        shape = (len(prepared.pictures), how.height, how.width, 3)
-        with writing(work):
-            levels = np.lib.format.open_memmap(new, "w+", np.uint8, shape)
-        for at, picture in enumerate(prepared.pictures):
+        temporary = path.with_name(f"new-{PIXELS_FILE}")
+        shape = (len(prepared.images), preprocessing.height, preprocessing.width, 3)
+        with reporting_write_errors(folder):
+            table = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+        for index, image_path in enumerate(prepared.images):
             try:
-                levels[at] = pixels(data.opened(picture), how)
+                table[index] = image_pixels(data.open_image(image_path), preprocessing)
             except NestvecError as error:
                 raise TrainingDataUnusable(
-                    f"{data.name}, row {prepared.rows[at] + 1}: {error.cause}",
+                    f"{data.name}, row {prepared.rows[index] + 1}: {error.cause}",
                     value=error.value,
                     next_step=error.next_step,
                 ) from error
-            on_step(at + 1, shape[0])
-        levels.flush()
-        del levels
-        new.replace(path)
-    found: Levels = np.load(path, mmap_mode="r", allow_pickle=False)
-    return found
+            on_step(index + 1, shape[0])
+        table.flush()
+        del table
+        temporary.replace(path)
+    stored: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+    return stored
 
 
-def moved(levels: Tensor, draw: np.random.Generator, *, shifted: bool, mirrored: bool) -> Tensor:
-    """Pictures, (n, height, width, 3) of levels, each zoomed, shifted and turned a little by chance, float32.
+def augment(pixels: Tensor, rng: np.random.Generator, *, shifted: bool, mirrored: bool) -> Tensor:
+    """Images, (n, height, width, 3), each zoomed, shifted and rotated slightly at random, as float32.
 
-    What comes in at an edge is what was there. ``mirrored`` mirrors every second one on average: left and
-    right then mean nothing any more.
+    Edges repeat outwards. ``mirrored`` mirrors half of the images on average, so that left and right lose
+    their meaning.
     """
-    count, much = len(levels), 1.0 if shifted else 0.0
-    zoom = 1 / draw.uniform(*_ZOOM, count) ** much
-    turn = draw.uniform(-_TURN, _TURN, count) * much
-    flip = np.where(draw.random(count) < 0.5, -1.0, 1.0) if mirrored else np.ones(count)
-    place = np.empty((count, 2, 3))
-    place[:, 0, 0], place[:, 0, 1] = zoom * np.cos(turn) * flip, -zoom * np.sin(turn)
-    place[:, 1, 0], place[:, 1, 1] = zoom * np.sin(turn) * flip, zoom * np.cos(turn)
-    place[:, :, 2] = draw.uniform(-_SHIFT, _SHIFT, (count, 2)) * much
-    planes = levels.permute(0, 3, 1, 2).to(torch.float32)
-    grid = affine_grid(torch.from_numpy(place).to(planes), list(planes.shape), align_corners=False)
-    found = grid_sample(planes, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return found.permute(0, 2, 3, 1)
+    count, strength = len(pixels), 1.0 if shifted else 0.0
+    zoom = 1 / rng.uniform(*_ZOOM_RANGE, count) ** strength
+    angle = rng.uniform(-_MAX_ROTATION, _MAX_ROTATION, count) * strength
+    flip = np.where(rng.random(count) < 0.5, -1.0, 1.0) if mirrored else np.ones(count)
+    transforms = np.empty((count, 2, 3))
+    transforms[:, 0, 0], transforms[:, 0, 1] = zoom * np.cos(angle) * flip, -zoom * np.sin(angle)
+    transforms[:, 1, 0], transforms[:, 1, 1] = zoom * np.sin(angle) * flip, zoom * np.cos(angle)
+    transforms[:, :, 2] = rng.uniform(-_MAX_SHIFT, _MAX_SHIFT, (count, 2)) * strength
+    planes = pixels.permute(0, 3, 1, 2).to(torch.float32)
+    grid = affine_grid(torch.from_numpy(transforms).to(planes), list(planes.shape), align_corners=False)
+    sampled = grid_sample(planes, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return sampled.permute(0, 2, 3, 1)

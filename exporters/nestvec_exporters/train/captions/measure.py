@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nestvec_schemas.vectors import Vectors, nest
 
-FIGURE: Final = "mean of R@1, R@5 and R@10"
+RECALL_FIGURE: Final = "mean of R@1, R@5 and R@10"
 """R@10 alone would not tell few held-out pictures apart."""
 
 _TOPS = (1, 5, 10)
@@ -21,27 +21,27 @@ Recalls = dict[str, dict[int, float]]
 """By way, ``text→image`` and ``image→text``, then by dim."""
 
 
-def recalls(pictures: Vectors, texts: Vectors, right: NDArray[np.bool_], dims: Sequence[int]) -> Recalls:
+def recalls(images: Vectors, texts: Vectors, matches: NDArray[np.bool_], dims: Sequence[int]) -> Recalls:
     """FIGURE at each dim: R@k is the share of captions with a picture of theirs among the first k, and the
     other way of pictures with a caption of theirs.
 
     ``pictures`` are (n, d), ``texts`` (m, d), each different; ``right`` is (n, m).
     """
-    found: Recalls = {"text→image": {}, "image→text": {}}
+    by_direction: Recalls = {"text→image": {}, "image→text": {}}
     for dim in dims:
-        cosines = nest(texts, dim) @ nest(pictures, dim).T
-        found["text→image"][dim] = _share(cosines, right.T)
-        found["image→text"][dim] = _share(cosines.T, right)
-    return found
+        cosines = nest(texts, dim) @ nest(images, dim).T
+        by_direction["text→image"][dim] = _share(cosines, matches.T)
+        by_direction["image→text"][dim] = _share(cosines.T, matches)
+    return by_direction
 
 
-def mean(found: Recalls) -> float:
+def mean_recall(by_direction: Recalls) -> float:
     """Over ways and dims, by which weights are compared."""
-    return float(np.mean([value for row in found.values() for value in row.values()]))
+    return float(np.mean([value for row in by_direction.values() for value in row.values()]))
 
 
-def _share(cosines: NDArray[np.float32], right: NDArray[np.bool_]) -> float:
+def _share(cosines: NDArray[np.float32], matches: NDArray[np.bool_]) -> float:
     """Of the rows of ``cosines``, (n, m), whose best right column has fewer than k before it, over all k."""
-    best = np.where(right, cosines, -np.inf).max(axis=1)
+    best = np.where(matches, cosines, -np.inf).max(axis=1)
     before = (cosines > best[:, None] + _TIE).sum(axis=1)
     return float(np.mean([(before < top).mean() for top in _TOPS]))

@@ -1,58 +1,69 @@
-"""What a training run with pictures and captions is asked to do."""
+"""What a training run on images with captions is to do."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from nestvec_exporters.train.options import Length, check_begin, check_dims
+from nestvec_exporters.train.options import Hyperparameters, RunOutput, TrainingLength, check_dims
 from nestvec_schemas.errors import TrainingFailed
 
-EPOCHS: Final = Length(epochs=10.0)
-BATCH: Final = 64
-RATE: Final = 1e-3
-TOKENS: Final = 64
+DEFAULTS: Final = Hyperparameters(TrainingLength(epochs=10.0), batch=64, learning_rate=1e-3, max_tokens=64)
 
 
 @dataclass(frozen=True)
-class Tower:
-    """How a tower is trained. ``rate`` is a share of the learning rate, 0 leaves the tower as it is; of its
-    ``blocks`` so many at the end are trained, with what comes after them; all where it is None."""
+class TowerTraining:
+    """How a tower is trained."""
 
     rate: float
+    """The tower's share of the learning rate; 0 leaves it as it is."""
+
     blocks: int | None = None
+    """Train only this many blocks at the end, and what follows them; all if None."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How images vary from step to step."""
+
+    moved: bool = True
+    """Shift, zoom and rotate each image slightly at random."""
+
+    mirrored: bool = False
+    """Mirror half of the images."""
+
+    @property
+    def any(self) -> bool:
+        """Whether images vary at all."""
+        return self.moved or self.mirrored
 
 
 @dataclass(frozen=True)
 class CaptionOptions:
-    """What to train, and where to. ``checkpoint`` is of texts and pictures, or of texts with
-    ``image_checkpoint`` of pictures: folders or Hugging Face ids. ``to`` is the new folder.
-
-    ``dims`` are prefixes to train beside the full length. ``batch`` counts pictures a step, each with
-    ``captions`` of its own drawn anew, cut at ``max_tokens``. ``text`` and ``image`` say how the towers are
-    trained; projections move by ``learning_rate`` itself. ``moved`` has pictures shifted, zoomed and turned a
-    little, ``mirrored`` every second one mirrored. ``resume`` demands an interrupted run to go on with;
-    ``force`` forgets one, and replaces an adapted checkpoint.
-    Raises DimNotOffered and TrainingFailed on values that no run could have.
-    """
+    """What to train on captions. Raises DimNotOffered and TrainingFailed for impossible values."""
 
     checkpoint: str
-    to: Path
+    """A dual encoder, or a text encoder with ``image_checkpoint``: a folder or a Hugging Face id."""
+
+    output: RunOutput
+
     image_checkpoint: str | None = None
+    """An image encoder that becomes the image tower beside a text encoder."""
+
     dims: tuple[int, ...] | None = None
-    length: Length = EPOCHS
-    batch: int = BATCH
+    """Prefixes to train beside the whole vector."""
+
+    hyperparameters: Hyperparameters = DEFAULTS
+    """``batch`` counts images; projections train at ``learning_rate`` itself."""
+
     captions: int = 1
-    learning_rate: float = RATE
-    max_tokens: int = TOKENS
-    text: Tower = Tower(0.01)
-    image: Tower = Tower(0.1)
-    moved: bool = True
-    mirrored: bool = False
-    seed: int = 0
-    resume: bool = False
-    force: bool = False
+    """Captions of each image in a step, drawn anew each time."""
+
+    text: TowerTraining = TowerTraining(0.01)
+
+    image: TowerTraining = TowerTraining(0.1)
+
+    augmentation: Augmentation = Augmentation()
 
     def __post_init__(self) -> None:
         check_dims(self.dims or ())
@@ -63,12 +74,9 @@ class CaptionOptions:
                     value=f"{tower.rate} times, {tower.blocks} blocks",
                     next_step=f"Correct --{name}-rate or --{name}-blocks.",
                 )
-        if self.batch < 8 or self.captions < 1 or self.max_tokens < 8 or not 0 < self.learning_rate < 1:
+        if self.captions < 1:
             raise TrainingFailed(
-                "a batch has at least 8 pictures of at least 1 caption, a text at least 8 tokens, "
-                "and a learning rate is between 0 and 1",
-                value=f"{self.batch} pictures, {self.captions} captions, {self.max_tokens} tokens, "
-                f"rate {self.learning_rate}",
-                next_step="Correct --batch, --captions-a-step, --max-tokens or --learning-rate.",
+                "a step uses at least 1 caption of each image",
+                value=self.captions,
+                next_step="Correct --captions-a-step.",
             )
-        check_begin(resume=self.resume, force=self.force)

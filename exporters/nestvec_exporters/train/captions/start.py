@@ -1,4 +1,4 @@
-"""Where towers of two checkpoints start from: the text encoder's own space, rotated, and pictures in it."""
+"""Where the towers of two checkpoints start: images in the text encoder's own space, rotated."""
 
 from __future__ import annotations
 
@@ -8,63 +8,66 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nestvec_exporters.nesting.rotation import learned
+from nestvec_exporters.nesting.rotation import learn_rotation
 from nestvec_exporters.nesting.sampling import check_finite
 from nestvec_exporters.progress import Listener
-from nestvec_exporters.train.captions.loop import Task
+from nestvec_exporters.train.captions.objective import CaptionTask
 from nestvec_schemas.vectors import Vectors, normalise
 
-_ROTATED_ON: Final = 4000
+_MAX_ROTATION_CAPTIONS: Final = 4000
 _ROTATION_STEPS = 300
-_MAPPED_ON: Final = 20_000
-_RIDGE: Final = 1.0
-"""The penalty for long weights, in units of the features' mean square: one of 0.1 to 10 did as well."""
+_MAX_REGRESSION_IMAGES: Final = 20_000
+_RIDGE_PENALTY: Final = 1.0
+"""The penalty on the weights, in units of the features' mean square; 0.1 to 10 gave the same figures."""
 
 
-def project(task: Task, hears: Listener) -> None:
+def initialise_projections(task: CaptionTask, listener: Listener) -> None:
     """Set both projections of a ``PooledDualEncoderModel`` in place.
 
-    Texts' is a rotation whose prefixes are good vectors of the captions; pictures' the ridge regression
-    (Hoerl & Kennard 1970) from their features to their captions' mean. Raises CheckpointUnsupported.
+    The texts' is a rotation whose prefixes are good vectors of the captions; the images' is the ridge
+    regression (Hoerl & Kennard 1970) from their features to the mean of their captions. Raises
+    CheckpointUnsupported.
     """
-    pair, data, model = task.pair, task.data, task.pair.model
-    texts = list(dict.fromkeys(text for at in data.training for text in data.captions[at]))
-    hears.stage("embedding the captions")
-    vectors = pair.embed(pair.texts, texts, hears.step)
+    towers, data, model = task.model, task.data, task.model.model
+    texts = list(dict.fromkeys(text for index in data.training for text in data.captions[index]))
+    listener.stage("embedding the captions")
+    vectors = towers.embed(towers.texts, texts, listener.step)
     check_finite(vectors)
-    hears.stage("rotating")
-    seed = task.options.seed
-    some = vectors[np.random.default_rng(seed).permutation(len(vectors))[:_ROTATED_ON]]
-    rotation = learned(some, dims=task.dims[1:], steps=_ROTATION_STEPS, seed=seed, on_step=hears.step)
-    _set(model.text_projection, rotation)
-    turned = np.asarray(vectors @ rotation, np.float32)
-    place = {text: at for at, text in enumerate(texts)}
-    chosen = np.sort(np.random.default_rng(seed).permutation(data.training)[:_MAPPED_ON])
-    means = [_mean(turned, [place[text] for text in data.captions[at]]) for at in chosen]
+    listener.stage("rotating")
+    seed = task.options.hyperparameters.seed
+    sample = vectors[np.random.default_rng(seed).permutation(len(vectors))[:_MAX_ROTATION_CAPTIONS]]
+    rotation = learn_rotation(
+        sample, dims=task.dims[1:], steps=_ROTATION_STEPS, seed=seed, on_step=listener.step
+    )
+    _set_weights(model.text_projection, rotation)
+    rotated = np.asarray(vectors @ rotation, np.float32)
+    index_of = {text: index for index, text in enumerate(texts)}
+    chosen = np.sort(np.random.default_rng(seed).permutation(data.training)[:_MAX_REGRESSION_IMAGES])
+    means = [_mean_caption(rotated, [index_of[text] for text in data.captions[index]]) for index in chosen]
     if task.frozen is not None:
-        features = task.frozen.plain(chosen).cpu().numpy()
+        features = task.frozen.unaugmented(chosen).cpu().numpy()
     else:
-        hears.stage("reading the pictures' features")
-        features = pair.embed(pair.features, task.levels[chosen], hears.step)
+        listener.stage("computing the images' features")
+        features = towers.embed(towers.features, task.pixels[chosen], listener.step)
     check_finite(features)
-    _set(model.visual_projection, _ridge(features, np.stack(means)))
+    _set_weights(model.visual_projection, _ridge_regression(features, np.stack(means)))
 
 
 @torch.no_grad()
-def _set(layer: Any, weights: NDArray[np.float64]) -> None:
+def _set_weights(layer: Any, weights: NDArray[np.float64]) -> None:
     layer.weight.copy_(torch.from_numpy(np.asarray(weights.T, np.float32).copy()))
 
 
-def _mean(vectors: Vectors, captions: list[int]) -> Vectors:
-    """Half of it is the first caption's."""
-    found: Vectors = normalise((vectors[captions].mean(axis=0) + vectors[captions[0]])[None])[0]
-    return found
+def _mean_caption(vectors: Vectors, captions: list[int]) -> Vectors:
+    """The normalised mean of an image's captions; the first one makes up half of it."""
+    mean: Vectors = normalise((vectors[captions].mean(axis=0) + vectors[captions[0]])[None])[0]
+    return mean
 
 
-def _ridge(features: Vectors, targets: Vectors) -> NDArray[np.float64]:
-    """The weights W, (width, dim), by which ``features``, (n, width), come nearest to ``targets``."""
+def _ridge_regression(features: Vectors, targets: Vectors) -> NDArray[np.float64]:
+    """The weights W, (width, dim), that map ``features``, (n, width), nearest to ``targets``."""
     rows = features.astype(np.float64)
     squares = rows.T @ rows
-    penalty = _RIDGE * np.trace(squares) / len(squares) * np.eye(len(squares))
-    found: NDArray[np.float64] = np.linalg.solve(squares + penalty, rows.T @ targets)
-    return found
+    penalty = _RIDGE_PENALTY * np.trace(squares) / len(squares) * np.eye(len(squares))
+    weights: NDArray[np.float64] = np.linalg.solve(squares + penalty, rows.T @ targets)
+    return weights

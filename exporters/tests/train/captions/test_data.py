@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from nestvec_exporters.train.captions import CaptionData
-from nestvec_exporters.train.captions.data import LEAST, prepare, rightness
+from nestvec_exporters.train.captions.data import MIN_IMAGES, matching_captions, prepare_captions
 from nestvec_schemas.errors import TrainingDataUnusable
 
 
@@ -16,7 +16,7 @@ def never(path: Path) -> Image.Image:
     raise AssertionError(path)
 
 
-def some(count: int = LEAST) -> CaptionData:
+def some(count: int = MIN_IMAGES) -> CaptionData:
     return CaptionData(
         "pairs.csv",
         tuple(Path(f"/p/{at}.png") for at in range(count)),
@@ -26,41 +26,41 @@ def some(count: int = LEAST) -> CaptionData:
 
 
 def test_a_part_is_held_out_and_none_is_lost() -> None:
-    found = prepare(some(200), seed=0)
+    found = prepare_captions(some(200), seed=0)
     assert (len(found.training), len(found.held_out)) == (180, 20)
     assert sorted([*found.training, *found.held_out]) == list(range(200))
-    assert not np.array_equal(found.held_out, prepare(some(200), seed=1).held_out)
-    assert np.array_equal(found.held_out, prepare(some(200), seed=0).held_out)
+    assert not np.array_equal(found.held_out, prepare_captions(some(200), seed=1).held_out)
+    assert np.array_equal(found.held_out, prepare_captions(some(200), seed=0).held_out)
 
 
 def test_a_picture_of_several_rows_has_the_captions_of_all() -> None:
     data = some(50)
     more = replace(
         data,
-        pictures=(*data.pictures, data.pictures[3]),
+        images=(*data.images, data.images[3]),
         captions=(*data.captions, ("another ", "thing 3")),
     )
-    found = prepare(more, seed=0)
-    assert len(found.pictures) == 50
+    found = prepare_captions(more, seed=0)
+    assert len(found.images) == 50
     assert found.captions[3] == ("thing 3", "a 3", "another")
 
 
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (some(LEAST - 1), f"{LEAST - 1} different, of {LEAST - 1} rows"),
+        (some(MIN_IMAGES - 1), f"{MIN_IMAGES - 1} different, of {MIN_IMAGES - 1} rows"),
         (replace(some(), captions=(("thing", " "), *some().captions[1:])), "row 1: 0.png"),
-        (replace(some(), captions=(*some().captions[:-1], ())), f"row {LEAST}: {LEAST - 1}.png"),
-        (replace(some(), captions=(("the same",),) * LEAST), "too few different captions"),
-        (replace(some(), pictures=some().pictures[:1] * LEAST), "too few different pictures"),
+        (replace(some(), captions=(*some().captions[:-1], ())), f"row {MIN_IMAGES}: {MIN_IMAGES - 1}.png"),
+        (replace(some(), captions=(("the same",),) * MIN_IMAGES), "too few different captions"),
+        (replace(some(), images=some().images[:1] * MIN_IMAGES), "too few different pictures"),
     ],
 )
 def test_what_cannot_be_trained_on_is_told(data: CaptionData, says: str) -> None:
     with pytest.raises(TrainingDataUnusable, match=says):
-        prepare(data, seed=0)
+        prepare_captions(data, seed=0)
 
 
 def test_another_pictures_caption_may_be_right_too() -> None:
     captions = [("frog", "animal"), ("cat", "animal"), ("car",)]
-    found = rightness(captions, ["animal", "car", "cat"])
+    found = matching_captions(captions, ["animal", "car", "cat"])
     assert found.tolist() == [[True, False, False], [True, False, True], [False, True, False]]

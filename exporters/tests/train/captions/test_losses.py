@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from nestvec_exporters.train.captions.losses import info_nce, nested, sigmoid
+from nestvec_exporters.train.captions.losses import info_nce, nested_loss, sigmoid_loss
 
 DIMS = (16, 8, 4)
 
@@ -39,7 +39,7 @@ SEVERAL = np.eye(3, dtype=bool).repeat(2, axis=1)
 
 
 @pytest.mark.parametrize("right", [ALONE, SHARED, SEVERAL])
-@pytest.mark.parametrize(("loss", "reference"), [(info_nce, nce), (sigmoid, siglip)])
+@pytest.mark.parametrize(("loss", "reference"), [(info_nce, nce), (sigmoid_loss, siglip)])
 def test_losses_are_what_they_are_named_after(right: np.ndarray, loss: object, reference: object) -> None:
     assert callable(loss) and callable(reference)
     logits = torch.randn(right.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64) * 3
@@ -47,7 +47,7 @@ def test_losses_are_what_they_are_named_after(right: np.ndarray, loss: object, r
     assert found == pytest.approx(reference(logits.numpy(), right), rel=1e-9)
 
 
-@pytest.mark.parametrize("loss", [info_nce, sigmoid])
+@pytest.mark.parametrize("loss", [info_nce, sigmoid_loss])
 def test_the_right_captions_nearer_cost_less(loss: object) -> None:
     assert callable(loss)
     right = torch.from_numpy(SHARED)
@@ -60,5 +60,5 @@ def test_prefixes_have_equal_parts_and_length_1() -> None:
     right = torch.from_numpy(SHARED)
     cosines = [normalize(pictures[:, :dim], dim=1) @ normalize(texts[:, :dim], dim=1).T for dim in DIMS]
     expected = np.mean([nce(7 * one.numpy(), SHARED) for one in cosines])
-    found = nested(info_nce, (5 * pictures, texts), right, lambda cosines: 7 * cosines, DIMS)
+    found = nested_loss(info_nce, (5 * pictures, texts), right, lambda cosines: 7 * cosines, DIMS)
     assert float(found) == pytest.approx(float(expected), rel=1e-5)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nestvec_exporters.train.captions.measure import mean, recalls
+from nestvec_exporters.train.captions.measure import mean_recall, recalls
 from nestvec_schemas.vectors import normalise
 
 
@@ -29,6 +29,6 @@ def test_prefixes_are_measured_by_themselves() -> None:
     pictures[:, :4] = draw.normal(size=(40, 4)) * 0.01
     found = recalls(pictures, texts, np.eye(40, dtype=bool), (8, 4))
     assert found["text→image"][8] > 0.9 > 0.5 > found["text→image"][4]
-    assert mean(found) == pytest.approx(
+    assert mean_recall(found) == pytest.approx(
         np.mean([*found["text→image"].values(), *found["image→text"].values()])
     )

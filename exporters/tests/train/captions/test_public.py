@@ -7,7 +7,14 @@ from nestvec_exporters.train import captions
 
 
 def test_the_public_names_are_these() -> None:
-    assert captions.__all__ == ["AdaptedPair", "CaptionData", "CaptionOptions", "Tower", "adapt_captions"]
+    assert captions.__all__ == [
+        "AdaptedTowers",
+        "Augmentation",
+        "CaptionData",
+        "CaptionOptions",
+        "TowerTraining",
+        "adapt_captions",
+    ]
 
 
 def test_importing_loads_nothing_heavy() -> None:
