@@ -21,9 +21,9 @@ from nestvec.evaluate.vectors.sources import Progress
 from nestvec.evaluate.vectors.window_cache import WindowResult, cache_digest, cached_windows
 from nestvec.images import ImagePolicy
 from nestvec.service.encoders import LoadedEncoder
-from nestvec.service.preprocess.inputs import Cut, EmbedInput, QueryDocument
-from nestvec.service.preprocess.prepare import prepare
-from nestvec.service.preprocess.rows import ModelInput
+from nestvec.service.preprocess.inputs import EmbedInput, ModelInput, QueryDocument
+from nestvec.service.preprocess.prepare import prepare_inputs
+from nestvec.service.preprocess.truncation import Truncation
 from nestvec.service.scoring import score_late_interaction, score_logits
 from nestvec_schemas.errors import EncoderNotFound, NestvecError
 from nestvec_schemas.preprocessing.collate import Array
@@ -194,7 +194,9 @@ def _answers(
         return [], 0.0
     rows: list[ModelInput] = []
     # No picture is fetched: there is none among texts.
-    for prepared in asyncio.run(prepare(reranker.encoder, "text", inputs, Cut(), ImagePolicy())):
+    for prepared in asyncio.run(
+        prepare_inputs(reranker.encoder, "text", inputs, Truncation(), ImagePolicy())
+    ):
         if isinstance(prepared, NestvecError):
             raise prepared
         rows.append(prepared)

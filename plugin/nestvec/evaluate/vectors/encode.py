@@ -16,7 +16,7 @@ import numpy as np
 from nestvec.datasets.beir import Side
 from nestvec.engines.contract import Batch
 from nestvec.service.batching.outputs import OUTPUT_SPECS, check_output
-from nestvec.service.preprocess.rows import ModelInput, collate
+from nestvec.service.preprocess.inputs import ModelInput, collate
 from nestvec_schemas.errors import DatasetUnusable, EngineError
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.preprocessing.collate import Array
@@ -95,7 +95,7 @@ def answer_window(
 
     Raises EngineError, also for an answer of another shape than its kind has.
     """
-    take = OUTPUT_SPECS[manifest.kind].take
+    take = OUTPUT_SPECS[manifest.kind].extract
     answers: dict[int, Array] = {}
     seconds = 0.0
     for positions, output, batch_seconds in _run_batches(rows, run, manifest.depth, part, advance):

@@ -29,9 +29,9 @@ from nestvec.evaluate.vectors.window_cache import WindowResult, cache_digest, ca
 from nestvec.images import ImagePolicy
 from nestvec.service.batching.outputs import SPARSE_DTYPE
 from nestvec.service.encoders import LoadedEncoder
-from nestvec.service.preprocess.inputs import Cut as CutInput
-from nestvec.service.preprocess.prepare import prepare
-from nestvec.service.preprocess.rows import ModelInput as Input
+from nestvec.service.preprocess.inputs import ModelInput as Input
+from nestvec.service.preprocess.prepare import prepare_inputs
+from nestvec.service.preprocess.truncation import Truncation
 from nestvec_schemas.errors import DatasetUnusable, NestvecError
 from nestvec_schemas.towers import Modality
 from nestvec_schemas.vectors import Vectors
@@ -136,7 +136,7 @@ def _prompt(variant: EncoderVariant, side: Side, tower: Modality) -> str:
 
 def _rows(dataset: Dataset, encoder: LoadedEncoder, tower: Modality, inputs: Sequence[str]) -> list[Input]:
     """What a tower takes. Raises DatasetUnusable for a picture that cannot be read."""
-    prepared = asyncio.run(prepare(encoder, tower, inputs, CutInput(), _LOCAL_FILES))
+    prepared = asyncio.run(prepare_inputs(encoder, tower, inputs, Truncation(), _LOCAL_FILES))
     rows = [row for row in prepared if not isinstance(row, NestvecError)]
     if len(rows) < len(prepared):
         first = next(row for row in prepared if isinstance(row, NestvecError))

@@ -49,7 +49,7 @@ def test_the_page_needs_nothing_else(evaluation: Evaluation) -> None:
     addresses = set(re.findall(r"https?://[^\"' )]+", written))
     assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
     assert not re.search(r"<(script|link|img|iframe)\b|@import|javascript:", written)
-    assert written.count("<svg") == 5
+    assert written.count("<svg") == 7
     assert not re.search(r"#0102[ab]\d", written)
 
 
@@ -82,7 +82,7 @@ def test_one_exit_and_no_rotation_make_a_page_too(dataset: Dataset, fake: Fake, 
     write_page(Evaluation(rows), tmp_path / "r.html")
     written = (tmp_path / "r.html").read_text()
     assert "needs several exits" in written
-    assert written.count("<svg") == 3
+    assert written.count("<svg") == 4
     assert [one.name for one in tmp_path.iterdir() if one.suffix] == ["r.html"]
 
 

@@ -11,7 +11,7 @@ from nestvec.engines.contract import Batch
 from nestvec.engines.fake import fake_vector
 from nestvec.evaluate.vectors import encode
 from nestvec.evaluate.vectors.encode import VectorCache, encode_cached, encode_window
-from nestvec.service.preprocess.rows import ModelInput, text_input
+from nestvec.service.preprocess.inputs import ModelInput, text_input
 from nestvec.service.preprocess.tokenizer import EncoderTokenizer
 from nestvec_schemas.errors import DatasetUnusable, EngineError
 from nestvec_schemas.vectors import Vectors
