@@ -16,10 +16,11 @@ from pymilvus import DataType, Function, FunctionType, MilvusClient
 
 from nestvec.cli import cli
 from nestvec.milvus.catalog import read_table
-from nestvec.milvus.connection import connect
-from nestvec.milvus.providers import Call, write_params
-from nestvec.service.in_process import running
+from nestvec.milvus.connection import open_milvus
+from nestvec.milvus.providers import PROVIDERS
+from nestvec.service.in_process import serve_in_process
 from nestvec.sql import execute
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import SqlUnknownName
 
 DIM = 64
@@ -46,7 +47,7 @@ def service() -> str:
 def database(service: str, models: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A database with ``docs``: six real texts, embedded by the service under three metrics."""
     uri = str(tmp_path_factory.mktemp("sql") / "docs.db")
-    with running([service], models), connect(uri) as client:
+    with serve_in_process([service], models), open_milvus(uri) as client:
         schema = client.create_schema()
         schema.add_field("id", DataType.INT64, is_primary=True)
         schema.add_field("doc", DataType.VARCHAR, max_length=500)
@@ -55,7 +56,7 @@ def database(service: str, models: Path, tmp_path_factory: pytest.TempPathFactor
         index = client.prepare_index_params()
         for column, metric in METRICS.items():
             schema.add_field(column, DataType.FLOAT_VECTOR, dim=DIM)
-            params = write_params("openai", Call(service, "minilm", DIM))
+            params = PROVIDERS["openai"].write_params(service, EmbeddingConfig("minilm", DIM), None)
             schema.add_function(
                 Function(f"fill_{column}", FunctionType.TEXTEMBEDDING, ["doc"], [column], params=params)
             )
@@ -71,7 +72,7 @@ def database(service: str, models: Path, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def client(database: str, service: str, models: Path) -> Iterator[MilvusClient]:
-    with running([service], models), connect(database) as opened:
+    with serve_in_process([service], models), open_milvus(database) as opened:
         yield opened
 
 
@@ -129,7 +130,7 @@ def test_a_similarity_is_one_minus_the_distance(client: MilvusClient) -> None:
 
 
 def test_a_vector_instead_of_a_text_needs_no_service(database: str) -> None:
-    with connect(database) as client:
+    with open_milvus(database) as client:
         stored = execute(client, "SELECT doc_cos FROM docs WHERE id = 3").rows[0][0]
         asked = f"SELECT id FROM docs ORDER BY doc_cos <=> '{json.dumps(stored)}' LIMIT 1"
         assert execute(client, asked).rows == ((3,),)
@@ -156,7 +157,7 @@ def test_the_command(database: str, models: Path) -> None:
     )
     assert done.exit_code == 0, done.output
     assert TEXTS[0] in done.stdout
-    assert "… 64]" in done.stdout
+    assert "… 64 dims]" in done.stdout
     assert "2 rows in" in done.stderr
     done = CliRunner().invoke(
         cli,
@@ -195,7 +196,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[MilvusClie
     ]
     lite.executemany("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?)", rows)
     names = ("id", "tag", "small", "big", "part", "flag")
-    with connect(str(tmp_path_factory.mktemp("twins") / "t.db")) as client:
+    with open_milvus(str(tmp_path_factory.mktemp("twins") / "t.db")) as client:
         schema = client.create_schema()
         schema.add_field("id", DataType.INT64, is_primary=True)
         schema.add_field("tag", DataType.VARCHAR, max_length=50, nullable=True)

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymilvus import MilvusClient
 
-from nestvec.milvus.connection import connect
+from nestvec.milvus.connection import open_milvus
 from nestvec.milvus.steps import drive
 from nestvec.sql import Session, SessionSettings, StatementResult, execute
-from nestvec.sql.bind.params import params
+from nestvec.sql.bind.params import bind_params
 from nestvec.sql.parse.parse import parse
 from nestvec.sql.statements.dml.insert import insert_many
 from nestvec_schemas.errors import SqlError, SqlKeyExists, SqlNotSupported, SqlTypeMismatch, SqlUnknownName
@@ -57,7 +57,7 @@ def session(exiting: Path) -> Iterator[Session]:
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusClient]:
-    with connect(str(tmp_path_factory.mktemp("ddl") / "a.db")) as opened:
+    with open_milvus(str(tmp_path_factory.mktemp("ddl") / "a.db")) as opened:
         yield opened
 
 
@@ -99,7 +99,7 @@ def test_a_table_is_made_and_described(run: Any) -> None:
         ("abstract_bm25", "SPARSEVEC", None, False, None, "BM25(abstract)", "SPARSE_INVERTED_INDEX", "BM25"),
         ("v", "VECTOR(3)", None, False, None, None, "AUTOINDEX", "COSINE"),
     )  # fmt: skip
-    with pytest.raises(SqlTypeMismatch, match="already: papers"):
+    with pytest.raises(SqlTypeMismatch, match="already exists: papers"):
         run(PAPERS)
     assert run(PAPERS.replace("TABLE papers", "TABLE IF NOT EXISTS papers")).tag == "CREATE TABLE"
 
@@ -110,11 +110,11 @@ def test_a_table_is_made_and_described(run: Any) -> None:
         ("v VECTOR(64) GENERATED ALWAYS AS (EMBED(t, ‸'minlm')) STORED", "no encoder.*Did you mean 'minilm'"),
         (
             "v VECTOR(‸65) GENERATED ALWAYS AS (EMBED(t, 'minilm')) STORED",
-            "does not offer.*65.*It offers 384",
+            "does not offer.*65.*Available: 384",
         ),
         (
             "v VECTOR(64) GENERATED ALWAYS AS (EMBED(t, 'minilm', exit => ‸4)) STORED",
-            "no exit.*4.*It has 6, 3",
+            "no exit.*4.*Available: 3, 6",
         ),
     ],
 )
@@ -164,7 +164,7 @@ def test_a_changed_text_is_embedded_anew_and_an_unchanged_one_stays(
 def test_inserting_an_id_that_is_there(papers: Any) -> None:
     values = "VALUES (9, 'Sort a list', '[1, 1, 1]'), (2, 'Start a thread', '[1, 1, 1]')"
     insert = f"INSERT INTO papers (id, abstract, v) {values}"
-    with pytest.raises(SqlKeyExists, match="id is there already: 2") as caught:
+    with pytest.raises(SqlKeyExists, match="id already exists: 2") as caught:
         papers(insert)
     assert caught.value.position == insert.index("2, 'Start")
     assert papers("SELECT id FROM papers WHERE id = 9").rows == ()
@@ -190,7 +190,7 @@ def test_a_bad_row_keeps_every_other_out(papers: Any) -> None:
 
 def test_many_sets_of_parameters_are_one_insert(papers: Any, client: MilvusClient, session: Session) -> None:
     parsed = parse("INSERT INTO papers (id, abstract, v) VALUES ($1, $2, $3)")
-    many = [params((n, f"text number {n}", [n, 1, 0])) for n in range(100, 400)]
+    many = [bind_params((n, f"text number {n}", [n, 1, 0])) for n in range(100, 400)]
     assert drive(client, insert_many(session, parsed, many)).tag == "INSERT 0 300"
     assert drive(client, insert_many(session, parsed, [])).tag == "INSERT 0 0"
     assert client.query("papers", filter="id >= 100", output_fields=["count(*)"])[0]["count(*)"] == 300
@@ -370,7 +370,7 @@ def statements(draw: st.DrawFn) -> str:
 @pytest.fixture(scope="module")
 def things(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[MilvusClient, Session]]:
     session = Session()
-    with connect(str(tmp_path_factory.mktemp("things") / "a.db")) as client:
+    with open_milvus(str(tmp_path_factory.mktemp("things") / "a.db")) as client:
         table = "CREATE TABLE things (id BIGINT PRIMARY KEY, a INT, t VARCHAR(50) NOT NULL, v VECTOR(2))"
         execute(client, table, session=session)
         yield client, session

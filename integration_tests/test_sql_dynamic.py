@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from pymilvus import MilvusClient
 
-from nestvec.milvus.connection import connect
+from nestvec.milvus.connection import open_milvus
 from nestvec.sql import execute
 from nestvec_schemas.errors import SqlNotSupported, SqlUnknownName
 
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[MilvusClient]:
-    with connect(str(tmp_path / "t.db")) as opened:
+    with open_milvus(str(tmp_path / "t.db")) as opened:
         opened.create_collection("demo", dimension=2)
         rows: list[dict[str, Any]] = [
             {"id": n, "vector": [1.0, n], "text": f"text {n}", "subject": ("history", "art")[n % 2], "n": n}
@@ -59,7 +59,7 @@ def test_they_are_written_by_their_names(client: MilvusClient) -> None:
 
 
 def test_what_is_wrong_with_them_is_said(client: MilvusClient) -> None:
-    with pytest.raises(SqlUnknownName, match="""read as "\\$meta"->>'text'"""):
+    with pytest.raises(SqlUnknownName, match="""field as "\\$meta"->>'text'"""):
         execute(client, "SELECT text FROM demo")
     with pytest.raises(SqlNotSupported, match="by their own names"):
         execute(client, """INSERT INTO demo (id, vector, "$meta") VALUES (1, '[1, 2]', '{}')""")

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 from pymilvus import DataType, MilvusClient
 
-from nestvec.milvus.connection import connect
+from nestvec.milvus.connection import open_milvus
 from nestvec.sql import Session, execute
 
 ROWS = 60
@@ -45,7 +45,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twins]:
     duck.execute("SET default_null_order = 'nulls_last_on_asc_first_on_desc'")
     duck.execute("CREATE TABLE t (id BIGINT, a INTEGER, t VARCHAR, g BOOLEAN, v FLOAT[2])")
     duck.executemany("INSERT INTO t VALUES (?, ?, ?, ?, ?)", [list(row.values()) for row in rows])
-    with connect(str(tmp_path_factory.mktemp("nearest") / "t.db")) as client:
+    with open_milvus(str(tmp_path_factory.mktemp("nearest") / "t.db")) as client:
         schema = client.create_schema()
         schema.add_field("id", DataType.INT64, is_primary=True)
         schema.add_field("a", DataType.INT32, nullable=True)

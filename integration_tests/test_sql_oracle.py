@@ -13,7 +13,7 @@ import duckdb
 import pytest
 from pymilvus import DataType, MilvusClient
 
-from nestvec.milvus.connection import connect
+from nestvec.milvus.connection import open_milvus
 from nestvec.sql import Session, execute
 from nestvec_schemas.errors import NestvecError, SqlError
 
@@ -224,7 +224,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twins]:
     duck.executemany(
         f"INSERT INTO t VALUES ({', '.join('?' * len(KINDS))})", [list(row.values()) for row in rows]
     )
-    with connect(str(tmp_path_factory.mktemp("oracle") / "t.db")) as client:
+    with open_milvus(str(tmp_path_factory.mktemp("oracle") / "t.db")) as client:
         schema = client.create_schema()
         for name, (kind, _) in KINDS.items():
             length = {"max_length": 50} if kind == DataType.VARCHAR else {}

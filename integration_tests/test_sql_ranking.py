@@ -15,15 +15,16 @@ import numpy as np
 import pytest
 from pymilvus import AsyncMilvusClient, DataType, Function, FunctionType, MilvusClient
 
-from nestvec.client.http import Coding
+from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import embed_vectors
 from nestvec.milvus.connection import open_milvus
-from nestvec.milvus.providers import Call, write_params
+from nestvec.milvus.providers import PROVIDERS
 from nestvec.milvus.steps import adrive
 from nestvec.service.in_process import serve_in_process
 from nestvec.sql import Session, StatementResult, execute
 from nestvec.sql.settings import SessionSettings
 from nestvec.sql.statements import execute_steps as execute_steps
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import SqlTypeMismatch, StoreRefused
 
 DIM = 64
@@ -62,7 +63,7 @@ def client(service: str, models: Path, database: str) -> Iterator[MilvusClient]:
         schema.add_field("doc", DataType.VARCHAR, max_length=500, enable_analyzer=True)
         schema.add_field("v", DataType.FLOAT_VECTOR, dim=DIM)
         schema.add_field("words", DataType.SPARSE_FLOAT_VECTOR)
-        params = write_params("openai", Call(service, "minilm", DIM))
+        params = PROVIDERS["openai"].write_params(service, EmbeddingConfig("minilm", DIM), None)
         schema.add_function(Function("fill", FunctionType.TEXTEMBEDDING, ["doc"], ["v"], params=params))
         schema.add_function(Function("bm25", FunctionType.BM25, ["doc"], ["words"]))
         index = client.prepare_index_params()
@@ -76,7 +77,7 @@ def client(service: str, models: Path, database: str) -> Iterator[MilvusClient]:
         index = client.prepare_index_params()
         index.add_index("v", index_type="AUTOINDEX", metric_type="IP")
         client.create_collection("bare", schema=bare, index_params=index)
-        vectors = embed_vectors(Coding(service, "minilm", DIM), TEXTS)
+        vectors = embed_vectors(EmbeddingRequest(service, EmbeddingConfig("minilm", DIM)), TEXTS)
         client.insert("bare", [{"id": n, "v": row.tolist()} for n, row in enumerate(vectors)])
         yield client
 
@@ -85,7 +86,13 @@ def client(service: str, models: Path, database: str) -> Iterator[MilvusClient]:
 def vectors(service: str, client: MilvusClient) -> dict[str, np.ndarray]:
     """The service's own vectors of every text."""
     texts = [*TEXTS, "files", "numbers", "threads"]
-    return dict(zip(texts, embed_vectors(Coding(service, "minilm", DIM), texts, query=True), strict=True))
+    return dict(
+        zip(
+            texts,
+            embed_vectors(EmbeddingRequest(service, EmbeddingConfig("minilm", DIM)), texts, query=True),
+            strict=True,
+        )
+    )
 
 
 def cosines(vectors: dict[str, np.ndarray], query: np.ndarray) -> list[tuple[int, float]]:
@@ -137,7 +144,7 @@ def test_more_like_this_finds_itself_first(client: MilvusClient, vectors: dict[s
     several = asked.format("docs").replace("SELECT v", "SELECT avg(v)").replace("id = 4", "id IN (1, 2)")
     same(execute(client, several).rows, cosines(vectors, vectors[TEXTS[1]] + vectors[TEXTS[2]]))
     for where, said in (("id = 99", "none"), ("id > 3", "several")):
-        with pytest.raises(SqlTypeMismatch, match=f"not one row: {said}"):
+        with pytest.raises(SqlTypeMismatch, match=f"must return exactly one row: {said}"):
             execute(client, asked.format("docs").replace("id = 4", where))
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from pymilvus import AsyncMilvusClient, DataType, MilvusClient
 
-from nestvec.milvus.connection import connect
+from nestvec.milvus.connection import open_milvus
 from nestvec.milvus.steps import adrive
 from nestvec.sql import Session, execute
-from nestvec.sql.execute import nodes
+from nestvec.sql.execute import executor
 from nestvec.sql.statements import execute_steps as execute_steps
 from nestvec_schemas.errors import SqlNotSupported, SqlTypeMismatch
 
@@ -35,7 +35,7 @@ ROWS: list[dict[str, Any]] = [
 def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A database with ``t``: arrays, JSON and vectors, and NULLs among them; and ``many``, of 20,000 rows."""
     uri = str(tmp_path_factory.mktemp("select") / "t.db")
-    with connect(uri) as client:
+    with open_milvus(uri) as client:
         schema = client.create_schema()
         schema.add_field("id", DataType.INT64, is_primary=True)
         schema.add_field("kind", DataType.VARCHAR, max_length=10, nullable=True)
@@ -58,7 +58,7 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def client(uri: str) -> Iterator[MilvusClient]:
-    with connect(uri) as opened:
+    with open_milvus(uri) as opened:
         yield opened
 
 
@@ -128,7 +128,7 @@ def test_a_server_is_read_in_pages(client: MilvusClient) -> None:
 
 
 def test_more_rows_than_may_be_in_memory(client: MilvusClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nodes, "MOST_ROWS", 15_000)
+    monkeypatch.setattr(executor, "MAX_SCAN_ROWS", 15_000)
     for asked in ("id FROM many", "DISTINCT id FROM many", "sum(id) FROM many"):
         with pytest.raises(SqlNotSupported, match="of more than 15,000 rows is not supported"):
             rows(client, f"SELECT {asked}")

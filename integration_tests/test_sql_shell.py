@@ -19,11 +19,12 @@ from pymilvus import DataType, Function, FunctionType, MilvusClient
 
 from nestvec.cli import cli
 from nestvec.milvus.connection import open_milvus
-from nestvec.milvus.providers import Call, write_params
+from nestvec.milvus.providers import PROVIDERS
 from nestvec.shell.complete import NameCatalog, SqlCompleter
 from nestvec.shell.prompt import interact
 from nestvec.shell.shell import Shell
 from nestvec.sql import Session
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import SqlSyntaxError, SqlUnknownName
 
 LONG = "word " * 60
@@ -44,7 +45,9 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> str:
             for dim in (64, 32) if name == "papers" else ():
                 column = f"title_{dim}"
                 schema.add_field(column, DataType.FLOAT_VECTOR, dim=dim)
-                params = write_params("openai", Call("http://127.0.0.1:9", "minilm", dim))
+                params = PROVIDERS["openai"].write_params(
+                    "http://127.0.0.1:9", EmbeddingConfig("minilm", dim), None
+                )
                 schema.add_function(
                     Function(column, FunctionType.TEXTEMBEDDING, ["title"], [column], params=params)
                 )

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from pymilvus import MilvusClient
 
-from nestvec.milvus.connection import connect
+from nestvec.milvus.connection import open_milvus
 from nestvec.sql import Session, execute
 from nestvec_schemas.errors import SqlUnknownName
 
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[MilvusClient]:
-    with connect(str(tmp_path / "t.db")) as opened:
+    with open_milvus(str(tmp_path / "t.db")) as opened:
         execute(opened, "CREATE TABLE t (id BIGINT PRIMARY KEY, v VECTOR(2))")
         execute(opened, "CREATE INDEX ON t USING hnsw (v vector_l2_ops) WITH (m = 8)")
         execute(opened, "INSERT INTO t VALUES (1, '[1, 0]'), (2, '[0, 1]'), (3, '[4, 4]')")

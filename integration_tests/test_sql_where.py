@@ -12,7 +12,7 @@ import duckdb
 import pytest
 from pymilvus import DataType, MilvusClient
 
-from nestvec.milvus.connection import connect
+from nestvec.milvus.connection import open_milvus
 from nestvec.sql import Session, execute
 
 ROWS = 120
@@ -53,7 +53,7 @@ def rows() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusClient]:
-    with connect(str(tmp_path_factory.mktemp("where") / "rows.db")) as client:
+    with open_milvus(str(tmp_path_factory.mktemp("where") / "rows.db")) as client:
         schema = client.create_schema()
         schema.add_field("id", DataType.INT64, is_primary=True)
         for name, kind in (("a", DataType.INT32), ("b", DataType.INT64), ("p", DataType.DOUBLE)):

@@ -16,6 +16,7 @@ from nestvec.sql.bind.params import bind_params
 from nestvec.sql.parse.parse import parse
 from nestvec.sql.plan.nodes import Plan
 from nestvec.sql.statements.select import plan_select
+from nestvec_schemas.embedding_config import EmbeddingConfig
 
 Planned = Callable[..., Plan]
 
@@ -43,7 +44,7 @@ class _Milvus:
 
 @pytest.fixture(scope="session")
 def table() -> Table:
-    endpoint = Endpoint("openai", SERVICE, "minilm")
+    endpoint = Endpoint("openai", SERVICE, EmbeddingConfig("minilm", 64))
     return Table(
         name="pydoc",
         columns=(
@@ -66,7 +67,7 @@ def table() -> Table:
             Column("bare", "FLOAT_VECTOR", dim=3),
         ),
         embeddings=tuple(
-            EmbeddingColumn("name", column, 64, endpoint) for column in ("doc_64", "doc_l2", "doc_ip")
+            EmbeddingColumn("name", column, endpoint) for column in ("doc_64", "doc_l2", "doc_ip")
         ),
         metrics={"doc_64": "COSINE", "doc_l2": "L2", "doc_ip": "IP", "own": "COSINE"},
     )

@@ -33,6 +33,7 @@ from nestvec.sql.plan.statistics import (
 )
 from nestvec.sql.statements.analyze import run_analyze
 from nestvec.sql.statements.select import plan_select
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import SqlError, SqlNotSupported, SqlSyntaxError, SqlTypeMismatch
 
 SERVICE = "http://127.0.0.1:8080"
@@ -40,7 +41,9 @@ NEAR = "SELECT id FROM papers ORDER BY abstract <=> 'q' LIMIT 10"
 
 
 def embedded(column: str, dim: int, encoder: str = "minilm", exit: int | None = None) -> EmbeddingColumn:
-    return EmbeddingColumn("abstract", column, dim, Endpoint("openai", SERVICE, encoder, exit))
+    return EmbeddingColumn(
+        "abstract", column, Endpoint("openai", SERVICE, EmbeddingConfig(encoder, dim, exit))
+    )
 
 
 def papers(
@@ -126,7 +129,7 @@ def test_several_encoders_are_ambiguous() -> None:
 
 
 def test_without_embeddings_a_text_is_no_vector() -> None:
-    with pytest.raises(SqlTypeMismatch, match="column title is a text that no EMBED"):
+    with pytest.raises(SqlTypeMismatch, match="column title is text that no EMBED"):
         plan(NEAR.replace("abstract <=>", "title <=>"), papers())
 
 
@@ -207,7 +210,10 @@ def notes(table: Table, statement: str = NEAR, **changed: Any) -> str:
         ("costs less than a second search", papers(statistics=measured(GOOD, rows=5000))),
         # A graph reads so little that a second search is dearer.
         ("costs less than a second search", papers(statistics=measured(GOOD), index="HNSW")),
-        ("only 3 queries, of at least 30", papers(statistics=measured(GOOD).model_copy(update={"queries": 3}))),
+        (
+            "only 3 queries, of at least 30",
+            papers(statistics=measured(GOOD).model_copy(update={"queries": 3})),
+        ),
         ("are unusable (", papers(statistics="garbage")),
         (
             "are unusable (version:",
@@ -274,7 +280,11 @@ def test_a_shortlist_is_never_shorter_than_the_answer() -> None:
             "SELECT /*+ shortlist(off) */ id ‸/*+ shortlist(64, 2) */ FROM papers",
             SqlSyntaxError,
         ),
-        ("without a search by a family of vectors", "SELECT ‸/*+ shortlist(64, 20) */ id FROM papers", SqlNotSupported),
+        (
+            "without a search by a family of vectors",
+            "SELECT ‸/*+ shortlist(64, 20) */ id FROM papers",
+            SqlNotSupported,
+        ),
         (
             "without a search by a family of vectors",
             "SELECT ‸/*+ shortlist(64, 20) */ id FROM papers ORDER BY abstract_384 <=> 'q' LIMIT 1",
@@ -362,7 +372,9 @@ def test_explain() -> None:
     tree = add_details(explain_plan(found), CollectionContext(table, 1_000_000))
     assert "\n".join(as_lines(tree)) == EXPLAINED
     stale = "\n".join(as_lines(add_details(explain_plan(found), CollectionContext(table, 2_000_000))))
-    assert "the statistics are of 1,000,000 rows, but the collection has 2,000,000: run ANALYZE papers" in stale
+    assert (
+        "the statistics are of 1,000,000 rows, but the collection has 2,000,000: run ANALYZE papers" in stale
+    )
 
 
 def analyze(statement: str, table: Table) -> object:

@@ -33,7 +33,7 @@ def test_a_text_in_a_parameter_is_never_more_than_a_value(planned: Planned, text
         asked = "SELECT id FROM pydoc WHERE name = :q AND name = ANY(:list)"
         found = planned(asked, {"q": text, "list": [text]}).node.filter
     except SqlTypeMismatch as error:
-        assert "not text" in str(error)
+        assert "not allowed" in str(error)
         return
     tree = parse_expr(found)
     assert [one.right.value for one in tree.operands[:1]] == [text]
@@ -42,7 +42,7 @@ def test_a_text_in_a_parameter_is_never_more_than_a_value(planned: Planned, text
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), b"x", object(), {"a": 1}, [1]])
 def test_a_parameter_that_no_column_holds_is_refused(planned: Planned, value: object) -> None:
-    with pytest.raises(SqlError, match=r"fits no column|is DOUBLE"):
+    with pytest.raises(SqlError, match=r"no column can hold|is DOUBLE"):
         planned("SELECT id FROM pydoc WHERE price = :v", {"v": value})
 
 

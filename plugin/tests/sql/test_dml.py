@@ -21,6 +21,7 @@ from nestvec.sql.parse.parse import parse
 from nestvec.sql.statements import execute_steps
 from nestvec.sql.statements.dml.insert import Insert, bind_insert
 from nestvec.sql.statements.dml.update import bind_update
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import (
     NestvecError,
     SqlError,
@@ -47,7 +48,9 @@ TABLE = Table(
         Column("words", "SPARSE_FLOAT_VECTOR"),
     ),
     embeddings=(
-        EmbeddingColumn("abstract", "abstract_64", 64, Endpoint("openai", "http://127.0.0.1:1", "minilm")),
+        EmbeddingColumn(
+            "abstract", "abstract_64", Endpoint("openai", "http://127.0.0.1:1", EmbeddingConfig("minilm", 64))
+        ),
     ),
     lexical=(LexicalColumn("abstract", "words"),),
     metrics={"v": "COSINE", "abstract_64": "COSINE", "words": "BM25"},
@@ -105,8 +108,8 @@ def test_parameters_need_no_spaces_between_them() -> None:
 VALUES = "VALUES (1, 'a', '[1, 2]'"
 REFUSED = [
     (SqlUnknownName, "no such column: yeer.*'year'", f"{BASE}, ‸yeer) {VALUES}, 3)"),
-    (SqlSyntaxError, "column v is there twice", f"{BASE}, ‸V) {VALUES}, 3)"),
-    (SqlTypeMismatch, "a generated column.*_64.*made of abstract", f"{BASE}, ‸abstract_64) {VALUES}, 3)"),
+    (SqlSyntaxError, "column v is named twice", f"{BASE}, ‸V) {VALUES}, 3)"),
+    (SqlTypeMismatch, "a generated column.*_64.*computed from abstract", f"{BASE}, ‸abstract_64) {VALUES}, 3)"),
     (SqlTypeMismatch, "a generated column.*words", f"{BASE}, ‸words) {VALUES}, 3)"),
     (SqlSyntaxError, "4 values for 3 columns", f"{BASE}) {VALUES}, ‸3)"),
     (SqlSyntaxError, "2 values for 3 columns", f"{BASE}) {VALUES}), (‸2, 'b')"),
@@ -123,7 +126,7 @@ REFUSED = [
     (SqlTypeMismatch, "v has 2 dims: 1 numbers",
      "INSERT INTO papers (id, abstract, v) VALUES (1, 'a', ‸'[1]')"),
     (SqlTypeMismatch, "v is VECTOR.*: abc", "INSERT INTO papers (id, abstract, v) VALUES (1, 'a', ‸'abc')"),
-    (SqlTypeMismatch, "abstract is never NULL",
+    (SqlTypeMismatch, "abstract cannot be NULL",
      "INSERT INTO papers (id, abstract, v) VALUES (1, ‸NULL, '[1, 2]')"),
     (SqlSyntaxError, "nothing to embed", "INSERT INTO papers (id, abstract, v) VALUES (1, ‸'', '[1, 2]')"),
     (SqlSyntaxError, "column v is missing", "INSERT INTO papers (id, abstract) VALUES (‸1, 'a')"),
@@ -139,7 +142,7 @@ REFUSED = [
     (SqlTypeMismatch, "v is FLOAT_VECTOR",
      f"{BASE}) {VALUES}) ON CONFLICT (id) DO UPDATE SET v = ‸EXCLUDED.id"),
     (SqlTypeMismatch, "year is not a whole", f"{BASE}) {VALUES}) ON CONFLICT (id) DO UPDATE SET year = ‸'x'"),
-    (SqlNotSupported, "SET of the primary key", f"{BASE}) {VALUES}) ON CONFLICT (id) DO UPDATE SET ‸id = 3"),
+    (SqlNotSupported, "SET on the primary key", f"{BASE}) {VALUES}) ON CONFLICT (id) DO UPDATE SET ‸id = 3"),
     (SqlNotSupported, "WHERE in ON CONFLICT",
      f"{BASE}) {VALUES}) ON CONFLICT (id) DO UPDATE SET year = 1 WHERE ‸year = 3"),
 ]  # fmt: skip
@@ -154,12 +157,12 @@ def test_an_insert_that_cannot_be_is_marked(kind: type[SqlError], said: str, mar
 
 
 UPDATES = [
-    (SqlTypeMismatch, "the primary key of a row stays", "UPDATE papers SET ‸id = 3"),
+    (SqlTypeMismatch, "a primary key cannot be changed", "UPDATE papers SET ‸id = 3"),
     (SqlTypeMismatch, "a generated column", "UPDATE papers SET ‸words = 3"),
     (SqlUnknownName, "no such column: yeer", "UPDATE papers SET ‸yeer = 3"),
-    (SqlSyntaxError, "column year is there twice", "UPDATE papers SET year = 3, ‸year = 4"),
+    (SqlSyntaxError, "column year is set twice", "UPDATE papers SET year = 3, ‸year = 4"),
     (SqlTypeMismatch, "outside INT16", "UPDATE papers SET year = ‸70000"),
-    (SqlTypeMismatch, "abstract is never NULL", "UPDATE papers SET abstract = ‸NULL"),
+    (SqlTypeMismatch, "abstract cannot be NULL", "UPDATE papers SET abstract = ‸NULL"),
     (SqlTypeMismatch, "the column has no default", "UPDATE papers SET abstract = ‸DEFAULT"),
     (SqlUnknownName, "no such column: yer", "UPDATE papers SET year = ‸yer + 1"),
     (SqlUnknownName, "no such column: yer", "UPDATE papers SET year = 1 WHERE ‸yer = 1"),

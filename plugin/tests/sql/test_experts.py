@@ -12,17 +12,20 @@ from nestvec.milvus.providers import Endpoint
 from nestvec.sql.bind.vectors.family import families
 from nestvec.sql.plan.nodes import Plan
 from nestvec.sql.statements.show import generated_expression
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import SqlNotSupported
 
 
 @pytest.fixture
 def two(table: Table) -> Table:
     """``table`` with two of its columns filled by two experts of one encoder."""
-    endpoint = Endpoint("openai", "http://127.0.0.1:8080", "minilm")
+    config = EmbeddingConfig("minilm", 64)
     return replace(
         table,
         embeddings=tuple(
-            EmbeddingColumn("name", column, 64, replace(endpoint, expert=expert))
+            EmbeddingColumn(
+                "name", column, Endpoint("openai", "http://127.0.0.1:8080", replace(config, expert=expert))
+            )
             for column, expert in (("doc_64", "biomed"), ("doc_ip", "legal"))
         ),
         metrics={"doc_64": "COSINE", "doc_ip": "COSINE"},

@@ -21,9 +21,10 @@ from nestvec.sql.plan.nodes import Plan, VectorSearch, source_of
 from nestvec.sql.settings import SessionSettings
 from nestvec.sql.statements import select
 from nestvec.sql.statements.select import plan_select
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import SqlError
 
-MINILM = Endpoint("openai", "http://127.0.0.1:8080", "minilm")
+SERVICE = "http://127.0.0.1:8080"
 PAPERS = Table(
     name="papers",
     columns=(
@@ -37,9 +38,11 @@ PAPERS = Table(
         Column("code", "BINARY_VECTOR", dim=16),
     ),
     embeddings=(
-        EmbeddingColumn("body", "body_2", 2, MINILM),
-        EmbeddingColumn("body", "body_4", 4, MINILM),
-        EmbeddingColumn("body", "code", 16, Endpoint("nestvec", MINILM.service, "minilm"), "binary"),
+        EmbeddingColumn("body", "body_2", Endpoint("openai", SERVICE, EmbeddingConfig("minilm", 2))),
+        EmbeddingColumn("body", "body_4", Endpoint("openai", SERVICE, EmbeddingConfig("minilm", 4))),
+        EmbeddingColumn(
+            "body", "code", Endpoint("nestvec", SERVICE, EmbeddingConfig("minilm", 16, form="binary"))
+        ),
     ),
     lexical=(LexicalColumn("body", "words"),),
     metrics={"body_2": "COSINE", "body_4": "COSINE", "words": "BM25", "code": "HAMMING"},

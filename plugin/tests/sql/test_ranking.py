@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from nestvec.client.http import Coding
+from nestvec.client.http import EmbeddingRequest
 from nestvec.milvus.catalog import Column, EmbeddingColumn, LexicalColumn, Table
 from nestvec.milvus.providers import Endpoint
 from nestvec.milvus.steps import BlockingCall, Call, Request, Steps
@@ -19,10 +20,11 @@ from nestvec.sql.execute.executor import run_plan
 from nestvec.sql.execute.search import resolve_targets
 from nestvec.sql.plan.explain import as_lines, explain_plan
 from nestvec.sql.plan.nodes import HybridSearch, Plan, VectorSearch
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import SqlError, SqlNotSupported, SqlSyntaxError, SqlTypeMismatch, SqlUnknownName
+from nestvec_schemas.model_name import parse_model_name
 
 SERVICE = "http://127.0.0.1:8080"
-MINILM = Endpoint("openai", SERVICE, "minilm")
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +42,11 @@ def papers() -> Table:
             Column("code", "BINARY_VECTOR", dim=16),
         ),
         embeddings=(
-            EmbeddingColumn("body", "v", 4, MINILM),
-            EmbeddingColumn("title", "w", 4, Endpoint("openai", SERVICE, "minilm", 3)),
-            EmbeddingColumn("body", "code", 16, Endpoint("nestvec", SERVICE, "minilm"), "binary"),
+            EmbeddingColumn("body", "v", Endpoint("openai", SERVICE, EmbeddingConfig("minilm", 4))),
+            EmbeddingColumn("title", "w", Endpoint("openai", SERVICE, EmbeddingConfig("minilm", 4, 3))),
+            EmbeddingColumn(
+                "body", "code", Endpoint("nestvec", SERVICE, EmbeddingConfig("minilm", 16, form="binary"))
+            ),
         ),
         lexical=(LexicalColumn("body", "words"),),
         metrics={"v": "COSINE", "w": "L2", "own": "IP", "words": "BM25", "code": "HAMMING"},
@@ -65,7 +69,7 @@ def target(plan: Plan) -> Any:
 
 
 def asked(text: str, model: str = "minilm", dim: int = 4) -> EmbeddedText:
-    return EmbeddedText(text, Coding(SERVICE, model, dim))
+    return EmbeddedText(text, EmbeddingRequest(SERVICE, replace(parse_model_name(model), dim=dim)))
 
 
 def test_a_text_alone_is_embedded_by_milvus(by: Callable[..., Plan]) -> None:
@@ -116,13 +120,13 @@ def test_a_cast_to_vector_is_a_vector(by: Callable[..., Plan]) -> None:
 def test_a_vector_holds_finite_numbers_of_32_bits(by: Callable[..., Plan], at: int, wrong: object) -> None:
     fits = [0, -3.4e38, True, 3.4e38]
     assert target(by("v <=> :x", {"x": fits})) == tuple(map(float, fits))
-    with pytest.raises(SqlTypeMismatch, match="finite numbers of 32 bits"):
+    with pytest.raises(SqlTypeMismatch, match="finite 32-bit numbers"):
         by("v <=> :x", {"x": [*fits[:at], wrong, *fits[at + 1 :]]})
 
 
 def test_a_column_that_no_service_fills_takes_a_named_encoder(by: Callable[..., Plan]) -> None:
     assert target(by("own <#> EMBED('a', 'other', exit => 2)")) == VectorSum(
-        ((1.0, EmbeddedText("a", Coding(SERVICE, "other@2", 2))),)
+        ((1.0, EmbeddedText("a", EmbeddingRequest(SERVICE, EmbeddingConfig("other", 2, 2)))),)
     )
 
 
@@ -174,18 +178,18 @@ REFUSED = [
     (SqlTypeMismatch, "a vector and a number", "v <=> ‸EMBED('a') + 1"),
     (SqlNotSupported, "a vector times a vector", "v <=> ‸EMBED('a') * EMBED('b')"),
     (SqlNotSupported, "division by a vector", "v <=> ‸1 / EMBED('a')"),
-    (SqlTypeMismatch, "divides by zero", "v <=> ‸EMBED('a') / 0"),
+    (SqlTypeMismatch, "division by zero", "v <=> ‸EMBED('a') / 0"),
     (SqlTypeMismatch, "this is a number", "v <=> ‸1 + 1"),
     (SqlTypeMismatch, "not finite", "v <=> ‸1e300 * 1e300 * EMBED('a')"),
     (SqlTypeMismatch, "which are not comparable with others: other", "v <=> ‸EMBED('a', 'other')"),
     (SqlTypeMismatch, "an exit is a layer number", "v <=> EMBED('a', exit => ‸0)"),
     (SqlUnknownName, "EMBED has no such option", "v <=> EMBED('a', ‸layer => 3)"),
-    (SqlSyntaxError, "EMBED takes one or two texts", "v <=> ‸EMBED()"),
+    (SqlSyntaxError, "EMBED takes one or two strings", "v <=> ‸EMBED()"),
     (SqlNotSupported, "EMBED of a column", "v <=> EMBED(‸body)"),
     (SqlTypeMismatch, "nothing to embed", "v <=> EMBED(‸' ')"),
-    (SqlTypeMismatch, "no layer", "v <=> EMBED('a', ‸'minilm@3@x')"),
-    (SqlTypeMismatch, "not comparable with: minilm@x", "v <=> ‸EMBED('a', 'minilm@x')"),
-    (SqlTypeMismatch, "not comparable with: minilm@x", "v <=> ‸EMBED('a', expert => 'x')"),
+    (SqlTypeMismatch, "neither a layer", "v <=> EMBED('a', ‸'minilm@3@x')"),
+    (SqlTypeMismatch, "not comparable with others: minilm@x", "v <=> ‸EMBED('a', 'minilm@x')"),
+    (SqlTypeMismatch, "not comparable with others: minilm@x", "v <=> ‸EMBED('a', expert => 'x')"),
     (SqlTypeMismatch, "an expert name is a string", "v <=> EMBED('a', expert => ‸3)"),
     (SqlTypeMismatch, "no nestvec service embeds", "own <#> ‸EMBED('a')"),
     (SqlTypeMismatch, "has 4 dims", "v <=> EMBED('a') + ‸'[1, 2]'"),
@@ -193,16 +197,16 @@ REFUSED = [
     (SqlTypeMismatch, "has vectors of 4 dims: own", "v <=> (SELECT ‸own FROM papers WHERE id = 7)"),
     (SqlUnknownName, "no collection of this name", "v <=> (SELECT v FROM ‸other WHERE id = 7)"),
     (SqlNotSupported, "LIMIT in a subquery", "v <=> (SELECT ‸v FROM papers LIMIT 1)"),
-    (SqlNotSupported, "in a subquery's select list", "v <=> (SELECT ‸max(v) FROM papers)"),
+    (SqlNotSupported, "in a subquery select list", "v <=> (SELECT ‸max(v) FROM papers)"),
     (SqlTypeMismatch, "no BM25 function reads", "‸title <@> 'a'"),
-    (SqlTypeMismatch, "is for BM25", "words ‸<=> 'a'"),
+    (SqlTypeMismatch, "is indexed by BM25", "words ‸<=> 'a'"),
     (SqlNotSupported, "<@> with arithmetic", "words <@> ‸EMBED('a') + EMBED('b')"),
     (SqlNotSupported, "ASC on a score", "‸RRF(v <=> 'a', body <@> 'a')"),
-    (SqlSyntaxError, "two distances or more", "‸RRF(v <=> 'a') DESC"),
+    (SqlSyntaxError, "at least two distances", "‸RRF(v <=> 'a') DESC"),
     (SqlUnknownName, "RRF has no such option", "RRF(v <=> 'a', w <-> 'a', ‸weights => ARRAY[1, 1]) DESC"),
-    (SqlTypeMismatch, "over 0 to 16,384", "RRF(v <=> 'a', w <-> 'a', k => ‸0) DESC"),
+    (SqlTypeMismatch, "above 0, up to 16,384", "RRF(v <=> 'a', w <-> 'a', k => ‸0) DESC"),
     (SqlSyntaxError, "WEIGHTED needs weights", "‸WEIGHTED(v <=> 'a', w <-> 'a') DESC"),
-    (SqlTypeMismatch, "from 0 to 1", "WEIGHTED(v <=> 'a', w <-> 'a', weights => ARRAY[0.5, ‸2]) DESC"),
+    (SqlTypeMismatch, "from 0, up to 1", "WEIGHTED(v <=> 'a', w <-> 'a', weights => ARRAY[0.5, ‸2]) DESC"),
     (SqlTypeMismatch, "has 2 distances", "WEIGHTED(v <=> 'a', w <-> 'a', weights => ARRAY[‸1]) DESC"),
     (SqlNotSupported, "a constant in RRF", "RRF(v <=> 'a', ‸'b') DESC"),
     (SqlNotSupported, "arithmetic as a vector", "v <=> EMBED('a') + ‸2 ^ 2"),
@@ -283,7 +287,7 @@ def test_bits_are_searched_by_hamming_distance(by: Callable[..., Plan]) -> None:
     assert target(by("code <~> '0000000100000010'")) == b"\x01\x02"
     assert target(by("code <~> :code", {"code": b"\x01\x02"})) == b"\x01\x02"
     plan = by("code <~> 'some text'")
-    text = EmbeddedText("some text", Coding(SERVICE, "minilm", 16), "binary")
+    text = EmbeddedText("some text", EmbeddingRequest(SERVICE, EmbeddingConfig("minilm", 16, form="binary")))
     assert (target(plan), target(by("code <~> EMBED('some text')"))) == (text, text)
     assert plan.services == (SERVICE,)
     session = Session()
@@ -353,17 +357,17 @@ def test_queries_that_differ_in_more_are_asked_apart(planned: Callable[..., Plan
 LATERAL_REFUSED = [
     (
         SqlUnknownName,
-        "q has no column",
+        "q has no such column",
         "SELECT * FROM {v} CROSS JOIN LATERAL (SELECT id FROM papers ORDER BY v <=> ‸q.txt LIMIT 1) AS p",
     ),
     (SqlUnknownName, "no such column in q or p", "SELECT ‸d FROM {v} CROSS JOIN LATERAL {i} AS p"),
-    (SqlUnknownName, "no table of this name", "SELECT ‸r.id FROM {v} CROSS JOIN LATERAL {i} AS p"),
+    (SqlUnknownName, "no such table", "SELECT ‸r.id FROM {v} CROSS JOIN LATERAL {i} AS p"),
     (
         SqlNotSupported,
         "arithmetic in the select list",
         "SELECT ‸p.id + 1 FROM {v} CROSS JOIN LATERAL {i} AS p",
     ),
-    (SqlNotSupported, "a second column", "SELECT p.id, ‸p.id FROM {v} CROSS JOIN LATERAL {i} AS p"),
+    (SqlNotSupported, "a second output column", "SELECT p.id, ‸p.id FROM {v} CROSS JOIN LATERAL {i} AS p"),
     (
         SqlNotSupported,
         "ORDER outside LATERAL",
@@ -372,7 +376,7 @@ LATERAL_REFUSED = [
     (SqlNotSupported, "LATERAL with a condition", "SELECT p.id FROM {v} JOIN LATERAL {i} AS p ON ‸p.id = 1"),
     (SqlNotSupported, "this side of a join", "SELECT p.id FROM {v} RIGHT ‸JOIN LATERAL {i} AS p ON TRUE"),
     (SqlNotSupported, "VALUES or unnest in FROM", "‸SELECT * FROM {v}"),
-    (SqlSyntaxError, "has a name", "SELECT * FROM {v} CROSS JOIN LATERAL (SELECT ‸id FROM papers LIMIT 1)"),
+    (SqlSyntaxError, "takes only a name", "SELECT * FROM {v} CROSS JOIN LATERAL (SELECT ‸id FROM papers LIMIT 1)"),
     (
         SqlSyntaxError,
         "1 values for 2 columns",
@@ -441,8 +445,8 @@ RERANK_REFUSED = [
     (SqlNotSupported, "without a distance", "id ‸RERANK BY 'bge'"),
     (SqlUnknownName, "no such option", "v <=> 'q' RERANK BY 'bge' WITH (‸most = 3)"),
     (SqlTypeMismatch, "from 1 to 1,000", "v <=> 'q' RERANK BY 'bge' WITH (candidates = ‸0)"),
-    (SqlTypeMismatch, "is no text", "v <=> 'q' RERANK BY 'bge' WITH (column = ‸id)"),
-    (SqlSyntaxError, "with which text", "v <=> EMBED('a') + EMBED('b') ‸RERANK BY 'bge'"),
+    (SqlTypeMismatch, "is not text", "v <=> 'q' RERANK BY 'bge' WITH (column = ‸id)"),
+    (SqlSyntaxError, "which query to score with", "v <=> EMBED('a') + EMBED('b') ‸RERANK BY 'bge'"),
     (SqlSyntaxError, "which text is scored", "own <#> '[1, 2]' ‸RERANK BY 'bge' WITH (query = 'q')"),
 ]
 

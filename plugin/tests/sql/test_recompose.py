@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nestvec.ingest.row_schema import table_shape
+from nestvec.ingest.row_schema import row_schema
 from nestvec.milvus.catalog import Column, Table
 from nestvec.milvus.composed_columns import TEMPLATE_PROPERTY_PREFIX
 from nestvec.sql.bind.dml.recompose import composed_sources, recompose, stale_composed
@@ -59,7 +59,7 @@ def test_a_text_that_is_nothing_is_null_where_it_may_be_and_that_fits() -> None:
     scope = Scope(parsed.source, made, "t", bind_params(None))
     node = parsed.tree.expressions[0]
     row = {"id": 1, "title": "A", "year": 7}
-    shape = table_shape(made)
+    shape = row_schema(made)
     found = recompose(scope, shape, ["short", "long", "all"], row, node)
     assert found == {"short": "A", "long": "A: 7", "all": "A"}
     assert recompose(scope, shape, ["all"], {"id": 1}, node) == {"all": None}

@@ -91,7 +91,7 @@ NOT_SUPPORTED = [
 ]
 SYNTAX = [
     (
-        "the parameter q has no value. None has: give it one.",
+        "the parameter q has no value. Pass a value for it.",
         "SELECT id FROM pydoc ORDER BY doc_64 <=> ‸:q LIMIT 1",
     ),
     ("a parameter has a name", "SELECT id FROM pydoc WHERE id = ‸?"),
@@ -232,4 +232,4 @@ def test_what_cannot_be_read_or_filtered_is_refused(refusal: Refusal) -> None:
     assert "WHERE on a column named größe" in str(refusal("SELECT id FROM t WHERE größe = 1", over=table))
     assert "reading column words (SPARSE_FLOAT_VECTOR)" in str(refusal("SELECT * FROM t", over=table))
     assert "Write bits <~> …" in str(refusal("SELECT id FROM t ORDER BY bits <=> 'x' LIMIT 1", over=table))
-    assert "is read as \"$meta\"->>'other'" in str(refusal("SELECT other FROM t", over=table))
+    assert "Read a dynamic field as \"$meta\"->>'other'" in str(refusal("SELECT other FROM t", over=table))

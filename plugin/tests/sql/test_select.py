@@ -30,9 +30,9 @@ NEAR = "doc_64 <=> 'x'"
 # @ is a distance, @@ the order by it; ‸ stands before the place where the error's mark must stand.
 NOT_SUPPORTED = [
     ("without ORDER BY the same distance", "SELECT id FROM pydoc WHERE ‸@ < 0.3"),
-    ("leaves out the nearest rows", "SELECT id FROM pydoc WHERE ‸@ > 1 @@"),
-    ("leaves out the nearest rows", "SELECT id FROM pydoc WHERE ‸1 - (@) < 1 @@"),
-    ("leaves out the nearest rows", "SELECT id FROM pydoc WHERE ‸0.1 < @ @@"),
+    ("excludes the nearest rows", "SELECT id FROM pydoc WHERE ‸@ > 1 @@"),
+    ("excludes the nearest rows", "SELECT id FROM pydoc WHERE ‸1 - (@) < 1 @@"),
+    ("excludes the nearest rows", "SELECT id FROM pydoc WHERE ‸0.1 < @ @@"),
     ("other than a threshold", "SELECT id FROM pydoc WHERE ‸public OR @ < 1 @@"),
     ("other than a threshold", "SELECT id FROM pydoc WHERE ‸@ BETWEEN 0 AND 1 @@"),
     ("other than a threshold", "SELECT id FROM pydoc WHERE NOT ‸@ > 1 @@"),
@@ -53,9 +53,9 @@ NOT_SUPPORTED = [
     ("more than one column", "SELECT id FROM pydoc GROUP BY year, ‸module @@"),
     ("the aggregate count()", "SELECT year, ‸count(*) FROM pydoc GROUP BY year @@"),
     ("the aggregate max()", "SELECT ‸max(@) FROM pydoc GROUP BY year @@"),
-    ("an aggregate beside", "SELECT id, ‸count(*) FROM pydoc @@"),
-    ("HAVING beside", "SELECT year FROM pydoc GROUP BY year HAVING ‸year > 1 @@"),
-    ("DISTINCT beside", "SELECT ‸DISTINCT year, @ FROM pydoc @@"),
+    ("an aggregate with", "SELECT id, ‸count(*) FROM pydoc @@"),
+    ("HAVING with", "SELECT year FROM pydoc GROUP BY year HAVING ‸year > 1 @@"),
+    ("DISTINCT with", "SELECT ‸DISTINCT year, @ FROM pydoc @@"),
     ("COUNT() in WHERE", "SELECT id FROM pydoc WHERE ‸count(*) > 1"),
     ("the aggregate COUNT() in GROUP BY", "SELECT id FROM pydoc GROUP BY ‸count(*)"),
     ("the aggregate MIN() in the aggregate SUM()", "SELECT sum(‸min(id)) FROM pydoc"),
@@ -73,15 +73,15 @@ TYPES = [
     ("neither in GROUP BY", "SELECT count(*) FROM pydoc GROUP BY year ORDER BY ‸id"),
     ("neither in GROUP BY", "SELECT count(*) FROM pydoc HAVING ‸id > 1"),
     ("SUM() takes a number", "SELECT sum(‸name) FROM pydoc"),
-    ("HAVING takes a condition", "SELECT count(*) FROM pydoc HAVING ‸count(*)"),
-    ("a place that the select list does not have", "SELECT id FROM pydoc ORDER BY ‸2"),
-    ("a place that the select list does not have", "SELECT id FROM pydoc ORDER BY ‸0"),
+    ("HAVING takes a boolean", "SELECT count(*) FROM pydoc HAVING ‸count(*)"),
+    ("a position that is not in the select list", "SELECT id FROM pydoc ORDER BY ‸2"),
+    ("a position that is not in the select list", "SELECT id FROM pydoc ORDER BY ‸0"),
     ("a constant in ORDER BY", "SELECT id FROM pydoc ORDER BY ‸'id'"),
     ("a constant in GROUP BY", "SELECT id FROM pydoc GROUP BY ‸1.5"),
 ]
 SYNTAX = [
-    ("names columns of the select list", "SELECT DISTINCT id FROM pydoc ORDER BY ‸year"),
-    ("not the same", "SELECT DISTINCT ON (year) id FROM pydoc ORDER BY ‸id"),
+    ("expressions must be in the select list", "SELECT DISTINCT id FROM pydoc ORDER BY ‸year"),
+    ("must match the first keys", "SELECT DISTINCT ON (year) id FROM pydoc ORDER BY ‸id"),
 ]
 REFUSED = [
     *((SqlNotSupported, *case) for case in NOT_SUPPORTED),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nestvec.client.http import Coding
+from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import SparseWeight
 from nestvec.milvus.catalog import Column, EmbeddingColumn, Table
 from nestvec.milvus.providers import Endpoint
@@ -22,10 +22,11 @@ from nestvec.sql.parse.parse import parse
 from nestvec.sql.plan.explain import as_lines, explain_plan
 from nestvec.sql.plan.explain_details import CollectionContext, add_details
 from nestvec.sql.plan.nodes import HybridSearch, Plan, VectorSearch
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import ServiceUnreachable, SqlNotSupported, SqlTypeMismatch
 
 SERVICE = "http://127.0.0.1:8080"
-TEXT = EmbeddedText("heat waves", Coding(SERVICE, "splade", 0), "sparse")
+TEXT = EmbeddedText("heat waves", EmbeddingRequest(SERVICE, EmbeddingConfig("splade", form="sparse")))
 WORDS = [SparseWeight(index=3, value=2.0, word="heat"), SparseWeight(index=7, value=1.5, word="wave")]
 
 
@@ -41,8 +42,10 @@ def papers() -> Table:
             Column("own", "SPARSE_FLOAT_VECTOR"),
         ),
         embeddings=(
-            EmbeddingColumn("body", "v", 4, Endpoint("openai", SERVICE, "minilm")),
-            EmbeddingColumn("body", "lex", 0, Endpoint("nestvec", SERVICE, "splade"), "sparse"),
+            EmbeddingColumn("body", "v", Endpoint("openai", SERVICE, EmbeddingConfig("minilm", 4))),
+            EmbeddingColumn(
+                "body", "lex", Endpoint("nestvec", SERVICE, EmbeddingConfig("splade", form="sparse"))
+            ),
         ),
         metrics={"v": "COSINE", "lex": "IP", "own": "IP"},
         indexes={"v": "AUTOINDEX", "lex": "SPARSE_INVERTED_INDEX", "own": "SPARSE_INVERTED_INDEX"},
@@ -108,9 +111,9 @@ def test_it_is_fused_with_vectors_and_reranked(by: Callable[..., Plan]) -> None:
 @pytest.mark.parametrize(
     ("order", "error", "message"),
     [
-        ("lex <=> 'a'", SqlTypeMismatch, r"is for IP, and <=> for COSINE.*Write lex <#>"),
+        ("lex <=> 'a'", SqlTypeMismatch, r"is indexed by IP, and <=> needs COSINE.*Write lex <#>"),
         ("lex <@> 'a'", SqlTypeMismatch, "no BM25 function reads column lex"),
-        ("lex <#> EMBED('a') + EMBED('b')", SqlNotSupported, "words' weights to arithmetic"),
+        ("lex <#> EMBED('a') + EMBED('b')", SqlNotSupported, "a sparse-vector distance to arithmetic"),
         ("lex <#> EMBED('a', 'minilm')", SqlTypeMismatch, "holds vectors of splade"),
         ("lex <#> ' '", SqlTypeMismatch, "nothing to embed"),
         ("own <#> 'a'", SqlTypeMismatch, r"no nestvec service embeds text for column own.*v, lex"),

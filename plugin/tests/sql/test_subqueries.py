@@ -44,7 +44,7 @@ def test_nothing_is_in_a_list_of_null_or_known_not_to_be(planned: Planned, where
 
 def test_the_plan_says_what_was_read(planned: Planned) -> None:
     plan = planned("SELECT id FROM pydoc WHERE id IN (SELECT 3)")
-    assert plan.notes == ("a subquery of no collection gave 1 row",)
+    assert plan.notes == ("a subquery of no collection returned 1 row",)
 
 
 def test_a_statement_is_parsed_once_and_its_tree_kept(planned: Planned) -> None:
@@ -55,7 +55,7 @@ def test_a_statement_is_parsed_once_and_its_tree_kept(planned: Planned) -> None:
 @pytest.mark.parametrize(
     ("said", "marked"),
     [
-        ("has one column: 2", "id IN (SELECT ‸1, 2)"),
+        ("must return one column: 2", "id IN (SELECT ‸1, 2)"),
         ("column id is INT64: 'a'", "id IN (SELECT ‸'a')"),
         ("column id is INT64: 'a'", "id < (SELECT ‸'a')"),
     ],

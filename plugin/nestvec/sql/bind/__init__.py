@@ -1,1 +1,1 @@
-"""Tree to bound statement: names are columns, constants have types, nothing is left over."""
+"""Tree to bound statement: names become columns, constants have types, every part is read or refused."""

@@ -1,4 +1,4 @@
-"""GROUP BY, aggregates and HAVING; and the best row of each group of a ranking."""
+"""GROUP BY, HAVING, DISTINCT, and the best row of each group of a ranking."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from nestvec.sql.parse.source import SourceText
 from nestvec_schemas.errors import SqlNotSupported, SqlTypeMismatch
 
 _GROUPED = INTEGERS | STRINGS | {"BOOL"}
-"""What Milvus's grouping search groups by."""
+"""Types of columns that Milvus can group a search by."""
 
 _SETS = (exp.Rollup, exp.Cube, exp.GroupingSets, exp.Tuple)
 
 
 @dataclass(frozen=True)
 class GroupKey:
-    """One expression of GROUP BY, with the type of its values and where it is written."""
+    """One expression of GROUP BY, with its type and node."""
 
     expression: Expression
     type: str
@@ -44,7 +44,7 @@ class GroupKey:
 def bind_groups(
     binder: ExpressionBinder, select: exp.Select, items: Sequence[SelectItem]
 ) -> tuple[GroupKey, ...] | None:
-    """What GROUP BY names: a column of the table, one of the answer, or an expression; None without it."""
+    """The keys of GROUP BY: columns of the table or of the result, or expressions; None without it."""
     clause, source = select.args.get("group"), binder.scope.source
     if clause is None:
         return None
@@ -53,7 +53,9 @@ def bind_groups(
     groups: list[GroupKey] = []
     for node in clause.expressions:
         if isinstance(node, _SETS):
-            raise source.not_supported("GROUP BY of several sets", node, "Run one statement a set.")
+            raise source.not_supported(
+                "GROUP BY with several grouping sets", node, "Run one statement per set."
+            )
         resolved = resolve_select_item(binder.scope, node, items, "GROUP BY", columns_first=True)
         bound = binder.bind(resolved)
         groups.append(GroupKey(bound.expression, bound.type, node))
@@ -61,7 +63,7 @@ def bind_groups(
 
 
 def aggregates_in(expressions: Iterable[Expression]) -> tuple[AggregateCall, ...]:
-    """The aggregates in expressions, each once."""
+    """The distinct aggregates in expressions."""
     aggregates = (
         part for expression in expressions for part in walk(expression) if isinstance(part, AggregateCall)
     )
@@ -69,9 +71,9 @@ def aggregates_in(expressions: Iterable[Expression]) -> tuple[AggregateCall, ...
 
 
 def in_group_row(source: SourceText, expression: Expression, keys: Sequence[Expression]) -> Expression:
-    """An expression of a group's row, which has what is grouped by and aggregates. Raises SqlTypeMismatch."""
+    """An expression over the row of a group: its keys and aggregates. Raises SqlTypeMismatch for columns."""
 
-    def read(part: Expression) -> Expression | None:
+    def replacement_of(part: Expression) -> Expression | None:
         if part in keys:
             return ColumnRef(expression_sql(part))
         if isinstance(part, AggregateCall):
@@ -86,21 +88,21 @@ def in_group_row(source: SourceText, expression: Expression, keys: Sequence[Expr
             )
         return None
 
-    return _rewrite(expression, read)
+    return _rewrite(expression, replacement_of)
 
 
 def grouping_column(binder: ExpressionBinder, groups: Sequence[GroupKey]) -> str:
-    """The column that Milvus groups a ranking by. Raises SqlNotSupported where it cannot."""
+    """The column that Milvus groups a ranking by. Raises SqlNotSupported for anything else."""
     source, first = binder.scope.source, groups[0]
     if len(groups) > 1:
         raise source.not_supported(
-            "GROUP BY of more than one column beside ORDER BY a distance",
+            "GROUP BY of more than one column with ORDER BY a distance",
             groups[1].node,
             "Milvus groups a search by one column.",
         )
     if isinstance(binder.ranking, FusedRanking):
         raise source.not_supported(
-            "GROUP BY beside ORDER BY a score of several", first.node, "Order by one distance."
+            "GROUP BY with ORDER BY a fused score", first.node, "Order by one distance."
         )
     if not isinstance(first.expression, ColumnRef) or first.type not in _GROUPED:
         kind = (
@@ -109,64 +111,67 @@ def grouping_column(binder: ExpressionBinder, groups: Sequence[GroupKey]) -> str
             else f"a {first.type} column"
         )
         raise source.not_supported(
-            f"GROUP BY {kind} beside ORDER BY a distance",
+            f"GROUP BY {kind} with ORDER BY a distance",
             first.node,
-            "Milvus groups a search by a column of whole numbers, texts or booleans.",
+            "Milvus groups a search by an integer, string or boolean column.",
         )
     return first.expression.name
 
 
 def in_best_row(source: SourceText, expression: Expression, ranking: Ranking, at: exp.Expr) -> Expression:
-    """An expression of the best row of a group: ``min`` of a distance is that row's own distance."""
+    """An expression over the best row of a group: ``min`` of a distance is the distance of that row."""
 
-    def read(part: Expression) -> Expression | None:
+    def replacement_of(part: Expression) -> Expression | None:
         if not isinstance(part, AggregateCall):
             return None
         trend = rank_monotonicity(part.argument, ranking) if part.argument is not None else 0
         if part.argument is not None and (part.name, trend > 0) in (("min", True), ("max", False)) and trend:
             return part.argument
         raise SqlNotSupported(
-            f"the aggregate {part.name}() of groups whose best rows are ranked is not supported yet",
-            next_step="Take min() of the distance, or columns of the best row.",
+            f"the aggregate {part.name}() over the groups of a ranking is not supported yet",
+            next_step="Use min() of the distance, or columns of the best row.",
             statement=source.text,
             position=source.position(at),
         )
 
-    return _rewrite(expression, read)
+    return _rewrite(expression, replacement_of)
 
 
-def _rewrite(expression: Expression, read: Callable[[Expression], Expression | None]) -> Expression:
-    replacement = read(expression)
+def _rewrite(expression: Expression, replacement_of: Callable[[Expression], Expression | None]) -> Expression:
+    """The expression with its parts replaced, wherever ``replacement_of`` has one."""
+    replacement = replacement_of(expression)
     if replacement is not None:
         return replacement
     if isinstance(expression, FunctionCall):
         return replace(
-            expression, arguments=tuple(_rewrite(argument, read) for argument in expression.arguments)
+            expression,
+            arguments=tuple(_rewrite(argument, replacement_of) for argument in expression.arguments),
         )
     return expression
 
 
 def bind_having(binder: ExpressionBinder, select: exp.Select) -> Expression | None:
+    """The condition of HAVING; None without it. Raises the errors of ``bind_query``."""
     having = select.args.get("having")
     if having is None:
         return None
     condition = binder.bind(having.this)
-    check_kind(binder.scope.source, condition, "a condition", having.this, "HAVING")
+    check_kind(binder.scope.source, condition, "a boolean", having.this, "HAVING")
     return condition.expression
 
 
 def bind_distinct(
     binder: ExpressionBinder, select: exp.Select, query: Query, unbound_keys: Sequence[UnboundKey]
 ) -> tuple[Expression, ...] | None:
-    """What DISTINCT looks at: the answer's columns, or those of ON. The order must go by them first."""
+    """What DISTINCT compares: the columns of the result, or those of ON, by which the order must start."""
     clause, source = select.args.get("distinct"), binder.scope.source
     if clause is None:
         return None
     if query.ordering.ranking is not None:
         raise source.not_supported(
-            "DISTINCT beside ORDER BY a distance",
+            "DISTINCT with ORDER BY a distance",
             TokenType.DISTINCT,
-            "GROUP BY column gives the best row of each of its values.",
+            "GROUP BY column gives the best row per value.",
         )
     on = clause.args.get("on")
     if on is None:
@@ -175,13 +180,13 @@ def bind_distinct(
         unselected = next((unbound for key, unbound in keys if key.expression not in values), None)
         if unselected is not None:
             raise source.syntax_error(
-                "with DISTINCT, ORDER BY names columns of the select list",
+                "with DISTINCT, ORDER BY expressions must be in the select list",
                 unselected.ordered,
                 "Add it there.",
             )
         return values
     if query.grouping is not None:
-        raise source.not_supported("DISTINCT ON beside GROUP BY", TokenType.DISTINCT, "Use one of them.")
+        raise source.not_supported("DISTINCT ON with GROUP BY", TokenType.DISTINCT, "Use one of them.")
     nodes = on.expressions if isinstance(on, exp.Tuple) else [on]
     values = tuple(
         replace(binder, clause="DISTINCT ON", allow_aggregates=False).bind(item).expression for item in nodes
@@ -189,7 +194,7 @@ def bind_distinct(
     leading = {expression_sql(item.expression) for item in query.ordering.keys[: len(values)]}
     if query.ordering.keys and leading != {expression_sql(item) for item in values}:
         raise source.syntax_error(
-            "DISTINCT ON and the first keys of ORDER BY are not the same",
+            "DISTINCT ON expressions must match the first keys of ORDER BY",
             unbound_keys[0].ordered,
             "Order by them first.",
         )

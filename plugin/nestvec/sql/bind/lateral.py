@@ -1,7 +1,7 @@
-"""``FROM (VALUES ('a'), ('b')) AS q(text) CROSS JOIN LATERAL (SELECT …) AS p``: a SELECT a query.
+"""``FROM (VALUES ('a'), ('b')) AS q(text) CROSS JOIN LATERAL (SELECT …) AS p``: one SELECT for each query.
 
-The rows of the left side are written in the statement or come as a parameter; the SELECT on the right names
-their columns (``q.text``) wherever a parameter may stand.
+The rows of the left side are in the statement or in a parameter; the SELECT on the right refers to their
+columns (``q.text``) wherever a parameter is allowed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Lateral:
     """The right side, with a parameter in place of each column of the left side."""
 
     def params(self, outer: Params, row: Sequence[Any]) -> Params:
-        """The parameters of the right side, for one row of the left."""
+        """The parameters of the right side for one row of the left."""
         named = {
             _parameter(self.left, column): value for column, value in zip(self.columns, row, strict=True)
         }
@@ -53,33 +53,36 @@ class Lateral:
 
 
 def is_lateral(select: exp.Select) -> bool:
-    """Whether a SELECT is of this kind, or nearly."""
+    """Whether FROM starts with VALUES or unnest."""
     from_ = select.args.get("from_")
     return from_ is not None and isinstance(from_.this, (exp.Values, exp.Unnest))
 
 
 def bind_lateral(source: SourceText, select: exp.Select, params: Params) -> Lateral:
-    """Take a statement apart. Raises SqlNotSupported, SqlSyntaxError, SqlTypeMismatch."""
+    """Bind the left side. Raises SqlNotSupported, SqlSyntaxError, SqlTypeMismatch."""
     for part in stray_parts(select, ("expressions", "from_", "joins")):
-        at = select.args[part]
+        part_node = select.args[part]
         raise source.not_supported(
-            f"{part.strip('_').upper()} beside LATERAL",
-            at if isinstance(at, exp.Expr) else 0,
-            "Write it inside LATERAL's parentheses.",
+            f"{part.strip('_').upper()} outside LATERAL",
+            part_node if isinstance(part_node, exp.Expr) else 0,
+            "Move it inside the parentheses of LATERAL.",
         )
     left = select.args["from_"].this
     join, lateral = _lateral(source, select)
     inner = lateral.this.this
     name, columns, rows = _rows(source, left, params)
     if not rows:
-        raise source.type_mismatch("there are no queries", "none", left, "Give one or more.")
+        raise source.type_mismatch("there are no queries", "none", left, "Pass at least one.")
     if len(rows) > MAX_QUERIES:
         raise source.type_mismatch(
-            f"one statement has at most {MAX_QUERIES:,} queries", len(rows), left, "Ask in several."
+            f"one statement has at most {MAX_QUERIES:,} queries",
+            len(rows),
+            left,
+            "Split them over several statements.",
         )
     alias = lateral.args.get("alias")
     if alias is None or stray_parts(alias, ("this",)):
-        raise source.syntax_error("LATERAL (…) has a name and no more", lateral, "Write LATERAL (…) AS p.")
+        raise source.syntax_error("LATERAL (…) takes only a name", lateral, "Write LATERAL (…) AS p.")
     return Lateral(
         left=name,
         columns=columns,
@@ -94,7 +97,7 @@ def bind_lateral(source: SourceText, select: exp.Select, params: Params) -> Late
 def _lateral(source: SourceText, select: exp.Select) -> tuple[exp.Join, exp.Lateral]:
     joins = select.args.get("joins") or []
     if len(joins) != 1 or not isinstance(joins[0].this, exp.Lateral):
-        raise source.not_supported("VALUES or unnest in FROM, other than beside one LATERAL,", 0, _WRITE)
+        raise source.not_supported("VALUES or unnest in FROM without one LATERAL", 0, _WRITE)
     join = joins[0]
     lateral = join.this
     if stray_parts(join, ("this", "kind", "side", "on")) or str(join.args.get("kind") or "").upper() not in (
@@ -119,7 +122,7 @@ def _lateral(source: SourceText, select: exp.Select) -> tuple[exp.Join, exp.Late
 
 
 def _inner_tokens(source: SourceText) -> tuple[Token, ...]:
-    """The tokens in LATERAL's parentheses."""
+    """The tokens inside the parentheses of LATERAL."""
     start = next(n for n, token in enumerate(source.tokens) if token.token_type == TokenType.LATERAL) + 2
     depth, end = 1, start
     while depth and end < len(source.tokens):
@@ -132,7 +135,7 @@ def _inner_tokens(source: SourceText) -> tuple[Token, ...]:
 def _rows(
     source: SourceText, left: exp.Expr, params: Params
 ) -> tuple[str, tuple[str, ...], tuple[tuple[Any, ...], ...]]:
-    """The left side's name, columns and rows."""
+    """The name, the columns and the rows of the left side."""
     alias = left.args.get("alias")
     if alias is None or not isinstance(alias.this, exp.Identifier):
         raise source.syntax_error("the queries have no name", left, "Add AS q(text).")
@@ -140,7 +143,7 @@ def _rows(
     named = tuple(identifier_name(item) for item in alias.args.get("columns") or ())
     if isinstance(left, exp.Values):
         if stray_parts(left, ("expressions", "alias")):
-            raise source.not_supported("VALUES with more than rows", left, _WRITE)
+            raise source.not_supported("VALUES with anything but rows", left, _WRITE)
         rows = tuple(
             tuple(_value(source, cell, params) for cell in item.expressions)
             for item in left.expressions
@@ -164,7 +167,7 @@ def _rows(
 
 def _unnested(source: SourceText, left: exp.Expr, params: Params) -> tuple[tuple[Any, ...], ...]:
     if len(left.expressions) != 1 or stray_parts(left, ("expressions", "alias", "offset")):
-        raise source.not_supported("unnest of several arrays", left, "Give it one, or write VALUES.")
+        raise source.not_supported("unnest of several arrays", left, "Pass one, or write VALUES.")
     array = left.expressions[0]
     if isinstance(array, exp.Array):
         return tuple((_value(source, item, params),) for item in array.expressions)
@@ -173,12 +176,12 @@ def _unnested(source: SourceText, left: exp.Expr, params: Params) -> tuple[tuple
         if isinstance(values, (list, tuple)):
             return tuple((tuple(item) if isinstance(item, list) else item,) for item in values)
     raise source.type_mismatch(
-        "unnest takes an array", construct_name(array), array, "Give ARRAY['a'] or a list."
+        "unnest takes an array", construct_name(array), array, "Pass ARRAY['a'] or a list."
     )
 
 
 def _value(source: SourceText, node: exp.Expr, params: Params) -> Any:
-    """One cell: a constant, or whatever a parameter holds, a vector for instance."""
+    """One value: a constant, or any value of a parameter, for example a vector."""
     if isinstance(node, PARAMETER_NODES):
         value = params.value(source, node)
         return tuple(value) if isinstance(value, list) else value
@@ -186,12 +189,12 @@ def _value(source: SourceText, node: exp.Expr, params: Params) -> Any:
 
 
 def _parameter(left: str, column: str) -> str:
-    # No parameter that a statement can write has a dot in its name.
+    # The name of a parameter in a statement never contains a dot.
     return f"{left}.{column}"
 
 
 def _parametrised(source: SourceText, select: exp.Select, left: str, columns: Sequence[str]) -> exp.Select:
-    """A copy with a parameter for each column of the left side."""
+    """A copy with a parameter in place of each column of the left side."""
     copied = select.copy()
     for node in list(copied.find_all(exp.Column)):
         table = node.args.get("table")
@@ -200,7 +203,7 @@ def _parametrised(source: SourceText, select: exp.Select, left: str, columns: Se
         column = identifier_name(node.this)
         if column not in columns:
             raise source.unknown_name(
-                f"{left} has no column of this name", column, node, f"There: {', '.join(columns)}."
+                f"{left} has no such column", column, node, f"Available: {', '.join(columns)}."
             )
         placeholder = exp.Placeholder(this=_parameter(left, column))
         placeholder.meta.update(table.meta)
@@ -209,16 +212,16 @@ def _parametrised(source: SourceText, select: exp.Select, left: str, columns: Se
 
 
 Sides = Mapping[str, Mapping[str, str]]
-"""The columns of each side by their names, with their types."""
+"""The columns of each side by name, with their types."""
 
 
 def side_column(side: str, column: str) -> str:
-    """What a column of a side is called in the rows that are found."""
+    """The name of a column of one side in the joined rows."""
     return f"{side}.{column}"
 
 
 def bind_lateral_outputs(source: SourceText, select: exp.Select, sides: Sides) -> tuple[OutputColumn, ...]:
-    """The answer's columns. Raises SqlUnknownName with the nearest name, SqlNotSupported for expressions."""
+    """The columns of the result. Raises SqlUnknownName, and SqlNotSupported for expressions."""
     outputs: dict[str, OutputColumn] = {}
     for node in select.expressions:
         inner = node.this if isinstance(node, exp.Alias) else node
@@ -227,7 +230,7 @@ def bind_lateral_outputs(source: SourceText, select: exp.Select, sides: Sides) -
             name = alias or column
             if name in outputs:
                 raise source.not_supported(
-                    f"a second column of the answer named {name}", node, "Rename one with AS."
+                    f"a second output column named {name}", node, "Rename one with AS."
                 )
             outputs[name] = OutputColumn(name, ColumnRef(side_column(side, column)), sides[side][column])
     return tuple(outputs.values())
@@ -237,7 +240,7 @@ def _columns(source: SourceText, node: exp.Expr, sides: Sides) -> Iterator[tuple
     star = node.this if isinstance(node, exp.Column) else node
     if isinstance(star, exp.Star):
         if stray_parts(star, ()):
-            raise source.not_supported("* with more than a table's name", node, "Name the columns.")
+            raise source.not_supported("* with more than a table name", node, "Name the columns.")
         selected = [_side(source, node, sides)] if node.args.get("table") else list(sides)
         yield from ((side, column) for side in selected for column in sides[side])
         return
@@ -245,20 +248,20 @@ def _columns(source: SourceText, node: exp.Expr, sides: Sides) -> Iterator[tuple
         raise source.not_supported(
             f"{construct_name(node)} in the select list above LATERAL",
             node,
-            "Work it out inside, and name it there.",
+            "Compute it inside LATERAL, and name it there.",
         )
     name = identifier_name(node.this)
     searched = [_side(source, node, sides)] if node.args.get("table") else list(sides)
     matching = [side for side in searched if name in sides[side]]
     if len(matching) > 1:
-        raise source.unknown_name("this name is of both sides", name, node, f"Write {matching[0]}.{name}.")
+        raise source.unknown_name("this name is ambiguous", name, node, f"Write {matching[0]}.{name}.")
     if not matching:
         names = [column for side in searched for column in sides[side]]
         raise source.unknown_name(
-            f"there is no column of this name in {' or '.join(searched)}",
+            f"there is no such column in {' or '.join(searched)}",
             name,
             node,
-            f"There: {', '.join(names)}.{nearest(name, names)}",
+            f"Available: {', '.join(names)}.{nearest(name, names)}",
         )
     yield matching[0], name
 
@@ -267,6 +270,6 @@ def _side(source: SourceText, node: exp.Expr, sides: Sides) -> str:
     name = identifier_name(node.args["table"])
     if name not in sides:
         raise source.unknown_name(
-            "FROM has no table of this name", name, node, f"There: {', '.join(sides)}.{nearest(name, sides)}"
+            "FROM has no such table", name, node, f"Available: {', '.join(sides)}.{nearest(name, sides)}"
         )
     return name

@@ -1,4 +1,4 @@
-"""The values that a statement's parameters stand for: bound as values, never as SQL."""
+"""The values of a statement's parameters: bound as values, never as SQL."""
 
 from __future__ import annotations
 
@@ -20,22 +20,20 @@ PARAMETER_NODES = (exp.Placeholder, exp.Parameter)
 
 @dataclass(frozen=True)
 class Params:
-    """Values by name; those given in order are named ``1``, ``2``, …
-
-    ``vectors`` are the lists among them that were found to be vectors, each by its id: a search names its own
-    in several places, and hundreds of numbers are checked once.
-    """
+    """The parameters of one execution."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
+    """Values by name; positional ones are named ``1``, ``2``, …"""
     vectors: dict[int, tuple[object, tuple[float, ...]]] = field(default_factory=dict, compare=False)
+    """The lists that were checked as vectors, by id: a statement may name one several times."""
 
     def value(self, source: SourceText, node: exp.Expr) -> Any:
-        """What a parameter stands for, in Python's own types. Raises SqlSyntaxError where it has no value."""
+        """The value of a parameter, in Python types. Raises SqlSyntaxError where it has none."""
         name = parameter_name(node)
         if name is None:
             raise source.syntax_error("a parameter has a name", node, "Write :name or $1.")
         if name not in self.values:
-            available = f"Given: {', '.join(self.values)}." if self.values else "None has: give it one."
+            available = f"Given: {', '.join(self.values)}." if self.values else "Pass a value for it."
             raise source.syntax_error(
                 f"the parameter {name} has no value", node, f"{available}{nearest(name, self.values)}"
             )
@@ -43,16 +41,16 @@ class Params:
 
 
 def bind_params(values: ParameterValues | None) -> Params:
-    """The parameters of one execution."""
+    """The parameters of one execution, from a mapping or a sequence."""
     if values is None:
         return Params()
     if isinstance(values, Mapping):
         return Params({str(name): to_python(value) for name, value in values.items()})
-    return Params({str(at): to_python(value) for at, value in enumerate(values, 1)})
+    return Params({str(number): to_python(value) for number, value in enumerate(values, 1)})
 
 
 def to_python(value: Any) -> Any:
-    """numpy's numbers and arrays as Python's; anything else as it is."""
+    """numpy numbers and arrays as Python values; anything else unchanged."""
     return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else value
 
 
@@ -61,5 +59,5 @@ def parameter_name(node: exp.Expr) -> str | None:
     inner = node.this
     if isinstance(inner, exp.Expr):
         inner = inner.this
-    # An expression in its place, ``$(…)``, is no name.
+    # An expression in place of the name, ``$(…)``, is not a name.
     return inner if isinstance(inner, str) and inner else None

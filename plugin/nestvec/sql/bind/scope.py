@@ -1,4 +1,4 @@
-"""Names and constants in a statement: which column a name means, and which value a constant is."""
+"""Names and constants: which column a name refers to, and which value a constant has."""
 
 from __future__ import annotations
 
@@ -23,39 +23,41 @@ FLOATS = frozenset({"FLOAT", "DOUBLE"})
 STRINGS = frozenset({"VARCHAR", "STRING", "TEXT"})
 
 _MAX_INT64 = (1 << 63) - 1
-"""The range is kept symmetric: Milvus reads -2^63 as the negative of a number that is out of range."""
+"""The range is symmetric: Milvus reads -2^63 as the negative of a number that is out of range."""
 
 _EXPECTED_VALUES = (
-    (INTEGERS, "a whole number of 64 bits"),
+    (INTEGERS, "a 64-bit integer"),
     (FLOATS, "a number"),
-    (STRINGS, "a text in single quotes"),
+    (STRINGS, "text in single quotes"),
     (frozenset({"BOOL"}), "TRUE or FALSE"),
 )
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a statement meets beside its table: the ``tables`` of its subqueries, by their names there,
-    and the ``service`` that embeds texts for columns that none fills."""
+    """What a statement refers to besides its own table."""
 
     tables: Mapping[str, Table] = field(default_factory=dict)
+    """The collections of its subqueries, by the names that they have there."""
     service: str = ""
+    """The service that embeds texts for columns that no function fills."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """One table, the name that the statement calls it by, and the parameters' values."""
+    """What names and parameters of a statement refer to."""
 
     source: SourceText
     table: Table
     name: str
+    """The name of the table in the statement: its own, or its alias."""
     params: Params
     context: Context = Context()
 
     def column(self, node: exp.Column) -> Column:
         """The column that a node names. Raises SqlUnknownName with the nearest name."""
         if stray_parts(node, ("this", "table")) or not isinstance(node.this, exp.Identifier):
-            raise self.source.not_supported("a name of more than two parts", node, "Write TABLE.COLUMN.")
+            raise self.source.not_supported("a name with more than two parts", node, "Write TABLE.COLUMN.")
         self.check_qualifier(node)
         exact, lower = str(node.this.this), identifier_name(node.this)
         column = self.table.column(lower) or self.table.column(exact)
@@ -65,38 +67,38 @@ class Scope:
             return column
         if not self.table.columns:
             raise self.source.unknown_name(
-                "without FROM there are no columns",
+                "there are no columns without FROM",
                 lower,
                 node,
-                "Add FROM collection; a text is in quotes: 'a'.",
+                "Add FROM collection; text goes in single quotes: 'a'.",
             )
         names = [column.name for column in self.table.columns]
         hint = nearest(lower, names)
         if node.this.args.get("quoted"):
-            hint += " A text is written in single quotes; double quotes are for names."
+            hint += " Text goes in single quotes; double quotes are for names."
         if self.table.dynamic:
-            hint += f""" A dynamic field is read as "{DYNAMIC_COLUMN.name}"->>'{exact}'."""
+            hint += f""" Read a dynamic field as "{DYNAMIC_COLUMN.name}"->>'{exact}'."""
         raise self.source.unknown_name(
-            f"{self.table.name} has no column of this name", lower, node, f"There: {', '.join(names)}.{hint}"
+            f"{self.table.name} has no such column", lower, node, f"Available: {', '.join(names)}.{hint}"
         )
 
     def check_qualifier(self, node: exp.Column) -> None:
-        """Raise SqlUnknownName where ``node`` is of another table than the one in FROM."""
+        """Raise SqlUnknownName where ``node`` names another table than the one in FROM."""
         qualifier = node.args.get("table")
         if qualifier is not None and self.name not in (identifier_name(qualifier), str(qualifier.this)):
             raise self.source.unknown_name(
-                "FROM has no table of this name", identifier_name(qualifier), qualifier, f"Write {self.name}."
+                "FROM has no such table", identifier_name(qualifier), qualifier, f"Use {self.name}."
             )
 
     def value(self, node: exp.Expr, column: Column) -> Value:
         """A constant as a value of the column's type. Raises SqlTypeMismatch, SqlNotSupported."""
-        return self._fitted(self.constant(node), column, node)
+        return self._converted(self.constant(node), column, node)
 
     def list_value(self, value: object, column: Column, node: exp.Expr) -> Value:
-        """The same of a value inside the parameter ``node``, a list."""
-        return self._fitted(_parameter_value(to_python(value), self.source, node), column, node)
+        """One value of a list, which is the value of the parameter ``node``, as ``value`` does."""
+        return self._converted(_parameter_value(to_python(value), self.source, node), column, node)
 
-    def _fitted(self, value: Value | None, column: Column, node: exp.Expr) -> Value:
+    def _converted(self, value: Value | None, column: Column, node: exp.Expr) -> Value:
         if value is None:
             raise self.source.type_mismatch(
                 "a comparison with NULL is never true", "NULL", node, f"Write {column.name} IS NULL."
@@ -104,7 +106,7 @@ class Scope:
         expected = next((name for types, name in _EXPECTED_VALUES if column.type in types), None)
         if expected is None:
             raise self.source.not_supported(
-                f"a comparison with a {column.type} column", node, "Compare numbers, texts and booleans."
+                f"a comparison with a {column.type} column", node, "Compare numbers, strings and booleans."
             )
         converted = _convert(value, column.type)
         if converted is None:
@@ -117,7 +119,7 @@ class Scope:
         return converted
 
     def constant(self, node: exp.Expr) -> Value | None:
-        """What a constant stands for; None is NULL. Raises SqlNotSupported for anything but a constant."""
+        """The value of a constant; None is NULL. Raises SqlNotSupported for anything but a constant."""
         sign = 1
         inner = node
         while isinstance(inner, (exp.Paren, exp.Neg)):
@@ -138,25 +140,28 @@ class Scope:
 
 
 def _parameter_value(value: object, source: SourceText, node: exp.Expr) -> Value | None:
-    """A parameter's value, where it is one that a column may hold."""
+    """The value of a parameter. Raises SqlTypeMismatch where no column can hold it."""
     if isinstance(value, str) and re.search("[\0\ud800-\udfff]", value):
         raise source.type_mismatch(
-            "this parameter's value holds a character that is not text", ascii(value)[:40], node, "Remove it."
+            "the parameter value contains a character that is not allowed",
+            ascii(value)[:40],
+            node,
+            "Remove it.",
         )
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
     raise source.type_mismatch(
-        "this parameter's value fits no column",
+        "no column can hold the parameter value",
         f"{type(value).__name__} {str(value)[:40]}",
         node,
-        "Give a text, a finite number, a boolean or None.",
+        "Pass a string, a finite number, a boolean or None.",
     )
 
 
 def _number(text: str, sign: int, source: SourceText, node: exp.Expr) -> int | float:
-    # Longer digits than this fit no column, and int() of a very long text is refused by Python.
+    # More digits fit no column, and Python refuses int() of a very long string.
     if re.fullmatch("[0-9]{1,400}", text):
         return sign * int(text)
     try:
@@ -164,7 +169,7 @@ def _number(text: str, sign: int, source: SourceText, node: exp.Expr) -> int | f
     except ValueError:
         number = math.inf
     if not math.isfinite(number):
-        raise source.type_mismatch("this number is out of range", text, node, "Write a smaller one.")
+        raise source.type_mismatch("the number is out of range", text, node, "Use a smaller number.")
     return number
 
 

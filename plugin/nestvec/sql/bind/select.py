@@ -1,4 +1,4 @@
-"""Tree and table to a bound query: names are columns, constants have their types, nothing is left over."""
+"""SELECT, bound to its table: FROM, WHERE, LIMIT, and the clauses of the other files."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ _REFUSED_PARTS: Final[dict[str, tuple[str, TokenType | None]]] = {
     "hint": ("a hint", TokenType.HINT),
     "pivots": ("PIVOT", None),
 }
-"""Parts of a SELECT that are refused, in SQL's words; any other is refused by its own name."""
+"""Parts of a SELECT that are refused, with their names in SQL; others are refused by sqlglot's name."""
 
 _SUPPORTED_FORM: Final = (
-    "nestvec runs SELECT … FROM one collection WHERE … GROUP BY … ORDER BY … LIMIT n OFFSET m."
+    "nestvec supports SELECT … FROM one collection WHERE … GROUP BY … ORDER BY … LIMIT n OFFSET m."
 )
 _SUPPORTED_PARTS: Final = (
     "expressions", "from_", "where", "order", "limit", "offset", "distinct", "group", "having",
@@ -71,7 +71,7 @@ _NO_CONTEXT = Context()
 def bind_query(
     source: SourceText, select: exp.Select, table: Table, params: Params, context: Context = _NO_CONTEXT
 ) -> Query:
-    """Bind a SELECT to its table, one without columns where it has no FROM.
+    """Bind a SELECT to its table, which has no columns where there is no FROM.
 
     Raises SqlUnknownName, SqlTypeMismatch, SqlNotSupported or SqlSyntaxError, each with a position.
     """
@@ -100,16 +100,16 @@ def bind_query(
     query = replace(query, distinct=bind_distinct(binder, select, query, unbound_keys))
     if rerank is not None and (threshold or query.group_column or query.distinct or len(keys) > 1):
         raise source.not_supported(
-            "RERANK BY beside a threshold, a group, DISTINCT or a second key",
+            "RERANK BY with a threshold, GROUP BY, DISTINCT or a second key",
             select.args["order"],
-            "Leave it out.",
+            "Omit it.",
         )
     check_select_consumed(source, select)
     return query
 
 
 def _where(binder: ExpressionBinder, select: exp.Select) -> tuple[Condition | None, Expression | None]:
-    """What Milvus filters by, and the threshold on the ranking."""
+    """The filter for Milvus, and the threshold on the ranking."""
     where = select.args.get("where")
     if where is None:
         return None, None
@@ -126,7 +126,7 @@ def _where(binder: ExpressionBinder, select: exp.Select) -> tuple[Condition | No
 
 @contextmanager
 def _without_aliases(source: SourceText, select: exp.Select) -> Iterator[None]:
-    """Say of a name that WHERE does not know, and the select list gives, why that is so."""
+    """Explain the error of a name in WHERE that is an alias of the select list."""
     try:
         yield
     except SqlUnknownName as error:
@@ -136,10 +136,10 @@ def _without_aliases(source: SourceText, select: exp.Select) -> Iterator[None]:
         if error.value not in aliases:
             raise
         raise source.unknown_name(
-            "a name of the select list means nothing in WHERE",
+            "a select list alias cannot be used in WHERE",
             str(error.value),
             error.position,
-            "Write its expression there.",
+            "Write its expression instead.",
         ) from None
 
 
@@ -156,19 +156,19 @@ def _ranked(
     groups: tuple[GroupKey, ...] | None,
     having: Expression | None,
 ) -> Query:
-    """A query of ranked rows: all, or the best of each group."""
+    """A query of ranked rows: all of them, or the best of each group."""
     source, ranking = binder.scope.source, query.ordering.ranking
     expressions = _expressions(query)
     if having is not None:
         raise source.not_supported(
-            "HAVING beside ORDER BY a distance", select.args["having"], "Write the threshold in WHERE."
+            "HAVING with ORDER BY a distance", select.args["having"], "Write the threshold in WHERE."
         )
     if groups is None and ranking is not None:
         if aggregates_in(expressions):
             raise source.not_supported(
-                "an aggregate beside ORDER BY a distance",
+                "an aggregate with ORDER BY a distance",
                 select.find(*AGGREGATES),
-                "Write GROUP BY column for the best row of each of its values.",
+                "Write GROUP BY column for the best row per value.",
             )
         return query
     if groups is None or ranking is None:
@@ -196,7 +196,7 @@ def _expressions(query: Query) -> list[Expression]:
 
 
 def _nodes(select: exp.Select, query: Query) -> list[exp.Expr]:
-    """Where each column of the answer stands; all at the list's start where * stands for some."""
+    """The node of each column of the result; the first of the list for all, where * stands for several."""
     nodes = list(select.expressions)
     return nodes if len(nodes) == len(query.outputs) else [nodes[0]] * len(query.outputs)
 
@@ -204,7 +204,7 @@ def _nodes(select: exp.Select, query: Query) -> list[exp.Expr]:
 def _grouped(
     source: SourceText, query: Query, groups: tuple[GroupKey, ...] | None, having: Expression | None
 ) -> Query:
-    """A query of rows in no ranking: as they are, or brought together."""
+    """A query without a ranking: rows as they are, or grouped."""
     expressions = _expressions(query)
     if having is not None:
         expressions.append(having)
@@ -223,16 +223,16 @@ def _grouped(
 
 
 def table_node(source: SourceText, select: exp.Select) -> exp.Table | None:
-    """The one table in FROM, None without it. Raises SqlNotSupported for several, or for more than a name."""
+    """The table in FROM; None without it. Raises SqlNotSupported for several, or for anything but a name."""
     for part in stray_parts(select, _SUPPORTED_PARTS):
         construct, token = _REFUSED_PARTS.get(part, (part.strip("_").replace("_", " ").upper(), None))
         value = select.args[part]
         part_node = value[0] if isinstance(value, list) else value
-        at = token if source.position(token) is not None else part_node
+        position = token if source.position(token) is not None else part_node
         if part == "joins" and source.position(TokenType.JOIN) is None:
             construct = "more than one table in FROM"
         raise source.not_supported(
-            construct, at if isinstance(at, (exp.Expr, TokenType)) else 0, _SUPPORTED_FORM
+            construct, position if isinstance(position, (exp.Expr, TokenType)) else 0, _SUPPORTED_FORM
         )
     from_ = select.args.get("from_")
     return None if from_ is None else _check_table(source, from_.this)
@@ -255,16 +255,16 @@ def _check_table(source: SourceText, table: exp.Expr) -> exp.Table:
     if alias is not None and not isinstance(alias.this, exp.Identifier):
         raise source.not_supported("this alias", alias, "Write a name.")
     if alias is not None and stray_parts(alias, ("this",)):
-        raise source.not_supported("column names after a table's alias", alias, "Use AS in the select list.")
+        raise source.not_supported("column names after a table alias", alias, "Use AS in the select list.")
     return table
 
 
 def table_name(node: exp.Table | None) -> str:
-    """What the statement calls its table by; empty without FROM."""
+    """The name of the table in the statement; empty without FROM."""
     if node is None:
         return ""
     alias = node.args.get("alias")
-    # A collection's alias is a name for it too.
+    # Milvus resolves the alias of a collection, so it is a name of the table too.
     return identifier_name(alias.this) if alias is not None else identifier_name(node.this)
 
 
@@ -278,17 +278,17 @@ def bind_window(source: SourceText, select: exp.Select, params: Params) -> tuple
 
 
 def check_window(source: SourceText, select: exp.Select, limit: int | None, offset: int) -> None:
-    """LIMIT and OFFSET of a ranking. Raises SqlTypeMismatch beyond Milvus's window, SqlNotSupported."""
+    """Check LIMIT and OFFSET of a ranking. Raises SqlTypeMismatch beyond MAX_WINDOW, SqlNotSupported."""
     if limit is None:
         raise source.not_supported(
             "ORDER BY a distance without LIMIT", TokenType.ORDER_BY, f"Add LIMIT n, at most {MAX_WINDOW:,}."
         )
     if limit + offset > MAX_WINDOW:
         raise source.type_mismatch(
-            f"LIMIT and OFFSET of a ranking together go beyond Milvus's {MAX_WINDOW:,}",
+            f"LIMIT plus OFFSET of a ranking exceeds Milvus's {MAX_WINDOW:,}",
             limit + offset,
             select.args.get("limit") or select.args.get("offset"),
-            "Narrow the answer with WHERE, or leave the distance out of ORDER BY.",
+            "Narrow the result with WHERE, or omit the distance from ORDER BY.",
         )
 
 
@@ -306,11 +306,11 @@ def _count(source: SourceText, node: exp.Expr | None, name: str, params: Params)
         if isinstance(number, int) and not isinstance(number, bool) and number >= 0:
             return number
         raise source.type_mismatch(
-            f"{name} takes a whole number from 0", str(number)[:40], value, "Give one."
+            f"{name} takes a non-negative integer", str(number)[:40], value, "Pass one."
         )
     if not isinstance(value, exp.Literal) or value.is_string or not str(value.this).isdecimal():
         raise source.type_mismatch(
-            f"{name} takes a whole number that is written out, or a parameter",
+            f"{name} takes an integer literal or a parameter",
             value.sql()[:40],
             value,
             f"Write {name} 10.",

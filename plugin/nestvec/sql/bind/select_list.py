@@ -15,110 +15,10 @@ from nestvec.sql.bind.expressions.typing import NULL, location_of
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.bind.vectors.ranking import Ranking, as_measure
 from nestvec.sql.parse.construct_names import function_name
-from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
-
-
-@dataclass(frozen=True)
-class OutputColumn:
-    """One column of the answer. ``type`` is Milvus's name for what it holds, ``ANY`` where nobody knows."""
-
-    name: str
-    expression: Expression
-    type: str = "ANY"
-
-
-@dataclass(frozen=True)
-class SelectItem:
-    """One column of the answer, named and not bound yet: an expression, or a column that * stands for."""
-
-    name: str
-    node: exp.Expr
-    column: Column | None = None
-
-
-def list_select_items(scope: Scope, select: exp.Select) -> tuple[SelectItem, ...]:
-    """The answer's columns; ``*`` is every column, vectors too. Raises the errors of ``bind_query``.
-
-    Two columns that are called by one name are refused; names that nobody wrote are numbered.
-    """
-    if not select.expressions:
-        raise scope.source.syntax_error("the select list is empty", 0, "Name the columns, or write *.")
-    entries = [
-        (item, is_named, node) for node in select.expressions for item, is_named in _items(scope, node)
-    ]
-    used_names: set[str] = set()
-    for item, is_named, node in entries:
-        if is_named and item.name in used_names:
-            raise scope.source.not_supported(
-                f"a second column of the answer named {item.name}", node, "Rename one with AS."
-            )
-        used_names |= {item.name} if is_named else set()
-    return tuple(item if is_named else _numbered(item, used_names) for item, is_named, _ in entries)
-
-
-def _numbered(item: SelectItem, used_names: set[str]) -> SelectItem:
-    """The item by the first name that is free; it is ``taken`` then."""
-    name, number = item.name, 2
-    while name in used_names:
-        name, number = f"{item.name}_{number}", number + 1
-    used_names.add(name)
-    return SelectItem(name, item.node, item.column)
-
-
-def _items(scope: Scope, node: exp.Expr) -> Iterator[tuple[SelectItem, bool]]:
-    """What one place in the list stands for, and whether its name was written there."""
-    inner = node.this if isinstance(node, exp.Alias) else node
-    star = inner.this if isinstance(inner, exp.Column) and isinstance(inner.this, exp.Star) else inner
-    if isinstance(star, exp.Star) and inner is node:
-        for column in _star(scope, inner, star):
-            yield SelectItem(column.name, inner, column), True
-    elif isinstance(node, exp.Alias):
-        yield SelectItem(identifier_name(node.args["alias"]), inner), True
-    else:
-        while isinstance(inner, exp.Paren):
-            inner = inner.this
-        if isinstance(inner, exp.Column):
-            yield SelectItem(scope.column(inner).name, inner), True
-        else:
-            yield SelectItem(output_name(scope.source, inner), inner), False
-
-
-def _star(scope: Scope, node: exp.Expr, star: exp.Star) -> Sequence[Column]:
-    if stray_parts(star, ()) or (isinstance(node, exp.Column) and stray_parts(node, ("this", "table"))):
-        raise scope.source.not_supported("* with more than a table's name", node, "Name the columns.")
-    if isinstance(node, exp.Column):
-        scope.check_qualifier(node)
-    if not scope.table.columns:
-        raise scope.source.syntax_error("* stands for a table's columns", node, "Add FROM collection.")
-    # Milvus keeps the words of a BM25 column to itself: such a column is one to search by alone.
-    hidden = {lexical.column for lexical in scope.table.lexical}
-    shown = [column for column in scope.table.columns if column.name not in hidden]
-    for column in shown:
-        check_readable(scope, column, node)
-    return [*shown, DYNAMIC_COLUMN] if scope.table.dynamic else shown
-
-
-def bind_outputs(scope: Scope, select: exp.Select, nearest: Ranking | None) -> tuple[OutputColumn, ...]:
-    """The columns of a select list without aggregates, bound. Raises the errors of ``bind_query``."""
-    return bind_select_items(
-        ExpressionBinder(scope, "the select list", nearest), list_select_items(scope, select)
-    )
-
-
-def bind_select_items(binder: ExpressionBinder, items: Sequence[SelectItem]) -> tuple[OutputColumn, ...]:
-    """Bind what each column is made of. Raises the errors of ``bind_query``."""
-    return tuple(_bound(binder, item) for item in items)
-
-
-def _bound(binder: ExpressionBinder, item: SelectItem) -> OutputColumn:
-    if item.column is not None:
-        at = location_of(binder.scope.source, item.node)
-        return OutputColumn(item.name, ColumnRef(item.column.name, at), item.column.type)
-    bound = binder.bind(item.node)
-    return OutputColumn(item.name, bound.expression, "ANY" if bound.type == NULL else bound.type)
-
+from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts, without_parens
 
 UNNAMED: Final = "?column?"
+"""PostgreSQL's name for a result column without one."""
 
 _CASTS: Final = {
     exp.DType.SMALLINT: "int2",
@@ -131,13 +31,113 @@ _CASTS: Final = {
 }
 
 
-def output_name(source: SourceText, node: exp.Expr) -> str:
-    """The name of a column made by ``node``: of a column its own, of a function the function's.
+@dataclass(frozen=True)
+class OutputColumn:
+    """One column of the result."""
 
-    ``distance``, ``similarity`` and ``score`` are what the rows are ranked by.
+    name: str
+    expression: Expression
+    type: str = "ANY"
+    """Milvus's name of the type; ``ANY`` where it is unknown."""
+
+
+@dataclass(frozen=True)
+class SelectItem:
+    """One column of the result, not bound yet."""
+
+    name: str
+    node: exp.Expr
+    """The expression, or the * that stands for ``column``."""
+    column: Column | None = None
+
+
+def list_select_items(scope: Scope, select: exp.Select) -> tuple[SelectItem, ...]:
+    """The columns of the result; ``*`` is every column. Raises the errors of ``bind_query``.
+
+    Two columns with the same written name are refused; derived names are numbered.
     """
-    while isinstance(node, exp.Paren):
-        node = node.this
+    if not select.expressions:
+        raise scope.source.syntax_error("the select list is empty", 0, "Name the columns, or write *.")
+    entries = [
+        (item, is_named, node) for node in select.expressions for item, is_named in _items(scope, node)
+    ]
+    used_names: set[str] = set()
+    for item, is_named, node in entries:
+        if is_named and item.name in used_names:
+            raise scope.source.not_supported(
+                f"a second output column named {item.name}", node, "Rename one with AS."
+            )
+        used_names |= {item.name} if is_named else set()
+    return tuple(item if is_named else _numbered(item, used_names) for item, is_named, _ in entries)
+
+
+def _numbered(item: SelectItem, used_names: set[str]) -> SelectItem:
+    """The item under the first name that is free, which is added to ``used_names``."""
+    name, number = item.name, 2
+    while name in used_names:
+        name, number = f"{item.name}_{number}", number + 1
+    used_names.add(name)
+    return SelectItem(name, item.node, item.column)
+
+
+def _items(scope: Scope, node: exp.Expr) -> Iterator[tuple[SelectItem, bool]]:
+    """The columns of one entry of the list, and whether their names are written there."""
+    inner = node.this if isinstance(node, exp.Alias) else node
+    star = inner.this if isinstance(inner, exp.Column) and isinstance(inner.this, exp.Star) else inner
+    if isinstance(star, exp.Star) and inner is node:
+        for column in _star(scope, inner, star):
+            yield SelectItem(column.name, inner, column), True
+    elif isinstance(node, exp.Alias):
+        yield SelectItem(identifier_name(node.args["alias"]), inner), True
+    else:
+        inner = without_parens(inner)
+        if isinstance(inner, exp.Column):
+            yield SelectItem(scope.column(inner).name, inner), True
+        else:
+            yield SelectItem(output_name(scope.source, inner), inner), False
+
+
+def _star(scope: Scope, node: exp.Expr, star: exp.Star) -> Sequence[Column]:
+    if stray_parts(star, ()) or (isinstance(node, exp.Column) and stray_parts(node, ("this", "table"))):
+        raise scope.source.not_supported("* with more than a table name", node, "Name the columns.")
+    if isinstance(node, exp.Column):
+        scope.check_qualifier(node)
+    if not scope.table.columns:
+        raise scope.source.syntax_error("* needs a table", node, "Add FROM collection.")
+    # Milvus does not return the words of a BM25 column: it can only be searched.
+    hidden = {lexical.column for lexical in scope.table.lexical}
+    shown = [column for column in scope.table.columns if column.name not in hidden]
+    for column in shown:
+        check_readable(scope, column, node)
+    return [*shown, DYNAMIC_COLUMN] if scope.table.dynamic else shown
+
+
+def bind_outputs(scope: Scope, select: exp.Select, ranking: Ranking | None) -> tuple[OutputColumn, ...]:
+    """Bind a select list without aggregates. Raises the errors of ``bind_query``."""
+    return bind_select_items(
+        ExpressionBinder(scope, "the select list", ranking), list_select_items(scope, select)
+    )
+
+
+def bind_select_items(binder: ExpressionBinder, items: Sequence[SelectItem]) -> tuple[OutputColumn, ...]:
+    """Bind the expression of each column. Raises the errors of ``bind_query``."""
+    return tuple(_bound(binder, item) for item in items)
+
+
+def _bound(binder: ExpressionBinder, item: SelectItem) -> OutputColumn:
+    if item.column is not None:
+        location = location_of(binder.scope.source, item.node)
+        return OutputColumn(item.name, ColumnRef(item.column.name, location), item.column.type)
+    bound = binder.bind(item.node)
+    return OutputColumn(item.name, bound.expression, "ANY" if bound.type == NULL else bound.type)
+
+
+def output_name(source: SourceText, node: exp.Expr) -> str:
+    """The name of a result column without AS, as in PostgreSQL: that of the column or of the function.
+
+    The value that ranks the rows is called ``distance``, ``similarity`` or ``score``.
+    """
+    node = without_parens(node)
     if isinstance(node, exp.Column):
         return str(node.this.this) if node.this.args.get("quoted") else identifier_name(node.this)
     measured = as_measure(node)

@@ -1,1 +1,1 @@
-"""Text to tree: the grammar, and where things stand in a statement."""
+"""Text to tree: the grammar, and positions in a statement."""

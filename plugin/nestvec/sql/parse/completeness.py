@@ -1,4 +1,4 @@
-"""Statements that define and write: whether all that is in the text got into the tree."""
+"""Whether every name and constant of a statement is in its tree: sqlglot skips some that it does not know."""
 
 from __future__ import annotations
 
@@ -15,33 +15,32 @@ _CARRIERS = {TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING, TokenType.NU
 _BEFORE_PARAMETERS = {TokenType.COLON, TokenType.PARAMETER, TokenType.PLACEHOLDER}
 
 _POSITION_LOST_AFTER = {TokenType.DOT, TokenType.ARROW, TokenType.DARROW}
-"""After these, sqlglot forgets where a thing stood: .5, -> 'key', ->> 'key'."""
+"""Tokens after which sqlglot loses the position: .5, -> 'key', ->> 'key'."""
 
 _WORDS = """
     ADD ALWAYS AS BY CASCADE COLUMN CONFLICT CONSTRAINT COPY DEFAULT DO DROP EXISTS FORMAT FROM GENERATED
     HASH HEADER IDENTITY IF INDEX INTO KEY NOT NOTHING NULL ON PRECISION PRIMARY RENAME RESTRICT RETURNING
     STORED TABLE TO USING VARYING WITH"""
 _GRAMMAR_WORDS = frozenset(_WORDS.split())
-"""Words of the grammar that sqlglot has no token for, or whose place its trees do not keep."""
+"""Words of the grammar without a sqlglot token, or whose position its trees do not keep."""
 
 
 _SELECT_NOISE: Final = {"ROW", "ROWS", "NULLS", "FIRST", "LAST", "BOTH", "LEADING", "TRAILING"}
-"""Words that change nothing, or that the tree holds without their place: OFFSET 2 ROWS, NULLS FIRST."""
+"""Words that change nothing, or that the tree holds without a position: OFFSET 2 ROWS, NULLS FIRST."""
 
 _CHECKED: Final = "read"
-"""Noted at a tree that was looked through: it is bound once an execution, and stays the same."""
+"""Marks a checked tree: it is bound once per execution, and does not change."""
 
 _SELECT_POSITION_LOST_AFTER: Final = {
     TokenType.DOT, TokenType.COLON, TokenType.PARAMETER, TokenType.ARROW, TokenType.DARROW,
 }  # fmt: skip
-"""After these, sqlglot forgets where a thing stood: .5, :name, $1, -> 'key', ->> 'key'."""
+"""Tokens after which sqlglot loses the position: .5, :name, $1, -> 'key', ->> 'key'."""
 
 
 def check_consumed(source: SourceText, tree: exp.Expr) -> None:
-    """Raise SqlSyntaxError for a name or a constant that is in the text and not in the tree.
+    """Raise SqlSyntaxError for a name or a constant of DDL or DML that is missing from the tree.
 
-    sqlglot passes over some of what it does not know. Names that its trees hold without their places (a kind
-    of index, an option) are known by themselves.
+    Names that the tree holds without their positions (an index method, an option) are matched by text.
     """
     nodes = list(tree.walk())
     read = {node.meta.get("start") for node in nodes}
@@ -56,11 +55,11 @@ def check_consumed(source: SourceText, tree: exp.Expr) -> None:
             continue
         word = token.text.upper()
         if token.token_type != TokenType.VAR or (word not in _GRAMMAR_WORDS and word not in named):
-            raise source.syntax_error(f"'{token.text[:40]}' has no place here", token.start, "Remove it.")
+            raise source.syntax_error(f"'{token.text[:40]}' is not valid here", token.start, "Remove it.")
 
 
 def check_select_consumed(source: SourceText, tree: exp.Expr) -> None:
-    """Refuse a name or a constant that is in the text and not in the tree, whatever became of it."""
+    """Raise SqlSyntaxError for a name or a constant of a SELECT that is missing from the tree."""
     if _CHECKED in tree.meta:
         return
     read = {node.meta.get("start") for node in tree.walk()}
@@ -72,5 +71,5 @@ def check_select_consumed(source: SourceText, tree: exp.Expr) -> None:
             and before.token_type not in _SELECT_POSITION_LOST_AFTER
             and token.text.upper() not in _SELECT_NOISE
         ):
-            raise source.syntax_error(f"'{token.text[:40]}' has no place here", token.start, "Remove it.")
+            raise source.syntax_error(f"'{token.text[:40]}' is not valid here", token.start, "Remove it.")
     tree.meta[_CHECKED] = True

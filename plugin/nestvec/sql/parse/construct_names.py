@@ -1,4 +1,4 @@
-"""What a construct is called in SQL, for the errors that refuse it."""
+"""The names of SQL constructs, for errors that refuse them."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ _CONSTRUCTS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (VectorDistance, "a distance"),
     (exp.Paren, "parentheses"),
     ((exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Pow, exp.Neg), "arithmetic"),
-    ((exp.Not, exp.Connector, exp.Predicate), "a condition"),
+    ((exp.Not, exp.Connector, exp.Predicate), "a boolean"),
     ((exp.Literal, exp.Boolean, exp.Null), "a constant"),
     (exp.Column, "a column"),
 )
 
 
 def construct_name(node: exp.Expr) -> str:
-    """The name of a node's construct, as an SQL user would say it."""
+    """The name of a node's construct in SQL's words."""
     if isinstance(node, exp.AggFunc):
         return f"the aggregate {_sqlglot_name(node)}"
     construct = next((name for kinds, name in _CONSTRUCTS if isinstance(node, kinds)), None)
@@ -65,9 +65,9 @@ def _sqlglot_name(node: exp.Expr) -> str:
 
 
 def function_name(source: SourceText, node: exp.Expr) -> str:
-    """The name of the function that ``node`` is a call of, as it is written; else empty."""
+    """The name of the function that ``node`` calls, as the statement writes it; empty for other nodes."""
     start = node.meta.get("start")
-    # Operators have no place of their own, mod(a, 2) has: as nodes they are the same.
+    # a % 2 and mod(a, 2) are the same node, but only the call has a position.
     match = _CALL.match(source.text, start) if start is not None else None
     if match is None:
         return ""

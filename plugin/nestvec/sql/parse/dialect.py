@@ -1,4 +1,4 @@
-"""PostgreSQL's grammar with pgvector's operators, as a small dialect on top of sqlglot's Postgres."""
+"""PostgreSQL's grammar with pgvector's operators: a small dialect on top of sqlglot's Postgres."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sqlglot.generator import Generator
 from sqlglot.parsers.postgres import PostgresParser
 
 OPERATORS = ("<=>", "<->", "<#>", "<+>", "<~>", "<%>", "<@>")
-"""The distance operators of pgvector 0.8, and BM25's of pg_textsearch. Those that no metric answers parse
-too, to be named in errors."""
+"""The distance operators of pgvector 0.8, and the BM25 operator of pg_textsearch. Operators without a metric
+in Milvus parse too, so that errors can name them."""
 
 _DISTANCE_TOKEN = TokenType.LR_ARROW
 _COMMANDS = ("SHOW", "RESET", "SET")
-"""Statements that are read as words."""
+"""Statements that sqlglot keeps as words."""
 
 
 class VectorDistance(exp.Expression, exp.Binary):
@@ -30,7 +30,7 @@ def _distance_sql(generator: Generator, node: VectorDistance) -> str:
     return f"{left} {node.args['operator']} {right}"
 
 
-# Errors show a piece of a statement as sqlglot writes it, wherever a distance stands in it.
+# Errors print parts of a statement with sqlglot, so distances must print in any of them.
 Generator.TRANSFORMS[VectorDistance] = _distance_sql
 
 
@@ -63,7 +63,7 @@ def _parse_rerank(parser: Any) -> exp.Expr | None:
 
 
 def _parse_option(parser: Any, names: list[exp.Expr]) -> exp.Expr:
-    """``name => value`` in a call, with the name's place."""
+    """``name => value`` in a call, with the position of the name."""
     name = exp.var(names[0].name)
     name.meta.update(names[0].meta)
     option: exp.Expr = parser.expression(exp.Kwarg(this=name, expression=parser._parse_disjunction()))
@@ -71,7 +71,7 @@ def _parse_option(parser: Any, names: list[exp.Expr]) -> exp.Expr:
 
 
 def _with_position(parse: Callable[..., exp.Expr | None]) -> Callable[..., exp.Expr | None]:
-    """A parser of one token that notes where its node stands, as sqlglot's own do for some tokens only."""
+    """Wrap a parser of one token so that its node has a position, which sqlglot sets for some tokens only."""
 
     def parse_and_place(parser: Any, *args: Any) -> exp.Expr | None:
         token = parser._prev
@@ -84,7 +84,7 @@ def _with_position(parse: Callable[..., exp.Expr | None]) -> Callable[..., exp.E
 
 
 def _with_call_position(parse: Callable[..., exp.Expr | None]) -> Callable[..., exp.Expr | None]:
-    """The same for a function whose arguments have a grammar of their own: the word before its bracket."""
+    """The same for functions with an argument grammar of their own: the position of the function's name."""
 
     def parse_and_place(parser: Any) -> exp.Expr | None:
         token = parser._tokens[parser._index - 2]
@@ -97,23 +97,23 @@ def _with_call_position(parse: Callable[..., exp.Expr | None]) -> Callable[..., 
 
 
 class NestvecSql(Postgres):
-    """Differs from Postgres in the distance operators, and in leaving an array's places as they are written.
+    """Differs from Postgres in the distance operators, and keeps array indexes as they are written.
 
-    All operators bind as PostgreSQL's user-defined ones do: tighter than comparisons, looser than
-    ``+`` and ``-``. Stock sqlglot takes ``<=>`` for MySQL's null-safe equality and ``<#>`` for JSON.
+    The operators bind like PostgreSQL's user-defined ones: tighter than comparisons, looser than ``+`` and
+    ``-``. Stock sqlglot reads ``<=>`` as MySQL's null-safe equality and ``<#>`` as a JSON operator.
     """
 
     INDEX_OFFSET = 0
-    """A place in an array stays as it is written (from 1): sqlglot would change constants alone."""
+    """Array indexes stay as written (from 1): sqlglot would shift constants, but not expressions."""
 
     class Tokenizer(Postgres.Tokenizer):
-        # sqlglot would read ($1,$2) as a text in dollar quotes, which are not offered here.
+        # sqlglot would read ($1,$2) as a dollar-quoted string, which is not supported here.
         HEREDOC_STRINGS: ClassVar[list[str | tuple[str, str]]] = []
         SINGLE_TOKENS: ClassVar[dict[str, TokenType]] = {
             **Postgres.Tokenizer.SINGLE_TOKENS,
             "$": TokenType.PARAMETER,
         }
-        # EXPLAIN is a word like others: as sqlglot has it, the statement after it would be one piece of text.
+        # EXPLAIN is an ordinary word here: sqlglot would keep the statement after it as one string.
         KEYWORDS: ClassVar[dict[str, TokenType]] = {
             **{word: kind for word, kind in Postgres.Tokenizer.KEYWORDS.items() if word != "EXPLAIN"},
             **dict.fromkeys(OPERATORS, _DISTANCE_TOKEN),
@@ -125,7 +125,7 @@ class NestvecSql(Postgres):
         }
         RANGE_PARSERS: ClassVar[Any] = {**PostgresParser.RANGE_PARSERS, _DISTANCE_TOKEN: _parse_distance}
         LAMBDAS: ClassVar[Any] = {**PostgresParser.LAMBDAS, TokenType.FARROW: _parse_option}
-        # Snowflake's CREATE DYNAMIC TABLE would take the name in WITH (dynamic = true).
+        # Snowflake's CREATE DYNAMIC TABLE would claim the name in WITH (dynamic = true).
         PROPERTY_PARSERS: ClassVar[Any] = {
             name: parse for name, parse in PostgresParser.PROPERTY_PARSERS.items() if name != "DYNAMIC"
         }
@@ -140,7 +140,7 @@ class NestvecSql(Postgres):
         }
 
         def _parse_as_command(self, start: Any) -> exp.Command:
-            # What sqlglot takes for a command is words to it: the place where it gave up is lost then.
+            # sqlglot turns what it cannot parse into a command, and loses the position of the error.
             if self._curr is not None and start.text.upper() not in _COMMANDS:
                 self.raise_error("Unexpected word", self._curr)
             return super()._parse_as_command(start)
@@ -154,5 +154,5 @@ class NestvecSql(Postgres):
             return order
 
 
-# sqlglot takes Jinja's comments for SQL's in every dialect: what stands in them would be lost unseen.
+# sqlglot reads Jinja comments as SQL comments in every dialect, and would silently drop their text.
 del NestvecSql.Tokenizer._COMMENTS["{#"]

@@ -1,4 +1,4 @@
-"""Hints in comments: ``/*+ shortlist(64, 200) */`` or ``/*+ shortlist(off) */``, as pg_hint_plan has them."""
+"""Hints in comments, as in pg_hint_plan: ``/*+ shortlist(64, 200) */`` or ``/*+ shortlist(off) */``."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _SETTING = re.compile(r"\s*(?:(off)|([0-9]{1,6})\s*:\s*([0-9]{1,6}))\s*", re.IGN
 
 @dataclass(frozen=True)
 class Shortlist:
-    """Which shortlist is wanted: ``size`` rows by the vector of ``dim``; dim 0 is none at all.
-
-    ``at`` is where the hint stands in the statement; None for a setting.
-    """
+    """A requested shortlist."""
 
     dim: int
+    """The dim of the vectors that choose the shortlist; 0 turns shortlists off."""
     size: int = 0
+    """The number of rows in the shortlist."""
     position: int | None = None
+    """The offset of the hint in the statement; None for the setting."""
 
 
 def shortlist_hint(source: SourceText) -> Shortlist | None:
-    """The hint in a statement's comments, or None. Raises SqlSyntaxError where it is none that is known."""
+    """The hint in a statement's comments, or None. Raises SqlSyntaxError for an unknown hint."""
     hints: list[tuple[int, str]] = []
     for token in source.tokens:
         for comment in token.comments:
@@ -47,7 +47,7 @@ def shortlist_hint(source: SourceText) -> Shortlist | None:
 
 
 def _comment_position(text: str, after: int, comment: str) -> int | None:
-    """Where a comment stands that sqlglot keeps with the token before it, or with a statement's first."""
+    """The offset of a comment, which sqlglot attaches to the token before it, or to the first one."""
     comment_text = f"/*{comment}*/"
     position = text.find(comment_text, after)
     position = text.find(comment_text) if position < 0 else position
@@ -55,7 +55,7 @@ def _comment_position(text: str, after: int, comment: str) -> int | None:
 
 
 def parse_shortlist_setting(text: str) -> Shortlist | None:
-    """What ``SET nestvec.shortlist`` says: ``64:200``, ``off``, or empty for None. Raises ValueError."""
+    """Parse the value of ``nestvec.shortlist``: ``64:200``, ``off``, or empty for None. Raises ValueError."""
     if not text.strip():
         return None
     match = _SETTING.fullmatch(text)

@@ -1,4 +1,4 @@
-"""Text to tree: one statement, bounded in size and depth, and every failure a SqlSyntaxError that points."""
+"""Text to tree: one statement, bounded in size and depth; failures are SqlSyntaxErrors with a position."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from nestvec_schemas.errors import SqlSyntaxError, nearest
 
 MAX_BYTES = 1 << 20
 MAX_TOKENS = 60_000
-"""Enough for 10,000 terms, and parsed in a second or two."""
+"""Enough for 10,000 terms, which parse in a second or two."""
 MAX_NESTING = 32
-"""Nested brackets, or signs in a row. Milvus Lite's own filter parser gives up at about 100."""
+"""Nested brackets, or prefix operators in a row. Milvus Lite's filter parser gives up at about 100."""
 
 _CORRECT_AT_MARK = "Correct the SQL at the mark."
 
@@ -34,7 +34,7 @@ _UNSUPPORTED: Final = """
     START TABLE UNLISTEN USE VACUUM VALUES WITH"""
 
 STATEMENTS: Final = frozenset(_SUPPORTED.split())
-"""First words of what nestvec runs."""
+"""First words of the supported statements."""
 
 _UNSUPPORTED_STATEMENTS: Final = frozenset(_UNSUPPORTED.split())
 
@@ -54,26 +54,24 @@ _LIST_ENDS = _CLOSING | {
 
 @dataclass(frozen=True)
 class ParsedStatement:
-    """A statement, as a tree, with its source.
-
-    ``words`` are those that stand before the tree and are no part of it: EXPLAIN and its options.
-    """
+    """A statement as a tree, with its text."""
 
     source: SourceText
     tree: exp.Expr
     explain_tokens: tuple[Token, ...] = ()
+    """EXPLAIN and its options, which precede the tree; empty for other statements."""
 
 
 @lru_cache(maxsize=256)
 def parse(statement: str) -> ParsedStatement:
-    """Parse one statement; a tree is shared by all who ask alike, and is not to be changed.
+    """Parse one statement. Trees are cached and shared, and must not be changed.
 
-    Raises SqlSyntaxError, and SqlNotSupported for a statement of a kind that is not run.
+    Raises SqlSyntaxError, and SqlNotSupported for a kind of statement that nestvec does not support.
     """
     source = _tokenized(statement)
     if len(source.tokens) > MAX_TOKENS:
         raise source.syntax_error(
-            f"the statement has more than {MAX_TOKENS:,} words and signs", 0, "Ask in several statements."
+            f"the statement has more than {MAX_TOKENS:,} tokens", 0, "Split it into several statements."
         )
     _check_start(source)
     _check_depth(source)
@@ -88,13 +86,13 @@ def parse(statement: str) -> ParsedStatement:
         )
         raise source.not_supported(kind.name, kind, "Run one SELECT at a time.")
     if isinstance(tree, exp.Subquery):
-        raise source.not_supported("a SELECT in parentheses", 0, "Write it without them.")
+        raise source.not_supported("a SELECT in parentheses", 0, "Remove the parentheses.")
     return ParsedStatement(source, tree, source.tokens[:before])
 
 
 def _tree(source: SourceText, tokens: list[Token]) -> exp.Expr:
     if not tokens or tokens[0].token_type == TokenType.SEMICOLON:
-        raise source.syntax_error("the statement ends too early", _end(source.text), "Complete it.")
+        raise source.syntax_error("the statement ends unexpectedly", _end(source.text), "Complete it.")
     try:
         with _silent():
             trees = NestvecSql().parser().parse(tokens, source.text)
@@ -103,17 +101,17 @@ def _tree(source: SourceText, tokens: list[Token]) -> exp.Expr:
     except RecursionError as error:
         raise source.syntax_error("the statement is nested too deeply", 0, "Simplify it.") from error
     except Exception as error:
-        # sqlglot meets some malformed input with errors of Python's own (IndexError, AttributeError, …).
-        raise source.syntax_error("the statement cannot be read", 0, "Check its SQL.") from error
+        # sqlglot fails on some malformed input with Python's own errors (IndexError, AttributeError, …).
+        raise source.syntax_error("the statement cannot be parsed", 0, "Check the SQL syntax.") from error
     tree = trees[0] if trees else None
     if tree is None:
-        raise source.syntax_error("this is no statement", 0, _CORRECT_AT_MARK)
+        raise source.syntax_error("this is not a statement", 0, _CORRECT_AT_MARK)
     return tree
 
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """sqlglot logs a warning for what it takes as a command; here that is SHOW and RESET."""
+    """Mute sqlglot's warning for what it parses as a command: here SHOW and RESET."""
     logger = logging.getLogger("sqlglot")
     before, logger.disabled = logger.disabled, True
     try:
@@ -123,7 +121,7 @@ def _silent() -> Iterator[None]:
 
 
 def explain_token_count(source: SourceText) -> int:
-    """How many tokens EXPLAIN and its options take before the statement that is explained."""
+    """The number of tokens of EXPLAIN and its options, before the explained statement."""
     tokens = source.tokens
     if tokens[0].text.upper() != "EXPLAIN":
         return 0
@@ -145,13 +143,15 @@ def _tokenized(statement: str) -> SourceText:
     source = SourceText(statement)
     if len(statement) > MAX_BYTES or len(statement.encode("utf-8", "replace")) > MAX_BYTES:
         raise SqlSyntaxError(
-            "the statement is longer than 1 MiB", value=len(statement), next_step="Split it up."
+            "the statement is longer than 1 MiB",
+            value=len(statement),
+            next_step="Split it into several statements.",
         )
     bad = re.search("[\0\ud800-\udfff]", statement)
     if bad:
         shown = SourceText(re.sub("[\0\ud800-\udfff]", "\ufffd", statement))
         raise shown.syntax_error(
-            f"the statement holds a character that is not text (U+{ord(bad[0]):04X})",
+            f"the statement contains a character that is not allowed (U+{ord(bad[0]):04X})",
             bad.start(),
             "Remove it.",
         )
@@ -161,18 +161,18 @@ def _tokenized(statement: str) -> SourceText:
         match = re.search(r":(\d+)$", str(error.__cause__ or ""))
         position = int(match[1]) if match else max(statement.rfind("/*"), 0)
         raise source.syntax_error(
-            "a quotation or a comment is not closed",
+            "a quoted string or a comment is not closed",
             min(position, len(statement)),
-            "Close what opens at the mark.",
+            "Close the one that starts at the mark.",
         ) from error
     except Exception as error:
-        raise source.syntax_error("the statement cannot be read", 0, "Check its SQL.") from error
+        raise source.syntax_error("the statement cannot be parsed", 0, "Check the SQL syntax.") from error
 
 
 def _check_start(source: SourceText) -> None:
-    """Decide by the first word, so that only what may be a query is parsed."""
+    """Check the first word, so that only supported statements are parsed."""
     if not source.tokens or source.tokens[0].token_type == TokenType.SEMICOLON:
-        raise source.syntax_error("there is no statement", 0, "Write one, a SELECT for instance.")
+        raise source.syntax_error("the statement is empty", 0, "Write a statement, for example a SELECT.")
     first = source.tokens[0]
     word = first.text.upper()
     quoted = first.token_type == TokenType.IDENTIFIER
@@ -180,7 +180,9 @@ def _check_start(source: SourceText) -> None:
         return
     if word in _UNSUPPORTED_STATEMENTS and not quoted:
         construct = "WITH (a common table expression)" if word == "WITH" else word
-        raise source.not_supported(construct, first.start, f"nestvec runs {', '.join(sorted(STATEMENTS))}.")
+        raise source.not_supported(
+            construct, first.start, f"nestvec supports {', '.join(sorted(STATEMENTS))}."
+        )
     near = nearest(word, STATEMENTS)
     raise SqlSyntaxError(
         "no SQL statement starts with this word",
@@ -199,17 +201,19 @@ def _check_depth(source: SourceText) -> None:
         run = run + 1 if kind in _PREFIXES else 0
         if max(depth, run) > MAX_NESTING:
             raise source.syntax_error(
-                f"the statement is nested more than {MAX_NESTING} deep", token.start, "Remove some brackets."
+                f"the statement is nested more than {MAX_NESTING} levels deep",
+                token.start,
+                "Remove some brackets.",
             )
 
 
 def _check_sqlglot_leniency(source: SourceText) -> None:
-    """Refuse what PostgreSQL refuses and sqlglot takes without a word."""
+    """Refuse what PostgreSQL refuses and sqlglot accepts silently."""
     ended: Token | None = None
     before: Token | None = None
     for token in source.tokens:
         if ended is not None and token.token_type != TokenType.SEMICOLON:
-            raise source.not_supported("more than one statement", token.start, "Run them one by one.")
+            raise source.not_supported("more than one statement", token.start, "Run them one at a time.")
         if token.token_type == TokenType.SEMICOLON:
             ended = token
         if before and before.token_type == TokenType.COMMA and token.token_type in _LIST_ENDS:
@@ -222,7 +226,7 @@ def _check_sqlglot_leniency(source: SourceText) -> None:
 
 
 def _syntax_error(source: SourceText, error: ParseError) -> SqlSyntaxError:
-    """What sqlglot found, in the words of PostgreSQL; its line and column are those of a token's end."""
+    """sqlglot's error in PostgreSQL's words; its line and column are those of the end of a token."""
     detail = error.errors[0] if error.errors else {}
     described = str(detail.get("description") or "")
     at = next(
@@ -235,9 +239,9 @@ def _syntax_error(source: SourceText, error: ParseError) -> SqlSyntaxError:
     )
     last = next((token for token in reversed(source.tokens) if token.token_type != TokenType.SEMICOLON), None)
     if at is None or (at is last and "Unexpected" not in described):
-        return source.syntax_error("the statement ends too early", _end(source.text), "Complete it.")
+        return source.syntax_error("the statement ends unexpectedly", _end(source.text), "Complete it.")
     expected = re.fullmatch(r"Expecting (\S+)", described)
-    cause = f"syntax error at '{at.text[:40]}'" + (f", where {expected[1]} is missing" if expected else "")
+    cause = f"syntax error at '{at.text[:40]}'" + (f": {expected[1]} expected" if expected else "")
     return source.syntax_error(cause, at.start, _CORRECT_AT_MARK)
 
 

@@ -1,4 +1,4 @@
-"""A statement's text and tokens: where things stand in it, and the errors that point there."""
+"""The text and tokens of a statement: positions in it, and errors that point at them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlglot import Token, TokenType, exp
 from nestvec_schemas.errors import SqlNotSupported, SqlSyntaxError, SqlTypeMismatch, SqlUnknownName
 
 Position = exp.Expr | TokenType | int | None
-"""Where an error points: at a node, at the first token of a type, at an offset, or nowhere."""
+"""Where an error points: a node, the first token of a type, an offset, or nowhere."""
 
 IGNORED_PARTS: Final = ("safe", "coalesce", "ignore_nulls", "only_json_types", "big_int", "_type")
 """Arguments by which sqlglot notes how other dialects differ: no statement spells them out."""
@@ -21,15 +21,15 @@ _FIRST = "first"
 
 @dataclass(frozen=True)
 class SourceText:
-    """The text of one statement, with its tokens."""
+    """The text of one statement and its tokens."""
 
     text: str
     tokens: tuple[Token, ...] = ()
 
     def position(self, place: Position) -> int | None:
-        """The offset of a place in ``text``: for a node, of the leftmost thing in it or around it."""
+        """The offset in ``text``: for a node, that of its leftmost part, or of its parent's."""
         if isinstance(place, exp.Expr):
-            # A tree is bound once an execution, and where its nodes stand stays the same.
+            # A tree is bound once per execution, and the positions of its nodes do not change.
             if _FIRST not in place.meta:
                 starts = [node.meta["start"] for node in place.walk() if node.meta.get("start") is not None]
                 place.meta[_FIRST] = min(starts) if starts else self.position(place.parent)
@@ -45,7 +45,7 @@ class SourceText:
         return SqlSyntaxError(cause, next_step=next_step, statement=self.text, position=place)
 
     def not_supported(self, construct: str, at: Position, next_step: str) -> SqlNotSupported:
-        """Valid SQL that is not done; ``construct`` names it in SQL's words."""
+        """Valid SQL that is not supported; ``construct`` names it in SQL's words."""
         return SqlNotSupported(
             f"{construct} is not supported yet",
             next_step=next_step,
@@ -54,25 +54,41 @@ class SourceText:
         )
 
     def unknown_name(self, cause: str, name: str, at: Position, next_step: str) -> SqlUnknownName:
-        """A table or column that is not there."""
+        """A table, column or option that does not exist."""
         return SqlUnknownName(
             cause, value=name, next_step=next_step, statement=self.text, position=self.position(at)
         )
 
     def type_mismatch(self, cause: str, value: object, at: Position, next_step: str) -> SqlTypeMismatch:
-        """A value or operator that does not fit."""
+        """A value or operator of the wrong type."""
         return SqlTypeMismatch(
             cause, value=value, next_step=next_step, statement=self.text, position=self.position(at)
         )
 
 
 def stray_parts(node: exp.Expr, allowed: Iterable[str]) -> list[str]:
-    """The names of what a node carries beyond ``allowed``: what would be lost if it were not refused."""
+    """The arguments that a node has beyond ``allowed``: those would be lost if they were not refused."""
     expected = allowed if isinstance(allowed, tuple) else set(allowed)
     return [name for name, value in node.args.items() if value and name not in expected]
 
 
 def identifier_name(identifier: exp.Expr) -> str:
-    """An identifier's name as PostgreSQL reads it: in lower case unless it is quoted."""
+    """The name of an identifier, folded as in PostgreSQL: to lower case unless it is quoted."""
     name = str(identifier.this)
     return name if identifier.args.get("quoted") else name.lower()
+
+
+def without_parens(node: exp.Expr) -> exp.Expr:
+    """A node without the parentheses around it."""
+    while isinstance(node, exp.Paren):
+        node = node.this
+    return node
+
+
+def chain_operands(node: exp.Expr) -> list[exp.Expr]:
+    """The operands of ``a AND b AND c``, in order: it parses as a left-deep tree, too deep for recursion."""
+    kind, operands = type(node), []
+    while type(node) is kind:
+        operands.append(node.args["expression"])
+        node = node.this
+    return [node, *reversed(operands)]

@@ -16,6 +16,8 @@ from nestvec.sql.plan.statistics import FamilyStatistics, stored_statistics
 _STALE_FACTOR: Final = 2
 """Growth of a collection beyond which its statistics are out of date."""
 
+_KILOBYTES_BELOW: Final = 100_000
+
 Details = tuple[tuple[str, str], ...]
 """Names and values that are shown with a node."""
 
@@ -64,7 +66,7 @@ def _add_rescore_details(tree: ExplainNode, context: CollectionContext, node: Re
     size = min(node.shortlist.limit, context.rows)
     more = (
         *_index_details(context, node.full_search.nearest),
-        ("reads", _megabytes(_rescore_bytes(node, context))),
+        ("reads", _vector_bytes(_rescore_bytes(node, context))),
     )
     timing = tuple(_timing_details(node.full_search, context))
     not_run = (("measured", "not run"),) if context.timings and size and not timing else ()
@@ -78,7 +80,7 @@ def _search_details(node: object, context: CollectionContext) -> Iterator[tuple[
         column = context.table.column(node.nearest.column)
         # What a sparse search reads depends on how often its words occur, which Milvus does not say.
         if column is None or column.dim is not None:
-            yield "reads", _megabytes(_search_bytes(node, context))
+            yield "reads", _vector_bytes(_search_bytes(node, context))
 
 
 def _index_details(context: CollectionContext, nearest: DistanceRanking) -> Iterator[tuple[str, str]]:
@@ -110,8 +112,8 @@ def _total_bytes_details(plan: Plan, context: CollectionContext) -> Iterator[tup
     node = source_of(plan.node)
     if isinstance(node, Rescore):
         total = _search_bytes(node.shortlist, context) + _rescore_bytes(node, context)
-        full = _megabytes(_search_bytes(node.full_search, context))
-        yield "reads", f"{_megabytes(total)}; a search by the full vectors alone: {full}"
+        full = _vector_bytes(_search_bytes(node.full_search, context))
+        yield "reads", f"{_vector_bytes(total)}; a search by the full vectors alone: {full}"
 
 
 def _search_bytes(node: VectorSearch, context: CollectionContext) -> int:
@@ -126,8 +128,9 @@ def _rescore_bytes(node: Rescore, context: CollectionContext) -> int:
     return read_bytes("", size, (column.dim if column else None) or 0, size)
 
 
-def _megabytes(number: int) -> str:
-    return f"about {number / 1e6:,.2f} MB of vectors"
+def _vector_bytes(number: int) -> str:
+    size = f"{number / 1e3:,.1f} kB" if number < _KILOBYTES_BELOW else f"{number / 1e6:,.2f} MB"
+    return f"about {size} of vectors"
 
 
 def _stale_note(plan: Plan, context: CollectionContext) -> Iterator[tuple[str, str]]:

@@ -77,7 +77,7 @@ def _parse_arguments(source: SourceText) -> tuple[exp.Identifier, list[exp.Ident
         wrong.append(tokens[1])
     if wrong:
         text = wrong[0].text[:40]
-        raise source.syntax_error(f"unexpected '{text}'", wrong[0].start, _WRITE)
+        raise source.syntax_error(f"'{text}' is not valid here", wrong[0].start, _WRITE)
     name, *columns = [_identifier(token) for token in names]
     return name, columns
 

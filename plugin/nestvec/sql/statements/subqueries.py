@@ -58,7 +58,7 @@ def inline_subqueries(
         planned = yield from plan(session, inner, params)
         if len(planned.columns) != 1:
             raise source.type_mismatch(
-                "a subquery in WHERE returns one column", len(planned.columns), node, "Select one column."
+                "a subquery in WHERE must return one column", len(planned.columns), node, "Select one column."
             )
         rows = (yield from run_plan(session, planned)).rows
         name = f"({number})"
@@ -104,7 +104,7 @@ def _substitute(source: SourceText, node: exp.Subquery, name: str, values: list[
     if isinstance(parent, _COMPARISONS):
         if len(values) > 1:
             raise source.type_mismatch(
-                "the subquery of a comparison returns at most one row",
+                "the subquery of a comparison must return at most one row",
                 f"{len(values):,} rows",
                 node,
                 "Write IN (SELECT …).",
@@ -131,7 +131,7 @@ def _substitute(source: SourceText, node: exp.Subquery, name: str, values: list[
 def _check_many(source: SourceText, node: exp.Subquery, values: list[Any]) -> None:
     if len(values) > MAX_TERMS:
         raise source.type_mismatch(
-            f"a subquery in WHERE returns at most {MAX_TERMS:,} values",
+            f"a subquery in WHERE must return at most {MAX_TERMS:,} values",
             f"{len(values):,}",
             node,
             "Narrow it with WHERE or LIMIT.",

@@ -1,4 +1,4 @@
-"""WHERE, bound to a table's columns, with every NOT pushed down to the comparisons."""
+"""WHERE as a Milvus filter, with every NOT pushed down to the comparisons."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from nestvec.sql.bind.conditions.nodes import And, Compare, Condition, Or
 from nestvec.sql.bind.conditions.operands import CONDITION_FORM, is_operand, operand
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.parse.construct_names import construct_name
+from nestvec.sql.parse.source import chain_operands
 
 __all__ = ["MAX_TERMS", "Condition", "bind_condition"]
 
@@ -33,28 +34,19 @@ def _bind(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
         negated ^= isinstance(node, exp.Not)
         node = node.this
     if isinstance(node, (exp.And, exp.Or)):
-        parts = tuple(_bind(scope, part, negated) for part in _chain(node))
+        parts = tuple(_bind(scope, part, negated) for part in chain_operands(node))
         return And(parts) if isinstance(node, exp.And) != negated else Or(parts)
     if is_operand(node):
         column = operand(scope, node)
         if column.type != "BOOL":
             raise scope.source.type_mismatch(
-                f"column {column.name} is {column.type}, not a condition", column.name, node, CONDITION_FORM
+                f"column {column.name} is {column.type}, not a boolean", column.name, node, CONDITION_FORM
             )
         return Compare(column, "=", not negated)
     binder = _BINDERS.get(type(node))
     if binder is None:
         raise scope.source.not_supported(f"{construct_name(node)} in WHERE", node, CONDITION_FORM)
     return binder(scope, node, negated)
-
-
-def _chain(node: exp.Expr) -> list[exp.Expr]:
-    """The operands of ``a AND b AND c``, which parses as a left-deep tree; in order, without recursion."""
-    kind, operands = type(node), []
-    while type(node) is kind:
-        operands.append(node.args["expression"])
-        node = node.this
-    return [node, *reversed(operands)]
 
 
 _BINDERS: dict[type[exp.Expr], Callable[[Scope, exp.Expr, bool], Condition]] = {

@@ -21,10 +21,11 @@ from nestvec.sql.bind.conditions.nodes import (
     negate,
     never,
 )
-from nestvec.sql.bind.conditions.operands import array, element, is_operand, operand, without_parens
+from nestvec.sql.bind.conditions.operands import array, element, is_operand, operand
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import Scope, Value
 from nestvec.sql.parse.construct_names import construct_name
+from nestvec.sql.parse.source import without_parens
 
 
 def bind_any(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
@@ -33,7 +34,7 @@ def bind_any(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
     inner = _quantified(quantified)
     if inner is None or isinstance(node, exp.EQ) != isinstance(quantified, exp.Any):
         raise scope.source.not_supported(
-            "this comparison with ANY or ALL", quantified, "There are x = ANY(list) and x <> ALL(list)."
+            "this comparison with ANY or ALL", quantified, "Supported: x = ANY(list) and x <> ALL(list)."
         )
     negated ^= isinstance(node, exp.NEQ)
     if is_operand(inner):
@@ -57,7 +58,7 @@ def _quantified(node: exp.Expr) -> exp.Expr | None:
 
 
 def in_list(column: Column, constants: Sequence[Value], negated: bool) -> Condition:
-    """``column [NOT] IN (found)``; of nothing, in no list is every row and in it none."""
+    """``column [NOT] IN (constants)``, which may be empty."""
     distinct = tuple(dict.fromkeys(constants))
     if not distinct:
         return always(column) if negated else never(column)
@@ -80,7 +81,7 @@ def list_values(scope: Scope, node: exp.Expr, column: Column) -> list[Value]:
         items = scope.params.value(scope.source, node)
         if isinstance(items, (list, tuple, set, frozenset)):
             return [scope.list_value(item, column, node) for item in items]
-        raise scope.source.type_mismatch("this parameter is no list", items, node, "Give a list of values.")
+        raise scope.source.type_mismatch("the parameter is not a list", items, node, "Pass a list of values.")
     raise scope.source.not_supported(
         f"a list from {construct_name(node)}", node, "Write ARRAY[1, 2], or a parameter that is a list."
     )
@@ -112,7 +113,7 @@ def _has(scope: Scope, left: Any, right: Any, negated: bool, *, every: bool) -> 
 def _contains(column: Column, constants: Sequence[Value], negated: bool, *, every: bool) -> Condition:
     distinct = tuple(dict.fromkeys(constants))
     if not distinct:
-        # Every array has all of nothing, and none of it.
+        # Every array contains all of an empty list, and overlaps with none.
         return IsNull(column, negated=True) if every != negated else never(column)
     condition = Contains(column, distinct, every)
     return negate(condition) if negated else condition

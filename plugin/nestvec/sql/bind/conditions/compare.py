@@ -65,10 +65,10 @@ def _compare_columns(scope: Scope, left: exp.Expr, right: exp.Expr, operator: Op
     alike = any(first.type in types and second.type in types for types in _ALIKE)
     if not alike or inside_json(first) or inside_json(second):
         raise scope.source.type_mismatch(
-            "these two cannot be compared",
+            "these types cannot be compared",
             f"{first.type} and {second.type}",
             right,
-            "Compare numbers or texts.",
+            "Compare numbers with numbers, or strings with strings.",
         )
     not_null = tuple(IsNull(column, negated=True) for column in (first, second) if column.nullable)
     pair = CompareColumns(first, operator, second)
@@ -109,7 +109,7 @@ def bind_is(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
         return IsNull(column, negated)
     if not isinstance(right, exp.Boolean) or column.type != "BOOL":
         raise scope.source.not_supported(
-            construct_name(node), node, "There is IS NULL; of booleans, IS TRUE too."
+            construct_name(node), node, "Supported: IS NULL and, on booleans, IS TRUE and IS FALSE."
         )
     if negated:
         return Or((IsNull(column), Compare(column, "=", not right.this)))

@@ -1,4 +1,4 @@
-"""Comparisons of values inside JSON, and of what Milvus's IN cannot name."""
+"""Comparisons of values inside JSON, and of operands that Milvus's IN does not support."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _WHOLE = re.compile("-?[1-9][0-9]{0,17}|0")
 
 
 def compare_json(column: Column, operator: Operator, value: Value) -> Condition:
-    """A comparison inside JSON, where a row may have a value of any type."""
+    """A comparison inside JSON, where a row may hold a value of any type."""
     if operator not in ("=", "!="):
         return Compare(column, operator, value)
     equal = [Compare(column, "=", value)]
-    # ->> gives a text of numbers and booleans too; Milvus compares like with like.
+    # ->> turns numbers and booleans into text too; Milvus only compares values of one type.
     if isinstance(value, str) and _WHOLE.fullmatch(value):
         equal.append(Compare(column, "=", int(value)))
     if value in ("true", "false"):

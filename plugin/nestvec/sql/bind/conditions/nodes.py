@@ -1,7 +1,7 @@
-"""Conditions on rows, as data. None has a NOT above AND and OR.
+"""Conditions on rows, as data, without a NOT above AND and OR.
 
-So a comparison with NULL may count as false wherever it stands, as it does in every engine, and the answer
-is SQL's whatever an engine makes of NOT over NULL.
+A comparison with NULL may therefore count as false everywhere, as it does in every engine, and the result is
+SQL's, whatever an engine makes of NOT over NULL.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class CompareColumns:
 
 @dataclass(frozen=True)
 class Contains:
-    """The array ``column`` has all of ``values``, or one of them at least."""
+    """The array ``column`` contains all of ``values``, or any of them."""
 
     column: Column
     values: tuple[Value, ...]
@@ -70,7 +70,7 @@ class Contains:
 
 @dataclass(frozen=True)
 class Match:
-    """The text ``column`` has one of the words of ``text`` at least, by the column's own analyzer."""
+    """``column`` contains a word of ``text``, by the analyzer of the column."""
 
     column: Column
     text: str
@@ -78,21 +78,21 @@ class Match:
 
 @dataclass(frozen=True)
 class Not:
-    """``part`` does not hold; its column is known not to be NULL."""
+    """``part`` is false; its column is known not to be NULL."""
 
     part: Compare | InList | Contains | Match
 
 
 @dataclass(frozen=True)
 class And:
-    """All parts hold."""
+    """All parts are true."""
 
     parts: tuple[Condition, ...]
 
 
 @dataclass(frozen=True)
 class Or:
-    """At least one part holds."""
+    """At least one part is true."""
 
     parts: tuple[Condition, ...]
 
@@ -101,12 +101,12 @@ Condition = Compare | CompareColumns | InList | Like | IsNull | Contains | Match
 
 
 def never(column: Column) -> Condition:
-    """What holds for no row."""
+    """A condition that is false for every row."""
     return And((IsNull(column), IsNull(column, negated=True)))
 
 
 def always(column: Column) -> Condition:
-    """What holds for every row."""
+    """A condition that is true for every row."""
     return Or((IsNull(column), IsNull(column, negated=True)))
 
 

@@ -1,6 +1,6 @@
-"""What a condition is about: a column, an element of an array, a value inside JSON, a length.
+"""The operand of a condition: a column, an array element, a value inside JSON, an array length.
 
-All but columns are columns too from here on, named as Milvus's filters write them: ``tags[0]``,
+All of them are columns from here on, with names in Milvus's filter syntax: ``tags[0]``,
 ``meta["lang"]``, ``array_length(tags)``.
 """
 
@@ -16,7 +16,7 @@ from sqlglot import exp
 from nestvec.milvus.catalog import Column
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.parse.construct_names import construct_name
-from nestvec.sql.parse.source import stray_parts
+from nestvec.sql.parse.source import stray_parts, without_parens
 
 CONDITION_FORM: Final = (
     "Compare a column with a constant (=, <>, <, <=, >, >=, IN, BETWEEN, LIKE, IS NULL), with AND, OR, NOT."
@@ -46,15 +46,8 @@ _CASTS: Final = {
 }
 
 
-def without_parens(node: exp.Expr) -> exp.Expr:
-    """A node without the parentheses around it."""
-    while isinstance(node, exp.Paren):
-        node = node.this
-    return node
-
-
 def is_operand(node: exp.Expr) -> bool:
-    """Whether a node may be what a condition is about, rather than a constant."""
+    """Whether a node may be the operand of a condition, rather than a constant."""
     node = without_parens(node)
     if isinstance(node, exp.Cast):
         return is_operand(node.this)
@@ -62,7 +55,7 @@ def is_operand(node: exp.Expr) -> bool:
 
 
 def operand(scope: Scope, node: exp.Expr) -> Column:
-    """The column, or what stands for one. Raises the errors of ``bind_condition``."""
+    """The column of an operand. Raises the errors of ``bind_condition``."""
     node = without_parens(node)
     if isinstance(node, exp.Cast):
         return _cast(scope, node)
@@ -83,18 +76,18 @@ def operand(scope: Scope, node: exp.Expr) -> Column:
 
 
 def is_filterable(name: str) -> bool:
-    """Whether a filter expression may hold this name; Milvus quotes none (Plan.g4, Identifier, Meta)."""
+    """Whether this name is valid in a filter, where Milvus has no quoting (Plan.g4, Identifier, Meta)."""
     return name == "$meta" or (_FILTER_NAME.fullmatch(name) is not None and name.lower() not in _RESERVED)
 
 
 def filterable_column(scope: Scope, node: exp.Column) -> Column:
-    """A column whose name a filter may hold."""
+    """A column whose name is valid in a filter. Raises SqlNotSupported."""
     column = scope.column(node)
     if not is_filterable(column.name):
         raise scope.source.not_supported(
             f"WHERE on a column named {column.name}",
             node,
-            "The name has a meaning in Milvus's filters: rename it.",
+            "The name is reserved in Milvus filters: rename it.",
         )
     return column
 
@@ -106,7 +99,7 @@ def array(scope: Scope, node: exp.Expr) -> Column:
         raise scope.source.not_supported(f"{construct_name(node)} as an array", node, "Name an array column.")
     column = filterable_column(scope, node)
     if column.type != "ARRAY":
-        hint = f"Compare what lies inside: {column.name}->>'key' = 'value'."
+        hint = f"Compare a value inside it: {column.name}->>'key' = 'value'."
         raise scope.source.type_mismatch(
             f"column {column.name} is not an array",
             column.type,
@@ -117,12 +110,12 @@ def array(scope: Scope, node: exp.Expr) -> Column:
 
 
 def element(column: Column) -> Column:
-    """What one element of an array is, under the array's name."""
+    """An element of an array column, under the name of the array."""
     return replace(column, type=column.element_type or "VARCHAR", element_type=None)
 
 
 def inside_json(column: Column) -> bool:
-    """Whether a value lies inside JSON, where each row may have another type."""
+    """Whether a value is inside JSON, where its type may differ from row to row."""
     return '["' in column.name
 
 
@@ -145,12 +138,12 @@ def _length(scope: Scope, node: exp.Expr) -> Column:
 
 def _element(scope: Scope, node: exp.Bracket) -> Column:
     if len(node.expressions) != 1:
-        raise scope.source.not_supported("a slice of an array", node, "Name one element: tags[1].")
+        raise scope.source.not_supported("an array slice", node, "Select one element: tags[1].")
     column = array(scope, node.this)
     index = scope.constant(node.expressions[0])
     if not isinstance(index, int) or index < 1:
         raise scope.source.type_mismatch(
-            "an element is named by its place, from 1", index, node.expressions[0], "Write tags[1]."
+            "array elements are numbered from 1", index, node.expressions[0], "Write tags[1]."
         )
     # Milvus counts from 0, PostgreSQL from 1.
     return replace(element(column), name=f"{column.name}[{index - 1}]", nullable=True)
@@ -161,18 +154,18 @@ def _cast(scope: Scope, node: exp.Cast) -> Column:
     kind = _CASTS.get(node.to.this)
     if not isinstance(inner, _TEXTS) or kind is None:
         raise scope.source.not_supported(
-            "a cast of anything but a JSON value to a number, a text or a boolean",
+            "a cast of anything but a JSON value to a number, a string or a boolean",
             node,
-            "Write (meta->>'year')::int, or compare the column as it is.",
+            "Write (meta->>'year')::int, or compare the column itself.",
         )
     return _json_value(scope, inner, kind)
 
 
 def _json_value(scope: Scope, node: exp.Expr, kind: str) -> Column:
-    """A value inside a JSON column, as ``kind`` has it."""
+    """A value inside a JSON column, as type ``kind``."""
     if not isinstance(node, _TEXTS):
         raise scope.source.not_supported(
-            "-> at the end of a path", node, "Write ->> for a text; (… ->> 'key')::int for a number."
+            "-> at the end of a path", node, "Write ->> for a string, (… ->> 'key')::int for a number."
         )
     steps: list[str | int] = []
     inner: exp.Expr = node
@@ -197,17 +190,17 @@ def _json_value(scope: Scope, node: exp.Expr, kind: str) -> Column:
 
 
 def _steps(scope: Scope, node: exp.Expr) -> list[str | int]:
-    """The keys and places that one operator names."""
+    """The keys and indexes of one operator."""
     if isinstance(node, exp.JSONPath) and not stray_parts(node, ("expressions",)):
         names = [part for part in node.expressions if not isinstance(part, exp.JSONPathRoot)]
         if all(isinstance(part, (exp.JSONPathKey, exp.JSONPathSubscript)) for part in names):
             return [part.this if isinstance(part.this, int) else str(part.this) for part in names]
-        raise scope.source.not_supported("this JSON path", node, "Name keys and places one by one.")
+        raise scope.source.not_supported("this JSON path", node, "Name keys and indexes one by one.")
     key = scope.constant(node)
     if isinstance(key, int) and not isinstance(key, bool) and key >= 0:
         return [key]
     if not isinstance(key, str):
-        raise scope.source.type_mismatch("a JSON path holds keys and places", key, node, "Write a text.")
+        raise scope.source.type_mismatch("a JSON path holds keys and indexes", key, node, "Write a string.")
     if key.startswith("{") and key.endswith("}"):
         return [int(part) if part.isdecimal() else part for part in key[1:-1].split(",")]
     return [key]

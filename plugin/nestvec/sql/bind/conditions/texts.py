@@ -1,4 +1,4 @@
-"""Conditions on texts: LIKE, and the words of an analysed column."""
+"""Conditions on text: LIKE, and @@ on a column with an analyzer."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ def bind_like(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
             "this pattern ends in the escape character", pattern, right, "Write \\\\ for a backslash."
         )
     if negated and inside_json(column):
-        raise scope.source.not_supported("NOT LIKE inside JSON", node, "Turn the condition round.")
+        raise scope.source.not_supported("NOT LIKE inside JSON", node, "Reverse the condition.")
     if not special:
         return Compare(column, "!=" if negated else "=", plain)
     if "_" in special:
         raise scope.source.not_supported(
-            "_ as a wildcard in LIKE", right, "Milvus lets it stand for one byte, not one character. Use %."
+            "_ as a wildcard in LIKE", right, "In Milvus it matches one byte, not one character. Use %."
         )
     if escaped:
         raise scope.source.not_supported(
-            "an escaped character beside a wildcard in LIKE",
+            "an escaped character with a wildcard in LIKE",
             right,
-            "Milvus's versions differ on it. Use % where the escaped character stands.",
+            "Milvus versions differ on it. Use % in place of the escaped character.",
         )
     return Like(column, pattern, negated)
 
 
 def _read_pattern(pattern: str) -> tuple[str | None, set[str], bool]:
-    """A pattern's text without escapes (None where one is cut off), its wildcards, whether it has escapes."""
+    """The text without escapes (None for an unfinished one), the wildcards, and whether there are escapes."""
     plain: list[str] = []
     special: set[str] = set()
     escaped, rest = False, iter(pattern)
@@ -58,17 +58,17 @@ def _read_pattern(pattern: str) -> tuple[str | None, set[str], bool]:
 
 
 def bind_match(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
-    """``column @@ 'words'``: rows with one of the words, or more (Milvus's text_match)."""
+    """``column @@ 'words'``: rows with any of the words (Milvus's text_match)."""
     columns = node.expressions
     if len(columns) != 1 or not isinstance(columns[0], exp.Column):
         raise scope.source.not_supported("@@ with anything but a column", node, "Write title @@ 'words'.")
     column = filterable_column(scope, columns[0])
     if not column.analyzed:
         raise scope.source.type_mismatch(
-            f"column {column.name} is not analysed for words",
+            f"column {column.name} has no analyzer",
             "@@",
             columns[0],
-            "Only a column that was created so is: one with BM25, or enable_match in Milvus.",
+            "Create the column with BM25, or with enable_match in Milvus.",
         )
     text = scope.value(node.this, column)
     match = Match(column, str(text))

@@ -1,4 +1,4 @@
-"""Types of columns: PostgreSQL's and pgvector's names for Milvus's."""
+"""Types of columns: the names of PostgreSQL and pgvector for Milvus's types."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from nestvec_schemas.errors import nearest
 
 MAX_LENGTH: Final = 65_535
 MAX_CAPACITY: Final = 4_096
-"""What Milvus takes in a VARCHAR, in bytes, and in an ARRAY, in elements."""
+"""Milvus's bounds: bytes of a VARCHAR, and elements of an ARRAY."""
 
-_D = exp.DType
+_TYPE = exp.DType
 _SCALARS: dict[exp.DType, str] = {
-    _D.BOOLEAN: "BOOL",
-    _D.SMALLINT: "INT16",
-    _D.INT: "INT32",
-    _D.BIGINT: "INT64",
-    _D.BIGSERIAL: "INT64",
-    _D.FLOAT: "FLOAT",
-    _D.DOUBLE: "DOUBLE",
-    _D.JSON: "JSON",
-    _D.JSONB: "JSON",
+    _TYPE.BOOLEAN: "BOOL",
+    _TYPE.SMALLINT: "INT16",
+    _TYPE.INT: "INT32",
+    _TYPE.BIGINT: "INT64",
+    _TYPE.BIGSERIAL: "INT64",
+    _TYPE.FLOAT: "FLOAT",
+    _TYPE.DOUBLE: "DOUBLE",
+    _TYPE.JSON: "JSON",
+    _TYPE.JSONB: "JSON",
 }
 _ALTERNATIVES: dict[exp.DType, str] = {
-    _D.SERIAL: "Write BIGSERIAL: Milvus makes ids of 64 bits.",
-    _D.SMALLSERIAL: "Write BIGSERIAL: Milvus makes ids of 64 bits.",
-    _D.CHAR: "Write VARCHAR(n): Milvus pads no texts.",
-    _D.DECIMAL: "Write DOUBLE PRECISION, or keep exact numbers as BIGINT or VARCHAR.",
-    _D.TIMESTAMP: "Write BIGINT (seconds since 1970) or VARCHAR (ISO 8601).",
-    _D.TIMESTAMPTZ: "Write BIGINT (seconds since 1970) or VARCHAR (ISO 8601).",
-    _D.DATE: "Write INT (20260131) or VARCHAR (ISO 8601).",
-    _D.UUID: "Write VARCHAR(36).",
+    _TYPE.SERIAL: "Use BIGSERIAL: Milvus assigns 64-bit ids.",
+    _TYPE.SMALLSERIAL: "Use BIGSERIAL: Milvus assigns 64-bit ids.",
+    _TYPE.CHAR: "Use VARCHAR(n): Milvus does not pad strings.",
+    _TYPE.DECIMAL: "Use DOUBLE PRECISION, or store exact numbers as BIGINT or VARCHAR.",
+    _TYPE.TIMESTAMP: "Use BIGINT (seconds since 1970) or VARCHAR (ISO 8601).",
+    _TYPE.TIMESTAMPTZ: "Use BIGINT (seconds since 1970) or VARCHAR (ISO 8601).",
+    _TYPE.DATE: "Use INT (20260131) or VARCHAR (ISO 8601).",
+    _TYPE.UUID: "Use VARCHAR(36).",
 }
 _USER_DEFINED = {"SPARSEVEC": "SPARSE_FLOAT_VECTOR"}
-_NAMES = (
+_TYPE_NAMES = (
     *("BIGINT", "INT", "SMALLINT", "BOOLEAN", "REAL", "DOUBLE PRECISION", "VARCHAR", "TEXT", "JSONB"),
     *("BIGSERIAL", "VECTOR", "SPARSEVEC"),
 )
@@ -61,38 +61,40 @@ _SQL_NAMES = {
 
 @dataclass(frozen=True)
 class ColumnType:
-    """Milvus's name of a type; ``length`` is a VARCHAR's, or its elements', in bytes; ``dim`` a vector's."""
+    """A type of Milvus."""
 
     name: str
     length: int | None = None
+    """The length of a VARCHAR, or of the elements of an ARRAY, in bytes."""
     dim: int | None = None
     element: str | None = None
+    """The type of the elements of an ARRAY."""
 
 
-def bind_type(source: SourceText, node: exp.Expr, place: int) -> ColumnType:
-    """A type as it is written at ``place``. Raises SqlTypeMismatch, SqlNotSupported, SqlUnknownName."""
+def bind_type(source: SourceText, node: exp.Expr, position: int) -> ColumnType:
+    """The type at an offset. Raises SqlTypeMismatch, SqlNotSupported, SqlUnknownName."""
     if not isinstance(node, exp.DataType):
-        raise source.not_supported("this type", place, f"Types: {', '.join(_NAMES)}.")
+        raise source.not_supported("this type", position, f"Types: {', '.join(_TYPE_NAMES)}.")
     kind = node.this
     binder = _BINDERS.get(kind)
     if binder is not None:
-        return binder(source, node, place)
-    if kind == _D.USERDEFINED:
-        return _user_defined(source, node, place)
+        return binder(source, node, position)
+    if kind == _TYPE.USERDEFINED:
+        return _user_defined(source, node, position)
     if kind not in _SCALARS:
-        name = _token_text(source, place)
+        name = _token_text(source, position)
         raise source.not_supported(
-            f"the type {name.upper()}", place, _ALTERNATIVES.get(kind, f"Types: {', '.join(_NAMES)}.")
+            f"the type {name.upper()}", position, _ALTERNATIVES.get(kind, f"Types: {', '.join(_TYPE_NAMES)}.")
         )
     if node.expressions:
         raise source.not_supported(
-            f"{_token_text(source, place).upper()} with a size", place, "Remove the size."
+            f"{_token_text(source, position).upper()} with a size", position, "Remove the size."
         )
     return ColumnType(_SCALARS[kind])
 
 
 def type_sql(column: Column) -> str:
-    """A column's type as ``bind_type`` reads it, or as pgvector would have it."""
+    """The type of a column in the notation of ``bind_type``, or of pgvector."""
     if column.type == "ARRAY":
         return f"{_scalar(column.element_type or '?', column.max_length)}[]"
     if column.type == "INT64" and column.auto_id:
@@ -108,72 +110,79 @@ def _scalar(name: str, length: int | None) -> str:
     return _SQL_NAMES.get(name, name)
 
 
-def _text(source: SourceText, node: exp.DataType, place: int) -> ColumnType:
-    sizes = _sizes(source, node, place)
+def _text(source: SourceText, node: exp.DataType, position: int) -> ColumnType:
+    sizes = _sizes(source, node, position)
     length = sizes[0] if sizes else MAX_LENGTH
     if not 1 <= length <= MAX_LENGTH:
         raise source.type_mismatch(
-            "Milvus has no VARCHAR of this many bytes", length, place, f"Write 1 to {MAX_LENGTH}."
+            "the length of a VARCHAR in Milvus is out of range",
+            length,
+            position,
+            f"Use 1 to {MAX_LENGTH} bytes.",
         )
     return ColumnType("VARCHAR", length)
 
 
-def _vector(source: SourceText, node: exp.DataType, place: int) -> ColumnType:
-    sizes = _sizes(source, node, place)
+def _vector(source: SourceText, node: exp.DataType, position: int) -> ColumnType:
+    sizes = _sizes(source, node, position)
     if not sizes:
-        raise source.syntax_error("a VECTOR has a number of dims", place, "Write VECTOR(384).")
+        raise source.syntax_error("VECTOR needs a dim", position, "Write VECTOR(384).")
     if not 2 <= sizes[0] <= 32_768:
         raise source.type_mismatch(
-            "Milvus has no vectors of this many dims", sizes[0], place, "Write 2 to 32768."
+            "the dim of a vector in Milvus is out of range", sizes[0], position, "Use 2 to 32768."
         )
     return ColumnType("FLOAT_VECTOR", dim=sizes[0])
 
 
-def _array(source: SourceText, node: exp.DataType, place: int) -> ColumnType:
-    inner = bind_type(source, node.expressions[0], place)
+def _array(source: SourceText, node: exp.DataType, position: int) -> ColumnType:
+    inner = bind_type(source, node.expressions[0], position)
     if inner.name in ("ARRAY", "JSON") or inner.dim is not None:
-        raise source.not_supported("an array of arrays, vectors or JSON values", place, "Use a JSONB column.")
+        raise source.not_supported(
+            "an array of arrays, vectors or JSON values", position, "Use a JSONB column."
+        )
     if node.args.get("values"):
-        raise source.not_supported("an array with a size", place, "Write [] after its elements' type.")
+        raise source.not_supported("an array with a size", position, "Write [] after the element type.")
     return ColumnType("ARRAY", inner.length, element=inner.name)
 
 
-def _user_defined(source: SourceText, node: exp.DataType, place: int) -> ColumnType:
+def _user_defined(source: SourceText, node: exp.DataType, position: int) -> ColumnType:
     kind = node.args.get("kind")
     name = str(kind.this if isinstance(kind, exp.Identifier) else kind or "")
     if name.upper() in _USER_DEFINED:
         return ColumnType(_USER_DEFINED[name.upper()])
     if name.upper() in ("HALFVEC", "BIT"):
         raise source.not_supported(
-            f"the type {name.upper()}", place, "Write VECTOR(n); other forms: nestvec collection create."
+            f"the type {name.upper()}",
+            position,
+            "Use VECTOR(n), or define the collection in a spec: nestvec collection create.",
         )
     raise source.unknown_name(
-        "there is no type of this name",
+        "there is no such type",
         name,
-        place,
-        f"Types: {', '.join(_NAMES)}.{nearest(name.upper(), _NAMES)}",
+        position,
+        f"Types: {', '.join(_TYPE_NAMES)}.{nearest(name.upper(), _TYPE_NAMES)}",
     )
 
 
-def _sizes(source: SourceText, node: exp.DataType, place: int) -> list[int]:
+def _sizes(source: SourceText, node: exp.DataType, position: int) -> list[int]:
     sizes = []
     for parameter in node.expressions:
         value = parameter.this if isinstance(parameter, exp.DataTypeParam) else parameter
         if not isinstance(value, exp.Literal) or value.is_string or not str(value.this).isdecimal():
-            raise source.type_mismatch("a size is a whole number", value.sql()[:40], value, "Write one.")
+            raise source.type_mismatch("a size is an integer", value.sql()[:40], value, "Write an integer.")
         sizes.append(int(str(value.this)[:12]))
     if len(sizes) > 1:
-        raise source.syntax_error("this type has one size", place, "Write one number.")
+        raise source.syntax_error("this type takes one size", position, "Write one number.")
     return sizes
 
 
-def _token_text(source: SourceText, place: int) -> str:
-    return next((token.text for token in source.tokens if token.start == place), "of this name")
+def _token_text(source: SourceText, position: int) -> str:
+    return next((token.text for token in source.tokens if token.start == position), "of this name")
 
 
 _BINDERS: dict[exp.DType, Callable[[SourceText, exp.DataType, int], ColumnType]] = {
-    _D.VARCHAR: _text,
-    _D.TEXT: _text,
-    _D.VECTOR: _vector,
-    _D.ARRAY: _array,
+    _TYPE.VARCHAR: _text,
+    _TYPE.TEXT: _text,
+    _TYPE.VECTOR: _vector,
+    _TYPE.ARRAY: _array,
 }

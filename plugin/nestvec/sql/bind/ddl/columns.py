@@ -21,27 +21,29 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass
 class ColumnDraft:
-    """A column as it is being read; ``place`` is where its type stands."""
+    """A column while its definition is being read."""
 
     name: str
     node: exp.ColumnDef
     type: ColumnType
     type_position: int
+    """The offset of the type in the statement."""
     primary: bool = False
     auto_id: bool = False
     nullable: bool | None = None
+    """None where the definition has neither NULL nor NOT NULL."""
     default: bool | int | float | str | None = None
     function: EmbedColumn | Bm25Column | None = None
     partition_key: bool = False
 
 
 def bind_column(scope: Scope, node: exp.ColumnDef) -> ColumnDraft:
-    """One column: its name, type and constraints. Raises SqlError."""
+    """Bind one column. Raises SqlError."""
     source = scope.source
     type_position = next_token_start(source, node.this)
     if node.args.get("kind") is None:
         raise source.syntax_error(
-            f"column {identifier_name(node.this)} has no type", node, "Write its type behind it."
+            f"column {identifier_name(node.this)} has no type", node, "Write the type after the name."
         )
     kind = node.args["kind"]
     draft = ColumnDraft(
@@ -56,14 +58,14 @@ def bind_column(scope: Scope, node: exp.ColumnDef) -> ColumnDraft:
                 constraint.kind
                 if any(part.meta.get("start") is not None for part in constraint.walk())
                 else type_position,
-                "Milvus checks types, NOT NULL and keys alone.",
+                "Milvus only checks types, NOT NULL and keys.",
             )
         binder(scope, draft, constraint.kind)
     return draft
 
 
 def next_token_start(source: SourceText, node: exp.Expr) -> int:
-    """Where the token behind a node of one token starts."""
+    """The offset of the token after a node of one token."""
     start = source.position(node) or 0
     return next((token.start for token in source.tokens if token.start > start), start)
 
@@ -85,9 +87,7 @@ def _generated(scope: Scope, draft: ColumnDraft, node: exp.Expr) -> None:
         draft.function = bind_generated(scope, node.args["expression"])
         return
     if stray_parts(node, ("this",)):
-        raise scope.source.not_supported(
-            "options of IDENTITY", draft.type_position, "Milvus chooses the ids."
-        )
+        raise scope.source.not_supported("IDENTITY options", draft.type_position, "Milvus assigns the ids.")
     draft.auto_id = True
 
 
@@ -96,7 +96,7 @@ def _computed(scope: Scope, draft: ColumnDraft, node: exp.Expr) -> None:
 
 
 def constraint_name(node: exp.Expr) -> str:
-    """What a constraint is called in SQL."""
+    """The name of a constraint in SQL."""
     if isinstance(node, exp.Reference):
         return "REFERENCES"
     name = type(node).__name__.removesuffix("ColumnConstraint").removesuffix("Constraint")
@@ -104,7 +104,7 @@ def constraint_name(node: exp.Expr) -> str:
 
 
 def field_spec(source: SourceText, draft: ColumnDraft) -> FieldSpec:
-    """A scalar column as a spec has it; nullable unless it says NOT NULL, or has a default in its place."""
+    """The spec of a scalar column, nullable unless it has NOT NULL or a default."""
     values: dict[str, Any] = {
         "type": draft.type.name,
         "primary": draft.primary,
@@ -120,14 +120,14 @@ def field_spec(source: SourceText, draft: ColumnDraft) -> FieldSpec:
 
 
 def validate_model(source: SourceText, at: Position, model: type[M], values: Mapping[str, Any]) -> M:
-    """A part of a spec. Raises SqlTypeMismatch at ``at`` for what its model does not take."""
+    """A part of a spec. Raises SqlTypeMismatch at ``position`` for values that its model rejects."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "a value"
         raise source.type_mismatch(
-            f"{name} cannot be this", str(first["input"])[:60], at, f"{first['msg']}."
+            f"invalid value for {name}", str(first["input"])[:60], at, f"{first['msg']}."
         ) from error
 
 

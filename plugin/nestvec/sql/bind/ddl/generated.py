@@ -1,4 +1,4 @@
-"""What a generated column is made by: EMBED(text, 'encoder') and BM25(text)."""
+"""Generated columns: EMBED(text, 'encoder') and BM25(text)."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _EMBED_FORM = (
 
 @dataclass(frozen=True)
 class EmbedColumn:
-    """EMBED of a column."""
+    """A column that EMBED fills."""
 
     source: str
     node: exp.Expr
     """The node of the source column."""
 
     config: EmbeddingConfig
-    """How it is embedded; dim and form are the column's type."""
+    """How it is embedded; dim and form follow from the column's type."""
 
     nodes: Mapping[str, exp.Expr]
-    """Where each attribute of the config that is chosen stands."""
+    """The node of each attribute of the config that the statement sets."""
 
     service: str | None = None
     function: str = "EMBED"
@@ -42,7 +42,7 @@ class EmbedColumn:
 
 @dataclass(frozen=True)
 class Bm25Column:
-    """BM25 of a column's words."""
+    """A column that BM25 fills."""
 
     source: str
     node: exp.Expr
@@ -52,12 +52,12 @@ class Bm25Column:
 
 
 def bind_generated(scope: Scope, node: exp.Expr) -> EmbedColumn | Bm25Column:
-    """The expression of GENERATED ALWAYS AS (…) STORED. Raises SqlError."""
+    """Bind the expression of GENERATED ALWAYS AS (…) STORED. Raises SqlError."""
     name = str(node.this).upper() if isinstance(node, exp.Anonymous) else ""
     if name not in _FUNCTIONS:
         call_text = str(node.this)[:40] if isinstance(node, exp.Anonymous) else node.sql()[:40]
         raise scope.source.unknown_name(
-            "a generated column is made by EMBED or BM25",
+            "a generated column is computed by EMBED or BM25",
             call_text,
             node,
             f"Write EMBED(text, 'encoder') or BM25(text).{nearest(call_text.upper(), _FUNCTIONS)}",
@@ -66,7 +66,7 @@ def bind_generated(scope: Scope, node: exp.Expr) -> EmbedColumn | Bm25Column:
     options = _options(scope, node, (*EMBED_ATTRIBUTES, "service") if name == "EMBED" else ("k1", "b"))
     if not plain or not isinstance(plain[0], exp.Column) or stray_parts(plain[0], ("this",)):
         raise scope.source.syntax_error(
-            f"{name} is of a column", plain[0] if plain else node, "Name a VARCHAR or TEXT column."
+            f"{name} takes a column", plain[0] if plain else node, "Name a VARCHAR or TEXT column."
         )
     source_column = identifier_name(plain[0].this)
     if name == "EMBED":
@@ -81,11 +81,11 @@ def _embed(
 ) -> EmbedColumn:
     if len(plain) != 2:
         raise scope.source.syntax_error(
-            "EMBED takes a column and an encoder's name", plain[2] if len(plain) > 2 else node, _EMBED_FORM
+            "EMBED takes a column and an encoder name", plain[2] if len(plain) > 2 else node, _EMBED_FORM
         )
     encoder = scope.constant(plain[1])
     if not isinstance(encoder, str):
-        raise scope.source.type_mismatch("an encoder's name is a text", str(encoder), plain[1], _EMBED_FORM)
+        raise scope.source.type_mismatch("an encoder name is a string", str(encoder), plain[1], _EMBED_FORM)
     try:
         named = parse_model_name(encoder)
     except ExitNotOffered as error:
@@ -98,9 +98,7 @@ def _embed(
             raise scope.source.type_mismatch(rule, str(value), argument, _EMBED_FORM)
     service_node, service = options.get("service", (None, None))
     if service_node is not None and not isinstance(service, str):
-        raise scope.source.type_mismatch(
-            "a service is an address, a text", str(service), service_node, _EMBED_FORM
-        )
+        raise scope.source.type_mismatch("a service is a URL", str(service), service_node, _EMBED_FORM)
     return EmbedColumn(
         source=identifier_name(plain[0].this),
         node=plain[0],
@@ -119,18 +117,18 @@ def _is_expert_name(value: object) -> bool:
 
 
 EMBED_ATTRIBUTES: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
-    "exit": (_is_integer, "an exit is a whole number"),
+    "exit": (_is_integer, "an exit is an integer"),
     "expert": (
         _is_expert_name,
-        "an expert's name is a text of letters, digits, '_' and '-', a letter first",
+        "an expert name consists of letters, digits, '_' and '-', and starts with a letter",
     ),
-    "top": (_is_integer, "top is a number of weights"),
+    "top": (_is_integer, "top is an integer, the number of weights"),
 }
-"""The arguments of EMBED that choose an attribute of its config: what is valid, and how an error says so."""
+"""The arguments of EMBED that set an attribute of its config: a check, and the text of its error."""
 
 
 def _options(scope: Scope, node: exp.Expr, allowed: Sequence[str]) -> dict[str, tuple[exp.Expr, Any]]:
-    """The named arguments: where the value stands, and it."""
+    """The named arguments: the node and the value of each."""
     options: dict[str, tuple[exp.Expr, Any]] = {}
     for argument in node.expressions:
         if not isinstance(argument, exp.Kwarg):
@@ -138,9 +136,7 @@ def _options(scope: Scope, node: exp.Expr, allowed: Sequence[str]) -> dict[str, 
         name = str(argument.this.name).lower()
         if name not in allowed or name in options:
             raise scope.source.unknown_name(
-                "there is no argument of this name"
-                if name not in allowed
-                else "this argument is there twice",
+                "there is no such argument" if name not in allowed else "this argument is repeated",
                 name,
                 argument,
                 f"Arguments: {', '.join(allowed)}.{nearest(name, allowed)}",

@@ -1,4 +1,4 @@
-"""CREATE INDEX, bound to a column and an index of Milvus's; pgvector's words for it are read."""
+"""CREATE INDEX in pgvector's syntax, bound to a column and an index of Milvus."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ _WRITE = "Write CREATE INDEX ON t USING hnsw (v vector_cosine_ops) WITH (m = 16)
 
 @dataclass(frozen=True)
 class IndexMethod:
-    """An index type of Milvus, and its build parameters by the names they go by here."""
+    """An index method."""
 
     type: str
+    """Milvus's name of the index type."""
     params: Mapping[str, str]
+    """Milvus's names of the build parameters, by their names in SQL."""
     for_vectors: bool = True
 
 
@@ -48,15 +50,15 @@ INDEX_METHODS: Final[dict[str, IndexMethod]] = {
     "inverted": IndexMethod("INVERTED", {}, for_vectors=False),
     "bitmap": IndexMethod("BITMAP", {}, for_vectors=False),
 }
-"""A row a method. Milvus Lite has one index of scalars, INVERTED, and so has every Milvus: btree is that."""
+"""A row for each method. INVERTED is the one scalar index of Milvus Lite, so btree maps to it."""
 
 OPERATOR_CLASSES: Final = {"vector_cosine_ops": "COSINE", "vector_l2_ops": "L2", "vector_ip_ops": "IP"}
-"""pgvector's classes of operators, and Milvus's metrics."""
+"""Milvus's metrics by pgvector's operator classes."""
 
 
 @dataclass(frozen=True)
 class IndexDefinition:
-    """An index to make. ``metric`` of ``index`` is empty for a scalar's."""
+    """An index to create. The metric of ``index`` is empty for a scalar column."""
 
     table: Table
     column: Column
@@ -79,7 +81,7 @@ def bind_index(source: SourceText, tree: exp.Expr, table: Table, params: Params)
         raise source.not_supported(
             "another index on a BM25 column",
             using if using is not None else inner,
-            "Milvus has this one alone.",
+            "Milvus supports only this one.",
         )
     if column.is_vector != method.for_vectors:
         suitable = [
@@ -100,12 +102,12 @@ def _column(scope: Scope, chosen: exp.Expr) -> tuple[Column, exp.Expr | None]:
     if len(nodes) != 1:
         raise scope.source.not_supported(
             "an index on several columns" if nodes else "an index on no column",
-            nodes[1] if nodes else chosen, "Make one for each column.",
+            nodes[1] if nodes else chosen, "Create one index per column.",
         )  # fmt: skip
     node, class_ = nodes[0], None
     if isinstance(node, exp.Ordered):
         if node.args.get("desc"):
-            raise scope.source.not_supported("an index in an order", node, _WRITE)
+            raise scope.source.not_supported("an index with a sort order", node, _WRITE)
         node = node.this
     if isinstance(node, exp.Opclass):
         node, class_ = node.this, node.args["expression"]
@@ -120,8 +122,8 @@ def _method(source: SourceText, using: exp.Expr | None, column: Column) -> Index
     name = str(using.name).lower()
     if name not in INDEX_METHODS:
         raise source.unknown_name(
-            "there is no kind of index of this name", name, using,
-            f"Kinds: {', '.join(INDEX_METHODS)}.{nearest(name, INDEX_METHODS)}",
+            "there is no such index method", name, using,
+            f"Available: {', '.join(INDEX_METHODS)}.{nearest(name, INDEX_METHODS)}",
         )  # fmt: skip
     return INDEX_METHODS[name]
 
@@ -133,8 +135,8 @@ def _metric(source: SourceText, table: Table, column: Column, class_: exp.Expr |
     name = str(inner.name).lower()
     if name not in OPERATOR_CLASSES or not column.is_vector:
         raise source.unknown_name(
-            "there is no class of operators of this name for this column", name, class_,
-            f"Vectors have {', '.join(OPERATOR_CLASSES)}.{nearest(name, OPERATOR_CLASSES)}",
+            "there is no such operator class for this column", name, class_,
+            f"Vector columns take {', '.join(OPERATOR_CLASSES)}.{nearest(name, OPERATOR_CLASSES)}",
         )  # fmt: skip
     return OPERATOR_CLASSES[name]
 
@@ -144,9 +146,9 @@ def _params(scope: Scope, method: IndexMethod, nodes: Any) -> dict[str, Any]:
     for option in nodes:
         name = str(option.this.name).lower()
         if name not in method.params:
-            offered = f"It has {', '.join(method.params)}." if method.params else "It has none."
+            offered = f"Available: {', '.join(method.params)}." if method.params else "It takes none."
             raise scope.source.unknown_name(
-                f"{method.type} has no parameter of this name",
+                f"{method.type} has no such parameter",
                 name,
                 option.this,
                 f"{offered}{nearest(name, method.params)}",

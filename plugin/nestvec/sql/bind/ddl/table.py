@@ -1,4 +1,4 @@
-"""CREATE TABLE, bound to the spec of a collection; where each part of the spec stands in the statement."""
+"""CREATE TABLE, bound to the spec of a collection."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from nestvec_schemas.spec.collection_spec import (
 from nestvec_schemas.spec.validation import Problem, find_problems
 
 KEY_TYPES: Final = ("INT64", "VARCHAR")
-"""Types that a key may have."""
+"""Types of a primary key."""
 
 _OPTIONS: Final = ("dynamic", "service", "max_vector_fields")
 _WRITE = "Write CREATE TABLE name (id BIGINT PRIMARY KEY, text VARCHAR(8192), â€¦)."
@@ -41,7 +41,7 @@ _WRITE = "Write CREATE TABLE name (id BIGINT PRIMARY KEY, text VARCHAR(8192), â€
 
 @dataclass(frozen=True)
 class TableDefinition:
-    """A spec, and the columns in it that an encoder fills."""
+    """The spec of a table, and its columns that EMBED fills."""
 
     spec: CollectionSpec
     embeds: tuple[ColumnDraft, ...]
@@ -49,14 +49,14 @@ class TableDefinition:
 
 @dataclass(frozen=True)
 class TableOptions:
-    """What stands behind the columns."""
+    """The clauses after the columns."""
 
     partition: exp.Column | None = None
     values: dict[str, Any] = field(default_factory=dict)
 
 
 def bind_definition(source: SourceText, create: exp.Create, params: Params, service: str) -> TableDefinition:
-    """Bind a CREATE TABLE; ``service`` embeds where the statement names none. Raises SqlError."""
+    """Bind a CREATE TABLE; ``service`` is the default of EMBED. Raises SqlError."""
     schema = create.this
     if not isinstance(schema, exp.Schema):
         raise source.syntax_error("CREATE TABLE lists no columns", create.this, _WRITE)
@@ -69,7 +69,7 @@ def bind_definition(source: SourceText, create: exp.Create, params: Params, serv
         if isinstance(node, exp.ColumnDef):
             draft = bind_column(scope, node)
             if draft.name in drafts:
-                raise source.syntax_error(f"column {draft.name} is there twice", node, "Rename one.")
+                raise source.syntax_error(f"column {draft.name} is defined twice", node, "Rename one.")
             drafts[draft.name] = draft
         else:
             keys += _table_constraint(source, node)
@@ -80,17 +80,17 @@ def bind_definition(source: SourceText, create: exp.Create, params: Params, serv
 
 
 def _table_constraint(source: SourceText, node: exp.Expr) -> list[tuple[str, exp.Expr]]:
-    """The columns of a PRIMARY KEY that stands by itself."""
+    """The columns of PRIMARY KEY as a table constraint."""
     inner = node.expressions[0] if isinstance(node, exp.Constraint) and node.expressions else node
     if not isinstance(inner, exp.PrimaryKey):
         raise source.not_supported(
-            f"{constraint_name(inner)} among the columns",
+            f"{constraint_name(inner)} as a table constraint",
             node,
-            "Milvus has a PRIMARY KEY of one column alone.",
+            "Only a PRIMARY KEY on one column is supported.",
         )
     if len(inner.expressions) > 1:
         raise source.not_supported(
-            "a PRIMARY KEY of several columns", inner.expressions[1], "Join them into one VARCHAR column."
+            "a PRIMARY KEY on several columns", inner.expressions[1], "Combine them into one VARCHAR column."
         )
     return [
         (identifier_name(column), column)
@@ -109,7 +109,7 @@ def _options(scope: Scope, create: exp.Create) -> TableOptions:
             name = str(prop.this.name).lower()
             if name not in _OPTIONS:
                 raise source.unknown_name(
-                    "there is no option of this name", name, prop.this,
+                    "there is no such option", name, prop.this,
                     f"Options: {', '.join(_OPTIONS)}.{nearest(name, _OPTIONS)}",
                 )  # fmt: skip
             value = prop.args["value"]
@@ -131,7 +131,9 @@ def _partition(source: SourceText, node: exp.Expr) -> exp.Column:
         or not isinstance(inner.expressions[0], exp.Column)
     ):
         raise source.not_supported(
-            "this kind of partitions", node, "Write PARTITION BY HASH (column): Milvus's partition key."
+            "this kind of partitioning",
+            node,
+            "Write PARTITION BY HASH (column), which sets Milvus's partition key.",
         )
     return inner.expressions[0]
 
@@ -148,18 +150,16 @@ def _mark_keys(
     primary = [draft for draft in drafts.values() if draft.primary]
     if not primary:
         raise source.syntax_error(
-            "the table has no primary key", table, "Write PRIMARY KEY on one BIGINT or VARCHAR column."
+            "the table has no primary key", table, "Add PRIMARY KEY to one BIGINT or VARCHAR column."
         )
     if len(primary) > 1:
-        raise source.syntax_error(
-            "the table has more than one primary key", primary[1].node, "Milvus has one: keep it."
-        )
+        raise source.syntax_error("the table has more than one primary key", primary[1].node, "Keep one.")
     if primary[0].type.name not in KEY_TYPES:
         raise source.type_mismatch(
-            "Milvus has keys of BIGINT and VARCHAR alone",
+            "a primary key in Milvus is BIGINT or VARCHAR",
             primary[0].type.name,
             primary[0].type_position,
-            "Write BIGINT.",
+            "Use BIGINT.",
         )
     _check_never_null(source, primary[0], "the primary key")
     if options.partition is not None:
@@ -169,13 +169,13 @@ def _mark_keys(
     for draft in drafts.values():
         if draft.auto_id and not draft.primary:
             raise source.not_supported(
-                "a column of ids beside the primary key", draft.type_position, "Write BIGINT."
+                "generated ids in a column other than the primary key", draft.type_position, "Use BIGINT."
             )
 
 
 def _check_never_null(source: SourceText, draft: ColumnDraft, role: str) -> None:
     if draft.nullable:
-        raise source.type_mismatch(f"{role} is never NULL in Milvus", draft.name, draft.node, "Remove NULL.")
+        raise source.type_mismatch(f"{role} cannot be NULL in Milvus", draft.name, draft.node, "Remove NULL.")
     draft.nullable = False
 
 
@@ -184,16 +184,16 @@ def _find_draft(
 ) -> ColumnDraft:
     if name not in drafts:
         raise source.unknown_name(
-            "the table has no column of this name",
+            "the table has no such column",
             name,
             node,
-            f"There: {', '.join(drafts)}.{nearest(name, drafts)}",
+            f"Available: {', '.join(drafts)}.{nearest(name, drafts)}",
         )
     return drafts[name]
 
 
 def _check_generated(source: SourceText, drafts: Mapping[str, ColumnDraft]) -> None:
-    """Milvus makes columns of VARCHAR columns that are never NULL."""
+    """Check the generated columns: Milvus computes them from VARCHAR columns without NULL."""
     for draft in drafts.values():
         if draft.function is None:
             continue
@@ -209,18 +209,18 @@ def _check_generated(source: SourceText, drafts: Mapping[str, ColumnDraft]) -> N
         source_draft = _find_draft(source, drafts, draft.function.source, draft.function.node)
         if source_draft.type.name != "VARCHAR":
             raise source.type_mismatch(
-                f"{draft.function.function} is of a VARCHAR or TEXT column, and {source_draft.name} is none",
+                f"{draft.function.function} reads VARCHAR or TEXT, and column {source_draft.name} is neither",
                 source_draft.type.name,
                 draft.function.node,
-                "Name a column of texts.",
+                "Name a text column.",
             )
         _check_never_null(source, source_draft, f"a column that {draft.function.function} reads")
     for draft in drafts.values():
         if draft.type.name == "SPARSE_FLOAT_VECTOR" and draft.function is None:
             raise source.not_supported(
-                "a SPARSEVEC column that rows bring",
+                "a SPARSEVEC column that is not generated",
                 draft.type_position,
-                "Write GENERATED ALWAYS AS (BM25(text)) STORED, or EMBED(text, 'encoder') there.",
+                "Add GENERATED ALWAYS AS (BM25(text)) STORED, or with EMBED(text, 'encoder').",
             )
 
 
@@ -245,10 +245,10 @@ def _definition(
             parts[part[0]].append(part[1])
     if not any(parts.values()):
         raise source.type_mismatch(
-            "the table has no vector column, and Milvus wants one",
+            "the table has no vector column, and Milvus requires one",
             "none",
             table,
-            "Add one: v VECTOR(384), with GENERATED ALWAYS AS (EMBED(a, 'encoder')) STORED for a text's.",
+            "Add v VECTOR(384), with GENERATED ALWAYS AS (EMBED(a, 'encoder')) STORED to embed column a.",
         )
     collection_spec = validate_model(source, table, CollectionSpec, {**spec, "fields": fields, **parts})
     for problem in find_problems(collection_spec):
@@ -259,7 +259,7 @@ def _definition(
 
 
 def _vector_part(source: SourceText, draft: ColumnDraft) -> tuple[str, Any] | None:
-    """In which list of a spec a vector column stands, and as what; None for a scalar one."""
+    """The list of the spec that holds a vector column, and its entry; None for a scalar column."""
     values: dict[str, Any] = {"name": draft.name}
     if isinstance(draft.function, EmbedColumn):
         function = draft.function
@@ -278,7 +278,7 @@ def _vector_part(source: SourceText, draft: ColumnDraft) -> tuple[str, Any] | No
 
 
 def _problem_error(source: SourceText, problem: Problem, positions: Mapping[str, Position]) -> SqlError:
-    """A problem of the spec as one of the statement: at its column, and in SQL's words."""
+    """A problem of the spec as an error of the statement, at its column and in SQL's words."""
     match = re.match(r"fields\.\w+|\w+\[\d+\]", problem.where)
     position = positions.get(match[0] if match else f"fields.{problem.value}", positions[""])
     subject = (

@@ -1,1 +1,1 @@
-"""INSERT, UPDATE and ON CONFLICT: values as the columns take them."""
+"""Values of INSERT and UPDATE as their columns take them, and ON CONFLICT."""

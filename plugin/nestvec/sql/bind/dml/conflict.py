@@ -1,4 +1,4 @@
-"""ON CONFLICT: what becomes of a row whose id is there already."""
+"""ON CONFLICT: what happens to a row whose id exists."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ _WRITE = "Write ON CONFLICT (id) DO UPDATE SET a = EXCLUDED.a, or ON CONFLICT DO
 
 @dataclass(frozen=True)
 class OnConflict:
-    """DO UPDATE SET ``columns``: each from a column of the new row, or a constant; none: DO NOTHING."""
+    """ON CONFLICT DO UPDATE; without columns, DO NOTHING."""
 
     node: exp.Expr
     copied: dict[str, str] = field(default_factory=dict)
+    """The columns that are set from the new row, each with the column of EXCLUDED."""
     constants: dict[str, object] = field(default_factory=dict)
+    """The columns that are set to a constant."""
 
     @property
     def columns(self) -> tuple[str, ...]:
         return (*self.copied, *self.constants)
 
     def row(self, key: str, row: dict[str, object]) -> dict[str, object]:
-        """What is written over the row that is there, where ``row`` was to be inserted."""
+        """The update of the stored row that conflicts with ``row``."""
         return {
             key: row[key],
             **{name: row.get(of) for name, of in self.copied.items()},
@@ -36,7 +38,7 @@ class OnConflict:
 
 
 def bind_conflict(scope: Scope, shape: RowSchema, node: exp.Expr | None) -> OnConflict | None:
-    """Bind an ON CONFLICT; None where there is none. Raises SqlError."""
+    """Bind ON CONFLICT; None without it. Raises SqlError."""
     if node is None:
         return None
     source, key = scope.source, scope.table.primary.name
@@ -55,7 +57,7 @@ def bind_conflict(scope: Scope, shape: RowSchema, node: exp.Expr | None) -> OnCo
             str(identifier.this),
         ):
             raise source.not_supported(
-                "ON CONFLICT of anything but the primary key", inner, f"Write ON CONFLICT ({key})."
+                "ON CONFLICT on anything but the primary key", inner, f"Write ON CONFLICT ({key})."
             )
     if str(node.args["action"].name).upper() != "DO UPDATE":
         return OnConflict(node)
@@ -66,10 +68,10 @@ def bind_conflict(scope: Scope, shape: RowSchema, node: exp.Expr | None) -> OnCo
         column = writable_column(scope, assignment.this.this)
         if column is None or column.primary:
             raise source.not_supported(
-                "SET of the primary key or a dynamic field", assignment.this, "Leave it out."
+                "SET on the primary key or a dynamic field", assignment.this, "Omit it."
             )
         if column.name in copied or column.name in constants:
-            raise source.syntax_error(f"column {column.name} is there twice", assignment.this, "Remove one.")
+            raise source.syntax_error(f"column {column.name} is set twice", assignment.this, "Remove one.")
         value = assignment.args["expression"]
         if (
             isinstance(value, exp.Column)

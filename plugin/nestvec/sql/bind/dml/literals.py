@@ -1,4 +1,4 @@
-"""Values that are written: constants, parameters, arrays, JSON and vectors, as a column takes them."""
+"""Values to write: constants, parameters, arrays, JSON and vectors, as their columns take them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from nestvec.milvus.catalog import DYNAMIC_COLUMN, Column
 from nestvec.sql.bind.ddl.column_types import bind_type, type_sql
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.parse.source import identifier_name
+from nestvec.sql.parse.source import identifier_name, without_parens
 from nestvec_schemas.errors import RowRejected, SqlError, nearest
 
 _FROM_TEXT: Final = ("JSON", "ARRAY", "FLOAT_VECTOR")
-"""Types whose constants SQL writes as texts."""
+"""Types whose constants are strings in SQL."""
 
 
 class ValueKeyword(Enum):
-    """A word in a value's place."""
+    """A keyword in place of a value."""
 
     DEFAULT = "DEFAULT"
 
 
 def writable_column(scope: Scope, node: exp.Expr) -> Column | None:
-    """The column that a name in a list of columns means; None for a dynamic field. Raises SqlError."""
+    """The column that a name in INSERT or SET refers to; None for a dynamic field. Raises SqlError."""
     table, lower = scope.table, identifier_name(node)
     column = table.column(lower) or table.column(str(node.this))
     if column is None and table.dynamic:
@@ -37,32 +37,34 @@ def writable_column(scope: Scope, node: exp.Expr) -> Column | None:
             raise scope.source.not_supported(
                 f"writing {DYNAMIC_COLUMN.name}",
                 node,
-                "Write the fields in it by their own names, as columns.",
+                "Write its fields by name, as columns.",
             )
         return None
     if column is None:
         names = [candidate.name for candidate in table.columns]
         raise scope.source.unknown_name(
-            f"{table.name} has no column of this name",
+            f"{table.name} has no such column",
             lower,
             node,
-            f"There: {', '.join(names)}.{nearest(lower, names)}",
+            f"Available: {', '.join(names)}.{nearest(lower, names)}",
         )
     if column.name in table.generated:
         sources = table.generated[column.name]
         raise scope.source.type_mismatch(
-            "a generated column cannot be written", column.name, node, f"It is made of {sources}: write that."
+            "a generated column cannot be written",
+            column.name,
+            node,
+            f"It is computed from {sources}: write that instead.",
         )
     return column
 
 
 def bind_value(scope: Scope, node: exp.Expr, column: Column | None) -> object:
-    """A value for a column, or for a dynamic field: what Python has for it, or Word.DEFAULT.
+    """A value for a column or a dynamic field, as a Python value or ValueKeyword.DEFAULT.
 
-    Raises SqlError; whether it fits the column, ``fit_row`` checks.
+    Raises SqlError; ``fit_row`` checks the value against the column.
     """
-    while isinstance(node, exp.Paren):
-        node = node.this
+    node = without_parens(node)
     if is_default(node):
         return ValueKeyword.DEFAULT
     if isinstance(node, exp.Cast):
@@ -76,7 +78,7 @@ def bind_value(scope: Scope, node: exp.Expr, column: Column | None) -> object:
 
 
 def is_default(node: exp.Expr) -> bool:
-    """Whether a value is the word DEFAULT, which sqlglot takes for a variable or for a column."""
+    """Whether a value is the keyword DEFAULT, which sqlglot parses as a variable or a column."""
     if isinstance(node, exp.Column) and isinstance(node.this, exp.Identifier):
         return not node.this.args.get("quoted") and node.name.upper() == ValueKeyword.DEFAULT.value
     return isinstance(node, exp.Var) and node.name.upper() == ValueKeyword.DEFAULT.value
@@ -85,9 +87,9 @@ def is_default(node: exp.Expr) -> bool:
 def fit_row(
     scope: Scope, shape: RowSchema, row: Mapping[str, object], nodes: Mapping[str, exp.Expr], at: exp.Expr
 ) -> dict[str, object]:
-    """A row as Milvus takes it, without its NULLs. Raises SqlTypeMismatch at the value that does not fit.
+    """A row as Milvus takes it, without its NULLs. Raises SqlTypeMismatch at the first invalid value.
 
-    ``nodes`` are where the values stand; ``at`` is where the row does.
+    ``nodes`` are those of the values; ``at`` is that of the row.
     """
     for name, value in row.items():
         column = shape.columns.get(name)
@@ -97,7 +99,7 @@ def fit_row(
         return convert_row(row, shape)
     except RowRejected as error:
         for name, node in nodes.items():
-            # The value that no column of its type takes by itself is the one that the error is about.
+            # The error does not say which value is invalid: convert them one by one to find it.
             column = shape.columns.get(name)
             if column is not None and row.get(name) is not None:
                 fit_value(scope, shape, row[name], column, node)
@@ -116,7 +118,7 @@ def fit_value(scope: Scope, shape: RowSchema, value: object, column: Column, nod
     try:
         if column.name in shape.sources and value == "":
             cause = f"column {column.name} is empty, so there is nothing to embed"
-            raise RowRejected(cause, next_step="Write a text.")
+            raise RowRejected(cause, next_step="Write some text.")
         return convert_value(value, column, shape)
     except RowRejected as error:
         raise _rejected(scope, error, node) from error
@@ -127,11 +129,11 @@ def _check_null(scope: Scope, column: Column, node: exp.Expr) -> None:
         raise scope.source.not_supported(
             f"NULL in column {column.name}",
             node,
-            "Milvus stores the column's default there: write a value, or DEFAULT.",
+            "Milvus stores the column's default instead: write a value, or DEFAULT.",
         )
     if not column.nullable:
         raise scope.source.type_mismatch(
-            f"column {column.name} is never NULL", "NULL", node, "Write a value."
+            f"column {column.name} cannot be NULL", "NULL", node, "Write a value."
         )
 
 
@@ -153,7 +155,7 @@ def _cast(scope: Scope, node: exp.Cast, column: Column | None) -> object:
 
 
 def _constant(scope: Scope, node: exp.Expr) -> object:
-    """A constant, or a parameter's value whatever it is."""
+    """A constant, or any value of a parameter."""
     if not isinstance(node, PARAMETER_NODES):
         return scope.constant(node)
     value = scope.params.value(scope.source, node)

@@ -1,4 +1,4 @@
-"""Composed columns of rows that are there already: made anew where a column that they are made of changes."""
+"""Composed columns of stored rows: computed again where a column that they are composed of changes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from nestvec.sql.bind.scope import Scope
 
 
 def stale_composed(table: Table, written_columns: Iterable[str]) -> list[str]:
-    """The composed columns that are made anew where these columns are written: not those that are among
-    them, and each after those that it needs."""
+    """The composed columns to compute again where these columns are written, in order of dependency."""
     changed, again = set(written_columns), list[str]()
     for name in table.composed:
         if name not in changed and changed & set(_source_columns(table, name)):
@@ -26,12 +25,12 @@ def stale_composed(table: Table, written_columns: Iterable[str]) -> list[str]:
 
 
 def composed_sources(table: Table, names: Iterable[str]) -> list[str]:
-    """What has to be read of a row for its composed columns ``names`` to be made anew."""
+    """The columns of a row that its composed columns ``names`` are computed from."""
     return list(dict.fromkeys(of for name in names for of in _source_columns(table, name)))
 
 
 def _source_columns(table: Table, composed: str) -> list[str]:
-    """The columns, and the dynamic fields that are named, of which a column is composed."""
+    """The columns and named dynamic fields that a column is composed of."""
     template = table.composed[composed]
     if not template.flattens:
         return list(template.fields)
@@ -44,9 +43,9 @@ def _source_columns(table: Table, composed: str) -> list[str]:
 def recompose(
     scope: Scope, shape: RowSchema, names: Sequence[str], row: Mapping[str, Any], node: exp.Expr
 ) -> dict[str, object]:
-    """The composed columns ``names`` of a row as it will be. ``node`` is what an error points at.
+    """The composed columns ``names`` of an updated row. Errors point at ``node``.
 
-    Raises SqlTypeMismatch where one does not fit, or must have a text and has none.
+    Raises SqlTypeMismatch where one is too long, or is empty and cannot be NULL.
     """
     values: dict[str, object] = {}
     for name, text in composed(scope.table, names, row).items():

@@ -1,1 +1,1 @@
-"""Scalar expressions of the select list, ORDER BY and GROUP BY."""
+"""Scalar expressions of the select list, ORDER BY, GROUP BY and SET."""

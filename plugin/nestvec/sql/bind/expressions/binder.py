@@ -1,7 +1,7 @@
-"""Expressions: names are columns, every argument has a type that its function takes.
+"""Expressions: names become columns, and arguments are checked against the types of their functions.
 
-Numbers with a fraction are doubles, whole numbers have 64 bits; texts are compared by code points. A value
-that is null inside JSON is NULL.
+Numbers with a fraction are doubles, integers have 64 bits, strings compare by code points, and JSON null is
+NULL.
 """
 
 from __future__ import annotations
@@ -35,26 +35,24 @@ from nestvec.sql.bind.scope import INTEGERS, Scope
 from nestvec.sql.bind.vectors.ranking import Measure, Ranking, RerankScore, as_measure, bind_measure
 from nestvec.sql.parse.construct_names import construct_name, function_name
 from nestvec.sql.parse.dialect import VectorDistance
-from nestvec.sql.parse.source import IGNORED_PARTS, Position, stray_parts
+from nestvec.sql.parse.source import IGNORED_PARTS, Position, stray_parts, without_parens
 from nestvec_schemas.errors import nearest
 
 MAX_EXPRESSION_DEPTH = 100
-"""Operators and functions inside one another; chains of AND, OR and || count as one."""
+"""Nesting of operators and functions; a chain of AND, OR or || counts as one."""
 
-_SUPPORTED = "There are operators, CASE, casts, and functions of numbers, texts, arrays, JSON and vectors."
+_SUPPORTED = "Supported: operators, CASE, casts, and functions on numbers, strings, arrays, JSON and vectors."
 
 
 @dataclass(frozen=True)
 class ExpressionBinder:
-    """Binds the expressions of one place in a statement.
-
-    ``place`` is what errors call it; ``nearest`` what the rows are ranked by, whose distance an expression
-    may hold; ``summaries`` says whether aggregates may stand there.
-    """
+    """Binds the expressions of one clause."""
 
     scope: Scope
     clause: str
+    """The name of the clause in errors."""
     ranking: Ranking | RerankScore | None = None
+    """What ranks the rows, whose value the expressions may contain."""
     allow_aggregates: bool = False
 
     def bind(self, node: exp.Expr) -> TypedExpression:
@@ -63,9 +61,8 @@ class ExpressionBinder:
         return self.bind_child(node)
 
     def bind_child(self, node: exp.Expr) -> TypedExpression:
-        """The same for a part of an expression."""
-        while isinstance(node, exp.Paren):
-            node = node.this
+        """Bind a part of an expression."""
+        node = without_parens(node)
         if isinstance(node, exp.Column):
             return self._column(node)
         if isinstance(node, (exp.Literal, exp.Boolean, exp.Null, *PARAMETER_NODES)):
@@ -91,11 +88,11 @@ class ExpressionBinder:
         source, node, kind = self.scope.source, measured.node, measured.kind
         if self.ranking is None:
             raise source.not_supported(
-                f"a {kind} without ORDER BY the same {kind}", node, "Add ORDER BY it, and LIMIT n."
+                f"a {kind} without ORDER BY the same {kind}", node, "Order by it, and add LIMIT n."
             )
         if bind_measure(self.scope, measured) != self.ranking:
             raise source.not_supported(
-                f"a {kind} other than the one in ORDER BY", node, "Order by it, or ask for it by itself."
+                f"a {kind} other than the one in ORDER BY", node, "Order by it, or run a separate query."
             )
         return TypedExpression(Distance(), "DOUBLE")
 
@@ -110,11 +107,11 @@ class ExpressionBinder:
             return TypedExpression(AggregateCall("count"), "INT64")
         if isinstance(inner, exp.Distinct):
             if len(inner.expressions) != 1 or stray_parts(inner, ("expressions",)):
-                raise source.not_supported(f"{name} of several values", node, "Give it one.")
+                raise source.not_supported(f"{name} of several values", node, "Pass one.")
             inner, distinct = inner.expressions[0], True
         if inner is None or stray_parts(node, ("this", *IGNORED_PARTS)):
             raise source.not_supported(
-                f"{construct_name(node)} with other than one value", node, "Give it one."
+                f"{construct_name(node)} with anything but one argument", node, "Pass one."
             )
         argument = replace(self, allow_aggregates=False, clause=f"{construct_name(node)}").bind_child(inner)
         check_kind(source, argument, kind, inner, construct_name(node))
@@ -135,7 +132,7 @@ class ExpressionBinder:
                 f"{function.name} takes {' and '.join(function.argument_kinds)}",
                 f"{len(arguments)} given",
                 node,
-                "Give as many.",
+                "Pass that many.",
             )
         operands = [self.bind_child(argument) for argument in arguments]
         for operand, kind, argument in zip(operands, function.argument_kinds, arguments, strict=False):
@@ -149,7 +146,7 @@ class ExpressionBinder:
         )
 
     def _resolve_function(self, node: exp.Expr) -> tuple[Function, list[exp.Expr]]:
-        """A function and its arguments, of which none is left out."""
+        """The function that a node calls, and its arguments. Raises SqlNotSupported for an unknown one."""
         function = BY_CLASS.get(type(node))
         if isinstance(node, exp.Trim):
             function = TRIMS.get(str(node.args.get("position") or "").upper())
@@ -169,13 +166,13 @@ class ExpressionBinder:
         ]
 
     def _label(self, node: exp.Expr) -> str:
-        """What a function is called in the statement: sqlglot calls some by other dialects' names."""
+        """The name of a function in the statement: sqlglot renames some as in other dialects."""
         has_class = isinstance(node, exp.Func) and not isinstance(node, exp.Anonymous)
         name = function_name(self.scope.source, node) if has_class else ""
         return f"the function {name.upper()}()" if name else construct_name(node)
 
     def _position(self, node: exp.Expr) -> Position:
-        """Where a function stands; sqlglot forgets it of those that are one word (CURRENT_DATE)."""
+        """The position of a function, which sqlglot loses for those without brackets (CURRENT_DATE)."""
         source, word = self.scope.source, type(node).__name__.upper()
         if any(token.meta.get("start") is not None for token in node.walk()):
             return node
@@ -185,10 +182,10 @@ class ExpressionBinder:
 
 
 def check_readable(scope: Scope, column: Column, node: exp.Expr) -> None:
-    """Raise SqlNotSupported for a column whose values Milvus does not give, or not as numbers."""
+    """Raise SqlNotSupported for a column that Milvus does not return as numbers."""
     if column.is_vector and column.type != "FLOAT_VECTOR":
         raise scope.source.not_supported(
-            f"reading column {column.name} ({column.type})", node, "Name the other columns."
+            f"reading column {column.name} ({column.type})", node, "Select the other columns."
         )
 
 
@@ -200,7 +197,7 @@ def _constant(scope: Scope, node: exp.Expr) -> TypedExpression:
         return TypedExpression(Constant(value), "BOOL")
     if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
         if abs(value) > 1 << 1023:
-            raise scope.source.type_mismatch("this number is out of range", "", node, "Write a smaller one.")
+            raise scope.source.type_mismatch("the number is out of range", "", node, "Use a smaller number.")
         value = float(value)
     kinds: dict[type[Any], str] = {int: "INT64", float: "DOUBLE", str: "VARCHAR"}
     return TypedExpression(Constant(value), kinds[type(value)])
@@ -210,11 +207,13 @@ def _check_depth(scope: Scope, node: exp.Expr) -> None:
     pending: list[tuple[exp.Expr, int]] = [(node, 0)]
     while pending:
         current, depth = pending.pop()
-        if isinstance(current, VectorDistance):  # has bounds of its own
+        if isinstance(current, VectorDistance):  # has its own bounds
             continue
         if depth > MAX_EXPRESSION_DEPTH:
             raise scope.source.syntax_error(
-                f"an expression is nested more than {MAX_EXPRESSION_DEPTH} deep", current, "Simplify it."
+                f"an expression is nested more than {MAX_EXPRESSION_DEPTH} levels deep",
+                current,
+                "Simplify it.",
             )
         for child in current.iter_expressions():
             flat = isinstance(current, (exp.And, exp.Or, exp.DPipe)) and type(child) is type(current)

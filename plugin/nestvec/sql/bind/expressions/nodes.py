@@ -1,4 +1,4 @@
-"""What the answer's columns, its order and its groups are made of, as data."""
+"""Bound expressions, as data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nestvec.sql.bind.scope import Value
 
 @dataclass(frozen=True)
 class SourceLocation:
-    """Where in a statement something stands, for the errors that only a row brings up."""
+    """A position in a statement, for errors that only occur with the values of a row."""
 
     statement: str
     position: int | None
@@ -18,7 +18,7 @@ class SourceLocation:
 
 @dataclass(frozen=True)
 class ColumnRef:
-    """A column of the table, or of the rows that a plan's node below gives."""
+    """A column of the table, or of the rows of the plan node below."""
 
     name: str
     location: SourceLocation | None = field(default=None, compare=False, repr=False)
@@ -33,12 +33,12 @@ class Constant:
 
 @dataclass(frozen=True)
 class Distance:
-    """The number that the rows are ranked by, as its operator gives it."""
+    """The value that ranks the rows, as its operator defines it."""
 
 
 @dataclass(frozen=True)
 class FunctionCall:
-    """A function or operator of ``nestvec.sql.execute.evaluate``, by its name there."""
+    """A call of a function or operator of ``nestvec.sql.execute.evaluate``, by its name there."""
 
     name: str
     arguments: tuple[Expression, ...]
@@ -61,7 +61,7 @@ _WORDS = {"and", "or", "not", "like", "ilike"}
 
 
 def arguments_of(expression: Expression) -> tuple[Expression, ...]:
-    """What an expression is made of, from the left."""
+    """The operands of an expression, from the left."""
     if isinstance(expression, FunctionCall):
         return expression.arguments
     if isinstance(expression, AggregateCall) and expression.argument is not None:
@@ -70,7 +70,7 @@ def arguments_of(expression: Expression) -> tuple[Expression, ...]:
 
 
 def walk(expression: Expression) -> Iterator[Expression]:
-    """An expression and all that it is made of, from the left."""
+    """An expression and all its parts, from the left."""
     yield expression
     for operand in arguments_of(expression):
         yield from walk(operand)
@@ -82,7 +82,7 @@ def columns_read(expression: Expression) -> Iterator[str]:
 
 
 def expression_sql(expression: Expression) -> str:
-    """An expression as SQL would have it; different ones are written differently."""
+    """An expression in SQL notation; different expressions have different texts."""
     if isinstance(expression, ColumnRef):
         return expression.name
     if isinstance(expression, Constant):

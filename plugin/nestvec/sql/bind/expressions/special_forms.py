@@ -1,4 +1,4 @@
-"""What has a grammar of its own in an expression: conditions, CASE, casts, ||, elements, JSON."""
+"""Expressions with a grammar of their own: comparisons, CASE, casts, ||, array elements, JSON operators."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nestvec.sql.bind.expressions.typing import (
 )
 from nestvec.sql.bind.scope import STRINGS, Scope
 from nestvec.sql.parse.construct_names import construct_name
-from nestvec.sql.parse.source import IGNORED_PARTS, stray_parts
+from nestvec.sql.parse.source import IGNORED_PARTS, chain_operands, stray_parts
 
 _COMPARISONS: dict[type[exp.Expr], str] = {
     exp.EQ: "=",
@@ -37,7 +37,7 @@ _CHOICES: dict[type[exp.Expr], str] = {
     exp.Greatest: "greatest",
     exp.Least: "least",
 }
-_SCALAR = "a number, a text or a condition"
+_SCALAR = "a number, a string or a boolean"
 _JSON: dict[type[exp.Expr], tuple[str, str]] = {
     exp.JSONExtract: ("->", "JSON"),
     exp.JSONExtractScalar: ("->>", "VARCHAR"),
@@ -47,7 +47,7 @@ _JSON: dict[type[exp.Expr], tuple[str, str]] = {
 
 
 class Binder(Protocol):
-    """Binds the parts of an expression: ``binder.ExpressionBinder``."""
+    """What special forms need of ``binder.ExpressionBinder``, which imports this file."""
 
     @property
     def scope(self) -> Scope: ...
@@ -59,7 +59,7 @@ class Binder(Protocol):
 
 
 def bind_form(binder: Binder, node: exp.Expr) -> TypedExpression | None:
-    """Bind what is here; None for anything else. Raises the errors of ``bind_query``."""
+    """Bind a special form; None for any other node. Raises the errors of ``bind_query``."""
     bind = _BINDERS.get(type(node))
     return None if bind is None else bind(binder, node)
 
@@ -72,21 +72,12 @@ def _call(
     )
 
 
-def operands_of(node: exp.Expr) -> list[exp.Expr]:
-    """The operands of ``a AND b AND c``, which parses as a left-deep tree; in order, without recursion."""
-    kind, operands = type(node), []
-    while type(node) is kind:
-        operands.append(node.args["expression"])
-        node = node.this
-    return [node, *reversed(operands)]
-
-
 def _logical(binder: Binder, node: exp.Expr) -> TypedExpression:
     name = _LOGICAL[type(node)]
-    nodes = [node.this] if isinstance(node, exp.Not) else operands_of(node)
+    nodes = [node.this] if isinstance(node, exp.Not) else chain_operands(node)
     operands = [binder.bind_child(operand) for operand in nodes]
     for operand, at in zip(operands, nodes, strict=True):
-        check_kind(binder.scope.source, operand, "a condition", at, name.upper())
+        check_kind(binder.scope.source, operand, "a boolean", at, name.upper())
     return _call(binder, node, name, [operand.expression for operand in operands], "BOOL")
 
 
@@ -147,7 +138,7 @@ def _is(binder: Binder, node: exp.Expr) -> TypedExpression:
     if isinstance(expected, exp.Null):
         test = _call(binder, node, "is null", [operand.expression], "BOOL")
     elif isinstance(expected, exp.Boolean):
-        check_kind(binder.scope.source, operand, "a condition", node.this, "IS TRUE")
+        check_kind(binder.scope.source, operand, "a boolean", node.this, "IS TRUE")
         test = _call(binder, node, "is", [operand.expression, Constant(bool(expected.this))], "BOOL")
     else:
         raise binder.scope.source.not_supported("IS with anything but NULL, TRUE and FALSE", node, "Write =.")
@@ -163,7 +154,7 @@ def _case(binder: Binder, node: exp.Expr) -> TypedExpression:
             conditions.append(FunctionCall("=", tuple(operands), location_of(source, branch)))
             continue
         when = binder.bind_child(branch.this)
-        check_kind(source, when, "a condition", branch.this, "WHEN")
+        check_kind(source, when, "a boolean", branch.this, "WHEN")
         conditions.append(when.expression)
     default = node.args.get("default")
     nodes = [branch.args["true"] for branch in node.args["ifs"]] + ([default] if default is not None else [])
@@ -177,7 +168,7 @@ def _choice(binder: Binder, node: exp.Expr) -> TypedExpression:
     name = _CHOICES[type(node)]
     if stray_parts(node, ("this", "expressions", *IGNORED_PARTS)):
         raise binder.scope.source.not_supported(
-            f"{construct_name(node)} in {binder.clause}", node, "Write its values."
+            f"{construct_name(node)} in {binder.clause}", node, "Pass the values."
         )
     kind = "" if name == "coalesce" else _SCALAR
     values, gives = _bind_common_type(binder, [node.this, *node.expressions], name.upper(), kind)
@@ -211,7 +202,7 @@ def _cast(binder: Binder, node: exp.Expr) -> TypedExpression:
     check_kind(source, operand, kind, node.this, "a cast")
     if {operand.type, target[1]} in ({"FLOAT", "BOOL"}, {"DOUBLE", "BOOL"}):
         raise source.type_mismatch(
-            "a number with a fraction is no boolean", operand.type, node, "Write <> 0."
+            "a floating-point number cannot be cast to boolean", operand.type, node, "Write <> 0."
         )
     name = "real text" if operand.type == "FLOAT" and target[0] == "text" else target[0]
     cast = _call(binder, node, name, [operand.expression], target[1])
@@ -222,13 +213,13 @@ def _cast(binder: Binder, node: exp.Expr) -> TypedExpression:
 
 
 def _concatenation(binder: Binder, node: exp.Expr) -> TypedExpression:
-    nodes = operands_of(node)
+    nodes = chain_operands(node)
     operands = [binder.bind_child(operand) for operand in nodes]
     for operand, at in zip(operands, nodes, strict=True):
         check_kind(binder.scope.source, operand, _SCALAR, at, "||")
     if not any(operand.type in (*STRINGS, NULL) for operand in operands[:2]):
         raise binder.scope.source.type_mismatch(
-            "|| joins texts", operands[0].type, node, "Cast one with ::text."
+            "|| concatenates strings", operands[0].type, node, "Cast one operand with ::text."
         )
     return _call(binder, node, "||", [_as_text(operand) for operand in operands], "VARCHAR")
 
@@ -249,7 +240,7 @@ def _concat(binder: Binder, node: exp.Expr) -> TypedExpression:
         check_kind(binder.scope.source, operand, _SCALAR, at, "concat")
     name = "concat_ws" if isinstance(node, exp.ConcatWs) else "concat"
     if name == "concat_ws":
-        check_kind(binder.scope.source, operands[0], "a text", node.expressions[0], name)
+        check_kind(binder.scope.source, operands[0], "a string", node.expressions[0], name)
     # In concat() a boolean is t or f, as PostgreSQL's output has it; as a text it is true or false.
     texts = [
         FunctionCall("t or f", (operand.expression,)) if operand.type == "BOOL" else _as_text(operand)
@@ -261,10 +252,10 @@ def _concat(binder: Binder, node: exp.Expr) -> TypedExpression:
 def _array_element(binder: Binder, node: exp.Expr) -> TypedExpression:
     source = binder.scope.source
     if len(node.expressions) != 1 or isinstance(node.expressions[0], exp.Slice):
-        raise source.not_supported("a slice of an array", node, "Name one element: tags[1].")
+        raise source.not_supported("an array slice", node, "Select one element: tags[1].")
     array, index = binder.bind_child(node.this), binder.bind_child(node.expressions[0])
     check_kind(source, array, "an array", node.this, "[…]")
-    check_kind(source, index, "a whole number", node.expressions[0], "[…]")
+    check_kind(source, index, "an integer", node.expressions[0], "[…]")
     return _call(binder, node, "element", [array.expression, index.expression], array.element_type or "ANY")
 
 
@@ -280,7 +271,7 @@ def _json_operator(binder: Binder, node: exp.Expr) -> TypedExpression:
         )
     else:
         key = binder.bind_child(path)
-        check_kind(source, key, "a text" if "#" in name else _SCALAR, path, name)
+        check_kind(source, key, "a string" if "#" in name else _SCALAR, path, name)
     return _call(binder, node, name, [document.expression, key.expression], gives)
 
 

@@ -1,4 +1,4 @@
-"""Types of expressions: which go together, and what comes of several."""
+"""Types of expressions: which are compatible, and the common type of several."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from nestvec.sql.bind.scope import FLOATS, INTEGERS, STRINGS
 from nestvec.sql.parse.source import SourceText
 
 NULL: Final = "NULL"
-"""The type of NULL itself, which goes with every other."""
+"""The type of the constant NULL, which is compatible with every other."""
 
 KINDS: Final[dict[str, frozenset[str]]] = {
     "a number": INTEGERS | FLOATS,
-    "a whole number": INTEGERS,
-    "a text": STRINGS,
-    "a condition": frozenset({"BOOL"}),
+    "an integer": INTEGERS,
+    "a string": STRINGS,
+    "a boolean": frozenset({"BOOL"}),
     "an array": frozenset({"ARRAY"}),
     "a JSON value": frozenset({"JSON"}),
     "a vector": frozenset({"FLOAT_VECTOR"}),
-    "a number, a text or a condition": INTEGERS | FLOATS | STRINGS | {"BOOL"},
+    "a number, a string or a boolean": INTEGERS | FLOATS | STRINGS | {"BOOL"},
 }
-"""What a function may take, and the types that are it. What is not here may be anything."""
+"""Kinds of arguments, and the types of each; any other kind accepts every type."""
 
 _COMMON_TYPES: Final = (("INT64", INTEGERS), ("DOUBLE", INTEGERS | FLOATS), ("VARCHAR", STRINGS))
-_CAST: Final = "Cast it, as in (meta->>'year')::int or year::text."
+_CAST: Final = "Add a cast, for example (meta->>'year')::int or year::text."
 
 
 @dataclass(frozen=True)
 class TypedExpression:
-    """An expression and the type of what it gives, by Milvus's name; ``element`` is an array's."""
+    """An expression, its type and the type of its elements, by Milvus's names."""
 
     expression: Expression
     type: str
@@ -41,12 +41,12 @@ class TypedExpression:
 
 
 def location_of(source: SourceText, node: exp.Expr) -> SourceLocation:
-    """Where ``node`` stands."""
+    """The location of ``node`` in the statement."""
     return SourceLocation(source.text, source.position(node))
 
 
 def check_kind(source: SourceText, operand: TypedExpression, kind: str, node: exp.Expr, taker: str) -> None:
-    """Raise SqlTypeMismatch where ``typed`` is not of a kind in ``KINDS``; ``what`` is who takes it."""
+    """Raise SqlTypeMismatch where ``operand`` is not of a kind; ``taker`` names what takes it."""
     if kind in KINDS and operand.type != NULL and operand.type not in KINDS[kind]:
         raise source.type_mismatch(f"{taker} takes {kind}, not {operand.type}", operand.type, node, _CAST)
 
@@ -54,7 +54,7 @@ def check_kind(source: SourceText, operand: TypedExpression, kind: str, node: ex
 def common_type(
     source: SourceText, operands: Sequence[TypedExpression], nodes: Sequence[exp.Expr], taker: str
 ) -> str:
-    """The type that all of ``found`` have or are turned into. Raises SqlTypeMismatch."""
+    """The type that all operands have or are promoted to. Raises SqlTypeMismatch."""
     types = {operand.type for operand in operands} - {NULL}
     if not types:
         return NULL
@@ -70,11 +70,11 @@ def common_type(
         if operand.type not in (NULL, first)
         and not any({first, operand.type} <= kind for _, kind in _COMMON_TYPES)
     )
-    raise source.type_mismatch(f"{taker} takes {first} beside it, not {other}", other, at, _CAST)
+    raise source.type_mismatch(f"{taker} cannot combine {first} and {other}", other, at, _CAST)
 
 
 def promoted(operand: TypedExpression, target: str) -> Expression:
-    """A whole number as one with a fraction, where the others beside it have one."""
+    """The expression, as a double where ``target`` is DOUBLE and it is an integer."""
     if target != "DOUBLE" or operand.type not in INTEGERS:
         return operand.expression
     if isinstance(operand.expression, Constant) and isinstance(operand.expression.value, int):

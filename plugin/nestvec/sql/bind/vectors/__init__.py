@@ -1,1 +1,1 @@
-"""What rows are ranked by: distances, targets, rankings, thresholds and families of vector columns."""
+"""What ranks the rows: distances, their targets, fusion, reranking, families of vector columns."""

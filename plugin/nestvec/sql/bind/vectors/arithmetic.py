@@ -23,13 +23,12 @@ from nestvec.sql.bind.vectors.targets import (
     check_text,
     check_vector,
     parse_vector,
-    without_parens,
 )
 from nestvec.sql.parse.construct_names import construct_name
-from nestvec.sql.parse.source import IGNORED_PARTS, identifier_name, stray_parts
+from nestvec.sql.parse.source import IGNORED_PARTS, identifier_name, stray_parts, without_parens
 
 MAX_VECTOR_TERMS: Final = 1_024
-"""Of one sum: a playlist or a long list of examples, and few enough to be embedded while one waits."""
+"""Terms of one sum: enough for a playlist, and few enough to embed while the user waits."""
 
 Terms = tuple[tuple[float, Term], ...]
 Value = float | Terms
@@ -43,19 +42,19 @@ _WRITE = (
 
 
 def is_vector_expression(node: exp.Expr) -> bool:
-    """Whether a target is more than a text or a vector that stands in the statement."""
+    """Whether a target is more than a text or a vector that the statement contains."""
     return isinstance(node, (*_OPERATORS, exp.Neg, exp.Subquery)) or is_embed(node)
 
 
 def bind_vector_expression(scope: Scope, column: Column, node: exp.Expr) -> VectorSum:
-    """An expression over vectors of the column's dim. Raises SqlNotSupported, SqlTypeMismatch."""
+    """Bind an expression over vectors of the column's dim. Raises SqlNotSupported, SqlTypeMismatch."""
     if column.type != "FLOAT_VECTOR":
         raise scope.source.not_supported(
             f"{construct_name(node)} as a vector for a {column.type}",
             node,
-            "Give one text, or use a column of floats.",
+            "Pass one text, or use a float vector column.",
         )
-    terms = _combined(scope, column, node)
+    terms = _evaluate(scope, column, node)
     if not isinstance(terms, tuple):
         raise scope.source.type_mismatch(
             f"column {column.name} holds vectors, and this is a number", terms, node, _WRITE
@@ -65,8 +64,8 @@ def bind_vector_expression(scope: Scope, column: Column, node: exp.Expr) -> Vect
     return VectorSum(terms)
 
 
-def _combined(scope: Scope, column: Column, node: exp.Expr) -> Value:
-    """A node's value. The left side of a chain is walked in a loop: chains may be as long as a statement."""
+def _evaluate(scope: Scope, column: Column, node: exp.Expr) -> Value:
+    """The value of a node. A loop follows the left side, since a chain may be as long as a statement."""
     pending: list[exp.Expr] = []
     node = without_parens(node)
     while isinstance(node, _OPERATORS):
@@ -74,7 +73,7 @@ def _combined(scope: Scope, column: Column, node: exp.Expr) -> Value:
         node = without_parens(node.this)
     value = _leaf(scope, column, node)
     for operation in reversed(pending):
-        right = _combined(scope, column, operation.args["expression"])
+        right = _evaluate(scope, column, operation.args["expression"])
         value = _APPLIED[type(operation)](scope, operation, value, right)
         if isinstance(value, tuple) and len(value) > MAX_VECTOR_TERMS:
             raise scope.source.not_supported(
@@ -85,7 +84,7 @@ def _combined(scope: Scope, column: Column, node: exp.Expr) -> Value:
 
 def _leaf(scope: Scope, column: Column, node: exp.Expr) -> Value:
     if isinstance(node, exp.Neg):
-        return _times(-1.0, _combined(scope, column, node.this))
+        return _times(-1.0, _evaluate(scope, column, node.this))
     if isinstance(node, exp.Literal) and not node.is_string:
         return float(str(node.this))
     if is_embed(node):
@@ -109,10 +108,10 @@ def _cast(scope: Scope, column: Column, node: exp.Cast) -> Value:
     if isinstance(value, tuple) and all(isinstance(term, VectorLiteral) for _, term in value):
         return value
     raise scope.source.type_mismatch(
-        "this is no vector",
+        "this is not a vector",
         construct_name(without_parens(node.this)),
         node,
-        "Write EMBED('text') for the vector of a text.",
+        "Write EMBED('text') to embed text.",
     )
 
 
@@ -153,7 +152,7 @@ def _sum(scope: Scope, node: exp.Expr, left: Value, right: Value) -> Value:
             "a vector and a number cannot be added",
             construct_name(node),
             node,
-            "Multiply, or add vectors alone.",
+            "Multiply, or add only vectors.",
         )
     return left + right
 
@@ -168,7 +167,7 @@ def _divided(scope: Scope, node: exp.Expr, left: Value, right: Value) -> Value:
     if isinstance(right, tuple):
         raise scope.source.not_supported("division by a vector", node, "Divide by a number.")
     if right == 0:
-        raise scope.source.type_mismatch("this divides by zero", right, node, "Divide by another number.")
+        raise scope.source.type_mismatch("division by zero", right, node, "Divide by another number.")
     return (
         left / right
         if not isinstance(left, tuple)
@@ -198,7 +197,10 @@ _VECTOR_AGGREGATES: Final[dict[type[exp.Expr], str]] = {exp.Avg: "avg", exp.Sum:
 
 
 def bind_stored(scope: Scope, column: Column, node: exp.Expr) -> StoredVector:
-    """The vector that a subquery is. Raises SqlUnknownName, SqlTypeMismatch, SqlNotSupported."""
+    """``(SELECT vector FROM papers WHERE id = 7)``: the vector of a stored row; with avg or sum, of several.
+
+    Raises SqlUnknownName, SqlTypeMismatch, SqlNotSupported.
+    """
     source, select = scope.source, node.this
     if not isinstance(select, exp.Select) or stray_parts(node, ("this",)):
         raise source.not_supported("this subquery", node, _STORED_FORM)
@@ -208,10 +210,10 @@ def bind_stored(scope: Scope, column: Column, node: exp.Expr) -> StoredVector:
         raise source.not_supported(f"{construct} in a subquery", node, _STORED_FORM)
     table = select.args["from_"].this if select.args.get("from_") else None
     if not isinstance(table, exp.Table) or stray_parts(table, ("this", "alias")):
-        raise source.not_supported("a subquery of anything but a collection", node, _STORED_FORM)
+        raise source.not_supported("a subquery on anything but a collection", node, _STORED_FORM)
     alias = table.args.get("alias")
     if alias is not None and stray_parts(alias, ("this",)):
-        raise source.not_supported("column names after a table's alias", alias, _STORED_FORM)
+        raise source.not_supported("column names after a table alias", alias, _STORED_FORM)
     inner_table = scope.context.tables[identifier_name(table.this)]
     name = identifier_name(alias.this) if alias is not None else identifier_name(table.this)
     inner = replace(scope, table=inner_table, name=name)
@@ -232,7 +234,7 @@ def bind_stored(scope: Scope, column: Column, node: exp.Expr) -> StoredVector:
             f"column {column.name} has vectors of {column.dim} dims",
             f"{stored_column.name}, {stored_column.type}{dims}",
             column_node,
-            "Select a column of the same kind.",
+            "Select a column of the same type and dim.",
         )
     where = select.args.get("where")
     condition = bind_condition(inner, where.this) if where is not None else None

@@ -1,4 +1,4 @@
-"""A distance of a column: its operator, so its metric, and the text or vector that it is measured to."""
+"""A distance: its column, its operator and metric, and the text or vector to measure to."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from nestvec.sql.bind.vectors.targets import (
     check_vector,
     parse_vector,
     text_constant,
-    without_parens,
 )
 from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.dialect import VectorDistance
+from nestvec.sql.parse.source import without_parens
 from nestvec_schemas.errors import SqlTypeMismatch
 
 OPERATOR_METRICS: Final = {
@@ -35,25 +35,23 @@ OPERATOR_METRICS: Final = {
     "<~>": "HAMMING",
     "<%>": "JACCARD",
 }
-"""pgvector's operators, and pg_textsearch's for BM25, and the metric that answers each."""
-
-_BITS: Final = ("HAMMING", "JACCARD")
+"""The operators of pgvector, and that of pg_textsearch for BM25, with Milvus's metrics for them."""
 
 _ORDER_BY_FORM = "Order by one distance: ORDER BY vector_column <=> 'text' LIMIT 10."
 
 
 @dataclass(frozen=True)
 class DistanceRanking:
-    """What the rows are ordered by: the distance of ``column`` to ``target``.
-
-    ``shorter`` are columns of the same text's shorter vectors, by their dims, that the planner may search
-    first: where the text column was named.
-    """
+    """Ranks the rows by the distance of ``column`` to ``target``."""
 
     column: str
     metric: str
     target: Target
     shorter: tuple[str, ...] = ()
+    """The columns with shorter vectors of the same text, by dim, which the planner may search first.
+
+    Empty unless the statement names the text column.
+    """
 
 
 def bind_distance(scope: Scope, node: VectorDistance) -> DistanceRanking:
@@ -64,7 +62,7 @@ def bind_distance(scope: Scope, node: VectorDistance) -> DistanceRanking:
         left, right = right, left
     if operator not in OPERATOR_METRICS:
         offered = ", ".join(OPERATOR_METRICS)
-        raise source.not_supported(f"the operator {operator}", node.meta["start"], f"There are {offered}.")
+        raise source.not_supported(f"the operator {operator}", node.meta["start"], f"Available: {offered}.")
     if not isinstance(left, exp.Column):
         raise source.not_supported(f"a distance of {construct_name(left)}", left, _ORDER_BY_FORM)
     metric = OPERATOR_METRICS[operator]
@@ -76,7 +74,7 @@ def bind_distance(scope: Scope, node: VectorDistance) -> DistanceRanking:
 
 
 def _bind_bm25(scope: Scope, left: exp.Column, right: exp.Expr, node: VectorDistance) -> DistanceRanking:
-    """``body <@> 'words'``: of a text column, or of the sparse column that Milvus makes of its words."""
+    """``body <@> 'words'``, where ``body`` is a text column or the sparse column of its BM25 function."""
     column = scope.column(left)
     lexical = next(
         (entry for entry in scope.table.lexical if column.name in (entry.source, entry.column)), None
@@ -92,7 +90,7 @@ def _bind_bm25(scope: Scope, left: exp.Column, right: exp.Expr, node: VectorDist
 
 
 def _bm25_query(scope: Scope, node: exp.Expr) -> str:
-    """What BM25 looks for."""
+    """The words that BM25 searches for."""
     text = text_constant(scope, node)
     if text is None:
         raise scope.source.not_supported(
@@ -101,46 +99,44 @@ def _bm25_query(scope: Scope, node: exp.Expr) -> str:
     return check_text(scope, text, node)
 
 
-def rebind_distance(scope: Scope, nearest: DistanceRanking, node: exp.Expr) -> DistanceRanking:
-    """A distance that was bound in the same table, to what ``node``, its parameter, is now."""
-    column = scope.table.column(nearest.column)
-    if nearest.metric == "BM25" or column is None:
+def rebind_distance(scope: Scope, ranking: DistanceRanking, node: exp.Expr) -> DistanceRanking:
+    """A distance that is already bound, with the current value of ``node``, its parameter."""
+    column = scope.table.column(ranking.column)
+    if ranking.metric == "BM25" or column is None:
         target: Target = _bm25_query(scope, node)
     else:
         target = _target(scope, column, node)
-    return DistanceRanking(nearest.column, nearest.metric, target, nearest.shorter)
+    return DistanceRanking(ranking.column, ranking.metric, target, ranking.shorter)
 
 
 def _check_metric(scope: Scope, column: Column, node: VectorDistance, operator: str) -> None:
-    source, at = scope.source, node.meta["start"]
+    source, position = scope.source, node.meta["start"]
     if not column.is_vector:
         raise _not_a_vector(scope, column, node, operator)
     metric = scope.table.metrics.get(column.name)
     if metric is None:
         raise source.type_mismatch(
-            f"column {column.name} has no index", operator, at, "Create an index on it, with a metric."
+            f"column {column.name} has no index", operator, position, "Create an index with a metric on it."
         )
     if metric != OPERATOR_METRICS[operator]:
         correct = next((symbol for symbol, answered in OPERATOR_METRICS.items() if answered == metric), None)
-        next_step = (
-            f"Write {column.name} {correct} …" if correct else "No operator of SQL answers this metric."
-        )
+        next_step = f"Write {column.name} {correct} …" if correct else "No SQL operator supports this metric."
         raise source.type_mismatch(
             f"column {column.name} is indexed by {metric}, and {operator} needs {OPERATOR_METRICS[operator]}",
             operator,
-            at,
+            position,
             next_step,
         )
 
 
 def _not_a_vector(scope: Scope, column: Column, node: VectorDistance, operator: str) -> SqlTypeMismatch:
-    """The error of a column that holds no vector, and of a text that has none by a function either."""
+    """The error for a column that is not a vector, and for a text column without an embedding."""
     vectors = ", ".join(entry.name for entry in scope.table.columns if entry.is_vector) or "none"
     cause, next_step = f"column {column.name} is {column.type}, not a vector", f"Vector columns: {vectors}."
     if column.type in STRINGS:
         texts = ", ".join(dict.fromkeys(entry.source for entry in scope.table.embeddings)) or "none"
-        cause = f"column {column.name} is a text that no EMBED function makes a vector of"
-        next_step = f"Texts that have one: {texts}. {next_step}"
+        cause = f"column {column.name} is text that no EMBED function embeds"
+        next_step = f"Embedded text columns: {texts}. {next_step}"
     return scope.source.type_mismatch(cause, operator, node.this, next_step)
 
 
@@ -159,7 +155,7 @@ def _target(scope: Scope, column: Column, node: exp.Expr) -> Target:
 
 
 def _constant(scope: Scope, column: Column, node: exp.Expr, vector: bool = False) -> Target:
-    """A text or a vector that stands in the statement; a vector alone where it is cast to one."""
+    """A text or a vector in the statement or its parameters; only a vector where it is cast to one."""
     source = scope.source
     if isinstance(node, PARAMETER_NODES):
         value = scope.params.value(source, node)
@@ -170,20 +166,20 @@ def _constant(scope: Scope, column: Column, node: exp.Expr, vector: bool = False
         raise source.not_supported(
             f"a distance to {construct_name(node)}",
             node,
-            "Write a text in single quotes, a parameter, or EMBED('text').",
+            "Write text in single quotes, a parameter, or EMBED('text').",
         )
     parsed = parse_vector(text)
     if parsed is not None and column.type == "FLOAT_VECTOR":
         return check_vector(scope, column, parsed, node)
     if vector:
-        raise source.type_mismatch("this is no vector", text[:40], node, "Write '[0.1, 0.2, …]'.")
+        raise source.type_mismatch("this is not a vector", text[:40], node, "Write '[0.1, 0.2, …]'.")
     if scope.table.embedding(column.name) is None:
         filled = ", ".join(embedding.column for embedding in scope.table.embeddings) or "none"
         raise source.type_mismatch(
-            f"no nestvec service embeds texts for column {column.name}",
+            f"no nestvec service embeds text for column {column.name}",
             text,
             node,
-            f"Give a vector ('[0.1, 0.2, …]'), EMBED('text', 'encoder'), or an embedded column: {filled}.",
+            f"Write '[0.1, 0.2, …]' or EMBED('text', 'encoder'), or use an embedded column: {filled}.",
         )
     return check_text(scope, text, node)
 
@@ -192,7 +188,7 @@ _CODE = re.compile("[01]+")
 
 
 def bind_bits(scope: Scope, column: Column, node: exp.Expr) -> bytes | EmbeddedText:
-    """Bits written out (``'0110…'``), bytes in a parameter, or a text whose code the column's service makes.
+    """Bits (``'0110…'``), bytes in a parameter, or a text that the column's service turns into bits.
 
     Raises SqlTypeMismatch, SqlNotSupported.
     """
@@ -204,13 +200,13 @@ def bind_bits(scope: Scope, column: Column, node: exp.Expr) -> bytes | EmbeddedT
         if isinstance(value, (bytes, bytearray)):
             if len(value) * 8 != dim:
                 raise source.type_mismatch(
-                    f"column {column.name} has {dim} bits", f"{len(value) * 8} bits", node, "Give as many."
+                    f"column {column.name} has {dim} bits", f"{len(value) * 8} bits", node, "Pass that many."
                 )
             return bytes(value)
     text = text_constant(scope, node)
     if text is None:
         raise source.not_supported(
-            f"a distance of bits to {construct_name(node)}", node, "Write a text, or '0110…'."
+            f"a bit-vector distance to {construct_name(node)}", node, "Write text, or '0110…'."
         )
     if _CODE.fullmatch(text) and len(text) == dim:
         return int(text, 2).to_bytes(dim // 8, "big")
@@ -218,12 +214,12 @@ def bind_bits(scope: Scope, column: Column, node: exp.Expr) -> bytes | EmbeddedT
 
 
 def bind_sparse(scope: Scope, column: Column, node: exp.Expr) -> EmbeddedText:
-    """A text whose words the column's service weighs. Raises SqlTypeMismatch, SqlNotSupported."""
+    """A text whose words the column's service weights. Raises SqlTypeMismatch, SqlNotSupported."""
     if is_embed(node):
         return bind_embed(scope, column, node)
     text = text_constant(scope, node)
     if text is None:
         raise scope.source.not_supported(
-            f"a distance of words' weights to {construct_name(node)}", node, "Write a text in single quotes."
+            f"a sparse-vector distance to {construct_name(node)}", node, "Write text in single quotes."
         )
     return EmbeddedText(check_text(scope, text, node), query_request(scope, column, node))

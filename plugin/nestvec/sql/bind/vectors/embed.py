@@ -1,4 +1,4 @@
-"""``EMBED('text', 'encoder', exit => 3, expert => 'biomed')``: by whom a text is embedded as a query."""
+"""``EMBED('text', 'encoder', exit => 3, expert => 'biomed')``: the encoder that embeds a query."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from sqlglot import exp
 from nestvec.client.http import EmbeddingRequest
 from nestvec.milvus.catalog import Column, EmbeddingColumn
 from nestvec.sql.bind.scope import Scope
-from nestvec.sql.bind.vectors.targets import EmbeddedText, check_text, text_constant, without_parens
+from nestvec.sql.bind.vectors.targets import EmbeddedText, check_text, text_constant
 from nestvec.sql.parse.construct_names import construct_name
-from nestvec.sql.parse.source import identifier_name
+from nestvec.sql.parse.source import identifier_name, without_parens
 from nestvec_schemas.embedding_config import VECTOR_FORMS, EmbeddingConfig
 from nestvec_schemas.errors import ExitNotOffered, nearest
 from nestvec_schemas.manifest import EXPERT_NAME
@@ -27,12 +27,12 @@ def is_embed(node: exp.Expr) -> bool:
 
 
 def query_request(scope: Scope, column: Column, node: exp.Expr) -> EmbeddingRequest:
-    """Who embeds a query for the column. Raises SqlTypeMismatch where no service fills it."""
+    """How a query for the column is embedded. Raises SqlTypeMismatch where no service fills it."""
     return _request_for(_required_embedding(scope, column, node))
 
 
 def bind_embed(scope: Scope, column: Column, node: exp.Expr) -> EmbeddedText:
-    """A call of EMBED, for a column. Raises SqlSyntaxError, SqlTypeMismatch, SqlNotSupported."""
+    """Bind a call of EMBED for a column. Raises SqlSyntaxError, SqlTypeMismatch, SqlNotSupported."""
     text, chosen = _arguments(scope, node)
     embedding = scope.table.embedding(column.name)
     if embedding is None:
@@ -43,7 +43,7 @@ def bind_embed(scope: Scope, column: Column, node: exp.Expr) -> EmbeddedText:
     own = embedding.config
     if chosen.encoder not in ("", own.encoder) or chosen.expert not in (None, own.expert):
         raise scope.source.type_mismatch(
-            f"column {column.name} holds vectors of {embedding.maker}, which others are not comparable with",
+            f"column {column.name} holds vectors of {embedding.maker}, which are not comparable with others",
             format_model_name(EmbeddingConfig(chosen.encoder or own.encoder, expert=chosen.expert)),
             node,
             f"Write EMBED('text'), or name {embedding.maker}.",
@@ -54,7 +54,7 @@ def bind_embed(scope: Scope, column: Column, node: exp.Expr) -> EmbeddedText:
 
 
 def server_embedded_text(scope: Scope, column: Column, node: exp.Expr) -> str | None:
-    """The text of an EMBED that does what Milvus does with the text alone; None for another node."""
+    """The text of an EMBED that Milvus's own function for the column computes; None for another node."""
     embedding = scope.table.embedding(column.name)
     if not is_embed(node) or embedding is None:
         return None
@@ -63,7 +63,7 @@ def server_embedded_text(scope: Scope, column: Column, node: exp.Expr) -> str | 
 
 
 def _request_for(embedding: EmbeddingColumn) -> EmbeddingRequest:
-    # Only documents are cut down to their largest weights.
+    # Only documents are reduced to their largest weights.
     return EmbeddingRequest(embedding.service, replace(embedding.config, top=None))
 
 
@@ -72,21 +72,20 @@ def _required_embedding(scope: Scope, column: Column, node: exp.Expr) -> Embeddi
     if embedding is None:
         filled = ", ".join(candidate.column for candidate in scope.table.embeddings) or "none"
         raise scope.source.type_mismatch(
-            f"no nestvec service embeds texts for column {column.name}",
+            f"no nestvec service embeds text for column {column.name}",
             construct_name(node),
             node,
-            f"Name the encoder (EMBED('text', 'encoder')), or use a column that is embedded: {filled}.",
+            f"Name the encoder (EMBED('text', 'encoder')), or use an embedded column: {filled}.",
         )
     return embedding
 
 
 def _arguments(scope: Scope, node: exp.Expr) -> tuple[str, EmbeddingConfig]:
-    """The text, and by whom it is embedded, with an empty encoder where none is named: ``'minilm@biomed@3'``
-    names all there is."""
+    """The text, and how it is embedded; the encoder is empty where none is named."""
     source = scope.source
     plain = [argument for argument in node.expressions if not isinstance(argument, exp.Kwarg)]
     if not 1 <= len(plain) <= 2:
-        raise source.syntax_error(f"EMBED takes one or two texts, not {len(plain)}", node, _WRITE)
+        raise source.syntax_error(f"EMBED takes one or two strings, not {len(plain)}", node, _WRITE)
     texts = [text_constant(scope, without_parens(argument)) for argument in plain]
     for argument, text in zip(plain, texts, strict=True):
         if text is None:
@@ -101,7 +100,7 @@ def _arguments(scope: Scope, node: exp.Expr) -> tuple[str, EmbeddingConfig]:
         if isinstance(argument, exp.Kwarg):
             option = identifier_name(argument.this)
             if option not in _OPTIONS:
-                offered = f"It has {' and '.join(_OPTIONS)}.{nearest(option, _OPTIONS)}"
+                offered = f"Available: {', '.join(_OPTIONS)}.{nearest(option, _OPTIONS)}"
                 raise source.unknown_name("EMBED has no such option", option, argument, offered)
             if option == "exit":
                 chosen = replace(chosen, exit=_exit(scope, argument))
@@ -115,7 +114,7 @@ def _expert(scope: Scope, node: exp.Kwarg) -> str:
     text = text_constant(scope, without_parens(value))
     if text is None or not EXPERT_NAME.fullmatch(str(text)):
         raise scope.source.type_mismatch(
-            "an expert is named by a text", construct_name(value), value, "Write expert => 'biomed'."
+            "an expert name is a string", construct_name(value), value, "Write expert => 'biomed'."
         )
     return str(text)
 
@@ -126,6 +125,4 @@ def _exit(scope: Scope, node: exp.Kwarg) -> int:
         layer = int(str(value.this)[:9])
         if layer:
             return layer
-    raise source.type_mismatch(
-        "an exit is a layer's number", construct_name(value), value, "Write exit => 3."
-    )
+    raise source.type_mismatch("an exit is a layer number", construct_name(value), value, "Write exit => 3.")

@@ -1,8 +1,8 @@
-"""Families: vector columns of several lengths that one encoder made of the same text column.
+"""Families: vector columns of different dims that one encoder computes from the same text column.
 
 Their vectors are nested (Kusupati et al. 2022, Matryoshka Representation Learning): a shorter one is the
-longest, cut and brought to length 1. So the text column stands for all of them in ORDER BY, judged by the
-longest, and a search may begin among the shorter ones.
+longest one, truncated and normalised. So ORDER BY may name the text column, which means the longest vectors,
+and a search may start with shorter ones.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from nestvec.sql.bind.scope import STRINGS, Scope
 
 @dataclass(frozen=True)
 class Family:
-    """The vector columns of one text column, shortest first; the last one is what a distance is judged by."""
+    """The vector columns of one text column, shortest first."""
 
     source: str
     members: tuple[EmbeddingColumn, ...]
 
     @property
     def longest(self) -> EmbeddingColumn:
-        """Whose distance a statement means that names the text column."""
+        """The column whose distance a statement means when it names the text column."""
         return self.members[-1]
 
     @property
     def shorter(self) -> tuple[EmbeddingColumn, ...]:
-        """Those that a search may begin with."""
+        """The columns that a search may start with."""
         return self.members[:-1]
 
 
 def families(table: Table) -> tuple[Family, ...]:
-    """Every family of a table with at least one vector column, in the order of its columns."""
+    """The families of a table, in the order of its columns."""
     by_key: dict[tuple[str, str, str, int | None, str], list[EmbeddingColumn]] = {}
     for embedding in table.embeddings:
         metric = table.metrics.get(embedding.column, "")
@@ -50,7 +50,7 @@ def _length_and_depth(family: Family) -> tuple[int, bool, int]:
 
 
 def _distinct_dims(members: list[EmbeddingColumn]) -> tuple[EmbeddingColumn, ...]:
-    """One column a dim, by dim; where there are two of a dim, the one that holds floats."""
+    """One column per dim, in order of dim; of two with the same dim, the one with floats."""
     by_dim: dict[int, EmbeddingColumn] = {}
     for member in sorted(members, key=lambda member: (member.dim, member.config.form == "float")):
         by_dim[member.dim] = member
@@ -58,11 +58,11 @@ def _distinct_dims(members: list[EmbeddingColumn]) -> tuple[EmbeddingColumn, ...
 
 
 def resolve_family(scope: Scope, node: exp.Column, metric: str) -> tuple[Column, tuple[str, ...]]:
-    """The vector column that a name in ORDER BY means, and the shorter ones that may be searched first.
+    """The vector column that a name in ORDER BY refers to, and the shorter ones that may be searched first.
 
-    A vector column means itself. A text column means its family under this metric; of several exits, the one
-    with the longest vectors, then the deepest. Raises SqlUnknownName, SqlNotSupported where several encoders
-    or experts make vectors of it.
+    A vector column refers to itself, a text column to its family with this metric; of several exits, the one
+    with the longest vectors, then the deepest. Raises SqlUnknownName, and SqlNotSupported where several
+    encoders or experts embed the text.
     """
     column = scope.column(node)
     if column.type not in STRINGS:

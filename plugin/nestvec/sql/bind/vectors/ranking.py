@@ -1,4 +1,4 @@
-"""What rows are ranked by: one distance, or RRF and WEIGHTED over several."""
+"""What ranks the rows: one distance, or RRF or WEIGHTED over several."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from sqlglot import exp
 from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.bind.vectors.distance import DistanceRanking, bind_distance
-from nestvec.sql.bind.vectors.targets import without_parens
 from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.dialect import VectorDistance
-from nestvec.sql.parse.source import identifier_name
+from nestvec.sql.parse.source import identifier_name, without_parens
 
 DEFAULT_RRF_K: Final = 60.0
-"""RRF's constant where none is written (Cormack et al. 2009)."""
+"""The default constant of RRF (Cormack et al. 2009)."""
 
 _MAX_K: Final = 16_384
 _MAX_CANDIDATES: Final = 16_384
@@ -26,24 +25,24 @@ _FUNCTIONS: Final = ("RRF", "WEIGHTED")
 
 @dataclass(frozen=True)
 class FusedRanking:
-    """Rows by several distances at once: by the ranks in each (``k``), or by the ``weights`` of each.
-
-    ``candidates`` are the nearest rows by each distance that count; None leaves it to the planner.
-    """
+    """Ranks the rows by several distances: by their ranks, or by weighted scores."""
 
     parts: tuple[DistanceRanking, ...]
     k: float = DEFAULT_RRF_K
+    """The constant of RRF."""
     weights: tuple[float, ...] = ()
+    """One weight per part for WEIGHTED; empty for RRF."""
     candidates: int | None = None
+    """How many rows of each part count; None leaves it to the planner."""
 
 
 Ranking = DistanceRanking | FusedRanking
-"""What rows are ordered by."""
+"""What ranks the rows."""
 
 
 @dataclass(frozen=True)
 class RerankScore:
-    """The score of RERANK BY's encoder: what the select list may hold instead of a distance."""
+    """``RERANK_SCORE()``: the score by the encoder of RERANK BY."""
 
 
 MeasureKind = Literal["distance", "similarity", "score"]
@@ -51,14 +50,14 @@ MeasureKind = Literal["distance", "similarity", "score"]
 
 @dataclass(frozen=True)
 class Measure:
-    """A distance in the statement; its similarity, one minus the distance; or a score of several."""
+    """A distance in the statement, its similarity (1 - distance), or a fused score."""
 
     kind: MeasureKind
     node: exp.Expr
 
 
 def as_measure(node: exp.Expr) -> Measure | None:
-    """What ``node`` measures: ``v <=> 'text'``, ``1 - (v <=> 'text')``, ``RRF(…)``; None for the rest."""
+    """The measure that ``node`` is: ``v <=> 'text'``, ``1 - (v <=> 'text')``, ``RRF(…)``; else None."""
     node = without_parens(node)
     if isinstance(node, VectorDistance):
         return Measure("distance", node)
@@ -76,7 +75,7 @@ def _is_reranked(node: exp.Expr) -> bool:
 
 
 def bind_measure(scope: Scope, measured: Measure) -> Ranking | RerankScore:
-    """Check the columns, the operators and the targets. Raises the errors of ``bind_query``."""
+    """Bind its columns, operators and targets. Raises the errors of ``bind_query``."""
     if _is_reranked(measured.node):
         return RerankScore()
     if not isinstance(measured.node, VectorDistance):
@@ -86,7 +85,7 @@ def bind_measure(scope: Scope, measured: Measure) -> Ranking | RerankScore:
         raise scope.source.not_supported(
             f"arithmetic on {measured.node.args['operator']}",
             measured.node.meta["start"],
-            "Only 1 - (column <=> 'text') is there.",
+            "Only 1 - (column <=> 'text') is supported.",
         )
     return nearest
 
@@ -97,7 +96,7 @@ def is_fused(node: exp.Expr) -> bool:
 
 
 def bind_fused(scope: Scope, node: exp.Expr) -> FusedRanking:
-    """Check the parts and the options. Raises the errors of ``bind_query``."""
+    """Bind the distances and the options. Raises the errors of ``bind_query``."""
     source, name = scope.source, str(node.this).upper()
     weighted = name == "WEIGHTED"
     parts: list[DistanceRanking] = []
@@ -107,7 +106,7 @@ def bind_fused(scope: Scope, node: exp.Expr) -> FusedRanking:
             option = identifier_name(argument.this)
             if option not in _OPTIONS[name]:
                 raise source.unknown_name(
-                    f"{name} has no such option", option, argument, f"It has {', '.join(_OPTIONS[name])}."
+                    f"{name} has no such option", option, argument, f"Available: {', '.join(_OPTIONS[name])}."
                 )
             options[option] = argument.args["expression"]
             continue
@@ -118,11 +117,13 @@ def bind_fused(scope: Scope, node: exp.Expr) -> FusedRanking:
                 argument,
                 f"Write {name}(v <=> 'text', body <@> 'text').",
             )
-        # A fused ranking is by the vectors themselves: no shortlist stands for a whole ranking.
+        # Fusion needs whole rankings, so it does not use shortlists by shorter vectors.
         bound = bind_distance(scope, distance)
         parts.append(DistanceRanking(bound.column, bound.metric, bound.target))
     if len(parts) < 2:
-        raise source.syntax_error(f"{name} takes two distances or more", node, "Write one without it.")
+        raise source.syntax_error(
+            f"{name} takes at least two distances", node, "Order by one distance directly."
+        )
     weights = _weights(scope, options.get("weights"), len(parts), node) if weighted else ()
     k = _number(scope, options["k"], 0, _MAX_K) if "k" in options else DEFAULT_RRF_K
     candidates = (
@@ -146,9 +147,9 @@ def _weights(scope: Scope, node: exp.Expr | None, count: int, call: exp.Expr) ->
         if isinstance(value, (list, tuple)):
             weights = [_checked(scope, item, node, None, 1) for item in value]
     if weights is None or len(weights) != count:
-        supplied = "no list" if weights is None else len(weights)
+        supplied = "not a list" if weights is None else len(weights)
         raise source.type_mismatch(
-            f"WEIGHTED has {count} distances", supplied, node, "Give as many weights, from 0 to 1."
+            f"WEIGHTED has {count} distances", supplied, node, "Pass that many weights, from 0 to 1."
         )
     return tuple(weights)
 
@@ -161,14 +162,14 @@ def _number(scope: Scope, node: exp.Expr, above: float | None, maximum: float) -
 
 
 def _checked(scope: Scope, value: Any, node: exp.Expr, above: float | None, maximum: float) -> float:
-    """A number over ``above`` (from 0, where that is None) and at most ``most``."""
+    """A number above ``above`` (from 0 where that is None), up to ``maximum``."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if is_number and value <= maximum and (value >= 0 if above is None else value > above):
         return float(value)
-    lower = "from 0" if above is None else f"over {above:g}"
+    lower = "from 0" if above is None else f"above {above:g}"
     raise scope.source.type_mismatch(
-        f"this option takes a number {lower} to {maximum:,}",
+        f"this option takes a number {lower}, up to {maximum:,}",
         value if isinstance(value, (int, float)) else construct_name(node),
         node,
-        "Write another.",
+        "Use another value.",
     )

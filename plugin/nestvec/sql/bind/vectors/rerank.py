@@ -1,4 +1,4 @@
-"""``RERANK BY 'encoder' WITH (candidates = 50, column = body)``: a second look at the nearest rows."""
+"""``RERANK BY 'encoder' WITH (candidates = 50, column = body)``: reorders the nearest rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nestvec.sql.parse.dialect import Rerank
 from nestvec.sql.parse.source import identifier_name
 
 _MAX_CANDIDATES: Final = 1_000
-"""Pairs of texts that a cross-encoder reads for one query: more take minutes."""
+"""Pairs that a cross-encoder reads for one query: more take minutes."""
 
 _OPTIONS: Final = ("candidates", "column", "query", "service")
 _WRITE = "Write RERANK BY 'encoder' WITH (candidates = 50, column = text_column, query = 'text')."
@@ -25,20 +25,19 @@ _WRITE = "Write RERANK BY 'encoder' WITH (candidates = 50, column = text_column,
 
 @dataclass(frozen=True)
 class RerankClause:
-    """Who scores the text in ``column`` of each candidate with ``query``, and how many candidates there are.
-
-    ``candidates`` None leaves it to the planner; of several rankings it is of each.
-    """
+    """A cross-encoder that scores the candidates against a query."""
 
     service: str
     encoder: str
     column: str
+    """The text column of the candidates that is scored."""
     query: str
     candidates: int | None = None
+    """How many candidates there are, of each part for a fused ranking; None leaves it to the planner."""
 
 
 def bind_rerank(scope: Scope, order: exp.Expr | None, ranking: Ranking | None) -> RerankClause | None:
-    """RERANK BY behind ORDER BY's keys; None without it. Raises the errors of ``bind_query``."""
+    """RERANK BY after the keys of ORDER BY; None without it. Raises the errors of ``bind_query``."""
     node = order.args.get("rerank") if order is not None else None
     if not isinstance(node, Rerank):
         return None
@@ -54,11 +53,11 @@ def bind_rerank(scope: Scope, order: exp.Expr | None, ranking: Ranking | None) -
     filled = (scope.table.embedding(option.column) for option in _parts(ranking))
     service = next((option.service for option in filled if option is not None), scope.context.service)
     return RerankClause(
-        _service(scope, options, service),
-        encoder,
-        _column(scope, options.get("column"), ranking, node).name,
-        _query(scope, options.get("query"), ranking, node),
-        _candidates(scope, options.get("candidates")),
+        service=_service(scope, options, service),
+        encoder=encoder,
+        column=_column(scope, options.get("column"), ranking, node).name,
+        query=_query(scope, options.get("query"), ranking, node),
+        candidates=_candidates(scope, options.get("candidates")),
     )
 
 
@@ -72,7 +71,7 @@ def _option(scope: Scope, node: exp.Expr) -> tuple[str, exp.Expr]:
     name = identifier_name(node.this.this)
     if name not in _OPTIONS:
         raise scope.source.unknown_name(
-            "RERANK BY has no such option", name, node, f"It has {', '.join(_OPTIONS)}."
+            "RERANK BY has no such option", name, node, f"Available: {', '.join(_OPTIONS)}."
         )
     return name, node.args["expression"]
 
@@ -83,7 +82,7 @@ def _service(scope: Scope, options: dict[str, exp.Expr], default: str) -> str:
     address = text_constant(scope, options["service"])
     if address is None or not address.startswith(("http://", "https://")):
         raise scope.source.type_mismatch(
-            "a service has an address",
+            "a service is a URL",
             construct_name(options["service"]),
             options["service"],
             "Write 'http://HOST:PORT'.",
@@ -94,16 +93,16 @@ def _service(scope: Scope, options: dict[str, exp.Expr], default: str) -> str:
 def _column(
     scope: Scope, node: exp.Expr | None, ranking: DistanceRanking | FusedRanking, clause: exp.Expr
 ) -> Column:
-    """The text that is scored: the one named, or the one that the ranked vectors are made of."""
+    """The text column to score: the one named, or the one that the ranked vectors are computed from."""
     if isinstance(node, exp.Column):
         named_column = scope.column(node)
         if named_column.type in STRINGS:
             return named_column
         raise scope.source.type_mismatch(
-            f"column {named_column.name} is no text", named_column.type, node, "Name a text column."
+            f"column {named_column.name} is not text", named_column.type, node, "Name a text column."
         )
     if node is not None:
-        raise scope.source.syntax_error("column takes a column's name", node, _WRITE)
+        raise scope.source.syntax_error("column takes a column name", node, _WRITE)
     filled_columns: list[EmbeddingColumn | LexicalColumn] = [*scope.table.embeddings, *scope.table.lexical]
     ranked = {part.column for part in _parts(ranking)}
     sources = {part.source for part in filled_columns if part.column in ranked}
@@ -118,11 +117,11 @@ def _column(
 def _query(
     scope: Scope, node: exp.Expr | None, ranking: DistanceRanking | FusedRanking, clause: exp.Expr
 ) -> str:
-    """The text that candidates are scored with: the one named, or the one that they are ranked by."""
+    """The query to score with: the one named, or the text of the ranking."""
     if node is not None:
         text = text_constant(scope, node)
         if text is None:
-            raise scope.source.type_mismatch("query takes a text", construct_name(node), node, _WRITE)
+            raise scope.source.type_mismatch("query takes a string", construct_name(node), node, _WRITE)
         return check_text(scope, text, node)
     targets = {
         part.target.text if isinstance(part.target, EmbeddedText) else part.target for part in _parts(ranking)
@@ -130,7 +129,7 @@ def _query(
     target = targets.pop() if len(targets) == 1 else None
     if not isinstance(target, str):
         raise scope.source.syntax_error(
-            "RERANK BY does not say with which text", clause, "Add query = 'text'."
+            "RERANK BY does not say which query to score with", clause, "Add query = 'text'."
         )
     return target
 
@@ -142,5 +141,5 @@ def _candidates(scope: Scope, node: exp.Expr | None) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MAX_CANDIDATES:
         return value
     raise scope.source.type_mismatch(
-        f"candidates takes a whole number from 1 to {_MAX_CANDIDATES:,}", str(value)[:40], node, _WRITE
+        f"candidates takes an integer from 1 to {_MAX_CANDIDATES:,}", str(value)[:40], node, _WRITE
     )

@@ -1,4 +1,4 @@
-"""What a distance is to: a text, a vector, or a sum of vectors that are had as the statement runs."""
+"""The target of a distance: a text, a vector, or a sum of vectors that is computed as the statement runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nestvec.sql.bind.params import PARAMETER_NODES
 from nestvec.sql.bind.scope import Scope
 
 _MAX_FLOAT32 = 3.4028234e38
-"""The largest number of 32 bits."""
+"""The largest 32-bit float."""
 
 
 @dataclass(frozen=True)
@@ -30,23 +30,22 @@ class EmbeddedText:
 
 @dataclass(frozen=True)
 class VectorLiteral:
-    """A vector written in the statement, or its parameter."""
+    """A vector in the statement or its parameters."""
 
     vector: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class StoredVector:
-    """The vector in ``column`` of the one row of a collection that ``where`` is true of.
-
-    Where there is a ``summary``, ``avg`` or ``sum``, it is that of every such row's vector.
-    """
+    """The vector of a stored row, or an aggregate of several."""
 
     collection: str
     column: str
     where: Condition | None
+    """Selects the row; with an aggregate, the rows."""
     dim: int
     aggregate: str = ""
+    """``avg`` or ``sum``; empty for the vector of one row."""
 
 
 Term = EmbeddedText | VectorLiteral | StoredVector
@@ -54,54 +53,47 @@ Term = EmbeddedText | VectorLiteral | StoredVector
 
 @dataclass(frozen=True)
 class VectorSum:
-    """Vectors of one dim, each times its weight, added up."""
+    """A weighted sum of vectors of one dim."""
 
     terms: tuple[tuple[float, Term], ...]
 
 
 Target = str | tuple[float, ...] | bytes | EmbeddedText | VectorSum
-"""A text that Milvus has embedded, or breaks into words; numbers; bits; or what is worked out here."""
+"""A text that Milvus embeds or tokenizes, a vector, bits, or a vector that is computed by nestvec."""
 
 
 def target_services(target: Target) -> tuple[str, ...]:
-    """The services that are asked for a target's vectors here, each once."""
+    """The distinct services that nestvec calls for the vectors of a target."""
     if isinstance(target, EmbeddedText):
         return (target.request.service,)
     terms = target.terms if isinstance(target, VectorSum) else ()
     return tuple(dict.fromkeys(term.request.service for _, term in terms if isinstance(term, EmbeddedText)))
 
 
-def without_parens(node: exp.Expr) -> exp.Expr:
-    """A node without the parentheses around it."""
-    while isinstance(node, exp.Paren):
-        node = node.this
-    return node
-
-
 def text_constant(scope: Scope, node: exp.Expr) -> str | None:
-    """The text that a constant or a parameter is; None for another node. Raises SqlTypeMismatch."""
+    """The text of a constant or a parameter; None for another node. Raises SqlTypeMismatch."""
     if isinstance(node, PARAMETER_NODES):
         value = scope.constant(node)
         if not isinstance(value, str):
             raise scope.source.type_mismatch(
-                "the parameter is no text", "NULL" if value is None else value, node, "Give a text."
+                "the parameter is not a string", "NULL" if value is None else value, node, "Pass a string."
             )
         return value
     return str(node.this) if isinstance(node, exp.Literal) and node.is_string else None
 
 
 def check_text(scope: Scope, text: str, node: exp.Expr) -> str:
-    """The text. Raises SqlTypeMismatch where there is nothing in it."""
+    """The text itself. Raises SqlTypeMismatch where it is blank."""
     if not text.strip():
-        raise scope.source.type_mismatch("there is nothing to embed", repr(text), node, "Write a text.")
+        raise scope.source.type_mismatch("there is nothing to embed", repr(text), node, "Write some text.")
     return text
 
 
 def check_vector(scope: Scope, column: Column, values: Sequence[Any], node: exp.Expr) -> tuple[float, ...]:
-    """Numbers as a vector of the column's. Raises SqlTypeMismatch."""
+    """Numbers as a vector of the column's dim. Raises SqlTypeMismatch."""
     if column.type != "FLOAT_VECTOR" or len(values) != column.dim:
         raise scope.source.type_mismatch(
-            f"column {column.name} has {column.dim} dims", f"{len(values)} numbers", node, "Give as many."
+            f"column {column.name} has {column.dim} dims", f"{len(values)} numbers", node, "Pass that many."
         )
     cached = scope.params.vectors.get(id(values))
     if cached is not None and cached[0] is values:
@@ -109,7 +101,7 @@ def check_vector(scope: Scope, column: Column, values: Sequence[Any], node: exp.
     kinds = set(map(type, values))
     if not _are_numbers(values, kinds):
         raise scope.source.type_mismatch(
-            "a vector holds finite numbers of 32 bits", str(values)[:40], node, "Give numbers alone."
+            "a vector holds finite 32-bit numbers", str(values)[:40], node, "Pass only such numbers."
         )
     vector = tuple(values) if kinds == {float} else tuple(map(float, values))
     scope.params.vectors[id(values)] = (values, vector)
@@ -117,7 +109,7 @@ def check_vector(scope: Scope, column: Column, values: Sequence[Any], node: exp.
 
 
 def parse_vector(text: str) -> tuple[float, ...] | None:
-    """A vector as pgvector writes it (``[0.1, 0.2]``); None where the text is anything else."""
+    """A vector in pgvector's notation (``[0.1, 0.2]``); None where the text is anything else."""
     if not text.lstrip().startswith("["):
         return None
     try:
@@ -132,10 +124,10 @@ def parse_vector(text: str) -> tuple[float, ...] | None:
 
 
 def _are_numbers(values: Sequence[Any], kinds: Iterable[type]) -> bool:
-    # Hundreds of numbers: no loop of Python's own.
+    # Vectors have hundreds of numbers: no Python loop.
     return (
         all(issubclass(kind, (int, float)) for kind in kinds)
-        # NaN is found by the sum, where the others all fit; only as the first is it beyond the bounds.
+        # max and min miss a NaN that is not the first number; the sum does not.
         and max(values) <= _MAX_FLOAT32
         and min(values) >= -_MAX_FLOAT32
         and not math.isnan(sum(values))

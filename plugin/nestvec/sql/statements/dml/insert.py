@@ -219,16 +219,16 @@ def _check_once(insert: Insert) -> None:
     for row, node in zip(insert.rows, insert.nodes, strict=True):
         value = row[insert.table.primary.name]
         if value in seen_ids:
-            raise _duplicate(insert, value, node, "twice in this statement")
+            raise _duplicate(insert, value, node, "occurs twice in this statement")
         seen_ids.add(value)
 
 
-def _duplicate(insert: Insert, value: object, node: exp.Expr, where: str = "already there") -> SqlError:
+def _duplicate(insert: Insert, value: object, node: exp.Expr, problem: str = "already exists") -> SqlError:
     key = insert.table.primary.name
     at = node.expressions[insert.columns.index(key)] if isinstance(node, exp.Tuple) else node
     source = insert.scope.source
     return SqlKeyExists(
-        f"a row with this {key} is {where}",
+        f"a row with this {key} {problem}",
         value=value,
         next_step=f"Use another, or add ON CONFLICT ({key}) DO UPDATE SET … or DO NOTHING.",
         statement=source.text,
