@@ -34,7 +34,7 @@ from nestvec.datasets.beir import Dataset, open_dataset
 from nestvec.evaluate.metrics.ranking import bootstrap_weights, confidence_interval, per_query_metrics, ratio
 from nestvec.milvus.connection import open_milvus
 from nestvec.service.server import bind, open_embedder, serve_in_thread
-from nestvec.service.settings import LoadLimits, ServiceSettings
+from nestvec.service.settings import CacheLimits, LoadLimits, ServiceSettings
 from nestvec.sql import execute
 from nestvec_exporters import ExportOptions, Overrides, export
 
@@ -69,7 +69,7 @@ def models(options: argparse.Namespace) -> Path:
 def served(folder: Path, port: int = 0) -> Iterator[str]:
     """All encoders in this process; nothing is remembered, so that every pair is scored."""
     embedder = open_embedder(
-        folder, (), ServiceSettings(remember_bytes=0, load=LoadLimits(deadline_seconds=600))
+        folder, (), ServiceSettings(cache=CacheLimits(max_bytes=0), load=LoadLimits(deadline_seconds=600))
     )
     with serve_in_thread(embedder, bind("127.0.0.1", port)) as address:
         yield address

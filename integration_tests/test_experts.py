@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -17,9 +18,9 @@ from nestvec import dbapi
 from nestvec.cli import cli
 from nestvec.collections import lifecycle
 from nestvec.milvus.catalog import read_table
-from nestvec.milvus.connection import connect
-from nestvec.service.server import bind, open_embedder, serving
-from nestvec.service.settings import Settings
+from nestvec.milvus.connection import open_milvus
+from nestvec.service.server import bind, open_embedder, serve_in_thread
+from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import ExpertNotOffered
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.spec.yaml_file import parse_spec
@@ -48,13 +49,13 @@ COLUMNS = ["abstract_384_biomed", "abstract_384_legal", "abstract_64_legal_exit3
 
 @pytest.fixture(scope="module")
 def service(routed: Path) -> Iterator[str]:
-    with serving(open_embedder(routed, (), Settings()), bind("127.0.0.1", 0)) as address:
+    with serve_in_thread(open_embedder(routed, (), ServiceSettings()), bind("127.0.0.1", 0)) as address:
         yield address
 
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[MilvusClient]:
-    with connect(str(tmp_path / "papers.db")) as opened:
+    with open_milvus(str(tmp_path / "papers.db")) as opened:
         yield opened
 
 
@@ -93,7 +94,7 @@ def test_experts_are_listed(service: str, routed: Path, names: dict[str, str]) -
 
 
 def test_two_fields_of_a_text_are_filled_by_two_experts(service: str, client: MilvusClient) -> None:
-    lifecycle.create(client, parse_spec(SPEC.format(service=service), path="spec"))
+    lifecycle.create_collection(client, parse_spec(SPEC.format(service=service), path="spec"))
     client.insert("papers", [{"id": number, "abstract": text} for number, text in enumerate(TEXTS)])
     rows = client.query("papers", filter="id >= 0", output_fields=COLUMNS)
     rows.sort(key=lambda row: row["id"])
@@ -105,12 +106,12 @@ def test_two_fields_of_a_text_are_filled_by_two_experts(service: str, client: Mi
             (found,) = client.search("papers", [text], anns_field=column, limit=1)
             assert found[0]["id"] == number
     table = read_table(client, "papers")
-    assert [(one.column, one.expert, one.exit) for one in table.embeddings] == [
+    assert [(one.column, one.config.expert, one.config.exit) for one in table.embeddings] == [
         (COLUMNS[0], "biomed", None),
         (COLUMNS[1], "legal", None),
         (COLUMNS[2], "legal", 3),
     ]
-    assert [one["expert"] for one in lifecycle.describe(client, "papers")["embeddings"]] == [
+    assert [one["expert"] for one in lifecycle.describe_collection(client, "papers")["embeddings"]] == [
         *("biomed", "legal", "legal"),
     ]
 
@@ -119,11 +120,11 @@ def test_add_embedding_takes_an_expert(service: str, client: MilvusClient) -> No
     schema = client.create_schema()
     schema.add_field("id", DataType.INT64, is_primary=True)
     schema.add_field("doc", DataType.VARCHAR, max_length=1000)
-    given = {"encoder": "minilm", "dims": [64], "service": service, "client": client}
-    nestvec.add_embedding(schema, "doc", **given, options=nestvec.EmbeddingOptions(expert="biomed"))  # type: ignore[arg-type]
+    add = partial(nestvec.add_embedding, schema, "doc", dims=[64], service=service, client=client)
+    add(encoder=nestvec.EmbeddingConfig("minilm", expert="biomed"))
     assert schema.fields[-1].name == "doc_64_biomed"
-    with pytest.raises(ExpertNotOffered, match=r"no expert of this name: legall\. It has biomed, legal"):
-        nestvec.add_embedding(schema, "doc", **given, options=nestvec.EmbeddingOptions(expert="legall"))  # type: ignore[arg-type]
+    with pytest.raises(ExpertNotOffered, match=r"no expert of this name: legall\. Available: biomed, legal"):
+        add(encoder=nestvec.EmbeddingConfig("minilm", expert="legall"))
 
 
 def test_sql_names_experts(service: str, tmp_path: Path) -> None:

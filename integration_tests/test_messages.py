@@ -13,13 +13,13 @@ import tiny_seeing
 from pymilvus import DataType, MilvusClient
 
 import nestvec
-from nestvec.images import Policy
-from nestvec.milvus.connection import connect
-from nestvec.service.server import bind, open_embedder, serving
-from nestvec.service.settings import Settings
+from nestvec.images import ImagePolicy
+from nestvec.milvus.connection import open_milvus
+from nestvec.service.server import bind, open_embedder, serve_in_thread
+from nestvec.service.settings import ServiceSettings
 from nestvec.sql import execute
 from nestvec_exporters import ExportOptions, Overrides, export
-from nestvec_exporters.probes.images import pictures
+from nestvec_exporters.probes.images import probe_images
 from nestvec_schemas.vectors import Vectors
 
 PROMPTS = Overrides(query_prompt="Find: ", document_prompt="Represent: ")
@@ -32,21 +32,23 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, write in (("qwen", tiny_seeing.write_qwen), ("llava", tiny_seeing.write_llava)):
         export(ExportOptions(str(write(folder / name)), folder / "models", name, overrides=PROMPTS))
     (folder / "pictures").mkdir()
-    for number, one in enumerate(pictures()[:8]):
+    for number, one in enumerate(probe_images()[:8]):
         one.save(folder / "pictures" / f"{number}.png")
     return folder
 
 
 @pytest.fixture(scope="module")
 def service(place: Path) -> Iterator[str]:
-    settings = Settings(images=Policy(frozenset({"file"}), roots=((place / "pictures").resolve(),)))
-    with serving(open_embedder(place / "models", (), settings), bind("127.0.0.1", 0)) as address:
+    settings = ServiceSettings(
+        images=ImagePolicy(frozenset({"file"}), roots=((place / "pictures").resolve(),))
+    )
+    with serve_in_thread(open_embedder(place / "models", (), settings), bind("127.0.0.1", 0)) as address:
         yield address
 
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[MilvusClient]:
-    with connect(str(tmp_path / "messages.db")) as opened:
+    with open_milvus(str(tmp_path / "messages.db")) as opened:
         yield opened
 
 
@@ -94,7 +96,7 @@ def test_texts_and_messages_find_messages(
 
 def test_one_bad_message_among_many(place: Path, service: str) -> None:
     missing = said(place, 99, "a cloud")
-    inputs = [said(place, 0), missing, "a text"]
+    inputs = [said(place, 0), missing, "a string"]
     refused = httpx.post(
         f"{service}/embed?encoder=qwen", json={"inputs": inputs}, trust_env=False, timeout=60
     )

@@ -22,16 +22,16 @@ from safetensors.torch import save_file
 from transformers import Siglip2Model
 
 import nestvec
-from nestvec.images import Policy
-from nestvec.milvus.connection import connect
-from nestvec.service.server import bind, open_embedder, serving
-from nestvec.service.settings import Settings
+from nestvec.images import ImagePolicy
+from nestvec.milvus.connection import open_milvus
+from nestvec.service.server import bind, open_embedder, serve_in_thread
+from nestvec.service.settings import ServiceSettings
 from nestvec.sql import execute
 from nestvec_exporters import ExportOptions, Overrides, export
 from nestvec_exporters.vision.efficientnet_lite import convert, read_weights
 from nestvec_exporters.vision.image_tower import read_processor
 from nestvec_schemas.manifest import Manifest
-from nestvec_schemas.preprocessing.pixels import coloured, on_background
+from nestvec_schemas.preprocessing.pixels import flatten_transparency, to_8bit_color
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.vectors import Vectors, cosines, normalise
 
@@ -87,14 +87,14 @@ def seeing(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def service(seeing: Path) -> Iterator[str]:
-    settings = Settings(images=Policy(frozenset({"data", "file"}), roots=(STAMPS.resolve(),)))
-    with serving(open_embedder(seeing, (), settings), bind("127.0.0.1", 0)) as address:
+    settings = ServiceSettings(images=ImagePolicy(frozenset({"data", "file"}), roots=(STAMPS.resolve(),)))
+    with serve_in_thread(open_embedder(seeing, (), settings), bind("127.0.0.1", 0)) as address:
         yield address
 
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[MilvusClient]:
-    with connect(str(tmp_path / "stamps.db")) as opened:
+    with open_milvus(str(tmp_path / "stamps.db")) as opened:
         yield opened
 
 
@@ -258,7 +258,7 @@ def test_pictures_keep_their_shapes(
     stored = np.array([row["image_48"] for row in sorted(rows, key=lambda row: row["id"])])
     model: Any = Siglip2Model.from_pretrained(seeing.parent / "naflex").eval()
     processor = read_processor(seeing.parent / "naflex")
-    white = [on_background(coloured(Image.open(path)), (255, 255, 255)) for path in paths]
+    white = [flatten_transparency(to_8bit_color(Image.open(path)), (255, 255, 255)) for path in paths]
     with torch.no_grad():
         own = model.get_image_features(**processor(white, return_tensors="pt")).pooler_output
     assert cosines(stored, own.numpy()).min() > 0.9999
@@ -274,7 +274,7 @@ def test_one_bad_picture_among_500(service: str, stamps: list[dict[str, Any]]) -
     ask = {"timeout": 300, "trust_env": False}
     refused = httpx.post(f"{service}/embed?encoder=clip", json=body, **ask)
     assert refused.status_code == 422
-    assert refused.json()["error"].startswith("input 251 of 500: what came is not a picture")
+    assert refused.json()["error"].startswith("input 251 of 500: this is not a supported image")
     zero = httpx.post(f"{service}/embed?encoder=clip&on_error=zero", json=body, **ask)
     assert (zero.status_code, zero.headers["x-nestvec-failed"]) == (200, "1")
     found = np.array(zero.json(), np.float32)

@@ -16,8 +16,8 @@ from tokenizers import Tokenizer
 
 import nestvec
 from nestvec.milvus.providers import rerank_params
-from nestvec.service.server import bind, open_embedder, serving
-from nestvec.service.settings import Settings
+from nestvec.service.server import bind, open_embedder, serve_in_thread
+from nestvec.service.settings import ServiceSettings
 from nestvec.sql import execute
 from nestvec_schemas.errors import StoreRefused
 from nestvec_schemas.manifest import Manifest
@@ -65,7 +65,7 @@ def maxsim(folder: Path, text: str) -> float:
 
 @pytest.fixture(scope="module")
 def service(ranking: Path) -> Iterator[str]:
-    with serving(open_embedder(ranking, (), Settings()), bind("127.0.0.1", 0)) as address:
+    with serve_in_thread(open_embedder(ranking, (), ServiceSettings()), bind("127.0.0.1", 0)) as address:
         yield address
 
 
@@ -165,7 +165,7 @@ def test_sql_reranks(client: MilvusClient, service: str, encoder: str) -> None:
 
 
 def test_sql_says_what_a_dense_encoder_cannot(client: MilvusClient) -> None:
-    with pytest.raises(StoreRefused, match="minilm is a dense encoder, and does not answer at this path"):
+    with pytest.raises(StoreRefused, match="minilm is a dense encoder, which this path does not serve"):
         execute(client, f"SELECT id FROM docs ORDER BY doc <=> '{QUERY}' RERANK BY 'minilm' LIMIT 3")
 
 

@@ -12,10 +12,10 @@ from pymilvus import MilvusClient
 
 from nestvec.collections import lifecycle
 from nestvec.engines.onnx import OnnxEngine
-from nestvec.milvus.connection import connect
-from nestvec.service.preprocess.rows import pad
-from nestvec.service.server import bind, open_embedder, serving
-from nestvec.service.settings import Settings
+from nestvec.milvus.connection import open_milvus
+from nestvec.service.preprocess.inputs import collate_ids
+from nestvec.service.server import bind, open_embedder, serve_in_thread
+from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import ExitNotOffered, StoreRefused
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.spec.collection_spec import CollectionSpec
@@ -43,13 +43,13 @@ embeddings:
 
 @pytest.fixture(scope="module")
 def service(exiting: Path) -> Iterator[str]:
-    with serving(open_embedder(exiting, (), Settings()), bind("127.0.0.1", 0)) as address:
+    with serve_in_thread(open_embedder(exiting, (), ServiceSettings()), bind("127.0.0.1", 0)) as address:
         yield address
 
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[MilvusClient]:
-    with connect(str(tmp_path / "papers.db")) as opened:
+    with open_milvus(str(tmp_path / "papers.db")) as opened:
         yield opened
 
 
@@ -76,20 +76,22 @@ def test_a_row_has_its_exits_vector_in_any_batch(exiting: Path) -> None:
     engine = OnnxEngine({"minilm": exiting / "minilm"})
     depth = read_manifest(exiting / "minilm").depth
     rows = [np.array([101, 2000 + n, 3000, 102]) for n in range(3)]
-    alone = [engine.run_now("minilm", pad([row], 3)) for row in rows]
-    together = engine.run_now("minilm", pad(rows, 3))
+    alone = [engine.run_now("minilm", collate_ids([row], 3)) for row in rows]
+    together = engine.run_now("minilm", collate_ids(rows, 3))
     assert np.allclose(np.concatenate(alone), together, atol=1e-5)
-    assert np.array_equal(engine.run_now("minilm", pad(rows)), engine.run_now("minilm", pad(rows, depth)))
+    assert np.array_equal(
+        engine.run_now("minilm", collate_ids(rows)), engine.run_now("minilm", collate_ids(rows, depth))
+    )
 
 
 def test_milvus_lite_stores_and_searches_by_the_exit(client: MilvusClient, service: str) -> None:
-    table = lifecycle.create(client, spec(service))
+    table = lifecycle.create_collection(client, spec(service))
     assert [one.column for one in table.embeddings] == [
         "abstract_64",
         "abstract_64_exit3",
         "abstract_384_exit3",
     ]
-    assert [(one.exit, one.endpoint.encoder) for one in table.embeddings] == [
+    assert [(one.config.exit, one.config.encoder) for one in table.embeddings] == [
         (None, "minilm"),
         (3, "minilm"),
         (3, "minilm"),
@@ -118,5 +120,5 @@ def test_what_is_not_there_leaves_nothing_behind(
     client: MilvusClient, service: str, old: str, new: str, error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=said):
-        lifecycle.create(client, spec(service, old, new))
-    assert lifecycle.names(client) == ()
+        lifecycle.create_collection(client, spec(service, old, new))
+    assert lifecycle.collection_names(client) == ()

@@ -11,24 +11,24 @@ import pytest
 from pymilvus import DataType
 
 import nestvec
-from nestvec.milvus.connection import connect
-from nestvec.service.batching.embedder import Embedder
-from nestvec.service.observability.observer import BatchRun, Silent
-from nestvec.service.server import bind, open_embedder, serving
-from nestvec.service.settings import Settings
+from nestvec.milvus.connection import open_milvus
+from nestvec.service.embedder import Embedder
+from nestvec.service.observability.observer import BatchRun, NullObserver
+from nestvec.service.server import bind, open_embedder, serve_in_thread
+from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.samples.docstrings import sample_texts
 
 DIMS = [32, 64, 128, 384]
 TEXTS = list(sample_texts(40))
 
 
-class Counter(Silent):
+class Counter(NullObserver):
     """Counts the texts that pass the engine."""
 
     def __init__(self) -> None:
         self.texts = 0
 
-    def batch_ran(self, run: BatchRun) -> None:
+    def batch_finished(self, run: BatchRun) -> None:
         self.texts += run.texts
 
 
@@ -39,13 +39,13 @@ def counter() -> Counter:
 
 @pytest.fixture
 def service(models: Path, counter: Counter) -> Iterator[str]:
-    embedder: Embedder = open_embedder(models, (), Settings(), counter)
-    with serving(embedder, bind("127.0.0.1", 0)) as address:
+    embedder: Embedder = open_embedder(models, (), ServiceSettings(), counter)
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as address:
         yield address
 
 
 def test_four_fields_on_milvus_lite(service: str, counter: Counter, tmp_path: Path) -> None:
-    with connect(str(tmp_path / "four.db")) as client:
+    with open_milvus(str(tmp_path / "four.db")) as client:
         schema = client.create_schema()
         schema.add_field("id", DataType.INT64, is_primary=True)
         schema.add_field("doc", DataType.VARCHAR, max_length=8192)

@@ -18,11 +18,10 @@ from nestvec.demo.image_demo import ENCODER, export_encoder
 from nestvec.engines.contract import Engine
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.engines.triton import TritonEngine
-from nestvec.service.batching.embedder import Embedder
+from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
-from nestvec.service.preprocess.inputs import Cut
-from nestvec.service.settings import Settings
-from nestvec_exporters.probes.images import pictures
+from nestvec.service.settings import ServiceSettings
+from nestvec_exporters.probes.images import probe_images
 from nestvec_schemas.vectors import Vectors, cosines
 
 STAMPS = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve() / "tuxpaint-stamps"
@@ -38,10 +37,10 @@ def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def embedded(models: Path, engine: Engine, inputs: list[str]) -> Vectors:
     async def main() -> Vectors:
-        embedder = Embedder(open_encoders(models), engine, Settings())
+        embedder = Embedder(open_encoders(models), engine, ServiceSettings())
         embedder.start()
         try:
-            return (await embedder.embed(ENCODER, inputs, Cut())).vectors
+            return (await embedder.embed(ENCODER, inputs)).vectors
         finally:
             await embedder.close()
 
@@ -50,7 +49,7 @@ def embedded(models: Path, engine: Engine, inputs: list[str]) -> Vectors:
 
 def test_triton_gives_what_the_embedded_engine_gives(seeing: Path, triton: Any) -> None:
     inputs = ["a frog", "a printer"]
-    for one in pictures():
+    for one in probe_images():
         file = io.BytesIO()
         one.save(file, "PNG")
         inputs.append("data:image/png;base64," + base64.b64encode(file.getvalue()).decode())

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from nestvec.engines.onnx import OnnxEngine
-from nestvec.engines.triton import BATCH, TritonEngine
-from nestvec.service.preprocess.rows import pad
+from nestvec.engines.triton import MAX_BATCH_SIZE, TritonEngine
+from nestvec.service.preprocess.inputs import collate_ids
 from nestvec_schemas.vectors import cosines
 
-ROWS = [np.array([101, 2000 + n, 3000, 102][: n % 3 + 2], np.int64) for n in range(BATCH + 3)]
+ROWS = [np.array([101, 2000 + n, 3000, 102][: n % 3 + 2], np.int64) for n in range(MAX_BATCH_SIZE + 3)]
 
 
 @pytest.fixture
@@ -28,16 +28,18 @@ def running(exiting: Path, triton: Any, tmp_path: Path) -> TritonEngine:
 
 def test_triton_stops_where_the_embedded_engine_does(exiting: Path, running: TritonEngine) -> None:
     async def ask() -> list[np.ndarray[Any, Any]]:
-        found = [await running.run("minilm", pad(ROWS, exit)) for exit in (0, 3, 6)]
+        found = [await running.run("minilm", collate_ids(ROWS, exit)) for exit in (0, 3, 6)]
         # Triton may put calls of several depths into one batch.
-        found += await asyncio.gather(*(running.run("minilm", pad(ROWS[:8], exit)) for exit in (3, 6, 3)))
+        found += await asyncio.gather(
+            *(running.run("minilm", collate_ids(ROWS[:8], exit)) for exit in (3, 6, 3))
+        )
         await running.close()
         return found
 
     deepest, third, sixth, *mixed = asyncio.run(ask())
     embedded = OnnxEngine({"minilm": exiting / "minilm"})
     for exit, vectors in ((6, deepest), (3, third), (6, sixth)):
-        assert cosines(vectors, embedded.run_now("minilm", pad(ROWS, exit))).min() > 0.99999
+        assert cosines(vectors, embedded.run_now("minilm", collate_ids(ROWS, exit))).min() > 0.99999
     for exit, vectors in zip((3, 6, 3), mixed, strict=True):
-        assert cosines(vectors, embedded.run_now("minilm", pad(ROWS[:8], exit))).min() > 0.9999
+        assert cosines(vectors, embedded.run_now("minilm", collate_ids(ROWS[:8], exit))).min() > 0.9999
     assert cosines(deepest, third).max() < 0.999

@@ -17,12 +17,11 @@ import tiny_seeing
 from nestvec.engines.contract import Engine
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.engines.triton import TritonEngine
-from nestvec.service.batching.embedder import Embedder
+from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
-from nestvec.service.preprocess.inputs import Cut
-from nestvec.service.settings import Settings
+from nestvec.service.settings import CacheLimits, ServiceSettings
 from nestvec_exporters import ExportOptions, export
-from nestvec_exporters.probes.images import pictures
+from nestvec_exporters.probes.images import probe_images
 from nestvec_schemas.vectors import Vectors, cosines
 
 
@@ -37,7 +36,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def messages() -> list[str]:
     found = ["a text", "a longer text that stands alone", '{"text": "a text"}']
-    for number, one in enumerate(pictures()[:12]):
+    for number, one in enumerate(probe_images()[:12]):
         file = io.BytesIO()
         one.save(file, "PNG")
         address = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
@@ -47,10 +46,10 @@ def messages() -> list[str]:
 
 def embedded(models: Path, engine: Engine, encoder: str, batches: Sequence[Sequence[str]]) -> Vectors:
     async def main() -> Vectors:
-        embedder = Embedder(open_encoders(models), engine, Settings(remember_bytes=0))
+        embedder = Embedder(open_encoders(models), engine, ServiceSettings(cache=CacheLimits(max_bytes=0)))
         embedder.start()
         try:
-            found = await asyncio.gather(*(embedder.embed(encoder, one, Cut()) for one in batches))
+            found = await asyncio.gather(*(embedder.embed(encoder, one) for one in batches))
             return np.concatenate([one.vectors for one in found])
         finally:
             await embedder.close()

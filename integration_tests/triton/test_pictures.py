@@ -20,13 +20,12 @@ from safetensors.torch import save_file
 from nestvec.engines.contract import Batch, Engine
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.engines.triton import TritonEngine
-from nestvec.service.batching.embedder import Embedder
+from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
-from nestvec.service.preprocess.inputs import Cut
-from nestvec.service.server import bind, serving
-from nestvec.service.settings import Settings
+from nestvec.service.server import bind, serve_in_thread
+from nestvec.service.settings import BatchLimits, CacheLimits, ServiceSettings
 from nestvec_exporters import ExportOptions, Overrides, export
-from nestvec_exporters.probes.images import pictures
+from nestvec_exporters.probes.images import probe_images
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.vectors import Vectors, cosines
 
@@ -73,7 +72,7 @@ def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def addresses() -> list[str]:
     found = []
-    for one in pictures():
+    for one in probe_images():
         file = io.BytesIO()
         one.save(file, "PNG")
         found.append("data:image/png;base64," + base64.b64encode(file.getvalue()).decode())
@@ -82,10 +81,10 @@ def addresses() -> list[str]:
 
 def embedded(models: Path, engine: Recording, encoder: str, inputs: Sequence[str]) -> Vectors:
     async def main() -> Vectors:
-        embedder = Embedder(open_encoders(models), engine, Settings())
+        embedder = Embedder(open_encoders(models), engine, ServiceSettings())
         embedder.start()
         try:
-            return (await embedder.embed(encoder, inputs, Cut())).vectors
+            return (await embedder.embed(encoder, inputs)).vectors
         finally:
             await embedder.close()
 
@@ -103,7 +102,7 @@ def test_pixels_are_the_same_and_vectors_near(encoder: str, seeing: Path, triton
     found = [embedded(seeing, engine, encoder, inputs) for engine in (here, there)]
     assert cosines(*found).min() > 0.99999
     np.testing.assert_allclose(*found, atol=1e-5)
-    assert len(here.pixels) == len(pictures())
+    assert len(here.pixels) == len(probe_images())
     assert {one.tobytes() for one in here.pixels} == {one.tobytes() for one in there.pixels}
     assert here.pixels[0].shape == ((64, 64, 3) if encoder == "clip" else (2, 64, 64, 3))
 
@@ -130,7 +129,7 @@ def test_requests_that_wait_are_merged_by_triton(seeing: Path, triton: Any) -> N
     embedder = Embedder(
         open_encoders(seeing),
         TritonEngine(folders, url=triton.url),
-        Settings(batch_texts=1, remember_bytes=0),
+        ServiceSettings(batches=BatchLimits(texts=1), cache=CacheLimits(max_bytes=0)),
     )
 
     async def ask(address: str) -> list[Vectors]:
@@ -140,7 +139,7 @@ def test_requests_that_wait_are_merged_by_triton(seeing: Path, triton: Any) -> N
             )
         return [np.array(one.json()[0], np.float32) for one in answers]
 
-    with serving(embedder, bind("127.0.0.1", 0)) as address:
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as address:
         found = np.stack(asyncio.run(ask(address)))
     alone = embedded(seeing, Recording(OnnxEngine(folders)), "clip", drawn)
     assert cosines(found, alone).min() > 0.99999

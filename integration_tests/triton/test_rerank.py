@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from nestvec.engines.opening import EngineOptions
-from nestvec.service.server import bind, open_embedder, serving
-from nestvec.service.settings import Settings
+from nestvec.engines.factory import EngineOptions
+from nestvec.service.server import bind, open_embedder, serve_in_thread
+from nestvec.service.settings import ServiceSettings
 from nestvec_exporters import ExportOptions, Overrides, export
 from nestvec_schemas.samples.docstrings import sample_texts
 
@@ -31,7 +31,9 @@ def test_scores_are_the_embedded_engines(ranking: Path, triton: Any) -> None:
     triton.start(ranking)
     found = []
     for engine in (EngineOptions(name="triton", triton_url=triton.url), EngineOptions()):
-        with serving(open_embedder(ranking, NAMES, Settings(engine=engine)), bind("127.0.0.1", 0)) as address:
+        with serve_in_thread(
+            open_embedder(ranking, NAMES, ServiceSettings(engine=engine)), bind("127.0.0.1", 0)
+        ) as address:
             client = httpx.Client(base_url=address, timeout=120, trust_env=False)
             scores = []
             for name in NAMES:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.engines.triton import TritonEngine
-from nestvec.service.preprocess.rows import pad
+from nestvec.service.preprocess.inputs import collate_ids
 
 
 def test_triton_gives_the_same(static: Path, triton: Any) -> None:
@@ -20,11 +20,11 @@ def test_triton_gives_the_same(static: Path, triton: Any) -> None:
 
     async def ask() -> list[np.ndarray[Any, Any]]:
         engine = TritonEngine({name: static / name for name in names}, url=triton.url)
-        found = [await engine.run(name, pad(some)) for name in names for some in (rows, rows[3:])]
+        found = [await engine.run(name, collate_ids(some)) for name in names for some in (rows, rows[3:])]
         await engine.close()
         return found
 
     embedded = OnnxEngine({name: static / name for name in names})
-    expected = [embedded.run_now(name, pad(some)) for name in names for some in (rows, rows[3:])]
+    expected = [embedded.run_now(name, collate_ids(some)) for name in names for some in (rows, rows[3:])]
     for one, other in zip(asyncio.run(ask()), expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)

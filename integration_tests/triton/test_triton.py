@@ -17,12 +17,12 @@ import numpy as np
 import onnx
 import pytest
 
-from nestvec.engines.opening import EngineOptions
+from nestvec.engines.factory import EngineOptions
 from nestvec.engines.triton import TritonEngine
-from nestvec.service.batching.embedder import Embedder
+from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
-from nestvec.service.server import bind, open_embedder, serving
-from nestvec.service.settings import Settings
+from nestvec.service.server import bind, open_embedder, serve_in_thread
+from nestvec.service.settings import CacheLimits, ServiceSettings
 from nestvec_schemas.repository import GRAPH
 from nestvec_schemas.samples.docstrings import sample_texts
 from nestvec_schemas.vectors import Vectors, cosines
@@ -36,9 +36,9 @@ def service(models: Path, url: str, seconds: float = 20.0) -> Iterator[httpx.Cli
     """A client of the real service with the Triton engine; nothing is remembered between requests."""
     encoders = open_encoders(models)
     engine = TritonEngine({name: models / name for name in encoders}, url=url, seconds=seconds)
-    embedder = Embedder(encoders, engine, Settings(remember_bytes=0))
+    embedder = Embedder(encoders, engine, ServiceSettings(cache=CacheLimits(max_bytes=0)))
     with (
-        serving(embedder, bind("127.0.0.1", 0)) as address,
+        serve_in_thread(embedder, bind("127.0.0.1", 0)) as address,
         httpx.Client(base_url=address, timeout=60, trust_env=False) as client,
     ):
         yield client
@@ -104,10 +104,10 @@ def negated(source: Path, target: Path) -> None:
 
 def test_vectors_are_the_embedded_engines(models: Path, triton: Any) -> None:
     triton.start(models)
-    settings = Settings(engine=EngineOptions(name="triton", triton_url=triton.url))
+    settings = ServiceSettings(engine=EngineOptions(name="triton", triton_url=triton.url))
     found = []
-    for one in (settings, Settings()):
-        with serving(open_embedder(models, (), one), bind("127.0.0.1", 0)) as address:
+    for one in (settings, ServiceSettings()):
+        with serve_in_thread(open_embedder(models, (), one), bind("127.0.0.1", 0)) as address:
             client = httpx.Client(base_url=address, timeout=120, trust_env=False)
             found.append(vectors(client, TEXTS))
     assert cosines(*found).min() > 0.99999

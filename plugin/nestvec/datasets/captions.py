@@ -11,12 +11,12 @@ from PIL import Image
 
 from nestvec.datasets.training_texts import iter_rows
 from nestvec.images.decode import decode
-from nestvec.images.policy import ImagePolicy
+from nestvec.images.policy import ImageLimits
 from nestvec_schemas.errors import ImageUnreadable, TrainingDataUnusable, nearest
 
 _IMAGE_COLUMNS: Final = ("image", "picture", "file_name", "path")
 _CAPTION_COLUMNS: Final = ("caption", "captions", "text", "tags")
-_LIMITS: Final = ImagePolicy()
+_LIMITS: Final = ImageLimits()
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ def _select_columns(
             )
     if columns is not None and len(columns) > 1:
         return columns
-    image_column = next((name_ for name_ in _IMAGE_COLUMNS if name_ in row), None)
+    image_column = next((candidate for candidate in _IMAGE_COLUMNS if candidate in row), None)
     caption_columns = tuple(
-        name_ for name_ in _CAPTION_COLUMNS if name_ in row and name_ != (only or ("",))[0]
+        candidate for candidate in _CAPTION_COLUMNS if candidate in row and candidate != (only or ("",))[0]
     )
     if columns is not None or image_column is None or not caption_columns:
         raise TrainingDataUnusable(

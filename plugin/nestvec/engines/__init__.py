@@ -1,1 +1,1 @@
-"""What runs a batch: ONNX Runtime in this process; a fake one for tests."""
+"""What runs a batch: ONNX Runtime in this process, or a Triton server; a fake one for tests."""

@@ -1,4 +1,4 @@
-"""The engine contract: all that the service asks of whatever runs a batch."""
+"""The engine contract: everything that the service needs from what runs a batch."""
 
 from __future__ import annotations
 
@@ -33,53 +33,56 @@ KNOWN_INPUTS: Final = frozenset(
         EXIT,
     }
 )
-"""The inputs of graphs that rows are made for."""
+"""The graph inputs that a batch can have."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """n inputs as a graph takes them: its inputs' arrays by name, the first axis of each n long.
-
-    Of texts: ``input_ids`` and ``attention_mask``, (n, t) int64, padded on the right; the mask is 1 on tokens
-    and 0 on padding. Of pictures: ``pixels``, (n, height, width, 3) uint8; of frames, (n, frames, height,
-    width, 3), where their order counts with ``frame_mask``, (n, frames). Of drawn texts: ``patches``,
-    (n, p, height, width, 3) uint8, and the mask of them, (n, p); of pictures in their own shapes their rows
-    and columns, ``spatial_shapes``, (n, 2), too. ``exit`` is the layer to stop after, one of
-    the manifest's ``layers``; 0 means the deepest. ``part`` is which of the encoder's graphs. ``tokens``
-    counts what the rows hold, without padding.
-    """
+    """n inputs as a graph takes them."""
 
     arrays: Arrays
+    """The graph's inputs by name; the first axis of each has length n.
+
+    Texts: ``input_ids`` and ``attention_mask``, (n, t) int64, padded on the right; the mask is 1 on tokens
+    and 0 on padding. Images: ``pixels``, (n, height, width, 3) uint8; frames, (n, frames, height, width, 3),
+    with ``frame_mask``, (n, frames), where their order matters. Rendered texts: ``patches``,
+    (n, p, height, width, 3) uint8, and their mask, (n, p); images in their own aspect ratio also their rows
+    and columns, ``spatial_shapes``, (n, 2).
+    """
     exit: int = 0
+    """The layer to stop after, one of the manifest's ``layers``; 0 for the deepest."""
     part: str = MAIN_PART
+    """Which of the encoder's graphs."""
     tokens: int = 0
+    """Tokens of all inputs, without padding."""
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
 
     @property
     def padded(self) -> int:
-        """Tokens with padding; of rows without tokens, as many as they cost."""
+        """Tokens with padding; for inputs without token ids, their cost in tokens."""
         ids = self.arrays.get("input_ids")
         return self.tokens if ids is None else ids.size
 
     def parts(self, size: int) -> Iterator[Batch]:
-        """The same in batches of at most ``size`` rows."""
+        """This batch in batches of at most ``size`` inputs."""
         for start in range(0, len(self), size):
-            cut = {name: array[start : start + size] for name, array in self.arrays.items()}
-            yield replace(self, arrays=cut)
+            arrays = {name: array[start : start + size] for name, array in self.arrays.items()}
+            yield replace(self, arrays=arrays)
 
 
 @dataclass(frozen=True)
 class GraphInputs:
-    """What a graph is fed: the names of its inputs, and the exit that a batch's 0 stands for."""
+    """The inputs of one graph."""
 
-    inputs: Sequence[str]
+    names: Sequence[str]
     depth: int
+    """The exit that a batch's 0 stands for."""
 
     def arrays(self, batch: Batch) -> dict[str, Array]:
-        """The arrays of a batch by input; ``exit`` is (n, 1) int64."""
-        return {name: self._array(name, batch) for name in self.inputs}
+        """The arrays of a batch by input name; ``exit`` is (n, 1) int64."""
+        return {name: self._array(name, batch) for name in self.names}
 
     def _array(self, name: str, batch: Batch) -> Array:
         if name == EXIT:
@@ -88,14 +91,14 @@ class GraphInputs:
 
 
 def graph_inputs(manifest: Manifest) -> dict[str, GraphInputs]:
-    """How each part of an encoder is fed. Raises EngineError for an input that no batch has."""
+    """The graph inputs of each part of an encoder. Raises EngineError for one that no batch has."""
     by_part = {}
     for part, modality in manifest.parts.items():
         inputs = manifest.towers[modality].inputs
         unknown = [name for name in inputs if name not in KNOWN_INPUTS]
         if unknown:
             raise EngineError(
-                f"the graph of {manifest.name} wants an input that this nestvec does not make",
+                f"the graph of {manifest.name} has an input that this version of nestvec does not know",
                 value=", ".join(unknown),
                 next_step="Export the encoder again with this version.",
             )
@@ -108,26 +111,26 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """The engine's name, as ``/info`` tells it."""
+        """The engine's name, as ``/info`` shows it."""
         ...
 
     @property
     def parallel(self) -> int:
-        """How many batches of an encoder it is worth to have in it at once."""
+        """How many batches of an encoder to run at the same time."""
         ...
 
     async def run(self, encoder: str, batch: Batch) -> Vectors:
-        """What the graph gives for a batch, float32: full-length vectors, (n, dim); of a sparse encoder a
-        weight for each word, (n, dim); of a multi-vector one (n, t, dim); of a reranker (n, 1).
+        """The graph's output for a batch, float32: full-length vectors, (n, dim); for a sparse encoder a
+        weight for each word, (n, dim); for a multi-vector encoder (n, t, dim); for a reranker (n, 1).
 
         Raises EngineError.
         """
         ...
 
     async def ready(self, encoder: str) -> bool:
-        """Whether a batch of any part of the encoder would be answered now. Never raises."""
+        """Whether the engine can now run batches of every part of the encoder. Never raises."""
         ...
 
     async def close(self) -> None:
-        """Let go of everything; no call comes after this one."""
+        """Release everything; no call follows this one."""
         ...

@@ -1,4 +1,4 @@
-"""Which engine a service runs on: one row each."""
+"""The engines that a service can run on: one row each."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ EngineName = Literal["onnx", "triton"]
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """``threads``: of ONNX Runtime, 0 for one a core. ``triton_url``: HOST:PORT of Triton's gRPC."""
+    """Which engine, and its options."""
 
     name: EngineName = "onnx"
     threads: int = 0
+    """Threads of ONNX Runtime; 0 for one per core."""
     triton_url: str = "127.0.0.1:8001"
+    """HOST:PORT of Triton's gRPC endpoint."""
 
 
 def open_engine(folders: Mapping[str, Path], options: EngineOptions) -> Engine:

@@ -1,4 +1,4 @@
-"""A fake engine: vectors made from the token ids by arithmetic, the same ones every time."""
+"""A fake engine, whose vectors are computed from the token ids alone."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from nestvec_schemas.vectors import Vectors, normalise
 
 @dataclass
 class FakeEngine:
-    """Stands in for a real engine in tests of what is around it.
-
-    ``dims`` maps encoder to full dim; ``batches`` records each (encoder, texts, tokens) that was run, and
-    ``exits`` and ``parts`` the exit and the part of each; ``seconds`` is how long a batch takes; an exception
-    in ``failure`` is raised instead of an answer.
-    """
+    """Stands in for a real engine in tests of what is around it."""
 
     dims: Mapping[str, int]
+    """Encoder to full dim."""
     seconds: float = 0.0
+    """How long a batch takes."""
     failure: Exception | None = None
+    """Raised instead of returning vectors."""
     batches: list[tuple[str, int, int]] = field(default_factory=list)
+    """The encoder, inputs and tokens of each batch that was run."""
     exits: list[int] = field(default_factory=list)
+    """The exit of each."""
     parts: list[str] = field(default_factory=list)
+    """The part of each."""
     name: str = "fake"
     parallel: int = 1
 
@@ -52,7 +53,7 @@ class FakeEngine:
 
 
 def _row_contents(batch: Batch) -> list[NDArray[np.int64]]:
-    """What each row holds: its ids without padding, or its numbers in a row."""
+    """The content of each row: its ids without padding, or its numbers, flattened."""
     ids, mask = (batch.arrays.get(name) for name in ("input_ids", "attention_mask"))
     if ids is None or mask is None:
         return [row.astype(np.int64).ravel() for row in next(iter(batch.arrays.values()))]

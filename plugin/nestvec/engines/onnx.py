@@ -25,14 +25,14 @@ class OnnxEngine:
     parallel = 1
 
     def __init__(self, folders: Mapping[str, Path], *, threads: int = 0) -> None:
-        """Open the encoders in ``folders`` (name to folder); ``threads`` 0 means one a core.
+        """Open the encoders in ``folders`` (name to folder); ``threads`` 0 means one per core.
 
-        Raises ManifestCorrupt when a file is not the exported one, EngineError when it does not load.
+        Raises ManifestCorrupt where a file is not the exported one, EngineError where it does not load.
         """
         manifests = {name: read_manifest(folder) for name, folder in folders.items()}
-        self._feeds = {name: graph_inputs(manifest) for name, manifest in manifests.items()}
+        self._graph_inputs = {name: graph_inputs(manifest) for name, manifest in manifests.items()}
         self._sessions = {
-            name: _open_sessions(folders[name], one, threads) for name, one in manifests.items()
+            name: _open_sessions(folders[name], manifest, threads) for name, manifest in manifests.items()
         }
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nestvec-onnx")
 
@@ -43,15 +43,15 @@ class OnnxEngine:
 
     def run_now(self, encoder: str, batch: Batch) -> Vectors:
         """``run`` without a loop, on the calling thread."""
-        feeds = self._feeds[encoder][batch.part].arrays(batch)
+        arrays = self._graph_inputs[encoder][batch.part].arrays(batch)
         session = self._sessions[encoder][batch.part]
         try:
-            vectors: Vectors = session.run([session.get_outputs()[0].name], feeds)[0]
+            vectors: Vectors = session.run([session.get_outputs()[0].name], arrays)[0]
         except Exception as error:  # onnxruntime raises classes of its own, without a common root
             raise EngineError(
                 f"ONNX Runtime failed on a batch of {len(batch)} inputs with {encoder}",
                 value=str(error),
-                next_step="Send fewer or shorter ones; if it stays, export the encoder again.",
+                next_step="Send fewer or shorter ones; if it still fails, export the encoder again.",
             ) from error
         return vectors
 

@@ -20,26 +20,26 @@ from nestvec_schemas.towers import MAIN_PART
 from nestvec_schemas.vectors import Vectors
 
 MAX_BATCH_SIZE = 64
-"""Texts in one call: ``max_batch_size`` in the ``config.pbtxt`` that ``nestvec export`` writes."""
+"""Inputs in one call: ``max_batch_size`` in the ``config.pbtxt`` that ``nestvec export`` writes."""
 
 DEADLINE_SECONDS = 20.0
-"""A batch's deadline: inside the 30 s that Milvus gives a chunk, with room for what waits before it."""
+"""A batch's deadline: within the 30 s that Milvus allows a chunk, with room for what waits before it."""
 
 _READY_SECONDS = 2.0
 
 _CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
-    # A Triton that comes back is found within a second, not after gRPC's two minutes.
+    # A Triton that restarts is found within a second, not after gRPC's two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # A connection whose other end is gone without a word is given up before the deadline. Pings only
-    # while a call waits: Triton hangs up on clients that ping more.
+    # A connection whose other end vanished is given up before the deadline. Pings are sent only while a call
+    # waits: Triton disconnects clients that ping more.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 0),
-    # Another client's failures are not this one's back-off.
+    # Do not share another client's back-off.
     ("grpc.use_local_subchannel_pool", 1),
 )
 
@@ -47,31 +47,31 @@ _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 
 
 class TritonEngine:
-    """One channel to a Triton server, opened by the first call and kept up by gRPC.
+    """One channel to a Triton server, opened by the first call and reconnected by gRPC.
 
-    Lives on the event loop of its first call. A Triton that is down fails the calls, not the engine:
-    once it is back, they answer again.
+    Belongs to the event loop of its first call. While Triton is down, calls fail; once it is back, they
+    succeed again.
     """
 
     name = "triton"
-    # One runs while the next is on its way.
+    # One batch runs while the next is being sent.
     parallel = 2
 
     def __init__(self, folders: Mapping[str, Path], *, url: str, seconds: float = DEADLINE_SECONDS) -> None:
-        """For the encoders in ``folders`` (name to folder); ``url`` is HOST:PORT of Triton's gRPC.
+        """Serve the encoders in ``folders`` (name to folder); ``url`` is HOST:PORT of Triton's gRPC endpoint.
 
-        ``seconds`` is a batch's deadline. Nothing is connected yet.
-        Raises EncoderNotFound, ManifestCorrupt, ManifestTooNew, EngineError (``url`` is no HOST:PORT).
+        ``seconds`` is a batch's deadline. Connects at the first call only. Raises EncoderNotFound,
+        ManifestCorrupt, ManifestTooNew, EngineError where ``url`` is not HOST:PORT.
         """
         self._url, self._seconds = _checked_address(url), seconds
         manifests = {name: read_manifest(folder) for name, folder in folders.items()}
-        self._feeds = {name: graph_inputs(manifest) for name, manifest in manifests.items()}
+        self._graph_inputs = {name: graph_inputs(manifest) for name, manifest in manifests.items()}
         self._outputs = {
             part_name(name, part): manifest.towers[tower].output
             for name, manifest in manifests.items()
             for part, tower in manifest.parts.items()
         }
-        self._opened: InferenceServerClient | None = None
+        self._open_client: InferenceServerClient | None = None
 
     async def run(self, encoder: str, batch: Batch) -> Vectors:
         """See the contract. Raises EngineUnavailable, DeadlineExceeded, EngineError."""
@@ -85,7 +85,7 @@ class TritonEngine:
         """See the contract."""
         checks = (
             self._client().is_model_ready(part_name(encoder, part), client_timeout=_READY_SECONDS)
-            for part in self._feeds.get(encoder, (MAIN_PART,))
+            for part in self._graph_inputs.get(encoder, (MAIN_PART,))
         )
         try:
             return all(await asyncio.gather(*checks))
@@ -94,15 +94,15 @@ class TritonEngine:
 
     async def close(self) -> None:
         """See the contract."""
-        opened, self._opened = self._opened, None
+        opened, self._open_client = self._open_client, None
         if opened is not None:
             await opened.close()
 
     def _client(self) -> InferenceServerClient:
         # gRPC's asyncio channel belongs to the loop that runs when it is made.
-        if self._opened is None:
-            self._opened = InferenceServerClient(self._url, channel_args=_CHANNEL_OPTIONS)
-        return self._opened
+        if self._open_client is None:
+            self._open_client = InferenceServerClient(self._url, channel_args=_CHANNEL_OPTIONS)
+        return self._open_client
 
     async def _infer(self, encoder: str, batch: Batch) -> Vectors:
         model = part_name(encoder, batch.part)
@@ -110,23 +110,23 @@ class TritonEngine:
         try:
             answer = await self._client().infer(
                 model,
-                _infer_inputs(self._feeds[encoder][batch.part], batch),
+                _infer_inputs(self._graph_inputs[encoder][batch.part], batch),
                 outputs=[InferRequestedOutput(output)],
                 client_timeout=self._seconds,
                 headers=current_headers() or None,
             )
             vectors: Vectors | None = answer.as_numpy(output)
         except InferenceServerException as error:
-            raise self._told(model, len(batch), error) from error
+            raise self._engine_error(model, len(batch), error) from error
         except ValueError as error:
-            raise self._unusable(model, str(error)) from error
+            raise self._unusable_output(model, str(error)) from error
         if vectors is None or vectors.dtype != np.float32:
             problem = "no such output" if vectors is None else str(vectors.dtype)
-            raise self._unusable(model, problem)
+            raise self._unusable_output(model, problem)
         return vectors
 
-    def _told(self, encoder: str, inputs: int, error: InferenceServerException) -> EngineError:
-        """What Triton or gRPC says, as ours."""
+    def _engine_error(self, encoder: str, inputs: int, error: InferenceServerException) -> EngineError:
+        """The error of Triton or gRPC as an EngineError."""
         status = str(error.status() or "").removeprefix("StatusCode.")
         message = (error.message() or status or "no reason was given").strip().removesuffix(".")
         if status == "DEADLINE_EXCEEDED":
@@ -137,29 +137,29 @@ class TritonEngine:
             )
         if status in ("NOT_FOUND", "UNAVAILABLE") and ("unknown model" in message or "not ready" in message):
             return EngineUnavailable(
-                f"Triton at {self._url} does not hold {encoder}",
+                f"Triton at {self._url} has not loaded {encoder}",
                 value=message,
-                next_step=f"Give it the model repository that nestvec serves from, or load {encoder} there; "
-                "its log says why a model did not load.",
+                next_step=f"Point it at the model repository that nestvec serves from, or load {encoder} "
+                "there; its log says why a model did not load.",
             )
         if status == "UNAVAILABLE":
             return EngineUnavailable(
                 f"Triton at {self._url} does not answer for {encoder}",
                 value=message,
-                next_step="Start it, or correct --triton-url; the service goes on by itself once it answers.",
+                next_step="Start it, or correct --triton-url; the service recovers once it answers.",
             )
         return EngineError(
             f"Triton at {self._url} failed on a batch of {inputs} inputs with {encoder}",
             value=f"{message} ({status})" if status else message,
-            next_step="Look at Triton's log; if it stays, export the encoder again.",
+            next_step="See Triton's log; if it still fails, export the encoder again.",
         )
 
-    def _unusable(self, encoder: str, problem: str) -> EngineError:
+    def _unusable_output(self, encoder: str, problem: str) -> EngineError:
         output = self._outputs[encoder]
         return EngineError(
-            f"the answer of Triton at {self._url} for {encoder} holds no float32 {output}",
+            f"the response of Triton at {self._url} for {encoder} has no float32 {output}",
             value=problem,
-            next_step="Give Triton the repository that nestvec serves from, or export the encoder again.",
+            next_step="Point Triton at the repository that nestvec serves from, or export the encoder again.",
         )
 
 
@@ -178,6 +178,6 @@ def _checked_address(url: str) -> str:
         raise EngineError(
             "Triton's address is not HOST:PORT",
             value=url,
-            next_step="Give the host and the gRPC port alone, for example 127.0.0.1:8001.",
+            next_step="Use only the host and the gRPC port, for example 127.0.0.1:8001.",
         )
     return url

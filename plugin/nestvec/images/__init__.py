@@ -1,14 +1,15 @@
-"""Pictures that a text names: what an address may be, fetching it safely, decoding what came.
+"""Images that a text names: what an address may be, fetching it safely, decoding the result.
 
 Importing this imports neither boto3 nor Pillow's decoders.
 """
 
 from nestvec.images.address import ImageAddress, is_address, parse_address
 from nestvec.images.loading import load_images, load_patches, load_pixels
-from nestvec.images.policy import ImagePolicy
+from nestvec.images.policy import ImageLimits, ImagePolicy
 
 __all__ = [
     "ImageAddress",
+    "ImageLimits",
     "ImagePolicy",
     "is_address",
     "load_images",

@@ -1,4 +1,4 @@
-"""Whether a text is a picture's address, and how an address is told without its secrets."""
+"""Whether a text is an image's address, and how an address is shown without its secrets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 Scheme = Literal["data", "file", "http", "https", "s3"]
 
-# Whitespace and control characters: no address has any, so that a sentence is never taken for one.
+# Whitespace and control characters: an address has none, so a sentence is never taken for an address.
 _WHITESPACE = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
 _PATTERNS: dict[Scheme, re.Pattern[str]] = {
@@ -29,14 +29,14 @@ _MAX_SHOWN_CHARACTERS = 120
 
 @dataclass(frozen=True)
 class ImageAddress:
-    """Where a picture is: the ``text`` as it was written, and its scheme."""
+    """Where an image is: the ``text`` as it was written, and its scheme."""
 
     scheme: Scheme
     text: str
 
     @property
     def shown(self) -> str:
-        """The address for a message: no payload, password, query or fragment, and kept short."""
+        """The address as messages show it: abbreviated, without payload, password, query or fragment."""
         if self.scheme == "data":
             meta, _, payload = self.text.partition(",")
             return f"{_abbreviated(meta)},… ({len(payload)} characters)"
@@ -44,9 +44,9 @@ class ImageAddress:
 
 
 def parse_address(text: str) -> ImageAddress | None:
-    """The address that a text is, as a whole; None for any other text.
+    """The address that a text consists of, None for any other text.
 
-    A ``data:`` URI counts where it says that it holds an image, or bytes of no kind.
+    A ``data:`` URI counts where its media type is an image's, or generic bytes.
     """
     for scheme, shape in _PATTERNS.items():
         if shape.match(text):
@@ -55,12 +55,12 @@ def parse_address(text: str) -> ImageAddress | None:
 
 
 def is_address(text: str) -> bool:
-    """Whether a text, as a whole, is a picture's address."""
+    """Whether a text consists of an image's address."""
     return parse_address(text) is not None
 
 
 def redacted_url(url: str) -> str:
-    """A URL for a message: no password, query or fragment, and kept short."""
+    """A URL as messages show it: abbreviated, without password, query or fragment."""
     try:
         parts = urlsplit(url)
     except ValueError:  # brackets that hold no IPv6 address

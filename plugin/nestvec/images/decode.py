@@ -1,36 +1,26 @@
-"""Bytes to a picture: the format by content, the size looked at before the pixels."""
+"""Bytes to an image: the format is found by content, and the size is checked before decoding."""
 
 from __future__ import annotations
 
 import io
 import re
+from contextlib import suppress
 from functools import lru_cache
 from typing import Final
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from nestvec_schemas.errors import ImageUnreadable
 from nestvec_schemas.preprocessing.pixels import to_8bit_color
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP")
-"""What is decoded, by Pillow's names. Not the formats that run an interpreter (EPS) or that nobody tests."""
+"""The formats that are decoded, by Pillow's names. Formats that run an interpreter (EPS), or that
+nobody tests, are not among them."""
 
-# libjpeg decodes the whole picture once for every scan: a file of 20 MB can keep it busy for hours.
+# libjpeg decodes the whole image once for every scan: a file of 20 MB can keep it busy for hours.
 _MAX_SCANS: Final = 100
 
-_ORIENTATION: Final = 0x0112
-_UPRIGHT: Final[dict[int, Image.Transpose]] = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""How a picture is turned upright, by the value of EXIF's orientation (CIPA DC-008, 4.6.5.1.6)."""
-
-# What often comes instead of a picture, by how it begins.
+# What often arrives instead of a supported image, by how it begins.
 _UNSUPPORTED_FORMATS: Final[tuple[tuple[re.Pattern[bytes], str], ...]] = (
     (re.compile(rb"(?s).{0,1000}<svg\b", re.IGNORECASE), "an SVG drawing"),
     (
@@ -39,9 +29,9 @@ _UNSUPPORTED_FORMATS: Final[tuple[tuple[re.Pattern[bytes], str], ...]] = (
     ),
     (re.compile(rb"\s*<\?xml"), "XML"),
     (re.compile(rb"%PDF"), "a PDF"),
-    (re.compile(rb"(?s)....ftyp(?:hei|hev|mif)"), "a HEIC picture"),
-    (re.compile(rb"\x00\x00\x00\x0cJXL |\xff\x0a"), "a JPEG XL picture"),
-    (re.compile(rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51"), "a JPEG 2000 picture"),
+    (re.compile(rb"(?s)....ftyp(?:hei|hev|mif)"), "a HEIC image"),
+    (re.compile(rb"\x00\x00\x00\x0cJXL |\xff\x0a"), "a JPEG XL image"),
+    (re.compile(rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51"), "a JPEG 2000 image"),
     (re.compile(rb"8BPS"), "a Photoshop file"),
     (re.compile(rb"\x1f\x8b|PK\x03\x04"), "an archive"),
     (re.compile(rb"\s*[{\[]"), "JSON or text"),
@@ -52,14 +42,14 @@ _UNSUPPORTED_FORMATS: Final[tuple[tuple[re.Pattern[bytes], str], ...]] = (
 @lru_cache(maxsize=1)
 def _available_formats() -> tuple[str, ...]:
     Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)  # Pillow before 11.3 knows no AVIF
+    return tuple(name for name in FORMATS if name in Image.OPEN)  # Pillow before 11.3 has no AVIF
 
 
 def decode(data: bytes, *, max_pixels: int, shown: str) -> Image.Image:
-    """The first frame, upright, with 8 bits a channel: RGB, or RGBA where it has transparency.
+    """The first frame, upright, with 8 bits per channel: RGB, or RGBA where it has transparency.
 
-    ``shown`` names the picture in errors. Raises ImageUnreadable for what is no picture, is cut short, or
-    has more than ``max_pixels``.
+    ``shown`` names the image in errors. Raises ImageUnreadable for what is not an image, is truncated, or has
+    more than ``max_pixels``.
     """
     if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > _MAX_SCANS:
         raise _unreadable(f"it has more than {_MAX_SCANS} scans", shown)
@@ -69,11 +59,12 @@ def decode(data: bytes, *, max_pixels: int, shown: str) -> Image.Image:
         if width * height > max_pixels:
             raise _too_many_pixels(max_pixels, f"{shown}: {width} × {height}")
         image.load()
-        turn = _UPRIGHT.get(_orientation(image))
-        pixels = to_8bit_color(image if turn is None else image.transpose(turn))
-        pixels = pixels.copy() if pixels is image else pixels  # without the file that it was read from
-        pixels.info.clear()
-        return pixels
+        with suppress(Exception):  # damaged metadata does not make an image unreadable
+            ImageOps.exif_transpose(image, in_place=True)
+        upright = to_8bit_color(image)
+        upright = upright.copy() if upright is image else upright  # detached from the file it was read from
+        upright.info.clear()
+        return upright
     except UnidentifiedImageError as error:
         raise _unsupported(data, shown) from error
     except ImageUnreadable as error:
@@ -84,38 +75,28 @@ def decode(data: bytes, *, max_pixels: int, shown: str) -> Image.Image:
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_many_pixels(max_pixels, shown) from error
-    except Exception as error:  # decoders of hostile bytes raise whatever comes to them
-        raise _unreadable("it is damaged or cut short", shown) from error
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        found = image.getexif().get(_ORIENTATION)
-    except Exception:  # a picture is no worse for what a camera wrote beside it
-        return 1
-    return found if isinstance(found, int) else 1
+    except Exception as error:  # given hostile bytes, decoders raise anything
+        raise _unreadable("it is damaged or truncated", shown) from error
 
 
 def _unsupported(data: bytes, shown: str) -> ImageUnreadable:
-    what = next(
-        (name for pattern, name in _UNSUPPORTED_FORMATS if pattern.match(data)), "no format that is known"
-    )
+    what = next((name for pattern, name in _UNSUPPORTED_FORMATS if pattern.match(data)), "an unknown format")
     return ImageUnreadable(
-        f"what came is not a picture that can be embedded but {what}",
+        f"this is not a supported image but {what}",
         value=shown,
         next_step=f"Store it as one of {', '.join(FORMATS)}.",
     )
 
 
-def _too_many_pixels(limit: int, shown: str) -> ImageUnreadable:
+def _too_many_pixels(max_pixels: int, shown: str) -> ImageUnreadable:
     return ImageUnreadable(
-        f"the picture has more than {limit} pixels",
+        f"the image has more than {max_pixels} pixels",
         value=shown,
-        next_step="Store a smaller one, or have the service take more pixels a picture.",
+        next_step="Store a smaller one, or raise the service's limit of pixels per image.",
     )
 
 
-def _unreadable(why: str, shown: str) -> ImageUnreadable:
+def _unreadable(reason: str, shown: str) -> ImageUnreadable:
     return ImageUnreadable(
-        f"the picture cannot be read: {why}", value=shown, next_step="Store it anew, as JPEG or PNG."
+        f"the image cannot be read: {reason}", value=shown, next_step="Save it again, as JPEG or PNG."
     )

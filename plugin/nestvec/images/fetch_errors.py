@@ -1,46 +1,46 @@
-"""The errors of fetching pictures, so that each is worded once."""
+"""The errors of fetching images, each worded once."""
 
 from __future__ import annotations
 
 from nestvec_schemas.errors import ImageRefused, ImageUnreachable
 
 
-def refused(why: str, shown: str, allow: str) -> ImageRefused:
-    """The policy forbids it. ``allow``: what whoever runs the service would have to allow."""
+def refused(source: str, shown: str, setting: str) -> ImageRefused:
+    """The policy forbids ``source``. ``setting`` is what the operator of the service would have to allow."""
     return ImageRefused(
-        f"the service fetches no picture {why}",
+        f"the service fetches no images {source}",
         value=shown,
-        next_step=f"Store the picture elsewhere, or have the service allow {allow}.",
+        next_step=f"Store the image elsewhere, or have the service allow {setting}.",
     )
 
 
-def malformed(why: str, shown: str, next_step: str) -> ImageRefused:
-    """The address is wrong in itself. ``why`` continues "a picture's address"."""
-    return ImageRefused(f"a picture's address {why}", value=shown, next_step=next_step)
+def malformed(problem: str, shown: str, next_step: str) -> ImageRefused:
+    """The address itself is wrong. ``problem`` continues "an image's address"."""
+    return ImageRefused(f"an image's address {problem}", value=shown, next_step=next_step)
 
 
-def unreachable(why: str, shown: str) -> ImageUnreachable:
-    """``why`` continues "the picture cannot be fetched: "."""
+def unreachable(reason: str, shown: str) -> ImageUnreachable:
+    """``reason`` continues "the image cannot be fetched: "."""
     return ImageUnreachable(
-        f"the picture cannot be fetched: {why}",
+        f"the image cannot be fetched: {reason}",
         value=shown,
         next_step="Check the address, and that the service can reach it.",
     )
 
 
-def too_large(limit: int, shown: str) -> ImageUnreachable:
-    """More than ``limit`` bytes came, or were announced."""
+def too_large(max_bytes: int, shown: str) -> ImageUnreachable:
+    """More than ``max_bytes`` bytes arrived, or were announced."""
     return ImageUnreachable(
-        f"the picture has more than {limit} bytes",
+        f"the image has more than {max_bytes} bytes",
         value=shown,
-        next_step="Store a smaller one, or have the service take more bytes a picture.",
+        next_step="Store a smaller one, or raise the service's limit of bytes per image.",
     )
 
 
 def too_slow(seconds: float, shown: str) -> ImageUnreachable:
-    """It did not come within ``seconds``."""
+    """It did not arrive within ``seconds``."""
     return ImageUnreachable(
-        f"the picture did not come within {seconds:g} seconds",
+        f"the image did not arrive within {seconds:g} seconds",
         value=shown,
         next_step="Try again, or store it nearer to the service.",
     )

@@ -1,4 +1,4 @@
-"""A host's addresses, each looked at before any is connected to."""
+"""A host's addresses, and whether they may be connected to."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FORBIDDEN: Final = _networks(
     "fd20:ce::254/128",  # Google's metadata
     "ff00::/8",
 )
-"""Refused whatever the policy says: no picture is there, and secrets are."""
+"""Refused whatever the policy says: they hold secrets, not images."""
 
 _SPECIAL_PURPOSE: Final = _networks("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20")
 """Special ranges (IANA) that some versions of Python call global."""
@@ -39,11 +39,11 @@ _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
 
 class Unresolved(OSError):
-    """The name has no address. Not an error for users: whoever resolves says what for."""
+    """The name has no address. An internal error: the caller adds what was fetched."""
 
 
 def is_allowed(address: IP, *, private: bool) -> bool:
-    """Whether a picture may be fetched from an address; ``private``: also from one that is not public.
+    """Whether an image may be fetched from an address; ``private`` also allows addresses that are not public.
 
     An IPv6 address that stands for an IPv4 one (mapped, NAT64, 6to4) is judged as that one.
     """
@@ -66,7 +66,7 @@ def _embedded_ipv4(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | No
 
 
 async def resolve(host: str, port: int) -> tuple[IP, ...]:
-    """The addresses of a host, in the order in which they are to be tried. Raises Unresolved."""
+    """The addresses of a host, in the order in which to try them. Raises Unresolved."""
     loop = asyncio.get_running_loop()
     try:
         entries = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)

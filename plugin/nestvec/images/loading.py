@@ -1,4 +1,4 @@
-"""Addresses to pictures, many at once: each that goes wrong is an error at its place."""
+"""Addresses to images, many at once: each failure is an error in the image's place."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from nestvec_schemas.preprocessing.pixels import ImageTransform, image_pixels
 
 T = TypeVar("T")
 
-# All batches of a process share it: no more pictures are unpacked in memory than can be worked on.
+# Shared by all batches of a process: no more images are decoded in memory than there are cores to work on.
 _DECODERS = ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="nestvec-decode")
 _READERS = ThreadPoolExecutor(32, thread_name_prefix="nestvec-read")
 
 
 async def load_images(addresses: Sequence[str], policy: ImagePolicy) -> list[Image.Image | NestvecError]:
-    """The picture at each address, RGB or RGBA, or why it is not to be had.
+    """The image at each address, RGB or RGBA, or the error that says why there is none.
 
-    The errors are ImageRefused, ImageUnreachable and ImageUnreadable; none is raised. An address given
-    twice is fetched once. Whole pictures are large: ``load_pixels`` keeps only what an encoder takes.
+    The errors are ImageRefused, ImageUnreachable and ImageUnreadable; none is raised. A repeated address is
+    fetched once. Whole images are large: ``load_pixels`` keeps only what an encoder takes.
     """
     return await _Loader(policy, lambda image: image).run(addresses)
 
@@ -44,14 +44,14 @@ async def load_images(addresses: Sequence[str], policy: ImagePolicy) -> list[Ima
 async def load_pixels(
     addresses: Sequence[str], policy: ImagePolicy, preprocessing: ImageTransform
 ) -> list[NDArray[np.uint8] | NestvecError]:
-    """As ``load``, but each picture as ``pixels`` gives it: (height, width, 3) uint8."""
+    """Like ``load_images``, with each image as ``pixels`` returns it: (height, width, 3) uint8."""
     return await _Loader(policy, lambda image: image_pixels(image, preprocessing)).run(addresses)
 
 
 async def load_patches(
     addresses: Sequence[str], policy: ImagePolicy, patching: Patching
 ) -> list[Arrays | NestvecError]:
-    """As ``load``, but each picture as ``patched`` gives it."""
+    """Like ``load_images``, with each image as ``image_patches`` returns it."""
     return await _Loader(policy, lambda image: image_patches(image, patching)).run(addresses)
 
 
@@ -62,50 +62,50 @@ class _Loader(Generic[T]):
 
     async def run(self, addresses: Sequence[str]) -> list[T | NestvecError]:
         results: dict[str, T | NestvecError] = {}
-        semaphore = asyncio.Semaphore(self.policy.at_once)
+        semaphore = asyncio.Semaphore(self.policy.limits.max_concurrent)
 
         async def load_one(text: str) -> None:
             async with semaphore:
-                results[text] = await self._one(text, web)
+                results[text] = await self._load(text, web)
 
         async with WebFetcher(self.policy) as web, asyncio.TaskGroup() as group:
             for text in dict.fromkeys(addresses):
                 group.create_task(load_one(text))
         return [results[text] for text in addresses]
 
-    async def _one(self, text: str, web: WebFetcher) -> T | NestvecError:
+    async def _load(self, text: str, web: WebFetcher) -> T | NestvecError:
         address = parse_address(text)
         if address is None:
             return ImageRefused(
-                "this is not the address of a picture",
+                "this is not the address of an image",
                 value=f"a text of {len(text)} characters",
-                next_step="Give a data:, https:, http:, file: or s3: address, with nothing around it.",
+                next_step="Use a data:, https:, http:, file: or s3: address, with nothing around it.",
             )
         try:
-            data = await self._bytes(address, web)
+            data = await self._fetch(address, web)
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(_DECODERS, self._decoded, data, address.shown)
+            return await loop.run_in_executor(_DECODERS, self._decode, data, address.shown)
         except NestvecError as error:
             return error
-        except Exception as error:  # one picture never takes the others with it
-            problem = unreachable(f"unforeseen, {type(error).__name__}", address.shown)
+        except Exception as error:  # one image must not fail the others
+            problem = unreachable(f"unexpected {type(error).__name__}", address.shown)
             problem.__cause__ = error
             return problem
 
-    async def _bytes(self, address: ImageAddress, web: WebFetcher) -> bytes:
+    async def _fetch(self, address: ImageAddress, web: WebFetcher) -> bytes:
         scheme, policy = address.scheme, self.policy
         if scheme not in policy.schemes:
             raise refused(f"by {scheme}", address.shown, f"{scheme}:")
         if scheme == "data":
             return read_data(address, policy)
         try:
-            async with asyncio.timeout(policy.max_seconds):
+            async with asyncio.timeout(policy.limits.max_seconds):
                 if scheme in ("http", "https"):
                     return await web.fetch(address)
                 read = read_file if scheme == "file" else read_s3
                 return await asyncio.get_running_loop().run_in_executor(_READERS, read, address, policy)
         except TimeoutError as error:
-            raise too_slow(policy.max_seconds, address.shown) from error
+            raise too_slow(policy.limits.max_seconds, address.shown) from error
 
-    def _decoded(self, data: bytes, shown: str) -> T:
-        return self.finish(decode(data, max_pixels=self.policy.max_pixels, shown=shown))
+    def _decode(self, data: bytes, shown: str) -> T:
+        return self.finish(decode(data, max_pixels=self.policy.limits.max_pixels, shown=shown))

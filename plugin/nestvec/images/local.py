@@ -1,4 +1,4 @@
-"""Pictures that need no network: in the address itself, or in a folder of the service's machine."""
+"""Images that need no network: in the address itself, or in a folder of the service's machine."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from nestvec.images.policy import ImagePolicy
 
 
 def read_data(address: ImageAddress, policy: ImagePolicy) -> bytes:
-    """What a ``data:`` URI holds (RFC 2397). Raises ImageUnreachable."""
+    """The content of a ``data:`` URI (RFC 2397). Raises ImageUnreachable."""
     meta, _, payload = address.text.partition(",")
-    if len(payload) > 3 * policy.max_bytes:  # the most that escapes (%41) can take
-        raise too_large(policy.max_bytes, address.shown)
+    if len(payload) > 3 * policy.limits.max_bytes:  # as long as escapes (%41) can make it
+        raise too_large(policy.limits.max_bytes, address.shown)
     try:
         data = unquote_to_bytes(payload)
         if meta.lower().endswith(";base64"):
             bare = data.rstrip(b"=")
             data = base64.b64decode(bare + b"=" * (-len(bare) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise unreachable("its address is no base64", address.shown) from error
-    if len(data) > policy.max_bytes:
-        raise too_large(policy.max_bytes, address.shown)
+        raise unreachable("its address is not valid base64", address.shown) from error
+    if len(data) > policy.limits.max_bytes:
+        raise too_large(policy.limits.max_bytes, address.shown)
     return data
 
 
 def read_file(address: ImageAddress, policy: ImagePolicy) -> bytes:
-    """What a ``file:`` URI (RFC 8089) names, where it lies in one of the policy's roots, links resolved.
+    """The file that a ``file:`` URI (RFC 8089) names, which must be in one of the policy's roots.
 
-    Raises ImageRefused, whether or not there is such a file, and ImageUnreachable.
+    Links are resolved first. Raises ImageRefused outside of the roots, whether or not the file exists, and
+    ImageUnreachable.
     """
     shown = address.shown
     path = _file_path(address)
@@ -42,16 +43,16 @@ def read_file(address: ImageAddress, policy: ImagePolicy) -> bytes:
     if not any(real.is_relative_to(os.path.realpath(root)) for root in policy.roots):
         raise refused("from this folder", shown, "the folder")
     try:
-        # Neither a link put there meanwhile, nor a pipe that would block, is opened.
-        opened = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(opened, "rb") as file:
-            if not stat.S_ISREG(os.fstat(opened).st_mode):
+        # The flags refuse a link that was put there meanwhile, and do not block on a pipe.
+        descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise unreachable("it is not a file", shown)
-            data = file.read(policy.max_bytes + 1)
+            data = file.read(policy.limits.max_bytes + 1)
     except OSError as error:
         raise unreachable(error.strerror or "it cannot be read", shown) from error
-    if len(data) > policy.max_bytes:
-        raise too_large(policy.max_bytes, shown)
+    if len(data) > policy.limits.max_bytes:
+        raise too_large(policy.limits.max_bytes, shown)
     return data
 
 
@@ -61,9 +62,9 @@ def _file_path(address: ImageAddress) -> str:
         path = unquote(parts.path, errors="strict")
         os.fsencode(path)
     except ValueError as error:
-        raise malformed("is not one of a file", address.shown, "Write it in UTF-8, escaped.") from error
+        raise malformed("is not a file URI", address.shown, "Percent-encode it as UTF-8.") from error
     if parts.netloc.lower() not in ("", "localhost"):
-        raise malformed("names the host of a file", address.shown, "Write file:///, then the path.")
+        raise malformed("names a host for a file", address.shown, "Write file:///, then the path.")
     if parts.query or parts.fragment or "\0" in path:
         raise malformed("has more than a path", address.shown, "Write %3F for ? and %23 for #.")
     return path

@@ -1,4 +1,4 @@
-"""Pictures in S3 or a store that speaks as S3 does, with boto3 (the extra ``s3``)."""
+"""Images in S3 or a compatible store, with boto3 (the extra ``s3``)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nestvec.images.fetch_errors import malformed, refused, too_large, too_slow,
 from nestvec.images.policy import ImagePolicy
 from nestvec_schemas.errors import ImageUnreachable
 
-# A bucket's name becomes part of a host's name: nothing else may get in there.
+# A bucket's name becomes part of a host name: nothing else may be in it.
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _READ_SIZE = 1 << 18
 
@@ -24,9 +24,9 @@ _clients: dict[tuple[str | None, float], Any] = {}
 
 
 def read_s3(address: ImageAddress, policy: ImagePolicy) -> bytes:
-    """What ``s3://bucket/key`` names, the key escaped as in a URL; blocks.
+    """The object at ``s3://bucket/key``, the key percent-encoded as in a URL; blocks.
 
-    The credentials are the service's own, found as boto3 finds them. Raises ImageRefused, ImageUnreachable.
+    The credentials are the service's own, as boto3 finds them. Raises ImageRefused, ImageUnreachable.
     """
     shown = address.shown
     bucket, _, key = address.text[len("s3://") :].partition("/")
@@ -36,7 +36,7 @@ def read_s3(address: ImageAddress, policy: ImagePolicy) -> bytes:
     if bucket not in policy.buckets and "*" not in policy.buckets:
         raise refused("from this bucket", shown, "the bucket")
     client = _client(policy, shown)
-    deadline = time.monotonic() + policy.max_seconds
+    deadline = time.monotonic() + policy.limits.max_seconds
     exceptions = importlib.import_module("botocore.exceptions")
     urllib3 = importlib.import_module("urllib3.exceptions")
     try:
@@ -46,29 +46,29 @@ def read_s3(address: ImageAddress, policy: ImagePolicy) -> bytes:
     except exceptions.ClientError as error:
         raise unreachable(f"the store answered {error.response['Error'].get('Code', 'no')}", shown) from error
     except (exceptions.BotoCoreError, urllib3.HTTPError, OSError, ValueError) as error:
-        raise unreachable(f"the store cannot be asked ({type(error).__name__})", shown) from error
+        raise unreachable(f"the store cannot be reached ({type(error).__name__})", shown) from error
 
 
 def _read_body(body: Any, length: int | None, policy: ImagePolicy, deadline: float, shown: str) -> bytes:
-    if length is not None and length > policy.max_bytes:
-        raise too_large(policy.max_bytes, shown)
-    # The body's own read() waits for the whole part, however slowly it trickles; urllib3's read1() does not.
+    if length is not None and length > policy.limits.max_bytes:
+        raise too_large(policy.limits.max_bytes, shown)
+    # The body's read() waits for the whole part, however slowly it arrives; urllib3's read1() does not.
     read = body._raw_stream.read1
     data = bytearray()
     while part := read(_READ_SIZE):
         data += part
-        if len(data) > policy.max_bytes:
-            raise too_large(policy.max_bytes, shown)
+        if len(data) > policy.limits.max_bytes:
+            raise too_large(policy.limits.max_bytes, shown)
         if time.monotonic() > deadline:
-            raise too_slow(policy.max_seconds, shown)
+            raise too_slow(policy.limits.max_seconds, shown)
     if length is not None and len(data) != length:
-        raise unreachable("the store broke off", shown)
+        raise unreachable("the store closed the connection early", shown)
     return bytes(data)
 
 
 def _client(policy: ImagePolicy, shown: str) -> Any:
-    key = (policy.s3_endpoint, policy.max_seconds)
-    with _clients_lock:  # a session of boto3 may not be used by two threads, its clients may
+    key = (policy.s3_endpoint, policy.limits.max_seconds)
+    with _clients_lock:  # a session of boto3 is not thread-safe, its clients are
         if key not in _clients:
             try:
                 boto3 = importlib.import_module("boto3")
@@ -83,12 +83,12 @@ def _client(policy: ImagePolicy, shown: str) -> Any:
                 "s3",
                 endpoint_url=policy.s3_endpoint,
                 config=config(
-                    connect_timeout=policy.max_seconds,
-                    read_timeout=policy.max_seconds,
+                    connect_timeout=policy.limits.max_seconds,
+                    read_timeout=policy.limits.max_seconds,
                     retries={"total_max_attempts": 2, "mode": "standard"},
                     proxies={},
-                    max_pool_connections=policy.at_once,
-                    # What is not Amazon's has seldom a host name for each bucket.
+                    max_pool_connections=policy.limits.max_concurrent,
+                    # Other stores seldom have a host name for each bucket.
                     s3={"addressing_style": "path" if policy.s3_endpoint else "auto"},
                 ),
             )

@@ -1,4 +1,4 @@
-"""Pictures from the web, with httpx below its client: no cookies, no proxies, no redirects of its own."""
+"""Images from the web, with httpx's transport alone: no cookies, no proxies, no automatic redirects."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _HEADERS = {
 
 @lru_cache(maxsize=1)
 def tls_context() -> Any:
-    """What certificates are checked with: certifi's authorities, or those of SSL_CERT_FILE."""
+    """The TLS context that checks certificates: with certifi's authorities, or those of SSL_CERT_FILE."""
     return httpx.create_ssl_context()
 
 
 class WebFetcher:
-    """Fetches for one batch: each host is resolved once, and its connections are kept until the end.
+    """Fetches for one batch: each host is resolved once, and its connections stay open until the end.
 
-    A name is resolved here, its addresses checked, and the connection made to one of them, so that no
-    second look-up can lead elsewhere; the certificate and the Host header are the name's.
+    A name is resolved here, its addresses are checked, and the connection is made to one of them, so that no
+    second look-up can lead elsewhere; the certificate and the Host header are those of the name.
     """
 
     def __init__(self, policy: ImagePolicy) -> None:
@@ -54,9 +54,9 @@ class WebFetcher:
     async def fetch(self, address: ImageAddress) -> bytes:
         """The bytes at an ``http:`` or ``https:`` address. Raises ImageRefused or ImageUnreachable."""
         text, shown = address.text, address.shown
-        for _ in range(self._policy.max_redirects + 1):
-            url = self._checked(text, shown)
-            response = await self._ask(url, shown)
+        for _ in range(self._policy.limits.max_redirects + 1):
+            url = self._checked_url(text, shown)
+            response = await self._request(url, shown)
             try:
                 location = response.headers.get("location")
                 if response.status_code in _REDIRECTS and location is not None:
@@ -64,31 +64,31 @@ class WebFetcher:
                     target = parse_address(text)
                     shown = f"{address.shown} → {target.shown if target else redacted_url(text)}"
                     continue
-                return await self._body(response, shown)
+                return await self._read_body(response, shown)
             finally:
                 await response.aclose()
-        raise unreachable(f"more than {self._policy.max_redirects} redirects", address.shown)
+        raise unreachable(f"more than {self._policy.limits.max_redirects} redirects", address.shown)
 
-    def _checked(self, text: str, shown: str) -> httpx.URL:
+    def _checked_url(self, text: str, shown: str) -> httpx.URL:
         try:
             url = httpx.URL(text)
             host = url.raw_host.decode("ascii")
         except (httpx.InvalidURL, ValueError, TypeError) as error:
-            raise malformed("is no URL", shown, "Correct it.") from error
+            raise malformed("is not a URL", shown, "Correct it.") from error
         if url.scheme not in ("http", "https") or url.scheme not in self._policy.schemes:
             raise refused(f"by {url.scheme or 'such an address'}", shown, f"{url.scheme}:")
         if url.userinfo:
-            raise malformed("has a name or password in it", shown, "Take them out.")
-        if not host or not self._policy.takes_host(host):
+            raise malformed("contains a user name or password", shown, "Remove it.")
+        if not host or not self._policy.allows_host(host):
             raise refused("from this host", shown, "the host")
         return url
 
-    async def _ask(self, url: httpx.URL, shown: str) -> httpx.Response:
+    async def _request(self, url: httpx.URL, shown: str) -> httpx.Response:
         host, port = url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80)
         problem: Exception | None = None
         for ip in await self._addresses(host, port, shown):
             try:
-                return await self._ask_at(ip, port, url)
+                return await self._request_from(ip, port, url)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 problem = error
             except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
@@ -107,20 +107,22 @@ class WebFetcher:
         if isinstance(resolved, Exception):
             raise unreachable("its host has no address", shown) from resolved
         if not all(is_allowed(ip, private=self._policy.allow_private) for ip in resolved):
-            # Which address it is stays untold: a stranger learns no names of an inner network here.
+            # The address is not disclosed: a stranger must not learn the names of an inner network.
             raise refused("from a host whose address is not public", shown, "private addresses")
         return resolved
 
-    async def _ask_at(self, ip: IP, port: int, url: httpx.URL) -> httpx.Response:
+    async def _request_from(self, ip: IP, port: int, url: httpx.URL) -> httpx.Response:
         host = url.raw_host.decode("ascii")
-        # By name: a connection serves only the name that its certificate was checked for.
+        # By host name too: a connection is only good for the name that its certificate was checked for.
         key = (url.scheme, host, port, ip)
         if key not in self._transports:
-            limits = httpx.Limits(max_connections=None, max_keepalive_connections=self._policy.at_once)
+            limits = httpx.Limits(
+                max_connections=None, max_keepalive_connections=self._policy.limits.max_concurrent
+            )
             self._transports[key] = httpx.AsyncHTTPTransport(
                 verify=tls_context(), trust_env=False, limits=limits
             )
-        seconds = self._policy.max_seconds
+        seconds = self._policy.limits.max_seconds
         request = httpx.Request(
             "GET",
             url.copy_with(host=str(ip), fragment=None),
@@ -129,14 +131,14 @@ class WebFetcher:
         )
         return await self._transports[key].handle_async_request(request)
 
-    async def _body(self, response: httpx.Response, shown: str) -> bytes:
-        limit = self._policy.max_bytes
+    async def _read_body(self, response: httpx.Response, shown: str) -> bytes:
+        limit = self._policy.limits.max_bytes
         if response.status_code != 200:
             raise unreachable(f"its host answered with status {response.status_code}", shown)
         if response.headers.get("content-encoding", "identity").lower() != "identity":
-            raise unreachable("its host compressed it, though not asked to", shown)
-        announced = response.headers.get("content-length", "")
-        if announced.isdecimal() and int(announced[:20]) > limit:
+            raise unreachable("its host sent it compressed, which was not requested", shown)
+        declared_length = response.headers.get("content-length", "")
+        if declared_length.isdecimal() and int(declared_length[:20]) > limit:
             raise too_large(limit, shown)
         data = bytearray()
         try:
@@ -153,15 +155,15 @@ def _redirect_target(url: httpx.URL, location: str, shown: str) -> str:
     try:
         return str(url.join(location))
     except (httpx.InvalidURL, ValueError, TypeError) as error:
-        raise unreachable("its host redirects to no address", shown) from error
+        raise unreachable("its host redirects to something that is not a URL", shown) from error
 
 
 def _reason(error: Exception | None) -> str:
-    """A transport's error in a clause; its own text may quote what the server sent."""
+    """A transport's error in a clause, without its own text, which may quote what the server sent."""
     if isinstance(error, httpx.TimeoutException):
         return "its host does not answer in time"
     if isinstance(error, httpx.ConnectError):
         return (
             "its certificate is not valid" if "CERTIFICATE_VERIFY_FAILED" in str(error) else "no connection"
         )
-    return "its host broke off, or does not speak HTTP"
+    return "its host closed the connection early, or does not speak HTTP"

@@ -1,10 +1,12 @@
-"""The ASGI app: faces, error answers, what is asked of every request, docs that need no network."""
+"""The ASGI app: its routes, its middleware, and error responses."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
+from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -13,15 +15,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from nestvec._version import __version__
-from nestvec.service.api import check, cohere, embed_all, openai, rerank, sparse, tei
-from nestvec.service.api import health as readiness
+from nestvec.service.api import check, cohere, embed_all, health, openai, rerank, sparse, tei
 from nestvec.service.api.error_responses import error_response
 from nestvec.service.embedder import Embedder
 from nestvec.service.middleware.api_keys import ApiKeyMiddleware, ApiKeys
 from nestvec.service.middleware.body_limit import BodyLimitMiddleware
-from nestvec.service.middleware.request_log import CompositeObserver, RequestLogMiddleware
+from nestvec.service.middleware.request_log import RequestLogMiddleware, valid_request_id
 from nestvec.service.observability import metrics
 from nestvec.service.observability.logs import log_access
+from nestvec.service.observability.observer import CompositeObserver
 from nestvec.service.observability.tracing import (
     RequestSpanMiddleware,
     TracedEngine,
@@ -30,12 +32,12 @@ from nestvec.service.observability.tracing import (
 )
 from nestvec_schemas.errors import NestvecError
 
-_DESCRIPTION = """
-Embeddings for Milvus, in the shapes of text-embeddings-inference, OpenAI and Cohere. Every vector is
-nested: `dim` (or `dimensions`) asks for its first so many numbers, normalised again.
+_DESCRIPTION: Final = """
+Embeddings for Milvus, by the APIs of text-embeddings-inference, OpenAI and Cohere. Every vector is nested:
+`dim` (or `dimensions`) returns only its first numbers, normalised again.
 """
 
-_ROUTERS = (
+_ROUTERS: Final = (
     tei.router,
     sparse.router,
     embed_all.router,
@@ -47,16 +49,16 @@ _ROUTERS = (
 
 
 def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
-    """The app of one embedder, which it starts and closes, as it does ``tracing``.
+    """The app of one embedder, which it starts and closes together with ``tracing``.
 
-    Without ``tracing`` the embedder's settings say whether there is any. Raises ServiceError when its
-    file of API keys is wrong, or the packages for tracing are missing.
+    Without ``tracing``, the embedder's settings decide. Raises ServiceError where the file of API keys is
+    invalid, or the packages for tracing are not installed.
     """
     settings = embedder.settings
-    if tracing is None and settings.otlp is not None:
-        tracing = Tracing(create_tracer_provider(settings.otlp), api_paths())
-    counted = metrics.Metrics(api_paths())
-    observers = [embedder.observer, counted]
+    if tracing is None and settings.otlp_endpoint is not None:
+        tracing = Tracing(create_tracer_provider(settings.otlp_endpoint), api_paths())
+    service_metrics = metrics.Metrics(api_paths())
+    observers = [embedder.observer, service_metrics]
     if tracing is not None:
         embedder.engine = TracedEngine(embedder.engine, tracing)
         observers.append(tracing)
@@ -71,47 +73,54 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
             tracing.close()
 
     app = FastAPIOffline(title="nestvec", version=__version__, description=_DESCRIPTION, lifespan=lifespan)
-    app.state.embedder, app.state.metrics = embedder, counted
-    app.state.readiness = readiness.Readiness(embedder.engine, embedder.encoders)
+    app.state.embedder, app.state.metrics = embedder, service_metrics
+    app.state.readiness = health.Readiness(embedder.engine, embedder.encoders)
     _add_routes(app)
     for kind in (NestvecError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _handle_error)
     app.add_exception_handler(ClientDisconnect, _handle_disconnect)
     # The last one added is the first to see a request.
-    app.add_middleware(BodyLimitMiddleware, limit=settings.max_body, seconds=settings.limits.body_seconds)
-    if settings.guard.api_keys is not None:
-        app.add_middleware(ApiKeyMiddleware, keys=ApiKeys(settings.guard.api_keys))
+    app.add_middleware(
+        BodyLimitMiddleware,
+        max_bytes=settings.load.body_bytes,
+        max_seconds=settings.connections.body_seconds,
+    )
+    if settings.access.api_keys is not None:
+        app.add_middleware(ApiKeyMiddleware, keys=ApiKeys(settings.access.api_keys))
     if tracing is not None:
         app.add_middleware(RequestSpanMiddleware, tracing=tracing)
-    app.add_middleware(RequestLogMiddleware, ended=(counted.request_ended, log_access))
+    app.add_middleware(RequestLogMiddleware, listeners=(service_metrics.request_ended, log_access))
+    app.add_middleware(
+        CorrelationIdMiddleware, update_request_header=False, validator=None, transformer=valid_request_id
+    )
     return app
 
 
 def api_paths() -> frozenset[str]:
-    """The paths that metrics and spans tell apart: those of the faces, ``/health`` and ``/metrics``."""
-    faces = {route.path for face in _ROUTERS for route in face.routes if isinstance(route, APIRoute)}
-    return frozenset(faces | {"/health", "/metrics"})
+    """The paths that metrics and spans distinguish: those of the APIs, ``/health`` and ``/metrics``."""
+    paths = {route.path for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute)}
+    return frozenset(paths | {"/health", "/metrics"})
 
 
 def _add_routes(app: FastAPI) -> None:
     app.add_api_route(
         "/health",
-        readiness.health,
+        health.health,
         methods=["GET", "HEAD"],
         include_in_schema=False,
     )
     app.add_api_route("/metrics", _metrics, methods=["GET"], include_in_schema=False)
-    for face in _ROUTERS:
-        app.include_router(face)
+    for router in _ROUTERS:
+        app.include_router(router)
 
 
 async def _metrics(request: Request) -> Response:
-    counted: metrics.Metrics = request.app.state.metrics
-    return Response(counted.render(), media_type=metrics.MEDIA_TYPE)
+    service_metrics: metrics.Metrics = request.app.state.metrics
+    return Response(service_metrics.render(), media_type=metrics.MEDIA_TYPE)
 
 
 async def _handle_disconnect(request: Request, error: Exception) -> Response:
-    """Nobody reads it; the status is nginx's, for logs and metrics."""
+    """The client is gone: the status, which is nginx's, is only for logs and metrics."""
     return Response(status_code=499)
 
 

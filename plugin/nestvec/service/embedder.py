@@ -1,4 +1,4 @@
-"""Inputs to what an encoder answers: each distinct one once, in batches with whatever else waits."""
+"""Embeds the inputs of requests: each distinct input once, in batches with whatever else waits."""
 
 from __future__ import annotations
 
@@ -6,65 +6,78 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
 from nestvec.engines.contract import Engine
 from nestvec.service.batching.admission import Admission
-from nestvec.service.batching.cache import CachedEmbedding
-from nestvec.service.batching.runner import BatchRunner, CacheKey, PartSpec, PendingEmbedding
+from nestvec.service.batching.cache import CachedEmbedding, CacheKey
+from nestvec.service.batching.runner import BatchRunner, PartSpec, PendingEmbedding
 from nestvec.service.encoders import LoadedEncoder
 from nestvec.service.observability.observer import NullObserver, Observer
-from nestvec.service.preprocess.inputs import Cut, EmbedInput, input_digest, with_position
-from nestvec.service.preprocess.prepare import prepare
-from nestvec.service.preprocess.rows import ModelInput
+from nestvec.service.preprocess.inputs import EmbedInput, ModelInput, input_digest, with_position
+from nestvec.service.preprocess.prepare import prepare_inputs
+from nestvec.service.preprocess.truncation import Truncation, chunk_inputs
 from nestvec.service.settings import ServiceSettings
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import InputTooLong, NestvecError
+from nestvec_schemas.on_error import OnError
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.vectors import Vectors
 
-_Lookup = CachedEmbedding | PendingEmbedding | NestvecError
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Variant:
-    """Which of an encoder's vectors: up to which exit (None: the deepest), and of which expert."""
+class EmbedOptions:
+    """How the inputs of one request are embedded."""
 
-    exit: int | None = None
-    expert: str | None = None
+    config: EmbeddingConfig = field(default_factory=EmbeddingConfig)
+    """The exit and the expert."""
+    truncation: Truncation = field(default_factory=Truncation)
+    on_error: OnError = "reject"
+    """What becomes of the request when one of its images cannot be fetched."""
+
+
+_DEFAULTS = EmbedOptions()
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds that the slowest input of a request waited for the engine, and was in it."""
+    """Seconds that one request took."""
 
     queued: float = 0.0
-    ran: float = 0.0
-
-
-NO_TIME = Timing()
-_AS_IT_IS = Variant()
+    """How long its slowest input waited for the engine."""
+    inference: float = 0.0
+    """How long its slowest input was in the engine."""
+    total: float = 0.0
 
 
 @dataclass(frozen=True)
 class EmbeddingResult:
-    """An answer an input (``answers``), the tokens they took, how many texts were cut, and which inputs, by
-    place, have none because they could not be read."""
+    """What the inputs of one request were embedded as, and what that took."""
 
-    answers: list[Array]
-    tokens: int
-    truncated: int
-    timing: Timing = NO_TIME
+    encoder: str
+    outputs: Sequence[Array] | Vectors
+    """One for each input, in their order."""
+    tokens: int = 0
+    truncated: int = 0
+    """How many texts were truncated."""
+    chunked: int = 0
+    """How many texts are the mean of their chunks."""
     failed: Mapping[int, NestvecError] = field(default_factory=dict)
+    """The inputs that could not be read, by position; their output is zero."""
+    timing: Timing = field(default_factory=Timing)
 
     @cached_property
     def vectors(self) -> Vectors:
-        """(n, dim) float32 at full length, of an encoder that gives a vector an input."""
-        return np.stack(self.answers)
+        """The outputs of an encoder that gives one vector for each input, (n, dim) float32."""
+        return np.asarray(self.outputs)
 
 
 class Embedder:
-    """Embeds for all requests of a service. Lives on one event loop, between ``start`` and ``close``."""
+    """Embeds for all requests of a service. Belongs to one event loop, between ``start`` and ``close``."""
 
     def __init__(
         self,
@@ -80,158 +93,178 @@ class Embedder:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to work. To be called on the event loop that ``embed`` is called on."""
+        """Start the encoders' runners on the running event loop, the one that ``embed`` is called on."""
         for name, encoder in self.encoders.items():
             for part in encoder.manifest.parts:
-                alone = encoder.manifest.towers[encoder.manifest.parts[part]].alone
-                self._runners[name, part] = BatchRunner(
-                    PartSpec(name, part, encoder.manifest.kind, encoder.manifest.dim),
-                    self.engine,
-                    replace(self.settings, batch_texts=1) if alone else self.settings,
-                    Admission(self.settings.load),
-                    self.observer,
-                )
+                self._runners[name, part] = self._runner(name, part)
         self._tasks = [
-            asyncio.create_task(runner.work(), name=f"nestvec-{'-'.join(filter(None, key))}")
+            asyncio.create_task(runner.run(), name=f"nestvec-{'-'.join(filter(None, key))}")
             for key, runner in self._runners.items()
         ]
 
+    def _runner(self, encoder: str, part: str) -> BatchRunner:
+        manifest, settings = self.encoders[encoder].manifest, self.settings
+        if manifest.towers[manifest.parts[part]].alone:
+            settings = replace(settings, batches=replace(settings.batches, texts=1))
+        spec = PartSpec(encoder, part, manifest.kind, manifest.dim)
+        return BatchRunner(spec, self.engine, settings, Admission(settings.load), self.observer)
+
     async def close(self) -> None:
-        """Stop working and let go of the engine; requests still waiting are cancelled."""
+        """Stop working and close the engine; requests that still wait are cancelled."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for runner in self._runners.values():
-            runner.abandon()
+            runner.cancel_all()
         await self.engine.close()
 
     async def embed(
-        self, encoder: str, inputs: Sequence[EmbedInput], cut: Cut, variant: Variant = _AS_IT_IS
+        self, encoder: str, inputs: Sequence[EmbedInput], options: EmbedOptions = _DEFAULTS
     ) -> EmbeddingResult:
-        """Embed texts (or ids that the client made), pictures and pairs with one encoder.
+        """Embed texts, token ids from the client, images and pairs with one encoder.
 
-        Raises ExitNotOffered, ExpertNotOffered, EmptyInput, InputTooLong, BodyInvalid (ids the encoder does
-        not know), NotOffered (inputs it does not take), Overloaded, DeadlineExceeded, EngineError.
-        A caller that is cancelled gives up its place.
+        Where ``options`` ask for the mean of chunks and the encoder has none, overlong texts are truncated.
+        Raises ExitNotOffered, ExpertNotOffered, EmptyInput, InputTooLong, BodyInvalid (token ids that the
+        encoder does not know), NotOffered (inputs that it does not take), Overloaded, DeadlineExceeded,
+        EngineError. A caller that is cancelled gives up its place.
         """
+        loaded = self.encoders[encoder]
+        if options.truncation.overlong != "mean" or not loaded.averages_chunks:
+            return await self._embed(encoder, inputs, options)
+        is_text = [not isinstance(value, str) or loaded.tower_of(value) == "text" for value in inputs]
+        chunked = await asyncio.to_thread(chunk_inputs, loaded.required_tokenizer, inputs, is_text)
+        result = await self._embed(encoder, chunked.inputs, replace(options, truncation=Truncation()))
+        return replace(
+            result,
+            outputs=chunked.mean_vectors(result.vectors),
+            truncated=0,
+            chunked=chunked.chunked_texts,
+            failed=chunked.failures(result.failed),
+        )
+
+    async def _embed(
+        self, encoder: str, inputs: Sequence[EmbedInput], options: EmbedOptions
+    ) -> EmbeddingResult:
         with self._requests.request():
-            keys = [self._key(encoder, one, cut, variant) for one in inputs]
-            found = await self._find(encoder, keys, dict(zip(keys, inputs, strict=True)), cut)
-            entries = await self._collect(encoder, found)
-        failed = {place: one for place, key in enumerate(keys) if isinstance(one := found[key], NestvecError)}
-        return self._embedded(encoder, [entries.get(key) for key in keys], failed, _timing(found.values()))
+            keys = [self._key(encoder, value, options) for value in inputs]
+            entries = await self._look_up(encoder, keys, dict(zip(keys, inputs, strict=True)), options)
+            embeddings = await self._collect(encoder, entries)
+        failed = {
+            place: entry for place, key in enumerate(keys) if isinstance(entry := entries[key], NestvecError)
+        }
+        truncated = sum(embeddings[key].truncated for key in keys if key in embeddings)
+        if truncated:
+            self.observer.texts_truncated(encoder, truncated)
+        zero = np.zeros(self.encoders[encoder].manifest.dim, np.float32)
+        return EmbeddingResult(
+            encoder,
+            [embeddings[key].output if key in embeddings else zero for key in keys],
+            tokens=sum(embeddings[key].tokens for key in keys if key in embeddings),
+            truncated=truncated,
+            failed=failed,
+            timing=_timing(entries.values()),
+        )
 
-    def _key(self, encoder: str, one: EmbedInput, cut: Cut, variant: Variant) -> CacheKey:
-        holder = self.encoders[encoder]
-        layer = holder.manifest.exit(variant.exit)
-        kind, data = input_digest(one)
-        part = holder.manifest.part(holder.tower(one), variant.expert)
+    def _key(self, encoder: str, value: EmbedInput, options: EmbedOptions) -> CacheKey:
+        loaded = self.encoders[encoder]
+        layer = loaded.manifest.resolve_exit(options.config.exit)
+        kind, digest = input_digest(value)
+        part = loaded.manifest.part(loaded.tower_of(value), options.config.expert)
         # The deepest exit is the same work, whether a request names it or none.
-        return CacheKey(part, 0 if layer == holder.manifest.depth else layer, f"{kind} {cut.direction}", data)
+        exit = 0 if layer == loaded.manifest.depth else layer
+        return CacheKey(part, exit, f"{kind} {options.truncation.direction}", digest)
 
-    async def _find(
-        self, encoder: str, keys: Sequence[CacheKey], asked: Mapping[CacheKey, EmbedInput], cut: Cut
-    ) -> dict[CacheKey, _Lookup]:
-        """Each distinct input's answer or job, or its error; what nobody has asked for yet is begun.
+    async def _look_up(
+        self,
+        encoder: str,
+        keys: Sequence[CacheKey],
+        inputs: Mapping[CacheKey, EmbedInput],
+        options: EmbedOptions,
+    ) -> dict[CacheKey, CachedEmbedding | PendingEmbedding | NestvecError]:
+        """The cached or pending embedding of each distinct input, or its error; new ones are submitted.
 
         ``keys`` are those of all inputs, in their order.
         """
-        rows: dict[CacheKey, ModelInput | NestvecError] = {}
-        # Another request may begin the same input while this one is prepared, and what was remembered may
-        # be too old by then: there is no row of it yet.
-        while lost := [key for key in asked if key not in rows and self._known(encoder, key) is None]:
-            rows |= await self._rows(encoder, {key: asked[key] for key in lost}, cut)
-        known = {key: one for key in asked if (one := self._known(encoder, key)) is not None}
-        new = {key: row for key, row in rows.items() if key not in known}
-        fresh = {key: row for key, row in new.items() if isinstance(row, ModelInput)}
-        unread = {key: row for key, row in new.items() if isinstance(row, NestvecError)}
-        if unread and cut.on_error == "error":
-            key, error = next(iter(unread.items()))
+        prepared: dict[CacheKey, ModelInput | NestvecError] = {}
+        # While an input is prepared, another request may submit it, and what was cached may expire: then it
+        # has not been prepared yet.
+        while missing := [key for key in inputs if key not in prepared and self._find(encoder, key) is None]:
+            prepared |= await self._prepare(encoder, {key: inputs[key] for key in missing}, options)
+        existing = {key: entry for key in inputs if (entry := self._find(encoder, key)) is not None}
+        new = {key: entry for key, entry in prepared.items() if key not in existing}
+        fresh = {key: entry for key, entry in new.items() if isinstance(entry, ModelInput)}
+        unreadable = {key: entry for key, entry in new.items() if isinstance(entry, NestvecError)}
+        if unreadable and options.on_error == "reject":
+            key, error = next(iter(unreadable.items()))
             raise with_position(error, keys.index(key), len(keys))
-        for kept in (*known.values(), *fresh.values()):
-            self._check_length(kept, encoder, cut)
-        shared = sum(isinstance(one, PendingEmbedding) for one in known.values())
-        self.observer.texts_asked(encoder, fresh=len(fresh), shared=shared, remembered=len(known) - shared)
-        begun: dict[CacheKey, PendingEmbedding] = {}
-        for part in _distinct_parts(fresh):
-            its = {key: row for key, row in fresh.items() if key.part == part}
-            begun |= self._runners[encoder, part].begin(its, len(keys))
-        return {**known, **unread, **begun}
+        if options.truncation.overlong == "error":
+            _check_lengths(encoder, [*existing.values(), *fresh.values()])
+        shared = sum(isinstance(entry, PendingEmbedding) for entry in existing.values())
+        self.observer.texts_requested(
+            encoder, fresh=len(fresh), shared=shared, remembered=len(existing) - shared
+        )
+        submitted: dict[CacheKey, PendingEmbedding] = {}
+        for part, inputs_of_part in _by_part(fresh).items():
+            submitted |= self._runners[encoder, part].submit(inputs_of_part, len(keys))
+        return {**existing, **unreadable, **submitted}
 
-    def _known(self, encoder: str, key: CacheKey) -> CachedEmbedding | PendingEmbedding | None:
-        return self._runners[encoder, key.part].known(key)
+    def _find(self, encoder: str, key: CacheKey) -> CachedEmbedding | PendingEmbedding | None:
+        return self._runners[encoder, key.part].find(key)
 
-    async def _rows(
-        self, encoder: str, asked: Mapping[CacheKey, EmbedInput], cut: Cut
+    async def _prepare(
+        self, encoder: str, inputs: Mapping[CacheKey, EmbedInput], options: EmbedOptions
     ) -> dict[CacheKey, ModelInput | NestvecError]:
-        holder = self.encoders[encoder]
-        rows: dict[CacheKey, ModelInput | NestvecError] = {}
-        for part in _distinct_parts(asked):
-            its = {key: one for key, one in asked.items() if key.part == part}
-            prepared = await prepare(
-                holder, holder.manifest.parts[part], list(its.values()), cut, self.settings.images
+        loaded = self.encoders[encoder]
+        prepared: dict[CacheKey, ModelInput | NestvecError] = {}
+        for part, values in _by_part(inputs).items():
+            tower = loaded.manifest.parts[part]
+            model_inputs = await prepare_inputs(
+                loaded, tower, list(values.values()), options.truncation, self.settings.images
             )
-            rows |= dict(zip(its, prepared, strict=True))
-        return rows
+            prepared |= dict(zip(values, model_inputs, strict=True))
+        return prepared
 
     async def _collect(
-        self, encoder: str, found: Mapping[CacheKey, _Lookup]
+        self, encoder: str, entries: Mapping[CacheKey, CachedEmbedding | PendingEmbedding | NestvecError]
     ) -> dict[CacheKey, CachedEmbedding]:
-        """Wait for what is on its way in every part."""
-        sound = {key: one for key, one in found.items() if not isinstance(one, NestvecError)}
+        """Wait for the pending embeddings of every part."""
+        readable = {key: entry for key, entry in entries.items() if not isinstance(entry, NestvecError)}
         waits = [
-            self._runners[encoder, part].collect({key: one for key, one in sound.items() if key.part == part})
-            for part in _distinct_parts(sound)
+            self._runners[encoder, part].collect(entries_of_part)
+            for part, entries_of_part in _by_part(readable).items()
         ]
         if len(waits) == 1:
             return await waits[0]
-        entries: dict[CacheKey, CachedEmbedding] = {}
-        for some in await asyncio.gather(*waits):
-            entries |= some
-        return entries
+        embeddings: dict[CacheKey, CachedEmbedding] = {}
+        for collected in await asyncio.gather(*waits):
+            embeddings |= collected
+        return embeddings
 
-    def _embedded(
-        self,
-        encoder: str,
-        entries: Sequence[CachedEmbedding | None],
-        failed: Mapping[int, NestvecError],
-        timing: Timing,
-    ) -> EmbeddingResult:
-        read = [one for one in entries if one is not None]
-        truncated = sum(one.whole > one.tokens for one in read)
-        if truncated:
-            self.observer.truncated(encoder, truncated)
-        nothing = np.zeros(self.encoders[encoder].manifest.dim, np.float32)
-        answers = [nothing if one is None else one.answer for one in entries]
-        return EmbeddingResult(answers, sum(one.tokens for one in read), truncated, timing, failed)
 
-    def _check_length(
-        self, one: CachedEmbedding | PendingEmbedding | ModelInput, encoder: str, cut: Cut
-    ) -> None:
-        if cut.allowed:
-            return
-        whole, length = _token_counts(one)
-        if whole > length:
+def _by_part(entries: Mapping[CacheKey, T]) -> dict[str, dict[CacheKey, T]]:
+    by_part: dict[str, dict[CacheKey, T]] = {}
+    for key, entry in entries.items():
+        by_part.setdefault(key.part, {})[key] = entry
+    return by_part
+
+
+def _check_lengths(encoder: str, entries: Iterable[CachedEmbedding | PendingEmbedding | ModelInput]) -> None:
+    """Raise InputTooLong for the first text that was truncated."""
+    for entry in entries:
+        if isinstance(entry, CachedEmbedding):
+            total, length = entry.total, entry.tokens
+        else:
+            model_input = entry.model_input if isinstance(entry, PendingEmbedding) else entry
+            total, length = model_input.total, model_input.length
+        if total > length:
             raise InputTooLong(
                 f"a text has more tokens than {encoder} takes, {length}, and truncation is off",
-                value=whole,
-                next_step="Shorten it, or ask with truncate true.",
+                value=total,
+                next_step="Shorten it, or send truncate true.",
             )
 
 
-def _distinct_parts(keys: Mapping[CacheKey, object]) -> list[str]:
-    return list(dict.fromkeys(key.part for key in keys))
-
-
-def _token_counts(one: CachedEmbedding | PendingEmbedding | ModelInput) -> tuple[int, int]:
-    """Tokens before it was cut, and after."""
-    if isinstance(one, CachedEmbedding):
-        return one.whole, one.tokens
-    row = one.row if isinstance(one, PendingEmbedding) else one
-    return row.whole, row.length
-
-
-def _timing(found: Iterable[_Lookup]) -> Timing:
-    jobs = [one for one in found if isinstance(one, PendingEmbedding)]
-    queued = max((job.started - job.arrived for job in jobs), default=0.0)
-    return Timing(queued, max((job.ended - job.started for job in jobs), default=0.0))
+def _timing(entries: Iterable[CachedEmbedding | PendingEmbedding | NestvecError]) -> Timing:
+    pending = [entry for entry in entries if isinstance(entry, PendingEmbedding)]
+    queued = max((entry.started - entry.arrived for entry in pending), default=0.0)
+    return Timing(queued, max((entry.ended - entry.started for entry in pending), default=0.0))

@@ -1,4 +1,4 @@
-"""The encoders that a service holds: manifest and tokenizer, opened from the model repository."""
+"""The encoders that a service serves: manifest and tokenizer, opened from the model repository."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nestvec.images import is_address
 from nestvec.service.preprocess.byte_tokenizer import ByteTokenizer
 from nestvec.service.preprocess.inputs import EmbedInput, InstructedText
 from nestvec.service.preprocess.messages import is_message
-from nestvec.service.preprocess.tokenizer import EncoderTokenizer
+from nestvec.service.preprocess.tokenizer import EncoderTokenizer, TextTokenizer
 from nestvec_schemas.errors import EncoderNotFound, NotOffered, RequestError, nearest
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.preprocessing.byte_tokens import UNIT_SCHEMES
@@ -19,52 +19,60 @@ from nestvec_schemas.preprocessing.frames import read_sequence
 from nestvec_schemas.repository import FONT, TOKENIZER, encoder_names, find_encoder, read_manifest
 from nestvec_schemas.towers import Modality, Tower
 
-TextTokenizer = EncoderTokenizer | ByteTokenizer
-
 
 @dataclass(frozen=True)
 class LoadedEncoder:
-    """One encoder, and how its texts become ids; None where it takes no text, or draws it by ``font``."""
+    """One encoder of the model repository, and how the service reads its inputs."""
 
     manifest: Manifest
-    reader: TextTokenizer | None
+    tokenizer: TextTokenizer | None
+    """None for an encoder without a text tower, or one that renders text as pixels."""
     font: Path | None = None
+    """The font that text is rendered with, None for Pillow's own."""
 
     @property
-    def tokeniser(self) -> TextTokenizer:
-        """How texts become ids. Raises NotOffered where it takes none."""
-        if self.reader is None and "text" in self.manifest.towers:
+    def required_tokenizer(self) -> TextTokenizer:
+        """The tokenizer. Raises NotOffered where the encoder has none."""
+        if self.tokenizer is None and "text" in self.manifest.towers:
             raise NotOffered(
-                f"{self.manifest.name} reads text as pixels, and has no tokens",
-                next_step="Ask for vectors of the text.",
+                f"{self.manifest.name} reads text as pixels and has no tokens",
+                next_step="Request vectors of the text instead.",
             )
-        if self.reader is None:
+        if self.tokenizer is None:
             raise NotOffered(
-                f"{self.manifest.name} takes pictures, and no text",
-                next_step="Send a picture's address: file:, https: or data:.",
+                f"{self.manifest.name} takes images and no text",
+                next_step="Send an image's address: file:, https: or data:.",
             )
-        return self.reader
+        return self.tokenizer
 
     @property
     def chat(self) -> ChatLayout | None:
-        """How its messages are written, where it reads a picture and a text at once."""
+        """The message layout of an encoder that reads an image and a text together, None for others."""
         text = self.manifest.towers.get("text")
         return text.chat if text is not None else None
 
     @property
-    def pictures(self) -> bool:
-        """Whether a value of it may be a picture."""
+    def takes_images(self) -> bool:
+        """Whether an input may be an image."""
         return "image" in self.manifest.towers or self.chat is not None
 
-    def sees(self, text: str) -> bool:
-        """Whether this text is, or has, a picture to it; of a message, whether it is more than a text."""
-        plain = self.plain(text)
-        if self.chat is not None:
-            return isinstance(plain, InstructedText) or (isinstance(plain, str) and is_message(plain))
-        return self.tower(plain) == "image"
+    @property
+    def averages_chunks(self) -> bool:
+        """Whether an overlong text can be embedded as the mean of its chunks.
 
-    def tower(self, value: EmbedInput) -> Modality:
-        """The tower that an input is for: where there are both, a text that is an address names a picture."""
+        Only dense vectors have a mean, and a message's layout cannot be split.
+        """
+        return self.manifest.kind == "dense" and self.chat is None and self.tokenizer is not None
+
+    def has_image(self, text: str) -> bool:
+        """Whether an input is or contains an image; for a chat model, whether it is more than a text."""
+        value = self.without_prompt(text)
+        if self.chat is not None:
+            return isinstance(value, InstructedText) or (isinstance(value, str) and is_message(value))
+        return self.tower_of(value) == "image"
+
+    def tower_of(self, value: EmbedInput) -> Modality:
+        """The tower for an input; where the encoder has both, a text that is an address names an image."""
         towers = self.manifest.towers
         if "image" not in towers:
             return "text"
@@ -72,13 +80,13 @@ class LoadedEncoder:
             return "image"
         return "image" if isinstance(value, str) and _is_image_address(value, towers["image"]) else "text"
 
-    def plain(self, value: EmbedInput) -> EmbedInput:
-        """The input, where it names pictures without the prompt before it, which is a message's instruction.
+    def without_prompt(self, value: EmbedInput) -> EmbedInput:
+        """The input without its prompt, where it names images; a chat model's is its instruction.
 
-        Milvus puts the prompts of its ``tei`` functions before every text, and knows no address.
+        Milvus puts the prompts of its ``tei`` functions before every text, addresses included.
         """
         if self.chat is not None:
-            return self._instructed(value)
+            return self._with_instruction(value)
         image = self.manifest.towers.get("image")
         if image is None or not isinstance(value, str):
             return value
@@ -87,7 +95,7 @@ class LoadedEncoder:
                 return value.removeprefix(prompt)
         return value
 
-    def _instructed(self, value: EmbedInput) -> EmbedInput:
+    def _with_instruction(self, value: EmbedInput) -> EmbedInput:
         for prompt in filter(None, self.manifest.prompts.values()):
             if isinstance(value, str) and value.startswith(prompt) and is_message(value.removeprefix(prompt)):
                 return InstructedText(value.removeprefix(prompt), prompt)
@@ -95,7 +103,7 @@ class LoadedEncoder:
 
 
 def _is_image_address(text: str, tower: Tower) -> bool:
-    """Whether a text is a picture's address; of a tower of frames, also a list of several."""
+    """Whether a text is an image's address or, for a tower of frames, a list of addresses."""
     if tower.frames > 1 and text.lstrip().startswith("["):
         try:
             return all(map(is_address, read_sequence(text)))
@@ -105,9 +113,9 @@ def _is_image_address(text: str, tower: Tower) -> bool:
 
 
 def open_encoders(models: Path, names: tuple[str, ...] = ()) -> dict[str, LoadedEncoder]:
-    """Open the named encoders of a repository, all of them without names.
+    """Open the named encoders of a repository, or all of them where no names are given.
 
-    Raises EncoderNotFound (also when there is none), ManifestCorrupt, ManifestTooNew.
+    Raises EncoderNotFound (also where there is none), ManifestCorrupt, ManifestTooNew.
     """
     chosen = names or encoder_names(models)
     if not chosen:
@@ -134,19 +142,19 @@ def open_encoder(folder: Path) -> LoadedEncoder:
 
 
 def resolve_encoder(encoders: Mapping[str, LoadedEncoder], name: str | None) -> str:
-    """The encoder a request means: the one it names, or the only one. Raises EncoderNotFound."""
-    if name is None and len(encoders) == 1:
+    """The encoder that a request names, or the only one. Raises EncoderNotFound."""
+    if not name and len(encoders) == 1:
         return next(iter(encoders))
     available = ", ".join(sorted(encoders))
-    if name is None:
+    if not name:
         raise EncoderNotFound(
-            f"the service holds {len(encoders)} encoders and the request names none",
-            next_step=f"Add ?encoder=NAME to the address. There: {available}.",
+            f"the service has {len(encoders)} encoders and the request names none",
+            next_step=f"Add ?encoder=NAME to the address. Available: {available}.",
         )
     if name not in encoders:
         raise EncoderNotFound(
             "the service has no encoder of this name",
             value=name,
-            next_step=f"There: {available}.{nearest(name, encoders)}",
+            next_step=f"Available: {available}.{nearest(name, encoders)}",
         )
     return name

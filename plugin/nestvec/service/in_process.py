@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from nestvec.client.http import is_loopback
 from nestvec.client.service_client import fetch_info
-from nestvec.milvus.providers import environment_key
+from nestvec.client.service_key import environment_api_key
 from nestvec_schemas.errors import ServiceError, ServiceUnreachable
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ def serve_in_process(
 
 def _answers(service: str) -> bool:
     try:
-        key = environment_key()
-        fetch_info(service, key.api_key if key else None)
+        fetch_info(service, environment_api_key())
     except ServiceUnreachable:
         if not is_loopback(service):
             raise

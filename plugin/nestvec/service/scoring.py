@@ -16,25 +16,26 @@ Float64Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scores:
-    """Of n documents: ``raw`` as the encoder gives them, ``relevance`` from 0 to 1, (n,) float64 each, both
-    in the same order."""
+    """The scores of n documents, in their order."""
 
     raw: Float64Array
+    """(n,) as the encoder gives them"""
     relevance: Float64Array
+    """(n,) from 0 to 1"""
 
     def order(self, limit: int | None = None) -> list[int]:
-        """The documents, the best first, at most so many; of equal ones the first."""
+        """The indices of the documents, the best first, at most ``limit``; equal ones keep their order."""
         best = np.argsort(-self.raw, kind="stable")[:limit]
         return [int(index) for index in best]
 
 
 def score_logits(logits: Vectors) -> Scores:
-    """A cross-encoder's logits, (n,) float32; relevance is their sigmoid, as TEI and vLLM give it.
+    """Scores from a cross-encoder's logits, (n,) float32; relevance is their sigmoid, as in TEI and vLLM.
 
-    In float64: in float32 logits above 17 would all be 1.
+    In float64: in float32, logits above 17 would all be 1.
     """
     raw = logits.astype(np.float64)
-    # exp of what is never above 0, so that nothing overflows.
+    # exp of numbers that are never above 0, so that nothing overflows.
     small = np.exp(-np.abs(raw))
     return Scores(raw, np.where(raw >= 0, 1 / (1 + small), small / (1 + small)))
 
@@ -42,7 +43,7 @@ def score_logits(logits: Vectors) -> Scores:
 def score_late_interaction(query: Vectors, documents: Sequence[Vectors]) -> Scores:
     """Late interaction: ``query`` is (q, dim) float32, each document (t, dim), all of unit length.
 
-    ``raw`` is the sum over the query's vectors of their largest cosine; relevance is its mean, brought from
+    ``raw`` is the sum over the query's vectors of their largest cosine; relevance is its mean, rescaled from
     -1..1 to 0..1.
     """
     raw = maxsim(query, documents)

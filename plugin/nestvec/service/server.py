@@ -1,4 +1,4 @@
-"""Running the app: in the foreground for ``nestvec serve``, or on a thread inside a command."""
+"""Runs the app: in the foreground for ``nestvec serve``, or on a thread inside a command."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Final
 
 import uvicorn
 
@@ -23,23 +24,24 @@ from nestvec.service.observability.observer import Observer
 from nestvec.service.settings import AccessSettings, ServiceSettings
 from nestvec_schemas.errors import PortInUse, ServiceError
 
-_START_SECONDS = 60.0
-_OPEN_FILES = 65536
+_START_SECONDS: Final = 60.0
+_MAX_OPEN_FILES: Final = 65536
 
 
 def open_embedder(
     models: Path, names: tuple[str, ...], settings: ServiceSettings, observer: Observer | None = None
 ) -> Embedder:
-    """An embedder over the named encoders of a model repository (all without names), with its engine."""
+    """An embedder, with its engine, for the named encoders of a model repository, or all without names."""
     encoders = open_encoders(models, names)
     engine = open_engine({name: models / name for name in encoders}, settings.engine)
     return Embedder(encoders, engine, settings, observer)
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises PortInUse, ServiceError."""
+    """A listening socket; port 0 means any free port. Raises PortInUse, ServiceError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Without the protocol asyncio leaves Nagle's algorithm on, and answers wait 40 ms for an acknowledgement.
+    # Without the protocol, asyncio leaves Nagle's algorithm on, and responses wait 40 ms for an
+    # acknowledgement.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -51,20 +53,20 @@ def bind(host: str, port: int) -> socket.socket:
             raise PortInUse(
                 "another program listens on this port",
                 value=f"{host}:{port}",
-                next_step="Stop it, or choose another port (--port, or the service's address).",
+                next_step="Stop it, or choose another port (--port, or the address of the service).",
             ) from error
         raise ServiceError(
-            "cannot listen at this address",
+            "cannot listen on this address",
             value=f"{host}:{port} ({error})",
-            next_step="Give an address of this machine, and a port from 1024 to 65535.",
+            next_step="Use an address of this machine and a port from 1024 to 65535.",
         ) from error
     return listener
 
 
 def serve(server: Server, listener: socket.socket) -> None:
-    """Answer until SIGINT or SIGTERM; what was taken is finished first, unless there is a second one."""
-    # Being told to stop is not a failure: uvicorn raises the signal again once it has shut down. Nor is
-    # a signal lost that comes before uvicorn listens for them.
+    """Serve until SIGINT or SIGTERM. Requests in flight are finished first, unless it comes twice."""
+    # uvicorn raises the signal again once it has shut down, which would look like a failure. And a signal
+    # that arrives before uvicorn handles signals must not be lost.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, server.handle_exit)
     _raise_open_file_limit()
@@ -73,7 +75,7 @@ def serve(server: Server, listener: socket.socket) -> None:
 
 @contextmanager
 def serve_in_thread(embedder: Embedder, listener: socket.socket) -> Iterator[str]:
-    """Answer on a thread until the block ends; the block gets the base URL."""
+    """Serve on a thread until the block ends; the block receives the base URL."""
     server = create_server(embedder)
     thread = threading.Thread(target=server.run, args=([listener],), name="nestvec-service", daemon=True)
     thread.start()
@@ -83,9 +85,9 @@ def serve_in_thread(embedder: Embedder, listener: socket.socket) -> Iterator[str
             break
         pause.wait(0.01)
     if not server.started:
-        raise ServiceError("the service did not start", next_step="Run nestvec serve and read what it says.")
+        raise ServiceError("the service did not start", next_step="Run nestvec serve and read its output.")
     try:
-        yield base_url(listener, tls=embedder.settings.guard.tls_cert is not None)
+        yield base_url(listener, tls=embedder.settings.access.tls_cert is not None)
     finally:
         server.should_exit = True
         thread.join(timeout=_START_SECONDS)
@@ -99,7 +101,7 @@ def base_url(listener: socket.socket, *, tls: bool = False) -> str:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, that a second SIGTERM stops at once, as a second SIGINT does."""
+    """uvicorn's server, which a second SIGTERM stops at once, as a second SIGINT does."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit
@@ -107,55 +109,55 @@ class Server(uvicorn.Server):
 
 
 def create_server(embedder: Embedder) -> Server:
-    """A server for the app. Raises ServiceError: the TLS files, the API keys, tracing's packages."""
-    limits, guard = embedder.settings.limits, embedder.settings.guard
-    _check_tls(guard)
+    """A server for the app. Raises ServiceError for TLS files, API keys or packages that are unusable."""
+    limits, access = embedder.settings.connections, embedder.settings.access
+    _check_tls(access)
     config = uvicorn.Config(
         create_app(embedder),
         loop="asyncio",
-        http=connection_class(limits, embedder.settings.max_body),
+        http=connection_class(limits, embedder.settings.load.body_bytes),
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        ssl_certfile=guard.tls_cert,
-        ssl_keyfile=guard.tls_key,
+        ssl_certfile=access.tls_cert,
+        ssl_keyfile=access.tls_key,
         timeout_keep_alive=limits.keep_alive_seconds,
         timeout_graceful_shutdown=limits.shutdown_seconds,
     )
     return Server(config)
 
 
-def _check_tls(guard: AccessSettings) -> None:
-    if guard.tls_cert is None and guard.tls_key is None:
+def _check_tls(access: AccessSettings) -> None:
+    if access.tls_cert is None and access.tls_key is None:
         return
-    if guard.tls_cert is None or guard.tls_key is None:
+    if access.tls_cert is None or access.tls_key is None:
         raise ServiceError(
-            "TLS needs a certificate and its key, and there is only one of them",
-            value=str(guard.tls_cert or guard.tls_key),
-            next_step="Give both --tls-cert and --tls-key.",
+            "TLS needs a certificate and its key, and only one of them is set",
+            value=str(access.tls_cert or access.tls_key),
+            next_step="Set both --tls-cert and --tls-key.",
         )
     try:
-        # The password keeps OpenSSL from asking at the terminal for that of an encrypted key.
+        # The password keeps OpenSSL from prompting for that of an encrypted key.
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
-            guard.tls_cert, guard.tls_key, password=""
+            access.tls_cert, access.tls_key, password=""
         )
     except OSError as error:  # an SSLError is one
         raise ServiceError(
-            f"the TLS certificate {guard.tls_cert} cannot be used with the key {guard.tls_key}",
+            f"the TLS certificate {access.tls_cert} cannot be used with the key {access.tls_key}",
             value=error.strerror or str(error),
-            next_step="Give a certificate chain and its unencrypted key, both in PEM, both readable.",
+            next_step="Use a certificate chain and its unencrypted key, both readable and in PEM.",
         ) from error
 
 
 def _raise_open_file_limit() -> None:
-    """As many open files as the system allows this process: a connection is one."""
+    """Allow as many open files as the system permits: each connection is one."""
     try:
         import resource  # noqa: PLC0415 - not on Windows
     except ImportError:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    target = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    target = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < target:
         resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))

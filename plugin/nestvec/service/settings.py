@@ -1,95 +1,117 @@
-"""How a service behaves; the defaults are meant to be left alone."""
+"""How a service behaves. The defaults suit most deployments."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final
 
 from nestvec.engines.factory import EngineOptions
 from nestvec.images.policy import ImagePolicy
+from nestvec.service.preprocess.truncation import Overlong
+from nestvec_schemas.on_error import OnError
 
-Overlong = Literal["error", "truncate", "mean"]
-"""What becomes of a text longer than the encoder takes, where the request does not say: it is refused,
-cut, or embedded in chunks whose token-weighted mean is its vector."""
-
-
-OnError = Literal["error", "zero"]
-"""What becomes of a request when a picture in it cannot be had: all of it is refused, or that one's vector is
-zero, which is near to nothing."""
+MAX_INTERACTIVE_INPUTS: Final = 4
+"""A request of at most this many inputs is a query or two: it is embedded before bulk work."""
 
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """How long a client, and the end of the service, may take.
-
-    ``body_seconds``: for a body to arrive. ``keep_alive_seconds``: for a request's headers to arrive, and
-    for an answer to be fetched. ``header_bytes``: request line and headers together.
-    ``shutdown_seconds``: what was taken is finished for so long, then dropped.
-    """
+    """How long a client may take, and how long the service may take to stop."""
 
     body_seconds: float = 30.0
+    """For a request's body to arrive."""
     keep_alive_seconds: int = 30
+    """For a request's headers to arrive, and for its response to be read."""
     header_bytes: int = 64 << 10
+    """Request line and headers together."""
     shutdown_seconds: int = 30
+    """How long requests in flight may take to finish once the service is told to stop."""
 
 
 @dataclass(frozen=True)
 class LoadLimits:
-    """How much the service takes on; past it, requests are refused at once (429) or in time (504).
-
-    ``requests``: being answered at once. ``queue_tokens``: waiting for the engine, of one encoder.
-    ``deadline_seconds``: for one request's vectors, a little less than the 30 s that Milvus waits.
-    """
+    """How much work the service accepts. Beyond it, requests are refused at once (429) or in time (504)."""
 
     requests: int = 2048
+    """Requests in flight."""
     queue_tokens: int = 1 << 20
+    """Tokens that wait for the engine, for each encoder."""
     deadline_seconds: float = 25.0
+    """For the vectors of one request: a little less than the 30 s that Milvus waits."""
+    inputs: int = 2048
+    """Inputs in one request. Milvus Lite sends up to 2,048; Milvus's ``tei`` provider up to 1,024."""
+    body_bytes: int = 32 << 20
+    """The body of one request."""
+
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """The largest batch for the engine."""
+
+    tokens: int = 4096
+    """Padding included."""
+    texts: int = 64
+
+
+@dataclass(frozen=True)
+class CacheLimits:
+    """How many embeddings are cached, for the same text requested again at another dim."""
+
+    max_bytes: int = 64 << 20
+    seconds: float = 60.0
 
 
 @dataclass(frozen=True)
 class AccessSettings:
-    """Who may ask: a file of API keys (None: everybody), and the TLS certificate with its key."""
+    """Who may use the service."""
 
     api_keys: Path | None = None
+    """A file of API keys; None lets everyone in."""
     tls_cert: Path | None = None
     tls_key: Path | None = None
 
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """Limits and sizes of one service.
+    """The settings of one service."""
 
-    ``max_inputs``: texts a request (Milvus Lite sends up to 2,048, Milvus's ``tei`` 1,024 as registered).
-    ``max_body``: bytes a request. ``batch_tokens`` and ``batch_texts``: the largest engine batch, padding
-    included. ``remember_bytes`` and ``remember_seconds``: how many vectors are kept for the same text
-    asked again at another dim. ``images``: where pictures may come from; ``on_error``: what becomes of a
-    request when one of them cannot be had. ``otlp``: where traces go (an OTLP/HTTP URL), None for nowhere.
-    """
-
-    max_inputs: int = 2048
-    max_body: int = 32 << 20
-    batch_tokens: int = 4096
-    batch_texts: int = 64
     overlong: Overlong = "truncate"
-    remember_bytes: int = 64 << 20
-    remember_seconds: float = 60.0
+    """What becomes of texts longer than the encoder takes, where the request does not say."""
+    on_error: OnError = "reject"
+    """What becomes of images that cannot be fetched, where the request does not say."""
     engine: EngineOptions = field(default_factory=EngineOptions)
-    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     load: LoadLimits = field(default_factory=LoadLimits)
-    guard: AccessSettings = field(default_factory=AccessSettings)
+    batches: BatchLimits = field(default_factory=BatchLimits)
+    cache: CacheLimits = field(default_factory=CacheLimits)
+    access: AccessSettings = field(default_factory=AccessSettings)
     images: ImagePolicy = field(default_factory=ImagePolicy)
-    on_error: OnError = "error"
-    otlp: str | None = None
+    otlp_endpoint: str | None = None
+    """The OTLP/HTTP collector that traces are sent to, None for none."""
 
     def public(self) -> dict[str, Any]:
-        """All of it as ``/info`` may tell it: no path, address or key of this machine."""
-        public = asdict(self)
-        public["engine"].pop("triton_url")
-        public["guard"] = {
-            "api_keys": self.guard.api_keys is not None,
-            "tls": self.guard.tls_cert is not None,
+        """The settings as ``/info`` shows them, without any path, address or key of this machine."""
+        return {
+            "max_inputs": self.load.inputs,
+            "max_body": self.load.body_bytes,
+            "batch_tokens": self.batches.tokens,
+            "batch_texts": self.batches.texts,
+            "overlong": self.overlong,
+            "remember_bytes": self.cache.max_bytes,
+            "remember_seconds": self.cache.seconds,
+            "engine": {"name": self.engine.name, "threads": self.engine.threads},
+            "limits": asdict(self.connections),
+            "load": {
+                "requests": self.load.requests,
+                "queue_tokens": self.load.queue_tokens,
+                "deadline_seconds": self.load.deadline_seconds,
+            },
+            "guard": {
+                "api_keys": self.access.api_keys is not None,
+                "tls": self.access.tls_cert is not None,
+            },
+            "images": {"schemes": sorted(self.images.schemes), "max_bytes": self.images.limits.max_bytes},
+            "on_error": self.on_error,
+            "otlp": self.otlp_endpoint is not None,
         }
-        public["images"] = {"schemes": sorted(self.images.schemes), "max_bytes": self.images.max_bytes}
-        public["otlp"] = self.otlp is not None
-        return public

@@ -12,7 +12,7 @@ from PIL import Image
 
 from nestvec.datasets import captions
 from nestvec.datasets.captions import open_image, read_captions
-from nestvec.images import ImagePolicy
+from nestvec.images.policy import ImageLimits
 from nestvec_schemas.errors import ImageUnreadable, TrainingDataUnusable
 
 ROWS = [
@@ -83,10 +83,10 @@ def test_pictures_are_read_within_limits(tmp_path: Path, monkeypatch: pytest.Mon
     path = tmp_path / "a.png"
     Image.new("RGB", (30, 20), "red").save(path)
     assert open_image(path).size == (30, 20)
-    monkeypatch.setattr(captions, "_LIMITS", ImagePolicy(max_pixels=599))
+    monkeypatch.setattr(captions, "_LIMITS", ImageLimits(max_pixels=599))
     with pytest.raises(ImageUnreadable, match="more than 599 pixels"):
         open_image(path)
-    monkeypatch.setattr(captions, "_LIMITS", ImagePolicy(max_bytes=10))
+    monkeypatch.setattr(captions, "_LIMITS", ImageLimits(max_bytes=10))
     with pytest.raises(ImageUnreadable, match="more than 10 bytes"):
         open_image(path)
 

@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 
 from nestvec.engines.fake import FakeEngine, fake_vector
-from nestvec.service.preprocess.rows import collate_ids
+from nestvec.service.preprocess.inputs import collate_ids
 
 
 def test_a_text_has_the_same_vector_in_any_batch() -> None:

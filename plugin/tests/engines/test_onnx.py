@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from nestvec.engines.onnx import OnnxEngine
-from nestvec.service.preprocess.rows import collate_ids
+from nestvec.service.preprocess.inputs import collate_ids
 from nestvec_schemas.errors import EngineError, ManifestCorrupt
 from nestvec_schemas.repository import GRAPH, sha256
 from nestvec_schemas.towers import Tower
@@ -102,7 +102,7 @@ def test_a_graph_with_exits_is_told_the_batchs(
 
 def test_an_input_that_no_batch_has(write_encoder: Callable[..., Path]) -> None:
     folder = write_encoder(towers=tower("input_ids", "attention_mask", "waveform"))
-    with pytest.raises(EngineError, match=r"tiny wants an input.*waveform\. Export the encoder again"):
+    with pytest.raises(EngineError, match=r"tiny has an input.*waveform\. Export the encoder again"):
         OnnxEngine({"tiny": folder})
 
 

@@ -15,7 +15,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from nestvec.engines.contract import Batch
 from nestvec.engines.fake import fake_vector
 from nestvec.engines.triton import MAX_BATCH_SIZE, TritonEngine
-from nestvec.service.preprocess.rows import collate_ids
+from nestvec.service.preprocess.inputs import collate_ids
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import DeadlineExceeded, EngineError, EngineUnavailable
 from nestvec_schemas.towers import Tower
@@ -115,22 +115,22 @@ def test_the_exit_goes_with_every_row_where_the_graph_takes_it(
 
 
 def test_the_services_largest_batch_is_one_call() -> None:
-    assert ServiceSettings().batch_texts <= MAX_BATCH_SIZE
+    assert ServiceSettings().batches.texts <= MAX_BATCH_SIZE
 
 
 @pytest.mark.parametrize(
     ("status", "error", "says"),
     [
-        ((grpc.StatusCode.UNAVAILABLE, "Socket closed"), EngineUnavailable, "goes on by itself"),
+        ((grpc.StatusCode.UNAVAILABLE, "Socket closed"), EngineUnavailable, "recovers once it answers"),
         (
             (grpc.StatusCode.UNAVAILABLE, "Request for unknown model: 'tiny' has no available versions"),
             EngineUnavailable,
-            "does not hold tiny",
+            "has not loaded tiny",
         ),
         (
             (grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'tiny' is not found"),
             EngineUnavailable,
-            "does not hold tiny",
+            "has not loaded tiny",
         ),
         ((grpc.StatusCode.INTERNAL, "out of memory"), EngineError, r"2 inputs.*memory \(INTERNAL\).*log"),
         ((grpc.StatusCode.INVALID_ARGUMENT, ""), EngineError, "INVALID_ARGUMENT"),
@@ -157,7 +157,7 @@ def test_a_slow_triton_meets_the_deadline(folders: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"vectors": lambda vectors: b""}, "holds no float32 sentence_embedding: cannot reshape"),
+        ({"vectors": lambda vectors: b""}, "has no float32 sentence_embedding: cannot reshape"),
         ({"output": "other"}, "no such output"),
         (
             {"type": "FP64", "vectors": lambda vectors: vectors.astype(np.float64).tobytes()},

@@ -18,10 +18,11 @@ from PIL import Image
 
 import nestvec.images
 from nestvec.images import ImagePolicy, load_images, load_pixels
+from nestvec.images.policy import ImageLimits
 from nestvec_schemas.errors import ImageRefused, ImageUnreachable, ImageUnreadable
 from nestvec_schemas.preprocessing.pixels import ImageTransform, image_pixels
 
-OPEN = ImagePolicy(schemes=frozenset({"data", "http"}), allow_private=True, max_seconds=2)
+OPEN = ImagePolicy(schemes=frozenset({"data", "http"}), allow_private=True, limits=ImageLimits(max_seconds=2))
 
 
 def data_uri(data: bytes) -> str:
@@ -33,8 +34,9 @@ def kinds(found: list[Any]) -> list[type]:
 
 
 def test_the_public_names_are_these() -> None:
-    pictures = ["load", "load_patches", "load_pixels"]
-    assert nestvec.images.__all__ == ["Address", "Policy", "is_address", *pictures, "parse"]
+    loading = ["load_images", "load_patches", "load_pixels"]
+    values = ["ImageAddress", "ImageLimits", "ImagePolicy"]
+    assert nestvec.images.__all__ == [*values, "is_address", *loading, "parse_address"]
 
 
 def test_importing_loads_nothing_heavy() -> None:
@@ -46,7 +48,10 @@ def test_importing_loads_nothing_heavy() -> None:
 def test_each_bad_one_is_an_error_at_its_place(site: Any, png: bytes, tmp_path: Path) -> None:
     (tmp_path / "cat.png").write_bytes(png)
     policy = ImagePolicy(
-        schemes=frozenset({"data", "http", "file"}), roots=(tmp_path,), allow_private=True, max_seconds=2
+        schemes=frozenset({"data", "http", "file"}),
+        roots=(tmp_path,),
+        allow_private=True,
+        limits=ImageLimits(max_seconds=2),
     )
     site.serve("/page.png", b"<!doctype html><title>Not found</title>", Content_Type="image/png")
     site.serve("/cut.png", png[:-40])
@@ -144,7 +149,7 @@ def test_a_slow_one_does_not_hold_up_the_others(site: Any, png: bytes) -> None:
             request.wfile.write(b"x")
 
     site.answers |= {"/silent": silent, "/dripping": dripping}
-    quick = ImagePolicy(schemes=frozenset({"http"}), allow_private=True, max_seconds=0.4)
+    quick = ImagePolicy(schemes=frozenset({"http"}), allow_private=True, limits=ImageLimits(max_seconds=0.4))
     texts = [f"{site.url}/silent", f"{site.url}/cat.png", f"{site.url}/dripping"]
     try:
         found = asyncio.run(load_images(texts, quick))
@@ -173,7 +178,9 @@ def test_only_so_many_are_fetched_at_once(site: Any, png: bytes) -> None:
         request.wfile.write(png)
 
     site.answers["/cat.png"] = counted
-    policy = ImagePolicy(schemes=frozenset({"http"}), allow_private=True, at_once=3)
+    policy = ImagePolicy(
+        schemes=frozenset({"http"}), allow_private=True, limits=ImageLimits(max_concurrent=3)
+    )
     found = asyncio.run(load_images([f"{site.url}/cat.png?{number}" for number in range(20)], policy))
     assert kinds(found) == [Image.Image] * 20
     assert 1 < most <= 3

@@ -13,18 +13,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nestvec.images import ImagePolicy, parse_address, web
+from nestvec.images.policy import ImageLimits
 from nestvec.images.web import WebFetcher
 from nestvec_schemas.errors import ImageRefused, ImageUnreachable
 
-OPEN = ImagePolicy(schemes=frozenset({"http", "https"}), allow_private=True, max_seconds=5)
-CLOSED = ImagePolicy(schemes=frozenset({"http", "https"}), max_seconds=5)
+OPEN = ImagePolicy(
+    schemes=frozenset({"http", "https"}), allow_private=True, limits=ImageLimits(max_seconds=5)
+)
+CLOSED = ImagePolicy(schemes=frozenset({"http", "https"}), limits=ImageLimits(max_seconds=5))
 
 
 def fetch(text: str, policy: ImagePolicy = OPEN) -> bytes:
     async def run() -> bytes:
         address = parse_address(text)
         assert address is not None
-        async with WebFetcher(policy) as fetching, asyncio.timeout(policy.max_seconds):
+        async with WebFetcher(policy) as fetching, asyncio.timeout(policy.limits.max_seconds):
             return await fetching.fetch(address)
 
     return asyncio.run(run())
@@ -91,13 +94,13 @@ def test_a_redirect_from_a_public_host_to_a_private_one(
     names["public.test"] = [["93.184.216.34"]]
     names["inner.test"] = [["127.0.0.1"]]
     connected: list[str] = []
-    real = web.WebFetcher._ask_at
+    real = web.WebFetcher._request_from
 
     async def at_home(self: WebFetcher, ip: Any, port: int, url: Any) -> Any:
         connected.append(str(ip))
         return await real(self, ipaddress.ip_address("127.0.0.1"), port, url)
 
-    monkeypatch.setattr(web.WebFetcher, "_ask_at", at_home)
+    monkeypatch.setattr(web.WebFetcher, "_request_from", at_home)
     for target in (
         "http://127.0.0.1:1/x",
         f"http://inner.test:{site.port}/cat.png",
@@ -136,7 +139,7 @@ def test_a_redirect_from_a_public_host_to_a_private_one(
 def test_private_addresses_are_refused(site: Any, host: str) -> None:
     with pytest.raises(ImageRefused) as caught:
         fetch(f"http://{host}:{site.port}/cat.png", CLOSED)
-    assert "not public" in str(caught.value) or "is no URL" in str(caught.value)
+    assert "not public" in str(caught.value) or "is not a URL" in str(caught.value)
     assert site.asked == []
 
 
@@ -227,7 +230,9 @@ def test_statuses(site: Any) -> None:
         fetch(f"{site.url}/none.png")
 
 
-LARGE = ImagePolicy(schemes=frozenset({"http"}), allow_private=True, max_bytes=1000, max_seconds=5)
+LARGE = ImagePolicy(
+    schemes=frozenset({"http"}), allow_private=True, limits=ImageLimits(max_bytes=1000, max_seconds=5)
+)
 
 
 def test_a_body_that_says_it_is_too_large(site: Any) -> None:
@@ -272,7 +277,7 @@ def test_a_body_that_breaks_off(site: Any) -> None:
         request.close_connection = True
 
     site.answers["/broken"] = broken
-    with pytest.raises(ImageUnreachable, match="broke off"):
+    with pytest.raises(ImageUnreachable, match="closed the connection early"):
         fetch(f"{site.url}/broken")
 
 

@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from nestvec.images import ImagePolicy, parse_address, web
+from nestvec.images.policy import ImageLimits
 from nestvec.images.web import WebFetcher
 from nestvec_schemas.errors import ImageUnreachable
 
-OPEN = ImagePolicy(allow_private=True, max_seconds=5)
+OPEN = ImagePolicy(allow_private=True, limits=ImageLimits(max_seconds=5))
 
 
 def fetch(*texts: str) -> list[bytes]:
@@ -24,7 +25,7 @@ def fetch(*texts: str) -> list[bytes]:
 
     async def run() -> list[bytes]:
         found = []
-        async with WebFetcher(OPEN) as fetching, asyncio.timeout(OPEN.max_seconds):
+        async with WebFetcher(OPEN) as fetching, asyncio.timeout(OPEN.limits.max_seconds):
             for text in texts:
                 address = parse_address(text)
                 assert address is not None

@@ -12,15 +12,16 @@ from PIL import Image
 from tiny_towers import IMAGE, TEXT
 
 from nestvec.engines.fake import FakeEngine
-from nestvec.images import Policy
-from nestvec.ingest import Options, ingest, insert_rows
-from nestvec.ingest.image_check import seeing, unreadable
-from nestvec.milvus.catalog import Column, Embedding, Table
+from nestvec.images import ImagePolicy
+from nestvec.ingest import IngestOptions, ingest, insert_rows
+from nestvec.ingest.image_check import image_columns, unreadable_rows
+from nestvec.milvus.catalog import Column, EmbeddingColumn, Table
 from nestvec.milvus.providers import Endpoint
-from nestvec.service.batching.embedder import Embedder
+from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
-from nestvec.service.server import bind, serving
-from nestvec.service.settings import Settings
+from nestvec.service.server import bind, serve_in_thread
+from nestvec.service.settings import ServiceSettings
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import ServiceUnreachable
 
 Made = Callable[..., Any]
@@ -31,16 +32,20 @@ def service(write_encoder: Made, tmp_path: Path) -> Iterator[str]:
     """``both`` reads texts and the pictures under ``tmp_path``; ``tiny`` reads texts."""
     write_encoder("both", towers={"text": TEXT, "image": IMAGE}, layers=(1,))
     encoders = open_encoders(write_encoder().parent)
-    settings = Settings(images=Policy(frozenset({"file"}), roots=(tmp_path,)))
+    settings = ServiceSettings(images=ImagePolicy(frozenset({"file"}), roots=(tmp_path,)))
     embedder = Embedder(encoders, FakeEngine({"both": 16, "tiny": 16}), settings)
-    with serving(embedder, bind("127.0.0.1", 0)) as address:
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as address:
         yield address
 
 
 def table(service: str, *, auto_id: bool = False, encoder: str = "both") -> Table:
     key = Column("id", "INT64", primary=True, auto_id=auto_id)
     columns = (key, Column("text", "VARCHAR", max_length=200), Column("text_16", "FLOAT_VECTOR", dim=16))
-    return Table("t", columns, (Embedding("text", "text_16", 16, Endpoint("openai", service, encoder)),))
+    return Table(
+        "t",
+        columns,
+        (EmbeddingColumn("text", "text_16", Endpoint("openai", service, EmbeddingConfig(encoder, 16))),),
+    )
 
 
 @pytest.fixture
@@ -63,13 +68,13 @@ def test_the_bad_rows_of_a_file_go_to_the_rejected_ones(
     path, client = tmp_path / "x.jsonl", milvus()
     rows = [{"text": one} | ({} if auto_id else {"id": at}) for at, one in enumerate(addresses)]
     path.write_text("\n".join(map(json.dumps, rows)))
-    done = ingest(client, table(service, auto_id=auto_id), path, Options("memory", batch=4))
+    done = ingest(client, table(service, auto_id=auto_id), path, IngestOptions("memory", batch=4))
     assert (done.inserted, done.rejected, done.this_run) == (6, 2, 6)
     assert [row["text"] for row in client.rows] == [addresses[at] for at in (0, 1, 3, 4, 6, 7)]
     lines = [json.loads(one) for one in (tmp_path / "x.jsonl.rejected.jsonl").read_text().splitlines()]
     assert [one["row"] for one in lines] == [rows[2], rows[5]]
     assert [one["place"] for one in lines] == ["line 3", "line 6"]
-    assert "column text: the picture cannot be fetched" in lines[0]["reason"]
+    assert "column text: the image cannot be fetched" in lines[0]["reason"]
     assert addresses[2] in lines[0]["reason"]
     assert addresses[5] in lines[1]["reason"]
 
@@ -80,8 +85,8 @@ def test_a_run_that_broke_off_rejects_no_row_twice(
     path, client = tmp_path / "x.jsonl", milvus(crash_at=0, landed=True)
     path.write_text("\n".join(json.dumps({"id": at, "text": one}) for at, one in enumerate(addresses)))
     with pytest.raises(crash):
-        ingest(client, table(service), path, Options("memory", batch=4))
-    done = ingest(client, table(service), path, Options("memory", batch=4))
+        ingest(client, table(service), path, IngestOptions("memory", batch=4))
+    done = ingest(client, table(service), path, IngestOptions("memory", batch=4))
     assert (done.inserted, done.rejected) == (6, 2)
     assert len((tmp_path / "x.jsonl.rejected.jsonl").read_text().splitlines()) == 2
 
@@ -91,7 +96,7 @@ def test_left_to_the_service_every_row_is_sent(
 ) -> None:
     path, client = tmp_path / "x.jsonl", milvus()
     path.write_text("\n".join(json.dumps({"id": at, "text": one}) for at, one in enumerate(addresses)))
-    done = ingest(client, table(service), path, Options("memory", on_error="service"))
+    done = ingest(client, table(service), path, IngestOptions("memory", on_error="zero"))
     assert (done.inserted, done.rejected) == (8, 0)
 
 
@@ -103,17 +108,19 @@ def test_rows_at_hand_are_looked_at_too(milvus: Made, service: str, addresses: l
 
 
 def test_only_encoders_that_read_pictures_are_asked(service: str) -> None:
-    assert [one.column for one in seeing(table(service))] == ["text_16"]
-    assert seeing(table(service, encoder="tiny")) == ()
-    assert seeing(table("http://127.0.0.1:1")) == ()
-    assert unreadable((), [{"text": "file:///none"}]) == {}
+    assert [one.column for one in image_columns(table(service))] == ["text_16"]
+    assert image_columns(table(service, encoder="tiny")) == ()
+    assert image_columns(table("http://127.0.0.1:1")) == ()
+    assert unreadable_rows((), [{"text": "file:///none"}]) == {}
     # An update of other columns brings no picture.
-    assert unreadable(seeing(table(service)), [{"id": 1}]) == {}
+    assert unreadable_rows(image_columns(table(service)), [{"id": 1}]) == {}
 
 
 def test_a_service_that_has_gone_stops_the_run(service: str) -> None:
-    (one,) = seeing(table(service))
-    gone = Embedding("text", "text_16", 16, Endpoint("openai", "http://127.0.0.1:1", "both"))
+    (one,) = image_columns(table(service))
+    gone = EmbeddingColumn(
+        "text", "text_16", Endpoint("openai", "http://127.0.0.1:1", EmbeddingConfig("both", 16))
+    )
     with pytest.raises(ServiceUnreachable):
-        unreadable((gone,), [{"text": "w1"}])
-    assert unreadable((one,), [{"text": "w1"}]) == {}
+        unreadable_rows((gone,), [{"text": "w1"}])
+    assert unreadable_rows((one,), [{"text": "w1"}]) == {}

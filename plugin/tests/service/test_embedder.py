@@ -10,11 +10,12 @@ import pytest
 
 from nestvec.engines.contract import Batch
 from nestvec.engines.fake import FakeEngine, fake_vector
-from nestvec.service.embedder import Embedder, EmbeddingResult, Variant
+from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
 from nestvec.service.encoders import open_encoders
 from nestvec.service.observability.observer import BatchRun, NullObserver
-from nestvec.service.preprocess.inputs import Cut
-from nestvec.service.settings import LoadLimits, ServiceSettings
+from nestvec.service.preprocess.truncation import Truncation
+from nestvec.service.settings import BatchLimits, LoadLimits, ServiceSettings
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import (
     BodyInvalid,
     DeadlineExceeded,
@@ -44,17 +45,17 @@ def during(embedder: Embedder, work: Callable[[], Awaitable[T]]) -> T:
 
 def test_vectors_come_back_in_the_order_of_the_texts(embedder: Embedder) -> None:
     texts = [f"w{n} " * (n % 5 + 1) for n in range(50)]
-    result = during(embedder, lambda: embedder.embed("tiny", texts, Cut()))
-    tokeniser = embedder.encoders["tiny"].tokeniser
-    expected = [fake_vector(one.ids, 16) for one in tokeniser.encode(texts)]
+    result = during(embedder, lambda: embedder.embed("tiny", texts))
+    tokenizer = embedder.encoders["tiny"].required_tokenizer
+    expected = [fake_vector(one.ids, 16) for one in tokenizer.encode(texts)]
     assert np.array_equal(result.vectors, np.stack(expected))
 
 
 def test_the_same_text_passes_the_encoder_once(embedder: Embedder, engine: FakeEngine) -> None:
     async def work() -> None:
         engine.seconds = 0.02
-        await asyncio.gather(*(embedder.embed("tiny", ["w1", "w2", "w1"], Cut()) for _ in range(4)))
-        await embedder.embed("tiny", ["w2", "w3"], Cut())
+        await asyncio.gather(*(embedder.embed("tiny", ["w1", "w2", "w1"]) for _ in range(4)))
+        await embedder.embed("tiny", ["w2", "w3"])
 
     during(embedder, work)
     assert sum(texts for _, texts, _ in engine.batches) == 3
@@ -62,8 +63,8 @@ def test_the_same_text_passes_the_encoder_once(embedder: Embedder, engine: FakeE
 
 def test_both_sides_of_a_long_text_are_different_work(embedder: Embedder) -> None:
     async def work() -> tuple[Vectors, Vectors]:
-        right = await embedder.embed("tiny", [LONG], Cut())
-        left = await embedder.embed("tiny", [LONG], Cut(direction="left"))
+        right = await embedder.embed("tiny", [LONG])
+        left = await embedder.embed("tiny", [LONG], EmbedOptions(truncation=Truncation(direction="left")))
         return right.vectors, left.vectors
 
     right, left = during(embedder, work)
@@ -75,7 +76,10 @@ def test_each_exit_is_work_of_its_own_and_the_deepest_has_one_name(
 ) -> None:
     async def work() -> list[Vectors]:
         asked = [None, 4, 2, 2]
-        return [(await embedder.embed("tiny", ["w1"], Cut(), Variant(exit))).vectors for exit in asked]
+        return [
+            (await embedder.embed("tiny", ["w1"], EmbedOptions(EmbeddingConfig(exit=exit)))).vectors
+            for exit in asked
+        ]
 
     deepest, named, second, again = during(embedder, work)
     assert np.array_equal(deepest, named)
@@ -89,50 +93,56 @@ def test_requests_for_several_exits_at_once(embedder: Embedder, engine: FakeEngi
 
     async def work() -> list[EmbeddingResult]:
         engine.seconds = 0.01
-        asked = (embedder.embed("tiny", texts, Cut(), Variant(exit)) for exit in (2, None, 2, 4))
+        asked = (
+            embedder.embed("tiny", texts, EmbedOptions(EmbeddingConfig(exit=exit)))
+            for exit in (2, None, 2, 4)
+        )
         return await asyncio.gather(*asked)
 
     results = [one.vectors for one in during(embedder, work)]
-    tokens = embedder.encoders["tiny"].tokeniser.encode(texts)
+    tokens = embedder.encoders["tiny"].required_tokenizer.encode(texts)
     for exit, vectors in zip((2, 0, 2, 0), results, strict=True):
         assert np.array_equal(vectors, np.stack([fake_vector(one.ids, 16, exit) for one in tokens]))
     assert sum(count for _, count, _ in engine.batches) == 2 * len(texts)
 
 
 def test_an_exit_that_is_not_there_is_refused_before_any_work(embedder: Embedder, engine: FakeEngine) -> None:
-    with pytest.raises(ExitNotOffered, match=r"tiny has no exit after this layer: 3\. It has 2, 4"):
-        during(embedder, lambda: embedder.embed("tiny", ["w1"], Cut(), Variant(3)))
+    with pytest.raises(ExitNotOffered, match=r"tiny has no exit after this layer: 3\. Available: 2, 4"):
+        during(embedder, lambda: embedder.embed("tiny", ["w1"], EmbedOptions(EmbeddingConfig(exit=3))))
     assert engine.batches == []
 
 
 def test_a_long_text_is_counted_or_refused(embedder: Embedder) -> None:
     async def work() -> None:
-        assert (await embedder.embed("tiny", [LONG, "w1"], Cut())).truncated == 1
+        assert (await embedder.embed("tiny", [LONG, "w1"])).truncated == 1
         with pytest.raises(InputTooLong, match=r"tiny takes, 8, and truncation is off: 22\. Shorten it"):
-            await embedder.embed("tiny", [LONG], Cut(allowed=False))
+            await embedder.embed("tiny", [LONG], EmbedOptions(truncation=Truncation("error")))
 
     during(embedder, work)
 
 
 def test_a_long_text_is_refused_before_the_engine_sees_it(embedder: Embedder, engine: FakeEngine) -> None:
     with pytest.raises(InputTooLong):
-        during(embedder, lambda: embedder.embed("tiny", ["w1", LONG], Cut(allowed=False)))
+        during(
+            embedder,
+            lambda: embedder.embed("tiny", ["w1", LONG], EmbedOptions(truncation=Truncation("error"))),
+        )
     assert engine.batches == []
 
 
 def test_an_empty_text_is_refused(embedder: Embedder) -> None:
     with pytest.raises(EmptyInput, match=r"a text is empty"):
-        during(embedder, lambda: embedder.embed("tiny", ["w1", ""], Cut()))
+        during(embedder, lambda: embedder.embed("tiny", ["w1", ""]))
 
 
 def test_ids_and_text_of_the_same_tokens_agree(embedder: Embedder) -> None:
-    result = during(embedder, lambda: embedder.embed("tiny", ["w0 w1", [2, 4, 5, 3]], Cut()))
+    result = during(embedder, lambda: embedder.embed("tiny", ["w0 w1", [2, 4, 5, 3]]))
     assert np.array_equal(result.vectors[0], result.vectors[1])
 
 
 def test_an_id_that_the_encoder_does_not_know(embedder: Embedder) -> None:
     with pytest.raises(BodyInvalid, match=r"not one of the encoder's: 1004\. Send ids from 0 to 1003"):
-        during(embedder, lambda: embedder.embed("tiny", [[2, 1004, 3]], Cut()))
+        during(embedder, lambda: embedder.embed("tiny", [[2, 1004, 3]]))
 
 
 def test_a_failure_reaches_everyone_who_waits_and_is_not_remembered(
@@ -140,11 +150,11 @@ def test_a_failure_reaches_everyone_who_waits_and_is_not_remembered(
 ) -> None:
     async def work() -> Vectors:
         engine.failure = EngineError("the engine is out", next_step="Wait.")
-        both = (embedder.embed("tiny", ["w1"], Cut()) for _ in range(2))
+        both = (embedder.embed("tiny", ["w1"]) for _ in range(2))
         errors = await asyncio.gather(*both, return_exceptions=True)
         assert [type(error) for error in errors] == [EngineError, EngineError]
         engine.failure = None
-        return (await embedder.embed("tiny", ["w1"], Cut())).vectors
+        return (await embedder.embed("tiny", ["w1"])).vectors
 
     assert during(embedder, work).shape == (1, 16)
 
@@ -152,15 +162,15 @@ def test_a_failure_reaches_everyone_who_waits_and_is_not_remembered(
 def test_an_unforeseen_failure_of_the_engine_is_told_as_ours(embedder: Embedder, engine: FakeEngine) -> None:
     engine.failure = ValueError("secret path")
     with pytest.raises(EngineError, match=r"the engine failed"):
-        during(embedder, lambda: embedder.embed("tiny", ["w1"], Cut()))
+        during(embedder, lambda: embedder.embed("tiny", ["w1"]))
 
 
 def test_a_request_that_goes_away_does_not_take_others_along(embedder: Embedder, engine: FakeEngine) -> None:
     async def work() -> Vectors:
         engine.seconds = 0.05
-        first = asyncio.create_task(embedder.embed("tiny", ["w1"], Cut()))
+        first = asyncio.create_task(embedder.embed("tiny", ["w1"]))
         await asyncio.sleep(0.02)
-        second = asyncio.create_task(embedder.embed("tiny", ["w1"], Cut()))
+        second = asyncio.create_task(embedder.embed("tiny", ["w1"]))
         await asyncio.sleep(0.01)
         first.cancel()
         return (await second).vectors
@@ -190,11 +200,11 @@ def test_an_unusable_answer_never_leaves(models_folder: Path, answer: Vectors, m
     engine.answer = answer
     embedder = Embedder(open_encoders(models_folder), engine, ServiceSettings())
     with pytest.raises(EngineError, match=message):
-        during(embedder, lambda: embedder.embed("tiny", ["w1"], Cut()))
+        during(embedder, lambda: embedder.embed("tiny", ["w1"]))
 
 
 def loaded(models_folder: Path, engine: FakeEngine, **load: float) -> Embedder:
-    settings = ServiceSettings(batch_texts=2, load=LoadLimits(**load))  # type: ignore[arg-type]
+    settings = ServiceSettings(batches=BatchLimits(texts=2), load=LoadLimits(**load))  # type: ignore[arg-type]
     return Embedder(open_encoders(models_folder), engine, settings)
 
 
@@ -207,10 +217,10 @@ def test_a_slow_engine_meets_the_deadline_and_what_it_did_is_kept(
     async def work() -> EmbeddingResult:
         engine.seconds = 0.1
         with pytest.raises(DeadlineExceeded, match=r"tiny did not embed \d+ of the texts within 0.25 s"):
-            await embedder.embed("tiny", texts, Cut())
+            await embedder.embed("tiny", texts)
         await asyncio.sleep(0.2)
         engine.seconds = 0.0
-        return await embedder.embed("tiny", texts, Cut())
+        return await embedder.embed("tiny", texts)
 
     assert during(embedder, work).vectors.shape == (12, 16)
     assert sum(count for _, count, _ in engine.batches) == 12
@@ -221,14 +231,14 @@ def test_the_queue_is_bounded_in_tokens(models_folder: Path, engine: FakeEngine)
 
     async def work() -> None:
         engine.seconds = 0.05
-        taken = asyncio.create_task(embedder.embed("tiny", [f"w{n}" for n in range(9)], Cut()))
+        taken = asyncio.create_task(embedder.embed("tiny", [f"w{n}" for n in range(9)]))
         while not engine.batches:
             await asyncio.sleep(0.001)
         with pytest.raises(Overloaded, match=r"tokens waiting\. Try again in \d+ s") as refused:
-            await embedder.embed("tiny", [f"w{n}" for n in range(9, 18)], Cut())
+            await embedder.embed("tiny", [f"w{n}" for n in range(9, 18)])
         assert refused.value.retry_after >= 1
         assert (await taken).vectors.shape == (9, 16)
-        assert (await embedder.embed("tiny", ["w99"], Cut())).vectors.shape == (1, 16)
+        assert (await embedder.embed("tiny", ["w99"])).vectors.shape == (1, 16)
 
     during(embedder, work)
 
@@ -237,7 +247,7 @@ def test_a_request_larger_than_the_queue_is_taken_when_nothing_waits(
     models_folder: Path, engine: FakeEngine
 ) -> None:
     embedder = loaded(models_folder, engine, queue_tokens=3)
-    result = during(embedder, lambda: embedder.embed("tiny", [f"w{n}" for n in range(9)], Cut()))
+    result = during(embedder, lambda: embedder.embed("tiny", [f"w{n}" for n in range(9)]))
     assert result.vectors.shape == (9, 16)
 
 
@@ -246,7 +256,7 @@ def test_requests_in_flight_are_bounded(models_folder: Path, engine: FakeEngine)
 
     async def work() -> list[object]:
         engine.seconds = 0.02
-        asked = (embedder.embed("tiny", [f"w{n}"], Cut()) for n in range(5))
+        asked = (embedder.embed("tiny", [f"w{n}"]) for n in range(5))
         return list(await asyncio.gather(*asked, return_exceptions=True))
 
     kinds = [type(one) for one in during(embedder, work)]
@@ -258,12 +268,12 @@ def test_a_request_that_goes_away_frees_its_place(models_folder: Path, engine: F
 
     async def work() -> None:
         engine.seconds = 0.05
-        gone = asyncio.create_task(embedder.embed("tiny", [f"w{n}" for n in range(10)], Cut()))
+        gone = asyncio.create_task(embedder.embed("tiny", [f"w{n}" for n in range(10)]))
         while not engine.batches:
             await asyncio.sleep(0.001)
         gone.cancel()
         await asyncio.sleep(0)
-        await embedder.embed("tiny", [f"w{n}" for n in range(20, 30)], Cut())
+        await embedder.embed("tiny", [f"w{n}" for n in range(20, 30)])
 
     during(embedder, work)
     assert sum(count for _, count, _ in engine.batches) == 2 + 10
@@ -275,10 +285,10 @@ def test_what_two_wait_for_stays_when_one_goes_away(models_folder: Path, engine:
 
     async def work() -> EmbeddingResult:
         engine.seconds = 0.02
-        gone = asyncio.create_task(embedder.embed("tiny", texts, Cut()))
+        gone = asyncio.create_task(embedder.embed("tiny", texts))
         while not engine.batches:
             await asyncio.sleep(0.001)
-        kept = asyncio.create_task(embedder.embed("tiny", texts[2:], Cut()))
+        kept = asyncio.create_task(embedder.embed("tiny", texts[2:]))
         await asyncio.sleep(0.01)
         gone.cancel()
         return await kept
@@ -293,10 +303,10 @@ class Listener(NullObserver):
     def __init__(self) -> None:
         self.heard: list[object] = []
 
-    def batch_ran(self, run: BatchRun) -> None:
+    def batch_finished(self, run: BatchRun) -> None:
         self.heard.append((run.texts, run.tokens, run.padded, run.failed))
 
-    def texts_asked(self, encoder: str, *, fresh: int, shared: int, remembered: int) -> None:
+    def texts_requested(self, encoder: str, *, fresh: int, shared: int, remembered: int) -> None:
         self.heard.append((encoder, fresh, shared, remembered))
 
 
@@ -305,8 +315,8 @@ def test_the_observer_hears_what_is_done(models_folder: Path, engine: FakeEngine
     embedder = Embedder(open_encoders(models_folder), engine, ServiceSettings(), listener)
 
     async def work() -> None:
-        await embedder.embed("tiny", ["w1", "w2 w3", "w1"], Cut())
-        await embedder.embed("tiny", ["w1", "w4"], Cut())
+        await embedder.embed("tiny", ["w1", "w2 w3", "w1"])
+        await embedder.embed("tiny", ["w1", "w4"])
 
     during(embedder, work)
     assert listener.heard == [("tiny", 2, 0, 0), (2, 7, 8, False), ("tiny", 1, 0, 1), (1, 3, 3, False)]
@@ -316,7 +326,7 @@ def test_waiting_requests_end_when_the_service_does(embedder: Embedder, engine: 
     async def main() -> list[object]:
         engine.seconds = 30
         embedder.start()
-        asked = [asyncio.create_task(embedder.embed("tiny", [f"w{n}"], Cut())) for n in range(3)]
+        asked = [asyncio.create_task(embedder.embed("tiny", [f"w{n}"])) for n in range(3)]
         await asyncio.sleep(0.05)
         await embedder.close()
         return list(await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 5))
@@ -339,5 +349,5 @@ def test_as_many_batches_run_at_once_as_the_engine_takes(models_folder: Path, pa
 
     engine = Watched({"tiny": 16}, seconds=0.005, parallel=parallel)
     embedder = loaded(models_folder, engine)
-    during(embedder, lambda: embedder.embed("tiny", [f"w{n}" for n in range(20)], Cut()))
+    during(embedder, lambda: embedder.embed("tiny", [f"w{n}" for n in range(20)]))
     assert engine.most == parallel

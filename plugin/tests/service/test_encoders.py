@@ -35,7 +35,7 @@ def test_choosing(write_encoder: Callable[..., Path]) -> None:
     one = {"tiny": both["tiny"]}
     assert resolve_encoder(one, None) == "tiny"
     assert resolve_encoder(both, "other") == "other"
-    with pytest.raises(EncoderNotFound, match=r"holds 2 encoders and the request names none.*encoder=NAME"):
+    with pytest.raises(EncoderNotFound, match=r"has 2 encoders and the request names none.*encoder=NAME"):
         resolve_encoder(both, None)
     with pytest.raises(EncoderNotFound, match=r"no encoder of this name: tine.*Did you mean 'tiny'\?"):
         resolve_encoder(both, "tine")

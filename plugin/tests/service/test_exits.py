@@ -29,7 +29,7 @@ def vector(path: str, answer: httpx.Response) -> np.ndarray[Any, Any]:
 
 
 def expected(served: Any, exit: int) -> np.ndarray[Any, Any]:
-    (tokens,) = served.embedder.encoders["tiny"].tokeniser.encode(["w1"])
+    (tokens,) = served.embedder.encoders["tiny"].required_tokenizer.encode(["w1"])
     return fake_vector(tokens.ids, 16, exit)
 
 
@@ -63,18 +63,23 @@ def test_the_exit_is_asked_for_in_any_place(
 @pytest.mark.parametrize(
     ("query", "body", "name", "said"),
     [
-        ("?exit=3", {}, None, "tiny has no exit after this layer: 3. It has 2, 4; export it with --exits"),
+        ("?exit=3", {}, None, "tiny has no exit after this layer: 3. Available: 2, 4. Export it with --exits"),
         ("?exit=0", {}, None, "after this layer: 0"),
         ("", {"exit": -1}, None, "after this layer: -1"),
         ("", {}, "tiny@7", "after this layer: 7"),
-        ("", {}, "tiny@deep-", "tiny has no expert of this name: deep-. It has none"),
-        ("", {}, "tiny@4@2", "is no layer, and no expert before one: tiny@4@2. Write ENCODER@EXPERT@LAYER"),
+        ("", {}, "tiny@deep-", "tiny has no expert of this name: deep-. Available: none"),
+        (
+            "",
+            {},
+            "tiny@4@2",
+            "is neither a layer nor an expert before one: tiny@4@2. Write ENCODER@EXPERT@LAYER",
+        ),
         ("?expert=law", {}, "tiny@bio@2", "different experts: expert=law, encoder=tiny@bio@2"),
         ("?encoder=tiny@law", {}, "tiny@bio", "different experts: encoder=tiny@law, model=tiny@bio"),
-        ("?exit=2", {"exit": 4}, None, "different exits: exit=2, exit=4. Ask for one"),
+        ("?exit=2", {"exit": 4}, None, "different exits: exit=2, exit=4. Name one"),
         ("?exit=2", {}, "tiny@4", "different exits: exit=2, encoder=tiny@4"),
         ("?encoder=tiny@2", {}, "tiny@4", "different exits: encoder=tiny@2, model=tiny@4"),
-        ("?exit=deep", {}, None, "query.exit is wrong"),
+        ("?exit=deep", {}, None, "query.exit is invalid"),
     ],
 )
 def test_what_is_refused(

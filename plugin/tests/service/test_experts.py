@@ -60,4 +60,4 @@ def test_experts_do_not_share_what_is_remembered(service: str, engine: FakeEngin
 def test_the_nearest_expert_is_named(service: str) -> None:
     answer = httpx.post(f"{service}/embed?expert=law_eu", json={"inputs": "w1"})
     assert answer.status_code == 422
-    assert "It has bio, law-eu" in answer.text and "Did you mean 'law-eu'" in answer.text
+    assert "Available: bio, law-eu" in answer.text and "Did you mean 'law-eu'" in answer.text

@@ -17,11 +17,11 @@ from tiny_towers import IMAGE, TEXT
 
 from nestvec.engines.fake import FakeEngine
 from nestvec.images import ImagePolicy
-from nestvec.service.embedder import Embedder, EmbeddingResult
+from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
 from nestvec.service.encoders import open_encoders
-from nestvec.service.preprocess.inputs import Cut, EmbedInput
-from nestvec.service.preprocess.prepare import prepare
-from nestvec.service.preprocess.rows import ModelInput
+from nestvec.service.preprocess.inputs import EmbedInput, ModelInput
+from nestvec.service.preprocess.prepare import prepare_inputs
+from nestvec.service.preprocess.truncation import Truncation
 from nestvec.service.server import bind, serve_in_thread
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import BodyInvalid, ImageRefused, ImageUnreadable, NotOffered
@@ -42,11 +42,13 @@ def two_towers(write_encoder: Callable[..., Path]) -> Embedder:
     return Embedder(open_encoders(folder.parent), FakeEngine({"tiny": 16}), ServiceSettings())
 
 
-def embed(embedder: Embedder, inputs: list[EmbedInput], cut: Cut | None = None) -> EmbeddingResult:
+def embed(
+    embedder: Embedder, inputs: list[EmbedInput], options: EmbedOptions | None = None
+) -> EmbeddingResult:
     async def main() -> EmbeddingResult:
         embedder.start()
         try:
-            return await asyncio.wait_for(embedder.embed("tiny", inputs, cut or Cut()), 20)
+            return await asyncio.wait_for(embedder.embed("tiny", inputs, options or EmbedOptions()), 20)
         finally:
             await embedder.close()
 
@@ -75,7 +77,7 @@ def test_a_picture_from_where_none_may_come_is_refused(two_towers: Embedder) -> 
 
 
 def test_with_zero_the_others_are_answered(two_towers: Embedder) -> None:
-    found = embed(two_towers, ["w1", "data:image/png;base64,AAAA", BLUE], Cut(on_error="zero"))
+    found = embed(two_towers, ["w1", "data:image/png;base64,AAAA", BLUE], EmbedOptions(on_error="zero"))
     assert list(found.failed) == [1]
     assert not found.vectors[1].any()
     assert found.vectors[0].any() and found.vectors[2].any()
@@ -94,13 +96,13 @@ def test_without_a_tower_for_pictures_an_address_is_a_text(embedder: Embedder) -
 def test_an_encoder_of_pictures_takes_no_text_and_no_ids(write_encoder: Callable[..., Path]) -> None:
     folder = write_encoder(towers={"image": IMAGE}, layers=(1,), prompts={})
     embedder = Embedder(open_encoders(folder.parent), FakeEngine({"tiny": 16}), ServiceSettings())
-    with pytest.raises(ImageRefused, match="not the address of a picture"):
+    with pytest.raises(ImageRefused, match="not the address of an image"):
         embed(embedder, ["w1"])
     embedder = Embedder(open_encoders(folder.parent), FakeEngine({"tiny": 16}), ServiceSettings())
-    with pytest.raises(BodyInvalid, match="takes pictures' addresses"):
+    with pytest.raises(BodyInvalid, match="takes the addresses of images"):
         embed(embedder, [[2, 4, 3]])
-    with pytest.raises(NotOffered, match="takes pictures, and no text"):
-        _ = embedder.encoders["tiny"].tokeniser
+    with pytest.raises(NotOffered, match="takes images and no text"):
+        _ = embedder.encoders["tiny"].required_tokenizer
 
 
 def test_frames_are_named_as_a_list(write_encoder: Callable[..., Path]) -> None:
@@ -119,7 +121,7 @@ def test_a_tower_that_reads_frames_in_order_is_told_which_are_there(
     folder = write_encoder(towers={"image": film}, layers=(1,), prompts={})
     encoder = open_encoders(folder.parent)["tiny"]
     values = [f'["{RED}", "{BLUE}"]', BLUE, f'["{RED}", "{BLUE}", "{RED}", "{RED}"]']
-    rows = asyncio.run(prepare(encoder, "image", values, Cut(), ImagePolicy()))
+    rows = asyncio.run(prepare_inputs(encoder, "image", values, Truncation(), ImagePolicy()))
     assert all(isinstance(row, ModelInput) for row in rows)
     masks = [row.arrays["frame_mask"].tolist() for row in rows if isinstance(row, ModelInput)]
     assert masks == [[1, 1, 0], [1, 0, 0], [1, 1, 1]]
@@ -145,19 +147,19 @@ def test_a_list_of_addresses_names_the_frames_of_one_input(write_encoder: Callab
     film = IMAGE.model_copy(update={"frames": 2})
     folder = write_encoder(towers={"text": TEXT, "image": film}, layers=(1,), prompts={})
     tiny = open_encoders(folder.parent)["tiny"]
-    assert tiny.tower(f'["{RED}", "{BLUE}"]') == "image"
-    assert tiny.tower(RED) == "image"
+    assert tiny.tower_of(f'["{RED}", "{BLUE}"]') == "image"
+    assert tiny.tower_of(RED) == "image"
     for text in ("[w1]", '["w1"]', "[", f'["{RED}", "w1"]', "[]"):
-        assert tiny.tower(text) == "text"
+        assert tiny.tower_of(text) == "text"
 
 
 def test_a_prompt_before_an_address_is_not_the_addresss(write_encoder: Callable[..., Path]) -> None:
     """Milvus puts the prompts of a ``tei`` function before every text (contracts: Milvus's wire)."""
     folder = write_encoder(towers={"text": TEXT, "image": IMAGE}, layers=(1,))
     tiny = open_encoders(folder.parent)["tiny"]
-    assert tiny.plain(f"w1 {RED}") == RED
+    assert tiny.without_prompt(f"w1 {RED}") == RED
     for one in ("w1 w2", RED, f"w2 {RED}", [2, 4, 3]):
-        assert tiny.plain(one) == one
+        assert tiny.without_prompt(one) == one
 
 
 @pytest.fixture
@@ -186,11 +188,11 @@ def test_every_face_takes_addresses(faces: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ({"images": [RED, "a frog"]}, "image 2 of 2 is not the address of a picture"),
+        ({"images": [RED, "a frog"]}, "image 2 of 2 is not the address of an image"),
         ({"images": []}, "there is no text"),
         ({}, "there is no text"),
-        ({"images": [RED], "texts": ["w1"]}, "one kind of them"),
-        ({"images": ["data:image/png;base64,AAAA"]}, "is not a picture"),
+        ({"images": [RED], "texts": ["w1"]}, "mixed inputs are not supported"),
+        ({"images": ["data:image/png;base64,AAAA"]}, "is not a supported image"),
     ],
 )
 def test_what_cohere_refuses_of_pictures(body: dict[str, object], says: str, faces: httpx.Client) -> None:

@@ -21,7 +21,7 @@ from nestvec.client.service_client import fetch_info
 from nestvec.engines.fake import FakeEngine
 from nestvec.service.embedder import Embedder
 from nestvec.service.server import base_url, bind, create_server, serve_in_thread
-from nestvec.service.settings import AccessSettings, ConnectionLimits
+from nestvec.service.settings import AccessSettings, ConnectionLimits, LoadLimits
 from nestvec_schemas.errors import PortInUse, ServiceError, ServiceUnreachable
 
 
@@ -34,7 +34,7 @@ def test_a_port_in_use() -> None:
 
 @pytest.mark.parametrize(("host", "port"), [("203.0.113.1", 0), ("127.0.0.1", 70000), ("no such host", 0)])
 def test_an_address_that_is_not_ours(host: str, port: int) -> None:
-    with pytest.raises(ServiceError, match=r"cannot listen at this address.*Give an address"):
+    with pytest.raises(ServiceError, match=r"cannot listen on this address.*Use an address"):
         bind(host, port)
 
 
@@ -61,7 +61,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def test_tls(embedder: Embedder, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     cert, key = certificate
-    embedder.settings = replace(embedder.settings, guard=AccessSettings(tls_cert=cert, tls_key=key))
+    embedder.settings = replace(embedder.settings, access=AccessSettings(tls_cert=cert, tls_key=key))
     with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service:
         assert service.startswith("https://127.0.0.1:")
         trusted = ssl.create_default_context(cafile=str(cert))
@@ -82,22 +82,22 @@ def test_tls_files_that_cannot_be_used(embedder: Embedder, certificate: tuple[Pa
     )
     other = key.with_name("absent.pem")
     for guard, message in (
-        (AccessSettings(tls_cert=cert), r"there is only one of them: .*cert\.pem\. Give both"),
-        (AccessSettings(tls_key=key), r"there is only one of them: .*key\.pem\. Give both"),
+        (AccessSettings(tls_cert=cert), r"only one of them is set: .*cert\.pem\. Set both"),
+        (AccessSettings(tls_key=key), r"only one of them is set: .*key\.pem\. Set both"),
         (
             AccessSettings(tls_cert=cert, tls_key=other),
-            r"No such file or directory\. Give a certificate chain",
+            r"No such file or directory\. Use a certificate chain",
         ),
         (
             AccessSettings(tls_cert=key, tls_key=cert),
-            r"cannot be used with the key .* Give a certificate chain",
+            r"cannot be used with the key .* Use a certificate chain",
         ),
         (
             AccessSettings(tls_cert=cert, tls_key=locked),
             r"cannot be used with the key .*locked.* unencrypted",
         ),
     ):
-        embedder.settings = replace(embedder.settings, guard=guard)
+        embedder.settings = replace(embedder.settings, access=guard)
         with pytest.raises(ServiceError, match=message):
             create_server(embedder)
 
@@ -135,7 +135,7 @@ def drip(connection: socket.socket, data: bytes, stop: threading.Event) -> None:
 def impatient(embedder: Embedder) -> Iterator[str]:
     """A service that waits 0.3 s for a body and a second for headers."""
     limits = ConnectionLimits(body_seconds=0.3, keep_alive_seconds=1, header_bytes=4096)
-    embedder.settings = replace(embedder.settings, limits=limits)
+    embedder.settings = replace(embedder.settings, connections=limits)
     with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service:
         yield service
 
@@ -201,7 +201,7 @@ def test_headers_without_end_are_refused(impatient: str) -> None:
 
 
 def test_trailers_without_end_are_hung_up_on(embedder: Embedder) -> None:
-    embedder.settings = replace(embedder.settings, max_body=10_000)
+    embedder.settings = replace(embedder.settings, load=LoadLimits(body_bytes=10_000))
     chunked = _HEAD.replace(b"content-length: 1000", b"transfer-encoding: chunked")
     stop = threading.Event()
     with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service, raw(service) as connection:
@@ -215,7 +215,7 @@ def test_trailers_without_end_are_hung_up_on(embedder: Embedder) -> None:
 
 
 def test_an_answer_that_nobody_fetches_is_given_up(embedder: Embedder) -> None:
-    embedder.settings = replace(embedder.settings, limits=ConnectionLimits(keep_alive_seconds=1))
+    embedder.settings = replace(embedder.settings, connections=ConnectionLimits(keep_alive_seconds=1))
     body = b'{"inputs":[' + b",".join(b'"w1"' for _ in range(2000)) + b"]}"
     head = b"POST /embed HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
     server = create_server(embedder)
@@ -309,7 +309,7 @@ def test_the_end_is_bounded(embedder: Embedder) -> None:
     engine = embedder.engine
     assert isinstance(engine, FakeEngine)
     engine.seconds = 3600.0
-    embedder.settings = replace(embedder.settings, limits=ConnectionLimits(shutdown_seconds=1))
+    embedder.settings = replace(embedder.settings, connections=ConnectionLimits(shutdown_seconds=1))
     with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service, raw(service) as connection:
         connection.sendall(_HEAD.replace(b"1000", b"15") + b'{"inputs":"w1"}')
         assert _eventually(lambda: engine.batches)

@@ -11,7 +11,9 @@ from nestvec.service.settings import AccessSettings, ServiceSettings
 def test_what_may_be_told_of_the_settings() -> None:
     guard = AccessSettings(Path("/etc/keys"), Path("/etc/cert"), Path("/etc/key"))
     engine = EngineOptions("triton", triton_url="triton.inside:8001")
-    told = ServiceSettings(guard=guard, engine=engine, otlp="http://user:word@collector:4318").public()
+    told = ServiceSettings(
+        access=guard, engine=engine, otlp_endpoint="http://user:word@collector:4318"
+    ).public()
     assert told["guard"] == {"api_keys": True, "tls": True}
     assert told["otlp"] is True
     assert told["engine"]["name"] == "triton"

@@ -1,4 +1,4 @@
-"""``/check``: which inputs cannot be embedded, before somebody embeds many of them in one request."""
+"""``/check``: which inputs cannot be embedded, before a client embeds many of them in one request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from nestvec.service.api.common import EmbedCall, check_count, embed_inputs, embedder_of, selected_encoder
 from nestvec.service.api.error_responses import error_models
 from nestvec.service.api.selection import QueryString, select_encoder
-from nestvec.service.preprocess.truncation import Policy
+from nestvec.service.preprocess.truncation import Truncation
 from nestvec_schemas.manifest import PromptName
 
 router = APIRouter(tags=["nestvec"], responses=error_models("/check"))
@@ -19,12 +19,12 @@ router = APIRouter(tags=["nestvec"], responses=error_models("/check"))
 class CheckRequest(BaseModel):
     """The texts, as they will be sent to be embedded."""
 
-    inputs: Annotated[list[str], Field(examples=[["file:///pictures/a.png"]])]
+    inputs: Annotated[list[str], Field(examples=[["file:///images/a.png"]])]
     prompt_name: PromptName | None = Field(None, description="Prompt put before each text.")
 
 
 class UnreadableInput(BaseModel):
-    """Why an input cannot be embedded; ``index`` is its place, from 0."""
+    """Why an input cannot be embedded; ``index`` is its position, from 0."""
 
     index: int
     cause: str
@@ -36,31 +36,34 @@ class CheckResponse(BaseModel):
     failed: list[UnreadableInput]
 
 
-@router.post("/check", response_model=CheckResponse, summary="Which inputs cannot be embedded")
+@router.post("/check", response_model=CheckResponse, summary="Find the inputs that cannot be embedded")
 async def check(body: CheckRequest, request: Request, query: QueryString) -> CheckResponse:
-    """The inputs whose pictures cannot be had. The others are embedded, and remembered for a short while.
+    """The inputs whose images cannot be fetched or read. The others are embedded and cached.
 
-    Inputs without a picture are not looked at: what becomes of one that is too long, the request that
-    embeds it says.
+    Inputs without an image are not checked: the request that embeds an overlong text says what becomes of it.
     """
-    check_count(body.inputs, embedder_of(request).settings.max_inputs)
-    choice = select_encoder(query)
-    encoder = selected_encoder(request, choice, "dense", "sparse")
-    places = [place for place, text in enumerate(body.inputs) if text and encoder.sees(text)]
+    check_count(body.inputs, embedder_of(request).settings.load.inputs)
+    config = select_encoder(query)
+    encoder = selected_encoder(request, config, "dense", "sparse")
+    places = [place for place, text in enumerate(body.inputs) if text and encoder.has_image(text)]
     if not places:
         return CheckResponse(failed=[])
-    inputs = [body.inputs[place] for place in places]
-    took = await embed_inputs(
-        request, EmbedCall(inputs, choice, Policy(on_error="zero"), prompt=body.prompt_name)
+    call = EmbedCall(
+        inputs=[body.inputs[place] for place in places],
+        config=config,
+        truncation=Truncation(),
+        on_error="zero",
+        prompt=body.prompt_name,
     )
+    result = await embed_inputs(request, call)
     return CheckResponse(
         failed=[
             UnreadableInput(
-                index=places[place],
+                index=places[position],
                 cause=error.cause,
                 value=None if error.value is None else str(error.value),
                 next_step=error.next_step,
             )
-            for place, error in sorted(took.embedded.failed.items())
+            for position, error in sorted(result.failed.items())
         ]
     )

@@ -1,10 +1,10 @@
-"""The face of Cohere's v2 embed, as its client and Milvus's ``cohere`` provider call it."""
+"""Cohere's v2 embed API, as its client and Milvus's ``cohere`` provider call it."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
@@ -16,16 +16,22 @@ from nestvec.service.api.common import (
     embed_dense,
     embedder_of,
     json_response,
-    policy_of,
     selected_encoder,
 )
 from nestvec.service.api.error_responses import error_models
 from nestvec.service.api.openai import base64_rows
-from nestvec.service.api.selection import EXIT_DESCRIPTION, BodyFields, QueryString, select_encoder
+from nestvec.service.api.selection import (
+    DIM_DESCRIPTION,
+    ENCODER_DESCRIPTION,
+    EXIT_DESCRIPTION,
+    QueryString,
+    select_encoder,
+)
 from nestvec.service.encoders import LoadedEncoder
 from nestvec.service.preprocess.tokenizer import Direction
-from nestvec.service.settings import Overlong
+from nestvec.service.preprocess.truncation import Overlong, Truncation
 from nestvec_schemas.binary_codes import sign_bits
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid, NotOffered, nearest
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.vectors import Vectors, to_int8
@@ -34,44 +40,44 @@ router = APIRouter(tags=["Cohere"], responses=error_models("/v2/embed"))
 
 InputType = Literal["search_document", "search_query", "classification", "clustering", "image"]
 
-PROMPTS: dict[InputType, PromptName] = {"search_document": "document", "search_query": "query"}
-"""Which of the encoder's prompts an input type stands for; the others have none."""
+PROMPTS: Final[dict[InputType, PromptName]] = {"search_document": "document", "search_query": "query"}
+"""The encoder's prompt for an input type; the other types have none."""
 
-VECTOR_FORMATS: dict[str, Callable[[Vectors], object]] = {
+VECTOR_FORMATS: Final[dict[str, Callable[[Vectors], object]]] = {
     "float": lambda vectors: vectors,
     "int8": to_int8,
     "ubinary": sign_bits,
     "binary": lambda vectors: (sign_bits(vectors).astype(np.int16) - 128).astype(np.int8),
     "base64": base64_rows,
 }
-"""How vectors, (n, dim) float32, are written in each embedding type; ``binary`` is ``ubinary`` less 128."""
+"""How vectors, (n, dim) float32, are written in each embedding type; ``binary`` is ``ubinary`` minus 128."""
 
-TRUNCATION_BY_WORD: dict[str | None, tuple[Overlong | None, Direction]] = {
+TRUNCATE_VALUES: Final[dict[str | None, tuple[Overlong | None, Direction]]] = {
     None: (None, "right"),
     "NONE": ("error", "right"),
     "END": ("truncate", "right"),
     "START": ("truncate", "left"),
 }
-"""What becomes of overlong texts, in Cohere's words."""
+"""What becomes of overlong texts for each value of Cohere's ``truncate``."""
 
 
 class CohereEmbedRequest(BaseModel):
     """Cohere's request; ``model`` is ENCODER or ENCODER@EXPERT@EXIT, unless the query string names one."""
 
-    model: str | None = Field(None, description="Encoder; not needed where there is one.")
+    model: str | None = Field(None, description=ENCODER_DESCRIPTION)
     texts: Annotated[list[str], Field(examples=[["heat flow in shock waves"]])] = []
     images: list[str] | None = Field(
-        None, description="Pictures in place of texts: data: URIs, or addresses that the service reads."
+        None, description="Images instead of texts: data: URIs, or addresses that the service can read."
     )
-    inputs: list[Any] | None = Field(None, description="Not offered: send texts or images.")
-    input_type: InputType = Field(description="Chooses the encoder's prompt.")
+    inputs: list[Any] | None = Field(None, description="Not supported: send texts or images.")
+    input_type: InputType = Field(description="Selects the encoder's prompt.")
     embedding_types: list[str] | None = Field(
-        None, description="float (the default), int8, base64, or a bit a number: ubinary, binary."
+        None, description="float (the default), int8, base64, or one bit a number: ubinary, binary."
     )
     truncate: Literal["NONE", "START", "END"] | None = Field(
-        None, description="The side that is cut of overlong texts (else the server's default)."
+        None, description="The side on which overlong texts are truncated. Default: the server's setting."
     )
-    output_dimension: int | None = Field(None, description="First so many numbers of each vector.")
+    output_dimension: int | None = Field(None, description=DIM_DESCRIPTION)
     exit: int | None = Field(None, description=EXIT_DESCRIPTION)
 
 
@@ -82,54 +88,56 @@ class CohereEmbedResponse(BaseModel):
     meta: dict[str, Any]
 
 
-@router.post("/v2/embed", response_model=CohereEmbedResponse, summary="Embed texts or pictures")
+@router.post("/v2/embed", response_model=CohereEmbedResponse, summary="Embed texts or images")
 async def embed(body: CohereEmbedRequest, request: Request, query: QueryString) -> Response:
-    """Vectors, one per text or picture, in each of the embedding types."""
-    embedder = embedder_of(request)
-    choice = select_encoder(
-        query, BodyFields(body.model, body.output_dimension, body.exit, "output_dimension")
-    )
+    """Vectors, one per text or image, in each of the embedding types."""
+    settings = embedder_of(request).settings
+    config = EmbeddingConfig(body.model or "", body.output_dimension, body.exit)
+    config = select_encoder(query, config, dim_name="output_dimension")
     types = _checked_types(body.embedding_types or ["float"])
-    ask = EmbedCall(
-        inputs=_image_addresses(body, selected_encoder(request, choice, "dense"))
-        if _asks_for_images(body)
-        else body.texts,
-        choice=choice,
-        policy=policy_of(query, embedder.settings, *TRUNCATION_BY_WORD[body.truncate]),
+    inputs = body.texts
+    if _asks_for_images(body):
+        inputs = _image_addresses(body, selected_encoder(request, config, "dense"))
+    overlong, direction = TRUNCATE_VALUES[body.truncate]
+    call = EmbedCall(
+        inputs=inputs,
+        config=config,
+        truncation=Truncation(query.overlong or overlong or settings.overlong, direction),
+        on_error=query.on_error or settings.on_error,
         prompt=PROMPTS.get(body.input_type),
     )
-    result = await embed_dense(request, ask)
-    answered = {
+    result = await embed_dense(request, call)
+    content = {
         "id": str(uuid.uuid4()),
         "response_type": "embeddings_by_type",
         "embeddings": {name: VECTOR_FORMATS[name](result.vectors) for name in types},
-        "meta": {"api_version": {"version": "2"}, "billed_units": _billed_units(body, result.took.tokens)},
+        "meta": {"api_version": {"version": "2"}, "billed_units": _billed_units(body, result.tokens)},
     }
-    return json_response(answered, result.took, ask.inputs)
+    return json_response(content, result, call.inputs)
 
 
 def _asks_for_images(body: CohereEmbedRequest) -> bool:
-    """Whether it asks about pictures. Raises NotOffered for a mixture."""
+    """Whether the inputs are images. Raises NotOffered for a mixture."""
     if body.inputs or (body.images and body.texts):
         raise NotOffered(
-            "an input is a text or a picture here, and a request has one kind of them",
+            "a request has either texts or images, and mixed inputs are not supported",
             next_step="Send texts, or images with input_type image.",
         )
     return bool(body.images) or body.input_type == "image"
 
 
 def _image_addresses(body: CohereEmbedRequest, encoder: LoadedEncoder) -> list[str]:
-    """The addresses of a request's pictures. Raises NotOffered, BodyInvalid."""
+    """The addresses of a request's images. Raises NotOffered, BodyInvalid."""
     name = encoder.manifest.name
-    if "image" not in encoder.manifest.towers and encoder.chat is None:
-        raise NotOffered(f"{name} takes no pictures", next_step="Send texts, or name an encoder that does.")
+    if not encoder.takes_images:
+        raise NotOffered(f"{name} takes no images", next_step="Send texts, or name an encoder that does.")
     images = body.images or []
     for place, address in enumerate(images, 1):
         if not is_address(address):
             raise BodyInvalid(
-                f"image {place} of {len(images)} is not the address of a picture",
+                f"image {place} of {len(images)} is not the address of an image",
                 value=f"a text of {len(address)} characters",
-                next_step="Send data:image/png;base64,… or another address that the service reads.",
+                next_step="Send data:image/png;base64,… or another address that the service can read.",
             )
     return images
 
@@ -139,12 +147,12 @@ def _billed_units(body: CohereEmbedRequest, tokens: int) -> dict[str, int]:
 
 
 def _checked_types(types: list[str]) -> list[str]:
-    """The embedding types, each once. Raises BodyInvalid for one that is not offered."""
+    """The embedding types, each once. Raises BodyInvalid for an unknown one."""
     for name in types:
         if name not in VECTOR_FORMATS:
             raise BodyInvalid(
-                "vectors are not offered in this embedding type",
+                "there is no such embedding type",
                 value=name,
-                next_step=f"Ask for {', '.join(VECTOR_FORMATS)}.{nearest(name, VECTOR_FORMATS)}",
+                next_step=f"Available: {', '.join(VECTOR_FORMATS)}.{nearest(name, VECTOR_FORMATS)}",
             )
     return list(dict.fromkeys(types))

@@ -1,92 +1,65 @@
-"""What every face has in common: a request free of its face, and the vectors for it."""
+"""What every API has in common: a request independent of its API, and the embeddings for it."""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
 from fastapi import Request, Response
 from pydantic import BaseModel, Field
+from starlette.requests import ClientDisconnect
 
-from nestvec.service.api.selection import EncoderSelection, QueryFields
-from nestvec.service.embedder import Embedder, EmbeddingResult, Variant
+from nestvec.service.api.selection import QueryFields
+from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
 from nestvec.service.encoders import LoadedEncoder, resolve_encoder
-from nestvec.service.middleware.disconnect import while_connected
-from nestvec.service.preprocess import truncation
 from nestvec.service.preprocess.inputs import EmbedInput, InstructedText
 from nestvec.service.preprocess.tokenizer import Direction
-from nestvec.service.preprocess.truncation import Policy
-from nestvec.service.settings import Overlong, ServiceSettings
+from nestvec.service.preprocess.truncation import Overlong, Truncation
+from nestvec.service.settings import ServiceSettings
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid, EmptyInput, NotOffered, TooManyInputs
 from nestvec_schemas.manifest import PromptName
+from nestvec_schemas.on_error import OnError
 from nestvec_schemas.towers import Kind
-from nestvec_schemas.vectors import Vectors, check_prefix_dim, nest
+from nestvec_schemas.vectors import check_prefix_dim, nest
+
+T = TypeVar("T")
 
 TokenId = Annotated[int, Field(ge=-(2**31), lt=2**31)]
-"""An id that fits an array of integers; whether the encoder knows it is told later, and better."""
+"""An id that fits an int32; whether the encoder knows it is checked later, with a better message."""
 
 Inputs = str | list[str] | list[TokenId] | list[list[TokenId]]
-"""A text, texts, the token ids of a text, or those of texts."""
+"""A text, texts, the token ids of a text, or those of several texts."""
 
 
 class TruncationFields(BaseModel):
-    """What becomes of overlong texts, in TEI's words."""
+    """What becomes of overlong texts, in the fields of TEI."""
 
-    truncate: bool | None = Field(None, description="Cut overlong texts (else the server's default).")
+    truncate: bool | None = Field(None, description="Truncate overlong texts. Default: the server's setting.")
     truncation_direction: Literal["Right", "Left", "right", "left"] = "Right"
 
-    def policy(self, query: QueryFields, server: ServiceSettings) -> Policy:
-        """The query string's word goes before the body's, the body's before the server's."""
-        asked: dict[bool | None, Overlong] = {None: server.overlong, True: "truncate", False: "error"}
+    def truncation(self, query: QueryFields, server: ServiceSettings) -> Truncation:
+        """The query string takes precedence over the body, the body over the server's setting."""
+        by_field: dict[bool | None, Overlong] = {None: server.overlong, True: "truncate", False: "error"}
         direction: Direction = "left" if self.truncation_direction.lower() == "left" else "right"
-        return policy_of(query, server, asked[self.truncate], direction)
-
-
-def policy_of(
-    query: QueryFields,
-    server: ServiceSettings,
-    overlong: Overlong | None = None,
-    direction: Direction = "right",
-) -> Policy:
-    """What becomes of inputs that are too long or not to be had: as the query string says, else ``overlong``
-    and the server's settings."""
-    return Policy(query.overlong or overlong or server.overlong, direction, query.on_error or server.on_error)
+        return Truncation(query.overlong or by_field[self.truncate], direction)
 
 
 @dataclass(frozen=True)
 class EmbedCall:
-    """A request, free of its face. ``normalised`` None is as exported."""
+    """A request to embed, independent of its API."""
 
     inputs: Sequence[EmbedInput]
-    choice: EncoderSelection
-    policy: Policy
+    config: EmbeddingConfig
+    truncation: Truncation
+    on_error: OnError = "reject"
     normalised: bool | None = None
+    """None for vectors as the encoder was exported."""
     prompt: PromptName | None = None
-
-
-@dataclass(frozen=True)
-class Took:
-    """What answering took: what was embedded, how many texts were chunked, and seconds."""
-
-    encoder: str
-    embedded: EmbeddingResult
-    chunked: int
-    seconds: float
-
-    @property
-    def tokens(self) -> int:
-        return self.embedded.tokens
-
-
-@dataclass(frozen=True)
-class Answer:
-    """(n, dim) float32, and what they took."""
-
-    vectors: Vectors
-    took: Took
 
 
 def embedder_of(request: Request) -> Embedder:
@@ -95,35 +68,61 @@ def embedder_of(request: Request) -> Embedder:
     return embedder
 
 
-async def embed_dense(request: Request, ask: EmbedCall) -> Answer:
-    """Embed, truncate, normalise.
+async def embed_dense(request: Request, call: EmbedCall) -> EmbeddingResult:
+    """Embed, truncate to the dim, normalise: the outputs are (n, dim) float32.
 
-    Raises RequestError, EncoderNotFound, DimNotOffered, ExitNotOffered, ExpertNotOffered, EngineError.
-
-    A client that goes away meanwhile frees its place: asyncio.CancelledError, and nobody to tell.
+    Raises RequestError, EncoderNotFound, DimNotOffered, ExitNotOffered, ExpertNotOffered, EngineError. A
+    client that disconnects meanwhile gives up its place: ClientDisconnect.
     """
     started = time.perf_counter()
-    manifest = selected_encoder(request, ask.choice, "dense").manifest
-    dim = manifest.dim if ask.choice.dim is None else ask.choice.dim
+    manifest = selected_encoder(request, call.config, "dense").manifest
+    dim = manifest.dim if call.config.dim is None else call.config.dim
     check_prefix_dim(dim, manifest.dim)
-    took = await embed_inputs(request, ask)
-    normalised = manifest.normalised if ask.normalised is None else ask.normalised
-    vectors = nest(took.embedded.vectors, dim, normalised=normalised)
-    return Answer(vectors, replace(took, seconds=time.perf_counter() - started))
+    result = await embed_inputs(request, call)
+    normalised = manifest.normalised if call.normalised is None else call.normalised
+    return replace(
+        result,
+        outputs=nest(result.vectors, dim, normalised=normalised),
+        timing=replace(result.timing, total=time.perf_counter() - started),
+    )
 
 
-async def embed_inputs(request: Request, ask: EmbedCall) -> Took:
-    """What the encoder gives for a request's inputs, of whatever kind it is. Raises as ``answer`` does."""
+async def embed_inputs(request: Request, call: EmbedCall) -> EmbeddingResult:
+    """The encoder's outputs for a request's inputs, whatever its kind. Raises what ``embed_dense`` does."""
     started = time.perf_counter()
-    embedder = embedder_of(request)
-    choice = ask.choice
-    name = resolve_encoder(embedder.encoders, choice.encoder)
-    check_count(ask.inputs, embedder.settings.max_inputs)
-    inputs = [embedder.encoders[name].plain(value) for value in ask.inputs]
-    inputs = with_prompt(inputs, ask.prompt, embedder.encoders[name]) if ask.prompt else inputs
-    embedding = truncation.embed(embedder, name, inputs, ask.policy, Variant(choice.exit, choice.expert))
-    whole = await while_connected(request, embedding)
-    return Took(name, whole.embedded, whole.chunked, time.perf_counter() - started)
+    embedder, config = embedder_of(request), call.config
+    name = resolve_encoder(embedder.encoders, config.encoder)
+    encoder = embedder.encoders[name]
+    check_count(call.inputs, embedder.settings.load.inputs)
+    inputs = [encoder.without_prompt(value) for value in call.inputs]
+    if call.prompt:
+        inputs = with_prompt(inputs, call.prompt, encoder)
+    options = EmbedOptions(config, call.truncation, call.on_error)
+    result = await while_connected(request, embedder.embed(name, inputs, options))
+    return replace(result, timing=replace(result.timing, total=time.perf_counter() - started))
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of ``work``, which is cancelled as soon as the client closes the connection.
+
+    To be called once the request's body has been read: the next message is then the disconnect.
+    Raises ClientDisconnect, else what ``work`` does.
+    """
+    task = asyncio.ensure_future(work)
+    disconnected = asyncio.ensure_future(_wait_for_disconnect(request))
+    try:
+        await asyncio.wait((task, disconnected), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return await task
+    finally:
+        task.cancel()
+        disconnected.cancel()
+
+
+async def _wait_for_disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 _PATHS_BY_KIND: dict[Kind, str] = {
@@ -132,41 +131,44 @@ _PATHS_BY_KIND: dict[Kind, str] = {
     "multivector": "/embed_all or /rerank",
     "reranker": "/rerank",
 }
-"""Where an encoder of each kind answers."""
+"""The paths that serve encoders of each kind."""
 
 
-def selected_encoder(request: Request, choice: EncoderSelection, *kinds: Kind) -> LoadedEncoder:
-    """The encoder that a request means. Raises EncoderNotFound, NotOffered where its kind is another."""
+def selected_encoder(request: Request, config: EmbeddingConfig, *kinds: Kind) -> LoadedEncoder:
+    """The encoder that ``config`` names, or the only one.
+
+    Raises EncoderNotFound, NotOffered for an encoder of another kind.
+    """
     encoders = embedder_of(request).encoders
-    encoder = encoders[resolve_encoder(encoders, choice.encoder)]
+    encoder = encoders[resolve_encoder(encoders, config.encoder)]
     kind = encoder.manifest.kind
     if kind not in kinds:
         raise NotOffered(
-            f"{encoder.manifest.name} is a {kind} encoder, and does not answer at this path",
+            f"{encoder.manifest.name} is a {kind} encoder, which this path does not serve",
             value=request.url.path,
-            next_step=f"Ask at {_PATHS_BY_KIND[kind]}, or name an encoder that is {' or '.join(kinds)}.",
+            next_step=f"Use {_PATHS_BY_KIND[kind]}, or name an encoder that is {' or '.join(kinds)}.",
         )
     return encoder
 
 
 def as_input_list(inputs: Inputs) -> list[EmbedInput]:
-    """The inputs as a list: one text and one text's ids are lists of one."""
+    """The inputs as a list: a single text, or a single text's ids, become a list of one."""
     if isinstance(inputs, str):
         return [inputs]
     if inputs and isinstance(inputs[0], int):
-        return [[item for item in inputs if isinstance(item, int)]]
-    return [item for item in inputs if not isinstance(item, int)]
+        return [[token_id for token_id in inputs if isinstance(token_id, int)]]
+    return [value for value in inputs if not isinstance(value, int)]
 
 
 def check_count(inputs: Sequence[object], max_inputs: int) -> None:
-    """Raise EmptyInput without a text, TooManyInputs with more than ``most``."""
+    """Raise EmptyInput without an input, TooManyInputs with more than ``max_inputs``."""
     if not inputs:
         raise EmptyInput("there is no text", next_step="Send at least one.")
     if len(inputs) > max_inputs:
         raise TooManyInputs(
             f"a request holds at most {max_inputs} texts",
             value=len(inputs),
-            next_step="Send them in several.",
+            next_step="Split them over several requests.",
         )
 
 
@@ -180,23 +182,23 @@ def with_prompt(inputs: Sequence[EmbedInput], name: PromptName, encoder: LoadedE
             InstructedText(value, prompt) if isinstance(value, str) and value and prompt else value
             for value in inputs
         ]
-    return [f"{prompt}{value}" if value and encoder.tower(value) == "text" else value for value in inputs]
+    return [f"{prompt}{value}" if value and encoder.tower_of(value) == "text" else value for value in inputs]
 
 
-def json_response(body: object, took: Took, inputs: Sequence[EmbedInput]) -> Response:
-    """``body`` as JSON; what it took in TEI's header names; how many inputs were cut, chunked, not read."""
-    embedded = took.embedded
+def json_response(body: object, result: EmbeddingResult, inputs: Sequence[EmbedInput]) -> Response:
+    """``body`` as JSON. The headers say what it took, as TEI's do, and how many inputs were truncated,
+    chunked, or could not be read."""
     return Response(
         orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY),
         media_type="application/json",
         headers={
-            "x-compute-tokens": str(took.tokens),
+            "x-compute-tokens": str(result.tokens),
             "x-compute-characters": str(sum(len(value) for value in inputs if isinstance(value, str))),
-            "x-total-time": str(round(took.seconds * 1000)),
-            "x-queue-time": str(round(embedded.timing.queued * 1000)),
-            "x-inference-time": str(round(embedded.timing.ran * 1000)),
-            "x-nestvec-truncated": str(embedded.truncated),
-            "x-nestvec-chunked": str(took.chunked),
-            "x-nestvec-failed": str(len(embedded.failed)),
+            "x-total-time": str(round(result.timing.total * 1000)),
+            "x-queue-time": str(round(result.timing.queued * 1000)),
+            "x-inference-time": str(round(result.timing.inference * 1000)),
+            "x-nestvec-truncated": str(result.truncated),
+            "x-nestvec-chunked": str(result.chunked),
+            "x-nestvec-failed": str(len(result.failed)),
         },
     )

@@ -1,4 +1,4 @@
-"""TEI's ``/embed_all``: a vector a token, of encoders made for late interaction."""
+"""TEI's ``/embed_all``: a vector for each token, by encoders for late interaction."""
 
 from __future__ import annotations
 
@@ -30,28 +30,32 @@ class EmbedAllRequest(TruncationFields):
     """TEI's request for token vectors; ``prompt_name`` says which side of a comparison the texts are on."""
 
     inputs: Annotated[Inputs, Field(description="A text, texts, or token ids.", examples=[["heat flow"]])]
-    prompt_name: PromptName | None = Field(None, description="query or document (else document).")
+    prompt_name: PromptName | None = Field(None, description="query or document. Default: document.")
 
 
-@router.post("/embed_all", response_model=list[list[list[float]]], summary="Embed texts, a vector a token")
+@router.post(
+    "/embed_all", response_model=list[list[list[float]]], summary="Embed texts, one vector per token"
+)
 async def embed_all(body: EmbedAllRequest, request: Request, query: QueryString) -> Response:
-    """The vectors of each text's tokens: a query's with those that fill it up, a document's without those of
-    its punctuation. Of token ids, as they are."""
-    choice = select_encoder(query)
-    manifest = selected_encoder(request, choice, "multivector").manifest
-    if choice.dim not in (None, manifest.dim):
+    """The vectors of each text's tokens: a query's include its padding, a document's omit punctuation. Token
+    ids are taken as they are."""
+    settings = embedder_of(request).settings
+    config = select_encoder(query)
+    manifest = selected_encoder(request, config, "multivector").manifest
+    if config.dim not in (None, manifest.dim):
         raise DimNotOffered(
             "token vectors are compared at their full length",
-            value=choice.dim,
-            next_step=f"Leave dim= away, or ask for {manifest.dim}.",
+            value=config.dim,
+            next_step=f"Omit dim=, or request {manifest.dim}.",
         )
     inputs = as_input_list(body.inputs)
     texts = all(isinstance(value, str) for value in inputs)
-    ask = EmbedCall(
+    call = EmbedCall(
         inputs=inputs,
-        choice=choice,
-        policy=body.policy(query, embedder_of(request).settings),
+        config=config,
+        truncation=body.truncation(query, settings),
+        on_error=query.on_error or settings.on_error,
         prompt=body.prompt_name or ("document" if texts else None),
     )
-    took = await embed_inputs(request, ask)
-    return json_response([np.ascontiguousarray(value) for value in took.embedded.answers], took, inputs)
+    result = await embed_inputs(request, call)
+    return json_response([np.ascontiguousarray(vectors) for vectors in result.outputs], result, inputs)

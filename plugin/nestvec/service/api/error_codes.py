@@ -1,48 +1,72 @@
-"""Which error answers with which status in which face: one table, the first match counts."""
+"""Which status and codes each error has in each API: one table, the first match counts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from nestvec_schemas import errors
 
 
+class TeiCode(NamedTuple):
+    """A status and the ``error_type``."""
+
+    status: int
+    error_type: str
+
+
+class OpenAICode(NamedTuple):
+    """A status, the ``type`` and the ``code``."""
+
+    status: int
+    type: str = "invalid_request_error"
+    code: str | None = None
+
+
 @dataclass(frozen=True)
 class ErrorCodes:
-    """TEI's status and ``error_type``; the status, ``type`` and ``code`` of OpenAI; Cohere's status."""
+    """What each API answers for an error; Cohere's has a status alone."""
 
-    tei: int
-    tei_type: str
-    openai: int
-    openai_type: str
+    tei: TeiCode
+    openai: OpenAICode
     cohere: int
-    openai_code: str | None = None
 
 
-_INVALID = "invalid_request_error"
+def _codes(tei: tuple[int, str], status: int, code: str | None = None) -> ErrorCodes:
+    """A client's error: OpenAI and Cohere share the status."""
+    return ErrorCodes(TeiCode(*tei), OpenAICode(status, code=code), status)
 
-ERROR_CODES: tuple[tuple[type[errors.NestvecError], ErrorCodes], ...] = (
-    (errors.PathUnknown, ErrorCodes(404, "Validation", 404, _INVALID, 404)),
-    (errors.Unauthorized, ErrorCodes(401, "Unauthorized", 401, _INVALID, 401, "invalid_api_key")),
-    (errors.NotOffered, ErrorCodes(424, "Backend", 404, _INVALID, 404, "model_not_found")),
-    (errors.EmptyInput, ErrorCodes(400, "Empty", 400, _INVALID, 400)),
-    (errors.BodyNotJson, ErrorCodes(400, "Validation", 400, _INVALID, 400)),
-    (errors.BodyTooLarge, ErrorCodes(413, "Validation", 413, _INVALID, 413)),
-    (errors.BodyTooSlow, ErrorCodes(408, "Validation", 408, _INVALID, 408)),
-    (errors.RequestError, ErrorCodes(422, "Validation", 400, _INVALID, 400)),
-    (errors.DimNotOffered, ErrorCodes(422, "Validation", 400, _INVALID, 400, "invalid_dimensions")),
-    (errors.ExitNotOffered, ErrorCodes(422, "Validation", 400, _INVALID, 400, "invalid_exit")),
-    (errors.ExpertNotOffered, ErrorCodes(422, "Validation", 400, _INVALID, 400, "invalid_expert")),
-    (errors.EncoderNotFound, ErrorCodes(404, "Validation", 404, _INVALID, 404, "model_not_found")),
-    (errors.Overloaded, ErrorCodes(429, "Overloaded", 429, "rate_limit_error", 429, "rate_limit_exceeded")),
-    (errors.DeadlineExceeded, ErrorCodes(504, "Backend", 504, "server_error", 504, "timeout")),
-    (errors.EngineUnavailable, ErrorCodes(503, "Unhealthy", 503, "server_error", 503)),
-    (errors.EngineError, ErrorCodes(424, "Backend", 500, "server_error", 500)),
+
+def _server_error(tei: tuple[int, str], status: int, code: str | None = None) -> ErrorCodes:
+    return ErrorCodes(TeiCode(*tei), OpenAICode(status, "server_error", code), status)
+
+
+_OVERLOADED: Final = ErrorCodes(
+    TeiCode(429, "Overloaded"), OpenAICode(429, "rate_limit_error", "rate_limit_exceeded"), 429
 )
 
-_UNKNOWN = ErrorCodes(500, "Backend", 500, "server_error", 500)
+ERROR_CODES: Final[tuple[tuple[type[errors.NestvecError], ErrorCodes], ...]] = (
+    (errors.PathUnknown, _codes((404, "Validation"), 404)),
+    (errors.Unauthorized, _codes((401, "Unauthorized"), 401, "invalid_api_key")),
+    (errors.NotOffered, _codes((424, "Backend"), 404, "model_not_found")),
+    (errors.EmptyInput, _codes((400, "Empty"), 400)),
+    (errors.BodyNotJson, _codes((400, "Validation"), 400)),
+    (errors.BodyTooLarge, _codes((413, "Validation"), 413)),
+    (errors.BodyTooSlow, _codes((408, "Validation"), 408)),
+    (errors.RequestError, _codes((422, "Validation"), 400)),
+    (errors.DimNotOffered, _codes((422, "Validation"), 400, "invalid_dimensions")),
+    (errors.ExitNotOffered, _codes((422, "Validation"), 400, "invalid_exit")),
+    (errors.ExpertNotOffered, _codes((422, "Validation"), 400, "invalid_expert")),
+    (errors.EncoderNotFound, _codes((404, "Validation"), 404, "model_not_found")),
+    (errors.Overloaded, _OVERLOADED),
+    (errors.DeadlineExceeded, _server_error((504, "Backend"), 504, "timeout")),
+    (errors.EngineUnavailable, _server_error((503, "Unhealthy"), 503)),
+    (errors.EngineError, _server_error((424, "Backend"), 500)),
+)
+
+_UNKNOWN: Final = _server_error((500, "Backend"), 500)
 
 
 def codes_of(error: errors.NestvecError) -> ErrorCodes:
-    """The row of the table for an error."""
-    return next((status for kind, status in ERROR_CODES if isinstance(error, kind)), _UNKNOWN)
+    """The table's row for an error."""
+    return next((codes for kind, codes in ERROR_CODES if isinstance(error, kind)), _UNKNOWN)

@@ -1,4 +1,4 @@
-"""Errors as answers, each in the shape of the face that was called."""
+"""Errors as responses, each in the format of the API that was called."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import uuid
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from fastapi import Response
@@ -25,6 +25,9 @@ from nestvec_schemas.errors import (
 )
 
 logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS: Final = 1
+_EXAMPLE: Final = 'Send an object, for example {"inputs": ["text"]} to /embed.'
 
 
 class TeiError(BaseModel):
@@ -49,44 +52,40 @@ class CohereError(BaseModel):
 
 
 ErrorBody = tuple[int, BaseModel]
-"""What a face tells of an error: the status and the body."""
+"""The status and the body of an error."""
 
 
-def _tei_error(status: ErrorCodes, message: str) -> ErrorBody:
-    return status.tei, TeiError(error=message, error_type=status.tei_type)
+def _tei_error(codes: ErrorCodes, message: str) -> ErrorBody:
+    return codes.tei.status, TeiError(error=message, error_type=codes.tei.error_type)
 
 
-def _openai_error(status: ErrorCodes, message: str) -> ErrorBody:
-    kind, code = status.openai_type, status.openai_code
-    detail = OpenAIErrorDetail(message=message, type=kind, param=None, code=code)
-    return status.openai, OpenAIError(error=detail)
+def _openai_error(codes: ErrorCodes, message: str) -> ErrorBody:
+    status, type_, code = codes.openai
+    return status, OpenAIError(error=OpenAIErrorDetail(message=message, type=type_, param=None, code=code))
 
 
-def _cohere_error(status: ErrorCodes, message: str) -> ErrorBody:
-    return status.cohere, CohereError(id=str(uuid.uuid4()), message=message)
+def _cohere_error(codes: ErrorCodes, message: str) -> ErrorBody:
+    return codes.cohere, CohereError(id=str(uuid.uuid4()), message=message)
 
 
-ERROR_FORMATS: tuple[tuple[str, Callable[[ErrorCodes, str], ErrorBody]], ...] = (
+ERROR_FORMATS: Final[tuple[tuple[str, Callable[[ErrorCodes, str], ErrorBody]], ...]] = (
     ("/v2/", _cohere_error),
     ("/v1/rerank", _cohere_error),
     ("/v1/", _openai_error),
     ("/embeddings", _openai_error),
     ("", _tei_error),
 )
-"""Which face a path belongs to: the first prefix that fits."""
-
-_RETRY_SECONDS = 1
+"""The format of a path's errors: the first prefix that fits."""
 
 
 def error_response(path: str, error: Exception) -> Response:
-    """An answer in the shape of the face that ``path`` belongs to (contracts: TEI, OpenAI, Cohere)."""
+    """An error in the format of the API that ``path`` belongs to."""
     nestvec_error = to_nestvec_error(error, path)
     status, body = _format_of(path)(codes_of(nestvec_error), str(nestvec_error))
     headers = {}
     if status in (429, 503):
-        headers["retry-after"] = str(
-            nestvec_error.retry_after if isinstance(nestvec_error, Overloaded) else _RETRY_SECONDS
-        )
+        seconds = nestvec_error.retry_after if isinstance(nestvec_error, Overloaded) else _RETRY_SECONDS
+        headers["retry-after"] = str(seconds)
     if status == 401:
         headers["www-authenticate"] = "Bearer"
     content = orjson.dumps(body.model_dump())
@@ -94,8 +93,8 @@ def error_response(path: str, error: Exception) -> Response:
 
 
 def error_models(path: str) -> dict[int | str, dict[str, Any]]:
-    """Every status and shape that ``error_response`` may answer with at ``path``, for FastAPI's document."""
-    bodies = [_format_of(path)(status, "") for _, status in ERROR_CODES]
+    """Every status and model that ``error_response`` may use at ``path``, for the OpenAPI document."""
+    bodies = [_format_of(path)(codes, "") for _, codes in ERROR_CODES]
     return {
         status: {"model": type(body), "description": HTTPStatus(status).phrase}
         for status, body in sorted(bodies, key=lambda status_and_body: status_and_body[0])
@@ -103,19 +102,19 @@ def error_models(path: str) -> dict[int | str, dict[str, Any]]:
 
 
 def _format_of(path: str) -> Callable[[ErrorCodes, str], ErrorBody]:
-    return next(face for prefix, face in ERROR_FORMATS if path.startswith(prefix))
+    return next(write for prefix, write in ERROR_FORMATS if path.startswith(prefix))
 
 
 def to_nestvec_error(error: BaseException, path: str) -> NestvecError:
-    """Any exception as one of the tree; an unforeseen one is logged, and its text is not told."""
+    """Any exception as a NestvecError; an unexpected one is logged, and its text is not disclosed."""
     if isinstance(error, NestvecError):
         return error
     if isinstance(error, RequestValidationError):
         return _validation_error(error)
     if isinstance(error, HTTPException):
         return _http_error(error, path)
-    logger.error("unforeseen error", exc_info=error)
-    return EngineError("the service failed", next_step="Look at its log.")
+    logger.error("unexpected error", exc_info=error)
+    return EngineError("the service failed", next_step="See its log.")
 
 
 def _http_error(error: HTTPException, path: str) -> NestvecError:
@@ -123,11 +122,11 @@ def _http_error(error: HTTPException, path: str) -> NestvecError:
         return error.__cause__
     if error.status_code in (404, 405):
         return PathUnknown(
-            "there is nothing at this path with this method",
+            "the service has nothing at this path for this method",
             value=path,
-            next_step="The paths are at /docs.",
+            next_step="The paths are listed at /docs.",
         )
-    # Bytes that are not UTF-8, or nesting too deep for the parser: FastAPI tells both as 400.
+    # Bytes that are not UTF-8, or nesting too deep for the parser: FastAPI raises 400 for both.
     return BodyNotJson("the body cannot be read as JSON", value=str(error.__cause__), next_step=_EXAMPLE)
 
 
@@ -143,7 +142,4 @@ def _validation_error(error: RequestValidationError) -> NestvecError:
             next_step=f"{_EXAMPLE} The content type is application/json.",
         )
     where = ".".join(str(part) for part in first["loc"][:2])
-    return BodyInvalid(f"{where} is wrong", value=first["msg"], next_step="The shapes are at /docs.")
-
-
-_EXAMPLE = 'Send an object, for example {"inputs": ["text"]} to /embed.'
+    return BodyInvalid(f"{where} is invalid", value=first["msg"], next_step="The schemas are at /docs.")

@@ -1,10 +1,11 @@
-"""Whether every encoder answers, asked of the engine at most once a second."""
+"""``/health``: whether every encoder answers, asked of the engine at most once a second."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from fastapi import Request, Response
 
@@ -12,32 +13,33 @@ from nestvec.engines.contract import Engine
 from nestvec.service.api.error_responses import error_response
 from nestvec_schemas.errors import EngineUnavailable
 
-CACHED_SECONDS = 1.0
-DEADLINE_SECONDS = 2.0
+CACHED_SECONDS: Final = 1.0
+DEADLINE_SECONDS: Final = 2.0
 
 
 class Readiness:
-    """Asks the engine for each encoder, all at once; many callers at a time share one asking."""
+    """Probes the engine for each encoder, all at once; concurrent callers share one probe."""
 
     def __init__(
         self, engine: Engine, encoders: Iterable[str], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._engine, self._encoders, self._clock = engine, sorted(encoders), clock
-        self._asking: asyncio.Task[tuple[str, ...]] | None = None
-        self._asked = 0.0
+        self._probe_task: asyncio.Task[tuple[str, ...]] | None = None
+        self._probed_at = 0.0
 
-    async def silent(self) -> tuple[str, ...]:
-        """The encoders that do not answer within two seconds, as known for at most a second."""
-        if self._asking is None or (self._asking.done() and self._clock() - self._asked > CACHED_SECONDS):
-            self._asking = asyncio.create_task(self._ask(), name="nestvec-readiness")
-        return await asyncio.shield(self._asking)
+    async def unready(self) -> tuple[str, ...]:
+        """The encoders that do not answer within two seconds, as of at most a second ago."""
+        task = self._probe_task
+        if task is None or (task.done() and self._clock() - self._probed_at > CACHED_SECONDS):
+            task = self._probe_task = asyncio.create_task(self._probe(), name="nestvec-readiness")
+        return await asyncio.shield(task)
 
-    async def _ask(self) -> tuple[str, ...]:
-        answers = await asyncio.gather(*(self._answers(name) for name in self._encoders))
-        self._asked = self._clock()
-        return tuple(name for name, answers_it in zip(self._encoders, answers, strict=True) if not answers_it)
+    async def _probe(self) -> tuple[str, ...]:
+        answers = await asyncio.gather(*(self._is_ready(name) for name in self._encoders))
+        self._probed_at = self._clock()
+        return tuple(name for name, ready in zip(self._encoders, answers, strict=True) if not ready)
 
-    async def _answers(self, encoder: str) -> bool:
+    async def _is_ready(self, encoder: str) -> bool:
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 return await self._engine.ready(encoder)
@@ -48,12 +50,12 @@ class Readiness:
 async def health(request: Request) -> Response:
     """200 when every encoder answers; else 503, naming those that do not."""
     readiness: Readiness = request.app.state.readiness
-    silent = await readiness.silent()
-    if not silent:
+    unready = await readiness.unready()
+    if not unready:
         return Response()
     error = EngineUnavailable(
         "the engine does not answer for every encoder",
-        value=", ".join(silent),
-        next_step="See that the engine runs and holds them; the service's log has more.",
+        value=", ".join(unready),
+        next_step="Check that the engine runs and has loaded them; the service's log says more.",
     )
     return error_response(request.url.path, error)

@@ -1,4 +1,4 @@
-"""The face of OpenAI's embeddings API, as its clients, Milvus Lite and TEI's clients call it."""
+"""OpenAI's embeddings API, as its clients, Milvus Lite and TEI's clients call it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,17 @@ from nestvec.service.api.common import (
     embed_dense,
     embedder_of,
     json_response,
-    policy_of,
 )
 from nestvec.service.api.error_responses import error_models
-from nestvec.service.api.selection import EXIT_DESCRIPTION, BodyFields, QueryString, select_encoder
+from nestvec.service.api.selection import (
+    DIM_DESCRIPTION,
+    ENCODER_DESCRIPTION,
+    EXIT_DESCRIPTION,
+    QueryString,
+    select_encoder,
+)
+from nestvec.service.preprocess.truncation import Truncation
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.vectors import Vectors
 
 PATHS = ("/v1/embeddings", "/embeddings")
@@ -33,13 +40,13 @@ class EmbeddingsRequest(BaseModel):
         Inputs,
         Field(description="A text, texts, or token ids.", examples=[["heat flow in shock waves"]]),
     ]
-    model: str | None = Field(None, description="Encoder; not needed where there is one.")
+    model: str | None = Field(None, description=ENCODER_DESCRIPTION)
     encoding_format: Literal["float", "base64"] | None = Field(
         "float", description="base64: little-endian float32."
     )
-    dimensions: int | None = Field(None, description="First so many numbers of each vector.")
+    dimensions: int | None = Field(None, description=DIM_DESCRIPTION)
     exit: int | None = Field(None, description=EXIT_DESCRIPTION)
-    user: str | None = Field(None, description="Not used.")
+    user: str | None = Field(None, description="Ignored.")
 
 
 class EmbeddingObject(BaseModel):
@@ -62,21 +69,22 @@ class EmbeddingsResponse(BaseModel):
 
 async def embeddings(body: EmbeddingsRequest, request: Request, query: QueryString) -> Response:
     """Vectors, one per text, with their index."""
-    embedder = embedder_of(request)
-    ask = EmbedCall(
+    settings = embedder_of(request).settings
+    call = EmbedCall(
         inputs=as_input_list(body.input),
-        choice=select_encoder(query, BodyFields(body.model, body.dimensions, body.exit)),
-        policy=policy_of(query, embedder.settings),
+        config=select_encoder(query, EmbeddingConfig(body.model or "", body.dimensions, body.exit)),
+        truncation=Truncation(query.overlong or settings.overlong),
+        on_error=query.on_error or settings.on_error,
     )
-    result = await embed_dense(request, ask)
+    result = await embed_dense(request, call)
     rows = base64_rows(result.vectors) if body.encoding_format == "base64" else list(result.vectors)
-    answered = {
+    content = {
         "object": "list",
         "data": [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)],
-        "model": result.took.encoder,
-        "usage": {"prompt_tokens": result.took.tokens, "total_tokens": result.took.tokens},
+        "model": result.encoder,
+        "usage": {"prompt_tokens": result.tokens, "total_tokens": result.tokens},
     }
-    return json_response(answered, result.took, ask.inputs)
+    return json_response(content, result, call.inputs)
 
 
 for _path in PATHS:

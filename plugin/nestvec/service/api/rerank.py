@@ -1,4 +1,4 @@
-"""Reranking as TEI, vLLM and Cohere ask for it: by a cross-encoder, or by late interaction."""
+"""Reranking as TEI, vLLM and Cohere call it: by a cross-encoder, or by late interaction."""
 
 from __future__ import annotations
 
@@ -6,35 +6,33 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from nestvec.service.api.common import (
-    Took,
     TruncationFields,
     check_count,
     embedder_of,
     json_response,
     selected_encoder,
+    while_connected,
     with_prompt,
 )
 from nestvec.service.api.error_responses import error_models
-from nestvec.service.api.selection import BodyFields, EncoderSelection, QueryString, select_encoder
-from nestvec.service.embedder import Variant
+from nestvec.service.api.selection import QueryString, select_encoder
+from nestvec.service.embedder import EmbeddingResult, EmbedOptions
 from nestvec.service.encoders import LoadedEncoder
-from nestvec.service.middleware.disconnect import while_connected
-from nestvec.service.preprocess import truncation
 from nestvec.service.preprocess.inputs import EmbedInput, QueryDocument
-from nestvec.service.preprocess.truncation import Policy
 from nestvec.service.scoring import Scores, score_late_interaction, score_logits
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid, EmptyInput, NotOffered
 from nestvec_schemas.towers import Kind
 
 router = APIRouter(tags=["Rerank"])
 
-RANKING_KINDS: tuple[Kind, ...] = ("reranker", "multivector")
+RANKING_KINDS: Final[tuple[Kind, ...]] = ("reranker", "multivector")
 """The kinds of encoder that score a document with a query."""
 
 
@@ -45,18 +43,20 @@ class TextDocument(BaseModel):
 
 
 class RerankRequest(TruncationFields):
-    """``texts`` in TEI's words; ``documents`` in vLLM's and Cohere's."""
+    """``texts`` is TEI's field; ``documents`` is vLLM's and Cohere's."""
 
     query: str = Field(examples=["what is heat flow"])
-    texts: list[str] | None = Field(None, description="What is scored, for TEI.", examples=[["waves"]])
-    documents: list[str | TextDocument] | None = Field(None, description="The same for vLLM and Cohere.")
+    texts: list[str] | None = Field(None, description="The documents, for TEI.", examples=[["waves"]])
+    documents: list[str | TextDocument] | None = Field(
+        None, description="The documents, for vLLM and Cohere."
+    )
     raw_scores: bool = Field(False, description="Logits, or sums of cosines, instead of 0 to 1.")
     return_text: bool = False
     return_documents: bool = False
-    model: str | None = Field(None, description="Encoder; not needed where one can rank.")
-    top_n: int | None = Field(None, ge=1, description="Only so many of the best (else all).")
+    model: str | None = Field(None, description="Encoder. Optional where only one can rank.")
+    top_n: int | None = Field(None, ge=1, description="Only the best, this many. Default: all.")
     truncate_prompt_tokens: int | None = Field(
-        None, ge=-1, description="vLLM's: pairs are cut at what the encoder takes, whatever the number."
+        None, ge=-1, description="vLLM's: truncates pairs to what the encoder takes, whatever the number."
     )
 
 
@@ -83,25 +83,27 @@ class RerankResponse(BaseModel):
 
 
 async def rerank(body: RerankRequest, request: Request, query: QueryString) -> Response:
-    """Each document's score with the query, the best first; no score depends on what else is sent.
+    """Each document's score with the query, the best first. No score depends on the other documents.
 
-    A cross-encoder's is the sigmoid of its logit. A late-interaction encoder's is the mean, over the query's
-    token vectors, of their largest cosine with the document's, brought from -1..1 to 0..1.
+    A cross-encoder's score is the sigmoid of its logit. A late-interaction encoder's is the mean, over the
+    query's token vectors, of their largest cosine with the document's, rescaled from -1..1 to 0..1.
     """
     texts = _documents(body)
     settings = embedder_of(request).settings
-    check_count(texts, settings.max_inputs)
+    check_count(texts, settings.load.inputs)
     _check_not_empty(body.query, texts)
-    choice = _select_ranking_encoder(request, select_encoder(query, BodyFields(body.model)))
-    encoder = selected_encoder(request, choice, *RANKING_KINDS)
+    config = _select_ranking_encoder(request, select_encoder(query, EmbeddingConfig(body.model or "")))
+    encoder = selected_encoder(request, config, *RANKING_KINDS)
     if body.truncate is None and body.truncate_prompt_tokens is not None:
         body = body.model_copy(update={"truncate": True})
-    scores, took = await _score(request, encoder, choice, body.policy(query, settings), (body.query, texts))
+    on_error = query.on_error or settings.on_error
+    options = EmbedOptions(config, body.truncation(query, settings), on_error)
+    scores, result = await _score(request, encoder, body.query, texts, options)
     numbers = scores.raw if body.raw_scores else scores.relevance
     best = [(index, float(numbers[index])) for index in scores.order(body.top_n)]
     to_response = _tei_response if body.documents is None else _cohere_response
-    content = to_response(best, texts if body.return_text or body.return_documents else None, took)
-    return json_response(content, took, [body.query, *texts])
+    content = to_response(best, texts if body.return_text or body.return_documents else None, result)
+    return json_response(content, result, [body.query, *texts])
 
 
 for _path in ("/rerank", "/v1/rerank", "/v2/rerank"):
@@ -113,70 +115,80 @@ for _path in ("/rerank", "/v1/rerank", "/v2/rerank"):
     )(rerank)
 
 
-def _tei_response(best: Sequence[tuple[int, float]], texts: Sequence[str] | None, took: Took) -> object:
-    ranked = ({"index": index, "score": score} for index, score in best)
-    return list(ranked) if texts is None else [{**rank, "text": texts[int(rank["index"])]} for rank in ranked]
+def _tei_response(
+    best: Sequence[tuple[int, float]], texts: Sequence[str] | None, result: EmbeddingResult
+) -> object:
+    return [
+        {"index": index, "score": score} | ({} if texts is None else {"text": texts[index]})
+        for index, score in best
+    ]
 
 
-def _cohere_response(best: Sequence[tuple[int, float]], texts: Sequence[str] | None, took: Took) -> object:
-    ranked = ({"index": index, "relevance_score": score} for index, score in best)
+def _cohere_response(
+    best: Sequence[tuple[int, float]], texts: Sequence[str] | None, result: EmbeddingResult
+) -> object:
     return {
         "id": str(uuid.uuid4()),
-        "model": took.encoder,
-        "results": list(ranked)
-        if texts is None
-        else [{**rank, "document": {"text": texts[int(rank["index"])]}} for rank in ranked],
-        "usage": {"prompt_tokens": took.tokens, "total_tokens": took.tokens},
+        "model": result.encoder,
+        "results": [
+            {"index": index, "relevance_score": score}
+            | ({} if texts is None else {"document": {"text": texts[index]}})
+            for index, score in best
+        ],
+        "usage": {"prompt_tokens": result.tokens, "total_tokens": result.tokens},
         "meta": {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}},
     }
 
 
 async def _score(
-    request: Request,
-    encoder: LoadedEncoder,
-    choice: EncoderSelection,
-    policy: Policy,
-    asked: tuple[str, Sequence[str]],
-) -> tuple[Scores, Took]:
-    """The scores of a query's documents. Raises what ``run`` does."""
+    request: Request, encoder: LoadedEncoder, query: str, texts: Sequence[str], options: EmbedOptions
+) -> tuple[Scores, EmbeddingResult]:
+    """The scores of a query's documents. Raises what ``embed_inputs`` does."""
     started = time.perf_counter()
-    query, texts = asked
-    name, pairs = encoder.manifest.name, encoder.manifest.kind == "reranker"
+    pairs = encoder.manifest.kind == "reranker"
     inputs: list[EmbedInput] = [QueryDocument(query, text) for text in texts]
     if not pairs:
         inputs = [*with_prompt([query], "query", encoder), *with_prompt(texts, "document", encoder)]
-    variant = Variant(choice.exit, choice.expert)
-    embedding = truncation.embed(embedder_of(request), name, inputs, policy, variant)
-    embedded = (await while_connected(request, embedding)).embedded
-    given = embedded.answers
-    scores = score_logits(embedded.vectors[:, 0]) if pairs else score_late_interaction(given[0], given[1:])
-    return scores, Took(name, embedded, 0, time.perf_counter() - started)
+    embedding = embedder_of(request).embed(encoder.manifest.name, inputs, options)
+    result = await while_connected(request, embedding)
+    if pairs:
+        scores = score_logits(result.vectors[:, 0])
+    else:
+        query_vectors, *document_vectors = result.outputs
+        scores = score_late_interaction(query_vectors, document_vectors)
+    timing = replace(result.timing, total=time.perf_counter() - started)
+    return scores, replace(result, timing=timing)
 
 
-def _select_ranking_encoder(request: Request, choice: EncoderSelection) -> EncoderSelection:
-    """The choice, with the only encoder that can rank where it names none. Raises NotOffered, BodyInvalid."""
+def _select_ranking_encoder(request: Request, config: EmbeddingConfig) -> EmbeddingConfig:
+    """The config, with the only encoder that can rank where none is named.
+
+    Raises NotOffered, BodyInvalid.
+    """
     encoders = embedder_of(request).encoders
     ranking = [name for name, encoder in encoders.items() if encoder.manifest.kind in RANKING_KINDS]
-    if choice.dim is not None:
+    if config.dim is not None:
         raise BodyInvalid(
-            "scores have no dims to choose from", value=choice.dim, next_step="Leave dim= out of the address."
+            "scores have no dims to choose from",
+            value=config.dim,
+            next_step="Omit dim= from the address.",
         )
     if not ranking:
         raise NotOffered(
             "no encoder of this service scores a query with a document",
             value=", ".join(sorted(encoders)),
-            next_step="Rank by a vector of more dims instead, or ask a service that holds a cross-encoder.",
+            next_step="Rank by a vector of more dims instead, or use a service that has a cross-encoder.",
         )
-    if choice.encoder is None and len(ranking) == 1:
-        return replace(choice, encoder=ranking[0])
-    return choice
+    if not config.encoder and len(ranking) == 1:
+        return replace(config, encoder=ranking[0])
+    return config
 
 
 def _documents(body: RerankRequest) -> list[str]:
-    """What is to be scored. Raises BodyInvalid unless it is named once."""
+    """The documents to score. Raises BodyInvalid unless exactly one field has them."""
     if (body.texts is None) == (body.documents is None):
         raise BodyInvalid(
-            "what is to be ranked must be given once",
+            "the documents to rank must be in exactly one field",
             value="neither texts nor documents" if body.texts is None else "both texts and documents",
             next_step="Send texts as TEI does, or documents as vLLM and Cohere do.",
         )
@@ -191,5 +203,5 @@ def _check_not_empty(query: str, texts: Sequence[str]) -> None:
         raise EmptyInput(
             "a document is empty",
             value=f"number {texts.index('') + 1} of {len(texts)}",
-            next_step="Send at least one character of each, or leave it out.",
+            next_step="Send at least one character of each, or omit it.",
         )

@@ -1,54 +1,67 @@
-"""Which encoder, dim, exit and expert a request means: query string, body and model's name together."""
+"""Which encoder, dim, exit and expert a request selects: query string, body and model name together."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from dataclasses import dataclass, replace
+from typing import Annotated, Final, TypeVar
 
 from fastapi import Depends, Query
 
-from nestvec.service.settings import OnError, Overlong
+from nestvec.service.preprocess.truncation import Overlong
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid
 from nestvec_schemas.model_name import SEPARATOR, parse_model_name
+from nestvec_schemas.on_error import OnError
 
 T = TypeVar("T")
 
 EncoderQuery = Annotated[
     str | None,
-    Query(alias="encoder", description="Encoder, or ENCODER@EXPERT@EXIT; not needed where there is one."),
+    Query(
+        alias="encoder",
+        description="Encoder, or ENCODER@EXPERT@EXIT. Optional where the service has one encoder.",
+    ),
 ]
 DimQuery = Annotated[
-    int | None, Query(alias="dim", description="First so many numbers of each vector, normalised again.")
+    int | None,
+    Query(alias="dim", description="Length of the vectors: their first numbers, normalised again."),
 ]
 ExitQuery = Annotated[
-    int | None, Query(alias="exit", description="Layer to stop after (else the deepest): see /info.")
+    int | None, Query(alias="exit", description="Layer to stop after, see /info. Default: the deepest.")
 ]
 ExpertQuery = Annotated[
-    str | None, Query(alias="expert", description="Expert of the encoder (else its own weights): see /info.")
+    str | None,
+    Query(alias="expert", description="Expert of the encoder, see /info. Default: its own weights."),
 ]
 OnErrorQuery = Annotated[
     OnError | None,
-    Query(alias="on_error", description="A picture that cannot be had: an error, or a zero vector for it."),
+    Query(
+        alias="on_error",
+        description="For an image that cannot be fetched: reject the request, or return a zero vector.",
+    ),
 ]
 OverlongQuery = Annotated[
     Overlong | None,
-    Query(alias="overlong", description="Texts too long: an error, cut, or the mean of their chunks."),
+    Query(
+        alias="overlong",
+        description="For texts that are too long: an error, truncate, or the mean of their chunks.",
+    ),
 ]
 
-EXIT_DESCRIPTION = "Layer to stop after (else the deepest)."
-"""What a body's field ``exit`` says of itself."""
+EXIT_DESCRIPTION: Final = "Layer to stop after. Default: the deepest."
+ENCODER_DESCRIPTION: Final = "Encoder. Optional where the service has one."
+DIM_DESCRIPTION: Final = "Length of the vectors: their first numbers, normalised again."
 
 
 @dataclass(frozen=True)
 class QueryFields:
-    """What stands in the query string: it survives where Milvus writes path and body itself."""
+    """The fields of the query string, which survives where Milvus writes path and body itself."""
 
-    encoder: str | None
-    dim: int | None
-    exit: int | None
-    overlong: Overlong | None
-    expert: str | None = None
+    config: EmbeddingConfig
+    """``encoder`` is a model name, with an expert and an exit where it has them."""
+
+    overlong: Overlong | None = None
     on_error: OnError | None = None
 
 
@@ -60,58 +73,51 @@ async def _query_fields(
     expert: ExpertQuery = None,
     on_error: OnErrorQuery = None,
 ) -> QueryFields:
-    return QueryFields(encoder, dim, exit, overlong, expert, on_error)
+    return QueryFields(EmbeddingConfig(encoder or "", dim, exit, expert), overlong, on_error)
 
 
 QueryString = Annotated[QueryFields, Depends(_query_fields)]
 
 
-@dataclass(frozen=True)
-class EncoderSelection:
-    """None is the only encoder, the full length, the deepest exit, no expert."""
-
-    encoder: str | None = None
-    dim: int | None = None
-    exit: int | None = None
-    expert: str | None = None
+_UNSPECIFIED: Final = EmbeddingConfig()
 
 
-@dataclass(frozen=True)
-class BodyFields:
-    """The same from a body, with the name that the face gives the dim."""
+def select_encoder(
+    query: QueryFields, body: EmbeddingConfig = _UNSPECIFIED, *, dim_name: str = "dimensions"
+) -> EmbeddingConfig:
+    """What query string and body select together; the query string's encoder takes precedence.
 
-    encoder: str | None = None
-    dim: int | None = None
-    exit: int | None = None
-    dim_name: str = "dimensions"
-
-
-def select_encoder(query: QueryFields, body: BodyFields | None = None) -> EncoderSelection:
-    """What query string and body ask for together; the encoder is the query string's where it names one.
-
-    Raises BodyInvalid where they ask for different dims, exits or experts, ExitNotOffered for ``minilm@-``.
+    ``body`` has the same fields, with a model name as its encoder; its dim is called ``dim_name``. Raises
+    BodyInvalid where they name different dims, exits or experts, ExitNotOffered for ``minilm@-``.
     """
-    body = body or BodyFields()
-    name = query.encoder or body.encoder
-    encoder, exit, expert = parse_model_name(name) if name else (None, None, None)
-    exits = {f"exit={query.exit}": query.exit, f"exit={body.exit}": body.exit, f"encoder={name}": exit}
-    experts = {f"expert={query.expert}": query.expert, f"encoder={name}": expert}
-    # What a client calls its model is not looked at where the query string names another encoder.
-    if body.encoder and body.encoder != name and body.encoder.partition(SEPARATOR)[0] == encoder:
-        _, exits[f"model={body.encoder}"], experts[f"model={body.encoder}"] = parse_model_name(body.encoder)
-    dims = {f"dim={query.dim}": query.dim, f"{body.dim_name}={body.dim}": body.dim}
-    return EncoderSelection(
-        encoder, _agreed_value("dims", dims), _agreed_value("exits", exits), _agreed_value("experts", experts)
-    )
+    name = query.config.encoder or body.encoder
+    selected = parse_model_name(name)
+    names = [(f"encoder={name}", selected)]
+    # The body's model name is ignored where the query string names another encoder.
+    if body.encoder and body.encoder != name and body.encoder.partition(SEPARATOR)[0] == selected.encoder:
+        names.append((f"model={body.encoder}", parse_model_name(body.encoder)))
+    for attribute, default in _UNSPECIFIED.attributes().items():
+        if attribute == "encoder":
+            continue
+        body_name = dim_name if attribute == "dim" else attribute
+        sources = [
+            (f"{attribute}={getattr(query.config, attribute)}", query.config),
+            (f"{body_name}={getattr(body, attribute)}", body),
+            *names,
+        ]
+        values = {label: getattr(config, attribute) for label, config in sources}
+        stated = {label: value for label, value in values.items() if value != default}
+        if stated:
+            selected = replace(selected, **{attribute: _agreed_value(f"{attribute}s", stated)})
+    return selected
 
 
-def _agreed_value(what: str, values: Mapping[str, T | None]) -> T | None:
-    """The one value that every place that names one asks for. Raises BodyInvalid where two differ."""
-    stated_values = {label: value for label, value in values.items() if value is not None}
-    if len(set(stated_values.values())) > 1:
+def _agreed_value(what: str, stated: Mapping[str, T]) -> T:
+    """The one value that every place that states one has. Raises BodyInvalid where two differ."""
+    if len(set(stated.values())) > 1:
         raise BodyInvalid(
-            f"the request asks for different {what}",
-            value=", ".join(stated_values),
-            next_step="Ask for one of them.",
+            f"the request names different {what}",
+            value=", ".join(stated),
+            next_step="Name one of them.",
         )
-    return next(iter(stated_values.values()), None)
+    return next(iter(stated.values()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -22,27 +22,26 @@ from nestvec.service.api.common import (
     selected_encoder,
 )
 from nestvec.service.api.error_responses import error_models
-from nestvec.service.api.selection import EncoderSelection, QueryString, select_encoder
+from nestvec.service.api.selection import QueryString, select_encoder
 from nestvec.service.api.tei import INPUTS_FIELD
 from nestvec.service.batching.outputs import top_weights
 from nestvec.service.encoders import LoadedEncoder
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.preprocessing.collate import Array
 
 router = APIRouter(tags=["TEI"], responses=error_models("/embed_sparse"))
 
-QUERY_EXPERT = "query"
-"""The prompt of queries, and the expert that reads them where a sparse encoder has one."""
+QUERY_EXPERT: Final = "query"
+"""The prompt of queries, and the expert that embeds them where a sparse encoder has one."""
 
-TopQuery = Annotated[
-    int | None, Query(alias="top", ge=1, description="So many of the largest weights alone.")
-]
-WordsQuery = Annotated[bool, Query(alias="words", description="Each index with its word.")]
+TopQuery = Annotated[int | None, Query(alias="top", ge=1, description="Only the largest weights, this many.")]
+WordsQuery = Annotated[bool, Query(alias="words", description="Return each index with its word.")]
 
 
 class SparseRequest(TruncationFields):
-    """TEI's request for sparse vectors; what TEI does not know stands in the query string."""
+    """TEI's request for sparse vectors; fields that TEI does not have are in the query string."""
 
     inputs: Annotated[Inputs, INPUTS_FIELD]
     prompt_name: PromptName | None = Field(None, description="Prompt put before each text.")
@@ -58,7 +57,7 @@ class SparseValue(BaseModel):
     "/embed_sparse",
     response_model=list[list[SparseValue]],
     response_model_exclude_none=True,
-    summary="Embed texts, sparsely",
+    summary="Embed texts as sparse vectors",
 )
 async def embed_sparse(
     body: SparseRequest,
@@ -67,53 +66,54 @@ async def embed_sparse(
     top: TopQuery = None,
     words: WordsQuery = False,
 ) -> Response:
-    """For each text, the words that have a weight, in the order of their ids."""
+    """For each text, the words that have a weight, in the order of the vocabulary."""
     settings = embedder_of(request).settings
     inputs = as_input_list(body.inputs)
-    check_count(inputs, settings.max_inputs)
-    choice = select_encoder(query)
-    encoder = selected_encoder(request, choice, "sparse")
-    if choice.dim is not None:
+    check_count(inputs, settings.load.inputs)
+    config = select_encoder(query)
+    encoder = selected_encoder(request, config, "sparse")
+    if config.dim is not None:
         raise BodyInvalid(
-            "a sparse encoder's dims are words, and its vectors have no prefix",
-            value=f"dim={choice.dim}",
-            next_step="Leave it away, or ask for the largest weights: top=64.",
+            "the dims of a sparse encoder are words, and its vectors cannot be truncated",
+            value=f"dim={config.dim}",
+            next_step="Omit it, or request the largest weights: top=64.",
         )
-    ask = EmbedCall(
-        inputs,
-        _with_query_expert(choice, encoder, body.prompt_name),
-        body.policy(query, settings),
+    call = EmbedCall(
+        inputs=inputs,
+        config=_with_query_expert(config, encoder, body.prompt_name),
+        truncation=body.truncation(query, settings),
+        on_error=query.on_error or settings.on_error,
         prompt=body.prompt_name,
     )
-    took = await embed_inputs(request, ask)
-    answers = [top_weights(weights, top) for weights in took.embedded.answers]
+    result = await embed_inputs(request, call)
+    weights = [top_weights(output, top) for output in result.outputs]
     if words:
-        return json_response(await asyncio.to_thread(_index_values_words, encoder, answers), took, inputs)
-    return json_response([_index_values(weights) for weights in answers], took, inputs)
+        return json_response(await asyncio.to_thread(_with_words, encoder, weights), result, inputs)
+    return json_response([_index_values(row) for row in weights], result, inputs)
 
 
 def _with_query_expert(
-    choice: EncoderSelection, encoder: LoadedEncoder, prompt: PromptName | None
-) -> EncoderSelection:
-    """The choice, with the expert that reads queries where the encoder has one and none is chosen."""
-    own = prompt == QUERY_EXPERT and choice.expert is None and QUERY_EXPERT in encoder.manifest.experts
-    return replace(choice, expert=QUERY_EXPERT) if own else choice
+    config: EmbeddingConfig, encoder: LoadedEncoder, prompt: PromptName | None
+) -> EmbeddingConfig:
+    """``config``, with the expert for queries where the encoder has one and none is selected."""
+    applies = prompt == QUERY_EXPERT and config.expert is None and QUERY_EXPERT in encoder.manifest.experts
+    return replace(config, expert=QUERY_EXPERT) if applies else config
 
 
 def _index_values(weights: Array) -> list[dict[str, Any]]:
-    # Values stay numpy's: of 32 bits, they are written with as many digits as those hold.
+    # Values stay numpy's float32, so that they are written with as many digits as 32 bits hold.
     return [
         {"index": index, "value": value}
         for index, value in zip(weights["index"].tolist(), weights["value"], strict=True)
     ]
 
 
-def _index_values_words(encoder: LoadedEncoder, answers: Sequence[Array]) -> list[list[dict[str, Any]]]:
-    words_of = encoder.tokeniser.words
+def _with_words(encoder: LoadedEncoder, rows: Sequence[Array]) -> list[list[dict[str, Any]]]:
+    entries_of = encoder.required_tokenizer.vocabulary_entries
     return [
         [
             entry | {"word": word}
-            for entry, word in zip(_index_values(row), words_of(row["index"].tolist()), strict=True)
+            for entry, word in zip(_index_values(row), entries_of(row["index"].tolist()), strict=True)
         ]
-        for row in answers
+        for row in rows
     ]

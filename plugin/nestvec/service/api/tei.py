@@ -1,10 +1,10 @@
-"""The face of text-embeddings-inference 1.9: vectors, tokens, what the service holds."""
+"""The API of text-embeddings-inference 1.9: vectors, tokens, and what the service serves."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -23,28 +23,37 @@ from nestvec.service.api.common import (
     with_prompt,
 )
 from nestvec.service.api.error_responses import error_models
-from nestvec.service.api.selection import EXIT_DESCRIPTION, BodyFields, QueryString, select_encoder
+from nestvec.service.api.selection import (
+    DIM_DESCRIPTION,
+    ENCODER_DESCRIPTION,
+    EXIT_DESCRIPTION,
+    QueryString,
+    select_encoder,
+)
 from nestvec.service.embedder import Embedder
-from nestvec.service.encoders import resolve_encoder
+from nestvec.service.encoders import LoadedEncoder, resolve_encoder
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import EmptyInput, InputTooLong
 from nestvec_schemas.manifest import Manifest, PromptName
 
 router = APIRouter(tags=["TEI"], responses=error_models("/embed"))
 
-MAX_TOKENIZED_CHARACTERS = 1 << 18
-"""Characters that one request may have spelled out as tokens: each becomes some 60 bytes of JSON."""
+MAX_TOKENIZED_CHARACTERS: Final = 1 << 18
+"""Characters that one request may have tokenized: each becomes some 60 bytes of JSON."""
 
-INPUTS_FIELD = Field(description="A text, texts, or token ids.", examples=[["heat flow in shock waves"]])
+INPUTS_FIELD: Final = Field(
+    description="A text, texts, or token ids.", examples=[["heat flow in shock waves"]]
+)
 
 
 class EmbedRequest(TruncationFields):
-    """TEI's request; what TEI does not know may stand in the query string as well."""
+    """TEI's request. The fields that TEI does not have may also be in the query string."""
 
     inputs: Annotated[Inputs, INPUTS_FIELD]
     prompt_name: PromptName | None = Field(None, description="Prompt put before each text.")
-    normalize: bool | None = Field(None, description="Unit length (else as the encoder was trained).")
-    dimensions: int | None = Field(None, description="First so many numbers of each vector.")
-    encoder: str | None = Field(None, description="Encoder; not needed where there is one.")
+    normalize: bool | None = Field(None, description="Unit length. Default: as the encoder was trained.")
+    dimensions: int | None = Field(None, description=DIM_DESCRIPTION)
+    encoder: str | None = Field(None, description=ENCODER_DESCRIPTION)
     exit: int | None = Field(None, description=EXIT_DESCRIPTION)
 
 
@@ -68,32 +77,33 @@ class TokenInfo(BaseModel):
 @router.post("/", include_in_schema=False)
 async def embed(body: EmbedRequest, request: Request, query: QueryString) -> Response:
     """Vectors, one per text, always as a 2-D array."""
-    embedder = embedder_of(request)
-    ask = EmbedCall(
+    settings = embedder_of(request).settings
+    call = EmbedCall(
         inputs=as_input_list(body.inputs),
-        choice=select_encoder(query, BodyFields(body.encoder, body.dimensions, body.exit)),
-        policy=body.policy(query, embedder.settings),
+        config=select_encoder(query, EmbeddingConfig(body.encoder or "", body.dimensions, body.exit)),
+        truncation=body.truncation(query, settings),
+        on_error=query.on_error or settings.on_error,
         normalised=body.normalize,
         prompt=body.prompt_name,
     )
-    result = await embed_dense(request, ask)
-    return json_response(result.vectors, result.took, ask.inputs)
+    result = await embed_dense(request, call)
+    return json_response(result.vectors, result, call.inputs)
 
 
-@router.post("/tokenize", response_model=list[list[TokenInfo]], summary="The tokens of texts")
+@router.post("/tokenize", response_model=list[list[TokenInfo]], summary="Tokenize texts")
 async def tokenize(body: TokenizeRequest, request: Request, query: QueryString) -> Response:
-    """Every token of each text, with the characters it stands for; nothing is cut."""
+    """Every token of each text with the characters it stands for; nothing is truncated."""
     embedder = embedder_of(request)
     encoder = embedder.encoders[resolve_encoder(embedder.encoders, select_encoder(query).encoder)]
-    tokeniser = encoder.tokeniser
+    tokenizer = encoder.required_tokenizer
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
-    check_count(texts, embedder.settings.max_inputs)
+    check_count(texts, embedder.settings.load.inputs)
     _check_tokenizable(texts)
     if body.prompt_name:
         texts = [str(text) for text in with_prompt(texts, body.prompt_name, encoder)]
-    spelled = await asyncio.to_thread(tokeniser.spell, texts, special=body.add_special_tokens)
-    answered = [[asdict(token) for token in tokens] for tokens in spelled]
-    return Response(orjson.dumps(answered), media_type="application/json")
+    tokens_of_texts = await asyncio.to_thread(tokenizer.tokenize, texts, special=body.add_special_tokens)
+    content = [[asdict(token) for token in tokens] for tokens in tokens_of_texts]
+    return Response(orjson.dumps(content), media_type="application/json")
 
 
 def _check_tokenizable(texts: list[str]) -> None:
@@ -102,23 +112,22 @@ def _check_tokenizable(texts: list[str]) -> None:
     characters = sum(map(len, texts))
     if characters > MAX_TOKENIZED_CHARACTERS:
         raise InputTooLong(
-            f"a request has at most {MAX_TOKENIZED_CHARACTERS} characters spelled out as tokens",
+            f"a request to tokenize holds at most {MAX_TOKENIZED_CHARACTERS} characters",
             value=characters,
-            next_step="Send the texts in several requests.",
+            next_step="Split the texts over several requests.",
         )
 
 
-@router.get("/info", summary="What the service holds")
+@router.get("/info", summary="Describe the service")
 async def info(request: Request) -> dict[str, Any]:
-    """TEI's fields for the first encoder, and every encoder's dims, exits, prompts and limits."""
-    return describe(embedder_of(request))
+    """TEI's fields for the first encoder, and the dims, exits, prompts and limits of every encoder."""
+    return service_info(embedder_of(request))
 
 
-def describe(embedder: Embedder) -> dict[str, Any]:
+def service_info(embedder: Embedder) -> dict[str, Any]:
     """The body of ``/info``."""
     encoders = dict(sorted(embedder.encoders.items()))
-    manifests = {name: encoder.manifest for name, encoder in encoders.items()}
-    first = next(iter(manifests.values()))
+    first = next(iter(encoders.values())).manifest
     settings = embedder.settings
     return {
         "model_id": first.source,
@@ -126,10 +135,10 @@ def describe(embedder: Embedder) -> dict[str, Any]:
         "model_dtype": first.precision,
         "model_type": _model_type(first),
         "max_concurrent_requests": settings.load.requests,
-        "max_input_length": first.first.max_tokens,
-        "max_batch_tokens": settings.batch_tokens,
-        "max_batch_requests": settings.batch_texts,
-        "max_client_batch_size": settings.max_inputs,
+        "max_input_length": first.main_tower.max_tokens,
+        "max_batch_tokens": settings.batches.tokens,
+        "max_batch_requests": settings.batches.texts,
+        "max_client_batch_size": settings.load.inputs,
         "auto_truncate": settings.overlong != "error",
         "tokenization_workers": None,
         "version": __version__,
@@ -137,30 +146,32 @@ def describe(embedder: Embedder) -> dict[str, Any]:
         "docker_label": None,
         "engine": embedder.engine.name,
         "settings": settings.public(),
-        "encoders": {
-            name: {
-                "dim": manifest.dim,
-                "dims": manifest.dims,
-                "layers": manifest.layers,
-                "kind": manifest.kind,
-                "activation": manifest.first.activation,
-                "towers": list(manifest.towers),
-                "pictures": encoders[name].pictures,
-                "frames": manifest.towers["image"].frames if "image" in manifest.towers else None,
-                "experts": list(manifest.experts),
-                "max_tokens": manifest.first.max_tokens,
-                "precision": manifest.precision,
-                "normalised": manifest.normalised,
-                "nesting": manifest.nesting,
-                "prompts": manifest.prompts,
-            }
-            for name, manifest in manifests.items()
-        },
+        "encoders": {name: _encoder_info(encoder) for name, encoder in encoders.items()},
+    }
+
+
+def _encoder_info(encoder: LoadedEncoder) -> dict[str, Any]:
+    manifest = encoder.manifest
+    return {
+        "dim": manifest.dim,
+        "dims": manifest.dims,
+        "layers": manifest.layers,
+        "kind": manifest.kind,
+        "activation": manifest.main_tower.activation,
+        "towers": list(manifest.towers),
+        "pictures": encoder.takes_images,
+        "frames": manifest.towers["image"].frames if "image" in manifest.towers else None,
+        "experts": list(manifest.experts),
+        "max_tokens": manifest.main_tower.max_tokens,
+        "precision": manifest.precision,
+        "normalised": manifest.normalised,
+        "nesting": manifest.nesting,
+        "prompts": manifest.prompts,
     }
 
 
 def _model_type(manifest: Manifest) -> dict[str, object]:
-    """In TEI's words; a reranker of one label has the only name there."""
+    """As TEI writes it; a reranker of one label has TEI's only label name."""
     if manifest.kind == "reranker":
         return {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}}
-    return {"embedding": {"pooling": manifest.first.pooling}}
+    return {"embedding": {"pooling": manifest.main_tower.pooling}}

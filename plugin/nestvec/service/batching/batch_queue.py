@@ -1,4 +1,4 @@
-"""What waits for the engine, and which of it shares the next batch."""
+"""Inputs that wait for the engine, and which of them share the next batch."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from bisect import bisect_left, insort
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from nestvec.service.preprocess.rows import ModelInput
+from nestvec.service.preprocess.inputs import ModelInput
+from nestvec.service.settings import MAX_INTERACTIVE_INPUTS
 
-MAX_PADDING_RATIO = 1.25
-"""How much wider than its shortest text a batch may be: past that, padding costs more than it saves."""
-
-MAX_INTERACTIVE_TEXTS = 4
-"""A request of at most this many texts is a query or two: it goes before bulk work."""
+MAX_PADDING_RATIO: Final = 1.25
+"""The longest input of a batch divided by the shortest: beyond this, padding costs more than it saves."""
 
 
 @dataclass(eq=False)
 class QueuedInput:
-    """One input that waits: its row, for which exit, since when, and whether it does no longer."""
+    """One input that waits for the engine."""
 
-    row: ModelInput
+    model_input: ModelInput
     exit: int = 0
     arrived: float = field(default_factory=time.monotonic)
     gone: bool = False
+    """Whether it has left the queue."""
 
     @property
     def length(self) -> int:
-        return self.row.length
+        return self.model_input.length
 
 
 class _Lane:
-    """Texts of one priority: in order of arrival, and those of each exit sorted by length."""
+    """Inputs of one priority: in order of arrival, and those of each exit sorted by length."""
 
     def __init__(self) -> None:
         self._arrived: deque[QueuedInput] = deque()
@@ -46,7 +46,7 @@ class _Lane:
         insort(self._sorted[item.exit], item, key=_length)
 
     def drop(self, item: QueuedInput) -> bool:
-        """Take one text out, where it is in this line."""
+        """Remove an input; False where it is not in this lane."""
         same_exit = self._sorted[item.exit]
         index = _index_of(same_exit, item)
         if index is None:
@@ -55,21 +55,18 @@ class _Lane:
         item.gone = True
         return True
 
-    def take(self, tokens: int, texts: int) -> list[QueuedInput]:
-        """The oldest text and those of its exit nearest to it in length, within the budget."""
+    def take(self, max_tokens: int, max_inputs: int) -> list[QueuedInput]:
+        """Remove the oldest input and those of its exit nearest to it in length, within the budget."""
         while self._arrived[0].gone:
             self._arrived.popleft()
         same_exit = self._sorted[self._arrived[0].exit]
         first = _index_of(same_exit, self._arrived[0]) or 0
         last = first + 1
-        while last - first < texts:
-            if last < len(same_exit) and _within_budget(
-                same_exit[first], same_exit[last], last + 1 - first, tokens
-            ):
+        while last - first < max_inputs:
+            size = last - first + 1
+            if last < len(same_exit) and _fits_batch(same_exit[first], same_exit[last], size, max_tokens):
                 last += 1
-            elif first > 0 and _within_budget(
-                same_exit[first - 1], same_exit[last - 1], last - first + 1, tokens
-            ):
+            elif first > 0 and _fits_batch(same_exit[first - 1], same_exit[last - 1], size, max_tokens):
                 first -= 1
             else:
                 break
@@ -80,9 +77,9 @@ class _Lane:
         return batch
 
 
-def _within_budget(shortest: QueuedInput, longest: QueuedInput, texts: int, tokens: int) -> bool:
-    """Whether so many texts are a batch within the budget, and near enough to each other in length."""
-    return texts * longest.length <= tokens and longest.length <= MAX_PADDING_RATIO * shortest.length + 4
+def _fits_batch(shortest: QueuedInput, longest: QueuedInput, size: int, max_tokens: int) -> bool:
+    """Whether ``size`` inputs are within the budget and similar enough in length."""
+    return size * longest.length <= max_tokens and longest.length <= MAX_PADDING_RATIO * shortest.length + 4
 
 
 def _index_of(items: Sequence[QueuedInput], item: QueuedInput) -> int | None:
@@ -95,35 +92,36 @@ def _index_of(items: Sequence[QueuedInput], item: QueuedInput) -> int | None:
 
 
 class BatchQueue:
-    """Texts of one encoder in two priorities; while both wait, batches alternate between them.
+    """Inputs of one encoder in two priorities; while both wait, batches alternate between them.
 
-    A batch has one exit: a graph runs as deep as the deepest of its rows.
+    A batch has one exit: a graph runs as deep as its deepest row.
     """
 
-    def __init__(self, tokens: int, texts: int) -> None:
-        """``tokens`` (padding included) and ``texts``: the largest batch."""
-        self._tokens, self._texts = tokens, texts
-        self._lone, self._bulk = _Lane(), _Lane()
-        self._after_lone = False
+    def __init__(self, max_tokens: int, max_inputs: int) -> None:
+        """``max_tokens`` (padding included) and ``max_inputs`` bound a batch."""
+        self._max_tokens, self._max_inputs = max_tokens, max_inputs
+        self._interactive, self._bulk = _Lane(), _Lane()
+        self._after_interactive = False
 
     def __len__(self) -> int:
-        return len(self._lone) + len(self._bulk)
+        return len(self._interactive) + len(self._bulk)
 
-    def add(self, request: Sequence[QueuedInput], *, texts: int) -> None:
-        """Put in what a request of ``texts`` texts in all still has to wait for."""
-        lane = self._lone if texts <= MAX_INTERACTIVE_TEXTS else self._bulk
-        for item in request:
+    def add(self, items: Sequence[QueuedInput], *, request_size: int) -> None:
+        """Add what a request of ``request_size`` inputs in all waits for."""
+        lane = self._interactive if request_size <= MAX_INTERACTIVE_INPUTS else self._bulk
+        for item in items:
             lane.add(item)
 
     def drop(self, item: QueuedInput) -> bool:
-        """Take one text out that nobody waits for any more; False where it has left already."""
-        return self._lone.drop(item) or self._bulk.drop(item)
+        """Remove an input that no request waits for any more; False where it has left already."""
+        return self._interactive.drop(item) or self._bulk.drop(item)
 
     def take(self) -> list[QueuedInput]:
-        """The next batch; every text that was put in, and not dropped, is taken exactly once."""
-        lone = bool(self._lone) and not (self._bulk and self._after_lone)
-        self._after_lone = lone
-        return (self._lone if lone else self._bulk).take(self._tokens, self._texts)
+        """The next batch. Every input that is added and not dropped is taken exactly once."""
+        interactive = bool(self._interactive) and not (self._bulk and self._after_interactive)
+        self._after_interactive = interactive
+        lane = self._interactive if interactive else self._bulk
+        return lane.take(self._max_tokens, self._max_inputs)
 
 
 def _length(item: QueuedInput) -> int:

@@ -1,66 +1,59 @@
-"""Answers remembered for a short while: the same text is asked for once per nested field."""
+"""Embeddings cached for a short while: the same text arrives once for each nested field."""
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final
+
+from cachetools import TTLCache
 
 from nestvec_schemas.preprocessing.collate import Array
 
-Key = TypeVar("Key")
+_ENTRY_OVERHEAD_BYTES: Final = 300
+"""Bytes of an entry besides its numbers: key, objects, array header."""
 
-_ENTRY_OVERHEAD_BYTES = 300
-"""Bytes of an entry beside its numbers: key, tuple, array header."""
+
+@dataclass(frozen=True)
+class CacheKey:
+    """Identifies the embedding of one input by one encoder."""
+
+    part: str
+    """The part of the encoder that embeds it."""
+    exit: int
+    """The layer that the graph stops after, 0 for the deepest."""
+    kind: str
+    """The kind of the input and the side that it is truncated on."""
+    digest: bytes
+    """A digest of the input."""
 
 
 @dataclass(frozen=True)
 class CachedEmbedding:
-    """What the engine gave for an input (``answers``), and the number of tokens it was made from."""
+    """The engine's output for one input, and the tokens that it was made from."""
 
-    answer: Array
+    output: Array
     tokens: int
-    whole: int
+    total: int
+    """Tokens before truncation."""
+
+    @property
+    def truncated(self) -> bool:
+        return self.total > self.tokens
 
 
-class EmbeddingCache(Generic[Key]):
-    """Least recently used entries, bounded in bytes and in seconds since they were made."""
+class EmbeddingCache(TTLCache[CacheKey, CachedEmbedding]):
+    """The least recently used embeddings, bounded in bytes and in seconds since they were made."""
 
-    def __init__(self, size: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._size, self._seconds, self._clock = size, seconds, clock
-        self._entries: OrderedDict[Key, tuple[float, CachedEmbedding]] = OrderedDict()
-        self.used = 0
+    def __init__(self, max_bytes: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(max_bytes, seconds, timer=clock, getsizeof=_entry_bytes)
 
-    def get(self, key: Key) -> CachedEmbedding | None:
-        """What was kept under ``key``, unless it is too old."""
-        found = self._entries.get(key)
-        if found is None:
-            return None
-        made, entry = found
-        if self._clock() - made > self._seconds:
-            self._drop(key)
-            return None
-        self._entries.move_to_end(key)
-        return entry
-
-    def put(self, key: Key, entry: CachedEmbedding) -> None:
-        """Keep ``entry``; the least recently used ones make room."""
-        if key in self._entries:
-            self._drop(key)
-        self._entries[key] = (self._clock(), entry)
-        self.used += _cost(entry)
-        while self.used > self._size:
-            self._drop(next(iter(self._entries)))
-
-    def _drop(self, key: Key) -> None:
-        _, entry = self._entries.pop(key)
-        self.used -= _cost(entry)
-
-    def __len__(self) -> int:
-        return len(self._entries)
+    def put(self, key: CacheKey, embedding: CachedEmbedding) -> None:
+        """Keep an embedding, unless it is larger than the whole cache."""
+        if _entry_bytes(embedding) <= self.maxsize:
+            self[key] = embedding
 
 
-def _cost(entry: CachedEmbedding) -> int:
-    return entry.answer.nbytes + _ENTRY_OVERHEAD_BYTES
+def _entry_bytes(embedding: CachedEmbedding) -> int:
+    return embedding.output.nbytes + _ENTRY_OVERHEAD_BYTES

@@ -1,4 +1,4 @@
-"""What the engine gives for a batch, as one answer an input: a row for each kind of encoder."""
+"""The engine's output for a batch, as one array for each input: a row for each kind of encoder."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.towers import Kind
 
 SPARSE_DTYPE: Final = np.dtype([("index", "<i4"), ("value", "<f4")])
-"""One weight of a sparse vector, and the word of the vocabulary that has it."""
+"""One weight of a sparse vector, and the index of its word in the vocabulary."""
 
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """``axes`` of the engine's array, the first for inputs and the last of ``dim`` numbers; ``take`` makes an
-    input's answer, an array of its own, of its part of it."""
+    """How the output of an encoder of one kind is read."""
 
     axes: int
-    take: Callable[[Array], Array]
+    """Of the engine's array: the first is the batch's, the last has ``dim`` numbers."""
+    extract: Callable[[Array], Array]
+    """Makes an array that owns its data from one input's part of the engine's array."""
 
 
 def _nonzero_weights(row: Array) -> Array:
-    """(dim,) float32 to its weights above zero, (k,) SPARSE, in the order of their words."""
+    """(dim,) float32 to its weights above zero, (k,) SPARSE_DTYPE, in the order of the vocabulary."""
     index = np.flatnonzero(row > 0)
     weights = np.empty(len(index), SPARSE_DTYPE)
     weights["index"], weights["value"] = index, row[index]
@@ -34,7 +35,7 @@ def _nonzero_weights(row: Array) -> Array:
 
 
 def top_weights(weights: Array, top: int | None) -> Array:
-    """The ``top`` largest of (k,) SPARSE, in the order of their words; all of them where it is None."""
+    """The ``top`` largest of (k,) SPARSE_DTYPE in the order of the vocabulary, or all of them for None."""
     if top is None or len(weights) <= top:
         return weights
     largest: Array = weights[np.sort(np.argsort(-weights["value"], kind="stable")[:top])]
@@ -55,18 +56,18 @@ OUTPUT_SPECS: dict[Kind, OutputSpec] = {
 }
 
 
-def check_output(outputs: Array, kind: Kind, count: int, dim: int) -> None:
-    """Raise EngineError unless an engine's answer is ``count`` of a ``kind``, of ``dim`` finite numbers."""
+def check_output(output: Array, kind: Kind, count: int, dim: int) -> None:
+    """Raise EngineError unless an engine's output is ``count`` of a ``kind``, of ``dim`` finite numbers."""
     axes = OUTPUT_SPECS[kind].axes
-    if outputs.ndim != axes or (len(outputs), outputs.shape[-1]) != (count, dim):
-        expected_shape = (count, dim) if axes == 2 else (count, "tokens", dim)
+    if output.ndim != axes or (len(output), output.shape[-1]) != (count, dim):
+        expected = (count, dim) if axes == 2 else (count, "tokens", dim)
         raise EngineError(
-            "the engine's answer has the wrong shape",
-            value=outputs.shape,
-            next_step=f"It must be {expected_shape}: export the encoder again.",
+            "the engine's output has the wrong shape",
+            value=output.shape,
+            next_step=f"It must be {expected}: export the encoder again.",
         )
-    if not np.isfinite(outputs).all():
+    if not np.isfinite(output).all():
         raise EngineError(
-            "the engine answered with numbers that are not finite",
+            "the engine's output has numbers that are not finite",
             next_step="Export the encoder again, in fp32 if it was not.",
         )

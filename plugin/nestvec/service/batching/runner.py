@@ -1,4 +1,4 @@
-"""One encoder's work: what is asked for goes through the engine once, whoever waits for it."""
+"""Runs the inputs of one part of an encoder through the engine, each once, whoever waits for it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Final
 from nestvec.engines.contract import Engine
 from nestvec.service.batching.admission import Admission
 from nestvec.service.batching.batch_queue import BatchQueue, QueuedInput
-from nestvec.service.batching.cache import CachedEmbedding, EmbeddingCache
+from nestvec.service.batching.cache import CachedEmbedding, CacheKey, EmbeddingCache
 from nestvec.service.batching.outputs import OUTPUT_SPECS, check_output
 from nestvec.service.observability.observer import BatchRun, Observer
-from nestvec.service.preprocess.rows import ModelInput, collate
+from nestvec.service.preprocess.inputs import ModelInput, collate
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import DeadlineExceeded, EngineError, NestvecError
 from nestvec_schemas.preprocessing.collate import Array
@@ -24,25 +24,14 @@ from nestvec_schemas.towers import Kind
 logger = logging.getLogger(__name__)
 
 _MAX_LOGITS_BYTES: Final = 256 << 20
-"""What a batch of a sparse encoder may take inside the graph: a float32 for each of its tokens and words."""
+"""Memory of a sparse encoder's batch inside the graph: a float32 for each of its tokens and words."""
 
 _MIN_BATCH_TOKENS: Final = 512
 
 
 @dataclass(frozen=True)
-class CacheKey:
-    """Of an input for one encoder: which of its parts answers, the exit (0 for the deepest), how the input is
-    cut, and a digest of it."""
-
-    part: str
-    exit: int
-    cut: str
-    digest: bytes
-
-
-@dataclass(frozen=True)
 class PartSpec:
-    """Which part of which encoder, what it answers with, and of how many numbers."""
+    """One part of an encoder, and what it outputs."""
 
     encoder: str
     part: str
@@ -53,88 +42,92 @@ class PartSpec:
 class PendingEmbedding(QueuedInput):
     """An input on its way through the engine, and how many requests wait for it."""
 
-    def __init__(self, key: CacheKey, row: ModelInput, future: asyncio.Future[CachedEmbedding]) -> None:
-        super().__init__(row, key.exit)
+    def __init__(
+        self, key: CacheKey, model_input: ModelInput, future: asyncio.Future[CachedEmbedding]
+    ) -> None:
+        super().__init__(model_input, key.exit)
         self.key, self.future = key, future
-        self.interested = 0
+        self.waiting_requests = 0
         self.started = self.ended = self.arrived
 
 
 class BatchRunner:
-    """Works through the pool of one part of an encoder, batch by batch. Lives on one event loop."""
+    """Runs the queue of one part of an encoder, batch by batch. Belongs to one event loop."""
 
     def __init__(
         self,
-        name: PartSpec,
+        spec: PartSpec,
         engine: Engine,
         settings: ServiceSettings,
         admission: Admission,
         observer: Observer,
     ) -> None:
-        self._name, self._engine, self._settings = name, engine, settings
+        self._spec, self._engine, self._settings = spec, engine, settings
         self._admission, self._observer = admission, observer
-        self._memory: EmbeddingCache[CacheKey] = EmbeddingCache(
-            settings.remember_bytes, settings.remember_seconds
-        )
-        self._jobs: dict[CacheKey, PendingEmbedding] = {}
-        self._pool = BatchQueue(_max_batch_tokens(name, settings.batch_tokens), settings.batch_texts)
+        self._cache = EmbeddingCache(settings.cache.max_bytes, settings.cache.seconds)
+        self._pending: dict[CacheKey, PendingEmbedding] = {}
+        self._queue = BatchQueue(_max_batch_tokens(spec, settings.batches.tokens), settings.batches.texts)
         self._wake = asyncio.Event()
 
-    def known(self, key: CacheKey) -> CachedEmbedding | PendingEmbedding | None:
-        """A vector that is remembered, or on its way."""
-        return self._memory.get(key) or self._jobs.get(key)
+    def find(self, key: CacheKey) -> CachedEmbedding | PendingEmbedding | None:
+        """The embedding that is cached or pending under ``key``."""
+        return self._cache.get(key) or self._pending.get(key)
 
-    def begin(self, fresh: Mapping[CacheKey, ModelInput], texts: int) -> dict[CacheKey, PendingEmbedding]:
-        """Put new work into the pool; ``texts`` is the size of its request. Raises Overloaded."""
-        self._admission.queue(sum(row.length for row in fresh.values()))
+    def submit(
+        self, inputs: Mapping[CacheKey, ModelInput], request_size: int
+    ) -> dict[CacheKey, PendingEmbedding]:
+        """Queue new inputs; ``request_size`` is the number of inputs of their request. Raises Overloaded."""
+        self._admission.add_tokens(sum(model_input.length for model_input in inputs.values()))
         loop = asyncio.get_running_loop()
-        begun = {key: PendingEmbedding(key, row, loop.create_future()) for key, row in fresh.items()}
-        for job in begun.values():
-            job.future.add_done_callback(_mark_retrieved)
-        self._jobs |= begun
-        self._pool.add(list(begun.values()), texts=texts)
-        self._observer.queue_changed(self._name.encoder, len(self._pool))
+        submitted = {
+            key: PendingEmbedding(key, model_input, loop.create_future())
+            for key, model_input in inputs.items()
+        }
+        for pending in submitted.values():
+            pending.future.add_done_callback(_mark_retrieved)
+        self._pending |= submitted
+        self._queue.add(list(submitted.values()), request_size=request_size)
+        self._observer.queue_changed(self._spec.encoder, len(self._queue))
         self._wake.set()
-        return begun
+        return submitted
 
     async def collect(
-        self, found: Mapping[CacheKey, CachedEmbedding | PendingEmbedding]
+        self, entries: Mapping[CacheKey, CachedEmbedding | PendingEmbedding]
     ) -> dict[CacheKey, CachedEmbedding]:
-        """Wait for all of them. What no request waits for any more leaves the pool.
+        """Wait for all of them. Inputs that no request waits for any more leave the queue.
 
         Raises EngineError as the engine did, DeadlineExceeded.
         """
-        jobs = [one for one in found.values() if isinstance(one, PendingEmbedding)]
-        for job in jobs:
-            job.interested += 1
+        waited_for = [entry for entry in entries.values() if isinstance(entry, PendingEmbedding)]
+        for pending in waited_for:
+            pending.waiting_requests += 1
         try:
             async with asyncio.timeout(self._settings.load.deadline_seconds):
-                await _all_done(job.future for job in jobs)
+                await _wait_for_all(pending.future for pending in waited_for)
         except TimeoutError:
-            raise self._too_late(sum(not job.future.done() for job in jobs)) from None
+            raise self._deadline_exceeded(sum(not pending.future.done() for pending in waited_for)) from None
         finally:
-            self._leave(jobs)
+            self._release(waited_for)
         return {
-            key: one.future.result() if isinstance(one, PendingEmbedding) else one
-            for key, one in found.items()
+            key: entry.future.result() if isinstance(entry, PendingEmbedding) else entry
+            for key, entry in entries.items()
         }
 
-    async def work(self) -> None:
-        """Run batches for ever, as many at once as the engine takes."""
+    async def run(self) -> None:
+        """Run batches until cancelled, as many at once as the engine takes."""
         running: set[asyncio.Task[None]] = set()
         try:
             while True:
                 await self._wake.wait()
-                while self._pool:
-                    # A place first, a batch then: what is chosen too early keeps a lone query waiting.
+                while self._queue:
+                    # The batch is chosen only once the engine has room for it: until then, a short request
+                    # may still arrive and go first.
                     if len(running) >= self._engine.parallel:
                         await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                         continue
-                    taken = self._pool.take()
-                    self._observer.queue_changed(self._name.encoder, len(self._pool))
-                    task = asyncio.create_task(
-                        self._run([one for one in taken if isinstance(one, PendingEmbedding)])
-                    )
+                    batch = [item for item in self._queue.take() if isinstance(item, PendingEmbedding)]
+                    self._observer.queue_changed(self._spec.encoder, len(self._queue))
+                    task = asyncio.create_task(self._run_batch(batch))
                     running.add(task)
                     task.add_done_callback(running.discard)
                 self._wake.clear()
@@ -142,115 +135,125 @@ class BatchRunner:
             for task in running:
                 task.cancel()
 
-    def abandon(self) -> None:
-        """Cancel all that waits."""
-        for job in list(self._jobs.values()):
-            self._forget(job)
-            job.future.cancel()
+    def cancel_all(self) -> None:
+        """Cancel everything that waits."""
+        for pending in list(self._pending.values()):
+            self._forget(pending)
+            pending.future.cancel()
 
-    async def _run(self, batch: Sequence[PendingEmbedding]) -> None:
+    async def _run_batch(self, batch: Sequence[PendingEmbedding]) -> None:
         started = time.monotonic()
-        inputs = collate([job.row for job in batch], batch[0].exit, self._name.part)
+        inputs = collate([pending.model_input for pending in batch], batch[0].exit, self._spec.part)
         failure: Exception | None = None
-        for job in batch:
-            job.started = started
+        for pending in batch:
+            pending.started = started
         try:
-            answers = await self._engine.run(self._name.encoder, inputs)
-            check_output(answers, self._name.kind, len(batch), self._name.dim)
+            output = await self._engine.run(self._spec.encoder, inputs)
+            check_output(output, self._spec.kind, len(batch), self._spec.dim)
         except asyncio.CancelledError:
-            for job in batch:
-                job.future.cancel()
+            for pending in batch:
+                pending.future.cancel()
             raise
         except Exception as error:
             failure = error
-            logger.warning("a batch of %d for %s failed: %s", len(batch), self._name.encoder, error)
+            logger.warning("a batch of %d texts for %s failed: %s", len(batch), self._spec.encoder, error)
         else:
-            self._deliver(batch, answers)
+            self._deliver(batch, output)
         finally:
-            for job in batch:
-                self._forget(job)
+            for pending in batch:
+                self._forget(pending)
         if failure is not None:
-            _fail_batch(batch, failure)
-        self._note(batch, inputs.padded, started, failed=failure is not None)
+            _fail(batch, failure)
+        self._report(batch, inputs.padded, started, failed=failure is not None)
 
-    def _deliver(self, batch: Sequence[PendingEmbedding], answers: Array) -> None:
-        ended, take = time.monotonic(), OUTPUT_SPECS[self._name.kind].take
-        for job, answer in zip(batch, answers, strict=True):
-            job.ended = ended
-            entry = CachedEmbedding(take(answer), job.row.length, job.row.whole)
-            self._memory.put(job.key, entry)
-            if not job.future.done():
-                job.future.set_result(entry)
+    def _deliver(self, batch: Sequence[PendingEmbedding], output: Array) -> None:
+        ended, extract = time.monotonic(), OUTPUT_SPECS[self._spec.kind].extract
+        for pending, row in zip(batch, output, strict=True):
+            pending.ended = ended
+            model_input = pending.model_input
+            embedding = CachedEmbedding(extract(row), model_input.length, model_input.total)
+            self._cache.put(pending.key, embedding)
+            if not pending.future.done():
+                pending.future.set_result(embedding)
 
-    def _note(self, batch: Sequence[PendingEmbedding], padded: int, started: float, *, failed: bool) -> None:
-        ran = time.monotonic() - started
-        tokens = sum(job.length for job in batch)
-        waited = started - min(job.arrived for job in batch)
-        self._admission.ran(tokens, ran)
-        run = BatchRun(
-            self._name.encoder, len(batch), tokens, padded, waited, ran, failed, exit=batch[0].exit
+    def _report(
+        self, batch: Sequence[PendingEmbedding], padded: int, started: float, *, failed: bool
+    ) -> None:
+        seconds = time.monotonic() - started
+        tokens = sum(pending.length for pending in batch)
+        self._admission.record_batch(tokens, seconds)
+        self._observer.batch_finished(
+            BatchRun(
+                encoder=self._spec.encoder,
+                texts=len(batch),
+                tokens=tokens,
+                padded=padded,
+                queue_seconds=started - min(pending.arrived for pending in batch),
+                inference_seconds=seconds,
+                failed=failed,
+                exit=batch[0].exit,
+            )
         )
-        self._observer.batch_ran(run)
 
-    def _leave(self, jobs: Iterable[PendingEmbedding]) -> None:
-        for job in jobs:
-            job.interested -= 1
-            if not job.interested and not job.future.done() and self._pool.drop(job):
-                self._forget(job)
-                job.future.cancel()
+    def _release(self, waited_for: Iterable[PendingEmbedding]) -> None:
+        for pending in waited_for:
+            pending.waiting_requests -= 1
+            if not pending.waiting_requests and not pending.future.done() and self._queue.drop(pending):
+                self._forget(pending)
+                pending.future.cancel()
 
-    def _forget(self, job: PendingEmbedding) -> None:
-        if self._jobs.pop(job.key, None) is not None:
-            self._admission.leave(job.length)
+    def _forget(self, pending: PendingEmbedding) -> None:
+        if self._pending.pop(pending.key, None) is not None:
+            self._admission.remove_tokens(pending.length)
 
-    def _too_late(self, missing: int) -> DeadlineExceeded:
+    def _deadline_exceeded(self, missing: int) -> DeadlineExceeded:
         return DeadlineExceeded(
-            f"the encoder {self._name.encoder} did not embed {missing} of the texts within "
+            f"the encoder {self._spec.encoder} did not embed {missing} of the texts within "
             f"{self._settings.load.deadline_seconds:g} s",
-            next_step="Send fewer texts at once, or give the service a faster engine; what was embedded is "
-            "remembered for a while.",
+            next_step="Send fewer texts at once, or give the service a faster engine; embeddings that were "
+            "finished are cached for a short while.",
         )
 
 
-def _max_batch_tokens(name: PartSpec, most: int) -> int:
-    """Tokens in a batch, padding included: ``most``, or as many as a vocabulary leaves room for."""
-    if name.kind != "sparse":
-        return most
-    return min(most, max(_MIN_BATCH_TOKENS, _MAX_LOGITS_BYTES // (4 * name.dim)))
+def _max_batch_tokens(spec: PartSpec, max_tokens: int) -> int:
+    """Tokens of a batch, padding included: ``max_tokens``, or fewer for a large vocabulary."""
+    if spec.kind != "sparse":
+        return max_tokens
+    return min(max_tokens, max(_MIN_BATCH_TOKENS, _MAX_LOGITS_BYTES // (4 * spec.dim)))
 
 
-async def _all_done(futures: Iterable[asyncio.Future[CachedEmbedding]]) -> None:
+async def _wait_for_all(futures: Iterable[asyncio.Future[CachedEmbedding]]) -> None:
     """Wait until every future is done, without cancelling any when the waiting is cancelled."""
-    pending = [one for one in futures if not one.done()]
-    if not pending:
+    unfinished = [future for future in futures if not future.done()]
+    if not unfinished:
         return
-    gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    left = len(pending)
+    all_done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    remaining = len(unfinished)
 
-    def one_less(_: asyncio.Future[CachedEmbedding]) -> None:
-        nonlocal left
-        left -= 1
-        if not left and not gate.done():
-            gate.set_result(None)
+    def count_down(_: asyncio.Future[CachedEmbedding]) -> None:
+        nonlocal remaining
+        remaining -= 1
+        if not remaining and not all_done.done():
+            all_done.set_result(None)
 
-    for future in pending:
-        future.add_done_callback(one_less)
+    for future in unfinished:
+        future.add_done_callback(count_down)
     try:
-        await gate
+        await all_done
     finally:
-        for future in pending:
-            future.remove_done_callback(one_less)
+        for future in unfinished:
+            future.remove_done_callback(count_down)
 
 
-def _mark_retrieved(done: asyncio.Future[CachedEmbedding]) -> None:
-    """Mark an error as seen: every request that waited may have gone away."""
-    if not done.cancelled():
-        done.exception()
+def _mark_retrieved(future: asyncio.Future[CachedEmbedding]) -> None:
+    """Retrieve the exception, so that asyncio does not log it where every waiting request has gone away."""
+    if not future.cancelled():
+        future.exception()
 
 
-def _fail_batch(batch: Sequence[PendingEmbedding], error: Exception) -> None:
-    ours = error if isinstance(error, NestvecError) else None
-    told = ours or EngineError("the engine failed", next_step="Look at the service's log.")
-    for job in batch:
-        if not job.future.done():
-            job.future.set_exception(told)
+def _fail(batch: Sequence[PendingEmbedding], error: Exception) -> None:
+    if not isinstance(error, NestvecError):
+        error = EngineError("the engine failed", next_step="See the service's log.")
+    for pending in batch:
+        if not pending.future.done():
+            pending.future.set_exception(error)

@@ -1,4 +1,4 @@
-"""API keys from a file, and the check that every request but the public ones has one of them."""
+"""API keys from a file, and the check that requests have one of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nestvec_schemas.errors import ServiceError, Unauthorized
 
 logger = logging.getLogger(__name__)
 
-PUBLIC = ("/health", "/metrics")
+PUBLIC_PATHS = ("/health", "/metrics")
 
 _MAX_FILE_BYTES = 64 << 10
 _REFRESH_SECONDS = 1.0
@@ -28,10 +28,10 @@ _FileStamp = tuple[int, int, int]
 
 
 class ApiKeys:
-    """The keys in a file, one a line (``#`` begins a comment); read again when the file changes.
+    """The keys in a file, one per line (``#`` begins a comment); the file is read again when it changes.
 
-    Only their SHA-256 is kept. A change is seen within a second; a file that is then unreadable, empty
-    or malformed leaves the old keys in force, and a line in the log says so.
+    Only their SHA-256 is kept. A change takes effect within a second; where the file is then unreadable,
+    empty or malformed, the old keys stay in force and an error is logged.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,21 +39,21 @@ class ApiKeys:
         self._path, self._clock = path, clock
         self._stamp = _file_stamp(path)
         self._hashes = _read_hashes(path)
-        self._looked = clock()
+        self._checked_at = clock()
 
-    def known(self, key: bytes) -> bool:
-        """Whether ``key`` is one of them; takes as long whichever it is."""
+    def accepts(self, key: bytes) -> bool:
+        """Whether ``key`` is one of them, in constant time."""
         self._refresh()
-        digest, is_known = hashlib.sha256(key).digest(), False
-        for known_digest in self._hashes:
-            is_known |= hmac.compare_digest(known_digest, digest)
-        return is_known
+        key_hash, accepted = hashlib.sha256(key).digest(), False
+        for accepted_hash in self._hashes:
+            accepted |= hmac.compare_digest(accepted_hash, key_hash)
+        return accepted
 
     def _refresh(self) -> None:
         now = self._clock()
-        if now - self._looked < _REFRESH_SECONDS:
+        if now - self._checked_at < _REFRESH_SECONDS:
             return
-        self._looked = now
+        self._checked_at = now
         stamp = _file_stamp(self._path)
         if stamp == self._stamp:
             return
@@ -61,32 +61,32 @@ class ApiKeys:
         try:
             self._hashes = _read_hashes(self._path)
         except ServiceError as error:
-            logger.error("the API keys stay as they were: %s", error)
+            logger.error("the API keys were not reloaded: %s", error)
         else:
             logger.info("%d API keys read from %s", len(self._hashes), self._path)
 
 
 class ApiKeyMiddleware:
-    """Answers 401, in the face's shape, to a request without a known ``Authorization: Bearer KEY``."""
+    """Answers 401, in the API's format, to a request without an accepted ``Authorization: Bearer KEY``."""
 
     def __init__(self, app: ASGIApp, keys: ApiKeys) -> None:
         self._app, self._keys = app, keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PUBLIC:
+        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS:
             await self._app(scope, receive, send)
             return
         key = _bearer_token(scope["headers"])
-        if key is not None and self._keys.known(key):
+        if key is not None and self._keys.accepts(key):
             await self._app(scope, receive, send)
             return
         error = Unauthorized(
-            "the request has no API key" if key is None else "the API key is not one of the service's",
-            next_step="Send one as Authorization: Bearer KEY; in Milvus it is the function's credential.",
+            "the request has no API key" if key is None else "the service does not accept the API key",
+            next_step="Send one as Authorization: Bearer KEY; in Milvus, it is the function's credential.",
         )
-        answer = error_response(scope["path"], error)
-        answer.headers["www-authenticate"] = "Bearer"
-        await answer(scope, receive, send)
+        response = error_response(scope["path"], error)
+        response.headers["www-authenticate"] = "Bearer"
+        await response(scope, receive, send)
 
 
 def _bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
@@ -110,24 +110,24 @@ def _read_hashes(path: Path) -> tuple[bytes, ...]:
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_FILE_BYTES + 1)
-            open_to_all = os.fstat(file.fileno()).st_mode & 0o004
+            world_readable = os.fstat(file.fileno()).st_mode & 0o004
     except OSError as error:
         raise ServiceError(
             f"the file of API keys {path} cannot be read",
             value=error.strerror,
-            next_step="Give a readable file with one key a line.",
+            next_step="Give a readable file with one key per line.",
         ) from error
     if len(data) > _MAX_FILE_BYTES:
         raise ServiceError(
             f"the file of API keys {path} is larger than {_MAX_FILE_BYTES} bytes",
-            next_step="Give a file with one key a line.",
+            next_step="Give a file with one key per line.",
         )
     keys = [_parse_line(path, number, line) for number, line in enumerate(data.splitlines(), 1)]
     hashes = tuple(hashlib.sha256(key).digest() for key in keys if key)
     if not hashes:
-        raise ServiceError(f"there is no API key in {path}", next_step="Write one key a line into it.")
-    if open_to_all:
-        logger.warning("every user of this machine can read the API keys in %s: chmod 600 it", path)
+        raise ServiceError(f"there is no API key in {path}", next_step="Write one key per line into it.")
+    if world_readable:
+        logger.warning("every user of this machine can read the API keys in %s; run chmod 600 on it", path)
     return hashes
 
 

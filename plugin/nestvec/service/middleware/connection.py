@@ -1,4 +1,4 @@
-"""One connection of uvicorn's, with the bounds on a client that uvicorn does not set."""
+"""A connection of uvicorn, with the limits on clients that uvicorn does not have."""
 
 from __future__ import annotations
 
@@ -12,83 +12,87 @@ _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0
 
 
 def connection_class(limits: ConnectionLimits, max_body: int) -> type[HttpToolsProtocol]:
-    """The protocol for uvicorn's ``http``, with these limits.
+    """The protocol class for uvicorn's ``http``, with these limits.
 
-    A client that sends no request, or drips its headers, or the rest of a body that is refused already,
-    or does not fetch its answer, is hung up on after ``keep_alive_seconds``; one whose headers are longer
-    than ``header_bytes``, the first read of them not counted, is answered 431; one whose request has more
-    than twice ``max_body`` bytes on the wire before it is answered (trailers without end) is hung up on.
+    The connection is closed after ``keep_alive_seconds`` where a client sends no request, sends its headers
+    or the rest of a refused body too slowly, or does not read its response. Headers longer than
+    ``header_bytes``, not counting the first read, are answered with 431. A request of more than twice
+    ``max_body`` bytes on the wire (endless trailers) before its response closes the connection.
     """
-    largest = 2 * max_body + limits.header_bytes
+    max_request_bytes = 2 * max_body + limits.header_bytes
 
     class Connection(HttpToolsProtocol):
-        _awaited: asyncio.TimerHandle | None = None
-        _in_head = False
-        _read = 0
-        _unsent = 0
+        _message_timer: asyncio.TimerHandle | None = None
+        _in_headers = False
+        _bytes_read = 0
+        _unsent_bytes = 0
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self._await_message()
+            self._start_message_timer()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._came()
+            self._stop_message_timer()
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
-            self._read += len(data)
+            self._bytes_read += len(data)
             super().data_received(data)
             if self.transport.is_closing():
                 return
-            # Only a head that is not whole yet is judged: a body may have come along with a whole one.
-            if self._in_head and self._read > limits.header_bytes:
+            # Only incomplete headers are checked: a body may have arrived with complete ones.
+            if self._in_headers and self._bytes_read > limits.header_bytes:
                 self.transport.write(_TOO_LARGE)
                 self.transport.close()
-            elif self._read > largest and self.cycle is not None and not self.cycle.response_complete:
+            elif (
+                self._bytes_read > max_request_bytes
+                and self.cycle is not None
+                and not self.cycle.response_complete
+            ):
                 self.transport.abort()
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
-            self._in_head, self._read = True, 0
-            self._await_message()
+            self._in_headers, self._bytes_read = True, 0
+            self._start_message_timer()
 
         def on_header(self, name: bytes, value: bytes) -> None:
-            if self._in_head:  # else a trailer, which nobody reads
+            if self._in_headers:  # else it is a trailer, which nothing reads
                 super().on_header(name, value)
 
         def on_headers_complete(self) -> None:
-            self._in_head = False
-            self._came()
+            self._in_headers = False
+            self._stop_message_timer()
             super().on_headers_complete()
 
         def on_message_complete(self) -> None:
-            self._came()
+            self._stop_message_timer()
             super().on_message_complete()
 
         def on_response_complete(self) -> None:
             super().on_response_complete()
             if self.cycle.response_complete and self.cycle.more_body:
-                self._await_message()
+                self._start_message_timer()
 
         def timeout_keep_alive_handler(self) -> None:
             unsent = self.transport.get_write_buffer_size()
             if not unsent:
                 super().timeout_keep_alive_handler()
-            elif unsent == self._unsent:
+            elif unsent == self._unsent_bytes:
                 self.transport.abort()
             else:
-                self._unsent = unsent
+                self._unsent_bytes = unsent
                 self.timeout_keep_alive_task = self.loop.call_later(
                     limits.keep_alive_seconds, self.timeout_keep_alive_handler
                 )
 
-        def _await_message(self) -> None:
-            if self._awaited is None:
-                self._awaited = self.loop.call_later(limits.keep_alive_seconds, self.transport.abort)
+        def _start_message_timer(self) -> None:
+            if self._message_timer is None:
+                self._message_timer = self.loop.call_later(limits.keep_alive_seconds, self.transport.abort)
 
-        def _came(self) -> None:
-            if self._awaited is not None:
-                self._awaited.cancel()
-                self._awaited = None
+        def _stop_message_timer(self) -> None:
+            if self._message_timer is not None:
+                self._message_timer.cancel()
+                self._message_timer = None
 
     return Connection

@@ -1,39 +1,65 @@
-"""The service's log: text for people or JSON lines for programs; never texts, keys or bodies."""
+"""The service's log: text for people, or JSON lines for programs. It never contains texts, keys or bodies."""
 
 from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-import orjson
+from asgi_correlation_id import correlation_id
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.orjson import OrjsonFormatter
 
-from nestvec.service.middleware.request_log import RequestRecord, current_request
+from nestvec.service.observability.observer import RequestRecord, current_request
 
 LogFormat = Literal["text", "json"]
 
 _access = logging.getLogger("nestvec.access")
 
+_FIELD_NAMES: Final = {
+    "asctime": "time",
+    "levelname": "level",
+    "name": "logger",
+    "message": "message",
+    "exc_info": "exception",
+}
+"""The record's attributes by their names in JSON."""
 
-class JsonFormatter(logging.Formatter):
+_ACCESS_FIELDS: Final = "access"
+"""The record's attribute that holds the further fields of an access line."""
+
+
+_UVICORN_COLORS: Final = "color_message"
+"""The record's attribute in which uvicorn repeats a message with terminal colours."""
+
+
+class JsonFormatter(OrjsonFormatter):
     """A record as one JSON object: time, level, logger, message, and the request it belongs to."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        told: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        notes = current_request()
-        if notes is not None:
-            told["request_id"] = notes.request_id
-            if notes.trace_id:
-                told["trace_id"] = notes.trace_id
-        told |= getattr(record, "access", {})
-        if record.exc_info:
-            told["exception"] = self.formatException(record.exc_info)
-        return _json(told)
+    def __init__(self) -> None:
+        super().__init__(
+            ["asctime", "levelname", "name", "message"],
+            rename_fields=_FIELD_NAMES,
+            reserved_attrs=[*RESERVED_ATTRS, _ACCESS_FIELDS, _UVICORN_COLORS],
+        )
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+
+    def add_fields(
+        self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
+    ) -> None:
+        super().add_fields(log_data, record, message_dict)
+        log_data["level"] = record.levelname.lower()
+        if (request_id := correlation_id.get()) is not None:
+            log_data["request_id"] = request_id
+        request = current_request()
+        if request is not None and request.trace_id:
+            log_data["trace_id"] = request.trace_id
+        log_data |= getattr(record, _ACCESS_FIELDS, {})
+        for name, value in log_data.items():
+            if isinstance(value, str):  # a lone surrogate cannot be encoded as UTF-8
+                log_data[name] = value.encode("utf-8", "backslashreplace").decode()
 
 
 class TextFormatter(logging.Formatter):
@@ -43,51 +69,38 @@ class TextFormatter(logging.Formatter):
         super().__init__("%(levelname)s %(name)s: %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        notes = current_request()
-        line = super().formatMessage(record)
-        return f"{line} [{notes.request_id}]" if notes is not None else line
+        line, request_id = super().formatMessage(record), correlation_id.get()
+        return line if request_id is None else f"{line} [{request_id}]"
 
 
-_FORMATS: dict[LogFormat, type[logging.Formatter]] = {"text": TextFormatter, "json": JsonFormatter}
+_FORMATTERS: Final[dict[LogFormat, type[logging.Formatter]]] = {"text": TextFormatter, "json": JsonFormatter}
 
 
-def set_log_format(chosen: LogFormat) -> None:
+def set_log_format(log_format: LogFormat) -> None:
     """Have every handler of the root logger write in this format."""
     for handler in logging.getLogger().handlers:
-        handler.setFormatter(_FORMATS[chosen]())
+        handler.setFormatter(_FORMATTERS[log_format]())
 
 
-def log_access(notes: RequestRecord) -> None:
-    """One line for a request that is over, at information level."""
+def log_access(request: RequestRecord) -> None:
+    """Log one line, at level INFO, for a request that is over."""
     if not _access.isEnabledFor(logging.INFO):
         return
-    milliseconds = round(notes.seconds * 1000, 2)
-    status = notes.status or "dropped"
+    milliseconds = round(request.seconds * 1000, 2)
     fields: dict[str, Any] = {
-        "method": notes.method,
-        "path": notes.path,
-        "status": notes.status,
-        "encoder": notes.encoder,
-        "texts": notes.texts,
+        "method": request.method,
+        "path": request.path,
+        "status": request.status,
+        "encoder": request.encoder,
+        "texts": request.texts,
         "ms": milliseconds,
     }
     _access.info(
         "%s %s %s, %d texts, %.2f ms",
-        notes.method,
-        notes.path,
-        status,
-        notes.texts,
+        request.method,
+        request.path,
+        request.status or "dropped",
+        request.texts,
         milliseconds,
-        extra={"access": fields},
+        extra={_ACCESS_FIELDS: fields},
     )
-
-
-def _json(told: dict[str, Any]) -> str:
-    try:
-        return orjson.dumps(told).decode()
-    except TypeError:  # a lone surrogate, which UTF-8 cannot write
-        safe = {
-            key: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
-            for key, value in told.items()
-        }
-        return orjson.dumps(safe).decode()

@@ -1,7 +1,7 @@
 """Prometheus metrics of one service: TEI's names where TEI has one, ``nestvec_`` for the rest.
 
-TEI's dashboards read them as they are, also the counters, which there have no ``_total`` behind them.
-The names are those of text-embeddings-inference 1.9 (``router`` and ``core``).
+TEI's dashboards read them unchanged; TEI's counters have no ``_total`` at the end. The names
+are those of text-embeddings-inference 1.9 (``router`` and ``core``).
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from nestvec._version import __version__
-from nestvec.service.middleware.request_log import RequestRecord
-from nestvec.service.observability.observer import BatchRun
+from nestvec.service.observability.observer import BatchRun, RequestRecord
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -40,88 +39,97 @@ FAILURE_CAUSES = {
     503: "unhealthy",
     504: "timeout",
 }
-"""Status to the ``err`` of ``te_request_failure``; a request whose client went away is ``dropped``."""
+"""The ``err`` label of ``te_request_failure`` by status; ``dropped`` where the client disconnected."""
 
 M = TypeVar("M", bound=MetricWrapperBase)
 
 
 class Metrics:
-    """An observer of the embedder, and told of every request's end. One registry an instance."""
+    """The metrics of one service, an observer of its embedder. Each instance has its own registry."""
 
     def __init__(self, paths: Iterable[str]) -> None:
-        """``paths``: the ones that exist; requests to others are counted together."""
+        """``paths`` are the known ones; requests to others are counted together."""
         self._paths = frozenset(paths)
-        self._all: list[MetricWrapperBase] = []
+        self._metrics: list[MetricWrapperBase] = []
         self._request_metrics()
         self._batch_metrics()
         self._text_metrics()
         self.registry = CollectorRegistry()
-        self.registry.register(_TeiNamedCollector(self._all))
+        self.registry.register(_TeiNamedCollector(self._metrics))
         ProcessCollector(registry=self.registry)
 
     def _request_metrics(self) -> None:
         labels = ("method", "encoder")
         self._count = self._counter("te_request_count", "Embedding requests: single or batch.", *labels)
-        self._success = self._counter("te_request_success", "Of them, answered with 200.", *labels)
-        self._failure = self._counter("te_request_failure", "Of them, failed, by cause.", "err")
+        self._success = self._counter("te_request_success", "Embedding requests answered with 200.", *labels)
+        self._failure = self._counter(
+            "te_request_failure", "Embedding requests that failed, by cause.", "err"
+        )
         self._duration = self._histogram(
-            "te_request_duration", "Seconds to an answer of 200.", _SECONDS, *labels
+            "te_request_duration", "Seconds until a response of 200.", _SECONDS, *labels
         )
         self._http = self._counter("nestvec_http_requests", "All requests.", "path", "status")
 
     def _batch_metrics(self) -> None:
         counter, histogram = self._counter, self._histogram
-        self._size = histogram("te_batch_next_size", "Texts of a batch.", _POWERS[:13], "encoder")
-        self._tokens = histogram("te_batch_next_tokens", "Tokens of a batch.", _POWERS, "encoder")
-        self._waited = histogram(
+        self._size = histogram("te_batch_next_size", "Texts in a batch.", _POWERS[:13], "encoder")
+        self._tokens = histogram("te_batch_next_tokens", "Tokens in a batch.", _POWERS, "encoder")
+        self._queue_duration = histogram(
             "te_request_queue_duration", "Seconds that a batch's first text waited.", _SECONDS, "encoder"
         )
-        self._ran = histogram(
+        self._inference_duration = histogram(
             "te_request_inference_duration", "Seconds of a batch in the engine.", _SECONDS, "encoder"
         )
         self._queue = self._gauge("te_queue_size", "Texts that wait for the engine.", "encoder")
-        self._padding = counter("nestvec_padding_tokens", "Padding that passed the engine.", "encoder")
+        self._padding = counter("nestvec_padding_tokens", "Padding tokens that the engine ran.", "encoder")
         self._exits = counter(
-            "nestvec_exit_texts", "Texts that left the engine, by exit (0: the deepest).", "encoder", "exit"
+            "nestvec_exit_texts",
+            "Texts that the engine embedded, by exit (0: the deepest).",
+            "encoder",
+            "exit",
         )
         self._failed = counter("nestvec_batches_failed", "Batches that failed in the engine.", "encoder")
 
     def _text_metrics(self) -> None:
         counter = self._counter
-        self._asked = counter("te_embed_count", "Texts asked for, a request's repeats once.", "encoder")
-        self._embedded = counter("te_embed_success", "Texts that passed the engine.", "encoder")
+        self._requested = counter(
+            "te_embed_count", "Texts requested; repeats in one request count once.", "encoder"
+        )
+        self._embedded = counter("te_embed_success", "Texts that the engine embedded.", "encoder")
         self._texts = counter(
             "nestvec_texts",
-            "Texts asked for: fresh, in flight for another request (shared), or remembered.",
+            "Texts requested: fresh, in flight for another request (shared), or cached (remembered).",
             "encoder",
             "source",
         )
-        self._cut = counter("nestvec_truncated_texts", "Texts longer than the encoder takes.", "encoder")
-        self._gauge("nestvec_build_info", "1, with the version that runs.", "version").labels(
+        self._truncated = counter(
+            "nestvec_truncated_texts", "Texts longer than the encoder takes.", "encoder"
+        )
+        self._gauge("nestvec_build_info", "Always 1; the label is the running version.", "version").labels(
             __version__
         ).set(1)
 
-    def request_ended(self, notes: RequestRecord) -> None:
-        """A request was answered, or its client went away."""
-        path = notes.path if notes.path in self._paths else _OTHER
-        self._http.labels(path, notes.status or _NO_ANSWER).inc()
-        if notes.method != "POST" or path == _OTHER:
+    def request_ended(self, request: RequestRecord) -> None:
+        """A request was answered, or its client disconnected."""
+        path = request.path if request.path in self._paths else _OTHER
+        self._http.labels(path, request.status or _NO_ANSWER).inc()
+        if request.method != "POST" or path == _OTHER:
             return
-        labels = ("single" if notes.texts == 1 else "batch", notes.encoder)
+        labels = ("single" if request.texts == 1 else "batch", request.encoder)
         self._count.labels(*labels).inc()
-        if notes.status == 200:
+        if request.status == 200:
             self._success.labels(*labels).inc()
-            self._duration.labels(*labels).observe(notes.seconds)
+            self._duration.labels(*labels).observe(request.seconds)
         else:
-            err = FAILURE_CAUSES.get(notes.status, "validation") if notes.status else _NO_ANSWER
+            err = FAILURE_CAUSES.get(request.status, "validation") if request.status else _NO_ANSWER
             self._failure.labels(err).inc()
 
-    def batch_ran(self, run: BatchRun) -> None:
+    def batch_finished(self, run: BatchRun) -> None:
         """See ``Observer``."""
         self._size.labels(run.encoder).observe(run.texts)
         self._tokens.labels(run.encoder).observe(run.tokens)
-        self._waited.labels(run.encoder).observe(run.waited)
-        self._ran.labels(run.encoder).observe(run.ran)
+        self._queue_duration.labels(run.encoder).observe(run.queue_seconds)
+        self._inference_duration.labels(run.encoder).observe(run.inference_seconds)
         self._padding.labels(run.encoder).inc(run.padded - run.tokens)
         if run.failed:
             self._failed.labels(run.encoder).inc()
@@ -129,9 +137,9 @@ class Metrics:
             self._embedded.labels(run.encoder).inc(run.texts)
             self._exits.labels(run.encoder, run.exit).inc(run.texts)
 
-    def texts_asked(self, encoder: str, *, fresh: int, shared: int, remembered: int) -> None:
+    def texts_requested(self, encoder: str, *, fresh: int, shared: int, remembered: int) -> None:
         """See ``Observer``."""
-        self._asked.labels(encoder).inc(fresh + shared + remembered)
+        self._requested.labels(encoder).inc(fresh + shared + remembered)
         for source, texts in (("fresh", fresh), ("shared", shared), ("remembered", remembered)):
             self._texts.labels(encoder, source).inc(texts)
 
@@ -139,30 +147,30 @@ class Metrics:
         """See ``Observer``."""
         self._queue.labels(encoder).set(texts)
 
-    def truncated(self, encoder: str, texts: int) -> None:
+    def texts_truncated(self, encoder: str, texts: int) -> None:
         """See ``Observer``."""
-        self._cut.labels(encoder).inc(texts)
+        self._truncated.labels(encoder).inc(texts)
 
     def render(self) -> bytes:
         """All of it in Prometheus's text format 0.0.4."""
         return generate_latest(self.registry)
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
-        return self._keep(Counter(name, documentation, labels, registry=None))
+        return self._register(Counter(name, documentation, labels, registry=None))
 
     def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
-        return self._keep(Gauge(name, documentation, labels, registry=None))
+        return self._register(Gauge(name, documentation, labels, registry=None))
 
     def _histogram(self, name: str, documentation: str, buckets: Sequence[float], *labels: str) -> Histogram:
-        return self._keep(Histogram(name, documentation, labels, buckets=buckets, registry=None))
+        return self._register(Histogram(name, documentation, labels, buckets=buckets, registry=None))
 
-    def _keep(self, metric: M) -> M:
-        self._all.append(metric)
+    def _register(self, metric: M) -> M:
+        self._metrics.append(metric)
         return metric
 
 
 class _TeiNamedCollector(Collector):
-    """Metrics under TEI's names: no ``_total`` behind its counters, no ``_created`` lines."""
+    """Metrics under TEI's names: no ``_total`` at the end of counters, no ``_created`` lines."""
 
     def __init__(self, metrics: Iterable[MetricWrapperBase]) -> None:
         self._metrics = list(metrics)

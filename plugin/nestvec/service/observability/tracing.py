@@ -8,8 +8,7 @@ from urllib.parse import urlsplit
 
 from nestvec.engines.contract import Batch, Engine
 from nestvec.engines.headers import outgoing_headers
-from nestvec.service.middleware.request_log import current_request
-from nestvec.service.observability.observer import BatchRun
+from nestvec.service.observability.observer import BatchRun, current_request
 from nestvec_schemas.errors import ServiceError
 from nestvec_schemas.vectors import Vectors
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 _UNTRACED_PATHS = ("/health", "/metrics")
 _MAX_LINKS = 64
-"""A batch's span names at most so many requests."""
+"""Requests that the span of a batch links to."""
 
 
 def create_tracer_provider(endpoint: str) -> TracerProvider:
@@ -41,7 +40,7 @@ def create_tracer_provider(endpoint: str) -> TracerProvider:
         raise ServiceError(
             "the packages for tracing are not installed",
             value=error.name,
-            next_step="Install them: pip install 'nestvec[tracing]', or leave --otlp-endpoint away.",
+            next_step="Install them: pip install 'nestvec[tracing]', or omit --otlp-endpoint.",
         ) from error
     target = endpoint if parts.path.strip("/") else f"{endpoint.rstrip('/')}/v1/traces"
     provider = TracerProvider(resource=Resource.create({"service.name": "nestvec"}), shutdown_on_exit=False)
@@ -50,14 +49,14 @@ def create_tracer_provider(endpoint: str) -> TracerProvider:
 
 
 class Tracing:
-    """The spans of one service. An observer too: it learns which requests wait for which encoder.
+    """The spans of one service, and an observer that learns which requests wait for which encoder.
 
-    A batch serves many requests: its span is the child of the one that has waited longest, and links
-    to the others that wait for the encoder as it runs.
+    A batch serves many requests: its span is the child of the one that has waited longest, and links to the
+    others that wait for the encoder while it runs.
     """
 
     def __init__(self, provider: TracerProvider, paths: Iterable[str]) -> None:
-        """``paths``: the ones that exist; a span of another path is named by its method alone."""
+        """``paths`` are the known ones; the span of another path is named after its method alone."""
         from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415
             TraceContextTextMapPropagator,
         )
@@ -68,19 +67,19 @@ class Tracing:
         self._waiting: dict[str, dict[int, Span]] = {}
 
     def span_name(self, method: str, path: str) -> str:
-        """Of a request: few distinct names, whatever clients ask for."""
+        """The name of a request's span: few distinct names, whatever paths clients use."""
         return f"{method} {path}" if path in self._paths else method
 
-    def waiting(self, encoder: str) -> list[Span]:
-        """The requests that wait for an encoder, oldest first."""
+    def waiting_requests(self, encoder: str) -> list[Span]:
+        """The spans of the requests that wait for an encoder, oldest first."""
         return list(self._waiting.get(encoder, {}).values())
 
-    def ended(self, span: Span) -> None:
-        """A request waits no more."""
+    def request_ended(self, span: Span) -> None:
+        """The request no longer waits."""
         for spans in self._waiting.values():
             spans.pop(id(span), None)
 
-    def texts_asked(self, encoder: str, *, fresh: int, shared: int, remembered: int) -> None:
+    def texts_requested(self, encoder: str, *, fresh: int, shared: int, remembered: int) -> None:
         """See ``Observer``. Called in the request's own context."""
         from opentelemetry.trace import get_current_span  # noqa: PLC0415
 
@@ -90,17 +89,17 @@ class Tracing:
             if fresh or shared:
                 self._waiting.setdefault(encoder, {})[id(span)] = span
 
-    def batch_ran(self, run: BatchRun) -> None:
+    def batch_finished(self, run: BatchRun) -> None:
         """See ``Observer``."""
 
     def queue_changed(self, encoder: str, texts: int) -> None:
         """See ``Observer``."""
 
-    def truncated(self, encoder: str, texts: int) -> None:
+    def texts_truncated(self, encoder: str, texts: int) -> None:
         """See ``Observer``."""
 
     def close(self) -> None:
-        """Send what is left."""
+        """Send the remaining spans."""
         self._provider.shutdown()
 
 
@@ -124,7 +123,7 @@ class TracedEngine:
         """See the contract."""
         from opentelemetry.trace import Link, SpanKind, set_span_in_context  # noqa: PLC0415
 
-        waiting = self._tracing.waiting(encoder)
+        waiting = self._tracing.waiting_requests(encoder)
         parent = set_span_in_context(waiting[0]) if waiting else None
         tracer, headers = self._tracing.tracer, dict[str, str]()
         attributes: dict[str, str | int] = {
@@ -156,7 +155,11 @@ class TracedEngine:
 
 
 class RequestSpanMiddleware:
-    """Gives every request but probes a span; a client's ``traceparent`` is its parent."""
+    """Gives every request except probes a span, whose parent is the client's ``traceparent``.
+
+    opentelemetry-instrumentation-asgi is not used: it records path, query string and client address without
+    an option to omit them, and fails requests whose query string is not UTF-8.
+    """
 
     def __init__(self, app: ASGIApp, tracing: Tracing) -> None:
         self._app, self._tracing = app, tracing
@@ -175,9 +178,9 @@ class RequestSpanMiddleware:
             kind=SpanKind.SERVER,
             attributes={"http.request.method": method},
         ) as span:
-            notes = current_request()
-            if notes is not None:
-                notes.trace_id = format_trace_id(span.get_span_context().trace_id)
+            record = current_request()
+            if record is not None:
+                record.trace_id = format_trace_id(span.get_span_context().trace_id)
 
             async def send_and_record(message: Message) -> None:
                 if message["type"] == "http.response.start":
@@ -189,6 +192,6 @@ class RequestSpanMiddleware:
             try:
                 await self._app(scope, receive, send_and_record)
             finally:
-                tracing.ended(span)
-                if notes is not None:
-                    span.set_attributes({"nestvec.encoder": notes.encoder, "nestvec.texts": notes.texts})
+                tracing.request_ended(span)
+                if record is not None:
+                    span.set_attributes({"nestvec.encoder": record.encoder, "nestvec.texts": record.texts})

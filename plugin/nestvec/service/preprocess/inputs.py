@@ -1,4 +1,4 @@
-"""What is embedded: a text, its ids, a picture's address, a query with a document."""
+"""What is embedded, as a client sends it and as a graph takes it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nestvec.service.preprocess.tokenizer import Direction
-from nestvec.service.settings import OnError
-from nestvec_schemas.errors import EmptyInput, NestvecError
+from nestvec.engines.contract import Batch
+from nestvec_schemas.errors import BodyInvalid, EmptyInput, NestvecError
+from nestvec_schemas.preprocessing.collate import Arrays, pad_rows
+from nestvec_schemas.towers import MAIN_PART
 
 
 @dataclass(frozen=True)
@@ -39,27 +41,50 @@ class InstructedText:
 
 
 EmbedInput = str | Sequence[int] | QueryDocument | InstructedText
+"""A text or an image's address, token ids, or one of the above."""
 
 
 @dataclass(frozen=True)
-class Cut:
-    """What becomes of a text longer than the encoder takes: cut on one side, or refused; and of what cannot
-    be read at all."""
+class ModelInput:
+    """One input as its graph takes it."""
 
-    allowed: bool = True
-    direction: Direction = "right"
-    on_error: OnError = "error"
+    arrays: Arrays
+    """Arrays by the graph's input names."""
+    length: int
+    """Its cost in a batch, in tokens."""
+    total: int
+    """The same before truncation."""
+
+
+PreparedInputs = list[ModelInput | NestvecError]
+"""For each input its model input, or the error that says why it has none."""
+
+
+def text_input(ids: NDArray[np.int64], total: int | None = None) -> ModelInput:
+    """The model input of a text's ids, (t,) int64, which had ``total`` tokens before truncation."""
+    return ModelInput({"input_ids": ids}, len(ids), len(ids) if total is None else total)
+
+
+def collate(inputs: Sequence[ModelInput], exit: int = 0, part: str = MAIN_PART) -> Batch:
+    """Inputs of one part of an encoder as a padded batch for one exit."""
+    arrays = pad_rows([model_input.arrays for model_input in inputs])
+    return Batch(arrays, exit, part, sum(model_input.length for model_input in inputs))
+
+
+def collate_ids(ids: Sequence[NDArray[np.int64]], exit: int = 0) -> Batch:
+    """The ids of n texts as one batch for one exit, padded on the right with zeros that the mask hides."""
+    return collate([text_input(row) for row in ids], exit)
 
 
 def input_digest(value: EmbedInput) -> tuple[str, bytes]:
-    """What kind of input it is, and 16 bytes that tell it from others of its kind. Raises EmptyInput."""
+    """The kind of an input, and 16 bytes that identify it among those of its kind. Raises EmptyInput."""
     if isinstance(value, QueryDocument):
-        parts = (
+        texts = (
             value.query.encode("utf-8", "surrogatepass"),
             value.document.encode("utf-8", "surrogatepass"),
         )
-        # The length keeps a query's end from a document's beginning.
-        kind, data = f"pair {len(parts[0])}", parts[0] + parts[1] if all(parts) else b""
+        # The length separates the query's end from the document's beginning.
+        kind, data = f"pair {len(texts[0])}", texts[0] + texts[1] if all(texts) else b""
     elif isinstance(value, InstructedText):
         instruction, data = (
             part.encode("utf-8", "surrogatepass") for part in (value.instruction, value.value)
@@ -74,11 +99,19 @@ def input_digest(value: EmbedInput) -> tuple[str, bytes]:
     return kind, hashlib.blake2b(data, digest_size=16).digest()
 
 
+def check_ids(ids: Sequence[int], vocabulary_size: int) -> None:
+    """Raise BodyInvalid for a token id that is not in the vocabulary."""
+    unknown = next((token_id for token_id in ids if not 0 <= token_id < vocabulary_size), None)
+    if unknown is not None:
+        raise BodyInvalid(
+            "a token id is not one of the encoder's",
+            value=unknown,
+            next_step=f"Send ids from 0 to {vocabulary_size - 1}, or send the text.",
+        )
+
+
 def with_position(error: NestvecError, place: int, count: int) -> NestvecError:
-    """The error with which of a request's ``count`` inputs it is about; ``place`` counts from 0."""
+    """The error, naming which of a request's ``count`` inputs it is about; ``place`` counts from 0."""
     if count == 1:
         return error
-    cause = f"input {place + 1} of {count}: {error.cause}"
-    if error.value is None:
-        return type(error)(cause, next_step=error.next_step)
-    return type(error)(cause, value=error.value, next_step=error.next_step)
+    return error.reworded(cause=f"input {place + 1} of {count}: {error.cause}")

@@ -1,6 +1,6 @@
-"""What a VARCHAR says to a chat model: a picture's address, a text, or a JSON object with both.
+"""What a VARCHAR says to a chat model: an image's address, a text, or a JSON object with both.
 
-``{"image": "https://…/a.png", "text": "a red chair"}``; of its keys one may be missing, null or empty.
+``{"image": "https://…/a.png", "text": "a red chair"}``; one of its keys may be missing, null or empty.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TEXT_HINT: Final = 'to embed the object itself, write {"text": "…"} with the 
 
 @dataclass(frozen=True)
 class Message:
-    """A text, a picture's address, or both; and what the model is told to do with them."""
+    """A text, an image's address, or both, and the instruction for the model."""
 
     text: str
     image: str | None = None
@@ -39,7 +39,7 @@ def is_message(value: str) -> bool:
 def parse_message(value: str, instruction: str = "") -> Message:
     """The message that a value is. Raises BodyInvalid, EmptyInput.
 
-    What begins with a brace is a text, unless it is an object with an image or a text, or begins as one.
+    A value that begins with a brace is a text, unless it is, or begins like, an object with an image or text.
     """
     if is_address(value):
         return Message("", value, instruction)
@@ -49,7 +49,7 @@ def parse_message(value: str, instruction: str = "") -> Message:
     for key, field in fields.items():
         if key not in _KEYS:
             raise BodyInvalid(
-                "a message has an image and a text, and nothing else",
+                "a message has only an image and a text",
                 value=key,
                 next_step=f"{_EXAMPLE}; {_TEXT_HINT}.{nearest(key, _KEYS)}",
             )
@@ -60,7 +60,7 @@ def parse_message(value: str, instruction: str = "") -> Message:
         raise EmptyInput("a message has neither an image nor a text", value=value, next_step=f"{_EXAMPLE}.")
     if image is not None and not is_address(image):
         raise BodyInvalid(
-            "a message's image is not the address of a picture",
+            "a message's image is not the address of an image",
             value=f"a text of {len(image)} characters",
             next_step="Give a data:, https:, http:, file: or s3: address, with nothing around it.",
         )
@@ -68,7 +68,7 @@ def parse_message(value: str, instruction: str = "") -> Message:
 
 
 def _parse_object(value: str) -> dict[str, Any] | None:
-    """The object that a value is; None if it is a text. Raises BodyInvalid for a broken message."""
+    """The JSON object that a value is, None for a text. Raises BodyInvalid for a malformed message."""
     if not value.lstrip().startswith("{"):
         return None
     try:

@@ -1,96 +1,92 @@
-"""Texts longer than the encoder takes: refused, cut, or embedded whole as the mean of their chunks."""
+"""Texts longer than the encoder takes: refused, truncated, or embedded as the mean of their chunks."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
 
-from nestvec.service.embedder import Embedder, EmbeddingResult, Variant
-from nestvec.service.encoders import TextTokenizer
-from nestvec.service.preprocess.inputs import Cut, EmbedInput, InstructedText, QueryDocument
-from nestvec.service.preprocess.tokenizer import Direction, TokenChunks
-from nestvec.service.settings import OnError, Overlong
+from nestvec.service.preprocess.inputs import EmbedInput, InstructedText, QueryDocument
+from nestvec.service.preprocess.tokenizer import Direction, TextTokenizer, TokenChunks
 from nestvec_schemas.errors import InputTooLong, NestvecError
 from nestvec_schemas.vectors import Vectors
 
-MAX_CHUNKS = 64
-"""Chunks that one text may have: past that it is a file, and one vector says little of it."""
+Overlong = Literal["error", "truncate", "mean"]
+"""What becomes of a text longer than the encoder takes: it is refused, truncated, or embedded in chunks whose
+token-weighted mean is its vector."""
 
-_MAX_CHARACTERS_PER_TOKEN = 32
+MAX_CHUNKS: Final = 64
+"""Chunks of one text: a longer text is a file, and one vector says little about it."""
+
+_MAX_CHARACTERS_PER_TOKEN: Final = 32
 """More characters than a token of any ordinary text stands for."""
 
 
 @dataclass(frozen=True)
-class Policy:
-    """What becomes of an overlong text, and of what cannot be read; ``direction`` is the side that is cut."""
+class Truncation:
+    """What becomes of a text longer than the encoder takes."""
 
     overlong: Overlong = "truncate"
     direction: Direction = "right"
-    on_error: OnError = "error"
+    """The side that loses tokens where the text is truncated."""
 
 
 @dataclass(frozen=True)
-class Whole:
-    """What was embedded, with how many texts were chunked."""
+class ChunkedInputs:
+    """The inputs of a request, with each overlong text replaced by its chunks."""
 
-    embedded: EmbeddingResult
-    chunked: int = 0
+    inputs: list[EmbedInput]
+    """c chunks, all texts' one after the other"""
+    weights: list[tuple[int, ...]]
+    """For each of the n original inputs the tokens of its chunks: c numbers in all."""
+
+    @property
+    def chunked_texts(self) -> int:
+        """How many of the original inputs have more than one chunk."""
+        return sum(len(weights) > 1 for weights in self.weights)
+
+    def mean_vectors(self, vectors: Vectors) -> Vectors:
+        """The vectors of the original inputs, (n, dim), from those of the chunks, (c, dim)."""
+        return mean_of_chunks(vectors, self.weights)
+
+    def failures(self, by_chunk: Mapping[int, NestvecError]) -> dict[int, NestvecError]:
+        """Errors by the position of the original input, from errors by the position of the chunk."""
+        owners = [place for place, weights in enumerate(self.weights) for _ in weights]
+        return {owners[place]: error for place, error in by_chunk.items()}
 
 
-async def embed(
-    embedder: Embedder, encoder: str, inputs: Sequence[EmbedInput], policy: Policy, variant: Variant
-) -> Whole:
-    """Embed each input with one variant of one encoder; overlong ones as ``policy`` says.
+def chunk_inputs(
+    tokenizer: TextTokenizer, inputs: Sequence[EmbedInput], is_text: Sequence[bool]
+) -> ChunkedInputs:
+    """Split each overlong text into chunks; other inputs, and those whose ``is_text`` is false, are kept.
 
-    Only vectors have a mean, and messages have layouts: encoders of another kind cut, and so do chat models.
-    Raises what Embedder.embed does, and InputTooLong for a text of more than MOST_CHUNKS chunks.
+    Raises InputTooLong for a text of more than MAX_CHUNKS chunks.
     """
-    holder = embedder.encoders[encoder]
-    mean = policy.overlong == "mean" and holder.manifest.kind == "dense" and holder.chat is None
-    if not mean or holder.reader is None:
-        cut = Cut(policy.overlong != "error", policy.direction, policy.on_error)
-        return Whole(await embedder.embed(encoder, inputs, cut, variant))
     texts = [
-        one
-        for one in inputs
-        if not isinstance(one, QueryDocument | InstructedText) and holder.tower(one) == "text"
+        value
+        for value, wanted in zip(inputs, is_text, strict=True)
+        if wanted and not isinstance(value, QueryDocument | InstructedText)
     ]
-    pieces = iter(await asyncio.to_thread(_chunk, holder.reader, texts))
-    asked: list[EmbedInput] = []
-    weights: list[tuple[int, ...]] = []
-    for one in inputs:
-        its = (
-            None
-            if isinstance(one, QueryDocument | InstructedText) or holder.tower(one) != "text"
-            else next(pieces)
-        )
-        # A text that fits is asked for as it is: it may be remembered, or in flight for another field.
-        chunks = [one] if its is None or len(its.ids) == 1 else [ids.tolist() for ids in its.ids]
-        asked.extend(chunks)
-        weights.append(its.weights if its is not None and len(chunks) > 1 else (1,))
-    embedded = await embedder.embed(encoder, asked, Cut(on_error=policy.on_error), variant)
-    means = mean_of_chunks(embedded.vectors, weights)
-    return Whole(
-        replace(
-            embedded, answers=list(means), truncated=0, failed=_failures_by_text(embedded.failed, weights)
-        ),
-        chunked=sum(len(its) > 1 for its in weights),
-    )
-
-
-def _failures_by_text(
-    failed: Mapping[int, NestvecError], weights: Sequence[Sequence[int]]
-) -> dict[int, NestvecError]:
-    """What failed by the place of its text, where it was by its chunk's."""
-    owners = [place for place, its in enumerate(weights) for _ in its]
-    return {owners[place]: error for place, error in failed.items()}
+    chunks_of_texts = iter(_chunk(tokenizer, texts))
+    chunked = ChunkedInputs([], [])
+    for value, wanted in zip(inputs, is_text, strict=True):
+        chunks = None
+        if wanted and not isinstance(value, QueryDocument | InstructedText):
+            chunks = next(chunks_of_texts)
+        if chunks is None or len(chunks.ids) == 1:
+            # A text that fits stays as it is: it may be cached, or in flight for another field.
+            chunked.inputs.append(value)
+            chunked.weights.append((1,))
+        else:
+            chunked.inputs.extend(ids.tolist() for ids in chunks.ids)
+            chunked.weights.append(chunks.weights)
+    return chunked
 
 
 def mean_of_chunks(vectors: Vectors, weights: Sequence[Sequence[int]]) -> Vectors:
-    """Each text's vector as the mean of its chunks', weighted by their tokens.
+    """Each text's vector as the mean of its chunks' vectors, weighted by their tokens.
 
     ``vectors`` is (c, dim) float32, the chunks of all texts one after the other; ``weights`` holds for each
     of n texts the tokens of its chunks, c in all. The result is (n, dim) float32, not normalised; the
@@ -105,23 +101,23 @@ def mean_of_chunks(vectors: Vectors, weights: Sequence[Sequence[int]]) -> Vector
     return means
 
 
-def _chunk(tokeniser: TextTokenizer, inputs: Sequence[str | Sequence[int]]) -> list[TokenChunks]:
-    most = MAX_CHUNKS * tokeniser.max_tokens
-    for one in inputs:
-        # So many characters need no counting of tokens.
-        if len(one) > (_MAX_CHARACTERS_PER_TOKEN * most if isinstance(one, str) else most):
-            raise _too_many_chunks(tokeniser, len(one))
-    texts = iter(tokeniser.split([one for one in inputs if isinstance(one, str)]))
-    pieces = [next(texts) if isinstance(one, str) else tokeniser.split_ids(one) for one in inputs]
-    for one, its in zip(inputs, pieces, strict=True):
-        if len(its.ids) > MAX_CHUNKS:
-            raise _too_many_chunks(tokeniser, len(one))
-    return pieces
+def _chunk(tokenizer: TextTokenizer, inputs: Sequence[str | Sequence[int]]) -> list[TokenChunks]:
+    max_tokens = MAX_CHUNKS * tokenizer.max_tokens
+    for value in inputs:
+        # A text of this many characters is too long whatever its tokens are.
+        if len(value) > (_MAX_CHARACTERS_PER_TOKEN * max_tokens if isinstance(value, str) else max_tokens):
+            raise _too_many_chunks(tokenizer, len(value))
+    texts = iter(tokenizer.chunk([value for value in inputs if isinstance(value, str)]))
+    chunks = [next(texts) if isinstance(value, str) else tokenizer.chunk_ids(value) for value in inputs]
+    for value, chunked in zip(inputs, chunks, strict=True):
+        if len(chunked.ids) > MAX_CHUNKS:
+            raise _too_many_chunks(tokenizer, len(value))
+    return chunks
 
 
-def _too_many_chunks(tokeniser: TextTokenizer, length: int) -> InputTooLong:
+def _too_many_chunks(tokenizer: TextTokenizer, length: int) -> InputTooLong:
     return InputTooLong(
-        f"a text has more than {MAX_CHUNKS} chunks of {tokeniser.max_tokens} tokens",
+        f"a text has more than {MAX_CHUNKS} chunks of {tokenizer.max_tokens} tokens",
         value=f"its length is {length}",
-        next_step="Send it as several texts, or ask with overlong=truncate.",
+        next_step="Send it as several texts, or request overlong=truncate.",
     )

@@ -17,7 +17,7 @@ LONG = " ".join(f"w{n}" for n in range(20))
 
 
 def vector(embedder: Embedder, text: str, dim: int) -> np.ndarray[Any, Any]:
-    (tokens,) = embedder.encoders["tiny"].tokeniser.encode([text])
+    (tokens,) = embedder.encoders["tiny"].required_tokenizer.encode([text])
     return nest(fake_vector(tokens.ids, 16)[None], dim)[0]
 
 
@@ -74,15 +74,21 @@ REFUSED = [
     ({"inputs": []}, "", 400, "Empty", "there is no text. Send at least one"),
     ({"inputs": ["w1", ""]}, "", 400, "Empty", "a text is empty. Send at least one character"),
     ({"inputs": LONG, "truncate": False}, "", 422, "Validation", "more tokens than tiny takes, 8,"),
-    ({"inputs": ["w1"] * 2049}, "", 422, "Validation", "at most 2048 texts: 2049. Send them in several"),
+    ({"inputs": ["w1"] * 2049}, "", 422, "Validation", "at most 2048 texts: 2049. Split them over several"),
     ({"inputs": "w1", "dimensions": 0}, "", 422, "Validation", "this many dims: 0. Ask for 1 to 16"),
     ({"inputs": "w1", "dimensions": 17}, "", 422, "Validation", "this many dims: 17. Ask for 1 to 16"),
-    ({"inputs": "w1"}, "?dim=many", 422, "Validation", "query.dim is wrong: Input should be a valid integer"),
+    (
+        {"inputs": "w1"},
+        "?dim=many",
+        422,
+        "Validation",
+        "query.dim is invalid: Input should be a valid integer",
+    ),
     ({"inputs": "w1", "dimensions": 4}, "?dim=8", 422, "Validation", "different dims: dim=8, dimensions=4"),
     ({"inputs": "w1"}, "?encoder=tinny", 404, "Validation", "Did you mean 'tiny'?"),
-    ({"inputs": 3}, "", 422, "Validation", "body.inputs is wrong"),
+    ({"inputs": 3}, "", 422, "Validation", "body.inputs is invalid"),
     ({"inputs": [[2, -1]]}, "", 422, "Validation", "a token id is not one of the encoder's: -1"),
-    ({"inputs": "w1", "prompt_name": "title"}, "", 422, "Validation", "body.prompt_name is wrong"),
+    ({"inputs": "w1", "prompt_name": "title"}, "", 422, "Validation", "body.prompt_name is invalid"),
     ({"inputs": [2], "prompt_name": "query"}, "", 422, "Validation", "a prompt goes before text"),
 ]
 
@@ -118,7 +124,7 @@ def test_a_body_with_another_content_type(service: str) -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_over_the_limit(service: str, served: Any, chunked: bool) -> None:
-    limit = served.embedder.settings.max_body
+    limit = served.embedder.settings.load.body_bytes
     content: Any = (b" " * (1 << 20) for _ in range((limit >> 20) + 1)) if chunked else b" " * (limit + 1)
     answer = httpx.post(f"{service}/embed", content=content, headers={"content-type": "application/json"})
     assert answer.status_code == 413

@@ -13,13 +13,14 @@ from PIL import Image
 from tiny_towers import IMAGE, TEXT
 
 from nestvec.client import service_client
-from nestvec.client.http import Coding
+from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import fetch_info, find_unreadable
 from nestvec.engines.fake import FakeEngine
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
 from nestvec.service.server import bind, serve_in_thread
 from nestvec.service.settings import ServiceSettings
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import ServiceRefused
 
 NAMES = ("both", "seer", "film", "tiny", "ranker")
@@ -56,7 +57,9 @@ def service(write_encoder: Callable[..., Path], engine: FakeEngine) -> Iterator[
 
 
 def test_bad_pictures_are_told_by_place(service: str) -> None:
-    found = find_unreadable(Coding(service, "both", 16), ["w1", BROKEN, RED, "file:///etc/hostname"])
+    found = find_unreadable(
+        EmbeddingRequest(service, EmbeddingConfig("both", 16)), ["w1", BROKEN, RED, "file:///etc/hostname"]
+    )
     assert sorted(found) == [1, 3]
     assert "file" in str(found[3])
     assert all(one.cause and one.next_step for one in found.values())
@@ -64,29 +67,37 @@ def test_bad_pictures_are_told_by_place(service: str) -> None:
 
 def test_places_count_over_the_requests_that_it_takes(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service_client, "REQUEST_TEXTS", 2)
-    assert sorted(find_unreadable(Coding(service, "both", 16), [RED, BLUE, BLUE, BROKEN, BROKEN])) == [3, 4]
+    assert sorted(
+        find_unreadable(
+            EmbeddingRequest(service, EmbeddingConfig("both", 16)), [RED, BLUE, BLUE, BROKEN, BROKEN]
+        )
+    ) == [3, 4]
 
 
 def test_what_is_no_picture_cannot_be_embedded_by_who_reads_pictures_alone(service: str) -> None:
-    found = find_unreadable(Coding(service, "seer", 16), ["a red flower", RED])
+    found = find_unreadable(EmbeddingRequest(service, EmbeddingConfig("seer", 16)), ["a red flower", RED])
     assert list(found) == [0]
-    assert "not the address of a picture" in found[0].cause
+    assert "not the address of an image" in found[0].cause
 
 
 def test_a_sequence_that_cannot_be_read_takes_no_other_with_it(service: str) -> None:
-    found = find_unreadable(Coding(service, "film", 16), ["[1, 2", f'["{RED}", "{BLUE}"]', "[]"])
+    found = find_unreadable(
+        EmbeddingRequest(service, EmbeddingConfig("film", 16)), ["[1, 2", f'["{RED}", "{BLUE}"]', "[]"]
+    )
     assert sorted(found) == [0, 2]
 
 
 @pytest.mark.parametrize("prompted", [False, True])
 def test_texts_are_not_embedded_and_pictures_once(service: str, engine: FakeEngine, prompted: bool) -> None:
     texts = ["w1", RED, "w2", BROKEN]
-    assert list(find_unreadable(Coding(service, "both", 16), texts, prompted=prompted)) == [3]
+    assert list(
+        find_unreadable(EmbeddingRequest(service, EmbeddingConfig("both", 16)), texts, prompted=prompted)
+    ) == [3]
     assert [count for _, count, _ in engine.batches] == [1]
     body = {"inputs": texts[:3], "prompt_name": "document" if prompted else None}
     httpx.post(f"{service}/embed?encoder=both", json=body).raise_for_status()
     assert [count for _, count, _ in engine.batches] == [1, 2]
-    assert find_unreadable(Coding(service, "tiny", 16), texts) == {}
+    assert find_unreadable(EmbeddingRequest(service, EmbeddingConfig("tiny", 16)), texts) == {}
     assert len(engine.batches) == 2
 
 
@@ -99,4 +110,4 @@ def test_the_service_says_which_encoders_read_pictures(service: str) -> None:
 
 def test_an_encoder_that_embeds_nothing_has_nothing_to_check(service: str) -> None:
     with pytest.raises(ServiceRefused, match="a reranker encoder"):
-        find_unreadable(Coding(service, "ranker", 16), [RED])
+        find_unreadable(EmbeddingRequest(service, EmbeddingConfig("ranker", 16)), [RED])

@@ -33,8 +33,8 @@ from nestvec_schemas import errors
 def test_each_error_has_its_status(
     kind: type[errors.NestvecError], tei: int, tei_type: str, openai: int, cohere: int
 ) -> None:
-    status = codes_of(kind("a cause", next_step="A step."))
-    assert (status.tei, status.tei_type, status.openai, status.cohere) == (tei, tei_type, openai, cohere)
+    codes = codes_of(kind("a cause", next_step="A step."))
+    assert (codes.tei, codes.openai.status, codes.cohere) == ((tei, tei_type), openai, cohere)
 
 
 def test_no_row_hides_a_later_one() -> None:

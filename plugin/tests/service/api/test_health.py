@@ -33,7 +33,7 @@ def test_health_names_the_encoders_that_do_not_answer(embedder: Embedder) -> Non
         head = httpx.head(f"{service}/health")
     assert (answer.status_code, head.status_code) == (503, 503)
     assert answer.json()["error_type"] == "Unhealthy"
-    assert "does not answer for every encoder: tiny. See that the engine runs" in answer.json()["error"]
+    assert "does not answer for every encoder: tiny. Check that the engine runs" in answer.json()["error"]
 
 
 def test_health_of_a_service_that_answers(service: str) -> None:
@@ -46,13 +46,13 @@ def test_many_probes_ask_once_a_second() -> None:
 
     async def probe() -> None:
         ready = Readiness(engine, ["b", "a"], lambda: now[0])
-        assert await asyncio.gather(*(ready.silent() for _ in range(50))) == [("b",)] * 50
+        assert await asyncio.gather(*(ready.unready() for _ in range(50))) == [("b",)] * 50
         engine.gone = ()
         now[0] = 0.9
-        assert await ready.silent() == ("b",)
+        assert await ready.unready() == ("b",)
         assert engine.asked == 2
         now[0] = 1.1
-        assert await ready.silent() == ()
+        assert await ready.unready() == ()
         assert engine.asked == 4
 
     asyncio.run(probe())
@@ -62,4 +62,4 @@ def test_an_engine_that_hesitates_is_not_ready(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(health, "DEADLINE_SECONDS", 0.05)
     engine = Gone({"a": 4})
     engine.hesitates = 30.0
-    assert asyncio.run(Readiness(engine, ["a"]).silent()) == ("a",)
+    assert asyncio.run(Readiness(engine, ["a"]).unready()) == ("a",)

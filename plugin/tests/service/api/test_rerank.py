@@ -191,9 +191,9 @@ REFUSED = [
         {"query": "w1", "texts": ["w1"]},
         "/rerank?encoder=dense",
         424,
-        "dense is a dense encoder, and does not",
+        "dense is a dense encoder, which this path does not",
     ),
-    ({"query": "w1", "texts": ["w1"]}, "/rerank", 404, "holds 3 encoders and the request names none"),
+    ({"query": "w1", "texts": ["w1"]}, "/rerank", 404, "has 3 encoders and the request names none"),
     ({"query": "", "texts": ["w1"]}, "/rerank?encoder=cross", 400, "the query is empty"),
     ({"query": "w1", "texts": []}, "/rerank?encoder=cross", 400, "there is no text"),
     (
@@ -210,8 +210,13 @@ REFUSED = [
         "no dims to choose from: 8",
     ),
     ({"query": "w1", "texts": ["w1"]}, "/rerank?encoder=cross&exit=3", 422, "no exit after this layer: 3"),
-    ({"inputs": "w1"}, "/embed?encoder=cross", 424, "cross is a reranker encoder, and does not answer"),
-    ({"inputs": "w1"}, "/embed_all?encoder=dense", 424, "dense is a dense encoder, and does not answer"),
+    ({"inputs": "w1"}, "/embed?encoder=cross", 424, "cross is a reranker encoder, which this path does not"),
+    (
+        {"inputs": "w1"},
+        "/embed_all?encoder=dense",
+        424,
+        "dense is a dense encoder, which this path does not serve",
+    ),
     ({"inputs": "w1"}, "/embed_all?encoder=late&dim=8", 422, "compared at their full length: 8"),
     ({"inputs": ""}, "/embed_all?encoder=late", 400, "a text is empty"),
 ]

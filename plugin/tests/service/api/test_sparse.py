@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
-from nestvec.client.http import Coding
+from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import EMPTY_WEIGHTS, embed_sparse, embed_weights, fetch_info
 from nestvec.engines.fake import FakeEngine, fake_vector
 from nestvec.service.batching.outputs import SPARSE_DTYPE, top_weights
@@ -19,6 +19,7 @@ from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
 from nestvec.service.server import bind, serve_in_thread
 from nestvec.service.settings import ServiceSettings
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import ServiceRefused, ServiceUnreachable
 
 DIM = 16
@@ -107,10 +108,10 @@ def test_queries_go_to_the_part_that_reads_them(address: str, engine: FakeEngine
         ({"inputs": ["w1"] * 2049}, "encoder=words", 422, "at most 2048 texts: 2049"),
         ({"inputs": "w1 " * 9, "truncate": False}, "encoder=words", 422, "more tokens than words takes, 8"),
         ({"inputs": "w1"}, "encoder=tiny", 424, "tiny is a dense encoder"),
-        ({"inputs": "w1"}, "encoder=words&dim=4", 422, "have no prefix: dim=4. Leave it away, or"),
-        ({"inputs": "w1"}, "encoder=words&top=0", 422, "query.top is wrong"),
+        ({"inputs": "w1"}, "encoder=words&dim=4", 422, "cannot be truncated: dim=4. Omit it, or"),
+        ({"inputs": "w1"}, "encoder=words&top=0", 422, "query.top is invalid"),
         ({"inputs": "w1"}, "encoder=words&exit=2", 422, "no exit after this layer: 2"),
-        ({"inputs": "w1", "prompt_name": "title"}, "encoder=words", 422, "body.prompt_name is wrong"),
+        ({"inputs": "w1", "prompt_name": "title"}, "encoder=words", 422, "body.prompt_name is invalid"),
     ],
 )
 def test_what_is_refused(address: str, body: object, query: str, status: int, message: str) -> None:
@@ -121,17 +122,17 @@ def test_what_is_refused(address: str, body: object, query: str, status: int, me
 def test_a_sparse_encoder_has_no_dense_vectors(address: str) -> None:
     answer = httpx.post(f"{address}/embed?encoder=words", json={"inputs": "w1"})
     assert answer.status_code == 424
-    assert "Ask at /embed_sparse" in answer.json()["error"]
+    assert "Use /embed_sparse" in answer.json()["error"]
 
 
 def test_the_client_asks_in_chunks(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nestvec.client.service_client.REQUEST_TEXTS", 2)
-    coding = Coding(address, "words", 0)
-    found = embed_weights(coding, ["w1", "w2", "w3"])
+    request = EmbeddingRequest(address, EmbeddingConfig("words", form="sparse"))
+    found = embed_weights(request, ["w1", "w2", "w3"])
     assert [pytest.approx(one) for one in found] == [weights(5), weights(6), weights(7)]
-    assert embed_weights(coding, []) == []
-    assert embed_weights(coding, ["w9"], query=True) == embed_weights(coding, ["w1 w9"])
-    (words,) = embed_sparse(coding, ["w1"])
+    assert embed_weights(request, []) == []
+    assert embed_weights(request, ["w9"], query=True) == embed_weights(request, ["w1 w9"])
+    (words,) = embed_sparse(request, ["w1"])
     assert [(one.index, bool(one.word)) for one in words] == [(one, True) for one in sorted(weights(5))]
     assert fetch_info(address).encoder("words", address).kind == "sparse"
 
@@ -142,17 +143,19 @@ def test_a_text_without_words_is_not_empty(address: str, engine: FakeEngine) -> 
 
     engine.run = nothing  # type: ignore[method-assign]
     assert post(address, {"inputs": "w1"}).json() == [[]]
-    assert embed_weights(Coding(address, "words", 0), ["w1"]) == [EMPTY_WEIGHTS]
+    assert embed_weights(EmbeddingRequest(address, EmbeddingConfig("words", form="sparse")), ["w1"]) == [
+        EMPTY_WEIGHTS
+    ]
     assert 0 < np.float32(EMPTY_WEIGHTS[0]) < 1e-20
 
 
 def test_the_client_says_what_the_service_said(address: str) -> None:
     with pytest.raises(ServiceRefused, match=r"refused to embed 1 texts with tiny: tiny is a dense encoder"):
-        embed_weights(Coding(address, "tiny", 0), ["w1"])
+        embed_weights(EmbeddingRequest(address, EmbeddingConfig("tiny", form="sparse")), ["w1"])
     with bind("127.0.0.1", 0) as listener:
         gone = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with pytest.raises(ServiceUnreachable):
-        embed_weights(Coding(gone, "words", 0), ["w1"])
+        embed_weights(EmbeddingRequest(gone, EmbeddingConfig("words", form="sparse")), ["w1"])
 
 
 def test_the_heaviest_stay_in_order() -> None:
@@ -168,8 +171,8 @@ def test_a_batch_has_room_for_a_number_a_token_and_word() -> None:
     assert _max_batch_tokens(PartSpec("tiny", "", "dense", 30_522), 4096) == 4096
 
 
-def test_the_largest_weights_are_asked_for_by_the_coding(address: str) -> None:
-    (whole,) = embed_weights(Coding(address, "words", DIM), ["w1"])
-    (few,) = embed_weights(Coding(address, "words", DIM, 2), ["w1"])
+def test_the_largest_weights_are_asked_for_by_the_request(address: str) -> None:
+    (whole,) = embed_weights(EmbeddingRequest(address, EmbeddingConfig("words", form="sparse")), ["w1"])
+    (few,) = embed_weights(EmbeddingRequest(address, EmbeddingConfig("words", form="sparse", top=2)), ["w1"])
     assert len(few) == 2 < len(whole)
     assert few == {at: whole[at] for at in sorted(sorted(whole, key=lambda one: -whole[one])[:2])}

@@ -51,15 +51,15 @@ def test_a_long_text_is_spelled_whole(service: str) -> None:
         ({"inputs": []}, "", 400, "Empty", "there is no text"),
         ({"inputs": ["w1", ""]}, "", 400, "Empty", "a text is empty. Send at least one character"),
         ({"inputs": ["w1"] * 2049}, "", 422, "Validation", "at most 2048 texts: 2049"),
-        ({"inputs": [[1]]}, "", 422, "Validation", "body.inputs is wrong"),
+        ({"inputs": [[1]]}, "", 422, "Validation", "body.inputs is invalid"),
         ({"inputs": "w1"}, "?encoder=tinny", 404, "Validation", "Did you mean 'tiny'?"),
-        ({"inputs": "w1", "prompt_name": "title"}, "", 422, "Validation", "body.prompt_name is wrong"),
+        ({"inputs": "w1", "prompt_name": "title"}, "", 422, "Validation", "body.prompt_name is invalid"),
         (
             {"inputs": "w" * (MAX_TOKENIZED_CHARACTERS + 1)},
             "",
             422,
             "Validation",
-            "Send the texts in several requests",
+            "Split the texts over several requests",
         ),
     ],
 )
@@ -74,7 +74,7 @@ def test_what_tokenize_refuses(
 def test_sparse_vectors_are_not_offered(service: str) -> None:
     answer = httpx.post(f"{service}/embed_sparse", json={"inputs": ["w1"], "truncate": True})
     assert answer.status_code == 424
-    assert answer.json()["error"].startswith("tiny is a dense encoder, and does not answer at this path")
+    assert answer.json()["error"].startswith("tiny is a dense encoder, which this path does not serve")
     assert httpx.post(f"{service}/embed_sparse", json={"inputs": []}).status_code == 400
     assert httpx.post(f"{service}/embed_sparse", json={}).status_code == 422
 
@@ -97,16 +97,19 @@ def test_reranking_is_not_offered(service: str, path: str, body: object) -> None
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({"query": "w1"}, "must be given once: neither texts nor documents. Send texts as TEI does"),
+        (
+            {"query": "w1"},
+            "must be in exactly one field: neither texts nor documents. Send texts as TEI does",
+        ),
         (
             {"query": "w1", "texts": ["w1"], "documents": ["w1"]},
-            "must be given once: both texts and documents",
+            "must be in exactly one field: both texts and documents",
         ),
         ({"query": "w1", "texts": []}, "there is no text. Send at least one"),
         ({"query": "", "texts": ["w1"]}, "the query is empty"),
-        ({"texts": ["w1"]}, "body.query is wrong"),
+        ({"texts": ["w1"]}, "body.query is invalid"),
         ({"query": "w1", "documents": ["w1"] * 2049}, "at most 2048 texts: 2049"),
-        ({"query": "w1", "documents": ["w1"], "top_n": 0}, "body.top_n is wrong"),
+        ({"query": "w1", "documents": ["w1"], "top_n": 0}, "body.top_n is invalid"),
     ],
 )
 @pytest.mark.parametrize("path", ["/rerank", "/v1/rerank", "/v2/rerank"])

@@ -90,7 +90,7 @@ def test_tei_error_reads_well(service: str) -> None:
     """Anything but 200 is a failure, and its body is what the user of Milvus sees."""
     status, data = exchange(service, GO, b'{"inputs":["w1"]}', query="encoder=gone&dim=4", extra="")
     assert status == 404
-    assert json.loads(data)["error"] == "the service has no encoder of this name: gone. There: tiny."
+    assert json.loads(data)["error"] == "the service has no encoder of this name: gone. Available: tiny."
 
 
 @pytest.mark.parametrize("dimensions", [b"4", b'"4"'])

@@ -18,21 +18,21 @@ def test_places_are_given_back_also_after_an_error() -> None:
 
 def test_tokens_are_given_back() -> None:
     admission = Admission(LoadLimits(queue_tokens=10))
-    admission.queue(8)
+    admission.add_tokens(8)
     with pytest.raises(Overloaded, match="8 tokens waiting"):
-        admission.queue(3)
-    admission.leave(8)
-    admission.queue(100)
+        admission.add_tokens(3)
+    admission.remove_tokens(8)
+    admission.add_tokens(100)
     assert admission.tokens == 100
 
 
 def test_when_to_come_back_follows_the_engine() -> None:
     admission = Admission(LoadLimits())
     assert admission.retry_after == 1
-    admission.queue(5000)
-    admission.ran(1000, 1.0)
+    admission.add_tokens(5000)
+    admission.record_batch(1000, 1.0)
     assert admission.retry_after == 5
-    admission.ran(100, 10.0)
+    admission.record_batch(100, 10.0)
     assert 5 < admission.retry_after < 30
-    admission.queue(500_000)
+    admission.add_tokens(500_000)
     assert admission.retry_after == 30

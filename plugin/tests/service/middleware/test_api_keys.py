@@ -35,8 +35,8 @@ def path(tmp_path: Path) -> Path:
 
 def test_each_key_of_the_file_and_no_other(path: Path) -> None:
     keys = ApiKeys(path)
-    assert [keys.known(key) for key in (b"first-key", b"second-key")] == [True, True]
-    assert not any(keys.known(key) for key in (b"", b"first-ke", b"first-key ", b"# of the ingest team"))
+    assert [keys.accepts(key) for key in (b"first-key", b"second-key")] == [True, True]
+    assert not any(keys.accepts(key) for key in (b"", b"first-ke", b"first-key ", b"# of the ingest team"))
 
 
 def test_a_changed_file_is_read_again_within_a_second(path: Path) -> None:
@@ -44,10 +44,10 @@ def test_a_changed_file_is_read_again_within_a_second(path: Path) -> None:
     keys = ApiKeys(path, clock)
     path.write_text("third-key\n")
     clock.now = 0.9
-    assert keys.known(b"first-key")
+    assert keys.accepts(b"first-key")
     clock.now = 1.1
-    assert not keys.known(b"first-key")
-    assert keys.known(b"third-key")
+    assert not keys.accepts(b"first-key")
+    assert keys.accepts(b"third-key")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"# nobody\n", b"two words\n", b"\xff\xfe\n", b"k" * 70_000])
@@ -60,9 +60,9 @@ def test_a_broken_file_leaves_the_old_keys_in_force(
     if content is not None:
         path.write_bytes(content)
     for clock.now in (2.0, 4.0):
-        assert keys.known(b"first-key")
+        assert keys.accepts(b"first-key")
     (line,) = [one.getMessage() for one in caplog.records]
-    assert line.startswith("the API keys stay as they were: ")
+    assert line.startswith("the API keys were not reloaded: ")
     assert "two words" not in line
     assert "first-key" not in line
 
@@ -71,9 +71,9 @@ def test_a_broken_file_leaves_the_old_keys_in_force(
     ("content", "message"),
     [
         (None, "cannot be read: No such file or directory. Give a readable file"),
-        ("# nobody\n", "there is no API key in .* Write one key a line"),
+        ("# nobody\n", "there is no API key in .* Write one key per line"),
         ("fine\nnot fine\n", "line 2 of .* is not an API key. A key is printable ASCII without spaces"),
-        ("k" * 70_000, "is larger than 65536 bytes. Give a file with one key a line"),
+        ("k" * 70_000, "is larger than 65536 bytes. Give a file with one key per line"),
     ],
 )
 def test_a_file_that_holds_no_keys(tmp_path: Path, content: str | None, message: str) -> None:
@@ -97,7 +97,7 @@ def test_every_path_but_the_public_ones_wants_a_key(
     embedder: Embedder, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "nestvec")
-    embedder.settings = replace(embedder.settings, guard=AccessSettings(api_keys=path))
+    embedder.settings = replace(embedder.settings, access=AccessSettings(api_keys=path))
     with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service:
         for public in ("/health", "/metrics"):
             assert httpx.get(f"{service}{public}").status_code == 200

@@ -105,7 +105,7 @@ def test_an_unforeseen_error_is_logged_once_and_answered_with_its_id(
     with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service:
         answer = httpx.post(f"{service}/embed", json={"inputs": "w1"})
     assert answer.status_code == 424
-    assert answer.json()["error"] == "the service failed. Look at its log."
+    assert answer.json()["error"] == "the service failed. See its log."
     lines = [orjson.loads(line) for line in log.getvalue().splitlines()]
     (told,) = [line for line in lines if "exception" in line]
     assert told["request_id"] == answer.headers["x-request-id"]

@@ -72,15 +72,19 @@ def test_a_service_counts_under_teis_names(embedder: Embedder) -> None:
 
 def test_two_services_count_apart() -> None:
     one, other = Metrics(["/embed"]), Metrics(["/embed"])
-    one.texts_asked("tiny", fresh=1, shared=2, remembered=3)
+    one.texts_requested("tiny", fresh=1, shared=2, remembered=3)
     assert read(one.render().decode())["te_embed_count", (("encoder", "tiny"),)] == 6
     assert not any(name == "te_embed_count" for name, _ in read(other.render().decode()))
 
 
 def test_padding_and_failures_of_batches() -> None:
     metrics = Metrics(["/embed"])
-    metrics.batch_ran(BatchRun("tiny", texts=2, tokens=10, padded=16, waited=0.1, ran=0.2))
-    metrics.batch_ran(BatchRun("tiny", texts=2, tokens=3, padded=4, waited=0.1, ran=0.2, failed=True))
+    metrics.batch_finished(
+        BatchRun("tiny", texts=2, tokens=10, padded=16, queue_seconds=0.1, inference_seconds=0.2)
+    )
+    metrics.batch_finished(
+        BatchRun("tiny", texts=2, tokens=3, padded=4, queue_seconds=0.1, inference_seconds=0.2, failed=True)
+    )
     found = read(metrics.render().decode())
     assert found["nestvec_padding_tokens_total", (("encoder", "tiny"),)] == 7
     assert found["te_embed_success", (("encoder", "tiny"),)] == 2
@@ -89,12 +93,12 @@ def test_padding_and_failures_of_batches() -> None:
 
 def test_a_client_that_goes_away_is_a_dropped_request() -> None:
     metrics = Metrics(["/embed"])
-    metrics.request_ended(RequestRecord("id", "POST", "/embed"))
+    metrics.request_ended(RequestRecord("POST", "/embed"))
     assert read(metrics.render().decode())["te_request_failure", (("err", "dropped"),)] == 1
 
 
 def test_every_status_of_an_error_has_a_cause() -> None:
-    statuses = {one for _, row in ERROR_CODES for one in (row.tei, row.openai, row.cohere)}
+    statuses = {one for _, row in ERROR_CODES for one in (row.tei.status, row.openai.status, row.cohere)}
     assert statuses <= set(FAILURE_CAUSES)
 
 

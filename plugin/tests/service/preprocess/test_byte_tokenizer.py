@@ -28,10 +28,10 @@ def surface(kind: type) -> dict[str, inspect.Signature]:
     }
 
 
-def test_it_offers_what_the_other_tokeniser_does() -> None:
+def test_it_offers_what_the_other_tokenizer_does() -> None:
     offered = surface(EncoderTokenizer)
     # Neither cross-encoders nor chat models read bytes.
-    del offered["encode_pairs"], offered["place"]
+    del offered["encode_pairs"], offered["encode_with_offsets"]
     assert surface(ByteTokenizer) == offered
     assert ByteTokenizer(UNIT_SCHEMES["bytes"], 8).max_tokens == 8
 
@@ -42,12 +42,12 @@ def test_a_long_text_is_cut_on_the_side_that_was_asked(direction: str, kept: str
     assert short.ids.tolist() == [0xE000, 97, 98, 0xE001]
     assert not short.truncated
     assert long.ids.tolist() == [0xE000, *map(ord, kept), 0xE001]
-    assert (long.whole, long.truncated) == (12, True)
+    assert (long.total, long.truncated) == (12, True)
 
 
 @schemes
 def test_pieces_hold_all_of_a_text_and_weigh_its_own_tokens(scheme: UnitScheme) -> None:
-    empty, long = ByteTokenizer(scheme, 4 + scheme.special).split(["", "abcdefghij"])
+    empty, long = ByteTokenizer(scheme, 4 + scheme.special).chunk(["", "abcdefghij"])
     assert empty.weights == (1,)
     assert long.weights == (4, 4, 2)
     first, last = len(scheme.before), -len(scheme.after)
@@ -56,22 +56,22 @@ def test_pieces_hold_all_of_a_text_and_weigh_its_own_tokens(scheme: UnitScheme) 
 
 
 def test_ids_of_the_client_stay_as_they_are() -> None:
-    tokeniser = ByteTokenizer(UNIT_SCHEMES["bytes"], 8)
-    assert tokeniser.take(range(20)).ids.tolist() == list(range(8))
-    assert tokeniser.take(range(20), "left").ids.tolist() == list(range(12, 20))
-    assert tokeniser.split_ids(range(20)).weights == (8, 8, 4)
-    assert tokeniser.split_ids([]).weights == (0,)
+    tokenizer = ByteTokenizer(UNIT_SCHEMES["bytes"], 8)
+    assert tokenizer.truncate(range(20)).ids.tolist() == list(range(8))
+    assert tokenizer.truncate(range(20), "left").ids.tolist() == list(range(12, 20))
+    assert tokenizer.chunk_ids(range(20)).weights == (8, 8, 4)
+    assert tokenizer.chunk_ids([]).weights == (0,)
 
 
 @schemes
 @given(text=st.text(st.characters(exclude_categories=()), max_size=30))
 def test_every_token_can_be_answered_with(scheme: UnitScheme, text: str) -> None:
-    tokeniser = ByteTokenizer(scheme, 16)
-    (rows,) = tokeniser.spell([text], special=False)
-    assert all(isinstance(row, Token) and 0 <= row.id < len(tokeniser) for row in rows)
+    tokenizer = ByteTokenizer(scheme, 16)
+    (rows,) = tokenizer.tokenize([text], special=False)
+    assert all(isinstance(row, Token) and 0 <= row.id < len(tokenizer) for row in rows)
     assert orjson.loads(orjson.dumps([row.text for row in rows])) == [row.text for row in rows]
-    (whole,) = tokeniser.encode([text])
-    assert whole.whole == len(tokeniser.spell([text])[0])
+    (whole,) = tokenizer.encode([text])
+    assert whole.total == len(tokenizer.tokenize([text])[0])
 
 
 def test_no_room_for_text_is_told_when_it_is_opened() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec.service.preprocess.rows import ModelInput, collate, collate_ids, text_input
+from nestvec.service.preprocess.inputs import ModelInput, collate, collate_ids, text_input
 
 
 def test_padding_is_hidden_by_the_mask() -> None:

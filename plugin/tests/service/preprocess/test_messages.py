@@ -20,12 +20,13 @@ from tokenizers import Tokenizer
 
 from nestvec.engines.contract import Batch
 from nestvec.engines.fake import FakeEngine
-from nestvec.service.embedder import Embedder, EmbeddingResult
+from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
 from nestvec.service.encoders import open_encoders
-from nestvec.service.preprocess.inputs import Cut, EmbedInput, InstructedText, QueryDocument
+from nestvec.service.preprocess.inputs import EmbedInput, InstructedText, QueryDocument
 from nestvec.service.preprocess.messages import Message, is_message, parse_message
+from nestvec.service.preprocess.truncation import Truncation
 from nestvec.service.server import bind, serve_in_thread
-from nestvec.service.settings import ServiceSettings
+from nestvec.service.settings import CacheLimits, ServiceSettings
 from nestvec_schemas.errors import BodyInvalid, EmptyInput, ImageUnreadable, InputTooLong, NotOffered
 from nestvec_schemas.preprocessing.chat import ChatLayout
 from nestvec_schemas.preprocessing.collate import Array
@@ -80,14 +81,16 @@ def chatting(write_encoder: Callable[..., Path]) -> Embedder:
     tokenizer.add_special_tokens(["<pic>"])
     assert tokenizer.token_to_id("<pic>") == PLACE
     tokenizer.save(str(folder / TOKENIZER))
-    return Embedder(open_encoders(folder.parent), Keeping(), ServiceSettings(remember_bytes=0))
+    return Embedder(open_encoders(folder.parent), Keeping(), ServiceSettings(cache=CacheLimits(max_bytes=0)))
 
 
-def embed(embedder: Embedder, inputs: list[EmbedInput], cut: Cut | None = None) -> EmbeddingResult:
+def embed(
+    embedder: Embedder, inputs: list[EmbedInput], options: EmbedOptions | None = None
+) -> EmbeddingResult:
     async def main() -> EmbeddingResult:
         embedder.start()
         try:
-            return await asyncio.wait_for(embedder.embed("tiny", inputs, cut or Cut()), 20)
+            return await asyncio.wait_for(embedder.embed("tiny", inputs, options or EmbedOptions()), 20)
         finally:
             await embedder.close()
 
@@ -100,8 +103,8 @@ def spelled(ids: Iterable[int]) -> str:
     return " ".join(marks.get(int(one), f"w{int(one) - 4}") for one in ids if one)
 
 
-def written(embedder: Embedder, one: EmbedInput, cut: Cut | None = None) -> str:
-    embed(embedder, [one], cut)
+def written(embedder: Embedder, one: EmbedInput, options: EmbedOptions | None = None) -> str:
+    embed(embedder, [one], options)
     engine: Any = embedder.engine
     return spelled(engine.arrays[-1]["input_ids"][0])
 
@@ -130,7 +133,7 @@ def test_a_value_is_a_text_an_address_or_both(value: str, expected: Message) -> 
 @pytest.mark.parametrize(
     ("value", "kind", "told"),
     [
-        ('{"image": "a.png", "text": "x"}', BodyInvalid, "not the address of a picture"),
+        ('{"image": "a.png", "text": "x"}', BodyInvalid, "not the address of an image"),
         ('{"image": 3}', BodyInvalid, "image is not a string"),
         ('{"text": ["x"]}', BodyInvalid, "text is not a string"),
         (f'{{"image": "{RED}", "txt": "x"}}', BodyInvalid, "txt.*Did you mean .text"),
@@ -183,7 +186,10 @@ def test_a_message_is_written_as_the_model_wants_it(chatting: Embedder) -> None:
 def test_the_prompt_stands_before_the_text_and_is_not_cut(chatting: Embedder) -> None:
     long = InstructedText(said(RED, "w7 " + "w5 " * 20 + "w8"), "w1 w2 ")
     assert written(chatting, long) == "[ # # # w1 w2 w7 w5 w5 w5 w9 ]"
-    assert written(chatting, long, Cut(direction="left")) == "[ # # # w1 w2 w5 w5 w5 w8 w9 ]"
+    assert (
+        written(chatting, long, EmbedOptions(truncation=Truncation(direction="left")))
+        == "[ # # # w1 w2 w5 w5 w5 w8 w9 ]"
+    )
     assert embed(chatting, [long]).truncated == 1
 
 
@@ -191,7 +197,7 @@ def test_no_text_brings_a_picture_of_its_own(chatting: Embedder) -> None:
     engine: Any = chatting.engine
     embed(chatting, ["w5 <pic> w6", said(RED, "<pic><pic>")])
     assert sorted((engine.arrays[0]["input_ids"] == PLACE).sum(axis=1).tolist()) == [0, 3]
-    with pytest.raises(BodyInvalid, match="a picture's place, and no picture"):
+    with pytest.raises(BodyInvalid, match="an image's placeholder but no image"):
         embed(chatting, [[2, PLACE, 3]])
 
 
@@ -212,7 +218,7 @@ def test_a_bad_message_is_told_by_its_place_or_left_out(
 ) -> None:
     with pytest.raises(kind, match=r"^input 2 of 3: "):
         embed(chatting, ["w5", bad, RED])
-    found = embed(chatting, ["w5", bad, RED], Cut(on_error="zero"))
+    found = embed(chatting, ["w5", bad, RED], EmbedOptions(on_error="zero"))
     assert list(found.failed) == [1]
     assert not found.vectors[1].any() and found.vectors[2].any()
 
@@ -221,7 +227,7 @@ def test_a_prompt_without_room_for_a_text_is_refused(chatting: Embedder) -> None
     with pytest.raises(InputTooLong, match="shorten the prompt"):
         embed(chatting, [InstructedText(RED, "w1 " * 12)])
     with pytest.raises(InputTooLong, match="truncation is off"):
-        embed(chatting, ["w5 " * 30], Cut(allowed=False))
+        embed(chatting, ["w5 " * 30], EmbedOptions(truncation=Truncation("error")))
 
 
 def test_pairs_are_not_read(chatting: Embedder) -> None:
@@ -255,7 +261,7 @@ def test_every_face_takes_messages_and_prompts(chatting: Embedder) -> None:
         assert [token["text"] for token in tokens[0] if not token["special"]] == ["w1", "w2", "w5"]
         refused = client.post("/embed", json={"inputs": ['{"image": "a.png"}']})
         assert refused.status_code == 422
-        assert "not the address of a picture" in refused.json()["error"]
+        assert "not the address of an image" in refused.json()["error"]
 
 
 def test_milvus_finds_the_dim(chatting: Embedder) -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from nestvec.engines.contract import KNOWN_INPUTS
 from nestvec.service.encoders import LoadedEncoder
-from nestvec.service.preprocess.inputs import Cut, QueryDocument
-from nestvec.service.preprocess.rows import collate
+from nestvec.service.preprocess.inputs import QueryDocument, collate
 from nestvec.service.preprocess.text_images import render_texts
+from nestvec.service.preprocess.truncation import Truncation
 from nestvec_schemas.errors import BodyInvalid, NotOffered
 from nestvec_schemas.manifest import Manifest, Verification
 from nestvec_schemas.preprocessing.text_rendering import Rendering, render_text, stack_lines
@@ -43,7 +43,7 @@ def encoder() -> LoadedEncoder:
 
 def test_rows_of_a_batch_are_the_lines_patch_by_patch(encoder: LoadedEncoder) -> None:
     texts = ["a", "some words", "", LONG]
-    rows = render_texts(encoder, HOW, texts, Cut())
+    rows = render_texts(encoder, HOW, texts, Truncation())
     batch = collate(rows)
     assert set(batch.arrays) <= KNOWN_INPUTS
     pixels, mask = stack_lines([render_text(text, HOW)[0] for text in texts], HOW)
@@ -58,18 +58,18 @@ def test_rows_of_a_batch_are_the_lines_patch_by_patch(encoder: LoadedEncoder) ->
 
 
 def test_only_a_text_that_is_cut_has_more_than_it_takes(encoder: LoadedEncoder) -> None:
-    short, long, huge = render_texts(encoder, HOW, ["some words", LONG, " " * 10_000], Cut())
-    assert short.whole == short.length
-    assert long.whole > long.length == 8
-    assert huge.whole > huge.length
+    short, long, huge = render_texts(encoder, HOW, ["some words", LONG, " " * 10_000], Truncation())
+    assert short.total == short.length
+    assert long.total > long.length == 8
+    assert huge.total > huge.length
 
 
 def test_what_cannot_be_drawn_is_told(encoder: LoadedEncoder) -> None:
     for wrong in ([1, 2], QueryDocument("a", "b")):
         with pytest.raises(BodyInvalid, match="reads text as pixels"):
-            render_texts(encoder, HOW, [wrong], Cut())
-    with pytest.raises(BodyInvalid, match="cuts it at its end alone"):
-        render_texts(encoder, HOW, [LONG], Cut(direction="left"))
-    assert len(render_texts(encoder, HOW, ["a"], Cut(direction="left"))) == 1
+            render_texts(encoder, HOW, [wrong], Truncation())
+    with pytest.raises(BodyInvalid, match="can only truncate its end"):
+        render_texts(encoder, HOW, [LONG], Truncation(direction="left"))
+    assert len(render_texts(encoder, HOW, ["a"], Truncation(direction="left"))) == 1
     with pytest.raises(NotOffered, match="has no tokens"):
-        _ = encoder.tokeniser
+        _ = encoder.required_tokenizer

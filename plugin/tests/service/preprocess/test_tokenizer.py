@@ -12,30 +12,30 @@ from nestvec_schemas.repository import TOKENIZER
 
 
 @pytest.fixture
-def tokeniser(models_folder: Path) -> EncoderTokenizer:
+def tokenizer(models_folder: Path) -> EncoderTokenizer:
     return EncoderTokenizer(models_folder / "tiny" / TOKENIZER, 8)
 
 
-def test_a_short_text_is_whole(tokeniser: EncoderTokenizer) -> None:
-    (tokens,) = tokeniser.encode(["w0 w1"])
+def test_a_short_text_is_whole(tokenizer: EncoderTokenizer) -> None:
+    (tokens,) = tokenizer.encode(["w0 w1"])
     assert tokens.ids.tolist() == [2, 4, 5, 3]
     assert not tokens.truncated
 
 
 @pytest.mark.parametrize(("direction", "kept"), [("right", range(6)), ("left", range(14, 20))])
 def test_a_long_text_is_cut_on_the_side_that_was_asked(
-    tokeniser: EncoderTokenizer, direction: str, kept: range
+    tokenizer: EncoderTokenizer, direction: str, kept: range
 ) -> None:
-    (tokens,) = tokeniser.encode([" ".join(f"w{n}" for n in range(20))], direction)  # type: ignore[arg-type]
+    (tokens,) = tokenizer.encode([" ".join(f"w{n}" for n in range(20))], direction)  # type: ignore[arg-type]
     assert tokens.ids.tolist() == [2, *(4 + n for n in kept), 3]
-    assert tokens.whole == 22
+    assert tokens.total == 22
     assert tokens.truncated
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(text=st.text(st.characters(), max_size=50))
-def test_any_text_that_json_can_carry_is_encoded(tokeniser: EncoderTokenizer, text: str) -> None:
-    (tokens,) = tokeniser.encode([text])
+def test_any_text_that_json_can_carry_is_encoded(tokenizer: EncoderTokenizer, text: str) -> None:
+    (tokens,) = tokenizer.encode([text])
     assert 2 <= len(tokens.ids) <= 8
 
 
@@ -46,41 +46,41 @@ parts = st.lists(st.sampled_from(["w1 ", "w22 ", "ü ", " " * 700, "a" * 700, "w
 @given(parts=parts)
 @pytest.mark.parametrize("direction", ["right", "left"])
 def test_a_text_far_too_long_has_the_tokens_that_it_would_have_whole(
-    tokeniser: EncoderTokenizer, direction: str, parts: list[str]
+    tokenizer: EncoderTokenizer, direction: str, parts: list[str]
 ) -> None:
     text = "".join(parts)
-    (all_of_it,) = tokeniser.spell([text], special=False)
+    (all_of_it,) = tokenizer.tokenize([text], special=False)
     ids = [token.id for token in all_of_it]
-    (tokens,) = tokeniser.encode([text], direction)  # type: ignore[arg-type]
+    (tokens,) = tokenizer.encode([text], direction)  # type: ignore[arg-type]
     assert tokens.ids.tolist() == [2, *(ids[:6] if direction == "right" else ids[-6:]), 3]
     assert tokens.truncated == (len(ids) > 6)
-    (pieces,) = tokeniser.split([text])
+    (pieces,) = tokenizer.chunk([text])
     assert [one for row in pieces.ids for one in row.tolist()[1:-1]] == ids
 
 
 @pytest.mark.parametrize(("direction", "kept"), [("right", 5), ("left", 6)])
 def test_a_text_longer_than_is_read_counts_as_cut(
-    tokeniser: EncoderTokenizer, direction: str, kept: int
+    tokenizer: EncoderTokenizer, direction: str, kept: int
 ) -> None:
     text = "w1" + " " * (MAX_CHARACTERS_READ + 1) + "w2"
-    (tokens,) = tokeniser.encode([text], direction)  # type: ignore[arg-type]
+    (tokens,) = tokenizer.encode([text], direction)  # type: ignore[arg-type]
     assert tokens.ids.tolist() == [2, kept, 3]
-    assert tokens.whole > 8
+    assert tokens.total > 8
 
 
-def test_texts_of_many_turns_stay_in_order(tokeniser: EncoderTokenizer) -> None:
+def test_texts_of_many_turns_stay_in_order(tokenizer: EncoderTokenizer) -> None:
     texts = [f"w{n}" + " " * (MAX_CHARACTERS_READ // 3) for n in range(8)]
-    assert [tokens.ids.tolist() for tokens in tokeniser.encode(texts)] == [[2, 4 + n, 3] for n in range(8)]
-    assert [one.ids[0].tolist() for one in tokeniser.split(texts)] == [[2, 4 + n, 3] for n in range(8)]
+    assert [tokens.ids.tolist() for tokens in tokenizer.encode(texts)] == [[2, 4 + n, 3] for n in range(8)]
+    assert [one.ids[0].tolist() for one in tokenizer.chunk(texts)] == [[2, 4 + n, 3] for n in range(8)]
 
 
-def test_ids_of_the_client_are_cut_alike(tokeniser: EncoderTokenizer) -> None:
-    assert tokeniser.take(range(20)).ids.tolist() == list(range(8))
-    assert tokeniser.take(range(20), "left").ids.tolist() == list(range(12, 20))
+def test_ids_of_the_client_are_cut_alike(tokenizer: EncoderTokenizer) -> None:
+    assert tokenizer.truncate(range(20)).ids.tolist() == list(range(8))
+    assert tokenizer.truncate(range(20), "left").ids.tolist() == list(range(12, 20))
 
 
-def test_all_of_a_long_text_is_in_its_pieces(tokeniser: EncoderTokenizer) -> None:
-    (pieces,) = tokeniser.split([" ".join(f"w{n}" for n in range(20))])
+def test_all_of_a_long_text_is_in_its_pieces(tokenizer: EncoderTokenizer) -> None:
+    (pieces,) = tokenizer.chunk([" ".join(f"w{n}" for n in range(20))])
     assert [ids.tolist()[1:-1] for ids in pieces.ids] == [
         [4 + n for n in range(first, min(first + 6, 20))] for first in (0, 6, 12, 18)
     ]
@@ -90,22 +90,22 @@ def test_all_of_a_long_text_is_in_its_pieces(tokeniser: EncoderTokenizer) -> Non
 
 @pytest.mark.parametrize(("count", "lengths"), [(0, (0,)), (8, (8,)), (20, (8, 8, 4))])
 def test_ids_of_the_client_are_split_as_they_are(
-    tokeniser: EncoderTokenizer, count: int, lengths: tuple[int, ...]
+    tokenizer: EncoderTokenizer, count: int, lengths: tuple[int, ...]
 ) -> None:
-    pieces = tokeniser.split_ids(range(count))
+    pieces = tokenizer.chunk_ids(range(count))
     assert [one for ids in pieces.ids for one in ids.tolist()] == list(range(count))
     assert pieces.weights == lengths
 
 
-def test_every_token_is_spelled_with_its_characters(tokeniser: EncoderTokenizer) -> None:
-    (tokens,) = tokeniser.spell([" ".join(f"w{n}" for n in range(20))])
+def test_every_token_is_spelled_with_its_characters(tokenizer: EncoderTokenizer) -> None:
+    (tokens,) = tokenizer.tokenize([" ".join(f"w{n}" for n in range(20))])
     assert len(tokens) == 22
     assert tokens[0] == Token(2, "[CLS]", True, None, None)
     assert tokens[12] == Token(15, "w11", False, 34, 37)
 
 
-def test_positions_are_in_characters_and_special_tokens_may_stay_away(tokeniser: EncoderTokenizer) -> None:
-    (tokens,) = tokeniser.spell(["größe w1 \ud800"], special=False)
+def test_positions_are_in_characters_and_special_tokens_may_stay_away(tokenizer: EncoderTokenizer) -> None:
+    (tokens,) = tokenizer.tokenize(["größe w1 \ud800"], special=False)
     assert tokens == [
         Token(1, "größe", False, 0, 5),
         Token(5, "w1", False, 6, 8),

@@ -10,23 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestvec.engines.fake import FakeEngine, fake_vector
-from nestvec.service.embedder import Embedder, Variant
+from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
 from nestvec.service.encoders import open_encoders
 from nestvec.service.preprocess.inputs import EmbedInput
-from nestvec.service.preprocess.truncation import MAX_CHUNKS, Policy, Whole, embed, mean_of_chunks
+from nestvec.service.preprocess.truncation import MAX_CHUNKS, Overlong, Truncation, mean_of_chunks
 from nestvec.service.server import bind, serve_in_thread
-from nestvec.service.settings import Overlong, ServiceSettings
+from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import EmptyInput, InputTooLong
 from nestvec_schemas.vectors import nest
 
 LONG = " ".join(f"w{n}" for n in range(20))
 
 
-def run(embedder: Embedder, inputs: list[EmbedInput], policy: Policy) -> Whole:
-    async def main() -> Whole:
+def run(embedder: Embedder, inputs: list[EmbedInput], overlong: Overlong) -> EmbeddingResult:
+    options = EmbedOptions(truncation=Truncation(overlong))
+
+    async def main() -> EmbeddingResult:
         embedder.start()
         try:
-            return await asyncio.wait_for(embed(embedder, "tiny", inputs, policy, Variant()), 20)
+            return await asyncio.wait_for(embedder.embed("tiny", inputs, options), 20)
         finally:
             await embedder.close()
 
@@ -53,31 +55,31 @@ def test_equal_chunks_have_their_own_vector_as_mean() -> None:
     assert np.array_equal(mean_of_chunks(vectors, [[5, 1], [2]]), vectors[:2])
 
 
-def test_a_text_that_fits_is_the_same_under_every_policy(models_folder: Path) -> None:
-    policies: tuple[Overlong, ...] = ("error", "truncate", "mean")
+def test_a_text_that_fits_is_the_same_under_every_setting(models_folder: Path) -> None:
+    settings: tuple[Overlong, ...] = ("error", "truncate", "mean")
     found = [
         run(
             Embedder(open_encoders(models_folder), FakeEngine({"tiny": 16}), ServiceSettings()),
             ["w1 w2", [2, 7, 3], "w1 w2 w3 w4 w5 w6"],
-            Policy(policy),
+            overlong,
         )
-        for policy in policies
+        for overlong in settings
     ]
-    assert all(np.array_equal(one.embedded.vectors, found[0].embedded.vectors) for one in found)
-    assert all((one.embedded.truncated, one.chunked) == (0, 0) for one in found)
+    assert all(np.array_equal(one.vectors, found[0].vectors) for one in found)
+    assert all((one.truncated, one.chunked) == (0, 0) for one in found)
 
 
 def test_a_long_text_is_the_weighted_mean_of_its_chunks(embedder: Embedder) -> None:
-    (pieces,) = embedder.encoders["tiny"].tokeniser.split([LONG])
-    expected = np.average([fake_vector(ids, 16) for ids in pieces.ids], axis=0, weights=[6, 6, 6, 2])
-    whole = run(embedder, ["w1", LONG, list(range(2, 22))], Policy("mean"))
-    np.testing.assert_allclose(whole.embedded.vectors[1], expected, atol=1e-6)
-    assert (whole.embedded.truncated, whole.chunked) == (0, 2)
-    assert whole.embedded.tokens == 3 + (20 + 4 * 2) + 20
+    (chunks,) = embedder.encoders["tiny"].required_tokenizer.chunk([LONG])
+    expected = np.average([fake_vector(ids, 16) for ids in chunks.ids], axis=0, weights=[6, 6, 6, 2])
+    result = run(embedder, ["w1", LONG, list(range(2, 22))], "mean")
+    np.testing.assert_allclose(result.vectors[1], expected, atol=1e-6)
+    assert (result.truncated, result.chunked) == (0, 2)
+    assert result.tokens == 3 + (20 + 4 * 2) + 20
 
 
 def test_nothing_of_a_long_text_is_lost(embedder: Embedder, engine: FakeEngine) -> None:
-    run(embedder, [LONG], Policy("mean"))
+    run(embedder, [LONG], "mean")
     assert sum(texts for _, texts, _ in engine.batches) == 4
 
 
@@ -92,14 +94,14 @@ def test_a_text_of_too_many_chunks_is_refused(
     with pytest.raises(
         InputTooLong, match=r"more than 64 chunks of 8 tokens: its length is \d+\. Send it as"
     ):
-        run(embedder, ["w1", one], Policy("mean"))
+        run(embedder, ["w1", one], "mean")
     assert engine.batches == []
 
 
 @pytest.mark.parametrize("one", ["", []])
 def test_an_empty_text_is_refused_in_chunks_too(embedder: Embedder, one: EmbedInput) -> None:
     with pytest.raises(EmptyInput):
-        run(embedder, ["w1", one], Policy("mean"))
+        run(embedder, ["w1", one], "mean")
 
 
 @pytest.mark.parametrize(
@@ -120,13 +122,13 @@ def test_the_query_string_goes_before_body_and_server(service: str, path: str, b
     answer = httpx.post(f"{service}{path}?overlong=error", json=body)
     assert answer.status_code in (400, 422)
     assert "truncation is off" in answer.text
-    assert "query.overlong is wrong" in httpx.post(f"{service}{path}?overlong=cut", json=body).text
+    assert "query.overlong is invalid" in httpx.post(f"{service}{path}?overlong=cut", json=body).text
 
 
 def test_the_mean_is_cut_to_the_dim_and_then_normalised(service: str, embedder: Embedder) -> None:
     answer = httpx.post(f"{service}/embed?overlong=mean&dim=4", json={"inputs": LONG})
-    (pieces,) = embedder.encoders["tiny"].tokeniser.split([LONG])
-    mean = np.average([fake_vector(ids, 16) for ids in pieces.ids], axis=0, weights=[6, 6, 6, 2])
+    (chunks,) = embedder.encoders["tiny"].required_tokenizer.chunk([LONG])
+    mean = np.average([fake_vector(ids, 16) for ids in chunks.ids], axis=0, weights=[6, 6, 6, 2])
     np.testing.assert_allclose(answer.json(), nest(mean[None].astype(np.float32), 4), atol=1e-6)
 
 
