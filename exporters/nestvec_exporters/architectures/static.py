@@ -4,79 +4,103 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nestvec_exporters.architectures.text_tower import TextTower
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
-from nestvec_exporters.graph.tower import Half, Loaded
+from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.graph.triton import INPUTS, OUTPUT
 from nestvec_exporters.options import ExportOptions, Overrides
-from nestvec_exporters.probes.texts import PROBE_COUNT, probe_texts, text_rows
-from nestvec_exporters.static.layouts import read_table
-from nestvec_exporters.static.table import NO_ROW, Table
+from nestvec_exporters.probes.texts import PROBE_COUNT, probe_texts
+from nestvec_exporters.static.layouts import read_embedding_table
+from nestvec_exporters.static.table import NO_ROW, EmbeddingTable
 from nestvec_schemas.manifest import Precision, PromptName
-from nestvec_schemas.repository import TOKENIZER
 from nestvec_schemas.towers import Tower
 from nestvec_schemas.vectors import Vectors
 
-_WORDS: Final = 12
-"""Of a probe that is made of the table's own words."""
+_PROBE_WORDS: Final = 12
+"""Words in a probe that is made of the table's own tokens."""
 
 
-def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
+class StaticTower(TextTower):
+    """A table of vectors and how they become a text's."""
+
+    in_precision = True
+
+    def __init__(self, table: EmbeddingTable, max_tokens: int, precision: Precision) -> None:
+        spec = Tower(inputs=INPUTS, output=OUTPUT, pooling=table.pooling, max_tokens=max_tokens)
+        super().__init__(spec, table.tokenizer)
+        self.table, self.precision = table, precision
+
+    def module(self, exits: Sequence[int] = ()) -> nn.Module:
+        """The table in the precision of the export, and its pooling."""
+        pooling = SensePooling if self.table.has_senses else MeanPooling
+        return pooling(self.table, self.precision).eval()
+
+    def reference(self, inputs: Sequence[str], max_tokens: int) -> Vectors:
+        """What the table's own library computes, (n, d) float32, in numpy."""
+        table = self.table
+        vectors = np.zeros((len(inputs), table.vectors.shape[1]), np.float32)
+        for number, text in enumerate(inputs):
+            ids = [token for token in table.reference_ids(text)[:max_tokens] if token != table.lookup.unknown]
+            if not ids:
+                continue
+            token_vectors = _token_vectors(table, ids)
+            if table.lookup.weights is not None:
+                token_vectors = token_vectors * table.lookup.weights[ids][:, None]
+            mean = token_vectors.mean(axis=0)
+            vectors[number] = mean / max(float(np.linalg.norm(mean)), 1e-12) if table.normalised else mean
+        return vectors
+
+    def probes(self) -> Sequence[str]:
+        """Real texts, where the table has words of them, and texts of its own tokens."""
+        tokens = sorted(self.table.tokenizer.get_vocab())
+        generator = random.Random(0)  # noqa: S311 - a sample, not a secret
+        generated = [" ".join(generator.choices(tokens, k=_PROBE_WORDS)) for _ in range(PROBE_COUNT)]
+        return [text for text in (*probe_texts(), *generated) if self._has_words(text)]
+
+    def _has_words(self, text: str) -> bool:
+        return any(token != self.table.lookup.unknown for token in self.table.reference_ids(text))
+
+
+def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     """Read the table. Raises CheckpointUnsupported, and EncoderError for a pooling that it does not have."""
-    table = read_table(checkpoint.folder, options.overrides.pooling)
-    tower = Tower(
-        inputs=INPUTS,
-        output=OUTPUT,
-        pooling=table.pooling,
-        max_tokens=options.max_tokens or table.max_tokens,
-    )
-    half = Half(
-        tower=tower,
-        build=lambda exits: (Senses if table.senses else Mean)(table, options.precision),
-        example=dict.fromkeys(INPUTS, torch.ones((2, 16), dtype=torch.int64)),
-        axes={name: {1: "tokens"} for name in INPUTS},
-        rows=text_rows,
-        reference=partial(_reference, table),
-        probes=partial(_probes, table),
-        save=lambda folder: table.tokenizer.save(str(folder / TOKENIZER)),
-        lowered=True,
-    )
-    return Loaded(
+    table = read_embedding_table(checkpoint.folder, options.overrides.pooling)
+    tower = StaticTower(table, options.max_tokens or table.max_tokens, options.precision)
+    return LoadedCheckpoint(
         kind="dense",
         dim=int(table.vectors.shape[1]),
         normalised=table.normalised,
-        halves={"text": half},
+        towers={"text": tower},
         prompts={**table.prompts, **_prompts(options.overrides)},
         trained=table.trained,
         dims=table.dims or None,
     )
 
 
-class Pool(nn.Module):
+class TablePooling(nn.Module):
     """A table in the precision asked for. In int8 each row has a scale: its largest number / 127."""
 
     table: Tensor
     counted: Tensor
     weights: Tensor
 
-    def __init__(self, table: Table, precision: Precision) -> None:
+    def __init__(self, table: EmbeddingTable, precision: Precision) -> None:
         super().__init__()
         self.normalised = table.normalised
-        stored, scales = _lowered(table.vectors, precision)
+        stored, scales = _stored(table.vectors, precision)
         self.register_buffer("table", stored)
         self.scales = scales
-        rows = torch.arange(table.ids) if table.rows is None else torch.from_numpy(table.rows)
+        rows = torch.arange(table.id_count) if table.lookup.rows is None else torch.from_numpy(table.lookup.rows)
         self.rows = rows
-        counted = torch.ones(table.ids)
-        if table.unknown is not None:
-            counted[table.unknown] = 0
-        weights = counted if table.weights is None else counted * torch.from_numpy(table.weights)
+        counted = torch.ones(table.id_count)
+        if table.lookup.unknown is not None:
+            counted[table.lookup.unknown] = 0
+        weights = counted if table.lookup.weights is None else counted * torch.from_numpy(table.lookup.weights)
         self.register_buffer("counted", counted)
         self.register_buffer("weights", weights)
 
@@ -87,12 +111,12 @@ class Pool(nn.Module):
         return nn.functional.normalize(mean, p=2.0, dim=1) if self.normalised else mean
 
 
-class Mean(Pool):
+class MeanPooling(TablePooling):
     """The mean over tokens, a row each: (n, t) int64 ids and mask to (n, d) float32."""
 
-    def __init__(self, table: Table, precision: Precision) -> None:
+    def __init__(self, table: EmbeddingTable, precision: Precision) -> None:
         super().__init__(table, precision)
-        self.mapped = table.rows is not None
+        self.mapped = table.lookup.rows is not None
         if self.scales is not None:
             # A row's scale is a factor like any weight: nothing of (n, t, d) is multiplied by it.
             self.weights = self.weights * self.scales[self.rows]
@@ -105,14 +129,14 @@ class Mean(Pool):
         return self.pooled(self.weights[input_ids] * mask, self.table[rows].float(), counted)
 
 
-class Senses(Pool):
+class SensePooling(TablePooling):
     """The mean over tokens, each in the sense that is nearest to the text's mean over all senses.
 
     Huang et al. 2012, "Improving Word Representations via Global Context and Multiple Word Prototypes";
     nearest by cosine, as Neelakantan et al. 2014 choose. Of two as near, the first.
     """
 
-    def __init__(self, table: Table, precision: Precision) -> None:
+    def __init__(self, table: EmbeddingTable, precision: Precision) -> None:
         super().__init__(table, precision)
         self.there = (self.rows != NO_ROW).float()
         self.rows = self.rows.clamp(min=0)
@@ -134,7 +158,7 @@ class Senses(Pool):
         return self.pooled(self.weights[input_ids] * mask, vectors, counted)
 
 
-def _lowered(vectors: np.ndarray, precision: Precision) -> tuple[Tensor, Tensor | None]:
+def _stored(vectors: np.ndarray, precision: Precision) -> tuple[Tensor, Tensor | None]:
     """The table as it is stored, and the rows' scales where it is in int8."""
     if precision != "int8":
         kind = np.float16 if precision == "fp16" else np.float32
@@ -144,42 +168,21 @@ def _lowered(vectors: np.ndarray, precision: Precision) -> tuple[Tensor, Tensor 
     return torch.from_numpy(np.rint(vectors / scales[:, None]).astype(np.int8)), torch.from_numpy(scales)
 
 
-def _prompts(given: Overrides) -> dict[PromptName, str]:
-    asked: dict[PromptName, str | None] = {"query": given.query_prompt, "document": given.document_prompt}
-    return {name: text for name, text in asked.items() if text is not None}
+def _prompts(overrides: Overrides) -> dict[PromptName, str]:
+    requested: dict[PromptName, str | None] = {
+        "query": overrides.query_prompt,
+        "document": overrides.document_prompt,
+    }
+    return {name: text for name, text in requested.items() if text is not None}
 
 
-def _probes(table: Table) -> Sequence[str]:
-    """Real texts, where the table has words of them, and texts of its own tokens."""
-    known = [text for text in probe_texts() if any(one != table.unknown for one in table.read(text))]
-    tokens = sorted(table.tokenizer.get_vocab())
-    chance = random.Random(0)  # noqa: S311 - a sample, not a secret
-    made = [" ".join(chance.choices(tokens, k=_WORDS)) for _ in range(PROBE_COUNT)]
-    return known + [text for text in made if any(one != table.unknown for one in table.read(text))]
-
-
-def _reference(table: Table, texts: Sequence[str], tokens: int) -> Vectors:
-    """What the table's own library computes, (n, d) float32, of texts cut at ``tokens``, in numpy."""
-    found = np.zeros((len(texts), table.vectors.shape[1]), np.float32)
-    for number, text in enumerate(texts):
-        ids = [one for one in table.read(text)[:tokens] if one != table.unknown]
-        if not ids:
-            continue
-        vectors = _chosen(table, ids)
-        if table.weights is not None:
-            vectors = vectors * table.weights[ids][:, None]
-        mean = vectors.mean(axis=0)
-        found[number] = mean / max(float(np.linalg.norm(mean)), 1e-12) if table.normalised else mean
-    return found
-
-
-def _chosen(table: Table, ids: Sequence[int]) -> Vectors:
+def _token_vectors(table: EmbeddingTable, ids: Sequence[int]) -> Vectors:
     """The vector of each id, of several senses the one that the text's mean is nearest to."""
-    if table.rows is None:
+    if table.lookup.rows is None:
         return table.vectors[list(ids)].astype(np.float32)
-    if not table.senses:
-        return table.vectors[table.rows[list(ids)]].astype(np.float32)
-    senses = [table.vectors[[row for row in table.rows[one] if row != NO_ROW]] for one in ids]
+    if not table.has_senses:
+        return table.vectors[table.lookup.rows[list(ids)]].astype(np.float32)
+    senses = [table.vectors[[row for row in table.lookup.rows[token] if row != NO_ROW]] for token in ids]
     context = np.mean([own.mean(axis=0) for own in senses], axis=0)
     lengths = [np.maximum(np.linalg.norm(own, axis=1), 1e-12) for own in senses]
     return np.stack(

@@ -1,1 +1,1 @@
-"""What makes vectors nested: rotations, maps from exits, and the ladder of dims and exits."""
+"""What makes vectors nested: rotations, maps of exits, and the ladders of dims and exits."""

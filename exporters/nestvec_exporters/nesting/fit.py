@@ -1,4 +1,4 @@
-"""What is fitted on an encoder's own vectors of a sample: a rotation, and maps from its exits."""
+"""Fit a rotation, and maps of exits, on an encoder's vectors of a sample."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nestvec_schemas.samples.sample import Sample
 from nestvec_schemas.vectors import Matrix, Vectors, cosines, normalise
 
 MIN_FIT_TEXTS: Final = 256
-"""Distinct texts that any fit needs; an encoder of more dims needs as many texts as it has dims."""
+"""The distinct texts that any fit needs; an encoder with more dims needs as many texts as dims."""
 
 MAX_NEIGHBOURS: Final = 10
 _HELD_OUT_SHARE = 0.1
@@ -26,37 +26,43 @@ _RIDGE_WEIGHTS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How to fit: the rotation's method (None for exits alone), prefixes to measure, and the seed."""
+    """How to fit."""
 
     method: RotationMethod | None
+    """The rotation's method; None for exits alone."""
+
     dims: tuple[int, ...]
+    """Prefixes to measure."""
+
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class NestingFit:
-    """``rotation`` is None where there is none; ``maps`` leads from each exit but the deepest to its space.
-
-    All matrices are (d, d) float64, to be multiplied from the right; ``record``, ``retention`` and
-    ``exits`` are what a manifest says of them.
-    """
+    """What was fitted, and its quality for the manifest. Matrices are (d, d) float64 and multiply rows."""
 
     rotation: Matrix | None
+
     exit_maps: dict[int, Matrix]
+    """From each exit but the deepest to the deepest exit's space."""
+
     record: FitSummary
+
     retention: dict[int, float]
+    """Per dim, the share of the ten nearest neighbours that a prefix keeps."""
+
     exits: dict[int, ExitQuality]
 
 
 def distinct_texts(sample: Sample, dim: int) -> tuple[str, ...]:
-    """The sample's texts, each once, without blank ones. Raises SampleUnusable where they are too few."""
+    """The sample's texts, each once, without blank ones. Raises SampleUnusable if there are too few."""
     texts = tuple(dict.fromkeys(text for text in sample.texts if text.strip()))
-    least = max(MIN_FIT_TEXTS, dim)
-    if len(texts) < least:
+    minimum = max(MIN_FIT_TEXTS, dim)
+    if len(texts) < minimum:
         raise SampleUnusable(
             f"the sample {sample.name} has too few different texts to fit {dim} dims on",
             value=f"{len(texts)} different texts, of {len(sample.texts)}",
-            next_step=f"Give at least {least}; a few thousand do best.",
+            next_step=f"Give at least {minimum}; a few thousand are best.",
         )
     return texts
 
@@ -69,13 +75,13 @@ def fit_nesting(
     *,
     keywords: int = 0,
 ) -> NestingFit:
-    """Fit on nine tenths of the vectors, and on keywords, measure on the rest.
+    """Fit on nine tenths of the vectors and on the keywords, and measure on the rest.
 
-    ``vectors`` maps each exit to the vectors there, (n, d) float32, rows alike, of ``sample``'s texts and
-    then of sentences of them; the deepest exit's are what all others are brought near to. The last
-    ``keywords`` rows are of words in no order, from which a rotation alone learns: an early layer's map would
-    be worse for them (whole vectors at exit 3 of MiniLM: 0.61 of nDCG@10 instead of 0.65). Raises
-    SampleUnusable where the vectors are too much alike.
+    ``vectors`` maps each exit to its vectors, (n, d) float32, of ``sample``'s texts and then of sentences of
+    them, row by row the same texts; the other exits are fitted to the deepest one. The last ``keywords``
+    rows are of words without order; only the rotation is fitted on them, because they make an early layer's
+    map worse (whole vectors at exit 3 of MiniLM: 0.61 of nDCG@10 instead of 0.65). Raises SampleUnusable if
+    too few vectors differ.
     """
     depth = max(vectors)
     full_depth = vectors[depth]
@@ -120,15 +126,15 @@ def fit_nesting(
 
 
 def fit_ridge(inputs: Vectors, target: Vectors, rotation: Matrix | None, *, seed: int) -> Matrix:
-    """The matrix W, (d, d) float64, by which ``given`` W comes nearest to ``target``, both (n, d) float32.
+    """The matrix W, (d, d) float64, for which ``inputs`` W is nearest to ``target``, both (n, d) float32.
 
-    Least squares with a penalty for being far from nothing, or from the rotation (an exit that was trained
-    into the encoder's space needs no more than that): whichever, at whichever weight, has the best mean
-    cosine on a tenth that is kept back (Hoerl & Kennard 1970).
+    Least squares with a penalty on the distance from zero or from the rotation (an exit that was trained
+    into the encoder's space needs no more than the rotation): the prior and weight with the best mean cosine
+    on a held-out tenth win (Hoerl & Kennard 1970).
     """
     held_out, training = _split(len(inputs), seed + 1)
-    rows, aims = inputs[training].astype(np.float64), target[training].astype(np.float64)
-    squares, products = rows.T @ rows, rows.T @ aims
+    rows, targets = inputs[training].astype(np.float64), target[training].astype(np.float64)
+    squares, products = rows.T @ rows, rows.T @ targets
     dim = inputs.shape[1]
     unit = np.trace(squares) / dim
     priors = (np.zeros((dim, dim)), np.eye(dim) if rotation is None else rotation)
@@ -146,9 +152,9 @@ def fit_ridge(inputs: Vectors, target: Vectors, rotation: Matrix | None, *, seed
 
 
 def neighbours(queries: Vectors, rows: NDArray[np.intp], vectors: Vectors) -> NDArray[np.intp]:
-    """The NEIGHBOURS nearest by cosine of each query, (m, d), among ``vectors``, (n, d): (m, 10) indices.
+    """Each query's MAX_NEIGHBOURS nearest by cosine, (m, 10), of ``queries``, (m, d), in ``vectors``, (n, d).
 
-    ``rows``, (m,), are the queries' own places there, which do not count.
+    ``rows``, (m,), are the queries' own rows in ``vectors``, which do not count.
     """
     scores = normalise(queries) @ normalise(vectors).T
     scores[np.arange(len(rows)), rows] = -np.inf
@@ -163,7 +169,7 @@ def retention(
     near: NDArray[np.intp],
     dims: Sequence[int],
 ) -> dict[int, float]:
-    """Per dim, the share of ``near`` that prefixes of ``queries`` find among their own ten nearest."""
+    """Per dim, the share of ``near`` that is among the ten nearest of the prefixes of ``queries``."""
     shares = {}
     for dim in dims:
         retrieved = neighbours(queries[:, :dim], rows, vectors[:, :dim])
@@ -202,10 +208,10 @@ def _split(rows: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 def _check_spread(vectors: Vectors, sample: str) -> None:
     different = len(np.unique(np.round(vectors, 5), axis=0))
-    least = max(MIN_FIT_TEXTS, vectors.shape[1])
-    if different < least:
+    minimum = max(MIN_FIT_TEXTS, vectors.shape[1])
+    if different < minimum:
         raise SampleUnusable(
-            f"the encoder gives too many texts of {sample} the same vector",
+            f"the encoder maps too many texts of {sample} to the same vector",
             value=f"{different} different vectors of {len(vectors)} texts",
-            next_step=f"Give at least {least} texts that the encoder tells apart, in a language it reads.",
+            next_step=f"Give at least {minimum} texts that differ to the encoder, in a language it knows.",
         )

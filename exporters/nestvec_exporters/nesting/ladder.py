@@ -1,4 +1,4 @@
-"""What an encoder of each kind can offer: prefixes, exits, a rotation; and why it cannot."""
+"""The ladders of prefixes and exits that an encoder of each kind offers, or why it offers none."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from nestvec_schemas.towers import Kind
 _UNSUPPORTED_REASONS: dict[Kind, str] = {
     "sparse": "each of a sparse encoder's dims is a word",
     "multivector": "a multi-vector encoder's vectors are compared token by token, at their full length",
-    "reranker": "a reranker has scores, and no vectors",
+    "reranker": "a reranker returns scores, not vectors",
 }
 
 
 @dataclass(frozen=True)
 class Ladders:
-    """What an encoder will offer: prefixes, longest first, and exits, deepest first."""
+    """The prefixes and exits that an encoder offers."""
 
     dims: tuple[int, ...]
+    """Prefixes, longest first."""
+
     layers: tuple[int, ...]
+    """Exits, deepest first."""
 
     @property
     def shallow(self) -> tuple[int, ...]:
-        """The exits but the deepest, shallowest first."""
+        """All exits but the deepest, shallowest first."""
         return self.layers[:0:-1]
 
 
 def validated_ladders(kind: Kind, dim: int, depth: int, options: ExportOptions) -> Ladders:
-    """What of ``options`` a checkpoint has. Raises DimNotOffered, ExitNotOffered, EncoderError."""
+    """The ladders for ``options``. Raises DimNotOffered, ExitNotOffered, EncoderError."""
     if kind != "dense":
         _check_nothing_nested(kind, dim, options)
         return Ladders((dim,), (depth,))
@@ -39,7 +42,7 @@ def validated_ladders(kind: Kind, dim: int, depth: int, options: ExportOptions) 
         raise ExitNotOffered(
             "this kind of encoder has no layers to stop after",
             value=", ".join(map(str, options.exits)),
-            next_step="Leave --exits away.",
+            next_step="Omit --exits.",
         )
     return Ladders(dim_ladder(dim, options.dims), exit_ladder(options.exits, depth))
 
@@ -49,26 +52,26 @@ def _check_nothing_nested(kind: Kind, dim: int, options: ExportOptions) -> None:
         raise DimNotOffered(
             f"there are no prefixes to offer: {_UNSUPPORTED_REASONS[kind]}",
             value=", ".join(map(str, options.dims)),
-            next_step="Leave --dims away.",
+            next_step="Omit --dims.",
         )
     if options.rotation or options.exits:
         raise EncoderError(
             f"there is nothing to rotate and no exit to fit: {_UNSUPPORTED_REASONS[kind]}",
             value="--rotate" if options.rotation else "--exits",
-            next_step="Leave it away.",
+            next_step="Omit it.",
         )
 
 
-def exit_ladder(asked: Sequence[int], depth: int) -> tuple[int, ...]:
-    """The exits of a checkpoint of ``depth`` layers, deepest first, ``depth`` itself among them.
+def exit_ladder(exits: Sequence[int], depth: int) -> tuple[int, ...]:
+    """The exits of a checkpoint with ``depth`` layers, deepest first, including ``depth`` itself.
 
-    Raises ExitNotOffered for one that is deeper.
+    Raises ExitNotOffered for a deeper one.
     """
-    for layer in asked:
+    for layer in exits:
         if layer > depth:
             raise ExitNotOffered(
-                "the checkpoint has no layer to stop after at this depth",
+                "the checkpoint has no layer at this depth",
                 value=layer,
                 next_step=f"It has {depth} layers: choose exits from 1 to {depth}.",
             )
-    return tuple(sorted({depth, *asked}, reverse=True))
+    return tuple(sorted({depth, *exits}, reverse=True))

@@ -1,6 +1,6 @@
-"""Orthogonal rotations that put what tells vectors apart into their first numbers.
+"""Orthogonal rotations that move what distinguishes vectors into their first dims.
 
-A rotation changes no length and no angle between whole vectors; only prefixes differ.
+A rotation preserves the lengths of whole vectors and the angles between them; only prefixes change.
 """
 
 from __future__ import annotations
@@ -16,41 +16,42 @@ import numpy as np
 from nestvec_schemas.vectors import Matrix, Vectors
 
 OnStep = Callable[[int, int], None]
-"""Hears of the steps done and of those in all."""
+"""Receives the number of steps done and the total."""
 
 DEFAULT_STEPS: Final = 400
 QUERIES_PER_STEP: Final = 256
-"""Vectors that a step searches with."""
+"""Vectors that serve as queries in a step."""
 
 DOCUMENTS_PER_STEP: Final = 1536
-"""Documents that it searches among."""
+"""Documents that a step's queries are compared with."""
 
 _MAX_HELD_OUT = 512
-"""Vectors that are kept back to judge by, at most, and that a start is chosen by."""
+"""The most vectors that are held out, to choose the start and to evaluate."""
 
 _TEMPERATURE = 1 / 20
 _LEARNING_RATES = (2e-3, 4e-4, 8e-5)
-"""Tried in turn: of few vectors, a high rate learns by heart at once what the others do not have."""
+"""Tried in turn: on few vectors, a high rate overfits at once."""
 
 _EVALUATION_STEPS = 25
-"""Steps between two looks at the vectors that are kept back."""
+"""Steps between two evaluations on the held-out vectors."""
 
 _PATIENCE_STEPS = 100
-"""Steps in which a rate must have gained something on them."""
+"""Steps within which a rate must improve on them."""
 
 _MAX_ROTATED_DIMS = 512
-"""Leading directions that are turned against one another: beyond, prefixes lose next to nothing, and a
-step's cost grows with the cube."""
+"""Leading directions that are learned: rotating more of them hardly improves prefixes, and the cost of a
+step grows with their cube."""
+
 _MAX_PREFIX = 256
 _MIN_DIVERGENCE = 1e-9
 _PREFIXES = (16, 24, 32, 48, 64, 96, 128, 192, 256)
 
 
 def pca_rotation(vectors: Vectors) -> Matrix:
-    """The rotation R onto uncentred principal axes, (d, d) float64: rows of ``vectors`` R.
+    """The rotation R, (d, d) float64, onto uncentred principal axes: rows times R.
 
-    Axes in order of their share of the squared length of ``vectors``, (n, d) float32. Uncentred: a mean
-    that is taken off would change every cosine. Each axis points where its largest component is positive.
+    Axes are in the order of their share of the squared length of ``vectors``, (n, d) float32. Uncentred,
+    since subtracting a mean would change every cosine. The largest component of each axis is positive.
     """
     wide = np.asarray(vectors, np.float64)
     _, axes = np.linalg.eigh(wide.T @ wide)
@@ -68,16 +69,16 @@ def learn_rotation(
     seed: int = 0,
     on_step: OnStep = lambda done, total: None,
 ) -> Matrix:
-    """The rotation, (d, d) float64, by whose prefixes ``vectors``, (n, d) float32, find their like again.
+    """The rotation, (d, d) float64, whose prefixes best keep the neighbours of ``vectors``, (n, d) float32.
 
-    Starts from ``pca``, or from the vectors' own order where that is better already, as training for short
-    vectors makes it, and turns the leading axes so that the softmax over similarities of random vectors to
-    random documents comes near at each prefix to that at full length (Kullback-Leibler, temperature 1/20;
-    Kusupati et al. 2022 sum over prefixes as well). The first ``documents`` of the vectors are searched, all
-    of them ask: what only asks, as a query does, is compared with nothing of its own kind. ``dims`` are
-    prefixes to learn beside the usual ladder. A tenth of the vectors is kept back, and the turn that does
-    best on it is taken; where none does, slower ones are tried: few vectors would else be learned by heart.
-    Orthogonal to float64's precision; the same for one seed.
+    It starts from ``pca_rotation``, or from no rotation if that is better already (as after training for
+    short vectors), and rotates the leading axes so that at each prefix the softmax over the similarities of
+    random queries to random documents approaches the one at full length (Kullback-Leibler, temperature 1/20;
+    summed over prefixes as in Kusupati et al. 2022). All vectors serve as queries, the first ``documents`` of
+    them as documents too: queries are never compared with one another. ``dims`` are prefixes to learn
+    besides the usual ladder. A tenth of the vectors is held out, and the rotation that is best on it wins; if
+    none improves, lower learning rates are tried, since few vectors overfit. The result is orthogonal to
+    float64's precision, and the same for the same seed.
     """
     import torch  # noqa: PLC0415 - seconds of imports
 
@@ -87,7 +88,7 @@ def learn_rotation(
     if not prefixes:
         return axes
     threads = torch.get_num_threads()
-    # Sums come out the same on any number of cores; matrices this small gain little by more.
+    # Makes sums independent of the number of cores; matrices this small gain little from threads.
     torch.set_num_threads(1)
     try:
         generator = torch.Generator().manual_seed(seed)
@@ -110,13 +111,16 @@ def learn_rotation(
 
 @dataclass(frozen=True)
 class QueryDocumentIndices:
-    """Who asks and who is asked: places among some vectors, (q,) and (c,) int64 tensors."""
+    """Which vectors are compared: rows among some vectors."""
 
     queries: Any
+    """A tensor, (q,) int64."""
+
     documents: Any
+    """A tensor, (c,) int64."""
 
     def sample(self, max_queries: int, max_documents: int, generator: Any) -> QueryDocumentIndices:
-        """At most so many of each, without repetition."""
+        """A random sample without repetition, of at most these numbers."""
         import torch  # noqa: PLC0415
 
         return QueryDocumentIndices(
@@ -126,9 +130,9 @@ class QueryDocumentIndices:
 
 
 def _split(count: int, documents: int, generator: Any) -> tuple[QueryDocumentIndices, QueryDocumentIndices]:
-    """Searches that are kept back to judge by, with at most a tenth of the vectors, and those to learn from.
+    """Held-out queries, at most a tenth of the vectors, with documents; and the rows to learn from.
 
-    What is kept back is in no search that is learned from, as a document neither.
+    No held-out vector is learned from, neither as a query nor as a document.
     """
     import torch  # noqa: PLC0415
 
@@ -143,7 +147,7 @@ def _split(count: int, documents: int, generator: Any) -> tuple[QueryDocumentInd
 def _better_start(
     axes: Matrix, vectors: Vectors, held_out: QueryDocumentIndices, prefixes: Sequence[int]
 ) -> Matrix:
-    """``axes`` or no rotation at all: whichever has prefixes more like the whole, by some searches."""
+    """``axes`` or no rotation, whichever has prefixes nearer to the full vectors on held-out queries."""
     import torch  # noqa: PLC0415
 
     full_vectors = torch.from_numpy(np.asarray(vectors, np.float32))
@@ -151,27 +155,30 @@ def _better_start(
     rotated = prefix_divergence(
         full_vectors, full_vectors, held_out, prefixes, torch.from_numpy(np.asarray(axes, np.float32))
     )
-    # By ratio, prefix by prefix: the shortest would else decide alone.
-    return (
-        np.eye(len(axes))
-        if float((unrotated / rotated.clamp(min=_MIN_DIVERGENCE)).log().mean()) < 0
-        else axes
-    )
+    # By ratios, so that the shortest prefix does not decide alone.
+    log_ratio = (unrotated / rotated.clamp(min=_MIN_DIVERGENCE)).log().mean()
+    return np.eye(len(axes)) if float(log_ratio) < 0 else axes
 
 
 @dataclass(frozen=True)
 class _Objective:
-    """What is learned from, tensors: ``turned``, (n, w), are the vectors ``whole``, (n, d), in the leading
-    directions of the start; ``kept`` are the searches to judge by, ``weights`` those of the prefixes."""
+    """What is minimised over rotations of the leading directions."""
 
     leading: Any
+    """A tensor, (n, w): the vectors in the leading directions of the start."""
+
     full_vectors: Any
+    """A tensor, (n, d): the vectors as they are."""
+
     held_out: QueryDocumentIndices
+
     prefixes: Sequence[int]
+
     weights: Any
+    """A tensor, (p,): the weight of each prefix."""
 
     def loss(self, pairs: QueryDocumentIndices, turn: Any) -> Any:
-        """How far the prefixes are from the whole after ``turn``, weighted, by what is found."""
+        """The weighted divergence of the rotated prefixes from the full vectors."""
         divergences = prefix_divergence(self.leading, self.full_vectors, pairs, self.prefixes, _cayley(turn))
         return (divergences * self.weights).sum()
 
@@ -181,21 +188,18 @@ def _objective(
 ) -> _Objective:
     import torch  # noqa: PLC0415
 
-    leading_tensor, full_vectors = (
-        torch.from_numpy(leading),
-        torch.from_numpy(np.asarray(vectors, np.float32)),
-    )
-    # A long prefix is near already: unweighted, it would be given up for a little at the short ones.
-    weights = (
-        prefix_divergence(leading_tensor, full_vectors, held_out, prefixes).clamp(min=_MIN_DIVERGENCE) ** -0.5
-    )
+    leading_tensor = torch.from_numpy(leading)
+    full_vectors = torch.from_numpy(np.asarray(vectors, np.float32))
+    # A long prefix is near already; unweighted, it would be sacrificed for small gains at short ones.
+    divergences = prefix_divergence(leading_tensor, full_vectors, held_out, prefixes)
+    weights = divergences.clamp(min=_MIN_DIVERGENCE) ** -0.5
     return _Objective(leading_tensor, full_vectors, held_out, prefixes, weights)
 
 
 def _learn_turn(
     objective: _Objective, training: QueryDocumentIndices, *, steps: int, generator: Any, on_step: OnStep
 ) -> Matrix:
-    """The orthogonal (w, w) float64 that turns the first w directions of the start."""
+    """The orthogonal matrix, (w, w) float64, that rotates the first w directions of the start."""
     before = 0
     for rate in _LEARNING_RATES:
         report = partial(_report_offset, on_step, before)
@@ -218,11 +222,11 @@ def _optimise(
     generator: Any,
     on_step: OnStep,
 ) -> tuple[Any, bool]:
-    """The best turn on the way, by the searches that are kept back, and whether it was worth its steps."""
+    """The best rotation on held-out queries, before the Cayley transform, and whether it improves on none."""
     import torch  # noqa: PLC0415
 
     turn = torch.zeros((objective.leading.shape[1],) * 2, requires_grad=True)
-    optimiser = torch.optim.Adam([turn], lr=rate)
+    optimizer = torch.optim.Adam([turn], lr=rate)
     best_loss, best = math.inf, torch.zeros_like(turn)
     for step in range(steps):
         if step % _EVALUATION_STEPS == 0 or step == steps - 1:
@@ -232,14 +236,14 @@ def _optimise(
                 best_loss, best = held_out_loss, turn.detach().clone()
             if step == _PATIENCE_STEPS and not best.any():
                 return best, False
-        optimiser.param_groups[0]["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+        optimizer.param_groups[0]["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / steps))
         loss = (
             objective.loss(training.sample(QUERIES_PER_STEP, DOCUMENTS_PER_STEP, generator), turn)
             / objective.weights.sum()
         )
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         on_step(step + 1, steps)
     return best.detach(), True
 
@@ -261,15 +265,15 @@ def prefix_divergence(
     prefixes: Sequence[int],
     turn: Any | None = None,
 ) -> Any:
-    """KL(full similarities, prefix similarities) of each prefix, (p,): how much a prefix says otherwise.
+    """The divergence KL(full similarities, prefix similarities) of each prefix, (p,).
 
-    ``rotated`` is (n, w), ``targets`` (n, d) float32 and ``turn`` (w, w), all tensors, row by row of the same
-    texts; ``search`` says whose similarities to whom.
+    ``rotated``, (n, w), and ``targets``, (n, d) float32, are tensors of the same texts row by row; ``turn``,
+    (w, w), rotates the former. ``indices`` selects the queries and documents that are compared.
     """
     import torch  # noqa: PLC0415
     from torch.nn.functional import kl_div, log_softmax, normalize  # noqa: PLC0415
 
-    # A vector's likeness to itself says nothing.
+    # A vector's similarity to itself carries no information.
     is_self = indices.queries[:, None] == indices.documents[None]
 
     def log_similarities(queries: Any, documents: Any) -> Any:
@@ -293,9 +297,9 @@ def prefix_divergence(
 
 
 def _cayley(turn: Any) -> Any:
-    """The orthogonal matrix of a square tensor of any numbers: the Cayley transform of its skew part.
+    """The orthogonal matrix of any square tensor: the Cayley transform of its skew-symmetric part.
 
-    Five times as fast to learn by as the exponential, at 384 dims.
+    Five times as fast to optimise as the matrix exponential, at 384 dims.
     """
     import torch  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""What a sample gives to fit on: its texts, what might be asked for them, and all vectors at every exit."""
+"""What a sample yields to fit on: sentences and keywords as queries, and vectors at every exit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nestvec_schemas.preprocessing.collate import Array, Arrays, pad_rows
 from nestvec_schemas.vectors import Vectors
 
 _BATCH_TOKENS = 4096
-"""Of a batch, with padding."""
+"""Tokens of a batch, padding included."""
 
 _MAX_BATCH_TEXTS = 64
 _SENTENCE_ENDS = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n\s*\n")
@@ -33,10 +33,10 @@ _PREFERRED_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 
 def sentences_of(texts: Sequence[str], *, seed: int) -> list[str]:
-    """A sentence of each of the distinct ``texts`` that has several, each once.
+    """A random sentence of each text that has several; duplicates are dropped.
 
-    Queries are short: what is fitted on documents alone serves them less well (all-MiniLM-L6-v2 at 64 dims,
-    mean of SciFact and Cranfield: 0.94 of the whole vectors' nDCG@10 with sentences, 0.92 without).
+    Queries are short, and a fit on documents alone serves them less well (all-MiniLM-L6-v2 at 64 dims, mean
+    of SciFact and Cranfield: 0.94 of the whole vectors' nDCG@10 with sentences, 0.92 without).
     """
     random = Random(seed)  # noqa: S311 - a sample, not a secret
     chosen = []
@@ -52,17 +52,18 @@ def sentences_of(texts: Sequence[str], *, seed: int) -> list[str]:
 
 
 def keywords_of(texts: Sequence[str], *, seed: int) -> list[str]:
-    """Some of the words that tell each of ``texts`` from the others, by tf-idf (Spärck Jones 1972).
+    """Some of the words that distinguish each text from the others, by tf-idf (Spärck Jones 1972).
 
-    In any order, a text's joined by blanks; nothing of a text of few words. Queries are words as often as
-    sentences (docstrings asked for by their first lines keep 0.68 of nDCG@10 at 32 dims, 0.66 without).
+    The words of a text are in random order, joined by spaces; texts of few words yield nothing. Queries are
+    keywords as often as sentences (docstrings searched by their first lines keep 0.68 of nDCG@10 at 32 dims,
+    0.66 without keywords).
     """
     from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 - seconds of imports
 
     vectorizer = TfidfVectorizer(token_pattern=_WORD, sublinear_tf=True, max_df=0.5, dtype=np.float32)
     try:
         table = vectorizer.fit_transform(texts)
-    except ValueError:  # no word that tells texts apart
+    except ValueError:  # no word distinguishes the texts
         return []
     words = vectorizer.get_feature_names_out()
     random = Random(seed)  # noqa: S311 - a sample, not a secret
@@ -79,7 +80,7 @@ def keywords_of(texts: Sequence[str], *, seed: int) -> list[str]:
 def exit_vectors(
     graph: Path, rows: Sequence[Arrays], layers: Sequence[int], on_step: OnStep
 ) -> dict[int, Vectors]:
-    """Each exit's vectors of ``rows``, (n, dim) float32 in their order, from one pass an input.
+    """Each exit's vectors of ``rows``, (n, dim) float32 in their order, from one pass over the rows.
 
     ``layers`` are the exits, deepest first.
     """
@@ -87,11 +88,11 @@ def exit_vectors(
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    # Threads that spin while they wait take the cores from who shares them; a long pass gains nothing by it.
+    # Spinning threads take cores from other processes, and a long pass gains nothing from them.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    providers = [one for one in _PREFERRED_PROVIDERS if one in onnxruntime.get_available_providers()]
+    providers = [name for name in _PREFERRED_PROVIDERS if name in onnxruntime.get_available_providers()]
     session = onnxruntime.InferenceSession(str(graph), options, providers=providers)
-    names = [one.name for one in session.get_inputs()]
+    names = [tensor.name for tensor in session.get_inputs()]
     outputs = [OUTPUT, *(exit_output(layer) for layer in layers[1:])]
     vectors_by_layer: dict[int, Vectors] = {}
     done = 0
@@ -99,9 +100,8 @@ def exit_vectors(
         arrays = pad_rows([rows[index] for index in batch])
         answers = session.run(outputs, {name: arrays[name] for name in names})
         for layer, answer in zip(layers, answers, strict=True):
-            vectors_by_layer.setdefault(layer, np.empty((len(rows), answer.shape[1]), np.float32))[batch] = (
-                answer
-            )
+            empty = np.empty((len(rows), answer.shape[1]), np.float32)
+            vectors_by_layer.setdefault(layer, empty)[batch] = answer
         done += len(batch)
         on_step(done, len(rows))
     for vectors in vectors_by_layer.values():
@@ -110,18 +110,18 @@ def exit_vectors(
 
 
 def check_finite(vectors: Array) -> None:
-    """Raise CheckpointUnsupported where ``vectors``, (n, …) float32, hold what is no number."""
+    """Raise CheckpointUnsupported if ``vectors``, (n, …) float32, contain NaN or infinity."""
     wrong = int((~np.isfinite(vectors.reshape(len(vectors), -1))).any(axis=1).sum())
     if wrong:
         raise CheckpointUnsupported(
-            "the checkpoint gives vectors with numbers that are not finite",
+            "the checkpoint returns vectors with numbers that are not finite",
             value=f"{wrong} of {len(vectors)} inputs",
-            next_step="Its weights are damaged or overflow: fetch it again, or choose another.",
+            next_step="Its weights are damaged or overflow: download it again, or choose another.",
         )
 
 
 def _batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Places of rows of like length together, the longest first, within the budget of tokens."""
+    """Indices of rows of similar length together, longest first, within the token budget."""
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     batches: list[list[int]] = []
     for index in order:
@@ -135,10 +135,10 @@ def _batches(lengths: Sequence[int]) -> list[list[int]]:
 
 
 def pad_batch(
-    rows: Sequence[Sequence[int] | NDArray[np.integer]], filler: int = 0
+    rows: Sequence[Sequence[int] | NDArray[np.integer]], pad_id: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Ids and mask, (n, longest) int64, padded on the right."""
-    ids = np.full((len(rows), max(map(len, rows))), filler, np.int64)
+    ids = np.full((len(rows), max(map(len, rows))), pad_id, np.int64)
     mask = np.zeros_like(ids)
     for line, row in enumerate(rows):
         ids[line, : len(row)] = row

@@ -1,4 +1,4 @@
-"""Static encoders: tables of vectors, a row a token or word, read from every layout that they come in.
+"""Static encoders: tables with a vector per token or word, read from every format they come in.
 
-``reading`` says which file reads which layout; ``table`` is what all of them give.
+``layouts`` selects the reader of a format; ``table`` is what all readers return.
 """

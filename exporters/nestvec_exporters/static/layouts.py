@@ -1,4 +1,4 @@
-"""Which file reads which layout of a table: the first row that fits."""
+"""The formats of static encoders, each with its reader; the first match wins."""
 
 from __future__ import annotations
 
@@ -17,46 +17,52 @@ from nestvec_schemas.errors import CheckpointUnsupported, EncoderError
 
 @dataclass(frozen=True)
 class TableFormat:
-    """A row: what ``fits`` is read by ``read``, which gets the pooling that was asked for, or None."""
+    """A format of tables on disk."""
 
     matches: Callable[[CheckpointFiles], bool]
+
     read: Callable[[Path, str | None], EmbeddingTable]
+    """Reads a file or folder; the second argument is the requested pooling, if any."""
 
 
 def _with_own_pooling(read: Callable[[Path], EmbeddingTable]) -> Callable[[Path, str | None], EmbeddingTable]:
-    """A layout that says itself what its tokens weigh."""
+    """A reader of a format that has token weights of its own, so that only the mean is left to choose."""
 
-    def run(path: Path, pooling: str | None) -> EmbeddingTable:
+    def read_mean(path: Path, pooling: str | None) -> EmbeddingTable:
         if pooling not in (None, "mean"):
             raise EncoderError(
-                "a static encoder with a tokenizer of its own is pooled by the mean",
+                "a static encoder with its own tokenizer supports mean pooling only",
                 value=pooling,
-                next_step="Leave --pooling away.",
+                next_step="Omit --pooling.",
             )
         return read(path)
 
-    return run
+    return read_mean
 
 
 TABLE_FORMATS: Final = (
     TableFormat(
-        lambda small: small.folder.is_file(),
-        lambda path, how: word_table(WORD_VECTOR_READERS[path.suffix](path), how),
+        lambda files: files.folder.is_file(),
+        lambda path, pooling: word_table(WORD_VECTOR_READERS[path.suffix](path), pooling),
     ),
-    TableFormat(lambda small: small.model_type == "model2vec", _with_own_pooling(read_model2vec)),
-    TableFormat(lambda small: bool(small.modules), _with_own_pooling(read_static_embedding)),
-    TableFormat(lambda small: small.some("*.npy"), lambda path, how: word_table(read_packed(path), how)),
-    TableFormat(lambda small: small.some("weights/*.safetensors"), _with_own_pooling(read_wordllama)),
+    TableFormat(lambda files: files.model_type == "model2vec", _with_own_pooling(read_model2vec)),
+    TableFormat(lambda files: bool(files.modules), _with_own_pooling(read_static_embedding)),
+    TableFormat(
+        lambda files: files.some("*.npy"), lambda path, pooling: word_table(read_packed(path), pooling)
+    ),
+    TableFormat(lambda files: files.some("weights/*.safetensors"), _with_own_pooling(read_wordllama)),
 )
 
 
 def read_embedding_table(path: Path, pooling: str | None = None) -> EmbeddingTable:
     """The table in a file or folder. Raises CheckpointUnsupported, and EncoderError for another pooling."""
-    small = CheckpointFiles(path)
-    table_format = next((candidate for candidate in TABLE_FORMATS if candidate.matches(small)), None)
+    files = CheckpointFiles(path)
+    table_format = next((candidate for candidate in TABLE_FORMATS if candidate.matches(files)), None)
     if table_format is None:
         raise CheckpointUnsupported(
-            "this is no static encoder that is known", value=path.name, next_step="Give its folder or file."
+            "the files are not those of a known static encoder",
+            value=path.name,
+            next_step="Give the encoder's folder or file.",
         )
     table = table_format.read(path, pooling)
     table.check(path.name)

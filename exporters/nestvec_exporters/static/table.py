@@ -1,4 +1,4 @@
-"""A table of vectors, and how a text becomes rows of it."""
+"""A table of vectors, and how token ids select its rows."""
 
 from __future__ import annotations
 
@@ -15,71 +15,88 @@ from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.manifest import PromptName
 
 MAX_TOKENS: Final = 8192
-"""The longest text of a table that states no limit: its mean costs little, a batch of such texts much."""
+"""The longest text in tokens if the checkpoint states no limit, which bounds the memory of a batch."""
 
 NO_ROW: Final = -1
-"""In ``rows`` of words with several senses: no such sense."""
+"""Fills ``rows`` after a word's last sense."""
+
+
+@dataclass(frozen=True)
+class TokenLookup:
+    """Which rows a token id selects, and how much they count."""
+
+    rows: NDArray[np.int64] | None = None
+    """The row of each id, (v,), or the rows of its senses, (v, s), filled with NO_ROW; an id's own row if
+    None."""
+
+    weights: NDArray[np.float32] | None = None
+    """Factors of the ids' vectors, (v,); the mean still divides by the number of tokens."""
+
+    unknown: int | None = None
+    """The id of unknown tokens, which do not count at all."""
 
 
 @dataclass(frozen=True)
 class EmbeddingTable:
-    """``vectors`` are (r, d), of floats or int8; an id's row is the id, or what ``rows`` (v,) says of it.
-
-    ``rows`` of (v, s) holds the rows of a word's senses, NO_ROW behind its last. ``weights`` (v,) are
-    multiplied by each id's vector, and do not count in the mean. The id ``unknown`` counts not at all.
-    ``tokenizer`` is the one to be saved; ``read`` gives a text's ids as the table's own library does, for a
-    comparison. ``pooling`` is what a manifest calls the mean. ``dims`` are the prefixes that were ``trained``
-    as vectors, None where it is not said which.
-    """
+    """A static encoder: its vectors, and how a text becomes a mean of some of them."""
 
     vectors: NDArray[Any]
+    """(r, d), floats or int8."""
+
     tokenizer: Tokenizer
+    """The tokenizer that an export saves."""
+
     reference_ids: Callable[[str], list[int]]
-    rows: NDArray[np.int64] | None = None
-    weights: NDArray[np.float32] | None = None
-    unknown: int | None = None
+    """A text's ids as the encoder's own library has them, for comparison."""
+
+    lookup: TokenLookup = TokenLookup()
+
     normalised: bool = False
+
     trained: bool = False
+    """Whether prefixes were trained as vectors."""
+
     dims: tuple[int, ...] | None = None
+    """The prefixes that were, None if unknown."""
+
     max_tokens: int = MAX_TOKENS
+
     pooling: str = "mean"
+    """What a manifest calls the mean."""
+
     prompts: Mapping[PromptName, str] = field(default_factory=dict)
 
     @property
     def id_count(self) -> int:
-        """How many ids there are."""
-        return len(self.vectors) if self.rows is None else len(self.rows)
+        """The number of token ids."""
+        return len(self.vectors) if self.lookup.rows is None else len(self.lookup.rows)
 
     @property
     def has_senses(self) -> bool:
-        return self.rows is not None and self.rows.ndim == 2
+        """Whether a word can have several vectors."""
+        return self.lookup.rows is not None and self.lookup.rows.ndim == 2
 
     def check(self, name: str) -> None:
         """Raise CheckpointUnsupported unless every id of the tokenizer has a row of finite numbers."""
         if self.vectors.ndim != 2 or not self.vectors.size:
-            raise _table_error(name, "has no vectors, a row a token", self.vectors.shape)
+            raise _table_error(name, "has no vectors", self.vectors.shape)
         vocabulary_size = self.tokenizer.get_vocab_size()
         if vocabulary_size > self.id_count:
             raise _table_error(
                 name, f"has fewer rows than its tokenizer has tokens, {vocabulary_size}", self.id_count
             )
-        if self.weights is not None and self.weights.shape != (self.id_count,):
-            raise _table_error(
-                name, f"has not a weight for each of its {self.id_count} tokens", self.weights.shape
-            )
-        if self.rows is not None and not -1 <= int(self.rows.min()) <= int(self.rows.max()) < len(
-            self.vectors
-        ):
-            raise _table_error(
-                name, f"maps a token to a row beyond its {len(self.vectors)}", int(self.rows.max())
-            )
-        # By sums, which need no array as large as the table.
+        weights, rows = self.lookup.weights, self.lookup.rows
+        if weights is not None and weights.shape != (self.id_count,):
+            raise _table_error(name, f"lacks a weight for each of its {self.id_count} tokens", weights.shape)
+        if rows is not None and not -1 <= int(rows.min()) <= int(rows.max()) < len(self.vectors):
+            raise _table_error(name, f"maps a token to a row beyond its {len(self.vectors)}", int(rows.max()))
+        # Sums need no further array as large as the table.
         if not np.isfinite(self.vectors.sum(axis=0, dtype=np.float64)).all():
-            raise _table_error(name, "holds numbers that are not finite", "NaN or infinity")
+            raise _table_error(name, "contains numbers that are not finite", "NaN or infinity")
 
 
 def without_special_tokens(tokenizer: Tokenizer) -> Tokenizer:
-    """A copy that adds no special tokens, cuts nothing and pads nothing."""
+    """A copy that adds no special tokens and neither truncates nor pads."""
     settings = json.loads(tokenizer.to_str())
     return Tokenizer.from_str(
         json.dumps({**settings, "post_processor": None, "truncation": None, "padding": None})

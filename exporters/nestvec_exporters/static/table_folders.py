@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from nestvec_exporters.checkpoints.checkpoint import check_safetensors
 from nestvec_exporters.checkpoints.files import CheckpointFiles
-from nestvec_exporters.static.table import MAX_TOKENS, EmbeddingTable, without_special_tokens
+from nestvec_exporters.static.table import MAX_TOKENS, EmbeddingTable, TokenLookup, without_special_tokens
 from nestvec_schemas.errors import CheckpointUnsupported
 
 _MODEL2VEC_MAX_TOKENS: Final = 512
@@ -24,37 +24,39 @@ _TENSOR_NAMES: Final = ("embeddings", "embedding.weight")
 
 
 def read_model2vec(folder: Path) -> EmbeddingTable:
-    """Model2Vec's layout (Tulkens & van Dongen 2024): ``embeddings``, perhaps ``weights`` and ``mapping``.
+    """Model2Vec (Tulkens & van Dongen 2024): ``embeddings``, optionally ``weights`` and ``mapping``.
 
-    Unknown tokens are left out. Raises CheckpointUnsupported.
+    Unknown tokens do not count. Raises CheckpointUnsupported.
     """
-    small = CheckpointFiles(folder)
+    files = CheckpointFiles(folder)
     tokenizer = _load_tokenizer(folder / "tokenizer.json")
     tensors = _load_tensors(folder, folder / "model.safetensors")
     weights, mapping = tensors.get("weights"), tensors.get("mapping")
-    tokens = small.config.get("max_length", _MODEL2VEC_MAX_TOKENS)
+    tokens = files.config.get("max_length", _MODEL2VEC_MAX_TOKENS)
     return EmbeddingTable(
         vectors=_table_vectors(folder, tensors),
         tokenizer=without_special_tokens(tokenizer),
         reference_ids=partial(_token_ids, tokenizer),
-        rows=None if mapping is None else mapping.astype(np.int64),
-        weights=None if weights is None else weights.astype(np.float32),
-        unknown=_unknown_token_id(tokenizer),
-        normalised=bool(small.config.get("normalize")),
+        lookup=TokenLookup(
+            rows=None if mapping is None else mapping.astype(np.int64),
+            weights=None if weights is None else weights.astype(np.float32),
+            unknown=_unknown_token_id(tokenizer),
+        ),
+        normalised=bool(files.config.get("normalize")),
         max_tokens=min(tokens, MAX_TOKENS) if isinstance(tokens, int) and tokens > 0 else MAX_TOKENS,
     )
 
 
 def read_static_embedding(folder: Path) -> EmbeddingTable:
-    """sentence-transformers' layout: a module StaticEmbedding, and perhaps one that normalises.
+    """sentence-transformers: a StaticEmbedding module, optionally followed by Normalize.
 
     Every token counts. Raises CheckpointUnsupported.
     """
-    small = CheckpointFiles(folder)
-    kinds = list(small.modules)
+    files = CheckpointFiles(folder)
+    kinds = list(files.modules)
     if kinds not in _MODULES:
         raise CheckpointUnsupported(
-            "what follows the static embedding cannot be exported",
+            "the modules after the static embedding cannot be exported",
             value=", ".join(kinds),
             next_step="Choose a checkpoint of StaticEmbedding, or StaticEmbedding and Normalize.",
         )
@@ -72,16 +74,16 @@ def read_static_embedding(folder: Path) -> EmbeddingTable:
 def read_wordllama(folder: Path) -> EmbeddingTable:
     """The folder of the package ``wordllama``: the longest table of ``weights``, and its tokenizer.
 
-    Trained so that prefixes are vectors too, those in the package's ``config/train/NAME.toml``. Raises
+    Its prefixes are trained too, those listed in the package's ``config/train/NAME.toml``. Raises
     CheckpointUnsupported.
     """
     name_parts = {path: path.stem.rpartition("_") for path in sorted(folder.glob("weights/*.safetensors"))}
     sizes = {path: int(size) for path, (_, _, size) in name_parts.items() if size.isdecimal()}
     if not sizes:
         raise CheckpointUnsupported(
-            "the folder has no table of WordLlama's, weights/NAME_DIM.safetensors",
+            "the folder has no WordLlama table, weights/NAME_DIM.safetensors",
             value=folder.name,
-            next_step="Name the folder of the package wordllama, which holds weights and tokenizers.",
+            next_step="Give the folder of the package wordllama, with its weights and tokenizers.",
         )
     path = max(sizes, key=lambda candidate: sizes[candidate])
     tokenizer = _load_tokenizer(folder / "tokenizers" / f"{name_parts[path][0]}_tokenizer_config.json")
@@ -95,7 +97,7 @@ def read_wordllama(folder: Path) -> EmbeddingTable:
 
 
 def _trained_dims(path: Path, longest: int) -> tuple[int, ...] | None:
-    """The dims of at most ``longest`` in the ``matryoshka`` section; None where no file says them.
+    """The dims up to ``longest`` in the ``matryoshka`` section; None if there is no file.
 
     Raises CheckpointUnsupported.
     """
@@ -106,7 +108,7 @@ def _trained_dims(path: Path, longest: int) -> tuple[int, ...] | None:
         dims = None if stated_dims is None else tuple(sorted({int(dim) for dim in stated_dims}, reverse=True))
     except (ValueError, TypeError, AttributeError) as error:
         raise CheckpointUnsupported(
-            "the dims that WordLlama was trained for cannot be read",
+            "the dims that WordLlama was trained with cannot be read",
             value=f"{path.name}: {error}",
             next_step="Give it a matryoshka section with dims = [256, 128, 64], or remove the file.",
         ) from error
@@ -143,7 +145,7 @@ def _load_tensors(home: Path, path: Path) -> Mapping[str, NDArray[Any]]:
     check_safetensors(home)
     if not path.is_file():
         raise CheckpointUnsupported(
-            "the weights of a static encoder are not where they belong",
+            "the weights of the static encoder are missing",
             value=path.name,
             next_step="Save it again, or download it again.",
         )
@@ -158,5 +160,5 @@ def _table_vectors(folder: Path, tensors: Mapping[str, NDArray[Any]]) -> NDArray
     raise CheckpointUnsupported(
         f"{folder.name} has no table of vectors",
         value=", ".join(tensors) or "no tensors",
-        next_step=f"It is called {' or '.join(_TENSOR_NAMES)} in safetensors of a static encoder.",
+        next_step=f"Store the vectors in safetensors as {' or '.join(_TENSOR_NAMES)}.",
     )

@@ -1,4 +1,4 @@
-"""Word vectors to a table: a tokenizer that splits as the words were split, weights, senses."""
+"""From word vectors to a table: a tokenizer that splits as the words were split, weights, senses."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-from nestvec_exporters.static.table import NO_ROW, EmbeddingTable
+from nestvec_exporters.static.table import NO_ROW, EmbeddingTable, TokenLookup
 from nestvec_exporters.static.word_vector_files import WordVectors
 from nestvec_schemas.errors import EncoderError, nearest
 
 _MIN_CASED_SHARE: Final = 0.01
-"""The share of words with a capital from which on capitals tell words apart."""
+"""The share of words with capitals from which on case matters."""
 
 _SIF: Final = 1e-4
-"""As Model2Vec and Arora et al. have it."""
+"""The constant a of SIF, as in Model2Vec and Arora et al. 2017."""
 
 _SENSE: Final = re.compile(r"(.+)#([1-9][0-9]{0,3})")
 
@@ -29,23 +29,23 @@ _PIECES: Final = (
     ("'s", r"'(?:s|re|ve|ll|d|m)\b"),
     ("...", r"\.\.\."),
 )
-r"""What is one word where the table has a word like it, before ``\w+`` and single marks: as in the Penn
-Treebank's tokens, which GloVe was trained on."""
+r"""Patterns that are matched before ``\w+`` and single marks if the table has a word like them, as in the
+Penn Treebank's tokens, which GloVe was trained on."""
 
 WEIGHTINGS: Final = ("mean", "sif")
 
 
 def word_table(words: WordVectors, pooling: str | None = None) -> EmbeddingTable:
-    """A table of words, at unit length: unknown words are left out. A row of zeros stands for them.
+    """A table of words whose means are normalised; unknown words share a row of zeros and do not count.
 
-    ``pooling`` ``sif`` weighs words by how rare they are, a/(a + p) with p by Zipf's law from their order
-    (Arora et al. 2017, as Model2Vec does); ``mean`` all alike. Words written ``bank#1``, ``bank#2`` are
-    senses. Raises EncoderError for another pooling.
+    The pooling ``sif`` weights words by their rarity, a/(a + p) with p from their rank by Zipf's law (Arora
+    et al. 2017, as Model2Vec does); ``mean`` weights all equally. ``bank#1``, ``bank#2`` are senses of a
+    word. Raises EncoderError for another pooling.
     """
     weighting = pooling or "mean"
     if weighting not in WEIGHTINGS:
         raise EncoderError(
-            "word vectors are not pooled in this way",
+            "word vectors do not support this pooling",
             value=weighting,
             next_step=f"Choose {' or '.join(WEIGHTINGS)}.{nearest(weighting, WEIGHTINGS)}",
         )
@@ -57,16 +57,14 @@ def word_table(words: WordVectors, pooling: str | None = None) -> EmbeddingTable
         vectors=words.vectors,
         tokenizer=_build_tokenizer(vocabulary, unknown, pattern, lower=lower),
         reference_ids=partial(_token_ids, vocabulary, re.compile(pattern), lower, unknown),
-        rows=rows,
-        weights=_sif_weights(len(names)) if weighting == "sif" else None,
-        unknown=unknown,
+        lookup=TokenLookup(rows, _sif_weights(len(names)) if weighting == "sif" else None, unknown),
         normalised=True,
         pooling=weighting,
     )
 
 
 def _group_senses(words: WordVectors) -> tuple[Sequence[str], NDArray[np.int64] | None]:
-    """The words, and where a word has several rows those of each, with the row of zeros for the unknown."""
+    """The words; if any has several senses, also the rows of each, and the row of zeros for unknown words."""
     rows_by_word: dict[str, list[int]] = {}
     for word, row in words.words.items():
         sense = _SENSE.fullmatch(word)
@@ -83,7 +81,7 @@ def _group_senses(words: WordVectors) -> tuple[Sequence[str], NDArray[np.int64] 
 
 
 def _is_sense(words: dict[str, int], base: str, number: int) -> bool:
-    """Whether ``base#number`` is one of several senses that are counted from 1, and not a word of its own."""
+    """Whether ``base#number`` is one of several senses numbered from 1, rather than a word of its own."""
     return (
         f"{base}#1" in words
         and f"{base}#2" in words
@@ -93,19 +91,19 @@ def _is_sense(words: dict[str, int], base: str, number: int) -> bool:
 
 
 def _sif_weights(count: int) -> NDArray[np.float32]:
-    """Of words, the most frequent first, and of the unknown: (count + 1,)."""
+    """The weights of words, most frequent first, and of unknown words, (count + 1,)."""
     odds = 1 / np.arange(1, count + 1)
     weights = _SIF / (_SIF + odds / odds.sum())
     return np.append(weights, 0).astype(np.float32)
 
 
 def _lower(words: dict[str, int]) -> bool:
-    """Whether texts are brought to lower case, as all words but a few are."""
+    """Whether to lowercase texts: almost all words are lower case."""
     return sum(word != word.lower() for word in words) < _MIN_CASED_SHARE * len(words)
 
 
 def _pattern(words: dict[str, int]) -> str:
-    """What a word is in a text, for both ``re`` and the tokenizer's library."""
+    """A pattern of words that both ``re`` and the tokenizer's library understand."""
     pieces = [piece for word, piece in _PIECES if word in words]
     return "|".join([*pieces, r"\w+", r"[^\w\s]"])
 
@@ -117,7 +115,7 @@ def _build_tokenizer(vocabulary: dict[str, int], unknown: int, pattern: str, *, 
     tokenizer = Tokenizer(models.WordLevel({**vocabulary, name: unknown}, unk_token=name))
     if lower:
         tokenizer.normalizer = normalizers.Lowercase()
-    # Inverted: what is matched is a word, and what lies between is removed.
+    # Inverted: matches are words, and what lies between them is removed.
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
     return tokenizer
 

@@ -1,8 +1,8 @@
 """Word vectors in the files that GloVe, word2vec and fastText write, read row by row.
 
-Text (``.txt``, ``.vec``): a word and its numbers a line; word2vec and fastText begin with a line that counts
-words and numbers, GloVe does not. Binary (``.bin``): such a line, then each word, a space, and its numbers as
-float32. An array of numpy with a Parquet index of words is read too.
+Text (``.txt``, ``.vec``): a word and its numbers per line; word2vec and fastText start with a line of the
+numbers of words and dims, GloVe does not. Binary (``.bin``): such a line, then each word, a space, and its
+numbers as float32. A NumPy array with a Parquet index of words is supported too.
 """
 
 from __future__ import annotations
@@ -29,15 +29,21 @@ _DOWNLOAD_AGAIN: Final = "Download it again, or write it again."
 
 @dataclass
 class WordVectors:
-    """Words in the order of the file, and their vectors: (words + 1, dim) float32, the last row zero."""
+    """Words in the order of the file, and their vectors."""
 
     dim: int
+
     source: str
+    """The file's name, for errors."""
+
     vectors: Floats
+    """(words + 1, dim); the last row is zero."""
+
     words: dict[str, int] = field(default_factory=dict)
+    """The row of each word."""
 
     def add(self, raw: bytes, row: Floats, line: int) -> None:
-        """Add a word. Raises CheckpointUnsupported where it is there already, or no text."""
+        """Add a word. Raises CheckpointUnsupported if it is a duplicate or not UTF-8."""
         try:
             word = raw.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -47,14 +53,14 @@ class WordVectors:
         number = len(self.words)
         if self.words.setdefault(word, number) != number:
             first = self.words[word] + 1
-            raise file_error(self.source, f"has a word twice, as number {first} and {number + 1}", word)
+            raise file_error(self.source, f"has a word twice, at {first} and {number + 1}", word)
         if number + 1 >= len(self.vectors):
-            # In place: a copy would take the table's memory once more.
+            # In place: a copy would need the table's memory twice.
             self.vectors.resize((len(self.vectors) * 3 // 2, self.dim), refcheck=False)
         self.vectors[number] = row
 
     def done(self) -> WordVectors:
-        """The same, with one row of zeros behind the last word."""
+        """The same with a row of zeros after the last word."""
         if not self.words:
             raise file_error(self.source, "has no words", "an empty file")
         self.vectors.resize((len(self.words) + 1, self.dim), refcheck=False)
@@ -68,7 +74,7 @@ def file_error(source: str, cause: str, value: object, step: str = _DOWNLOAD_AGA
 
 
 def read_text(path: Path) -> WordVectors:
-    """A text file of word vectors. Raises CheckpointUnsupported, naming the line that is wrong."""
+    """A text file of word vectors. Raises CheckpointUnsupported with the number of the invalid line."""
     with path.open("rb") as file:
         line = _read_line(file, path.name, 1)
         counts = _header_counts(line)
@@ -78,10 +84,10 @@ def read_text(path: Path) -> WordVectors:
         if dim < 1:
             raise file_error(
                 path.name,
-                "does not begin with a word and its numbers",
+                "does not start with a word and its numbers",
                 repr(line[:60]),
             )
-        rows = _INITIAL_ROWS if counts is None else _checked_count(path, *counts, least=2)
+        rows = _INITIAL_ROWS if counts is None else _checked_count(path, *counts, min_bytes=2)
         words = WordVectors(dim, path.name, np.zeros((rows + 1, dim), np.float32))
         while line:
             if line.strip():
@@ -90,7 +96,7 @@ def read_text(path: Path) -> WordVectors:
             line = _read_line(file, path.name, number)
     if counts is not None and len(words.words) != counts[0]:
         raise file_error(
-            path.name, f"promises {counts[0]} words and ends after another number", len(words.words)
+            path.name, f"declares {counts[0]} words and has a different number", len(words.words)
         )
     return words.done()
 
@@ -101,19 +107,17 @@ def read_binary(path: Path) -> WordVectors:
         if file.read(4) == _FASTTEXT_MAGIC:
             raise file_error(
                 path.name,
-                "is fastText's own model, whose subwords no table holds",
+                "is a fastText model, whose subwords do not fit in a table",
                 path.name,
-                "Give its .vec file, which lies beside it where fastText wrote both.",
+                "Give its .vec file, which fastText writes beside it.",
             )
         file.seek(0)
         counts = _header_counts(file.readline(64))
         if counts is None:
-            raise file_error(
-                path.name, "does not begin with word2vec's counts of words and numbers", "line 1"
-            )
+            raise file_error(path.name, "does not start with word2vec's numbers of words and dims", "line 1")
         count, dim = counts
         words = WordVectors(
-            dim, path.name, np.zeros((_checked_count(path, count, dim, least=4) + 1, dim), np.float32)
+            dim, path.name, np.zeros((_checked_count(path, count, dim, min_bytes=4) + 1, dim), np.float32)
         )
         start = file.tell()
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -122,20 +126,20 @@ def read_binary(path: Path) -> WordVectors:
                 end = space + 1 + 4 * dim
                 if space < 0 or end > len(data):
                     raise file_error(
-                        path.name, f"promises {count} words and ends after another number", number - 1
+                        path.name, f"declares {count} words and has a different number", number - 1
                     )
                 row = np.frombuffer(data[space + 1 : end], "<f4")
                 words.add(data[start:space].lstrip(b"\n"), row, number)
                 start = end
             if data[start : start + 2].strip():
                 raise file_error(
-                    path.name, f"goes on after the {count} words that it promises", f"byte {start}"
+                    path.name, f"continues after the {count} words that it declares", f"byte {start}"
                 )
     return words.done()
 
 
 def read_packed(folder: Path) -> WordVectors:
-    """A folder with one array of numpy and one Parquet file of its words. Raises CheckpointUnsupported."""
+    """A folder with a NumPy array and a Parquet file of its words. Raises CheckpointUnsupported."""
     import pyarrow.parquet as parquet  # noqa: PLC0415 - slow
 
     array, index = (next(iter(sorted(folder.glob(pattern)))) for pattern in ("*.npy", "*.parquet"))
@@ -144,10 +148,12 @@ def read_packed(folder: Path) -> WordVectors:
         column = parquet.read_table(index).column(0).to_pylist()
     except (OSError, ValueError) as error:
         raise file_error(
-            folder.name, "holds a table that cannot be read", str(error).partition("\n")[0]
+            folder.name, "contains a table that cannot be read", str(error).partition("\n")[0]
         ) from error
     if numbers.ndim != 2 or len(numbers) != len(column):
-        raise file_error(folder.name, f"has {len(column)} words for an array of another shape", numbers.shape)
+        raise file_error(
+            folder.name, f"has {len(column)} words and an array of another length", numbers.shape
+        )
     words = WordVectors(
         numbers.shape[1], folder.name, np.zeros((len(column) + 1, numbers.shape[1]), np.float32)
     )
@@ -166,40 +172,40 @@ WORD_VECTOR_READERS: Final[dict[str, Callable[[Path], WordVectors]]] = {
 def _read_line(file: BinaryIO, source: str, number: int) -> bytes:
     line = file.readline(_MAX_LINE_BYTES)
     if len(line) == _MAX_LINE_BYTES:
-        raise file_error(source, f"has a line {number} longer than 1 MiB", "no word and its numbers")
+        raise file_error(source, f"has a line {number} longer than 1 MiB", "not a word and its numbers")
     return line
 
 
 def _header_counts(line: bytes) -> tuple[int, int] | None:
-    """The two counts of a header; None where it is none."""
+    """The two counts of a header; None if the line is none."""
     parts = line.split()
     if len(parts) != 2 or not all(part.isdigit() for part in parts) or not line.endswith(b"\n"):
         return None
     return int(parts[0]), int(parts[1])
 
 
-def _checked_count(path: Path, count: int, dim: int, least: int) -> int:
-    """``count``, unless a file of this size cannot hold so many rows of ``least`` bytes a number."""
-    if not count or not dim or count * dim * least > path.stat().st_size:
+def _checked_count(path: Path, count: int, dim: int, min_bytes: int) -> int:
+    """``count``, if a file of this size can hold it with at least ``min_bytes`` per number."""
+    if not count or not dim or count * dim * min_bytes > path.stat().st_size:
         raise file_error(
-            path.name, "has a header that does not go with its size", f"{count} words of {dim} numbers"
+            path.name, "has a header that does not match its size", f"{count} words of {dim} numbers"
         )
     return count
 
 
 def _parse_line(line: bytes, dim: int, source: str, number: int) -> tuple[bytes, Floats]:
-    """The word and the numbers of a line; a word may hold spaces (GloVe's of 840 billion words has some)."""
+    """The word and the numbers of a line; a word can contain spaces (as in GloVe of 840 billion words)."""
     parts = line.strip().rsplit(None, dim)
     if len(parts) != dim + 1:
         raise file_error(
-            source, f"has a line {number} without a word and {dim} numbers", f"{len(parts) - 1} numbers"
+            source, f"lacks a word and {dim} numbers on line {number}", f"{len(parts) - 1} numbers"
         )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             row = np.array(parts[1:], dtype=np.float32)
     except (ValueError, RuntimeWarning) as error:
-        raise file_error(source, f"has a line {number} whose numbers are none", str(error)[:80]) from error
+        raise file_error(source, f"has invalid numbers on line {number}", str(error)[:80]) from error
     if not np.isfinite(row).all():
-        raise file_error(source, f"has a line {number} with numbers that are not finite", repr(parts[0]))
+        raise file_error(source, f"has numbers that are not finite on line {number}", repr(parts[0]))
     return parts[0], row

@@ -12,7 +12,7 @@ from nestvec_exporters.progress import Listener
 from nestvec_exporters.train.measure import FIGURE_NAMES
 from nestvec_exporters.train.options import AdaptOptions, Hyperparameters, RunOutput
 from nestvec_exporters.train.result import Adapted, Comparison, DataSummary
-from nestvec_exporters.train.run import Outcome, RunContext, Started, run_training
+from nestvec_exporters.train.run import RunOutcome, RunContext, Started, run_training
 from nestvec_exporters.training_data import TrainingData, prepare_texts
 from nestvec_schemas.errors import TrainingDataUnusable
 
@@ -92,7 +92,7 @@ class _TextTraining:
         prepared = prepare_texts(self._scored(context), self.hyperparameters.seed)
         return start_training(self.options, prepared, context)
 
-    def result(self, started: Started[TextObjective], context: RunContext, outcome: Outcome) -> Adapted:
+    def result(self, started: Started[TextObjective], context: RunContext, outcome: RunOutcome) -> Adapted:
         task = started.objective.task
         scored = self.data.scores is not None or self.options.teacher is not None
         method = "scores" if scored else self.data.kind

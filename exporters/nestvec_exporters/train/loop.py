@@ -50,7 +50,7 @@ class TrainedModel(Protocol):
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class HeldOutEvaluation:
     """Held-out figures."""
 
     mean: float
@@ -77,7 +77,7 @@ class Objective(Protocol):
         """The loss of the batch of a step."""
         ...
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self) -> HeldOutEvaluation:
         """The held-out figures of the model as it is."""
         ...
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nestvec_exporters.train.cross_batch_memory import CrossBatchMemory
-from nestvec_exporters.train.loop import Evaluation
+from nestvec_exporters.train.loop import HeldOutEvaluation
 from nestvec_exporters.train.losses import (
     DistillationTargets,
     RankingLoss,
@@ -94,10 +94,10 @@ class TextObjective:
             return self._distillation(rows, np.random.default_rng([self._seed, step]))
         return self._ranking_loss(rows)
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self) -> HeldOutEvaluation:
         """The held-out figures of the student as it is."""
         figures = evaluate_student(self.task)
-        return Evaluation(figures.mean, asdict(figures))
+        return HeldOutEvaluation(figures.mean, asdict(figures))
 
     def state(self) -> dict[str, Tensor]:
         """The memory, the epoch's batches, and how many of them are done."""

@@ -60,7 +60,7 @@ class Started(Generic[ObjectiveT]):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """What the loop came to: how far it got, and figures before it and of the best weights."""
 
     progress: TrainingProgress
@@ -94,7 +94,7 @@ class Training(Protocol[ObjectiveT, ResultT]):
         """Load the model and take its figures, or restore both from the run's folder."""
         ...
 
-    def result(self, started: Started[ObjectiveT], context: RunContext, outcome: Outcome) -> ResultT:
+    def result(self, started: Started[ObjectiveT], context: RunContext, outcome: RunOutcome) -> ResultT:
         """What the run came to."""
         ...
 
@@ -151,7 +151,7 @@ def _train(training: Training[ObjectiveT, ResultT], context: RunContext, stop: C
     position = loop.position
     progress = TrainingProgress(position.step, position.best_step, round(position.seconds, 1), finished)
     after = best.record["figures"] if best else {}
-    outcome = Outcome(progress, with_int_keys(started.before), with_int_keys(after))
+    outcome = RunOutcome(progress, with_int_keys(started.before), with_int_keys(after))
     result = training.result(started, context, outcome)
     if finished and best:
         listener.stage("writing the best weights")

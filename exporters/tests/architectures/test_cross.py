@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import CrossEncoder
 
 from nestvec_exporters import ExportOptions, export
-from nestvec_exporters.probes.pairs import TYPES, pair_rows
+from nestvec_exporters.probes.pairs import TYPE_IDS, pair_rows
 from nestvec_exporters.verify import compare
 from nestvec_schemas.errors import CheckpointUnsupported, DimNotOffered, EncoderError
 from nestvec_schemas.manifest import Manifest
@@ -40,17 +40,17 @@ def exported(folder: Path, models: Path, **options: Any) -> Manifest:
 def logits(models: Path, manifest: Manifest) -> Array:
     tower = manifest.towers["text"]
     rows = pair_rows(models / "cross", PAIRS, tower.max_tokens)
-    return np.concatenate(compare.exported(models / "cross" / GRAPH, rows, alone=tower.alone))
+    return np.concatenate(compare.run_graph(models / "cross" / GRAPH, rows, unbatched=tower.alone))
 
 
 def test_scores_are_those_of_cross_encoder(write_checkpoint: Write, tmp_path: Path) -> None:
     folder = write_checkpoint("Bert", head=HEAD, num_labels=1)
     # As BERT's own tokenizer has it.
-    edit(folder, "tokenizer_config.json", model_input_names=["input_ids", TYPES, "attention_mask"])
+    edit(folder, "tokenizer_config.json", model_input_names=["input_ids", TYPE_IDS, "attention_mask"])
     manifest = exported(folder, tmp_path / "models")
     tower = manifest.towers["text"]
     assert (manifest.kind, manifest.dim, manifest.dims, tower.pooling) == ("reranker", 1, (1,), "logit")
-    assert tower.inputs == ("input_ids", "attention_mask", TYPES)
+    assert tower.inputs == ("input_ids", "attention_mask", TYPE_IDS)
     assert (tower.max_tokens, tower.activation, tower.alone) == (64, "sigmoid", False)
     expected = CrossEncoder(str(folder), device="cpu", max_length=64).predict(PAIRS)
     np.testing.assert_allclose(sigmoid(logits(tmp_path / "models", manifest)), expected, atol=1e-5)
@@ -141,7 +141,7 @@ def test_what_is_no_cross_encoder(
 
 def test_scores_have_no_prefixes_and_no_exits(write_checkpoint: Write, tmp_path: Path) -> None:
     folder = write_checkpoint("Bert", head=HEAD, num_labels=1)
-    with pytest.raises(DimNotOffered, match="a reranker has scores, and no vectors: 8"):
+    with pytest.raises(DimNotOffered, match="a reranker returns scores, not vectors: 8"):
         exported(folder, tmp_path / "models", dims=(8,))
     from nestvec_schemas.samples.sample import Sample
 

@@ -26,8 +26,8 @@ def test_model2vec_with_weights_and_mapping(model2vec: Write, vectors: np.ndarra
         vectors[:11], {"normalize": True, "max_length": 99}, weights=np.ones(IDS), mapping=mapping
     )
     table = read_embedding_table(folder)
-    assert table.normalised and table.max_tokens == 99 and table.unknown == 0
-    assert table.rows is not None and table.rows.tolist() == mapping.tolist()
+    assert table.normalised and table.max_tokens == 99 and table.lookup.unknown == 0
+    assert table.lookup.rows is not None and table.lookup.rows.tolist() == mapping.tolist()
     assert [*table.tokenizer.encode("heat zebra flow").ids] == [4, 0, 5]
 
 
@@ -35,8 +35,8 @@ def test_static_embedding_counts_every_token(model2vec: Write, vectors: np.ndarr
     folder = model2vec(vectors)
     (folder / "config.json").unlink()
     table = read_embedding_table(folder)
-    assert table.unknown is None and not table.normalised
-    with pytest.raises(EncoderError, match="pooled by the mean: sif"):
+    assert table.lookup.unknown is None and not table.normalised
+    with pytest.raises(EncoderError, match="supports mean pooling only: sif"):
         read_embedding_table(folder, "sif")
 
 
@@ -78,9 +78,9 @@ def test_what_does_not_fit_is_told(model2vec: Write, vectors: np.ndarray) -> Non
     for tensors, says in (
         ({"vectors": vectors[:9]}, "fewer rows than its tokenizer has tokens, 22: 9"),
         ({"vectors": damaged(vectors)}, "numbers that are not finite"),
-        ({"vectors": vectors, "weights": np.ones(5)}, r"not a weight for each of its 22 tokens: \(5,\)"),
+        ({"vectors": vectors, "weights": np.ones(5)}, r"lacks a weight for each of its 22 tokens: \(5,\)"),
         ({"vectors": vectors[:5], "mapping": np.arange(IDS)}, "maps a token to a row beyond its 5: 21"),
-        ({"vectors": vectors[0]}, "has no vectors, a row a token"),
+        ({"vectors": vectors[0]}, "has no vectors"),
     ):
         with pytest.raises(CheckpointUnsupported, match=says):
             read_embedding_table(model2vec(**tensors))

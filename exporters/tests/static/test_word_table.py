@@ -53,31 +53,31 @@ def test_capitals_count_where_words_have_them() -> None:
 
 def test_a_word_that_is_called_unknown_stays_a_word() -> None:
     table = made(["[UNK]", "a"])
-    assert table.unknown == 2
+    assert table.lookup.unknown == 2
     assert [*table.tokenizer.encode("a b").ids] == [1, 2]
 
 
 @given(st.text())
 def test_the_tokenizer_reads_as_pythons_expressions_do(text: str) -> None:
     table = made(TREEBANK)
-    known = [one for one in table.reference_ids(text) if one != table.unknown]
-    assert [one for one in table.tokenizer.encode(text).ids if one != table.unknown] == known
+    known = [one for one in table.reference_ids(text) if one != table.lookup.unknown]
+    assert [one for one in table.tokenizer.encode(text).ids if one != table.lookup.unknown] == known
 
 
 def test_rare_words_weigh_more() -> None:
     table = made([f"word{number}" for number in range(1000)], "sif")
-    assert table.weights is not None and table.pooling == "sif"
-    assert (np.diff(table.weights[:-1]) > 0).all() and table.weights[-1] == 0
-    assert made(["a"]).weights is None
-    with pytest.raises(EncoderError, match="not pooled in this way: zipf"):
+    assert table.lookup.weights is not None and table.pooling == "sif"
+    assert (np.diff(table.lookup.weights[:-1]) > 0).all() and table.lookup.weights[-1] == 0
+    assert made(["a"]).lookup.weights is None
+    with pytest.raises(EncoderError, match="do not support this pooling: zipf"):
         made(["a"], "zipf")
 
 
 def test_senses_are_rows_of_one_word() -> None:
     table = made(["bank#1", "the", "bank#2", "c#1", "sharp#2", "bank#3"])
-    assert table.has_senses and table.rows is not None
+    assert table.has_senses and table.lookup.rows is not None
     assert table.tokenizer.get_vocab() == {"bank": 0, "the": 1, "c#1": 2, "sharp#2": 3, "[UNK]": 4}
-    assert table.rows.tolist() == [[0, 2, 5], [1, -1, -1], [3, -1, -1], [4, -1, -1], [6, -1, -1]]
+    assert table.lookup.rows.tolist() == [[0, 2, 5], [1, -1, -1], [3, -1, -1], [4, -1, -1], [6, -1, -1]]
 
 
 def test_words_beside_their_own_numbers_are_no_senses() -> None:

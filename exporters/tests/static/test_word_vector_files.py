@@ -69,24 +69,24 @@ def test_an_array_and_an_index(rows: Rows, tmp_path: Path) -> None:
     parquet.write_table(pa.table({"index": list(rows)}), tmp_path / "index.parquet")
     same(read_packed(tmp_path), rows)
     parquet.write_table(pa.table({"index": list(rows)[1:]}), tmp_path / "index.parquet")
-    with pytest.raises(CheckpointUnsupported, match=r"19 words for an array of another shape: \(20, 8\)"):
+    with pytest.raises(CheckpointUnsupported, match=r"19 words and an array of another length: \(20, 8\)"):
         read_packed(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", r"does not begin with a word and its numbers: b''"),
-        ("word\n", "does not begin with a word and its numbers"),
-        ("2 2\na 1 2\n", "promises 2 words and ends after another number: 1"),
-        ("1 2\na 1 2\nb 1 2\n", "promises 1 words and ends after another number: 2"),
-        ("9999999 300\na 1 2\n", "header that does not go with its size: 9999999 words of 300 numbers"),
-        ("0 3\n", "header that does not go with its size"),
-        ("a 1 2\nb 1\n", "line 2 without a word and 2 numbers: 1 numbers"),
-        ("a 1 2\nb 1 two\n", "line 2 whose numbers are none: could not convert"),
-        ("a 1 2\nb 1 nan\n", "line 2 with numbers that are not finite: b'b'"),
-        ("a 1 2\nb 1 1e999\n", "line 2 with numbers that are not finite: b'b'"),
-        ("a 1 2\nb 3 4\na 5 6\n", "a word twice, as number 1 and 3: a"),
+        ("", r"does not start with a word and its numbers: b''"),
+        ("word\n", "does not start with a word and its numbers"),
+        ("2 2\na 1 2\n", "declares 2 words and has a different number: 1"),
+        ("1 2\na 1 2\nb 1 2\n", "declares 1 words and has a different number: 2"),
+        ("9999999 300\na 1 2\n", "header that does not match its size: 9999999 words of 300 numbers"),
+        ("0 3\n", "header that does not match its size"),
+        ("a 1 2\nb 1\n", "lacks a word and 2 numbers on line 2: 1 numbers"),
+        ("a 1 2\nb 1 two\n", "invalid numbers on line 2: could not convert"),
+        ("a 1 2\nb 1 nan\n", "not finite on line 2: b'b'"),
+        ("a 1 2\nb 1 1e999\n", "not finite on line 2: b'b'"),
+        ("a 1 2\nb 3 4\na 5 6\n", "a word twice, at 1 and 3: a"),
         ("a 1 2\n\udcff 3 4\n", "a word on line 2 that is not UTF-8"),
     ],
 )
@@ -100,12 +100,12 @@ def test_what_is_wrong_with_a_text_file_is_told(text: str, says: str, tmp_path: 
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"PK\x03\x04 a zip", "does not begin with word2vec's counts"),
-        ((793712314).to_bytes(4, "little") + b"\x0c", "fastText's own model, whose subwords no table holds"),
-        (b"9 9\na \0\0\0\0\n", "header that does not go with its size"),
-        (b"2 1\na \0\0\0\0\nb \0\0\0", "promises 2 words and ends after another number: 1"),
-        (b"1 1\na \0\0\0\0\nb \0\0\0\0", "goes on after the 1 words"),
-        (b"2 1\na \0\0\0\0\na \0\0\0\0", "a word twice, as number 1 and 2: a"),
+        (b"PK\x03\x04 a zip", "does not start with word2vec's numbers"),
+        ((793712314).to_bytes(4, "little") + b"\x0c", "a fastText model, whose subwords do not fit in a table"),
+        (b"9 9\na \0\0\0\0\n", "header that does not match its size"),
+        (b"2 1\na \0\0\0\0\nb \0\0\0", "declares 2 words and has a different number: 1"),
+        (b"1 1\na \0\0\0\0\nb \0\0\0\0", "continues after the 1 words"),
+        (b"2 1\na \0\0\0\0\na \0\0\0\0", "a word twice, at 1 and 2: a"),
     ],
 )
 def test_what_is_wrong_with_a_binary_file_is_told(data: bytes, says: str, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from nestvec_exporters.train.captions.losses import info_nce, nested_loss, sigmo
 from nestvec_exporters.train.captions.measure import Recalls, mean_recall, recalls
 from nestvec_exporters.train.captions.options import CaptionOptions
 from nestvec_exporters.train.captions.two_tower import TwoTowerModel
-from nestvec_exporters.train.loop import Evaluation
+from nestvec_exporters.train.loop import HeldOutEvaluation
 
 _WEIGHT_DECAY = 0.05
 
@@ -78,10 +78,10 @@ class CaptionObjective:
             self._loss, (images, vectors), matches.to(vectors.device), self.model.logits, self.task.dims
         )
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self) -> HeldOutEvaluation:
         """The held-out figures of the towers as they are."""
         figures = evaluate_towers(self.task)
-        return Evaluation(mean_recall(figures), figures)
+        return HeldOutEvaluation(mean_recall(figures), figures)
 
     def state(self) -> dict[str, Tensor]:
         """Nothing: a batch follows from the seed and the step."""
