@@ -25,13 +25,14 @@ from parts import service
 from pymilvus import MilvusClient
 
 import nestvec
-from nestvec.client.http import Coding
+from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import embed_weights
 from nestvec.datasets.beir import Dataset, open_dataset
 from nestvec.evaluate.metrics.ranking import bootstrap_weights, confidence_interval, per_query_metrics
 from nestvec.evaluate.search.postings import build_postings, search_postings
 from nestvec.milvus.connection import open_milvus
 from nestvec.service.batching.outputs import SPARSE_DTYPE, top_weights
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.repository import read_manifest
 
@@ -89,7 +90,7 @@ def measured(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
         cursor = connection.cursor()
         filled = fill(cursor, dataset, options)
         found, spent = asked(cursor, dataset)
-        queries = embed_weights(Coding(address, options.sparse, 0), dataset.queries.inputs, query=True)
+        queries = embed_weights(EmbeddingRequest(address, EmbeddingConfig(options.sparse, form="sparse")), dataset.queries.inputs, query=True)
         stored = read(client, dataset)
     exact = {"exactly": ranked(queries, stored, dataset, None)}
     exact |= {f"exactly, top {n}": ranked(queries, stored, dataset, n) for n in KEPT}

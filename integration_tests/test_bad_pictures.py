@@ -14,14 +14,13 @@ from pymilvus import DataType, MilvusClient
 
 import nestvec
 from nestvec.cli import cli
-from nestvec.images import Policy
-from nestvec.ingest import Options, ingest
+from nestvec.images import ImagePolicy
+from nestvec.ingest import IngestOptions, ingest
 from nestvec.milvus.catalog import read_table
-from nestvec.milvus.connection import connect
-from nestvec.service.server import bind, open_embedder, serving
-from nestvec.service.settings import Settings
-from nestvec.sql import Session, execute
-from nestvec.sql import SessionSettings as SqlSettings
+from nestvec.milvus.connection import open_milvus
+from nestvec.service.server import bind, open_embedder, serve_in_thread
+from nestvec.service.settings import ServiceSettings
+from nestvec.sql import Session, SessionSettings, execute
 from nestvec_exporters import ExportOptions, export
 from nestvec_schemas.errors import SqlTypeMismatch, StoreRefused
 
@@ -44,14 +43,14 @@ def service(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     place = tmp_path_factory.mktemp("clip")
     checkpoint = tiny_pictures.write(tiny_pictures.DUAL["clip"], place / "clip")
     export(ExportOptions(str(checkpoint), place / "models", "clip"))
-    settings = Settings(images=Policy(frozenset({"file"}), roots=(pictures,)))
-    with serving(open_embedder(place / "models", (), settings), bind("127.0.0.1", 0)) as address:
+    settings = ServiceSettings(images=ImagePolicy(frozenset({"file"}), roots=(pictures,)))
+    with serve_in_thread(open_embedder(place / "models", (), settings), bind("127.0.0.1", 0)) as address:
         yield address
 
 
 @pytest.fixture
 def uri(service: str, tmp_path: Path) -> str:
-    with connect(str(tmp_path / "pictures.db")) as client:
+    with open_milvus(str(tmp_path / "pictures.db")) as client:
         schema = client.create_schema()
         schema.add_field("id", DataType.INT64, is_primary=True)
         schema.add_field("image", DataType.VARCHAR, max_length=8192)
@@ -82,7 +81,7 @@ def test_the_good_rows_are_in_and_the_bad_ones_say_why(uri: str, file: Path) -> 
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
     assert (told["inserted"], told["rejected"]) == (GOOD, 3)
-    with connect(uri) as client:
+    with open_milvus(uri) as client:
         assert ids(client) == [at for at in range(GOOD + 3) if at not in (5, 20, 30)]
     lines = [json.loads(line) for line in Path(told["rejects"]).read_text().splitlines()]
     assert [line["row"]["id"] for line in lines] == [5, 20, 30]
@@ -92,19 +91,19 @@ def test_the_good_rows_are_in_and_the_bad_ones_say_why(uri: str, file: Path) -> 
 
 
 def test_left_to_the_service_one_bad_picture_refuses_them_all(uri: str, file: Path) -> None:
-    with connect(uri) as client:
+    with open_milvus(uri) as client:
         table = read_table(client, "shop")
         with pytest.raises(StoreRefused, match=r"input 6 of 43.*0 rows are in and 0 were rejected"):
-            ingest(client, table, file, Options("memory", on_error="service"))
+            ingest(client, table, file, IngestOptions("memory", on_error="zero"))
         assert ids(client) == []
         # The default rejects them, and the run goes on.
-        assert ingest(client, table, file, Options("memory")).rejected == 3
+        assert ingest(client, table, file, IngestOptions("memory")).rejected == 3
 
 
 def test_an_insert_names_the_key_of_the_row(uri: str, pictures: Path) -> None:
-    left = Session(SqlSettings(on_error="service"))
+    left = Session(SessionSettings(on_error="zero"))
     good, bad = (pictures / "1.png").as_uri(), (pictures / "missing.png").as_uri()
-    with connect(uri) as client:
+    with open_milvus(uri) as client:
         insert = "INSERT INTO shop (id, image) VALUES (7, :good), (8, :bad), (9, :good)"
         with pytest.raises(SqlTypeMismatch, match=r"row with id 8: column image: .*missing\.png"):
             execute(client, insert, {"good": good, "bad": bad})

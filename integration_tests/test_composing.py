@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from pymilvus import MilvusClient
 
-from nestvec.client.http import Coding
-from nestvec.client.service_client import ask_vectors
+from nestvec.client.http import EmbeddingRequest
+from nestvec.client.service_client import embed_vectors
 from nestvec.collections import lifecycle
-from nestvec.ingest import Options, ingest
+from nestvec.ingest import IngestOptions, ingest
 from nestvec.milvus.catalog import read_table
-from nestvec.milvus.connection import connect
-from nestvec.service.in_process import running
+from nestvec.milvus.connection import open_milvus
+from nestvec.service.in_process import serve_in_process
 from nestvec.sql import execute
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import SqlError
 from nestvec_schemas.spec.yaml_file import parse_spec
 
@@ -49,12 +50,12 @@ class Place:
 
     def create(self, compose: str = TEMPLATE, *, dynamic: bool = False) -> None:
         text = SPEC.format(service=self.service, compose=compose, dynamic=str(dynamic).lower())
-        lifecycle.create(self.client, parse_spec(text, path="spec"))
+        lifecycle.create_collection(self.client, parse_spec(text, path="spec"))
 
     def ingest(self, name: str, text: str) -> Any:
         (self.folder / name).write_text(text)
         table = read_table(self.client, "items")
-        return ingest(self.client, table, self.folder / name, Options("here", restart=True))
+        return ingest(self.client, table, self.folder / name, IngestOptions("here", restart=True))
 
     def sql(self, statement: str) -> tuple[tuple[Any, ...], ...]:
         return execute(self.client, statement).rows
@@ -73,7 +74,7 @@ def service() -> str:
 @pytest.fixture(scope="module")
 def client(service: str, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusClient]:
     database = str(tmp_path_factory.mktemp("items") / "a.db")
-    with running([service], models), connect(database) as client:
+    with serve_in_process([service], models), open_milvus(database) as client:
         yield client
 
 
@@ -108,9 +109,13 @@ def test_rows_are_composed_without_the_spec(place: Place) -> None:
     place.ingest("b.csv", 'id,title,brand,meta\n6,Cap,Acme,"{""color"": ""grey""}"\n7,Coat,,\n')
     assert place.texts() == texts | {6: "Cap. Acme: grey", 7: "Coat"}
     stored = place.sql("SELECT about_64 FROM items WHERE id = 1")[0][0]
-    wanted = next(iter(ask_vectors(Coding(place.service, "minilm", 64), [texts[1]])))
+    wanted = next(
+        iter(embed_vectors(EmbeddingRequest(place.service, EmbeddingConfig("minilm", 64)), [texts[1]]))
+    )
     assert np.dot(stored, wanted) > 0.9999
-    column = next(one for one in lifecycle.describe(place.client, "items")["columns"] if one["compose"])
+    column = next(
+        one for one in lifecycle.describe_collection(place.client, "items")["columns"] if one["compose"]
+    )
     assert (column["name"], column["compose"]) == ("about", TEMPLATE.strip('"'))
 
 
@@ -144,7 +149,13 @@ def test_rows_that_an_insert_meets_are_composed_again(place: Place) -> None:
     place.sql(f"{insert} (id) DO UPDATE SET title = EXCLUDED.title")
     assert place.texts() == {1: "Shawl. Acme: red", 2: "Tie", 3: "Hat"}
     stored = place.sql("SELECT about_64 FROM items WHERE id = 1")[0][0]
-    wanted = next(iter(ask_vectors(Coding(place.service, "minilm", 64), ["Shawl. Acme: red"])))
+    wanted = next(
+        iter(
+            embed_vectors(
+                EmbeddingRequest(place.service, EmbeddingConfig("minilm", 64)), ["Shawl. Acme: red"]
+            )
+        )
+    )
     assert np.dot(stored, wanted) > 0.9999
     place.sql(f"{insert} DO UPDATE SET brand = 'Own'")
     assert place.texts() == {1: "Shawl. Own: red", 2: "Tie", 3: "Hat"}

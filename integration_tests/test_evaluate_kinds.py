@@ -15,12 +15,13 @@ import pytest
 from click.testing import CliRunner
 
 from nestvec.cli import cli
-from nestvec.client.http import Coding
-from nestvec.client.service_client import ask_vectors, ask_weights
+from nestvec.client.http import EmbeddingRequest
+from nestvec.client.service_client import embed_vectors, embed_weights
 from nestvec.datasets.beir import open_dataset
-from nestvec.evaluate.measures import per_query_metrics
-from nestvec.service.server import bind, open_embedder, serving
-from nestvec.service.settings import Settings
+from nestvec.evaluate.metrics.ranking import per_query_metrics
+from nestvec.service.server import bind, open_embedder, serve_in_thread
+from nestvec.service.settings import ServiceSettings
+from nestvec_schemas.embedding_config import EmbeddingConfig
 
 DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve()
 DOCUMENTS, QUERIES, DEPTH = 50, 3, 5
@@ -58,7 +59,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def service(repository: Path) -> Iterator[str]:
-    with serving(open_embedder(repository, (), Settings()), bind("127.0.0.1", 0)) as address:
+    with serve_in_thread(open_embedder(repository, (), ServiceSettings()), bind("127.0.0.1", 0)) as address:
         yield address
 
 
@@ -100,10 +101,13 @@ def test_sparse_rows_are_the_products_of_the_services_weights(
     rows: list[dict[str, Any]], data: Path, service: str
 ) -> None:
     dataset = open_dataset(data)
-    coding = Coding(service, "splade", 0)
-    queries = ask_weights(coding, dataset.queries, query=True)
+    request = EmbeddingRequest(service, EmbeddingConfig("splade", form="sparse"))
+    queries = embed_weights(request, dataset.queries, query=True)
     for top, dim in ((None, 30_522), (64, 64), (8, 8)):
-        documents = ask_weights(Coding(service, "splade", 0, top), list(dataset.corpus()))
+        documents = embed_weights(
+            EmbeddingRequest(service, EmbeddingConfig("splade", form="sparse", top=top)),
+            list(dataset.corpus()),
+        )
         products = np.array(
             [[sum(v * d.get(w, 0) for w, v in q.items()) for d in documents] for q in queries]
         )
@@ -122,8 +126,10 @@ def test_reranked_rows_are_in_the_services_order(
 ) -> None:
     dataset = open_dataset(data)
     texts = list(dataset.corpus())
-    asked = ask_vectors(Coding(service, "minilm", 384), dataset.queries, query=True)
-    stored = ask_vectors(Coding(service, "minilm", 384), texts)
+    asked = embed_vectors(
+        EmbeddingRequest(service, EmbeddingConfig("minilm", 384)), dataset.queries, query=True
+    )
+    stored = embed_vectors(EmbeddingRequest(service, EmbeddingConfig("minilm", 384)), texts)
     found = np.argsort(-(asked @ stored.T), axis=1, kind="stable")
     for row, query in enumerate(dataset.queries):
         body = {"query": query, "texts": [texts[at] for at in found[row, :DEPTH]]}

@@ -15,10 +15,11 @@ from sentence_transformers import SentenceTransformer
 
 import nestvec
 from nestvec.milvus.catalog import read_table
-from nestvec.milvus.connection import connect
+from nestvec.milvus.connection import open_milvus
 from nestvec.milvus.providers import Endpoint
-from nestvec.service.server import bind, open_embedder, serving
-from nestvec.service.settings import Settings
+from nestvec.service.server import bind, open_embedder, serve_in_thread
+from nestvec.service.settings import ServiceSettings
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import CollectionNotFound, DimNotOffered
 from nestvec_schemas.vectors import cosines, nest
 
@@ -32,13 +33,13 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def service(models: Path) -> Iterator[str]:
-    with serving(open_embedder(models, (), Settings()), bind("127.0.0.1", 0)) as address:
+    with serve_in_thread(open_embedder(models, (), ServiceSettings()), bind("127.0.0.1", 0)) as address:
         yield address
 
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[MilvusClient]:
-    with connect(str(tmp_path / "papers.db")) as opened:
+    with open_milvus(str(tmp_path / "papers.db")) as opened:
         yield opened
 
 
@@ -99,21 +100,20 @@ def test_a_collection_is_read_back(client: MilvusClient, service: str) -> None:
     assert table.services == (service,)
     short = table.embedding("abstract_64")
     assert short is not None
-    assert (short.source, short.dim, short.endpoint) == (
+    assert (short.source, short.endpoint) == (
         "abstract",
-        64,
-        Endpoint("openai", service, "minilm"),
+        Endpoint("openai", service, EmbeddingConfig("minilm", 64)),
     )
     assert table.metrics == {"abstract_64": "COSINE", "abstract_384": "COSINE"}
-    with pytest.raises(CollectionNotFound, match=r"papes\. There: papers\. Did you mean 'papers'\?"):
+    with pytest.raises(CollectionNotFound, match=r"papes\. Available: papers\. Did you mean 'papers'\?"):
         read_table(client, "papes")
 
 
 def test_a_reopened_database_embeds_as_before(tmp_path: Path, service: str) -> None:
     path = str(tmp_path / "again.db")
-    with connect(path) as client:
+    with open_milvus(path) as client:
         create(client, service)
-    with connect(path) as client:
+    with open_milvus(path) as client:
         client.load_collection("papers")
         client.insert("papers", [{"id": 9, "abstract": "Shock tubes and the heat in them."}])
         (hits,) = client.search("papers", data=["shock tube"], anns_field="abstract_64", limit=1)
@@ -126,5 +126,5 @@ def test_a_dim_that_is_not_offered_fails_before_anything_is_created(
     schema = client.create_schema()
     schema.add_field("id", DataType.INT64, is_primary=True)
     schema.add_field("abstract", DataType.VARCHAR, max_length=8192)
-    with pytest.raises(DimNotOffered, match=r"many dims: 100\. It offers 384, 256, 128, 64, 32"):
+    with pytest.raises(DimNotOffered, match=r"many dims: 100\. Available: 384, 256, 128, 64, 32"):
         nestvec.add_embedding(schema, "abstract", encoder="minilm", dims=[100], service=service)

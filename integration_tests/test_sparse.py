@@ -16,13 +16,13 @@ from pymilvus import DataType, MilvusClient
 from sentence_transformers import SparseEncoder
 
 import nestvec
-from nestvec.client.service_client import NO_WORDS
+from nestvec.client.service_client import EMPTY_WEIGHTS
 from nestvec.collections import lifecycle
-from nestvec.ingest import Options, ingest
+from nestvec.ingest import IngestOptions, ingest
 from nestvec.milvus.catalog import read_table
-from nestvec.milvus.connection import connect
-from nestvec.service.server import bind, open_embedder, serving
-from nestvec.service.settings import Settings
+from nestvec.milvus.connection import open_milvus
+from nestvec.service.server import bind, open_embedder, serve_in_thread
+from nestvec.service.settings import ServiceSettings
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.options import Overrides
 from nestvec_schemas.errors import CheckpointUnsupported
@@ -51,7 +51,7 @@ lexical:
 
 @pytest.fixture(scope="module")
 def service(words: Path) -> Iterator[str]:
-    with serving(open_embedder(words, (), Settings()), bind("127.0.0.1", 0)) as address:
+    with serve_in_thread(open_embedder(words, (), ServiceSettings()), bind("127.0.0.1", 0)) as address:
         yield address
 
 
@@ -104,12 +104,12 @@ def test_ingest_fills_a_spec_s_column(tmp_path: Path, service: str, reference: S
     """Also after Milvus Lite was closed, which keeps no field's description."""
     path, file = str(tmp_path / "papers.db"), tmp_path / "papers.jsonl"
     file.write_text("".join(json.dumps({"id": n, "body": text}) + "\n" for n, text in enumerate(TEXTS)))
-    with connect(path) as client:
-        lifecycle.create(client, parse_spec(SPEC.format(service=service), path="x"))
-    with connect(path) as client:
+    with open_milvus(path) as client:
+        lifecycle.create_collection(client, parse_spec(SPEC.format(service=service), path="x"))
+    with open_milvus(path) as client:
         table = read_table(client, "papers")
-        assert [(one.column, one.form) for one in table.embeddings] == [("body_sparse", "sparse")]
-        assert ingest(client, table, file, Options("here")).inserted == 4
+        assert [(one.column, one.config.form) for one in table.embeddings] == [("body_sparse", "sparse")]
+        assert ingest(client, table, file, IngestOptions("here")).inserted == 4
         client.load_collection("papers")
         rows = client.query("papers", filter="id >= 0", output_fields=["body_sparse"])
         for row, weights in zip(rows, own(reference, TEXTS), strict=True):
@@ -127,17 +127,16 @@ def test_ingest_fills_a_spec_s_column(tmp_path: Path, service: str, reference: S
 
 
 def test_pymilvus_own_schema_says_it_too(tmp_path: Path, service: str) -> None:
-    with connect(str(tmp_path / "papers.db")) as client:
+    with open_milvus(str(tmp_path / "papers.db")) as client:
         schema = MilvusClient.create_schema()
         schema.add_field("id", DataType.INT64, is_primary=True)
         schema.add_field("body", DataType.VARCHAR, max_length=8192)
         nestvec.add_embedding(
             schema,
             "body",
-            encoder="splade",
+            encoder=nestvec.EmbeddingConfig("splade", form="sparse"),
             service=service,
             client=client,
-            options=nestvec.EmbeddingOptions(form="sparse"),
         )
         client.create_collection(
             "papers",
@@ -146,7 +145,7 @@ def test_pymilvus_own_schema_says_it_too(tmp_path: Path, service: str) -> None:
             properties=nestvec.field_notes(schema),
         )
         (one,) = read_table(client, "papers").embeddings
-        assert (one.column, one.source, one.endpoint.encoder) == ("body_sparse", "body", "splade")
+        assert (one.column, one.source, one.config.encoder) == ("body_sparse", "body", "splade")
 
 
 @pytest.fixture
@@ -189,7 +188,7 @@ def test_updates_copies_and_texts_without_words(cursor: Any, tmp_path: Path) -> 
     (tmp_path / "more.csv").write_text("id,body\n10,Puppies chase a ball.\n")
     cursor.execute(f"COPY papers FROM '{tmp_path / 'more.csv'}'")
     assert ids(cursor, "lex <#> 'dog'")[0] == 10
-    assert 0 < NO_WORDS[0] < 1e-20
+    assert 0 < EMPTY_WEIGHTS[0] < 1e-20
 
 
 def test_the_largest_weights_alone_by_spec_and_by_sql(
@@ -205,13 +204,13 @@ def test_the_largest_weights_alone_by_spec_and_by_sql(
     spec = SPEC.replace("form: sparse", "form: sparse, top: 8").format(service=service)
     weights = own(reference, TEXTS[:1])[0]
     largest = set(np.argsort(-weights)[:8].tolist())
-    with connect(str(tmp_path / "few.db")) as client:
-        lifecycle.create(client, parse_spec(spec, path="x"))
+    with open_milvus(str(tmp_path / "few.db")) as client:
+        lifecycle.create_collection(client, parse_spec(spec, path="x"))
         (tmp_path / "few.jsonl").write_text(json.dumps({"id": 0, "body": TEXTS[0]}))
-        ingest(client, read_table(client, "papers"), tmp_path / "few.jsonl", Options("here"))
+        ingest(client, read_table(client, "papers"), tmp_path / "few.jsonl", IngestOptions("here"))
         client.load_collection("papers")
         (row,) = client.query("papers", filter="id >= 0", output_fields=["body_sparse_top8"])
-    with connect(str(tmp_path / "papers.db")) as client:
+    with open_milvus(str(tmp_path / "papers.db")) as client:
         (other,) = client.query("few", filter="id >= 0", output_fields=["lex"])
     for stored in (row["body_sparse_top8"], other["lex"]):
         assert set(stored) == largest

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from nestvec.dbapi import aconnect, connect
     from nestvec.milvus.indexes import Index, field_notes, index_params
     from nestvec.milvus.registration import EmbeddingOptions, ServiceKey, add_embedding
+    from nestvec_schemas.embedding_config import EmbeddingConfig
 
 __all__ = [
+    "EmbeddingConfig",
     "EmbeddingOptions",
     "Index",
     "ServiceKey",
@@ -27,6 +29,7 @@ __all__ = [
 _HOMES = {
     "aconnect": "nestvec.dbapi",
     "connect": "nestvec.dbapi",
+    "EmbeddingConfig": "nestvec_schemas.embedding_config",
     "Index": "nestvec.milvus.indexes",
     "field_notes": "nestvec.milvus.indexes",
     "index_params": "nestvec.milvus.indexes",
@@ -34,7 +37,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Public names on first use: pymilvus alone takes a second to import, and help must not."""
+    """Import public names on first use: pymilvus alone takes a second, which ``--help`` must not."""
     if name in __all__:
         home = _HOMES.get(name, "nestvec.milvus.registration")
         return getattr(importlib.import_module(home), name)

@@ -10,7 +10,7 @@ from nestvec_schemas.vectors import Vectors
 
 Bits = NDArray[np.uint8]
 
-_WORD = 8
+_WORD_BYTES = 8
 """Bytes that are compared at once."""
 
 
@@ -21,11 +21,11 @@ def sign_bits(vectors: Vectors) -> Bits:
     Of a rotated encoder's prefix these are codes for a shortlist, which real-valued vectors rescore
     (Grzegorczyk & Kurdziel 2017, Binary Paragraph Vectors). Raises DimNotOffered unless 8 divides ``dim``.
     """
-    check_bits(vectors.shape[1])
+    check_binary_dim(vectors.shape[1])
     return np.packbits(vectors > 0, axis=1)
 
 
-def check_bits(dim: int) -> None:
+def check_binary_dim(dim: int) -> None:
     """Raise DimNotOffered unless codes of ``dim`` bits fill whole bytes."""
     if dim < 1 or dim % 8:
         raise DimNotOffered(
@@ -46,5 +46,5 @@ def hamming(a: Bits, b: Bits) -> NDArray[np.int32]:
 
 def _words(bits: Bits) -> NDArray[np.uint64]:
     """Rows of bytes as rows of 64-bit words, filled up with zeros that differ from nothing."""
-    filled = np.pad(bits, ((0, 0), (0, -bits.shape[1] % _WORD)))
+    filled = np.pad(bits, ((0, 0), (0, -bits.shape[1] % _WORD_BYTES)))
     return np.ascontiguousarray(filled, np.uint8).view(np.uint64)

@@ -1,24 +1,24 @@
-"""Every error that nestvec raises on purpose.
+"""The errors that nestvec raises on purpose.
 
 NestvecError
-├── CheckpointError             what was asked to be exported cannot be
+├── CheckpointError             a checkpoint cannot be exported
 │   ├── CheckpointNotFound
 │   ├── CheckpointUnsupported
 │   ├── EncoderExists
 │   └── VerificationFailed
-├── EncoderError                an exported encoder cannot be used as asked
+├── EncoderError                an exported encoder cannot be used as requested
 │   ├── EncoderNotFound
 │   ├── ManifestCorrupt
 │   ├── ManifestTooNew
 │   ├── DimNotOffered
 │   ├── ExitNotOffered
 │   └── ExpertNotOffered
-├── DataError                   texts to learn from, or to measure with, cannot be used
-│   ├── SampleUnusable          too few texts, or too much alike, to fit a rotation or a map on
+├── DatasetError                data to train on, or to measure with, cannot be used
+│   ├── SampleUnusable          too few texts, or too similar ones, to fit a rotation or a map
 │   ├── TrainingDataUnusable    pairs, triplets or texts to train on
-│   ├── TrainingFailed          a training run went wrong, or is another one than is to be resumed
-│   └── DatasetUnusable         a folder of corpus, queries and judgements
-├── RequestError                a call to the service is wrong
+│   ├── TrainingFailed          a training run failed, or differs from the one to resume
+│   └── DatasetUnusable         a folder of a corpus, queries and relevance judgements
+├── RequestError                a request to the service is wrong
 │   ├── PathUnknown
 │   ├── BodyNotJson
 │   ├── BodyInvalid
@@ -28,19 +28,19 @@ NestvecError
 │   ├── InputTooLong
 │   ├── TooManyInputs
 │   ├── Unauthorized
-│   ├── NotOffered              no encoder here can do what this path is for
-│   ├── ImageRefused            a picture's address is one that the service may not fetch from
-│   ├── ImageUnreachable        a picture cannot be fetched from its address
-│   └── ImageUnreadable         what was fetched is no picture that can be embedded
+│   ├── NotOffered              no encoder of the service supports this path
+│   ├── ImageRefused            the service may not fetch from an image's address
+│   ├── ImageUnreachable        an image cannot be fetched from its address
+│   └── ImageUnreadable         what was fetched is not an image that can be embedded
 ├── EngineError                 the engine failed on a batch
 │   ├── EngineUnavailable
 │   └── DeadlineExceeded
-├── Overloaded                  the service has as much to do as it takes
+├── Overloaded                  the service is at capacity
 ├── ServiceError                the service cannot be started or reached
 │   ├── ServiceUnreachable
 │   ├── ServiceRefused
 │   └── PortInUse
-├── StoreError                  Milvus cannot be used as asked
+├── StoreError                  Milvus cannot be used as requested
 │   ├── StoreUnreachable
 │   ├── StoreInUse
 │   ├── StoreRefused
@@ -51,45 +51,69 @@ NestvecError
 ├── IngestError                 a file cannot be ingested
 │   ├── FileUnreadable
 │   ├── JournalMismatch
-│   └── RowRejected             one row of it cannot
-└── SqlError                    a statement cannot be run; points into it
+│   └── RowRejected             one row cannot be stored
+└── SqlError                    a statement cannot be run; the error points into it
     ├── SqlSyntaxError
     ├── SqlUnknownName
     ├── SqlTypeMismatch
-    ├── SqlKeyExists            a row with this primary key is there already
+    ├── SqlKeyExists            a row with this primary key exists
     └── SqlNotSupported
 
-Each says three things: the cause, the value that was found, and the next step.
-The CLI ends with ``exit_code``; the service maps the classes to statuses in
-``nestvec.service.api.error_codes``.
+Each error says three things: the cause, the value, and the next step. The CLI exits with ``exit_code``; the
+service maps the classes to statuses in ``nestvec.service.api.error_codes``.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Self
 
-_SHOWN = 200
+_MAX_VALUE_LENGTH = 200
+"""Characters of a value that a message shows."""
+
 _ABSENT = object()
 
 
 class NestvecError(Exception):
-    """The root. ``cause`` is one clause, ``value`` what was found, ``next_step`` what to do."""
+    """The root: says the cause, the value and the next step."""
 
     exit_code = 1
 
+    cause: str
+    """One clause that says what is wrong."""
+
+    value: object
+    """What there was instead of what is right; None where the error has no value."""
+
+    next_step: str
+    """What to do about it, as sentences."""
+
     def __init__(self, cause: str, *, next_step: str, value: object = _ABSENT) -> None:
+        super().__init__(cause)
         self.cause = cause
         self.next_step = next_step
         self.value = None if value is _ABSENT else value
-        found = "" if value is _ABSENT else f": {_shown(value)}"
-        super().__init__(f"{cause}{found}. {next_step}")
+        self._has_value = value is not _ABSENT
+
+    def __str__(self) -> str:
+        value = f": {_shown(self.value)}" if self._has_value else ""
+        return f"{self.cause}{value}. {self.next_step}"
+
+    def reworded(self, *, cause: str | None = None, next_step: str | None = None) -> Self:
+        """The same error with another cause or next step; everything else about it stays."""
+        error = type(self).__new__(type(self))
+        error.__dict__.update(self.__dict__)
+        error.cause = self.cause if cause is None else cause
+        error.next_step = self.next_step if next_step is None else next_step
+        error.args = (error.cause,)
+        return error
 
 
 def _shown(value: object) -> str:
     text = value if isinstance(value, str) else repr(value)
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
+    return text if len(text) <= _MAX_VALUE_LENGTH else f"{text[:_MAX_VALUE_LENGTH]}… ({len(text)} characters)"
 
 
 def nearest(name: str, offered: Iterable[str]) -> str:
@@ -99,31 +123,31 @@ def nearest(name: str, offered: Iterable[str]) -> str:
 
 
 class CheckpointError(NestvecError):
-    """What was asked to be exported cannot be."""
+    """A checkpoint cannot be exported."""
 
 
 class CheckpointNotFound(CheckpointError):
-    """Neither a folder that holds a checkpoint nor a Hugging Face id that can be fetched."""
+    """Neither a folder with a checkpoint nor the id of one on Hugging Face that can be fetched."""
 
 
 class CheckpointUnsupported(CheckpointError):
-    """The checkpoint is there, but its architecture, modules or pooling cannot be exported."""
+    """The checkpoint exists, but its architecture, modules or pooling cannot be exported."""
 
 
 class EncoderExists(CheckpointError):
-    """The target folder already holds an encoder."""
+    """The target folder already contains an encoder."""
 
 
 class VerificationFailed(CheckpointError):
-    """The exported graph's vectors are too far from the checkpoint's own."""
+    """The exported graph's vectors differ too much from the checkpoint's."""
 
 
 class EncoderError(NestvecError):
-    """An exported encoder cannot be used as asked."""
+    """An exported encoder cannot be used as requested."""
 
 
 class EncoderNotFound(EncoderError):
-    """No encoder of this name in the folder or the service."""
+    """The folder or the service has no encoder of this name."""
 
 
 class ManifestCorrupt(EncoderError):
@@ -131,7 +155,7 @@ class ManifestCorrupt(EncoderError):
 
 
 class ManifestTooNew(EncoderError):
-    """The manifest was written by a later nestvec."""
+    """A later version of nestvec wrote the manifest."""
 
 
 class DimNotOffered(EncoderError):
@@ -146,28 +170,28 @@ class ExpertNotOffered(EncoderError):
     """The encoder has no expert of this name."""
 
 
-class DataError(NestvecError):
-    """Texts to learn from, or to measure with, cannot be used."""
+class DatasetError(NestvecError):
+    """Data to train on, or to measure with, cannot be used."""
 
 
-class SampleUnusable(DataError):
-    """Too few texts, or too much alike, to fit a rotation or a map on."""
+class SampleUnusable(DatasetError):
+    """There are too few texts, or they are too similar, to fit a rotation or a map."""
 
 
-class TrainingDataUnusable(DataError):
+class TrainingDataUnusable(DatasetError):
     """The pairs, triplets or texts to train on cannot be used."""
 
 
-class TrainingFailed(DataError):
-    """A training run went wrong, or is another one than is to be resumed."""
+class TrainingFailed(DatasetError):
+    """A training run failed, or differs from the one to resume."""
 
 
-class DatasetUnusable(DataError):
-    """A folder of corpus, queries and judgements cannot be used to measure an encoder."""
+class DatasetUnusable(DatasetError):
+    """A folder of a corpus, queries and relevance judgements cannot be used to measure an encoder."""
 
 
 class RequestError(NestvecError):
-    """A call to the service is wrong."""
+    """A request to the service is wrong."""
 
 
 class PathUnknown(RequestError):
@@ -183,7 +207,7 @@ class BodyInvalid(RequestError):
 
 
 class BodyTooLarge(RequestError):
-    """The body has more bytes than the service takes."""
+    """The body has more bytes than the service accepts."""
 
 
 class BodyTooSlow(RequestError):
@@ -195,11 +219,11 @@ class EmptyInput(RequestError):
 
 
 class InputTooLong(RequestError):
-    """A text has more tokens than the encoder takes, and the request forbids truncation."""
+    """A text has more tokens than the encoder accepts, and the request forbids truncation."""
 
 
 class TooManyInputs(RequestError):
-    """More texts in one request than the service takes."""
+    """A request has more texts than the service accepts."""
 
 
 class Unauthorized(RequestError):
@@ -207,37 +231,38 @@ class Unauthorized(RequestError):
 
 
 class NotOffered(RequestError):
-    """No encoder of the service can do what this path is for."""
+    """No encoder of the service supports this path."""
 
 
 class ImageRefused(RequestError):
-    """A picture's address is one that the service may not fetch from."""
+    """The service may not fetch from an image's address."""
 
 
 class ImageUnreachable(RequestError):
-    """A picture cannot be fetched from its address, or not within the limits."""
+    """An image cannot be fetched from its address, or not within the limits."""
 
 
 class ImageUnreadable(RequestError):
-    """What was fetched, or given, is no picture that can be embedded."""
+    """What was fetched, or sent, is not an image that can be embedded."""
 
 
 class EngineError(NestvecError):
-    """The engine failed on a batch, or its output is not usable."""
+    """The engine failed on a batch, or its output cannot be used."""
 
 
 class EngineUnavailable(EngineError):
-    """The engine does not answer, or does not hold the encoder."""
+    """The engine does not respond, or does not have the encoder."""
 
 
 class DeadlineExceeded(EngineError):
-    """The engine did not answer in time."""
+    """The engine did not respond in time."""
 
 
 class Overloaded(NestvecError):
-    """The service has as much to do as it takes. ``retry_after`` is in seconds."""
+    """The service is at capacity."""
 
     retry_after = 1
+    """Seconds after which to try again."""
 
 
 class ServiceError(NestvecError):
@@ -245,11 +270,11 @@ class ServiceError(NestvecError):
 
 
 class ServiceUnreachable(ServiceError):
-    """Nothing answers at the service's address."""
+    """Nothing responds at the service's address."""
 
 
 class ServiceRefused(ServiceError):
-    """The service answered with an error."""
+    """The service responded with an error."""
 
 
 class PortInUse(ServiceError):
@@ -257,11 +282,11 @@ class PortInUse(ServiceError):
 
 
 class StoreError(NestvecError):
-    """Milvus cannot be used as asked."""
+    """Milvus cannot be used as requested."""
 
 
 class StoreUnreachable(StoreError):
-    """Nothing that speaks Milvus's protocol answers at the address."""
+    """No Milvus server responds at the address."""
 
 
 class StoreInUse(StoreError):
@@ -269,19 +294,19 @@ class StoreInUse(StoreError):
 
 
 class StoreRefused(StoreError):
-    """Milvus answered with an error."""
+    """Milvus responded with an error."""
 
 
 class StoreUnknown(StoreError):
-    """It cannot be told which kind of Milvus a schema is for."""
+    """The kind of Milvus that a schema is for is ambiguous or unknown."""
 
 
 class CollectionNotFound(StoreError):
-    """No collection of this name."""
+    """There is no collection of this name."""
 
 
 class CollectionExists(StoreError):
-    """A collection of this name is there already."""
+    """A collection of this name exists."""
 
 
 class SpecError(NestvecError):
@@ -293,19 +318,25 @@ class IngestError(NestvecError):
 
 
 class FileUnreadable(IngestError):
-    """The file is missing, of an unknown kind, or not readable as what it claims to be."""
+    """The file is missing, of an unknown kind, or malformed."""
 
 
 class JournalMismatch(IngestError):
-    """The journal of an interrupted ingest is of another file or collection."""
+    """The journal of an interrupted ingest belongs to another file or collection."""
 
 
 class RowRejected(IngestError):
-    """One row cannot be stored; the others go on."""
+    """One row cannot be stored; the others can."""
 
 
 class SqlError(NestvecError):
-    """A statement cannot be run. ``position`` is the offset of the culprit in ``statement``."""
+    """A statement cannot be run."""
+
+    statement: str
+    """The statement; empty where the error does not point into one."""
+
+    position: int | None
+    """Offset in the statement of what is wrong; None where that is not known."""
 
     def __init__(
         self,
@@ -324,10 +355,10 @@ class SqlError(NestvecError):
         text = super().__str__()
         if self.position is None or not self.statement:
             return text
-        return f"{text}\n{pointed(self.statement, self.position)}"
+        return f"{text}\n{with_caret(self.statement, self.position)}"
 
 
-def pointed(statement: str, position: int) -> str:
+def with_caret(statement: str, position: int) -> str:
     """The statement's line around ``position``, at most 100 characters, with a caret below."""
     start = statement.rfind("\n", 0, position) + 1
     end = statement.find("\n", position)
@@ -342,16 +373,16 @@ class SqlSyntaxError(SqlError):
 
 
 class SqlUnknownName(SqlError):
-    """A table or column that is not there."""
+    """There is no such table, column or other name."""
 
 
 class SqlTypeMismatch(SqlError):
-    """A value or operator that does not fit the column."""
+    """A value or an operator does not fit the column."""
 
 
 class SqlKeyExists(SqlError):
-    """A row with this primary key is there already, or twice in the statement."""
+    """A row with this primary key exists, or is in the statement twice."""
 
 
 class SqlNotSupported(SqlError):
-    """Valid SQL that nestvec does not do."""
+    """Valid SQL that nestvec does not support."""

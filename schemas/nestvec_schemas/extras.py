@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from nestvec_schemas.errors import NestvecError
 
 
-def need(doing: str, packages: Iterable[str], extra: str) -> None:
+def require_packages(doing: str, packages: Iterable[str], extra: str) -> None:
     """Raise NestvecError where a package cannot be imported; ``extra`` is nestvec's that brings them all."""
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:

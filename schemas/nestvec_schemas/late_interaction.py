@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.vectors import Vectors
 
-KEEP: Final = "keep"
+KEEP_INPUT: Final = "keep"
 """The input of a graph that gives a vector a token: 1 where the token's vector is an answer, else 0."""
 
 Ids = NDArray[np.int64]
@@ -48,21 +48,21 @@ def token_arrays(ids: Ids, interaction: Interaction | None) -> dict[str, Array]:
     """
     marker = int(ids[1]) if interaction is not None and len(ids) > 1 else None
     if interaction is not None and marker == interaction.query_marker:
-        return _query(ids, interaction)
+        return _query_arrays(ids, interaction)
     keep = np.ones_like(ids)
     if interaction is not None and marker == interaction.document_marker:
         keep = (~np.isin(ids, interaction.skip)).astype(np.int64)
-    return {"input_ids": ids, "attention_mask": np.ones_like(ids), KEEP: keep}
+    return {"input_ids": ids, "attention_mask": np.ones_like(ids), KEEP_INPUT: keep}
 
 
-def _query(ids: Ids, interaction: Interaction) -> dict[str, Array]:
+def _query_arrays(ids: Ids, interaction: Interaction) -> dict[str, Array]:
     """The last token is a special one, which stays where the query is cut."""
-    most = interaction.query_tokens
-    own = ids if len(ids) <= most else np.concatenate([ids[: most - 1], ids[-1:]])
-    more = 0 if interaction.mask is None else most - len(own)
-    filled = np.pad(own, (0, more), constant_values=interaction.mask or 0)
-    mask = np.pad(np.ones_like(own), (0, more), constant_values=int(interaction.attend))
-    return {"input_ids": filled, "attention_mask": mask, KEEP: np.ones_like(filled)}
+    max_tokens = interaction.query_tokens
+    query_ids = ids if len(ids) <= max_tokens else np.concatenate([ids[: max_tokens - 1], ids[-1:]])
+    padding = 0 if interaction.mask is None else max_tokens - len(query_ids)
+    padded_ids = np.pad(query_ids, (0, padding), constant_values=interaction.mask or 0)
+    mask = np.pad(np.ones_like(query_ids), (0, padding), constant_values=int(interaction.attend))
+    return {"input_ids": padded_ids, "attention_mask": mask, KEEP_INPUT: np.ones_like(padded_ids)}
 
 
 def maxsim(query: Vectors, documents: Sequence[Vectors]) -> NDArray[np.float64]:
@@ -72,7 +72,7 @@ def maxsim(query: Vectors, documents: Sequence[Vectors]) -> NDArray[np.float64]:
     ``query`` is (q, dim) float32, each document (t, dim); the result is (n,) float64. A document without a
     vector scores 0. What else is scored has no part in a score.
     """
-    return np.array([_maxsim(query, one) for one in documents], np.float64)
+    return np.array([_maxsim(query, document) for document in documents], np.float64)
 
 
 def _maxsim(query: Vectors, document: Vectors) -> float:

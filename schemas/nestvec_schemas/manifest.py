@@ -8,18 +8,12 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from nestvec_schemas.errors import (
-    DimNotOffered,
-    ExitNotOffered,
-    ExpertNotOffered,
-    ManifestCorrupt,
-    ManifestTooNew,
-    SpecError,
-    nearest,
-)
+from nestvec_schemas.capabilities import check_exit, check_expert
+from nestvec_schemas.embedding_config import EmbeddingConfig
+from nestvec_schemas.errors import DimNotOffered, ManifestCorrupt, ManifestTooNew, SpecError
 from nestvec_schemas.towers import Kind, Modality, Record, Tower, first_tower, part_of
 
-FORMAT: Final = 3
+MANIFEST_FORMAT: Final = 3
 """The manifest format that this version writes; it reads 1, which had no rotations, and 2, which had text
 encoders alone, as well."""
 
@@ -42,7 +36,7 @@ class Verification(Record):
     cosine_mean: float
 
 
-class Fit(Record):
+class FitSummary(Record):
     """What was fitted on the encoder's own vectors of a sample, without labels.
 
     ``method`` is the rotation's, None where only exits were mapped; ``sample`` names where the texts came
@@ -79,7 +73,7 @@ class Manifest(Record):
     request may choose, to its checkpoint.
     """
 
-    format: Literal[1, 2, 3] = FORMAT
+    format: Literal[1, 2, 3] = MANIFEST_FORMAT
     name: str
     source: str
     kind: Kind = "dense"
@@ -94,7 +88,7 @@ class Manifest(Record):
     nesting: Nesting = "plain"
     retention: dict[int, float] = Field(default_factory=dict)
     exits: dict[int, ExitQuality] = Field(default_factory=dict)
-    fit: Fit | None = None
+    fit: FitSummary | None = None
     verification: Verification
     files: dict[str, str]
     created_with: dict[str, str]
@@ -148,40 +142,25 @@ class Manifest(Record):
         return self.layers[0]
 
     @property
-    def first(self) -> Tower:
+    def main_tower(self) -> Tower:
         """The tower whose graph lies in the encoder's own folder."""
         return self.towers[first_tower(self.towers)]
 
     @property
     def parts(self) -> dict[str, Modality]:
         """The graphs of the encoder, each a model of Triton's, with the tower that each is for."""
-        towers: dict[str, Modality] = {part_of(self.towers, one): one for one in self.towers}
+        towers: dict[str, Modality] = {part_of(self.towers, tower): tower for tower in self.towers}
         return {**towers, **dict.fromkeys(self.experts, first_tower(self.towers))}
 
     def part(self, tower: Modality, expert: str | None = None) -> str:
         """The part that answers for a tower. Raises ExpertNotOffered."""
-        if expert is not None and expert not in self.experts:
-            there = f"It has {', '.join(self.experts)}" if self.experts else "It has none"
-            raise ExpertNotOffered(
-                f"{self.name} has no expert of this name",
-                value=expert,
-                next_step=f"{there}; export it with --expert NAME=CHECKPOINT for others."
-                f"{nearest(expert, self.experts)}",
-            )
+        check_expert(EmbeddingConfig(self.name, expert=expert), self)
         return part_of(self.towers, tower, expert)
 
-    def exit(self, asked: int | None) -> int:
-        """The exit a caller means: the one asked for, or the deepest. Raises ExitNotOffered."""
-        if asked is None:
-            return self.depth
-        if asked not in self.layers:
-            there = ", ".join(map(str, sorted(self.layers)))
-            raise ExitNotOffered(
-                f"{self.name} has no exit after this layer",
-                value=asked,
-                next_step=f"It has {there}; export it with --exits for others.",
-            )
-        return asked
+    def resolve_exit(self, layer: int | None) -> int:
+        """The exit a caller means: ``layer``, or the deepest. Raises ExitNotOffered."""
+        check_exit(EmbeddingConfig(self.name, exit=layer), self)
+        return self.depth if layer is None else layer
 
     def prompt(self, name: PromptName) -> str:
         """The text put in front of a query or a document; empty where the encoder wants none."""
@@ -196,11 +175,11 @@ def parse_manifest(data: bytes, *, path: str) -> Manifest:
         raise ManifestCorrupt(
             f"{path} is not JSON", value=str(error), next_step="Export the encoder again."
         ) from error
-    found = fields.get("format") if isinstance(fields, dict) else None
-    if isinstance(found, int) and found > FORMAT:
+    version = fields.get("format") if isinstance(fields, dict) else None
+    if isinstance(version, int) and version > MANIFEST_FORMAT:
         raise ManifestTooNew(
-            f"{path} has a manifest format later than {FORMAT}",
-            value=found,
+            f"{path} has a manifest format later than {MANIFEST_FORMAT}",
+            value=version,
             next_step="Upgrade nestvec, or export the encoder again with this version.",
         )
     try:
@@ -213,7 +192,7 @@ def parse_manifest(data: bytes, *, path: str) -> Manifest:
         ) from error
 
 
-def ladder(dim: int, dims: tuple[int, ...] | None = None) -> tuple[int, ...]:
+def dim_ladder(dim: int, dims: tuple[int, ...] | None = None) -> tuple[int, ...]:
     """The prefixes an encoder of ``dim`` offers, longest first and always with ``dim`` itself.
 
     Without ``dims``: the full length and the powers of two below it, down to 32.
@@ -224,11 +203,11 @@ def ladder(dim: int, dims: tuple[int, ...] | None = None) -> tuple[int, ...]:
         return (dim, *(power for power in powers if power < dim))
     if not dims:
         raise SpecError("no dims were given", next_step=f"Give at least one, at most {dim}.")
-    for asked in dims:
-        if not 1 <= asked <= dim:
+    for prefix in dims:
+        if not 1 <= prefix <= dim:
             raise DimNotOffered(
                 "the checkpoint has no vectors of this many dims",
-                value=asked,
+                value=prefix,
                 next_step=f"Choose dims from 1 to {dim}.",
             )
     return tuple(sorted({dim, *dims}, reverse=True))

@@ -8,39 +8,33 @@ with a digit.
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import ExitNotOffered
 from nestvec_schemas.manifest import EXPERT_NAME
 
-MARK: Final = "@"
+SEPARATOR: Final = "@"
 
 _LAYER = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 
 
-class Named(NamedTuple):
-    """What a name says; None is the deepest exit, and the encoder's own weights."""
-
-    encoder: str
-    exit: int | None = None
-    expert: str | None = None
+def format_model_name(config: EmbeddingConfig) -> str:
+    """The name of the encoder with its expert and exit, where they are chosen."""
+    parts = (config.encoder, config.expert, config.exit)
+    return SEPARATOR.join(str(part) for part in parts if part is not None)
 
 
-def named(encoder: str, exit: int | None, expert: str | None = None) -> str:
-    """The name of an encoder's exit and expert; of the deepest and of none, the encoder's own."""
-    return MARK.join(str(one) for one in (encoder, expert, exit) if one is not None)
-
-
-def parted(name: str) -> Named:
-    """What ``named`` made a name of. Raises ExitNotOffered for ``minilm@3@4`` or ``minilm@-``."""
-    encoder, *rest = name.split(MARK)
+def parse_model_name(name: str) -> EmbeddingConfig:
+    """What ``format_model_name`` wrote. Raises ExitNotOffered for ``minilm@3@4`` or ``minilm@-``."""
+    encoder, *rest = name.split(SEPARATOR)
     expert = rest.pop(0) if rest and EXPERT_NAME.fullmatch(rest[0]) else None
     layer = rest.pop(0) if rest and _LAYER.fullmatch(rest[0]) else None
-    if rest:
+    if rest or (not encoder and SEPARATOR in name):
         raise ExitNotOffered(
-            f"what stands behind {MARK} in the encoder's name is no layer, and no expert before one",
+            f"what follows {SEPARATOR} in the encoder's name is neither a layer nor an expert before one",
             value=name,
-            next_step=f"Write ENCODER{MARK}EXPERT{MARK}LAYER, for example minilm{MARK}biomed{MARK}3, or "
-            "leave away what is not meant.",
+            next_step=f"Write ENCODER{SEPARATOR}EXPERT{SEPARATOR}LAYER, for example "
+            f"minilm{SEPARATOR}biomed{SEPARATOR}3, and omit what is not chosen.",
         )
-    return Named(encoder, None if layer is None else int(layer), expert)
+    return EmbeddingConfig(encoder, exit=None if layer is None else int(layer), expert=expert)

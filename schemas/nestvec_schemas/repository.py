@@ -33,15 +33,15 @@ FONT = "font.ttf"
 ROTATION = "rotation.npy"
 """The orthogonal matrix R, (dim, dim) float32, that the graph multiplies its plain vectors by: v R."""
 
-PART = "@"
+PART_SEPARATOR = "@"
 """Between an encoder's name and its part's; no encoder's own name has one."""
 
-_MANIFEST_BYTES = 1 << 20
+_MAX_MANIFEST_BYTES = 1 << 20
 
 
 def part_name(encoder: str, part: str) -> str:
     """What Triton calls a part of an encoder: its folder's name."""
-    return f"{encoder}{PART}{part}" if part else encoder
+    return f"{encoder}{PART_SEPARATOR}{part}" if part else encoder
 
 
 def part_folder(folder: Path, part: str) -> Path:
@@ -51,10 +51,10 @@ def part_folder(folder: Path, part: str) -> Path:
 
 def file_path(folder: Path, name: str) -> Path:
     """Where a file lies that a manifest lists."""
-    if not name.startswith(PART):
+    if not name.startswith(PART_SEPARATOR):
         return folder / name
-    part, _, inside = name[len(PART) :].partition("/")
-    return part_folder(folder, part) / inside
+    part, _, relative_path = name[len(PART_SEPARATOR) :].partition("/")
+    return part_folder(folder, part) / relative_path
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -62,14 +62,14 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     try:
         with path.open("rb") as file:
-            data = file.read(_MANIFEST_BYTES + 1)
+            data = file.read(_MAX_MANIFEST_BYTES + 1)
     except OSError as error:
         raise EncoderNotFound(
             f"{folder} holds no encoder",
             value=error.strerror or str(error),
             next_step="Export one: nestvec export CHECKPOINT --to MODELS --name NAME.",
         ) from error
-    if len(data) > _MANIFEST_BYTES:
+    if len(data) > _MAX_MANIFEST_BYTES:
         raise ManifestCorrupt(
             f"{path} is larger than 1 MiB", value=len(data), next_step="Export the encoder again."
         )
@@ -94,11 +94,11 @@ def find_encoder(models: Path, name: str) -> Path:
     """The folder of one encoder. Raises EncoderNotFound with the nearest name."""
     names = encoder_names(models)
     if name not in names:
-        offered = f"There: {', '.join(names)}." if names else "There is none."
+        available = f"Available: {', '.join(names) or 'none'}."
         raise EncoderNotFound(
-            f"no encoder of this name in {models}",
+            f"there is no encoder of this name in {models}",
             value=name,
-            next_step=f"{offered}{nearest(name, names)} Export one with nestvec export, "
+            next_step=f"{available}{nearest(name, names)} Export one with nestvec export, "
             "or name another folder with --models.",
         )
     return models / name
@@ -108,17 +108,17 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
     """Compare every listed file with its SHA-256. Raises ManifestCorrupt, naming the file."""
     for name, expected in manifest.files.items():
         try:
-            found = sha256(file_path(folder, name))
+            checksum = sha256(file_path(folder, name))
         except OSError as error:
             raise ManifestCorrupt(
                 f"{folder / name} cannot be read",
                 value=error.strerror or str(error),
                 next_step="Export the encoder again.",
             ) from error
-        if found != expected:
+        if checksum != expected:
             raise ManifestCorrupt(
                 f"{folder / name} is not the file that was exported",
-                value=f"SHA-256 {found}",
+                value=f"SHA-256 {checksum}",
                 next_step="Export the encoder again.",
             )
 

@@ -8,9 +8,9 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from nestvec_schemas.late_interaction import Interaction
-from nestvec_schemas.preprocessing.chat import Chat
+from nestvec_schemas.preprocessing.chat import ChatLayout
 from nestvec_schemas.preprocessing.patches import Patching
-from nestvec_schemas.preprocessing.pixels import Picture
+from nestvec_schemas.preprocessing.pixels import ImageTransform
 from nestvec_schemas.preprocessing.text_rendering import Rendering
 
 Kind = Literal["dense", "sparse", "multivector", "reranker"]
@@ -19,13 +19,13 @@ vector a token (ColBERT); or, for a query with a document, a score (a cross-enco
 
 Modality = Literal["text", "image"]
 
-Scheme = Literal["tokenizer", "bytes", "codepoints"]
+TokenScheme = Literal["tokenizer", "bytes", "codepoints"]
 """How a text becomes ids: by ``tokenizer.json``, or without one (``preprocessing.byte_tokens``)."""
 
 Activation = Literal["identity", "sigmoid"]
 """What makes the score that a reranker's authors publish of what its graph gives."""
 
-WHOLE: Final = ""
+MAIN_PART: Final = ""
 """The part of an encoder that lies in its own folder."""
 
 
@@ -54,15 +54,15 @@ class Tower(Record):
     output: str
     pooling: str
     max_tokens: Annotated[int, Field(ge=1)]
-    scheme: Scheme = "tokenizer"
-    picture: Picture | None = None
+    scheme: TokenScheme = "tokenizer"
+    picture: ImageTransform | None = None
     patching: Patching | None = None
     frames: Annotated[int, Field(ge=1)] = 1
     rendering: Rendering | None = None
     interaction: Interaction | None = None
     activation: Activation | None = None
     alone: bool = False
-    chat: Chat | None = None
+    chat: ChatLayout | None = None
 
 
 def first_tower(towers: Mapping[Modality, Tower]) -> Modality:
@@ -72,4 +72,4 @@ def first_tower(towers: Mapping[Modality, Tower]) -> Modality:
 
 def part_of(towers: Mapping[Modality, Tower], tower: Modality, expert: str | None = None) -> str:
     """The part of an encoder, a Triton model of its own, that holds a tower's graph, or an expert's."""
-    return expert or (WHOLE if tower == first_tower(towers) else tower)
+    return expert or (MAIN_PART if tower == first_tower(towers) else tower)

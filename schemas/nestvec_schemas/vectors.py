@@ -24,11 +24,11 @@ def truncate(vectors: Vectors, dim: int) -> Vectors:
     Raises DimNotOffered when ``dim`` is not in 1..full.
     """
     full = vectors.shape[1]
-    check_dim(dim, full)
+    check_prefix_dim(dim, full)
     return vectors[:, :dim]
 
 
-def check_dim(dim: int, full: int) -> None:
+def check_prefix_dim(dim: int, full: int) -> None:
     """Raise DimNotOffered unless ``dim`` is in 1..``full``."""
     if not 1 <= dim <= full:
         raise DimNotOffered(

@@ -102,3 +102,21 @@ def test_every_position_of_a_statement_can_be_pointed_at(position: int) -> None:
 
 def test_a_sql_error_without_a_position_is_one_line() -> None:
     assert str(SqlError("odd", next_step="Change it.", statement="SELECT")) == "odd. Change it."
+
+
+def test_an_error_is_reworded() -> None:
+    error = NestvecError("the thing is broken", value="a thing", next_step="Mend it.")
+    again = error.reworded(cause="row 3: the thing is broken")
+    assert str(again) == "row 3: the thing is broken: a thing. Mend it."
+    assert str(again.reworded(next_step="Buy it.")) == "row 3: the thing is broken: a thing. Buy it."
+    assert str(error) == "the thing is broken: a thing. Mend it."
+    bare = NestvecError("nothing was given", next_step="Give it.").reworded(cause="there is nothing")
+    assert str(bare) == "there is nothing. Give it."
+
+
+def test_a_reworded_error_is_of_the_same_class_and_points_to_the_same_place() -> None:
+    error = SqlSyntaxError("a word is missing", next_step="Write it.", statement="SELECT", position=6)
+    again = error.reworded(next_step="Add it.")
+    assert type(again) is SqlSyntaxError
+    assert (again.statement, again.position) == ("SELECT", 6)
+    assert str(again) == "a word is missing. Add it.\n  SELECT\n        ^"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nestvec_schemas.late_interaction import KEEP, Interaction, maxsim, token_arrays
+from nestvec_schemas.late_interaction import KEEP_INPUT, Interaction, maxsim, token_arrays
 from nestvec_schemas.vectors import normalise
 
 QUERY, DOCUMENT, MASK = 7, 8, 9
@@ -25,7 +25,7 @@ def test_a_query_is_filled_up_with_masks_that_nobody_attends_to() -> None:
     found = token_arrays(ids(QUERY, 40, 11), INTERACTION)
     assert found["input_ids"].tolist() == [2, QUERY, 40, 11, 3, MASK, MASK, MASK]
     assert found["attention_mask"].tolist() == [1, 1, 1, 1, 1, 0, 0, 0]
-    assert found[KEEP].tolist() == [1] * 8
+    assert found[KEEP_INPUT].tolist() == [1] * 8
     attending = INTERACTION.model_copy(update={"attend": True})
     assert token_arrays(ids(QUERY), attending)["attention_mask"].tolist() == [1] * 8
 
@@ -43,7 +43,7 @@ def test_a_long_query_keeps_its_last_special_token() -> None:
 def test_a_document_leaves_out_punctuation_and_attends_to_it() -> None:
     found = token_arrays(ids(DOCUMENT, 11, 40, 12, 41), INTERACTION)
     assert found["attention_mask"].tolist() == [1] * 7
-    assert found[KEEP].tolist() == [1, 1, 1, 0, 1, 0, 1]
+    assert found[KEEP_INPUT].tolist() == [1, 1, 1, 0, 1, 0, 1]
 
 
 @pytest.mark.parametrize("interaction", [None, INTERACTION])
@@ -51,7 +51,7 @@ def test_a_text_without_a_marker_is_read_as_it_is(interaction: Interaction | Non
     for row in (ids(11, 40), np.array([2], np.int64), np.array([], np.int64)):
         found = token_arrays(row, interaction)
         assert found["input_ids"].tolist() == row.tolist()
-        assert found[KEEP].tolist() == found["attention_mask"].tolist() == [1] * len(row)
+        assert found[KEEP_INPUT].tolist() == found["attention_mask"].tolist() == [1] * len(row)
 
 
 vectors = st.integers(1, 6).flatmap(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from nestvec_schemas.errors import DimNotOffered, EncoderError, ManifestCorrupt, ManifestTooNew, SpecError
-from nestvec_schemas.manifest import FORMAT, Manifest, Verification, ladder, parse_manifest
+from nestvec_schemas.manifest import MANIFEST_FORMAT, Manifest, Verification, dim_ladder, parse_manifest
 from nestvec_schemas.towers import Tower
 
 MANIFEST = Manifest(
@@ -55,8 +55,8 @@ def test_a_manifest_cannot_be_changed() -> None:
         (b"\xff\xfe", ManifestCorrupt, "encoder.json is not JSON"),
         (b"[]", ManifestCorrupt, "the manifest is wrong"),
         (b"{}", ManifestCorrupt, "name is wrong: Field required"),
-        (changed(format=FORMAT + 1), ManifestTooNew, "Upgrade nestvec"),
-        (changed(format=FORMAT + 1, dims="of another shape"), ManifestTooNew, "Upgrade nestvec"),
+        (changed(format=MANIFEST_FORMAT + 1), ManifestTooNew, "Upgrade nestvec"),
+        (changed(format=MANIFEST_FORMAT + 1, dims="of another shape"), ManifestTooNew, "Upgrade nestvec"),
         (changed(format="1"), ManifestCorrupt, "format is wrong"),
         (changed(surprise=1), ManifestCorrupt, "surprise is wrong"),
         (changed(name="../up"), ManifestCorrupt, "name is wrong"),
@@ -96,7 +96,7 @@ def test_no_bytes_end_in_another_error(data: bytes) -> None:
     ],
 )
 def test_the_usual_ladder_is_powers_of_two_down_to_32(dim: int, offered: tuple[int, ...]) -> None:
-    assert ladder(dim) == offered
+    assert dim_ladder(dim) == offered
 
 
 @given(st.integers(1, 5000), st.lists(st.integers(1, 5000), min_size=1))
@@ -104,9 +104,9 @@ def test_a_ladder_descends_from_dim_and_holds_what_was_asked(dim: int, asked: li
     inside = [one for one in asked if one <= dim]
     if inside != asked:
         with pytest.raises(DimNotOffered):
-            ladder(dim, tuple(asked))
+            dim_ladder(dim, tuple(asked))
         return
-    offered = ladder(dim, tuple(asked))
+    offered = dim_ladder(dim, tuple(asked))
     assert offered[0] == dim
     assert list(offered) == sorted(set(offered), reverse=True)
     assert set(offered) == {dim, *asked}
@@ -115,9 +115,9 @@ def test_a_ladder_descends_from_dim_and_holds_what_was_asked(dim: int, asked: li
 @pytest.mark.parametrize("asked", [0, -1, 385])
 def test_a_ladder_refuses_dims_that_no_prefix_has(asked: int) -> None:
     with pytest.raises(DimNotOffered, match=f"{asked}. Choose dims from 1 to 384"):
-        ladder(384, (128, asked))
+        dim_ladder(384, (128, asked))
 
 
 def test_an_empty_ladder_is_refused() -> None:
     with pytest.raises(SpecError, match="at least one, at most 384"):
-        ladder(384, ())
+        dim_ladder(384, ())

@@ -55,9 +55,9 @@ def test_a_folder_that_is_not_there_has_no_encoders(tmp_path: Path) -> None:
 
 def test_an_encoder_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:
     write(tmp_path, "minilm")
-    with pytest.raises(EncoderNotFound, match=r"minlm\. There: minilm\. Did you mean 'minilm'"):
+    with pytest.raises(EncoderNotFound, match=r"minlm\. Available: minilm\. Did you mean 'minilm'"):
         find_encoder(tmp_path, "minlm")
-    with pytest.raises(EncoderNotFound, match=r"x\. There is none\. Export one"):
+    with pytest.raises(EncoderNotFound, match=r"x\. Available: none\. Export one"):
         find_encoder(tmp_path / "absent", "x")
 
 

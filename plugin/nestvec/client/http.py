@@ -1,4 +1,4 @@
-"""Requests to a service: how long they wait, when they are sent again, what their failures are called."""
+"""HTTP requests to a service: time limits, retries, errors."""
 
 from __future__ import annotations
 
@@ -13,64 +13,72 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import ValidationError
 
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import ServiceRefused, ServiceUnreachable
+from nestvec_schemas.model_name import format_model_name
 
 EMBED_SECONDS = 60.0
 
-CHUNK = 128
-"""Texts in one request: few enough for a CPU to embed before the service's own deadline."""
+REQUEST_TEXTS = 128
+"""Texts in one request: few enough for a CPU to embed before the service's deadline."""
 
 _ATTEMPTS = 4
-_LONGEST_WAIT = 30
-_BUSY = (429, 503, 504)
-"""Answers after which the same request may succeed; what was embedded meanwhile is remembered."""
+_MAX_WAIT_SECONDS = 30
+_RETRIED_STATUSES = (429, 503, 504)
+"""Statuses after which the same request may succeed, as the service remembers what it embedded meanwhile."""
 
 
 @dataclass(frozen=True)
-class Coding:
-    """What codes or vectors are made by: a service's base URL, a model's name (``minilm@3``), their dim; of
-    sparse vectors how many of the largest weights are kept, None for all."""
+class EmbeddingRequest:
+    """Which service embeds, and how."""
 
     service: str
-    model: str
-    dim: int
-    top: int | None = None
+    """Its base URL."""
+
+    config: EmbeddingConfig
+
+    @property
+    def model(self) -> str:
+        """The name of the encoder with its expert and exit: ``minilm@3``."""
+        return format_model_name(self.config)
 
 
-def posted(client: httpx.Client, path: str, body: Mapping[str, object]) -> httpx.Response:
-    """The answer; while the service is busy, that of a later attempt."""
+def post_with_retries(client: httpx.Client, path: str, body: Mapping[str, object]) -> httpx.Response:
+    """The response; while the service is busy, that of a later attempt."""
     for _ in range(_ATTEMPTS - 1):
         answer = client.post(path, json=body)
-        if answer.status_code not in _BUSY:
+        if answer.status_code not in _RETRIED_STATUSES:
             return answer
         wait = answer.headers.get("retry-after", "")
-        time.sleep(min(_LONGEST_WAIT, int(wait) if wait.isdigit() else 1))
+        time.sleep(min(_MAX_WAIT_SECONDS, int(wait) if wait.isdigit() else 1))
     return client.post(path, json=body)
 
 
-def accepted(coding: Coding, answer: httpx.Response, key: str | None, count: int) -> httpx.Response:
-    """The answer. Raises ServiceRefused where it is an error."""
+def check_accepted(
+    request: EmbeddingRequest, answer: httpx.Response, key: str | None, count: int
+) -> httpx.Response:
+    """The response. Raises ServiceRefused where it is an error."""
     if answer.status_code == httpx.codes.UNAUTHORIZED:
-        raise unauthorized(coding.service, key)
+        raise unauthorized_error(request.service, key)
     if answer.is_error:
         raise ServiceRefused(
-            f"the service at {coding.service} refused to embed {count} texts with {coding.model}",
-            value=_said(answer),
+            f"the service at {request.service} refused to embed {count} texts with {request.model}",
+            value=_error_message(answer),
             next_step="Correct what it says, then try again.",
         )
     return answer
 
 
-def _said(answer: httpx.Response) -> str:
+def _error_message(answer: httpx.Response) -> str:
     try:
-        told = answer.json()
-        return str(told["message"] if "message" in told else told["error"])
+        body = answer.json()
+        return str(body["message"] if "message" in body else body["error"])
     except (ValueError, LookupError, TypeError):
         return f"status {answer.status_code}"
 
 
 def http_client(service: str, key: str | None, seconds: float) -> httpx.Client:
-    """A client of the service; a proxy of the environment is not for this machine itself."""
+    """A client of the service, which ignores the environment's proxy for this machine itself."""
     return httpx.Client(
         base_url=service,
         headers={"authorization": f"Bearer {key}"} if key else {},
@@ -81,8 +89,8 @@ def http_client(service: str, key: str | None, seconds: float) -> httpx.Client:
 
 
 @contextmanager
-def errors(service: str) -> Iterator[None]:
-    """What httpx and pydantic raise, as ours."""
+def translate_http_errors(service: str) -> Iterator[None]:
+    """Turn what httpx and pydantic raise into nestvec's errors."""
     try:
         yield
     except httpx.HTTPStatusError as error:
@@ -105,8 +113,8 @@ def errors(service: str) -> Iterator[None]:
         ) from error
 
 
-def unauthorized(service: str, key: str | None) -> ServiceRefused:
-    """What is raised where the API key is missing or not known."""
+def unauthorized_error(service: str, key: str | None) -> ServiceRefused:
+    """The error where the API key is missing or unknown."""
     cause = "does not know the API key" if key else "wants an API key"
     return ServiceRefused(
         f"the service at {service} {cause}",

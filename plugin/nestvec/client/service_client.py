@@ -1,9 +1,9 @@
-"""Asking a service what it holds, and for the codes and vectors that no function of Milvus makes."""
+"""Requests to a service: what encoders it has, and the vectors that no Function of Milvus makes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Final, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlencode
 
 import httpx
@@ -11,37 +11,41 @@ import numpy as np
 from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter
 
 from nestvec.client.http import (
-    CHUNK,
     EMBED_SECONDS,
-    Coding,
-    accepted,
-    errors,
+    REQUEST_TEXTS,
+    EmbeddingRequest,
+    check_accepted,
     http_client,
-    posted,
-    unauthorized,
+    post_with_retries,
+    translate_http_errors,
+    unauthorized_error,
 )
+from nestvec_schemas.embedding_config import Form
 from nestvec_schemas.errors import EncoderNotFound, RowRejected, ServiceRefused, nearest
+from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.towers import Kind, Modality
 from nestvec_schemas.vectors import Vectors
 
-_SECONDS = 5.0
+_INFO_SECONDS = 5.0
 
 
 class EncoderInfo(BaseModel):
-    """What a service says of one encoder; ``layers`` are its exits, deepest first, ``experts`` by name.
-
-    ``pictures``: whether a value of it may be a picture, which may be one that cannot be had.
-    """
+    """What a service says of one encoder."""
 
     kind: Kind = "dense"
     dim: int
     dims: tuple[int, ...]
+    """The ladder of useful prefixes, longest first."""
+
     layers: tuple[int, ...] = ()
+    """The exits, deepest first."""
+
     experts: tuple[str, ...] = ()
     max_tokens: int
-    prompts: dict[str, str]
+    prompts: dict[PromptName, str]
     towers: tuple[Modality, ...] = ("text",)
     pictures: bool = False
+    """Whether an input may be the address of an image, which may be one that cannot be fetched."""
 
 
 class ServiceInfo(BaseModel):
@@ -56,27 +60,27 @@ class ServiceInfo(BaseModel):
             raise EncoderNotFound(
                 f"the service at {service} has no encoder of this name",
                 value=name,
-                next_step=f"There: {', '.join(sorted(self.encoders))}.{nearest(name, self.encoders)} "
+                next_step=f"Available: {', '.join(sorted(self.encoders))}.{nearest(name, self.encoders)} "
                 "Export it into the service's model repository, then restart the service.",
             )
         return self.encoders[name]
 
 
-def ask_info(service: str, key: str | None = None) -> ServiceInfo:
-    """``GET /info``, with an API key where the service wants one.
+def fetch_info(service: str, key: str | None = None) -> ServiceInfo:
+    """``GET /info``, with an API key where the service requires one.
 
-    A service with TLS must have a certificate that this machine trusts, or that ``SSL_CERT_FILE`` holds.
+    A service with TLS must have a certificate that this machine trusts, or that is in ``SSL_CERT_FILE``.
     Raises ServiceUnreachable, ServiceRefused (also when it is not a nestvec service).
     """
-    with errors(service), http_client(service, key, _SECONDS) as client:
+    with translate_http_errors(service), http_client(service, key, _INFO_SECONDS) as client:
         answer = client.get("/info")
         if answer.status_code == httpx.codes.UNAUTHORIZED:
-            raise unauthorized(service, key)
+            raise unauthorized_error(service, key)
         answer.raise_for_status()
         return ServiceInfo.model_validate_json(answer.content)
 
 
-_Written = Literal["ubinary", "float"]
+_EmbeddingType = Literal["ubinary", "float"]
 
 
 class _Embeddings(BaseModel):
@@ -84,142 +88,190 @@ class _Embeddings(BaseModel):
     float: list[list[FiniteFloat]] = []
 
 
-class _Embedded(BaseModel):
+class _EmbedAnswer(BaseModel):
     embeddings: _Embeddings
 
 
-def ask_bits(
-    coding: Coding, texts: Sequence[str], key: str | None = None, *, query: bool = False
-) -> list[bytes]:
-    """The sign bits of each text's vector, ``dim`` / 8 bytes each: what BINARY_VECTOR fields hold.
+def embed(
+    request: EmbeddingRequest, texts: Sequence[str], key: str | None = None, *, query: bool = False
+) -> Iterable[Any]:
+    """A vector per text, as a field of the config's form has it: numbers, bits as bytes, or weights by id.
 
     The texts are documents, or queries where ``query`` is true: the encoder's prompts are put before them.
-    A service that is busy is asked again. Raises ServiceUnreachable, ServiceRefused.
+    While the service is busy, the request is sent again. Raises ServiceUnreachable, ServiceRefused.
+    """
+    return _EMBED_BY_FORM[request.config.form](request, texts, key, query=query)
+
+
+def embed_bits(
+    request: EmbeddingRequest, texts: Sequence[str], key: str | None = None, *, query: bool = False
+) -> list[bytes]:
+    """The sign bits of each text's vector, ``dim`` / 8 bytes each, as BINARY_VECTOR fields have them.
+
+    Otherwise as ``embed``.
     """
     return [
         bytes(row)
-        for answer in _asked(coding, texts, key, "ubinary", query)
+        for answer in _embed_by_type(request, texts, key, "ubinary", query)
         for row in answer.embeddings.ubinary
     ]
 
 
-def ask_vectors(
-    coding: Coding, texts: Sequence[str], key: str | None = None, *, query: bool = False
+def embed_vectors(
+    request: EmbeddingRequest, texts: Sequence[str], key: str | None = None, *, query: bool = False
 ) -> Vectors:
-    """The texts' vectors, (n, ``dim``) float32, as FLOAT_VECTOR fields hold them; else as ``ask_bits``."""
-    rows = [row for answer in _asked(coding, texts, key, "float", query) for row in answer.embeddings.float]
-    return np.asarray(rows, np.float32).reshape(-1, coding.dim)
+    """The texts' vectors, (n, ``dim``) float32, as FLOAT_VECTOR fields have them; otherwise as ``embed``."""
+    rows = [
+        row
+        for answer in _embed_by_type(request, texts, key, "float", query)
+        for row in answer.embeddings.float
+    ]
+    return np.asarray(rows, np.float32).reshape(len(rows), _width(request, rows))
 
 
-Weights = dict[int, float]
+SparseVector = dict[int, float]
 """A sparse vector as pymilvus takes it: words' ids to their weights."""
 
-NO_WORDS: Final[Weights] = {0: 1e-30}
-"""What stands for a text without any word, as Milvus Lite takes no empty vector: as good as zero."""
+EMPTY_WEIGHTS: Final[SparseVector] = {0: 1e-30}
+"""The vector of a text without any word, as Milvus Lite accepts no empty one: as good as zero."""
 
 
-class Word(BaseModel):
-    """One weight of a sparse vector; ``word`` is what the vocabulary has under its index, where asked for."""
+class SparseWeight(BaseModel):
+    """One weight of a sparse vector."""
 
     index: Annotated[int, Field(ge=0)]
     value: FiniteFloat
     word: str = ""
+    """The vocabulary's word of this index, where it was requested."""
 
 
-_WORDS = TypeAdapter(list[list[Word]])
+_SPARSE_ANSWER = TypeAdapter(list[list[SparseWeight]])
 
 
-def ask_weights(
-    coding: Coding, texts: Sequence[str], key: str | None = None, *, query: bool = False
-) -> list[Weights]:
-    """The weights of each text's words by a sparse encoder, never without any; else as ``ask_bits``."""
-    rows = ask_words(coding, texts, key, query=query, named=False)
-    return [{one.index: one.value for one in row} or dict(NO_WORDS) for row in rows]
+def embed_weights(
+    request: EmbeddingRequest, texts: Sequence[str], key: str | None = None, *, query: bool = False
+) -> list[SparseVector]:
+    """The weights of each text's words by a sparse encoder, at least one each; otherwise as ``embed``."""
+    rows = embed_sparse(request, texts, key, query=query, with_words=False)
+    return [{weight.index: weight.value for weight in row} or dict(EMPTY_WEIGHTS) for row in rows]
 
 
-def ask_words(
-    coding: Coding, texts: Sequence[str], key: str | None = None, *, query: bool = False, named: bool = True
-) -> list[list[Word]]:
-    """The same as words, in the order of their ids."""
-    asked = {"encoder": coding.model} | ({"words": "true"} if named else {})
-    asked |= {} if coding.top is None else {"top": str(coding.top)}
-    path = f"/embed_sparse?{urlencode(asked)}"
-    found: list[list[Word]] = []
-    with errors(coding.service), http_client(coding.service, key, EMBED_SECONDS) as client:
-        for start in range(0, len(texts), CHUNK):
-            chunk = list(texts[start : start + CHUNK])
+def embed_sparse(
+    request: EmbeddingRequest,
+    texts: Sequence[str],
+    key: str | None = None,
+    *,
+    query: bool = False,
+    with_words: bool = True,
+) -> list[list[SparseWeight]]:
+    """The weights of each text in the order of their ids, with their words; otherwise as ``embed``."""
+    top = request.config.top
+    query_string = {"encoder": request.model} | ({"words": "true"} if with_words else {})
+    query_string |= {} if top is None else {"top": str(top)}
+    path = f"/embed_sparse?{urlencode(query_string)}"
+    vectors: list[list[SparseWeight]] = []
+    with translate_http_errors(request.service), http_client(request.service, key, EMBED_SECONDS) as client:
+        for start in range(0, len(texts), REQUEST_TEXTS):
+            chunk = list(texts[start : start + REQUEST_TEXTS])
             body = {"inputs": chunk, "truncate": True, "prompt_name": "query" if query else "document"}
-            answer = accepted(coding, posted(client, path, body), key, len(chunk))
-            rows = _WORDS.validate_json(answer.content)
-            _check_count(coding, len(rows), len(chunk), "sparse vectors")
-            found += rows
-    return found
+            answer = check_accepted(request, post_with_retries(client, path, body), key, len(chunk))
+            rows = _SPARSE_ANSWER.validate_json(answer.content)
+            _check_count(request, len(rows), len(chunk), "sparse vectors")
+            vectors += rows
+    return vectors
 
 
-class _Unread(BaseModel):
+_EMBED_BY_FORM: Final[dict[Form, Callable[..., Iterable[Any]]]] = {
+    "float": embed_vectors,
+    "int8": embed_vectors,
+    "binary": embed_bits,
+    "sparse": embed_weights,
+}
+
+
+class _Failure(BaseModel):
     index: Annotated[int, Field(ge=0)]
     cause: str
     value: str | None
     next_step: str
 
 
-class _Checked(BaseModel):
-    failed: list[_Unread]
+class _CheckAnswer(BaseModel):
+    failed: list[_Failure]
 
 
-def ask_unread(
-    coding: Coding, texts: Sequence[str], key: str | None = None, *, prompted: bool = False
+def find_unreadable(
+    request: EmbeddingRequest, texts: Sequence[str], key: str | None = None, *, prompted: bool = False
 ) -> dict[int, RowRejected]:
-    """Which of these documents cannot be embedded, as what they name is no picture to be had: by place, why.
+    """Which of these documents cannot be embedded, as their image cannot be fetched or read: why, by
+    position.
 
-    What can is embedded and remembered. ``prompted`` says that the encoder's prompt is put before them.
+    The others are embedded and cached. ``prompted``: the encoder's prompt is put before them.
     Raises ServiceUnreachable, ServiceRefused.
     """
-    path = f"/check?{urlencode({'encoder': coding.model})}"
-    found: dict[int, RowRejected] = {}
-    with errors(coding.service), http_client(coding.service, key, EMBED_SECONDS) as client:
-        for start in range(0, len(texts), CHUNK):
-            chunk = list(texts[start : start + CHUNK])
+    path = f"/check?{urlencode({'encoder': request.model})}"
+    reasons: dict[int, RowRejected] = {}
+    with translate_http_errors(request.service), http_client(request.service, key, EMBED_SECONDS) as client:
+        for start in range(0, len(texts), REQUEST_TEXTS):
+            chunk = list(texts[start : start + REQUEST_TEXTS])
             body = {"inputs": chunk, "prompt_name": "document" if prompted else None}
-            answer = accepted(coding, posted(client, path, body), key, len(chunk))
-            for one in _Checked.model_validate_json(answer.content).failed:
-                given = {} if one.value is None else {"value": one.value}
-                found[start + one.index] = RowRejected(one.cause, next_step=one.next_step, **given)
-    return found
+            answer = check_accepted(request, post_with_retries(client, path, body), key, len(chunk))
+            for failure in _CheckAnswer.model_validate_json(answer.content).failed:
+                value = {} if failure.value is None else {"value": failure.value}
+                reasons[start + failure.index] = RowRejected(
+                    failure.cause, next_step=failure.next_step, **value
+                )
+    return reasons
 
 
-def _asked(
-    coding: Coding, texts: Sequence[str], key: str | None, written: _Written, query: bool
-) -> Iterator[_Embedded]:
-    """The answers, a chunk of texts each, checked for their lengths."""
+def _embed_by_type(
+    request: EmbeddingRequest,
+    texts: Sequence[str],
+    key: str | None,
+    embedding_type: _EmbeddingType,
+    query: bool,
+) -> Iterator[_EmbedAnswer]:
+    """The answers to requests of at most REQUEST_TEXTS texts, each with as many vectors of the right
+    length."""
     kind = "search_query" if query else "search_document"
-    with errors(coding.service), http_client(coding.service, key, EMBED_SECONDS) as client:
-        for start in range(0, len(texts), CHUNK):
-            chunk = list(texts[start : start + CHUNK])
+    with translate_http_errors(request.service), http_client(request.service, key, EMBED_SECONDS) as client:
+        for start in range(0, len(texts), REQUEST_TEXTS):
+            chunk = list(texts[start : start + REQUEST_TEXTS])
             body = {
-                "model": coding.model,
+                "model": request.model,
                 "texts": chunk,
                 "input_type": kind,
-                "embedding_types": [written],
-                "output_dimension": coding.dim,
+                "embedding_types": [embedding_type],
+                "output_dimension": request.config.dim,
             }
-            answer = accepted(coding, posted(client, "/v2/embed", body), key, len(chunk))
-            yield _checked(coding, answer, written, len(chunk))
+            answer = check_accepted(request, post_with_retries(client, "/v2/embed", body), key, len(chunk))
+            yield _parse_embeddings(request, answer, embedding_type, len(chunk))
 
 
-def _check_count(coding: Coding, count: int, wanted: int, kind: str) -> None:
-    if count != wanted:
+def _check_count(request: EmbeddingRequest, count: int, expected: int, kind: str) -> None:
+    if count != expected:
         raise ServiceRefused(
-            f"the service at {coding.service} answered with other {kind} than it was asked for",
-            value=f"{count} for {wanted} texts",
-            next_step="Check that a nestvec service of this version answers there.",
+            f"the service at {request.service} returned other {kind} than were requested",
+            value=f"{count} for {expected} texts",
+            next_step="Check that a nestvec service of this version runs there.",
         )
 
 
-def _checked(coding: Coding, answer: httpx.Response, written: _Written, count: int) -> _Embedded:
-    found = _Embedded.model_validate_json(answer.content)
-    rows: Sequence[Sequence[float]] = getattr(found.embeddings, written)
-    width, kind = (coding.dim // 8, "codes") if written == "ubinary" else (coding.dim, "vectors")
+def _parse_embeddings(
+    request: EmbeddingRequest, answer: httpx.Response, embedding_type: _EmbeddingType, count: int
+) -> _EmbedAnswer:
+    parsed = _EmbedAnswer.model_validate_json(answer.content)
+    rows: Sequence[Sequence[float]] = getattr(parsed.embeddings, embedding_type)
+    width, kind = _width(request, rows), "vectors"
+    if embedding_type == "ubinary" and request.config.dim is not None:
+        width, kind = request.config.dim // 8, "codes"
     sound = sum(len(row) == width for row in rows)
-    _check_count(coding, sound if len(rows) == count else len(rows), count, kind)
-    return found
+    _check_count(request, sound if len(rows) == count else len(rows), count, kind)
+    return parsed
+
+
+def _width(request: EmbeddingRequest, rows: Sequence[Sequence[float]]) -> int:
+    """The length that each row must have: the config's dim, or where it has none that of the first row."""
+    if request.config.dim is not None:
+        return request.config.dim
+    return len(rows[0]) if rows else 0

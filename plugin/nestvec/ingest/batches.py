@@ -7,29 +7,24 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from nestvec.datasets.readers import SourceRow
-from nestvec.ingest.convert import convert, weigh
-from nestvec.ingest.rejects import Rejected
-from nestvec.ingest.row_schema import Shape
+from nestvec.ingest.convert import convert_row, request_bytes
+from nestvec.ingest.rejects import RejectedRow
+from nestvec.ingest.row_schema import RowSchema
 from nestvec.milvus.catalog import Table
 from nestvec_schemas.errors import RowRejected
 
-ROWS: Final = 256
-MOST_ROWS: Final = 5_120
-"""Milvus takes 5 calls of the service an insert, each of 1,024 texts."""
-COHERE_ROWS: Final = 480
-"""5 calls of 96 texts, where its provider is ``cohere``."""
-BATCH_BYTES: Final = 16 << 20
-"""A quarter of what Milvus's gRPC takes in one request."""
+DEFAULT_BATCH_ROWS: Final = 256
+MAX_BATCH_BYTES: Final = 16 << 20
+"""A quarter of what Milvus's gRPC accepts in one request."""
 
 
-def most_rows(table: Table, asked: int) -> int:
-    """Rows in one request: as many as asked for, and as Milvus takes for this table."""
-    cohere = any(one.endpoint.provider == "cohere" for one in table.embeddings)
-    return min(asked, COHERE_ROWS) if cohere else asked
+def max_batch_rows(table: Table, batch: int) -> int:
+    """Rows in one request: ``batch``, or as many as Milvus accepts for this table."""
+    return min([batch, *(embedding.endpoint.max_insert_rows for embedding in table.embeddings)])
 
 
 @dataclass(frozen=True)
-class Batch:
+class RowBatch:
     """What was made of ``read`` rows in order: those to store, and those that cannot be.
 
     ``items`` are what the ``rows`` were made of.
@@ -38,23 +33,23 @@ class Batch:
     read: int
     rows: tuple[dict[str, object], ...]
     items: tuple[SourceRow, ...]
-    rejected: tuple[Rejected, ...]
+    rejected: tuple[RejectedRow, ...]
 
-    def without(self, reasons: Mapping[int, RowRejected]) -> Batch:
+    def without(self, reasons: Mapping[int, RowRejected]) -> RowBatch:
         """The batch with the rows at these places rejected."""
         if not reasons:
             return self
-        kept = [at for at in range(len(self.rows)) if at not in reasons]
-        rejected = (_rejected(self.items[at], reason) for at, reason in sorted(reasons.items()))
+        places = [place for place in range(len(self.rows)) if place not in reasons]
+        rejected = (_reject(self.items[place], reason) for place, reason in sorted(reasons.items()))
         return replace(
             self,
-            rows=tuple(self.rows[at] for at in kept),
-            items=tuple(self.items[at] for at in kept),
+            rows=tuple(self.rows[place] for place in places),
+            items=tuple(self.items[place] for place in places),
             rejected=(*self.rejected, *rejected),
         )
 
 
-class _Gathering:
+class _BatchBuilder:
     """A batch in the making; one per ``most`` rows, or per BATCH_BYTES of them."""
 
     def __init__(self, most: int, key: str | None) -> None:
@@ -62,13 +57,13 @@ class _Gathering:
         self.read = self.bytes = 0
         self.rows: list[dict[str, object]] = []
         self.items: list[SourceRow] = []
-        self.rejected: list[Rejected] = []
+        self.rejected: list[RejectedRow] = []
         self.keys: set[object] = set()
 
     def has_room(self, row: dict[str, object], size: int) -> bool:
         """Whether a row fits: not over the bytes, and no second row of one key, which Milvus refuses."""
-        fits = not self.rows or self.bytes + size <= BATCH_BYTES
-        return fits and (self.key is None or row.get(self.key) not in self.keys)
+        within_bytes = not self.rows or self.bytes + size <= MAX_BATCH_BYTES
+        return within_bytes and (self.key is None or row.get(self.key) not in self.keys)
 
     @property
     def full(self) -> bool:
@@ -84,46 +79,46 @@ class _Gathering:
 
     def reject(self, item: SourceRow, reason: RowRejected) -> None:
         self.read += 1
-        self.rejected.append(_rejected(item, reason))
+        self.rejected.append(_reject(item, reason))
 
-    def batch(self) -> Batch:
-        return Batch(self.read, tuple(self.rows), tuple(self.items), tuple(self.rejected))
+    def batch(self) -> RowBatch:
+        return RowBatch(self.read, tuple(self.rows), tuple(self.items), tuple(self.rejected))
 
 
-def batches(items: Iterable[SourceRow], shape: Shape, most: int) -> Iterator[Batch]:
+def batch_rows(items: Iterable[SourceRow], shape: RowSchema, max_rows: int) -> Iterator[RowBatch]:
     """Batches of at most ``most`` rows and BATCH_BYTES, in the order of ``items``; each item is in one.
 
     A row whose primary key is in the batch already begins the next one: the last row of a key stays.
     """
     key = None if shape.table.primary.auto_id else shape.table.primary.name
-    gathering = _Gathering(most, key)
+    builder = _BatchBuilder(max_rows, key)
     for item in items:
         try:
-            row, size = _made(item, shape)
+            row, size = _convert_item(item, shape)
         except RowRejected as reason:
-            gathering.reject(item, reason)
+            builder.reject(item, reason)
         else:
-            if not gathering.has_room(row, size):
-                yield gathering.batch()
-                gathering = _Gathering(most, key)
-            gathering.add(item, row, size)
-        if gathering.full:
-            yield gathering.batch()
-            gathering = _Gathering(most, key)
-    if gathering.read:
-        yield gathering.batch()
+            if not builder.has_room(row, size):
+                yield builder.batch()
+                builder = _BatchBuilder(max_rows, key)
+            builder.add(item, row, size)
+        if builder.full:
+            yield builder.batch()
+            builder = _BatchBuilder(max_rows, key)
+    if builder.read:
+        yield builder.batch()
 
 
-def _rejected(item: SourceRow, reason: RowRejected) -> Rejected:
-    return Rejected(item.place, reason, item.raw if isinstance(item.value, RowRejected) else item.value)
+def _reject(item: SourceRow, reason: RowRejected) -> RejectedRow:
+    return RejectedRow(item.place, reason, item.raw if isinstance(item.value, RowRejected) else item.value)
 
 
-def _made(item: SourceRow, shape: Shape) -> tuple[dict[str, object], int]:
+def _convert_item(item: SourceRow, shape: RowSchema) -> tuple[dict[str, object], int]:
     if isinstance(item.value, RowRejected):
         raise item.value
-    row = convert(item.value, shape)
-    size = weigh(row)
-    if size > BATCH_BYTES:
+    row = convert_row(item.value, shape)
+    size = request_bytes(row)
+    if size > MAX_BATCH_BYTES:
         raise RowRejected(
             "the row is larger than 16 MiB", value=f"{size} bytes", next_step="Store less in one row."
         )

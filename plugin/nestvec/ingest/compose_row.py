@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from nestvec.milvus.catalog import Table
-from nestvec_schemas.spec.compose import compose
+from nestvec_schemas.spec.compose import compose_text
 
 
 def composed(table: Table, names: Iterable[str], row: Mapping[str, object]) -> dict[str, str]:
@@ -25,7 +25,7 @@ def composed(table: Table, names: Iterable[str], row: Mapping[str, object]) -> d
     found: dict[str, str] = {}
     for name in names:
         template = table.composed[name]
-        found[name] = compose(template, attributes if template.flattens else known | found)
+        found[name] = compose_text(template, attributes if template.flattens else known | found)
     return found
 
 

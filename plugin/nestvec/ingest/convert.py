@@ -12,16 +12,16 @@ import orjson
 
 from nestvec.datasets.readers import CellTypes
 from nestvec.ingest.compose_row import composed
-from nestvec.ingest.row_schema import ArrayType, Shape
+from nestvec.ingest.row_schema import ArrayType, RowSchema
 from nestvec.milvus.catalog import Column
 from nestvec_schemas.errors import RowRejected, nearest
-from nestvec_schemas.spec.validation import FLOAT_MAX, INTEGERS
+from nestvec_schemas.spec.validation import INTEGER_RANGES, MAX_FLOAT32
 
-JSON_BYTES: Final = 65_536
+MAX_JSON_BYTES: Final = 65_536
 """The most that Milvus takes in one JSON field, and in all dynamic fields of a row together."""
 
-_WHOLE = re.compile(r"([+-]?[0-9]{1,19})(?:\.0+)?")
-_BOOLS = {
+_INTEGER = re.compile(r"([+-]?[0-9]{1,19})(?:\.0+)?")
+_BOOLEANS = {
     "true": True,
     "t": True,
     "yes": True,
@@ -34,7 +34,7 @@ _BOOLS = {
 _NUMBER_BYTES = 8
 
 
-def convert(row: Mapping[str, object], shape: Shape) -> dict[str, object]:
+def convert_row(row: Mapping[str, object], shape: RowSchema) -> dict[str, object]:
     """``row`` as Milvus takes it; null is left out. Raises RowRejected, naming the column.
 
     A text is measured in bytes of UTF-8, as Milvus does; the source of an embedding may not be empty.
@@ -42,39 +42,39 @@ def convert(row: Mapping[str, object], shape: Shape) -> dict[str, object]:
     """
     stored: dict[str, object] = {}
     absent = [name for name in shape.table.composed if row.get(name) in (None, "")]
-    for column in shape.given:
+    for column in shape.expected:
         if column.name in absent:
             continue
-        value = _present(row.get(column.name), column, shape)
+        value = _value_or_default(row.get(column.name), column, shape)
         if value is not None:
-            stored[column.name] = converted(value, column, shape)
+            stored[column.name] = convert_value(value, column, shape)
     extra = {name: value for name, value in row.items() if name not in stored and value is not None}
     for name in list(extra):
-        known = shape.columns.get(name) if isinstance(name, str) else None
-        if known is None and not shape.table.dynamic:
-            names = [one.name for one in shape.given]
+        column_of_name = shape.columns.get(name) if isinstance(name, str) else None
+        if column_of_name is None and not shape.table.dynamic:
+            names = [expected.name for expected in shape.expected]
             raise RowRejected(
                 f"{shape.table.name} has no such column",
                 value=name,
                 next_step=f"Columns: {', '.join(names)}.{nearest(str(name), names)}",
             )
-        if known is not None and (name in shape.filled or known.auto_id):
+        if column_of_name is not None and (name in shape.generated or column_of_name.auto_id):
             raise RowRejected(
                 "Milvus or nestvec fills this column", value=name, next_step="Leave it out of the row."
             )
-        if known is not None or (shape.cells.text and extra[name] == ""):
+        if column_of_name is not None or (shape.cells.text and extra[name] == ""):
             del extra[name]
-    stored |= _dynamic(extra)
-    return stored | _composed(stored, absent, shape) if absent else stored
+    stored |= _check_dynamic(extra)
+    return stored | _compose(stored, absent, shape) if absent else stored
 
 
-def _composed(stored: Mapping[str, object], names: Sequence[str], shape: Shape) -> dict[str, object]:
+def _compose(stored: Mapping[str, object], names: Sequence[str], shape: RowSchema) -> dict[str, object]:
     """The columns that templates compose. Raises RowRejected where one must have a text and has none."""
-    made: dict[str, object] = {}
+    texts: dict[str, object] = {}
     for name, text in composed(shape.table, names, stored).items():
         column = shape.columns[name]
         if text:
-            made[name] = converted(text, column, shape)
+            texts[name] = convert_value(text, column, shape)
         elif name in shape.sources or not (column.nullable or column.has_default):
             of = shape.table.composed[name].fields
             raise RowRejected(
@@ -82,15 +82,15 @@ def _composed(stored: Mapping[str, object], names: Sequence[str], shape: Shape) 
                 value=shape.table.composed[name].text,
                 next_step=f"Give the row {', '.join(of) or 'an attribute'}, or {name} itself.",
             )
-    return made
+    return texts
 
 
-def weigh(row: Mapping[str, object]) -> int:
+def request_bytes(row: Mapping[str, object]) -> int:
     """About how many bytes a converted row takes in a request."""
-    return sum(len(name) + _weight(value) for name, value in row.items())
+    return sum(len(name) + _value_bytes(value) for name, value in row.items())
 
 
-def _weight(value: object) -> int:
+def _value_bytes(value: object) -> int:
     if isinstance(value, str):
         return len(value.encode())
     if isinstance(value, (dict, list)):
@@ -98,12 +98,12 @@ def _weight(value: object) -> int:
     return _NUMBER_BYTES
 
 
-def _present(value: object, column: Column, shape: Shape) -> object:
+def _value_or_default(value: object, column: Column, shape: RowSchema) -> object:
     """The value, or None where Milvus is to take null or the default. Raises RowRejected."""
     empty = shape.cells.text and isinstance(value, str) and not value
     text = column.type == "VARCHAR" and not column.primary
     if empty and not text and not (column.nullable or column.has_default):
-        raise _unfit(column, "is empty", "", "Write a value.")
+        raise _value_error(column, "is empty", "", "Write a value.")
     if value is None or (empty and (column.nullable or column.has_default)):
         if column.nullable or column.has_default:
             return None
@@ -111,23 +111,25 @@ def _present(value: object, column: Column, shape: Shape) -> object:
             f"column {column.name} is missing", next_step=f"Give {column.name} a value in every row."
         )
     if column.name in shape.sources and isinstance(value, str) and not value:
-        raise _unfit(column, "is empty, so there is nothing to embed", "", "Write a text, or drop the row.")
+        raise _value_error(
+            column, "is empty, so there is nothing to embed", "", "Write a text, or drop the row."
+        )
     return value
 
 
-def converted(value: object, column: Column, shape: Shape) -> object:
+def convert_value(value: object, column: Column, shape: RowSchema) -> object:
     """One value, not null, as Milvus takes it in this column. Raises RowRejected."""
     if column.type == "ARRAY":
-        return _array(value, column, shape.arrays[column.name], shape.cells)
+        return _to_array(value, column, shape.arrays[column.name], shape.cells)
     converter = CONVERTERS.get(column.type)
     if converter is None:
-        raise _unfit(
+        raise _value_error(
             column, f"is of type {column.type}, which cannot be ingested", value, "Insert it with pymilvus."
         )
     return converter(value, column, shape.cells)
 
 
-def _unfit(column: Column, why: str, value: object, next_step: str) -> RowRejected:
+def _value_error(column: Column, why: str, value: object, next_step: str) -> RowRejected:
     cause = f"column {column.name} {why}"
     if value == "":
         return RowRejected(cause, next_step=next_step)
@@ -136,26 +138,28 @@ def _unfit(column: Column, why: str, value: object, next_step: str) -> RowReject
     return RowRejected(cause, value=str(value) if plain else type(value).__name__, next_step=next_step)
 
 
-def _bool(value: object, column: Column, cells: CellTypes) -> bool:
-    found = _BOOLS.get(value.strip().lower()) if cells.text and isinstance(value, str) else value
-    if not isinstance(found, bool):
-        raise _unfit(column, "is neither true nor false", value, "Write true or false.")
-    return found
+def _to_bool(value: object, column: Column, cells: CellTypes) -> bool:
+    boolean = _BOOLEANS.get(value.strip().lower()) if cells.text and isinstance(value, str) else value
+    if not isinstance(boolean, bool):
+        raise _value_error(column, "is neither true nor false", value, "Write true or false.")
+    return boolean
 
 
-def _integer(value: object, column: Column, cells: CellTypes) -> int:
-    found = value
+def _to_integer(value: object, column: Column, cells: CellTypes) -> int:
+    number = value
     if cells.text and isinstance(value, str):
-        match = _WHOLE.fullmatch(value.strip())
-        found = int(match[1]) if match else None
+        match = _INTEGER.fullmatch(value.strip())
+        number = int(match[1]) if match else None
     elif isinstance(value, (float, Decimal)) and _is_whole(value):
-        found = int(value)
-    if isinstance(found, bool) or not isinstance(found, int):
-        raise _unfit(column, "is not a whole number", value, "Write a whole number.")
-    low, high = INTEGERS[column.type]
-    if not low <= found <= high:
-        raise _unfit(column, f"is outside {column.type}", value, f"Write a number from {low} to {high}.")
-    return found
+        number = int(value)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise _value_error(column, "is not a whole number", value, "Write a whole number.")
+    low, high = INTEGER_RANGES[column.type]
+    if not low <= number <= high:
+        raise _value_error(
+            column, f"is outside {column.type}", value, f"Write a number from {low} to {high}."
+        )
+    return number
 
 
 def _is_whole(value: float | Decimal) -> bool:
@@ -163,35 +167,35 @@ def _is_whole(value: float | Decimal) -> bool:
     return math.isfinite(value) and abs(float(value)) < 2.0**64 and value == int(value)
 
 
-def _real(value: object, column: Column, cells: CellTypes) -> float:
-    found = math.nan
+def _to_float(value: object, column: Column, cells: CellTypes) -> float:
+    number = math.nan
     if (cells.text and isinstance(value, str) and "_" not in value) or (
         isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
     ):
         try:
-            found = float(value)
+            number = float(value)
         except (ValueError, OverflowError):
-            found = math.nan
-    if not math.isfinite(found):
-        raise _unfit(
+            number = math.nan
+    if not math.isfinite(number):
+        raise _value_error(
             column, "is not a finite number", value, "Write a number that is neither NaN nor infinite."
         )
-    if column.type in ("FLOAT", "FLOAT_VECTOR") and abs(found) > FLOAT_MAX:
-        raise _unfit(column, "is too large for FLOAT", value, "Use a DOUBLE column.")
-    return found
+    if column.type in ("FLOAT", "FLOAT_VECTOR") and abs(number) > MAX_FLOAT32:
+        raise _value_error(column, "is too large for FLOAT", value, "Use a DOUBLE column.")
+    return number
 
 
-def _text(value: object, column: Column, cells: CellTypes) -> str:
+def _to_text(value: object, column: Column, cells: CellTypes) -> str:
     if not isinstance(value, str):
-        raise _unfit(column, "is not text", value, "Write it as text.")
+        raise _value_error(column, "is not text", value, "Write it as text.")
     try:
         size = len(value.encode())
     except UnicodeEncodeError as error:
-        raise _unfit(column, "is not valid UTF-8", value, "Write the text in UTF-8.") from error
+        raise _value_error(column, "is not valid UTF-8", value, "Write the text in UTF-8.") from error
     if not value and column.primary:
-        raise _unfit(column, "is empty", "", "Write a value.")
+        raise _value_error(column, "is empty", "", "Write a value.")
     if column.max_length is not None and size > column.max_length:
-        raise _unfit(
+        raise _value_error(
             column,
             f"has {size} bytes of UTF-8, more than its max_length of {column.max_length}",
             value,
@@ -200,20 +204,22 @@ def _text(value: object, column: Column, cells: CellTypes) -> str:
     return value
 
 
-def _json(value: object, column: Column, cells: CellTypes) -> object:
-    found = _parsed(value, column) if cells.json_text and isinstance(value, str) else value
+def _to_json(value: object, column: Column, cells: CellTypes) -> object:
+    data = _parse_json(value, column) if cells.json_text and isinstance(value, str) else value
     # Milvus Lite refuses a bare number, and a bare string in it makes the column unreadable.
-    if not isinstance(found, (dict, list)):
-        raise _unfit(column, "is neither a JSON object nor a list", found, "Write it as an object or a list.")
-    _check_json(found, f"column {column.name}")
-    return found
+    if not isinstance(data, (dict, list)):
+        raise _value_error(
+            column, "is neither a JSON object nor a list", data, "Write it as an object or a list."
+        )
+    _check_json(data, f"column {column.name}")
+    return data
 
 
-def _parsed(text: str, column: Column) -> Any:
+def _parse_json(text: str, column: Column) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise _unfit(column, "is not JSON", text, f"Correct it: {error}.") from error
+        raise _value_error(column, "is not JSON", text, f"Correct it: {error}.") from error
 
 
 def _check_json(value: object, where: str) -> None:
@@ -225,47 +231,49 @@ def _check_json(value: object, where: str) -> None:
             value=str(error),
             next_step="Use JSON's own types, 254 deep at most.",
         ) from error
-    if size > JSON_BYTES:
+    if size > MAX_JSON_BYTES:
         raise RowRejected(
-            f"{where} has more than {JSON_BYTES} bytes of JSON", value=size, next_step="Store less in it."
+            f"{where} has more than {MAX_JSON_BYTES} bytes of JSON", value=size, next_step="Store less in it."
         )
     waiting = [value]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, float) and not math.isfinite(one):
+        item = waiting.pop()
+        if isinstance(item, float) and not math.isfinite(item):
             raise RowRejected(
-                f"{where} holds a number that JSON has not", value=one, next_step="Write null instead."
+                f"{where} holds a number that JSON has not", value=item, next_step="Write null instead."
             )
-        if isinstance(one, dict):
-            waiting.extend(one.values())
-        elif isinstance(one, (list, tuple)):
-            waiting.extend(one)
+        if isinstance(item, dict):
+            waiting.extend(item.values())
+        elif isinstance(item, (list, tuple)):
+            waiting.extend(item)
 
 
-def _array(value: object, column: Column, kind: ArrayType, cells: CellTypes) -> list[object]:
-    found = _parsed(value, column) if cells.text and isinstance(value, str) else value
-    if not isinstance(found, list):
-        raise _unfit(column, "is not a list", value, "Write a list of values.")
-    if kind.capacity is not None and len(found) > kind.capacity:
-        raise _unfit(column, f"has more than {kind.capacity} elements", len(found), "Store fewer.")
+def _to_array(value: object, column: Column, kind: ArrayType, cells: CellTypes) -> list[object]:
+    elements = _parse_json(value, column) if cells.text and isinstance(value, str) else value
+    if not isinstance(elements, list):
+        raise _value_error(column, "is not a list", value, "Write a list of values.")
+    if kind.capacity is not None and len(elements) > kind.capacity:
+        raise _value_error(column, f"has more than {kind.capacity} elements", len(elements), "Store fewer.")
     element = Column(f"{column.name}[]", kind.element, max_length=kind.max_length)
-    return [CONVERTERS[kind.element](one, element, CellTypes()) for one in found]
+    return [CONVERTERS[kind.element](value_in_array, element, CellTypes()) for value_in_array in elements]
 
 
-def _vector(value: object, column: Column, cells: CellTypes) -> list[object]:
-    found = _parsed(value, column) if cells.text and isinstance(value, str) else value
-    if not isinstance(found, list):
-        raise _unfit(column, f"is not a list of {column.dim} numbers", value, "Write the vector as a list.")
-    if len(found) != column.dim:
+def _to_vector(value: object, column: Column, cells: CellTypes) -> list[object]:
+    numbers = _parse_json(value, column) if cells.text and isinstance(value, str) else value
+    if not isinstance(numbers, list):
+        raise _value_error(
+            column, f"is not a list of {column.dim} numbers", value, "Write the vector as a list."
+        )
+    if len(numbers) != column.dim:
         raise RowRejected(
             f"column {column.name} has {column.dim} dims",
-            value=f"{len(found)} numbers",
+            value=f"{len(numbers)} numbers",
             next_step="Give as many.",
         )
-    return [_real(one, column, CellTypes()) for one in found]
+    return [_to_float(number, column, CellTypes()) for number in numbers]
 
 
-def _dynamic(extra: Mapping[str, object]) -> dict[str, object]:
+def _check_dynamic(extra: Mapping[str, object]) -> dict[str, object]:
     for name in extra:
         if not isinstance(name, str) or not name or name.startswith("$"):
             raise RowRejected(
@@ -279,14 +287,14 @@ def _dynamic(extra: Mapping[str, object]) -> dict[str, object]:
 Converter = Callable[[object, Column, CellTypes], object]
 
 CONVERTERS: Final[dict[str, Converter]] = {
-    "BOOL": _bool,
-    **dict.fromkeys(INTEGERS, _integer),
-    "FLOAT": _real,
-    "DOUBLE": _real,
-    "VARCHAR": _text,
-    "TEXT": _text,
-    "GEOMETRY": _text,
-    "TIMESTAMPTZ": _text,
-    "JSON": _json,
-    "FLOAT_VECTOR": _vector,
+    "BOOL": _to_bool,
+    **dict.fromkeys(INTEGER_RANGES, _to_integer),
+    "FLOAT": _to_float,
+    "DOUBLE": _to_float,
+    "VARCHAR": _to_text,
+    "TEXT": _to_text,
+    "GEOMETRY": _to_text,
+    "TIMESTAMPTZ": _to_text,
+    "JSON": _to_json,
+    "FLOAT_VECTOR": _to_vector,
 }

@@ -1,39 +1,34 @@
-"""Columns that no function of Milvus fills: their service is asked as the rows are written."""
+"""Columns that no Function of Milvus fills: nestvec has the service embed them as it writes the rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
 
-from nestvec.client.http import Coding
-from nestvec.client.service_client import ask_bits, ask_weights
-from nestvec.milvus.catalog import Embedding, Table
-from nestvec.milvus.providers import environment_key
-from nestvec_schemas.spec.collection_spec import FILLED_HERE, Form
-
-_ASK: Final[dict[Form, Callable[..., Sequence[Any]]]] = {"binary": ask_bits, "sparse": ask_weights}
+from nestvec.client.http import EmbeddingRequest
+from nestvec.client.service_client import embed
+from nestvec.client.service_key import environment_api_key
+from nestvec.milvus.catalog import EmbeddingColumn, Table
+from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS
 
 
-def filled_here(table: Table) -> tuple[Embedding, ...]:
-    """The columns that are filled here."""
-    return tuple(one for one in table.embeddings if one.form in FILLED_HERE)
+def client_side_columns(table: Table) -> tuple[EmbeddingColumn, ...]:
+    """The columns that nestvec fills as it writes the rows."""
+    return tuple(column for column in table.embeddings if column.config.form in CLIENT_SIDE_FORMS)
 
 
-def with_filled(table: Table, rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
-    """The rows with these columns: of a binary one bytes, the most significant bit first; of a sparse one
-    words' ids and their weights.
+def embed_columns(table: Table, rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+    """The rows with these columns: bytes, the most significant bit first, where the column is binary; words'
+    ids and their weights where it is sparse.
 
     A table without such columns costs nothing, and neither do rows without their sources.
     Raises ServiceUnreachable, ServiceRefused.
     """
-    filled = [dict(row) for row in rows]
-    key = environment_key()
-    for one in filled_here(table):
-        if filled and one.source not in filled[0]:
+    embedded_rows = [dict(row) for row in rows]
+    for column in client_side_columns(table):
+        if embedded_rows and column.source not in embedded_rows[0]:
             continue
-        coding = Coding(one.endpoint.service, one.endpoint.name, one.dim, one.top)
-        texts = [str(row[one.source]) for row in filled]
-        made = _ASK[one.form](coding, texts, key.api_key if key else None)
-        for row, vector in zip(filled, made, strict=True):
-            row[one.column] = vector
-    return filled
+        request = EmbeddingRequest(column.service, column.config)
+        texts = [str(row[column.source]) for row in embedded_rows]
+        for row, vector in zip(embedded_rows, embed(request, texts, environment_api_key()), strict=True):
+            row[column.column] = vector
+    return embedded_rows

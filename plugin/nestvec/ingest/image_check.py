@@ -1,62 +1,52 @@
-"""Rows whose pictures cannot be had: found before one request to Milvus holds them with all the others."""
+"""Rows whose image cannot be fetched or read: found before one request to Milvus holds them with all
+others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
 
-from nestvec.client.http import Coding
-from nestvec.client.service_client import ask_info, ask_unread
-from nestvec.milvus.catalog import Embedding, Table
-from nestvec.milvus.providers import environment_key
+from nestvec.client.http import EmbeddingRequest
+from nestvec.client.service_client import fetch_info, find_unreadable
+from nestvec.client.service_key import environment_api_key
+from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec_schemas.errors import RowRejected, ServiceError
 
-OnError = Literal["reject", "service"]
-"""What becomes of a row whose picture cannot be had: it is left out, or the service's own setting counts,
-which refuses all rows of the request or gives this one a vector of zeros."""
 
+def image_columns(table: Table) -> tuple[EmbeddingColumn, ...]:
+    """The embeddings of ``table`` whose encoders read images, one for each source and encoder.
 
-def seeing(table: Table) -> tuple[Embedding, ...]:
-    """The embeddings of ``table`` whose encoders read pictures, one for each source and encoder.
-
-    None where the service does not answer here: Milvus may reach it all the same.
+    None where the service does not respond to this machine: Milvus may reach it all the same.
     """
-    found = {(one.source, one.endpoint.service, one.maker): one for one in table.embeddings}
-    readers = {service: frozenset(_readers(service)) for service in table.services}
-    return tuple(one for one in found.values() if one.endpoint.encoder in readers[one.endpoint.service])
+    distinct = {(column.source, column.service, column.maker): column for column in table.embeddings}
+    encoders = {service: frozenset(_image_encoders(service)) for service in table.services}
+    return tuple(column for column in distinct.values() if column.config.encoder in encoders[column.service])
 
 
-def _readers(service: str) -> Iterator[str]:
-    key = environment_key()
+def _image_encoders(service: str) -> Iterator[str]:
     try:
-        info = ask_info(service, key.api_key if key else None)
+        info = fetch_info(service, environment_api_key())
     except ServiceError:
         return
-    yield from (name for name, one in info.encoders.items() if one.pictures)
+    yield from (name for name, encoder in info.encoders.items() if encoder.pictures)
 
 
-def unreadable(
-    embeddings: Sequence[Embedding], rows: Sequence[Mapping[str, object]]
+def unreadable_rows(
+    embeddings: Sequence[EmbeddingColumn], rows: Sequence[Mapping[str, object]]
 ) -> dict[int, RowRejected]:
-    """The places of the rows that ``embeddings`` cannot be made of, and why; all others are made and
-    remembered. Raises ServiceUnreachable, ServiceRefused."""
-    found: dict[int, RowRejected] = {}
-    key = environment_key()
-    for one in embeddings:
-        places = [at for at, row in enumerate(rows) if one.source in row and at not in found]
-        if not places:
+    """The rows that cannot be embedded, by position, and why; the service embeds and caches all others.
+
+    Raises ServiceUnreachable, ServiceRefused.
+    """
+    reasons: dict[int, RowRejected] = {}
+    for column in embeddings:
+        positions = [at for at, row in enumerate(rows) if column.source in row and at not in reasons]
+        if not positions:
             continue
-        texts = [str(rows[at][one.source]) for at in places]
-        # Milvus Lite's openai provider alone sends no prompt.
-        prompted = one.endpoint.provider != "openai"
-        coding = Coding(one.endpoint.service, one.endpoint.name, one.dim)
-        bad = ask_unread(coding, texts, key.api_key if key else None, prompted=prompted)
-        found |= {places[at]: _of_column(one.source, error) for at, error in bad.items()}
-    return found
-
-
-def _of_column(source: str, error: RowRejected) -> RowRejected:
-    cause = f"column {source}: {error.cause}"
-    if error.value is None:
-        return RowRejected(cause, next_step=error.next_step)
-    return RowRejected(cause, value=error.value, next_step=error.next_step)
+        texts = [str(rows[position][column.source]) for position in positions]
+        request = EmbeddingRequest(column.service, column.config)
+        prompted = column.endpoint.sends_prompts
+        failures = find_unreadable(request, texts, environment_api_key(), prompted=prompted)
+        for index, error in failures.items():
+            cause = f"column {column.source}: {error.cause}"
+            reasons[positions[index]] = error.reworded(cause=cause)
+    return reasons

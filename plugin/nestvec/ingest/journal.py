@@ -13,14 +13,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nestvec_schemas.errors import FileUnreadable, IngestError, JournalMismatch
 
-_HASHED = 1 << 20
+_HASHED_BYTES = 1 << 20
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Identity(_Record):
+class IngestIdentity(_Record):
     """Which ingest it is: the file as it was, where its rows go, and where the rejected ones go."""
 
     size: int
@@ -32,7 +32,7 @@ class Identity(_Record):
     rejects: str
 
 
-class Reached(_Record):
+class Progress(_Record):
     """How far it has come: rows read, of them inserted and rejected, and the bytes of the rejects file."""
 
     read: int = 0
@@ -41,23 +41,23 @@ class Reached(_Record):
     rejects_bytes: int = 0
 
 
-class Pending(_Record):
+class PendingBatch(_Record):
     """A batch of ``rows`` on its way to a collection that held ``count`` rows; ``then`` is where it leads."""
 
     count: int
     rows: int
-    then: Reached
+    then: Progress
 
 
 class Journal(_Record):
     """What the file holds. ``pending`` is there only where Milvus makes the keys."""
 
-    identity: Identity
-    reached: Reached = Reached()
-    pending: Pending | None = None
+    identity: IngestIdentity
+    reached: Progress = Progress()
+    pending: PendingBatch | None = None
 
 
-def identify(path: Path, *, format: str, target: str, collection: str, rejects: Path) -> Identity:
+def identify(path: Path, *, format: str, target: str, collection: str, rejects: Path) -> IngestIdentity:
     """The identity of an ingest of ``path``: size, time of change and SHA-256 of the first MiB.
 
     Raises FileUnreadable.
@@ -65,12 +65,12 @@ def identify(path: Path, *, format: str, target: str, collection: str, rejects: 
     try:
         stat = path.stat()
         with path.open("rb") as file:
-            head = hashlib.sha256(file.read(_HASHED)).hexdigest()
+            head = hashlib.sha256(file.read(_HASHED_BYTES)).hexdigest()
     except OSError as error:
         raise FileUnreadable(
             f"{path} cannot be read", value=error.strerror or str(error), next_step="Check the path."
         ) from error
-    return Identity(
+    return IngestIdentity(
         size=stat.st_size,
         mtime_ns=stat.st_mtime_ns,
         head_sha256=head,
@@ -86,7 +86,7 @@ def journal_path(source: Path, collection: str) -> Path:
     return source.with_name(f"{source.name}.{collection}.ingest.json")
 
 
-def resume(path: Path, identity: Identity) -> Journal:
+def resume_journal(path: Path, identity: IngestIdentity) -> Journal:
     """The journal to go on from, or a new one. Raises JournalMismatch where it is of another ingest."""
     try:
         data = path.read_bytes()
@@ -105,7 +105,7 @@ def resume(path: Path, identity: Identity) -> Journal:
     if journal == Journal(identity=journal.identity):
         return Journal(identity=identity)
     before, now = journal.identity.model_dump(), identity.model_dump()
-    for key, what in _SAID.items():
+    for key, what in _CHANGES.items():
         if before[key] != now[key]:
             raise JournalMismatch(
                 f"an ingest was interrupted, and {what} since",
@@ -116,7 +116,7 @@ def resume(path: Path, identity: Identity) -> Journal:
     return journal
 
 
-_SAID = {
+_CHANGES = {
     "target": "--uri has changed",
     "collection": "the collection has changed",
     "format": "--format has changed",
@@ -127,7 +127,7 @@ _SAID = {
 }
 
 
-def settle(journal: Journal, count: int) -> Journal:
+def settle_pending(journal: Journal, count: int) -> Journal:
     """The journal with its pending batch settled by ``count``, the rows that the collection holds now.
 
     Raises JournalMismatch where the count says neither that the batch landed nor that it did not.
@@ -152,7 +152,7 @@ def settle(journal: Journal, count: int) -> Journal:
     )
 
 
-def write(path: Path, journal: Journal) -> None:
+def write_journal(path: Path, journal: Journal) -> None:
     """Replace the journal in one step. Raises IngestError where its folder cannot be written to."""
     new = path.with_name(path.name + ".new")
     try:
@@ -165,7 +165,7 @@ def write(path: Path, journal: Journal) -> None:
         raise _unwritable(path, error) from error
 
 
-def remove(path: Path) -> None:
+def remove_journal(path: Path) -> None:
     """Remove the journal, if it is there. Raises IngestError where that is not allowed."""
     try:
         path.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from nestvec_schemas.errors import IngestError, RowRejected
 
 
 @dataclass(frozen=True)
-class Rejected:
+class RejectedRow:
     """A row that was not stored: where it stands, why, and what it was."""
 
     place: str
@@ -30,7 +30,7 @@ class Rejected:
         return text.encode() + b"\n"
 
 
-def append(path: Path, rejected: Sequence[Rejected], at: int) -> int:
+def append_rejected(path: Path, rejected: Sequence[RejectedRow], at: int) -> int:
     """Write rows at byte ``at``, dropping what followed; gives where the next go. No row, no file.
 
     Raises IngestError where the file cannot be written.
@@ -42,8 +42,8 @@ def append(path: Path, rejected: Sequence[Rejected], at: int) -> int:
         with path.open("r+b") as file:
             file.seek(min(at, path.stat().st_size))
             file.truncate()
-            for one in rejected:
-                file.write(one.line())
+            for row in rejected:
+                file.write(row.line())
             file.flush()
             os.fsync(file.fileno())
             return file.tell()

@@ -10,30 +10,32 @@ from pathlib import Path
 from pymilvus import MilvusClient
 
 from nestvec.collections.lifecycle import count_rows
-from nestvec.datasets.readers import CellTypes, RowSource, SourceRow, open_source
+from nestvec.datasets.readers import RowSource, SourceRow, open_source
 from nestvec.ingest import journal as journals
-from nestvec.ingest.batches import MOST_ROWS, ROWS, Batch, batches, most_rows
-from nestvec.ingest.embed_columns import with_filled
-from nestvec.ingest.image_check import OnError, seeing, unreadable
-from nestvec.ingest.journal import Journal, Pending, Reached
-from nestvec.ingest.rejects import Rejected, append
-from nestvec.ingest.row_schema import Shape, check_header, read_shape
-from nestvec.milvus.catalog import Embedding, Table
+from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, RowBatch, batch_rows, max_batch_rows
+from nestvec.ingest.embed_columns import embed_columns
+from nestvec.ingest.image_check import image_columns, unreadable_rows
+from nestvec.ingest.journal import Journal, PendingBatch, Progress
+from nestvec.ingest.rejects import RejectedRow, append_rejected
+from nestvec.ingest.row_schema import RowSchema, check_header, row_schema
+from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec.milvus.connection import milvus_errors
+from nestvec.milvus.providers import MAX_INSERT_ROWS
 from nestvec.terminal.progress import Advance
 from nestvec_schemas.errors import IngestError, NestvecError
+from nestvec_schemas.on_error import OnError
 
-_REASONS = 5
+_MAX_REASONS = 5
 
 
 @dataclass(frozen=True)
-class Options:
+class IngestOptions:
     """How a file is ingested. ``target`` says which Milvus, for the journal; ``rejects`` and ``kind`` have
     defaults: FILE.rejected.jsonl, and the file's extension. ``on_error``: what becomes of a row whose picture
     cannot be had."""
 
     target: str
-    batch: int = ROWS
+    batch: int = DEFAULT_BATCH_ROWS
     rejects: Path | None = None
     kind: str | None = None
     restart: bool = False
@@ -41,7 +43,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Report:
+class IngestReport:
     """What came of it. ``inserted`` and ``rejected`` are of the whole file, also of the runs before.
 
     ``seconds``, ``this_run`` (rows inserted) and ``resumed_at`` (rows read before it) are this run's.
@@ -62,10 +64,10 @@ def ingest(
     client: MilvusClient,
     table: Table,
     path: Path,
-    options: Options,
+    options: IngestOptions,
     advance: Advance = lambda rows: None,
     stop: Callable[[], bool] = lambda: False,
-) -> Report:
+) -> IngestReport:
     """Write a JSONL, CSV or Parquet file's rows into a collection; go on where an interrupted run stopped.
 
     ``stop`` is asked before each batch; ``advance`` gets the rows just read. Rows with a key of their own
@@ -78,20 +80,20 @@ def ingest(
     _check_batch(options.batch)
     source = open_source(path, options.kind)
     rejects = _rejects_path(path, table, options)
-    shape = read_shape(client, table, source.cells)
+    shape = row_schema(table, source.cells)
     if source.columns is not None:
         check_header(source.columns, shape, path=str(path))
     where = journals.journal_path(path, table.name)
-    journal = _begin(client, table, source, options, rejects)
+    journal = _open_journal(client, table, source, options, rejects)
     advance(journal.reached.read)
-    looked = seeing(table) if options.on_error == "reject" else ()
-    run = _Run(client, shape, where, rejects, journal, advance, looked)
+    image_embeddings = image_columns(table) if options.on_error == "reject" else ()
+    run = _FileIngest(client, shape, where, rejects, journal, advance, image_embeddings)
     items = source.items(journal.reached.read)
-    finished = run.through(batches(items, shape, most_rows(table, options.batch)), stop)
+    finished = run.through(batch_rows(items, shape, max_batch_rows(table, options.batch)), stop)
     if finished:
-        journals.remove(where)
+        journals.remove_journal(where)
     reached = run.journal.reached
-    return Report(
+    return IngestReport(
         inserted=reached.inserted,
         rejected=reached.rejected,
         seconds=time.monotonic() - started,
@@ -108,75 +110,77 @@ def insert_rows(
     table: Table,
     rows: Iterable[Mapping[str, object]],
     *,
-    batch: int = ROWS,
+    batch: int = DEFAULT_BATCH_ROWS,
     advance: Advance = lambda rows: None,
-) -> Report:
+) -> IngestReport:
     """Write rows that are at hand, without a journal; rejected ones are counted and the first few explained.
 
     Raises IngestError, StoreError, ServiceError.
     """
     started = time.monotonic()
     _check_batch(batch)
-    shape = read_shape(client, table, CellTypes())
+    shape = row_schema(table)
     inserted, rejected, reasons = 0, 0, list[str]()
-    looked = seeing(table)
+    image_embeddings = image_columns(table)
     items = (SourceRow(f"row {number}", row) for number, row in enumerate(rows, 1))
-    for found in batches(items, shape, most_rows(table, batch)):
-        one = found.without(unreadable(looked, found.rows))
-        _write(client, table, with_filled(table, one.rows))
-        inserted += len(one.rows)
-        rejected += len(one.rejected)
-        reasons += _reasons(one.rejected)[: _REASONS - len(reasons)]
-        advance(one.read)
-    return Report(inserted, rejected, time.monotonic() - started, tuple(reasons), this_run=inserted)
+    for raw_batch in batch_rows(items, shape, max_batch_rows(table, batch)):
+        checked = raw_batch.without(unreadable_rows(image_embeddings, raw_batch.rows))
+        _write_rows(client, table, embed_columns(table, checked.rows))
+        inserted += len(checked.rows)
+        rejected += len(checked.rejected)
+        reasons += _reasons(checked.rejected)[: _MAX_REASONS - len(reasons)]
+        advance(checked.read)
+    return IngestReport(inserted, rejected, time.monotonic() - started, tuple(reasons), this_run=inserted)
 
 
 @dataclass
-class _Run:
+class _FileIngest:
     """The loop over a file's batches, and how far it is; pictures are ``looked`` at first."""
 
     client: MilvusClient
-    shape: Shape
-    where: Path
+    shape: RowSchema
+    journal_path: Path
     rejects: Path
     journal: Journal
     advance: Advance
-    looked: Sequence[Embedding]
+    image_embeddings: Sequence[EmbeddingColumn]
     reasons: list[str] = field(default_factory=list)
 
-    def through(self, found: Iterator[Batch], stop: Callable[[], bool]) -> bool:
+    def through(self, row_batches: Iterator[RowBatch], stop: Callable[[], bool]) -> bool:
         """Whether it went through to the end; False where it was told to stop."""
         try:
             while True:
                 if stop():
                     return False
-                batch = next(found, None)
+                batch = next(row_batches, None)
                 if batch is None:
                     return True
-                self._one(batch.without(unreadable(self.looked, batch.rows)))
+                self._ingest_batch(batch.without(unreadable_rows(self.image_embeddings, batch.rows)))
         except NestvecError as error:
-            raise _so_far(error, self.journal.reached) from error
+            raise _with_progress(error, self.journal.reached) from error
 
-    def _one(self, batch: Batch) -> None:
+    def _ingest_batch(self, batch: RowBatch) -> None:
         reached, table = self.journal.reached, self.shape.table
-        then = Reached(
+        then = Progress(
             read=reached.read + batch.read,
             inserted=reached.inserted + len(batch.rows),
             rejected=reached.rejected + len(batch.rejected),
-            rejects_bytes=append(self.rejects, batch.rejected, reached.rejects_bytes),
+            rejects_bytes=append_rejected(self.rejects, batch.rejected, reached.rejects_bytes),
         )
-        rows = with_filled(table, batch.rows)
+        rows = embed_columns(table, batch.rows)
         if rows and table.primary.auto_id:
-            pending = Pending(count=count_rows(self.client, table.name), rows=len(rows), then=then)
-            journals.write(self.where, self.journal.model_copy(update={"pending": pending}))
-        _write(self.client, table, rows)
+            pending = PendingBatch(count=count_rows(self.client, table.name), rows=len(rows), then=then)
+            journals.write_journal(self.journal_path, self.journal.model_copy(update={"pending": pending}))
+        _write_rows(self.client, table, rows)
         self.journal = self.journal.model_copy(update={"reached": then, "pending": None})
-        journals.write(self.where, self.journal)
-        self.reasons += _reasons(batch.rejected)[: _REASONS - len(self.reasons)]
+        journals.write_journal(self.journal_path, self.journal)
+        self.reasons += _reasons(batch.rejected)[: _MAX_REASONS - len(self.reasons)]
         self.advance(batch.read)
 
 
-def _begin(client: MilvusClient, table: Table, source: RowSource, options: Options, rejects: Path) -> Journal:
+def _open_journal(
+    client: MilvusClient, table: Table, source: RowSource, options: IngestOptions, rejects: Path
+) -> Journal:
     """The journal to go on from, its pending batch settled; a first one is written before any row."""
     where = journals.journal_path(source.path, table.name)
     identity = journals.identify(
@@ -187,15 +191,15 @@ def _begin(client: MilvusClient, table: Table, source: RowSource, options: Optio
         rejects=rejects,
     )
     if options.restart:
-        journals.remove(where)
-    journal = journals.resume(where, identity)
+        journals.remove_journal(where)
+    journal = journals.resume_journal(where, identity)
     if journal.pending or journal.reached.inserted:
-        journal = journals.settle(journal, count_rows(client, table.name))
-    journals.write(where, journal)
+        journal = journals.settle_pending(journal, count_rows(client, table.name))
+    journals.write_journal(where, journal)
     return journal
 
 
-def _write(client: MilvusClient, table: Table, rows: list[dict[str, object]]) -> None:
+def _write_rows(client: MilvusClient, table: Table, rows: list[dict[str, object]]) -> None:
     if not rows:
         return
     with milvus_errors(f"writing {len(rows)} rows to {table.name}"):
@@ -203,20 +207,20 @@ def _write(client: MilvusClient, table: Table, rows: list[dict[str, object]]) ->
         write(table.name, rows)
 
 
-def _reasons(rejected: Iterable[Rejected]) -> list[str]:
-    return [f"{one.place}: {one.reason}" for one in rejected]
+def _reasons(rejected: Iterable[RejectedRow]) -> list[str]:
+    return [f"{row.place}: {row.reason}" for row in rejected]
 
 
 def _check_batch(batch: int) -> None:
-    if not 1 <= batch <= MOST_ROWS:
+    if not 1 <= batch <= MAX_INSERT_ROWS:
         raise IngestError(
             "a batch of this many rows is more than Milvus takes, or none",
             value=batch,
-            next_step=f"Choose 1 to {MOST_ROWS} rows.",
+            next_step=f"Choose 1 to {MAX_INSERT_ROWS} rows.",
         )
 
 
-def _rejects_path(path: Path, table: Table, options: Options) -> Path:
+def _rejects_path(path: Path, table: Table, options: IngestOptions) -> Path:
     rejects = options.rejects or path.with_name(f"{path.name}.rejected.jsonl")
     same = rejects.exists() and rejects.samefile(path)
     if same or rejects == journals.journal_path(path, table.name):
@@ -228,12 +232,10 @@ def _rejects_path(path: Path, table: Table, options: Options) -> Path:
     return rejects
 
 
-def _so_far(error: NestvecError, reached: Reached) -> NestvecError:
-    """The error with how far the ingest is, and how it goes on."""
+def _with_progress(error: NestvecError, reached: Progress) -> NestvecError:
+    """The error with how far the ingest is, and how to continue it."""
     step = (
         f"{error.next_step} {reached.inserted} rows are in and {reached.rejected} were rejected; "
-        "the same command goes on from there."
+        "the same command continues from there."
     )
-    if error.value is None:
-        return type(error)(error.cause, next_step=step)
-    return type(error)(error.cause, value=error.value, next_step=step)
+    return error.reworded(next_step=step)

@@ -3,90 +3,100 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
 from pymilvus import DataType, FunctionType, MilvusClient
 
-from nestvec.milvus.composed_columns import templates
-from nestvec.milvus.providers import Endpoint, note_property, read_note, read_params
+from nestvec.milvus.composed_columns import read_templates
+from nestvec.milvus.providers import Endpoint, find_provider, note_property, read_note, read_params
 from nestvec.milvus.steps import Steps, call, drive
+from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS, VECTOR_FORMS, EmbeddingConfig, Form
 from nestvec_schemas.errors import CollectionNotFound, nearest
-from nestvec_schemas.model_name import named
-from nestvec_schemas.spec.collection_spec import FILLED_HERE, VECTOR_TYPES, Form
+from nestvec_schemas.model_name import format_model_name
 from nestvec_schemas.spec.compose import Template
 
 
 @dataclass(frozen=True)
 class Column:
-    """One field. ``type`` is Milvus's own name for it (``INT64``, ``VARCHAR``, ``FLOAT_VECTOR``, …).
-
-    ``element_type`` and ``max_capacity`` are an ARRAY's; ``analyzed`` says that text match works on it.
-    ``default`` is what Milvus stores where a row brings nothing, or NULL.
-    """
+    """One field of a collection."""
 
     name: str
+
     type: str
+    """Milvus's name for its type: ``INT64``, ``VARCHAR``, ``FLOAT_VECTOR``, …"""
+
     primary: bool = False
     auto_id: bool = False
     nullable: bool = False
     has_default: bool = False
     partition_key: bool = False
     max_length: int | None = None
+    """Bytes of a VARCHAR, or of the VARCHARs in an ARRAY."""
+
     dim: int | None = None
+    """Length of a vector; None for a sparse one."""
+
     element_type: str | None = None
+    """Of an ARRAY."""
+
     max_capacity: int | None = None
+    """Elements of an ARRAY."""
+
     analyzed: bool = False
+    """Whether text match works on it."""
+
     description: str = ""
     default: bool | int | float | str | None = None
+    """What Milvus stores where a row has no value; None for NULL."""
 
     @property
     def is_vector(self) -> bool:
         return self.type.endswith("_VECTOR")
 
 
-DYNAMIC: Final = Column("$meta", "JSON", nullable=True)
+DYNAMIC_COLUMN: Final = Column("$meta", "JSON", nullable=True)
 """Where Milvus keeps the fields of a row that are no columns, in a collection that takes such."""
 
 
 @dataclass(frozen=True)
-class Embedding:
-    """A vector column made of the ``source`` column by a service, which Milvus asks.
-
-    Where ``form`` is one of FILLED_HERE, no function of Milvus can: ``nestvec ingest`` asks as it writes the
-    rows. ``dim`` is 0 of a sparse one: its dims are words.
-    """
+class EmbeddingColumn:
+    """A vector column that is embedded from a column of texts or of images' addresses."""
 
     source: str
+    """The column that is embedded."""
+
     column: str
-    dim: int
+    """The vector column."""
+
     endpoint: Endpoint
-    form: Form = "float"
+    """Who asks which service for the vectors; nestvec, as it writes the rows, where no Function of Milvus
+    fills the form."""
 
     @property
-    def exit(self) -> int | None:
-        """The layer that the encoder stops after; None for the deepest."""
-        return self.endpoint.exit
+    def config(self) -> EmbeddingConfig:
+        """How the vectors are made; ``dim`` is None of a sparse column."""
+        return self.endpoint.config
 
     @property
-    def expert(self) -> str | None:
-        """The expert whose weights are used; None for the encoder's own."""
-        return self.endpoint.expert
+    def dim(self) -> int:
+        """Length of the vectors; 0 of a sparse column."""
+        return self.config.dim or 0
 
     @property
-    def top(self) -> int | None:
-        """How many of a text's largest weights a sparse column keeps; None for all."""
-        return self.endpoint.top
+    def service(self) -> str:
+        """Base URL of the service that embeds."""
+        return self.endpoint.service
 
     @property
     def maker(self) -> str:
         """The encoder, with its expert: ``minilm@biomed``."""
-        return named(self.endpoint.encoder, None, self.expert)
+        return format_model_name(replace(self.config, exit=None))
 
 
 @dataclass(frozen=True)
-class Lexical:
+class LexicalColumn:
     """A sparse column that Milvus fills from the words of the ``source`` column, for BM25."""
 
     source: str
@@ -95,22 +105,27 @@ class Lexical:
 
 @dataclass(frozen=True)
 class Table:
-    """A collection. ``metrics`` maps an indexed vector column to its metric (``COSINE``, ``IP``, ``L2``).
-
-    ``indexes`` maps any indexed column to the type of its index; ``generated`` are the columns that functions
-    or ``nestvec ingest`` fill, each with the column that it is made of.
-    """
+    """A collection, as Milvus describes it."""
 
     name: str
     columns: tuple[Column, ...]
-    embeddings: tuple[Embedding, ...] = ()
-    lexical: tuple[Lexical, ...] = ()
+    embeddings: tuple[EmbeddingColumn, ...] = ()
+    lexical: tuple[LexicalColumn, ...] = ()
+
     metrics: Mapping[str, str] = field(default_factory=dict)
+    """The metric of each indexed vector column: ``COSINE``, ``IP``, ``L2``."""
+
     dynamic: bool = False
+    """Whether rows may have fields that are not columns."""
+
     description: str = ""
     properties: Mapping[str, str] = field(default_factory=dict)
+
     indexes: Mapping[str, str] = field(default_factory=dict)
+    """The type of each column's index."""
+
     generated: Mapping[str, str] = field(default_factory=dict)
+    """The columns that Functions or ``nestvec ingest`` fill, each with its source column."""
 
     def column(self, name: str) -> Column | None:
         """The column of this name, or None."""
@@ -123,11 +138,13 @@ class Table:
     @cached_property
     def composed(self) -> Mapping[str, Template]:
         """The columns that are composed of others as rows are written, each after those that it needs."""
-        return templates((one.name for one in self.columns if one.type == "VARCHAR"), self.properties)
+        return read_templates(
+            (column.name for column in self.columns if column.type == "VARCHAR"), self.properties
+        )
 
-    def embedding(self, column: str) -> Embedding | None:
+    def embedding(self, column: str) -> EmbeddingColumn | None:
         """How the vector column of this name is filled, or None where the application fills it."""
-        return next((one for one in self.embeddings if one.column == column), None)
+        return next((embedding for embedding in self.embeddings if embedding.column == column), None)
 
     @property
     def primary(self) -> Column:
@@ -137,7 +154,7 @@ class Table:
     @property
     def services(self) -> tuple[str, ...]:
         """The base URLs of the services that the table's embeddings call, each once."""
-        return tuple(dict.fromkeys(one.endpoint.service for one in self.embeddings))
+        return tuple(dict.fromkeys(embedding.service for embedding in self.embeddings))
 
 
 def read_table(client: MilvusClient, name: str) -> Table:
@@ -150,47 +167,48 @@ def table_steps(name: str) -> Steps[Table]:
     doing = f"reading collection {name}"
     if not (yield call(doing, "has_collection", name)):
         names = yield call(doing, "list_collections")
-        there = f"There: {', '.join(sorted(names))}." if names else "The database is empty."
+        available = f"Available: {', '.join(sorted(names))}." if names else "The database is empty."
         raise CollectionNotFound(
-            "no collection of this name",
+            "there is no collection of this name",
             value=name,
-            next_step=f"{there}{nearest(name, names)} Create one with nestvec collection create.",
+            next_step=f"{available}{nearest(name, names)} Create one with nestvec collection create.",
         )
     described: dict[str, Any] = yield call(doing, "describe_collection", name)
     metrics, indexes = {}, {}
     for index in (yield call(doing, "list_indexes", name)):
-        about = yield call(doing, "describe_index", name, index)
-        indexes[about["field_name"]] = str(about.get("index_type", ""))
-        if about.get("metric_type") not in (None, "", "NONE"):
-            metrics[about["field_name"]] = str(about["metric_type"])
-    embeddings = tuple(_embeddings(described))
+        index_info = yield call(doing, "describe_index", name, index)
+        indexes[index_info["field_name"]] = str(index_info.get("index_type", ""))
+        if index_info.get("metric_type") not in (None, "", "NONE"):
+            metrics[index_info["field_name"]] = str(index_info["metric_type"])
+    embeddings = tuple(_read_embeddings(described))
     return Table(
         name=str(described.get("collection_name") or name),
-        columns=tuple(_column(one) for one in described["fields"]),
+        columns=tuple(_read_column(described_field) for described_field in described["fields"]),
         embeddings=embeddings,
         lexical=tuple(
-            Lexical(one["input_field_names"][0], one["output_field_names"][0])
-            for one in described.get("functions", [])
-            if one["type"] == FunctionType.BM25
+            LexicalColumn(function["input_field_names"][0], function["output_field_names"][0])
+            for function in described.get("functions", [])
+            if function["type"] == FunctionType.BM25
         ),
         metrics=metrics,
         dynamic=bool(described.get("enable_dynamic_field")),
         description=described.get("description", ""),
         properties=dict(described.get("properties") or {}),
         indexes=indexes,
-        generated={one.column: one.source for one in embeddings} | _made(described),
+        generated={embedding.column: embedding.source for embedding in embeddings}
+        | _function_outputs(described),
     )
 
 
-def _made(described: Mapping[str, Any]) -> dict[str, str]:
+def _function_outputs(described: Mapping[str, Any]) -> dict[str, str]:
     return {
-        name: one["input_field_names"][0]
-        for one in described.get("functions", [])
-        for name in one["output_field_names"]
+        name: function["input_field_names"][0]
+        for function in described.get("functions", [])
+        for name in function["output_field_names"]
     }
 
 
-def _column(described: Mapping[str, Any]) -> Column:
+def _read_column(described: Mapping[str, Any]) -> Column:
     params = described.get("params", {})
     element = described.get("element_type")
     return Column(
@@ -207,45 +225,45 @@ def _column(described: Mapping[str, Any]) -> Column:
         max_capacity=int(params["max_capacity"]) if "max_capacity" in params else None,
         analyzed=str(params.get("enable_match", "")).lower() == "true",
         description=str(described.get("description") or ""),
-        default=_default(described.get("default_value")),
+        default=_default_value(described.get("default_value")),
     )
 
 
-def _default(value: Any) -> bool | int | float | str | None:
+def _default_value(value: Any) -> bool | int | float | str | None:
     """A default out of Milvus's message, which holds it under the name of its type."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     kind = value.WhichOneof("data") if hasattr(value, "WhichOneof") else None
-    found = getattr(value, kind) if kind else None
-    return found if isinstance(found, (bool, int, float, str)) else None
+    value_of_kind = getattr(value, kind) if kind else None
+    return value_of_kind if isinstance(value_of_kind, (bool, int, float, str)) else None
 
 
-_FORMS = {type_: form for form, type_ in VECTOR_TYPES.items()}
-
-
-def _embeddings(described: Mapping[str, Any]) -> Iterator[Embedding]:
+def _read_embeddings(described: Mapping[str, Any]) -> Iterator[EmbeddingColumn]:
     functions = {
-        one["output_field_names"][0]: one
-        for one in described.get("functions", [])
-        if one["type"] == FunctionType.TEXTEMBEDDING
+        function["output_field_names"][0]: function
+        for function in described.get("functions", [])
+        if function["type"] == FunctionType.TEXTEMBEDDING
     }
     properties = described.get("properties") or {}
-    for one in described["fields"]:
-        column = _column(one)
-        note = str(properties.get(note_property(column.name)) or one.get("description", ""))
-        filled = _filled(column, functions.get(column.name), note)
+    for described_field in described["fields"]:
+        column = _read_column(described_field)
+        if column.type not in VECTOR_FORMS:
+            continue
+        form = VECTOR_FORMS[column.type]
+        note = str(properties.get(note_property(column.name)) or described_field.get("description", ""))
+        filled = _read_endpoint(form, functions.get(column.name), note)
         if filled is not None:
             source, endpoint = filled
-            yield Embedding(source, column.name, column.dim or 0, endpoint, _FORMS[column.type])
+            config = replace(endpoint.config, dim=column.dim, form=form)
+            yield EmbeddingColumn(source, column.name, replace(endpoint, config=config))
 
 
-def _filled(column: Column, function: Mapping[str, Any] | None, note: str) -> tuple[str, Endpoint] | None:
+def _read_endpoint(form: Form, function: Mapping[str, Any] | None, note: str) -> tuple[str, Endpoint] | None:
     """A vector column's source and who fills it; None where no nestvec service does."""
-    if column.type not in _FORMS:
-        return None
     if function is None:
-        return read_note(note, "nestvec") if _FORMS[column.type] in FILLED_HERE else None
+        return read_note(note, "nestvec") if form in CLIENT_SIDE_FORMS else None
+    provider = find_provider(str(function["params"].get("provider", "")))
+    if provider is not None and not provider.has_own_address:
+        return read_note(note, provider.name)
     endpoint = read_params(function["params"])
-    if endpoint is not None:
-        return function["input_field_names"][0], endpoint
-    return read_note(note, "cohere") if function["params"].get("provider") == "cohere" else None
+    return None if endpoint is None else (function["input_field_names"][0], endpoint)

@@ -12,22 +12,26 @@ from typing import Final
 
 from nestvec_schemas.errors import SpecError
 from nestvec_schemas.spec.collection_spec import CollectionSpec
-from nestvec_schemas.spec.compose import Template, order, read_template
+from nestvec_schemas.spec.compose import Template, composition_order, read_template
 
-PREFIX: Final = "nestvec.compose."
+TEMPLATE_PROPERTY_PREFIX: Final = "nestvec.compose."
 """How the name of a collection's property begins that holds a column's template."""
 
 
-def properties(spec: CollectionSpec) -> dict[str, str]:
+def template_properties(spec: CollectionSpec) -> dict[str, str]:
     """The properties of a collection that say how its columns are composed."""
-    return {f"{PREFIX}{name}": one.compose for name, one in spec.fields.items() if one.compose is not None}
+    return {
+        f"{TEMPLATE_PROPERTY_PREFIX}{name}": field.compose
+        for name, field in spec.fields.items()
+        if field.compose is not None
+    }
 
 
-def templates(columns: Iterable[str], properties: Mapping[str, str]) -> Mapping[str, Template]:
+def read_templates(columns: Iterable[str], properties: Mapping[str, str]) -> Mapping[str, Template]:
     """The templates of columns, each after those that it needs; what cannot be read is none."""
-    found = dict[str, Template]()
+    read = dict[str, Template]()
     for name in columns:
-        if f"{PREFIX}{name}" in properties:
+        if f"{TEMPLATE_PROPERTY_PREFIX}{name}" in properties:
             with suppress(SpecError):
-                found[name] = read_template(properties[f"{PREFIX}{name}"])
-    return {name: found[name] for name in order(found)}
+                read[name] = read_template(properties[f"{TEMPLATE_PROPERTY_PREFIX}{name}"])
+    return {name: read[name] for name in composition_order(read)}

@@ -21,14 +21,16 @@ from nestvec_schemas.errors import NestvecError, StoreInUse, StoreRefused, Store
 
 CONNECT_SECONDS = 10.0
 
-_USING = Lock()
+_users_lock = Lock()
 _users: Counter[str] = Counter()
 
-_LITE_LOG = "milvus_lite.server_manager"
+_LITE_LOGGER = "milvus_lite.server_manager"
 
 
 @contextmanager
-def connect(uri: str, *, token: str = "", database: str = "", create: bool = True) -> Iterator[MilvusClient]:
+def open_milvus(
+    uri: str, *, token: str = "", database: str = "", create: bool = True
+) -> Iterator[MilvusClient]:
     """A client of the Milvus at ``uri``: a ``.db`` path (Milvus Lite) or an address.
 
     Closed, and a Lite database let go, at the end of the block. Without ``create``, a ``.db`` must be there.
@@ -40,15 +42,15 @@ def connect(uri: str, *, token: str = "", database: str = "", create: bool = Tru
             value=uri,
             next_step="Correct --uri, or create a collection there: nestvec collection create SPEC.yaml.",
         )
-    _quiet()
-    with _held(uri):
+    _silence_loggers()
+    with _lite_in_use(uri):
         with _lite_failures() as failures:
             try:
                 client = MilvusClient(
                     uri, token=token, db_name=database, timeout=CONNECT_SECONDS, dedicated=True
                 )
             except Exception as error:
-                raise _not_opened(uri, failures[0] if failures else error) from error
+                raise _open_error(uri, failures[0] if failures else error) from error
         try:
             yield client
         finally:
@@ -56,37 +58,39 @@ def connect(uri: str, *, token: str = "", database: str = "", create: bool = Tru
 
 
 @asynccontextmanager
-async def aconnect(uri: str, *, token: str = "", database: str = "") -> AsyncIterator[AsyncMilvusClient]:
+async def open_milvus_async(
+    uri: str, *, token: str = "", database: str = ""
+) -> AsyncIterator[AsyncMilvusClient]:
     """The same for one who awaits."""
-    _quiet()
-    with _held(uri):
+    _silence_loggers()
+    with _lite_in_use(uri):
         # Opening a Lite database starts its server.
-        client = await asyncio.to_thread(_opened, uri, token, database)
+        client = await asyncio.to_thread(_open_async_client, uri, token, database)
         try:
-            await _reached(uri, client)
+            await _wait_until_connected(uri, client)
             yield client
         finally:
             await client.close()
 
 
-def _opened(uri: str, token: str, database: str) -> AsyncMilvusClient:
+def _open_async_client(uri: str, token: str, database: str) -> AsyncMilvusClient:
     with _lite_failures() as failures:
         try:
             return AsyncMilvusClient(
                 uri, token=token, db_name=database, timeout=CONNECT_SECONDS, dedicated=True
             )
         except Exception as error:
-            raise _not_opened(uri, failures[0] if failures else error) from error
+            raise _open_error(uri, failures[0] if failures else error) from error
 
 
-async def _reached(uri: str, client: AsyncMilvusClient) -> None:
+async def _wait_until_connected(uri: str, client: AsyncMilvusClient) -> None:
     try:
         await client.__aenter__()
     except Exception as error:
-        raise _not_opened(uri, error) from error
+        raise _open_error(uri, error) from error
 
 
-def _quiet() -> None:
+def _silence_loggers() -> None:
     """pymilvus, gRPC and Lite print a traceback of each refusal; the error that is raised says it once."""
     if not logging.getLogger().isEnabledFor(logging.INFO):
         for name in ("pymilvus", "grpc", "milvus_lite.adapter"):
@@ -94,7 +98,7 @@ def _quiet() -> None:
 
 
 @contextmanager
-def _held(uri: str) -> Iterator[None]:
+def _lite_in_use(uri: str) -> Iterator[None]:
     """Count a user of a Lite database: the clients of a process share one server, and the last stops it."""
     if not uri.endswith(".db") or importlib.util.find_spec("milvus_lite") is None:
         yield
@@ -103,45 +107,45 @@ def _held(uri: str) -> Iterator[None]:
     from milvus_lite.server_manager import server_manager_instance as serving  # noqa: PLC0415 - Lite alone
 
     path = str(Path(uri).absolute())
-    with _USING:
+    with _users_lock:
         _users[path] += 1
     try:
         yield
     finally:
-        with _USING:
+        with _users_lock:
             _users[path] -= 1
             if not _users[path]:
-                _let_go(serving, path)
+                _release_lite(serving, path)
 
 
-def _let_go(serving: Any, path: str) -> None:
+def _release_lite(serving: Any, path: str) -> None:
     # An application may have clients of its own. A path that is served is not opened by being asked for.
     served = str(serving.start_and_get_uri(path)) if path in getattr(serving, "_servers", {}) else None
-    if served is not None and all(one.config.uri != served for one in _managed()):
+    if served is not None and all(connection.config.uri != served for connection in _managed_connections()):
         serving.release_server(path)
 
 
 @contextmanager
 def _lite_failures() -> Iterator[list[BaseException]]:
     """Collect what Milvus Lite only logs: pymilvus hides why a ``.db`` did not open."""
-    found: list[BaseException] = []
+    failures: list[BaseException] = []
 
     class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if record.exc_info and record.exc_info[1]:
-                found.append(record.exc_info[1])
+                failures.append(record.exc_info[1])
 
-    logger, handler = logging.getLogger(_LITE_LOG), Collector()
+    logger, handler = logging.getLogger(_LITE_LOGGER), Collector()
     logger.addHandler(handler)
     propagated, logger.propagate = logger.propagate, False
     try:
-        yield found
+        yield failures
     finally:
         logger.removeHandler(handler)
         logger.propagate = propagated
 
 
-def _not_opened(uri: str, error: BaseException) -> NestvecError:
+def _open_error(uri: str, error: BaseException) -> NestvecError:
     if type(error).__name__ == "DataDirLockedError":
         return StoreInUse(
             "another process has this Milvus Lite database open",
@@ -178,7 +182,7 @@ def milvus_errors(doing: str) -> Iterator[None]:
         yield
     except MilvusException as error:
         raise StoreRefused(
-            f"Milvus refused {doing}", value=error.message or str(error), next_step=_advice(error.message)
+            f"Milvus refused {doing}", value=error.message or str(error), next_step=_next_step(error.message)
         ) from error
     except grpc.RpcError as error:
         raise StoreUnreachable(
@@ -188,7 +192,7 @@ def milvus_errors(doing: str) -> Iterator[None]:
         ) from error
 
 
-def _advice(message: str) -> str:
+def _next_step(message: str) -> str:
     if "connection" in message.lower() and "API" in message:
         return "The embedding service does not answer: start it with nestvec serve."
     if "not loaded" in message.lower():
@@ -196,7 +200,7 @@ def _advice(message: str) -> str:
     return "Correct what the message names, then try again."
 
 
-class Versioned(Protocol):
+class HasServerVersion(Protocol):
     """What can say which server it is connected to: a client, or pymilvus's own connection."""
 
     def get_server_version(self) -> str:
@@ -204,22 +208,22 @@ class Versioned(Protocol):
         ...
 
 
-def open_connections() -> list[Versioned]:
+def open_connections() -> list[HasServerVersion]:
     """The connections that pymilvus clients of this process have open, each once."""
-    return [one.handler for one in _managed()]
+    return [connection.handler for connection in _managed_connections()]
 
 
-def _managed() -> list[Any]:
+def _managed_connections() -> list[Any]:
     # A schema does not know its client; pymilvus's connection manager knows every client's connection,
     # and keeps a shared one after its last client has gone.
     manager = ConnectionManager.get_instance()
     shared: Mapping[str, Any] = getattr(manager, "_registry", {})
     dedicated: Mapping[int, Any] = getattr(manager, "_dedicated", {})
-    kept = [one for one in shared.values() if one.has_clients]
-    return [*kept, *dedicated.values()]
+    shared_in_use = [connection for connection in shared.values() if connection.has_clients]
+    return [*shared_in_use, *dedicated.values()]
 
 
-def is_lite(client: Versioned) -> bool:
+def is_lite(client: HasServerVersion) -> bool:
     """Whether a connection's server is Milvus Lite; its version string says so."""
     with milvus_errors("asking for the server's version"):
         return "lite" in str(client.get_server_version()).lower()

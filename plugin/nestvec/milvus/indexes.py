@@ -10,14 +10,9 @@ from pymilvus import CollectionSchema, DataType, FunctionType
 from pymilvus.milvus_client import IndexParams
 
 from nestvec.milvus.providers import note_property, read_note
+from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS, VECTOR_TYPES, Form
 from nestvec_schemas.errors import SpecError, nearest
-from nestvec_schemas.spec.collection_spec import (
-    FILLED_HERE,
-    VECTOR_TYPES,
-    Form,
-    default_index,
-    default_metric,
-)
+from nestvec_schemas.spec.collection_spec import default_index, default_metric
 
 __all__ = ["Index", "field_notes", "index_params"]
 
@@ -37,7 +32,7 @@ def index_params(schema: CollectionSchema, indexes: Mapping[str, Index] | None =
     Raises SpecError when ``indexes`` names a field that is not one of them.
     """
     chosen = indexes or {}
-    forms = dict(_filled(schema))
+    forms = dict(_embedding_fields(schema))
     for name in chosen:
         if name not in forms:
             raise SpecError(
@@ -54,7 +49,7 @@ def index_params(schema: CollectionSchema, indexes: Mapping[str, Index] | None =
     return params
 
 
-def _filled(schema: CollectionSchema) -> Iterator[tuple[str, Form]]:
+def _embedding_fields(schema: CollectionSchema) -> Iterator[tuple[str, Form]]:
     """The vector fields that functions fill from encoders, and those that ingest does."""
     outputs = {
         name
@@ -62,18 +57,18 @@ def _filled(schema: CollectionSchema) -> Iterator[tuple[str, Form]]:
         if function.type == FunctionType.TEXTEMBEDDING
         for name in function.output_field_names
     }
-    here = {DataType[VECTOR_TYPES[form]]: form for form in FILLED_HERE}
-    for one in schema.fields:
-        if one.name in outputs:
-            yield one.name, "float"
-        elif one.dtype in here and read_note(one.description or "", "nestvec"):
-            yield one.name, here[one.dtype]
+    forms = {DataType[VECTOR_TYPES[form]]: form for form in CLIENT_SIDE_FORMS}
+    for schema_field in schema.fields:
+        if schema_field.name in outputs:
+            yield schema_field.name, "float"
+        elif schema_field.dtype in forms and read_note(schema_field.description or "", "nestvec"):
+            yield schema_field.name, forms[schema_field.dtype]
 
 
 def field_notes(schema: CollectionSchema) -> dict[str, str]:
     """The properties of a collection of this schema that say what fills its sparse fields."""
     return {
-        note_property(one.name): one.description
-        for one in schema.fields
-        if one.dtype == DataType.SPARSE_FLOAT_VECTOR and read_note(one.description or "", "nestvec")
+        note_property(field.name): field.description
+        for field in schema.fields
+        if field.dtype == DataType.SPARSE_FLOAT_VECTOR and read_note(field.description or "", "nestvec")
     }

@@ -1,115 +1,261 @@
-"""How each kind of Milvus is told to call the service: function params, written and read back.
+"""Who calls the service for a field's vectors: a class for each provider of Milvus's Functions.
 
-A row a provider. Milvus Lite has only ``openai`` and takes a base URL; Milvus from 2.6 has ``tei``,
-overwrites the endpoint's path and keeps its query string, where encoder, dim, exit and expert travel.
-Of its providers only ``cohere`` fills INT8_VECTOR, and that one has an address for the whole cluster, in
-milvus.yaml: which service it is, the field's description says. So it does of binary and sparse fields, which
-no function fills, but ``nestvec ingest`` does. Milvus Lite keeps no descriptions of fields: of sparse ones,
-which it has, a property of the collection says the same.
+Milvus Lite has only ``openai`` and takes a base URL. Milvus from 2.6 has ``tei``: it overwrites the
+endpoint's path and keeps its query string, in which the embedding's config travels. Of its providers only
+``cohere`` fills INT8_VECTOR, and that one has an address for the whole cluster, in milvus.yaml: a note in
+the field's description says which service it is. So do the notes of binary and sparse fields, which no
+Function fills but ``nestvec ingest`` does. Milvus Lite keeps no descriptions of fields: for sparse ones,
+which it has, a property of the collection holds the note.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Final, Literal
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from nestvec_schemas.errors import NestvecError, ServiceError
-from nestvec_schemas.model_name import named, parted
+from nestvec.client.service_key import ServiceKey, environment_key
+from nestvec_schemas.embedding_config import (
+    VECTOR_TYPES,
+    EmbeddingConfig,
+    Form,
+    Prompts,
+    parse_query,
+    query_parameters,
+)
+from nestvec_schemas.errors import NestvecError, SpecError, StoreRefused, nearest
+from nestvec_schemas.model_name import format_model_name, parse_model_name
 
-Provider = Literal["openai", "tei", "cohere"]
+ProviderName = Literal["openai", "tei", "cohere"]
 
-Caller = Provider | Literal["nestvec"]
+CallerName = ProviderName | Literal["nestvec"]
 """Who asks the service for a field's vectors: Milvus by a provider, or nestvec as it writes the rows."""
 
-CHUNK = 1024
-"""Texts in one call of Milvus's ``tei`` provider. Milvus takes 5 chunks an insert: 5,120 rows."""
+FunctionParams = dict[str, str | int]
 
-_NO_KEY = "unused"
+_TEI_BATCH_TEXTS: Final = 1024
+_COHERE_BATCH_TEXTS: Final = 96
+
+_CALLS_PER_INSERT: Final = 5
+"""Calls of the service that Milvus makes for one insert."""
+
+MAX_INSERT_ROWS: Final = _CALLS_PER_INSERT * _TEI_BATCH_TEXTS
+"""Rows of one insert, whatever the provider."""
+
+_NO_KEY: Final = "unused"
 """Milvus Lite demands an API key of every service, also of one that has none."""
 
-_NOTE = "nestvec: "
-"""How the description of a field begins that says who fills it."""
+_NOTE_PREFIX: Final = "nestvec: "
+"""Prefix of a field's description that says who fills it."""
 
-_PROPERTY = "nestvec.embed."
-"""How the name of a collection's property begins that says the same of a field."""
+_NOTE_PROPERTY_PREFIX: Final = "nestvec.embed."
+"""Prefix of the name of a collection's property that says the same of a field."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Who calls whom: the service's base URL (scheme, host, port), the encoder there, its exit and expert.
+    """Who asks which service for a field's vectors, and how they are made."""
 
-    ``exit`` None is the deepest, ``expert`` None the encoder's own weights; ``top`` is how many of a text's
-    largest weights a sparse field keeps, None all.
-    """
+    caller: CallerName
+    """The provider of Milvus, or ``nestvec``."""
 
-    provider: Caller
     service: str
-    encoder: str
-    exit: int | None = None
-    expert: str | None = None
-    top: int | None = None
+    """Base URL of the service: scheme, host and port."""
+
+    config: EmbeddingConfig
 
     @property
-    def name(self) -> str:
-        """Encoder, expert and exit as a model's name."""
-        return named(self.encoder, self.exit, self.expert)
+    def sends_prompts(self) -> bool:
+        """Whether the encoder's prompts are put before texts."""
+        provider = find_provider(self.caller)
+        return provider is None or provider.sends_prompts
+
+    @property
+    def max_insert_rows(self) -> int:
+        """Rows that one insert may hold."""
+        provider = find_provider(self.caller)
+        return MAX_INSERT_ROWS if provider is None else provider.max_insert_rows
 
 
-@dataclass(frozen=True)
-class ServiceKey:
-    """How a service with API keys is called: the key, and the name it has in Milvus's own configuration.
+class Provider(ABC):
+    """What a provider of Milvus's Functions is told, and what it is able to do."""
 
-    Milvus Lite writes the key into the collection's schema. Milvus from 2.6 takes ``credential``, the name
-    of an entry under ``credential`` in milvus.yaml that holds the key.
-    """
+    name: ClassVar[ProviderName]
 
-    api_key: str = field(repr=False)
-    credential: str = ""
+    max_insert_rows: ClassVar[int] = MAX_INSERT_ROWS
+    """Rows that one insert may hold."""
 
+    sends_prompts: ClassVar[bool] = True
+    """Whether queries and documents reach the encoder with its prompts."""
 
-@dataclass(frozen=True)
-class Call:
-    """All that a function's params say. ``documents`` and ``queries`` are prompts put before each text;
-    ``exit`` None is the deepest, ``expert`` None the encoder's own weights, ``top`` None all weights of a
-    sparse vector."""
+    needs_credential: ClassVar[bool] = True
+    """Whether the API key stands in Milvus's own configuration, and a Function only has its name."""
 
-    service: str
-    encoder: str
-    dim: int
-    documents: str = ""
-    queries: str = ""
-    chunk: int = CHUNK
-    key: ServiceKey | None = None
-    exit: int | None = None
-    expert: str | None = None
-    top: int | None = None
+    has_own_address: ClassVar[bool] = True
+    """Whether a Function has the service's address; else one in milvus.yaml counts for all of them."""
 
+    @abstractmethod
+    def write_params(self, service: str, config: EmbeddingConfig, key: ServiceKey | None) -> FunctionParams:
+        """The params of a TEXTEMBEDDING Function (contracts: Milvus 2.6, Milvus Lite 3.2)."""
 
-def write_params(provider: Provider, call: Call) -> dict[str, str | int]:
-    """The params of a TEXTEMBEDDING function of this provider (contracts: Milvus 2.6, Milvus Lite 3.2)."""
-    return _WRITERS[provider](call)
+    @abstractmethod
+    def read_params(self, params: Mapping[str, Any]) -> Endpoint | None:
+        """What the params of a Function say; None where they do not name a nestvec service.
+
+        Raises NestvecError, ValueError where they are malformed.
+        """
+
+    def for_form(self, form: Form) -> Provider:
+        """The provider of the same Milvus that fills fields of this form. Raises StoreRefused."""
+        return self
 
 
-def read_params(params: Mapping[str, Any]) -> Endpoint | None:
-    """Whom a function's params name; None where it is not a nestvec service, or the params do not say.
+class OpenAIProvider(Provider):
+    """Milvus Lite's only provider: the config travels as a model's name and ``dimensions``."""
 
-    ``cohere`` never says: see ``read_note``.
-    """
-    reader = _READERS.get(str(params.get("provider", "")).lower())
-    try:
-        return reader(params) if reader else None
-    except (NestvecError, ValueError):  # a name with an @ of another kind, or a port that is none
+    name = "openai"
+    sends_prompts = False
+    needs_credential = False
+
+    def write_params(self, service: str, config: EmbeddingConfig, key: ServiceKey | None) -> FunctionParams:
+        return {
+            "provider": self.name,
+            "base_url": f"{service}/v1",
+            "model_name": format_model_name(config),
+            **_chosen("dimensions", config.dim),
+            "api_key": key.api_key if key else _NO_KEY,
+        }
+
+    def read_params(self, params: Mapping[str, Any]) -> Endpoint | None:
+        parts = urlsplit(str(params.get("base_url", "")))
+        name = str(params.get("model_name", ""))
+        if not parts.netloc or not name:
+            return None
+        return Endpoint(self.name, f"{parts.scheme}://{parts.netloc}", parse_model_name(name))
+
+    def for_form(self, form: Form) -> Provider:
+        if form in ("float", "sparse"):
+            return self
+        raise StoreRefused(
+            f"Milvus Lite has no {VECTOR_TYPES[form]} fields",
+            value=f"form {form}",
+            next_step="Omit form and choose fewer dims, or use a Milvus server from 2.6.",
+        )
+
+
+class TeiProvider(Provider):
+    """The provider of Milvus from 2.6: the config travels in the endpoint's query string."""
+
+    name = "tei"
+
+    def write_params(self, service: str, config: EmbeddingConfig, key: ServiceKey | None) -> FunctionParams:
+        params: FunctionParams = {
+            "provider": self.name,
+            "endpoint": f"{service}?{urlencode(query_parameters(config))}",
+            "max_client_batch_size": _TEI_BATCH_TEXTS,
+        }
+        if config.prompts.document:
+            params["ingestion_prompt"] = config.prompts.document
+        if config.prompts.query:
+            params["search_prompt"] = config.prompts.query
+        return params | _credential(key)
+
+    def read_params(self, params: Mapping[str, Any]) -> Endpoint | None:
+        endpoint = _read_address(str(params.get("endpoint", "")), self.name)
+        if endpoint is None:
+            return None
+        prompts = Prompts(str(params.get("ingestion_prompt", "")), str(params.get("search_prompt", "")))
+        return replace(endpoint, config=replace(endpoint.config, prompts=prompts))
+
+    def for_form(self, form: Form) -> Provider:
+        return PROVIDERS["cohere"] if form == "int8" else self
+
+
+class CohereProvider(Provider):
+    """The provider that fills INT8_VECTOR fields. Milvus says by the input type which of the encoder's
+    prompts the service puts before the texts."""
+
+    name = "cohere"
+    max_insert_rows = _CALLS_PER_INSERT * _COHERE_BATCH_TEXTS
+    has_own_address = False
+
+    def write_params(self, service: str, config: EmbeddingConfig, key: ServiceKey | None) -> FunctionParams:
+        params: FunctionParams = {"provider": self.name, "model_name": format_model_name(config)}
+        return params | _chosen("dim", config.dim) | _credential(key)
+
+    def read_params(self, params: Mapping[str, Any]) -> Endpoint | None:
+        """Always None: the params never name the service, but the field's note does."""
         return None
 
 
-def rerank_params(lite: bool, service: str, encoder: str, most: int) -> dict[str, str | int]:
-    """The params of a RERANK function that has ``encoder`` score at most ``most`` texts with a query.
+PROVIDERS: Final[Mapping[ProviderName, Provider]] = {
+    provider.name: provider for provider in (TeiProvider(), OpenAIProvider(), CohereProvider())
+}
+
+
+def find_provider(name: str) -> Provider | None:
+    """The provider of this name in a Function's params; None where nestvec does not know it."""
+    return next((provider for provider in PROVIDERS.values() if provider.name == name.lower()), None)
+
+
+def default_provider(*, lite: bool) -> ProviderName:
+    """The provider of Milvus Lite, or of Milvus from 2.6."""
+    return "openai" if lite else "tei"
+
+
+def choose_provider(name: ProviderName, form: Form) -> Provider:
+    """The provider that fills fields of this form on the Milvus that has ``name``.
+
+    Raises SpecError where there is no such form, StoreRefused where that Milvus has no such fields.
+    """
+    if form not in VECTOR_TYPES:
+        raise SpecError(
+            "there is no such form of vectors",
+            value=form,
+            next_step=f"Choose {', '.join(VECTOR_TYPES)}.{nearest(str(form), VECTOR_TYPES)}",
+        )
+    return PROVIDERS[name].for_form(form)
+
+
+def read_params(params: Mapping[str, Any]) -> Endpoint | None:
+    """Whom a Function's params name; None where it is not a nestvec service, or the params do not say."""
+    provider = find_provider(str(params.get("provider", "")))
+    try:
+        return provider.read_params(params) if provider else None
+    except (NestvecError, ValueError):  # a name with an @ of another kind, or a malformed port
+        return None
+
+
+def write_note(service: str, config: EmbeddingConfig, source: str) -> str:
+    """The description of a field that ``service`` fills from the column ``source``."""
+    return f"{_NOTE_PREFIX}{service}?{urlencode(query_parameters(config) | {'source': source})}"
+
+
+def note_property(column: str) -> str:
+    """The property of a collection that holds a field's note."""
+    return f"{_NOTE_PROPERTY_PREFIX}{column}"
+
+
+def read_note(description: str, caller: CallerName) -> tuple[str, Endpoint] | None:
+    """The source column, and whom ``caller`` asks; None where the description is not a note."""
+    if not description.startswith(_NOTE_PREFIX):
+        return None
+    try:
+        address = description.removeprefix(_NOTE_PREFIX)
+        source = parse_qs(urlsplit(address).query).get("source")
+        endpoint = _read_address(address, caller)
+    except ValueError:
+        return None
+    return (source[0], endpoint) if source and endpoint else None
+
+
+def rerank_params(lite: bool, service: str, encoder: str, max_texts: int) -> FunctionParams:
+    """The params of a RERANK Function that has ``encoder`` score at most ``max_texts`` texts with a query.
 
     Milvus Lite has Cohere's shape alone and takes a base URL; Milvus has ``tei``, and keeps the endpoint's
-    query string. Milvus scores batch by batch: one batch takes them all, so that no score depends on it.
+    query string. Milvus scores batch by batch: one batch takes all texts, so that no score depends on it.
     """
     key = environment_key()
     if lite:
@@ -120,138 +266,24 @@ def rerank_params(lite: bool, service: str, encoder: str, most: int) -> dict[str
             "base_url": f"{service}/v2",
             "api_key": key.api_key if key else _NO_KEY,
         }
-    params: dict[str, str | int] = {
+    params: FunctionParams = {
         "reranker": "model",
         "provider": "tei",
         "endpoint": f"{service}?{urlencode({'encoder': encoder})}",
-        "max_client_batch_size": most,
+        "max_client_batch_size": max_texts,
     }
-    return params | ({"credential": key.credential} if key is not None else {})
+    return params | _credential(key)
 
 
-def write_note(call: Call, source: str) -> str:
-    """What the description of a field says that ``call`` fills from the column ``source``."""
-    return f"{_NOTE}{call.service}?{_query(call)}&{urlencode({'source': source})}"
+def _credential(key: ServiceKey | None) -> FunctionParams:
+    return {} if key is None else {"credential": key.credential}
 
 
-def note_property(column: str) -> str:
-    """The property of a collection that holds a field's note."""
-    return f"{_PROPERTY}{column}"
+def _chosen(name: str, value: str | int | None) -> FunctionParams:
+    return {} if value is None else {name: value}
 
 
-def read_note(description: str, provider: Caller) -> tuple[str, Endpoint] | None:
-    """The source column, and whom ``provider`` calls; None where the description is about something else."""
-    if not description.startswith(_NOTE):
-        return None
-    try:
-        address = description.removeprefix(_NOTE)
-        source = parse_qs(urlsplit(address).query).get("source")
-        endpoint = _read_address(address, provider)
-    except ValueError:
-        return None
-    return (source[0], endpoint) if source and endpoint else None
-
-
-def environment_key() -> ServiceKey | None:
-    """The key in NESTVEC_API_KEY, with the name in NESTVEC_CREDENTIAL; None where there is none."""
-    api_key = os.environ.get("NESTVEC_API_KEY", "")
-    return ServiceKey(api_key, os.environ.get("NESTVEC_CREDENTIAL", "")) if api_key else None
-
-
-def base_url(service: str) -> str:
-    """The service's URL as scheme, host and port. Raises ServiceError where there is more or less."""
-    parts = urlsplit(service)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ServiceError(
-            "the service's address is not an http or https URL",
-            value=service,
-            next_step="Write it as http://HOST:PORT, for example http://127.0.0.1:8080.",
-        )
-    if parts.path not in ("", "/") or parts.query or parts.username:
-        raise ServiceError(
-            "the service's address has more than scheme, host and port",
-            value=f"{parts.scheme}://{parts.hostname}{parts.path}",
-            next_step="Give the address alone: Milvus replaces the path, and encoder and dim are added.",
-        )
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _query(call: Call) -> str:
-    asked = {
-        "encoder": call.encoder,
-        "dim": call.dim,
-        "exit": call.exit,
-        "expert": call.expert,
-        "top": call.top,
-    }
-    return urlencode({key: value for key, value in asked.items() if value is not None})
-
-
-def _read_address(address: str, provider: Caller) -> Endpoint | None:
+def _read_address(address: str, caller: CallerName) -> Endpoint | None:
     parts = urlsplit(address)
-    found = parse_qs(parts.query)
-    if "encoder" not in found:
-        return None
-    exit, top = (int(found[name][0]) if name in found else None for name in ("exit", "top"))
-    expert = found["expert"][0] if "expert" in found else None
-    return Endpoint(provider, f"{parts.scheme}://{parts.netloc}", found["encoder"][0], exit, expert, top)
-
-
-def _write_tei(call: Call) -> dict[str, str | int]:
-    params: dict[str, str | int] = {
-        "provider": "tei",
-        "endpoint": f"{call.service}?{_query(call)}",
-        "max_client_batch_size": call.chunk,
-    }
-    if call.documents:
-        params["ingestion_prompt"] = call.documents
-    if call.queries:
-        params["search_prompt"] = call.queries
-    if call.key is not None:
-        params["credential"] = call.key.credential
-    return params
-
-
-def _read_tei(params: Mapping[str, Any]) -> Endpoint | None:
-    return _read_address(str(params.get("endpoint", "")), "tei")
-
-
-def _write_openai(call: Call) -> dict[str, str | int]:
-    return {
-        "provider": "openai",
-        "base_url": f"{call.service}/v1",
-        "model_name": named(call.encoder, call.exit, call.expert),
-        "dimensions": call.dim,
-        "api_key": call.key.api_key if call.key else _NO_KEY,
-    }
-
-
-def _read_openai(params: Mapping[str, Any]) -> Endpoint | None:
-    parts = urlsplit(str(params.get("base_url", "")))
-    name = str(params.get("model_name", ""))
-    if not parts.netloc or not name:
-        return None
-    return Endpoint("openai", f"{parts.scheme}://{parts.netloc}", *parted(name))
-
-
-def _write_cohere(call: Call) -> dict[str, str | int]:
-    # The prompts are the service's: Milvus says which of them by the input type.
-    params: dict[str, str | int] = {
-        "provider": "cohere",
-        "model_name": named(call.encoder, call.exit, call.expert),
-        "dim": call.dim,
-    }
-    if call.key is not None:
-        params["credential"] = call.key.credential
-    return params
-
-
-_WRITERS: dict[str, Callable[[Call], dict[str, str | int]]] = {
-    "tei": _write_tei,
-    "openai": _write_openai,
-    "cohere": _write_cohere,
-}
-_READERS: dict[str, Callable[[Mapping[str, Any]], Endpoint | None]] = {
-    "tei": _read_tei,
-    "openai": _read_openai,
-}
+    config = parse_query(parts.query)
+    return None if config is None else Endpoint(caller, f"{parts.scheme}://{parts.netloc}", config)

@@ -4,134 +4,119 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pymilvus import CollectionSchema, DataType, Function, FunctionType, MilvusClient
 
-from nestvec.client.offers import check_dim, check_exit, check_expert, check_kind, check_top
-from nestvec.client.service_client import EncoderInfo, ask_info
-from nestvec.milvus.connection import Versioned, is_lite, open_connections
+from nestvec.client.service_client import EncoderInfo, fetch_info
+from nestvec.client.service_key import ServiceKey, base_url, environment_key
+from nestvec.milvus.connection import HasServerVersion, is_lite, open_connections
 from nestvec.milvus.providers import (
-    CHUNK,
-    Call,
+    FunctionParams,
     Provider,
-    ServiceKey,
-    base_url,
-    environment_key,
+    ProviderName,
+    choose_provider,
+    default_provider,
     write_note,
-    write_params,
 )
-from nestvec_schemas.binary_codes import check_bits
-from nestvec_schemas.errors import (
-    SpecError,
-    StoreRefused,
-    StoreUnknown,
-    nearest,
-)
-from nestvec_schemas.spec.collection_spec import (
-    FILLED_HERE,
-    VECTOR_TYPES,
-    Form,
-    column_name,
-    sparse_name,
-)
+from nestvec_schemas.binary_codes import check_binary_dim
+from nestvec_schemas.capabilities import CHECKS
+from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS, VECTOR_TYPES, EmbeddingConfig, Prompts
+from nestvec_schemas.errors import SpecError, StoreUnknown, nearest
+from nestvec_schemas.spec.collection_spec import column_name
 
-__all__ = ["EmbeddingOptions", "ServiceKey", "add_embedding"]
+__all__ = ["EmbeddingConfig", "EmbeddingOptions", "ServiceKey", "add_embedding"]
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class EmbeddingOptions:
-    """What is seldom said of an embedding.
+    """The rarely needed options of an embedding."""
 
-    ``exit`` is the layer that the encoder stops after, None for the deepest; it is named in the fields
-    (``{source}_{dim}_exit{exit}``). So is the ``expert`` whose weights are used, None for the encoder's own
-    (``{source}_{dim}_{expert}``), and a ``form`` other than float. ``int8`` gives INT8_VECTOR fields, which
-    Milvus from 2.6 fills through its ``cohere`` provider, whose address is in milvus.yaml; ``binary`` gives
-    BINARY_VECTOR fields, which ``nestvec ingest`` fills. Milvus Lite has neither. ``sparse`` is for a sparse
-    encoder, without dims: a SPARSE_FLOAT_VECTOR field ``{source}_sparse``, which ``nestvec ingest`` fills
-    too; of each text ``top`` keeps so many of the largest weights (``{source}_sparse_top{top}``), None all.
-    ``name`` is the field's, in place of these, where there is one dim. ``provider`` is Milvus's word for who
-    it calls, for a Milvus that nobody is connected to. ``key`` is for a service that has API keys; without
-    it, the environment's NESTVEC_API_KEY and NESTVEC_CREDENTIAL count.
-    """
-
-    exit: int | None = None
-    expert: str | None = None
-    form: Form = "float"
-    top: int | None = None
     name: str | None = None
-    provider: Provider | None = None
+    """Name of the vector field, where there is one dim; None for one made of source, dim and the config."""
+
+    provider: ProviderName | None = None
+    """The provider of Milvus's Function, for a schema that is made without a connection."""
+
     key: ServiceKey | None = None
+    """For a service with API keys; None for NESTVEC_API_KEY and NESTVEC_CREDENTIAL of the environment."""
 
 
 def add_embedding(
     schema: CollectionSchema,
     source: str,
     *,
-    encoder: str,
+    encoder: str | EmbeddingConfig,
     dims: Sequence[int] = (),
     service: str,
     client: MilvusClient | None = None,
     options: EmbeddingOptions = EmbeddingOptions(),
 ) -> None:
-    """Add a vector field ``{source}_{dim}`` per dim to ``schema``, filled by Milvus from ``source``.
+    """Add a vector field ``{source}_{dim}`` for each of ``dims`` to ``schema``, filled by Milvus from
+    ``source``.
 
-    ``service`` is the base URL, as Milvus reaches it, of a running nestvec service. The kind of function
-    is ``openai`` for Milvus Lite and ``tei`` for Milvus from 2.6; it is read off ``client``, else off the
-    connections that are open in this process. Milvus Lite keeps no field's description: create a collection
-    with sparse fields with ``properties=field_notes(schema)``, or nobody will know there what fills them.
-    Raises SpecError (source field, key, form), DimNotOffered, ExitNotOffered, ExpertNotOffered,
-    EncoderNotFound, ServiceUnreachable, ServiceRefused, StoreRefused, StoreUnknown. Nothing is added to
-    ``schema`` then.
+    ``encoder`` is a name or, where exit, expert, form or top are chosen, an EmbeddingConfig. Exit, expert
+    and form are part of the field's name: ``{source}_{dim}_{expert}_exit{exit}_{form}``. Milvus from 2.6
+    fills ``int8`` fields (INT8_VECTOR) through its ``cohere`` provider, whose address is in milvus.yaml;
+    ``nestvec ingest`` fills ``binary`` fields (BINARY_VECTOR). Milvus Lite has neither. A sparse encoder has
+    no dims: its field ``{source}_sparse`` or ``{source}_sparse_top{top}`` (SPARSE_FLOAT_VECTOR) is filled by
+    ``nestvec ingest`` as well.
+
+    ``service`` is the base URL, as Milvus reaches it, of a running nestvec service. The Function's provider
+    is ``openai`` for Milvus Lite and ``tei`` for Milvus from 2.6, depending on ``client``, else on the
+    connections that are open in this process. Milvus Lite does not keep descriptions of fields: create a
+    collection with sparse fields with ``properties=field_notes(schema)``, which say what fills them. Raises
+    SpecError (source field, key, form), DimNotOffered, ExitNotOffered, ExpertNotOffered, EncoderNotFound,
+    ServiceUnreachable, ServiceRefused, StoreRefused, StoreUnknown; ``schema`` is unchanged then.
     """
+    chosen = EmbeddingConfig(encoder) if isinstance(encoder, str) else encoder
     _check_source(schema, source)
-    address, form = base_url(service), options.form
+    address, form = base_url(service), chosen.form
     key = options.key or environment_key()
-    info = ask_info(address, key.api_key if key else None).encoder(encoder, address)
-    sizes = _sizes(dims, encoder, options, info)
-    names = [options.name] if options.name else [_column(source, dim, options) for dim in sizes]
-    _check_names(schema, names, sizes)
-    kind = _kind(options.provider or _provider(client), form)
+    info = fetch_info(address, key.api_key if key else None).encoder(chosen.encoder, address)
+    configs = _check_configs(chosen, dims, info)
+    names = [options.name] if options.name else [column_name(source, config) for config in configs]
+    _check_names(schema, names, len(configs))
+    provider = choose_provider(options.provider or _detect_provider(client), form)
     if form == "binary":
         for dim in dims:
-            check_bits(dim)
-    if kind != "openai" and form not in FILLED_HERE and key is not None and not key.credential:
+            check_binary_dim(dim)
+    if provider.needs_credential and form not in CLIENT_SIDE_FORMS and key is not None and not key.credential:
         raise SpecError(
             "Milvus reads the service's API key from its own configuration, and the entry's name is missing",
             next_step="Put the key under credential in milvus.yaml and name it: "
             "options=EmbeddingOptions(key=ServiceKey(api_key, credential=NAME)), or NESTVEC_CREDENTIAL.",
         )
-    _tell(kind, form, encoder, info, address)
+    _warn(provider, chosen, info, address)
+    prompts = Prompts(info.prompts.get("document", ""), info.prompts.get("query", ""))
     # The deepest exit is no exit: fields that differ in this word alone are of one family.
-    stops = None if info.layers and options.exit == info.layers[0] else options.exit
-    prompts = (info.prompts.get("document", ""), info.prompts.get("query", ""))
-    for column, dim in zip(names, sizes, strict=True):
-        call = Call(address, encoder, dim, *prompts, CHUNK, key, stops, options.expert, options.top)
-        _add(schema, source, column, call, kind, form)
+    exit = None if info.layers and chosen.exit == info.layers[0] else chosen.exit
+    for name, config in zip(names, configs, strict=True):
+        registered = replace(config, exit=exit, prompts=prompts)
+        note = write_note(address, registered, source)
+        described = form != "float" or not provider.has_own_address
+        _add_field(schema, name, registered, note if described else None)
+        if form not in CLIENT_SIDE_FORMS:
+            _add_function(schema, source, name, provider.write_params(address, registered, key))
 
 
-def _sizes(
-    dims: Sequence[int], encoder: str, options: EmbeddingOptions, info: EncoderInfo
-) -> tuple[int, ...]:
-    """The dims of the fields, that of a sparse encoder where none is given; all that is asked is offered."""
-    check_kind(options.form, encoder, info)
-    check_exit(options.exit, encoder, info)
-    check_expert(options.expert, encoder, info)
-    check_top(options.top, options.form)
-    sizes = tuple(dims) or ((info.dim,) if options.form == "sparse" else ())
-    if not sizes:
-        raise SpecError("no dims were given", next_step=f"Give some of {', '.join(map(str, info.dims))}.")
-    for dim in sizes:
-        check_dim(dim, encoder, info)
-    return sizes
+def _check_configs(
+    config: EmbeddingConfig, dims: Sequence[int], info: EncoderInfo
+) -> tuple[EmbeddingConfig, ...]:
+    """The config of each field; of a sparse encoder with all its words where none is chosen.
 
-
-def _column(source: str, dim: int, options: EmbeddingOptions) -> str:
-    if options.form == "sparse":
-        return sparse_name(source, options.top)
-    return column_name(source, dim, options.exit, options.form, options.expert)
+    Raises SpecError, ExitNotOffered, ExpertNotOffered, DimNotOffered where the encoder does not offer them.
+    """
+    default = config.dim or (info.dim if config.form == "sparse" else None)
+    configs = tuple(replace(config, dim=dim) for dim in dims or (() if default is None else (default,)))
+    for attribute, check in CHECKS.items():
+        if attribute == "dim" and not configs:
+            raise SpecError("no dims were chosen", next_step=f"Available: {', '.join(map(str, info.dims))}.")
+        for field_config in configs or (config,):
+            check(field_config, info)
+    return configs
 
 
 def add_lexical(schema: CollectionSchema, source: str, name: str) -> None:
@@ -140,7 +125,7 @@ def add_lexical(schema: CollectionSchema, source: str, name: str) -> None:
     Raises SpecError where there is no such source, or a field of this name already.
     """
     _check_source(schema, source)
-    _check_names(schema, [name], [0])
+    _check_names(schema, [name], 1)
     schema.add_field(name, DataType.SPARSE_FLOAT_VECTOR)
     schema.add_function(
         Function(
@@ -152,66 +137,49 @@ def add_lexical(schema: CollectionSchema, source: str, name: str) -> None:
     )
 
 
-def _add(schema: CollectionSchema, source: str, name: str, call: Call, kind: Provider, form: Form) -> None:
-    """A vector field, what its description says, and its function where Milvus fills it."""
-    told = form != "float" or kind == "cohere"
-    noted = {"description": write_note(call, source)} if told else {}
-    size = {} if form == "sparse" else {"dim": call.dim}
-    schema.add_field(name, DataType[VECTOR_TYPES[form]], **size, **noted)
-    if form not in FILLED_HERE:
-        schema.add_function(
-            Function(
-                name=f"{name}_embedding",
-                function_type=FunctionType.TEXTEMBEDDING,
-                input_field_names=[source],
-                output_field_names=[name],
-                params=write_params(kind, call),
-            )
+def _add_field(schema: CollectionSchema, name: str, config: EmbeddingConfig, note: str | None) -> None:
+    """Add a vector field, described by the note if there is one."""
+    options: dict[str, str | int | None] = {} if config.form == "sparse" else {"dim": config.dim}
+    if note is not None:
+        options["description"] = note
+    schema.add_field(name, DataType[VECTOR_TYPES[config.form]], **options)
+
+
+def _add_function(schema: CollectionSchema, source: str, name: str, params: FunctionParams) -> None:
+    schema.add_function(
+        Function(
+            name=f"{name}_embedding",
+            function_type=FunctionType.TEXTEMBEDDING,
+            input_field_names=[source],
+            output_field_names=[name],
+            params=params,
         )
+    )
 
 
-def _kind(kind: Provider, form: Form) -> Provider:
-    """The provider that fills this form of field. Raises SpecError, StoreRefused where none can."""
-    if form not in VECTOR_TYPES:
-        raise SpecError(
-            "there is no such form of vectors",
-            value=form,
-            next_step=f"Choose {', '.join(VECTOR_TYPES)}.{nearest(str(form), VECTOR_TYPES)}",
-        )
-    if form in ("float", "sparse"):
-        return kind
-    if kind == "openai":
-        raise StoreRefused(
-            f"Milvus Lite has no {VECTOR_TYPES[form]} fields",
-            value=f"form {form}",
-            next_step="Leave form away and choose fewer dims, or use a Milvus server from 2.6.",
-        )
-    return "cohere" if form == "int8" else kind
-
-
-def _tell(kind: Provider, form: Form, encoder: str, info: EncoderInfo, address: str) -> None:
-    """What the fields depend on that the schema cannot hold."""
-    if kind == "openai" and form != "sparse" and any(info.prompts.values()):
+def _warn(provider: Provider, config: EmbeddingConfig, info: EncoderInfo, address: str) -> None:
+    """Log what the fields depend on that the schema cannot hold."""
+    if not provider.sends_prompts and config.form != "sparse" and any(info.prompts.values()):
         logger.warning(
-            "Milvus Lite sends queries and documents alike: the prompts of %s are not used", encoder
+            "Milvus Lite sends queries and documents alike: the prompts of %s are not used", config.encoder
         )
-    if kind == "cohere":
+    if not provider.has_own_address:
         logger.warning(
             "Milvus has one address for its cohere provider: in milvus.yaml, "
             "function.textEmbedding.providers.cohere.url must be %s/v2/embed, and cohere.credential must "
             "name a key, of any value where the service has none",
             address,
         )
-    if form in FILLED_HERE:
+    if config.form in CLIENT_SIDE_FORMS:
         logger.warning(
             "Milvus does not fill %s vectors: write the rows with nestvec ingest, which asks %s",
-            form,
+            config.form,
             address,
         )
 
 
 def _check_source(schema: CollectionSchema, source: str) -> None:
-    fields = {one.name: one for one in schema.fields}
+    fields = {field.name: field for field in schema.fields}
     if source not in fields:
         raise SpecError(
             "the schema has no field of this name to embed",
@@ -233,16 +201,16 @@ def _check_source(schema: CollectionSchema, source: str) -> None:
         )
 
 
-def _check_names(schema: CollectionSchema, names: Sequence[str], dims: Sequence[int]) -> None:
-    if len(names) != len(dims):
+def _check_names(schema: CollectionSchema, names: Sequence[str], fields: int) -> None:
+    if len(names) != fields:
         raise SpecError(
-            "one name is for one vector field, and there is a field per dim",
+            "a name is for one vector field, and there is a field per dim",
             value=names[0],
-            next_step="Call add_embedding for each dim, or leave the name away.",
+            next_step="Call add_embedding for each dim, or omit the name.",
         )
-    taken = [one.name for one in schema.fields]
+    existing = [field.name for field in schema.fields]
     for position, name in enumerate(names):
-        if name in taken or name in names[:position]:
+        if name in existing or name in names[:position]:
             raise SpecError(
                 "the schema has a field of this name already",
                 value=name,
@@ -250,14 +218,14 @@ def _check_names(schema: CollectionSchema, names: Sequence[str], dims: Sequence[
             )
 
 
-def _provider(client: MilvusClient | None) -> Provider:
-    connections: list[Versioned] = [client] if client is not None else open_connections()
-    kinds = {is_lite(one) for one in connections}
+def _detect_provider(client: MilvusClient | None) -> ProviderName:
+    connections: list[HasServerVersion] = [client] if client is not None else open_connections()
+    kinds = {is_lite(connection) for connection in connections}
     if len(kinds) != 1:
         raise StoreUnknown(
-            "it cannot be told whether the schema is for Milvus Lite or for a Milvus server",
+            "nothing says whether the schema is for Milvus Lite or for a Milvus server",
             value="both are open" if kinds else "no connection is open",
             next_step="Pass client=, or options=EmbeddingOptions(provider='openai') for Milvus Lite and "
             "'tei' for Milvus.",
         )
-    return "openai" if kinds.pop() else "tei"
+    return default_provider(lite=kinds.pop())

@@ -30,7 +30,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Job:
+class BlockingCall:
     """Work that blocks, with a client to itself: many calls, files, the embedding service.
 
     ``run`` raises NestvecError alone.
@@ -39,7 +39,7 @@ class Job:
     run: Callable[[MilvusClient], Any]
 
 
-Request = Call | Job
+Request = Call | BlockingCall
 Steps = Generator[Request, Any, T]
 
 
@@ -60,7 +60,7 @@ def drive(client: MilvusClient, steps: Steps[T]) -> T:
             return value
         answer, error = None, None
         try:
-            answer = _ask(client, request)
+            answer = _run_request(client, request)
         except NestvecError as raised:
             error = raised
 
@@ -77,20 +77,22 @@ async def adrive(client: AsyncMilvusClient, blocking: Callable[[], MilvusClient]
             return value
         answer, error = None, None
         try:
-            answer = await _await(client, blocking, request)
+            answer = await _arun_request(client, blocking, request)
         except NestvecError as raised:
             error = raised
 
 
-def _ask(client: MilvusClient, request: Request) -> Any:
-    if isinstance(request, Job):
+def _run_request(client: MilvusClient, request: Request) -> Any:
+    if isinstance(request, BlockingCall):
         return request.run(client)
     with milvus_errors(request.doing):
         return getattr(client, request.method)(*request.args, **request.kwargs)
 
 
-async def _await(client: AsyncMilvusClient, blocking: Callable[[], MilvusClient], request: Request) -> Any:
-    if isinstance(request, Job):
+async def _arun_request(
+    client: AsyncMilvusClient, blocking: Callable[[], MilvusClient], request: Request
+) -> Any:
+    if isinstance(request, BlockingCall):
         work = request.run
         return await asyncio.to_thread(lambda: work(blocking()))
     with milvus_errors(request.doing):

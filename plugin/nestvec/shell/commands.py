@@ -177,7 +177,7 @@ BACKSLASH_COMMANDS: Final = {
     "\\dims": BackslashCommand(_dims, "Nested vectors: dims, bytes per row, exits, encoders.", "[TABLE]"),
     "\\timing": BackslashCommand(_timing, "Print how long parsing and planning take.", "[on|off]"),
     "\\x": BackslashCommand(
-        _expanded, "Print a line per column: always, never, or where rows are too wide.", "[on|off|auto]"
+        _expanded, "Print a line per column: on, off, or for wide rows.", "[on|off|auto]"
     ),
     "\\?": BackslashCommand(_help, "Show this list."),
     "\\q": BackslashCommand(_quit, "Quit; so does Ctrl-D."),

@@ -11,9 +11,10 @@ import pytest
 
 from nestvec.client import http as asking
 from nestvec.client import service_client
-from nestvec.client.http import Coding, is_loopback
-from nestvec.client.service_client import ask_bits, ask_info, ask_vectors
-from nestvec.service.server import address, bind
+from nestvec.client.http import EmbeddingRequest, is_loopback
+from nestvec.client.service_client import embed_bits, embed_vectors, fetch_info
+from nestvec.service.server import bind, listening_url
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import EncoderNotFound, ServiceRefused, ServiceUnreachable
 
 
@@ -38,52 +39,59 @@ def stranger() -> Iterator[str]:
 
 
 def test_what_a_service_says(service: str) -> None:
-    info = ask_info(service)
+    info = fetch_info(service)
     assert info.encoder("tiny", service).dims == (16, 8, 4)
     assert info.encoder("tiny", service).prompts == {"query": "w1 ", "document": ""}
-    with pytest.raises(EncoderNotFound, match=r"no encoder of this name: tinny\. There: tiny\. Did you mean"):
+    with pytest.raises(
+        EncoderNotFound, match=r"no encoder of this name: tinny\. Available: tiny\. Did you mean"
+    ):
         info.encoder("tinny", service)
 
 
-@pytest.mark.parametrize(("model", "exit"), [("tiny", 4), ("tiny@2", 2)])
+@pytest.mark.parametrize("exit", [None, 2])
 def test_bits_are_the_signs_of_the_vectors(
-    service: str, monkeypatch: pytest.MonkeyPatch, model: str, exit: int
+    service: str, monkeypatch: pytest.MonkeyPatch, exit: int | None
 ) -> None:
-    monkeypatch.setattr(service_client, "CHUNK", 2)
+    monkeypatch.setattr(service_client, "REQUEST_TEXTS", 2)
     texts = ["w1", "w2 w3", "w4"]
-    floats = httpx.post(f"{service}/embed?exit={exit}&dim=8", json={"inputs": texts}).json()
+    floats = httpx.post(f"{service}/embed?exit={exit or 4}&dim=8", json={"inputs": texts}).json()
     signs = np.packbits(np.array(floats) > 0, axis=1)
-    assert ask_bits(Coding(service, model, 8), texts) == [bytes(row) for row in signs]
-    assert ask_bits(Coding(service, model, 8), []) == []
-    (query,) = ask_bits(Coding(service, model, 8), ["w9"], query=True)
-    assert [query] == ask_bits(Coding(service, model, 8), ["w1 w9"])
+    request = EmbeddingRequest(service, EmbeddingConfig("tiny", 8, exit, form="binary"))
+    assert embed_bits(request, texts) == [bytes(row) for row in signs]
+    assert embed_bits(request, []) == []
+    (query,) = embed_bits(request, ["w9"], query=True)
+    assert [query] == embed_bits(request, ["w1 w9"])
 
 
 def test_vectors_are_the_services(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_client, "CHUNK", 2)
+    monkeypatch.setattr(service_client, "REQUEST_TEXTS", 2)
     texts = ["w1", "w2 w3", "w4"]
     floats = httpx.post(f"{service}/embed?exit=2&dim=8", json={"inputs": texts}).json()
-    found = ask_vectors(Coding(service, "tiny@2", 8), texts)
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, np.asarray(floats, np.float32))
-    assert ask_vectors(Coding(service, "tiny", 8), []).shape == (0, 8)
-    query = ask_vectors(Coding(service, "tiny", 8), ["w9"], query=True)
-    np.testing.assert_array_equal(query, ask_vectors(Coding(service, "tiny", 8), ["w1 w9"]))
+    vectors = embed_vectors(EmbeddingRequest(service, EmbeddingConfig("tiny", 8, 2)), texts)
+    assert vectors.dtype == np.float32
+    np.testing.assert_array_equal(vectors, np.asarray(floats, np.float32))
+    request = EmbeddingRequest(service, EmbeddingConfig("tiny", 8))
+    assert embed_vectors(request, []).shape == (0, 8)
+    query = embed_vectors(request, ["w9"], query=True)
+    np.testing.assert_array_equal(query, embed_vectors(request, ["w1 w9"]))
+    assert embed_vectors(EmbeddingRequest(service, EmbeddingConfig("tiny")), texts).shape == (3, 16)
     with pytest.raises(ServiceRefused, match="no exit after this layer"):
-        ask_vectors(Coding(service, "tiny@3", 8), texts)
+        embed_vectors(EmbeddingRequest(service, EmbeddingConfig("tiny", 8, 3)), texts)
 
 
 @pytest.mark.parametrize(
-    ("model", "texts", "said"),
+    ("config", "texts", "said"),
     [
-        ("tinny", ["w1"], r"refused to embed 1 texts with tinny: .*Did you mean 'tiny'"),
-        ("tiny@3", ["w1"], r"no exit after this layer: 3"),
-        ("tiny", ["w1", ""], r"a text is empty"),
+        (EmbeddingConfig("tinny", 8), ["w1"], r"refused to embed 1 texts with tinny: .*Did you mean 'tiny'"),
+        (EmbeddingConfig("tiny", 8, 3), ["w1"], r"no exit after this layer: 3"),
+        (EmbeddingConfig("tiny", 8), ["w1", ""], r"a text is empty"),
     ],
 )
-def test_bits_that_the_service_refuses(service: str, model: str, texts: list[str], said: str) -> None:
+def test_bits_that_the_service_refuses(
+    service: str, config: EmbeddingConfig, texts: list[str], said: str
+) -> None:
     with pytest.raises(ServiceRefused, match=said):
-        ask_bits(Coding(service, model, 8), texts)
+        embed_bits(EmbeddingRequest(service, config), texts)
 
 
 def answering(*answers: httpx.Response) -> tuple[httpx.Client, list[int]]:
@@ -106,18 +114,18 @@ def test_a_busy_service_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     busy = httpx.Response(429, headers={"retry-after": "7"})
     asked, count = answering(busy, httpx.Response(504), httpx.Response(200, json=BITS))
     monkeypatch.setattr(service_client, "http_client", lambda *_: asked)
-    assert ask_bits(Coding("http://h", "tiny", 8), ["w1"]) == [b"\x07"]
+    assert embed_bits(EmbeddingRequest("http://h", EmbeddingConfig("tiny", 8)), ["w1"]) == [b"\x07"]
     assert (waits, len(count)) == ([7, 1], 3)
     asked, count = answering(*[httpx.Response(503)] * 4)
     with pytest.raises(ServiceRefused, match="status 503"):
-        ask_bits(Coding("http://h", "tiny", 8), ["w1"])
+        embed_bits(EmbeddingRequest("http://h", EmbeddingConfig("tiny", 8)), ["w1"])
     assert len(count) == 4
 
 
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ({"embeddings": {"ubinary": []}}, "other codes than it was asked for: 0 for 1 texts"),
+        ({"embeddings": {"ubinary": []}}, "other codes than were requested: 0 for 1 texts"),
         ({"embeddings": {"ubinary": [[1, 2]]}}, "other codes"),
         ({"embeddings": {"ubinary": [[256]]}}, "is not a nestvec service"),
         ({"embeddings": {"float": [[0.1]]}}, "other codes"),
@@ -128,21 +136,21 @@ def test_codes_that_were_not_asked_for(monkeypatch: pytest.MonkeyPatch, body: An
     asked, _ = answering(httpx.Response(200, json=body))
     monkeypatch.setattr(service_client, "http_client", lambda *_: asked)
     with pytest.raises(ServiceRefused, match=said):
-        ask_bits(Coding("http://h", "tiny", 8), ["w1"])
+        embed_bits(EmbeddingRequest("http://h", EmbeddingConfig("tiny", 8)), ["w1"])
 
 
 def test_nobody_answers() -> None:
     with bind("127.0.0.1", 0) as listener:
-        gone = address(listener)
+        gone = listening_url(listener)
     with pytest.raises(ServiceUnreachable, match=r"no service answers at http"):
-        ask_bits(Coding(gone, "tiny", 8), ["w1"])
+        embed_bits(EmbeddingRequest(gone, EmbeddingConfig("tiny", 8)), ["w1"])
     with pytest.raises(ServiceUnreachable, match=r"no service answers at http.*Start it: nestvec"):
-        ask_info(gone)
+        fetch_info(gone)
 
 
 def test_somebody_else_answers(stranger: str) -> None:
     with pytest.raises(ServiceRefused, match=r"is not a nestvec service.*Correct the address"):
-        ask_info(stranger)
+        fetch_info(stranger)
 
 
 @pytest.mark.parametrize(

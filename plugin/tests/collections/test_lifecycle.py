@@ -11,10 +11,10 @@ from pymilvus import DataType, MilvusException
 
 from nestvec.collections import lifecycle
 from nestvec.engines.fake import FakeEngine
-from nestvec.service.batching.embedder import Embedder
+from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
-from nestvec.service.server import bind, serving
-from nestvec.service.settings import Settings
+from nestvec.service.server import bind, serve_in_thread
+from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import CollectionExists, ExpertNotOffered, SpecError, StoreRefused
 from nestvec_schemas.spec.collection_spec import CollectionSpec
 from nestvec_schemas.spec.yaml_file import parse_spec
@@ -71,21 +71,21 @@ def spec(service: str) -> CollectionSpec:
 def test_a_collection_that_is_there_stays_as_it_is(spec: CollectionSpec) -> None:
     client: Any = Refusing(there=True)
     with pytest.raises(CollectionExists, match=r"papers.*nestvec collection drop papers"):
-        lifecycle.create(client, spec)
+        lifecycle.create_collection(client, spec)
     assert client.calls == []
 
 
 def test_what_was_made_is_dropped_where_a_later_step_fails(spec: CollectionSpec) -> None:
     client: Any = Refusing()
     with pytest.raises(StoreRefused, match="creating collection papers: no memory for an index"):
-        lifecycle.create(client, spec)
+        lifecycle.create_collection(client, spec)
     assert client.calls == ["create", "index", "drop"]
 
 
 def test_every_part_of_the_spec_reaches_milvus(spec: CollectionSpec) -> None:
     client: Any = Refusing()
     with pytest.raises(StoreRefused):
-        lifecycle.create(client, spec)
+        lifecycle.create_collection(client, spec)
     made = {one["name"]: one for one in client.schema.to_dict()["fields"]}
     assert client.schema.enable_dynamic_field is True
     assert client.schema.description == "read"
@@ -116,7 +116,9 @@ max_vector_fields: 5
 def test_words_vectors_and_names_of_ones_own_reach_milvus(service: str) -> None:
     client: Any = Refusing()
     with pytest.raises(StoreRefused):
-        lifecycle.create(client, parse_spec((SPEC.rstrip() + OTHERS).format(service=service), path="x"))
+        lifecycle.create_collection(
+            client, parse_spec((SPEC.rstrip() + OTHERS).format(service=service), path="x")
+        )
     made = {one["name"]: one for one in client.schema.to_dict()["fields"]}
     assert made["abstract"]["params"] == {"max_length": 8192, "enable_analyzer": True, "enable_match": True}
     assert made["words"]["type"] == DataType.SPARSE_FLOAT_VECTOR
@@ -139,12 +141,12 @@ def test_words_vectors_and_names_of_ones_own_reach_milvus(service: str) -> None:
         (
             "encoder: cross, dims: [16]",
             SpecError,
-            "cross is a reranker encoder, and has no vectors",
+            "cross is a reranker encoder, which has no vectors",
         ),
         (
             "encoder: tiny, dims: [16], expert: bimed",
             ExpertNotOffered,
-            r"no expert of this name: bimed\. It has biomed, legal;.*Did you mean 'biomed'\?",
+            r"no expert of this name: bimed\. Available: biomed, legal\..*Did you mean 'biomed'\?",
         ),
     ],
 )
@@ -153,10 +155,10 @@ def test_an_encoder_that_cannot_do_it_is_told_before_anything_is_made(
 ) -> None:
     write_encoder(experts={"biomed": "tests/a", "legal": "tests/b"})
     models = write_encoder("cross", kind="reranker", dims=(16,), layers=(4,)).parent
-    embedder = Embedder(open_encoders(models), FakeEngine({"tiny": 16, "cross": 16}), Settings())
+    embedder = Embedder(open_encoders(models), FakeEngine({"tiny": 16, "cross": 16}), ServiceSettings())
     client: Any = Refusing()
-    with serving(embedder, bind("127.0.0.1", 0)) as service:
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service:
         text = SPEC.format(service=service) + f"  - {{field: abstract, {keys}, name: more}}\n"
         with pytest.raises(error, match=message):
-            lifecycle.create(client, parse_spec(text, path="spec"))
+            lifecycle.create_collection(client, parse_spec(text, path="spec"))
     assert client.calls == []

@@ -10,9 +10,10 @@ from pymilvus import DataType, FunctionType, MilvusException
 from pymilvus.client.types import LoadState
 
 from nestvec.datasets.readers import CellTypes
-from nestvec.ingest.row_schema import Shape, shape_of
-from nestvec.milvus.catalog import Column, Embedding, Table
+from nestvec.ingest.row_schema import RowSchema, row_schema
+from nestvec.milvus.catalog import Column, EmbeddingColumn, Table
 from nestvec.milvus.providers import Endpoint
+from nestvec_schemas.embedding_config import EmbeddingConfig
 
 COLUMNS = (
     Column("id", "INT64", primary=True),
@@ -25,7 +26,7 @@ COLUMNS = (
     Column("real", "FLOAT", nullable=True),
     Column("fine", "DOUBLE", nullable=True),
     Column("json", "JSON", nullable=True),
-    Column("tags", "ARRAY", nullable=True),
+    Column("tags", "ARRAY", nullable=True, element_type="VARCHAR", max_capacity=2, max_length=3),
     Column("own", "FLOAT_VECTOR", nullable=True, dim=2),
     Column("odd", "SPARSE_FLOAT_VECTOR", nullable=True),
     Column("text_4", "FLOAT_VECTOR", dim=4),
@@ -51,13 +52,15 @@ def described() -> dict[str, Any]:
 def table(*, dynamic: bool = False, auto_id: bool = False) -> Table:
     """The table, with a key that the row brings or that Milvus makes."""
     key = Column("id", "INT64", primary=True, auto_id=auto_id)
-    embedding = Embedding("text", "text_4", 4, Endpoint("openai", "http://127.0.0.1:1", "tiny"))
+    embedding = EmbeddingColumn(
+        "text", "text_4", Endpoint("openai", "http://127.0.0.1:1", EmbeddingConfig("tiny", 4))
+    )
     return Table("t", (key, *COLUMNS[1:]), (embedding,), dynamic=dynamic)
 
 
-def make_shape(cells: CellTypes, *, dynamic: bool = False, auto_id: bool = False) -> Shape:
+def make_shape(cells: CellTypes, *, dynamic: bool = False, auto_id: bool = False) -> RowSchema:
     """The table's shape for rows given as ``cells``."""
-    return shape_of(table(dynamic=dynamic, auto_id=auto_id), described(), cells)
+    return row_schema(table(dynamic=dynamic, auto_id=auto_id), cells)
 
 
 class Crash(BaseException):
@@ -122,10 +125,10 @@ def make_table() -> Callable[..., Table]:
 
 
 @pytest.fixture
-def typed() -> Shape:
+def typed() -> RowSchema:
     return make_shape(CellTypes())
 
 
 @pytest.fixture
-def text() -> Shape:
+def text() -> RowSchema:
     return make_shape(CellTypes(text=True, json_text=True))

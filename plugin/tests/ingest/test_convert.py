@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nestvec.datasets.readers import CellTypes
-from nestvec.ingest.convert import JSON_BYTES, convert, weigh
-from nestvec.ingest.row_schema import Shape, check_header
-from nestvec.milvus.composed_columns import PREFIX
+from nestvec.ingest.convert import MAX_JSON_BYTES, convert_row, request_bytes
+from nestvec.ingest.row_schema import RowSchema, check_header
+from nestvec.milvus.composed_columns import TEMPLATE_PROPERTY_PREFIX
 from nestvec_schemas.errors import IngestError, RowRejected
 
 BASE: dict[str, object] = {"id": 1, "text": "a", "note": ""}
@@ -44,8 +44,8 @@ ANY = st.recursive(
         ("own", [1, 0.5], [1.0, 0.5]),
     ],
 )
-def test_what_a_column_takes(typed: Shape, column: str, value: object, stored: object) -> None:
-    assert convert(BASE | {column: value}, typed)[column] == stored
+def test_what_a_column_takes(typed: RowSchema, column: str, value: object, stored: object) -> None:
+    assert convert_row(BASE | {column: value}, typed)[column] == stored
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,14 @@ def test_what_a_column_takes(typed: Shape, column: str, value: object, stored: o
         ("maybe", " ", " "),
     ],
 )
-def test_what_a_cell_of_csv_becomes(text: Shape, column: str, cell: str, stored: object) -> None:
-    assert convert(WORDS | {column: cell}, text)[column] == stored
+def test_what_a_cell_of_csv_becomes(text: RowSchema, column: str, cell: str, stored: object) -> None:
+    assert convert_row(WORDS | {column: cell}, text)[column] == stored
 
 
-def test_null_and_empty_cells_are_left_to_milvus(typed: Shape, text: Shape) -> None:
+def test_null_and_empty_cells_are_left_to_milvus(typed: RowSchema, text: RowSchema) -> None:
     nothing = dict.fromkeys(("maybe", "flag", "year", "json", "tags", "own", "text_4"))
-    assert convert(BASE | nothing, typed) == BASE
-    assert convert(WORDS | dict.fromkeys(("maybe", "flag", "year", "json", "tags"), ""), text) == BASE
+    assert convert_row(BASE | nothing, typed) == BASE
+    assert convert_row(WORDS | dict.fromkeys(("maybe", "flag", "year", "json", "tags"), ""), text) == BASE
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_null_and_empty_cells_are_left_to_milvus(typed: Shape, text: Shape) -> N
         ({"json": {"a": "\ud800"}}, "column json cannot be written as JSON"),
         ({"json": "word"}, "column json is neither a JSON object nor a list: word"),
         ({"json": 3}, "column json is neither a JSON object nor a list: 3"),
-        ({"json": ["x" * JSON_BYTES]}, "column json has more than 65536 bytes of JSON"),
+        ({"json": ["x" * MAX_JSON_BYTES]}, "column json has more than 65536 bytes of JSON"),
         ({"tags": "a"}, "column tags is not a list"),
         ({"tags": ["a"] * 3}, "column tags has more than 2 elements: 3"),
         ({"tags": ["abcd"]}, r"column tags\[\] has 4 bytes"),
@@ -112,9 +112,9 @@ def test_null_and_empty_cells_are_left_to_milvus(typed: Shape, text: Shape) -> N
         ({"yaer": 2000}, "t has no such column: yaer.*Did you mean 'year'"),
     ],
 )
-def test_why_a_row_is_rejected(typed: Shape, row: dict[str, object], said: str) -> None:
+def test_why_a_row_is_rejected(typed: RowSchema, row: dict[str, object], said: str) -> None:
     with pytest.raises(RowRejected, match=said):
-        convert(BASE | row, typed)
+        convert_row(BASE | row, typed)
 
 
 @pytest.mark.parametrize(
@@ -134,90 +134,94 @@ def test_why_a_row_is_rejected(typed: Shape, row: dict[str, object], said: str) 
         ({"tags": "a;b"}, "column tags is not JSON"),
     ],
 )
-def test_why_a_row_of_csv_is_rejected(text: Shape, row: dict[str, object], said: str) -> None:
+def test_why_a_row_of_csv_is_rejected(text: RowSchema, row: dict[str, object], said: str) -> None:
     with pytest.raises(RowRejected, match=said):
-        convert(WORDS | row, text)
+        convert_row(WORDS | row, text)
 
 
-def test_a_dynamic_table_keeps_other_columns(typed: Shape, text: Shape) -> None:
+def test_a_dynamic_table_keeps_other_columns(typed: RowSchema, text: RowSchema) -> None:
     dynamic = replace(typed, table=replace(typed.table, dynamic=True))
-    assert convert(BASE | {"more": [1], "none": None}, dynamic) == BASE | {"more": [1]}
+    assert convert_row(BASE | {"more": [1], "none": None}, dynamic) == BASE | {"more": [1]}
     cells = replace(text, table=dynamic.table)
-    assert convert(WORDS | {"more": "x", "empty": ""}, cells) == BASE | {"more": "x"}
+    assert convert_row(WORDS | {"more": "x", "empty": ""}, cells) == BASE | {"more": "x"}
     with pytest.raises(RowRejected, match="keeps for itself: \\$meta"):
-        convert(BASE | {"$meta": {}}, dynamic)
+        convert_row(BASE | {"$meta": {}}, dynamic)
     with pytest.raises(RowRejected, match="more than 65536 bytes"):
-        convert(BASE | {"more": "x" * JSON_BYTES}, dynamic)
+        convert_row(BASE | {"more": "x" * MAX_JSON_BYTES}, dynamic)
     with pytest.raises(RowRejected, match="nestvec fills this column"):
-        convert(BASE | {"text_4": [1]}, dynamic)
+        convert_row(BASE | {"text_4": [1]}, dynamic)
 
 
-def test_a_key_that_milvus_makes_may_not_be_given(typed: Shape) -> None:
+def test_a_key_that_milvus_makes_may_not_be_given(typed: RowSchema) -> None:
     columns = dict(typed.columns)
     columns["id"] = replace(columns["id"], auto_id=True)
     auto = replace(typed, columns=columns)
-    assert "id" not in convert({"text": "a", "note": "", "id": None}, auto)
+    assert "id" not in convert_row({"text": "a", "note": "", "id": None}, auto)
     with pytest.raises(RowRejected, match="nestvec fills this column: id"):
-        convert(BASE, auto)
+        convert_row(BASE, auto)
 
 
 @given(
     st.dictionaries(st.sampled_from(["id", "text", "note", "tiny", "real", "json", "tags", "own", "x"]), ANY)
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_row_is_stored_as_its_types_say_or_rejected(typed: Shape, row: dict[str, object]) -> None:
+def test_any_row_is_stored_as_its_types_say_or_rejected(typed: RowSchema, row: dict[str, object]) -> None:
     for cells in (CellTypes(), CellTypes(json_text=True), CellTypes(text=True, json_text=True)):
         try:
-            stored = convert(BASE | row, replace(typed, cells=cells))
+            stored = convert_row(BASE | row, replace(typed, cells=cells))
         except RowRejected:
             continue
         assert isinstance(stored["id"], int)
         assert stored["text"]
         assert set(stored) <= {"id", "text", "note", "tiny", "real", "json", "tags", "own"}
-        assert weigh(stored) > 0
+        assert request_bytes(stored) > 0
         orjson.dumps(stored)
 
 
 def test_the_weight_counts_bytes() -> None:
-    assert weigh({"ab": "é", "n": 1, "j": [1, 2]}) == 2 + 2 + 1 + 8 + 1 + 5
+    assert request_bytes({"ab": "é", "n": 1, "j": [1, 2]}) == 2 + 2 + 1 + 8 + 1 + 5
 
 
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["id", "text", "note", "yaer"], "has a column that t has not: yaer.*Did you mean 'year'"),
+        (["id", "text", "note", "yaer"], "has a column that t does not have: yaer.*Did you mean 'year'"),
         (["id", "text", "note", "text_4"], "a column that is made from its source text: text_4"),
-        (["id", "txt", "note"], "a column that t has not: txt.*Did you mean 'text'"),
+        (["id", "txt", "note"], "a column that t does not have: txt.*Did you mean 'text'"),
         (["id", "note"], "has no column text, which every row of t needs: id, note"),
     ],
 )
-def test_a_header_that_can_give_no_row(text: Shape, names: list[str], said: str) -> None:
+def test_a_header_that_can_give_no_row(text: RowSchema, names: list[str], said: str) -> None:
     with pytest.raises(IngestError, match=said):
         check_header(names, text, path="x.csv")
 
 
-def test_a_header_that_can(text: Shape) -> None:
+def test_a_header_that_can(text: RowSchema) -> None:
     check_header(["note", "text", "id"], text, path="x.csv")
     dynamic = replace(text, table=replace(text.table, dynamic=True))
     check_header(["note", "text", "id", "more"], dynamic, path="x.csv")
 
 
-def composing(shape: Shape, template: str) -> Shape:
+def composing(shape: RowSchema, template: str) -> RowSchema:
     """The shape with a template on ``text``, which is embedded."""
-    return replace(shape, table=replace(shape.table, properties={f"{PREFIX}text": template}))
+    return replace(
+        shape, table=replace(shape.table, properties={f"{TEMPLATE_PROPERTY_PREFIX}text": template})
+    )
 
 
-def test_a_text_is_composed_of_the_rows_other_values(typed: Shape, text: Shape) -> None:
+def test_a_text_is_composed_of_the_rows_other_values(typed: RowSchema, text: RowSchema) -> None:
     row = {"id": 1, "note": "n", "json": {"a": 2}}
-    assert convert(row, composing(typed, "{note}: {json.a}"))["text"] == "n: 2"
+    assert convert_row(row, composing(typed, "{note}: {json.a}"))["text"] == "n: 2"
     cells = {"id": "1", "text": "", "note": "n", "json": '{"a": 2}'}
-    assert convert(cells, composing(text, "{note}: {json.a}"))["text"] == "n: 2"
-    assert convert(row | {"text": None, "maybe": "m"}, composing(typed, "{note}. {maybe}"))["text"] == "n. m"
-    assert convert({"id": 1, "note": "n"}, composing(typed, "flatten"))["text"] == "note: n"
+    assert convert_row(cells, composing(text, "{note}: {json.a}"))["text"] == "n: 2"
+    assert (
+        convert_row(row | {"text": None, "maybe": "m"}, composing(typed, "{note}. {maybe}"))["text"] == "n. m"
+    )
+    assert convert_row({"id": 1, "note": "n"}, composing(typed, "flatten"))["text"] == "note: n"
 
 
-def test_a_text_that_the_row_brings_stays(typed: Shape) -> None:
-    assert convert(BASE | {"note": "n"}, composing(typed, "{note}"))["text"] == "a"
+def test_a_text_that_the_row_brings_stays(typed: RowSchema) -> None:
+    assert convert_row(BASE | {"note": "n"}, composing(typed, "{note}"))["text"] == "a"
 
 
 @pytest.mark.parametrize(
@@ -229,13 +233,13 @@ def test_a_text_that_the_row_brings_stays(typed: Shape) -> None:
     ],
 )
 def test_a_row_that_composes_to_nothing_or_too_much_is_rejected(
-    typed: Shape, row: dict[str, object], said: str
+    typed: RowSchema, row: dict[str, object], said: str
 ) -> None:
     with pytest.raises(RowRejected, match=said):
-        convert({"id": 1, "note": ""} | row, composing(typed, "{maybe}. {json.a}"))
+        convert_row({"id": 1, "note": ""} | row, composing(typed, "{maybe}. {json.a}"))
 
 
-def test_a_header_needs_no_composed_column(text: Shape) -> None:
+def test_a_header_needs_no_composed_column(text: RowSchema) -> None:
     with pytest.raises(IngestError, match="no column text"):
         check_header(["id", "note"], text, path="f")
     check_header(["id", "note"], composing(text, "{note}"), path="f")

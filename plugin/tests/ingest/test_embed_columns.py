@@ -12,13 +12,15 @@ import httpx
 import numpy as np
 import pytest
 
-from nestvec.client.http import Coding
-from nestvec.ingest import Options, embed_columns, ingest, insert_rows
-from nestvec.ingest.batches import COHERE_ROWS, most_rows
+from nestvec.client import service_client
+from nestvec.client.http import EmbeddingRequest
+from nestvec.ingest import IngestOptions, embed_columns, ingest, insert_rows
+from nestvec.ingest.batches import max_batch_rows
 from nestvec.ingest.journal import journal_path
-from nestvec.milvus.catalog import Column, Embedding, Table
+from nestvec.milvus.catalog import Column, EmbeddingColumn, Table
 from nestvec.milvus.providers import Endpoint
-from nestvec.service.server import address, bind
+from nestvec.service.server import bind, listening_url
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import ServiceUnreachable
 
 Made = Callable[..., Any]
@@ -27,8 +29,8 @@ NAME = "text_16_exit2_binary"
 
 def table(made: Table, service: str) -> Table:
     """The table with a binary column beside its others."""
-    endpoint = Endpoint("nestvec", service, "tiny", 2)
-    embedding = Embedding("text", NAME, 16, endpoint, "binary")
+    endpoint = Endpoint("nestvec", service, EmbeddingConfig("tiny", 16, 2, form="binary"))
+    embedding = EmbeddingColumn("text", NAME, endpoint)
     columns = (*made.columns, Column(NAME, "BINARY_VECTOR", dim=16))
     return replace(made, columns=columns, embeddings=(*made.embeddings, embedding))
 
@@ -41,7 +43,7 @@ def test_rows_get_the_codes_of_their_source(
     texts = [f"w{n}" for n in range(7)]
     rows = [{"text": text, "note": "n"} | ({} if auto_id else {"id": n}) for n, text in enumerate(texts)]
     path.write_text("\n".join(map(json.dumps, rows)))
-    done = ingest(client, table(make_table(auto_id=auto_id), service), path, Options("memory", batch=3))
+    done = ingest(client, table(make_table(auto_id=auto_id), service), path, IngestOptions("memory", batch=3))
     assert (done.inserted, done.rejected) == (7, 0)
     floats = httpx.post(f"{service}/embed?exit=2", json={"inputs": texts}).json()
     codes = [bytes(row) for row in np.packbits(np.array(floats) > 0, axis=1)]
@@ -78,13 +80,13 @@ def test_without_the_service_nothing_is_written_and_the_run_goes_on_later(
     rows = [{"text": f"w{n}", "note": str(n)} | ({} if auto_id else {"id": n}) for n in range(4)]
     path.write_text("\n".join(map(json.dumps, rows)))
     with bind("127.0.0.1", 0) as listener:
-        gone = address(listener)
+        gone = listening_url(listener)
     made = make_table(auto_id=auto_id)
-    with pytest.raises(ServiceUnreachable, match=r"no service answers.*0 rows are in.*goes on from there"):
-        ingest(client, table(made, gone), path, Options("memory", batch=3))
+    with pytest.raises(ServiceUnreachable, match=r"no service answers.*0 rows are in.*continues from there"):
+        ingest(client, table(made, gone), path, IngestOptions("memory", batch=3))
     assert client.rows == []
     assert journal_path(path, "t").exists()
-    assert ingest(client, table(made, service), path, Options("memory", batch=3)).inserted == 4
+    assert ingest(client, table(made, service), path, IngestOptions("memory", batch=3)).inserted == 4
     assert sorted(row["note"] for row in client.rows) == ["0", "1", "2", "3"]
 
 
@@ -93,15 +95,18 @@ def test_sparse_columns_get_the_weights_of_their_source(
 ) -> None:
     asked: list[object] = []
 
-    def weights(coding: Coding, texts: list[str], key: str | None) -> list[dict[int, float]]:
-        asked.append((coding, texts, key))
+    def weights(
+        request: EmbeddingRequest, texts: list[str], key: str | None, *, query: bool
+    ) -> list[dict[int, float]]:
+        assert not query
+        asked.append((request, texts, key))
         return [{len(text): 1.5} for text in texts]
 
-    monkeypatch.setitem(embed_columns._ASK, "sparse", weights)
+    monkeypatch.setitem(service_client._EMBED_BY_FORM, "sparse", weights)
     monkeypatch.setenv("NESTVEC_API_KEY", "k")
     made = make_table()
-    endpoint = Endpoint("nestvec", "http://h", "splade", top=64)
-    embedding = Embedding("text", "text_sparse", 0, endpoint, "sparse")
+    config = EmbeddingConfig("splade", form="sparse", top=64)
+    embedding = EmbeddingColumn("text", "text_sparse", Endpoint("nestvec", "http://h", config))
     columns = (*made.columns, Column("text_sparse", "SPARSE_FLOAT_VECTOR"))
     wide = replace(made, columns=columns, embeddings=(*made.embeddings, embedding))
     client = milvus()
@@ -109,13 +114,15 @@ def test_sparse_columns_get_the_weights_of_their_source(
     done = insert_rows(client, wide, rows)
     assert [row["text_sparse"] for row in client.rows] == [{2: 1.5}]
     assert "Milvus or nestvec fills this column" in done.reasons[0]
-    assert asked == [(Coding("http://h", "splade", 0, 64), ["w1"], "k")]
-    assert embed_columns.with_filled(wide, [{"id": 1, "note": "n"}]) == [{"id": 1, "note": "n"}]
+    assert asked == [(EmbeddingRequest("http://h", config), ["w1"], "k")]
+    assert embed_columns.embed_columns(wide, [{"id": 1, "note": "n"}]) == [{"id": 1, "note": "n"}]
 
 
 def test_milvus_takes_fewer_rows_at_once_through_cohere(make_table: Made) -> None:
     made = make_table()
-    assert most_rows(made, 5_120) == 5_120
-    int8 = Embedding("text", "text_4_int8", 4, Endpoint("cohere", "http://h", "tiny"), "int8")
+    assert max_batch_rows(made, 5_120) == 5_120
+    int8 = EmbeddingColumn(
+        "text", "text_4_int8", Endpoint("cohere", "http://h", EmbeddingConfig("tiny", 4, form="int8"))
+    )
     wide = replace(made, embeddings=(*made.embeddings, int8))
-    assert (most_rows(wide, 5_120), most_rows(wide, 100)) == (COHERE_ROWS, 100)
+    assert (max_batch_rows(wide, 5_120), max_batch_rows(wide, 100)) == (480, 100)

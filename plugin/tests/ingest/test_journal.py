@@ -8,24 +8,24 @@ from pathlib import Path
 import pytest
 
 from nestvec.ingest.journal import (
-    Identity,
+    IngestIdentity,
     Journal,
-    Pending,
-    Reached,
+    PendingBatch,
+    Progress,
     identify,
     journal_path,
-    remove,
-    resume,
-    settle,
-    write,
+    remove_journal,
+    resume_journal,
+    settle_pending,
+    write_journal,
 )
 from nestvec_schemas.errors import FileUnreadable, IngestError, JournalMismatch
 
-DONE = Reached(read=5, inserted=4, rejected=1, rejects_bytes=80)
-THEN = Reached(read=8, inserted=7, rejected=1, rejects_bytes=80)
+DONE = Progress(read=5, inserted=4, rejected=1, rejects_bytes=80)
+THEN = Progress(read=8, inserted=7, rejected=1, rejects_bytes=80)
 
 
-def identity(path: Path, **changed: str) -> Identity:
+def identity(path: Path, **changed: str) -> IngestIdentity:
     fields = {"format": "csv", "target": "a.db", "collection": "c"} | changed
     rejects = Path(fields.pop("rejects", "r.jsonl"))
     return identify(path, rejects=rejects, **fields)
@@ -42,13 +42,13 @@ def test_it_is_read_back_and_removed(source: Path) -> None:
     path = journal_path(source, "c")
     assert path.name == "x.csv.c.ingest.json"
     mine = identity(source)
-    assert resume(path, mine) == Journal(identity=mine)
-    journal = Journal(identity=mine, reached=DONE, pending=Pending(count=4, rows=3, then=THEN))
-    write(path, journal)
-    assert resume(path, mine) == journal
+    assert resume_journal(path, mine) == Journal(identity=mine)
+    journal = Journal(identity=mine, reached=DONE, pending=PendingBatch(count=4, rows=3, then=THEN))
+    write_journal(path, journal)
+    assert resume_journal(path, mine) == journal
     assert sorted(one.name for one in source.parent.iterdir()) == ["x.csv", path.name]
-    remove(path)
-    remove(path)
+    remove_journal(path)
+    remove_journal(path)
     assert not path.exists()
 
 
@@ -63,9 +63,9 @@ def test_it_is_read_back_and_removed(source: Path) -> None:
 )
 def test_of_another_command(source: Path, changed: dict[str, str], said: str) -> None:
     path = journal_path(source, "c")
-    write(path, Journal(identity=identity(source), reached=DONE))
+    write_journal(path, Journal(identity=identity(source), reached=DONE))
     with pytest.raises(JournalMismatch, match=f"{said}.*5 rows that are done.*--restart"):
-        resume(path, identity(source, **changed))
+        resume_journal(path, identity(source, **changed))
 
 
 @pytest.mark.parametrize(
@@ -73,25 +73,25 @@ def test_of_another_command(source: Path, changed: dict[str, str], said: str) ->
 )
 def test_of_another_file(source: Path, text: str, said: str) -> None:
     path = journal_path(source, "c")
-    write(path, Journal(identity=identity(source), reached=DONE))
+    write_journal(path, Journal(identity=identity(source), reached=DONE))
     source.write_text(text)
     with pytest.raises(JournalMismatch, match=said):
-        resume(path, identity(source))
+        resume_journal(path, identity(source))
 
 
 def test_of_a_file_that_was_written_to(source: Path) -> None:
     path = journal_path(source, "c")
-    write(path, Journal(identity=identity(source), reached=DONE))
+    write_journal(path, Journal(identity=identity(source), reached=DONE))
     os.utime(source, ns=(0, 0))
     with pytest.raises(JournalMismatch, match="the file has been written to since"):
-        resume(path, identity(source))
+        resume_journal(path, identity(source))
 
 
 def test_one_that_had_not_begun_is_of_any_file(source: Path) -> None:
     path = journal_path(source, "c")
-    write(path, Journal(identity=identity(source)))
+    write_journal(path, Journal(identity=identity(source)))
     source.write_text("id\n1\n2\n")
-    assert resume(path, identity(source)) == Journal(identity=identity(source))
+    assert resume_journal(path, identity(source)) == Journal(identity=identity(source))
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"identity": 1}', b"\xff"])
@@ -99,24 +99,24 @@ def test_damaged(source: Path, data: bytes) -> None:
     path = journal_path(source, "c")
     path.write_bytes(data)
     with pytest.raises(JournalMismatch, match=r"is damaged.*--restart"):
-        resume(path, identity(source))
+        resume_journal(path, identity(source))
 
 
 def test_a_pending_batch_is_settled_by_the_count(source: Path) -> None:
-    pending = Pending(count=4, rows=3, then=THEN)
+    pending = PendingBatch(count=4, rows=3, then=THEN)
     journal = Journal(identity=identity(source), reached=DONE, pending=pending)
-    assert settle(journal, 4) == Journal(identity=journal.identity, reached=DONE)
-    assert settle(journal, 7) == Journal(identity=journal.identity, reached=THEN)
+    assert settle_pending(journal, 4) == Journal(identity=journal.identity, reached=DONE)
+    assert settle_pending(journal, 7) == Journal(identity=journal.identity, reached=THEN)
     for count in (0, 3, 5, 8):
         with pytest.raises(JournalMismatch, match=f"{count} rows, where 4 or 7 were expected"):
-            settle(journal, count)
+            settle_pending(journal, count)
 
 
 def test_an_emptied_collection_is_noticed(source: Path) -> None:
     journal = Journal(identity=identity(source), reached=DONE)
-    assert settle(journal, 1) == journal
+    assert settle_pending(journal, 1) == journal
     with pytest.raises(JournalMismatch, match="the collection is empty"):
-        settle(journal, 0)
+        settle_pending(journal, 0)
 
 
 def test_what_cannot_be_read_or_written(tmp_path: Path, source: Path) -> None:
@@ -124,8 +124,8 @@ def test_what_cannot_be_read_or_written(tmp_path: Path, source: Path) -> None:
         identity(tmp_path / "none")
     journal = Journal(identity=identity(source))
     with pytest.raises(IngestError, match="cannot be written: No such file"):
-        write(tmp_path / "none" / "j.json", journal)
+        write_journal(tmp_path / "none" / "j.json", journal)
     with pytest.raises(IngestError, match="cannot be written: Is a directory"):
-        resume(tmp_path, identity(source))
+        resume_journal(tmp_path, identity(source))
     with pytest.raises(IngestError, match="cannot be written: Is a directory"):
-        remove(tmp_path)
+        remove_journal(tmp_path)

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nestvec.ingest import Options, batches, ingest, insert_rows
+from nestvec.ingest import IngestOptions, batches, ingest, insert_rows
 from nestvec.ingest.journal import journal_path
 from nestvec_schemas.errors import IngestError, JournalMismatch, StoreRefused
 
 Made = Callable[..., Any]
-OPTIONS = Options("memory", batch=3)
+OPTIONS = IngestOptions("memory", batch=3)
 
 
 def write_rows(path: Path, good: list[bool], *, keys: bool = True) -> list[int]:
@@ -177,7 +177,7 @@ def test_a_batch_that_milvus_does_not_take(
 
 
 def test_a_batch_is_cut_at_its_bytes(milvus: Made, make_table: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "BATCH_BYTES", 70)
+    monkeypatch.setattr(batches, "MAX_BATCH_BYTES", 70)
     rows = [{"id": n, "text": "x" * 10, "note": str(n)} for n in range(4)]
     client = milvus()
     report = insert_rows(

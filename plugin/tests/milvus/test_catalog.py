@@ -9,9 +9,10 @@ from pymilvus import CollectionSchema, DataType, MilvusClient
 
 import nestvec
 from nestvec.collections import lifecycle
-from nestvec.collections.lifecycle import describe
-from nestvec.milvus.catalog import Embedding, read_table
+from nestvec.collections.lifecycle import describe_collection
+from nestvec.milvus.catalog import EmbeddingColumn, read_table
 from nestvec.milvus.providers import Endpoint
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.spec.yaml_file import parse_spec
 
 
@@ -73,26 +74,36 @@ embeddings:
 @pytest.fixture
 def server(service: str) -> Any:
     made: Any = Server()
-    lifecycle.create(made, parse_spec(SPEC.format(service=service), path="x"))
+    lifecycle.create_collection(made, parse_spec(SPEC.format(service=service), path="x"))
     return made
 
 
 def test_every_exit_and_form_is_read_back(server: Any, service: str) -> None:
     table = read_table(server, "papers")
     assert table.embeddings == (
-        Embedding("abstract", "abstract_16", 16, Endpoint("tei", service, "tiny")),
-        Embedding("abstract", "abstract_8_exit2", 8, Endpoint("tei", service, "tiny", 2)),
-        Embedding("abstract", "abstract_16_exit2_int8", 16, Endpoint("cohere", service, "tiny", 2), "int8"),
-        Embedding("abstract", "abstract_8_binary", 8, Endpoint("nestvec", service, "tiny"), "binary"),
+        EmbeddingColumn("abstract", "abstract_16", Endpoint("tei", service, EmbeddingConfig("tiny", 16))),
+        EmbeddingColumn(
+            "abstract", "abstract_8_exit2", Endpoint("tei", service, EmbeddingConfig("tiny", 8, 2))
+        ),
+        EmbeddingColumn(
+            "abstract",
+            "abstract_16_exit2_int8",
+            Endpoint("cohere", service, EmbeddingConfig("tiny", 16, 2, form="int8")),
+        ),
+        EmbeddingColumn(
+            "abstract",
+            "abstract_8_binary",
+            Endpoint("nestvec", service, EmbeddingConfig("tiny", 8, form="binary")),
+        ),
     )
-    assert [one.exit for one in table.embeddings] == [None, 2, 2, None]
+    assert [embedding.config.exit for embedding in table.embeddings] == [None, 2, 2, None]
     assert table.services == (service,)
     assert table.metrics["abstract_8_binary"] == "HAMMING"
     assert table.metrics["abstract_16_exit2_int8"] == "COSINE"
 
 
 def test_what_show_tells(server: Any) -> None:
-    found = {one["column"]: one for one in describe(server, "papers")["embeddings"]}
+    found = {one["column"]: one for one in describe_collection(server, "papers")["embeddings"]}
     told = {
         name: (one["exit"], one["form"], one["bytes_per_row"], one["index"]) for name, one in found.items()
     }
@@ -119,8 +130,8 @@ def test_floats_through_cohere_are_read_back_and_what_is_not_nestvecs_is_left_al
         options=nestvec.EmbeddingOptions(provider="cohere"),
     )
     server: Any = Server(schema)
-    endpoint = Endpoint("cohere", service, "tiny")
-    assert read_table(server, "papers").embeddings == (Embedding("abstract", "abstract_8", 8, endpoint),)
+    endpoint = Endpoint("cohere", service, EmbeddingConfig("tiny", 8))
+    assert read_table(server, "papers").embeddings == (EmbeddingColumn("abstract", "abstract_8", endpoint),)
     for function in schema.functions:
         function.params["provider"] = "bedrock"
     assert read_table(server, "papers").embeddings == ()
@@ -133,7 +144,7 @@ def test_defaults_and_what_columns_are_made_of(service: str) -> None:
     )
     made: Any = Server()
     spec = parse_spec(text.format(service=service) + "max_vector_fields: 5\n", path="x")
-    lifecycle.create(made, spec)
+    lifecycle.create_collection(made, spec)
     table = read_table(made, "papers")
     year = table.column("year")
     assert year is not None and (year.has_default, year.default) == (True, 7)
@@ -158,8 +169,8 @@ def test_a_sparse_column_is_read_back_from_its_description_or_a_property(kept: b
     told["properties"] = {} if kept else {"nestvec.embed.lex": note, "mmap.enabled": "true"}
     server.describe_collection = lambda name: told
     table = read_table(server, "papers")
-    endpoint = Endpoint("nestvec", "http://h:1", "splade", top=64)
-    assert table.embeddings == (Embedding("abstract", "lex", 0, endpoint, "sparse"),)
+    endpoint = Endpoint("nestvec", "http://h:1", EmbeddingConfig("splade", form="sparse", top=64))
+    assert table.embeddings == (EmbeddingColumn("abstract", "lex", endpoint),)
     assert table.generated == {"lex": "abstract"}
-    (shown,) = describe(server, "papers")["embeddings"]
+    (shown,) = describe_collection(server, "papers")["embeddings"]
     assert (shown["dim"], shown["bytes_per_row"], shown["form"], shown["top"]) == (None, None, "sparse", 64)

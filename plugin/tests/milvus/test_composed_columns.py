@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from nestvec.ingest.compose_row import composed
 from nestvec.milvus.catalog import Column, Table
-from nestvec.milvus.composed_columns import PREFIX
+from nestvec.milvus.composed_columns import TEMPLATE_PROPERTY_PREFIX
 
 
 def table(*templates: tuple[str, str], dynamic: bool = False) -> Table:
@@ -21,13 +21,17 @@ def table(*templates: tuple[str, str], dynamic: bool = False) -> Table:
             Column("own", "FLOAT_VECTOR", dim=2),
         ),
         dynamic=dynamic,
-        properties={f"{PREFIX}{name}": text for name, text in templates},
+        properties={f"{TEMPLATE_PROPERTY_PREFIX}{name}": text for name, text in templates},
     )
 
 
 def test_other_properties_and_what_cannot_be_read_are_no_templates() -> None:
     found = table(("text", "{title"), ("short", "{title}"))
-    more = {f"{PREFIX}gone": "{title}", f"{PREFIX}year": "{title}", "nestvec.recall.short": "1"}
+    more = {
+        f"{TEMPLATE_PROPERTY_PREFIX}gone": "{title}",
+        f"{TEMPLATE_PROPERTY_PREFIX}year": "{title}",
+        "nestvec.recall.short": "1",
+    }
     assert list(replace(found, properties={**found.properties, **more}).composed) == ["short"]
 
 

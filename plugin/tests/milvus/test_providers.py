@@ -1,72 +1,77 @@
 from __future__ import annotations
 
-from typing import get_args
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nestvec.milvus.providers import (
-    Call,
+    PROVIDERS,
     Endpoint,
-    Provider,
+    ProviderName,
     read_note,
     read_params,
     write_note,
-    write_params,
 )
+from nestvec_schemas.embedding_config import EmbeddingConfig, Prompts
 from nestvec_schemas.manifest import ENCODER_NAME, EXPERT_NAME
 
-calls = st.builds(
-    Call,
-    service=st.sampled_from(["http://127.0.0.1:8080", "https://embeddings:443", "http://[::1]:9"]),
+services = st.sampled_from(["http://127.0.0.1:8080", "https://embeddings:443", "http://[::1]:9"])
+configs = st.builds(
+    EmbeddingConfig,
     encoder=st.from_regex(ENCODER_NAME, fullmatch=True),
     dim=st.integers(1, 8192),
-    documents=st.text(max_size=20),
-    queries=st.text(max_size=20),
     exit=st.none() | st.integers(1, 999),
     expert=st.none() | st.from_regex(EXPERT_NAME, fullmatch=True),
+    prompts=st.builds(Prompts, document=st.text(max_size=20), query=st.text(max_size=20)),
 )
-saying = sorted(set(get_args(Provider)) - {"cohere"})
+naming = sorted(name for name, provider in PROVIDERS.items() if provider.has_own_address)
 
 
-@given(provider=st.sampled_from(saying), call=calls)
-def test_what_is_written_is_read_back(provider: Provider, call: Call) -> None:
-    written = write_params(provider, call)
+@given(name=st.sampled_from(naming), service=services, config=configs)
+def test_what_is_written_is_read_back(name: ProviderName, service: str, config: EmbeddingConfig) -> None:
+    params = PROVIDERS[name].write_params(service, config, None)
     # Milvus describes every value as a string.
-    described = {key: str(value) for key, value in written.items()}
-    assert read_params(described) == Endpoint(provider, call.service, call.encoder, call.exit, call.expert)
+    endpoint = read_params({key: str(value) for key, value in params.items()})
+    # The openai provider's dim is the field's own.
+    expected = config if name == "tei" else replace(config, dim=None)
+    assert endpoint == Endpoint(name, service, expected)
+    assert endpoint is not None
+    assert endpoint.config.prompts == (config.prompts if endpoint.sends_prompts else Prompts())
 
 
-@given(call=calls, source=st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True))
-def test_a_note_is_read_back(call: Call, source: str) -> None:
-    note = write_note(call, source)
-    assert read_note(note, "nestvec") == (
-        source,
-        Endpoint("nestvec", call.service, call.encoder, call.exit, call.expert),
-    )
+@given(service=services, config=configs, source=st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True))
+def test_a_note_is_read_back(service: str, config: EmbeddingConfig, source: str) -> None:
+    note = write_note(service, config, source)
+    assert read_note(note, "nestvec") == (source, Endpoint("nestvec", service, config))
 
 
-@given(call=calls)
-def test_cohere_params_do_not_say_which_service_it_is(call: Call) -> None:
-    written = write_params("cohere", call)
-    assert set(written) == {"provider", "model_name", "dim"}
-    assert read_params(written) is None
+@given(service=services, config=configs)
+def test_cohere_params_do_not_say_which_service_it_is(service: str, config: EmbeddingConfig) -> None:
+    params = PROVIDERS["cohere"].write_params(service, config, None)
+    assert set(params) == {"provider", "model_name", "dim"}
+    assert read_params(params) is None
+
+
+def written(name: ProviderName, config: EmbeddingConfig) -> dict[str, str | int]:
+    return PROVIDERS[name].write_params("http://h:1", config, None)
 
 
 def test_params_as_each_provider_takes_them() -> None:
-    call = Call("http://h:1", "minilm", 64, exit=3)
-    assert write_params("cohere", call) == {"provider": "cohere", "model_name": "minilm@3", "dim": 64}
-    assert write_params("openai", call)["model_name"] == "minilm@3"
-    assert write_params("tei", call)["endpoint"] == "http://h:1?encoder=minilm&dim=64&exit=3"
-    assert write_note(call, "abstract") == "nestvec: http://h:1?encoder=minilm&dim=64&exit=3&source=abstract"
+    config = EmbeddingConfig("minilm", 64, exit=3)
+    assert written("cohere", config) == {"provider": "cohere", "model_name": "minilm@3", "dim": 64}
+    assert written("openai", config)["model_name"] == "minilm@3"
+    assert written("tei", config)["endpoint"] == "http://h:1?encoder=minilm&dim=64&exit=3"
+    note = "nestvec: http://h:1?encoder=minilm&dim=64&exit=3&source=abstract"
+    assert write_note("http://h:1", config, "abstract") == note
 
 
 def test_an_expert_travels_with_the_exit() -> None:
-    call = Call("http://h:1", "minilm", 64, exit=3, expert="biomed")
-    assert write_params("cohere", call)["model_name"] == "minilm@biomed@3"
-    assert write_params("openai", call)["model_name"] == "minilm@biomed@3"
-    assert write_params("tei", call)["endpoint"] == "http://h:1?encoder=minilm&dim=64&exit=3&expert=biomed"
+    config = EmbeddingConfig("minilm", 64, exit=3, expert="biomed")
+    assert written("cohere", config)["model_name"] == "minilm@biomed@3"
+    assert written("openai", config)["model_name"] == "minilm@biomed@3"
+    assert written("tei", config)["endpoint"] == "http://h:1?encoder=minilm&dim=64&exit=3&expert=biomed"
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from pymilvus import CollectionSchema, DataType, MilvusClient
 
 import nestvec
 from nestvec.engines.fake import FakeEngine
-from nestvec.service.batching.embedder import Embedder
+from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
-from nestvec.service.server import address, bind, serving
-from nestvec.service.settings import Settings
+from nestvec.service.server import bind, listening_url, serve_in_thread
+from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import (
     DimNotOffered,
     EncoderNotFound,
@@ -36,10 +36,21 @@ def schema() -> CollectionSchema:
     return made
 
 
-def add(schema: CollectionSchema, source: str, **given: Any) -> None:
-    """add_embedding, with what is said of it seldom or often in one list."""
-    seldom = {one.name: given.pop(one.name) for one in fields(nestvec.EmbeddingOptions) if one.name in given}
-    nestvec.add_embedding(schema, source, options=nestvec.EmbeddingOptions(**seldom), **given)
+def add(schema: CollectionSchema, source: str, encoder: str, **arguments: Any) -> None:
+    """add_embedding, with the attributes of its config and its options in one list."""
+    config = {name: arguments.pop(name) for name in ("exit", "expert", "form", "top") if name in arguments}
+    options = {
+        field.name: arguments.pop(field.name)
+        for field in fields(nestvec.EmbeddingOptions)
+        if field.name in arguments
+    }
+    nestvec.add_embedding(
+        schema,
+        source,
+        encoder=nestvec.EmbeddingConfig(encoder, **config) if config else encoder,
+        options=nestvec.EmbeddingOptions(**options),
+        **arguments,
+    )
 
 
 class Server:
@@ -106,7 +117,7 @@ def test_an_exit_is_named_in_the_field_and_told_to_milvus(schema: CollectionSche
 
 
 def test_an_expert_must_be_there(schema: CollectionSchema, service: str) -> None:
-    with pytest.raises(ExpertNotOffered, match=r"tiny has no expert of this name: bio\. It has none"):
+    with pytest.raises(ExpertNotOffered, match=r"tiny has no expert of this name: bio\. Available: none"):
         add(schema, "abstract", encoder="tiny", dims=[4], service=service, provider="tei", expert="bio")
     assert len(schema.fields) == 3
 
@@ -162,23 +173,23 @@ def test_prompts_that_milvus_lite_cannot_send_are_warned_of(
 def test_without_a_connection_the_kind_of_milvus_is_not_guessed(
     schema: CollectionSchema, service: str
 ) -> None:
-    with pytest.raises(StoreUnknown, match=r"cannot be told whether.*no connection is open.*Pass client="):
+    with pytest.raises(StoreUnknown, match=r"nothing says whether.*no connection is open.*Pass client="):
         add(schema, "abstract", encoder="tiny", dims=[8], service=service)
 
 
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"dims": [8, 5]}, DimNotOffered, r"many dims: 5\. It offers 16, 8, 4"),
+        ({"dims": [8, 5]}, DimNotOffered, r"many dims: 5\. Available: 16, 8, 4"),
         ({"dims": [0]}, DimNotOffered, r"many dims: 0\."),
         ({"dims": ["8"]}, DimNotOffered, r"many dims: 8\."),
         ({"dims": [8, 8]}, SpecError, r"field of this name already: abstract_8"),
-        ({"exit": 3}, ExitNotOffered, r"tiny has no exit after this layer: 3\. It has 4, 2; export"),
+        ({"exit": 3}, ExitNotOffered, r"tiny has no exit after this layer: 3\. Available: 2, 4\. Export"),
         ({"exit": "2"}, ExitNotOffered, r"after this layer: 2\."),
         ({"exit": True}, ExitNotOffered, r"after this layer: True\."),
         ({"form": "int4"}, SpecError, r"no such form of vectors: int4\. Choose float, int8, binary"),
         ({"form": "binary", "dims": [8, 4]}, DimNotOffered, r"whole bytes: 4\. Ask for a multiple of 8"),
-        ({"encoder": "tinny"}, EncoderNotFound, r"tinny\. There: tiny\. Did you mean 'tiny'\?"),
+        ({"encoder": "tinny"}, EncoderNotFound, r"tinny\. Available: tiny\. Did you mean 'tiny'\?"),
         ({"source": "abstrct"}, SpecError, r"abstrct\. Add it first.*Did you mean 'abstract'\?"),
         ({"source": "id"}, SpecError, r"VARCHAR fields only, and id is not one: INT64"),
         ({"source": "note"}, SpecError, r"may be null: note"),
@@ -198,7 +209,7 @@ def test_what_is_refused_leaves_the_schema_alone(
 
 def test_a_service_that_does_not_answer(schema: CollectionSchema) -> None:
     with bind("127.0.0.1", 0) as listener:
-        gone = address(listener)
+        gone = listening_url(listener)
     with pytest.raises(ServiceUnreachable, match=r"no service answers at .*Start it: nestvec serve"):
         add(schema, "abstract", encoder="tiny", dims=[8], service=gone, provider="tei")
 
@@ -239,8 +250,8 @@ def words(write_encoder: Callable[..., Path]) -> Iterator[str]:
     for name, kind in kinds.items():
         write_encoder(name, kind=kind, dims=(16,), layers=(4,))
     engine = FakeEngine(dict.fromkeys(("tiny", *kinds), 16))
-    embedder = Embedder(open_encoders(models), engine, Settings())
-    with serving(embedder, bind("127.0.0.1", 0)) as address:
+    embedder = Embedder(open_encoders(models), engine, ServiceSettings())
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as address:
         yield address
 
 
@@ -271,7 +282,7 @@ def test_a_sparse_field_says_who_fills_it_wherever_it_is_kept(
     ("encoder", "form", "dims", "error", "message"),
     [
         ("words", "float", [16], SpecError, "words is a sparse encoder.*form: sparse without dims"),
-        ("tiny", "sparse", [], SpecError, "tiny is a dense encoder, and has no vectors of the form sparse"),
+        ("tiny", "sparse", [], SpecError, "tiny is a dense encoder, which has no vectors of the form sparse"),
         ("cross", "float", [16], SpecError, "cross is a reranker.*a dense encoder. .*RERANK BY"),
         (
             "late",
@@ -288,7 +299,7 @@ def test_a_sparse_field_says_who_fills_it_wherever_it_is_kept(
             "late is a multivector.*no vectors of the form bin",
         ),
         ("cross", "sparse", [], SpecError, "cross is a reranker.*a sparse encoder. .*RERANK BY"),
-        ("tiny", "float", [], SpecError, "no dims were given. Give some of 16, 8, 4"),
+        ("tiny", "float", [], SpecError, "no dims were chosen. Available: 16, 8, 4"),
         ("words", "sparse", [8], DimNotOffered, "does not offer vectors of this many dims: 8"),
     ],
 )
@@ -316,16 +327,16 @@ def test_the_largest_weights_alone_are_named_in_the_field_and_its_note(
     note = f"nestvec: {words}?encoder=words&dim=16&top=64&source=abstract"
     assert schema.fields[3].description == note
     for top in (0, True, "64"):
-        with pytest.raises(SpecError, match=rf"not a number of weights: {top}\. Give a whole number from 1"):
+        with pytest.raises(SpecError, match=rf"not a number of weights: {top}\. Write a whole number from 1"):
             add(schema, "abstract", top=top, **given)
-    with pytest.raises(SpecError, match=r"the form float have no weights.*: top 64\. Leave top away"):
+    with pytest.raises(SpecError, match=r"the form float have no weights.*: top 64\. Omit top"):
         add(schema, "abstract", encoder="tiny", dims=[8], service=words, provider="tei", top=64)
     assert len(schema.fields) == 5
 
 
 def test_the_public_names() -> None:
     functions = ["aconnect", "add_embedding", "connect", "field_notes", "index_params"]
-    values = ["EmbeddingOptions", "Index", "ServiceKey"]
+    values = ["EmbeddingConfig", "EmbeddingOptions", "Index", "ServiceKey"]
     assert nestvec.__all__ == [*values, "__version__", *functions]
     for name in nestvec.__all__:
         assert getattr(nestvec, name)

@@ -20,7 +20,7 @@ Side = Literal["right", "left"]
 
 
 @dataclass(frozen=True)
-class Scheme:
+class UnitScheme:
     """How a text becomes ids: the units of its text as ``codec`` writes it, ``offset`` added to each.
 
     ``unit`` is the dtype of one unit and ``errors`` what the codec does with half of a surrogate pair.
@@ -45,9 +45,9 @@ class Scheme:
         return len(self.before) + len(self.after)
 
 
-SCHEMES: Final[dict[str, Scheme]] = {
+UNIT_SCHEMES: Final[dict[str, UnitScheme]] = {
     # 3 special ids, 256 bytes, and 125 sentinels that ByT5 was trained with and no text has.
-    "bytes": Scheme(
+    "bytes": UnitScheme(
         name="bytes",
         codec="utf-8",
         unit="u1",
@@ -59,7 +59,7 @@ SCHEMES: Final[dict[str, Scheme]] = {
         pad=0,
         vocabulary=384,
     ),
-    "codepoints": Scheme(
+    "codepoints": UnitScheme(
         name="codepoints",
         codec="utf-32-le",
         unit="<u4",
@@ -74,7 +74,7 @@ SCHEMES: Final[dict[str, Scheme]] = {
 }
 
 
-class Spelled(NamedTuple):
+class CharacterToken(NamedTuple):
     """One id of a text: of the character from ``start`` to ``stop``, None where a special one stands."""
 
     id: int
@@ -84,46 +84,50 @@ class Spelled(NamedTuple):
     stop: int | None
 
 
-def encode(text: str, scheme: Scheme, max_tokens: int, side: Side = "right") -> tuple[Ids, int]:
+def encode_units(text: str, scheme: UnitScheme, max_tokens: int, side: Side = "right") -> tuple[Ids, int]:
     """The text's ids, (t,) int64 with the special ones, and their number before they were cut.
 
     t is at most ``max_tokens``: units are cut on ``side``, special ids never. A cut may part the bytes of
     one character. Raises ManifestCorrupt where ``max_tokens`` leaves no room for text.
     """
-    units, room = _units(text, scheme), _room(scheme, max_tokens)
-    kept = units[:room] if side == "right" else units[max(0, len(units) - room) :]
-    return _framed(kept, scheme), len(units) + scheme.special
+    units, room = _units(text, scheme), _max_units(scheme, max_tokens)
+    units_kept = units[:room] if side == "right" else units[max(0, len(units) - room) :]
+    return _with_special_ids(units_kept, scheme), len(units) + scheme.special
 
 
-def split(text: str, scheme: Scheme, max_tokens: int) -> list[Ids]:
+def split_units(text: str, scheme: UnitScheme, max_tokens: int) -> list[Ids]:
     """All of the text's ids in chunks of at most ``max_tokens``, special ones around each; one if empty.
 
     Raises ManifestCorrupt where ``max_tokens`` leaves no room for text.
     """
-    units, room = _units(text, scheme), _room(scheme, max_tokens)
+    units, room = _units(text, scheme), _max_units(scheme, max_tokens)
     starts = range(0, max(1, len(units)), room)
-    return [_framed(units[start : start + room], scheme) for start in starts]
+    return [_with_special_ids(units[start : start + room], scheme) for start in starts]
 
 
-def spell(text: str, scheme: Scheme, *, special: bool = True) -> list[Spelled]:
+def character_tokens(text: str, scheme: UnitScheme, *, special: bool = True) -> list[CharacterToken]:
     """Each id of the text with its character, none cut: every byte of a character carries all of it.
 
     Half of a surrogate pair is spelled ``?``, as no answer can carry it. Without special ids where
     ``special`` is false.
     """
     rows = [
-        Spelled(int(unit) + scheme.offset, _writable(character), False, at, at + 1)
+        CharacterToken(int(unit) + scheme.offset, _replace_surrogates(character), False, at, at + 1)
         for at, character in enumerate(text)
         for unit in _units(character, scheme)
     ]
-    return [*_special(scheme.before, scheme), *rows, *_special(scheme.after, scheme)] if special else rows
+    return (
+        [*_special_tokens(scheme.before, scheme), *rows, *_special_tokens(scheme.after, scheme)]
+        if special
+        else rows
+    )
 
 
-def _units(text: str, scheme: Scheme) -> NDArray[np.unsignedinteger]:
+def _units(text: str, scheme: UnitScheme) -> NDArray[np.unsignedinteger]:
     return np.frombuffer(text.encode(scheme.codec, scheme.errors), scheme.unit)
 
 
-def _framed(units: NDArray[np.unsignedinteger], scheme: Scheme) -> Ids:
+def _with_special_ids(units: NDArray[np.unsignedinteger], scheme: UnitScheme) -> Ids:
     ids = np.empty(len(units) + scheme.special, np.int64)
     first = len(scheme.before)
     ids[:first] = scheme.before
@@ -133,16 +137,16 @@ def _framed(units: NDArray[np.unsignedinteger], scheme: Scheme) -> Ids:
     return ids
 
 
-def _special(ids: tuple[int, ...], scheme: Scheme) -> list[Spelled]:
+def _special_tokens(ids: tuple[int, ...], scheme: UnitScheme) -> list[CharacterToken]:
     names = dict(scheme.names)
-    return [Spelled(one, names[one], True, None, None) for one in ids]
+    return [CharacterToken(token_id, names[token_id], True, None, None) for token_id in ids]
 
 
-def _writable(character: str) -> str:
+def _replace_surrogates(character: str) -> str:
     return character.encode("utf-8", "replace").decode("utf-8")
 
 
-def _room(scheme: Scheme, max_tokens: int) -> int:
+def _max_units(scheme: UnitScheme, max_tokens: int) -> int:
     """How many units fit beside the special ids. Raises ManifestCorrupt where that is none."""
     if max_tokens <= scheme.special:
         raise ManifestCorrupt(

@@ -14,13 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nestvec_schemas.errors import InputTooLong
 
-SLOT: Final = "{text}"
+TEXT_SLOT: Final = "{text}"
 """Where the instruction and the text stand in a layout."""
 
 Ids = NDArray[np.int64]
 
 
-class Chat(BaseModel):
+class ChatLayout(BaseModel):
     """How a message is written: ``pictured`` with a picture, ``alone`` without.
 
     ``placeholder`` is the token that stands for a picture in ``pictured``, ``token`` its id, and ``count``
@@ -38,14 +38,16 @@ class Chat(BaseModel):
     special: bool = True
 
     @model_validator(mode="after")
-    def _has_its_slots(self) -> Chat:
+    def _has_its_slots(self) -> ChatLayout:
         for layout, pictures in ((self.pictured, 1), (self.alone, 0)):
-            if (layout.count(SLOT), layout.count(self.placeholder)) != (1, pictures):
-                raise ValueError(f"{layout!r} must have {SLOT} once, and {self.placeholder} {pictures} times")
+            if (layout.count(TEXT_SLOT), layout.count(self.placeholder)) != (1, pictures):
+                raise ValueError(
+                    f"{layout!r} must have {TEXT_SLOT} once, and {self.placeholder} {pictures} times"
+                )
         return self
 
 
-class Rendered(NamedTuple):
+class RenderedMessage(NamedTuple):
     """A message as a string, and where the text that may be cut begins and ends in it."""
 
     text: str
@@ -53,41 +55,47 @@ class Rendered(NamedTuple):
     stop: int
 
 
-def render(chat: Chat, text: str, *, pictured: bool, instruction: str = "") -> Rendered:
+def render_message(chat: ChatLayout, text: str, *, pictured: bool, instruction: str = "") -> RenderedMessage:
     """The message of a text, with a picture or without; the instruction before the text is never cut.
 
     A placeholder inside the text is broken by a space: a picture has one place.
     """
     layout = chat.pictured if pictured else chat.alone
-    before, _, after = (part for part in layout.partition(SLOT))
+    before, _, after = (part for part in layout.partition(TEXT_SLOT))
     shown = chat.placeholder * chat.count
-    head = before.replace(chat.placeholder, shown) + _harmless(instruction, chat)
-    body = _harmless(text, chat)
-    return Rendered(head + body + after.replace(chat.placeholder, shown), len(head), len(head) + len(body))
+    head = before.replace(chat.placeholder, shown) + _escape_placeholder(instruction, chat)
+    body = _escape_placeholder(text, chat)
+    return RenderedMessage(
+        head + body + after.replace(chat.placeholder, shown), len(head), len(head) + len(body)
+    )
 
 
-def cut(
-    ids: Ids, offsets: NDArray[np.int64], message: Rendered, most: int, side: Literal["right", "left"]
+def truncate_message(
+    ids: Ids,
+    offsets: NDArray[np.int64],
+    message: RenderedMessage,
+    max_tokens: int,
+    side: Literal["right", "left"],
 ) -> Ids:
     """The ids of a message, (t,), at most ``most`` of them: its text loses tokens on a side, its layout none.
 
     ``offsets`` is (t, 2): the characters that each token stands for. Raises InputTooLong where the rest is
     longer than ``most`` already.
     """
-    over = len(ids) - most
-    if over <= 0:
+    excess = len(ids) - max_tokens
+    if excess <= 0:
         return ids
     start, stop = offsets[:, 0], offsets[:, 1]
-    inside = np.flatnonzero((start >= message.start) & (stop <= message.stop) & (stop > start))
-    if len(inside) < over:
+    removable = np.flatnonzero((start >= message.start) & (stop <= message.stop) & (stop > start))
+    if len(removable) < excess:
         raise InputTooLong(
-            f"a picture and its instruction take more tokens than the encoder reads, {most}",
-            value=len(ids) - len(inside),
+            f"a picture and its instruction take more tokens than the encoder reads, {max_tokens}",
+            value=len(ids) - len(removable),
             next_step="Export it with a larger --max-tokens, or shorten the prompt.",
         )
-    lost = inside[-over:] if side == "right" else inside[:over]
-    return np.delete(ids, lost)
+    removed = removable[-excess:] if side == "right" else removable[:excess]
+    return np.delete(ids, removed)
 
 
-def _harmless(text: str, chat: Chat) -> str:
+def _escape_placeholder(text: str, chat: ChatLayout) -> str:
     return text.replace(chat.placeholder, f"{chat.placeholder[0]} {chat.placeholder[1:]}")

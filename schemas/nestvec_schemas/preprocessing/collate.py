@@ -13,14 +13,14 @@ Arrays = Mapping[str, Array]
 """An input's arrays by the graph's names, without the batch's axis."""
 
 
-def stacked(rows: Sequence[Arrays]) -> dict[str, Array]:
+def pad_rows(rows: Sequence[Arrays]) -> dict[str, Array]:
     """Rows as one batch: each array with an axis more in front, padded with zeros behind.
 
     A text without a token is all padding, of one place: engines take no axis of length 0. Arrays of one
     name have as many axes. Where rows bring ``input_ids`` and no mask,
     ``attention_mask`` is 1 on ids and 0 on padding, (n, t) int64.
     """
-    arrays = {name: _padded([row[name] for row in rows]) for name in rows[0]}
+    arrays = {name: _pad_arrays([row[name] for row in rows]) for name in rows[0]}
     if "input_ids" in arrays and "attention_mask" not in arrays:
         places = np.arange(arrays["input_ids"].shape[1])
         lengths = np.array([len(row["input_ids"]) for row in rows])
@@ -28,11 +28,11 @@ def stacked(rows: Sequence[Arrays]) -> dict[str, Array]:
     return arrays
 
 
-def _padded(arrays: Sequence[Array]) -> Array:
-    longest = [max(sizes) for sizes in zip(*(one.shape for one in arrays), strict=True)]
+def _pad_arrays(arrays: Sequence[Array]) -> Array:
+    longest = [max(sizes) for sizes in zip(*(array.shape for array in arrays), strict=True)]
     longest[0] = max(1, longest[0])
     padded = np.zeros((len(arrays), *longest), arrays[0].dtype)
-    for line, one in enumerate(arrays):
-        inside: tuple[Any, ...] = (line, *map(slice, one.shape))
-        padded[inside] = one
+    for row, array in enumerate(arrays):
+        region: tuple[Any, ...] = (row, *map(slice, array.shape))
+        padded[region] = array
     return padded

@@ -20,44 +20,44 @@ Pixels = NDArray[np.uint8]
 FRAME_MASK: Final = "frame_mask"
 """The input of a graph that reads frames in their order: (frames,) int64, 1 where a frame is there."""
 
-MOST_FRAMES: Final = 4096
+MAX_FRAMES: Final = 4096
 """Addresses that one value may hold."""
 
 _EXAMPLE: Final = 'Name the pictures as a JSON list of addresses: ["file:a.png", "file:b.png"].'
 
 
-def uniform(total: int, wanted: int) -> Indices:
+def uniform_indices(total: int, count: int) -> Indices:
     """The middles of ``wanted`` equal parts of ``total`` frames, (wanted,) int64 that never fall (TSN, Wang
     et al. 2016).
 
     None is taken twice unless fewer frames are there than are wanted. Both are at least 1, else ValueError.
     """
-    _check(total, wanted)
-    return (2 * np.arange(wanted, dtype=np.int64) + 1) * total // (2 * wanted)
+    _check_positive(total, count)
+    return (2 * np.arange(count, dtype=np.int64) + 1) * total // (2 * count)
 
 
-def taken(total: int, wanted: int, *, masked: bool) -> Indices:
+def frame_indices(total: int, count: int, *, masked: bool) -> Indices:
     """Which of ``total`` frames are looked at: ``wanted`` of them by ``uniform``; by a graph that takes
     FRAME_MASK (``masked``) no frame twice, so that they may be fewer. Raises ValueError as ``uniform``."""
-    return np.arange(total, dtype=np.int64) if masked and 0 < total < wanted else uniform(total, wanted)
+    return np.arange(total, dtype=np.int64) if masked and 0 < total < count else uniform_indices(total, count)
 
 
-def filled(frames: Sequence[Pixels], wanted: int) -> tuple[Pixels, Indices]:
+def pad_frames(frames: Sequence[Pixels], count: int) -> tuple[Pixels, Indices]:
     """Frames as one array of ``wanted``, black behind them, and 1 where one is there: (wanted, height, width,
     3) uint8 and (wanted,) int64."""
-    levels = np.zeros((wanted, *frames[0].shape), np.uint8)
+    levels = np.zeros((count, *frames[0].shape), np.uint8)
     levels[: len(frames)] = np.stack(frames)
-    return levels, (np.arange(wanted) < len(frames)).astype(np.int64)
+    return levels, (np.arange(count) < len(frames)).astype(np.int64)
 
 
-def clips(total: int, length: int, stride: int) -> list[Indices]:
+def clip_indices(total: int, length: int, stride: int) -> list[Indices]:
     """Runs of ``length`` frames that begin every ``stride`` (LRCN, Donahue et al. 2015: 16 and 8).
 
     Each is (length,) int64. They hold every frame where ``stride`` is at most ``length``: the last ends with
     the last frame, and begins earlier than its turn for that; of fewer frames than ``length`` the last is
     repeated. All are at least 1, else ValueError.
     """
-    _check(total, length, stride)
+    _check_positive(total, length, stride)
     latest = max(0, total - length)
     starts = [*range(0, latest, stride), latest]
     return [np.minimum(np.arange(start, start + length, dtype=np.int64), total - 1) for start in starts]
@@ -70,19 +70,21 @@ def read_sequence(value: str) -> tuple[str, ...]:
     """
     text = value.strip()
     # No address begins with a bracket: its scheme begins with a letter.
-    addresses = _listed(text) if text.startswith("[") else [text] if text else []
+    addresses = _parse_list(text) if text.startswith("[") else [text] if text else []
     if not addresses:
         raise EmptyInput("a sequence names no pictures", value=value, next_step=_EXAMPLE)
-    if len(addresses) > MOST_FRAMES:
+    if len(addresses) > MAX_FRAMES:
         raise BodyInvalid(
             "a sequence names too many pictures",
             value=len(addresses),
-            next_step=f"Name {MOST_FRAMES} at most.",
+            next_step=f"Name {MAX_FRAMES} at most.",
         )
-    for at, one in enumerate(addresses):
-        if not isinstance(one, str) or not one.strip():
-            raise BodyInvalid(f"picture {at} of a sequence is not an address", value=one, next_step=_EXAMPLE)
-    return tuple(one.strip() for one in addresses)
+    for position, address in enumerate(addresses):
+        if not isinstance(address, str) or not address.strip():
+            raise BodyInvalid(
+                f"picture {position} of a sequence is not an address", value=address, next_step=_EXAMPLE
+            )
+    return tuple(address.strip() for address in addresses)
 
 
 def write_sequence(addresses: Sequence[str]) -> str:
@@ -90,18 +92,18 @@ def write_sequence(addresses: Sequence[str]) -> str:
     return json.dumps(list(addresses), ensure_ascii=False, separators=(",", ":"))
 
 
-def _listed(text: str) -> list[Any]:
+def _parse_list(text: str) -> list[Any]:
     try:
-        read = json.loads(text)
+        parsed = json.loads(text)
     except RecursionError as error:
         raise BodyInvalid("a sequence of pictures is nested", value=text, next_step=_EXAMPLE) from error
     except ValueError as error:
         raise BodyInvalid(
             f"a sequence of pictures is not JSON ({error})", value=text, next_step=_EXAMPLE
         ) from error
-    return list(read)
+    return list(parsed)
 
 
-def _check(*counts: int) -> None:
+def _check_positive(*counts: int) -> None:
     if min(counts) < 1:
         raise ValueError(f"frames are counted from 1, not as {counts}")

@@ -13,15 +13,21 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from nestvec_schemas.preprocessing.collate import Arrays
-from nestvec_schemas.preprocessing.pixels import FILTERS, Level, Resample, coloured, on_background
+from nestvec_schemas.preprocessing.pixels import (
+    RESAMPLING_FILTERS,
+    ColorLevel,
+    Resample,
+    flatten_transparency,
+    to_8bit_color,
+)
 
 PATCHES: Final = "patches"
-SHAPES: Final = "spatial_shapes"
+SPATIAL_SHAPES: Final = "spatial_shapes"
 """The input of a graph that reads pictures of any shape: rows and columns of their patches, (2,) int64."""
 
 # As transformers seeks it: other steps would end beside an edge here and there.
-_STEP: Final = 1e-5
-_LARGEST: Final = 100.0
+_SCALE_STEP: Final = 1e-5
+_MAX_SCALE: Final = 100.0
 
 
 class Patching(BaseModel):
@@ -36,10 +42,10 @@ class Patching(BaseModel):
     edge: Annotated[int, Field(ge=1, le=256)]
     most: Annotated[int, Field(ge=1, le=4096)]
     resample: Resample = "bilinear"
-    background: tuple[Level, Level, Level] = (255, 255, 255)
+    background: tuple[ColorLevel, ColorLevel, ColorLevel] = (255, 255, 255)
 
 
-def grid(width: int, height: int, how: Patching) -> tuple[int, int]:
+def patch_grid(width: int, height: int, patching: Patching) -> tuple[int, int]:
     """The rows and columns of patches of a picture of ``width`` × ``height`` pixels.
 
     The largest scale whose patches, rounded up on both sides, keep to the budget, found by halving as
@@ -47,30 +53,30 @@ def grid(width: int, height: int, how: Patching) -> tuple[int, int]:
     """
 
     def at(scale: float) -> tuple[int, int]:
-        rows, columns = (max(1, math.ceil(side * scale / how.edge)) for side in (height, width))
+        rows, columns = (max(1, math.ceil(side * scale / patching.edge)) for side in (height, width))
         return rows, columns
 
-    low, high = _STEP / 10, _LARGEST
-    while high - low >= _STEP:
+    low, high = _SCALE_STEP / 10, _MAX_SCALE
+    while high - low >= _SCALE_STEP:
         middle = (low + high) / 2
-        if math.prod(at(middle)) <= how.most:
+        if math.prod(at(middle)) <= patching.most:
             low = middle
         else:
             high = middle
     return at(low)
 
 
-def patched(image: Image.Image, how: Patching) -> Arrays:
+def image_patches(image: Image.Image, patching: Patching) -> Arrays:
     """The picture as the graph takes it: ``patches``, (p, edge, edge, 3) uint8 RGB, row by row; their
     ``attention_mask``, (p,) int64 of ones; ``spatial_shapes``. Raises ImageUnreadable as ``coloured`` does.
     """
-    flat = on_background(coloured(image), how.background)
-    rows, columns = grid(*flat.size, how)
-    size = (columns * how.edge, rows * how.edge)
-    levels = np.array(flat.resize(size, FILTERS[how.resample]), dtype=np.uint8)
-    apart = levels.reshape(rows, how.edge, columns, how.edge, 3).swapaxes(1, 2)
+    flat = flatten_transparency(to_8bit_color(image), patching.background)
+    rows, columns = patch_grid(*flat.size, patching)
+    size = (columns * patching.edge, rows * patching.edge)
+    levels = np.array(flat.resize(size, RESAMPLING_FILTERS[patching.resample]), dtype=np.uint8)
+    apart = levels.reshape(rows, patching.edge, columns, patching.edge, 3).swapaxes(1, 2)
     return {
-        PATCHES: np.ascontiguousarray(apart.reshape(-1, how.edge, how.edge, 3)),
+        PATCHES: np.ascontiguousarray(apart.reshape(-1, patching.edge, patching.edge, 3)),
         "attention_mask": np.ones(rows * columns, np.int64),
-        SHAPES: np.array([rows, columns], np.int64),
+        SPATIAL_SHAPES: np.array([rows, columns], np.int64),
     }

@@ -19,9 +19,9 @@ Crop = Literal["none", "floor", "round"]
 Resample = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
 Side = Annotated[int, Field(ge=1, le=8192)]
-Level = Annotated[int, Field(ge=0, le=255)]
+ColorLevel = Annotated[int, Field(ge=0, le=255)]
 
-FILTERS: Final[dict[Resample, Image.Resampling]] = {
+RESAMPLING_FILTERS: Final[dict[Resample, Image.Resampling]] = {
     "nearest": Image.Resampling.NEAREST,
     "box": Image.Resampling.BOX,
     "bilinear": Image.Resampling.BILINEAR,
@@ -33,11 +33,11 @@ FILTERS: Final[dict[Resample, Image.Resampling]] = {
 # A strip of 1 × 1,000,000 pixels, its shorter edge brought to 224, would fill 150 GB before it is cropped.
 # Past this size Pillow's passes, across and then down, are made one by one of what the crop keeps, to the
 # same pixels; where even that is too long, only what the crop keeps is resized, whose places Pillow rounds.
-_LARGEST_WHOLE = 1 << 24
-_LONGEST_PASS = 1 << 26
+_MAX_RESIZED_PIXELS = 1 << 24
+_MAX_PASS_PIXELS = 1 << 26
 
 
-class Picture(BaseModel):
+class ImageTransform(BaseModel):
     """How a picture becomes ``height`` × ``width`` pixels of RGB.
 
     ``resize``: ``shortest`` brings the shorter edge to ``edge`` and keeps the shape, ``exact`` makes
@@ -55,10 +55,10 @@ class Picture(BaseModel):
     edge: Side | None = None
     crop: Crop = "none"
     resample: Resample = "bicubic"
-    background: tuple[Level, Level, Level] = (255, 255, 255)
+    background: tuple[ColorLevel, ColorLevel, ColorLevel] = (255, 255, 255)
 
     @model_validator(mode="after")
-    def _gives_its_size(self) -> Picture:
+    def _gives_its_size(self) -> ImageTransform:
         if self.resize == "shortest" and self.edge is None:
             raise ValueError("resize 'shortest' needs an edge")
         if self.resize == "none" and self.edge is not None:
@@ -70,26 +70,26 @@ class Picture(BaseModel):
         return self
 
 
-def pixels(image: Image.Image, how: Picture) -> NDArray[np.uint8]:
+def image_pixels(image: Image.Image, transform: ImageTransform) -> NDArray[np.uint8]:
     """The picture as the graph takes it: (height, width, 3) uint8, RGB, C-contiguous.
 
     Raises ImageUnreadable where its mode has no colours (see ``coloured``), or where it is not resized and
     has another size than the encoder takes.
     """
-    flat = on_background(coloured(image), how.background)
-    size = _resized(flat.size, how)
-    if how.crop == "none":
-        if size != (how.width, how.height):
+    flat = flatten_transparency(to_8bit_color(image), transform.background)
+    size = _resized_size(flat.size, transform)
+    if transform.crop == "none":
+        if size != (transform.width, transform.height):
             raise ImageUnreadable(
-                f"the encoder takes pictures of {how.width} × {how.height} pixels only, as they are",
+                f"the encoder accepts only images of {transform.width} × {transform.height} pixels",
                 value=f"{size[0]} × {size[1]}",
                 next_step="Resize the picture before it is stored.",
             )
-        return np.array(flat.resize(size, FILTERS[how.resample]), dtype=np.uint8)
-    return np.array(_cropped(flat, size, how), dtype=np.uint8)
+        return np.array(flat.resize(size, RESAMPLING_FILTERS[transform.resample]), dtype=np.uint8)
+    return np.array(_center_crop(flat, size, transform), dtype=np.uint8)
 
 
-def coloured(image: Image.Image) -> Image.Image:
+def to_8bit_color(image: Image.Image) -> Image.Image:
     """The picture with 8 bits a channel: RGBA where it has transparency, else RGB.
 
     Of 16 bits the upper 8 are kept, as Pillow keeps them of 16-bit RGB; floating point is taken from 0 to 1.
@@ -99,79 +99,99 @@ def coloured(image: Image.Image) -> Image.Image:
     if image.mode in ("RGB", "RGBA") and "transparency" not in image.info:
         return image
     if image.mode.startswith("I") or image.mode == "F":
-        return _grey(image).convert("RGB")
+        return _gray_to_8bit(image).convert("RGB")
     try:
         return image.convert("RGBA" if image.has_transparency_data else "RGB")
     except ValueError as error:
-        raise _not_a_picture(f"{image.mode} colours") from error
+        raise _unusable_levels(f"{image.mode} colours") from error
 
 
-def _grey(image: Image.Image) -> Image.Image:
+def _gray_to_8bit(image: Image.Image) -> Image.Image:
     levels = np.asarray(image)
     if levels.size and not (np.isfinite(levels).all() and levels.min() >= 0):
-        raise _not_a_picture("negative or infinite levels of grey")
-    most = 1.0 if image.mode == "F" else 65535
-    if levels.size and levels.max() > most:
-        raise _not_a_picture(f"levels of grey above {most:g}")
+        raise _unusable_levels("negative or infinite levels of grey")
+    max_level = 1.0 if image.mode == "F" else 65535
+    if levels.size and levels.max() > max_level:
+        raise _unusable_levels(f"levels of grey above {max_level:g}")
     eight = np.rint(levels * 255.0) if image.mode == "F" else levels >> 8
     return Image.fromarray(eight.astype(np.uint8))
 
 
-def _not_a_picture(found: str) -> ImageUnreadable:
+def _unusable_levels(description: str) -> ImageUnreadable:
     return ImageUnreadable(
         "the picture's numbers are no colours that an encoder takes",
-        value=found,
+        value=description,
         next_step="Store it as 8-bit RGB or greyscale.",
     )
 
 
-def on_background(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+def flatten_transparency(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
     if image.mode == "RGB":
         return image
     below = Image.new("RGBA", image.size, (*background, 255))
     return Image.alpha_composite(below, image).convert("RGB")
 
 
-def _resized(size: tuple[int, int], how: Picture) -> tuple[int, int]:
+def _resized_size(size: tuple[int, int], transform: ImageTransform) -> tuple[int, int]:
     """(width, height) after the resize. The longer edge is rounded down, as torchvision does."""
     width, height = size
-    if how.resize == "none":
+    if transform.resize == "none":
         return size
-    if how.resize == "exact" or how.edge is None:
-        return (how.width, how.height) if how.edge is None else (how.edge, how.edge)
+    if transform.resize == "exact" or transform.edge is None:
+        return (
+            (transform.width, transform.height)
+            if transform.edge is None
+            else (transform.edge, transform.edge)
+        )
     if width <= height:
-        return how.edge, int(how.edge * height / width)
-    return int(how.edge * width / height), how.edge
+        return transform.edge, int(transform.edge * height / width)
+    return int(transform.edge * width / height), transform.edge
 
 
-def _cropped(image: Image.Image, size: tuple[int, int], how: Picture) -> Image.Image:
+def _center_crop(image: Image.Image, size: tuple[int, int], transform: ImageTransform) -> Image.Image:
     """The centre of ``image`` resized to ``size``, without making more of it than fits into memory."""
-    left, top = _start(size[0], how.width, how.crop), _start(size[1], how.height, how.crop)
-    shown = (max(left, 0), max(top, 0), min(left + how.width, size[0]), min(top + how.height, size[1]))
-    resample = FILTERS[how.resample]
-    if how.resize == "none":
-        part = image.crop(shown)
-    elif size[0] * size[1] <= _LARGEST_WHOLE:
-        part = image.resize(size, resample).crop(shown)
-    elif size[0] * image.height <= _LARGEST_WHOLE and (shown[2] - shown[0]) * size[1] <= _LONGEST_PASS:
-        part = _pass_by_pass(image, size, shown, resample)
+    left, top = (
+        _crop_start(size[0], transform.width, transform.crop),
+        _crop_start(size[1], transform.height, transform.crop),
+    )
+    visible_box = (
+        max(left, 0),
+        max(top, 0),
+        min(left + transform.width, size[0]),
+        min(top + transform.height, size[1]),
+    )
+    resample = RESAMPLING_FILTERS[transform.resample]
+    if transform.resize == "none":
+        part = image.crop(visible_box)
+    elif size[0] * size[1] <= _MAX_RESIZED_PIXELS:
+        part = image.resize(size, resample).crop(visible_box)
+    elif (
+        size[0] * image.height <= _MAX_RESIZED_PIXELS
+        and (visible_box[2] - visible_box[0]) * size[1] <= _MAX_PASS_PIXELS
+    ):
+        part = _resize_in_strips(image, size, visible_box, resample)
     else:
         across, down = image.width / size[0], image.height / size[1]
-        box = (shown[0] * across, shown[1] * down, shown[2] * across, shown[3] * down)
-        part = image.resize((shown[2] - shown[0], shown[3] - shown[1]), resample, box=box)
-    canvas = Image.new("RGB", (how.width, how.height))
-    canvas.paste(part, (shown[0] - left, shown[1] - top))
+        box = (visible_box[0] * across, visible_box[1] * down, visible_box[2] * across, visible_box[3] * down)
+        part = image.resize(
+            (visible_box[2] - visible_box[0], visible_box[3] - visible_box[1]), resample, box=box
+        )
+    canvas = Image.new("RGB", (transform.width, transform.height))
+    canvas.paste(part, (visible_box[0] - left, visible_box[1] - top))
     return canvas
 
 
-def _pass_by_pass(
-    image: Image.Image, size: tuple[int, int], shown: tuple[int, int, int, int], resample: Image.Resampling
+def _resize_in_strips(
+    image: Image.Image,
+    size: tuple[int, int],
+    visible_box: tuple[int, int, int, int],
+    resample: Image.Resampling,
 ) -> Image.Image:
     """``image`` resized to ``size`` and cropped to ``shown``, with no more at once than fits into memory."""
-    left, top, right, bottom = shown
+    left, top, right, bottom = visible_box
     wide = image.resize((size[0], image.height), resample).crop((left, 0, right, image.height))
     part = Image.new("RGB", (right - left, bottom - top))
-    step = max(1, _LARGEST_WHOLE // size[1])
+    step = max(1, _MAX_RESIZED_PIXELS // size[1])
     for at in range(0, wide.width, step):
         end = min(at + step, wide.width)
         strip = wide.crop((at, 0, end, wide.height)).resize((end - at, size[1]), resample)
@@ -179,8 +199,8 @@ def _pass_by_pass(
     return part
 
 
-def _start(length: int, kept: int, crop: Crop) -> int:
+def _crop_start(length: int, crop_length: int, crop: Crop) -> int:
     """Where the crop of ``kept`` pixels starts in ``length``; negative where it starts before it."""
     if crop == "floor":
-        return (length - kept) // 2
-    return round((length - kept) / 2) if length >= kept else -((kept - length) // 2)
+        return (length - crop_length) // 2
+    return round((length - crop_length) / 2) if length >= crop_length else -((crop_length - length) // 2)

@@ -35,8 +35,8 @@ Colour = tuple[Channel, Channel, Channel]
 _MARGIN: Final = 2
 """Pixels before the text and at least as many after it."""
 
-_SPACES: Final = frozenset("\t\n\v\f\r\x1c\x1d\x1e\x1f\x85\u2028\u2029")
-_SELECTORS: Final = (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0))
+_LINE_BREAKS: Final = frozenset("\t\n\v\f\r\x1c\x1d\x1e\x1f\x85\u2028\u2029")
+_VARIATION_SELECTORS: Final = (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0))
 
 
 class Rendering(BaseModel):
@@ -56,7 +56,7 @@ class Rendering(BaseModel):
     foreground: Colour = (0, 0, 0)
 
 
-def render(text: str, how: Rendering, font: Path | None = None) -> tuple[Pixels, int]:
+def render_text(text: str, rendering: Rendering, font: Path | None = None) -> tuple[Pixels, int]:
     """The text as one line of pixels, and its number of patches with the one that ends it.
 
     The pixels are (patch_height, patches * patch_width, 3) uint8. What does not fit ``max_patches`` is cut,
@@ -64,56 +64,61 @@ def render(text: str, how: Rendering, font: Path | None = None) -> tuple[Pixels,
     it. ``font`` is a TrueType or OpenType file in place of Pillow's own. Raises ManifestCorrupt where it
     cannot be read.
     """
-    face = _font(font, how.font_size)
-    most = how.max_patches * how.patch_width
-    drawn = _filling(drawable(text[:most]), face, most)
-    end = min(_needed(drawn, face, how), how.max_patches - 1)
-    picture = Image.new("RGB", ((end + 1) * how.patch_width, how.patch_height), how.background)
+    face = _load_font(font, rendering.font_size)
+    max_width = rendering.max_patches * rendering.patch_width
+    visible_text = _visible_prefix(normalise_for_drawing(text[:max_width]), face, max_width)
+    end = min(_text_patches(visible_text, face, rendering), rendering.max_patches - 1)
+    line = Image.new("RGB", ((end + 1) * rendering.patch_width, rendering.patch_height), rendering.background)
     ascent, descent = face.getmetrics()
-    baseline = (how.patch_height - ascent - descent) // 2 + ascent
-    ImageDraw.Draw(picture).text((_MARGIN, baseline), drawn, how.foreground, face, anchor="ls")
-    pixels = np.array(picture)
-    pixels[:, end * how.patch_width :] = how.foreground
+    baseline = (rendering.patch_height - ascent - descent) // 2 + ascent
+    ImageDraw.Draw(line).text((_MARGIN, baseline), visible_text, rendering.foreground, face, anchor="ls")
+    pixels = np.array(line)
+    pixels[:, end * rendering.patch_width :] = rendering.foreground
     return pixels, end + 1
 
 
-def patches_wanted(text: str, how: Rendering, font: Path | None = None) -> int:
+def patch_count(text: str, rendering: Rendering, font: Path | None = None) -> int:
     """The patches that the whole text would take with the one that ends it; of a text that is cut, some
     number above ``max_patches``."""
-    face = _font(font, how.font_size)
-    most = how.max_patches * how.patch_width
-    unread = 1 if len(text) > most else 0
-    wanted = _needed(_filling(drawable(text[:most]), face, most), face, how) + 1
-    return max(wanted, how.max_patches + 1) if unread else wanted
+    face = _load_font(font, rendering.font_size)
+    max_width = rendering.max_patches * rendering.patch_width
+    unread = 1 if len(text) > max_width else 0
+    count = (
+        _text_patches(
+            _visible_prefix(normalise_for_drawing(text[:max_width]), face, max_width), face, rendering
+        )
+        + 1
+    )
+    return max(count, rendering.max_patches + 1) if unread else count
 
 
-def patches_of(pixels: Pixels, how: Rendering) -> dict[str, NDArray[Any]]:
+def line_patches(pixels: Pixels, rendering: Rendering) -> dict[str, NDArray[Any]]:
     """A line of ``render`` as a row of a batch: ``patches``, (p, patch_height, patch_width, 3) uint8, and
     ``attention_mask``, (p,) int64 of ones. The zeros that pad shorter rows are masked by it."""
-    count = pixels.shape[1] // how.patch_width
-    apart = pixels.reshape(how.patch_height, count, how.patch_width, 3).swapaxes(0, 1)
+    count = pixels.shape[1] // rendering.patch_width
+    apart = pixels.reshape(rendering.patch_height, count, rendering.patch_width, 3).swapaxes(0, 1)
     return {"patches": np.ascontiguousarray(apart), "attention_mask": np.ones(count, np.int64)}
 
 
-def stack(
-    rows: Sequence[Pixels], how: Rendering, patches: int | None = None
+def stack_lines(
+    rows: Sequence[Pixels], rendering: Rendering, patches: int | None = None
 ) -> tuple[Pixels, NDArray[np.int64]]:
     """Lines of ``render`` as one batch, and its attention mask: 1 up to the patch that ends each text.
 
     (n, patch_height, p * patch_width, 3) uint8, filled with background, and (n, p) int64. p is ``patches``,
     which no line may exceed, or else that of the longest line.
     """
-    counts = [row.shape[1] // how.patch_width for row in rows]
+    counts = [row.shape[1] // rendering.patch_width for row in rows]
     width = max(counts, default=0) if patches is None else patches
-    pixels = np.empty((len(rows), how.patch_height, width * how.patch_width, 3), np.uint8)
-    pixels[:] = how.background
+    pixels = np.empty((len(rows), rendering.patch_height, width * rendering.patch_width, 3), np.uint8)
+    pixels[:] = rendering.background
     for line, row in enumerate(rows):
         pixels[line, :, : row.shape[1]] = row
     mask = np.arange(width) < np.asarray(counts, np.int64).reshape(-1, 1)
     return pixels, mask.astype(np.int64)
 
 
-def drawable(text: str) -> str:
+def normalise_for_drawing(text: str) -> str:
     """The text as it is drawn: composed (NFC), a space for each line break and tab, nothing invisible.
 
     Other control and format characters (joiners and directions among them) and variation selectors are
@@ -122,30 +127,36 @@ def drawable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     shown = text.encode("utf-8", "replace").decode("utf-8")
-    kept = (" " if one in _SPACES else one for one in shown if one in _SPACES or not _invisible(one))
-    return unicodedata.normalize("NFC", "".join(kept))
+    characters = (
+        " " if character in _LINE_BREAKS else character
+        for character in shown
+        if character in _LINE_BREAKS or not _invisible(character)
+    )
+    return unicodedata.normalize("NFC", "".join(characters))
 
 
-def _needed(drawn: str, face: ImageFont.FreeTypeFont, how: Rendering) -> int:
+def _text_patches(visible_text: str, face: ImageFont.FreeTypeFont, rendering: Rendering) -> int:
     """Patches that hold the drawn text and its margins."""
-    return math.ceil((2 * _MARGIN + face.getlength(drawn)) / how.patch_width) if drawn else 0
+    return (
+        math.ceil((2 * _MARGIN + face.getlength(visible_text)) / rendering.patch_width) if visible_text else 0
+    )
 
 
-def _filling(drawn: str, face: ImageFont.FreeTypeFont, pixels: int) -> str:
+def _visible_prefix(text: str, face: ImageFont.FreeTypeFont, width: int) -> str:
     """A beginning of the text that is at least so wide, all of it if it is not: the rest would be cut."""
     characters = 256
-    while characters < len(drawn) and face.getlength(drawn[:characters]) < pixels:
+    while characters < len(text) and face.getlength(text[:characters]) < width:
         characters *= 2
-    return drawn[:characters]
+    return text[:characters]
 
 
 def _invisible(character: str) -> bool:
-    selector = any(ord(character) in some for some in _SELECTORS)
-    return selector or unicodedata.category(character) in {"Cc", "Cf"}
+    is_selector = any(ord(character) in code_points for code_points in _VARIATION_SELECTORS)
+    return is_selector or unicodedata.category(character) in {"Cc", "Cf"}
 
 
 @lru_cache(maxsize=32)
-def _font(path: Path | None, size: int) -> ImageFont.FreeTypeFont:
+def _load_font(path: Path | None, size: int) -> ImageFont.FreeTypeFont:
     """Laid out by FreeType alone: with Raqm, pixels would depend on what else the machine has."""
     if path is None:
         face = ImageFont.load_default(size)

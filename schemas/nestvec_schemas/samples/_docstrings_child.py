@@ -56,8 +56,10 @@ def own(module: ModuleType, member: object) -> bool:
 def text_of(member: object) -> str:
     if isinstance(member, (staticmethod, classmethod)):
         member = member.__func__
-    found = member.__dict__.get("__doc__") if isinstance(member, type) else getattr(member, "__doc__", None)
-    return inspect.cleandoc(found) if isinstance(found, str) else ""
+    docstring = (
+        member.__dict__.get("__doc__") if isinstance(member, type) else getattr(member, "__doc__", None)
+    )
+    return inspect.cleandoc(docstring) if isinstance(docstring, str) else ""
 
 
 def documented(offered_as: str, module: ModuleType) -> Iterator[tuple[str, str, str]]:
@@ -75,11 +77,11 @@ def documented(offered_as: str, module: ModuleType) -> Iterator[tuple[str, str, 
 
 def main() -> None:
     warnings.simplefilter("ignore")
-    out, seen = sys.stdout, set()
+    out, written_texts = sys.stdout, set()
     for offered_as, module in modules():
         for name, kind, text in documented(offered_as, module):
-            if len(text) >= SHORTEST and text not in seen:
-                seen.add(text)
+            if len(text) >= SHORTEST and text not in written_texts:
+                written_texts.add(text)
                 row = {"name": name, "module": offered_as, "kind": kind, "text": text}
                 out.write(json.dumps(row) + "\n")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from nestvec_schemas.errors import NestvecError
 
 _CHILD = Path(__file__).with_name("_docstrings_child.py")
-_SECONDS = 120
+_TIMEOUT_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,18 @@ def standard_library() -> tuple[Docstring, ...]:
 
     About 3,000 of them, each text once. Raises NestvecError where the child process fails.
     """
-    kept = {key: os.environ[key] for key in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if key in os.environ}
-    with tempfile.TemporaryDirectory() as nowhere:
+    environment = {
+        key: os.environ[key] for key in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if key in os.environ
+    }
+    with tempfile.TemporaryDirectory() as empty_folder:
         try:
-            done = subprocess.run(  # noqa: S603 - our own file, run by our own interpreter
+            process = subprocess.run(  # noqa: S603 - our own file, run by our own interpreter
                 [sys.executable, "-I", "-X", "utf8", str(_CHILD)],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                cwd=nowhere,
-                env=kept,
-                timeout=_SECONDS,
+                cwd=empty_folder,
+                env=environment,
+                timeout=_TIMEOUT_SECONDS,
                 check=True,
             )
         except (subprocess.SubprocessError, OSError) as error:
@@ -53,12 +55,12 @@ def standard_library() -> tuple[Docstring, ...]:
                 value=str(error).removesuffix("."),
                 next_step=f"Run {_CHILD.name} with this Python and read what it says.",
             ) from error
-    rows = (json.loads(line) for line in done.stdout.splitlines())
+    rows = (json.loads(line) for line in process.stdout.splitlines())
     return tuple(Docstring(**row) for row in rows)
 
 
 def sample_texts(count: int) -> tuple[str, ...]:
     """``count`` real texts, spread evenly over the standard library; the same ones each time."""
-    texts = [one.text for one in standard_library()]
+    texts = [docstring.text for docstring in standard_library()]
     step = max(1, len(texts) // count)
     return tuple(texts[::step][:count])

@@ -34,13 +34,15 @@ maxVectorFieldNum, maxDimension, maxNameLength).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
+from nestvec_schemas.embedding_config import EmbeddingConfig, Form
 from nestvec_schemas.manifest import ENCODER_NAME, EXPERT_NAME
 
-VECTOR_FIELDS: Final = 4
+DEFAULT_MAX_VECTOR_FIELDS: Final = 4
 """How many vector fields Milvus takes in a collection, unless proxy.maxVectorFieldNum says otherwise."""
 
 FieldType = Literal["BOOL", "INT8", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE", "VARCHAR", "JSON", "ARRAY"]
@@ -50,21 +52,7 @@ IndexType = Literal[
     "BIN_FLAT", "BIN_IVF_FLAT", "SPARSE_INVERTED_INDEX",
 ]  # fmt: skip
 Metric = Literal["COSINE", "IP", "L2", "HAMMING"]
-Form = Literal["float", "int8", "binary", "sparse"]
-"""What a vector field holds: float32, int8 with one scale a vector, the sign of each number, or the weights
-of words above zero."""
-
-FILLED_HERE: Final[frozenset[Form]] = frozenset({"binary", "sparse"})
-"""Forms that no function of Milvus fills, but nestvec as it writes the rows."""
-
-VECTOR_TYPES: Final[dict[Form, str]] = {
-    "float": "FLOAT_VECTOR",
-    "int8": "INT8_VECTOR",
-    "binary": "BINARY_VECTOR",
-    "sparse": "SPARSE_FLOAT_VECTOR",
-}
-"""Milvus's name for the type of each form's field."""
-Value = StrictBool | StrictInt | float | StrictStr | None
+DefaultValue = StrictBool | StrictInt | float | StrictStr | None
 
 
 class _Record(BaseModel):
@@ -82,7 +70,7 @@ class FieldSpec(_Record):
     auto_id: StrictBool = False
     nullable: StrictBool = False
     partition_key: StrictBool = False
-    default: Value = None
+    default: DefaultValue = None
     max_length: Annotated[StrictInt, Field(ge=1, le=65_535)] | None = None
     element_type: FieldType | None = None
     max_capacity: Annotated[StrictInt, Field(ge=1, le=4_096)] | None = None
@@ -90,47 +78,44 @@ class FieldSpec(_Record):
     compose: Annotated[StrictStr, Field(max_length=4_096)] | None = None
 
 
-def column_name(
-    source: str, dim: int, exit: int | None = None, form: Form = "float", expert: str | None = None
-) -> str:
-    """The name of a vector field: ``abstract_64``, ``abstract_64_exit3``, ``abstract_64_biomed_int8``; of a
-    sparse one ``abstract_sparse``."""
-    if form == "sparse":
-        return sparse_name(source)
+def column_name(source: str, config: EmbeddingConfig) -> str:
+    """The name of a vector field: ``abstract_64``, ``abstract_64_exit3``, ``abstract_64_biomed_int8``,
+    ``abstract_sparse``, ``abstract_sparse_top64``."""
+    if config.form == "sparse":
+        return f"{source}_sparse{_suffix('top', config.top)}"
     # Milvus takes no hyphen in a name.
-    by = "" if expert is None else f"_{expert.replace('-', '_')}"
-    left = "" if exit is None else f"_exit{exit}"
-    return f"{source}_{dim}{by}{left}{'' if form == 'float' else f'_{form}'}"
+    expert = None if config.expert is None else config.expert.replace("-", "_")
+    form = None if config.form == "float" else config.form
+    return f"{source}_{config.dim}{_suffix('', expert)}{_suffix('exit', config.exit)}{_suffix('', form)}"
 
 
-def sparse_name(source: str, top: int | None = None) -> str:
-    """The name of a sparse vector field: ``abstract_sparse``, ``abstract_sparse_top64``."""
-    return f"{source}_sparse" if top is None else f"{source}_sparse_top{top}"
+def _suffix(label: str, value: object) -> str:
+    return "" if value is None else f"_{label}{value}"
 
 
 def default_index(form: Form) -> IndexType:
     """The index of a vector field that names none."""
-    return _DEFAULTS.get(form, _PLAIN)[0]
+    return _FORM_DEFAULTS.get(form, _FLOAT_DEFAULTS)[0]
 
 
 def default_metric(form: Form) -> Metric:
     """The metric of a vector field that names none."""
-    return _DEFAULTS.get(form, _PLAIN)[1]
+    return _FORM_DEFAULTS.get(form, _FLOAT_DEFAULTS)[1]
 
 
-_PLAIN: Final[tuple[IndexType, Metric]] = ("AUTOINDEX", "COSINE")
-_DEFAULTS: Final[dict[Form, tuple[IndexType, Metric]]] = {
+_FLOAT_DEFAULTS: Final[tuple[IndexType, Metric]] = ("AUTOINDEX", "COSINE")
+_FORM_DEFAULTS: Final[dict[Form, tuple[IndexType, Metric]]] = {
     "binary": ("BIN_FLAT", "HAMMING"),
     "sparse": ("SPARSE_INVERTED_INDEX", "IP"),
 }
 
 
-def _index(read: Mapping[str, Any]) -> IndexType:
-    return default_index(read.get("form", "float"))
+def _default_index_of(data: Mapping[str, Any]) -> IndexType:
+    return default_index(data.get("form", "float"))
 
 
-def _metric(read: Mapping[str, Any]) -> Metric:
-    return default_metric(read.get("form", "float"))
+def _default_metric_of(data: Mapping[str, Any]) -> Metric:
+    return default_metric(data.get("form", "float"))
 
 
 class EmbeddingSpec(_Record):
@@ -152,20 +137,20 @@ class EmbeddingSpec(_Record):
     top: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = None
     service: StrictStr | None = None
     name: StrictStr | None = None
-    index: IndexType = Field(default_factory=_index)
-    metric: Metric = Field(default_factory=_metric)
+    index: IndexType = Field(default_factory=_default_index_of)
+    metric: Metric = Field(default_factory=_default_metric_of)
     params: dict[StrictStr, StrictBool | StrictInt | float | StrictStr] = {}
 
     @property
-    def sizes(self) -> tuple[int, ...]:
-        """A dim for each vector field; 0 for a sparse one."""
-        return (0,) if self.form == "sparse" else self.dims
+    def configs(self) -> tuple[EmbeddingConfig, ...]:
+        """How each vector field is embedded, one per dim; a sparse one has no dim."""
+        names = {field.name for field in fields(EmbeddingConfig)} & set(type(self).model_fields)
+        config = EmbeddingConfig(**{name: getattr(self, name) for name in names})
+        return (config,) if self.form == "sparse" else tuple(replace(config, dim=dim) for dim in self.dims)
 
-    def column(self, dim: int) -> str:
-        """The name of the vector field of ``dim``."""
-        if self.form == "sparse":
-            return self.name or sparse_name(self.field, self.top)
-        return self.name or column_name(self.field, dim, self.exit, self.form, self.expert)
+    def column(self, config: EmbeddingConfig) -> str:
+        """The name of the vector field that is embedded so."""
+        return self.name or column_name(self.field, config)
 
 
 class LexicalSpec(_Record):
@@ -205,7 +190,7 @@ class CollectionSpec(_Record):
     description: StrictStr = ""
     service: StrictStr | None = None
     dynamic: StrictBool = False
-    max_vector_fields: Annotated[StrictInt, Field(ge=1, le=10)] = VECTOR_FIELDS
+    max_vector_fields: Annotated[StrictInt, Field(ge=1, le=10)] = DEFAULT_MAX_VECTOR_FIELDS
     fields: Annotated[dict[StrictStr, FieldSpec], Field(min_length=1)]
     embeddings: tuple[EmbeddingSpec, ...] = ()
     lexical: tuple[LexicalSpec, ...] = ()
@@ -218,4 +203,4 @@ class CollectionSpec(_Record):
     @property
     def services(self) -> tuple[str, ...]:
         """Every service that the embeddings name, each once."""
-        return tuple(dict.fromkeys(self.service_of(one) for one in self.embeddings))
+        return tuple(dict.fromkeys(self.service_of(embedding) for embedding in self.embeddings))

@@ -20,18 +20,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from nestvec_schemas.errors import SpecError, pointed
+from nestvec_schemas.errors import SpecError, with_caret
 
-FLATTEN: Final = "flatten"
+FLATTEN_KEYWORD: Final = "flatten"
 """The word that stands for all attributes in place of a template."""
 
-_PART = re.compile(r'"([^"{}]*)"|([^."{}\s]+)')
+_NAME_PART = re.compile(r'"([^"{}]*)"|([^."{}\s]+)')
 _SEPARATOR = re.compile(r"\s*[.,;!?|]\s+|[^\S\n]*\n\s*")
-_WRITE: Final = 'Write it as "{title}. {brand}: {color}", with braces that are meant as such doubled.'
+_SYNTAX_HINT: Final = 'Write it as "{title}. {brand}: {color}", with braces that are meant as such doubled.'
 
 
 @dataclass(frozen=True)
-class Value:
+class Placeholder:
     """A placeholder: a field, and the way into it; ``position`` is where it stands in the template."""
 
     field: str
@@ -44,7 +44,7 @@ class Clause:
     """Texts and values in order, with the separator that stands before them."""
 
     before: str
-    parts: tuple[str | Value, ...]
+    parts: tuple[str | Placeholder, ...]
 
 
 @dataclass(frozen=True)
@@ -57,120 +57,126 @@ class Template:
     @property
     def flattens(self) -> bool:
         """Whether it is the word for all attributes."""
-        return self.text == FLATTEN
+        return self.text == FLATTEN_KEYWORD
 
     @property
-    def values(self) -> tuple[Value, ...]:
+    def values(self) -> tuple[Placeholder, ...]:
         """The placeholders, in order."""
-        return tuple(part for one in self.clauses for part in one.parts if isinstance(part, Value))
+        return tuple(
+            part for clause in self.clauses for part in clause.parts if isinstance(part, Placeholder)
+        )
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields that the placeholders name, each once."""
-        return tuple(dict.fromkeys(one.field for one in self.values))
+        return tuple(dict.fromkeys(placeholder.field for placeholder in self.values))
 
 
 def read_template(text: str) -> Template:
     """Read a template. Raises SpecError with a caret below what is wrong."""
-    if text.strip() == FLATTEN:
-        return Template(FLATTEN)
-    clauses, parts, before = list[Clause](), list[str | Value](), ""
-    for one in _parts(text):
-        if isinstance(one, Value):
-            parts.append(one)
+    if text.strip() == FLATTEN_KEYWORD:
+        return Template(FLATTEN_KEYWORD)
+    clauses, parts, before = list[Clause](), list[str | Placeholder](), ""
+    for part in _parse_parts(text):
+        if isinstance(part, Placeholder):
+            parts.append(part)
             continue
         at = 0
-        for found in _SEPARATOR.finditer(one):
+        for separator in _SEPARATOR.finditer(part):
             # What begins a template has nothing before it to be parted from.
-            if not (parts or one[at : found.start()]):
+            if not (parts or part[at : separator.start()]):
                 continue
-            clauses.append(Clause(before, (*parts, one[at : found.start()])))
-            parts, before, at = [], found[0], found.end()
-        parts.append(one[at:])
+            clauses.append(Clause(before, (*parts, part[at : separator.start()])))
+            parts, before, at = [], separator[0], separator.end()
+        parts.append(part[at:])
     clauses.append(Clause(before, tuple(parts)))
     template = Template(text, tuple(clauses))
     if not template.values:
-        raise _wrong("the template names no field, so that every row would get the same text", text, 0)
+        raise _template_error(
+            "the template names no field, so that every row would get the same text", text, 0
+        )
     return template
 
 
-def compose(template: Template, attributes: Mapping[str, object]) -> str:
+def compose_text(template: Template, attributes: Mapping[str, object]) -> str:
     """The text of a row; empty where no clause with a value is left.
 
     ``attributes`` are the row's values by name; for ``flatten``, those to write, in order.
     """
     if template.flattens:
-        return " ".join(f"{key}: {value}" for key, value in _attributes(attributes))
-    made, filled = "", False
+        return " ".join(f"{key}: {value}" for key, value in _attribute_texts(attributes))
+    text_so_far, filled = "", False
     for clause in template.clauses:
-        parts = [_found(one, attributes) if isinstance(one, Value) else one for one in clause.parts]
+        parts = [
+            _lookup(item, attributes) if isinstance(item, Placeholder) else item for item in clause.parts
+        ]
         if any(part is None for part in parts):
             continue
-        filled = filled or any(isinstance(one, Value) for one in clause.parts)
+        filled = filled or any(isinstance(item, Placeholder) for item in clause.parts)
         text = "".join(part for part in parts if part is not None)
-        made += (clause.before if made else "") + text
-    return made.strip() if filled else ""
+        text_so_far += (clause.before if text_so_far else "") + text
+    return text_so_far.strip() if filled else ""
 
 
-def order(templates: Mapping[str, Template]) -> tuple[str, ...]:
+def composition_order(templates: Mapping[str, Template]) -> tuple[str, ...]:
     """The composed fields, each after those that its template names; those of a cycle are left out."""
-    made = dict[str, None]()
+    ordered = dict[str, None]()
     waiting = list(templates)
     while waiting:
         ready = [name for name in waiting if not set(templates[name].fields) & set(waiting)]
         if not ready:
             break
-        made |= dict.fromkeys(ready)
-        waiting = [name for name in waiting if name not in made]
-    return tuple(made)
+        ordered |= dict.fromkeys(ready)
+        waiting = [name for name in waiting if name not in ordered]
+    return tuple(ordered)
 
 
-def written(value: object) -> str | None:
+def value_text(value: object) -> str | None:
     """A value as a text: lists with commas, objects as ``key: value``; None where it is absent."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {text}" for key, text in _pairs(value, ())) or None
+        return ", ".join(f"{key}: {text}" for key, text in _flatten_pairs(value, ())) or None
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-        return ", ".join(text for one in value if (text := written(one)) is not None) or None
+        return ", ".join(text for element in value if (text := value_text(element)) is not None) or None
     return str(value).strip() or None
 
 
-def _attributes(attributes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+def _attribute_texts(attributes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Keys and texts of a row's values; a field's own name says nothing of an object's keys."""
     for name, value in attributes.items():
-        yield from _pairs(value if isinstance(value, Mapping) else {name: value}, ())
+        yield from _flatten_pairs(value if isinstance(value, Mapping) else {name: value}, ())
 
 
-def _pairs(value: Mapping[str, object], under: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _flatten_pairs(value: Mapping[str, object], under: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     for key, inner in value.items():
         way = (*under, str(key))
         if isinstance(inner, Mapping):
-            yield from _pairs(inner, way)
-        elif (text := written(inner)) is not None:
+            yield from _flatten_pairs(inner, way)
+        elif (text := value_text(inner)) is not None:
             yield " ".join(way), text
 
 
-def _found(value: Value, attributes: Mapping[str, object]) -> str | None:
-    here = attributes.get(value.field)
+def _lookup(value: Placeholder, attributes: Mapping[str, object]) -> str | None:
+    current = attributes.get(value.field)
     for step in value.path:
-        if isinstance(here, Mapping):
-            here = here.get(step)
+        if isinstance(current, Mapping):
+            current = current.get(step)
         elif (
-            isinstance(here, Sequence)
-            and not isinstance(here, (str, bytes))
+            isinstance(current, Sequence)
+            and not isinstance(current, (str, bytes))
             and step.isdecimal()
-            and int(step) < len(here)
+            and int(step) < len(current)
         ):
-            here = here[int(step)]
+            current = current[int(step)]
         else:
             return None
-    return written(here)
+    return value_text(current)
 
 
-def _parts(text: str) -> Iterator[str | Value]:
+def _parse_parts(text: str) -> Iterator[str | Placeholder]:
     """The literals, with single braces, and the placeholders."""
     literal, at = "", 0
     while at < len(text):
@@ -181,32 +187,32 @@ def _parts(text: str) -> Iterator[str | Value]:
             yield from (literal,) if literal else ()
             end = text.find("}", at)
             if end < 0:
-                raise _wrong("a { is not closed", text, at)
+                raise _template_error("a { is not closed", text, at)
             literal = ""
-            yield _value(text, at, end)
+            yield _parse_placeholder(text, at, end)
             at = end + 1
         elif text[at] == "}":
-            raise _wrong("a } closes nothing", text, at)
+            raise _template_error("a } closes nothing", text, at)
         else:
             literal += text[at]
             at += 1
     yield from (literal,) if literal else ()
 
 
-def _value(text: str, start: int, end: int) -> Value:
+def _parse_placeholder(text: str, start: int, end: int) -> Placeholder:
     names, at = list[str](), start + 1
     while True:
-        found = _PART.match(text, at, end)
-        if found is None:
-            raise _wrong("a name is missing in the braces, or has what a name has not", text, at)
-        names.append(found[1] if found[1] is not None else found[2])
-        at = found.end()
+        match = _NAME_PART.match(text, at, end)
+        if match is None:
+            raise _template_error("a name is missing in the braces, or has what a name has not", text, at)
+        names.append(match[1] if match[1] is not None else match[2])
+        at = match.end()
         if at == end:
-            return Value(names[0], tuple(names[1:]), start)
+            return Placeholder(names[0], tuple(names[1:]), start)
         if text[at] != ".":
-            raise _wrong("a name in the braces does not end here", text, at)
+            raise _template_error("a name in the braces does not end here", text, at)
         at += 1
 
 
-def _wrong(cause: str, text: str, position: int) -> SpecError:
-    return SpecError(cause, value=text, next_step=f"{_WRITE}\n{pointed(text, position)}")
+def _template_error(cause: str, text: str, position: int) -> SpecError:
+    return SpecError(cause, value=text, next_step=f"{_SYNTAX_HINT}\n{with_caret(text, position)}")

@@ -8,13 +8,13 @@ from typing import Any, Final, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from nestvec_schemas.embedding_config import Form
 from nestvec_schemas.errors import SpecError, nearest
 from nestvec_schemas.spec.collection_spec import (
     CollectionSpec,
     EmbeddingSpec,
     FieldSpec,
     FieldType,
-    Form,
     IndexType,
     LexicalSpec,
     Metric,
@@ -22,16 +22,16 @@ from nestvec_schemas.spec.collection_spec import (
 )
 from nestvec_schemas.spec.validation import check_spec
 
-SPEC_BYTES: Final = 1 << 20
+MAX_SPEC_BYTES: Final = 1 << 20
 
 
 def parse_spec(text: str, *, path: str) -> CollectionSpec:
     """Read a spec. Raises SpecError, naming ``path`` and where in it, for anything that is wrong."""
-    data = _load(text, path)
+    data = _load_yaml(text, path)
     try:
         spec = CollectionSpec.model_validate(data)
     except ValidationError as error:
-        raise _explained(error, path) from error
+        raise _explain(error, path) from error
     check_spec(spec, path=path)
     return spec
 
@@ -46,18 +46,18 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
+        keys = set()
         for key, _ in node.value:
-            if key.value in seen and isinstance(key, yaml.ScalarNode):
+            if key.value in keys and isinstance(key, yaml.ScalarNode):
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key '{key.value}' is there twice", key.start_mark
                 )
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+            keys.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
         return super().construct_mapping(node, deep)
 
 
-def _load(text: str, path: str) -> Mapping[str, Any]:
-    if len(text.encode("utf-8", "surrogatepass")) > SPEC_BYTES:
+def _load_yaml(text: str, path: str) -> Mapping[str, Any]:
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_SPEC_BYTES:
         raise SpecError(
             f"{path} is larger than 1 MiB", value=len(text), next_step="Give a collection spec, not data."
         )
@@ -94,7 +94,7 @@ _MODELS: dict[str, tuple[type[BaseModel], int]] = {
     "vectors": (VectorSpec, 2),
 }
 
-_WRITE = {
+_NEXT_STEPS = {
     "tuple_type": "Write a list: [64, 384].",
     "too_short": "Write at least one.",
     "dict_type": "Write a mapping: {key: value}.",
@@ -104,20 +104,20 @@ _WRITE = {
     "string_type": "Write text; in quotes if it looks like a number, a date or yes and no.",
     "string_pattern_mismatch": "Use letters, digits, '.', '_' and '-', at most 64, a letter or digit first.",
 }
-_EXPERT = (
+_EXPERT_NAME_HINT = (
     "Use letters, digits, '_' and '-', at most 32, a letter first; nestvec encoders names the experts that "
     "there are."
 )
-_PLAIN = ("default", "params")
+_UNION_KEYS = ("default", "params")
 
 
-def _explained(error: ValidationError, path: str) -> SpecError:
+def _explain(error: ValidationError, path: str) -> SpecError:
     """What pydantic found first (an unknown key before all), where it stands, and the nearest name."""
-    found = error.errors(include_url=False)
-    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+    details = error.errors(include_url=False)
+    first = next((detail for detail in details if detail["type"] == "extra_forbidden"), details[0])
     parts = list(first["loc"])
     if parts[-1] == "[key]":
-        where = _where(parts[:-2])
+        where = _location(parts[:-2])
         return SpecError(
             f"{path}: {where} has a key that is not text",
             value=first["input"]
@@ -126,9 +126,9 @@ def _explained(error: ValidationError, path: str) -> SpecError:
             next_step="Put the key in quotes.",
         )
     # The branches of a union are no places in the spec.
-    plain = next((index for index, part in enumerate(parts) if part in _PLAIN and index == 2), None)
+    plain = next((index for index, part in enumerate(parts) if part in _UNION_KEYS and index == 2), None)
     parts = parts if plain is None else parts[: plain + 1 + (parts[plain] == "params")]
-    key, here = str(parts[-1]), f"{path}: {_where(parts)}"
+    key, here = str(parts[-1]), f"{path}: {_location(parts)}"
     if first["type"] == "extra_forbidden":
         model, depth = _MODELS.get(str(parts[0]), (CollectionSpec, 1))
         names = tuple((model if len(parts) > depth else CollectionSpec).model_fields)
@@ -142,7 +142,7 @@ def _explained(error: ValidationError, path: str) -> SpecError:
     value = first["input"]
     value = value if isinstance(value, (str, int, float)) else f"a {type(value).__name__}"
     if first["type"] == "literal_error":
-        words = _words(key)
+        words = _allowed_words(key)
         return SpecError(
             f"{here} is none of the words it may be",
             value=value,
@@ -152,13 +152,13 @@ def _explained(error: ValidationError, path: str) -> SpecError:
         return SpecError(
             f"{here} is wrong", value=value, next_step="Write one number, text, or true or false."
         )
-    step = _WRITE.get(first["type"], f"{first['msg']}.")
+    step = _NEXT_STEPS.get(first["type"], f"{first['msg']}.")
     if key == "expert" and first["type"] == "string_pattern_mismatch":
-        step = _EXPERT
+        step = _EXPERT_NAME_HINT
     return SpecError(f"{here} is wrong", value=value, next_step=step)
 
 
-def _words(key: str) -> tuple[str, ...]:
+def _allowed_words(key: str) -> tuple[str, ...]:
     words = {"index": IndexType, "metric": Metric, "form": Form}.get(key, FieldType)
     return get_args(words)
 
@@ -168,7 +168,7 @@ def _nearest_word(value: str, words: tuple[str, ...]) -> str:
     return nearest(value.upper() if words[0].isupper() else value.lower(), words)
 
 
-def _where(parts: list[Any]) -> str:
+def _location(parts: list[Any]) -> str:
     """``embeddings[0].dims`` for ("embeddings", 0, "dims")."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
     return text.lstrip(".") or "the spec"

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from nestvec_schemas.errors import BodyInvalid, EmptyInput
 from nestvec_schemas.preprocessing.frames import (
-    MOST_FRAMES,
-    clips,
-    filled,
+    MAX_FRAMES,
+    clip_indices,
+    frame_indices,
+    pad_frames,
     read_sequence,
-    taken,
-    uniform,
+    uniform_indices,
     write_sequence,
 )
 
@@ -25,12 +25,12 @@ words = st.text(st.characters(), min_size=1).map(str.strip).filter(bool)
     [(9, 3, [1, 4, 7]), (10, 1, [5]), (4, 4, [0, 1, 2, 3]), (8, 4, [1, 3, 5, 7]), (2, 4, [0, 0, 1, 1])],
 )
 def test_the_middle_of_each_part_is_chosen(total: int, wanted: int, chosen: list[int]) -> None:
-    assert uniform(total, wanted).tolist() == chosen
+    assert uniform_indices(total, wanted).tolist() == chosen
 
 
 @given(counts, counts)
 def test_chosen_frames_are_there_in_order_one_in_each_part(total: int, wanted: int) -> None:
-    chosen = uniform(total, wanted)
+    chosen = uniform_indices(total, wanted)
     assert (chosen.shape, chosen.dtype) == ((wanted,), np.int64)
     parts = np.arange(wanted + 1) * total / wanted
     assert ((parts[:-1] < chosen + 1) & (chosen < parts[1:])).all()
@@ -41,16 +41,16 @@ def test_chosen_frames_are_there_in_order_one_in_each_part(total: int, wanted: i
 
 
 def test_who_reads_fewer_frames_gets_none_twice() -> None:
-    assert taken(2, 4, masked=True).tolist() == [0, 1]
-    assert taken(2, 4, masked=False).tolist() == [0, 0, 1, 1]
-    assert taken(9, 3, masked=True).tolist() == [1, 4, 7]
+    assert frame_indices(2, 4, masked=True).tolist() == [0, 1]
+    assert frame_indices(2, 4, masked=False).tolist() == [0, 0, 1, 1]
+    assert frame_indices(9, 3, masked=True).tolist() == [1, 4, 7]
     with pytest.raises(ValueError, match="counted from 1"):
-        taken(0, 4, masked=True)
+        frame_indices(0, 4, masked=True)
 
 
 def test_missing_frames_are_black_and_said_to_be_missing() -> None:
     white = np.full((2, 3, 3), 255, np.uint8)
-    levels, there = filled([white, white], 3)
+    levels, there = pad_frames([white, white], 3)
     assert (levels.shape, levels.dtype, there.dtype) == ((3, 2, 3, 3), np.uint8, np.int64)
     assert levels.mean(axis=(1, 2, 3)).tolist() == [255, 255, 0]
     assert there.tolist() == [1, 1, 0]
@@ -60,16 +60,18 @@ def test_missing_frames_are_black_and_said_to_be_missing() -> None:
     ("total", "starts"), [(16, [0]), (24, [0, 8]), (25, [0, 8, 9]), (40, [0, 8, 16, 24]), (17, [0, 1])]
 )
 def test_clips_begin_every_stride(total: int, starts: list[int]) -> None:
-    assert [one.tolist() for one in clips(total, 16, 8)] == [list(range(one, one + 16)) for one in starts]
+    assert [one.tolist() for one in clip_indices(total, 16, 8)] == [
+        list(range(one, one + 16)) for one in starts
+    ]
 
 
 def test_of_too_few_frames_the_last_is_repeated() -> None:
-    assert [one.tolist() for one in clips(3, 5, 2)] == [[0, 1, 2, 2, 2]]
+    assert [one.tolist() for one in clip_indices(3, 5, 2)] == [[0, 1, 2, 2, 2]]
 
 
 @given(counts, st.integers(1, 40), st.integers(1, 40))
 def test_clips_have_one_length_and_hold_every_frame(total: int, length: int, stride: int) -> None:
-    chosen = clips(total, length, min(stride, length))
+    chosen = clip_indices(total, length, min(stride, length))
     assert all((one.shape, one.dtype) == ((length,), np.int64) for one in chosen)
     assert {int(frame) for one in chosen for frame in one} == set(range(total))
     starts = [one[0] for one in chosen]
@@ -79,9 +81,9 @@ def test_clips_have_one_length_and_hold_every_frame(total: int, length: int, str
 @pytest.mark.parametrize("wrong", [(0, 1), (1, 0), (-1, 1)])
 def test_no_frames_cannot_be_chosen_from(wrong: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="counted from 1"):
-        uniform(*wrong)
+        uniform_indices(*wrong)
     with pytest.raises(ValueError, match="counted from 1"):
-        clips(*wrong, 1)
+        clip_indices(*wrong, 1)
 
 
 @given(st.lists(words, min_size=1, max_size=5))
@@ -119,7 +121,7 @@ def test_a_value_that_names_nothing(value: str) -> None:
         ('["a"] tail', r"not JSON \(Extra data"),
         ("[" * 200_000, r"nested: \[\[\["),
         ("[" + "9" * 10_000 + "]", "not JSON"),
-        ("[" + ",".join(['"a"'] * (MOST_FRAMES + 1)) + "]", "too many pictures: 4097. Name 4096 at most"),
+        ("[" + ",".join(['"a"'] * (MAX_FRAMES + 1)) + "]", "too many pictures: 4097. Name 4096 at most"),
     ],
 )
 def test_a_value_that_is_neither_is_told_so(value: str, told: str) -> None:

@@ -13,7 +13,7 @@ from transformers.models.siglip2.image_processing_pil_siglip2 import (
     get_image_size_for_max_num_patches,
 )
 
-from nestvec_schemas.preprocessing.patches import PATCHES, SHAPES, Patching, grid, patched
+from nestvec_schemas.preprocessing.patches import PATCHES, SPATIAL_SHAPES, Patching, image_patches, patch_grid
 
 sides = st.integers(1, 5000)
 
@@ -21,7 +21,7 @@ sides = st.integers(1, 5000)
 @settings(deadline=None, max_examples=300)
 @given(sides, sides, st.sampled_from([1, 7, 14, 16, 32]), st.integers(1, 1024))
 def test_the_grid_is_transformers(width: int, height: int, edge: int, most: int) -> None:
-    rows, columns = grid(width, height, Patching(edge=edge, most=most))
+    rows, columns = patch_grid(width, height, Patching(edge=edge, most=most))
     assert (rows * edge, columns * edge) == get_image_size_for_max_num_patches(height, width, edge, most)
     assert rows * columns <= most
 
@@ -32,7 +32,7 @@ def test_the_patches_are_transformers(size: tuple[int, int], resample: str) -> N
     levels = np.random.default_rng(sum(size)).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
     picture = Image.fromarray(levels)
     how = Patching.model_validate({"edge": 16, "most": 64, "resample": resample})
-    found = patched(picture, how)
+    found = image_patches(picture, how)
     processor = Siglip2ImageProcessorPil(
         patch_size=16,
         max_num_patches=64,
@@ -46,12 +46,12 @@ def test_the_patches_are_transformers(size: tuple[int, int], resample: str) -> N
     assert np.array_equal(found[PATCHES].reshape(count, -1), expected["pixel_values"][0][:count])
     assert np.array_equal(found["attention_mask"], expected["pixel_attention_mask"][0][:count])
     assert int(np.sum(expected["pixel_attention_mask"][0])) == count
-    assert tuple(found[SHAPES]) == tuple(expected["spatial_shapes"][0])
+    assert tuple(found[SPATIAL_SHAPES]) == tuple(expected["spatial_shapes"][0])
 
 
 def test_transparency_shows_the_background() -> None:
     clear = Image.new("RGBA", (32, 16), (0, 0, 0, 0))
-    assert (patched(clear, Patching(edge=16, most=2, background=(9, 8, 7)))[PATCHES] == (9, 8, 7)).all()
+    assert (image_patches(clear, Patching(edge=16, most=2, background=(9, 8, 7)))[PATCHES] == (9, 8, 7)).all()
 
 
 def test_a_budget_has_room_for_a_patch() -> None:

@@ -7,9 +7,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import NestvecError, SpecError
 from nestvec_schemas.spec.collection_spec import CollectionSpec, column_name
-from nestvec_schemas.spec.yaml_file import SPEC_BYTES, parse_spec
+from nestvec_schemas.spec.yaml_file import MAX_SPEC_BYTES, parse_spec
 
 GOOD = """
 collection: papers
@@ -36,7 +37,7 @@ def test_a_whole_spec_is_read() -> None:
     spec = parse_spec(GOOD, path="papers.yaml")
     assert list(spec.fields) == ["id", "abstract", "year", "tenant", "tags"]
     assert spec.fields["year"].default == 2000
-    assert [one.column(dim) for one in spec.embeddings for dim in one.dims] == [
+    assert [one.column(config) for one in spec.embeddings for config in one.configs] == [
         "abstract_64",
         "abstract_384",
         "abstract_128",
@@ -145,13 +146,14 @@ def test_exits_and_forms_are_named_in_the_column(
 ) -> None:
     spec = parse_spec(GOOD.replace(ONE, f"{ONE}, {keys}"), path="x")
     one = spec.embeddings[0]
-    assert [one.column(dim) for dim in one.dims] == columns
+    assert [one.column(config) for config in one.configs] == columns
     assert (one.index, one.metric) == (index, metric)
 
 
 def test_an_expert_is_named_in_the_column() -> None:
-    assert column_name("abstract", 64, expert="bio-med") == "abstract_64_bio_med"
-    assert column_name("abstract", 64, 3, "int8", "biomed") == "abstract_64_biomed_exit3_int8"
+    assert column_name("abstract", EmbeddingConfig("minilm", 64, expert="bio-med")) == "abstract_64_bio_med"
+    config = EmbeddingConfig("minilm", 64, 3, "biomed", "int8")
+    assert column_name("abstract", config) == "abstract_64_biomed_exit3_int8"
     with pytest.raises(SpecError, match=r"embeddings\[0\]\.expert is wrong: 3d.*at most 32, a letter first"):
         parse_spec(GOOD.replace(ONE, f"{ONE}, expert: 3d"), path="x")
 
@@ -235,7 +237,7 @@ def test_more_vector_fields_where_the_server_allows_them() -> None:
         "!!python/object/apply:os.system [ls]",
         "a: \0",
         "a: \ud800",
-        "#" * (SPEC_BYTES + 1),
+        "#" * (MAX_SPEC_BYTES + 1),
     ],
 )
 def test_yaml_that_is_no_spec(text: str) -> None:
@@ -266,7 +268,7 @@ def test_nothing_but_spec_errors_comes_out(text: str) -> None:
 @given(st.lists(st.integers(2, 32_768), min_size=1, max_size=4, unique=True))
 def test_every_dim_is_a_field(dims: list[int]) -> None:
     spec = parse_spec(GOOD.replace("[64, 384]", str(dims)).rsplit("\n  - ", 1)[0], path="x")
-    assert [spec.embeddings[0].column(dim) for dim in spec.embeddings[0].dims] == [
+    assert [spec.embeddings[0].column(config) for config in spec.embeddings[0].configs] == [
         f"abstract_{n}" for n in dims
     ]
 
@@ -325,17 +327,22 @@ SPARSE = GOOD.partition("embeddings:")[0] + "embeddings:\n  - {field: abstract, 
 def test_a_sparse_field_may_keep_the_largest_weights_alone() -> None:
     text = f"{SPARSE}, top: 64}}\n  - {{field: abstract, encoder: splade, form: sparse}}"
     one, other = parse_spec(text, path="x").embeddings
-    assert (one.top, one.column(0), other.column(0)) == (64, "abstract_sparse_top64", "abstract_sparse")
+    assert (one.top, one.column(one.configs[0]), other.column(other.configs[0])) == (
+        64,
+        "abstract_sparse_top64",
+        "abstract_sparse",
+    )
     with pytest.raises(SpecError, match=r"embeddings\[0\] has top, which is for form: sparse alone: 64"):
         parse_spec(GOOD.replace(ONE, f"{ONE}, top: 64"), path="x")
 
 
 def test_a_sparse_field_has_no_dims() -> None:
     (one,) = parse_spec(SPARSE + "}\n", path="x").embeddings
-    assert (one.dims, one.sizes, one.column(0)) == ((), (0,), "abstract_sparse")
+    assert (one.dims, one.column(one.configs[0])) == ((), "abstract_sparse")
+    assert one.configs == (EmbeddingConfig("splade", form="sparse"),)
     assert (one.index, one.metric) == ("SPARSE_INVERTED_INDEX", "IP")
     (one,) = parse_spec(SPARSE + ", name: lex, index: AUTOINDEX}\n", path="x").embeddings
-    assert (one.column(0), one.index) == ("lex", "AUTOINDEX")
+    assert (one.column(one.configs[0]), one.index) == ("lex", "AUTOINDEX")
 
 
 @pytest.mark.parametrize(

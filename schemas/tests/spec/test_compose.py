@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestvec_schemas.errors import SpecError
-from nestvec_schemas.spec.compose import compose, order, read_template, written
+from nestvec_schemas.spec.compose import compose_text, composition_order, read_template, value_text
 
 ROW = {
     "title": "Blue shirt",
@@ -37,37 +37,37 @@ ROW = {
     ],
 )
 def test_a_text_is_composed(template: str, text: str) -> None:
-    assert compose(read_template(template), ROW) == text
+    assert compose_text(read_template(template), ROW) == text
 
 
 @pytest.mark.parametrize("absent", [None, "", "  ", math.nan, [], {}, [None], {"a": None}])
 def test_a_clause_without_a_value_is_left_out_with_its_separator(absent: object) -> None:
     template = read_template("{title}. {brand}: {color}, {price} EUR")
-    assert compose(template, ROW | {"brand": absent}) == "Blue shirt, 9.5 EUR"
-    assert compose(template, ROW | {"title": absent}) == "Acme: blue, 9.5 EUR"
-    assert compose(template, ROW | {"price": absent, "color": absent}) == "Blue shirt"
-    assert compose(template, {"title": absent}) == ""
+    assert compose_text(template, ROW | {"brand": absent}) == "Blue shirt, 9.5 EUR"
+    assert compose_text(template, ROW | {"title": absent}) == "Acme: blue, 9.5 EUR"
+    assert compose_text(template, ROW | {"price": absent, "color": absent}) == "Blue shirt"
+    assert compose_text(template, {"title": absent}) == ""
 
 
 def test_words_alone_are_no_text() -> None:
     template = read_template("Product. {title}")
-    assert compose(template, ROW) == "Product. Blue shirt"
-    assert compose(template, {}) == ""
+    assert compose_text(template, ROW) == "Product. Blue shirt"
+    assert compose_text(template, {}) == ""
 
 
 @pytest.mark.parametrize(
     "path", ["meta.nothing", "meta.parts.7", "meta.parts.x", "title.x", "meta.color.0", "no"]
 )
 def test_a_way_that_leads_nowhere_is_absent(path: str) -> None:
-    assert compose(read_template(f"{{title}}. {{{path}}}"), ROW) == "Blue shirt"
+    assert compose_text(read_template(f"{{title}}. {{{path}}}"), ROW) == "Blue shirt"
 
 
 def test_flatten_writes_every_attribute() -> None:
-    assert compose(read_template("flatten"), ROW) == (
+    assert compose_text(read_template("flatten"), ROW) == (
         "title: Blue shirt brand: Acme color: blue price: 9.5 sold: true tags: cotton, new "
         "color: navy the fit: slim size w: 3 parts: of: linen"
     )
-    assert compose(read_template("flatten"), {"a": None, "b": {}}) == ""
+    assert compose_text(read_template("flatten"), {"a": None, "b": {}}) == ""
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_fields_are_named_once_and_in_order() -> None:
 
 def test_templates_are_in_the_order_that_they_need() -> None:
     made = {"a": read_template("{b} {c}"), "b": read_template("{c} {x}"), "c": read_template("{y}")}
-    assert order(made) == ("c", "b", "a")
-    assert order(made | {"c": read_template("{a}")}) == ()
+    assert composition_order(made) == ("c", "b", "a")
+    assert composition_order(made | {"c": read_template("{a}")}) == ()
 
 
 values = st.recursive(
@@ -110,11 +110,11 @@ values = st.recursive(
 
 @given(st.dictionaries(st.sampled_from("abc"), values))
 def test_any_row_composes_and_none_says_none(row: dict[str, object]) -> None:
-    text = compose(read_template("{a}. {b}: {c}"), row)
-    a, b, c = (written(row.get(name)) for name in "abc")
+    text = compose_text(read_template("{a}. {b}: {c}"), row)
+    a, b, c = (value_text(row.get(name)) for name in "abc")
     second = f"{b}: {c}" if b is not None and c is not None else None
     assert text == ". ".join(one for one in (a, second) if one is not None).strip()
-    compose(read_template("flatten"), row)
+    compose_text(read_template("flatten"), row)
 
 
 @given(st.text(alphabet='ab{}." ,\n:', max_size=16))
@@ -125,11 +125,11 @@ def test_any_template_is_read_or_refused(text: str) -> None:
         assert "^" in str(error)
     else:
         assert template.fields
-        made = compose(template, dict.fromkeys(template.fields, "v"))
+        made = compose_text(template, dict.fromkeys(template.fields, "v"))
         assert "v" in made or any(one.path for one in template.values)
 
 
 @given(st.text(alphabet="ab .,{}\n", max_size=12))
 def test_doubled_braces_are_braces(text: str) -> None:
     escaped = text.replace("{", "{{").replace("}", "}}")
-    assert compose(read_template(escaped + "{v}"), {"v": "x"}) == (text + "x").strip()
+    assert compose_text(read_template(escaped + "{v}"), {"v": "x"}) == (text + "x").strip()

@@ -1,0 +1,100 @@
+"""How a field is embedded: one value, from a spec or SQL through Milvus to the service and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal
+from urllib.parse import parse_qs
+
+Form = Literal["float", "int8", "binary", "sparse"]
+"""What a vector field holds: float32, int8 with one scale per vector, the sign of each number, or the weights
+above zero of a vocabulary's words."""
+
+VECTOR_TYPES: Final[dict[Form, str]] = {
+    "float": "FLOAT_VECTOR",
+    "int8": "INT8_VECTOR",
+    "binary": "BINARY_VECTOR",
+    "sparse": "SPARSE_FLOAT_VECTOR",
+}
+"""Milvus's name for the type of each form's field."""
+
+VECTOR_FORMS: Final[dict[str, Form]] = {type_: form for form, type_ in VECTOR_TYPES.items()}
+"""The form of each of Milvus's types of vector fields."""
+
+CLIENT_SIDE_FORMS: Final[frozenset[Form]] = frozenset({"binary", "sparse"})
+"""Forms that no Function of Milvus fills: nestvec embeds them as it writes the rows."""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What is put before each text."""
+
+    document: str = ""
+    """Before a text that is stored."""
+
+    query: str = ""
+    """Before a text that is searched for."""
+
+
+@dataclass(frozen=True)
+class EmbeddingConfig:
+    """How a text, or an image, becomes the vector of one field."""
+
+    encoder: str = ""
+    """Name of the encoder; empty for the only one of a service."""
+
+    dim: int | None = None
+    """Length of the vector, a prefix of the encoder's own; None for all of it."""
+
+    exit: int | None = None
+    """Layer that the encoder stops after; None for the deepest."""
+
+    expert: str | None = None
+    """Expert whose weights are used; None for the encoder's own."""
+
+    form: Form = "float"
+    """What the field holds."""
+
+    top: int | None = None
+    """Number of largest weights that a sparse vector keeps; None for all."""
+
+    prompts: Prompts = field(default=Prompts(), compare=False)
+    """What Milvus puts before texts. They follow from the encoder, and so do not distinguish two values."""
+
+    def attributes(self) -> dict[str, Any]:
+        """What distinguishes two values, by name."""
+        return {
+            attribute.name: getattr(self, attribute.name) for attribute in fields(self) if attribute.compare
+        }
+
+
+_PARAMETERS: Final[Mapping[str, Callable[[str], str | int]]] = {
+    "encoder": str,
+    "dim": int,
+    "exit": int,
+    "expert": str,
+    "top": int,
+}
+"""The attributes that an endpoint's query string holds, and how each is read from it. The form is the type
+of the field, and prompts have parameters of their own in Milvus."""
+
+
+def query_parameters(config: EmbeddingConfig) -> dict[str, str | int]:
+    """The parameters of an endpoint's query string that say what ``config`` does, those that are chosen."""
+    values = {name: getattr(config, name) for name in _PARAMETERS}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def parse_query(query: str) -> EmbeddingConfig | None:
+    """What ``query_parameters`` wrote; None for a query string that names no encoder.
+
+    Raises ValueError where a number is malformed.
+    """
+    texts = {name: values[0] for name, values in parse_qs(query).items()}
+    if "encoder" not in texts:
+        return None
+    attributes: dict[str, Any] = {
+        name: read(texts[name]) for name, read in _PARAMETERS.items() if name in texts
+    }
+    return EmbeddingConfig(**attributes)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from dataclasses import fields
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nestvec_schemas.embedding_config import (
+    VECTOR_FORMS,
+    VECTOR_TYPES,
+    EmbeddingConfig,
+    Prompts,
+    parse_query,
+    query_parameters,
+)
+from nestvec_schemas.manifest import ENCODER_NAME, EXPERT_NAME
+
+configs = st.builds(
+    EmbeddingConfig,
+    encoder=st.from_regex(ENCODER_NAME, fullmatch=True),
+    dim=st.none() | st.integers(1, 32_768),
+    exit=st.none() | st.integers(1, 999),
+    expert=st.none() | st.from_regex(EXPERT_NAME, fullmatch=True),
+    top=st.none() | st.integers(1, 1_000_000),
+)
+
+
+@given(configs)
+def test_a_query_string_is_read_back(config: EmbeddingConfig) -> None:
+    assert parse_query(urlencode(query_parameters(config))) == config
+
+
+def test_only_what_is_chosen_is_in_the_query_string() -> None:
+    assert query_parameters(EmbeddingConfig("minilm")) == {"encoder": "minilm"}
+    config = EmbeddingConfig("minilm", 64, 3, "biomed", "int8", prompts=Prompts("d ", "q "))
+    assert urlencode(query_parameters(config)) == "encoder=minilm&dim=64&exit=3&expert=biomed"
+
+
+@pytest.mark.parametrize("query", ["", "dim=64", "text=a&exit=3"])
+def test_a_query_string_without_an_encoder_is_of_something_else(query: str) -> None:
+    assert parse_query(query) is None
+
+
+@pytest.mark.parametrize("query", ["encoder=a&dim=many", "encoder=a&exit=deep", "encoder=a&top=1.5"])
+def test_a_malformed_number_is_an_error(query: str) -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        parse_query(query)
+
+
+def test_prompts_follow_from_the_encoder_and_distinguish_nothing() -> None:
+    plain, prompted = EmbeddingConfig("e5"), EmbeddingConfig("e5", prompts=Prompts("passage: ", "query: "))
+    assert plain == prompted
+    assert hash(plain) == hash(prompted)
+    assert prompted.prompts.query == "query: "
+
+
+def test_attributes_are_every_field_that_distinguishes() -> None:
+    config = EmbeddingConfig("splade", form="sparse", top=64)
+    assert list(config.attributes()) == ["encoder", "dim", "exit", "expert", "form", "top"]
+    assert {field.name for field in fields(config)} - set(config.attributes()) == {"prompts"}
+    assert EmbeddingConfig(**config.attributes()) == config
+
+
+def test_each_form_has_a_type_of_its_own() -> None:
+    assert {VECTOR_FORMS[type_]: type_ for type_ in VECTOR_FORMS} == VECTOR_TYPES
