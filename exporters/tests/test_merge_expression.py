@@ -50,21 +50,21 @@ def test_bars_give_what_is_before_and_after_the_layers_its_own() -> None:
 
 WRONG = {
     "": ("is empty", 0),
-    "base": ("nothing to add", 4),
-    "base+": ("no checkpoint here", 5),
-    "+0.4*A": ("no checkpoint here", 0),
-    "base+0.4*": ("no checkpoint here", 9),
-    "base++A": ("no checkpoint here", 5),
-    "base+0.4*A*B": ("no + or - here", 10),
-    "base A": ("no + or - here", 5),
+    "base": ("adds nothing", 4),
+    "base+": ("needs a checkpoint here", 5),
+    "+0.4*A": ("needs a checkpoint here", 0),
+    "base+0.4*": ("needs a checkpoint here", 9),
+    "base++A": ("needs a checkpoint here", 5),
+    "base+0.4*A*B": ("needs a + or - here", 10),
+    "base A": ("needs a + or - here", 5),
     "base+[0.1,x]*A": ("is not a number", 10),
     "base+[]*A": ("is not a number", 6),
     "base+[0.1,0.2*A": ("does not end in", 5),
     "base+[0.1|0.2]*A": ("bars", 6),
     "base+[0.1,0.1|0.2|1]*A": ("bars", 6),
-    "base+1e999*A": ("larger than any number", 5),
-    "base+[1e999]*A": ("larger than any number", 6),
-    "base+0.4*'A": ("no checkpoint here", 9),
+    "base+1e999*A": ("too large", 5),
+    "base+[1e999]*A": ("too large", 6),
+    "base+0.4*'A": ("needs a checkpoint here", 9),
 }
 
 

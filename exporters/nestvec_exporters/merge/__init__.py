@@ -1,7 +1,7 @@
-"""Checkpoints merged by task arithmetic: a base, plus differences from it with a coefficient each.
+"""Merge checkpoints by task arithmetic: a base plus differences from it, each with a coefficient.
 
-Ilharco et al. 2023 (task vectors); a coefficient for each layer as Zhang et al. 2024 have (aTLAS).
-Importing this imports no torch.
+Ilharco et al. 2023 (task vectors); coefficients per layer as in Zhang et al. 2024 (aTLAS). Importing this
+imports no torch.
 """
 
 from nestvec_exporters.merge.merge import MERGE_RECORD, merge_checkpoints

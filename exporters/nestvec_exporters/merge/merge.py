@@ -1,4 +1,4 @@
-"""Checkpoints to one checkpoint: base + Σ coefficient · (other - base), written as any checkpoint is."""
+"""Merge checkpoints into one: base + Σ coefficient · (other - base)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from nestvec_exporters.merge_expression import Expression, Operand, parse_expres
 from nestvec_schemas.errors import CheckpointError, CheckpointNotFound, CheckpointUnsupported, nearest
 
 MERGE_RECORD: Final = "nestvec_merge.json"
-"""What ``merged`` leaves in a checkpoint that it made: the expression, and what its names stand for."""
+"""The file that marks a merged checkpoint: its expression, and the checkpoints of its names."""
 
 _KINDS_WITH_WEIGHTS = ("Transformer", "Dense", "LayerNorm")
 _MAX_SHOWN = 3
@@ -40,21 +40,20 @@ Terms = Sequence[tuple[Operand, Checkpoint]]
 
 
 def merge_checkpoints(expression: str, into: Path, names: Mapping[str, str] | None = None) -> Path:
-    """Write the checkpoint that an expression like ``base+0.4*A-0.2*B`` stands for to the folder ``into``.
+    """Write the checkpoint of an expression like ``base+0.4*A-0.2*B`` to ``into``, and return that folder.
 
-    ``names`` are checkpoints by the names that the expression may call them; what is none of them is a
-    folder or a Hugging Face id. The grammar, with a coefficient for each layer, is in ``expression``.
-    Config, tokenizer, pooling and prompts are the base's; weights are float32. ``into`` must not be there,
-    or be empty, and comes whole or not at all. Gives ``into``.
-    Raises CheckpointNotFound; CheckpointUnsupported where the expression is wrong (with a caret below the
-    place), or where tensors, modules or tokenizers do not agree; CheckpointError where ``into`` cannot be
-    written. Source: Ilharco et al. 2023, "Editing Models with Task Arithmetic".
+    ``names`` maps names in the expression to checkpoints; any other name is a folder or a Hugging Face id.
+    ``merge_expression`` documents the grammar. Configuration, tokenizer, pooling and prompts are the base's;
+    weights are float32. ``into`` must be absent or empty, and appears complete or not at all.
+    Raises CheckpointNotFound; CheckpointUnsupported if the expression is invalid (with a caret at the
+    position) or tensors, modules or tokenizers differ; CheckpointError if ``into`` cannot be written.
+    Source: Ilharco et al. 2023, "Editing Models with Task Arithmetic".
     """
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise CheckpointError(
-            "the merged checkpoint needs a folder of its own, and something is there",
+            "the merged checkpoint needs an empty folder",
             value=str(into),
-            next_step="Name a folder that is not there.",
+            next_step="Give a folder that does not exist.",
         )
     parsed, base, terms, parts = _read_parts(expression, names or {})
     _write(into, parsed, base, terms, parts)
@@ -64,9 +63,9 @@ def merge_checkpoints(expression: str, into: Path, names: Mapping[str, str] | No
 def read_merge(
     expression: str, names: Mapping[str, str]
 ) -> tuple[Expression, Checkpoint, tuple[Checkpoint, ...], int]:
-    """The expression, its base, the checkpoints of its terms and how many layers they have, found to agree.
+    """The expression, its base, the checkpoints of its terms, and their number of layers.
 
-    Raises as ``merged`` does.
+    Raises as ``merge_checkpoints`` does.
     """
     parsed, base, terms, parts = _read_parts(expression, names)
     return parsed, base, tuple(other for _, other in terms), _layer_count(parts[0].own)
@@ -74,20 +73,24 @@ def read_merge(
 
 @dataclass(frozen=True)
 class _ModuleWeights:
-    """A module's weights: the base's own, and what is added to them."""
+    """A module's weights."""
 
     module: Module
+
     own: Mapping[str, StoredTensor]
+    """The base's."""
+
     addends: Sequence[Addend]
+    """What is added to them."""
 
 
 def _read_parts(
     expression: str, names: Mapping[str, str]
 ) -> tuple[Expression, Checkpoint, Terms, tuple[_ModuleWeights, ...]]:
-    """What an expression names, and its weights by module. Raises CheckpointError unless all agree."""
+    """An expression's checkpoints, and their weights by module. Raises CheckpointError if they differ."""
     parsed = parse_expression(expression)
     base = _read_operand(parsed, parsed.base, names)
-    terms = [(operand_, _read_operand(parsed, operand_, names)) for operand_ in parsed.terms]
+    terms = [(operand, _read_operand(parsed, operand, names)) for operand in parsed.terms]
     for operand, other in terms:
         _check_compatible(parsed, operand, base, other)
     modules = _modules_with_weights(base)
@@ -100,14 +103,14 @@ def _read_parts(
         parsed,
         base,
         terms,
-        tuple(_ModuleWeights(*operand_) for operand_ in zip(modules, owns, by_module, strict=True)),
+        tuple(map(_ModuleWeights, modules, owns, by_module)),
     )
 
 
 def _write(
     into: Path, expression: Expression, base: Checkpoint, terms: Terms, parts: Sequence[_ModuleWeights]
 ) -> None:
-    """Write beside ``into``, then rename: it is there whole, or not at all. Raises CheckpointError."""
+    """Write beside ``into``, then rename. Raises CheckpointError."""
     try:
         into.absolute().parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".nestvec-merge-", dir=into.absolute().parent) as work:
@@ -129,12 +132,12 @@ def _write(
         raise CheckpointError(
             "the merged checkpoint cannot be written",
             value=f"{error.filename or into} ({error.strerror or error})",
-            next_step="Name a folder that you may write to, on a disk with room.",
+            next_step="Give a folder that you may write to, on a disk with room.",
         ) from error
 
 
 def _read_operand(expression: Expression, operand: Operand, names: Mapping[str, str]) -> Checkpoint:
-    """The checkpoint that an operand names; its error points into the expression."""
+    """The checkpoint of an operand; errors point into the expression."""
     try:
         return read_checkpoint(names.get(operand.name, operand.name))
     except CheckpointError as error:
@@ -149,17 +152,17 @@ def _read_operand(expression: Expression, operand: Operand, names: Mapping[str, 
 
 
 def _minus_hint(operand: Operand) -> str:
-    """What to do where a name may have swallowed a minus."""
-    return " To take one off, write spaces around - or a coefficient: A-1*B." if "-" in operand.name else ""
+    """A hint if a minus may have been read as part of a name."""
+    return " To subtract, write spaces around - or a coefficient: A-1*B." if "-" in operand.name else ""
 
 
 def _modules_with_weights(checkpoint: Checkpoint) -> tuple[Module, ...]:
-    """The modules that have weights; transformers' layout is one. Raises CheckpointUnsupported."""
+    """The modules with weights; a checkpoint of transformers is one. Raises CheckpointUnsupported."""
     modules = read_modules(checkpoint.folder) or (Module("Transformer", checkpoint.folder),)
     for module in modules:
         if not module.folder.resolve().is_relative_to(checkpoint.folder.resolve()):
             raise CheckpointUnsupported(
-                "a module of the checkpoint lies outside its folder",
+                "a module of the checkpoint is outside its folder",
                 value=str(module.folder),
                 next_step="Download the checkpoint again.",
             )
@@ -177,38 +180,38 @@ def _addends(expression: Expression, terms: Terms, module: int) -> tuple[Addend,
 
 def _check_compatible(expression: Expression, operand: Operand, base: Checkpoint, other: Checkpoint) -> None:
     """Raise CheckpointUnsupported unless architecture, modules and tokenizer are the base's."""
-    configs = [read_config(transformer_folder(one.folder)) for one in (base, other)]
-    if any("quantization_config" in one for one in configs):
+    configs = [read_config(transformer_folder(checkpoint.folder)) for checkpoint in (base, other)]
+    if any("quantization_config" in config for config in configs):
         raise expression.error(
-            "quantised weights cannot be added up",
+            "quantised weights cannot be merged",
             operand.name,
             operand.position,
             "Merge checkpoints in float32, float16 or bfloat16, and quantise the export.",
         )
-    kinds = [one.get("model_type") for one in configs]
+    kinds = [config.get("model_type") for config in configs]
     if kinds[0] != kinds[1]:
         raise expression.error(
-            f"{operand.name} is of another architecture than the base, {kinds[0]}",
+            f"{operand.name} has another architecture than the base, {kinds[0]}",
             kinds[1],
             operand.position,
             "Merge checkpoints that were trained from the same base.",
         )
     modules = [
-        ", ".join(one.kind for one in _modules_with_weights(checkpoint)) for checkpoint in (base, other)
+        ", ".join(module.kind for module in _modules_with_weights(checkpoint)) for checkpoint in (base, other)
     ]
     if modules[0] != modules[1]:
         raise expression.error(
             f"{operand.name} has other modules with weights than the base ({modules[0]})",
             modules[1],
             operand.position,
-            "Merge before nestvec adapt, which adds a module: adapt what was merged."
+            "Merge before nestvec adapt, which adds a module: adapt the merged checkpoint."
             if other.trained != base.trained
             else "Merge checkpoints that were trained from the same base.",
         )
     difference = _tokenizers_differ(base, other)
     if difference is not None:
         raise expression.error(
-            f"{operand.name} has another tokenizer than the base, so that its weights are about other tokens",
+            f"{operand.name} has another tokenizer than the base, so its weights belong to other tokens",
             f"they differ in {difference}",
             operand.position,
             "Merge checkpoints that were trained from the same base.",
@@ -216,7 +219,7 @@ def _check_compatible(expression: Expression, operand: Operand, base: Checkpoint
 
 
 def _tokenizers_differ(base: Checkpoint, other: Checkpoint) -> str | None:
-    """What differs between two tokenizers, truncation and padding aside; None where nothing does."""
+    """The setting in which two tokenizers differ, except for truncation and padding; None if none does."""
     with quiet():
         first, second = (_load_tokenizer(checkpoint) for checkpoint in (base, other))
     return next((key for key in {**first, **second} if first.get(key) != second.get(key)), None)
@@ -240,7 +243,7 @@ def _load_tokenizer(checkpoint: Checkpoint) -> dict[str, Any]:
     if backend is None:
         return {"vocabulary": tokenizer.get_vocab()}
     read: dict[str, Any] = json.loads(backend.to_str())
-    # How long a text may be, and how a batch is padded, is the base's to say.
+    # Truncation and padding are the base's.
     return {key: value for key, value in read.items() if key not in ("truncation", "padding")}
 
 
@@ -248,12 +251,12 @@ def _check_tensors(
     expression: Expression, own: Mapping[str, StoredTensor], addends: Iterable[Addend]
 ) -> None:
     """Raise CheckpointUnsupported unless the weights have the same names and shapes."""
-    mine = {name for name, one in own.items() if one.merges}
+    mine = {name for name, tensor in own.items() if tensor.merges}
     for operand, addend in zip(expression.terms, addends, strict=True):
-        theirs = {name for name, one in addend.tensors.items() if one.merges}
+        theirs = {name for name, tensor in addend.tensors.items() if tensor.merges}
         for cause, names in (
             ("lacks tensors of the base", mine - theirs),
-            ("has tensors that the base has not", theirs - mine),
+            ("has tensors that the base lacks", theirs - mine),
         ):
             if names:
                 more = f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else ""
@@ -261,10 +264,10 @@ def _check_tensors(
                     f"{operand.name} {cause}",
                     f"{', '.join(sorted(names)[:_MAX_SHOWN])}{more}",
                     operand.position,
-                    "Save both with the same class of model (sentence-transformers' save does).",
+                    "Save both with the same model class, such as sentence-transformers'.",
                 )
         for name in sorted(mine):
-            shapes = [list(one[name].shape) for one in (own, addend.tensors)]
+            shapes = [list(tensors[name].shape) for tensors in (own, addend.tensors)]
             if shapes[0] != shapes[1]:
                 raise expression.error(
                     f"tensor {name} has another shape in {operand.name} than in the base, {shapes[0]}",
@@ -275,13 +278,13 @@ def _check_tensors(
 
 
 def _check_layers(expression: Expression, own: Mapping[str, StoredTensor]) -> None:
-    """Raise CheckpointUnsupported where a list of coefficients is not one a layer."""
+    """Raise CheckpointUnsupported unless a list of coefficients has one for each layer."""
     count = _layer_count(own)
     for operand in expression.terms:
         listed = len(operand.coefficients.layers)
         if listed and listed != count:
             raise expression.error(
-                f"the base has {count} layers, and the list has not a coefficient for each",
+                f"the base has {count} layers, and the list has another number of coefficients",
                 f"{listed} coefficients",
                 operand.coefficients_position,
                 f"Write {count} numbers, or one for all: 0.4*{operand.name}.",
@@ -293,7 +296,7 @@ def _layer_count(own: Mapping[str, StoredTensor]) -> int:
 
 
 def _copy_small_files(base: Checkpoint, folder: Path, *, adapted: bool) -> None:
-    """The base's small files, those of its modules among them; weights are written later."""
+    """Copy the base's small files, including those of its modules; weights are written later."""
     folders = {base.folder, *(module.folder for module in read_modules(base.folder))}
     for source in folders:
         target = folder / source.relative_to(base.folder)
@@ -304,7 +307,7 @@ def _copy_small_files(base: Checkpoint, folder: Path, *, adapted: bool) -> None:
                 shutil.copyfile(path, target / path.name)
     config = folder / transformer_folder(base.folder).relative_to(base.folder) / "config.json"
     settings = read_json(config)
-    # The weights are float32 whatever they were: an older dtype would have them rounded when they are loaded.
+    # Weights are written as float32; another dtype here would have them rounded when loaded.
     for key in ("dtype", "torch_dtype"):
         if key in settings:
             settings[key] = "float32"

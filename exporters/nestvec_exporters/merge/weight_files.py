@@ -1,4 +1,4 @@
-"""Weights as files of safetensors: read a tensor at a time, added up, written as they come."""
+"""Merge weights in safetensors files, one tensor in memory at a time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,32 +31,35 @@ _EMBEDDING = re.compile(r"embed|(?:^|\.)(?:wte|wpe|shared)\.")
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where a tensor lies, and what it is: ``type`` is safetensors' name (``F32``, ``I64``)."""
+    """A tensor in a file."""
 
     file: Path
     name: str
+
     type: str
+    """safetensors' name of its dtype, such as ``F32`` or ``I64``."""
+
     shape: tuple[int, ...]
 
     @property
     def merges(self) -> bool:
-        """Whether it holds weights; whole numbers (positions, masks) are the base's."""
+        """Whether it holds weights; integers such as positions and masks are taken from the base."""
         return self.type in _FLOATS
 
     @property
     def layer(self) -> int | None:
-        """The layer that it is of: the first number in its name; None for what is of no layer."""
+        """Its layer: the first number in its name; None if it belongs to no layer."""
         number = _LAYER.search(self.name)
         return int(number[1]) if number else None
 
     @property
     def embedding(self) -> bool:
-        """Whether it comes before the layers."""
+        """Whether it precedes the layers."""
         return self.layer is None and _EMBEDDING.search(self.name) is not None
 
 
 def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
-    """The tensors of a folder's weights, by name, in its order. Raises CheckpointUnsupported."""
+    """The tensors of a folder's weights by name, in their order. Raises CheckpointUnsupported."""
     from safetensors import safe_open  # noqa: PLC0415 - only an export needs it
 
     by_name: dict[str, StoredTensor] = {}
@@ -67,7 +71,7 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
     for tensor in by_name.values():
         if not tensor.merges and tensor.type not in _INTEGER_BYTES:
             raise CheckpointUnsupported(
-                f"tensor {tensor.name} is of a type that cannot be merged",
+                f"tensor {tensor.name} has a dtype that cannot be merged",
                 value=tensor.type,
                 next_step="Merge checkpoints in float32, float16 or bfloat16, and quantise the export.",
             )
@@ -82,7 +86,7 @@ def _weight_files(folder: Path) -> Sequence[Path]:
             isinstance(file_name, str) for file_name in weight_map.values()
         ):
             raise CheckpointUnsupported(
-                f"{INDEX_FILE} does not say where the weights are",
+                f"{INDEX_FILE} does not list the weights' files",
                 value=folder.name,
                 next_step="Download the checkpoint again.",
             )
@@ -90,7 +94,7 @@ def _weight_files(folder: Path) -> Sequence[Path]:
         for part in parts:
             if not part.is_file():
                 raise CheckpointUnsupported(
-                    "a file of the checkpoint's weights is not there",
+                    "a file of the checkpoint's weights is missing",
                     value=part.name,
                     next_step="Download the checkpoint again.",
                 )
@@ -101,14 +105,14 @@ def _weight_files(folder: Path) -> Sequence[Path]:
 
 @dataclass(frozen=True)
 class Addend:
-    """One term of a merge, as far as one file of weights goes: its tensors, and how much of each."""
+    """One term of a merge, within one module: its tensors and their coefficients."""
 
     name: str
     tensors: Mapping[str, StoredTensor]
     coefficients: Coefficients
 
     def coefficient(self, tensor: StoredTensor, *, layered: bool) -> float:
-        """How much of its difference from ``tensor`` is added; modules after the model have no layers."""
+        """The coefficient of its difference from ``tensor``; modules after the transformer have no layers."""
         layer = tensor.layer if layered else None
         return self.coefficients.of(layer, embedding=layered and tensor.embedding)
 
@@ -118,12 +122,12 @@ def write_merged(
 ) -> None:
     """Write base + Σ coefficient · (addend - base) as float32, one tensor in memory at a time.
 
-    Worked out in float64: a coefficient of 0 gives the base, one of 1 the addend, and the order of the
-    addends does not matter. Raises CheckpointUnsupported where a sum is not a finite number.
+    Sums are computed in float64: a coefficient of 0 gives the base, one of 1 the addend, and the order of
+    the addends does not matter. Raises CheckpointUnsupported if a sum is not finite.
     """
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     offset = 0
-    # The widest types first, so that each begins at a multiple of its own size.
+    # Widest dtypes first, so that each tensor starts at a multiple of its item size.
     ordered = sorted(base.values(), key=lambda tensor: -_item_bytes(tensor))
     for tensor in ordered:
         size = math.prod(tensor.shape) * _item_bytes(tensor)
@@ -154,10 +158,12 @@ def _merged_bytes(tensor: StoredTensor, addends: Sequence[Addend], layered: bool
     if not tensor.merges:
         yield own.contiguous().view(-1).view(torch.uint8).numpy().tobytes()
         return
-    weighed = [(one, one.coefficient(tensor, layered=layered)) for one in addends]
-    # In an order of their own, so that rounding does not depend on that of the terms.
-    chosen = sorted(((one.name, weight, one) for one, weight in weighed if weight), key=lambda one: one[:2])
-    others = [(weight, _read(one.tensors[tensor.name])) for _, weight, one in chosen]
+    weighted = [(addend, addend.coefficient(tensor, layered=layered)) for addend in addends]
+    # Sorted, so that rounding does not depend on the order of the terms.
+    ordered = sorted(
+        ((addend.name, weight, addend) for addend, weight in weighted if weight), key=itemgetter(0, 1)
+    )
+    others = [(weight, _read(addend.tensors[tensor.name])) for _, weight, addend in ordered]
     for start in range(0, own.numel(), _SLICE_ITEMS):
         part = own[start : start + _SLICE_ITEMS].double()
         total = torch.zeros_like(part)
@@ -167,8 +173,8 @@ def _merged_bytes(tensor: StoredTensor, addends: Sequence[Addend], layered: bool
         if not torch.isfinite(merged).all():
             raise CheckpointUnsupported(
                 f"the merge has numbers in tensor {tensor.name} that are not finite",
-                value=", ".join(f"{weight:g} of {one.name}" for one, weight in weighed),
-                next_step="Choose smaller coefficients, and check that no checkpoint holds NaN.",
+                value=", ".join(f"{weight:g} of {addend.name}" for addend, weight in weighted),
+                next_step="Choose smaller coefficients, and check that no checkpoint contains NaN.",
             )
         yield merged.numpy().tobytes()
 

@@ -162,7 +162,7 @@ def test_weights_in_several_files_are_read(names: dict[str, str], tmp_path: Path
     found = merge_checkpoints("split+0*A", tmp_path / "merged", {**names, "split": str(split)})
     assert same(weights(found), whole) and not (found / index.name).exists()
     (split / next(iter(parts))).unlink()
-    with pytest.raises(CheckpointUnsupported, match="is not there: model-00001"):
+    with pytest.raises(CheckpointUnsupported, match="is missing: model-00001"):
         merge_checkpoints("base+split", tmp_path / "again", {**names, "split": str(split)})
 
 
@@ -204,7 +204,7 @@ def quantised(folder: Path) -> None:
 
 UNLIKE: dict[str, tuple[Callable[[Path], None], str]] = {
     "lacking": (drop, r"bad lacks tensors of the base: pooler\.dense\.bias, pooler\.dense\.weight"),
-    "more": (add, r"tensors that the base has not: head\.weight"),
+    "more": (add, r"tensors that the base lacks: head\.weight"),
     "another shape": (
         reshape,
         r"word_embeddings\.weight has .* bad than in the base, \[200, 32\]: \[7, 32\]",
@@ -245,7 +245,7 @@ def test_a_name_that_is_nothing_is_pointed_at(names: dict[str, str], tmp_path: P
 
 def test_a_folder_that_is_not_empty_stays(names: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(CheckpointError, match="something is there"):
+    with pytest.raises(CheckpointError, match="needs an empty folder"):
         merge_checkpoints("base+A", tmp_path, names)
     assert (tmp_path / "file").read_text() == "mine"
 
