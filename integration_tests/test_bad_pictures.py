@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import tiny_pictures
 from click.testing import CliRunner
+from integration_tests.fixtures.services import Serve
 from PIL import Image
 from pymilvus import DataType, MilvusClient
 
@@ -18,7 +18,6 @@ from nestvec.images import ImagePolicy
 from nestvec.ingest import IngestOptions, ingest
 from nestvec.milvus.catalog import read_table
 from nestvec.milvus.connection import open_milvus
-from nestvec.service.server import bind, open_embedder, serve_in_thread
 from nestvec.service.settings import ServiceSettings
 from nestvec.sql import Session, SessionSettings, execute
 from nestvec_exporters import ExportOptions, export
@@ -39,13 +38,12 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def service(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def service(pictures: Path, serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> str:
     place = tmp_path_factory.mktemp("clip")
     checkpoint = tiny_pictures.write(tiny_pictures.DUAL["clip"], place / "clip")
     export(ExportOptions(str(checkpoint), place / "models", "clip"))
     settings = ServiceSettings(images=ImagePolicy(frozenset({"file"}), roots=(pictures,)))
-    with serve_in_thread(open_embedder(place / "models", (), settings), bind("127.0.0.1", 0)) as address:
-        yield address
+    return serve(place / "models", settings)
 
 
 @pytest.fixture

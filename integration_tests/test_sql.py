@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import random
-import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from integration_tests.fixtures.services import vacant_address
 from pymilvus import DataType, Function, FunctionType, MilvusClient
 
 from nestvec.cli import cli
@@ -38,9 +38,7 @@ TAGS = (None, "io", "math", "100%", "100x", 'q"q', "back\\slash", "two\nlines", 
 
 @pytest.fixture(scope="module")
 def service() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
+    return vacant_address()
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from pymilvus import DataType, MilvusClient
@@ -16,7 +14,6 @@ import nestvec
 from nestvec.milvus.catalog import read_table
 from nestvec.milvus.connection import open_milvus
 from nestvec.milvus.steps import drive
-from nestvec.service.in_process import serve_in_process
 from nestvec.sql import Session, SessionSettings, StatementResult, execute
 from nestvec.sql.bind.params import ParameterValues, bind_params
 from nestvec.sql.execute.sampling import sample_queries
@@ -33,15 +30,6 @@ CHARACTERS = 120
 STORED = f"{PROPERTY_PREFIX}doc_384"
 WHOLE, PLANNED = SessionSettings(shortlist="off"), SessionSettings()
 NEAR = "SELECT id FROM docs ORDER BY doc <=> 'read rows of a csv file' LIMIT 10"
-
-
-@pytest.fixture(scope="module")
-def service(models: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with serve_in_process([address], models):
-        yield address
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +82,10 @@ def client(uri: str) -> Iterator[MilvusClient]:
 
 
 def run(
-    client: MilvusClient, statement: str, settings: SessionSettings = WHOLE, given: ParameterValues | None = None
+    client: MilvusClient,
+    statement: str,
+    settings: SessionSettings = WHOLE,
+    given: ParameterValues | None = None,
 ) -> StatementResult:
     return execute(client, statement, given, session=Session(settings))
 

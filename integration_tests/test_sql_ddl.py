@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from integration_tests.fixtures.services import vacant_address
 from pymilvus import MilvusClient
 
 from nestvec.milvus.connection import open_milvus
@@ -47,10 +47,7 @@ GIVEN = {"meta": {"pages": [1, 2]}, "v": (0.0, 0.5, 0.5)}
 @pytest.fixture(scope="module")
 def session(exiting: Path) -> Iterator[Session]:
     """A session whose EMBED is answered by the encoder that stops after layer 3 or 6."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        service = f"http://127.0.0.1:{free.getsockname()[1]}"
-    opened = Session(SessionSettings(service=service, models=exiting))
+    opened = Session(SessionSettings(service=vacant_address(), models=exiting))
     yield opened
     opened.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from integration_tests.fixtures.services import vacant_address
 from pymilvus import AsyncMilvusClient, DataType, Function, FunctionType, MilvusClient
 
 from nestvec.client.http import EmbeddingRequest
@@ -44,9 +44,7 @@ TEXTS = (
 
 @pytest.fixture(scope="module")
 def service() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
+    return vacant_address()
 
 
 @pytest.fixture(scope="module")

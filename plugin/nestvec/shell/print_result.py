@@ -39,7 +39,7 @@ def print_result(result: StatementResult, output_format: OutputFormat, expanded:
     elif result.rows:
         left_out = print_text_table(_text_table(result), expanded)
         if left_out:
-            click.echo(f"Not shown, as every row has NULL: {', '.join(left_out)}.", err=True)
+            click.echo(f"Empty columns are not shown: {', '.join(left_out)}.", err=True)
 
 
 def result_summary(result: StatementResult) -> str:

@@ -1,7 +1,7 @@
 """Tables on standard output. On a terminal they fit its width; in a file or a pipe nothing is cut or wrapped.
 
-A table that is too wide for the terminal loses its empty columns first, then wraps its longest columns, and
-is printed in the expanded form, a line a column, where it would still not fit.
+A table that is too wide for the terminal is printed without its empty columns and with its longest columns
+wrapped, or in the expanded form, one line per column, where it still would not fit.
 """
 
 from __future__ import annotations
@@ -84,20 +84,22 @@ def print_text_table(
 
     Returns the names of the empty columns that it left out.
     """
-    limit, columns = terminal_width(), table.columns
+    limit = terminal_width()
     if expanded == "on":
         _print_expanded(table, limit, title)
         return ()
-    widths = table.widths()
+    shown, widths = table, table.widths()
     if limit is not None and total_width(widths) > limit:
-        table = without_empty_columns(table)
-        fitted = fit_widths(table, limit)
-        if expanded == "auto" and (fitted is None or _tallest_row(table, fitted) > _MAX_WRAPPED_LINES):
+        shown = without_empty_columns(table)
+        fitted = fit_widths(shown, limit)
+        if expanded == "auto" and (fitted is None or _tallest_row(shown, fitted) > _MAX_WRAPPED_LINES):
             _print_expanded(table, limit, title)
-            return _left_out(columns, table)
-        widths = fitted or table.widths()
-    _print_grid(table, widths, title)
-    return _left_out(columns, table)
+            return ()
+        widths = fitted or shown.widths()
+    _print_grid(shown, widths, title)
+    if len(shown.columns) == len(table.columns):
+        return ()
+    return tuple(name for at, name in enumerate(table.columns) if not _has_value(table, at))
 
 
 def without_empty_columns(table: TextTable) -> TextTable:
@@ -168,15 +170,8 @@ def format_figure(value: object) -> str:
     return escape_control_characters(str(value))
 
 
-def _left_out(columns: Sequence[str], table: TextTable) -> tuple[str, ...]:
-    remaining = list(table.columns)
-    left_out = []
-    for name in columns:
-        if name in remaining:
-            remaining.remove(name)
-        else:
-            left_out.append(name)
-    return tuple(left_out)
+def _has_value(table: TextTable, column: int) -> bool:
+    return any(row[column] not in (None, "") for row in table.rows)
 
 
 def _print_grid(table: TextTable, widths: Sequence[int], title: str | None) -> None:
@@ -195,7 +190,7 @@ def _print_grid(table: TextTable, widths: Sequence[int], title: str | None) -> N
 
 
 def _print_expanded(table: TextTable, limit: int | None, title: str | None) -> None:
-    """A line a column and a header a row, as psql's ``\\x`` has them; values are wrapped on a terminal."""
+    """One line per column and a header per row, as in psql; values are wrapped on a terminal."""
     console = _console()
     names = max(map(text_width, table.columns), default=0)
     value_width = None if limit is None else max(limit - names - 3, _MIN_WRAPPED_WIDTH)

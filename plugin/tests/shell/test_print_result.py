@@ -83,7 +83,7 @@ def test_a_narrow_terminal_hears_of_columns_left_out(
     print_result(StatementResult(("id", "title", "note"), ("INT64", "VARCHAR", "VARCHAR"), rows), "table")
     captured = capsys.readouterr()
     assert "note" not in captured.out
-    assert captured.err == "Not shown, as every row has NULL: note.\n"
+    assert captured.err == "Empty columns are not shown: note.\n"
 
 
 def test_json_and_csv_are_whole(capsys: pytest.CaptureFixture[str]) -> None:

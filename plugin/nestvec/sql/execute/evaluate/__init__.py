@@ -23,7 +23,7 @@ __all__ = ["ScoredRow", "evaluate", "holds", "located"]
 
 
 class ScoredRow(NamedTuple):
-    """A row's fields, and the number it was ranked by where rows were searched for."""
+    """A row's fields, and its distance where it comes from a search."""
 
     row: Mapping[str, Any]
     distance: float | None = None

@@ -61,7 +61,7 @@ class Update:
 
 
 def run_update(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
-    """UPDATE of at most MOST_ROWS rows; columns generated from a changed one are computed again.
+    """UPDATE of at most ``MAX_SCAN_ROWS`` rows; columns generated from a changed one are computed again.
 
     Every new row is checked before any is written. Raises SqlError, StoreError, ServiceError.
     """
