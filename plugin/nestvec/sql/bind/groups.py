@@ -118,7 +118,7 @@ def grouping_column(binder: ExpressionBinder, groups: Sequence[GroupKey]) -> str
     return first.expression.name
 
 
-def in_best_row(source: SourceText, expression: Expression, ranking: Ranking, at: exp.Expr) -> Expression:
+def in_best_row(source: SourceText, expression: Expression, ranking: Ranking, order: exp.Expr) -> Expression:
     """An expression over the best row of a group: ``min`` of a distance is the distance of that row."""
 
     def replacement_of(part: Expression) -> Expression | None:
@@ -131,7 +131,7 @@ def in_best_row(source: SourceText, expression: Expression, ranking: Ranking, at
             f"the aggregate {part.name}() over the groups of a ranking is not supported yet",
             next_step="Use min() of the distance, or columns of the best row.",
             statement=source.text,
-            position=source.position(at),
+            position=source.position(order),
         )
 
     return _rewrite(expression, replacement_of)

@@ -13,8 +13,10 @@ from nestvec.sql.parse.source import SourceText
 from nestvec_schemas.errors import nearest
 
 MAX_LENGTH: Final = 65_535
+"""Bytes of a VARCHAR in Milvus."""
+
 MAX_CAPACITY: Final = 4_096
-"""Milvus's bounds: bytes of a VARCHAR, and elements of an ARRAY."""
+"""Elements of an ARRAY in Milvus."""
 
 _TYPE = exp.DType
 _SCALARS: dict[exp.DType, str] = {
@@ -74,7 +76,7 @@ class ColumnType:
 def bind_type(source: SourceText, node: exp.Expr, position: int) -> ColumnType:
     """The type at an offset. Raises SqlTypeMismatch, SqlNotSupported, SqlUnknownName."""
     if not isinstance(node, exp.DataType):
-        raise source.not_supported("this type", position, f"Types: {', '.join(_TYPE_NAMES)}.")
+        raise source.not_supported("this type", position, f"Available: {', '.join(_TYPE_NAMES)}.")
     kind = node.this
     binder = _BINDERS.get(kind)
     if binder is not None:
@@ -84,7 +86,9 @@ def bind_type(source: SourceText, node: exp.Expr, position: int) -> ColumnType:
     if kind not in _SCALARS:
         name = _token_text(source, position)
         raise source.not_supported(
-            f"the type {name.upper()}", position, _ALTERNATIVES.get(kind, f"Types: {', '.join(_TYPE_NAMES)}.")
+            f"the type {name.upper()}",
+            position,
+            _ALTERNATIVES.get(kind, f"Available: {', '.join(_TYPE_NAMES)}."),
         )
     if node.expressions:
         raise source.not_supported(
@@ -115,7 +119,7 @@ def _text(source: SourceText, node: exp.DataType, position: int) -> ColumnType:
     length = sizes[0] if sizes else MAX_LENGTH
     if not 1 <= length <= MAX_LENGTH:
         raise source.type_mismatch(
-            "the length of a VARCHAR in Milvus is out of range",
+            "the VARCHAR length is out of range",
             length,
             position,
             f"Use 1 to {MAX_LENGTH} bytes.",
@@ -128,9 +132,7 @@ def _vector(source: SourceText, node: exp.DataType, position: int) -> ColumnType
     if not sizes:
         raise source.syntax_error("VECTOR needs a dim", position, "Write VECTOR(384).")
     if not 2 <= sizes[0] <= 32_768:
-        raise source.type_mismatch(
-            "the dim of a vector in Milvus is out of range", sizes[0], position, "Use 2 to 32768."
-        )
+        raise source.type_mismatch("the vector dim is out of range", sizes[0], position, "Use 2 to 32768.")
     return ColumnType("FLOAT_VECTOR", dim=sizes[0])
 
 
@@ -160,7 +162,7 @@ def _user_defined(source: SourceText, node: exp.DataType, position: int) -> Colu
         "there is no such type",
         name,
         position,
-        f"Types: {', '.join(_TYPE_NAMES)}.{nearest(name.upper(), _TYPE_NAMES)}",
+        f"Available: {', '.join(_TYPE_NAMES)}.{nearest(name.upper(), _TYPE_NAMES)}",
     )
 
 

@@ -104,7 +104,7 @@ def constraint_name(node: exp.Expr) -> str:
 
 
 def field_spec(source: SourceText, draft: ColumnDraft) -> FieldSpec:
-    """The spec of a scalar column, nullable unless it has NOT NULL or a default."""
+    """The spec of a scalar column, nullable unless it is NOT NULL or has a default."""
     values: dict[str, Any] = {
         "type": draft.type.name,
         "primary": draft.primary,
@@ -119,7 +119,7 @@ def field_spec(source: SourceText, draft: ColumnDraft) -> FieldSpec:
     return validate_model(source, draft.node, FieldSpec, values)
 
 
-def validate_model(source: SourceText, at: Position, model: type[M], values: Mapping[str, Any]) -> M:
+def validate_model(source: SourceText, position: Position, model: type[M], values: Mapping[str, Any]) -> M:
     """A part of a spec. Raises SqlTypeMismatch at ``position`` for values that its model rejects."""
     try:
         return model.model_validate(values)
@@ -127,7 +127,7 @@ def validate_model(source: SourceText, at: Position, model: type[M], values: Map
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "a value"
         raise source.type_mismatch(
-            f"invalid value for {name}", str(first["input"])[:60], at, f"{first['msg']}."
+            f"invalid value for {name}", str(first["input"])[:60], position, f"{first['msg']}."
         ) from error
 
 

@@ -17,8 +17,8 @@ from nestvec_schemas.model_name import parse_model_name
 
 _FUNCTIONS: Final = ("EMBED", "BM25")
 _EMBED_FORM = (
-    "Write EMBED(text, 'encoder'), with exit => layer, expert => 'name', top => weights and service => "
-    "'http://…' where they are chosen."
+    "Write EMBED(text, 'encoder'); optional are exit => layer, expert => 'name', top => weights and "
+    "service => 'http://…'."
 )
 
 
@@ -139,7 +139,7 @@ def _options(scope: Scope, node: exp.Expr, allowed: Sequence[str]) -> dict[str, 
                 "there is no such argument" if name not in allowed else "this argument is repeated",
                 name,
                 argument,
-                f"Arguments: {', '.join(allowed)}.{nearest(name, allowed)}",
+                f"Available: {', '.join(allowed)}.{nearest(name, allowed)}",
             )
         value = argument.args["expression"]
         options[name] = (value, scope.constant(value))

@@ -110,7 +110,7 @@ def _options(scope: Scope, create: exp.Create) -> TableOptions:
             if name not in _OPTIONS:
                 raise source.unknown_name(
                     "there is no such option", name, prop.this,
-                    f"Options: {', '.join(_OPTIONS)}.{nearest(name, _OPTIONS)}",
+                    f"Available: {', '.join(_OPTIONS)}.{nearest(name, _OPTIONS)}",
                 )  # fmt: skip
             value = prop.args["value"]
             options.values[name] = scope.constant(value)

@@ -85,16 +85,20 @@ def is_default(node: exp.Expr) -> bool:
 
 
 def fit_row(
-    scope: Scope, shape: RowSchema, row: Mapping[str, object], nodes: Mapping[str, exp.Expr], at: exp.Expr
+    scope: Scope,
+    shape: RowSchema,
+    row: Mapping[str, object],
+    nodes: Mapping[str, exp.Expr],
+    row_node: exp.Expr,
 ) -> dict[str, object]:
     """A row as Milvus takes it, without its NULLs. Raises SqlTypeMismatch at the first invalid value.
 
-    ``nodes`` are those of the values; ``at`` is that of the row.
+    ``nodes`` are those of the values; ``row_node`` is that of the row.
     """
     for name, value in row.items():
         column = shape.columns.get(name)
         if value is None and column is not None:
-            _check_null(scope, column, nodes.get(name, at))
+            _check_null(scope, column, nodes.get(name, row_node))
     try:
         return convert_row(row, shape)
     except RowRejected as error:
@@ -103,7 +107,7 @@ def fit_row(
             column = shape.columns.get(name)
             if column is not None and row.get(name) is not None:
                 fit_value(scope, shape, row[name], column, node)
-        raise _rejected(scope, error, at) from error
+        raise _rejected(scope, error, row_node) from error
 
 
 def fit_value(scope: Scope, shape: RowSchema, value: object, column: Column, node: exp.Expr) -> object:

@@ -130,7 +130,7 @@ class ExpressionBinder:
         if not minimum <= len(arguments) <= len(function.argument_kinds):
             raise source.type_mismatch(
                 f"{function.name} takes {' and '.join(function.argument_kinds)}",
-                f"{len(arguments)} given",
+                f"{len(arguments)} arguments",
                 node,
                 "Pass that many.",
             )
@@ -174,7 +174,7 @@ class ExpressionBinder:
     def _position(self, node: exp.Expr) -> Position:
         """The position of a function, which sqlglot loses for those without brackets (CURRENT_DATE)."""
         source, word = self.scope.source, type(node).__name__.upper()
-        if any(token.meta.get("start") is not None for token in node.walk()):
+        if any(part.meta.get("start") is not None for part in node.walk()):
             return node
         return next(
             (token.start for token in source.tokens if token.text.upper().replace("_", "") == word), None

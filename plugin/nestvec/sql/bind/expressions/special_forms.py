@@ -65,31 +65,35 @@ def bind_form(binder: Binder, node: exp.Expr) -> TypedExpression | None:
 
 
 def _call(
-    binder: Binder, node: exp.Expr, name: str, arguments: Sequence[Expression], gives: str
+    binder: Binder, node: exp.Expr, name: str, arguments: Sequence[Expression], return_type: str
 ) -> TypedExpression:
     return TypedExpression(
-        FunctionCall(name, tuple(arguments), location_of(binder.scope.source, node)), gives
+        FunctionCall(name, tuple(arguments), location_of(binder.scope.source, node)), return_type
     )
 
 
 def _logical(binder: Binder, node: exp.Expr) -> TypedExpression:
     name = _LOGICAL[type(node)]
     nodes = [node.this] if isinstance(node, exp.Not) else chain_operands(node)
-    operands = [binder.bind_child(operand) for operand in nodes]
-    for operand, at in zip(operands, nodes, strict=True):
-        check_kind(binder.scope.source, operand, "a boolean", at, name.upper())
+    operands = _bind_all(binder, nodes, name.upper(), "a boolean")
     return _call(binder, node, name, [operand.expression for operand in operands], "BOOL")
 
 
+def _bind_all(binder: Binder, nodes: Sequence[exp.Expr], taker: str, kind: str = "") -> list[TypedExpression]:
+    """Bind operands, each of a kind where one is given; ``taker`` names what takes them, in errors."""
+    operands = [binder.bind_child(node) for node in nodes]
+    for operand, node in zip(operands, nodes, strict=True):
+        check_kind(binder.scope.source, operand, kind, node, taker)
+    return operands
+
+
 def _bind_common_type(
-    binder: Binder, nodes: Sequence[exp.Expr], what: str, kind: str = ""
+    binder: Binder, nodes: Sequence[exp.Expr], taker: str, kind: str = ""
 ) -> tuple[list[Expression], str]:
-    """Expressions made of one type, and it. Each is of a kind, where one is given."""
-    operands = [binder.bind_child(operand) for operand in nodes]
-    for operand, at in zip(operands, nodes, strict=True):
-        check_kind(binder.scope.source, operand, kind, at, what)
-    gives = common_type(binder.scope.source, operands, nodes, what)
-    return [promoted(operand, gives) for operand in operands], gives
+    """Bind operands and promote them to one type; that type too."""
+    operands = _bind_all(binder, nodes, taker, kind)
+    return_type = common_type(binder.scope.source, operands, nodes, taker)
+    return [promoted(operand, return_type) for operand in operands], return_type
 
 
 def _compare(binder: Binder, node: exp.Expr) -> TypedExpression:
@@ -97,10 +101,8 @@ def _compare(binder: Binder, node: exp.Expr) -> TypedExpression:
     if isinstance(nodes[1], (exp.Any, exp.All)):
         raise binder.scope.source.not_supported(f"ANY or ALL in {binder.clause}", node, "Write IN (…).")
     name = _COMPARISONS[type(node)]
-    # Whole numbers stay whole here: Python compares them with others exactly.
-    operands = [binder.bind_child(operand) for operand in nodes]
-    for operand, at in zip(operands, nodes, strict=True):
-        check_kind(binder.scope.source, operand, _SCALAR, at, name.upper())
+    # Integers are not promoted: Python compares them with floats exactly.
+    operands = _bind_all(binder, nodes, name.upper(), _SCALAR)
     common_type(binder.scope.source, operands, nodes, name.upper())
     return _call(binder, node, name, [operand.expression for operand in operands], "BOOL")
 
@@ -111,10 +113,10 @@ def _between(binder: Binder, node: exp.Expr) -> TypedExpression:
     value, low, high = _bind_common_type(
         binder, [node.this, node.args["low"], node.args["high"]], "BETWEEN", _SCALAR
     )[0]
-    place = location_of(binder.scope.source, node)
+    location = location_of(binder.scope.source, node)
     return TypedExpression(
         FunctionCall(
-            "and", (FunctionCall(">=", (value, low), place), FunctionCall("<=", (value, high), place))
+            "and", (FunctionCall(">=", (value, low), location), FunctionCall("<=", (value, high), location))
         ),
         "BOOL",
     )
@@ -158,10 +160,10 @@ def _case(binder: Binder, node: exp.Expr) -> TypedExpression:
         conditions.append(when.expression)
     default = node.args.get("default")
     nodes = [branch.args["true"] for branch in node.args["ifs"]] + ([default] if default is not None else [])
-    values, gives = _bind_common_type(binder, nodes, "CASE")
+    values, return_type = _bind_common_type(binder, nodes, "CASE")
     pairs = [part for pair in zip(conditions, values, strict=False) for part in pair]
     last = values[-1] if default is not None else Constant(None)
-    return _call(binder, node, "case", [*pairs, last], gives)
+    return _call(binder, node, "case", [*pairs, last], return_type)
 
 
 def _choice(binder: Binder, node: exp.Expr) -> TypedExpression:
@@ -171,15 +173,13 @@ def _choice(binder: Binder, node: exp.Expr) -> TypedExpression:
             f"{construct_name(node)} in {binder.clause}", node, "Pass the values."
         )
     kind = "" if name == "coalesce" else _SCALAR
-    values, gives = _bind_common_type(binder, [node.this, *node.expressions], name.upper(), kind)
-    return _call(binder, node, name, values, gives)
+    values, return_type = _bind_common_type(binder, [node.this, *node.expressions], name.upper(), kind)
+    return _call(binder, node, name, values, return_type)
 
 
 def _nullif(binder: Binder, node: exp.Expr) -> TypedExpression:
     nodes = [node.this, node.args["expression"]]
-    operands = [binder.bind_child(operand) for operand in nodes]
-    for operand, at in zip(operands, nodes, strict=True):
-        check_kind(binder.scope.source, operand, _SCALAR, at, "NULLIF")
+    operands = _bind_all(binder, nodes, "NULLIF", _SCALAR)
     common_type(binder.scope.source, operands, nodes, "NULLIF")
     return _call(binder, node, "nullif", [operand.expression for operand in operands], operands[0].type)
 
@@ -214,9 +214,7 @@ def _cast(binder: Binder, node: exp.Expr) -> TypedExpression:
 
 def _concatenation(binder: Binder, node: exp.Expr) -> TypedExpression:
     nodes = chain_operands(node)
-    operands = [binder.bind_child(operand) for operand in nodes]
-    for operand, at in zip(operands, nodes, strict=True):
-        check_kind(binder.scope.source, operand, _SCALAR, at, "||")
+    operands = _bind_all(binder, nodes, "||", _SCALAR)
     if not any(operand.type in (*STRINGS, NULL) for operand in operands[:2]):
         raise binder.scope.source.type_mismatch(
             "|| concatenates strings", operands[0].type, node, "Cast one operand with ::text."
@@ -235,13 +233,11 @@ def _concat(binder: Binder, node: exp.Expr) -> TypedExpression:
         raise binder.scope.source.not_supported(
             f"{construct_name(node)} in {binder.clause}", node, "Write ||."
         )
-    operands = [binder.bind_child(operand) for operand in node.expressions]
-    for operand, at in zip(operands, node.expressions, strict=True):
-        check_kind(binder.scope.source, operand, _SCALAR, at, "concat")
+    operands = _bind_all(binder, node.expressions, "concat", _SCALAR)
     name = "concat_ws" if isinstance(node, exp.ConcatWs) else "concat"
     if name == "concat_ws":
         check_kind(binder.scope.source, operands[0], "a string", node.expressions[0], name)
-    # In concat() a boolean is t or f, as PostgreSQL's output has it; as a text it is true or false.
+    # In concat() a boolean is t or f, as in PostgreSQL's output; a cast to text gives true or false.
     texts = [
         FunctionCall("t or f", (operand.expression,)) if operand.type == "BOOL" else _as_text(operand)
         for operand in operands
@@ -260,7 +256,7 @@ def _array_element(binder: Binder, node: exp.Expr) -> TypedExpression:
 
 
 def _json_operator(binder: Binder, node: exp.Expr) -> TypedExpression:
-    source, (name, gives) = binder.scope.source, _JSON[type(node)]
+    source, (name, return_type) = binder.scope.source, _JSON[type(node)]
     document = binder.bind_child(node.this)
     check_kind(source, document, "a JSON value", node.this, name)
     path = node.args["expression"]
@@ -272,7 +268,7 @@ def _json_operator(binder: Binder, node: exp.Expr) -> TypedExpression:
     else:
         key = binder.bind_child(path)
         check_kind(source, key, "a string" if "#" in name else _SCALAR, path, name)
-    return _call(binder, node, name, [document.expression, key.expression], gives)
+    return _call(binder, node, name, [document.expression, key.expression], return_type)
 
 
 _BINDERS: dict[type[exp.Expr], Callable[[Binder, exp.Expr], TypedExpression]] = {

@@ -64,13 +64,13 @@ def common_type(
     first = next(operand.type for operand in operands if operand.type != NULL)
     if len(types) == 1:
         return first
-    at, other = next(
+    other_node, other = next(
         (node, operand.type)
         for node, operand in zip(nodes, operands, strict=True)
         if operand.type not in (NULL, first)
         and not any({first, operand.type} <= kind for _, kind in _COMMON_TYPES)
     )
-    raise source.type_mismatch(f"{taker} cannot combine {first} and {other}", other, at, _CAST)
+    raise source.type_mismatch(f"{taker} cannot combine {first} and {other}", other, other_node, _CAST)
 
 
 def promoted(operand: TypedExpression, target: str) -> Expression:

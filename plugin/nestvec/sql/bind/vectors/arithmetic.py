@@ -21,7 +21,7 @@ from nestvec.sql.bind.vectors.targets import (
     VectorLiteral,
     VectorSum,
     check_text,
-    check_vector,
+    column_vector,
     parse_vector,
 )
 from nestvec.sql.parse.construct_names import construct_name
@@ -125,14 +125,14 @@ def _parameter(scope: Scope, column: Column, node: exp.Expr) -> Value:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, (list, tuple)):
-        return ((1.0, VectorLiteral(check_vector(scope, column, value, node))),)
+        return ((1.0, VectorLiteral(column_vector(scope, column, value, node))),)
     return ((1.0, _text(scope, column, str(scope.constant(node)), node)),)
 
 
 def _text(scope: Scope, column: Column, text: str, node: exp.Expr) -> Term:
     vector = parse_vector(text)
     if vector is not None:
-        return VectorLiteral(check_vector(scope, column, vector, node))
+        return VectorLiteral(column_vector(scope, column, vector, node))
     return EmbeddedText(check_text(scope, text, node), query_request(scope, column, node))
 
 

@@ -18,7 +18,7 @@ from nestvec.sql.bind.vectors.targets import (
     EmbeddedText,
     Target,
     check_text,
-    check_vector,
+    column_vector,
     parse_vector,
     text_constant,
 )
@@ -160,7 +160,7 @@ def _constant(scope: Scope, column: Column, node: exp.Expr, vector: bool = False
     if isinstance(node, PARAMETER_NODES):
         value = scope.params.value(source, node)
         if isinstance(value, (list, tuple)):
-            return check_vector(scope, column, value, node)
+            return column_vector(scope, column, value, node)
     text = text_constant(scope, node)
     if text is None:
         raise source.not_supported(
@@ -170,7 +170,7 @@ def _constant(scope: Scope, column: Column, node: exp.Expr, vector: bool = False
         )
     parsed = parse_vector(text)
     if parsed is not None and column.type == "FLOAT_VECTOR":
-        return check_vector(scope, column, parsed, node)
+        return column_vector(scope, column, parsed, node)
     if vector:
         raise source.type_mismatch("this is not a vector", text[:40], node, "Write '[0.1, 0.2, …]'.")
     if scope.table.embedding(column.name) is None:

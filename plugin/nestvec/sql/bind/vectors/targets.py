@@ -89,7 +89,7 @@ def check_text(scope: Scope, text: str, node: exp.Expr) -> str:
     return text
 
 
-def check_vector(scope: Scope, column: Column, values: Sequence[Any], node: exp.Expr) -> tuple[float, ...]:
+def column_vector(scope: Scope, column: Column, values: Sequence[Any], node: exp.Expr) -> tuple[float, ...]:
     """Numbers as a vector of the column's dim. Raises SqlTypeMismatch."""
     if column.type != "FLOAT_VECTOR" or len(values) != column.dim:
         raise scope.source.type_mismatch(

@@ -376,7 +376,11 @@ LATERAL_REFUSED = [
     (SqlNotSupported, "LATERAL with a condition", "SELECT p.id FROM {v} JOIN LATERAL {i} AS p ON ‸p.id = 1"),
     (SqlNotSupported, "this side of a join", "SELECT p.id FROM {v} RIGHT ‸JOIN LATERAL {i} AS p ON TRUE"),
     (SqlNotSupported, "VALUES or unnest in FROM", "‸SELECT * FROM {v}"),
-    (SqlSyntaxError, "takes only a name", "SELECT * FROM {v} CROSS JOIN LATERAL (SELECT ‸id FROM papers LIMIT 1)"),
+    (
+        SqlSyntaxError,
+        "takes only a name",
+        "SELECT * FROM {v} CROSS JOIN LATERAL (SELECT ‸id FROM papers LIMIT 1)",
+    ),
     (
         SqlSyntaxError,
         "1 values for 2 columns",
