@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from pymilvus import MilvusClient
 
 from nestvec.cli import cli
-from nestvec.milvus.connection import connect
+from nestvec.milvus.connection import open_milvus
 
 DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve()
 
@@ -69,16 +69,16 @@ def test_milvus_finds_what_an_exact_search_finds(
     data: Path, models: Path, cache: Path, tmp_path: Path
 ) -> None:
     uri = str(tmp_path / "own.db")
-    with connect(uri) as client:
+    with open_milvus(uri) as client:
         client.create_collection("mine", dimension=4)
     options = ("--dims", "384,64", "--candidates", "50")
     exact, _ = evaluate(data, models, cache, *options, "--forms", "float,shortlist")
     found, said = evaluate(data, models, cache, *options, "--through", "milvus", "--uri", uri)
     assert quality(found) == quality(exact)
     assert {row["through"] for row in found} == {"milvus"}
-    assert "no field for the form int8 at 384, 64 dims: skipped" in said
-    assert "no field for the form binary" in said
-    with connect(uri) as client:
+    assert "does not support the form int8 at 384, 64 dims: skipped" in said
+    assert "does not support the form binary" in said
+    with open_milvus(uri) as client:
         assert client.list_collections() == ["mine"]
 
 
@@ -97,5 +97,5 @@ def test_collections_are_gone_after_an_error(
     )
     assert done.exit_code != 0
     assert not target.exists()
-    with connect(uri) as client:
+    with open_milvus(uri) as client:
         assert client.list_collections() == []

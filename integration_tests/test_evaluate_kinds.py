@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,13 @@ import httpx
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from integration_tests.fixtures.services import Serve
 
 from nestvec.cli import cli
 from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import embed_vectors, embed_weights
 from nestvec.datasets.beir import open_dataset
 from nestvec.evaluate.metrics.ranking import per_query_metrics
-from nestvec.service.server import bind, open_embedder, serve_in_thread
-from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.embedding_config import EmbeddingConfig
 
 DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve()
@@ -58,9 +56,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def service(repository: Path) -> Iterator[str]:
-    with serve_in_thread(open_embedder(repository, (), ServiceSettings()), bind("127.0.0.1", 0)) as address:
-        yield address
+def service(repository: Path, serve: Serve) -> str:
+    return serve(repository)
 
 
 @pytest.fixture(scope="module")
@@ -147,14 +144,14 @@ def test_reranked_rows_are_in_the_services_order(
     ("asked", "said"),
     [
         (["--encoder", "splade", "--dims", "64"], "a sparse encoder's dims are words"),
-        (["--encoder", "minilm", "--top", "64"], "only a sparse encoder's vectors have largest weights"),
+        (["--encoder", "minilm", "--top", "64"], "--top is for sparse encoders"),
         (["--encoder", "reranker"], "--rerank reranker"),
-        (["--encoder", "minilm", "--rerank", "splade"], "splade scores no document with a query"),
-        (["--encoder", "splade", "--through", "milvus"], "searched exactly alone"),
-        (["--encoder", "minilm", "--depth", "5"], "--depth is how many documents --rerank scores"),
+        (["--encoder", "minilm", "--rerank", "splade"], "splade cannot score queries with documents"),
+        (["--encoder", "splade", "--through", "milvus"], "can only be searched exactly"),
+        (["--encoder", "minilm", "--depth", "5"], "--depth is for --rerank"),
     ],
 )
-def test_what_makes_no_sense_is_told(repository: Path, data: Path, asked: list[str], said: str) -> None:
+def test_options_that_do_not_fit_are_errors(repository: Path, data: Path, asked: list[str], said: str) -> None:
     done = CliRunner().invoke(cli, ["evaluate", str(data), "--models", str(repository), *asked])
     assert done.exit_code != 0
     assert said in done.output + str(done.exception)

@@ -111,12 +111,12 @@ def images(args: ImageDemoArgs) -> None:
     )
     report = image_demo.run(options, lambda line: click.echo(line, err=True))
     if args.json:
-        found = {
+        by_question = {
             strip.question: [{"image": str(match.path), "score": match.score} for match in strip.matches]
             for strip in report.strips
         }
         files = {"png": str(report.png), "html": str(report.html)}
-        print_json({"images": report.images, "found": found, "seconds": report.seconds, **files})
+        print_json({"images": report.images, "found": by_question, "seconds": report.seconds, **files})
         return
     for strip in report.strips:
         matches = ", ".join(f"{match.path.stem} {match.score:.2f}" for match in strip.matches)

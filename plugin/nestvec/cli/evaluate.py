@@ -234,18 +234,18 @@ def command(args: EvaluateArgs) -> None:
     from nestvec.terminal.progress import progress
     from nestvec_schemas.extras import require_packages
 
-    wanted, search, output = args.variants, args.search, args.output
+    encoders, search, output = args.variants, args.search, args.output
     if search.depth is not None and not search.rerank:
         raise click.UsageError("--depth is for --rerank, which is missing.")
     require_packages("evaluating", ("pytrec_eval", "matplotlib", "jinja2", "onnxruntime"), "evaluate")
     for path in (output.report, output.json if output.json != "-" else None):
         check_writable(path)
-    sizes = RequestedSizes(wanted.dims, wanted.exits, wanted.top)
-    variants = choose_variants(wanted.models, wanted.encoder, wanted.precision, sizes)
-    rerankers = [choose_reranker(wanted.models, name) for name in dict.fromkeys(search.rerank)]
+    sizes = RequestedSizes(encoders.dims, encoders.exits, encoders.top)
+    variants = choose_variants(encoders.models, encoders.encoder, encoders.precision, sizes)
+    rerankers = [choose_reranker(encoders.models, name) for name in dict.fromkeys(search.rerank)]
     datasets = open_datasets(args.data, args.languages)
     rerank_depth = (search.depth or _DEPTH) if rerankers else 0
-    options = EvaluateOptions(wanted.forms or _FORMS, search.candidates, search.seed, rerank_depth)
+    options = EvaluateOptions(encoders.forms or _FORMS, search.candidates, search.seed, rerank_depth)
     with _indexes(search) as open_index:
         cache = output.cache or default_cache()
         backend = Backend(_open_encoder, open_index, cache, progress, search.through)

@@ -160,13 +160,13 @@ def command(args: ServeArgs) -> None:
       nestvec serve --models models --port 8080 --api-keys keys.txt
     """
     from nestvec.service.observability.logs import set_log_format
-    from nestvec.service.server import base_url, bind, create_server, open_embedder, serve
+    from nestvec.service.server import bind, create_server, listening_url, open_embedder, serve
 
     set_log_format(args.log_format)
     with bind(args.network.host, args.network.port) as listener:
         embedder = open_embedder(args.models, args.encoder, settings_of(args))
         server = create_server(embedder)
-        _print_encoders(embedder, base_url(listener, tls=args.network.tls_cert is not None))
+        _print_encoders(embedder, listening_url(listener, tls=args.network.tls_cert is not None))
         serve(server, listener)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class OutputArgs:
+class ResultArgs:
     """How results are printed."""
 
     json: bool
@@ -45,7 +45,7 @@ class SqlArgs:
     keep_going: bool
     milvus: MilvusArgs
     models: Path
-    output: OutputArgs
+    output: ResultArgs
 
 
 @click.command("sql", cls=args_command(SqlArgs), short_help=COMMANDS["sql"].short_help)

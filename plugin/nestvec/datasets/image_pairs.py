@@ -93,7 +93,7 @@ def _pair(path: Path, line: int, raw: bytes, name: str, fields: Mapping[str, Any
     if not isinstance(image, str) or not image:
         raise malformed_record(path, line, "it has no image", raw, _RECORD_FORMAT)
     texts: dict[str | None, Any] = {None: caption, **more} if isinstance(more, dict) else {None: ...}
-    if not all(one is None or isinstance(one, str) for one in texts.values()):
+    if not all(caption_text is None or isinstance(caption_text, str) for caption_text in texts.values()):
         raise malformed_record(path, line, "its captions are not strings", raw, _RECORD_FORMAT)
     place = path.parent / image
     try:

@@ -37,19 +37,19 @@ def read_qrels(path: Path) -> ParsedQrels:
         content = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetUnusable(f"{path} cannot be read", value=str(error), next_step=_LINE_FORMAT) from error
-    for number, raw in enumerate(content.splitlines(), start=1):
+    for line_number, raw in enumerate(content.splitlines(), start=1):
         cells = tuple(cell.strip() for cell in raw.split("\t"))
-        if not raw.strip() or (number == 1 and cells == HEADER):
+        if not raw.strip() or (line_number == 1 and cells == HEADER):
             continue
-        query, document, score = _judgement(path, number, raw, cells)
+        query, document, score = _judgement(path, line_number, raw, cells)
         if qrels.setdefault(query, {}).setdefault(document, score) != score:
             raise DatasetUnusable(
-                f"{path} judges a document twice for one query; line {number} differs",
+                f"{path} judges a document twice for one query; line {line_number} differs",
                 value=raw,
                 next_step="Keep one of the two lines.",
             )
-        queries.setdefault(query, number)
-        documents.setdefault(document, number)
+        queries.setdefault(query, line_number)
+        documents.setdefault(document, line_number)
     if not any(score > 0 for row in qrels.values() for score in row.values()):
         raise DatasetUnusable(
             f"{path} judges no document as relevant",

@@ -147,19 +147,17 @@ def _select_columns(row: Mapping[str, object], column: str | None, name: str) ->
 
 def _collection_texts(client: MilvusClient, name: str, column: str | None) -> Iterator[str]:
     table = read_table(client, name)
-    text_columns = [
-        column_.name for column_ in table.columns if column_.type == "VARCHAR" and not column_.primary
-    ]
-    sources = [column_.source for column_ in table.embeddings]
+    text_columns = [field.name for field in table.columns if field.type == "VARCHAR" and not field.primary]
+    sources = [field.source for field in table.embeddings]
     selected = (
         column or (sources[0] if sources else None) or (text_columns[0] if len(text_columns) == 1 else None)
     )
-    if selected is None or selected not in {column_.name for column_ in table.columns}:
+    if selected is None or selected not in {field.name for field in table.columns}:
         raise SampleUnusable(
             f"it cannot be told which column of {name} holds the texts"
             if column is None
             else f"{name} has no column of this name",
-            value=column or ", ".join(column_.name for column_ in table.columns),
+            value=column or ", ".join(field.name for field in table.columns),
             next_step=f"Name one with --sample-column: {', '.join(text_columns)}.",
         )
     with milvus_errors(f"reading collection {name}"):

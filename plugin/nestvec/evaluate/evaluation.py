@@ -1,4 +1,4 @@
-"""An evaluation from beginning to end: datasets and encoders checked, encoded, searched, scored."""
+"""An evaluation: every encoder on every dataset, checked, encoded, searched and scored."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nestvec.datasets.beir import PAIRS, Dataset, open_dataset
 from nestvec.datasets.image_pairs import open_pairs
-from nestvec.evaluate.measure import count_steps, measure, memoize
+from nestvec.evaluate.measure import measure, memoize
 from nestvec.evaluate.measure_sparse import measure_sparse
 from nestvec.evaluate.metrics.concept_depth import ConceptDepth
 from nestvec.evaluate.outcomes import EvaluateOptions, Measurement
@@ -17,6 +17,7 @@ from nestvec.evaluate.rerank import RerankerVariant, check_is_text, rerank
 from nestvec.evaluate.rows import MEAN, ResultRow, make_rows
 from nestvec.evaluate.search.exact import ExactIndex, VectorIndex
 from nestvec.evaluate.search.forms import VectorForm
+from nestvec.evaluate.search_plan import count_steps
 from nestvec.evaluate.variants import EncoderVariant
 from nestvec.evaluate.vectors.encode import RunBatch, VectorSource
 from nestvec.evaluate.vectors.sources import Backend, open_lazily, sparse_vectors, vector_source
@@ -27,12 +28,16 @@ from nestvec_schemas.vectors import Vectors
 
 @dataclass(frozen=True)
 class Evaluation:
-    """``rows`` are all settings of all datasets; ``depths`` maps dataset and encoder to concept depth;
-    ``notes`` are sentences about what was left out."""
+    """The result of an evaluation."""
 
     rows: list[ResultRow]
+    """One per setting and dataset, and one per setting for the mean of several datasets."""
+
     depths: dict[tuple[str, str], ConceptDepth] = field(default_factory=dict)
+    """Concept depth by dataset and encoder."""
+
     notes: tuple[str, ...] = ()
+    """Sentences about what was left out."""
 
 
 @contextmanager
@@ -42,7 +47,7 @@ def exact_index(vectors: Vectors, rotation: Vectors | None) -> Iterator[VectorIn
 
 
 def open_datasets(folders: Sequence[Path], languages: Sequence[str] = ()) -> dict[str, Dataset]:
-    """The datasets by name; pictures with captions are one each way, in ``languages`` too.
+    """The datasets by name; captioned images are two, one per direction, and two per language.
 
     Raises DatasetUnusable, also for two of one name.
     """
@@ -50,7 +55,9 @@ def open_datasets(folders: Sequence[Path], languages: Sequence[str] = ()) -> dic
     for dataset in _opened(folders, languages):
         if dataset.name in datasets or dataset.name == MEAN:
             raise DatasetUnusable(
-                "two datasets have this name" if dataset.name in datasets else "the name stands for the mean",
+                "two datasets have this name"
+                if dataset.name in datasets
+                else "the name is reserved for the mean",
                 value=dataset.name,
                 next_step="Give the folders different names.",
             )
@@ -73,10 +80,10 @@ def evaluate(
     backend: Backend,
     rerankers: Sequence[EncoderVariant] = (),
 ) -> Evaluation:
-    """Measure every subject on every dataset; by each of ``rerankers`` its whole vectors' ranking, too.
+    """Measure every variant on every dataset, and its full-length ranking reranked by each of ``rerankers``.
 
-    Raises DatasetUnusable, EncoderNotFound for a tower that a dataset needs or a kind that what is asked does
-    not go with, EngineError, StoreError.
+    Raises DatasetUnusable, EngineError, StoreError, and EncoderNotFound for an encoder without a tower that a
+    dataset needs, or of a kind that cannot be measured in this way.
     """
     _check_towers(datasets, variants)
     _check_kinds(datasets, variants, rerankers, backend)
@@ -149,7 +156,7 @@ def _reranked(
     options: EvaluateOptions,
     backend: Backend,
 ) -> Measurement:
-    """What was measured, and what each reranker makes of the whole vectors' ranking."""
+    """The measurement with an outcome per reranker, of the full-length ranking."""
     full_length = measurement.full_length
     if full_length is None or not rerankers:
         return measurement
@@ -172,9 +179,9 @@ def _check_kinds(
     for variant in variants:
         if variant.manifest.kind == "sparse" and backend.through != "exact":
             raise EncoderNotFound(
-                f"{variant.manifest.name} is a sparse encoder, whose weights are searched exactly alone",
+                f"{variant.manifest.name} is a sparse encoder, which can only be searched exactly",
                 value=f"--through {backend.through}",
-                next_step="Leave --through away, or name dense encoders alone.",
+                next_step="Omit --through, or name dense encoders only.",
             )
 
 
@@ -185,8 +192,8 @@ def _check_towers(datasets: dict[str, Dataset], variants: Sequence[EncoderVarian
                 if tower not in variant.manifest.towers:
                     raise EncoderNotFound(
                         f"{dataset.name} needs an encoder with a tower for {tower}s",
-                        value=f"{variant.manifest.name}, of {' and '.join(variant.manifest.towers)}",
-                        next_step="Name another with --encoder: see nestvec encoders.",
+                        value=f"{variant.manifest.name}, with {' and '.join(variant.manifest.towers)}",
+                        next_step="Name another with --encoder; nestvec encoders lists them.",
                     )
 
 
@@ -202,7 +209,7 @@ def _excluded_notes(datasets: dict[str, Dataset]) -> Iterator[str]:
             yield f"{name}: {dataset.queries.unjudged} queries without judgements are left out."
         own = int((dataset.queries.own_documents >= 0).sum())
         if own:
-            yield f"{name}: {own} queries are documents themselves; their own document does not count."
+            yield f"{name}: {own} queries are documents themselves; they do not find their own document."
 
 
 def _skipped_notes(measured: Sequence[Measurement]) -> Iterator[str]:
@@ -211,4 +218,4 @@ def _skipped_notes(measured: Sequence[Measurement]) -> Iterator[str]:
     )
     for coding in dict.fromkeys(form.coding for form in forms):
         dims = ", ".join(dict.fromkeys(str(form.dim) for form in forms if form.coding == coding))
-        yield f"This Milvus has no field for the form {coding} at {dims} dims: skipped."
+        yield f"This Milvus does not support the form {coding} at {dims} dims: skipped."

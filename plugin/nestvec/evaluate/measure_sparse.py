@@ -1,4 +1,4 @@
-"""A sparse encoder on a dataset: every inner product of its weights, of all and of the largest alone."""
+"""A sparse encoder on a dataset: with all weights, and with only the largest ones of each document."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def measure_sparse(
     options: EvaluateOptions,
     advance: Callable[[int], None],
 ) -> Measurement:
-    """Search and score all weights, then the largest of each document alone; queries keep theirs.
+    """Search and score with all weights, then with the largest ones of each document; queries keep all.
 
-    ``advance`` hears of each search.
+    ``advance`` is called once per search.
     """
     spare = int((dataset.queries.own_documents >= 0).any())
     k = min(max(RANKING_DEPTH, options.candidates, options.rerank_depth), dataset.document_count)
@@ -53,7 +53,7 @@ def measure_sparse(
 
 
 def _setting(variant: EncoderVariant, top: int | None, size: int) -> MeasuredSetting:
-    """``dim`` is how many weights are kept at most, of all the words of the vocabulary."""
+    """``dim`` is the most weights of a document: ``top``, or the size of the vocabulary."""
     depth = variant.manifest.depth
     return MeasuredSetting(
         encoder=variant.manifest.name,

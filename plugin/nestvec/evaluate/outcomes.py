@@ -1,4 +1,4 @@
-"""What a measurement gives: settings, their outcomes, and what is asked of all of them."""
+"""What a measurement returns: settings and their outcomes, and the options of all."""
 
 from __future__ import annotations
 

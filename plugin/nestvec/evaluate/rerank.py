@@ -1,4 +1,4 @@
-"""The first documents of a ranking scored again, by a cross-encoder or by late interaction."""
+"""The first documents of a ranking reranked by a cross-encoder or by late interaction."""
 
 from __future__ import annotations
 
@@ -29,32 +29,31 @@ from nestvec_schemas.errors import EncoderNotFound, NestvecError
 from nestvec_schemas.preprocessing.collate import Array
 
 _WINDOW_QUERIES = 8
-"""Queries whose scores are done or not done."""
+"""Queries whose scores are cached together."""
 
 _CACHE_FORMAT = 1
-"""Of what is kept in the cache."""
 
 
 @dataclass(frozen=True)
 class RerankerVariant:
-    """An encoder that scores a document with a query, ready to run."""
+    """An encoder that scores queries with documents, ready to run."""
 
-    subject: EncoderVariant
+    variant: EncoderVariant
     encoder: LoadedEncoder
     run: RunBatch
 
     @property
     def name(self) -> str:
-        return self.subject.manifest.name
+        return self.variant.manifest.name
 
 
 def check_is_text(dataset: Dataset, reranker: str) -> None:
-    """Raise EncoderNotFound where a dataset has pictures: nothing scores one with a text."""
+    """Raise EncoderNotFound for a dataset of images, which no reranker scores."""
     if dataset.direction is not None:
         raise EncoderNotFound(
-            f"{dataset.name} has pictures, and {reranker} scores texts with texts",
+            f"{dataset.name} has images, and {reranker} scores texts only",
             value=dataset.direction,
-            next_step="Leave --rerank away, or measure it on a dataset of texts.",
+            next_step="Omit --rerank, or measure it on a dataset of texts.",
         )
 
 
@@ -66,8 +65,11 @@ def rerank(
     cache: Path,
     progress: Progress,
 ) -> Outcome:
-    """The outcome of a ranking whose first ``depth`` documents are scored again; the others follow as they
-    were. Raises EngineError, DatasetUnusable."""
+    """The outcome of the ranking with its first ``depth`` documents reranked; the others follow in their
+    order.
+
+    Raises EngineError, DatasetUnusable.
+    """
     first = full_length.ranking[:, :depth]
     texts = _texts(dataset, first)
     folder = cache / _key(dataset, reranker, first)
@@ -109,14 +111,14 @@ def _outcome(
 
 
 def _reorder(ranking: Ranking, scores: NDArray[np.float64]) -> Ranking:
-    """The first of each row by their scores, of equal ones the earlier before the later; then the others."""
+    """Each row with its first documents sorted by their scores (a stable sort); the others follow."""
     depth = scores.shape[1]
     order = np.argsort(-scores, axis=1, kind="stable")
     return np.concatenate([np.take_along_axis(ranking[:, :depth], order, 1), ranking[:, depth:]], axis=1)
 
 
 def _texts(dataset: Dataset, ranking: Ranking) -> dict[int, str]:
-    """The texts of these documents, by number: the corpus is read once more, and not kept."""
+    """The texts of these documents, by number. Reads the corpus again."""
     needed = set(ranking[ranking >= 0].tolist())
     return {number: text for number, text in enumerate(dataset.read_corpus()) if number in needed}
 
@@ -127,15 +129,15 @@ def _scores(
     texts: Mapping[int, str],
     advance: Callable[[int], None],
 ) -> WindowResult:
-    """``scores``, (q, depth) float64, of each query's documents; -inf where there is none."""
+    """``scores``, (q, depth) float64, of each query's documents; -inf where there is no document."""
     scores = np.full((len(window), len(window[0][1])), -np.inf)
     candidates = [[int(number) for number in numbers if number >= 0] for _, numbers in window]
     queries = [query for query, _ in window]
     score = (
-        _cross_encoder_scores if reranker.subject.manifest.kind == "reranker" else _late_interaction_scores
+        _cross_encoder_scores if reranker.variant.manifest.kind == "reranker" else _late_interaction_scores
     )
     by_query, seconds = score(
-        reranker, queries, [[texts[number_] for number_ in numbers_] for numbers_ in candidates], advance
+        reranker, queries, [[texts[number_] for number_ in ranked] for ranked in candidates], advance
     )
     for row, row_scores in enumerate(by_query):
         scores[row, : len(row_scores)] = row_scores
@@ -143,7 +145,7 @@ def _scores(
 
 
 QueryScores = tuple[list[NDArray[np.float64]], float]
-"""The scores of each query's documents, and the encoder's seconds for all."""
+"""The scores of each query's documents, and the encoder's seconds in total."""
 
 
 def _cross_encoder_scores(
@@ -169,8 +171,8 @@ def _late_interaction_scores(
     documents: Sequence[Sequence[str]],
     advance: Callable[[int], None],
 ) -> QueryScores:
-    """Each document is read once for all the queries that it is scored with."""
-    prompts = {side: reranker.subject.manifest.prompt(side) for side in ("query", "document")}
+    """Each document is encoded once, for all the queries that it is scored with."""
+    prompts = {side: reranker.variant.manifest.prompt(side) for side in ("query", "document")}
     unique = list(dict.fromkeys(text for candidates in documents for text in candidates))
     query_vectors, spent = _answers(
         reranker, [prompts["query"] + text for text in queries], lambda done: None
@@ -193,20 +195,20 @@ def _answers(
     if not inputs:
         return [], 0.0
     rows: list[ModelInput] = []
-    # No picture is fetched: there is none among texts.
+    # The image policy has no effect: there are only texts.
     for prepared in asyncio.run(
         prepare_inputs(reranker.encoder, "text", inputs, Truncation(), ImagePolicy())
     ):
         if isinstance(prepared, NestvecError):
             raise prepared
         rows.append(prepared)
-    manifest = reranker.subject.manifest
+    manifest = reranker.variant.manifest
     return answer_window(rows, reranker.run, manifest, manifest.part("text"), advance)
 
 
 def _key(dataset: Dataset, reranker: RerankerVariant, first: Ranking) -> str:
-    """The name of a folder for these scores alone."""
-    manifest = reranker.subject.manifest
+    """The name of the cache folder, unique to these scores."""
+    manifest = reranker.variant.manifest
     parts = {
         "format": _CACHE_FORMAT,
         "window": _WINDOW_QUERIES,

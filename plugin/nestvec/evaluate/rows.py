@@ -1,4 +1,4 @@
-"""Outcomes as rows: means, 95 % intervals, and the share of the reference's quality that is kept."""
+"""Outcomes as rows: means, 95% confidence intervals, and the share of the reference's quality kept."""
 
 from __future__ import annotations
 
@@ -29,21 +29,24 @@ MEAN = "mean"
 """The dataset's name in rows that are means over several datasets."""
 
 BOTH = "both"
-"""The direction in rows that are means over texts that find pictures and pictures that find texts."""
+"""The direction in rows that are means over both directions of captioned images."""
 
 
 @dataclass(frozen=True)
 class _ScoredRow:
-    """A row, and by column the bootstrap's draws that its intervals come from, (draws,) float64 each."""
+    """A row with the bootstrap samples behind its intervals."""
 
     setting: MeasuredSetting
     row: ResultRow
+
     draws: Mapping[str, Scores]
+    """By column, (draws,) float64 each."""
 
 
 def reference_outcome(outcomes: Sequence[Outcome]) -> Outcome:
-    """What the others are compared with: the first encoder's whole float vector at its deepest exit, of fp32
-    weights where they are measured, before its rotation where it has one; of a sparse one all weights."""
+    """What the others are compared with: full-length float vectors of the first encoder at its deepest exit,
+    or all weights of a sparse one; with fp32 weights if they are measured, and before the rotation if it has
+    one."""
     full_length = [
         outcome
         for outcome in outcomes
@@ -60,9 +63,9 @@ def reference_outcome(outcomes: Sequence[Outcome]) -> Outcome:
 def make_rows(
     measured: Mapping[str, tuple[Dataset, Sequence[Outcome]]], *, seed: int, through: str
 ) -> list[ResultRow]:
-    """A row for every outcome of every dataset and, for several datasets, one of their means.
+    """A row per outcome and dataset and, for several datasets, one per setting for their mean.
 
-    Raises DatasetUnusable when the reference finds nothing at all.
+    Raises DatasetUnusable if the reference finds no relevant document.
     """
     scored = {
         name: _scored(name, dataset, outcomes, seed, through)
@@ -102,7 +105,7 @@ def _scored(
 
 
 def _intervals(draws: Mapping[str, Scores]) -> ResultRow:
-    """``…_low`` and ``…_high`` of each column."""
+    """The columns ``…_low`` and ``…_high`` of each column."""
     ends: ResultRow = {}
     for name, values in draws.items():
         ends[f"{name}_low"], ends[f"{name}_high"] = confidence_interval(values)
@@ -155,7 +158,7 @@ _AVERAGED: Final = (
 
 
 def _mean_rows(scored: Sequence[Sequence[_ScoredRow]]) -> list[ResultRow]:
-    """Means over datasets, each counting the same; intervals from the means of their draws."""
+    """Means over datasets with equal weight; intervals from the means of their bootstrap samples."""
     by_setting = [
         {_without_bytes(scored_row.setting): scored_row for scored_row in settings} for settings in scored
     ]
@@ -185,11 +188,11 @@ _SIZES: Final = ("bytes", "stored_bytes")
 
 
 def _without_bytes(setting: MeasuredSetting) -> MeasuredSetting:
-    """A setting without its bytes: how many words a text has depends on the dataset."""
+    """A setting without its bytes, which depend on the dataset where vectors are sparse."""
     return replace(setting, size=VectorSize(0, 0))
 
 
 def _common(scored: Sequence[_ScoredRow], column: str, several: str | None = None) -> object:
-    """What a column has in all rows; ``several`` where it has something in each, and not the same."""
+    """A column's value if it is the same in all rows; ``several`` if they have different ones."""
     values = {scored_row.row[column] for scored_row in scored}
     return values.pop() if len(values) == 1 else (None if None in values else several)

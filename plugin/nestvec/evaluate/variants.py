@@ -1,4 +1,4 @@
-"""What is measured: encoders of a repository, each with the dims and exits that were asked for."""
+"""The encoders to measure, each with its dims and exits."""
 
 from __future__ import annotations
 
@@ -23,39 +23,50 @@ from nestvec_schemas.vectors import Vectors, check_prefix_dim
 
 @dataclass(frozen=True)
 class EncoderVariant:
-    """One encoder. ``dims`` and ``exits`` descend; ``rotation``, (dim, dim) float32, is what its vectors
-    were multiplied by, None where it has none. A sparse one has no dims, but ``top``: of each document so
-    many of the largest weights, descending."""
+    """One exported encoder, and which of its vectors are measured."""
 
     folder: Path
     manifest: Manifest
+
     dims: tuple[int, ...]
+    """Descending; empty for a sparse encoder."""
+
     exits: tuple[int, ...]
+    """Descending."""
+
     rotation: Vectors | None = None
+    """(dim, dim) float32: what its vectors are multiplied by; None without a rotation."""
+
     top: tuple[int, ...] = ()
+    """Of a sparse encoder: numbers of largest weights that documents keep, descending."""
 
     @property
     def nesting(self) -> Nesting:
-        """How the vectors that the encoder gives were nested."""
+        """How the encoder's vectors are nested."""
         return "rotated" if self.rotation is not None else self.manifest.nesting
 
 
 @dataclass(frozen=True)
 class RequestedSizes:
-    """What is measured of an encoder: None is what it was exported with, and of ``top`` the whole alone."""
+    """The sizes to measure of every encoder."""
 
     dims: tuple[int, ...] | None = None
+    """None: those that it was exported with."""
+
     exits: tuple[int, ...] | None = None
+    """None: those that it was exported with."""
+
     top: tuple[int, ...] | None = None
+    """None: all weights only."""
 
 
 def choose_variants(
     models: Path, names: Sequence[str], precisions: Sequence[Precision], sizes: RequestedSizes
 ) -> tuple[EncoderVariant, ...]:
-    """The named encoders and, for each, those of the other ``precisions``; every file checked.
+    """The named encoders, and the same ones with weights of ``precisions``; every file is checked.
 
-    Raises EncoderNotFound (also where it has neither vectors nor weights of words), ManifestCorrupt,
-    DimNotOffered (also for dims where all are sparse, for top where none is), ExitNotOffered.
+    Raises EncoderNotFound (also for an encoder that is neither dense nor sparse), ManifestCorrupt,
+    ExitNotOffered and DimNotOffered (also for dims if all are sparse, and for top if none is).
     """
     folders: dict[Path, None] = {}
     for name in names:
@@ -71,12 +82,12 @@ def choose_variants(
 
 
 def choose_reranker(models: Path, name: str) -> EncoderVariant:
-    """An encoder that scores a document with a query. Raises EncoderNotFound, ManifestCorrupt."""
+    """An encoder that scores queries with documents. Raises EncoderNotFound, ManifestCorrupt."""
     folder = find_encoder(models, name)
     manifest = read_manifest(folder)
     if manifest.kind not in ("reranker", "multivector"):
         raise EncoderNotFound(
-            f"{name} scores no document with a query",
+            f"{name} cannot score queries with documents",
             value=f"a {manifest.kind} encoder",
             next_step="Name a cross-encoder or a late-interaction encoder with --rerank.",
         )
@@ -88,21 +99,21 @@ def _check_sizes(variants: Sequence[EncoderVariant], sizes: RequestedSizes) -> N
     kinds = {variant.manifest.kind for variant in variants}
     if sizes.dims is not None and "dense" not in kinds:
         raise DimNotOffered(
-            "a sparse encoder's dims are words, and its vectors have no prefix",
+            "a sparse encoder's dims are words, so its vectors cannot be truncated",
             value=",".join(map(str, sizes.dims)),
-            next_step="Leave --dims away, or measure the largest weights: --top 128,64.",
+            next_step="Omit --dims, or measure the largest weights: --top 128,64.",
         )
     if sizes.top is not None and "sparse" not in kinds:
         raise DimNotOffered(
-            "only a sparse encoder's vectors have largest weights",
+            "--top is for sparse encoders",
             value=",".join(map(str, sizes.top)),
-            next_step="Leave --top away, or measure the first numbers: --dims 128,64.",
+            next_step="Omit --top, or measure shorter vectors: --dims 128,64.",
         )
     if sizes.exits is not None and "dense" not in kinds:
         raise ExitNotOffered(
             "a sparse encoder has no exits",
             value=_comma_separated(sizes.exits),
-            next_step="Leave --exits away.",
+            next_step="Omit --exits.",
         )
 
 
@@ -119,9 +130,9 @@ def _sibling(models: Path, manifest: Manifest, precision: Precision) -> Path:
         if other.precision == precision and _origin(other) == _origin(manifest):
             return models / name
     raise EncoderNotFound(
-        f"{models} has no encoder like {manifest.name} with weights of this precision",
+        f"{models} has no {manifest.name} with weights of this precision",
         value=precision,
-        next_step=f"Export it, with the options that {manifest.name} was exported with: nestvec export "
+        next_step=f"Export it with the options of {manifest.name}: nestvec export "
         f"{manifest.source} --to {models} --precision {precision} --name {manifest.name}-{precision}.",
     )
 
@@ -134,14 +145,14 @@ def _variant(folder: Path, sizes: RequestedSizes) -> EncoderVariant:
     manifest = read_manifest(folder)
     if "text" not in manifest.towers:
         raise EncoderNotFound(
-            f"{manifest.name} has no text tower", next_step="Name an encoder of texts with --encoder."
+            f"{manifest.name} has no text tower", next_step="Name a text encoder with --encoder."
         )
     if manifest.kind not in ("dense", "sparse"):
         raise EncoderNotFound(
-            f"{manifest.name} makes no vectors of texts that a search could go through",
+            f"{manifest.name} does not encode texts as vectors that can be searched",
             value=f"a {manifest.kind} encoder",
-            next_step=f"Name a dense or sparse encoder with --encoder, and this one with --rerank "
-            f"{manifest.name}.",
+            next_step=f"Name a dense or sparse encoder with --encoder, and this one with "
+            f"--rerank {manifest.name}.",
         )
     verify_files(folder, manifest)
     if manifest.kind == "sparse":
@@ -149,7 +160,7 @@ def _variant(folder: Path, sizes: RequestedSizes) -> EncoderVariant:
         _check_descending("top", top)
         if any(not 1 <= layer < manifest.dim for layer in top):
             raise DimNotOffered(
-                f"{manifest.name} has {manifest.dim} words, of which so many cannot be kept",
+                f"{manifest.name} has {manifest.dim} words, so --top must be smaller",
                 value=_comma_separated(top),
                 next_step=f"Choose from 1 to {manifest.dim - 1}.",
             )

@@ -24,12 +24,14 @@ def stop_on_signal(after: str) -> Iterator[Callable[[], bool]]:
         requested = True
         sys.stderr.write(f"\nStopping after {after}.\n")
 
-    before = {number_: signal.signal(number_, ask) for number_ in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        signal_number: signal.signal(signal_number, ask) for signal_number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield lambda: requested
     finally:
-        for number_, handler in before.items():
-            signal.signal(number_, handler)
+        for signal_number, handler in before.items():
+            signal.signal(signal_number, handler)
 
 
 @contextmanager

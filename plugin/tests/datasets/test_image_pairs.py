@@ -162,7 +162,7 @@ def test_an_encoder_without_the_tower(
     write_encoder: Callable[..., Path], write_pairs: Callable[..., Path], tmp_path: Path
 ) -> None:
     models = write_encoder(layers=(2,)).parent
-    with pytest.raises(EncoderNotFound, match="needs an encoder with a tower for images: tiny, of text"):
+    with pytest.raises(EncoderNotFound, match="needs an encoder with a tower for images: tiny, with text"):
         evaluated(models, write_pairs(), tmp_path / "cache")
 
 
@@ -172,7 +172,7 @@ def test_a_picture_that_is_none(
     models = write_encoder(layers=(2,), towers=TOWERS).parent
     folder = write_pairs()
     (folder / "images" / "3.png").write_text("no picture")
-    with pytest.raises(DatasetUnusable, match=r"1 pictures of set, text→image cannot be embedded.*3\.png"):
+    with pytest.raises(DatasetUnusable, match=r"1 images of set, text→image cannot be embedded.*3\.png"):
         evaluated(models, folder, tmp_path / "cache")
 
 

@@ -107,5 +107,5 @@ def test_vectors_with_numbers_that_are_none(
 def test_two_datasets_of_one_name(write_data: Callable[..., Path]) -> None:
     with pytest.raises(DatasetUnusable, match="two datasets have this name: same"):
         open_datasets([write_data("a/same"), write_data("b/same")])
-    with pytest.raises(DatasetUnusable, match="stands for the mean"):
+    with pytest.raises(DatasetUnusable, match="reserved for the mean"):
         open_datasets([write_data("mean")])

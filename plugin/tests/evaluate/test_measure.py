@@ -9,11 +9,12 @@ import pytest
 
 from nestvec.datasets.beir import Dataset, Side
 from nestvec.evaluate.evaluation import exact_index
-from nestvec.evaluate.measure import count_steps, measure, memoize
+from nestvec.evaluate.measure import measure, memoize
 from nestvec.evaluate.outcomes import EvaluateOptions, Measurement, Rescoring
 from nestvec.evaluate.rows import make_rows, reference_outcome
 from nestvec.evaluate.search.exact import ExactIndex, Probe, Ranking, VectorIndex
 from nestvec.evaluate.search.forms import FORMS
+from nestvec.evaluate.search_plan import count_steps
 from nestvec_schemas.errors import DatasetUnusable
 from nestvec_schemas.vectors import Vectors
 

@@ -1,4 +1,4 @@
-"""Rankings scored again: by a fake cross-encoder and a fake late interaction, and what is kept."""
+"""Rankings reranked by a fake cross-encoder and a fake late interaction, and what is kept."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_an_answer_of_another_shape_is_an_error(
 
 def test_pictures_are_not_reranked(dataset: Dataset) -> None:
     pictures = replace(dataset, towers={"query": "text", "document": "image"})
-    with pytest.raises(EncoderNotFound, match=r"small has pictures, and cross scores texts with texts"):
+    with pytest.raises(EncoderNotFound, match=r"small has images, and cross scores texts only"):
         check_is_text(pictures, "cross")
 
 

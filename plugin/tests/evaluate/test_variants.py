@@ -30,12 +30,12 @@ def test_an_encoders_own_dims_and_exits_unless_others_are_asked_for(write_encode
 def test_dims_and_exits_that_are_not_offered(write_encoder: Write) -> None:
     folder = write_encoder(layers=(4, 2))
     for dim in (17, 0):
-        with pytest.raises(DimNotOffered, match="Ask for 1 to 16 dims"):
+        with pytest.raises(DimNotOffered, match="Choose from 1 to 16 dims"):
             chosen(folder, dims=(dim,))
     for dims in ((4, 8), (8, 8)):
         with pytest.raises(DimNotOffered, match=r"do not descend: .*Write --dims 8"):
             chosen(folder, dims=dims)
-    with pytest.raises(ExitNotOffered, match=r"no exit after this layer: 3. It has 2, 4"):
+    with pytest.raises(ExitNotOffered, match=r"no exit after this layer: 3. Available: 2, 4"):
         chosen(folder, exits=(3,))
 
 
@@ -92,16 +92,16 @@ def test_a_sparse_encoder_has_largest_weights_in_place_of_dims(kinds: Path) -> N
 @pytest.mark.parametrize(
     ("name", "asked", "error", "message"),
     [
-        ("words", {"dims": (8,)}, DimNotOffered, r"dims are words.*: 8\. Leave --dims away.*--top 128,64"),
-        ("words", {"exits": (4,)}, ExitNotOffered, r"has no exits: 4\. Leave --exits away"),
+        ("words", {"dims": (8,)}, DimNotOffered, r"dims are words.*: 8\. Omit --dims.*--top 128,64"),
+        ("words", {"exits": (4,)}, ExitNotOffered, r"has no exits: 4\. Omit --exits"),
         ("words", {"top": (3, 9)}, DimNotOffered, r"--top do not descend: 3,9\. Write --top 9,3"),
         ("words", {"top": (16,)}, DimNotOffered, r"has 16 words.*: 16\. Choose from 1 to 15"),
-        ("tiny", {"top": (8,)}, DimNotOffered, r"only a sparse encoder's.*: 8\. Leave --top away"),
-        ("cross", {}, EncoderNotFound, r"no vectors of texts.*: a reranker.*--rerank cross"),
-        ("late", {}, EncoderNotFound, r"no vectors of texts.*: a multivector.*--rerank late"),
+        ("tiny", {"top": (8,)}, DimNotOffered, r"--top is for sparse encoders: 8\. Omit --top"),
+        ("cross", {}, EncoderNotFound, r"does not encode texts.*: a reranker.*--rerank cross"),
+        ("late", {}, EncoderNotFound, r"does not encode texts.*: a multivector.*--rerank late"),
     ],
 )
-def test_what_an_encoder_of_a_kind_has_not(
+def test_what_an_encoder_of_a_kind_does_not_support(
     kinds: Path, name: str, asked: dict[str, tuple[int, ...]], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -113,7 +113,7 @@ def test_who_can_rerank(kinds: Path) -> None:
         "reranker",
         "multivector",
     ]
-    with pytest.raises(EncoderNotFound, match=r"tiny scores no document with a query: a dense encoder"):
+    with pytest.raises(EncoderNotFound, match=r"tiny cannot score queries with documents: a dense encoder"):
         choose_reranker(kinds.parent, "tiny")
     with pytest.raises(EncoderNotFound, match="Did you mean 'cross'"):
         choose_reranker(kinds.parent, "crosss")

@@ -1,4 +1,4 @@
-"""Concept depth: the exit that suffices for a query, by how difficult the query is."""
+"""Concept depth: the exit that suffices for a query, by the query's difficulty."""
 
 from __future__ import annotations
 
@@ -19,18 +19,23 @@ TERCILES: Final = ("easy", "medium", "hard")
 
 @dataclass(frozen=True)
 class ConceptDepth:
-    """``shares`` maps each tercile of difficulty to the share of its queries for which each exit is the
-    shallowest that suffices. ``queries`` are counted; ``lost`` are those that the deepest exit fails."""
+    """How deep queries need to go."""
 
     shares: Mapping[str, Mapping[int, float]]
+    """By tercile of difficulty and exit: the share of queries for which this exit is the shallowest that
+    suffices."""
+
     queries: int
+    """Queries that count."""
+
     failed: int
+    """Queries for which the deepest exit finds nothing, which do not count."""
 
 
 def margins(dataset: Dataset, queries: Vectors, documents: Vectors, rankings: Ranking) -> Scores:
     """How far the best relevant document is ahead of the best other one, (q,) float64 in cosines.
 
-    ``found`` are the deepest exit's rankings; a small or negative margin is a difficult query.
+    ``rankings`` are the deepest exit's. A query with a small or negative margin is difficult.
     """
     margin = np.zeros(len(dataset.queries.ids))
     for row, (query_id, query) in enumerate(zip(dataset.queries.ids, normalise(queries), strict=True)):
@@ -47,10 +52,10 @@ def _best(documents: Vectors, numbers: list[int], query: Vectors) -> float:
 
 
 def concept_depth(ndcg: Mapping[int, Scores], margin: Scores) -> ConceptDepth:
-    """From nDCG@10 of each query at each exit, the documents at the deepest, and the deepest's margins.
+    """From the nDCG@10 of each query at each exit, with documents at the deepest, and the deepest's margins.
 
-    An exit suffices where it reaches the deepest one's nDCG@10. Queries for which that is 0 are left out:
-    every exit would suffice.
+    An exit suffices if it reaches the deepest one's nDCG@10. Queries for which that is 0 do not count,
+    because every exit would suffice.
     """
     exits = sorted(ndcg)
     deepest = ndcg[exits[-1]]

@@ -9,20 +9,22 @@ import numpy as np
 from nestvec_schemas.vectors import Vectors, cosines, nest
 
 SAMPLE_SIZE = 4096
-"""Vectors that are looked at, and random pairs of them."""
+"""Vectors that are sampled, and random pairs of them."""
 
 
 @dataclass(frozen=True)
 class Isotropy:
-    """``mean_cosine`` of random pairs (Ethayarajh 2019): 0 where no direction is preferred, 1 in a point.
-    ``effective_rank`` (Roy & Vetterli 2007): how many dims are used, 1 to dim."""
+    """Two measures of isotropy."""
 
     mean_cosine: float
+    """Of random pairs (Ethayarajh 2019): 0 without a preferred direction, 1 if all vectors are the same."""
+
     effective_rank: float
+    """How many dims are used (Roy & Vetterli 2007), from 1 to dim."""
 
 
 def sample_vectors(vectors: Vectors, seed: int) -> Vectors:
-    """At most ``SAMPLE`` of the vectors, in their order; (n, d) float32 to (m, d) float32."""
+    """At most SAMPLE_SIZE of the vectors, in their order; (n, d) float32 to (m, d) float32."""
     count = len(vectors)
     if count <= SAMPLE_SIZE:
         return np.asarray(vectors)

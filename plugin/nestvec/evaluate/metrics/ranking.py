@@ -1,4 +1,4 @@
-"""Measures of a ranking, by trec_eval's own code, and how far another draw of queries would move them."""
+"""Metrics of a ranking, computed by trec_eval, and their bootstrap over queries."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Scores = NDArray[np.float64]
 
 METRICS: Final[tuple[Metric, ...]] = ("ndcg@10", "recall@100", "mrr@10", "r@1", "r@5", "r@10")
 HIT_METRICS: Final[tuple[Metric, ...]] = ("r@1", "r@5", "r@10")
-"""Of pictures and captions: whether a right one is among the first k, as that literature calls it."""
+"""Of captioned images: whether a relevant result is among the first k."""
 
 RANKING_DEPTH = 100
-"""Documents of a ranking that are looked at."""
+"""Documents of a ranking that count."""
 
 RESAMPLES = 1000
 
@@ -27,8 +27,8 @@ RESAMPLES = 1000
 def per_query_metrics(dataset: Dataset, ranking: Ranking) -> dict[Metric, Scores]:
     """nDCG@10 (linear gains), Recall@100, MRR@10 and R@1, 5, 10 of each query, (q,) float64 each.
 
-    pytrec_eval (Van Gysel & de Rijke 2018) over trec_eval; MRR@10 is ``recip_rank`` of the
-    first ten, R@k ``success``: 1 where a relevant document is among the first k.
+    By pytrec_eval (Van Gysel & de Rijke 2018), which wraps trec_eval. MRR@10 is ``recip_rank`` of the first
+    ten; R@k is ``success``: 1 if a relevant document is among the first k.
     """
     import pytrec_eval  # noqa: PLC0415 - the extra `evaluate`
 
@@ -49,7 +49,7 @@ def per_query_metrics(dataset: Dataset, ranking: Ranking) -> dict[Metric, Scores
 
 
 def _trec_run(dataset: Dataset, ranking: Ranking) -> dict[str, dict[str, float]]:
-    """A ranking as trec_eval takes it. Ranks, not similarities: trec_eval sorts equal ones its own way."""
+    """A ranking in trec_eval's format: by ranks, because trec_eval would reorder equal similarities."""
     return {
         query_id: {str(number): float(-rank) for rank, number in enumerate(row) if number >= 0}
         for query_id, row in zip(dataset.queries.ids, ranking, strict=True)
@@ -59,7 +59,7 @@ def _trec_run(dataset: Dataset, ranking: Ranking) -> dict[str, dict[str, float]]
 def bootstrap_weights(queries: int, seed: int, draws: int = RESAMPLES) -> Scores:
     """Weights of the bootstrap (Efron 1979), (draws, q) float64 with rows that sum to 1.
 
-    The same weights for every setting of a dataset make their differences paired.
+    Using the same weights for every setting of a dataset makes their differences paired.
     """
     random = np.random.default_rng(seed)
     share = np.full(queries, 1 / queries)
@@ -67,16 +67,16 @@ def bootstrap_weights(queries: int, seed: int, draws: int = RESAMPLES) -> Scores
 
 
 def confidence_interval(replicates: Scores) -> tuple[float, float]:
-    """The 95 % percentile interval of (draws,) replicates."""
+    """The 95% percentile interval of (draws,) replicates."""
     low, high = np.percentile(replicates, (2.5, 97.5))
     return float(low), float(high)
 
 
 def ratio(above: Scores, below: Scores) -> Scores:
-    """``above`` / ``below`` draw by draw, 0 where nothing is there to be kept."""
+    """``above`` / ``below`` sample by sample; 0 where ``below`` is 0."""
     return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
 
 
 def metric_means(scores: Mapping[Metric, Scores]) -> dict[str, float]:
-    """The mean over queries of each measure."""
+    """The mean of each metric over the queries."""
     return {name: float(scores[name].mean()) for name in METRICS}

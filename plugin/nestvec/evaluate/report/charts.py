@@ -85,8 +85,8 @@ def draw_quality_by_bytes(data: PlotData, recommendation: Recommendation | None,
 
 
 def _circle(axes: Axes, recommendation: Recommendation) -> None:
-    both = (recommendation.stored, recommendation.searched)
-    for row in {id(row): row for row in both}.values():
+    recommended = (recommendation.stored, recommendation.searched)
+    for row in {id(row): row for row in recommended}.values():
         if row["exit"] == row["query_exit"]:
             place = as_float(row, "bytes"), as_float(row, "kept")
             axes.plot(*place, "o", ms=14, mfc="none", mec=INK, mew=1.4, zorder=5)

@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Result files, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nestvec_schemas.errors import DatasetUnusable
 
 
 def check_writable(path: Path | str | None) -> None:
-    """Raise DatasetUnusable, before any work, where a file could not be written at ``path``."""
+    """Raise DatasetUnusable, before any work, if a file cannot be written at ``path``."""
     if path is None:
         return
     folder = Path(path).absolute().parent
@@ -22,7 +22,7 @@ def check_writable(path: Path | str | None) -> None:
         raise DatasetUnusable(
             "the result cannot be written here",
             value=str(path),
-            next_step="Name a file in a folder that is there and that you may write to.",
+            next_step="Name a file in an existing folder that you may write to.",
         )
 
 
@@ -36,7 +36,7 @@ def write_rows(rows: Sequence[ResultRow], target: str) -> None:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a file beside its place, then rename it there. Raises DatasetUnusable."""
+    """Write a temporary file and rename it to ``path``. Raises DatasetUnusable."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(text, encoding="utf-8")
@@ -45,7 +45,7 @@ def write_atomically(path: Path, text: str) -> None:
         raise DatasetUnusable(
             "the result cannot be written",
             value=f"{path} ({error.strerror or error})",
-            next_step="Name a file in a folder with room.",
+            next_step="Name a file on a disk with enough space.",
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -110,8 +110,10 @@ def _tiles(data: PlotData, recommendation: Recommendation | None) -> Iterator[Ti
         (f"Smallest to search at {RETENTION_TARGET:.0%}", recommendation.searched, "bytes"),
     ):
         times = as_float(reference, "bytes") / as_float(row, size)
-        kept = f"keeps {as_float(row, 'kept'):.1%}"
-        yield Tile(label, f"{row[size]:,} bytes", f"{describe_setting(row)}: {times:.3g} times less, {kept}")
+        retention = f"keeps {as_float(row, 'kept'):.1%}"
+        yield Tile(
+            label, f"{row[size]:,} bytes", f"{describe_setting(row)}: {times:.3g} times less, {retention}"
+        )
 
 
 def _sections(data: PlotData, recommendation: Recommendation | None) -> Iterator[Section]:
@@ -157,14 +159,12 @@ def _sections(data: PlotData, recommendation: Recommendation | None) -> Iterator
 
 def _concept_depths(evaluation: Evaluation) -> Iterator[Section]:
     for number, ((dataset, encoder), depth) in enumerate(evaluation.depths.items()):
-        failed = (
-            f" {depth.failed} queries that the deepest exit fails do not count." if depth.failed else ""
-        )
+        failed = f" {depth.failed} queries that it fails are left out." if depth.failed else ""
         yield Section(
             f"Concept depth: {encoder} on {dataset}",
             f"{depth.queries} queries by difficulty, which is how little the best relevant document is ahead "
-            "of the best other one. An exit suffices if it reaches the deepest exit's nDCG@10, with documents "
-            f"at the deepest.{failed}",
+            "of the best other one. An exit suffices if it reaches the deepest exit's nDCG@10, with "
+            f"documents at the deepest.{failed}",
             (_chart(f"depth{number}", partial(charts.draw_concept_depth, depth), height=2.6),),
         )
 

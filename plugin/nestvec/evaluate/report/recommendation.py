@@ -1,4 +1,4 @@
-"""What to choose: the smallest setting that keeps enough, and the knee of a curve."""
+"""The recommended settings, in words too, and the knee of a curve."""
 
 from __future__ import annotations
 
@@ -11,33 +11,36 @@ import numpy as np
 from nestvec.evaluate.rows import MEAN, ResultRow
 
 RETENTION_TARGET = 0.99
+"""The share of the reference's nDCG@10 that a recommended setting keeps."""
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The row that keeps ``ENOUGH`` with the fewest bytes stored, and with the fewest searched."""
+    """The smallest settings that keep RETENTION_TARGET."""
 
     stored: ResultRow
+    """The one with the fewest bytes stored."""
+
     searched: ResultRow
+    """The one with the fewest bytes searched."""
 
 
 def headline_rows(rows: Sequence[ResultRow]) -> list[ResultRow]:
-    """The rows that plots and sentences are about: the means, or those of the first dataset."""
+    """The rows that charts and sentences are about: the means, or those of the first dataset."""
     names = [row["dataset"] for row in rows]
     name = MEAN if MEAN in names else names[0]
     return [row for row in rows if row["dataset"] == name]
 
 
 def standalone_rows(rows: Sequence[ResultRow]) -> list[ResultRow]:
-    """Rows whose vectors the encoder gives alone: those before its rotation are there to compare, and what
-    is reranked depends on another encoder."""
+    """The rows that an encoder achieves alone: neither reranked, nor of vectors before its rotation."""
     own = [row for row in rows if row["form"] != "reranked"]
     rotated = {row["encoder"] for row in own if row["nesting"] == "rotated"}
     return [row for row in own if not (row["nesting"] == "plain" and row["encoder"] in rotated)]
 
 
 def recommend(rows: Sequence[ResultRow]) -> Recommendation | None:
-    """The smallest of ``rows`` that keep ``ENOUGH``, None where none does. Of equals, the faster one."""
+    """The smallest of ``rows`` that keep RETENTION_TARGET, None if none does. Of equals, the faster one."""
     sufficient = [row for row in standalone_rows(rows) if as_float(row, "kept") >= RETENTION_TARGET]
     if not sufficient:
         return None
@@ -48,20 +51,20 @@ def recommend(rows: Sequence[ResultRow]) -> Recommendation | None:
 
 
 def _order(row: ResultRow, *names: str) -> tuple[float, ...]:
-    # Depth, not time: the choice is then the same in every run.
+    # Depth, not time, so that every run recommends the same.
     depths = as_float(row, "exit"), as_float(row, "query_exit")
     return (*(as_float(row, name) for name in names), *depths, -as_float(row, "kept"))
 
 
 def recommendation_sentence(rows: Sequence[ResultRow]) -> str:
-    """The choice in words, for people."""
+    """The recommendation in words."""
     headline = headline_rows(rows)
     recommendation = recommend(headline)
     where = (
         "on average over the datasets" if headline[0]["dataset"] == MEAN else f"on {headline[0]['dataset']}"
     )
     if recommendation is None:
-        best = max(standalone_rows(headline), key=lambda stored: as_float(stored, "kept"))
+        best = max(standalone_rows(headline), key=lambda row: as_float(row, "kept"))
         return (
             f"No setting keeps {RETENTION_TARGET:.0%} of nDCG@10 {where}; "
             f"the best one, {describe_setting(best)}, keeps {as_float(best, 'kept'):.1%}."
@@ -69,7 +72,7 @@ def recommendation_sentence(rows: Sequence[ResultRow]) -> str:
     stored, searched = recommendation.stored, recommendation.searched
     text = (
         f"The smallest setting that keeps {RETENTION_TARGET:.0%} of nDCG@10 {where}: "
-        f"{describe_setting(stored)}, {stored['stored_bytes']:,} bytes a vector, "
+        f"{describe_setting(stored)}, {stored['stored_bytes']:,} bytes per vector, "
         f"keeps {as_float(stored, 'kept'):.1%}"
     )
     if as_float(searched, "bytes") < as_float(stored, "bytes"):
@@ -85,20 +88,20 @@ def describe_setting(row: ResultRow) -> str:
     """A setting in a few words."""
     weights = "" if row["precision"] == "fp32" else f" ({row['precision']} weights)"
     if row["form"] == "sparse":
-        return f"{row['encoder']}{weights}, {row['dim']} words' weights at most"
+        return f"{row['encoder']}{weights}, at most {row['dim']} weights of words"
     forms = {"float": "float", "int8": "int8", "binary": "binary codes", "shortlist": "shortlist"}
-    words = f"{row['encoder']}{weights}, {row['dim']} dims, {forms[str(row['form'])]}"
+    setting = f"{row['encoder']}{weights}, {row['dim']} dims, {forms[str(row['form'])]}"
     if row["rescore_dim"] is not None:
-        words += f" of {row['candidates']} scored again at {row['rescore_dim']}"
-    leaves = f", exit {row['exit']}" if row["exit"] == row["query_exit"] else ""
-    return words + (leaves or f", queries leave at exit {row['query_exit']}, documents at {row['exit']}")
+        setting += f", {row['candidates']} candidates rescored at {row['rescore_dim']}"
+    exits = f", exit {row['exit']}" if row["exit"] == row["query_exit"] else ""
+    return setting + (exits or f", queries at exit {row['query_exit']}, documents at {row['exit']}")
 
 
 def knee(sizes: Sequence[float], qualities: Sequence[float]) -> int | None:
     """Where a rising curve bends most (Kneedle: Satopaa et al. 2011), over the logarithm of ``sizes``.
 
-    The position of the point farthest above the straight line between both ends; None for fewer than
-    three points or a curve that nowhere lies above it.
+    The position of the point farthest above the straight line between both ends; None with fewer than
+    three points, or if no point is above the line.
     """
     if len(sizes) < 3:
         return None
@@ -112,6 +115,6 @@ def knee(sizes: Sequence[float], qualities: Sequence[float]) -> int | None:
 
 
 def as_float(row: ResultRow, name: str) -> float:
-    """A row's number under ``name``."""
+    """The number in a row's column ``name``."""
     value: Any = row[name]
     return float(value)

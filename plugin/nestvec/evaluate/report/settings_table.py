@@ -34,7 +34,7 @@ _HEADINGS: Final = {
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """A cell of the table."""
 
     text: str
@@ -46,7 +46,7 @@ class Cell:
     """The part of the cell that is coloured, 0 to 1."""
 
 
-def settings_table(rows: Sequence[ResultRow]) -> tuple[list[str], list[list[Cell]]]:
+def settings_table(rows: Sequence[ResultRow]) -> tuple[list[str], list[list[TableCell]]]:
     """The headings and the cells of each row, without columns that are empty in all of them."""
     table = [{column: _cell(row, column) for column in _HEADINGS} for row in rows]
     columns = [column for column in _HEADINGS if any(cells[column].text for cells in table)]
@@ -55,18 +55,18 @@ def settings_table(rows: Sequence[ResultRow]) -> tuple[list[str], list[list[Cell
     ]
 
 
-def _cell(row: ResultRow, column: str) -> Cell:
+def _cell(row: ResultRow, column: str) -> TableCell:
     if column == "kept":
         share = as_float(row, "kept")
         good = " good" if share >= RETENTION_TARGET else ""
-        return Cell(f"{share:.1%}", f"number kept{good}", max(0.0, min(1.0, share)))
+        return TableCell(f"{share:.1%}", f"number kept{good}", max(0.0, min(1.0, share)))
     if column == "interval":
-        return Cell(f"{as_float(row, 'ndcg@10_low'):.3f}–{as_float(row, 'ndcg@10_high'):.3f}", "number")
+        return TableCell(f"{as_float(row, 'ndcg@10_low'):.3f}–{as_float(row, 'ndcg@10_high'):.3f}", "number")
     if column == "exit" and row["exit"] != row["query_exit"]:
-        return Cell(f"{row['query_exit']} → {row['exit']}", "number")
+        return TableCell(f"{row['query_exit']} → {row['exit']}", "number")
     value = row[column]
     if value is None:
-        return Cell("")
+        return TableCell("")
     if isinstance(value, float):
-        return Cell(f"{value:.1f}" if column == "ms_per_text" else f"{value:.4f}", "number")
-    return Cell(f"{value:,}", "number") if isinstance(value, int) else Cell(str(value))
+        return TableCell(f"{value:.1f}" if column == "ms_per_text" else f"{value:.4f}", "number")
+    return TableCell(f"{value:,}", "number") if isinstance(value, int) else TableCell(str(value))

@@ -1,4 +1,4 @@
-"""Exact search by blocks: never more than a block's similarities at once, and the same answer every time."""
+"""Exact search in blocks, with bounded memory and repeatable results."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from nestvec.evaluate.search.forms import VectorForm, prepare
 from nestvec_schemas.vectors import Vectors, normalise
 
 Ranking = NDArray[np.int64]
-"""Document numbers, (q, k), best first; -1 where there are fewer than k."""
+"""Document numbers, (q, k), best first; -1 after the last if there are fewer than k."""
 
 BLOCK_DOCUMENTS = 4096
 BLOCK_QUERIES = 1024
-"""Documents and queries whose similarities are held at once: 16 MiB of float32."""
+"""Documents and queries whose similarities are in memory at once: 16 MiB of float32."""
 
 _NONE = np.iinfo(np.int64).min
 _LOW = np.int64(0xFFFFFFFF)
@@ -26,37 +26,40 @@ _LOW = np.int64(0xFFFFFFFF)
 
 @dataclass(frozen=True)
 class Probe:
-    """One search: full-length query vectors, (q, dim) float32, and how they are compared."""
+    """One search."""
 
     queries: Vectors
+    """Full-length vectors, (q, dim) float32."""
+
     form: VectorForm
+    """How they are compared with the documents."""
 
 
 class VectorIndex(Protocol):
     """The documents of one encoder at one exit, ready to be searched."""
 
     def search(self, probes: Sequence[Probe], k: int, advance: Callable[[int], None]) -> list[Ranking | None]:
-        """The k nearest documents for each probe; None where the index has no such form."""
+        """The k nearest documents for each probe; None if the index does not support its form."""
         ...
 
     def rescore(self, queries: Vectors, candidates: Ranking) -> Ranking:
-        """Each row of ``candidates`` in the order of full-length cosines."""
+        """Each row of ``candidates``, sorted by full-length cosine similarity."""
         ...
 
 
 OpenIndex = Callable[[Vectors, Vectors | None], AbstractContextManager[VectorIndex]]
-"""An index over documents, (n, dim) float32, and the rotation that they went through."""
+"""An index over documents, (n, dim) float32, and the rotation that was applied to them."""
 
 
 class ExactIndex:
-    """Every similarity computed; equal ones stand in the order of the documents."""
+    """Computes every similarity; equal ones keep the order of the documents."""
 
     def __init__(self, documents: Vectors, rotation: Vectors | None) -> None:
-        """``documents`` is (n, dim) float32, on disk or in memory; ``rotation`` what they were rotated by."""
+        """``documents`` is (n, dim) float32, on disk or in memory; ``rotation`` was applied to them."""
         self._documents, self._rotation = documents, rotation
 
     def search(self, probes: Sequence[Probe], k: int, advance: Callable[[int], None]) -> list[Ranking | None]:
-        """See the protocol."""
+        """See VectorIndex."""
         queries = [
             prepare(unrotate(probe.queries, probe.form, self._rotation), probe.form) for probe in probes
         ]
@@ -75,10 +78,10 @@ class ExactIndex:
         return [_numbers(row_keys) for row_keys in best]
 
     def rescore(self, queries: Vectors, candidates: Ranking) -> Ranking:
-        """See the protocol."""
+        """See VectorIndex."""
         ordered = np.full_like(candidates, -1)
         for row, (query, numbers) in enumerate(zip(normalise(queries), candidates, strict=True)):
-            # Ascending numbers: a stable sort then leaves equal similarities in the documents' order.
+            # Ascending numbers, so that a stable sort keeps equal similarities in the documents' order.
             ascending = np.sort(numbers[numbers >= 0])
             similarities = normalise(np.asarray(self._documents[ascending])) @ query
             ordered[row, : len(ascending)] = ascending[np.argsort(-similarities, kind="stable")]
@@ -86,12 +89,12 @@ class ExactIndex:
 
 
 def unrotate(vectors: Vectors, form: VectorForm, rotation: Vectors | None) -> Vectors:
-    """``vectors``, or as they were before the rotation R: v R back to v."""
+    """``vectors`` as ``form`` needs them: as they are, or before the rotation R (v R to v)."""
     return vectors @ rotation.T if form.unrotated and rotation is not None else vectors
 
 
 def drop_own_documents(ranking: Ranking, own: NDArray[np.int64], k: int) -> Ranking:
-    """The first ``k`` of each row, the query's own document left out."""
+    """The first ``k`` of each row, without the query's own document."""
     remaining = np.full((len(ranking), k), -1, np.int64)
     for row, (numbers, own_number) in enumerate(zip(ranking, own, strict=True)):
         others = numbers[numbers != own_number][:k] if own_number >= 0 else numbers[:k]
@@ -100,7 +103,7 @@ def drop_own_documents(ranking: Ranking, own: NDArray[np.int64], k: int) -> Rank
 
 
 def _merge(best: NDArray[np.int64], queries: Vectors, documents: Vectors, start: int) -> None:
-    """Put a block of documents into the k best of each query, (q, k) int64 keys, in place."""
+    """Merge a block of documents into the k best of each query, (q, k) int64 keys, in place."""
     k = best.shape[1]
     for row in range(0, len(queries), BLOCK_QUERIES):
         rows = slice(row, row + BLOCK_QUERIES)
@@ -109,8 +112,8 @@ def _merge(best: NDArray[np.int64], queries: Vectors, documents: Vectors, start:
 
 
 def _keys(similarities: NDArray[Any], start: int) -> NDArray[np.int64]:
-    """One whole number for similarity and document, so that no two are equal: similarity in the upper half,
-    in the lower the document's number from the other end, because of equal ones the first is better."""
+    """One distinct integer for a similarity and its document: the similarity in the upper half, and in the
+    lower half the document's number, reversed, so that the first of equal ones is larger."""
     bits = (similarities + np.float32(0)).view(np.int32)
     ordered = np.where(bits < 0, bits ^ np.int32(0x7FFFFFFF), bits).astype(np.int64)
     numbers = _LOW - np.arange(start, start + similarities.shape[1], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The same searches through a real Milvus, in collections that are gone afterwards."""
+"""Searches through a real Milvus, in temporary collections."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _FIELDS: dict[Coding, tuple[Any, str, str]] = {
     "int8": (DataType.INT8_VECTOR, "AUTOINDEX", "COSINE"),
     "binary": (DataType.BINARY_VECTOR, "BIN_FLAT", "HAMMING"),
 }
-"""Field type, index and metric of each coding. Milvus has no exact index of int8 fields."""
+"""Field type, index and metric of each coding. Milvus has no exact index for int8 fields."""
 
 
 @contextmanager
 def milvus_indexes(uri: str | None, token: str = "") -> Iterator[OpenIndex]:
-    """What opens indexes in the Milvus at ``uri``; None is a Milvus Lite database that is gone at the end.
+    """Opens indexes in the Milvus at ``uri``; None is a temporary Milvus Lite database.
 
     Raises StoreUnreachable.
     """
@@ -53,7 +53,7 @@ def milvus_indexes(uri: str | None, token: str = "") -> Iterator[OpenIndex]:
 
 
 class MilvusIndex:
-    """A temporary collection for each cut: a server before 2.4 has one vector field a collection."""
+    """One temporary collection per form: servers before 2.4 allow one vector field per collection."""
 
     def __init__(self, client: MilvusClient, documents: Vectors, rotation: Vectors | None) -> None:
         self._client, self._documents, self._rotation = client, documents, rotation
@@ -61,11 +61,11 @@ class MilvusIndex:
         self._collections: dict[VectorForm, str] = {}
 
     def search(self, probes: Sequence[Probe], k: int, advance: Callable[[int], None]) -> list[Ranking | None]:
-        """See the protocol."""
+        """See VectorIndex."""
         answers: list[Ranking | None] = [None] * len(probes)
         for form in dict.fromkeys(probe.form for probe in probes):
             positions = [at for at, probe in enumerate(probes) if probe.form == form]
-            if self._offered(form):
+            if self._ensure_collection(form):
                 for at in positions:
                     vectors = _wire(unrotate(probes[at].queries, form, self._rotation), form)
                     answers[at] = self._nearest(form, vectors, k)
@@ -75,8 +75,8 @@ class MilvusIndex:
         return answers
 
     def rescore(self, queries: Vectors, candidates: Ranking) -> Ranking:
-        """See the protocol: a second search among the candidates' ids."""
-        self._offered(self._whole)
+        """See VectorIndex: a second search among the candidates' ids."""
+        self._ensure_collection(self._whole)
         ordered = np.full_like(candidates, -1)
         for row, (query, numbers) in enumerate(zip(normalise(queries), candidates, strict=True)):
             candidate_ids = [int(number) for number in numbers if number >= 0]
@@ -85,7 +85,7 @@ class MilvusIndex:
         return ordered
 
     def drop(self) -> None:
-        """Drop every collection that is still there; what cannot be dropped does not hide another error."""
+        """Drop the remaining collections; an error here does not hide an earlier one."""
         for form in list(self._collections):
             with contextlib.suppress(StoreError):
                 self._drop(form)
@@ -96,8 +96,8 @@ class MilvusIndex:
             with milvus_errors(f"dropping the temporary collection {name}"):
                 self._client.drop_collection(name)
 
-    def _offered(self, form: VectorForm) -> bool:
-        """Fill a collection for ``cut`` unless it is there; False where the server has no such field."""
+    def _ensure_collection(self, form: VectorForm) -> bool:
+        """Fill a collection for ``form`` unless it exists; False if the server does not support the field."""
         if form in self._collections:
             return True
         if form.coding == "binary" and form.dim % 8:
@@ -121,7 +121,7 @@ class MilvusIndex:
 
     def _create(self, name: str, form: VectorForm) -> None:
         kind, index, metric = _FIELDS[form.coding]
-        with milvus_errors(f"a temporary collection of {form.coding} vectors"):
+        with milvus_errors(f"creating a temporary collection of {form.coding} vectors"):
             schema = MilvusClient.create_schema(auto_id=False)
             schema.add_field("id", DataType.INT64, is_primary=True)
             schema.add_field("vector", kind, dim=form.dim)
@@ -135,7 +135,7 @@ class MilvusIndex:
         name, (_, _, metric) = self._collections[form], _FIELDS[form.coding]
         ranking = np.full((len(vectors), k), -1, np.int64)
         for start in range(0, len(vectors), _SEARCH_QUERIES):
-            with milvus_errors(f"a search in the temporary collection {name}"):
+            with milvus_errors(f"searching the temporary collection {name}"):
                 answers = self._client.search(
                     name,
                     data=list(vectors[start : start + _SEARCH_QUERIES]),
@@ -151,7 +151,7 @@ class MilvusIndex:
 
 
 def _wire(vectors: Vectors, form: VectorForm) -> Sequence[Any]:
-    """Vectors as pymilvus takes them for a field of this coding."""
+    """Vectors in the types that pymilvus takes for a field of this coding."""
     if form.coding == "int8":
         return list(to_int8(truncate(vectors, form.dim)))
     if form.coding == "binary":

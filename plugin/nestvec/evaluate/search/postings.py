@@ -1,4 +1,4 @@
-"""A sparse encoder on a dataset: every inner product of its weights, of all and of the largest alone."""
+"""Exact search of sparse vectors, by postings: every inner product is computed."""
 
 from __future__ import annotations
 
@@ -13,25 +13,35 @@ from nestvec.service.batching.outputs import SPARSE_DTYPE
 from nestvec_schemas.preprocessing.collate import Array
 
 WEIGHT_BYTES = SPARSE_DTYPE.itemsize
-"""Bytes of one weight: the word's id, and its value in 32 bits."""
+"""Bytes of one weight: the word's id and a 32-bit value."""
 
 
 @dataclass(frozen=True)
 class SparseVectors:
-    """The weights of texts, (k,) SPARSE each, and the encoder's own time for them, in seconds a text."""
+    """The weights of texts."""
 
     weights: Sequence[Array]
+    """(k,) SPARSE_DTYPE each."""
+
     seconds: float
+    """The encoder's time, per text."""
 
 
 @dataclass(frozen=True)
 class Postings:
-    """Documents by word: those of word w, and its weights in them, lie in ``starts[w]:starts[w + 1]``."""
+    """Documents by word."""
 
     starts: NDArray[np.int64]
+    """The entries of word w are ``starts[w]:starts[w + 1]``."""
+
     documents: NDArray[np.int64]
+    """The document of each entry."""
+
     values: NDArray[np.float32]
+    """The word's weight in it."""
+
     count: int
+    """Number of documents."""
 
 
 def build_postings(weights: Sequence[Array], words: int) -> Postings:
@@ -46,16 +56,17 @@ def build_postings(weights: Sequence[Array], words: int) -> Postings:
 
 
 def search_postings(index: Postings, queries: Sequence[Array], k: int) -> Ranking:
-    """The ``k`` documents of the largest inner product for each query, of those that share a word with it.
+    """The ``k`` documents with the largest inner products for each query, among those that share a word with
+    it.
 
-    Equal ones stand in the order of the documents.
+    Equal ones keep the order of the documents.
     """
     ranking = np.full((len(queries), k), -1, np.int64)
     for row, query in enumerate(queries):
         scores = np.zeros(index.count, np.float32)
         for word, weight in zip(query["index"], query["value"], strict=True):
             entries = slice(index.starts[word], index.starts[word + 1])
-            # A document has a word once, so that no addition is lost.
+            # A document has each word once, so that no addition is lost.
             scores[index.documents[entries]] += weight * index.values[entries]
         matching = np.flatnonzero(scores > 0)
         best = matching[np.argsort(-scores[matching], kind="stable")[:k]]

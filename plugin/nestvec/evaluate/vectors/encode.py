@@ -1,4 +1,4 @@
-"""Inputs to vectors on disk, window by window: more than memory holds, and resumed where it stopped."""
+"""Encoding to vectors on disk, window by window: larger than memory, and resumable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from nestvec.datasets.beir import Side
 from nestvec.engines.contract import Batch
-from nestvec.service.batching.outputs import OUTPUT_SPECS, check_output
+from nestvec.service.batching.outputs import OUTPUT_SPECS, check_engine_output
 from nestvec.service.preprocess.inputs import ModelInput, collate
 from nestvec_schemas.errors import DatasetUnusable, EngineError
 from nestvec_schemas.manifest import Manifest
@@ -23,7 +23,7 @@ from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.vectors import FLOAT_BYTES, Vectors
 
 WINDOW = 512
-"""Inputs that are held at once, sorted by length into batches, and done or not done."""
+"""Inputs that are in memory at once, sorted by length into batches; the unit that a run resumes at."""
 
 _MAX_BATCH_TOKENS = 4096
 _MAX_BATCH_INPUTS = 64
@@ -33,15 +33,18 @@ RunBatch = Callable[[Batch], Vectors]
 
 @dataclass(frozen=True)
 class Encoded:
-    """Vectors, (n, dim) float32, and the encoder's own time for them, in seconds a text."""
+    """Encoded inputs."""
 
     vectors: Vectors
+    """(n, dim) float32."""
+
     seconds: float
+    """The encoder's time, per input."""
 
 
 @dataclass(frozen=True)
 class VectorCache:
-    """Where vectors are kept: a folder of their own, for ``texts`` texts at ``dim`` dims."""
+    """A folder for the vectors of ``texts`` texts with ``dim`` dims."""
 
     folder: Path
     texts: int
@@ -53,7 +56,7 @@ class VectorCache:
 
     @property
     def size(self) -> int:
-        """Of the vectors, in bytes."""
+        """Bytes of the vectors."""
         return self.texts * self.dim * FLOAT_BYTES
 
     @property
@@ -68,9 +71,10 @@ VectorSource = Callable[[Side, int], Encoded]
 def encode_window(
     rows: Sequence[ModelInput], run: RunBatch, exit: int, part: str, advance: Callable[[int], None]
 ) -> tuple[Vectors, float]:
-    """The vectors of a window's rows, (n, dim) float32, by a part of the encoder, and the seconds of ``run``.
+    """A window's vectors, (n, dim) float32, from a part of the encoder, and the seconds of ``run``.
 
-    ``advance`` hears of the rows of each batch. Raises EngineError, also for numbers that are not finite.
+    ``advance`` is called with the rows of each batch. Raises EngineError, also for numbers that are not
+    finite.
     """
     vectors = np.empty((len(rows), 0), np.float32)
     seconds = 0.0
@@ -81,7 +85,7 @@ def encode_window(
         seconds += batch_seconds
     if not np.isfinite(vectors).all():
         raise EngineError(
-            "the encoder gave vectors with numbers that are not finite",
+            "the encoder returned vectors with numbers that are not finite",
             value=f"{int((~np.isfinite(vectors)).any(axis=1).sum())} of {len(rows)} inputs",
             next_step="Export it again with another precision; fp16 weights overflow in some encoders.",
         )
@@ -91,15 +95,16 @@ def encode_window(
 def answer_window(
     rows: Sequence[ModelInput], run: RunBatch, manifest: Manifest, part: str, advance: Callable[[int], None]
 ) -> tuple[list[Array], float]:
-    """What an encoder of any kind answers for a window's rows at its deepest exit; else as ``encode_window``.
+    """What an encoder of any kind returns for a window's rows at its deepest exit; otherwise as
+    ``encode_window``.
 
-    Raises EngineError, also for an answer of another shape than its kind has.
+    Raises EngineError, also for an output of the wrong shape for its kind.
     """
     take = OUTPUT_SPECS[manifest.kind].extract
     answers: dict[int, Array] = {}
     seconds = 0.0
     for positions, output, batch_seconds in _run_batches(rows, run, manifest.depth, part, advance):
-        check_output(output, manifest.kind, len(positions), manifest.dim)
+        check_engine_output(output, manifest.kind, len(positions), manifest.dim)
         answers |= {at: take(row) for at, row in zip(positions, output, strict=True)}
         seconds += batch_seconds
     return [answers[at] for at in range(len(rows))], seconds
@@ -108,7 +113,7 @@ def answer_window(
 def _run_batches(
     rows: Sequence[ModelInput], run: RunBatch, exit: int, part: str, advance: Callable[[int], None]
 ) -> Iterator[tuple[list[int], Array, float]]:
-    """The rows in batches: which, what the encoder gives for them, and its seconds."""
+    """Each batch: the positions of its rows, the encoder's output and its seconds."""
     for positions in _batches([row.length for row in rows]):
         batch = collate([rows[at] for at in positions], exit, part)
         started = time.perf_counter()
@@ -118,7 +123,7 @@ def _run_batches(
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Positions of rows of like length, the longest first, within a batch's tokens and rows."""
+    """Positions of rows of similar length, longest first, within the limits of a batch."""
     batch: list[int] = []
     for at in np.argsort(-np.asarray(lengths), kind="stable").tolist():
         widest = lengths[batch[0]] if batch else 0
@@ -136,10 +141,10 @@ def encode_cached(
     encode: Callable[[Sequence[str]], tuple[Vectors, float]],
     resumed: Callable[[int], None],
 ) -> Encoded:
-    """The vectors of all texts, read from ``kept`` as far as they are there and finished otherwise.
+    """The vectors of all texts: those in ``cache``, and the missing ones encoded and added to it.
 
-    Raises DatasetUnusable when there are not as many texts as ``kept`` is for, and what ``encode`` raises;
-    the windows that were finished stay. ``resumed`` hears of the texts that were there.
+    Raises DatasetUnusable if the number of texts is not that of ``cache``, and what ``encode`` raises;
+    finished windows stay in the cache. ``resumed`` is called with the number of texts that were cached.
     """
     done, seconds = _read_state(cache)
     if done < cache.texts:
@@ -159,7 +164,7 @@ def encode_cached(
     if done < cache.texts and read != cache.texts:
         raise DatasetUnusable(
             "the corpus changed while it was read",
-            value=f"{read} texts, {cache.texts} before",
+            value=f"{read} texts instead of {cache.texts}",
             next_step="Run it again.",
         )
     return Encoded(_open(cache), seconds / cache.texts)
@@ -172,7 +177,7 @@ def _windows(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _read_state(cache: VectorCache) -> tuple[int, float]:
-    """How many texts are done, and in how many seconds; none where what is there does not fit."""
+    """How many texts are done, and in how many seconds; 0 if the files do not fit."""
     try:
         state = json.loads(cache.state.read_bytes())
         done, seconds = int(state["done"]), float(state["seconds"])
@@ -185,7 +190,7 @@ def _read_state(cache: VectorCache) -> tuple[int, float]:
 
 
 def _create_file(cache: VectorCache) -> None:
-    """An empty file of the right size, unless it is there."""
+    """Create a file of the right size, unless it exists."""
     with _cache_errors(cache):
         cache.folder.mkdir(parents=True, exist_ok=True)
         if not cache.vectors.exists() or cache.vectors.stat().st_size != cache.size:
@@ -199,9 +204,9 @@ def _cache_errors(cache: VectorCache) -> Iterator[None]:
         yield
     except OSError as error:
         raise DatasetUnusable(
-            "the vectors cannot be kept",
+            "the vectors cannot be cached",
             value=f"{cache.folder} ({error.strerror or error})",
-            next_step=f"Name a folder with room with --cache: they take {cache.size / 1e6:.1f} MB.",
+            next_step=f"Name a folder with enough space with --cache: they take {cache.size / 1e6:.1f} MB.",
         ) from error
 
 
@@ -212,11 +217,11 @@ def _open(cache: VectorCache) -> Vectors:
 def _write(cache: VectorCache, start: int, vectors: Vectors) -> None:
     if vectors.shape[1] != cache.dim:
         raise EngineError(
-            "the encoder gave vectors of another length than its manifest says",
+            "the encoder returned vectors of another length than its manifest declares",
             value=vectors.shape[1],
             next_step="Export it again.",
         )
-    # Written, not mapped: on a full disk a write is an error to be told, a mapped page ends the process.
+    # Written, not mapped: on a full disk, a write raises an error, but a mapped page ends the process.
     with _cache_errors(cache), cache.vectors.open("r+b") as file:
         file.seek(start * cache.dim * FLOAT_BYTES)
         file.write(np.ascontiguousarray(vectors, np.float32).data)

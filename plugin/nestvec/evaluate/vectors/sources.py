@@ -1,4 +1,4 @@
-"""What is measured, from the cache or the encoder: vectors at an exit, or the weights of words."""
+"""Vectors from the cache or the encoder: dense ones at an exit, or sparse ones."""
 
 from __future__ import annotations
 
@@ -40,26 +40,34 @@ Progress = Callable[[str, int | None], AbstractContextManager[Callable[[int], No
 OpenEncoder = Callable[[EncoderVariant], RunBatch]
 
 _LOCAL_FILES = ImagePolicy(schemes=frozenset({"file"}), roots=(Path("/"),))
-"""Whoever evaluates reads pictures with rights of their own."""
+"""Evaluation runs with the rights of its user, and may read any local image."""
 
 _CACHE_FORMAT = 2
-"""Of what is kept in the cache; vectors of another are not used."""
+"""Cached vectors of another format are not used."""
 
 
 @dataclass(frozen=True)
 class Backend:
-    """What an evaluation runs on: how an encoder and an index are opened, where vectors are kept, and who
-    hears of progress."""
+    """What an evaluation runs on."""
 
     open_run: OpenEncoder
+    """Opens an encoder."""
+
     open_index: OpenIndex
+    """Opens an index over documents."""
+
     cache: Path
+    """Folder of the cached vectors."""
+
     progress: Progress
+    """Shows the progress of a job."""
+
     through: str = "exact"
+    """What searches, by the name in result rows."""
 
 
 def open_lazily(open_run: OpenEncoder, variant: EncoderVariant) -> RunBatch:
-    """The encoder, opened when a first batch needs it: kept vectors do not."""
+    """The encoder, opened with the first batch: cached vectors do not need it."""
     opened: list[RunBatch] = []
 
     def run(batch: Batch) -> Vectors:
@@ -73,7 +81,7 @@ def open_lazily(open_run: OpenEncoder, variant: EncoderVariant) -> RunBatch:
 def vector_source(
     dataset: Dataset, variant: EncoderVariant, encoder: LoadedEncoder, run: RunBatch, backend: Backend
 ) -> VectorSource:
-    """Vectors of a dataset from the cache or the encoder, with the encoder's own prompts."""
+    """A dataset's vectors, from the cache or the encoder, with the encoder's prompts."""
 
     def source(side: Side, exit: int) -> Encoded:
         tower, count = dataset.towers[side], dataset.count(side)
@@ -99,7 +107,7 @@ def sparse_vectors(
     backend: Backend,
     side: Side,
 ) -> SparseVectors:
-    """The weights of one side's texts, by the expert that reads queries where the encoder has one."""
+    """The sparse vectors of one side; queries use the encoder's expert for them, if it has one."""
     manifest = variant.manifest
     prompt, part = _prompt(variant, side, "text"), _part(variant, side, "text")
     folder = backend.cache / _key(dataset, variant, side, manifest.depth)
@@ -135,24 +143,24 @@ def _prompt(variant: EncoderVariant, side: Side, tower: Modality) -> str:
 
 
 def _rows(dataset: Dataset, encoder: LoadedEncoder, tower: Modality, inputs: Sequence[str]) -> list[Input]:
-    """What a tower takes. Raises DatasetUnusable for a picture that cannot be read."""
+    """The tower's inputs. Raises DatasetUnusable for images that cannot be read."""
     prepared = asyncio.run(prepare_inputs(encoder, tower, inputs, Truncation(), _LOCAL_FILES))
     rows = [row for row in prepared if not isinstance(row, NestvecError)]
     if len(rows) < len(prepared):
         first = next(row for row in prepared if isinstance(row, NestvecError))
         raise DatasetUnusable(
-            f"{len(prepared) - len(rows)} pictures of {dataset.name} cannot be embedded; of the first, "
+            f"{len(prepared) - len(rows)} images of {dataset.name} cannot be embedded; the first one: "
             f"{first.cause}",
             value=first.value,
-            next_step=f"Repair it, or take its line out of {PAIRS}.",
+            next_step=f"Repair it, or remove its line from {PAIRS}.",
         ) from first
     return rows
 
 
 def _key(dataset: Dataset, variant: EncoderVariant, side: Side, exit: int) -> str:
-    """The name of a folder for these vectors alone: whatever changes them changes it.
+    """The name of the cache folder, which changes with everything that changes the vectors.
 
-    Nothing else does: pictures and captions that are searched one way are asked for the other.
+    It does not depend on the direction: captioned images are documents in one and queries in the other.
     """
     manifest, tower = variant.manifest, dataset.towers[side]
     parts = {

@@ -1,4 +1,4 @@
-"""Arrays of any shape on disk, window by window: what was made stays if a run is interrupted."""
+"""A cache of arrays of any shape on disk, window by window, so that an interrupted run can resume."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from nestvec_schemas.preprocessing.collate import Array
 T = TypeVar("T")
 
 WindowResult = tuple[Mapping[str, Array], float]
-"""Arrays by name, and the seconds that they took."""
+"""Arrays by name, and the seconds that computing them took."""
 
 _SECONDS = "seconds"
 
 
 def cache_digest(parts: Mapping[str, object]) -> str:
-    """What names a folder for these parts alone: 32 hexadecimal digits of their SHA-256."""
+    """A folder name that is unique to these parts: 32 hexadecimal digits of their SHA-256."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
@@ -37,10 +37,10 @@ def cached_windows(
     compute: Callable[[Sequence[T]], WindowResult],
     resumed: Callable[[int], None],
 ) -> list[WindowResult]:
-    """What ``make`` gives for each window of ``size`` items, read from ``folder`` where it is there.
+    """The result of ``compute`` for each window of ``size`` items, read from ``folder`` if it is cached.
 
-    ``resumed`` hears of the items whose windows were. Raises DatasetUnusable where they cannot be kept, and
-    what ``make`` raises; the windows that were finished stay.
+    ``resumed`` is called with the number of items in each cached window. Raises DatasetUnusable if a result
+    cannot be cached, and what ``compute`` raises; finished windows stay in the cache.
     """
     results: list[WindowResult] = []
     remaining = iter(items)
@@ -70,18 +70,18 @@ def _write(path: Path, result: WindowResult) -> None:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A type checker takes any name for savez's own.
+        # To the type checker, any keyword could be one of savez's own parameters.
         named: dict[str, Array] = {**arrays, _SECONDS: np.array(seconds)}
         with temporary.open("wb") as file:
             np.savez(file, **named)  # type: ignore[arg-type]
         temporary.replace(path)
     except OSError as error:
         raise DatasetUnusable(
-            "what was computed cannot be kept",
+            "the result cannot be cached",
             value=f"{path} ({error.strerror or error})",
-            next_step="Name a folder with room with --cache.",
+            next_step="Name a folder with enough space with --cache.",
         ) from error
     finally:
-        # Where it could not be written it may be that it cannot be removed; the first error is told.
+        # If it could not be written, it may not be possible to remove it either; the first error counts.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -102,8 +102,8 @@ def test_rows_a_choice_and_a_page_without_any_dense_vector(dataset: Dataset, fol
     chosen = recommend(means)
     assert chosen is not None
     assert describe_setting(chosen.stored).startswith("words, ")
-    assert "words' weights at most" in recommendation_sentence(rows)
+    assert "at most 16 weights of words" in recommendation_sentence(rows)
     written = render_page(Evaluation(rows))
     assert "Isotropy" not in written
-    assert "The largest weights of each document alone" in written
-    assert "sparse: every inner product" in written
+    assert "Only the largest weights of each document" in written
+    assert "sparse: all inner products" in written

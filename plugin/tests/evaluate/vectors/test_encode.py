@@ -121,12 +121,12 @@ def test_a_corpus_that_changes_meanwhile_is_an_error(kept: VectorCache, count: i
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DatasetUnusable, match=r"cannot be kept.*--cache"):
+    with pytest.raises(DatasetUnusable, match=r"cannot be cached.*--cache"):
         encode_cached(TEXTS, VectorCache(tmp_path / "file" / "x", 30, 4), lengths, lambda done: None)
 
 
 def test_vectors_of_another_length_than_the_manifests(kept: VectorCache) -> None:
-    with pytest.raises(EngineError, match="of another length than its manifest says: 3"):
+    with pytest.raises(EngineError, match="of another length than its manifest declares: 3"):
         encode_cached(
             TEXTS, kept, lambda texts: (np.zeros((len(texts), 3), np.float32), 0.0), lambda done: None
         )

@@ -53,5 +53,5 @@ def test_what_cannot_be_read_is_made_anew(tmp_path: Path, there: bytes) -> None:
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DatasetUnusable, match=r"cannot be kept.*with --cache"):
+    with pytest.raises(DatasetUnusable, match=r"cannot be cached.*with --cache"):
         all_of(tmp_path / "file", Maker(), [])
