@@ -73,7 +73,7 @@ def test_the_commands_that_it_prints_work_as_printed(first: Ran) -> None:
     query, serve = (shlex.split(line) for line in first.done.stdout.strip().splitlines()[-2:])
     done = subprocess.run(query, capture_output=True, text=True, cwd=first.folder, check=True)
     assert "csv.reader" in done.stdout
-    assert "running one here for this command" in done.stderr
+    assert "starting one for this command" in done.stderr
     port = serve[-1]
     with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True, cwd=first.folder) as service:
         assert service.stdout is not None
@@ -85,7 +85,7 @@ def test_the_commands_that_it_prints_work_as_printed(first: Ran) -> None:
             [*query, "--json"], capture_output=True, text=True, cwd=first.folder, check=True
         )
         assert json.loads(done.stdout)[0]["name"] == "csv.reader"
-        assert "running one here" not in done.stderr
+        assert "starting one for this" not in done.stderr
         service.send_signal(signal.SIGINT)
         assert service.wait(30) == 0
 

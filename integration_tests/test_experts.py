@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import httpx
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from integration_tests.fixtures.services import Serve
 from pymilvus import DataType, MilvusClient
 from sentence_transformers import SentenceTransformer
 
@@ -18,9 +18,6 @@ from nestvec import dbapi
 from nestvec.cli import cli
 from nestvec.collections import lifecycle
 from nestvec.milvus.catalog import read_table
-from nestvec.milvus.connection import open_milvus
-from nestvec.service.server import bind, open_embedder, serve_in_thread
-from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import ExpertNotOffered
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.spec.yaml_file import parse_spec
@@ -48,15 +45,8 @@ COLUMNS = ["abstract_384_biomed", "abstract_384_legal", "abstract_64_legal_exit3
 
 
 @pytest.fixture(scope="module")
-def service(routed: Path) -> Iterator[str]:
-    with serve_in_thread(open_embedder(routed, (), ServiceSettings()), bind("127.0.0.1", 0)) as address:
-        yield address
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[MilvusClient]:
-    with open_milvus(str(tmp_path / "papers.db")) as opened:
-        yield opened
+def service(routed: Path, serve: Serve) -> str:
+    return serve(routed)
 
 
 def own(folder: str) -> Vectors:

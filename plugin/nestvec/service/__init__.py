@@ -1,1 +1,1 @@
-"""The embedding service: tokenise, batch, run, cut, answer in the shape that was asked in."""
+"""The embedding service: tokenize, batch, run the graph, truncate, and answer in the API that was called."""

@@ -1,4 +1,4 @@
-"""The service, brought up inside a command for as long as it needs it."""
+"""The service inside a command's own process, for as long as the command needs it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 def serve_in_process(
     services: Iterable[str], models: Path, settings: ServiceSettings | None = None
 ) -> Iterator[None]:
-    """Have each loopback service of ``services`` answer until the block ends.
+    """Keep each of ``services`` that is on this machine running until the block ends.
 
-    One that answers already is used as it is; one that nobody runs is started in this process from
-    the encoders in ``models``, as ``settings`` say, and a line on standard error says so.
-    Raises ServiceUnreachable for one elsewhere that does not answer, EncoderNotFound, PortInUse.
+    A service that answers is used as it is. One that does not is started in this process with the encoders in
+    ``models`` and these ``settings``, and a line on standard error says so. Raises ServiceUnreachable for a
+    service elsewhere that does not answer, EncoderNotFound, PortInUse.
     """
     with ExitStack() as started:
         for service in services:
@@ -47,20 +47,20 @@ def _answers(service: str) -> bool:
 
 @contextmanager
 def _start(service: str, models: Path, settings: ServiceSettings | None) -> Iterator[None]:
-    # Tokenizers and an engine: only where nobody else runs them.
+    # Importing tokenizers and an engine is slow: only where they are needed.
     from nestvec.service.server import bind, open_embedder, serve_in_thread  # noqa: PLC0415
     from nestvec.service.settings import ServiceSettings  # noqa: PLC0415
 
     parts = urlsplit(service)
     if parts.scheme != "http":
         raise ServiceError(
-            "a service with TLS cannot be brought up inside a command",
+            "a service with TLS cannot be started inside a command",
             value=service,
             next_step="Start it, or register the collection with an http:// address.",
         )
     embedder = open_embedder(models, (), settings or ServiceSettings())
     names = ", ".join(sorted(embedder.encoders))
-    sys.stderr.write(f"No service at {service}: running one here for this command ({names} from {models}).\n")
+    sys.stderr.write(f"No service at {service}: starting one for this command ({names} from {models}).\n")
     sys.stderr.flush()
     with serve_in_thread(embedder, bind(parts.hostname or "127.0.0.1", parts.port or 80)):
         yield

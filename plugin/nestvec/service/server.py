@@ -87,13 +87,13 @@ def serve_in_thread(embedder: Embedder, listener: socket.socket) -> Iterator[str
     if not server.started:
         raise ServiceError("the service did not start", next_step="Run nestvec serve and read its output.")
     try:
-        yield base_url(listener, tls=embedder.settings.access.tls_cert is not None)
+        yield listening_url(listener, tls=embedder.settings.access.tls_cert is not None)
     finally:
         server.should_exit = True
         thread.join(timeout=_START_SECONDS)
 
 
-def base_url(listener: socket.socket, *, tls: bool = False) -> str:
+def listening_url(listener: socket.socket, *, tls: bool = False) -> str:
     """The base URL of a listening socket."""
     host, port = listener.getsockname()[:2]
     scheme = "https" if tls else "http"

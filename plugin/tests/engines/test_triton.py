@@ -125,12 +125,12 @@ def test_the_services_largest_batch_is_one_call() -> None:
         (
             (grpc.StatusCode.UNAVAILABLE, "Request for unknown model: 'tiny' has no available versions"),
             EngineUnavailable,
-            "has not loaded tiny",
+            "does not serve tiny",
         ),
         (
             (grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'tiny' is not found"),
             EngineUnavailable,
-            "has not loaded tiny",
+            "does not serve tiny",
         ),
         ((grpc.StatusCode.INTERNAL, "out of memory"), EngineError, r"2 inputs.*memory \(INTERNAL\).*log"),
         ((grpc.StatusCode.INVALID_ARGUMENT, ""), EngineError, "INVALID_ARGUMENT"),

@@ -204,7 +204,7 @@ def test_what_is_no_picture(data: bytes, said: str) -> None:
 
 
 def test_numbers_that_are_no_colours() -> None:
-    with pytest.raises(ImageUnreadable, match=r"no colours .*https://example.org/it: levels of grey above 1"):
+    with pytest.raises(ImageUnreadable, match=r"not colors .*https://example.org/it: gray levels above 1"):
         read(encoded(Image.fromarray(np.array([[2.0]], np.float32)), "TIFF"))
 
 

@@ -63,7 +63,12 @@ def test_the_exit_is_asked_for_in_any_place(
 @pytest.mark.parametrize(
     ("query", "body", "name", "said"),
     [
-        ("?exit=3", {}, None, "tiny has no exit after this layer: 3. Available: 2, 4. Export it with --exits"),
+        (
+            "?exit=3",
+            {},
+            None,
+            "tiny has no exit after this layer: 3. Available: 2, 4. Export it with --exits",
+        ),
         ("?exit=0", {}, None, "after this layer: 0"),
         ("", {"exit": -1}, None, "after this layer: -1"),
         ("", {}, "tiny@7", "after this layer: 7"),

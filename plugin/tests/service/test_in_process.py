@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from nestvec.service.in_process import serve_in_process
-from nestvec.service.server import base_url, bind
+from nestvec.service.server import bind, listening_url
 from nestvec_schemas.errors import EncoderNotFound, ServiceError, ServiceUnreachable
 
 
 @pytest.fixture
 def gone() -> str:
     with bind("127.0.0.1", 0) as listener:
-        return base_url(listener)
+        return listening_url(listener)
 
 
 def test_a_service_that_answers_is_used_as_it_is(
@@ -41,7 +41,7 @@ def test_a_service_elsewhere_is_not_replaced(tmp_path: Path) -> None:
 
 def test_tls_cannot_be_brought_up(gone: str, tmp_path: Path) -> None:
     with (
-        pytest.raises(ServiceError, match=r"TLS cannot be brought up"),
+        pytest.raises(ServiceError, match=r"TLS cannot be started"),
         serve_in_process([gone.replace("http:", "https:")], tmp_path),
     ):
         pass

@@ -20,7 +20,7 @@ import pytest
 from nestvec.client.service_client import fetch_info
 from nestvec.engines.fake import FakeEngine
 from nestvec.service.embedder import Embedder
-from nestvec.service.server import base_url, bind, create_server, serve_in_thread
+from nestvec.service.server import bind, create_server, listening_url, serve_in_thread
 from nestvec.service.settings import AccessSettings, ConnectionLimits, LoadLimits
 from nestvec_schemas.errors import PortInUse, ServiceError, ServiceUnreachable
 
@@ -41,7 +41,7 @@ def test_an_address_that_is_not_ours(host: str, port: int) -> None:
 def test_the_port_is_free_again_after_the_block(embedder: Embedder) -> None:
     listener = bind("127.0.0.1", 0)
     with serve_in_thread(embedder, listener) as service:
-        assert service == base_url(listener)
+        assert service == listening_url(listener)
         assert httpx.get(f"{service}/health").status_code == 200
     assert listener.fileno() == -1, "the listening socket is closed"
 
@@ -222,7 +222,7 @@ def test_an_answer_that_nobody_fetches_is_given_up(embedder: Embedder) -> None:
     listener = bind("127.0.0.1", 0)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     thread = threading.Thread(target=server.run, args=([listener],))
-    service = base_url(listener)
+    service = listening_url(listener)
     thread.start()
     try:
         with raw(service) as connection:
@@ -249,7 +249,7 @@ def test_answers_are_sent_at_once(embedder: Embedder) -> None:
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
-        with raw(base_url(listener)):
+        with raw(listening_url(listener)):
             assert _eventually(lambda: server.server_state.connections)
             (connection,) = server.server_state.connections
             taken = connection.transport.get_extra_info("socket")
@@ -266,7 +266,7 @@ def test_what_was_taken_is_finished(embedder: Embedder) -> None:
     listener = bind("127.0.0.1", 0)
     server = create_server(embedder)
     thread = threading.Thread(target=server.run, args=([listener],))
-    service = base_url(listener)
+    service = listening_url(listener)
     thread.start()
     with ThreadPoolExecutor(50) as pool:
         # Five batches at least: the last ones begin long after the signal.
@@ -295,7 +295,7 @@ def test_a_second_signal_does_not_wait(embedder: Embedder) -> None:
     server = create_server(embedder)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
-    with raw(base_url(listener)) as connection:
+    with raw(listening_url(listener)) as connection:
         connection.sendall(_HEAD.replace(b"1000", b"15") + b'{"inputs":"w1"}')
         assert _eventually(lambda: engine.batches)
         server.handle_exit(signal.SIGTERM, None)

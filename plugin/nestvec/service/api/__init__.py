@@ -1,1 +1,1 @@
-"""The shapes that the service answers in, one file each."""
+"""The APIs of the service, one file each."""

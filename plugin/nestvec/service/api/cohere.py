@@ -89,7 +89,7 @@ class CohereEmbedResponse(BaseModel):
 
 
 @router.post("/v2/embed", response_model=CohereEmbedResponse, summary="Embed texts or images")
-async def embed(body: CohereEmbedRequest, request: Request, query: QueryString) -> Response:
+async def embed_by_type(body: CohereEmbedRequest, request: Request, query: QueryString) -> Response:
     """Vectors, one per text or image, in each of the embedding types."""
     settings = embedder_of(request).settings
     config = EmbeddingConfig(body.model or "", body.output_dimension, body.exit)

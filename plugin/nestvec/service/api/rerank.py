@@ -53,8 +53,12 @@ class RerankRequest(TruncationFields):
     raw_scores: bool = Field(False, description="Logits, or sums of cosines, instead of 0 to 1.")
     return_text: bool = False
     return_documents: bool = False
-    model: str | None = Field(None, description="Encoder. Optional where only one can rank.")
-    top_n: int | None = Field(None, ge=1, description="Only the best, this many. Default: all.")
+    model: str | None = Field(
+        None, description="Encoder. Optional where the service has only one that ranks."
+    )
+    top_n: int | None = Field(
+        None, ge=1, description="Return only this many of the best documents. Default: all."
+    )
     truncate_prompt_tokens: int | None = Field(
         None, ge=-1, description="vLLM's: truncates pairs to what the encoder takes, whatever the number."
     )
@@ -82,7 +86,7 @@ class RerankResponse(BaseModel):
     meta: dict[str, Any]
 
 
-async def rerank(body: RerankRequest, request: Request, query: QueryString) -> Response:
+async def rerank_documents(body: RerankRequest, request: Request, query: QueryString) -> Response:
     """Each document's score with the query, the best first. No score depends on the other documents.
 
     A cross-encoder's score is the sigmoid of its logit. A late-interaction encoder's is the mean, over the
@@ -112,7 +116,7 @@ for _path in ("/rerank", "/v1/rerank", "/v2/rerank"):
         response_model=list[TeiRank] | RerankResponse,
         summary="Rerank documents",
         responses=error_models(_path),
-    )(rerank)
+    )(rerank_documents)
 
 
 def _tei_response(

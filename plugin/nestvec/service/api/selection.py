@@ -45,7 +45,7 @@ OverlongQuery = Annotated[
     Overlong | None,
     Query(
         alias="overlong",
-        description="For texts that are too long: an error, truncate, or the mean of their chunks.",
+        description="For texts longer than the encoder takes: error, truncate, or mean (of their chunks).",
     ),
 ]
 
@@ -106,18 +106,18 @@ def select_encoder(
             *names,
         ]
         values = {label: getattr(config, attribute) for label, config in sources}
-        stated = {label: value for label, value in values.items() if value != default}
-        if stated:
-            selected = replace(selected, **{attribute: _agreed_value(f"{attribute}s", stated)})
+        stated_values = {label: value for label, value in values.items() if value != default}
+        if stated_values:
+            selected = replace(selected, **{attribute: _agreed_value(f"{attribute}s", stated_values)})
     return selected
 
 
-def _agreed_value(what: str, stated: Mapping[str, T]) -> T:
+def _agreed_value(what: str, stated_values: Mapping[str, T]) -> T:
     """The one value that every place that states one has. Raises BodyInvalid where two differ."""
-    if len(set(stated.values())) > 1:
+    if len(set(stated_values.values())) > 1:
         raise BodyInvalid(
             f"the request names different {what}",
-            value=", ".join(stated),
+            value=", ".join(stated_values),
             next_step="Name one of them.",
         )
-    return next(iter(stated.values()))
+    return next(iter(stated_values.values()))

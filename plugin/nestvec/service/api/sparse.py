@@ -36,7 +36,9 @@ router = APIRouter(tags=["TEI"], responses=error_models("/embed_sparse"))
 QUERY_EXPERT: Final = "query"
 """The prompt of queries, and the expert that embeds them where a sparse encoder has one."""
 
-TopQuery = Annotated[int | None, Query(alias="top", ge=1, description="Only the largest weights, this many.")]
+TopQuery = Annotated[
+    int | None, Query(alias="top", ge=1, description="Keep only this many of the largest weights.")
+]
 WordsQuery = Annotated[bool, Query(alias="words", description="Return each index with its word.")]
 
 
@@ -59,7 +61,7 @@ class SparseValue(BaseModel):
     response_model_exclude_none=True,
     summary="Embed texts as sparse vectors",
 )
-async def embed_sparse(
+async def embed_sparse_texts(
     body: SparseRequest,
     request: Request,
     query: QueryString,

@@ -75,7 +75,7 @@ class TokenInfo(BaseModel):
 
 @router.post("/embed", response_model=list[list[float]], summary="Embed texts")
 @router.post("/", include_in_schema=False)
-async def embed(body: EmbedRequest, request: Request, query: QueryString) -> Response:
+async def embed_texts(body: EmbedRequest, request: Request, query: QueryString) -> Response:
     """Vectors, one per text, always as a 2-D array."""
     settings = embedder_of(request).settings
     call = EmbedCall(

@@ -1,1 +1,1 @@
-"""From inputs to results: admission, batches, the cache, scores."""
+"""From model inputs to embeddings: the queue, batches, the cache, admission."""

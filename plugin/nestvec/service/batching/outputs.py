@@ -56,7 +56,7 @@ OUTPUT_SPECS: dict[Kind, OutputSpec] = {
 }
 
 
-def check_output(output: Array, kind: Kind, count: int, dim: int) -> None:
+def check_engine_output(output: Array, kind: Kind, count: int, dim: int) -> None:
     """Raise EngineError unless an engine's output is ``count`` of a ``kind``, of ``dim`` finite numbers."""
     axes = OUTPUT_SPECS[kind].axes
     if output.ndim != axes or (len(output), output.shape[-1]) != (count, dim):

@@ -13,7 +13,7 @@ from nestvec.engines.contract import Engine
 from nestvec.service.batching.admission import Admission
 from nestvec.service.batching.batch_queue import BatchQueue, QueuedInput
 from nestvec.service.batching.cache import CachedEmbedding, CacheKey, EmbeddingCache
-from nestvec.service.batching.outputs import OUTPUT_SPECS, check_output
+from nestvec.service.batching.outputs import OUTPUT_SPECS, check_engine_output
 from nestvec.service.observability.observer import BatchRun, Observer
 from nestvec.service.preprocess.inputs import ModelInput, collate
 from nestvec.service.settings import ServiceSettings
@@ -149,7 +149,7 @@ class BatchRunner:
             pending.started = started
         try:
             output = await self._engine.run(self._spec.encoder, inputs)
-            check_output(output, self._spec.kind, len(batch), self._spec.dim)
+            check_engine_output(output, self._spec.kind, len(batch), self._spec.dim)
         except asyncio.CancelledError:
             for pending in batch:
                 pending.future.cancel()

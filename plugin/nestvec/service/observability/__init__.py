@@ -1,1 +1,1 @@
-"""Logs, metrics, traces and readiness."""
+"""Logs, metrics and traces."""

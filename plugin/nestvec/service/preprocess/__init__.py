@@ -1,1 +1,1 @@
-"""Inputs to rows of their graph: tokenizing, images, chat messages."""
+"""From a client's inputs to model inputs: tokenizing, images, chat messages, truncation."""

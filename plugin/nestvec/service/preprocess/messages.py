@@ -49,7 +49,7 @@ def parse_message(value: str, instruction: str = "") -> Message:
     for key, field in fields.items():
         if key not in _KEYS:
             raise BodyInvalid(
-                "a message has only an image and a text",
+                "a message can only have an image and a text",
                 value=key,
                 next_step=f"{_EXAMPLE}; {_TEXT_HINT}.{nearest(key, _KEYS)}",
             )

@@ -66,14 +66,14 @@ def chunk_inputs(
     """
     texts = [
         value
-        for value, wanted in zip(inputs, is_text, strict=True)
-        if wanted and not isinstance(value, QueryDocument | InstructedText)
+        for value, chunkable in zip(inputs, is_text, strict=True)
+        if chunkable and not isinstance(value, QueryDocument | InstructedText)
     ]
     chunks_of_texts = iter(_chunk(tokenizer, texts))
     chunked = ChunkedInputs([], [])
-    for value, wanted in zip(inputs, is_text, strict=True):
+    for value, chunkable in zip(inputs, is_text, strict=True):
         chunks = None
-        if wanted and not isinstance(value, QueryDocument | InstructedText):
+        if chunkable and not isinstance(value, QueryDocument | InstructedText):
             chunks = next(chunks_of_texts)
         if chunks is None or len(chunks.ids) == 1:
             # A text that fits stays as it is: it may be cached, or in flight for another field.

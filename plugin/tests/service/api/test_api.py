@@ -75,8 +75,8 @@ REFUSED = [
     ({"inputs": ["w1", ""]}, "", 400, "Empty", "a text is empty. Send at least one character"),
     ({"inputs": LONG, "truncate": False}, "", 422, "Validation", "more tokens than tiny takes, 8,"),
     ({"inputs": ["w1"] * 2049}, "", 422, "Validation", "at most 2048 texts: 2049. Split them over several"),
-    ({"inputs": "w1", "dimensions": 0}, "", 422, "Validation", "this many dims: 0. Ask for 1 to 16"),
-    ({"inputs": "w1", "dimensions": 17}, "", 422, "Validation", "this many dims: 17. Ask for 1 to 16"),
+    ({"inputs": "w1", "dimensions": 0}, "", 422, "Validation", "this many dims: 0. Choose from 1 to 16"),
+    ({"inputs": "w1", "dimensions": 17}, "", 422, "Validation", "this many dims: 17. Choose from 1 to 16"),
     (
         {"inputs": "w1"},
         "?dim=many",

@@ -75,7 +75,7 @@ REFUSED = [
     ({"texts": [LONG], "truncate": "NONE"}, 400, "truncation is off"),
     ({"truncate": "MIDDLE"}, 400, "body.truncate is invalid"),
     ({"embedding_types": ["uint8"]}, 400, "type: uint8. Available: float, int8, ubinary, binary, base64."),
-    ({"embedding_types": ["ubinary"], "output_dimension": 4}, 400, "whole bytes: 4. Ask for a multiple"),
+    ({"embedding_types": ["ubinary"], "output_dimension": 4}, 400, "whole bytes: 4. Choose a multiple"),
     ({"model": "tiny@3"}, 400, "tiny has no exit after this layer: 3. Available: 2, 4."),
     ({"model": "tiny@2", "exit": 4}, 400, "different exits: exit=4, encoder=tiny@2"),
     ({"embedding_types": ["int 8"]}, 400, "Did you mean 'int8'?"),
@@ -85,7 +85,7 @@ REFUSED = [
     ({"inputs": [{"content": []}]}, 404, "Send texts, or images with input_type image"),
     ({"input_type": None}, 400, "body.input_type is invalid"),
     ({"model": "embed-v4.0"}, 404, "no encoder of this name: embed-v4.0. Available: tiny"),
-    ({"output_dimension": 17}, 400, "this many dims: 17. Ask for 1 to 16"),
+    ({"output_dimension": 17}, 400, "this many dims: 17. Choose from 1 to 16"),
     ({"texts": ["w1"] * 2049}, 400, "at most 2048 texts: 2049"),
 ]
 

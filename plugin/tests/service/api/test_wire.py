@@ -115,7 +115,7 @@ def test_lite_largest_insert(service: str) -> None:
 def test_lite_error_reads_well(service: str) -> None:
     status, data = exchange(service, LITE, b'{"input": ["w1"], "model": "tiny", "dimensions": 99}')
     assert status == 400
-    assert "Ask for 1 to 16 dims" in json.loads(data)["error"]["message"]
+    assert "Choose from 1 to 16 dims" in json.loads(data)["error"]["message"]
 
 
 def test_openai_as_go_milvus_writes_it(service: str) -> None:
