@@ -18,7 +18,7 @@ _DIGITS: Final = Context(prec=800)
 
 
 def checked(value: Number) -> Number:
-    """A result that a column of its type could hold. Raises EvaluationError beyond 64 bits, and for infinity."""
+    """A result, checked to fit its type. Raises EvaluationError beyond 64 bits, and for infinity."""
     if isinstance(value, int):
         if not -MAX_INT64 - 1 <= value <= MAX_INT64:
             raise EvaluationError("bigint out of range", value, "Cast an operand to float first.")
