@@ -1,6 +1,6 @@
 """A BEIR folder (Thakur et al. 2021): ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/test.tsv``, checked.
 
-The corpus is read line by line and never kept: of its ids, only those that are judged.
+The corpus is read line by line and never held in memory; of its ids, only the judged ones are.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ QRELS = "qrels/test.tsv"
 Side = Literal["query", "document"]
 
 PAIRS = "pairs.jsonl"
-"""What a set of pictures with captions has instead; see ``pairs``."""
+"""What a set of captioned images has instead; see ``image_pairs``."""
 
-_RECORD_FORMAT = '{"_id": "…", "title": "…", "text": "…"}; title may be left out.'
+_RECORD_FORMAT = '{"_id": "…", "title": "…", "text": "…"}; title is optional.'
 _TEXTS: Final[Mapping[Side, Modality]] = {"query": "text", "document": "text"}
 _MAX_LINE_BYTES = 16 << 20
 _LAYOUT = (
-    f"A dataset is a folder with {CORPUS}, {QUERIES} and {QRELS} (BEIR's layout), or one of pictures with "
+    f"A dataset is a folder with {CORPUS}, {QUERIES} and {QRELS} (BEIR's layout), or one of images with "
     f"{PAIRS}."
 )
 
@@ -53,11 +53,11 @@ class JudgedQueries:
     """A query's id to the judgements of documents, by their number."""
 
     own_documents: NDArray[np.int64]
-    """(q,): the number of the document that is the query itself (same id and text), which no search counts;
-    -1 where there is none."""
+    """(q,): the number of the document that is the query itself (same id and text), which searches ignore; -1
+    without one."""
 
     unjudged: int = 0
-    """Queries of the file that are left out."""
+    """Queries in the file without judgements."""
 
     def first(self, count: int) -> JudgedQueries:
         """The first ``count`` of them."""
@@ -80,26 +80,26 @@ class Dataset:
     """Reads the documents again: texts, or ``file:`` addresses of images."""
 
     digests: Mapping[Side, str]
-    """SHA-256 of what there is to embed."""
+    """SHA-256 of each side's inputs."""
 
     towers: Mapping[Side, Modality] = field(default_factory=lambda: _TEXTS)
-    """What each side holds."""
+    """The modality of each side."""
 
     language: str | None = None
-    """The texts' language in a set of several; None for the set's own."""
+    """The captions' language in a set with several; None for the set's own."""
 
     @property
     def direction(self) -> str | None:
-        """``text→image`` or ``image→text``; None of a set of texts alone."""
+        """``text→image`` or ``image→text``; None for a set of texts."""
         query_tower, document_tower = self.towers["query"], self.towers["document"]
         return None if query_tower == document_tower else f"{query_tower}→{document_tower}"
 
     def inputs(self, side: Side) -> Iterable[str]:
-        """What is embedded of a side, in order."""
+        """The inputs of a side, in order."""
         return self.queries.inputs if side == "query" else self.read_corpus()
 
     def count(self, side: Side) -> int:
-        """How many inputs that are."""
+        """The number of inputs of a side."""
         return len(self.queries.ids) if side == "query" else self.document_count
 
 
@@ -112,13 +112,13 @@ class _Corpus:
 
 
 def open_dataset(folder: Path) -> Dataset:
-    """Read and check a whole dataset. Raises DatasetUnusable, naming file and line."""
+    """Read and check a dataset. Raises DatasetUnusable with file and line."""
     for name in (CORPUS, QUERIES, QRELS):
         if not (folder / name).is_file():
             files = sorted(str(key.relative_to(folder)) for key in folder.glob("**/*") if key.is_file())[:100]
             raise DatasetUnusable(
                 f"{folder} is not a dataset",
-                value=f"{name} is not there",
+                value=f"{name} is missing",
                 next_step=_LAYOUT + nearest(name, files),
             )
     judgements = read_qrels(folder / QRELS)
@@ -151,12 +151,12 @@ def open_dataset(folder: Path) -> Dataset:
 
 
 def digest_of(inputs: Sequence[str]) -> str:
-    """SHA-256 of some texts in their order, in hexadecimal."""
+    """SHA-256 of texts in this order, in hexadecimal."""
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
 
 
 def _documents(path: Path) -> Iterator[str]:
-    """The text of each document in turn: title, a space, text, as BEIR joins them."""
+    """The text of each document: title, a space, text, as in BEIR."""
     for _, _, text in _records(path):
         yield text
 
@@ -169,7 +169,7 @@ def _check_known(folder: Path, what: str, unknown: Mapping[str, int]) -> None:
             f"{folder / QRELS} judges {len(unknown)} {'queries' if what == 'query' else 'documents'} "
             f"that {file} does not have; line {line} names one",
             value=name,
-            next_step=f"Complete {file}, or take these lines out.",
+            next_step=f"Complete {file}, or remove these lines.",
         )
 
 
@@ -180,12 +180,12 @@ def _queries(path: Path) -> dict[str, str]:
             raise duplicate_id(path, line, name)
         texts[name] = text
     if not texts:
-        raise DatasetUnusable(f"{path} has no query", next_step="Give it at least one line.")
+        raise DatasetUnusable(f"{path} has no queries", next_step="Write at least one line.")
     return texts
 
 
 def _corpus(path: Path, judged_ids: Set[str], queries: Mapping[str, str]) -> _Corpus:
-    """Count, digest and check the corpus in one pass; ``asked`` are the ids to find the numbers of."""
+    """Count, digest and check the corpus in one pass, and find the numbers of ``judged_ids``."""
     digest, keys = hashlib.sha256(), array("Q")
     judged: dict[str, int] = {}
     own: dict[str, int] = {}
@@ -196,7 +196,7 @@ def _corpus(path: Path, judged_ids: Set[str], queries: Mapping[str, str]) -> _Co
             own[name] = len(keys)
         keys.append(_key(name))
     if not keys:
-        raise DatasetUnusable(f"{path} has no document", next_step="Give it at least one line.")
+        raise DatasetUnusable(f"{path} has no documents", next_step="Write at least one line.")
     _check_distinct(path, keys)
     return _Corpus(len(keys), digest.hexdigest(), judged, own)
 
@@ -206,8 +206,11 @@ def _key(name: str) -> int:
 
 
 def _check_distinct(path: Path, keys: array[int]) -> None:
-    """Raise DatasetUnusable for an id that is there twice. Eight bytes an id are kept: a corpus can have
-    very many. Two ids with one key are looked at again before they are called the same."""
+    """Raise DatasetUnusable for a repeated id.
+
+    A corpus may be very large, so that only eight bytes per id are held; ids with the same key are compared
+    again.
+    """
     ordered = np.sort(np.frombuffer(keys, np.uint64))
     repeated_keys = {int(key) for key in ordered[1:][ordered[1:] == ordered[:-1]]}
     names: set[str] = set()
@@ -219,20 +222,19 @@ def _check_distinct(path: Path, keys: array[int]) -> None:
 
 
 def duplicate_id(path: Path, line: int, name: str) -> DatasetUnusable:
-    """The error for an id that a line repeats."""
-    return DatasetUnusable(
-        f"{path} has an id twice; line {line} repeats it", value=name, next_step="Give each _id once."
-    )
+    """The error for a line that repeats an id."""
+    return DatasetUnusable(f"line {line} of {path} repeats an id", value=name, next_step="Use each _id once.")
 
 
 def _records(path: Path, digest: hashlib._Hash | None = None) -> Iterator[tuple[int, str, str]]:
-    """Line number, id and text (title first, where there is one) of each line that is not blank."""
+    """Line number, id and text (after the title, if there is one) of each line that is not blank."""
     for line, raw in read_lines(path, digest):
         yield line, *_record(path, line, raw)
 
 
 def read_lines(path: Path, digest: hashlib._Hash | None = None) -> Iterator[tuple[int, bytes]]:
-    """Number and content of each line that is not blank; ``digest`` takes all. Raises DatasetUnusable."""
+    """Number and content of each line that is not blank; all are added to ``digest``. Raises
+    DatasetUnusable."""
     try:
         with path.open("rb") as file:
             for line, raw in _lines(path, file):
@@ -252,7 +254,7 @@ def _lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
         line += 1
         if len(raw) > _MAX_LINE_BYTES:
             raise DatasetUnusable(
-                f"line {line} of {path} is longer than 16 MiB", next_step="Write one record a line."
+                f"line {line} of {path} is longer than 16 MiB", next_step="Write one record per line."
             )
         yield line, raw
 
@@ -266,12 +268,14 @@ def _record(path: Path, line: int, raw: bytes) -> tuple[str, str]:
 
 
 def read_record(path: Path, line: int, raw: bytes, format: str) -> tuple[str, dict[str, Any]]:
-    """A line's ``_id`` and its fields. Raises DatasetUnusable, which tells the ``form`` of a line."""
+    """A line's ``_id`` and its fields. Raises DatasetUnusable, which shows the ``format`` of a line."""
     try:
         fields = orjson.loads(raw)
     except ValueError as error:
         raise DatasetUnusable(
-            f"line {line} of {path} is not JSON", value=str(error), next_step="Write one JSON object a line."
+            f"line {line} of {path} is not JSON",
+            value=str(error),
+            next_step="Write one JSON object per line.",
         ) from error
     if not isinstance(fields, dict):
         raise malformed_record(path, line, "it is not an object", raw, format)
@@ -282,7 +286,7 @@ def read_record(path: Path, line: int, raw: bytes, format: str) -> tuple[str, di
 
 
 def malformed_record(path: Path, line: int, cause: str, raw: bytes, format: str) -> DatasetUnusable:
-    """The error for a line that is not of its ``form``."""
+    """The error for a line that is not in ``format``."""
     return DatasetUnusable(
         f"line {line} of {path} is not a record: {cause}",
         value=raw.decode("utf-8", "replace").strip(),

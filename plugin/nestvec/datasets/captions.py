@@ -1,4 +1,4 @@
-"""Rows of a file as pictures with captions to train on, and how a picture is read within limits."""
+"""Captioned images to train on, from the rows of a file, and how their images are opened."""
 
 from __future__ import annotations
 
@@ -21,20 +21,23 @@ _LIMITS: Final = ImageLimits()
 
 @dataclass(frozen=True)
 class CaptionedImages:
-    """``pictures`` as absolute paths, and the captions of each, those of the first column first."""
+    """Images with captions."""
 
     images: tuple[Path, ...]
+    """Absolute paths."""
+
     captions: tuple[tuple[str, ...], ...]
+    """The captions of each image, those of the first column first."""
 
 
 def read_captions(
     path: Path, columns: tuple[str, ...] | None, only: tuple[str, str] | None
 ) -> CaptionedImages:
-    """Read a JSONL, CSV or Parquet file of pictures' paths, relative to its folder, and captions.
+    """Read a JSONL, CSV or Parquet file of captions and the paths of images, relative to its folder.
 
-    ``columns`` are the picture's and those of captions, which may hold lists; the usual ones where it is
-    None. ``only`` is a column and the value of the rows that are wanted. Empty cells have no caption.
-    Raises FileUnreadable, and TrainingDataUnusable where a column is missing or no text, or no row is wanted.
+    ``columns`` are the image's and those of captions, which may hold lists; None selects the usual names.
+    ``only`` is a column and the value of the rows to read. Empty cells have no caption. Raises
+    FileUnreadable, and TrainingDataUnusable for a column that is missing or not text, and without rows.
     """
     selected: tuple[str, ...] = ()
     images: list[Path] = []
@@ -50,9 +53,9 @@ def read_captions(
         name = row.get(selected[0])
         if not isinstance(name, str) or not name:
             raise TrainingDataUnusable(
-                f"{where}: {selected[0]} is no path of a picture",
+                f"{where}: {selected[0]} is not the path of an image",
                 value=name,
-                next_step="Write its path, from the file's folder or from /.",
+                next_step="Write its path, absolute or relative to the file's folder.",
             )
         images.append((path.parent / name).absolute())
         captions.append(tuple(text for column in selected[1:] for text in _texts(row, column, where)))
@@ -60,13 +63,13 @@ def read_captions(
         raise TrainingDataUnusable(
             f"no row of {path.name} has this value in {only[0]}",
             value=only[1],
-            next_step=f"There: {', '.join(list(values)[:8]) or 'no rows'}.{nearest(only[1], values)}",
+            next_step=f"Available: {', '.join(list(values)[:8]) or 'no rows'}.{nearest(only[1], values)}",
         )
     return CaptionedImages(tuple(images), tuple(captions))
 
 
 def open_image(path: Path) -> Image.Image:
-    """A file's picture, upright, RGB or RGBA, within the limits that a service has unless told otherwise.
+    """The image in a file, upright, RGB or RGBA, within the default limits of the service.
 
     Raises ImageUnreadable.
     """
@@ -77,13 +80,13 @@ def open_image(path: Path) -> Image.Image:
             data = file.read(_LIMITS.max_bytes + 1)
     except OSError as error:
         raise ImageUnreadable(
-            f"the picture cannot be read: {error.strerror or error}",
+            f"the image cannot be read: {error.strerror or error}",
             value=str(path),
-            next_step="Correct its path, or take the row out.",
+            next_step="Correct its path, or remove the row.",
         ) from error
     if len(data) > _LIMITS.max_bytes:
         raise ImageUnreadable(
-            f"the picture has more than {_LIMITS.max_bytes} bytes",
+            f"the image has more than {_LIMITS.max_bytes} bytes",
             value=str(path),
             next_step="Store a smaller one.",
         )
@@ -93,13 +96,13 @@ def open_image(path: Path) -> Image.Image:
 def _select_columns(
     row: Mapping[str, object], columns: tuple[str, ...] | None, only: tuple[str, str] | None, name: str
 ) -> tuple[str, ...]:
-    """The picture's column and those of captions, told from the first row. Raises TrainingDataUnusable."""
+    """The image's column and those of captions, by the first row. Raises TrainingDataUnusable."""
     for column in (*(columns or ()), *([only[0]] if only else [])):
         if column not in row:
             raise TrainingDataUnusable(
                 f"{name} has no column of this name",
                 value=column,
-                next_step=f"There: {', '.join(row) or 'none'}.{nearest(column, row)}",
+                next_step=f"Available: {', '.join(row) or 'none'}.{nearest(column, row)}",
             )
     if columns is not None and len(columns) > 1:
         return columns
@@ -109,15 +112,15 @@ def _select_columns(
     )
     if columns is not None or image_column is None or not caption_columns:
         raise TrainingDataUnusable(
-            f"it cannot be told which columns of {name} hold pictures and captions",
+            f"cannot determine which columns of {name} hold images and captions",
             value=", ".join(row) or "no columns",
-            next_step="Name the picture's and one or more of captions with --columns, as image,caption,tags.",
+            next_step="Name the image's column and those of captions with --columns: image,caption,tags.",
         )
     return (image_column, *caption_columns)
 
 
 def _texts(row: Mapping[str, object], column: str, where: str) -> list[str]:
-    """A cell's captions: none of an empty one, several of a list. Raises TrainingDataUnusable."""
+    """A cell's captions: none if it is empty, several if it is a list. Raises TrainingDataUnusable."""
     cell = row.get(column)
     items = cell if isinstance(cell, list | tuple) else [cell]
     for item in items:
@@ -125,6 +128,6 @@ def _texts(row: Mapping[str, object], column: str, where: str) -> list[str]:
             raise TrainingDataUnusable(
                 f"{where}: {column} is neither a text nor a list of texts",
                 value=item,
-                next_step="Name columns of texts with --columns, the picture's first.",
+                next_step="Name columns of texts with --columns, after the image's.",
             )
     return [item for item in items if isinstance(item, str) and item.strip()]

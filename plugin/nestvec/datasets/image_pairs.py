@@ -1,12 +1,12 @@
-"""Pictures with captions, ``pairs.jsonl``: searched by text and by picture, in each language of the captions.
+"""Captioned images, ``pairs.jsonl``: searched by text and by image, in each language of the captions.
 
-A line is {"_id": …, "image": a path inside the folder, "caption": …}, with ``captions`` by language and
-``split`` where it has them; where lines have a split, those of ``test`` are measured on.
+A line is {"_id": …, "image": a path inside the folder, "caption": …}, optionally with ``captions`` by
+language and ``split``. If lines have a split, those of ``test`` are used.
 
-Text to picture, a caption that several pictures share is asked once, and each of those pictures is right.
-Picture to text, it stands once among the captions that are searched, and is right for each of them. So no
-picture is wrong for having another's caption, and R@k is the share of queries with a right one among the
-first k. In another language the pictures are the same, and those without a caption are never right.
+A caption that several images share is one query from text to image, and each of those images is relevant.
+From image to text it is one document, relevant for each of them. So no image counts as wrong because it
+shares a caption, and R@k is the share of queries with a relevant result among the first k. Another language
+has the same images; those without a caption in it are never relevant.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from nestvec.datasets.qrels import Qrels
 from nestvec_schemas.errors import DatasetUnusable, nearest
 
 ALL_LANGUAGES: Final = "all"
-"""Every language that captions are there in, as a language that is asked for."""
+"""Stands for every language that has captions."""
 
 _TEST = "test"
 _RECORD_FORMAT = (
-    '{"_id": "…", "image": "images/….png", "caption": "…"}; captions (by language) and split may be added.'
+    '{"_id": "…", "image": "images/….png", "caption": "…"}; captions (by language) and split are optional.'
 )
 
 
@@ -51,9 +51,10 @@ class _CaptionedImage:
 
 
 def open_pairs(folder: Path, languages: Sequence[str] = ()) -> list[Dataset]:
-    """Both directions of a set in its own language, and in each of ``languages`` or ALL that there are.
+    """Both directions of a set in its own language, and in each of ``languages`` or, for ALL_LANGUAGES, in
+    all.
 
-    Raises DatasetUnusable for a line that is none, a picture that is not there, and no captions at all.
+    Raises DatasetUnusable for a malformed line, a missing image, or a set without captions.
     """
     pairs = _read(folder / PAIRS)
     datasets: list[Dataset] = []
@@ -77,13 +78,13 @@ def _read(path: Path) -> list[_CaptionedImage]:
         pairs = {name: image for name, image in pairs.items() if splits[name] == _TEST}
         if not pairs:
             raise DatasetUnusable(
-                f"{path} has splits, and none of its lines is of the split {_TEST}",
+                f"{path} has splits, but no line in the split {_TEST}",
                 value=", ".join(sorted({str(image) for image in splits.values() if image})),
-                next_step=f'Give some lines "split": "{_TEST}", or none of them a split.',
+                next_step=f'Give some lines "split": "{_TEST}", or remove the splits.',
             )
     if not any(image.captions for image in pairs.values()):
         raise DatasetUnusable(
-            f"{path} has no caption", value=f"{len(splits)} lines", next_step=f"Write {_RECORD_FORMAT}"
+            f"{path} has no captions", value=f"{len(splits)} lines", next_step=f"Write {_RECORD_FORMAT}"
         )
     return list(pairs.values())
 
@@ -101,9 +102,9 @@ def _pair(path: Path, line: int, raw: bytes, name: str, fields: Mapping[str, Any
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DatasetUnusable(
-            f"line {line} of {path} names a picture that cannot be read",
+            f"line {line} of {path} names an image that cannot be read",
             value=f"{image} ({error.strerror or error})",
-            next_step=f"Correct its path, which begins in {path.parent}, or take the line out.",
+            next_step=f"Correct its path, which is relative to {path.parent}, or remove the line.",
         ) from error
     captions = {language: text.strip() for language, text in texts.items() if text and text.strip()}
     return _CaptionedImage(name, place.resolve().as_uri(), digest, captions)
@@ -112,7 +113,7 @@ def _pair(path: Path, line: int, raw: bytes, name: str, fields: Mapping[str, Any
 def _select_languages(
     folder: Path, pairs: Iterable[_CaptionedImage], requested: Sequence[str]
 ) -> list[str | None]:
-    """The set's own language, where it has captions, and those that are asked for."""
+    """The set's own language, if it has captions, and those in ``requested``."""
     available = dict.fromkeys(language for name in pairs for language in name.captions)
     named = [name for name in available if name is not None]
     for language in requested:
@@ -120,7 +121,7 @@ def _select_languages(
             raise DatasetUnusable(
                 f"{folder / PAIRS} has no captions in this language",
                 value=language,
-                next_step=f"There: {', '.join(named) or 'none but its own'}.{nearest(language, named)}",
+                next_step=f"Available: {', '.join(named) or 'its own only'}.{nearest(language, named)}",
             )
     others = named if ALL_LANGUAGES in requested else [name for name in named if name in requested]
     return [*([None] if None in available else []), *others] or [*named[:1]]
@@ -169,5 +170,5 @@ def _without_own_documents(
 
 
 def _images_digest(pairs: Iterable[_CaptionedImage]) -> str:
-    """Of the pictures' files in order."""
+    """SHA-256 of the image files in this order."""
     return digest_of([pair.digest for pair in pairs])

@@ -1,4 +1,4 @@
-"""Relevance judgements (``qrels``) in BEIR's form: query, document and a whole number, separated by tabs."""
+"""Relevance judgements (``qrels``) in BEIR's format: query, document and an integer, separated by tabs."""
 
 from __future__ import annotations
 
@@ -9,27 +9,31 @@ from pathlib import Path
 from nestvec_schemas.errors import DatasetUnusable
 
 Qrels = Mapping[str, Mapping[str, int]]
-"""Query id to document to relevance; 0 and less is not relevant."""
+"""Query id to document to relevance, which is relevant above 0."""
 
 HEADER = ("query-id", "corpus-id", "score")
 
 _MAX_RELEVANCE = 1000
-"""trec_eval keeps a counter for each level of relevance."""
+"""trec_eval has a counter for each level of relevance."""
 
-_LINE_FORMAT = "Write QUERY, DOCUMENT and a whole number in each line, separated by tabs."
+_LINE_FORMAT = "Write QUERY, DOCUMENT and a whole number on each line, separated by tabs."
 
 
 @dataclass(frozen=True)
 class ParsedQrels:
-    """``queries`` and ``documents`` map each id to the line that names it first."""
+    """The judgements of a file."""
 
     qrels: Qrels
+
     queries: Mapping[str, int]
+    """By id, the first line that names it."""
+
     documents: Mapping[str, int]
+    """By id, the first line that names it."""
 
 
 def read_qrels(path: Path) -> ParsedQrels:
-    """Read and check the judgements. Raises DatasetUnusable, naming the line."""
+    """Read and check the judgements. Raises DatasetUnusable with the line."""
     qrels: dict[str, dict[str, int]] = {}
     queries: dict[str, int] = {}
     documents: dict[str, int] = {}
@@ -68,7 +72,7 @@ def _judgement(path: Path, number: int, raw: str, cells: tuple[str, ...]) -> tup
         score = int(cells[2])
     except ValueError:
         header = "\\t".join(HEADER)
-        hint = f" A header reads {header}." if number == 1 else ""
+        hint = f" A header is {header}." if number == 1 else ""
         raise DatasetUnusable(
             f"line {number} of {path}: the score is not a whole number",
             value=cells[2],

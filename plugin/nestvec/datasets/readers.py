@@ -1,4 +1,4 @@
-"""Readers of JSONL, CSV and Parquet: one row at a time, never the whole file. A row a format."""
+"""Readers of JSONL, CSV and Parquet, one row at a time."""
 
 from __future__ import annotations
 
@@ -25,47 +25,56 @@ _PARQUET_BATCH_ROWS = 1_024
 
 @dataclass(frozen=True)
 class SourceRow:
-    """One row as it was read: where it stands in the file, and its values or why there are none.
-
-    ``raw`` is the start of a line that could not be read.
-    """
+    """One row as it was read."""
 
     place: str
+    """Its line or number in the file."""
+
     value: Mapping[str, object] | RowRejected
+    """Its cells by column, or why there are none."""
+
     raw: str = ""
+    """The start of a line that could not be read."""
 
 
 @dataclass(frozen=True)
 class CellTypes:
-    """What a format's values are: ``text`` where each is a string; ``json_text`` where JSON is in strings."""
+    """How a format represents values."""
 
     text: bool = False
+    """Every value is a string."""
+
     json_text: bool = False
+    """JSON is in strings."""
 
 
 @dataclass(frozen=True)
 class RowSource:
-    """A file to ingest. ``columns`` is its header, ``total`` its rows; None where there is none to read."""
+    """A file of rows."""
 
     path: Path
     format: str
+
     columns: tuple[str, ...] | None
+    """None for a format without a header."""
+
     total: int | None
+    """Number of rows; None where the format does not say."""
 
     @property
     def cells(self) -> CellTypes:
-        """What the file's values are."""
+        """How the file represents values."""
         return FORMATS[self.format].cells
 
     def items(self, skip: int = 0) -> Iterator[SourceRow]:
-        """Every row after the first ``skip``. Raises FileUnreadable where the file breaks off."""
+        """Every row after the first ``skip``. Raises FileUnreadable if reading fails."""
         with _readable(self.path):
             yield from FORMATS[self.format].items(self.path, skip)
 
 
 @dataclass(frozen=True)
 class FileFormat:
-    """How one kind of file is read."""
+    """How one format is read."""
 
     cells: CellTypes
     header: Callable[[Path], tuple[tuple[str, ...] | None, int | None]]
@@ -73,23 +82,23 @@ class FileFormat:
 
 
 def open_source(path: Path, kind: str | None = None) -> RowSource:
-    """A file as a source; its kind is its extension, unless given. Raises FileUnreadable."""
+    """Open a file; its format is ``kind``, or that of its extension. Raises FileUnreadable."""
     name = kind or path.suffix.lower().lstrip(".")
     name = {"ndjson": "jsonl", "pq": "parquet"}.get(name, name)
     if name not in FORMATS:
         raise FileUnreadable(
-            f"{path} is of a kind that cannot be ingested",
+            f"{path} has an unknown format",
             value=path.suffix or "no extension",
-            next_step=f"Name the kind with --format: {', '.join(FORMATS)}.{nearest(name, FORMATS)}",
+            next_step=f"Name the format with --format: {', '.join(FORMATS)}.{nearest(name, FORMATS)}",
         )
     with _readable(path):
         columns, total = FORMATS[name].header(path)
     for column in columns or ():
         if not column or (columns or ()).count(column) > 1:
             raise FileUnreadable(
-                f"{path} has a column without a name, or two of one name",
+                f"{path} has a column without a name, or two columns of the same name",
                 value=column,
-                next_step="Give every column a name of its own.",
+                next_step="Give every column a unique name.",
             )
     return RowSource(path, name, columns, total)
 
@@ -102,12 +111,13 @@ def _readable(path: Path) -> Iterator[None]:
         raise FileUnreadable(
             f"{path} cannot be read",
             value=getattr(error, "strerror", None) or str(error),
-            next_step="Check the file, and --format if its extension misleads.",
+            next_step="Check the file, and give --format if its extension is wrong.",
         ) from error
 
 
 class _Lines:
-    """The lines of a file, none longer than ROW_BYTES: a longer one raises RowRejected, then it goes on."""
+    """The lines of a file. One longer than MAX_ROW_BYTES raises RowRejected; iteration can continue after
+    it."""
 
     def __init__(self, file: BufferedReader) -> None:
         self.file = file
@@ -130,7 +140,7 @@ class _Lines:
             raise RowRejected(
                 "the line is longer than 16 MiB",
                 value=_decode_start(start),
-                next_step="Split the row, or its text into several rows.",
+                next_step="Split the row or its text into several rows.",
             )
         return line
 
@@ -177,17 +187,19 @@ def _object(line: bytes) -> Mapping[str, object]:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise RowRejected(
-            "the line is not JSON", value=str(error), next_step="Write one JSON object a line."
+            "the line is not JSON", value=str(error), next_step="Write one JSON object per line."
         ) from error
     if not isinstance(value, dict):
         raise RowRejected(
-            "the line is not a JSON object", value=type(value).__name__, next_step="Write one object a line."
+            "the line is not a JSON object",
+            value=type(value).__name__,
+            next_step="Write one object per line.",
         )
     return value
 
 
 def _csv_rows(file: BufferedReader) -> Iterator[tuple[str, list[str] | RowRejected]]:
-    """(place, cells) of every row, with the header; RFC 4180. Bytes that are not UTF-8 become surrogates."""
+    """(place, cells) of every row and the header (RFC 4180). Bytes that are not UTF-8 become surrogates."""
     lines = _Lines(file)
     csv.field_size_limit(MAX_ROW_BYTES)
     reader = csv.reader(_Decoded(lines), strict=True)
@@ -212,7 +224,7 @@ def _csv_rows(file: BufferedReader) -> Iterator[tuple[str, list[str] | RowReject
 
 
 class _Decoded:
-    """Lines as text. An iterator, not a generator: it goes on after a line that raised."""
+    """Lines as text. An iterator rather than a generator, because it continues after a line that raised."""
 
     def __init__(self, lines: _Lines) -> None:
         self.lines = lines
@@ -232,9 +244,7 @@ def _csv_header(path: Path) -> tuple[tuple[str, ...], None]:
     with path.open("rb") as file:
         _, header = next(_csv_rows(file), ("", None))
     if header is None:
-        raise FileUnreadable(
-            f"{path} is empty", next_step="The first row of a CSV file names its columns; write it."
-        )
+        raise FileUnreadable(f"{path} is empty", next_step="Write the columns' names in the first row.")
     if isinstance(header, RowRejected):
         raise FileUnreadable(
             f"the first row of {path} does not name its columns",
@@ -257,7 +267,7 @@ def _csv_items(path: Path, skip: int) -> Iterator[SourceRow]:
             elif len(cells) != len(names):
                 rejected = RowRejected(
                     f"the row has {len(cells)} cells, the header {len(names)}",
-                    next_step="Write one cell a column; quote a cell that holds a comma.",
+                    next_step="Write one cell per column; quote a cell that contains a comma.",
                 )
                 yield SourceRow(place, rejected, ",".join(cells)[:_MAX_RAW_LENGTH])
             else:
@@ -284,7 +294,7 @@ def _parquet_items(path: Path, skip: int) -> Iterator[SourceRow]:
 def _parquet_values(batch: Any) -> Iterator[dict[str, object] | RowRejected]:
     try:
         values = batch.to_pylist()
-    # A text that is not UTF-8, a date that Python has no number for: find which row it is.
+    # A text that is not UTF-8, or a date out of Python's range: find the row.
     except (ValueError, OverflowError, pa.ArrowException):
         for index in range(batch.num_rows):
             try:

@@ -1,4 +1,4 @@
-"""A sample of texts to fit on: from a file, from a Milvus collection, or this machine's own docstrings."""
+"""A random sample of texts: from a file, a Milvus collection, or the docstrings on this machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nestvec_schemas.samples.docstrings import sample_texts
 from nestvec_schemas.samples.sample import Sample
 
 DEMO: Final = "demo"
-"""The name of the sample that every machine has: the docstrings of Python's standard library."""
+"""The name of the sample that every machine has: docstrings of Python's standard library."""
 
 DEFAULT_SAMPLE_SIZE: Final = 4000
 
@@ -41,27 +41,33 @@ _QUERY_BATCH_ROWS = 1000
 
 @dataclass(frozen=True)
 class SampleStore:
-    """A Milvus to draw from; no ``uri`` where there is none."""
+    """The Milvus of a sample that is a collection."""
 
     uri: str = ""
+    """Empty without a Milvus."""
+
     token: str = field(default="", repr=False)
     database: str = ""
 
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """How to draw: at most ``size`` texts, by ``seed``; ``column`` of a table (chosen where it is None)."""
+    """How to sample."""
 
     column: str | None = None
+    """Column of the texts; None chooses one."""
+
     size: int = DEFAULT_SAMPLE_SIZE
+    """The most texts."""
+
     seed: int = 0
 
 
 def read_sample(source: str, options: SampleOptions, store: SampleStore) -> Sample:
-    """Draw from what ``given`` names: ``demo``, a file (text, JSONL, CSV, Parquet), else a collection.
+    """Sample what ``source`` names: ``demo``, a file (text, JSONL, CSV, Parquet), or else a collection.
 
-    Every text has the same chance. Raises FileUnreadable, SampleUnusable (no such column),
-    CollectionNotFound, StoreError.
+    Every text is equally likely. Raises FileUnreadable, SampleUnusable (no such column), CollectionNotFound,
+    StoreError.
     """
     if source == DEMO:
         return Sample(DEMO, sample_texts(options.size))
@@ -76,12 +82,12 @@ def read_sample(source: str, options: SampleOptions, store: SampleStore) -> Samp
     raise FileUnreadable(
         "there is no such sample",
         value=source,
-        next_step=f"Name a file (txt, {', '.join(FORMATS)}), {DEMO}, or a collection beside --uri.",
+        next_step=f"Name a file (txt, {', '.join(FORMATS)}), {DEMO}, or a collection together with --uri.",
     )
 
 
 def _reservoir_sample(texts: Iterable[str], options: SampleOptions) -> tuple[str, ...]:
-    """A reservoir (Vitter 1985, algorithm R): one pass, ``size`` texts in memory."""
+    """Algorithm R (Vitter 1985): one pass, with ``size`` texts in memory."""
     random = Random(options.seed)  # noqa: S311 - a sample, not a secret
     reservoir: list[str] = []
     for number, text in enumerate(texts):
@@ -122,7 +128,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _select_columns(row: Mapping[str, object], column: str | None, name: str) -> tuple[str, ...]:
-    """Whose texts are taken: the column asked for; title and text; the usual names; the only one of text."""
+    """The columns of the texts: the requested one; title and text; a usual name; the only column of text."""
     cells = dict(row)
     text_columns = [key for key, cell in cells.items() if isinstance(cell, str)]
     if column is not None:
@@ -131,7 +137,7 @@ def _select_columns(row: Mapping[str, object], column: str | None, name: str) ->
         raise SampleUnusable(
             f"{name} has no column of this name",
             value=column,
-            next_step=f"There: {', '.join(cells)}.{nearest(column, cells)}",
+            next_step=f"Available: {', '.join(cells)}.{nearest(column, cells)}",
         )
     common = next((key for key in _TEXT_COLUMNS if key in text_columns), None)
     if common is not None:
@@ -139,7 +145,7 @@ def _select_columns(row: Mapping[str, object], column: str | None, name: str) ->
     if len(text_columns) == 1:
         return (text_columns[0],)
     raise SampleUnusable(
-        f"it cannot be told which column of {name} holds the texts",
+        f"cannot determine which column of {name} holds the texts",
         value=", ".join(cells) or "no columns",
         next_step="Name it with --sample-column.",
     )
@@ -154,7 +160,7 @@ def _collection_texts(client: MilvusClient, name: str, column: str | None) -> It
     )
     if selected is None or selected not in {field.name for field in table.columns}:
         raise SampleUnusable(
-            f"it cannot be told which column of {name} holds the texts"
+            f"cannot determine which column of {name} holds the texts"
             if column is None
             else f"{name} has no column of this name",
             value=column or ", ".join(field.name for field in table.columns),

@@ -1,4 +1,4 @@
-"""Rows of a file as texts to train on: which of its columns, and what is wrong with them."""
+"""Texts to train on, from the columns of a file's rows."""
 
 from __future__ import annotations
 
@@ -40,33 +40,36 @@ _MAX_LINE_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """``rows`` of one, two or three texts each; ``scores`` of each row where a column of them was named."""
+    """Rows to train on."""
 
     rows: tuple[tuple[str, ...], ...]
+    """One, two or three texts each."""
+
     scores: tuple[float, ...] | None
+    """One per row; None without a column of scores."""
 
 
 @dataclass(frozen=True)
 class TrainingColumns:
-    """Which columns hold texts (the usual ones where it is None) and scores (none where it is None).
-
-    Rows of kind texts join theirs with a blank.
-    """
+    """Which columns to read."""
 
     texts: tuple[str, ...] | None = None
+    """Those of texts; None selects the usual names. For the kind ``texts`` they are joined with a space."""
+
     scores: str | None = None
+    """That of scores, if any."""
 
 
 def read_rows(path: Path, kind: Kind, columns: TrainingColumns) -> TrainingRows:
-    """Read a JSONL, CSV or Parquet file, or for texts a .txt of a text a line; nulls become blank texts.
+    """Read a JSONL, CSV or Parquet file, or for texts a .txt with one per line; nulls become empty texts.
 
-    Raises FileUnreadable, and TrainingDataUnusable where a column is missing or no text or number.
+    Raises FileUnreadable, and TrainingDataUnusable for a column that is missing or of another type.
     """
     if columns.texts is not None and kind != "texts" and len(columns.texts) != TEXTS_PER_ROW[kind]:
         raise TrainingDataUnusable(
-            f"{kind} are made of {TEXTS_PER_ROW[kind]} columns",
+            f"{kind} need {TEXTS_PER_ROW[kind]} columns",
             value=",".join(columns.texts),
-            next_step=f"Name {TEXTS_PER_ROW[kind]} with --columns, as {','.join(_COMMON_COLUMNS[kind][0])}.",
+            next_step=f"Name {TEXTS_PER_ROW[kind]} with --columns: {','.join(_COMMON_COLUMNS[kind][0])}.",
         )
     if kind == "texts" and path.suffix.lower() == ".txt":
         return TrainingRows(tuple((line,) for line in _lines(path)), None)
@@ -83,7 +86,7 @@ def read_rows(path: Path, kind: Kind, columns: TrainingColumns) -> TrainingRows:
 
 
 def detect_kind(path: Path) -> Kind:
-    """``pairs`` where a file has columns that usually hold such, else ``texts``. Raises as ``read_rows``."""
+    """``pairs`` if a file has the usual columns of pairs, else ``texts``. Raises as ``read_rows``."""
     if path.suffix.lower() == ".txt":
         return "texts"
     first: Mapping[str, object] = next((row for _, row in iter_rows(path)), {})
@@ -95,7 +98,7 @@ def detect_kind(path: Path) -> Kind:
 
 
 def iter_rows(path: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
-    """Each row with its place. Raises FileUnreadable, and TrainingDataUnusable where one is none."""
+    """Each row with its place. Raises FileUnreadable, and TrainingDataUnusable for a malformed row."""
     for item in open_source(path).items():
         if isinstance(item.value, RowRejected):
             raise TrainingDataUnusable(
@@ -120,14 +123,14 @@ def _lines(path: Path) -> Iterator[str]:
 def _select_columns(
     row: Mapping[str, object], kind: Kind, columns: TrainingColumns, name: str
 ) -> tuple[str, ...]:
-    """The columns of texts, told from the first row. Raises TrainingDataUnusable."""
+    """The columns of texts, by the first row. Raises TrainingDataUnusable."""
     required = (*(columns.texts or ()), *([columns.scores] if columns.scores else []))
     for column in required:
         if column not in row:
             raise TrainingDataUnusable(
                 f"{name} has no column of this name",
                 value=column,
-                next_step=f"There: {', '.join(row) or 'none'}.{nearest(column, row)}",
+                next_step=f"Available: {', '.join(row) or 'none'}.{nearest(column, row)}",
             )
     if columns.texts is not None:
         return columns.texts
@@ -140,9 +143,9 @@ def _select_columns(
     if len(text_columns) == TEXTS_PER_ROW[kind]:
         return text_columns
     raise TrainingDataUnusable(
-        f"it cannot be told which columns of {name} hold the {kind}",
+        f"cannot determine which columns of {name} hold the {kind}",
         value=", ".join(row) or "no columns",
-        next_step=f"Name them with --columns, as {','.join(_COMMON_COLUMNS[kind][0])}.",
+        next_step=f"Name them with --columns, for example {','.join(_COMMON_COLUMNS[kind][0])}.",
     )
 
 
@@ -152,7 +155,7 @@ def _text(row: Mapping[str, object], column: str, place: str) -> str:
         return ""
     if not isinstance(cell, str):
         raise TrainingDataUnusable(
-            f"{place}: {column} is no text", value=cell, next_step="Name columns of texts with --columns."
+            f"{place}: {column} is not a text", value=cell, next_step="Name columns of texts with --columns."
         )
     return cell
 
@@ -165,7 +168,7 @@ def _score(row: Mapping[str, object], column: str, place: str) -> float:
         score = math.nan
     if not math.isfinite(score):
         raise TrainingDataUnusable(
-            f"{place}: {column} is no finite number",
+            f"{place}: {column} is not a finite number",
             value=cell,
             next_step="Score the row again, or remove it.",
         )

@@ -1,4 +1,4 @@
-"""Long jobs that end where they can be gone on with."""
+"""Interrupts of long jobs, which stop where they can resume."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from types import FrameType
 
 @contextmanager
 def stop_on_signal(after: str) -> Iterator[Callable[[], bool]]:
-    """Whether to stop, which the first SIGINT or SIGTERM asks for; the second one interrupts at once.
+    """Whether to stop: the first SIGINT or SIGTERM requests it, and the second one interrupts at once.
 
-    ``after`` is what is finished before: ``this batch``.
+    ``after`` names what is finished first, such as ``this batch``.
     """
     requested = False
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         nonlocal requested
         if requested:
             raise KeyboardInterrupt
@@ -25,7 +25,8 @@ def stop_on_signal(after: str) -> Iterator[Callable[[], bool]]:
         sys.stderr.write(f"\nStopping after {after}.\n")
 
     before = {
-        signal_number: signal.signal(signal_number, ask) for signal_number in (signal.SIGINT, signal.SIGTERM)
+        signal_number: signal.signal(signal_number, handle)
+        for signal_number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
         yield lambda: requested
@@ -36,14 +37,14 @@ def stop_on_signal(after: str) -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def reraise_interrupt() -> Iterator[Callable[[], None]]:
-    """SIGINT raises KeyboardInterrupt, and what the block gets raises it again where it was lost.
+    """SIGINT raises KeyboardInterrupt, and the block's function raises it again if it was lost.
 
-    Python drops an exception that a signal raises inside a destructor or a callback from C: tracing a model
-    has many of both, and the job would go on as if nobody had asked.
+    Python drops an exception that a signal handler raises inside a destructor or a callback from C. Tracing
+    a model has many of both, and the job would continue.
     """
     requested = False
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         nonlocal requested
         requested = True
         raise KeyboardInterrupt
@@ -52,7 +53,7 @@ def reraise_interrupt() -> Iterator[Callable[[], None]]:
         if requested:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, ask)
+    before = signal.signal(signal.SIGINT, handle)
     try:
         yield check
     finally:

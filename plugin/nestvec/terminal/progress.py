@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, plain lines elsewhere; always on standard error."""
+"""Progress of long jobs on standard error: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Advance = Callable[[int], None]
 
 @contextmanager
 def progress(title: str, total: int | None) -> Iterator[Advance]:
-    """Show how far ``title`` is. The block calls what it gets with the number of units just done."""
+    """Show the progress of ``title``. The block calls the function with the number of units just done."""
     shown = _bar if sys.stderr.isatty() else _lines
     with shown(title, total) as advance:
         yield advance
@@ -41,12 +41,12 @@ def _bar(title: str, total: int | None) -> Iterator[Advance]:
 
 @contextmanager
 def _lines(title: str, total: int | None) -> Iterator[Advance]:
-    done, written = 0, -1
+    done, reported = 0, -1
     started = last_write = time.monotonic()
 
     def write() -> None:
-        nonlocal written
-        written = done
+        nonlocal reported
+        reported = done
         total_text = f" of {total}" if total is not None else ""
         sys.stderr.write(f"{title}: {done}{total_text} in {time.monotonic() - started:.0f} s\n")
         sys.stderr.flush()
@@ -59,14 +59,14 @@ def _lines(title: str, total: int | None) -> Iterator[Advance]:
             write()
 
     yield advance
-    if written != done:
+    if reported != done:
         write()
 
 
 class Stages:
-    """The stages of a job on standard error: each as it begins, how far it is, and its seconds at its end.
+    """The stages of a job on standard error: the start of each, its progress, and its seconds at the end.
 
-    On a terminal how far it is replaces itself at the line's end; elsewhere it is a line now and then.
+    On a terminal, the progress is updated in place; elsewhere, it is a line from time to time.
     """
 
     def __init__(self, indent: str = "") -> None:
@@ -76,13 +76,13 @@ class Stages:
         self._shown = 0
 
     def stage(self, name: str) -> None:
-        """Begin a stage; the one before has ended."""
+        """Begin a stage, and end the one before."""
         self.end()
         self._name, self._began, self._said = name, time.monotonic(), time.monotonic()
         self._write(f"{self._indent}{name} …")
 
     def step(self, done: int, total: int) -> None:
-        """Tell how many of the stage's units are done."""
+        """Show how many of the stage's units are done."""
         now = time.monotonic()
         if now - self._said < (_LIVE_SECONDS if self._live else LINE_SECONDS) and done < total:
             return
@@ -95,7 +95,7 @@ class Stages:
             self._write(f"\n{self._indent}  {self._name}:{position} in {now - self._began:.0f} s")
 
     def end(self) -> None:
-        """End the stage that runs, if one does."""
+        """End the current stage, if there is one."""
         if self._name:
             self._write(f" {time.monotonic() - self._began:.1f} s\n")
         self._name, self._shown = "", 0
@@ -107,7 +107,7 @@ class Stages:
 
 @contextmanager
 def stages(indent: str = "") -> Iterator[Stages]:
-    """Show the stages of a job. The block tells what it gets of each."""
+    """Show the stages of a job, which the block reports."""
     shown = Stages(indent)
     try:
         yield shown

@@ -59,19 +59,19 @@ def test_a_query_that_is_a_document_itself_is_known(write_data: WriteData) -> No
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"corpus": ""}, r"corpus\.jsonl has no document"),
-        ({"queries": "\n"}, r"queries\.jsonl has no query"),
+        ({"corpus": ""}, r"corpus\.jsonl has no documents"),
+        ({"queries": "\n"}, r"queries\.jsonl has no queries"),
         ({"corpus": "{"}, r"line 1 of .*corpus\.jsonl is not JSON"),
         ({"corpus": "[1]"}, "is not a record: it is not an object"),
         ({"corpus": '{"text": "a"}'}, "is not a record: it has no _id"),
         ({"queries": '{"_id": "q0"}'}, "its text or title is not a string"),
-        ({"corpus": records("a", "b", "a")}, r"corpus\.jsonl has an id twice; line 3 repeats it: a"),
-        ({"queries": records("a", "a")}, r"queries\.jsonl has an id twice; line 2"),
+        ({"corpus": records("a", "b", "a")}, r"line 3 of .*corpus\.jsonl repeats an id: a"),
+        ({"queries": records("a", "a")}, r"line 2 of .*queries\.jsonl repeats an id"),
         ({"qrels": HEADER}, "judges no document as relevant: 0 judgements"),
         ({"qrels": HEADER + "q0\td0\t0"}, "judges no document as relevant: 1 judgements"),
         ({"qrels": HEADER + "q0\td0"}, "line 2 of .* is not a judgement"),
         ({"qrels": HEADER + "q0\td0\t1.5"}, "line 2 .* the score is not a whole number: 1.5"),
-        ({"qrels": "a\tb\tc\nq0\td0\t1"}, "line 1 .* A header reads query-id"),
+        ({"qrels": "a\tb\tc\nq0\td0\t1"}, "line 1 .* A header is query-id"),
         ({"qrels": HEADER + "q0\td0\t100000"}, "the score is out of range"),
         ({"qrels": HEADER + "q0\td0\t1\nq0\td0\t2"}, "judges a document twice for one query; line 3"),
         (
@@ -95,9 +95,7 @@ def test_what_cannot_be_used_is_told_with_its_place(
 def test_a_file_that_is_not_there(write_data: WriteData, name: str) -> None:
     folder = write_data()
     (folder / name).rename(folder / f"{name}l")
-    with pytest.raises(
-        DatasetUnusable, match=f"is not a dataset: {name} is not there.*Did you mean '{name}l'"
-    ):
+    with pytest.raises(DatasetUnusable, match=f"is not a dataset: {name} is missing.*Did you mean '{name}l'"):
         open_dataset(folder)
 
 

@@ -54,10 +54,10 @@ def test_csv_and_parquet_are_read_alike(tmp_path: Path) -> None:
     [
         ({"image": "a.png", "caption": 7}, None, None, "line 1: caption is neither a text nor"),
         ({"image": "a.png", "caption": ["a", 7]}, None, None, "neither a text nor"),
-        ({"image": "", "caption": "a"}, None, None, "image is no path of a picture"),
-        ({"image": ["a.png"], "caption": "a"}, None, None, "image is no path of a picture"),
-        ({"image": "a.png", "words": "a"}, None, None, "cannot be told which columns"),
-        ({"image": "a.png", "caption": "a"}, ("image",), None, "cannot be told which columns"),
+        ({"image": "", "caption": "a"}, None, None, "image is not the path of an image"),
+        ({"image": ["a.png"], "caption": "a"}, None, None, "image is not the path of an image"),
+        ({"image": "a.png", "words": "a"}, None, None, "cannot determine which columns"),
+        ({"image": "a.png", "caption": "a"}, ("image",), None, "cannot determine which columns"),
         ({"image": "a.png", "caption": "a"}, ("image", "captoin"), None, "caption"),
         ({"image": "a.png", "caption": "a"}, None, ("split", "train"), "no column of this name"),
         (

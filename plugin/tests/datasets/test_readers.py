@@ -153,11 +153,11 @@ def test_bytes_that_are_not_utf8_reach_the_row_in_csv(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
-        ("x.txt", b"", "of a kind that cannot be ingested: .txt.*--format: jsonl, csv, parquet"),
+        ("x.txt", b"", "unknown format: .txt.*--format: jsonl, csv, parquet"),
         ("x", b"", "no extension"),
         ("x.parqet", b"", "Did you mean 'parquet'"),
-        ("x.csv", b"", "is empty. The first row"),
-        ("x.csv", b"a,a\n", "two of one name: a"),
+        ("x.csv", b"", "is empty. Write the columns' names in the first row"),
+        ("x.csv", b"a,a\n", "two columns of the same name: a"),
         ("x.csv", b"a,\n", "a column without a name"),
         ("x.csv", b'"a"b\n', "does not name its columns"),
         ("x.parquet", b"PAR1 not", "cannot be read"),

@@ -65,7 +65,7 @@ def test_csv_and_parquet_are_read_with_scores(tmp_path: Path) -> None:
 def test_the_only_columns_of_text_need_no_name(tmp_path: Path) -> None:
     row = {"id": 1, "frage": "q", "antwort": "a"}
     assert read_rows(jsonl(tmp_path, row), "pairs", TrainingColumns()).rows == (("q", "a"),)
-    with pytest.raises(TrainingDataUnusable, match="--columns, as query,positive,negative"):
+    with pytest.raises(TrainingDataUnusable, match="--columns, for example query,positive,negative"):
         read_rows(jsonl(tmp_path, row), "triplets", TrainingColumns())
 
 
@@ -73,10 +73,10 @@ def test_the_only_columns_of_text_need_no_name(tmp_path: Path) -> None:
     ("columns", "says"),
     [
         (TrainingColumns(("titel", "text")), "no column of this name: titel.*Did you mean 'title'"),
-        (TrainingColumns(("title",)), "made of 2 columns"),
-        (TrainingColumns(("title", "metadata")), "line 1: metadata is no text"),
+        (TrainingColumns(("title",)), "pairs need 2 columns"),
+        (TrainingColumns(("title", "metadata")), "line 1: metadata is not a text"),
         (TrainingColumns(scores="core"), "no column of this name: core"),
-        (TrainingColumns(scores="title"), "line 1: title is no finite number: Heat"),
+        (TrainingColumns(scores="title"), "line 1: title is not a finite number: Heat"),
     ],
 )
 def test_columns_that_cannot_be_are_named(tmp_path: Path, columns: TrainingColumns, says: str) -> None:
@@ -87,7 +87,7 @@ def test_columns_that_cannot_be_are_named(tmp_path: Path, columns: TrainingColum
 @pytest.mark.parametrize("score", [None, "NaN", "inf", "many", "", []])
 def test_a_score_that_is_no_number_is_named_with_its_line(tmp_path: Path, score: object) -> None:
     rows = ({**BEIR, "score": 1}, {**BEIR, "score": score})
-    with pytest.raises(TrainingDataUnusable, match="line 2: score is no finite number"):
+    with pytest.raises(TrainingDataUnusable, match="line 2: score is not a finite number"):
         read_rows(jsonl(tmp_path, *rows), "pairs", TrainingColumns(scores="score"))
 
 
