@@ -17,7 +17,7 @@ from sentence_transformers import SentenceTransformer
 
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.probes.texts import probe_texts
-from nestvec_exporters.verify.compare import compare, exported_vectors
+from nestvec_exporters.verify.compare import compare_vectors, encoder_vectors
 from nestvec_schemas.errors import VerificationFailed
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import read_manifest, verify_files
@@ -68,11 +68,11 @@ def test_int8_vectors_do_not_pass_as_fp32(
     int8: tuple[Manifest, Path], models: Path, minilm_checkpoint: Path
 ) -> None:
     sentences = probe_texts()[:16]
-    exact = exported_vectors(models / "minilm", sentences, 256)
-    near = exported_vectors(int8[1], sentences, 256)
+    exact = encoder_vectors(models / "minilm", sentences, 256)
+    near = encoder_vectors(int8[1], sentences, 256)
     with pytest.raises(VerificationFailed, match="fp32 must reach"):
-        compare(exact, near, "fp32")
-    compare(exact, near, "int8")
+        compare_vectors(exact, near, "fp32")
+    compare_vectors(exact, near, "int8")
 
 
 def test_another_checkpoints_graph_does_not_pass(
@@ -88,7 +88,7 @@ def test_another_checkpoints_graph_does_not_pass(
     sentences = probe_texts()[:16]
     expected = model.encode(list(sentences), batch_size=1)
     with pytest.raises(VerificationFailed, match="too far"):
-        compare(expected, exported_vectors(models / "minilm", sentences, 256), "int8")
+        compare_vectors(expected, encoder_vectors(models / "minilm", sentences, 256), "int8")
 
 
 def test_the_command_reports_and_lists(minilm_checkpoint: Path, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_an_id_that_cannot_be_fetched_ends_soon_and_says_so(tmp_path: Path) -> N
         HF_HUB_CACHE=str(tmp_path / "cache"),
     )
     assert done.returncode == 1
-    assert "a download was tried" in done.stderr
+    assert "it cannot be downloaded" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "models").exists()
 

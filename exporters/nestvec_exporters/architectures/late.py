@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +14,32 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 
-from nestvec_exporters.architectures.sentence_transformer import check_complete, fast_tokenizer, positions
+from nestvec_exporters.architectures.sentence_transformer import positions
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_safetensors
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.interaction_config import Markers, interaction_of, read_markers
 from nestvec_exporters.checkpoints.layout import first_folder, read_json
-from nestvec_exporters.checkpoints.max_length import limited
-from nestvec_exporters.graph.tower import Half, Loaded
-from nestvec_exporters.graph.triton import INPUTS, OUTPUT
+from nestvec_exporters.checkpoints.max_length import max_text_tokens
+from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer
+from nestvec_exporters.checkpoints.weights import check_complete, missing_weights
+from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
+from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
 from nestvec_exporters.options import ExportOptions
-from nestvec_exporters.probes.texts import probe_texts, text_rows
+from nestvec_exporters.probes.texts import marked_probe_texts, probe_texts, text_rows
 from nestvec_schemas.errors import CheckpointUnsupported, NestvecError
-from nestvec_schemas.late_interaction import KEEP, Interaction, token_arrays
+from nestvec_schemas.late_interaction import KEEP_INPUT, Interaction, token_arrays
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.preprocessing.collate import Array, Arrays
-from nestvec_schemas.repository import TOKENIZER
 from nestvec_schemas.towers import Tower
 
-POOLING = "tokens"
+LATE_POOLING = "tokens"
 """What a manifest calls the pooling of a tower that gives every token's vector."""
 
 
 class TokenVectors(nn.Module):
     """(batch, tokens) int64 ids, mask and KEEP to (batch, tokens, dim): unit vectors, zero where not kept."""
 
-    def __init__(self, transformer: Any, head: nn.Module, exits: Sequence[int] = ()) -> None:
+    def __init__(self, transformer: Any, head: nn.Module) -> None:
         super().__init__()
         self.transformer, self.head = transformer, head
 
@@ -50,91 +50,134 @@ class TokenVectors(nn.Module):
         return vectors * keep.unsqueeze(-1).to(vectors.dtype)
 
 
+class LateInteractionTower(TextTower):
+    """A transformer and the projection of its token vectors."""
+
+    def __init__(self, model: LateInteractionModel, max_tokens: int, *, unbatched: bool) -> None:
+        tokenizer, interaction = model.tokenizer_with_markers(max_tokens)
+        spec = Tower(
+            inputs=(*INPUTS, KEEP_INPUT),
+            output=OUTPUT,
+            pooling=LATE_POOLING,
+            max_tokens=max_tokens,
+            interaction=interaction,
+            alone=unbatched,
+        )
+        super().__init__(spec, tokenizer)
+        self.dynamic_axes = {name: {1: "tokens"} for name in (*spec.inputs, OUTPUT)}
+        self.model, self.interaction = model, interaction
+        config = model.transformer.config.get_text_config()
+        self.heads = getattr(config, "num_attention_heads", 0)
+        self.hidden = getattr(config, "hidden_size", 0)
+
+    @property
+    def markers(self) -> Markers | None:
+        """What marks queries and documents; None where nothing does."""
+        return self.model.markers if self.interaction else None
+
+    def module(self, exits: Sequence[int] = ()) -> nn.Module:
+        """Transformer and projection."""
+        return TokenVectors(self.model.transformer, self.model.head).eval()
+
+    def rows(self, folder: Path, inputs: Sequence[str], max_tokens: int) -> list[Arrays]:
+        """Texts, marked or not, to rows."""
+        return token_rows(self.interaction, folder, inputs, max_tokens)
+
+    def reference(self, inputs: Sequence[str], max_tokens: int) -> list[Array]:
+        """The checkpoint's own token vectors, each (t, dim) float32, as ColBERT and PyLate make them.
+
+        They tokenise the text without its marker, one token shorter, and insert the marker's id.
+        """
+        return [self._token_vectors(text, max_tokens) for text in inputs]
+
+    def probes(self) -> Sequence[str]:
+        """Real texts as queries and documents, by turns."""
+        if self.markers is None:
+            return probe_texts()
+        return marked_probe_texts(self.markers.query, self.markers.document)
+
+    def _token_vectors(self, text: str, max_tokens: int) -> Array:
+        markers, interaction, tokenizer = self.model.markers, self.interaction, self.model.tokenizer
+        if markers is None or interaction is None:
+            ids = tokenizer(text, truncation=True, max_length=max_tokens)["input_ids"]
+            return self._run(ids, len(ids), np.ones(len(ids), bool))
+        is_query = text.startswith(markers.query)
+        limit = interaction.query_tokens if is_query else max_tokens
+        unmarked = text.removeprefix(markers.query if is_query else markers.document)
+        ids = tokenizer(unmarked, truncation=True, max_length=limit - 1)["input_ids"]
+        ids.insert(1, interaction.query_marker if is_query else interaction.document_marker)
+        if not is_query:
+            return self._run(ids, len(ids), ~np.isin(ids, interaction.skip))
+        length = len(ids)
+        if interaction.mask is not None:
+            ids += [interaction.mask] * (limit - length)
+        return self._run(ids, len(ids) if interaction.attend else length, np.ones(len(ids), bool))
+
+    def _run(self, ids: list[int], attended: int, keep: Array) -> Array:
+        """The vectors that are kept, of ids of which the first ``attended`` are attended to."""
+        mask = (torch.arange(len(ids)) < attended).long()[None]
+        with torch.no_grad():
+            states = self.model.transformer(input_ids=torch.tensor([ids]), attention_mask=mask)
+            projected = self.model.head(states.last_hidden_state[0])
+            vectors = nn.functional.normalize(projected, dim=-1).numpy()
+        return np.asarray(vectors[keep], np.float32)
+
+
 @dataclass(frozen=True)
-class Source:
+class LateInteractionModel:
     """A loaded checkpoint, in float32 and evaluation mode."""
 
     transformer: Any
     head: nn.Sequential
-    whole: Any
+    tokenizer: Any
     markers: Markers | None
-    max_tokens: int
 
-    @cached_property
-    def read(self) -> tuple[Tokenizer, Interaction | None]:
+    def tokenizer_with_markers(self, max_tokens: int) -> tuple[Tokenizer, Interaction | None]:
         """The tokenizer in its fast form, with the markers, and how queries and documents are read."""
-        tokenizer = fast_tokenizer(self.whole)
+        tokenizer = fast_tokenizer(self.tokenizer)
         if self.markers is None:
             return tokenizer, None
-        mask = self.whole.mask_token_id
-        filling = mask if mask is not None else self.whole.eos_token_id
-        return tokenizer, interaction_of(self.markers, tokenizer, filling, self.max_tokens)
+        mask = self.tokenizer.mask_token_id
+        fill_token = mask if mask is not None else self.tokenizer.eos_token_id
+        return tokenizer, interaction_of(self.markers, tokenizer, fill_token, max_tokens)
 
 
-def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
+def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     """Load the weights. Raises CheckpointUnsupported where they do not make such an encoder."""
-    source = _source(checkpoint.folder, options)
-    tokenizer, interaction = source.read
-    config = source.transformer.config.get_text_config()
-    inputs = (*INPUTS, KEEP)
-    tower = Tower(
-        inputs=inputs,
-        output=OUTPUT,
-        pooling=POOLING,
-        max_tokens=source.max_tokens,
-        interaction=interaction,
-        alone=options.precision == "int8",
-    )
-    half = Half(
-        tower=tower,
-        build=partial(TokenVectors, source.transformer, source.head),
-        example=dict.fromkeys(inputs, torch.ones((2, 16), dtype=torch.int64)),
-        axes={name: {1: "tokens"} for name in (*inputs, OUTPUT)},
-        rows=partial(token_rows, interaction),
-        reference=partial(_reference, source),
-        probes=partial(marked, source.markers if interaction else None),
-        save=lambda folder: tokenizer.save(str(folder / TOKENIZER)),
-        heads=getattr(config, "num_attention_heads", 0),
-        hidden=getattr(config, "hidden_size", 0),
-    )
+    model = _read_model(checkpoint.folder, options)
+    document_tokens = model.markers.document_tokens if model.markers is not None else None
+    max_tokens = max_text_tokens(document_tokens, positions(model.transformer), options.max_tokens)
+    tower = LateInteractionTower(model, max_tokens, unbatched=options.precision == "int8")
     prompts: dict[PromptName, str] = {}
-    if source.markers is not None and interaction is not None:
-        prompts = {"query": source.markers.query, "document": source.markers.document}
-    return Loaded(
+    if tower.markers is not None:
+        prompts = {"query": tower.markers.query, "document": tower.markers.document}
+    return LoadedCheckpoint(
         kind="multivector",
-        dim=_width(source.head),
+        dim=_width(model.head),
         normalised=True,
-        halves={"text": half},
+        towers={"text": tower},
         prompts=prompts,
     )
 
 
 def token_rows(
-    interaction: Interaction | None, folder: Path, texts: Sequence[str], tokens: int
+    interaction: Interaction | None, folder: Path, texts: Sequence[str], max_tokens: int
 ) -> list[Arrays]:
     """Texts, marked or not, to rows as the service makes them."""
-    return [token_arrays(row["input_ids"], interaction) for row in text_rows(folder, texts, tokens)]
+    return [token_arrays(row["input_ids"], interaction) for row in text_rows(folder, texts, max_tokens)]
 
 
-def marked(markers: Markers | None) -> tuple[str, ...]:
-    """Real texts as queries and documents, by turns."""
-    texts = probe_texts()
-    if markers is None:
-        return texts
-    return tuple(f"{markers.document if at % 2 else markers.query}{text}" for at, text in enumerate(texts))
-
-
-def _source(folder: Path, options: ExportOptions) -> Source:
-    small = CheckpointFiles(folder)
+def _read_model(folder: Path, options: ExportOptions) -> LateInteractionModel:
+    files = CheckpointFiles(folder)
     home = first_folder(folder)
-    markers = read_markers(small, options.overrides)
+    markers = read_markers(files, options.overrides)
     try:
         transformer = AutoModel.from_pretrained(
             str(home), attn_implementation="eager", local_files_only=True, trust_remote_code=False
         )
-        check_complete(transformer, home)
-        whole = AutoTokenizer.from_pretrained(str(home), local_files_only=True, trust_remote_code=False)
-        head = _head(small)
+        check_complete(missing_weights(transformer, home), ignored="pooler.")
+        tokenizer = AutoTokenizer.from_pretrained(str(home), local_files_only=True, trust_remote_code=False)
+        head = _head(files)
     except NestvecError:
         raise
     except Exception as error:
@@ -144,25 +187,25 @@ def _source(folder: Path, options: ExportOptions) -> Source:
             next_step="Check that colbert-ai or PyLate loads it on its own.",
         ) from error
     transformer.float().eval()
-    stated = markers.document_tokens if markers is not None else None
-    tokens = limited(stated, positions(transformer), options.max_tokens)
-    return Source(transformer, head.float().eval(), whole, markers, tokens)
+    return LateInteractionModel(transformer, head.float().eval(), tokenizer, markers)
 
 
-def _head(small: CheckpointFiles) -> nn.Sequential:
+def _head(files: CheckpointFiles) -> nn.Sequential:
     """The projections behind the transformer: colbert-ir's ``linear.weight``, or PyLate's Dense modules."""
-    if small.modules:
-        rows = read_json(small.folder / "modules.json")[1:]
-        return nn.Sequential(*(_dense(small.folder / str(row.get("path", ""))) for row in rows))
-    files = sorted(small.folder.glob("*.safetensors"))
-    found = {name: one for path in files for name, one in load_file(path).items() if name == "linear.weight"}
-    if not found:
+    if files.modules:
+        rows = read_json(files.folder / "modules.json")[1:]
+        return nn.Sequential(*(_dense(files.folder / str(row.get("path", ""))) for row in rows))
+    paths = sorted(files.folder.glob("*.safetensors"))
+    projections = {
+        name: tensor for path in paths for name, tensor in load_file(path).items() if name == "linear.weight"
+    }
+    if not projections:
         raise CheckpointUnsupported(
             "the checkpoint has no projection of its token vectors",
             value="linear.weight is in none of its *.safetensors",
             next_step="Choose a checkpoint that colbert-ai or PyLate saved.",
         )
-    return nn.Sequential(_linear(found["linear.weight"], None))
+    return nn.Sequential(_linear(projections["linear.weight"], None))
 
 
 def _dense(folder: Path) -> nn.Module:
@@ -175,53 +218,17 @@ def _dense(folder: Path) -> nn.Module:
             next_step="Choose a checkpoint whose Dense modules are linear, without residuals.",
         )
     check_safetensors(folder)
-    found = load_file(folder / "model.safetensors")
-    return _linear(found["linear.weight"], found.get("linear.bias"))
+    tensors = load_file(folder / "model.safetensors")
+    return _linear(tensors["linear.weight"], tensors.get("linear.bias"))
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    made = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
-    made.load_state_dict({"weight": weight} if bias is None else {"weight": weight, "bias": bias})
-    return made
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    layer.load_state_dict({"weight": weight} if bias is None else {"weight": weight, "bias": bias})
+    return layer
 
 
 def _width(head: nn.Sequential) -> int:
     last = head[-1]
     assert isinstance(last, nn.Linear)  # noqa: S101 - _head makes nothing else
     return last.out_features
-
-
-def _reference(source: Source, texts: Sequence[str], tokens: int) -> list[Array]:
-    """The checkpoint's own token vectors, each (t, dim) float32, as ColBERT and PyLate make them.
-
-    Their own way: the text without its marker is tokenised one token shorter, and the marker's id inserted.
-    """
-    return [_vectors(source, text, tokens) for text in texts]
-
-
-def _vectors(source: Source, text: str, tokens: int) -> Array:
-    markers, interaction = source.markers, source.read[1]
-    if markers is None or interaction is None:
-        ids = source.whole(text, truncation=True, max_length=tokens)["input_ids"]
-        return _passed(source, ids, len(ids), np.ones(len(ids), bool))
-    query = text.startswith(markers.query)
-    most = interaction.query_tokens if query else tokens
-    own = text.removeprefix(markers.query if query else markers.document)
-    ids = source.whole(own, truncation=True, max_length=most - 1)["input_ids"]
-    ids.insert(1, interaction.query_marker if query else interaction.document_marker)
-    if not query:
-        return _passed(source, ids, len(ids), ~np.isin(ids, interaction.skip))
-    length = len(ids)
-    if interaction.mask is not None:
-        ids += [interaction.mask] * (most - length)
-    return _passed(source, ids, len(ids) if interaction.attend else length, np.ones(len(ids), bool))
-
-
-def _passed(source: Source, ids: list[int], seen: int, kept: Array) -> Array:
-    given = torch.tensor([ids])
-    mask = (torch.arange(len(ids)) < seen).long()[None]
-    with torch.no_grad():
-        hidden = source.transformer(input_ids=given, attention_mask=mask).last_hidden_state
-        vectors = nn.functional.normalize(source.head(hidden)[0], dim=-1).numpy()
-    found: Array = np.asarray(vectors[kept], np.float32)
-    return found

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_code
-from nestvec_exporters.checkpoints.layout import MODULES, home_of
-from nestvec_exporters.checkpoints.max_length import limited
+from nestvec_exporters.checkpoints.layout import MODULES, transformer_folder
+from nestvec_exporters.checkpoints.max_length import max_text_tokens
 from nestvec_exporters.checkpoints.prompts import named_prompts, prefixes_of, prompts_of
-from nestvec_exporters.graph.pooling import POOLING, Shown
+from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer
+from nestvec_exporters.checkpoints.weights import check_complete, missing_weights
+from nestvec_exporters.graph.pooling import POOLING, PromptMask
 from nestvec_exporters.options import Overrides
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError, NestvecError, nearest
 from nestvec_schemas.manifest import PromptName
 
-_LARGEST_SHOWN = 3
-
 
 @dataclass(frozen=True)
-class Source:
+class SentenceModel:
     """A loaded checkpoint, in float32 and evaluation mode, and what a manifest says of it.
 
     ``pools_prompts``: whether pooling counts a prompt's tokens as a text's.
@@ -49,7 +48,7 @@ class Source:
         return tuple(self.model)
 
 
-def load(checkpoint: Checkpoint) -> Source:
+def load(checkpoint: Checkpoint) -> SentenceModel:
     """Load the weights. Raises CheckpointUnsupported where they do not make a text encoder."""
     check_code(checkpoint.folder)
     try:
@@ -60,7 +59,8 @@ def load(checkpoint: Checkpoint) -> Source:
             trust_remote_code=False,
             local_files_only=True,
         )
-        check_complete(model[0].auto_model, home_of(checkpoint.folder))
+        missing = missing_weights(model[0].auto_model, transformer_folder(checkpoint.folder))
+        check_complete(missing, ignored="pooler.")
     except NestvecError:
         raise
     except Exception as error:
@@ -71,10 +71,10 @@ def load(checkpoint: Checkpoint) -> Source:
         ) from error
     model.truncate_dim = None
     model.float().eval()
-    return _described(model)
+    return _describe(model)
 
 
-def _described(model: SentenceTransformer) -> Source:
+def _describe(model: SentenceTransformer) -> SentenceModel:
     modules: tuple[Any, ...] = tuple(model)
     kinds = [type(module).__name__ for module in modules]
     unknown = [kind for kind in kinds if kind not in MODULES]
@@ -88,7 +88,7 @@ def _described(model: SentenceTransformer) -> Source:
     modes = modules[1].pooling_mode
     pooling = (modes,) if isinstance(modes, str) else tuple(modes)
     config = modules[0].auto_model.config.get_text_config()
-    return Source(
+    return SentenceModel(
         model=model,
         pooling=pooling,
         dim=int(model.get_embedding_dimension() or 0),
@@ -101,15 +101,15 @@ def _described(model: SentenceTransformer) -> Source:
     )
 
 
-def overridden(source: Source, asked: Overrides) -> Source:
+def with_overrides(source: SentenceModel, overrides: Overrides) -> SentenceModel:
     """The checkpoint with the pooling and the prompts that are asked for in place of its own.
 
     Raises EncoderError for a pooling that is not known.
     """
-    prompts = prompts_of(source.prompts, asked)
-    pooling = source.pooling if asked.pooling is None else pooling_modes(asked.pooling)
+    prompts = prompts_of(source.prompts, overrides)
+    pooling = source.pooling if overrides.pooling is None else pooling_modes(overrides.pooling)
     own: Any = source.modules[1]
-    if asked.pooling is None:
+    if overrides.pooling is None:
         return replace(source, prompts=prompts)
     width, counted = own.embedding_dimension, own.include_prompt
     source.model[1] = type(own)(width, pooling_mode=pooling, include_prompt=counted)
@@ -117,7 +117,7 @@ def overridden(source: Source, asked: Overrides) -> Source:
     return replace(source, prompts=prompts, pooling=pooling, dim=dim)
 
 
-def shown_of(source: Source) -> Shown | None:
+def shown_of(source: SentenceModel) -> PromptMask | None:
     """What takes the checkpoint's prompts out of pooling; None where pooling counts them, or takes the last
     token alone, which is never theirs.
 
@@ -135,12 +135,12 @@ def shown_of(source: Source) -> Shown | None:
         alone = ids(prompt)
         return len(alone) - (alone[-1] in special)
 
-    return Shown(prefixes_of(ids, {prompt: hidden(prompt) for prompt in source.prompts.values()}))
+    return PromptMask(prefixes_of(ids, {prompt: hidden(prompt) for prompt in source.prompts.values()}))
 
 
-def pooling_modes(asked: str) -> tuple[str, ...]:
+def pooling_modes(pooling: str) -> tuple[str, ...]:
     """The names in ``mean+cls``. Raises EncoderError."""
-    names = tuple(asked.split("+"))
+    names = tuple(pooling.split("+"))
     for name in names:
         if name not in POOLING:
             raise EncoderError(
@@ -151,60 +151,27 @@ def pooling_modes(asked: str) -> tuple[str, ...]:
     return names
 
 
-def check_complete(transformer: Any, home: Path, spare: str = "pooler.") -> None:
-    """Refuse a checkpoint that lacks weights: transformers fills them with random numbers and only logs it.
-
-    The weights in ``home`` are read a second time, because transformers tells what was missing only to who
-    asks. Those whose names hold ``spare`` have no part in the vectors.
-    """
-    _, told = type(transformer).from_pretrained(str(home), output_loading_info=True, local_files_only=True)
-    missing = sorted(name for name in told["missing_keys"] if not spare or spare not in name)
-    if missing:
-        shown = ", ".join(missing[:_LARGEST_SHOWN])
-        more = f" and {len(missing) - _LARGEST_SHOWN} more" if len(missing) > _LARGEST_SHOWN else ""
-        raise CheckpointUnsupported(
-            "the checkpoint's weights do not have all that its config.json names",
-            value=f"{shown}{more}",
-            next_step="Download the checkpoint again, or correct its config.json.",
-        )
-
-
-def max_tokens(source: Source, asked: int | None) -> int:
+def max_tokens(source: SentenceModel, requested: int | None) -> int:
     """The longest text in tokens: ``asked``, else the checkpoint's own limit.
 
     Raises CheckpointUnsupported where ``asked`` is more than the model has positions.
     """
-    return limited(source.model.max_seq_length, positions(source.transformer), asked)
+    return max_text_tokens(source.model.max_seq_length, positions(source.transformer), requested)
 
 
 def positions(transformer: Any) -> int | None:
     """How many tokens a text model has positions for; None where it has no limit (T5's are relative)."""
-    stated = getattr(transformer.config.get_text_config(), "max_position_embeddings", None)
-    if not isinstance(stated, int) or stated < 1:
+    declared = getattr(transformer.config.get_text_config(), "max_position_embeddings", None)
+    if not isinstance(declared, int) or declared < 1:
         return None
     for module in transformer.modules():
         # RoBERTa and its kin count positions from padding_idx + 1.
         table = getattr(module, "position_embeddings", None)
         if getattr(table, "padding_idx", None) is not None and hasattr(module, "padding_idx"):
-            return stated - int(module.padding_idx) - 1
-    return stated
+            return declared - int(module.padding_idx) - 1
+    return declared
 
 
-def tokenizer(source: Source) -> Tokenizer:
+def tokenizer(source: SentenceModel) -> Tokenizer:
     """The checkpoint's tokenizer with truncation and padding off. Raises CheckpointUnsupported."""
     return fast_tokenizer(source.model.tokenizer)
-
-
-def fast_tokenizer(own: Any) -> Tokenizer:
-    """The fast form of transformers' tokenizer, truncation and padding off. Raises CheckpointUnsupported."""
-    backend = getattr(own, "backend_tokenizer", None)
-    if backend is None:
-        raise CheckpointUnsupported(
-            "the checkpoint's tokenizer has no fast form",
-            value=type(own).__name__,
-            next_step="Choose a checkpoint with a tokenizer.json.",
-        )
-    copy = Tokenizer.from_str(backend.to_str())
-    copy.no_truncation()
-    copy.no_padding()
-    return copy

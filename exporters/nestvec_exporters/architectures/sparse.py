@@ -9,31 +9,34 @@ one, any other is refused until ``--pooling`` says ``splade``, or ``mean`` for a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from sentence_transformers import SentenceTransformer, SparseEncoder
-from torch import nn
+from sentence_transformers import SparseEncoder
+from torch import Tensor, nn
 
 from nestvec_exporters.architectures import sentence
-from nestvec_exporters.architectures import sentence_transformer as sources
-from nestvec_exporters.architectures.sentence_transformer import Source
+from nestvec_exporters.architectures.sentence_transformer import positions
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_architecture, check_code
 from nestvec_exporters.checkpoints.layout import read_config
-from nestvec_exporters.checkpoints.max_length import DEFAULT_TOKENS
+from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS, max_text_tokens
 from nestvec_exporters.checkpoints.prompts import named_prompts
-from nestvec_exporters.checkpoints.sparse_layout import Layout, read_layout
+from nestvec_exporters.checkpoints.sparse_layout import SparseLayout, read_sparse_layout
+from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer
+from nestvec_exporters.checkpoints.weights import check_complete, missing_weights
 from nestvec_exporters.graph.pooling import POOLING
-from nestvec_exporters.graph.tower import Half, Loaded
-from nestvec_exporters.graph.triton import INPUTS, OUTPUT
-from nestvec_exporters.graph.vocabulary import ACTIVATIONS, WEIGHINGS, Present, builder, weigh
+from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
+from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
+from nestvec_exporters.graph.vocabulary import (
+    ACTIVATIONS,
+    TERM_WEIGHTINGS,
+    TokenLookup,
+    term_weights_class,
+    weight_terms,
+)
 from nestvec_exporters.options import ExportOptions
-from nestvec_exporters.probes.texts import probe_texts, text_rows
 from nestvec_schemas.errors import CheckpointUnsupported, NestvecError, nearest
-from nestvec_schemas.repository import TOKENIZER
 from nestvec_schemas.towers import Tower
 from nestvec_schemas.vectors import Vectors
 
@@ -43,56 +46,132 @@ QUERY = "query"
 _SAYS_SO = "splade"
 
 
-def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
+class SparseTower(TextTower):
+    """A masked language model and how the logits of its words become weights."""
+
+    def __init__(self, model: SparseEncoder, weighting: str, max_tokens: int | None) -> None:
+        transformer: Any = model[0].auto_model
+        spec = Tower(
+            inputs=INPUTS,
+            output=OUTPUT,
+            pooling=weighting,
+            max_tokens=max_text_tokens(model.max_seq_length, positions(transformer), max_tokens),
+        )
+        super().__init__(spec, fast_tokenizer(model.tokenizer))
+        self.model, self.transformer, self.weighting = model, transformer, TERM_WEIGHTINGS[weighting]
+        transformer.config.use_cache = False
+        self.module_class, self.dim = term_weights_class(transformer, self.weighting)
+        self.heads = getattr(transformer.config, "num_attention_heads", 0)
+        self.hidden = getattr(transformer.config, "hidden_size", 0)
+
+    @property
+    def layers(self) -> int:
+        """Layers of the language model."""
+        return getattr(self.transformer.config, "num_hidden_layers", 0) or 1
+
+    def module(self, exits: Sequence[int] = ()) -> nn.Module:
+        """The language model and its weighting."""
+        return self.module_class(self.transformer, self.weighting, exits).eval()
+
+    def reference(self, inputs: Sequence[str], max_tokens: int) -> Vectors:
+        """The checkpoint's own weights, (n, words) float32, one text at a time.
+
+        Of a weighting that is not its own: of its own logits.
+        """
+        self.model.max_seq_length = max_tokens
+        if self.spec.pooling == _own_weighting(self.model[1]):
+            return _encoded(self.model, inputs)
+        weights = []
+        with torch.no_grad():
+            for text in inputs:
+                features = self.model[0](self.model.preprocess([text]))
+                logits, mask = features["token_embeddings"], features["attention_mask"]
+                weights.append(weight_terms(self.weighting, logits, mask)[0].numpy())
+        return np.asarray(weights, np.float32)
+
+
+class TokenLookupTower(TextTower):
+    """A weight for each token, which no model reads: of "inference-free" queries."""
+
+    layers = 1
+
+    def __init__(self, model: SparseEncoder, dim: int, max_tokens: int) -> None:
+        spec = Tower(inputs=INPUTS, output=OUTPUT, pooling="idf", max_tokens=max_tokens)
+        super().__init__(spec, fast_tokenizer(model.tokenizer))
+        self.model, self.dim = model, dim
+        self.special_ids = self.tokenizer.encode("").ids
+
+    def module(self, exits: Sequence[int] = ()) -> nn.Module:
+        """The table of weights."""
+        table: Any = self.model[0]
+        weights: Tensor = table.weight
+        # A table that was read from words may end before the vocabulary does.
+        padded = nn.functional.pad(weights, (0, self.dim - len(weights)))
+        return TokenLookup(padded, self.special_ids, exits).eval()
+
+    def reference(self, inputs: Sequence[str], max_tokens: int) -> Vectors:
+        """The checkpoint's own weights, (n, words) float32, one text at a time.
+
+        sentence-transformers cuts these texts without the tokens that are added to them.
+        """
+        tokenizer: Any = self.model.tokenizer
+        before = tokenizer.model_max_length
+        tokenizer.model_max_length = max_tokens - len(self.special_ids)
+        try:
+            weights = _encoded(self.model, inputs)
+            return np.pad(weights, ((0, 0), (0, self.dim - weights.shape[1])))
+        finally:
+            tokenizer.model_max_length = before
+
+
+def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     """Load the weights. Raises CheckpointUnsupported where they do not weigh words."""
-    layout = read_layout(checkpoint.folder)
-    asked = options.overrides.pooling
-    if not layout.kinds and asked in POOLING:
+    layout = read_sparse_layout(checkpoint.folder)
+    pooling = options.overrides.pooling
+    if not layout.kinds and pooling in POOLING:
         check_architecture(checkpoint.folder)
         return sentence.load(checkpoint, options)
     if not layout.kinds:
         check_architecture(checkpoint.folder)
-    chosen = _chosen(checkpoint, layout, asked)
-    model = _opened(checkpoint, layout)
+    weighting = _chosen_weighting(checkpoint, layout, pooling)
+    model = _sparse_encoder(checkpoint, layout)
     first: Any = model[0]
     routes = dict(first.sub_modules) if type(first).__name__ == "Router" else {"document": model}
-    documents = list(routes.get("document", ()))
-    half, source = _half_of(documents, chosen, options)
+    tower = _document_tower(list(routes.get("document", ())), weighting, options.max_tokens)
     queries = list(routes[QUERY]) if QUERY in routes else []
-    experts = {QUERY: _queries(queries, source, half)} if queries else {}
-    return Loaded(
+    return LoadedCheckpoint(
         kind="sparse",
-        dim=source.dim,
+        dim=tower.dim,
         normalised=False,
-        halves={"text": half},
-        layers=source.layers or 1,
+        towers={"text": tower},
+        layers=tower.layers,
         prompts=named_prompts(model.prompts, model.default_prompt_name),
-        experts=experts,
+        experts={QUERY: _query_tower(queries, tower)} if queries else {},
     )
 
 
-def _chosen(checkpoint: Checkpoint, layout: Layout, asked: str | None) -> str | None:
+def _chosen_weighting(checkpoint: Checkpoint, layout: SparseLayout, requested: str | None) -> str | None:
     """The weighing that is asked for or plain from the checkpoint's name; None is as its modules say."""
-    if asked is not None and asked not in WEIGHINGS:
+    if requested is not None and requested not in TERM_WEIGHTINGS:
         raise CheckpointUnsupported(
             "a masked language model does not weigh its words like this",
-            value=asked,
-            next_step=f"Choose {', '.join(WEIGHINGS)}.{nearest(asked, WEIGHINGS)}",
+            value=requested,
+            next_step=f"Choose {', '.join(TERM_WEIGHTINGS)}.{nearest(requested, TERM_WEIGHTINGS)}",
         )
-    if asked is not None or layout.kinds:
-        return asked
+    if requested is not None or layout.kinds:
+        return requested
     config = read_config(checkpoint.folder)
     named = f"{checkpoint.source} {config.get('_name_or_path', '')}"
     if _SAYS_SO not in named.lower():
         raise CheckpointUnsupported(
-            "the checkpoint is a masked language model, and does not say how it is to embed",
+            "the checkpoint is a masked language model and does not say how it embeds",
             value=", ".join(map(str, config.get("architectures", ()))),
             next_step="Give --pooling splade for a weight a word, or --pooling mean for one dense vector.",
         )
     return _SAYS_SO
 
 
-def _opened(checkpoint: Checkpoint, layout: Layout) -> SparseEncoder:
+def _sparse_encoder(checkpoint: Checkpoint, layout: SparseLayout) -> SparseEncoder:
     """The checkpoint as sentence-transformers runs it, in float32. Raises CheckpointUnsupported."""
     for home in layout.transformers:
         check_code(home, home)
@@ -105,7 +184,7 @@ def _opened(checkpoint: Checkpoint, layout: Layout) -> SparseEncoder:
             local_files_only=True,
         )
         for home in layout.transformers:
-            sources.check_complete(_masked_model(model), home)
+            check_complete(missing_weights(_masked_model(model), home), ignored="pooler.")
     except NestvecError:
         raise
     except Exception as error:
@@ -120,135 +199,56 @@ def _opened(checkpoint: Checkpoint, layout: Layout) -> SparseEncoder:
 
 def _masked_model(model: SparseEncoder) -> Any:
     """The masked language model among a model's modules."""
-    return next(one.auto_model for one in model.modules() if hasattr(one, "auto_model"))
+    return next(module.auto_model for module in model.modules() if hasattr(module, "auto_model"))
 
 
-def _half_of(modules: Sequence[Any], chosen: str | None, options: ExportOptions) -> tuple[Half, Source]:
+def _document_tower(
+    modules: Sequence[Any], weighting: str | None, max_tokens: int | None
+) -> SparseTower | TokenLookupTower:
     """The tower of documents, which is that of queries too unless they have their own."""
-    kinds = [type(one).__name__ for one in modules]
+    kinds = [type(module).__name__ for module in modules]
     model = SparseEncoder(modules=list(modules), device="cpu").eval() if modules else None
     if model is not None and kinds == ["SparseStaticEmbedding"]:
-        source = _source(model, "idf", int(modules[0].num_dimensions))
-        return _static(modules[0], source, options.max_tokens or _table_tokens(modules[0])), source
+        table = modules[0]
+        # A table has no positions: its tokenizer's limit, where one is set.
+        limit = min(int(table.tokenizer.model_max_length), DEFAULT_MAX_TOKENS)
+        return TokenLookupTower(model, int(table.num_dimensions), max_tokens or limit)
     if model is None or kinds[1:] != ["SpladePooling"] or not hasattr(modules[0], "auto_model"):
         raise CheckpointUnsupported(
             "the checkpoint's modules do not give weights of words",
             value=", ".join(kinds) or "none for documents",
             next_step="Choose one of a masked language model followed by SpladePooling.",
         )
-    own = ACTIVATIONS[modules[1].activation_function, modules[1].pooling_strategy]
-    name = chosen or own
-    transformer = modules[0].auto_model
-    transformer.config.use_cache = False
-    ids = torch.ones((2, 16), dtype=torch.int64)
-    module, words = builder(transformer, WEIGHINGS[name])
-    source = _source(model, name, words)
-    tokens = sources.max_tokens(source, options.max_tokens)
-    half = Half(
-        tower=Tower(inputs=INPUTS, output=OUTPUT, pooling=name, max_tokens=tokens),
-        build=partial(module, transformer, WEIGHINGS[name]),
-        example=dict.fromkeys(INPUTS, ids),
-        axes={one: {1: "tokens"} for one in INPUTS},
-        rows=text_rows,
-        reference=partial(_reference if name == own else _reweighed, source),
-        probes=probe_texts,
-        save=partial(_save, source),
-        heads=source.heads,
-        hidden=source.hidden,
-    )
-    return half, source
+    return SparseTower(model, weighting or _own_weighting(modules[1]), max_tokens)
 
 
-def _queries(modules: Sequence[Any], documents: Source, half: Half) -> Half:
+def _own_weighting(pooling: Any) -> str:
+    """What a SpladePooling computes."""
+    return ACTIVATIONS[pooling.activation_function, pooling.pooling_strategy]
+
+
+def _query_tower(modules: Sequence[Any], documents: SparseTower | TokenLookupTower) -> TokenLookupTower:
     """The tower of queries that no model reads."""
-    if [type(one).__name__ for one in modules] != ["SparseStaticEmbedding"]:
+    kinds = [type(module).__name__ for module in modules]
+    if kinds != ["SparseStaticEmbedding"]:
         raise CheckpointUnsupported(
             "the checkpoint reads queries by modules that cannot be exported",
-            value=", ".join(type(one).__name__ for one in modules),
+            value=", ".join(kinds),
             next_step="Choose one whose queries go through a SparseStaticEmbedding.",
         )
-    source = _source(SparseEncoder(modules=list(modules), device="cpu"), "idf", documents.dim)
-    same = sources.tokenizer(source).to_str() == sources.tokenizer(documents).to_str()
-    if not same or modules[0].num_dimensions > documents.dim:
+    model = SparseEncoder(modules=list(modules), device="cpu")
+    tower = TokenLookupTower(model, documents.dim, documents.spec.max_tokens)
+    same_tokenizer = tower.tokenizer.to_str() == documents.tokenizer.to_str()
+    if not same_tokenizer or modules[0].num_dimensions > documents.dim:
         raise CheckpointUnsupported(
-            "the checkpoint's queries and documents have not one vocabulary",
+            "the checkpoint's queries and documents do not share a vocabulary",
             value=f"{modules[0].num_dimensions} and {documents.dim} words",
             next_step="Choose one in which they share the tokenizer.",
         )
-    return _static(modules[0], source, half.tower.max_tokens)
-
-
-def _table_tokens(module: Any) -> int:
-    """The longest text of a table of weights, which has no positions: its tokenizer's, where set."""
-    return min(int(module.tokenizer.model_max_length), DEFAULT_TOKENS)
-
-
-def _static(module: Any, source: Source, tokens: int) -> Half:
-    silent = sources.tokenizer(source).encode("").ids
-    return Half(
-        tower=Tower(inputs=INPUTS, output=OUTPUT, pooling="idf", max_tokens=tokens),
-        # A table that was read from words may end before the vocabulary does.
-        build=partial(
-            Present, nn.functional.pad(module.weight, (0, source.dim - len(module.weight))), silent
-        ),
-        example=dict.fromkeys(INPUTS, torch.ones((2, 16), dtype=torch.int64)),
-        axes={one: {1: "tokens"} for one in INPUTS},
-        rows=text_rows,
-        reference=partial(_looked_up, source, len(silent)),
-        probes=probe_texts,
-        save=partial(_save, source),
-    )
-
-
-def _source(model: SparseEncoder, pooling: str, dim: int) -> Source:
-    config = getattr(getattr(model[0], "auto_model", None), "config", None)
-    return Source(
-        model=cast(SentenceTransformer, model),  # of one base, with all that is asked of it here
-        pooling=(pooling,),
-        dim=dim,
-        layers=getattr(config, "num_hidden_layers", 0),
-        heads=getattr(config, "num_attention_heads", 0),
-        hidden=getattr(config, "hidden_size", 0),
-        normalised=False,
-        prompts={},
-        pools_prompts=True,
-    )
-
-
-def _save(source: Source, folder: Path) -> None:
-    sources.tokenizer(source).save(str(folder / TOKENIZER))
-
-
-def _reference(source: Source, texts: Sequence[str], tokens: int) -> Vectors:
-    """The checkpoint's own weights, (n, words) float32, of texts cut at ``tokens``, one at a time."""
-    source.model.max_seq_length = tokens
-    return _encoded(source.model, texts)
-
-
-def _looked_up(source: Source, silent: int, texts: Sequence[str], tokens: int) -> Vectors:
-    """The same of a table of weights, which cuts texts without the tokens that are added to them."""
-    tokenizer: Any = source.model.tokenizer
-    before, tokenizer.model_max_length = tokenizer.model_max_length, tokens - silent
-    try:
-        found = _encoded(source.model, texts)
-        return np.pad(found, ((0, 0), (0, source.dim - found.shape[1])))
-    finally:
-        tokenizer.model_max_length = before
+    return tower
 
 
 def _encoded(model: Any, texts: Sequence[str]) -> Vectors:
     encode: Callable[..., Any] = model.encode
-    found = encode(list(texts), batch_size=1, convert_to_sparse_tensor=False, show_progress_bar=False)
-    return np.asarray([one.numpy() for one in found], np.float32)
-
-
-def _reweighed(source: Source, texts: Sequence[str], tokens: int) -> Vectors:
-    """Weights of a row that is not the checkpoint's own: of its own logits, one text at a time."""
-    source.model.max_seq_length = tokens
-    found = []
-    with torch.no_grad():
-        for text in texts:
-            features = source.model[0](source.model.preprocess([text]))
-            logits, mask = features["token_embeddings"], features["attention_mask"]
-            found.append(weigh(WEIGHINGS[source.pooling[0]], logits, mask)[0].numpy())
-    return np.asarray(found, np.float32)
+    weights = encode(list(texts), batch_size=1, convert_to_sparse_tensor=False, show_progress_bar=False)
+    return np.asarray([row.numpy() for row in weights], np.float32)

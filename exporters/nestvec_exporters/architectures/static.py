@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nestvec_exporters.architectures.text_tower import TextTower
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
-from nestvec_exporters.graph.tower import LoadedCheckpoint
-from nestvec_exporters.graph.triton import INPUTS, OUTPUT
+from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
+from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
 from nestvec_exporters.options import ExportOptions, Overrides
 from nestvec_exporters.probes.texts import PROBE_COUNT, probe_texts
 from nestvec_exporters.static.layouts import read_embedding_table
@@ -95,12 +94,16 @@ class TablePooling(nn.Module):
         stored, scales = _stored(table.vectors, precision)
         self.register_buffer("table", stored)
         self.scales = scales
-        rows = torch.arange(table.id_count) if table.lookup.rows is None else torch.from_numpy(table.lookup.rows)
+        rows = (
+            torch.arange(table.id_count) if table.lookup.rows is None else torch.from_numpy(table.lookup.rows)
+        )
         self.rows = rows
         counted = torch.ones(table.id_count)
         if table.lookup.unknown is not None:
             counted[table.lookup.unknown] = 0
-        weights = counted if table.lookup.weights is None else counted * torch.from_numpy(table.lookup.weights)
+        weights = (
+            counted if table.lookup.weights is None else counted * torch.from_numpy(table.lookup.weights)
+        )
         self.register_buffer("counted", counted)
         self.register_buffer("weights", weights)
 

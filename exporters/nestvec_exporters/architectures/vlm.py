@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,44 +18,44 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from nestvec_exporters.architectures.decoder import check_range
-from nestvec_exporters.checkpoints.chat_template import chat_of
+from nestvec_exporters.checkpoints.chat_template import read_chat
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.files import CheckpointFiles
-from nestvec_exporters.checkpoints.max_length import DEFAULT_TOKENS, check_positions
-from nestvec_exporters.checkpoints.tokenizer import plain_tokenizer, read_tokenizer
+from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS, check_positions
+from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer, read_tokenizer
 from nestvec_exporters.checkpoints.weights import check_complete, read_model
-from nestvec_exporters.graph.tower import Half, Loaded
-from nestvec_exporters.graph.triton import INPUTS, OUTPUT
+from nestvec_exporters.graph.float16_range import check_float16_range
+from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
+from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
 from nestvec_exporters.options import ExportOptions
-from nestvec_exporters.probes import images
+from nestvec_exporters.probes.images import probe_images
 from nestvec_exporters.probes.texts import probe_texts
 from nestvec_exporters.vision.image_tower import PIXELS, read_preprocessing, read_processor
-from nestvec_exporters.vision.qwen_vision import QwenEyes
-from nestvec_exporters.vision.vlm_graph import Sight, compiled
+from nestvec_exporters.vision.qwen_vision import QwenVision
+from nestvec_exporters.vision.vlm_graph import ImageInput, trace_vision_language
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError
-from nestvec_schemas.preprocessing.chat import Chat, cut, render
+from nestvec_schemas.preprocessing.chat import render_message, truncate_message
 from nestvec_schemas.preprocessing.collate import Array, Arrays
-from nestvec_schemas.preprocessing.pixels import Picture, pixels
+from nestvec_schemas.preprocessing.pixels import ImageTransform, image_pixels
 from nestvec_schemas.repository import TOKENIZER
 from nestvec_schemas.towers import Tower
 
-_ROOM: Final = 64
+_MIN_TEXT_TOKENS: Final = 64
 """Tokens that a text has beside its picture, at least."""
 
-_RANGED: Final = (0, 1, 16, 18, 20, 22)
+_RANGE_PROBES: Final = (0, 1, 16, 18, 20, 22)
 """Of the messages to compare by, two texts, pictures alone and pictures with texts."""
 
-_NO_PICTURE: Final = np.zeros((1, 1, 3), np.uint8)
+_NO_IMAGE: Final = np.zeros((1, 1, 3), np.uint8)
 
 Message = tuple[Image.Image | None, str]
 """A picture, or None, and a text, which may be empty."""
 
 
-class LlavaEyes(nn.Module):
+class LlavaVision(nn.Module):
     """Pixel values, (k, 3, height, width) float32, to the language model's vectors, (k, count, hidden)."""
 
-    def __init__(self, model: Any, picture: Picture) -> None:
+    def __init__(self, model: Any, picture: ImageTransform) -> None:
         super().__init__()
         self.tower, self.projector = model.vision_tower, model.multi_modal_projector
         layer = model.config.vision_feature_layer
@@ -69,186 +68,220 @@ class LlavaEyes(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """The vectors of each picture."""
         hidden = self.tower(values, output_hidden_states=True).hidden_states
-        found: Tensor = self.projector(torch.cat([hidden[at][:, self.start :] for at in self.layers], dim=-1))
-        return found
+        vectors: Tensor = self.projector(
+            torch.cat([hidden[at][:, self.start :] for at in self.layers], dim=-1)
+        )
+        return vectors
 
 
-def _qwen_eyes(model: Any, picture: Picture) -> QwenEyes:
-    return QwenEyes(model.visual, picture)
+def _qwen_vision(model: Any, picture: ImageTransform) -> QwenVision:
+    return QwenVision(model.visual, picture)
 
 
 @dataclass(frozen=True)
-class Row:
+class VisionLanguageFamily:
     """A class of transformers, what sees in it, and whether its positions have three axes."""
 
-    kind: str
-    eyes: Callable[[Any, Picture], Any]
+    class_name: str
+    vision: Callable[[Any, ImageTransform], Any]
     planar: bool
 
 
-ROWS: Final[dict[str, Row]] = {
-    "llava": Row("LlavaModel", LlavaEyes, planar=False),
-    "qwen2_5_vl": Row("Qwen2_5_VLModel", _qwen_eyes, planar=True),
-    "qwen2_vl": Row("Qwen2VLModel", _qwen_eyes, planar=True),
+FAMILIES: Final[dict[str, VisionLanguageFamily]] = {
+    "llava": VisionLanguageFamily("LlavaModel", LlavaVision, planar=False),
+    "qwen2_5_vl": VisionLanguageFamily("Qwen2_5_VLModel", _qwen_vision, planar=True),
+    "qwen2_vl": VisionLanguageFamily("Qwen2VLModel", _qwen_vision, planar=True),
 }
 """By ``model_type``."""
 
 
-def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
+class VisionLanguageTower(TowerModel):
+    """A vision-language model: messages to its last token's vectors.
+
+    A row has at least ``min_tokens`` tokens of room: what an image and a few words take.
+    """
+
+    def __init__(self, model: Any, image_input: ImageInput, folder: Path, options: ExportOptions) -> None:
+        self.model, self.image_input = model, image_input
+        self.own_tokenizer, self.processor = read_tokenizer(folder), read_processor(folder)
+        self.chat = read_chat(
+            folder, self.own_tokenizer, model.config, image_input.image_tokens, options.overrides.layout
+        )
+        self.min_tokens = _MIN_TEXT_TOKENS + len(self._ids(render_message(self.chat, "", pictured=True).text))
+        self.picture = image_input.preprocessing.picture
+        self.spec = Tower(
+            inputs=(*INPUTS, PIXELS),
+            output=OUTPUT,
+            pooling="lasttoken",
+            max_tokens=_max_tokens(
+                options.max_tokens, self.text_config.max_position_embeddings, self.min_tokens
+            ),
+            picture=self.picture,
+            chat=self.chat,
+        )
+        self.example = _example(image_input)
+        self.dynamic_axes = {
+            **{name: {1: "tokens"} for name in INPUTS},
+            PIXELS: {1: "height", 2: "width"},
+        }
+        self.in_precision = options.precision == "fp16"
+
+    @property
+    def text_config(self) -> Any:
+        """The configuration of the language model."""
+        return self.model.config.get_text_config()
+
+    def module(self, exits: Sequence[int] = ()) -> nn.Module:
+        """One graph for messages with an image and without, in the precision of the export."""
+        language = self.model.language_model
+        example = [torch.from_numpy(array) for array in self.example.values()]
+        traced = trace_vision_language(language, self.image_input, example, half=self.in_precision)
+        return traced.eval()
+
+    def rows(self, folder: Path, inputs: Sequence[Any], max_tokens: int) -> list[Arrays]:
+        """Messages to rows of ids and pixels."""
+        return message_rows(self.spec, folder, inputs, max(max_tokens, self.min_tokens))
+
+    def reference(self, inputs: Sequence[Any], max_tokens: int) -> Array:
+        """The checkpoint's own vectors, (n, dim) float32, one message at a time: nothing is cut."""
+        with torch.no_grad():
+            return np.stack([self._reference_vector(*_image_and_text(item)) for item in inputs])
+
+    def probes(self) -> Sequence[Any]:
+        """Messages with and without an image."""
+        return probe_messages()
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer."""
+        fast_tokenizer(self.own_tokenizer).save(str(folder / TOKENIZER))
+
+    def _ids(self, text: str, **options: Any) -> Any:
+        return self.own_tokenizer(text, **options)["input_ids"]
+
+    def _reference_vector(self, image: Image.Image | None, text: str) -> Array:
+        message = render_message(self.chat, text, pictured=image is not None).text
+        ids = self._ids(message, return_tensors="pt", add_special_tokens=self.chat.special)
+        arrays = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        if image is not None:
+            square = Image.fromarray(image_pixels(image, self.picture))
+            processed = self.processor(square).items()
+            arrays |= {name: torch.as_tensor(np.asarray(value)) for name, value in processed}
+            if "mm_token_type_ids" in inspect.signature(self.model.forward).parameters:
+                # Since transformers 5, positions are computed from what each token is.
+                arrays["mm_token_type_ids"] = (ids == self.chat.token).int()
+        last = self.model(**arrays, use_cache=False).last_hidden_state[:, -1]
+        vector: Array = nn.functional.normalize(last, p=2.0, dim=1)[0].numpy()
+        return vector
+
+
+def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     """Load the weights. Raises CheckpointUnsupported, EncoderError for options that make no sense here."""
     import transformers  # noqa: PLC0415 - slow
 
     _check_options(options)
     folder = checkpoint.folder
-    row = ROWS[CheckpointFiles(folder).model_type]
-    model, missing = read_model(getattr(transformers, row.kind), folder)
+    family = FAMILIES[CheckpointFiles(folder).model_type]
+    model, missing = read_model(getattr(transformers, family.class_name), folder)
     check_complete(missing)
-    sight = _sight(row, model, folder)
-    tokenizer = read_tokenizer(folder)
-    chat = chat_of(folder, tokenizer, model.config, sight.count, options.overrides.layout)
-    least = len(tokenizer(render(chat, "", pictured=True).text)["input_ids"]) + _ROOM
-    text = model.config.get_text_config()
-    half = Half(
-        tower=Tower(
-            inputs=(*INPUTS, PIXELS),
-            output=OUTPUT,
-            pooling="lasttoken",
-            max_tokens=_max_tokens(options.max_tokens, text.max_position_embeddings, least),
-            picture=sight.how.picture,
-            chat=chat,
-        ),
-        build=lambda exits: compiled(
-            model.language_model, sight, _example(sight), half=options.precision == "fp16"
-        ),
-        example=_example(sight),
-        axes={**{name: {1: "tokens"} for name in INPUTS}, PIXELS: {1: "height", 2: "width"}},
-        rows=partial(message_rows, chat, sight.how.picture, least),
-        reference=partial(_reference, model, read_processor(folder), tokenizer, chat, sight.how.picture),
-        probes=probes,
-        save=partial(_save, tokenizer),
-        lowered=options.precision == "fp16",
-    )
-    if options.precision == "fp16":
-        check_range(half, model, [probes()[at] for at in _RANGED])
-    return Loaded(
+    tower = VisionLanguageTower(model, _image_input(family, model, folder), folder, options)
+    check_float16_range(tower, model, options.precision, [tower.probes()[at] for at in _RANGE_PROBES])
+    return LoadedCheckpoint(
         kind="dense",
-        dim=text.hidden_size,
+        dim=tower.text_config.hidden_size,
         normalised=True,
-        halves={"text": half},
+        towers={"text": tower},
         prompts=options.overrides.prompts,
     )
 
 
-def message_rows(
-    chat: Chat, picture: Picture, least: int, folder: Path, inputs: Sequence[Any], tokens: int
-) -> list[Arrays]:
-    """Messages, or texts alone, to rows of at most ``tokens`` tokens, or ``least`` if that is more.
-
-    ``least`` is what a picture and a few words take.
-    """
+def message_rows(spec: Tower, folder: Path, inputs: Sequence[Any], max_tokens: int) -> list[Arrays]:
+    """Messages, or texts alone, to rows of at most ``max_tokens`` tokens."""
+    chat, picture = spec.chat, spec.picture
+    if chat is None or picture is None:
+        raise ValueError("the tower reads no messages")
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     rows: list[Arrays] = []
-    for given in inputs:
-        image, text = (None, given) if isinstance(given, str) else given
-        message = render(chat, text, pictured=image is not None)
+    for item in inputs:
+        image, text = _image_and_text(item)
+        message = render_message(chat, text, pictured=image is not None)
         read = tokenizer.encode(message.text, add_special_tokens=chat.special)
         ids, offsets = np.asarray(read.ids, np.int64), np.asarray(read.offsets, np.int64).reshape(-1, 2)
-        levels = _NO_PICTURE if image is None else pixels(image, picture)
-        rows.append({"input_ids": cut(ids, offsets, message, max(tokens, least), "right"), PIXELS: levels})
+        levels = _NO_IMAGE if image is None else image_pixels(image, picture)
+        rows.append(
+            {"input_ids": truncate_message(ids, offsets, message, max_tokens, "right"), PIXELS: levels}
+        )
     return rows
 
 
-def probes() -> list[Message]:
+def _image_and_text(item: Any) -> tuple[Image.Image | None, str]:
+    return (None, item) if isinstance(item, str) else item
+
+
+def probe_messages() -> list[Message]:
     """Texts alone, which make a batch without pictures; pictures alone and with texts; and all mixed."""
     texts = [" ".join(text.split()[:12]) for text in probe_texts()[:24]]
-    pictures = images.pictures()
+    pictures = probe_images()
     mixed: list[Message] = [(None, text) for text in texts[:16]]
     for at, text in enumerate(texts[16:]):
         mixed += [(pictures[at], ""), (None, text), (pictures[at], text), (pictures[at + 8], text)]
     return mixed
 
 
-def _sight(row: Row, model: Any, folder: Path) -> Sight:
+def _image_input(family: VisionLanguageFamily, model: Any, folder: Path) -> ImageInput:
     if not hasattr(model, "language_model"):
         raise CheckpointUnsupported(
             "the installed transformers lays this architecture out in an older way",
-            value=row.kind,
+            value=family.class_name,
             next_step="Upgrade transformers.",
         )
-    how = read_preprocessing(folder)
-    picture = how.picture
-    eyes = row.eyes(model, picture)
-    grid = tuple(edge // eyes.merge for edge in eyes.grid) if row.planar else None
-    return Sight(eyes=eyes, how=how, token=model.config.image_token_id, count=eyes.count, grid=grid)
+    preprocessing = read_preprocessing(folder)
+    picture = preprocessing.picture
+    vision = family.vision(model, picture)
+    grid = tuple(edge // vision.merge for edge in vision.grid) if family.planar else None
+    return ImageInput(
+        vision=vision,
+        preprocessing=preprocessing,
+        image_token=model.config.image_token_id,
+        image_tokens=vision.count,
+        grid=grid,
+    )
 
 
-def _example(sight: Sight) -> dict[str, Tensor]:
-    """Two messages with a picture, as a trace needs them."""
-    picture = sight.how.picture
-    ids = torch.ones((2, sight.count + 8), dtype=torch.int64)
-    ids[:, 2 : 2 + sight.count] = sight.token
-    levels = torch.zeros((2, picture.height, picture.width, 3), dtype=torch.uint8)
-    return {INPUTS[0]: ids, INPUTS[1]: torch.ones_like(ids), PIXELS: levels}
+def _example(image_input: ImageInput) -> dict[str, Array]:
+    """Two messages with an image."""
+    picture = image_input.preprocessing.picture
+    ids = np.ones((2, image_input.image_tokens + 8), np.int64)
+    ids[:, 2 : 2 + image_input.image_tokens] = image_input.image_token
+    levels = np.zeros((2, picture.height, picture.width, 3), np.uint8)
+    return {INPUTS[0]: ids, INPUTS[1]: np.ones_like(ids), PIXELS: levels}
 
 
-def _save(tokenizer: Any, folder: Path) -> None:
-    plain_tokenizer(tokenizer).save(str(folder / TOKENIZER))
-
-
-def _reference(
-    model: Any,
-    processor: Any,
-    tokenizer: Any,
-    chat: Chat,
-    picture: Picture,
-    inputs: Sequence[Any],
-    tokens: int,
-) -> Array:
-    """The checkpoint's own vectors, (n, dim) float32, one message at a time: nothing is cut."""
-    known = inspect.signature(model.forward).parameters
-    found = []
-    for given in inputs:
-        image, text = (None, given) if isinstance(given, str) else given
-        message = render(chat, text, pictured=image is not None).text
-        ids = tokenizer(message, return_tensors="pt", add_special_tokens=chat.special)["input_ids"]
-        arrays = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-        if image is not None:
-            square = Image.fromarray(pixels(image, picture))
-            arrays |= {name: torch.as_tensor(np.asarray(one)) for name, one in processor(square).items()}
-            # Since transformers 5, positions are reckoned with what each token is.
-            arrays |= {"mm_token_type_ids": (ids == chat.token).int()} if "mm_token_type_ids" in known else {}
-        with torch.no_grad():
-            last = model(**arrays, use_cache=False).last_hidden_state[:, -1]
-        found.append(nn.functional.normalize(last, p=2.0, dim=1)[0].numpy())
-    return np.stack(found)
-
-
-def _max_tokens(asked: int | None, positions: int, least: int) -> int:
+def _max_tokens(requested: int | None, positions: int, min_tokens: int) -> int:
     """The longest message. Raises CheckpointUnsupported where a picture and a few words do not fit it."""
-    check_positions(asked or 1, positions)
-    most = min(asked or DEFAULT_TOKENS, positions)
-    if most < least:
+    check_positions(requested or 1, positions)
+    max_tokens = min(requested or DEFAULT_MAX_TOKENS, positions)
+    if max_tokens < min_tokens:
         raise CheckpointUnsupported(
-            f"a picture and {_ROOM} tokens of text take more tokens than an input may have",
-            value=f"{least}, and {most} are allowed",
+            f"a picture and {_MIN_TEXT_TOKENS} tokens of text take more tokens than an input may have",
+            value=f"{min_tokens}, and {max_tokens} are allowed",
             next_step="Give a larger --max-tokens, or a checkpoint with smaller pictures.",
         )
-    return most
+    return max_tokens
 
 
 def _check_options(options: ExportOptions) -> None:
     """Raise EncoderError for what a message to a chat model has not."""
-    asked = options.overrides
-    for flag, given in (
-        ("--pooling", asked.pooling not in (None, "lasttoken")),
-        ("--bidirectional", asked.bidirectional),
-        ("--frames", asked.frames > 1),
+    overrides = options.overrides
+    for flag, is_set in (
+        ("--pooling", overrides.pooling not in (None, "lasttoken")),
+        ("--bidirectional", overrides.bidirectional),
+        ("--frames", overrides.frames > 1),
         ("--format tensorrt", options.format == "tensorrt"),
         ("--tensorrt", options.accelerate),
     ):
-        if given:
+        if is_set:
             raise EncoderError(
                 "a vision-language model gives its last token's vector of one picture, run by ONNX Runtime",
                 value=flag,
-                next_step=f"Leave {flag} away.",
+                next_step=f"Omit {flag}.",
             )

@@ -1,1 +1,1 @@
-"""Reading checkpoints: their files, layouts, configuration, prompts, tokenizers and weights."""
+"""Read checkpoints: files, layouts, configuration, prompts, tokenizers and weights."""

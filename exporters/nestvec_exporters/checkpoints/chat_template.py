@@ -1,4 +1,4 @@
-"""How a checkpoint writes a message: its chat template, or the layout that is asked for, as a Chat."""
+"""How messages are written: by the checkpoint's chat template, or by a given layout."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _TEXT_PART: Final = {"type": "text", "text": TEXT_SLOT}
 
 
 def read_chat(folder: Path, tokenizer: Any, config: Any, count: int, layout: str | None) -> ChatLayout:
-    """How messages are written, with ``count`` tokens a picture.
+    """How messages are written, with ``count`` tokens per image.
 
-    ``asked`` is a layout with the picture's token and {text}; without it the chat template decides, and
-    without that the picture stands before the text. Raises CheckpointUnsupported.
+    ``layout`` has the image token and {text} in it. Without it the chat template decides, and without that
+    the image precedes the text. Raises CheckpointUnsupported.
     """
     token = config.image_token_id
     image_token = tokenizer.convert_ids_to_tokens(token)
@@ -52,7 +52,7 @@ def read_chat(folder: Path, tokenizer: Any, config: Any, count: int, layout: str
 
 
 def _template(folder: Path) -> str | None:
-    """The template beside a tokenizer that has none, where older checkpoints keep their processor's."""
+    """The processor's template, which older checkpoints store in a file of its own."""
     for name in _TEMPLATE_FILES:
         settings = read_json(folder / name) if (folder / name).is_file() else None
         if isinstance(settings, dict) and isinstance(settings.get("chat_template"), str):
@@ -68,14 +68,14 @@ def _render(tokenizer: Any, template: str, content: list[dict[str, str]]) -> str
             tokenize=False,
             add_generation_prompt=True,
         )
-    except Exception as error:  # whatever a template raises
+    except Exception as error:  # a template can raise anything
         raise _unsupported(str(error).strip().partition("\n")[0] or type(error).__name__) from error
     return str(rendered)
 
 
 def _unsupported(value: str) -> CheckpointUnsupported:
     return CheckpointUnsupported(
-        "the checkpoint's chat template does not write a picture and a text as one message",
+        "the checkpoint's chat template does not write an image and a text as one message",
         value=value,
-        next_step="Give --layout: the picture's token and {text}, as the checkpoint was trained.",
+        next_step="Give --layout with the image token and {text}, as the checkpoint was trained.",
     )

@@ -1,4 +1,4 @@
-"""Which checkpoints can be exported, told from their small files: nothing here loads a weight."""
+"""Find a checkpoint, and check that it can be exported. Nothing here loads weights."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from nestvec_schemas.errors import CheckpointNotFound, CheckpointUnsupported, ne
 
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "artifact.metadata")
 TRAINING_RECORD = "nestvec_adapt.json"
-"""What ``nestvec adapt`` leaves in a checkpoint that it made."""
+"""The file that marks a checkpoint made by ``nestvec adapt``."""
 
 OWN_ARCHITECTURES: Final = {
     "efficientnet_lite": "nestvec_exporters.vision.efficientnet_lite",
     "nestvec-pooled-dual": "nestvec_exporters.vision.pooled_dual",
 }
-"""Architectures that transformers lacks, by type: the module that it learns each from."""
+"""Architectures that transformers lacks, by type, with the modules that register them."""
 
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model")
@@ -43,24 +43,25 @@ _LFS_POINTER = b"version https://git-lfs"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint on disk. ``source`` is what a manifest calls it: its id, or its folder's or file's name.
-
-    ``folder`` is a file where the checkpoint is one: word vectors.
-    ``architecture`` is the row of ``architectures.table`` that it fits.
-    """
+    """A checkpoint on disk."""
 
     folder: Path
+    """Its folder, or its file if it consists of word vectors."""
+
     source: str
+    """What a manifest calls it: its id, or the name of its folder or file."""
+
     architecture: str = SENTENCE
+    """Its kind, of ``kinds.ARCHITECTURES``."""
 
     @property
     def trained(self) -> bool:
-        """Whether ``nestvec adapt`` made it nested."""
+        """Whether ``nestvec adapt`` trained it."""
         return (self.folder / TRAINING_RECORD).is_file()
 
 
 def read_checkpoint(name_or_path: str) -> Checkpoint:
-    """Find a local folder or file or fetch a Hugging Face id, and check that it can be exported.
+    """Find a local folder or file, or fetch a Hugging Face id, and check that it can be exported.
 
     Raises CheckpointNotFound and CheckpointUnsupported.
     """
@@ -76,11 +77,11 @@ def read_checkpoint(name_or_path: str) -> Checkpoint:
             f"a checkpoint is a folder, or a file of word vectors ({', '.join(WORD_FILES)}), "
             "and this is another file",
             value=name_or_path,
-            next_step="Name the folder that holds config.json and the weights; unpack what is packed.",
+            next_step="Give the folder with config.json and the weights; unpack an archive first.",
         )
     if not _HUB_ID.fullmatch(name_or_path):
         raise CheckpointNotFound(
-            "there is no such folder, and a Hugging Face id is written OWNER/NAME",
+            "there is no such folder, and a Hugging Face id has the form OWNER/NAME",
             value=name_or_path,
             next_step=f"Correct the path.{nearest(path.name, _sibling_folders(path))}",
         )
@@ -95,7 +96,7 @@ def read_checkpoint(name_or_path: str) -> Checkpoint:
 
 
 def _check(architecture: Architecture, folder: Path) -> None:
-    """Raise CheckpointUnsupported unless the small files are right, and the weights safetensors."""
+    """Raise CheckpointUnsupported unless the small files are valid and the weights are safetensors."""
     if architecture.name in SENTENCE_TRANSFORMERS_ROWS:
         check_architecture(folder)
         check_weights(folder)
@@ -108,7 +109,7 @@ def _check(architecture: Architecture, folder: Path) -> None:
 
 
 def check_architecture(folder: Path) -> None:
-    """Raise CheckpointUnsupported or CheckpointNotFound unless the small files identify of a text encoder."""
+    """Raise CheckpointUnsupported or CheckpointNotFound unless the small files are a text encoder's."""
     modules = read_modules(folder)
     for module in modules:
         if module.kind == "Dense":
@@ -117,7 +118,7 @@ def check_architecture(folder: Path) -> None:
     config = read_config(home)
     if not any(_matching(home, _TOKENIZER_FILES)) and not any(_matching(folder, _TOKENIZER_FILES)):
         raise CheckpointUnsupported(
-            "the checkpoint has no tokenizer, so it cannot take text",
+            "the checkpoint has no tokenizer, so it cannot encode text",
             value=config.get("model_type", "unknown model type"),
             next_step=f"Put its tokenizer files beside it (one of {', '.join(_TOKENIZER_FILES)}), "
             "or choose a text encoder.",
@@ -125,10 +126,10 @@ def check_architecture(folder: Path) -> None:
 
 
 def check_code(folder: Path, home: Path | None = None) -> None:
-    """Raise CheckpointUnsupported unless transformers knows the architecture itself, or learns it from one
-    of OURS, which this imports. Takes seconds.
+    """Raise CheckpointUnsupported unless transformers knows the architecture, or a module of
+    OWN_ARCHITECTURES registers it, which this imports. Takes seconds.
 
-    ``home`` is where its ``config.json`` is, else where ``modules.json`` says.
+    ``home`` is the folder of its ``config.json``; by default, the one that ``modules.json`` names.
     """
     from transformers import CONFIG_MAPPING  # noqa: PLC0415 - slow
 
@@ -145,9 +146,9 @@ def check_code(folder: Path, home: Path | None = None) -> None:
         return
     if config.get("auto_map"):
         raise CheckpointUnsupported(
-            "the checkpoint demands trust_remote_code, and nestvec runs no code of a checkpoint",
+            "the checkpoint requires trust_remote_code, and nestvec does not run a checkpoint's code",
             value=model_type or "no model_type",
-            next_step="Choose a checkpoint whose architecture transformers has itself.",
+            next_step="Choose a checkpoint with an architecture of transformers.",
         )
     raise CheckpointUnsupported(
         "the installed transformers does not know this architecture",
@@ -157,9 +158,9 @@ def check_code(folder: Path, home: Path | None = None) -> None:
 
 
 def check_weights(folder: Path) -> None:
-    """Raise CheckpointUnsupported unless every module's weights are whole safetensors files.
+    """Raise CheckpointUnsupported unless every module's weights are intact safetensors files.
 
-    Pickled weights are refused: unpickling runs whatever code the file holds.
+    Pickled weights are refused: unpickling can run any code in the file.
     """
     modules = read_modules(folder) or (Module("Transformer", folder),)
     for module in modules:
@@ -168,13 +169,13 @@ def check_weights(folder: Path) -> None:
 
 
 def check_safetensors(folder: Path) -> None:
-    """Raise CheckpointUnsupported unless a folder has weights in whole safetensors files."""
+    """Raise CheckpointUnsupported unless a folder has weights in intact safetensors files."""
     files = sorted(_matching(folder, WEIGHTS))
     if not files:
         pickles = sorted(path.name for path in _matching(folder, _PICKLE_FILES))
         raise CheckpointUnsupported(
             "the checkpoint has no weights in safetensors"
-            + (", and pickled weights can run code when they are read" if pickles else ""),
+            + (", and pickled weights can run code when loaded" if pickles else ""),
             value=", ".join(pickles) or folder.name,
             next_step="Save it with save_pretrained(..., safe_serialization=True), or choose a revision "
             "that has *.safetensors.",
@@ -188,11 +189,11 @@ def _check_activation(module: Module) -> None:
     config = read_json(path) if path.is_file() else {}
     activation = config.get("activation_function", "torch.") if isinstance(config, dict) else None
     if not isinstance(activation, str) or not activation.startswith("torch."):
-        # sentence-transformers would put Tanh in its place and only log it.
+        # sentence-transformers would replace it by Tanh and only log that.
         raise CheckpointUnsupported(
-            "a Dense module has an activation that is not torch's",
+            "a Dense module has an activation that is not from torch",
             value=activation,
-            next_step="Choose a checkpoint with an activation of torch.nn.",
+            next_step="Choose a checkpoint with an activation from torch.nn.",
         )
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint's small files: what they say before anything large is read. Nothing here imports torch."""
+"""A checkpoint's small files, which identify it before anything large is read. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ GRAPHS: Final = (
     "model_quantized.onnx",
     "onnx/model_quantized.onnx",
 )
-"""Where a checkpoint's ready graph lies, likeliest first."""
+"""Where a checkpoint's ONNX graph can be, likeliest first."""
 
 WORD_FILES: Final = (".txt", ".vec", ".bin")
 """The suffixes of files of word vectors, which are checkpoints by themselves."""
 
-_TEXT: Final = (
+_TEXT_FILES: Final = (
     "tokenizer.json",
     "tokenizer_config.json",
     "vocab.txt",
@@ -40,23 +40,23 @@ class CheckpointFiles:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """Its ``config.json``; empty where there is none."""
+        """Its ``config.json``; empty if there is none."""
         return self.json("config.json")
 
     def json(self, name: str) -> dict[str, Any]:
-        """A JSON object; empty where there is none."""
+        """The JSON object in a file; empty if there is none."""
         path = self.folder / name
-        found = read_json(path) if path.is_file() else {}
-        return found if isinstance(found, dict) else {}
+        content = read_json(path) if path.is_file() else {}
+        return content if isinstance(content, dict) else {}
 
     @cached_property
     def transformer(self) -> dict[str, Any]:
-        """The ``config.json`` of sentence-transformers' first module, or else the checkpoint's own."""
+        """The ``config.json`` of sentence-transformers' first module, otherwise the checkpoint's own."""
         path = self.folder / "modules.json"
         rows = read_json(path) if path.is_file() else []
         first = rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else {}
-        place = str(first.get("path") or ".")
-        return self.json(f"{place}/config.json")
+        folder = str(first.get("path") or ".")
+        return self.json(f"{folder}/config.json")
 
     @cached_property
     def model_type(self) -> str:
@@ -64,34 +64,34 @@ class CheckpointFiles:
 
     @cached_property
     def head(self) -> str:
-        """The class that was saved, ``BertForMaskedLM`` for instance."""
+        """The saved class, such as ``BertForMaskedLM``."""
         named = self.config.get("architectures")
         return str(named[0]) if isinstance(named, list) and named else ""
 
     @cached_property
     def modules(self) -> tuple[str, ...]:
-        """The classes' names in sentence-transformers' ``modules.json``."""
+        """The class names in sentence-transformers' ``modules.json``."""
         path = self.folder / "modules.json"
         rows = read_json(path) if path.is_file() else []
         rows = rows if isinstance(rows, list) else []
         return tuple(str(row.get("type", "")).rpartition(".")[2] for row in rows if isinstance(row, dict))
 
     @property
-    def sees(self) -> bool:
-        """Whether it says how a picture becomes numbers."""
+    def takes_images(self) -> bool:
+        """Whether it has an image preprocessing's configuration."""
         return (
             self.has("preprocessor_config.json", "processor_config.json") or "pretrained_cfg" in self.config
         )
 
     @property
-    def reads(self) -> bool:
+    def takes_text(self) -> bool:
         """Whether it has a tokenizer, or another way to take text."""
-        return self.has(*_TEXT)
+        return self.has(*_TEXT_FILES)
 
     def has(self, *names: str) -> bool:
-        """Whether one of these files is there."""
+        """Whether one of these files exists."""
         return any((self.folder / name).is_file() for name in names)
 
-    def some(self, pattern: str) -> bool:
-        """Whether a file's path fits a pattern."""
+    def matches(self, pattern: str) -> bool:
+        """Whether a file's path matches a glob pattern."""
         return any(self.folder.glob(pattern))

@@ -1,4 +1,4 @@
-"""Fetching a checkpoint from Hugging Face, or from its cache where the hub cannot be reached."""
+"""Fetch a checkpoint from Hugging Face, or from the cache if the hub is unreachable."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from nestvec_schemas.errors import CheckpointNotFound
 
 HUB_TIMEOUT_SECONDS = 10.0
 
-# Copies of the weights in other formats, which may be as large again.
+# Copies of the weights in other formats, which can be as large again.
 _IGNORED_FILES = ("onnx/*", "openvino/*", "original/*", "consolidated*")
 
 
 def fetch(name: str, patterns: Sequence[str], *, cache: Path | None = None) -> Path:
-    """The folder with those files of a Hugging Face model whose names match ``patterns``.
+    """Download the files of a Hugging Face model that match ``patterns``, and return their folder.
 
-    ``cache`` is Hugging Face's own unless given. Raises CheckpointNotFound.
+    ``cache`` defaults to Hugging Face's own. Raises CheckpointNotFound.
     """
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - slow, and only for an id
 
@@ -31,8 +31,7 @@ def fetch(name: str, patterns: Sequence[str], *, cache: Path | None = None) -> P
         )
     except Exception as error:
         raise CheckpointNotFound(
-            "neither a folder here nor a model that can be fetched: a download was tried, and the cache "
-            "does not have it",
+            "the checkpoint is not a local folder, it cannot be downloaded, and the cache does not have it",
             value=f"{name} ({_first_line(failure or error)})",
             next_step="Check the spelling and the connection to huggingface.co, or give a local folder.",
         ) from error
@@ -40,9 +39,9 @@ def fetch(name: str, patterns: Sequence[str], *, cache: Path | None = None) -> P
 
 
 def _unreachable(name: str) -> Exception | None:
-    """Why the hub does not answer, asked once: a download retries for half a minute before it says so.
+    """Why the hub is unreachable, by one request: a download would retry for half a minute.
 
-    Raises CheckpointNotFound where it answers that there is no such model.
+    Raises CheckpointNotFound if the hub answers that there is no such model.
     """
     from huggingface_hub import HfApi  # noqa: PLC0415
     from huggingface_hub.errors import RepositoryNotFoundError  # noqa: PLC0415
@@ -52,9 +51,9 @@ def _unreachable(name: str) -> Exception | None:
     except RepositoryNotFoundError as error:
         owner = "" if "/" in name else " with its owner (OWNER/NAME)"
         raise CheckpointNotFound(
-            "Hugging Face has no such model, or does not show it to you",
+            "Hugging Face has no such model, or you may not access it",
             value=name,
-            next_step=f"Write the id as its page does{owner}; for a private or gated model set HF_TOKEN.",
+            next_step=f"Copy the id from its page{owner}; for a private or gated model, set HF_TOKEN.",
         ) from error
     except Exception as error:  # requests' or httpx's own, by the version of huggingface_hub
         return error

@@ -1,13 +1,13 @@
-"""What a late-interaction checkpoint says of queries and documents, in the layouts that there are.
+"""A late-interaction checkpoint's settings of queries and documents.
 
-colbert-ir's ColBERT writes ``artifact.metadata``; PyLate writes into sentence-transformers' own config.
+colbert-ir's ColBERT writes ``artifact.metadata``; PyLate writes to sentence-transformers' configuration.
 """
 
 from __future__ import annotations
 
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from tokenizers import Tokenizer
@@ -26,40 +26,45 @@ _QUERY_TOKENS, _DOCUMENT_TOKENS = 32, 180
 
 @dataclass(frozen=True)
 class Markers:
-    """What stands before queries and documents, as text; tokens of each; how queries are filled up; and the
-    words whose vectors documents leave out."""
+    """How queries and documents are marked and truncated."""
 
     query: str
+    """Precedes queries."""
+
     document: str
+    """Precedes documents."""
+
     query_tokens: int = _QUERY_TOKENS
     document_tokens: int = _DOCUMENT_TOKENS
+
     expand: bool = True
+    """Whether queries are padded with mask tokens."""
+
     attend: bool = False
+    """Whether these are attended to."""
+
     skip: Sequence[str] = _PUNCTUATION
+    """Words whose vectors documents omit."""
 
 
-def read_markers(small: CheckpointFiles, overrides: Overrides) -> Markers | None:
-    """What a checkpoint says; None where it says nothing of late interaction and ``overrides`` does not.
+def read_markers(files: CheckpointFiles, overrides: Overrides) -> Markers | None:
+    """The checkpoint's markers; None if neither it nor ``overrides`` has any.
 
-    Prompts of ``overrides`` stand for the checkpoint's. Raises CheckpointUnsupported.
+    Prompts of ``overrides`` replace the checkpoint's. Raises CheckpointUnsupported.
     """
-    config = small.json(PYLATE_CONFIG)
-    if small.has(COLBERT_CONFIG):
-        markers = _colbert(small.json(COLBERT_CONFIG))
+    config = files.json(PYLATE_CONFIG)
+    if files.has(COLBERT_CONFIG):
+        markers = _colbert(files.json(COLBERT_CONFIG))
     elif "query_prefix" in config or "document_prefix" in config:
         markers = _pylate(config)
     elif overrides.query_prompt and overrides.document_prompt:
         markers = Markers(overrides.query_prompt, overrides.document_prompt)
     else:
         return None
-    return Markers(
-        overrides.query_prompt or markers.query,
-        overrides.document_prompt or markers.document,
-        markers.query_tokens,
-        markers.document_tokens,
-        markers.expand,
-        markers.attend,
-        markers.skip,
+    return replace(
+        markers,
+        query=overrides.query_prompt or markers.query,
+        document=overrides.document_prompt or markers.document,
     )
 
 
@@ -67,9 +72,9 @@ def _colbert(settings: dict[str, Any]) -> Markers:
     """colbert-ir's settings (ColBERTConfig)."""
     if settings.get("similarity", "cosine") != "cosine":
         raise CheckpointUnsupported(
-            "the checkpoint compares token vectors by another measure than their cosine",
+            "the checkpoint compares token vectors by another metric than cosine",
             value=settings["similarity"],
-            next_step="Choose one whose similarity is cosine.",
+            next_step="Choose one with cosine similarity.",
         )
     return Markers(
         query=_text(settings, "query_token_id", "[unused0]"),
@@ -102,10 +107,10 @@ def _text(settings: dict[str, Any], name: str, default: str) -> str:
 def interaction_of(
     markers: Markers, tokenizer: Tokenizer, mask: int | None, max_tokens: int
 ) -> Interaction | None:
-    """The same by ids, ``most`` tokens the longest text; None where queries and documents have no marker.
+    """The markers as ids; None if queries and documents have no markers.
 
     The markers become special tokens of ``tokenizer``, so that they can be written as text. ``mask`` is the
-    id that fills queries up. Raises CheckpointUnsupported where a marker is not one token of the vocabulary.
+    id that queries are padded with. Raises CheckpointUnsupported unless each marker is one known token.
     """
     if not markers.query and not markers.document:
         return None
@@ -128,8 +133,8 @@ def _marker(tokenizer: Tokenizer, marker: str, size: int) -> int:
     second = tokenizer.encode(f"{marker}a").ids[1:2]
     if token_id is None or token_id >= size or second != [token_id]:
         raise CheckpointUnsupported(
-            "what marks a query or a document is not one token of the checkpoint's vocabulary",
+            "the marker of a query or a document is not one token of the checkpoint's vocabulary",
             value=marker or "no marker",
-            next_step="Name tokens that it has: --query-prompt '[unused0]' --document-prompt '[unused1]'.",
+            next_step="Give tokens that it has: --query-prompt '[unused0]' --document-prompt '[unused1]'.",
         )
     return token_id

@@ -1,5 +1,5 @@
 """The two layouts of a checkpoint: transformers' (``config.json`` beside the weights) and
-sentence-transformers' (``modules.json``, which lists a folder per module)."""
+sentence-transformers' (``modules.json`` with a folder per module)."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from typing import Any
 from nestvec_schemas.errors import CheckpointNotFound, CheckpointUnsupported
 
 MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Dropout", "Normalize")
-"""The kinds of sentence-transformers module that the graph can hold."""
+"""The kinds of sentence-transformers modules that can be exported."""
 
 _MAX_JSON_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
 class Module:
-    """One row of ``modules.json``: the class's name, and the folder of its files."""
+    """A row of ``modules.json``."""
 
     kind: str
+    """The class name."""
+
     folder: Path
+    """The folder of its files."""
 
 
 def read_modules(folder: Path) -> tuple[Module, ...]:
-    """The rows of ``modules.json``; empty in transformers' layout. Raises CheckpointUnsupported."""
+    """The modules in ``modules.json``; empty in transformers' layout. Raises CheckpointUnsupported."""
     path = folder / "modules.json"
     if not path.is_file():
         return ()
@@ -41,7 +44,7 @@ def read_modules(folder: Path) -> tuple[Module, ...]:
         package, _, kind = row["type"].rpartition(".")
         if package.partition(".")[0] != "sentence_transformers":
             raise CheckpointUnsupported(
-                "the checkpoint brings a module of its own code, and nestvec runs no code of a checkpoint",
+                "the checkpoint has a module with its own code, and nestvec does not run a checkpoint's code",
                 value=row["type"],
                 next_step="Choose a checkpoint that sentence-transformers loads without trust_remote_code.",
             )
@@ -63,7 +66,7 @@ def transformer_folder(folder: Path) -> Path:
 
 
 def first_folder(folder: Path) -> Path:
-    """The folder of the first module, whatever the modules are and whoever's; else the checkpoint's own."""
+    """The folder of the first module, of any kind; otherwise the checkpoint's own."""
     path = folder / "modules.json"
     rows = read_json(path) if path.is_file() else []
     first = rows[0] if isinstance(rows, list) and rows else {}
@@ -76,14 +79,14 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         if (folder / "adapter_config.json").is_file():
             raise CheckpointUnsupported(
-                "this is an adapter without its base model",
+                "the checkpoint is an adapter without its base model",
                 value=folder.name,
                 next_step="Merge it first (peft: merge_and_unload, save_pretrained) and export the result.",
             )
         raise CheckpointNotFound(
             "the folder is not a checkpoint: it has no config.json",
             value=str(folder),
-            next_step="Name the folder that holds config.json and the weights.",
+            next_step="Give the folder with config.json and the weights.",
         )
     config = read_json(path)
     if not isinstance(config, dict):
@@ -114,5 +117,5 @@ def _check_order(kinds: tuple[str, ...]) -> None:
         raise CheckpointUnsupported(
             "the checkpoint is not one Transformer followed by one Pooling",
             value=", ".join(kinds) or "no modules",
-            next_step="Choose a checkpoint whose modules.json begins with these two.",
+            next_step="Choose a checkpoint whose modules.json starts with these two.",
         )

@@ -1,4 +1,4 @@
-"""The longest text that an encoder takes."""
+"""The longest text that an encoder accepts."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import Final
 from nestvec_schemas.errors import CheckpointUnsupported
 
 DEFAULT_MAX_TOKENS: Final = 8192
-"""The longest text an encoder takes unless more is asked for: decoders state 32,768 and more, which no
-service could batch."""
+"""The longest text by default: decoders declare 32,768 tokens and more, which no service could batch."""
 
 UNSTATED_MAX_TOKENS = 512
 
 
 def max_text_tokens(declared: int | None, positions: int | None, requested: int | None) -> int:
-    """The longest text in tokens: ``asked``, else what is stated, at most as many as there are positions.
+    """The longest text in tokens: ``requested``, otherwise ``declared``, up to ``positions``.
 
-    Raises CheckpointUnsupported where ``asked`` is more than the model has positions.
+    Raises CheckpointUnsupported if ``requested`` exceeds the model's positions.
     """
     if requested is None:
         declared_or_default = declared or UNSTATED_MAX_TOKENS
@@ -29,7 +28,7 @@ def max_text_tokens(declared: int | None, positions: int | None, requested: int 
 
 
 def check_positions(requested: int, positions: int | None) -> None:
-    """Raise CheckpointUnsupported where ``asked`` tokens are more than ``limit`` (None: there is none)."""
+    """Raise CheckpointUnsupported if ``requested`` tokens exceed ``positions``; None is no limit."""
     if positions is not None and requested > positions:
         raise CheckpointUnsupported(
             "the checkpoint does not take texts of this many tokens",

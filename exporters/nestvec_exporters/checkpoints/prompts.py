@@ -1,4 +1,4 @@
-"""What a checkpoint wants before a query and before a document, and how a row of ids begins with it."""
+"""A checkpoint's prompts for queries and documents, and the token ids that a prompt starts with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nestvec_exporters.options import Overrides
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.manifest import PromptName
 
-# The names that checkpoints give the two prompts, likeliest first.
+# The names that checkpoints give to the two prompts, likeliest first.
 _PROMPT_NAMES: dict[PromptName, tuple[str, ...]] = {
     "query": ("query", "search_query", "retrieval.query", "s2p_query"),
     "document": ("document", "passage", "corpus", "search_document", "retrieval.passage"),
@@ -18,7 +18,7 @@ _PROMPT_NAMES: dict[PromptName, tuple[str, ...]] = {
 
 
 def named_prompts(prompts: Mapping[str, str | None], default: str | None) -> dict[PromptName, str]:
-    """The checkpoint's prompts as query and document; its default serves where neither is named."""
+    """The checkpoint's prompts of queries and documents; its default prompt replaces a missing one."""
     by_role: dict[PromptName, str] = {}
     for name, aliases in _PROMPT_NAMES.items():
         texts = [text for alias in aliases if (text := prompts.get(alias))]
@@ -29,7 +29,7 @@ def named_prompts(prompts: Mapping[str, str | None], default: str | None) -> dic
 
 
 def prompts_of(own: Mapping[PromptName, str], overrides: Overrides) -> dict[PromptName, str]:
-    """A checkpoint's prompts with those that are asked for in their place; an empty one is none."""
+    """A checkpoint's prompts, replaced by those of ``overrides``; an empty prompt is omitted."""
     requested = {"query": overrides.query_prompt, "document": overrides.document_prompt}
     prompts: dict[PromptName, str] = {}
     for name in _PROMPT_NAMES:
@@ -41,46 +41,48 @@ def prompts_of(own: Mapping[PromptName, str], overrides: Overrides) -> dict[Prom
 
 
 _CONTINUATIONS: Final = ("a", "Z", "7", "(", "-", "'", ".", " a", "\n", "é", "語", "🎈", "the", "ing", "un")
-"""What may follow a prompt: its last tokens may be others for each of these."""
+"""What can follow a prompt, and change its last tokens."""
 
 
 @dataclass(frozen=True)
 class Prefix:
-    """The ids that a row begins with where its text begins with a prompt, the begin token among them; and how
-    many tokens from the first on pooling leaves out for it."""
+    """The start of a row whose text starts with a prompt."""
 
     ids: tuple[int, ...]
+    """The row's first ids, begin token included."""
+
     hidden: int
+    """How many tokens from the first on pooling omits."""
 
 
 Encode = Callable[[str], Sequence[int]]
-"""A text's ids, special tokens among them."""
+"""From a text to its ids, special tokens included."""
 
 
 def prefixes_of(encode: Encode, hidden: Mapping[str, int]) -> tuple[Prefix, ...]:
-    """How rows begin with prompts; ``hidden`` says of each how many tokens pooling leaves out for it.
+    """How rows start with prompts; ``hidden`` is the number of tokens that pooling omits for each prompt.
 
-    A prompt's last token may grow together with the text behind it ("Query: " and "heat" to "▁heat"), so
-    that fewer ids may be told by than are left out. Raises CheckpointUnsupported where none is left, or where
-    they are those of another prompt.
+    A prompt's last token can merge with the text after it ("Query: " and "heat" to "▁heat"), so fewer ids
+    can identify a prompt than are omitted. Raises CheckpointUnsupported if no ids are left, or if they are
+    another prompt's.
     """
-    start = len(_common_prefix([encode(after) for after in _CONTINUATIONS]))
+    start = len(_common_prefix([encode(text) for text in _CONTINUATIONS]))
     hidden_by_ids: dict[tuple[int, ...], int] = {}
     for prompt, count in hidden.items():
-        shared = _common_prefix([encode(f"{prompt}{after}") for after in _CONTINUATIONS])
+        shared = _common_prefix([encode(f"{prompt}{text}") for text in _CONTINUATIONS])
         if len(shared) <= start or hidden_by_ids.get(shared, count) != count:
             raise CheckpointUnsupported(
-                "the checkpoint leaves its prompts out of pooling, and the tokens of one do not tell it "
+                "the checkpoint omits its prompts from pooling, and the tokens of one do not distinguish it "
                 + ("from a text" if len(shared) <= start else "from another"),
                 value=prompt,
-                next_step="Give a longer prompt, one that ends with a mark such as ': ', or none.",
+                next_step="Give a longer prompt that ends with punctuation such as ': ', or none.",
             )
         hidden_by_ids[shared] = count
     return tuple(Prefix(ids, count) for ids, count in hidden_by_ids.items())
 
 
 def leading_prompt(text: str, prompts: Mapping[PromptName, str]) -> str:
-    """The longest of the prompts that a text begins with; empty where there is none."""
+    """The longest prompt that a text starts with; empty if there is none."""
     return max((prompt for prompt in prompts.values() if text.startswith(prompt)), key=len, default="")
 
 

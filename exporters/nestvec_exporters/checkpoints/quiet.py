@@ -1,4 +1,4 @@
-"""Holding back what libraries say during an export, so that its stages can be read."""
+"""Silence libraries during an export or a training run, so that its stages stay readable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No warnings, loading bars or log lines below ERROR, unless logging shows information anyway."""
+    """Suppress warnings, progress bars and log records below ERROR, unless INFO is enabled anyway."""
     if logging.getLogger().isEnabledFor(logging.INFO):
         yield
         return
@@ -28,7 +28,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def _no_bars() -> Iterator[None]:
-    """Without transformers' loading bars; a graph that is ready is exported without transformers."""
+    """Disable transformers' progress bars; exporting an existing graph does not need transformers."""
     if find_spec("transformers") is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""A sparse checkpoint's folders, read before anything in them is loaded."""
+"""The modules of a sparse checkpoint, checked before anything is loaded."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ _ROUTES = "router_config.json"
 
 @dataclass(frozen=True)
 class SparseLayout:
-    """``kinds`` are the modules of sentence-transformers, empty in transformers' own layout; ``transformers``
-    the folders that models lie in."""
+    """A sparse checkpoint's modules."""
 
     kinds: tuple[str, ...]
+    """The class names of sentence-transformers' modules; empty in transformers' layout."""
+
     transformers: tuple[Path, ...]
+    """The folders of transformers models."""
 
 
 def read_sparse_layout(folder: Path) -> SparseLayout:
-    """What lies where. Raises CheckpointUnsupported for modules of others' code or of other kinds, and unless
-    all weights are safetensors."""
+    """Read the layout. Raises CheckpointUnsupported for modules of other kinds or with their own code, and
+    unless all weights are safetensors."""
     modules = list(_modules(folder))
     if not modules:
         check_safetensors(folder)
         return SparseLayout((), (folder,))
     for kind, place in modules:
-        # A table of weights may be words and numbers in a JSON file.
+        # A table of weights can be words and numbers in a JSON file.
         if kind in _TRANSFORMERS or (kind == _TABLE and not _is_json_table(place)):
             check_safetensors(place)
     return SparseLayout(
@@ -43,7 +45,7 @@ def read_sparse_layout(folder: Path) -> SparseLayout:
 
 
 def _modules(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Every module: its class's name and its folder; those behind a router after it."""
+    """Every module's class name and folder; those of a router follow it."""
     path = folder / "modules.json"
     rows = read_json(path) if path.is_file() else []
     for row in rows if isinstance(rows, list) else [None]:
@@ -62,7 +64,7 @@ def _kind(of: Any) -> str:
     package, _, kind = str(of).rpartition(".")
     if package.partition(".")[0] != "sentence_transformers":
         raise CheckpointUnsupported(
-            "the checkpoint brings a module of its own code, and nestvec runs no code of a checkpoint",
+            "the checkpoint has a module with its own code, and nestvec does not run a checkpoint's code",
             value=of,
             next_step="Choose a checkpoint that sentence-transformers loads without trust_remote_code.",
         )

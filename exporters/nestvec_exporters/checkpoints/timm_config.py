@@ -1,4 +1,4 @@
-"""Whether a checkpoint is timm's, and whether timm can be imported."""
+"""Detect checkpoints of timm, and import timm."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ def is_timm(config: dict[str, Any]) -> bool:
 
 
 def import_timm(architecture: object) -> Any:
-    """The module ``timm``. Raises CheckpointUnsupported where it cannot be imported."""
+    """The module ``timm``. Raises CheckpointUnsupported if it cannot be imported."""
     try:
         return import_module("timm")
     except ImportError as error:
         raise CheckpointUnsupported(
-            f"this is a checkpoint of timm, which cannot be imported ({error})",
+            f"the checkpoint needs timm, which cannot be imported ({error})",
             value=architecture,
-            next_step="Run pip install timm, which brings torchvision; or choose the same network as "
-            "transformers saves it.",
+            next_step="Run pip install timm, which installs torchvision; or choose the same network saved by "
+            "transformers.",
         ) from error
     except RuntimeError as error:
         raise CheckpointUnsupported(
-            f"this is a checkpoint of timm, whose torchvision does not fit the installed torch ({error})",
+            f"the checkpoint needs timm, whose torchvision does not match the installed torch ({error})",
             value=architecture,
-            next_step="Install the torchvision that was built with this torch, for a CPU's torch from "
-            "https://download.pytorch.org/whl/cpu; or choose the same network as transformers saves it.",
+            next_step="Install the torchvision built for this torch, for a CPU build from "
+            "https://download.pytorch.org/whl/cpu; or choose the same network saved by transformers.",
         ) from error

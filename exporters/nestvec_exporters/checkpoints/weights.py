@@ -1,22 +1,23 @@
-"""A transformers model with the weights of a checkpoint, and what the checkpoint lacks of it."""
+"""Load a transformers model with a checkpoint's weights, and tell which weights are missing."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from nestvec_schemas.errors import CheckpointUnsupported
 
-_SHOWN = 3
+_MAX_SHOWN = 3
 
 
-def read_model(kind: Any, folder: Path) -> tuple[Any, tuple[str, ...]]:
-    """A model of a class of transformers, in float32 and evaluation mode, and the weights that it lacks.
+def read_model(model_class: Any, folder: Path) -> tuple[Any, tuple[str, ...]]:
+    """Load a model class of transformers, in float32 and evaluation mode; also return missing weights' names.
 
-    Attention is written out, so that onnxruntime can fuse it. Raises CheckpointUnsupported.
+    Attention is eager, so that ONNX Runtime can fuse it. Raises CheckpointUnsupported.
     """
     try:
-        model, loading_info = kind.from_pretrained(
+        model, loading_info = model_class.from_pretrained(
             str(folder), attn_implementation="eager", output_loading_info=True, local_files_only=True
         )
     except Exception as error:
@@ -28,12 +29,25 @@ def read_model(kind: Any, folder: Path) -> tuple[Any, tuple[str, ...]]:
     return model.float().eval(), tuple(sorted(loading_info["missing_keys"]))
 
 
-def check_complete(missing: tuple[str, ...]) -> None:
-    """Raise CheckpointUnsupported where weights are missing: transformers fills them with random numbers."""
+def missing_weights(model: Any, folder: Path) -> tuple[str, ...]:
+    """The weights of a loaded model that its checkpoint in ``folder`` lacks.
+
+    Reads the weights a second time: transformers fills missing ones with random numbers, and reports them
+    only if asked.
+    """
+    _, loading_info = type(model).from_pretrained(
+        str(folder), output_loading_info=True, local_files_only=True
+    )
+    return tuple(sorted(loading_info["missing_keys"]))
+
+
+def check_complete(missing: Sequence[str], *, ignored: str | None = None) -> None:
+    """Raise CheckpointUnsupported if weights are missing whose names do not contain ``ignored``."""
+    missing = [name for name in missing if ignored is None or ignored not in name]
     if missing:
-        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        more = f" and {len(missing) - _MAX_SHOWN} more" if len(missing) > _MAX_SHOWN else ""
         raise CheckpointUnsupported(
-            "the checkpoint's weights do not have all that its config.json names",
-            value=", ".join(missing[:_SHOWN]) + more,
+            "the checkpoint lacks weights that its config.json declares",
+            value=", ".join(missing[:_MAX_SHOWN]) + more,
             next_step="Download the checkpoint again, or correct its config.json.",
         )

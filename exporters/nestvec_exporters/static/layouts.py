@@ -48,9 +48,9 @@ TABLE_FORMATS: Final = (
     TableFormat(lambda files: files.model_type == "model2vec", _with_own_pooling(read_model2vec)),
     TableFormat(lambda files: bool(files.modules), _with_own_pooling(read_static_embedding)),
     TableFormat(
-        lambda files: files.some("*.npy"), lambda path, pooling: word_table(read_packed(path), pooling)
+        lambda files: files.matches("*.npy"), lambda path, pooling: word_table(read_packed(path), pooling)
     ),
-    TableFormat(lambda files: files.some("weights/*.safetensors"), _with_own_pooling(read_wordllama)),
+    TableFormat(lambda files: files.matches("weights/*.safetensors"), _with_own_pooling(read_wordllama)),
 )
 
 

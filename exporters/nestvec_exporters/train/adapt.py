@@ -12,7 +12,7 @@ from nestvec_exporters.progress import Listener
 from nestvec_exporters.train.measure import FIGURE_NAMES
 from nestvec_exporters.train.options import AdaptOptions, Hyperparameters, RunOutput
 from nestvec_exporters.train.result import Adapted, Comparison, DataSummary
-from nestvec_exporters.train.run import RunOutcome, RunContext, Started, run_training
+from nestvec_exporters.train.run import RunContext, RunOutcome, Started, run_training
 from nestvec_exporters.training_data import TrainingData, prepare_texts
 from nestvec_schemas.errors import TrainingDataUnusable
 

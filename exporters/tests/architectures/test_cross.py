@@ -120,12 +120,12 @@ def three_labels(folder: Path) -> None:
     [
         (
             without_classifier,
-            "do not have all that its config.json names: classifier.bias, classifier.weight",
+            "lacks weights that its config.json declares: classifier.bias, classifier.weight",
         ),
         (three_labels, "one score, and it has several labels: 3 labels. Choose a checkpoint with one label"),
         (
             lambda f: edit(f, sbert_ce_default_activation_function="torch.nn.modules.activation.Tanh"),
-            "another function than a sigmoid or none: torch.nn.modules.activation.Tanh",
+            "neither a sigmoid nor the identity: torch.nn.modules.activation.Tanh",
         ),
     ],
 )
@@ -145,5 +145,5 @@ def test_scores_have_no_prefixes_and_no_exits(write_checkpoint: Write, tmp_path:
         exported(folder, tmp_path / "models", dims=(8,))
     from nestvec_schemas.samples.sample import Sample
 
-    with pytest.raises(EncoderError, match="a reranker has scores"):
+    with pytest.raises(EncoderError, match="a reranker returns scores"):
         exported(folder, tmp_path / "models", exits=(1,), sample=Sample("some", ("a text",)))

@@ -69,11 +69,11 @@ BAD: dict[str, tuple[Damage, type[CheckpointError], str]] = {
         "larger than 4 MiB",
     ),
     "an adapter": (adapter, CheckpointUnsupported, "merge_and_unload"),
-    "no tokenizer": (no_tokenizer, CheckpointUnsupported, "no tokenizer, so it cannot take text: bert"),
+    "no tokenizer": (no_tokenizer, CheckpointUnsupported, "no tokenizer, so it cannot encode text: bert"),
     "pickled weights": (
         only_pickle,
         CheckpointUnsupported,
-        r"can run code when they are read: pytorch_model",
+        r"can run code when loaded: pytorch_model",
     ),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), CheckpointUnsupported, "no weights"),
     "cut weights": (cut, CheckpointUnsupported, "model.safetensors is damaged"),
@@ -110,7 +110,7 @@ def test_a_bad_checkpoint_is_told_before_its_weights_are_loaded(case: str, copy:
         ({"model_type": "bertt"}, "Did you mean 'bert'"),
         ({"model_type": None}, "no model_type"),
         ({"model_type": ["bert"]}, "does not know this architecture"),
-        ({"model_type": "house", "auto_map": {"AutoModel": "house.Model"}}, "demands trust_remote_code"),
+        ({"model_type": "house", "auto_map": {"AutoModel": "house.Model"}}, "requires trust_remote_code"),
     ],
 )
 def test_an_architecture_that_transformers_lacks_is_told(
@@ -125,7 +125,7 @@ def test_an_architecture_that_transformers_lacks_is_told(
     ("kind", "says"),
     [
         ("sentence_transformers.models.StaticEmbedding", "StaticEmbedding. Known modules: Transformer"),
-        ("house.modules.Pool", "runs no code of a checkpoint: house.modules.Pool"),
+        ("house.modules.Pool", "does not run a checkpoint's code: house.modules.Pool"),
         ("sentence_transformers.models.Transformer", "one Transformer followed by one Pooling"),
     ],
 )
@@ -150,7 +150,7 @@ def test_a_dense_module_is_looked_into(sentence_bert: Write) -> None:
     ]
     read_checkpoint(str(folder))
     edit(folder / "2_Dense", activation_function="house.Swish")
-    with pytest.raises(CheckpointUnsupported, match=r"not torch's: house\.Swish"):
+    with pytest.raises(CheckpointUnsupported, match=r"not from torch: house\.Swish"):
         read_checkpoint(str(folder))
     edit(folder / "2_Dense", activation_function="torch.nn.modules.activation.Tanh")
     only_pickle(folder / "2_Dense")
@@ -198,7 +198,7 @@ def test_weights_of_another_shape_are_refused(copy: Path) -> None:
 def test_a_vision_model_has_no_text(write_checkpoint: Write, tmp_path: Path) -> None:
     folder = write_checkpoint("ViT", vocab_size=None, max_position_embeddings=None, pad_token_id=None)
     no_tokenizer(folder)
-    with pytest.raises(CheckpointUnsupported, match="cannot take text: vit"):
+    with pytest.raises(CheckpointUnsupported, match="cannot encode text: vit"):
         read_checkpoint(str(folder))
 
 

@@ -42,9 +42,9 @@ def test_a_prompts_last_token_may_grow() -> None:
 
 
 def test_a_prompt_that_no_token_tells_is_refused() -> None:
-    with pytest.raises(CheckpointUnsupported, match=r"tell it from a text: Query.*a longer prompt"):
+    with pytest.raises(CheckpointUnsupported, match=r"distinguish it from a text: Query.*a longer prompt"):
         prefixes_of(joined, {"Query": 1})
-    with pytest.raises(CheckpointUnsupported, match=r"tell it from another: Query: find.*a longer prompt"):
+    with pytest.raises(CheckpointUnsupported, match=r"distinguish it from another: Query: find.*a longer prompt"):
         prefixes_of(joined, {"Query: ": 3, "Query: find": 4})
 
 

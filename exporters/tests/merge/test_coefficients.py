@@ -99,9 +99,9 @@ def test_texts_are_paired_with_a_piece_of_them(names: dict[str, str]) -> None:
 
 
 def test_what_cannot_be_fitted_on(names: dict[str, str]) -> None:
-    with pytest.raises(TrainingDataUnusable, match=r"pairs or texts alone: triplets"):
+    with pytest.raises(TrainingDataUnusable, match=r"pairs or texts only: triplets"):
         CoefficientFit(TrainingData("t", "triplets", (("a", "b", "c"),)))
-    with pytest.raises(TrainingDataUnusable, match=r"pairs or texts alone: scores"):
+    with pytest.raises(TrainingDataUnusable, match=r"pairs or texts only: scores"):
         CoefficientFit(TrainingData("t", "pairs", (("a", "b"),), (0.5,)))
     with pytest.raises(TrainingDataUnusable, match="too few different pairs"):
         fit_coefficients(
@@ -118,5 +118,5 @@ def test_coefficients_beyond_all_numbers_are_an_error(names: dict[str, str]) -> 
 
 
 def test_an_export_says_how_it_was_fitted() -> None:
-    words = Merge("base+A", {}, HOW).cli_options()
+    words = Merge("base+A", {}, HOW).cli_args()
     assert words[-4:] == ("--fit", "pairs.jsonl", "--fit-steps", "4")

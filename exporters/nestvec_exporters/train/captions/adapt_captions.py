@@ -12,7 +12,7 @@ from nestvec_exporters.train.captions.measure import RECALL_FIGURE, Recalls
 from nestvec_exporters.train.captions.options import CaptionOptions
 from nestvec_exporters.train.options import Hyperparameters, RunOutput, training_dims
 from nestvec_exporters.train.result import Comparison, DataSummary, TrainingResult
-from nestvec_exporters.train.run import RunOutcome, RunContext, Started, run_training
+from nestvec_exporters.train.run import RunContext, RunOutcome, Started, run_training
 
 if TYPE_CHECKING:
     from nestvec_exporters.train.captions.objective import CaptionObjective, CaptionTask

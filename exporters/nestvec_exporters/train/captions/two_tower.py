@@ -19,7 +19,7 @@ from nestvec_exporters.architectures.dual import (
     text_padding,
     text_positions,
 )
-from nestvec_exporters.checkpoints.tokenizer import plain_tokenizer
+from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer
 from nestvec_exporters.nesting.sampling import pad_batch
 from nestvec_exporters.train.captions.options import CaptionOptions, TowerTraining
 from nestvec_exporters.train.state import copy_parameters, restore_parameters
@@ -76,7 +76,7 @@ class TwoTowerModel(nn.Module):
             normalised=True,
         )
         self._image = ImageGraph(tower)
-        self._tokenizer = plain_tokenizer(parts.tokenizer)
+        self._tokenizer = fast_tokenizer(parts.tokenizer)
         self._tokenizer.enable_truncation(
             min(options.hyperparameters.max_tokens, text_positions(parts.model))
         )
