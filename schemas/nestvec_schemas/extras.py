@@ -1,4 +1,4 @@
-"""What an optional part needs, asked for before any work is done."""
+"""The packages of optional parts, checked before any work is done."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from nestvec_schemas.errors import NestvecError
 
 
 def require_packages(doing: str, packages: Iterable[str], extra: str) -> None:
-    """Raise NestvecError where a package cannot be imported; ``extra`` is nestvec's that brings them all."""
+    """Raise NestvecError where a package is not installed; ``extra`` is the extra of nestvec that has them
+    all."""
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         raise NestvecError(

@@ -1,8 +1,8 @@
-"""Late interaction: how queries and documents are read a vector a token, and how two of them are compared.
+"""Late interaction: queries and documents with a vector per token, and how they are compared.
 
-A marker behind the first token says which of the two a text is; the encoder's prompts put it there. A query
-is filled up with mask tokens to a fixed length, whose vectors count as further words of it; a document leaves
-out the vectors of its punctuation (ColBERT, Khattab & Zaharia 2020; ColBERTv2, Santhanam et al. 2022).
+A marker after the first token, which the encoder's prompts put there, says which of the two a text is. A
+query is padded with mask tokens to a fixed length, whose vectors count as further words of it; the vectors
+of a document's punctuation are dropped (ColBERT, Khattab & Zaharia 2020; ColBERTv2, Santhanam et al. 2022).
 """
 
 from __future__ import annotations
@@ -18,31 +18,39 @@ from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.vectors import Vectors
 
 KEEP_INPUT: Final = "keep"
-"""The input of a graph that gives a vector a token: 1 where the token's vector is an answer, else 0."""
+"""The input of a graph that gives a vector per token: 1 for tokens whose vector is part of the answer, else
+0."""
 
 Ids = NDArray[np.int64]
 
 
 class Interaction(BaseModel):
-    """How a tower tells queries from documents, and what it makes of each.
-
-    The markers are ids, which stand second. A query has at most ``query_tokens``, and exactly so many where
-    there is a ``mask`` token to fill it up with; its other tokens see those only where they ``attend`` to
-    them. The vectors of the ids in ``skip`` are left out of documents.
-    """
+    """How a tower distinguishes queries from documents, and how it reads each."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     query_marker: int
+    """The second id of a query."""
+
     document_marker: int
+    """The second id of a document."""
+
     query_tokens: Annotated[int, Field(ge=3)]
+    """The maximum length of a query, and its exact length where there is a ``mask``."""
+
     mask: int | None = None
+    """The id that pads queries."""
+
     attend: bool = False
+    """Whether a query's other tokens attend to the mask tokens."""
+
     skip: tuple[int, ...] = ()
+    """The ids whose vectors are dropped from documents."""
 
 
 def token_arrays(ids: Ids, interaction: Interaction | None) -> dict[str, Array]:
-    """The arrays of one text for a graph that gives a vector a token: ids, mask and KEEP, each (t,) int64.
+    """The arrays of one text for a graph that gives a vector per token: ids, mask and KEEP_INPUT, (t,) int64
+    each.
 
     ``ids`` is (n,) int64 with special tokens. A text without a marker is read as it is.
     """
@@ -56,7 +64,7 @@ def token_arrays(ids: Ids, interaction: Interaction | None) -> dict[str, Array]:
 
 
 def _query_arrays(ids: Ids, interaction: Interaction) -> dict[str, Array]:
-    """The last token is a special one, which stays where the query is cut."""
+    """The arrays of a query; its last token, a special one, stays where it is truncated."""
     max_tokens = interaction.query_tokens
     query_ids = ids if len(ids) <= max_tokens else np.concatenate([ids[: max_tokens - 1], ids[-1:]])
     padding = 0 if interaction.mask is None else max_tokens - len(query_ids)
@@ -69,8 +77,8 @@ def maxsim(query: Vectors, documents: Sequence[Vectors]) -> NDArray[np.float64]:
     """The score of each document with a query: over the query's vectors, the sum of the largest product with
     any of the document's.
 
-    ``query`` is (q, dim) float32, each document (t, dim); the result is (n,) float64. A document without a
-    vector scores 0. What else is scored has no part in a score.
+    ``query`` is (q, dim) float32, each document (t, dim); the result is (n,) float64. A document without
+    vectors scores 0. No score depends on what else is scored.
     """
     return np.array([_maxsim(query, document) for document in documents], np.float64)
 

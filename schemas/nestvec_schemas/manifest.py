@@ -1,4 +1,4 @@
-"""The encoder manifest (``encoder.json``): all that a reader must know of an exported encoder."""
+"""The encoder manifest (``encoder.json``): everything that a reader must know about an exported encoder."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from nestvec_schemas.errors import DimNotOffered, ManifestCorrupt, ManifestTooNe
 from nestvec_schemas.towers import Kind, Modality, Record, Tower, first_tower, part_of
 
 MANIFEST_FORMAT: Final = 3
-"""The manifest format that this version writes; it reads 1, which had no rotations, and 2, which had text
-encoders alone, as well."""
+"""The manifest format that this version writes. It also reads 1, which has no rotations, and 2, which has
+only text encoders."""
 
 ENCODER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 EXPERT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
-"""A letter first, so that it is told from an exit in ``NAME@EXPERT``."""
+"""It begins with a letter, which distinguishes it from an exit in ``NAME@EXPERT``."""
 
 Precision = Literal["fp32", "fp16", "int8"]
 Nesting = Literal["plain", "trained", "rotated"]
@@ -32,66 +32,86 @@ class Verification(Record):
     """How near the exported vectors are to the checkpoint's own, as cosines over real sentences."""
 
     sentences: Annotated[int, Field(ge=1)]
+    """Number of sentences."""
+
     cosine_min: float
     cosine_mean: float
 
 
 class FitSummary(Record):
-    """What was fitted on the encoder's own vectors of a sample, without labels.
-
-    ``method`` is the rotation's, None where only exits were mapped; ``sample`` names where the texts came
-    from, ``drawn`` counts the distinct ones (None in a manifest that does not tell). Of these, of sentences
-    and, for a learned rotation, of keywords of them, ``texts`` were fitted on; retention was measured on
-    ``held_out``, of which none are keywords. ``plain`` is the retention per dim that the
-    same encoder has without the rotation.
-    """
+    """What was fitted on the encoder's own vectors of a sample, without labels."""
 
     method: RotationMethod | None
+    """The rotation's method; None where only maps of exits were fitted."""
+
     sample: str
+    """Where the texts came from."""
+
     drawn: Annotated[int, Field(ge=1)] | None = None
+    """Number of distinct texts in the sample; None in a manifest that does not say."""
+
     texts: Annotated[int, Field(ge=1)]
+    """Number of sentences, and of keywords of them for a learned rotation, that were fitted on."""
+
     held_out: Annotated[int, Field(ge=1)]
+    """Number of texts that retention was measured on; none is a keyword."""
+
     seed: int
     plain: dict[int, float] = Field(default_factory=dict)
+    """Retention per dim of the same encoder without the rotation."""
 
 
 class ExitQuality(Record):
-    """Of one exit, over held-out texts: retention per dim, and the mean cosine to the deepest exit."""
+    """How good one exit is, over held-out texts."""
 
     retention: dict[int, float]
+    """Retention per dim."""
+
     cosine: float
+    """Mean cosine to the deepest exit."""
 
 
 class Manifest(Record):
-    """An exported encoder. ``dims`` is the ladder of useful prefixes, longest first; ``dims[0] == dim``.
-
-    ``layers`` is the ladder of exits, deepest first: the layers after which a pass may stop, all in one
-    space. ``retention`` maps a dim to the share of the full vectors' ten nearest neighbours that it finds
-    among its own ten, where that was measured; ``exits`` says the same of every exit but the deepest.
-    ``files`` maps each file's path inside the encoder's folder to its SHA-256; those of another part begin
-    with ``@PART/``. ``experts`` maps the name of each expert, a set of weights for the text tower that a
-    request may choose, to its checkpoint.
-    """
+    """An exported encoder."""
 
     format: Literal[1, 2, 3] = MANIFEST_FORMAT
     name: str
     source: str
+    """The checkpoint that it was exported from."""
+
     kind: Kind = "dense"
     towers: dict[Modality, Tower]
     experts: dict[str, str] = Field(default_factory=dict)
+    """The checkpoint of each expert: weights for the text tower that a request may choose by name."""
+
     dim: Annotated[int, Field(ge=1)]
     dims: tuple[int, ...]
+    """The ladder of useful prefixes, longest first; ``dims[0] == dim``."""
+
     layers: tuple[int, ...]
+    """The ladder of exits, deepest first: layers after which a pass may stop, all in one space."""
+
     normalised: bool
+    """Whether vectors have length 1."""
+
     prompts: dict[PromptName, str]
     precision: Precision
     nesting: Nesting = "plain"
     retention: dict[int, float] = Field(default_factory=dict)
+    """Per dim, the share of the full vectors' ten nearest neighbours that are among the prefixes' ten
+    nearest, where it was measured."""
+
     exits: dict[int, ExitQuality] = Field(default_factory=dict)
+    """The same for every exit but the deepest."""
+
     fit: FitSummary | None = None
     verification: Verification
     files: dict[str, str]
+    """SHA-256 of each file, by its path inside the encoder's folder; ``@PART/`` begins that of another
+    part."""
+
     created_with: dict[str, str]
+    """Versions of the packages that exported it."""
 
     @field_validator("name")
     @classmethod
@@ -119,7 +139,7 @@ class Manifest(Record):
     @model_validator(mode="after")
     def _has_a_tower(self) -> Manifest:
         if not self.towers:
-            raise ValueError("towers must have one at least")
+            raise ValueError("towers must have at least one")
         return self
 
     @model_validator(mode="after")
@@ -138,17 +158,17 @@ class Manifest(Record):
 
     @property
     def depth(self) -> int:
-        """The deepest exit: the layers of a whole pass."""
+        """The deepest exit: the number of layers of a full pass."""
         return self.layers[0]
 
     @property
     def main_tower(self) -> Tower:
-        """The tower whose graph lies in the encoder's own folder."""
+        """The tower whose graph is in the encoder's own folder."""
         return self.towers[first_tower(self.towers)]
 
     @property
     def parts(self) -> dict[str, Modality]:
-        """The graphs of the encoder, each a model of Triton's, with the tower that each is for."""
+        """The tower of each part, that is, of each graph, which is a model of its own for Triton."""
         towers: dict[str, Modality] = {part_of(self.towers, tower): tower for tower in self.towers}
         return {**towers, **dict.fromkeys(self.experts, first_tower(self.towers))}
 
@@ -163,7 +183,7 @@ class Manifest(Record):
         return self.depth if layer is None else layer
 
     def prompt(self, name: PromptName) -> str:
-        """The text put in front of a query or a document; empty where the encoder wants none."""
+        """The text that is put before a query or a document; empty where the encoder has none."""
         return self.prompts.get(name, "")
 
 
@@ -178,7 +198,7 @@ def parse_manifest(data: bytes, *, path: str) -> Manifest:
     version = fields.get("format") if isinstance(fields, dict) else None
     if isinstance(version, int) and version > MANIFEST_FORMAT:
         raise ManifestTooNew(
-            f"{path} has a manifest format later than {MANIFEST_FORMAT}",
+            f"{path} has a later manifest format than {MANIFEST_FORMAT}",
             value=version,
             next_step="Upgrade nestvec, or export the encoder again with this version.",
         )
@@ -193,7 +213,7 @@ def parse_manifest(data: bytes, *, path: str) -> Manifest:
 
 
 def dim_ladder(dim: int, dims: tuple[int, ...] | None = None) -> tuple[int, ...]:
-    """The prefixes an encoder of ``dim`` offers, longest first and always with ``dim`` itself.
+    """The prefixes that an encoder of ``dim`` offers, longest first, ``dim`` itself included.
 
     Without ``dims``: the full length and the powers of two below it, down to 32.
     Raises DimNotOffered when one of ``dims`` is not in 1..dim, SpecError when ``dims`` is empty.
@@ -202,7 +222,7 @@ def dim_ladder(dim: int, dims: tuple[int, ...] | None = None) -> tuple[int, ...]
         powers = (2**n for n in range(dim.bit_length(), 4, -1))
         return (dim, *(power for power in powers if power < dim))
     if not dims:
-        raise SpecError("no dims were given", next_step=f"Give at least one, at most {dim}.")
+        raise SpecError("no dims were chosen", next_step=f"Choose at least one, from 1 to {dim}.")
     for prefix in dims:
         if not 1 <= prefix <= dim:
             raise DimNotOffered(

@@ -1,4 +1,4 @@
-"""The model repository: a folder per encoder, laid out as Triton loads it, with the manifest beside.
+"""The model repository: a folder per encoder, laid out as Triton loads it, with the manifest.
 
 models/
 └── minilm/
@@ -8,8 +8,8 @@ models/
     ├── rotation.npy       where the encoder is rotated
     └── 1/model.onnx
 
-An encoder of several graphs (the image tower beside the text's, an expert) has each further one, its part, in
-a folder beside its own that is named ``NAME@PART``, because Triton knows one graph a model:
+Triton has one graph per model. So each further graph of an encoder, its part (an image tower beside the text
+tower, an expert), is in a folder of its own, ``NAME@PART``:
 
 models/
 ├── clip/                  manifest, tokenizer, the text tower
@@ -29,18 +29,18 @@ CONFIG = "config.pbtxt"
 TOKENIZER = "tokenizer.json"
 GRAPH = "1/model.onnx"
 FONT = "font.ttf"
-"""What an encoder of pictures of text draws by, where it brings a font; OpenType has the same name."""
+"""The font of an encoder that reads images of text, where it has one; OpenType fonts have the same name."""
 ROTATION = "rotation.npy"
 """The orthogonal matrix R, (dim, dim) float32, that the graph multiplies its plain vectors by: v R."""
 
 PART_SEPARATOR = "@"
-"""Between an encoder's name and its part's; no encoder's own name has one."""
+"""Separates an encoder's name from its part's; no encoder's own name contains it."""
 
 _MAX_MANIFEST_BYTES = 1 << 20
 
 
 def part_name(encoder: str, part: str) -> str:
-    """What Triton calls a part of an encoder: its folder's name."""
+    """The name of an encoder's part for Triton: its folder's name."""
     return f"{encoder}{PART_SEPARATOR}{part}" if part else encoder
 
 
@@ -50,7 +50,7 @@ def part_folder(folder: Path, part: str) -> Path:
 
 
 def file_path(folder: Path, name: str) -> Path:
-    """Where a file lies that a manifest lists."""
+    """The path of a file that a manifest lists."""
     if not name.startswith(PART_SEPARATOR):
         return folder / name
     part, _, relative_path = name[len(PART_SEPARATOR) :].partition("/")
@@ -65,7 +65,7 @@ def read_manifest(folder: Path) -> Manifest:
             data = file.read(_MAX_MANIFEST_BYTES + 1)
     except OSError as error:
         raise EncoderNotFound(
-            f"{folder} holds no encoder",
+            f"{folder} does not contain an encoder",
             value=error.strerror or str(error),
             next_step="Export one: nestvec export CHECKPOINT --to MODELS --name NAME.",
         ) from error
@@ -76,7 +76,7 @@ def read_manifest(folder: Path) -> Manifest:
     manifest = parse_manifest(data, path=str(path))
     if manifest.name != folder.name:
         raise ManifestCorrupt(
-            f"{path} names another encoder than its folder",
+            f"the encoder in {path} has another name than its folder",
             value=manifest.name,
             next_step=f"Rename the folder to {manifest.name}, or export the encoder again.",
         )

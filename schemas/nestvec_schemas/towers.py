@@ -1,4 +1,4 @@
-"""The halves of an encoder, and what kind of answer it gives: how a manifest says that it is fed and read."""
+"""The towers of an encoder: what their graphs take and give."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from nestvec_schemas.preprocessing.pixels import ImageTransform
 from nestvec_schemas.preprocessing.text_rendering import Rendering
 
 Kind = Literal["dense", "sparse", "multivector", "reranker"]
-"""What an encoder answers with: a vector an input; a weight for each word of its vocabulary (SPLADE); a
-vector a token (ColBERT); or, for a query with a document, a score (a cross-encoder)."""
+"""What an encoder gives: a vector per input; a weight for each word of its vocabulary (SPLADE); a vector per
+token (ColBERT); or, for a query with a document, a score (a cross-encoder)."""
 
 Modality = Literal["text", "image"]
 
@@ -23,10 +23,13 @@ TokenScheme = Literal["tokenizer", "bytes", "codepoints"]
 """How a text becomes ids: by ``tokenizer.json``, or without one (``preprocessing.byte_tokens``)."""
 
 Activation = Literal["identity", "sigmoid"]
-"""What makes the score that a reranker's authors publish of what its graph gives."""
+"""What turns a reranker's logit into the score that its authors publish."""
+
+EXIT_INPUT: Final = "exit"
+"""The input of a graph with several exits: per row, the layer to stop after; 0 for the deepest."""
 
 MAIN_PART: Final = ""
-"""The part of an encoder that lies in its own folder."""
+"""The name of the part of an encoder that is in its own folder."""
 
 
 class Record(BaseModel):
@@ -36,37 +39,49 @@ class Record(BaseModel):
 
 
 class Tower(Record):
-    """One half of an encoder: what its graph takes and gives.
-
-    ``max_tokens`` is the longest text in tokens; of a tower that reads pictures, what one of them costs in a
-    batch, in patches. A text becomes ids by ``scheme``; a picture becomes pixels by ``picture``, and a tower
-    of several ``frames`` reads so many of them as one input, or fewer where ``frame_mask`` is among its
-    ``inputs``. A text that is drawn is so by ``rendering``. A
-    tower with ``chat`` reads messages: a text, a picture, or both at once.
-    ``interaction`` is how a tower that gives a vector a token tells queries from documents. A reranker's
-    graph gives a logit whatever its ``activation``: the service makes of it what each face asks for (a
-    sigmoid, unless raw scores are), and who wants the numbers of the authors' own code applies this.
-    ``alone``: the graph runs one input at a time, because its int8 activations have one scale a batch and an
-    answer would depend a little on what shares it: scores must not.
-    """
+    """One half of an encoder: what its graph takes and gives."""
 
     inputs: tuple[str, ...]
+    """Names of the graph's inputs."""
+
     output: str
+    """Name of the graph's output."""
+
     pooling: str
     max_tokens: Annotated[int, Field(ge=1)]
+    """The longest text in tokens; of a tower that reads images, the patches that one of them costs in a
+    batch."""
+
     scheme: TokenScheme = "tokenizer"
     picture: ImageTransform | None = None
+    """How an image becomes pixels of one size."""
+
     patching: Patching | None = None
+    """How an image of any shape becomes patches."""
+
     frames: Annotated[int, Field(ge=1)] = 1
+    """Images of one input; fewer are allowed where ``frame_mask`` is among the inputs."""
+
     rendering: Rendering | None = None
+    """How a text is drawn, for a tower that reads images of text."""
+
     interaction: Interaction | None = None
+    """How a tower that gives a vector per token distinguishes queries from documents."""
+
     activation: Activation | None = None
+    """What the authors of a reranker apply to its logit. The graph gives the logit whatever this is; the
+    service returns its sigmoid, unless raw scores are requested."""
+
     alone: bool = False
+    """The graph runs one input at a time: its int8 activations have one scale per batch, so that a score
+    would depend a little on what shares the batch."""
+
     chat: ChatLayout | None = None
+    """The layout of messages, for a tower that reads a text, an image, or both at once."""
 
 
 def first_tower(towers: Mapping[Modality, Tower]) -> Modality:
-    """The tower whose graph lies in the encoder's own folder: the text's, unless there is none."""
+    """The tower whose graph is in the encoder's own folder: the text tower, unless there is none."""
     return "text" if "text" in towers else "image"
 
 

@@ -1,4 +1,4 @@
-"""Nested vectors as arrays: truncate, then normalise, in that order and nowhere else."""
+"""Nested vectors as arrays: truncate, then normalise, in that order, and only here."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_prefix_dim(dim: int, full: int) -> None:
         raise DimNotOffered(
             "the encoder has no vectors of this many dims",
             value=dim,
-            next_step=f"Ask for 1 to {full} dims.",
+            next_step=f"Choose from 1 to {full} dims.",
         )
 
 

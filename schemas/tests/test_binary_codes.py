@@ -38,7 +38,7 @@ def test_the_first_number_is_the_most_significant_bit() -> None:
 
 @pytest.mark.parametrize("dim", [0, 1, 7, 9, 100])
 def test_bits_fill_whole_bytes(dim: int) -> None:
-    with pytest.raises(DimNotOffered, match=f"whole bytes: {dim}. Ask for a multiple of 8"):
+    with pytest.raises(DimNotOffered, match=f"whole bytes: {dim}. Choose a multiple of 8"):
         sign_bits(np.ones((1, dim), np.float32))
 
 

@@ -62,7 +62,7 @@ def test_an_encoder_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_manifest_is_no_encoder(tmp_path: Path) -> None:
-    with pytest.raises(EncoderNotFound, match=r"holds no encoder.*nestvec export"):
+    with pytest.raises(EncoderNotFound, match=r"does not contain an encoder.*nestvec export"):
         read_manifest(tmp_path)
 
 

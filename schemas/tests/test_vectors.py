@@ -62,7 +62,7 @@ def test_nesting_leaves_its_input_alone() -> None:
 
 @pytest.mark.parametrize("dim", [0, -1, FULL + 1])
 def test_a_dim_that_is_not_there_is_refused(dim: int) -> None:
-    with pytest.raises(DimNotOffered, match=f"{dim}. Ask for 1 to {FULL} dims"):
+    with pytest.raises(DimNotOffered, match=f"{dim}. Choose from 1 to {FULL} dims"):
         truncate(np.zeros((1, FULL), np.float32), dim)
 
 

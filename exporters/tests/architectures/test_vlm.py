@@ -19,13 +19,13 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from nestvec_exporters import ExportOptions, Overrides, export
-from nestvec_exporters.architectures.vlm import Message, message_rows, probes
-from nestvec_exporters.checkpoints.chat_template import chat_of
-from nestvec_exporters.probes.images import pictures
-from nestvec_exporters.verify.compare import exported
+from nestvec_exporters.architectures.vlm import Message, message_rows, probe_messages
+from nestvec_exporters.checkpoints.chat_template import read_chat
+from nestvec_exporters.probes.images import probe_images
+from nestvec_exporters.verify.compare import run_graph
 from nestvec_schemas.errors import CheckpointUnsupported, NestvecError
 from nestvec_schemas.preprocessing.collate import Arrays
-from nestvec_schemas.preprocessing.pixels import pixels
+from nestvec_schemas.preprocessing.pixels import image_pixels
 from nestvec_schemas.repository import GRAPH, read_manifest
 from nestvec_schemas.vectors import Vectors, cosines
 
@@ -52,13 +52,13 @@ def exported_as(place: Path, name: str) -> Path:
 
 
 def rows(folder: Path, messages: list[Message]) -> list[Arrays]:
-    tower = read_manifest(folder).first
+    tower = read_manifest(folder).main_tower
     assert tower.chat is not None and tower.picture is not None
-    return message_rows(tower.chat, tower.picture, 0, folder, messages, tower.max_tokens)
+    return message_rows(tower, folder, messages, tower.max_tokens)
 
 
 def embedded(folder: Path, messages: list[Message]) -> Vectors:
-    return np.stack(exported(folder / GRAPH, rows(folder, messages)))
+    return np.stack(run_graph(folder / GRAPH, rows(folder, messages)))
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -66,14 +66,14 @@ def test_vectors_are_those_of_transformers(name: str, place: Path) -> None:
     folder = exported_as(place, name)
     manifest = read_manifest(folder)
     assert manifest.verification.cosine_min > 0.99999
-    assert manifest.verification.sentences == len(probes())
-    assert (list(manifest.towers), manifest.first.pooling, manifest.normalised) == (
+    assert manifest.verification.sentences == len(probe_messages())
+    assert (list(manifest.towers), manifest.main_tower.pooling, manifest.normalised) == (
         ["text"],
         "lasttoken",
         True,
     )
     # A comparison says something only where other messages have other vectors.
-    found = embedded(folder, probes())
+    found = embedded(folder, probe_messages())
     near = found @ found.T - 2 * np.eye(len(found))
     assert near.max() < 0.999
 
@@ -90,7 +90,7 @@ def test_llava_is_what_its_own_processor_makes_of_a_message(place: Path) -> None
         num_additional_image_tokens=1,
     )
     model = known.LlavaModel.from_pretrained(checkpoint).eval()
-    messages: list[Message] = [(pictures()[0], "what is it?"), (None, "a frog"), (pictures()[1], "")]
+    messages: list[Message] = [(probe_images()[0], "what is it?"), (None, "a frog"), (probe_images()[1], "")]
     expected = []
     for image, text in messages:
         content = ([{"type": "image"}] if image else []) + [{"type": "text", "text": text}]
@@ -109,7 +109,7 @@ def test_llava_is_what_its_own_processor_makes_of_a_message(place: Path) -> None
 @pytest.mark.parametrize("name", ["qwen2", "llava"])
 def test_a_vector_does_not_depend_on_its_neighbours(name: str, place: Path) -> None:
     folder = exported_as(place, name)
-    messages = probes()[12:32]
+    messages = probe_messages()[12:32]
     together = embedded(folder, messages)
     alone = np.concatenate([embedded(folder, [one]) for one in messages])
     assert cosines(together, alone).min() > 0.999999
@@ -135,11 +135,9 @@ def test_a_batch_of_texts_does_not_open_the_eyes(place: Path) -> None:
 
 def test_a_long_text_loses_its_end_and_keeps_the_layout(place: Path) -> None:
     folder = exported_as(place, "qwen2")
-    tower = read_manifest(folder).first
+    tower = read_manifest(folder).main_tower
     assert tower.chat is not None and tower.picture is not None
-    both = message_rows(
-        tower.chat, tower.picture, 0, folder, [(pictures()[0], "a" * 600), (pictures()[0], "")], 200
-    )
+    both = message_rows(tower, folder, [(probe_images()[0], "a" * 600), (probe_images()[0], "")], 200)
     long, empty = (row["input_ids"].tolist() for row in both)
     assert len(long) == 200
     tail = empty[-12:]
@@ -152,25 +150,25 @@ def test_without_a_template_the_picture_stands_before_the_text(place: Path) -> N
     tokenizer = transformers.AutoTokenizer.from_pretrained(place / "qwen2")
     config = transformers.AutoConfig.from_pretrained(place / "qwen2")
     tokenizer.chat_template = None
-    chat = chat_of(place, tokenizer, config, 4, None)
+    chat = read_chat(place, tokenizer, config, 4, None)
     assert chat.pictured == "<|vision_start|><|image_pad|><|vision_end|>{text}"
     assert chat.alone == "{text}"
     # As VLM2Vec was trained.
-    chat = chat_of(place, tokenizer, config, 4, "<|image_pad|> {text}")
+    chat = read_chat(place, tokenizer, config, 4, "<|image_pad|> {text}")
     assert (chat.pictured, chat.alone) == ("<|image_pad|> {text}", "{text}")
     with pytest.raises(CheckpointUnsupported, match="--layout"):
-        chat_of(place, tokenizer, config, 4, "{text}")
+        read_chat(place, tokenizer, config, 4, "{text}")
     tokenizer.chat_template = "{% for one in messages %}{{ one['content'] + '' }}{% endfor %}"
     with pytest.raises(CheckpointUnsupported, match="--layout"):
-        chat_of(place, tokenizer, config, 4, None)
+        read_chat(place, tokenizer, config, 4, None)
 
 
 def test_a_layout_is_verified_and_told(place: Path, tmp_path: Path) -> None:
     exported_as(place, "qwen2")
     overrides = Overrides(layout="<|image_pad|> {text}", query_prompt="Find: ")
     manifest = export(ExportOptions(str(place / "qwen2"), tmp_path, "vlm2vec", overrides=overrides))
-    assert manifest.first.chat is not None
-    assert (manifest.first.chat.alone, manifest.prompts) == ("{text}", {"query": "Find: "})
+    assert manifest.main_tower.chat is not None
+    assert (manifest.main_tower.chat.alone, manifest.prompts) == ("{text}", {"query": "Find: "})
 
 
 def test_int8_halves_the_language_model_and_leaves_the_eyes(place: Path, tmp_path: Path) -> None:
@@ -197,10 +195,10 @@ def test_fp16_halves_the_eyes_as_well(name: str, place: Path, tmp_path: Path) ->
     exact = exported_as(place, name)
     manifest = export(ExportOptions(str(place / name), tmp_path, "small", precision="fp16"))
     assert manifest.verification.cosine_min > 0.999
-    near = cosines(embedded(tmp_path / "small", probes()), embedded(exact, probes()))
+    near = cosines(embedded(tmp_path / "small", probe_messages()), embedded(exact, probe_messages()))
     assert 0.999 < near.min() < 0.99999999
     # Texts alone do not run the eyes, and come in batches of their own.
-    alone = [one for one in probes() if one[0] is None][:4]
+    alone = [one for one in probe_messages() if one[0] is None][:4]
     assert cosines(embedded(tmp_path / "small", alone), embedded(exact, alone)).min() > 0.999
     counts = Counter[int]()
     for one in weights_of(onnx.load(str(tmp_path / "small" / GRAPH)).graph):
@@ -229,7 +227,7 @@ def test_numbers_too_large_for_fp16_are_told(place: Path, tmp_path: Path) -> Non
         ({"overrides": Overrides(frames=2)}, "--frames"),
         ({"overrides": Overrides(pooling="mean")}, "--pooling"),
         ({"exits": (1,)}, "sample"),
-        ({"max_tokens": 40}, "take more tokens"),
+        ({"max_tokens": 40}, "have more tokens"),
         ({"max_tokens": 4000}, "does not take texts of this many tokens"),
     ],
 )
@@ -241,10 +239,10 @@ def test_what_it_cannot_do_is_said(options: dict[str, Any], told: str, place: Pa
 
 
 def test_a_square_for_qwen_is_within_the_areas_that_it_takes(tmp_path: Path) -> None:
-    from nestvec_exporters.vision.image_preprocessing import preprocessing
+    from nestvec_exporters.vision.image_preprocessing import parse_preprocessing
 
     def edge(**config: Any) -> int:
-        return preprocessing({"image_processor_type": "Qwen2VLImageProcessor", **config}).picture.height
+        return parse_preprocessing({"image_processor_type": "Qwen2VLImageProcessor", **config}).picture.height
 
     assert edge() == 448
     assert edge(max_pixels=300 * 300) == 280
@@ -258,8 +256,8 @@ def test_squares_are_not_resized_again_by_the_checkpoints_processor(place: Path)
     from nestvec_exporters.vision.image_tower import read_processor
 
     folder = exported_as(place, "qwen2")
-    how = read_manifest(folder).first.picture
+    how = read_manifest(folder).main_tower.picture
     assert how is not None
-    square = Image.fromarray(pixels(pictures()[3], how))
+    square = Image.fromarray(image_pixels(probe_images()[3], how))
     grid = np.asarray(read_processor(place / "qwen2")(square)["image_grid_thw"])
     assert grid.tolist() == [[1, how.height // 14, how.width // 14]]

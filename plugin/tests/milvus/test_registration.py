@@ -188,7 +188,7 @@ def test_without_a_connection_the_kind_of_milvus_is_not_guessed(
         ({"exit": "2"}, ExitNotOffered, r"after this layer: 2\."),
         ({"exit": True}, ExitNotOffered, r"after this layer: True\."),
         ({"form": "int4"}, SpecError, r"no such form of vectors: int4\. Choose float, int8, binary"),
-        ({"form": "binary", "dims": [8, 4]}, DimNotOffered, r"whole bytes: 4\. Ask for a multiple of 8"),
+        ({"form": "binary", "dims": [8, 4]}, DimNotOffered, r"whole bytes: 4\. Choose a multiple of 8"),
         ({"encoder": "tinny"}, EncoderNotFound, r"tinny\. Available: tiny\. Did you mean 'tiny'\?"),
         ({"source": "abstrct"}, SpecError, r"abstrct\. Add it first.*Did you mean 'abstract'\?"),
         ({"source": "id"}, SpecError, r"VARCHAR fields only, and id is not one: INT64"),

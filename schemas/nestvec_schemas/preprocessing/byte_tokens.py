@@ -1,8 +1,9 @@
-"""Text to ids without a vocabulary: an id for each byte or each code point, and few special ones.
+"""Token ids without a vocabulary: one for each byte or code point, and a few special ones.
 
-``bytes`` is ByT5's (Xue et al. 2022), ``codepoints`` CANINE's (Clark et al. 2022). What a text spells is
-never a special token: ``</s>`` in a text is four bytes, as in T5's own ByteVocabulary, while transformers'
-ByT5Tokenizer makes an end of it. Nothing is normalised: an accent composed and one apart differ.
+``bytes`` is ByT5's (Xue et al. 2022), ``codepoints`` CANINE's (Clark et al. 2022). A text never contains
+special tokens: ``</s>`` in a text is four bytes, as in T5's own ByteVocabulary, while transformers'
+ByT5Tokenizer reads it as the end token. Nothing is normalised: a composed accent differs from a combining
+one.
 """
 
 from __future__ import annotations
@@ -21,32 +22,44 @@ Side = Literal["right", "left"]
 
 @dataclass(frozen=True)
 class UnitScheme:
-    """How a text becomes ids: the units of its text as ``codec`` writes it, ``offset`` added to each.
-
-    ``unit`` is the dtype of one unit and ``errors`` what the codec does with half of a surrogate pair.
-    ``before`` and ``after`` stand around every text, ``names`` is how they are spelled, ``pad`` fills a
-    batch, and ids are below ``vocabulary``.
-    """
+    """How a text becomes ids."""
 
     name: str
     codec: str
+    """The codec whose units become ids."""
+
     unit: str
+    """The dtype of one unit."""
+
     errors: str
+    """What the codec does with half of a surrogate pair."""
+
     offset: int
+    """Added to each unit."""
+
     before: tuple[int, ...]
+    """Special ids before every text."""
+
     after: tuple[int, ...]
+    """Special ids after every text."""
+
     names: tuple[tuple[int, str], ...]
+    """How the special ids are spelled."""
+
     pad: int
+    """The id that pads a batch."""
+
     vocabulary: int
+    """The number of ids: all are below it."""
 
     @property
     def special(self) -> int:
-        """How many ids stand around a text."""
+        """The number of special ids around a text."""
         return len(self.before) + len(self.after)
 
 
 UNIT_SCHEMES: Final[dict[str, UnitScheme]] = {
-    # 3 special ids, 256 bytes, and 125 sentinels that ByT5 was trained with and no text has.
+    # 3 special ids, 256 bytes, and 125 sentinels of ByT5's training that no text contains.
     "bytes": UnitScheme(
         name="bytes",
         codec="utf-8",
@@ -75,7 +88,7 @@ UNIT_SCHEMES: Final[dict[str, UnitScheme]] = {
 
 
 class CharacterToken(NamedTuple):
-    """One id of a text: of the character from ``start`` to ``stop``, None where a special one stands."""
+    """One id of a text: that of the character from ``start`` to ``stop``, which are None for a special id."""
 
     id: int
     text: str
@@ -85,10 +98,10 @@ class CharacterToken(NamedTuple):
 
 
 def encode_units(text: str, scheme: UnitScheme, max_tokens: int, side: Side = "right") -> tuple[Ids, int]:
-    """The text's ids, (t,) int64 with the special ones, and their number before they were cut.
+    """The text's ids, (t,) int64 with the special ones, and their number before truncation.
 
-    t is at most ``max_tokens``: units are cut on ``side``, special ids never. A cut may part the bytes of
-    one character. Raises ManifestCorrupt where ``max_tokens`` leaves no room for text.
+    t is at most ``max_tokens``: units are removed on ``side``, special ids never. Truncation may split the
+    bytes of one character. Raises ManifestCorrupt where ``max_tokens`` leaves no room for text.
     """
     units, room = _units(text, scheme), _max_units(scheme, max_tokens)
     units_kept = units[:room] if side == "right" else units[max(0, len(units) - room) :]
@@ -96,7 +109,8 @@ def encode_units(text: str, scheme: UnitScheme, max_tokens: int, side: Side = "r
 
 
 def split_units(text: str, scheme: UnitScheme, max_tokens: int) -> list[Ids]:
-    """All of the text's ids in chunks of at most ``max_tokens``, special ones around each; one if empty.
+    """All of the text's ids in chunks of at most ``max_tokens``, each with special ids; an empty text has
+    one chunk.
 
     Raises ManifestCorrupt where ``max_tokens`` leaves no room for text.
     """
@@ -106,10 +120,10 @@ def split_units(text: str, scheme: UnitScheme, max_tokens: int) -> list[Ids]:
 
 
 def character_tokens(text: str, scheme: UnitScheme, *, special: bool = True) -> list[CharacterToken]:
-    """Each id of the text with its character, none cut: every byte of a character carries all of it.
+    """Each id of the whole text with its character: every byte of a character has all of it.
 
-    Half of a surrogate pair is spelled ``?``, as no answer can carry it. Without special ids where
-    ``special`` is false.
+    Half of a surrogate pair is spelled ``?``, as JSON cannot hold it. Without special ids where ``special``
+    is false.
     """
     rows = [
         CharacterToken(int(unit) + scheme.offset, _replace_surrogates(character), False, at, at + 1)
@@ -147,10 +161,10 @@ def _replace_surrogates(character: str) -> str:
 
 
 def _max_units(scheme: UnitScheme, max_tokens: int) -> int:
-    """How many units fit beside the special ids. Raises ManifestCorrupt where that is none."""
+    """The number of units that fit beside the special ids. Raises ManifestCorrupt where none does."""
     if max_tokens <= scheme.special:
         raise ManifestCorrupt(
-            f"an encoder of {scheme.name} has room for no text beside {scheme.special} special tokens",
+            f"an encoder of {scheme.name} has no room for text beside {scheme.special} special tokens",
             value=max_tokens,
             next_step=f"Export it again with {scheme.special + 1} tokens or more.",
         )

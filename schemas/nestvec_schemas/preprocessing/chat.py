@@ -1,7 +1,7 @@
-"""A picture and a text as one message to a chat model: how it is written, and how it is cut.
+"""An image and a text as one message to a chat model: how it is laid out and truncated.
 
-The layouts are strings with a slot for the text. They are filled in before tokenizing, as the checkpoint's
-own processor does, because a tokenizer may read a text otherwise than its pieces.
+The layouts are strings with a slot for the text. They are filled before tokenizing, as in the checkpoint's
+own processor, because a tokenizer may split a text differently than its pieces.
 """
 
 from __future__ import annotations
@@ -15,40 +15,46 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from nestvec_schemas.errors import InputTooLong
 
 TEXT_SLOT: Final = "{text}"
-"""Where the instruction and the text stand in a layout."""
+"""The place of the instruction and the text in a layout."""
 
 Ids = NDArray[np.int64]
 
 
 class ChatLayout(BaseModel):
-    """How a message is written: ``pictured`` with a picture, ``alone`` without.
-
-    ``placeholder`` is the token that stands for a picture in ``pictured``, ``token`` its id, and ``count``
-    how often it stands there when the picture is seen. ``special``: the tokenizer's own special tokens go
-    around the message.
-    """
+    """How a message is written."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     pictured: str
+    """The layout of a message with an image."""
+
     alone: str
+    """The layout of a message without an image."""
+
     placeholder: Annotated[str, Field(min_length=2)]
+    """The token that stands for an image in ``pictured``."""
+
     token: Annotated[int, Field(ge=0)]
+    """The id of the placeholder."""
+
     count: Annotated[int, Field(ge=1)]
+    """The number of placeholders of an image when the message is tokenized."""
+
     special: bool = True
+    """Whether the tokenizer adds its own special tokens around the message."""
 
     @model_validator(mode="after")
     def _has_its_slots(self) -> ChatLayout:
-        for layout, pictures in ((self.pictured, 1), (self.alone, 0)):
-            if (layout.count(TEXT_SLOT), layout.count(self.placeholder)) != (1, pictures):
+        for layout, images in ((self.pictured, 1), (self.alone, 0)):
+            if (layout.count(TEXT_SLOT), layout.count(self.placeholder)) != (1, images):
                 raise ValueError(
-                    f"{layout!r} must have {TEXT_SLOT} once, and {self.placeholder} {pictures} times"
+                    f"{layout!r} must have {TEXT_SLOT} once, and {self.placeholder} {images} times"
                 )
         return self
 
 
 class RenderedMessage(NamedTuple):
-    """A message as a string, and where the text that may be cut begins and ends in it."""
+    """A message as a string, and where the text that may be truncated begins and ends in it."""
 
     text: str
     start: int
@@ -56,9 +62,9 @@ class RenderedMessage(NamedTuple):
 
 
 def render_message(chat: ChatLayout, text: str, *, pictured: bool, instruction: str = "") -> RenderedMessage:
-    """The message of a text, with a picture or without; the instruction before the text is never cut.
+    """The message of a text, with or without an image; the instruction before the text is never truncated.
 
-    A placeholder inside the text is broken by a space: a picture has one place.
+    A placeholder inside the text is broken by a space: an image has one place.
     """
     layout = chat.pictured if pictured else chat.alone
     before, _, after = (part for part in layout.partition(TEXT_SLOT))
@@ -77,10 +83,10 @@ def truncate_message(
     max_tokens: int,
     side: Literal["right", "left"],
 ) -> Ids:
-    """The ids of a message, (t,), at most ``most`` of them: its text loses tokens on a side, its layout none.
+    """At most ``max_tokens`` ids of a message, (t,): its text loses tokens on a side, its layout none.
 
-    ``offsets`` is (t, 2): the characters that each token stands for. Raises InputTooLong where the rest is
-    longer than ``most`` already.
+    ``offsets`` is (t, 2): the characters of each token. Raises InputTooLong where the layout alone is longer
+    than ``max_tokens``.
     """
     excess = len(ids) - max_tokens
     if excess <= 0:
@@ -89,7 +95,7 @@ def truncate_message(
     removable = np.flatnonzero((start >= message.start) & (stop <= message.stop) & (stop > start))
     if len(removable) < excess:
         raise InputTooLong(
-            f"a picture and its instruction take more tokens than the encoder reads, {max_tokens}",
+            f"an image and its instruction have more tokens than the encoder accepts, {max_tokens}",
             value=len(ids) - len(removable),
             next_step="Export it with a larger --max-tokens, or shorten the prompt.",
         )

@@ -1,4 +1,4 @@
-"""Inputs side by side: how rows of any length become the arrays of a batch."""
+"""Rows of any length as the arrays of a batch."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
-"""An input's arrays by the graph's names, without the batch's axis."""
+"""An input's arrays by the names of the graph's inputs, without the batch axis."""
 
 
 def pad_rows(rows: Sequence[Arrays]) -> dict[str, Array]:
-    """Rows as one batch: each array with an axis more in front, padded with zeros behind.
+    """Rows as one batch: each array with a batch axis in front, padded with zeros at its end.
 
-    A text without a token is all padding, of one place: engines take no axis of length 0. Arrays of one
-    name have as many axes. Where rows bring ``input_ids`` and no mask,
-    ``attention_mask`` is 1 on ids and 0 on padding, (n, t) int64.
+    A text without tokens is one position of padding: engines do not accept axes of length 0. Arrays of one
+    name have the same number of axes. Where rows have ``input_ids`` and no mask, ``attention_mask`` is 1 for
+    ids and 0 for padding, (n, t) int64.
     """
     arrays = {name: _pad_arrays([row[name] for row in rows]) for name in rows[0]}
     if "input_ids" in arrays and "attention_mask" not in arrays:

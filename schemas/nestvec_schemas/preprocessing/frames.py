@@ -1,4 +1,4 @@
-"""Pictures in a sequence, such as the frames of a video: which of them are looked at, and how they are named.
+"""Images in a sequence, such as the frames of a video: which of them are read, and how a value names them.
 
 One VARCHAR value names a sequence as a JSON list of addresses, ``["file:a.png", "file:b.png"]``.
 """
@@ -18,33 +18,35 @@ Indices = NDArray[np.int64]
 Pixels = NDArray[np.uint8]
 
 FRAME_MASK: Final = "frame_mask"
-"""The input of a graph that reads frames in their order: (frames,) int64, 1 where a frame is there."""
+"""The input of a graph that reads frames in order: (frames,) int64, 1 for a frame and 0 for padding."""
 
 MAX_FRAMES: Final = 4096
-"""Addresses that one value may hold."""
+"""Addresses in one value."""
 
-_EXAMPLE: Final = 'Name the pictures as a JSON list of addresses: ["file:a.png", "file:b.png"].'
+_EXAMPLE: Final = 'Name the images as a JSON list of addresses: ["file:a.png", "file:b.png"].'
 
 
 def uniform_indices(total: int, count: int) -> Indices:
-    """The middles of ``wanted`` equal parts of ``total`` frames, (wanted,) int64 that never fall (TSN, Wang
-    et al. 2016).
+    """The middles of ``count`` equal parts of ``total`` frames, (count,) int64, ascending (TSN, Wang et al.
+    2016).
 
-    None is taken twice unless fewer frames are there than are wanted. Both are at least 1, else ValueError.
+    No frame is repeated unless ``total`` is less than ``count``. Raises ValueError unless both are at least
+    1.
     """
     _check_positive(total, count)
     return (2 * np.arange(count, dtype=np.int64) + 1) * total // (2 * count)
 
 
 def frame_indices(total: int, count: int, *, masked: bool) -> Indices:
-    """Which of ``total`` frames are looked at: ``wanted`` of them by ``uniform``; by a graph that takes
-    FRAME_MASK (``masked``) no frame twice, so that they may be fewer. Raises ValueError as ``uniform``."""
+    """Which of ``total`` frames are read: ``count`` of them by ``uniform_indices``; fewer, with no frame
+    repeated, where the graph takes FRAME_MASK (``masked``). Raises ValueError as ``uniform_indices``
+    does."""
     return np.arange(total, dtype=np.int64) if masked and 0 < total < count else uniform_indices(total, count)
 
 
 def pad_frames(frames: Sequence[Pixels], count: int) -> tuple[Pixels, Indices]:
-    """Frames as one array of ``wanted``, black behind them, and 1 where one is there: (wanted, height, width,
-    3) uint8 and (wanted,) int64."""
+    """Frames padded to ``count`` with black ones, and the frame mask: (count, height, width, 3) uint8 and
+    (count,) int64."""
     levels = np.zeros((count, *frames[0].shape), np.uint8)
     levels[: len(frames)] = np.stack(frames)
     return levels, (np.arange(count) < len(frames)).astype(np.int64)
@@ -53,9 +55,9 @@ def pad_frames(frames: Sequence[Pixels], count: int) -> tuple[Pixels, Indices]:
 def clip_indices(total: int, length: int, stride: int) -> list[Indices]:
     """Runs of ``length`` frames that begin every ``stride`` (LRCN, Donahue et al. 2015: 16 and 8).
 
-    Each is (length,) int64. They hold every frame where ``stride`` is at most ``length``: the last ends with
-    the last frame, and begins earlier than its turn for that; of fewer frames than ``length`` the last is
-    repeated. All are at least 1, else ValueError.
+    Each is (length,) int64. The last run ends with the last frame, for which it may begin earlier than its
+    turn, so that the runs contain every frame where ``stride`` is at most ``length``. The last frame is
+    repeated where there are fewer than ``length``. Raises ValueError unless all arguments are at least 1.
     """
     _check_positive(total, length, stride)
     latest = max(0, total - length)
@@ -64,31 +66,31 @@ def clip_indices(total: int, length: int, stride: int) -> list[Indices]:
 
 
 def read_sequence(value: str) -> tuple[str, ...]:
-    """The addresses that a value names, in order: a JSON list of them, or the one that it is.
+    """The addresses that a value names, in order: those of a JSON list, or the value itself.
 
-    Raises BodyInvalid where it is neither, or names more than MOST_FRAMES; EmptyInput where it names none.
+    Raises BodyInvalid where it is neither, or names more than MAX_FRAMES; EmptyInput where it names none.
     """
     text = value.strip()
     # No address begins with a bracket: its scheme begins with a letter.
     addresses = _parse_list(text) if text.startswith("[") else [text] if text else []
     if not addresses:
-        raise EmptyInput("a sequence names no pictures", value=value, next_step=_EXAMPLE)
+        raise EmptyInput("a sequence names no images", value=value, next_step=_EXAMPLE)
     if len(addresses) > MAX_FRAMES:
         raise BodyInvalid(
-            "a sequence names too many pictures",
+            "a sequence names too many images",
             value=len(addresses),
-            next_step=f"Name {MAX_FRAMES} at most.",
+            next_step=f"Name at most {MAX_FRAMES}.",
         )
     for position, address in enumerate(addresses):
         if not isinstance(address, str) or not address.strip():
             raise BodyInvalid(
-                f"picture {position} of a sequence is not an address", value=address, next_step=_EXAMPLE
+                f"image {position} of a sequence is not an address", value=address, next_step=_EXAMPLE
             )
     return tuple(address.strip() for address in addresses)
 
 
 def write_sequence(addresses: Sequence[str]) -> str:
-    """The value that ``read_sequence`` reads as these addresses, trimmed; always a list."""
+    """The value, always a list, that ``read_sequence`` reads as these addresses."""
     return json.dumps(list(addresses), ensure_ascii=False, separators=(",", ":"))
 
 
@@ -96,14 +98,14 @@ def _parse_list(text: str) -> list[Any]:
     try:
         parsed = json.loads(text)
     except RecursionError as error:
-        raise BodyInvalid("a sequence of pictures is nested", value=text, next_step=_EXAMPLE) from error
+        raise BodyInvalid("a sequence of images is nested", value=text, next_step=_EXAMPLE) from error
     except ValueError as error:
         raise BodyInvalid(
-            f"a sequence of pictures is not JSON ({error})", value=text, next_step=_EXAMPLE
+            f"a sequence of images is not JSON ({error})", value=text, next_step=_EXAMPLE
         ) from error
     return list(parsed)
 
 
 def _check_positive(*counts: int) -> None:
     if min(counts) < 1:
-        raise ValueError(f"frames are counted from 1, not as {counts}")
+        raise ValueError(f"numbers of frames are at least 1, not {counts}")

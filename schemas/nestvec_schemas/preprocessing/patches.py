@@ -1,6 +1,6 @@
-"""A picture in its own shape, as patches of a budget: the same for export, embedded and Triton.
+"""An image of any shape as a bounded number of patches, identical for export, the embedded engine and Triton.
 
-NaFlex of SigLIP 2 (Tschannen et al. 2025), as transformers' image processor does it.
+NaFlex of SigLIP 2 (Tschannen et al. 2025), as in transformers' image processor.
 """
 
 from __future__ import annotations
@@ -23,33 +23,35 @@ from nestvec_schemas.preprocessing.pixels import (
 
 PATCHES: Final = "patches"
 SPATIAL_SHAPES: Final = "spatial_shapes"
-"""The input of a graph that reads pictures of any shape: rows and columns of their patches, (2,) int64."""
+"""The input of a graph that reads images of any shape: rows and columns of their patches, (2,) int64."""
 
-# As transformers seeks it: other steps would end beside an edge here and there.
+# As in transformers' search: another step would end at another number of patches here and there.
 _SCALE_STEP: Final = 1e-5
 _MAX_SCALE: Final = 100.0
 
 
 class Patching(BaseModel):
-    """How a picture becomes at most ``most`` square patches of ``edge`` pixels.
-
-    Its sides become multiples of ``edge``, as near to its shape as the budget allows; small pictures grow.
-    ``background`` shows through transparency.
-    """
+    """How an image becomes square patches: its sides become multiples of ``edge``, with the aspect ratio as
+    near to the original as the number of patches allows. Small images grow."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     edge: Annotated[int, Field(ge=1, le=256)]
+    """Side of a patch in pixels."""
+
     most: Annotated[int, Field(ge=1, le=4096)]
+    """Maximum number of patches."""
+
     resample: Resample = "bilinear"
     background: tuple[ColorLevel, ColorLevel, ColorLevel] = (255, 255, 255)
+    """The color behind transparent pixels."""
 
 
 def patch_grid(width: int, height: int, patching: Patching) -> tuple[int, int]:
-    """The rows and columns of patches of a picture of ``width`` × ``height`` pixels.
+    """The rows and columns of patches of an image of ``width`` × ``height`` pixels.
 
-    The largest scale whose patches, rounded up on both sides, keep to the budget, found by halving as
-    transformers' Siglip2ImageProcessor finds it.
+    They are those of the largest scale whose patches, rounded up on both sides, do not exceed the maximum,
+    found by bisection as in transformers' Siglip2ImageProcessor.
     """
 
     def at(scale: float) -> tuple[int, int]:
@@ -67,8 +69,9 @@ def patch_grid(width: int, height: int, patching: Patching) -> tuple[int, int]:
 
 
 def image_patches(image: Image.Image, patching: Patching) -> Arrays:
-    """The picture as the graph takes it: ``patches``, (p, edge, edge, 3) uint8 RGB, row by row; their
-    ``attention_mask``, (p,) int64 of ones; ``spatial_shapes``. Raises ImageUnreadable as ``coloured`` does.
+    """The image as the graph takes it: ``patches``, (p, edge, edge, 3) uint8 RGB, row by row; their
+    ``attention_mask``, (p,) int64 of ones; ``spatial_shapes``. Raises ImageUnreadable as ``to_8bit_color``
+    does.
     """
     flat = flatten_transparency(to_8bit_color(image), patching.background)
     rows, columns = patch_grid(*flat.size, patching)

@@ -1,6 +1,7 @@
-"""A picture as the numbers that an encoder's graph takes: the same for export, embedded and Triton.
+"""An image as the numbers that an encoder's graph takes, identical for export, the embedded engine and
+Triton.
 
-Scale, mean and standard deviation are no part of this: they lie in the graph, which takes uint8.
+Scale, mean and standard deviation are not part of this: they are in the graph, which takes uint8.
 """
 
 from __future__ import annotations
@@ -30,32 +31,36 @@ RESAMPLING_FILTERS: Final[dict[Resample, Image.Resampling]] = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
-# A strip of 1 × 1,000,000 pixels, its shorter edge brought to 224, would fill 150 GB before it is cropped.
-# Past this size Pillow's passes, across and then down, are made one by one of what the crop keeps, to the
-# same pixels; where even that is too long, only what the crop keeps is resized, whose places Pillow rounds.
+# A strip of 1 × 1,000,000 pixels whose shorter edge is resized to 224 would fill 150 GB before it is cropped.
+# Above this size, Pillow's two passes, horizontal and vertical, run one after the other on what the crop
+# keeps, with the same pixels as result. Where even that is too much, only what the crop keeps is resized,
+# whose coordinates Pillow rounds.
 _MAX_RESIZED_PIXELS = 1 << 24
 _MAX_PASS_PIXELS = 1 << 26
 
 
 class ImageTransform(BaseModel):
-    """How a picture becomes ``height`` × ``width`` pixels of RGB.
-
-    ``resize``: ``shortest`` brings the shorter edge to ``edge`` and keeps the shape, ``exact`` makes
-    ``edge`` × ``edge`` (without ``edge``, ``height`` × ``width``), ``none`` leaves the size alone.
-    ``crop``: what lies in the centre is kept, black where the picture is too small; an odd pixel falls to
-    the right and below (``floor``, as transformers does) or is rounded half to even (``round``, as
-    torchvision does). ``background`` shows through transparency.
-    """
+    """How an image becomes ``height`` × ``width`` pixels of RGB."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     height: Side
     width: Side
+
     resize: Resize = "exact"
+    """``shortest`` resizes the shorter edge to ``edge`` and keeps the aspect ratio, ``exact`` resizes to
+    ``edge`` × ``edge`` (without ``edge``, to ``height`` × ``width``), ``none`` keeps the size."""
+
     edge: Side | None = None
+
     crop: Crop = "none"
+    """The centre is kept, with black where the image is too small. An odd pixel goes to the right and the
+    bottom (``floor``, as in transformers) or is rounded half to even (``round``, as in torchvision)."""
+
     resample: Resample = "bicubic"
+
     background: tuple[ColorLevel, ColorLevel, ColorLevel] = (255, 255, 255)
+    """The color behind transparent pixels."""
 
     @model_validator(mode="after")
     def _gives_its_size(self) -> ImageTransform:
@@ -64,17 +69,17 @@ class ImageTransform(BaseModel):
         if self.resize == "none" and self.edge is not None:
             raise ValueError("resize 'none' has no edge")
         if self.resize == "shortest" and self.crop == "none":
-            raise ValueError("resize 'shortest' gives pictures of every shape: it needs a crop")
+            raise ValueError("resize 'shortest' gives images of any shape: it needs a crop")
         if self.crop == "none" and self.edge is not None and {self.edge} != {self.height, self.width}:
             raise ValueError(f"resize to {self.edge} × {self.edge} gives no {self.height} × {self.width}")
         return self
 
 
 def image_pixels(image: Image.Image, transform: ImageTransform) -> NDArray[np.uint8]:
-    """The picture as the graph takes it: (height, width, 3) uint8, RGB, C-contiguous.
+    """The image as the graph takes it: (height, width, 3) uint8, RGB, C-contiguous.
 
-    Raises ImageUnreadable where its mode has no colours (see ``coloured``), or where it is not resized and
-    has another size than the encoder takes.
+    Raises ImageUnreadable where its mode has no colors (see ``to_8bit_color``), or where it is not resized
+    and does not have the size that the encoder accepts.
     """
     flat = flatten_transparency(to_8bit_color(image), transform.background)
     size = _resized_size(flat.size, transform)
@@ -83,18 +88,18 @@ def image_pixels(image: Image.Image, transform: ImageTransform) -> NDArray[np.ui
             raise ImageUnreadable(
                 f"the encoder accepts only images of {transform.width} × {transform.height} pixels",
                 value=f"{size[0]} × {size[1]}",
-                next_step="Resize the picture before it is stored.",
+                next_step="Resize the image before it is stored.",
             )
         return np.array(flat.resize(size, RESAMPLING_FILTERS[transform.resample]), dtype=np.uint8)
     return np.array(_center_crop(flat, size, transform), dtype=np.uint8)
 
 
 def to_8bit_color(image: Image.Image) -> Image.Image:
-    """The picture with 8 bits a channel: RGBA where it has transparency, else RGB.
+    """The image with 8 bits per channel: RGBA where it has transparency, else RGB.
 
-    Of 16 bits the upper 8 are kept, as Pillow keeps them of 16-bit RGB; floating point is taken from 0 to 1.
-    Colour profiles are not applied, as no reference implementation of an encoder does.
-    Raises ImageUnreadable for other numbers and for modes that have no way to RGB.
+    The upper 8 of 16 bits are kept, as in Pillow's 16-bit RGB; floating-point levels are from 0 to 1. Color
+    profiles are not applied: no reference implementation of an encoder applies them.
+    Raises ImageUnreadable for other levels, and for modes that Pillow does not convert to RGB.
     """
     if image.mode in ("RGB", "RGBA") and "transparency" not in image.info:
         return image
@@ -103,25 +108,25 @@ def to_8bit_color(image: Image.Image) -> Image.Image:
     try:
         return image.convert("RGBA" if image.has_transparency_data else "RGB")
     except ValueError as error:
-        raise _unusable_levels(f"{image.mode} colours") from error
+        raise _unusable_levels(f"{image.mode} colors") from error
 
 
 def _gray_to_8bit(image: Image.Image) -> Image.Image:
     levels = np.asarray(image)
     if levels.size and not (np.isfinite(levels).all() and levels.min() >= 0):
-        raise _unusable_levels("negative or infinite levels of grey")
+        raise _unusable_levels("negative or infinite gray levels")
     max_level = 1.0 if image.mode == "F" else 65535
     if levels.size and levels.max() > max_level:
-        raise _unusable_levels(f"levels of grey above {max_level:g}")
+        raise _unusable_levels(f"gray levels above {max_level:g}")
     eight = np.rint(levels * 255.0) if image.mode == "F" else levels >> 8
     return Image.fromarray(eight.astype(np.uint8))
 
 
 def _unusable_levels(description: str) -> ImageUnreadable:
     return ImageUnreadable(
-        "the picture's numbers are no colours that an encoder takes",
+        "the image's levels are not colors that an encoder accepts",
         value=description,
-        next_step="Store it as 8-bit RGB or greyscale.",
+        next_step="Store it as 8-bit RGB or grayscale.",
     )
 
 
@@ -133,7 +138,7 @@ def flatten_transparency(image: Image.Image, background: tuple[int, int, int]) -
 
 
 def _resized_size(size: tuple[int, int], transform: ImageTransform) -> tuple[int, int]:
-    """(width, height) after the resize. The longer edge is rounded down, as torchvision does."""
+    """(width, height) after the resize. The longer edge is rounded down, as in torchvision."""
     width, height = size
     if transform.resize == "none":
         return size
@@ -149,7 +154,7 @@ def _resized_size(size: tuple[int, int], transform: ImageTransform) -> tuple[int
 
 
 def _center_crop(image: Image.Image, size: tuple[int, int], transform: ImageTransform) -> Image.Image:
-    """The centre of ``image`` resized to ``size``, without making more of it than fits into memory."""
+    """The centre of ``image`` resized to ``size``, computed within a bounded amount of memory."""
     left, top = (
         _crop_start(size[0], transform.width, transform.crop),
         _crop_start(size[1], transform.height, transform.crop),
@@ -187,7 +192,7 @@ def _resize_in_strips(
     visible_box: tuple[int, int, int, int],
     resample: Image.Resampling,
 ) -> Image.Image:
-    """``image`` resized to ``size`` and cropped to ``shown``, with no more at once than fits into memory."""
+    """``image`` resized to ``size`` and cropped to ``visible_box``, strip by strip to bound memory."""
     left, top, right, bottom = visible_box
     wide = image.resize((size[0], image.height), resample).crop((left, 0, right, image.height))
     part = Image.new("RGB", (right - left, bottom - top))
@@ -200,7 +205,7 @@ def _resize_in_strips(
 
 
 def _crop_start(length: int, crop_length: int, crop: Crop) -> int:
-    """Where the crop of ``kept`` pixels starts in ``length``; negative where it starts before it."""
+    """Offset of a crop of ``crop_length`` pixels in ``length``; negative where the crop is longer."""
     if crop == "floor":
         return (length - crop_length) // 2
     return round((length - crop_length) / 2) if length >= crop_length else -((crop_length - length) // 2)

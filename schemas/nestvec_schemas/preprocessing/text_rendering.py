@@ -1,14 +1,13 @@
-"""Text drawn as pixels, for encoders that read pictures of text (PIXEL, Rust et al. 2023).
+"""Text drawn as pixels, for encoders that read images of text (PIXEL, Rust et al. 2023).
 
 One line of square patches: 2 pixels of margin, the text, 2 more, blank up to the next patch, and one patch of
-the text's colour that ends it, as PIXEL's own renderer lays it out; blank patches after that are masked.
+the text's color that ends it, as in PIXEL's own renderer; blank patches after that are masked.
 
-The same text gives the same pixels wherever Pillow and its FreeType are the same. What Pillow carries as its
-own font (Aileron) holds ASCII and 18 more signs: every other character is the same empty box, so that only
-English can be told apart by it. An encoder that was trained on more brings its font as a file. With any font,
-characters stand one after the other from left to right: no shaping, no ligatures, no right-to-left order, no
-second font for what the first lacks, no colour. So Arabic, Hebrew and Indic scripts do not look as PIXEL's
-own renderer (Pango) draws them.
+The same text gives the same pixels wherever Pillow and its FreeType are the same. Pillow's own font
+(Aileron) has ASCII and 18 more signs: every other character is the same empty box, so that it is of use for
+English only. An encoder that was trained on more has its font as a file. With any font, characters are set
+one after the other from left to right, without shaping, ligatures, right-to-left order, fallback fonts or
+color. So Arabic, Hebrew and Indic scripts do not look as they do in PIXEL's own renderer (Pango).
 """
 
 from __future__ import annotations
@@ -33,36 +32,41 @@ Channel = Annotated[int, Field(ge=0, le=255)]
 Colour = tuple[Channel, Channel, Channel]
 
 _MARGIN: Final = 2
-"""Pixels before the text and at least as many after it."""
+"""Pixels before the text, and at least as many after it."""
 
 _LINE_BREAKS: Final = frozenset("\t\n\v\f\r\x1c\x1d\x1e\x1f\x85\u2028\u2029")
 _VARIATION_SELECTORS: Final = (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0))
 
 
 class Rendering(BaseModel):
-    """How text is drawn: pixels of a patch, patches at most, font size in pixels, colours as RGB.
-
-    The first size at which Pillow's own font fills 16 pixels is 13, and PIXEL's 8 points at 120 dpi are
-    13.3 pixels. ``max_patches`` counts the patch that ends the text.
-    """
+    """How text is drawn."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     patch_height: Annotated[int, Field(ge=1, le=128)] = 16
+    """In pixels."""
+
     patch_width: Annotated[int, Field(ge=1, le=128)] = 16
+    """In pixels."""
+
     max_patches: Annotated[int, Field(ge=1, le=4096)] = 529
+    """The patch that ends the text included."""
+
     font_size: Annotated[int, Field(ge=1, le=256)] = 13
+    """In pixels. 13 is the smallest size at which Pillow's own font fills 16 pixels; PIXEL's 8 points at 120
+    dpi are 13.3 pixels."""
+
     background: Colour = (255, 255, 255)
     foreground: Colour = (0, 0, 0)
 
 
 def render_text(text: str, rendering: Rendering, font: Path | None = None) -> tuple[Pixels, int]:
-    """The text as one line of pixels, and its number of patches with the one that ends it.
+    """The text as one line of pixels, and its number of patches, the one that ends it included.
 
-    The pixels are (patch_height, patches * patch_width, 3) uint8. What does not fit ``max_patches`` is cut,
-    and no more than a character for each pixel of their width is read. No text is only the patch that ends
-    it. ``font`` is a TrueType or OpenType file in place of Pillow's own. Raises ManifestCorrupt where it
-    cannot be read.
+    The pixels are (patch_height, patches * patch_width, 3) uint8. What does not fit into ``max_patches`` is
+    cut off; at most one character for each pixel of their width is read. An empty text is only the patch
+    that ends it. ``font`` is a TrueType or OpenType file instead of Pillow's own font. Raises
+    ManifestCorrupt where it cannot be read.
     """
     face = _load_font(font, rendering.font_size)
     max_width = rendering.max_patches * rendering.patch_width
@@ -78,8 +82,8 @@ def render_text(text: str, rendering: Rendering, font: Path | None = None) -> tu
 
 
 def patch_count(text: str, rendering: Rendering, font: Path | None = None) -> int:
-    """The patches that the whole text would take with the one that ends it; of a text that is cut, some
-    number above ``max_patches``."""
+    """The number of patches of the text, the one that ends it included; any number above ``max_patches``
+    where the text does not fit."""
     face = _load_font(font, rendering.font_size)
     max_width = rendering.max_patches * rendering.patch_width
     unread = 1 if len(text) > max_width else 0
@@ -93,8 +97,8 @@ def patch_count(text: str, rendering: Rendering, font: Path | None = None) -> in
 
 
 def line_patches(pixels: Pixels, rendering: Rendering) -> dict[str, NDArray[Any]]:
-    """A line of ``render`` as a row of a batch: ``patches``, (p, patch_height, patch_width, 3) uint8, and
-    ``attention_mask``, (p,) int64 of ones. The zeros that pad shorter rows are masked by it."""
+    """A line of ``render_text`` as a row of a batch: ``patches``, (p, patch_height, patch_width, 3) uint8,
+    and ``attention_mask``, (p,) int64 of ones. The mask excludes the zeros that pad shorter rows."""
     count = pixels.shape[1] // rendering.patch_width
     apart = pixels.reshape(rendering.patch_height, count, rendering.patch_width, 3).swapaxes(0, 1)
     return {"patches": np.ascontiguousarray(apart), "attention_mask": np.ones(count, np.int64)}
@@ -103,10 +107,10 @@ def line_patches(pixels: Pixels, rendering: Rendering) -> dict[str, NDArray[Any]
 def stack_lines(
     rows: Sequence[Pixels], rendering: Rendering, patches: int | None = None
 ) -> tuple[Pixels, NDArray[np.int64]]:
-    """Lines of ``render`` as one batch, and its attention mask: 1 up to the patch that ends each text.
+    """Lines of ``render_text`` as one batch, and its attention mask: 1 up to the patch that ends each text.
 
-    (n, patch_height, p * patch_width, 3) uint8, filled with background, and (n, p) int64. p is ``patches``,
-    which no line may exceed, or else that of the longest line.
+    (n, patch_height, p * patch_width, 3) uint8, padded with background, and (n, p) int64. p is ``patches``,
+    which no line may exceed, or that of the longest line.
     """
     counts = [row.shape[1] // rendering.patch_width for row in rows]
     width = max(counts, default=0) if patches is None else patches
@@ -119,10 +123,11 @@ def stack_lines(
 
 
 def normalise_for_drawing(text: str) -> str:
-    """The text as it is drawn: composed (NFC), a space for each line break and tab, nothing invisible.
+    """The text as it is drawn: composed (NFC), with a space for each line break and tab, and nothing
+    invisible.
 
-    Other control and format characters (joiners and directions among them) and variation selectors are
-    left out, since fonts draw a box for them; half of a surrogate pair is ``?``.
+    Other control and format characters, such as joiners and direction marks, and variation selectors are
+    removed, since fonts draw a box for them; half of a surrogate pair becomes ``?``.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -136,14 +141,14 @@ def normalise_for_drawing(text: str) -> str:
 
 
 def _text_patches(visible_text: str, face: ImageFont.FreeTypeFont, rendering: Rendering) -> int:
-    """Patches that hold the drawn text and its margins."""
+    """Number of patches of the drawn text and its margins."""
     return (
         math.ceil((2 * _MARGIN + face.getlength(visible_text)) / rendering.patch_width) if visible_text else 0
     )
 
 
 def _visible_prefix(text: str, face: ImageFont.FreeTypeFont, width: int) -> str:
-    """A beginning of the text that is at least so wide, all of it if it is not: the rest would be cut."""
+    """A prefix of the text that is at least ``width`` wide, or all of it: the rest would be cut off."""
     characters = 256
     while characters < len(text) and face.getlength(text[:characters]) < width:
         characters *= 2
@@ -157,7 +162,7 @@ def _invisible(character: str) -> bool:
 
 @lru_cache(maxsize=32)
 def _load_font(path: Path | None, size: int) -> ImageFont.FreeTypeFont:
-    """Laid out by FreeType alone: with Raqm, pixels would depend on what else the machine has."""
+    """The font, laid out by FreeType: with Raqm, pixels would depend on what else is installed."""
     if path is None:
         face = ImageFont.load_default(size)
         if isinstance(face, ImageFont.FreeTypeFont):
@@ -167,7 +172,7 @@ def _load_font(path: Path | None, size: int) -> ImageFont.FreeTypeFont:
             next_step="Install Pillow from PyPI.",
         )
     try:
-        # By its bytes: of a path that is not there, Pillow looks for the name among the system's fonts.
+        # By its bytes: for a path that does not exist, Pillow searches the system's fonts for the name.
         return ImageFont.truetype(BytesIO(path.read_bytes()), size, layout_engine=ImageFont.Layout.BASIC)
     except OSError as error:
         raise ManifestCorrupt(

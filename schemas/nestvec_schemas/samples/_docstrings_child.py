@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from types import ModuleType
 
-# What acts when it is imported, has a screen, or is offered under another name (os.path).
+# Modules that have side effects, need a screen, or are exported under another name (os.path).
 SKIPPED = {
     *("antigravity", "idlelib", "lib2to3", "test", "this", "tkinter", "turtle", "turtledemo"),
     *("genericpath", "ntpath", "nturl2path", "posixpath"),
@@ -45,7 +45,8 @@ def public(owner: object, names: list[str]) -> Iterator[tuple[str, object]]:
 
 
 def own(module: ModuleType, member: object) -> bool:
-    """Whether the module offers this itself: listed in ``__all__``, or defined in it or its C half."""
+    """Whether the module exports this itself: it is in ``__all__``, or defined in the module or its C
+    part."""
     listed = getattr(module, "__all__", None)
     if listed is not None:
         return getattr(member, "__name__", None) in listed

@@ -1,7 +1,7 @@
-"""Real texts that every machine with Python has: the docstrings of its standard library.
+"""Real texts that are on every machine with Python: the docstrings of its standard library.
 
-The modules are imported in a child process (isolated mode, no input, a time limit), because importing
-some of them does things, and because functions written in C have a docstring only once imported.
+The modules are imported in a child process (isolated mode, no input, a time limit), because importing some
+of them has side effects, and because functions written in C have a docstring only when imported.
 """
 
 from __future__ import annotations
@@ -22,18 +22,24 @@ _TIMEOUT_SECONDS = 120
 
 @dataclass(frozen=True)
 class Docstring:
-    """One documented thing: ``name`` is its full dotted name, ``module`` the module that offers it."""
+    """The docstring of one object."""
 
     name: str
+    """The object's full dotted name."""
+
     module: str
+    """The module that exports it."""
+
     kind: str
+    """``class``, ``method`` or ``function``."""
+
     text: str
 
 
 def standard_library() -> tuple[Docstring, ...]:
     """The docstrings of the running Python's public functions, classes and methods, by name.
 
-    About 3,000 of them, each text once. Raises NestvecError where the child process fails.
+    About 3,000, all distinct. Raises NestvecError where the child process fails.
     """
     environment = {
         key: os.environ[key] for key in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if key in os.environ
@@ -53,14 +59,14 @@ def standard_library() -> tuple[Docstring, ...]:
             raise NestvecError(
                 "the standard library's docstrings cannot be read",
                 value=str(error).removesuffix("."),
-                next_step=f"Run {_CHILD.name} with this Python and read what it says.",
+                next_step=f"Run {_CHILD.name} with this Python to see the error.",
             ) from error
     rows = (json.loads(line) for line in process.stdout.splitlines())
     return tuple(Docstring(**row) for row in rows)
 
 
 def sample_texts(count: int) -> tuple[str, ...]:
-    """``count`` real texts, spread evenly over the standard library; the same ones each time."""
+    """``count`` real texts, evenly spaced over the standard library; always the same ones."""
     texts = [docstring.text for docstring in standard_library()]
     step = max(1, len(texts) // count)
     return tuple(texts[::step][:count])

@@ -1,4 +1,4 @@
-"""A sample of texts, and where they came from: what rotations and maps are fitted on."""
+"""A sample of texts with its origin, on which rotations and maps are fitted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Sample:
-    """``texts`` in the order they were drawn; ``name`` is what a manifest calls their origin."""
+    """Texts to fit on."""
 
     name: str
+    """Where they came from, as a manifest says it."""
+
     texts: tuple[str, ...]
+    """In the order in which they were drawn."""

@@ -21,14 +21,14 @@ vectors:
   - {name: photo, dim: 512, metric: L2}
 ```
 
-Every embedding gives one vector field per dim, ``{field}_{dim}``, with ``_{expert}``, ``_exit{exit}`` and
-``_{form}`` behind it where those are chosen; with one dim it may have a ``name`` of its own. A sparse one,
-whose dims are the encoder's vocabulary, gives the field ``{field}_sparse``, with ``_top{top}`` where only
-the largest weights are kept, which ``nestvec ingest`` and SQL fill. A lexical gives a sparse field,
-``{field}_bm25``, which Milvus fills from the field's words; a vector is filled by whoever writes the rows.
-A field with ``compose`` is filled from the row's other values where a row does not bring it
-(``nestvec_schemas.spec.compose``). The limits are Milvus's own (``milvus.yaml``: proxy.maxFieldNum,
-maxVectorFieldNum, maxDimension, maxNameLength).
+Every embedding declares one vector field per dim, ``{field}_{dim}``, followed by ``_{expert}``,
+``_exit{exit}`` and ``_{form}`` where those are chosen; with one dim it may have a ``name`` of its own. A
+sparse embedding, whose dims are the encoder's vocabulary, declares the field ``{field}_sparse``, followed by
+``_top{top}`` where only the largest weights are kept, which ``nestvec ingest`` and SQL fill. An entry of
+``lexical`` declares a sparse field, ``{field}_bm25``, which Milvus fills from the field's words; the
+application fills those of ``vectors``. A field with ``compose`` is filled from the row's other values where
+a row does not have it (``nestvec_schemas.spec.compose``). The limits are Milvus's own (``milvus.yaml``:
+proxy.maxFieldNum, maxVectorFieldNum, maxDimension, maxNameLength).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from nestvec_schemas.embedding_config import EmbeddingConfig, Form
 from nestvec_schemas.manifest import ENCODER_NAME, EXPERT_NAME
 
 DEFAULT_MAX_VECTOR_FIELDS: Final = 4
-"""How many vector fields Milvus takes in a collection, unless proxy.maxVectorFieldNum says otherwise."""
+"""Vector fields that Milvus allows in a collection, unless proxy.maxVectorFieldNum says otherwise."""
 
 FieldType = Literal["BOOL", "INT8", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE", "VARCHAR", "JSON", "ARRAY"]
 IndexType = Literal[
@@ -60,10 +60,7 @@ class _Record(BaseModel):
 
 
 class FieldSpec(_Record):
-    """A scalar field. ``element_type`` and ``max_capacity`` are an ARRAY's; ``max_length`` is in bytes.
-
-    ``compose`` is the template that a VARCHAR is filled by, or ``flatten``.
-    """
+    """A scalar field."""
 
     type: FieldType
     primary: StrictBool = False
@@ -72,10 +69,17 @@ class FieldSpec(_Record):
     partition_key: StrictBool = False
     default: DefaultValue = None
     max_length: Annotated[StrictInt, Field(ge=1, le=65_535)] | None = None
+    """Bytes of a VARCHAR, or of the VARCHARs in an ARRAY."""
+
     element_type: FieldType | None = None
+    """Of an ARRAY."""
+
     max_capacity: Annotated[StrictInt, Field(ge=1, le=4_096)] | None = None
+    """Elements of an ARRAY."""
+
     description: StrictStr = ""
     compose: Annotated[StrictStr, Field(max_length=4_096)] | None = None
+    """The template that fills a VARCHAR, or ``flatten``."""
 
 
 def column_name(source: str, config: EmbeddingConfig) -> str:
@@ -83,7 +87,7 @@ def column_name(source: str, config: EmbeddingConfig) -> str:
     ``abstract_sparse``, ``abstract_sparse_top64``."""
     if config.form == "sparse":
         return f"{source}_sparse{_suffix('top', config.top)}"
-    # Milvus takes no hyphen in a name.
+    # Milvus allows no hyphens in names.
     expert = None if config.expert is None else config.expert.replace("-", "_")
     form = None if config.form == "float" else config.form
     return f"{source}_{config.dim}{_suffix('', expert)}{_suffix('exit', config.exit)}{_suffix('', form)}"
@@ -94,12 +98,12 @@ def _suffix(label: str, value: object) -> str:
 
 
 def default_index(form: Form) -> IndexType:
-    """The index of a vector field that names none."""
+    """The index of a vector field where the spec names none."""
     return _FORM_DEFAULTS.get(form, _FLOAT_DEFAULTS)[0]
 
 
 def default_metric(form: Form) -> Metric:
-    """The metric of a vector field that names none."""
+    """The metric of a vector field where the spec names none."""
     return _FORM_DEFAULTS.get(form, _FLOAT_DEFAULTS)[1]
 
 
@@ -119,27 +123,33 @@ def _default_metric_of(data: Mapping[str, Any]) -> Metric:
 
 
 class EmbeddingSpec(_Record):
-    """A vector field per dim (``column_name``), filled by the encoder at ``service`` from ``field``.
-
-    ``exit`` is the layer that a pass stops after, None for the deepest; ``expert`` whose weights of the
-    encoder are used, None for its own. ``index`` and ``metric`` without
-    a word of the spec are ``default_index`` and ``default_metric`` of ``form``. ``name`` is for one dim.
-    ``dims`` are none where ``form`` is sparse: those are the words of the encoder's vocabulary, of which
-    ``top`` keeps so many of the largest weights of a text, None all.
-    """
+    """A vector field per dim (``column_name``), filled by the encoder at ``service`` from ``field``."""
 
     field: StrictStr
     encoder: Annotated[StrictStr, Field(pattern=f"^{ENCODER_NAME.pattern}$")]
     dims: Annotated[tuple[Annotated[StrictInt, Field(ge=2, le=32_768)], ...], Field(min_length=1)] = ()
+    """None where ``form`` is sparse: those are the words of the encoder's vocabulary."""
+
     exit: Annotated[StrictInt, Field(ge=1, le=1_000)] | None = None
+    """Layer that the encoder stops after; None for the deepest."""
+
     expert: Annotated[StrictStr, Field(pattern=f"^{EXPERT_NAME.pattern}$")] | None = None
+    """Expert whose weights are used; None for the encoder's own."""
+
     form: Form = "float"
     top: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = None
+    """Number of largest weights that a sparse vector keeps; None for all."""
+
     service: StrictStr | None = None
+    """None for the collection's."""
+
     name: StrictStr | None = None
+    """Name of the vector field, where there is one dim."""
+
     index: IndexType = Field(default_factory=_default_index_of)
     metric: Metric = Field(default_factory=_default_metric_of)
     params: dict[StrictStr, StrictBool | StrictInt | float | StrictStr] = {}
+    """Build parameters of the index."""
 
     @property
     def configs(self) -> tuple[EmbeddingConfig, ...]:
@@ -149,20 +159,20 @@ class EmbeddingSpec(_Record):
         return (config,) if self.form == "sparse" else tuple(replace(config, dim=dim) for dim in self.dims)
 
     def column(self, config: EmbeddingConfig) -> str:
-        """The name of the vector field that is embedded so."""
+        """The name of the vector field with this config."""
         return self.name or column_name(self.field, config)
 
 
 class LexicalSpec(_Record):
-    """A sparse vector field that Milvus fills from the words of ``field``, for BM25.
-
-    ``k1`` is how soon more of a word counts no more, ``b`` how much a long text is held against it.
-    """
+    """A sparse vector field that Milvus fills from the words of ``field``, for BM25."""
 
     field: StrictStr
     name: StrictStr | None = None
     k1: Annotated[float, Field(ge=0, le=3)] | None = None
+    """Saturation of a word's frequency."""
+
     b: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Normalisation by the text's length."""
 
     @property
     def column(self) -> str:
@@ -171,7 +181,7 @@ class LexicalSpec(_Record):
 
 
 class VectorSpec(_Record):
-    """A vector field of float32 that rows bring with them."""
+    """A vector field of float32 that the rows contain."""
 
     name: StrictStr
     dim: Annotated[StrictInt, Field(ge=2, le=32_768)]
@@ -181,16 +191,19 @@ class VectorSpec(_Record):
 
 
 class CollectionSpec(_Record):
-    """A collection. ``service`` is the default of embeddings that name none.
-
-    ``max_vector_fields`` is what the server's proxy.maxVectorFieldNum allows.
-    """
+    """A collection."""
 
     collection: StrictStr
     description: StrictStr = ""
     service: StrictStr | None = None
+    """The service of the embeddings that name none."""
+
     dynamic: StrictBool = False
+    """Whether rows may have fields that are not declared."""
+
     max_vector_fields: Annotated[StrictInt, Field(ge=1, le=10)] = DEFAULT_MAX_VECTOR_FIELDS
+    """The server's proxy.maxVectorFieldNum."""
+
     fields: Annotated[dict[StrictStr, FieldSpec], Field(min_length=1)]
     embeddings: tuple[EmbeddingSpec, ...] = ()
     lexical: tuple[LexicalSpec, ...] = ()
@@ -202,5 +215,5 @@ class CollectionSpec(_Record):
 
     @property
     def services(self) -> tuple[str, ...]:
-        """Every service that the embeddings name, each once."""
+        """The distinct services of the embeddings."""
         return tuple(dict.fromkeys(self.service_of(embedding) for embedding in self.embeddings))

@@ -1,15 +1,15 @@
 """Texts composed of a row's other values: ``compose: "{title}. {brand}: {color}"`` on a VARCHAR field.
 
-``{title}`` is a field, ``{meta.color}`` a value inside a JSON field (``{meta."the colour"}`` where a key has
-other signs, ``{tags.0}`` for a place in a list), ``{{`` and ``}}`` are braces. A template is made of clauses,
-parted by ``.``, ``,``, ``;``, ``!``, ``?`` or ``|`` with white space behind them, or by a line's end. A
-clause of which any value is absent is left out, with the separator before it: a row without brand or color
-composes to its title alone, not to ``None``. Absent is what is not there, null, NaN, blank, or an empty list
-or object.
+``{title}`` is a field, ``{meta.color}`` a value inside a JSON field (``{meta."the color"}`` where a key has
+other characters, ``{tags.0}`` for a position in a list), ``{{`` and ``}}`` are braces. A template consists
+of clauses, separated by ``.``, ``,``, ``;``, ``!``, ``?`` or ``|`` followed by white space, or by the end of
+a line. A clause with an absent value is omitted, with the separator before it: a row without brand or color
+composes to its title alone, not to ``None``. A value is absent where it is missing, null, NaN, blank, or an
+empty list or object.
 
-``compose: flatten`` writes every attribute as ``key: value``, in the fields' order, with a space between
-(Recformer, Li et al. 2023: an item is its attributes flattened); an object's keys stand for themselves. The
-primary key and composed fields are no attributes.
+``compose: flatten`` writes every attribute as ``key: value``, in the order of the fields, separated by
+spaces (Recformer, Li et al. 2023: an item is its attributes flattened); the keys of an object are attributes
+themselves. The primary key and composed fields are not attributes.
 """
 
 from __future__ import annotations
@@ -23,40 +23,46 @@ from typing import Final
 from nestvec_schemas.errors import SpecError, with_caret
 
 FLATTEN_KEYWORD: Final = "flatten"
-"""The word that stands for all attributes in place of a template."""
+"""The keyword for all attributes, instead of a template."""
 
 _NAME_PART = re.compile(r'"([^"{}]*)"|([^."{}\s]+)')
 _SEPARATOR = re.compile(r"\s*[.,;!?|]\s+|[^\S\n]*\n\s*")
-_SYNTAX_HINT: Final = 'Write it as "{title}. {brand}: {color}", with braces that are meant as such doubled.'
+_SYNTAX_HINT: Final = 'Write it as "{title}. {brand}: {color}", with literal braces doubled.'
 
 
 @dataclass(frozen=True)
 class Placeholder:
-    """A placeholder: a field, and the way into it; ``position`` is where it stands in the template."""
+    """A value of the row."""
 
     field: str
     path: tuple[str, ...] = ()
+    """The keys and positions inside the field."""
+
     position: int = 0
+    """Offset in the template."""
 
 
 @dataclass(frozen=True)
 class Clause:
-    """Texts and values in order, with the separator that stands before them."""
+    """Literals and placeholders in order."""
 
     before: str
+    """The separator before the clause."""
+
     parts: tuple[str | Placeholder, ...]
 
 
 @dataclass(frozen=True)
 class Template:
-    """A template, read. ``clauses`` is empty where it is ``flatten``."""
+    """A parsed template."""
 
     text: str
     clauses: tuple[Clause, ...] = ()
+    """Empty where the template is ``flatten``."""
 
     @property
     def flattens(self) -> bool:
-        """Whether it is the word for all attributes."""
+        """Whether it is the keyword for all attributes."""
         return self.text == FLATTEN_KEYWORD
 
     @property
@@ -68,12 +74,12 @@ class Template:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The fields that the placeholders name, each once."""
+        """The distinct fields of the placeholders."""
         return tuple(dict.fromkeys(placeholder.field for placeholder in self.values))
 
 
 def read_template(text: str) -> Template:
-    """Read a template. Raises SpecError with a caret below what is wrong."""
+    """Parse a template. Raises SpecError with a caret below what is wrong."""
     if text.strip() == FLATTEN_KEYWORD:
         return Template(FLATTEN_KEYWORD)
     clauses, parts, before = list[Clause](), list[str | Placeholder](), ""
@@ -83,7 +89,7 @@ def read_template(text: str) -> Template:
             continue
         at = 0
         for separator in _SEPARATOR.finditer(part):
-            # What begins a template has nothing before it to be parted from.
+            # A separator at the beginning of a template separates nothing.
             if not (parts or part[at : separator.start()]):
                 continue
             clauses.append(Clause(before, (*parts, part[at : separator.start()])))
@@ -93,13 +99,13 @@ def read_template(text: str) -> Template:
     template = Template(text, tuple(clauses))
     if not template.values:
         raise _template_error(
-            "the template names no field, so that every row would get the same text", text, 0
+            "the template names no field, so that every row would have the same text", text, 0
         )
     return template
 
 
 def compose_text(template: Template, attributes: Mapping[str, object]) -> str:
-    """The text of a row; empty where no clause with a value is left.
+    """The text of a row; empty where no clause with a value remains.
 
     ``attributes`` are the row's values by name; for ``flatten``, those to write, in order.
     """
@@ -119,7 +125,7 @@ def compose_text(template: Template, attributes: Mapping[str, object]) -> str:
 
 
 def composition_order(templates: Mapping[str, Template]) -> tuple[str, ...]:
-    """The composed fields, each after those that its template names; those of a cycle are left out."""
+    """The composed fields, each after those that its template names, without those of a cycle."""
     ordered = dict[str, None]()
     waiting = list(templates)
     while waiting:
@@ -145,7 +151,7 @@ def value_text(value: object) -> str | None:
 
 
 def _attribute_texts(attributes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Keys and texts of a row's values; a field's own name says nothing of an object's keys."""
+    """Keys and texts of a row's values; the keys of an object do not include the field's name."""
     for name, value in attributes.items():
         yield from _flatten_pairs(value if isinstance(value, Mapping) else {name: value}, ())
 
@@ -204,7 +210,9 @@ def _parse_placeholder(text: str, start: int, end: int) -> Placeholder:
     while True:
         match = _NAME_PART.match(text, at, end)
         if match is None:
-            raise _template_error("a name is missing in the braces, or has what a name has not", text, at)
+            raise _template_error(
+                "a name is missing in the braces, or has characters that must be quoted", text, at
+            )
         names.append(match[1] if match[1] is not None else match[2])
         at = match.end()
         if at == end:

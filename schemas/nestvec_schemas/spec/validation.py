@@ -1,4 +1,4 @@
-"""What a collection spec must hold beyond its shape: Milvus's rules, each a function in a row of them."""
+"""The rules that a collection spec must keep beyond its types: Milvus's own, each a function."""
 
 from __future__ import annotations
 
@@ -30,16 +30,20 @@ _RESERVED_NAMES = {"_seq", "_partition", "rowid", "timestamp", "iso", "interval"
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: where it stands, the clause, what was found, what to do."""
+    """One thing that is wrong."""
 
     where: str
+    """The place in the spec, such as ``embeddings[0].dims``."""
+
     cause: str
+    """A clause whose subject is the place."""
+
     value: object
     next_step: str
 
 
 def check_spec(spec: CollectionSpec, *, path: str) -> None:
-    """Raise SpecError for the first of Milvus's rules that a spec breaks."""
+    """Raise SpecError for the first rule that a spec breaks."""
     for problem in find_problems(spec):
         raise SpecError(
             f"{path}: {problem.where} {problem.cause}", value=problem.value, next_step=problem.next_step
@@ -47,12 +51,12 @@ def check_spec(spec: CollectionSpec, *, path: str) -> None:
 
 
 def find_problems(spec: CollectionSpec) -> Iterator[Problem]:
-    """Every one of Milvus's rules that a spec breaks."""
+    """Every rule that a spec breaks."""
     for check in _CHECKS:
         yield from check(spec)
 
 
-_NAME_RULE = "Begin with a letter or _, go on with letters, digits and _, at most 255 in all."
+_NAME_RULE = "Use letters, digits and _, at most 255, the first a letter or _."
 
 
 def _check_names(spec: CollectionSpec) -> Iterator[Problem]:
@@ -211,7 +215,7 @@ def _check_templates(spec: CollectionSpec) -> Iterator[Problem]:
         try:
             templates[name] = read_template(field.compose)
         except SpecError as error:
-            yield Problem(where, f"is no template: {error.cause}", error.value, error.next_step)
+            yield Problem(where, f"is not a template: {error.cause}", error.value, error.next_step)
             continue
         if templates[name].flattens and not spec.dynamic and not _flattened_fields(spec):
             yield Problem(where, "has nothing to flatten", FLATTEN_KEYWORD, "Add fields, or dynamic: true.")
@@ -227,7 +231,7 @@ def _check_templates(spec: CollectionSpec) -> Iterator[Problem]:
 
 
 def _flattened_fields(spec: CollectionSpec) -> list[str]:
-    """The fields that ``compose: flatten`` writes."""
+    """The fields that ``compose: flatten`` contains."""
     return [name for name, field in spec.fields.items() if not field.primary and field.compose is None]
 
 
@@ -268,12 +272,12 @@ _BINARY_INDEXES = ("BIN_FLAT", "BIN_IVF_FLAT")
 _SPARSE_INDEXES = ("SPARSE_INVERTED_INDEX",)
 
 _FORM_INDEXES_AND_METRICS = {
-    # A vector's own scale is lost in int8, and with it what other metrics than the cosine measure.
+    # int8 loses a vector's scale, on which all metrics but the cosine depend.
     "int8": (("AUTOINDEX", "HNSW"), ("COSINE",)),
     "binary": (_BINARY_INDEXES, ("HAMMING",)),
     "sparse": (("SPARSE_INVERTED_INDEX", "AUTOINDEX"), ("IP",)),
 }
-"""The indexes and metrics that Milvus has for each form other than float."""
+"""The indexes and metrics of Milvus for each form but float."""
 
 
 def _check_forms(spec: CollectionSpec) -> Iterator[Problem]:
@@ -299,7 +303,7 @@ def _check_forms(spec: CollectionSpec) -> Iterator[Problem]:
                     f"{where}.{key}",
                     f"does not go with form: {embedding.form}",
                     value,
-                    f"Leave it away, or write {' or '.join(allowed)}.",
+                    f"Omit it, or write {' or '.join(allowed)}.",
                 )
         for dim in embedding.dims if embedding.form == "binary" else ():
             if dim % 8:
@@ -343,12 +347,12 @@ def _check_embedding_names(spec: CollectionSpec) -> Iterator[Problem]:
                 f"embeddings[{number}].name",
                 "is for one vector field, and this embedding has a field per dim",
                 embedding.name,
-                "Write an embedding for each dim, or leave the name away.",
+                "Write an embedding for each dim, or omit the name.",
             )
 
 
 def _declared_vector_fields(spec: CollectionSpec) -> Iterator[tuple[str, str, str]]:
-    """Where a vector field is declared, its name, and what of the spec to change about that name."""
+    """Where each vector field is declared, its name, and how to change it."""
     for number, embedding in enumerate(spec.embeddings):
         for config in embedding.configs:
             advice = "Choose another name."
@@ -382,7 +386,7 @@ def _check_vector_fields(spec: CollectionSpec) -> Iterator[Problem]:
     if not names:
         yield Problem(
             "the spec",
-            "has no vector field, and Milvus wants one",
+            "has no vector field, and Milvus requires one",
             "none",
             "Add embeddings: - {field: FIELD, encoder: NAME, dims: [64]}.",
         )

@@ -1,4 +1,4 @@
-"""A spec's YAML to a checked collection spec; every mistake is told with its place and the nearest name."""
+"""Parse a spec's YAML; errors name the place of a mistake and the nearest valid name."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def parse_spec(text: str, *, path: str) -> CollectionSpec:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that also refuses what a spec never means: aliases, and a key that is there twice."""
+    """Safe YAML that also refuses aliases and duplicate keys, which a spec never needs."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not read here", mark)
+            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not allowed", mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -50,7 +50,7 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if key.value in keys and isinstance(key, yaml.ScalarNode):
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key.value}' is there twice", key.start_mark
+                    None, None, f"the key '{key.value}' is duplicated", key.start_mark
                 )
             keys.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
         return super().construct_mapping(node, deep)
@@ -59,7 +59,7 @@ class _Loader(yaml.SafeLoader):
 def _load_yaml(text: str, path: str) -> Mapping[str, Any]:
     if len(text.encode("utf-8", "surrogatepass")) > MAX_SPEC_BYTES:
         raise SpecError(
-            f"{path} is larger than 1 MiB", value=len(text), next_step="Give a collection spec, not data."
+            f"{path} is larger than 1 MiB", value=len(text), next_step="Pass a collection spec, not data."
         )
     try:
         data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
@@ -71,7 +71,7 @@ def _load_yaml(text: str, path: str) -> Mapping[str, Any]:
             value=error.problem or "it does not parse",
             next_step="Correct that line; nestvec collection create --help shows a whole spec.",
         ) from error
-    # PyYAML lets through whatever int(), date(), a lookup or the depth of the stack raise.
+    # PyYAML does not catch what int(), date(), a lookup or deep nesting raise.
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise SpecError(
             f"{path} is not the YAML of a spec",
@@ -80,7 +80,7 @@ def _load_yaml(text: str, path: str) -> Mapping[str, Any]:
         ) from error
     if not isinstance(data, Mapping):
         raise SpecError(
-            f"{path} holds no mapping of keys to values",
+            f"{path} is not a mapping of keys to values",
             value=type(data).__name__,
             next_step="Begin with collection: NAME; nestvec collection create --help shows a whole spec.",
         )
@@ -105,14 +105,13 @@ _NEXT_STEPS = {
     "string_pattern_mismatch": "Use letters, digits, '.', '_' and '-', at most 64, a letter or digit first.",
 }
 _EXPERT_NAME_HINT = (
-    "Use letters, digits, '_' and '-', at most 32, a letter first; nestvec encoders names the experts that "
-    "there are."
+    "Use letters, digits, '_' and '-', at most 32, a letter first; nestvec encoders lists the experts."
 )
 _UNION_KEYS = ("default", "params")
 
 
 def _explain(error: ValidationError, path: str) -> SpecError:
-    """What pydantic found first (an unknown key before all), where it stands, and the nearest name."""
+    """pydantic's first error, an unknown key before others, with its place and the nearest name."""
     details = error.errors(include_url=False)
     first = next((detail for detail in details if detail["type"] == "extra_forbidden"), details[0])
     parts = list(first["loc"])
@@ -125,7 +124,7 @@ def _explain(error: ValidationError, path: str) -> SpecError:
             else type(first["input"]).__name__,
             next_step="Put the key in quotes.",
         )
-    # The branches of a union are no places in the spec.
+    # The branches of a union are not places in the spec.
     plain = next((index for index, part in enumerate(parts) if part in _UNION_KEYS and index == 2), None)
     parts = parts if plain is None else parts[: plain + 1 + (parts[plain] == "params")]
     key, here = str(parts[-1]), f"{path}: {_location(parts)}"
@@ -144,7 +143,7 @@ def _explain(error: ValidationError, path: str) -> SpecError:
     if first["type"] == "literal_error":
         words = _allowed_words(key)
         return SpecError(
-            f"{here} is none of the words it may be",
+            f"{here} is not one of the allowed words",
             value=value,
             next_step=f"Choose one of {', '.join(words)}.{_nearest_word(str(value), words)}",
         )
@@ -164,7 +163,7 @@ def _allowed_words(key: str) -> tuple[str, ...]:
 
 
 def _nearest_word(value: str, words: tuple[str, ...]) -> str:
-    """Words of a spec are all capitals or all small letters."""
+    """Words of a spec are all upper or all lower case."""
     return nearest(value.upper() if words[0].isupper() else value.lower(), words)
 
 

@@ -164,7 +164,7 @@ def test_nothing_is_normalised() -> None:
 def test_no_room_for_text_is_told(name: str, most: int) -> None:
     for function in (encode_units, split_units):
         with pytest.raises(
-            ManifestCorrupt, match=rf"room for no text.*: {most}\. .*{most + 1} tokens or more"
+            ManifestCorrupt, match=rf"no room for text.*: {most}\. .*{most + 1} tokens or more"
         ):
             function("a", UNIT_SCHEMES[name], most)
     assert len(encode_units("abc", UNIT_SCHEMES[name], most + 1)[0]) == most + 1

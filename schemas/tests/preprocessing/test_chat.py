@@ -61,7 +61,7 @@ def test_a_text_is_cut_and_its_layout_is_not(
     message = RenderedMessage("x" * count, before, before + inside)
     way = "right" if side == "right" else "left"
     if before + after > most:
-        with pytest.raises(InputTooLong, match="take more tokens"):
+        with pytest.raises(InputTooLong, match="have more tokens"):
             truncate_message(ids, offsets, message, most, way)
         return
     kept = truncate_message(ids, offsets, message, most, way)

@@ -44,7 +44,7 @@ def test_who_reads_fewer_frames_gets_none_twice() -> None:
     assert frame_indices(2, 4, masked=True).tolist() == [0, 1]
     assert frame_indices(2, 4, masked=False).tolist() == [0, 0, 1, 1]
     assert frame_indices(9, 3, masked=True).tolist() == [1, 4, 7]
-    with pytest.raises(ValueError, match="counted from 1"):
+    with pytest.raises(ValueError, match="are at least 1"):
         frame_indices(0, 4, masked=True)
 
 
@@ -80,9 +80,9 @@ def test_clips_have_one_length_and_hold_every_frame(total: int, length: int, str
 
 @pytest.mark.parametrize("wrong", [(0, 1), (1, 0), (-1, 1)])
 def test_no_frames_cannot_be_chosen_from(wrong: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match="counted from 1"):
+    with pytest.raises(ValueError, match="are at least 1"):
         uniform_indices(*wrong)
-    with pytest.raises(ValueError, match="counted from 1"):
+    with pytest.raises(ValueError, match="are at least 1"):
         clip_indices(*wrong, 1)
 
 
@@ -105,23 +105,23 @@ def test_a_value_names_one_picture_or_a_list(value: str, addresses: tuple[str, .
 
 @pytest.mark.parametrize("value", ["", " \n", "[]", "[ ]"])
 def test_a_value_that_names_nothing(value: str) -> None:
-    with pytest.raises(EmptyInput, match=r"(?s)names no pictures.*JSON list of addresses"):
+    with pytest.raises(EmptyInput, match=r"(?s)names no images.*JSON list of addresses"):
         read_sequence(value)
 
 
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ('["a", 7]', r"picture 1 of a sequence is not an address: 7\. Name the pictures as a JSON list"),
-        ('["a", null]', "picture 1 of a sequence is not an address: None"),
-        ('[" "]', "picture 0 of a sequence is not an address"),
-        ('[["a"]]', r"picture 0 of a sequence is not an address: \['a'\]"),
-        ('["a", ', r"not JSON \(Expecting value: line 1 column 6 .*Name the pictures"),
+        ('["a", 7]', r"image 1 of a sequence is not an address: 7\. Name the images as a JSON list"),
+        ('["a", null]', "image 1 of a sequence is not an address: None"),
+        ('[" "]', "image 0 of a sequence is not an address"),
+        ('[["a"]]', r"image 0 of a sequence is not an address: \['a'\]"),
+        ('["a", ', r"not JSON \(Expecting value: line 1 column 6 .*Name the images"),
         ("['a']", "not JSON"),
         ('["a"] tail', r"not JSON \(Extra data"),
         ("[" * 200_000, r"nested: \[\[\["),
         ("[" + "9" * 10_000 + "]", "not JSON"),
-        ("[" + ",".join(['"a"'] * (MAX_FRAMES + 1)) + "]", "too many pictures: 4097. Name 4096 at most"),
+        ("[" + ",".join(['"a"'] * (MAX_FRAMES + 1)) + "]", "too many images: 4097. Name at most 4096"),
     ],
 )
 def test_a_value_that_is_neither_is_told_so(value: str, told: str) -> None:

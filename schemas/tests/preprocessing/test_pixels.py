@@ -172,7 +172,7 @@ def test_other_numbers_are_refused(levels: Any, found: str) -> None:
 
 
 def test_a_mode_without_a_way_to_rgb_is_refused() -> None:
-    with pytest.raises(ImageUnreadable, match="La colours"):
+    with pytest.raises(ImageUnreadable, match="La colors"):
         to_8bit_color(Image.new("La", (2, 2)))
 
 
