@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 TRITON := .venv-triton/ready.txt
 MODELS ?= models
 
-.PHONY: demo test check lint types unit integration bench triton clean
+.PHONY: demo test check lint types unit integration docs bench triton clean
 
 demo: $(READY)
 	$(BIN)/nestvec demo
@@ -30,6 +30,10 @@ unit: $(READY)
 integration: $(READY) $(TRITON)
 	$(BIN)/pytest integration_tests
 
+# The site, into site/. Nothing is fetched; a link that leads nowhere fails.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 bench: $(READY)
 	$(BIN)/python benchmarks/setup.py
 	$(BIN)/python benchmarks/serve.py
@@ -50,4 +54,4 @@ $(READY): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-triton .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf site $(VENV) .venv-triton .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,6 +1,6 @@
 """What mkdocs builds beside the pages in docs/: images of the benchmarks, and tables read off the code.
 
-A page holds ``<!-- generated: NAME -->`` where a table of ``tables.TABLES`` stands.
+A page holds ``<!-- generated: NAME -->`` where a table of ``reference_tables.TABLES`` stands.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(Path(__file__).parent))
-
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 IMAGES = ROOT / "benchmarks" / "results"
 
 _GENERATED = re.compile(r"<!-- generated: ([a-z-]+) -->")
@@ -36,6 +35,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Put the tables in their places."""
     if not _GENERATED.search(markdown):
         return markdown
-    from tables import TABLES  # noqa: PLC0415 - the service's packages, for the pages that show it
+    # mkdocs loads a hook with its folder in sys.path, and takes it out again.
+    if str(HERE) not in sys.path:
+        sys.path.append(str(HERE))
+    from reference_tables import TABLES  # noqa: PLC0415 - imports the service, for the pages that show it
 
     return _GENERATED.sub(lambda found: TABLES[found[1]](), markdown)
