@@ -33,10 +33,10 @@ def execute_many(
         )
     count, seconds, tag = 0, 0.0, ""
     for values in param_sets:
-        answer = yield from execute_steps(session, statement, values)
-        count += max(answer.count, 0)
-        seconds += answer.seconds
-        tag = answer.tag
+        result = yield from execute_steps(session, statement, values)
+        count += max(result.count, 0)
+        seconds += result.seconds
+        tag = result.tag
     return StatementResult(tag=tag, count=count, seconds=seconds)
 
 

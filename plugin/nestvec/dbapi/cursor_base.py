@@ -30,12 +30,12 @@ class CursorBase:
     @property
     def description(self) -> tuple[ColumnDescription, ...] | None:
         """One tuple per column, its name and type code first; None for a statement that returns no rows."""
-        answer = self._result
-        if answer is None or not answer.columns:
+        result = self._result
+        if result is None or not result.columns:
             return None
         return tuple(
             (name, type_, None, None, None, None, None)
-            for name, type_ in zip(answer.columns, answer.types, strict=True)
+            for name, type_ in zip(result.columns, result.types, strict=True)
         )
 
     @property
@@ -66,8 +66,8 @@ class CursorBase:
 
         from nestvec.dbapi.arrow import arrow_table  # noqa: PLC0415
 
-        rows, answer = self._fetch_rest(), self._result_with_rows()
-        return arrow_table(answer.columns, answer.types, rows)
+        rows, result = self._fetch_rest(), self._result_with_rows()
+        return arrow_table(result.columns, result.types, rows)
 
     def df(self) -> pandas.DataFrame:
         """The remaining rows as a pandas frame. Raises InterfaceError where pandas is not installed."""
@@ -83,8 +83,8 @@ class CursorBase:
     def setoutputsize(self, size: int, column: int | None = None) -> None:
         """Does nothing: values are never truncated."""
 
-    def _set_result(self, answer: StatementResult | None) -> None:
-        self._result, self._position = answer, 0
+    def _set_result(self, result: StatementResult | None) -> None:
+        self._result, self._position = result, 0
 
     def _close(self) -> None:
         self._closed = True
@@ -96,22 +96,22 @@ class CursorBase:
 
     def _result_with_rows(self) -> StatementResult:
         self._check_open()
-        answer = self._result
-        if answer is None or not answer.columns:
+        result = self._result
+        if result is None or not result.columns:
             raise interface_error(
                 "there are no rows to fetch", "Execute a statement that returns rows, such as SELECT."
             )
-        return answer
+        return result
 
     def _fetch_row(self) -> Row | None:
         rows = self._fetch_rows(1)
         return rows[0] if rows else None
 
     def _fetch_rows(self, size: int | None) -> list[Row]:
-        answer = self._result_with_rows()
+        result = self._result_with_rows()
         start = self._position
-        self._position = min(start + max(self.arraysize if size is None else size, 0), len(answer.rows))
-        return list(answer.rows[start : self._position])
+        self._position = min(start + max(self.arraysize if size is None else size, 0), len(result.rows))
+        return list(result.rows[start : self._position])
 
     def _fetch_rest(self) -> list[Row]:
         return self._fetch_rows(len(self._result_with_rows().rows))

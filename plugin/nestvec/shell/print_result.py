@@ -44,12 +44,12 @@ def print_result(result: StatementResult, output_format: OutputFormat, expanded:
 
 def result_summary(result: StatementResult) -> str:
     """The number of rows and the time they took: ``2 rows in 13 ms``, or ``DELETE 3 in 4 ms``."""
-    took = f"in {result.seconds * 1000:.0f} ms"
+    duration = f"in {result.seconds * 1000:.0f} ms"
     if not result.columns:
-        return f"{result.tag} {took}" if result.seconds else result.tag
+        return f"{result.tag} {duration}" if result.seconds else result.tag
     count = len(result.rows)
     rows = "1 row" if count == 1 else f"{count:,} rows"
-    return f"{rows if count else 'no rows'} {took}"
+    return f"{rows if count else 'no rows'} {duration}"
 
 
 def cell(value: Any, type_: str = "ANY") -> str | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from pymilvus import MilvusClient
 from sqlglot import exp
 
-from nestvec.milvus.steps import Steps
+from nestvec.milvus.steps import Steps, drive
 from nestvec.sql.bind.params import ParameterValues, Params, bind_params
 from nestvec.sql.parse.parse import ParsedStatement, parse
 from nestvec.sql.result import StatementResult
@@ -51,10 +52,25 @@ COMMANDS: Final[dict[str, Handler]] = {"SHOW": run_show, "RESET": run_reset, "SE
 """Statements that sqlglot leaves unparsed (a SET that is wrong is one), by their first words."""
 
 
+def execute(
+    client: MilvusClient,
+    statement: str,
+    params: ParameterValues | None = None,
+    *,
+    session: Session | None = None,
+) -> StatementResult:
+    """Run one statement. ``params`` are the values of ``:name`` by name, or of ``$1`` in order.
+
+    Raises SqlError for a wrong statement, StoreError for an error of Milvus, ServiceError where a text cannot
+    be embedded.
+    """
+    return drive(client, execute_steps(session or Session(), statement, params))
+
+
 def execute_steps(
     session: Session, statement: str, values: ParameterValues | None = None
 ) -> Steps[StatementResult]:
-    """Run one statement. Raises SqlError for a wrong statement, StoreError for an error of Milvus."""
+    """The steps of ``execute``, for sync and async clients."""
     parsed = parse(statement)
     handler = _handler(parsed)
     bound = bind_params(values)

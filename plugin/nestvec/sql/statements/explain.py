@@ -37,8 +37,8 @@ def run_explain(session: Session, parsed: ParsedStatement, params: Params) -> St
     timings: Profile = {}
     summary = ""
     if "ANALYZE" in words:
-        answer = yield from _run_timed(session, plan, timings)
-        summary = f"{answer.count} rows in {answer.seconds * 1000:.1f} ms"
+        result = yield from _run_timed(session, plan, timings)
+        summary = f"{result.count} rows in {result.seconds * 1000:.1f} ms"
     context, tree = (yield from _collection_context(session, plan, timings)), explain_plan(plan)
     if context is not None:
         word_details = yield from explain_words(session, tree, context.table, matched="ANALYZE" in words)

@@ -21,22 +21,24 @@ _SET = "Write SET name = value."
 def run_set(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
     """SET: one setting of this connection. Raises SqlSyntaxError, SqlUnknownName, SqlTypeMismatch."""
     yield from ()
-    source, node, item = parsed.source, parsed.tree, _item(parsed.tree)
+    source, node, item = parsed.source, parsed.tree, _assignment(parsed.tree)
     if item is None:
-        raise source.syntax_error("SET takes one name and one value", _second(source), _SET)
+        raise source.syntax_error("SET takes one name and one value", _second_token_position(source), _SET)
     kind = node.expressions[0].args.get("kind")
     if kind and str(kind).upper() != "SESSION":
         raise source.not_supported(
-            f"SET {kind}", _second(source), "Settings belong to the connection: write SET name = value."
+            f"SET {kind}",
+            _second_token_position(source),
+            "Settings belong to the connection: write SET name = value.",
         )
     name = ".".join(identifier_name(part) for part in item.this.parts)
     if name not in SETTINGS:
-        raise _unknown(source, name, item.this)
+        raise _unknown_setting(source, name, item.this)
     value = item.args["expression"]
     if isinstance(value, exp.Var) and value.name.upper() == "DEFAULT":
         session.settings = with_default(session.settings, session.defaults, name)
         return StatementResult(tag="SET")
-    text = _text(source, value, params)
+    text = _value_text(source, value, params)
     try:
         session.settings = with_setting(session.settings, name, text)
     except ValueError as error:
@@ -47,7 +49,7 @@ def run_set(session: Session, parsed: ParsedStatement, params: Params) -> Steps[
 def show_setting(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
     """SHOW: the value of one setting, or the name, value and description of all. Raises SqlUnknownName."""
     yield from ()
-    name = _named(parsed.source, "SHOW")
+    name = _parse_name(parsed.source, "SHOW")
     if name == "all":
         rows = tuple(
             (setting_name, format_setting(session.settings, setting_name), row.description)
@@ -61,7 +63,7 @@ def show_setting(session: Session, parsed: ParsedStatement, params: Params) -> S
 def run_reset(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
     """RESET: one setting, or all, to the initial value. Raises SqlUnknownName."""
     yield from ()
-    name = _named(parsed.source, "RESET")
+    name = _parse_name(parsed.source, "RESET")
     if name == "all":
         session.settings = session.defaults
     else:
@@ -69,7 +71,7 @@ def run_reset(session: Session, parsed: ParsedStatement, params: Params) -> Step
     return StatementResult(tag="RESET")
 
 
-def _item(tree: exp.Expr) -> exp.EQ | None:
+def _assignment(tree: exp.Expr) -> exp.EQ | None:
     """``name = value`` of a SET with a single assignment."""
     if not isinstance(tree, exp.Set) or stray_parts(tree, ("expressions",)) or len(tree.expressions) != 1:
         return None
@@ -79,7 +81,7 @@ def _item(tree: exp.Expr) -> exp.EQ | None:
     return assignment if isinstance(assignment, exp.EQ) and isinstance(assignment.this, exp.Column) else None
 
 
-def _text(source: SourceText, value: exp.Expr, params: Params) -> str:
+def _value_text(source: SourceText, value: exp.Expr, params: Params) -> str:
     if isinstance(value, PARAMETER_NODES):
         parameter = params.value(source, value)
         return ",".join(map(str, parameter)) if isinstance(parameter, (list, tuple)) else str(parameter)
@@ -94,7 +96,7 @@ def _text(source: SourceText, value: exp.Expr, params: Params) -> str:
     raise source.syntax_error("SET takes one value", value, "Write it in single quotes, or as a parameter.")
 
 
-def _named(source: SourceText, word: str) -> str:
+def _parse_name(source: SourceText, word: str) -> str:
     """The name after SHOW or RESET, which may be ALL. sqlglot leaves what follows them as one token."""
     rest = " ".join(
         token.text for token in source.tokens[1:] if token.token_type != TokenType.SEMICOLON
@@ -107,14 +109,14 @@ def _named(source: SourceText, word: str) -> str:
     if not re.fullmatch(r"[a-z_]\w*(\.[a-z_]\w*)*", name):
         raise source.syntax_error(f"{word} takes one name", at, f"Write {word} ALL for every setting.")
     if name != "all" and name not in SETTINGS:
-        raise _unknown(source, name, at)
+        raise _unknown_setting(source, name, at)
     return name
 
 
-def _second(source: SourceText) -> int:
+def _second_token_position(source: SourceText) -> int:
     return source.tokens[1].start if len(source.tokens) > 1 else len(source.text.rstrip())
 
 
-def _unknown(source: SourceText, name: str, at: exp.Expr | int) -> SqlUnknownName:
+def _unknown_setting(source: SourceText, name: str, at: exp.Expr | int) -> SqlUnknownName:
     near = nearest(name, SETTINGS) or nearest(f"nestvec.{name}", SETTINGS)
     return source.unknown_name("there is no setting of this name", name, at, f"SHOW ALL lists them.{near}")

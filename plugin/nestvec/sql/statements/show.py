@@ -38,7 +38,7 @@ def run_show(session: Session, parsed: ParsedStatement, params: Params) -> Steps
     rest = parsed.source.text[start:].rstrip().rstrip(";").strip()
     listing = _LISTS.get(rest.upper())
     if listing is not None:
-        return _listed(sorted((yield call(*listing))))
+        return _name_list(sorted((yield call(*listing))))
     named = _OF_TABLE.fullmatch(rest)
     if named is None:
         return (yield from show_setting(session, parsed, params))
@@ -51,11 +51,11 @@ def run_show(session: Session, parsed: ParsedStatement, params: Params) -> Steps
         return _columns(table)
     if named[1].lower() == "partitions":
         doing = f"listing the partitions of {table.name}"
-        return _listed((yield call(doing, "list_partitions", table.name)))
+        return _name_list((yield call(doing, "list_partitions", table.name)))
     return (yield from _indexes(table))
 
 
-def _listed(names: Sequence[str]) -> StatementResult:
+def _name_list(names: Sequence[str]) -> StatementResult:
     return StatementResult(
         ("name",), ("VARCHAR",), tuple((name,) for name in names), f"SHOW {len(names)}", len(names)
     )

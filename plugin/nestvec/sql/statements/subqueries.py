@@ -48,10 +48,10 @@ def inline_subqueries(
     if not any(True for _ in _subqueries(parsed.tree)):
         return unchanged
     # Executions of the same text share the parsed tree.
-    tree, notes, gone = parsed.tree.copy(), [], set[int]()
+    tree, notes, removed = parsed.tree.copy(), [], set[int]()
     for number, node in enumerate(list(_subqueries(tree))):
         tokens = _tokens(source, node)
-        gone.update(id(token) for token in source.tokens[tokens])
+        removed.update(id(token) for token in source.tokens[tokens])
         inner = replace(
             parsed, source=SourceText(source.text, source.tokens[tokens]), tree=node.this, explain_tokens=()
         )
@@ -66,8 +66,8 @@ def inline_subqueries(
         params = replace(params, values={**params.values, name: value})
         returned = "1 row" if len(rows) == 1 else f"{len(rows):,} rows"
         notes.append(f"a subquery of {planned.node.collection or 'no collection'} returned {returned}")
-    left = tuple(token for token in source.tokens if id(token) not in gone)
-    return InlinedStatement(SourceText(source.text, left), tree, params, tuple(notes))
+    remaining = tuple(token for token in source.tokens if id(token) not in removed)
+    return InlinedStatement(SourceText(source.text, remaining), tree, params, tuple(notes))
 
 
 def _subqueries(tree: exp.Expr) -> Iterator[exp.Subquery]:
@@ -140,8 +140,8 @@ def _check_many(source: SourceText, node: exp.Subquery, values: list[Any]) -> No
 
 def _negated(node: exp.Expr) -> bool:
     """Whether a condition is under an odd number of NOTs."""
-    odd, above = False, node.parent
-    while above is not None and not isinstance(above, exp.Where):
-        odd ^= isinstance(above, exp.Not)
-        above = above.parent
-    return odd
+    negated, ancestor = False, node.parent
+    while ancestor is not None and not isinstance(ancestor, exp.Where):
+        negated ^= isinstance(ancestor, exp.Not)
+        ancestor = ancestor.parent
+    return negated

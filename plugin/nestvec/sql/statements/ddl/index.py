@@ -46,8 +46,8 @@ def run_create_index(session: Session, parsed: ParsedStatement, params: Params) 
     )
     name = declared.table.name
     if tree.args.get("exists"):
-        there = yield call(f"listing the indexes of {name}", "list_indexes", name)
-        if declared.name in there:
+        existing = yield call(f"listing the indexes of {name}", "list_indexes", name)
+        if declared.name in existing:
             return StatementResult(tag="CREATE INDEX")
     yield BlockingCall(lambda client: replace_index(client, declared))
     session.forget(name)
@@ -58,18 +58,18 @@ def replace_index(client: MilvusClient, declared: IndexDefinition) -> None:
     """Create an index in place of the column's own. Raises StoreError, after that one is restored."""
     name, column = declared.table.name, declared.column.name
     with milvus_errors(f"reading the index of {name}.{column}"):
-        before = _described(client, name, column)
+        before = _describe_indexes(client, name, column)
         client.release_collection(name)
     try:
         with milvus_errors(f"indexing {name}.{column}"):
             for previous in before:
-                _drop_one(client, name, column, previous["index_name"])
-            _make(client, declared, declared.index)
+                _drop_named_index(client, name, column, previous["index_name"])
+            _create_index(client, declared, declared.index)
     except NestvecError:
         with milvus_errors(f"restoring the index of {name}.{column}"):
-            for previous in before if not _described(client, name, column) else ():
+            for previous in before if not _describe_indexes(client, name, column) else ():
                 params = {key: value for key, value in previous.items() if key not in _DESCRIPTION_KEYS}
-                _make(
+                _create_index(
                     client,
                     declared,
                     Index(previous["index_type"], str(previous.get("metric_type") or ""), params),
@@ -80,19 +80,19 @@ def replace_index(client: MilvusClient, declared: IndexDefinition) -> None:
         client.load_collection(name)
 
 
-def _drop_one(client: MilvusClient, name: str, column: str, index: str) -> None:
+def _drop_named_index(client: MilvusClient, name: str, column: str, index: str) -> None:
     # Milvus Lite knows an index by this name only; given another, it drops every index of the collection.
     client.drop_index(name, f"{column}_idx" if is_lite(client) else index)
 
 
-def _described(client: MilvusClient, name: str, column: str) -> list[dict[str, Any]]:
+def _describe_indexes(client: MilvusClient, name: str, column: str) -> list[dict[str, Any]]:
     descriptions = (client.describe_index(name, index) for index in client.list_indexes(name))
     return [
         description for description in descriptions if description and description["field_name"] == column
     ]
 
 
-def _make(client: MilvusClient, declared: IndexDefinition, index: Index) -> None:
+def _create_index(client: MilvusClient, declared: IndexDefinition, index: Index) -> None:
     index_params = IndexParams()
     metric = {"metric_type": index.metric} if index.metric else {}
     index_params.add_index(
@@ -115,19 +115,23 @@ def run_drop_index(session: Session, parsed: ParsedStatement, params: Params) ->
         raise source.not_supported(f"{part.upper()} in DROP INDEX", 0, "Write DROP INDEX name ON table.")
     for node in tree.args["tables"]:
         index_name = plain_table(source, node)
-        holders = yield from _holders(session, parsed, index_name)
+        holders = yield from _indexes_named(session, parsed, index_name)
         if not holders and tree.args.get("exists"):
             continue
-        if len(holders) != 1:
-            names = sorted({existing for existing, _ in (yield from _all_indexes(session, parsed))})
-            cause = (
-                "several tables have an index of this name" if holders else "there is no index of this name"
-            )
-            step = (
-                "Write DROP INDEX name ON table." if holders else f"Available: {', '.join(names) or 'none'}."
-            )
+        if len(holders) > 1:
             raise source.unknown_name(
-                cause, index_name, node, f"{step}{nearest(index_name, names) if not holders else ''}"
+                "several tables have an index of this name",
+                index_name,
+                node,
+                "Write DROP INDEX name ON table.",
+            )
+        if not holders:
+            names = sorted({existing for existing, _ in (yield from _all_indexes(session, parsed))})
+            raise source.unknown_name(
+                "there is no index of this name",
+                index_name,
+                node,
+                f"Available: {', '.join(names) or 'none'}.{nearest(index_name, names)}",
             )
         yield from _drop(session, parsed, node, *holders[0])
     return StatementResult(tag="DROP INDEX")
@@ -160,12 +164,12 @@ def _drop_scalar(client: MilvusClient, name: str, column: str, index: str) -> No
     with milvus_errors(f"dropping the index {index} of {name}"):
         client.release_collection(name)
         try:
-            _drop_one(client, name, column, index)
+            _drop_named_index(client, name, column, index)
         finally:
             client.load_collection(name)
 
 
-def _holders(session: Session, parsed: ParsedStatement, name: str) -> Steps[list[tuple[str, str]]]:
+def _indexes_named(session: Session, parsed: ParsedStatement, name: str) -> Steps[list[tuple[str, str]]]:
     every = yield from _all_indexes(session, parsed)
     return [pair for pair in every if pair[0] == name]
 

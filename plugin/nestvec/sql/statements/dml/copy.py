@@ -41,12 +41,12 @@ def run_copy(session: Session, parsed: ParsedStatement, params: Params) -> Steps
     name = scope.constant(file) if isinstance(file, (exp.Literal, *PARAMETER_NODES)) else None
     if not isinstance(name, str):
         raise source.not_supported("COPY from anything but a file", file, _WRITE)
-    kind = _format(source, tree.args.get("params") or ())
+    kind = _parse_format(source, tree.args.get("params") or ())
     yield from session.ensure_served(table.services)
     yield from session.ensure_loaded(table.name)
 
     def run(client: MilvusClient) -> IngestReport:
-        options = IngestOptions(_target(client), kind=kind, on_error=session.settings.on_error)
+        options = IngestOptions(_journal_target(client), kind=kind, on_error=session.settings.on_error)
         return ingest(client, table, Path(name), options)
 
     try:
@@ -72,7 +72,7 @@ def _table(source: SourceText, tree: exp.Expr) -> exp.Table:
     return tree.this
 
 
-def _format(source: SourceText, options: Sequence[exp.Expr]) -> str | None:
+def _parse_format(source: SourceText, options: Sequence[exp.Expr]) -> str | None:
     format_name = None
     for option in options:
         name = str(option.this.name).upper()
@@ -92,7 +92,7 @@ def _format(source: SourceText, options: Sequence[exp.Expr]) -> str | None:
     return format_name
 
 
-def _target(client: MilvusClient) -> str:
+def _journal_target(client: MilvusClient) -> str:
     """The database, as the journal of ``nestvec ingest`` names it."""
     config = getattr(client, "_config", None)
     uri, database = str(getattr(config, "uri", "")), str(getattr(config, "db_name", "") or "")

@@ -78,8 +78,8 @@ def _delete(session: Session, delete: Delete) -> Steps[StatementResult]:
         count = yield from _delete_ids(table, [row[table.primary.name] for row in rows])
     else:
         count = yield from _delete_all(table, delete.filter)
-    answer = StatementResult(tag=f"DELETE {count}", count=count)
-    return answer if delete.returning is None else delete.returning.with_rows(rows, answer)
+    result = StatementResult(tag=f"DELETE {count}", count=count)
+    return result if delete.returning is None else delete.returning.with_rows(rows, result)
 
 
 def _delete_all(table: Table, where: str) -> Steps[int]:
@@ -91,7 +91,7 @@ def _delete_all(table: Table, where: str) -> Steps[int]:
     count = int(counted[0]["count(*)"])
     if count:
         doing = f"deleting {count} rows from {table.name}"
-        yield call(doing, "delete", table.name, filter=where or _every(table))
+        yield call(doing, "delete", table.name, filter=where or _match_all_filter(table))
     return count
 
 
@@ -102,7 +102,7 @@ def _delete_ids(table: Table, ids: Sequence[Any]) -> Steps[int]:
     return len(ids)
 
 
-def _every(table: Table) -> str:
+def _match_all_filter(table: Table) -> str:
     """A filter that matches every row: Milvus does not delete without one."""
     key = table.primary
     return f'{key.name} >= ""' if key.type in STRINGS else f"{key.name} < 0 or {key.name} >= 0"

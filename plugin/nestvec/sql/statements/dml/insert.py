@@ -67,14 +67,14 @@ def insert_many(
         return StatementResult(tag="INSERT 0 0", count=0)
 
     def bind(table: Table) -> Insert:
-        return _merged([bind_insert(source, tree, table, params) for params in param_sets])
+        return _merge([bind_insert(source, tree, table, params) for params in param_sets])
 
     insert = yield from with_table(session, source, node, bind)
     ids = yield from _write(session, insert)
-    answer = StatementResult(tag=f"INSERT 0 {len(ids)}", count=len(ids))
+    result = StatementResult(tag=f"INSERT 0 {len(ids)}", count=len(ids))
     if insert.returning is None:
-        return answer
-    return (yield from read_returning(session, insert.table, insert.returning, ids, answer))
+        return result
+    return (yield from read_returning(session, insert.table, insert.returning, ids, result))
 
 
 def bind_insert(source: SourceText, tree: exp.Expr, table: Table, params: Params) -> Insert:
@@ -94,7 +94,7 @@ def bind_insert(source: SourceText, tree: exp.Expr, table: Table, params: Params
     return Insert(scope, columns, rows, nodes, conflict=conflict, returning=returning)
 
 
-def _merged(parts: Sequence[Insert]) -> Insert:
+def _merge(parts: Sequence[Insert]) -> Insert:
     rows = tuple(row for part in parts for row in part.rows)
     nodes = tuple(node for part in parts for node in part.nodes)
     return replace(parts[0], rows=rows, nodes=nodes)
@@ -156,8 +156,12 @@ def _write(session: Session, insert: Insert) -> Steps[list[Any]]:
                 insert.conflict.node,
                 "No id can conflict: omit it.",
             )
-        return (yield from write_in_batches(session, table, insert.rows, partition=_into(session, insert)))
-    _check_once(insert)
+        return (
+            yield from write_in_batches(
+                session, table, insert.rows, partition=_target_partition(session, insert)
+            )
+        )
+    _check_unique_ids(insert)
     ids = [row[key.name] for row in insert.rows]
     again = stale_composed(table, insert.conflict.columns) if insert.conflict is not None else []
     stored = yield from read_by_ids(session, table, ids, composed_sources(table, again))
@@ -169,22 +173,22 @@ def _write(session: Session, insert: Insert) -> Steps[list[Any]]:
     for row in insert.rows:
         if row[key.name] not in stored:
             fresh.setdefault(row[key.name], row)
-    changed = _changed(insert, stored, again)
+    changed = _updates(insert, stored, again)
     written_ids = yield from write_in_batches(
-        session, table, list(fresh.values()), partition=_into(session, insert)
+        session, table, list(fresh.values()), partition=_target_partition(session, insert)
     )
     if not changed:
         return written_ids
     for partition in (yield from write_partitions(session, table)) or ("",):
-        here = list(changed)
+        ids_here = list(changed)
         if partition:
-            here = list((yield from read_by_ids(session, table, list(changed), (), partition)))
-        rows = [changed.pop(row_id) for row_id in here]
+            ids_here = list((yield from read_by_ids(session, table, list(changed), (), partition)))
+        rows = [changed.pop(row_id) for row_id in ids_here]
         written_ids += yield from write_in_batches(session, table, rows, partial=True, partition=partition)
     return written_ids
 
 
-def _changed(
+def _updates(
     insert: Insert, existing: Mapping[Any, Mapping[str, Any]], again: Sequence[str]
 ) -> dict[Any, Row]:
     """The new values of existing rows, by key; the composed columns ``again`` are computed again."""
@@ -201,7 +205,7 @@ def _changed(
     return changed
 
 
-def _into(session: Session, insert: Insert) -> str:
+def _target_partition(session: Session, insert: Insert) -> str:
     """The partition for new rows; empty for Milvus's choice. Raises SqlNotSupported."""
     chosen = session.settings.partitions
     if len(chosen) > 1:
@@ -211,7 +215,7 @@ def _into(session: Session, insert: Insert) -> str:
     return chosen[0] if chosen else ""
 
 
-def _check_once(insert: Insert) -> None:
+def _check_unique_ids(insert: Insert) -> None:
     """Raise where an id occurs twice, unless ON CONFLICT DO NOTHING skips the second."""
     if insert.conflict is not None and not insert.conflict.columns:
         return

@@ -32,13 +32,13 @@ class Returning:
             dict.fromkeys(name for output in self.outputs for name in columns_read(output.expression))
         )
 
-    def with_rows(self, rows: Sequence[dict[str, Any]], answer: StatementResult) -> StatementResult:
+    def with_rows(self, rows: Sequence[dict[str, Any]], result: StatementResult) -> StatementResult:
         """The result with the columns of these rows."""
         values = tuple(
             tuple(evaluate(output.expression, ScoredRow(row)) for output in self.outputs) for row in rows
         )
         return replace(
-            answer,
+            result,
             columns=tuple(output.name for output in self.outputs),
             types=tuple(output.type for output in self.outputs),
             rows=values,
@@ -55,8 +55,8 @@ def bind_returning(scope: Scope, node: exp.Expr | None) -> Returning | None:
 
 
 def read_returning(
-    session: Session, table: Table, returning: Returning, ids: Sequence[Any], answer: StatementResult
+    session: Session, table: Table, returning: Returning, ids: Sequence[Any], result: StatementResult
 ) -> Steps[StatementResult]:
     """The result with the rows of these ids, as they are stored now."""
     rows_by_id = yield from read_by_ids(session, table, ids, returning.fields)
-    return returning.with_rows([rows_by_id[row_id] for row_id in ids if row_id in rows_by_id], answer)
+    return returning.with_rows([rows_by_id[row_id] for row_id in ids if row_id in rows_by_id], result)

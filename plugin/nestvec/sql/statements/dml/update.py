@@ -91,16 +91,16 @@ def run_update(session: Session, parsed: ParsedStatement, params: Params) -> Ste
     for partition in (yield from write_partitions(session, update.table)) or ("",):
         chosen = (partition,) if partition else ()
         matching_rows = yield from read_matching(session, update.table, update.filter, read, chosen)
-        changed = [{key: row[key], **_changed(update, row, again)} for row in matching_rows]
+        changed = [{key: row[key], **_new_values(update, row, again)} for row in matching_rows]
         parts.append((partition, changed))
     for partition, changed in parts:
         yield from write_in_batches(session, update.table, changed, partial=True, partition=partition)
         rows += changed
-    answer = StatementResult(tag=f"UPDATE {len(rows)}", count=len(rows))
+    result = StatementResult(tag=f"UPDATE {len(rows)}", count=len(rows))
     if update.returning is None:
-        return answer
+        return result
     ids = [row[key] for row in rows]
-    return (yield from read_returning(session, update.table, update.returning, ids, answer))
+    return (yield from read_returning(session, update.table, update.returning, ids, result))
 
 
 def bind_update(source: SourceText, tree: exp.Expr, table: Table, params: Params) -> Update:
@@ -109,8 +109,8 @@ def bind_update(source: SourceText, tree: exp.Expr, table: Table, params: Params
     scope = Scope(source, table, identifier_name(alias.this if alias is not None else tree.this.this), params)
     shape, changes = row_schema(table), dict[str, Assignment]()
     for node in tree.expressions:
-        for target, value in _pairs(scope, node):
-            change = _change(scope, shape, target, value)
+        for target, value in _assignment_pairs(scope, node):
+            change = _bind_assignment(scope, shape, target, value)
             if change.column.name in changes:
                 raise source.syntax_error(f"column {change.column.name} is set twice", target, "Remove one.")
             changes[change.column.name] = change
@@ -120,7 +120,7 @@ def bind_update(source: SourceText, tree: exp.Expr, table: Table, params: Params
     return Update(scope, shape, tuple(changes.values()), render_filter(condition), returning)
 
 
-def _pairs(scope: Scope, node: exp.Expr) -> list[tuple[exp.Expr, exp.Expr]]:
+def _assignment_pairs(scope: Scope, node: exp.Expr) -> list[tuple[exp.Expr, exp.Expr]]:
     """The columns and values of ``a = 1`` and of ``(a, b) = (1, 2)``."""
     if not isinstance(node, exp.EQ):
         raise scope.source.syntax_error("SET is a list of column = value", node, _WRITE)
@@ -135,7 +135,7 @@ def _pairs(scope: Scope, node: exp.Expr) -> list[tuple[exp.Expr, exp.Expr]]:
     return list(zip(left.expressions, values, strict=True))
 
 
-def _change(scope: Scope, shape: RowSchema, target: exp.Expr, value: exp.Expr) -> Assignment:
+def _bind_assignment(scope: Scope, shape: RowSchema, target: exp.Expr, value: exp.Expr) -> Assignment:
     if not isinstance(target, exp.Column) or stray_parts(target, ("this",)):
         raise scope.source.not_supported("SET of anything but a column", target, _WRITE)
     column = writable_column(scope, target.this)
@@ -147,13 +147,13 @@ def _change(scope: Scope, shape: RowSchema, target: exp.Expr, value: exp.Expr) -
         raise scope.source.type_mismatch(
             "a primary key cannot be changed", column.name, target, "INSERT a new row, and DELETE this one."
         )
-    if _is_expression(value):
+    if _is_computed(value):
         return Assignment(column, value, expression=ExpressionBinder(scope, "UPDATE").bind(value).expression)
     bound = bind_value(scope, value, column)
     return Assignment(column, value, fit_value(scope, shape, bound, column, value))
 
 
-def _is_expression(node: exp.Expr) -> bool:
+def _is_computed(node: exp.Expr) -> bool:
     """Whether a value is computed, from columns or by operators and functions."""
     while isinstance(node, (exp.Paren, exp.Neg, exp.Cast)):
         node = node.this
@@ -163,7 +163,7 @@ def _is_expression(node: exp.Expr) -> bool:
     return not literal and not is_default(node)
 
 
-def _changed(update: Update, row: Mapping[str, Any], again: Sequence[str] = ()) -> Row:
+def _new_values(update: Update, row: Mapping[str, Any], again: Sequence[str] = ()) -> Row:
     new_values: Row = {}
     for assignment in update.assignments:
         if assignment.expression is None:
