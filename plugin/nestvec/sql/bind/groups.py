@@ -128,7 +128,7 @@ def in_best_row(source: SourceText, expression: Expression, ranking: Ranking, or
         if part.argument is not None and (part.name, trend > 0) in (("min", True), ("max", False)) and trend:
             return part.argument
         raise SqlNotSupported(
-            f"the aggregate {part.name}() over the groups of a ranking is not supported yet",
+            f"the aggregate {part.name}() over the groups of a ranking is not supported",
             next_step="Use min() of the distance, or columns of the best row.",
             statement=source.text,
             position=source.position(order),

@@ -65,11 +65,9 @@ def check_select_consumed(source: SourceText, tree: exp.Expr) -> None:
     read = {node.meta.get("start") for node in tree.walk()}
     tokens = source.tokens[explain_token_count(source) :]
     for before, token in pairwise(tokens):
-        unread = token.token_type in _CARRIERS and token.start not in read
-        if (
-            unread
-            and before.token_type not in _SELECT_POSITION_LOST_AFTER
-            and token.text.upper() not in _SELECT_NOISE
-        ):
-            raise source.syntax_error(f"'{token.text[:40]}' is not valid here", token.start, "Remove it.")
+        if token.token_type not in _CARRIERS or token.start in read:
+            continue
+        if before.token_type in _SELECT_POSITION_LOST_AFTER or token.text.upper() in _SELECT_NOISE:
+            continue
+        raise source.syntax_error(f"'{token.text[:40]}' is not valid here", token.start, "Remove it.")
     tree.meta[_CHECKED] = True

@@ -47,7 +47,7 @@ class SourceText:
     def not_supported(self, construct: str, at: Position, next_step: str) -> SqlNotSupported:
         """Valid SQL that is not supported; ``construct`` names it in SQL's words."""
         return SqlNotSupported(
-            f"{construct} is not supported yet",
+            f"{construct} is not supported",
             next_step=next_step,
             statement=self.text,
             position=self.position(at),

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from nestvec.ingest.compose_row import composed
+from nestvec.ingest.compose_row import compose_columns
 from nestvec.ingest.row_schema import RowSchema
 from nestvec.milvus.catalog import DYNAMIC_COLUMN, Table
 from nestvec.sql.bind.dml.literals import fit_value
@@ -48,7 +48,7 @@ def recompose(
     Raises SqlTypeMismatch where one is too long, or is empty and cannot be NULL.
     """
     values: dict[str, object] = {}
-    for name, text in composed(scope.table, names, row).items():
+    for name, text in compose_columns(scope.table, names, row).items():
         column = shape.columns[name]
         value = text if text or not column.nullable else None
         values[name] = fit_value(scope, shape, value, column, node)

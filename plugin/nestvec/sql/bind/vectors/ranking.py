@@ -80,14 +80,14 @@ def bind_measure(scope: Scope, measured: Measure) -> Ranking | RerankScore:
         return RerankScore()
     if not isinstance(measured.node, VectorDistance):
         return bind_fused(scope, measured.node)
-    nearest = bind_distance(scope, measured.node)
-    if measured.kind == "similarity" and nearest.metric != "COSINE":
+    ranking = bind_distance(scope, measured.node)
+    if measured.kind == "similarity" and ranking.metric != "COSINE":
         raise scope.source.not_supported(
             f"arithmetic on {measured.node.args['operator']}",
             measured.node.meta["start"],
             "Only 1 - (column <=> 'text') is supported.",
         )
-    return nearest
+    return ranking
 
 
 def is_fused(node: exp.Expr) -> bool:
@@ -166,9 +166,9 @@ def _checked(scope: Scope, value: Any, node: exp.Expr, above: float | None, maxi
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if is_number and value <= maximum and (value >= 0 if above is None else value > above):
         return float(value)
-    lower = "from 0" if above is None else f"above {above:g}"
+    bounds = f"from 0 to {maximum:,}" if above is None else f"above {above:g} and at most {maximum:,}"
     raise scope.source.type_mismatch(
-        f"this option takes a number {lower}, up to {maximum:,}",
+        f"this option takes a number {bounds}",
         value if isinstance(value, (int, float)) else construct_name(node),
         node,
         "Use another value.",

@@ -50,8 +50,8 @@ def bind_rerank(scope: Scope, order: exp.Expr | None, ranking: Ranking | None) -
     if not encoder:
         raise source.syntax_error("RERANK BY needs the name of an encoder", node, _WRITE)
     options = dict(_option(scope, option) for option in node.expressions)
-    filled = (scope.table.embedding(option.column) for option in _parts(ranking))
-    service = next((option.service for option in filled if option is not None), scope.context.service)
+    embeddings = (scope.table.embedding(part.column) for part in _parts(ranking))
+    service = next((filled.service for filled in embeddings if filled is not None), scope.context.service)
     return RerankClause(
         service=_service(scope, options, service),
         encoder=encoder,
@@ -61,7 +61,7 @@ def bind_rerank(scope: Scope, order: exp.Expr | None, ranking: Ranking | None) -
     )
 
 
-def _parts(ranking: DistanceRanking | FusedRanking) -> tuple[DistanceRanking, ...]:
+def _parts(ranking: Ranking) -> tuple[DistanceRanking, ...]:
     return ranking.parts if isinstance(ranking, FusedRanking) else (ranking,)
 
 
@@ -90,9 +90,7 @@ def _service(scope: Scope, options: dict[str, exp.Expr], default: str) -> str:
     return address.rstrip("/")
 
 
-def _column(
-    scope: Scope, node: exp.Expr | None, ranking: DistanceRanking | FusedRanking, clause: exp.Expr
-) -> Column:
+def _column(scope: Scope, node: exp.Expr | None, ranking: Ranking, clause: exp.Expr) -> Column:
     """The text column to score: the one named, or the one that the ranked vectors are computed from."""
     if isinstance(node, exp.Column):
         named_column = scope.column(node)
@@ -105,7 +103,7 @@ def _column(
         raise scope.source.syntax_error("column takes a column name", node, _WRITE)
     filled_columns: list[EmbeddingColumn | LexicalColumn] = [*scope.table.embeddings, *scope.table.lexical]
     ranked = {part.column for part in _parts(ranking)}
-    sources = {part.source for part in filled_columns if part.column in ranked}
+    sources = {filled.source for filled in filled_columns if filled.column in ranked}
     column = scope.table.column(sources.pop()) if len(sources) == 1 else None
     if column is None:
         raise scope.source.syntax_error(
@@ -114,9 +112,7 @@ def _column(
     return column
 
 
-def _query(
-    scope: Scope, node: exp.Expr | None, ranking: DistanceRanking | FusedRanking, clause: exp.Expr
-) -> str:
+def _query(scope: Scope, node: exp.Expr | None, ranking: Ranking, clause: exp.Expr) -> str:
     """The query to score with: the one named, or the text of the ranking."""
     if node is not None:
         text = text_constant(scope, node)
