@@ -1,4 +1,4 @@
-"""PEP 249, its async twin, SQLAlchemy and pandas on the real Milvus Lite."""
+"""PEP 249, its async version, SQLAlchemy and pandas on the real Milvus Lite."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sqlalchemy.dialects import registry
 
 import nestvec
 from nestvec import dbapi
-from nestvec.milvus.connection import connect
+from nestvec.milvus.connection import open_milvus
 from nestvec.sqlalchemy import NestvecDialect
 from nestvec_schemas.errors import NestvecError
 
@@ -61,7 +61,7 @@ def connection(database: str) -> Iterator[dbapi.Connection]:
 
 
 def ids(uri: str) -> str:
-    """What a process of its own finds: none can while this one holds the database."""
+    """What another process finds, which cannot open the database while this one holds it."""
     code = f"import nestvec; print(len(nestvec.connect({uri!r}).execute('SELECT id FROM papers').fetchall()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     return done.stdout.strip() or done.stderr
@@ -92,7 +92,7 @@ def test_arrow_and_pandas(connection: dbapi.Connection) -> None:
     assert frame["d"].is_monotonic_increasing
 
 
-def test_errors_are_peps(connection: dbapi.Connection, tmp_path: Path) -> None:
+def test_errors_are_pep_249s(connection: dbapi.Connection, tmp_path: Path) -> None:
     with pytest.raises(dbapi.ProgrammingError, match="Did you mean 'title'") as raised:
         connection.execute("SELECT titel FROM papers")
     assert raised.value.position == 7
@@ -118,8 +118,8 @@ def test_threads_share_a_connection(connection: dbapi.Connection) -> None:
         assert list(pool.map(one, range(20))) == [(n,) for n in range(20)]
 
 
-def test_the_last_connection_lets_the_database_go(database: str) -> None:
-    """Close is local: other connections of this process, pymilvus's own too, go on."""
+def test_the_last_connection_releases_the_database(database: str) -> None:
+    """Close is local: other connections of this process, pymilvus's own too, stay open."""
     first, second, own = nestvec.connect(database), nestvec.connect(database), MilvusClient(database)
     first.close()
     assert len(second.execute("SELECT id FROM papers").fetchall()) == 20
@@ -144,7 +144,7 @@ def test_closed(tmp_path: Path) -> None:
     assert "no collection of this name" in done or "The database is empty" in done
 
 
-def test_the_async_twin(tmp_path: Path, database: str) -> None:
+def test_the_async_version(tmp_path: Path, database: str) -> None:
     async def asked() -> None:
         async with nestvec.aconnect(database) as connection:
             cursor = await connection.execute("SELECT id FROM papers WHERE id < :top", {"top": 3})
@@ -192,7 +192,7 @@ _TEXTS = st.one_of(
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_TEXTS)
 def test_a_parameter_is_a_value_and_nothing_else(connection: dbapi.Connection, text: str) -> None:
-    """Whatever stands in it, it equals the titles that equal it, and the collection is as it was."""
+    """Whatever its text, it matches the titles that equal it, and the collection is unchanged."""
     for statement, values in (
         ("SELECT id FROM papers WHERE title = :t", {"t": text}),
         ("SELECT id FROM papers WHERE title = $1", [text]),
@@ -319,7 +319,7 @@ def test_async_writes_take_turns(tmp_path: Path) -> None:
     asyncio.run(written())
 
 
-def test_sqlalchemys_own_language(tmp_path: Path) -> None:
+def test_sqlalchemys_expression_language(tmp_path: Path) -> None:
     registry.register("nestvec", "nestvec.sqlalchemy", "NestvecDialect")
     engine = sqlalchemy.create_engine(f"nestvec:///{tmp_path / 'core.db'}")
     with engine.begin() as opened:
@@ -343,7 +343,7 @@ def test_partitions_and_levels(tmp_path: Path) -> None:
     uri = str(tmp_path / "parts.db")
     with nestvec.connect(uri) as connection:
         connection.execute("CREATE TABLE t (id BIGINT PRIMARY KEY, v VECTOR(2))")
-        with connect(uri) as client:
+        with open_milvus(uri) as client:
             for at, name in enumerate(("north", "south")):
                 client.create_partition("t", name)
                 rows = [{"id": 10 * at + n, "v": [1.0, n]} for n in range(3)]

@@ -95,8 +95,8 @@ def test_where_offset_and_aliases(client: MilvusClient) -> None:
 
 
 @pytest.mark.parametrize(("column", "operator"), [("doc_cos", "<=>"), ("doc_l2", "<->"), ("doc_ip", "<#>")])
-def test_distances_are_pgvectors(client: MilvusClient, column: str, operator: str) -> None:
-    """Against the same distance, worked out from the vectors that are stored and the text's own."""
+def test_distances_are_those_of_pgvector(client: MilvusClient, column: str, operator: str) -> None:
+    """Compared with the distance computed from the stored vectors and the text's own."""
     text = TEXTS[2]
     found = execute(
         client, f"SELECT id, {column}, {column} {operator} '{text}' AS d FROM docs ORDER BY d LIMIT 6"
@@ -148,7 +148,7 @@ def test_an_unknown_collection(client: MilvusClient) -> None:
 
 
 def test_the_command(database: str, models: Path) -> None:
-    """The command brings the service up by itself, and only for a text."""
+    """The command starts the service by itself, and only for a text."""
     at = ["--uri", database, "--models", str(models)]
     done = CliRunner().invoke(
         cli, ["sql", *at, "SELECT id, doc, doc_cos FROM docs ORDER BY doc_cos <=> 'a csv file' LIMIT 2"]
@@ -256,14 +256,14 @@ LEAVES = [
 
 
 @pytest.mark.parametrize("leaf", LEAVES)
-def test_conditions_are_sqls(twins: tuple[MilvusClient, sqlite3.Connection], leaf: str) -> None:
+def test_conditions_agree_with_sqlite(twins: tuple[MilvusClient, sqlite3.Connection], leaf: str) -> None:
     client, lite = twins
     for text in (leaf, f"NOT ({leaf})"):
         expected = lite.execute(f"SELECT id FROM t WHERE {text} ORDER BY id").fetchall()
         assert sorted(execute(client, f"SELECT id FROM t WHERE {text}").rows) == expected
 
 
-def test_combinations_are_sqls(twins: tuple[MilvusClient, sqlite3.Connection]) -> None:
+def test_combinations_agree_with_sqlite(twins: tuple[MilvusClient, sqlite3.Connection]) -> None:
     client, lite = twins
     chance = random.Random(7)
 
@@ -291,7 +291,7 @@ def test_the_deepest_and_longest_conditions_pass(twins: tuple[MilvusClient, sqli
     assert len(execute(client, f"SELECT id FROM t WHERE id IN ({many})").rows) == 60
 
 
-def test_rows_are_never_lost_unseen(twins: tuple[MilvusClient, sqlite3.Connection]) -> None:
+def test_too_many_rows_are_an_error(twins: tuple[MilvusClient, sqlite3.Connection]) -> None:
     client, _ = twins
     assert len(execute(client, "SELECT id FROM t").rows) == 60
     assert len(execute(client, "SELECT id FROM t OFFSET 16383").rows) == 0
@@ -310,7 +310,7 @@ def test_rows_are_never_lost_unseen(twins: tuple[MilvusClient, sqlite3.Connectio
     assert len(execute(client, "SELECT id FROM t LIMIT 16384").rows) == 16384
 
 
-def test_the_table_is_read_as_it_was_made(client: MilvusClient) -> None:
+def test_the_catalog_reads_what_was_created(client: MilvusClient) -> None:
     table = read_table(client, "docs")
     assert dict(table.metrics) == METRICS
     assert {one.column for one in table.embeddings} == set(METRICS)

@@ -129,8 +129,8 @@ def statements(seed: int, count: int) -> Iterator[str]:
         yield f"SELECT {chosen} FROM docs {f'WHERE {where}' if where else ''} ORDER BY {order} LIMIT {limit}"
 
 
-def test_the_same_for_one_who_awaits(uri: str) -> None:
-    """ANALYZE, which the fixture awaits, among them."""
+def test_the_async_version_gives_the_same_rows(uri: str) -> None:
+    """Including ANALYZE, which the fixture awaits."""
     hinted = NEAR.replace("SELECT", "SELECT /*+ shortlist(128, 50) */")
     told = asyncio.run(awaited(uri, f"EXPLAIN ANALYZE {hinted}"))
     assert any("Rescore docs: 10 rows of 50" in row[0] for row in told)
@@ -139,7 +139,7 @@ def test_the_same_for_one_who_awaits(uri: str) -> None:
         assert asyncio.run(awaited(uri, hinted)) == list(run(client, hinted).rows)
 
 
-def test_a_shortlist_of_all_rows_gives_the_whole_answer(client: MilvusClient) -> None:
+def test_a_shortlist_of_all_rows_gives_the_exact_result(client: MilvusClient) -> None:
     """The same rows in the same order, with the same distances, to the last bit."""
     for number, statement in enumerate(statements(7, 50)):
         dim = DIMS[number % 2]
@@ -162,13 +162,13 @@ OTHERS = (
 
 
 @pytest.mark.parametrize("statement", OTHERS)
-def test_what_has_no_shortlist_is_as_it_was(client: MilvusClient, statement: str) -> None:
+def test_queries_without_a_shortlist_are_unchanged(client: MilvusClient, statement: str) -> None:
     settings = SessionSettings(shortlist="32:10")
     assert "Rescore" not in explained(client, statement, settings)
     assert run(client, statement, settings).rows == run(client, statement).rows
 
 
-def test_a_sum_of_vectors_is_cut_once_it_is_there(client: MilvusClient) -> None:
+def test_a_sum_of_vectors_is_truncated_once_computed(client: MilvusClient) -> None:
     for target in ("EMBED('parse a csv') - 0.5 * EMBED('open a socket')", "2 * EMBED('threads')"):
         statement = f"SELECT id, doc <=> {target} AS d FROM docs ORDER BY d LIMIT 20"
         expected = run(client, statement)
@@ -180,7 +180,7 @@ def test_a_sum_of_vectors_is_cut_once_it_is_there(client: MilvusClient) -> None:
         )
 
 
-def test_a_vector_for_the_family_is_cut(client: MilvusClient) -> None:
+def test_a_vector_for_the_family_is_truncated(client: MilvusClient) -> None:
     vector = run(client, "SELECT doc_384 FROM docs LIMIT 1").rows[0][0]
     statement = "SELECT id, doc <=> $1 AS d FROM docs ORDER BY d LIMIT 20"
     expected = run(client, statement, given=[vector])
@@ -191,7 +191,7 @@ def test_a_vector_for_the_family_is_cut(client: MilvusClient) -> None:
 
 
 def pretend(client: MilvusClient, rows: int) -> FamilyStatistics:
-    """The statistics as they are, of a collection so large that a shortlist pays."""
+    """The same statistics for a collection so large that a shortlist pays off."""
     known = read_table(client, "docs").properties[STORED]
     found = load_statistics(known)
     assert isinstance(found, FamilyStatistics)
@@ -208,7 +208,7 @@ def large(client: MilvusClient) -> Iterator[FamilyStatistics]:
 
 
 def test_the_planner_keeps_the_target_on_the_sample(client: MilvusClient, large: FamilyStatistics) -> None:
-    """Each sampled query is asked both ways, as statements."""
+    """Each sampled query runs both ways, as a statement."""
     target = 0.9
     settings = SessionSettings(recall=target)
     statement = "SELECT id, doc <=> :q AS d FROM docs ORDER BY d LIMIT 10"
@@ -234,7 +234,7 @@ def test_the_planner_keeps_the_target_on_the_sample(client: MilvusClient, large:
 
 
 def test_easy_queries_stop_early(client: MilvusClient, large: FamilyStatistics) -> None:
-    """LIMIT 1: most first rows are plain by short vectors, and those are left as they are."""
+    """LIMIT 1: for most queries short vectors already tell the first row."""
     settings = SessionSettings(recall=0.95)
     statement = "SELECT id FROM docs ORDER BY doc <=> :q LIMIT 1"
     node = drive(client, plan_select(Session(settings), parse(statement), bind_params({"q": "x"}))).node
@@ -251,7 +251,7 @@ def test_easy_queries_stop_early(client: MilvusClient, large: FamilyStatistics) 
     assert right / len(queries) >= 0.93
 
 
-def test_explain_tells_what_is_asked(client: MilvusClient, large: FamilyStatistics) -> None:
+def test_explain_shows_the_shortlist(client: MilvusClient, large: FamilyStatistics) -> None:
     told = explained(client, NEAR, SessionSettings(recall=0.9))
     assert "Rescore docs: 10 rows of" in told
     assert "over 200 queries" in told
@@ -282,7 +282,7 @@ def test_statistics_stay_with_the_collection(uri: str) -> None:
 
 
 @pytest.mark.parametrize("garbage", ["", "{", "null", '{"version": 2}', "\x00\x01", "[1]", "{}"])
-def test_garbage_for_statistics_is_left_alone(client: MilvusClient, garbage: str) -> None:
+def test_invalid_statistics_are_ignored(client: MilvusClient, garbage: str) -> None:
     known = read_table(client, "docs").properties[STORED]
     client.alter_collection_properties("docs", {STORED: garbage})
     try:

@@ -1,4 +1,4 @@
-"""Fields that are no columns, on the real Milvus Lite: what pymilvus's short way to a collection makes."""
+"""Dynamic fields on the real Milvus Lite, in a collection from pymilvus's quick set-up."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def rows(client: MilvusClient, statement: str) -> list[tuple[Any, ...]]:
     return list(execute(client, statement).rows)
 
 
-def test_they_are_read_as_json(client: MilvusClient) -> None:
+def test_dynamic_fields_are_read_as_json(client: MilvusClient) -> None:
     assert rows(client, "SELECT * FROM demo WHERE id = 1") == [
         (1, [1.0, 1.0], {"n": 1, "subject": "art", "text": "text 1"})
     ]
@@ -49,7 +49,7 @@ def test_they_are_read_as_json(client: MilvusClient) -> None:
         assert rows(client, listing)[-1][:2] == ("$meta", "JSONB")
 
 
-def test_they_are_written_by_their_names(client: MilvusClient) -> None:
+def test_dynamic_fields_are_written_by_name(client: MilvusClient) -> None:
     statement = "INSERT INTO demo (id, vector, colour) VALUES (20, '[1, 2]', 'red') RETURNING *"
     assert rows(client, statement) == [(20, [1.0, 2.0], {"colour": "red"})]
     changed = """UPDATE demo SET vector = '[2, 1]' WHERE "$meta"->>'colour' = 'red' RETURNING *"""
@@ -58,7 +58,7 @@ def test_they_are_written_by_their_names(client: MilvusClient) -> None:
     assert rows(client, gone) == [(20, "red")]
 
 
-def test_what_is_wrong_with_them_is_said(client: MilvusClient) -> None:
+def test_errors_of_dynamic_fields(client: MilvusClient) -> None:
     with pytest.raises(SqlUnknownName, match="""field as "\\$meta"->>'text'"""):
         execute(client, "SELECT text FROM demo")
     with pytest.raises(SqlNotSupported, match="fields by name"):

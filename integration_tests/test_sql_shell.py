@@ -1,4 +1,4 @@
-"""``nestvec sql`` on the real Milvus Lite: one-shot, scripts, and a prompt that is typed at."""
+"""``nestvec sql`` on the real Milvus Lite: statements, scripts, and the prompt."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_script_from_a_file_or_standard_input(database: str, tmp_path: Path) -
         assert second == [{"title": 'a "quoted", one'}]
 
 
-def test_a_failure_stops_a_script_unless_it_is_to_go_on(database: str) -> None:
+def test_a_failure_stops_a_script_unless_it_is_to_continue(database: str) -> None:
     script = "SELECT nope FROM notes; SELECT id FROM notes WHERE id = 1"
     done = ran("--uri", database, "--csv", script)
     assert isinstance(done.exception, SqlUnknownName)
@@ -120,7 +120,7 @@ def test_a_parameter_without_a_value(database: str) -> None:
     assert "the parameter n has no value" in str(done.exception)
 
 
-def test_settings_last_as_long_as_the_script(database: str) -> None:
+def test_settings_last_for_the_whole_script(database: str) -> None:
     done = ran("--uri", database, "--json", "SET nestvec.recall = 0.5; SHOW nestvec.recall")
     assert json.loads(done.stdout) == [{"nestvec.recall": "0.5"}]
     assert done.stderr.splitlines()[0] == "SET"

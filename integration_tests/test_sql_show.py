@@ -22,7 +22,7 @@ def client(tmp_path: Path) -> Iterator[MilvusClient]:
         yield opened
 
 
-def test_what_there_is(client: MilvusClient) -> None:
+def test_show_lists(client: MilvusClient) -> None:
     assert execute(client, "SHOW TABLES").rows == (("t",),)
     assert execute(client, "SHOW DATABASES;").rows == (("default",),)
     client.create_partition("t", "old")
@@ -34,7 +34,7 @@ def test_what_there_is(client: MilvusClient) -> None:
     assert caught.value.position == statement.index("tt")
 
 
-def test_a_search_is_told_how_widely_to_look(client: MilvusClient) -> None:
+def test_search_widths_are_sent_to_milvus(client: MilvusClient) -> None:
     session = Session()
     nearest = "SELECT id FROM t ORDER BY v <-> '[1, 0.1]' LIMIT 3"
     for setting in ("hnsw.ef_search = 1", "hnsw.ef_search = 200", "ivfflat.probes = 4", "hnsw.ef_search = 0"):

@@ -1,4 +1,4 @@
-"""Rows of an answer as PEP 249, Arrow and pandas have them."""
+"""Rows of a result by PEP 249, as Arrow and as pandas."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_description_and_counts(results: CursorBase) -> None:
     assert results.lastrowid is None
 
 
-def test_rows_are_given_once(results: CursorBase) -> None:
+def test_rows_are_fetched_once(results: CursorBase) -> None:
     assert results._fetch_row() == (1, "a", [1.0, 0.5])
     assert results.rownumber == 1
     results.arraysize = 5
@@ -109,7 +109,7 @@ def test_a_frame_needs_pandas(results: CursorBase, monkeypatch: pytest.MonkeyPat
         results.df()
 
 
-def test_the_modules_globals() -> None:
+def test_module_globals() -> None:
     assert (dbapi.apilevel, dbapi.paramstyle, dbapi.threadsafety) == ("2.0", "named", 2)
     assert dbapi.DateFromTicks(0).year in (1969, 1970)
     assert dbapi.TimestampFromTicks(86_400).year == 1970

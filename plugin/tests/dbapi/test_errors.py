@@ -1,4 +1,4 @@
-"""Every error of nestvec is one of PEP 249's, and says what it said."""
+"""Every error of nestvec has one of PEP 249's, with the same message."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from nestvec_schemas.errors import NestvecError, SqlError
         (errors.CheckpointNotFound, dbapi.DatabaseError),
     ],
 )
-def test_what_each_means(raised: type[NestvecError], expected: type[Error]) -> None:
+def test_the_dbapi_error_of_each(raised: type[NestvecError], expected: type[Error]) -> None:
     assert type(to_dbapi_error(raised("cause", next_step="Do."))) is expected
 
 
-def test_every_error_has_a_meaning() -> None:
+def test_every_error_has_a_dbapi_error() -> None:
     for _, kind in inspect.getmembers(errors, inspect.isclass):
         if issubclass(kind, NestvecError):
             assert isinstance(to_dbapi_error(kind("cause", next_step="Do.")), dbapi.DatabaseError)
 
 
-def test_the_tree_is_peps() -> None:
+def test_the_error_tree_is_pep_249s() -> None:
     for below in (dbapi.InterfaceError, dbapi.DatabaseError):
         assert below.__bases__ == (dbapi.Error,)
     for name in ("Data", "Operational", "Integrity", "Internal", "Programming", "NotSupported"):
@@ -47,7 +47,7 @@ def test_the_tree_is_peps() -> None:
     assert all(getattr(dbapi.Connection, name) is getattr(dbapi, name) for name in named)
 
 
-def test_what_was_said_is_kept() -> None:
+def test_the_message_and_position_are_kept() -> None:
     error = SqlError("it is wrong", value="x", next_step="Change it.", statement="SELECT x", position=7)
     with pytest.raises(dbapi.ProgrammingError) as raised, dbapi_errors():
         raise error

@@ -1,4 +1,4 @@
-"""Answers as tables, lines, JSON and CSV; parameters from the command line."""
+"""Results as tables, JSON and CSV; parameters from the command line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_vector_is_summarised() -> None:
     assert cell([b"\x01\xff"]) == '["01ff"]'
 
 
-def test_a_table_and_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_and_its_expanded_form(capsys: pytest.CaptureFixture[str]) -> None:
     table = shown("table", capsys)
     assert "[0.125, -0.5, 1, … 4 dims]" in table
     assert len(table.splitlines()) == 6
@@ -75,7 +75,7 @@ def test_null_differs_from_the_empty_text(capsys: pytest.CaptureFixture[str]) ->
     ]
 
 
-def test_a_narrow_terminal_hears_of_columns_left_out(
+def test_columns_left_out_on_a_narrow_terminal_are_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nestvec.terminal.tables.terminal_width", lambda: 40)
@@ -109,7 +109,7 @@ def test_without_rows(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown("json", capsys, StatementResult(tag="DELETE 3", count=3)) == ""
 
 
-def test_what_is_said() -> None:
+def test_result_summary() -> None:
     assert result_summary(ANSWER) == "2 rows in 12 ms"
     assert result_summary(StatementResult(("x",), ("ANY",), ((1,),))) == "1 row in 0 ms"
     assert result_summary(StatementResult(("x",), ("ANY",))) == "no rows in 0 ms"

@@ -1,4 +1,4 @@
-"""Where a script is cut."""
+"""Where a script is split."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_split(text: str, cut: tuple[str, ...], rest: str) -> None:
 
 
 @given(st.text(alphabet="a '\"-/*$;\\\nE", max_size=40))
-def test_nothing_is_lost_or_made_up(text: str) -> None:
+def test_pieces_keep_the_text(text: str) -> None:
     cut = script_pieces(text)
     assert all(piece.strip() for piece in cut)
     at = 0
@@ -47,7 +47,7 @@ def test_nothing_is_lost_or_made_up(text: str) -> None:
 
 
 @given(st.lists(st.from_regex(r"SELECT [a-z]{1,5} '([a-z;]|''){0,5}'", fullmatch=True), max_size=5))
-def test_what_is_joined_comes_apart(statements: list[str]) -> None:
+def test_joined_statements_are_split_again(statements: list[str]) -> None:
     assert script_pieces("; ".join(statements)) == tuple(
         f"{one};" if at + 1 < len(statements) else one for at, one in enumerate(statements)
     )

@@ -1,4 +1,4 @@
-"""What holds of expressions whatever their operands."""
+"""Properties of expressions that hold for any operands."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from nestvec_schemas.errors import SqlError
 
 
 def asked(statement: str, given: Any = None) -> StatementResult:
-    """The answer to a SELECT without FROM, for which nobody is asked."""
+    """The result of a SELECT without FROM, which needs no Milvus."""
     return drive(cast(MilvusClient, None), execute_steps(Session(), statement, given))
 
 
-def test_what_is_long_is_no_matter_and_what_is_deep_is_refused() -> None:
+def test_long_expressions_run_and_deep_ones_are_refused() -> None:
     assert asked("SELECT " + " || ".join(["'a'"] * 2000)).rows[0][0] == "a" * 2000
     assert asked("SELECT " + " AND ".join(["TRUE"] * 2000)).rows == ((True,),)
     assert asked("SELECT " + " + ".join(["1"] * 100)).rows == ((100,),)
@@ -32,7 +32,7 @@ def test_what_is_long_is_no_matter_and_what_is_deep_is_refused() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.text("ab%_\\", max_size=8), st.text("ab%\\", max_size=8))
-def test_like_is_like(pattern: str, text: str) -> None:
+def test_like(pattern: str, text: str) -> None:
     """Against the plain definition, by recursion."""
 
     def plainly(at: int, token: int) -> bool:
@@ -51,7 +51,7 @@ def test_like_is_like(pattern: str, text: str) -> None:
     assert like(text, pattern) == plainly(0, 0)
 
 
-def test_no_pattern_takes_long() -> None:
+def test_no_pattern_is_slow() -> None:
     started = time.perf_counter()
     assert not like("a" * 2000, "%a" * 20 + "b")
     assert time.perf_counter() - started < 1
@@ -59,7 +59,7 @@ def test_no_pattern_takes_long() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(-(2**63), 2**63 - 1), st.integers(-(2**31), 2**31).filter(bool))
-def test_division_is_cut_towards_zero(left: int, right: int) -> None:
+def test_integer_division_truncates_towards_zero(left: int, right: int) -> None:
     if (left, right) == (-(2**63), -1):
         return
     quotient, rest = asked("SELECT $1 / $2, $1 % $2", [left, right]).rows[0]

@@ -1,4 +1,4 @@
-"""ORDER BY a distance and a second key: how many rows are asked for, and which come into the answer."""
+"""ORDER BY a distance and a second key: how many rows are searched for, and which are in the result."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def tied(planned: Planned) -> TopKWithTies:
         ([], [], [19]),
     ],
 )
-def test_the_last_rows_ties_are_seen(
+def test_ties_of_the_last_row_are_found(
     tied: TopKWithTies, distances: list[float], ids: list[int], asked: list[int]
 ) -> None:
     assert ran(tied, distances) == (ids, asked)
 
 
-def test_ties_beyond_what_milvus_gives_are_an_error(tied: TopKWithTies) -> None:
+def test_ties_beyond_the_window_are_an_error(tied: TopKWithTies) -> None:
     with pytest.raises(SqlNotSupported, match="Narrow them"):
         ran(tied, [0.1] * 20_000)
     assert ran(tied, [0.1] * 16_383)[0] == [16_381, 16_380]
@@ -75,13 +75,13 @@ def test_a_shortlist_is_not_widened(tied: TopKWithTies) -> None:
     assert ran(shortlist, [0.1] + [0.2] * 30 + [0.5] * 400) == ([30, 29], [19, 152])
 
 
-def test_a_threshold_is_on_what_is_in_order(planned: Planned) -> None:
+def test_a_threshold_applies_to_sorted_rows(planned: Planned) -> None:
     node = planned(STATEMENT.replace("ORDER", "WHERE doc_64 <=> 'x' < 0.5 ORDER")).node
     assert isinstance(node, Filter)
     assert isinstance(node.input, TopKWithTies)
 
 
-def test_nothing_is_widened_without_need(planned: Planned) -> None:
+def test_no_search_is_widened_without_need(planned: Planned) -> None:
     assert isinstance(planned(STATEMENT.replace(", id DESC", "")).node, VectorSearch)
     assert isinstance(planned(STATEMENT.replace("LIMIT 2", "LIMIT 0")).node, VectorSearch)
     widest = planned(STATEMENT.replace("LIMIT 2", "LIMIT 16383")).node

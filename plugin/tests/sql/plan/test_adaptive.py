@@ -1,4 +1,4 @@
-"""Which vectors of a family are searched: families, hints, statistics, the choice. No Milvus."""
+"""Which vectors of a family a search reads: families, hints, statistics, and the choice. No Milvus."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_a_text_column_is_its_family_and_a_vector_column_is_itself() -> None:
     assert (named.node.nearest.column, named.node.nearest.shorter, named.notes) == ("abstract_384", (), ())
 
 
-def test_the_longest_vector_judges_then_the_deepest_exit() -> None:
+def test_the_full_search_is_by_the_longest_vector_of_the_deepest_exit() -> None:
     table = papers(embedded("short", 64), embedded("deep", 384), embedded("early", 384, exit=3))
     node = plan(NEAR, table).node
     assert isinstance(node, VectorSearch)
@@ -128,12 +128,12 @@ def test_several_encoders_are_ambiguous() -> None:
     assert "Name one of a, b" in str(caught.value)
 
 
-def test_without_embeddings_a_text_is_no_vector() -> None:
+def test_without_embeddings_a_text_cannot_be_searched_for() -> None:
     with pytest.raises(SqlTypeMismatch, match="column title is text that no EMBED"):
         plan(NEAR.replace("abstract <=>", "title <=>"), papers())
 
 
-def test_the_cheapest_that_is_sure_is_chosen() -> None:
+def test_the_cheapest_reliable_shortlist_is_chosen() -> None:
     node = plan(NEAR, papers(statistics=measured(GOOD))).node
     assert isinstance(node, Rescore)
     first = node.shortlist
@@ -159,7 +159,7 @@ def test_other_limits(statement: str, chosen: tuple[str, int] | None) -> None:
 
 @given(st.floats(0, 1), st.integers(1, 120), st.dictionaries(st.sampled_from(sorted(GOOD)), st.floats(0, 1)))
 @settings(max_examples=80, deadline=None)
-def test_no_choice_is_below_the_target(
+def test_no_chosen_shortlist_is_below_the_target(
     target: float, count: int, floors: dict[tuple[str, int], float]
 ) -> None:
     known = measured(floors)
@@ -181,12 +181,12 @@ def test_no_choice_is_below_the_target(
         "SELECT id FROM papers ORDER BY RRF(abstract <=> 'q', abstract_64 <=> 'r') DESC LIMIT 10",
     ],
 )
-def test_what_a_shortlist_might_change_has_none(statement: str) -> None:
+def test_queries_that_a_shortlist_might_change_have_none(statement: str) -> None:
     node = source_of(plan(statement, papers(statistics=measured(GOOD)), shortlist="64:100").node)
     assert not isinstance(node, Rescore)
 
 
-def test_a_sum_is_cut_when_it_is_known() -> None:
+def test_a_sum_is_truncated_once_it_is_computed() -> None:
     node = plan(NEAR.replace("'q'", "EMBED('q') - EMBED('r')"), papers(), shortlist="64:100").node
     assert isinstance(node, Rescore)
     assert node.shortlist.nearest.target == node.full_search.nearest.target
@@ -222,7 +222,7 @@ def notes(table: Table, statement: str = NEAR, **changed: Any) -> str:
         ("made for other", papers(statistics=measured(GOOD).model_copy(update={"column": "other"}))),
     ],
 )
-def test_whole_vectors_and_why(said: str, table: Table) -> None:
+def test_full_vectors_and_the_reason(said: str, table: Table) -> None:
     assert said in notes(table)
     assert said in "\n".join(as_lines(explain_plan(plan(NEAR, table))))
 
@@ -262,7 +262,7 @@ def test_a_hint_overrides() -> None:
     assert "papers has no vectors of 32 dims" in notes(table, shortlist="32:100")
 
 
-def test_a_shortlist_is_never_shorter_than_the_answer() -> None:
+def test_a_shortlist_is_never_shorter_than_the_result() -> None:
     node = plan(NEAR.replace("SELECT", "SELECT /*+ shortlist(64, 3) */") + " OFFSET 7", papers()).node
     assert isinstance(node, Rescore)
     assert node.shortlist.limit == 17
@@ -304,12 +304,12 @@ def test_a_wrong_hint_is_marked(said: str, statement: str, error: type[SqlError]
     assert caught.value.position == statement.index("‸")
 
 
-def test_a_comment_or_a_text_is_no_hint() -> None:
+def test_a_comment_or_a_text_is_not_a_hint() -> None:
     noted = NEAR.replace("SELECT", "SELECT /* + shortlist(64) */").replace("'q'", "'/*+ shortlist(64) */'")
     assert isinstance(plan(noted, papers()).node, VectorSearch)
 
 
-def test_an_early_stop_is_for_answers_without_distances() -> None:
+def test_an_early_stop_is_for_results_without_distances() -> None:
     table = papers(statistics=measured(GOOD, easy=0.125))
     assert getattr(plan(NEAR, table).node, "early_stop_gap", None) == 0.125
     year = plan(NEAR.replace("SELECT id", "SELECT year, title"), table).node
@@ -331,7 +331,7 @@ def test_an_early_stop_is_for_answers_without_distances() -> None:
     assert getattr(plan(NEAR, strict, recall=0.999).node, "early_stop_gap", 0) is None
 
 
-def test_a_vector_is_cut_as_nested_ones_are() -> None:
+def test_a_vector_is_truncated_like_nested_vectors() -> None:
     unit = tuple(float(one) for one in np.full(384, 384**-0.5))
     short = shorten_target(unit, 64)
     assert isinstance(short, tuple)
@@ -393,13 +393,13 @@ def analyze(statement: str, table: Table) -> object:
         ("'1' is not valid here", "ANALYZE papers (‸1)"),
     ],
 )
-def test_analyze_refuses(said: str, statement: str) -> None:
+def test_invalid_analyze_statements(said: str, statement: str) -> None:
     with pytest.raises(SqlError) as caught:
         analyze(statement.replace("‸", ""), papers())
     assert said in str(caught.value)
     assert caught.value.position == statement.index("‸")
 
 
-def test_analyze_wants_a_family() -> None:
+def test_analyze_needs_a_family() -> None:
     with pytest.raises(SqlTypeMismatch, match="no text column has vectors of several lengths"):
         analyze("ANALYZE papers", papers(embedded("abstract_384", 384)))

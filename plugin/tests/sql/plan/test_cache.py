@@ -1,4 +1,4 @@
-"""Plans that are remembered: the same as those that are made anew, whatever the parameters."""
+"""Cached plans equal new ones, whatever the parameters."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def rounds(draw: st.DrawFn) -> list[tuple[Any, Any]]:
 
 
 class _Milvus:
-    """Has no collection but those that a session remembers."""
+    """Has only the collections that a session holds."""
 
     def has_collection(self, name: str) -> bool:
         return False
@@ -121,9 +121,7 @@ def fresh(over: Table = PAPERS, **changed: Any) -> Session:
 @pytest.mark.parametrize("statement", STATEMENTS)
 @given(rounds())
 @settings(max_examples=40, deadline=None)
-def test_a_remembered_plan_is_the_one_that_would_be_made(
-    statement: str, asked: list[tuple[Any, Any]]
-) -> None:
+def test_a_cached_plan_equals_a_new_one(statement: str, asked: list[tuple[Any, Any]]) -> None:
     kept = fresh()
     for a, b in asked:
         both = {"a": a, "b": b}
@@ -140,7 +138,7 @@ def test_a_remembered_plan_is_the_one_that_would_be_made(
         (STATEMENTS[18], {"a": 0.5, "b": 3}, {"a": 0.5, "b": 3}),
     ],
 )
-def test_what_only_a_distance_is_to_is_planned_once(
+def test_targets_of_distances_share_a_plan(
     monkeypatch: pytest.MonkeyPatch, statement: str, one: dict[str, Any], other: dict[str, Any]
 ) -> None:
     kept = fresh()
@@ -150,7 +148,7 @@ def test_what_only_a_distance_is_to_is_planned_once(
     assert planned(kept, statement, other) == anew
 
 
-def test_another_table_or_service_is_planned_anew() -> None:
+def test_another_table_or_service_is_planned_again() -> None:
     kept = fresh()
     statement, asked = STATEMENTS[0], {"a": [0.6, 0.8, 0.0, 0.0]}
     assert planned(kept, statement, asked)
@@ -165,7 +163,7 @@ def test_another_table_or_service_is_planned_anew() -> None:
     assert planned(kept, elsewhere, {}).services == ("http://other:1",)
 
 
-def test_a_shortlist_is_chosen_by_the_settings_of_the_moment() -> None:
+def test_a_shortlist_follows_the_current_settings() -> None:
     kept = fresh()
     statement, asked = "SELECT id FROM papers ORDER BY body <=> :a LIMIT 3", {"a": "x"}
     whole = planned(kept, statement, asked)
@@ -174,7 +172,7 @@ def test_a_shortlist_is_chosen_by_the_settings_of_the_moment() -> None:
     assert planned(kept, statement, asked) == planned(fresh(shortlist="2:8"), statement, asked) != whole
 
 
-def test_few_plans_are_remembered_and_none_of_long_statements() -> None:
+def test_the_cache_is_bounded_and_excludes_long_statements() -> None:
     kept = fresh()
     for at in range(300):
         planned(kept, f"SELECT id FROM papers WHERE id = {at}", {})

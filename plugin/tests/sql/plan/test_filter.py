@@ -52,7 +52,7 @@ def test_a_text_survives_sql_and_the_filter(text: str) -> None:
 
 
 @given(TEXTS)
-def test_only_escapes_that_go_knows_too(text: str) -> None:
+def test_only_escapes_that_go_reads_too(text: str) -> None:
     inner = literal(text)[1:-1].replace("\\\\", "")
     assert all(inner[at + 1] in '"nr' for at, one in enumerate(inner) if one == "\\")
 
@@ -126,7 +126,7 @@ def sqlite() -> sqlite3.Connection:
 
 
 def holds(condition: Condition, row: dict[str, object]) -> bool:
-    """What an engine answers that takes every comparison with NULL for false, but NOT IN for true."""
+    """The result of an engine to which comparisons with NULL are false, but NOT IN is true."""
     if isinstance(condition, And):
         return all(holds(part, row) for part in condition.parts)
     if isinstance(condition, Or):
@@ -150,7 +150,7 @@ def holds(condition: Condition, row: dict[str, object]) -> bool:
 
 @settings(max_examples=60, deadline=None)
 @given(CONDITIONS)
-def test_without_not_a_null_may_count_as_false(sqlite: sqlite3.Connection, text: str) -> None:
+def test_without_not_null_may_count_as_false(sqlite: sqlite3.Connection, text: str) -> None:
     types = {"a": "INT64", "b": "INT8", "t": "VARCHAR", "f": "BOOL"}
     table = Table("t", tuple(Column(name, kind, nullable=True) for name, kind in types.items()))
     condition = bound(f"SELECT a FROM t WHERE {text}", table)

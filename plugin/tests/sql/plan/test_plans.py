@@ -1,4 +1,4 @@
-"""Statements and what Milvus is asked for them."""
+"""Statements and their plans."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def test_only_a_text_needs_the_service(planned: Planned) -> None:
     assert vector.node.nearest.target == (0.5,) * 64
 
 
-def test_without_a_limit_every_row_is_wanted(planned: Planned) -> None:
+def test_without_a_limit_every_row_is_read(planned: Planned) -> None:
     node = planned("SELECT id FROM pydoc OFFSET 384 ROWS").node
     assert isinstance(node, Fetch)
     assert (node.limit, node.offset, node.every_row) == (1_000_000, 384, True)
 
 
-def test_comments_are_no_part_of_a_statement(planned: Planned) -> None:
+def test_comments_are_ignored(planned: Planned) -> None:
     bare = planned("SELECT id FROM pydoc LIMIT 3")
     noted = "/* one /* inner */ 'x' */ SELECT id -- ; DROP\n FROM pydoc LIMIT 3 ; -- end"
     assert planned(noted) == bare

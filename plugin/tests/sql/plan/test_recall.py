@@ -1,4 +1,4 @@
-"""Recall of shortlists from what was found, when to stop early, and queries made of texts."""
+"""Recall of shortlists, early stops, and queries sampled from texts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pairs(queries: int, rows: int, noise: float) -> list[RankedPair]:
     return found
 
 
-def test_recall_is_that_of_the_rows_that_are_found() -> None:
+def test_recall_counts_the_rows_found() -> None:
     some = pairs(40, 500, 0.1)
     found = {(one.count, one.size): one for one in measure_recall(some, 500)}
     assert sorted({size for _, size in found}) == [size for size in SHORTLIST_SIZES if size < 500]
@@ -42,7 +42,7 @@ def test_recall_is_that_of_the_rows_that_are_found() -> None:
     assert all(gap is not None for one in same if one.size > one.count for gap in one.easy)
 
 
-def test_rows_of_one_text_are_as_good_as_each_other() -> None:
+def test_rows_with_the_same_text_are_interchangeable() -> None:
     whole = [(0, 0.1), (1, 0.5), (2, 0.5)]
     found = measure_recall(
         [RankedPair([*whole], [(0, 0.1), (2, 0.5), *((n, 0.6) for n in range(3, 12))])] * 2, 12

@@ -1,4 +1,4 @@
-"""INSERT, UPDATE and DELETE as they are bound, and what of them is refused and where; no Milvus."""
+"""INSERT, UPDATE and DELETE: how they are bound, and where their errors point. No Milvus."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_values_become_what_milvus_takes(column: str, value: str, stored: object
     assert row.get("stars") is None
 
 
-def test_columns_in_their_order_without_those_that_are_generated() -> None:
+def test_default_columns_are_in_order_without_generated_ones() -> None:
     found = inserted("INSERT INTO papers VALUES (1, 't', 'a', 2000, DEFAULT, NULL, NULL, NULL, 1, '[1, 2]')")
     assert found.columns == ("id", "title", "abstract", "year", "stars", "tags", "meta", "ok", "score", "v")
     assert "stars" not in found.rows[0]
@@ -149,7 +149,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("kind", "said", "marked"), REFUSED, ids=[ascii(case[2])[-70:] for case in REFUSED])
-def test_an_insert_that_cannot_be_is_marked(kind: type[SqlError], said: str, marked: str) -> None:
+def test_an_invalid_insert_is_marked(kind: type[SqlError], said: str, marked: str) -> None:
     with pytest.raises(SqlError, match=said) as caught:
         inserted(marked.replace("‸", ""))
     assert type(caught.value) is kind
@@ -172,7 +172,7 @@ UPDATES = [
 
 
 @pytest.mark.parametrize(("kind", "said", "marked"), UPDATES, ids=[case[2] for case in UPDATES])
-def test_an_update_that_cannot_be_is_marked(kind: type[SqlError], said: str, marked: str) -> None:
+def test_an_invalid_update_is_marked(kind: type[SqlError], said: str, marked: str) -> None:
     parsed = parse(marked.replace("‸", ""))
     with pytest.raises(SqlError, match=said) as caught:
         bind_update(parsed.source, parsed.tree, TABLE, bind_params(None))
@@ -238,8 +238,8 @@ STARTS = (
 
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(STARTS), st.lists(st.sampled_from(PIECES), max_size=14))
-def test_any_pieces_are_run_or_an_error_of_the_tree(start: str, pieces: list[str]) -> None:
-    """The jobs, which need a real Milvus, are left alone."""
+def test_any_pieces_run_or_raise_a_nestvec_error(start: str, pieces: list[str]) -> None:
+    """Blocking calls need a real Milvus, and are skipped."""
     steps = execute_steps(
         Session(tables={"papers": TABLE}), f"{start} {' '.join(pieces)}", {"p": 3, "1": "x"}
     )

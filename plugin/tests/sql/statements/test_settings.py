@@ -1,4 +1,4 @@
-"""SET, SHOW and RESET: what a connection remembers, and what it refuses."""
+"""SET, SHOW and RESET of a connection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nestvec_schemas.errors import SqlError, SqlNotSupported, SqlSyntaxError, Sq
 
 
 def run(session: Session, statement: str, given: Any = None) -> StatementResult:
-    """No setting asks Milvus."""
+    """No setting calls Milvus."""
     return drive(cast(MilvusClient, None), execute_steps(session, statement, given))
 
 
@@ -48,7 +48,7 @@ def test_set_and_show(statement: str, given: Any, name: str, shown: str) -> None
     assert one(session, name) == shown
 
 
-def test_reset_and_default_return_to_what_the_connection_was_opened_with() -> None:
+def test_reset_and_default_restore_the_initial_settings() -> None:
     session = Session(SessionSettings(models=Path("mine"), recall=0.5))
     for undo in ("SET nestvec.recall = DEFAULT", "RESET nestvec.recall", "RESET ALL"):
         run(session, "SET nestvec.recall = 0.7")
@@ -67,7 +67,7 @@ def test_show_all_has_every_setting() -> None:
     assert {row.field for row in SETTINGS.values()} == set(SessionSettings.__dataclass_fields__)
 
 
-def test_reads_are_asked_with_the_settings() -> None:
+def test_reads_follow_the_settings() -> None:
     session = Session()
     assert session.read_options() == {}
     run(session, "SET nestvec.consistency = 'EVENTUALLY'")
@@ -75,7 +75,7 @@ def test_reads_are_asked_with_the_settings() -> None:
     assert session.read_options() == {"consistency_level": "Eventually", "partition_names": ["a", "b"]}
 
 
-def test_searches_look_as_widely_as_they_are_told() -> None:
+def test_searches_follow_the_widths_of_the_settings() -> None:
     session = Session()
     assert session.search_params(10) == {}
     run(session, "SET hnsw.ef_search = 100")

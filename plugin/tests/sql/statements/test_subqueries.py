@@ -1,4 +1,4 @@
-"""Subqueries in WHERE: what stands in their place, before Milvus is asked for the rows around them."""
+"""Subqueries in WHERE: which values replace them before the outer query is planned."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def filtered(planned: Planned, where: str) -> str:
         ("name IN (SELECT 'a'' or 1 == 1')", 'name in ["a\' or 1 == 1"]'),
     ],
 )
-def test_values_stand_in_its_place(planned: Planned, where: str, expected: str) -> None:
+def test_values_replace_the_subquery(planned: Planned, where: str, expected: str) -> None:
     assert filtered(planned, where) == expected
 
 
 @pytest.mark.parametrize("where", ["id IN (SELECT NULL::int)", "id NOT IN (SELECT NULL::int)"])
-def test_nothing_is_in_a_list_of_null_or_known_not_to_be(planned: Planned, where: str) -> None:
+def test_in_a_list_of_null_is_neither_true_nor_false(planned: Planned, where: str) -> None:
     none = planned("SELECT id FROM pydoc WHERE id = ANY(:none)", {"none": []}).node
     assert isinstance(none, Fetch)
     assert filtered(planned, where) == none.filter
@@ -47,7 +47,7 @@ def test_the_plan_says_what_was_read(planned: Planned) -> None:
     assert plan.notes == ("a subquery of no collection returned 1 row",)
 
 
-def test_a_statement_is_parsed_once_and_its_tree_kept(planned: Planned) -> None:
+def test_the_shared_tree_is_not_changed(planned: Planned) -> None:
     for _ in range(2):
         assert filtered(planned, "id IN (SELECT 3)") == "id in [3]"
 
@@ -60,7 +60,7 @@ def test_a_statement_is_parsed_once_and_its_tree_kept(planned: Planned) -> None:
         ("column id is INT64: 'a'", "id < (SELECT ‸'a')"),
     ],
 )
-def test_a_subquery_that_does_not_fit_is_marked(planned: Planned, said: str, marked: str) -> None:
+def test_an_invalid_subquery_is_marked(planned: Planned, said: str, marked: str) -> None:
     statement = f"SELECT id FROM pydoc WHERE {marked}"
     with pytest.raises(SqlError, match=said) as caught:
         planned(statement.replace("‸", ""))
