@@ -6,21 +6,12 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from nestvec.service.server import bind, open_embedder, serving
-from nestvec.service.settings import Settings
-
 EXAMPLES = Path(__file__).parents[1] / "examples"
-
-
-@pytest.fixture(scope="module")
-def service(models: Path) -> Iterator[str]:
-    with serving(open_embedder(models, (), Settings()), bind("127.0.0.1", 0)) as address:
-        yield address
 
 
 @pytest.fixture
