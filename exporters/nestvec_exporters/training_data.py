@@ -1,4 +1,4 @@
-"""Texts to train on: checked, each kept once, and a part held out."""
+"""Texts to train on: checked, deduplicated, with a part held out."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ COLUMNS: Final[dict[DataKind, tuple[Role, ...]]] = {
     "pairs": ("query", "document"),
     "triplets": ("query", "document", "document"),
 }
-"""What a row of each kind holds: a triplet is a query, a document that answers it and one that does not."""
+"""The roles in a row: a triplet is a query, a document that answers it and one that does not."""
 
 MIN_ROWS: Final = 200
-"""Different rows that a training run needs."""
+"""The distinct rows that a training run needs."""
 
 MAX_ROWS: Final = 200_000
-"""Rows that are trained on; of more, so many are drawn by the seed. Each vector of theirs is kept."""
+"""The most rows that are trained on; more are sampled by the seed. All their vectors are kept in memory."""
 
 _HELD_OUT_SHARE = 0.05
 _MIN_HELD_OUT = 50
@@ -40,16 +40,17 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Rows to train on, as they were read. ``name`` is what a record calls their origin.
-
-    ``scores`` has a teacher's score of each row, or None: of a pair, how well its document answers its
-    query; of a triplet, by how much its first document does so better than its second.
-    """
+    """Rows to train on, as they were read."""
 
     name: str
+    """Their origin, for records."""
+
     kind: DataKind
     rows: tuple[tuple[str, ...], ...]
+
     scores: tuple[float, ...] | None = None
+    """A teacher's score of each row: how well a pair's document answers its query, or how much better a
+    triplet's first document does than its second."""
 
     def digest(self) -> str:
         """SHA-256 of rows and scores, in hexadecimal."""
@@ -64,7 +65,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class RoleText:
-    """A text, and as what it is embedded: an encoder may have a prompt for each role."""
+    """A text with its role, which selects the encoder's prompt."""
 
     text: str
     role: Role
@@ -72,21 +73,28 @@ class RoleText:
 
 @dataclass(frozen=True)
 class PreparedTexts:
-    """Different texts once each, and rows of places among them, (n, columns), split in two.
-
-    Rows of kind texts are a document followed by short pieces of it, which stand for queries.
-    """
+    """Distinct texts, and rows of their indices, split into training and held-out rows."""
 
     kind: DataKind
+
     texts: tuple[RoleText, ...]
+    """All distinct texts."""
+
     training: Indices
+    """Rows of indices of ``texts``, (n, columns); of texts alone, each with snippets in place of queries."""
+
     held_out: Indices
+    """The same of the held-out rows."""
+
     scores: NDArray[np.float32] | None
+    """A teacher's scores of the training rows."""
+
     held_out_scores: NDArray[np.float32] | None
+    """A teacher's scores of the held-out rows."""
 
     @property
     def documents(self) -> Indices:
-        """The document of each row to train on, (n,)."""
+        """The document of each training row, (n,)."""
         return self.training[:, COLUMNS[self.kind].index("document")]
 
 
@@ -124,7 +132,7 @@ def prepare_texts(data: TrainingData, seed: int) -> PreparedTexts:
 
 
 def query_snippets(text: str, rng: np.random.Generator) -> tuple[str, ...]:
-    """Two pieces of a text as short as a question: its first sentence, and another by chance."""
+    """Two snippets of a text as short as a question: its first sentence, and a random one."""
     sentences = [sentence.split() for sentence in _SENTENCE_END.split(text.strip()) if sentence]
     other = _random_window(sentences[int(rng.integers(len(sentences)))], rng)
     first = sentences[0][: _SNIPPET_WORDS[1]] if len(sentences) > 1 else _random_window(sentences[0], rng)
@@ -132,7 +140,7 @@ def query_snippets(text: str, rng: np.random.Generator) -> tuple[str, ...]:
 
 
 def _random_window(words: Sequence[str], rng: np.random.Generator) -> Sequence[str]:
-    """Some words in a row, fewer than all where there are enough."""
+    """Some consecutive words, fewer than all if there are enough."""
     min_words, max_words = _SNIPPET_WORDS
     if len(words) <= min_words:
         return words
@@ -142,7 +150,7 @@ def _random_window(words: Sequence[str], rng: np.random.Generator) -> Sequence[s
 
 
 def _usable_rows(data: TrainingData) -> list[int]:
-    """The rows that are not blank anywhere, each once."""
+    """The distinct rows without blank texts."""
     width = len(COLUMNS[data.kind])
     unique_rows: set[tuple[str, ...]] = set()
     row_indices = []
@@ -163,13 +171,13 @@ def _check_variety(data: TrainingData, row_indices: Sequence[int]) -> None:
     counts = [
         len({data.rows[index][column] for index in row_indices}) for column in range(len(COLUMNS[data.kind]))
     ]
-    # Columns beyond the second are negatives, which may well repeat.
+    # Columns after the second are negatives, which can repeat.
     fewest = min(counts[:2], default=0)
     if fewest < MIN_ROWS:
         raise TrainingDataUnusable(
             f"{data.name} has too few different {data.kind} to train on",
             value=f"{fewest} different, of {len(data.rows)} rows",
-            next_step=f"Give at least {MIN_ROWS} that differ and are not blank; some thousands do best.",
+            next_step=f"Give at least {MIN_ROWS} that differ and are not blank; a few thousand are best.",
         )
 
 
@@ -178,29 +186,29 @@ def _scores(data: TrainingData, row_indices: Sequence[int]) -> NDArray[np.float3
         return None
     if data.kind == "texts" or len(data.scores) != len(data.rows):
         raise TrainingDataUnusable(
-            "a teacher's scores are of pairs or triplets, one a row",
+            "a teacher's scores belong to pairs or triplets, one per row",
             value=f"{len(data.scores)} scores, {len(data.rows)} {data.kind}",
             next_step="Give --pairs or --triplets with the score in each row.",
         )
     for index, score in enumerate(data.scores):
         if not math.isfinite(score):
             raise TrainingDataUnusable(
-                f"a score in {data.name} is no finite number",
+                f"a score in {data.name} is not a finite number",
                 value=f"row {index + 1}: {score}",
                 next_step="Remove the row, or score it again.",
             )
     scores = np.asarray(data.scores, np.float32)[list(row_indices)]
     if np.ptp(scores) == 0:
         raise TrainingDataUnusable(
-            f"the scores in {data.name} are all the same, so that they tell nothing",
+            f"the scores in {data.name} are all the same",
             value=float(scores[0]),
-            next_step="Name another column, or leave the scores out.",
+            next_step="Name another column, or omit the scores.",
         )
     return scores
 
 
 def _split(documents: Indices, seed: int) -> tuple[Indices, Indices]:
-    """Places of the rows to train on and to hold out; rows of one document stay together."""
+    """The indices of training rows and of held-out rows; rows with the same document stay together."""
     unique_documents = np.unique(documents)
     count = min(_MAX_HELD_OUT, max(_MIN_HELD_OUT, round(len(unique_documents) * _HELD_OUT_SHARE)))
     is_held_out = np.isin(documents, np.random.default_rng(seed).permutation(unique_documents)[:count])

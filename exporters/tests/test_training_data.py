@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestvec_exporters.train import TrainingData
-from nestvec_exporters.training_data import MIN_ROWS, query_snippets, prepare_texts
+from nestvec_exporters.training_data import MIN_ROWS, prepare_texts, query_snippets
 from nestvec_schemas.errors import TrainingDataUnusable
 
 

@@ -1,4 +1,4 @@
-"""The documents' vectors as the student last gave them (a cross-batch memory, Wang et al. 2020)."""
+"""The documents' vectors as the student last computed them (cross-batch memory, Wang et al. 2020)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from nestvec_exporters.training_data import Indices
 from nestvec_schemas.vectors import Vectors
 
 _MAX_SAMPLED = 2048
-"""Remembered documents that a step compares its texts with, beside its own."""
+"""The most remembered documents that a step compares its texts with, beside its own."""
 
 
 class CrossBatchMemory:
-    """``documents`` are places in ``Prepared.items``; before a document was seen, ``start`` is its vector.
+    """Vectors of ``documents``, sorted indices of ``PreparedTexts.texts``, at each of ``layers``.
 
-    ``start`` is (m, dim) float32, one row a document, the same for each of ``layers``.
+    ``start``, (m, dim) float32, has their vectors at every layer until the first update.
     """
 
     def __init__(
@@ -29,22 +29,22 @@ class CrossBatchMemory:
         self.vectors = {layer: torch.from_numpy(start.copy()).to(device) for layer in layers}
 
     def slots(self, documents: Indices) -> Indices:
-        """Where the documents of these places are remembered."""
+        """The slots of documents."""
         return np.searchsorted(self._documents, documents)
 
     def documents_at(self, slots: Indices) -> Indices:
-        """The documents that are remembered there."""
+        """The documents in slots."""
         documents: Indices = self._documents[slots]
         return documents
 
     def update(self, documents: Indices, vectors_by_layer: VectorsByLayer) -> None:
-        """Remember new vectors of documents."""
+        """Replace the vectors of documents."""
         slots = torch.from_numpy(self.slots(documents))
         for layer, vectors in self.vectors.items():
             vectors[slots.to(vectors.device)] = vectors_by_layer[layer].detach()
 
     def sample_other_slots(self, documents: Indices, rng: np.random.Generator) -> Indices:
-        """Slots of documents by chance, none of them of ``places``."""
+        """Random slots of other documents."""
         free = np.setdiff1d(np.arange(len(self._documents)), self.slots(documents))
         return rng.choice(free, min(_MAX_SAMPLED, len(free)), replace=False)
 
@@ -55,10 +55,10 @@ class CrossBatchMemory:
         return rows
 
     def state(self) -> dict[str, Tensor]:
-        """All vectors, by layer, to be saved."""
+        """All vectors by layer, to be saved."""
         return {str(layer): vectors.cpu() for layer, vectors in self.vectors.items()}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Take what ``state`` gave."""
+        """Restore what ``state`` returned."""
         for layer, vectors in self.vectors.items():
             vectors.copy_(state[str(layer)])

@@ -1,9 +1,9 @@
-"""Figures of held-out rows: by them the best weights are told."""
+"""Figures of held-out rows, by which the best weights are chosen."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -13,7 +13,7 @@ from nestvec_exporters.training_data import Indices, PreparedTexts
 from nestvec_schemas.vectors import Vectors, nest
 
 FIGURE_NAMES: Final = {"texts": "retention@10", "pairs": "mrr@10", "triplets": "mrr@10", "scores": "spearman"}
-"""What is measured, by kind of data, or ``scores`` where rows have a teacher's."""
+"""The figure of each kind of data, and of rows with a teacher's scores."""
 
 _TOP = 10
 
@@ -23,56 +23,63 @@ Figures = dict[int, dict[int, float]]
 
 @dataclass(frozen=True)
 class HeldOutFigures:
-    """Held-out figures: queries and documents ``alike`` at an exit, and queries at an exit ``across`` to
-    documents at full depth (the deepest exit is left out there, being the same)."""
+    """Held-out figures at every exit."""
 
     alike: Figures
+    """Of queries and documents at the same exit."""
+
     across: Figures
+    """Of queries at an exit against documents at full depth; without the deepest exit, where both agree."""
 
     @property
     def mean(self) -> float:
-        """The mean over exits and dims, by which runs are compared."""
+        """The mean over exits and dims, by which weights are compared."""
         rows = [*self.alike.values(), *self.across.values()]
         return float(np.mean([value for row in rows for value in row.values()]))
 
 
 @dataclass(frozen=True)
 class HeldOutRows:
-    """Held-out rows: ``places`` are their different texts in ``Prepared.items``; ``rows`` point into those.
-
-    ``near`` has, for data of kind texts, the ten documents nearest to each query by the checkpoint's own
-    full vectors, (n, 10), as places among ``documents``.
-    """
+    """Held-out rows, and what their figure is computed from."""
 
     figure: str
+    """One of FIGURE_NAMES."""
+
     text_indices: Indices
+    """Their distinct texts, as indices of ``PreparedTexts.texts``."""
+
     rows: Indices
+    """The rows, as indices of ``text_indices``."""
+
     documents: Indices
+    """Their distinct documents, as indices of ``text_indices``."""
+
     scores: NDArray[np.float32] | None
+
     teacher_neighbours: Indices | None = None
+    """For texts alone, the ten documents nearest to each query by the checkpoint's own full vectors, (n, 10),
+    as indices of ``documents``."""
 
 
 def held_out_rows(data: PreparedTexts) -> HeldOutRows:
-    """The held-out rows of ``data``; their ``near`` is for ``with_teacher`` to fill."""
-    places, rows = np.unique(data.held_out, return_inverse=True)
+    """The held-out rows of ``data``; ``with_teacher_neighbours`` adds the neighbours."""
+    text_indices, rows = np.unique(data.held_out, return_inverse=True)
     rows = rows.reshape(data.held_out.shape)
     columns = rows[:, :1] if data.kind == "texts" else rows[:, 1:]
-    name = FIGURE_NAMES[data.kind if data.held_out_scores is None else "scores"]
-    return HeldOutRows(name, places, rows, np.unique(columns), data.held_out_scores)
+    figure = FIGURE_NAMES[data.kind if data.held_out_scores is None else "scores"]
+    return HeldOutRows(figure, text_indices, rows, np.unique(columns), data.held_out_scores)
 
 
 def with_teacher_neighbours(held_out: HeldOutRows, vectors: Vectors) -> HeldOutRows:
-    """The same with what ``vectors`` of its places, (n, dim), find; only data of kind texts asks."""
+    """The same with the neighbours by ``vectors`` of its texts, (n, dim); for texts alone."""
     near = _nearest(vectors[held_out.rows[:, 1]], vectors[held_out.documents])
-    return HeldOutRows(
-        held_out.figure, held_out.text_indices, held_out.rows, held_out.documents, held_out.scores, near
-    )
+    return replace(held_out, teacher_neighbours=near)
 
 
 def held_out_figures(
     held_out: HeldOutRows, vectors: Mapping[int, Vectors], dims: Sequence[int]
 ) -> HeldOutFigures:
-    """The figures of ``vectors``: by layer, deepest first, those of the held-out places, (n, dim)."""
+    """The figures of the held-out texts' ``vectors``, (n, dim), by layer, deepest first."""
     depth = next(iter(vectors))
     alike: Figures = {}
     across: Figures = {}
@@ -102,7 +109,7 @@ def _figure(held_out: HeldOutRows, queries: Vectors, documents: Vectors) -> floa
 
 
 _TIE = 1e-6
-"""Cosines nearer than this are of one document, up to rounding."""
+"""Cosines that differ by less belong to the same document, up to rounding."""
 
 
 def _nearest(queries: Vectors, documents: Vectors) -> Indices:
@@ -111,7 +118,7 @@ def _nearest(queries: Vectors, documents: Vectors) -> Indices:
 
 
 def _ranks(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Ranks from the least, equal values sharing their mean."""
-    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    """Ranks from the smallest; equal values share their mean rank."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
-    return np.asarray((ends - (counts - 1) / 2)[which], np.float64)
+    return np.asarray((ends - (counts - 1) / 2)[inverse], np.float64)

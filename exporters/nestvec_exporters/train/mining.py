@@ -1,4 +1,4 @@
-"""Batches of texts that are near one another: each is a hard negative of the others for free."""
+"""Batches of texts that are near one another, so that each is a hard negative of the others."""
 
 from __future__ import annotations
 
@@ -9,32 +9,36 @@ from nestvec_exporters.training_data import Indices
 from nestvec_schemas.vectors import Vectors
 
 _CLUSTERS_PER_BATCH = 4
-"""That a batch is made of: near texts, and some that are not."""
+"""Clusters in a batch, so that it has near texts and others."""
 
 _CENTRE_ITERATIONS = 3
 
 
 def random_batches(rows: int, size: int, rng: np.random.Generator) -> list[Indices]:
-    """Every row once, in batches of ``size``; the last one is dropped where it is not full."""
-    order = rng.permutation(rows)
-    return [order[start : start + size] for start in range(0, rows - size + 1, size)]
+    """Every row once, in batches of ``size``; an incomplete last batch is dropped."""
+    return _full_batches(rng.permutation(rows), size)
 
 
 def clustered_batches(vectors: Vectors, size: int, rng: np.random.Generator) -> list[Indices]:
     """Every row once, in batches of ``size`` made of a few clusters (NGAME, Dahiya et al. 2022).
 
-    ``vectors`` is (n, d) float32 of length 1. Clusters are new with every ``draw``; the last batch is
-    dropped where it is not full.
+    ``vectors`` is (n, d) float32 of length 1. Clusters differ from call to call; an incomplete last batch is
+    dropped.
     """
     clusters = _bisect(vectors, np.arange(len(vectors)), max(2, size // _CLUSTERS_PER_BATCH), rng)
     order = np.concatenate([clusters[index] for index in rng.permutation(len(clusters))])
+    return _full_batches(order, size)
+
+
+def _full_batches(order: Indices, size: int) -> list[Indices]:
     return [order[start : start + size] for start in range(0, len(order) - size + 1, size)]
 
 
 def without_duplicate_documents(batches: list[Indices], documents: Indices, size: int) -> list[Indices]:
-    """Batches of the same rows in about their order, with no document twice in one.
+    """Full batches of the same rows in about the same order, with no document twice in a batch.
 
-    ``documents`` names each row's document, (n,): a document that is there twice would be its own negative.
+    ``documents`` has each row's document, (n,); one that is twice in a batch would be its own negative.
+    sentence-transformers' NoDuplicatesBatchSampler shuffles rows, which would dissolve the clusters.
     """
     open_batches: list[list[int]] = []
     documents_by_batch: list[set[int]] = []
@@ -62,7 +66,7 @@ def without_duplicate_documents(batches: list[Indices], documents: Indices, size
 
 
 def _bisect(vectors: Vectors, rows: Indices, max_size: int, rng: np.random.Generator) -> list[Indices]:
-    """Clusters of at most ``most`` rows, by halving with two centres until they are so small."""
+    """Clusters of at most ``max_size`` rows, by repeated bisection with two centres."""
     waiting, done = [rows], []
     while waiting:
         cluster = waiting.pop()
@@ -70,14 +74,14 @@ def _bisect(vectors: Vectors, rows: Indices, max_size: int, rng: np.random.Gener
             done.append(cluster)
             continue
         order = cluster[np.argsort(_centre_margins(vectors[cluster], rng), kind="stable")]
-        # Halves of whole clusters, so that few are left with a row or two.
+        # Halves of whole clusters, so that few clusters end up with a row or two.
         middle = (len(order) // 2 + max_size - 1) // max_size * max_size
         waiting += [order[:middle], order[middle:]]
     return [cluster for cluster in done if len(cluster)]
 
 
 def _centre_margins(vectors: Vectors, rng: np.random.Generator) -> NDArray[np.float32]:
-    """By how much each row is nearer to one of two balanced centres than to the other, (n,)."""
+    """How much nearer each row is to one of two balanced centres than to the other, (n,)."""
     first, second = rng.choice(len(vectors), 2, replace=False)
     axis = vectors[first] - vectors[second]
     for _ in range(_CENTRE_ITERATIONS):

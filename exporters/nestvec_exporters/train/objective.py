@@ -166,8 +166,8 @@ class TextObjective:
         full, *shorter = self.task.dims
 
         def dims(layer: int) -> tuple[int, ...]:
-            some = rng.permutation(shorter)[:_EXIT_PREFIXES] if layer != depth else shorter
-            return (full, *map(int, some))
+            chosen = rng.permutation(shorter)[:_EXIT_PREFIXES] if layer != depth else shorter
+            return (full, *map(int, chosen))
 
         return distillation_loss(texts, candidates, distilled, dims)
 

@@ -1,4 +1,4 @@
-"""An interrupted run on disk, in safetensors: nothing here can hold code."""
+"""The state of an interrupted run in safetensors, which cannot contain code."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ _METADATA_KEY = "nestvec"
 
 @dataclass(frozen=True)
 class SavedState:
-    """Arrays by name, and what is said of them in JSON."""
+    """What a file of state contains."""
 
     tensors: dict[str, Tensor]
+
     record: dict[str, Any]
+    """Everything else, in JSON's form."""
 
 
 def save_state(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
-    """Write a file whole or not at all, in place of an older one."""
+    """Write a file, replacing an older one; it is complete at any moment."""
     temporary = path.with_name(f"{path.name}.new")
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_file(on_cpu, temporary, {_METADATA_KEY: json.dumps(record)})

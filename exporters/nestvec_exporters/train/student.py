@@ -1,4 +1,4 @@
-"""The model that is trained: a checkpoint with a linear map behind it, read at several layers."""
+"""The model that is trained: a checkpoint followed by a linear map, read at several layers."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from nestvec_exporters.train.tokens import TokenIds, batches_by_length
 from nestvec_schemas.vectors import Matrix, Vectors
 
 VectorsByLayer = dict[int, Tensor]
-"""Vectors of a batch, (n, dim) float32 of length 1, by the layer they were read at."""
+"""Vectors of a batch, (n, dim) float32 of length 1, by layer."""
 
 _BATCH_TEXTS = 32
-"""Texts that go through the model together: of like length, so that little is padding."""
+"""Texts in a forward pass; of similar length, so that little is padding."""
 
 
 class Student(nn.Module):
-    """A source whose vectors are multiplied by a matrix of their own before they are normalised.
+    """A text encoder with a trainable linear map before its vectors are normalised.
 
-    ``layers`` are the exits, deepest first; a vector read before the last layer goes through a matrix of
-    its exit as well, which an export fits anew and a checkpoint has no place for. All are the identity
-    until ``turn``.
+    ``layers`` are the exits, deepest first. Vectors of an exit before the last layer pass through a map of
+    that exit as well, which a checkpoint cannot store and an export fits anew. All maps are the identity
+    until ``set_maps``.
     """
 
     def __init__(self, source: SentenceModel, layers: Sequence[int]) -> None:
@@ -47,21 +47,21 @@ class Student(nn.Module):
         )
         self.set_maps(np.eye(source.dim), {})
         self._transformer: Any = source.transformer
-        self._shown = shown_of(source)
-        self._pools = pools_of(source.pooling, self._shown)
-        self._filler = int(source.model.tokenizer.pad_token_id or 0)
+        self._prompt_mask = shown_of(source)
+        self._pools = pools_of(source.pooling, self._prompt_mask)
+        self._pad_id = int(source.model.tokenizer.pad_token_id or 0)
         self._head = nn.Sequential(
             *(HEAD_MODULES[type(module).__name__](module) for module in list(self.model)[2:])
         )
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.to(self._device).eval()
         for parameter in self._transformer.get_input_embeddings().parameters():
-            # A text's few words would move rows that all other texts rely on.
+            # A batch's few words would move rows that all other texts rely on.
             parameter.requires_grad_(False)
 
     @torch.no_grad()
     def set_maps(self, matrix: Matrix, exit_maps: Mapping[int, Matrix]) -> None:
-        """Multiply vectors from now on by ``matrix``, (d, d), those of exits by ``bridges`` after it."""
+        """Set the map to ``matrix``, (d, d), and those of exits, which follow it, to ``exit_maps``."""
         self.map.linear.weight.copy_(torch.from_numpy(np.asarray(matrix.T, np.float32).copy()))
         for layer, exit_map in exit_maps.items():
             self.exit_maps[str(layer)].copy_(torch.from_numpy(np.asarray(exit_map, np.float32)))
@@ -74,16 +74,16 @@ class Student(nn.Module):
             )
         depth, *exits = self.layers
         read = {depth: passed.last_hidden_state, **{layer: passed.hidden_states[layer] for layer in exits}}
-        shown = mask if self._shown is None else self._shown(ids, mask)
+        shown = mask if self._prompt_mask is None else self._prompt_mask(ids, mask)
         return {layer: self._vectors(tokens.float(), shown, layer) for layer, tokens in read.items()}
 
     def vectors(self, rows: TokenIds) -> VectorsByLayer:
-        """The vectors of some texts in their order, from a pass for each few of like length."""
+        """The vectors of texts in their order, from passes over texts of similar length."""
         groups = batches_by_length(rows, _BATCH_TEXTS)
         order = torch.from_numpy(np.argsort(np.concatenate(groups)))
         passes = []
         for group in groups:
-            ids, mask = pad_batch([rows[index] for index in group], self._filler)
+            ids, mask = pad_batch([rows[index] for index in group], self._pad_id)
             passes.append(
                 self(torch.from_numpy(ids).to(self._device), torch.from_numpy(mask).to(self._device))
             )
@@ -99,7 +99,7 @@ class Student(nn.Module):
         on_step: Callable[[int, int], None] = lambda done, total: None,
         layers: Sequence[int] | None = None,
     ) -> dict[int, Vectors]:
-        """The vectors of many texts as arrays, (n, dim) float32 by layer; ``on_step`` hears of texts done."""
+        """The vectors of many texts, (n, dim) float32 by layer; ``on_step`` receives the texts done."""
         selected_layers = self.layers if layers is None else layers
         vectors = {layer: np.empty((len(rows), self.source.dim), np.float32) for layer in selected_layers}
         done = 0
@@ -112,18 +112,18 @@ class Student(nn.Module):
         return vectors
 
     def trainable(self) -> dict[str, nn.Parameter]:
-        """The parameters that training moves, by name."""
+        """The parameters that are trained, by name."""
         inner = {
             name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad
         }
         return {**inner, **{f"exit.{layer}": parameter for layer, parameter in self.exit_maps.items()}}
 
     def weights(self) -> dict[str, Tensor]:
-        """A copy of the parameters that training moves."""
+        """A copy of the trained parameters."""
         return copy_parameters(self.trainable())
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Take what ``weights`` gave."""
+        """Restore what ``weights`` returned."""
         restore_parameters(self.trainable(), weights)
 
     def save(self, folder: Path) -> None:
@@ -139,7 +139,7 @@ class Student(nn.Module):
 
 
 def _append_map(source: SentenceModel, linear_map: Dense) -> SentenceTransformer:
-    """The source's model with one more module, before it normalises."""
+    """The encoder's model with one more module before it normalises."""
     modules = list(source.modules)
     modules.insert(len(modules) - 1 if source.normalised else len(modules), linear_map)
     model: SentenceTransformer = SentenceTransformer(
@@ -153,7 +153,7 @@ def _append_map(source: SentenceModel, linear_map: Dense) -> SentenceTransformer
 
 
 def supports_bf16(device: torch.device) -> bool:
-    """Whether this machine multiplies bfloat16 faster than float32; weights stay in float32 either way."""
+    """Whether the device multiplies bfloat16 faster than float32; weights stay float32 either way."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}

@@ -1,4 +1,4 @@
-"""A cross-encoder's scores of pairs and triplets, to be distilled (DSE, Barkan et al. 2020)."""
+"""A cross-encoder's scores of pairs and triplets, for distillation (DSE, Barkan et al. 2020)."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def teacher_scores(
     max_tokens: int,
     on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[float, ...]:
-    """The score of each pair; of each triplet, by how much its first document scores above its second.
+    """The score of each pair; of each triplet, the margin of its first document over its second.
 
-    ``checkpoint`` is a folder or a Hugging Face id of a cross-encoder with one output. A pair is cut at
-    twice ``max_tokens``. Raises CheckpointNotFound and CheckpointUnsupported.
+    ``checkpoint`` is a folder or a Hugging Face id of a cross-encoder with one output. Pairs are truncated
+    at twice ``max_tokens``. Raises CheckpointNotFound and CheckpointUnsupported.
     """
     from sentence_transformers import CrossEncoder  # noqa: PLC0415 - slow
 
@@ -40,11 +40,11 @@ def teacher_scores(
         raise CheckpointUnsupported(
             "the teacher cannot be loaded as a cross-encoder",
             value=str(error).strip().partition("\n")[0] or type(error).__name__,
-            next_step="Choose a checkpoint of a reranker: a model for sequence classification.",
+            next_step="Choose a reranker: a checkpoint for sequence classification.",
         ) from error
     if model.num_labels != 1:
         raise CheckpointUnsupported(
-            "a teacher gives one score, and this checkpoint gives several",
+            "a teacher has one output, and this checkpoint has several",
             value=f"{model.num_labels} labels",
             next_step="Choose a reranker with one output.",
         )

@@ -1,4 +1,4 @@
-"""Pictures with captions to train on: checked, each picture once, and a part held out."""
+"""Images with captions to train on: checked, deduplicated, with a part held out."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from PIL import Image
 from nestvec_schemas.errors import TrainingDataUnusable
 
 MIN_IMAGES: Final = 40
-"""Different pictures that a run needs."""
+"""The distinct images that a run needs."""
 
 MAX_IMAGES: Final = 100_000
-"""Pictures that are trained on; of more, so many are drawn by the seed. Their pixels are kept on disk."""
+"""The most images that are trained on; more are sampled by the seed. Their pixels are kept on disk."""
 
 _MIN_CAPTIONS = 8
 _HELD_OUT_SHARE = 0.1
@@ -26,21 +26,24 @@ _MIN_HELD_OUT = 12
 _MAX_HELD_OUT = 500
 
 OpenImage = Callable[[Path], Image.Image]
-"""A picture of a file, RGB or RGBA, within the caller's limits. Raises NestvecError where it is none."""
+"""Opens an image file as RGB or RGBA, within the caller's limits. Raises NestvecError if it cannot."""
 
 
 @dataclass(frozen=True)
 class CaptionData:
-    """Rows to train on, as they were read: a picture each, and its captions. ``name`` is what a record calls
-    their origin, ``opened`` how a picture is read. A picture of several rows has the captions of all."""
+    """Rows to train on, as they were read: an image and its captions each."""
 
     name: str
+    """Their origin, for records."""
+
     images: tuple[Path, ...]
+    """An image that is in several rows has the captions of all."""
+
     captions: tuple[tuple[str, ...], ...]
     open_image: OpenImage
 
     def digest(self) -> str:
-        """SHA-256 of captions and of the pictures' paths, sizes and times, in hexadecimal."""
+        """SHA-256 of captions and of the images' paths, sizes and modification times, in hexadecimal."""
         sha = hashlib.sha256()
         for path, captions in zip(self.images, self.captions, strict=True):
             stat = path.stat() if path.is_file() else None
@@ -53,16 +56,21 @@ class CaptionData:
 
 @dataclass(frozen=True)
 class PreparedCaptions:
-    """Different pictures, each with the row that it was first named in, and its different captions.
-
-    ``training`` and ``held_out`` are places among them.
-    """
+    """Distinct images with their captions, split into training and held-out images."""
 
     images: tuple[Path, ...]
+
     rows: tuple[int, ...]
+    """The row in which each image comes first."""
+
     captions: tuple[tuple[str, ...], ...]
+    """The distinct captions of each image."""
+
     training: NDArray[np.intp]
+    """Indices of ``images``."""
+
     held_out: NDArray[np.intp]
+    """Indices of ``images``."""
 
 
 def prepare_captions(data: CaptionData, seed: int) -> PreparedCaptions:
@@ -71,9 +79,9 @@ def prepare_captions(data: CaptionData, seed: int) -> PreparedCaptions:
     for index, (path, captions) in enumerate(zip(data.images, data.captions, strict=True)):
         if not captions or not all(text.strip() for text in captions):
             raise TrainingDataUnusable(
-                f"a picture in {data.name} has no caption, or an empty one",
+                f"an image in {data.name} has no caption, or an empty one",
                 value=f"row {index + 1}: {path.name}",
-                next_step="Write its caption, or take the row out.",
+                next_step="Add its caption, or remove the row.",
             )
         _, unique_captions = rows_by_path.setdefault(path, (index, {}))
         unique_captions.update(dict.fromkeys(text.strip() for text in captions))
@@ -98,21 +106,21 @@ def prepare_captions(data: CaptionData, seed: int) -> PreparedCaptions:
 def _check_variety(data: CaptionData, images: int, captions: Sequence[Sequence[str]]) -> None:
     if images < MIN_IMAGES:
         raise TrainingDataUnusable(
-            f"{data.name} has too few different pictures to train on",
+            f"{data.name} has too few different images to train on",
             value=f"{images} different, of {len(data.images)} rows",
-            next_step=f"Give at least {MIN_IMAGES}; some thousands do best.",
+            next_step=f"Give at least {MIN_IMAGES}; a few thousand are best.",
         )
     different = len({image_captions[0] for image_captions in captions})
     if different < _MIN_CAPTIONS:
         raise TrainingDataUnusable(
-            f"the pictures in {data.name} have too few different captions to be told apart by",
-            value=f"{different} different, of {len(captions)} pictures",
-            next_step=f"Give at least {_MIN_CAPTIONS}; each picture does best with one of its own.",
+            f"the images in {data.name} have too few different captions",
+            value=f"{different} different, of {len(captions)} images",
+            next_step=f"Give at least {_MIN_CAPTIONS}; ideally, each image has its own.",
         )
 
 
 def matching_captions(captions: Sequence[Sequence[str]], texts: Sequence[str]) -> NDArray[np.bool_]:
-    """Which of ``texts`` are captions of which picture, (n, m): another's caption may be its own too."""
+    """Which of ``texts`` are captions of which image, (n, m); images can share captions."""
     captions_by_image = [frozenset(own_captions) for own_captions in captions]
     return np.array(
         [[text in own_captions for text in texts] for own_captions in captions_by_image], dtype=np.bool_

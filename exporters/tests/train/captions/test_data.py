@@ -52,7 +52,7 @@ def test_a_picture_of_several_rows_has_the_captions_of_all() -> None:
         (replace(some(), captions=(("thing", " "), *some().captions[1:])), "row 1: 0.png"),
         (replace(some(), captions=(*some().captions[:-1], ())), f"row {MIN_IMAGES}: {MIN_IMAGES - 1}.png"),
         (replace(some(), captions=(("the same",),) * MIN_IMAGES), "too few different captions"),
-        (replace(some(), images=some().images[:1] * MIN_IMAGES), "too few different pictures"),
+        (replace(some(), images=some().images[:1] * MIN_IMAGES), "too few different images"),
     ],
 )
 def test_what_cannot_be_trained_on_is_told(data: CaptionData, says: str) -> None:
