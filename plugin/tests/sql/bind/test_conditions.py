@@ -22,9 +22,9 @@ GIVEN = {"ids": [1, 2], "1": (3,), "none": [], "names": {"a"}, "text": 'a "word"
 
 @pytest.mark.parametrize(("condition", "expected"), CASES, ids=[case[0][:60] for case in CASES])
 def test_condition(condition: str, expected: str, planned: Planned) -> None:
-    found = planned(f"SELECT id FROM pydoc WHERE {condition}", GIVEN).node.filter
-    assert found == expected
-    parse_expr(found)
+    rendered = planned(f"SELECT id FROM pydoc WHERE {condition}", GIVEN).node.filter
+    assert rendered == expected
+    parse_expr(rendered)
 
 
 @given(st.text())

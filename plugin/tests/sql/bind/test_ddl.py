@@ -31,26 +31,27 @@ from nestvec_schemas.spec.collection_spec import FieldSpec
 SERVICE = "http://127.0.0.1:8080"
 
 
-def defined(statement: str, given: Any = None) -> TableDefinition:
+def defined(statement: str, values: Any = None) -> TableDefinition:
     parsed = parse(statement)
     assert isinstance(parsed.tree, exp.Create)
-    definition = bind_definition(parsed.source, parsed.tree, bind_params(given), SERVICE)
+    definition = bind_definition(parsed.source, parsed.tree, bind_params(values), SERVICE)
     check_consumed(parsed.source, parsed.tree)
     return definition
 
 
-@pytest.mark.parametrize("made", ["EMBED(t, 'm', expert => 'bio', exit => 3)", "EMBED(t, 'm@bio@3')"])
-def test_an_expert_is_named_by_an_option_or_with_the_encoder(made: str) -> None:
-    vector = f"v VECTOR(64) GENERATED ALWAYS AS ({made}) STORED"
+@pytest.mark.parametrize("call", ["EMBED(t, 'm', expert => 'bio', exit => 3)", "EMBED(t, 'm@bio@3')"])
+def test_an_expert_is_named_by_an_option_or_with_the_encoder(call: str) -> None:
+    vector = f"v VECTOR(64) GENERATED ALWAYS AS ({call}) STORED"
     table = f"CREATE TABLE p (id BIGINT PRIMARY KEY, t TEXT NOT NULL, {vector})"
-    (one,) = defined(table).spec.embeddings
-    assert (one.encoder, one.expert, one.exit) == ("m", "bio", 3)
+    (embedding,) = defined(table).spec.embeddings
+    assert (embedding.encoder, embedding.expert, embedding.exit) == ("m", "bio", 3)
 
 
 def test_the_largest_weights_of_a_sparse_column_alone() -> None:
     vector = "lex SPARSEVEC GENERATED ALWAYS AS (EMBED(t, 'splade', top => 64)) STORED"
-    (one,) = defined(f"CREATE TABLE p (id BIGINT PRIMARY KEY, t TEXT NOT NULL, {vector})").spec.embeddings
-    assert (one.form, one.top, one.name) == ("sparse", 64, "lex")
+    table = f"CREATE TABLE p (id BIGINT PRIMARY KEY, t TEXT NOT NULL, {vector})"
+    (embedding,) = defined(table).spec.embeddings
+    assert (embedding.form, embedding.top, embedding.name) == ("sparse", 64, "lex")
 
 
 def test_a_whole_table() -> None:
@@ -96,15 +97,15 @@ def test_a_whole_table() -> None:
         "r": FieldSpec(type="FLOAT", nullable=True),
         "d": FieldSpec(type="DOUBLE", nullable=True),
     }
-    assert [(one.name, one.field, one.encoder, one.dims, one.exit) for one in spec.embeddings] == [
+    assert [(part.name, part.field, part.encoder, part.dims, part.exit) for part in spec.embeddings] == [
         ("short", "abstract", "minilm", (64,), None),
         ("whole", "abstract", "minilm", (384,), 6),
     ]
     assert spec.services == (SERVICE, "https://gpu:1")
-    assert [(one.column, one.field, one.k1, one.b) for one in spec.lexical] == [
+    assert [(part.column, part.field, part.k1, part.b) for part in spec.lexical] == [
         ("words", "abstract", 1.5, 0.5)
     ]
-    assert [(one.name, one.dim) for one in spec.vectors] == [("v", 3)]
+    assert [(part.name, part.dim) for part in spec.vectors] == [("v", 3)]
 
 
 @pytest.mark.parametrize(
@@ -194,9 +195,11 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "said", "marked"), REFUSED, ids=[ascii(case[2])[-60:] for case in REFUSED])
-def test_a_table_that_cannot_be_is_marked(kind: type[SqlError], said: str, marked: str) -> None:
-    with pytest.raises(SqlError, match=said) as caught:
+@pytest.mark.parametrize(
+    ("kind", "message", "marked"), REFUSED, ids=[ascii(case[2])[-60:] for case in REFUSED]
+)
+def test_a_table_that_cannot_be_is_marked(kind: type[SqlError], message: str, marked: str) -> None:
+    with pytest.raises(SqlError, match=message) as caught:
         defined(marked.replace("‸", ""))
     assert type(caught.value) is kind
     if "‸" in marked:
@@ -237,9 +240,9 @@ def indexed() -> Table:
 
 def declared(statement: str, table: Table) -> IndexDefinition:
     parsed = parse(statement)
-    found = bind_index(parsed.source, parsed.tree, table, Params())
+    definition = bind_index(parsed.source, parsed.tree, table, Params())
     check_consumed(parsed.source, parsed.tree)
-    return found
+    return definition
 
 
 @pytest.mark.parametrize(
@@ -261,12 +264,12 @@ def declared(statement: str, table: Table) -> IndexDefinition:
     ],
 )
 def test_indexes_by_pgvectors_words(statement: str, name: str, index: Index, indexed: Table) -> None:
-    found = declared(statement, indexed)
-    assert (found.name, found.index) == (name, index)
+    definition = declared(statement, indexed)
+    assert (definition.name, definition.index) == (name, index)
 
 
 @pytest.mark.parametrize(
-    ("said", "marked"),
+    ("message", "marked"),
     [
         ("no such index method: hnws.*'hnsw'", "CREATE INDEX ON papers USING hnws (v)"),
         ("HNSW does not index INT: year", "CREATE INDEX ON papers USING hnsw (year)"),
@@ -283,15 +286,15 @@ def test_indexes_by_pgvectors_words(statement: str, name: str, index: Index, ind
         ("WHERE in CREATE INDEX", "CREATE INDEX ON papers (year) WHERE ‸year > 3"),
     ],
 )
-def test_indexes_that_are_refused(said: str, marked: str, indexed: Table) -> None:
-    with pytest.raises(SqlError, match=said) as caught:
+def test_indexes_that_are_refused(message: str, marked: str, indexed: Table) -> None:
+    with pytest.raises(SqlError, match=message) as caught:
         declared(marked.replace("‸", ""), indexed)
     if "‸" in marked:
         assert caught.value.position == marked.index("‸")
 
 
 @pytest.mark.parametrize(
-    ("said", "statement"),
+    ("message", "statement"),
     [
         ("CREATE VIEW", "CREATE VIEW v AS SELECT 1"),
         ("CREATE OR REPLACE TABLE", "CREATE OR REPLACE TABLE x (id BIGINT)"),
@@ -310,8 +313,8 @@ def test_indexes_that_are_refused(said: str, marked: str, indexed: Table) -> Non
         ("MODES of a transaction", "BEGIN ISOLATION LEVEL SERIALIZABLE"),
     ],
 )
-def test_statements_that_are_refused_before_milvus_is_asked(said: str, statement: str) -> None:
-    with pytest.raises(SqlError, match=said):
+def test_statements_that_are_refused_before_milvus_is_asked(message: str, statement: str) -> None:
+    with pytest.raises(SqlError, match=message):
         drive(cast(MilvusClient, None), execute_steps(Session(), statement))
 
 

@@ -49,9 +49,9 @@ TABLE = Table(
 )
 
 
-def asked(statement: str, given: Any = None) -> StatementResult:
+def asked(statement: str, values: Any = None) -> StatementResult:
     """The answer to a SELECT without FROM, for which nobody is asked."""
-    return drive(cast(MilvusClient, None), execute_steps(Session(), statement, given))
+    return drive(cast(MilvusClient, None), execute_steps(Session(), statement, values))
 
 
 @pytest.fixture
@@ -329,11 +329,11 @@ FAILING = [
 ]
 
 
-@pytest.mark.parametrize(("said", "marked"), FAILING, ids=[one[:60] for _, one in FAILING])
-def test_what_has_no_value_is_marked(said: str, marked: str) -> None:
+@pytest.mark.parametrize(("message", "marked"), FAILING, ids=[one[:60] for _, one in FAILING])
+def test_what_has_no_value_is_marked(message: str, marked: str) -> None:
     with pytest.raises(SqlError) as caught:
         asked(marked.replace("‸", ""))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert caught.value.next_step
     assert caught.value.position == marked.index("‸")
 

@@ -213,12 +213,12 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "said", "order"), REFUSED, ids=[order for _, _, order in REFUSED])
-def test_refused(by: Callable[..., Plan], kind: type[SqlError], said: str, order: str) -> None:
+@pytest.mark.parametrize(("kind", "message", "order"), REFUSED, ids=[order for _, _, order in REFUSED])
+def test_refused(by: Callable[..., Plan], kind: type[SqlError], message: str, order: str) -> None:
     at = order.index("‸")
     with pytest.raises(kind) as caught:
         by(order.replace("‸", ""))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert caught.value.position == len("SELECT id FROM papers ORDER BY ") + at
 
 
@@ -255,13 +255,13 @@ def test_texts_are_asked_for_together(by: Callable[..., Plan]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"), [([], "none"), ([{"v": [1]}] * 2, "several"), ([{"v": None}], "NULL")]
+    ("rows", "message"), [([], "none"), ([{"v": [1]}] * 2, "several"), ([{"v": None}], "NULL")]
 )
-def test_a_subquery_has_one_row(by: Callable[..., Plan], rows: list[Any], said: str) -> None:
+def test_a_subquery_has_one_row(by: Callable[..., Plan], rows: list[Any], message: str) -> None:
     session = Session()
     session._loaded.add("papers")
     sums = target(by("v <=> (SELECT v FROM papers WHERE id = 7)"))
-    with pytest.raises(SqlTypeMismatch, match=said):
+    with pytest.raises(SqlTypeMismatch, match=message):
         recorded(resolve_targets(session, [sums]), {"query": rows})
 
 
@@ -395,17 +395,17 @@ LATERAL_REFUSED = [
 
 
 @pytest.mark.parametrize(
-    ("kind", "said", "text"), LATERAL_REFUSED, ids=[text for _, _, text in LATERAL_REFUSED]
+    ("kind", "message", "text"), LATERAL_REFUSED, ids=[text for _, _, text in LATERAL_REFUSED]
 )
 def test_refused_beside_lateral(
-    planned: Callable[..., Plan], papers: Table, kind: type[SqlError], said: str, text: str
+    planned: Callable[..., Plan], papers: Table, kind: type[SqlError], message: str, text: str
 ) -> None:
     inner = "(SELECT id FROM papers ORDER BY v <=> q.text LIMIT 1)"
     text = text.format(v="(VALUES ('a')) AS q(text)", i=inner)
     at = text.index("‸")
     with pytest.raises(kind) as caught:
         planned(text.replace("‸", ""), over=papers)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert caught.value.position == at
 
 
@@ -456,13 +456,13 @@ RERANK_REFUSED = [
 
 
 @pytest.mark.parametrize(
-    ("kind", "said", "order"), RERANK_REFUSED, ids=[order for _, _, order in RERANK_REFUSED]
+    ("kind", "message", "order"), RERANK_REFUSED, ids=[order for _, _, order in RERANK_REFUSED]
 )
-def test_rerank_refused(by: Callable[..., Plan], kind: type[SqlError], said: str, order: str) -> None:
+def test_rerank_refused(by: Callable[..., Plan], kind: type[SqlError], message: str, order: str) -> None:
     at = order.index("‸")
     with pytest.raises(kind) as caught:
         by(order.replace("‸", ""))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert caught.value.position == len("SELECT id FROM papers ORDER BY ") + at
 
 

@@ -32,7 +32,7 @@ def table(flatten: str, *, dynamic: bool = False) -> Table:
 
 
 @pytest.mark.parametrize(
-    ("written", "again"),
+    ("written_columns", "again"),
     [
         (["title"], ["short", "all", "long"]),
         (["year"], ["long", "all"]),
@@ -42,9 +42,9 @@ def table(flatten: str, *, dynamic: bool = False) -> Table:
     ],
 )
 def test_what_is_made_of_a_written_column_and_not_written_itself(
-    written: list[str], again: list[str]
+    written_columns: list[str], again: list[str]
 ) -> None:
-    made = stale_composed(table("flatten"), written)
+    made = stale_composed(table("flatten"), written_columns)
     assert sorted(made) == sorted(again)
     assert "short" not in made or "long" not in made or made.index("short") < made.index("long")
 

@@ -90,12 +90,12 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "said", "marked"), REFUSED, ids=[one[2][:90] for one in REFUSED])
-def test_refused(planned: Planned, kind: type[SqlError], said: str, marked: str) -> None:
+@pytest.mark.parametrize(("kind", "message", "marked"), REFUSED, ids=[one[2][:90] for one in REFUSED])
+def test_refused(planned: Planned, kind: type[SqlError], message: str, marked: str) -> None:
     marked = marked.replace("@@", f"ORDER BY {NEAR} LIMIT 1").replace("@", NEAR)
     with pytest.raises(SqlError) as caught:
         planned(marked.replace("‸", ""))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert type(caught.value) is kind
     assert caught.value.next_step
     assert caught.value.position == marked.index("‸")
@@ -171,8 +171,8 @@ def rows(*values: Any) -> list[ScoredRow]:
     return [ScoredRow({"a": value}) for value in values]
 
 
-def values(found: list[ScoredRow]) -> list[Any]:
-    return [one.row["a"] for one in found]
+def values(rows: list[ScoredRow]) -> list[Any]:
+    return [row.row["a"] for row in rows]
 
 
 A = ColumnRef("a")

@@ -159,8 +159,8 @@ Answer
 
 def explained(session: Session, plan: Plan, papers: Table, answers: dict[str, Any], matched: bool) -> str:
     tree = explain_plan(plan)
-    said, _ = driven(explain_words(session, tree, papers, matched=matched), answers)
-    return "\n".join(as_lines(add_details(tree, CollectionContext(papers, 9, word_details=said))))
+    details, _ = driven(explain_words(session, tree, papers, matched=matched), answers)
+    return "\n".join(as_lines(add_details(tree, CollectionContext(papers, 9, word_details=details))))
 
 
 def test_explain_says_which_words_are_asked_and_which_matched(by: Callable[..., Plan], papers: Table) -> None:
