@@ -97,7 +97,7 @@ def bind_lateral(source: SourceText, select: exp.Select, params: Params) -> Late
 def _lateral(source: SourceText, select: exp.Select) -> tuple[exp.Join, exp.Lateral]:
     joins = select.args.get("joins") or []
     if len(joins) != 1 or not isinstance(joins[0].this, exp.Lateral):
-        raise source.not_supported("VALUES or unnest in FROM without one LATERAL", 0, _WRITE)
+        raise source.not_supported("VALUES or unnest in FROM without exactly one LATERAL", 0, _WRITE)
     join = joins[0]
     lateral = join.this
     if stray_parts(join, ("this", "kind", "side", "on")) or str(join.args.get("kind") or "").upper() not in (

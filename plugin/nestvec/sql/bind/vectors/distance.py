@@ -200,7 +200,10 @@ def bind_bits(scope: Scope, column: Column, node: exp.Expr) -> bytes | EmbeddedT
         if isinstance(value, (bytes, bytearray)):
             if len(value) * 8 != dim:
                 raise source.type_mismatch(
-                    f"column {column.name} has {dim} bits", f"{len(value) * 8} bits", node, "Pass that many."
+                    f"column {column.name} has {dim} bits",
+                    f"{len(value) * 8} bits",
+                    node,
+                    f"Pass {dim} bits.",
                 )
             return bytes(value)
     text = text_constant(scope, node)

@@ -149,7 +149,7 @@ def _weights(scope: Scope, node: exp.Expr | None, count: int, call: exp.Expr) ->
     if weights is None or len(weights) != count:
         supplied = "not a list" if weights is None else len(weights)
         raise source.type_mismatch(
-            f"WEIGHTED has {count} distances", supplied, node, "Pass that many weights, from 0 to 1."
+            f"WEIGHTED has {count} distances", supplied, node, f"Pass {count} weights, from 0 to 1."
         )
     return tuple(weights)
 

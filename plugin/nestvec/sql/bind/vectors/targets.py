@@ -93,7 +93,10 @@ def column_vector(scope: Scope, column: Column, values: Sequence[Any], node: exp
     """Numbers as a vector of the column's dim. Raises SqlTypeMismatch."""
     if column.type != "FLOAT_VECTOR" or len(values) != column.dim:
         raise scope.source.type_mismatch(
-            f"column {column.name} has {column.dim} dims", f"{len(values)} numbers", node, "Pass that many."
+            f"column {column.name} has {column.dim} dims",
+            f"{len(values)} numbers",
+            node,
+            f"Pass {column.dim} numbers.",
         )
     cached = scope.params.vectors.get(id(values))
     if cached is not None and cached[0] is values:
