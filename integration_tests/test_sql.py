@@ -164,7 +164,7 @@ def test_the_command(database: str, models: Path) -> None:
     )
     rows = json.loads(done.stdout)
     assert [(row["id"], row["year"], len(row["doc_l2"])) for row in rows] == [(0, 2000, 64), (1, 2001, 64)]
-    assert "read and planned in" in done.stderr
+    assert "parsed and planned in" in done.stderr
     assert "127.0.0.1" not in done.stderr
     done = CliRunner().invoke(cli, ["sql", *at, "SELECT id FROM docs WHERE id > 99"])
     assert (done.exit_code, done.stdout) == (0, "")

@@ -10,16 +10,13 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Final, Literal
 
 import click
 import orjson
 
 from nestvec.terminal.values import escape_control_characters, shortest
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.text import Text
+from nestvec.terminal.wrapping import text_width, wrap
 
 Expanded = Literal["auto", "on", "off"]
 
@@ -28,12 +25,6 @@ _MIN_WRAPPED_WIDTH: Final = 16
 
 _MAX_WRAPPED_LINES: Final = 8
 """Lines of one row beyond which the expanded form reads better."""
-
-_UNLIMITED: Final = 1 << 20
-"""The console's width for rich: which lines are broken is decided here."""
-
-_PLAIN: Final[dict[str, Any]] = {"highlight": False, "markup": False, "soft_wrap": True}
-"""How rich prints a text as it is."""
 
 
 @dataclass(frozen=True)
@@ -141,13 +132,6 @@ def total_width(widths: Sequence[int]) -> int:
     return sum(widths) + 3 * len(widths) + 1
 
 
-def text_width(text: str) -> int:
-    """Columns of the terminal that the longest line of a text takes; an ideograph takes two."""
-    from rich.cells import cell_len
-
-    return max(map(cell_len, text.split("\n")))
-
-
 def terminal_width() -> int | None:
     """Columns of the terminal that standard output is; None for a file or a pipe."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -175,65 +159,74 @@ def _has_value(table: TextTable, column: int) -> bool:
 
 
 def _print_grid(table: TextTable, widths: Sequence[int], title: str | None) -> None:
-    from rich.table import Table
-
-    multiline = any(
-        "\n" in table.cell(row, at) for row in range(len(table.rows)) for at in range(len(widths))
+    """With borders; a line between rows where one of them has several lines."""
+    header = (
+        _aligned(click.style(name, bold=True), width - text_width(name), numeric)
+        for name, width, numeric in zip(table.columns, widths, table.numeric, strict=True)
     )
-    wrapped = any(wide < natural for wide, natural in zip(widths, table.widths(), strict=True))
-    grid = Table(title=title, title_justify="left", show_lines=multiline or wrapped)
-    for name, wide, numeric in zip(table.columns, widths, table.numeric, strict=True):
-        grid.add_column(name, justify="right" if numeric else "left", width=wide, overflow="fold")
-    for row in table.rows:
-        grid.add_row(*(_rich_cell(text, table.null) for text in row))
-    _console().print(grid)
+    rows = [list(_grid_row(table, row, widths)) for row in range(len(table.rows))]
+    separated = any(len(row) > 1 for row in rows)
+    lines = [*_title(title), _rule("┏━┳┓", widths), f"┃ {' ┃ '.join(header)} ┃", _rule("┡━╇┩", widths)]
+    for number, row in enumerate(rows):
+        lines += [_rule("├─┼┤", widths)] if separated and number else []
+        lines += row
+    click.echo("\n".join([*lines, _rule("└─┴┘", widths)]))
+
+
+def _grid_row(table: TextTable, row: int, widths: Sequence[int]) -> Iterator[str]:
+    """The lines of one row."""
+    cells = [
+        [
+            _aligned(_styled(table, row, at, line), width - text_width(line), table.numeric[at])
+            for line in wrap(table.cell(row, at), width)
+        ]
+        for at, width in enumerate(widths)
+    ]
+    blanks = [" " * width for width in widths]
+    for line in range(max(map(len, cells))):
+        parts = (cell[line] if line < len(cell) else blank for cell, blank in zip(cells, blanks, strict=True))
+        yield f"│ {' │ '.join(parts)} │"
+
+
+def _aligned(text: str, padding: int, numeric: bool) -> str:
+    return " " * padding + text if numeric else text + " " * padding
+
+
+def _styled(table: TextTable, row: int, column: int, line: str) -> str:
+    """A line of a cell, dimmed where the cell has no value."""
+    return click.style(line, dim=True) if table.rows[row][column] is None and line else line
+
+
+def _rule(corners: str, widths: Sequence[int]) -> str:
+    """A border: its left corner, its line, what stands between columns, its right corner."""
+    left, line, between, right = tuple(corners)
+    return left + between.join(line * (width + 2) for width in widths) + right
+
+
+def _title(title: str | None) -> list[str]:
+    return [click.style(title, italic=True)] if title else []
 
 
 def _print_expanded(table: TextTable, limit: int | None, title: str | None) -> None:
     """One line per column and a header per row, as in psql; values are wrapped on a terminal."""
-    console = _console()
     names = max(map(text_width, table.columns), default=0)
     value_width = None if limit is None else max(limit - names - 3, _MIN_WRAPPED_WIDTH)
     texts = (table.cell(row, at) for row in range(len(table.rows)) for at in range(len(table.columns)))
     header_width = names + 3 + max(map(text_width, texts), default=0)
-    if title:
-        console.print(title, style="italic", **_PLAIN)
-    for number, row in enumerate(table.rows, 1):
-        header = f"─[ row {number} ]".ljust(min(header_width, limit or header_width), "─")
-        console.print(header, style="dim", **_PLAIN)
-        for name, text in zip(table.columns, row, strict=True):
+    lines = _title(title)
+    for row in range(len(table.rows)):
+        header = f"─[ row {row + 1} ]".ljust(min(header_width, limit or header_width), "─")
+        lines.append(click.style(header, dim=True))
+        for at, name in enumerate(table.columns):
             label = name + " " * (names - text_width(name))
-            for line in _value_lines(console, _rich_cell(text, table.null), value_width):
-                console.print(f"{label} │ ", end="", **_PLAIN)
-                console.print(line, **_PLAIN)
+            text = table.cell(row, at)
+            for line in text.split("\n") if value_width is None else wrap(text, value_width):
+                lines.append(f"{label} │ {_styled(table, row, at, line)}")
                 label = " " * names
-
-
-def _value_lines(console: Console, value: Text, width: int | None) -> Iterator[Text]:
-    for line in value.split("\n", allow_blank=True):
-        yield from line.wrap(console, width) if width is not None and line.cell_len > width else (line,)
-
-
-def _rich_cell(text: str | None, null: str) -> Text:
-    from rich.text import Text
-
-    return Text(null, style="dim") if text is None else Text(text)
-
-
-def _console() -> Console:
-    """A console that breaks no line by itself; without colour where NO_COLOR is set."""
-    from rich.console import Console
-
-    return Console(width=_UNLIMITED)
+    click.echo("\n".join(lines))
 
 
 def _tallest_row(table: TextTable, widths: Sequence[int]) -> int:
     """Lines of the row that takes the most of them, wrapped to ``widths``."""
-    return max(
-        (
-            sum(-(-max(text_width(line), 1) // wide) for line in table.cell(row, at).split("\n"))
-            for row in range(len(table.rows))
-            for at, wide in enumerate(widths)
-        ),
-        default=0,
-    )
+    cells = ((table.cell(row, at), wide) for row in range(len(table.rows)) for at, wide in enumerate(widths))
+    return max((len(wrap(text, wide)) for text, wide in cells), default=0)
