@@ -125,14 +125,14 @@ def explain_token_count(source: SourceText) -> int:
     tokens = source.tokens
     if tokens[0].text.upper() != "EXPLAIN":
         return 0
-    at = 1
-    if at < len(tokens) and tokens[at].token_type == TokenType.L_PAREN:
-        while at < len(tokens) and tokens[at].token_type != TokenType.R_PAREN:
-            at += 1
-        return at + 1
-    while at < len(tokens) and tokens[at].text.upper() in ("ANALYZE", "VERBOSE"):
-        at += 1
-    return at
+    index = 1
+    if index < len(tokens) and tokens[index].token_type == TokenType.L_PAREN:
+        while index < len(tokens) and tokens[index].token_type != TokenType.R_PAREN:
+            index += 1
+        return index + 1
+    while index < len(tokens) and tokens[index].text.upper() in ("ANALYZE", "VERBOSE"):
+        index += 1
+    return index
 
 
 def _has(source: SourceText, kind: TokenType) -> bool:
@@ -183,11 +183,11 @@ def _check_start(source: SourceText) -> None:
         raise source.not_supported(
             construct, first.start, f"nestvec supports {', '.join(sorted(STATEMENTS))}."
         )
-    near = nearest(word, STATEMENTS)
+    suggestion = nearest(word, STATEMENTS)
     raise SqlSyntaxError(
         "no SQL statement starts with this word",
         value=first.text,
-        next_step=f"Start with SELECT.{near}",
+        next_step=f"Start with SELECT.{suggestion}",
         statement=source.text,
         position=first.start,
     )
@@ -209,13 +209,13 @@ def _check_depth(source: SourceText) -> None:
 
 def _check_sqlglot_leniency(source: SourceText) -> None:
     """Refuse what PostgreSQL refuses and sqlglot accepts silently."""
-    ended: Token | None = None
+    semicolon: Token | None = None
     before: Token | None = None
     for token in source.tokens:
-        if ended is not None and token.token_type != TokenType.SEMICOLON:
+        if semicolon is not None and token.token_type != TokenType.SEMICOLON:
             raise source.not_supported("more than one statement", token.start, "Run them one at a time.")
         if token.token_type == TokenType.SEMICOLON:
-            ended = token
+            semicolon = token
         if before and before.token_type == TokenType.COMMA and token.token_type in _LIST_ENDS:
             raise source.syntax_error("nothing follows this comma", before.start, _CORRECT_AT_MARK)
         if token.token_type == TokenType.EQ and token.text != "=":
@@ -229,7 +229,7 @@ def _syntax_error(source: SourceText, error: ParseError) -> SqlSyntaxError:
     """sqlglot's error in PostgreSQL's words; its line and column are those of the end of a token."""
     detail = error.errors[0] if error.errors else {}
     described = str(detail.get("description") or "")
-    at = next(
+    wrong_token = next(
         (
             token
             for token in source.tokens
@@ -238,11 +238,11 @@ def _syntax_error(source: SourceText, error: ParseError) -> SqlSyntaxError:
         None,
     )
     last = next((token for token in reversed(source.tokens) if token.token_type != TokenType.SEMICOLON), None)
-    if at is None or (at is last and "Unexpected" not in described):
+    if wrong_token is None or (wrong_token is last and "Unexpected" not in described):
         return source.syntax_error("the statement ends unexpectedly", _end(source.text), "Complete it.")
     expected = re.fullmatch(r"Expecting (\S+)", described)
-    cause = f"syntax error at '{at.text[:40]}'" + (f": {expected[1]} expected" if expected else "")
-    return source.syntax_error(cause, at.start, _CORRECT_AT_MARK)
+    cause = f"syntax error at '{wrong_token.text[:40]}'" + (f": {expected[1]} expected" if expected else "")
+    return source.syntax_error(cause, wrong_token.start, _CORRECT_AT_MARK)
 
 
 def _end(text: str) -> int:

@@ -157,9 +157,11 @@ class ExpressionBinder:
         if function is None or stray_parts(
             node, (*function.argument_parts, *function.ignored_parts, *IGNORED_PARTS)
         ):
-            near = nearest(str(node.this).lower(), FUNCTION_NAMES) if isinstance(node, exp.Anonymous) else ""
+            suggestion = (
+                nearest(str(node.this).lower(), FUNCTION_NAMES) if isinstance(node, exp.Anonymous) else ""
+            )
             raise self.scope.source.not_supported(
-                f"{self._label(node)} in {self.clause}", self._position(node), f"{_SUPPORTED}{near}"
+                f"{self._label(node)} in {self.clause}", self._position(node), f"{_SUPPORTED}{suggestion}"
             )
         return function, [
             node.args[part] for part in function.argument_parts if node.args.get(part) is not None
