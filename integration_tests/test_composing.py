@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from integration_tests.fixtures.services import vacant_address
 from pymilvus import MilvusClient
 
 from nestvec.client.http import EmbeddingRequest
@@ -66,9 +66,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def service() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
+    return vacant_address()
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +100,7 @@ def test_rows_are_composed_without_the_spec(place: Place) -> None:
     report = place.ingest("a.jsonl", lines(*ROWS))
     assert (report.inserted, report.rejected) == (4, 1)
     assert (
-        "composes to nothing" in report.reasons[0] and "Give the row title, brand, meta" in report.reasons[0]
+        "composes to nothing" in report.reasons[0] and "Add title, brand, meta to the row" in report.reasons[0]
     )
     texts = {1: "Blue shirt. Acme: navy", 2: "Red hat", 4: "its own words", 5: "Acme: black"}
     assert place.texts() == texts

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nestvec.milvus.connection import connect, is_lite, milvus_errors, open_connections
+from nestvec.milvus.connection import is_lite, milvus_errors, open_connections, open_milvus
 from nestvec_schemas.errors import StoreInUse, StoreRefused, StoreUnreachable
 
 HOLD = """
@@ -25,14 +25,14 @@ def test_a_database_in_use(tmp_path: Path) -> None:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "open\n"
         message = r"another process has this .* open: .*held\.db\. Close that process"
-        with pytest.raises(StoreInUse, match=message), connect(path):
+        with pytest.raises(StoreInUse, match=message), open_milvus(path):
             pass
         holder.kill()
 
 
 def test_a_database_is_let_go_at_the_end_of_the_block(tmp_path: Path) -> None:
     path = str(tmp_path / "free.db")
-    with connect(path) as client:
+    with open_milvus(path) as client:
         assert is_lite(client)
         assert len(open_connections()) == 1
     assert open_connections() == []
@@ -43,8 +43,8 @@ def test_a_database_is_let_go_at_the_end_of_the_block(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with (
-        pytest.raises(StoreUnreachable, match=r"the folder .* is not there.*Create the folder"),
-        connect(str(tmp_path / "no" / "x.db")),
+        pytest.raises(StoreUnreachable, match=r"the folder .* does not exist.*Create the folder"),
+        open_milvus(str(tmp_path / "no" / "x.db")),
     ):
         pass
 
@@ -53,20 +53,20 @@ def test_a_path_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_text("not a database")
     with (
         pytest.raises(StoreUnreachable, match=r"cannot open Milvus at .*Give a path that ends in \.db"),
-        connect(str(tmp_path / "x.db")),
+        open_milvus(str(tmp_path / "x.db")),
     ):
         pass
 
 
 @pytest.mark.parametrize("uri", ["papers", "http://127.0.0.1:1"])
 def test_an_address_without_milvus(uri: str) -> None:
-    with pytest.raises(StoreUnreachable, match=rf"cannot open Milvus at {uri}"), connect(uri):
+    with pytest.raises(StoreUnreachable, match=rf"cannot open Milvus at {uri}"), open_milvus(uri):
         pass
 
 
 def test_what_milvus_refuses_is_told_in_its_words(tmp_path: Path) -> None:
     with (
-        connect(str(tmp_path / "x.db")) as client,
+        open_milvus(str(tmp_path / "x.db")) as client,
         pytest.raises(StoreRefused, match=r"Milvus refused dropping a row: .*nothing"),
         milvus_errors("dropping a row"),
     ):

@@ -95,7 +95,7 @@ def translate_http_errors(service: str) -> Iterator[None]:
         yield
     except httpx.HTTPStatusError as error:
         raise ServiceRefused(
-            f"what answers at {service} is not a nestvec service, or refuses",
+            f"the server at {service} is not a nestvec service, or refuses",
             value=f"status {error.response.status_code}",
             next_step="Correct the address; a service is started with nestvec serve --models MODELS.",
         ) from error
@@ -107,18 +107,18 @@ def translate_http_errors(service: str) -> Iterator[None]:
         ) from error
     except ValidationError as error:
         raise ServiceRefused(
-            f"what answers at {service} is not a nestvec service",
+            f"the server at {service} is not a nestvec service",
             value=error.errors()[0]["msg"],
-            next_step="Correct the address, or stop what listens there.",
+            next_step="Correct the address, or stop the other server.",
         ) from error
 
 
 def unauthorized_error(service: str, key: str | None) -> ServiceRefused:
     """The error where the API key is missing or unknown."""
-    cause = "does not know the API key" if key else "wants an API key"
+    cause = "does not accept the API key" if key else "requires an API key"
     return ServiceRefused(
         f"the service at {service} {cause}",
-        next_step="Put one of its keys into the environment variable NESTVEC_API_KEY.",
+        next_step="Set the environment variable NESTVEC_API_KEY to one of its keys.",
     )
 
 

@@ -1,4 +1,5 @@
-"""Rows into a collection: read, checked, batched, written; an interrupted file goes on where it stopped."""
+"""Write rows into a collection: convert, batch, embed, store; an interrupted file continues where it
+stopped."""
 
 from nestvec.ingest.run import IngestOptions, IngestReport, ingest, insert_rows
 

@@ -1,4 +1,4 @@
-"""Rows gathered into what one request to Milvus may hold."""
+"""Rows in batches, each for one request to Milvus."""
 
 from __future__ import annotations
 
@@ -25,35 +25,38 @@ def max_batch_rows(table: Table, batch: int) -> int:
 
 @dataclass(frozen=True)
 class RowBatch:
-    """What was made of ``read`` rows in order: those to store, and those that cannot be.
-
-    ``items`` are what the ``rows`` were made of.
-    """
+    """Consecutive rows: those to store, and those that cannot be stored."""
 
     read: int
+    """Number of rows read."""
+
     rows: tuple[dict[str, object], ...]
+    """The rows to store, as Milvus takes them."""
+
     items: tuple[SourceRow, ...]
+    """The rows to store, as they were read."""
+
     rejected: tuple[RejectedRow, ...]
 
     def without(self, reasons: Mapping[int, RowRejected]) -> RowBatch:
-        """The batch with the rows at these places rejected."""
+        """The batch with the rows at these positions rejected."""
         if not reasons:
             return self
-        places = [place for place in range(len(self.rows)) if place not in reasons]
-        rejected = (_reject(self.items[place], reason) for place, reason in sorted(reasons.items()))
+        accepted = [position for position in range(len(self.rows)) if position not in reasons]
+        rejected = (_reject(self.items[position], reason) for position, reason in sorted(reasons.items()))
         return replace(
             self,
-            rows=tuple(self.rows[place] for place in places),
-            items=tuple(self.items[place] for place in places),
+            rows=tuple(self.rows[position] for position in accepted),
+            items=tuple(self.items[position] for position in accepted),
             rejected=(*self.rejected, *rejected),
         )
 
 
 class _BatchBuilder:
-    """A batch in the making; one per ``most`` rows, or per BATCH_BYTES of them."""
+    """Builds a batch of at most ``max_rows`` rows and MAX_BATCH_BYTES."""
 
-    def __init__(self, most: int, key: str | None) -> None:
-        self.most, self.key = most, key
+    def __init__(self, max_rows: int, key: str | None) -> None:
+        self.max_rows, self.key = max_rows, key
         self.read = self.bytes = 0
         self.rows: list[dict[str, object]] = []
         self.items: list[SourceRow] = []
@@ -61,13 +64,14 @@ class _BatchBuilder:
         self.keys: set[object] = set()
 
     def has_room(self, row: dict[str, object], size: int) -> bool:
-        """Whether a row fits: not over the bytes, and no second row of one key, which Milvus refuses."""
+        """Whether a row fits: within the bytes, and with a key of its own, since Milvus refuses
+        duplicates."""
         within_bytes = not self.rows or self.bytes + size <= MAX_BATCH_BYTES
         return within_bytes and (self.key is None or row.get(self.key) not in self.keys)
 
     @property
     def full(self) -> bool:
-        return max(len(self.rows), len(self.rejected)) >= self.most
+        return max(len(self.rows), len(self.rejected)) >= self.max_rows
 
     def add(self, item: SourceRow, row: dict[str, object], size: int) -> None:
         self.read += 1
@@ -86,9 +90,10 @@ class _BatchBuilder:
 
 
 def batch_rows(items: Iterable[SourceRow], shape: RowSchema, max_rows: int) -> Iterator[RowBatch]:
-    """Batches of at most ``most`` rows and BATCH_BYTES, in the order of ``items``; each item is in one.
+    """Batches of at most ``max_rows`` rows and MAX_BATCH_BYTES that contain all ``items`` in order.
 
-    A row whose primary key is in the batch already begins the next one: the last row of a key stays.
+    A row whose primary key is in the batch already begins the next one: the last row of a key is the one
+    stored.
     """
     key = None if shape.table.primary.auto_id else shape.table.primary.name
     builder = _BatchBuilder(max_rows, key)

@@ -10,25 +10,26 @@ from nestvec.milvus.catalog import Table
 from nestvec_schemas.spec.compose import compose_text
 
 
-def composed(table: Table, names: Iterable[str], row: Mapping[str, object]) -> dict[str, str]:
+def compose_columns(table: Table, names: Iterable[str], row: Mapping[str, object]) -> dict[str, str]:
     """The texts of a row's composed columns ``names``, which are in the order of ``table.composed``.
 
-    ``row`` is as it is stored; where it brings nothing, a column's default counts. A text is empty where
+    ``row`` is as it is stored; a column's default counts where the row has no value. A text is empty where
     there is nothing to write.
     """
-    defaults = {one.name: one.default for one in table.columns if one.default is not None}
-    scalar = [one for one in table.columns if not one.is_vector]
-    own = {one.name: _kept(row.get(one.name, defaults.get(one.name)), one.type) for one in scalar}
-    known = own | {name: value for name, value in row.items() if table.column(name) is None}
-    silent = {table.primary.name, *table.composed}
-    attributes = {name: value for name, value in known.items() if name not in silent}
-    found: dict[str, str] = {}
+    scalars = [column for column in table.columns if not column.is_vector]
+    values = {
+        column.name: _as_stored(row.get(column.name, column.default), column.type) for column in scalars
+    }
+    values |= {name: value for name, value in row.items() if table.column(name) is None}
+    not_attributes = {table.primary.name, *table.composed}
+    attributes = {name: value for name, value in values.items() if name not in not_attributes}
+    texts: dict[str, str] = {}
     for name in names:
         template = table.composed[name]
-        found[name] = compose_text(template, attributes if template.flattens else known | found)
-    return found
+        texts[name] = compose_text(template, attributes if template.flattens else values | texts)
+    return texts
 
 
-def _kept(value: object, kind: str) -> object:
-    """A value as Milvus gives it back: 0.1 as the shortest number that FLOAT does not tell from it."""
-    return float(str(np.float32(value))) if kind == "FLOAT" and isinstance(value, float) else value
+def _as_stored(value: object, type_: str) -> object:
+    """A value as Milvus returns it: a FLOAT as the shortest decimal of its 32 bits."""
+    return float(str(np.float32(value))) if type_ == "FLOAT" and isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""One row as Milvus takes it, or why it cannot be: pure, and at least as strict as any Milvus."""
+"""Convert a row to what Milvus takes, at least as strictly as any Milvus would."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, Final
 import orjson
 
 from nestvec.datasets.readers import CellTypes
-from nestvec.ingest.compose_row import composed
+from nestvec.ingest.compose_row import compose_columns
 from nestvec.ingest.row_schema import ArrayType, RowSchema
 from nestvec.milvus.catalog import Column
 from nestvec_schemas.errors import RowRejected, nearest
 from nestvec_schemas.spec.validation import INTEGER_RANGES, MAX_FLOAT32
 
 MAX_JSON_BYTES: Final = 65_536
-"""The most that Milvus takes in one JSON field, and in all dynamic fields of a row together."""
+"""Milvus's limit for one JSON field, and for all dynamic fields of a row together."""
 
 _INTEGER = re.compile(r"([+-]?[0-9]{1,19})(?:\.0+)?")
 _BOOLEANS = {
@@ -35,10 +35,10 @@ _NUMBER_BYTES = 8
 
 
 def convert_row(row: Mapping[str, object], shape: RowSchema) -> dict[str, object]:
-    """``row`` as Milvus takes it; null is left out. Raises RowRejected, naming the column.
+    """``row`` as Milvus takes it, without nulls. Raises RowRejected, naming the column.
 
-    A text is measured in bytes of UTF-8, as Milvus does; the source of an embedding may not be empty.
-    What a template composes is composed where the row does not bring it.
+    A text is measured in bytes of UTF-8, as in Milvus; the source of an embedding may not be empty. A column
+    with a template is composed where the row does not have it.
     """
     stored: dict[str, object] = {}
     absent = [name for name in shape.table.composed if row.get(name) in (None, "")]
@@ -60,7 +60,7 @@ def convert_row(row: Mapping[str, object], shape: RowSchema) -> dict[str, object
             )
         if column_of_name is not None and (name in shape.generated or column_of_name.auto_id):
             raise RowRejected(
-                "Milvus or nestvec fills this column", value=name, next_step="Leave it out of the row."
+                "Milvus or nestvec fills this column", value=name, next_step="Remove it from the row."
             )
         if column_of_name is not None or (shape.cells.text and extra[name] == ""):
             del extra[name]
@@ -69,9 +69,9 @@ def convert_row(row: Mapping[str, object], shape: RowSchema) -> dict[str, object
 
 
 def _compose(stored: Mapping[str, object], names: Sequence[str], shape: RowSchema) -> dict[str, object]:
-    """The columns that templates compose. Raises RowRejected where one must have a text and has none."""
+    """The composed columns. Raises RowRejected where one must have a text and has none."""
     texts: dict[str, object] = {}
-    for name, text in composed(shape.table, names, stored).items():
+    for name, text in compose_columns(shape.table, names, stored).items():
         column = shape.columns[name]
         if text:
             texts[name] = convert_value(text, column, shape)
@@ -80,13 +80,13 @@ def _compose(stored: Mapping[str, object], names: Sequence[str], shape: RowSchem
             raise RowRejected(
                 f"column {name} composes to nothing, as the row has no values for it",
                 value=shape.table.composed[name].text,
-                next_step=f"Give the row {', '.join(of) or 'an attribute'}, or {name} itself.",
+                next_step=f"Add {', '.join(of) or 'an attribute'} to the row, or {name} itself.",
             )
     return texts
 
 
 def request_bytes(row: Mapping[str, object]) -> int:
-    """About how many bytes a converted row takes in a request."""
+    """The approximate size of a converted row in a request."""
     return sum(len(name) + _value_bytes(value) for name, value in row.items())
 
 
@@ -99,7 +99,7 @@ def _value_bytes(value: object) -> int:
 
 
 def _value_or_default(value: object, column: Column, shape: RowSchema) -> object:
-    """The value, or None where Milvus is to take null or the default. Raises RowRejected."""
+    """The value, or None for null or the column's default. Raises RowRejected."""
     empty = shape.cells.text and isinstance(value, str) and not value
     text = column.type == "VARCHAR" and not column.primary
     if empty and not text and not (column.nullable or column.has_default):
@@ -107,9 +107,7 @@ def _value_or_default(value: object, column: Column, shape: RowSchema) -> object
     if value is None or (empty and (column.nullable or column.has_default)):
         if column.nullable or column.has_default:
             return None
-        raise RowRejected(
-            f"column {column.name} is missing", next_step=f"Give {column.name} a value in every row."
-        )
+        raise RowRejected(f"column {column.name} is missing", next_step=f"Add {column.name} to every row.")
     if column.name in shape.sources and isinstance(value, str) and not value:
         raise _value_error(
             column, "is empty, so there is nothing to embed", "", "Write a text, or drop the row."
@@ -133,7 +131,7 @@ def _value_error(column: Column, why: str, value: object, next_step: str) -> Row
     cause = f"column {column.name} {why}"
     if value == "":
         return RowRejected(cause, next_step=next_step)
-    # The repr of a long number or a deep list is longer, or deeper, than a message can be.
+    # The repr of a long number or a deep list may be too long, or fail.
     plain = isinstance(value, (str, float)) or (isinstance(value, int) and abs(value) < 1 << 70)
     return RowRejected(cause, value=str(value) if plain else type(value).__name__, next_step=next_step)
 
@@ -163,7 +161,7 @@ def _to_integer(value: object, column: Column, cells: CellTypes) -> int:
 
 
 def _is_whole(value: float | Decimal) -> bool:
-    # Bounded first: int() of Decimal("1e999999999") would not come back.
+    # Bounded first: int() of Decimal("1e999999999") would not return.
     return math.isfinite(value) and abs(float(value)) < 2.0**64 and value == int(value)
 
 
@@ -206,7 +204,7 @@ def _to_text(value: object, column: Column, cells: CellTypes) -> str:
 
 def _to_json(value: object, column: Column, cells: CellTypes) -> object:
     data = _parse_json(value, column) if cells.json_text and isinstance(value, str) else value
-    # Milvus Lite refuses a bare number, and a bare string in it makes the column unreadable.
+    # Milvus Lite refuses a bare number, and a bare string makes its column unreadable.
     if not isinstance(data, (dict, list)):
         raise _value_error(
             column, "is neither a JSON object nor a list", data, "Write it as an object or a list."
@@ -240,7 +238,7 @@ def _check_json(value: object, where: str) -> None:
         item = waiting.pop()
         if isinstance(item, float) and not math.isfinite(item):
             raise RowRejected(
-                f"{where} holds a number that JSON has not", value=item, next_step="Write null instead."
+                f"{where} holds a number that JSON does not have", value=item, next_step="Write null instead."
             )
         if isinstance(item, dict):
             waiting.extend(item.values())
@@ -268,7 +266,7 @@ def _to_vector(value: object, column: Column, cells: CellTypes) -> list[object]:
         raise RowRejected(
             f"column {column.name} has {column.dim} dims",
             value=f"{len(numbers)} numbers",
-            next_step="Give as many.",
+            next_step="Write as many numbers.",
         )
     return [_to_float(number, column, CellTypes()) for number in numbers]
 

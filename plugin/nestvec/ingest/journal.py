@@ -1,6 +1,6 @@
-"""The journal of an ingest: how far a file has come, so that the same command goes on from there.
+"""The journal of an ingest: the progress of a file, from which the same command continues.
 
-It stands beside the file while the ingest is under way and is removed at its end.
+It is next to the file during the ingest, and removed at its end.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class _Record(BaseModel):
 
 
 class IngestIdentity(_Record):
-    """Which ingest it is: the file as it was, where its rows go, and where the rejected ones go."""
+    """What identifies an ingest: the file as it was, and where its rows and the rejected ones go."""
 
     size: int
     mtime_ns: int
@@ -33,7 +33,7 @@ class IngestIdentity(_Record):
 
 
 class Progress(_Record):
-    """How far it has come: rows read, of them inserted and rejected, and the bytes of the rejects file."""
+    """Rows read, inserted and rejected, and the bytes of the rejects file."""
 
     read: int = 0
     inserted: int = 0
@@ -42,19 +42,25 @@ class Progress(_Record):
 
 
 class PendingBatch(_Record):
-    """A batch of ``rows`` on its way to a collection that held ``count`` rows; ``then`` is where it leads."""
+    """A batch that is being written."""
 
     count: int
+    """Rows of the collection before it."""
+
     rows: int
+    """Rows of the batch."""
+
     then: Progress
+    """The progress with the batch."""
 
 
 class Journal(_Record):
-    """What the file holds. ``pending`` is there only where Milvus makes the keys."""
+    """The content of a journal."""
 
     identity: IngestIdentity
     reached: Progress = Progress()
     pending: PendingBatch | None = None
+    """Only where Milvus makes the keys."""
 
 
 def identify(path: Path, *, format: str, target: str, collection: str, rejects: Path) -> IngestIdentity:
@@ -82,12 +88,12 @@ def identify(path: Path, *, format: str, target: str, collection: str, rejects: 
 
 
 def journal_path(source: Path, collection: str) -> Path:
-    """Where the journal of ``source`` into ``collection`` stands: beside the file."""
+    """The path of the journal of ``source`` into ``collection``: next to the file."""
     return source.with_name(f"{source.name}.{collection}.ingest.json")
 
 
 def resume_journal(path: Path, identity: IngestIdentity) -> Journal:
-    """The journal to go on from, or a new one. Raises JournalMismatch where it is of another ingest."""
+    """The journal to continue from, or a new one. Raises JournalMismatch where it is another ingest's."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -110,7 +116,7 @@ def resume_journal(path: Path, identity: IngestIdentity) -> Journal:
             raise JournalMismatch(
                 f"an ingest was interrupted, and {what} since",
                 value=f"{before[key]}, now {now[key]}",
-                next_step="Put it back to go on after the "
+                next_step="Restore it to continue after the "
                 f"{journal.reached.read} rows that are done, or start from the first row with --restart.",
             )
     return journal
@@ -128,15 +134,15 @@ _CHANGES = {
 
 
 def settle_pending(journal: Journal, count: int) -> Journal:
-    """The journal with its pending batch settled by ``count``, the rows that the collection holds now.
+    """The journal with its pending batch settled by ``count``, the collection's present number of rows.
 
-    Raises JournalMismatch where the count says neither that the batch landed nor that it did not.
+    Raises JournalMismatch where the count fits neither with the batch nor without it.
     """
     pending = journal.pending
     if pending is None:
         if count == 0 and journal.reached.inserted:
             raise JournalMismatch(
-                "the collection is empty, though the interrupted ingest had filled it",
+                "the collection is empty, although the interrupted ingest wrote to it",
                 value=f"{journal.reached.inserted} rows before",
                 next_step="Start from the first row with --restart.",
             )
@@ -146,14 +152,14 @@ def settle_pending(journal: Journal, count: int) -> Journal:
     if count == pending.count + pending.rows:
         return journal.model_copy(update={"pending": None, "reached": pending.then})
     raise JournalMismatch(
-        "it cannot be told whether the interrupted batch is in the collection, as something else wrote to it",
+        "whether the interrupted batch is in the collection is unknown, as something else wrote to it",
         value=f"{count} rows, where {pending.count} or {pending.count + pending.rows} were expected",
         next_step="Drop and create the collection, then start from the first row with --restart.",
     )
 
 
 def write_journal(path: Path, journal: Journal) -> None:
-    """Replace the journal in one step. Raises IngestError where its folder cannot be written to."""
+    """Replace the journal atomically. Raises IngestError where its folder is not writable."""
     new = path.with_name(path.name + ".new")
     try:
         with new.open("wb") as file:
@@ -166,7 +172,7 @@ def write_journal(path: Path, journal: Journal) -> None:
 
 
 def remove_journal(path: Path) -> None:
-    """Remove the journal, if it is there. Raises IngestError where that is not allowed."""
+    """Remove the journal, if it exists. Raises IngestError where that is not permitted."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -177,5 +183,5 @@ def _unwritable(path: Path, error: OSError) -> IngestError:
     return IngestError(
         f"the journal {path} cannot be written",
         value=error.strerror or str(error),
-        next_step="Copy the file to a folder that you may write to, and ingest it from there.",
+        next_step="Copy the file to a writable folder, and ingest it from there.",
     )

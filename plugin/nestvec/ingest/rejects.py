@@ -13,9 +13,11 @@ from nestvec_schemas.errors import IngestError, RowRejected
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """A row that was not stored: where it stands, why, and what it was."""
+    """A row that was not stored."""
 
     place: str
+    """Where it is in the source: ``line 3``."""
+
     reason: RowRejected
     row: Mapping[str, object] | str
 
@@ -31,7 +33,9 @@ class RejectedRow:
 
 
 def append_rejected(path: Path, rejected: Sequence[RejectedRow], at: int) -> int:
-    """Write rows at byte ``at``, dropping what followed; gives where the next go. No row, no file.
+    """Write rows at byte ``at``, truncating the file there, and return the offset after them.
+
+    Without a row, no file is created.
 
     Raises IngestError where the file cannot be written.
     """
@@ -51,5 +55,5 @@ def append_rejected(path: Path, rejected: Sequence[RejectedRow], at: int) -> int
         raise IngestError(
             f"the rejected rows cannot be written to {path}",
             value=error.strerror or str(error),
-            next_step="Name a file that you may write with --rejects.",
+            next_step="Name a writable file with --rejects.",
         ) from error

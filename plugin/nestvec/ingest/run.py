@@ -1,4 +1,4 @@
-"""The ingest itself: batch after batch, with a journal for a file and without for rows at hand."""
+"""Write rows in batches: those of a file with a journal, those in memory without."""
 
 from __future__ import annotations
 
@@ -30,34 +30,54 @@ _MAX_REASONS = 5
 
 @dataclass(frozen=True)
 class IngestOptions:
-    """How a file is ingested. ``target`` says which Milvus, for the journal; ``rejects`` and ``kind`` have
-    defaults: FILE.rejected.jsonl, and the file's extension. ``on_error``: what becomes of a row whose picture
-    cannot be had."""
+    """How a file is ingested."""
 
     target: str
+    """Which Milvus, for the journal."""
+
     batch: int = DEFAULT_BATCH_ROWS
+    """Rows of one request."""
+
     rejects: Path | None = None
+    """The file of rejected rows; None for FILE.rejected.jsonl."""
+
     kind: str | None = None
+    """``jsonl``, ``csv`` or ``parquet``; None for the file's extension."""
+
     restart: bool = False
+    """Whether to ignore the journal of an interrupted run."""
+
     on_error: OnError = "reject"
+    """What becomes of a row whose image cannot be fetched or read."""
 
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What came of it. ``inserted`` and ``rejected`` are of the whole file, also of the runs before.
-
-    ``seconds``, ``this_run`` (rows inserted) and ``resumed_at`` (rows read before it) are this run's.
-    ``reasons`` are its first few rejections; ``finished`` is False where it was told to stop.
-    """
+    """The result of an ingest."""
 
     inserted: int
+    """Rows of the file that are in the collection, those of earlier runs included."""
+
     rejected: int
+    """Rows of the file that were rejected, those of earlier runs included."""
+
     seconds: float
+    """Of this run."""
+
     reasons: tuple[str, ...] = ()
+    """The first few rejections of this run."""
+
     rejects: Path | None = None
+    """The file of rejected rows, if there are any."""
+
     resumed_at: int = 0
+    """Rows read by earlier runs."""
+
     finished: bool = True
+    """False where the run was stopped."""
+
     this_run: int = 0
+    """Rows inserted by this run."""
 
 
 def ingest(
@@ -68,13 +88,13 @@ def ingest(
     advance: Advance = lambda rows: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> IngestReport:
-    """Write a JSONL, CSV or Parquet file's rows into a collection; go on where an interrupted run stopped.
+    """Write a JSONL, CSV or Parquet file's rows into a collection; continue where an interrupted run stopped.
 
-    ``stop`` is asked before each batch; ``advance`` gets the rows just read. Rows with a key of their own
-    are upserted, so that a batch written twice is there once; where Milvus makes the keys, the journal
-    holds the collection's count before each batch, so nothing else may write to it meanwhile.
-    Raises FileUnreadable, IngestError, JournalMismatch, StoreError, ServiceError (where a column is
-    filled here, or of pictures); the journal stays then.
+    ``stop`` is called before each batch; ``advance`` with the number of rows just read. Rows with a key of
+    their own are upserted, so that a batch that is written twice is stored once. Where Milvus makes the
+    keys, the journal has the collection's count before each batch, so nothing else may write to it
+    meanwhile. Raises FileUnreadable, IngestError, JournalMismatch, StoreError, and ServiceError where
+    nestvec embeds a column or checks images; the journal remains then.
     """
     started = time.monotonic()
     _check_batch(options.batch)
@@ -87,7 +107,15 @@ def ingest(
     journal = _open_journal(client, table, source, options, rejects)
     advance(journal.reached.read)
     image_embeddings = image_columns(table) if options.on_error == "reject" else ()
-    run = _FileIngest(client, shape, where, rejects, journal, advance, image_embeddings)
+    run = _FileIngest(
+        client=client,
+        shape=shape,
+        journal_path=where,
+        rejects=rejects,
+        journal=journal,
+        advance=advance,
+        image_embeddings=image_embeddings,
+    )
     items = source.items(journal.reached.read)
     finished = run.through(batch_rows(items, shape, max_batch_rows(table, options.batch)), stop)
     if finished:
@@ -113,7 +141,8 @@ def insert_rows(
     batch: int = DEFAULT_BATCH_ROWS,
     advance: Advance = lambda rows: None,
 ) -> IngestReport:
-    """Write rows that are at hand, without a journal; rejected ones are counted and the first few explained.
+    """Write rows that are in memory, without a journal; rejected ones are counted and the first few
+    explained.
 
     Raises IngestError, StoreError, ServiceError.
     """
@@ -135,7 +164,7 @@ def insert_rows(
 
 @dataclass
 class _FileIngest:
-    """The loop over a file's batches, and how far it is; pictures are ``looked`` at first."""
+    """The loop over a file's batches, and its progress."""
 
     client: MilvusClient
     shape: RowSchema
@@ -147,7 +176,7 @@ class _FileIngest:
     reasons: list[str] = field(default_factory=list)
 
     def through(self, row_batches: Iterator[RowBatch], stop: Callable[[], bool]) -> bool:
-        """Whether it went through to the end; False where it was told to stop."""
+        """Write all batches. Whether it came to the end: False where ``stop`` said so."""
         try:
             while True:
                 if stop():
@@ -181,7 +210,7 @@ class _FileIngest:
 def _open_journal(
     client: MilvusClient, table: Table, source: RowSource, options: IngestOptions, rejects: Path
 ) -> Journal:
-    """The journal to go on from, its pending batch settled; a first one is written before any row."""
+    """The journal to continue from, its pending batch settled; written before any row."""
     where = journals.journal_path(source.path, table.name)
     identity = journals.identify(
         source.path,
@@ -214,7 +243,7 @@ def _reasons(rejected: Iterable[RejectedRow]) -> list[str]:
 def _check_batch(batch: int) -> None:
     if not 1 <= batch <= MAX_INSERT_ROWS:
         raise IngestError(
-            "a batch of this many rows is more than Milvus takes, or none",
+            "a batch cannot have this many rows",
             value=batch,
             next_step=f"Choose 1 to {MAX_INSERT_ROWS} rows.",
         )

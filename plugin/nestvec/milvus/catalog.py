@@ -1,4 +1,4 @@
-"""What a collection is, read back from Milvus: columns, embeddings, metrics."""
+"""A collection as Milvus describes it: columns, embeddings, metrics."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Column:
 
 
 DYNAMIC_COLUMN: Final = Column("$meta", "JSON", nullable=True)
-"""Where Milvus keeps the fields of a row that are no columns, in a collection that takes such."""
+"""Where Milvus keeps the fields of a row that are not columns, in a collection that allows them."""
 
 
 @dataclass(frozen=True)
@@ -137,13 +137,14 @@ class Table:
 
     @cached_property
     def composed(self) -> Mapping[str, Template]:
-        """The columns that are composed of others as rows are written, each after those that it needs."""
+        """The columns that are composed of others as rows are written, each after those that it depends
+        on."""
         return read_templates(
             (column.name for column in self.columns if column.type == "VARCHAR"), self.properties
         )
 
     def embedding(self, column: str) -> EmbeddingColumn | None:
-        """How the vector column of this name is filled, or None where the application fills it."""
+        """The vector column of this name, or None where the application fills it."""
         return next((embedding for embedding in self.embeddings if embedding.column == column), None)
 
     @property
@@ -153,7 +154,7 @@ class Table:
 
     @property
     def services(self) -> tuple[str, ...]:
-        """The base URLs of the services that the table's embeddings call, each once."""
+        """The distinct base URLs of the services that embed."""
         return tuple(dict.fromkeys(embedding.service for embedding in self.embeddings))
 
 
@@ -163,7 +164,7 @@ def read_table(client: MilvusClient, name: str) -> Table:
 
 
 def table_steps(name: str) -> Steps[Table]:
-    """The same as steps. An alias is read as the collection that it stands for."""
+    """``read_table`` as steps. An alias is read as its collection."""
     doing = f"reading collection {name}"
     if not (yield call(doing, "has_collection", name)):
         names = yield call(doing, "list_collections")
@@ -230,7 +231,7 @@ def _read_column(described: Mapping[str, Any]) -> Column:
 
 
 def _default_value(value: Any) -> bool | int | float | str | None:
-    """A default out of Milvus's message, which holds it under the name of its type."""
+    """The default value in Milvus's message, which has it under the name of its type."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     kind = value.WhichOneof("data") if hasattr(value, "WhichOneof") else None

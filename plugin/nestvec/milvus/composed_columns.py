@@ -15,11 +15,11 @@ from nestvec_schemas.spec.collection_spec import CollectionSpec
 from nestvec_schemas.spec.compose import Template, composition_order, read_template
 
 TEMPLATE_PROPERTY_PREFIX: Final = "nestvec.compose."
-"""How the name of a collection's property begins that holds a column's template."""
+"""Prefix of the name of a collection's property that holds a column's template."""
 
 
 def template_properties(spec: CollectionSpec) -> dict[str, str]:
-    """The properties of a collection that say how its columns are composed."""
+    """The properties of a collection that hold the templates of its columns."""
     return {
         f"{TEMPLATE_PROPERTY_PREFIX}{name}": field.compose
         for name, field in spec.fields.items()
@@ -28,7 +28,7 @@ def template_properties(spec: CollectionSpec) -> dict[str, str]:
 
 
 def read_templates(columns: Iterable[str], properties: Mapping[str, str]) -> Mapping[str, Template]:
-    """The templates of columns, each after those that it needs; what cannot be read is none."""
+    """The templates of columns, each after those that it depends on; malformed ones are ignored."""
     read = dict[str, Template]()
     for name in columns:
         if f"{TEMPLATE_PROPERTY_PREFIX}{name}" in properties:

@@ -1,4 +1,4 @@
-"""Opening Milvus, and its errors as ours."""
+"""Connections to Milvus, and its errors as nestvec's."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def open_milvus(
 ) -> Iterator[MilvusClient]:
     """A client of the Milvus at ``uri``: a ``.db`` path (Milvus Lite) or an address.
 
-    Closed, and a Lite database let go, at the end of the block. Without ``create``, a ``.db`` must be there.
-    Raises StoreInUse where another process holds the ``.db``, else StoreUnreachable.
+    At the end of the block it is closed, and a Lite database is released. Without ``create``, a ``.db`` must
+    exist. Raises StoreInUse where another process has the ``.db`` open, otherwise StoreUnreachable.
     """
     if not create and uri.endswith(".db") and not Path(uri).exists():
         raise StoreUnreachable(
             "there is no Milvus Lite database at this path",
             value=uri,
-            next_step="Correct --uri, or create a collection there: nestvec collection create SPEC.yaml.",
+            next_step="Correct --uri, or create a collection at it: nestvec collection create SPEC.yaml.",
         )
     _silence_loggers()
     with _lite_in_use(uri):
@@ -61,7 +61,7 @@ def open_milvus(
 async def open_milvus_async(
     uri: str, *, token: str = "", database: str = ""
 ) -> AsyncIterator[AsyncMilvusClient]:
-    """The same for one who awaits."""
+    """Async version of ``open_milvus``."""
     _silence_loggers()
     with _lite_in_use(uri):
         # Opening a Lite database starts its server.
@@ -91,7 +91,7 @@ async def _wait_until_connected(uri: str, client: AsyncMilvusClient) -> None:
 
 
 def _silence_loggers() -> None:
-    """pymilvus, gRPC and Lite print a traceback of each refusal; the error that is raised says it once."""
+    """Keep pymilvus, gRPC and Lite from logging a traceback of each error that is also raised."""
     if not logging.getLogger().isEnabledFor(logging.INFO):
         for name in ("pymilvus", "grpc", "milvus_lite.adapter"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -99,11 +99,12 @@ def _silence_loggers() -> None:
 
 @contextmanager
 def _lite_in_use(uri: str) -> Iterator[None]:
-    """Count a user of a Lite database: the clients of a process share one server, and the last stops it."""
+    """Count a user of a Lite database: the clients of a process share one server, which the last one
+    stops."""
     if not uri.endswith(".db") or importlib.util.find_spec("milvus_lite") is None:
         yield
         return
-    # Imported before it is wanted: nobody can when a process ends without having closed.
+    # Imported early: imports fail while a process exits, which may be when the client is closed.
     from milvus_lite.server_manager import server_manager_instance as serving  # noqa: PLC0415 - Lite alone
 
     path = str(Path(uri).absolute())
@@ -119,7 +120,7 @@ def _lite_in_use(uri: str) -> Iterator[None]:
 
 
 def _release_lite(serving: Any, path: str) -> None:
-    # An application may have clients of its own. A path that is served is not opened by being asked for.
+    # An application may have clients of its own. This does not open a database that is not served.
     served = str(serving.start_and_get_uri(path)) if path in getattr(serving, "_servers", {}) else None
     if served is not None and all(connection.config.uri != served for connection in _managed_connections()):
         serving.release_server(path)
@@ -127,7 +128,7 @@ def _release_lite(serving: Any, path: str) -> None:
 
 @contextmanager
 def _lite_failures() -> Iterator[list[BaseException]]:
-    """Collect what Milvus Lite only logs: pymilvus hides why a ``.db`` did not open."""
+    """Collect what Milvus Lite only logs: pymilvus hides why a ``.db`` cannot be opened."""
     failures: list[BaseException] = []
 
     class Collector(logging.Handler):
@@ -155,7 +156,7 @@ def _open_error(uri: str, error: BaseException) -> NestvecError:
         )
     if uri.endswith(".db") and not Path(uri).absolute().parent.is_dir():
         return StoreUnreachable(
-            "the folder of this Milvus Lite database is not there",
+            "the folder of this Milvus Lite database does not exist",
             value=uri,
             next_step="Create the folder, or correct --uri.",
         )
@@ -163,12 +164,13 @@ def _open_error(uri: str, error: BaseException) -> NestvecError:
     return StoreUnreachable(
         f"cannot open Milvus at {uri}",
         value=reason,
-        next_step="Give a path that ends in .db (Milvus Lite) or the address of a running Milvus.",
+        next_step="Use a path that ends in .db (Milvus Lite) or the address of a running Milvus.",
     )
 
 
 def load_lite(client: MilvusClient, collection: str) -> None:
-    """Load a collection of Milvus Lite, which opens with none loaded; a server's are its operator's."""
+    """Load a collection of Milvus Lite, which opens with none loaded; those of a server are its
+    operator's."""
     with milvus_errors(f"loading collection {collection}"):
         released = client.get_load_state(collection)["state"] == LoadState.NotLoad
         if released and is_lite(client):
@@ -177,7 +179,8 @@ def load_lite(client: MilvusClient, collection: str) -> None:
 
 @contextmanager
 def milvus_errors(doing: str) -> Iterator[None]:
-    """Turn what pymilvus and gRPC raise into StoreRefused; ``doing`` says what was tried."""
+    """Turn what pymilvus and gRPC raise into StoreRefused and StoreUnreachable; ``doing`` is the
+    operation."""
     try:
         yield
     except MilvusException as error:
@@ -186,7 +189,7 @@ def milvus_errors(doing: str) -> Iterator[None]:
         ) from error
     except grpc.RpcError as error:
         raise StoreUnreachable(
-            f"Milvus went away while {doing}",
+            f"the connection to Milvus was lost while {doing}",
             value=str(error),
             next_step="Check that the server is running, then try again.",
         ) from error
@@ -194,14 +197,14 @@ def milvus_errors(doing: str) -> Iterator[None]:
 
 def _next_step(message: str) -> str:
     if "connection" in message.lower() and "API" in message:
-        return "The embedding service does not answer: start it with nestvec serve."
+        return "The embedding service does not respond: start it with nestvec serve."
     if "not loaded" in message.lower():
         return "Load it: MilvusClient(uri).load_collection(name). A server's collections are its operator's."
     return "Correct what the message names, then try again."
 
 
 class HasServerVersion(Protocol):
-    """What can say which server it is connected to: a client, or pymilvus's own connection."""
+    """A client, or pymilvus's own connection: what knows the version of its server."""
 
     def get_server_version(self) -> str:
         """The server's version string."""
@@ -209,13 +212,13 @@ class HasServerVersion(Protocol):
 
 
 def open_connections() -> list[HasServerVersion]:
-    """The connections that pymilvus clients of this process have open, each once."""
+    """The distinct connections that pymilvus clients of this process have open."""
     return [connection.handler for connection in _managed_connections()]
 
 
 def _managed_connections() -> list[Any]:
-    # A schema does not know its client; pymilvus's connection manager knows every client's connection,
-    # and keeps a shared one after its last client has gone.
+    # A schema does not know its client; pymilvus's connection manager knows every client's connection, and
+    # keeps a shared one after its last client is closed.
     manager = ConnectionManager.get_instance()
     shared: Mapping[str, Any] = getattr(manager, "_registry", {})
     dedicated: Mapping[int, Any] = getattr(manager, "_dedicated", {})
@@ -224,6 +227,6 @@ def _managed_connections() -> list[Any]:
 
 
 def is_lite(client: HasServerVersion) -> bool:
-    """Whether a connection's server is Milvus Lite; its version string says so."""
+    """Whether a connection's server is Milvus Lite, by its version string."""
     with milvus_errors("asking for the server's version"):
         return "lite" in str(client.get_server_version()).lower()

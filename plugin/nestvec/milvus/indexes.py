@@ -1,4 +1,4 @@
-"""Indexes of embedding fields, and what a collection has to say of those that no function fills."""
+"""Indexes of embedding fields, and the notes of those that no Function fills."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ __all__ = ["Index", "field_notes", "index_params"]
 
 @dataclass(frozen=True)
 class Index:
-    """How one vector field is indexed: Milvus's index type, metric and build params."""
+    """How one vector field is indexed."""
 
     type: str = "AUTOINDEX"
+    """Milvus's name for the type of index."""
+
     metric: str = "COSINE"
     params: Mapping[str, Any] = field(default_factory=dict)
+    """Build parameters."""
 
 
 def index_params(schema: CollectionSchema, indexes: Mapping[str, Index] | None = None) -> IndexParams:
@@ -38,7 +41,7 @@ def index_params(schema: CollectionSchema, indexes: Mapping[str, Index] | None =
             raise SpecError(
                 "there is no embedding field of this name to index",
                 value=name,
-                next_step=f"There: {', '.join(forms) or 'none'}.{nearest(name, forms)}",
+                next_step=f"Available: {', '.join(forms) or 'none'}.{nearest(name, forms)}",
             )
     params = IndexParams()
     for name, form in forms.items():
@@ -50,7 +53,7 @@ def index_params(schema: CollectionSchema, indexes: Mapping[str, Index] | None =
 
 
 def _embedding_fields(schema: CollectionSchema) -> Iterator[tuple[str, Form]]:
-    """The vector fields that functions fill from encoders, and those that ingest does."""
+    """The vector fields that Functions or ``nestvec ingest`` fill, with their forms."""
     outputs = {
         name
         for function in schema.functions
@@ -66,7 +69,7 @@ def _embedding_fields(schema: CollectionSchema) -> Iterator[tuple[str, Form]]:
 
 
 def field_notes(schema: CollectionSchema) -> dict[str, str]:
-    """The properties of a collection of this schema that say what fills its sparse fields."""
+    """The properties that tell a collection of this schema what fills its sparse fields."""
     return {
         note_property(field.name): field.description
         for field in schema.fields

@@ -1,7 +1,7 @@
-"""Work that asks Milvus, written once for callers that wait and for callers that await.
+"""Operations on Milvus that are written once and run by sync and async clients.
 
-A step is a generator: it yields what it wants asked and is sent the answer. ``drive`` and ``adrive`` are all
-that knows who asks.
+An operation is a generator: it yields a request and is sent the response. Only ``drive`` and ``adrive`` know
+which kind of client runs it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a pymilvus client, sync or async alike. ``doing`` is what an error says was tried."""
+    """One call of a pymilvus client, sync or async."""
 
     doing: str
+    """The operation, as an error names it."""
+
     method: str
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
@@ -31,12 +33,10 @@ class Call:
 
 @dataclass(frozen=True)
 class BlockingCall:
-    """Work that blocks, with a client to itself: many calls, files, the embedding service.
-
-    ``run`` raises NestvecError alone.
-    """
+    """Work that blocks, with a client of its own: many calls, files, the embedding service."""
 
     run: Callable[[MilvusClient], Any]
+    """Raises no other errors than NestvecError."""
 
 
 Request = Call | BlockingCall
@@ -44,12 +44,12 @@ Steps = Generator[Request, Any, T]
 
 
 def call(doing: str, method: str, *args: Any, **kwargs: Any) -> Call:
-    """A Call, written as the call is."""
+    """A Call, with its arguments written as in the call itself."""
     return Call(doing, method, args, kwargs)
 
 
 def drive(client: MilvusClient, steps: Steps[T]) -> T:
-    """What comes of ``steps``. Raises what they raise, and the errors of ``milvus_errors``."""
+    """The result of ``steps``. Raises what they raise, and the errors of ``milvus_errors``."""
     answer: Any = None
     error: NestvecError | None = None
     while True:
@@ -66,7 +66,8 @@ def drive(client: MilvusClient, steps: Steps[T]) -> T:
 
 
 async def adrive(client: AsyncMilvusClient, blocking: Callable[[], MilvusClient], steps: Steps[T]) -> T:
-    """The same for one who awaits; jobs run in a thread, with the client that ``blocking`` gives there."""
+    """Async version of ``drive``; blocking calls run in a thread, with the client that ``blocking`` returns
+    there."""
     answer: Any = None
     error: NestvecError | None = None
     while True:

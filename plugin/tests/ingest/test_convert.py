@@ -95,7 +95,7 @@ def test_null_and_empty_cells_are_left_to_milvus(typed: RowSchema, text: RowSche
         ({"text": 5}, "column text is not text: 5"),
         ({"text": "é" * 6}, "column text has 12 bytes of UTF-8, more than its max_length of 10"),
         ({"text": "\ud800"}, "column text is not valid UTF-8"),
-        ({"json": {"a": [math.nan]}}, "column json holds a number that JSON has not"),
+        ({"json": {"a": [math.nan]}}, "column json holds a number that JSON does not have"),
         ({"json": {"a": b"x"}}, "column json cannot be written as JSON"),
         ({"json": {"a": "\ud800"}}, "column json cannot be written as JSON"),
         ({"json": "word"}, "column json is neither a JSON object nor a list: word"),
@@ -227,7 +227,7 @@ def test_a_text_that_the_row_brings_stays(typed: RowSchema) -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({}, r"column text composes to nothing.*: \{maybe\}\. \{json\.a\}.*Give the row maybe, json"),
+        ({}, r"column text composes to nothing.*: \{maybe\}\. \{json\.a\}.*Add maybe, json to the row"),
         ({"json": {"b": 1}}, "composes to nothing"),
         ({"maybe": "0123456789", "json": {"a": 1}}, "has 13 bytes of UTF-8, more than its max_length of 10"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nestvec.ingest.compose_row import composed
+from nestvec.ingest.compose_row import compose_columns
 from nestvec.milvus.catalog import Column, Table
 from nestvec.milvus.composed_columns import TEMPLATE_PROPERTY_PREFIX
 
@@ -38,8 +38,8 @@ def test_other_properties_and_what_cannot_be_read_are_no_templates() -> None:
 def test_a_table_has_its_composed_columns_in_the_order_that_they_need() -> None:
     found = table(("text", "{short}. {year}"), ("short", "{title}"), ("lost", "{lost}"))
     assert list(found.composed) == ["short", "text"]
-    assert composed(found, found.composed, {"title": "A"}) == {"short": "A", "text": "A. 2000"}
-    assert composed(found, ["text"], {"short": "mine", "year": 7}) == {"text": "mine. 7"}
+    assert compose_columns(found, found.composed, {"title": "A"}) == {"short": "A", "text": "A. 2000"}
+    assert compose_columns(found, ["text"], {"short": "mine", "year": 7}) == {"text": "mine. 7"}
 
 
 def test_flatten_has_neither_key_nor_vector_nor_composed_text() -> None:
@@ -53,9 +53,9 @@ def test_flatten_has_neither_key_nor_vector_nor_composed_text() -> None:
         "brand": "Acme",
         "$meta": {},
     }
-    assert composed(found, ["text"], row)["text"] == "title: A year: 2000 price: 0.1 brand: Acme"
+    assert compose_columns(found, ["text"], row)["text"] == "title: A year: 2000 price: 0.1 brand: Acme"
 
 
 def test_a_float_reads_the_same_before_and_after_it_is_stored() -> None:
     found = table(("text", "{price}"))
-    assert composed(found, ["text"], {"price": 0.10000000149011612}) == {"text": "0.1"}
+    assert compose_columns(found, ["text"], {"price": 0.10000000149011612}) == {"text": "0.1"}

@@ -114,9 +114,9 @@ def test_every_path_but_the_public_ones_wants_a_key(
             answer = httpx.get(f"{service}/info", headers={"authorization": f"{scheme} second-key"})
             assert answer.status_code == 200
         assert fetch_info(service, "first-key").encoders
-        with pytest.raises(ServiceRefused, match=r"wants an API key\. Put one .* NESTVEC_API_KEY"):
+        with pytest.raises(ServiceRefused, match=r"requires an API key\. Set .*NESTVEC_API_KEY to one"):
             fetch_info(service)
-        with pytest.raises(ServiceRefused, match=r"does not know the API key\. Put one"):
+        with pytest.raises(ServiceRefused, match=r"does not accept the API key\. Set"):
             fetch_info(service, "nope")
         client = openai.OpenAI(base_url=f"{service}/v1", api_key="nope", max_retries=0)
         with pytest.raises(openai.AuthenticationError) as refused:
