@@ -129,11 +129,13 @@ def environment() -> str:
     """The environment variables that several commands read."""
     readers: dict[str, list[str]] = {}
     for words in _commands():
+        own = "_".join(("NESTVEC", *words)).upper()
         for one in _context(*words).command.params:
-            if isinstance(one, click.Option) and isinstance(one.envvar, str):
+            if isinstance(one, click.Option) and isinstance(one.envvar, str) and own not in one.envvar:
                 readers.setdefault(one.envvar, []).append(f"`{' '.join(words)}`")
-    shared = sorted((name, of) for name, of in readers.items())
-    return table(("variable", "read by"), ((_code(name), ", ".join(of)) for name, of in shared))
+    return table(
+        ("variable", "read by"), ((_code(name), ", ".join(of)) for name, of in sorted(readers.items()))
+    )
 
 
 def _document() -> dict[str, Any]:
@@ -153,15 +155,16 @@ _UNDOCUMENTED: Final = (
 
 
 def endpoints() -> str:
-    """Every path of the service."""
-    rows = []
+    """Every path of the service; those that answer alike share a row."""
+    rows: dict[tuple[str, str], list[str]] = {}
     for path, methods in _document()["paths"].items():
         for method, about in methods.items():
-            also = f", `{_ALIASES[path]}`" if path in _ALIASES else ""
-            api = ", ".join(about.get("tags", ()))
             text = " ".join(str(about.get("description") or about["summary"]).split())
-            rows.append((f"`{method.upper()} {path}`{also}", api, text))
-    return table(("endpoint", "API", "what it answers"), [*rows, *_UNDOCUMENTED])
+            paths = rows.setdefault((", ".join(about.get("tags", ())), text), [])
+            paths.append(f"`{method.upper()} {path}`")
+            paths += [f"`{_ALIASES[path]}`"] if path in _ALIASES else []
+    known = ((", ".join(paths), api, text) for (api, text), paths in rows.items())
+    return table(("endpoint", "API", "what it answers"), [*known, *_UNDOCUMENTED])
 
 
 def query_string() -> str:
@@ -181,25 +184,27 @@ def query_string() -> str:
 
 
 def bodies() -> str:
-    """The fields of every request's body."""
-    document, parts = _document(), []
+    """The fields of every request's body; paths with the same one share a table."""
+    document, parts = _document(), dict[str, list[str]]()
     for path, methods in document["paths"].items():
         for method in methods.values():
             content = method.get("requestBody", {}).get("content", {}).get("application/json")
-            if content is None:
-                continue
-            schema = _resolved(document, content["schema"])
-            required = schema.get("required", ())
-            rows = (
-                (
-                    f"{_code(name)}{' (required)' if name in required else ''}",
-                    _json_type(about),
-                    about.get("description", ""),
-                )
-                for name, about in schema["properties"].items()
-            )
-            parts.append(f"#### POST {path}\n\n{table(('field', 'type', 'meaning'), rows)}")
-    return "\n\n".join(parts)
+            if content is not None:
+                parts.setdefault(_fields(_resolved(document, content["schema"])), []).append(path)
+    return "\n\n".join(f"#### POST {', '.join(paths)}\n\n{fields}" for fields, paths in parts.items())
+
+
+def _fields(schema: dict[str, Any]) -> str:
+    required = schema.get("required", ())
+    rows = (
+        (
+            f"{_code(name)}{' (required)' if name in required else ''}",
+            _json_type(about),
+            about.get("description", ""),
+        )
+        for name, about in schema["properties"].items()
+    )
+    return table(("field", "type", "meaning"), rows)
 
 
 def _resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
