@@ -1,8 +1,8 @@
-"""Emoji found by their captions, and captions by emoji: ConSE without training, and what adapt makes of it.
+"""Emoji found by their captions, and captions by emoji: ConSE without training, and adapted.
 
-all-MiniLM-L6-v2 beside EfficientNet-Lite0, trained on the 1,611 pictures of the split ``train`` (a tenth of
-them held out to choose the weights by), measured by ``nestvec evaluate`` on the 300 of ``test``. Each row is
-written as soon as it is there; rows of other variants that the file has already stay in it.
+all-MiniLM-L6-v2 with EfficientNet-Lite0, trained on the 1,611 images of the split ``train`` (a tenth of them
+held out to choose the weights), measured by ``nestvec evaluate`` on the 300 of ``test``. Each row is written as
+soon as it is measured; the file's rows of other variants stay.
 
     python benchmarks/captions.py [--data ../shared/data/emoji] [--variants NAME …] [--json FILE]
 """
@@ -37,11 +37,11 @@ VARIANTS = {
     "last blocks": f"{LEARNED} --image-rate 0.3 --image-blocks 5 --epochs 4",
     "last blocks, mirrored": f"{LEARNED} --image-rate 0.3 --image-blocks 5 --epochs 4 --augment mirror",
 }
-"""Options of ``nestvec adapt``, by what is trained or left away."""
+"""Options of ``nestvec adapt``, by what is trained."""
 
 
 def run(*words: str | Path, folder: Path) -> tuple[str, dict[str, float]]:
-    """What a command prints, and its seconds by the clock and of all processors."""
+    """A command's output, and its seconds: elapsed, and of all processors."""
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([NESTVEC, *words], cwd=folder, check=True, capture_output=True, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -49,16 +49,16 @@ def run(*words: str | Path, folder: Path) -> tuple[str, dict[str, float]]:
     return done.stdout, {"seconds": round(time.perf_counter() - began), "cpu_seconds": round(used)}
 
 
-def measured(name: str, data: Path, folder: Path) -> dict[str, Any]:
-    """R@1, 5 and 10 of an exported encoder by way and dim."""
+def evaluate_encoder(name: str, data: Path, folder: Path) -> dict[str, Any]:
+    """R@1, 5 and 10 of an exported encoder by direction and dim."""
     words = ["evaluate", data, "--encoder", name, "--forms", "float", "--dims", ",".join(map(str, DIMS))]
     run(*words, "--json", f"{name}.json", "--cache", folder / "cache", folder=folder)
-    found: dict[str, Any] = {}
+    hit_rates: dict[str, Any] = {}
     ways = (row for row in json.loads((folder / f"{name}.json").read_text()) if "→" in row["dataset"])
     for row in ways:
         values = {key: round(row[key], 4) for key in ("r@1", "r@5", "r@10")}
-        found.setdefault(row["dataset"].rpartition(", ")[2], {})[row["dim"]] = values
-    return found
+        hit_rates.setdefault(row["dataset"].rpartition(", ")[2], {})[row["dim"]] = values
+    return hit_rates
 
 
 def classifier(folder: Path) -> Path:
@@ -71,25 +71,25 @@ def classifier(folder: Path) -> Path:
 def conse(data: Path, folder: Path) -> dict[str, Any]:
     words = ["export", str(get_model_path()), "--image-checkpoint", "classifier", "--name", "conse"]
     run(*words, folder=folder)
-    return {"variant": "ConSE, without training", "test": measured("conse", data, folder)}
+    return {"variant": "ConSE, without training", "test": evaluate_encoder("conse", data, folder)}
 
 
-def trained(variant: str, data: Path, folder: Path) -> dict[str, Any]:
+def train_variant(variant: str, data: Path, folder: Path) -> dict[str, Any]:
     name = variant.replace(",", "").replace(" ", "-")
     words = ["adapt", str(get_model_path()), "--image-checkpoint", "classifier", "--to", f"{name}-checkpoint"]
     more = ["--captions", data / "pairs.jsonl", *VARIANTS[variant].split(), "--json"]
-    said, cost = run(*words, *more, folder=folder)
-    adapted = json.loads(said)
+    output, cost = run(*words, *more, folder=folder)
+    adapted = json.loads(output)
     run("export", f"{name}-checkpoint", "--name", name, folder=folder)
     manifest = json.loads((folder / "models" / name / "encoder.json").read_text())
-    kept = ("figure", "before", "after", "rows", "held_out", "steps", "best_step")
+    recorded = ("figure", "before", "after", "rows", "held_out", "steps", "best_step")
     return {
         "variant": variant,
         "options": VARIANTS[variant],
         **cost,
-        "held out": {one: adapted[one] for one in kept},
+        "held out": {field: adapted[field] for field in recorded},
         "cosine_min": manifest["verification"]["cosine_min"],
-        "test": measured(name, data, folder),
+        "test": evaluate_encoder(name, data, folder),
     }
 
 
@@ -111,8 +111,8 @@ def main() -> None:
         folder = Path(name)
         classifier(folder)
         for at, variant in enumerate((None, *options.variants)):
-            row = trained(variant, data, folder) if variant else conse(data, folder)
-            rows[:] = [one for one in rows if one["variant"] != row["variant"]] + [row]
+            row = train_variant(variant, data, folder) if variant else conse(data, folder)
+            rows[:] = [existing for existing in rows if existing["variant"] != row["variant"]] + [row]
             target.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", "utf-8")
             ways = {way: row["test"][way][DIMS[0]]["r@10"] for way in row["test"]}
             print(at, row["variant"], ways, flush=True)

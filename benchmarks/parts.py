@@ -1,4 +1,4 @@
-"""What the benchmarks share: the hand-written loop, the service as a process, a client that costs little."""
+"""Shared by the benchmarks: a plain inference loop, the service as a process, a lightweight client."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Loop:
         self._session = onnxruntime.InferenceSession(str(folder / GRAPH), providers=["CPUExecutionProvider"])
 
     def __call__(self, texts: Sequence[str]) -> int:
-        rows = sorted((one.ids for one in self._tokenizer.encode_batch_fast(list(texts))), key=len)
+        rows = sorted((encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))), key=len)
         for start in range(0, len(rows), LOOP_BATCH):
             self.run(rows[start : start + LOOP_BATCH])
         return sum(map(len, rows))
@@ -55,18 +55,18 @@ class Loop:
 
 
 class Client:
-    """Requests on kept connections, one a thread; answers are read, not parsed."""
+    """Requests over persistent connections, one per thread; answers are read, not parsed."""
 
     def __init__(self, port: int, path: str, wrap: Callable[[Sequence[str]], object]) -> None:
-        self._port, self._path, self._wrap, self._kept = port, path, wrap, local()
+        self._port, self._path, self._wrap, self._thread = port, path, wrap, local()
 
     def post(self, texts: Sequence[str]) -> bytes:
         return self._send(json.dumps(self._wrap(texts)).encode())
 
     def _send(self, body: bytes) -> bytes:
-        connection: HTTPConnection | None = getattr(self._kept, "connection", None)
+        connection: HTTPConnection | None = getattr(self._thread, "connection", None)
         if connection is None:
-            connection = self._kept.connection = HTTPConnection("127.0.0.1", self._port, timeout=300)
+            connection = self._thread.connection = HTTPConnection("127.0.0.1", self._port, timeout=300)
         connection.request("POST", self._path, body, {"content-type": "application/json"})
         answer = connection.getresponse()
         data = answer.read()
@@ -84,13 +84,13 @@ class Client:
 
 
 def tei(port: int, encoder: str) -> Client:
-    """A client of our service."""
+    """A client of the service's TEI endpoint."""
     return Client(port, f"/embed?encoder={encoder}", lambda texts: {"inputs": list(texts)})
 
 
 @contextmanager
 def service(models: Path, encoder: str, *more: str) -> Iterator[tuple[int, int]]:
-    """``nestvec serve`` in a process of its own, on a free port: the port and the process's id."""
+    """``nestvec serve`` in its own process, on a free port: the port and the process id."""
     program = Path(sys.executable).with_name("nestvec")
     command = [str(program), "serve", "--models", str(models), "--encoder", encoder, "--port", "0", *more]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -106,13 +106,15 @@ def service(models: Path, encoder: str, *more: str) -> Iterator[tuple[int, int]]
 
 @contextmanager
 def infinity(program: Path, checkpoint: Path) -> Iterator[int]:
-    """Infinity on the same checkpoint, torch on the CPU, without its cache: its port, its model is ``m``."""
+    """Infinity on the same checkpoint, torch on the CPU, without its cache: its port. The model is ``m``."""
     with bind("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
     command = [program, "v2", "--model-id", checkpoint, "--served-model-name", "m", "--device", "cpu"]
     command += ["--engine", "torch", "--port", str(port), "--no-bettertransformer", "--batch-size", "32"]
-    known = {**os.environ, "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
-    with subprocess.Popen(command, env=known, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as peer:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as peer:
         try:
             for _ in range(240):
                 time.sleep(0.5)
@@ -127,7 +129,7 @@ def infinity(program: Path, checkpoint: Path) -> Iterator[int]:
 
 
 def rate(texts: Sequence[str], work: Callable[[], object]) -> float:
-    """Texts a second."""
+    """Texts per second."""
     started = time.perf_counter()
     work()
     return len(texts) / (time.perf_counter() - started)

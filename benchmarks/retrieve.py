@@ -1,14 +1,14 @@
-"""Adaptive retrieval against full length, side by side in one run: time, recall, build and memory, as JSON.
+"""Adaptive retrieval compared with full length in one run: time, recall, build and memory, as JSON.
 
-On the real C++ Milvus 2.3.5, which has one vector field a collection: a short collection gives the shortlist,
-a long one rescores it by ``id in [...]``, as nestvec's planner has it done within one collection. The source
-of the idea is the funnel of Kusupati et al. 2022 (MRL) and Rege et al. 2023 (AdANNS).
+On the real C++ Milvus 2.3.5, which has one vector field per collection: a short collection gives the
+shortlist, and a long one rescores it by ``id in [...]``, as nestvec's planner does within one collection.
+The source of the idea is the funnel of Kusupati et al. 2022 (MRL) and Rege et al. 2023 (AdANNS).
 
     python benchmarks/retrieve.py setup [--venv DIR]
     python benchmarks/retrieve.py milvus --vectors FILE.npy [--rows 1000000] [--work DIR] [--json FILE]
     python benchmarks/retrieve.py scifact --data FOLDER --models models [--encoder minilm] [--limit QUERIES]
 
-Every step is remembered in ``--work``: a run that was stopped goes on where it was.
+Every step is recorded in ``--work``: an interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mixtures import NOISE, Floats, rotation, turned, unit
+from mixtures import NOISE, Floats, rotated_mixtures, rotation, unit
 from numpy.typing import NDArray
 from pymilvus import DataType, MilvusClient
 from scifact import scifact
@@ -36,11 +36,11 @@ from standalone import files, resident, server, setup
 Ints = NDArray[np.int64]
 
 QUERIES, LEARNERS, TOP = 200, 100, 10
-"""Held-out queries, others that the shortlist's size is chosen by, and rows wanted."""
+"""Held-out queries, further ones to choose the shortlist's size with, and rows per answer."""
 LADDER = (10, 20, 50, 100, 200, 400, 800, 1600, 3200, 6400)
 TARGET = 0.99
 SURE = 1.645
-"""Standard errors below a mean that hold 95 % of the time."""
+"""Standard errors below the mean of a one-sided 95% interval."""
 FITTED = 4000
 BATCH = 5000
 WARM = "warm"
@@ -49,7 +49,7 @@ HNSW = {"M": 16, "efConstruction": 200}
 
 @dataclass(frozen=True)
 class Stored:
-    """One collection: the first ``dim`` numbers of the first ``rows`` vectors, under one index."""
+    """One collection: the first ``dim`` numbers of the first ``rows`` vectors, with one index."""
 
     name: str
     dim: int
@@ -59,13 +59,13 @@ class Stored:
 
 @dataclass
 class State:
-    """What has been done and measured, kept in a file."""
+    """The finished steps and their results, in a file."""
 
     path: Path
     data: dict[str, Any]
 
     def done(self, key: str, work: Callable[..., Any], *args: object) -> Any:
-        """What ``work`` gave for ``args``, now or in an earlier run."""
+        """The result of ``work`` for ``args``, from this or an earlier run."""
         if key not in self.data:
             started = time.perf_counter()
             print(f"{key} …", flush=True)
@@ -93,18 +93,18 @@ class Run:
 
 
 def prepared(options: argparse.Namespace, state: State) -> Run:
-    """The run's vectors, made once and kept."""
+    """The run's vectors, created once."""
     real = unit(np.load(options.vectors))
     real = real[np.random.default_rng(0).permutation(len(real))]
-    asked, known = real[: QUERIES + LEARNERS], real[QUERIES + LEARNERS :]
-    turn = rotation(options.work / "rotation.npy", known[:FITTED], options.dim)
-    base = turned(options.work / "base.npy", known, turn, options.rows)
-    queries = unit(asked @ turn)
+    held_out, real_rows = real[: QUERIES + LEARNERS], real[QUERIES + LEARNERS :]
+    turn = rotation(options.work / "rotation.npy", real_rows[:FITTED], options.dim)
+    base = rotated_mixtures(options.work / "base.npy", real_rows, turn, options.rows)
+    queries = unit(held_out @ turn)
     return Run(options, base, queries[:QUERIES], queries[QUERIES:], state)
 
 
 def insert(run: Run, client: MilvusClient, stored: Stored) -> int:
-    """Write a collection's rows, from the one that an earlier run came to."""
+    """Write a collection's rows, from where an earlier run stopped."""
     key = f"inserted {stored.name}"
     start = int(run.state.data.get(key, 0))
     if start == 0:
@@ -125,21 +125,21 @@ def insert(run: Run, client: MilvusClient, stored: Stored) -> int:
 
 
 def build(run: Run, client: MilvusClient, stored: Stored) -> tuple[float, float]:
-    """Seconds until every row is indexed, and MB of index files that came of it."""
+    """Seconds until every row is indexed, and MB of index files."""
     before = files(run.options.work)
     params = client.prepare_index_params()
     more = HNSW if stored.index == "HNSW" else {}
     params.add_index("v", index_name="v", index_type=stored.index, metric_type="COSINE", params=more)
-    started = told = time.perf_counter()
+    started = last_print = time.perf_counter()
     client.create_index(stored.name, params, sync=False)
     while True:
-        about = client.describe_index(stored.name, "v")
-        if str(about.get("state")) == "Finished" and not int(about.get("pending_index_rows", 0)):
+        index_state = client.describe_index(stored.name, "v")
+        if str(index_state.get("state")) == "Finished" and not int(index_state.get("pending_index_rows", 0)):
             seconds = round(time.perf_counter() - started, 2)
             return seconds, round((files(run.options.work) - before) / 2**20, 1)
-        if time.perf_counter() - told > 30:
-            told = time.perf_counter()
-            print(f"  {stored.name}: {about.get('pending_index_rows')} rows to index", flush=True)
+        if time.perf_counter() - last_print > 30:
+            last_print = time.perf_counter()
+            print(f"  {stored.name}: {index_state.get('pending_index_rows')} rows to index", flush=True)
         time.sleep(0.2)
 
 
@@ -152,17 +152,17 @@ def loaded(run: Run, stored: Stored, *, mapped: bool) -> float:
         client.load_collection(WARM)
         before = resident(process)
         client.load_collection(stored.name)
-        found = resident(process) - before
+        megabytes = resident(process) - before
         for name in (WARM, stored.name):
             client.release_collection(name)
-    return round(found, 1)
+    return round(megabytes, 1)
 
 
 def search(
     client: MilvusClient, name: str, query: Floats, limit: int, where: str = "", ef: int = 0
 ) -> list[int]:
     more = {"ef": max(ef, limit)} if ef else {}
-    found = client.search(
+    hits = client.search(
         name,
         data=[query],
         anns_field="v",
@@ -171,11 +171,11 @@ def search(
         search_params={"metric_type": "COSINE", "params": more},
         consistency_level="Eventually",
     )
-    return [int(hit["id"]) for hit in found[0]]
+    return [int(hit["id"]) for hit in hits[0]]
 
 
 def adaptive(client: MilvusClient, short: Stored, full: Stored, size: int, query: Floats) -> list[int]:
-    """What nestvec's Rescore node asks: a shortlist by the prefix, then its best by the whole vector."""
+    """As nestvec's Rescore node: a shortlist by short vectors, then its best rows by full-length ones."""
     ids = search(client, short.name, unit(query[None, : short.dim])[0], size, ef=64 * (short.index == "HNSW"))
     return search(client, full.name, query, TOP, f"id in {ids}")
 
@@ -183,40 +183,42 @@ def adaptive(client: MilvusClient, short: Stored, full: Stored, size: int, query
 def truth(run: Run, queries: Floats) -> Ints:
     """The exact nearest rows, (queries, TOP): numpy, float32."""
     best = np.full((len(queries), TOP), -np.inf, np.float32)
-    found = np.zeros((len(queries), TOP), np.int64)
+    numbers = np.zeros((len(queries), TOP), np.int64)
     for start in range(0, run.options.rows, 50_000):
         scores = queries @ np.asarray(run.base[start : start + 50_000]).T
         rows = np.argsort(-scores, axis=1)[:, :TOP] if scores.shape[1] < TOP else _top(scores)
-        both = np.concatenate([best, np.take_along_axis(scores, rows, 1)], 1)
-        names = np.concatenate([found, rows + start], 1)
-        order = np.argsort(-both, axis=1, kind="stable")[:, :TOP]
-        best, found = np.take_along_axis(both, order, 1), np.take_along_axis(names, order, 1)
-    return found
+        similarities = np.concatenate([best, np.take_along_axis(scores, rows, 1)], 1)
+        names = np.concatenate([numbers, rows + start], 1)
+        order = np.argsort(-similarities, axis=1, kind="stable")[:, :TOP]
+        best, numbers = np.take_along_axis(similarities, order, 1), np.take_along_axis(names, order, 1)
+    return numbers
 
 
 def _top(scores: Floats) -> Ints:
     return np.argpartition(-scores, TOP - 1, axis=1)[:, :TOP]
 
 
-def recalls(found: Sequence[Sequence[int]], exact: Ints) -> list[float]:
+def recalls(rankings: Sequence[Sequence[int]], exact: Ints) -> list[float]:
     """The share of each query's exact answer that was found."""
-    return [len(set(ids) & set(map(int, row))) / TOP for ids, row in zip(found, exact, strict=True)]
+    return [len(set(ids) & set(map(int, row))) / TOP for ids, row in zip(rankings, exact, strict=True)]
 
 
 def chosen(run: Run, client: MilvusClient, short: Stored, full: Stored) -> dict[str, list[float]]:
-    """Recall and its lower bound by the shortlist's size, up to the first that is sure of the target.
+    """Recall and its lower bound by the shortlist's size, up to the first whose bound reaches the target.
 
     On queries of its own. The bound is the lower end of a one-sided 95 % interval: a mean that just reaches
     the target on some queries misses it on others half of the time.
     """
-    exact, found = truth(run, run.learners), {}
+    exact, recall_by_size = truth(run, run.learners), {}
     for size in LADDER:
         shares = recalls([adaptive(client, short, full, size, query) for query in run.learners], exact)
         mean, spread = statistics.fmean(shares), statistics.stdev(shares) / len(shares) ** 0.5
-        found[str(size)] = [round(mean, 4), round(mean - SURE * spread, 4)]
-        print(f"  {short.name}, {size}: recall {mean:.4f}, at least {found[str(size)][1]}", flush=True)
-        if found[str(size)][1] >= TARGET:
-            return found
+        recall_by_size[str(size)] = [round(mean, 4), round(mean - SURE * spread, 4)]
+        print(
+            f"  {short.name}, {size}: recall {mean:.4f}, at least {recall_by_size[str(size)][1]}", flush=True
+        )
+        if recall_by_size[str(size)][1] >= TARGET:
+            return recall_by_size
     raise SystemExit(f"no shortlist up to {LADDER[-1]} is sure of recall {TARGET} by {short.dim} dims")
 
 
@@ -226,25 +228,25 @@ Contender = Callable[[Floats], list[int]]
 def timed(contenders: dict[str, Contender], queries: Floats, exact: Ints) -> dict[str, dict[str, float]]:
     """One round, contenders in turn for each query: p50 and p95 in ms, and recall."""
     spent: dict[str, list[float]] = {name: [] for name in contenders}
-    found: dict[str, list[list[int]]] = {name: [] for name in contenders}
+    rankings: dict[str, list[list[int]]] = {name: [] for name in contenders}
     for query in queries:
         for name, work in contenders.items():
             started = time.perf_counter()
             rows = work(query)
             spent[name].append((time.perf_counter() - started) * 1000)
-            found[name].append(rows)
+            rankings[name].append(rows)
     return {
         name: {
             "p50 ms": round(statistics.median(of), 2),
             "p95 ms": round(float(np.quantile(of, 0.95)), 2),
-            "recall": round(statistics.fmean(recalls(found[name], exact)), 4),
+            "recall": round(statistics.fmean(recalls(rankings[name], exact)), 4),
         }
         for name, of in spent.items()
     }
 
 
 def collections(options: argparse.Namespace) -> tuple[list[Stored], list[Stored]]:
-    """Those of the time, and the smaller ones of memory and build."""
+    """The collections for time, and the smaller ones for memory and build."""
     rows, small, dim = options.rows, min(options.hnsw_rows, options.rows), options.dim
     timed_ones = [Stored("full", 384, rows, "FLAT"), Stored("short", dim, rows, "FLAT")]
     if options.short_hnsw:
@@ -258,7 +260,7 @@ def collections(options: argparse.Namespace) -> tuple[list[Stored], list[Stored]
 
 
 def milvus(options: argparse.Namespace) -> dict[str, Any]:
-    """The whole part on Milvus 2.3.5, step by step."""
+    """All steps on Milvus 2.3.5."""
     options.work /= f"{options.rows}-{options.dim}-{options.hnsw_rows}"
     options.work.mkdir(parents=True, exist_ok=True)
     path = options.work / "state.json"
@@ -271,19 +273,24 @@ def milvus(options: argparse.Namespace) -> dict[str, Any]:
         for stored in (*small, *large):
             client.release_collection(stored.name)
     memory = {}
-    for one in small[1:]:
-        for mapped in (False, True) if one.index == "FLAT" else (False,):
-            name = f"{one.name}, mapped" if mapped else one.name
-            memory[name] = done(f"memory of {name}, MB", partial(loaded, mapped=mapped), run, one)
+    for collection in small[1:]:
+        for mapped in (False, True) if collection.index == "FLAT" else (False,):
+            name = f"{collection.name}, mapped" if mapped else collection.name
+            memory[name] = done(f"memory of {name}, MB", partial(loaded, mapped=mapped), run, collection)
     with server(options.venv, options.work) as (client, _):
         for stored in large:
             client.load_collection(stored.name)
         full, shorts = large[0], large[1:]
-        ladder = {one.name: done(f"ladder of {one.name}", chosen, run, client, one, full) for one in shorts}
+        ladder = {
+            collection.name: done(f"ladder of {collection.name}", chosen, run, client, collection, full)
+            for collection in shorts
+        }
         contenders: dict[str, Contender] = {"exact": lambda query: search(client, full.name, query, TOP)}
-        for one in shorts:
-            size = int(list(ladder[one.name])[-1])
-            contenders[f"adaptive, {one.index} {one.dim}"] = partial(adaptive, client, one, full, size)
+        for collection in shorts:
+            size = int(list(ladder[collection.name])[-1])
+            contenders[f"adaptive, {collection.index} {collection.dim}"] = partial(
+                adaptive, client, collection, full, size
+            )
         exact = truth(run, run.queries)
         timed(contenders, run.queries[:20], exact[:20])
         rounds = []
@@ -343,7 +350,7 @@ def reported(
     }
 
 
-def parsed() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("part", choices=["setup", "milvus", "scifact"])
     parser.add_argument("--venv", type=Path, default=Path("/tmp/w/venv-milvus"))
@@ -357,8 +364,10 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="a dataset in BEIR's layout, for scifact")
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--encoder", default="minilm")
-    parser.add_argument("--recall", type=float, default=TARGET, help="that scifact's shortlist has to have")
-    parser.add_argument("--port", type=int, default=18_380, help="of scifact's service, the same each time")
+    parser.add_argument("--recall", type=float, default=TARGET, help="required of scifact's shortlist")
+    parser.add_argument(
+        "--port", type=int, default=18_380, help="of scifact's service, the same in every run"
+    )
     parser.add_argument(
         "--limit", type=int, default=0, help="queries of scifact, for a quick look; 0 for all"
     )
@@ -367,7 +376,7 @@ def parsed() -> argparse.Namespace:
 
 
 def main() -> None:
-    options = parsed()
+    options = parse_arguments()
     if options.part == "setup":
         setup(options.venv)
         return
@@ -375,14 +384,16 @@ def main() -> None:
     if getattr(options, needed) is None:
         raise SystemExit(f"--{needed} is needed")
     options.work = options.work.absolute()
-    found: dict[str, Any] = {
+    report: dict[str, Any] = {
         "date": date.today().isoformat(),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
     }
-    found |= {"milvus": milvus, "scifact": scifact}[options.part](options)
-    kept = json.loads(options.json.read_text()) if options.json.exists() else {}
-    options.json.write_text(json.dumps(kept | {options.part: found}, indent=1, ensure_ascii=False) + "\n")
-    for name, value in found["ratios"].items():
+    report |= {"milvus": milvus, "scifact": scifact}[options.part](options)
+    existing = json.loads(options.json.read_text()) if options.json.exists() else {}
+    options.json.write_text(
+        json.dumps(existing | {options.part: report}, indent=1, ensure_ascii=False) + "\n"
+    )
+    for name, value in report["ratios"].items():
         print(f"{name:>44}: {value:8.3f}")
 
 

@@ -1,6 +1,6 @@
-"""SQL on Milvus Lite over a judged dataset: what a shortlist keeps of nDCG@10, and what SQL adds to a search.
+"""SQL on Milvus Lite over a judged dataset: nDCG@10 with a shortlist, and the overhead of SQL.
 
-Documents are embedded once and stay in ``--work``: a later run goes on with them.
+Documents are embedded once and kept in ``--work`` for later runs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FILTERED = "SELECT id FROM papers WHERE id <> :own ORDER BY abstract <=> :query 
 
 @dataclass(frozen=True)
 class Part:
-    """The judged queries that are asked, and the numbers of the documents that are stored."""
+    """The queries to ask, and the numbers of the documents to store."""
 
     dataset: Dataset
     numbers: frozenset[int]
@@ -56,7 +56,7 @@ def limited(dataset: Dataset, queries: int) -> Part:
 
 @contextmanager
 def stored(options: argparse.Namespace, part: Part) -> Iterator[MilvusClient]:
-    """The documents in Milvus Lite, under two lengths of vectors, with the service that embeds them."""
+    """The documents in Milvus Lite with vectors of two lengths, and the service that embeds them."""
     folder = options.work / f"{part.dataset.name}-{len(part.numbers)}-{options.dim}-{options.encoder}"
     folder.mkdir(parents=True, exist_ok=True)
     with (
@@ -84,13 +84,18 @@ def create(client: MilvusClient, options: argparse.Namespace) -> None:
     schema = client.create_schema()
     schema.add_field("id", DataType.INT64, is_primary=True)
     schema.add_field("abstract", DataType.VARCHAR, max_length=65535)
-    whole = read_manifest(options.models / options.encoder).dim
+    full_dim = read_manifest(options.models / options.encoder).dim
     address = f"http://127.0.0.1:{options.port}"
     nestvec.add_embedding(
-        schema, "abstract", encoder=options.encoder, dims=(options.dim, whole), service=address, client=client
+        schema,
+        "abstract",
+        encoder=options.encoder,
+        dims=(options.dim, full_dim),
+        service=address,
+        client=client,
     )
     index = client.prepare_index_params()
-    for dim in (options.dim, whole):
+    for dim in (options.dim, full_dim):
         index.add_index(f"abstract_{dim}", index_type="FLAT", metric_type="COSINE")
     client.create_collection(NAME, schema=schema, index_params=index)
 
@@ -109,9 +114,9 @@ def scifact(options: argparse.Namespace) -> dict[str, Any]:
             f"shortlist {options.dim}:{size}": SessionSettings(shortlist=f"{options.dim}:{size}"),
             "as the planner chooses": SessionSettings(recall=options.recall),
         }
-        found, spent = asked(client, part.dataset, settings)
+        rankings, spent = search_all(client, part.dataset, settings)
         added = overhead(client, part.dataset.queries.inputs)
-    scores = {name: per_query_metrics(part.dataset, rows)["ndcg@10"] for name, rows in found.items()}
+    scores = {name: per_query_metrics(part.dataset, rows)["ndcg@10"] for name, rows in rankings.items()}
     weights = bootstrap_weights(len(part.dataset.queries.ids), 0)
     full = scores["full"]
     return {
@@ -139,12 +144,12 @@ def scifact(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def asked(
+def search_all(
     client: MilvusClient, dataset: Dataset, settings: dict[str, SessionSettings]
 ) -> tuple[dict[str, NDArray[np.int64]], dict[str, list[float]]]:
     """The ten rows of every query under each setting, (q, 10) with -1 for none, and the milliseconds."""
-    sessions = {name: Session(settings=one) for name, one in settings.items()}
-    found = {name: np.full((len(dataset.queries.ids), TOP), -1, np.int64) for name in settings}
+    sessions = {name: Session(settings=setting) for name, setting in settings.items()}
+    rankings = {name: np.full((len(dataset.queries.ids), TOP), -1, np.int64) for name in settings}
     spent: dict[str, list[float]] = {name: [] for name in settings}
     for line, (text, own) in enumerate(
         zip(dataset.queries.inputs, dataset.queries.own_documents, strict=True)
@@ -153,20 +158,20 @@ def asked(
         execute(client, QUERY, {"query": text}, session=sessions["full"])
         for name, session in sessions.items():
             started = time.perf_counter()
-            statement, given = (
+            statement, parameters = (
                 (QUERY, {"query": text}) if own < 0 else (FILTERED, {"query": text, "own": int(own)})
             )
-            rows = execute(client, statement, given, session=session).rows
+            rows = execute(client, statement, parameters, session=session).rows
             spent[name].append((time.perf_counter() - started) * 1000)
-            found[name][line, : len(rows)] = [row[0] for row in rows]
-    return found, spent
+            rankings[name][line, : len(rows)] = [row[0] for row in rows]
+    return rankings, spent
 
 
 def overhead(client: MilvusClient, queries: Sequence[str]) -> dict[str, float]:
     """Medians in ms: a search in SQL, the same by hand, the difference, and parsing and planning alone."""
     session = Session(settings=SessionSettings(shortlist="off"))
     table = drive(client, _table(session))
-    column = max(table.embeddings, key=lambda one: one.dim).column
+    column = max(table.embeddings, key=lambda embedding: embedding.dim).column
 
     def by_hand(text: str) -> object:
         more = {"metric_type": "COSINE"}

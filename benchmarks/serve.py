@@ -1,6 +1,6 @@
-"""The service's figures, side by side in one run; medians of the rounds, as a table, JSON and a plot.
+"""Performance of the service, compared in one run; medians of rounds, as a table, JSON and a plot.
 
-Texts are the standard library's docstrings; each round marks its own, so that nothing is remembered.
+Texts are the standard library's docstrings; every text is unique, so that no cache helps.
 
     python benchmarks/serve.py --models models [--encoder minilm] [--rounds 5] [--json FILE] [--plot FILE]
         [--triton HOST:PORT] [--infinity PROGRAM --checkpoint FOLDER] [--soak TEXTS]
@@ -30,7 +30,7 @@ from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.samples.docstrings import sample_texts
 
 SHAPES = ((32, 8), (1, 64))
-"""Texts a request, requests in flight."""
+"""Texts per request, requests in flight."""
 INSERTED = 2000
 WARM = 60_000
 FIELDS = (32, 64, 128, 384)
@@ -43,41 +43,43 @@ def marked(texts: Sequence[str], mark: str) -> list[str]:
 
 
 def throughput(options: argparse.Namespace, texts: Sequence[str]) -> Figures:
-    """Texts a second of the loop, the service, Triton's engine and Infinity, taken in turn."""
+    """Texts per second of the loop, the service, the Triton engine and Infinity, in turns."""
     loop = Loop(options.models / options.encoder)
     with ExitStack() as stack:
         port, _ = stack.enter_context(service(options.models, options.encoder))
         contenders: dict[str, Callable[[list[str]], object]] = {"loop": loop}
         own = tei(port, options.encoder)
         for size, flight in SHAPES:
-            contenders[f"{size} x {flight}"] = lambda some, size=size, flight=flight: own(some, size, flight)
+            contenders[f"{size} x {flight}"] = lambda batch, size=size, flight=flight: own(
+                batch, size, flight
+            )
         if options.triton:
             more = ("--engine", "triton", "--triton-url", options.triton)
             other, _ = stack.enter_context(service(options.models, options.encoder, *more))
             triton = tei(other, options.encoder)
-            contenders["Triton, 32 x 8"] = lambda some: triton(some, 32, 8)
+            contenders["Triton, 32 x 8"] = lambda batch: triton(batch, 32, 8)
         if options.infinity:
             port = stack.enter_context(infinity(options.infinity, options.checkpoint))
             peer = Client(port, "/embeddings", lambda texts: {"model": "m", "input": list(texts)})
-            contenders["Infinity, 32 x 8"] = lambda some: peer(some, 32, 8)
+            contenders["Infinity, 32 x 8"] = lambda batch: peer(batch, 32, 8)
         for name, work in contenders.items():
             work(marked(texts[:128], f"warm {name}"))
-        found: Figures = {name: [] for name in contenders}
+        rates: Figures = {name: [] for name in contenders}
         for number in range(options.rounds):
             for name, work in contenders.items():
                 fresh = marked(texts, f"{number} {name}")
-                found[name].append(rate(fresh, lambda work=work, fresh=fresh: work(fresh)))
-    return found
+                rates[name].append(rate(fresh, lambda work=work, fresh=fresh: work(fresh)))
+    return rates
 
 
 def overhead(options: argparse.Namespace) -> Figures:
-    """Milliseconds of a lone short query over HTTP, of the same on ONNX Runtime, and the difference.
+    """Milliseconds of a single short query over HTTP, of the same on ONNX Runtime, and the difference.
 
     In blocks, not in turn: an engine's threads spin for a while after a run, and would slow the other's.
     """
     loop = Loop(options.models / options.encoder)
     texts = [f"how do I read rows from file number {number}" for number in range(100)]
-    found: Figures = {"query over HTTP, ms": [], "engine alone, ms": [], "overhead, ms": []}
+    figures: Figures = {"query over HTTP, ms": [], "engine alone, ms": [], "overhead, ms": []}
     with service(options.models, options.encoder) as (port, _):
         client = tei(port, options.encoder)
         client.post(["warm"])
@@ -87,10 +89,10 @@ def overhead(options: argparse.Namespace) -> Figures:
             time.sleep(0.2)
             alone = median_ms(fresh, lambda text: loop.run([loop.ids(text)]))
             time.sleep(0.2)
-            found["query over HTTP, ms"].append(over_http)
-            found["engine alone, ms"].append(alone)
-            found["overhead, ms"].append(over_http - alone)
-    return found
+            figures["query over HTTP, ms"].append(over_http)
+            figures["engine alone, ms"].append(alone)
+            figures["overhead, ms"].append(over_http - alone)
+    return figures
 
 
 def median_ms(texts: Sequence[str], work: Callable[[str], object]) -> float:
@@ -103,22 +105,22 @@ def median_ms(texts: Sequence[str], work: Callable[[str], object]) -> float:
 
 
 def nested(options: argparse.Namespace, texts: Sequence[str]) -> Figures:
-    """Seconds to insert 2,000 rows with one nested field and with four, and encoder passes a text."""
-    some = (list(texts) * (INSERTED // len(texts) + 1))[:INSERTED]
-    found: Figures = {"insert, 1 field, s": [], "insert, 4 fields, s": [], "passes a text": []}
+    """Seconds to insert 2,000 rows with one nested field and with four, and encoder passes per text."""
+    repeated = (list(texts) * (INSERTED // len(texts) + 1))[:INSERTED]
+    figures: Figures = {"insert, 1 field, s": [], "insert, 4 fields, s": [], "passes a text": []}
     with service(options.models, options.encoder) as (port, _), tempfile.TemporaryDirectory() as folder:
         address = f"http://127.0.0.1:{port}"
         for number in range(options.rounds):
             for dims in (FIELDS[:1], FIELDS):
-                rows = [f"{text} {number} {len(dims)} {row}" for row, text in enumerate(some)]
+                rows = [f"{text} {number} {len(dims)} {row}" for row, text in enumerate(repeated)]
                 before = passes(address)
                 seconds = insert(
                     Path(folder) / f"{number}-{len(dims)}.db", address, options.encoder, dims, rows
                 )
-                found[f"insert, {len(dims)} field{'s' * (len(dims) > 1)}, s"].append(seconds)
+                figures[f"insert, {len(dims)} field{'s' * (len(dims) > 1)}, s"].append(seconds)
                 if len(dims) > 1:
-                    found["passes a text"].append((passes(address) - before) / len(set(rows)))
-    return found
+                    figures["passes a text"].append((passes(address) - before) / len(set(rows)))
+    return figures
 
 
 def insert(path: Path, address: str, encoder: str, dims: Sequence[int], texts: Sequence[str]) -> float:
@@ -139,16 +141,16 @@ def collection(client: MilvusClient, address: str, encoder: str, dims: Sequence[
 
 
 def passes(address: str) -> float:
-    """Texts that have passed the engine, from the service's own metrics."""
+    """Texts that the engine has run, from the service's metrics."""
     text = httpx.get(f"{address}/metrics").text
-    return sum(float(one) for one in re.findall(r"^te_embed_success\{.*\} (\S+)$", text, re.M))
+    return sum(float(value) for value in re.findall(r"^te_embed_success\{.*\} (\S+)$", text, re.M))
 
 
 def soak(options: argparse.Namespace) -> Figures:
     """Resident memory in MB after a warm-up and after ``--soak`` short texts, all different."""
     with service(options.models, options.encoder) as (port, process):
         client = tei(port, options.encoder)
-        # Enough to fill what the service remembers.
+        # Enough to fill the service's cache.
         client([f"warm {number}" for number in range(WARM)], 32, 8)
         warm = resident(process)
         for start in range(0, options.soak, 20_000):
@@ -162,31 +164,31 @@ def resident(process: int) -> float:
     return int(kilobytes) / 1024
 
 
-def ratios(found: Figures) -> dict[str, float]:
+def ratios(figures: Figures) -> dict[str, float]:
     """Each contender over the loop, Triton over our own engine, four fields over one: medians of rounds."""
 
     def ratio(of: str, to: str) -> float:
-        return round(statistics.median(a / b for a, b in zip(found[of], found[to], strict=True)), 3)
+        return round(statistics.median(a / b for a, b in zip(figures[of], figures[to], strict=True)), 3)
 
-    made = {f"{name} ÷ loop": ratio(name, "loop") for name in ("32 x 8", "1 x 64") if name in found}
-    if "Triton, 32 x 8" in found:
-        made["Triton ÷ embedded engine"] = ratio("Triton, 32 x 8", "32 x 8")
-    if "Infinity, 32 x 8" in found:
-        made["service ÷ Infinity"] = ratio("32 x 8", "Infinity, 32 x 8")
-    if "insert, 4 fields, s" in found:
-        made["insert with 4 fields ÷ with 1"] = ratio("insert, 4 fields, s", "insert, 1 field, s")
-    return made
+    by_name = {f"{name} ÷ loop": ratio(name, "loop") for name in ("32 x 8", "1 x 64") if name in figures}
+    if "Triton, 32 x 8" in figures:
+        by_name["Triton ÷ embedded engine"] = ratio("Triton, 32 x 8", "32 x 8")
+    if "Infinity, 32 x 8" in figures:
+        by_name["service ÷ Infinity"] = ratio("32 x 8", "Infinity, 32 x 8")
+    if "insert, 4 fields, s" in figures:
+        by_name["insert with 4 fields ÷ with 1"] = ratio("insert, 4 fields, s", "insert, 1 field, s")
+    return by_name
 
 
-def plot(made: dict[str, float], path: Path) -> None:
+def plot(ratios_by_name: dict[str, float], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(8, 0.5 * len(made) + 1.2))
-    names = list(made)[::-1]
-    bars = axes.barh(names, [made[name] for name in names], color="#2f7d43")
+    figure, axes = pyplot.subplots(figsize=(8, 0.5 * len(ratios_by_name) + 1.2))
+    names = list(ratios_by_name)[::-1]
+    bars = axes.barh(names, [ratios_by_name[name] for name in names], color="#2f7d43")
     axes.bar_label(bars, fmt="%.2f", padding=3)
     axes.axvline(1, color="#888", linewidth=1)
     axes.set_xlabel("ratio, median of rounds")
@@ -195,15 +197,15 @@ def plot(made: dict[str, float], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def parsed() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--encoder", default="minilm")
     parser.add_argument("--texts", type=int, default=800)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--triton", help="HOST:PORT of a Triton that serves the same repository")
-    parser.add_argument("--infinity", type=Path, help="infinity_emb, of an environment of its own")
-    parser.add_argument("--checkpoint", type=Path, help="what the encoder was exported from, for Infinity")
+    parser.add_argument("--infinity", type=Path, help="infinity_emb, installed in its own environment")
+    parser.add_argument("--checkpoint", type=Path, help="checkpoint of the encoder, for Infinity")
     parser.add_argument("--soak", type=int, default=0, help="texts of the memory soak; 0 for none")
     parser.add_argument("--only", choices=["throughput", "overhead", "nested", "soak"])
     parser.add_argument("--json", type=Path)
@@ -212,7 +214,7 @@ def parsed() -> argparse.Namespace:
 
 
 def main() -> None:
-    options = parsed()
+    options = parse_arguments()
     texts = sample_texts(options.texts)
     parts: dict[str, Callable[[], Figures]] = {
         "throughput": lambda: throughput(options, texts),
@@ -220,27 +222,27 @@ def main() -> None:
         "nested": lambda: nested(options, texts),
         "soak": lambda: soak(options) if options.soak else {},
     }
-    found: Figures = {}
+    figures: Figures = {}
     for name, part in parts.items():
         if options.only in (None, name):
-            found |= part()
-    made = ratios(found) if "loop" in found or "insert, 4 fields, s" in found else {}
+            figures |= part()
+    ratios_by_name = ratios(figures) if "loop" in figures or "insert, 4 fields, s" in figures else {}
     result: dict[str, Any] = {
         "date": date.today().isoformat(),
         "encoder": options.encoder,
         "precision": read_manifest(options.models / options.encoder).precision,
         "texts": len(texts),
         "rounds": options.rounds,
-        "medians": {name: round(statistics.median(of), 3) for name, of in found.items() if of},
-        "ratios": made,
-        "all": {name: [round(one, 3) for one in of] for name, of in found.items() if len(of) <= 20},
+        "medians": {name: round(statistics.median(of), 3) for name, of in figures.items() if of},
+        "ratios": ratios_by_name,
+        "all": {name: [round(one, 3) for one in of] for name, of in figures.items() if len(of) <= 20},
     }
-    for name, value in {**result["medians"], **made}.items():
+    for name, value in {**result["medians"], **ratios_by_name}.items():
         print(f"{name:>32}: {value:10.3f}")
     if options.json:
         options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-    if options.plot and made:
-        plot(made, options.plot)
+    if options.plot and ratios_by_name:
+        plot(ratios_by_name, options.plot)
 
 
 if __name__ == "__main__":

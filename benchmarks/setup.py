@@ -1,4 +1,4 @@
-"""What a person waits for: help, export, the service's first answer, the whole demo.
+"""What a user waits for: help, export, the service's first answer, the demo.
 
 Whole processes, several rounds each, medians. The demo runs in a new folder each time.
 
@@ -37,8 +37,8 @@ def cold_start(folder: Path) -> None:
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as service:
         assert service.stdout is not None
         for line in service.stdout:
-            if found := re.match(r"Serving at (\S+)", line):
-                httpx.post(f"{found[1]}/embed", json={"inputs": "a text"}).raise_for_status()
+            if match := re.match(r"Serving at (\S+)", line):
+                httpx.post(f"{match[1]}/embed", json={"inputs": "a text"}).raise_for_status()
                 break
         service.terminate()
 

@@ -1,4 +1,4 @@
-"""What each size keeps, as a plot and a short table, from the rows of ``nestvec evaluate --json``.
+"""Quality by size, as a plot and a short table, from the rows of ``nestvec evaluate --json``.
 
 nestvec evaluate scifact cranfield --encoder minilm-rotated … --json benchmarks/results/sizes.json
 python benchmarks/sizes.py benchmarks/results/sizes.json --plot benchmarks/results/sizes.png
@@ -21,26 +21,26 @@ STYLES = {
 
 
 def curves(rows: list[Row], trained: frozenset[str]) -> dict[str, dict[int, float]]:
-    """Kept per dim of float vectors at the deepest exit: how the encoder was nested to dim to share."""
-    found: dict[str, dict[int, float]] = {}
+    """The share kept by float vectors at the deepest exit, by nesting and dim."""
+    by_kind: dict[str, dict[int, float]] = {}
     deepest = {name: max(row["exit"] for row in rows if row["encoder"] == name) for name in encoders(rows)}
     for row in rows:
-        whole = row["exit"] == row["query_exit"] == deepest[row["encoder"]]
-        if row["form"] != "float" or not whole or row["precision"] != "fp32":
+        full_depth = row["exit"] == row["query_exit"] == deepest[row["encoder"]]
+        if row["form"] != "float" or not full_depth or row["precision"] != "fp32":
             continue
         kind = row["nesting"]
         if row["encoder"] in trained:
             kind = "trained" if kind != "plain" else None
         if kind is not None:
-            found.setdefault(kind, {})[row["dim"]] = row["kept"]
-    return found
+            by_kind.setdefault(kind, {})[row["dim"]] = row["kept"]
+    return by_kind
 
 
 def encoders(rows: list[Row]) -> list[str]:
     return list(dict.fromkeys(row["encoder"] for row in rows))
 
 
-def plot(found: dict[str, dict[int, float]], path: Path) -> None:
+def plot(by_kind: dict[str, dict[int, float]], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -48,12 +48,12 @@ def plot(found: dict[str, dict[int, float]], path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(8, 4.2))
     for kind, (colour, line, label) in STYLES.items():
-        dims = sorted(found.get(kind, {}))
-        shares = [100 * found[kind][dim] for dim in dims]
+        dims = sorted(by_kind.get(kind, {}))
+        shares = [100 * by_kind[kind][dim] for dim in dims]
         axes.plot(dims, shares, line, color=colour, marker="o", label=label)
     axes.axhline(99, color="#555", linewidth=1, linestyle=":")
     axes.set_xscale("log", base=2)
-    ticks = sorted({dim for one in found.values() for dim in one})
+    ticks = sorted({dim for shares_by_dim in by_kind.values() for dim in shares_by_dim})
     axes.set_xticks(ticks, [f"{dim}\n{4 * dim:,} B" for dim in ticks])
     axes.minorticks_off()
     axes.set_xlabel("dims and bytes of a vector")
@@ -73,11 +73,11 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
     rows = [row for row in json.loads(options.rows.read_text()) if row["dataset"] == options.dataset]
-    found = curves(rows, frozenset(options.trained))
-    for kind, shares in found.items():
+    by_kind = curves(rows, frozenset(options.trained))
+    for kind, shares in by_kind.items():
         print(f"{kind:>8}", *(f"{dim}: {shares[dim]:.3f}" for dim in sorted(shares, reverse=True)), sep="  ")
     if options.plot:
-        plot(found, options.plot)
+        plot(by_kind, options.plot)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""A sparse encoder over a judged dataset, in one run: by SQL on Milvus Lite, exactly, beside BM25.
+"""A sparse encoder on a judged dataset: by SQL on Milvus Lite, exactly, and compared with BM25.
 
     python benchmarks/sparse.py --data FOLDER --models models [--sparse splade] [--dense minilm] [--json FILE]
 
-The documents are embedded once and stay in ``--work``. Exactly means every inner product of the stored
+The documents are embedded once and kept in ``--work``. Exactly means all inner products of the stored
 weights; ``top n`` keeps only the n largest weights of each document. nDCG@10 by trec_eval.
 """
 
@@ -47,7 +47,7 @@ RANKINGS = {
     "RRF of sparse and dense": "RRF(lex <#> :q, v <=> :q) DESC",
     "RRF of BM25 and dense": "RRF(body <@> :q, v <=> :q) DESC",
 }
-"""What SQL orders by."""
+"""The ORDER BY expressions."""
 
 Found = NDArray[np.int64]
 Weights = Mapping[int, float]
@@ -63,10 +63,10 @@ def main() -> None:
     parser.add_argument("--dense", default="minilm")
     parser.add_argument("--work", type=Path, default=Path(".cache/sparse"))
     parser.add_argument("--port", type=int, default=18090)
-    parser.add_argument("--limit", type=int, default=0, help="the first so many queries; 0 are all")
+    parser.add_argument("--limit", type=int, default=0, help="number of queries; 0 for all")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    result = measured(options, limited(open_dataset(options.data), options.limit))
+    result = measure_dataset(options, limited(open_dataset(options.data), options.limit))
     print(json.dumps(result, indent=1))
     if options.json:
         there = json.loads(options.json.read_text()) if options.json.exists() else {}
@@ -78,7 +78,7 @@ def limited(dataset: Dataset, queries: int) -> Dataset:
     return replace(dataset, queries=dataset.queries.first(queries)) if queries else dataset
 
 
-def measured(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
+def measure_dataset(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
     folder = options.work / f"sparse-{dataset.name}-{options.sparse}-{options.dense}"
     folder.mkdir(parents=True, exist_ok=True)
     address = f"http://127.0.0.1:{options.port}"
@@ -89,12 +89,18 @@ def measured(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
     ):
         cursor = connection.cursor()
         filled = fill(cursor, dataset, options)
-        found, spent = asked(cursor, dataset)
-        queries = embed_weights(EmbeddingRequest(address, EmbeddingConfig(options.sparse, form="sparse")), dataset.queries.inputs, query=True)
+        rankings, spent = search_all(cursor, dataset)
+        queries = embed_weights(
+            EmbeddingRequest(address, EmbeddingConfig(options.sparse, form="sparse")),
+            dataset.queries.inputs,
+            query=True,
+        )
         stored = read(client, dataset)
     exact = {"exactly": ranked(queries, stored, dataset, None)}
     exact |= {f"exactly, top {n}": ranked(queries, stored, dataset, n) for n in KEPT}
-    scores = {name: per_query_metrics(dataset, rows)["ndcg@10"] for name, rows in {**found, **exact}.items()}
+    scores = {
+        name: per_query_metrics(dataset, rows)["ndcg@10"] for name, rows in {**rankings, **exact}.items()
+    }
     weights = bootstrap_weights(len(dataset.queries.ids), 0)
     return {
         "date": str(date.today()),
@@ -107,16 +113,16 @@ def measured(options: argparse.Namespace, dataset: Dataset) -> dict[str, Any]:
         "words of a query": round(statistics.mean(map(len, queries)), 1),
         "nDCG@10": {name: round(float(of.mean()), 4) for name, of in scores.items()},
         "95 % interval of sparse less BM25": [
-            round(one, 4) for one in confidence_interval(weights @ (scores["sparse"] - scores["BM25"]))
+            round(bound, 4) for bound in confidence_interval(weights @ (scores["sparse"] - scores["BM25"]))
         ],
-        "same first ten, SQL and exactly": round(overlap(found["sparse"], exact["exactly"]), 4),
+        "same first ten, SQL and exactly": round(overlap(rankings["sparse"], exact["exactly"]), 4),
         "p50 ms": spent,
         **filled,
     }
 
 
 def fill(cursor: Any, dataset: Dataset, options: argparse.Namespace) -> dict[str, Any]:
-    """Every document in one table; how many a second were embedded, by both encoders and written."""
+    """Insert every document into one table; documents per second."""
     dim = read_manifest(options.models / options.dense).dim
     cursor.execute(
         "CREATE TABLE IF NOT EXISTS papers (id BIGINT PRIMARY KEY, body TEXT, "
@@ -126,21 +132,21 @@ def fill(cursor: Any, dataset: Dataset, options: argparse.Namespace) -> dict[str
     )
     cursor.execute("SELECT count(*) FROM papers")
     done, started = int(cursor.fetchone()[0]), time.perf_counter()
-    begun = done
+    already_done = done
     rows = islice(enumerate(dataset.read_corpus()), done, None)
     while batch := list(islice(rows, BATCH)):
-        given = [{"id": at, "body": text or "."} for at, text in batch]
-        cursor.executemany("INSERT INTO papers (id, body) VALUES (:id, :body)", given)
+        batch_rows = [{"id": at, "body": text or "."} for at, text in batch]
+        cursor.executemany("INSERT INTO papers (id, body) VALUES (:id, :body)", batch_rows)
         done += len(batch)
         print(f"  {done:,} of {dataset.document_count:,} documents", flush=True)
-    if begun:
+    if already_done:
         return {}
     return {"documents a second, sparse and dense and BM25": round(done / (time.perf_counter() - started), 1)}
 
 
-def asked(cursor: Any, dataset: Dataset) -> tuple[dict[str, Found], dict[str, float]]:
-    """The first ten of each query by each ranking, and the median time, rankings taking turns."""
-    found = {name: np.full((len(dataset.queries.ids), TOP), -1, np.int64) for name in RANKINGS}
+def search_all(cursor: Any, dataset: Dataset) -> tuple[dict[str, Found], dict[str, float]]:
+    """The first ten of each query by each ranking, in turns, and the median times."""
+    rankings = {name: np.full((len(dataset.queries.ids), TOP), -1, np.int64) for name in RANKINGS}
     spent: dict[str, list[float]] = {name: [] for name in RANKINGS}
     for line, query in enumerate(dataset.queries.inputs):
         for name, order in RANKINGS.items():
@@ -148,8 +154,8 @@ def asked(cursor: Any, dataset: Dataset) -> tuple[dict[str, Found], dict[str, fl
             cursor.execute(f"SELECT id FROM papers ORDER BY {order} LIMIT {TOP}", {"q": query})
             ids = [row[0] for row in cursor.fetchall()]
             spent[name].append(time.perf_counter() - started)
-            found[name][line, : len(ids)] = ids
-    return found, {name: round(statistics.median(of) * 1000, 1) for name, of in spent.items()}
+            rankings[name][line, : len(ids)] = ids
+    return rankings, {name: round(statistics.median(of) * 1000, 1) for name, of in spent.items()}
 
 
 def read(client: MilvusClient, dataset: Dataset) -> list[Weights]:
@@ -163,16 +169,18 @@ def read(client: MilvusClient, dataset: Dataset) -> list[Weights]:
 
 
 def ranked(queries: Sequence[Weights], stored: Sequence[Weights], dataset: Dataset, top: int | None) -> Found:
-    """The ten documents with the largest inner product, of those that share a word with the query."""
-    kept = [top_weights(array(one), top) for one in stored]
-    words = 1 + max(max(one, default=0) for one in (*queries, *stored))
+    """The ten documents with the largest inner products, among those that share a word with the query."""
+    largest = [top_weights(array(weights), top) for weights in stored]
+    words = 1 + max(max(weights, default=0) for weights in (*queries, *stored))
     return search_postings(
-        build_postings(kept, words), [array(one) for one in queries], min(TOP, dataset.document_count)
+        build_postings(largest, words),
+        [array(weights) for weights in queries],
+        min(TOP, dataset.document_count),
     )
 
 
 def array(weights: Weights) -> Array:
-    """As the service has them, in the order of their words."""
+    """Weights as the service returns them, in the order of their words."""
     return np.array(sorted(weights.items()), SPARSE_DTYPE)
 
 

@@ -1,9 +1,9 @@
-"""What SQL costs: a search by SQL and the same one by hand with pymilvus, on Milvus Lite, in turns.
+"""The overhead of SQL: a search by SQL and the same one with pymilvus, on Milvus Lite, in turns.
 
     python benchmarks/sql.py [--rows 10000] [--rounds 1200] [--json benchmarks/results/sql.json]
 
-Vectors are random, and the query's is given as a parameter: nothing is embedded, which both would wait for
-alike. Also the time to parse and plan a query that was never seen, and one that was.
+Vectors are random, and the query's is a parameter: embedding would take the same time in both. Also the time
+to parse and plan a new query, and one that is cached.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ def fill(client: MilvusClient, rows: int) -> None:
     client.create_collection("papers", schema=schema, index_params=index)
     random = np.random.default_rng(SEED)
     for start in range(0, rows, BATCH):
-        found = random.standard_normal((min(BATCH, rows - start), DIM)).astype(np.float32)
-        found /= np.linalg.norm(found, axis=1, keepdims=True)
+        vectors = random.standard_normal((min(BATCH, rows - start), DIM)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         client.insert(
             "papers",
             [
                 {"id": n, "title": f"paper {n}", "year": 1990 + n % 35, "v": vector}
-                for n, vector in enumerate(found, start)
+                for n, vector in enumerate(vectors, start)
             ],
         )
     client.flush("papers")
@@ -78,7 +78,7 @@ def fill(client: MilvusClient, rows: int) -> None:
 
 def by_hand(client: MilvusClient, query: list[float]) -> list[tuple[Any, ...]]:
     """The search as an application writes it."""
-    found = client.search(
+    hits = client.search(
         "papers",
         data=[query],
         anns_field="v",
@@ -87,7 +87,7 @@ def by_hand(client: MilvusClient, query: list[float]) -> list[tuple[Any, ...]]:
         output_fields=FIELDS,
         search_params={"metric_type": "COSINE"},
     )
-    return [(*(hit["entity"][name] for name in FIELDS), hit["distance"]) for hit in found[0]]
+    return [(*(hit["entity"][name] for name in FIELDS), hit["distance"]) for hit in hits[0]]
 
 
 def by_sql(connection: Connection, query: list[float]) -> list[tuple[Any, ...]]:
@@ -102,9 +102,9 @@ def milliseconds(work: Callable[[], object]) -> float:
 
 
 def searches(connection: Connection, client: MilvusClient, rounds: int) -> dict[str, float]:
-    """Medians in milliseconds of both, asked in turns, and of the difference of each round.
+    """Medians in milliseconds of both, in turns, and of the difference in each round.
 
-    pymilvus is asked twice a round: what the second one is slower by is what this measurement cannot tell.
+    pymilvus runs twice per round: the difference between the two is the resolution of this measurement.
     """
     random = np.random.default_rng(SEED + 1)
     queries = [random.standard_normal(DIM).tolist() for _ in range(rounds)]
@@ -119,14 +119,14 @@ def searches(connection: Connection, client: MilvusClient, rounds: int) -> dict[
             same = [(*row[:-1], round(row[-1], 5)) for row in by_hand(client, query)]
             if [(*row[:-1], round(row[-1], 5)) for row in by_sql(connection, query)] != same:
                 raise SystemExit("SQL and pymilvus do not find the same rows.")
-        # Who goes first has a colder cache, and who goes after whom matters too: every order takes its turn.
+        # The first one has a colder cache, and the order matters, too: every order takes its turn.
         for name in list(permutations(works))[at % 6]:
             times[name].append(milliseconds(partial(works[name], query)))
     middle = {name: statistics.median(of) for name, of in times.items()}
 
     def more(name: str) -> float:
         return statistics.median(
-            one - other for one, other in zip(times[name], times["pymilvus"], strict=True)
+            mine - other for mine, other in zip(times[name], times["pymilvus"], strict=True)
         )
 
     return {
@@ -140,16 +140,16 @@ def searches(connection: Connection, client: MilvusClient, rounds: int) -> dict[
 
 
 def planning(connection: Connection, client: MilvusClient, rounds: int) -> dict[str, float]:
-    """Medians in milliseconds of parse + plan: of statements never seen, and of one that was."""
-    given = bind_params({"q": [0.5] * DIM})
+    """Medians in milliseconds of parsing and planning: of new statements, and of a cached one."""
+    parameters = bind_params({"q": [0.5] * DIM})
 
     def plan(n: int) -> None:
-        drive(client, plan_select(connection.session, parse(TYPICAL.format(n=n)), given))
+        drive(client, plan_select(connection.session, parse(TYPICAL.format(n=n)), parameters))
 
     plan(-1)
-    unseen = [milliseconds(partial(plan, n)) for n in range(rounds)]
-    seen = [milliseconds(partial(plan, -1)) for _ in range(rounds)]
-    return {"unseen_ms": statistics.median(unseen), "seen_ms": statistics.median(seen)}
+    parsed = [milliseconds(partial(plan, n)) for n in range(rounds)]
+    cached = [milliseconds(partial(plan, -1)) for _ in range(rounds)]
+    return {"unseen_ms": statistics.median(parsed), "seen_ms": statistics.median(cached)}
 
 
 def main() -> None:
@@ -164,7 +164,7 @@ def main() -> None:
         for _ in range(20):
             by_hand(client, [0.5] * DIM)
             by_sql(connection, [0.5] * DIM)
-        found = {
+        report = {
             "date": date.today().isoformat(),
             "machine": f"{os.cpu_count()} cores, {platform.machine()}",
             "python": platform.python_version(),
@@ -176,7 +176,7 @@ def main() -> None:
             "parse_and_plan": planning(connection, client, options.rounds),
         }
         client.close()
-    text = json.dumps(found, indent=2)
+    text = json.dumps(report, indent=2)
     print(text)
     if options.json:
         options.json.write_text(text + "\n")

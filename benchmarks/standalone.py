@@ -1,4 +1,4 @@
-"""The real C++ Milvus 2.3.5 of PyPI's wheel, in a process of its own; its memory and files."""
+"""The real C++ Milvus 2.3.5, from its wheel on PyPI, in its own process; its memory and files."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 
 from pymilvus import MilvusClient
 
-# Runs in the environment that has the wheel; a line with port and pid says that the server answers.
+# Runs in the wheel's environment; prints port and pid once the server answers.
 LAUNCH = """
 import sys
 from milvus import MilvusServer, MilvusServerConfig
 config = MilvusServerConfig(data_dir=sys.argv[1])
-# Exact scans are wanted where FLAT is asked for.
+# FLAT must scan exactly.
 text = config.template_text.replace("enableIndex: true", "enableIndex: false")
 if sys.argv[2] == "mapped":
     mapped = f"\\nqueryNode:\\n  mmapDirPath: {sys.argv[1]}/mmap\\n"
@@ -32,7 +32,7 @@ server.stop()
 
 
 def setup(venv: Path) -> None:
-    """An environment of its own for the server's wheel, which pins what nestvec does not."""
+    """A separate environment for the server's wheel, which pins packages that nestvec does not."""
     if not (venv / "bin" / "python").exists():
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     pip: list[str | Path] = [venv / "bin" / "python", "-m", "pip", "install", "-q", "milvus==2.3.5"]
@@ -41,9 +41,9 @@ def setup(venv: Path) -> None:
 
 @contextmanager
 def server(venv: Path, work: Path, *, mapped: bool = False) -> Iterator[tuple[MilvusClient, int]]:
-    """Milvus in a process of its own: a client and the process's id.
+    """Milvus in its own process: a client and the process id.
 
-    ``mapped``: all that it loads lies in mapped files, not in memory; 2.3.5 knows this for a server only.
+    ``mapped``: it loads everything as memory-mapped files; 2.3.5 has this setting only for a whole server.
     """
     program = venv / "bin" / "python"
     data = work / "milvus"
@@ -64,18 +64,18 @@ def server(venv: Path, work: Path, *, mapped: bool = False) -> Iterator[tuple[Mi
 
 
 def resident(process: int) -> float:
-    """Resident memory in MB that no file backs, once it has settled."""
-    seen = [0.0, 1e9]
-    while max(seen[-4:]) - min(seen[-4:]) > 4 or len(seen) < 8:
+    """Anonymous resident memory in MB, once it is stable."""
+    samples = [0.0, 1e9]
+    while max(samples[-4:]) - min(samples[-4:]) > 4 or len(samples) < 8:
         time.sleep(1)
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
-        seen.append(next(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon")))
-        if len(seen) > 30:
+        samples.append(next(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon")))
+        if len(samples) > 30:
             break
-    return statistics.median(seen[-4:])
+    return statistics.median(samples[-4:])
 
 
 def files(work: Path) -> int:
     """Bytes of the index files that the server keeps."""
     folders = (work / "milvus").rglob("index_files")
-    return sum(one.stat().st_size for folder in folders for one in folder.rglob("*") if one.is_file())
+    return sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())

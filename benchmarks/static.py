@@ -1,8 +1,8 @@
-"""Texts a second of static encoders and of a transformer through the service, side by side in one run.
+"""Texts per second of static encoders and of a transformer in the service, compared in one run.
 
-Each contender is a ``nestvec serve`` of its own; they take turns, 32 texts a request and 8 requests in
-flight, for about ``--seconds`` each. Texts are the standard library's docstrings cut to ``--characters``;
-each is marked, so that nothing is remembered. ``--quality`` are files that ``nestvec evaluate --json`` wrote.
+Each contender is its own ``nestvec serve``; they take turns, 32 texts per request and 8 requests in flight,
+for about ``--seconds`` each. Texts are the standard library's docstrings truncated to ``--characters``; every
+text is unique, so that no cache helps. ``--quality`` are files that ``nestvec evaluate --json`` wrote.
 
     python benchmarks/static.py --models models --encoders minilm,minilm-int8,wordllama,glove [--rounds 5]
         [--seconds 3] [--characters 400] [--quality FILE,FILE] [--json FILE]
@@ -29,11 +29,11 @@ SIZE, FLIGHT = 32, 8
 WARM = 256
 
 
-def measured(models: Path, names: Sequence[str], options: argparse.Namespace) -> dict[str, list[float]]:
-    """Texts a second of each, a number a round."""
+def measure_rates(models: Path, names: Sequence[str], options: argparse.Namespace) -> dict[str, list[float]]:
+    """Texts per second of each encoder, one number per round."""
     texts = [text[: options.characters] for text in sample_texts(800)]
     marked = (f"{text} {number}" for number in count() for text in texts)
-    found: dict[str, list[float]] = {name: [] for name in names}
+    rates: dict[str, list[float]] = {name: [] for name in names}
     with ExitStack() as stack:
         clients: dict[str, Client] = {}
         sizes: dict[str, int] = {}
@@ -45,10 +45,12 @@ def measured(models: Path, names: Sequence[str], options: argparse.Namespace) ->
             speed = rate(warm, lambda name=name, warm=warm: clients[name](warm, SIZE, FLIGHT))
             sizes[name] = max(WARM, int(speed * options.seconds))
         for _ in range(options.rounds):
-            for name, one in clients.items():
+            for name, client in clients.items():
                 fresh = list(islice(marked, sizes[name]))
-                found[name].append(rate(fresh, lambda one=one, fresh=fresh: one(fresh, SIZE, FLIGHT)))
-    return found
+                rates[name].append(
+                    rate(fresh, lambda client=client, fresh=fresh: client(fresh, SIZE, FLIGHT))
+                )
+    return rates
 
 
 def about(folder: Path) -> dict[str, Any]:
@@ -64,42 +66,42 @@ def about(folder: Path) -> dict[str, Any]:
 
 
 def quality(files: str) -> dict[str, dict[str, dict[int, float]]]:
-    """nDCG@10 by encoder, data set and dim."""
-    found: dict[str, dict[str, dict[int, float]]] = {}
+    """nDCG@10 by encoder, dataset and dim."""
+    by_encoder: dict[str, dict[str, dict[int, float]]] = {}
     for file in filter(None, files.split(",")):
         for row in json.loads(Path(file).read_text()):
-            own = found.setdefault(row["encoder"], {}).setdefault(row["dataset"], {})
+            own = by_encoder.setdefault(row["encoder"], {}).setdefault(row["dataset"], {})
             own[row["dim"]] = round(row["ndcg@10"], 4)
-    return found
+    return by_encoder
 
 
-def parsed() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--encoders", default="minilm,minilm-int8,wordllama,glove")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--characters", type=int, default=400)
-    parser.add_argument("--quality", default="", help="files of nestvec evaluate, with commas")
+    parser.add_argument("--quality", default="", help="files of nestvec evaluate --json, separated by commas")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 
 
 def main() -> None:
-    options = parsed()
+    options = parse_arguments()
     names = options.encoders.split(",")
-    found = measured(options.models, names, options)
+    rates = measure_rates(options.models, names, options)
     first = names[0]
     result = {
         "date": date.today().isoformat(),
         "request": f"{SIZE} texts, {FLIGHT} in flight, at most {options.characters} characters",
         "encoders": {name: about(options.models / name) for name in names},
-        "texts/s": {name: round(statistics.median(of), 1) for name, of in found.items()},
+        "texts/s": {name: round(statistics.median(of), 1) for name, of in rates.items()},
         f"ratio to {first}": {
-            name: round(statistics.median(a / b for a, b in zip(of, found[first], strict=True)), 2)
-            for name, of in found.items()
+            name: round(statistics.median(a / b for a, b in zip(of, rates[first], strict=True)), 2)
+            for name, of in rates.items()
         },
-        "all": {name: [round(one, 1) for one in of] for name, of in found.items()},
+        "all": {name: [round(one, 1) for one in of] for name, of in rates.items()},
         "ndcg@10": quality(options.quality),
     }
     for name in names:
