@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from integration_tests.fixtures.services import vacant_address
 
 from nestvec.cli import cli
 from nestvec.collections import lifecycle
-from nestvec.milvus.connection import connect
-from nestvec.service.in_process import running
+from nestvec.milvus.connection import open_milvus
+from nestvec.service.in_process import serve_in_process
 from nestvec_schemas.errors import CollectionExists, CollectionNotFound, DimNotOffered, EncoderNotFound
 from nestvec_schemas.spec.collection_spec import CollectionSpec
 from nestvec_schemas.spec.yaml_file import parse_spec
@@ -33,9 +33,7 @@ embeddings:
 
 @pytest.fixture
 def service() -> str:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{one.getsockname()[1]}"
+    return vacant_address()
 
 
 @pytest.fixture
@@ -99,15 +97,15 @@ def test_what_the_service_does_not_offer_leaves_nothing_behind(
     tmp_path: Path, models: Path, service: str, old: str, new: str, error: type[Exception], said: str
 ) -> None:
     spec = parse_spec(SPEC.format(service=service).replace(old, new), path="spec")
-    with connect(str(tmp_path / "a.db")) as client, running(spec.services, models):
+    with open_milvus(str(tmp_path / "a.db")) as client, serve_in_process(spec.services, models):
         with pytest.raises(error, match=said):
-            lifecycle.create(client, spec)
-        assert lifecycle.names(client) == ()
+            lifecycle.create_collection(client, spec)
+        assert lifecycle.collection_names(client) == ()
 
 
 def test_what_is_created_embeds_what_is_written(tmp_path: Path, models: Path, spec: CollectionSpec) -> None:
-    with connect(str(tmp_path / "a.db")) as client, running(spec.services, models):
-        table = lifecycle.create(client, spec)
+    with open_milvus(str(tmp_path / "a.db")) as client, serve_in_process(spec.services, models):
+        table = lifecycle.create_collection(client, spec)
         rows = [
             {"id": str(n), "abstract": text, "tenant": "x"} for n, text in enumerate(("heat flow", "cats"))
         ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from integration_tests.fixtures.services import vacant_address
 
 from nestvec.collections import lifecycle
 from nestvec.milvus.connection import open_milvus
@@ -47,9 +47,7 @@ class Place:
     def __init__(self, folder: Path, models: Path) -> None:
         self.folder, self.models = folder, models
         self.uri = str(folder / "a.db")
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            self.service = f"http://127.0.0.1:{one.getsockname()[1]}"
+        self.service = vacant_address()
 
     def create(self, *, auto_id: bool = False, dynamic: bool = False) -> None:
         text = SPEC.format(service=self.service, auto_id=str(auto_id).lower(), dynamic=str(dynamic).lower())
@@ -126,7 +124,7 @@ def test_rows_that_cannot_be_stored_are_in_a_file_with_the_reason(place: Place) 
     done = place.ingest(file)
     assert done.returncode == 0, done.stderr
     assert "2 rows into docs" in done.stdout
-    assert "5 rejected, with the reason" in done.stdout
+    assert "5 rejected; see " in done.stdout
     assert [row["name"] for row in place.rows()] == ["a", "h"]
     lines = (place.folder / "x.csv.rejected.jsonl").read_text().splitlines()
     assert [json.loads(line)["place"] for line in lines] == [f"line {n}" for n in (3, 4, 5, 6, 7)]
@@ -148,7 +146,7 @@ def test_a_header_that_does_not_fit_is_one_error(place: Place) -> None:
     file.write_text("id,txt\n1,a\n")
     done = place.ingest(file)
     assert done.returncode == 1
-    assert "a column that docs has not: txt" in done.stderr
+    assert "a column that docs does not have: txt" in done.stderr
     assert "Did you mean 'text'" in done.stderr
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,8 @@ from sentence_transformers import SentenceTransformer
 
 import nestvec
 from nestvec.milvus.catalog import read_table
-from nestvec.milvus.connection import open_milvus
+from nestvec.milvus.connection import load_lite, open_milvus
 from nestvec.milvus.providers import Endpoint
-from nestvec.service.server import bind, open_embedder, serve_in_thread
-from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import CollectionNotFound, DimNotOffered
 from nestvec_schemas.vectors import cosines, nest
@@ -29,18 +26,6 @@ TEXTS = [
     "Bread rises because yeast gives off carbon dioxide.",
     "The committee adjourned the hearing until next week.",
 ]
-
-
-@pytest.fixture(scope="module")
-def service(models: Path) -> Iterator[str]:
-    with serve_in_thread(open_embedder(models, (), ServiceSettings()), bind("127.0.0.1", 0)) as address:
-        yield address
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[MilvusClient]:
-    with open_milvus(str(tmp_path / "papers.db")) as opened:
-        yield opened
 
 
 def create(client: MilvusClient, service: str) -> None:
@@ -72,24 +57,25 @@ def test_the_stored_vectors_are_the_checkpoints_own(
         assert np.allclose(np.linalg.norm(stored, axis=1), 1, atol=1e-5)
 
 
-def test_the_readme_snippets_work_as_they_are_printed(
+def test_the_readmes_collection_is_found_by_pymilvus_by_sql_and_by_sqlalchemy(
     service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text()
-    creates, asks = re.findall(r"```python\n(.*?)```", readme, re.S)
+    creates = re.findall(r"```python\n(.*?)```", readme, re.S)[0]
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(creates.replace("http://127.0.0.1:8080", service), names)
-    opened = names["client"]
-    assert isinstance(opened, MilvusClient)
-    (hits,) = opened.search("papers", data=["shock"], anns_field="abstract_384", limit=5)
-    assert [hit["id"] for hit in hits] == [1]
-    exec(asks, names)
-    assert names["rows"] == [(1, "The flow of heat behind a shock wave in a gas.")]
-    with names["engine"].connect() as through_sqlalchemy:
+    assert isinstance(names["client"], MilvusClient)
+    with open_milvus("papers.db") as opened:
+        load_lite(opened, "papers")
+        (hits,) = opened.search("papers", data=["shock"], anns_field="abstract_384", limit=5)
+        assert [hit["id"] for hit in hits] == [1]
+    with nestvec.connect("papers.db") as connection:
+        question = "SELECT id, abstract FROM papers ORDER BY abstract <=> :q LIMIT 5"
+        rows = connection.execute(question, {"q": "shock waves"}).fetchall()
+        assert rows == [(1, "The flow of heat behind a shock wave in a gas.")]
+    with sqlalchemy.create_engine("nestvec:///papers.db").connect() as through_sqlalchemy:
         assert through_sqlalchemy.execute(sqlalchemy.text("SELECT id FROM papers")).scalar_one() == 1
-    names["connection"].close()
-    opened.close()
 
 
 def test_a_collection_is_read_back(client: MilvusClient, service: str) -> None:

@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 import torch
+from integration_tests.fixtures.services import Serve
 from pymilvus import DataType, MilvusClient
 from sentence_transformers import SparseEncoder
 
@@ -21,8 +22,6 @@ from nestvec.collections import lifecycle
 from nestvec.ingest import IngestOptions, ingest
 from nestvec.milvus.catalog import read_table
 from nestvec.milvus.connection import open_milvus
-from nestvec.service.server import bind, open_embedder, serve_in_thread
-from nestvec.service.settings import ServiceSettings
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.options import Overrides
 from nestvec_schemas.errors import CheckpointUnsupported
@@ -50,9 +49,8 @@ lexical:
 
 
 @pytest.fixture(scope="module")
-def service(words: Path) -> Iterator[str]:
-    with serve_in_thread(open_embedder(words, (), ServiceSettings()), bind("127.0.0.1", 0)) as address:
-        yield address
+def service(words: Path, serve: Serve) -> str:
+    return serve(words)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,12 @@ import httpx
 import numpy as np
 import pyarrow.parquet as parquet
 import pytest
+from integration_tests.fixtures.services import Serve
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from nestvec.collections import lifecycle
 from nestvec.milvus.connection import open_milvus
-from nestvec.service.server import bind, open_embedder, serve_in_thread
-from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.spec.yaml_file import parse_spec
 from nestvec_schemas.vectors import cosines, normalise
@@ -42,9 +40,8 @@ embeddings:
 
 
 @pytest.fixture(scope="module")
-def service(static: Path) -> Iterator[str]:
-    with serve_in_thread(open_embedder(static, (), ServiceSettings()), bind("127.0.0.1", 0)) as address:
-        yield address
+def service(static: Path, serve: Serve) -> str:
+    return serve(static)
 
 
 def embed(service: str, encoder: str, texts: list[str]) -> np.ndarray[Any, Any]:

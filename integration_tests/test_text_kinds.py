@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from encoder_vectors import encoder_vectors
+from integration_tests.fixtures.services import Serve
 from pymilvus import DataType
 from sentence_transformers import SentenceTransformer
 
 import nestvec
-from nestvec.milvus.connection import connect
-from nestvec.service.server import bind, open_embedder, serving
-from nestvec.service.settings import Settings
+from nestvec.milvus.connection import open_milvus
+from nestvec.service.server import bind, open_embedder, serve_in_thread
+from nestvec.service.settings import ServiceSettings
 from nestvec_exporters import ExportOptions, export
-from nestvec_exporters.verify.compare import exported_vectors
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.samples.docstrings import sample_texts
 from nestvec_schemas.vectors import Vectors, cosines
@@ -27,9 +27,8 @@ TEXTS = [*sample_texts(20), "añ语🎈", "x"]
 
 
 @pytest.fixture(scope="module")
-def service(tiny_texts: Path) -> Iterator[str]:
-    with serving(open_embedder(tiny_texts, (), Settings()), bind("127.0.0.1", 0)) as address:
-        yield address
+def service(tiny_texts: Path, serve: Serve) -> str:
+    return serve(tiny_texts)
 
 
 def embedded(
@@ -57,8 +56,8 @@ def test_a_text_has_one_vector_in_whatever_company(service: str, encoder: str) -
 
 @pytest.mark.parametrize("encoder", ["decoder", "nllb"])
 def test_the_service_gives_the_exported_vectors(service: str, encoder: str, tiny_texts: Path) -> None:
-    tokens = read_manifest(tiny_texts / encoder).first.max_tokens
-    expected = exported_vectors(tiny_texts / encoder, TEXTS, tokens)
+    tokens = read_manifest(tiny_texts / encoder).main_tower.max_tokens
+    expected = encoder_vectors(tiny_texts / encoder, TEXTS, tokens)
     assert cosines(vectors(service, encoder, TEXTS), expected).min() > 0.99999
 
 
@@ -95,8 +94,8 @@ def test_a_prompt_is_left_out_of_pooling_with_real_weights(minilm_checkpoint: Pa
     manifest = export(ExportOptions(str(checkpoint), tmp_path / "models", "instructed"))
     assert manifest.verification.cosine_min > 0.9999
     own = SentenceTransformer(str(checkpoint), device="cpu")
-    embedder = open_embedder(tmp_path / "models", (), Settings())
-    with serving(embedder, bind("127.0.0.1", 0)) as address:
+    embedder = open_embedder(tmp_path / "models", (), ServiceSettings())
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as address:
         asked = np.array(embedded(address, "instructed", TEXTS, prompt_name="query").json(), np.float32)
         # Milvus puts the prompt of its function before the text itself.
         sent = vectors(address, "instructed", [f"{PROMPTS['query']}{text}" for text in TEXTS])
@@ -113,7 +112,7 @@ def test_a_prompt_is_left_out_of_pooling_with_real_weights(minilm_checkpoint: Pa
 
 @pytest.mark.parametrize("encoder", ["decoder", "nllb", "canine", "byt5", "pixel"])
 def test_text_is_inserted_and_found_in_milvus_lite(service: str, encoder: str, tmp_path: Path) -> None:
-    with connect(str(tmp_path / "texts.db")) as client:
+    with open_milvus(str(tmp_path / "texts.db")) as client:
         schema = client.create_schema()
         schema.add_field("id", DataType.INT64, is_primary=True)
         schema.add_field("body", DataType.VARCHAR, max_length=8192)
