@@ -13,11 +13,12 @@ from pathlib import Path
 
 import onnx
 import pytest
+from encoder_vectors import encoder_vectors
 from sentence_transformers import SentenceTransformer
 
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.probes.texts import probe_texts
-from nestvec_exporters.verify.compare import compare_vectors, encoder_vectors
+from nestvec_exporters.verify.compare import compare_vectors
 from nestvec_schemas.errors import VerificationFailed
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import read_manifest, verify_files

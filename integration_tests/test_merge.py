@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from encoder_vectors import encoder_vectors
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
@@ -17,7 +18,6 @@ from nestvec_exporters import ExportOptions, Listener, Merge, export
 from nestvec_exporters.merge import CoefficientFit, merge_checkpoints, parse_expression
 from nestvec_exporters.merge.coefficients import fit_coefficients
 from nestvec_exporters.train import TrainingData
-from nestvec_exporters.verify.compare import encoder_vectors
 from nestvec_schemas.repository import read_manifest
 from nestvec_schemas.samples.docstrings import sample_texts
 

@@ -11,13 +11,14 @@ import onnx
 
 from nestvec_exporters.graph.exits import nest_exits
 from nestvec_exporters.graph.fold import fold
-from nestvec_exporters.graph.precision import halve, quantise
+from nestvec_exporters.graph.precision import convert_fp16, quantise_int8
 from nestvec_exporters.graph.save import save_graph
-from nestvec_exporters.graph.tensorrt import PLAN, build_plan, profiles
-from nestvec_exporters.graph.tower import Half, Loaded
-from nestvec_exporters.graph.triton import EXIT_PORT, OUTPUT, Port, Serving, config_pbtxt, exit_output
-from nestvec_exporters.nesting.fit import Fitted
-from nestvec_exporters.nesting.ladder import Shape
+from nestvec_exporters.graph.tensorrt import PLAN, build_tensorrt_plan, optimisation_profiles
+from nestvec_exporters.graph.tensors import EXIT_SPEC, OUTPUT, TensorSpec, exit_output
+from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
+from nestvec_exporters.graph.triton import TritonServing, config_pbtxt
+from nestvec_exporters.nesting.fit import NestingFit
+from nestvec_exporters.nesting.ladder import Ladders
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.texts import MAX_PROBE_TOKENS
 from nestvec_exporters.verify import compare
@@ -29,103 +30,111 @@ OnStage = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A tower, or an expert's weights for one: the part of the encoder that it becomes, and of what it is."""
+class Component:
+    """A tower, or an expert's weights for one."""
 
     part: str
-    half: Half
-    loaded: Loaded
+    """The part of the encoder that it becomes."""
+
+    tower: TowerModel
+
+    loaded: LoadedCheckpoint
+    """The checkpoint that it is of."""
 
 
-def write_part(
+def write_component(
     options: ExportOptions,
-    piece: Piece,
+    component: Component,
     traced: Path,
     folder: Path,
-    shape: Shape,
-    fitted: Fitted | None,
+    ladders: Ladders,
+    fitted: NestingFit | None,
     on_stage: OnStage,
 ) -> None:
     """The part's graph, in the precision asked for, and how Triton is to run it, into ``folder``."""
     (folder / GRAPH).parent.mkdir(parents=True)
-    graph = _lowered(piece.half, options.precision, traced, on_stage)
+    graph = _in_precision(component.tower, options.precision, traced, on_stage)
     model = onnx.load(str(graph))
     if fitted is not None:
-        exits = {exit_output(layer): matrix for layer, matrix in fitted.maps.items()}
-        whole = {} if fitted.rotation is None else {OUTPUT: fitted.rotation}
+        exits = {exit_output(layer): matrix for layer, matrix in fitted.exit_maps.items()}
+        rotation = {} if fitted.rotation is None else {OUTPUT: fitted.rotation}
         # A rotation keeps lengths; a map does not.
-        fold(model, {**exits, **whole}, normalised=frozenset(exits if piece.loaded.normalised else ()))
-    if shape.shallow:
-        model = nest_exits(model, shape.layers)
+        fold(model, {**exits, **rotation}, normalised=frozenset(exits if component.loaded.normalised else ()))
+    if ladders.shallow:
+        model = nest_exits(model, ladders.layers)
     save_graph(model, folder / GRAPH)
-    serving = _serving(options, folder, piece.half.tower, on_stage)
-    inputs = [*_ports(piece.half), *([EXIT_PORT] if shape.shallow else [])]
+    serving = _serving(options, folder, component.tower.spec, on_stage)
+    inputs = [*_input_specs(component.tower), *([EXIT_SPEC] if ladders.shallow else [])]
     config = config_pbtxt(
-        folder.name, inputs, _output(piece), tokens=piece.half.tower.max_tokens, serving=serving
+        folder.name,
+        inputs,
+        _output_spec(component),
+        max_tokens=component.tower.spec.max_tokens,
+        serving=serving,
     )
     (folder / CONFIG).write_text(config, "utf-8")
 
 
-def verified(
-    piece: Piece, folder: Path, precision: Precision, shape: Shape, fitted: Fitted | None
+def verify_component(
+    component: Component, folder: Path, precision: Precision, ladders: Ladders, fitted: NestingFit | None
 ) -> Verification:
     """What a part of the encoder in ``folder`` gives, compared with its source. Raises VerificationFailed."""
-    half, unit = piece.half, piece.loaded.normalised
-    graph = part_folder(folder, piece.part) / GRAPH
-    longest = min(half.tower.max_tokens, MAX_PROBE_TOKENS)
-    probes = half.probes()
-    rows = half.rows(folder, probes, longest)
-    for layer, matrix in (fitted.maps if fitted else {}).items():
-        expected = compare.exit_vectors(half, rows, layer, matrix, unit=unit)
-        there = np.stack(compare.exported(graph, rows, layer))
-        compare.check_exit(expected, there, precision, layer)
-    reference = half.reference(probes, longest)
+    tower, normalised = component.tower, component.loaded.normalised
+    graph = part_folder(folder, component.part) / GRAPH
+    max_tokens = min(tower.spec.max_tokens, MAX_PROBE_TOKENS)
+    probes = tower.probes()
+    rows = tower.rows(folder, probes, max_tokens)
+    for layer, matrix in (fitted.exit_maps if fitted else {}).items():
+        expected = compare.reference_exit_vectors(tower, rows, layer, matrix, normalised=normalised)
+        exported = np.stack(compare.run_graph(graph, rows, layer))
+        compare.check_exit(expected, exported, precision, layer)
+    reference = tower.reference(probes, max_tokens)
     if fitted is not None and fitted.rotation is not None:
         reference = np.asarray(np.asarray(reference) @ fitted.rotation, np.float32)
-    whole = shape.layers[0] if shape.shallow else None
-    found = compare.exported(graph, rows, whole, alone=half.tower.alone)
-    return compare.compared(reference, found, piece.loaded.kind, precision)
+    deepest = ladders.layers[0] if ladders.shallow else None
+    outputs = compare.run_graph(graph, rows, deepest, unbatched=tower.spec.alone)
+    return compare.compare_outputs(reference, outputs, component.loaded.kind, precision)
 
 
-def _lowered(half: Half, precision: Precision, traced: Path, on_stage: OnStage) -> Path:
-    if half.lowered or half.graph is not None:
+def _in_precision(tower: TowerModel, precision: Precision, traced: Path, on_stage: OnStage) -> Path:
+    if tower.in_precision:
         return traced
     if precision == "int8":
         on_stage("quantising to int8")
         graph = traced.with_name("int8.onnx")
-        quantise(traced, graph, heads=half.heads, hidden=half.hidden)
+        quantise_int8(traced, graph, heads=tower.heads, hidden=tower.hidden)
         return graph
     if precision == "fp16":
         on_stage("converting to fp16")
         graph = traced.with_name("fp16.onnx")
-        halve(traced, graph)
+        convert_fp16(traced, graph)
         return graph
     return traced
 
 
-def _serving(options: ExportOptions, folder: Path, tower: Tower, on_stage: OnStage) -> Serving:
+def _serving(options: ExportOptions, folder: Path, spec: Tower, on_stage: OnStage) -> TritonServing:
     """How Triton is to run what is in ``folder``; with format tensorrt, the plan is built there first."""
     fp16 = options.precision == "fp16"
     if options.format == "onnx":
-        return Serving(gpus=options.gpus, tensorrt=options.accelerate, fp16=fp16, alone=tower.alone)
+        return TritonServing(gpus=options.gpus, tensorrt=options.accelerate, fp16=fp16, unbatched=spec.alone)
     on_stage("building the TensorRT plan")
-    shapes = profiles(tower.max_tokens)
-    build_plan(folder / GRAPH, folder / PLAN, shapes)
-    return Serving(format="tensorrt", gpus=options.gpus, profiles=len(shapes))
+    shapes = optimisation_profiles(spec.max_tokens)
+    build_tensorrt_plan(folder / GRAPH, folder / PLAN, shapes)
+    return TritonServing(format="tensorrt", gpus=options.gpus, profiles=len(shapes))
 
 
-def _ports(half: Half) -> list[Port]:
+def _input_specs(tower: TowerModel) -> list[TensorSpec]:
     return [
-        Port(name, str(one.dtype).removeprefix("torch."), _dims(half, name, one.shape))
-        for name, one in half.example.items()
+        TensorSpec(name, str(array.dtype), _dims(tower, name, array.shape))
+        for name, array in tower.example.items()
     ]
 
 
-def _dims(half: Half, name: str, shape: Sequence[int]) -> tuple[int | None, ...]:
-    free = half.axes.get(name, {})
-    return tuple(None if axis in free else int(size) for axis, size in enumerate(shape) if axis)
+def _dims(tower: TowerModel, name: str, shape: Sequence[int]) -> tuple[int | None, ...]:
+    dynamic = tower.dynamic_axes.get(name, {})
+    return tuple(None if axis in dynamic else int(size) for axis, size in enumerate(shape) if axis)
 
 
-def _output(piece: Piece) -> Port:
-    tokens = (None,) if piece.loaded.kind == "multivector" else ()
-    return Port(OUTPUT, "float32", (*tokens, piece.loaded.dim))
+def _output_spec(component: Component) -> TensorSpec:
+    tokens = (None,) if component.loaded.kind == "multivector" else ()
+    return TensorSpec(OUTPUT, "float32", (*tokens, component.loaded.dim))

@@ -13,25 +13,24 @@ import numpy as np
 
 from nestvec_exporters.architectures.registry import load as load_checkpoint
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, read_checkpoint
-from nestvec_exporters.checkpoints.kinds import NEEDED, architecture
+from nestvec_exporters.checkpoints.kinds import TORCH_PACKAGES, architecture
 from nestvec_exporters.graph.tensorrt import check_tensorrt
-from nestvec_exporters.graph.triton import EXIT
-from nestvec_exporters.merge import Merge, merged
-from nestvec_exporters.nesting.fit import Fitted, Fitting, distinct, fit
-from nestvec_exporters.nesting.ladder import Shape, shape_of
+from nestvec_exporters.merge import Merge, merge_checkpoints
+from nestvec_exporters.nesting.fit import FitOptions, NestingFit, distinct_texts, fit_nesting
+from nestvec_exporters.nesting.ladder import Ladders, validated_ladders
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.progress import Listener
 from nestvec_exporters.workspace import check_target, install, workspace
 from nestvec_schemas.errors import CheckpointUnsupported
-from nestvec_schemas.extras import need
+from nestvec_schemas.extras import require_packages
 from nestvec_schemas.manifest import Manifest, Nesting, Verification
-from nestvec_schemas.repository import CONFIG, MANIFEST, PART, ROTATION, part_folder, sha256
+from nestvec_schemas.repository import CONFIG, MANIFEST, PART_SEPARATOR, ROTATION, part_folder, sha256
 from nestvec_schemas.samples.sample import Sample
-from nestvec_schemas.towers import part_of
+from nestvec_schemas.towers import EXIT_INPUT, part_of
 
 if TYPE_CHECKING:
-    from nestvec_exporters.component import Piece
-    from nestvec_exporters.graph.tower import Half, Loaded
+    from nestvec_exporters.component import Component
+    from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
 
 _RECORDED = ("nestvec", "torch", "transformers", "sentence-transformers", "onnxruntime")
 
@@ -43,40 +42,40 @@ def export(options: ExportOptions, listener: Listener | None = None) -> Manifest
     or too far from its source), DimNotOffered, ExitNotOffered, SampleUnusable; NestvecError where the
     packages of the ``export`` extra are missing.
     """
-    hears = listener or Listener()
+    progress = listener or Listener()
     if options.format == "tensorrt":
-        check_tensorrt(options.checkpoint, options.models, options.words())
+        check_tensorrt(options.checkpoint, options.models, options.cli_args())
     check_target(options.models, options.name, force=options.force)
-    hears.stage("reading the checkpoint")
+    progress.stage("reading the checkpoint")
     source = options.merge or read_checkpoint(options.checkpoint)
-    experts = {name: read_checkpoint(given) for name, given in options.experts.items()}
-    needs = NEEDED if isinstance(source, Merge) else architecture(source.architecture).needs
-    need("exporting", needs, "export")
-    hears.stage("loading libraries")
+    experts = {name: read_checkpoint(checkpoint) for name, checkpoint in options.experts.items()}
+    needs = TORCH_PACKAGES if isinstance(source, Merge) else architecture(source.architecture).packages
+    require_packages("exporting", needs, "export")
+    progress.stage("loading libraries")
     from nestvec_exporters.checkpoints.quiet import quiet  # noqa: PLC0415 - seconds of imports
 
     with quiet(), workspace(options.models) as work:
         if isinstance(source, Merge):
-            source = _merged(source, work, hears)
-        manifest = _build(options, source, experts, work, hears)
+            source = _merged(source, work, progress)
+        manifest = _build(options, source, experts, work, progress)
         install(work / options.name, options.models, force=options.force)
     return manifest
 
 
-def _merged(asked: Merge, work: Path, hears: Listener) -> Checkpoint:
+def _merged(merge: Merge, work: Path, listener: Listener) -> Checkpoint:
     """The checkpoint that a merge makes, in ``work`` while the export lasts; its coefficients are found first
     where that is asked for. Raises as ``merged`` and ``merge.fitting.fit`` do."""
-    if asked.fit is not None:
-        from nestvec_exporters.merge.coefficients import fit as fit_merge  # noqa: PLC0415 - torch
+    if merge.fit is not None:
+        from nestvec_exporters.merge.coefficients import fit_coefficients as fit_merge  # noqa: PLC0415 - torch
 
-        hears.stage("fitting the coefficients of the merge")
-        found = fit_merge(asked, asked.fit, hears.step)
-        hears.stage(f"fitted: {found}")
-        asked = Merge(found.expression, asked.names)
-    hears.stage("merging the checkpoints")
+        listener.stage("fitting the coefficients of the merge")
+        coefficients = fit_merge(merge, merge.fit, listener.step)
+        listener.stage(f"fitted: {coefficients}")
+        merge = Merge(coefficients.expression, merge.names)
+    listener.stage("merging the checkpoints")
     # No encoder's name begins with a dot.
-    folder = merged(asked.expression, work / ".merged", asked.names)
-    return replace(read_checkpoint(str(folder)), source=asked.expression)
+    folder = merge_checkpoints(merge.expression, work / ".merged", merge.names)
+    return replace(read_checkpoint(str(folder)), source=merge.expression)
 
 
 def _build(
@@ -84,90 +83,106 @@ def _build(
     checkpoint: Checkpoint,
     experts: dict[str, Checkpoint],
     work: Path,
-    hears: Listener,
+    listener: Listener,
 ) -> Manifest:
     """Everything of an encoder, in a folder of its name in ``work``, and its parts beside that."""
-    from nestvec_exporters.component import verified, write_part  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.component import verify_component, write_component  # noqa: PLC0415 - seconds of imports
 
-    hears.stage("loading the weights")
+    listener.stage("loading the weights")
     loaded = load_checkpoint(checkpoint, options)
     if options.overrides.image_checkpoint is not None:
         image = read_checkpoint(options.overrides.image_checkpoint)
-        loaded = _with_pictures(loaded, image, options)
+        loaded = _with_image_tower(loaded, image, options)
         checkpoint = replace(checkpoint, source=f"{checkpoint.source}+{image.source}")
     # A rotation makes vectors of all prefixes, whatever was trained.
     dims = options.dims if options.rotation else options.dims or loaded.dims
     options = replace(options, precision=loaded.precision or options.precision, dims=dims)
-    shape = shape_of(loaded.kind, loaded.dim, loaded.layers, options)
-    pieces = [*_towers(loaded), *_experts(loaded, experts, options)]
+    ladders = validated_ladders(loaded.kind, loaded.dim, loaded.layers, options)
+    components = [*_towers(loaded), *_experts(loaded, experts, options)]
     folder = work / options.name
     folder.mkdir()
-    loaded.first.save(folder)
+    loaded.main_tower.save(folder)
     sample = _sample(options, loaded.dim)
-    traced = [_trace(piece, work, shape, hears) for piece in pieces]
-    fitted = _fit(options, loaded, traced[0], folder, sample, hears) if sample else None
-    found: list[Verification] = []
-    for piece, graph in zip(pieces, traced, strict=True):
-        write_part(options, piece, graph, part_folder(folder, piece.part), shape, fitted, hears.stage)
-        hears.stage("comparing with the checkpoint's vectors" + (f", {piece.part}" if piece.part else ""))
-        found.append(verified(piece, folder, options.precision, shape, fitted))
+    traced = [_trace(component, work, ladders, listener) for component in components]
+    fitted = _fit(options, loaded, traced[0], folder, sample, listener) if sample else None
+    verifications: list[Verification] = []
+    for component, graph in zip(components, traced, strict=True):
+        write_component(
+            options, component, graph, part_folder(folder, component.part), ladders, fitted, listener.stage
+        )
+        listener.stage(
+            "comparing with the checkpoint's vectors" + (f", {component.part}" if component.part else "")
+        )
+        verifications.append(verify_component(component, folder, options.precision, ladders, fitted))
     if fitted is not None and fitted.rotation is not None:
         np.save(folder / ROTATION, fitted.rotation.astype(np.float32), allow_pickle=False)
-    manifest = _manifest(options, checkpoint, loaded, shape, fitted, found)
+    manifest = _manifest(options, checkpoint, loaded, ladders, fitted, verifications)
     manifest = manifest.model_copy(
         update={
             "experts": dict.fromkeys(loaded.experts, checkpoint.source)
-            | {name: one.source for name, one in experts.items()},
-            "files": _files(folder, pieces),
+            | {name: expert.source for name, expert in experts.items()},
+            "files": _files(folder, components),
         }
     )
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
     return manifest
 
 
-def _with_pictures(loaded: Loaded, image: Checkpoint, options: ExportOptions) -> Loaded:
-    """A text checkpoint's tower, and one of pictures in its space."""
-    from nestvec_exporters.architectures.conse import beside  # noqa: PLC0415 - seconds of imports
+def _with_image_tower(
+    loaded: LoadedCheckpoint, image: Checkpoint, options: ExportOptions
+) -> LoadedCheckpoint:
+    """A text checkpoint's tower, and one of images in its space."""
+    from nestvec_exporters.architectures.conse import add_image_tower  # noqa: PLC0415 - seconds of imports
 
-    return beside(loaded, image, options)
+    return add_image_tower(loaded, image, options)
 
 
-def _towers(loaded: Loaded) -> list[Piece]:
+def _towers(loaded: LoadedCheckpoint) -> list[Component]:
     """The encoder's towers, the one whose graph lies in its own folder first, then its own experts."""
-    from nestvec_exporters.component import Piece  # noqa: PLC0415
+    from nestvec_exporters.component import Component  # noqa: PLC0415
 
-    towers = {name: half.tower for name, half in loaded.halves.items()}
-    pieces = [Piece(part_of(towers, name), half, loaded) for name, half in loaded.halves.items()]
-    own = [Piece(name, half, loaded) for name, half in loaded.experts.items()]
-    return [*sorted(pieces, key=lambda piece: piece.part), *own]
+    specs = loaded.specs
+    towers = [Component(part_of(specs, name), tower, loaded) for name, tower in loaded.towers.items()]
+    experts = [Component(name, tower, loaded) for name, tower in loaded.experts.items()]
+    return [*sorted(towers, key=lambda component: component.part), *experts]
 
 
-def _experts(loaded: Loaded, experts: dict[str, Checkpoint], options: ExportOptions) -> list[Piece]:
+def _experts(
+    loaded: LoadedCheckpoint, experts: dict[str, Checkpoint], options: ExportOptions
+) -> list[Component]:
     """The experts' weights for the first tower. Raises CheckpointUnsupported where one does not fit it."""
-    from nestvec_exporters.component import Piece  # noqa: PLC0415
+    from nestvec_exporters.component import Component  # noqa: PLC0415
 
-    pieces = []
+    components = []
     for name, checkpoint in experts.items():
         expert = load_checkpoint(checkpoint, options)
-        if (expert.kind, expert.dim, expert.first.tower) != (loaded.kind, loaded.dim, loaded.first.tower):
+        if (expert.kind, expert.dim, expert.main_tower.spec) != (
+            loaded.kind,
+            loaded.dim,
+            loaded.main_tower.spec,
+        ):
             raise CheckpointUnsupported(
                 f"the expert {name} is no other set of weights for this encoder",
-                value=f"{expert.kind}, {expert.dim} dims, {expert.first.tower.max_tokens} tokens against "
-                f"{loaded.kind}, {loaded.dim} dims, {loaded.first.tower.max_tokens} tokens",
+                value=f"{expert.kind}, {expert.dim} dims, {expert.main_tower.spec.max_tokens} tokens against "
+                f"{loaded.kind}, {loaded.dim} dims, {loaded.main_tower.spec.max_tokens} tokens",
                 next_step="Give checkpoints that were trained from the one that is exported.",
             )
-        _check_same_rows(name, loaded.first, expert.first)
-        pieces.append(Piece(name, expert.first, expert))
-    return pieces
+        _check_same_rows(name, loaded.main_tower, expert.main_tower)
+        components.append(Component(name, expert.main_tower, expert))
+    return components
 
 
-def _check_same_rows(name: str, half: Half, other: Half) -> None:
+def _check_same_rows(name: str, tower: TowerModel, other: TowerModel) -> None:
     """Raise CheckpointUnsupported where an expert reads the same inputs as other arrays."""
-    probes = list(half.probes())[:8]
-    with TemporaryDirectory() as one, TemporaryDirectory() as two:
-        half.save(Path(one))
-        other.save(Path(two))
-        pairs = zip(half.rows(Path(one), probes, 64), other.rows(Path(two), probes, 64), strict=True)
+    probes = list(tower.probes())[:8]
+    with TemporaryDirectory() as first_folder, TemporaryDirectory() as second_folder:
+        tower.save(Path(first_folder))
+        other.save(Path(second_folder))
+        pairs = zip(
+            tower.rows(Path(first_folder), probes, 64),
+            other.rows(Path(second_folder), probes, 64),
+            strict=True,
+        )
         same = all(np.array_equal(left[key], right[key]) for left, right in pairs for key in left)
     if not same:
         raise CheckpointUnsupported(
@@ -180,73 +195,80 @@ def _check_same_rows(name: str, half: Half, other: Half) -> None:
 def _sample(options: ExportOptions, dim: int) -> Sample | None:
     if options.sample is None:
         return None
-    return replace(options.sample, texts=distinct(options.sample, dim))
+    return replace(options.sample, texts=distinct_texts(options.sample, dim))
 
 
-def _trace(piece: Piece, work: Path, shape: Shape, hears: Listener) -> Path:
-    doing = "tracing the graph" if piece.half.graph is None else "finishing the graph"
-    hears.stage(doing + (f", {piece.part}" if piece.part else ""))
-    traced = work / f"traced-{piece.part}" / "graph.onnx"
+def _trace(component: Component, work: Path, ladders: Ladders, listener: Listener) -> Path:
+    tower = component.tower
+    doing = "finishing the graph" if tower.ready else "tracing the graph"
+    listener.stage(doing + (f", {component.part}" if component.part else ""))
+    traced = work / f"traced-{component.part}" / "graph.onnx"
     traced.parent.mkdir()
-    if piece.half.graph is not None:
-        piece.half.graph(traced)
+    if tower.ready:
+        tower.write_graph(traced)
         return traced
-    from nestvec_exporters.graph.trace import write_graph  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.graph.trace import trace_tower  # noqa: PLC0415 - seconds of imports
 
-    write_graph(piece.half, traced, shape.shallow)
+    trace_tower(tower, traced, ladders.shallow)
     return traced
 
 
 def _fit(
-    options: ExportOptions, loaded: Loaded, traced: Path, folder: Path, sample: Sample, hears: Listener
-) -> Fitted:
+    options: ExportOptions,
+    loaded: LoadedCheckpoint,
+    traced: Path,
+    folder: Path,
+    sample: Sample,
+    listener: Listener,
+) -> NestingFit:
     from nestvec_exporters.nesting.sampling import (  # noqa: PLC0415 - seconds of imports
         exit_vectors,
         keywords_of,
         sentences_of,
     )
 
-    hears.stage(f"embedding {len(sample.texts)} texts of the sample {sample.name}")
+    listener.stage(f"embedding {len(sample.texts)} texts of the sample {sample.name}")
     document, query = loaded.prompts.get("document", ""), loaded.prompts.get("query", "")
     sentences = sentences_of(sample.texts, seed=options.seed)
     keywords = keywords_of(sample.texts, seed=options.seed) if options.rotation == "learned" else []
-    given = [
+    texts = [
         *(f"{document}{text}" for text in sample.texts),
-        *(f"{query}{one}" for one in (*sentences, *keywords)),
+        *(f"{query}{part}" for part in (*sentences, *keywords)),
     ]
-    rows = loaded.first.rows(folder, given, loaded.first.tower.max_tokens)
-    shape = shape_of(loaded.kind, loaded.dim, loaded.layers, options)
-    vectors = exit_vectors(traced, rows, shape.layers, hears.step)
-    hears.stage(f"fitting the {options.rotation} rotation" if options.rotation else "fitting the exits")
-    how = Fitting(options.rotation, shape.dims, options.seed)
-    return fit(vectors, sample, how, hears.step, keywords=len(keywords))
+    rows = loaded.main_tower.rows(folder, texts, loaded.main_tower.spec.max_tokens)
+    ladders = validated_ladders(loaded.kind, loaded.dim, loaded.layers, options)
+    vectors = exit_vectors(traced, rows, ladders.layers, listener.step)
+    listener.stage(f"fitting the {options.rotation} rotation" if options.rotation else "fitting the exits")
+    fitting = FitOptions(options.rotation, ladders.dims, options.seed)
+    return fit_nesting(vectors, sample, fitting, listener.step, keywords=len(keywords))
 
 
-def _files(folder: Path, pieces: list[Piece]) -> dict[str, str]:
+def _files(folder: Path, components: list[Component]) -> dict[str, str]:
     """The files of the encoder and its parts, by the name that a manifest gives each, with its SHA-256."""
-    found = {}
-    for part in ("", *(piece.part for piece in pieces if piece.part)):
+    checksums = {}
+    for part in ("", *(component.part for component in components if component.part)):
         place = part_folder(folder, part)
         for path in sorted(path for path in place.rglob("*") if path.is_file()):
-            inside = path.relative_to(place).as_posix()
-            if inside == CONFIG:  # an operator may tune how Triton runs it
+            relative = path.relative_to(place).as_posix()
+            if relative == CONFIG:  # an operator may tune how Triton runs it
                 continue
-            found[f"{PART}{part}/{inside}" if part else inside] = sha256(path)
-    return found
+            checksums[f"{PART_SEPARATOR}{part}/{relative}" if part else relative] = sha256(path)
+    return checksums
 
 
 def _manifest(
     options: ExportOptions,
     checkpoint: Checkpoint,
-    loaded: Loaded,
-    shape: Shape,
-    fitted: Fitted | None,
-    found: list[Verification],
+    loaded: LoadedCheckpoint,
+    ladders: Ladders,
+    fitted: NestingFit | None,
+    verifications: list[Verification],
 ) -> Manifest:
-    towers = {name: half.tower for name, half in loaded.halves.items()}
-    if shape.shallow:
+    towers = loaded.specs
+    if ladders.shallow:
         towers = {
-            name: one.model_copy(update={"inputs": (*one.inputs, EXIT)}) for name, one in towers.items()
+            name: item.model_copy(update={"inputs": (*item.inputs, EXIT_INPUT)})
+            for name, item in towers.items()
         }
     trained = checkpoint.trained or loaded.trained
     nesting: Nesting = "rotated" if options.rotation else ("trained" if trained else "plain")
@@ -256,8 +278,8 @@ def _manifest(
         kind=loaded.kind,
         towers=towers,
         dim=loaded.dim,
-        dims=shape.dims,
-        layers=shape.layers,
+        dims=ladders.dims,
+        layers=ladders.layers,
         normalised=loaded.normalised,
         prompts=dict(loaded.prompts),
         precision=options.precision,
@@ -266,10 +288,10 @@ def _manifest(
         exits=fitted.exits if fitted else {},
         fit=fitted.record if fitted else None,
         verification=Verification(
-            sentences=sum(one.sentences for one in found),
-            cosine_min=min(one.cosine_min for one in found),
-            cosine_mean=sum(one.cosine_mean * one.sentences for one in found)
-            / sum(one.sentences for one in found),
+            sentences=sum(item.sentences for item in verifications),
+            cosine_min=min(item.cosine_min for item in verifications),
+            cosine_mean=sum(item.cosine_mean * item.sentences for item in verifications)
+            / sum(item.sentences for item in verifications),
         ),
         files={},
         created_with=_versions(),
@@ -278,8 +300,8 @@ def _manifest(
 
 def _versions() -> dict[str, str]:
     """The versions of what exports; a graph that is ready needs less than all of it."""
-    found = {}
+    versions = {}
     for name in _RECORDED:
         with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            versions[name] = version(name)
+    return versions

@@ -146,8 +146,10 @@ class Merge:
 
 @dataclass(frozen=True, kw_only=True)
 class NestingOptions:
-    """Which prefixes and exits to offer, and what they are fitted on. Raises DimNotOffered, ExitNotOffered and
-    EncoderError."""
+    """Which prefixes and exits to offer, and what they are fitted on.
+
+    Raises DimNotOffered, ExitNotOffered and EncoderError.
+    """
 
     dims: tuple[int, ...] | None = None
     """The prefixes to offer; None offers powers of two."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nestvec_schemas.errors import CheckpointError, EncoderExists
-from nestvec_schemas.repository import MANIFEST, PART
+from nestvec_schemas.repository import MANIFEST, PART_SEPARATOR
 
 
 def check_target(models: Path, name: str, *, force: bool) -> None:
@@ -57,9 +57,9 @@ def _nearby(models: Path) -> Path:
     if not models.exists():
         return next(parent for parent in models.parents if parent.exists())
     parent = models.parent
-    beside = parent.stat().st_dev == models.stat().st_dev and os.access(parent, os.W_OK)
+    usable = parent.stat().st_dev == models.stat().st_dev and os.access(parent, os.W_OK)
     # A mounted volume: there is no place on it but in the repository.
-    return parent if beside else models
+    return parent if usable else models
 
 
 def install(built: Path, models: Path, *, force: bool) -> None:
@@ -67,9 +67,9 @@ def install(built: Path, models: Path, *, force: bool) -> None:
     models.mkdir(parents=True, exist_ok=True)
     check_target(models, built.name, force=force)
     before = _folders(models / built.name)
-    old = {one: built.with_name(f"{one.name}.old") for one in before}
+    old = {folder: built.with_name(f"{folder.name}.old") for folder in before}
     # The manifest's folder goes first and comes last: without it the parts are no encoder.
-    new = {one: models / one.name for one in reversed(_folders(built))}
+    new = {folder: models / folder.name for folder in reversed(_folders(built))}
     moved: list[tuple[Path, Path]] = []
     try:
         for source, target in [*old.items(), *new.items()]:
@@ -84,4 +84,4 @@ def install(built: Path, models: Path, *, force: bool) -> None:
 def _folders(folder: Path) -> list[Path]:
     """An encoder's folder and those of its parts, as far as they are there."""
     own = [folder] if folder.exists() else []
-    return [*own, *sorted(folder.parent.glob(f"{glob.escape(folder.name)}{PART}*"))]
+    return [*own, *sorted(folder.parent.glob(f"{glob.escape(folder.name)}{PART_SEPARATOR}*"))]

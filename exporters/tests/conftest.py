@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -19,9 +20,10 @@ from transformers.utils import logging
 from nestvec_exporters.architectures.sentence import load
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.quiet import quiet
-from nestvec_exporters.graph.tower import Half
-from nestvec_exporters.graph.trace import write_graph
+from nestvec_exporters.graph.tower import TowerModel
+from nestvec_exporters.graph.trace import trace_tower
 from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.training_data import TrainingData
 
 POSITIONS = 64
 
@@ -112,14 +114,16 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _half_of(folder: Path) -> Half:
-    return load(Checkpoint(folder, folder.name), ExportOptions(str(folder), Path("models"), "encoder")).first
+def _text_tower(folder: Path) -> TowerModel:
+    return load(
+        Checkpoint(folder, folder.name), ExportOptions(str(folder), Path("models"), "encoder")
+    ).main_tower
 
 
 @pytest.fixture(scope="session")
-def half_of() -> Callable[[Path], Half]:
+def text_tower() -> Callable[[Path], TowerModel]:
     """Loads a text checkpoint's tower."""
-    return _half_of
+    return _text_tower
 
 
 @pytest.fixture
@@ -138,7 +142,7 @@ def traced(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The BERT's graph as it is traced."""
     path = tmp_path_factory.mktemp("traced") / "graph.onnx"
     with quiet():
-        write_graph(_half_of(bert), path)
+        trace_tower(_text_tower(bert), path)
     return path
 
 
@@ -157,3 +161,30 @@ def sentence_bert(bert: Path, tmp_path: Path) -> Write:
         return folder
 
     return save
+
+
+_SUBJECTS = ("wing shock heat flow gas plate cone jet lift drag wave sound film beam shell skin").split(" ")  # noqa: SIM905
+
+
+@pytest.fixture(scope="session")
+def texts() -> tuple[str, ...]:
+    """300 different texts of a few sentences, about one of eight subjects each."""
+    draw = np.random.default_rng(0)
+    found = []
+    for number in range(300):
+        subject = _SUBJECTS[2 * (number % 8) : 2 * (number % 8) + 2]
+        sentences = [" ".join(draw.choice([*subject, *_SUBJECTS], 5)) for _ in range(3)]
+        found.append(f"{'. '.join(sentences)}. No {number}.")
+    return tuple(found)
+
+
+@pytest.fixture(scope="session")
+def unlabelled(texts: tuple[str, ...]) -> TrainingData:
+    """The texts alone."""
+    return TrainingData("papers.txt", "texts", tuple((text,) for text in texts))
+
+
+@pytest.fixture(scope="session")
+def pairs(texts: tuple[str, ...]) -> TrainingData:
+    """Each text's first sentence with it."""
+    return TrainingData("papers.csv", "pairs", tuple((text.split(".")[0], text) for text in texts))

@@ -10,11 +10,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from encoder_vectors import encoder_vectors
+from google.protobuf import text_format
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Dense, Normalize, Pooling
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from nestvec_exporters import ExportOptions, Listener, export
-from nestvec_exporters.verify.compare import exported_vectors
 from nestvec_schemas.errors import (
     CheckpointError,
     CheckpointUnsupported,
@@ -107,7 +109,7 @@ def test_an_architecture_gives_its_own_vectors(
     own = SentenceTransformer(str(checkpoint), device="cpu")
     own.max_seq_length = tower.max_tokens
     expected = own.encode(TEXTS, batch_size=1)
-    found = exported_vectors(folder, TEXTS, tower.max_tokens)
+    found = encoder_vectors(folder, TEXTS, tower.max_tokens)
     np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
     # The comparison means something only where texts differ.
     assert max(cosines(found[[a]], found[[b]])[0] for a, b in combinations(range(3), 2)) < 0.999
@@ -124,7 +126,7 @@ def test_a_checkpoints_pooling_is_kept(
     assert manifest.towers["text"].pooling == (modes if isinstance(modes, str) else "+".join(modes))
     assert manifest.dim == (32 if isinstance(modes, str) else 64)
     expected = SentenceTransformer(str(checkpoint), device="cpu").encode(TEXTS, batch_size=1)
-    found = exported_vectors(folder, TEXTS, manifest.towers["text"].max_tokens)
+    found = encoder_vectors(folder, TEXTS, manifest.towers["text"].max_tokens)
     np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
 
 
@@ -139,7 +141,7 @@ def test_modules_prompts_and_length_of_a_sentence_transformers_checkpoint(
     assert manifest.prompts == {"query": "ask: ", "document": "text: "}
     assert manifest.towers["text"].max_tokens == 20
     assert manifest.normalised
-    np.testing.assert_allclose(np.linalg.norm(exported_vectors(folder, TEXTS, 20), axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(encoder_vectors(folder, TEXTS, 20), axis=1), 1, atol=1e-5)
 
 
 def test_a_default_prompt_serves_queries_and_documents(sentence_bert: Write, tmp_path: Path) -> None:
@@ -155,7 +157,7 @@ SAMPLE = Sample(
 
 
 def at_exit(folder: Path, layer: int | None) -> Vectors:
-    return exported_vectors(folder, TEXTS, POSITIONS, layer)
+    return encoder_vectors(folder, TEXTS, POSITIONS, layer)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
@@ -259,12 +261,13 @@ def test_fp16_halves_the_weights_and_keeps_pooling_and_norm_in_fp32(
     )
     assert manifest.precision == "fp16"
     assert 0.999 <= manifest.verification.cosine_min < 0.99999999
-    vectors = exported_vectors(folder, TEXTS, manifest.towers["text"].max_tokens)
+    vectors = encoder_vectors(folder, TEXTS, manifest.towers["text"].max_tokens)
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
-    config = (folder / "config.pbtxt").read_text()
-    assert 'key: "precision_mode" value: "FP16"' in config
-    assert "gpus: [ 0, 1 ]" in config
+    config = text_format.Parse((folder / "config.pbtxt").read_text(), ModelConfig())
+    (provider,) = config.optimization.execution_accelerators.gpu_execution_accelerator
+    assert provider.parameters["precision_mode"] == "FP16"
+    assert list(config.instance_group[0].gpus) == [0, 1]
 
 
 def test_a_plan_without_tensorrt_is_refused_before_anything_is_read(tmp_path: Path) -> None:

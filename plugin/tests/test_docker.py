@@ -13,7 +13,7 @@ import yaml
 
 from nestvec import __version__
 from nestvec.cli import cli
-from nestvec_exporters.graph.triton import RELEASE
+from nestvec_exporters.graph.tensorrt import RELEASE
 
 DOCKER = Path(__file__).parents[2] / "docker"
 FILES = ("compose.yaml", "compose.cpu.yaml", "milvus.yaml")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nestvec_schemas.preprocessing.pixels import Picture
+from nestvec_schemas.preprocessing.pixels import ImageTransform
 from nestvec_schemas.towers import Tower
 
 TEXT = Tower(
@@ -13,5 +13,5 @@ IMAGE = Tower(
     output="sentence_embedding",
     pooling="cls",
     max_tokens=4,
-    picture=Picture(height=8, width=8, resize="exact"),
+    picture=ImageTransform(height=8, width=8, resize="exact"),
 )

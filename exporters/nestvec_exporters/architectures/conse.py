@@ -1,7 +1,7 @@
-"""A classifier of pictures in a text encoder's space, without training (ConSE: Norouzi et al. 2013).
+"""A classifier of images in a text encoder's space, without training (ConSE: Norouzi et al. 2013).
 
-A picture's vector is the sum over its likeliest classes of each one's probability times the text encoder's
-vector of "a photo of a" and the class's name: texts and pictures can then be compared, all in one graph.
+An image's vector is the sum over its likeliest classes of each one's probability times the text encoder's
+vector of "a photo of a" and the class's name: texts and images can then be compared, all in one graph.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from torch import Tensor, nn
 from nestvec_exporters.architectures.registry import load as load_checkpoint
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.weights import check_complete, read_model
-from nestvec_exporters.graph.recurrent_pooling import check_no_pooling
-from nestvec_exporters.graph.tower import Half, Loaded
+from nestvec_exporters.graph.recurrent_pooling import check_no_frame_pooling
+from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.vision.image_tower import (
+    ImageModel,
     ImageTower,
-    attention_of,
-    image_half,
-    patch_of,
+    attention_shape,
+    patch_edge,
     read_preprocessing,
     read_processor,
 )
 from nestvec_schemas.errors import CheckpointUnsupported
-from nestvec_schemas.preprocessing.collate import stacked
+from nestvec_schemas.preprocessing.collate import pad_rows
 from nestvec_schemas.vectors import Vectors, normalise
 
 LIKELIEST: Final = 10
@@ -56,59 +56,59 @@ class Conse(nn.Module):
         self.likeliest = min(LIKELIEST, len(vectors))
 
     def forward(self, values: Tensor) -> Tensor:
-        """A vector a picture."""
+        """A vector an image."""
         chances = torch.softmax(self.classifier(pixel_values=values).logits, dim=1)
         most, classes = chances.topk(self.likeliest, dim=1)
         vectors: Tensor = (most.unsqueeze(2) * self.vectors[classes]).sum(dim=1)
         return vectors
 
 
-def beside(text: Loaded, image: Checkpoint, options: ExportOptions) -> Loaded:
-    """A text encoder with an image tower. It has no exits: a picture is of no layer.
+def add_image_tower(text: LoadedCheckpoint, image: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
+    """A text encoder with an image tower. It has no exits: an image is of no layer.
 
-    The tower is made of a classifier, or is that of an encoder of texts and pictures in whose space the text
-    encoder was trained to be (Reimers & Gurevych 2020: a multilingual one beside CLIP's pictures).
+    The tower is made of a classifier, or is that of an encoder of texts and images in whose space the text
+    encoder was trained to be (Reimers & Gurevych 2020: a multilingual one beside CLIP's images).
     Raises CheckpointUnsupported where ``text`` is no encoder of texts alone, ``image`` neither of the two, or
     its classes have no names.
     """
     _check_text(text)
     if image.architecture == "dual":
-        return _sharing(text, load_checkpoint(image, options))
-    half = _of_classifier(text, image, options)
-    return replace(text, layers=1, halves={**text.halves, "image": half})
+        return _with_dual_encoder(text, load_checkpoint(image, options))
+    tower = _classifier_tower(text, image, options)
+    return replace(text, layers=1, towers={**text.towers, "image": tower})
 
 
-def _sharing(text: Loaded, other: Loaded) -> Loaded:
+def _with_dual_encoder(text: LoadedCheckpoint, other: LoadedCheckpoint) -> LoadedCheckpoint:
     if other.dim != text.dim:
         raise CheckpointUnsupported(
-            "the pictures' vectors are not of the texts' space",
+            "the images' vectors are not of the texts' space",
             value=f"{other.dim} dims against {text.dim}",
             next_step="Give --image-checkpoint the encoder that the text encoder was trained towards.",
         )
-    halves = {**text.halves, "image": other.halves["image"]}
-    return replace(text, layers=1, halves=halves, normalised=text.normalised and other.normalised)
+    towers = {**text.towers, "image": other.towers["image"]}
+    return replace(text, layers=1, towers=towers, normalised=text.normalised and other.normalised)
 
 
-def _of_classifier(text: Loaded, image: Checkpoint, options: ExportOptions) -> Half:
-    check_no_pooling(image.folder)
+def _classifier_tower(text: LoadedCheckpoint, image: Checkpoint, options: ExportOptions) -> ImageTower:
+    check_no_frame_pooling(image.folder)
     classifier = _classifier(image)
     config = classifier.config
     names = class_names(config.id2label, image.source)
     prompt = text.prompts.get("document", "")
-    vectors = normalise(_vectors(text.first, [prompt + TEMPLATE.format(name) for name in names]))
-    heads, hidden = attention_of(config)
-    tower = ImageTower(
+    vectors = normalise(_vectors(text.main_tower, [prompt + TEMPLATE.format(name) for name in names]))
+    heads, hidden = attention_shape(config)
+    model = ImageModel(
         module=Conse(classifier, vectors),
         processor=read_processor(image.folder),
-        how=read_preprocessing(image.folder),
+        preprocessing=read_preprocessing(image.folder),
         pooling="conse",
-        unit=True,
+        normalised=True,
         frames=options.overrides.frames,
-        patch=patch_of(config),
+        patch=patch_edge(config),
         heads=heads,
         hidden=hidden,
     )
-    return image_half(tower)
+    return ImageTower(model)
 
 
 def class_names(labels: Mapping[int, str], source: str) -> list[str]:
@@ -124,21 +124,21 @@ def class_names(labels: Mapping[int, str], source: str) -> list[str]:
     return names
 
 
-def _vectors(half: Half, texts: Sequence[str]) -> Vectors:
+def _vectors(tower: TowerModel, texts: Sequence[str]) -> Vectors:
     """What a text tower gives, (n, dim) float32, from batches of texts of like length where it can."""
-    if half.build is None:
-        return np.stack(list(half.reference(texts, half.tower.max_tokens)))
+    if tower.ready:
+        return np.stack(list(tower.reference(texts, tower.spec.max_tokens)))
     with TemporaryDirectory() as folder, torch.no_grad():
-        half.save(Path(folder))
-        rows = half.rows(Path(folder), texts, half.tower.max_tokens)
-        module = half.module(())
+        tower.save(Path(folder))
+        rows = tower.rows(Path(folder), texts, tower.spec.max_tokens)
+        module = tower.module()
         order = np.argsort([len(next(iter(row.values()))) for row in rows], kind="stable")
-        found = []
+        batches = []
         for start in range(0, len(order), _BATCH):
-            arrays = stacked([rows[at] for at in order[start : start + _BATCH]])
-            given = [torch.from_numpy(arrays[name]) for name in half.example]
-            found.append(module(*given)[-1].numpy())
-    vectors: Vectors = np.concatenate(found)[np.argsort(order)]
+            arrays = pad_rows([rows[at] for at in order[start : start + _BATCH]])
+            arguments = [torch.from_numpy(arrays[name]) for name in tower.example]
+            batches.append(module(*arguments)[-1].numpy())
+    vectors: Vectors = np.concatenate(batches)[np.argsort(order)]
     return vectors
 
 
@@ -147,20 +147,20 @@ def _classifier(image: Checkpoint) -> Any:
 
     if image.architecture != "vision":
         raise CheckpointUnsupported(
-            "this is no checkpoint of pictures alone, and an image tower is made of one",
+            "this is no checkpoint of images alone, and an image tower is made of one",
             value=image.source,
-            next_step="Give --image-checkpoint a classifier of pictures (ViTForImageClassification), or an "
-            "encoder of texts and pictures (CLIP) that the text encoder was trained towards.",
+            next_step="Give --image-checkpoint a classifier of images (ViTForImageClassification), or an "
+            "encoder of texts and images (CLIP) that the text encoder was trained towards.",
         )
     model, missing = read_model(AutoModelForImageClassification, image.folder)
     check_complete(missing)
     return model
 
 
-def _check_text(text: Loaded) -> None:
-    if text.kind != "dense" or set(text.halves) != {"text"}:
+def _check_text(text: LoadedCheckpoint) -> None:
+    if text.kind != "dense" or set(text.towers) != {"text"}:
         raise CheckpointUnsupported(
             "an image tower stands beside an encoder of texts that gives one vector each",
-            value=f"{text.kind}, {' and '.join(text.halves)}",
+            value=f"{text.kind}, {' and '.join(text.towers)}",
             next_step="Leave out --image-checkpoint, or give another CHECKPOINT.",
         )

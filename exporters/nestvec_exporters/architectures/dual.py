@@ -109,7 +109,7 @@ FAMILIES: Final[dict[str, DualEncoderFamily]] = {
     "clip": DualEncoderFamily("CLIPModel", ("eos", "cls")),
     "metaclip_2": DualEncoderFamily("MetaClip2Model", ("eos", "cls")),
     "siglip": DualEncoderFamily("SiglipModel", ("last", "attention"), pads_texts=True),
-    # In a picture's own shape (NaFlex); SigLIP 2 of one size is saved as the first.
+    # In an image's own shape (NaFlex); SigLIP 2 of one size is saved as the first.
     "siglip2": DualEncoderFamily("Siglip2Model", ("last", "attention"), pads_texts=True),
     # ConVIRT (Zhang et al. 2020) and LiT (Zhai et al. 2022): any vision tower beside any text tower.
     "vision-text-dual-encoder": DualEncoderFamily("VisionTextDualEncoderModel", ("pooler", "pooler")),

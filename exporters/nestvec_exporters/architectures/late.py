@@ -86,7 +86,7 @@ class LateInteractionTower(TextTower):
     def reference(self, inputs: Sequence[str], max_tokens: int) -> list[Array]:
         """The checkpoint's own token vectors, each (t, dim) float32, as ColBERT and PyLate make them.
 
-        They tokenise the text without its marker, one token shorter, and insert the marker's id.
+        They tokenize the text without its marker, one token shorter, and insert the marker's id.
         """
         return [self._token_vectors(text, max_tokens) for text in inputs]
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -28,19 +27,19 @@ from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
 from nestvec_exporters.architectures import sentence_transformer as sources
-from nestvec_exporters.architectures.decoder import plain
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_safetensors
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.prompts import prompts_of
+from nestvec_exporters.graph.float16_range import check_float16_range
 from nestvec_exporters.graph.pooling import POOLING
-from nestvec_exporters.graph.tower import Half, Loaded
-from nestvec_exporters.graph.trace import Pooled
-from nestvec_exporters.graph.triton import OUTPUT
+from nestvec_exporters.graph.tensors import OUTPUT
+from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
+from nestvec_exporters.graph.trace import PooledEncoder
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.texts import probe_texts
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.preprocessing.collate import Arrays
-from nestvec_schemas.preprocessing.text_rendering import Rendering, patches_of, render
+from nestvec_schemas.preprocessing.text_rendering import Rendering, line_patches, render_text
 from nestvec_schemas.repository import FONT
 from nestvec_schemas.towers import Tower
 from nestvec_schemas.vectors import Vectors
@@ -88,12 +87,14 @@ class _Layer(nn.Module):
         )
         self.activation = ACT2FN[config.get("hidden_act", "gelu")]
 
-    def forward(self, states: Tensor, added: Tensor) -> Tensor:
+    def forward(self, states: Tensor, attention_bias: Tensor) -> Tensor:
         normed = self.before(states)
-        query, key, value = (self._split(one(normed)) for one in (self.query, self.key, self.value))
-        scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5 + added
-        seen = (torch.softmax(scores, dim=-1) @ value).transpose(1, 2)
-        states = states + self.out(seen.reshape(states.shape))
+        query, key, value = (
+            self._split(projection(normed)) for projection in (self.query, self.key, self.value)
+        )
+        scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5 + attention_bias
+        attended = (torch.softmax(scores, dim=-1) @ value).transpose(1, 2)
+        states = states + self.out(attended.reshape(states.shape))
         risen: Tensor = states + self.narrow(self.activation(self.wide(self.after(states))))
         return risen
 
@@ -120,53 +121,96 @@ class Pixel(nn.Module):
         """Without the vector that stands before the patches; answers as transformers' models do."""
         values = patches.to(self.places.dtype) / _WHITE
         # A convolution whose steps are as wide as its window, as a product.
-        seen = self.patch(values.permute(0, 1, 4, 2, 3).flatten(2))
-        seen = seen + self.places[:, 1 : seen.shape[1] + 1]
-        first = (self.first + self.places[:, :1]).expand(seen.shape[0], -1, -1)
-        states = torch.cat([first, seen], dim=1)
+        embedded = self.patch(values.permute(0, 1, 4, 2, 3).flatten(2))
+        embedded = embedded + self.places[:, 1 : embedded.shape[1] + 1]
+        first = (self.first + self.places[:, :1]).expand(embedded.shape[0], -1, -1)
+        states = torch.cat([first, embedded], dim=1)
         shown = torch.cat([torch.ones_like(attention_mask[:, :1]), attention_mask], dim=1).to(states.dtype)
-        added = (1.0 - shown[:, None, None, :]) * torch.finfo(states.dtype).min
+        attention_bias = (1.0 - shown[:, None, None, :]) * torch.finfo(states.dtype).min
         every = [states]
         for layer in self.layers:
-            every.append(layer(every[-1], added))
+            every.append(layer(every[-1], attention_bias))
         return SimpleNamespace(
-            last_hidden_state=self.norm(every[-1])[:, 1:], hidden_states=[one[:, 1:] for one in every]
+            last_hidden_state=self.norm(every[-1])[:, 1:],
+            hidden_states=[layer_states[:, 1:] for layer_states in every],
         )
 
 
-def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
+class PixelTower(TowerModel):
+    """A PIXEL, pooled; ``font`` draws its texts, Pillow's own where it is None."""
+
+    def __init__(self, model: Pixel, pooling: Sequence[str], rendering: Rendering, font: Path | None) -> None:
+        self.spec = Tower(
+            inputs=_INPUTS,
+            output=OUTPUT,
+            pooling="+".join(pooling),
+            max_tokens=rendering.max_patches,
+            rendering=rendering,
+        )
+        self.model, self.pooling, self.rendering, self.font = model, pooling, rendering, font
+        shape = (2, 8, rendering.patch_height, rendering.patch_width, 3)
+        blank, mask = np.zeros(shape, np.uint8), np.ones((2, 8), np.int64)
+        self.example = dict(zip(_INPUTS, (blank, mask), strict=True))
+        self.dynamic_axes = {name: {1: "patches"} for name in _INPUTS}
+
+    def module(self, exits: Sequence[int] = ()) -> nn.Module:
+        """The model and its pooling."""
+        pools = [POOLING[mode] for mode in self.pooling]
+        return PooledEncoder(self.model, pools, nn.Identity(), exits).eval()
+
+    def rows(self, folder: Path, inputs: Sequence[str], max_tokens: int) -> list[Arrays]:
+        """Texts to rows of patches, by the font in an encoder's folder."""
+        return patch_rows(self.rendering, folder, inputs, max_tokens)
+
+    def reference(self, inputs: Sequence[str], max_tokens: int) -> Vectors:
+        """The vectors, (n, dim) float32, in torch: one text at a time, without padding."""
+        module = self.module()
+        vectors = []
+        with torch.no_grad():
+            for text in inputs:
+                row = _render_patches(text, self.rendering, self.font, max_tokens)
+                arguments = [torch.from_numpy(row[name])[None] for name in _INPUTS]
+                vectors.append(module(*arguments)[-1].numpy())
+        return np.concatenate(vectors)
+
+    def probes(self) -> Sequence[str]:
+        """Real texts."""
+        return probe_texts()
+
+    def save(self, folder: Path) -> None:
+        """Write the font."""
+        if self.font is not None:
+            shutil.copyfile(self.font, folder / FONT)
+
+
+def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     """Load the weights. Raises CheckpointUnsupported where they do not make a PIXEL."""
     folder, config = checkpoint.folder, CheckpointFiles(checkpoint.folder).config
     check_safetensors(folder)
     pooling = sources.pooling_modes(options.overrides.pooling or "mean")
     model = _model(folder, config)
-    how, font = _rendering(folder, config, len(model.places[0]) - 1, options.max_tokens)
-    build = partial(Pooled, model, [POOLING[mode] for mode in pooling], nn.Identity())
-    blank = torch.zeros((2, 8, how.patch_height, how.patch_width, 3), dtype=torch.uint8)
-    half = Half(
-        tower=Tower(
-            inputs=_INPUTS,
-            output=OUTPUT,
-            pooling="+".join(pooling),
-            max_tokens=how.max_patches,
-            rendering=how,
-        ),
-        build=build,
-        example=dict(zip(_INPUTS, (blank, torch.ones((2, 8), dtype=torch.int64)), strict=True)),
-        axes={name: {1: "patches"} for name in _INPUTS},
-        rows=partial(_rows, how),
-        reference=partial(_reference, build, how, font),
-        probes=probe_texts,
-        save=partial(_save, font),
-    )
-    return Loaded(
+    rendering, font = _rendering(folder, config, len(model.places[0]) - 1, options.max_tokens)
+    tower = PixelTower(model, pooling, rendering, font)
+    check_float16_range(tower, model, options.precision)
+    return LoadedCheckpoint(
         kind="dense",
         dim=config["hidden_size"] * len(pooling),
         normalised=False,
-        halves={"text": plain(half, model, options)},
+        towers={"text": tower},
         layers=config["num_hidden_layers"],
         prompts=prompts_of({}, options.overrides),
     )
+
+
+def patch_rows(rendering: Rendering, folder: Path, texts: Sequence[str], max_patches: int) -> list[Arrays]:
+    """Texts to rows of patches, cut at ``max_patches``, by the font in an encoder's folder."""
+    font = folder / FONT if (folder / FONT).is_file() else None
+    return [_render_patches(text, rendering, font, max_patches) for text in texts]
+
+
+def _render_patches(text: str, rendering: Rendering, font: Path | None, max_patches: int) -> Arrays:
+    short = rendering.model_copy(update={"max_patches": min(rendering.max_patches, max_patches)})
+    return line_patches(render_text(text, short, font)[0], short)
 
 
 def _model(folder: Path, config: dict[str, Any]) -> Pixel:
@@ -186,24 +230,24 @@ def _model(folder: Path, config: dict[str, Any]) -> Pixel:
 
 def _weights(folder: Path) -> dict[str, Tensor]:
     """The encoder's tensors by our names."""
-    found = {}
+    tensors = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 - not a dict
-                ours = _named(name.removeprefix("vit."))
+                ours = _renamed(name.removeprefix("vit."))
                 if ours is not None:
-                    found[ours] = file.get_tensor(name).float()
-    return found
+                    tensors[ours] = file.get_tensor(name).float()
+    return tensors
 
 
-def _named(name: str) -> str | None:
+def _renamed(name: str) -> str | None:
     if name in _OTHER:
         return _OTHER[name]
     if not name.startswith("encoder.layer."):
         return None
-    number, _, inside = name.removeprefix("encoder.layer.").partition(".")
-    inside, _, kind = inside.rpartition(".")
-    return f"layers.{number}.{_LAYER[inside]}.{kind}" if inside in _LAYER else None
+    number, _, layer_part = name.removeprefix("encoder.layer.").partition(".")
+    layer_part, _, kind = layer_part.rpartition(".")
+    return f"layers.{number}.{_LAYER[layer_part]}.{kind}" if layer_part in _LAYER else None
 
 
 def _edge(config: dict[str, Any]) -> tuple[int, int]:
@@ -213,17 +257,17 @@ def _edge(config: dict[str, Any]) -> tuple[int, int]:
 
 
 def _rendering(
-    folder: Path, config: dict[str, Any], patches: int, asked: int | None
+    folder: Path, config: dict[str, Any], patches: int, requested: int | None
 ) -> tuple[Rendering, Path | None]:
     """How text is drawn, and by which font. Raises CheckpointUnsupported."""
-    told = CheckpointFiles(folder).json("text_renderer_config.json")
-    if asked is not None and not 1 < asked <= patches:
+    renderer_config = CheckpointFiles(folder).json("text_renderer_config.json")
+    if requested is not None and not 1 < requested <= patches:
         raise CheckpointUnsupported(
             "the checkpoint does not take texts of this many patches",
-            value=asked,
+            value=requested,
             next_step=f"Give --max-tokens from 2 to {patches}.",
         )
-    named = told.get("font_file")
+    named = renderer_config.get("font_file")
     font = folder / Path(str(named)).name if named else None
     if font is not None and not font.is_file():
         raise CheckpointUnsupported(
@@ -235,41 +279,13 @@ def _rendering(
     return Rendering(
         patch_height=height,
         patch_width=width,
-        max_patches=asked or patches,
-        font_size=round(told.get("font_size", 8) * told.get("dpi", 120) / _POINT),
-        background=_colour(told.get("background_color", "white")),
-        foreground=_colour(told.get("font_color", "black")),
+        max_patches=requested or patches,
+        font_size=round(renderer_config.get("font_size", 8) * renderer_config.get("dpi", 120) / _POINT),
+        background=_colour(renderer_config.get("background_color", "white")),
+        foreground=_colour(renderer_config.get("font_color", "black")),
     ), font
 
 
 def _colour(name: Any) -> tuple[int, int, int]:
     red, green, blue = ImageColor.getrgb(str(name))[:3]
     return red, green, blue
-
-
-def _save(font: Path | None, folder: Path) -> None:
-    if font is not None:
-        shutil.copyfile(font, folder / FONT)
-
-
-def _rows(how: Rendering, folder: Path, texts: Sequence[str], tokens: int) -> list[Arrays]:
-    """Texts to rows of patches, cut at ``tokens`` of them, by the font in an encoder's folder."""
-    font = folder / FONT if (folder / FONT).is_file() else None
-    return [_drawn(text, how, font, tokens) for text in texts]
-
-
-def _drawn(text: str, how: Rendering, font: Path | None, patches: int) -> Arrays:
-    short = how.model_copy(update={"max_patches": min(how.max_patches, patches)})
-    return patches_of(render(text, short, font)[0], short)
-
-
-def _reference(build: Any, how: Rendering, font: Path | None, texts: Sequence[str], tokens: int) -> Vectors:
-    """The vectors, (n, dim) float32, in torch: one text at a time, without padding."""
-    module = build(()).eval()
-    found = []
-    with torch.no_grad():
-        for text in texts:
-            row = _drawn(text, how, font, tokens)
-            given = [torch.from_numpy(row[name])[None] for name in _INPUTS]
-            found.append(module(*given)[-1].numpy())
-    return np.concatenate(found)

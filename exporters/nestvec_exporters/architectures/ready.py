@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import onnx
@@ -20,23 +20,31 @@ from tokenizers import Tokenizer
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.files import GRAPHS, CheckpointFiles
 from nestvec_exporters.checkpoints.interaction_config import Markers, interaction_of, read_markers
-from nestvec_exporters.checkpoints.max_length import limited
+from nestvec_exporters.checkpoints.max_length import max_text_tokens
 from nestvec_exporters.checkpoints.prompts import named_prompts
 from nestvec_exporters.checkpoints.score_activation import activation_of
-from nestvec_exporters.graph import onnx_graph
-from nestvec_exporters.graph.onnx_graph import Given
+from nestvec_exporters.graph.onnx_graph import (
+    ONNX_POOLING,
+    OnnxGraph,
+    append_outputs,
+    read_graph,
+    stated_pooling,
+)
 from nestvec_exporters.graph.save import save_graph
-from nestvec_exporters.graph.tower import Half, Loaded
-from nestvec_exporters.graph.triton import INPUTS, OUTPUT
+from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
+from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
 from nestvec_exporters.options import ExportOptions, Overrides
-from nestvec_exporters.probes.pairs import TYPES, pair_rows, pairs
-from nestvec_exporters.probes.texts import probe_texts
+from nestvec_exporters.probes.pairs import TYPE_IDS, pair_rows, probe_pairs
+from nestvec_exporters.probes.texts import marked_probe_texts, probe_texts
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError
-from nestvec_schemas.late_interaction import KEEP, Interaction, token_arrays
+from nestvec_schemas.late_interaction import KEEP_INPUT, Interaction, token_arrays
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.preprocessing.collate import Array, Arrays
 from nestvec_schemas.repository import TOKENIZER
 from nestvec_schemas.towers import Kind, Tower
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _KINDS: dict[str, Kind] = {"logit": "reranker", "tokens": "multivector"}
 """Of what is made of the output; all else is a vector an input."""
@@ -45,96 +53,186 @@ _MASKS: Final = ("[MASK]", "<mask>")
 
 
 @dataclass(frozen=True)
-class Ready:
-    """A folder's graph, what is made of its output, and the tokenizer as the service will have it."""
+class ReadyGraph:
+    """A folder's graph, and how it is read."""
 
-    graph: Given
-    small: CheckpointFiles
+    graph: OnnxGraph
+
+    files: CheckpointFiles
+
     pooling: str
-    unit: bool
+    """What is made of the graph's output."""
+
+    normalised: bool
+    """Whether vectors have length 1."""
+
     tokenizer: Tokenizer
+    """As the service will have it."""
+
     max_tokens: int
+
     markers: Markers | None = None
+    """What marks queries and documents, of late interaction."""
+
     interaction: Interaction | None = None
 
     @property
     def kind(self) -> Kind:
+        """What kind of encoder it makes."""
         return _KINDS.get(self.pooling, "dense")
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Of the graph as it is written."""
+        """The inputs of the graph as it is written."""
         if self.kind == "multivector":
-            return (*INPUTS, KEEP)
-        return (*INPUTS, TYPES) if self.kind == "reranker" and TYPES in self.graph.inputs else INPUTS
+            return (*INPUTS, KEEP_INPUT)
+        types = self.kind == "reranker" and TYPE_IDS in self.graph.inputs
+        return (*INPUTS, TYPE_IDS) if types else INPUTS
+
+
+class ReadyTower(TowerModel):
+    """A graph that exists: it is finished, not traced, and verified against itself as it was found."""
+
+    ready = True
+    in_precision = True
+
+    def __init__(self, source: ReadyGraph) -> None:
+        self.source, self.kind = source, source.kind
+        self.spec = Tower(
+            inputs=source.inputs,
+            output=OUTPUT,
+            pooling=source.pooling,
+            max_tokens=source.max_tokens,
+            interaction=source.interaction,
+            activation=activation_of(source.files) if self.kind == "reranker" else None,
+            alone=source.graph.batch_scaled and self.kind != "dense",
+        )
+        self.example = dict.fromkeys(source.inputs, np.ones((2, 16), np.int64))
+        self.dynamic_axes = {name: {1: "tokens"} for name in (*source.inputs, OUTPUT)}
 
     @cached_property
     def session(self) -> onnxruntime.InferenceSession:
-        """The graph as it was given."""
-        return self.graph.session()
+        """The graph as it was found."""
+        return self.source.graph.session()
+
+    def module(self, exits: Sequence[int] = ()) -> nn.Module:
+        """There is none: raises CheckpointUnsupported."""
+        raise CheckpointUnsupported(
+            "the checkpoint is a graph already, which has no layers that could be read one by one",
+            next_step="Export the checkpoint that the graph was made from.",
+        )
+
+    def write_graph(self, path: Path) -> None:
+        """Write the graph with what is made of its output, under the names that the service knows."""
+        source = self.source
+        model = onnx.load(str(source.graph.path))
+        append_outputs(model, source.graph, source.pooling, source.inputs, normalised=source.normalised)
+        save_graph(model, path)
+
+    def rows(self, folder: Path, inputs: Sequence[Any], max_tokens: int) -> list[Arrays]:
+        """Texts or pairs to rows, by the tokenizer in memory."""
+        if self.kind == "reranker":
+            return pair_rows(folder, inputs, max_tokens)
+        ids = [row["input_ids"] for row in self._encode(inputs, max_tokens)]
+        if self.kind == "multivector":
+            return [token_arrays(row, self.source.interaction) for row in ids]
+        return [{"input_ids": row} for row in ids]
+
+    def reference(self, inputs: Sequence[Any], max_tokens: int) -> list[Array]:
+        """What the graph as it was found makes of each input, and what numpy makes of that."""
+        return [self._reference_output(row) for row in self._encode(inputs, max_tokens)]
+
+    def probes(self) -> Sequence[Any]:
+        """Real texts, of late interaction marked by turns; of a reranker pairs of them."""
+        if self.kind == "reranker":
+            return probe_pairs()
+        markers = self.source.markers
+        if markers is None or self.source.interaction is None:
+            return probe_texts()
+        return marked_probe_texts(markers.query, markers.document)
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer."""
+        self.source.tokenizer.save(str(folder / TOKENIZER))
+
+    def _encode(self, inputs: Sequence[Any], max_tokens: int) -> list[Arrays]:
+        """Texts or pairs to ids and token types."""
+        tokenizer = Tokenizer.from_str(self.source.tokenizer.to_str())
+        tokenizer.enable_truncation(max_tokens, strategy="longest_first")
+        return [
+            {
+                "input_ids": np.asarray(encoding.ids, np.int64),
+                TYPE_IDS: np.asarray(encoding.type_ids, np.int64),
+            }
+            for encoding in tokenizer.encode_batch(list(inputs))
+        ]
+
+    def _reference_output(self, row: Arrays) -> Array:
+        source = self.source
+        arrays = dict(row)
+        if self.kind == "multivector":
+            arrays = {**token_arrays(row["input_ids"], source.interaction)}
+            arrays[TYPE_IDS] = np.zeros_like(arrays["input_ids"])
+        arrays.setdefault("attention_mask", np.ones_like(arrays["input_ids"]))
+        feeds = {name: arrays[name][None] for name in source.graph.inputs}
+        output = np.asarray(self.session.run([source.graph.output], feeds)[0][0], np.float32)
+        if source.pooling == "tokens":
+            output = output[arrays[KEEP_INPUT] > 0]
+        elif source.pooling in ONNX_POOLING:
+            output = ONNX_POOLING[source.pooling].reference(output)
+        if source.normalised:
+            output = output / np.linalg.norm(output, axis=-1, keepdims=True)
+        return output
 
 
-def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
+def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     """Read the graph. Raises CheckpointUnsupported where it is none that texts or pairs go into."""
-    ready = _ready(checkpoint.folder, options)
-    kind, precision = ready.kind, ready.graph.precision
+    source = _read_folder(checkpoint.folder, options)
+    precision = source.graph.precision
     if options.precision not in ("fp32", precision):
         raise EncoderError(
             f"the graph is ready in {precision}, and its precision stays what it is",
             value=options.precision,
-            next_step="Leave --precision away, or export the checkpoint that the graph was made from.",
+            next_step="Omit --precision, or export the checkpoint that the graph was made from.",
         )
-    tower = Tower(
-        inputs=ready.inputs,
-        output=OUTPUT,
-        pooling=ready.pooling,
-        max_tokens=ready.max_tokens,
-        interaction=ready.interaction,
-        activation=activation_of(ready.small) if kind == "reranker" else None,
-        alone=ready.graph.batched and kind != "dense",
-    )
-    half = Half(
-        tower=tower,
-        build=None,
-        graph=lambda path: save_graph(_written(ready), path),
-        example=dict.fromkeys(ready.inputs, np.ones((2, 16), np.int64)),
-        axes={name: {1: "tokens"} for name in (*ready.inputs, OUTPUT)},
-        rows=pair_rows if kind == "reranker" else lambda folder, texts, most: _rows(ready, texts, most),
-        reference=lambda inputs, most: [_reference(ready, row) for row in _read(ready, inputs, most)],
-        probes=lambda: _probes(ready),
-        save=lambda folder: ready.tokenizer.save(str(folder / TOKENIZER)),
-    )
-    return Loaded(
-        kind=kind,
-        dim=ready.graph.width,
-        normalised=ready.unit,
-        halves={"text": half},
+    return LoadedCheckpoint(
+        kind=source.kind,
+        dim=source.graph.width,
+        normalised=source.normalised,
+        towers={"text": ReadyTower(source)},
         precision=precision,
-        prompts=_prompts(ready, options.overrides),
+        prompts=_prompts(source, options.overrides),
     )
 
 
-def _ready(folder: Path, options: ExportOptions) -> Ready:
-    small = CheckpointFiles(_with("config.json", folder))
-    markers = read_markers(small, options.overrides)
-    graph = onnx_graph.read(_graph(folder))
-    pooling = _pooling(graph, small, options.overrides.pooling, markers)
-    tokenizer = _tokenizer(_with(TOKENIZER, folder))
+def _read_folder(folder: Path, options: ExportOptions) -> ReadyGraph:
+    files = CheckpointFiles(_folder_with("config.json", folder))
+    markers = read_markers(files, options.overrides)
+    graph = read_graph(_graph_path(folder))
+    pooling = _pooling(graph, files, options.overrides.pooling, markers)
+    tokenizer = _tokenizer(_folder_with(TOKENIZER, folder))
     late = markers if pooling == "tokens" else None
-    most = _most(small, tokenizer, late, options.max_tokens)
+    max_tokens = _max_tokens(files, tokenizer, late, options.max_tokens)
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    unit = pooling == "tokens" or (pooling != "logit" and _normalised(small, graph))
     mask = next((id_ for word in _MASKS if (id_ := tokenizer.token_to_id(word)) is not None), None)
-    interaction = None if late is None else interaction_of(late, tokenizer, mask, most)
-    return Ready(graph, small, pooling, unit, tokenizer, most, late, interaction)
+    return ReadyGraph(
+        graph,
+        files,
+        pooling,
+        normalised=pooling == "tokens" or (pooling != "logit" and _normalised(files, graph)),
+        tokenizer=tokenizer,
+        max_tokens=max_tokens,
+        markers=late,
+        interaction=None if late is None else interaction_of(late, tokenizer, mask, max_tokens),
+    )
 
 
-def _graph(folder: Path) -> Path:
+def _graph_path(folder: Path) -> Path:
     return next(folder / name for name in GRAPHS if (folder / name).is_file())
 
 
-def _with(name: str, folder: Path) -> Path:
+def _folder_with(name: str, folder: Path) -> Path:
     """The folder that has this file: the graph's own, or the one that holds it (``onnx/`` on the hub)."""
     return folder if (folder / name).is_file() or not (folder.parent / name).is_file() else folder.parent
 
@@ -151,103 +249,56 @@ def _tokenizer(folder: Path) -> Tokenizer:
         ) from error
 
 
-def _pooling(graph: Given, small: CheckpointFiles, asked: str | None, markers: Markers | None) -> str:
+def _pooling(graph: OnnxGraph, files: CheckpointFiles, requested: str | None, markers: Markers | None) -> str:
     """What is made of the graph's output. Raises CheckpointUnsupported where nothing says it."""
-    if not graph.tokens:
-        return "logit" if graph.score else "graph"
-    stated = asked or onnx_graph.stated_pooling(small) or ("tokens" if markers is not None else None)
-    if stated in onnx_graph.POOLED or stated == "tokens":
-        return str(stated)
+    if not graph.gives_tokens:
+        return "logit" if graph.gives_score else "graph"
+    pooling = requested or stated_pooling(files) or ("tokens" if markers is not None else None)
+    if pooling in ONNX_POOLING or pooling == "tokens":
+        return str(pooling)
     raise CheckpointUnsupported(
         f"the graph gives a vector a token ({graph.output}), and "
-        + ("nothing says how they become one" if stated is None else "they cannot be pooled this way"),
-        value=stated or small.folder.name,
-        next_step=f"Add --pooling {', '.join(onnx_graph.POOLED)} (as its model card says), "
+        + ("nothing says how they become one" if pooling is None else "they cannot be pooled this way"),
+        value=pooling or files.folder.name,
+        next_step=f"Add --pooling {', '.join(ONNX_POOLING)} (as its model card says), "
         "or --pooling tokens for late interaction.",
     )
 
 
-def _normalised(small: CheckpointFiles, graph: Given) -> bool:
+def _normalised(files: CheckpointFiles, graph: OnnxGraph) -> bool:
     """Whether vectors have length 1: as modules.json says; of a sentence's ready vector, as it is."""
-    if not graph.tokens:
-        return graph.unit
-    return not small.modules or "Normalize" in small.modules
+    if not graph.gives_tokens:
+        return graph.normalised
+    return not files.modules or "Normalize" in files.modules
 
 
-def _most(small: CheckpointFiles, tokenizer: Tokenizer, markers: Markers | None, asked: int | None) -> int:
+def _max_tokens(
+    files: CheckpointFiles, tokenizer: Tokenizer, markers: Markers | None, requested: int | None
+) -> int:
     """The longest text in tokens."""
-    positions = small.config.get("max_position_embeddings")
-    cut = tokenizer.truncation
-    stated = [
+    positions = files.config.get("max_position_embeddings")
+    truncation = tokenizer.truncation
+    limits = [
         markers.document_tokens if markers is not None else None,
-        small.json("sentence_bert_config.json").get("max_seq_length"),
-        small.json("tokenizer_config.json").get("model_max_length"),
-        cut["max_length"] if cut else None,
+        files.json("sentence_bert_config.json").get("max_seq_length"),
+        files.json("tokenizer_config.json").get("model_max_length"),
+        truncation["max_length"] if truncation else None,
     ]
-    found = next((int(one) for one in stated if isinstance(one, (int, float)) and one < 1 << 24), None)
-    return limited(found, positions if isinstance(positions, int) else None, asked)
+    stated_limit = next(
+        (int(limit) for limit in limits if isinstance(limit, (int, float)) and limit < 1 << 24), None
+    )
+    return max_text_tokens(stated_limit, positions if isinstance(positions, int) else None, requested)
 
 
-def _prompts(ready: Ready, overrides: Overrides) -> dict[PromptName, str]:
-    if ready.kind == "reranker":
+def _prompts(source: ReadyGraph, overrides: Overrides) -> dict[PromptName, str]:
+    if source.kind == "reranker":
         return {}
-    if ready.markers is not None and ready.interaction is not None:
-        return {"query": ready.markers.query, "document": ready.markers.document}
-    told = ready.small.json("config_sentence_transformers.json")
-    found = named_prompts(told.get("prompts") or {}, told.get("default_prompt_name"))
-    asked: dict[PromptName, str | None] = {
+    if source.markers is not None and source.interaction is not None:
+        return {"query": source.markers.query, "document": source.markers.document}
+    config = source.files.json("config_sentence_transformers.json")
+    prompts = named_prompts(config.get("prompts") or {}, config.get("default_prompt_name"))
+    overridden: dict[PromptName, str | None] = {
         "query": overrides.query_prompt,
         "document": overrides.document_prompt,
     }
-    return {**found, **{name: text for name, text in asked.items() if text is not None}}
-
-
-def _written(ready: Ready) -> onnx.ModelProto:
-    """The graph with what is made of its output, under the names that the service knows."""
-    model = onnx.load(str(ready.graph.path))
-    onnx_graph.finish(model, ready.graph, ready.pooling, ready.inputs, unit=ready.unit)
-    return model
-
-
-def _probes(ready: Ready) -> Sequence[Any]:
-    if ready.kind == "reranker":
-        return pairs()
-    texts, markers = probe_texts(), ready.markers
-    if markers is None or ready.interaction is None:
-        return texts
-    return [f"{markers.document if at % 2 else markers.query}{text}" for at, text in enumerate(texts)]
-
-
-def _read(ready: Ready, inputs: Sequence[Any], most: int) -> list[Arrays]:
-    """Texts or pairs to arrays, by the tokenizer in memory."""
-    tokenizer = Tokenizer.from_str(ready.tokenizer.to_str())
-    tokenizer.enable_truncation(most, strategy="longest_first")
-    return [
-        {"input_ids": np.asarray(one.ids, np.int64), TYPES: np.asarray(one.type_ids, np.int64)}
-        for one in tokenizer.encode_batch(list(inputs))
-    ]
-
-
-def _rows(ready: Ready, texts: Sequence[str], most: int) -> list[Arrays]:
-    found = [row["input_ids"] for row in _read(ready, texts, most)]
-    if ready.kind != "multivector":
-        return [{"input_ids": ids} for ids in found]
-    return [token_arrays(ids, ready.interaction) for ids in found]
-
-
-def _reference(ready: Ready, row: Arrays) -> Array:
-    """What the graph as it was given makes of one input, and what numpy makes of that."""
-    arrays = dict(row)
-    if ready.kind == "multivector":
-        arrays = {**token_arrays(row["input_ids"], ready.interaction)}
-        arrays[TYPES] = np.zeros_like(arrays["input_ids"])
-    arrays.setdefault("attention_mask", np.ones_like(arrays["input_ids"]))
-    feeds = {name: arrays[name][None] for name in ready.graph.inputs}
-    found = np.asarray(ready.session.run([ready.graph.output], feeds)[0][0], np.float32)
-    if ready.pooling == "tokens":
-        found = found[arrays[KEEP] > 0]
-    elif ready.pooling in onnx_graph.POOLED:
-        found = onnx_graph.POOLED[ready.pooling].reference(found)
-    if ready.unit:
-        found = found / np.linalg.norm(found, axis=-1, keepdims=True)
-    return found
+    return {**prompts, **{name: text for name, text in overridden.items() if text is not None}}

@@ -31,7 +31,7 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
 from nestvec_exporters.graph.vocabulary import (
     ACTIVATIONS,
     TERM_WEIGHTINGS,
-    TokenLookup,
+    TokenWeightLookup,
     term_weights_class,
     weight_terms,
 )
@@ -90,7 +90,7 @@ class SparseTower(TextTower):
         return np.asarray(weights, np.float32)
 
 
-class TokenLookupTower(TextTower):
+class TokenWeightTower(TextTower):
     """A weight for each token, which no model reads: of "inference-free" queries."""
 
     layers = 1
@@ -107,7 +107,7 @@ class TokenLookupTower(TextTower):
         weights: Tensor = table.weight
         # A table that was read from words may end before the vocabulary does.
         padded = nn.functional.pad(weights, (0, self.dim - len(weights)))
-        return TokenLookup(padded, self.special_ids, exits).eval()
+        return TokenWeightLookup(padded, self.special_ids, exits).eval()
 
     def reference(self, inputs: Sequence[str], max_tokens: int) -> Vectors:
         """The checkpoint's own weights, (n, words) float32, one text at a time.
@@ -204,7 +204,7 @@ def _masked_model(model: SparseEncoder) -> Any:
 
 def _document_tower(
     modules: Sequence[Any], weighting: str | None, max_tokens: int | None
-) -> SparseTower | TokenLookupTower:
+) -> SparseTower | TokenWeightTower:
     """The tower of documents, which is that of queries too unless they have their own."""
     kinds = [type(module).__name__ for module in modules]
     model = SparseEncoder(modules=list(modules), device="cpu").eval() if modules else None
@@ -212,7 +212,7 @@ def _document_tower(
         table = modules[0]
         # A table has no positions: its tokenizer's limit, where one is set.
         limit = min(int(table.tokenizer.model_max_length), DEFAULT_MAX_TOKENS)
-        return TokenLookupTower(model, int(table.num_dimensions), max_tokens or limit)
+        return TokenWeightTower(model, int(table.num_dimensions), max_tokens or limit)
     if model is None or kinds[1:] != ["SpladePooling"] or not hasattr(modules[0], "auto_model"):
         raise CheckpointUnsupported(
             "the checkpoint's modules do not give weights of words",
@@ -227,7 +227,7 @@ def _own_weighting(pooling: Any) -> str:
     return ACTIVATIONS[pooling.activation_function, pooling.pooling_strategy]
 
 
-def _query_tower(modules: Sequence[Any], documents: SparseTower | TokenLookupTower) -> TokenLookupTower:
+def _query_tower(modules: Sequence[Any], documents: SparseTower | TokenWeightTower) -> TokenWeightTower:
     """The tower of queries that no model reads."""
     kinds = [type(module).__name__ for module in modules]
     if kinds != ["SparseStaticEmbedding"]:
@@ -237,7 +237,7 @@ def _query_tower(modules: Sequence[Any], documents: SparseTower | TokenLookupTow
             next_step="Choose one whose queries go through a SparseStaticEmbedding.",
         )
     model = SparseEncoder(modules=list(modules), device="cpu")
-    tower = TokenLookupTower(model, documents.dim, documents.spec.max_tokens)
+    tower = TokenWeightTower(model, documents.dim, documents.spec.max_tokens)
     same_tokenizer = tower.tokenizer.to_str() == documents.tokenizer.to_str()
     if not same_tokenizer or modules[0].num_dimensions > documents.dim:
         raise CheckpointUnsupported(

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -23,25 +22,24 @@ import transformers
 from torch import Tensor, nn
 
 from nestvec_exporters.architectures import sentence_transformer as sources
-from nestvec_exporters.architectures.decoder import plain
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.files import CheckpointFiles
-from nestvec_exporters.checkpoints.max_length import DEFAULT_TOKENS
+from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS
 from nestvec_exporters.checkpoints.prompts import prompts_of
-from nestvec_exporters.graph.pooling import POOLING, Pool
-from nestvec_exporters.graph.tower import Half, Loaded
-from nestvec_exporters.graph.trace import Pooled
-from nestvec_exporters.graph.triton import INPUTS, OUTPUT
+from nestvec_exporters.graph.float16_range import check_float16_range
+from nestvec_exporters.graph.pooling import POOLING
+from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
+from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
+from nestvec_exporters.graph.trace import PooledEncoder
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.texts import probe_texts
 from nestvec_schemas.errors import CheckpointUnsupported
-from nestvec_schemas.preprocessing import byte_tokens
-from nestvec_schemas.preprocessing.byte_tokens import SCHEMES
+from nestvec_schemas.preprocessing.byte_tokens import UNIT_SCHEMES, encode_units
 from nestvec_schemas.preprocessing.collate import Arrays
-from nestvec_schemas.towers import Scheme, Tower
+from nestvec_schemas.towers import TokenScheme, Tower
 from nestvec_schemas.vectors import Vectors
 
-_BEYOND: Final = 8
+_PADDING: Final = 8
 """Characters of padding: two molecules of four characters, one beyond what the last character sees."""
 
 _CANINE_TOKENS: Final = 2048
@@ -68,112 +66,150 @@ class Canine(nn.Module):
         ids, mask = self._padded(input_ids), self._padded(attention_mask)
         characters = self._local(ids, mask)
         molecules = self.model.chars_to_molecules(characters)
-        whole = mask.reshape(mask.shape[0], -1, self.rate).amax(dim=2)
+        molecule_mask = mask.reshape(mask.shape[0], -1, self.rate).amax(dim=2)
         passed = self.model.encoder(
-            molecules, attention_mask=_added(whole, molecules), output_hidden_states=output_hidden_states
+            molecules,
+            attention_mask=_attention_bias(molecule_mask, molecules),
+            output_hidden_states=output_hidden_states,
         )
         states = [passed.last_hidden_state, *(passed.hidden_states or ())]
-        last, *others = (self._risen(characters, one, mask)[:, : input_ids.shape[1]] for one in states)
+        last, *others = (self._risen(characters, state, mask)[:, : input_ids.shape[1]] for state in states)
         return SimpleNamespace(last_hidden_state=last, hidden_states=others)
 
     def _padded(self, rows: Tensor) -> Tensor:
         """(batch, t) padded with zeros to whole blocks, by ``_BEYOND`` at least."""
-        wide = nn.functional.pad(rows, (0, _BEYOND + self.block - 1))
+        wide = nn.functional.pad(rows, (0, _PADDING + self.block - 1))
         return wide[:, : wide.shape[1] // self.block * self.block]
 
     def _local(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Each character's vector after the first layer, in which it sees its own block."""
         embedded = self.model.char_embeddings(input_ids=ids, token_type_ids=torch.zeros_like(ids))
         blocks = embedded.reshape(-1, self.block, embedded.shape[2])
-        seen = mask.reshape(-1, 1, self.block).to(embedded.dtype)
-        given = self.model.initial_char_encoder(
-            blocks, attention_mask=seen.expand(-1, self.block, -1)
+        block_mask = mask.reshape(-1, 1, self.block).to(embedded.dtype)
+        encoded = self.model.initial_char_encoder(
+            blocks, attention_mask=block_mask.expand(-1, self.block, -1)
         ).last_hidden_state
-        whole: Tensor = given.reshape(embedded.shape)
-        return whole
+        characters: Tensor = encoded.reshape(embedded.shape)
+        return characters
 
     def _risen(self, characters: Tensor, molecules: Tensor, mask: Tensor) -> Tensor:
         """Molecules' vectors back to characters'."""
         moved = torch.cat([molecules[:, 1:], molecules[:, -1:]], dim=1)
         repeated = moved.unsqueeze(2).expand(-1, -1, self.rate, -1).reshape(characters.shape)
         joined = self.model.projection(torch.cat([characters, repeated], dim=2))
-        given: Tensor = self.model.final_char_encoder(
-            joined, attention_mask=_added(mask, joined)
+        states: Tensor = self.model.final_char_encoder(
+            joined, attention_mask=_attention_bias(mask, joined)
         ).last_hidden_state
-        return given
+        return states
 
 
-def _added(mask: Tensor, like: Tensor) -> Tensor:
+def _attention_bias(mask: Tensor, like: Tensor) -> Tensor:
     """(batch, t) of ones and zeros as what is added to attention's scores, (batch, 1, 1, t)."""
     shown = mask[:, None, None, :].to(like.dtype)
     return (1.0 - shown) * torch.finfo(like.dtype).min
 
 
 @dataclass(frozen=True)
-class _Kind:
-    """What differs: the class, how texts are read, the usual and the most tokens, and what the class's own
-    code gives for one text's ids, (1, t), as (1, t, dim)."""
+class _Family:
+    """What differs between CANINE and ByT5."""
 
     model: Any
-    scheme: Scheme
-    usual: int
-    most: Callable[[Any], int]
+    """The class of transformers."""
+
+    scheme: TokenScheme
+    """How texts become ids."""
+
+    default_tokens: int
+    """The longest text in tokens, unless another is given."""
+
+    max_tokens: Callable[[Any], int]
+    """The longest text in tokens that a config allows."""
+
     graph: Callable[[Any], Any]
+    """The module that is traced, of a model of the class."""
+
     states: Callable[[Any, Tensor], Tensor]
+    """What the class's own code gives for one text's ids, (1, t), as (1, t, dim)."""
 
 
-def load(checkpoint: Checkpoint, options: ExportOptions) -> Loaded:
-    """Load the weights. Raises CheckpointUnsupported where they do not make a text encoder."""
-    pooling = sources.pooling_modes(options.overrides.pooling or "mean")
-    kind = _CANINE if CheckpointFiles(checkpoint.folder).model_type == "canine" else _BYT5
-    model = _model(checkpoint.folder, kind)
-    ids = torch.ones((2, 16), dtype=torch.int64)
-    pools = [POOLING[mode] for mode in pooling]
-    half = Half(
-        tower=Tower(
+class TokenFreeTower(TowerModel):
+    """A model that reads bytes or code points, pooled."""
+
+    def __init__(self, family: _Family, model: Any, pooling: Sequence[str], max_tokens: int) -> None:
+        self.spec = Tower(
             inputs=INPUTS,
             output=OUTPUT,
             pooling="+".join(pooling),
-            max_tokens=_max_tokens(options.max_tokens, kind, kind.most(model.config)),
-            scheme=kind.scheme,
-        ),
-        build=partial(Pooled, kind.graph(model), pools, nn.Identity()),
-        example=dict.fromkeys(INPUTS, ids),
-        axes={name: {1: "tokens"} for name in INPUTS},
-        rows=partial(rows, kind.scheme),
-        reference=partial(_reference, kind, model, pools),
-        probes=probe_texts,
-    )
-    return Loaded(
+            max_tokens=max_tokens,
+            scheme=family.scheme,
+        )
+        self.family, self.model = family, model
+        self.pools = [POOLING[mode] for mode in pooling]
+        self.example = dict.fromkeys(INPUTS, np.ones((2, 16), np.int64))
+        self.dynamic_axes = {name: {1: "tokens"} for name in INPUTS}
+
+    def module(self, exits: Sequence[int] = ()) -> nn.Module:
+        """The model and its pooling."""
+        return PooledEncoder(self.family.graph(self.model), self.pools, nn.Identity(), exits).eval()
+
+    def rows(self, folder: Path, inputs: Sequence[str], max_tokens: int) -> list[Arrays]:
+        """Texts to rows of ids."""
+        return unit_rows(self.family.scheme, inputs, max_tokens)
+
+    def reference(self, inputs: Sequence[str], max_tokens: int) -> Vectors:
+        """The checkpoint's own vectors, (n, dim) float32, one text at a time."""
+        vectors = []
+        with torch.no_grad():
+            for row in unit_rows(self.family.scheme, inputs, max_tokens):
+                ids = torch.from_numpy(row["input_ids"])[None]
+                states = self.family.states(self.model, ids)
+                mask = torch.ones_like(ids)
+                vectors.append(torch.cat([pool(states, mask) for pool in self.pools], dim=1).numpy())
+        return np.concatenate(vectors)
+
+    def probes(self) -> Sequence[str]:
+        """Real texts."""
+        return probe_texts()
+
+
+def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
+    """Load the weights. Raises CheckpointUnsupported where they do not make a text encoder."""
+    pooling = sources.pooling_modes(options.overrides.pooling or "mean")
+    family = _CANINE if CheckpointFiles(checkpoint.folder).model_type == "canine" else _BYT5
+    model = _model(checkpoint.folder, family)
+    max_tokens = _max_tokens(options.max_tokens, family, family.max_tokens(model.config))
+    tower = TokenFreeTower(family, model, pooling, max_tokens)
+    check_float16_range(tower, model, options.precision)
+    return LoadedCheckpoint(
         kind="dense",
         dim=model.config.hidden_size * len(pooling),
         normalised=False,
-        halves={"text": plain(half, model, options)},
+        towers={"text": tower},
         layers=model.config.num_hidden_layers,
         prompts=prompts_of({}, options.overrides),
     )
 
 
-def rows(scheme: Scheme, folder: Path, texts: Sequence[str], tokens: int) -> list[Arrays]:
-    """Texts to rows of ids, cut at ``tokens``."""
-    return [{"input_ids": byte_tokens.encode(text, SCHEMES[scheme], tokens)[0]} for text in texts]
+def unit_rows(scheme: TokenScheme, texts: Sequence[str], max_tokens: int) -> list[Arrays]:
+    """Texts to rows of ids of bytes or code points."""
+    return [{"input_ids": encode_units(text, UNIT_SCHEMES[scheme], max_tokens)[0]} for text in texts]
 
 
-def _max_tokens(asked: int | None, kind: _Kind, most: int) -> int:
-    special = SCHEMES[kind.scheme].special
-    if asked is not None and not special < asked <= most:
+def _max_tokens(requested: int | None, family: _Family, limit: int) -> int:
+    special = UNIT_SCHEMES[family.scheme].special
+    if requested is not None and not special < requested <= limit:
         raise CheckpointUnsupported(
             "the checkpoint does not take texts of this many tokens",
-            value=asked,
-            next_step=f"Give --max-tokens from {special + 1} to {most}.",
+            value=requested,
+            next_step=f"Give --max-tokens from {special + 1} to {limit}.",
         )
-    return asked or min(kind.usual, most)
+    return requested or min(family.default_tokens, limit)
 
 
-def _model(folder: Path, kind: _Kind) -> Any:
+def _model(folder: Path, family: _Family) -> Any:
     """The model, float32. Raises CheckpointUnsupported where weights are missing."""
     try:
-        model, found = kind.model.from_pretrained(
+        model, loading_info = family.model.from_pretrained(
             str(folder), attn_implementation="eager", output_loading_info=True, local_files_only=True
         )
     except (OSError, ValueError) as error:
@@ -182,7 +218,7 @@ def _model(folder: Path, kind: _Kind) -> Any:
             value=str(error).strip().partition("\n")[0],
             next_step="Check that transformers loads it on its own (trust_remote_code is not used).",
         ) from error
-    missing = sorted(name for name in found["missing_keys"] if "pooler." not in name)
+    missing = sorted(name for name in loading_info["missing_keys"] if "pooler." not in name)
     if missing:
         raise CheckpointUnsupported(
             "the checkpoint's weights do not have all that its config.json names",
@@ -202,7 +238,7 @@ def _canine_states(model: Any, ids: Tensor) -> Tensor:
     block = model.config.local_transformer_stride
     longest = min(max(_CANINE_TOKENS, ids.shape[1] + 2 * block), _positions(model.config))
     more = longest // block * block - ids.shape[1]
-    padded, mask = (nn.functional.pad(one, (0, more)) for one in (ids, torch.ones_like(ids)))
+    padded, mask = (nn.functional.pad(tensor, (0, more)) for tensor in (ids, torch.ones_like(ids)))
     states: Tensor = model(input_ids=padded, attention_mask=mask).last_hidden_state
     return states[:, : ids.shape[1]]
 
@@ -212,30 +248,19 @@ def _byt5_states(model: Any, ids: Tensor) -> Tensor:
     return states
 
 
-_CANINE: Final = _Kind(
+_CANINE: Final = _Family(
     model=transformers.CanineModel,
     scheme="codepoints",
-    usual=_CANINE_TOKENS,
-    most=lambda config: _positions(config) - config.local_transformer_stride - _BEYOND,
+    default_tokens=_CANINE_TOKENS,
+    max_tokens=lambda config: _positions(config) - config.local_transformer_stride - _PADDING,
     graph=Canine,
     states=_canine_states,
 )
-_BYT5: Final = _Kind(
+_BYT5: Final = _Family(
     model=transformers.T5EncoderModel,
     scheme="bytes",
-    usual=_BYT5_TOKENS,
-    most=lambda config: DEFAULT_TOKENS,
+    default_tokens=_BYT5_TOKENS,
+    max_tokens=lambda config: DEFAULT_MAX_TOKENS,
     graph=lambda model: model,
     states=_byt5_states,
 )
-
-
-def _reference(kind: _Kind, model: Any, pools: Sequence[Pool], texts: Sequence[str], tokens: int) -> Vectors:
-    """The checkpoint's own vectors, (n, dim) float32, one text at a time."""
-    found = []
-    with torch.no_grad():
-        for text in texts:
-            ids = torch.from_numpy(byte_tokens.encode(text, SCHEMES[kind.scheme], tokens)[0])[None]
-            states = kind.states(model, ids)
-            found.append(torch.cat([pool(states, torch.ones_like(ids)) for pool in pools], dim=1).numpy())
-    return np.concatenate(found)

@@ -1,7 +1,7 @@
-"""Vision-language models as encoders (VLM2Vec, Jiang et al. 2024): a picture and a text to the last token.
+"""Vision-language models as encoders (VLM2Vec, Jiang et al. 2024): an image and a text to the last token.
 
-One graph reads messages of all kinds (``seeing``). Every picture is brought to one size, so that it has as
-many tokens as any other: Qwen's models, which keep a picture's shape, see it squeezed into a square.
+One graph reads messages of all kinds (``seeing``). Every image is brought to one size, so that it has as
+many tokens as any other: Qwen's models, which keep an image's shape, see it squeezed into a square.
 """
 
 from __future__ import annotations
@@ -41,32 +41,32 @@ from nestvec_schemas.repository import TOKENIZER
 from nestvec_schemas.towers import Tower
 
 _MIN_TEXT_TOKENS: Final = 64
-"""Tokens that a text has beside its picture, at least."""
+"""Tokens that a text has beside its image, at least."""
 
 _RANGE_PROBES: Final = (0, 1, 16, 18, 20, 22)
-"""Of the messages to compare by, two texts, pictures alone and pictures with texts."""
+"""Of the messages to compare by, two texts, images alone and images with texts."""
 
 _NO_IMAGE: Final = np.zeros((1, 1, 3), np.uint8)
 
 Message = tuple[Image.Image | None, str]
-"""A picture, or None, and a text, which may be empty."""
+"""An image, or None, and a text, which may be empty."""
 
 
 class LlavaVision(nn.Module):
     """Pixel values, (k, 3, height, width) float32, to the language model's vectors, (k, count, hidden)."""
 
-    def __init__(self, model: Any, picture: ImageTransform) -> None:
+    def __init__(self, model: Any, transform: ImageTransform) -> None:
         super().__init__()
         self.tower, self.projector = model.vision_tower, model.multi_modal_projector
         layer = model.config.vision_feature_layer
         self.layers = [layer] if isinstance(layer, int) else list(layer)
-        # The class token is no part of the picture.
+        # The class token is no part of the image.
         self.start = 1 if model.config.vision_feature_select_strategy == "default" else 0
         with torch.no_grad():
-            self.count = self(torch.zeros((1, 3, picture.height, picture.width))).shape[1]
+            self.count = self(torch.zeros((1, 3, transform.height, transform.width))).shape[1]
 
     def forward(self, values: Tensor) -> Tensor:
-        """The vectors of each picture."""
+        """The vectors of each image."""
         hidden = self.tower(values, output_hidden_states=True).hidden_states
         vectors: Tensor = self.projector(
             torch.cat([hidden[at][:, self.start :] for at in self.layers], dim=-1)
@@ -74,8 +74,8 @@ class LlavaVision(nn.Module):
         return vectors
 
 
-def _qwen_vision(model: Any, picture: ImageTransform) -> QwenVision:
-    return QwenVision(model.visual, picture)
+def _qwen_vision(model: Any, transform: ImageTransform) -> QwenVision:
+    return QwenVision(model.visual, transform)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class VisionLanguageTower(TowerModel):
             folder, self.own_tokenizer, model.config, image_input.image_tokens, options.overrides.layout
         )
         self.min_tokens = _MIN_TEXT_TOKENS + len(self._ids(render_message(self.chat, "", pictured=True).text))
-        self.picture = image_input.preprocessing.picture
+        self.transform = image_input.preprocessing.transform
         self.spec = Tower(
             inputs=(*INPUTS, PIXELS),
             output=OUTPUT,
@@ -116,7 +116,7 @@ class VisionLanguageTower(TowerModel):
             max_tokens=_max_tokens(
                 options.max_tokens, self.text_config.max_position_embeddings, self.min_tokens
             ),
-            picture=self.picture,
+            picture=self.transform,
             chat=self.chat,
         )
         self.example = _example(image_input)
@@ -163,7 +163,7 @@ class VisionLanguageTower(TowerModel):
         ids = self._ids(message, return_tensors="pt", add_special_tokens=self.chat.special)
         arrays = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         if image is not None:
-            square = Image.fromarray(image_pixels(image, self.picture))
+            square = Image.fromarray(image_pixels(image, self.transform))
             processed = self.processor(square).items()
             arrays |= {name: torch.as_tensor(np.asarray(value)) for name, value in processed}
             if "mm_token_type_ids" in inspect.signature(self.model.forward).parameters:
@@ -196,8 +196,8 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
 
 def message_rows(spec: Tower, folder: Path, inputs: Sequence[Any], max_tokens: int) -> list[Arrays]:
     """Messages, or texts alone, to rows of at most ``max_tokens`` tokens."""
-    chat, picture = spec.chat, spec.picture
-    if chat is None or picture is None:
+    chat, transform = spec.chat, spec.picture
+    if chat is None or transform is None:
         raise ValueError("the tower reads no messages")
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     rows: list[Arrays] = []
@@ -206,7 +206,7 @@ def message_rows(spec: Tower, folder: Path, inputs: Sequence[Any], max_tokens: i
         message = render_message(chat, text, pictured=image is not None)
         read = tokenizer.encode(message.text, add_special_tokens=chat.special)
         ids, offsets = np.asarray(read.ids, np.int64), np.asarray(read.offsets, np.int64).reshape(-1, 2)
-        levels = _NO_IMAGE if image is None else image_pixels(image, picture)
+        levels = _NO_IMAGE if image is None else image_pixels(image, transform)
         rows.append(
             {"input_ids": truncate_message(ids, offsets, message, max_tokens, "right"), PIXELS: levels}
         )
@@ -218,12 +218,12 @@ def _image_and_text(item: Any) -> tuple[Image.Image | None, str]:
 
 
 def probe_messages() -> list[Message]:
-    """Texts alone, which make a batch without pictures; pictures alone and with texts; and all mixed."""
+    """Texts alone, which make a batch without images; images alone and with texts; and all mixed."""
     texts = [" ".join(text.split()[:12]) for text in probe_texts()[:24]]
-    pictures = probe_images()
+    images = probe_images()
     mixed: list[Message] = [(None, text) for text in texts[:16]]
     for at, text in enumerate(texts[16:]):
-        mixed += [(pictures[at], ""), (None, text), (pictures[at], text), (pictures[at + 8], text)]
+        mixed += [(images[at], ""), (None, text), (images[at], text), (images[at + 8], text)]
     return mixed
 
 
@@ -235,8 +235,8 @@ def _image_input(family: VisionLanguageFamily, model: Any, folder: Path) -> Imag
             next_step="Upgrade transformers.",
         )
     preprocessing = read_preprocessing(folder)
-    picture = preprocessing.picture
-    vision = family.vision(model, picture)
+    transform = preprocessing.transform
+    vision = family.vision(model, transform)
     grid = tuple(edge // vision.merge for edge in vision.grid) if family.planar else None
     return ImageInput(
         vision=vision,
@@ -249,22 +249,22 @@ def _image_input(family: VisionLanguageFamily, model: Any, folder: Path) -> Imag
 
 def _example(image_input: ImageInput) -> dict[str, Array]:
     """Two messages with an image."""
-    picture = image_input.preprocessing.picture
+    transform = image_input.preprocessing.transform
     ids = np.ones((2, image_input.image_tokens + 8), np.int64)
     ids[:, 2 : 2 + image_input.image_tokens] = image_input.image_token
-    levels = np.zeros((2, picture.height, picture.width, 3), np.uint8)
+    levels = np.zeros((2, transform.height, transform.width, 3), np.uint8)
     return {INPUTS[0]: ids, INPUTS[1]: np.ones_like(ids), PIXELS: levels}
 
 
 def _max_tokens(requested: int | None, positions: int, min_tokens: int) -> int:
-    """The longest message. Raises CheckpointUnsupported where a picture and a few words do not fit it."""
+    """The longest message. Raises CheckpointUnsupported where an image and a few words do not fit it."""
     check_positions(requested or 1, positions)
     max_tokens = min(requested or DEFAULT_MAX_TOKENS, positions)
     if max_tokens < min_tokens:
         raise CheckpointUnsupported(
-            f"a picture and {_MIN_TEXT_TOKENS} tokens of text take more tokens than an input may have",
+            f"an image and {_MIN_TEXT_TOKENS} tokens of text take more tokens than an input may have",
             value=f"{min_tokens}, and {max_tokens} are allowed",
-            next_step="Give a larger --max-tokens, or a checkpoint with smaller pictures.",
+            next_step="Give a larger --max-tokens, or a checkpoint with smaller images.",
         )
     return max_tokens
 
@@ -281,7 +281,7 @@ def _check_options(options: ExportOptions) -> None:
     ):
         if is_set:
             raise EncoderError(
-                "a vision-language model gives its last token's vector of one picture, run by ONNX Runtime",
+                "a vision-language model gives its last token's vector of one image, run by ONNX Runtime",
                 value=flag,
                 next_step=f"Omit {flag}.",
             )

@@ -31,12 +31,12 @@ from nestvec_schemas.errors import CheckpointUnsupported
 
 LAYERS_FILE: Final = "attn_pool.safetensors"
 _LATENT: Final = "latent_attention_model."
-_SMALLEST: Final = 1e-9
+_EPSILON: Final = 1e-9
 
 Weights = Mapping[str, Tensor]
 
 
-class _Gated(nn.Module):
+class _GatedFeedForward(nn.Module):
     """GEGLU between two linear maps (Shazeer 2020), added to its input."""
 
     def __init__(self, weights: Weights) -> None:
@@ -50,7 +50,7 @@ class _Gated(nn.Module):
         return added
 
 
-class _Crossed(nn.Module):
+class _CrossAttention(nn.Module):
     """What both kinds share; ``heads`` of ``to_q`` and of both halves of ``to_kv``."""
 
     def __init__(self, weights: Weights, heads: int) -> None:
@@ -60,38 +60,38 @@ class _Crossed(nn.Module):
         self.norm_context = _norm(weights, "0.norm_context")
         self.to_q, self.to_kv = _linear(weights, "0.fn.to_q"), _linear(weights, "0.fn.to_kv")
         self.to_out = _linear(weights, "0.fn.to_out")
-        self.gated = _Gated(weights)
+        self.gated = _GatedFeedForward(weights)
         self.heads = heads
         if self.to_q.out_features % heads:
             raise _unsupported("heads that do not divide its width", heads)
 
     def attend(self, queries: Tensor, keys: Tensor) -> Tensor:
         """(b, q, inner) and (b, k, 2 * inner), either b possibly 1, to (b, q, dim)."""
-        asked = self._split(queries)
-        known, values = (self._split(half) for half in keys.chunk(2, dim=-1))
-        weights = torch.softmax(asked @ known.transpose(-1, -2) * known.shape[-1] ** -0.5, dim=-1)
+        query = self._split(queries)
+        key, values = (self._split(half) for half in keys.chunk(2, dim=-1))
+        weights = torch.softmax(query @ key.transpose(-1, -2) * key.shape[-1] ** -0.5, dim=-1)
         joined = (weights @ values).transpose(1, 2).flatten(2)
-        found: Tensor = self.to_out(joined)
-        return found
+        projected: Tensor = self.to_out(joined)
+        return projected
 
     def _split(self, vectors: Tensor) -> Tensor:
         rows, places, width = vectors.shape
         return vectors.reshape(rows, places, self.heads, width // self.heads).transpose(1, 2)
 
 
-class LatentPool(_Crossed):
+class LatentPool(_CrossAttention):
     """Token vectors (batch, tokens, dim) and their mask to (batch, dim)."""
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """The mean over the tokens that the mask shows."""
         learned = self.to_kv(self.norm_context(self.latents.unsqueeze(0)))
-        seen = self.gated(self.attend(self.to_q(self.norm(tokens)), learned) + tokens)
-        weights = mask.unsqueeze(-1).to(seen.dtype)
-        pooled: Tensor = (seen * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=_SMALLEST)
+        attended = self.gated(self.attend(self.to_q(self.norm(tokens)), learned) + tokens)
+        weights = mask.unsqueeze(-1).to(attended.dtype)
+        pooled: Tensor = (attended * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=_EPSILON)
         return pooled
 
 
-class LayersPool(_Crossed):
+class LayersPool(_CrossAttention):
     """A text's vectors after each layer, (batch, layers, dim), to (batch, dim)."""
 
     def __init__(self, weights: Weights, heads: int) -> None:
@@ -102,40 +102,40 @@ class LayersPool(_Crossed):
         """The mean over the learned vectors."""
         placed = self.norm(layers + self.places[: layers.shape[1]])
         learned = self.latents.unsqueeze(0)
-        asked = self.to_q(self.norm_context(learned))
-        seen: Tensor = self.gated(self.attend(asked, self.to_kv(placed)) + learned)
-        return seen.mean(dim=1)
+        queries = self.to_q(self.norm_context(learned))
+        attended: Tensor = self.gated(self.attend(queries, self.to_kv(placed)) + learned)
+        return attended.mean(dim=1)
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedPooling:
     """A checkpoint's trained pooling, and whether its vectors are brought to length 1."""
 
     pool: LatentPool | LayersPool
     normalised: bool
 
 
-def trained_pooling(folder: Path, config: Mapping[str, Any]) -> Trained | None:
+def trained_pooling(folder: Path, config: Mapping[str, Any]) -> TrainedPooling | None:
     """The trained pooling that lies in a checkpoint's folder, or None. Raises CheckpointUnsupported.
 
     ``config`` is the content of its ``config.json``.
     """
-    told = config.get("latent_attention_config")
-    told = told if isinstance(told, dict) else {}
+    settings = config.get("latent_attention_config")
+    settings = settings if isinstance(settings, dict) else {}
     layers = folder / LAYERS_FILE
     if layers.is_file():
-        return Trained(
-            LayersPool(_read(layers, ""), told.get("num_cross_heads", 32)).float().eval(),
-            told.get("output_normalize", True),
+        return TrainedPooling(
+            LayersPool(_read(layers, ""), settings.get("num_cross_heads", 32)).float().eval(),
+            settings.get("output_normalize", True),
         )
     weights = {}
     for path in sorted(folder.glob("*.safetensors")):
         weights.update(_read(path, _LATENT))
     if not weights:
         return None
-    return Trained(
-        LatentPool(weights, told.get("num_cross_heads", 8)).float().eval(),
-        told.get("output_normalize", False),
+    return TrainedPooling(
+        LatentPool(weights, settings.get("num_cross_heads", 8)).float().eval(),
+        settings.get("output_normalize", False),
     )
 
 

@@ -23,8 +23,8 @@ def fold(
         before, name = f"{output}/plain", f"{output}/matrix"
         for node in model.graph.node:
             for names in (node.input, node.output):
-                for at, one in enumerate(names):
-                    names[at] = before if one == output else one
+                for at, name_ in enumerate(names):
+                    names[at] = before if name_ == output else name_
         model.graph.initializer.append(numpy_helper.from_array(np.asarray(matrix, np.float32), name))
         turned = f"{output}/turned" if output in normalised else output
         nodes = [helper.make_node("MatMul", [before, name], [turned], f"{output}/MatMul")]

@@ -16,20 +16,20 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from nestvec_exporters.checkpoints.files import CheckpointFiles
-from nestvec_exporters.graph.triton import INPUTS, OUTPUT
-from nestvec_exporters.probes.pairs import TYPES
+from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
+from nestvec_exporters.probes.pairs import TYPE_IDS
 from nestvec_schemas.errors import CheckpointUnsupported
-from nestvec_schemas.late_interaction import KEEP
+from nestvec_schemas.late_interaction import KEEP_INPUT
 from nestvec_schemas.manifest import Precision
 from nestvec_schemas.preprocessing.collate import Array
 
-_SENTENCES: Final = ("sentence_embedding", "sentence_embeddings", "embeddings", "embedding")
-_TOKENS: Final = ("last_hidden_state", "token_embeddings", "hidden_states")
-_LOGITS: Final = ("logits", "scores")
-_BATCHED: Final = frozenset({"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "QAttention"})
+_SENTENCE_OUTPUTS: Final = ("sentence_embedding", "sentence_embeddings", "embeddings", "embedding")
+_TOKEN_OUTPUTS: Final = ("last_hidden_state", "token_embeddings", "hidden_states")
+_LOGIT_OUTPUTS: Final = ("logits", "scores")
+_BATCH_SCALED: Final = frozenset({"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "QAttention"})
 """Operators that give the activations of a whole batch one scale."""
 
-_BITS: dict[int, Precision] = {
+_PRECISIONS: dict[int, Precision] = {
     TensorProto.INT8: "int8",
     TensorProto.UINT8: "int8",
     TensorProto.FLOAT16: "fp16",
@@ -37,64 +37,74 @@ _BITS: dict[int, Precision] = {
 }
 """Kinds of weights, the narrowest first: a graph is called after the narrowest that its matrices have."""
 
-_TRIED: Final = (np.array([[1, 5, 2]], np.int64), np.array([[1, 5, 6, 7, 2], [1, 8, 7, 6, 2]], np.int64))
+_PROBE_IDS: Final = (np.array([[1, 5, 2]], np.int64), np.array([[1, 5, 6, 7, 2], [1, 8, 7, 6, 2]], np.int64))
 """Ids that every vocabulary has, of the sizes that a graph is tried with."""
 
 
 @dataclass(frozen=True)
-class Given:
-    """A graph as it was found. ``output`` is which of its outputs is taken, with ``width`` numbers last.
-
-    ``tokens``: it is a vector a token; ``score``: it is one logit; ``unit``: its vectors have length 1.
-    ``batched``: its int8 activations have one scale a batch.
-    """
+class OnnxGraph:
+    """A graph as it was found."""
 
     path: Path
+
     inputs: tuple[str, ...]
+
     output: str
+    """The output that is taken."""
+
     width: int
-    tokens: bool
-    score: bool
-    unit: bool
-    batched: bool
+    """The size of the output's last axis."""
+
+    gives_tokens: bool
+    """Whether the output is one vector per token."""
+
+    gives_score: bool
+    """Whether the output is one logit."""
+
+    normalised: bool
+    """Whether the output's vectors have length 1."""
+
+    batch_scaled: bool
+    """Whether int8 activations have one scale per batch."""
+
     precision: Precision
 
     def session(self) -> onnxruntime.InferenceSession:
         return _session(self.path)
 
 
-def read(path: Path) -> Given:
+def read_graph(path: Path) -> OnnxGraph:
     """Look at a graph, and run it on two inputs. Raises CheckpointUnsupported."""
     model = _loaded(path)
     session = _session(path)
-    names = tuple(one.name for one in session.get_inputs())
-    known = (*INPUTS, TYPES)
-    if "input_ids" not in names or not set(names) <= set(known):
+    names = tuple(tensor.name for tensor in session.get_inputs())
+    known_inputs = (*INPUTS, TYPE_IDS)
+    if "input_ids" not in names or not set(names) <= set(known_inputs):
         raise CheckpointUnsupported(
             "the graph takes other inputs than a text encoder's",
             value=", ".join(names),
-            next_step=f"Choose a graph of {', '.join(known)}: one without past keys and positions.",
+            next_step=f"Choose a graph of {', '.join(known_inputs)}: one without past keys and positions.",
         )
-    output = _output({one.name: len(one.shape or ()) for one in session.get_outputs()})
+    output = _output({tensor.name: len(tensor.shape or ()) for tensor in session.get_outputs()})
     # Of two sizes, as a graph that was written for one would not run.
-    found = [_tried(session, names, output, ids) for ids in _TRIED][-1]
-    _check_shape(output, found)
-    norms = np.linalg.norm(found.reshape(-1, found.shape[-1]).astype(np.float32), axis=1)
-    return Given(
+    values = [_run_probe(session, names, output, ids) for ids in _PROBE_IDS][-1]
+    _check_shape(output, values)
+    norms = np.linalg.norm(values.reshape(-1, values.shape[-1]).astype(np.float32), axis=1)
+    return OnnxGraph(
         path=path,
         inputs=names,
         output=output,
-        width=found.shape[-1],
-        tokens=found.ndim == 3,
-        score=found.ndim == 2 and found.shape[1] == 1,
-        unit=bool(np.abs(norms - 1).max() < 1e-3),
-        batched=any(node.op_type in _BATCHED for node in model.graph.node),
+        width=values.shape[-1],
+        gives_tokens=values.ndim == 3,
+        gives_score=values.ndim == 2 and values.shape[1] == 1,
+        normalised=bool(np.abs(norms - 1).max() < 1e-3),
+        batch_scaled=any(node.op_type in _BATCH_SCALED for node in model.graph.node),
         precision=_precision(model),
     )
 
 
-def _tried(session: onnxruntime.InferenceSession, names: Sequence[str], output: str, ids: Array) -> Array:
-    feeds = {name: np.zeros_like(ids) if name == TYPES else np.ones_like(ids) for name in names}
+def _run_probe(session: onnxruntime.InferenceSession, names: Sequence[str], output: str, ids: Array) -> Array:
+    feeds = {name: np.zeros_like(ids) if name == TYPE_IDS else np.ones_like(ids) for name in names}
     try:
         return np.asarray(session.run([output], {**feeds, "input_ids": ids})[0])
     except Exception as error:  # onnxruntime raises classes of its own, without a common root
@@ -105,18 +115,18 @@ def _tried(session: onnxruntime.InferenceSession, names: Sequence[str], output: 
         ) from error
 
 
-def stated_pooling(small: CheckpointFiles) -> str | None:
+def stated_pooling(files: CheckpointFiles) -> str | None:
     """The pooling that sentence-transformers' ``1_Pooling/config.json`` names; None where there is none."""
-    config = small.json("1_Pooling/config.json")
+    config = files.json("1_Pooling/config.json")
     if isinstance(config.get("pooling_mode"), str):
         return str(config["pooling_mode"])
     names = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
-    asked = [name for name, value in config.items() if name.startswith("pooling_mode_") and value is True]
-    return "+".join(names.get(name, name.removeprefix("pooling_mode_")) for name in asked) or None
+    modes = [name for name, value in config.items() if name.startswith("pooling_mode_") and value is True]
+    return "+".join(names.get(name, name.removeprefix("pooling_mode_")) for name in modes) or None
 
 
 @dataclass(frozen=True)
-class Pooled:
+class OnnxPooling:
     """A way to make one vector of a text's: ``nodes`` from the tensors of token vectors and float mask to
     the tensor named last; ``reference``, (t, dim) to (dim,), says the same of a text without padding."""
 
@@ -140,9 +150,9 @@ def _mean(tokens: str, mask: str, target: str) -> list[onnx.NodeProto]:
     ]
 
 
-POOLED: dict[str, Pooled] = {
-    "cls": Pooled(_cls, lambda tokens: tokens[0]),
-    "mean": Pooled(_mean, lambda tokens: tokens.mean(axis=0)),
+ONNX_POOLING: dict[str, OnnxPooling] = {
+    "cls": OnnxPooling(_cls, lambda tokens: tokens[0]),
+    "mean": OnnxPooling(_mean, lambda tokens: tokens.mean(axis=0)),
 }
 
 
@@ -155,57 +165,59 @@ _SHAPES: dict[str, Any] = {_ZERO: 0, _ACROSS: [0, 1, -1], _DOWN: [0, -1, 1], _FL
 """Reshape's 0 keeps an axis, and its -1 takes the rest."""
 
 
-def finish(model: onnx.ModelProto, graph: Given, pooling: str, inputs: Sequence[str], *, unit: bool) -> None:
+def append_outputs(
+    model: onnx.ModelProto, graph: OnnxGraph, pooling: str, inputs: Sequence[str], *, normalised: bool
+) -> None:
     """Put behind a graph what makes its output the service's, in place.
 
     ``pooling`` is a row of POOLED, ``tokens`` (kept as the input KEEP says), or else the output stays as it
-    is; ``unit`` brings vectors to length 1. An input that is not among ``inputs`` is made inside.
+    is; ``normalised`` brings vectors to length 1. An input that is not among ``inputs`` is made inside.
     """
-    made = [numpy_helper.from_array(np.array(one, np.int64), name) for name, one in _SHAPES.items()]
-    _free(model, OUTPUT)
+    constants = [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in _SHAPES.items()]
+    _rename_tensor(model, OUTPUT)
     first = _name("given") if graph.output == OUTPUT else graph.output
     nodes = [helper.make_node("Cast", [first], [_name("float")], to=TensorProto.FLOAT)]
     last = _name("float")
-    if pooling in POOLED:
+    if pooling in ONNX_POOLING:
         nodes.append(helper.make_node("Cast", ["attention_mask"], [_name("mask")], to=TensorProto.FLOAT))
-        nodes += POOLED[pooling].nodes(last, _name("mask"), _name("pooled"))
+        nodes += ONNX_POOLING[pooling].nodes(last, _name("mask"), _name("pooled"))
         last = _name("pooled")
-    if unit:
+    if normalised:
         nodes.append(helper.make_node("LpNormalization", [last], [_name("unit")], axis=-1, p=2))
         last = _name("unit")
     if pooling == "tokens":
-        nodes.append(helper.make_node("Cast", [KEEP], [_name(KEEP)], to=TensorProto.FLOAT))
-        nodes.append(helper.make_node("Reshape", [_name(KEEP), _DOWN], [_name("kept")]))
+        nodes.append(helper.make_node("Cast", [KEEP_INPUT], [_name(KEEP_INPUT)], to=TensorProto.FLOAT))
+        nodes.append(helper.make_node("Reshape", [_name(KEEP_INPUT), _DOWN], [_name("kept")]))
         nodes.append(helper.make_node("Mul", [last, _name("kept")], [_name("answer")]))
         last = _name("answer")
     nodes.append(helper.make_node("Identity", [last], [OUTPUT]))
-    before = [] if TYPES in inputs or TYPES not in graph.inputs else [_zeros()]
+    before = [] if TYPE_IDS in inputs or TYPE_IDS not in graph.inputs else [_zero_token_types()]
     ordered = [*before, *model.graph.node, *nodes]
     _replace(model.graph.node, ordered)
-    _replace(model.graph.initializer, [*model.graph.initializer, *made])
+    _replace(model.graph.initializer, [*model.graph.initializer, *constants])
     axes = ["batch", "tokens"]
     _replace(
-        model.graph.input, [helper.make_tensor_value_info(one, TensorProto.INT64, axes) for one in inputs]
+        model.graph.input, [helper.make_tensor_value_info(value, TensorProto.INT64, axes) for value in inputs]
     )
     shape: list[str | int | None] = ["batch", *(["tokens"] if pooling == "tokens" else []), graph.width]
     _replace(model.graph.output, [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, shape)])
 
 
-def _zeros() -> onnx.NodeProto:
+def _zero_token_types() -> onnx.NodeProto:
     """The token types of a text that stands alone."""
-    return helper.make_node("Sub", ["input_ids", "input_ids"], [TYPES])
+    return helper.make_node("Sub", ["input_ids", "input_ids"], [TYPE_IDS])
 
 
-def _free(model: onnx.ModelProto, name: str) -> None:
+def _rename_tensor(model: onnx.ModelProto, name: str) -> None:
     """Give another name to what the graph calls ``name`` already."""
     for node in model.graph.node:
         for names in (node.input, node.output):
-            for at, one in enumerate(names):
-                names[at] = _name("given") if one == name else one
+            for at, tensor in enumerate(names):
+                names[at] = _name("given") if tensor == name else tensor
 
 
 def _replace(field: Any, values: Sequence[Any]) -> None:
-    copies = [type(one).FromString(one.SerializeToString()) for one in values]
+    copies = [type(message).FromString(message.SerializeToString()) for message in values]
     del field[:]
     field.extend(copies)
 
@@ -234,43 +246,43 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
 
 def _output(ranks: dict[str, int]) -> str:
     """Which output is taken: a sentence's vector, then logits, then token vectors; else the only one."""
-    for names in (_SENTENCES, _LOGITS, _TOKENS):
+    for names in (_SENTENCE_OUTPUTS, _LOGIT_OUTPUTS, _TOKEN_OUTPUTS):
         for name in names:
             if name in ranks:
                 return name
     if len(ranks) == 1:
         return next(iter(ranks))
-    whole = [name for name, rank in ranks.items() if rank == 3]
-    if len(whole) == 1:
-        return whole[0]
+    token_outputs = [name for name, rank in ranks.items() if rank == 3]
+    if len(token_outputs) == 1:
+        return token_outputs[0]
     raise CheckpointUnsupported(
         "the graph has several outputs, and none has a known name",
         value=", ".join(ranks),
-        next_step=f"Name it one of {', '.join((*_SENTENCES, *_LOGITS, *_TOKENS))}.",
+        next_step=f"Name it one of {', '.join((*_SENTENCE_OUTPUTS, *_LOGIT_OUTPUTS, *_TOKEN_OUTPUTS))}.",
     )
 
 
-def _check_shape(output: str, found: Array) -> None:
-    logits = output in _LOGITS
-    if found.ndim in (2, 3) and not (logits and (found.ndim == 3 or found.shape[1] != 1)):
+def _check_shape(output: str, values: Array) -> None:
+    logits = output in _LOGIT_OUTPUTS
+    if values.ndim in (2, 3) and not (logits and (values.ndim == 3 or values.shape[1] != 1)):
         return
     raise CheckpointUnsupported(
         "the graph is a classifier or a language model: it has neither vectors nor one score"
         if logits
         else "the graph's output is neither a vector an input nor a vector a token",
-        value=f"{output} {list(found.shape)}",
+        value=f"{output} {list(values.shape)}",
         next_step="Choose the graph of an embedding checkpoint, or of a reranker with one label.",
     )
 
 
 def _precision(model: onnx.ModelProto) -> Precision:
     """By the graph's matrices: vectors, such as biases, may be wider."""
-    kinds = {one.data_type for one in model.graph.initializer if len(one.dims) > 1}
-    found = next((name for kind, name in _BITS.items() if kind in kinds), None)
-    if found is None or any(node.op_type == "MatMulNBits" for node in model.graph.node):
+    kinds = {tensor.data_type for tensor in model.graph.initializer if len(tensor.dims) > 1}
+    precision = next((name for kind, name in _PRECISIONS.items() if kind in kinds), None)
+    if precision is None or any(node.op_type == "MatMulNBits" for node in model.graph.node):
         raise CheckpointUnsupported(
             "the graph's weights have a type that an encoder's cannot have",
             value=", ".join(sorted({TensorProto.DataType.Name(kind) for kind in kinds})) or "no matrices",
             next_step="Choose the graph in fp32, fp16 or int8.",
         )
-    return found
+    return precision

@@ -16,24 +16,24 @@ from nestvec_exporters.checkpoints.prompts import Prefix
 
 Pool = Callable[[Tensor, Tensor], Tensor]
 
-_SMALLEST = 1e-9
+_EPSILON = 1e-9
 
 
 def _weights(tokens: Tensor, mask: Tensor) -> Tensor:
     return mask.unsqueeze(-1).to(tokens.dtype)
 
 
-def _numbers(mask: Tensor) -> Tensor:
+def _positions(mask: Tensor) -> Tensor:
     """1, 2, 3 … of every row's tokens."""
     return torch.ones_like(mask).cumsum(dim=1)
 
 
-def _at(tokens: Tensor, places: Tensor) -> Tensor:
+def _gather(tokens: Tensor, places: Tensor) -> Tensor:
     return tokens.gather(1, places.view(-1, 1, 1).expand(-1, 1, tokens.shape[2])).squeeze(1)
 
 
 def _averaged(tokens: Tensor, weights: Tensor) -> Tensor:
-    return (tokens * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=_SMALLEST)
+    return (tokens * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=_EPSILON)
 
 
 def cls(tokens: Tensor, mask: Tensor) -> Tensor:
@@ -41,10 +41,10 @@ def cls(tokens: Tensor, mask: Tensor) -> Tensor:
     return tokens[:, 0]
 
 
-def first_shown(tokens: Tensor, mask: Tensor) -> Tensor:
+def first_visible(tokens: Tensor, mask: Tensor) -> Tensor:
     """The vector of the first token that the mask shows."""
     first = (mask.cumsum(dim=1) == 0).sum(dim=1).clamp(max=tokens.shape[1] - 1)
-    return _at(tokens, first)
+    return _gather(tokens, first)
 
 
 def mean(tokens: Tensor, mask: Tensor) -> Tensor:
@@ -55,27 +55,27 @@ def mean(tokens: Tensor, mask: Tensor) -> Tensor:
 def mean_sqrt_len(tokens: Tensor, mask: Tensor) -> Tensor:
     """The sum over tokens, divided by the square root of their number."""
     weights = _weights(tokens, mask)
-    return (tokens * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=_SMALLEST).sqrt()
+    return (tokens * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=_EPSILON).sqrt()
 
 
 def weighted_mean(tokens: Tensor, mask: Tensor) -> Tensor:
     """The mean in which the n-th token weighs n (SGPT, Muennighoff 2022)."""
-    return _averaged(tokens, _weights(tokens, mask * _numbers(mask)))
+    return _averaged(tokens, _weights(tokens, mask * _positions(mask)))
 
 
-def largest(tokens: Tensor, mask: Tensor) -> Tensor:
+def max_pool(tokens: Tensor, mask: Tensor) -> Tensor:
     """The largest number of each component over tokens."""
     return tokens.masked_fill(mask.unsqueeze(-1) == 0, float("-inf")).amax(dim=1)
 
 
 def last_token(tokens: Tensor, mask: Tensor) -> Tensor:
     """The last token's vector."""
-    return _at(tokens, ((mask * _numbers(mask)).amax(dim=1) - 1).clamp(min=0))
+    return _gather(tokens, ((mask * _positions(mask)).amax(dim=1) - 1).clamp(min=0))
 
 
 POOLING: dict[str, Pool] = {
     "cls": cls,
-    "max": largest,
+    "max": max_pool,
     "mean": mean,
     "mean_sqrt_len_tokens": mean_sqrt_len,
     "weightedmean": weighted_mean,
@@ -83,7 +83,7 @@ POOLING: dict[str, Pool] = {
 }
 
 
-class Shown(nn.Module):
+class PromptMask(nn.Module):
     """Ids and mask, (batch, tokens) int64, to the mask that pooling sees: 0 at a prompt's tokens too.
 
     A row has a prompt where it begins with the prompt's ids; of several it is the longest. The ids decide,
@@ -92,8 +92,8 @@ class Shown(nn.Module):
 
     def __init__(self, prefixes: Sequence[Prefix]) -> None:
         super().__init__()
-        self.prefixes = sorted(prefixes, key=lambda one: len(one.ids))
-        self.width = max(len(one.ids) for one in prefixes)
+        self.prefixes = sorted(prefixes, key=lambda prefix: len(prefix.ids))
+        self.width = max(len(prefix.ids) for prefix in prefixes)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """The mask, (batch, tokens) int64."""
@@ -101,14 +101,14 @@ class Shown(nn.Module):
         more = torch.full((ids.shape[0], self.width), -1, dtype=ids.dtype, device=ids.device)
         row = torch.cat([ids.masked_fill(mask == 0, -1), more], dim=1)
         hidden = torch.zeros_like(ids[:, :1])
-        for one in self.prefixes:
-            known = torch.tensor(one.ids, dtype=ids.dtype, device=ids.device)
-            same = (row[:, : len(one.ids)] == known).sum(dim=1, keepdim=True) == len(one.ids)
-            hidden = torch.where(same, torch.full_like(hidden, one.hidden), hidden)
-        return mask * (_numbers(mask) > hidden)
+        for prefix in self.prefixes:
+            prefix_ids = torch.tensor(prefix.ids, dtype=ids.dtype, device=ids.device)
+            same = (row[:, : len(prefix.ids)] == prefix_ids).sum(dim=1, keepdim=True) == len(prefix.ids)
+            hidden = torch.where(same, torch.full_like(hidden, prefix.hidden), hidden)
+        return mask * (_positions(mask) > hidden)
 
 
-def pools_of(modes: Sequence[str], shown: Shown | None) -> list[Pool]:
+def pools_of(modes: Sequence[str], prompt_mask: PromptMask | None) -> list[Pool]:
     """The poolings of these names; with prompts left out, as sentence-transformers leaves them out."""
-    rows = POOLING if shown is None else {**POOLING, "cls": first_shown}
+    rows = POOLING if prompt_mask is None else {**POOLING, "cls": first_visible}
     return [rows[mode] for mode in modes]

@@ -8,24 +8,24 @@ from typing import Any, Final
 
 import onnx
 
-from nestvec_exporters.graph.save import PROTOBUF_BYTES, save_graph
+from nestvec_exporters.graph.save import MAX_PROTOBUF_BYTES, save_graph
 from nestvec_schemas.errors import EncoderError
 
 # Mean squares of RMS norms: in half precision a square of 256 and more is infinite already.
-_WIDE_OPERATORS: Final = ("Pow", "ReduceMean", "Sqrt")
+_FLOAT32_OPERATORS: Final = ("Pow", "ReduceMean", "Sqrt")
 
 _TRANSFORMER: Final = "/transformer/"
 """Where the traced names of the transformer's nodes begin; pooling and head have others."""
 
-_MOSTLY: Final = 0.9
-_TURNING: Final = "/rotary_emb/"
+_MAX_CONVOLUTION_SHARE: Final = 0.9
+_ROTARY: Final = "/rotary_emb/"
 """Angles of rotary positions: in half precision the 300th token's is wrong by a hundredth of a turn."""
 
-_NARROWING: Final = "_cast_to_fp16_node"
+_FLOAT16_CAST: Final = "_cast_to_fp16_node"
 """How the names of the casts end that onnxruntime's converter puts behind a float32 node."""
 
 
-def quantise(graph: Path, target: Path, *, heads: int, hidden: int) -> None:
+def quantise_int8(graph: Path, target: Path, *, heads: int, hidden: int) -> None:
     """Write ``graph`` with int8 weights to ``target``: per channel, activations quantised as they come.
 
     Per channel because one scale a matrix costs far more accuracy (all-MiniLM-L6-v2: mean cosine 0.956
@@ -38,7 +38,7 @@ def quantise(graph: Path, target: Path, *, heads: int, hidden: int) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415 - slow
 
     convolutions = _convolutions(graph)
-    large = sum(path.stat().st_size for path in graph.parent.iterdir()) > PROTOBUF_BYTES
+    large = sum(path.stat().st_size for path in graph.parent.iterdir()) > MAX_PROTOBUF_BYTES
     fused = target.with_name("fused.onnx")
     quantize_dynamic(
         fuse(graph, fused, heads=heads, hidden=hidden, large=large) if heads else graph,
@@ -58,7 +58,7 @@ def _convolutions(graph: Path) -> list[str]:
     sizes = {tensor.name: math.prod(tensor.dims) for tensor in read.initializer}
     nodes = [node for node in read.node if node.op_type == "Conv"]
     share = sum(sizes.get(node.input[1], 0) for node in nodes) / max(1, sum(sizes.values()))
-    if share > _MOSTLY:
+    if share > _MAX_CONVOLUTION_SHARE:
         raise EncoderError(
             "int8 would make this encoder no faster: most of its weights are of convolutions, which have no "
             "fast int8 without a calibration",
@@ -68,7 +68,7 @@ def _convolutions(graph: Path) -> list[str]:
     return [node.name for node in nodes]
 
 
-def halve(graph: Path, target: Path) -> None:
+def convert_fp16(graph: Path, target: Path) -> None:
     """Write ``graph`` with the transformer's weights and arithmetic in float16 to ``target``.
 
     Inputs, pooling and what follows it stay in float32, and so does the output. The graph keeps its
@@ -85,25 +85,25 @@ def halve(graph: Path, target: Path) -> None:
     half: onnx.ModelProto = convert_float_to_float16(
         str(graph),
         keep_io_types=True,
-        op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_WIDE_OPERATORS],
+        op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_FLOAT32_OPERATORS],
         node_block_list=[
             name
             for name in names
-            if name.startswith("/") and (not name.startswith(_TRANSFORMER) or _TURNING in name)
+            if name.startswith("/") and (not name.startswith(_TRANSFORMER) or _ROTARY in name)
         ],
     )
-    _without_detours(half.graph)
+    _remove_round_trips(half.graph)
     OnnxModel.graph_topological_sort(half.graph)
     save_graph(half, target)
 
 
-def _without_detours(graph: onnx.GraphProto) -> None:
+def _remove_round_trips(graph: onnx.GraphProto) -> None:
     """Join float32 nodes to one another: the converter leads what passes between them through float16."""
     makers = {name: node for node in graph.node for name in node.output}
     straight = {}
     for node in graph.node:
-        before = makers.get(node.input[0]) if _widens(node) else None
-        if before is not None and before.name.endswith(_NARROWING):
+        before = makers.get(node.input[0]) if _casts_to_float32(node) else None
+        if before is not None and before.name.endswith(_FLOAT16_CAST):
             straight[node.output[0]] = before.input[0]
     outputs = {value.name for value in graph.output}
     # An output keeps its name; whoever makes it takes that on.
@@ -114,19 +114,19 @@ def _without_detours(graph: onnx.GraphProto) -> None:
                 name = straight.get(name, name)
                 names[at] = named.get(name, name)
     read = {name for node in graph.node for name in node.input} | outputs
-    made: set[str] = set()
-    kept = []
+    outputs_written: set[str] = set()
+    nodes = []
     for node in graph.node:
         detour = node.op_type == "Cast" and list(node.input) == list(node.output)
         # A tensor that two float32 nodes read was cast for each of them, under one name.
-        if not detour and made.isdisjoint(node.output) and not read.isdisjoint(node.output):
-            made.update(node.output)
-            kept.append(onnx.NodeProto.FromString(node.SerializeToString()))
+        if not detour and outputs_written.isdisjoint(node.output) and not read.isdisjoint(node.output):
+            outputs_written.update(node.output)
+            nodes.append(onnx.NodeProto.FromString(node.SerializeToString()))
     del graph.node[:]
-    graph.node.extend(kept)
+    graph.node.extend(nodes)
 
 
-def _widens(node: onnx.NodeProto) -> bool:
+def _casts_to_float32(node: onnx.NodeProto) -> bool:
     """Whether it casts to float32; the graph's own casts became ones to float16."""
     return node.op_type == "Cast" and node.attribute[0].i == onnx.TensorProto.FLOAT
 

@@ -22,25 +22,28 @@ from torch import Tensor, nn
 from nestvec_exporters.checkpoints.layout import read_config
 from nestvec_schemas.errors import CheckpointUnsupported
 
-FILE: Final = "frame_pooling.safetensors"
+FRAME_POOLING_FILE: Final = "frame_pooling.safetensors"
 _FRAMES: Final = 16
 
 State = tuple[Tensor, ...]
 """What a cell remembers, each (batch, hidden); the first is what it gives."""
 
 
-def _lstm(given: Tensor, recalled: Tensor, state: State) -> State:
+def _lstm(inputs: Tensor, recurrent: Tensor, state: State) -> State:
     """Hochreiter & Schmidhuber 1997, as torch computes it."""
-    enter, forget, new, leave = (given + recalled).chunk(4, dim=1)
+    enter, forget, new, leave = (inputs + recurrent).chunk(4, dim=1)
     cell = torch.sigmoid(forget) * state[1] + torch.sigmoid(enter) * torch.tanh(new)
     return torch.sigmoid(leave) * torch.tanh(cell), cell
 
 
-def _gru(given: Tensor, recalled: Tensor, state: State) -> State:
+def _gru(inputs: Tensor, recurrent: Tensor, state: State) -> State:
     """Cho et al. 2014, as torch computes it."""
-    (reset, update, new), (again, kept, old) = given.chunk(3, dim=1), recalled.chunk(3, dim=1)
-    fresh = torch.tanh(new + torch.sigmoid(reset + again) * old)
-    keep = torch.sigmoid(update + kept)
+    (reset, update, new), (recurrent_reset, recurrent_update, old) = (
+        inputs.chunk(3, dim=1),
+        recurrent.chunk(3, dim=1),
+    )
+    fresh = torch.tanh(new + torch.sigmoid(reset + recurrent_reset) * old)
+    keep = torch.sigmoid(update + recurrent_update)
     return ((1 - keep) * fresh + keep * state[0],)
 
 
@@ -90,7 +93,7 @@ class FramePooling:
         return states, last if isinstance(last, tuple) else (last,)
 
 
-class Recurrent(nn.Module):
+class RecurrentPooling(nn.Module):
     """Frames' vectors, (n, frames, dim), and which of them are there, (n, frames) int64, to (n, dim).
 
     Frames that are not there are behind those that are. A step for each: ONNX's own operators take no mask,
@@ -101,63 +104,63 @@ class Recurrent(nn.Module):
         super().__init__()
         self.network, self.cell, self.output = pooling.network, CELLS[pooling.kind], pooling.output
 
-    def forward(self, vectors: Tensor, there: Tensor) -> Tensor:
+    def forward(self, vectors: Tensor, frame_mask: Tensor) -> Tensor:
         """A vector an input."""
-        ways = ("", "_reverse") if self.network.bidirectional else ("",)
+        directions = ("", "_reverse") if self.network.bidirectional else ("",)
         last: list[Tensor] = []
         for layer in range(self.network.num_layers):
-            read = [self._read(f"l{layer}{way}", vectors, there) for way in ways]
-            vectors, last = torch.cat([one for one, _ in read], dim=2), [one for _, one in read]
+            read = [self._read(f"l{layer}{direction}", vectors, frame_mask) for direction in directions]
+            vectors, last = torch.cat([states for states, _ in read], dim=2), [states for _, states in read]
         if self.output == "last":
             return torch.cat(last, dim=1)
-        weights = there.unsqueeze(2).to(vectors.dtype)
+        weights = frame_mask.unsqueeze(2).to(vectors.dtype)
         return (vectors * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
-    def _read(self, name: str, vectors: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+    def _read(self, name: str, vectors: Tensor, frame_mask: Tensor) -> tuple[Tensor, Tensor]:
         """The states after each frame, (n, frames, hidden), and after the last one in reading order."""
-        given = nn.functional.linear(vectors, *self._weights("ih", name))
+        inputs = nn.functional.linear(vectors, *self._weights("ih", name))
         weight, bias = self._weights("hh", name)
         state: State = (torch.zeros((vectors.shape[0], self.network.hidden_size)),) * self.cell.states
         places = range(vectors.shape[1])
-        found = {}
+        outputs = {}
         for at in reversed(places) if name.endswith("_reverse") else places:
-            new = self.cell.step(given[:, at], nn.functional.linear(state[0], weight, bias), state)
-            seen = there[:, at : at + 1] > 0
-            state = tuple(torch.where(seen, one, old) for one, old in zip(new, state, strict=True))
-            found[at] = state[0]
-        return torch.stack([found[at] for at in places], dim=1), state[0]
+            new = self.cell.step(inputs[:, at], nn.functional.linear(state[0], weight, bias), state)
+            present = frame_mask[:, at : at + 1] > 0
+            state = tuple(torch.where(present, updated, old) for updated, old in zip(new, state, strict=True))
+            outputs[at] = state[0]
+        return torch.stack([outputs[at] for at in places], dim=1), state[0]
 
     def _weights(self, which: str, name: str) -> tuple[Tensor, Tensor | None]:
         bias = getattr(self.network, f"bias_{which}_{name}") if self.network.bias else None
         return getattr(self.network, f"weight_{which}_{name}"), bias
 
 
-def frame_pooling(folder: Path, dim: int) -> FramePooling | None:
+def read_frame_pooling(folder: Path, dim: int) -> FramePooling | None:
     """The pooling that lies in a checkpoint's folder, for frames of ``dim``; None where none is told of.
 
     Raises CheckpointUnsupported.
     """
-    told = read_config(folder).get("frame_pooling")
-    if told is None:
+    settings = read_config(folder).get("frame_pooling")
+    if settings is None:
         return None
     try:
-        return _read(folder / FILE, told, dim)
+        return _read(folder / FRAME_POOLING_FILE, settings, dim)
     except (SafetensorError, OSError, RuntimeError, ValueError, TypeError, LookupError) as error:
         raise _unsupported(" ".join(str(error).split())[:200]) from error
 
 
-def check_no_pooling(folder: Path) -> None:
+def check_no_frame_pooling(folder: Path) -> None:
     """Raise CheckpointUnsupported where a checkpoint has a pooling of frames, and its kind takes none."""
     if read_config(folder).get("frame_pooling") is not None:
         raise CheckpointUnsupported(
-            "a trained pooling of frames is taken of checkpoints of pictures alone",
+            "a trained pooling of frames is taken of checkpoints of images alone",
             value="frame_pooling",
             next_step="Take frame_pooling out of its config.json: frames are averaged then.",
         )
 
 
-def _read(file: Path, told: Mapping[str, Any], dim: int) -> FramePooling:
-    kind, output, frames = told["type"], told.get("output", "last"), told.get("frames", _FRAMES)
+def _read(file: Path, settings: Mapping[str, Any], dim: int) -> FramePooling:
+    kind, output, frames = settings["type"], settings.get("output", "last"), settings.get("frames", _FRAMES)
     if kind not in CELLS or output not in ("last", "mean"):
         raise ValueError(f"{kind} and {output} are not {' or '.join(CELLS)} and last or mean")
     if not isinstance(frames, int) or frames < 2:
@@ -166,9 +169,9 @@ def _read(file: Path, told: Mapping[str, Any], dim: int) -> FramePooling:
         weights = {name: opened.get_tensor(name).float() for name in opened.keys()}  # noqa: SIM118 - no dict
     network = CELLS[kind].network(
         dim,
-        told["hidden_size"],
-        num_layers=told.get("num_layers", 1),
-        bidirectional=told.get("bidirectional", False),
+        settings["hidden_size"],
+        num_layers=settings.get("num_layers", 1),
+        bidirectional=settings.get("bidirectional", False),
         bias="bias_ih_l0" in weights,
         batch_first=True,
     )
@@ -181,5 +184,5 @@ def _unsupported(value: str) -> CheckpointUnsupported:
         "the checkpoint's frame_pooling in config.json and its weights do not make a pooling of frames",
         value=value,
         next_step=f"Give type (lstm or gru), hidden_size, num_layers and bidirectional as they were trained, "
-        f"and {FILE} with the network's state_dict.",
+        f"and {FRAME_POOLING_FILE} with the network's state_dict.",
     )

@@ -7,11 +7,11 @@ from typing import Final
 
 import onnx
 
-PROTOBUF_BYTES: Final = (2 << 30) - (64 << 20)
+MAX_PROTOBUF_BYTES: Final = (2 << 30) - (64 << 20)
 """Weights that a model.onnx alone may hold: protobuf's limit is 2 GiB, less room for the graph."""
 
 
-def save_graph(model: onnx.ModelProto, path: Path, *, limit: int = PROTOBUF_BYTES) -> None:
+def save_graph(model: onnx.ModelProto, path: Path, *, limit: int = MAX_PROTOBUF_BYTES) -> None:
     """Write a graph as one file; above ``limit`` bytes of weights, as ``path`` and one ``path``.data."""
     weights = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
     if weights <= limit:

@@ -1,93 +1,141 @@
-"""A loaded checkpoint as towers: all that tracing, fitting, comparing and a manifest need of it."""
+"""A tower being exported: what tracing, fitting, verification and the manifest need of it."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from tokenizers import Tokenizer
+
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.options import ExportOptions
-from nestvec_schemas.errors import CheckpointUnsupported
+from nestvec_exporters.probes.texts import probe_texts, text_rows
 from nestvec_schemas.manifest import Precision, PromptName
 from nestvec_schemas.preprocessing.collate import Array, Arrays
+from nestvec_schemas.repository import TOKENIZER
 from nestvec_schemas.towers import Kind, Modality, Tower, first_tower
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 
-def _no_files(folder: Path) -> None:
-    """Nothing beside the graph."""
+class TowerModel(ABC):
+    """One tower of a loaded checkpoint, in float32 and evaluation mode: one subclass per architecture."""
 
+    spec: Tower
+    """What the manifest says of it."""
 
-@dataclass(frozen=True)
-class Half:
-    """One tower, ready to be traced and compared.
+    example: Mapping[str, Array]
+    """Inputs to trace with, by name, in the order of the module's arguments; a batch of two."""
 
-    ``build`` makes the module that is traced; it takes the arrays of ``example``, in that order, and gives
-    one output, or with exits (layers before the last, shallowest first) one for each of them before it.
-    What is large in it is its attribute ``transformer``: fp16 halves that and nothing else. A checkpoint that
-    is a graph already has ``graph`` in its place, which writes it: its inputs are those of ``example``, its
-    output is OUTPUT, and nothing lowers its precision.
-    ``axes`` names the axes beyond the first that vary, by input and for OUTPUT.
-    ``save`` writes what else belongs into the encoder's folder; ``rows`` reads it there, and makes of inputs
-    what the service makes of them, texts cut at so many tokens. ``reference`` is what the checkpoint's own
-    implementation gives for each of them, one at a time, (n, …) float32, or of a vector a token a list of
-    (t, dim). ``probes`` are real inputs to compare by.
-    ``heads`` and ``hidden`` are of its attention, for int8's fusion; 0 where it has none. ``lowered`` says
-    that what ``build`` makes has the export's precision already.
-    """
+    dynamic_axes: Mapping[str, Mapping[int, str]]
+    """Names of the axes beyond the first that vary, by input, and by OUTPUT."""
 
-    tower: Tower
-    build: Callable[[Sequence[int]], nn.Module] | None
-    example: Mapping[str, Tensor | Array]
-    axes: Mapping[str, Mapping[int, str]]
-    rows: Callable[[Path, Sequence[Any], int], list[Arrays]]
-    reference: Callable[[Sequence[Any], int], Array | list[Array]]
-    probes: Callable[[], Sequence[Any]]
-    save: Callable[[Path], None] = _no_files
-    graph: Callable[[Path], None] | None = None
     heads: int = 0
-    hidden: int = 0
-    lowered: bool = False
+    """Attention heads, for int8's fusion; 0 where it recognises no attention."""
 
-    def module(self, exits: Sequence[int]) -> nn.Module:
-        """What ``build`` makes, for evaluation. Raises CheckpointUnsupported where there is none."""
-        if self.build is None:
-            raise CheckpointUnsupported(
-                "the checkpoint is a graph already, which has no layers that could be read one by one",
-                next_step="Export the checkpoint that the graph was made from.",
-            )
-        return self.build(exits).eval()
+    hidden: int = 0
+    """Width of the attention, for int8's fusion; 0 where it recognises no attention."""
+
+    in_precision: bool = False
+    """Whether the graph has the export's precision already, so that nothing lowers it."""
+
+    ready: bool = False
+    """Whether the checkpoint is a graph already: ``write_graph`` writes it, and nothing is traced."""
+
+    @abstractmethod
+    def module(self, exits: Sequence[int] = ()) -> nn.Module:
+        """The module that is traced, for evaluation: the arrays of ``example`` to OUTPUT.
+
+        With ``exits``, layers before the last, shallowest first: a tuple of one output for each of them,
+        then the deepest. What is large in it is its attribute ``transformer``: fp16 converts that alone.
+        Raises CheckpointUnsupported where there is none.
+        """
+
+    @abstractmethod
+    def rows(self, folder: Path, inputs: Sequence[Any], max_tokens: int) -> list[Arrays]:
+        """What the service makes of inputs, by the files that ``save`` wrote, texts cut at ``max_tokens``."""
+
+    @abstractmethod
+    def reference(self, inputs: Sequence[Any], max_tokens: int) -> Array | list[Array]:
+        """What the checkpoint's own implementation gives, one input at a time.
+
+        (n, …) float32; of one vector per token, a list of (tokens, dim).
+        """
+
+    @abstractmethod
+    def probes(self) -> Sequence[Any]:
+        """Real inputs to compare by."""
+
+    def save(self, folder: Path) -> None:  # noqa: B027 - most image towers have no files
+        """Write what else belongs into the encoder's folder."""
+
+    def write_graph(self, path: Path) -> None:
+        """Write the graph of a ``ready`` tower: the inputs of ``example`` to OUTPUT."""
+        raise NotImplementedError
+
+
+class TextTower(TowerModel):
+    """A tower that reads texts by a tokenizer, which is written beside its graph: ids and mask in."""
+
+    def __init__(self, spec: Tower, tokenizer: Tokenizer) -> None:
+        self.spec, self.tokenizer = spec, tokenizer
+        self.example = dict.fromkeys(spec.inputs, np.ones((2, 16), np.int64))
+        self.dynamic_axes = {name: {1: "tokens"} for name in spec.inputs}
+
+    def rows(self, folder: Path, inputs: Sequence[Any], max_tokens: int) -> list[Arrays]:
+        """Texts to rows of ids."""
+        return text_rows(folder, inputs, max_tokens)
+
+    def probes(self) -> Sequence[Any]:
+        """Real texts."""
+        return probe_texts()
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer."""
+        self.tokenizer.save(str(folder / TOKENIZER))
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A checkpoint in float32 and evaluation mode. ``layers``: how many it has that it may stop after.
-
-    ``experts`` are weights for its first tower that it brings itself, by the name a request chooses them by.
-    ``trained`` says that prefixes of its vectors were trained as vectors; ``dims`` which of them, None where
-    that is not known.
-    ``precision`` is that of a graph which is ready already; None is as the export is asked for.
-    """
+class LoadedCheckpoint:
+    """A checkpoint in float32 and evaluation mode, as towers."""
 
     kind: Kind
     dim: int
     normalised: bool
-    halves: Mapping[Modality, Half]
+    towers: Mapping[Modality, TowerModel]
+
     layers: int = 1
+    """Layers that a pass may stop after."""
+
     precision: Precision | None = None
+    """The precision of a graph that is ready already; None leaves it to the export's options."""
+
     prompts: Mapping[PromptName, str] = field(default_factory=dict)
-    experts: Mapping[str, Half] = field(default_factory=dict)
+
+    experts: Mapping[str, TowerModel] = field(default_factory=dict)
+    """Weights for its first tower that it brings itself, by the name a request chooses them by."""
+
     trained: bool = False
+    """Whether prefixes of its vectors were trained as vectors."""
+
     dims: tuple[int, ...] | None = None
+    """The prefixes that were trained; None where that is not known."""
 
     @property
-    def first(self) -> Half:
+    def specs(self) -> dict[Modality, Tower]:
+        """What the manifest says of each tower."""
+        return {name: tower.spec for name, tower in self.towers.items()}
+
+    @property
+    def main_tower(self) -> TowerModel:
         """The tower whose graph lies in the encoder's own folder."""
-        return self.halves[first_tower({name: half.tower for name, half in self.halves.items()})]
+        return self.towers[first_tower(self.specs)]
 
 
-Load = Callable[[Checkpoint, ExportOptions], Loaded]
+Loader = Callable[[Checkpoint, ExportOptions], LoadedCheckpoint]
+"""The ``load`` of an architecture's module."""

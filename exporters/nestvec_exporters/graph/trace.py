@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nestvec_exporters.graph.pooling import Pool, Shown
-from nestvec_exporters.graph.tower import Half
-from nestvec_exporters.graph.triton import OUTPUT, exit_output
+from nestvec_exporters.graph.pooling import Pool, PromptMask
+from nestvec_exporters.graph.tensors import OUTPUT, exit_output
+from nestvec_exporters.graph.tower import TowerModel
 from nestvec_schemas.errors import CheckpointUnsupported
 
 # The last opset whose attention onnxruntime's fusion recognises.
@@ -30,7 +30,7 @@ def _dense(module: Any) -> nn.Module:
 
 
 # What follows pooling, by kind: a sentence-transformers module to one that maps vectors to vectors.
-HEAD: dict[str, Callable[[Any], nn.Module]] = {
+HEAD_MODULES: dict[str, Callable[[Any], nn.Module]] = {
     "Dense": _dense,
     "LayerNorm": lambda module: nn.Sequential(module.norm),
     "Dropout": lambda module: nn.Identity(),
@@ -38,12 +38,12 @@ HEAD: dict[str, Callable[[Any], nn.Module]] = {
 }
 
 
-class Pooled(nn.Module):
+class PooledEncoder(nn.Module):
     """Transformer, pooling and what follows it: (batch, tokens) int64 ids and mask to (batch, dim).
 
     With ``exits``, layers before the last: their vectors too, made by the same pooling and the same
-    modules from what those layers give; in the order of ``exits``, the deepest last. ``shown`` takes prompts
-    out of pooling, not out of what the transformer reads.
+    modules from what those layers give; in the order of ``exits``, the deepest last. ``prompt_mask`` takes
+    prompts out of pooling, not out of what the transformer reads.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Pooled(nn.Module):
         pools: Sequence[Pool],
         head: nn.Module,
         exits: Sequence[int] = (),
-        shown: Shown | None = None,
+        prompt_mask: PromptMask | None = None,
     ) -> None:
         super().__init__()
         self.transformer = transformer
@@ -61,41 +61,41 @@ class Pooled(nn.Module):
         # A pool with weights is a module, and is known as one only by a list of torch's.
         self.trained = nn.ModuleList(pool for pool in pools if isinstance(pool, nn.Module))
         self.head = head
-        self.shown = shown
+        self.prompt_mask = prompt_mask
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         """The sentence vectors of a batch padded on the right, one array an exit."""
         more = {"output_hidden_states": True} if self.exits else {}
         passed = self.transformer(input_ids, attention_mask=attention_mask, **more)
         tokens = [passed.hidden_states[layer] for layer in self.exits]
-        mask = attention_mask if self.shown is None else self.shown(input_ids, attention_mask)
-        return tuple(self._vectors(one, mask) for one in (*tokens, passed.last_hidden_state))
+        mask = attention_mask if self.prompt_mask is None else self.prompt_mask(input_ids, attention_mask)
+        return tuple(self._vectors(states, mask) for states in (*tokens, passed.last_hidden_state))
 
     def _vectors(self, tokens: Tensor, mask: Tensor) -> Tensor:
         vectors: Tensor = self.head(torch.cat([pool(tokens, mask) for pool in self.pools], dim=1))
         return vectors
 
 
-def write_graph(half: Half, path: Path, exits: Sequence[int] = ()) -> None:
+def trace_tower(tower: TowerModel, path: Path, exits: Sequence[int] = ()) -> None:
     """Trace a tower to ``path``; each of ``exits`` is an output beside the deepest.
 
     Raises CheckpointUnsupported where it cannot be traced.
     """
-    module = half.module(exits)
+    module = tower.module(exits)
     outputs = [*(exit_output(layer) for layer in exits), OUTPUT]
-    axes = {name: {0: "batch", **half.axes.get(name, {})} for name in half.example}
-    given = {0: "batch", **half.axes.get(OUTPUT, {})}
+    axes = {name: {0: "batch", **tower.dynamic_axes.get(name, {})} for name in tower.example}
+    output_axes = {0: "batch", **tower.dynamic_axes.get(OUTPUT, {})}
     try:
         with torch.no_grad():
             torch.onnx.export(
                 module,
-                tuple(half.example.values()),
+                tuple(torch.from_numpy(array) for array in tower.example.values()),
                 str(path),
                 dynamo=False,
                 opset_version=_OPSET,
-                input_names=list(half.example),
+                input_names=list(tower.example),
                 output_names=outputs,
-                dynamic_axes={**axes, **dict.fromkeys(outputs, given)},
+                dynamic_axes={**axes, **dict.fromkeys(outputs, output_axes)},
             )
     except Exception as error:
         raise CheckpointUnsupported(

@@ -1,158 +1,134 @@
-"""The text that tells Triton how to serve a graph."""
+"""Triton's configuration of a graph: a message of inference.ModelConfig, written as protobuf text."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from nestvec_exporters.options import Format
+from google.protobuf import json_format, text_format
 
-RELEASE: Final = "25.08"
-"""The NVIDIA container release whose Triton and TensorRT go together: a plan runs only on the TensorRT
-that built it."""
+from nestvec_exporters.graph.tensors import MAX_BATCH, TensorSpec
+from nestvec_exporters.options import GraphFormat
 
-MAX_BATCH: Final = 64
-"""As many texts as the service puts in one batch."""
-
-INPUTS: Final = ("input_ids", "attention_mask")
-OUTPUT: Final = "sentence_embedding"
-"""An output named ``embedding`` clashes with a name inside BERT's graph."""
-
-EXIT: Final = "exit"
-"""The input of an encoder with several exits: per text, the layer to stop after; 0 for the deepest."""
-
-_LONG = 512
-_CACHE = "/tmp/nestvec-tensorrt"  # noqa: S108 - in Triton's container, which may be read-only elsewhere
+_DATA_TYPES: Final = {"int64": "TYPE_INT64", "uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}
+_MAX_WARMUP_TOKENS: Final = 512
+_ENGINE_CACHE: Final = "/tmp/nestvec-tensorrt"  # noqa: S108 - in Triton's container
+_WORKSPACE_BYTES: Final = 1 << 30
 
 
 @dataclass(frozen=True)
-class Serving:
-    """How Triton is to run an encoder.
+class TritonServing:
+    """How Triton runs an encoder."""
 
-    ``format`` onnx is run by ONNX Runtime, with ``tensorrt`` through its TensorRT provider; format
-    tensorrt is a plan with ``profiles`` optimisation profiles. ``gpus`` are device numbers: one instance
-    on each; without them Triton takes the GPUs that there are, else the CPU. ``alone``: no two requests in
-    one batch.
-    """
+    format: GraphFormat = "onnx"
+    """A graph for ONNX Runtime, or a TensorRT plan."""
 
-    format: Format = "onnx"
     gpus: tuple[int, ...] = ()
+    """Device numbers, with one instance on each; without them Triton takes all GPUs, else the CPU."""
+
     tensorrt: bool = False
+    """Whether ONNX Runtime uses its TensorRT provider."""
+
     fp16: bool = False
+    """Whether that provider computes in float16."""
+
     profiles: int = 0
-    alone: bool = False
+    """Optimisation profiles of a TensorRT plan."""
+
+    unbatched: bool = False
+    """Whether no two requests share a batch."""
 
     @property
-    def most(self) -> int:
-        """Inputs in one batch."""
-        return 1 if self.alone else MAX_BATCH
-
-
-def exit_output(layer: int) -> str:
-    """The output of one exit, but the deepest's, before the exits are put one inside another."""
-    return f"{OUTPUT}_{layer}"
-
-
-@dataclass(frozen=True)
-class Port:
-    """An input or output: its name, numpy's name of its type, and its axes but the first, None where free."""
-
-    name: str
-    dtype: str
-    dims: tuple[int | None, ...]
-
-    def declared(self) -> str:
-        dims = ", ".join("-1" if one is None else str(one) for one in self.dims)
-        return f'{{ name: "{self.name}", data_type: {_TYPES[self.dtype]}, dims: [ {dims} ] }}'
-
-    def warm(self, tokens: int) -> str:
-        """Zeros of this shape, with ``tokens`` where it is free."""
-        dims = ", ".join(str(one or tokens) for one in self.dims)
-        return (
-            f'inputs {{ key: "{self.name}" value {{ data_type: {_TYPES[self.dtype]}, '
-            f"dims: [ {dims} ], zero_data: true }} }}"
-        )
-
-
-_TYPES = {"int64": "TYPE_INT64", "uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}
-
-EXIT_PORT: Final = Port(EXIT, "int64", (1,))
-
-
-def text_ports() -> tuple[Port, ...]:
-    """The inputs of an encoder of texts: ids and mask."""
-    return tuple(Port(name, "int64", (None,)) for name in INPUTS)
+    def max_batch(self) -> int:
+        """The most inputs in one batch."""
+        return 1 if self.unbatched else MAX_BATCH
 
 
 def config_pbtxt(
-    name: str, inputs: Sequence[Port], output: Port, *, tokens: int, serving: Serving | None = None
+    name: str,
+    inputs: Sequence[TensorSpec],
+    output: TensorSpec,
+    *,
+    max_tokens: int,
+    serving: TritonServing | None = None,
 ) -> str:
-    """Triton's ``config.pbtxt`` of one part of an encoder (protobuf text of inference.ModelConfig).
+    """Triton's ``config.pbtxt`` of one component of an encoder.
 
-    Batched on the first axis, which Triton leaves out of ``dims``; a text's length, at most ``tokens``,
-    is free. Requests that wait are merged (those of one length), and none waits for others to come: the
-    service sends whole batches already. Only the newest version is served.
+    Batched on the first axis, which Triton omits from ``dims``; the length of a text, at most ``max_tokens``,
+    is free. Waiting requests of one length are merged, and none waits for others to arrive: the service sends
+    whole batches already. Only the newest version is served.
     """
-    how = serving or Serving()
-    blocks = [
-        f'name: "{name}"',
-        f'backend: "{"onnxruntime" if how.format == "onnx" else "tensorrt"}"',
-        f"max_batch_size: {how.most}",
-        "input [\n" + ",\n".join(f"  {one.declared()}" for one in inputs) + "\n]",
-        f"output [\n  {output.declared()}\n]",
-        "version_policy: { latest { num_versions: 1 } }",
-        "dynamic_batching { max_queue_delay_microseconds: 0 }",
-        *_instances(how),
-        *_acceleration(name, how),
-        _warmup(inputs, tokens, how),
-    ]
-    return "\n".join(blocks) + "\n"
+    # Importing it imports grpc, which takes a second.
+    from tritonclient.grpc.model_config_pb2 import ModelConfig  # noqa: PLC0415
 
-
-def _instances(how: Serving) -> list[str]:
-    # One instance even on a CPU, where Triton's own default is two: both would want every core.
-    gpu = how.gpus or how.format == "tensorrt"
-    fields = ["count: 1", f"kind: {'KIND_GPU' if gpu else 'KIND_AUTO'}"]
-    if how.gpus:
-        fields.append(f"gpus: [ {', '.join(map(str, how.gpus))} ]")
-    if how.profiles:
-        names = ", ".join(f'"{number}"' for number in range(how.profiles))
-        fields.append(f"profile: [ {names} ]")
-    return [f"instance_group [ {{ {', '.join(fields)} }} ]"]
-
-
-def _acceleration(name: str, how: Serving) -> list[str]:
-    if not how.tensorrt:
-        return []
-    parameters = {
-        "precision_mode": "FP16" if how.fp16 else "FP32",
-        "max_workspace_size_bytes": str(1 << 30),
-        "trt_engine_cache_enable": "1",
-        "trt_engine_cache_path": f"{_CACHE}/{name}",
-        **({"trt_layer_norm_fp32_fallback": "1"} if how.fp16 else {}),
+    serving = serving or TritonServing()
+    config = {
+        "name": name,
+        "backend": "onnxruntime" if serving.format == "onnx" else "tensorrt",
+        "max_batch_size": serving.max_batch,
+        "input": [_declaration(spec) for spec in inputs],
+        "output": [_declaration(output)],
+        "version_policy": {"latest": {"num_versions": 1}},
+        "dynamic_batching": {"max_queue_delay_microseconds": 0},
+        "instance_group": [_instance_group(serving)],
+        **({"optimization": _acceleration(name, serving)} if serving.tensorrt else {}),
+        "model_warmup": _warmup(inputs, max_tokens, serving),
     }
-    rows = "\n".join(f'    parameters {{ key: "{key}" value: "{one}" }}' for key, one in parameters.items())
-    return [
-        'optimization { execution_accelerators {\n  gpu_execution_accelerator: [ {\n    name: "tensorrt"\n'
-        f"{rows}\n  }} ]\n}} }}"
-    ]
+    text: str = text_format.MessageToString(json_format.ParseDict(config, ModelConfig()))
+    return text
 
 
-def _warmup(inputs: Sequence[Port], tokens: int, how: Serving) -> str:
-    """Batches that Triton runs before it says that the encoder is ready.
+def _declaration(spec: TensorSpec) -> dict[str, Any]:
+    dims = [-1 if size is None else size for size in spec.dims]
+    return {"name": spec.name, "data_type": _DATA_TYPES[spec.dtype], "dims": dims}
 
-    TensorRT behind ONNX Runtime builds an engine for the range of shapes that it has seen, so that the
-    smallest and the largest go first.
+
+def _instance_group(serving: TritonServing) -> dict[str, Any]:
+    # One instance even on a CPU, where Triton's own default is two: both would want every core.
+    on_gpu = serving.gpus or serving.format == "tensorrt"
+    return {
+        "count": 1,
+        "kind": "KIND_GPU" if on_gpu else "KIND_AUTO",
+        "gpus": list(serving.gpus),
+        "profile": [str(number) for number in range(serving.profiles)],
+    }
+
+
+def _acceleration(name: str, serving: TritonServing) -> dict[str, Any]:
+    """ONNX Runtime's TensorRT provider."""
+    parameters = {
+        "precision_mode": "FP16" if serving.fp16 else "FP32",
+        "max_workspace_size_bytes": str(_WORKSPACE_BYTES),
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": f"{_ENGINE_CACHE}/{name}",
+        **({"trt_layer_norm_fp32_fallback": "1"} if serving.fp16 else {}),
+    }
+    provider = {"name": "tensorrt", "parameters": parameters}
+    return {"execution_accelerators": {"gpu_execution_accelerator": [provider]}}
+
+
+def _warmup(inputs: Sequence[TensorSpec], max_tokens: int, serving: TritonServing) -> list[dict[str, Any]]:
+    """Batches that Triton runs before it reports that the encoder is ready.
+
+    TensorRT behind ONNX Runtime builds an engine for the range of shapes that it has seen, so the smallest
+    and the largest go first.
     """
-    longest = min(tokens, _LONG)
-    shapes = (
-        ((1, 1), (MAX_BATCH, longest)) if how.tensorrt else ((1, min(16, longest)), (8, min(64, longest)))
-    )
-    samples = [_sample(inputs, min(batch, how.most), length) for batch, length in shapes]
-    return "model_warmup [\n" + ",\n".join(samples) + "\n]"
+    longest = min(max_tokens, _MAX_WARMUP_TOKENS)
+    shapes = ((1, min(16, longest)), (8, min(64, longest)))
+    if serving.tensorrt:
+        shapes = ((1, 1), (MAX_BATCH, longest))
+    return [_warmup_batch(inputs, min(batch, serving.max_batch), tokens) for batch, tokens in shapes]
 
 
-def _sample(inputs: Sequence[Port], batch: int, tokens: int) -> str:
-    rows = "\n".join(f"    {one.warm(tokens)}" for one in inputs)
-    return f'  {{\n    name: "{batch} x {tokens}"\n    batch_size: {batch}\n{rows}\n  }}'
+def _warmup_batch(inputs: Sequence[TensorSpec], batch: int, tokens: int) -> dict[str, Any]:
+    """Zeros, with ``tokens`` where the size of an axis varies."""
+    tensors: Mapping[str, Any] = {
+        spec.name: {
+            "data_type": _DATA_TYPES[spec.dtype],
+            "dims": [size or tokens for size in spec.dims],
+            "zero_data": True,
+        }
+        for spec in inputs
+    }
+    return {"name": f"{batch} x {tokens}", "batch_size": batch, "inputs": tensors}

@@ -30,7 +30,7 @@ def elu1p(logits: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Weighing:
+class TermWeighting:
     """How a word's logits at each token become its weight.
 
     ``activate`` never falls as its argument rises, so that of the largest logit it gives the largest weight.
@@ -38,16 +38,16 @@ class Weighing:
     """
 
     activate: Callable[[Tensor], Tensor]
-    over: Literal["max", "sum"] = "max"
+    reduction: Literal["max", "sum"] = "max"
     top: int | None = None
 
 
-WEIGHINGS: dict[str, Weighing] = {
-    "splade": Weighing(log_relu),
-    "splade_sum": Weighing(log_relu, "sum"),
-    "splade_log": Weighing(log_log_relu),
-    "splade_log_sum": Weighing(log_log_relu, "sum"),
-    "vdr": Weighing(elu1p, top=768),
+TERM_WEIGHTINGS: dict[str, TermWeighting] = {
+    "splade": TermWeighting(log_relu),
+    "splade_sum": TermWeighting(log_relu, "sum"),
+    "splade_log": TermWeighting(log_log_relu),
+    "splade_log_sum": TermWeighting(log_log_relu, "sum"),
+    "vdr": TermWeighting(elu1p, top=768),
 }
 """By their names in a manifest and for ``--pooling``."""
 
@@ -60,52 +60,56 @@ ACTIVATIONS: dict[tuple[str, str], str] = {
 """The rows by sentence-transformers' words for them: a SpladePooling's activation and strategy."""
 
 
-def weigh(how: Weighing, logits: Tensor, mask: Tensor) -> Tensor:
+def weight_terms(weighting: TermWeighting, logits: Tensor, mask: Tensor) -> Tensor:
     """The weights of a batch's words, (batch, words)."""
     hidden = mask.unsqueeze(-1) == 0
-    if how.over == "max":
+    if weighting.reduction == "max":
         # The largest first: what is activated then is a number a word, and not one a word and token.
-        return _cut(how, how.activate(logits.masked_fill(hidden, float("-inf")).amax(dim=1)))
-    return _cut(how, how.activate(logits).masked_fill(hidden, 0.0).sum(dim=1))
+        return _top_terms(
+            weighting, weighting.activate(logits.masked_fill(hidden, float("-inf")).amax(dim=1))
+        )
+    return _top_terms(weighting, weighting.activate(logits).masked_fill(hidden, 0.0).sum(dim=1))
 
 
-def _cut(how: Weighing, weights: Tensor) -> Tensor:
-    if how.top is None:
+def _top_terms(weighting: TermWeighting, weights: Tensor) -> Tensor:
+    if weighting.top is None:
         return weights
-    kept = torch.topk(weights, min(how.top, int(weights.shape[1])), dim=1)
-    return torch.zeros_like(weights).scatter(1, kept.indices, kept.values)
+    largest = torch.topk(weights, min(weighting.top, int(weights.shape[1])), dim=1)
+    return torch.zeros_like(weights).scatter(1, largest.indices, largest.values)
 
 
-class Words(nn.Module):
+class TermWeights(nn.Module):
     """A masked language model and its weighing: (batch, tokens) int64 ids and mask to (batch, words)."""
 
-    def __init__(self, transformer: Any, how: Weighing, exits: Sequence[int] = ()) -> None:
+    def __init__(self, transformer: Any, weighting: TermWeighting, exits: Sequence[int] = ()) -> None:
         super().__init__()
         if exits:
             raise ValueError("a masked language model has its words after its last layer alone")
-        self.transformer, self.how = transformer, how
+        self.transformer, self.weighting = transformer, weighting
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         """The weights of a batch padded on the right."""
         logits = self.transformer(input_ids=input_ids, attention_mask=attention_mask).logits
-        return (weigh(self.how, logits, attention_mask),)
+        return (weight_terms(self.weighting, logits, attention_mask),)
 
 
-class LargestWords(nn.Module):
+class MaxTermWeights(nn.Module):
     """The same for ``max``, in half the time: of each token and word it computes the product alone."""
 
-    def __init__(self, transformer: Any, how: Weighing, exits: Sequence[int] = ()) -> None:
+    def __init__(self, transformer: Any, weighting: TermWeighting, exits: Sequence[int] = ()) -> None:
         super().__init__()
         if exits:
             raise ValueError("a masked language model has its words after its last layer alone")
-        self.transformer, self.how = _Largest(transformer), how
+        self.transformer, self.weighting = _MaxLogits(transformer), weighting
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         """The weights of a batch padded on the right."""
-        return (_cut(self.how, self.how.activate(self.transformer(input_ids, attention_mask))),)
+        return (
+            _top_terms(self.weighting, self.weighting.activate(self.transformer(input_ids, attention_mask))),
+        )
 
 
-class _Largest(nn.Module):
+class _MaxLogits(nn.Module):
     """Each word's largest logit over a text's tokens.
 
     Padding is hidden before the projection (it becomes another first token), and the bias, the same at every
@@ -117,29 +121,31 @@ class _Largest(nn.Module):
         self.model = model
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        hidden, _ = projected(self.model, input_ids, attention_mask)
+        hidden, _ = projection_input(self.model, input_ids, attention_mask)
         linear = self.model.get_output_embeddings()
-        kept = torch.where(attention_mask.unsqueeze(-1) == 0, hidden[:, :1], hidden)
-        largest = nn.functional.linear(kept, linear.weight).amax(dim=1)
+        visible = torch.where(attention_mask.unsqueeze(-1) == 0, hidden[:, :1], hidden)
+        largest = nn.functional.linear(visible, linear.weight).amax(dim=1)
         return largest if linear.bias is None else largest + linear.bias
 
 
-def projected(model: Any, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+def projection_input(model: Any, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
     """What a model's projection onto words is given, (batch, tokens, hidden), and the logits it ends with."""
-    given: list[Tensor] = []
+    inputs: list[Tensor] = []
 
     def note(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        given.append(arguments[0])
+        inputs.append(arguments[0])
 
     hook = model.get_output_embeddings().register_forward_pre_hook(note)
     try:
         logits = model(input_ids=input_ids, attention_mask=attention_mask).logits
     finally:
         hook.remove()
-    return given[0], logits
+    return inputs[0], logits
 
 
-def builder(model: Any, how: Weighing) -> tuple[type[Words] | type[LargestWords], int]:
+def term_weights_class(
+    model: Any, weighting: TermWeighting
+) -> tuple[type[TermWeights] | type[MaxTermWeights], int]:
     """The module that a model's words are traced from, and how many words it has.
 
     LargestWords where its logits are its output embeddings' product and bias, with nothing behind them.
@@ -147,24 +153,24 @@ def builder(model: Any, how: Weighing) -> tuple[type[Words] | type[LargestWords]
     ids, mask = torch.tensor([[2, 3, 1, 0]]), torch.tensor([[1, 1, 1, 0]])
     linear = model.get_output_embeddings()
     with torch.no_grad():
-        if how.over != "max" or not isinstance(linear, nn.Linear):
-            return Words, int(model(input_ids=ids, attention_mask=mask).logits.shape[-1])
-        hidden, logits = projected(model, ids, mask)
+        if weighting.reduction != "max" or not isinstance(linear, nn.Linear):
+            return TermWeights, int(model(input_ids=ids, attention_mask=mask).logits.shape[-1])
+        hidden, logits = projection_input(model, ids, mask)
         same = torch.allclose(linear(hidden), logits, rtol=1e-4, atol=1e-5)
-    return LargestWords if same else Words, int(logits.shape[-1])
+    return MaxTermWeights if same else TermWeights, int(logits.shape[-1])
 
 
-class Present(nn.Module):
+class TokenWeightLookup(nn.Module):
     """Each word's own weight where a text has it: queries that no model reads ("inference-free").
 
     ``weights`` is (words,); ``silent`` are the ids of tokens that the tokenizer adds by itself.
     """
 
-    def __init__(self, weights: Tensor, silent: Sequence[int], exits: Sequence[int] = ()) -> None:
+    def __init__(self, weights: Tensor, special_ids: Sequence[int], exits: Sequence[int] = ()) -> None:
         super().__init__()
-        kept = weights.detach().clone().float()
-        kept[list(silent)] = 0.0
-        self.weights = nn.Parameter(kept, requires_grad=False)
+        lookup = weights.detach().clone().float()
+        lookup[list(special_ids)] = 0.0
+        self.weights = nn.Parameter(lookup, requires_grad=False)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         """The weights of a batch padded on the right."""

@@ -11,7 +11,7 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from nestvec_exporters.graph.triton import OUTPUT, exit_output
+from nestvec_exporters.graph.tensors import OUTPUT, exit_output
 from nestvec_exporters.nesting.rotation import OnStep
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.preprocessing.collate import Array, Arrays, pad_rows

@@ -1,4 +1,4 @@
-"""Pictures drawn by arithmetic, the same ones every time: what image towers are compared by."""
+"""Images drawn by arithmetic, the same ones every time: what image towers are compared by."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageDraw
 
-COUNT: Final = 24
+PROBE_IMAGES: Final = 24
 
 _SIDES: Final = (40, 96, 224, 61, 300, 513)
 
 
 @cache
-def pictures() -> tuple[Image.Image, ...]:
-    """COUNT pictures, RGB, of many sizes and shapes: clouds of colour with figures on them.
+def probe_images() -> tuple[Image.Image, ...]:
+    """COUNT images, RGB, of many sizes and shapes: clouds of colour with figures on them.
 
-    Clouds because natural pictures change slowly over most of their area, and figures because they do not
+    Clouds because natural images change slowly over most of their area, and figures because they do not
     at edges (Field 1987).
     """
-    return tuple(_picture(number) for number in range(COUNT))
+    return tuple(_draw(number) for number in range(PROBE_IMAGES))
 
 
-def _picture(number: int) -> Image.Image:
+def _draw(number: int) -> Image.Image:
     chance = np.random.default_rng(number)
     size = (_SIDES[number % len(_SIDES)], _SIDES[(number * 5 + number // 6 + 2) % len(_SIDES)])
     image = Image.new("RGB", size)

@@ -14,28 +14,31 @@ from nestvec_exporters.probes.texts import probe_texts
 from nestvec_schemas.preprocessing.collate import Arrays
 from nestvec_schemas.repository import TOKENIZER
 
-TYPES: Final = "token_type_ids"
+TYPE_IDS: Final = "token_type_ids"
 """The input that says of which of the two texts a token is, (n, t) int64 of 0 and 1."""
 
-Texts = tuple[str, str]
+TextPair = tuple[str, str]
 """A query with a document."""
 
-_QUERY = 80
+_MAX_QUERY_CHARACTERS = 80
 """Characters of the queries that are compared by."""
 
 
-def pair_rows(folder: Path, inputs: Sequence[Texts], tokens: int) -> list[Arrays]:
+def pair_rows(folder: Path, inputs: Sequence[TextPair], tokens: int) -> list[Arrays]:
     """Pairs to rows of ids and of which text each is, cut at ``tokens``, the longer text first."""
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     tokenizer.enable_truncation(tokens, strategy="longest_first")
     return [
-        {"input_ids": np.asarray(one.ids, np.int64), TYPES: np.asarray(one.type_ids, np.int64)}
-        for one in tokenizer.encode_batch_fast(list(inputs))
+        {
+            "input_ids": np.asarray(encoding.ids, np.int64),
+            TYPE_IDS: np.asarray(encoding.type_ids, np.int64),
+        }
+        for encoding in tokenizer.encode_batch_fast(list(inputs))
     ]
 
 
 @cache
-def pairs() -> tuple[Texts, ...]:
+def probe_pairs() -> tuple[TextPair, ...]:
     """Real texts, each behind the beginning of one before it."""
     texts = probe_texts()
-    return tuple((texts[at // 2][:_QUERY], text) for at, text in enumerate(texts))
+    return tuple((texts[at // 2][:_MAX_QUERY_CHARACTERS], text) for at, text in enumerate(texts))

@@ -28,8 +28,16 @@ def probe_texts() -> tuple[str, ...]:
     return (*sampled, " ".join(sampled))
 
 
+def marked_probe_texts(query: str, document: str) -> tuple[str, ...]:
+    """The same behind what marks queries and documents, by turns."""
+    return tuple(f"{document if at % 2 else query}{text}" for at, text in enumerate(probe_texts()))
+
+
 def text_rows(folder: Path, texts: Sequence[str], tokens: int) -> list[Arrays]:
     """Texts to rows of ids, cut at ``tokens``, by the tokenizer in an encoder's folder."""
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     tokenizer.enable_truncation(tokens)
-    return [{"input_ids": np.asarray(one.ids, np.int64)} for one in tokenizer.encode_batch_fast(list(texts))]
+    return [
+        {"input_ids": np.asarray(encoding.ids, np.int64)}
+        for encoding in tokenizer.encode_batch_fast(list(texts))
+    ]

@@ -8,59 +8,58 @@ from pathlib import Path
 
 import numpy as np
 
-from nestvec_exporters.graph.tower import Half
-from nestvec_exporters.graph.triton import EXIT
+from nestvec_exporters.graph.tower import TowerModel
 from nestvec_exporters.nesting.sampling import check_finite
-from nestvec_exporters.probes.texts import text_rows
 from nestvec_schemas.errors import VerificationFailed
 from nestvec_schemas.manifest import Precision, Verification
-from nestvec_schemas.preprocessing.collate import Array, Arrays, stacked
-from nestvec_schemas.repository import GRAPH
-from nestvec_schemas.towers import Kind
+from nestvec_schemas.preprocessing.collate import Array, Arrays, pad_rows
+from nestvec_schemas.towers import EXIT_INPUT, Kind
 from nestvec_schemas.vectors import Matrix, Vectors, cosines, normalise
 
 _BATCH = 16
 
 
 @dataclass(frozen=True)
-class Floor:
+class Tolerance:
     """The cosines below which an export fails, and the share by which a vector's length may differ."""
 
-    lowest: float
-    mean: float
-    length: float
+    min_cosine: float
+    mean_cosine: float
+    length_error: float
 
 
-FLOORS: dict[Precision, Floor] = {
-    "fp32": Floor(lowest=0.9999, mean=0.9999, length=0.001),
-    "fp16": Floor(lowest=0.999, mean=0.999, length=0.01),
-    "int8": Floor(lowest=0.95, mean=0.98, length=0.1),
+TOLERANCES: dict[Precision, Tolerance] = {
+    "fp32": Tolerance(min_cosine=0.9999, mean_cosine=0.9999, length_error=0.001),
+    "fp16": Tolerance(min_cosine=0.999, mean_cosine=0.999, length_error=0.01),
+    "int8": Tolerance(min_cosine=0.95, mean_cosine=0.98, length_error=0.1),
 }
 
-EXIT_FLOORS: dict[Precision, float] = {"fp32": 0.9999, "fp16": 0.99, "int8": 0.95}
+EXIT_TOLERANCES: dict[Precision, float] = {"fp32": 0.9999, "fp16": 0.99, "int8": 0.95}
 """The mean cosines below which an exit fails: its map makes more of small differences."""
 
 
-def exit_vectors(half: Half, rows: Sequence[Arrays], layer: int, matrix: Matrix, *, unit: bool) -> Vectors:
+def reference_exit_vectors(
+    tower: TowerModel, rows: Sequence[Arrays], layer: int, matrix: Matrix, *, normalised: bool
+) -> Vectors:
     """The checkpoint's vectors after ``layer``, (n, dim) float32, mapped by ``matrix``, (dim, dim).
 
-    Brought to length 1 where ``unit`` says so.
+    Brought to length 1 where they are ``normalised``.
     """
     import torch  # noqa: PLC0415 - slow
 
-    module = half.module((layer,))
-    found = []
+    module = tower.module((layer,))
+    vectors = []
     with torch.no_grad():
         for row in rows:
-            arrays = stacked([row])
-            found.append(module(*(torch.from_numpy(arrays[name]) for name in half.example))[0].numpy())
-    mapped = np.asarray(np.concatenate(found) @ matrix, np.float32)
+            arrays = pad_rows([row])
+            vectors.append(module(*(torch.from_numpy(arrays[name]) for name in tower.example))[0].numpy())
+    mapped = np.asarray(np.concatenate(vectors) @ matrix, np.float32)
     check_finite(mapped)
-    return normalise(mapped) if unit else mapped
+    return normalise(mapped) if normalised else mapped
 
 
-def exported(
-    graph: Path, rows: Sequence[Arrays], layer: int | None = None, *, alone: bool = False
+def run_graph(
+    graph: Path, rows: Sequence[Arrays], layer: int | None = None, *, unbatched: bool = False
 ) -> list[Array]:
     """What a graph gives in onnxruntime for each row, float32; of a vector a token, without padding's.
 
@@ -72,28 +71,20 @@ def exported(
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
-    names = [one.name for one in session.get_inputs()]
-    found: list[Array] = []
-    size = 1 if alone else _BATCH
+    names = [output.name for output in session.get_inputs()]
+    outputs: list[Array] = []
+    size = 1 if unbatched else _BATCH
     for start in range(0, len(rows), size):
-        arrays = stacked(rows[start : start + size])
+        arrays = pad_rows(rows[start : start + size])
         count = len(rows[start : start + size])
         if layer is not None:
-            arrays[EXIT] = np.full((count, 1), layer, np.int64)
+            arrays[EXIT_INPUT] = np.full((count, 1), layer, np.int64)
         answers = session.run(None, {name: arrays[name] for name in names})[0]
-        found.extend(one[one.any(axis=1)] if one.ndim == 2 else one for one in answers)
-    return found
+        outputs.extend(output[output.any(axis=1)] if output.ndim == 2 else output for output in answers)
+    return outputs
 
 
-def exported_vectors(
-    folder: Path, sentences: Sequence[str], tokens: int, layer: int | None = None
-) -> Vectors:
-    """The vectors, (n, dim) float32, that a text encoder's folder gives: its tokenizer and its graph."""
-    rows = text_rows(folder, sentences, tokens)
-    return np.stack(exported(folder / GRAPH, rows, layer))
-
-
-def compared(
+def compare_outputs(
     reference: Array | Sequence[Array], exported: Sequence[Array], kind: Kind, precision: Precision
 ) -> Verification:
     """How near what a graph gives is to what the checkpoint gives, input by input.
@@ -101,7 +92,7 @@ def compared(
     Vectors a token are compared token by token, the scores of a reranker by their correlation. Raises
     VerificationFailed below the precision's floor.
     """
-    if [len(one) for one in reference] != [len(one) for one in exported]:
+    if [len(vectors) for vectors in reference] != [len(vectors) for vectors in exported]:
         raise VerificationFailed(
             "the exported encoder gives another number of vectors than the checkpoint",
             value=f"{sum(map(len, exported))} against {sum(map(len, reference))}",
@@ -110,8 +101,8 @@ def compared(
     join = _JOINED.get(kind, np.stack)
     expected = join(list(reference))
     check_finite(expected)
-    found = compare(expected, join(list(exported)), precision)
-    return found.model_copy(update={"sentences": len(exported)})
+    verification = compare_vectors(expected, join(list(exported)), precision)
+    return verification.model_copy(update={"sentences": len(exported)})
 
 
 def _centred(scores: list[Array]) -> Array:
@@ -127,16 +118,16 @@ _JOINED: dict[Kind, Callable[[list[Array]], Array]] = {"multivector": np.concate
 def check_exit(source: Vectors, exported: Vectors, precision: Precision, layer: int) -> None:
     """Raise VerificationFailed where an exit's vectors, (n, dim), are not what the checkpoint gives there."""
     mean = float(np.nan_to_num(cosines(source, exported), nan=-1.0).mean())
-    if mean < EXIT_FLOORS[precision]:
+    if mean < EXIT_TOLERANCES[precision]:
         raise VerificationFailed(
             f"the exit after layer {layer} is too far from the checkpoint's own: {precision} must reach a "
-            f"cosine of {EXIT_FLOORS[precision]} on average",
+            f"cosine of {EXIT_TOLERANCES[precision]} on average",
             value=f"{mean:.4f}",
             next_step="Leave this exit out, or export with --precision fp32; nothing was written.",
         )
 
 
-def compare(source: Vectors, exported: Vectors, precision: Precision) -> Verification:
+def compare_vectors(source: Vectors, exported: Vectors, precision: Precision) -> Verification:
     """The cosines of two (n, dim) arrays, row by row. Raises VerificationFailed below the floor."""
     if source.shape != exported.shape:
         raise VerificationFailed(
@@ -144,24 +135,24 @@ def compare(source: Vectors, exported: Vectors, precision: Precision) -> Verific
             value=f"{exported.shape} against {source.shape}",
             next_step="Choose another checkpoint: this architecture is not exported faithfully.",
         )
-    found = np.nan_to_num(cosines(source, exported), nan=-1.0)
-    lowest, mean = float(found.min()), float(found.mean())
-    floor = FLOORS[precision]
-    if lowest < floor.lowest or mean < floor.mean:
+    similarities = np.nan_to_num(cosines(source, exported), nan=-1.0)
+    lowest, mean = float(similarities.min()), float(similarities.mean())
+    floor = TOLERANCES[precision]
+    if lowest < floor.min_cosine or mean < floor.mean_cosine:
         advice = "Export it with --precision fp32" if precision != "fp32" else "Choose another checkpoint"
         raise VerificationFailed(
             f"the exported vectors are too far from the checkpoint's: {precision} must reach a cosine of "
-            f"{floor.lowest} at least and {floor.mean} on average",
+            f"{floor.min_cosine} at least and {floor.mean_cosine} on average",
             value=f"{lowest:.4f} at least, {mean:.4f} on average",
             next_step=f"{advice}; nothing was written.",
         )
     norms, expected = np.linalg.norm(exported, axis=1), np.linalg.norm(source, axis=1)
     length = float(np.abs(norms - expected).max() / expected.max())
-    if length > floor.length:
+    if length > floor.length_error:
         raise VerificationFailed(
             f"the exported vectors are not as long as the checkpoint's: {precision} must be within "
-            f"{floor.length:.1%}",
+            f"{floor.length_error:.1%}",
             value=f"{length:.1%} away",
             next_step="Choose another checkpoint: this architecture is not exported faithfully.",
         )
-    return Verification(sentences=len(found), cosine_min=lowest, cosine_mean=mean)
+    return Verification(sentences=len(similarities), cosine_min=lowest, cosine_mean=mean)

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite (Google 2020), a small classifier of pictures that transformers lacks, as a class of it.
+"""EfficientNet-Lite (Google 2020), a small classifier of images that transformers lacks, as a class of it.
 
 Importing this makes the Auto classes of transformers know ``model_type`` efficientnet_lite. ``convert``
 writes a checkpoint from the weights that PyTorch packages carry.
@@ -36,7 +36,7 @@ SIZES: Final[dict[str, tuple[float, float, int]]] = {
     "efficientnet-lite3": (1.2, 1.4, 280),
     "efficientnet-lite4": (1.4, 1.8, 300),
 }
-"""Width, depth and the edge of the pictures in pixels, by name."""
+"""Width, depth and the edge of the images in pixels, by name."""
 
 # Kernel, stride, times the channels inside, channels, blocks: before width and depth.
 _STAGES: Final = (
@@ -54,7 +54,7 @@ _EPSILON: Final = 1e-3
 
 
 class EfficientNetLiteConfig(PretrainedConfig):
-    """``image_size`` is the edge of a picture in pixels, ``width`` and ``depth`` what SIZES has."""
+    """``image_size`` is the edge of an image in pixels, ``width`` and ``depth`` what SIZES has."""
 
     model_type = "efficientnet_lite"
 
@@ -64,7 +64,7 @@ class EfficientNetLiteConfig(PretrainedConfig):
 
 
 class _Convolution(nn.Module):
-    """Convolution, batch norm and ReLU6, padded as TensorFlow pads (SAME) for pictures of one size."""
+    """Convolution, batch norm and ReLU6, padded as TensorFlow pads (SAME) for images of one size."""
 
     def __init__(
         self, channels: tuple[int, int], kernel: int, stride: int, edge: int, groups: int = 1
@@ -77,8 +77,8 @@ class _Convolution(nn.Module):
         self.norm = nn.BatchNorm2d(channels[1], eps=_EPSILON)
 
     def forward(self, values: Tensor) -> Tensor:
-        found: Tensor = self.norm(self.convolution(self.pad(values)))
-        return found
+        features: Tensor = self.norm(self.convolution(self.pad(values)))
+        return features
 
 
 class _Block(nn.Module):
@@ -88,16 +88,16 @@ class _Block(nn.Module):
         self, channels: tuple[int, int], kernel: int, stride: int, expansion: int, edge: int
     ) -> None:
         super().__init__()
-        inside = channels[0] * expansion
-        self.expand = _Convolution((channels[0], inside), 1, 1, edge) if expansion > 1 else None
-        self.depthwise = _Convolution((inside, inside), kernel, stride, edge, groups=inside)
-        self.project = _Convolution((inside, channels[1]), 1, 1, math.ceil(edge / stride))
+        expanded = channels[0] * expansion
+        self.expand = _Convolution((channels[0], expanded), 1, 1, edge) if expansion > 1 else None
+        self.depthwise = _Convolution((expanded, expanded), kernel, stride, edge, groups=expanded)
+        self.project = _Convolution((expanded, channels[1]), 1, 1, math.ceil(edge / stride))
         self.residual = stride == 1 and channels[0] == channels[1]
 
     def forward(self, values: Tensor) -> Tensor:
-        found: Tensor = values if self.expand is None else nn.functional.relu6(self.expand(values))
-        found = self.project(nn.functional.relu6(self.depthwise(found)))
-        return found + values if self.residual else found
+        features: Tensor = values if self.expand is None else nn.functional.relu6(self.expand(values))
+        features = self.project(nn.functional.relu6(self.depthwise(features)))
+        return features + values if self.residual else features
 
 
 class _PreTrained(PreTrainedModel):
@@ -115,24 +115,24 @@ class EfficientNetLiteModel(_PreTrained):
         self.stem = _Convolution((3, _STEM), 3, 2, config.image_size)
         self.blocks = nn.ModuleList()
         channels = _STEM
-        for number, (kernel, stride, expansion, wanted, repeats) in enumerate(_STAGES):
-            there = _rounded(wanted, config.width)
+        for number, (kernel, stride, expansion, base_channels, repeats) in enumerate(_STAGES):
+            out_channels = _rounded(base_channels, config.width)
             fixed = number in (0, len(_STAGES) - 1)
             for at in range(repeats if fixed else math.ceil(repeats * config.depth)):
                 step = stride if at == 0 else 1
-                self.blocks.append(_Block((channels, there), kernel, step, expansion, edge))
-                channels, edge = there, math.ceil(edge / step)
+                self.blocks.append(_Block((channels, out_channels), kernel, step, expansion, edge))
+                channels, edge = out_channels, math.ceil(edge / step)
         self.head = _Convolution((channels, _FEATURES), 1, 1, edge)
         self.post_init()  # type: ignore[no-untyped-call]
 
     def forward(self, pixel_values: Tensor) -> BaseModelOutputWithPoolingAndNoAttention:
-        """As transformers' models of pictures answer."""
-        found = nn.functional.relu6(self.stem(pixel_values))
+        """As transformers' models of images answer."""
+        features = nn.functional.relu6(self.stem(pixel_values))
         for block in self.blocks:
-            found = block(found)
-        found = nn.functional.relu6(self.head(found))
+            features = block(features)
+        features = nn.functional.relu6(self.head(features))
         return BaseModelOutputWithPoolingAndNoAttention(
-            last_hidden_state=found, pooler_output=found.mean(dim=(2, 3), keepdim=True)
+            last_hidden_state=features, pooler_output=features.mean(dim=(2, 3), keepdim=True)
         )
 
 
@@ -153,8 +153,8 @@ class EfficientNetLiteForImageClassification(_PreTrained):
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The weights in a ``.pth`` file, read without running what else it may hold."""
-    found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return found
+    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return weights
 
 
 def convert(weights: Mapping[str, Tensor], folder: Path, labels: Sequence[str], name: str) -> None:
@@ -180,7 +180,7 @@ def convert(weights: Mapping[str, Tensor], folder: Path, labels: Sequence[str], 
     model.train(False).save_pretrained(folder)
     prepared = {
         "image_processor_type": "ViTImageProcessor",
-        # The whole picture, though its authors crop: what a crop cuts off is not found.
+        # The whole image, though its authors crop: what a crop cuts off is not found.
         "size": {"height": edge, "width": edge},
         "resample": 3,
         # (x - 127) / 128 of levels from 0 to 255.
@@ -214,9 +214,9 @@ def _renamed(name: str) -> str:
 
 def _rounded(channels: int, width: float) -> int:
     """Channels times width, a multiple of 8 that is not much smaller (Tan & Le 2019)."""
-    wanted = channels * width
-    found = max(8, int(wanted + 4) // 8 * 8)
-    return found + 8 if found < 0.9 * wanted else found
+    scaled = channels * width
+    rounded = max(8, int(scaled + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * scaled else rounded
 
 
 AutoConfig.register(EfficientNetLiteConfig.model_type, EfficientNetLiteConfig, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A checkpoint's ``preprocessor_config.json`` as a Picture and the numbers that go into the graph.
+"""A checkpoint's ``preprocessor_config.json`` as a Image and the numbers that go into the graph.
 
 One row per kind of image processor, with the defaults that transformers gives it; what a kind does of its
 own is a function of the row. Followed are the Pillow processors of transformers 5, which the ones of
@@ -16,16 +16,16 @@ from PIL import Image
 from pydantic import ValidationError
 
 from nestvec_schemas.errors import CheckpointUnsupported, nearest
-from nestvec_schemas.preprocessing.pixels import Picture
+from nestvec_schemas.preprocessing.pixels import ImageTransform
 
 Colour = tuple[float, float, float]
 Config = Mapping[str, Any]
 
 
 class Preprocessing(NamedTuple):
-    """The graph computes ``(x * scale + offset - mean) / std`` of ``x = pixels(image, picture)``."""
+    """The graph computes ``(x * scale + offset - mean) / std`` of ``x = image_pixels(image, transform)``."""
 
-    picture: Picture
+    transform: ImageTransform
     scale: float
     offset: float
     mean: Colour
@@ -33,7 +33,7 @@ class Preprocessing(NamedTuple):
 
 
 class _Resized(NamedTuple):
-    """A resize as Picture names it, and the (height, width) it ends with, None where that varies."""
+    """A resize as Image names it, and the (height, width) it ends with, None where that varies."""
 
     resize: str
     edge: int | None
@@ -42,7 +42,7 @@ class _Resized(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Row:
+class _ImageProcessor:
     """An image processor's defaults, and what it does that others do not.
 
     ``size`` and ``crop``: as in the file. ``square``: a lone number is both edges, else the shorter one.
@@ -53,10 +53,10 @@ class _Row:
     std: Colour
     resample: str = "bicubic"
     crop: int | None = None
-    crops: bool = False
+    crops_by_default: bool = False
     square: bool = True
     extra: Config | None = None
-    resized: Callable[[Config, Config], _Resized] | None = None
+    resize: Callable[[Config, Config], _Resized] | None = None
 
 
 _HALF: Final = (0.5, 0.5, 0.5)
@@ -67,11 +67,11 @@ _NONE: Final = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 # Below this ConvNeXT crops, from here on it warps (Liu et al. 2022, its evaluation at 384).
 _CONVNEXT_WARPS = 384
 
-# 256 tokens a picture.
+# 256 tokens an image.
 _QWEN_EDGE = 448
 
 
-def _plain(size: Config, _: Config) -> _Resized:
+def _plain_resize(size: Config, _: Config) -> _Resized:
     if set(size) == {"shortest_edge"}:
         return _Resized("shortest", size["shortest_edge"], None)
     if set(size) == {"height", "width"}:
@@ -89,7 +89,7 @@ def _convnext(size: Config, config: Config) -> _Resized:
 
 def _levit(size: Config, config: Config) -> _Resized:
     if "shortest_edge" not in size:
-        return _plain(size, config)
+        return _plain_resize(size, config)
     return _Resized("shortest", int((256 / 224) * size["shortest_edge"]), None)
 
 
@@ -101,15 +101,15 @@ def _poolformer(size: Config, config: Config) -> _Resized:
 
 
 def _qwen2vl(size: Config, config: Config) -> _Resized:
-    """One square for all pictures, so that each has as many tokens; the checkpoint itself keeps their shapes.
+    """One square for all images, so that each has as many tokens; the checkpoint itself keeps their shapes.
 
     ``size`` is the least and the most area, in pixels.
     """
     factor = config["patch_size"] * config["merge_size"]
     least = config.get("min_pixels") or size["shortest_edge"]
     most = config.get("max_pixels") or size["longest_edge"]
-    wanted = max(_QWEN_EDGE, math.isqrt(least - 1) + 1)
-    edge = min(math.isqrt(most) // factor, -(-wanted // factor)) * factor
+    min_edge = max(_QWEN_EDGE, math.isqrt(least - 1) + 1)
+    edge = min(math.isqrt(most) // factor, -(-min_edge // factor)) * factor
     if edge < factor or edge * edge < least:
         raise _unsupported("areas that no square of whole patches has", [least, most])
     return _Resized("exact", edge, (edge, edge))
@@ -117,56 +117,58 @@ def _qwen2vl(size: Config, config: Config) -> _Resized:
 
 _SHORTEST = {"shortest_edge": 224}
 _SQUARE = {"height": 224, "width": 224}
-_LIKE_CLIP = _Row(_SHORTEST, *_CLIP, crop=224, crops=True, square=False)
-_LIKE_MOBILENET = _Row(
-    {"shortest_edge": 256}, _HALF, _HALF, resample="bilinear", crop=224, crops=True, square=False
+_LIKE_CLIP = _ImageProcessor(_SHORTEST, *_CLIP, crop=224, crops_by_default=True, square=False)
+_LIKE_MOBILENET = _ImageProcessor(
+    {"shortest_edge": 256}, _HALF, _HALF, resample="bilinear", crop=224, crops_by_default=True, square=False
 )
 
-ROWS: Final[dict[str, _Row]] = {
-    "Beit": _Row(_SQUARE, _HALF, _HALF, crop=224),
+IMAGE_PROCESSORS: Final[dict[str, _ImageProcessor]] = {
+    "Beit": _ImageProcessor(_SQUARE, _HALF, _HALF, crop=224),
     "Bit": _LIKE_CLIP,
-    "Blip": _Row({"height": 384, "width": 384}, *_CLIP),
+    "Blip": _ImageProcessor({"height": 384, "width": 384}, *_CLIP),
     "CLIP": _LIKE_CLIP,
     "ChineseCLIP": _LIKE_CLIP,
-    "ConvNext": _Row(
-        {"shortest_edge": 384}, _HALF, _HALF, square=False, extra={"crop_pct": 224 / 256}, resized=_convnext
+    "ConvNext": _ImageProcessor(
+        {"shortest_edge": 384}, _HALF, _HALF, square=False, extra={"crop_pct": 224 / 256}, resize=_convnext
     ),
-    "DeiT": _Row({"height": 256, "width": 256}, _HALF, _HALF, crop=224, crops=True),
-    "EfficientNet": _Row(
+    "DeiT": _ImageProcessor({"height": 256, "width": 256}, _HALF, _HALF, crop=224, crops_by_default=True),
+    "EfficientNet": _ImageProcessor(
         {"height": 346, "width": 346},
         _HALF,
         _HALF,
         crop=289,
         extra={"rescale_offset": False, "include_top": True},
     ),
-    "Flava": _Row(_SQUARE, *_CLIP, crop=224, crops=True),
-    "Levit": _Row(_SHORTEST, *_IMAGENET, crop=224, crops=True, square=False, resized=_levit),
+    "Flava": _ImageProcessor(_SQUARE, *_CLIP, crop=224, crops_by_default=True),
+    "Levit": _ImageProcessor(
+        _SHORTEST, *_IMAGENET, crop=224, crops_by_default=True, square=False, resize=_levit
+    ),
     "MobileNetV1": _LIKE_MOBILENET,
     "MobileNetV2": _LIKE_MOBILENET,
-    "PoolFormer": _Row(
+    "PoolFormer": _ImageProcessor(
         _SHORTEST,
         *_IMAGENET,
         crop=224,
-        crops=True,
+        crops_by_default=True,
         square=False,
         extra={"crop_pct": 0.9},
-        resized=_poolformer,
+        resize=_poolformer,
     ),
-    "Qwen2VL": _Row(
+    "Qwen2VL": _ImageProcessor(
         {"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 1280},
         *_CLIP,
         extra={"patch_size": 14, "merge_size": 2},
-        resized=_qwen2vl,
+        resize=_qwen2vl,
     ),
-    "Siglip": _Row(_SQUARE, _HALF, _HALF, square=False),
-    "ViT": _Row(_SQUARE, _HALF, _HALF, resample="bilinear"),
+    "Siglip": _ImageProcessor(_SQUARE, _HALF, _HALF, square=False),
+    "ViT": _ImageProcessor(_SQUARE, _HALF, _HALF, resample="bilinear"),
 }
 """By the name of the image processor without its ending: ``CLIP`` of ``CLIPImageProcessor``."""
 
 _ENDINGS = ("ImageProcessorFast", "ImageProcessorPil", "ImageProcessor", "FeatureExtractor")
 
 
-def preprocessing(config: Config) -> Preprocessing:
+def parse_preprocessing(config: Config) -> Preprocessing:
     """What a checkpoint's ``preprocessor_config.json`` (or ``processor_config.json``, or a timm checkpoint's
     ``config.json``) asks for.
 
@@ -183,28 +185,33 @@ def preprocessing(config: Config) -> Preprocessing:
 
 
 def _transformers(config: Config) -> Preprocessing:
-    row = _row(config)
-    given = {name: value for name, value in config.items() if value is not None}
-    told = {"crop_size": row.crop, "do_center_crop": row.crops, **(row.extra or {}), **given}
-    if told.get("do_flip_channel_order") or told.get("pad_size"):
+    row = _image_processor(config)
+    declared = {name: value for name, value in config.items() if value is not None}
+    settings = {
+        "crop_size": row.crop,
+        "do_center_crop": row.crops_by_default,
+        **(row.extra or {}),
+        **declared,
+    }
+    if settings.get("do_flip_channel_order") or settings.get("pad_size"):
         raise _unsupported("channels in another order, or padding", dict(config))
     resized = _Resized("none", None, None)
-    if told.get("do_resize", True):
-        size = _edges(told.get("size", row.size), row.square)
-        resized = (row.resized or _plain)(size, told)
-    mean, std = _colour(told.get("image_mean", row.mean)), _nonzero(told.get("image_std", row.std))
-    if not told.get("do_normalize", True):
+    if settings.get("do_resize", True):
+        size = _named_edges(settings.get("size", row.size), row.square)
+        resized = (row.resize or _plain_resize)(size, settings)
+    mean, std = _colour(settings.get("image_mean", row.mean)), _nonzero(settings.get("image_std", row.std))
+    if not settings.get("do_normalize", True):
         mean, divisor = _NONE
     else:
         divisor = std
-    if told.get("include_top"):  # EfficientNet as its authors trained it: divided once more
-        divisor = _times(divisor, std)
-    rescaled = told.get("do_rescale", True)
-    scale, *_ = _nonzero(told.get("rescale_factor", 1 / 255))
+    if settings.get("include_top"):  # EfficientNet as its authors trained it: divided once more
+        divisor = _product(divisor, std)
+    rescaled = settings.get("do_rescale", True)
+    scale, *_ = _nonzero(settings.get("rescale_factor", 1 / 255))
     return Preprocessing(
-        _picture(resized, _crop(told), _filter(told.get("resample", row.resample))),
+        _transform(resized, _crop(settings), _filter(settings.get("resample", row.resample))),
         scale=scale if rescaled else 1.0,
-        offset=-1.0 if rescaled and told.get("rescale_offset") else 0.0,
+        offset=-1.0 if rescaled and settings.get("rescale_offset") else 0.0,
         mean=mean,
         std=divisor,
     )
@@ -217,7 +224,7 @@ def _timm(config: Config) -> Preprocessing:
     across, down = (math.floor(edge / (config.get("crop_pct") or 0.875)) for edge in (width, height))
     if channels != 3 or mode not in ("center", "squash") or across != down:
         raise _unsupported("a crop that nestvec does not know", f"{mode}, {channels}×{height}×{width}")
-    picture = Picture(
+    transform = ImageTransform(
         height=height,
         width=width,
         resize="shortest" if mode == "center" else "exact",
@@ -226,23 +233,23 @@ def _timm(config: Config) -> Preprocessing:
         resample=config.get("interpolation") or "bicubic",
     )
     mean, std = _colour(config.get("mean") or _IMAGENET[0]), _nonzero(config.get("std") or _IMAGENET[1])
-    return Preprocessing(picture, 1 / 255, 0.0, mean, std)
+    return Preprocessing(transform, 1 / 255, 0.0, mean, std)
 
 
-def _row(config: Config) -> _Row:
+def _image_processor(config: Config) -> _ImageProcessor:
     kind = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "none named")
     name = next((kind.removesuffix(ending) for ending in _ENDINGS if kind.endswith(ending)), kind)
-    if name in ROWS:
-        return ROWS[name]
+    if name in IMAGE_PROCESSORS:
+        return IMAGE_PROCESSORS[name]
+    names = ", ".join(f"{processor}ImageProcessor" for processor in IMAGE_PROCESSORS)
     raise CheckpointUnsupported(
-        "the checkpoint prepares pictures in a way that nestvec does not know",
+        "the checkpoint prepares images in a way that nestvec does not know",
         value=kind,
-        next_step=f"Choose a checkpoint with one of {', '.join(f'{one}ImageProcessor' for one in ROWS)}."
-        + nearest(name, ROWS),
+        next_step=f"Choose a checkpoint with one of {names}.{nearest(name, IMAGE_PROCESSORS)}",
     )
 
 
-def _edges(size: Any, square: bool) -> Config:
+def _named_edges(size: Any, square: bool) -> Config:
     if isinstance(size, Mapping):
         return size
     if isinstance(size, list | tuple):
@@ -250,26 +257,26 @@ def _edges(size: Any, square: bool) -> Config:
     return {"height": size, "width": size} if square else {"shortest_edge": size}
 
 
-def _crop(told: Config) -> tuple[int, int] | None:
-    if not told["do_center_crop"]:
+def _crop(settings: Config) -> tuple[int, int] | None:
+    if not settings["do_center_crop"]:
         return None
-    size = _edges(told["crop_size"], square=True)
+    size = _named_edges(settings["crop_size"], square=True)
     return size["height"], size["width"]
 
 
-def _picture(resized: _Resized, crop: tuple[int, int] | None, resample: str) -> Picture:
+def _transform(resized: _Resized, crop: tuple[int, int] | None, resample: str) -> ImageTransform:
     if resized.cropped is not None and crop not in (None, resized.cropped):
         raise _unsupported("two crops of different sizes", [*resized.cropped, *(crop or ())])
     crop = crop or resized.cropped
     if crop in (None, resized.size):
         if resized.size is None:
-            raise _unsupported("pictures of every shape: neither a fixed size nor a crop", resized.resize)
+            raise _unsupported("images of every shape: neither a fixed size nor a crop", resized.resize)
         height, width = resized.size
-        return Picture(height=height, width=width, resize="exact", resample=resample)
+        return ImageTransform(height=height, width=width, resize="exact", resample=resample)
     if resized.resize == "exact" and resized.edge is None:
         raise _unsupported("a crop from a size that is not square", list(resized.size or ()))
     height, width = crop
-    return Picture(
+    return ImageTransform(
         height=height,
         width=width,
         resize=resized.resize,
@@ -284,26 +291,28 @@ def _filter(resample: Any) -> str:
 
 
 def _colour(value: Any) -> Colour:
-    red, green, blue = (float(one) for one in (value if isinstance(value, list | tuple) else (value,) * 3))
-    if not all(math.isfinite(one) for one in (red, green, blue)):
+    red, green, blue = (
+        float(channel) for channel in (value if isinstance(value, list | tuple) else (value,) * 3)
+    )
+    if not all(math.isfinite(channel) for channel in (red, green, blue)):
         raise ValueError(f"{value} is no colour")
     return red, green, blue
 
 
 def _nonzero(value: Any) -> Colour:
-    found = _colour(value)
-    if not all(found):
+    colour = _colour(value)
+    if not all(colour):
         raise ValueError(f"{value} has a zero")
-    return found
+    return colour
 
 
-def _times(one: Colour, other: Colour) -> Colour:
-    return one[0] * other[0], one[1] * other[1], one[2] * other[2]
+def _product(left: Colour, right: Colour) -> Colour:
+    return left[0] * right[0], left[1] * right[1], left[2] * right[2]
 
 
 def _unsupported(what: str, value: object) -> CheckpointUnsupported:
     return CheckpointUnsupported(
-        f"the checkpoint's preprocessing of pictures has {what}",
+        f"the checkpoint's preprocessing of images has {what}",
         value=value,
         next_step="Correct its preprocessor_config.json, or choose another checkpoint.",
     )

@@ -1,4 +1,4 @@
-"""Any text tower beside any picture tower, each pooled as it was trained: what transformers' class lacks.
+"""Any text tower beside any image tower, each pooled as it was trained: what transformers' class lacks.
 
 transformers' VisionTextDualEncoder (ConVIRT, Zhang et al. 2020; LiT, Zhai et al. 2022) reads the pooler of
 both towers. A sentence encoder has a mean in its place, a network of convolutions a pooler of three axes.
@@ -13,10 +13,10 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel, VisionTextDualEncoderConfig, VisionTextDualEncoderModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-import nestvec_exporters.vision.efficientnet_lite  # noqa: F401 - a picture tower may be one
+import nestvec_exporters.vision.efficientnet_lite  # noqa: F401 - an image tower may be one
 from nestvec_exporters.graph.pooling import POOLING
-from nestvec_exporters.vision.image_pooling import POOLING as VISION_POOLING
-from nestvec_exporters.vision.image_tower import patch_of
+from nestvec_exporters.vision.image_pooling import VISION_POOLING as VISION_POOLING
+from nestvec_exporters.vision.image_tower import patch_edge
 
 
 @strict
@@ -39,13 +39,13 @@ class PooledDualEncoderModel(VisionTextDualEncoderModel):
         tokens = self.text_model(input_ids=ids, attention_mask=mask).last_hidden_state
         return POOLING[self.config.text_pooling](tokens.float(), mask)
 
-    def pooled_pictures(self, values: Tensor) -> Tensor:
+    def pooled_images(self, values: Tensor) -> Tensor:
         """Pixel values, (n, 3, height, width) float32, to what the visual projection reads, (n, width)."""
-        patch = patch_of(self.config.vision_config)
+        patch = patch_edge(self.config.vision_config)
         patches = max(1, values.shape[2] // patch) * max(1, values.shape[3] // patch)
-        found = VISION_POOLING[self.config.vision_pooling](self.vision_model(pixel_values=values), patches)
-        assert found is not None  # noqa: S101 - tried when the model was made
-        return found.float()
+        pooled = VISION_POOLING[self.config.vision_pooling](self.vision_model(pixel_values=values), patches)
+        assert pooled is not None  # noqa: S101 - tried when the model was made
+        return pooled.float()
 
     def get_text_features(
         self, input_ids: Tensor, attention_mask: Tensor | None = None
@@ -57,7 +57,7 @@ class PooledDualEncoderModel(VisionTextDualEncoderModel):
 
     def get_image_features(self, pixel_values: Tensor) -> BaseModelOutputWithPooling:
         """As its parent answers: the projected vectors are ``pooler_output``."""
-        vectors: Tensor = self.visual_projection(self.pooled_pictures(pixel_values))
+        vectors: Tensor = self.visual_projection(self.pooled_images(pixel_values))
         return BaseModelOutputWithPooling(pooler_output=vectors)
 
 

@@ -1,7 +1,7 @@
-"""The eyes of Qwen2-VL and Qwen2.5-VL for pictures of one size, any number at once.
+"""The eyes of Qwen2-VL and Qwen2.5-VL for images of one size, any number at once.
 
-transformers runs all pictures as one row of patches, cut where a picture ends: a traced graph would hold the
-number of pictures. With one size they are a batch, and positions and windows are constants.
+transformers runs all images as one row of patches, cut where an image ends: a traced graph would hold the
+number of images. With one size they are a batch, and positions and windows are constants.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nestvec_schemas.preprocessing.pixels import Picture
+from nestvec_schemas.preprocessing.pixels import ImageTransform
 
 
-class QwenEyes(nn.Module):
+class QwenVision(nn.Module):
     """Pixel values, (k, 3, height, width) float32, to the language model's vectors, (k, count, hidden).
 
-    ``grid``: rows and columns of the patches of one picture, which are merged into ``count`` tokens.
+    ``grid``: rows and columns of the patches of one image, which are merged into ``count`` tokens.
     """
 
     cos: Tensor
@@ -26,7 +26,7 @@ class QwenEyes(nn.Module):
     back: Tensor
     walls: Tensor
 
-    def __init__(self, visual: Any, picture: Picture) -> None:
+    def __init__(self, visual: Any, transform: ImageTransform) -> None:
         super().__init__()
         self.visual = visual
         config = visual.config
@@ -35,7 +35,7 @@ class QwenEyes(nn.Module):
             config.spatial_merge_size,
             config.temporal_patch_size,
         )
-        self.grid = (picture.height // self.patch, picture.width // self.patch)
+        self.grid = (transform.height // self.patch, transform.width // self.patch)
         self.tokens = self.grid[0] * self.grid[1]
         self.count = self.tokens // self.merge**2
         window = getattr(config, "window_size", None)
@@ -54,7 +54,7 @@ class QwenEyes(nn.Module):
         self.register_buffer("walls", walls, persistent=False)
 
     def forward(self, values: Tensor) -> Tensor:
-        """The vectors of each picture, line by line."""
+        """The vectors of each image, line by line."""
         hidden = self._embedded(values)
         for at, block in enumerate(self.visual.blocks):
             walls = None if at in self.whole else self.walls
@@ -71,7 +71,7 @@ class QwenEyes(nn.Module):
         cut = cut.permute(0, 2, 5, 3, 6, 1, 4, 7).reshape(-1, self.count, merge**2, 3, patch**2)
         cut = cut[:, self.order].reshape(-1, self.tokens, 3, 1, patch**2)
         kernel = self.visual.patch_embed.proj.weight
-        # A picture is a film that stands still.
+        # An image is a film that stands still.
         still = cut.expand(-1, -1, -1, self.depth, -1).reshape(-1, self.tokens, kernel[0].numel())
         return nn.functional.linear(still, kernel.flatten(1))
 
@@ -83,9 +83,11 @@ class QwenEyes(nn.Module):
         weights = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
         if walls is not None:
             weights = weights + walls.to(weights.dtype)
-        seen = weights.softmax(dim=-1) @ value
-        found: Tensor = attention.proj(seen.transpose(1, 2).reshape(-1, self.tokens, hidden.shape[-1]))
-        return found
+        attended = weights.softmax(dim=-1) @ value
+        projected: Tensor = attention.proj(
+            attended.transpose(1, 2).reshape(-1, self.tokens, hidden.shape[-1])
+        )
+        return projected
 
     def _turned(self, vectors: Tensor) -> Tensor:
         left, right = vectors.chunk(2, dim=-1)
@@ -113,8 +115,8 @@ def _windows(grid: tuple[int, int], merge: int, edge: int | None) -> Tensor:
 def _angles(visual: Any, places: Tensor) -> tuple[Tensor, Tensor]:
     """Cosines and sines of the rotary positions, (tokens, width of a head) each (Su et al. 2021, in 2D)."""
     half = visual.blocks[0].attn.qkv.in_features // visual.blocks[0].attn.num_heads // 2
-    told = getattr(visual.config, "rope_parameters", None) or {}
-    speeds = 1.0 / (told.get("rope_theta", 10000.0) ** (torch.arange(0, half, 2).float() / half))
+    rope = getattr(visual.config, "rope_parameters", None) or {}
+    speeds = 1.0 / (rope.get("rope_theta", 10000.0) ** (torch.arange(0, half, 2).float() / half))
     angles = (places[:, :, None].float() * speeds).flatten(1)
-    both = torch.cat([angles, angles], dim=-1)
-    return both.cos(), both.sin()
+    doubled = torch.cat([angles, angles], dim=-1)
+    return doubled.cos(), doubled.sin()

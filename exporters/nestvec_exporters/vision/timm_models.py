@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nestvec_exporters.checkpoints.layout import read_config
-from nestvec_exporters.checkpoints.timm_config import check_timm
+from nestvec_exporters.checkpoints.timm_config import import_timm
 from nestvec_exporters.checkpoints.weights import check_complete
 from nestvec_schemas.errors import CheckpointUnsupported
-from nestvec_schemas.preprocessing.pixels import Picture
+from nestvec_schemas.preprocessing.pixels import ImageTransform
 
 
 def read_network(folder: Path) -> nn.Module:
@@ -27,15 +27,15 @@ def read_network(folder: Path) -> nn.Module:
     Raises CheckpointUnsupported where timm does not know it, or its weights are others.
     """
     config = read_config(folder)
-    timm = check_timm(config.get("architecture"))
-    given: dict[str, Tensor] = {}
+    timm = import_timm(config.get("architecture"))
+    weights: dict[str, Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
-        given.update(load_file(path))
+        weights.update(load_file(path))
     pool = config.get("global_pool")
     args = {**({"global_pool": pool} if pool else {}), **(config.get("model_args") or {}), "num_classes": 0}
     try:
         network = timm.create_model(config.get("architecture"), pretrained=False, exportable=True, **args)
-        missing = network.load_state_dict(given, strict=False).missing_keys
+        missing = network.load_state_dict(weights, strict=False).missing_keys
     except (RuntimeError, TypeError, ValueError) as error:
         raise CheckpointUnsupported(
             "timm cannot load the checkpoint",
@@ -43,38 +43,38 @@ def read_network(folder: Path) -> nn.Module:
             next_step="Check that timm.create_model makes it with these model_args, or upgrade timm.",
         ) from error
     check_complete(tuple(sorted(missing)))
-    made: nn.Module = network.float().eval()
-    return made
+    loaded: nn.Module = network.float().eval()
+    return loaded
 
 
-class Processor:
-    """timm's own way from a picture to pixel values, called as an image processor of transformers is."""
+class TimmProcessor:
+    """timm's own way from an image to pixel values, called as an image processor of transformers is."""
 
     def __init__(self, folder: Path) -> None:
         config = read_config(folder)
-        data = check_timm(config.get("architecture")).data
-        how = data.resolve_data_config(pretrained_cfg=config["pretrained_cfg"])
-        self._transform = data.create_transform(**how, is_training=False)
+        data = import_timm(config.get("architecture")).data
+        data_config = data.resolve_data_config(pretrained_cfg=config["pretrained_cfg"])
+        self._transform = data.create_transform(**data_config, is_training=False)
 
     def __call__(self, image: Any) -> dict[str, list[Tensor]]:
-        """Pixel values of one picture, (3, height, width) float32."""
+        """Pixel values of one image, (3, height, width) float32."""
         return {"pixel_values": [self._transform(image)]}
 
 
-def patch_edge(network: nn.Module) -> int | None:
+def timm_patch_edge(network: nn.Module) -> int | None:
     """The edge of a transformer's patches in pixels; None of any other network."""
     embed = getattr(network, "patch_embed", None)
     size = getattr(embed, "patch_size", None)
     return int(size[0]) if isinstance(size, tuple) and hasattr(network, "blocks") else None
 
 
-def check_vector(network: nn.Module, picture: Picture) -> None:
-    """Raise CheckpointUnsupported where a network gives no vector of a picture."""
+def check_vector(network: nn.Module, transform: ImageTransform) -> None:
+    """Raise CheckpointUnsupported where a network gives no vector of an image."""
     with torch.no_grad():
-        shape = tuple(network(torch.zeros((1, 3, picture.height, picture.width))).shape)
+        shape = tuple(network(torch.zeros((1, 3, transform.height, transform.width))).shape)
     if len(shape) != 2:
         raise CheckpointUnsupported(
-            "the checkpoint gives no vector of a picture",
+            "the checkpoint gives no vector of an image",
             value=" × ".join(map(str, shape[1:])),
             next_step="Name a global_pool in its config.json: avg, or token of a transformer.",
         )

@@ -13,9 +13,9 @@ from tiny_pictures import DUAL, EDGE, VISION, write
 from nestvec_exporters import ExportOptions, Overrides, export
 from nestvec_exporters.architectures.conse import LIKELIEST, TEMPLATE, class_names
 from nestvec_exporters.checkpoints.quiet import quiet
-from nestvec_exporters.probes.images import pictures
-from nestvec_exporters.verify.compare import exported
-from nestvec_exporters.vision.image_tower import picture_rows, read_processor
+from nestvec_exporters.probes.images import probe_images
+from nestvec_exporters.verify.compare import run_graph
+from nestvec_exporters.vision.image_tower import image_rows, read_processor
 from nestvec_schemas.errors import CheckpointUnsupported, ExitNotOffered
 from nestvec_schemas.repository import GRAPH, ROTATION, part_folder, verify_files
 from nestvec_schemas.samples.sample import Sample
@@ -50,7 +50,7 @@ def by_hand(text: Path, classifier: Path) -> Vectors:
         model = transformers.ViTForImageClassification.from_pretrained(classifier).eval()
     processor = read_processor(classifier)
     found = []
-    for picture in pictures():
+    for picture in probe_images():
         with torch.no_grad():
             logits = model(**processor(picture, return_tensors="pt")).logits[0]
         chances = torch.softmax(logits, 0).numpy()
@@ -60,8 +60,8 @@ def by_hand(text: Path, classifier: Path) -> Vectors:
 
 
 def seen(folder: Path, tower: object) -> Vectors:
-    rows = picture_rows(tower, 1, folder, pictures(), 1)  # type: ignore[arg-type]
-    return np.stack(exported(part_folder(folder, "image") / GRAPH, rows))
+    rows = image_rows(tower, 1, probe_images())  # type: ignore[arg-type]
+    return np.stack(run_graph(part_folder(folder, "image") / GRAPH, rows))
 
 
 def test_pictures_lie_where_their_classes_names_do(bert: Path, classifier: Path, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_an_encoder_of_pictures_in_the_texts_own_space_is_taken_as_it_is(bert: P
 
 
 def test_what_does_not_fit_together(bert: Path, classifier: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointUnsupported, match=r"no checkpoint of pictures alone.*bert"):
+    with pytest.raises(CheckpointUnsupported, match=r"no checkpoint of images alone.*bert"):
         export(options(bert, bert, tmp_path))
     with pytest.raises(ExitNotOffered, match="no layers to stop after"):
         export(options(bert, classifier, tmp_path, exits=(1,), sample=Sample("s", ("a",) * 9)))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from encoder_vectors import encoder_vectors
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Normalize, Pooling, Transformer
@@ -19,7 +20,6 @@ from transformers import AutoModel, AutoTokenizer
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.checkpoints.kinds import identify
 from nestvec_exporters.options import Overrides
-from nestvec_exporters.verify.compare import exported_vectors
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import read_manifest
@@ -91,7 +91,7 @@ def test_a_class_gives_its_own_vectors(
     manifest, folder = exported(checkpoint, tmp_path / "models", overrides=asked)
     assert manifest.towers["text"].pooling == asked.pooling
     assert (manifest.dim, manifest.layers, manifest.towers["text"].max_tokens) == (32, (2,), TOKENS)
-    found = exported_vectors(folder, TEXTS, TOKENS)
+    found = encoder_vectors(folder, TEXTS, TOKENS)
     expected = pooled(checkpoint, last if causal else lambda layers: layers[-1].mean(dim=0), causal=causal)
     assert cosines(found, expected).min() > 0.9999
     np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
@@ -112,9 +112,9 @@ def test_qwen3_embeddings_layout(write_checkpoint: Write, tmp_path: Path) -> Non
     own = SentenceTransformer(str(checkpoint), device="cpu")
     own.max_seq_length = TOKENS
     asked = [f"{manifest.prompt('query')}{text}" for text in TEXTS]
-    found = exported_vectors(folder, asked, TOKENS)
+    found = encoder_vectors(folder, asked, TOKENS)
     assert cosines(found, own.encode_query(TEXTS, batch_size=1)).min() > 0.9999
-    assert cosines(exported_vectors(folder, TEXTS, TOKENS), own.encode_document(TEXTS)).min() > 0.9999
+    assert cosines(encoder_vectors(folder, TEXTS, TOKENS), own.encode_document(TEXTS)).min() > 0.9999
     changed, _ = exported(
         checkpoint, tmp_path / "changed", overrides=Overrides(query_prompt="", document_prompt="d: ")
     )
@@ -135,7 +135,7 @@ def test_another_pooling_is_asked_for(pooling: str, write_checkpoint: Write, tmp
 
     expected = pooled(checkpoint, weighted if pooling == "weightedmean" else both)
     assert manifest.dim == expected.shape[1]
-    assert cosines(exported_vectors(folder, TEXTS, TOKENS), expected).min() > 0.9999
+    assert cosines(encoder_vectors(folder, TEXTS, TOKENS), expected).min() > 0.9999
 
 
 def test_an_unknown_pooling_is_refused(write_checkpoint: Write, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_other_precisions_with_exits(precision: str, write_checkpoint: Write, tm
     assert manifest.layers == (2, 1)
     _, exact = exported(checkpoint, tmp_path / "exact", exits=(1,), sample=sample)
     for layer in (1, 2):
-        near, far = (exported_vectors(one, TEXTS, TOKENS, layer) for one in (folder, exact))
+        near, far = (encoder_vectors(one, TEXTS, TOKENS, layer) for one in (folder, exact))
         assert 0.95 < cosines(near, far).min() < 0.9999999
 
 

@@ -11,15 +11,17 @@ import pytest
 import tiny_pictures
 import torch
 import transformers
+from google.protobuf import text_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tritonclient.grpc.model_config_pb2 import TYPE_UINT8, ModelConfig
 
 from nestvec_exporters import ExportOptions, Overrides, export
-from nestvec_exporters.probes.images import pictures
+from nestvec_exporters.probes.images import probe_images
 from nestvec_exporters.probes.texts import text_rows
-from nestvec_exporters.verify.compare import exported
-from nestvec_exporters.vision.image_tower import picture_rows, read_processor
+from nestvec_exporters.verify.compare import run_graph
+from nestvec_exporters.vision.image_tower import image_rows, read_processor
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.preprocessing.collate import Array
@@ -68,14 +70,14 @@ def real_pictures() -> list[Image.Image]:
 def of_texts(folder: Path, texts: list[str]) -> Array:
     manifest = read_manifest(folder)
     rows = text_rows(folder, texts, manifest.towers["text"].max_tokens)
-    return np.stack(exported(folder / GRAPH, rows))
+    return np.stack(run_graph(folder / GRAPH, rows))
 
 
 def of_pictures(folder: Path, images: Any) -> Array:
     tower = read_manifest(folder).towers["image"]
     assert tower.picture is not None
-    rows = picture_rows(tower.picture, tower.frames, folder, images, tower.max_tokens)
-    return np.stack(exported(part_folder(folder, "image") / GRAPH, rows))
+    rows = image_rows(tower.picture, tower.frames, images)
+    return np.stack(run_graph(part_folder(folder, "image") / GRAPH, rows))
 
 
 def tokenised(checkpoint: Path, text: str) -> dict[str, torch.Tensor]:
@@ -147,8 +149,9 @@ def test_one_encoder_has_two_graphs_and_each_holds_its_tower_alone(written: tupl
     ]
     assert not any("vision" in name for name in weights[0])
     assert not any("text" in name for name in weights[1])
-    config = (part_folder(folder, "image") / "config.pbtxt").read_text()
-    assert 'name: "pixels", data_type: TYPE_UINT8, dims: [ 64, 64, 3 ]' in config
+    config = text_format.Parse((part_folder(folder, "image") / "config.pbtxt").read_text(), ModelConfig())
+    (pixels,) = config.input
+    assert (pixels.name, pixels.data_type, list(pixels.dims)) == ("pixels", TYPE_UINT8, [64, 64, 3])
 
 
 @pytest.mark.parametrize("written", ["siglip", "clip"], indirect=True)
@@ -167,7 +170,7 @@ def test_a_texts_vector_does_not_depend_on_its_batch(written: tuple[Path, Path])
 @pytest.mark.parametrize("written", ["clip", "align"], indirect=True)
 def test_a_pictures_vector_does_not_depend_on_its_batch(written: tuple[Path, Path]) -> None:
     _, folder = written
-    drawn = pictures()
+    drawn = probe_images()
     alone = np.concatenate([of_pictures(folder, [one]) for one in drawn])
 
     @settings(max_examples=15, deadline=None)
@@ -188,7 +191,7 @@ def test_a_rotation_turns_both_towers_alike(written: tuple[Path, Path], tmp_path
     manifest = export(options)
     assert manifest.nesting == "rotated"
     matrix = np.load(tmp_path / "clip" / "rotation.npy", allow_pickle=False)
-    drawn = pictures()[:6]
+    drawn = probe_images()[:6]
     texts, turned = of_texts(plain, TEXTS), of_texts(tmp_path / "clip", TEXTS)
     images, other = of_pictures(plain, drawn), of_pictures(tmp_path / "clip", drawn)
     np.testing.assert_allclose(turned, texts @ matrix, atol=1e-5)
@@ -204,7 +207,7 @@ def test_a_precision_lowers_both_towers(
     checkpoint, exact = written
     manifest: Manifest = export(ExportOptions(str(checkpoint), tmp_path, "clip", precision=precision))
     assert least <= manifest.verification.cosine_min < 0.9999999
-    drawn = pictures()[:6]
+    drawn = probe_images()[:6]
     for found, expected in (
         (of_texts(tmp_path / "clip", TEXTS), of_texts(exact, TEXTS)),
         (of_pictures(tmp_path / "clip", drawn), of_pictures(exact, drawn)),
@@ -219,12 +222,12 @@ def test_frames_are_averaged_as_vectors_of_length_1(written: tuple[Path, Path], 
     manifest = export(ExportOptions(str(checkpoint), tmp_path, "clip", overrides=overrides))
     tower = manifest.towers["image"]
     assert (tower.frames, tower.max_tokens) == (3, 48)
-    drawn = pictures()
+    drawn = probe_images()
     groups = [drawn[0:3], drawn[3:6]]
     means = of_pictures(single, drawn[:6]).reshape(2, 3, -1).mean(axis=1)
     found = of_pictures(tmp_path / "clip", groups)
     np.testing.assert_allclose(found, means / np.linalg.norm(means, axis=1, keepdims=True), atol=1e-5)
-    # One picture is a still: all of its frames are alike.
+    # One image is a still: all of its frames are alike.
     np.testing.assert_allclose(
         of_pictures(tmp_path / "clip", drawn[:1]), of_pictures(single, drawn[:1]), atol=1e-5
     )
@@ -242,7 +245,7 @@ def test_max_tokens_and_prompts_are_kept(written: tuple[Path, Path], tmp_path: P
 
 def test_what_a_dual_encoder_cannot_do_is_refused(written: tuple[Path, Path], tmp_path: Path) -> None:
     checkpoint, _ = written
-    with pytest.raises(CheckpointUnsupported, match="Leave --pooling away"):
+    with pytest.raises(CheckpointUnsupported, match="Omit --pooling"):
         export(ExportOptions(str(checkpoint), tmp_path, "x", overrides=Overrides(pooling="mean")))
     with pytest.raises(EncoderError, match="no layers to stop after"):
         export(ExportOptions(str(checkpoint), tmp_path, "x", exits=(1,), sample=SAMPLE))

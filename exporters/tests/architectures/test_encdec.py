@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from encoder_vectors import encoder_vectors
 from tokenizers import Tokenizer
 from transformers.models.m2m_100.modeling_m2m_100 import M2M100Encoder
 
 from nestvec_exporters import ExportOptions, export
-from nestvec_exporters.architectures.encdec import tags_of
+from nestvec_exporters.architectures.encdec import language_tags
 from nestvec_exporters.checkpoints.kinds import identify
 from nestvec_exporters.options import Overrides
-from nestvec_exporters.verify.compare import exported_vectors
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.samples.sample import Sample
@@ -80,7 +80,7 @@ def test_an_encoder_half_gives_its_own_vectors(kind: str, write_checkpoint: Writ
     assert (tower.pooling, tower.max_tokens, manifest.layers) == ("mean", TOKENS, (2,))
     model = transformers.AutoModel.from_pretrained(checkpoint, attn_implementation="eager").eval()
     expected = own_vectors(model.get_encoder(), transformers.AutoTokenizer.from_pretrained(checkpoint), TEXTS)
-    found = exported_vectors(folder, TEXTS, TOKENS)
+    found = encoder_vectors(folder, TEXTS, TOKENS)
     assert cosines(found, expected).min() > 0.9999
     np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
 
@@ -96,7 +96,7 @@ def test_t5_and_mt5_stay_with_sentence_transformers(
     assert manifest.towers["text"].pooling == "mean"
     encoder = getattr(transformers, f"{kind}EncoderModel").from_pretrained(checkpoint).eval()
     expected = own_vectors(encoder, transformers.AutoTokenizer.from_pretrained(checkpoint), TEXTS[:3])
-    assert cosines(exported_vectors(folder, TEXTS[:3], 512), expected).min() > 0.9999
+    assert cosines(encoder_vectors(folder, TEXTS[:3], 512), expected).min() > 0.9999
 
 
 def test_exits_of_an_encoder_half(write_checkpoint: Write, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_exits_of_an_encoder_half(write_checkpoint: Write, tmp_path: Path) -> No
     manifest, folder = exported(checkpoint, tmp_path / "models", exits=(1,), sample=sample, precision="int8")
     assert manifest.layers == (2, 1)
     _, alone = exported(checkpoint, tmp_path / "alone")
-    near, far = exported_vectors(folder, TEXTS, TOKENS, 2), exported_vectors(alone, TEXTS, TOKENS)
+    near, far = encoder_vectors(folder, TEXTS, TOKENS, 2), encoder_vectors(alone, TEXTS, TOKENS)
     assert cosines(near, far).min() > 0.95
 
 
@@ -135,17 +135,17 @@ def test_a_text_has_the_default_tag_or_its_own(translator: tuple[Path, Any], tmp
     asked = Overrides(query_prompt="fra_Latn ")
     manifest, folder = exported(checkpoint, tmp_path / "models", overrides=asked)
     assert manifest.prompts == {"query": "fra_Latn "}
-    assert len(tags_of(Tokenizer.from_file(str(folder / "tokenizer.json")))) == 3
+    assert len(language_tags(Tokenizer.from_file(str(folder / "tokenizer.json")))) == 3
     model = transformers.AutoModel.from_pretrained(checkpoint, attn_implementation="eager").eval()
     english = own_vectors(model.get_encoder(), tokenizer, TEXTS)
     tokenizer.src_lang = "fra_Latn"
     french = own_vectors(model.get_encoder(), tokenizer, TEXTS[:3])
     assert cosines(english[:3], french).max() < 0.9999
-    assert cosines(exported_vectors(folder, TEXTS, TOKENS), english).min() > 0.9999
+    assert cosines(encoder_vectors(folder, TEXTS, TOKENS), english).min() > 0.9999
     prompted = [f"{manifest.prompt('query')}{text}" for text in TEXTS[:3]]
-    assert cosines(exported_vectors(folder, prompted, TOKENS), french).min() > 0.9999
+    assert cosines(encoder_vectors(folder, prompted, TOKENS), french).min() > 0.9999
     # Both kinds in one batch, and what is no tag stays.
-    mixed = exported_vectors(folder, [TEXTS[0], prompted[1], f"x {prompted[2]}"], TOKENS)
+    mixed = encoder_vectors(folder, [TEXTS[0], prompted[1], f"x {prompted[2]}"], TOKENS)
     assert cosines(mixed[:2], np.stack([english[0], french[1]])).min() > 0.9999
     assert cosines(mixed[2:], french[2:])[0] < 0.9999
 
@@ -160,7 +160,7 @@ def test_sonars_layout_is_an_encoder_alone(translator: tuple[Path, Any], tmp_pat
     encoder.save_pretrained(alone)
     tokenizer.save_pretrained(alone)
     _, folder = exported(alone, tmp_path / "models")
-    assert cosines(exported_vectors(folder, TEXTS, TOKENS), expected).min() > 0.9999
+    assert cosines(encoder_vectors(folder, TEXTS, TOKENS), expected).min() > 0.9999
 
 
 def test_more_tokens_than_positions_are_refused(write_checkpoint: Write, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def exported(folder: Path, models: Path, **options: Any) -> Manifest:
 def vectors(models: Path, manifest: Manifest, *texts: str) -> list[np.ndarray]:
     tower = manifest.towers["text"]
     rows = token_rows(tower.interaction, models / "late", texts, tower.max_tokens)
-    return compare.exported(models / "late" / GRAPH, rows, alone=tower.alone)
+    return compare.run_graph(models / "late" / GRAPH, rows, unbatched=tower.alone)
 
 
 def test_a_checkpoint_of_colbert_ai(write_checkpoint: Write, tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from nestvec_exporters import ExportOptions, export
-from nestvec_exporters.architectures.pixel import _rows
+from nestvec_exporters.architectures.pixel import patch_rows
 from nestvec_exporters.checkpoints.kinds import identify
-from nestvec_exporters.verify.compare import exported
+from nestvec_exporters.verify.compare import run_graph
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.manifest import Manifest
-from nestvec_schemas.preprocessing.text_rendering import Rendering, render
+from nestvec_schemas.preprocessing.text_rendering import Rendering, render_text
 from nestvec_schemas.repository import FONT, GRAPH
 from nestvec_schemas.samples.sample import Sample
 from nestvec_schemas.vectors import Vectors, cosines
@@ -37,7 +37,7 @@ CONFIG = {
 
 
 def vision(patches: int) -> Any:
-    """transformers' model for pictures of one line of so many patches."""
+    """transformers' model for images of one line of so many patches."""
     config = transformers.ViTConfig(**CONFIG, image_size=[16, 16 * patches], initializer_range=0.3)
     return transformers.ViTModel(config, add_pooling_layer=False).eval()
 
@@ -59,7 +59,7 @@ def own_vectors(checkpoint: Path, how: Rendering, font: Path | None = None) -> V
     weights = {name.removeprefix("vit."): one for name, one in weights.items() if name.startswith("vit.")}
     found = []
     for text in TEXTS:
-        pixels, patches = render(text, how, font)
+        pixels, patches = render_text(text, how, font)
         cut = {**weights, "embeddings.position_embeddings": weights["embeddings.position_embeddings"]}
         cut["embeddings.position_embeddings"] = cut["embeddings.position_embeddings"][:, : patches + 1]
         model, lost = type(vision(patches)).from_pretrained(
@@ -78,7 +78,7 @@ def written(checkpoint: Path, models: Path, **options: Any) -> tuple[Manifest, P
 
 
 def vectors(folder: Path, how: Rendering, layer: int | None = None) -> Vectors:
-    return np.stack(exported(folder / GRAPH, _rows(how, folder, TEXTS, PATCHES), layer))
+    return np.stack(run_graph(folder / GRAPH, patch_rows(how, folder, TEXTS, PATCHES), layer))
 
 
 def test_a_pixel_gives_its_own_vectors(checkpoint: Path, tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ import onnx
 import pytest
 import torch
 import transformers
+from encoder_vectors import encoder_vectors
 from tokenizers import Tokenizer
 
 from nestvec_exporters import ExportOptions, Overrides, export
 from nestvec_exporters.checkpoints.quiet import quiet
-from nestvec_exporters.verify import compare
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.preprocessing.collate import Array
@@ -101,7 +101,7 @@ def test_token_vectors_are_pooled(bert: Path, tmp_path: Path, pooling: str, opse
     assert (manifest.kind, manifest.dim, manifest.precision, tower.pooling) == ("dense", 32, "fp32", pooling)
     assert (tower.inputs, tower.max_tokens) == (INPUTS[:2], 64)
     assert (manifest.normalised, manifest.prompts) == (True, {"query": "query: "})
-    found = compare.exported_vectors(tmp_path / "models" / "ready", TEXTS, 64)
+    found = encoder_vectors(tmp_path / "models" / "ready", TEXTS, 64)
     expected = unit(np.stack([POOLED[pooling](hidden(bert, text)) for text in TEXTS]))
     np.testing.assert_allclose(found, expected, atol=1e-5)
 

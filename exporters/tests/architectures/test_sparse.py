@@ -17,12 +17,12 @@ from sentence_transformers.sparse_encoder.modules import Router, SparseStaticEmb
 
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.checkpoints.checkpoint import read_checkpoint
-from nestvec_exporters.graph.vocabulary import WEIGHINGS
+from nestvec_exporters.graph.vocabulary import TERM_WEIGHTINGS
 from nestvec_exporters.options import Overrides
 from nestvec_exporters.probes.texts import text_rows
 from nestvec_schemas.errors import CheckpointUnsupported, DimNotOffered
 from nestvec_schemas.manifest import Manifest
-from nestvec_schemas.preprocessing.collate import stacked
+from nestvec_schemas.preprocessing.collate import pad_rows
 from nestvec_schemas.repository import GRAPH, part_folder
 
 Write = Callable[..., Path]
@@ -63,7 +63,7 @@ def exported(checkpoint: Path, models: Path, pooling: str | None = None, **optio
 def weights(folder: Path, part: str = "") -> Any:
     """What a part gives for all texts in one batch, so that padding would show."""
     session = onnxruntime.InferenceSession(str(part_folder(folder, part) / GRAPH))
-    arrays = stacked(text_rows(folder, TEXTS, 64))
+    arrays = pad_rows(text_rows(folder, TEXTS, 64))
     return session.run(None, {one.name: arrays[one.name] for one in session.get_inputs()})[0]
 
 
@@ -115,7 +115,7 @@ def test_a_weighing_that_is_not_the_checkpoints_own(masked: Path, tmp_path: Path
     largest = features["token_embeddings"].amax(dim=1)[0].numpy()
     expected = np.where(largest > 0, largest + 1, np.exp(largest))
     np.testing.assert_allclose(weights(tmp_path / "models" / "tiny")[0], expected, rtol=1e-3, atol=1e-4)
-    assert WEIGHINGS["vdr"].top == 768  # more than there are words here
+    assert TERM_WEIGHTINGS["vdr"].top == 768  # more than there are words here
 
 
 def test_queries_that_no_model_reads_are_an_expert(masked: Path, tmp_path: Path) -> None:

@@ -13,15 +13,15 @@ import transformers
 from torch.nn.functional import pad
 
 from nestvec_exporters import ExportOptions, export
-from nestvec_exporters.architectures.tokenfree import rows
+from nestvec_exporters.architectures.tokenfree import unit_rows
 from nestvec_exporters.checkpoints.kinds import identify
 from nestvec_exporters.options import Overrides
-from nestvec_exporters.verify.compare import exported
+from nestvec_exporters.verify.compare import run_graph
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import GRAPH
 from nestvec_schemas.samples.sample import Sample
-from nestvec_schemas.towers import Scheme
+from nestvec_schemas.towers import TokenScheme
 from nestvec_schemas.vectors import Vectors, cosines
 
 # 30 characters fill the block of 32 with the two special ones; 126 fill four.
@@ -59,8 +59,8 @@ def written(checkpoint: Path, models: Path, **options: Any) -> tuple[Manifest, P
     return export(ExportOptions(str(checkpoint), models, "tiny", **options)), models / "tiny"
 
 
-def vectors(folder: Path, scheme: Scheme, tokens: int, layer: int | None = None) -> Vectors:
-    return np.stack(exported(folder / GRAPH, rows(scheme, folder, TEXTS, tokens), layer))
+def vectors(folder: Path, scheme: TokenScheme, tokens: int, layer: int | None = None) -> Vectors:
+    return np.stack(run_graph(folder / GRAPH, unit_rows(scheme, TEXTS, tokens), layer))
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 9])
@@ -86,7 +86,7 @@ def test_canine_whatever_it_is_padded_with(canine: Path, blocks: int, tmp_path: 
     assert cosines(found, np.stack(expected)).min() > 0.9999
     np.testing.assert_allclose(found, np.stack(expected), atol=1e-4)
     # Alone and among longer ones.
-    alone = exported(folder / GRAPH, rows("codepoints", folder, TEXTS[:1], 100))
+    alone = run_graph(folder / GRAPH, unit_rows("codepoints", TEXTS[:1], 100))
     np.testing.assert_allclose(alone[0], found[0], atol=1e-5)
 
 

@@ -10,20 +10,22 @@ import pytest
 import tiny_pictures
 import torch
 import transformers
+from google.protobuf import text_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from nestvec_exporters import ExportOptions, Overrides, export
-from nestvec_exporters.architectures.vision import pooled
+from nestvec_exporters.architectures.vision import with_pooling
 from nestvec_exporters.checkpoints.quiet import quiet
-from nestvec_exporters.graph.trace import write_graph
-from nestvec_exporters.probes.images import pictures
-from nestvec_exporters.verify.compare import exported
+from nestvec_exporters.graph.trace import trace_tower
+from nestvec_exporters.probes.images import probe_images
+from nestvec_exporters.verify.compare import run_graph
 from nestvec_exporters.vision.image_tower import (
+    ImageModel,
     ImageTower,
-    image_half,
-    picture_rows,
+    image_rows,
     read_preprocessing,
     read_processor,
 )
@@ -63,8 +65,8 @@ def real_pictures() -> list[Image.Image]:
 def encode(folder: Path, images: Any) -> Array:
     tower = read_manifest(folder).towers["image"]
     assert tower.picture is not None
-    rows = picture_rows(tower.picture, tower.frames, folder, images, tower.max_tokens)
-    return np.stack(exported(folder / GRAPH, rows))
+    rows = image_rows(tower.picture, tower.frames, images)
+    return np.stack(run_graph(folder / GRAPH, rows))
 
 
 def exported_to(checkpoint: Path, models: Path, **options: Any) -> tuple[Manifest, Path]:
@@ -74,7 +76,7 @@ def exported_to(checkpoint: Path, models: Path, **options: Any) -> tuple[Manifes
 
 
 def own(checkpoint: Path, images: list[Image.Image]) -> Any:
-    """What transformers' class gives for the pictures as its own processor prepares them."""
+    """What transformers' class gives for the images as its own processor prepares them."""
     model = transformers.AutoModel.from_pretrained(checkpoint).eval()
     values = torch.as_tensor(np.stack(read_processor(checkpoint)(images)["pixel_values"]))
     with torch.no_grad():
@@ -102,7 +104,7 @@ def test_a_network_gives_what_transformers_gives(checkpoint: Path, tmp_path: Pat
     assert cosines(found, vectors.numpy()).min() > 0.9999
     np.testing.assert_allclose(found, vectors, atol=1e-3 * float(vectors.abs().max()))
     assert set(manifest.files) == {"1/model.onnx"}
-    # The comparison means something only where pictures differ.
+    # The comparison means something only where images differ.
     pairs = combinations(range(len(found)), 2)
     assert max(cosines(found[[a]], found[[b]])[0] for a, b in pairs) < 0.9999
 
@@ -111,7 +113,7 @@ def test_a_network_gives_what_transformers_gives(checkpoint: Path, tmp_path: Pat
 def test_the_pooling_that_is_asked_for(pooling: str, checkpoint: Path, tmp_path: Path) -> None:
     manifest, folder = exported_to(checkpoint, tmp_path, overrides=Overrides(pooling=pooling))
     assert manifest.towers["image"].pooling == pooling
-    images = list(pictures()[:4])
+    images = list(probe_images()[:4])
     tokens = own(checkpoint, images).last_hidden_state.numpy()
     expected = tokens[:, 0] if pooling == "cls" else tokens[:, 1:].mean(axis=1)
     np.testing.assert_allclose(encode(folder, images), expected, atol=1e-4)
@@ -122,7 +124,7 @@ def test_a_network_without_tokens_has_no_first_one(checkpoint: Path, tmp_path: P
     with pytest.raises(CheckpointUnsupported, match=r"cls\. Choose --pooling pooler or mean"):
         exported_to(checkpoint, tmp_path, overrides=Overrides(pooling="cls"))
     manifest, folder = exported_to(checkpoint, tmp_path, overrides=Overrides(pooling="mean"))
-    images = list(pictures()[:4])
+    images = list(probe_images()[:4])
     expected = own(checkpoint, images).last_hidden_state.mean(dim=(2, 3))
     np.testing.assert_allclose(encode(folder, images), expected, atol=1e-4)
     assert manifest.towers["image"].pooling == "mean"
@@ -131,7 +133,7 @@ def test_a_network_without_tokens_has_no_first_one(checkpoint: Path, tmp_path: P
 @pytest.mark.parametrize("checkpoint", ["vit", "efficientnet"], indirect=True)
 def test_a_pictures_vector_does_not_depend_on_its_batch(checkpoint: Path, tmp_path: Path) -> None:
     _, folder = exported_to(checkpoint, tmp_path)
-    drawn = pictures()
+    drawn = probe_images()
     alone = np.concatenate([encode(folder, [one]) for one in drawn])
 
     @settings(max_examples=15, deadline=None)
@@ -145,7 +147,7 @@ def test_a_pictures_vector_does_not_depend_on_its_batch(checkpoint: Path, tmp_pa
 @pytest.mark.parametrize("kernel", [13, 31])
 @pytest.mark.parametrize("checkpoint", ["convnextv2"], indirect=True)
 def test_large_kernels_are_traced_like_small_ones(kernel: int, checkpoint: Path, tmp_path: Path) -> None:
-    """UniRepLKNet's kind (Ding et al. 2024): depthwise convolutions that see half of the picture and more."""
+    """UniRepLKNet's kind (Ding et al. 2024): depthwise convolutions that see half of the image and more."""
     model = transformers.AutoModel.from_pretrained(checkpoint).eval()
     torch.manual_seed(0)
     for name, module in list(model.named_modules()):
@@ -154,13 +156,14 @@ def test_large_kernels_are_traced_like_small_ones(kernel: int, checkpoint: Path,
             wide = torch.nn.Conv2d(dim, dim, kernel, padding=kernel // 2, groups=dim)
             model.get_submodule(name.rpartition(".")[0]).dwconv = wide
     how = read_preprocessing(checkpoint)
-    module, _ = pooled(model, how.picture, None, has_pooler=True)
-    half = image_half(ImageTower(module, read_processor(checkpoint), how, "pooler", unit=False))
+    module, _ = with_pooling(model, how.transform, None, has_pooler=True)
+    model = ImageModel(module, read_processor(checkpoint), how, "pooler", normalised=False)
+    tower = ImageTower(model)
     with quiet():
-        write_graph(half, tmp_path / "graph.onnx")
-    rows = half.rows(tmp_path, half.probes(), 0)
-    found = np.stack(exported(tmp_path / "graph.onnx", rows))
-    assert cosines(found, np.asarray(half.reference(half.probes(), 0))).min() > 0.9999
+        trace_tower(tower, tmp_path / "graph.onnx")
+    rows = tower.rows(tmp_path, tower.probes(), 0)
+    found = np.stack(run_graph(tmp_path / "graph.onnx", rows))
+    assert cosines(found, np.asarray(tower.reference(tower.probes(), 0))).min() > 0.9999
     assert np.ptp(found, axis=0).max() > 0.1
 
 
@@ -168,18 +171,18 @@ def test_frames_are_averaged(checkpoint: Path, tmp_path: Path) -> None:
     _, single = exported_to(checkpoint, tmp_path / "single")
     manifest, folder = exported_to(checkpoint, tmp_path / "frames", overrides=Overrides(frames=4))
     assert (manifest.towers["image"].frames, manifest.towers["image"].max_tokens) == (4, 64)
-    drawn = pictures()[:8]
+    drawn = probe_images()[:8]
     means = encode(single, drawn).reshape(2, 4, -1).mean(axis=1)
     np.testing.assert_allclose(encode(folder, [drawn[:4], drawn[4:]]), means, atol=1e-4)
-    config = (folder / "config.pbtxt").read_text()
-    assert "dims: [ 4, 64, 64, 3 ]" in config
+    config = text_format.Parse((folder / "config.pbtxt").read_text(), ModelConfig())
+    assert list(config.input[0].dims) == [4, 64, 64, 3]
 
 
 def test_a_rotation_is_fitted_on_a_list_of_pictures(checkpoint: Path, tmp_path: Path) -> None:
     places = []
     for number in range(300):
         levels = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        path = tmp_path / "pictures" / f"a picture {number}.png"
+        path = tmp_path / "pictures" / f"an image {number}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(levels).resize((70, 64)).save(path)
         places.append(path.as_uri() if number % 2 else str(path))
@@ -190,10 +193,10 @@ def test_a_rotation_is_fitted_on_a_list_of_pictures(checkpoint: Path, tmp_path: 
     assert manifest.fit is not None
     assert manifest.retention[8] > manifest.fit.plain[8]
     matrix = np.load(folder / "rotation.npy", allow_pickle=False)
-    drawn = pictures()[:6]
+    drawn = probe_images()[:6]
     np.testing.assert_allclose(encode(folder, drawn), encode(plain, drawn) @ matrix, atol=1e-4)
     words = Sample("words.txt", tuple(f"word {number}" for number in range(300)))
-    with pytest.raises(SampleUnusable, match="reads pictures"):
+    with pytest.raises(SampleUnusable, match="reads images"):
         exported_to(checkpoint, tmp_path / "words", sample=words, **options)
 
 
@@ -205,7 +208,7 @@ def test_a_rotation_is_fitted_on_a_list_of_pictures(checkpoint: Path, tmp_path: 
 def test_precisions_that_help(checkpoint: Path, precision: Any, tmp_path: Path) -> None:
     _, exact = exported_to(checkpoint, tmp_path / "exact")
     manifest, folder = exported_to(checkpoint, tmp_path / "low", precision=precision)
-    drawn = pictures()
+    drawn = probe_images()
     found, expected = encode(folder, drawn), encode(exact, drawn)
     assert cosines(found, expected).min() > (0.999 if precision == "fp16" else 0.95)
     assert np.abs(found - expected).max() > 0

@@ -79,7 +79,7 @@ def test_vectors_are_those_of_transformers(name: str, place: Path) -> None:
 
 
 def test_llava_is_what_its_own_processor_makes_of_a_message(place: Path) -> None:
-    """Chat template, places of the picture and pixels by transformers alone."""
+    """Chat template, places of the image and pixels by transformers alone."""
     folder, checkpoint = exported_as(place, "llava"), place / "llava"
     known: Any = transformers
     processor = known.LlavaProcessor(
@@ -242,7 +242,9 @@ def test_a_square_for_qwen_is_within_the_areas_that_it_takes(tmp_path: Path) -> 
     from nestvec_exporters.vision.image_preprocessing import parse_preprocessing
 
     def edge(**config: Any) -> int:
-        return parse_preprocessing({"image_processor_type": "Qwen2VLImageProcessor", **config}).picture.height
+        return parse_preprocessing(
+            {"image_processor_type": "Qwen2VLImageProcessor", **config}
+        ).transform.height
 
     assert edge() == 448
     assert edge(max_pixels=300 * 300) == 280

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from encoder_vectors import encoder_vectors
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Pooling, Transformer
 
@@ -16,7 +17,6 @@ from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.prompts import leading_prompt, prefixes_of
 from nestvec_exporters.options import Overrides
 from nestvec_exporters.train.student import Student
-from nestvec_exporters.verify.compare import encoder_vectors
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.vectors import cosines
 
@@ -44,7 +44,9 @@ def test_a_prompts_last_token_may_grow() -> None:
 def test_a_prompt_that_no_token_tells_is_refused() -> None:
     with pytest.raises(CheckpointUnsupported, match=r"distinguish it from a text: Query.*a longer prompt"):
         prefixes_of(joined, {"Query": 1})
-    with pytest.raises(CheckpointUnsupported, match=r"distinguish it from another: Query: find.*a longer prompt"):
+    with pytest.raises(
+        CheckpointUnsupported, match=r"distinguish it from another: Query: find.*a longer prompt"
+    ):
         prefixes_of(joined, {"Query: ": 3, "Query: find": 4})
 
 

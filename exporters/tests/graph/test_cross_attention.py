@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from encoder_vectors import encoder_vectors
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import gelu, layer_norm, normalize
@@ -17,7 +18,6 @@ from transformers import AutoModel, AutoTokenizer, MistralModel
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.checkpoints.kinds import identify
 from nestvec_exporters.options import Overrides
-from nestvec_exporters.verify.compare import exported_vectors
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.vectors import Vectors, cosines
 
@@ -111,7 +111,7 @@ def exported(checkpoint: Path, models: Path, asked: Overrides) -> tuple[str, int
     return (
         manifest.towers["text"].pooling,
         manifest.depth,
-        exported_vectors(models / "tiny", TEXTS, TOKENS),
+        encoder_vectors(models / "tiny", TEXTS, TOKENS),
     )
 
 
@@ -209,7 +209,7 @@ def test_nv_embed_leaves_a_prompt_out_of_its_pooling(
         config = json.loads((checkpoint / "config.json").read_text())
         (checkpoint / "config.json").write_text(json.dumps({**config, "is_mask_instruction": False}))
     exported(checkpoint, tmp_path / "models", Overrides(query_prompt=PROMPT))
-    found = exported_vectors(tmp_path / "models" / "tiny", [*asked, *TEXTS], TOKENS)
+    found = encoder_vectors(tmp_path / "models" / "tiny", [*asked, *TEXTS], TOKENS)
     expected = normalize(torch.stack([latent(given, one, left_out) for one in layers])).numpy()
     np.testing.assert_allclose(found[: len(asked)], expected, atol=1e-4)
     _, _, plainly = exported(checkpoint, tmp_path / "other", Overrides())

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from nestvec_exporters.checkpoints.quiet import quiet
 from nestvec_exporters.graph.exits import nest_exits
 from nestvec_exporters.graph.fold import fold
-from nestvec_exporters.graph.tower import Half
-from nestvec_exporters.graph.trace import write_graph
-from nestvec_exporters.graph.triton import EXIT, INPUTS, OUTPUT, exit_output
+from nestvec_exporters.graph.tensors import INPUTS, OUTPUT, exit_output
+from nestvec_exporters.graph.tower import TowerModel
+from nestvec_exporters.graph.trace import trace_tower
 from nestvec_exporters.nesting.sampling import exit_vectors, keywords_of, sentences_of
+from nestvec_schemas.towers import EXIT_INPUT
 from nestvec_schemas.vectors import Vectors
 
 LAYERS = (4, 3, 1)
@@ -25,11 +26,13 @@ MASK = np.where(np.arange(9) < [[9], [3], [5], [9], [1], [7]], 1, 0)
 
 
 @pytest.fixture(scope="module")
-def flat(deep: Path, half_of: Callable[[Path], Half], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def flat(
+    deep: Path, text_tower: Callable[[Path], TowerModel], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A traced graph with an output for each of LAYERS."""
     path = tmp_path_factory.mktemp("flat") / "graph.onnx"
     with quiet():
-        write_graph(half_of(deep), path, (1, 3))
+        trace_tower(text_tower(deep), path, (1, 3))
     return path
 
 
@@ -51,7 +54,7 @@ def expected(flat: Path) -> dict[int, Vectors]:
 
 def run(session: onnxruntime.InferenceSession, exits: list[int]) -> Vectors:
     rows = len(exits)
-    feeds = {INPUTS[0]: IDS[:rows], INPUTS[1]: MASK[:rows], EXIT: np.array(exits, np.int64)[:, None]}
+    feeds = {INPUTS[0]: IDS[:rows], INPUTS[1]: MASK[:rows], EXIT_INPUT: np.array(exits, np.int64)[:, None]}
     found: Vectors = session.run([OUTPUT], feeds)[0]
     return found
 
@@ -125,13 +128,13 @@ def test_matrices_are_folded_behind_what_a_graph_gives(flat: Path, expected: dic
 
 
 def test_a_sample_is_embedded_at_every_exit_in_its_own_order(
-    flat: Path, deep: Path, half_of: Callable[[Path], Half], tmp_path: Path
+    flat: Path, deep: Path, text_tower: Callable[[Path], TowerModel], tmp_path: Path
 ) -> None:
     texts = [f"{'word ' * (number % 7)}number {number}" for number in range(150)]
     heard: list[tuple[int, int]] = []
-    half = half_of(deep)
-    half.save(tmp_path)
-    rows = half.rows(tmp_path, texts, 64)
+    tower = text_tower(deep)
+    tower.save(tmp_path)
+    rows = tower.rows(tmp_path, texts, 64)
     found = exit_vectors(flat, rows, LAYERS, lambda done, total: heard.append((done, total)))
     assert heard[-1] == (150, 150)
     assert {layer: vectors.shape for layer, vectors in found.items()} == dict.fromkeys(LAYERS, (150, 32))

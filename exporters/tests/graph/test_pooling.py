@@ -8,7 +8,7 @@ from sentence_transformers.models import Pooling
 from torch import Tensor
 
 from nestvec_exporters.checkpoints.prompts import Prefix
-from nestvec_exporters.graph.pooling import POOLING, Shown, pools_of
+from nestvec_exporters.graph.pooling import POOLING, PromptMask, pools_of
 
 HIDDEN = 8
 
@@ -48,7 +48,7 @@ def test_padding_has_no_part(lengths: list[int], more: int, filling: float) -> N
         torch.testing.assert_close(pool(wider, longer), pool(tokens, mask))
 
 
-PROMPTS = Shown([Prefix((2, 5), 2), Prefix((2, 5, 6, 7), 3), Prefix((2, 9), 7)])
+PROMPTS = PromptMask([Prefix((2, 5), 2), Prefix((2, 5, 6, 7), 3), Prefix((2, 9), 7)])
 
 
 def test_a_prompt_is_told_by_the_ids_that_a_row_begins_with() -> None:

@@ -15,10 +15,15 @@ from safetensors.torch import save_file
 from nestvec_exporters import ExportOptions, Overrides, export
 from nestvec_exporters.architectures.vision import load
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
-from nestvec_exporters.graph.recurrent_pooling import CELLS, FILE, FramePooling, Recurrent
-from nestvec_exporters.probes.images import pictures
-from nestvec_exporters.verify.compare import exported
-from nestvec_exporters.vision.image_tower import picture_rows, sequence_rows
+from nestvec_exporters.graph.recurrent_pooling import (
+    CELLS,
+    FRAME_POOLING_FILE,
+    FramePooling,
+    RecurrentPooling,
+)
+from nestvec_exporters.probes.images import probe_images
+from nestvec_exporters.verify.compare import run_graph
+from nestvec_exporters.vision.image_tower import frame_rows, image_rows
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.preprocessing.frames import FRAME_MASK
@@ -53,7 +58,7 @@ def check_lengths(pooling: FramePooling) -> None:
     vectors = torch.randn(FRAMES, FRAMES, DIM)
     there = torch.tril(torch.ones(FRAMES, FRAMES, dtype=torch.int64))
     with torch.no_grad():
-        found = Recurrent(pooling)(vectors, there)
+        found = RecurrentPooling(pooling)(vectors, there)
         for at, one in enumerate(vectors):
             states, _ = pooling.network(one[None, : at + 1])
             if pooling.output == "mean":
@@ -68,7 +73,7 @@ def check_lengths(pooling: FramePooling) -> None:
 def checkpoint(folder: Path, made: torch.nn.RNNBase, told: Any) -> Path:
     tiny_pictures.write(tiny_pictures.VISION["resnet"], folder)
     tell(folder, told)
-    save_file(dict(made.state_dict()), folder / FILE)
+    save_file(dict(made.state_dict()), folder / FRAME_POOLING_FILE)
     return folder
 
 
@@ -80,10 +85,8 @@ def tell(folder: Path, told: Any) -> None:
 def encode(folder: Path, sequences: list[Any]) -> Array:
     tower = read_manifest(folder).towers["image"]
     assert tower.picture is not None
-    rows = (sequence_rows if FRAME_MASK in tower.inputs else picture_rows)(
-        tower.picture, tower.frames, folder, sequences, tower.max_tokens
-    )
-    return np.stack(exported(folder / GRAPH, rows))
+    rows = (frame_rows if FRAME_MASK in tower.inputs else image_rows)(tower.picture, tower.frames, sequences)
+    return np.stack(run_graph(folder / GRAPH, rows))
 
 
 @pytest.mark.parametrize(("kind", "both"), [("lstm", False), ("gru", True)])
@@ -98,11 +101,11 @@ def test_a_checkpoint_tells_of_it(kind: str, both: bool, tmp_path: Path) -> None
     assert manifest.verification.cosine_min > 0.9999
     asked = Overrides(frames=6)
     longer = load(Checkpoint(folder, "it"), ExportOptions("it", tmp_path, "it", overrides=asked))
-    assert longer.first.tower.frames == 6
+    assert longer.main_tower.spec.frames == 6
     stills = tmp_path / "stills"
     tell(folder, None)
     export(ExportOptions(str(folder), stills, "film"))
-    drawn = pictures()
+    drawn = probe_images()
     sequences = [drawn[:4], drawn[4:6], drawn[6], drawn[7:10], drawn[3::-1]]
     found = encode(tmp_path / "models" / "film", sequences)
     for sequence, vector in zip(sequences, found, strict=True):
@@ -133,7 +136,7 @@ def test_what_makes_no_pooling_is_told(told: Any, message: str, tmp_path: Path) 
 
 def test_without_its_weights_it_is_told(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path / "it", network("lstm", 1, False), {"type": "lstm", "hidden_size": HIDDEN})
-    (folder / FILE).unlink()
+    (folder / FRAME_POOLING_FILE).unlink()
     with pytest.raises(CheckpointUnsupported, match="No such file"):
         load(Checkpoint(folder, "it"), ExportOptions("it", tmp_path, "it"))
 
@@ -141,5 +144,5 @@ def test_without_its_weights_it_is_told(tmp_path: Path) -> None:
 def test_two_towers_of_one_space_have_none(tmp_path: Path) -> None:
     folder = tiny_pictures.write(tiny_pictures.DUAL["clip"], tmp_path / "clip")
     tell(folder, {"type": "lstm", "hidden_size": HIDDEN})
-    with pytest.raises(CheckpointUnsupported, match="of checkpoints of pictures alone"):
+    with pytest.raises(CheckpointUnsupported, match="of checkpoints of images alone"):
         export(ExportOptions(str(folder), tmp_path / "models", "film"))

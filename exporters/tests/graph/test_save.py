@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 
 from nestvec_exporters.graph.save import save_graph
-from nestvec_exporters.graph.triton import INPUTS, OUTPUT
+from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 
 
 def run(path: Path) -> np.ndarray:

@@ -7,26 +7,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec_exporters.graph.tensorrt import Profile, check_tensorrt, docker_line, profiles
-from nestvec_exporters.graph.triton import MAX_BATCH, RELEASE
+from nestvec_exporters.graph.tensorrt import (
+    RELEASE,
+    OptimisationProfile,
+    check_tensorrt,
+    docker_command,
+    optimisation_profiles,
+)
+from nestvec_exporters.graph.tensors import MAX_BATCH
 from nestvec_schemas.errors import NestvecError
 
 
 def test_the_profiles_of_a_short_encoder() -> None:
-    assert profiles(256) == (
-        Profile((1, 1), (64, 32), (64, 32)),
-        Profile((1, 1), (32, 128), (64, 128)),
-        Profile((1, 1), (16, 256), (64, 256)),
+    assert optimisation_profiles(256) == (
+        OptimisationProfile((1, 1), (64, 32), (64, 32)),
+        OptimisationProfile((1, 1), (32, 128), (64, 128)),
+        OptimisationProfile((1, 1), (16, 256), (64, 256)),
     )
 
 
 @given(st.integers(1, 32768))
 def test_every_batch_that_the_service_can_send_has_a_profile(tokens: int) -> None:
-    found = profiles(tokens)
-    assert found[-1].most == (MAX_BATCH, tokens)
-    assert [one.most[1] for one in found] == sorted({one.most[1] for one in found})
+    found = optimisation_profiles(tokens)
+    assert found[-1].max_shape == (MAX_BATCH, tokens)
+    assert [one.max_shape[1] for one in found] == sorted({one.max_shape[1] for one in found})
     for one in found:
-        assert all(a <= b <= c for a, b, c in zip(one.least, one.tuned, one.most, strict=True))
+        assert all(a <= b <= c for a, b, c in zip(one.min_shape, one.opt_shape, one.max_shape, strict=True))
 
 
 def test_without_tensorrt_the_docker_line_is_told(tmp_path: Path) -> None:
@@ -44,6 +50,6 @@ def test_without_tensorrt_the_docker_line_is_told(tmp_path: Path) -> None:
 
 
 def test_a_local_checkpoint_is_mounted(tmp_path: Path) -> None:
-    words = shlex.split(docker_line(str(tmp_path), tmp_path / "models", ()))
+    words = shlex.split(docker_command(str(tmp_path), tmp_path / "models", ()))
     assert f"{tmp_path}:/checkpoint:ro" in words
     assert "nestvec export /checkpoint --to /models" in words[-1]

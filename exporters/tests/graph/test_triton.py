@@ -6,12 +6,15 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-from nestvec_exporters.graph.triton import MAX_BATCH, OUTPUT, Port, Serving, config_pbtxt, text_ports
+from nestvec_exporters.graph.tensors import MAX_BATCH, OUTPUT, TensorSpec, text_specs
+from nestvec_exporters.graph.triton import TritonServing, config_pbtxt
 
 
-def parsed(serving: Serving | None = None, *, tokens: int = 256) -> Any:
+def parsed(serving: TritonServing | None = None, *, tokens: int = 256) -> Any:
     return text_format.Parse(
-        config_pbtxt("minilm", text_ports(), Port(OUTPUT, "float32", (384,)), tokens=tokens, serving=serving),
+        config_pbtxt(
+            "minilm", text_specs(), TensorSpec(OUTPUT, "float32", (384,)), max_tokens=tokens, serving=serving
+        ),
         ModelConfig(),
     )
 
@@ -46,13 +49,13 @@ def test_warm_up_is_no_longer_than_the_encoder_takes(tokens: int, largest: int) 
 
 
 def test_gpus_have_an_instance_each() -> None:
-    (group,) = parsed(Serving(gpus=(0, 2))).instance_group
+    (group,) = parsed(TritonServing(gpus=(0, 2))).instance_group
     assert (group.kind, group.count, list(group.gpus)) == (ModelInstanceGroup.KIND_GPU, 1, [0, 2])
 
 
 @pytest.mark.parametrize(("fp16", "mode"), [(True, "FP16"), (False, "FP32")])
 def test_tensorrt_behind_onnx_runtime_sees_all_shapes_before_it_is_ready(fp16: bool, mode: str) -> None:
-    config = parsed(Serving(tensorrt=True, fp16=fp16))
+    config = parsed(TritonServing(tensorrt=True, fp16=fp16))
     assert config.backend == "onnxruntime"
     (how,) = config.optimization.execution_accelerators.gpu_execution_accelerator
     assert how.name == "tensorrt"
@@ -63,10 +66,11 @@ def test_tensorrt_behind_onnx_runtime_sees_all_shapes_before_it_is_ready(fp16: b
 
 
 def test_a_plan_names_its_profiles() -> None:
-    config = parsed(Serving(format="tensorrt", gpus=(1,), profiles=3))
+    config = parsed(TritonServing(format="tensorrt", gpus=(1,), profiles=3))
     assert config.backend == "tensorrt"
     (group,) = config.instance_group
     assert (list(group.gpus), list(group.profile)) == ([1], ["0", "1", "2"])
     assert (
-        parsed(Serving(format="tensorrt", profiles=1)).instance_group[0].kind == ModelInstanceGroup.KIND_GPU
+        parsed(TritonServing(format="tensorrt", profiles=1)).instance_group[0].kind
+        == ModelInstanceGroup.KIND_GPU
     )

@@ -10,12 +10,12 @@ from transformers import AutoModelForMaskedLM
 
 from nestvec_exporters.graph.vocabulary import (
     ACTIVATIONS,
-    WEIGHINGS,
-    LargestWords,
-    Present,
-    Words,
-    builder,
-    weigh,
+    TERM_WEIGHTINGS,
+    MaxTermWeights,
+    TermWeights,
+    TokenWeightLookup,
+    term_weights_class,
+    weight_terms,
 )
 
 LOGITS = torch.tensor([[[1.0, -2.0, 3.0], [2.0, -1.0, -4.0], [9.0, 9.0, 9.0]], [[-1.0, -2.0, 0.5]] * 3])
@@ -34,47 +34,47 @@ def test_each_row_by_its_formula() -> None:
         ],
         "vdr": [[3, e**-1, 4], [e**-1, e**-2, 1.5]],
     }
-    assert set(expected) == set(WEIGHINGS)
+    assert set(expected) == set(TERM_WEIGHTINGS)
     for name, rows in expected.items():
-        np.testing.assert_allclose(weigh(WEIGHINGS[name], LOGITS, MASK).numpy(), rows, atol=1e-6)
+        np.testing.assert_allclose(weight_terms(TERM_WEIGHTINGS[name], LOGITS, MASK).numpy(), rows, atol=1e-6)
 
 
 def test_only_the_largest_weights_are_kept() -> None:
     row = torch.arange(2000.0).flip(0).reshape(1, 1, 2000)
-    found = weigh(WEIGHINGS["vdr"], row, torch.ones((1, 1)))
-    assert (found[0] > 0).sum() == WEIGHINGS["vdr"].top == 768
+    found = weight_terms(TERM_WEIGHTINGS["vdr"], row, torch.ones((1, 1)))
+    assert (found[0] > 0).sum() == TERM_WEIGHTINGS["vdr"].top == 768
     assert found[0, :768].min() > 0
 
 
 def test_every_pooling_of_sentence_transformers_is_a_row() -> None:
     assert len(ACTIVATIONS) == 4
-    assert set(ACTIVATIONS.values()) <= set(WEIGHINGS)
+    assert set(ACTIVATIONS.values()) <= set(TERM_WEIGHTINGS)
 
 
 def test_a_word_counts_once_and_padding_takes_nothing_from_the_word_of_its_id() -> None:
-    module = Present(torch.tensor([0.5, 1.0, 2.0, 3.0]), silent=[3])
+    module = TokenWeightLookup(torch.tensor([0.5, 1.0, 2.0, 3.0]), special_ids=[3])
     ids = torch.tensor([[3, 0, 2, 2, 0], [1, 3, 0, 0, 0]])
     mask = torch.tensor([[1, 1, 1, 1, 0], [1, 1, 0, 0, 0]])
     assert module(ids, mask)[0].tolist() == [[0.5, 0, 2, 0], [0, 1, 0, 0]]
 
 
-@pytest.mark.parametrize("module", [Words, LargestWords])
-def test_there_are_no_exits(module: type[Words] | type[LargestWords]) -> None:
+@pytest.mark.parametrize("module", [TermWeights, MaxTermWeights])
+def test_there_are_no_exits(module: type[TermWeights] | type[MaxTermWeights]) -> None:
     with pytest.raises(ValueError, match="after its last layer"):
-        module(None, WEIGHINGS["splade"], (1,))
+        module(None, TERM_WEIGHTINGS["splade"], (1,))
 
 
-@pytest.mark.parametrize("name", [name for name, one in WEIGHINGS.items() if one.over == "max"])
+@pytest.mark.parametrize("name", [name for name, one in TERM_WEIGHTINGS.items() if one.reduction == "max"])
 def test_the_short_way_gives_the_same(write_checkpoint: Callable[..., Path], name: str) -> None:
     folder = write_checkpoint("Bert", head="ForMaskedLM")
     model = AutoModelForMaskedLM.from_pretrained(folder).eval()
     torch.nn.init.normal_(model.get_output_embeddings().bias)
-    how = WEIGHINGS[name]
-    assert builder(model, how) == (LargestWords, 200)
+    how = TERM_WEIGHTINGS[name]
+    assert term_weights_class(model, how) == (MaxTermWeights, 200)
     ids = torch.randint(5, 100, (3, 7))
     mask = torch.tensor([[1] * 7, [1] * 3 + [0] * 4, [1] + [0] * 6])
     with torch.no_grad():
-        found, expected = LargestWords(model, how)(ids, mask)[0], Words(model, how)(ids, mask)[0]
+        found, expected = MaxTermWeights(model, how)(ids, mask)[0], TermWeights(model, how)(ids, mask)[0]
     torch.testing.assert_close(found, expected)
 
 
@@ -83,5 +83,5 @@ def test_a_model_with_more_behind_its_projection_goes_the_long_way(
 ) -> None:
     model = AutoModelForMaskedLM.from_pretrained(write_checkpoint("Bert", head="ForMaskedLM")).eval()
     model.cls.register_forward_hook(lambda module, given, found: found * 2)
-    assert builder(model, WEIGHINGS["splade"]) == (Words, 200)
-    assert builder(model, WEIGHINGS["splade_sum"]) == (Words, 200)
+    assert term_weights_class(model, TERM_WEIGHTINGS["splade"]) == (TermWeights, 200)
+    assert term_weights_class(model, TERM_WEIGHTINGS["splade_sum"]) == (TermWeights, 200)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from encoder_vectors import encoder_vectors
 from sentence_transformers import SentenceTransformer
 
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.options import Overrides
-from nestvec_exporters.verify.compare import encoder_vectors
 from nestvec_schemas.errors import CheckpointNotFound, ExitNotOffered
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.samples.sample import Sample

@@ -101,7 +101,10 @@ def test_what_is_wrong_with_a_text_file_is_told(text: str, says: str, tmp_path: 
     ("data", "says"),
     [
         (b"PK\x03\x04 a zip", "does not start with word2vec's numbers"),
-        ((793712314).to_bytes(4, "little") + b"\x0c", "a fastText model, whose subwords do not fit in a table"),
+        (
+            (793712314).to_bytes(4, "little") + b"\x0c",
+            "a fastText model, whose subwords do not fit in a table",
+        ),
         (b"9 9\na \0\0\0\0\n", "header that does not match its size"),
         (b"2 1\na \0\0\0\0\nb \0\0\0", "declares 2 words and has a different number: 1"),
         (b"1 1\na \0\0\0\0\nb \0\0\0\0", "continues after the 1 words"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nestvec_exporters.probes.texts import PROBE_COUNT, probe_texts
-from nestvec_exporters.verify.compare import FLOORS, compare
+from nestvec_exporters.verify.compare import TOLERANCES, compare_vectors
 from nestvec_schemas.errors import VerificationFailed
 from nestvec_schemas.manifest import Precision
 from nestvec_schemas.vectors import Vectors
@@ -17,47 +17,47 @@ def vectors(noise: float = 0.0) -> Vectors:
 
 
 def test_equal_vectors_pass_and_are_measured() -> None:
-    found = compare(vectors(), vectors(), "fp32")
+    found = compare_vectors(vectors(), vectors(), "fp32")
     assert found.sentences == 20
     assert found.cosine_min == pytest.approx(1)
     assert found.cosine_mean == pytest.approx(1)
 
 
 def test_what_fp32_may_not_differ_int8_may() -> None:
-    assert compare(vectors(), vectors(0.03), "int8").cosine_min < FLOORS["fp32"].lowest
+    assert compare_vectors(vectors(), vectors(0.03), "int8").cosine_min < TOLERANCES["fp32"].min_cosine
     with pytest.raises(VerificationFailed, match=r"fp32 must reach a cosine of 0\.9999"):
-        compare(vectors(), vectors(0.03), "fp32")
+        compare_vectors(vectors(), vectors(0.03), "fp32")
 
 
 def test_int8_has_a_floor_and_names_the_way_out() -> None:
     with pytest.raises(VerificationFailed, match="--precision fp32; nothing was written"):
-        compare(vectors(), vectors(0.5), "int8")
+        compare_vectors(vectors(), vectors(0.5), "int8")
 
 
 def test_one_bad_vector_among_good_ones_fails() -> None:
     exported = vectors()
     exported[3] = -exported[3]
     with pytest.raises(VerificationFailed, match=r"-1\.0000 at least"):
-        compare(vectors(), exported, "fp32")
+        compare_vectors(vectors(), exported, "fp32")
 
 
-@pytest.mark.parametrize("precision", FLOORS)
+@pytest.mark.parametrize("precision", TOLERANCES)
 def test_vectors_of_the_right_direction_and_the_wrong_length_fail(precision: Precision) -> None:
     with pytest.raises(VerificationFailed, match=r"not as long.*50\.0% away"):
-        compare(vectors(), vectors() * np.float32(1.5), precision)
+        compare_vectors(vectors(), vectors() * np.float32(1.5), precision)
 
 
-@pytest.mark.parametrize("precision", FLOORS)
+@pytest.mark.parametrize("precision", TOLERANCES)
 def test_what_is_not_a_number_fails(precision: Precision) -> None:
     exported = vectors()
     exported[0, 0] = np.nan
     with pytest.raises(VerificationFailed):
-        compare(vectors(), exported, precision)
+        compare_vectors(vectors(), exported, precision)
 
 
 def test_another_shape_fails() -> None:
     with pytest.raises(VerificationFailed, match=r"\(20, 16\) against \(20, 32\)"):
-        compare(vectors(), vectors()[:, :16], "fp32")
+        compare_vectors(vectors(), vectors()[:, :16], "fp32")
 
 
 def test_the_texts_are_real_and_one_is_longer_than_any_limit() -> None:

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from nestvec_exporters.vision.image_preprocessing import ROWS, Preprocessing, preprocessing
+from nestvec_exporters.vision.image_preprocessing import IMAGE_PROCESSORS, Preprocessing, parse_preprocessing
 from nestvec_schemas.errors import CheckpointUnsupported
-from nestvec_schemas.preprocessing.pixels import pixels
+from nestvec_schemas.preprocessing.pixels import image_pixels
 
 DATA = Path(os.environ.get("NESTVEC_DATA", "../shared/data")).resolve()
 
@@ -31,8 +31,8 @@ ALIGN = {
     "resample": 2,
 }
 
-# Qwen's keeps a picture's shape, and gives patches; see below.
-KEPT = [name for name in ROWS if name != "Qwen2VL"]
+# Qwen's keeps an image's shape, and gives patches; see below.
+KEPT = [name for name in IMAGE_PROCESSORS if name != "Qwen2VL"]
 
 # Every row as it comes, and what real checkpoints put in their files.
 CASES: list[tuple[str, dict[str, Any]]] = [
@@ -71,7 +71,7 @@ def written(processor: Any, folder: Path) -> dict[str, Any]:
 
 def computed(image: Image.Image, how: Preprocessing) -> NDArray[np.float64]:
     """What the graph computes, channels first as transformers has them."""
-    scaled = pixels(image, how.picture) * how.scale + how.offset
+    scaled = image_pixels(image, how.transform) * how.scale + how.offset
     return ((scaled - np.array(how.mean)) / np.array(how.std)).transpose(2, 0, 1)
 
 
@@ -88,7 +88,7 @@ def assert_the_same(image: Image.Image, processor: Any, how: Preprocessing) -> N
 @pytest.mark.parametrize(("name", "fields"), CASES)
 def test_pixels_are_those_of_transformers(name: str, fields: dict[str, Any], tmp_path: Path) -> None:
     processor = reference(name, fields)
-    how = preprocessing(written(processor, tmp_path))
+    how = parse_preprocessing(written(processor, tmp_path))
 
     @settings(max_examples=12, deadline=None)
     @given(st.integers(1, 400), st.integers(1, 400))
@@ -107,7 +107,7 @@ def test_pixels_are_those_of_transformers_on_real_pictures(name: str, fields: di
     if not all(folder.is_dir() for folder in folders):
         pytest.skip(f"{folders} are not there; NESTVEC_DATA names the folder that holds them")
     processor = reference(name, fields)
-    how = preprocessing({"image_processor_type": f"{name}ImageProcessor", **fields})
+    how = parse_preprocessing({"image_processor_type": f"{name}ImageProcessor", **fields})
     for folder in folders:
         paths = sorted(folder.iterdir())
         for path in paths[:: len(paths) // 4]:
@@ -118,7 +118,7 @@ def test_pixels_are_those_of_transformers_on_real_pictures(name: str, fields: di
 def test_the_fields_of_a_file_without_defaults_are_those_of_transformers() -> None:
     """A file that names only its kind means the kind's defaults."""
     for name in KEPT:
-        how = preprocessing({"image_processor_type": f"{name}ImageProcessor"})
+        how = parse_preprocessing({"image_processor_type": f"{name}ImageProcessor"})
         assert_the_same(noise(300, 200), reference(name, {}), how)
 
 
@@ -129,10 +129,10 @@ def test_qwens_pictures_become_squares_that_its_processor_leaves_alone(
     fields: dict[str, Any], tmp_path: Path
 ) -> None:
     processor = reference("Qwen2VL", fields)
-    how = preprocessing(written(processor, tmp_path))
-    square = Image.fromarray(pixels(noise(300, 200), how.picture))
+    how = parse_preprocessing(written(processor, tmp_path))
+    square = Image.fromarray(image_pixels(noise(300, 200), how.transform))
     given = processor(square)
-    side = how.picture.height // 14
+    side = how.transform.height // 14
     assert np.asarray(given["image_grid_thw"]).tolist() == [[1, side, side]]
     patches = np.asarray(given["pixel_values"]).reshape(side // 2, side // 2, 2, 2, 3, 2, 14, 14)
     frames = patches.transpose(5, 4, 0, 2, 6, 1, 3, 7).reshape(2, 3, side * 14, side * 14)
@@ -150,9 +150,9 @@ def test_qwens_pictures_become_squares_that_its_processor_leaves_alone(
     ],
 )
 def test_a_kind_has_several_names(kind: dict[str, Any]) -> None:
-    plain = preprocessing({"image_processor_type": "CLIPImageProcessor", "size": 99})
-    assert preprocessing({**kind, "size": 99}) == plain
-    assert preprocessing({"processor_class": "X", "image_processor": {**kind, "size": 99}}) == plain
+    plain = parse_preprocessing({"image_processor_type": "CLIPImageProcessor", "size": 99})
+    assert parse_preprocessing({**kind, "size": 99}) == plain
+    assert parse_preprocessing({"processor_class": "X", "image_processor": {**kind, "size": 99}}) == plain
 
 
 def torchvision(image: Image.Image, edge: int, size: int, resample: Image.Resampling) -> Image.Image:
@@ -178,20 +178,20 @@ def test_a_timm_checkpoint(width: int, height: int, size: int, crop_pct: float) 
             "crop_pct": crop_pct,
         },
     }
-    how = preprocessing(config)
+    how = parse_preprocessing(config)
     image = noise(width, height)
     expected = torchvision(image, math.floor(size / crop_pct), size, Image.Resampling.BILINEAR)
-    np.testing.assert_array_equal(pixels(image, how.picture), np.asarray(expected))
+    np.testing.assert_array_equal(image_pixels(image, how.transform), np.asarray(expected))
     assert how[1:] == (1 / 255, 0.0, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
 
 
 def test_timm_defaults_and_squashing() -> None:
-    how = preprocessing({"pretrained_cfg": {}})
-    assert how.picture.model_dump() | {"edge": 256, "crop": "round", "resample": "bicubic"} == (
-        how.picture.model_dump()
+    how = parse_preprocessing({"pretrained_cfg": {}})
+    assert how.transform.model_dump() | {"edge": 256, "crop": "round", "resample": "bicubic"} == (
+        how.transform.model_dump()
     )
-    assert (how.picture.height, how.mean[0]) == (224, 0.485)
-    squashed = preprocessing({"pretrained_cfg": {"crop_mode": "squash", "crop_pct": 1.0}}).picture
+    assert (how.transform.height, how.mean[0]) == (224, 0.485)
+    squashed = parse_preprocessing({"pretrained_cfg": {"crop_mode": "squash", "crop_pct": 1.0}}).transform
     assert (squashed.resize, squashed.edge, squashed.height) == ("exact", 224, 224)
 
 
@@ -234,7 +234,7 @@ def test_timm_defaults_and_squashing() -> None:
 )
 def test_what_is_not_known_is_refused(config: dict[str, Any], said: str) -> None:
     with pytest.raises(CheckpointUnsupported, match=said):
-        preprocessing(config)
+        parse_preprocessing(config)
 
 
 json_values = st.one_of(
@@ -257,14 +257,14 @@ FIELDS = [
 
 
 @given(
-    st.sampled_from([f"{name}ImageProcessor" for name in ROWS]),
+    st.sampled_from([f"{name}ImageProcessor" for name in IMAGE_PROCESSORS]),
     st.dictionaries(st.sampled_from(FIELDS), json_values),
 )
 def test_a_damaged_file_is_an_error_of_ours(kind: str, fields: dict[str, Any]) -> None:
     try:
-        how = preprocessing({"image_processor_type": kind, **fields})
+        how = parse_preprocessing({"image_processor_type": kind, **fields})
     except CheckpointUnsupported:
         return
-    shape = (how.picture.height, how.picture.width, 3)
-    assert shape[0] > 1000 or shape[1] > 1000 or pixels(noise(5, 4), how.picture).shape == shape
+    shape = (how.transform.height, how.transform.width, 3)
+    assert shape[0] > 1000 or shape[1] > 1000 or image_pixels(noise(5, 4), how.transform).shape == shape
     assert np.isfinite([how.scale, how.offset, *how.mean, *how.std]).all() and all(how.std)

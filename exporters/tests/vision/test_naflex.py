@@ -1,4 +1,4 @@
-"""SigLIP 2's NaFlex against transformers, pictures of many shapes in one batch."""
+"""SigLIP 2's NaFlex against transformers, images of many shapes in one batch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import torch
 import transformers
 
 from nestvec_exporters import ExportOptions, Overrides, export
-from nestvec_exporters.probes.images import pictures
+from nestvec_exporters.probes.images import probe_images
 from nestvec_exporters.probes.texts import text_rows
-from nestvec_exporters.verify.compare import exported
+from nestvec_exporters.verify.compare import run_graph
 from nestvec_exporters.vision.image_tower import read_processor
 from nestvec_exporters.vision.naflex import patch_rows
 from nestvec_schemas.errors import CheckpointUnsupported
@@ -42,9 +42,9 @@ def folder(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def of_pictures(folder: Path) -> Array:
     tower = read_manifest(folder).towers["image"]
     assert tower.patching is not None
-    rows = patch_rows(tower.patching, folder, pictures(), tower.max_tokens)
+    rows = patch_rows(tower.patching, probe_images())
     assert len({len(row["patches"]) for row in rows}) > 3
-    return np.stack(exported(part_folder(folder, "image") / GRAPH, rows))
+    return np.stack(run_graph(part_folder(folder, "image") / GRAPH, rows))
 
 
 def test_both_towers_give_what_transformers_gives(checkpoint: Path, folder: Path) -> None:
@@ -52,7 +52,7 @@ def test_both_towers_give_what_transformers_gives(checkpoint: Path, folder: Path
     tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
     assert tokenizer.padding_side == "left"
     asked = tokenizer(TEXTS, padding="max_length", truncation=True, return_tensors="pt")["input_ids"]
-    told = read_processor(checkpoint)(list(pictures()), return_tensors="pt")
+    told = read_processor(checkpoint)(list(probe_images()), return_tensors="pt")
     with torch.no_grad():
         own = model(input_ids=asked, **told)
     manifest = read_manifest(folder)
@@ -62,7 +62,7 @@ def test_both_towers_give_what_transformers_gives(checkpoint: Path, folder: Path
     found = of_pictures(folder)
     assert cosines(found, own.image_embeds.numpy()).min() > 0.9999
     np.testing.assert_allclose(found, own.image_embeds, atol=1e-4)
-    texts = np.stack(exported(folder / GRAPH, text_rows(folder, TEXTS, 32)))
+    texts = np.stack(run_graph(folder / GRAPH, text_rows(folder, TEXTS, 32)))
     assert cosines(texts, own.text_embeds.numpy()).min() > 0.9999
     pairs = combinations(range(len(found)), 2)
     assert max(float(found[a] @ found[b]) for a, b in pairs) < 0.9999

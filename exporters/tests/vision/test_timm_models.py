@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from nestvec_exporters import ExportOptions, Overrides, export
-from nestvec_exporters.checkpoints.timm_config import check_timm
-from nestvec_exporters.probes.images import pictures
-from nestvec_exporters.verify.compare import exported
-from nestvec_exporters.vision.image_tower import picture_rows
+from nestvec_exporters.checkpoints.timm_config import import_timm
+from nestvec_exporters.probes.images import probe_images
+from nestvec_exporters.verify.compare import run_graph
+from nestvec_exporters.vision.image_tower import image_rows
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.repository import GRAPH, read_manifest
@@ -62,8 +62,8 @@ def own(folder: Path, images: Any) -> Array:
 def encode(folder: Path, images: Any) -> Array:
     tower = read_manifest(folder).towers["image"]
     assert tower.picture is not None
-    rows = picture_rows(tower.picture, tower.frames, folder, images, tower.max_tokens)
-    return np.stack(exported(folder / GRAPH, rows))
+    rows = image_rows(tower.picture, tower.frames, images)
+    return np.stack(run_graph(folder / GRAPH, rows))
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -71,7 +71,7 @@ def test_a_network_gives_what_timm_gives(name: str, tmp_path: Path) -> None:
     folder = write(tmp_path / name, name)
     manifest = export(ExportOptions(str(folder), tmp_path / "models", "tiny"))
     assert manifest.verification.cosine_min > 0.9999
-    found, expected = encode(tmp_path / "models" / "tiny", pictures()), own(folder, pictures())
+    found, expected = encode(tmp_path / "models" / "tiny", probe_images()), own(folder, probe_images())
     assert manifest.dim == expected.shape[1]
     assert cosines(found, expected).min() > 0.9999
     np.testing.assert_allclose(found, expected, atol=1e-3 * float(np.abs(expected).max()))
@@ -84,8 +84,8 @@ def test_a_network_gives_what_timm_gives(name: str, tmp_path: Path) -> None:
 def test_its_own_preparation(mode: str, interpolation: str, tmp_path: Path) -> None:
     folder = write(tmp_path / "it", "vit", crop_mode=mode, interpolation=interpolation, crop_pct=0.9)
     export(ExportOptions(str(folder), tmp_path / "models", "tiny"))
-    found = encode(tmp_path / "models" / "tiny", pictures())
-    assert cosines(found, own(folder, pictures())).min() > 0.99999
+    found = encode(tmp_path / "models" / "tiny", probe_images())
+    assert cosines(found, own(folder, probe_images())).min() > 0.99999
 
 
 def test_what_it_cannot_load_is_told(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_without_a_timm_that_can_be_imported(
     for name in [one for one in sys.modules if one.partition(".")[0] == "timm"]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(CheckpointUnsupported, match=message):
-        check_timm("resnet18")
+        import_timm("resnet18")
     folder = tmp_path / "checkpoint"
     folder.mkdir()
     told = {"architecture": "resnet18", "pretrained_cfg": {"input_size": [3, 224, 224]}}

@@ -117,7 +117,7 @@ class _CaptionTraining:
         dims = training_dims(self.options.dims, model.dim)
         listener = context.listener
         listener.stage("reading the images")
-        size = model.preprocessing.picture
+        size = model.preprocessing.transform
         pixels = read_images(self.data, prepared, size, context.folder, listener.step)
         frozen = None
         if model.frozen:

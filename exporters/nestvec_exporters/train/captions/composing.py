@@ -59,11 +59,11 @@ def _compose(checkpoint: Checkpoint, image: Checkpoint) -> DualParts:
     vision, missing = read_model(AutoModel, image.folder)
     # A classifier that reads one token has no pooler.
     check_complete(tuple(name for name in missing if "pooler" not in name.split(".")))
-    module, vision_pooling = with_pooling(vision, preprocessing.picture, None, has_pooler=not missing)
+    module, vision_pooling = with_pooling(vision, preprocessing.transform, None, has_pooler=not missing)
     with torch.no_grad():
-        width = module(torch.zeros((1, 3, preprocessing.picture.height, preprocessing.picture.width))).shape[
-            1
-        ]
+        width = module(
+            torch.zeros((1, 3, preprocessing.transform.height, preprocessing.transform.width))
+        ).shape[1]
     vision.config.hidden_size = int(width)
     config = PooledDualEncoderConfig.from_vision_text_configs(
         vision.config,

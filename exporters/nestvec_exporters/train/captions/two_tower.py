@@ -123,13 +123,13 @@ class TwoTowerModel(nn.Module):
     def features(self, pixels: Tensor) -> Tensor:
         """The input of the image projection, (n, width) float32; only a composed model separates the two."""
         with self._fast():
-            pooled: Tensor = self.model.pooled_pictures(self._image.numbers(pixels.to(self._device)))
+            pooled: Tensor = self.model.pooled_images(self._image.numbers(pixels.to(self._device)))
         return pooled
 
     @property
     def frozen(self) -> bool:
         """Whether training never changes the images' features, and the projection is separate from them."""
-        return self.options.image.rate == 0 and hasattr(self.model, "pooled_pictures")
+        return self.options.image.rate == 0 and hasattr(self.model, "pooled_images")
 
     def projected(self, features: Tensor) -> Tensor:
         """The vectors of ``features``, (n, dim) float32 of length 1."""
