@@ -1,8 +1,8 @@
 """Emoji found by their captions, and captions by emoji: ConSE without training, and adapted.
 
 all-MiniLM-L6-v2 with EfficientNet-Lite0, trained on the 1,611 images of the split ``train`` (a tenth of them
-held out to choose the weights), measured by ``nestvec evaluate`` on the 300 of ``test``. Each row is written as
-soon as it is measured; the file's rows of other variants stay.
+held out to choose the weights), measured by ``nestvec evaluate`` on the 300 of ``test``. Each row is written
+as soon as it is measured; the file's rows of other variants stay.
 
     python benchmarks/captions.py [--data ../shared/data/emoji] [--variants NAME …] [--json FILE]
 """

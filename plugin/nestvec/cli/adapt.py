@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.adapt_captions import CAPTION_OPTIONS, CaptionArgs
+from nestvec.cli.caption_options import CAPTION_OPTIONS, CaptionArgs
 from nestvec.cli.options import args_command, integers, json_option, option, option_group
 from nestvec.terminal.interrupts import stop_on_signal
 

@@ -45,7 +45,7 @@ def command(ctx: click.Context, uri: str, models: Path, json: bool) -> None:
     from nestvec.demo import text_demo
     from nestvec.terminal.tables import print_json
 
-    report = text_demo.run(uri, models, lambda line: click.echo(line, err=True))
+    report = text_demo.run_text_demo(uri, models, lambda line: click.echo(line, err=True))
     if json:
         print_json(asdict(report))
         return
@@ -109,7 +109,7 @@ def images(args: ImageDemoArgs) -> None:
     options = image_demo.ImageDemoOptions(
         uri=args.uri, models=args.models, folders=args.folder, questions=args.questions, to=args.to
     )
-    report = image_demo.run(options, lambda line: click.echo(line, err=True))
+    report = image_demo.run_image_demo(options, lambda line: click.echo(line, err=True))
     if args.json:
         by_question = {
             strip.question: [{"image": str(match.path), "score": match.score} for match in strip.matches]

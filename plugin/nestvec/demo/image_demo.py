@@ -73,7 +73,7 @@ class ImageDemoReport:
     seconds: float
 
 
-def run(options: ImageDemoOptions, echo: Echo) -> ImageDemoReport:
+def run_image_demo(options: ImageDemoOptions, echo: Echo) -> ImageDemoReport:
     """Do, or reuse, each step. Raises what its steps raise."""
     started = time.perf_counter()
     folders = [question.resolve() for question in options.folders] or image_folders()
@@ -96,7 +96,7 @@ def run(options: ImageDemoOptions, echo: Echo) -> ImageDemoReport:
     return ImageDemoReport(strips, len(images), png, html, time.perf_counter() - started)
 
 
-def statement(question: str, limit: int) -> str:
+def image_query(question: str, limit: int) -> str:
     """The SQL that finds the images nearest to a text, or to the image at an address."""
     distance = f"image_{DIM} <=> '{question.replace(chr(39), chr(39) * 2)}'"
     return f"SELECT image, 1 - ({distance}) AS score FROM {COLLECTION} ORDER BY {distance} LIMIT {limit}"  # noqa: S608 - our own
@@ -186,7 +186,7 @@ def _similar(client: MilvusClient, image: Path) -> Strip:
 
 
 def _matches(client: MilvusClient, question: str, limit: int) -> tuple[ImageMatch, ...]:
-    answer = execute(client, statement(question, limit))
+    answer = execute(client, image_query(question, limit))
     return tuple(ImageMatch(_path(str(address)), float(score)) for address, score in answer.rows)
 
 

@@ -94,7 +94,7 @@ class DemoReport:
     """The address that the collection's fields are embedded at."""
 
 
-def run(uri: str, models: Path, echo: Echo) -> DemoReport:
+def run_text_demo(uri: str, models: Path, echo: Echo) -> DemoReport:
     """Do, or reuse, each step. Raises what its steps raise."""
     seconds: dict[str, float] = {}
     with _Timer("export", seconds):
@@ -120,7 +120,7 @@ def run(uri: str, models: Path, echo: Echo) -> DemoReport:
     )
 
 
-def statement(question: str, dim: int, limit: int) -> str:
+def text_query(question: str, dim: int, limit: int) -> str:
     """The SQL that answers ``question`` at ``dim``."""
     distance = f"doc_{dim} <=> '{question.replace(chr(39), chr(39) * 2)}'"
     columns = f"name, doc, 1 - ({distance}) AS score"
@@ -241,7 +241,7 @@ def _rows(texts: Sequence[Docstring]) -> Iterator[dict[str, object]]:
 
 
 def _answer(client: MilvusClient, question: str, dim: int) -> DemoAnswer:
-    sql = statement(question, dim, ANSWER_ROWS)
+    sql = text_query(question, dim, ANSWER_ROWS)
     started = time.perf_counter()
     result = execute(client, sql)
     seconds = time.perf_counter() - started
@@ -254,7 +254,7 @@ def _answer(client: MilvusClient, question: str, dim: int) -> DemoAnswer:
 
 def _agreement(client: MilvusClient, question: str) -> float:
     short, full = (
-        {row[0] for row in execute(client, statement(question, dim, AGREEMENT_ROWS)).rows} for dim in DIMS
+        {row[0] for row in execute(client, text_query(question, dim, AGREEMENT_ROWS)).rows} for dim in DIMS
     )
     return len(short & full) / AGREEMENT_ROWS
 

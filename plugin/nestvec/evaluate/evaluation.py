@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nestvec.datasets.beir import PAIRS, Dataset, open_dataset
 from nestvec.datasets.image_pairs import open_pairs
-from nestvec.evaluate.measure import measure, memoize
+from nestvec.evaluate.measure_dense import measure, memoize
 from nestvec.evaluate.measure_sparse import measure_sparse
 from nestvec.evaluate.metrics.concept_depth import ConceptDepth
 from nestvec.evaluate.outcomes import EvaluateOptions, Measurement

@@ -166,7 +166,7 @@ def _variant(folder: Path, sizes: RequestedSizes) -> EncoderVariant:
             )
         return EncoderVariant(folder, manifest, (), (manifest.depth,), top=top)
     dims = manifest.dims if sizes.dims is None else sizes.dims
-    check_dims(dims, manifest.dim)
+    check_descending_dims(dims, manifest.dim)
     exits = sizes.exits
     layers = manifest.layers if exits is None else tuple(manifest.resolve_exit(layer) for layer in exits)
     return EncoderVariant(
@@ -174,7 +174,7 @@ def _variant(folder: Path, sizes: RequestedSizes) -> EncoderVariant:
     )
 
 
-def check_dims(dims: Sequence[int], full: int) -> None:
+def check_descending_dims(dims: Sequence[int], full: int) -> None:
     """Raise DimNotOffered unless ``dims`` descend and each is in 1..``full``."""
     for dim in dims:
         check_prefix_dim(dim, full)

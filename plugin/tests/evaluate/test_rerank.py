@@ -14,7 +14,7 @@ import pytest
 from nestvec.datasets.beir import Dataset
 from nestvec.engines.contract import Batch
 from nestvec.evaluate.evaluation import Evaluation, exact_index
-from nestvec.evaluate.measure import measure
+from nestvec.evaluate.measure_dense import measure
 from nestvec.evaluate.metrics.ranking import per_query_metrics
 from nestvec.evaluate.outcomes import EvaluateOptions, FullLengthRanking, Rescoring
 from nestvec.evaluate.report.page import render_page

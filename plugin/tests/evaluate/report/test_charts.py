@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from nestvec.datasets.beir import Dataset
 from nestvec.evaluate.evaluation import exact_index
-from nestvec.evaluate.measure import measure
+from nestvec.evaluate.measure_dense import measure
 from nestvec.evaluate.outcomes import EvaluateOptions
 from nestvec.evaluate.report import charts
 from nestvec.evaluate.report.charts import PlotData

@@ -8,7 +8,7 @@ import pytest
 
 from nestvec.datasets.beir import Dataset
 from nestvec.evaluate.evaluation import Evaluation, exact_index
-from nestvec.evaluate.measure import measure
+from nestvec.evaluate.measure_dense import measure
 from nestvec.evaluate.outcomes import EvaluateOptions
 from nestvec.evaluate.report.output import check_writable, write_atomically, write_rows
 from nestvec.evaluate.report.page import render_page, write_page

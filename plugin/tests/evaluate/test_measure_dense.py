@@ -9,7 +9,7 @@ import pytest
 
 from nestvec.datasets.beir import Dataset, Side
 from nestvec.evaluate.evaluation import exact_index
-from nestvec.evaluate.measure import measure, memoize
+from nestvec.evaluate.measure_dense import measure, memoize
 from nestvec.evaluate.outcomes import EvaluateOptions, Measurement, Rescoring
 from nestvec.evaluate.rows import make_rows, reference_outcome
 from nestvec.evaluate.search.exact import ExactIndex, Probe, Ranking, VectorIndex
