@@ -12,7 +12,7 @@ from nestvec.sql.execute.executor import run_plan
 from nestvec.sql.execute.explain_words import explain_words
 from nestvec.sql.execute.timing import PROFILE, Profile
 from nestvec.sql.parse.parse import ParsedStatement
-from nestvec.sql.plan.explain import as_data, as_lines, explain_plan
+from nestvec.sql.plan.explain import as_data, as_lines, count_of, explain_plan
 from nestvec.sql.plan.explain_details import CollectionContext, add_details
 from nestvec.sql.plan.nodes import Plan
 from nestvec.sql.result import StatementResult
@@ -38,7 +38,7 @@ def run_explain(session: Session, parsed: ParsedStatement, params: Params) -> St
     summary = ""
     if "ANALYZE" in words:
         result = yield from _run_timed(session, plan, timings)
-        summary = f"{result.count} rows in {result.seconds * 1000:.1f} ms"
+        summary = f"{count_of(result.count, 'row')} in {result.seconds * 1000:.1f} ms"
     context, tree = (yield from _collection_context(session, plan, timings)), explain_plan(plan)
     if context is not None:
         word_details = yield from explain_words(session, tree, context.table, matched="ANALYZE" in words)
@@ -46,7 +46,7 @@ def run_explain(session: Session, parsed: ParsedStatement, params: Params) -> St
     if "JSON" in words:
         data = as_data(tree) | ({"ran": summary} if summary else {})
         return StatementResult((_COLUMN,), ("JSON",), ((orjson.dumps(data).decode(),),), "EXPLAIN", 1)
-    text = [*as_lines(tree), *([f"Ran: {summary}"] if summary else [])]
+    text = [*as_lines(tree), *([f"Total: {summary}"] if summary else [])]
     return StatementResult((_COLUMN,), ("VARCHAR",), tuple((line,) for line in text), "EXPLAIN", len(text))
 
 
