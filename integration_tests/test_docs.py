@@ -1,7 +1,8 @@
 """The README and the pages in docs/: their snippets run, in order, each page in an empty folder.
 
 A page's Python blocks are one program; SQL blocks run on its ``papers.db``; of console blocks, nestvec and
-curl run. A block with a title is a file of the folder. A comment before a block says more:
+curl run, and print the lines that stand below them, where … is anything. A block with a title is a file of
+the folder. A comment before a block says more:
 
     <!-- not run: REASON -->             it is not executed; its options and statements are still checked
     <!-- params: {"q": "heat"} -->       values for its parameters
@@ -74,15 +75,26 @@ class Block:
     said: dict[str, str] = field(default_factory=dict)
 
     @property
-    def commands(self) -> list[list[str]]:
-        """The commands of a console block, as words; a line goes on while a quotation is open."""
-        found: list[str] = []
+    def steps(self) -> list[tuple[list[list[str]], list[str]]]:
+        """A console block's lines behind ``$``, as commands of words, and the lines that each line prints.
+
+        A command goes on while a quotation is open, or behind a backslash."""
+        found: list[tuple[str, list[str]]] = []
         for line in self.text.splitlines():
             if line.startswith("$ "):
-                found.append(line[2:])
-            elif found and _goes_on(found[-1]):
-                found[-1] = found[-1].removesuffix("\\") + "\n" + line
-        return [shlex.split(part, comments=True) for one in found for part in one.split(" && ")]
+                found.append((line[2:], []))
+            elif found and not found[-1][1] and _goes_on(found[-1][0]):
+                found[-1] = (found[-1][0].removesuffix("\\") + "\n" + line, [])
+            elif found and line.strip():
+                found[-1][1].append(line.strip())
+        return [
+            ([shlex.split(part, comments=True) for part in line.split(" && ")], printed)
+            for line, printed in found
+        ]
+
+    @property
+    def commands(self) -> list[list[str]]:
+        return [command for commands, _ in self.steps for command in commands]
 
 
 def _goes_on(command: str) -> bool:
@@ -142,6 +154,7 @@ class Page:
             return
         text = block.text.replace(PRINTED, self.service.removeprefix("http://"))
         if block.title:
+            Path(block.title).parent.mkdir(exist_ok=True)
             Path(block.title).write_text(text)
         elif block.language == "python":
             exec(compile(text, f"line {block.line}", "exec"), self.names)
@@ -150,8 +163,12 @@ class Page:
             self._sql(block, text)
         elif block.language == "console":
             self.close()
-            for command in block.commands:
-                self._command([one.replace(PRINTED, self.service.removeprefix("http://")) for one in command])
+            address = self.service.removeprefix("http://")
+            for commands, printed in block.steps:
+                shown = [self._command([one.replace(PRINTED, address) for one in one]) for one in commands]
+                for line in printed:
+                    pattern = ".*".join(map(re.escape, line.replace(PRINTED, address).split("…")))
+                    assert re.search(pattern, shown[-1]), f"{line}\n{shown[-1]}"
 
     def close(self) -> None:
         """Let go of what the Python blocks opened, as the end of a program does."""
@@ -172,19 +189,21 @@ class Page:
                     connection.execute(statement, used)
                 assert type(raised.value.__cause__) is getattr(errors, block.said["fails"]), statement
 
-    def _command(self, command: list[str]) -> None:
+    def _command(self, command: list[str]) -> str:
+        """Run a command; what it printed, empty where it is not run."""
         if command[0] == "nestvec":
-            if command[1] not in ("serve", "export"):
-                self._nestvec(command[1:])
-        elif command[0] == "curl":
+            return "" if command[1] in ("serve", "export") else self._nestvec(command[1:])
+        if command[0] == "curl":
             done = subprocess.run([*command, "--fail-with-body"], capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
-        else:
-            assert command[0] in ELSEWHERE, command
+            return done.stdout
+        assert command[0] in ELSEWHERE, command
+        return ""
 
-    def _nestvec(self, arguments: list[str]) -> None:
+    def _nestvec(self, arguments: list[str]) -> str:
         done = CliRunner().invoke(cli, arguments, catch_exceptions=False)
         assert done.exit_code == 0, f"{arguments}: {done.output}"
+        return done.output
 
 
 @pytest.fixture
@@ -232,17 +251,17 @@ class Fresh(Page):
         super().__init__("")
         self.checkpoint, self.stack = checkpoint, contextlib.ExitStack()
 
-    def _command(self, command: list[str]) -> None:
+    def _command(self, command: list[str]) -> str:
         if command[:2] == ["nestvec", "export"]:
             # The same files, from a package: no model hub is asked.
             local = {"sentence-transformers/all-MiniLM-L6-v2": str(self.checkpoint)}
-            self._nestvec([local.get(one, one) for one in command[1:]])
-        elif command[:2] == ["nestvec", "serve"]:
+            return self._nestvec([local.get(one, one) for one in command[1:]])
+        if command[:2] == ["nestvec", "serve"]:
             models = Path(command[command.index("--models") + 1])
             embedder = open_embedder(models, (), ServiceSettings())
             self.service = self.stack.enter_context(serve_in_thread(embedder, bind("127.0.0.1", 0)))
-        else:
-            super()._command(command)
+            return ""
+        return super()._command(command)
 
     def end(self) -> None:
         self.close()
