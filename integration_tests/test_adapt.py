@@ -1,4 +1,4 @@
-"""Training the real all-MiniLM-L6-v2 for some steps: stopped, gone on with, exported."""
+"""Training the real all-MiniLM-L6-v2 for some steps: stopped, resumed, exported."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def words(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def adapted(words: list[str]) -> dict[str, object]:
-    """What the command says that was stopped in the midst of training, and then run again."""
+    """The output of a command that was stopped during training and then run again."""
     work = Path(words[words.index("--to") + 1]).parent / ".nested.adapting"
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as first:
         until = time.monotonic() + 300

@@ -21,7 +21,7 @@ from torch.nn.functional import normalize
 
 from nestvec_exporters.architectures import sentence_transformer as sources
 from nestvec_exporters.merge.merge import read_merge
-from nestvec_exporters.merge.weight_files import StoredTensor as Stored
+from nestvec_exporters.merge.weight_files import StoredTensor
 from nestvec_exporters.merge_expression import Coefficients, Expression, parse_expression
 from nestvec_exporters.options import CoefficientFit, Merge
 from nestvec_exporters.training_data import Indices, PreparedTexts, RoleText, prepare_texts
@@ -144,14 +144,14 @@ class _MergedModel:
             self._differences = {
                 name: torch.stack([term[name] - own for term in terms]) for name, own in self._own.items()
             }
-        self._places = {name: self._block(name) for name in self._own}
+        self._blocks = {name: self._block(name) for name in self._own}
         start = [_by_block(operand.coefficients, self.layers) for operand in expression.terms]
         self.start = torch.tensor(start)
 
     def _block(self, name: str) -> int:
         """The block of a parameter: 0 before the layers, then the layers from 1, then one after them."""
         module, _, rest = name.partition(".")
-        stored = Stored(Path(), rest, "F32", ())
+        stored = StoredTensor(Path(), rest, "F32", ())
         if not self.layers or (module == "0" and stored.embedding):
             return 0
         layer = stored.layer if module == "0" else None
@@ -160,13 +160,13 @@ class _MergedModel:
     def merged(self, coefficients: Tensor) -> dict[str, Tensor]:
         """All parameters of the merge with ``coefficients``, (terms, blocks)."""
         return {
-            name: own + torch.tensordot(coefficients[:, self._places[name]], self._differences[name], 1)
+            name: own + torch.tensordot(coefficients[:, self._blocks[name]], self._differences[name], 1)
             for name, own in self._own.items()
         }
 
-    def embed(self, data: PreparedTexts, places: Indices, merged: dict[str, Tensor]) -> Tensor:
+    def embed(self, data: PreparedTexts, indices: Indices, merged: dict[str, Tensor]) -> Tensor:
         """The vectors of texts by their indices, (n, dim) of length 1, with the parameters ``merged``."""
-        texts = [self._prompted(data.texts[at]) for at in places]
+        texts = [self._prompted(data.texts[index]) for index in indices]
         features = self.model.preprocess(texts)
         return normalize(functional_call(self.model, merged, (features,))["sentence_embedding"], dim=1)
 

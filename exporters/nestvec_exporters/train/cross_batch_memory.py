@@ -13,7 +13,7 @@ from nestvec_exporters.training_data import Indices
 from nestvec_schemas.vectors import Vectors
 
 _MAX_SAMPLED = 2048
-"""The most remembered documents that a step compares its texts with, beside its own."""
+"""The most remembered documents that a step compares its texts with, besides its own."""
 
 
 class CrossBatchMemory:

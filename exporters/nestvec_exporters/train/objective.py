@@ -32,7 +32,7 @@ _WEIGHT_DECAY = 0.01
 _MAX_TEMPERATURE_TEXTS = 1000
 
 _EXIT_PREFIXES = 2
-"""Prefixes that a step trains at each exit, beside the whole vector."""
+"""Prefixes that a step trains at each exit, besides the whole vector."""
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ class AdaptOptions:
     output: RunOutput
 
     dims: tuple[int, ...] | None = None
-    """Prefixes to train beside the whole vector; DEFAULT_DIMS if None."""
+    """Prefixes to train besides the whole vector; DEFAULT_DIMS if None."""
 
     exits: tuple[int, ...] = ()
     """Layers before the last to train as exits."""

@@ -117,7 +117,7 @@ def check_output(folder: Path, *, force: bool) -> None:
     """Raise EncoderExists unless a new folder can be made there, or an adapted one replaced."""
     if folder.exists() and not (force and (folder / TRAINING_RECORD).is_file()):
         raise EncoderExists(
-            "--force replaces what nestvec adapt made, and this is something else"
+            "--force replaces only a checkpoint that nestvec adapt made"
             if force
             else "something of this name exists already",
             value=str(folder),

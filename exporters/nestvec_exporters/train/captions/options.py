@@ -51,7 +51,7 @@ class CaptionOptions:
     """An image encoder that becomes the image tower beside a text encoder."""
 
     dims: tuple[int, ...] | None = None
-    """Prefixes to train beside the whole vector."""
+    """Prefixes to train besides the whole vector."""
 
     hyperparameters: Hyperparameters = DEFAULTS
     """``batch`` counts images; projections train at ``learning_rate`` itself."""
