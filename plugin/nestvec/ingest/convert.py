@@ -13,7 +13,7 @@ import orjson
 from nestvec.datasets.readers import CellTypes
 from nestvec.ingest.compose_row import compose_columns
 from nestvec.ingest.row_schema import ArrayType, RowSchema
-from nestvec.milvus.catalog import Column
+from nestvec.milvus.catalog import Column, TypeParams
 from nestvec_schemas.errors import RowRejected, nearest
 from nestvec_schemas.spec.validation import INTEGER_RANGES, MAX_FLOAT32
 
@@ -252,7 +252,7 @@ def _to_array(value: object, column: Column, kind: ArrayType, cells: CellTypes) 
         raise _value_error(column, "is not a list", value, "Write a list of values.")
     if kind.capacity is not None and len(elements) > kind.capacity:
         raise _value_error(column, f"has more than {kind.capacity} elements", len(elements), "Store fewer.")
-    element = Column(f"{column.name}[]", kind.element, max_length=kind.max_length)
+    element = Column(f"{column.name}[]", kind.element, type_params=TypeParams(max_length=kind.max_length))
     return [CONVERTERS[kind.element](value_in_array, element, CellTypes()) for value_in_array in elements]
 
 

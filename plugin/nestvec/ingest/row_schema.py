@@ -58,7 +58,9 @@ def row_schema(table: Table, cells: CellTypes | None = None) -> RowSchema:
         generated=frozenset(generated),
         sources=frozenset(source for column, source in generated.items() if column not in lexical),
         arrays={
-            column.name: ArrayType(column.element_type or "", column.max_capacity, column.max_length)
+            column.name: ArrayType(
+                column.type_params.element_type or "", column.type_params.max_capacity, column.max_length
+            )
             for column in table.columns
             if column.type == "ARRAY"
         },

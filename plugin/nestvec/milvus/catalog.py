@@ -19,19 +19,9 @@ from nestvec_schemas.spec.compose import Template
 
 
 @dataclass(frozen=True)
-class Column:
-    """One field of a collection."""
+class TypeParams:
+    """The parameters of a column's type."""
 
-    name: str
-
-    type: str
-    """Milvus's name for its type: ``INT64``, ``VARCHAR``, ``FLOAT_VECTOR``, …"""
-
-    primary: bool = False
-    auto_id: bool = False
-    nullable: bool = False
-    has_default: bool = False
-    partition_key: bool = False
     max_length: int | None = None
     """Bytes of a VARCHAR, or of the VARCHARs in an ARRAY."""
 
@@ -47,9 +37,38 @@ class Column:
     analyzed: bool = False
     """Whether text match works on it."""
 
+
+_NO_PARAMS: Final = TypeParams()
+
+
+@dataclass(frozen=True)
+class Column:
+    """One field of a collection."""
+
+    name: str
+
+    type: str
+    """Milvus's name for its type: ``INT64``, ``VARCHAR``, ``FLOAT_VECTOR``, …"""
+
+    type_params: TypeParams = _NO_PARAMS
+    primary: bool = False
+    auto_id: bool = False
+    nullable: bool = False
+    has_default: bool = False
+    partition_key: bool = False
     description: str = ""
     default: bool | int | float | str | None = None
     """What Milvus stores where a row has no value; None for NULL."""
+
+    @property
+    def max_length(self) -> int | None:
+        """Bytes of a VARCHAR, or of the VARCHARs in an ARRAY."""
+        return self.type_params.max_length
+
+    @property
+    def dim(self) -> int | None:
+        """Length of a vector; None for a sparse one."""
+        return self.type_params.dim
 
     @property
     def is_vector(self) -> bool:
@@ -220,13 +239,15 @@ def _read_column(described: Mapping[str, Any]) -> Column:
         nullable=bool(described.get("nullable")),
         has_default=described.get("default_value") is not None,
         partition_key=bool(described.get("is_partition_key")),
-        max_length=int(params["max_length"]) if "max_length" in params else None,
-        dim=int(params["dim"]) if "dim" in params else None,
-        element_type=DataType(element).name if element else None,
-        max_capacity=int(params["max_capacity"]) if "max_capacity" in params else None,
-        analyzed=str(params.get("enable_match", "")).lower() == "true",
         description=str(described.get("description") or ""),
         default=_default_value(described.get("default_value")),
+        type_params=TypeParams(
+            max_length=int(params["max_length"]) if "max_length" in params else None,
+            dim=int(params["dim"]) if "dim" in params else None,
+            element_type=DataType(element).name if element else None,
+            max_capacity=int(params["max_capacity"]) if "max_capacity" in params else None,
+            analyzed=str(params.get("enable_match", "")).lower() == "true",
+        ),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import types
 from sqlalchemy.types import TypeEngine
 
-from nestvec.milvus.catalog import Column
+from nestvec.milvus.catalog import Column, TypeParams
 
 
 class Vector(types.UserDefinedType[list[float]]):
@@ -41,7 +41,9 @@ def reflected_type(column: Column) -> TypeEngine[Any]:
     if column.type == "VARCHAR":
         return types.String(column.max_length)
     if column.type == "ARRAY":
-        element = Column("", column.element_type or "", max_length=column.max_length)
+        element = Column(
+            "", column.type_params.element_type or "", type_params=TypeParams(max_length=column.max_length)
+        )
         return types.ARRAY(reflected_type(element))
     if column.type in _SCALARS:
         return _SCALARS[column.type]()

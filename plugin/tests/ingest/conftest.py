@@ -11,25 +11,30 @@ from pymilvus.client.types import LoadState
 
 from nestvec.datasets.readers import CellTypes
 from nestvec.ingest.row_schema import RowSchema, row_schema
-from nestvec.milvus.catalog import Column, EmbeddingColumn, Table
+from nestvec.milvus.catalog import Column, EmbeddingColumn, Table, TypeParams
 from nestvec.milvus.providers import Endpoint
 from nestvec_schemas.embedding_config import EmbeddingConfig
 
 COLUMNS = (
     Column("id", "INT64", primary=True),
-    Column("text", "VARCHAR", max_length=10),
-    Column("note", "VARCHAR", max_length=10, has_default=False),
-    Column("maybe", "VARCHAR", max_length=10, nullable=True),
+    Column("text", "VARCHAR", type_params=TypeParams(max_length=10)),
+    Column("note", "VARCHAR", has_default=False, type_params=TypeParams(max_length=10)),
+    Column("maybe", "VARCHAR", nullable=True, type_params=TypeParams(max_length=10)),
     Column("flag", "BOOL", nullable=True),
     Column("tiny", "INT8", nullable=True),
     Column("year", "INT32", nullable=True, has_default=True),
     Column("real", "FLOAT", nullable=True),
     Column("fine", "DOUBLE", nullable=True),
     Column("json", "JSON", nullable=True),
-    Column("tags", "ARRAY", nullable=True, element_type="VARCHAR", max_capacity=2, max_length=3),
-    Column("own", "FLOAT_VECTOR", nullable=True, dim=2),
+    Column(
+        "tags",
+        "ARRAY",
+        nullable=True,
+        type_params=TypeParams(element_type="VARCHAR", max_capacity=2, max_length=3),
+    ),
+    Column("own", "FLOAT_VECTOR", nullable=True, type_params=TypeParams(dim=2)),
     Column("odd", "SPARSE_FLOAT_VECTOR", nullable=True),
-    Column("text_4", "FLOAT_VECTOR", dim=4),
+    Column("text_4", "FLOAT_VECTOR", type_params=TypeParams(dim=4)),
 )
 
 

@@ -17,7 +17,7 @@ from nestvec.client.http import EmbeddingRequest
 from nestvec.ingest import IngestOptions, embed_columns, ingest, insert_rows
 from nestvec.ingest.batches import max_batch_rows
 from nestvec.ingest.journal import journal_path
-from nestvec.milvus.catalog import Column, EmbeddingColumn, Table
+from nestvec.milvus.catalog import Column, EmbeddingColumn, Table, TypeParams
 from nestvec.milvus.providers import Endpoint
 from nestvec.service.server import bind, listening_url
 from nestvec_schemas.embedding_config import EmbeddingConfig
@@ -31,7 +31,7 @@ def table(made: Table, service: str) -> Table:
     """The table with a binary column beside its others."""
     endpoint = Endpoint("nestvec", service, EmbeddingConfig("tiny", 16, 2, form="binary"))
     embedding = EmbeddingColumn("text", NAME, endpoint)
-    columns = (*made.columns, Column(NAME, "BINARY_VECTOR", dim=16))
+    columns = (*made.columns, Column(NAME, "BINARY_VECTOR", type_params=TypeParams(dim=16)))
     return replace(made, columns=columns, embeddings=(*made.embeddings, embedding))
 
 

@@ -15,7 +15,7 @@ from nestvec.engines.fake import FakeEngine
 from nestvec.images import ImagePolicy
 from nestvec.ingest import IngestOptions, ingest, insert_rows
 from nestvec.ingest.image_check import image_columns, unreadable_rows
-from nestvec.milvus.catalog import Column, EmbeddingColumn, Table
+from nestvec.milvus.catalog import Column, EmbeddingColumn, Table, TypeParams
 from nestvec.milvus.providers import Endpoint
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
@@ -40,7 +40,11 @@ def service(write_encoder: Made, tmp_path: Path) -> Iterator[str]:
 
 def table(service: str, *, auto_id: bool = False, encoder: str = "both") -> Table:
     key = Column("id", "INT64", primary=True, auto_id=auto_id)
-    columns = (key, Column("text", "VARCHAR", max_length=200), Column("text_16", "FLOAT_VECTOR", dim=16))
+    columns = (
+        key,
+        Column("text", "VARCHAR", type_params=TypeParams(max_length=200)),
+        Column("text_16", "FLOAT_VECTOR", type_params=TypeParams(dim=16)),
+    )
     return Table(
         "t",
         columns,

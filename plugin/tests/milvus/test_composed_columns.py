@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nestvec.ingest.compose_row import compose_columns
-from nestvec.milvus.catalog import Column, Table
+from nestvec.milvus.catalog import Column, Table, TypeParams
 from nestvec.milvus.composed_columns import TEMPLATE_PROPERTY_PREFIX
 
 
@@ -18,7 +18,7 @@ def table(*templates: tuple[str, str], dynamic: bool = False) -> Table:
             Column("title", "VARCHAR", nullable=True),
             Column("year", "INT32", nullable=True, has_default=True, default=2000),
             Column("price", "FLOAT", nullable=True),
-            Column("own", "FLOAT_VECTOR", dim=2),
+            Column("own", "FLOAT_VECTOR", type_params=TypeParams(dim=2)),
         ),
         dynamic=dynamic,
         properties={f"{TEMPLATE_PROPERTY_PREFIX}{name}": text for name, text in templates},

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from pymilvus import MilvusClient, MilvusException
 
-from nestvec.milvus.catalog import Column, EmbeddingColumn, Table
+from nestvec.milvus.catalog import Column, EmbeddingColumn, Table, TypeParams
 from nestvec.milvus.providers import Endpoint
 from nestvec.milvus.steps import drive
 from nestvec.sql import Session
@@ -49,8 +49,8 @@ def table() -> Table:
         name="pydoc",
         columns=(
             Column("id", "INT64", primary=True),
-            Column("name", "VARCHAR", max_length=256),
-            Column("module", "VARCHAR", max_length=64, nullable=True),
+            Column("name", "VARCHAR", type_params=TypeParams(max_length=256)),
+            Column("module", "VARCHAR", nullable=True, type_params=TypeParams(max_length=64)),
             Column("year", "INT16", nullable=True),
             Column("score", "FLOAT"),
             Column("price", "DOUBLE", nullable=True),
@@ -58,13 +58,18 @@ def table() -> Table:
             Column("Mixed", "INT32"),
             Column("meta", "JSON", nullable=True),
             Column("like", "INT32"),
-            Column("tags", "ARRAY", nullable=True, element_type="VARCHAR", max_capacity=16),
-            Column("body", "VARCHAR", max_length=1000, analyzed=True),
-            Column("doc_64", "FLOAT_VECTOR", dim=64),
-            Column("doc_l2", "FLOAT_VECTOR", dim=64),
-            Column("doc_ip", "FLOAT_VECTOR", dim=64),
-            Column("own", "FLOAT_VECTOR", dim=3),
-            Column("bare", "FLOAT_VECTOR", dim=3),
+            Column(
+                "tags",
+                "ARRAY",
+                nullable=True,
+                type_params=TypeParams(element_type="VARCHAR", max_capacity=16),
+            ),
+            Column("body", "VARCHAR", type_params=TypeParams(max_length=1000, analyzed=True)),
+            Column("doc_64", "FLOAT_VECTOR", type_params=TypeParams(dim=64)),
+            Column("doc_l2", "FLOAT_VECTOR", type_params=TypeParams(dim=64)),
+            Column("doc_ip", "FLOAT_VECTOR", type_params=TypeParams(dim=64)),
+            Column("own", "FLOAT_VECTOR", type_params=TypeParams(dim=3)),
+            Column("bare", "FLOAT_VECTOR", type_params=TypeParams(dim=3)),
         ),
         embeddings=tuple(
             EmbeddingColumn("name", column, endpoint) for column in ("doc_64", "doc_l2", "doc_ip")

@@ -8,7 +8,7 @@ import pytest
 from pymilvus import MilvusClient
 from sqlglot import exp
 
-from nestvec.milvus.catalog import Column, LexicalColumn, Table
+from nestvec.milvus.catalog import Column, LexicalColumn, Table, TypeParams
 from nestvec.milvus.indexes import Index
 from nestvec.milvus.steps import drive
 from nestvec.sql import Session
@@ -210,11 +210,11 @@ def test_a_table_that_cannot_be_is_marked(kind: type[SqlError], message: str, ma
     ("column", "type_"),
     [
         (Column("a", "INT64", auto_id=True), "BIGSERIAL"),
-        (Column("a", "VARCHAR", max_length=65_535), "TEXT"),
-        (Column("a", "VARCHAR", max_length=9), "VARCHAR(9)"),
-        (Column("a", "ARRAY", element_type="INT32", max_capacity=3), "INT[]"),
-        (Column("a", "FLOAT_VECTOR", dim=7), "VECTOR(7)"),
-        (Column("a", "BINARY_VECTOR", dim=8), "BIT(8)"),
+        (Column("a", "VARCHAR", type_params=TypeParams(max_length=65_535)), "TEXT"),
+        (Column("a", "VARCHAR", type_params=TypeParams(max_length=9)), "VARCHAR(9)"),
+        (Column("a", "ARRAY", type_params=TypeParams(element_type="INT32", max_capacity=3)), "INT[]"),
+        (Column("a", "FLOAT_VECTOR", type_params=TypeParams(dim=7)), "VECTOR(7)"),
+        (Column("a", "BINARY_VECTOR", type_params=TypeParams(dim=8)), "BIT(8)"),
         (Column("a", "SPARSE_FLOAT_VECTOR"), "SPARSEVEC"),
         (Column("a", "DOUBLE"), "DOUBLE PRECISION"),
     ],
@@ -230,7 +230,7 @@ def indexed() -> Table:
         (
             Column("id", "INT64", primary=True),
             Column("year", "INT32", nullable=True),
-            Column("v", "FLOAT_VECTOR", dim=3),
+            Column("v", "FLOAT_VECTOR", type_params=TypeParams(dim=3)),
             Column("words", "SPARSE_FLOAT_VECTOR"),
         ),
         lexical=(LexicalColumn("text", "words"),),

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from pymilvus import MilvusClient
 
-from nestvec.milvus.catalog import Column, Table
+from nestvec.milvus.catalog import Column, Table, TypeParams
 from nestvec.milvus.steps import drive
 from nestvec.sql import Session, StatementResult
 from nestvec.sql.execute.evaluate import ScoredRow, evaluate
@@ -41,10 +41,10 @@ TABLE = Table(
         Column("name", "VARCHAR"),
         Column("none", "VARCHAR", nullable=True),
         Column("yes", "BOOL"),
-        Column("tags", "ARRAY", element_type="VARCHAR"),
-        Column("empty", "ARRAY", element_type="INT32"),
+        Column("tags", "ARRAY", type_params=TypeParams(element_type="VARCHAR")),
+        Column("empty", "ARRAY", type_params=TypeParams(element_type="INT32")),
         Column("meta", "JSON"),
-        Column("v", "FLOAT_VECTOR", dim=2),
+        Column("v", "FLOAT_VECTOR", type_params=TypeParams(dim=2)),
     ),
 )
 

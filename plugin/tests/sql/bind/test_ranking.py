@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nestvec.client.http import EmbeddingRequest
-from nestvec.milvus.catalog import Column, EmbeddingColumn, LexicalColumn, Table
+from nestvec.milvus.catalog import Column, EmbeddingColumn, LexicalColumn, Table, TypeParams
 from nestvec.milvus.providers import Endpoint
 from nestvec.milvus.steps import BlockingCall, Call, Request, Steps
 from nestvec.sql import Session
@@ -33,13 +33,13 @@ def papers() -> Table:
         name="papers",
         columns=(
             Column("id", "INT64", primary=True),
-            Column("body", "VARCHAR", max_length=1000, analyzed=True),
-            Column("title", "VARCHAR", max_length=100),
-            Column("v", "FLOAT_VECTOR", dim=4),
-            Column("w", "FLOAT_VECTOR", dim=4),
-            Column("own", "FLOAT_VECTOR", dim=2),
+            Column("body", "VARCHAR", type_params=TypeParams(max_length=1000, analyzed=True)),
+            Column("title", "VARCHAR", type_params=TypeParams(max_length=100)),
+            Column("v", "FLOAT_VECTOR", type_params=TypeParams(dim=4)),
+            Column("w", "FLOAT_VECTOR", type_params=TypeParams(dim=4)),
+            Column("own", "FLOAT_VECTOR", type_params=TypeParams(dim=2)),
             Column("words", "SPARSE_FLOAT_VECTOR"),
-            Column("code", "BINARY_VECTOR", dim=16),
+            Column("code", "BINARY_VECTOR", type_params=TypeParams(dim=16)),
         ),
         embeddings=(
             EmbeddingColumn("body", "v", Endpoint("openai", SERVICE, EmbeddingConfig("minilm", 4))),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nestvec.ingest.row_schema import row_schema
-from nestvec.milvus.catalog import Column, Table
+from nestvec.milvus.catalog import Column, Table, TypeParams
 from nestvec.milvus.composed_columns import TEMPLATE_PROPERTY_PREFIX
 from nestvec.sql.bind.dml.recompose import composed_sources, recompose, stale_composed
 from nestvec.sql.bind.params import bind_params
@@ -20,11 +20,11 @@ def table(flatten: str, *, dynamic: bool = False) -> Table:
         "t",
         (
             Column("id", "INT64", primary=True),
-            Column("title", "VARCHAR", max_length=9, nullable=True),
+            Column("title", "VARCHAR", nullable=True, type_params=TypeParams(max_length=9)),
             Column("year", "INT32", nullable=True),
-            Column("long", "VARCHAR", max_length=9),
-            Column("short", "VARCHAR", max_length=9),
-            Column("all", "VARCHAR", max_length=99, nullable=True),
+            Column("long", "VARCHAR", type_params=TypeParams(max_length=9)),
+            Column("short", "VARCHAR", type_params=TypeParams(max_length=9)),
+            Column("all", "VARCHAR", nullable=True, type_params=TypeParams(max_length=99)),
         ),
         dynamic=dynamic,
         properties={f"{TEMPLATE_PROPERTY_PREFIX}{name}": text for name, text in texts.items()},

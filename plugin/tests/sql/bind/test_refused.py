@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nestvec.milvus.catalog import Column, Table
+from nestvec.milvus.catalog import Column, Table, TypeParams
 from nestvec.sql.plan.nodes import Plan
 from nestvec_schemas.errors import (
     SqlError,
@@ -226,7 +226,7 @@ def test_what_cannot_be_read_or_filtered_is_refused(refusal: Refusal) -> None:
         Column("id", "INT64", primary=True),
         Column("größe", "INT64"),
         Column("words", "SPARSE_FLOAT_VECTOR"),
-        Column("bits", "BINARY_VECTOR", dim=8),
+        Column("bits", "BINARY_VECTOR", type_params=TypeParams(dim=8)),
     )
     table = Table("t", columns, metrics={"bits": "HAMMING"}, dynamic=True)
     assert "WHERE on a column named größe" in str(refusal("SELECT id FROM t WHERE größe = 1", over=table))

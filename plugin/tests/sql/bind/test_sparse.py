@@ -9,7 +9,7 @@ import pytest
 
 from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import SparseWeight
-from nestvec.milvus.catalog import Column, EmbeddingColumn, Table
+from nestvec.milvus.catalog import Column, EmbeddingColumn, Table, TypeParams
 from nestvec.milvus.providers import Endpoint
 from nestvec.milvus.steps import BlockingCall, Call, Request, Steps
 from nestvec.sql import Session
@@ -36,8 +36,8 @@ def papers() -> Table:
         "papers",
         (
             Column("id", "INT64", primary=True),
-            Column("body", "VARCHAR", max_length=1000),
-            Column("v", "FLOAT_VECTOR", dim=4),
+            Column("body", "VARCHAR", type_params=TypeParams(max_length=1000)),
+            Column("v", "FLOAT_VECTOR", type_params=TypeParams(dim=4)),
             Column("lex", "SPARSE_FLOAT_VECTOR"),
             Column("own", "SPARSE_FLOAT_VECTOR"),
         ),

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymilvus import MilvusClient
 
-from nestvec.milvus.catalog import Column, EmbeddingColumn, Table
+from nestvec.milvus.catalog import Column, EmbeddingColumn, Table, TypeParams
 from nestvec.milvus.providers import Endpoint
 from nestvec.milvus.steps import drive
 from nestvec.sql import Session, SessionSettings
@@ -52,10 +52,10 @@ def papers(
     filled = embeddings or tuple(embedded(f"abstract_{dim}", dim) for dim in (384, 64, 128))
     columns = (
         Column("id", "INT64", primary=True),
-        Column("abstract", "VARCHAR", max_length=9000),
-        Column("title", "VARCHAR", max_length=200),
+        Column("abstract", "VARCHAR", type_params=TypeParams(max_length=9000)),
+        Column("title", "VARCHAR", type_params=TypeParams(max_length=200)),
         Column("year", "INT16", nullable=True),
-        *(Column(one.column, "FLOAT_VECTOR", dim=one.dim) for one in filled),
+        *(Column(one.column, "FLOAT_VECTOR", type_params=TypeParams(dim=one.dim)) for one in filled),
     )
     text = dump_statistics(statistics) if isinstance(statistics, FamilyStatistics) else statistics
     return Table(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymilvus import MilvusClient
 
-from nestvec.milvus.catalog import Column, EmbeddingColumn, LexicalColumn, Table
+from nestvec.milvus.catalog import Column, EmbeddingColumn, LexicalColumn, Table, TypeParams
 from nestvec.milvus.providers import Endpoint
 from nestvec.milvus.steps import drive
 from nestvec.sql import Session
@@ -29,13 +29,13 @@ PAPERS = Table(
     name="papers",
     columns=(
         Column("id", "INT64", primary=True),
-        Column("body", "VARCHAR", max_length=1000),
+        Column("body", "VARCHAR", type_params=TypeParams(max_length=1000)),
         Column("year", "INT16", nullable=True),
         Column("price", "DOUBLE"),
-        Column("body_2", "FLOAT_VECTOR", dim=2),
-        Column("body_4", "FLOAT_VECTOR", dim=4),
+        Column("body_2", "FLOAT_VECTOR", type_params=TypeParams(dim=2)),
+        Column("body_4", "FLOAT_VECTOR", type_params=TypeParams(dim=4)),
         Column("words", "SPARSE_FLOAT_VECTOR"),
-        Column("code", "BINARY_VECTOR", dim=16),
+        Column("code", "BINARY_VECTOR", type_params=TypeParams(dim=16)),
     ),
     embeddings=(
         EmbeddingColumn("body", "body_2", Endpoint("openai", SERVICE, EmbeddingConfig("minilm", 2))),
@@ -156,7 +156,7 @@ def test_another_table_or_service_is_planned_again() -> None:
     with pytest.raises(SqlError, match="column body_4 is indexed by L2"):
         planned(kept, statement, asked)
     elsewhere = "SELECT id FROM papers ORDER BY own <=> EMBED('x', 'other') LIMIT 1"
-    own = Column("own", "FLOAT_VECTOR", dim=2)
+    own = Column("own", "FLOAT_VECTOR", type_params=TypeParams(dim=2))
     kept = fresh(replace(PAPERS, columns=(*PAPERS.columns, own), metrics={"own": "COSINE"}))
     assert planned(kept, elsewhere, {}).services == ("http://127.0.0.1:8080",)
     kept.settings = SessionSettings(service="http://other:1")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymilvus import MilvusClient
 
-from nestvec.milvus.catalog import Column, EmbeddingColumn, LexicalColumn, Table
+from nestvec.milvus.catalog import Column, EmbeddingColumn, LexicalColumn, Table, TypeParams
 from nestvec.milvus.providers import Endpoint
 from nestvec.milvus.steps import BlockingCall, Call
 from nestvec.sql import Session
@@ -35,16 +35,21 @@ TABLE = Table(
     "papers",
     (
         Column("id", "INT64", primary=True),
-        Column("title", "VARCHAR", max_length=10, nullable=True),
-        Column("abstract", "VARCHAR", max_length=100),
+        Column("title", "VARCHAR", nullable=True, type_params=TypeParams(max_length=10)),
+        Column("abstract", "VARCHAR", type_params=TypeParams(max_length=100)),
         Column("year", "INT16", nullable=True),
         Column("stars", "INT32", has_default=True, default=3),
-        Column("tags", "ARRAY", element_type="VARCHAR", max_length=5, max_capacity=3, nullable=True),
+        Column(
+            "tags",
+            "ARRAY",
+            nullable=True,
+            type_params=TypeParams(element_type="VARCHAR", max_length=5, max_capacity=3),
+        ),
         Column("meta", "JSON", nullable=True),
         Column("ok", "BOOL", nullable=True),
         Column("score", "DOUBLE", nullable=True),
-        Column("v", "FLOAT_VECTOR", dim=2),
-        Column("abstract_64", "FLOAT_VECTOR", dim=64),
+        Column("v", "FLOAT_VECTOR", type_params=TypeParams(dim=2)),
+        Column("abstract_64", "FLOAT_VECTOR", type_params=TypeParams(dim=64)),
         Column("words", "SPARSE_FLOAT_VECTOR"),
     ),
     embeddings=(
@@ -199,7 +204,7 @@ def test_an_update_sets_values_and_reads_what_its_expressions_name() -> None:
 
 
 def test_ids_in_a_filter() -> None:
-    keyed = Table("t", (Column("id", "VARCHAR", primary=True, max_length=9),))
+    keyed = Table("t", (Column("id", "VARCHAR", primary=True, type_params=TypeParams(max_length=9)),))
     assert ids_filter(TABLE, [1, -2]) == "id in [1, -2]"
     assert ids_filter(keyed, ['a"b']) == 'id in ["a\\"b"]'
 

@@ -111,7 +111,11 @@ def array(scope: Scope, node: exp.Expr) -> Column:
 
 def element(column: Column) -> Column:
     """An element of an array column, under the name of the array."""
-    return replace(column, type=column.element_type or "VARCHAR", element_type=None)
+    return replace(
+        column,
+        type=column.type_params.element_type or "VARCHAR",
+        type_params=replace(column.type_params, element_type=None),
+    )
 
 
 def inside_json(column: Column) -> bool:

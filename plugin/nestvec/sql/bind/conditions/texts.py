@@ -63,7 +63,7 @@ def bind_match(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
     if len(columns) != 1 or not isinstance(columns[0], exp.Column):
         raise scope.source.not_supported("@@ with anything but a column", node, "Write title @@ 'words'.")
     column = filterable_column(scope, columns[0])
-    if not column.analyzed:
+    if not column.type_params.analyzed:
         raise scope.source.type_mismatch(
             f"column {column.name} has no analyzer",
             "@@",

@@ -100,7 +100,7 @@ def bind_type(source: SourceText, node: exp.Expr, position: int) -> ColumnType:
 def type_sql(column: Column) -> str:
     """The type of a column in the notation of ``bind_type``, or of pgvector."""
     if column.type == "ARRAY":
-        return f"{_scalar(column.element_type or '?', column.max_length)}[]"
+        return f"{_scalar(column.type_params.element_type or '?', column.max_length)}[]"
     if column.type == "INT64" and column.auto_id:
         return "BIGSERIAL"
     if column.dim is not None:

@@ -81,7 +81,9 @@ class ExpressionBinder:
         column = self.scope.column(node)
         check_readable(self.scope, column, node)
         return TypedExpression(
-            ColumnRef(column.name, location_of(self.scope.source, node)), column.type, column.element_type
+            ColumnRef(column.name, location_of(self.scope.source, node)),
+            column.type,
+            column.type_params.element_type,
         )
 
     def _ranking_value(self, measured: Measure) -> TypedExpression:
