@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from cachetools import TTLCache
 
@@ -15,9 +15,8 @@ _ENTRY_OVERHEAD_BYTES: Final = 300
 """Bytes of an entry besides its numbers: key, objects, array header."""
 
 
-@dataclass(frozen=True)
-class CacheKey:
-    """Identifies the embedding of one input by one encoder."""
+class CacheKey(NamedTuple):
+    """Identifies the embedding of one input by one encoder. A tuple, as it is hashed often."""
 
     part: str
     """The part of the encoder that embeds it."""
