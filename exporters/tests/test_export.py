@@ -170,7 +170,7 @@ def test_a_rotation_changes_no_cosine_and_is_recorded(precision: str, bert: Path
     assert rotated.nesting == "rotated"
     assert rotated.fit is not None
     assert (rotated.fit.method, rotated.fit.sample, rotated.fit.texts) == ("learned", "words.txt", 360)
-    assert rotated.fit.drawn == len(SAMPLE.texts)
+    assert rotated.fit.sample_texts == len(SAMPLE.texts)
     assert rotated.retention[32] == 1.0
     assert rotated.retention[8] > rotated.fit.plain[8]
     matrix = np.load(after / "rotation.npy", allow_pickle=False)

@@ -1,4 +1,4 @@
-"""What an encoder offers, held against what is asked of it."""
+"""What an encoder offers, and checks that a field's config asks for no more."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ CHECKS: Final[Mapping[str, Check]] = {
 
 def check_config(config: EmbeddingConfig, capabilities: Capabilities) -> None:
     """Raise SpecError, DimNotOffered, ExitNotOffered or ExpertNotOffered where the encoder does not offer
-    what is asked of it."""
+    the config."""
     for check in CHECKS.values():
         check(config, capabilities)
 

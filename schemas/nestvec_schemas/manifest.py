@@ -6,7 +6,7 @@ import json
 import re
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 
 from nestvec_schemas.capabilities import check_exit, check_expert
 from nestvec_schemas.embedding_config import EmbeddingConfig
@@ -47,7 +47,9 @@ class FitSummary(Record):
     sample: str
     """Where the texts came from."""
 
-    drawn: Annotated[int, Field(ge=1)] | None = None
+    sample_texts: Annotated[int, Field(ge=1)] | None = Field(
+        None, validation_alias=AliasChoices("sample_texts", "drawn"), serialization_alias="drawn"
+    )
     """Number of distinct texts in the sample; None in a manifest that does not say."""
 
     texts: Annotated[int, Field(ge=1)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from nestvec_schemas.late_interaction import Interaction
 from nestvec_schemas.preprocessing.chat import ChatLayout
@@ -35,7 +35,7 @@ MAIN_PART: Final = ""
 class Record(BaseModel):
     """A value of a manifest: frozen, and an unknown field is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
 
 class Tower(Record):
@@ -53,7 +53,9 @@ class Tower(Record):
     batch."""
 
     scheme: TokenScheme = "tokenizer"
-    picture: ImageTransform | None = None
+    image_transform: ImageTransform | None = Field(
+        None, validation_alias=AliasChoices("image_transform", "picture"), serialization_alias="picture"
+    )
     """How an image becomes pixels of one size."""
 
     patching: Patching | None = None

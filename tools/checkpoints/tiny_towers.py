@@ -13,5 +13,5 @@ IMAGE = Tower(
     output="sentence_embedding",
     pooling="cls",
     max_tokens=4,
-    picture=ImageTransform(height=8, width=8, resize="exact"),
+    image_transform=ImageTransform(height=8, width=8, resize="exact"),
 )

@@ -1,7 +1,7 @@
 """Vision-language models as encoders (VLM2Vec, Jiang et al. 2024): an image and a text to the last token.
 
-One graph reads messages of all kinds (``seeing``). Every image is brought to one size, so that it has as
-many tokens as any other: Qwen's models, which keep an image's shape, see it squeezed into a square.
+One graph reads messages of all kinds (``vision.vlm_graph``). Every image is brought to one size, so that it
+has as many tokens as any other: Qwen's models, which keep an image's shape, get it resized to a square.
 """
 
 from __future__ import annotations
@@ -80,11 +80,15 @@ def _qwen_vision(model: Any, transform: ImageTransform) -> QwenVision:
 
 @dataclass(frozen=True)
 class VisionLanguageFamily:
-    """A class of transformers, what sees in it, and whether its positions have three axes."""
+    """A class of transformers and how it reads images."""
 
     class_name: str
+
     vision: Callable[[Any, ImageTransform], Any]
+    """The image encoder of a model of the class."""
+
     planar: bool
+    """Whether positions have three axes."""
 
 
 FAMILIES: Final[dict[str, VisionLanguageFamily]] = {
@@ -116,7 +120,7 @@ class VisionLanguageTower(TowerModel):
             max_tokens=_max_tokens(
                 options.max_tokens, self.text_config.max_position_embeddings, self.min_tokens
             ),
-            picture=self.transform,
+            image_transform=self.transform,
             chat=self.chat,
         )
         self.example = _example(image_input)
@@ -175,7 +179,7 @@ class VisionLanguageTower(TowerModel):
 
 
 def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
-    """Load the weights. Raises CheckpointUnsupported, EncoderError for options that make no sense here."""
+    """Load the weights. Raises CheckpointUnsupported, and EncoderError for unsupported options."""
     import transformers  # noqa: PLC0415 - slow
 
     _check_options(options)
@@ -196,7 +200,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
 
 def message_rows(spec: Tower, folder: Path, inputs: Sequence[Any], max_tokens: int) -> list[Arrays]:
     """Messages, or texts alone, to rows of at most ``max_tokens`` tokens."""
-    chat, transform = spec.chat, spec.picture
+    chat, transform = spec.chat, spec.image_transform
     if chat is None or transform is None:
         raise ValueError("the tower reads no messages")
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
@@ -230,7 +234,7 @@ def probe_messages() -> list[Message]:
 def _image_input(family: VisionLanguageFamily, model: Any, folder: Path) -> ImageInput:
     if not hasattr(model, "language_model"):
         raise CheckpointUnsupported(
-            "the installed transformers lays this architecture out in an older way",
+            "the installed transformers has an older layout of this architecture",
             value=family.class_name,
             next_step="Upgrade transformers.",
         )
@@ -270,7 +274,7 @@ def _max_tokens(requested: int | None, positions: int, min_tokens: int) -> int:
 
 
 def _check_options(options: ExportOptions) -> None:
-    """Raise EncoderError for what a message to a chat model has not."""
+    """Raise EncoderError for options that a message to a chat model does not support."""
     overrides = options.overrides
     for flag, is_set in (
         ("--pooling", overrides.pooling not in (None, "lasttoken")),

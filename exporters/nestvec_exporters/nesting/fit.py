@@ -114,7 +114,7 @@ def fit_nesting(
         record=FitSummary(
             method=options.method,
             sample=sample.name,
-            drawn=len(sample.texts),
+            sample_texts=len(sample.texts),
             texts=len(training) + keywords,
             held_out=len(held_out),
             seed=options.seed,

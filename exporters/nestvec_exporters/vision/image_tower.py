@@ -1,4 +1,4 @@
-"""A tower that reads images: pixels to a vector each, and the vectors of frames to one."""
+"""A tower that reads images: pixels to one vector each, and the vectors of frames to one."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from nestvec_schemas.towers import Tower
 
 PIXELS: Final = "pixels"
 PREPROCESSING_FILES: Final = ("preprocessor_config.json", "processor_config.json")
-"""Where a checkpoint says how an image becomes numbers."""
+"""The files that say how a checkpoint preprocesses images."""
 
-# What an image costs in a batch where its tower has no patches: as many as ViT-B/16 has.
+# The patch edge of ViT-B/16, for towers without patches.
 _PATCH = 16
 
 
@@ -78,8 +78,8 @@ class ImageGraph(nn.Module):
     """Pixels, (n, height, width, 3) uint8, or (n, frames, height, width, 3), to vectors, (n, dim) float32.
 
     The vectors of frames are averaged (LRCN's, Donahue et al. 2015), each brought to length 1 before and the
-    mean after it where the tower's vectors have that length (CLIP4Clip, Luo et al. 2021). A recurrent pooling
-    takes which frames are there, (n, frames) int64, as well.
+    mean after it if the tower's vectors have that length (CLIP4Clip, Luo et al. 2021). A recurrent pooling
+    takes which frames are present, (n, frames) int64, as well.
     """
 
     scale: Tensor
@@ -97,7 +97,7 @@ class ImageGraph(nn.Module):
         self.register_buffer("shift", _channels(shift))
 
     def forward(self, levels: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor]:
-        """A vector an input."""
+        """One vector per input."""
         if self.frames > 1:
             levels = levels.flatten(0, 1)
         vectors = _unit(self.transformer(self.numbers(levels)), self.unit)
@@ -133,7 +133,7 @@ class ImageTower(TowerModel):
             output=OUTPUT,
             pooling=model.pooling,
             max_tokens=model.frames * patches,
-            picture=self.transform,
+            image_transform=self.transform,
             frames=model.frames,
         )
 
@@ -180,7 +180,7 @@ class ImageTower(TowerModel):
 
 
 def read_preprocessing(folder: Path) -> Preprocessing:
-    """How a checkpoint prepares images. Raises CheckpointUnsupported, also where it does not say."""
+    """How a checkpoint preprocesses images. Raises CheckpointUnsupported, also where it does not say."""
     for name in PREPROCESSING_FILES:
         path = folder / name
         config = read_json(path) if path.is_file() else None
@@ -190,7 +190,7 @@ def read_preprocessing(folder: Path) -> Preprocessing:
     if is_timm(settings):
         return parse_preprocessing(settings)
     raise CheckpointUnsupported(
-        "the checkpoint does not say how an image becomes numbers",
+        "the checkpoint does not say how to preprocess an image",
         value=f"neither {PREPROCESSING_FILES[0]} nor {PREPROCESSING_FILES[1]}",
         next_step="Put it beside the weights: save the image processor with save_pretrained.",
     )
@@ -205,7 +205,7 @@ def read_processor(folder: Path) -> Any:
     kind: Any = AutoImageProcessor  # its functions have no annotations
     backend: Any = {"backend": "pil"} if _is_transformers_5() else {"use_fast": False}
     try:
-        # Pillow's resize; torchvision's differs by a level here and there.
+        # Pillow's resize; torchvision's differs by a level in places.
         return kind.from_pretrained(str(folder), local_files_only=True, **backend)
     except Exception as error:
         raise CheckpointUnsupported(
@@ -230,7 +230,7 @@ def attention_shape(config: Any) -> tuple[int, int]:
 
 def image_rows(transform: ImageTransform, frames: int, inputs: Sequence[Any]) -> list[Arrays]:
     """Inputs to rows of pixels: images, or the paths and ``file:`` addresses of some; of a tower of several
-    frames, sequences of them. Raises SampleUnusable for a file that is no image."""
+    frames, sequences of them. Raises SampleUnusable for a file that is not an image."""
     rows: list[Arrays] = []
     for item in inputs:
         levels = [image_pixels(open_image(image), transform) for image in _frames(item, frames)]
@@ -239,7 +239,7 @@ def image_rows(transform: ImageTransform, frames: int, inputs: Sequence[Any]) ->
 
 
 def frame_rows(transform: ImageTransform, frames: int, inputs: Sequence[Any]) -> list[Arrays]:
-    """The same of a tower that reads at most ``frames`` in their order: which of them are there, too."""
+    """The same of a tower that reads at most ``frames`` in their order: which of them are present, too."""
     rows: list[Arrays] = []
     for item in inputs:
         levels = [image_pixels(open_image(image), transform) for image in _frames(item, 1)]
@@ -263,7 +263,7 @@ def open_image(source: Any) -> Image.Image:
             return to_8bit_color(image).copy()
     except OSError as error:
         raise SampleUnusable(
-            "this encoder reads images, and the sample holds something else",
+            "this encoder reads images, and the sample has something else",
             value=str(source)[:80],
             next_step="Give a sample whose texts are paths or file: addresses of images.",
         ) from error

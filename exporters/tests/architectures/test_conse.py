@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 from sentence_transformers import SentenceTransformer
-from tiny_pictures import DUAL, EDGE, VISION, write
+from tiny_image_models import DUAL, EDGE, VISION, write
 
 from nestvec_exporters import ExportOptions, Overrides, export
 from nestvec_exporters.architectures.conse import LIKELIEST, TEMPLATE, class_names
@@ -70,7 +70,7 @@ def test_pictures_lie_where_their_classes_names_do(bert: Path, classifier: Path,
     verify_files(folder, manifest)
     assert set(manifest.towers) == {"text", "image"}
     assert (manifest.source, manifest.layers, manifest.towers["image"].pooling) == ("bert+vit", (1,), "conse")
-    picture = manifest.towers["image"].picture
+    picture = manifest.towers["image"].image_transform
     assert picture is not None
     assert (picture.height, picture.width) == (EDGE, EDGE)
     vectors = seen(folder, picture)
@@ -79,7 +79,7 @@ def test_pictures_lie_where_their_classes_names_do(bert: Path, classifier: Path,
 
 
 def test_a_rotation_turns_both_towers(bert: Path, classifier: Path, tmp_path: Path) -> None:
-    plain = export(options(bert, classifier, tmp_path / "plain")).towers["image"].picture
+    plain = export(options(bert, classifier, tmp_path / "plain")).towers["image"].image_transform
     texts = tuple(f"{number} things of {number % 17} kinds" for number in range(300))
     given = options(bert, classifier, tmp_path, rotation="pca", sample=Sample("numbers", texts))
     export(given)
@@ -102,7 +102,7 @@ def test_an_encoder_of_pictures_in_the_texts_own_space_is_taken_as_it_is(bert: P
     assert manifest.towers["image"] == own.towers["image"]
     assert manifest.towers["text"].pooling == "mean"
     assert (manifest.source, manifest.normalised) == ("bert+clip", False)
-    image = manifest.towers["image"].picture
+    image = manifest.towers["image"].image_transform
     np.testing.assert_array_equal(seen(tmp_path / "both", image), seen(tmp_path / "own", image))
     wide = write(row, tmp_path / "wide")
     with pytest.raises(CheckpointUnsupported, match="40 dims against 32"):
@@ -110,7 +110,7 @@ def test_an_encoder_of_pictures_in_the_texts_own_space_is_taken_as_it_is(bert: P
 
 
 def test_what_does_not_fit_together(bert: Path, classifier: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointUnsupported, match=r"no checkpoint of images alone.*bert"):
+    with pytest.raises(CheckpointUnsupported, match=r"needs an image checkpoint, and this is not one.*bert"):
         export(options(bert, bert, tmp_path))
     with pytest.raises(ExitNotOffered, match="no layers to stop after"):
         export(options(bert, classifier, tmp_path, exits=(1,), sample=Sample("s", ("a",) * 9)))

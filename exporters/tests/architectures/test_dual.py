@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import tiny_pictures
+import tiny_image_models
 import torch
 import transformers
 from google.protobuf import text_format
@@ -50,7 +50,7 @@ def written(request: pytest.FixtureRequest, checkpoints: Path, models: Path) -> 
     name = getattr(request, "param", "clip")
     checkpoint = checkpoints / name
     if not checkpoint.exists():
-        tiny_pictures.write(tiny_pictures.DUAL[name], checkpoint)
+        tiny_image_models.write(tiny_image_models.DUAL[name], checkpoint)
         export(ExportOptions(str(checkpoint), models, name))
     return checkpoint, models / name
 
@@ -75,8 +75,8 @@ def of_texts(folder: Path, texts: list[str]) -> Array:
 
 def of_pictures(folder: Path, images: Any) -> Array:
     tower = read_manifest(folder).towers["image"]
-    assert tower.picture is not None
-    rows = image_rows(tower.picture, tower.frames, images)
+    assert tower.image_transform is not None
+    rows = image_rows(tower.image_transform, tower.frames, images)
     return np.stack(run_graph(part_folder(folder, "image") / GRAPH, rows))
 
 
@@ -90,11 +90,11 @@ def tokenised(checkpoint: Path, text: str) -> dict[str, torch.Tensor]:
 
 
 def whole_model(checkpoint: Path) -> Any:
-    name = tiny_pictures.DUAL[checkpoint.name].kind
+    name = tiny_image_models.DUAL[checkpoint.name].kind
     return getattr(transformers, name).from_pretrained(checkpoint).eval()
 
 
-@pytest.mark.parametrize("written", tiny_pictures.DUAL, indirect=True)
+@pytest.mark.parametrize("written", tiny_image_models.DUAL, indirect=True)
 def test_both_towers_give_what_the_whole_model_of_transformers_gives(written: tuple[Path, Path]) -> None:
     checkpoint, folder = written
     images = real_pictures()
@@ -141,7 +141,7 @@ def test_one_encoder_has_two_graphs_and_each_holds_its_tower_alone(written: tupl
     assert manifest.parts == {"": "text", "image": "image"}
     assert set(manifest.files) == {"1/model.onnx", "tokenizer.json", "@image/1/model.onnx"}
     text, image = manifest.towers["text"], manifest.towers["image"]
-    assert (text.pooling, text.max_tokens, text.picture) == ("eos", 32, None)
+    assert (text.pooling, text.max_tokens, text.image_transform) == ("eos", 32, None)
     assert (image.inputs, image.max_tokens, image.frames) == (("pixels",), 16, 1)
     weights = [
         {tensor.name for tensor in onnx.load(place / GRAPH).graph.initializer}

@@ -132,11 +132,11 @@ def no_projection(folder: Path) -> Path:
     ("spoil", "message"),
     [
         (no_projection, "no projection of its token vectors: linear.weight is in none"),
-        (lambda f: colbert(f, similarity="l2"), "another measure than their cosine: l2"),
+        (lambda f: colbert(f, similarity="l2"), "another metric than cosine: l2"),
         (lambda f: colbert(f, query_token_id="[Q]"), r"not one token of the checkpoint's vocabulary: \[Q\]"),
         (lambda f: pylate(f, {"use_residual": True}), "not a plain matrix: use_residual"),
         (lambda f: pylate(f, {"activation_function": "torch.nn.Tanh"}), "not a plain matrix: torch.nn.Tanh"),
-        (lambda f: pylate(f, query_prefix=""), "vocabulary: no marker. Name tokens that it has"),
+        (lambda f: pylate(f, query_prefix=""), "vocabulary: no marker. Give tokens that it has"),
     ],
 )
 def test_what_is_not_read(

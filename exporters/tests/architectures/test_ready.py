@@ -202,10 +202,10 @@ def positions(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda f: f, r"\(last_hidden_state\), and nothing says how they become one: given. Add --pooling"),
+        (lambda f: f, r"\(last_hidden_state\), and nothing says how to pool them: given. Add --pooling"),
         (broken, "model.onnx is not an ONNX graph"),
         (no_tokenizer, "tokenizer cannot be read"),
-        (positions, "other inputs than a text encoder's: input_ids, .*position_ids"),
+        (positions, "inputs are not a text encoder's: input_ids, .*position_ids"),
     ],
 )
 def test_what_is_no_encoder(bert: Path, tmp_path: Path, spoil: Callable[[Path], Path], message: str) -> None:

@@ -100,7 +100,7 @@ def test_another_is_refused_until_it_is_told_what_it_is(masked: Path, tmp_path: 
     models = tmp_path / "models"
     with pytest.raises(CheckpointUnsupported, match=r"does not say how.*--pooling splade.*--pooling mean"):
         exported(masked, models)
-    with pytest.raises(CheckpointUnsupported, match=r"weigh its words like this: spalde.*'splade'"):
+    with pytest.raises(CheckpointUnsupported, match=r"unknown weighting.*: spalde.*'splade'"):
         exported(masked, models, "spalde")
     assert exported(masked, models, "mean").kind == "dense"
     assert exported(masked, models, "splade", force=True).kind == "sparse"
@@ -166,7 +166,7 @@ def alone(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (foreign, "module of its own code.*custom_pooling"),
+        (foreign, "module with its own code.*custom_pooling"),
         (autoencoder, "cannot be exported: SparseAutoEncoder"),
         (pickled, "pickled weights can run code"),
         (alone, "do not give weights of words: Transformer"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_pictures
+import tiny_image_models
 import torch
 import transformers
 from google.protobuf import text_format
@@ -48,7 +48,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def checkpoint(request: pytest.FixtureRequest, checkpoints: Path) -> Path:
     name = getattr(request, "param", "vit")
     folder = checkpoints / name
-    return folder if folder.exists() else tiny_pictures.write(tiny_pictures.VISION[name], folder)
+    return folder if folder.exists() else tiny_image_models.write(tiny_image_models.VISION[name], folder)
 
 
 def real_pictures() -> list[Image.Image]:
@@ -64,8 +64,8 @@ def real_pictures() -> list[Image.Image]:
 
 def encode(folder: Path, images: Any) -> Array:
     tower = read_manifest(folder).towers["image"]
-    assert tower.picture is not None
-    rows = image_rows(tower.picture, tower.frames, images)
+    assert tower.image_transform is not None
+    rows = image_rows(tower.image_transform, tower.frames, images)
     return np.stack(run_graph(folder / GRAPH, rows))
 
 
@@ -83,7 +83,7 @@ def own(checkpoint: Path, images: list[Image.Image]) -> Any:
         return model(values)
 
 
-@pytest.mark.parametrize("checkpoint", tiny_pictures.VISION, indirect=True)
+@pytest.mark.parametrize("checkpoint", tiny_image_models.VISION, indirect=True)
 def test_a_network_gives_what_transformers_gives(checkpoint: Path, tmp_path: Path) -> None:
     manifest, folder = exported_to(checkpoint, tmp_path)
     images = real_pictures()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import tiny_seeing
+import tiny_vision_language
 import torch
 import transformers
 from PIL import Image
@@ -30,11 +30,11 @@ from nestvec_schemas.repository import GRAPH, read_manifest
 from nestvec_schemas.vectors import Vectors, cosines
 
 WRITERS: dict[str, Callable[[Path], Path]] = {
-    "llava": tiny_seeing.write_llava,
-    "qwen2": tiny_seeing.write_qwen,
-    "qwen25": partial(tiny_seeing.write_qwen, kind="Qwen2_5_VL"),
+    "llava": tiny_vision_language.write_llava,
+    "qwen2": tiny_vision_language.write_qwen,
+    "qwen25": partial(tiny_vision_language.write_qwen, kind="Qwen2_5_VL"),
     # Five tokens a side: the windows at the edge are smaller than the others.
-    "qwen25-ragged": partial(tiny_seeing.write_qwen, kind="Qwen2_5_VL", edge=140),
+    "qwen25-ragged": partial(tiny_vision_language.write_qwen, kind="Qwen2_5_VL", edge=140),
 }
 
 
@@ -53,7 +53,7 @@ def exported_as(place: Path, name: str) -> Path:
 
 def rows(folder: Path, messages: list[Message]) -> list[Arrays]:
     tower = read_manifest(folder).main_tower
-    assert tower.chat is not None and tower.picture is not None
+    assert tower.chat is not None and tower.image_transform is not None
     return message_rows(tower, folder, messages, tower.max_tokens)
 
 
@@ -116,16 +116,16 @@ def test_a_vector_does_not_depend_on_its_neighbours(name: str, place: Path) -> N
     assert cosines(embedded(folder, messages[::-1])[::-1], alone).min() > 0.999999
 
 
-def test_a_batch_of_texts_does_not_open_the_eyes(place: Path) -> None:
-    """Its pixels have a size that the eyes could not read; and what sees lies in the branch, once."""
+def test_a_batch_of_texts_does_not_run_the_image_encoder(place: Path) -> None:
+    """Its pixels have a size that the image encoder could not read; its weights are in the branch, once."""
     folder = exported_as(place, "qwen2")
     (row,) = rows(folder, [(None, "a frog")])
     assert row["pixels"].shape == (1, 1, 3)
     graph = onnx.load(str(folder / GRAPH)).graph
     (branch,) = [node for node in graph.node if node.op_type == "If"]
     inside = [node.name for part in branch.attribute for node in part.g.node]
-    assert sum("/eyes/" in name for name in inside) > 50
-    assert {node.op_type for node in graph.node if "/eyes/" in node.name} <= {"Constant"}
+    assert sum("/traced/vision/" in name for name in inside) > 50
+    assert {node.op_type for node in graph.node if "/traced/vision/" in node.name} <= {"Constant"}
     weights = transformers.Qwen2VLModel.from_pretrained(place / "qwen2").num_parameters()
     numbers = sum(
         int(np.prod(one.dims)) for one in graph.initializer if one.data_type == onnx.TensorProto.FLOAT
@@ -136,7 +136,7 @@ def test_a_batch_of_texts_does_not_open_the_eyes(place: Path) -> None:
 def test_a_long_text_loses_its_end_and_keeps_the_layout(place: Path) -> None:
     folder = exported_as(place, "qwen2")
     tower = read_manifest(folder).main_tower
-    assert tower.chat is not None and tower.picture is not None
+    assert tower.chat is not None and tower.image_transform is not None
     both = message_rows(tower, folder, [(probe_images()[0], "a" * 600), (probe_images()[0], "")], 200)
     long, empty = (row["input_ids"].tolist() for row in both)
     assert len(long) == 200
@@ -171,7 +171,7 @@ def test_a_layout_is_verified_and_told(place: Path, tmp_path: Path) -> None:
     assert (manifest.main_tower.chat.alone, manifest.prompts) == ("{text}", {"query": "Find: "})
 
 
-def test_int8_halves_the_language_model_and_leaves_the_eyes(place: Path, tmp_path: Path) -> None:
+def test_int8_halves_the_language_model_and_leaves_the_image_encoder(place: Path, tmp_path: Path) -> None:
     exported_as(place, "qwen2")
     manifest = export(ExportOptions(str(place / "qwen2"), tmp_path, "small", precision="int8"))
     assert manifest.verification.cosine_min > 0.95
@@ -191,13 +191,13 @@ def weights_of(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_fp16_halves_the_eyes_as_well(name: str, place: Path, tmp_path: Path) -> None:
+def test_fp16_halves_the_image_encoder_as_well(name: str, place: Path, tmp_path: Path) -> None:
     exact = exported_as(place, name)
     manifest = export(ExportOptions(str(place / name), tmp_path, "small", precision="fp16"))
     assert manifest.verification.cosine_min > 0.999
     near = cosines(embedded(tmp_path / "small", probe_messages()), embedded(exact, probe_messages()))
     assert 0.999 < near.min() < 0.99999999
-    # Texts alone do not run the eyes, and come in batches of their own.
+    # Texts alone do not run the image encoder, and come in batches of their own.
     alone = [one for one in probe_messages() if one[0] is None][:4]
     assert cosines(embedded(tmp_path / "small", alone), embedded(exact, alone)).min() > 0.999
     counts = Counter[int]()
@@ -227,7 +227,7 @@ def test_numbers_too_large_for_fp16_are_told(place: Path, tmp_path: Path) -> Non
         ({"overrides": Overrides(frames=2)}, "--frames"),
         ({"overrides": Overrides(pooling="mean")}, "--pooling"),
         ({"exits": (1,)}, "sample"),
-        ({"max_tokens": 40}, "have more tokens"),
+        ({"max_tokens": 40}, "take more tokens"),
         ({"max_tokens": 4000}, "does not take texts of this many tokens"),
     ],
 )
@@ -258,7 +258,7 @@ def test_squares_are_not_resized_again_by_the_checkpoints_processor(place: Path)
     from nestvec_exporters.vision.image_tower import read_processor
 
     folder = exported_as(place, "qwen2")
-    how = read_manifest(folder).main_tower.picture
+    how = read_manifest(folder).main_tower.image_transform
     assert how is not None
     square = Image.fromarray(image_pixels(probe_images()[3], how))
     grid = np.asarray(read_processor(place / "qwen2")(square)["image_grid_thw"])

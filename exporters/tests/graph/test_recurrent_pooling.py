@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_pictures
+import tiny_image_models
 import torch
 from safetensors.torch import save_file
 
@@ -71,7 +71,7 @@ def check_lengths(pooling: FramePooling) -> None:
 
 
 def checkpoint(folder: Path, made: torch.nn.RNNBase, told: Any) -> Path:
-    tiny_pictures.write(tiny_pictures.VISION["resnet"], folder)
+    tiny_image_models.write(tiny_image_models.VISION["resnet"], folder)
     tell(folder, told)
     save_file(dict(made.state_dict()), folder / FRAME_POOLING_FILE)
     return folder
@@ -84,8 +84,10 @@ def tell(folder: Path, told: Any) -> None:
 
 def encode(folder: Path, sequences: list[Any]) -> Array:
     tower = read_manifest(folder).towers["image"]
-    assert tower.picture is not None
-    rows = (frame_rows if FRAME_MASK in tower.inputs else image_rows)(tower.picture, tower.frames, sequences)
+    assert tower.image_transform is not None
+    rows = (frame_rows if FRAME_MASK in tower.inputs else image_rows)(
+        tower.image_transform, tower.frames, sequences
+    )
     return np.stack(run_graph(folder / GRAPH, rows))
 
 
@@ -142,7 +144,7 @@ def test_without_its_weights_it_is_told(tmp_path: Path) -> None:
 
 
 def test_two_towers_of_one_space_have_none(tmp_path: Path) -> None:
-    folder = tiny_pictures.write(tiny_pictures.DUAL["clip"], tmp_path / "clip")
+    folder = tiny_image_models.write(tiny_image_models.DUAL["clip"], tmp_path / "clip")
     tell(folder, {"type": "lstm", "hidden_size": HIDDEN})
-    with pytest.raises(CheckpointUnsupported, match="of checkpoints of images alone"):
+    with pytest.raises(CheckpointUnsupported, match="for image checkpoints only"):
         export(ExportOptions(str(folder), tmp_path / "models", "film"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_pictures
+import tiny_image_models
 import torch
 import transformers
 
@@ -29,7 +29,9 @@ TEXTS = ["A frog.", "x", "two red apples, and a pear"]
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_pictures.write(tiny_pictures.NAFLEX, tmp_path_factory.mktemp("checkpoints") / "naflex")
+    return tiny_image_models.write(
+        tiny_image_models.NAFLEX, tmp_path_factory.mktemp("checkpoints") / "naflex"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def test_both_towers_give_what_transformers_gives(checkpoint: Path, folder: Path
     manifest = read_manifest(folder)
     assert manifest.verification.cosine_min > 0.9999
     assert manifest.towers["image"].inputs == ("patches", "attention_mask", "spatial_shapes")
-    assert (manifest.towers["image"].max_tokens, manifest.towers["image"].picture) == (24, None)
+    assert (manifest.towers["image"].max_tokens, manifest.towers["image"].image_transform) == (24, None)
     found = of_pictures(folder)
     assert cosines(found, own.image_embeds.numpy()).min() > 0.9999
     np.testing.assert_allclose(found, own.image_embeds, atol=1e-4)
@@ -82,7 +84,7 @@ def test_what_is_one_picture_is_told(checkpoint: Path, tmp_path: Path) -> None:
 
 
 def test_patches_that_the_network_does_not_read(checkpoint: Path, tmp_path: Path) -> None:
-    copy = tiny_pictures.write(tiny_pictures.NAFLEX, tmp_path / "copy")
+    copy = tiny_image_models.write(tiny_image_models.NAFLEX, tmp_path / "copy")
     path = copy / "preprocessor_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "patch_size": 8}))
     with pytest.raises(CheckpointUnsupported, match=r"patches that its network reads: 8 pixels, and 16"):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_pictures
+import tiny_image_models
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -40,7 +40,7 @@ def write(folder: Path, name: str, **cfg: Any) -> Path:
     architecture, args = NETS[name]
     torch.manual_seed(0)
     network = timm.create_model(architecture, pretrained=False, **args)
-    tiny_pictures.spread(network, network)
+    tiny_image_models.spread(network, network)
     folder.mkdir()
     timm.models.save_for_hf(network, folder, model_args=args, safe_serialization=True)
     config = json.loads((folder / "config.json").read_text())
@@ -61,8 +61,8 @@ def own(folder: Path, images: Any) -> Array:
 
 def encode(folder: Path, images: Any) -> Array:
     tower = read_manifest(folder).towers["image"]
-    assert tower.picture is not None
-    rows = image_rows(tower.picture, tower.frames, images)
+    assert tower.image_transform is not None
+    rows = image_rows(tower.image_transform, tower.frames, images)
     return np.stack(run_graph(folder / GRAPH, rows))
 
 
@@ -110,7 +110,7 @@ def test_what_it_cannot_load_is_told(tmp_path: Path) -> None:
         ("import nowhere_at_all", r"cannot be imported \(No module.*pip install timm"),
         (
             "raise RuntimeError('operator torchvision::nms does not exist')",
-            r"does not fit the installed torch \(operator torchvision::nms.*Install the torchvision",
+            r"does not match the installed torch \(operator torchvision::nms.*Install the torchvision",
         ),
     ],
 )

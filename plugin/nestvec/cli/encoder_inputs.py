@@ -12,7 +12,11 @@ def describe_inputs(manifest: Manifest) -> str:
     """``text of 77 tokens, images of 224 × 224``: each tower's inputs, with the longest text and the size."""
     shown = []
     for name, tower in manifest.towers.items():
-        size = f" of {tower.picture.width} × {tower.picture.height}" if tower.picture else ""
+        size = (
+            f" of {tower.image_transform.width} × {tower.image_transform.height}"
+            if tower.image_transform
+            else ""
+        )
         if tower.patching is not None:
             size = f" of {tower.patching.most} patches of {tower.patching.edge} × {tower.patching.edge}"
         frames = f"{tower.frames} " if tower.frames > 1 else ""

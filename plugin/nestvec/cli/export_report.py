@@ -61,9 +61,9 @@ def _nested(manifest: Manifest) -> str:
 
 def _describe_sample(fit: FitSummary) -> str:
     """The sample and its size in words."""
-    if fit.drawn is None:
+    if fit.sample_texts is None:
         return f"{fit.texts:,} texts of {fit.sample}"
-    sample_text = f"{fit.drawn:,} texts of {fit.sample}"
-    queries = fit.texts + fit.held_out - fit.drawn
+    sample_text = f"{fit.sample_texts:,} texts of {fit.sample}"
+    queries = fit.texts + fit.held_out - fit.sample_texts
     what = "sentences and keywords" if fit.method == "learned" else "sentences"
     return f"{sample_text} and {queries:,} {what} of them" if queries else sample_text

@@ -44,7 +44,7 @@ class EncoderInfo(BaseModel):
     max_tokens: int
     prompts: dict[PromptName, str]
     towers: tuple[Modality, ...] = ("text",)
-    pictures: bool = False
+    reads_images: bool = Field(False, validation_alias="pictures")
     """Whether an input may be the address of an image, which may be one that cannot be fetched."""
 
 

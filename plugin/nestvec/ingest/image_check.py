@@ -27,7 +27,7 @@ def _image_encoders(service: str) -> Iterator[str]:
         info = fetch_info(service, environment_api_key())
     except ServiceError:
         return
-    yield from (name for name, encoder in info.encoders.items() if encoder.pictures)
+    yield from (name for name, encoder in info.encoders.items() if encoder.reads_images)
 
 
 def unreadable_rows(

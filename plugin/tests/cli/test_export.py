@@ -105,7 +105,7 @@ def test_what_cannot_be_exported_is_an_error_that_names_it(
 def test_a_report_tells_the_samples_size(
     method: RotationMethod, drawn: int | None, texts: int, says: str
 ) -> None:
-    fit = FitSummary(method=method, sample="papers", drawn=drawn, texts=texts, held_out=120, seed=0)
+    fit = FitSummary(method=method, sample="papers", sample_texts=drawn, texts=texts, held_out=120, seed=0)
     assert says in _nested(
         Manifest.model_construct(fit=fit, dim=4, layers=(6,), retention={4: 1.0}, exits={})
     )

@@ -32,7 +32,7 @@ TOWERS = {
         output="sentence_embedding",
         pooling="cls",
         max_tokens=4,
-        picture=ImageTransform(height=2, width=2),
+        image_transform=ImageTransform(height=2, width=2),
     ),
 }
 WORDS = ["w1", "w2", "w3", "w3", "w4"]

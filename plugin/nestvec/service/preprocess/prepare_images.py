@@ -28,15 +28,15 @@ async def prepare_images(
     tower = encoder.manifest.towers["image"]
     if tower.patching is not None:
         return await _prepare_patches(encoder, inputs, tower.patching, images)
-    if tower.picture is None:
+    if tower.image_transform is None:
         raise no_preprocessing(encoder)
     if "text" not in encoder.manifest.towers and list(inputs) == [CREATION_CHECK_TEXT]:
-        blank = np.zeros((tower.picture.height, tower.picture.width, 3), np.uint8)
+        blank = np.zeros((tower.image_transform.height, tower.image_transform.width, 3), np.uint8)
         return [_image_input([blank] * tower.frames, tower)]
     addresses = [_image_addresses(encoder, value, tower) for value in inputs]
     readable = [entry for entry in addresses if not isinstance(entry, NestvecError)]
     distinct = list(dict.fromkeys(address for entry in readable for address in entry))
-    loaded = dict(zip(distinct, await load_pixels(distinct, images, tower.picture), strict=True))
+    loaded = dict(zip(distinct, await load_pixels(distinct, images, tower.image_transform), strict=True))
     return [
         entry
         if isinstance(entry, NestvecError)

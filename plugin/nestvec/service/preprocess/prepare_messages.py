@@ -42,13 +42,13 @@ async def prepare_messages(
 ) -> Callable[[], PreparedInputs]:
     """Fetch the messages' images; the function that is returned writes their texts in the model's layout."""
     tower, tokenizer = encoder.manifest.towers["text"], encoder.required_tokenizer
-    if tower.picture is None or not isinstance(tokenizer, EncoderTokenizer):
+    if tower.image_transform is None or not isinstance(tokenizer, EncoderTokenizer):
         raise no_preprocessing(encoder)
     messages = [_parse_input(encoder, chat, value) for value in inputs]
     addresses = list(
         dict.fromkeys(message.image for message in messages if isinstance(message, Message) and message.image)
     )
-    pixels = dict(zip(addresses, await load_pixels(addresses, images, tower.picture), strict=True))
+    pixels = dict(zip(addresses, await load_pixels(addresses, images, tower.image_transform), strict=True))
     return partial(_render_messages, tokenizer, chat, messages, pixels, truncation)
 
 

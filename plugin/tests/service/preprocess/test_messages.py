@@ -1,4 +1,4 @@
-"""Messages of a picture and a text: how a value says them, and their rows with the fake engine."""
+"""Messages of an image and a text: how a value says them, and their rows with the fake engine."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TOWER = Tower(
     output="sentence_embedding",
     pooling="lasttoken",
     max_tokens=12,
-    picture=ImageTransform(height=8, width=8, resize="exact"),
+    image_transform=ImageTransform(height=8, width=8, resize="exact"),
     chat=CHAT,
 )
 
@@ -98,7 +98,7 @@ def embed(
 
 
 def spelled(ids: Iterable[int]) -> str:
-    """Ids as words, without padding: [ and ] around a text, # for the picture's place."""
+    """Ids as words, without padding: [ and ] around a text, # for the image's place."""
     marks = {2: "[", 3: "]", PLACE: "#"}
     return " ".join(marks.get(int(one), f"w{int(one) - 4}") for one in ids if one)
 
@@ -158,7 +158,7 @@ def test_any_value_is_read_or_refused(value: str) -> None:
     assert is_message(value) or message == Message(value)
 
 
-def test_texts_and_pictures_share_a_batch(chatting: Embedder) -> None:
+def test_texts_and_images_share_a_batch(chatting: Embedder) -> None:
     engine: Any = chatting.engine
     found = embed(chatting, ["w5", RED, said(RED, "w5"), said(BLUE, "w5"), said(RED, "w5")])
     assert found.vectors.shape == (5, 16)
@@ -193,7 +193,7 @@ def test_the_prompt_stands_before_the_text_and_is_not_cut(chatting: Embedder) ->
     assert embed(chatting, [long]).truncated == 1
 
 
-def test_no_text_brings_a_picture_of_its_own(chatting: Embedder) -> None:
+def test_no_text_brings_an_image_of_its_own(chatting: Embedder) -> None:
     engine: Any = chatting.engine
     embed(chatting, ["w5 <pic> w6", said(RED, "<pic><pic>")])
     assert sorted((engine.arrays[0]["input_ids"] == PLACE).sum(axis=1).tolist()) == [0, 3]

@@ -30,7 +30,8 @@ from nestvec_schemas.spec.collection_spec import (
     LexicalSpec,
     VectorSpec,
 )
-from nestvec_schemas.spec.validation import Problem, find_problems
+from nestvec_schemas.spec.problem import Problem
+from nestvec_schemas.spec.validation import find_problems
 
 KEY_TYPES: Final = ("INT64", "VARCHAR")
 """Types of a primary key."""

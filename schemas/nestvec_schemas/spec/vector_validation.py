@@ -1,0 +1,181 @@
+"""The rules of a spec's vector fields: services, forms, dims, indexes, names and number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from nestvec_schemas.spec.problem import FIELD_NAME, NAME_RULE, RESERVED_NAMES, Problem
+
+if TYPE_CHECKING:
+    from nestvec_schemas.spec.collection_spec import CollectionSpec, EmbeddingSpec
+
+MAX_FIELDS: Final = 64
+
+
+def _check_services(spec: CollectionSpec) -> Iterator[Problem]:
+    for index, embedding in enumerate(spec.embeddings):
+        if not _is_url(spec.service_of(embedding)):
+            yield Problem(
+                f"embeddings[{index}].service" if embedding.service else "service",
+                "is not the address of a service",
+                spec.service_of(embedding) or "none",
+                "Write service: http://HOST:PORT, for example http://127.0.0.1:8080.",
+            )
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+_BINARY_INDEXES = ("BIN_FLAT", "BIN_IVF_FLAT")
+_SPARSE_INDEXES = ("SPARSE_INVERTED_INDEX",)
+
+_FORM_INDEXES_AND_METRICS = {
+    # int8 loses a vector's scale, on which all metrics but the cosine depend.
+    "int8": (("AUTOINDEX", "HNSW"), ("COSINE",)),
+    "binary": (_BINARY_INDEXES, ("HAMMING",)),
+    "sparse": (("SPARSE_INVERTED_INDEX", "AUTOINDEX"), ("IP",)),
+}
+"""The indexes and metrics of Milvus for each form but float."""
+
+
+def _check_forms(spec: CollectionSpec) -> Iterator[Problem]:
+    for number, embedding in enumerate(spec.embeddings):
+        where = f"embeddings[{number}]"
+        yield from _check_dims(where, embedding)
+        if embedding.form == "float":
+            if embedding.index in _SPARSE_INDEXES:
+                yield Problem(
+                    f"{where}.index", "is for sparse vectors alone", embedding.index, "Write form: sparse."
+                )
+            if embedding.index in _BINARY_INDEXES or embedding.metric == "HAMMING":
+                value = embedding.index if embedding.index in _BINARY_INDEXES else embedding.metric
+                yield Problem(where, "has what is for binary vectors alone", value, "Write form: binary.")
+            continue
+        indexes, metrics = _FORM_INDEXES_AND_METRICS[embedding.form]
+        for key, value, allowed in (
+            ("index", embedding.index, indexes),
+            ("metric", embedding.metric, metrics),
+        ):
+            if value not in allowed:
+                yield Problem(
+                    f"{where}.{key}",
+                    f"does not go with form: {embedding.form}",
+                    value,
+                    f"Omit it, or write {' or '.join(allowed)}.",
+                )
+        for dim in embedding.dims if embedding.form == "binary" else ():
+            if dim % 8:
+                yield Problem(
+                    f"{where}.dims", "do not fill whole bytes of bits", dim, "Choose multiples of 8."
+                )
+
+
+def _check_dims(where: str, embedding: EmbeddingSpec) -> Iterator[Problem]:
+    if embedding.form != "sparse":
+        if not embedding.dims:
+            yield Problem(f"{where}.dims", "are missing", "none", "Write at least one: dims: [64].")
+        if embedding.top is not None:
+            step = "Remove it: dims say how many numbers are kept."
+            yield Problem(where, "has top, which is for form: sparse alone", embedding.top, step)
+        return
+    if embedding.dims:
+        listed = ", ".join(map(str, embedding.dims))
+        yield Problem(
+            f"{where}.dims", "are not chosen with form: sparse: they are the words", listed, "Remove them."
+        )
+    if embedding.exit is not None:
+        yield Problem(f"{where}.exit", "does not go with form: sparse", embedding.exit, "Remove it.")
+
+
+def _check_plain_vectors(spec: CollectionSpec) -> Iterator[Problem]:
+    for number, vector in enumerate(spec.vectors):
+        if vector.index in _SPARSE_INDEXES:
+            yield Problem(
+                f"vectors[{number}]", "has what is for sparse vectors alone", vector.index, "Remove it."
+            )
+        if vector.index in _BINARY_INDEXES or vector.metric == "HAMMING":
+            value = vector.index if vector.index in _BINARY_INDEXES else vector.metric
+            yield Problem(f"vectors[{number}]", "has what is for binary vectors alone", value, "Remove it.")
+
+
+def _check_embedding_names(spec: CollectionSpec) -> Iterator[Problem]:
+    for number, embedding in enumerate(spec.embeddings):
+        if embedding.name is not None and len(embedding.dims) > 1:
+            yield Problem(
+                f"embeddings[{number}].name",
+                "is for one vector field, and this embedding has a field per dim",
+                embedding.name,
+                "Write an embedding for each dim, or omit the name.",
+            )
+
+
+def _declared_vector_fields(spec: CollectionSpec) -> Iterator[tuple[str, str, str]]:
+    """Where each vector field is declared, its name, and how to change it."""
+    for number, embedding in enumerate(spec.embeddings):
+        for config in embedding.configs:
+            advice = "Choose another name."
+            if embedding.name is None:
+                advice = f"Keep one {config.dim} for {embedding.field}."
+            where = f"embeddings[{number}].{'dims' if embedding.name is None else 'name'}"
+            if embedding.form == "sparse":
+                where, advice = f"embeddings[{number}]", "Give one of them another name."
+            yield where, embedding.column(config), advice
+    for number, lexical in enumerate(spec.lexical):
+        yield f"lexical[{number}]", lexical.column, "Choose another name."
+    for number, vector in enumerate(spec.vectors):
+        yield f"vectors[{number}].name", vector.name, "Choose another name."
+
+
+def _check_vector_fields(spec: CollectionSpec) -> Iterator[Problem]:
+    names: set[str] = set()
+    for where, name, advice in _declared_vector_fields(spec):
+        if name in spec.fields:
+            yield Problem(where, "give a vector field the name of a scalar field", name, "Rename the field.")
+        if name in names:
+            yield Problem(where, "give the same vector field twice", name, advice)
+        if not FIELD_NAME.fullmatch(name) or name.lower() in RESERVED_NAMES:
+            yield Problem(
+                where,
+                "give a vector field a name that Milvus does not take",
+                name,
+                f"Rename it. {NAME_RULE}",
+            )
+        names.add(name)
+    if not names:
+        yield Problem(
+            "the spec",
+            "has no vector field, and Milvus requires one",
+            "none",
+            "Add embeddings: - {field: FIELD, encoder: NAME, dims: [64]}.",
+        )
+    if len(names) > spec.max_vector_fields:
+        yield Problem(
+            "embeddings",
+            f"give more than {spec.max_vector_fields} vector fields, Milvus's limit",
+            f"{len(names)} vector fields",
+            "Keep fewer dims (a shorter one is a prefix of a longer one), or raise proxy.maxVectorFieldNum "
+            "in milvus.yaml (at most 10) and write max_vector_fields: with that number in the spec.",
+        )
+    if len(names) + len(spec.fields) > MAX_FIELDS:
+        yield Problem(
+            "fields",
+            f"are more than {MAX_FIELDS} with the vector fields",
+            len(names) + len(spec.fields),
+            "Keep fewer.",
+        )
+
+
+VECTOR_CHECKS: Final[tuple[Callable[[CollectionSpec], Iterator[Problem]], ...]] = (
+    _check_services,
+    _check_forms,
+    _check_plain_vectors,
+    _check_embedding_names,
+    _check_vector_fields,
+)
