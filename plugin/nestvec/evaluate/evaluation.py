@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nestvec.datasets.beir import PAIRS, Dataset, open_dataset
 from nestvec.datasets.image_pairs import open_pairs
-from nestvec.evaluate.measure_dense import measure, memoize
+from nestvec.evaluate.measure_dense import measure_dense, memoize
 from nestvec.evaluate.measure_sparse import measure_sparse
 from nestvec.evaluate.metrics.concept_depth import ConceptDepth
 from nestvec.evaluate.outcomes import EvaluateOptions, Measurement
@@ -52,7 +52,7 @@ def open_datasets(folders: Sequence[Path], languages: Sequence[str] = ()) -> dic
     Raises DatasetUnusable, also for two of one name.
     """
     datasets: dict[str, Dataset] = {}
-    for dataset in _opened(folders, languages):
+    for dataset in _open_each(folders, languages):
         if dataset.name in datasets or dataset.name == MEAN:
             raise DatasetUnusable(
                 "two datasets have this name"
@@ -65,7 +65,7 @@ def open_datasets(folders: Sequence[Path], languages: Sequence[str] = ()) -> dic
     return datasets
 
 
-def _opened(folders: Sequence[Path], languages: Sequence[str]) -> Iterator[Dataset]:
+def _open_each(folders: Sequence[Path], languages: Sequence[str]) -> Iterator[Dataset]:
     for folder in folders:
         if (folder / PAIRS).is_file():
             yield from open_pairs(folder, languages)
@@ -87,33 +87,34 @@ def evaluate(
     """
     _check_towers(datasets, variants)
     _check_kinds(datasets, variants, rerankers, backend)
-    ranking = [
-        RerankerVariant(outcome, open_encoder(outcome.folder), open_lazily(backend.open_run, outcome))
-        for outcome in rerankers
+    opened_rerankers = [
+        RerankerVariant(variant, open_encoder(variant.folder), open_lazily(backend.open_encoder, variant))
+        for variant in rerankers
     ]
     measured: dict[str, list[tuple[EncoderVariant, Measurement]]] = {name: [] for name in datasets}
     for variant in variants:
         encoder = open_encoder(variant.folder)
-        run = open_lazily(backend.open_run, variant)
+        run = open_lazily(backend.open_encoder, variant)
         for name, dataset in datasets.items():
             measure_variant = _measure_sparse if variant.manifest.kind == "sparse" else _measure_dense
             measurement = measure_variant(dataset, variant, encoder, run, options, backend)
-            measured[name].append((variant, _reranked(dataset, measurement, ranking, options, backend)))
+            reranked = _reranked(dataset, measurement, opened_rerankers, options, backend)
+            measured[name].append((variant, reranked))
     outcomes = {
-        name: (datasets[name], [outcome for _, result in measurement for outcome in result.outcomes])
-        for name, measurement in measured.items()
+        name: (datasets[name], [outcome for _, measurement in results for outcome in measurement.outcomes])
+        for name, results in measured.items()
     }
     return Evaluation(
         rows=make_rows(outcomes, seed=options.seed, through=backend.through),
         depths={
-            (name, variant.manifest.name): result.concept_depth
-            for name, measurement in measured.items()
-            for variant, result in measurement
-            if result.concept_depth is not None
+            (name, variant.manifest.name): measurement.concept_depth
+            for name, results in measured.items()
+            for variant, measurement in results
+            if measurement.concept_depth is not None
         },
         notes=(
             *_excluded_notes(datasets),
-            *_skipped_notes([result for measurement in measured.values() for _, result in measurement]),
+            *_skipped_notes([measurement for results in measured.values() for _, measurement in results]),
         ),
     )
 
@@ -130,7 +131,7 @@ def _measure_dense(
     _encode_all(source, variant)
     title = f"Searching {dataset.name} with {variant.manifest.name}"
     with backend.progress(title, count_steps(variant, options.forms)) as advance:
-        return measure(dataset, variant, source, backend.open_index, options, advance)
+        return measure_dense(dataset, variant, source, backend.open_index, options, advance)
 
 
 def _measure_sparse(

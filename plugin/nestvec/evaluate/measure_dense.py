@@ -26,7 +26,7 @@ from nestvec.evaluate.vectors.encode import Encoded, VectorSource
 from nestvec_schemas.vectors import Vectors
 
 
-def measure(
+def measure_dense(
     dataset: Dataset,
     variant: EncoderVariant,
     source: VectorSource,

@@ -9,7 +9,7 @@ import pytest
 
 from nestvec.datasets.beir import Dataset, Side
 from nestvec.evaluate.evaluation import exact_index
-from nestvec.evaluate.measure_dense import measure, memoize
+from nestvec.evaluate.measure_dense import measure_dense, memoize
 from nestvec.evaluate.outcomes import EvaluateOptions, Measurement, Rescoring
 from nestvec.evaluate.rows import make_rows, reference_outcome
 from nestvec.evaluate.search.exact import ExactIndex, Probe, Ranking, VectorIndex
@@ -22,7 +22,7 @@ from .conftest import Fake
 
 
 def measured(dataset: Dataset, fake: Fake, *, candidates: int = 20) -> Measurement:
-    return measure(
+    return measure_dense(
         dataset, fake.subject, fake.source, exact_index, EvaluateOptions(FORMS, candidates), lambda done: None
     )
 
@@ -44,7 +44,9 @@ def test_every_setting_is_measured_once(dataset: Dataset, fake: Fake) -> None:
 
 def test_the_whole_vector_is_there_whatever_is_asked_for(dataset: Dataset, fake: Fake) -> None:
     subject = replace(fake.subject, dims=(4,), exits=(2,))
-    found = measure(dataset, subject, fake.source, exact_index, EvaluateOptions(("int8",)), lambda done: None)
+    found = measure_dense(
+        dataset, subject, fake.source, exact_index, EvaluateOptions(("int8",)), lambda done: None
+    )
     settings = [
         (s.nesting, s.form, s.dim, s.exit, s.query_exit) for s in (one.setting for one in found.outcomes)
     ]
@@ -109,7 +111,9 @@ def test_a_form_that_the_index_does_not_have_is_skipped(dataset: Dataset, fake: 
     def opened(documents: Vectors, rotation: Vectors | None) -> Iterator[VectorIndex]:
         yield NoBinary(documents, rotation)
 
-    found = measure(dataset, fake.subject, fake.source, opened, EvaluateOptions(FORMS), lambda done: None)
+    found = measure_dense(
+        dataset, fake.subject, fake.source, opened, EvaluateOptions(FORMS), lambda done: None
+    )
     assert {cut.coding for cut in found.skipped} == {"binary"}
     assert "binary" not in {one.setting.form for one in found.outcomes}
 
@@ -151,5 +155,5 @@ def test_a_reference_that_finds_nothing_is_an_error(dataset: Dataset, fake: Fake
 
 def test_progress_hears_of_every_step(dataset: Dataset, fake: Fake) -> None:
     told: list[int] = []
-    measure(dataset, fake.subject, fake.source, exact_index, EvaluateOptions(FORMS, 20), told.append)
+    measure_dense(dataset, fake.subject, fake.source, exact_index, EvaluateOptions(FORMS, 20), told.append)
     assert sum(told) == count_steps(fake.subject, FORMS)

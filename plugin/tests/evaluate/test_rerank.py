@@ -14,7 +14,7 @@ import pytest
 from nestvec.datasets.beir import Dataset
 from nestvec.engines.contract import Batch
 from nestvec.evaluate.evaluation import Evaluation, exact_index
-from nestvec.evaluate.measure_dense import measure
+from nestvec.evaluate.measure_dense import measure_dense
 from nestvec.evaluate.metrics.ranking import per_query_metrics
 from nestvec.evaluate.outcomes import EvaluateOptions, FullLengthRanking, Rescoring
 from nestvec.evaluate.report.page import render_page
@@ -62,7 +62,7 @@ def reranker(folders: Path, name: str, run: Any) -> RerankerVariant:
 @pytest.fixture
 def whole(dataset: Dataset, fake: Any) -> FullLengthRanking:
     """The ranking of the fake dense encoder, told to look at the first few."""
-    found = measure(
+    found = measure_dense(
         dataset,
         fake.subject,
         fake.source,
@@ -134,7 +134,7 @@ def test_pictures_are_not_reranked(dataset: Dataset) -> None:
 def test_a_reranked_row_is_no_size_to_choose_and_stands_in_the_page(
     dataset: Dataset, fake: Any, folders: Path, whole: FullLengthRanking, tmp_path: Path
 ) -> None:
-    found = measure(
+    found = measure_dense(
         dataset, fake.subject, fake.source, exact_index, EvaluateOptions(("float",)), lambda done: None
     )
     more = rerank(dataset, reranker(folders, "cross", overlap), whole, DEPTH, tmp_path, silent)

@@ -44,10 +44,13 @@ class Encoded:
 
 @dataclass(frozen=True)
 class VectorCache:
-    """A folder for the vectors of ``texts`` texts with ``dim`` dims."""
+    """A folder for the vectors of one set of texts."""
 
     folder: Path
+
     texts: int
+    """Number of texts."""
+
     dim: int
 
     @property

@@ -50,7 +50,7 @@ _CACHE_FORMAT = 2
 class Backend:
     """What an evaluation runs on."""
 
-    open_run: OpenEncoder
+    open_encoder: OpenEncoder
     """Opens an encoder."""
 
     open_index: OpenIndex
@@ -66,13 +66,13 @@ class Backend:
     """What searches, by the name in result rows."""
 
 
-def open_lazily(open_run: OpenEncoder, variant: EncoderVariant) -> RunBatch:
+def open_lazily(open_encoder: OpenEncoder, variant: EncoderVariant) -> RunBatch:
     """The encoder, opened with the first batch: cached vectors do not need it."""
     opened: list[RunBatch] = []
 
     def run(batch: Batch) -> Vectors:
         if not opened:
-            opened.append(open_run(variant))
+            opened.append(open_encoder(variant))
         return opened[0](batch)
 
     return run

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from nestvec.datasets.beir import Dataset
 from nestvec.evaluate.evaluation import exact_index
-from nestvec.evaluate.measure_dense import measure
+from nestvec.evaluate.measure_dense import measure_dense
 from nestvec.evaluate.outcomes import EvaluateOptions
 from nestvec.evaluate.report import charts
 from nestvec.evaluate.report.charts import PlotData
@@ -32,7 +32,7 @@ CHARTS = {
 
 @pytest.fixture
 def rows(dataset: Dataset, fake: Fake) -> list[ResultRow]:
-    found = measure(
+    found = measure_dense(
         dataset, fake.subject, fake.source, exact_index, EvaluateOptions(FORMS, 20), lambda done: None
     )
     return make_rows({"small": (dataset, found.outcomes)}, seed=0, through="exact")

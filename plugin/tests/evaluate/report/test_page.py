@@ -8,7 +8,7 @@ import pytest
 
 from nestvec.datasets.beir import Dataset
 from nestvec.evaluate.evaluation import Evaluation, exact_index
-from nestvec.evaluate.measure_dense import measure
+from nestvec.evaluate.measure_dense import measure_dense
 from nestvec.evaluate.outcomes import EvaluateOptions
 from nestvec.evaluate.report.output import check_writable, write_atomically, write_rows
 from nestvec.evaluate.report.page import render_page, write_page
@@ -23,7 +23,7 @@ NAME = "<script>alert('$x$')</script>&"
 
 @pytest.fixture
 def evaluation(dataset: Dataset, fake: Fake) -> Evaluation:
-    found = measure(
+    found = measure_dense(
         dataset, fake.subject, fake.source, exact_index, EvaluateOptions(FORMS, 20), lambda done: None
     )
     rows = make_rows({NAME: (dataset, found.outcomes)}, seed=0, through="exact")
@@ -75,7 +75,7 @@ def test_one_exit_and_no_rotation_make_a_page_too(dataset: Dataset, fake: Fake, 
     from dataclasses import replace
 
     subject = replace(fake.subject, exits=(4,), rotation=None, dims=(16,))
-    found = measure(
+    found = measure_dense(
         dataset, subject, fake.source, exact_index, EvaluateOptions(("float",)), lambda done: None
     )
     rows = make_rows({"small": (dataset, found.outcomes)}, seed=0, through="exact")
