@@ -22,7 +22,7 @@ client = OpenAI(base_url=f"{SERVICE}/v1", api_key="unused")
 
 for dimensions in (64, 384):
     answer = client.embeddings.create(model="minilm", input=TEXTS, dimensions=dimensions)
-    vectors = np.array([one.embedding for one in answer.data])
+    vectors = np.array([item.embedding for item in answer.data])
     near, far = vectors[0] @ vectors[1], vectors[0] @ vectors[2]
     print(f"{dimensions} dims: paraphrase {near:.2f}, other topic {far:.2f}")
 

@@ -72,24 +72,24 @@ class Block:
     text: str
     line: int
     title: str = ""
-    said: dict[str, str] = field(default_factory=dict)
+    directives: dict[str, str] = field(default_factory=dict)
 
     @property
     def steps(self) -> list[tuple[list[list[str]], list[str]]]:
         """A console block's lines behind ``$``, as commands of words, and the lines that each line prints.
 
         A command goes on while a quotation is open, or behind a backslash."""
-        found: list[tuple[str, list[str]]] = []
+        lines: list[tuple[str, list[str]]] = []
         for line in self.text.splitlines():
             if line.startswith("$ "):
-                found.append((line[2:], []))
-            elif found and not found[-1][1] and _goes_on(found[-1][0]):
-                found[-1] = (found[-1][0].removesuffix("\\") + "\n" + line, [])
-            elif found and line.strip():
-                found[-1][1].append(line.strip())
+                lines.append((line[2:], []))
+            elif lines and not lines[-1][1] and _goes_on(lines[-1][0]):
+                lines[-1] = (lines[-1][0].removesuffix("\\") + "\n" + line, [])
+            elif lines and line.strip():
+                lines[-1][1].append(line.strip())
         return [
             ([shlex.split(part, comments=True) for part in line.split(" && ")], printed)
-            for line, printed in found
+            for line, printed in lines
         ]
 
     @property
@@ -109,13 +109,15 @@ def _goes_on(command: str) -> bool:
 
 def blocks(page: Path) -> list[Block]:
     text = page.read_text()
-    found = []
+    page_blocks = []
     for match in _BLOCK.finditer(text):
         title = re.search(r'title="([^"]+)"', match["about"])
         line = text.count("\n", 0, match.start("language")) + 1
-        said = dict(_COMMENT.findall(match["comments"]))
-        found.append(Block(match["language"], match["text"], line, title[1] if title else "", said))
-    return found
+        directives = dict(_COMMENT.findall(match["comments"]))
+        page_blocks.append(
+            Block(match["language"], match["text"], line, title[1] if title else "", directives)
+        )
+    return page_blocks
 
 
 def name_of(page: Path) -> str:
@@ -124,7 +126,9 @@ def name_of(page: Path) -> str:
 
 def nestvec_commands(block: Block) -> list[list[str]]:
     return (
-        [one[1:] for one in block.commands if one[:1] == ["nestvec"]] if block.language == "console" else []
+        [command[1:] for command in block.commands if command[:1] == ["nestvec"]]
+        if block.language == "console"
+        else []
     )
 
 
@@ -150,7 +154,7 @@ class Page:
         self.names: dict[str, Any] = {}
 
     def run(self, block: Block) -> None:
-        if "not run" in block.said:
+        if "not run" in block.directives:
             return
         text = block.text.replace(PRINTED, self.service.removeprefix("http://"))
         if block.title:
@@ -165,29 +169,32 @@ class Page:
             self.close()
             address = self.service.removeprefix("http://")
             for commands, printed in block.steps:
-                shown = [self._command([one.replace(PRINTED, address) for one in one]) for one in commands]
+                shown = [
+                    self._command([word.replace(PRINTED, address) for word in command])
+                    for command in commands
+                ]
                 for line in printed:
                     pattern = ".*".join(map(re.escape, line.replace(PRINTED, address).split("…")))
                     assert re.search(pattern, shown[-1]), f"{line}\n{shown[-1]}"
 
     def close(self) -> None:
         """Let go of what the Python blocks opened, as the end of a program does."""
-        for one in self.names.values():
-            if type(one).__name__ in ("MilvusClient", "Connection"):
+        for value in self.names.values():
+            if type(value).__name__ in ("MilvusClient", "Connection"):
                 with contextlib.suppress(Exception):
-                    one.close()
+                    value.close()
 
     def _sql(self, block: Block, text: str) -> None:
-        params = json.loads(block.said.get("params", "{}"))
+        params = json.loads(block.directives.get("params", "{}"))
         with nestvec.connect(DATABASE, service=self.service) as connection:
             for statement in script_pieces(text):
                 used = {name: value for name, value in params.items() if f":{name}" in statement}
-                if "fails" not in block.said:
+                if "fails" not in block.directives:
                     connection.execute(statement, used)
                     continue
                 with pytest.raises(nestvec.dbapi.Error) as raised:
                     connection.execute(statement, used)
-                assert type(raised.value.__cause__) is getattr(errors, block.said["fails"]), statement
+                assert type(raised.value.__cause__) is getattr(errors, block.directives["fails"]), statement
 
     def _command(self, command: list[str]) -> str:
         """Run a command; what it printed, empty where it is not run."""
@@ -210,16 +217,16 @@ class Page:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    for name in [one for one in os.environ if one.startswith("NESTVEC_") and one != "NESTVEC_DATA"]:
+    for name in [name for name in os.environ if name.startswith("NESTVEC_") and name != "NESTVEC_DATA"]:
         monkeypatch.delenv(name)
     return tmp_path
 
 
 def runs(page: Path) -> bool:
-    return any("not run" not in one.said and one.language != "text" for one in blocks(page))
+    return any("not run" not in block.directives and block.language != "text" for block in blocks(page))
 
 
-@pytest.mark.parametrize("page", [one for one in PAGES[1:] if runs(one)], ids=name_of)
+@pytest.mark.parametrize("page", [page for page in PAGES[1:] if runs(page)], ids=name_of)
 def test_a_page_s_snippets_run_in_order(page: Path, folder: Path, service: str, shelf: Path) -> None:
     (folder / "models").symlink_to(shelf)
     shutil.copy(ROOT / "examples/papers.jsonl", folder)
@@ -255,7 +262,7 @@ class Fresh(Page):
         if command[:2] == ["nestvec", "export"]:
             # The same files, from a package: no model hub is asked.
             local = {"sentence-transformers/all-MiniLM-L6-v2": str(self.checkpoint)}
-            return self._nestvec([local.get(one, one) for one in command[1:]])
+            return self._nestvec([local.get(word, word) for word in command[1:]])
         if command[:2] == ["nestvec", "serve"]:
             models = Path(command[command.index("--models") + 1])
             embedder = open_embedder(models, (), ServiceSettings())
@@ -278,24 +285,24 @@ def test_the_readme_s_snippets_run_in_order_in_an_empty_folder(
     finally:
         ran.end()
     assert "'id': 1" in capsys.readouterr().out
-    assert {"models", "papers.db"} <= {one.name for one in folder.iterdir()}
+    assert {"models", "papers.db"} <= {path.name for path in folder.iterdir()}
 
 
 def _requirements(extra: str) -> set[str]:
     """The distributions of an extra, those of other extras that it names included."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = project["optional-dependencies"][extra] if extra else project["dependencies"]
-    found = set()
-    for one in wanted:
-        name = re.match(r"[\w.-]+", one)
+    distributions = set()
+    for requirement in wanted:
+        name = re.match(r"[\w.-]+", requirement)
         assert name is not None
         if name[0] == "nestvec":
-            inner = re.search(r"\[(.*?)\]", one)
+            inner = re.search(r"\[(.*?)\]", requirement)
             assert inner is not None
-            found |= {more for part in inner[1].split(",") for more in _requirements(part)}
+            distributions |= {more for part in inner[1].split(",") for more in _requirements(part)}
         else:
-            found.add(_normal(name[0]))
-    return found
+            distributions.add(_normal(name[0]))
+    return distributions
 
 
 def _normal(name: str) -> str:
@@ -307,9 +314,9 @@ def _imports(page: Path) -> set[str]:
     for block in blocks(page):
         if block.language == "python":
             for node in ast.walk(ast.parse(block.text)):
-                names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
                 names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-                modules |= {one.partition(".")[0] for one in names}
+                modules |= {name.partition(".")[0] for name in names}
     return modules - set(sys.stdlib_module_names) - {"nestvec", "nestvec_schemas", "nestvec_exporters"}
 
 
@@ -330,7 +337,7 @@ def test_what_a_page_installs_is_what_its_snippets_import(page: Path) -> None:
     installed = set().union(*(_requirements(extra) for extra in ("", *extras)))
     sources = metadata.packages_distributions()
     for module in _imports(page):
-        assert {_normal(one) for one in sources[module]} & installed, module
+        assert {_normal(name) for name in sources[module]} & installed, module
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -339,13 +346,13 @@ def test_every_command_of_a_page_has_the_options_that_are_written(page: Path) ->
         for arguments in nestvec_commands(block):
             options, command = {"--help", "-h", "--version", "-v"}, cli
             context = click.Context(cli)
-            for one in arguments:
-                if one.startswith("-") and not one.lstrip("-").isdigit() and one != "-":
-                    assert one.partition("=")[0] in options, f"{page.name}, line {block.line}: {one}"
-                elif isinstance(command, click.Group) and one in command.list_commands(context):
-                    found = command.get_command(context, one)
-                    assert found is not None
-                    command = found
+            for word in arguments:
+                if word.startswith("-") and not word.lstrip("-").isdigit() and word != "-":
+                    assert word.partition("=")[0] in options, f"{page.name}, line {block.line}: {word}"
+                elif isinstance(command, click.Group) and word in command.list_commands(context):
+                    subcommand = command.get_command(context, word)
+                    assert subcommand is not None
+                    command = subcommand
                     options |= {
                         name for param in command.params for name in (*param.opts, *param.secondary_opts)
                     }
@@ -355,7 +362,7 @@ def test_every_command_of_a_page_has_the_options_that_are_written(page: Path) ->
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_what_is_not_run_says_why_and_is_well_formed(page: Path) -> None:
     for block in blocks(page):
-        assert len(block.said.get("not run", "a reason")) > 5
+        assert len(block.directives.get("not run", "a reason")) > 5
         where = f"{page.name}, line {block.line}"
         if block.language == "python":
             ast.parse(block.text, filename=where, mode="exec")

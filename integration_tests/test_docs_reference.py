@@ -23,9 +23,9 @@ def section(page: str, heading: str) -> str:
     """The text below a heading, up to the next one of its level or above."""
     level = re.match("#+", heading)
     assert level is not None
-    found = re.search(rf"^{re.escape(heading)}\n(.*?)(?=^#{{1,{len(level[0])}}} |\Z)", page, re.M | re.S)
-    assert found is not None, heading
-    return found[1]
+    match = re.search(rf"^{re.escape(heading)}\n(.*?)(?=^#{{1,{len(level[0])}}} |\Z)", page, re.M | re.S)
+    assert match is not None, heading
+    return match[1]
 
 
 def codes(text: str) -> set[str]:

@@ -32,7 +32,9 @@ def test_pymilvus_finds_the_same_paper_with_both_lengths(example: Callable[[str]
     shown = example("pymilvus_search.py")
     nearest = re.findall(r"^abstract_(\d+):\n +([0-9.]+)  (.*)$", shown, re.M)
     assert [dim for dim, _, _ in nearest] == ["64", "384"]
-    assert {found for _, _, found in nearest} == {"How honey bees share the position of flowers by dancing."}
+    assert {abstract for _, _, abstract in nearest} == {
+        "How honey bees share the position of flowers by dancing."
+    }
     assert "1957" not in shown
 
 
@@ -63,6 +65,6 @@ def test_haystack_puts_the_rows_into_a_prompt_nearest_first(example: Callable[[s
 
 
 def test_every_program_is_in_the_readme_and_in_a_test() -> None:
-    programs = {one.name for one in EXAMPLES.glob("*.py")}
+    programs = {path.name for path in EXAMPLES.glob("*.py")}
     readme, tests = (EXAMPLES / "README.md").read_text(), Path(__file__).read_text()
     assert all(f"]({name})" in readme and f'example("{name}")' in tests for name in programs)

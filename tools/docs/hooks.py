@@ -40,4 +40,4 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         sys.path.append(str(HERE))
     from reference_tables import TABLES  # noqa: PLC0415 - imports the service, for the pages that show it
 
-    return _GENERATED.sub(lambda found: TABLES[found[1]](), markdown)
+    return _GENERATED.sub(lambda match: TABLES[match[1]](), markdown)

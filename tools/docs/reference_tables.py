@@ -61,20 +61,20 @@ def _commands(*words: str) -> Iterator[tuple[str, ...]]:
 def _option_tables(context: click.Context) -> Iterator[str]:
     """A command's options: a table for each group of its help."""
     groups: dict[str, list[click.Option]] = {}
-    for one in context.command.get_params(context):
-        if isinstance(one, click.Option) and not one.hidden and "--help" not in one.opts:
-            groups.setdefault(getattr(one, "group", "Other"), []).append(one)
+    for param in context.command.get_params(context):
+        if isinstance(param, click.Option) and not param.hidden and "--help" not in param.opts:
+            groups.setdefault(getattr(param, "group", "Other"), []).append(param)
     for title, options in groups.items():
         if len(groups) > 1:
             yield f"**{title}**"
-        yield table(("option", "meaning", "default"), (_option_row(context, one) for one in options))
+        yield table(("option", "meaning", "default"), (_option_row(context, option) for option in options))
 
 
 def _option_row(context: click.Context, option: click.Option) -> tuple[str, str, str]:
     extra = option.get_help_extra(context)
-    names = ", ".join(f"`{one}`" for one in (*option.opts, *option.secondary_opts))
+    names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
     value = "" if option.is_flag or option.count else option.make_metavar(context)
-    variables = ", ".join(f"`{one}`" for one in extra.get("envvars", ()))
+    variables = ", ".join(f"`{name}`" for name in extra.get("envvars", ()))
     meaning = f"{option.help or ''}{f'<br>{variables}' if variables else ''}"
     default = str(extra.get("default", extra.get("required", "")))
     # click puts words about a default, which are no value, into parentheses.
@@ -130,9 +130,9 @@ def environment() -> str:
     readers: dict[str, list[str]] = {}
     for words in _commands():
         own = "_".join(("NESTVEC", *words)).upper()
-        for one in _context(*words).command.params:
-            if isinstance(one, click.Option) and isinstance(one.envvar, str) and own not in one.envvar:
-                readers.setdefault(one.envvar, []).append(f"`{' '.join(words)}`")
+        for param in _context(*words).command.params:
+            if isinstance(param, click.Option) and isinstance(param.envvar, str) and own not in param.envvar:
+                readers.setdefault(param.envvar, []).append(f"`{' '.join(words)}`")
     return table(
         ("variable", "read by"), ((_code(name), ", ".join(of)) for name, of in sorted(readers.items()))
     )
@@ -172,12 +172,12 @@ def query_string() -> str:
     document = _document()
     seen: dict[str, tuple[str, str, list[str]]] = {}
     for path, methods in document["paths"].items():
-        for one in methods.get("post", {}).get("parameters", ()):
-            kind = _json_type(one["schema"])
-            seen.setdefault(one["name"], (kind, one.get("description", ""), []))[2].append(path)
+        for parameter in methods.get("post", {}).get("parameters", ()):
+            kind = _json_type(parameter["schema"])
+            seen.setdefault(parameter["name"], (kind, parameter.get("description", ""), []))[2].append(path)
     every = len([1 for methods in document["paths"].values() if methods.get("post", {}).get("parameters")])
     rows = (
-        (_code(name), kind, about, "all" if len(paths) == every else ", ".join(f"`{one}`" for one in paths))
+        (_code(name), kind, about, "all" if len(paths) == every else ", ".join(f"`{path}`" for path in paths))
         for name, (kind, about, paths) in seen.items()
     )
     return table(("parameter", "type", "meaning", "endpoints"), rows)
@@ -209,16 +209,16 @@ def _fields(schema: dict[str, Any]) -> str:
 
 def _resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     name = str(schema.get("$ref", "")).rpartition("/")[2]
-    found: dict[str, Any] = document["components"]["schemas"][name] if name else schema
-    return found
+    resolved: dict[str, Any] = document["components"]["schemas"][name] if name else schema
+    return resolved
 
 
 def _json_type(schema: dict[str, Any]) -> str:
     if "anyOf" in schema:
-        kinds = [_json_type(one) for one in schema["anyOf"] if one.get("type") != "null"]
+        kinds = [_json_type(choice) for choice in schema["anyOf"] if choice.get("type") != "null"]
         return " or ".join(dict.fromkeys(kinds))
     if "enum" in schema:
-        return ", ".join(_code(one) for one in schema["enum"])
+        return ", ".join(_code(value) for value in schema["enum"])
     if "$ref" in schema:
         return "object"
     if schema.get("type") == "array":
@@ -240,11 +240,15 @@ def statuses() -> str:
 def metrics() -> str:
     """Every metric by its name at /metrics."""
     rows = []
-    for one in Metrics(()).registry.collect():
-        if one.name.startswith(("te_", "nestvec_")):
-            total = "_total" if one.type == "counter" else ""
+    for metric in Metrics(()).registry.collect():
+        if metric.name.startswith(("te_", "nestvec_")):
+            total = "_total" if metric.type == "counter" else ""
             rows.append(
-                (_code(f"{one.name}{total}"), one.type.replace("unknown", "counter"), one.documentation)
+                (
+                    _code(f"{metric.name}{total}"),
+                    metric.type.replace("unknown", "counter"),
+                    metric.documentation,
+                )
             )
     return table(("metric", "type", "meaning"), rows)
 
@@ -344,13 +348,13 @@ _WORDS: Final = {
 
 
 def _python_type(kind: Any) -> str:
-    origin, inside = get_origin(kind), [one for one in get_args(kind) if one is not NoneType]
+    origin, inside = get_origin(kind), [part for part in get_args(kind) if part is not NoneType]
     if origin is Literal:
-        return ", ".join(_code(one) for one in inside)
+        return ", ".join(_code(part) for part in inside)
     if origin is Annotated:
         return _python_type(inside[0])
     if origin in (Union, UnionType):
-        return " or ".join(dict.fromkeys(_python_type(one) for one in inside))
+        return " or ".join(dict.fromkeys(_python_type(part) for part in inside))
     if origin is tuple:
         return f"list of {_python_type(inside[0])}s"
     if origin is dict or hasattr(kind, "model_fields"):
