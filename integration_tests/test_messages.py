@@ -1,4 +1,4 @@
-"""A picture and a text in one VARCHAR: tiny vision-language models in Milvus Lite, searched by either."""
+"""An image and a text in one VARCHAR: tiny vision-language models in Milvus Lite, searched by either."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-import tiny_seeing
+import tiny_vision_language
 from integration_tests.fixtures.services import Serve
 from pymilvus import DataType, MilvusClient
 
@@ -25,9 +25,12 @@ PROMPTS = Overrides(query_prompt="Find: ", document_prompt="Represent: ")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``models`` with ``qwen`` and ``llava``; ``pictures`` with some drawn ones."""
+    """``models`` with ``qwen`` and ``llava``; ``images`` with some drawn ones."""
     folder = tmp_path_factory.mktemp("messages")
-    for name, write in (("qwen", tiny_seeing.write_qwen), ("llava", tiny_seeing.write_llava)):
+    for name, write in (
+        ("qwen", tiny_vision_language.write_qwen),
+        ("llava", tiny_vision_language.write_llava),
+    ):
         export(ExportOptions(str(write(folder / name)), folder / "models", name, overrides=PROMPTS))
     (folder / "pictures").mkdir()
     for number, one in enumerate(probe_images()[:8]):

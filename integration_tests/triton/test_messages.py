@@ -1,4 +1,4 @@
-"""Messages in front of a real Triton: one model with a branch, fed with pictures of a size or with none."""
+"""Messages in front of a real Triton: one model with a branch, fed with images of a size or with none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_seeing
+import tiny_vision_language
 
 from nestvec.engines.contract import Engine
 from nestvec.engines.onnx import OnnxEngine
@@ -29,7 +29,10 @@ from nestvec_schemas.vectors import Vectors, cosines
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with ``qwen`` and ``llava``, tiny and random."""
     place = tmp_path_factory.mktemp("messages")
-    for name, write in (("qwen", tiny_seeing.write_qwen), ("llava", tiny_seeing.write_llava)):
+    for name, write in (
+        ("qwen", tiny_vision_language.write_qwen),
+        ("llava", tiny_vision_language.write_llava),
+    ):
         export(ExportOptions(str(write(place / name)), place / "models", name))
     return place / "models"
 

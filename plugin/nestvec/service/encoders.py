@@ -52,7 +52,7 @@ class LoadedEncoder:
         return text.chat if text is not None else None
 
     @property
-    def takes_images(self) -> bool:
+    def reads_images(self) -> bool:
         """Whether an input may be an image."""
         return "image" in self.manifest.towers or self.chat is not None
 

@@ -54,7 +54,7 @@ class Site:
 
 @pytest.fixture
 def png() -> bytes:
-    """A picture of 12 × 8 pixels."""
+    """An image of 12 × 8 pixels."""
     buffer = io.BytesIO()
     Image.new("RGB", (12, 8), (200, 30, 40)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -107,7 +107,7 @@ def make_site() -> Iterator[Callable[..., Site]]:
 
 @pytest.fixture
 def site(make_site: Callable[..., Site], png: bytes) -> Site:
-    """A plain HTTP site with one picture, ``/cat.png``."""
+    """A plain HTTP site with one image, ``/cat.png``."""
     made = make_site()
     made.serve("/cat.png", png)
     return made

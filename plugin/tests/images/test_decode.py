@@ -197,7 +197,7 @@ def test_a_jpeg_with_endless_scans() -> None:
         (encoded(picture(), "JPEG2000"), "JPEG 2000"),
     ],
 )
-def test_what_is_no_picture(data: bytes, said: str) -> None:
+def test_what_is_no_image(data: bytes, said: str) -> None:
     with pytest.raises(ImageUnreadable, match=said) as caught:
         read(data)
     assert "https://example.org/it" in str(caught.value)
@@ -226,7 +226,7 @@ def samples() -> tuple[bytes, ...]:
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_a_picture_that_is_cut_short_is_refused_or_whole(data: st.DataObject) -> None:
+def test_an_image_that_is_cut_short_is_refused_or_whole(data: st.DataObject) -> None:
     whole = data.draw(st.sampled_from(samples()))
     cut = whole[: data.draw(st.integers(0, len(whole) - 1))]
     try:
@@ -238,7 +238,7 @@ def test_a_picture_that_is_cut_short_is_refused_or_whole(data: st.DataObject) ->
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_a_damaged_picture_is_read_or_refused(data: st.DataObject) -> None:
+def test_a_damaged_image_is_read_or_refused(data: st.DataObject) -> None:
     damaged = bytearray(data.draw(st.sampled_from(samples())))
     for _ in range(data.draw(st.integers(1, 8))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))

@@ -119,7 +119,7 @@ def test_by_default_nothing_of_this_machine_is_fetched(site: Any, png: bytes) ->
     assert site.asked == []
 
 
-def test_pixels_are_those_of_the_picture(site: Any, png: bytes) -> None:
+def test_pixels_are_those_of_the_image(site: Any, png: bytes) -> None:
     how = ImageTransform(height=5, width=4)
     found = asyncio.run(load_pixels([f"{site.url}/cat.png", "a cat", data_uri(png)], OPEN, how))
     with Image.open(io.BytesIO(png)) as image:

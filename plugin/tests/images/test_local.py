@@ -46,7 +46,7 @@ def test_what_is_no_base64(payload: str) -> None:
 
 
 @pytest.mark.parametrize("size", [31, 1000])
-def test_a_picture_in_an_address_may_be_too_large(size: int) -> None:
+def test_an_image_in_an_address_may_be_too_large(size: int) -> None:
     policy = ImagePolicy(limits=ImageLimits(max_bytes=30))
     text = "data:image/png;base64,"
     assert len(read_data(address(text + base64.b64encode(bytes(30)).decode()), policy)) == 30

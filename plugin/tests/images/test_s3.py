@@ -53,7 +53,7 @@ def read(text: str, url: str | None, buckets: tuple[str, ...] = ("pictures",), s
 @pytest.mark.parametrize(
     "key", ["animals/a%20cat%3F.png", "animals/a%20cat?.png", "%61nimals%2Fa%20cat%3f.png"]
 )
-def test_a_picture_in_a_bucket(store: str, key: str) -> None:
+def test_an_image_in_a_bucket(store: str, key: str) -> None:
     """HTTP_PROXY leads nowhere meanwhile: no proxy is asked."""
     assert read(f"s3://pictures/{key}", store) == b"cat"
 

@@ -33,7 +33,7 @@ def fetch(text: str, policy: ImagePolicy = OPEN) -> bytes:
     return asyncio.run(run())
 
 
-def test_a_picture_is_fetched(site: Any, png: bytes) -> None:
+def test_an_image_is_fetched(site: Any, png: bytes) -> None:
     assert fetch(f"{site.url}/cat.png?size=1#there") == png
     path, headers = site.asked[0]
     assert path == "/cat.png?size=1"

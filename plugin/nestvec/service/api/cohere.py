@@ -129,7 +129,7 @@ def _asks_for_images(body: CohereEmbedRequest) -> bool:
 def _image_addresses(body: CohereEmbedRequest, encoder: LoadedEncoder) -> list[str]:
     """The addresses of a request's images. Raises NotOffered, BodyInvalid."""
     name = encoder.manifest.name
-    if not encoder.takes_images:
+    if not encoder.reads_images:
         raise NotOffered(f"{name} takes no images", next_step="Send texts, or name an encoder that does.")
     images = body.images or []
     for place, address in enumerate(images, 1):

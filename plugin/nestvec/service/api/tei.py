@@ -159,7 +159,7 @@ def _encoder_info(encoder: LoadedEncoder) -> dict[str, Any]:
         "kind": manifest.kind,
         "activation": manifest.main_tower.activation,
         "towers": list(manifest.towers),
-        "pictures": encoder.takes_images,
+        "pictures": encoder.reads_images,
         "frames": manifest.towers["image"].frames if "image" in manifest.towers else None,
         "experts": list(manifest.experts),
         "max_tokens": manifest.main_tower.max_tokens,

@@ -43,7 +43,7 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 def service(write_encoder: Callable[..., Path], engine: FakeEngine) -> Iterator[str]:
-    """``both`` reads texts and pictures, ``seer`` pictures, ``film`` two frames of them, ``tiny`` texts."""
+    """``both`` reads texts and images, ``seer`` images, ``film`` two frames of them, ``tiny`` texts."""
     write_encoder("both", towers={"text": TEXT, "image": IMAGE}, layers=(1,), prompts={"document": "w5 "})
     write_encoder("seer", towers={"image": IMAGE}, layers=(1,), prompts={})
     film = IMAGE.model_copy(update={"frames": 2})
@@ -56,7 +56,7 @@ def service(write_encoder: Callable[..., Path], engine: FakeEngine) -> Iterator[
         yield served
 
 
-def test_bad_pictures_are_told_by_place(service: str) -> None:
+def test_bad_images_are_told_by_place(service: str) -> None:
     found = find_unreadable(
         EmbeddingRequest(service, EmbeddingConfig("both", 16)), ["w1", BROKEN, RED, "file:///etc/hostname"]
     )
@@ -74,7 +74,7 @@ def test_places_count_over_the_requests_that_it_takes(service: str, monkeypatch:
     ) == [3, 4]
 
 
-def test_what_is_no_picture_cannot_be_embedded_by_who_reads_pictures_alone(service: str) -> None:
+def test_what_is_no_image_cannot_be_embedded_by_who_reads_images_alone(service: str) -> None:
     found = find_unreadable(EmbeddingRequest(service, EmbeddingConfig("seer", 16)), ["a red flower", RED])
     assert list(found) == [0]
     assert "not the address of an image" in found[0].cause
@@ -88,7 +88,7 @@ def test_a_sequence_that_cannot_be_read_takes_no_other_with_it(service: str) -> 
 
 
 @pytest.mark.parametrize("prompted", [False, True])
-def test_texts_are_not_embedded_and_pictures_once(service: str, engine: FakeEngine, prompted: bool) -> None:
+def test_texts_are_not_embedded_and_images_once(service: str, engine: FakeEngine, prompted: bool) -> None:
     texts = ["w1", RED, "w2", BROKEN]
     assert list(
         find_unreadable(EmbeddingRequest(service, EmbeddingConfig("both", 16)), texts, prompted=prompted)
@@ -101,9 +101,9 @@ def test_texts_are_not_embedded_and_pictures_once(service: str, engine: FakeEngi
     assert len(engine.batches) == 2
 
 
-def test_the_service_says_which_encoders_read_pictures(service: str) -> None:
+def test_the_service_says_which_encoders_read_images(service: str) -> None:
     found = fetch_info(service).encoders
-    assert {name: one.pictures for name, one in found.items()} == {
+    assert {name: one.reads_images for name, one in found.items()} == {
         "both": True, "seer": True, "film": True, "tiny": False, "ranker": False,
     }  # fmt: skip
 

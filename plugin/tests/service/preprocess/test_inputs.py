@@ -24,7 +24,7 @@ def test_every_row_is_found_again_where_its_mask_is(sizes: list[int]) -> None:
     assert (batch.exit, batch.part) == (3, "image")
 
 
-def test_pictures_lie_side_by_side_without_a_mask() -> None:
+def test_images_lie_side_by_side_without_a_mask() -> None:
     rows = [ModelInput({"pixels": np.full((2, 2, 3), shade, np.uint8)}, 4, 4) for shade in (1, 2)]
     batch = collate(rows)
     assert set(batch.arrays) == {"pixels"}

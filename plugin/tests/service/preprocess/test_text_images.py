@@ -1,4 +1,4 @@
-"""Texts as rows of an encoder that reads pictures of them; its manifest alone is needed."""
+"""Texts as rows of an encoder that reads images of them; its manifest alone is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures in front of a real Triton: two towers are two models, and the pixels are the embedded engine's."""
+"""Images in front of a real Triton: two towers are two models, and the pixels are the embedded engine's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-import tiny_pictures
+import tiny_image_models
 import torch
 from safetensors.torch import save_file
 
@@ -53,19 +53,19 @@ class Recording:
 @pytest.fixture(scope="module")
 def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository, tiny and random: ``clip``, ``film`` of two frames, ``lrcn`` of at most four in order, and
-    ``naflex``, whose pictures keep their shapes."""
+    ``naflex``, whose images keep their shapes."""
     place = tmp_path_factory.mktemp("seeing")
-    clip = tiny_pictures.write(tiny_pictures.DUAL["clip"], place / "clip")
+    clip = tiny_image_models.write(tiny_image_models.DUAL["clip"], place / "clip")
     export(ExportOptions(str(clip), place / "models", "clip"))
     export(ExportOptions(str(clip), place / "models", "film", overrides=Overrides(frames=2)))
-    vit = tiny_pictures.write(tiny_pictures.VISION["vit"], place / "vit")
+    vit = tiny_image_models.write(tiny_image_models.VISION["vit"], place / "vit")
     config = json.loads((vit / "config.json").read_text())
     told = {"type": "lstm", "hidden_size": 24, "bidirectional": True, "frames": 4}
     (vit / "config.json").write_text(json.dumps({**config, "frame_pooling": told}))
     network = torch.nn.LSTM(48, 24, bidirectional=True)
     save_file(dict(network.state_dict()), vit / "frame_pooling.safetensors")
     export(ExportOptions(str(vit), place / "models", "lrcn"))
-    naflex = tiny_pictures.write(tiny_pictures.NAFLEX, place / "naflex")
+    naflex = tiny_image_models.write(tiny_image_models.NAFLEX, place / "naflex")
     export(ExportOptions(str(naflex), place / "models", "naflex"))
     return place / "models"
 
@@ -122,7 +122,7 @@ def test_frames_that_are_missing_and_shapes_are_told(encoder: str, seeing: Path,
 
 
 def test_requests_that_wait_are_merged_by_triton(seeing: Path, triton: Any) -> None:
-    """Many small requests at once: the backend puts their pictures below one another."""
+    """Many small requests at once: the backend puts their images below one another."""
     triton.start(seeing)
     folders = {name: seeing / name for name in ("clip", "film")}
     drawn = addresses()

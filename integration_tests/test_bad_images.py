@@ -1,4 +1,4 @@
-"""One bad picture among many rows: a real (tiny, random) CLIP, real files, Milvus Lite, and SQL."""
+"""One bad image among many rows: a real (tiny, random) CLIP, real files, Milvus Lite, and SQL."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-import tiny_pictures
+import tiny_image_models
 from click.testing import CliRunner
 from integration_tests.fixtures.services import Serve
 from PIL import Image
@@ -28,7 +28,7 @@ GOOD = 40
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """40 good pictures; a bomb, of far more pixels than bytes; a text file with a picture's name."""
+    """40 good images; a bomb, of far more pixels than bytes; a text file with an image's name."""
     folder = tmp_path_factory.mktemp("pictures")
     for number in range(GOOD):
         Image.new("RGB", (24, 16), (6 * number, 90, 250 - 6 * number)).save(folder / f"{number}.png")
@@ -40,7 +40,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def service(pictures: Path, serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> str:
     place = tmp_path_factory.mktemp("clip")
-    checkpoint = tiny_pictures.write(tiny_pictures.DUAL["clip"], place / "clip")
+    checkpoint = tiny_image_models.write(tiny_image_models.DUAL["clip"], place / "clip")
     export(ExportOptions(str(checkpoint), place / "models", "clip"))
     settings = ServiceSettings(images=ImagePolicy(frozenset({"file"}), roots=(pictures,)))
     return serve(place / "models", settings)
@@ -59,7 +59,7 @@ def uri(service: str, tmp_path: Path) -> str:
 
 @pytest.fixture
 def file(pictures: Path, tmp_path: Path) -> Path:
-    """A row for each picture, the bad ones among the good."""
+    """A row for each image, the bad ones among the good."""
     names = [f"{number}.png" for number in range(GOOD)]
     names[5:5], names[20:20], names[30:30] = ["missing.png"], ["bomb.png"], ["text.png"]
     path = tmp_path / "shop.jsonl"
@@ -88,7 +88,7 @@ def test_the_good_rows_are_in_and_the_bad_ones_say_why(uri: str, file: Path) -> 
         assert line["row"]["image"] in line["reason"]
 
 
-def test_left_to_the_service_one_bad_picture_refuses_them_all(uri: str, file: Path) -> None:
+def test_left_to_the_service_one_bad_image_refuses_them_all(uri: str, file: Path) -> None:
     with open_milvus(uri) as client:
         table = read_table(client, "shop")
         with pytest.raises(StoreRefused, match=r"input 6 of 43.*0 rows are in and 0 were rejected"):

