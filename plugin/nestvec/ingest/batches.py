@@ -33,7 +33,7 @@ class RowBatch:
     rows: tuple[dict[str, object], ...]
     """The rows to store, as Milvus takes them."""
 
-    items: tuple[SourceRow, ...]
+    source_rows: tuple[SourceRow, ...]
     """The rows to store, as they were read."""
 
     rejected: tuple[RejectedRow, ...]
@@ -43,11 +43,13 @@ class RowBatch:
         if not reasons:
             return self
         accepted = [position for position in range(len(self.rows)) if position not in reasons]
-        rejected = (_reject(self.items[position], reason) for position, reason in sorted(reasons.items()))
+        rejected = (
+            _reject(self.source_rows[position], reason) for position, reason in sorted(reasons.items())
+        )
         return replace(
             self,
             rows=tuple(self.rows[position] for position in accepted),
-            items=tuple(self.items[position] for position in accepted),
+            source_rows=tuple(self.source_rows[position] for position in accepted),
             rejected=(*self.rejected, *rejected),
         )
 
@@ -59,7 +61,7 @@ class _BatchBuilder:
         self.max_rows, self.key = max_rows, key
         self.read = self.bytes = 0
         self.rows: list[dict[str, object]] = []
-        self.items: list[SourceRow] = []
+        self.source_rows: list[SourceRow] = []
         self.rejected: list[RejectedRow] = []
         self.keys: set[object] = set()
 
@@ -78,7 +80,7 @@ class _BatchBuilder:
         if self.key is not None:
             self.keys.add(row.get(self.key))
         self.rows.append(row)
-        self.items.append(item)
+        self.source_rows.append(item)
         self.bytes += size
 
     def reject(self, item: SourceRow, reason: RowRejected) -> None:
@@ -86,20 +88,20 @@ class _BatchBuilder:
         self.rejected.append(_reject(item, reason))
 
     def batch(self) -> RowBatch:
-        return RowBatch(self.read, tuple(self.rows), tuple(self.items), tuple(self.rejected))
+        return RowBatch(self.read, tuple(self.rows), tuple(self.source_rows), tuple(self.rejected))
 
 
-def batch_rows(items: Iterable[SourceRow], shape: RowSchema, max_rows: int) -> Iterator[RowBatch]:
+def batch_rows(items: Iterable[SourceRow], schema: RowSchema, max_rows: int) -> Iterator[RowBatch]:
     """Batches of at most ``max_rows`` rows and MAX_BATCH_BYTES that contain all ``items`` in order.
 
     A row whose primary key is in the batch already begins the next one: the last row of a key is the one
     stored.
     """
-    key = None if shape.table.primary.auto_id else shape.table.primary.name
+    key = None if schema.table.primary.auto_id else schema.table.primary.name
     builder = _BatchBuilder(max_rows, key)
     for item in items:
         try:
-            row, size = _convert_item(item, shape)
+            row, size = _convert_item(item, schema)
         except RowRejected as reason:
             builder.reject(item, reason)
         else:
@@ -118,10 +120,10 @@ def _reject(item: SourceRow, reason: RowRejected) -> RejectedRow:
     return RejectedRow(item.place, reason, item.raw if isinstance(item.value, RowRejected) else item.value)
 
 
-def _convert_item(item: SourceRow, shape: RowSchema) -> tuple[dict[str, object], int]:
+def _convert_item(item: SourceRow, schema: RowSchema) -> tuple[dict[str, object], int]:
     if isinstance(item.value, RowRejected):
         raise item.value
-    row = convert_row(item.value, shape)
+    row = convert_row(item.value, schema)
     size = request_bytes(row)
     if size > MAX_BATCH_BYTES:
         raise RowRejected(

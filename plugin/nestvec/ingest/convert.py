@@ -34,52 +34,52 @@ _BOOLEANS = {
 _NUMBER_BYTES = 8
 
 
-def convert_row(row: Mapping[str, object], shape: RowSchema) -> dict[str, object]:
+def convert_row(row: Mapping[str, object], schema: RowSchema) -> dict[str, object]:
     """``row`` as Milvus takes it, without nulls. Raises RowRejected, naming the column.
 
     A text is measured in bytes of UTF-8, as in Milvus; the source of an embedding may not be empty. A column
     with a template is composed where the row does not have it.
     """
     stored: dict[str, object] = {}
-    absent = [name for name in shape.table.composed if row.get(name) in (None, "")]
-    for column in shape.expected:
+    absent = [name for name in schema.table.composed if row.get(name) in (None, "")]
+    for column in schema.expected:
         if column.name in absent:
             continue
-        value = _value_or_default(row.get(column.name), column, shape)
+        value = _value_or_default(row.get(column.name), column, schema)
         if value is not None:
-            stored[column.name] = convert_value(value, column, shape)
+            stored[column.name] = convert_value(value, column, schema)
     extra = {name: value for name, value in row.items() if name not in stored and value is not None}
     for name in list(extra):
-        column_of_name = shape.columns.get(name) if isinstance(name, str) else None
-        if column_of_name is None and not shape.table.dynamic:
-            names = [expected.name for expected in shape.expected]
+        column_of_name = schema.columns.get(name) if isinstance(name, str) else None
+        if column_of_name is None and not schema.table.dynamic:
+            names = [expected.name for expected in schema.expected]
             raise RowRejected(
-                f"{shape.table.name} has no such column",
+                f"{schema.table.name} has no such column",
                 value=name,
                 next_step=f"Columns: {', '.join(names)}.{nearest(str(name), names)}",
             )
-        if column_of_name is not None and (name in shape.generated or column_of_name.auto_id):
+        if column_of_name is not None and (name in schema.generated or column_of_name.auto_id):
             raise RowRejected(
                 "Milvus or nestvec fills this column", value=name, next_step="Remove it from the row."
             )
-        if column_of_name is not None or (shape.cells.text and extra[name] == ""):
+        if column_of_name is not None or (schema.cells.text and extra[name] == ""):
             del extra[name]
     stored |= _check_dynamic(extra)
-    return stored | _compose(stored, absent, shape) if absent else stored
+    return stored | _compose(stored, absent, schema) if absent else stored
 
 
-def _compose(stored: Mapping[str, object], names: Sequence[str], shape: RowSchema) -> dict[str, object]:
+def _compose(stored: Mapping[str, object], names: Sequence[str], schema: RowSchema) -> dict[str, object]:
     """The composed columns. Raises RowRejected where one must have a text and has none."""
     texts: dict[str, object] = {}
-    for name, text in compose_columns(shape.table, names, stored).items():
-        column = shape.columns[name]
+    for name, text in compose_columns(schema.table, names, stored).items():
+        column = schema.columns[name]
         if text:
-            texts[name] = convert_value(text, column, shape)
-        elif name in shape.sources or not (column.nullable or column.has_default):
-            of = shape.table.composed[name].fields
+            texts[name] = convert_value(text, column, schema)
+        elif name in schema.sources or not (column.nullable or column.has_default):
+            of = schema.table.composed[name].fields
             raise RowRejected(
                 f"column {name} composes to nothing, as the row has no values for it",
-                value=shape.table.composed[name].text,
+                value=schema.table.composed[name].text,
                 next_step=f"Add {', '.join(of) or 'an attribute'} to the row, or {name} itself.",
             )
     return texts
@@ -98,9 +98,9 @@ def _value_bytes(value: object) -> int:
     return _NUMBER_BYTES
 
 
-def _value_or_default(value: object, column: Column, shape: RowSchema) -> object:
+def _value_or_default(value: object, column: Column, schema: RowSchema) -> object:
     """The value, or None for null or the column's default. Raises RowRejected."""
-    empty = shape.cells.text and isinstance(value, str) and not value
+    empty = schema.cells.text and isinstance(value, str) and not value
     text = column.type == "VARCHAR" and not column.primary
     if empty and not text and not (column.nullable or column.has_default):
         raise _value_error(column, "is empty", "", "Write a value.")
@@ -108,23 +108,23 @@ def _value_or_default(value: object, column: Column, shape: RowSchema) -> object
         if column.nullable or column.has_default:
             return None
         raise RowRejected(f"column {column.name} is missing", next_step=f"Add {column.name} to every row.")
-    if column.name in shape.sources and isinstance(value, str) and not value:
+    if column.name in schema.sources and isinstance(value, str) and not value:
         raise _value_error(
             column, "is empty, so there is nothing to embed", "", "Write a text, or drop the row."
         )
     return value
 
 
-def convert_value(value: object, column: Column, shape: RowSchema) -> object:
+def convert_value(value: object, column: Column, schema: RowSchema) -> object:
     """One value, not null, as Milvus takes it in this column. Raises RowRejected."""
     if column.type == "ARRAY":
-        return _to_array(value, column, shape.arrays[column.name], shape.cells)
+        return _to_array(value, column, schema.arrays[column.name], schema.cells)
     converter = CONVERTERS.get(column.type)
     if converter is None:
         raise _value_error(
             column, f"is of type {column.type}, which cannot be ingested", value, "Insert it with pymilvus."
         )
-    return converter(value, column, shape.cells)
+    return converter(value, column, schema.cells)
 
 
 def _value_error(column: Column, why: str, value: object, next_step: str) -> RowRejected:
@@ -275,7 +275,7 @@ def _check_dynamic(extra: Mapping[str, object]) -> dict[str, object]:
     for name in extra:
         if not isinstance(name, str) or not name or name.startswith("$"):
             raise RowRejected(
-                "a dynamic field has a name that Milvus keeps for itself", value=name, next_step="Rename it."
+                "a dynamic field has a name that Milvus reserves", value=name, next_step="Rename it."
             )
     if extra:
         _check_json(dict(extra), "the dynamic part of the row")

@@ -17,7 +17,7 @@ def image_columns(table: Table) -> tuple[EmbeddingColumn, ...]:
 
     None where the service does not respond to this machine: Milvus may reach it all the same.
     """
-    distinct = {(column.source, column.service, column.maker): column for column in table.embeddings}
+    distinct = {(column.source, column.service, column.encoder_name): column for column in table.embeddings}
     encoders = {service: frozenset(_image_encoders(service)) for service in table.services}
     return tuple(column for column in distinct.values() if column.config.encoder in encoders[column.service])
 

@@ -100,16 +100,16 @@ def ingest(
     _check_batch(options.batch)
     source = open_source(path, options.kind)
     rejects = _rejects_path(path, table, options)
-    shape = row_schema(table, source.cells)
+    schema = row_schema(table, source.cells)
     if source.columns is not None:
-        check_header(source.columns, shape, path=str(path))
+        check_header(source.columns, schema, path=str(path))
     where = journals.journal_path(path, table.name)
     journal = _open_journal(client, table, source, options, rejects)
     advance(journal.reached.read)
     image_embeddings = image_columns(table) if options.on_error == "reject" else ()
     run = _FileIngest(
         client=client,
-        shape=shape,
+        schema=schema,
         journal_path=where,
         rejects=rejects,
         journal=journal,
@@ -117,7 +117,7 @@ def ingest(
         image_embeddings=image_embeddings,
     )
     items = source.items(journal.reached.read)
-    finished = run.through(batch_rows(items, shape, max_batch_rows(table, options.batch)), stop)
+    finished = run.through(batch_rows(items, schema, max_batch_rows(table, options.batch)), stop)
     if finished:
         journals.remove_journal(where)
     reached = run.journal.reached
@@ -148,11 +148,11 @@ def insert_rows(
     """
     started = time.monotonic()
     _check_batch(batch)
-    shape = row_schema(table)
+    schema = row_schema(table)
     inserted, rejected, reasons = 0, 0, list[str]()
     image_embeddings = image_columns(table)
     items = (SourceRow(f"row {number}", row) for number, row in enumerate(rows, 1))
-    for raw_batch in batch_rows(items, shape, max_batch_rows(table, batch)):
+    for raw_batch in batch_rows(items, schema, max_batch_rows(table, batch)):
         checked = raw_batch.without(unreadable_rows(image_embeddings, raw_batch.rows))
         _write_rows(client, table, embed_columns(table, checked.rows))
         inserted += len(checked.rows)
@@ -167,7 +167,7 @@ class _FileIngest:
     """The loop over a file's batches, and its progress."""
 
     client: MilvusClient
-    shape: RowSchema
+    schema: RowSchema
     journal_path: Path
     rejects: Path
     journal: Journal
@@ -189,7 +189,7 @@ class _FileIngest:
             raise _with_progress(error, self.journal.reached) from error
 
     def _ingest_batch(self, batch: RowBatch) -> None:
-        reached, table = self.journal.reached, self.shape.table
+        reached, table = self.journal.reached, self.schema.table
         then = Progress(
             read=reached.read + batch.read,
             inserted=reached.inserted + len(batch.rows),

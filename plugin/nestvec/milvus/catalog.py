@@ -109,7 +109,7 @@ class EmbeddingColumn:
         return self.endpoint.service
 
     @property
-    def maker(self) -> str:
+    def encoder_name(self) -> str:
         """The encoder, with its expert: ``minilm@biomed``."""
         return format_model_name(replace(self.config, exit=None))
 

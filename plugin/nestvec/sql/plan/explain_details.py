@@ -93,7 +93,7 @@ def _index_details(context: CollectionContext, nearest: DistanceRanking) -> Iter
         exit = "the deepest exit" if layer is None else f"exit {layer}"
         yield (
             "embeds",
-            f"1 text by {embedding.maker}, {exit}, {embedding.dim} dims, "
+            f"1 text by {embedding.encoder_name}, {exit}, {embedding.dim} dims, "
             f"at {embedding.service}, called by Milvus",
         )
     embedded_here = describe_embedding(nearest)

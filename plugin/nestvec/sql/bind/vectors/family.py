@@ -38,7 +38,7 @@ def families(table: Table) -> tuple[Family, ...]:
     by_key: dict[tuple[str, str, str, int | None, str], list[EmbeddingColumn]] = {}
     for embedding in table.embeddings:
         metric = table.metrics.get(embedding.column, "")
-        key = (embedding.source, embedding.service, embedding.maker, embedding.config.exit, metric)
+        key = (embedding.source, embedding.service, embedding.encoder_name, embedding.config.exit, metric)
         by_key.setdefault(key, []).append(embedding)
     return tuple(Family(key[0], _distinct_dims(members)) for key, members in by_key.items())
 
@@ -73,7 +73,7 @@ def resolve_family(scope: Scope, node: exp.Column, metric: str) -> tuple[Column,
     ] or candidates
     if not matching:
         return column, ()
-    if len({(family.longest.service, family.longest.maker) for family in matching}) > 1:
+    if len({(family.longest.service, family.longest.encoder_name) for family in matching}) > 1:
         columns = ", ".join(member.column for family in matching for member in family.members)
         raise scope.source.not_supported(
             f"a distance of {column.name}, which several encoders embed,", node, f"Name one of {columns}."
