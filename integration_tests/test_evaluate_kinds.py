@@ -99,11 +99,11 @@ def test_sparse_rows_are_the_products_of_the_services_weights(
 ) -> None:
     dataset = open_dataset(data)
     request = EmbeddingRequest(service, EmbeddingConfig("splade", form="sparse"))
-    queries = embed_weights(request, dataset.queries, query=True)
+    queries = embed_weights(request, dataset.queries.inputs, query=True)
     for top, dim in ((None, 30_522), (64, 64), (8, 8)):
         documents = embed_weights(
             EmbeddingRequest(service, EmbeddingConfig("splade", form="sparse", top=top)),
-            list(dataset.corpus()),
+            list(dataset.read_corpus()),
         )
         products = np.array(
             [[sum(v * d.get(w, 0) for w, v in q.items()) for d in documents] for q in queries]
@@ -122,13 +122,13 @@ def test_reranked_rows_are_in_the_services_order(
     rows: list[dict[str, Any]], data: Path, service: str, name: str
 ) -> None:
     dataset = open_dataset(data)
-    texts = list(dataset.corpus())
+    texts = list(dataset.read_corpus())
     asked = embed_vectors(
-        EmbeddingRequest(service, EmbeddingConfig("minilm", 384)), dataset.queries, query=True
+        EmbeddingRequest(service, EmbeddingConfig("minilm", 384)), dataset.queries.inputs, query=True
     )
     stored = embed_vectors(EmbeddingRequest(service, EmbeddingConfig("minilm", 384)), texts)
     found = np.argsort(-(asked @ stored.T), axis=1, kind="stable")
-    for row, query in enumerate(dataset.queries):
+    for row, query in enumerate(dataset.queries.inputs):
         body = {"query": query, "texts": [texts[at] for at in found[row, :DEPTH]]}
         ranked = httpx.post(f"{service}/rerank?encoder={name}", json=body, timeout=120).json()
         found[row, :DEPTH] = found[row, [each["index"] for each in ranked]]
