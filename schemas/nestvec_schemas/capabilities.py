@@ -1,4 +1,4 @@
-"""What an encoder offers, and checks that a field's config asks for no more."""
+"""What an encoder offers, and checks that a field's config requests no more."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Capabilities(Protocol):
 
     @property
     def kind(self) -> Kind:
-        """What the encoder answers with."""
+        """What the encoder returns."""
         ...
 
     @property
@@ -35,8 +35,8 @@ class Capabilities(Protocol):
 
 
 _OTHER_USE: Final[Mapping[Kind, str]] = {
-    "reranker": " This one ranks what a search finds: RERANK BY in SQL.",
-    "multivector": " This one ranks what a search finds: RERANK BY in SQL.",
+    "reranker": " This one reranks search results: RERANK BY in SQL.",
+    "multivector": " This one reranks search results: RERANK BY in SQL.",
     "dense": " This one fills fields with dims.",
 }
 """What an encoder is for whose vectors have another form."""
@@ -96,13 +96,14 @@ def check_expert(config: EmbeddingConfig, capabilities: Capabilities) -> None:
 
 
 def check_top(config: EmbeddingConfig, capabilities: Capabilities) -> None:
-    """Raise SpecError where vectors of this form have no largest weights to keep, or ``top`` is no count."""
+    """Raise SpecError where vectors of this form have no weights to choose from, or ``top`` is not a
+    count."""
     top = config.top
     if top is None:
         return
     if config.form != "sparse":
         raise SpecError(
-            f"vectors of the form {config.form} have no weights of words, of which the largest could be kept",
+            f"top keeps the largest weights of a sparse vector, and the form is {config.form}",
             value=f"top {top}",
             next_step="Omit top and choose fewer dims, or name a sparse encoder with form sparse.",
         )

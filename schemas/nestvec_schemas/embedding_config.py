@@ -81,7 +81,7 @@ of the field, and prompts have parameters of their own in Milvus."""
 
 
 def query_parameters(config: EmbeddingConfig) -> dict[str, str | int]:
-    """The parameters of an endpoint's query string that say what ``config`` does, those that are chosen."""
+    """The attributes of ``config`` that are set, as parameters of an endpoint's query string."""
     values = {name: getattr(config, name) for name in _PARAMETERS}
     return {name: value for name, value in values.items() if value is not None}
 

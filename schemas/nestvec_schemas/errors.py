@@ -76,7 +76,7 @@ _ABSENT = object()
 
 
 class NestvecError(Exception):
-    """The root: says the cause, the value and the next step."""
+    """The base class: states the cause, the value and the next step."""
 
     exit_code = 1
 
@@ -84,7 +84,7 @@ class NestvecError(Exception):
     """One clause that says what is wrong."""
 
     value: object
-    """What there was instead of what is right; None where the error has no value."""
+    """The value that is wrong; None if the error has none."""
 
     next_step: str
     """What to do about it, as sentences."""
@@ -290,7 +290,7 @@ class StoreUnreachable(StoreError):
 
 
 class StoreInUse(StoreError):
-    """Another process holds the Milvus Lite database."""
+    """Another process has the Milvus Lite database open."""
 
 
 class StoreRefused(StoreError):
@@ -306,7 +306,7 @@ class CollectionNotFound(StoreError):
 
 
 class CollectionExists(StoreError):
-    """A collection of this name exists."""
+    """A collection of this name already exists."""
 
 
 class SpecError(NestvecError):

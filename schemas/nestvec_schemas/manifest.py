@@ -141,7 +141,7 @@ class Manifest(Record):
     @model_validator(mode="after")
     def _has_a_tower(self) -> Manifest:
         if not self.towers:
-            raise ValueError("towers must have at least one")
+            raise ValueError("there must be at least one tower")
         return self
 
     @model_validator(mode="after")
@@ -210,7 +210,7 @@ def parse_manifest(data: bytes, *, path: str) -> Manifest:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the manifest"
         raise ManifestCorrupt(
-            f"{path}: {where} is wrong", value=first["msg"], next_step="Export the encoder again."
+            f"{path}: {where} is invalid", value=first["msg"], next_step="Export the encoder again."
         ) from error
 
 

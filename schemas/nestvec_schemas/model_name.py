@@ -32,7 +32,7 @@ def parse_model_name(name: str) -> EmbeddingConfig:
     layer = rest.pop(0) if rest and _LAYER.fullmatch(rest[0]) else None
     if rest or (not encoder and SEPARATOR in name):
         raise ExitNotOffered(
-            f"what follows {SEPARATOR} in the encoder's name is neither a layer nor an expert before one",
+            f"what follows {SEPARATOR} in the encoder's name is neither an expert nor a layer",
             value=name,
             next_step=f"Write ENCODER{SEPARATOR}EXPERT{SEPARATOR}LAYER, for example "
             f"minilm{SEPARATOR}biomed{SEPARATOR}3, and omit what is not chosen.",

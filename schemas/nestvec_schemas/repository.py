@@ -76,7 +76,7 @@ def read_manifest(folder: Path) -> Manifest:
     manifest = parse_manifest(data, path=str(path))
     if manifest.name != folder.name:
         raise ManifestCorrupt(
-            f"the encoder in {path} has another name than its folder",
+            f"the encoder in {path} has a different name from its folder",
             value=manifest.name,
             next_step=f"Rename the folder to {manifest.name}, or export the encoder again.",
         )

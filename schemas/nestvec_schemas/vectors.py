@@ -46,7 +46,7 @@ def normalise(vectors: Vectors) -> Vectors:
 
 
 def nest(vectors: Vectors, dim: int, *, normalised: bool = True) -> Vectors:
-    """Truncate to ``dim``, then normalise (unless the encoder's vectors carry their length).
+    """Truncate to ``dim``, then normalise (unless the length of the encoder's vectors has a meaning).
 
     ``vectors`` is (n, full) float32; the result is (n, dim) float32, C-contiguous.
     """

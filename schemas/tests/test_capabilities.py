@@ -68,7 +68,12 @@ def test_what_an_encoder_offers(config: EmbeddingConfig, encoder: Encoder) -> No
             r"this name: legall\. Available: biomed, legal\. Did you mean 'legal'\? Export",
         ),
         (EmbeddingConfig("a", 8, expert="b"), Encoder(experts=()), ExpertNotOffered, r"Available: none\."),
-        (EmbeddingConfig("minilm", 64, top=8), DENSE, SpecError, r"no weights of words.*top 8\. Omit top"),
+        (
+            EmbeddingConfig("minilm", 64, top=8),
+            DENSE,
+            SpecError,
+            r"largest weights of a sparse vector.*top 8\. Omit top",
+        ),
         (EmbeddingConfig("splade", form="sparse", top=0), SPARSE, SpecError, r"not a number of weights: 0"),
     ],
 )

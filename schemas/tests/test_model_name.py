@@ -47,6 +47,7 @@ def test_an_expert_stands_before_an_exit() -> None:
 )
 def test_what_is_no_layer_and_no_expert(name: str) -> None:
     with pytest.raises(
-        ExitNotOffered, match=r"is neither a layer.*Write ENCODER@EXPERT@LAYER, for example minilm@"
+        ExitNotOffered,
+        match=r"is neither an expert nor a layer.*Write ENCODER@EXPERT@LAYER, for example minilm@",
     ):
         parse_model_name(name)

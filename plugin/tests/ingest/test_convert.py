@@ -144,7 +144,7 @@ def test_a_dynamic_table_keeps_other_columns(typed: RowSchema, text: RowSchema) 
     assert convert_row(BASE | {"more": [1], "none": None}, dynamic) == BASE | {"more": [1]}
     cells = replace(text, table=dynamic.table)
     assert convert_row(WORDS | {"more": "x", "empty": ""}, cells) == BASE | {"more": "x"}
-    with pytest.raises(RowRejected, match="keeps for itself: \\$meta"):
+    with pytest.raises(RowRejected, match="reserves: \\$meta"):
         convert_row(BASE | {"$meta": {}}, dynamic)
     with pytest.raises(RowRejected, match="more than 65536 bytes"):
         convert_row(BASE | {"more": "x" * MAX_JSON_BYTES}, dynamic)

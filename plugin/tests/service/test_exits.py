@@ -77,7 +77,7 @@ def test_the_exit_is_asked_for_in_any_place(
             "",
             {},
             "tiny@4@2",
-            "is neither a layer nor an expert before one: tiny@4@2. Write ENCODER@EXPERT@LAYER",
+            "is neither an expert nor a layer: tiny@4@2. Write ENCODER@EXPERT@LAYER",
         ),
         ("?expert=law", {}, "tiny@bio@2", "different experts: expert=law, encoder=tiny@bio@2"),
         ("?encoder=tiny@law", {}, "tiny@bio", "different experts: encoder=tiny@law, model=tiny@bio"),

@@ -98,7 +98,9 @@ def _parse_list(text: str) -> list[Any]:
     try:
         parsed = json.loads(text)
     except RecursionError as error:
-        raise BodyInvalid("a sequence of images is nested", value=text, next_step=_EXAMPLE) from error
+        raise BodyInvalid(
+            "a sequence of images is nested too deeply", value=text, next_step=_EXAMPLE
+        ) from error
     except ValueError as error:
         raise BodyInvalid(
             f"a sequence of images is not JSON ({error})", value=text, next_step=_EXAMPLE
@@ -108,4 +110,4 @@ def _parse_list(text: str) -> list[Any]:
 
 def _check_positive(*counts: int) -> None:
     if min(counts) < 1:
-        raise ValueError(f"numbers of frames are at least 1, not {counts}")
+        raise ValueError(f"numbers of frames must be at least 1, not {counts}")

@@ -67,11 +67,13 @@ class ImageTransform(BaseModel):
         if self.resize == "shortest" and self.edge is None:
             raise ValueError("resize 'shortest' needs an edge")
         if self.resize == "none" and self.edge is not None:
-            raise ValueError("resize 'none' has no edge")
+            raise ValueError("resize 'none' takes no edge")
         if self.resize == "shortest" and self.crop == "none":
             raise ValueError("resize 'shortest' gives images of any shape: it needs a crop")
         if self.crop == "none" and self.edge is not None and {self.edge} != {self.height, self.width}:
-            raise ValueError(f"resize to {self.edge} × {self.edge} gives no {self.height} × {self.width}")
+            raise ValueError(
+                f"resize to {self.edge} × {self.edge} does not give {self.height} × {self.width}"
+            )
         return self
 
 

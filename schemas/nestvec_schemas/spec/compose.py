@@ -66,7 +66,7 @@ class Template:
         return self.text == FLATTEN_KEYWORD
 
     @property
-    def values(self) -> tuple[Placeholder, ...]:
+    def placeholders(self) -> tuple[Placeholder, ...]:
         """The placeholders, in order."""
         return tuple(
             part for clause in self.clauses for part in clause.parts if isinstance(part, Placeholder)
@@ -75,7 +75,7 @@ class Template:
     @property
     def fields(self) -> tuple[str, ...]:
         """The distinct fields of the placeholders."""
-        return tuple(dict.fromkeys(placeholder.field for placeholder in self.values))
+        return tuple(dict.fromkeys(placeholder.field for placeholder in self.placeholders))
 
 
 def read_template(text: str) -> Template:
@@ -97,10 +97,8 @@ def read_template(text: str) -> Template:
         parts.append(part[at:])
     clauses.append(Clause(before, tuple(parts)))
     template = Template(text, tuple(clauses))
-    if not template.values:
-        raise _template_error(
-            "the template names no field, so that every row would have the same text", text, 0
-        )
+    if not template.placeholders:
+        raise _template_error("the template names no field, so every row would have the same text", text, 0)
     return template
 
 
@@ -198,7 +196,7 @@ def _parse_parts(text: str) -> Iterator[str | Placeholder]:
             yield _parse_placeholder(text, at, end)
             at = end + 1
         elif text[at] == "}":
-            raise _template_error("a } closes nothing", text, at)
+            raise _template_error("a } has no matching {", text, at)
         else:
             literal += text[at]
             at += 1

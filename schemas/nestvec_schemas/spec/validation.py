@@ -39,12 +39,12 @@ def find_problems(spec: CollectionSpec) -> Iterator[Problem]:
 
 def _check_names(spec: CollectionSpec) -> Iterator[Problem]:
     if not FIELD_NAME.fullmatch(spec.collection):
-        yield Problem("collection", "is not a name that Milvus takes", spec.collection, NAME_RULE)
+        yield Problem("collection", "is not a name that Milvus accepts", spec.collection, NAME_RULE)
     for name in spec.fields:
         if not FIELD_NAME.fullmatch(name):
-            yield Problem("fields", "has a name that Milvus does not take", name, NAME_RULE)
+            yield Problem("fields", "has a name that Milvus does not accept", name, NAME_RULE)
         if name.lower() in RESERVED_NAMES:
-            yield Problem("fields", "has a name that Milvus keeps for itself", name, "Choose another.")
+            yield Problem("fields", "has a name that Milvus reserves", name, "Choose another.")
 
 
 def _check_primary_key(spec: CollectionSpec) -> Iterator[Problem]:
@@ -75,7 +75,9 @@ def _check_primary_key(spec: CollectionSpec) -> Iterator[Problem]:
             )
         for key in ("nullable", "partition_key"):
             if field.primary and getattr(field, key):
-                yield Problem(f"fields.{name}.{key}", "cannot be true of the primary key", True, "Remove it.")
+                yield Problem(
+                    f"fields.{name}.{key}", "cannot be true for the primary key", True, "Remove it."
+                )
 
 
 def _check_partition_key(spec: CollectionSpec) -> Iterator[Problem]:
@@ -107,7 +109,9 @@ def _check_type_keys(spec: CollectionSpec) -> Iterator[Problem]:
             if required and value is None:
                 yield Problem(where, f"needs {key}", field.type, f"Add {key}: to it.")
             if value is not None and not required:
-                yield Problem(f"{where}.{key}", "does not go with the field's type", field.type, "Remove it.")
+                yield Problem(
+                    f"{where}.{key}", "does not apply to this type of field", field.type, "Remove it."
+                )
         if field.element_type in ("JSON", "ARRAY"):
             yield Problem(
                 f"{where}.element_type", "cannot be in an ARRAY", field.element_type, "Use a JSON field."
@@ -120,7 +124,7 @@ def _check_defaults(spec: CollectionSpec) -> Iterator[Problem]:
             continue
         if field.primary or field.type in ("JSON", "ARRAY"):
             what = "a primary key" if field.primary else field.type
-            yield Problem(f"fields.{name}.default", "cannot be given", what, "Remove the default.")
+            yield Problem(f"fields.{name}", "cannot have a default", what, "Remove the default.")
         elif not _default_fits(field):
             yield Problem(
                 f"fields.{name}.default",
@@ -175,7 +179,7 @@ def _check_sources(spec: CollectionSpec) -> Iterator[Problem]:
             description = f"{'nullable ' if field.nullable else ''}{field.type}"
             yield Problem(
                 f"{where}.field",
-                f"cannot be {verb} by Milvus, as {source} is not a VARCHAR that is always there",
+                f"cannot be {verb} by Milvus, because {source} is not a VARCHAR that is never null",
                 description,
                 f"Make {source} a VARCHAR that is not nullable.",
             )
@@ -189,7 +193,9 @@ def _check_templates(spec: CollectionSpec) -> Iterator[Problem]:
         where = f"fields.{name}.compose"
         if field.type != "VARCHAR" or field.primary:
             description = "the primary key" if field.primary else field.type
-            yield Problem(where, "is for a VARCHAR that is not the primary key", description, "Remove it.")
+            yield Problem(
+                where, "is only for a VARCHAR that is not the primary key", description, "Remove it."
+            )
         try:
             templates[name] = read_template(field.compose)
         except SpecError as error:
@@ -197,12 +203,12 @@ def _check_templates(spec: CollectionSpec) -> Iterator[Problem]:
             continue
         if templates[name].flattens and not spec.dynamic and not _flattened_fields(spec):
             yield Problem(where, "has nothing to flatten", FLATTEN_KEYWORD, "Add fields, or dynamic: true.")
-        for value in templates[name].values:
+        for value in templates[name].placeholders:
             yield from _check_placeholder(spec, where, value)
     for name in templates.keys() - set(composition_order(templates)):
         yield Problem(
             f"fields.{name}.compose",
-            "needs itself, by way of what it names",
+            "depends on itself, through the fields that it names",
             templates[name].text,
             "Name fields that are not composed of this one.",
         )
@@ -219,12 +225,14 @@ def _check_placeholder(spec: CollectionSpec, where: str, value: Placeholder) -> 
         if not spec.dynamic:
             names = ", ".join(spec.fields)
             step = f"Fields: {names}.{nearest(value.field, spec.fields)}"
-            yield Problem(where, "names what is not one of the fields", value.field, step)
+            yield Problem(where, "names an unknown field", value.field, step)
     elif field.auto_id:
-        yield Problem(where, "names a key that Milvus makes later", value.field, "Take it out.")
+        yield Problem(
+            where, "names a key that Milvus generates later", value.field, "Remove it from the template."
+        )
     elif value.path and field.type not in ("JSON", "ARRAY"):
         step = f"Write {{{value.field}}}, or make it a JSON field."
-        yield Problem(where, f"looks into {value.field}, which has no parts", field.type, step)
+        yield Problem(where, f"names a part of {value.field}, which has none", field.type, step)
 
 
 _CHECKS: tuple[Callable[[CollectionSpec], Iterator[Problem]], ...] = (

@@ -52,11 +52,11 @@ def _check_forms(spec: CollectionSpec) -> Iterator[Problem]:
         if embedding.form == "float":
             if embedding.index in _SPARSE_INDEXES:
                 yield Problem(
-                    f"{where}.index", "is for sparse vectors alone", embedding.index, "Write form: sparse."
+                    f"{where}.index", "is for sparse vectors only", embedding.index, "Write form: sparse."
                 )
             if embedding.index in _BINARY_INDEXES or embedding.metric == "HAMMING":
                 value = embedding.index if embedding.index in _BINARY_INDEXES else embedding.metric
-                yield Problem(where, "has what is for binary vectors alone", value, "Write form: binary.")
+                yield Problem(where, "has an option for binary vectors only", value, "Write form: binary.")
             continue
         indexes, metrics = _FORM_INDEXES_AND_METRICS[embedding.form]
         for key, value, allowed in (
@@ -66,15 +66,13 @@ def _check_forms(spec: CollectionSpec) -> Iterator[Problem]:
             if value not in allowed:
                 yield Problem(
                     f"{where}.{key}",
-                    f"does not go with form: {embedding.form}",
+                    f"is not allowed with form: {embedding.form}",
                     value,
                     f"Omit it, or write {' or '.join(allowed)}.",
                 )
         for dim in embedding.dims if embedding.form == "binary" else ():
             if dim % 8:
-                yield Problem(
-                    f"{where}.dims", "do not fill whole bytes of bits", dim, "Choose multiples of 8."
-                )
+                yield Problem(f"{where}.dims", "do not fill whole bytes", dim, "Choose multiples of 8.")
 
 
 def _check_dims(where: str, embedding: EmbeddingSpec) -> Iterator[Problem]:
@@ -83,26 +81,29 @@ def _check_dims(where: str, embedding: EmbeddingSpec) -> Iterator[Problem]:
             yield Problem(f"{where}.dims", "are missing", "none", "Write at least one: dims: [64].")
         if embedding.top is not None:
             step = "Remove it: dims say how many numbers are kept."
-            yield Problem(where, "has top, which is for form: sparse alone", embedding.top, step)
+            yield Problem(where, "has top, which is only for form: sparse", embedding.top, step)
         return
     if embedding.dims:
         listed = ", ".join(map(str, embedding.dims))
         yield Problem(
-            f"{where}.dims", "are not chosen with form: sparse: they are the words", listed, "Remove them."
+            f"{where}.dims",
+            "are not allowed with form: sparse: they are the vocabulary",
+            listed,
+            "Remove them.",
         )
     if embedding.exit is not None:
-        yield Problem(f"{where}.exit", "does not go with form: sparse", embedding.exit, "Remove it.")
+        yield Problem(f"{where}.exit", "is not allowed with form: sparse", embedding.exit, "Remove it.")
 
 
 def _check_plain_vectors(spec: CollectionSpec) -> Iterator[Problem]:
     for number, vector in enumerate(spec.vectors):
         if vector.index in _SPARSE_INDEXES:
             yield Problem(
-                f"vectors[{number}]", "has what is for sparse vectors alone", vector.index, "Remove it."
+                f"vectors[{number}]", "has an option for sparse vectors only", vector.index, "Remove it."
             )
         if vector.index in _BINARY_INDEXES or vector.metric == "HAMMING":
             value = vector.index if vector.index in _BINARY_INDEXES else vector.metric
-            yield Problem(f"vectors[{number}]", "has what is for binary vectors alone", value, "Remove it.")
+            yield Problem(f"vectors[{number}]", "has an option for binary vectors only", value, "Remove it.")
 
 
 def _check_embedding_names(spec: CollectionSpec) -> Iterator[Problem]:
@@ -143,7 +144,7 @@ def _check_vector_fields(spec: CollectionSpec) -> Iterator[Problem]:
         if not FIELD_NAME.fullmatch(name) or name.lower() in RESERVED_NAMES:
             yield Problem(
                 where,
-                "give a vector field a name that Milvus does not take",
+                "give a vector field a name that Milvus does not accept",
                 name,
                 f"Rename it. {NAME_RULE}",
             )

@@ -67,22 +67,22 @@ def _load_yaml(text: str, path: str) -> Mapping[str, Any]:
         mark = error.problem_mark
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise SpecError(
-            f"{path} is not the YAML of a spec{where}",
+            f"{path} is not valid YAML{where}",
             value=error.problem or "it does not parse",
-            next_step="Correct that line; nestvec collection create --help shows a whole spec.",
+            next_step="Correct that line; nestvec collection create --help shows a complete spec.",
         ) from error
     # PyYAML does not catch what int(), date(), a lookup or deep nesting raise.
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise SpecError(
-            f"{path} is not the YAML of a spec",
+            f"{path} is not valid YAML",
             value=type(error).__name__ + ": " + str(error).partition("\n")[0],
-            next_step="Correct it; nestvec collection create --help shows a whole spec.",
+            next_step="Correct it; nestvec collection create --help shows a complete spec.",
         ) from error
     if not isinstance(data, Mapping):
         raise SpecError(
             f"{path} is not a mapping of keys to values",
             value=type(data).__name__,
-            next_step="Begin with collection: NAME; nestvec collection create --help shows a whole spec.",
+            next_step="Begin with collection: NAME; nestvec collection create --help shows a complete spec.",
         )
     return data
 
@@ -143,18 +143,18 @@ def _explain(error: ValidationError, path: str) -> SpecError:
     if first["type"] == "literal_error":
         words = _allowed_words(key)
         return SpecError(
-            f"{here} is not one of the allowed words",
+            f"{here} is not one of the allowed values",
             value=value,
             next_step=f"Choose one of {', '.join(words)}.{_nearest_word(str(value), words)}",
         )
     if plain is not None:
         return SpecError(
-            f"{here} is wrong", value=value, next_step="Write one number, text, or true or false."
+            f"{here} is invalid", value=value, next_step="Write one number, text, or true or false."
         )
     step = _NEXT_STEPS.get(first["type"], f"{first['msg']}.")
     if key == "expert" and first["type"] == "string_pattern_mismatch":
         step = _EXPERT_NAME_HINT
-    return SpecError(f"{here} is wrong", value=value, next_step=step)
+    return SpecError(f"{here} is invalid", value=value, next_step=step)
 
 
 def _allowed_words(key: str) -> tuple[str, ...]:

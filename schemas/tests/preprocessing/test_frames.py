@@ -44,7 +44,7 @@ def test_who_reads_fewer_frames_gets_none_twice() -> None:
     assert frame_indices(2, 4, masked=True).tolist() == [0, 1]
     assert frame_indices(2, 4, masked=False).tolist() == [0, 0, 1, 1]
     assert frame_indices(9, 3, masked=True).tolist() == [1, 4, 7]
-    with pytest.raises(ValueError, match="are at least 1"):
+    with pytest.raises(ValueError, match="must be at least 1"):
         frame_indices(0, 4, masked=True)
 
 
@@ -80,9 +80,9 @@ def test_clips_have_one_length_and_hold_every_frame(total: int, length: int, str
 
 @pytest.mark.parametrize("wrong", [(0, 1), (1, 0), (-1, 1)])
 def test_no_frames_cannot_be_chosen_from(wrong: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match="are at least 1"):
+    with pytest.raises(ValueError, match="must be at least 1"):
         uniform_indices(*wrong)
-    with pytest.raises(ValueError, match="are at least 1"):
+    with pytest.raises(ValueError, match="must be at least 1"):
         clip_indices(*wrong, 1)
 
 
@@ -119,7 +119,7 @@ def test_a_value_that_names_nothing(value: str) -> None:
         ('["a", ', r"not JSON \(Expecting value: line 1 column 6 .*Name the images"),
         ("['a']", "not JSON"),
         ('["a"] tail', r"not JSON \(Extra data"),
-        ("[" * 200_000, r"nested: \[\[\["),
+        ("[" * 200_000, r"nested too deeply: \[\[\["),
         ("[" + "9" * 10_000 + "]", "not JSON"),
         ("[" + ",".join(['"a"'] * (MAX_FRAMES + 1)) + "]", "too many images: 4097. Name at most 4096"),
     ],

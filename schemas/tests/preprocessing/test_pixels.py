@@ -188,8 +188,8 @@ def test_a_size_that_is_not_resized_must_fit() -> None:
     [
         ({"resize": "shortest", "crop": "floor"}, "needs an edge"),
         ({"resize": "shortest", "edge": 8}, "needs a crop"),
-        ({"resize": "none", "edge": 8}, "has no edge"),
-        ({"resize": "exact", "edge": 9}, "gives no 8 × 8"),
+        ({"resize": "none", "edge": 8}, "takes no edge"),
+        ({"resize": "exact", "edge": 9}, "does not give 8 × 8"),
         ({"height": 0}, "greater than or equal to 1"),
         ({"resample": "sharp"}, "bicubic"),
         ({"background": (0, 0, 256)}, "less than or equal to 255"),

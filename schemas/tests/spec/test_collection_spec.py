@@ -56,45 +56,45 @@ def test_an_embedding_may_have_a_service_of_its_own() -> None:
     ("old", "new", "said"),
     [
         (ONE, "dim: [64, 384]", r"embeddings\[0\]\.dim is not a key.*Did you mean 'dims'\?"),
-        (ONE, "dims: 64", r"embeddings\[0\]\.dims is wrong: 64\. Write a list"),
-        (ONE, "dims: []", r"embeddings\[0\]\.dims is wrong.*at least one"),
-        (ONE, 'dims: ["64"]', r"embeddings\[0\]\.dims\[0\] is wrong: 64\. Write a whole number"),
-        (ONE, "dims: [0]", r"embeddings\[0\]\.dims\[0\] is wrong: 0"),
-        (ONE, "dims: [40000]", r"embeddings\[0\]\.dims\[0\] is wrong: 40000"),
-        (ONE, "dims: [true]", r"embeddings\[0\]\.dims\[0\] is wrong: True"),
+        (ONE, "dims: 64", r"embeddings\[0\]\.dims is invalid: 64\. Write a list"),
+        (ONE, "dims: []", r"embeddings\[0\]\.dims is invalid.*at least one"),
+        (ONE, 'dims: ["64"]', r"embeddings\[0\]\.dims\[0\] is invalid: 64\. Write a whole number"),
+        (ONE, "dims: [0]", r"embeddings\[0\]\.dims\[0\] is invalid: 0"),
+        (ONE, "dims: [40000]", r"embeddings\[0\]\.dims\[0\] is invalid: 40000"),
+        (ONE, "dims: [true]", r"embeddings\[0\]\.dims\[0\] is invalid: True"),
         (ONE, "dims: [64, 64]", "the same vector field twice: abstract_64"),
         (ONE, "dims: [2, 3, 4, 5]", "more than 4 vector fields.*5 vector fields.*proxy.maxVectorFieldNum"),
-        (ONE, f"{ONE}, index: HNWS", "index is not one of the allowed words.*Did you mean 'HNSW'"),
-        (ONE, f"{ONE}, metric: cosine", "metric is not one of the allowed words.*Did you mean 'COSINE'"),
-        (ONE, f"{ONE}, exit: 0", r"embeddings\[0\]\.exit is wrong: 0"),
-        (ONE, f"{ONE}, exit: '3'", r"embeddings\[0\]\.exit is wrong: 3\. Write a whole number"),
+        (ONE, f"{ONE}, index: HNWS", "index is not one of the allowed values.*Did you mean 'HNSW'"),
+        (ONE, f"{ONE}, metric: cosine", "metric is not one of the allowed values.*Did you mean 'COSINE'"),
+        (ONE, f"{ONE}, exit: 0", r"embeddings\[0\]\.exit is invalid: 0"),
+        (ONE, f"{ONE}, exit: '3'", r"embeddings\[0\]\.exit is invalid: 3\. Write a whole number"),
         (ONE, f"{ONE}, form: INT8", r"form is not one of the.*float, int8, binary.*Did you mean 'int8'"),
-        (ONE, f"{ONE}, form: int8, metric: IP", r"metric does not go with form: int8: IP.*write COSINE"),
-        (ONE, f"{ONE}, form: int8, index: DISKANN", "index does not go with form: int8: DISKANN"),
-        (ONE, f"{ONE}, form: binary, metric: COSINE", "metric does not go with form: binary.*HAMMING"),
-        (ONE, f"{ONE}, form: binary, index: FLAT", "not go with form: binary.*BIN_FLAT or BIN_IVF"),
+        (ONE, f"{ONE}, form: int8, metric: IP", r"metric is not allowed with form: int8: IP.*write COSINE"),
+        (ONE, f"{ONE}, form: int8, index: DISKANN", "index is not allowed with form: int8: DISKANN"),
+        (ONE, f"{ONE}, form: binary, metric: COSINE", "metric is not allowed with form: binary.*HAMMING"),
+        (ONE, f"{ONE}, form: binary, index: FLAT", "not allowed with form: binary.*BIN_FLAT or BIN_IVF"),
         (ONE, "dims: [64, 100], form: binary", r"embeddings\[0\]\.dims do not fill whole bytes.*100.*of 8"),
-        (ONE, f"{ONE}, metric: HAMMING", r"embeddings\[0\] has what is for binary vectors alone: HAMMING"),
-        (ONE, f"{ONE}, index: BIN_FLAT", r"for binary vectors alone: BIN_FLAT\. Write form: binary"),
-        (ONE, f"{ONE}, params: {{M: [1]}}", r"params\.M is wrong: a list"),
+        (ONE, f"{ONE}, metric: HAMMING", r"embeddings\[0\] has an option for binary vectors only: HAMMING"),
+        (ONE, f"{ONE}, index: BIN_FLAT", r"for binary vectors only: BIN_FLAT\. Write form: binary"),
+        (ONE, f"{ONE}, params: {{M: [1]}}", r"params\.M is invalid: a list"),
         (ONE, f"{ONE}, service: ftp://x", r"embeddings\[0\]\.service is not the address"),
-        ("encoder: minilm, dims: [64", "encoder: a b, dims: [64", "encoder is wrong: a b. Use letters"),
+        ("encoder: minilm, dims: [64", "encoder: a b, dims: [64", "encoder is invalid: a b. Use letters"),
         (FIRST, "field: abstrct, encoder: m, dims: [64", "Did you mean 'abstract'"),
         (FIRST, "field: year, encoder: m, dims: [64", "nullable INT32"),
-        ("  - {field: abstract", "  - abstract\n  - {field: abstract", r"embeddings\[0\] is wrong: abstract"),
+        ("  - {field: abstract", "  - abstract\n  - {field: abstract", r"\[0\] is invalid: abstract"),
         ("service: http://127.0.0.1:8080", "", "service is not the address of a service: none"),
         ("http://127.0.0.1:8080", "'http://[::1'", "service is not the address"),
         ("collection: papers", "colection: papers", "colection is not a key.*Did you mean 'collection'"),
         ("collection: papers", "", "collection is missing. Add collection:"),
-        ("collection: papers", "collection: my papers", "not a name that Milvus takes: my papers"),
-        ("collection: papers", "collection: 7", "collection is wrong: 7. Write text"),
+        ("collection: papers", "collection: my papers", "not a name that Milvus accepts: my papers"),
+        ("collection: papers", "collection: 7", "collection is invalid: 7. Write text"),
         ("type: INT64, primary", "type: INT46, primary", "fields.id.type is not one.*Did you mean 'INT64'"),
-        ("{type: INT64, primary: true}", "INT64", "fields.id is wrong: INT64. Write a mapping"),
+        ("{type: INT64, primary: true}", "INT64", "fields.id is invalid: INT64. Write a mapping"),
         ("{type: INT64, primary: true}", "{primary: true}", "fields.id.type is missing"),
         ("primary: true", "primry: true", "fields.id.primry is not a key.*Did you mean 'primary'"),
         ("primary: true", "primary: false", "exactly one primary key: none"),
         ("primary: true", "primary: true, nullable: true", "fields.id.nullable cannot be true"),
-        ("primary: true", "primary: true, default: 1", "fields.id.default cannot be given: a primary key"),
+        ("primary: true", "primary: true, default: 1", "fields.id cannot have a default: a primary key"),
         ("INT64, primary", "INT32, primary", "fields.id cannot be the primary key: INT32"),
         (YEAR, "primary: true", "exactly one primary key: id, year"),
         (YEAR, "auto_id: true", "fields.year.auto_id is for the primary key only"),
@@ -102,18 +102,18 @@ def test_an_embedding_may_have_a_service_of_its_own() -> None:
         (TENANT, f"64, nullable: true, {TENANT[4:]}", "the partition key: nullable VARCHAR"),
         (YEAR, "default: 3000000000", "fields.year.default does not fit INT32: 3000000000"),
         (YEAR, "default: 'x'", "fields.year.default does not fit INT32: x"),
-        (YEAR, "default: [1]", "fields.year.default is wrong: a list"),
-        (YEAR, "default: .nan", "fields.year.default is wrong: nan"),
-        (YEAR, "default: 2020-01-01", "fields.year.default is wrong: a date"),
-        (YEAR, "max_length: 5", "fields.year.max_length does not go with the field's type: INT32"),
+        (YEAR, "default: [1]", "fields.year.default is invalid: a list"),
+        (YEAR, "default: .nan", "fields.year.default is invalid: nan"),
+        (YEAR, "default: 2020-01-01", "fields.year.default is invalid: a date"),
+        (YEAR, "max_length: 5", "fields.year.max_length does not apply to this type of field: INT32"),
         ("9, max_capacity: 4", "9", "fields.tags needs max_capacity"),
         ("ARRAY, element_type: VARCHAR, max_length: 9", "ARRAY, element_type: JSON", "cannot be in an ARRAY"),
         (ABSTRACT, "  abstract: {type: VARCHAR}", "fields.abstract needs max_length: VARCHAR"),
-        (ABSTRACT, "  abstract: {type: VARCHAR, max_length: 65536}", "max_length is wrong: 65536"),
-        (ABSTRACT, "  abstract: {type: VARCHAR, max_length: 0}", "fields.abstract.max_length is wrong: 0"),
+        (ABSTRACT, "  abstract: {type: VARCHAR, max_length: 65536}", "max_length is invalid: 65536"),
+        (ABSTRACT, "  abstract: {type: VARCHAR, max_length: 0}", "fields.abstract.max_length is invalid: 0"),
         (ABSTRACT, f"{ABSTRACT}\n  abstract_64: {{type: BOOL}}", "the name of a scalar field: abstract_64"),
-        (ABSTRACT, f"{ABSTRACT}\n  a-b: {{type: BOOL}}", "a name that Milvus does not take: a-b"),
-        (ABSTRACT, f"{ABSTRACT}\n  Timestamp: {{type: BOOL}}", "a name that Milvus keeps for itself"),
+        (ABSTRACT, f"{ABSTRACT}\n  a-b: {{type: BOOL}}", "a name that Milvus does not accept: a-b"),
+        (ABSTRACT, f"{ABSTRACT}\n  Timestamp: {{type: BOOL}}", "a name that Milvus reserves"),
         (ABSTRACT, f"{ABSTRACT}\n  no: {{type: BOOL}}", "a key that is not text: False. Put the key"),
         (ABSTRACT, f"{ABSTRACT}\n  id: {{type: BOOL}}", "at line 8, column 3: the key 'id' is duplicated"),
         (ABSTRACT, "  abstract: {type: VARCHAR", r"at line \d+, column \d+"),
@@ -154,7 +154,9 @@ def test_an_expert_is_named_in_the_column() -> None:
     assert column_name("abstract", EmbeddingConfig("minilm", 64, expert="bio-med")) == "abstract_64_bio_med"
     config = EmbeddingConfig("minilm", 64, 3, "biomed", "int8")
     assert column_name("abstract", config) == "abstract_64_biomed_exit3_int8"
-    with pytest.raises(SpecError, match=r"embeddings\[0\]\.expert is wrong: 3d.*at most 32, a letter first"):
+    with pytest.raises(
+        SpecError, match=r"embeddings\[0\]\.expert is invalid: 3d.*at most 32, a letter first"
+    ):
         parse_spec(GOOD.replace(ONE, f"{ONE}, expert: 3d"), path="x")
 
 
@@ -195,13 +197,13 @@ def test_a_spec_may_do_without_an_encoder() -> None:
             r"lexical\[0\]\.field is not one of.*Did you mean 'abstract'",
         ),
         ("field: abstract, k1", "field: year, k1", r"lexical\[0\]\.field cannot be split into words.*INT32"),
-        ("k1: 1.5", "k1: 9", r"lexical\[0\]\.k1 is wrong: 9"),
+        ("k1: 1.5", "k1: 9", r"lexical\[0\]\.k1 is invalid: 9"),
         ("name: words", "nme: words", r"lexical\[1\]\.nme is not a key.*Did you mean 'name'"),
         ("name: words", "name: year", r"lexical\[1\] give a vector field the name of a scalar field: year"),
         ("name: photo", "name: abstract_64", "the same vector field twice: abstract_64"),
-        ("name: photo", "name: a-b", "a name that Milvus does not take: a-b"),
-        ("dim: 512", "dim: 1", r"vectors\[0\]\.dim is wrong: 1"),
-        ("metric: L2", "metric: HAMMING", r"vectors\[0\] has what is for binary vectors alone: HAMMING"),
+        ("name: photo", "name: a-b", "a name that Milvus does not accept: a-b"),
+        ("dim: 512", "dim: 1", r"vectors\[0\]\.dim is invalid: 1"),
+        ("metric: L2", "metric: HAMMING", r"vectors\[0\] has an option for binary vectors only: HAMMING"),
     ],
 )
 def test_what_is_wrong_with_words_and_vectors(old: str, new: str, said: str) -> None:
@@ -287,15 +289,15 @@ def test_a_field_may_be_composed(template: str) -> None:
     [
         (
             '"{yaer}"',
-            r"fields\.abstract\.compose names what is not one of the fields: yaer.*Did you mean 'year'",
+            r"fields\.abstract\.compose names an unknown field: yaer.*Did you mean 'year'",
         ),
-        ('"{abstract}"', "needs itself, by way of what it names"),
-        ('"{year.month}"', "looks into year, which has no parts: INT32. Write {year}"),
+        ('"{abstract}"', "depends on itself, through the fields that it names"),
+        ('"{year.month}"', "names a part of year, which has none: INT32. Write {year}"),
         ('"{year"', r"is not a template: a { is not closed"),
         ("plain", "is not a template: the template names no field"),
-        ("{year}", r"fields\.abstract\.compose is wrong: a dict"),
-        ("3", r"fields\.abstract\.compose is wrong: 3"),
-        (f'"{"x" * 5000}"', r"fields\.abstract\.compose is wrong"),
+        ("{year}", r"fields\.abstract\.compose is invalid: a dict"),
+        ("3", r"fields\.abstract\.compose is invalid: 3"),
+        (f'"{"x" * 5000}"', r"fields\.abstract\.compose is invalid"),
     ],
 )
 def test_a_wrong_template_is_told(template: str, said: str) -> None:
@@ -306,9 +308,9 @@ def test_a_wrong_template_is_told(template: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        (YEAR, f'{YEAR}, compose: "{{tenant}}"', r"fields\.year\.compose is for a VARCHAR.*: INT32"),
-        ("primary: true", "primary: true, auto_id: true", "names a key that Milvus makes later: id"),
-        (TENANT, '64, compose: "{abstract}", partition_key', "needs itself"),
+        (YEAR, f'{YEAR}, compose: "{{tenant}}"', r"fields\.year\.compose is only for a VARCHAR.*: INT32"),
+        ("primary: true", "primary: true, auto_id: true", "names a key that Milvus generates later: id"),
+        (TENANT, '64, compose: "{abstract}", partition_key', "depends on itself"),
     ],
 )
 def test_what_a_template_may_not_be_on_or_of(old: str, new: str, said: str) -> None:
@@ -332,7 +334,7 @@ def test_a_sparse_field_may_keep_the_largest_weights_alone() -> None:
         "abstract_sparse_top64",
         "abstract_sparse",
     )
-    with pytest.raises(SpecError, match=r"embeddings\[0\] has top, which is for form: sparse alone: 64"):
+    with pytest.raises(SpecError, match=r"embeddings\[0\] has top, which is only for form: sparse: 64"):
         parse_spec(GOOD.replace(ONE, f"{ONE}, top: 64"), path="x")
 
 
@@ -348,11 +350,14 @@ def test_a_sparse_field_has_no_dims() -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (", dims: [64]}", r"embeddings\[0\].dims are not chosen with form: sparse: they are the words: 64"),
-        (", exit: 3}", r"embeddings\[0\].exit does not go with form: sparse: 3"),
-        (", top: 0}", r"embeddings\[0\].top is wrong: 0"),
-        (", metric: COSINE}", r"metric does not go with form: sparse: COSINE. Omit it, or write IP"),
-        (", index: HNSW}", r"index does not go with form: sparse: HNSW"),
+        (
+            ", dims: [64]}",
+            r"embeddings\[0\].dims are not allowed with form: sparse: they are the vocabulary: 64",
+        ),
+        (", exit: 3}", r"embeddings\[0\].exit is not allowed with form: sparse: 3"),
+        (", top: 0}", r"embeddings\[0\].top is invalid: 0"),
+        (", metric: COSINE}", r"metric is not allowed with form: sparse: COSINE. Omit it, or write IP"),
+        (", index: HNSW}", r"index is not allowed with form: sparse: HNSW"),
         ("}\n  - {field: abstract, encoder: splade, form: sparse}", "the same vector field twice"),
         (
             "}\n  - {field: abstract, encoder: m}",
@@ -360,11 +365,11 @@ def test_a_sparse_field_has_no_dims() -> None:
         ),
         (
             "}\n  - {field: abstract, encoder: m, dims: [8], index: SPARSE_INVERTED_INDEX}",
-            "is for sparse vectors alone: SPARSE_INVERTED_INDEX. Write form: sparse",
+            "is for sparse vectors only: SPARSE_INVERTED_INDEX. Write form: sparse",
         ),
         (
             "}\nvectors:\n  - {name: own, dim: 8, index: SPARSE_INVERTED_INDEX}",
-            r"vectors\[0\] has what is for sparse vectors alone",
+            r"vectors\[0\] has an option for sparse vectors only",
         ),
     ],
 )

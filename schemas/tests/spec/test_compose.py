@@ -74,7 +74,7 @@ def test_flatten_writes_every_attribute() -> None:
     ("template", "said", "at"),
     [
         ("{title", "is not closed", 0),
-        ("a } b", "closes nothing", 2),
+        ("a } b", "has no matching {", 2),
         ("{}", "name is missing", 1),
         ("{a.}", "name is missing", 3),
         ("{a..b}", "name is missing", 3),
@@ -126,7 +126,7 @@ def test_any_template_is_read_or_refused(text: str) -> None:
     else:
         assert template.fields
         made = compose_text(template, dict.fromkeys(template.fields, "v"))
-        assert "v" in made or any(one.path for one in template.values)
+        assert "v" in made or any(one.path for one in template.placeholders)
 
 
 @given(st.text(alphabet="ab .,{}\n", max_size=12))

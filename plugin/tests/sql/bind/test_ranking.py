@@ -187,7 +187,7 @@ REFUSED = [
     (SqlSyntaxError, "EMBED takes one or two strings", "v <=> ‸EMBED()"),
     (SqlNotSupported, "EMBED of a column", "v <=> EMBED(‸body)"),
     (SqlTypeMismatch, "nothing to embed", "v <=> EMBED(‸' ')"),
-    (SqlTypeMismatch, "neither a layer", "v <=> EMBED('a', ‸'minilm@3@x')"),
+    (SqlTypeMismatch, "neither an expert nor a layer", "v <=> EMBED('a', ‸'minilm@3@x')"),
     (SqlTypeMismatch, "not comparable with others: minilm@x", "v <=> ‸EMBED('a', 'minilm@x')"),
     (SqlTypeMismatch, "not comparable with others: minilm@x", "v <=> ‸EMBED('a', expert => 'x')"),
     (SqlTypeMismatch, "an expert name is a string", "v <=> EMBED('a', expert => ‸3)"),

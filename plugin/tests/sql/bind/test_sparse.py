@@ -134,7 +134,7 @@ def test_a_table_declares_it() -> None:
     assert (one.name, one.field, one.encoder, one.form, one.dims) == ("lex", "body", "splade", "sparse", ())
     assert (one.index, one.metric) == ("SPARSE_INVERTED_INDEX", "IP")
     parsed = parse(text.format(", exit => 3"))
-    with pytest.raises(SqlTypeMismatch, match="column lex does not go with form: sparse: 3"):
+    with pytest.raises(SqlTypeMismatch, match="column lex is not allowed with form: sparse: 3"):
         bind_definition(parsed.source, parsed.tree, bind_params(None), SERVICE)  # type: ignore[arg-type]
     parsed = parse(text.format("").replace("SPARSEVEC", "INT"))
     with pytest.raises(SqlTypeMismatch, match=r"EMBED fills a VECTOR\(n\) or SPARSEVEC column"):
