@@ -82,7 +82,7 @@ class AdaptArgs:
     json: bool
 
     def text_file(self) -> tuple[Kind, Path] | None:
-        """The file of texts and its kind, None where there is one of captions.
+        """The file of texts and its kind; None if the file has captions.
 
         Raises a usage error unless there is exactly one file, and for an option that does not fit it.
         """
@@ -255,7 +255,7 @@ def _adapt_captions(args: AdaptArgs) -> None:
 
 
 def _listener(shown: Stages, stop: Callable[[], bool]) -> Listener:
-    """Shows the stages; interrupts the command where it is to stop before training has begun."""
+    """Shows the stages; interrupts the command if it is to stop before training begins."""
     from nestvec_exporters.progress import Listener
 
     stage = ""

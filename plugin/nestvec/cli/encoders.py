@@ -29,7 +29,7 @@ class EncoderFolder:
     """Bytes of its files."""
 
     error: str = ""
-    """Why it cannot be used, where there is no manifest."""
+    """Why it cannot be used, if there is no manifest."""
 
 
 @click.command("encoders", cls=GroupedCommand, short_help=COMMANDS["encoders"].short_help)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def print_export(manifest: Manifest, models: Path, *, as_json: bool, fitted: bool) -> None:
-    """Print where it is and how close to its source; if ``fitted``, the coefficients of the merge as well."""
+    """Print the encoder's folder, size and accuracy; if ``fitted``, also the coefficients of the merge."""
     from nestvec.cli.encoder_inputs import describe_inputs
     from nestvec.terminal.tables import print_json
     from nestvec_schemas.repository import file_path

@@ -130,7 +130,7 @@ class MilvusArgs:
     """Which Milvus, and as whom."""
 
     uri: str
-    """Empty where a command can do without one and none is named."""
+    """Empty if the command does not need one."""
 
     token: str = field(repr=False)
     database: str
@@ -150,7 +150,7 @@ _database = option(
     default="",
     envvar="NESTVEC_DATABASE",
     show_default=False,
-    help="Milvus database, where there are several.",
+    help="Milvus database, if there are several.",
 )
 
 

@@ -60,7 +60,7 @@ class ServeArgs:
     models: Path
 
     encoder: tuple[str, ...]
-    """The encoders to serve; all of the repository where it is empty."""
+    """The encoders to serve; empty for all in the repository."""
 
     overlong: Literal["error", "truncate", "mean"]
     network: NetworkArgs

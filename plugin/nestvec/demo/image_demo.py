@@ -50,10 +50,10 @@ class ImageDemoOptions:
     models: Path
 
     folders: tuple[Path, ...]
-    """Folders with images; the likely ones of this machine where there are none."""
+    """Folders with images; empty for the likely ones on this machine."""
 
     questions: tuple[str, ...]
-    """QUESTIONS where there are none."""
+    """Empty for QUESTIONS."""
 
     to: Path
     """Folder of the contact sheet."""
@@ -103,7 +103,7 @@ def image_query(question: str, limit: int) -> str:
 
 
 def export_encoder(models: Path, echo: Echo) -> None:
-    """MiniLM with EfficientNet-Lite0 as its image tower, unless it is there. Raises CheckpointNotFound."""
+    """Export MiniLM with EfficientNet-Lite0 as its image tower, unless it exists. Raises CheckpointNotFound."""
     if ENCODER in encoder_names(models):
         echo(f"Encoder {ENCODER} is in {models} already.")
         return

@@ -93,7 +93,7 @@ class Outcome:
     """The encoder's time for a document."""
 
     ms_per_query: float
-    """The encoder's time for a query, with the reranker's where there is one."""
+    """The encoder's time for a query, including the reranker's if there is one."""
 
     isotropy: Isotropy | None = None
     """Of the documents' float vectors at this dim."""
