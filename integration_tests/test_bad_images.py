@@ -91,7 +91,7 @@ def test_the_good_rows_are_in_and_the_bad_ones_say_why(uri: str, file: Path) -> 
 def test_left_to_the_service_one_bad_image_refuses_them_all(uri: str, file: Path) -> None:
     with open_milvus(uri) as client:
         table = read_table(client, "shop")
-        with pytest.raises(StoreRefused, match=r"input 6 of 43.*0 rows are in and 0 were rejected"):
+        with pytest.raises(StoreRefused, match=r"input 6 of 43.*0 rows are stored and 0 were rejected"):
             ingest(client, table, file, IngestOptions("memory", on_error="zero"))
         assert ids(client) == []
         # The default rejects them, and the run goes on.

@@ -67,7 +67,7 @@ def test_an_address_without_milvus(uri: str) -> None:
 def test_what_milvus_refuses_is_told_in_its_words(tmp_path: Path) -> None:
     with (
         open_milvus(str(tmp_path / "x.db")) as client,
-        pytest.raises(StoreRefused, match=r"Milvus refused dropping a row: .*nothing"),
+        pytest.raises(StoreRefused, match=r"Milvus returned an error while dropping a row: .*nothing"),
         milvus_errors("dropping a row"),
     ):
         client.query("nothing", filter="id > 0")

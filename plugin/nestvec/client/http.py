@@ -25,7 +25,7 @@ REQUEST_TEXTS = 128
 _ATTEMPTS = 4
 _MAX_WAIT_SECONDS = 30
 _RETRIED_STATUSES = (429, 503, 504)
-"""Statuses after which the same request may succeed, as the service remembers what it embedded meanwhile."""
+"""Statuses after which the same request may succeed, because the service caches what it has embedded."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,11 @@ def check_accepted(
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         raise unauthorized_error(request.service, key)
     if answer.is_error:
+        texts = "1 text" if count == 1 else f"{count} texts"
         raise ServiceRefused(
-            f"the service at {request.service} refused to embed {count} texts with {request.model}",
+            f"the service at {request.service} refused to embed {texts} with {request.model}",
             value=_error_message(answer),
-            next_step="Correct what it says, then try again.",
+            next_step="Correct what it reports, then try again.",
         )
     return answer
 
@@ -95,9 +96,9 @@ def translate_http_errors(service: str) -> Iterator[None]:
         yield
     except httpx.HTTPStatusError as error:
         raise ServiceRefused(
-            f"the server at {service} is not a nestvec service, or refuses",
+            f"the server at {service} is not a nestvec service, or refuses the request",
             value=f"status {error.response.status_code}",
-            next_step="Correct the address; a service is started with nestvec serve --models MODELS.",
+            next_step="Correct the address, or start a service there: nestvec serve --models MODELS.",
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServiceUnreachable(

@@ -30,7 +30,7 @@ _INFO_SECONDS = 5.0
 
 
 class EncoderInfo(BaseModel):
-    """What a service says of one encoder."""
+    """What a service says about one encoder."""
 
     kind: Kind = "dense"
     dim: int
@@ -45,11 +45,11 @@ class EncoderInfo(BaseModel):
     prompts: dict[PromptName, str]
     towers: tuple[Modality, ...] = ("text",)
     reads_images: bool = Field(False, validation_alias="pictures")
-    """Whether an input may be the address of an image, which may be one that cannot be fetched."""
+    """Whether an input may be the address of an image."""
 
 
 class ServiceInfo(BaseModel):
-    """What a service says of itself."""
+    """What a service says about itself."""
 
     encoders: Mapping[str, EncoderInfo]
     max_client_batch_size: int
@@ -203,8 +203,8 @@ class _CheckAnswer(BaseModel):
 def find_unreadable(
     request: EmbeddingRequest, texts: Sequence[str], key: str | None = None, *, prompted: bool = False
 ) -> dict[int, RowRejected]:
-    """Which of these documents cannot be embedded, as their image cannot be fetched or read: why, by
-    position.
+    """The documents that cannot be embedded because their image cannot be fetched or read: the reason for
+    each, by position.
 
     The others are embedded and cached. ``prompted``: the encoder's prompt is put before them.
     Raises ServiceUnreachable, ServiceRefused.
@@ -231,8 +231,8 @@ def _embed_by_type(
     embedding_type: _EmbeddingType,
     query: bool,
 ) -> Iterator[_EmbedAnswer]:
-    """The answers to requests of at most REQUEST_TEXTS texts, each with as many vectors of the right
-    length."""
+    """The responses to requests of at most REQUEST_TEXTS texts, each with one vector of the right length per
+    text."""
     kind = "search_query" if query else "search_document"
     with translate_http_errors(request.service), http_client(request.service, key, EMBED_SECONDS) as client:
         for start in range(0, len(texts), REQUEST_TEXTS):
@@ -251,8 +251,8 @@ def _embed_by_type(
 def _check_count(request: EmbeddingRequest, count: int, expected: int, kind: str) -> None:
     if count != expected:
         raise ServiceRefused(
-            f"the service at {request.service} returned other {kind} than were requested",
-            value=f"{count} for {expected} texts",
+            f"the service at {request.service} did not return the {kind} that were requested",
+            value=f"{count} of {expected}",
             next_step="Check that a nestvec service of this version runs there.",
         )
 

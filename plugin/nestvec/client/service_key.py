@@ -33,7 +33,7 @@ def environment_api_key() -> str | None:
 
 
 def base_url(service: str) -> str:
-    """The service's URL as scheme, host and port. Raises ServiceError where there is more or less."""
+    """The service's URL as scheme, host and port. Raises ServiceError for any other URL."""
     parts = urlsplit(service)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ServiceError(

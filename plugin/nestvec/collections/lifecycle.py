@@ -20,7 +20,7 @@ from nestvec_schemas.errors import CollectionExists
 from nestvec_schemas.spec.collection_spec import CollectionSpec, EmbeddingSpec, VectorSpec
 
 _BITS_PER_NUMBER: dict[Form, int] = {"float": 32, "int8": 8, "binary": 1}
-"""Bits of one number, where every vector has as many numbers."""
+"""Bits per number of the forms whose vectors all have the same length."""
 
 
 def create_collection(client: MilvusClient, spec: CollectionSpec) -> Table:
@@ -33,7 +33,7 @@ def create_collection(client: MilvusClient, spec: CollectionSpec) -> Table:
         exists = client.has_collection(spec.collection)
     if exists:
         raise CollectionExists(
-            "a collection of this name exists",
+            "a collection of this name already exists",
             value=spec.collection,
             next_step=f"Drop it (nestvec collection drop {spec.collection}), or give the spec another name.",
         )

@@ -24,7 +24,7 @@ from nestvec.sql.statements import execute_steps
 
 @dataclass(frozen=True)
 class ConnectOptions:
-    """What a connection is opened with."""
+    """The options of a connection."""
 
     uri: str
     """A path that ends in ``.db`` (Milvus Lite), or an address."""

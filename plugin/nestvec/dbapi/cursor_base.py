@@ -70,9 +70,9 @@ class CursorBase:
         return arrow_table(result.columns, result.types, rows)
 
     def df(self) -> pandas.DataFrame:
-        """The remaining rows as a pandas frame. Raises InterfaceError where pandas is not installed."""
+        """The remaining rows as a pandas DataFrame. Raises InterfaceError where pandas is not installed."""
         try:
-            require_packages("a pandas frame", ["pandas"], "pandas")
+            require_packages("a pandas DataFrame", ["pandas"], "pandas")
         except NestvecError as error:
             raise InterfaceError(error) from error
         return self.arrow().to_pandas()

@@ -1,4 +1,4 @@
-"""PEP 249's exceptions, and nestvec's errors as them.
+"""PEP 249's exceptions, and nestvec's errors converted to them.
 
 Error
 ├── InterfaceError          wrong use of a connection or cursor: closed, or without rows to fetch
@@ -33,7 +33,7 @@ class Error(NestvecError):
         super().__init__(error.cause, value=error.value, next_step=error.next_step)
         self._message = str(error)
         self.statement: str = getattr(error, "statement", "")
-        """The SQL that the error points to; empty where it points to none."""
+        """The SQL that the error points into; empty if it points into none."""
         self.position: int | None = getattr(error, "position", None)
 
     def __str__(self) -> str:

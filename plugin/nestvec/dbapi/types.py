@@ -28,7 +28,7 @@ def TimestampFromTicks(ticks: float) -> datetime.datetime:
 
 @dataclass(frozen=True, eq=False)
 class TypeObject:
-    """Equal to the type codes of its columns: ``description[0][1] == NUMBER``."""
+    """Equal to each of its type codes: ``description[0][1] == NUMBER``."""
 
     codes: frozenset[str]
 

@@ -1,4 +1,4 @@
-"""A row's composed columns, made of its other values by the templates that the collection keeps."""
+"""A row's composed columns, made from its other values by the collection's templates."""
 
 from __future__ import annotations
 

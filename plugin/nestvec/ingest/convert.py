@@ -78,7 +78,7 @@ def _compose(stored: Mapping[str, object], names: Sequence[str], schema: RowSche
         elif name in schema.sources or not (column.nullable or column.has_default):
             of = schema.table.composed[name].fields
             raise RowRejected(
-                f"column {name} composes to nothing, as the row has no values for it",
+                f"column {name} composes to nothing, because the row has no values for it",
                 value=schema.table.composed[name].text,
                 next_step=f"Add {', '.join(of) or 'an attribute'} to the row, or {name} itself.",
             )
@@ -227,7 +227,7 @@ def _check_json(value: object, where: str) -> None:
         raise RowRejected(
             f"{where} cannot be written as JSON",
             value=str(error),
-            next_step="Use JSON's own types, 254 deep at most.",
+            next_step="Use only JSON types, nested at most 254 levels deep.",
         ) from error
     if size > MAX_JSON_BYTES:
         raise RowRejected(
@@ -238,7 +238,9 @@ def _check_json(value: object, where: str) -> None:
         item = waiting.pop()
         if isinstance(item, float) and not math.isfinite(item):
             raise RowRejected(
-                f"{where} holds a number that JSON does not have", value=item, next_step="Write null instead."
+                f"{where} contains a number that JSON cannot represent",
+                value=item,
+                next_step="Write null instead.",
             )
         if isinstance(item, dict):
             waiting.extend(item.values())
@@ -266,7 +268,7 @@ def _to_vector(value: object, column: Column, cells: CellTypes) -> list[object]:
         raise RowRejected(
             f"column {column.name} has {column.dim} dims",
             value=f"{len(numbers)} numbers",
-            next_step="Write as many numbers.",
+            next_step=f"Write {column.dim} numbers.",
         )
     return [_to_float(number, column, CellTypes()) for number in numbers]
 

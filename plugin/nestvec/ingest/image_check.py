@@ -1,4 +1,4 @@
-"""Rows whose image cannot be fetched or read: found before one request to Milvus holds them with all
+"""Rows whose image cannot be fetched or read: found before a request to Milvus contains them with all
 others."""
 
 from __future__ import annotations

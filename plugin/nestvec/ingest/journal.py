@@ -60,7 +60,7 @@ class Journal(_Record):
     identity: IngestIdentity
     reached: Progress = Progress()
     pending: PendingBatch | None = None
-    """Only where Milvus makes the keys."""
+    """Only if Milvus generates the keys."""
 
 
 def identify(path: Path, *, format: str, target: str, collection: str, rejects: Path) -> IngestIdentity:
@@ -152,9 +152,9 @@ def settle_pending(journal: Journal, count: int) -> Journal:
     if count == pending.count + pending.rows:
         return journal.model_copy(update={"pending": None, "reached": pending.then})
     raise JournalMismatch(
-        "whether the interrupted batch is in the collection is unknown, as something else wrote to it",
+        "it is unknown whether the interrupted batch was stored: something else wrote to the collection",
         value=f"{count} rows, where {pending.count} or {pending.count + pending.rows} were expected",
-        next_step="Drop and create the collection, then start from the first row with --restart.",
+        next_step="Drop and recreate the collection, then start from the first row with --restart.",
     )
 
 
@@ -181,7 +181,7 @@ def remove_journal(path: Path) -> None:
 
 def _unwritable(path: Path, error: OSError) -> IngestError:
     return IngestError(
-        f"the journal {path} cannot be written",
+        f"the journal {path} cannot be read or written",
         value=error.strerror or str(error),
         next_step="Copy the file to a writable folder, and ingest it from there.",
     )

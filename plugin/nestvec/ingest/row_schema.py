@@ -1,4 +1,4 @@
-"""What a row of a collection may hold."""
+"""What a row of a collection may contain."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class RowSchema:
 
     @property
     def expected(self) -> tuple[Column, ...]:
-        """The columns that a row brings: neither generated nor a key that Milvus makes."""
+        """The columns that a row provides: neither generated nor a key that Milvus generates."""
         auto = {column.name for column in self.columns.values() if column.auto_id}
         return tuple(column for name, column in self.columns.items() if name not in self.generated | auto)
 
@@ -50,7 +50,7 @@ class RowSchema:
 def row_schema(table: Table, cells: CellTypes | None = None) -> RowSchema:
     """What rows of ``table`` may hold, with values that are written as ``cells`` says."""
     generated = {embedding.column: embedding.source for embedding in table.embeddings} | dict(table.generated)
-    # A text without words is one like any other to BM25; nothing can be embedded of an empty one.
+    # BM25 accepts a text without words; an empty text cannot be embedded.
     lexical = {column.column for column in table.lexical}
     return RowSchema(
         table=table,
@@ -69,14 +69,16 @@ def row_schema(table: Table, cells: CellTypes | None = None) -> RowSchema:
 
 
 def check_header(names: Iterable[str], schema: RowSchema, *, path: str) -> None:
-    """Raise IngestError where a header can give no row: a column too many, or one too few."""
+    """Raise IngestError if a header has a column that the table does not take, or lacks one that it needs."""
     header = tuple(names)
     expected = {column.name: column for column in schema.expected}
     for name in header:
         if name in expected:
             continue
         if name in schema.columns:
-            why = "made from its source text" if name in schema.generated else "a key that Milvus makes"
+            why = (
+                "generated from another column" if name in schema.generated else "a key that Milvus generates"
+            )
             raise IngestError(
                 f"{path} has a column that is {why}",
                 value=name,

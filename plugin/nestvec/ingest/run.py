@@ -33,7 +33,7 @@ class IngestOptions:
     """How a file is ingested."""
 
     target: str
-    """Which Milvus, for the journal."""
+    """The address or path of the database, for the journal."""
 
     batch: int = DEFAULT_BATCH_ROWS
     """Rows of one request."""
@@ -176,7 +176,7 @@ class _FileIngest:
     reasons: list[str] = field(default_factory=list)
 
     def through(self, row_batches: Iterator[RowBatch], stop: Callable[[], bool]) -> bool:
-        """Write all batches. Whether it came to the end: False where ``stop`` said so."""
+        """Write all batches. Returns whether all were written: False if ``stop`` ended it early."""
         try:
             while True:
                 if stop():
@@ -231,7 +231,7 @@ def _open_journal(
 def _write_rows(client: MilvusClient, table: Table, rows: list[dict[str, object]]) -> None:
     if not rows:
         return
-    with milvus_errors(f"writing {len(rows)} rows to {table.name}"):
+    with milvus_errors(f"writing rows to {table.name}"):
         write = client.insert if table.primary.auto_id else client.upsert
         write(table.name, rows)
 
@@ -262,9 +262,9 @@ def _rejects_path(path: Path, table: Table, options: IngestOptions) -> Path:
 
 
 def _with_progress(error: NestvecError, reached: Progress) -> NestvecError:
-    """The error with how far the ingest is, and how to continue it."""
+    """The error with the progress of the ingest, and how to continue it."""
     step = (
-        f"{error.next_step} {reached.inserted} rows are in and {reached.rejected} were rejected; "
+        f"{error.next_step} {reached.inserted} rows are stored and {reached.rejected} were rejected; "
         "the same command continues from there."
     )
     return error.reworded(next_step=step)

@@ -90,17 +90,16 @@ class EmbeddingColumn:
     """The vector column."""
 
     endpoint: Endpoint
-    """Who asks which service for the vectors; nestvec, as it writes the rows, where no Function of Milvus
-    fills the form."""
+    """Who calls which service for the vectors: Milvus or, where no Function fills this form, nestvec."""
 
     @property
     def config(self) -> EmbeddingConfig:
-        """How the vectors are made; ``dim`` is None of a sparse column."""
+        """How the vectors are made; ``dim`` is None for a sparse column."""
         return self.endpoint.config
 
     @property
     def dim(self) -> int:
-        """Length of the vectors; 0 of a sparse column."""
+        """Length of the vectors; 0 for a sparse column."""
         return self.config.dim or 0
 
     @property

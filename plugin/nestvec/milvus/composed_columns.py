@@ -1,7 +1,7 @@
-"""Composed columns: their templates, kept in Milvus, and what the other values of a row make of them.
+"""The templates of composed columns, which Milvus stores.
 
 A template is a property of the collection, ``nestvec.compose.COLUMN``, so that rows are composed without the
-spec. (A field's description would be the place, but Milvus Lite keeps none.)
+spec. (A field's description would be the natural place, but Milvus Lite does not store it.)
 """
 
 from __future__ import annotations

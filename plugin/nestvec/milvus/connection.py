@@ -40,7 +40,7 @@ def open_milvus(
         raise StoreUnreachable(
             "there is no Milvus Lite database at this path",
             value=uri,
-            next_step="Correct --uri, or create a collection at it: nestvec collection create SPEC.yaml.",
+            next_step="Correct --uri, or create a collection there: nestvec collection create SPEC.yaml.",
         )
     _silence_loggers()
     with _lite_in_use(uri):
@@ -169,8 +169,8 @@ def _open_error(uri: str, error: BaseException) -> NestvecError:
 
 
 def load_lite(client: MilvusClient, collection: str) -> None:
-    """Load a collection of Milvus Lite, which opens with none loaded; those of a server are its
-    operator's."""
+    """Load a collection of Milvus Lite, which opens with none loaded. On a server, that is up to its
+    operator."""
     with milvus_errors(f"loading collection {collection}"):
         released = client.get_load_state(collection)["state"] == LoadState.NotLoad
         if released and is_lite(client):
@@ -185,7 +185,9 @@ def milvus_errors(doing: str) -> Iterator[None]:
         yield
     except MilvusException as error:
         raise StoreRefused(
-            f"Milvus refused {doing}", value=error.message or str(error), next_step=_next_step(error.message)
+            f"Milvus returned an error while {doing}",
+            value=error.message or str(error),
+            next_step=_next_step(error.message),
         ) from error
     except grpc.RpcError as error:
         raise StoreUnreachable(
@@ -199,7 +201,7 @@ def _next_step(message: str) -> str:
     if "connection" in message.lower() and "API" in message:
         return "The embedding service does not respond: start it with nestvec serve."
     if "not loaded" in message.lower():
-        return "Load it: MilvusClient(uri).load_collection(name). A server's collections are its operator's."
+        return "Load it: MilvusClient(uri).load_collection(name). nestvec does so only for Milvus Lite."
     return "Correct what the message names, then try again."
 
 
@@ -228,5 +230,5 @@ def _managed_connections() -> list[Any]:
 
 def is_lite(client: HasServerVersion) -> bool:
     """Whether a connection's server is Milvus Lite, by its version string."""
-    with milvus_errors("asking for the server's version"):
+    with milvus_errors("reading the server's version"):
         return "lite" in str(client.get_server_version()).lower()

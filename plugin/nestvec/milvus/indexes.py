@@ -69,7 +69,7 @@ def _embedding_fields(schema: CollectionSchema) -> Iterator[tuple[str, Form]]:
 
 
 def field_notes(schema: CollectionSchema) -> dict[str, str]:
-    """The properties that tell a collection of this schema what fills its sparse fields."""
+    """The properties of a collection that record what fills the sparse fields of its schema."""
     return {
         note_property(field.name): field.description
         for field in schema.fields

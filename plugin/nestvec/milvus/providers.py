@@ -1,7 +1,7 @@
-"""Who calls the service for a field's vectors: a class for each provider of Milvus's Functions.
+"""Who calls the service for a field's vectors: one class per provider of Milvus's Functions.
 
-Milvus Lite has only ``openai`` and takes a base URL. Milvus from 2.6 has ``tei``: it overwrites the
-endpoint's path and keeps its query string, in which the embedding's config travels. Of its providers only
+Milvus Lite has only ``openai`` and takes a base URL. Milvus 2.6 and later have ``tei``: it overwrites the
+endpoint's path and keeps its query string, which holds the embedding's config. Of its providers only
 ``cohere`` fills INT8_VECTOR, and that one has an address for the whole cluster, in milvus.yaml: a note in
 the field's description says which service it is. So do the notes of binary and sparse fields, which no
 Function fills but ``nestvec ingest`` does. Milvus Lite keeps no descriptions of fields: for sparse ones,
@@ -31,7 +31,7 @@ from nestvec_schemas.model_name import format_model_name, parse_model_name
 ProviderName = Literal["openai", "tei", "cohere"]
 
 CallerName = ProviderName | Literal["nestvec"]
-"""Who asks the service for a field's vectors: Milvus by a provider, or nestvec as it writes the rows."""
+"""Who calls the service for a field's vectors: Milvus through a provider, or nestvec as it writes rows."""
 
 FunctionParams = dict[str, str | int]
 
@@ -45,7 +45,7 @@ MAX_INSERT_ROWS: Final = _CALLS_PER_INSERT * _TEI_BATCH_TEXTS
 """Rows of one insert, whatever the provider."""
 
 _NO_KEY: Final = "unused"
-"""Milvus Lite demands an API key of every service, also of one that has none."""
+"""Milvus Lite requires an API key for every service, even for one without keys."""
 
 _NOTE_PREFIX: Final = "nestvec: "
 """Prefix of a field's description that says who fills it."""
@@ -56,7 +56,7 @@ _NOTE_PROPERTY_PREFIX: Final = "nestvec.embed."
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Who asks which service for a field's vectors, and how they are made."""
+    """Who calls which service for a field's vectors, and how they are made."""
 
     caller: CallerName
     """The provider of Milvus, or ``nestvec``."""
@@ -74,27 +74,27 @@ class Endpoint:
 
     @property
     def max_insert_rows(self) -> int:
-        """Rows that one insert may hold."""
+        """The maximum number of rows in one insert."""
         provider = find_provider(self.caller)
         return MAX_INSERT_ROWS if provider is None else provider.max_insert_rows
 
 
 class Provider(ABC):
-    """What a provider of Milvus's Functions is told, and what it is able to do."""
+    """A provider of Milvus's Functions: its params and its capabilities."""
 
     name: ClassVar[ProviderName]
 
     max_insert_rows: ClassVar[int] = MAX_INSERT_ROWS
-    """Rows that one insert may hold."""
+    """The maximum number of rows in one insert."""
 
     sends_prompts: ClassVar[bool] = True
     """Whether queries and documents reach the encoder with its prompts."""
 
     needs_credential: ClassVar[bool] = True
-    """Whether the API key stands in Milvus's own configuration, and a Function only has its name."""
+    """Whether the API key is in Milvus's own configuration, and a Function only has its name."""
 
     has_own_address: ClassVar[bool] = True
-    """Whether a Function has the service's address; else one in milvus.yaml counts for all of them."""
+    """Whether a Function has the service's address; otherwise one in milvus.yaml applies to all of them."""
 
     @abstractmethod
     def write_params(self, service: str, config: EmbeddingConfig, key: ServiceKey | None) -> FunctionParams:
@@ -102,7 +102,7 @@ class Provider(ABC):
 
     @abstractmethod
     def read_params(self, params: Mapping[str, Any]) -> Endpoint | None:
-        """What the params of a Function say; None where they do not name a nestvec service.
+        """The endpoint that the params of a Function describe; None if they do not name a nestvec service.
 
         Raises NestvecError, ValueError where they are malformed.
         """
@@ -113,7 +113,7 @@ class Provider(ABC):
 
 
 class OpenAIProvider(Provider):
-    """Milvus Lite's only provider: the config travels as a model's name and ``dimensions``."""
+    """Milvus Lite's only provider: the config is sent as a model's name and ``dimensions``."""
 
     name = "openai"
     sends_prompts = False
@@ -141,12 +141,12 @@ class OpenAIProvider(Provider):
         raise StoreRefused(
             f"Milvus Lite has no {VECTOR_TYPES[form]} fields",
             value=f"form {form}",
-            next_step="Omit form and choose fewer dims, or use a Milvus server from 2.6.",
+            next_step="Omit form and choose fewer dims, or use a Milvus server, version 2.6 or later.",
         )
 
 
 class TeiProvider(Provider):
-    """The provider of Milvus from 2.6: the config travels in the endpoint's query string."""
+    """The provider of Milvus 2.6 or later: the config is sent in the endpoint's query string."""
 
     name = "tei"
 
@@ -212,7 +212,7 @@ def choose_provider(name: ProviderName, form: Form) -> Provider:
     """
     if form not in VECTOR_TYPES:
         raise SpecError(
-            "there is no such form of vectors",
+            "there is no such vector form",
             value=form,
             next_step=f"Choose {', '.join(VECTOR_TYPES)}.{nearest(str(form), VECTOR_TYPES)}",
         )
@@ -220,7 +220,7 @@ def choose_provider(name: ProviderName, form: Form) -> Provider:
 
 
 def read_params(params: Mapping[str, Any]) -> Endpoint | None:
-    """Whom a Function's params name; None where it is not a nestvec service, or the params do not say."""
+    """The endpoint in a Function's params; None if they do not name a nestvec service."""
     provider = find_provider(str(params.get("provider", "")))
     try:
         return provider.read_params(params) if provider else None
@@ -239,7 +239,7 @@ def note_property(column: str) -> str:
 
 
 def read_note(description: str, caller: CallerName) -> tuple[str, Endpoint] | None:
-    """The source column, and whom ``caller`` asks; None where the description is not a note."""
+    """The source column, and the endpoint that ``caller`` calls; None if the description is not a note."""
     if not description.startswith(_NOTE_PREFIX):
         return None
     try:
@@ -254,8 +254,9 @@ def read_note(description: str, caller: CallerName) -> tuple[str, Endpoint] | No
 def rerank_params(lite: bool, service: str, encoder: str, max_texts: int) -> FunctionParams:
     """The params of a RERANK Function that has ``encoder`` score at most ``max_texts`` texts with a query.
 
-    Milvus Lite has Cohere's shape alone and takes a base URL; Milvus has ``tei``, and keeps the endpoint's
-    query string. Milvus scores batch by batch: one batch takes all texts, so that no score depends on it.
+    Milvus Lite has only Cohere's provider, which takes a base URL; Milvus has ``tei``, and keeps the
+    endpoint's query string. Milvus scores batch by batch: one batch takes all texts, so that no score depends
+    on the batches.
     """
     key = environment_key()
     if lite:

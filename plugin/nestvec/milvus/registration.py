@@ -35,7 +35,7 @@ class EmbeddingOptions:
     """The rarely needed options of an embedding."""
 
     name: str | None = None
-    """Name of the vector field, where there is one dim; None for one made of source, dim and the config."""
+    """Name of the vector field, if there is only one dim; None for a name made of source, dim and config."""
 
     provider: ProviderName | None = None
     """The provider of Milvus's Function, for a schema that is made without a connection."""
@@ -167,12 +167,12 @@ def _warn(provider: Provider, config: EmbeddingConfig, info: EncoderInfo, addres
         logger.warning(
             "Milvus has one address for its cohere provider: in milvus.yaml, "
             "function.textEmbedding.providers.cohere.url must be %s/v2/embed, and cohere.credential must "
-            "name a key, of any value where the service has none",
+            "name a key, with any value if the service has none",
             address,
         )
     if config.form in CLIENT_SIDE_FORMS:
         logger.warning(
-            "Milvus does not fill %s vectors: write the rows with nestvec ingest, which asks %s",
+            "Milvus does not fill %s vectors: write the rows with nestvec ingest or SQL, which call %s",
             config.form,
             address,
         )
@@ -204,15 +204,15 @@ def _check_source(schema: CollectionSchema, source: str) -> None:
 def _check_names(schema: CollectionSchema, names: Sequence[str], fields: int) -> None:
     if len(names) != fields:
         raise SpecError(
-            "a name is for one vector field, and there is a field per dim",
+            "a name is for one vector field, but there is a field per dim",
             value=names[0],
-            next_step="Call add_embedding for each dim, or omit the name.",
+            next_step="Call add_embedding once for each dim, or omit the name.",
         )
     existing = [field.name for field in schema.fields]
     for position, name in enumerate(names):
         if name in existing or name in names[:position]:
             raise SpecError(
-                "the schema has a field of this name already",
+                "the schema already has a field of this name",
                 value=name,
                 next_step="Give each dim once, or rename the other field.",
             )
@@ -223,7 +223,7 @@ def _detect_provider(client: MilvusClient | None) -> ProviderName:
     kinds = {is_lite(connection) for connection in connections}
     if len(kinds) != 1:
         raise StoreUnknown(
-            "nothing says whether the schema is for Milvus Lite or for a Milvus server",
+            "it is unknown whether the schema is for Milvus Lite or for a Milvus server",
             value="both are open" if kinds else "no connection is open",
             next_step="Pass client=, or options=EmbeddingOptions(provider='openai') for Milvus Lite and "
             "'tei' for Milvus.",

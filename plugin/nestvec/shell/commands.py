@@ -37,10 +37,10 @@ def run_backslash_command(shell: ShellState, line: str) -> None:
         raise SqlSyntaxError(
             "unknown command",
             value=name,
-            next_step=f"\\? lists them.{nearest(name, BACKSLASH_COMMANDS)}",
+            next_step=f"\\? lists the commands.{nearest(name, BACKSLASH_COMMANDS)}",
         )
     if argument and not row.argument:
-        raise SqlSyntaxError(f"{name} takes no argument", value=argument, next_step=f"Write {name}.")
+        raise SqlSyntaxError(f"{name} takes no argument", value=argument, next_step=f"Write {name} alone.")
     row.run(shell, argument)
 
 
@@ -71,7 +71,9 @@ def _columns(shell: ShellState, name: str) -> None:
     rows = _row_count(description["rows"])
     suffix = f": {table.description}" if table.description else ""
     click.echo(f"{table.name}{suffix} ({rows})")
-    sources = {embedding.column: f"{embedding.maker} of {embedding.source}" for embedding in table.embeddings}
+    sources = {
+        embedding.column: f"{embedding.encoder_name} of {embedding.source}" for embedding in table.embeddings
+    }
     lines = [
         (
             column.name,
@@ -147,7 +149,7 @@ def _expanded(shell: ShellState, argument: str) -> None:
         "auto": "auto",
     }
     if argument.lower() not in states:
-        raise SqlSyntaxError("\\x is on, off or auto", value=argument, next_step="Write \\x auto.")
+        raise SqlSyntaxError("\\x takes on, off or auto", value=argument, next_step="Write \\x auto.")
     shell.output_format, shell.expanded = "table", states[argument.lower()]
     click.echo(f"Expanded display is {_EXPANDED_STATES[shell.expanded]}.", err=True)
 
@@ -158,7 +160,7 @@ _EXPANDED_STATES: Final = {"on": "on", "off": "off", "auto": "used automatically
 def _parse_switch(name: str, argument: str, now: bool) -> bool:
     words = {"": not now, "on": True, "off": False}
     if argument.lower() not in words:
-        raise SqlSyntaxError(f"{name} is on or off", value=argument, next_step=f"Write {name} on.")
+        raise SqlSyntaxError(f"{name} takes on or off", value=argument, next_step=f"Write {name} on.")
     return words[argument.lower()]
 
 
@@ -173,11 +175,11 @@ def _help(shell: ShellState, argument: str) -> None:
 
 
 BACKSLASH_COMMANDS: Final = {
-    "\\d": BackslashCommand(_describe, "Tables, or the columns of one.", "[TABLE]"),
+    "\\d": BackslashCommand(_describe, "List the tables, or the columns of one.", "[TABLE]"),
     "\\dims": BackslashCommand(_dims, "Nested vectors: dims, bytes per row, exits, encoders.", "[TABLE]"),
     "\\timing": BackslashCommand(_timing, "Print how long parsing and planning take.", "[on|off]"),
     "\\x": BackslashCommand(
-        _expanded, "Print a line per column: on, off, or for wide rows.", "[on|off|auto]"
+        _expanded, "Print a line per column: always, never, or for wide rows.", "[on|off|auto]"
     ),
     "\\?": BackslashCommand(_help, "Show this list."),
     "\\q": BackslashCommand(_quit, "Quit; so does Ctrl-D."),

@@ -92,7 +92,7 @@ class SqlCompleter(Completer):
         self._names = names
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
-        """What may stand at the cursor, the most likely first."""
+        """The completions at the cursor, the most likely first."""
         before = split_script(document.text_before_cursor).rest or document.text_before_cursor.lstrip()
         if before.startswith("\\") and " " not in before:
             yield from _completions(

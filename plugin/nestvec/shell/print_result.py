@@ -17,7 +17,7 @@ from nestvec.terminal.values import escape_control_characters, shortest, shortes
 OutputFormat = Literal["table", "json", "csv"]
 
 NULL: Final = "NULL"
-"""How tables print a missing value, dimmed on a terminal; an empty text prints as nothing."""
+"""How tables print a missing value, dimmed on a terminal; an empty string prints as nothing."""
 
 _SHOWN_NUMBERS: Final = 3
 """Numbers of a vector that a table shows."""
@@ -55,7 +55,7 @@ def result_summary(result: StatementResult) -> str:
 def cell(value: Any, type_: str = "ANY") -> str | None:
     """A value as a table shows it, as PostgreSQL prints it; None for NULL.
 
-    Of a vector only the first numbers are shown; JSON and arrays are JSON.
+    Only the first numbers of a vector are shown; JSON values and arrays are printed as JSON.
     """
     if value is None:
         return None

@@ -22,7 +22,7 @@ from nestvec.shell.split import is_complete, script_pieces
 from nestvec_schemas.errors import NestvecError
 
 _PROMPT = "nestvec> "
-_WELCOME = "End SQL with ; — \\? lists the commands, Ctrl-D quits."
+_WELCOME = "End a statement with a semicolon. \\? lists the commands; Ctrl-D quits."
 
 
 def interact(shell: Shell, terminal: tuple[Input, Output] | None = None) -> None:

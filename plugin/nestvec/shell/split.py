@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _MARK: Final = re.compile(r"""[eE]?'|"|--|/\*|\$(?:[^\W\d]\w*)?\$|;""")
-"""What ends a statement, and what opens a text, name or comment, in which a semicolon does not."""
+"""What ends a statement, and what opens a string, name or comment, inside which a semicolon does not."""
 
 _ENDS: Final = {
     # A quotation mark inside is doubled; E'…' has backslash escapes, too.

@@ -27,4 +27,4 @@ class ShellState:
     expanded: Expanded = "auto"
     """Whether tables print a line per column instead of a line per row."""
     done: bool = False
-    """The session is to end."""
+    """Whether the session ends."""

@@ -136,7 +136,7 @@ class Session:
     def is_lite(self) -> Steps[bool]:
         """Whether the server is Milvus Lite."""
         if self._lite is None:
-            version = yield call("asking for the server's version", "get_server_version")
+            version = yield call("reading the server's version", "get_server_version")
             self._lite = "lite" in str(version).lower()
         return self._lite
 

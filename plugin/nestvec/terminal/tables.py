@@ -21,7 +21,7 @@ from nestvec.terminal.wrapping import text_width, wrap
 Expanded = Literal["auto", "on", "off"]
 
 _MIN_WRAPPED_WIDTH: Final = 16
-"""Characters that a wrapped column keeps at least."""
+"""The minimum width of a wrapped column, in characters."""
 
 _MAX_WRAPPED_LINES: Final = 8
 """Lines of one row beyond which the expanded form reads better."""
@@ -35,7 +35,7 @@ class TextTable:
     rows: tuple[tuple[str | None, ...], ...]
     """The cells; None is no value and is printed as ``null``."""
     numeric: tuple[bool, ...]
-    """Which columns hold numbers: they stand to the right and are never wrapped."""
+    """Which columns hold numbers: they are right-aligned and never wrapped."""
     null: str = ""
     """What is printed, dimmed, in place of None."""
 
@@ -71,7 +71,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title:
 def print_text_table(
     table: TextTable, expanded: Expanded = "auto", title: str | None = None
 ) -> tuple[str, ...]:
-    """Print a table in the form that fits, or in the one that ``expanded`` says.
+    """Print a table in the form that fits, or in the one that ``expanded`` selects.
 
     Returns the names of the empty columns that it left out.
     """
@@ -133,7 +133,7 @@ def total_width(widths: Sequence[int]) -> int:
 
 
 def terminal_width() -> int | None:
-    """Columns of the terminal that standard output is; None for a file or a pipe."""
+    """The width of the terminal behind standard output; None for a file or a pipe."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
@@ -198,7 +198,7 @@ def _styled(table: TextTable, row: int, column: int, line: str) -> str:
 
 
 def _rule(corners: str, widths: Sequence[int]) -> str:
-    """A border: its left corner, its line, what stands between columns, its right corner."""
+    """A border: its left corner, its line, the sign between columns, its right corner."""
     left, line, between, right = tuple(corners)
     return left + between.join(line * (width + 2) for width in widths) + right
 
@@ -227,6 +227,6 @@ def _print_expanded(table: TextTable, limit: int | None, title: str | None) -> N
 
 
 def _tallest_row(table: TextTable, widths: Sequence[int]) -> int:
-    """Lines of the row that takes the most of them, wrapped to ``widths``."""
+    """The height of the tallest row in lines, wrapped to ``widths``."""
     cells = ((table.cell(row, at), wide) for row in range(len(table.rows)) for at, wide in enumerate(widths))
     return max((len(wrap(text, wide)) for text, wide in cells), default=0)

@@ -1,4 +1,4 @@
-"""Values as a person reads them in a table: the shortest text that means the same value."""
+"""Values as they are printed in a table: the shortest text that reads back as the same value."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Final
 
 _FLOAT32: Final = struct.Struct("f")
 _FLOAT32_DIGITS: Final = 9
-"""Significant digits that tell any two numbers of 32 bits apart."""
+"""Significant digits that distinguish any two 32-bit floats."""
 
 
 def shortest(value: float) -> str:
-    """The shortest text that is read back as this double, as PostgreSQL prints it: 2.2, 1, 1.23e-05."""
+    """The shortest text that reads back as this double, as PostgreSQL prints it: 2.2, 1, 1.23e-05."""
     if not math.isfinite(value):
         return _not_finite(value)
     return repr(value).removesuffix(".0")
 
 
 def shortest_float32(value: float) -> str:
-    """The shortest text that is read back as this number of 32 bits: 2.2 for 2.200000047683716."""
+    """The shortest text that reads back as this 32-bit float: 2.2 for 2.200000047683716."""
     if not math.isfinite(value):
         return _not_finite(value)
     stored = _as_float32(value)

@@ -45,7 +45,7 @@ def _wrap_line(line: str, width: int) -> Iterator[str]:
 
 
 def _fitting(text: str, width: int) -> str:
-    """The longest beginning of a text that fits, of one character at least."""
+    """The longest prefix of a text that fits, at least one character."""
     end = min(len(text), width)
     while end > 1 and text_width(text[:end]) > width:
         end -= 1

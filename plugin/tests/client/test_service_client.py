@@ -82,7 +82,7 @@ def test_vectors_are_the_services(service: str, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("config", "texts", "said"),
     [
-        (EmbeddingConfig("tinny", 8), ["w1"], r"refused to embed 1 texts with tinny: .*Did you mean 'tiny'"),
+        (EmbeddingConfig("tinny", 8), ["w1"], r"refused to embed 1 text with tinny: .*Did you mean 'tiny'"),
         (EmbeddingConfig("tiny", 8, 3), ["w1"], r"no exit after this layer: 3"),
         (EmbeddingConfig("tiny", 8), ["w1", ""], r"a text is empty"),
     ],
@@ -125,10 +125,10 @@ def test_a_busy_service_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ({"embeddings": {"ubinary": []}}, "other codes than were requested: 0 for 1 texts"),
-        ({"embeddings": {"ubinary": [[1, 2]]}}, "other codes"),
+        ({"embeddings": {"ubinary": []}}, "did not return the codes that were requested: 0 of 1"),
+        ({"embeddings": {"ubinary": [[1, 2]]}}, "did not return the codes"),
         ({"embeddings": {"ubinary": [[256]]}}, "is not a nestvec service"),
-        ({"embeddings": {"float": [[0.1]]}}, "other codes"),
+        ({"embeddings": {"float": [[0.1]]}}, "did not return the codes"),
         ({"embeddings": {"float": [["x"]]}}, "is not a nestvec service"),
     ],
 )

@@ -95,7 +95,7 @@ def test_null_and_empty_cells_are_left_to_milvus(typed: RowSchema, text: RowSche
         ({"text": 5}, "column text is not text: 5"),
         ({"text": "é" * 6}, "column text has 12 bytes of UTF-8, more than its max_length of 10"),
         ({"text": "\ud800"}, "column text is not valid UTF-8"),
-        ({"json": {"a": [math.nan]}}, "column json holds a number that JSON does not have"),
+        ({"json": {"a": [math.nan]}}, "column json contains a number that JSON cannot represent"),
         ({"json": {"a": b"x"}}, "column json cannot be written as JSON"),
         ({"json": {"a": "\ud800"}}, "column json cannot be written as JSON"),
         ({"json": "word"}, "column json is neither a JSON object nor a list: word"),
@@ -186,7 +186,7 @@ def test_the_weight_counts_bytes() -> None:
     ("names", "said"),
     [
         (["id", "text", "note", "yaer"], "has a column that t does not have: yaer.*Did you mean 'year'"),
-        (["id", "text", "note", "text_4"], "a column that is made from its source text: text_4"),
+        (["id", "text", "note", "text_4"], "a column that is generated from another column: text_4"),
         (["id", "txt", "note"], "a column that t does not have: txt.*Did you mean 'text'"),
         (["id", "note"], "has no column text, which every row of t needs: id, note"),
     ],

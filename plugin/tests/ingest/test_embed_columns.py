@@ -82,7 +82,9 @@ def test_without_the_service_nothing_is_written_and_the_run_goes_on_later(
     with bind("127.0.0.1", 0) as listener:
         gone = listening_url(listener)
     made = make_table(auto_id=auto_id)
-    with pytest.raises(ServiceUnreachable, match=r"no service answers.*0 rows are in.*continues from there"):
+    with pytest.raises(
+        ServiceUnreachable, match=r"no service answers.*0 rows are stored.*continues from there"
+    ):
         ingest(client, table(made, gone), path, IngestOptions("memory", batch=3))
     assert client.rows == []
     assert journal_path(path, "t").exists()

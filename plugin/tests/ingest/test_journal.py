@@ -123,9 +123,9 @@ def test_what_cannot_be_read_or_written(tmp_path: Path, source: Path) -> None:
     with pytest.raises(FileUnreadable, match="No such file"):
         identity(tmp_path / "none")
     journal = Journal(identity=identity(source))
-    with pytest.raises(IngestError, match="cannot be written: No such file"):
+    with pytest.raises(IngestError, match="cannot be read or written: No such file"):
         write_journal(tmp_path / "none" / "j.json", journal)
-    with pytest.raises(IngestError, match="cannot be written: Is a directory"):
+    with pytest.raises(IngestError, match="cannot be read or written: Is a directory"):
         resume_journal(tmp_path, identity(source))
-    with pytest.raises(IngestError, match="cannot be written: Is a directory"):
+    with pytest.raises(IngestError, match="cannot be read or written: Is a directory"):
         remove_journal(tmp_path)

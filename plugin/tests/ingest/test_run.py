@@ -107,7 +107,9 @@ def test_a_refused_batch_says_how_far_it_is_and_keeps_the_journal(
     def advance(rows: int) -> None:
         client.refuse = "disk full" if client.rows else ""
 
-    with pytest.raises(StoreRefused, match=r"disk full.*3 rows are in and 0 were rejected; the same command"):
+    with pytest.raises(
+        StoreRefused, match=r"disk full.*3 rows are stored and 0 were rejected; the same command"
+    ):
         ingest(client, make_table(auto_id=False), path, OPTIONS, advance)
     client.refuse = ""
     assert ingest(client, make_table(), path, OPTIONS).resumed_at == 3

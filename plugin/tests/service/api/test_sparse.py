@@ -150,7 +150,7 @@ def test_a_text_without_words_is_not_empty(address: str, engine: FakeEngine) -> 
 
 
 def test_the_client_says_what_the_service_said(address: str) -> None:
-    with pytest.raises(ServiceRefused, match=r"refused to embed 1 texts with tiny: tiny is a dense encoder"):
+    with pytest.raises(ServiceRefused, match=r"refused to embed 1 text with tiny: tiny is a dense encoder"):
         embed_weights(EmbeddingRequest(address, EmbeddingConfig("tiny", form="sparse")), ["w1"])
     with bind("127.0.0.1", 0) as listener:
         gone = f"http://127.0.0.1:{listener.getsockname()[1]}"

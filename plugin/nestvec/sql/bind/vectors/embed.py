@@ -43,7 +43,8 @@ def bind_embed(scope: Scope, column: Column, node: exp.Expr) -> EmbeddedText:
     own = embedding.config
     if chosen.encoder not in ("", own.encoder) or chosen.expert not in (None, own.expert):
         raise scope.source.type_mismatch(
-            f"column {column.name} holds vectors of {embedding.encoder_name}, which are not comparable with others",
+            f"column {column.name} holds vectors of {embedding.encoder_name}, "
+            "which are not comparable with others",
             format_model_name(EmbeddingConfig(chosen.encoder or own.encoder, expert=chosen.expert)),
             node,
             f"Write EMBED('text'), or name {embedding.encoder_name}.",

@@ -90,7 +90,7 @@ def _delete_all(table: Table, where: str) -> Steps[int]:
     )
     count = int(counted[0]["count(*)"])
     if count:
-        doing = f"deleting {count} rows from {table.name}"
+        doing = f"deleting rows from {table.name}"
         yield call(doing, "delete", table.name, filter=where or _match_all_filter(table))
     return count
 
@@ -98,7 +98,7 @@ def _delete_all(table: Table, where: str) -> Steps[int]:
 def _delete_ids(table: Table, ids: Sequence[Any]) -> Steps[int]:
     for start in range(0, len(ids), MAX_IDS_PER_FILTER):
         where = ids_filter(table, ids[start : start + MAX_IDS_PER_FILTER])
-        yield call(f"deleting {len(ids)} rows from {table.name}", "delete", table.name, filter=where)
+        yield call(f"deleting rows from {table.name}", "delete", table.name, filter=where)
     return len(ids)
 
 
