@@ -108,7 +108,7 @@ def test_the_command_reports_and_lists(minilm_checkpoint: Path, tmp_path: Path) 
     ]
     again = nestvec("export", minilm_checkpoint, "--to", models, "--name", "mini")
     assert again.returncode == 1
-    assert again.stderr.startswith("nestvec: an encoder of this name is there already")
+    assert again.stderr.startswith("nestvec: an encoder of this name already exists")
     (listed,) = json.loads(nestvec("encoders", "--models", models, "--check", "--json").stdout)
     assert listed["manifest"]["dims"] == [384, 64]
     assert [path.name for path in tmp_path.iterdir()] == ["models"]

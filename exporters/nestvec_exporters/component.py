@@ -1,4 +1,4 @@
-"""One part of an encoder, a tower or an expert: its graph in the repository, compared with its source."""
+"""One component of an encoder, a tower or an expert: written into the repository and verified."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from nestvec_exporters.graph.exits import nest_exits
-from nestvec_exporters.graph.fold import fold
+from nestvec_exporters.graph.exits import multiply_outputs, nest_exits
 from nestvec_exporters.graph.precision import convert_fp16, quantise_int8
 from nestvec_exporters.graph.save import save_graph
 from nestvec_exporters.graph.tensorrt import PLAN, build_tensorrt_plan, optimisation_profiles
@@ -39,7 +38,7 @@ class Component:
     tower: TowerModel
 
     loaded: LoadedCheckpoint
-    """The checkpoint that it is of."""
+    """The checkpoint that it belongs to."""
 
 
 def write_component(
@@ -51,7 +50,7 @@ def write_component(
     fitted: NestingFit | None,
     on_stage: OnStage,
 ) -> None:
-    """The part's graph, in the precision asked for, and how Triton is to run it, into ``folder``."""
+    """Write the component's graph, in the export's precision, and Triton's configuration into ``folder``."""
     (folder / GRAPH).parent.mkdir(parents=True)
     graph = _in_precision(component.tower, options.precision, traced, on_stage)
     model = onnx.load(str(graph))
@@ -59,7 +58,8 @@ def write_component(
         exits = {exit_output(layer): matrix for layer, matrix in fitted.exit_maps.items()}
         rotation = {} if fitted.rotation is None else {OUTPUT: fitted.rotation}
         # A rotation keeps lengths; a map does not.
-        fold(model, {**exits, **rotation}, normalised=frozenset(exits if component.loaded.normalised else ()))
+        unit_outputs = frozenset(exits if component.loaded.normalised else ())
+        multiply_outputs(model, {**exits, **rotation}, normalised=unit_outputs)
     if ladders.shallow:
         model = nest_exits(model, ladders.layers)
     save_graph(model, folder / GRAPH)
@@ -78,7 +78,7 @@ def write_component(
 def verify_component(
     component: Component, folder: Path, precision: Precision, ladders: Ladders, fitted: NestingFit | None
 ) -> Verification:
-    """What a part of the encoder in ``folder`` gives, compared with its source. Raises VerificationFailed."""
+    """Compare a component of the encoder in ``folder`` with its source. Raises VerificationFailed."""
     tower, normalised = component.tower, component.loaded.normalised
     graph = part_folder(folder, component.part) / GRAPH
     max_tokens = min(tower.spec.max_tokens, MAX_PROBE_TOKENS)
@@ -87,7 +87,7 @@ def verify_component(
     for layer, matrix in (fitted.exit_maps if fitted else {}).items():
         expected = compare.reference_exit_vectors(tower, rows, layer, matrix, normalised=normalised)
         exported = np.stack(compare.run_graph(graph, rows, layer))
-        compare.check_exit(expected, exported, precision, layer)
+        compare.check_exit_vectors(expected, exported, precision, layer)
     reference = tower.reference(probes, max_tokens)
     if fitted is not None and fitted.rotation is not None:
         reference = np.asarray(np.asarray(reference) @ fitted.rotation, np.float32)
@@ -113,7 +113,7 @@ def _in_precision(tower: TowerModel, precision: Precision, traced: Path, on_stag
 
 
 def _serving(options: ExportOptions, folder: Path, spec: Tower, on_stage: OnStage) -> TritonServing:
-    """How Triton is to run what is in ``folder``; with format tensorrt, the plan is built there first."""
+    """How Triton runs what is in ``folder``; with format tensorrt, the plan is built there first."""
     fp16 = options.precision == "fp16"
     if options.format == "onnx":
         return TritonServing(gpus=options.gpus, tensorrt=options.accelerate, fp16=fp16, unbatched=spec.alone)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec_exporters.architectures.registry import load as load_checkpoint
+from nestvec_exporters.architectures import load_checkpoint
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from nestvec_exporters.checkpoints.kinds import TORCH_PACKAGES, architecture
 from nestvec_exporters.graph.tensorrt import check_tensorrt
@@ -38,9 +38,9 @@ _RECORDED = ("nestvec", "torch", "transformers", "sentence-transformers", "onnxr
 def export(options: ExportOptions, listener: Listener | None = None) -> Manifest:
     """Export a checkpoint to ``options.models / options.name`` and return the manifest written there.
 
-    The encoder appears whole or not at all. Raises CheckpointError (not found, unsupported, there already,
-    or too far from its source), DimNotOffered, ExitNotOffered, SampleUnusable; NestvecError where the
-    packages of the ``export`` extra are missing.
+    The encoder appears completely or not at all. Raises CheckpointError (not found, unsupported, exists
+    already, or too far from its source), DimNotOffered, ExitNotOffered, SampleUnusable; NestvecError where
+    the packages of the ``export`` extra are missing.
     """
     progress = listener or Listener()
     if options.format == "tensorrt":
@@ -63,13 +63,13 @@ def export(options: ExportOptions, listener: Listener | None = None) -> Manifest
 
 
 def _merged(merge: Merge, work: Path, listener: Listener) -> Checkpoint:
-    """The checkpoint that a merge makes, in ``work`` while the export lasts; its coefficients are found first
-    where that is asked for. Raises as ``merged`` and ``merge.fitting.fit`` do."""
+    """The checkpoint that a merge makes, in ``work`` for the duration of the export, after fitting its
+    coefficients if requested. Raises as ``merge_checkpoints`` and ``fit_coefficients`` do."""
     if merge.fit is not None:
-        from nestvec_exporters.merge.coefficients import fit_coefficients as fit_merge  # noqa: PLC0415 - torch
+        from nestvec_exporters.merge.coefficients import fit_coefficients  # noqa: PLC0415 - torch
 
         listener.stage("fitting the coefficients of the merge")
-        coefficients = fit_merge(merge, merge.fit, listener.step)
+        coefficients = fit_coefficients(merge, merge.fit, listener.step)
         listener.stage(f"fitted: {coefficients}")
         merge = Merge(coefficients.expression, merge.names)
     listener.stage("merging the checkpoints")
@@ -85,7 +85,7 @@ def _build(
     work: Path,
     listener: Listener,
 ) -> Manifest:
-    """Everything of an encoder, in a folder of its name in ``work``, and its parts beside that."""
+    """Build the encoder in a folder of its name in ``work``, and its parts beside that."""
     from nestvec_exporters.component import verify_component, write_component  # noqa: PLC0415 - seconds of imports
 
     listener.stage("loading the weights")
@@ -131,7 +131,7 @@ def _build(
 def _with_image_tower(
     loaded: LoadedCheckpoint, image: Checkpoint, options: ExportOptions
 ) -> LoadedCheckpoint:
-    """A text checkpoint's tower, and one of images in its space."""
+    """Add a tower of images in the space of a text checkpoint."""
     from nestvec_exporters.architectures.conse import add_image_tower  # noqa: PLC0415 - seconds of imports
 
     return add_image_tower(loaded, image, options)
@@ -150,7 +150,7 @@ def _towers(loaded: LoadedCheckpoint) -> list[Component]:
 def _experts(
     loaded: LoadedCheckpoint, experts: dict[str, Checkpoint], options: ExportOptions
 ) -> list[Component]:
-    """The experts' weights for the first tower. Raises CheckpointUnsupported where one does not fit it."""
+    """The experts' weights for the main tower. Raises CheckpointUnsupported where one does not match it."""
     from nestvec_exporters.component import Component  # noqa: PLC0415
 
     components = []
@@ -162,7 +162,7 @@ def _experts(
             loaded.main_tower.spec,
         ):
             raise CheckpointUnsupported(
-                f"the expert {name} is no other set of weights for this encoder",
+                f"the expert {name} is not another set of weights for this encoder",
                 value=f"{expert.kind}, {expert.dim} dims, {expert.main_tower.spec.max_tokens} tokens against "
                 f"{loaded.kind}, {loaded.dim} dims, {loaded.main_tower.spec.max_tokens} tokens",
                 next_step="Give checkpoints that were trained from the one that is exported.",
@@ -173,7 +173,7 @@ def _experts(
 
 
 def _check_same_rows(name: str, tower: TowerModel, other: TowerModel) -> None:
-    """Raise CheckpointUnsupported where an expert reads the same inputs as other arrays."""
+    """Raise CheckpointUnsupported where an expert turns the same inputs into different arrays."""
     probes = list(tower.probes())[:8]
     with TemporaryDirectory() as first_folder, TemporaryDirectory() as second_folder:
         tower.save(Path(first_folder))
@@ -186,7 +186,7 @@ def _check_same_rows(name: str, tower: TowerModel, other: TowerModel) -> None:
         same = all(np.array_equal(left[key], right[key]) for left, right in pairs for key in left)
     if not same:
         raise CheckpointUnsupported(
-            "an expert has another tokenizer than the encoder",
+            "an expert has a different tokenizer from the encoder's",
             value=name,
             next_step="Give checkpoints that were trained from the one that is exported.",
         )
@@ -244,13 +244,13 @@ def _fit(
 
 
 def _files(folder: Path, components: list[Component]) -> dict[str, str]:
-    """The files of the encoder and its parts, by the name that a manifest gives each, with its SHA-256."""
+    """The SHA-256 of each file of the encoder and its parts, by its name in the manifest."""
     checksums = {}
     for part in ("", *(component.part for component in components if component.part)):
         place = part_folder(folder, part)
         for path in sorted(path for path in place.rglob("*") if path.is_file()):
             relative = path.relative_to(place).as_posix()
-            if relative == CONFIG:  # an operator may tune how Triton runs it
+            if relative == CONFIG:  # an operator may tune it
                 continue
             checksums[f"{PART_SEPARATOR}{part}/{relative}" if part else relative] = sha256(path)
     return checksums
@@ -299,7 +299,7 @@ def _manifest(
 
 
 def _versions() -> dict[str, str]:
-    """The versions of what exports; a graph that is ready needs less than all of it."""
+    """The versions of the installed packages that export; a ready graph does not need them all."""
     versions = {}
     for name in _RECORDED:
         with suppress(PackageNotFoundError):

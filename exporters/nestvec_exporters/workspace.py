@@ -1,4 +1,4 @@
-"""Where an encoder is built, and how it comes into the repository: whole, by one rename."""
+"""Build an encoder beside the repository and install it there in one rename."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def check_target(models: Path, name: str, *, force: bool) -> None:
     target = models / name
     if force and target.exists() and not (target / MANIFEST).is_file():
         raise EncoderExists(
-            "--force replaces encoders, and what is there is none",
+            "--force replaces encoders only, and this folder is not one",
             value=str(target),
-            next_step="Choose another --name, or remove it yourself.",
+            next_step="Choose another --name, or remove the folder yourself.",
         )
     if target.exists() and not force:
         raise EncoderExists(
-            "an encoder of this name is there already",
+            "an encoder of this name already exists",
             value=str(target),
             next_step="Replace it with --force, or choose another --name.",
         )
@@ -38,8 +38,8 @@ def check_target(models: Path, name: str, *, force: bool) -> None:
 def workspace(models: Path) -> Iterator[Path]:
     """A folder to build in, gone at the end of the block, also after an error or an interrupt.
 
-    It lies beside the repository and not in it, because Triton takes every folder there, hidden or not,
-    for a model; and on the same file system, because only there a rename is one step.
+    It is beside the repository and not in it, because Triton takes every folder there, hidden or not, for a
+    model; and on the same file system, because a rename is atomic only there.
     """
     try:
         place = tempfile.TemporaryDirectory(prefix=".nestvec-export-", dir=_nearby(models.absolute()))
@@ -49,7 +49,7 @@ def workspace(models: Path) -> Iterator[Path]:
         raise CheckpointError(
             "the encoder cannot be written",
             value=f"{error.filename or models} ({error.strerror or error})",
-            next_step="Name a folder with --to that you may write to, on a disk with room.",
+            next_step="Name a writable folder with --to, on a disk with free space.",
         ) from error
 
 
@@ -58,17 +58,17 @@ def _nearby(models: Path) -> Path:
         return next(parent for parent in models.parents if parent.exists())
     parent = models.parent
     usable = parent.stat().st_dev == models.stat().st_dev and os.access(parent, os.W_OK)
-    # A mounted volume: there is no place on it but in the repository.
+    # A mounted volume: only the repository itself is on it.
     return parent if usable else models
 
 
 def install(built: Path, models: Path, *, force: bool) -> None:
-    """Move a built encoder into the repository; an old one of its name goes only now."""
+    """Move a built encoder into the repository, in place of an old one of its name."""
     models.mkdir(parents=True, exist_ok=True)
     check_target(models, built.name, force=force)
     before = _folders(models / built.name)
     old = {folder: built.with_name(f"{folder.name}.old") for folder in before}
-    # The manifest's folder goes first and comes last: without it the parts are no encoder.
+    # The manifest's folder is removed first and added last: without it the parts are no encoder.
     new = {folder: models / folder.name for folder in reversed(_folders(built))}
     moved: list[tuple[Path, Path]] = []
     try:
@@ -82,6 +82,6 @@ def install(built: Path, models: Path, *, force: bool) -> None:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """An encoder's folder and those of its parts, as far as they are there."""
+    """The folders of an encoder and its parts that exist."""
     own = [folder] if folder.exists() else []
     return [*own, *sorted(folder.parent.glob(f"{glob.escape(folder.name)}{PART_SEPARATOR}*"))]

@@ -53,7 +53,7 @@ def test_an_encoder_that_came_meanwhile_is_not_overwritten(tmp_path: Path) -> No
 def test_force_does_not_remove_what_is_no_encoder(tmp_path: Path) -> None:
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny" / "thesis.tex").write_text("")
-    with pytest.raises(EncoderExists, match="what is there is none"):
+    with pytest.raises(EncoderExists, match="this folder is not one"):
         check_target(tmp_path, "tiny", force=True)
     assert (tmp_path / "tiny" / "thesis.tex").exists()
 

@@ -1,4 +1,4 @@
-"""Tokenizers of letters for tiny checkpoints: each is written to a folder and says how many ids it has."""
+"""Tokenizers of letters for tiny checkpoints: each is written to a folder and returns its number of ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of training ask: to stop after some steps, and whether two checkpoints are the same."""
+"""Helpers for tests of training: stop after some steps, compare two checkpoints."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from safetensors.numpy import load_file
 
 
 def stop_after(steps: int) -> Callable[[], bool]:
-    """Tells to stop after so many steps."""
-    asked = 0
+    """A callback that stops after this many steps."""
+    calls = 0
 
     def stop() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked >= steps
+        nonlocal calls
+        calls += 1
+        return calls >= steps
 
     return stop
 

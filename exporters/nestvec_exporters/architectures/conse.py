@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nestvec_exporters.architectures.registry import load as load_checkpoint
+from nestvec_exporters.architectures import load_checkpoint
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.weights import check_complete, read_model
 from nestvec_exporters.graph.recurrent_pooling import check_no_frame_pooling
@@ -56,7 +56,7 @@ class Conse(nn.Module):
         self.likeliest = min(LIKELIEST, len(vectors))
 
     def forward(self, values: Tensor) -> Tensor:
-        """A vector an image."""
+        """One vector per image."""
         chances = torch.softmax(self.classifier(pixel_values=values).logits, dim=1)
         most, classes = chances.topk(self.likeliest, dim=1)
         vectors: Tensor = (most.unsqueeze(2) * self.vectors[classes]).sum(dim=1)
@@ -64,12 +64,12 @@ class Conse(nn.Module):
 
 
 def add_image_tower(text: LoadedCheckpoint, image: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
-    """A text encoder with an image tower. It has no exits: an image is of no layer.
+    """A text encoder with an image tower. It has no exits, because images have none.
 
-    The tower is made of a classifier, or is that of an encoder of texts and images in whose space the text
-    encoder was trained to be (Reimers & Gurevych 2020: a multilingual one beside CLIP's images).
-    Raises CheckpointUnsupported where ``text`` is no encoder of texts alone, ``image`` neither of the two, or
-    its classes have no names.
+    The tower is made of a classifier, or is that of an encoder of texts and images towards whose space the
+    text encoder was trained (Reimers & Gurevych 2020: a multilingual one beside CLIP's images).
+    Raises CheckpointUnsupported where ``text`` is not an encoder of texts alone, ``image`` is neither of the
+    two, or its classes have no names.
     """
     _check_text(text)
     if image.architecture == "dual":
@@ -81,7 +81,7 @@ def add_image_tower(text: LoadedCheckpoint, image: Checkpoint, options: ExportOp
 def _with_dual_encoder(text: LoadedCheckpoint, other: LoadedCheckpoint) -> LoadedCheckpoint:
     if other.dim != text.dim:
         raise CheckpointUnsupported(
-            "the images' vectors are not of the texts' space",
+            "the images' vectors are not in the texts' space",
             value=f"{other.dim} dims against {text.dim}",
             next_step="Give --image-checkpoint the encoder that the text encoder was trained towards.",
         )
@@ -117,7 +117,7 @@ def class_names(labels: Mapping[int, str], source: str) -> list[str]:
     nameless = [name for name in names if not name or _PLACEHOLDER.fullmatch(name)]
     if nameless:
         raise CheckpointUnsupported(
-            f"{len(nameless)} of the classes of {source} have no name, which their vectors are made of",
+            f"{len(nameless)} of the classes of {source} have no name, from which their vectors are made",
             value=nameless[0] or "an empty name",
             next_step="Give its config.json an id2label that names them.",
         )
@@ -125,7 +125,7 @@ def class_names(labels: Mapping[int, str], source: str) -> list[str]:
 
 
 def _vectors(tower: TowerModel, texts: Sequence[str]) -> Vectors:
-    """What a text tower gives, (n, dim) float32, from batches of texts of like length where it can."""
+    """What a text tower gives, (n, dim) float32, from batches of texts of similar length where possible."""
     if tower.ready:
         return np.stack(list(tower.reference(texts, tower.spec.max_tokens)))
     with TemporaryDirectory() as folder, torch.no_grad():
@@ -147,7 +147,7 @@ def _classifier(image: Checkpoint) -> Any:
 
     if image.architecture != "vision":
         raise CheckpointUnsupported(
-            "this is no checkpoint of images alone, and an image tower is made of one",
+            "an image tower needs an image checkpoint, and this is not one",
             value=image.source,
             next_step="Give --image-checkpoint a classifier of images (ViTForImageClassification), or an "
             "encoder of texts and images (CLIP) that the text encoder was trained towards.",
@@ -160,7 +160,7 @@ def _classifier(image: Checkpoint) -> Any:
 def _check_text(text: LoadedCheckpoint) -> None:
     if text.kind != "dense" or set(text.towers) != {"text"}:
         raise CheckpointUnsupported(
-            "an image tower stands beside an encoder of texts that gives one vector each",
+            "an image tower needs an encoder of texts that gives one vector each",
             value=f"{text.kind}, {' and '.join(text.towers)}",
-            next_step="Leave out --image-checkpoint, or give another CHECKPOINT.",
+            next_step="Omit --image-checkpoint, or give another CHECKPOINT.",
         )

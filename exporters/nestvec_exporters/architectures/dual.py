@@ -141,17 +141,21 @@ class _Image(nn.Module):
 
 @dataclass(frozen=True)
 class TextPadding:
-    """The id that a text is filled up with to ``positions`` tokens, behind it or before it."""
+    """How every text is padded to one length."""
 
     pad_token_id: int
+
     length: int
+    """In tokens."""
+
     left: bool
+    """Whether padding precedes the text."""
 
 
 class DualTextGraph(nn.Module):
     """Ids and mask, (n, tokens) int64 padded on the right, to vectors of length 1, (n, dim) float32.
 
-    Without ``filling`` its padding has no part in a text's vector.
+    Without ``padding``, the padding of a batch does not affect a text's vector.
     """
 
     def __init__(self, family: DualEncoderFamily, model: Any, padding: TextPadding | None) -> None:
@@ -160,7 +164,7 @@ class DualTextGraph(nn.Module):
         self.padding = padding
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor]:
-        """A vector a text."""
+        """One vector per text."""
         if self.padding is None:
             vectors = self.transformer(input_ids, attention_mask)
         else:
@@ -269,12 +273,12 @@ def _family(folder: Path) -> DualEncoderFamily:
 
 
 def text_padding(family: DualEncoderFamily, model: Any, tokenizer: Any) -> TextPadding | None:
-    """How texts are filled up, None where they are not. Raises CheckpointUnsupported without a padding."""
+    """How texts are padded to one length; None where they are not. Raises CheckpointUnsupported."""
     if not family.pads_texts:
         return None
     if tokenizer.pad_token_id is None:
         raise CheckpointUnsupported(
-            "the checkpoint's texts are filled with padding, and its tokenizer has none",
+            "the checkpoint pads every text, and its tokenizer has no padding token",
             value=type(tokenizer).__name__,
             next_step="Name its pad_token in tokenizer_config.json.",
         )
@@ -287,7 +291,7 @@ def text_positions(model: Any) -> int:
 
 
 def _max_tokens(family: DualEncoderFamily, tokenizer: Any, positions: int, requested: int | None) -> int:
-    """Raises CheckpointUnsupported where ``asked`` is more than there are positions."""
+    """Raises CheckpointUnsupported where ``requested`` exceeds the positions."""
     if requested is None:
         return min(positions, family.max_tokens or positions, int(tokenizer.model_max_length))
     check_positions(requested, positions)

@@ -1,6 +1,6 @@
 """The encoder half of translation models (NLLB, M2M100, SONAR's text encoder) and of BART and its kin.
 
-In transformers' layout, mean pooled; a saved encoder alone (``M2M100Encoder``, as SONAR's is) is taken too.
+In transformers' layout, mean pooled; an encoder saved alone (``M2M100Encoder``, as SONAR's is) works too.
 T5 and mT5 are loaded by ``sentence``, which knows their halves and what sentence-T5 puts behind them.
 
 A model of several languages wants a tag in front of every text. The checkpoint's own source language stands
@@ -43,7 +43,7 @@ _TAG: Final = re.compile(r"[a-z]{2,3}_[A-Z][A-Za-z]{1,3}|__[a-z]{2,3}__")
 
 
 class LanguageTaggedEncoder(PooledEncoder):
-    """A ``Pooled`` that reads a text's own tag, its second token then, in place of the first."""
+    """A ``PooledEncoder`` that reads a text's own tag, then its second token, in place of the first."""
 
     tags: Tensor
 
@@ -54,7 +54,7 @@ class LanguageTaggedEncoder(PooledEncoder):
         self.register_buffer("tags", torch.tensor(list(tags), dtype=torch.int64))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
-        """See ``Pooled``."""
+        """See ``PooledEncoder``."""
         if len(self.tags):
             own = (input_ids[:, 1:2].unsqueeze(2) == self.tags).any(dim=2).any(dim=1, keepdim=True)
             input_ids, attention_mask = (
@@ -149,7 +149,7 @@ def _encoder(folder: Path) -> Any:
 
 
 def _max_tokens(config: Any, tokenizer: Any, requested: int | None) -> int:
-    """Raises CheckpointUnsupported where more is asked for than the encoder has positions."""
+    """Raises CheckpointUnsupported where ``requested`` exceeds the encoder's positions."""
     limit = int(config.max_position_embeddings)
     if requested is not None and requested > limit:
         raise CheckpointUnsupported(

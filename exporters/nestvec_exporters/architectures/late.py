@@ -1,4 +1,4 @@
-"""Late interaction: a projected vector a token, of unit length (ColBERT, Khattab & Zaharia 2020)."""
+"""Late interaction: one projected vector per token, of unit length (ColBERT, Khattab & Zaharia 2020)."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class LateInteractionModel:
 
 
 def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
-    """Load the weights. Raises CheckpointUnsupported where they do not make such an encoder."""
+    """Load the weights. Raises CheckpointUnsupported where they do not make a late-interaction encoder."""
     model = _read_model(checkpoint.folder, options)
     document_tokens = model.markers.document_tokens if model.markers is not None else None
     max_tokens = max_text_tokens(document_tokens, positions(model.transformer), options.max_tokens)

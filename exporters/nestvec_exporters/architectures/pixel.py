@@ -1,4 +1,5 @@
-"""PIXEL (Rust et al. 2023): a vision transformer that reads a line of drawn text, mean pooled over patches.
+"""PIXEL (Rust et al. 2023): a vision transformer that reads a line of rendered text, mean pooled over
+patches.
 
 transformers has no such class. The folder holds, as PIXEL's own repository saves it:
 
@@ -8,7 +9,7 @@ transformers has no such class. The folder holds, as PIXEL's own repository save
   ``embeddings.position_embeddings`` (1, patches + 1, hidden), ``embeddings.patch_embeddings.projection``,
   ``layernorm``, and of every ``encoder.layer.N`` those of ``_LAYER``. Its decoder is not read.
 - ``text_renderer_config.json``, where it is not as PIXEL's: colours, ``font_size`` in points at ``dpi``, and
-  ``font_file``, a font beside it. Without one, Pillow's own draws: see ``preprocessing.text_rendering``.
+  ``font_file``, a font beside it. Without one, Pillow's own renders: see ``preprocessing.text_rendering``.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ class Pixel(nn.Module):
     ) -> SimpleNamespace:
         """Without the vector that stands before the patches; answers as transformers' models do."""
         values = patches.to(self.places.dtype) / _WHITE
-        # A convolution whose steps are as wide as its window, as a product.
+        # A convolution whose stride is its kernel, as a product.
         embedded = self.patch(values.permute(0, 1, 4, 2, 3).flatten(2))
         embedded = embedded + self.places[:, 1 : embedded.shape[1] + 1]
         first = (self.first + self.places[:, :1]).expand(embedded.shape[0], -1, -1)
@@ -137,7 +138,7 @@ class Pixel(nn.Module):
 
 
 class PixelTower(TowerModel):
-    """A PIXEL, pooled; ``font`` draws its texts, Pillow's own where it is None."""
+    """A PIXEL, pooled; ``font`` renders its texts, Pillow's own where it is None."""
 
     def __init__(self, model: Pixel, pooling: Sequence[str], rendering: Rendering, font: Path | None) -> None:
         self.spec = Tower(
@@ -160,7 +161,7 @@ class PixelTower(TowerModel):
 
     def rows(self, folder: Path, inputs: Sequence[str], max_tokens: int) -> list[Arrays]:
         """Texts to rows of patches, by the font in an encoder's folder."""
-        return patch_rows(self.rendering, folder, inputs, max_tokens)
+        return rendered_rows(self.rendering, folder, inputs, max_tokens)
 
     def reference(self, inputs: Sequence[str], max_tokens: int) -> Vectors:
         """The vectors, (n, dim) float32, in torch: one text at a time, without padding."""
@@ -202,7 +203,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     )
 
 
-def patch_rows(rendering: Rendering, folder: Path, texts: Sequence[str], max_patches: int) -> list[Arrays]:
+def rendered_rows(rendering: Rendering, folder: Path, texts: Sequence[str], max_patches: int) -> list[Arrays]:
     """Texts to rows of patches, cut at ``max_patches``, by the font in an encoder's folder."""
     font = folder / FONT if (folder / FONT).is_file() else None
     return [_render_patches(text, rendering, font, max_patches) for text in texts]
@@ -259,7 +260,7 @@ def _edge(config: dict[str, Any]) -> tuple[int, int]:
 def _rendering(
     folder: Path, config: dict[str, Any], patches: int, requested: int | None
 ) -> tuple[Rendering, Path | None]:
-    """How text is drawn, and by which font. Raises CheckpointUnsupported."""
+    """How text is rendered, and by which font. Raises CheckpointUnsupported."""
     renderer_config = CheckpointFiles(folder).json("text_renderer_config.json")
     if requested is not None and not 1 < requested <= patches:
         raise CheckpointUnsupported(

@@ -1,7 +1,7 @@
 """Ready graphs: a folder with an ONNX graph and a tokenizer becomes an encoder, without torch.
 
-What the graph gives is told by its output's name and shape and by the checkpoint's small files. Verification
-runs the graph as it was given, one input at a time, and pools in numpy.
+The name and shape of the output and the checkpoint's small files say what the graph gives. Verification
+runs the graph as it was found, one input at a time, and pools in numpy.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _KINDS: dict[str, Kind] = {"logit": "reranker", "tokens": "multivector"}
-"""Of what is made of the output; all else is a vector an input."""
+"""Of what is made of the output; all else gives one vector per input."""
 
 _MASKS: Final = ("[MASK]", "<mask>")
 
@@ -186,7 +186,7 @@ class ReadyTower(TowerModel):
 
 
 def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
-    """Read the graph. Raises CheckpointUnsupported where it is none that texts or pairs go into."""
+    """Read the graph. Raises CheckpointUnsupported where it does not take texts or pairs."""
     source = _read_folder(checkpoint.folder, options)
     precision = source.graph.precision
     if options.precision not in ("fp32", precision):
@@ -257,8 +257,8 @@ def _pooling(graph: OnnxGraph, files: CheckpointFiles, requested: str | None, ma
     if pooling in ONNX_POOLING or pooling == "tokens":
         return str(pooling)
     raise CheckpointUnsupported(
-        f"the graph gives a vector a token ({graph.output}), and "
-        + ("nothing says how they become one" if pooling is None else "they cannot be pooled this way"),
+        f"the graph gives one vector per token ({graph.output}), and "
+        + ("nothing says how to pool them" if pooling is None else "they cannot be pooled this way"),
         value=pooling or files.folder.name,
         next_step=f"Add --pooling {', '.join(ONNX_POOLING)} (as its model card says), "
         "or --pooling tokens for late interaction.",

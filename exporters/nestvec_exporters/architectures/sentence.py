@@ -81,7 +81,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     """Load the weights. Raises CheckpointUnsupported where they do not make a text encoder."""
     if options.overrides.bidirectional:
         raise CheckpointUnsupported(
-            "the checkpoint is no decoder whose causal mask nestvec knows how to lift",
+            "the checkpoint is not a decoder whose causal mask can be lifted",
             value="--bidirectional",
             next_step="Omit it: an encoder's attention has no causal mask.",
         )

@@ -1,9 +1,9 @@
 """Sparse encoders: a masked language model's logits as weights of words (SPLADE and its kin).
 
 In sentence-transformers' SparseEncoder layout (Transformer or MLMTransformer, then SpladePooling; also behind
-a Router whose queries are read by a SparseStaticEmbedding alone) and in transformers' own
-(``*ForMaskedLM``). The latter does not say what it is for: a checkpoint that is called splade is taken for
-one, any other is refused until ``--pooling`` says ``splade``, or ``mean`` for a dense encoder.
+a Router whose queries are read by a SparseStaticEmbedding alone) and in transformers' own (``*ForMaskedLM``).
+The latter does not say what it is for: a checkpoint with splade in its name is taken for one; any other is
+refused until ``--pooling`` says ``splade``, or ``mean`` for a dense encoder.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class TokenWeightTower(TextTower):
     def reference(self, inputs: Sequence[str], max_tokens: int) -> Vectors:
         """The checkpoint's own weights, (n, words) float32, one text at a time.
 
-        sentence-transformers cuts these texts without the tokens that are added to them.
+        sentence-transformers truncates these texts before it adds special tokens.
         """
         tokenizer: Any = self.model.tokenizer
         before = tokenizer.model_max_length
@@ -151,10 +151,10 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
 
 
 def _chosen_weighting(checkpoint: Checkpoint, layout: SparseLayout, requested: str | None) -> str | None:
-    """The weighing that is asked for or plain from the checkpoint's name; None is as its modules say."""
+    """The requested weighting, or the one in the checkpoint's name; None leaves it to its modules."""
     if requested is not None and requested not in TERM_WEIGHTINGS:
         raise CheckpointUnsupported(
-            "a masked language model does not weigh its words like this",
+            "unknown weighting of a masked language model's words",
             value=requested,
             next_step=f"Choose {', '.join(TERM_WEIGHTINGS)}.{nearest(requested, TERM_WEIGHTINGS)}",
         )
@@ -166,7 +166,7 @@ def _chosen_weighting(checkpoint: Checkpoint, layout: SparseLayout, requested: s
         raise CheckpointUnsupported(
             "the checkpoint is a masked language model and does not say how it embeds",
             value=", ".join(map(str, config.get("architectures", ()))),
-            next_step="Give --pooling splade for a weight a word, or --pooling mean for one dense vector.",
+            next_step="Give --pooling splade for one weight per word, or --pooling mean for a dense vector.",
         )
     return _SAYS_SO
 
@@ -232,7 +232,7 @@ def _query_tower(modules: Sequence[Any], documents: SparseTower | TokenWeightTow
     kinds = [type(module).__name__ for module in modules]
     if kinds != ["SparseStaticEmbedding"]:
         raise CheckpointUnsupported(
-            "the checkpoint reads queries by modules that cannot be exported",
+            "the checkpoint encodes queries with modules that cannot be exported",
             value=", ".join(kinds),
             next_step="Choose one whose queries go through a SparseStaticEmbedding.",
         )

@@ -82,7 +82,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
 
 
 class TablePooling(nn.Module):
-    """A table in the precision asked for. In int8 each row has a scale: its largest number / 127."""
+    """A table in the export's precision. In int8 each row has a scale: its largest number / 127."""
 
     table: Tensor
     counted: Tensor
@@ -136,7 +136,7 @@ class SensePooling(TablePooling):
     """The mean over tokens, each in the sense that is nearest to the text's mean over all senses.
 
     Huang et al. 2012, "Improving Word Representations via Global Context and Multiple Word Prototypes";
-    nearest by cosine, as Neelakantan et al. 2014 choose. Of two as near, the first.
+    nearest by cosine, as Neelakantan et al. 2014 choose. Of two equally near, the first.
     """
 
     def __init__(self, table: EmbeddingTable, precision: Precision) -> None:

@@ -1,11 +1,12 @@
 """Encoders without a vocabulary: CANINE reads code points, ByT5's encoder half bytes.
 
-In transformers' layout, mean pooled. No tokenizer is written: the service makes ids as ``bytetokens`` says.
+In transformers' layout, mean pooled. No tokenizer is written: the service makes ids as
+``preprocessing.byte_tokens`` does.
 
-What CANINE gives for a text depends on how it is padded: convolutions look two characters beyond the end,
-and the last molecule is one more only where padding makes it whole. It was trained on texts padded to 2,048.
-The graph pads every batch by ``_BEYOND`` characters at least, to whole blocks of its local attention; then
-more padding changes nothing, and a text's vector is that of the text padded to 2,048.
+What CANINE gives for a text depends on how it is padded: convolutions look two characters beyond the end, and
+the last molecule is one more only where padding makes it whole. It was trained on texts padded to 2,048. The
+graph pads every batch by ``_PADDING`` characters at least, to whole blocks of its local attention; then more
+padding changes nothing, and a text's vector is that of the text padded to 2,048.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Canine(nn.Module):
         return SimpleNamespace(last_hidden_state=last, hidden_states=others)
 
     def _padded(self, rows: Tensor) -> Tensor:
-        """(batch, t) padded with zeros to whole blocks, by ``_BEYOND`` at least."""
+        """(batch, t) padded with zeros to whole blocks, by ``_PADDING`` at least."""
         wide = nn.functional.pad(rows, (0, _PADDING + self.block - 1))
         return wide[:, : wide.shape[1] // self.block * self.block]
 

@@ -1,4 +1,4 @@
-"""Images alone: what a vision checkpoint makes of them, pooled to a vector each."""
+"""Images alone: what a vision checkpoint makes of them, pooled to one vector each."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class PooledVisionModel(nn.Module):
         self.model, self.pool, self.patches = model, pool, patches
 
     def forward(self, values: Tensor) -> Tensor:
-        """A vector an image."""
+        """One vector per image."""
         vectors = self.pool(self.model(pixel_values=values), self.patches)
         assert vectors is not None  # noqa: S101 - tried when it was chosen
         return vectors
@@ -107,9 +107,9 @@ def _timm_model(folder: Path, overrides: Overrides) -> ImageModel:
 def with_pooling(
     model: Any, transform: ImageTransform, requested: str | None, *, has_pooler: bool
 ) -> tuple[PooledVisionModel, str]:
-    """The model with the pooling asked for, or with the first of POOLING that it has; and that one's name.
+    """The model with the requested pooling, or with the first of VISION_POOLING that it has, and its name.
 
-    Raises CheckpointUnsupported where it has not what was asked for.
+    Raises CheckpointUnsupported where it does not have the requested one.
     """
     patch = patch_edge(model.config)
     patches = max(1, transform.height // patch) * max(1, transform.width // patch)
@@ -121,7 +121,7 @@ def with_pooling(
     name = requested or available[0]
     if name not in available:
         raise CheckpointUnsupported(
-            "the checkpoint's images are not pooled in this way",
+            "the checkpoint's images cannot be pooled this way",
             value=requested,
             next_step=f"Choose --pooling {' or '.join(available)}.{nearest(name, available)}",
         )
@@ -142,8 +142,8 @@ class _FirstResult:
 
 
 def _freeze_positions(model: nn.Module) -> None:
-    """Have positions interpolated once, before the trace, and not by an operator that ONNX may lack
-    (DINOv2's with registers)."""
+    """Interpolate positions once, before the trace, because ONNX may lack the operator (DINOv2 with
+    registers)."""
     for module in model.modules():
         own = getattr(module, "interpolate_pos_encoding", None)
         if callable(own):

@@ -1,9 +1,9 @@
 """Pooling that was trained: cross-attention between token vectors and learned ones.
 
-Two kinds, told by the tensors that a checkpoint brings in safetensors, by these names:
+Two kinds, recognised by the names of a checkpoint's tensors in safetensors:
 
-- ``latent`` (NV-Embed, Lee et al. 2024): each token's vector looks at learned ones, and the mean of what
-  comes of it is the text's vector. Tensors ``latent_attention_model.NAME`` in any file of the folder.
+- ``latent`` (NV-Embed, Lee et al. 2024): each token's vector looks at learned ones, and the mean of the
+  results is the text's vector. Tensors ``latent_attention_model.NAME`` in any file of the folder.
 - ``layers`` (multi-layer trainable pooling, Tang & Yang 2024): learned vectors look at the text's vector
   after each layer (its last token's, of bidirectional attention its mean), and their mean is the text's
   vector. Tensors ``NAME`` in the file ``attn_pool.safetensors``; its authors' ``attn_pool.pt`` has the
@@ -109,14 +109,16 @@ class LayersPool(_CrossAttention):
 
 @dataclass(frozen=True)
 class TrainedPooling:
-    """A checkpoint's trained pooling, and whether its vectors are brought to length 1."""
+    """A checkpoint's trained pooling."""
 
     pool: LatentPool | LayersPool
+
     normalised: bool
+    """Whether its vectors are brought to length 1."""
 
 
 def trained_pooling(folder: Path, config: Mapping[str, Any]) -> TrainedPooling | None:
-    """The trained pooling that lies in a checkpoint's folder, or None. Raises CheckpointUnsupported.
+    """The trained pooling in a checkpoint's folder, or None. Raises CheckpointUnsupported.
 
     ``config`` is the content of its ``config.json``.
     """
@@ -140,7 +142,7 @@ def trained_pooling(folder: Path, config: Mapping[str, Any]) -> TrainedPooling |
 
 
 def _read(path: Path, before: str) -> dict[str, Tensor]:
-    """The tensors of a file whose names begin so, without that beginning."""
+    """The tensors of a file whose names start with a prefix, without it."""
     with safe_open(path, framework="pt") as file:
         names = [name for name in file.keys() if name.startswith(before)]  # noqa: SIM118 - not a dict
         return {name.removeprefix(before): file.get_tensor(name).float() for name in names}

@@ -1,21 +1,23 @@
-"""One graph with several exits: the layers beyond an exit lie in an ``If`` that a batch may skip."""
+"""Matrices and exits in a graph: what nesting adds to a traced one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from nestvec_exporters.graph.tensors import OUTPUT, exit_output
 from nestvec_schemas.towers import EXIT_INPUT
+from nestvec_schemas.vectors import Matrix
 
 _PREFIX = "nestvec/"
-"""How the names begin of what is added: no traced name does."""
+"""The prefix of the names that are added; no traced name has it."""
 
 
 def nest_exits(model: onnx.ModelProto, layers: Sequence[int]) -> onnx.ModelProto:
-    """A graph that stops where its batch wants to, made of one with an output for every exit.
+    """A graph that stops at its batch's deepest exit, made of one with an output for every exit.
 
     ``layers`` are the exits, deepest first; ``model`` has the output ``exit_output`` of each but the
     deepest, whose output is OUTPUT. The result has the input EXIT_INPUT, (batch, 1) int64: the layer after
@@ -115,3 +117,25 @@ def _layer(layer: int) -> str:
 
 def _rows(number: int) -> str:
     return f"{_PREFIX}rows_{number}"
+
+
+def multiply_outputs(
+    model: onnx.ModelProto, matrices: Mapping[str, Matrix], *, normalised: frozenset[str] = frozenset()
+) -> None:
+    """Multiply outputs of ``model``, (batch, d) float32, by ``matrices``, (d, d), in place.
+
+    ``matrices`` maps an output's name to what its rows are multiplied by from the right; the outputs in
+    ``normalised`` are then brought to length 1. The arithmetic is float32, whatever the graph's own.
+    """
+    for output, matrix in matrices.items():
+        before, name = f"{output}/plain", f"{output}/matrix"
+        for node in model.graph.node:
+            for names in (node.input, node.output):
+                for at, tensor_name in enumerate(names):
+                    names[at] = before if tensor_name == output else tensor_name
+        model.graph.initializer.append(numpy_helper.from_array(np.asarray(matrix, np.float32), name))
+        turned = f"{output}/turned" if output in normalised else output
+        nodes = [helper.make_node("MatMul", [before, name], [turned], f"{output}/MatMul")]
+        if output in normalised:
+            nodes.append(helper.make_node("LpNormalization", [turned], [output], axis=1, p=2))
+        model.graph.node.extend(nodes)

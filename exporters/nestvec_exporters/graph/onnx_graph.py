@@ -1,6 +1,6 @@
-"""An ONNX graph that somebody else wrote: what it takes and gives, and what is added behind it.
+"""An existing ONNX graph: what it takes and gives, and the nodes that are appended to it.
 
-The nodes that are added are in every opset from 7 on, because such graphs come in all of them.
+The appended nodes exist in every opset from 7 on, because such graphs come in all of them.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _PRECISIONS: dict[int, Precision] = {
     TensorProto.FLOAT16: "fp16",
     TensorProto.FLOAT: "fp32",
 }
-"""Kinds of weights, the narrowest first: a graph is called after the narrowest that its matrices have."""
+"""Types of weights, narrowest first: the narrowest type of its matrices names a graph's precision."""
 
 _PROBE_IDS: Final = (np.array([[1, 5, 2]], np.int64), np.array([[1, 5, 6, 7, 2], [1, 8, 7, 6, 2]], np.int64))
-"""Ids that every vocabulary has, of the sizes that a graph is tried with."""
+"""Ids that every vocabulary has, in two shapes that a graph is run with."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,12 @@ def read_graph(path: Path) -> OnnxGraph:
     known_inputs = (*INPUTS, TYPE_IDS)
     if "input_ids" not in names or not set(names) <= set(known_inputs):
         raise CheckpointUnsupported(
-            "the graph takes other inputs than a text encoder's",
+            "the graph's inputs are not a text encoder's",
             value=", ".join(names),
             next_step=f"Choose a graph of {', '.join(known_inputs)}: one without past keys and positions.",
         )
     output = _output({tensor.name: len(tensor.shape or ()) for tensor in session.get_outputs()})
-    # Of two sizes, as a graph that was written for one would not run.
+    # Of two shapes: a graph that was written for one does not run on the other.
     values = [_run_probe(session, names, output, ids) for ids in _PROBE_IDS][-1]
     _check_shape(output, values)
     norms = np.linalg.norm(values.reshape(-1, values.shape[-1]).astype(np.float32), axis=1)
@@ -111,7 +111,7 @@ def _run_probe(session: onnxruntime.InferenceSession, names: Sequence[str], outp
         raise CheckpointUnsupported(
             f"the graph does not run on {len(ids)} texts of {ids.shape[1]} tokens",
             value=str(error).strip().partition("\n")[0],
-            next_step="Choose a graph whose batch and length are free.",
+            next_step="Choose a graph whose batch size and length are dynamic.",
         ) from error
 
 
@@ -127,11 +127,13 @@ def stated_pooling(files: CheckpointFiles) -> str | None:
 
 @dataclass(frozen=True)
 class OnnxPooling:
-    """A way to make one vector of a text's: ``nodes`` from the tensors of token vectors and float mask to
-    the tensor named last; ``reference``, (t, dim) to (dim,), says the same of a text without padding."""
+    """A pooling of token vectors, as nodes and in numpy."""
 
     nodes: Callable[[str, str, str], list[onnx.NodeProto]]
+    """Nodes from the tensors of token vectors and float mask to the tensor named last."""
+
     reference: Callable[[Array], Array]
+    """The same of one text without padding: (t, dim) to (dim,)."""
 
 
 def _cls(tokens: str, mask: str, target: str) -> list[onnx.NodeProto]:
@@ -160,7 +162,7 @@ def _name(part: str) -> str:
     return f"nestvec/{part}"
 
 
-_ZERO, _ACROSS, _DOWN, _FLAT = (_name(one) for one in ("zero", "1xt", "tx1", "flat"))
+_ZERO, _ACROSS, _DOWN, _FLAT = (_name(part) for part in ("zero", "1xt", "tx1", "flat"))
 _SHAPES: dict[str, Any] = {_ZERO: 0, _ACROSS: [0, 1, -1], _DOWN: [0, -1, 1], _FLAT: [0, -1]}
 """Reshape's 0 keeps an axis, and its -1 takes the rest."""
 
@@ -168,10 +170,10 @@ _SHAPES: dict[str, Any] = {_ZERO: 0, _ACROSS: [0, 1, -1], _DOWN: [0, -1, 1], _FL
 def append_outputs(
     model: onnx.ModelProto, graph: OnnxGraph, pooling: str, inputs: Sequence[str], *, normalised: bool
 ) -> None:
-    """Put behind a graph what makes its output the service's, in place.
+    """Append to a graph what makes its output the service's, in place.
 
-    ``pooling`` is a row of POOLED, ``tokens`` (kept as the input KEEP says), or else the output stays as it
-    is; ``normalised`` brings vectors to length 1. An input that is not among ``inputs`` is made inside.
+    ``pooling`` is a row of ONNX_POOLING, ``tokens`` (those that KEEP_INPUT keeps), or else the output stays
+    as it is; ``normalised`` brings vectors to length 1. An input that is not among ``inputs`` is made inside.
     """
     constants = [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in _SHAPES.items()]
     _rename_tensor(model, OUTPUT)
@@ -209,7 +211,7 @@ def _zero_token_types() -> onnx.NodeProto:
 
 
 def _rename_tensor(model: onnx.ModelProto, name: str) -> None:
-    """Give another name to what the graph calls ``name`` already."""
+    """Rename what the graph already calls ``name``."""
     for node in model.graph.node:
         for names in (node.input, node.output):
             for at, tensor in enumerate(names):
@@ -240,7 +242,7 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
         raise CheckpointUnsupported(
             f"ONNX Runtime cannot load {path.name}",
             value=str(error).strip().partition("\n")[0],
-            next_step="Download it again, with the files of weights that lie beside it.",
+            next_step="Download it again, with the weight files beside it.",
         ) from error
 
 
@@ -269,7 +271,7 @@ def _check_shape(output: str, values: Array) -> None:
     raise CheckpointUnsupported(
         "the graph is a classifier or a language model: it has neither vectors nor one score"
         if logits
-        else "the graph's output is neither a vector an input nor a vector a token",
+        else "the graph's output is neither one vector per input nor one per token",
         value=f"{output} {list(values.shape)}",
         next_step="Choose the graph of an embedding checkpoint, or of a reranker with one label.",
     )
@@ -281,7 +283,7 @@ def _precision(model: onnx.ModelProto) -> Precision:
     precision = next((name for kind, name in _PRECISIONS.items() if kind in kinds), None)
     if precision is None or any(node.op_type == "MatMulNBits" for node in model.graph.node):
         raise CheckpointUnsupported(
-            "the graph's weights have a type that an encoder's cannot have",
+            "the graph's weights have an unsupported type",
             value=", ".join(sorted({TensorProto.DataType.Name(kind) for kind in kinds})) or "no matrices",
             next_step="Choose the graph in fp32, fp16 or int8.",
         )

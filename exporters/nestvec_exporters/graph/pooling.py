@@ -1,8 +1,8 @@
-"""Pooling modes, a row each: a sentence's token vectors to one vector.
+"""Pooling modes, one row each: a sentence's token vectors to one vector.
 
 Each takes token vectors (batch, tokens, hidden) float32 and a mask (batch, tokens) that is 1 at tokens
 and 0 at padding to their right, and gives (batch, hidden). The names are sentence-transformers'. The mask may
-be 0 at tokens on the left too: at a prompt's that pooling leaves out (``Shown``).
+be 0 at tokens on the left too: at a prompt's that pooling leaves out (``PromptMask``).
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class PromptMask(nn.Module):
     """Ids and mask, (batch, tokens) int64, to the mask that pooling sees: 0 at a prompt's tokens too.
 
     A row has a prompt where it begins with the prompt's ids; of several it is the longest. The ids decide,
-    since Milvus sends a prompt and its text as one string, and nobody behind it can know more.
+    because Milvus sends a prompt and its text as one string.
     """
 
     def __init__(self, prefixes: Sequence[Prefix]) -> None:

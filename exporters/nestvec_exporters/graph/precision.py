@@ -11,28 +11,28 @@ import onnx
 from nestvec_exporters.graph.save import MAX_PROTOBUF_BYTES, save_graph
 from nestvec_schemas.errors import EncoderError
 
-# Mean squares of RMS norms: in half precision a square of 256 and more is infinite already.
+# Mean squares of RMS norms: in half precision the square of 256 is already infinite.
 _FLOAT32_OPERATORS: Final = ("Pow", "ReduceMean", "Sqrt")
 
 _TRANSFORMER: Final = "/transformer/"
-"""Where the traced names of the transformer's nodes begin; pooling and head have others."""
+"""The prefix of the traced names of the transformer's nodes; pooling and head have others."""
 
 _MAX_CONVOLUTION_SHARE: Final = 0.9
 _ROTARY: Final = "/rotary_emb/"
 """Angles of rotary positions: in half precision the 300th token's is wrong by a hundredth of a turn."""
 
 _FLOAT16_CAST: Final = "_cast_to_fp16_node"
-"""How the names of the casts end that onnxruntime's converter puts behind a float32 node."""
+"""The suffix of the casts that onnxruntime's converter inserts after a float32 node."""
 
 
 def quantise_int8(graph: Path, target: Path, *, heads: int, hidden: int) -> None:
-    """Write ``graph`` with int8 weights to ``target``: per channel, activations quantised as they come.
+    """Write ``graph`` with int8 weights to ``target``: per channel, activations quantised dynamically.
 
-    Per channel because one scale a matrix costs far more accuracy (all-MiniLM-L6-v2: mean cosine 0.956
+    Per channel because one scale per matrix costs far more accuracy (all-MiniLM-L6-v2: mean cosine 0.956
     against 0.993) and no less time. The graph is fused first, so that attention runs in int8 as a whole.
-    Activations have one scale a batch, so a text's vector depends a little on what shares its batch
+    Activations have one scale per batch, so a text's vector depends a little on what shares its batch
     (alone against among 16: a cosine of 0.985 at least).
-    Convolutions stay in float32: quantised as they come they take 3 to 6 times as long (ResNet-18, ConvNeXt).
+    Convolutions stay in float32: quantised dynamically they take 3 to 6 times as long (ResNet-18, ConvNeXt).
     Raises EncoderError where they are most of the graph. ``heads`` is 0 where there is no attention to fuse.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415 - slow
@@ -60,8 +60,8 @@ def _convolutions(graph: Path) -> list[str]:
     share = sum(sizes.get(node.input[1], 0) for node in nodes) / max(1, sum(sizes.values()))
     if share > _MAX_CONVOLUTION_SHARE:
         raise EncoderError(
-            "int8 would make this encoder no faster: most of its weights are of convolutions, which have no "
-            "fast int8 without a calibration",
+            "int8 would not make this encoder faster: most of its weights are in convolutions, which have no "
+            "fast int8 without calibration",
             value=f"{share:.0%} of the weights",
             next_step="Export it with --precision fp32, or fp16 for a GPU.",
         )
@@ -98,7 +98,7 @@ def convert_fp16(graph: Path, target: Path) -> None:
 
 
 def _remove_round_trips(graph: onnx.GraphProto) -> None:
-    """Join float32 nodes to one another: the converter leads what passes between them through float16."""
+    """Connect float32 nodes directly: the converter passes tensors between them through float16."""
     makers = {name: node for node in graph.node for name in node.output}
     straight = {}
     for node in graph.node:
@@ -106,7 +106,7 @@ def _remove_round_trips(graph: onnx.GraphProto) -> None:
         if before is not None and before.name.endswith(_FLOAT16_CAST):
             straight[node.output[0]] = before.input[0]
     outputs = {value.name for value in graph.output}
-    # An output keeps its name; whoever makes it takes that on.
+    # An output keeps its name; the node that makes it takes it on.
     named = {straight[output]: output for output in outputs if output in straight}
     for node in graph.node:
         for names in (node.input, node.output):
@@ -132,9 +132,9 @@ def _casts_to_float32(node: onnx.NodeProto) -> bool:
 
 
 def fuse(graph: Path, target: Path, *, heads: int, hidden: int, large: bool = False) -> Path:
-    """Write the graph with attention and norms as single operators of onnxruntime; give its path.
+    """Write the graph with attention and norms as single operators of onnxruntime; return its path.
 
-    Where it has no attention that onnxruntime recognises, that is the graph as it is.
+    Without attention that onnxruntime recognises, return the graph's own path.
     """
     from onnxruntime.transformers.optimizer import optimize_model  # noqa: PLC0415 - slow
 

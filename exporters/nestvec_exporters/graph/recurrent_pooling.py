@@ -1,11 +1,11 @@
 """Recurrent pooling of frames: a network that was trained to read vectors in their order (LRCN, Donahue et
 al. 2015).
 
-A checkpoint tells of it in config.json's ``frame_pooling``: ``type`` (``lstm`` or ``gru``), ``hidden_size``,
-``num_layers`` (else 1), ``bidirectional`` (else false), ``frames`` (how many are read, where the export does
-not say; else 16) and ``output``: ``last``, the last layer's state after the last frame, of both directions
-one behind the other, or ``mean``, the mean of its states. The weights lie in ``frame_pooling.safetensors`` by
-the names that torch.nn.LSTM and GRU give them.
+A checkpoint declares it in config.json's ``frame_pooling``: ``type`` (``lstm`` or ``gru``), ``hidden_size``,
+``num_layers`` (else 1), ``bidirectional`` (else false), ``frames`` (how many are read, unless the export says
+otherwise; else 16) and ``output``: ``last``, the last layer's state after the last frame, of both directions
+concatenated, or ``mean``, the mean of its states. The weights are in ``frame_pooling.safetensors`` under the
+names that torch.nn.LSTM and GRU give them.
 """
 
 from __future__ import annotations
@@ -49,11 +49,16 @@ def _gru(inputs: Tensor, recurrent: Tensor, state: State) -> State:
 
 @dataclass(frozen=True)
 class Cell:
-    """A kind of network: torch's class, numbers in a state, and a step of what comes in and what was."""
+    """A kind of network."""
 
     network: Callable[..., nn.RNNBase]
+    """torch's class."""
+
     states: int
+    """Tensors in a state."""
+
     step: Callable[[Tensor, Tensor, State], State]
+    """Projected inputs, projected state and state to the next state."""
 
 
 CELLS: Final[dict[str, Cell]] = {"lstm": Cell(nn.LSTM, 2, _lstm), "gru": Cell(nn.GRU, 1, _gru)}
@@ -61,14 +66,18 @@ CELLS: Final[dict[str, Cell]] = {"lstm": Cell(nn.LSTM, 2, _lstm), "gru": Cell(nn
 
 @dataclass(frozen=True)
 class FramePooling:
-    """A checkpoint's pooling of frames: torch's own ``network`` of (n, t, dim), with its weights.
-
-    ``frames`` is how many an input has where nobody says."""
+    """A checkpoint's pooling of frames."""
 
     kind: str
+    """A name in CELLS."""
+
     network: nn.RNNBase
+    """torch's own, with the checkpoint's weights."""
+
     output: Literal["last", "mean"]
+
     frames: int
+    """The default number of frames in an input."""
 
     @property
     def name(self) -> str:
@@ -81,7 +90,7 @@ class FramePooling:
         return int(self.network.hidden_size) * (2 if self.network.bidirectional else 1)
 
     def of(self, vectors: Tensor) -> Tensor:
-        """The vector, (1, dim), that torch gives for frames, (t, dim), all of which are there."""
+        """The vector, (1, dim), that torch gives for frames, (t, dim), all of which are present."""
         states, (last, *_) = self._run(vectors.unsqueeze(0))
         ways = 2 if self.network.bidirectional else 1
         if self.output == "mean":
@@ -94,10 +103,9 @@ class FramePooling:
 
 
 class RecurrentPooling(nn.Module):
-    """Frames' vectors, (n, frames, dim), and which of them are there, (n, frames) int64, to (n, dim).
+    """Frames' vectors, (n, frames, dim), and which of them are present, (n, frames) int64, to (n, dim).
 
-    Frames that are not there are behind those that are. A step for each: ONNX's own operators take no mask,
-    and lengths by their side have an export of their own to go wrong in.
+    Absent frames follow those that are present. One step for each: ONNX's own operators take no mask.
     """
 
     def __init__(self, pooling: FramePooling) -> None:
@@ -105,7 +113,7 @@ class RecurrentPooling(nn.Module):
         self.network, self.cell, self.output = pooling.network, CELLS[pooling.kind], pooling.output
 
     def forward(self, vectors: Tensor, frame_mask: Tensor) -> Tensor:
-        """A vector an input."""
+        """One vector per input."""
         directions = ("", "_reverse") if self.network.bidirectional else ("",)
         last: list[Tensor] = []
         for layer in range(self.network.num_layers):
@@ -136,7 +144,7 @@ class RecurrentPooling(nn.Module):
 
 
 def read_frame_pooling(folder: Path, dim: int) -> FramePooling | None:
-    """The pooling that lies in a checkpoint's folder, for frames of ``dim``; None where none is told of.
+    """The pooling in a checkpoint's folder, for frames of ``dim``; None where none is declared.
 
     Raises CheckpointUnsupported.
     """
@@ -153,9 +161,9 @@ def check_no_frame_pooling(folder: Path) -> None:
     """Raise CheckpointUnsupported where a checkpoint has a pooling of frames, and its kind takes none."""
     if read_config(folder).get("frame_pooling") is not None:
         raise CheckpointUnsupported(
-            "a trained pooling of frames is taken of checkpoints of images alone",
+            "a trained pooling of frames is supported for image checkpoints only",
             value="frame_pooling",
-            next_step="Take frame_pooling out of its config.json: frames are averaged then.",
+            next_step="Remove frame_pooling from its config.json; frames are then averaged.",
         )
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import onnx
 
 MAX_PROTOBUF_BYTES: Final = (2 << 30) - (64 << 20)
-"""Weights that a model.onnx alone may hold: protobuf's limit is 2 GiB, less room for the graph."""
+"""Bytes of weights that a single model.onnx may hold: protobuf's limit of 2 GiB, less room for the graph."""
 
 
 def save_graph(model: onnx.ModelProto, path: Path, *, limit: int = MAX_PROTOBUF_BYTES) -> None:

@@ -1,4 +1,4 @@
-"""A graph as a TensorRT plan, where TensorRT is installed; where it is not, the command that has it."""
+"""Build a TensorRT plan of a graph, or give the docker command that does where TensorRT is missing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WORKSPACE = 4 << 30
 
 @dataclass(frozen=True)
 class OptimisationProfile:
-    """An optimisation profile: shapes (texts, tokens) at least, tuned for, and at most."""
+    """The shapes, (texts, tokens), that a plan takes and the one that it is tuned for."""
 
     min_shape: tuple[int, int]
     opt_shape: tuple[int, int]

@@ -1,4 +1,4 @@
-"""A tower as one ONNX graph: arrays in, vectors out; and the module of a text encoder."""
+"""Trace a tower to an ONNX graph; and the module of a text encoder."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ class PooledEncoder(nn.Module):
         self.transformer = transformer
         self.exits = tuple(exits)
         self.pools = list(pools)
-        # A pool with weights is a module, and is known as one only by a list of torch's.
+        # A pool with weights is a module, which torch registers only in its own list.
         self.trained = nn.ModuleList(pool for pool in pools if isinstance(pool, nn.Module))
         self.head = head
         self.prompt_mask = prompt_mask
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
-        """The sentence vectors of a batch padded on the right, one array an exit."""
+        """The sentence vectors of a batch padded on the right, one array per exit."""
         more = {"output_hidden_states": True} if self.exits else {}
         passed = self.transformer(input_ids, attention_mask=attention_mask, **more)
         tokens = [passed.hidden_states[layer] for layer in self.exits]

@@ -1,4 +1,4 @@
-"""Weights of words, a row each: a masked language model's logits to one number a word of its vocabulary.
+"""Term weightings, one row each: a masked language model's logits to one weight per word of its vocabulary.
 
 Each takes logits (batch, tokens, words) float32 and a mask (batch, tokens) that is 1 at tokens and 0 at
 padding to their right, and gives (batch, words), most of them zero.
@@ -31,15 +31,16 @@ def elu1p(logits: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class TermWeighting:
-    """How a word's logits at each token become its weight.
-
-    ``activate`` never falls as its argument rises, so that of the largest logit it gives the largest weight.
-    ``top`` keeps so many of the largest weights; None keeps all.
-    """
+    """How a word's logits at each token become its weight."""
 
     activate: Callable[[Tensor], Tensor]
+    """Monotonic, so that the largest logit gives the largest weight."""
+
     reduction: Literal["max", "sum"] = "max"
+    """Over tokens."""
+
     top: int | None = None
+    """The number of largest weights to keep; None keeps all."""
 
 
 TERM_WEIGHTINGS: dict[str, TermWeighting] = {
@@ -64,7 +65,7 @@ def weight_terms(weighting: TermWeighting, logits: Tensor, mask: Tensor) -> Tens
     """The weights of a batch's words, (batch, words)."""
     hidden = mask.unsqueeze(-1) == 0
     if weighting.reduction == "max":
-        # The largest first: what is activated then is a number a word, and not one a word and token.
+        # Reduce before activating: one number per word, not one per word and token.
         return _top_terms(
             weighting, weighting.activate(logits.masked_fill(hidden, float("-inf")).amax(dim=1))
         )
@@ -84,7 +85,7 @@ class TermWeights(nn.Module):
     def __init__(self, transformer: Any, weighting: TermWeighting, exits: Sequence[int] = ()) -> None:
         super().__init__()
         if exits:
-            raise ValueError("a masked language model has its words after its last layer alone")
+            raise ValueError("a masked language model has word logits after its last layer only")
         self.transformer, self.weighting = transformer, weighting
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
@@ -94,12 +95,12 @@ class TermWeights(nn.Module):
 
 
 class MaxTermWeights(nn.Module):
-    """The same for ``max``, in half the time: of each token and word it computes the product alone."""
+    """The same for ``max``, in half the time: for each token and word it computes the product only."""
 
     def __init__(self, transformer: Any, weighting: TermWeighting, exits: Sequence[int] = ()) -> None:
         super().__init__()
         if exits:
-            raise ValueError("a masked language model has its words after its last layer alone")
+            raise ValueError("a masked language model has word logits after its last layer only")
         self.transformer, self.weighting = _MaxLogits(transformer), weighting
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
@@ -112,8 +113,8 @@ class MaxTermWeights(nn.Module):
 class _MaxLogits(nn.Module):
     """Each word's largest logit over a text's tokens.
 
-    Padding is hidden before the projection (it becomes another first token), and the bias, the same at every
-    token, is added behind the maximum.
+    Padding is hidden before the projection (it becomes a copy of the first token), and the bias, which is the
+    same at every token, is added after the maximum.
     """
 
     def __init__(self, model: Any) -> None:
@@ -129,7 +130,7 @@ class _MaxLogits(nn.Module):
 
 
 def projection_input(model: Any, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-    """What a model's projection onto words is given, (batch, tokens, hidden), and the logits it ends with."""
+    """The input of a model's projection onto words, (batch, tokens, hidden), and the model's logits."""
     inputs: list[Tensor] = []
 
     def note(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
@@ -146,9 +147,9 @@ def projection_input(model: Any, input_ids: Tensor, attention_mask: Tensor) -> t
 def term_weights_class(
     model: Any, weighting: TermWeighting
 ) -> tuple[type[TermWeights] | type[MaxTermWeights], int]:
-    """The module that a model's words are traced from, and how many words it has.
+    """The class of a model's graph, and the size of its vocabulary.
 
-    LargestWords where its logits are its output embeddings' product and bias, with nothing behind them.
+    MaxTermWeights where its logits are its output embeddings' product and bias, with nothing after them.
     """
     ids, mask = torch.tensor([[2, 3, 1, 0]]), torch.tensor([[1, 1, 1, 0]])
     linear = model.get_output_embeddings()
@@ -163,7 +164,7 @@ def term_weights_class(
 class TokenWeightLookup(nn.Module):
     """Each word's own weight where a text has it: queries that no model reads ("inference-free").
 
-    ``weights`` is (words,); ``silent`` are the ids of tokens that the tokenizer adds by itself.
+    ``weights`` is (words,); ``special_ids`` are the ids of tokens that the tokenizer adds itself.
     """
 
     def __init__(self, weights: Tensor, special_ids: Sequence[int], exits: Sequence[int] = ()) -> None:
@@ -175,6 +176,6 @@ class TokenWeightLookup(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         """The weights of a batch padded on the right."""
         counts = torch.zeros((input_ids.shape[0], self.weights.shape[0]), dtype=torch.float32)
-        # Added up, so that padding, which has an id too, takes nothing from a word of that id.
+        # Summed, so that padding, which has an id too, does not hide a word of that id.
         counts = counts.scatter_add(1, input_ids, attention_mask.to(torch.float32))
         return (counts.clamp(max=1.0) * self.weights,)

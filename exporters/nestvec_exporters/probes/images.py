@@ -1,4 +1,4 @@
-"""Images drawn by arithmetic, the same ones every time: what image towers are compared by."""
+"""Generated images, the same every time, for comparing image towers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SIDES: Final = (40, 96, 224, 61, 300, 513)
 
 @cache
 def probe_images() -> tuple[Image.Image, ...]:
-    """COUNT images, RGB, of many sizes and shapes: clouds of colour with figures on them.
+    """PROBE_IMAGES images, RGB, of many sizes and shapes: clouds of colour with figures on them.
 
     Clouds because natural images change slowly over most of their area, and figures because they do not
     at edges (Field 1987).

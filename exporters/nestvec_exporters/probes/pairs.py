@@ -1,4 +1,4 @@
-"""Queries with documents as rows of ids, cut as sentence-transformers cuts them."""
+"""Queries with documents as rows of ids, truncated as sentence-transformers does."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ TextPair = tuple[str, str]
 """A query with a document."""
 
 _MAX_QUERY_CHARACTERS = 80
-"""Characters of the queries that are compared by."""
+"""The longest query among the probes, in characters."""
 
 
 def pair_rows(folder: Path, inputs: Sequence[TextPair], tokens: int) -> list[Arrays]:
-    """Pairs to rows of ids and of which text each is, cut at ``tokens``, the longer text first."""
+    """Pairs to rows of ids and token types, truncated to ``tokens``, the longer text first."""
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     tokenizer.enable_truncation(tokens, strategy="longest_first")
     return [

@@ -17,8 +17,8 @@ from nestvec_schemas.samples.docstrings import sample_texts
 PROBE_COUNT: Final = 64
 
 MAX_PROBE_TOKENS: Final = 512
-"""Tokens at which the compared texts are cut, where the encoder takes more: attention over 8,192 tokens
-takes gigabytes."""
+"""The most tokens of a compared text, where the encoder takes more: attention over 8,192 tokens needs
+gigabytes."""
 
 
 @cache
@@ -34,7 +34,7 @@ def marked_probe_texts(query: str, document: str) -> tuple[str, ...]:
 
 
 def text_rows(folder: Path, texts: Sequence[str], tokens: int) -> list[Arrays]:
-    """Texts to rows of ids, cut at ``tokens``, by the tokenizer in an encoder's folder."""
+    """Texts to rows of ids, truncated to ``tokens``, by the tokenizer in an encoder's folder."""
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     tokenizer.enable_truncation(tokens)
     return [

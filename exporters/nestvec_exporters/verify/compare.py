@@ -1,4 +1,4 @@
-"""How near the exported vectors are to the checkpoint's own."""
+"""Compare exported vectors with the checkpoint's own."""
 
 from __future__ import annotations
 
@@ -21,11 +21,16 @@ _BATCH = 16
 
 @dataclass(frozen=True)
 class Tolerance:
-    """The cosines below which an export fails, and the share by which a vector's length may differ."""
+    """What passes verification."""
 
     min_cosine: float
+    """The smallest cosine of any vector."""
+
     mean_cosine: float
+    """The smallest mean of the cosines."""
+
     length_error: float
+    """The largest relative difference in length."""
 
 
 TOLERANCES: dict[Precision, Tolerance] = {
@@ -35,7 +40,7 @@ TOLERANCES: dict[Precision, Tolerance] = {
 }
 
 EXIT_TOLERANCES: dict[Precision, float] = {"fp32": 0.9999, "fp16": 0.99, "int8": 0.95}
-"""The mean cosines below which an exit fails: its map makes more of small differences."""
+"""The mean cosines below which an exit fails: its map amplifies small differences."""
 
 
 def reference_exit_vectors(
@@ -61,10 +66,10 @@ def reference_exit_vectors(
 def run_graph(
     graph: Path, rows: Sequence[Arrays], layer: int | None = None, *, unbatched: bool = False
 ) -> list[Array]:
-    """What a graph gives in onnxruntime for each row, float32; of a vector a token, without padding's.
+    """What a graph gives in onnxruntime for each row, float32; of one vector per token, without padding's.
 
     In mixed batches padded on the right with zeros, so that padding would show, unless each row runs
-    ``alone``. ``layer`` is the exit of an encoder that has several.
+    ``unbatched``. ``layer`` is the exit of an encoder that has several.
     """
     import onnxruntime  # noqa: PLC0415 - slow
 
@@ -87,14 +92,14 @@ def run_graph(
 def compare_outputs(
     reference: Array | Sequence[Array], exported: Sequence[Array], kind: Kind, precision: Precision
 ) -> Verification:
-    """How near what a graph gives is to what the checkpoint gives, input by input.
+    """Compare what a graph gives with what the checkpoint gives, input by input.
 
-    Vectors a token are compared token by token, the scores of a reranker by their correlation. Raises
+    Vectors per token are compared token by token, the scores of a reranker by their correlation. Raises
     VerificationFailed below the precision's floor.
     """
     if [len(vectors) for vectors in reference] != [len(vectors) for vectors in exported]:
         raise VerificationFailed(
-            "the exported encoder gives another number of vectors than the checkpoint",
+            "the exported encoder gives a different number of vectors from the checkpoint",
             value=f"{sum(map(len, exported))} against {sum(map(len, reference))}",
             next_step="Choose another checkpoint: this architecture is not exported faithfully.",
         )
@@ -115,7 +120,7 @@ def _centred(scores: list[Array]) -> Array:
 _JOINED: dict[Kind, Callable[[list[Array]], Array]] = {"multivector": np.concatenate, "reranker": _centred}
 
 
-def check_exit(source: Vectors, exported: Vectors, precision: Precision, layer: int) -> None:
+def check_exit_vectors(source: Vectors, exported: Vectors, precision: Precision, layer: int) -> None:
     """Raise VerificationFailed where an exit's vectors, (n, dim), are not what the checkpoint gives there."""
     mean = float(np.nan_to_num(cosines(source, exported), nan=-1.0).mean())
     if mean < EXIT_TOLERANCES[precision]:
@@ -123,7 +128,7 @@ def check_exit(source: Vectors, exported: Vectors, precision: Precision, layer: 
             f"the exit after layer {layer} is too far from the checkpoint's own: {precision} must reach a "
             f"cosine of {EXIT_TOLERANCES[precision]} on average",
             value=f"{mean:.4f}",
-            next_step="Leave this exit out, or export with --precision fp32; nothing was written.",
+            next_step="Omit this exit, or export with --precision fp32; nothing was written.",
         )
 
 
@@ -131,7 +136,7 @@ def compare_vectors(source: Vectors, exported: Vectors, precision: Precision) ->
     """The cosines of two (n, dim) arrays, row by row. Raises VerificationFailed below the floor."""
     if source.shape != exported.shape:
         raise VerificationFailed(
-            "the exported vectors have another shape than the checkpoint's",
+            "the exported vectors have a different shape from the checkpoint's",
             value=f"{exported.shape} against {source.shape}",
             next_step="Choose another checkpoint: this architecture is not exported faithfully.",
         )

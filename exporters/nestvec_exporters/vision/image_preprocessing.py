@@ -1,8 +1,8 @@
-"""A checkpoint's ``preprocessor_config.json`` as a Image and the numbers that go into the graph.
+"""A checkpoint's ``preprocessor_config.json`` as an ImageTransform and the numbers that go into the graph.
 
 One row per kind of image processor, with the defaults that transformers gives it; what a kind does of its
-own is a function of the row. Followed are the Pillow processors of transformers 5, which the ones of
-transformers 4 agree with; those of torchvision resize tensors and differ by a level here and there.
+own is a function of the row. These follow the Pillow processors of transformers 5, which agree with those of
+transformers 4; torchvision's resize tensors and differ by a level in places.
 """
 
 from __future__ import annotations
@@ -33,30 +33,45 @@ class Preprocessing(NamedTuple):
 
 
 class _Resized(NamedTuple):
-    """A resize as Image names it, and the (height, width) it ends with, None where that varies."""
+    """A resize as ImageTransform names it."""
 
     resize: str
+
     edge: int | None
+
     size: tuple[int, int] | None
+    """The resulting (height, width); None where it varies."""
+
     cropped: tuple[int, int] | None = None
+    """The (height, width) of a crop that is part of it."""
 
 
 @dataclass(frozen=True)
 class _ImageProcessor:
-    """An image processor's defaults, and what it does that others do not.
-
-    ``size`` and ``crop``: as in the file. ``square``: a lone number is both edges, else the shorter one.
-    """
+    """An image processor's defaults, and what it does that others do not."""
 
     size: Config
+    """As in the file."""
+
     mean: Colour
+
     std: Colour
+
     resample: str = "bicubic"
+
     crop: int | None = None
+    """As in the file."""
+
     crops_by_default: bool = False
+
     square: bool = True
+    """Whether a single number is both edges; otherwise it is the shorter one."""
+
     extra: Config | None = None
+    """Defaults of settings that others do not have."""
+
     resize: Callable[[Config, Config], _Resized] | None = None
+    """Its own reading of size and settings."""
 
 
 _HALF: Final = (0.5, 0.5, 0.5)
@@ -67,7 +82,7 @@ _NONE: Final = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 # Below this ConvNeXT crops, from here on it warps (Liu et al. 2022, its evaluation at 384).
 _CONVNEXT_WARPS = 384
 
-# 256 tokens an image.
+# 256 tokens per image.
 _QWEN_EDGE = 448
 
 
@@ -103,7 +118,7 @@ def _poolformer(size: Config, config: Config) -> _Resized:
 def _qwen2vl(size: Config, config: Config) -> _Resized:
     """One square for all images, so that each has as many tokens; the checkpoint itself keeps their shapes.
 
-    ``size`` is the least and the most area, in pixels.
+    ``size`` is the smallest and the largest area, in pixels.
     """
     factor = config["patch_size"] * config["merge_size"]
     least = config.get("min_pixels") or size["shortest_edge"]
@@ -181,7 +196,7 @@ def parse_preprocessing(config: Config) -> Preprocessing:
         return _transformers(config)
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
         first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise _unsupported("values that make no sense", first) from error
+        raise _unsupported("invalid values", first) from error
 
 
 def _transformers(config: Config) -> Preprocessing:

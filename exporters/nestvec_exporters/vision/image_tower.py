@@ -176,7 +176,7 @@ class ImageTower(TowerModel):
 
     def _flattened(self, image: Any) -> Image.Image:
         """As transformers' processors want it: they disagree about what shines through transparency."""
-        return flatten_transparency(to_8bit_color(open_image(image)), self.transform.background)
+        return flatten_transparency(to_8bit_color(load_image(image)), self.transform.background)
 
 
 def read_preprocessing(folder: Path) -> Preprocessing:
@@ -233,7 +233,7 @@ def image_rows(transform: ImageTransform, frames: int, inputs: Sequence[Any]) ->
     frames, sequences of them. Raises SampleUnusable for a file that is not an image."""
     rows: list[Arrays] = []
     for item in inputs:
-        levels = [image_pixels(open_image(image), transform) for image in _frames(item, frames)]
+        levels = [image_pixels(load_image(image), transform) for image in _frames(item, frames)]
         rows.append({PIXELS: np.stack(levels) if frames > 1 else levels[0]})
     return rows
 
@@ -242,7 +242,7 @@ def frame_rows(transform: ImageTransform, frames: int, inputs: Sequence[Any]) ->
     """The same of a tower that reads at most ``frames`` in their order: which of them are present, too."""
     rows: list[Arrays] = []
     for item in inputs:
-        levels = [image_pixels(open_image(image), transform) for image in _frames(item, 1)]
+        levels = [image_pixels(load_image(image), transform) for image in _frames(item, 1)]
         pixels, frame_mask = pad_frames(levels, frames)
         rows.append({PIXELS: pixels, FRAME_MASK: frame_mask})
     return rows
@@ -253,7 +253,7 @@ def _frames(item: Any, frames: int) -> Sequence[Any]:
     return item if isinstance(item, tuple | list) else (item,) * frames
 
 
-def open_image(source: Any) -> Image.Image:
+def load_image(source: Any) -> Image.Image:
     """An image, or what lies at a path or a ``file:`` address. Raises SampleUnusable."""
     if isinstance(source, Image.Image):
         return source

@@ -18,7 +18,7 @@ from nestvec_exporters.probes.images import probe_images
 from nestvec_exporters.vision.image_tower import (
     PREPROCESSING_FILES,
     attention_shape,
-    open_image,
+    load_image,
     read_processor,
 )
 from nestvec_schemas.errors import CheckpointUnsupported
@@ -88,7 +88,7 @@ class NaflexGraph(nn.Module):
         self.register_buffer("shift", torch.tensor(-np.asarray(mean) / spread, dtype=torch.float32))
 
     def forward(self, patches: Tensor, attention_mask: Tensor, spatial_shapes: Tensor) -> tuple[Tensor]:
-        """A vector an image."""
+        """One vector per image."""
         values = (patches.to(torch.float32) * self.scale + self.shift).flatten(2)
         vectors = self.transformer(values, attention_mask, spatial_shapes)
         return (nn.functional.normalize(vectors, p=2.0, dim=1),)
@@ -125,7 +125,7 @@ class NaflexTower(TowerModel):
         vectors = []
         with torch.no_grad():
             for image in inputs:
-                flat = flatten_transparency(to_8bit_color(open_image(image)), self.patching.background)
+                flat = flatten_transparency(to_8bit_color(load_image(image)), self.patching.background)
                 processed = self.processor(flat)
                 values, mask, shapes = (
                     torch.as_tensor(np.asarray(processed[name]))
@@ -144,7 +144,7 @@ class NaflexTower(TowerModel):
 
 def patch_rows(patching: Patching, inputs: Sequence[Any]) -> list[Arrays]:
     """Images, or the paths and ``file:`` addresses of some, to rows of patches. Raises SampleUnusable."""
-    return [image_patches(open_image(image), patching) for image in inputs]
+    return [image_patches(load_image(image), patching) for image in inputs]
 
 
 def is_naflex(folder: Path) -> bool:
@@ -165,7 +165,7 @@ def _patching(processor: Any, config: Any) -> Patching:
     edge, most = processor.patch_size, processor.max_num_patches
     if edge != config.patch_size or config.num_channels != 3 or not processor.do_resize:
         raise CheckpointUnsupported(
-            "the checkpoint's images are not cut into the patches that its network reads",
+            "the checkpoint's preprocessing does not cut images into the patches that its network reads",
             value=f"{edge} pixels, and {config.patch_size}, resized: {processor.do_resize}",
             next_step="Correct patch_size and do_resize in its preprocessor_config.json.",
         )

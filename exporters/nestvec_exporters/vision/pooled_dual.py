@@ -1,4 +1,4 @@
-"""Any text tower beside any image tower, each pooled as it was trained: what transformers' class lacks.
+"""Any text tower beside any image tower, each pooled as it was trained: which transformers' class lacks.
 
 transformers' VisionTextDualEncoder (ConVIRT, Zhang et al. 2020; LiT, Zhai et al. 2022) reads the pooler of
 both towers. A sentence encoder has a mean in its place, a network of convolutions a pooler of three axes.
@@ -21,7 +21,7 @@ from nestvec_exporters.vision.image_tower import patch_edge
 
 @strict
 class PooledDualEncoderConfig(VisionTextDualEncoderConfig):
-    """``text_pooling`` is a name in ``pooling.POOLING``, ``vision_pooling`` in ``vision.POOLING``."""
+    """``text_pooling`` is a name in POOLING, ``vision_pooling`` in VISION_POOLING."""
 
     model_type = "nestvec-pooled-dual"
 

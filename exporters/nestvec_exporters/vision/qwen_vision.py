@@ -1,4 +1,4 @@
-"""The eyes of Qwen2-VL and Qwen2.5-VL for images of one size, any number at once.
+"""The image encoder of Qwen2-VL and Qwen2.5-VL for images of one size, any number at once.
 
 transformers runs all images as one row of patches, cut where an image ends: a traced graph would hold the
 number of images. With one size they are a batch, and positions and windows are constants.
@@ -71,7 +71,7 @@ class QwenVision(nn.Module):
         cut = cut.permute(0, 2, 5, 3, 6, 1, 4, 7).reshape(-1, self.count, merge**2, 3, patch**2)
         cut = cut[:, self.order].reshape(-1, self.tokens, 3, 1, patch**2)
         kernel = self.visual.patch_embed.proj.weight
-        # An image is a film that stands still.
+        # An image is a video of identical frames.
         still = cut.expand(-1, -1, -1, self.depth, -1).reshape(-1, self.tokens, kernel[0].numel())
         return nn.functional.linear(still, kernel.flatten(1))
 

@@ -1,8 +1,8 @@
 """Checkpoints of timm: a network as timm builds it, without its classifier, and its own preparation.
 
 ``config.json`` has ``architecture``, ``model_args`` where the network was built with some, and
-``pretrained_cfg``; weights in safetensors have timm's names. timm is no dependency: it wants a torchvision
-that was built for the torch that is installed.
+``pretrained_cfg``; weights in safetensors have timm's names. timm is not a dependency: it needs a torchvision
+that was built for the installed torch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from nestvec_schemas.preprocessing.pixels import ImageTransform
 def read_network(folder: Path) -> nn.Module:
     """The network, (n, 3, height, width) float32 to pooled features, in float32 and evaluation mode.
 
-    Raises CheckpointUnsupported where timm does not know it, or its weights are others.
+    Raises CheckpointUnsupported where timm does not know it, or its weights do not match.
     """
     config = read_config(folder)
     timm = import_timm(config.get("architecture"))

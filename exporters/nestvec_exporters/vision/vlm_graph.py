@@ -1,6 +1,6 @@
-"""A language model that sees: one graph for messages with an image and without.
+"""A vision-language model as one graph for messages with an image and without.
 
-The image's half lies in an ``If``: a batch of texts does not run it, and the weights are there once.
+The image encoder is in an ``If``: a batch of texts does not run it, and the weights are stored once.
 """
 
 from __future__ import annotations
@@ -19,22 +19,26 @@ from nestvec_exporters.vision.image_preprocessing import Preprocessing
 
 @dataclass(frozen=True)
 class ImageInput:
-    """What a checkpoint brings to see with.
-
-    ``eyes``: pixel values, (k, 3, height, width) float32, to vectors, (k, count, hidden); ``token`` is the id
-    that stands ``count`` times where an image is. ``grid``: rows and columns of those tokens where the
-    language model has positions in three axes (M-RoPE, Wang et al. 2024), else None.
-    """
+    """How a checkpoint reads images."""
 
     vision: nn.Module
+    """Pixel values, (k, 3, height, width) float32, to vectors, (k, image_tokens, hidden)."""
+
     preprocessing: Preprocessing
+
     image_token: int
+    """The id of an image's tokens."""
+
     image_tokens: int
+    """Tokens per image."""
+
     grid: tuple[int, int] | None = None
+    """Rows and columns of those tokens where the language model has positions in three axes (M-RoPE, Wang et
+    al. 2024)."""
 
 
 class _PixelVision(nn.Module):
-    """Levels, (k, height, width, 3) uint8, to what the eyes make of them, of the type that they are in."""
+    """Levels, (k, height, width, 3) uint8, to the image encoder's vectors, in its type."""
 
     scale: Tensor
     shift: Tensor
@@ -56,10 +60,8 @@ class _PixelVision(nn.Module):
 
 
 class _OptionalVision(nn.Module):
-    """The eyes, open only where a batch has an image; compiled, for a trace has no branches.
-
-    The compiler reads no annotations of attributes here.
-    """
+    """The image encoder, which runs only where a batch has an image; compiled, because a trace has no
+    branches."""
 
     def __init__(self, traced: nn.Module, blank: Tensor) -> None:
         super().__init__()
@@ -71,7 +73,7 @@ class _OptionalVision(nn.Module):
 
 
 class _Models(nn.Module):
-    """What is large, under one name (see precision.halve)."""
+    """The models, under one name (see ``precision.convert_fp16``)."""
 
     def __init__(self, language: Any, vision: nn.Module) -> None:
         super().__init__()
@@ -82,7 +84,7 @@ class VisionLanguageGraph(nn.Module):
     """Ids and mask, (n, t) int64 padded on the right, and pixels to the last token's vector, (n, dim).
 
     ``pixels`` is (n, height, width, 3) uint8, of any size where no row has an image. A row has one where its
-    ids hold ``token``. Vectors have length 1.
+    ids contain the image token. Vectors have length 1.
     """
 
     offsets: Tensor
@@ -107,7 +109,7 @@ class VisionLanguageGraph(nn.Module):
         self.span = max(rows, columns)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor) -> tuple[Tensor]:
-        """A vector a message."""
+        """One vector per message."""
         is_image = input_ids == self.token
         has_image = is_image.any(dim=1)
         image_vectors = self.transformer.vision(pixels, has_image)
@@ -144,7 +146,7 @@ def trace_vision_language(
 ) -> nn.Module:
     """The module as a trace that keeps its branch, ready to be written; with ``half`` in float16.
 
-    In torch, because what converts graphs to float16 knows no branches, and the eyes lie in one.
+    In torch, because the converter of graphs to float16 does not support branches.
     """
     if half:
         language, image_input = (

@@ -14,7 +14,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from nestvec_exporters import ExportOptions, export
-from nestvec_exporters.architectures.pixel import patch_rows
+from nestvec_exporters.architectures.pixel import rendered_rows
 from nestvec_exporters.checkpoints.kinds import identify
 from nestvec_exporters.verify.compare import run_graph
 from nestvec_schemas.errors import CheckpointUnsupported
@@ -78,7 +78,7 @@ def written(checkpoint: Path, models: Path, **options: Any) -> tuple[Manifest, P
 
 
 def vectors(folder: Path, how: Rendering, layer: int | None = None) -> Vectors:
-    return np.stack(run_graph(folder / GRAPH, patch_rows(how, folder, TEXTS, PATCHES), layer))
+    return np.stack(run_graph(folder / GRAPH, rendered_rows(how, folder, TEXTS, PATCHES), layer))
 
 
 def test_a_pixel_gives_its_own_vectors(checkpoint: Path, tmp_path: Path) -> None:

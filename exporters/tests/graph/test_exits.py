@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nestvec_exporters.checkpoints.quiet import quiet
-from nestvec_exporters.graph.exits import nest_exits
-from nestvec_exporters.graph.fold import fold
+from nestvec_exporters.graph.exits import multiply_outputs, nest_exits
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT, exit_output
 from nestvec_exporters.graph.tower import TowerModel
 from nestvec_exporters.graph.trace import trace_tower
@@ -117,7 +116,7 @@ def test_matrices_are_folded_behind_what_a_graph_gives(flat: Path, expected: dic
     draw = np.random.default_rng(5)
     matrices = {OUTPUT: draw.normal(size=(32, 32)), exit_output(1): draw.normal(size=(32, 32))}
     model = onnx.load(str(flat))
-    fold(model, matrices, normalised=frozenset([exit_output(1)]))
+    multiply_outputs(model, matrices, normalised=frozenset([exit_output(1)]))
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     outputs = [OUTPUT, exit_output(3), exit_output(1)]
     whole, third, first = session.run(outputs, dict(zip(INPUTS, (IDS, MASK), strict=True)))

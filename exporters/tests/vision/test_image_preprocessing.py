@@ -203,11 +203,11 @@ def test_timm_defaults_and_squashing() -> None:
         ({"image_processor_type": "CLIPImageProcessor", "size": {"longest_edge": 3}}, "a resize"),
         ({"image_processor_type": "CLIPImageProcessor", "do_center_crop": False}, "every shape"),
         ({"image_processor_type": "ViTImageProcessor", "do_resize": False}, "every shape"),
-        ({"image_processor_type": "ViTImageProcessor", "size": "big"}, "make no sense"),
-        ({"image_processor_type": "ViTImageProcessor", "size": -1}, "make no sense"),
-        ({"image_processor_type": "ViTImageProcessor", "resample": 99}, "make no sense"),
+        ({"image_processor_type": "ViTImageProcessor", "size": "big"}, "invalid values"),
+        ({"image_processor_type": "ViTImageProcessor", "size": -1}, "invalid values"),
+        ({"image_processor_type": "ViTImageProcessor", "resample": 99}, "invalid values"),
         ({"image_processor_type": "ViTImageProcessor", "do_flip_channel_order": True}, "another order"),
-        ({"image_processor_type": "ConvNextImageProcessor", "crop_pct": 0, "size": 8}, "make no sense"),
+        ({"image_processor_type": "ConvNextImageProcessor", "crop_pct": 0, "size": 8}, "invalid values"),
         (
             {
                 "image_processor_type": "ConvNextImageProcessor",
@@ -225,11 +225,11 @@ def test_timm_defaults_and_squashing() -> None:
             },
             "not square",
         ),
-        ({"image_processor_type": "ViTImageProcessor", "image_std": [1, 0, 1]}, "make no sense"),
+        ({"image_processor_type": "ViTImageProcessor", "image_std": [1, 0, 1]}, "invalid values"),
         ({"pretrained_cfg": {"crop_mode": "border"}}, "a crop"),
         ({"pretrained_cfg": {"input_size": [1, 28, 28]}}, "1×28×28"),
-        ({"pretrained_cfg": {"interpolation": "random"}}, "make no sense"),
-        ({"pretrained_cfg": None}, "make no sense"),
+        ({"pretrained_cfg": {"interpolation": "random"}}, "invalid values"),
+        ({"pretrained_cfg": None}, "invalid values"),
     ],
 )
 def test_what_is_not_known_is_refused(config: dict[str, Any], said: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_pictures
+import tiny_image_models
 from PIL import Image, ImageDraw
 from safetensors.numpy import load_file, save_file
 
@@ -18,7 +18,7 @@ SHAPES = ("circle", "square", "bar", "pole", "cross", "ring", "corner")
 
 
 def draw(colour: str, shape: str) -> Image.Image:
-    image = Image.new("RGB", (tiny_pictures.EDGE, tiny_pictures.EDGE), "white")
+    image = Image.new("RGB", (tiny_image_models.EDGE, tiny_image_models.EDGE), "white")
     pen = ImageDraw.Draw(image)
     boxes = {
         "square": [(12, 12, 52, 52)],
@@ -68,10 +68,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     folder = tmp_path_factory.mktemp("tiny")
 
     def write(name: str) -> Path:
-        rows = tiny_pictures.DUAL | {f"vision-{key}": row for key, row in tiny_pictures.VISION.items()}
-        rows["naflex"] = tiny_pictures.NAFLEX
+        rows = tiny_image_models.DUAL | {
+            f"vision-{key}": row for key, row in tiny_image_models.VISION.items()
+        }
+        rows["naflex"] = tiny_image_models.NAFLEX
         if not (folder / name).exists():
-            tiny_pictures.write(rows[name], folder / name)
+            tiny_image_models.write(rows[name], folder / name)
             if name == "siglip":
                 _begin(folder / name / "model.safetensors")
         return folder / name

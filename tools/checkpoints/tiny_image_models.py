@@ -1,4 +1,4 @@
-"""Tiny checkpoints with random weights that read pictures, a row each: what tests export."""
+"""Tiny image checkpoints with random weights, one row each, for tests."""
 
 from __future__ import annotations
 
@@ -12,17 +12,25 @@ import transformers
 from tiny_tokenizers import POSITIONS, bert_tokenizer, clip_tokenizer, siglip_tokenizer
 
 EDGE = 64
-"""Of the pictures that they take, in pixels; patches have a quarter of it."""
+"""The edge of their images in pixels; a patch's is a quarter of it."""
 
 
 @dataclass(frozen=True)
 class Tiny:
-    """The class of transformers, the fields of its config, and its image processor's class and fields."""
+    """A tiny checkpoint."""
 
     kind: str
+    """The class of transformers."""
+
     fields: Mapping[str, Any]
+    """The fields of its config."""
+
     processor: str
+    """The image processor's class without its ending."""
+
     prepared: Mapping[str, Any] = field(default_factory=dict)
+    """The fields of the image processor."""
+
     tokenizer: Callable[[Path], int] | None = None
 
 
@@ -42,9 +50,9 @@ def write(tiny: Tiny, folder: Path, seed: int = 0) -> Path:
 
 
 def spread(model: torch.nn.Module, see: Callable[[torch.Tensor], Any] | None = None) -> None:
-    """Weights that keep numbers of one size from layer to layer, and norms that are not the identity.
+    """Set weights that keep the scale of activations, and norms that are not the identity.
 
-    ``see`` is how the model takes pixel values, where it is not transformers'.
+    ``see`` is how a model that is not transformers' takes pixel values.
     """
     for module in model.modules():
         if isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
@@ -58,7 +66,7 @@ def spread(model: torch.nn.Module, see: Callable[[torch.Tensor], Any] | None = N
 
 
 def _measure(model: torch.nn.Module, see: Callable[[torch.Tensor], Any] | None) -> None:
-    """Batch norms that know what comes to them: else a picture's numbers drown in their own."""
+    """Measure the statistics of batch norms, which would hide an image's values otherwise."""
     norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = None  # the mean of what it sees
@@ -200,7 +208,7 @@ NAFLEX = Tiny(
     {"patch_size": 16, "max_num_patches": 24},
     siglip_tokenizer,
 )
-"""Two towers, of which one reads pictures in their own shapes."""
+"""Two towers, one of which reads images in their own shapes."""
 
 _STAGES = {"depths": [1, 2], "hidden_sizes": [24, 48], "num_stages": 2}
 
@@ -211,7 +219,7 @@ VISION: dict[str, Tiny] = {
     "convnext": Tiny("ConvNextModel", _STAGES, "ConvNext", {"size": {"shortest_edge": EDGE}}),
     "convnextv2": Tiny("ConvNextV2Model", _STAGES, "ConvNext", {"size": {"shortest_edge": EDGE}}),
     "deit": Tiny("DeiTModel", _IMAGE, "DeiT", {"size": {"height": 72, "width": 72}, "crop_size": _SQUARE}),
-    # Trained at another size than it is asked to read.
+    # Trained at a different size from the one that it reads.
     "dinov2": Tiny(
         "Dinov2Model",
         {**_IMAGE, "image_size": 112},

@@ -1,4 +1,4 @@
-"""Tiny vision-language checkpoints with random weights: what tests export."""
+"""Tiny vision-language checkpoints with random weights, for tests."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _LLAVA_TEMPLATE = (
 
 
 def write_qwen(folder: Path, kind: str = "Qwen2VL", edge: int = 112) -> Path:
-    """A Qwen2VL or Qwen2_5_VL that sees squares of ``edge`` pixels, a multiple of 28."""
+    """A Qwen2VL or Qwen2_5_VL that reads squares of ``edge`` pixels, a multiple of 28."""
     windows = {"window_size": 56, "fullatt_block_indexes": [1], "out_hidden_size": 32, "hidden_size": 48}
     own = {"embed_dim": 48, "hidden_size": 32, "mlp_ratio": 2} if kind == "Qwen2VL" else windows
     vision = {"depth": 3, "num_heads": 3, "patch_size": 14, "intermediate_size": 64, **own}
@@ -71,7 +71,7 @@ def write_qwen(folder: Path, kind: str = "Qwen2VL", edge: int = 112) -> Path:
 
 
 def write_llava(folder: Path, edge: int = 64) -> Path:
-    """A LLaVA of a CLIP and a LLaMA that sees squares of ``edge`` pixels."""
+    """A LLaVA of a CLIP and a LLaMA that reads squares of ``edge`` pixels."""
     vision = {
         "model_type": "clip_vision_model",
         "hidden_size": 48,
