@@ -103,7 +103,7 @@ def image_query(question: str, limit: int) -> str:
 
 
 def export_encoder(models: Path, echo: Echo) -> None:
-    """Export MiniLM with EfficientNet-Lite0 as its image tower, unless it exists. Raises CheckpointNotFound."""
+    """Export MiniLM with EfficientNet-Lite0, unless it is in ``models``. Raises CheckpointNotFound."""
     if ENCODER in encoder_names(models):
         echo(f"Encoder {ENCODER} is in {models} already.")
         return

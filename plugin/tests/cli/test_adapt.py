@@ -33,8 +33,8 @@ def corpus(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[AdaptOptions, TrainingData]]:
-    """Trains nothing: what training was asked for, and figures of its own in answer."""
+def training_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[AdaptOptions, TrainingData]]:
+    """Trains nothing: what training was called with, and figures of its own in answer."""
     calls: list[tuple[AdaptOptions, TrainingData]] = []
 
     def adapt(
@@ -64,7 +64,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[AdaptOptions, TrainingD
     [
         ([], "Missing argument 'CHECKPOINT'"),
         (["x"], "Missing option '--to'"),
-        (["x", "--to", "y"], "Give one of --texts, --pairs, --triplets and --captions."),
+        (["x", "--to", "y"], "Give exactly one of --texts, --pairs, --triplets and --captions."),
         (["x", "--to", "y", "--texts", "CORPUS", "--pairs", "CORPUS"], "Give one of"),
         (["x", "--to", "y", "--texts", "absent.jsonl"], "does not exist"),
         (["x", "--to", "y", "--texts", "CORPUS", "--dims", "64,many"], "'many' is not a whole number"),
@@ -75,20 +75,20 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[AdaptOptions, TrainingD
     ],
 )
 def test_wrong_usage_ends_with_2(arguments: list[str], says: str, corpus: Path) -> None:
-    given = [str(corpus) if one == "CORPUS" else one for one in arguments]
-    done = CliRunner().invoke(cli, ["adapt", *given])
+    arguments_ = [str(corpus) if argument == "CORPUS" else argument for argument in arguments]
+    done = CliRunner().invoke(cli, ["adapt", *arguments_])
     assert done.exit_code == 2
     assert says in done.output
 
 
 def test_options_and_rows_reach_the_training(
-    asked: list[tuple[AdaptOptions, TrainingData]], corpus: Path, tmp_path: Path
+    training_calls: list[tuple[AdaptOptions, TrainingData]], corpus: Path, tmp_path: Path
 ) -> None:
     words = ["model", "--to", str(tmp_path / "nested"), "--pairs", str(corpus), "--columns", "title,text"]
     words += ["--dims", "128,64", "--exits", "2,3", "--minutes", "1.5", "--batch", "64", "--seed", "3"]
     words += ["--learning-rate", "0.001", "--max-tokens", "99", "--no-hard-negatives", "--force"]
     assert CliRunner().invoke(cli, ["adapt", *words]).exit_code == 0
-    options, data = asked[0]
+    options, data = training_calls[0]
     assert data == TrainingData("corpus.jsonl", "pairs", (("Heat", "It flows."),))
     assert options == AdaptOptions(
         "model",
@@ -103,15 +103,15 @@ def test_options_and_rows_reach_the_training(
 
 
 def test_the_defaults_are_the_trainings_own(
-    asked: list[tuple[AdaptOptions, TrainingData]], corpus: Path, tmp_path: Path
+    training_calls: list[tuple[AdaptOptions, TrainingData]], corpus: Path, tmp_path: Path
 ) -> None:
     done = CliRunner().invoke(cli, ["adapt", "model", "--to", str(tmp_path / "n"), "--texts", str(corpus)])
     assert done.exit_code == 0, done.output
-    assert asked[0][0] == AdaptOptions("model", RunOutput(tmp_path / "n"))
+    assert training_calls[0][0] == AdaptOptions("model", RunOutput(tmp_path / "n"))
 
 
 def test_figures_are_shown_before_and_after(
-    asked: list[tuple[AdaptOptions, TrainingData]], corpus: Path, tmp_path: Path
+    training_calls: list[tuple[AdaptOptions, TrainingData]], corpus: Path, tmp_path: Path
 ) -> None:
     words = ["adapt", "model", "--to", str(tmp_path / "nested"), "--texts", str(corpus)]
     done = CliRunner().invoke(cli, words)
@@ -132,12 +132,12 @@ def test_figures_are_shown_before_and_after(
     assert shown["path"] == str(tmp_path / "nested")
 
 
-def test_a_stopped_run_ends_with_130_and_says_how_to_go_on(
-    asked: list[tuple[AdaptOptions, TrainingData]], corpus: Path, tmp_path: Path
+def test_a_stopped_run_ends_with_130_and_says_how_to_continue(
+    training_calls: list[tuple[AdaptOptions, TrainingData]], corpus: Path, tmp_path: Path
 ) -> None:
     done = CliRunner().invoke(cli, ["adapt", "stopped", "--to", str(tmp_path / "n"), "--texts", str(corpus)])
     assert done.exit_code == 130
-    assert "The same command continues from there" in done.output
+    assert "Run the same command again to continue" in done.output
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ def test_a_stopped_run_ends_with_130_and_says_how_to_go_on(
 def test_what_cannot_be_trained_is_an_error_and_leaves_nothing(
     words: list[str], error: type[NestvecError], corpus: Path, tmp_path: Path
 ) -> None:
-    given = [str(corpus) if one == "CORPUS" else one for one in words]
-    done = CliRunner().invoke(cli, ["adapt", "./absent", "--to", str(tmp_path / "nested"), *given])
+    arguments_ = [str(corpus) if argument == "CORPUS" else argument for argument in words]
+    done = CliRunner().invoke(cli, ["adapt", "./absent", "--to", str(tmp_path / "nested"), *arguments_])
     assert isinstance(done.exception, error)
     assert [path.name for path in tmp_path.iterdir()] == ["corpus.jsonl"]
 

@@ -33,8 +33,8 @@ def pairs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[CaptionOptions, CaptionData]]:
-    """Trains nothing: what training was asked for, and figures of its own in answer."""
+def training_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[CaptionOptions, CaptionData]]:
+    """Trains nothing: what training was called with, and figures of its own in answer."""
     calls: list[tuple[CaptionOptions, CaptionData]] = []
 
     def adapt(
@@ -71,14 +71,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[CaptionOptions, Caption
     ],
 )
 def test_wrong_usage_ends_with_2(arguments: list[str], says: str, pairs: Path, tmp_path: Path) -> None:
-    given = [str(pairs) if one == "FILE" else one for one in arguments]
-    done = CliRunner().invoke(cli, ["adapt", "x", "--to", str(tmp_path / "y"), *given])
+    arguments_ = [str(pairs) if argument == "FILE" else argument for argument in arguments]
+    done = CliRunner().invoke(cli, ["adapt", "x", "--to", str(tmp_path / "y"), *arguments_])
     assert done.exit_code == 2
     assert says in done.output
 
 
 def test_options_and_rows_reach_the_training(
-    asked: list[tuple[CaptionOptions, CaptionData]], pairs: Path, tmp_path: Path
+    training_calls: list[tuple[CaptionOptions, CaptionData]], pairs: Path, tmp_path: Path
 ) -> None:
     words = ["model", "--to", str(tmp_path / "clip"), "--captions", str(pairs), "--columns", "image,tags"]
     words += ["--image-checkpoint", "classifier", "--only", "split=train", "--captions-a-step", "2"]
@@ -97,7 +97,7 @@ def test_options_and_rows_reach_the_training(
     ]
     done = CliRunner().invoke(cli, ["adapt", *words, "--seed", "3", "--force"])
     assert done.exit_code == 0, done.output
-    options, data = asked[0]
+    options, data = training_calls[0]
     assert data == CaptionData("pairs.jsonl", (tmp_path / "a.png",), (("animal",),), open_image)
     assert options == CaptionOptions(
         "model",
@@ -115,15 +115,15 @@ def test_options_and_rows_reach_the_training(
 
 
 def test_the_defaults_are_the_trainings_own(
-    asked: list[tuple[CaptionOptions, CaptionData]], pairs: Path, tmp_path: Path
+    training_calls: list[tuple[CaptionOptions, CaptionData]], pairs: Path, tmp_path: Path
 ) -> None:
     done = CliRunner().invoke(cli, ["adapt", "m", "--to", str(tmp_path / "n"), "--captions", str(pairs)])
     assert done.exit_code == 0, done.output
-    assert asked[0][0] == CaptionOptions("m", RunOutput(tmp_path / "n"))
+    assert training_calls[0][0] == CaptionOptions("m", RunOutput(tmp_path / "n"))
 
 
 def test_figures_are_shown_before_and_after(
-    asked: list[tuple[CaptionOptions, CaptionData]], pairs: Path, tmp_path: Path
+    training_calls: list[tuple[CaptionOptions, CaptionData]], pairs: Path, tmp_path: Path
 ) -> None:
     words = ["adapt", "model", "--to", str(tmp_path / "n"), "--captions", str(pairs)]
     done = CliRunner().invoke(cli, words)
@@ -138,10 +138,10 @@ def test_figures_are_shown_before_and_after(
     shown = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
     assert shown["finished"] is True and shown["after"]["image→text"]["384"] == 0.7
     stopped = CliRunner().invoke(cli, ["adapt", "stopped", *words[2:]])
-    assert stopped.exit_code == 130 and "The same command continues from there" in stopped.output
+    assert stopped.exit_code == 130 and "Run the same command again to continue" in stopped.output
 
 
-def test_too_few_pictures_are_an_error_and_leave_nothing(pairs: Path, tmp_path: Path) -> None:
+def test_too_few_images_are_an_error_and_leave_nothing(pairs: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(
         cli, ["adapt", "./absent", "--to", str(tmp_path / "n"), "--captions", str(pairs)]
     )

@@ -26,7 +26,7 @@ def test_the_spec_in_the_help_is_a_spec() -> None:
     ]
 
 
-def test_dropping_without_a_terminal_wants_yes() -> None:
+def test_dropping_without_a_terminal_needs_yes() -> None:
     done = CliRunner().invoke(cli, ["collection", "drop", "papers", "--uri", "none.db"])
     assert done.exit_code == 2
     assert "needs --yes" in done.output

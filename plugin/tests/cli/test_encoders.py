@@ -38,7 +38,7 @@ def test_an_empty_folder_says_how_to_export(tmp_path: Path) -> None:
     assert json.loads(listed(tmp_path, "--json").output) == []
 
 
-def test_a_damaged_encoder_is_told_beside_the_others(models_folder: Path, write_encoder: Write) -> None:
+def test_a_damaged_encoder_is_shown_with_the_others(models_folder: Path, write_encoder: Write) -> None:
     (write_encoder("broken") / "encoder.json").write_text("{")
     done = listed(models_folder)
     assert done.exit_code == 1
@@ -50,14 +50,14 @@ def test_a_damaged_encoder_is_told_beside_the_others(models_folder: Path, write_
     assert "manifest" in tiny
 
 
-def test_a_file_that_is_gone_is_told(write_encoder: Write) -> None:
+def test_a_missing_file_is_an_error(write_encoder: Write) -> None:
     folder = write_encoder("holed", files={"1/model.onnx": "00"})
     done = listed(folder.parent)
     assert done.exit_code == 1
     assert "lacks files that its manifest lists: 1/model.onnx" in done.stderr
 
 
-def test_checksums_are_compared_when_asked(write_encoder: Write) -> None:
+def test_checksums_are_compared_on_request(write_encoder: Write) -> None:
     sound = hashlib.sha256(b"graph").hexdigest()
     folder = write_encoder("one", files={"graph": sound})
     (folder / "graph").write_bytes(b"graph")

@@ -39,7 +39,7 @@ def test_a_mistyped_option_is_a_usage_error(options: list[str], message: str) ->
         (["--encoder", "tiny", "--json", "no/such/r.json"], DatasetUnusable),
     ],
 )
-def test_what_cannot_be_is_told_before_any_work(
+def test_impossible_requests_fail_before_any_work(
     models_folder: Path, tmp_path: Path, options: list[str], kind: type[Exception]
 ) -> None:
     cache = tmp_path / "cache"

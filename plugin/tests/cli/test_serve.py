@@ -10,19 +10,19 @@ from nestvec.cli.serve import ServeArgs, command, settings_of
 from nestvec.service.settings import AccessSettings, ServiceSettings
 
 
-def asked(*arguments: str) -> ServeArgs:
+def parse_args(*arguments: str) -> ServeArgs:
     return build_args(ServeArgs, command.make_context("serve", list(arguments)).params)
 
 
 def test_the_defaults_are_the_services_own() -> None:
-    assert settings_of(asked()) == ServiceSettings()
+    assert settings_of(parse_args()) == ServiceSettings()
 
 
 def test_each_option_reaches_its_setting(tmp_path: Path) -> None:
     for name in ("keys", "cert", "key"):
         (tmp_path / name).touch()
     settings = settings_of(
-        asked(
+        parse_args(
             *("--engine", "triton", "--triton-url", "gpu:8001", "--threads", "3", "--overlong", "mean"),
             *("--api-keys", f"{tmp_path}/keys", "--tls-cert", f"{tmp_path}/cert"),
             *("--tls-key", f"{tmp_path}/key", "--otlp-endpoint", "http://otel:4318"),

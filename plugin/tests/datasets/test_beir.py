@@ -84,9 +84,7 @@ def test_a_query_that_is_a_document_itself_is_known(write_data: WriteData) -> No
         ),
     ],
 )
-def test_what_cannot_be_used_is_told_with_its_place(
-    write_data: WriteData, files: dict[str, str], message: str
-) -> None:
+def test_errors_name_the_place(write_data: WriteData, files: dict[str, str], message: str) -> None:
     with pytest.raises(DatasetUnusable, match=message):
         open_dataset(write_data(**files))
 

@@ -33,7 +33,7 @@ def test_paths_begin_at_the_file_and_lists_are_several_captions(tmp_path: Path) 
     assert found.captions == (("a frog", "animal"), ("a car",))
 
 
-def test_columns_are_the_pictures_and_then_captions_in_order(tmp_path: Path) -> None:
+def test_columns_are_the_images_and_then_captions_in_order(tmp_path: Path) -> None:
     found = read_captions(jsonl(tmp_path, *ROWS), ("image", "tags", "caption"), ("split", "train"))
     assert found.captions == (("animal", "a frog"),)
 
@@ -68,7 +68,7 @@ def test_csv_and_parquet_are_read_alike(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_told(
+def test_errors_name_the_place(
     tmp_path: Path,
     row: dict[str, object],
     columns: tuple[str, ...] | None,
@@ -79,7 +79,7 @@ def test_what_is_wrong_is_told(
         read_captions(jsonl(tmp_path, row), columns, only)
 
 
-def test_pictures_are_read_within_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_read_within_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.png"
     Image.new("RGB", (30, 20), "red").save(path)
     assert open_image(path).size == (30, 20)
@@ -92,7 +92,7 @@ def test_pictures_are_read_within_limits(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(("data", "says"), [(None, "there is no such file"), (b"<svg />", "an SVG drawing")])
-def test_what_is_no_picture_is_told(tmp_path: Path, data: bytes | None, says: str) -> None:
+def test_a_file_that_is_not_an_image_is_an_error(tmp_path: Path, data: bytes | None, says: str) -> None:
     path = tmp_path / "a.png"
     if data is not None:
         path.write_bytes(data)

@@ -96,7 +96,7 @@ def evaluated(models: Path, folder: Path, cache: Path, *languages: str) -> Evalu
     return evaluate(open_datasets([folder], languages), subjects, EvaluateOptions(("float",)), means)
 
 
-def test_a_shared_caption_is_right_for_each_of_its_pictures(write_pairs: Callable[..., Path]) -> None:
+def test_a_shared_caption_is_relevant_for_each_of_its_images(write_pairs: Callable[..., Path]) -> None:
     by_text, by_image = open_pairs(write_pairs())
     assert (by_text.name, by_image.name) == ("set, text→image", "set, image→text")
     assert by_text.queries.inputs == ("w1", "w2", "w3", "w4")
@@ -107,7 +107,7 @@ def test_a_shared_caption_is_right_for_each_of_its_pictures(write_pairs: Callabl
     assert by_text.digests["document"] == by_image.digests["query"]
 
 
-def test_languages_ask_for_the_same_pictures(write_pairs: Callable[..., Path]) -> None:
+def test_languages_share_the_same_images(write_pairs: Callable[..., Path]) -> None:
     found = open_pairs(write_pairs(), ("de",))
     assert [one.language for one in found] == [None, None, "de", "de"]
     by_text, by_image = found[2:]
@@ -147,7 +147,7 @@ def test_both_directions_are_measured(
     assert names == ["tiny-image-2"] * 2 + ["tiny-text-2"] * 4
 
 
-def test_another_picture_of_the_same_name_is_embedded_again(
+def test_another_image_of_the_same_name_is_embedded_again(
     write_encoder: Callable[..., Path], write_pairs: Callable[..., Path], tmp_path: Path
 ) -> None:
     models = write_encoder(layers=(2,), towers=TOWERS).parent
@@ -166,7 +166,7 @@ def test_an_encoder_without_the_tower(
         evaluated(models, write_pairs(), tmp_path / "cache")
 
 
-def test_a_picture_that_is_none(
+def test_a_file_that_is_not_an_image(
     write_encoder: Callable[..., Path], write_pairs: Callable[..., Path], tmp_path: Path
 ) -> None:
     models = write_encoder(layers=(2,), towers=TOWERS).parent

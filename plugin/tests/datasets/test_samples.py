@@ -59,7 +59,7 @@ def test_columns_that_could_all_be_it_must_be_named(tmp_path: Path) -> None:
         read_sample(path, SampleOptions(), NOWHERE)
 
 
-def test_a_bad_row_is_told_with_its_place(tmp_path: Path) -> None:
+def test_a_malformed_row_is_an_error_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "fine"}\n{broken\n')
     with pytest.raises(FileUnreadable, match=r"a\.jsonl, line 2: the line is not JSON"):
         read_sample(str(tmp_path / "a.jsonl"), SampleOptions(), NOWHERE)

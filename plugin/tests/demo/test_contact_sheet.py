@@ -18,7 +18,7 @@ def strips(tmp_path: Path) -> list[Strip]:
     return [Strip("what <is> it", found), Strip("like this one", found[:1], red)]
 
 
-def test_a_line_a_question_and_whole_pictures_on_cards(strips: list[Strip]) -> None:
+def test_a_row_per_question_and_uncropped_images_on_cards(strips: list[Strip]) -> None:
     sheet = render_png(strips)
     assert sheet.size == (16 + 2 * 144, 16 + 2 * 218)
     colours = {sheet.getpixel((16 + 64, 16 + 40 + down)) for down in (5, 64)}

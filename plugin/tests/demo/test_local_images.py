@@ -15,7 +15,7 @@ def put(path: Path, edge: int, colour: int) -> Path:
     return path
 
 
-def test_each_picture_once_at_its_largest(tmp_path: Path) -> None:
+def test_each_image_once_at_its_largest(tmp_path: Path) -> None:
     put(tmp_path / "16x16" / "bell.png", 16, 1)
     put(tmp_path / "32x32" / "bell.png", 32, 1)
     largest = put(tmp_path / "48x48" / "bell.png", 48, 1)

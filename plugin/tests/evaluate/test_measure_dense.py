@@ -42,7 +42,7 @@ def test_every_setting_is_measured_once(dataset: Dataset, fake: Fake) -> None:
         assert one.rescoring == (Rescoring(20, dim=16) if one.form in ("binary", "shortlist") else None)
 
 
-def test_the_whole_vector_is_there_whatever_is_asked_for(dataset: Dataset, fake: Fake) -> None:
+def test_full_length_vectors_are_always_measured(dataset: Dataset, fake: Fake) -> None:
     subject = replace(fake.subject, dims=(4,), exits=(2,))
     found = measure_dense(
         dataset, subject, fake.source, exact_index, EvaluateOptions(("int8",)), lambda done: None
@@ -78,7 +78,7 @@ def test_all_candidates_scored_again_are_the_whole_search(dataset: Dataset, fake
         assert one.unrescored is not None
 
 
-def test_vectors_are_asked_for_once_an_exit(dataset: Dataset, fake: Fake) -> None:
+def test_vectors_are_requested_once_per_exit(dataset: Dataset, fake: Fake) -> None:
     asked: Counter[tuple[Side, int]] = Counter()
 
     def source(side: Side, exit: int) -> object:

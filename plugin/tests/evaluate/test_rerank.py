@@ -125,10 +125,10 @@ def test_an_answer_of_another_shape_is_an_error(
         rerank(dataset, broken, whole, DEPTH, tmp_path, silent)
 
 
-def test_pictures_are_not_reranked(dataset: Dataset) -> None:
-    pictures = replace(dataset, towers={"query": "text", "document": "image"})
+def test_images_are_not_reranked(dataset: Dataset) -> None:
+    images = replace(dataset, towers={"query": "text", "document": "image"})
     with pytest.raises(EncoderNotFound, match=r"small has images, and cross scores texts only"):
-        check_is_text(pictures, "cross")
+        check_is_text(images, "cross")
 
 
 def test_a_reranked_row_is_no_size_to_choose_and_stands_in_the_page(

@@ -19,7 +19,7 @@ def chosen(
     return choose_variants(folder.parent, names or ("tiny",), precisions, RequestedSizes(dims, exits, top))  # type: ignore[arg-type]
 
 
-def test_an_encoders_own_dims_and_exits_unless_others_are_asked_for(write_encoder: Write) -> None:
+def test_an_encoders_own_dims_and_exits_unless_others_are_requested(write_encoder: Write) -> None:
     folder = write_encoder(layers=(4, 3, 2))
     (whole,) = chosen(folder)
     assert (whole.dims, whole.exits, whole.nesting) == ((16, 8, 4), (4, 3, 2), "plain")

@@ -86,7 +86,7 @@ def test_one_exit_and_no_rotation_make_a_page_too(dataset: Dataset, fake: Fake, 
     assert [one.name for one in tmp_path.iterdir() if one.suffix] == ["r.html"]
 
 
-def test_a_result_that_cannot_be_written_is_told_before(tmp_path: Path) -> None:
+def test_a_result_that_cannot_be_written_fails_early(tmp_path: Path) -> None:
     for path in (tmp_path / "no" / "r.html", tmp_path):
         with pytest.raises(DatasetUnusable, match="cannot be written here"):
             check_writable(path)

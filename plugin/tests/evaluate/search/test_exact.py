@@ -80,7 +80,7 @@ def test_rescoring_orders_candidates_by_whole_vectors() -> None:
         assert np.all(np.diff(similarity[np.searchsorted(there, again[row][: len(there)])]) <= 1e-6)
 
 
-def test_a_rotation_is_undone_where_plain_vectors_are_asked_for() -> None:
+def test_a_rotation_is_undone_for_plain_vectors() -> None:
     plain, queries = np.random.default_rng(1).standard_normal((2, 30, 8)).astype(np.float32)
     rotation = np.linalg.qr(np.random.default_rng(2).standard_normal((8, 8)))[0].astype(np.float32)
     index = ExactIndex(plain @ rotation, rotation)

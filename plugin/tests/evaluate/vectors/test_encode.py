@@ -84,7 +84,7 @@ def _never(texts: Sequence[str]) -> tuple[Vectors, float]:
     raise AssertionError("nothing is left to do")
 
 
-def test_an_interrupted_run_goes_on_after_its_last_window(kept: VectorCache) -> None:
+def test_an_interrupted_run_continues_after_its_last_window(kept: VectorCache) -> None:
     windows: list[str] = []
 
     def breaking(texts: Sequence[str]) -> tuple[Vectors, float]:

@@ -30,7 +30,7 @@ def all_of(folder: Path, make: Maker, resumed: list[int]) -> list[int]:
     return np.concatenate([arrays["doubled"] for arrays, _ in made]).tolist()
 
 
-def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
+def test_an_interrupted_run_continues(tmp_path: Path) -> None:
     first, second, third = Maker(fail_at=2), Maker(), Maker()
     with pytest.raises(KeyboardInterrupt):
         all_of(tmp_path, first, [])
