@@ -83,7 +83,7 @@ def test_the_good_rows_are_in_and_the_bad_ones_say_why(uri: str, file: Path) -> 
         assert ids(client) == [at for at in range(GOOD + 3) if at not in (5, 20, 30)]
     lines = [json.loads(line) for line in Path(told["rejects"]).read_text().splitlines()]
     assert [line["row"]["id"] for line in lines] == [5, 20, 30]
-    for line, why in zip(lines, ("cannot be fetched", "pixels", "no format that is known"), strict=True):
+    for line, why in zip(lines, ("cannot be fetched", "pixels", "an unknown format"), strict=True):
         assert why in line["reason"], line["reason"]
         assert line["row"]["image"] in line["reason"]
 
