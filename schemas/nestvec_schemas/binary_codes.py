@@ -15,7 +15,7 @@ _WORD_BYTES = 8
 
 
 def sign_bits(vectors: Vectors) -> Bits:
-    """One bit per number, 1 where it is positive: (n, dim) float32 to (n, dim / 8) uint8.
+    """One bit per number, 1 if it is positive: (n, dim) float32 to (n, dim / 8) uint8.
 
     The first number is the most significant bit, as in Cohere's ``ubinary`` and Milvus's BINARY_VECTOR.
     The codes of a rotated encoder's prefix give a shortlist, which real-valued vectors rescore

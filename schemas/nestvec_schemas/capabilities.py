@@ -43,7 +43,7 @@ _OTHER_USE: Final[Mapping[Kind, str]] = {
 
 
 def check_form(config: EmbeddingConfig, capabilities: Capabilities) -> None:
-    """Raise SpecError where an encoder of this kind has no vectors of this form."""
+    """Raise SpecError if an encoder of this kind has no vectors of this form."""
     encoder, form = config.encoder, config.form
     if capabilities.kind == "sparse" and form != "sparse":
         raise SpecError(
@@ -61,7 +61,7 @@ def check_form(config: EmbeddingConfig, capabilities: Capabilities) -> None:
 
 
 def check_dim(config: EmbeddingConfig, capabilities: Capabilities) -> None:
-    """Raise DimNotOffered where the dim is chosen and the encoder's ladder does not have it."""
+    """Raise DimNotOffered if the dim is chosen and the encoder's ladder does not have it."""
     dim = config.dim
     if dim is not None and (type(dim) is not int or dim not in capabilities.dims):
         raise DimNotOffered(
@@ -72,7 +72,7 @@ def check_dim(config: EmbeddingConfig, capabilities: Capabilities) -> None:
 
 
 def check_exit(config: EmbeddingConfig, capabilities: Capabilities) -> None:
-    """Raise ExitNotOffered where the encoder does not stop after this layer."""
+    """Raise ExitNotOffered if the encoder does not stop after this layer."""
     exit = config.exit
     if exit is not None and (type(exit) is not int or exit not in capabilities.layers):
         raise ExitNotOffered(
@@ -84,7 +84,7 @@ def check_exit(config: EmbeddingConfig, capabilities: Capabilities) -> None:
 
 
 def check_expert(config: EmbeddingConfig, capabilities: Capabilities) -> None:
-    """Raise ExpertNotOffered where the encoder has no expert of this name."""
+    """Raise ExpertNotOffered if the encoder has no expert of this name."""
     expert, experts = config.expert, capabilities.experts
     if expert is not None and expert not in experts:
         raise ExpertNotOffered(
@@ -96,7 +96,7 @@ def check_expert(config: EmbeddingConfig, capabilities: Capabilities) -> None:
 
 
 def check_top(config: EmbeddingConfig, capabilities: Capabilities) -> None:
-    """Raise SpecError where vectors of this form have no weights to choose from, or ``top`` is not a
+    """Raise SpecError if vectors of this form have no weights to choose from, or ``top`` is not a
     count."""
     top = config.top
     if top is None:
@@ -126,7 +126,7 @@ CHECKS: Final[Mapping[str, Check]] = {
 
 
 def check_config(config: EmbeddingConfig, capabilities: Capabilities) -> None:
-    """Raise SpecError, DimNotOffered, ExitNotOffered or ExpertNotOffered where the encoder does not offer
+    """Raise SpecError, DimNotOffered, ExitNotOffered or ExpertNotOffered if the encoder does not offer
     the config."""
     for check in CHECKS.values():
         check(config, capabilities)

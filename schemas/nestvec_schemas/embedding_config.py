@@ -89,7 +89,7 @@ def query_parameters(config: EmbeddingConfig) -> dict[str, str | int]:
 def parse_query(query: str) -> EmbeddingConfig | None:
     """What ``query_parameters`` wrote; None for a query string that names no encoder.
 
-    Raises ValueError where a number is malformed.
+    Raises ValueError if a number is malformed.
     """
     texts = {name: values[0] for name, values in parse_qs(query).items()}
     if "encoder" not in texts:

@@ -333,10 +333,10 @@ class SqlError(NestvecError):
     """A statement cannot be run."""
 
     statement: str
-    """The statement; empty where the error does not point into one."""
+    """The statement; empty if the error does not point into one."""
 
     position: int | None
-    """Offset in the statement of what is wrong; None where that is not known."""
+    """Offset in the statement of what is wrong; None if that is not known."""
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from nestvec_schemas.errors import NestvecError
 
 
 def require_packages(doing: str, packages: Iterable[str], extra: str) -> None:
-    """Raise NestvecError where a package is not installed; ``extra`` is the extra of nestvec that has them
+    """Raise NestvecError if a package is not installed; ``extra`` is the extra of nestvec that has them
     all."""
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:

@@ -36,7 +36,7 @@ class Interaction(BaseModel):
     """The second id of a document."""
 
     query_tokens: Annotated[int, Field(ge=3)]
-    """The maximum length of a query, and its exact length where there is a ``mask``."""
+    """The maximum length of a query, and its exact length if there is a ``mask``."""
 
     mask: int | None = None
     """The id that pads queries."""
@@ -64,7 +64,7 @@ def token_arrays(ids: Ids, interaction: Interaction | None) -> dict[str, Array]:
 
 
 def _query_arrays(ids: Ids, interaction: Interaction) -> dict[str, Array]:
-    """The arrays of a query; its last token, a special one, stays where it is truncated."""
+    """The arrays of a query; its last token, a special one, stays if it is truncated."""
     max_tokens = interaction.query_tokens
     query_ids = ids if len(ids) <= max_tokens else np.concatenate([ids[: max_tokens - 1], ids[-1:]])
     padding = 0 if interaction.mask is None else max_tokens - len(query_ids)

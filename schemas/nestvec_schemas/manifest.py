@@ -42,7 +42,7 @@ class FitSummary(Record):
     """What was fitted on the encoder's own vectors of a sample, without labels."""
 
     method: RotationMethod | None
-    """The rotation's method; None where only maps of exits were fitted."""
+    """The rotation's method; None if only maps of exits were fitted."""
 
     sample: str
     """Where the texts came from."""
@@ -185,7 +185,7 @@ class Manifest(Record):
         return self.depth if layer is None else layer
 
     def prompt(self, name: PromptName) -> str:
-        """The text that is put before a query or a document; empty where the encoder has none."""
+        """The text that is put before a query or a document; empty if the encoder has none."""
         return self.prompts.get(name, "")
 
 

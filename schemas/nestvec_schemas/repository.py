@@ -5,7 +5,7 @@ models/
     ├── encoder.json       the manifest
     ├── config.pbtxt       Triton's
     ├── tokenizer.json
-    ├── rotation.npy       where the encoder is rotated
+    ├── rotation.npy       if the encoder is rotated
     └── 1/model.onnx
 
 Triton has one graph per model. So each further graph of an encoder, its part (an image tower beside the text
@@ -84,7 +84,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def encoder_names(models: Path) -> tuple[str, ...]:
-    """The names of the encoders in a repository, sorted; empty where the folder is absent."""
+    """The names of the encoders in a repository, sorted; empty if the folder is absent."""
     if not models.is_dir():
         return ()
     return tuple(sorted(path.parent.name for path in models.glob(f"*/{MANIFEST}")))

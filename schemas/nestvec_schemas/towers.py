@@ -62,7 +62,7 @@ class Tower(Record):
     """How an image of any shape becomes patches."""
 
     frames: Annotated[int, Field(ge=1)] = 1
-    """Images of one input; fewer are allowed where ``frame_mask`` is among the inputs."""
+    """Images of one input; fewer are allowed if ``frame_mask`` is among the inputs."""
 
     rendering: Rendering | None = None
     """How a text is drawn, for a tower that reads images of text."""

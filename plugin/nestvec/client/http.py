@@ -57,7 +57,7 @@ def post_with_retries(client: httpx.Client, path: str, body: Mapping[str, object
 def check_accepted(
     request: EmbeddingRequest, answer: httpx.Response, key: str | None, count: int
 ) -> httpx.Response:
-    """The response. Raises ServiceRefused where it is an error."""
+    """The response. Raises ServiceRefused if it is an error."""
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         raise unauthorized_error(request.service, key)
     if answer.is_error:
@@ -98,7 +98,7 @@ def translate_http_errors(service: str) -> Iterator[None]:
         raise ServiceRefused(
             f"the server at {service} is not a nestvec service, or refuses the request",
             value=f"status {error.response.status_code}",
-            next_step="Correct the address, or start a service there: nestvec serve --models MODELS.",
+            next_step="Correct the address, or start a service at it with nestvec serve --models MODELS.",
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServiceUnreachable(
@@ -115,7 +115,7 @@ def translate_http_errors(service: str) -> Iterator[None]:
 
 
 def unauthorized_error(service: str, key: str | None) -> ServiceRefused:
-    """The error where the API key is missing or unknown."""
+    """The error if the API key is missing or unknown."""
     cause = "does not accept the API key" if key else "requires an API key"
     return ServiceRefused(
         f"the service at {service} {cause}",

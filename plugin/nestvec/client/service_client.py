@@ -67,7 +67,7 @@ class ServiceInfo(BaseModel):
 
 
 def fetch_info(service: str, key: str | None = None) -> ServiceInfo:
-    """``GET /info``, with an API key where the service requires one.
+    """``GET /info``, with an API key if the service requires one.
 
     A service with TLS must have a certificate that this machine trusts, or that is in ``SSL_CERT_FILE``.
     Raises ServiceUnreachable, ServiceRefused (also when it is not a nestvec service).
@@ -97,7 +97,7 @@ def embed(
 ) -> Iterable[Any]:
     """A vector per text, as a field of the config's form has it: numbers, bits as bytes, or weights by id.
 
-    The texts are documents, or queries where ``query`` is true: the encoder's prompts are put before them.
+    The texts are documents, or queries if ``query`` is true: the encoder's prompts are put before them.
     While the service is busy, the request is sent again. Raises ServiceUnreachable, ServiceRefused.
     """
     return _EMBED_BY_FORM[request.config.form](request, texts, key, query=query)
@@ -271,7 +271,7 @@ def _parse_embeddings(
 
 
 def _width(request: EmbeddingRequest, rows: Sequence[Sequence[float]]) -> int:
-    """The length that each row must have: the config's dim, or where it has none that of the first row."""
+    """The length that each row must have: the config's dim, or if it has none that of the first row."""
     if request.config.dim is not None:
         return request.config.dim
     return len(rows[0]) if rows else 0

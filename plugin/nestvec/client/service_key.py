@@ -21,13 +21,13 @@ class ServiceKey:
 
 
 def environment_key() -> ServiceKey | None:
-    """The key in NESTVEC_API_KEY, with the name in NESTVEC_CREDENTIAL; None where there is none."""
+    """The key in NESTVEC_API_KEY, with the name in NESTVEC_CREDENTIAL; None if there is none."""
     api_key = os.environ.get("NESTVEC_API_KEY", "")
     return ServiceKey(api_key, os.environ.get("NESTVEC_CREDENTIAL", "")) if api_key else None
 
 
 def environment_api_key() -> str | None:
-    """The key in NESTVEC_API_KEY; None where there is none."""
+    """The key in NESTVEC_API_KEY; None if there is none."""
     key = environment_key()
     return key.api_key if key else None
 

@@ -26,7 +26,7 @@ _BITS_PER_NUMBER: dict[Form, int] = {"float": 32, "int8": 8, "binary": 1}
 def create_collection(client: MilvusClient, spec: CollectionSpec) -> Table:
     """Create the collection that a spec declares, index and load it, and read it back.
 
-    The services that the spec names must respond. Nothing remains where a step fails.
+    The services that the spec names must respond. Nothing remains if a step fails.
     Raises CollectionExists, SpecError, StoreError, and what add_embedding raises.
     """
     with milvus_errors(f"looking for collection {spec.collection}"):

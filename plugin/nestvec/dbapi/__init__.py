@@ -85,11 +85,11 @@ def connect(
     service: str | None = None,
     models: str | Path | None = None,
 ) -> Connection:
-    """Connect to Milvus: a path that ends in ``.db`` (Milvus Lite, created where missing), or an address.
+    """Connect to Milvus: a path that ends in ``.db`` (Milvus Lite, created if missing), or an address.
 
     ``service`` is the address at which EMBED finds encoders. ``models`` is a model repository that is served
-    in this process where no service answers at the address that a collection was created with.
-    Raises OperationalError where Milvus cannot be opened.
+    in this process if no service answers at the address that a collection was created with.
+    Raises OperationalError if Milvus cannot be opened.
     """
     return Connection(_connect_options(uri, token, database, service, models))
 

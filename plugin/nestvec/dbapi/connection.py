@@ -39,7 +39,7 @@ T = TypeVar("T")
 class Connection:
     """SQL over one Milvus. Threads may share it; their statements run one after the other.
 
-    Raises OperationalError where Milvus cannot be opened.
+    Raises OperationalError if Milvus cannot be opened.
     """
 
     Warning: ClassVar = errors.Warning
@@ -135,7 +135,7 @@ class Cursor(CursorBase):
         return self
 
     def fetchone(self) -> Row | None:
-        """The next row, or None after the last. Raises InterfaceError where there are no rows to fetch."""
+        """The next row, or None after the last. Raises InterfaceError if there are no rows to fetch."""
         return self._fetch_row()
 
     def fetchmany(self, size: int | None = None) -> list[Row]:

@@ -40,7 +40,7 @@ class CursorBase:
 
     @property
     def rowcount(self) -> int:
-        """Rows returned or changed; -1 where unknown."""
+        """Rows returned or changed; -1 if unknown."""
         return self._result.count if self._result is not None else -1
 
     @property
@@ -70,7 +70,7 @@ class CursorBase:
         return arrow_table(result.columns, result.types, rows)
 
     def df(self) -> pandas.DataFrame:
-        """The remaining rows as a pandas DataFrame. Raises InterfaceError where pandas is not installed."""
+        """The remaining rows as a pandas DataFrame. Raises InterfaceError if pandas is not installed."""
         try:
             require_packages("a pandas DataFrame", ["pandas"], "pandas")
         except NestvecError as error:

@@ -38,7 +38,7 @@ def convert_row(row: Mapping[str, object], schema: RowSchema) -> dict[str, objec
     """``row`` as Milvus takes it, without nulls. Raises RowRejected, naming the column.
 
     A text is measured in bytes of UTF-8, as in Milvus; the source of an embedding may not be empty. A column
-    with a template is composed where the row does not have it.
+    with a template is composed if the row does not have it.
     """
     stored: dict[str, object] = {}
     absent = [name for name in schema.table.composed if row.get(name) in (None, "")]
@@ -69,7 +69,7 @@ def convert_row(row: Mapping[str, object], schema: RowSchema) -> dict[str, objec
 
 
 def _compose(stored: Mapping[str, object], names: Sequence[str], schema: RowSchema) -> dict[str, object]:
-    """The composed columns. Raises RowRejected where one must have a text and has none."""
+    """The composed columns. Raises RowRejected if one must have a text and has none."""
     texts: dict[str, object] = {}
     for name, text in compose_columns(schema.table, names, stored).items():
         column = schema.columns[name]

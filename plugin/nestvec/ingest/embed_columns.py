@@ -18,7 +18,7 @@ def client_side_columns(table: Table) -> tuple[EmbeddingColumn, ...]:
 
 def embed_columns(table: Table, rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
     """The rows with these columns: bytes, the most significant bit first, where the column is binary; words'
-    ids and their weights where it is sparse.
+    ids and their weights if it is sparse.
 
     A table without such columns costs nothing, and neither do rows without their sources.
     Raises ServiceUnreachable, ServiceRefused.

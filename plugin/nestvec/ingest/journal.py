@@ -93,7 +93,7 @@ def journal_path(source: Path, collection: str) -> Path:
 
 
 def resume_journal(path: Path, identity: IngestIdentity) -> Journal:
-    """The journal to continue from, or a new one. Raises JournalMismatch where it is another ingest's."""
+    """The journal to continue from, or a new one. Raises JournalMismatch if it is another ingest's."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -136,7 +136,7 @@ _CHANGES = {
 def settle_pending(journal: Journal, count: int) -> Journal:
     """The journal with its pending batch settled by ``count``, the collection's present number of rows.
 
-    Raises JournalMismatch where the count fits neither with the batch nor without it.
+    Raises JournalMismatch if the count fits neither with the batch nor without it.
     """
     pending = journal.pending
     if pending is None:
@@ -159,7 +159,7 @@ def settle_pending(journal: Journal, count: int) -> Journal:
 
 
 def write_journal(path: Path, journal: Journal) -> None:
-    """Replace the journal atomically. Raises IngestError where its folder is not writable."""
+    """Replace the journal atomically. Raises IngestError if its folder is not writable."""
     new = path.with_name(path.name + ".new")
     try:
         with new.open("wb") as file:
@@ -172,7 +172,7 @@ def write_journal(path: Path, journal: Journal) -> None:
 
 
 def remove_journal(path: Path) -> None:
-    """Remove the journal, if it exists. Raises IngestError where that is not permitted."""
+    """Remove the journal, if it exists. Raises IngestError if that is not permitted."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:

@@ -37,7 +37,7 @@ def append_rejected(path: Path, rejected: Sequence[RejectedRow], at: int) -> int
 
     Without a row, no file is created.
 
-    Raises IngestError where the file cannot be written.
+    Raises IngestError if the file cannot be written.
     """
     if not rejected:
         return at

@@ -74,7 +74,7 @@ class IngestReport:
     """Rows read by earlier runs."""
 
     finished: bool = True
-    """False where the run was stopped."""
+    """False if the run was stopped."""
 
     this_run: int = 0
     """Rows inserted by this run."""
@@ -93,7 +93,7 @@ def ingest(
     ``stop`` is called before each batch; ``advance`` with the number of rows just read. Rows with a key of
     their own are upserted, so that a batch that is written twice is stored once. Where Milvus makes the
     keys, the journal has the collection's count before each batch, so nothing else may write to it
-    meanwhile. Raises FileUnreadable, IngestError, JournalMismatch, StoreError, and ServiceError where
+    meanwhile. Raises FileUnreadable, IngestError, JournalMismatch, StoreError, and ServiceError if
     nestvec embeds a column or checks images; the journal remains then.
     """
     started = time.monotonic()

@@ -58,7 +58,7 @@ class Column:
     partition_key: bool = False
     description: str = ""
     default: bool | int | float | str | None = None
-    """What Milvus stores where a row has no value; None for NULL."""
+    """What Milvus stores if a row has no value; None for NULL."""
 
     @property
     def max_length(self) -> int | None:
@@ -162,7 +162,7 @@ class Table:
         )
 
     def embedding(self, column: str) -> EmbeddingColumn | None:
-        """The vector column of this name, or None where the application fills it."""
+        """The vector column of this name, or None if the application fills it."""
         return next((embedding for embedding in self.embeddings if embedding.column == column), None)
 
     @property
@@ -280,7 +280,7 @@ def _read_embeddings(described: Mapping[str, Any]) -> Iterator[EmbeddingColumn]:
 
 
 def _read_endpoint(form: Form, function: Mapping[str, Any] | None, note: str) -> tuple[str, Endpoint] | None:
-    """A vector column's source and who fills it; None where no nestvec service does."""
+    """A vector column's source and who fills it; None if no nestvec service does."""
     if function is None:
         return read_note(note, "nestvec") if form in CLIENT_SIDE_FORMS else None
     provider = find_provider(str(function["params"].get("provider", "")))

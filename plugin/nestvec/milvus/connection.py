@@ -34,13 +34,13 @@ def open_milvus(
     """A client of the Milvus at ``uri``: a ``.db`` path (Milvus Lite) or an address.
 
     At the end of the block it is closed, and a Lite database is released. Without ``create``, a ``.db`` must
-    exist. Raises StoreInUse where another process has the ``.db`` open, otherwise StoreUnreachable.
+    exist. Raises StoreInUse if another process has the ``.db`` open, otherwise StoreUnreachable.
     """
     if not create and uri.endswith(".db") and not Path(uri).exists():
         raise StoreUnreachable(
             "there is no Milvus Lite database at this path",
             value=uri,
-            next_step="Correct --uri, or create a collection there: nestvec collection create SPEC.yaml.",
+            next_step="Correct --uri, or create a collection with nestvec collection create SPEC.yaml.",
         )
     _silence_loggers()
     with _lite_in_use(uri):

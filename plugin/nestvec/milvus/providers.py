@@ -104,7 +104,7 @@ class Provider(ABC):
     def read_params(self, params: Mapping[str, Any]) -> Endpoint | None:
         """The endpoint that the params of a Function describe; None if they do not name a nestvec service.
 
-        Raises NestvecError, ValueError where they are malformed.
+        Raises NestvecError, ValueError if they are malformed.
         """
 
     def for_form(self, form: Form) -> Provider:
@@ -196,7 +196,7 @@ PROVIDERS: Final[Mapping[ProviderName, Provider]] = {
 
 
 def find_provider(name: str) -> Provider | None:
-    """The provider of this name in a Function's params; None where nestvec does not know it."""
+    """The provider of this name in a Function's params; None if nestvec does not know it."""
     return next((provider for provider in PROVIDERS.values() if provider.name == name.lower()), None)
 
 
@@ -208,7 +208,7 @@ def default_provider(*, lite: bool) -> ProviderName:
 def choose_provider(name: ProviderName, form: Form) -> Provider:
     """The provider that fills fields of this form on the Milvus that has ``name``.
 
-    Raises SpecError where there is no such form, StoreRefused where that Milvus has no such fields.
+    Raises SpecError if there is no such form, StoreRefused if that Milvus has no such fields.
     """
     if form not in VECTOR_TYPES:
         raise SpecError(

@@ -105,9 +105,9 @@ def add_embedding(
 def _check_configs(
     config: EmbeddingConfig, dims: Sequence[int], info: EncoderInfo
 ) -> tuple[EmbeddingConfig, ...]:
-    """The config of each field; of a sparse encoder with all its words where none is chosen.
+    """The config of each field; of a sparse encoder with all its words if none is chosen.
 
-    Raises SpecError, ExitNotOffered, ExpertNotOffered, DimNotOffered where the encoder does not offer them.
+    Raises SpecError, ExitNotOffered, ExpertNotOffered, DimNotOffered if the encoder does not offer them.
     """
     default = config.dim or (info.dim if config.form == "sparse" else None)
     configs = tuple(replace(config, dim=dim) for dim in dims or (() if default is None else (default,)))
@@ -122,7 +122,7 @@ def _check_configs(
 def add_lexical(schema: CollectionSchema, source: str, name: str) -> None:
     """Add a sparse field that Milvus fills from the words of ``source``, a VARCHAR field with an analyzer.
 
-    Raises SpecError where there is no such source, or a field of this name already.
+    Raises SpecError if there is no such source, or a field of this name already.
     """
     _check_source(schema, source)
     _check_names(schema, [name], 1)

@@ -25,7 +25,7 @@ class BackslashCommand:
     run: Callable[[ShellState, str], None]
     description: str
     argument: str = ""
-    """What may follow the name, for the help; empty where nothing may."""
+    """What may follow the name, for the help; empty if nothing may."""
 
 
 def run_backslash_command(shell: ShellState, line: str) -> None:

@@ -54,7 +54,7 @@ class NameCatalog:
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The collections; empty where Milvus does not answer."""
+        """The collections; empty if Milvus does not answer."""
         if self._tables is None:
             try:
                 self._tables = tuple(lifecycle.collection_names(self.client))

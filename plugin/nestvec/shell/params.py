@@ -10,7 +10,7 @@ import click
 
 
 def parse_params(options: Iterable[str]) -> dict[str, Any]:
-    """Values by name: JSON where they are valid JSON (1, true, [1, 2], "text"), else the text itself.
+    """Values by name: JSON if they are valid JSON (1, true, [1, 2], "text"), else the text itself.
 
     Raises click.BadParameter for an option without a name.
     """

@@ -70,7 +70,7 @@ def is_complete(text: str) -> bool:
 
 
 def _end(text: str, mark: re.Match[str]) -> int | None:
-    """Where the text, name or comment that ``mark`` opens ends; None where it does not."""
+    """Where the text, name or comment that ``mark`` opens ends; None if it does not."""
     opened, at = mark[0], mark.end()
     if opened == "/*":
         return _comment_end(text, at)

@@ -15,12 +15,12 @@ class StatementResult:
     columns: tuple[str, ...] = ()
     """Names of the columns; empty for a statement that returns no rows."""
     types: tuple[str, ...] = ()
-    """Milvus's names of the columns' types, ``ANY`` where the type is unknown."""
+    """Milvus's names of the columns' types, ``ANY`` if the type is unknown."""
     rows: tuple[Row, ...] = ()
     """Numbers, texts, booleans and None, as Milvus returns them; a vector is a list of floats."""
     tag: str = ""
     """PostgreSQL's command tag: ``DELETE 3``."""
     count: int = -1
-    """Rows that were returned or changed; -1 where unknown."""
+    """Rows that were returned or changed; -1 if unknown."""
     seconds: float = 0.0
     """Time that Milvus took, with the embedding of texts."""

@@ -89,7 +89,7 @@ class Session:
         return self.tables.get(identifier_name(node.this)) or self.tables.get(str(node.this.this))
 
     def forget(self, *names: str) -> None:
-        """Read these collections again on their next use, under whatever alias."""
+        """Read these collections again on their next use, under any alias."""
         stale_keys = [key for key, table in self.tables.items() if key in names or table.name in names]
         for key in stale_keys:
             name = self.tables.pop(key).name
@@ -114,7 +114,7 @@ class Session:
         return changed
 
     def ensure_served(self, services: Iterable[str]) -> Steps[None]:
-        """Start these services where none answers, if the settings have a model repository for it."""
+        """Start these services if none answers, if the settings have a model repository for it."""
         models = self.settings.models
         missing = self._services.missing(services)
         if models is None or not missing:
@@ -122,7 +122,7 @@ class Session:
         yield BlockingCall(lambda client: self._services.start(missing, models))
 
     def image_embeddings(self, table: Table) -> Steps[tuple[EmbeddingColumn, ...]]:
-        """The embeddings whose encoders read images; none where ``nestvec.on_error`` is ``zero``."""
+        """The embeddings whose encoders read images; none if ``nestvec.on_error`` is ``zero``."""
         if self.settings.on_error == "zero":
             return ()
         if table.embeddings and table.name not in self._image_embeddings:

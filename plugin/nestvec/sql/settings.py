@@ -29,7 +29,7 @@ class SessionSettings:
     service: str | None = None
     """Address at which EMBED finds encoders; None for the default of ``nestvec serve``."""
     models: Path | None = None
-    """A model repository that nestvec serves itself where no service answers; None for never."""
+    """A model repository that nestvec serves itself if no service answers; None for never."""
     consistency: str = ""
     """Milvus's consistency level of reads; empty for the level of the collection."""
     partitions: tuple[str, ...] = ()
@@ -107,7 +107,7 @@ def _parse_on_error(text: str) -> str:
 
 def _parse_width(text: str) -> int:
     if not re.fullmatch(r"\d{1,5}", text) or int(text) > _MAX_WIDTH:
-        raise ValueError(f"Use a whole number from 1 to {_MAX_WIDTH:,}, or DEFAULT.")
+        raise ValueError(f"Use a whole number from 0 to {_MAX_WIDTH:,}, or DEFAULT.")
     return int(text)
 
 
@@ -120,7 +120,7 @@ SETTINGS: Final = {
     ),
     "nestvec.service": SettingSpec("service", _parse_service, "Address of the service that EMBED calls."),
     "nestvec.models": SettingSpec(
-        "models", _parse_models, "Model repository to serve where no service answers."
+        "models", _parse_models, "Model repository to serve if no service answers."
     ),
     "nestvec.consistency": SettingSpec(
         "consistency",
@@ -133,7 +133,7 @@ SETTINGS: Final = {
     "nestvec.on_error": SettingSpec(
         "on_error",
         _parse_on_error,
-        "A row whose image cannot be fetched: reject, or zero (a zero vector, where the service is set so).",
+        "A row whose image cannot be fetched: reject, or zero (a zero vector, if the service is set to it).",
     ),
     # pgvector's names.
     "hnsw.ef_search": SettingSpec(
@@ -152,7 +152,7 @@ def with_setting(settings: SessionSettings, name: str, text: str) -> SessionSett
 
 
 def with_default(settings: SessionSettings, defaults: SessionSettings, name: str) -> SessionSettings:
-    """The settings with one as it is in ``to``."""
+    """The settings with one as it is in ``defaults``."""
     field = SETTINGS[name].field
     return replace(settings, **{field: getattr(defaults, field)})
 

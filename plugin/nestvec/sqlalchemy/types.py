@@ -37,7 +37,7 @@ _SCALARS: dict[str, type[TypeEngine[Any]]] = {
 
 
 def reflected_type(column: Column) -> TypeEngine[Any]:
-    """The type of a column; NullType where SQLAlchemy has no type for it."""
+    """The type of a column; NullType if SQLAlchemy has no type for it."""
     if column.type == "VARCHAR":
         return types.String(column.max_length)
     if column.type == "ARRAY":

@@ -45,7 +45,7 @@ class TextTable:
         return self.null if text is None else text
 
     def widths(self) -> list[int]:
-        """Columns of the terminal that each column takes where nothing is wrapped."""
+        """Columns of the terminal that each column takes if nothing is wrapped."""
         return [
             max([text_width(name), *(text_width(self.cell(row, at)) for row in range(len(self.rows)))])
             for at, name in enumerate(self.columns)
@@ -109,7 +109,7 @@ def without_empty_columns(table: TextTable) -> TextTable:
 
 
 def fit_widths(table: TextTable, limit: int) -> list[int] | None:
-    """Widths with which the table fits ``limit``, the longest columns wrapped; None where there are none."""
+    """Widths with which the table fits ``limit``, the longest columns wrapped; None if there are none."""
     widths = table.widths()
     floors = [
         width if numeric else max(text_width(name), min(width, _MIN_WRAPPED_WIDTH))
@@ -146,7 +146,7 @@ def is_numeric(values: Sequence[object]) -> bool:
 
 
 def format_figure(value: object) -> str:
-    """A measured figure with four decimals, in short form where those would all be zero; else the text."""
+    """A measured figure with four decimals, in short form if those would all be zero; else the text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -159,7 +159,7 @@ def _has_value(table: TextTable, column: int) -> bool:
 
 
 def _print_grid(table: TextTable, widths: Sequence[int], title: str | None) -> None:
-    """With borders; a line between rows where one of them has several lines."""
+    """With borders; a line between rows if one of them has several lines."""
     header = (
         _aligned(click.style(name, bold=True), width - text_width(name), numeric)
         for name, width, numeric in zip(table.columns, widths, table.numeric, strict=True)
@@ -193,7 +193,7 @@ def _aligned(text: str, padding: int, numeric: bool) -> str:
 
 
 def _styled(table: TextTable, row: int, column: int, line: str) -> str:
-    """A line of a cell, dimmed where the cell has no value."""
+    """A line of a cell, dimmed if the cell has no value."""
     return click.style(line, dim=True) if table.rows[row][column] is None and line else line
 
 

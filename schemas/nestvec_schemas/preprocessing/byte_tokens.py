@@ -101,7 +101,7 @@ def encode_units(text: str, scheme: UnitScheme, max_tokens: int, side: Side = "r
     """The text's ids, (t,) int64 with the special ones, and their number before truncation.
 
     t is at most ``max_tokens``: units are removed on ``side``, special ids never. Truncation may split the
-    bytes of one character. Raises ManifestCorrupt where ``max_tokens`` leaves no room for text.
+    bytes of one character. Raises ManifestCorrupt if ``max_tokens`` leaves no room for text.
     """
     units, room = _units(text, scheme), _max_units(scheme, max_tokens)
     units_kept = units[:room] if side == "right" else units[max(0, len(units) - room) :]
@@ -112,7 +112,7 @@ def split_units(text: str, scheme: UnitScheme, max_tokens: int) -> list[Ids]:
     """All of the text's ids in chunks of at most ``max_tokens``, each with special ids; an empty text has
     one chunk.
 
-    Raises ManifestCorrupt where ``max_tokens`` leaves no room for text.
+    Raises ManifestCorrupt if ``max_tokens`` leaves no room for text.
     """
     units, room = _units(text, scheme), _max_units(scheme, max_tokens)
     starts = range(0, max(1, len(units)), room)
@@ -122,7 +122,7 @@ def split_units(text: str, scheme: UnitScheme, max_tokens: int) -> list[Ids]:
 def character_tokens(text: str, scheme: UnitScheme, *, special: bool = True) -> list[CharacterToken]:
     """Each id of the whole text with its character: every byte of a character has all of it.
 
-    Half of a surrogate pair is spelled ``?``, as JSON cannot hold it. Without special ids where ``special``
+    Half of a surrogate pair is spelled ``?``, as JSON cannot hold it. Without special ids if ``special``
     is false.
     """
     rows = [
@@ -161,7 +161,7 @@ def _replace_surrogates(character: str) -> str:
 
 
 def _max_units(scheme: UnitScheme, max_tokens: int) -> int:
-    """The number of units that fit beside the special ids. Raises ManifestCorrupt where none does."""
+    """The number of units that fit beside the special ids. Raises ManifestCorrupt if none does."""
     if max_tokens <= scheme.special:
         raise ManifestCorrupt(
             f"an encoder of {scheme.name} has no room for text beside {scheme.special} special tokens",

@@ -85,7 +85,7 @@ def truncate_message(
 ) -> Ids:
     """At most ``max_tokens`` ids of a message, (t,): its text loses tokens on a side, its layout none.
 
-    ``offsets`` is (t, 2): the characters of each token. Raises InputTooLong where the layout alone is longer
+    ``offsets`` is (t, 2): the characters of each token. Raises InputTooLong if the layout alone is longer
     than ``max_tokens``.
     """
     excess = len(ids) - max_tokens

@@ -56,8 +56,8 @@ def clip_indices(total: int, length: int, stride: int) -> list[Indices]:
     """Runs of ``length`` frames that begin every ``stride`` (LRCN, Donahue et al. 2015: 16 and 8).
 
     Each is (length,) int64. The last run ends with the last frame, for which it may begin earlier than its
-    turn, so that the runs contain every frame where ``stride`` is at most ``length``. The last frame is
-    repeated where there are fewer than ``length``. Raises ValueError unless all arguments are at least 1.
+    turn, so that the runs contain every frame if ``stride`` is at most ``length``. The last frame is
+    repeated if there are fewer than ``length``. Raises ValueError unless all arguments are at least 1.
     """
     _check_positive(total, length, stride)
     latest = max(0, total - length)
@@ -68,7 +68,7 @@ def clip_indices(total: int, length: int, stride: int) -> list[Indices]:
 def read_sequence(value: str) -> tuple[str, ...]:
     """The addresses that a value names, in order: those of a JSON list, or the value itself.
 
-    Raises BodyInvalid where it is neither, or names more than MAX_FRAMES; EmptyInput where it names none.
+    Raises BodyInvalid if it is neither, or names more than MAX_FRAMES; EmptyInput if it names none.
     """
     text = value.strip()
     # No address begins with a bracket: its scheme begins with a letter.

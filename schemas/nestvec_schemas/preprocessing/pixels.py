@@ -54,7 +54,7 @@ class ImageTransform(BaseModel):
     edge: Side | None = None
 
     crop: Crop = "none"
-    """The centre is kept, with black where the image is too small. An odd pixel goes to the right and the
+    """The centre is kept, with black if the image is too small. An odd pixel goes to the right and the
     bottom (``floor``, as in transformers) or is rounded half to even (``round``, as in torchvision)."""
 
     resample: Resample = "bicubic"
@@ -80,7 +80,7 @@ class ImageTransform(BaseModel):
 def image_pixels(image: Image.Image, transform: ImageTransform) -> NDArray[np.uint8]:
     """The image as the graph takes it: (height, width, 3) uint8, RGB, C-contiguous.
 
-    Raises ImageUnreadable where its mode has no colors (see ``to_8bit_color``), or where it is not resized
+    Raises ImageUnreadable if its mode has no colors (see ``to_8bit_color``), or if it is not resized
     and does not have the size that the encoder accepts.
     """
     flat = flatten_transparency(to_8bit_color(image), transform.background)
@@ -97,7 +97,7 @@ def image_pixels(image: Image.Image, transform: ImageTransform) -> NDArray[np.ui
 
 
 def to_8bit_color(image: Image.Image) -> Image.Image:
-    """The image with 8 bits per channel: RGBA where it has transparency, else RGB.
+    """The image with 8 bits per channel: RGBA if it has transparency, else RGB.
 
     The upper 8 of 16 bits are kept, as in Pillow's 16-bit RGB; floating-point levels are from 0 to 1. Color
     profiles are not applied: no reference implementation of an encoder applies them.
@@ -207,7 +207,7 @@ def _resize_in_strips(
 
 
 def _crop_start(length: int, crop_length: int, crop: Crop) -> int:
-    """Offset of a crop of ``crop_length`` pixels in ``length``; negative where the crop is longer."""
+    """Offset of a crop of ``crop_length`` pixels in ``length``; negative if the crop is longer."""
     if crop == "floor":
         return (length - crop_length) // 2
     return round((length - crop_length) / 2) if length >= crop_length else -((crop_length - length) // 2)

@@ -66,7 +66,7 @@ def render_text(text: str, rendering: Rendering, font: Path | None = None) -> tu
     The pixels are (patch_height, patches * patch_width, 3) uint8. What does not fit into ``max_patches`` is
     cut off; at most one character for each pixel of their width is read. An empty text is only the patch
     that ends it. ``font`` is a TrueType or OpenType file instead of Pillow's own font. Raises
-    ManifestCorrupt where it cannot be read.
+    ManifestCorrupt if it cannot be read.
     """
     face = _load_font(font, rendering.font_size)
     max_width = rendering.max_patches * rendering.patch_width
@@ -83,7 +83,7 @@ def render_text(text: str, rendering: Rendering, font: Path | None = None) -> tu
 
 def patch_count(text: str, rendering: Rendering, font: Path | None = None) -> int:
     """The number of patches of the text, the one that ends it included; any number above ``max_patches``
-    where the text does not fit."""
+    if the text does not fit."""
     face = _load_font(font, rendering.font_size)
     max_width = rendering.max_patches * rendering.patch_width
     unread = 1 if len(text) > max_width else 0

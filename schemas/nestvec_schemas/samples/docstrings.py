@@ -39,7 +39,7 @@ class Docstring:
 def standard_library() -> tuple[Docstring, ...]:
     """The docstrings of the running Python's public functions, classes and methods, by name.
 
-    About 3,000, all distinct. Raises NestvecError where the child process fails.
+    About 3,000, all distinct. Raises NestvecError if the child process fails.
     """
     environment = {
         key: os.environ[key] for key in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if key in os.environ

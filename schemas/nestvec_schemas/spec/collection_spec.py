@@ -22,11 +22,11 @@ vectors:
 ```
 
 Every embedding declares one vector field per dim, ``{field}_{dim}``, followed by ``_{expert}``,
-``_exit{exit}`` and ``_{form}`` where those are chosen; with one dim it may have a ``name`` of its own. A
+``_exit{exit}`` and ``_{form}`` if those are chosen; with one dim it may have a ``name`` of its own. A
 sparse embedding, whose dims are the encoder's vocabulary, declares the field ``{field}_sparse``, followed by
-``_top{top}`` where only the largest weights are kept, which ``nestvec ingest`` and SQL fill. An entry of
+``_top{top}`` if only the largest weights are kept, which ``nestvec ingest`` and SQL fill. An entry of
 ``lexical`` declares a sparse field, ``{field}_bm25``, which Milvus fills from the field's words; the
-application fills those of ``vectors``. A field with ``compose`` is filled from the row's other values where
+application fills those of ``vectors``. A field with ``compose`` is filled from the row's other values if
 a row does not have it (``nestvec_schemas.spec.compose``). The limits are Milvus's own (``milvus.yaml``:
 proxy.maxFieldNum, maxVectorFieldNum, maxDimension, maxNameLength).
 """
@@ -98,12 +98,12 @@ def _suffix(label: str, value: object) -> str:
 
 
 def default_index(form: Form) -> IndexType:
-    """The index of a vector field where the spec names none."""
+    """The index of a vector field if the spec names none."""
     return _FORM_DEFAULTS.get(form, _FLOAT_DEFAULTS)[0]
 
 
 def default_metric(form: Form) -> Metric:
-    """The metric of a vector field where the spec names none."""
+    """The metric of a vector field if the spec names none."""
     return _FORM_DEFAULTS.get(form, _FLOAT_DEFAULTS)[1]
 
 
@@ -128,7 +128,7 @@ class EmbeddingSpec(_Record):
     field: StrictStr
     encoder: Annotated[StrictStr, Field(pattern=f"^{ENCODER_NAME.pattern}$")]
     dims: Annotated[tuple[Annotated[StrictInt, Field(ge=2, le=32_768)], ...], Field(min_length=1)] = ()
-    """None where ``form`` is sparse: those are the words of the encoder's vocabulary."""
+    """None if ``form`` is sparse: those are the words of the encoder's vocabulary."""
 
     exit: Annotated[StrictInt, Field(ge=1, le=1_000)] | None = None
     """Layer that the encoder stops after; None for the deepest."""

@@ -1,10 +1,10 @@
 """Texts composed of a row's other values: ``compose: "{title}. {brand}: {color}"`` on a VARCHAR field.
 
-``{title}`` is a field, ``{meta.color}`` a value inside a JSON field (``{meta."the color"}`` where a key has
+``{title}`` is a field, ``{meta.color}`` a value inside a JSON field (``{meta."the color"}`` if a key has
 other characters, ``{tags.0}`` for a position in a list), ``{{`` and ``}}`` are braces. A template consists
 of clauses, separated by ``.``, ``,``, ``;``, ``!``, ``?`` or ``|`` followed by white space, or by the end of
 a line. A clause with an absent value is omitted, with the separator before it: a row without brand or color
-composes to its title alone, not to ``None``. A value is absent where it is missing, null, NaN, blank, or an
+composes to its title alone, not to ``None``. A value is absent if it is missing, null, NaN, blank, or an
 empty list or object.
 
 ``compose: flatten`` writes every attribute as ``key: value``, in the order of the fields, separated by
@@ -58,7 +58,7 @@ class Template:
 
     text: str
     clauses: tuple[Clause, ...] = ()
-    """Empty where the template is ``flatten``."""
+    """Empty if the template is ``flatten``."""
 
     @property
     def flattens(self) -> bool:
@@ -103,7 +103,7 @@ def read_template(text: str) -> Template:
 
 
 def compose_text(template: Template, attributes: Mapping[str, object]) -> str:
-    """The text of a row; empty where no clause with a value remains.
+    """The text of a row; empty if no clause with a value remains.
 
     ``attributes`` are the row's values by name; for ``flatten``, those to write, in order.
     """
@@ -136,7 +136,7 @@ def composition_order(templates: Mapping[str, Template]) -> tuple[str, ...]:
 
 
 def value_text(value: object) -> str | None:
-    """A value as a text: lists with commas, objects as ``key: value``; None where it is absent."""
+    """A value as a text: lists with commas, objects as ``key: value``; None if it is absent."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, bool):

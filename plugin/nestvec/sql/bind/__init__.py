@@ -1,1 +1,1 @@
-"""Tree to bound statement: names become columns, constants have types, every part is read or refused."""
+"""Tree to bound statement: names become columns, constants get types, every part is bound or rejected."""

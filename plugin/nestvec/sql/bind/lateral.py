@@ -38,7 +38,7 @@ class Lateral:
     right: str
     """The name of the right side."""
     outer: bool
-    """Whether a row stays for which the right side has none (LEFT JOIN)."""
+    """Whether a row of the left side is kept if the right side has none for it (LEFT JOIN)."""
     source: SourceText
     """The statement, with the tokens of the right side only."""
     select: exp.Select

@@ -41,7 +41,7 @@ class UnboundKey:
     """A key of ORDER BY, not bound yet."""
 
     node: exp.Expr
-    """Its expression: that of the select list where the key names a column of the result."""
+    """Its expression: that of the select list if the key names a column of the result."""
     ordered: exp.Ordered
     """The key as it is written, with its direction."""
 
@@ -102,7 +102,7 @@ def _item_node(item: SelectItem) -> exp.Expr:
 
 
 def find_measure(node: exp.Expr) -> Measure | None:
-    """The distance or the score that an expression contains; None where it contains none."""
+    """The distance or the score that an expression contains; None if it contains none."""
     for part in node.walk():
         measured = as_measure(part)
         if measured is not None and measured.kind != "similarity":
@@ -111,7 +111,7 @@ def find_measure(node: exp.Expr) -> Measure | None:
 
 
 def bind_ranking(scope: Scope, keys: Sequence[UnboundKey]) -> Ranking | None:
-    """The ranking by the first key; None where no key ranks. Raises the errors of ``bind_query``."""
+    """The ranking by the first key; None if no key ranks. Raises the errors of ``bind_query``."""
     measures = [find_measure(key.node) for key in keys]
     if not any(measures):
         return None
@@ -146,7 +146,7 @@ def _bind(binder: ExpressionBinder, key: UnboundKey) -> SortKey:
 def check_ranking_order(
     scope: Scope, ranking: Ranking, keys: Sequence[SortKey], unbound: Sequence[UnboundKey]
 ) -> None:
-    """Raise SqlNotSupported where the ranking does not order the rows as the first key does."""
+    """Raise SqlNotSupported if the ranking does not order the rows as the first key does."""
     first, first_unbound = keys[0], unbound[0]
     trend = rank_monotonicity(first.expression, ranking) * (-1 if first.descending else 1)
     if trend == 0:

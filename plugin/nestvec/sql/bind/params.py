@@ -28,10 +28,10 @@ class Params:
     """The lists that were checked as vectors, by id: a statement may name one several times."""
 
     def value(self, source: SourceText, node: exp.Expr) -> Any:
-        """The value of a parameter, in Python types. Raises SqlSyntaxError where it has none."""
+        """The value of a parameter, in Python types. Raises SqlSyntaxError if it has none."""
         name = parameter_name(node)
         if name is None:
-            raise source.syntax_error("a parameter has a name", node, "Write :name or $1.")
+            raise source.syntax_error("the parameter has no name", node, "Write :name or $1.")
         if name not in self.values:
             available = f"Given: {', '.join(self.values)}." if self.values else "Pass a value for it."
             raise source.syntax_error(
@@ -55,7 +55,7 @@ def to_python(value: Any) -> Any:
 
 
 def parameter_name(node: exp.Expr) -> str | None:
-    """The name of a parameter; None where it has none."""
+    """The name of a parameter; None if it has none."""
     inner = node.this
     if isinstance(inner, exp.Expr):
         inner = inner.this

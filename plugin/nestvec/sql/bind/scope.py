@@ -83,7 +83,7 @@ class Scope:
         )
 
     def check_qualifier(self, node: exp.Column) -> None:
-        """Raise SqlUnknownName where ``node`` names another table than the one in FROM."""
+        """Raise SqlUnknownName if ``node`` names another table than the one in FROM."""
         qualifier = node.args.get("table")
         if qualifier is not None and self.name not in (identifier_name(qualifier), str(qualifier.this)):
             raise self.source.unknown_name(
@@ -140,7 +140,7 @@ class Scope:
 
 
 def _parameter_value(value: object, source: SourceText, node: exp.Expr) -> Value | None:
-    """The value of a parameter. Raises SqlTypeMismatch where no column can hold it."""
+    """The value of a parameter. Raises SqlTypeMismatch if no column can hold it."""
     if isinstance(value, str) and re.search("[\0\ud800-\udfff]", value):
         raise source.type_mismatch(
             "the parameter value contains a character that is not allowed",
@@ -174,7 +174,7 @@ def _number(text: str, sign: int, source: SourceText, node: exp.Expr) -> int | f
 
 
 def _convert(value: Value, column_type: str) -> Value | None:
-    """``value`` as a column of this type holds it, or None where it does not fit."""
+    """``value`` as a column of this type holds it, or None if it does not fit."""
     if isinstance(value, bool):
         return value if column_type == "BOOL" else None
     if isinstance(value, str):

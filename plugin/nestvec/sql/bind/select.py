@@ -71,7 +71,7 @@ _NO_CONTEXT = Context()
 def bind_query(
     source: SourceText, select: exp.Select, table: Table, params: Params, context: Context = _NO_CONTEXT
 ) -> Query:
-    """Bind a SELECT to its table, which has no columns where there is no FROM.
+    """Bind a SELECT to its table, which has no columns if there is no FROM.
 
     Raises SqlUnknownName, SqlTypeMismatch, SqlNotSupported or SqlSyntaxError, each with a position.
     """
@@ -285,7 +285,7 @@ def check_window(source: SourceText, select: exp.Select, limit: int | None, offs
         )
     if limit + offset > MAX_WINDOW:
         raise source.type_mismatch(
-            f"LIMIT plus OFFSET of a ranking exceeds Milvus's {MAX_WINDOW:,}",
+            f"LIMIT plus OFFSET of a ranking exceeds Milvus's limit of {MAX_WINDOW:,}",
             limit + offset,
             select.args.get("limit") or select.args.get("offset"),
             "Narrow the result with WHERE, or omit the distance from ORDER BY.",

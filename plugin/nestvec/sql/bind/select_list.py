@@ -38,7 +38,7 @@ class OutputColumn:
     name: str
     expression: Expression
     type: str = "ANY"
-    """Milvus's name of the type; ``ANY`` where it is unknown."""
+    """Milvus's name of the type; ``ANY`` if it is unknown."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def split_thresholds(node: exp.Expr) -> tuple[list[exp.Expr], list[exp.Expr]]:
 
 
 def bind_threshold(binder: ExpressionBinder, node: exp.Expr) -> Expression:
-    """Bind one term. Raises SqlNotSupported where it is anything but a bound on how far away a row may be."""
+    """Bind one term. Raises SqlNotSupported if it is anything but a bound on how far away a row may be."""
     source, ranking = binder.scope.source, binder.ranking
     if ranking is None:
         raise source.not_supported(
@@ -58,7 +58,7 @@ def bind_threshold(binder: ExpressionBinder, node: exp.Expr) -> Expression:
 
 
 def threshold_sense(expression: Expression, binder: ExpressionBinder) -> int:
-    """1 where a comparison keeps the rows before a rank, -1 where it keeps those after it, else 0."""
+    """1 if a comparison keeps the rows before a rank, -1 if it keeps those after it, else 0."""
     if binder.ranking is None or not isinstance(expression, FunctionCall) or expression.name not in _SENSES:
         return 0
     left, right = expression.arguments

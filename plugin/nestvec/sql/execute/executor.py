@@ -1,4 +1,4 @@
-"""Runs a plan: one function for each type of node. Texts are sent as texts: Milvus has them embedded."""
+"""Runs a plan: one function for each type of node. Texts are sent as text: Milvus has them embedded."""
 
 from __future__ import annotations
 
@@ -90,9 +90,11 @@ def _fetch(session: Session, node: Fetch) -> Steps[list[ScoredRow]]:
     limit = min(node.limit + node.every_row, MAX_SCAN_ROWS + 1)
     rows = yield from query_rows(session, request, limit, node.offset)
     if len(rows) > MAX_SCAN_ROWS:
+        # GROUP BY and ORDER BY read every row, whatever LIMIT is.
+        step = "narrow them with WHERE." if node.windowed_clause else "add LIMIT, or narrow them with WHERE."
         raise SqlNotSupported(
             f"{node.windowed_clause or 'a result'} of more than {MAX_SCAN_ROWS:,} rows is not supported",
-            next_step="nestvec holds them all in memory: add LIMIT, or narrow them with WHERE.",
+            next_step=f"nestvec holds them all in memory: {step}",
         )
     return [ScoredRow(row) for row in with_dynamic_fields(session, node.collection, node.fields, rows)]
 

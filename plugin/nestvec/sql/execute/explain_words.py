@@ -29,8 +29,8 @@ def explain_words(
 ) -> Steps[dict[int, Details]]:
     """The words of each sparse search of a plan, by the ``id`` of its node.
 
-    With ``matched`` Milvus is asked for the best rows, too. Where the service does not answer, the details
-    say so, and the plan is shown all the same. Raises StoreError.
+    With ``matched``, the best rows are read, too. If the service does not answer, the details say so, and the
+    plan is shown anyway. Raises StoreError.
     """
     details_by_node: dict[int, Details] = {}
     for node, target in _searches(tree):

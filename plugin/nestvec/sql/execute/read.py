@@ -34,7 +34,7 @@ class ReadRequest:
     """The rows of a collection that match a filter."""
 
     doing: str
-    """What an error says was being done."""
+    """The operation, as an error names it."""
     collection: str
     filter: str
     fields: Sequence[str]
@@ -136,7 +136,7 @@ def read_matching(
     if len(rows) > MAX_SCAN_ROWS:
         raise SqlNotSupported(
             f"changing more than {MAX_SCAN_ROWS:,} rows in one statement is not supported",
-            next_step="nestvec holds them all in memory: do it in parts, by WHERE on the primary key.",
+            next_step="nestvec holds them all in memory: split it by WHERE on the primary key.",
         )
     return [dict(row) for row in with_dynamic_fields(session, table.name, read, rows)]
 

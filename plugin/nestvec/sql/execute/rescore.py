@@ -3,7 +3,7 @@
 The second search is filtered by the ids of the shortlist, so that Milvus computes the distances: they and the
 order are those of a search by the longest vector. Milvus has no call that does both: its hybrid search ranks
 the hits of each request (by RRF or weights), and an index that refines (``HNSW_SQ``, ``IVF_PQ``, ``SCANN``)
-does so from the same field. So there are two round trips, or one where the first search stops early.
+does so from the same field. So there are two round trips, or one if the first search stops early.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from nestvec.sql.session import Session
 
 
 def run_rescore(run: RunNode, session: Session, node: Rescore) -> Steps[list[ScoredRow]]:
-    """The rows of the full search, read from the shortlist, or by the full search where that gives too few.
+    """The rows of the full search, read from the shortlist, or by the full search if that gives too few.
 
     Raises what a search raises.
     """
@@ -50,7 +50,7 @@ def run_rescore(run: RunNode, session: Session, node: Rescore) -> Steps[list[Sco
 
 
 def stops_early(node: Rescore, candidates: list[ScoredRow]) -> bool:
-    """Whether the shortlist's own order stands: a wide gap separates the rows wanted from its last row."""
+    """Whether the shortlist's own order is kept: a wide gap separates the rows wanted from its last row."""
     end = node.full_search.offset + node.full_search.limit
     if node.early_stop_gap is None or len(candidates) < node.shortlist.limit or len(candidates) <= end:
         return False

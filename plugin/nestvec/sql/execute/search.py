@@ -134,7 +134,7 @@ SearchData = str | list[float] | bytes | SparseVector
 def resolve_targets(session: Session, targets: Sequence[Target]) -> Steps[list[SearchData]]:
     """What Milvus is sent for each target; the texts of one encoder are embedded in one request.
 
-    Raises SqlTypeMismatch where a subquery does not have one row or a sum has no direction; StoreError,
+    Raises SqlTypeMismatch if a subquery does not have one row or a sum has no direction; StoreError,
     ServiceError.
     """
     terms = list(dict.fromkeys(_terms(targets)))

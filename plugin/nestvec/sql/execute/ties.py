@@ -23,7 +23,7 @@ _WIDENING_FACTOR: Final = 8
 
 
 def run_top_k_with_ties(run: RunNode, session: Session, node: TopKWithTies) -> Steps[list[ScoredRow]]:
-    """The rows wanted, by all keys. Raises SqlNotSupported where the ties exceed Milvus's window."""
+    """The rows wanted, by all keys. Raises SqlNotSupported if the ties exceed Milvus's window."""
     end = node.offset + node.limit
     search: Node = node.input
     while True:
@@ -40,7 +40,7 @@ def run_top_k_with_ties(run: RunNode, session: Session, node: TopKWithTies) -> S
 
 
 def _widened(node: Node, count: int) -> Node | None:
-    """A search for more rows; None where the ``count`` rows found are all that match."""
+    """A search for more rows; None if the ``count`` rows found are all that match."""
     search = node.full_search if isinstance(node, Rescore) else node
     if isinstance(search, HybridSearch) or not isinstance(search, VectorSearch) or count < search.limit:
         return None

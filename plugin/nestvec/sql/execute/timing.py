@@ -19,10 +19,10 @@ RunNode = Callable[[Session, Node, Node | None], Steps[list[ScoredRow]]]
 """Runs a node; EXPLAIN ANALYZE measures it as the second node, which is one of the plan."""
 
 Profile = dict[int, NodeTiming]
-"""By the ``id`` of a plan's node: equal nodes may stand in a plan twice."""
+"""By the ``id`` of a plan's node, because equal nodes may occur in a plan twice."""
 
 PROFILE: Final[ContextVar[Profile | None]] = ContextVar("PROFILE", default=None)
-"""None where nothing is measured. Each thread or task, and so each statement, has its own."""
+"""None if nothing is measured. Each thread or task, and so each statement, has its own."""
 
 
 def timed(profile: Profile, node: object, steps: Steps[T]) -> Steps[T]:

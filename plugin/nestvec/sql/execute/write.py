@@ -20,9 +20,9 @@ Row = dict[str, object]
 
 
 def write_partitions(session: Session, table: Table) -> Steps[tuple[str, ...]]:
-    """The partitions to update one after the other; empty where Milvus finds a row's partition by itself.
+    """The partitions to update one after the other; empty if Milvus finds a row's partition by itself.
 
-    They are those of ``nestvec.partitions`` where it is set. An updated row stays in its partition.
+    They are those of ``nestvec.partitions`` if it is set. An updated row stays in its partition.
     """
     if any(column.partition_key for column in table.columns):
         return ()

@@ -1,1 +1,1 @@
-"""Bound statement to plan: what Milvus is asked and what nestvec does, as a tree of data."""
+"""Bound statement to plan: what Milvus does and what nestvec does, as a tree of data."""

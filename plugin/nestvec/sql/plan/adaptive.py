@@ -2,7 +2,7 @@
 
 MRL's funnel (Kusupati et al. 2022) with the sizes of AdANNS (Rege et al. 2023): short vectors suffice to
 separate the few relevant rows from the many others, and the full vectors put those few in order. How short
-and how few is measured on the collection (ANALYZE). A shortlist is chosen only where the lower bound of its
+and how few is measured on the collection (ANALYZE). A shortlist is chosen only if the lower bound of its
 recall reaches the target. Where nothing was measured, or a shortlist might change what the statement means,
 the search is by the longest vectors.
 """
@@ -58,7 +58,7 @@ class ShortlistChoice:
 def add_shortlist(
     plan: Plan, table: Table, settings: SessionSettings, hint: Shortlist | None, source: SourceText
 ) -> Plan:
-    """The plan, with a shortlist where one pays off. Raises SqlNotSupported, SqlTypeMismatch for its hint."""
+    """The plan, with a shortlist if one pays off. Raises SqlNotSupported, SqlTypeMismatch for its hint."""
     node = source_of(plan.node)
     nearest = node.nearest if isinstance(node, VectorSearch) else None
     if not isinstance(node, VectorSearch) or nearest is None or not nearest.shorter:
@@ -96,7 +96,7 @@ def choose_shortlist(
         problem = f"the statistics of {nearest.column} are unusable ({statistics})"
         return f"full vectors: {problem}: run ANALYZE {table.name}"
     if statistics.queries < MIN_QUERIES:
-        return f"full vectors: ANALYZE sampled only {statistics.queries} queries, of at least {MIN_QUERIES}"
+        return f"full vectors: ANALYZE sampled {statistics.queries} queries, fewer than {MIN_QUERIES}"
     return _cheapest_shortlist(table, nearest, count, target, statistics)
 
 
@@ -170,7 +170,7 @@ def _recalls_by_size(shorter: ShorterColumn, count: int) -> Iterator[tuple[Short
 
 
 def _bounds(shorter: ShorterColumn, count: int, size: int) -> tuple[ShortlistRecall, ...] | None:
-    """The recalls measured for the counts next to ``count``, below and above; None where none is above.
+    """The recalls measured for the counts next to ``count``, below and above; None if none is above.
 
     Recall mostly falls as the result grows: the worse of the two is the one to rely on.
     """
@@ -238,7 +238,7 @@ def _rescore(plan: Plan, node: VectorSearch, table: Table, choice: ShortlistChoi
 
 
 def shorten_target(target: Target, dim: int) -> Target:
-    """The same target for vectors of ``dim``: a vector is truncated, and normalised where it was before.
+    """The same target for vectors of ``dim``: a vector is truncated, and normalised if it was before.
 
     A text stays as it is: its encoder makes the shorter vector.
     """

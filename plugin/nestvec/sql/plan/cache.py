@@ -45,7 +45,7 @@ class FreeParameters:
 
     names: frozenset[str] = frozenset()
     targets: tuple[exp.Expr | None, ...] = ()
-    """For each part of the ranking the node of its free parameter, or None; empty where none is free."""
+    """For each part of the ranking the node of its free parameter, or None; empty if none is free."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class PlanCache:
         service: str,
         cached_table: Callable[[exp.Table], Table | None],
     ) -> CachedPlan | None:
-        """The plan of a statement for these parameters; None where it must be planned.
+        """The plan of a statement for these parameters; None if it must be planned.
 
         ``cached_table`` gives the tables that the session holds. Errors are left to the planner.
         """
@@ -101,7 +101,7 @@ class PlanCache:
 
 
 def _cache_key(text: str, params: Params, service: str, free: frozenset[str]) -> CacheKey | None:
-    """What a plan depends on besides its table; None where that is too long, or not only plain values."""
+    """What a plan depends on besides its table; None if that is too long, or not only plain values."""
     if len(text) > _MAX_CHARS:
         return None
     values: list[object] = [text, service]
@@ -173,7 +173,7 @@ def _parts(node: Node) -> tuple[DistanceRanking, ...]:
 def _rebind_ranking(
     planned: CachedPlan, params: Params, targets: tuple[exp.Expr | None, ...]
 ) -> CachedPlan | None:
-    """The plan with new values of the free parameters; None where it would be a different plan."""
+    """The plan with new values of the free parameters; None if it would be a different plan."""
     plan, scope, node = planned.plan, planned.scope, source_of(planned.plan.node)
     scope = Scope(scope.source, scope.table, scope.name, params, scope.context)
     old_parts = _parts(node)

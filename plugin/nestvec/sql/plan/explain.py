@@ -93,7 +93,7 @@ def count_of(number: int, noun: str) -> str:
 
 
 def describe_target(target: Target) -> str:
-    """What a search looks for, shortened where it is long."""
+    """What a search looks for, shortened if it is long."""
     if isinstance(target, str):
         return _quoted(target)
     if isinstance(target, bytes):
@@ -106,7 +106,7 @@ def describe_target(target: Target) -> str:
 
 
 def describe_embedding(nearest: DistanceRanking) -> str:
-    """Which texts of a search nestvec itself has embedded, and by what; empty where there are none."""
+    """Which texts of a search nestvec itself has embedded, and by what; empty if there are none."""
     target = nearest.target
     terms = target.terms if isinstance(target, VectorSum) else ((1.0, target),)
     embedded = dict.fromkeys(term for _, term in terms if isinstance(term, EmbeddedText))

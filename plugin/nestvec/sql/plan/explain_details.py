@@ -134,7 +134,7 @@ def _vector_bytes(number: int) -> str:
 
 
 def _stale_note(plan: Plan, context: CollectionContext) -> Iterator[tuple[str, str]]:
-    """A note where the collection has grown far beyond its statistics."""
+    """A note if the collection has grown far beyond its statistics."""
     node = source_of(plan.node)
     nearest = node.nearest if isinstance(node, VectorSearch) else None
     nearest = node.full_search.nearest if isinstance(node, Rescore) else nearest
@@ -143,6 +143,6 @@ def _stale_note(plan: Plan, context: CollectionContext) -> Iterator[tuple[str, s
     if isinstance(statistics, FamilyStatistics) and context.rows >= _STALE_FACTOR * max(statistics.rows, 1):
         yield (
             "note",
-            f"the statistics are of {statistics.rows:,} rows, but the collection has {context.rows:,}: "
+            f"the statistics cover {statistics.rows:,} rows, but the collection has {context.rows:,}: "
             f"run ANALYZE {context.table.name}",
         )

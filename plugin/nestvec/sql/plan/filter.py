@@ -87,7 +87,7 @@ def _null(name: str, *, negated: bool) -> str:
     """The NULL test of a column, a JSON value, the length of an array or one of its elements."""
     length, element = _LENGTH.fullmatch(name), _ELEMENT.fullmatch(name)
     if element:
-        # Milvus has no NULL test for an element: it exists where the array is long enough.
+        # Milvus has no NULL test for an element: it exists if the array is long enough.
         there = f"array_length({element[1]}) > {element[2]}"
         return there if negated else f"({element[1]} is null or not ({there}))"
     return f"{length[1] if length else name} {'is not null' if negated else 'is null'}"

@@ -1,4 +1,4 @@
-"""The nodes of a plan, as data: what Milvus is asked, and what nestvec does with the rows."""
+"""The nodes of a plan, as data: the calls of Milvus, and what nestvec does with the rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Fetch:
     every_row: bool = False
     """The statement has no LIMIT, so a result of more than ``limit`` rows is an error."""
     windowed_clause: str = ""
-    """The clause that needs every row here (``ORDER BY``, ``GROUP BY``); empty where none does."""
+    """The clause that needs every row here (``ORDER BY``, ``GROUP BY``); empty if none does."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Rescore:
     """What recall ANALYZE measured for this shortlist, for EXPLAIN."""
     early_stop_gap: float | None = None
     """Where the last row of the shortlist is at least this much farther off than the last row wanted, by the
-    shorter vector, the shortlist's own order stands; None for never."""
+    shorter vector, the shortlist's own order is kept; None for never."""
 
     @property
     def collection(self) -> str:
@@ -169,7 +169,7 @@ class TopKWithTies(UnaryNode):
 
 @dataclass(frozen=True)
 class Limit(UnaryNode):
-    """At most ``limit`` rows after ``offset``; every row after it where ``limit`` is None."""
+    """At most ``limit`` rows after ``offset``; every row after it if ``limit`` is None."""
 
     limit: int | None
     offset: int = 0
@@ -189,7 +189,7 @@ class ForEachQuery:
     right: str
     """The name of the rows that the plans find."""
     outer: bool = False
-    """A query that finds nothing keeps its row, as LEFT JOIN LATERAL has it."""
+    """A query that finds nothing keeps its row, as in LEFT JOIN LATERAL."""
 
     @property
     def collection(self) -> str:

@@ -94,14 +94,14 @@ def _in_place_share(pair: RankedPair, count: int) -> float:
 
 
 def _gap(pair: RankedPair, count: int, size: int) -> float:
-    """How far the end of the shortlist is beyond the last row of the result; 0 where unknown."""
+    """How far the end of the shortlist is beyond the last row of the result; 0 if unknown."""
     if len(pair.shortened) < size or size <= count:
         return 0.0
     return pair.shortened[size - 1][1] - pair.shortened[count - 1][1]
 
 
 def learn_early_stop(gaps: _Shares, in_place: _Shares, shares: _Shares, target: float) -> float | None:
-    """The smallest gap from which queries may stop without rescoring; None where there is none.
+    """The smallest gap from which queries may stop without rescoring; None if there is none.
 
     The lower bounds of two means reach ``target``: of the shares in place of the queries that stop, and of
     the shares of all queries, stopped or rescored. ``gaps``, ``in_place`` and ``shares`` are (q,) float64.

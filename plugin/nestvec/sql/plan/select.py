@@ -34,7 +34,7 @@ DEFAULT_CANDIDATES: Final = 100
 """Rows by each distance that a fused ranking counts, at least: ranks beyond add next to nothing (1 / 160)."""
 
 DEFAULT_RERANKED: Final = 50
-"""Rows that a model scores where the statement says no number: it reads each of them with the query."""
+"""Rows that a model scores if the statement gives no number: it reads each of them with the query."""
 
 _EXTRA_ROWS: Final = 16
 """Rows read beyond those wanted, to see which are as far away as the last of them."""
@@ -43,7 +43,7 @@ _COUNT_STAR: Final = (AggregateCall("count"),)
 
 
 def plan_query(query: Query) -> Plan:
-    """Plan a bound query. Raises SqlNotSupported for a column whose name cannot stand in a filter."""
+    """Plan a bound query. Raises SqlNotSupported for a column whose name cannot be used in a filter."""
     ranking = query.ordering.ranking
     node = _plan_unranked(query) if ranking is None else _plan_ranked(query, ranking)
     return Plan(node, query.outputs, _embedding_services(query.table, ranking))
@@ -155,7 +155,7 @@ def _plan_unranked(query: Query) -> Node:
 
 
 def _windowed_clause(query: Query) -> str:
-    """The clause for which every row is read; empty where there is none."""
+    """The clause for which every row is read; empty if there is none."""
     if query.grouping is not None:
         return "GROUP BY" if query.grouping.keys else "an aggregate"
     if query.distinct is not None:

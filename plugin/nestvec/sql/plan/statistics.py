@@ -44,7 +44,7 @@ class ShortlistRecall(_StoredModel):
     floor: _Share
     """Lower bound of the one-sided 95 % confidence interval of the mean."""
     easy: tuple[_Gap | None, ...] = (None,) * len(RECALL_LEVELS)
-    """For each of ``RECALL_LEVELS``, the gap from which the shortlist's own order stands; None for never."""
+    """For each of ``RECALL_LEVELS``, the gap from which the shortlist's own order is kept; None for never."""
 
     @model_validator(mode="after")
     def _check_gaps(self) -> ShortlistRecall:
@@ -81,7 +81,7 @@ def dump_statistics(statistics: FamilyStatistics) -> str:
 
 
 def stored_statistics(table: Table, longest: str) -> FamilyStatistics | str | None:
-    """The statistics of a family; None where there are none, the reason where they are unusable."""
+    """The statistics of a family; None if there are none, the reason if they are unusable."""
     text = table.properties.get(PROPERTY_PREFIX + longest)
     statistics = None if text is None else load_statistics(str(text))
     if isinstance(statistics, FamilyStatistics) and statistics.column != longest:
@@ -93,7 +93,7 @@ def stored_statistics(table: Table, longest: str) -> FamilyStatistics | str | No
 def load_statistics(text: str) -> FamilyStatistics | str:
     """The statistics from their JSON, or the reason why the text is not valid."""
     if len(text) > _MAX_BYTES:
-        return "longer than any statistics"
+        return "too long"
     try:
         return FamilyStatistics.model_validate_json(text)
     except ValidationError as error:

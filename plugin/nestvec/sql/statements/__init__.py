@@ -49,7 +49,7 @@ HANDLERS: Final[dict[type[exp.Expr], Handler]] = {
 }
 
 COMMANDS: Final[dict[str, Handler]] = {"SHOW": run_show, "RESET": run_reset, "SET": run_set}
-"""Statements that sqlglot leaves unparsed (a SET that is wrong is one), by their first words."""
+"""Statements that sqlglot leaves unparsed (such as a malformed SET), by their first words."""
 
 
 def execute(
@@ -61,7 +61,7 @@ def execute(
 ) -> StatementResult:
     """Run one statement. ``params`` are the values of ``:name`` by name, or of ``$1`` in order.
 
-    Raises SqlError for a wrong statement, StoreError for an error of Milvus, ServiceError where a text cannot
+    Raises SqlError for a wrong statement, StoreError for an error of Milvus, ServiceError if a text cannot
     be embedded.
     """
     return drive(client, execute_steps(session or Session(), statement, params))

@@ -282,7 +282,7 @@ def test_indexes_by_pgvectors_words(statement: str, name: str, index: Index, ind
         ("no such column: w", "CREATE INDEX ON papers USING hnsw (‸w)"),
         ("an index on several columns", "CREATE INDEX ON papers (year, ‸id)"),
         ("an index with a sort order", "CREATE INDEX ON papers (‸year DESC)"),
-        ("another index on a BM25 column", "CREATE INDEX ON papers USING hnsw (words)"),
+        ("another index on a SPARSEVEC column", "CREATE INDEX ON papers USING hnsw (words)"),
         ("WHERE in CREATE INDEX", "CREATE INDEX ON papers (year) WHERE ‸year > 3"),
     ],
 )

@@ -451,7 +451,7 @@ RERANK_REFUSED = [
     (SqlTypeMismatch, "from 1 to 1,000", "v <=> 'q' RERANK BY 'bge' WITH (candidates = ‸0)"),
     (SqlTypeMismatch, "is not text", "v <=> 'q' RERANK BY 'bge' WITH (column = ‸id)"),
     (SqlSyntaxError, "which query to score with", "v <=> EMBED('a') + EMBED('b') ‸RERANK BY 'bge'"),
-    (SqlSyntaxError, "which text is scored", "own <#> '[1, 2]' ‸RERANK BY 'bge' WITH (query = 'q')"),
+    (SqlSyntaxError, "which text to score", "own <#> '[1, 2]' ‸RERANK BY 'bge' WITH (query = 'q')"),
 ]
 
 

@@ -211,7 +211,7 @@ def notes(table: Table, statement: str = NEAR, **changed: Any) -> str:
         # A graph reads so little that a second search is dearer.
         ("costs less than a second search", papers(statistics=measured(GOOD), index="HNSW")),
         (
-            "only 3 queries, of at least 30",
+            "ANALYZE sampled 3 queries, fewer than 30",
             papers(statistics=measured(GOOD).model_copy(update={"queries": 3})),
         ),
         ("are unusable (", papers(statistics="garbage")),
@@ -373,7 +373,7 @@ def test_explain() -> None:
     assert "\n".join(as_lines(tree)) == EXPLAINED
     stale = "\n".join(as_lines(add_details(explain_plan(found), CollectionContext(table, 2_000_000))))
     assert (
-        "the statistics are of 1,000,000 rows, but the collection has 2,000,000: run ANALYZE papers" in stale
+        "the statistics cover 1,000,000 rows, but the collection has 2,000,000: run ANALYZE papers" in stale
     )
 
 

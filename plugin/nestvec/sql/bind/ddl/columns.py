@@ -31,7 +31,7 @@ class ColumnDraft:
     primary: bool = False
     auto_id: bool = False
     nullable: bool | None = None
-    """None where the definition has neither NULL nor NOT NULL."""
+    """None if the definition has neither NULL nor NOT NULL."""
     default: bool | int | float | str | None = None
     function: EmbedColumn | Bm25Column | None = None
     partition_key: bool = False

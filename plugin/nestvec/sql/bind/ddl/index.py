@@ -79,7 +79,7 @@ def bind_index(source: SourceText, tree: exp.Expr, table: Table, params: Params)
     method = _method(source, using, column)
     if column.type == "SPARSE_FLOAT_VECTOR":
         raise source.not_supported(
-            "another index on a BM25 column",
+            "another index on a SPARSEVEC column",
             using if using is not None else inner,
             "Milvus supports only this one.",
         )

@@ -1,4 +1,4 @@
-"""Composed columns of stored rows: computed again where a column that they are composed of changes."""
+"""Composed columns of stored rows: computed again if a column that they are composed of changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nestvec.sql.bind.scope import Scope
 
 
 def stale_composed(table: Table, written_columns: Iterable[str]) -> list[str]:
-    """The composed columns to compute again where these columns are written, in order of dependency."""
+    """The composed columns to compute again if these columns are written, in order of dependency."""
     changed, again = set(written_columns), list[str]()
     for name in table.composed:
         if name not in changed and changed & set(_source_columns(table, name)):
@@ -45,7 +45,7 @@ def recompose(
 ) -> dict[str, object]:
     """The composed columns ``names`` of an updated row. Errors point at ``node``.
 
-    Raises SqlTypeMismatch where one is too long, or is empty and cannot be NULL.
+    Raises SqlTypeMismatch if one is too long, or is empty and cannot be NULL.
     """
     values: dict[str, object] = {}
     for name, text in compose_columns(scope.table, names, row).items():

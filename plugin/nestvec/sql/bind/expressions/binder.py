@@ -134,7 +134,7 @@ class ExpressionBinder:
                 f"{function.name} takes {' and '.join(function.argument_kinds)}",
                 f"{len(arguments)} arguments",
                 node,
-                "Pass that many.",
+                "Pass those arguments.",
             )
         operands = [self.bind_child(argument) for argument in arguments]
         for operand, kind, argument in zip(operands, function.argument_kinds, arguments, strict=False):

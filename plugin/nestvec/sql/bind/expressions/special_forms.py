@@ -80,7 +80,7 @@ def _logical(binder: Binder, node: exp.Expr) -> TypedExpression:
 
 
 def _bind_all(binder: Binder, nodes: Sequence[exp.Expr], taker: str, kind: str = "") -> list[TypedExpression]:
-    """Bind operands, each of a kind where one is given; ``taker`` names what takes them, in errors."""
+    """Bind operands, each of a kind if one is given; ``taker`` names what takes them, in errors."""
     operands = [binder.bind_child(node) for node in nodes]
     for operand, node in zip(operands, nodes, strict=True):
         check_kind(binder.scope.source, operand, kind, node, taker)

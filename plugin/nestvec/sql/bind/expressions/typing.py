@@ -46,7 +46,7 @@ def location_of(source: SourceText, node: exp.Expr) -> SourceLocation:
 
 
 def check_kind(source: SourceText, operand: TypedExpression, kind: str, node: exp.Expr, taker: str) -> None:
-    """Raise SqlTypeMismatch where ``operand`` is not of a kind; ``taker`` names what takes it."""
+    """Raise SqlTypeMismatch if ``operand`` is not of a kind; ``taker`` names what takes it."""
     if kind in KINDS and operand.type != NULL and operand.type not in KINDS[kind]:
         raise source.type_mismatch(f"{taker} takes {kind}, not {operand.type}", operand.type, node, _CAST)
 
@@ -74,7 +74,7 @@ def common_type(
 
 
 def promoted(operand: TypedExpression, target: str) -> Expression:
-    """The expression, as a double where ``target`` is DOUBLE and it is an integer."""
+    """The expression, as a double if ``target`` is DOUBLE and it is an integer."""
     if target != "DOUBLE" or operand.type not in INTEGERS:
         return operand.expression
     if isinstance(operand.expression, Constant) and isinstance(operand.expression.value, int):

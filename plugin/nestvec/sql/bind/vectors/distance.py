@@ -155,7 +155,7 @@ def _target(scope: Scope, column: Column, node: exp.Expr) -> Target:
 
 
 def _constant(scope: Scope, column: Column, node: exp.Expr, vector: bool = False) -> Target:
-    """A text or a vector in the statement or its parameters; only a vector where it is cast to one."""
+    """A text or a vector in the statement or its parameters; only a vector if it is cast to one."""
     source = scope.source
     if isinstance(node, PARAMETER_NODES):
         value = scope.params.value(source, node)

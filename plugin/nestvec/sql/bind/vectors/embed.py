@@ -27,7 +27,7 @@ def is_embed(node: exp.Expr) -> bool:
 
 
 def query_request(scope: Scope, column: Column, node: exp.Expr) -> EmbeddingRequest:
-    """How a query for the column is embedded. Raises SqlTypeMismatch where no service fills it."""
+    """How a query for the column is embedded. Raises SqlTypeMismatch if no service fills it."""
     return _request_for(_required_embedding(scope, column, node))
 
 
@@ -82,7 +82,7 @@ def _required_embedding(scope: Scope, column: Column, node: exp.Expr) -> Embeddi
 
 
 def _arguments(scope: Scope, node: exp.Expr) -> tuple[str, EmbeddingConfig]:
-    """The text, and how it is embedded; the encoder is empty where none is named."""
+    """The text, and how it is embedded; the encoder is empty if none is named."""
     source = scope.source
     plain = [argument for argument in node.expressions if not isinstance(argument, exp.Kwarg)]
     if not 1 <= len(plain) <= 2:

@@ -61,7 +61,7 @@ def resolve_family(scope: Scope, node: exp.Column, metric: str) -> tuple[Column,
     """The vector column that a name in ORDER BY refers to, and the shorter ones that may be searched first.
 
     A vector column refers to itself, a text column to its family with this metric; of several exits, the one
-    with the longest vectors, then the deepest. Raises SqlUnknownName, and SqlNotSupported where several
+    with the longest vectors, then the deepest. Raises SqlUnknownName, and SqlNotSupported if several
     encoders or experts embed the text.
     """
     column = scope.column(node)

@@ -162,7 +162,7 @@ def _number(scope: Scope, node: exp.Expr, above: float | None, maximum: float) -
 
 
 def _checked(scope: Scope, value: Any, node: exp.Expr, above: float | None, maximum: float) -> float:
-    """A number above ``above`` (from 0 where that is None), up to ``maximum``."""
+    """A number above ``above`` (from 0 if that is None), up to ``maximum``."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if is_number and value <= maximum and (value >= 0 if above is None else value > above):
         return float(value)

@@ -107,7 +107,7 @@ def _column(scope: Scope, node: exp.Expr | None, ranking: Ranking, clause: exp.E
     column = scope.table.column(sources.pop()) if len(sources) == 1 else None
     if column is None:
         raise scope.source.syntax_error(
-            "RERANK BY does not say which text is scored", clause, "Add column = NAME."
+            "RERANK BY does not say which text to score", clause, "Add column = NAME."
         )
     return column
 

@@ -83,7 +83,7 @@ def text_constant(scope: Scope, node: exp.Expr) -> str | None:
 
 
 def check_text(scope: Scope, text: str, node: exp.Expr) -> str:
-    """The text itself. Raises SqlTypeMismatch where it is blank."""
+    """The text itself. Raises SqlTypeMismatch if it is blank."""
     if not text.strip():
         raise scope.source.type_mismatch("there is nothing to embed", repr(text), node, "Write some text.")
     return text
@@ -112,7 +112,7 @@ def column_vector(scope: Scope, column: Column, values: Sequence[Any], node: exp
 
 
 def parse_vector(text: str) -> tuple[float, ...] | None:
-    """A vector in pgvector's notation (``[0.1, 0.2]``); None where the text is anything else."""
+    """A vector in pgvector's notation (``[0.1, 0.2]``); None if the text is anything else."""
     if not text.lstrip().startswith("["):
         return None
     try:
@@ -121,7 +121,7 @@ def parse_vector(text: str) -> tuple[float, ...] | None:
         return None
     if not isinstance(values, list) or not values:
         return None
-    if not all(type(number) in (int, float) and _fits(number) for number in values):
+    if not all(type(number) in (int, float) and _is_float32(number) for number in values):
         return None
     return tuple(float(number) for number in values)
 
@@ -137,5 +137,5 @@ def _are_numbers(values: Sequence[Any], kinds: Iterable[type]) -> bool:
     )
 
 
-def _fits(number: float) -> bool:
+def _is_float32(number: float) -> bool:
     return math.isfinite(number) and abs(number) <= _MAX_FLOAT32

@@ -1,4 +1,4 @@
-"""Expressions to values, a row at a time, as PostgreSQL does: NULL in, NULL out, unless said."""
+"""Expressions to values, a row at a time, as PostgreSQL does: NULL in, NULL out, with few exceptions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["ScoredRow", "evaluate", "holds", "located"]
 
 
 class ScoredRow(NamedTuple):
-    """A row's fields, and its distance where it comes from a search."""
+    """A row's fields, and its distance if it comes from a search."""
 
     row: Mapping[str, Any]
     distance: float | None = None
@@ -36,11 +36,11 @@ _STRICT: Final[dict[str, Callable[..., Any]]] = {
     **comparisons.FUNCTIONS,
     **structures.FUNCTIONS,
 }
-"""What is NULL where any argument is."""
+"""Functions whose result is NULL if any argument is."""
 
 
 def evaluate(expression: Expression, row: ScoredRow) -> Any:
-    """The value of an expression for a row. Raises SqlTypeMismatch where it has none: 1 / 0."""
+    """The value of an expression for a row. Raises SqlTypeMismatch if it has none: 1 / 0."""
     if isinstance(expression, ColumnRef):
         return row.row[expression.name]
     if isinstance(expression, Constant):
@@ -48,7 +48,7 @@ def evaluate(expression: Expression, row: ScoredRow) -> Any:
     if isinstance(expression, Distance):
         return row.distance
     if isinstance(expression, AggregateCall):
-        # The plan's node that aggregates gives it as a field of its name.
+        # The Aggregate node below provides it as a field of this name.
         return row.row[expression_sql(expression)]
     return _apply(expression, row)
 
@@ -75,7 +75,7 @@ def _apply(expression: FunctionCall, row: ScoredRow) -> Any:
 
 
 def located(error: EvaluationError, mark: SourceLocation | None) -> SqlTypeMismatch:
-    """What a function cannot do, as an error of the statement, at the place of the function."""
+    """An error of a function as an error of the statement, at the position of the function."""
     return SqlTypeMismatch(
         error.cause,
         value=error.value,
@@ -94,7 +94,7 @@ def _or(arguments: tuple[Expression, ...], row: ScoredRow) -> bool | None:
 
 
 def _decided(arguments: tuple[Expression, ...], row: ScoredRow, by: bool) -> bool | None:
-    """Three-valued logic: one operand may decide, else NULL where any is."""
+    """Three-valued logic: one operand may decide, else NULL if any is."""
     unknown = False
     for argument in arguments:
         value: bool | None = evaluate(argument, row)
@@ -178,4 +178,4 @@ _LAZY: Final[dict[str, Callable[[tuple[Expression, ...], ScoredRow], Any]]] = {
     "is distinct from": _distinct,
     "is not distinct from": lambda arguments, row: not _distinct(arguments, row),
 }
-"""What says by itself which arguments it reads, and what NULL means to it."""
+"""Functions that choose which arguments to evaluate, and handle NULL themselves."""

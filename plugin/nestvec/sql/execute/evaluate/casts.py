@@ -21,7 +21,9 @@ _FALSE: Final = ("f", "fa", "fal", "fals", "false", "n", "no", "of", "off", "0")
 def _scalar(value: Any, into: str) -> Any:
     if isinstance(value, (dict, list)):
         raise EvaluationError(
-            f"cannot cast JSON with several values to {into}", text(value)[:40], "Name one: meta->'a'."
+            f"cannot cast JSON with several values to {into}",
+            text(value)[:40],
+            "Select one value: meta->'a'.",
         )
     return value
 
@@ -30,7 +32,7 @@ def _invalid(into: str, value: str) -> EvaluationError:
     return EvaluationError(
         f"invalid input syntax for type {into}",
         repr(value[:40]),
-        "Leave such rows out with WHERE, or use CASE.",
+        "Exclude such rows with WHERE, or use CASE.",
     )
 
 
@@ -83,7 +85,7 @@ def _boolean(value: Any) -> bool:
 
 
 def text(value: Any) -> str:
-    """A value as PostgreSQL writes it as a text."""
+    """A value as text, as PostgreSQL writes it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
@@ -94,7 +96,7 @@ def text(value: Any) -> str:
 
 
 def real_text(value: float) -> str:
-    """The shortest text that means this number of 32 bits."""
+    """The shortest text that reads back as this 32-bit float."""
     return _format_float(np.format_float_positional(np.float32(value), trim="-"), value, np.float32(value))
 
 

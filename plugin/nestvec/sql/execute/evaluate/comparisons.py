@@ -1,4 +1,4 @@
-"""Comparisons of two values that are there; what NULL means to others is said where they are."""
+"""Comparisons of two values, neither of which is NULL: ``evaluate`` handles NULL."""
 
 from __future__ import annotations
 

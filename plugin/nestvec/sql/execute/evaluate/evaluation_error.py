@@ -1,4 +1,4 @@
-"""What functions raise for arguments that have no value: the statement's mark is added above them."""
+"""The error of a function that has no result for its arguments; ``located`` adds its position."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arithmetic: whole numbers of 64 bits and doubles; division of whole numbers is cut towards zero."""
+"""Arithmetic on 64-bit integers and doubles; integer division truncates toward zero."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _arithmetic(does: Callable[[Any, Any], Number]) -> Callable[[Number, Number]
 
 def _not_zero(left: Number, right: Number) -> None:
     if right == 0:
-        raise EvaluationError("division by zero", left, "Write NULLIF(divisor, 0), which gives NULL there.")
+        raise EvaluationError("division by zero", left, "Write NULLIF(divisor, 0) to get NULL instead.")
 
 
 def _divide(left: Number, right: Number) -> Number:
@@ -78,8 +78,10 @@ def _power(base: Number, exponent: Number) -> float:
             "value out of range: overflow", f"{base}, {exponent}", "Use smaller numbers."
         ) from error
     except ValueError as error:
-        cause = "zero raised to a negative power" if base == 0 else "a negative number has no such root"
-        raise EvaluationError(cause, f"{base}, {exponent}", "Use numbers above zero.") from error
+        cause = (
+            "zero raised to a negative power" if base == 0 else "a negative number has no fractional power"
+        )
+        raise EvaluationError(cause, f"{base}, {exponent}", "Use positive numbers.") from error
 
 
 def _real(does: Callable[[float], float], cause: str) -> Callable[[Number], float]:
@@ -90,7 +92,7 @@ def _real(does: Callable[[float], float], cause: str) -> Callable[[Number], floa
             raise EvaluationError("value out of range: overflow", value, "Use a smaller number.") from error
         except ValueError as error:
             raise EvaluationError(
-                cause, value, "Use numbers above zero, or CASE WHEN for the others."
+                cause, value, "Use positive numbers, and CASE WHEN for the others."
             ) from error
 
     return done
@@ -100,7 +102,7 @@ def _log(*values: Number) -> float:
     base, value = values if len(values) == 2 else (10, values[0])
     if base <= 0 or value <= 0:
         raise EvaluationError(
-            "a number up to zero has no logarithm", min(base, value), "Use numbers above zero."
+            "only positive numbers have a logarithm", min(base, value), "Use positive numbers."
         )
     if base == 1:
         raise EvaluationError("division by zero", base, "Use another base.")
@@ -146,8 +148,8 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "floor": lambda value: float(math.floor(value)),
     "ceil": lambda value: float(math.ceil(value)),
     "sqrt": _real(math.sqrt, "a negative number has no square root"),
-    "exp": _real(math.exp, "no exponential"),
-    "ln": _real(math.log, "a number up to zero has no logarithm"),
+    "exp": _real(math.exp, "the number has no exponential"),
+    "ln": _real(math.log, "only positive numbers have a logarithm"),
     "power": _power,
     "log": _log,
 }

@@ -1,4 +1,4 @@
-"""Arrays (places from 1), JSON (places from 0) and vectors (places from 1)."""
+"""Arrays (indexed from 1), JSON (indexed from 0) and vectors (indexed from 1)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _array_length(values: Sequence[Any], dimension: int) -> int | None:
 
 
 def _member(value: Any, key: Any) -> Any:
-    """A key of an object, or a place in a list; NULL where there is none."""
+    """The value at a key of an object or an index of a list; NULL if there is none."""
     if isinstance(value, dict):
         return value.get(key) if isinstance(key, str) else None
     if isinstance(value, list) and isinstance(key, int):
@@ -28,7 +28,7 @@ def _member(value: Any, key: Any) -> Any:
 
 
 def _deep(value: Any, path: str) -> Any:
-    """Along a path as PostgreSQL's text arrays have it: {a,0,b}."""
+    """The value at a path in the notation of PostgreSQL's text arrays: {a,0,b}."""
     if not (path.startswith("{") and path.endswith("}")):
         raise EvaluationError("a path is written in braces", repr(path[:40]), "Write '{a,0}'.")
     steps = [part.strip().strip('"') for part in path[1:-1].split(",")] if path != "{}" else []
@@ -50,7 +50,9 @@ def _json(value: Any) -> str:
 def _subvector(vector: Sequence[float], start: int, count: int) -> list[float]:
     if start < 1 or count < 1 or start - 1 + count > len(vector):
         raise EvaluationError(
-            f"a vector of {len(vector)} dims has no such part", f"{count} from {start}", "Places are from 1."
+            f"a vector of {len(vector)} dims has no such part",
+            f"{count} from {start}",
+            "Positions start at 1.",
         )
     return list(vector[start - 1 : start - 1 + count])
 

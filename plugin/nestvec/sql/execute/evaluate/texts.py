@@ -16,7 +16,9 @@ def _substring(text: str, start: int, *length: int) -> str:
     if not length:
         return text[first:]
     if length[0] < 0:
-        raise EvaluationError("a substring has no negative length", length[0], "Give a length from 0.")
+        raise EvaluationError(
+            "a substring cannot have a negative length", length[0], "Use a length of 0 or more."
+        )
     return text[first : max(start - 1 + length[0], 0)]
 
 
@@ -44,7 +46,7 @@ def _split_part(text: str, delimiter: str, at: int) -> str:
 def _trimmed(left: bool, right: bool) -> Callable[..., str]:
     def trim(text: str, *characters: str) -> str:
         these = characters[0] if characters else " "
-        # Python strips white space where no character is given.
+        # Python strips white space if no character is given.
         if not these:
             return text
         text = text.lstrip(these) if left else text
@@ -72,9 +74,9 @@ def _pattern(pattern: str) -> tuple[object, ...]:
 
 
 def like(text: str, pattern: str) -> bool:
-    """Whether the whole of ``text`` is like ``pattern``: % is any text, _ any character, \\ makes them plain.
+    """Whether the whole of ``text`` is like ``pattern``: % is any text, _ any character, \\ escapes them.
 
-    At most as many steps as the lengths multiplied: no pattern can take longer.
+    It takes at most as many steps as the product of the lengths.
     """
     tokens = _pattern(pattern)
     at = token = 0

@@ -128,7 +128,7 @@ def _call_or_not_supported(source: SourceText, node: exp.Expr, what: str, reques
         raise source.not_supported(
             f"{what} on this Milvus",
             node,
-            "Milvus Lite does not support it: create a new table, or use a server from 2.6.",
+            "Milvus Lite does not support it: create a new table, or use a server, version 2.6 or later.",
         ) from error
 
 

@@ -58,7 +58,7 @@ def run_truncate(session: Session, parsed: ParsedStatement, params: Params) -> S
 def _existing_table(
     session: Session, source: SourceText, node: exp.Expr, may_lack: bool
 ) -> Steps[Table | None]:
-    """A table as it is now; None where it does not exist and need not."""
+    """A table as it is now; None if it does not exist and need not."""
     name = plain_table(source, node)
     session.forget(name, str(node.this.this))
     try:

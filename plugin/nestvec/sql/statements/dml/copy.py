@@ -21,7 +21,7 @@ from nestvec.sql.session import Session
 from nestvec.sql.statements.tables import plain_table
 from nestvec_schemas.errors import FileUnreadable, nearest
 
-_WRITE = "Write COPY t FROM 'file.jsonl', and WITH (FORMAT csv) where the name does not show the format."
+_WRITE = "Write COPY t FROM 'file.jsonl', and WITH (FORMAT csv) if the file name does not show the format."
 _FORMATS: Final = ("jsonl", "csv", "parquet")
 
 

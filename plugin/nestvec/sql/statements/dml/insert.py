@@ -39,7 +39,7 @@ class Insert:
     rows: tuple[Row, ...]
     """As Milvus takes them, with NULLs."""
     nodes: tuple[exp.Expr, ...]
-    """Where each row stands in the statement."""
+    """The node of each row in the statement."""
     conflict: OnConflict | None
     returning: Returning | None
 
@@ -154,7 +154,7 @@ def _write(session: Session, insert: Insert) -> Steps[list[Any]]:
             raise insert.scope.source.not_supported(
                 "ON CONFLICT where Milvus generates the ids",
                 insert.conflict.node,
-                "No id can conflict: omit it.",
+                "Omit it: no id can conflict.",
             )
         return (
             yield from write_in_batches(
@@ -216,7 +216,7 @@ def _target_partition(session: Session, insert: Insert) -> str:
 
 
 def _check_unique_ids(insert: Insert) -> None:
-    """Raise where an id occurs twice, unless ON CONFLICT DO NOTHING skips the second."""
+    """Raise if an id occurs twice, unless ON CONFLICT DO NOTHING skips the second."""
     if insert.conflict is not None and not insert.conflict.columns:
         return
     seen_ids: set[object] = set()

@@ -46,7 +46,7 @@ class Returning:
 
 
 def bind_returning(scope: Scope, node: exp.Expr | None) -> Returning | None:
-    """Bind a RETURNING, which is a select list; None where there is none. Raises SqlError."""
+    """Bind a RETURNING, which is a select list; None if there is none. Raises SqlError."""
     if node is None:
         return None
     # Executions of the same text share one tree: what becomes part of another tree is copied.
