@@ -11,7 +11,7 @@ from nestvec_schemas.towers import Kind
 
 
 class Capabilities(Protocol):
-    """What an encoder offers: a manifest says it, and so does the ``/info`` of a service."""
+    """What an encoder offers, as its manifest and the ``/info`` of a service say."""
 
     @property
     def kind(self) -> Kind:

@@ -1,6 +1,6 @@
 """Late interaction: queries and documents with a vector per token, and how they are compared.
 
-A marker after the first token, which the encoder's prompts put there, says which of the two a text is. A
+A marker after the first token, which the encoder's prompts put there, distinguishes the two. A
 query is padded with mask tokens to a fixed length, whose vectors count as further words of it; the vectors
 of a document's punctuation are dropped (ColBERT, Khattab & Zaharia 2020; ColBERTv2, Santhanam et al. 2022).
 """

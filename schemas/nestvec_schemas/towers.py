@@ -71,7 +71,7 @@ class Tower(Record):
     """How a tower that gives a vector per token distinguishes queries from documents."""
 
     activation: Activation | None = None
-    """What the authors of a reranker apply to its logit. The graph gives the logit whatever this is; the
+    """What the authors of a reranker apply to its logit. The graph returns the logit in any case; the
     service returns its sigmoid, unless raw scores are requested."""
 
     alone: bool = False

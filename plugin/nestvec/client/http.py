@@ -98,7 +98,7 @@ def translate_http_errors(service: str) -> Iterator[None]:
         raise ServiceRefused(
             f"the server at {service} is not a nestvec service, or refuses the request",
             value=f"status {error.response.status_code}",
-            next_step="Correct the address, or start a service at it with nestvec serve --models MODELS.",
+            next_step="Correct the address, or start a service there with nestvec serve --models MODELS.",
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServiceUnreachable(

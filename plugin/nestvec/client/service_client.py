@@ -1,4 +1,4 @@
-"""Requests to a service: what encoders it has, and the vectors that no Function of Milvus makes."""
+"""Requests to a service: its encoders, and the vectors that no Function of Milvus computes."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class _EmbedAnswer(BaseModel):
 def embed(
     request: EmbeddingRequest, texts: Sequence[str], key: str | None = None, *, query: bool = False
 ) -> Iterable[Any]:
-    """A vector per text, as a field of the config's form has it: numbers, bits as bytes, or weights by id.
+    """A vector per text, as a field of the config's form stores it: numbers, bits as bytes, or weights by id.
 
     The texts are documents, or queries if ``query`` is true: the encoder's prompts are put before them.
     While the service is busy, the request is sent again. Raises ServiceUnreachable, ServiceRefused.

@@ -1,4 +1,4 @@
-"""The result that a cursor holds, for sync and async cursors alike."""
+"""The result that a cursor holds, for both sync and async cursors."""
 
 from __future__ import annotations
 

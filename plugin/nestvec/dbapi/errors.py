@@ -89,7 +89,7 @@ DBAPI_ERRORS: tuple[tuple[type[NestvecError], type[Error]], ...] = (
     (errors.RequestError, DataError),
     (NestvecError, DatabaseError),
 )
-"""PEP 249's error for each of nestvec's; the first match counts."""
+"""PEP 249's error for each of nestvec's; the first match applies."""
 
 
 def to_dbapi_error(error: NestvecError) -> Error:

@@ -13,7 +13,7 @@ from nestvec_schemas.spec.compose import compose_text
 def compose_columns(table: Table, names: Iterable[str], row: Mapping[str, object]) -> dict[str, str]:
     """The texts of a row's composed columns ``names``, which are in the order of ``table.composed``.
 
-    ``row`` is as it is stored; a column's default counts if the row has no value. A text is empty if
+    ``row`` is as it is stored; a column's default is used if the row has no value. A text is empty if
     there is nothing to write.
     """
     scalars = [column for column in table.columns if not column.is_vector]

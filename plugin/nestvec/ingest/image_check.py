@@ -15,7 +15,7 @@ from nestvec_schemas.errors import RowRejected, ServiceError
 def image_columns(table: Table) -> tuple[EmbeddingColumn, ...]:
     """The embeddings of ``table`` whose encoders read images, one for each source and encoder.
 
-    None if the service does not respond to this machine: Milvus may reach it all the same.
+    None if the service does not respond to this machine: Milvus may reach it anyway.
     """
     distinct = {(column.source, column.service, column.encoder_name): column for column in table.embeddings}
     encoders = {service: frozenset(_image_encoders(service)) for service in table.services}

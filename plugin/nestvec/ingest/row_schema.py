@@ -48,7 +48,7 @@ class RowSchema:
 
 
 def row_schema(table: Table, cells: CellTypes | None = None) -> RowSchema:
-    """What rows of ``table`` may hold, with values that are written as ``cells`` says."""
+    """What rows of ``table`` may contain, with values in the notation of ``cells``."""
     generated = {embedding.column: embedding.source for embedding in table.embeddings} | dict(table.generated)
     # BM25 accepts a text without words; an empty text cannot be embedded.
     lexical = {column.column for column in table.lexical}

@@ -91,7 +91,7 @@ def ingest(
     """Write a JSONL, CSV or Parquet file's rows into a collection; continue where an interrupted run stopped.
 
     ``stop`` is called before each batch; ``advance`` with the number of rows just read. Rows with a key of
-    their own are upserted, so that a batch that is written twice is stored once. Where Milvus makes the
+    their own are upserted, so that a batch that is written twice is stored once. If Milvus generates the
     keys, the journal has the collection's count before each batch, so nothing else may write to it
     meanwhile. Raises FileUnreadable, IngestError, JournalMismatch, StoreError, and ServiceError if
     nestvec embeds a column or checks images; the journal remains then.

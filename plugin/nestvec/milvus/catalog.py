@@ -251,7 +251,7 @@ def _read_column(described: Mapping[str, Any]) -> Column:
 
 
 def _default_value(value: Any) -> bool | int | float | str | None:
-    """The default value in Milvus's message, which has it under the name of its type."""
+    """The default value in Milvus's message, where its key is the name of its type."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     kind = value.WhichOneof("data") if hasattr(value, "WhichOneof") else None

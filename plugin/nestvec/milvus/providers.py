@@ -3,7 +3,7 @@
 Milvus Lite has only ``openai`` and takes a base URL. Milvus 2.6 and later have ``tei``: it overwrites the
 endpoint's path and keeps its query string, which holds the embedding's config. Of its providers only
 ``cohere`` fills INT8_VECTOR, and that one has an address for the whole cluster, in milvus.yaml: a note in
-the field's description says which service it is. So do the notes of binary and sparse fields, which no
+the field's description names the service. So do the notes of binary and sparse fields, which no
 Function fills but ``nestvec ingest`` does. Milvus Lite keeps no descriptions of fields: for sparse ones,
 which it has, a property of the collection holds the note.
 """
@@ -51,7 +51,7 @@ _NOTE_PREFIX: Final = "nestvec: "
 """Prefix of a field's description that says who fills it."""
 
 _NOTE_PROPERTY_PREFIX: Final = "nestvec.embed."
-"""Prefix of the name of a collection's property that says the same of a field."""
+"""Prefix of the name of a collection property that says the same about a field."""
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def add_embedding(
         )
     _warn(provider, chosen, info, address)
     prompts = Prompts(info.prompts.get("document", ""), info.prompts.get("query", ""))
-    # The deepest exit is no exit: fields that differ in this word alone are of one family.
+    # The deepest exit counts as no exit: fields that differ only in it are of one family.
     exit = None if info.layers and chosen.exit == info.layers[0] else chosen.exit
     for name, config in zip(names, configs, strict=True):
         registered = replace(config, exit=exit, prompts=prompts)
@@ -161,7 +161,8 @@ def _warn(provider: Provider, config: EmbeddingConfig, info: EncoderInfo, addres
     """Log what the fields depend on that the schema cannot hold."""
     if not provider.sends_prompts and config.form != "sparse" and any(info.prompts.values()):
         logger.warning(
-            "Milvus Lite sends queries and documents alike: the prompts of %s are not used", config.encoder
+            "Milvus Lite does not distinguish queries from documents: the prompts of %s are not used",
+            config.encoder,
         )
     if not provider.has_own_address:
         logger.warning(

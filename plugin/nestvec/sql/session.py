@@ -169,7 +169,7 @@ class Session:
             )
 
     def search_params(self, limit: int) -> dict[str, Any]:
-        """The part of ``search_params`` that says how widely a search for ``limit`` rows looks."""
+        """The part of ``search_params`` that sets how many candidates a search for ``limit`` rows visits."""
         settings, widths = self.settings, dict[str, int]()
         if settings.ef_search:
             # Milvus rejects fewer candidates than rows.

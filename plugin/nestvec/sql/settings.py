@@ -53,7 +53,7 @@ class SettingSpec:
     field: str
     """The field of ``SessionSettings``."""
     parse: Callable[[str], Any]
-    """Makes a value of a text; its ValueError says which values are valid."""
+    """Converts a text to a value; its ValueError says which values are valid."""
     description: str
 
 

@@ -1,1 +1,1 @@
-"""What a person sees in a terminal: tables, progress and interruptions."""
+"""Output in a terminal: tables, progress and interrupts."""

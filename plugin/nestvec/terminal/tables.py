@@ -94,7 +94,7 @@ def print_text_table(
 
 
 def without_empty_columns(table: TextTable) -> TextTable:
-    """The table without the columns that have no value in any row; a table without rows is left alone."""
+    """The table without the columns that have no value in any row; a table without rows is unchanged."""
     nonempty = [
         at for at in range(len(table.columns)) if any(row[at] not in (None, "") for row in table.rows)
     ]
@@ -121,7 +121,7 @@ def fit_widths(table: TextTable, limit: int) -> list[int] | None:
         wrappable = [at for at in range(len(widths)) if widths[at] > floors[at]]
         longest = max(wrappable, key=lambda at: widths[at])
         second = max((widths[at] for at in wrappable if at != longest), default=0)
-        # Down to the next longest at once, so that both are shortened alike afterwards.
+        # Down to the next longest at once, so that both are shortened equally afterwards.
         aim = max(widths[longest] - excess, min(second, widths[longest] - 1))
         widths[longest] = max(floors[longest], aim)
     return widths

@@ -4,7 +4,7 @@ One line of square patches: 2 pixels of margin, the text, 2 more, blank up to th
 the text's color that ends it, as in PIXEL's own renderer; blank patches after that are masked.
 
 The same text gives the same pixels wherever Pillow and its FreeType are the same. Pillow's own font
-(Aileron) has ASCII and 18 more signs: every other character is the same empty box, so that it is of use for
+(Aileron) has ASCII and 18 more signs: every other character is the same empty box, so that it is useful for
 English only. An encoder that was trained on more has its font as a file. With any font, characters are set
 one after the other from left to right, without shaping, ligatures, right-to-left order, fallback fonts or
 color. So Arabic, Hebrew and Indic scripts do not look as they do in PIXEL's own renderer (Pango).

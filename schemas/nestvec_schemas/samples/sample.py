@@ -10,7 +10,7 @@ class Sample:
     """Texts to fit on."""
 
     name: str
-    """Where they came from, as a manifest says it."""
+    """Where they came from, as a manifest records it."""
 
     texts: tuple[str, ...]
     """In the order in which they were drawn."""

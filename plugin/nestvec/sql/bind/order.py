@@ -153,7 +153,7 @@ def check_ranking_order(
         raise scope.source.not_supported(
             "ORDER BY a distance together with other values",
             first_unbound.ordered,
-            "Order by the distance alone, and move the rest to the select list.",
+            "Order by the distance only, and move the rest to the select list.",
         )
     if trend < 0:
         measured = find_measure(first_unbound.node)

@@ -35,7 +35,7 @@ _EXPECTED_VALUES = (
 
 @dataclass(frozen=True)
 class Context:
-    """What a statement refers to besides its own table."""
+    """What a statement refers to in addition to its own table."""
 
     tables: Mapping[str, Table] = field(default_factory=dict)
     """The collections of its subqueries, by the names that they have there."""

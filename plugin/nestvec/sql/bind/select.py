@@ -188,7 +188,7 @@ def _ranked(
 
 
 def _expressions(query: Query) -> list[Expression]:
-    """What the columns of the result and the keys of the order are made of."""
+    """The expressions of the result's columns and of the sort keys."""
     return [
         *(output.expression for output in query.outputs),
         *(key.expression for key in query.ordering.keys),
@@ -288,7 +288,7 @@ def check_window(source: SourceText, select: exp.Select, limit: int | None, offs
             f"LIMIT plus OFFSET of a ranking exceeds Milvus's limit of {MAX_WINDOW:,}",
             limit + offset,
             select.args.get("limit") or select.args.get("offset"),
-            "Narrow the result with WHERE, or omit the distance from ORDER BY.",
+            "Use a smaller LIMIT or OFFSET, or omit the distance from ORDER BY.",
         )
 
 

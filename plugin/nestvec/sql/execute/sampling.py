@@ -1,4 +1,4 @@
-"""Queries from a sample of a collection's texts, shortened as people's queries are."""
+"""Queries from a sample of a collection's texts, shortened to the length of typical queries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEED: Final = 20220526
 """Fixed, so that measurements of one collection are repeatable."""
 
 _MAX_ROWS_READ = 1_000_000
-"""The sample is drawn from the first rows that Milvus returns, of this number."""
+"""The number of rows that the sample is drawn from: the first ones that Milvus returns."""
 
 _PAGE_ROWS = 10_000
 _KEYS_PER_READ = 100

@@ -34,7 +34,7 @@ def run_top_k_with_ties(run: RunNode, session: Session, node: TopKWithTies) -> S
         if wider == search:
             raise SqlNotSupported(
                 f"sorting more than {MAX_WINDOW:,} rows at the same distance is not supported",
-                next_step="Narrow them with WHERE, or ORDER BY the distance alone.",
+                next_step="Narrow them with WHERE, or ORDER BY only the distance.",
             )
         search = wider
 

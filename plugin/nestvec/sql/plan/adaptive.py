@@ -1,4 +1,4 @@
-"""Adaptive retrieval: whether a search reads the longest vectors of a family alone, or a shortlist first.
+"""Adaptive retrieval: whether a search reads only the longest vectors of a family, or a shortlist first.
 
 MRL's funnel (Kusupati et al. 2022) with the sizes of AdANNS (Rege et al. 2023): short vectors suffice to
 separate the few relevant rows from the many others, and the full vectors put those few in order. How short
@@ -240,7 +240,7 @@ def _rescore(plan: Plan, node: VectorSearch, table: Table, choice: ShortlistChoi
 def shorten_target(target: Target, dim: int) -> Target:
     """The same target for vectors of ``dim``: a vector is truncated, and normalised if it was before.
 
-    A text stays as it is: its encoder makes the shorter vector.
+    A text is unchanged: its encoder computes the shorter vector.
     """
     if not isinstance(target, tuple):
         return target

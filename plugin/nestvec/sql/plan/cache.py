@@ -88,7 +88,7 @@ class PlanCache:
         return _rebind_ranking(planned, params, free.targets) if free.targets else planned
 
     def store(self, parsed: ParsedStatement, planned: CachedPlan) -> None:
-        """Cache the plan of a SELECT without subqueries, as ``plan_query`` makes it."""
+        """Cache the plan of a SELECT without subqueries, as ``plan_query`` returns it."""
         scope = planned.scope
         key = _cache_key(
             parsed.source.text, scope.params, scope.context.service, _free_parameters(parsed.tree).names

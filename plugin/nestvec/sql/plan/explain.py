@@ -1,4 +1,4 @@
-"""A plan as a tree of words, for people (lines of text) and for programs (JSON)."""
+"""A plan as a tree of descriptions: lines of text for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def describe_target(target: Target) -> str:
 
 
 def describe_embedding(nearest: DistanceRanking) -> str:
-    """Which texts of a search nestvec itself has embedded, and by what; empty if there are none."""
+    """The texts of a search that nestvec itself has embedded, and the encoders; empty if there are none."""
     target = nearest.target
     terms = target.terms if isinstance(target, VectorSum) else ((1.0, target),)
     embedded = dict.fromkeys(term for _, term in terms if isinstance(term, EmbeddedText))

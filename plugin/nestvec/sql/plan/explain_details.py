@@ -1,4 +1,4 @@
-"""What EXPLAIN adds from the collection: indexes, who embeds, bytes read, measured times."""
+"""What EXPLAIN adds from the collection: indexes, encoders, bytes read, measured times."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ Details = tuple[tuple[str, str], ...]
 
 @dataclass
 class NodeTiming:
-    """What EXPLAIN ANALYZE measured of one node, over all its runs."""
+    """What EXPLAIN ANALYZE measured for one node, over all its runs."""
 
     runs: int = 0
     rows: int = 0
     seconds: float = 0.0
-    """With the node's inputs, and with the time that Milvus took."""
+    """Includes the node's inputs, and the time that Milvus took."""
 
 
 @dataclass(frozen=True)
 class CollectionContext:
-    """The collection of a plan, and what was measured of the plan's nodes."""
+    """The collection of a plan, and what was measured for the plan's nodes."""
 
     table: Table
     rows: int
@@ -46,7 +46,7 @@ class CollectionContext:
 
 
 def add_details(tree: ExplainNode, context: CollectionContext) -> ExplainNode:
-    """The tree with everything that is known of each node."""
+    """The tree with everything that is known about each node."""
     node = tree.node
     children = tuple(_add_child_details(child, context, node) for child in tree.children)
     more = [*_search_details(node, context), *_timing_details(node, context)]
@@ -84,7 +84,7 @@ def _search_details(node: object, context: CollectionContext) -> Iterator[tuple[
 
 
 def _index_details(context: CollectionContext, nearest: DistanceRanking) -> Iterator[tuple[str, str]]:
-    """The index of the column that is searched, and who embeds the text for it."""
+    """The index of the column that is searched, and what embeds the text for it."""
     index = context.table.indexes.get(nearest.column) or "unknown"
     yield "index", f"{index}, {context.table.metrics.get(nearest.column) or nearest.metric}"
     embedding = context.table.embedding(nearest.column)
@@ -113,7 +113,7 @@ def _total_bytes_details(plan: Plan, context: CollectionContext) -> Iterator[tup
     if isinstance(node, Rescore):
         total = _search_bytes(node.shortlist, context) + _rescore_bytes(node, context)
         full = _vector_bytes(_search_bytes(node.full_search, context))
-        yield "reads", f"{_vector_bytes(total)}; a search by the full vectors alone: {full}"
+        yield "reads", f"{_vector_bytes(total)}; a search by the full vectors only: {full}"
 
 
 def _search_bytes(node: VectorSearch, context: CollectionContext) -> int:

@@ -1,7 +1,7 @@
 """A condition as a Milvus filter expression.
 
 Values are written as constants, because Milvus Lite has no filter templates. Only the grammar that Milvus
-(Plan.g4) and Milvus Lite (milvus_lite.search.filter) read alike is used.
+(Plan.g4) and Milvus Lite (milvus_lite.search.filter) read in the same way is used.
 """
 
 from __future__ import annotations

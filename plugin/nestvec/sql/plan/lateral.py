@@ -46,7 +46,7 @@ _MILVUS_TYPES: Final = {bool: "BOOL", int: "INT64", float: "DOUBLE", str: "VARCH
 
 
 def search_batches(plans: tuple[Plan, ...]) -> list[list[int]]:
-    """The numbers of the plans that one search answers; a plan that is more than a search is alone."""
+    """The indexes of the plans that share one search; a plan that is more than a search is by itself."""
     batches: list[list[int]] = []
     open_batches: dict[tuple[VectorSearch, bool], list[int]] = {}
     for number, plan in enumerate(plans):

@@ -53,9 +53,9 @@ class Rescore:
     dim: int
     """The dim of the shorter vectors."""
     expected: str = ""
-    """What recall ANALYZE measured for this shortlist, for EXPLAIN."""
+    """The recall that ANALYZE measured for this shortlist, for EXPLAIN."""
     early_stop_gap: float | None = None
-    """Where the last row of the shortlist is at least this much farther off than the last row wanted, by the
+    """Where the last row of the shortlist is at least this much farther away than the last row wanted, by the
     shorter vector, the shortlist's own order is kept; None for never."""
 
     @property

@@ -31,7 +31,7 @@ from nestvec.sql.plan.nodes import (
 )
 
 DEFAULT_CANDIDATES: Final = 100
-"""Rows by each distance that a fused ranking counts, at least: ranks beyond add next to nothing (1 / 160)."""
+"""Minimum number of rows of each distance in a fused ranking: later ranks add little to a score (1 / 160)."""
 
 DEFAULT_RERANKED: Final = 50
 """Rows that a model scores if the statement gives no number: it reads each of them with the query."""
@@ -148,7 +148,7 @@ def _plan_unranked(query: Query) -> Node:
     if grouping is not None:
         node = node if isinstance(node, CountRows) else Aggregate(node, grouping.keys, grouping.aggregates)
         node = node if grouping.having is None else Filter(node, grouping.having)
-    # Sorted first: of rows that are alike, DISTINCT keeps the first by the order.
+    # Sorted first: of equal rows, DISTINCT keeps the first in this order.
     node = Sort(node, query.ordering.keys) if query.ordering.keys else node
     node = node if query.distinct is None else Distinct(node, query.distinct)
     return node if query.limit is None and not query.offset else Limit(node, query.limit, query.offset)

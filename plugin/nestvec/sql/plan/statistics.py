@@ -1,4 +1,4 @@
-"""What ANALYZE measured of a family, as stored with the collection: recall by dim and shortlist size."""
+"""What ANALYZE measured for a family, as stored with the collection: recall by dim and shortlist size."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ShortlistRecall(_StoredModel):
 
 
 class ShorterColumn(_StoredModel):
-    """What was measured of one shorter column."""
+    """What was measured for one shorter column."""
 
     column: str
     dim: Annotated[int, Field(ge=1)]
@@ -62,7 +62,7 @@ class ShorterColumn(_StoredModel):
 
 
 class FamilyStatistics(_StoredModel):
-    """What was measured of one family, against searches by its longest column."""
+    """What was measured for one family, against searches by its longest column."""
 
     version: Literal[1] = 1
     column: str

@@ -28,7 +28,7 @@ def plain_table(source: SourceText, node: exp.Expr, *allowed: str) -> str:
 
 
 def with_table(session: Session, source: SourceText, node: exp.Table, bind: Callable[[Table], T]) -> Steps[T]:
-    """What ``bind`` makes of a table, which is read again if it changed and binding failed."""
+    """The result of ``bind`` for a table, which is read again if it changed and binding failed."""
     remembered = frozenset(session.tables)
     table = yield from session.table(source, node)
     try:

@@ -348,7 +348,7 @@ EXPLAINED = """\
 Answer
      columns: id
      embedded by: http://127.0.0.1:8080
-     reads: about 256.31 MB of vectors; a search by the full vectors alone: about 1,536.00 MB of vectors
+     reads: about 256.31 MB of vectors; a search by the full vectors only: about 1,536.00 MB of vectors
   -> Rescore papers: 10 rows of 200
        expected: recall@10 0.9930, at least 0.9920 (95 % confidence), over 200 queries
        stops early: no

@@ -101,7 +101,7 @@ def real_text(value: float) -> str:
 
 
 def _format_float(digits: str, value: float, narrow: np.float32 | None = None) -> str:
-    """A number with a fraction as PostgreSQL has it: 1, 0.5, 1e+20, 1e-07."""
+    """A floating-point number as PostgreSQL prints it: 1, 0.5, 1e+20, 1e-07."""
     size = abs(value)
     if size and not 1e-4 <= size < (1e15 if narrow is None else 1e6):
         if narrow is not None:

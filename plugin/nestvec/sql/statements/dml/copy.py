@@ -28,7 +28,7 @@ _FORMATS: Final = ("jsonl", "csv", "parquet")
 def run_copy(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
     """COPY FROM. As with ``nestvec ingest``, the same statement continues where it was interrupted.
 
-    The tag says how many rows were inserted, and how many were rejected into which file.
+    The tag has the number of rows inserted, and of rows rejected with the file that they are in.
     Raises SqlError, IngestError, StoreError, ServiceError.
     """
     source, tree = parsed.source, parsed.tree

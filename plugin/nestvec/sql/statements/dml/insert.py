@@ -223,18 +223,25 @@ def _check_unique_ids(insert: Insert) -> None:
     for row, node in zip(insert.rows, insert.nodes, strict=True):
         value = row[insert.table.primary.name]
         if value in seen_ids:
-            raise _duplicate(insert, value, node, "occurs twice in this statement")
+            # DO UPDATE would not help: it cannot change a row twice.
+            raise _duplicate(insert, value, node, "occurs twice in this statement", "DO NOTHING")
         seen_ids.add(value)
 
 
-def _duplicate(insert: Insert, value: object, node: exp.Expr, problem: str = "already exists") -> SqlError:
+def _duplicate(
+    insert: Insert,
+    value: object,
+    node: exp.Expr,
+    problem: str = "already exists",
+    action: str = "DO UPDATE SET … or DO NOTHING",
+) -> SqlError:
     key = insert.table.primary.name
     at = node.expressions[insert.columns.index(key)] if isinstance(node, exp.Tuple) else node
     source = insert.scope.source
     return SqlKeyExists(
         f"a row with this {key} {problem}",
         value=value,
-        next_step=f"Use another, or add ON CONFLICT ({key}) DO UPDATE SET … or DO NOTHING.",
+        next_step=f"Use another, or write ON CONFLICT ({key}) {action}.",
         statement=source.text,
         position=source.position(at),
     )
