@@ -50,7 +50,7 @@ def adapted(words: list[str]) -> dict[str, object]:
         first.send_signal(signal.SIGTERM)
         _, said = first.communicate(timeout=300)
     assert first.returncode == 130, said
-    assert "The same command continues from there" in said
+    assert "Run the same command again to continue" in said
     again = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert again.returncode == 0, again.stderr
     found: dict[str, object] = json.loads(again.stdout)

@@ -148,7 +148,7 @@ def test_reranked_rows_are_in_the_services_order(
         (["--encoder", "reranker"], "--rerank reranker"),
         (["--encoder", "minilm", "--rerank", "splade"], "splade cannot score queries with documents"),
         (["--encoder", "splade", "--through", "milvus"], "can only be searched exactly"),
-        (["--encoder", "minilm", "--depth", "5"], "--depth is for --rerank"),
+        (["--encoder", "minilm", "--depth", "5"], "--depth needs --rerank"),
     ],
 )
 def test_options_that_do_not_fit_are_errors(repository: Path, data: Path, asked: list[str], said: str) -> None:

@@ -128,4 +128,4 @@ def test_the_command_fits_and_says_what_it_found(
     assert len(parse_expression(source).terms[0].coefficients.layers) == 6
     assert f"--merge '{source}'" in done.output
     bare = CliRunner().invoke(cli, ["export", names["base"], "--fit", str(tmp_path / "pairs.jsonl")])
-    assert bare.exit_code == 2 and "--fit finds the coefficients of --merge" in bare.output
+    assert bare.exit_code == 2 and "--fit needs --merge" in bare.output

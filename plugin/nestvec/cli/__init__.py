@@ -33,7 +33,7 @@ COMMANDS = {
     ),
     "demo": CommandEntry("demo", "Run everything once: export, serve, ingest, query."),
     "encoders": CommandEntry("encoders", "List the encoders in a model repository."),
-    "evaluate": CommandEntry("evaluate", "Measure what each length, exit and form of the vectors keeps."),
+    "evaluate": CommandEntry("evaluate", "Measure the quality of each vector length, exit and form."),
     "export": CommandEntry("export", "Export a checkpoint to a Triton model repository."),
     "ingest": CommandEntry("ingest", "Insert a JSONL, CSV or Parquet file into a collection."),
     "serve": CommandEntry("serve", "Serve embeddings to Milvus and to TEI, OpenAI and Cohere clients."),
@@ -45,7 +45,7 @@ Every option can be set by an environment variable, which its help names.
 NO_COLOR turns colours off.
 
 \b
-Shell completion, of encoder and collection names too:
+Shell completion, including encoder and collection names:
   bash  eval "$(_NESTVEC_COMPLETE=bash_source nestvec)"     in ~/.bashrc
   zsh   eval "$(_NESTVEC_COMPLETE=zsh_source nestvec)"      in ~/.zshrc
   fish  _NESTVEC_COMPLETE=fish_source nestvec | source      in config.fish
@@ -98,7 +98,7 @@ def cli(ctx: click.Context, verbose: int) -> None:
 
 
 def use_colour() -> bool | None:
-    """False where NO_COLOR is set (https://no-color.org), else None: whether the stream is a terminal."""
+    """False if NO_COLOR is set (https://no-color.org), else None: whether the stream is a terminal."""
     return False if os.environ.get("NO_COLOR") else None
 
 

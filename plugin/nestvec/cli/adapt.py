@@ -90,15 +90,15 @@ class AdaptArgs:
         texts: dict[Kind, Path | None] = {"pairs": data.pairs, "triplets": data.triplets, "texts": data.texts}
         files = [(kind, path) for kind, path in texts.items() if path]
         if len(files) + (data.captions is not None) != 1:
-            raise click.UsageError("Give one of --texts, --pairs, --triplets and --captions.")
+            raise click.UsageError("Give exactly one of --texts, --pairs, --triplets and --captions.")
         if data.captions is None:
-            unsuitable = self.images.given()
+            unsuitable = self.images.option_names()
         else:
             only_for_texts = {"--exits": self.exits, "--scores": data.scores, "--teacher": data.teacher}
             unsuitable = [name for name, value in only_for_texts.items() if value]
         if unsuitable:
-            use = "--captions" if data.captions is None else "texts only"
-            raise click.UsageError(f"{', '.join(unsuitable)}: for {use}.")
+            use = "with --captions" if data.captions is None else "without --captions"
+            raise click.UsageError(f"{', '.join(unsuitable)}: available only {use}.")
         return files[0] if files else None
 
 
@@ -112,7 +112,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
         return None
     names = tuple(part.strip() for part in value.split(","))
     if not all(names):
-        raise click.BadParameter("a name is empty. Write them as query,document.", ctx, param)
+        raise click.BadParameter("A column name is empty. Write the list as query,document.", ctx, param)
     return names
 
 
@@ -132,7 +132,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
         help="Columns of the texts, in this order. With --texts they are joined; with --captions the image's "
         "comes first.",
     ),
-    option("--scores", metavar="NAME", help="Column of a teacher's scores of the pairs or triplets."),
+    option("--scores", metavar="NAME", help="Column with a teacher's scores for the pairs or triplets."),
     option("--teacher", metavar="CHECKPOINT", help="Cross-encoder that scores the pairs or triplets."),
 )
 @option_group(
@@ -191,7 +191,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 def command(args: AdaptArgs) -> None:
     """Train CHECKPOINT so that its short vectors, and with --exits its early layers, keep its quality.
 
-    A file is JSONL, CSV or Parquet; for --texts also a .txt with a text per line. A corpus.jsonl of BEIR
+    A file is JSONL, CSV or Parquet; for --texts also a .txt with a text per line. BEIR's corpus.jsonl
     works as it is. With --captions, each row has the path of an image and one or more captions, in lists
     or in several columns. CHECKPOINT (CLIP, SigLIP and similar) learns from them, or a text encoder
     becomes a dual encoder together with --image-checkpoint. After an interruption, the same command

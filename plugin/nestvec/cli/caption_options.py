@@ -1,4 +1,4 @@
-"""The options of ``nestvec adapt`` that only captioned images have."""
+"""The options of ``nestvec adapt`` for captioned images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _RATE = click.FloatRange(0, 10)
 
 AUGMENT: Final = {"none": (False, False), "move": (True, False), "mirror": (True, True)}
-"""Whether images are moved, and whether mirrored, by name."""
+"""By name: whether images are moved, and whether they are mirrored."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class CaptionArgs:
     image_blocks: int | None
     augment: str
 
-    def given(self) -> list[str]:
+    def option_names(self) -> list[str]:
         """The options that have a value, as they are written; all but --augment, which has a default."""
         names = [name for name, value in vars(self).items() if value is not None and name != "augment"]
         return [f"--{name.replace('_', '-')}" for name in names]
@@ -61,7 +61,7 @@ def _column_value(ctx: click.Context, param: click.Parameter, value: str | None)
         return None
     column, equals, cell = value.partition("=")
     if not (column and equals and cell):
-        raise click.BadParameter(f"'{value}' is not COLUMN=VALUE.", ctx, param)
+        raise click.BadParameter(f"'{value}' is not COLUMN=VALUE. Write it as split=train.", ctx, param)
     return column, cell
 
 
@@ -70,7 +70,7 @@ CAPTION_OPTIONS = option_group(
     option(
         "--image-checkpoint",
         metavar="CHECKPOINT",
-        help="Image encoder or classifier, where CHECKPOINT is a text encoder.",
+        help="Image encoder or classifier, if CHECKPOINT is a text encoder.",
     ),
     option(
         "--only",
@@ -104,6 +104,6 @@ CAPTION_OPTIONS = option_group(
         "--augment",
         type=click.Choice(list(AUGMENT)),
         default="move",
-        help="move: shift images slightly. mirror: mirror them as well, where left and right mean nothing.",
+        help="move: shift images slightly. mirror: mirror them as well, if left and right mean nothing.",
     ),
 )

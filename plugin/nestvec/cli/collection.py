@@ -49,12 +49,13 @@ def create(spec: Path, uri: str, token: str, database: str, models: Path) -> Non
       expert: NAME   use the encoder's weights of this name: FIELD_DIM_NAME
       form: int8     store a quarter of the bytes: FIELD_DIM_int8
       form: binary   store a thirty-second of them: FIELD_DIM_binary
-      form: sparse   of a sparse encoder, without dims: FIELD_sparse
+      form: sparse   for a sparse encoder, without dims: FIELD_sparse
       top: 64        keep the 64 largest weights: FIELD_sparse_top64
       name: NAME     with one dim, name the field
 
-    int8 and binary need a Milvus server from 2.6. nestvec ingest fills binary fields; nestvec ingest and SQL
-    fill sparse ones, on Milvus Lite too. An embedding may also have a service, index, metric and params.
+    int8 and binary need a Milvus server, 2.6 or later. nestvec ingest fills binary fields; nestvec ingest
+    and SQL fill sparse ones, on Milvus Lite too. An embedding may also have a service, index, metric and
+    params.
 
     Fields are BOOL, INT8 to INT64, FLOAT, DOUBLE, VARCHAR, JSON or ARRAY; they may be nullable, have a
     default or be the partition_key. A VARCHAR with compose: "{title}. {brand}: {meta.color}" is filled
@@ -62,7 +63,7 @@ def create(spec: Path, uri: str, token: str, database: str, models: Path) -> Non
     of them.
 
     Under lexical:, {field: FIELD} adds FIELD_bm25, which Milvus fills for BM25. Under vectors:,
-    {name: NAME, dim: DIM} adds a field that rows bring. More than 4 vector fields need max_vector_fields.
+    {name: NAME, dim: DIM} adds a field that rows supply. More than 4 vector fields need max_vector_fields.
 
     \b
     Example: papers.yaml

@@ -1,4 +1,4 @@
-"""Shell completion of the names of encoders and collections; without names where they cannot be read."""
+"""Shell completion of the names of encoders and collections; no names if they cannot be read."""
 
 from __future__ import annotations
 

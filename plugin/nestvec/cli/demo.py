@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def command(ctx: click.Context, uri: str, models: Path, json: bool) -> None:
-    """Run everything once, offline, on texts of this machine.
+    """Run everything once, offline, on texts from this machine.
 
     Exports all-MiniLM-L6-v2, starts the service, creates a Milvus Lite collection whose 64-dim and 384-dim
     fields the server fills, ingests the docstrings of Python's standard library, and answers three questions
@@ -87,12 +87,12 @@ class ImageDemoArgs:
         type=click.Path(path_type=Path, file_okay=False),
         default=Path(),
         show_default="the current one",
-        help="Folder of contact-sheet.png and contact-sheet.html.",
+        help="Folder for contact-sheet.png and contact-sheet.html.",
     ),
 )
 @json_option
 def images(args: ImageDemoArgs) -> None:
-    """Find images of this machine by text, offline, and show them on a contact sheet.
+    """Find images on this machine by text, offline, and show them on a contact sheet.
 
     Exports all-MiniLM-L6-v2 with EfficientNet-Lite0 as its image tower: an image's vector is the text
     encoder's vector of the classes that the classifier sees, so that no training is needed. Starts the

@@ -110,7 +110,7 @@ def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
         default="",
         metavar="PRECISION,…",
         show_default=False,
-        help="Measure the same encoders with weights of fp32, fp16 or int8 as well.",
+        help="Measure the same encoders with fp32, fp16 or int8 weights as well.",
     ),
 )
 @option_group(
@@ -141,7 +141,7 @@ def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
         callback=integers,
         metavar="TOP,TOP,…",
         show_default="all",
-        help="Of sparse encoders: how many of the largest weights a document keeps, descending.",
+        help="For sparse encoders: how many of the largest weights a document keeps, descending.",
     ),
 )
 @option_group(
@@ -156,7 +156,7 @@ def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
         "--uri",
         envvar="NESTVEC_URI",
         show_default="a temporary Milvus Lite database",
-        help="The Milvus of --through milvus.",
+        help="The Milvus that --through milvus searches.",
     ),
     option(
         "--token",
@@ -169,7 +169,7 @@ def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
         "--candidates",
         type=click.IntRange(1, 10_000),
         default=100,
-        help="Documents of a short search that are rescored at full length.",
+        help="Documents found by short vectors that are rescored at full length.",
     ),
     encoder_option(
         "--rerank",
@@ -191,8 +191,8 @@ def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
         callback=_split,
         default="",
         metavar="LANGUAGE,…",
-        show_default="the set's own",
-        help="Of captioned images: measure these languages as well, by the names in captions, or all.",
+        show_default="the dataset's own",
+        help="For captioned images: measure these languages as well, by the names in captions, or all.",
     ),
 )
 @option_group(
@@ -210,12 +210,12 @@ def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
     ),
 )
 def command(args: EvaluateArgs) -> None:
-    """Measure what each length, exit, precision and form of an encoder's vectors keeps of its quality.
+    """Measure how much of an encoder's quality each length, exit, precision and form of its vectors keeps.
 
     DATA are folders in BEIR's layout (corpus.jsonl, queries.jsonl and qrels/test.tsv), or of captioned
     images (pairs.jsonl with _id, image and caption), which are searched in both directions: images by
-    text and captions by image. A sparse encoder is measured with all weights of words, and with only the
-    largest ones (--top). --rerank adds the ranking of each encoder after reranking. An interrupted run
+    text and captions by image. A sparse encoder is measured with all its weights, and with only the largest
+    ones (--top). --rerank adds the ranking of each encoder after reranking. An interrupted run
     continues where it stopped; no vector is computed twice.
 
     \b
@@ -236,7 +236,7 @@ def command(args: EvaluateArgs) -> None:
 
     encoders, search, output = args.variants, args.search, args.output
     if search.depth is not None and not search.rerank:
-        raise click.UsageError("--depth is for --rerank, which is missing.")
+        raise click.UsageError("--depth needs --rerank: add it, or omit --depth.")
     require_packages("evaluating", ("pytrec_eval", "matplotlib", "jinja2", "onnxruntime"), "evaluate")
     for path in (output.report, output.json if output.json != "-" else None):
         check_writable(path)

@@ -158,7 +158,7 @@ _ENCODER = option_group(
         metavar="CLASSIFIER",
         help="An image classifier: texts find images by the names of its classes, without training.",
     ),
-    option("--frames", type=click.IntRange(1, 64), default=1, help="Images that make one input."),
+    option("--frames", type=click.IntRange(1, 64), default=1, help="Number of images in one input."),
     option(
         "--layout",
         metavar="TEXT",
@@ -171,7 +171,7 @@ _NESTING = option_group(
     option(
         "--rotate",
         metavar="SAMPLE",
-        help="Make short vectors better: fit a rotation on the encoder's vectors of these texts. SAMPLE is a "
+        help="Improve short vectors: fit a rotation on the encoder's vectors of these texts. SAMPLE is a "
         "file (txt, JSONL, CSV, Parquet), a collection of the Milvus at --uri, or demo (this machine's own "
         "texts).",
     ),
@@ -324,17 +324,17 @@ def _overrides(args: EncoderArgs) -> Overrides:
 
 
 def _merge(args: ExportArgs) -> Merge | None:
-    """What to merge; a usage error without that and a checkpoint, or if two checkpoints are ``base``."""
+    """What to merge; a usage error if that and CHECKPOINT are missing, or if two checkpoints are ``base``."""
     from nestvec_exporters.merge import BASE, CoefficientFit, Merge
 
     merging = args.merging
     if merging.merge is None:
         if merging.fit is not None:
-            raise click.UsageError("--fit finds the coefficients of --merge, which is missing.")
+            raise click.UsageError("--fit needs --merge: it finds the coefficients of EXPRESSION.")
         if args.checkpoint is None:
             raise click.UsageError("Missing argument 'CHECKPOINT' (or --merge EXPRESSION).")
         if merging.names:
-            raise click.UsageError("--with defines a name in --merge, which is missing.")
+            raise click.UsageError("--with needs --merge: it defines a name in EXPRESSION.")
         return None
     rows = None if merging.fit is None else _read_fit_rows(merging.fit)
     fit = None if rows is None else CoefficientFit(rows, merging.fit_steps, seed=args.nesting.seed)
@@ -346,7 +346,7 @@ def _merge(args: ExportArgs) -> Merge | None:
 
 
 def _read_fit_rows(path: Path) -> TrainingData:
-    """The rows of a file, as pairs where it has columns for them."""
+    """The rows of a file, as pairs if it has columns for them."""
     from nestvec.datasets.training_texts import TrainingColumns, detect_kind, read_rows
     from nestvec_exporters.training_data import TrainingData
 

@@ -84,8 +84,8 @@ class IngestArgs:
         "--on-error",
         type=click.Choice(["reject", "zero"]),
         default="reject",
-        help="A row whose image cannot be fetched or decoded. reject: skip the row. zero: store a zero "
-        "vector; a service that runs without --on-error zero refuses the rows of the request instead.",
+        help="What to do with a row whose image cannot be fetched or decoded. reject: skip it. zero: store a "
+        "zero vector; a service that runs without --on-error zero refuses the rows of the request instead.",
     ),
 )
 @json_option
@@ -95,7 +95,7 @@ def command(args: IngestArgs) -> None:
     Rows that cannot be stored go to FILE.rejected.jsonl with the reason, and the others are written. After
     an interruption, the same command continues where it stopped, and no row is written twice. A row whose
     primary key is in the collection replaces that row. A text that the spec composes from other columns is
-    filled where a row does not have it.
+    filled in if a row lacks it.
 
     \b
     Example:
@@ -137,7 +137,7 @@ def _target(milvus: MilvusArgs) -> str:
 
 
 def _print_report(report: IngestReport, collection: str, *, as_json: bool) -> None:
-    """Print the report; exit with 130 after an interruption, with 1 where no row could be written."""
+    """Print the report; exit with 130 after an interruption, with 1 if no row could be written."""
     rate = report.this_run / report.seconds if report.seconds else 0.0
     if as_json:
         print_json(
@@ -155,7 +155,7 @@ def _print_report(report: IngestReport, collection: str, *, as_json: bool) -> No
     else:
         _print_lines(report, collection, rate)
     if not report.finished:
-        click.echo("Stopped. The same command continues from there.", err=True)
+        click.echo("Stopped. Run the same command again to continue.", err=True)
         sys.exit(130)
     if report.rejected and not report.inserted:
         sys.exit(1)

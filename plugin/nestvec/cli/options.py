@@ -108,7 +108,7 @@ def integers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
             values.append(int(part))
         except ValueError:
             example = _EXAMPLES[param.name or "dims"]
-            reason = f"'{part.strip()}' is not a whole number. Write them as {example}."
+            reason = f"'{part.strip()}' is not a whole number. Write the list as {example}."
             raise click.BadParameter(reason, ctx, param) from None
     return tuple(values)
 
@@ -119,7 +119,7 @@ def name_value_pairs(ctx: click.Context, param: click.Parameter, values: tuple[s
     for value in values:
         name, equals, rest = value.partition("=")
         if not (name and equals and rest) or name in mapping:
-            reason = f"'{value}' is not NAME={param.metavar or 'VALUE'}, each name once."
+            reason = f"'{value}' is not NAME={param.metavar or 'VALUE'}, or repeats a name."
             raise click.BadParameter(reason.replace("NAME=NAME=", "NAME="), ctx, param)
         mapping[name] = rest
     return mapping

@@ -80,8 +80,8 @@ class ServeArgs:
         "--overlong",
         type=click.Choice(["error", "truncate", "mean"]),
         default="truncate",
-        help="Texts longer than the encoder takes, where a request does not say: refuse them, truncate them, "
-        "or embed them in chunks and average.",
+        help="What to do with a text longer than the encoder takes, unless a request says. error: reject the "
+        "request. truncate: truncate the text. mean: average the vectors of its chunks.",
     ),
 )
 @option_group(
@@ -136,7 +136,8 @@ class ServeArgs:
         "--on-error",
         type=click.Choice(["reject", "zero"]),
         default="reject",
-        help="An image that cannot be fetched or decoded: reject the request, or return a zero vector.",
+        help="What to do with an image that cannot be fetched or decoded. reject: reject the request. zero: "
+        "return a zero vector.",
     ),
 )
 @option_group(

@@ -83,7 +83,7 @@ def command(args: SqlArgs) -> None:
     """Run SQL. STATEMENT is one or more statements, separated by semicolons, or - to read standard input.
 
     Without STATEMENT, statements come from standard input; on a terminal that is a prompt with history and
-    completion, whose commands \\? lists.
+    completion; \\? lists its commands.
 
     The grammar is PostgreSQL's with pgvector's operators: <=> (cosine distance), <-> (Euclidean distance) and
     <#> (negative inner product). The server embeds a text to the right of one. * selects every column,
@@ -104,7 +104,7 @@ def command(args: SqlArgs) -> None:
     script = _script(args)
     statements = script_pieces(script) if script is not None else ()
     if script is not None and not statements:
-        raise _usage("There is no statement to run.")
+        raise _usage("There is no statement to run. Give STATEMENT, --file or standard input.")
     # Only CREATE may name a database that does not exist yet.
     create = script is None or any(statement[:6].upper() == "CREATE" for statement in statements)
     session = Session(SessionSettings(models=args.models))

@@ -61,11 +61,11 @@ def training_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[CaptionOptions
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--captions", "FILE", "--texts", "FILE"], "Give one of"),
-        (["--captions", "FILE", "--exits", "2"], "--exits: for texts only."),
-        (["--captions", "FILE", "--teacher", "m"], "--teacher: for texts only."),
-        (["--texts", "FILE", "--image-checkpoint", "m"], "--image-checkpoint: for --captions."),
-        (["--texts", "FILE", "--image-rate", "0"], "--image-rate: for --captions."),
+        (["--captions", "FILE", "--texts", "FILE"], "Give exactly one of"),
+        (["--captions", "FILE", "--exits", "2"], "--exits: available only without --captions."),
+        (["--captions", "FILE", "--teacher", "m"], "--teacher: available only without --captions."),
+        (["--texts", "FILE", "--image-checkpoint", "m"], "--image-checkpoint: available only with"),
+        (["--texts", "FILE", "--image-rate", "0"], "--image-rate: available only with --captions."),
         (["--captions", "FILE", "--only", "train"], "is not COLUMN=VALUE"),
         (["--captions", "FILE", "--augment", "colour"], "is not one of"),
     ],
