@@ -25,7 +25,7 @@ types: $(READY)
 	$(BIN)/mypy
 
 unit: $(READY)
-	$(BIN)/pytest schemas exporters plugin
+	$(BIN)/pytest tests schemas exporters plugin
 
 integration: $(READY) $(TRITON)
 	$(BIN)/pytest integration_tests

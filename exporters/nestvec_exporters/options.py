@@ -265,11 +265,11 @@ class ExportOptions(NestingOptions, TritonOptions):
     def __post_init__(self) -> None:
         self._check_names()
         if self.precision not in get_args(Precision):
-            known = get_args(Precision)
+            precisions = get_args(Precision)
             raise EncoderError(
                 "unknown precision",
                 value=self.precision,
-                next_step=f"Choose one of {', '.join(known)}.{nearest(str(self.precision), known)}"
+                next_step=f"Choose one of {', '.join(precisions)}.{nearest(str(self.precision), precisions)}"
                 f"{_BF16_NOTE if str(self.precision) == 'bf16' else ''}",
             )
         if self.max_tokens is not None and self.max_tokens < 1:

@@ -122,7 +122,7 @@ def shown_of(source: SentenceModel) -> PromptMask | None:
     token alone, which is never theirs.
 
     Their tokens are counted as sentence-transformers counts them: of the prompt alone, without an end token.
-    Raises CheckpointUnsupported where a prompt cannot be told by its tokens.
+    Raises CheckpointUnsupported where a prompt cannot be recognised by its tokens.
     """
     if source.pools_prompts or not source.prompts or source.pooling == ("lasttoken",):
         return None

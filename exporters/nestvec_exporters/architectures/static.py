@@ -15,8 +15,8 @@ from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
 from nestvec_exporters.options import ExportOptions, Overrides
 from nestvec_exporters.probes.texts import PROBE_COUNT, probe_texts
-from nestvec_exporters.static.layouts import read_embedding_table
 from nestvec_exporters.static.table import NO_ROW, EmbeddingTable
+from nestvec_exporters.static.table_layouts import read_embedding_table
 from nestvec_schemas.manifest import Precision, PromptName
 from nestvec_schemas.towers import Tower
 from nestvec_schemas.vectors import Vectors

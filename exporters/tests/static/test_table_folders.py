@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from nestvec_exporters.static.layouts import read_embedding_table
+from nestvec_exporters.static.table_layouts import read_embedding_table
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError
 
 Write = Callable[..., Path]
