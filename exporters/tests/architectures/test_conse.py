@@ -64,7 +64,7 @@ def seen(folder: Path, tower: object) -> Vectors:
     return np.stack(run_graph(part_folder(folder, "image") / GRAPH, rows))
 
 
-def test_pictures_lie_where_their_classes_names_do(bert: Path, classifier: Path, tmp_path: Path) -> None:
+def test_images_lie_where_their_classes_names_do(bert: Path, classifier: Path, tmp_path: Path) -> None:
     manifest = export(options(bert, classifier, tmp_path))
     folder = tmp_path / "both"
     verify_files(folder, manifest)
@@ -94,7 +94,7 @@ def test_other_precisions(bert: Path, classifier: Path, tmp_path: Path, precisio
     assert manifest.verification.cosine_mean > 0.98
 
 
-def test_an_encoder_of_pictures_in_the_texts_own_space_is_taken_as_it_is(bert: Path, tmp_path: Path) -> None:
+def test_an_encoder_of_images_in_the_texts_own_space_is_taken_as_it_is(bert: Path, tmp_path: Path) -> None:
     row = DUAL["clip"]
     clip = write(replace(row, fields={**row.fields, "projection_dim": 32}), tmp_path / "clip")
     manifest = export(options(bert, clip, tmp_path))

@@ -55,7 +55,7 @@ def written(request: pytest.FixtureRequest, checkpoints: Path, models: Path) -> 
     return checkpoint, models / name
 
 
-def real_pictures() -> list[Image.Image]:
+def real_images() -> list[Image.Image]:
     folders = [DATA / "tuxpaint-stamps" / "images", DATA / "emoji" / "images"]
     if not all(folder.is_dir() for folder in folders):
         pytest.skip(f"{folders} are not there; NESTVEC_DATA names the folder that holds them")
@@ -67,13 +67,13 @@ def real_pictures() -> list[Image.Image]:
     return found
 
 
-def of_texts(folder: Path, texts: list[str]) -> Array:
+def text_vectors(folder: Path, texts: list[str]) -> Array:
     manifest = read_manifest(folder)
     rows = text_rows(folder, texts, manifest.towers["text"].max_tokens)
     return np.stack(run_graph(folder / GRAPH, rows))
 
 
-def of_pictures(folder: Path, images: Any) -> Array:
+def image_vectors(folder: Path, images: Any) -> Array:
     tower = read_manifest(folder).towers["image"]
     assert tower.image_transform is not None
     rows = image_rows(tower.image_transform, tower.frames, images)
@@ -97,13 +97,13 @@ def whole_model(checkpoint: Path) -> Any:
 @pytest.mark.parametrize("written", tiny_image_models.DUAL, indirect=True)
 def test_both_towers_give_what_the_whole_model_of_transformers_gives(written: tuple[Path, Path]) -> None:
     checkpoint, folder = written
-    images = real_pictures()
+    images = real_images()
     model, processor = whole_model(checkpoint), read_processor(checkpoint)
     white = [
         Image.alpha_composite(Image.new("RGBA", one.size, "white"), one).convert("RGB") for one in images
     ]
     values = [torch.as_tensor(np.stack(processor(one)["pixel_values"])) for one in white]
-    texts, found = of_texts(folder, TEXTS), of_pictures(folder, images)
+    texts, found = text_vectors(folder, TEXTS), image_vectors(folder, images)
     np.testing.assert_allclose(np.linalg.norm(texts, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
     with torch.no_grad():
@@ -157,26 +157,26 @@ def test_one_encoder_has_two_graphs_and_each_holds_its_tower_alone(written: tupl
 @pytest.mark.parametrize("written", ["siglip", "clip"], indirect=True)
 def test_a_texts_vector_does_not_depend_on_its_batch(written: tuple[Path, Path]) -> None:
     _, folder = written
-    alone = np.concatenate([of_texts(folder, [text]) for text in TEXTS])
+    alone = np.concatenate([text_vectors(folder, [text]) for text in TEXTS])
 
     @settings(max_examples=15, deadline=None)
     @given(st.permutations(range(len(TEXTS))))
     def check(order: list[int]) -> None:
-        np.testing.assert_allclose(of_texts(folder, [TEXTS[at] for at in order]), alone[order], atol=1e-5)
+        np.testing.assert_allclose(text_vectors(folder, [TEXTS[at] for at in order]), alone[order], atol=1e-5)
 
     check()
 
 
 @pytest.mark.parametrize("written", ["clip", "align"], indirect=True)
-def test_a_pictures_vector_does_not_depend_on_its_batch(written: tuple[Path, Path]) -> None:
+def test_an_images_vector_does_not_depend_on_its_batch(written: tuple[Path, Path]) -> None:
     _, folder = written
     drawn = probe_images()
-    alone = np.concatenate([of_pictures(folder, [one]) for one in drawn])
+    alone = np.concatenate([image_vectors(folder, [one]) for one in drawn])
 
     @settings(max_examples=15, deadline=None)
     @given(st.lists(st.integers(0, len(drawn) - 1), min_size=1, max_size=9))
     def check(places: list[int]) -> None:
-        found = of_pictures(folder, [drawn[at] for at in places])
+        found = image_vectors(folder, [drawn[at] for at in places])
         np.testing.assert_allclose(found, alone[places], atol=1e-5)
 
     check()
@@ -192,8 +192,8 @@ def test_a_rotation_turns_both_towers_alike(written: tuple[Path, Path], tmp_path
     assert manifest.nesting == "rotated"
     matrix = np.load(tmp_path / "clip" / "rotation.npy", allow_pickle=False)
     drawn = probe_images()[:6]
-    texts, turned = of_texts(plain, TEXTS), of_texts(tmp_path / "clip", TEXTS)
-    images, other = of_pictures(plain, drawn), of_pictures(tmp_path / "clip", drawn)
+    texts, turned = text_vectors(plain, TEXTS), text_vectors(tmp_path / "clip", TEXTS)
+    images, other = image_vectors(plain, drawn), image_vectors(tmp_path / "clip", drawn)
     np.testing.assert_allclose(turned, texts @ matrix, atol=1e-5)
     np.testing.assert_allclose(other, images @ matrix, atol=1e-5)
     np.testing.assert_allclose(turned @ other.T, texts @ images.T, atol=1e-5)
@@ -209,8 +209,8 @@ def test_a_precision_lowers_both_towers(
     assert least <= manifest.verification.cosine_min < 0.9999999
     drawn = probe_images()[:6]
     for found, expected in (
-        (of_texts(tmp_path / "clip", TEXTS), of_texts(exact, TEXTS)),
-        (of_pictures(tmp_path / "clip", drawn), of_pictures(exact, drawn)),
+        (text_vectors(tmp_path / "clip", TEXTS), text_vectors(exact, TEXTS)),
+        (image_vectors(tmp_path / "clip", drawn), image_vectors(exact, drawn)),
     ):
         assert least < cosines(found, expected).min()
         assert np.abs(found - expected).max() > 0
@@ -224,12 +224,12 @@ def test_frames_are_averaged_as_vectors_of_length_1(written: tuple[Path, Path], 
     assert (tower.frames, tower.max_tokens) == (3, 48)
     drawn = probe_images()
     groups = [drawn[0:3], drawn[3:6]]
-    means = of_pictures(single, drawn[:6]).reshape(2, 3, -1).mean(axis=1)
-    found = of_pictures(tmp_path / "clip", groups)
+    means = image_vectors(single, drawn[:6]).reshape(2, 3, -1).mean(axis=1)
+    found = image_vectors(tmp_path / "clip", groups)
     np.testing.assert_allclose(found, means / np.linalg.norm(means, axis=1, keepdims=True), atol=1e-5)
     # One image is a still: all of its frames are alike.
     np.testing.assert_allclose(
-        of_pictures(tmp_path / "clip", drawn[:1]), of_pictures(single, drawn[:1]), atol=1e-5
+        image_vectors(tmp_path / "clip", drawn[:1]), image_vectors(single, drawn[:1]), atol=1e-5
     )
 
 

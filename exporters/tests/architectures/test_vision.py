@@ -51,7 +51,7 @@ def checkpoint(request: pytest.FixtureRequest, checkpoints: Path) -> Path:
     return folder if folder.exists() else tiny_image_models.write(tiny_image_models.VISION[name], folder)
 
 
-def real_pictures() -> list[Image.Image]:
+def real_images() -> list[Image.Image]:
     folder = DATA / "tuxpaint-stamps" / "images"
     if not folder.is_dir():
         pytest.skip(f"{folder} is not there; NESTVEC_DATA names the folder that holds it")
@@ -86,7 +86,7 @@ def own(checkpoint: Path, images: list[Image.Image]) -> Any:
 @pytest.mark.parametrize("checkpoint", tiny_image_models.VISION, indirect=True)
 def test_a_network_gives_what_transformers_gives(checkpoint: Path, tmp_path: Path) -> None:
     manifest, folder = exported_to(checkpoint, tmp_path)
-    images = real_pictures()
+    images = real_images()
     found = encode(folder, images)
     tower = manifest.towers["image"]
     expected = own(checkpoint, images)
@@ -131,7 +131,7 @@ def test_a_network_without_tokens_has_no_first_one(checkpoint: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("checkpoint", ["vit", "efficientnet"], indirect=True)
-def test_a_pictures_vector_does_not_depend_on_its_batch(checkpoint: Path, tmp_path: Path) -> None:
+def test_an_images_vector_does_not_depend_on_its_batch(checkpoint: Path, tmp_path: Path) -> None:
     _, folder = exported_to(checkpoint, tmp_path)
     drawn = probe_images()
     alone = np.concatenate([encode(folder, [one]) for one in drawn])
@@ -178,7 +178,7 @@ def test_frames_are_averaged(checkpoint: Path, tmp_path: Path) -> None:
     assert list(config.input[0].dims) == [4, 64, 64, 3]
 
 
-def test_a_rotation_is_fitted_on_a_list_of_pictures(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_rotation_is_fitted_on_a_list_of_images(checkpoint: Path, tmp_path: Path) -> None:
     places = []
     for number in range(300):
         levels = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
@@ -222,7 +222,7 @@ def test_int8_of_convolutions_is_refused(checkpoint: Path, tmp_path: Path) -> No
     assert not list(tmp_path.iterdir())
 
 
-def test_a_checkpoint_that_does_not_say_how_to_prepare_pictures(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_that_does_not_say_how_to_prepare_images(checkpoint: Path, tmp_path: Path) -> None:
     folder = tmp_path / "checkpoint"
     folder.mkdir()
     for path in checkpoint.iterdir():

@@ -145,7 +145,7 @@ def test_a_long_text_loses_its_end_and_keeps_the_layout(place: Path) -> None:
     assert long.count(tower.chat.token) == tower.chat.count
 
 
-def test_without_a_template_the_picture_stands_before_the_text(place: Path) -> None:
+def test_without_a_template_the_image_stands_before_the_text(place: Path) -> None:
     exported_as(place, "qwen2")
     tokenizer = transformers.AutoTokenizer.from_pretrained(place / "qwen2")
     config = transformers.AutoConfig.from_pretrained(place / "qwen2")

@@ -5,7 +5,7 @@ import hashlib
 from nestvec_exporters.probes.images import PROBE_IMAGES, probe_images
 
 
-def test_pictures_are_many_different_and_the_same_every_time() -> None:
+def test_images_are_many_different_and_the_same_every_time() -> None:
     drawn = probe_images()
     assert len({one.tobytes() for one in drawn}) == len(drawn) == PROBE_IMAGES
     assert len({one.size for one in drawn}) > 10

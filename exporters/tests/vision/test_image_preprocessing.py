@@ -102,7 +102,7 @@ def test_pixels_are_those_of_transformers(name: str, fields: dict[str, Any], tmp
 
 
 @pytest.mark.parametrize(("name", "fields"), CASES)
-def test_pixels_are_those_of_transformers_on_real_pictures(name: str, fields: dict[str, Any]) -> None:
+def test_pixels_are_those_of_transformers_on_real_images(name: str, fields: dict[str, Any]) -> None:
     folders = [DATA / "tuxpaint-stamps" / "images", DATA / "emoji" / "images"]
     if not all(folder.is_dir() for folder in folders):
         pytest.skip(f"{folders} are not there; NESTVEC_DATA names the folder that holds them")
@@ -125,7 +125,7 @@ def test_the_fields_of_a_file_without_defaults_are_those_of_transformers() -> No
 @pytest.mark.parametrize(
     "fields", [{}, {"max_pixels": 112 * 112}, {"image_mean": [0.1, 0.2, 0.3], "resample": 2}]
 )
-def test_qwens_pictures_become_squares_that_its_processor_leaves_alone(
+def test_qwens_images_become_squares_that_its_processor_leaves_alone(
     fields: dict[str, Any], tmp_path: Path
 ) -> None:
     processor = reference("Qwen2VL", fields)

@@ -41,7 +41,7 @@ def folder(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return models / "naflex"
 
 
-def of_pictures(folder: Path) -> Array:
+def image_vectors(folder: Path) -> Array:
     tower = read_manifest(folder).towers["image"]
     assert tower.patching is not None
     rows = patch_rows(tower.patching, probe_images())
@@ -61,7 +61,7 @@ def test_both_towers_give_what_transformers_gives(checkpoint: Path, folder: Path
     assert manifest.verification.cosine_min > 0.9999
     assert manifest.towers["image"].inputs == ("patches", "attention_mask", "spatial_shapes")
     assert (manifest.towers["image"].max_tokens, manifest.towers["image"].image_transform) == (24, None)
-    found = of_pictures(folder)
+    found = image_vectors(folder)
     assert cosines(found, own.image_embeds.numpy()).min() > 0.9999
     np.testing.assert_allclose(found, own.image_embeds, atol=1e-4)
     texts = np.stack(run_graph(folder / GRAPH, text_rows(folder, TEXTS, 32)))
@@ -73,11 +73,11 @@ def test_both_towers_give_what_transformers_gives(checkpoint: Path, folder: Path
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_precisions(precision: Any, checkpoint: Path, folder: Path, tmp_path: Path) -> None:
     export(ExportOptions(str(checkpoint), tmp_path / "models", "naflex", precision=precision))
-    near = cosines(of_pictures(tmp_path / "models" / "naflex"), of_pictures(folder))
+    near = cosines(image_vectors(tmp_path / "models" / "naflex"), image_vectors(folder))
     assert (0.999 if precision == "fp16" else 0.95) < near.min() < 0.9999999
 
 
-def test_what_is_one_picture_is_told(checkpoint: Path, tmp_path: Path) -> None:
+def test_what_is_one_image_is_told(checkpoint: Path, tmp_path: Path) -> None:
     for asked, said in ((Overrides(frames=2), "--frames 2"), (Overrides(pooling="cls"), "--pooling cls")):
         with pytest.raises(CheckpointUnsupported, match=f"in its own shape.*{said}"):
             export(ExportOptions(str(checkpoint), tmp_path / "models", "naflex", overrides=asked))
