@@ -78,11 +78,13 @@ def bind_lateral(source: SourceText, select: exp.Select, params: Params) -> Late
             f"one statement has at most {MAX_QUERIES:,} queries",
             len(rows),
             left,
-            "Split them over several statements.",
+            "Split them into several statements.",
         )
     alias = lateral.args.get("alias")
     if alias is None or stray_parts(alias, ("this",)):
-        raise source.syntax_error("LATERAL (…) takes only a name", lateral, "Write LATERAL (…) AS p.")
+        raise source.syntax_error(
+            "LATERAL (…) needs a name, without column names", lateral, "Write LATERAL (…) AS p."
+        )
     return Lateral(
         left=name,
         columns=columns,

@@ -96,5 +96,6 @@ def _check_images(session: Session, table: Table, rows: Sequence[Row]) -> Steps[
 def _with_written_count(error: StoreError | SqlError, count: int) -> NestvecError:
     if not count:
         return error
-    step = f"{error.next_step} {count:,} rows were written and remain: Milvus has no transactions."
+    written = "1 row was written and remains" if count == 1 else f"{count:,} rows were written and remain"
+    step = f"{error.next_step} {written}: Milvus has no transactions."
     return error.reworded(next_step=step)

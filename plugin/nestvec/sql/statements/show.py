@@ -33,7 +33,7 @@ _SHOWN = ("name", "column", "type", "metric", "rows", "state")
 
 
 def run_show(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
-    """SHOW TABLES and the like; any other SHOW is of a setting. Raises SqlError, StoreError."""
+    """SHOW TABLES and the like; any other SHOW reads a setting. Raises SqlError, StoreError."""
     start = parsed.source.tokens[0].end + 1
     rest = parsed.source.text[start:].rstrip().rstrip(";").strip()
     listing = _LISTS.get(rest.upper())

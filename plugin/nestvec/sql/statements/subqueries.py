@@ -65,7 +65,7 @@ def inline_subqueries(
         value = _substitute(source, node, name, [row[0] for row in rows])
         params = replace(params, values={**params.values, name: value})
         returned = "1 row" if len(rows) == 1 else f"{len(rows):,} rows"
-        notes.append(f"a subquery of {planned.node.collection or 'no collection'} returned {returned}")
+        notes.append(f"a subquery on {planned.node.collection or 'no collection'} returned {returned}")
     remaining = tuple(token for token in source.tokens if id(token) not in removed)
     return InlinedStatement(SourceText(source.text, remaining), tree, params, tuple(notes))
 

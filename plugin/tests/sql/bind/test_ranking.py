@@ -190,7 +190,7 @@ REFUSED = [
     (SqlTypeMismatch, "neither an expert nor a layer", "v <=> EMBED('a', ‸'minilm@3@x')"),
     (SqlTypeMismatch, "not comparable with others: minilm@x", "v <=> ‸EMBED('a', 'minilm@x')"),
     (SqlTypeMismatch, "not comparable with others: minilm@x", "v <=> ‸EMBED('a', expert => 'x')"),
-    (SqlTypeMismatch, "an expert name is a string", "v <=> EMBED('a', expert => ‸3)"),
+    (SqlTypeMismatch, "an expert name consists of letters", "v <=> EMBED('a', expert => ‸3)"),
     (SqlTypeMismatch, "no nestvec service embeds", "own <#> ‸EMBED('a')"),
     (SqlTypeMismatch, "has 4 dims", "v <=> EMBED('a') + ‸'[1, 2]'"),
     (SqlTypeMismatch, "this is not a vector", "v <=> ‸'a'::vector"),
@@ -378,7 +378,7 @@ LATERAL_REFUSED = [
     (SqlNotSupported, "VALUES or unnest in FROM", "‸SELECT * FROM {v}"),
     (
         SqlSyntaxError,
-        "takes only a name",
+        "needs a name, without column names",
         "SELECT * FROM {v} CROSS JOIN LATERAL (SELECT ‸id FROM papers LIMIT 1)",
     ),
     (

@@ -44,7 +44,7 @@ def test_in_a_list_of_null_is_neither_true_nor_false(planned: Planned, where: st
 
 def test_the_plan_says_what_was_read(planned: Planned) -> None:
     plan = planned("SELECT id FROM pydoc WHERE id IN (SELECT 3)")
-    assert plan.notes == ("a subquery of no collection returned 1 row",)
+    assert plan.notes == ("a subquery on no collection returned 1 row",)
 
 
 def test_the_shared_tree_is_not_changed(planned: Planned) -> None:

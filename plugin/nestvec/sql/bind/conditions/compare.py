@@ -55,7 +55,7 @@ def bind_compare(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
     value = scope.value(right, column)
     if column.type == "BOOL":
         if operator not in ("=", "!="):
-            raise scope.source.not_supported("ordering of BOOL values", node, "Compare it with = or <>.")
+            raise scope.source.not_supported("ordering of BOOL values", node, "Compare them with = or <>.")
         return Compare(column, "=", (value is True) != (operator == "!="))
     return compare_json(column, operator, value) if inside_json(column) else Compare(column, operator, value)
 
@@ -94,7 +94,7 @@ def bind_between(scope: Scope, node: exp.Expr, negated: bool) -> Condition:
     column = operand(scope, node.this)
     low, high = (scope.value(node.args[bound], column) for bound in ("low", "high"))
     if column.type == "BOOL":
-        raise scope.source.not_supported("ordering of BOOL values", node, "Compare it with = or <>.")
+        raise scope.source.not_supported("ordering of BOOL values", node, "Compare them with = or <>.")
     if negated:
         return Or((Compare(column, "<", low), Compare(column, ">", high)))
     return And((Compare(column, ">=", low), Compare(column, "<=", high)))

@@ -135,11 +135,12 @@ def _options(scope: Scope, node: exp.Expr, allowed: Sequence[str]) -> dict[str, 
             continue
         name = str(argument.this.name).lower()
         if name not in allowed or name in options:
+            known = name in allowed
             raise scope.source.unknown_name(
-                "there is no such argument" if name not in allowed else "this argument is repeated",
+                "this argument is repeated" if known else "there is no such argument",
                 name,
                 argument,
-                f"Available: {', '.join(allowed)}.{nearest(name, allowed)}",
+                "Remove one." if known else f"Available: {', '.join(allowed)}.{nearest(name, allowed)}",
             )
         value = argument.args["expression"]
         options[name] = (value, scope.constant(value))

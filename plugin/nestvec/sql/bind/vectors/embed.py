@@ -115,7 +115,10 @@ def _expert(scope: Scope, node: exp.Kwarg) -> str:
     text = text_constant(scope, without_parens(value))
     if text is None or not EXPERT_NAME.fullmatch(str(text)):
         raise scope.source.type_mismatch(
-            "an expert name is a string", construct_name(value), value, "Write expert => 'biomed'."
+            "an expert name consists of letters, digits, '_' and '-', and starts with a letter",
+            text or construct_name(value),
+            value,
+            "Write expert => 'biomed'.",
         )
     return str(text)
 

@@ -39,9 +39,8 @@ def run_create(session: Session, parsed: ParsedStatement, params: Params) -> Ste
     if tree.args.get("replace"):
         raise source.not_supported("CREATE OR REPLACE TABLE", 0, "Write DROP TABLE IF EXISTS first.")
     for part in stray_parts(tree, ("this", "kind", "exists", "properties")):
-        construct = "CREATE TABLE AS" if part == "expression" else part.upper()
         raise source.not_supported(
-            f"{construct} in CREATE TABLE",
+            "CREATE TABLE AS" if part == "expression" else f"{part.upper()} in CREATE TABLE",
             tree.args[part] if isinstance(tree.args[part], exp.Expr) else 0,
             "Write CREATE TABLE name (columns).",
         )
