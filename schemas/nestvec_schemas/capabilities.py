@@ -7,14 +7,14 @@ from typing import Final, Protocol
 
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import DimNotOffered, ExitNotOffered, ExpertNotOffered, SpecError, nearest
-from nestvec_schemas.towers import Kind
+from nestvec_schemas.towers import OutputKind
 
 
 class Capabilities(Protocol):
     """What an encoder offers, as its manifest and the ``/info`` of a service say."""
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> OutputKind:
         """What the encoder returns."""
         ...
 
@@ -34,7 +34,7 @@ class Capabilities(Protocol):
         ...
 
 
-_OTHER_USE: Final[Mapping[Kind, str]] = {
+_OTHER_USE: Final[Mapping[OutputKind, str]] = {
     "reranker": " This one reranks search results: RERANK BY in SQL.",
     "multivector": " This one reranks search results: RERANK BY in SQL.",
     "dense": " This one fills fields with dims.",
@@ -51,7 +51,7 @@ def check_form(config: EmbeddingConfig, capabilities: Capabilities) -> None:
             value=encoder,
             next_step="Write form: sparse without dims; in SQL, SPARSEVEC.",
         )
-    wanted_kind: Kind = "sparse" if form == "sparse" else "dense"
+    wanted_kind: OutputKind = "sparse" if form == "sparse" else "dense"
     if capabilities.kind != wanted_kind:
         raise SpecError(
             f"{encoder} is a {capabilities.kind} encoder, which has no vectors of the form {form}",

@@ -11,7 +11,7 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator, mode
 from nestvec_schemas.capabilities import check_exit, check_expert
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import DimNotOffered, ManifestCorrupt, ManifestTooNew, SpecError
-from nestvec_schemas.towers import Kind, Modality, Record, Tower, first_tower, part_of
+from nestvec_schemas.towers import Modality, OutputKind, Record, Tower, first_tower, part_of
 
 MANIFEST_FORMAT: Final = 3
 """The manifest format that this version writes. It also reads 1, which has no rotations, and 2, which has
@@ -29,7 +29,7 @@ PromptName = Literal["query", "document"]
 
 
 class Verification(Record):
-    """How near the exported vectors are to the checkpoint's own, as cosines over real sentences."""
+    """How close the exported vectors are to the checkpoint's own, as cosines over real sentences."""
 
     sentences: Annotated[int, Field(ge=1)]
     """Number of sentences."""
@@ -81,7 +81,7 @@ class Manifest(Record):
     source: str
     """The checkpoint that it was exported from."""
 
-    kind: Kind = "dense"
+    kind: OutputKind = "dense"
     towers: dict[Modality, Tower]
     experts: dict[str, str] = Field(default_factory=dict)
     """The checkpoint of each expert: weights for the text tower that a request may choose by name."""
@@ -119,7 +119,7 @@ class Manifest(Record):
     @classmethod
     def _name_is_safe(cls, name: str) -> str:
         if not ENCODER_NAME.fullmatch(name):
-            raise ValueError("must be letters, digits, '.', '_' and '-', at most 64 of them")
+            raise ValueError("must be at most 64 letters, digits, '.', '_' and '-'")
         return name
 
     @field_validator("files")

@@ -1,4 +1,4 @@
-"""Encoder, expert and exit in one name, ``minilm@biomed@3``: for callers that send a name and no more.
+"""Encoder, expert and exit in one name, ``minilm@biomed@3``: for callers that can send only a name.
 
 Milvus's ``openai`` provider in Lite drops the query string, and its ``cohere`` provider has one address for
 a whole cluster. An encoder's own name never has an ``@``; an expert's begins with a letter, an exit's number

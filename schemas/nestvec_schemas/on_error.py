@@ -6,4 +6,4 @@ from typing import Literal
 
 OnError = Literal["reject", "zero"]
 """``reject``: the service refuses the request that contains it, and an ingest leaves its row out. ``zero``:
-its vector is zero, which is near to nothing; an ingest sends its row, for a service that is set to do so."""
+its vector is zero, which is close to nothing; an ingest sends its row, for a service that is set to do so."""

@@ -13,7 +13,7 @@ from nestvec_schemas.preprocessing.patches import Patching
 from nestvec_schemas.preprocessing.pixels import ImageTransform
 from nestvec_schemas.preprocessing.text_rendering import Rendering
 
-Kind = Literal["dense", "sparse", "multivector", "reranker"]
+OutputKind = Literal["dense", "sparse", "multivector", "reranker"]
 """What an encoder gives: a vector per input; a weight for each word of its vocabulary (SPLADE); a vector per
 token (ColBERT); or, for a query with a document, a score (a cross-encoder)."""
 

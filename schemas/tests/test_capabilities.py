@@ -13,12 +13,12 @@ from nestvec_schemas.errors import (
     NestvecError,
     SpecError,
 )
-from nestvec_schemas.towers import Kind
+from nestvec_schemas.towers import OutputKind
 
 
 @dataclass(frozen=True)
 class Encoder:
-    kind: Kind = "dense"
+    kind: OutputKind = "dense"
     dims: tuple[int, ...] = (384, 128, 64)
     layers: tuple[int, ...] = (6, 3)
     experts: tuple[str, ...] = ("biomed", "legal")

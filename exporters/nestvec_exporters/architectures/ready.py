@@ -41,12 +41,12 @@ from nestvec_schemas.late_interaction import KEEP_INPUT, Interaction, token_arra
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.preprocessing.collate import Array, Arrays
 from nestvec_schemas.repository import TOKENIZER
-from nestvec_schemas.towers import Kind, Tower
+from nestvec_schemas.towers import OutputKind, Tower
 
 if TYPE_CHECKING:
     from torch import nn
 
-_KINDS: dict[str, Kind] = {"logit": "reranker", "tokens": "multivector"}
+_KINDS: dict[str, OutputKind] = {"logit": "reranker", "tokens": "multivector"}
 """Of what is made of the output; all else gives one vector per input."""
 
 _MASKS: Final = ("[MASK]", "<mask>")
@@ -77,7 +77,7 @@ class ReadyGraph:
     interaction: Interaction | None = None
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> OutputKind:
         """What kind of encoder it makes."""
         return _KINDS.get(self.pooling, "dense")
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from nestvec_exporters.checkpoints.files import WEIGHTS, WORD_FILES
 from nestvec_exporters.checkpoints.hub import fetch
-from nestvec_exporters.checkpoints.kinds import SENTENCE, SENTENCE_TRANSFORMERS_ROWS, Architecture, identify
+from nestvec_exporters.checkpoints.kinds import SENTENCE, SENTENCE_TRANSFORMERS_ROWS, CheckpointKind, identify
 from nestvec_exporters.checkpoints.layout import (
     Module,
     first_folder,
@@ -95,7 +95,7 @@ def read_checkpoint(name_or_path: str) -> Checkpoint:
     return Checkpoint(folder, name_or_path, architecture.name)
 
 
-def _check(architecture: Architecture, folder: Path) -> None:
+def _check(architecture: CheckpointKind, folder: Path) -> None:
     """Raise CheckpointUnsupported unless the small files are valid and the weights are safetensors."""
     if architecture.name in SENTENCE_TRANSFORMERS_ROWS:
         check_architecture(folder)

@@ -25,7 +25,7 @@ TORCH_PACKAGES: Final = (
 
 
 @dataclass(frozen=True)
-class Architecture:
+class CheckpointKind:
     """A kind of checkpoint."""
 
     name: str
@@ -123,15 +123,15 @@ def _is_late_interaction(files: CheckpointFiles) -> bool:
 VISION_LANGUAGE: Final = frozenset({"llava", "qwen2_5_vl", "qwen2_vl"})
 """Types of language model that read images between words."""
 
-ARCHITECTURES: Final[tuple[Architecture, ...]] = (
-    Architecture(
+CHECKPOINT_KINDS: Final[tuple[CheckpointKind, ...]] = (
+    CheckpointKind(
         "static",
         "tables of token or word vectors",
         _is_static,
         ("*.safetensors", "*.npy", "*.parquet"),
         storage="own",
     ),
-    Architecture(
+    CheckpointKind(
         "ready",
         "existing ONNX graphs",
         _is_ready_graph,
@@ -139,47 +139,47 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
         storage="own",
         packages=("onnx", "onnxruntime", "tritonclient"),
     ),
-    Architecture(
+    CheckpointKind(
         "cross",
         "cross-encoders: a score per query and document",
         lambda files: files.head.endswith("ForSequenceClassification") and "Pooling" not in files.modules,
     ),
-    Architecture("late", "late interaction (ColBERT): a vector per token", _is_late_interaction),
-    Architecture("dual", "texts and images in one space", lambda files: files.model_type in DUAL_ENCODERS),
-    Architecture(
+    CheckpointKind("late", "late interaction (ColBERT): a vector per token", _is_late_interaction),
+    CheckpointKind("dual", "texts and images in one space", lambda files: files.model_type in DUAL_ENCODERS),
+    CheckpointKind(
         "vlm", "an image and a text in one message", lambda files: files.model_type in VISION_LANGUAGE
     ),
-    Architecture("vision", "images only", lambda files: files.takes_images and not files.takes_text),
-    Architecture(
+    CheckpointKind("vision", "images only", lambda files: files.takes_images and not files.takes_text),
+    CheckpointKind(
         "sparse",
         "masked language models that weight the words of their vocabulary",
         _is_sparse,
         ("*.safetensors", "*/*.safetensors"),
         storage="own",
     ),
-    Architecture("nvembed", "NV-Embed", lambda files: files.model_type == "nvembed", storage="safetensors"),
-    Architecture(
+    CheckpointKind("nvembed", "NV-Embed", lambda files: files.model_type == "nvembed", storage="safetensors"),
+    CheckpointKind(
         "pixel",
         "PIXEL: images of text",
         lambda files: files.model_type == "pixel",
         weights=("*.safetensors", "*.ttf", "*.otf"),
         storage="safetensors",
     ),
-    Architecture("tokenfree", "without a vocabulary: CANINE, ByT5", _is_token_free),
-    Architecture(
+    CheckpointKind("tokenfree", "without a vocabulary: CANINE, ByT5", _is_token_free),
+    CheckpointKind(
         "encdec", "encoder halves: NLLB, M2M100, SONAR, BART, mBART, Marian, Pegasus", _is_encoder_decoder
     ),
-    Architecture("decoder", "decoder language models: LLaMA, Qwen, Mistral, CodeGen, Gemma", _is_decoder),
-    Architecture(SENTENCE, "text encoders that sentence-transformers runs", lambda files: True),
+    CheckpointKind("decoder", "decoder language models: LLaMA, Qwen, Mistral, CodeGen, Gemma", _is_decoder),
+    CheckpointKind(SENTENCE, "text encoders that sentence-transformers runs", lambda files: True),
 )
 
 
-def architecture(name: str) -> Architecture:
+def architecture(name: str) -> CheckpointKind:
     """The kind with this name."""
-    return next(kind for kind in ARCHITECTURES if kind.name == name)
+    return next(kind for kind in CHECKPOINT_KINDS if kind.name == name)
 
 
-def identify(folder: Path) -> Architecture:
+def identify(folder: Path) -> CheckpointKind:
     """The kind of a checkpoint, by its small files."""
     files = CheckpointFiles(folder)
-    return next(kind for kind in ARCHITECTURES if kind.matches(files))
+    return next(kind for kind in CHECKPOINT_KINDS if kind.matches(files))

@@ -17,7 +17,7 @@ from nestvec_exporters.probes.texts import probe_texts, text_rows
 from nestvec_schemas.manifest import Precision, PromptName
 from nestvec_schemas.preprocessing.collate import Array, Arrays
 from nestvec_schemas.repository import TOKENIZER
-from nestvec_schemas.towers import Kind, Modality, Tower, first_tower
+from nestvec_schemas.towers import Modality, OutputKind, Tower, first_tower
 
 if TYPE_CHECKING:
     from torch import nn
@@ -104,7 +104,7 @@ class TextTower(TowerModel):
 class LoadedCheckpoint:
     """A checkpoint in float32 and evaluation mode, as towers."""
 
-    kind: Kind
+    kind: OutputKind
     dim: int
     normalised: bool
     towers: Mapping[Modality, TowerModel]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from nestvec_exporters.options import ExportOptions
 from nestvec_schemas.errors import DimNotOffered, EncoderError, ExitNotOffered
 from nestvec_schemas.manifest import dim_ladder
-from nestvec_schemas.towers import Kind
+from nestvec_schemas.towers import OutputKind
 
-_UNSUPPORTED_REASONS: dict[Kind, str] = {
+_UNSUPPORTED_REASONS: dict[OutputKind, str] = {
     "sparse": "each of a sparse encoder's dims is a word",
     "multivector": "a multi-vector encoder's vectors are compared token by token, at their full length",
     "reranker": "a reranker returns scores, not vectors",
@@ -33,7 +33,7 @@ class Ladders:
         return self.layers[:0:-1]
 
 
-def validated_ladders(kind: Kind, dim: int, depth: int, options: ExportOptions) -> Ladders:
+def validated_ladders(kind: OutputKind, dim: int, depth: int, options: ExportOptions) -> Ladders:
     """The ladders for ``options``. Raises DimNotOffered, ExitNotOffered, EncoderError."""
     if kind != "dense":
         _check_nothing_nested(kind, dim, options)
@@ -47,7 +47,7 @@ def validated_ladders(kind: Kind, dim: int, depth: int, options: ExportOptions) 
     return Ladders(dim_ladder(dim, options.dims), exit_ladder(options.exits, depth))
 
 
-def _check_nothing_nested(kind: Kind, dim: int, options: ExportOptions) -> None:
+def _check_nothing_nested(kind: OutputKind, dim: int, options: ExportOptions) -> None:
     if options.dims is not None and options.dims != (dim,):
         raise DimNotOffered(
             f"there are no prefixes to offer: {_UNSUPPORTED_REASONS[kind]}",

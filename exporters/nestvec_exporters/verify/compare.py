@@ -13,7 +13,7 @@ from nestvec_exporters.nesting.sampling import check_finite
 from nestvec_schemas.errors import VerificationFailed
 from nestvec_schemas.manifest import Precision, Verification
 from nestvec_schemas.preprocessing.collate import Array, Arrays, pad_rows
-from nestvec_schemas.towers import EXIT_INPUT, Kind
+from nestvec_schemas.towers import EXIT_INPUT, OutputKind
 from nestvec_schemas.vectors import Matrix, Vectors, cosines, normalise
 
 _BATCH = 16
@@ -90,7 +90,7 @@ def run_graph(
 
 
 def compare_outputs(
-    reference: Array | Sequence[Array], exported: Sequence[Array], kind: Kind, precision: Precision
+    reference: Array | Sequence[Array], exported: Sequence[Array], kind: OutputKind, precision: Precision
 ) -> Verification:
     """Compare what a graph gives with what the checkpoint gives, input by input.
 
@@ -117,7 +117,10 @@ def _centred(scores: list[Array]) -> Array:
     return centred
 
 
-_JOINED: dict[Kind, Callable[[list[Array]], Array]] = {"multivector": np.concatenate, "reranker": _centred}
+_JOINED: dict[OutputKind, Callable[[list[Array]], Array]] = {
+    "multivector": np.concatenate,
+    "reranker": _centred,
+}
 
 
 def check_exit_vectors(source: Vectors, exported: Vectors, precision: Precision, layer: int) -> None:

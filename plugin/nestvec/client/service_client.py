@@ -23,7 +23,7 @@ from nestvec.client.http import (
 from nestvec_schemas.embedding_config import Form
 from nestvec_schemas.errors import EncoderNotFound, RowRejected, ServiceRefused, nearest
 from nestvec_schemas.manifest import PromptName
-from nestvec_schemas.towers import Kind, Modality
+from nestvec_schemas.towers import Modality, OutputKind
 from nestvec_schemas.vectors import Vectors
 
 _INFO_SECONDS = 5.0
@@ -32,7 +32,7 @@ _INFO_SECONDS = 5.0
 class EncoderInfo(BaseModel):
     """What a service says about one encoder."""
 
-    kind: Kind = "dense"
+    kind: OutputKind = "dense"
     dim: int
     dims: tuple[int, ...]
     """The ladder of useful prefixes, longest first."""

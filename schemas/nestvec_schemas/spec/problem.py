@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}", re.ASCII)
 
-NAME_RULE = "Use letters, digits and _, at most 255, the first a letter or _."
+NAME_RULE = "Use at most 255 letters, digits and _, starting with a letter or _."
 
 RESERVED_NAMES = {"_seq", "_partition", "rowid", "timestamp", "iso", "interval", "$meta"}
 

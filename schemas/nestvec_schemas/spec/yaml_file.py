@@ -101,11 +101,11 @@ _NEXT_STEPS = {
     "model_type": "Write a mapping: {key: value}.",
     "int_type": "Write a whole number, without quotes.",
     "bool_type": "Write true or false, without quotes.",
-    "string_type": "Write text; in quotes if it looks like a number, a date or yes and no.",
-    "string_pattern_mismatch": "Use letters, digits, '.', '_' and '-', at most 64, a letter or digit first.",
+    "string_type": "Write text, in quotes if it looks like a number, a date, yes or no.",
+    "string_pattern_mismatch": "Use at most 64 letters, digits, '.', '_' and '-', starting with a letter or digit.",
 }
 _EXPERT_NAME_HINT = (
-    "Use letters, digits, '_' and '-', at most 32, a letter first; nestvec encoders lists the experts."
+    "Use at most 32 letters, digits, '_' and '-', starting with a letter; nestvec encoders lists the experts."
 )
 _UNION_KEYS = ("default", "params")
 

@@ -24,7 +24,7 @@ from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid, EmptyInput, NotOffered, TooManyInputs
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.on_error import OnError
-from nestvec_schemas.towers import Kind
+from nestvec_schemas.towers import OutputKind
 from nestvec_schemas.vectors import check_prefix_dim, nest
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ Inputs = str | list[str] | list[TokenId] | list[list[TokenId]]
 
 
 class TruncationFields(BaseModel):
-    """What becomes of overlong texts, in the fields of TEI."""
+    """What happens to overlong texts, in the fields of TEI."""
 
     truncate: bool | None = Field(None, description="Truncate overlong texts. Default: the server's setting.")
     truncation_direction: Literal["Right", "Left", "right", "left"] = "Right"
@@ -125,7 +125,7 @@ async def _wait_for_disconnect(request: Request) -> None:
         pass
 
 
-_PATHS_BY_KIND: dict[Kind, str] = {
+_PATHS_BY_KIND: dict[OutputKind, str] = {
     "dense": "/embed, /v1/embeddings or /v2/embed",
     "sparse": "/embed_sparse",
     "multivector": "/embed_all or /rerank",
@@ -134,7 +134,7 @@ _PATHS_BY_KIND: dict[Kind, str] = {
 """The paths that serve encoders of each kind."""
 
 
-def selected_encoder(request: Request, config: EmbeddingConfig, *kinds: Kind) -> LoadedEncoder:
+def selected_encoder(request: Request, config: EmbeddingConfig, *kinds: OutputKind) -> LoadedEncoder:
     """The encoder that ``config`` names, or the only one.
 
     Raises EncoderNotFound, NotOffered for an encoder of another kind.

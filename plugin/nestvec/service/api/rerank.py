@@ -28,11 +28,11 @@ from nestvec.service.preprocess.inputs import EmbedInput, QueryDocument
 from nestvec.service.scoring import Scores, score_late_interaction, score_logits
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid, EmptyInput, NotOffered
-from nestvec_schemas.towers import Kind
+from nestvec_schemas.towers import OutputKind
 
 router = APIRouter(tags=["Rerank"])
 
-RANKING_KINDS: Final[tuple[Kind, ...]] = ("reranker", "multivector")
+RANKING_KINDS: Final[tuple[OutputKind, ...]] = ("reranker", "multivector")
 """The kinds of encoder that score a document with a query."""
 
 
@@ -50,12 +50,12 @@ class RerankRequest(TruncationFields):
     documents: list[str | TextDocument] | None = Field(
         None, description="The documents, for vLLM and Cohere."
     )
-    raw_scores: bool = Field(False, description="Logits, or sums of cosines, instead of 0 to 1.")
+    raw_scores: bool = Field(
+        False, description="Return logits, or sums of cosines, instead of scores from 0 to 1."
+    )
     return_text: bool = False
     return_documents: bool = False
-    model: str | None = Field(
-        None, description="Encoder. Optional where the service has only one that ranks."
-    )
+    model: str | None = Field(None, description="Encoder. Optional if the service has only one that ranks.")
     top_n: int | None = Field(
         None, ge=1, description="Return only this many of the best documents. Default: all."
     )
@@ -165,7 +165,7 @@ async def _score(
 
 
 def _select_ranking_encoder(request: Request, config: EmbeddingConfig) -> EmbeddingConfig:
-    """The config, with the only encoder that can rank where none is named.
+    """The config, with the only encoder that can rank if none is named.
 
     Raises NotOffered, BodyInvalid.
     """
@@ -207,5 +207,5 @@ def _check_not_empty(query: str, texts: Sequence[str]) -> None:
         raise EmptyInput(
             "a document is empty",
             value=f"number {texts.index('') + 1} of {len(texts)}",
-            next_step="Send at least one character of each, or omit it.",
+            next_step="Send at least one character of each document, or omit the empty ones.",
         )

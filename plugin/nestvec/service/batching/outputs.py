@@ -10,7 +10,7 @@ import numpy as np
 
 from nestvec_schemas.errors import EngineError
 from nestvec_schemas.preprocessing.collate import Array
-from nestvec_schemas.towers import Kind
+from nestvec_schemas.towers import OutputKind
 
 SPARSE_DTYPE: Final = np.dtype([("index", "<i4"), ("value", "<f4")])
 """One weight of a sparse vector, and the index of its word in the vocabulary."""
@@ -48,7 +48,7 @@ def _token_vectors(row: Array) -> Array:
     return vectors
 
 
-OUTPUT_SPECS: dict[Kind, OutputSpec] = {
+OUTPUT_SPECS: dict[OutputKind, OutputSpec] = {
     "dense": OutputSpec(2, np.copy),
     "sparse": OutputSpec(2, _nonzero_weights),
     "multivector": OutputSpec(3, _token_vectors),
@@ -56,7 +56,7 @@ OUTPUT_SPECS: dict[Kind, OutputSpec] = {
 }
 
 
-def check_engine_output(output: Array, kind: Kind, count: int, dim: int) -> None:
+def check_engine_output(output: Array, kind: OutputKind, count: int, dim: int) -> None:
     """Raise EngineError unless an engine's output is ``count`` of a ``kind``, of ``dim`` finite numbers."""
     axes = OUTPUT_SPECS[kind].axes
     if output.ndim != axes or (len(output), output.shape[-1]) != (count, dim):

@@ -19,7 +19,7 @@ from nestvec.service.preprocess.inputs import ModelInput, collate
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import DeadlineExceeded, EngineError, NestvecError
 from nestvec_schemas.preprocessing.collate import Array
-from nestvec_schemas.towers import Kind
+from nestvec_schemas.towers import OutputKind
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class PartSpec:
 
     encoder: str
     part: str
-    kind: Kind
+    kind: OutputKind
     dim: int
 
 
@@ -210,8 +210,8 @@ class BatchRunner:
         return DeadlineExceeded(
             f"the encoder {self._spec.encoder} did not embed {missing} of the texts within "
             f"{self._settings.load.deadline_seconds:g} s",
-            next_step="Send fewer texts at once, or give the service a faster engine; embeddings that were "
-            "finished are cached for a short while.",
+            next_step="Send fewer texts at once, or give the service a faster engine; finished "
+            "embeddings are cached for a short while.",
         )
 
 
