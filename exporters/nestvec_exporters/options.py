@@ -311,7 +311,7 @@ class ExportOptions(NestingOptions, TritonOptions):
             raise EncoderError(
                 "an encoder cannot have this name",
                 value=self.name,
-                next_step="Use letters, digits, '.', '_' and '-', at most 64, a letter or digit first.",
+                next_step="Use at most 64 letters, digits, '.', '_' and '-', a letter or digit first.",
             )
         for name in self.experts:
             if not EXPERT_NAME.fullmatch(name) or name in get_args(Modality):

@@ -102,7 +102,9 @@ _NEXT_STEPS = {
     "int_type": "Write a whole number, without quotes.",
     "bool_type": "Write true or false, without quotes.",
     "string_type": "Write text, in quotes if it looks like a number, a date, yes or no.",
-    "string_pattern_mismatch": "Use at most 64 letters, digits, '.', '_' and '-', starting with a letter or digit.",
+    "string_pattern_mismatch": (
+        "Use at most 64 letters, digits, '.', '_' and '-', starting with a letter or digit."
+    ),
 }
 _EXPERT_NAME_HINT = (
     "Use at most 32 letters, digits, '_' and '-', starting with a letter; nestvec encoders lists the experts."

@@ -78,7 +78,7 @@ def test_an_embedding_may_have_a_service_of_its_own() -> None:
         (ONE, f"{ONE}, index: BIN_FLAT", r"for binary vectors only: BIN_FLAT\. Write form: binary"),
         (ONE, f"{ONE}, params: {{M: [1]}}", r"params\.M is invalid: a list"),
         (ONE, f"{ONE}, service: ftp://x", r"embeddings\[0\]\.service is not the address"),
-        ("encoder: minilm, dims: [64", "encoder: a b, dims: [64", "encoder is invalid: a b. Use letters"),
+        ("encoder: minilm, dims: [64", "encoder: a b, dims: [64", "encoder is invalid: a b. Use at most 64"),
         (FIRST, "field: abstrct, encoder: m, dims: [64", "Did you mean 'abstract'"),
         (FIRST, "field: year, encoder: m, dims: [64", "nullable INT32"),
         ("  - {field: abstract", "  - abstract\n  - {field: abstract", r"\[0\] is invalid: abstract"),
@@ -155,7 +155,7 @@ def test_an_expert_is_named_in_the_column() -> None:
     config = EmbeddingConfig("minilm", 64, 3, "biomed", "int8")
     assert column_name("abstract", config) == "abstract_64_biomed_exit3_int8"
     with pytest.raises(
-        SpecError, match=r"embeddings\[0\]\.expert is invalid: 3d.*at most 32, a letter first"
+        SpecError, match=r"embeddings\[0\]\.expert is invalid: 3d.*at most 32 letters.*starting with a letter"
     ):
         parse_spec(GOOD.replace(ONE, f"{ONE}, expert: 3d"), path="x")
 

@@ -17,7 +17,7 @@ MAX_WINDOW: Final = 16_384
 """Milvus's bound on limit + offset (``quotaAndLimits.limits.maxQueryResultWindow``)."""
 
 MAX_SCAN_ROWS: Final = 1_000_000
-"""Rows that are read without a ranking, in pages of MAX_WINDOW: all of them are held in memory."""
+"""Rows that are read without a ranking, in pages: all of them are held in memory."""
 
 
 @dataclass(frozen=True)

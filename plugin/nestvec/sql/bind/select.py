@@ -102,7 +102,7 @@ def bind_query(
         raise source.not_supported(
             "RERANK BY with a threshold, GROUP BY, DISTINCT or a second key",
             select.args["order"],
-            "Omit it.",
+            "Remove RERANK BY or the other clause.",
         )
     check_select_consumed(source, select)
     return query

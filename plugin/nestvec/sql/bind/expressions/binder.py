@@ -132,7 +132,7 @@ class ExpressionBinder:
         if not minimum <= len(arguments) <= len(function.argument_kinds):
             raise source.type_mismatch(
                 f"{function.name} takes {' and '.join(function.argument_kinds)}",
-                f"{len(arguments)} arguments",
+                f"{len(arguments)} given",
                 node,
                 "Pass those arguments.",
             )
