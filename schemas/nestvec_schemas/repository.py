@@ -1,4 +1,4 @@
-"""The model repository: a folder per encoder, laid out as Triton loads it, with the manifest.
+"""The model repository: one folder per encoder, in the layout that Triton loads, with the manifest.
 
 models/
 └── minilm/

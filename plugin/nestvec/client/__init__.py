@@ -1,1 +1,1 @@
-"""The embedding service, seen from outside."""
+"""Clients of the embedding service."""

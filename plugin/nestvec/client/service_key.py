@@ -11,7 +11,7 @@ from nestvec_schemas.errors import ServiceError
 
 @dataclass(frozen=True)
 class ServiceKey:
-    """How a service with API keys is called."""
+    """The credentials for a service with API keys."""
 
     api_key: str = field(repr=False)
     """The key. Milvus Lite writes it into the collection's schema."""

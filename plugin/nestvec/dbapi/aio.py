@@ -1,4 +1,4 @@
-"""Async version of PEP 249's connection and cursor."""
+"""The async version of PEP 249's connection and cursor."""
 
 from __future__ import annotations
 

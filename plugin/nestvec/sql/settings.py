@@ -133,7 +133,7 @@ SETTINGS: Final = {
     "nestvec.on_error": SettingSpec(
         "on_error",
         _parse_on_error,
-        "A row whose image cannot be fetched: reject, or zero (a zero vector, if the service is set to it).",
+        "A row whose image cannot be fetched: reject, or zero, for a service with --on-error zero.",
     ),
     # pgvector's names.
     "hnsw.ef_search": SettingSpec(

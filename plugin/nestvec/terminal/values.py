@@ -29,7 +29,7 @@ def shortest_float32(value: float) -> str:
 
 
 def escape_control_characters(text: str) -> str:
-    """A text whose control characters, other than line breaks and tabs, are escaped as ``\\x1b``."""
+    """The text with its control characters, other than line breaks and tabs, escaped as ``\\x1b``."""
     if text.isprintable():
         return text
     return "".join(_escaped(character) for character in text.expandtabs(4))

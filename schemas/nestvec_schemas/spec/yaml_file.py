@@ -26,7 +26,7 @@ MAX_SPEC_BYTES: Final = 1 << 20
 
 
 def parse_spec(text: str, *, path: str) -> CollectionSpec:
-    """Read a spec. Raises SpecError, naming ``path`` and where in it, for anything that is wrong."""
+    """Read a spec. Raises SpecError, with ``path`` and the place in it, for anything that is wrong."""
     data = _load_yaml(text, path)
     try:
         spec = CollectionSpec.model_validate(data)
@@ -113,7 +113,7 @@ _UNION_KEYS = ("default", "params")
 
 
 def _explain(error: ValidationError, path: str) -> SpecError:
-    """pydantic's first error, an unknown key before others, with its place and the nearest name."""
+    """pydantic's first error, unknown keys before others, with its place and the nearest name."""
     details = error.errors(include_url=False)
     first = next((detail for detail in details if detail["type"] == "extra_forbidden"), details[0])
     parts = list(first["loc"])
