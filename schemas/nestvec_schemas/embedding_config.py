@@ -28,7 +28,7 @@ CLIENT_SIDE_FORMS: Final[frozenset[Form]] = frozenset({"binary", "sparse"})
 
 @dataclass(frozen=True)
 class Prompts:
-    """What is put before each text."""
+    """The prompts that are put before texts."""
 
     document: str = ""
     """Before a text that is stored."""

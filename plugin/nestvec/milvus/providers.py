@@ -206,7 +206,7 @@ def default_provider(*, lite: bool) -> ProviderName:
 
 
 def choose_provider(name: ProviderName, form: Form) -> Provider:
-    """The provider that fills fields of this form on the Milvus that has ``name``.
+    """The provider that fills fields of this form, on a Milvus whose default provider is ``name``.
 
     Raises SpecError if there is no such form, StoreRefused if that Milvus has no such fields.
     """

@@ -37,8 +37,8 @@ def write_in_batches(
 ) -> Steps[list[Any]]:
     """Insert rows, or, with ``partial``, overwrite their columns in the rows of their ids. Returns the ids.
 
-    Raises ServiceError; StoreError, and SqlTypeMismatch for a row whose image cannot be fetched, both of which
-    say how many rows were written before.
+    Raises ServiceError; StoreError, and SqlTypeMismatch for a row whose image cannot be fetched, which say
+    how many rows were written before.
     """
     yield from session.ensure_served(table.services)
     ids: list[Any] = []

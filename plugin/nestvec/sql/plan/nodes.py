@@ -39,7 +39,7 @@ class VectorSearch:
     limit: int
     offset: int = 0
     group: str = ""
-    """The column of which each value keeps only its nearest row; empty for every row."""
+    """The column whose every value keeps only its nearest row; empty to keep every row."""
 
 
 @dataclass(frozen=True)
