@@ -19,7 +19,7 @@ class FakeEngine:
     """Stands in for a real engine in tests of what is around it."""
 
     dims: Mapping[str, int]
-    """Encoder to full dim."""
+    """Full dim by encoder."""
     seconds: float = 0.0
     """How long a batch takes."""
     failure: Exception | None = None

@@ -27,7 +27,7 @@ class OnnxEngine:
     def __init__(self, folders: Mapping[str, Path], *, threads: int = 0) -> None:
         """Open the encoders in ``folders`` (name to folder); ``threads`` 0 means one per core.
 
-        Raises ManifestCorrupt where a file is not the exported one, EngineError where it does not load.
+        Raises ManifestCorrupt if a file is not the exported one, EngineError if it does not load.
         """
         manifests = {name: read_manifest(folder) for name, folder in folders.items()}
         self._graph_inputs = {name: graph_inputs(manifest) for name, manifest in manifests.items()}

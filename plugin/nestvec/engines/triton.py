@@ -61,7 +61,7 @@ class TritonEngine:
         """Serve the encoders in ``folders`` (name to folder); ``url`` is HOST:PORT of Triton's gRPC endpoint.
 
         ``seconds`` is a batch's deadline. Connects at the first call only. Raises EncoderNotFound,
-        ManifestCorrupt, ManifestTooNew, EngineError where ``url`` is not HOST:PORT.
+        ManifestCorrupt, ManifestTooNew, EngineError if ``url`` is not HOST:PORT.
         """
         self._url, self._seconds = _checked_address(url), seconds
         manifests = {name: read_manifest(folder) for name, folder in folders.items()}

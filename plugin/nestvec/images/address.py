@@ -46,7 +46,7 @@ class ImageAddress:
 def parse_address(text: str) -> ImageAddress | None:
     """The address that a text consists of, None for any other text.
 
-    A ``data:`` URI counts where its media type is an image's, or generic bytes.
+    A ``data:`` URI counts if its media type is an image's, or generic bytes.
     """
     for scheme, shape in _PATTERNS.items():
         if shape.match(text):

@@ -46,7 +46,7 @@ def _available_formats() -> tuple[str, ...]:
 
 
 def decode(data: bytes, *, max_pixels: int, shown: str) -> Image.Image:
-    """The first frame, upright, with 8 bits per channel: RGB, or RGBA where it has transparency.
+    """The first frame, upright, with 8 bits per channel: RGB, or RGBA if it has transparency.
 
     ``shown`` names the image in errors. Raises ImageUnreadable for what is not an image, is truncated, or has
     more than ``max_pixels``.

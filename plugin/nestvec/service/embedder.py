@@ -37,7 +37,7 @@ class EmbedOptions:
     """The exit and the expert."""
     truncation: Truncation = field(default_factory=Truncation)
     on_error: OnError = "reject"
-    """What becomes of the request when one of its images cannot be fetched."""
+    """What happens to the request if one of its images cannot be fetched."""
 
 
 _DEFAULTS = EmbedOptions()
@@ -123,7 +123,7 @@ class Embedder:
     ) -> EmbeddingResult:
         """Embed texts, token ids from the client, images and pairs with one encoder.
 
-        Where ``options`` ask for the mean of chunks and the encoder has none, overlong texts are truncated.
+        If ``options`` ask for the mean of chunks and the encoder has none, overlong texts are truncated.
         Raises ExitNotOffered, ExpertNotOffered, EmptyInput, InputTooLong, BodyInvalid (token ids that the
         encoder does not know), NotOffered (inputs that it does not take), Overloaded, DeadlineExceeded,
         EngineError. A caller that is cancelled gives up its place.
@@ -258,9 +258,9 @@ def _check_lengths(encoder: str, entries: Iterable[CachedEmbedding | PendingEmbe
             total, length = model_input.total, model_input.length
         if total > length:
             raise InputTooLong(
-                f"a text has more tokens than {encoder} takes, {length}, and truncation is off",
+                f"a text has more than the {length} tokens that {encoder} takes, and truncation is off",
                 value=total,
-                next_step="Shorten it, or send truncate true.",
+                next_step="Shorten it, or set truncate to true.",
             )
 
 

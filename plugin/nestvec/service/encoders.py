@@ -32,7 +32,7 @@ class LoadedEncoder:
 
     @property
     def required_tokenizer(self) -> TextTokenizer:
-        """The tokenizer. Raises NotOffered where the encoder has none."""
+        """The tokenizer. Raises NotOffered if the encoder has none."""
         if self.tokenizer is None and "text" in self.manifest.towers:
             raise NotOffered(
                 f"{self.manifest.name} reads text as pixels and has no tokens",
@@ -72,7 +72,7 @@ class LoadedEncoder:
         return self.tower_of(value) == "image"
 
     def tower_of(self, value: EmbedInput) -> Modality:
-        """The tower for an input; where the encoder has both, a text that is an address names an image."""
+        """The tower for an input; if the encoder has both, a text that is an address names an image."""
         towers = self.manifest.towers
         if "image" not in towers:
             return "text"
@@ -81,7 +81,7 @@ class LoadedEncoder:
         return "image" if isinstance(value, str) and _is_image_address(value, towers["image"]) else "text"
 
     def without_prompt(self, value: EmbedInput) -> EmbedInput:
-        """The input without its prompt, where it names images; a chat model's is its instruction.
+        """The input without its prompt, if it names images; a chat model's is its instruction.
 
         Milvus puts the prompts of its ``tei`` functions before every text, addresses included.
         """
@@ -113,9 +113,9 @@ def _is_image_address(text: str, tower: Tower) -> bool:
 
 
 def open_encoders(models: Path, names: tuple[str, ...] = ()) -> dict[str, LoadedEncoder]:
-    """Open the named encoders of a repository, or all of them where no names are given.
+    """Open the named encoders of a repository, or all of them if no names are given.
 
-    Raises EncoderNotFound (also where there is none), ManifestCorrupt, ManifestTooNew.
+    Raises EncoderNotFound (also if there is none), ManifestCorrupt, ManifestTooNew.
     """
     chosen = names or encoder_names(models)
     if not chosen:

@@ -26,7 +26,7 @@ class ConnectionLimits:
     header_bytes: int = 64 << 10
     """Request line and headers together."""
     shutdown_seconds: int = 30
-    """How long requests in flight may take to finish once the service is told to stop."""
+    """How long requests in flight may take to finish once the service has been signalled to stop."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ class ServiceSettings:
     """The settings of one service."""
 
     overlong: Overlong = "truncate"
-    """What becomes of texts longer than the encoder takes, where the request does not say."""
+    """What happens to texts longer than the encoder takes, unless the request says."""
     on_error: OnError = "reject"
-    """What becomes of images that cannot be fetched, where the request does not say."""
+    """What happens to images that cannot be fetched, unless the request says."""
     engine: EngineOptions = field(default_factory=EngineOptions)
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     load: LoadLimits = field(default_factory=LoadLimits)

@@ -115,7 +115,9 @@ def test_an_exit_that_is_not_there_is_refused_before_any_work(embedder: Embedder
 def test_a_long_text_is_counted_or_refused(embedder: Embedder) -> None:
     async def work() -> None:
         assert (await embedder.embed("tiny", [LONG, "w1"])).truncated == 1
-        with pytest.raises(InputTooLong, match=r"tiny takes, 8, and truncation is off: 22\. Shorten it"):
+        with pytest.raises(
+            InputTooLong, match=r"8 tokens that tiny takes, and truncation is off: 22\. Shorten it"
+        ):
             await embedder.embed("tiny", [LONG], EmbedOptions(truncation=Truncation("error")))
 
     during(embedder, work)
@@ -141,7 +143,7 @@ def test_ids_and_text_of_the_same_tokens_agree(embedder: Embedder) -> None:
 
 
 def test_an_id_that_the_encoder_does_not_know(embedder: Embedder) -> None:
-    with pytest.raises(BodyInvalid, match=r"not one of the encoder's: 1004\. Send ids from 0 to 1003"):
+    with pytest.raises(BodyInvalid, match=r"not in the encoder's vocabulary: 1004\. Send ids from 0 to 1003"):
         during(embedder, lambda: embedder.embed("tiny", [[2, 1004, 3]]))
 
 

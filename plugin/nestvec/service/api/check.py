@@ -20,7 +20,7 @@ class CheckRequest(BaseModel):
     """The texts, as they will be sent to be embedded."""
 
     inputs: Annotated[list[str], Field(examples=[["file:///images/a.png"]])]
-    prompt_name: PromptName | None = Field(None, description="Prompt put before each text.")
+    prompt_name: PromptName | None = Field(None, description="Name of the prompt put before each text.")
 
 
 class UnreadableInput(BaseModel):
@@ -40,7 +40,7 @@ class CheckResponse(BaseModel):
 async def check(body: CheckRequest, request: Request, query: QueryString) -> CheckResponse:
     """The inputs whose images cannot be fetched or read. The others are embedded and cached.
 
-    Inputs without an image are not checked: the request that embeds an overlong text says what becomes of it.
+    Inputs without an image are not checked: the request that embeds an overlong text reports it.
     """
     check_count(body.inputs, embedder_of(request).settings.load.inputs)
     config = select_encoder(query)

@@ -58,7 +58,7 @@ TRUNCATE_VALUES: Final[dict[str | None, tuple[Overlong | None, Direction]]] = {
     "END": ("truncate", "right"),
     "START": ("truncate", "left"),
 }
-"""What becomes of overlong texts for each value of Cohere's ``truncate``."""
+"""What happens to overlong texts for each value of Cohere's ``truncate``."""
 
 
 class CohereEmbedRequest(BaseModel):

@@ -25,7 +25,7 @@ class OpenAICode(NamedTuple):
 
 @dataclass(frozen=True)
 class ErrorCodes:
-    """What each API answers for an error; Cohere's has a status alone."""
+    """What each API answers for an error; Cohere's has only a status."""
 
     tei: TeiCode
     openai: OpenAICode

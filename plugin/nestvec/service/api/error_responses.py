@@ -122,7 +122,7 @@ def _http_error(error: HTTPException, path: str) -> NestvecError:
         return error.__cause__
     if error.status_code in (404, 405):
         return PathUnknown(
-            "the service has nothing at this path for this method",
+            "the service has no endpoint with this path and method",
             value=path,
             next_step="The paths are listed at /docs.",
         )

@@ -20,7 +20,7 @@ EncoderQuery = Annotated[
     str | None,
     Query(
         alias="encoder",
-        description="Encoder, or ENCODER@EXPERT@EXIT. Optional where the service has one encoder.",
+        description="Encoder, or ENCODER@EXPERT@EXIT. Optional if the service has one encoder.",
     ),
 ]
 DimQuery = Annotated[
@@ -50,7 +50,7 @@ OverlongQuery = Annotated[
 ]
 
 EXIT_DESCRIPTION: Final = "Layer to stop after. Default: the deepest."
-ENCODER_DESCRIPTION: Final = "Encoder. Optional where the service has one."
+ENCODER_DESCRIPTION: Final = "Encoder. Optional if the service has one."
 DIM_DESCRIPTION: Final = "Length of the vectors: their first numbers, normalised again."
 
 
@@ -59,7 +59,7 @@ class QueryFields:
     """The fields of the query string, which survives where Milvus writes path and body itself."""
 
     config: EmbeddingConfig
-    """``encoder`` is a model name, with an expert and an exit where it has them."""
+    """``encoder`` is a model name, with an expert and an exit if it has them."""
 
     overlong: Overlong | None = None
     on_error: OnError | None = None
@@ -88,7 +88,7 @@ def select_encoder(
     """What query string and body select together; the query string's encoder takes precedence.
 
     ``body`` has the same fields, with a model name as its encoder; its dim is called ``dim_name``. Raises
-    BodyInvalid where they name different dims, exits or experts, ExitNotOffered for ``minilm@-``.
+    BodyInvalid if they name different dims, exits or experts, ExitNotOffered for ``minilm@-``.
     """
     name = query.config.encoder or body.encoder
     selected = parse_model_name(name)
@@ -113,7 +113,7 @@ def select_encoder(
 
 
 def _agreed_value(what: str, stated_values: Mapping[str, T]) -> T:
-    """The one value that every place that states one has. Raises BodyInvalid where two differ."""
+    """The value on which all places that state one agree. Raises BodyInvalid if two differ."""
     if len(set(stated_values.values())) > 1:
         raise BodyInvalid(
             f"the request names different {what}",

@@ -34,7 +34,7 @@ from nestvec_schemas.preprocessing.collate import Array
 router = APIRouter(tags=["TEI"], responses=error_models("/embed_sparse"))
 
 QUERY_EXPERT: Final = "query"
-"""The prompt of queries, and the expert that embeds them where a sparse encoder has one."""
+"""The prompt of queries, and the expert that embeds them if a sparse encoder has one."""
 
 TopQuery = Annotated[
     int | None, Query(alias="top", ge=1, description="Keep only this many of the largest weights.")
@@ -46,13 +46,13 @@ class SparseRequest(TruncationFields):
     """TEI's request for sparse vectors; fields that TEI does not have are in the query string."""
 
     inputs: Annotated[Inputs, INPUTS_FIELD]
-    prompt_name: PromptName | None = Field(None, description="Prompt put before each text.")
+    prompt_name: PromptName | None = Field(None, description="Name of the prompt put before each text.")
 
 
 class SparseValue(BaseModel):
     index: int
     value: float
-    word: str | None = Field(None, description="Only where the query string has words=true.")
+    word: str | None = Field(None, description="Only if the query string has words=true.")
 
 
 @router.post(
@@ -97,7 +97,7 @@ async def embed_sparse_texts(
 def _with_query_expert(
     config: EmbeddingConfig, encoder: LoadedEncoder, prompt: PromptName | None
 ) -> EmbeddingConfig:
-    """``config``, with the expert for queries where the encoder has one and none is selected."""
+    """``config``, with the expert for queries if the encoder has one and none is selected."""
     applies = prompt == QUERY_EXPERT and config.expert is None and QUERY_EXPERT in encoder.manifest.experts
     return replace(config, expert=QUERY_EXPERT) if applies else config
 

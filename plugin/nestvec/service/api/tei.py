@@ -50,8 +50,10 @@ class EmbedRequest(TruncationFields):
     """TEI's request. The fields that TEI does not have may also be in the query string."""
 
     inputs: Annotated[Inputs, INPUTS_FIELD]
-    prompt_name: PromptName | None = Field(None, description="Prompt put before each text.")
-    normalize: bool | None = Field(None, description="Unit length. Default: as the encoder was trained.")
+    prompt_name: PromptName | None = Field(None, description="Name of the prompt put before each text.")
+    normalize: bool | None = Field(
+        None, description="Normalise vectors to unit length. Default: as the encoder was trained."
+    )
     dimensions: int | None = Field(None, description=DIM_DESCRIPTION)
     encoder: str | None = Field(None, description=ENCODER_DESCRIPTION)
     exit: int | None = Field(None, description=EXIT_DESCRIPTION)
@@ -62,7 +64,7 @@ class TokenizeRequest(BaseModel):
 
     inputs: Annotated[str | list[str], Field(description="A text or texts.", examples=[["heat flow"]])]
     add_special_tokens: bool = True
-    prompt_name: PromptName | None = Field(None, description="Prompt put before each text.")
+    prompt_name: PromptName | None = Field(None, description="Name of the prompt put before each text.")
 
 
 class TokenInfo(BaseModel):

@@ -46,7 +46,7 @@ class _Lane:
         insort(self._sorted[item.exit], item, key=_length)
 
     def drop(self, item: QueuedInput) -> bool:
-        """Remove an input; False where it is not in this lane."""
+        """Remove an input; False if it is not in this lane."""
         same_exit = self._sorted[item.exit]
         index = _index_of(same_exit, item)
         if index is None:
@@ -113,7 +113,7 @@ class BatchQueue:
             lane.add(item)
 
     def drop(self, item: QueuedInput) -> bool:
-        """Remove an input that no request waits for any more; False where it has left already."""
+        """Remove an input that no request waits for any more; False if it has already left."""
         return self._interactive.drop(item) or self._bulk.drop(item)
 
     def take(self) -> list[QueuedInput]:

@@ -30,7 +30,7 @@ _FileStamp = tuple[int, int, int]
 class ApiKeys:
     """The keys in a file, one per line (``#`` begins a comment); the file is read again when it changes.
 
-    Only their SHA-256 is kept. A change takes effect within a second; where the file is then unreadable,
+    Only their SHA-256 is kept. A change takes effect within a second; if the file is then unreadable,
     empty or malformed, the old keys stay in force and an error is logged.
     """
 

@@ -60,7 +60,7 @@ class _BodyReader:
         self.bytes_read = 0
 
     async def next_message(self) -> Message | None:
-        """The next message, None where it does not arrive in time."""
+        """The next message, None if it does not arrive in time."""
         if not self._more:  # the next message is the disconnect, which has no deadline
             return await self._receive()
         try:

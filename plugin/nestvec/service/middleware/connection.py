@@ -15,9 +15,9 @@ _TOO_LARGE: Final = (
 
 
 class LimitedConnection(HttpToolsProtocol):
-    """A connection that is closed where its client is too slow or sends too much.
+    """A connection that is closed if its client is too slow or sends too much.
 
-    It is closed after ``keep_alive_seconds`` where the client sends no request, sends its headers or the rest
+    It is closed after ``keep_alive_seconds`` if the client sends no request, sends its headers or the rest
     of a refused body too slowly, or does not read its response. Headers longer than ``header_bytes``, not
     counting the first read, are answered with 431. A request of more than ``max_request_bytes`` on the wire
     (endless trailers) before its response closes the connection.

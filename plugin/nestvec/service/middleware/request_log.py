@@ -53,7 +53,7 @@ class RequestLogMiddleware:
 
 
 def valid_request_id(sent: str) -> str:
-    """The client's request id, or a new one where it is not 1 to 128 printable ASCII characters."""
+    """The client's request id, or a new one if it is not 1 to 128 printable ASCII characters."""
     return sent if _VALID_REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
 
 

@@ -20,7 +20,7 @@ class ByteTokenizer:
     """The tokenizer of one token-free encoder. Thread-safe: its parts are immutable."""
 
     def __init__(self, scheme: UnitScheme, max_tokens: int) -> None:
-        """Use a row of UNIT_SCHEMES. Raises ManifestCorrupt where no text fits ``max_tokens``."""
+        """Use a row of UNIT_SCHEMES. Raises ManifestCorrupt if no text fits ``max_tokens``."""
         byte_tokens.encode_units("", scheme, max_tokens)
         self.max_tokens = max_tokens
         self._scheme = scheme

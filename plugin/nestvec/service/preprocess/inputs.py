@@ -104,7 +104,7 @@ def check_ids(ids: Sequence[int], vocabulary_size: int) -> None:
     unknown = next((token_id for token_id in ids if not 0 <= token_id < vocabulary_size), None)
     if unknown is not None:
         raise BodyInvalid(
-            "a token id is not one of the encoder's",
+            "a token id is not in the encoder's vocabulary",
             value=unknown,
             next_step=f"Send ids from 0 to {vocabulary_size - 1}, or send the text.",
         )

@@ -1,4 +1,4 @@
-"""What a VARCHAR says to a chat model: an image's address, a text, or a JSON object with both.
+"""What a VARCHAR value tells a chat model: an image's address, a text, or a JSON object with both.
 
 ``{"image": "https://…/a.png", "text": "a red chair"}``; one of its keys may be missing, null or empty.
 """

@@ -102,6 +102,6 @@ def _encode_pairs(
     tokenizer = encoder.required_tokenizer
     if not isinstance(tokenizer, EncoderTokenizer):
         raise NotOffered(
-            f"{encoder.manifest.name} does not read a query with a document", next_step="Send texts."
+            f"{encoder.manifest.name} does not take pairs of a query and a document", next_step="Send texts."
         )
     return tokenizer.encode_pairs([(pair.query, pair.document) for pair in pairs], truncation.direction)

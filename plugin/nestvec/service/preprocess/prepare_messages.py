@@ -58,7 +58,7 @@ def _parse_input(
     """The message that an input is, or the model input of token ids. Raises NotOffered, BodyInvalid."""
     if isinstance(value, QueryDocument):
         raise NotOffered(
-            f"{encoder.manifest.name} does not read a query with a document", next_step="Send texts."
+            f"{encoder.manifest.name} does not take pairs of a query and a document", next_step="Send texts."
         )
     if isinstance(value, str | InstructedText):
         text = value if isinstance(value, InstructedText) else InstructedText(value, "")

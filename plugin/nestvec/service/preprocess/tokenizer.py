@@ -242,7 +242,7 @@ def truncate_ids(ids: Sequence[int], max_tokens: int, direction: Direction) -> T
 
 
 def chunk_ids(ids: Sequence[int], max_tokens: int) -> TokenChunks:
-    """Ids in chunks of ``max_tokens``; one empty chunk where there are none."""
+    """Ids in chunks of ``max_tokens``; one empty chunk if there are none."""
     starts = range(0, len(ids), max_tokens) if ids else range(1)
     rows = tuple(np.asarray(ids[start : start + max_tokens], np.int64) for start in starts)
     return TokenChunks(rows, tuple(len(row) for row in rows))

@@ -14,7 +14,7 @@ from nestvec_schemas.errors import InputTooLong, NestvecError
 from nestvec_schemas.vectors import Vectors
 
 Overlong = Literal["error", "truncate", "mean"]
-"""What becomes of a text longer than the encoder takes: it is refused, truncated, or embedded in chunks whose
+"""What happens to a text longer than the encoder takes: it is refused, truncated, or embedded in chunks whose
 token-weighted mean is its vector."""
 
 MAX_CHUNKS: Final = 64
@@ -26,11 +26,11 @@ _MAX_CHARACTERS_PER_TOKEN: Final = 32
 
 @dataclass(frozen=True)
 class Truncation:
-    """What becomes of a text longer than the encoder takes."""
+    """What happens to a text longer than the encoder takes."""
 
     overlong: Overlong = "truncate"
     direction: Direction = "right"
-    """The side that loses tokens where the text is truncated."""
+    """The side that loses tokens if the text is truncated."""
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,12 @@ def test_queries_go_to_the_part_that_reads_them(address: str, engine: FakeEngine
         ({"inputs": []}, "encoder=words", 400, "there is no text"),
         ({"inputs": ["w1", ""]}, "encoder=words", 400, "a text is empty"),
         ({"inputs": ["w1"] * 2049}, "encoder=words", 422, "at most 2048 texts: 2049"),
-        ({"inputs": "w1 " * 9, "truncate": False}, "encoder=words", 422, "more tokens than words takes, 8"),
+        (
+            {"inputs": "w1 " * 9, "truncate": False},
+            "encoder=words",
+            422,
+            "more than the 8 tokens that words takes",
+        ),
         ({"inputs": "w1"}, "encoder=tiny", 424, "tiny is a dense encoder"),
         ({"inputs": "w1"}, "encoder=words&dim=4", 422, "cannot be truncated: dim=4. Omit it, or"),
         ({"inputs": "w1"}, "encoder=words&top=0", 422, "query.top is invalid"),

@@ -231,7 +231,7 @@ def test_a_prompt_without_room_for_a_text_is_refused(chatting: Embedder) -> None
 
 
 def test_pairs_are_not_read(chatting: Embedder) -> None:
-    with pytest.raises(NotOffered, match="does not read a query with a document"):
+    with pytest.raises(NotOffered, match="does not take pairs of a query and a document"):
         embed(chatting, [QueryDocument("w1", "w2")])
 
 
