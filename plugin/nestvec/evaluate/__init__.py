@@ -1,1 +1,1 @@
-"""Measuring encoders: what every length, exit, precision and form of their vectors keeps of their quality."""
+"""Measuring encoders: how much quality each length, exit, precision and form of their vectors keeps."""

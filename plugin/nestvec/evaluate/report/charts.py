@@ -79,7 +79,7 @@ def draw_quality_by_bytes(data: PlotData, recommendation: Recommendation | None,
         _circle(axes, recommendation)
     _byte_axis(axes)
     _mark_target(axes)
-    axes.set_xlabel("bytes of one vector that a search reads")
+    axes.set_xlabel("bytes per vector that a search reads")
     axes.set_ylabel("nDCG@10 kept")
     add_legend(axes, columns=2)
 
@@ -193,20 +193,20 @@ def _mark_target(axes: Axes) -> None:
 
 
 def draw_quality_by_document_time(data: PlotData, axes: Axes) -> None:
-    """Kept nDCG@10 against the encoder's time of a document; queries leave at the same exit."""
+    """Kept nDCG@10 against the encoder's time per document; queries leave at the same exit."""
     for colour, label, rows in _full_length_by_encoder(data):
         same = [row for row in rows if row["exit"] == row["query_exit"]]
         _exits(axes, same, "ms_per_text", "exit", colour, label)
     axes.set_title("Documents and queries leave at the exit")
-    _time_axis(axes, "encoder time of a document (ms)")
+    _time_axis(axes, "encoder time per document (ms)")
 
 
 def draw_quality_by_query_time(data: PlotData, axes: Axes) -> None:
-    """Kept nDCG@10 against the encoder's time of a query; documents leave at the deepest exit."""
+    """Kept nDCG@10 against the encoder's time per query; documents leave at the deepest exit."""
     for colour, label, rows in _full_length_by_encoder(data):
         _exits(axes, _deepest(rows), "ms_per_query", "query_exit", colour, label)
     axes.set_title("Queries leave at the exit, documents at the last")
-    _time_axis(axes, "encoder time of a query (ms)")
+    _time_axis(axes, "encoder time per query (ms)")
 
 
 def _full_length_by_encoder(data: PlotData) -> list[tuple[str, str, list[ResultRow]]]:
@@ -261,7 +261,7 @@ def draw_kept_by_dim(data: PlotData, axes: Axes) -> None:
     axes.set_xticks(range(len(dims)), [f"{dim:g}" for dim in dims])
     axes.grid(axis="x", visible=False)
     _mark_target(axes)
-    axes.set_xlabel("dims" if data.form == "float" else "weights kept of a document, at most")
+    axes.set_xlabel("dims" if data.form == "float" else "weights kept per document, at most")
     axes.set_ylabel("nDCG@10 kept")
     if len(nestings) > 1:
         add_legend(axes, columns=2)

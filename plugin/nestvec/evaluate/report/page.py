@@ -112,7 +112,7 @@ def _tiles(data: PlotData, recommendation: Recommendation | None) -> Iterator[Ti
         times = as_float(reference, "bytes") / as_float(row, size)
         retention = f"keeps {as_float(row, 'kept'):.1%}"
         yield Tile(
-            label, f"{row[size]:,} bytes", f"{describe_setting(row)}: {times:.3g} times less, {retention}"
+            label, f"{row[size]:,} bytes", f"{describe_setting(row)}: {times:.3g} times smaller, {retention}"
         )
 
 
@@ -120,8 +120,8 @@ def _sections(data: PlotData, recommendation: Recommendation | None) -> Iterator
     nested = len(data.nestings) > 1
     yield Section(
         "Quality against bytes",
-        "What each form of the vectors keeps of the reference's nDCG@10. Bands are 95% confidence intervals; "
-        "rings mark the settings named above.",
+        "How much of the reference's nDCG@10 each form of the vectors keeps. Bands are 95% confidence "
+        "intervals; rings mark the settings named above.",
         (_chart("bytes", partial(charts.draw_quality_by_bytes, data, recommendation), height=4.2),),
     )
     if _has_several_passes(data):

@@ -88,7 +88,7 @@ def describe_setting(row: ResultRow) -> str:
     """A setting in a few words."""
     weights = "" if row["precision"] == "fp32" else f" ({row['precision']} weights)"
     if row["form"] == "sparse":
-        return f"{row['encoder']}{weights}, at most {row['dim']} weights of words"
+        return f"{row['encoder']}{weights}, at most {row['dim']} weights"
     forms = {"float": "float", "int8": "int8", "binary": "binary codes", "shortlist": "shortlist"}
     setting = f"{row['encoder']}{weights}, {row['dim']} dims, {forms[str(row['form'])]}"
     if row["rescore_dim"] is not None:

@@ -168,7 +168,7 @@ def encode_cached(
         raise DatasetUnusable(
             "the corpus changed while it was read",
             value=f"{read} texts instead of {cache.texts}",
-            next_step="Run it again.",
+            next_step="Run the command again.",
         )
     return Encoded(_open(cache), seconds / cache.texts)
 

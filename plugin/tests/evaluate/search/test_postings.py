@@ -102,7 +102,7 @@ def test_rows_a_choice_and_a_page_without_any_dense_vector(dataset: Dataset, fol
     chosen = recommend(means)
     assert chosen is not None
     assert describe_setting(chosen.stored).startswith("words, ")
-    assert "at most 16 weights of words" in recommendation_sentence(rows)
+    assert "at most 16 weights" in recommendation_sentence(rows)
     written = render_page(Evaluation(rows))
     assert "Isotropy" not in written
     assert "Only the largest weights of each document" in written
