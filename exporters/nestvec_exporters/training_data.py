@@ -175,8 +175,8 @@ def _check_variety(data: TrainingData, row_indices: Sequence[int]) -> None:
     fewest = min(counts[:2], default=0)
     if fewest < MIN_ROWS:
         raise TrainingDataUnusable(
-            f"{data.name} has too few different {data.kind} to train on",
-            value=f"{fewest} different, of {len(data.rows)} rows",
+            f"{data.name} has too few distinct {data.kind} to train on",
+            value=f"{fewest} distinct, of {len(data.rows)} rows",
             next_step=f"Give at least {MIN_ROWS} that differ and are not blank; a few thousand are best.",
         )
 

@@ -223,7 +223,7 @@ def test_exits_of_a_precision(precision: str, sentence_bert: Write, tmp_path: Pa
         ({"rotation": "pca"}, EncoderError, "fitted on a sample"),
         ({"rotation": "pac", "sample": SAMPLE}, EncoderError, "Choose one of pca, learned"),
         ({"exits": (1,), "sample": SAMPLE, "accelerate": True}, EncoderError, "TensorRT builds one depth"),
-        ({"rotation": "pca", "sample": Sample("s", ("one",))}, SampleUnusable, "1 different texts, of 1"),
+        ({"rotation": "pca", "sample": Sample("s", ("one",))}, SampleUnusable, "1 distinct texts, of 1"),
     ],
 )
 def test_what_cannot_be_fitted_leaves_nothing(

@@ -70,7 +70,7 @@ def test_too_few_different_texts_are_refused_with_how_many_it_takes(
 
 def test_pairs_that_all_have_one_document_are_refused() -> None:
     rows = tuple((f"query {at}", "the document") for at in range(1000))
-    with pytest.raises(TrainingDataUnusable, match="1 different, of 1000 rows"):
+    with pytest.raises(TrainingDataUnusable, match="1 distinct, of 1000 rows"):
         prepare_texts(TrainingData("same.csv", "pairs", rows), seed=0)
 
 

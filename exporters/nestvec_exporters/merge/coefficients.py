@@ -117,7 +117,7 @@ def _optimise(
         loss = ranking.compute_loss_from_embeddings([queries, documents], no_labels)
         if not torch.isfinite(loss):
             raise TrainingFailed(
-                "the loss of fitting the merge's coefficients is no longer a number",
+                "the loss of fitting the merge's coefficients is no longer finite",
                 value=f"step {done + 1} of {options.steps}",
                 next_step="Start from smaller coefficients, and check that no checkpoint contains NaN.",
             )

@@ -60,8 +60,8 @@ def distinct_texts(sample: Sample, dim: int) -> tuple[str, ...]:
     minimum = max(MIN_FIT_TEXTS, dim)
     if len(texts) < minimum:
         raise SampleUnusable(
-            f"the sample {sample.name} has too few different texts to fit {dim} dims on",
-            value=f"{len(texts)} different texts, of {len(sample.texts)}",
+            f"the sample {sample.name} has too few distinct texts to fit {dim} dims",
+            value=f"{len(texts)} distinct texts, of {len(sample.texts)}",
             next_step=f"Give at least {minimum}; a few thousand are best.",
         )
     return texts
@@ -212,6 +212,6 @@ def _check_spread(vectors: Vectors, sample: str) -> None:
     if different < minimum:
         raise SampleUnusable(
             f"the encoder maps too many texts of {sample} to the same vector",
-            value=f"{different} different vectors of {len(vectors)} texts",
+            value=f"{different} distinct vectors of {len(vectors)} texts",
             next_step=f"Give at least {minimum} texts that differ to the encoder, in a language it knows.",
         )

@@ -96,7 +96,7 @@ def read_text(path: Path) -> WordVectors:
             line = _read_line(file, path.name, number)
     if counts is not None and len(words.words) != counts[0]:
         raise file_error(
-            path.name, f"declares {counts[0]} words and has a different number", len(words.words)
+            path.name, f"declares {counts[0]} words but has a different number", len(words.words)
         )
     return words.done()
 
@@ -126,7 +126,7 @@ def read_binary(path: Path) -> WordVectors:
                 end = space + 1 + 4 * dim
                 if space < 0 or end > len(data):
                     raise file_error(
-                        path.name, f"declares {count} words and has a different number", number - 1
+                        path.name, f"declares {count} words but has a different number", number - 1
                     )
                 row = np.frombuffer(data[space + 1 : end], "<f4")
                 words.add(data[start:space].lstrip(b"\n"), row, number)

@@ -206,7 +206,7 @@ def check_finite_loss(loss: float, gradient_norm: float, step: int, learning_rat
     for name, value in (("loss", loss), ("gradient", gradient_norm)):
         if not math.isfinite(value):
             raise TrainingFailed(
-                f"the {name} is no longer a number",
+                f"the {name} is no longer finite",
                 value=f"{value} at step {step}",
                 next_step=f"With --force, try a --learning-rate below {learning_rate}.",
             )

@@ -38,7 +38,7 @@ class TrainingLength:
         lengths = [value for value in (self.epochs, self.steps, self.minutes) if value is not None]
         if len(lengths) > 1 or any(value <= 0 for value in lengths):
             raise TrainingFailed(
-                "a run's length is one number above 0: of epochs, of steps or of minutes",
+                "a run's length is one positive number of epochs, steps or minutes",
                 value=", ".join(map(str, lengths)),
                 next_step="Give one of --epochs, --steps and --minutes.",
             )
@@ -147,6 +147,6 @@ def training_dims(requested: Sequence[int] | None, dim: int) -> tuple[int, ...]:
             raise DimNotOffered(
                 "the checkpoint's vectors have fewer dims",
                 value=prefix,
-                next_step=f"Give --dims of 1 to {dim}.",
+                next_step=f"Give --dims from 1 to {dim}.",
             )
     return tuple(sorted({dim, *dims}, reverse=True))

@@ -119,7 +119,7 @@ def check_output(folder: Path, *, force: bool) -> None:
         raise EncoderExists(
             "--force replaces only a checkpoint that nestvec adapt made"
             if force
-            else "something of this name exists already",
+            else "a file or folder of this name already exists",
             value=str(folder),
             next_step="Choose another --to" + (", or remove it yourself." if force else ", or give --force."),
         )

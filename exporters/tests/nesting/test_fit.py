@@ -36,7 +36,7 @@ def test_too_few_texts_say_how_many_are_needed(texts: int, dim: int, least: int)
 
 
 def test_one_text_repeated_is_one_text() -> None:
-    with pytest.raises(SampleUnusable, match="1 different texts, of 5000"):
+    with pytest.raises(SampleUnusable, match="1 distinct texts, of 5000"):
         distinct_texts(Sample("s", ("the same",) * 5000), 8)
 
 
@@ -47,7 +47,7 @@ def test_blank_texts_do_not_count_and_the_order_stays() -> None:
 
 def test_texts_that_the_encoder_does_not_tell_apart_are_refused() -> None:
     same = np.tile(clustered(1, DIM), (ROWS, 1))
-    with pytest.raises(SampleUnusable, match="1 different vectors of 600 texts"):
+    with pytest.raises(SampleUnusable, match="1 distinct vectors of 600 texts"):
         fit_nesting({4: same}, sample(ROWS), FitOptions("pca", (DIM,)))
 
 

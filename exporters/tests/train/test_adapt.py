@@ -244,7 +244,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_what_was_good(
     adapt(options(bert, to), unlabelled, stop=stop_after(3))
     kept = (run_folder(to) / STATE_FILE).read_bytes()
     monkeypatch.setattr(TextObjective, "loss", _no_number)
-    with pytest.raises(TrainingFailed, match="no longer a number: nan at step 4"):
+    with pytest.raises(TrainingFailed, match="no longer finite: nan at step 4"):
         adapt(options(bert, to), unlabelled)
     assert (run_folder(to) / STATE_FILE).read_bytes() == kept
     assert not to.exists()

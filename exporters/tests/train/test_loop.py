@@ -138,7 +138,7 @@ def test_a_loss_that_is_not_finite_leaves_weights_as_they_are(
 ) -> None:
     trained = loop(tmp_path)
     monkeypatch.setattr(Sum, "loss", lambda self, step: self.model.weight.sum() * float("nan"))
-    with pytest.raises(TrainingFailed, match="the loss is no longer a number: nan at step 1"):
+    with pytest.raises(TrainingFailed, match="the loss is no longer finite: nan at step 1"):
         trained.run(LoopCallbacks())
     assert torch.equal(weights(trained), torch.zeros((1, 8)))
     assert not (tmp_path / STATE_FILE).exists()

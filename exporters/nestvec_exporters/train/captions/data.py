@@ -106,15 +106,15 @@ def prepare_captions(data: CaptionData, seed: int) -> PreparedCaptions:
 def _check_variety(data: CaptionData, images: int, captions: Sequence[Sequence[str]]) -> None:
     if images < MIN_IMAGES:
         raise TrainingDataUnusable(
-            f"{data.name} has too few different images to train on",
-            value=f"{images} different, of {len(data.images)} rows",
+            f"{data.name} has too few distinct images to train on",
+            value=f"{images} distinct, of {len(data.images)} rows",
             next_step=f"Give at least {MIN_IMAGES}; a few thousand are best.",
         )
     different = len({image_captions[0] for image_captions in captions})
     if different < _MIN_CAPTIONS:
         raise TrainingDataUnusable(
-            f"the images in {data.name} have too few different captions",
-            value=f"{different} different, of {len(captions)} images",
+            f"the images in {data.name} have too few distinct captions",
+            value=f"{different} distinct, of {len(captions)} images",
             next_step=f"Give at least {_MIN_CAPTIONS}; ideally, each image has its own.",
         )
 

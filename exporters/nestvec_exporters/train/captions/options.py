@@ -57,7 +57,7 @@ class CaptionOptions:
     """``batch`` counts images; projections train at ``learning_rate`` itself."""
 
     captions: int = 1
-    """Captions of each image in a step, drawn anew each time."""
+    """Captions per image in a step, drawn anew each time."""
 
     text: TowerTraining = TowerTraining(0.01)
 

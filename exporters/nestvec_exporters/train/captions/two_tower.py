@@ -205,8 +205,8 @@ def _freeze(model: nn.Module, component: str, tower: TowerTraining) -> None:
         name, blocks = max(lists.items(), key=lambda module: len(module[1]), default=("", nn.ModuleList()))
         if tower.blocks > len(blocks):
             raise CheckpointUnsupported(
-                f"the {component} tower has fewer blocks",
-                value=f"{tower.blocks} of {len(blocks)}",
+                f"the {component} tower has fewer blocks than requested",
+                value=f"{tower.blocks} requested, {len(blocks)} present",
                 next_step=f"Omit --{component}-blocks, or give at most {len(blocks)}.",
             )
         start = f"{name}.{len(blocks) - tower.blocks}."

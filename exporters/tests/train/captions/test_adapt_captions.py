@@ -270,7 +270,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
     adapt_captions(options(tiny("clip"), tmp_path / "to"), shapes, stop=stop_after(2))
     kept = (run_folder(tmp_path / "to") / STATE_FILE).read_bytes()
     monkeypatch.setattr("nestvec_exporters.train.captions.objective.nested_loss", no_number)
-    with pytest.raises(TrainingFailed, match="no longer a number: nan at step 3"):
+    with pytest.raises(TrainingFailed, match="no longer finite: nan at step 3"):
         adapt_captions(options(tiny("clip"), tmp_path / "to"), shapes)
     assert (run_folder(tmp_path / "to") / STATE_FILE).read_bytes() == kept
 

@@ -48,11 +48,11 @@ def test_a_picture_of_several_rows_has_the_captions_of_all() -> None:
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (some(MIN_IMAGES - 1), f"{MIN_IMAGES - 1} different, of {MIN_IMAGES - 1} rows"),
+        (some(MIN_IMAGES - 1), f"{MIN_IMAGES - 1} distinct, of {MIN_IMAGES - 1} rows"),
         (replace(some(), captions=(("thing", " "), *some().captions[1:])), "row 1: 0.png"),
         (replace(some(), captions=(*some().captions[:-1], ())), f"row {MIN_IMAGES}: {MIN_IMAGES - 1}.png"),
-        (replace(some(), captions=(("the same",),) * MIN_IMAGES), "too few different captions"),
-        (replace(some(), images=some().images[:1] * MIN_IMAGES), "too few different images"),
+        (replace(some(), captions=(("the same",),) * MIN_IMAGES), "too few distinct captions"),
+        (replace(some(), images=some().images[:1] * MIN_IMAGES), "too few distinct images"),
     ],
 )
 def test_what_cannot_be_trained_on_is_told(data: CaptionData, says: str) -> None:
