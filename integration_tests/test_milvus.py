@@ -52,7 +52,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 def test_a_path_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_text("not a database")
     with (
-        pytest.raises(StoreUnreachable, match=r"cannot open Milvus at .*Give a path that ends in \.db"),
+        pytest.raises(StoreUnreachable, match=r"cannot open Milvus at .*Use a path that ends in \.db"),
         open_milvus(str(tmp_path / "x.db")),
     ):
         pass
