@@ -87,7 +87,7 @@ class Training(Protocol[ObjectiveT, ResultT]):
         ...
 
     def description(self) -> Mapping[str, Any]:
-        """What tells this run from others, besides its checkpoints, in JSON's form."""
+        """What distinguishes this run from others, besides its checkpoints, in JSON's form."""
         ...
 
     def start(self, context: RunContext) -> Started[ObjectiveT]:

@@ -171,12 +171,12 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
         "--max-tokens",
         type=click.IntRange(8),
         show_default="128; 64 for captions",
-        help="Truncate training texts to this length. The result takes texts as long as before.",
+        help="Truncate training texts to this many tokens. The result still takes longer texts.",
     ),
     option(
         "--hard-negatives/--no-hard-negatives",
         default=True,
-        help="Form batches of texts that are close to one another.",
+        help="Form batches of similar texts.",
     ),
     option("--seed", type=click.IntRange(0), default=0, help="Random seed."),
 )

@@ -82,7 +82,7 @@ CAPTION_OPTIONS = option_group(
         "--captions-a-step",
         type=click.IntRange(1, 16),
         show_default="1",
-        help="Captions of each image in a step, drawn again for every step.",
+        help="Captions per image in a step, drawn anew for every step.",
     ),
     option(
         "--text-rate",

@@ -66,7 +66,7 @@ class ImageDemoArgs:
     json: bool
 
 
-@command.command("images", cls=args_command(ImageDemoArgs))
+@command.command("images", cls=args_command(ImageDemoArgs), short_help="Find images on this machine by text.")
 @click.argument("questions", nargs=-1, metavar="[QUESTION]…")
 @option_group(
     "Images",

@@ -82,8 +82,8 @@ class SqlArgs:
 def command(args: SqlArgs) -> None:
     """Run SQL. STATEMENT is one or more statements, separated by semicolons, or - to read standard input.
 
-    Without STATEMENT, statements come from standard input; on a terminal that is a prompt with history and
-    completion; \\? lists its commands.
+    Without STATEMENT, statements come from standard input; on a terminal, a prompt with history
+    and completion opens, and \\? lists its commands.
 
     The grammar is PostgreSQL's with pgvector's operators: <=> (cosine distance), <-> (Euclidean distance) and
     <#> (negative inner product). The server embeds a text to the right of one. * selects every column,

@@ -54,7 +54,7 @@ class Strip:
     """Best first."""
 
     image: Path | None = None
-    """The image that the matches are similar to, where the question is not a text."""
+    """The image that the matches are similar to, if the question is not a text."""
 
 
 def render_png(strips: Sequence[Strip]) -> Image.Image:

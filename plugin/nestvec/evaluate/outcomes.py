@@ -87,7 +87,7 @@ class Outcome:
     """Of each query, (q,) float64 per metric."""
 
     unrescored: Scores | None
-    """nDCG@10 before candidates are rescored; None where none are."""
+    """nDCG@10 before candidates are rescored; None if none are."""
 
     ms_per_text: float
     """The encoder's time for a document."""
@@ -118,4 +118,4 @@ class Measurement:
     """Forms that the index cannot store."""
 
     full_length: FullLengthRanking | None = None
-    """What a reranker starts from; None where full-length vectors were not searched."""
+    """What a reranker starts from; None if full-length vectors were not searched."""

@@ -188,7 +188,7 @@ _SIZES: Final = ("bytes", "stored_bytes")
 
 
 def _without_bytes(setting: MeasuredSetting) -> MeasuredSetting:
-    """A setting without its bytes, which depend on the dataset where vectors are sparse."""
+    """A setting without its bytes, which depend on the dataset if vectors are sparse."""
     return replace(setting, size=VectorSize(0, 0))
 
 

@@ -55,6 +55,6 @@ def rescored_form(variant: EncoderVariant, search: PlannedSearch, forms: Sequenc
 
 
 def count_steps(variant: EncoderVariant, forms: Sequence[Form]) -> int:
-    """The most steps of progress of ``measure``: one per search, one more where candidates are rescored."""
+    """The most steps of progress of ``measure``: one per search, one more if candidates are rescored."""
     planned = plan_searches(variant, forms)
     return len(planned) + sum(rescored_form(variant, search, forms) is not None for search in planned)

@@ -51,7 +51,7 @@ _ROUTERS: Final = (
 def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
     """The app of one embedder, which it starts and closes together with ``tracing``.
 
-    Without ``tracing``, the embedder's settings decide. Raises ServiceError where the file of API keys is
+    Without ``tracing``, the embedder's settings decide. Raises ServiceError if the file of API keys is
     invalid, or the packages for tracing are not installed.
     """
     settings = embedder.settings

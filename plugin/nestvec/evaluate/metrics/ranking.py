@@ -73,7 +73,7 @@ def confidence_interval(replicates: Scores) -> tuple[float, float]:
 
 
 def ratio(above: Scores, below: Scores) -> Scores:
-    """``above`` / ``below`` sample by sample; 0 where ``below`` is 0."""
+    """``above`` / ``below`` sample by sample; 0 if ``below`` is 0."""
     return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
 
 

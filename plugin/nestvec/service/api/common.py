@@ -71,8 +71,8 @@ def embedder_of(request: Request) -> Embedder:
 async def embed_dense(request: Request, call: EmbedCall) -> EmbeddingResult:
     """Embed, truncate to the dim, normalise: the outputs are (n, dim) float32.
 
-    Raises RequestError, EncoderNotFound, DimNotOffered, ExitNotOffered, ExpertNotOffered, EngineError. A
-    client that disconnects meanwhile gives up its place: ClientDisconnect.
+    Raises RequestError, EncoderNotFound, DimNotOffered, ExitNotOffered, ExpertNotOffered, EngineError;
+    ClientDisconnect if the client disconnects in the meantime, which frees its place.
     """
     started = time.perf_counter()
     manifest = selected_encoder(request, call.config, "dense").manifest

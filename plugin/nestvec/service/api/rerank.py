@@ -181,7 +181,7 @@ def _select_ranking_encoder(request: Request, config: EmbeddingConfig) -> Embedd
         raise NotOffered(
             "no encoder of this service scores a query with a document",
             value=", ".join(sorted(encoders)),
-            next_step="Rank by a vector of more dims instead, or use a service that has a cross-encoder.",
+            next_step="Rank by longer vectors instead, or use a service that has a cross-encoder.",
         )
     if not config.encoder and len(ranking) == 1:
         return replace(config, encoder=ranking[0])

@@ -56,7 +56,7 @@ DIM_DESCRIPTION: Final = "Length of the vectors: their first numbers, normalised
 
 @dataclass(frozen=True)
 class QueryFields:
-    """The fields of the query string, which survives where Milvus writes path and body itself."""
+    """The fields of the query string, which survives even though Milvus writes path and body itself."""
 
     config: EmbeddingConfig
     """``encoder`` is a model name, with an expert and an exit if it has them."""

@@ -246,7 +246,7 @@ async def _wait_for_all(futures: Iterable[asyncio.Future[CachedEmbedding]]) -> N
 
 
 def _mark_retrieved(future: asyncio.Future[CachedEmbedding]) -> None:
-    """Retrieve the exception, so that asyncio does not log it where every waiting request has gone away."""
+    """Retrieve the exception, so that asyncio does not log it if every waiting request has gone away."""
     if not future.cancelled():
         future.exception()
 

@@ -39,7 +39,7 @@ FAILURE_CAUSES = {
     503: "unhealthy",
     504: "timeout",
 }
-"""The ``err`` label of ``te_request_failure`` by status; ``dropped`` where the client disconnected."""
+"""The ``err`` label of ``te_request_failure`` by status; ``dropped`` if the client disconnected."""
 
 M = TypeVar("M", bound=MetricWrapperBase)
 
