@@ -50,7 +50,7 @@ def adapted(words: list[str]) -> dict[str, object]:
         first.send_signal(signal.SIGTERM)
         _, said = first.communicate(timeout=300)
     assert first.returncode == 130, said
-    assert "Run the same command again to continue" in said
+    assert "To continue, run the same command again" in said
     again = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert again.returncode == 0, again.stderr
     found: dict[str, object] = json.loads(again.stdout)

@@ -212,7 +212,7 @@ def test_an_interrupt_ends_after_the_batch_and_says_how_to_go_on(place: Place, n
     file = jsonl(place.folder / "x.jsonl", rows)
     stopped = interrupted(place, file, number)
     assert stopped.returncode == 130, stopped.stderr
-    assert "Run the same command again to continue." in stopped.stderr
+    assert "To continue, run the same command again (without --restart)." in stopped.stderr
     assert "Traceback" not in stopped.stderr
     assert place.ingest(file).returncode == 0
     assert [row["name"] for row in place.rows()] == [row["name"] for row in rows]

@@ -73,5 +73,5 @@ def _print_result(
         click.echo(f"{folder}: {data.rows} rows, {progress.steps} steps, {progress.seconds:.0f} s")
         click.echo(f"Next: nestvec export {folder} --to models{export_options}")
     if not progress.finished:
-        click.echo("Stopped. Run the same command again to continue.", err=True)
+        click.echo("Stopped. To continue, run the same command again (without --force).", err=True)
         sys.exit(130)

@@ -155,7 +155,7 @@ def _print_report(report: IngestReport, collection: str, *, as_json: bool) -> No
     else:
         _print_lines(report, collection, rate)
     if not report.finished:
-        click.echo("Stopped. Run the same command again to continue.", err=True)
+        click.echo("Stopped. To continue, run the same command again (without --restart).", err=True)
         sys.exit(130)
     if report.rejected and not report.inserted:
         sys.exit(1)

@@ -154,7 +154,7 @@ def command(args: ServeArgs) -> None:
     """Serve the encoders in a model repository: TEI's /embed, OpenAI's /v1/embeddings, Cohere's /v2/embed.
 
     /health and /metrics need no API key. SIGTERM finishes the accepted requests; a second one stops at once.
-    An option that is repeatable takes several values from its environment variable, separated by spaces.
+    A repeatable option takes several values from its environment variable, separated by spaces.
 
     \b
     Example:

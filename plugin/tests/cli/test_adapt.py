@@ -137,7 +137,7 @@ def test_a_stopped_run_ends_with_130_and_says_how_to_continue(
 ) -> None:
     done = CliRunner().invoke(cli, ["adapt", "stopped", "--to", str(tmp_path / "n"), "--texts", str(corpus)])
     assert done.exit_code == 130
-    assert "Run the same command again to continue" in done.output
+    assert "To continue, run the same command again" in done.output
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_figures_are_shown_before_and_after(
     shown = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
     assert shown["finished"] is True and shown["after"]["image→text"]["384"] == 0.7
     stopped = CliRunner().invoke(cli, ["adapt", "stopped", *words[2:]])
-    assert stopped.exit_code == 130 and "Run the same command again to continue" in stopped.output
+    assert stopped.exit_code == 130 and "To continue, run the same command again" in stopped.output
 
 
 def test_too_few_images_are_an_error_and_leave_nothing(pairs: Path, tmp_path: Path) -> None:

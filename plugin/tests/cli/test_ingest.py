@@ -46,7 +46,11 @@ def test_a_file_of_an_unknown_kind_is_refused_before_milvus_is_opened(tmp_path: 
             "2 rejected; see r.jsonl for the reasons:\n  line 2: bad",
         ),
         (IngestReport(0, 2, 1.0, ("line 2: bad",), Path("r.jsonl")), 1, "2 rejected"),
-        (IngestReport(3, 0, 1.0, finished=False), 130, "Stopped. Run the same command again to continue."),
+        (
+            IngestReport(3, 0, 1.0, finished=False),
+            130,
+            "Stopped. To continue, run the same command again (without --restart).",
+        ),
     ],
 )
 def test_the_exit_code_says_how_it_went(

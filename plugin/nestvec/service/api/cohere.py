@@ -72,7 +72,7 @@ class CohereEmbedRequest(BaseModel):
     inputs: list[Any] | None = Field(None, description="Not supported: send texts or images.")
     input_type: InputType = Field(description="Selects the encoder's prompt.")
     embedding_types: list[str] | None = Field(
-        None, description="float (the default), int8, base64, or one bit a number: ubinary, binary."
+        None, description="float (the default), int8, base64, or one bit per number: ubinary, binary."
     )
     truncate: Literal["NONE", "START", "END"] | None = Field(
         None, description="The side on which overlong texts are truncated. Default: the server's setting."
