@@ -77,9 +77,9 @@ def test_a_drawn_text_has_no_tokens_and_is_cut_at_its_end(service: str) -> None:
     refused = embedded(service, "pixel", [long], 422, truncate=False)
     assert "more than the 64 tokens that pixel takes" in refused.json()["error"]
     left = embedded(service, "pixel", [long], 422, truncate=True, truncation_direction="Left")
-    assert "draws a text from its beginning" in left.json()["error"]
+    assert "renders a text from its beginning" in left.json()["error"]
     asked = httpx.post(f"{service}/tokenize?encoder=pixel", json={"inputs": "a"}, timeout=60, trust_env=False)
-    assert "reads text as pixels, and has no tokens" in asked.json()["error"]
+    assert "reads text as pixels and has no tokens" in asked.json()["error"]
 
 
 PROMPTS = {"query": "Instruct: find what answers\nQuery: "}

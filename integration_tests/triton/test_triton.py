@@ -202,7 +202,7 @@ def test_a_triton_with_another_repository_says_what_is_missing(
             answer = client.post("/embed", json={"inputs": "text"})
         assert answer.status_code == 503
         assert "does not serve minilm" in answer.json()["error"]
-        assert "Give it the model repository that nestvec serves from" in answer.json()["error"]
+        assert "Point it at the model repository that nestvec serves from" in answer.json()["error"]
 
 
 @pytest.mark.parametrize("gone", ["config.pbtxt", "1"])

@@ -72,7 +72,7 @@ def prefixes_of(encode: Encode, hidden: Mapping[str, int]) -> tuple[Prefix, ...]
         shared = _common_prefix([encode(f"{prompt}{text}") for text in _CONTINUATIONS])
         if len(shared) <= start or hidden_by_ids.get(shared, count) != count:
             raise CheckpointUnsupported(
-                "the checkpoint omits its prompts from pooling, and the tokens of one do not tell it "
+                "the checkpoint omits its prompts from pooling, and the tokens of one do not distinguish it "
                 + ("from a text" if len(shared) <= start else "from another prompt"),
                 value=prompt,
                 next_step="Give a longer prompt that ends with punctuation such as ': ', or none.",

@@ -37,7 +37,7 @@ def adapt(
     """Train a checkpoint so that its prefixes and exits are good vectors, and write it to ``options.output``.
 
     The new checkpoint appears complete or not at all; a run that was stopped or killed resumes when called
-    again with the same arguments. Raises as ``run_training`` does.
+    again with the same arguments, without ``force``. Raises as ``run_training`` does.
     """
     return run_training(_TextTraining(options, data), listener, stop)
 

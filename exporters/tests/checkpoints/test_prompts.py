@@ -45,7 +45,7 @@ def test_a_prompt_that_no_token_tells_is_refused() -> None:
     with pytest.raises(CheckpointUnsupported, match=r"distinguish it from a text: Query.*a longer prompt"):
         prefixes_of(joined, {"Query": 1})
     with pytest.raises(
-        CheckpointUnsupported, match=r"distinguish it from another: Query: find.*a longer prompt"
+        CheckpointUnsupported, match=r"distinguish it from another prompt: Query: find.*a longer prompt"
     ):
         prefixes_of(joined, {"Query: ": 3, "Query: find": 4})
 

@@ -37,7 +37,7 @@ def adapt_captions(
     """Train two towers to find images by captions and back, and write them to ``options.output``.
 
     The new checkpoint appears complete or not at all; a run that was stopped or killed resumes when called
-    again with the same arguments. Raises as ``run_training`` does.
+    again with the same arguments, without ``force``. Raises as ``run_training`` does.
     """
     return run_training(_CaptionTraining(options, data), listener, stop)
 

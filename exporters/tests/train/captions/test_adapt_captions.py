@@ -237,10 +237,10 @@ def test_what_does_not_fit_is_refused_and_nothing_is_left(
 def test_a_picture_that_is_none_is_told_with_its_row(tiny: Tiny, shapes: CaptionData, tmp_path: Path) -> None:
     def refused(path: Path) -> Image.Image:
         if path == shapes.images[7]:
-            raise ImageUnreadable("what came is not a picture", value=path.name, next_step="Store it anew.")
+            raise ImageUnreadable("this is not an image", value=path.name, next_step="Store it anew.")
         return shapes.open_image(path)
 
-    with pytest.raises(TrainingDataUnusable, match="row 8: what came is not a picture"):
+    with pytest.raises(TrainingDataUnusable, match="row 8: this is not an image"):
         adapt_captions(options(tiny("clip"), tmp_path / "to"), replace(shapes, open_image=refused))
     assert not list(tmp_path.iterdir())
 
