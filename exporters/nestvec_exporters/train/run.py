@@ -106,9 +106,10 @@ def run_training(
 ) -> ResultT:
     """Train, and write the new checkpoint; it appears complete or not at all.
 
-    A run that was stopped or killed resumes when called again with the same arguments, without
-    ``force``. Raises TrainingDataUnusable, TrainingFailed (also if the interrupted run is a different one), CheckpointError,
-    DimNotOffered and ExitNotOffered; NestvecError if the packages of the ``export`` extra are missing.
+    A run that was stopped or killed resumes when called again with the same arguments, without ``force``.
+    Raises TrainingDataUnusable, TrainingFailed (also if the interrupted run is a different one),
+    CheckpointError, DimNotOffered and ExitNotOffered; NestvecError if the packages of the ``export`` extra
+    are missing.
     """
     listener = listener or Listener()
     require_packages("training", _PACKAGES, "export")
