@@ -60,7 +60,7 @@ def test_force_does_not_remove_what_is_no_encoder(tmp_path: Path) -> None:
 
 def test_a_failing_write_is_told(tmp_path: Path) -> None:
     with (
-        pytest.raises(CheckpointError, match=r"No space left on device.*on a disk with room"),
+        pytest.raises(CheckpointError, match=r"No space left on device.*on a disk with free space"),
         workspace(tmp_path / "models"),
         Path("/dev/full").open("w", buffering=1) as full,
     ):
