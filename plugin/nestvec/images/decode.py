@@ -92,7 +92,7 @@ def _too_many_pixels(max_pixels: int, shown: str) -> ImageUnreadable:
     return ImageUnreadable(
         f"the image has more than {max_pixels} pixels",
         value=shown,
-        next_step="Store a smaller one, or raise the service's limit of pixels per image.",
+        next_step="Store a smaller one.",
     )
 
 

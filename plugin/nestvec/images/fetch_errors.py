@@ -33,7 +33,7 @@ def too_large(max_bytes: int, shown: str) -> ImageUnreachable:
     return ImageUnreachable(
         f"the image has more than {max_bytes} bytes",
         value=shown,
-        next_step="Store a smaller one, or raise the service's limit of bytes per image.",
+        next_step="Store a smaller one.",
     )
 
 

@@ -41,7 +41,7 @@ def read_file(address: ImageAddress, policy: ImagePolicy) -> bytes:
     path = _file_path(address)
     real = Path(os.path.realpath(path))
     if not any(real.is_relative_to(os.path.realpath(root)) for root in policy.roots):
-        raise refused("from this folder", shown, "the folder")
+        raise refused("from this folder", shown, "the folder (--image-root)")
     try:
         # The flags refuse a link that was put there meanwhile, and do not block on a pipe.
         descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

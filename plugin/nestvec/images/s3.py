@@ -34,7 +34,7 @@ def read_s3(address: ImageAddress, policy: ImagePolicy) -> bytes:
     if not _BUCKET_NAME.fullmatch(bucket) or ".." in bucket:
         raise malformed("names no bucket", shown, "Write s3://, the bucket's name, / and the key.")
     if bucket not in policy.buckets and "*" not in policy.buckets:
-        raise refused("from this bucket", shown, "the bucket")
+        raise refused("from this bucket", shown, "the bucket (--image-bucket)")
     client = _client(policy, shown)
     deadline = time.monotonic() + policy.limits.max_seconds
     exceptions = importlib.import_module("botocore.exceptions")

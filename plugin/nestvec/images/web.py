@@ -80,7 +80,7 @@ class WebFetcher:
         if url.userinfo:
             raise malformed("contains a user name or password", shown, "Remove it.")
         if not host or not self._policy.allows_host(host):
-            raise refused("from this host", shown, "the host")
+            raise refused("from this host", shown, "the host (--image-host)")
         return url
 
     async def _request(self, url: httpx.URL, shown: str) -> httpx.Response:
@@ -108,7 +108,9 @@ class WebFetcher:
             raise unreachable("its host has no address", shown) from resolved
         if not all(is_allowed(ip, private=self._policy.allow_private) for ip in resolved):
             # The address is not disclosed: a stranger must not learn the names of an inner network.
-            raise refused("from a host whose address is not public", shown, "private addresses")
+            raise refused(
+                "from a host whose address is not public", shown, "private addresses (--image-private)"
+            )
         return resolved
 
     async def _request_from(self, ip: IP, port: int, url: httpx.URL) -> httpx.Response:
