@@ -52,7 +52,7 @@ class Checkpoint:
     """What a manifest calls it: its id, or the name of its folder or file."""
 
     architecture: str = SENTENCE
-    """Its kind, of ``kinds.ARCHITECTURES``."""
+    """Name of its kind in ``kinds.CHECKPOINT_KINDS``."""
 
     @property
     def trained(self) -> bool:

@@ -42,7 +42,7 @@ class EmbeddingsRequest(BaseModel):
     ]
     model: str | None = Field(None, description=ENCODER_DESCRIPTION)
     encoding_format: Literal["float", "base64"] | None = Field(
-        "float", description="base64: little-endian float32."
+        "float", description="float (the default), or base64 of little-endian float32."
     )
     dimensions: int | None = Field(None, description=DIM_DESCRIPTION)
     exit: int | None = Field(None, description=EXIT_DESCRIPTION)

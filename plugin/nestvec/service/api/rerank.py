@@ -60,7 +60,7 @@ class RerankRequest(TruncationFields):
         None, ge=1, description="Return only this many of the best documents. Default: all."
     )
     truncate_prompt_tokens: int | None = Field(
-        None, ge=-1, description="vLLM's: truncates pairs to what the encoder takes, whatever the number."
+        None, ge=-1, description="From vLLM: any number truncates pairs to what the encoder takes."
     )
 
 

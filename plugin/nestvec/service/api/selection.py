@@ -38,14 +38,14 @@ OnErrorQuery = Annotated[
     OnError | None,
     Query(
         alias="on_error",
-        description="For an image that cannot be fetched: reject the request, or return a zero vector.",
+        description="If an image cannot be fetched: reject the request, or return a zero vector.",
     ),
 ]
 OverlongQuery = Annotated[
     Overlong | None,
     Query(
         alias="overlong",
-        description="For texts longer than the encoder takes: error, truncate, or mean (of their chunks).",
+        description="If a text is longer than the encoder takes: error, truncate, or mean (of its chunks).",
     ),
 ]
 
