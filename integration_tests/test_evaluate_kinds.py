@@ -151,7 +151,9 @@ def test_reranked_rows_are_in_the_services_order(
         (["--encoder", "minilm", "--depth", "5"], "--depth needs --rerank"),
     ],
 )
-def test_options_that_do_not_fit_are_errors(repository: Path, data: Path, asked: list[str], said: str) -> None:
+def test_options_that_do_not_fit_are_errors(
+    repository: Path, data: Path, asked: list[str], said: str
+) -> None:
     done = CliRunner().invoke(cli, ["evaluate", str(data), "--models", str(repository), *asked])
     assert done.exit_code != 0
     assert said in done.output + str(done.exception)

@@ -135,7 +135,10 @@ def test_sql_names_experts(service: str, tmp_path: Path) -> None:
         cursor.execute("SHOW COLUMNS FROM papers")
         shown = str(cursor.fetchall())
         assert "EMBED(abstract, 'minilm', expert => 'biomed')" in shown
-        with pytest.raises(dbapi.ProgrammingError, match="holds vectors of minilm@biomed, which are not comparable with others"):
+        with pytest.raises(
+            dbapi.ProgrammingError,
+            match="holds vectors of minilm@biomed, which are not comparable with others",
+        ):
             cursor.execute("SELECT id FROM papers ORDER BY b <=> EMBED('wing', 'minilm@legal') LIMIT 1")
         with pytest.raises(dbapi.NotSupportedError, match="which several encoders embed"):
             cursor.execute("SELECT id FROM papers ORDER BY abstract <=> 'wing' LIMIT 1")
