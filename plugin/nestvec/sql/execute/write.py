@@ -96,6 +96,8 @@ def _check_images(session: Session, table: Table, rows: Sequence[Row]) -> Steps[
 def _with_written_count(error: StoreError | SqlError, count: int) -> NestvecError:
     if not count:
         return error
-    written = "1 row was written and remains" if count == 1 else f"{count:,} rows were written and remain"
-    step = f"{error.next_step} {written}: Milvus has no transactions."
+    remaining_rows = (
+        "1 row was written and remains" if count == 1 else f"{count:,} rows were written and remain"
+    )
+    step = f"{error.next_step} {remaining_rows}: Milvus has no transactions."
     return error.reworded(next_step=step)

@@ -135,12 +135,12 @@ def _options(scope: Scope, node: exp.Expr, allowed: Sequence[str]) -> dict[str, 
             continue
         name = str(argument.this.name).lower()
         if name not in allowed or name in options:
-            known = name in allowed
+            repeated = name in allowed
             raise scope.source.unknown_name(
-                "this argument is repeated" if known else "there is no such argument",
+                "this argument is repeated" if repeated else "there is no such argument",
                 name,
                 argument,
-                "Remove one." if known else f"Available: {', '.join(allowed)}.{nearest(name, allowed)}",
+                "Remove one." if repeated else f"Available: {', '.join(allowed)}.{nearest(name, allowed)}",
             )
         value = argument.args["expression"]
         options[name] = (value, scope.constant(value))
