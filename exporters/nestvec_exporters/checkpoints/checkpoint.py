@@ -12,7 +12,13 @@ from typing import Final
 
 from nestvec_exporters.checkpoints.files import WEIGHTS, WORD_FILES
 from nestvec_exporters.checkpoints.hub import fetch
-from nestvec_exporters.checkpoints.kinds import SENTENCE, SENTENCE_TRANSFORMERS_ROWS, CheckpointKind, identify
+from nestvec_exporters.checkpoints.kinds import (
+    LATE_INTERACTION,
+    SENTENCE,
+    SENTENCE_TRANSFORMERS_ROWS,
+    CheckpointKind,
+    identify,
+)
 from nestvec_exporters.checkpoints.layout import (
     Module,
     first_folder,
@@ -22,6 +28,7 @@ from nestvec_exporters.checkpoints.layout import (
     transformer_folder,
 )
 from nestvec_exporters.checkpoints.timm_config import import_timm, is_timm
+from nestvec_exporters.checkpoints.untrusted_code import check_no_code
 from nestvec_schemas.errors import CheckpointNotFound, CheckpointUnsupported, nearest
 
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "artifact.metadata")
@@ -68,6 +75,7 @@ def read_checkpoint(name_or_path: str) -> Checkpoint:
     path = Path(os.path.expanduser(name_or_path))  # noqa: PTH111 - pathlib's raises on a user it does not know
     if name_or_path and path.is_dir():
         architecture = identify(path)
+        check_no_code(path, pylate=architecture.name == LATE_INTERACTION)
         _check(architecture, path)
         return Checkpoint(path.resolve(), path.resolve().name, architecture.name)
     if name_or_path and path.is_file() and path.suffix in WORD_FILES:
@@ -87,6 +95,7 @@ def read_checkpoint(name_or_path: str) -> Checkpoint:
         )
     folder = fetch(name_or_path, SMALL_FILES)
     architecture = identify(folder)
+    check_no_code(folder, pylate=architecture.name == LATE_INTERACTION)
     if architecture.name in SENTENCE_TRANSFORMERS_ROWS:
         check_architecture(folder)
         check_code(folder)

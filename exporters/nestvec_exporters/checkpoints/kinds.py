@@ -10,6 +10,7 @@ from typing import Final, Literal
 from nestvec_exporters.checkpoints.files import GRAPHS, WEIGHTS, WORD_FILES, CheckpointFiles
 
 SENTENCE: Final = "sentence"
+LATE_INTERACTION: Final = "late"
 
 SENTENCE_TRANSFORMERS_ROWS: Final = frozenset({SENTENCE, "decoder"})
 """Kinds that sentence-transformers loads."""
@@ -144,7 +145,7 @@ CHECKPOINT_KINDS: Final[tuple[CheckpointKind, ...]] = (
         "cross-encoders: a score per query and document",
         lambda files: files.head.endswith("ForSequenceClassification") and "Pooling" not in files.modules,
     ),
-    CheckpointKind("late", "late interaction (ColBERT): a vector per token", _is_late_interaction),
+    CheckpointKind(LATE_INTERACTION, "late interaction (ColBERT): a vector per token", _is_late_interaction),
     CheckpointKind("dual", "texts and images in one space", lambda files: files.model_type in DUAL_ENCODERS),
     CheckpointKind(
         "vlm", "an image and a text in one message", lambda files: files.model_type in VISION_LANGUAGE

@@ -1,0 +1,137 @@
+"""Refusing checkpoints that name code of their own, before a library that would import it reads them.
+
+sentence-transformers up to 5.7 imports the classes that a *local* folder names, even with
+``trust_remote_code=False``: rows of ``modules.json``, routes of a ``Router`` at any depth, activations.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from nestvec_exporters.checkpoints.layout import read_json
+from nestvec_schemas.errors import CheckpointUnsupported
+
+MODULE_CLASSES: Final = frozenset(
+    {
+        "BoW",
+        "CLIPModel",
+        "CNN",
+        "Dense",
+        "Dropout",
+        "LSTM",
+        "LayerNorm",
+        "LogitScore",
+        "MLMTransformer",
+        "Normalize",
+    }
+    | {"Pooling", "Router", "SparseAutoEncoder", "SparseStaticEmbedding", "SpladePooling", "StaticEmbedding"}
+    | {"Asym", "Transformer", "WeightedLayerPooling", "WordEmbeddings", "WordWeights"}
+)
+"""The module classes of sentence-transformers."""
+
+PYLATE_CLASSES: Final = frozenset({"Dense"})
+"""The module classes of PyLate, which late interaction reads without importing them."""
+
+MAX_FILES: Final = 2_000
+"""JSON files of a checkpoint; a folder with more is not one."""
+
+_ACTIVATIONS: Final = ("activation_fn", "activation_function", "sbert_ce_default_activation_function")
+_ACTIVATION_PACKAGE: Final = "torch.nn."
+_MAX_BYTES: Final = 4 << 20
+_NOT_CONFIGURATION: Final = frozenset({"tokenizer.json", "vocab.json"})
+
+
+def check_no_code(folder: Path, *, pylate: bool = False) -> None:
+    """Raise CheckpointUnsupported if a JSON file at any depth of ``folder`` names a class that is neither a
+    module of sentence-transformers nor, for activations, of ``torch.nn``.
+
+    ``pylate``: allow PyLate's modules as well, for a loader that imports none.
+    """
+    for path in _json_files(folder):
+        content = read_json(path)
+        if path.name == "modules.json":
+            for row in content if isinstance(content, list) else ():
+                if isinstance(row, dict):
+                    _check_class(row.get("type"), path, pylate=pylate)
+        if isinstance(content, dict):
+            types = content.get("types")
+            for name in types.values() if isinstance(types, dict) else ():
+                _check_class(name, path, pylate=pylate)
+            _check_activations(content, path)
+
+
+def _json_files(folder: Path) -> Iterator[Path]:
+    """JSON files that configure, at any depth; links to folders are followed once."""
+    visited: set[str] = set()
+    count = 0
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        folders.sort()
+        for name in sorted(names):
+            path = Path(parent, name)
+            if not name.endswith(".json") or name in _NOT_CONFIGURATION or not path.is_file():
+                continue
+            if name != "modules.json" and path.stat().st_size > _MAX_BYTES:
+                continue
+            count += 1
+            if count > MAX_FILES:
+                raise CheckpointUnsupported(
+                    f"the folder has more than {MAX_FILES:,} JSON files",
+                    value=str(folder),
+                    next_step="Give the folder of one checkpoint.",
+                )
+            if _is_json(path):
+                yield path
+
+
+def _is_json(path: Path) -> bool:
+    """Whether it parses; a file that does not is refused by whatever needs it."""
+    if path.name == "modules.json":
+        return True
+    try:
+        json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _check_class(name: Any, path: Path, *, pylate: bool) -> None:
+    package, _, kind = str(name).rpartition(".")
+    root = package.partition(".")[0]
+    if root == "sentence_transformers" and kind in MODULE_CLASSES:
+        return
+    if pylate and root == "pylate" and kind in PYLATE_CLASSES:
+        return
+    if root == "sentence_transformers" and kind:
+        raise CheckpointUnsupported(
+            f"{path.name} names a module that cannot be exported",
+            value=kind,
+            next_step=f"Known modules: {', '.join(sorted(MODULE_CLASSES))}.",
+        )
+    raise CheckpointUnsupported(
+        f"{path.name} names a module with its own code, and nestvec does not run a checkpoint's code",
+        value=name,
+        next_step="Choose a checkpoint that sentence-transformers loads without trust_remote_code.",
+    )
+
+
+def _check_activations(content: dict[str, Any], path: Path) -> None:
+    named = [content.get(key) for key in _ACTIVATIONS]
+    cross = content.get("sentence_transformers")
+    named += [cross.get(key) for key in _ACTIVATIONS] if isinstance(cross, dict) else []
+    for name in named:
+        # A name without a dot is one of transformers' own.
+        if isinstance(name, str) and "." in name and not name.startswith(_ACTIVATION_PACKAGE):
+            raise CheckpointUnsupported(
+                f"{path.name} names an activation that is not from torch",
+                value=name,
+                next_step="Choose a checkpoint with an activation from torch.nn.",
+            )
