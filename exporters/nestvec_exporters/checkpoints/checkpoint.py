@@ -17,6 +17,7 @@ from nestvec_exporters.checkpoints.kinds import (
     SENTENCE,
     SENTENCE_TRANSFORMERS_ROWS,
     CheckpointKind,
+    check_declared_kind,
     identify,
 )
 from nestvec_exporters.checkpoints.layout import (
@@ -75,7 +76,7 @@ def read_checkpoint(name_or_path: str) -> Checkpoint:
     path = Path(os.path.expanduser(name_or_path))  # noqa: PTH111 - pathlib's raises on a user it does not know
     if name_or_path and path.is_dir():
         architecture = identify(path)
-        check_no_code(path, pylate=architecture.name == LATE_INTERACTION)
+        _check_declarations(architecture, path)
         _check(architecture, path)
         return Checkpoint(path.resolve(), path.resolve().name, architecture.name)
     if name_or_path and path.is_file() and path.suffix in WORD_FILES:
@@ -95,13 +96,19 @@ def read_checkpoint(name_or_path: str) -> Checkpoint:
         )
     folder = fetch(name_or_path, SMALL_FILES)
     architecture = identify(folder)
-    check_no_code(folder, pylate=architecture.name == LATE_INTERACTION)
+    _check_declarations(architecture, folder)
     if architecture.name in SENTENCE_TRANSFORMERS_ROWS:
         check_architecture(folder)
         check_code(folder)
     folder = fetch(name_or_path, (*SMALL_FILES, *architecture.weights))
     _check(architecture, folder)
     return Checkpoint(folder, name_or_path, architecture.name)
+
+
+def _check_declarations(architecture: CheckpointKind, folder: Path) -> None:
+    """Raise CheckpointUnsupported for code of its own, or another kind of model than its files."""
+    check_no_code(folder, pylate=architecture.name == LATE_INTERACTION)
+    check_declared_kind(folder, architecture)
 
 
 def _check(architecture: CheckpointKind, folder: Path) -> None:

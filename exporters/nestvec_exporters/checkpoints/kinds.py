@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from nestvec_exporters.checkpoints.files import GRAPHS, WEIGHTS, WORD_FILES, CheckpointFiles
+from nestvec_schemas.errors import CheckpointUnsupported
 
 SENTENCE: Final = "sentence"
 LATE_INTERACTION: Final = "late"
@@ -173,6 +174,31 @@ CHECKPOINT_KINDS: Final[tuple[CheckpointKind, ...]] = (
     CheckpointKind("decoder", "decoder language models: LLaMA, Qwen, Mistral, CodeGen, Gemma", _is_decoder),
     CheckpointKind(SENTENCE, "text encoders that sentence-transformers runs", lambda files: True),
 )
+
+
+_DECLARED: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
+    "CrossEncoder": ("one model for sequence classification, without Pooling", frozenset({"cross", "ready"})),
+    "SparseEncoder": ("SpladePooling or another sparse module", frozenset({"sparse", "ready"})),
+    "MultiVectorEncoder": ("one transformer with a projection", frozenset({LATE_INTERACTION, "ready"})),
+}
+"""Model types of sentence-transformers: the form that can be exported, and the kinds that read it."""
+
+
+def check_declared_kind(folder: Path, kind: CheckpointKind) -> None:
+    """Raise CheckpointUnsupported if ``config_sentence_transformers.json`` declares another kind of model
+    than the one that the files are read as."""
+    declared = CheckpointFiles(folder).json("config_sentence_transformers.json").get("model_type")
+    if declared in (None, "SentenceTransformer"):
+        return
+    form, names = _DECLARED.get(str(declared), ("a model type that nestvec knows", frozenset[str]()))
+    if kind.name not in names:
+        raise CheckpointUnsupported(
+            "the checkpoint declares a model type that cannot be exported from its files "
+            f"({kind.description})",
+            value=declared,
+            next_step=f"Choose a checkpoint with {form}. Known types: "
+            f"{', '.join(['SentenceTransformer', *_DECLARED])}.",
+        )
 
 
 def architecture(name: str) -> CheckpointKind:
