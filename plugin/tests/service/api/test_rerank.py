@@ -180,7 +180,7 @@ def test_overlong_pairs_are_cut_or_refused(service: str) -> None:
     assert (right[0]["score"], left[0]["score"]) == (-2.0, 0.0)
     answer = httpx.post(f"{service}/rerank?encoder=cross", json={**asked, "truncate": False})
     assert answer.status_code == 422
-    assert "cross takes, 12, and truncation is off: 45." in answer.json()["error"]
+    assert "12 tokens that cross takes, and truncation is off: 45." in answer.json()["error"]
     # vLLM's own word for it.
     told = {"query": "w1", "documents": [long], "truncate_prompt_tokens": 512}
     assert len(post(service, "/rerank?encoder=cross&overlong=truncate", **told)["results"]) == 1
