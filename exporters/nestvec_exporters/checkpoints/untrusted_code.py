@@ -6,7 +6,6 @@ sentence-transformers up to 5.7 imports the classes that a *local* folder names,
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,17 +40,16 @@ MAX_FILES: Final = 2_000
 
 _ACTIVATIONS: Final = ("activation_fn", "activation_function", "sbert_ce_default_activation_function")
 _ACTIVATION_PACKAGE: Final = "torch.nn."
-_MAX_BYTES: Final = 4 << 20
-_NOT_CONFIGURATION: Final = frozenset({"tokenizer.json", "vocab.json"})
+_CONFIGURATIONS: Final = ("modules.json", "config.json", "config_sentence_transformers.json")
 
 
 def check_no_code(folder: Path, *, pylate: bool = False) -> None:
-    """Raise CheckpointUnsupported if a JSON file at any depth of ``folder`` names a class that is neither a
-    module of sentence-transformers nor, for activations, of ``torch.nn``.
+    """Raise CheckpointUnsupported if a configuration at any depth of ``folder`` is not JSON, or names a class
+    that is neither a module of sentence-transformers nor, for activations, of ``torch.nn``.
 
     ``pylate``: allow PyLate's modules as well, for a loader that imports none.
     """
-    for path in _json_files(folder):
+    for path in _configurations(folder):
         content = read_json(path)
         if path.name == "modules.json":
             for row in content if isinstance(content, list) else ():
@@ -64,8 +62,8 @@ def check_no_code(folder: Path, *, pylate: bool = False) -> None:
             _check_activations(content, path)
 
 
-def _json_files(folder: Path) -> Iterator[Path]:
-    """JSON files that configure, at any depth; links to folders are followed once."""
+def _configurations(folder: Path) -> Iterator[Path]:
+    """Files that may name classes, at any depth; links to folders are followed once."""
     visited: set[str] = set()
     count = 0
     for parent, folders, names in os.walk(folder, followlinks=True):
@@ -77,9 +75,7 @@ def _json_files(folder: Path) -> Iterator[Path]:
         folders.sort()
         for name in sorted(names):
             path = Path(parent, name)
-            if not name.endswith(".json") or name in _NOT_CONFIGURATION or not path.is_file():
-                continue
-            if name != "modules.json" and path.stat().st_size > _MAX_BYTES:
+            if not name.endswith(".json") or not path.is_file():
                 continue
             count += 1
             if count > MAX_FILES:
@@ -88,19 +84,8 @@ def _json_files(folder: Path) -> Iterator[Path]:
                     value=str(folder),
                     next_step="Give the folder of one checkpoint.",
                 )
-            if _is_json(path):
+            if name.endswith(_CONFIGURATIONS) and name != "tokenizer_config.json":
                 yield path
-
-
-def _is_json(path: Path) -> bool:
-    """Whether it parses; a file that does not is refused by whatever needs it."""
-    if path.name == "modules.json":
-        return True
-    try:
-        json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def _check_class(name: Any, path: Path, *, pylate: bool) -> None:

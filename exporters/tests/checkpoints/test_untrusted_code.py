@@ -119,6 +119,12 @@ def test_an_export_runs_nothing_of_it(
     assert "evil" not in sys.modules
 
 
+def test_a_router_too_large_to_be_read_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "router_config.json", {"types": {"query_0": "evil.Evil"}, "padding": " " * (5 << 20)})
+    with pytest.raises(CheckpointUnsupported, match="larger than 4 MiB"):
+        check_no_code(tmp_path)
+
+
 def test_what_sentence_transformers_saves_is_accepted(tmp_path: Path) -> None:
     modules(tmp_path, TRANSFORMER, "sentence_transformers.base.modules.pooling.Pooling", ROUTER)
     write(tmp_path / "2_X" / "router_config.json", {"types": {"query_0": TRANSFORMER}})
