@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from nestvec_exporters.checkpoints.layout import read_json
@@ -28,9 +28,10 @@ MODULE_CLASSES: Final = frozenset(
         "Normalize",
     }
     | {"Pooling", "Router", "SparseAutoEncoder", "SparseStaticEmbedding", "SpladePooling", "StaticEmbedding"}
-    | {"Asym", "Transformer", "WeightedLayerPooling", "WordEmbeddings", "WordWeights"}
+    | {"Asym", "Transformer", "WeightedLayerPooling", "WordWeights"}
 )
-"""The module classes of sentence-transformers."""
+"""The module classes of sentence-transformers, without WordEmbeddings, which imports a tokenizer class that
+its own configuration names."""
 
 PYLATE_CLASSES: Final = frozenset({"Dense"})
 """The module classes of PyLate, which late interaction reads without importing them."""
@@ -55,10 +56,12 @@ def check_no_code(folder: Path, *, pylate: bool = False) -> None:
             for row in content if isinstance(content, list) else ():
                 if isinstance(row, dict):
                     _check_class(row.get("type"), path, pylate=pylate)
+                    _check_inside(row.get("path", ""), path)
         if isinstance(content, dict):
             types = content.get("types")
-            for name in types.values() if isinstance(types, dict) else ():
+            for place, name in types.items() if isinstance(types, dict) else ():
                 _check_class(name, path, pylate=pylate)
+                _check_inside(place, path)
             _check_activations(content, path)
 
 
@@ -106,6 +109,17 @@ def _check_class(name: Any, path: Path, *, pylate: bool) -> None:
         value=name,
         next_step="Choose a checkpoint that sentence-transformers loads without trust_remote_code.",
     )
+
+
+def _check_inside(place: Any, path: Path) -> None:
+    """Raise CheckpointUnsupported if a module's folder is not below the file that names it."""
+    parts = PurePosixPath(str(place).replace("\\", "/"))
+    if parts.is_absolute() or ".." in parts.parts:
+        raise CheckpointUnsupported(
+            f"{path.name} names a folder outside the checkpoint",
+            value=place,
+            next_step="Save the checkpoint again with sentence-transformers.",
+        )
 
 
 def _check_activations(content: dict[str, Any], path: Path) -> None:

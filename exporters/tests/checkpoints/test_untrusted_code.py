@@ -119,6 +119,21 @@ def test_an_export_runs_nothing_of_it(
     assert "evil" not in sys.modules
 
 
+@pytest.mark.parametrize("place", ["/etc", "../other", "a/../../other", "..\\other"])
+def test_a_module_outside_the_folder_is_refused(place: str, tmp_path: Path) -> None:
+    write(tmp_path / "rows" / "modules.json", [{"idx": 0, "path": place, "type": TRANSFORMER}])
+    write(tmp_path / "routes" / "router_config.json", {"types": {place: TRANSFORMER}})
+    for folder in (tmp_path / "rows", tmp_path / "routes"):
+        with pytest.raises(CheckpointUnsupported, match="outside the checkpoint"):
+            check_no_code(folder)
+
+
+def test_word_embeddings_import_a_class_and_are_refused(tmp_path: Path) -> None:
+    modules(tmp_path, "sentence_transformers.models.WordEmbeddings")
+    with pytest.raises(CheckpointUnsupported, match="cannot be exported: WordEmbeddings"):
+        check_no_code(tmp_path)
+
+
 def test_a_router_too_large_to_be_read_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "router_config.json", {"types": {"query_0": "evil.Evil"}, "padding": " " * (5 << 20)})
     with pytest.raises(CheckpointUnsupported, match="larger than 4 MiB"):
