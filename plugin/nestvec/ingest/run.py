@@ -231,7 +231,7 @@ def _open_journal(
 def _write_rows(client: MilvusClient, table: Table, rows: list[dict[str, object]]) -> None:
     if not rows:
         return
-    with milvus_errors(f"writing rows to {table.name}"):
+    with milvus_errors(f"writing {len(rows)} rows to {table.name}"):
         write = client.insert if table.primary.auto_id else client.upsert
         write(table.name, rows)
 

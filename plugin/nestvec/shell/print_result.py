@@ -79,7 +79,7 @@ def _largest(weights: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
 def _text_table(result: StatementResult) -> TextTable:
     columns = list(zip(*result.rows, strict=True))
     return TextTable(
-        result.columns,
+        tuple(escape_control_characters(name).replace("\n", "\\n") for name in result.columns),
         tuple(
             tuple(cell(value, type_) for value, type_ in zip(row, result.types, strict=True))
             for row in result.rows

@@ -59,7 +59,10 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
-    """Print a table of measurements or descriptions: floats with four decimals, None as nothing."""
+    """Print a table of measurements or descriptions: floats with four decimals, None as nothing.
+
+    Columns without any value are left out, in a pipe too.
+    """
     table = TextTable(
         tuple(columns),
         tuple(tuple(None if value is None else format_figure(value) for value in row) for row in rows),

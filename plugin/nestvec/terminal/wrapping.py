@@ -23,7 +23,8 @@ def wrap(text: str, width: int) -> list[str]:
     """The lines of a text; those wider than ``width`` are wrapped between words, or within a long word."""
     lines: list[str] = []
     for line in text.split("\n"):
-        lines += [line] if text_width(line) <= width else _wrap_line(line, width)
+        # A line of spaces alone is one empty line, so that its row stays.
+        lines += [line] if text_width(line) <= width else list(_wrap_line(line, width)) or [""]
     return lines
 
 

@@ -75,6 +75,11 @@ def test_null_differs_from_the_empty_text(capsys: pytest.CaptureFixture[str]) ->
     ]
 
 
+def test_names_of_columns_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    print_result(StatementResult(("a\nb\x1b[31m",), ("INT64",), ((1,),)), "table")
+    assert "a\\nb\\x1b[31m" in capsys.readouterr().out
+
+
 def test_columns_left_out_on_a_narrow_terminal_are_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,3 +39,8 @@ def test_the_width_is_that_of_the_longest_line() -> None:
     assert text_width("abc\nde") == 3
     assert text_width("語\nabc") == 3
     assert text_width("語語") == 4
+
+
+def test_a_line_of_spaces_alone_keeps_its_place() -> None:
+    assert wrap("      ", 3) == [""]
+    assert wrap("a\n      \nb", 3) == ["a", "", "b"]

@@ -56,7 +56,7 @@ def write_in_batches(
         ):
             filled = yield BlockingCall(_embed_columns(table, batch))
         try:
-            doing = f"writing rows to {table.name}"
+            doing = f"writing {len(batch)} rows to {table.name}"
             response = yield call(doing, method, table.name, filled, **options)
         except StoreError as error:
             raise _with_written_count(error, len(ids)) from error
