@@ -31,12 +31,18 @@ from nestvec_schemas.towers import EXIT_INPUT, part_of
 if TYPE_CHECKING:
     from nestvec_exporters.component import Component
     from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
+    from nestvec_exporters.verify.served import OpenServed
 
 _RECORDED = ("nestvec", "torch", "transformers", "sentence-transformers", "onnxruntime")
 
 
-def export(options: ExportOptions, listener: Listener | None = None) -> Manifest:
+def export(
+    options: ExportOptions, listener: Listener | None = None, open_served: OpenServed | None = None
+) -> Manifest:
     """Export a checkpoint to ``options.models / options.name`` and return the manifest written there.
+
+    ``open_served`` runs the encoder as a service does (``nestvec.service.verification.open_served``), for
+    comparing what it gives with the checkpoint's own library; without it, graphs alone are compared.
 
     The encoder appears completely or not at all. Raises CheckpointError (not found, unsupported, exists
     already, or too far from its source), DimNotOffered, ExitNotOffered, SampleUnusable; NestvecError where
@@ -57,7 +63,7 @@ def export(options: ExportOptions, listener: Listener | None = None) -> Manifest
     with quiet(), workspace(options.models) as work:
         if isinstance(source, Merge):
             source = _merged(source, work, progress)
-        manifest = _build(options, source, experts, work, progress)
+        manifest = _build(options, source, experts, work, progress, open_served=open_served)
         install(work / options.name, options.models, force=options.force)
     return manifest
 
@@ -84,6 +90,8 @@ def _build(
     experts: dict[str, Checkpoint],
     work: Path,
     listener: Listener,
+    *,
+    open_served: OpenServed | None,
 ) -> Manifest:
     """Build the encoder in a folder of its name in ``work``, and its parts beside that."""
     from nestvec_exporters.component import verify_component, write_component  # noqa: PLC0415 - seconds of imports
@@ -124,8 +132,23 @@ def _build(
             "files": _files(folder, components),
         }
     )
-    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
+    _write_manifest(folder, manifest)
+    if open_served is None:
+        return manifest
+    from nestvec_exporters.verify.encoder import Exported, verify_encoder  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.verify.references import open_references  # noqa: PLC0415 - seconds of imports
+
+    listener.stage("comparing what a service gives with the checkpoint's own library")
+    exported = Exported(folder, manifest, None if fitted is None else fitted.rotation)
+    references = open_references(checkpoint, loaded, options)
+    verification = verify_encoder(exported, references, open_served, options.verify)
+    manifest = manifest.model_copy(update={"verification": verification})
+    _write_manifest(folder, manifest)
     return manifest
+
+
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
 
 
 def _with_image_tower(

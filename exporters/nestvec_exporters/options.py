@@ -17,7 +17,14 @@ from nestvec_schemas.errors import (
     TrainingDataUnusable,
     nearest,
 )
-from nestvec_schemas.manifest import ENCODER_NAME, EXPERT_NAME, Precision, PromptName, RotationMethod
+from nestvec_schemas.manifest import (
+    ENCODER_NAME,
+    EXPERT_NAME,
+    Precision,
+    PromptName,
+    RotationMethod,
+    VerifyLevel,
+)
 from nestvec_schemas.samples.sample import Sample
 from nestvec_schemas.towers import Modality
 
@@ -230,8 +237,38 @@ class TritonOptions:
         return self.accelerate or self.format == "tensorrt"
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrustOptions:
+    """How much of the checkpoint is believed without proof. Raises EncoderError."""
+
+    verify: VerifyLevel = "full"
+    """``quick`` compares fewer inputs, none of them longer than real texts; the manifest says so."""
+
+    trust_remote_code: bool = False
+    """Run the checkpoint's own Python code, for this export alone; the manifest says so."""
+
+    ignore: tuple[str, ...] = ()
+    """Declarations, as ``FILE:KEY``, that are known not to matter although nothing here reads them."""
+
+    def __post_init__(self) -> None:
+        if self.verify not in get_args(VerifyLevel):
+            raise EncoderError(
+                "unknown level of verification",
+                value=self.verify,
+                next_step=f"Choose one of {', '.join(get_args(VerifyLevel))}.",
+            )
+
+    def trust_args(self) -> list[str]:
+        """The options of a ``nestvec export`` that ask for the same."""
+        return [
+            *(["--verify", self.verify] if self.verify != "full" else []),
+            *(["--trust-remote-code"] * self.trust_remote_code),
+            *(word for declaration in self.ignore for word in ("--ignore", declaration)),
+        ]
+
+
 @dataclass(frozen=True)
-class ExportOptions(NestingOptions, TritonOptions):
+class ExportOptions(NestingOptions, TritonOptions, TrustOptions):
     """What to export, and where to.
 
     Raises EncoderError, DimNotOffered and ExitNotOffered on values that no checkpoint could have.
@@ -287,6 +324,7 @@ class ExportOptions(NestingOptions, TritonOptions):
             )
         NestingOptions.__post_init__(self)
         TritonOptions.__post_init__(self)
+        TrustOptions.__post_init__(self)
         self._check_tensorrt()
 
     def cli_args(self) -> tuple[str, ...]:
@@ -303,7 +341,7 @@ class ExportOptions(NestingOptions, TritonOptions):
         if self.merge is not None:
             args += self.merge.cli_args()
         args += [word for expert in self.experts.items() for word in ("--expert", "=".join(expert))]
-        args += self.overrides.cli_args()
+        args += [*self.overrides.cli_args(), *self.trust_args()]
         return (*args, *(["--tensorrt"] * self.accelerate), *(["--force"] * self.force))
 
     def _check_names(self) -> None:

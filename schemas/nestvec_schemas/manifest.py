@@ -26,6 +26,7 @@ Precision = Literal["fp32", "fp16", "int8"]
 Nesting = Literal["plain", "trained", "rotated"]
 RotationMethod = Literal["pca", "learned"]
 PromptName = Literal["query", "document"]
+VerifyLevel = Literal["full", "quick"]
 
 
 class Verification(Record):
@@ -36,6 +37,24 @@ class Verification(Record):
 
     cosine_min: float
     cosine_mean: float
+    level: VerifyLevel | None = None
+    """How much was compared; None if the manifest does not say."""
+
+    reference: str | None = None
+    """What the vectors were compared with, with its version; None for nestvec's own reading of the
+    checkpoint, which is no independent reference."""
+
+    served: bool = False
+    """Whether the service's own code tokenized, batched, truncated and normalised the compared inputs."""
+
+    max_tokens: int | None = None
+    """Tokens of the longest text that was compared; None if the manifest does not say."""
+
+    groups: dict[str, float] = Field(default_factory=dict)
+    """The smallest cosine of each group of inputs: prompts, lengths, characters, batches and others."""
+
+    seconds: float | None = None
+    """How long the comparison took."""
 
 
 class FitSummary(Record):

@@ -66,6 +66,8 @@ class TrainedPoolingTower(TextTower):
     ``layer_pooling`` is how a layer's token vectors become one, where the pooling reads every layer.
     """
 
+    library_runs = False
+
     def __init__(
         self, source: SentenceModel, trained: TrainedPooling, layer_pooling: str, max_tokens: int | None
     ) -> None:

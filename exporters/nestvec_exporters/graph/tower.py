@@ -47,6 +47,9 @@ class TowerModel(ABC):
     ready: bool = False
     """Whether the checkpoint is a graph already: ``write_graph`` writes it, and nothing is traced."""
 
+    library_runs: bool = True
+    """Whether the checkpoint's library runs the same: not where a pooling was added that it does not know."""
+
     @abstractmethod
     def module(self, exits: Sequence[int] = ()) -> nn.Module:
         """The module that is traced, for evaluation: the arrays of ``example`` to OUTPUT.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nestvec_exporters.merge import Merge
     from nestvec_exporters.options import GraphFormat
     from nestvec_exporters.training_data import TrainingData
-    from nestvec_schemas.manifest import Precision, RotationMethod
+    from nestvec_schemas.manifest import Precision, RotationMethod, VerifyLevel
     from nestvec_schemas.samples.sample import Sample
 
 _NAME_LENGTH = 64
@@ -97,6 +97,13 @@ class TritonArgs:
 
 
 @dataclass(frozen=True)
+class TrustArgs:
+    """How much of the checkpoint is believed without proof."""
+
+    verify: VerifyLevel
+
+
+@dataclass(frozen=True)
 class ExportArgs:
     """The command's arguments."""
 
@@ -106,6 +113,7 @@ class ExportArgs:
     nesting: NestingArgs
     merging: MergeArgs
     triton: TritonArgs
+    trust: TrustArgs
     milvus: MilvusArgs
 
 
@@ -241,6 +249,16 @@ _TRITON = option_group(
     ),
     option("--tensorrt", is_flag=True, help="Run it with TensorRT inside Triton's ONNX Runtime."),
 )
+_TRUST = option_group(
+    "Verification",
+    option(
+        "--verify",
+        type=click.Choice(["full", "quick"]),
+        default="full",
+        help="full: compare with the checkpoint's own library on every prompt, all lengths, odd characters "
+        "and padded batches. quick: fewer texts, none of them long; the manifest says so.",
+    ),
+)
 
 
 @click.command("export", cls=args_command(ExportArgs), short_help=COMMANDS["export"].short_help)
@@ -250,6 +268,7 @@ _TRITON = option_group(
 @_NESTING
 @_MERGING
 @_TRITON
+@_TRUST
 @optional_milvus_options
 @json_option
 def command(args: ExportArgs) -> None:
@@ -275,6 +294,7 @@ def command(args: ExportArgs) -> None:
         --fit pairs.jsonl
     """
     from nestvec.cli.export_report import print_export
+    from nestvec.service.verification import open_served
     from nestvec.terminal.interrupts import reraise_interrupt
     from nestvec.terminal.progress import stages
     from nestvec_exporters import ExportOptions, Listener, export
@@ -298,6 +318,7 @@ def command(args: ExportArgs) -> None:
         overrides=_overrides(args.encoder),
         experts=args.merging.expert,
         merge=merge,
+        verify=args.trust.verify,
     )
     with reraise_interrupt() as check, stages() as shown:
 
@@ -305,7 +326,7 @@ def command(args: ExportArgs) -> None:
             check()
             shown.stage(name)
 
-        manifest = export(options, Listener(stage, shown.step))
+        manifest = export(options, Listener(stage, shown.step), open_served)
     print_export(manifest, args.target.to, as_json=args.target.json, fitted=args.merging.fit is not None)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from nestvec_schemas.manifest import FitSummary, Manifest
+    from nestvec_schemas.manifest import FitSummary, Manifest, Verification
 
 
 def print_export(manifest: Manifest, models: Path, *, as_json: bool, fitted: bool) -> None:
@@ -29,10 +29,21 @@ def print_export(manifest: Manifest, models: Path, *, as_json: bool, fitted: boo
     click.echo(
         f"{merged}{folder}: {manifest.dim} dims ({dims}), {manifest.precision}, "
         f"{describe_inputs(manifest)}, {size / 1e6:.1f} MB\n"
-        f"cosine to the checkpoint over {verification.sentences} inputs: "
-        f"mean {verification.cosine_mean:.6f}, minimum {verification.cosine_min:.6f}\n"
+        f"{_verified(verification)}"
         f"{_nested(manifest)}"
         f"Next: nestvec serve --models {models}"
+    )
+
+
+def _verified(verification: Verification) -> str:
+    """How close the vectors are to the reference's, what that is, and how long the comparison took."""
+    reference = verification.reference or "the checkpoint as nestvec reads it (no independent reference)"
+    longest = f", up to {verification.max_tokens} tokens" if verification.max_tokens else ""
+    took = f", {verification.level} verification in {verification.seconds} s" if verification.level else ""
+    return (
+        f"cosine over {verification.sentences} inputs{longest}: mean {verification.cosine_mean:.6f}, "
+        f"minimum {verification.cosine_min:.6f}{took}\n"
+        f"compared with {reference}\n"
     )
 
 

@@ -1,0 +1,130 @@
+"""Compare an exported encoder, as a service runs it, with the checkpoint's own library."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from nestvec_exporters.probes.probe import ProbeGroup, ProbeSet
+from nestvec_exporters.verify import compare
+from nestvec_exporters.verify.memory import longest_that_fits
+from nestvec_exporters.verify.reference import Reference
+from nestvec_exporters.verify.served import OpenServed, ServedEncoder
+from nestvec_schemas.errors import CheckpointUnsupported, VerificationFailed
+from nestvec_schemas.manifest import Manifest, Verification, VerifyLevel
+from nestvec_schemas.preprocessing.collate import Array
+from nestvec_schemas.towers import Modality
+from nestvec_schemas.vectors import Matrix, nest
+
+ODD_GROUPS: Final[frozenset[ProbeGroup]] = frozenset({"characters", "lengths"})
+"""Groups whose inputs are hard on lower precisions: a handful of tokens, or none that were trained."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What is compared: an encoder in its folder, and what was done to its vectors on purpose."""
+
+    folder: Path
+    manifest: Manifest
+    rotation: Matrix | None = None
+
+
+def verify_encoder(
+    exported: Exported, references: Mapping[Modality, Reference], open_served: OpenServed, level: VerifyLevel
+) -> Verification:
+    """The cosines between what a service gives and what the library gives, over all probes.
+
+    Where no reference has probes, what comparing the graphs gave is kept. Raises VerificationFailed below the
+    precision's floor, CheckpointUnsupported where the library has a prompt that the manifest lacks.
+    """
+    started = time.perf_counter()
+    results: list[tuple[str, Verification]] = []
+    longest = 0
+    with open_served(exported.folder) as served:
+        for modality, reference in references.items():
+            _check_prompts(reference, exported.manifest)
+            limit = exported.manifest.towers[modality].max_tokens
+            fits = longest_that_fits(limit, reference.heads)
+            for probes in reference.probe_sets(fits, full=level == "full"):
+                results += _compare(exported, reference, served, probes)
+            longest = max(longest, fits)
+    seconds = round(time.perf_counter() - started, 1)
+    if not results:
+        return exported.manifest.verification.model_copy(update={"level": level, "seconds": seconds})
+    groups: dict[str, float] = {}
+    for group, item in results:
+        groups[group] = min(groups.get(group, 1.0), item.cosine_min)
+    count = sum(item.sentences for _, item in results)
+    libraries = dict.fromkeys(reference.library for reference in references.values() if reference.independent)
+    return Verification(
+        sentences=count,
+        cosine_min=min(*groups.values(), exported.manifest.verification.cosine_min),
+        cosine_mean=sum(item.cosine_mean * item.sentences for _, item in results) / count,
+        level=level,
+        reference=", ".join(libraries) or None,
+        served=True,
+        max_tokens=longest,
+        groups=groups,
+        seconds=seconds,
+    )
+
+
+def _compare(
+    exported: Exported, reference: Reference, served: ServedEncoder, probes: ProbeSet
+) -> list[tuple[str, Verification]]:
+    manifest = exported.manifest
+    prompts = {str(name): text for name, text in manifest.prompts.items()}
+    expected = reference.encode(probes.probes, batch=probes.batch, prompts=prompts)
+    if exported.rotation is not None:
+        expected = [np.asarray(vector @ exported.rotation, np.float32) for vector in expected]
+    given = _served(served, probes)
+    results: list[tuple[str, Verification]] = []
+    for group in dict.fromkeys(probe.group for probe in probes.probes):
+        places = [place for place, probe in enumerate(probes.probes) if probe.group == group]
+        try:
+            verification = compare.compare_outputs(
+                [expected[place] for place in places],
+                [given[place] for place in places],
+                manifest.kind,
+                manifest.precision,
+            )
+        except VerificationFailed as error:
+            raise error.reworded(cause=f"{error.cause} ({reference.library}, {group})") from error
+        results.append((group, verification))
+    if manifest.kind == "dense":
+        _check_prefix(manifest, served, probes, expected)
+    return results
+
+
+def _served(served: ServedEncoder, probes: ProbeSet) -> list[Array]:
+    """One request per probe, or one for all where the reference batches them."""
+    if probes.batch > 1:
+        return served.embed(probes.probes)
+    return [vector for probe in probes.probes for vector in served.embed([probe])]
+
+
+def _check_prefix(
+    manifest: Manifest, served: ServedEncoder, probes: ProbeSet, expected: Sequence[Array]
+) -> None:
+    """Raise VerificationFailed unless a short vector is the start of the long one, at length 1 again."""
+    if len(manifest.dims) < 2:
+        return
+    dim, chosen = manifest.dims[-1], slice(0, 4)
+    short = np.stack(served.embed(probes.probes[chosen], dim=dim))
+    whole = nest(np.stack(expected[chosen]), dim, normalised=manifest.normalised)
+    compare.compare_vectors(whole, short, manifest.precision)
+
+
+def _check_prompts(reference: Reference, manifest: Manifest) -> None:
+    missing = [name for name in reference.prompts if name not in manifest.prompts]
+    if missing:
+        raise CheckpointUnsupported(
+            "the checkpoint has prompts that the export lost",
+            value=", ".join(missing),
+            next_step="Report it, with the checkpoint's config_sentence_transformers.json.",
+        )

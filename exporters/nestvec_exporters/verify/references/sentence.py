@@ -1,0 +1,72 @@
+"""Text encoders as sentence-transformers runs them: ``SentenceTransformer``, loaded anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import sentence_transformers
+from sentence_transformers import SentenceTransformer
+
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.probes.probe import Probe, ProbeSet
+from nestvec_exporters.probes.text_probes import text_probe_sets
+from nestvec_exporters.verify.reference import Reference
+from nestvec_schemas.preprocessing.collate import Array
+
+
+class SentenceReference(Reference):
+    """``SentenceTransformer.encode``, with the pooling that the export's options ask for."""
+
+    library = f"sentence-transformers {sentence_transformers.__version__} (SentenceTransformer)"
+
+    def __init__(self, checkpoint: Checkpoint, options: ExportOptions) -> None:
+        self.model = SentenceTransformer(
+            str(checkpoint.folder),
+            device="cpu",
+            trust_remote_code=options.trust_remote_code,
+            local_files_only=True,
+        )
+        self.model.float().eval()
+        self.model.truncate_dim = None
+        self.max_tokens = self.model.max_seq_length
+        self.prompts = {name: text for name, text in self.model.prompts.items() if text}
+        first: Any = self.model[0]
+        config: Any = getattr(getattr(first, "auto_model", None), "config", None)
+        self.heads = 0 if config is None else getattr(config.get_text_config(), "num_attention_heads", 0)
+        if options.overrides.pooling is not None:
+            pooling: Any = self.model[1]
+            self.model[1] = type(pooling)(
+                pooling.embedding_dimension,
+                pooling_mode=tuple(options.overrides.pooling.split("+")),
+                include_prompt=pooling.include_prompt,
+            )
+        if options.overrides.bidirectional:
+            config.get_text_config().is_causal = False
+
+    def probe_sets(self, max_tokens: int, *, full: bool) -> Sequence[ProbeSet]:
+        """Texts of all kinds."""
+        return text_probe_sets(self.prompts, max_tokens, self._count, full=full)
+
+    def encode(self, probes: Sequence[Probe], *, batch: int, prompts: Mapping[str, str]) -> list[Array]:
+        """Vectors by the library's own prompts, lengths and padding."""
+        vectors: list[Array | None] = [None] * len(probes)
+        for name in dict.fromkeys(probe.prompt for probe in probes):
+            places = [place for place, probe in enumerate(probes) if probe.prompt == name]
+            known = name is not None and self.prompts.get(name) == prompts.get(name)
+            texts = [str(probes[place].value) for place in places]
+            encoded = self.model.encode(
+                texts,
+                batch_size=batch,
+                show_progress_bar=False,
+                prompt_name=name if known else None,
+                prompt=None if known else prompts.get(name or "", ""),
+            )
+            for place, vector in zip(places, np.asarray(encoded, np.float32), strict=True):
+                vectors[place] = vector
+        return [vector for vector in vectors if vector is not None]
+
+    def _count(self, text: str) -> int:
+        return len(self.model.tokenizer(text, truncation=False, verbose=False)["input_ids"])

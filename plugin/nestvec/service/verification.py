@@ -1,0 +1,115 @@
+"""An encoder as this service runs it, opened for an export to compare with the checkpoint's library."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+from PIL import Image
+
+from nestvec.engines.factory import EngineOptions
+from nestvec.images import ImagePolicy
+from nestvec.service.api.common import with_prompt
+from nestvec.service.batching.outputs import SPARSE_DTYPE
+from nestvec.service.embedder import Embedder, EmbedOptions
+from nestvec.service.preprocess.inputs import EmbedInput, QueryDocument
+from nestvec.service.server import open_embedder
+from nestvec.service.settings import BatchLimits, CacheLimits, LoadLimits, ServiceSettings
+from nestvec_schemas.embedding_config import EmbeddingConfig
+from nestvec_schemas.preprocessing.collate import Array
+from nestvec_schemas.vectors import nest
+
+_SECONDS: Final = 1800.0
+"""For one request: a text of thousands of tokens takes minutes on a CPU."""
+
+_SETTINGS: Final = ServiceSettings(
+    engine=EngineOptions(),
+    load=LoadLimits(deadline_seconds=_SECONDS, queue_tokens=1 << 24),
+    batches=BatchLimits(tokens=1 << 14, texts=64),
+    # Each request must reach the engine.
+    cache=CacheLimits(max_bytes=0, seconds=0.0),
+    images=ImagePolicy(schemes=frozenset({"data"})),
+)
+
+
+class Probe(Protocol):
+    """An input to compare; the exporters have the class."""
+
+    @property
+    def value(self) -> Any:
+        """A text, a query with a document, an image, or an image with a text."""
+
+    @property
+    def prompt(self) -> str | None:
+        """Name of the prompt before the text."""
+
+
+class InProcessEncoder:
+    """One encoder behind the service's own code, without HTTP."""
+
+    def __init__(self, embedder: Embedder, runner: asyncio.Runner) -> None:
+        self.embedder, self.runner = embedder, runner
+        self.name, self.encoder = next(iter(embedder.encoders.items()))
+
+    def embed(
+        self, probes: Sequence[Probe], *, dim: int | None = None, expert: str | None = None
+    ) -> list[Array]:
+        """What the service gives for each probe, all of them in one request; see ``ServedEncoder``."""
+        inputs = [self._input(probe) for probe in probes]
+        options = EmbedOptions(EmbeddingConfig(self.name, expert=expert))
+        result = self.runner.run(self.embedder.embed(self.name, inputs, options))
+        manifest = self.encoder.manifest
+        if manifest.kind == "dense":
+            return list(nest(result.vectors, dim or manifest.dim, normalised=manifest.normalised))
+        if manifest.kind == "sparse":
+            return [_dense_weights(weights, manifest.dim) for weights in result.outputs]
+        return [np.asarray(output, np.float32) for output in result.outputs]
+
+    def _input(self, probe: Probe) -> EmbedInput:
+        value = probe.value
+        if isinstance(value, str):
+            name: Any = probe.prompt
+            return with_prompt([value], name, self.encoder)[0] if name else value
+        if isinstance(value, Image.Image):
+            return _address(value)
+        first, second = value
+        if isinstance(first, str):
+            return QueryDocument(first, second)
+        raise NotImplementedError("a message of an image and a text")
+
+
+@contextmanager
+def open_served(folder: Path) -> Iterator[InProcessEncoder]:
+    """The encoder in ``folder`` of a model repository, in this process."""
+    with asyncio.Runner() as runner:
+        embedder = open_embedder(folder.parent, (folder.name,), _SETTINGS)
+
+        async def start() -> None:
+            embedder.start()
+
+        runner.run(start())
+        try:
+            yield InProcessEncoder(embedder, runner)
+        finally:
+            runner.run(embedder.close())
+
+
+def _dense_weights(weights: Array, dim: int) -> Array:
+    """(k,) SPARSE_DTYPE to (dim,) float32."""
+    assert weights.dtype == SPARSE_DTYPE  # noqa: S101 - what sparse encoders give
+    dense = np.zeros(dim, np.float32)
+    dense[weights["index"]] = weights["value"]
+    return dense
+
+
+def _address(image: Image.Image) -> str:
+    """An image as a data: URL, in PNG."""
+    data = io.BytesIO()
+    image.save(data, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
