@@ -20,6 +20,7 @@ from nestvec_exporters.nesting.fit import FitOptions, NestingFit, distinct_texts
 from nestvec_exporters.nesting.ladder import Ladders, validated_ladders
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.progress import Listener
+from nestvec_exporters.verify.exported import Exported
 from nestvec_exporters.workspace import check_target, install, workspace
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.extras import require_packages
@@ -42,7 +43,7 @@ def export(
     """Export a checkpoint to ``options.models / options.name`` and return the manifest written there.
 
     ``open_served`` runs the encoder as a service does (``nestvec.service.verification.open_served``), for
-    comparing what it gives with the checkpoint's own library; without it, graphs alone are compared.
+    comparing what it gives with the checkpoint's own library; without it, the graphs are run here.
 
     The encoder appears completely or not at all. Raises CheckpointError (not found, unsupported, exists
     already, or too far from its source), DimNotOffered, ExitNotOffered, SampleUnusable; NestvecError where
@@ -133,15 +134,9 @@ def _build(
         }
     )
     _write_manifest(folder, manifest)
-    if open_served is None:
-        return manifest
-    from nestvec_exporters.verify.encoder import Exported, verify_encoder  # noqa: PLC0415 - seconds of imports
-    from nestvec_exporters.verify.references import open_references  # noqa: PLC0415 - seconds of imports
-
-    listener.stage("comparing what a service gives with the checkpoint's own library")
+    listener.stage("comparing with the checkpoint's own library")
     exported = Exported(folder, manifest, None if fitted is None else fitted.rotation)
-    references = open_references(checkpoint, loaded, options)
-    verification = verify_encoder(exported, references, open_served, options.verify)
+    verification = _verify_by_library(options, checkpoint, loaded, exported, open_served)
     manifest = manifest.model_copy(update={"verification": verification})
     _write_manifest(folder, manifest)
     return manifest
@@ -149,6 +144,24 @@ def _build(
 
 def _write_manifest(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
+
+
+def _verify_by_library(
+    options: ExportOptions,
+    checkpoint: Checkpoint,
+    loaded: LoadedCheckpoint,
+    exported: Exported,
+    open_served: OpenServed | None,
+) -> Verification:
+    """How close the encoder is to what the checkpoint's own library gives. Raises VerificationFailed."""
+    from nestvec_exporters.verify.encoder import verify_encoder  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.verify.graph_encoder import graphs_of  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.verify.references import open_references  # noqa: PLC0415 - seconds of imports
+
+    references = open_references(checkpoint, loaded, options)
+    opened = graphs_of(loaded) if open_served is None else open_served
+    verification = verify_encoder(exported, references, opened, options.verify)
+    return verification.model_copy(update={"served": open_served is not None})
 
 
 def _with_image_tower(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from nestvec_exporters.probes.probe import ProbeGroup, ProbeSet
 from nestvec_exporters.verify import compare
+from nestvec_exporters.verify.exported import Exported
 from nestvec_exporters.verify.memory import longest_that_fits
 from nestvec_exporters.verify.reference import Reference
 from nestvec_exporters.verify.served import OpenServed, ServedEncoder
@@ -19,19 +18,10 @@ from nestvec_schemas.errors import CheckpointUnsupported, VerificationFailed
 from nestvec_schemas.manifest import Manifest, Verification, VerifyLevel
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.towers import Modality
-from nestvec_schemas.vectors import Matrix, nest
+from nestvec_schemas.vectors import nest
 
 ODD_GROUPS: Final[frozenset[ProbeGroup]] = frozenset({"characters", "lengths"})
 """Groups whose inputs are hard on lower precisions: a handful of tokens, or none that were trained."""
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What is compared: an encoder in its folder, and what was done to its vectors on purpose."""
-
-    folder: Path
-    manifest: Manifest
-    rotation: Matrix | None = None
 
 
 def verify_encoder(
@@ -67,7 +57,6 @@ def verify_encoder(
         cosine_mean=sum(item.cosine_mean * item.sentences for _, item in results) / count,
         level=level,
         reference=", ".join(libraries) or None,
-        served=True,
         max_tokens=longest,
         groups=groups,
         seconds=seconds,

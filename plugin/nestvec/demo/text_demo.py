@@ -170,13 +170,14 @@ def _export(models: Path, echo: Echo) -> None:
 
 def export_with_progress(options: ExportOptions, echo: Echo) -> None:
     """Export, and print the progress and how close the result is. Raises what ``export`` raises."""
+    from nestvec.service.verification import open_served  # noqa: PLC0415 - an engine
     from nestvec_exporters import Listener, export  # noqa: PLC0415 - torch
 
     with stages(indent="  ") as shown:
-        manifest = export(options, Listener(shown.stage, shown.step))
+        manifest = export(options, Listener(shown.stage, shown.step), open_served)
     verification = manifest.verification
     echo(
-        f"  cosine to the checkpoint over {verification.sentences} inputs: "
+        f"  cosine to {verification.reference or 'the checkpoint'} over {verification.sentences} inputs: "
         f"mean {verification.cosine_mean:.6f}, minimum {verification.cosine_min:.6f}"
     )
 

@@ -1,0 +1,73 @@
+"""An exported encoder without a service: its tokenizer file and its graphs in ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nestvec_exporters.graph.tower import LoadedCheckpoint
+from nestvec_exporters.probes.probe import Probe
+from nestvec_exporters.verify import compare
+from nestvec_exporters.verify.served import OpenServed
+from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.preprocessing.collate import Array
+from nestvec_schemas.repository import GRAPH, part_folder, read_manifest
+from nestvec_schemas.towers import Modality
+from nestvec_schemas.vectors import nest
+
+
+class GraphEncoder:
+    """The graphs in an encoder's folder, with rows as the towers make them."""
+
+    def __init__(self, folder: Path, loaded: LoadedCheckpoint) -> None:
+        self.folder, self.loaded = folder, loaded
+        self.manifest: Manifest = read_manifest(folder)
+
+    def embed(
+        self, probes: Sequence[Probe], *, dim: int | None = None, expert: str | None = None
+    ) -> list[Array]:
+        """What the graphs give for each probe, padded together; see ``ServedEncoder``."""
+        outputs: list[Array | None] = [None] * len(probes)
+        for modality in self.loaded.towers:
+            places = [place for place, probe in enumerate(probes) if self._tower_of(probe) == modality]
+            values = [self._value(probes[place]) for place in places]
+            for place, output in zip(places, self._run(modality, values, expert), strict=True):
+                outputs[place] = output
+        arrays = [output for output in outputs if output is not None]
+        if self.manifest.kind != "dense":
+            return arrays
+        return list(nest(np.stack(arrays), dim or self.manifest.dim, normalised=self.manifest.normalised))
+
+    def _run(self, modality: Modality, values: Sequence[Any], expert: str | None) -> list[Array]:
+        if not values:
+            return []
+        tower = self.loaded.experts.get(expert or "", self.loaded.towers[modality])
+        rows = tower.rows(self.folder, values, tower.spec.max_tokens)
+        graph = part_folder(self.folder, self.manifest.part(modality, expert)) / GRAPH
+        depth = self.manifest.depth if len(self.manifest.layers) > 1 else None
+        return compare.run_graph(graph, rows, depth, unbatched=tower.spec.alone)
+
+    def _tower_of(self, probe: Probe) -> Modality:
+        if len(self.loaded.towers) == 1:
+            return next(iter(self.loaded.towers))
+        return "text" if isinstance(probe.value, str) else "image"
+
+    def _value(self, probe: Probe) -> Any:
+        if probe.prompt is None or not isinstance(probe.value, str):
+            return probe.value
+        prompts: dict[str, str] = {str(name): text for name, text in self.manifest.prompts.items()}
+        return f"{prompts[probe.prompt]}{probe.value}"
+
+
+def graphs_of(loaded: LoadedCheckpoint) -> OpenServed:
+    """Opens the graphs of a checkpoint's encoder, where no service is at hand."""
+
+    @contextmanager
+    def open_graphs(folder: Path) -> Iterator[GraphEncoder]:
+        yield GraphEncoder(folder, loaded)
+
+    return open_graphs
