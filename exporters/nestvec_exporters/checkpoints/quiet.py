@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from tempfile import TemporaryFile
 from typing import Any
 
 
@@ -24,6 +27,31 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(disabled)
+
+
+@contextmanager
+def captured_output() -> Iterator[None]:
+    """Discard what the block writes to standard output and standard error, by C++ too, as tracers do.
+
+    Nothing else may write meanwhile: no other thread shows progress.
+    """
+    with TemporaryFile() as discarded:
+        saved = []
+        for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
+            stream.flush()
+            try:
+                saved.append((number, os.dup(number)))
+            except OSError:  # closed, as of a service without a terminal
+                continue
+            os.dup2(discarded.fileno(), number)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for number, copy in saved:
+                os.dup2(copy, number)
+                os.close(copy)
 
 
 @contextmanager
