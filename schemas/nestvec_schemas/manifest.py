@@ -11,7 +11,15 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator, mode
 from nestvec_schemas.capabilities import check_exit, check_expert
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import DimNotOffered, ManifestCorrupt, ManifestTooNew, SpecError
-from nestvec_schemas.towers import Modality, OutputKind, Record, Tower, first_tower, part_of
+from nestvec_schemas.towers import (
+    QUERY_EXPERT,
+    Modality,
+    OutputKind,
+    Record,
+    Tower,
+    first_tower,
+    part_of,
+)
 
 MANIFEST_FORMAT: Final = 3
 """The manifest format that this version writes. It also reads 1, which has no rotations, and 2, which has
@@ -105,6 +113,10 @@ class Manifest(Record):
     experts: dict[str, str] = Field(default_factory=dict)
     """The checkpoint of each expert: weights for the text tower that a request may choose by name."""
 
+    expert_towers: dict[str, Tower] = Field(default_factory=dict)
+    """The towers of experts that read texts in another way than the text tower: by another tokenizer, which
+    is in the expert's own folder, or up to another length."""
+
     dim: Annotated[int, Field(ge=1)]
     dims: tuple[int, ...]
     """The ladder of useful prefixes, longest first; ``dims[0] == dim``."""
@@ -158,6 +170,13 @@ class Manifest(Record):
         return experts
 
     @model_validator(mode="after")
+    def _expert_towers_are_of_experts(self) -> Manifest:
+        unknown = [name for name in self.expert_towers if name not in self.experts]
+        if unknown:
+            raise ValueError(f"expert_towers has {unknown[0]}, which is no expert")
+        return self
+
+    @model_validator(mode="after")
     def _has_a_tower(self) -> Manifest:
         if not self.towers:
             raise ValueError("there must be at least one tower")
@@ -192,6 +211,15 @@ class Manifest(Record):
         """The tower of each part, that is, of each graph, which is a model of its own for Triton."""
         towers: dict[str, Modality] = {part_of(self.towers, tower): tower for tower in self.towers}
         return {**towers, **dict.fromkeys(self.experts, first_tower(self.towers))}
+
+    def tower_of_part(self, part: str) -> Tower:
+        """What the graph of a part takes and gives."""
+        return self.expert_towers.get(part) or self.towers[self.parts[part]]
+
+    @property
+    def query_expert(self) -> str | None:
+        """The expert that embeds queries; None if documents and queries have the same weights."""
+        return QUERY_EXPERT if QUERY_EXPERT in self.experts else None
 
     def part(self, tower: Modality, expert: str | None = None) -> str:
         """The part that answers for a tower. Raises ExpertNotOffered."""

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from nestvec_schemas.late_interaction import Interaction
+from nestvec_schemas.late_interaction import Role as Role  # noqa: PLC0414 - other modules import it here
 from nestvec_schemas.preprocessing.chat import ChatLayout
 from nestvec_schemas.preprocessing.patches import Patching
 from nestvec_schemas.preprocessing.pixels import ImageTransform
@@ -18,6 +19,9 @@ OutputKind = Literal["dense", "sparse", "multivector", "reranker"]
 token (ColBERT); or, for a query with a document, a score (a cross-encoder)."""
 
 Modality = Literal["text", "image"]
+
+QUERY_EXPERT: Final = "query"
+"""The expert that embeds queries, if an encoder has one of this name: its own weights embed documents."""
 
 TokenScheme = Literal["tokenizer", "bytes", "codepoints"]
 """How a text becomes ids: by ``tokenizer.json``, or without one (``preprocessing.byte_tokens``)."""

@@ -90,8 +90,8 @@ class GraphInputs:
 def graph_inputs(manifest: Manifest) -> dict[str, GraphInputs]:
     """The graph inputs of each part of an encoder. Raises EngineError for one that no batch has."""
     by_part = {}
-    for part, modality in manifest.parts.items():
-        inputs = manifest.towers[modality].inputs
+    for part in manifest.parts:
+        inputs = manifest.tower_of_part(part).inputs
         unknown = [name for name in inputs if name not in KNOWN_INPUTS]
         if unknown:
             raise EngineError(

@@ -67,9 +67,9 @@ class TritonEngine:
         manifests = {name: read_manifest(folder) for name, folder in folders.items()}
         self._graph_inputs = {name: graph_inputs(manifest) for name, manifest in manifests.items()}
         self._outputs = {
-            part_name(name, part): manifest.towers[tower].output
+            part_name(name, part): manifest.tower_of_part(part).output
             for name, manifest in manifests.items()
-            for part, tower in manifest.parts.items()
+            for part in manifest.parts
         }
         self._open_client: InferenceServerClient | None = None
 

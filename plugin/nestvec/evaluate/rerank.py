@@ -26,6 +26,7 @@ from nestvec.service.preprocess.prepare import prepare_inputs
 from nestvec.service.preprocess.truncation import Truncation
 from nestvec.service.scoring import score_late_interaction, score_logits
 from nestvec_schemas.errors import EncoderNotFound, NestvecError
+from nestvec_schemas.late_interaction import Role
 from nestvec_schemas.preprocessing.collate import Array
 
 _WINDOW_QUERIES = 8
@@ -175,10 +176,10 @@ def _late_interaction_scores(
     prompts = {side: reranker.variant.manifest.prompt(side) for side in ("query", "document")}
     unique = list(dict.fromkeys(text for candidates in documents for text in candidates))
     query_vectors, spent = _answers(
-        reranker, [prompts["query"] + text for text in queries], lambda done: None
+        reranker, [prompts["query"] + text for text in queries], lambda done: None, "query"
     )
     document_vectors, seconds = _answers(
-        reranker, [prompts["document"] + text for text in unique], lambda done: None
+        reranker, [prompts["document"] + text for text in unique], lambda done: None, "document"
     )
     vectors = dict(zip(unique, document_vectors, strict=True))
     advance(sum(map(len, documents)))
@@ -190,14 +191,17 @@ def _late_interaction_scores(
 
 
 def _answers(
-    reranker: RerankerVariant, inputs: Sequence[EmbedInput], advance: Callable[[int], None]
+    reranker: RerankerVariant,
+    inputs: Sequence[EmbedInput],
+    advance: Callable[[int], None],
+    role: Role | None = None,
 ) -> tuple[list[Array], float]:
     if not inputs:
         return [], 0.0
     rows: list[ModelInput] = []
     # The image policy has no effect: there are only texts.
     for prepared in asyncio.run(
-        prepare_inputs(reranker.encoder, "text", inputs, Truncation(), ImagePolicy())
+        prepare_inputs(reranker.encoder, "text", inputs, Truncation(), ImagePolicy(), role=role)
     ):
         if isinstance(prepared, NestvecError):
             raise prepared

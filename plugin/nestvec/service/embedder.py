@@ -22,6 +22,7 @@ from nestvec.service.preprocess.truncation import Truncation, chunk_inputs
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import InputTooLong, NestvecError
+from nestvec_schemas.late_interaction import Role
 from nestvec_schemas.on_error import OnError
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.vectors import Vectors
@@ -38,6 +39,8 @@ class EmbedOptions:
     truncation: Truncation = field(default_factory=Truncation)
     on_error: OnError = "reject"
     """What happens to the request if one of its images cannot be fetched."""
+    role: Role | None = None
+    """The side of a search that the texts are on; None leaves it to the prompts that they start with."""
 
 
 _DEFAULTS = EmbedOptions()
@@ -104,7 +107,7 @@ class Embedder:
 
     def _runner(self, encoder: str, part: str) -> BatchRunner:
         manifest, settings = self.encoders[encoder].manifest, self.settings
-        if manifest.towers[manifest.parts[part]].alone:
+        if manifest.tower_of_part(part).alone:
             settings = replace(settings, batches=replace(settings.batches, texts=1))
         spec = PartSpec(encoder, part, manifest.kind, manifest.dim)
         return BatchRunner(spec, self.engine, settings, Admission(settings.load), self.observer)
@@ -131,7 +134,7 @@ class Embedder:
         loaded = self.encoders[encoder]
         if options.truncation.overlong != "mean" or not loaded.averages_chunks:
             return await self._embed(encoder, inputs, options)
-        is_text = [not isinstance(value, str) or loaded.tower_of(value) == "text" for value in inputs]
+        is_text = [_is_chunkable(loaded, value, options) for value in inputs]
         chunked = await asyncio.to_thread(chunk_inputs, loaded.required_tokenizer, inputs, is_text)
         result = await self._embed(encoder, chunked.inputs, replace(options, truncation=Truncation()))
         return replace(
@@ -169,7 +172,9 @@ class Embedder:
         loaded = self.encoders[encoder]
         layer = loaded.manifest.resolve_exit(options.config.exit)
         kind, digest = input_digest(value)
-        part = loaded.manifest.part(loaded.tower_of(value), options.config.expert)
+        part = loaded.part_of(value, options.config.expert, options.role)
+        if options.role is not None and loaded.distinguishes_roles:
+            kind = f"{options.role} {kind}"
         # The deepest exit is the same work, whether a request names it or none.
         exit = 0 if layer == loaded.manifest.depth else layer
         return CacheKey(part, exit, f"{kind} {options.truncation.direction}", digest)
@@ -219,7 +224,13 @@ class Embedder:
         for part, values in _by_part(inputs).items():
             tower = loaded.manifest.parts[part]
             model_inputs = await prepare_inputs(
-                loaded, tower, list(values.values()), options.truncation, self.settings.images
+                loaded,
+                tower,
+                list(values.values()),
+                options.truncation,
+                self.settings.images,
+                part=part,
+                role=options.role,
             )
             prepared |= dict(zip(values, model_inputs, strict=True))
         return prepared
@@ -239,6 +250,13 @@ class Embedder:
         for collected in await asyncio.gather(*waits):
             embeddings |= collected
         return embeddings
+
+
+def _is_chunkable(loaded: LoadedEncoder, value: EmbedInput, options: EmbedOptions) -> bool:
+    """Whether the chunks of an input, which are token ids without its prompt, are embedded as it would be."""
+    part = loaded.part_of(value, options.config.expert, options.role)
+    part_of_ids = loaded.part_of([0], options.config.expert, options.role)
+    return part == part_of_ids and part not in loaded.expert_tokenizers
 
 
 def _by_part(entries: Mapping[CacheKey, T]) -> dict[str, dict[CacheKey, T]]:

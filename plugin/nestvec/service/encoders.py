@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nestvec.images import is_address
@@ -12,11 +12,19 @@ from nestvec.service.preprocess.inputs import EmbedInput, InstructedText
 from nestvec.service.preprocess.messages import is_message
 from nestvec.service.preprocess.tokenizer import EncoderTokenizer, TextTokenizer
 from nestvec_schemas.errors import EncoderNotFound, NotOffered, RequestError, nearest
+from nestvec_schemas.late_interaction import Role
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.preprocessing.byte_tokens import UNIT_SCHEMES
 from nestvec_schemas.preprocessing.chat import ChatLayout
 from nestvec_schemas.preprocessing.frames import read_sequence
-from nestvec_schemas.repository import FONT, TOKENIZER, encoder_names, find_encoder, read_manifest
+from nestvec_schemas.repository import (
+    FONT,
+    TOKENIZER,
+    encoder_names,
+    find_encoder,
+    part_folder,
+    read_manifest,
+)
 from nestvec_schemas.towers import Modality, Tower
 
 
@@ -29,6 +37,8 @@ class LoadedEncoder:
     """None for an encoder without a text tower, or one that renders text as pixels."""
     font: Path | None = None
     """The font that text is rendered with, None for Pillow's own."""
+    expert_tokenizers: Mapping[str, TextTokenizer] = field(default_factory=dict)
+    """The tokenizers of experts that have their own."""
 
     @property
     def required_tokenizer(self) -> TextTokenizer:
@@ -44,6 +54,10 @@ class LoadedEncoder:
                 next_step="Send an image's address: file:, https: or data:.",
             )
         return self.tokenizer
+
+    def tokenizer_of(self, part: str) -> TextTokenizer:
+        """The tokenizer of a part's texts. Raises NotOffered if the encoder has none."""
+        return self.expert_tokenizers.get(part) or self.required_tokenizer
 
     @property
     def chat(self) -> ChatLayout | None:
@@ -79,6 +93,35 @@ class LoadedEncoder:
         if "text" not in towers:
             return "image"
         return "image" if isinstance(value, str) and _is_image_address(value, towers["image"]) else "text"
+
+    @property
+    def distinguishes_roles(self) -> bool:
+        """Whether it reads queries in another way than documents, beyond their prompts."""
+        text = self.manifest.towers.get("text")
+        interacts = text is not None and text.interaction is not None
+        return interacts or self.manifest.query_expert is not None
+
+    def role_of(self, value: EmbedInput, role: Role | None = None) -> Role | None:
+        """Whether an input is a query or a document: ``role`` if a request says it, else by the prompt that
+        the input starts with, which Milvus puts before its texts. None if neither says it, and for an encoder
+        that reads both alike."""
+        if not self.distinguishes_roles:
+            return None
+        if role is not None or not isinstance(value, str):
+            return role
+        prompts: dict[Role, str] = {"query": self.manifest.prompt("query")}
+        prompts["document"] = self.manifest.prompt("document")
+        starting = [name for name, text in prompts.items() if text and value.startswith(text)]
+        return max(starting, key=lambda name: len(prompts[name]), default=None)
+
+    def part_of(self, value: EmbedInput, expert: str | None = None, role: Role | None = None) -> str:
+        """The part that embeds an input: of a query, the encoder's query expert if it has one, unless
+        ``expert`` names another. Raises ExpertNotOffered."""
+        tower = self.tower_of(value)
+        queries = self.manifest.query_expert
+        if expert is None and queries and tower == "text" and self.role_of(value, role) == "query":
+            expert = queries
+        return self.manifest.part(tower, expert)
 
     def without_prompt(self, value: EmbedInput) -> EmbedInput:
         """The input without its prompt, if it names images; a chat model's is its instruction.
@@ -138,7 +181,12 @@ def open_encoder(folder: Path) -> LoadedEncoder:
         return LoadedEncoder(manifest, None, font if font.is_file() else None)
     if text.scheme != "tokenizer":
         return LoadedEncoder(manifest, ByteTokenizer(UNIT_SCHEMES[text.scheme], text.max_tokens))
-    return LoadedEncoder(manifest, EncoderTokenizer(folder / TOKENIZER, text.max_tokens))
+    own: dict[str, TextTokenizer] = {
+        name: EncoderTokenizer(part_folder(folder, name) / TOKENIZER, tower.max_tokens)
+        for name, tower in manifest.expert_towers.items()
+    }
+    tokenizer = EncoderTokenizer(folder / TOKENIZER, text.max_tokens)
+    return LoadedEncoder(manifest, tokenizer, expert_tokenizers=own)
 
 
 def resolve_encoder(encoders: Mapping[str, LoadedEncoder], name: str | None) -> str:

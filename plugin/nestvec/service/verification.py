@@ -15,7 +15,7 @@ from PIL import Image
 
 from nestvec.engines.factory import EngineOptions
 from nestvec.images import ImagePolicy
-from nestvec.service.api.common import with_prompt
+from nestvec.service.api.common import role_of_prompt, with_prompt
 from nestvec.service.batching.outputs import SPARSE_DTYPE
 from nestvec.service.embedder import Embedder, EmbedOptions
 from nestvec.service.preprocess.inputs import EmbedInput, QueryDocument
@@ -61,15 +61,35 @@ class InProcessEncoder:
         self, probes: Sequence[Probe], *, dim: int | None = None, expert: str | None = None
     ) -> list[Array]:
         """What the service gives for each probe, all of them in one request; see ``ServedEncoder``."""
-        inputs = [self._input(probe) for probe in probes]
-        options = EmbedOptions(EmbeddingConfig(self.name, expert=expert))
-        result = self.runner.run(self.embedder.embed(self.name, inputs, options))
+        outputs = self.runner.run(self._outputs(probes, EmbeddingConfig(self.name, expert=expert)))
         manifest = self.encoder.manifest
         if manifest.kind == "dense":
-            return list(nest(result.vectors, dim or manifest.dim, normalised=manifest.normalised))
+            return list(nest(np.asarray(outputs), dim or manifest.dim, normalised=manifest.normalised))
         if manifest.kind == "sparse":
-            return [_dense_weights(weights, manifest.dim) for weights in result.outputs]
-        return [np.asarray(output, np.float32) for output in result.outputs]
+            return [_dense_weights(weights, manifest.dim) for weights in outputs]
+        return [np.asarray(output, np.float32) for output in outputs]
+
+    async def _outputs(self, probes: Sequence[Probe], config: EmbeddingConfig) -> list[Array]:
+        """The encoder's outputs: queries, documents and other texts are a request each, at once."""
+        names: list[Any] = [probe.prompt for probe in probes]
+        roles = [role_of_prompt(name) for name in names]
+        places = {
+            role: [at for at, other in enumerate(roles) if other == role] for role in dict.fromkeys(roles)
+        }
+        results = await asyncio.gather(
+            *(
+                self.embedder.embed(
+                    self.name,
+                    [self._input(probes[at]) for at in chosen],
+                    EmbedOptions(config, role=role),
+                )
+                for role, chosen in places.items()
+            )
+        )
+        outputs: dict[int, Array] = {}
+        for chosen, result in zip(places.values(), results, strict=True):
+            outputs |= dict(zip(chosen, result.outputs, strict=True))
+        return [outputs[at] for at in range(len(probes))]
 
     def _input(self, probe: Probe) -> EmbedInput:
         value = probe.value

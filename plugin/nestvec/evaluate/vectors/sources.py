@@ -33,6 +33,7 @@ from nestvec.service.preprocess.inputs import ModelInput as Input
 from nestvec.service.preprocess.prepare import prepare_inputs
 from nestvec.service.preprocess.truncation import Truncation
 from nestvec_schemas.errors import DatasetUnusable, NestvecError
+from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.towers import Modality
 from nestvec_schemas.vectors import Vectors
 
@@ -91,8 +92,8 @@ def vector_source(
         with backend.progress(f"{title}{variant.manifest.name}, exit {exit}", count) as advance:
 
             def encode(inputs: Sequence[str]) -> tuple[Vectors, float]:
-                rows = _rows(dataset, encoder, tower, inputs)
-                return encode_window(rows, run, exit, variant.manifest.part(tower), advance)
+                rows = _rows(dataset, encoder, side, inputs)
+                return encode_window(rows, run, exit, _part(variant.manifest, side, tower), advance)
 
             return encode_cached((prompt + text for text in dataset.inputs(side)), cache, encode, advance)
 
@@ -109,13 +110,13 @@ def sparse_vectors(
 ) -> SparseVectors:
     """The sparse vectors of one side; queries use the encoder's expert for them, if it has one."""
     manifest = variant.manifest
-    prompt, part = _prompt(variant, side, "text"), _part(variant, side, "text")
+    prompt, part = _prompt(variant, side, "text"), _part(variant.manifest, side, "text")
     folder = backend.cache / _key(dataset, variant, side, manifest.depth)
     title = f"Encoding {dataset.name}, {'queries' if side == 'query' else 'documents'}, {manifest.name}"
     with backend.progress(title, dataset.count(side)) as advance:
 
         def weigh(texts: Sequence[str]) -> WindowResult:
-            rows = _rows(dataset, encoder, "text", texts)
+            rows = _rows(dataset, encoder, side, texts)
             weights_by_text, seconds = answer_window(rows, run, manifest, part, advance)
             flat = np.concatenate([*weights_by_text, np.empty(0, SPARSE_DTYPE)])
             return {
@@ -133,18 +134,21 @@ def sparse_vectors(
     return SparseVectors(weights, sum(seconds for _, seconds in windows) / len(weights))
 
 
-def _part(variant: EncoderVariant, side: Side, tower: Modality) -> str:
-    own = variant.manifest.kind == "sparse" and side == "query" and side in variant.manifest.experts
-    return variant.manifest.part(tower, side if own else None)
+def _part(manifest: Manifest, side: Side, tower: Modality) -> str:
+    queries = manifest.query_expert if side == "query" and tower == "text" else None
+    return manifest.part(tower, queries)
 
 
 def _prompt(variant: EncoderVariant, side: Side, tower: Modality) -> str:
     return variant.manifest.prompt(side) if tower == "text" else ""
 
 
-def _rows(dataset: Dataset, encoder: LoadedEncoder, tower: Modality, inputs: Sequence[str]) -> list[Input]:
-    """The tower's inputs. Raises DatasetUnusable for images that cannot be read."""
-    prepared = asyncio.run(prepare_inputs(encoder, tower, inputs, Truncation(), _LOCAL_FILES))
+def _rows(dataset: Dataset, encoder: LoadedEncoder, side: Side, inputs: Sequence[str]) -> list[Input]:
+    """The inputs of one side's tower. Raises DatasetUnusable for images that cannot be read."""
+    tower = dataset.towers[side]
+    part = _part(encoder.manifest, side, tower)
+    preparing = prepare_inputs(encoder, tower, inputs, Truncation(), _LOCAL_FILES, part=part, role=side)
+    prepared = asyncio.run(preparing)
     rows = [row for row in prepared if not isinstance(row, NestvecError)]
     if len(rows) < len(prepared):
         first = next(row for row in prepared if isinstance(row, NestvecError))
@@ -163,13 +167,14 @@ def _key(dataset: Dataset, variant: EncoderVariant, side: Side, exit: int) -> st
     It does not depend on the direction: captioned images are documents in one and queries in the other.
     """
     manifest, tower = variant.manifest, dataset.towers[side]
+    part = _part(variant.manifest, side, tower)
     parts = {
         "format": _CACHE_FORMAT,
         "window": WINDOW,
         "files": dict(sorted(manifest.files.items())),
-        "tower": manifest.towers[tower].model_dump(mode="json"),
+        "tower": manifest.tower_of_part(part).model_dump(mode="json"),
         "inputs": dataset.digests[side],
-        **({"part": _part(variant, side, tower)} if manifest.kind == "sparse" else {}),
+        **({"part": part} if manifest.kind == "sparse" or part == manifest.query_expert else {}),
         "prompt": _prompt(variant, side, tower),
         "exit": exit,
         "dim": manifest.dim,

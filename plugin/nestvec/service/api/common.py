@@ -22,6 +22,7 @@ from nestvec.service.preprocess.truncation import Overlong, Truncation
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid, EmptyInput, NotOffered, TooManyInputs
+from nestvec_schemas.late_interaction import Role
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.on_error import OnError
 from nestvec_schemas.towers import OutputKind
@@ -97,9 +98,14 @@ async def embed_inputs(request: Request, call: EmbedCall) -> EmbeddingResult:
     inputs = [encoder.without_prompt(value) for value in call.inputs]
     if call.prompt:
         inputs = with_prompt(inputs, call.prompt, encoder)
-    options = EmbedOptions(config, call.truncation, call.on_error)
+    options = EmbedOptions(config, call.truncation, call.on_error, role_of_prompt(call.prompt))
     result = await while_connected(request, embedder.embed(name, inputs, options))
     return replace(result, timing=replace(result.timing, total=time.perf_counter() - started))
+
+
+def role_of_prompt(name: PromptName | None) -> Role | None:
+    """The side of a search that a prompt of this name is for; None for another name."""
+    return name if name == "query" or name == "document" else None
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:

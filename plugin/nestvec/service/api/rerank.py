@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from nestvec.service.api.common import (
 )
 from nestvec.service.api.error_responses import error_models
 from nestvec.service.api.selection import QueryString, select_encoder
-from nestvec.service.embedder import EmbeddingResult, EmbedOptions
+from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
 from nestvec.service.encoders import LoadedEncoder
 from nestvec.service.preprocess.inputs import EmbedInput, QueryDocument
 from nestvec.service.scoring import Scores, score_late_interaction, score_logits
@@ -149,19 +150,35 @@ async def _score(
 ) -> tuple[Scores, EmbeddingResult]:
     """The scores of a query's documents. Raises what ``embed_inputs`` does."""
     started = time.perf_counter()
-    pairs = encoder.manifest.kind == "reranker"
-    inputs: list[EmbedInput] = [QueryDocument(query, text) for text in texts]
-    if not pairs:
-        inputs = [*with_prompt([query], "query", encoder), *with_prompt(texts, "document", encoder)]
-    embedding = embedder_of(request).embed(encoder.manifest.name, inputs, options)
-    result = await while_connected(request, embedding)
-    if pairs:
+    embedder, name = embedder_of(request), encoder.manifest.name
+    if encoder.manifest.kind == "reranker":
+        pairs: list[EmbedInput] = [QueryDocument(query, text) for text in texts]
+        result = await while_connected(request, embedder.embed(name, pairs, options))
         scores = score_logits(result.vectors[:, 0])
     else:
+        result = await while_connected(request, _embed_sides(embedder, encoder, query, texts, options))
         query_vectors, *document_vectors = result.outputs
         scores = score_late_interaction(query_vectors, document_vectors)
     timing = replace(result.timing, total=time.perf_counter() - started)
     return scores, replace(result, timing=timing)
+
+
+async def _embed_sides(
+    embedder: Embedder, encoder: LoadedEncoder, query: str, texts: Sequence[str], options: EmbedOptions
+) -> EmbeddingResult:
+    """A query's vectors and then its documents', each as its side is read."""
+    name = encoder.manifest.name
+    queries, documents = await asyncio.gather(
+        embedder.embed(name, with_prompt([query], "query", encoder), replace(options, role="query")),
+        embedder.embed(name, with_prompt(texts, "document", encoder), replace(options, role="document")),
+    )
+    return replace(
+        documents,
+        outputs=[*queries.outputs, *documents.outputs],
+        tokens=queries.tokens + documents.tokens,
+        truncated=queries.truncated + documents.truncated,
+        timing=max(queries.timing, documents.timing, key=lambda timing: timing.queued + timing.inference),
+    )
 
 
 def _select_ranking_encoder(request: Request, config: EmbeddingConfig) -> EmbeddingConfig:

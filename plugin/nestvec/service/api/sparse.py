@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -26,15 +25,11 @@ from nestvec.service.api.selection import QueryString, select_encoder
 from nestvec.service.api.tei import INPUTS_FIELD
 from nestvec.service.batching.outputs import top_weights
 from nestvec.service.encoders import LoadedEncoder
-from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.preprocessing.collate import Array
 
 router = APIRouter(tags=["TEI"], responses=error_models("/embed_sparse"))
-
-QUERY_EXPERT: Final = "query"
-"""The prompt of queries, and the expert that embeds them if a sparse encoder has one."""
 
 TopQuery = Annotated[
     int | None, Query(alias="top", ge=1, description="Keep only this many of the largest weights.")
@@ -82,7 +77,7 @@ async def embed_sparse_texts(
         )
     call = EmbedCall(
         inputs=inputs,
-        config=_with_query_expert(config, encoder, body.prompt_name),
+        config=config,
         truncation=body.truncation(query, settings),
         on_error=query.on_error or settings.on_error,
         prompt=body.prompt_name,
@@ -92,14 +87,6 @@ async def embed_sparse_texts(
     if words:
         return json_response(await asyncio.to_thread(_with_words, encoder, weights), result, inputs)
     return json_response([_index_values(row) for row in weights], result, inputs)
-
-
-def _with_query_expert(
-    config: EmbeddingConfig, encoder: LoadedEncoder, prompt: PromptName | None
-) -> EmbeddingConfig:
-    """``config``, with the expert for queries if the encoder has one and none is selected."""
-    applies = prompt == QUERY_EXPERT and config.expert is None and QUERY_EXPERT in encoder.manifest.experts
-    return replace(config, expert=QUERY_EXPERT) if applies else config
 
 
 def _index_values(weights: Array) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from nestvec.images import ImagePolicy
@@ -24,8 +25,8 @@ from nestvec.service.preprocess.tokenizer import EncoderTokenizer, PairTokens, T
 from nestvec.service.preprocess.truncation import Truncation
 from nestvec.service.settings import MAX_INTERACTIVE_INPUTS
 from nestvec_schemas.errors import NotOffered
-from nestvec_schemas.late_interaction import KEEP_INPUT, token_arrays
-from nestvec_schemas.towers import Modality, Tower
+from nestvec_schemas.late_interaction import KEEP_INPUT, Role, token_arrays
+from nestvec_schemas.towers import MAIN_PART, Modality, Tower
 
 _MAX_INLINE_CHARACTERS: Final = 4096
 """Characters that are tokenized without a thread: handing them over would take longer."""
@@ -37,11 +38,15 @@ async def prepare_inputs(
     inputs: Sequence[EmbedInput],
     truncation: Truncation,
     images: ImagePolicy,
+    *,
+    part: str = MAIN_PART,
+    role: Role | None = None,
 ) -> PreparedInputs:
     """The model input of each input for one of the encoder's towers, or the error of one that is unreadable.
 
-    ``images`` says where images may be fetched from. Raises BodyInvalid (token ids that the encoder does not
-    know), NotOffered (inputs that it does not take).
+    ``images`` says where images may be fetched from, ``part`` which expert reads the texts, ``role`` which
+    side of a search they are on, if a request says it. Raises BodyInvalid (token ids that the encoder does
+    not know), NotOffered (inputs that it does not take).
     """
     if tower == "image":
         return await prepare_images(encoder, inputs, images)
@@ -52,16 +57,20 @@ async def prepare_inputs(
     if encoder.chat is not None:
         render = await prepare_messages(encoder, encoder.chat, inputs, truncation, images)
         return render() if inline else await asyncio.to_thread(render)
-    if inline:
-        return tokenize_inputs(encoder, inputs, truncation)
-    return await asyncio.to_thread(tokenize_inputs, encoder, inputs, truncation)
+    tokenize = partial(tokenize_inputs, encoder, inputs, truncation, part=part, role=role)
+    return tokenize() if inline else await asyncio.to_thread(tokenize)
 
 
 def tokenize_inputs(
-    encoder: LoadedEncoder, inputs: Sequence[EmbedInput], truncation: Truncation
+    encoder: LoadedEncoder,
+    inputs: Sequence[EmbedInput],
+    truncation: Truncation,
+    *,
+    part: str = MAIN_PART,
+    role: Role | None = None,
 ) -> PreparedInputs:
     """The model inputs of texts, token ids from the client and pairs, in their order."""
-    tokenizer, tower = encoder.required_tokenizer, encoder.manifest.towers["text"]
+    tokenizer, tower = encoder.tokenizer_of(part), encoder.manifest.tower_of_part(part)
     plain = [str(value) if isinstance(value, InstructedText) else value for value in inputs]
     # The tokens that mark a query or a document come first and must not be truncated.
     direction = "right" if encoder.manifest.kind == "multivector" else truncation.direction
@@ -76,18 +85,19 @@ def tokenize_inputs(
             arrays = {"input_ids": pair.ids, "token_type_ids": pair.types}
             prepared.append(ModelInput(arrays, len(pair.ids), pair.total))
         elif isinstance(value, str):
-            prepared.append(_token_input(tower, next(texts)))
+            prepared.append(_token_input(tower, next(texts), encoder.role_of(value, role)))
         else:
             check_ids(value, len(tokenizer))
-            prepared.append(_token_input(tower, tokenizer.truncate(value, truncation.direction)))
+            tokens = tokenizer.truncate(value, truncation.direction)
+            prepared.append(_token_input(tower, tokens, role))
     return prepared
 
 
-def _token_input(tower: Tower, tokens: Tokens) -> ModelInput:
+def _token_input(tower: Tower, tokens: Tokens, role: Role | None) -> ModelInput:
     """The model input of tokens; for late interaction, with what marks them as a query or a document."""
     if KEEP_INPUT not in tower.inputs:
         return text_input(tokens.ids, tokens.total)
-    arrays = token_arrays(tokens.ids, tower.interaction)
+    arrays = token_arrays(tokens.ids, tower.interaction, role)
     length = len(arrays[KEEP_INPUT])
     # A query that is filled up was not truncated: it has more tokens afterwards than before.
     lost = max(0, len(tokens.ids) - length) + tokens.total - len(tokens.ids)
