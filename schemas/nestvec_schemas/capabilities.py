@@ -6,7 +6,15 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final, Protocol
 
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import DimNotOffered, ExitNotOffered, ExpertNotOffered, SpecError, nearest
+from nestvec_schemas.errors import (
+    DimNotOffered,
+    ExitNotOffered,
+    ExpertNotOffered,
+    PromptNotOffered,
+    SpecError,
+    nearest,
+)
+from nestvec_schemas.prompt_roles import ROLES
 from nestvec_schemas.towers import OutputKind
 
 
@@ -31,6 +39,11 @@ class Capabilities(Protocol):
     @property
     def experts(self) -> Collection[str]:
         """The names of the experts."""
+        ...
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """The prompts by name, ``query`` and ``document`` included where the encoder has them."""
         ...
 
 
@@ -95,6 +108,32 @@ def check_expert(config: EmbeddingConfig, capabilities: Capabilities) -> None:
         )
 
 
+def check_prompt(config: EmbeddingConfig, capabilities: Capabilities) -> None:
+    """Raise PromptNotOffered if the encoder has no prompt of this name."""
+    check_prompt_name(config.encoder, config.prompt, capabilities.prompts)
+
+
+def check_query_prompt(config: EmbeddingConfig, capabilities: Capabilities) -> None:
+    """Raise PromptNotOffered if the encoder has no prompt of the name that is for queries."""
+    check_prompt_name(config.encoder, config.query_prompt, capabilities.prompts)
+
+
+def check_prompt_name(encoder: str, name: str | None, prompts: Mapping[str, str]) -> None:
+    """Raise PromptNotOffered if ``prompts`` has no such name.
+
+    The roles ``query`` and ``document`` always exist, with or without a text, and an empty name is no prompt.
+    """
+    if not name or name in ROLES or name in prompts:
+        return
+    names = tuple(dict.fromkeys((*ROLES, *sorted(prompts))))
+    raise PromptNotOffered(
+        f"{encoder} has no prompt of this name",
+        value=name,
+        next_step=f"Available: {', '.join(names)}.{nearest(name, names)} "
+        "Export it with --prompt NAME=TEXT to offer others.",
+    )
+
+
 def check_top(config: EmbeddingConfig, capabilities: Capabilities) -> None:
     """Raise SpecError if vectors of this form have no weights to choose from, or ``top`` is not a
     count."""
@@ -119,6 +158,8 @@ CHECKS: Final[Mapping[str, Check]] = {
     "form": check_form,
     "exit": check_exit,
     "expert": check_expert,
+    "prompt": check_prompt,
+    "query_prompt": check_query_prompt,
     "top": check_top,
     "dim": check_dim,
 }
@@ -126,8 +167,8 @@ CHECKS: Final[Mapping[str, Check]] = {
 
 
 def check_config(config: EmbeddingConfig, capabilities: Capabilities) -> None:
-    """Raise SpecError, DimNotOffered, ExitNotOffered or ExpertNotOffered if the encoder does not offer
-    the config."""
+    """Raise SpecError, DimNotOffered, ExitNotOffered, ExpertNotOffered or PromptNotOffered if the encoder does
+    not offer the config."""
     for check in CHECKS.values():
         check(config, capabilities)
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 from urllib.parse import parse_qs
 
+from nestvec_schemas.prompt_roles import role_of
+from nestvec_schemas.towers import Role
+
 Form = Literal["float", "int8", "binary", "sparse"]
 """What a vector field holds: float32, int8 with one scale per vector, the sign of each number, or the weights
 above zero of a vocabulary's words."""
@@ -36,6 +39,9 @@ class Prompts:
     query: str = ""
     """Before a text that is searched for."""
 
+    default: str = ""
+    """What the service puts before a text if a request names no prompt."""
+
 
 @dataclass(frozen=True)
 class EmbeddingConfig:
@@ -59,8 +65,34 @@ class EmbeddingConfig:
     top: int | None = None
     """Number of largest weights that a sparse vector keeps; None for all."""
 
+    prompt: str | None = None
+    """Name of the prompt before documents, and before queries unless ``query_prompt`` names another; empty for
+    none, None for the encoder's own of each role."""
+
+    query_prompt: str | None = None
+    """Name of the prompt before queries."""
+
     prompts: Prompts = field(default=Prompts(), compare=False)
-    """What Milvus puts before texts. They follow from the encoder, and so do not distinguish two values."""
+    """What is put before texts. It follows from the encoder and the names, and so does not distinguish two
+    values."""
+
+    def prompt_name(self, role: Role) -> str:
+        """The name of the prompt before a query or a document; a document's own is not put before queries."""
+        if role == "document":
+            return "document" if self.prompt is None else self.prompt
+        if self.query_prompt is not None:
+            return self.query_prompt
+        return "query" if self.prompt is None or role_of(self.prompt) == "document" else self.prompt
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether one named prompt is for queries and documents alike."""
+        return self.prompt is not None and self.prompt_name("query") == self.prompt
+
+    def texts_of(self, prompts: Mapping[str, str], default: str | None) -> Prompts:
+        """The texts of an encoder's prompts that this value means; ``default`` names the encoder's default."""
+        document, query = (prompts.get(self.prompt_name(role), "") for role in ("document", "query"))
+        return Prompts(document, query, prompts.get(default or "", ""))
 
     def attributes(self) -> dict[str, Any]:
         """What distinguishes two values, by name."""
@@ -75,9 +107,11 @@ _PARAMETERS: Final[Mapping[str, Callable[[str], str | int]]] = {
     "exit": int,
     "expert": str,
     "top": int,
+    "prompt": str,
+    "query_prompt": str,
 }
 """The attributes that an endpoint's query string holds, and how each is read from it. The form is the type
-of the field, and prompts have parameters of their own in Milvus."""
+of the field, and the prompts' texts have parameters of their own in Milvus."""
 
 
 def query_parameters(config: EmbeddingConfig) -> dict[str, str | int]:
@@ -91,7 +125,7 @@ def parse_query(query: str) -> EmbeddingConfig | None:
 
     Raises ValueError if a number is malformed.
     """
-    texts = {name: values[0] for name, values in parse_qs(query).items()}
+    texts = {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
     if "encoder" not in texts:
         return None
     attributes: dict[str, Any] = {

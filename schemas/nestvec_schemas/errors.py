@@ -12,7 +12,8 @@ NestvecError
 │   ├── ManifestTooNew
 │   ├── DimNotOffered
 │   ├── ExitNotOffered
-│   └── ExpertNotOffered
+│   ├── ExpertNotOffered
+│   └── PromptNotOffered
 ├── DatasetError                data to train on, or to measure with, cannot be used
 │   ├── SampleUnusable          too few texts, or too similar ones, to fit a rotation or a map
 │   ├── TrainingDataUnusable    pairs, triplets or texts to train on
@@ -168,6 +169,10 @@ class ExitNotOffered(EncoderError):
 
 class ExpertNotOffered(EncoderError):
     """The encoder has no expert of this name."""
+
+
+class PromptNotOffered(EncoderError):
+    """The encoder has no prompt of this name."""
 
 
 class DatasetError(NestvecError):

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 
-from nestvec_schemas.capabilities import check_exit, check_expert
+from nestvec_schemas.capabilities import check_exit, check_expert, check_prompt_name
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import DimNotOffered, ManifestCorrupt, ManifestTooNew, SpecError
 from nestvec_schemas.towers import (
@@ -21,9 +21,9 @@ from nestvec_schemas.towers import (
     part_of,
 )
 
-MANIFEST_FORMAT: Final = 3
-"""The manifest format that this version writes. It also reads 1, which has no rotations, and 2, which has
-only text encoders."""
+MANIFEST_FORMAT: Final = 4
+"""The manifest format that this version writes. It also reads 1, which has no rotations, 2, which has only
+text encoders, and 3, which has only the prompts of queries and documents."""
 
 ENCODER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -33,7 +33,9 @@ EXPERT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 Precision = Literal["fp32", "fp16", "int8"]
 Nesting = Literal["plain", "trained", "rotated"]
 RotationMethod = Literal["pca", "learned"]
-PromptName = Literal["query", "document"]
+PromptName = str
+"""A prompt's name: one of the checkpoint's own, or a role, ``query`` or ``document``."""
+
 VerifyLevel = Literal["full", "quick"]
 
 
@@ -103,7 +105,7 @@ class ExitQuality(Record):
 class Manifest(Record):
     """An exported encoder."""
 
-    format: Literal[1, 2, 3] = MANIFEST_FORMAT
+    format: Literal[1, 2, 3, 4] = MANIFEST_FORMAT
     name: str
     source: str
     """The checkpoint that it was exported from."""
@@ -128,6 +130,15 @@ class Manifest(Record):
     """Whether vectors have length 1."""
 
     prompts: dict[PromptName, str]
+    """The checkpoint's prompts by their own names, and as ``query`` and ``document`` those of queries and
+    documents, where it has any."""
+
+    default_prompt: PromptName | None = None
+    """The prompt before texts for which none is named; None for none."""
+
+    prompt_notes: tuple[str, ...] = ()
+    """What the export says of the prompts: which was chosen for a role, and what has none."""
+
     precision: Precision
     nesting: Nesting = "plain"
     retention: dict[int, float] = Field(default_factory=dict)
@@ -174,6 +185,12 @@ class Manifest(Record):
         unknown = [name for name in self.expert_towers if name not in self.experts]
         if unknown:
             raise ValueError(f"expert_towers has {unknown[0]}, which is no expert")
+        return self
+
+    @model_validator(mode="after")
+    def _default_prompt_exists(self) -> Manifest:
+        if self.default_prompt is not None and self.default_prompt not in self.prompts:
+            raise ValueError(f"default_prompt is {self.default_prompt}, which is no prompt")
         return self
 
     @model_validator(mode="after")
@@ -232,7 +249,8 @@ class Manifest(Record):
         return self.depth if layer is None else layer
 
     def prompt(self, name: PromptName) -> str:
-        """The text that is put before a query or a document; empty if the encoder has none."""
+        """The text of a prompt; empty for a role without a prompt. Raises PromptNotOffered."""
+        check_prompt_name(self.name, name, self.prompts)
         return self.prompts.get(name, "")
 
 

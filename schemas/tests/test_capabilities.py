@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 
 import pytest
 
@@ -11,6 +12,7 @@ from nestvec_schemas.errors import (
     ExitNotOffered,
     ExpertNotOffered,
     NestvecError,
+    PromptNotOffered,
     SpecError,
 )
 from nestvec_schemas.towers import OutputKind
@@ -22,6 +24,9 @@ class Encoder:
     dims: tuple[int, ...] = (384, 128, 64)
     layers: tuple[int, ...] = (6, 3)
     experts: tuple[str, ...] = ("biomed", "legal")
+    prompts: Mapping[str, str] = field(
+        default_factory=lambda: {"query": "q: ", "Clustering": "c: ", "sts": ""}
+    )
 
 
 DENSE, SPARSE = Encoder(), Encoder("sparse", (30_522,), (2,), ())
@@ -68,6 +73,19 @@ def test_what_an_encoder_offers(config: EmbeddingConfig, encoder: Encoder) -> No
             r"this name: legall\. Available: biomed, legal\. Did you mean 'legal'\? Export",
         ),
         (EmbeddingConfig("a", 8, expert="b"), Encoder(experts=()), ExpertNotOffered, r"Available: none\."),
+        (
+            EmbeddingConfig("a", 64, prompt="clustering"),
+            DENSE,
+            PromptNotOffered,
+            r"no prompt of this name: clustering\. Available: query, document, Clustering, sts\. "
+            r"Did you mean 'Clustering'",
+        ),
+        (
+            EmbeddingConfig("a", 64, query_prompt="s2p"),
+            DENSE,
+            PromptNotOffered,
+            r"no prompt of this name: s2p",
+        ),
         (
             EmbeddingConfig("minilm", 64, top=8),
             DENSE,

@@ -24,6 +24,8 @@ configs = st.builds(
     exit=st.none() | st.integers(1, 999),
     expert=st.none() | st.from_regex(EXPERT_NAME, fullmatch=True),
     top=st.none() | st.integers(1, 1_000_000),
+    prompt=st.none() | st.text(max_size=30),
+    query_prompt=st.none() | st.text(max_size=30),
 )
 
 
@@ -58,10 +60,40 @@ def test_prompts_follow_from_the_encoder_and_distinguish_nothing() -> None:
 
 def test_attributes_are_every_field_that_distinguishes() -> None:
     config = EmbeddingConfig("splade", form="sparse", top=64)
-    assert list(config.attributes()) == ["encoder", "dim", "exit", "expert", "form", "top"]
+    assert list(config.attributes()) == [
+        "encoder",
+        "dim",
+        "exit",
+        "expert",
+        "form",
+        "top",
+        "prompt",
+        "query_prompt",
+    ]
     assert {field.name for field in fields(config)} - set(config.attributes()) == {"prompts"}
     assert EmbeddingConfig(**config.attributes()) == config
 
 
 def test_each_form_has_a_type_of_its_own() -> None:
     assert {VECTOR_FORMS[type_]: type_ for type_ in VECTOR_FORMS} == VECTOR_TYPES
+
+
+def test_a_prompt_is_for_both_roles_unless_it_is_a_documents_or_another_is_named() -> None:
+    def names(**prompts: str) -> tuple[str, str]:
+        config = EmbeddingConfig("e5", **prompts)
+        return config.prompt_name("document"), config.prompt_name("query")
+
+    assert names() == ("document", "query")
+    assert names(prompt="Clustering") == ("Clustering", "Clustering")
+    assert names(prompt="query") == ("query", "query")
+    assert names(prompt="passage") == ("passage", "query")
+    assert names(prompt="passage", query_prompt="passage") == ("passage", "passage")
+    assert names(query_prompt="s2s_query") == ("document", "s2s_query")
+    assert names(prompt="") == ("", "")
+
+
+def test_texts_of_the_prompts_that_a_value_names() -> None:
+    prompts = {"query": "q: ", "document": "d: ", "sts": "s: "}
+    assert EmbeddingConfig("e5").texts_of(prompts, None) == Prompts("d: ", "q: ")
+    assert EmbeddingConfig("e5", prompt="sts").texts_of(prompts, "sts") == Prompts("s: ", "s: ", "s: ")
+    assert EmbeddingConfig("e5", prompt="", query_prompt="query").texts_of(prompts, "") == Prompts("", "q: ")

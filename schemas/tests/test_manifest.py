@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from nestvec_schemas.errors import DimNotOffered, EncoderError, ManifestCorrupt, ManifestTooNew, SpecError
+from nestvec_schemas.errors import (
+    DimNotOffered,
+    EncoderError,
+    ManifestCorrupt,
+    ManifestTooNew,
+    PromptNotOffered,
+    SpecError,
+)
 from nestvec_schemas.manifest import MANIFEST_FORMAT, Manifest, Verification, dim_ladder, parse_manifest
 from nestvec_schemas.towers import Tower
 
@@ -41,6 +48,31 @@ def test_a_manifest_is_read_as_it_was_written() -> None:
 def test_a_prompt_that_is_not_given_is_empty() -> None:
     assert MANIFEST.prompt("query") == "query: "
     assert MANIFEST.prompt("document") == ""
+
+
+def test_prompts_have_any_name_and_an_unknown_name_is_refused() -> None:
+    prompts = {"query": "q: ", "STS": "s: "}
+    manifest = parse_manifest(changed(prompts=prompts, default_prompt="STS"), path="encoder.json")
+    assert (manifest.prompt("STS"), manifest.prompt("document"), manifest.default_prompt) == (
+        "s: ",
+        "",
+        "STS",
+    )
+    with pytest.raises(
+        PromptNotOffered, match=r"no prompt of this name: sts\. Available: query, document, STS"
+    ):
+        manifest.prompt("sts")
+
+
+def test_a_default_prompt_is_among_the_prompts() -> None:
+    with pytest.raises(ManifestCorrupt, match="default_prompt is STS, which is no prompt"):
+        parse_manifest(changed(default_prompt="STS"), path="encoder.json")
+
+
+@pytest.mark.parametrize("version", range(1, MANIFEST_FORMAT + 1))
+def test_earlier_formats_are_read(version: int) -> None:
+    manifest = parse_manifest(changed(format=version), path="encoder.json")
+    assert (manifest.prompts, manifest.default_prompt) == ({"query": "query: "}, None)
 
 
 def test_a_manifest_cannot_be_changed() -> None:

@@ -5,18 +5,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import ExitNotOffered
+from nestvec_schemas.errors import ExitNotOffered, PromptNotOffered
 from nestvec_schemas.manifest import ENCODER_NAME, EXPERT_NAME
-from nestvec_schemas.model_name import format_model_name, parse_model_name
+from nestvec_schemas.model_name import encoder_of, format_model_name, parse_model_name
 
 
 @given(
     st.from_regex(ENCODER_NAME, fullmatch=True),
     st.none() | st.integers(1, 9999),
     st.none() | st.from_regex(EXPERT_NAME, fullmatch=True),
+    st.tuples(st.none() | st.text(max_size=20), st.none() | st.text(max_size=20)),
 )
-def test_a_name_is_read_back(encoder: str, exit: int | None, expert: str | None) -> None:
-    config = EmbeddingConfig(encoder, exit=exit, expert=expert)
+def test_a_name_is_read_back(
+    encoder: str, exit: int | None, expert: str | None, prompts: tuple[str | None, str | None]
+) -> None:
+    config = EmbeddingConfig(encoder, None, exit, expert, prompt=prompts[0], query_prompt=prompts[1])
+    assert encoder_of(format_model_name(config)) == encoder
     assert parse_model_name(format_model_name(config)) == config
 
 
@@ -50,4 +54,16 @@ def test_what_is_no_layer_and_no_expert(name: str) -> None:
         ExitNotOffered,
         match=r"is neither an expert nor a layer.*Write ENCODER@EXPERT@LAYER, for example minilm@",
     ):
+        parse_model_name(name)
+
+
+def test_prompts_stand_last() -> None:
+    config = EmbeddingConfig("e5", exit=3, prompt="Retrieval query", query_prompt="s2p")
+    assert format_model_name(config) == "e5@3?prompt=Retrieval+query&query_prompt=s2p"
+    assert parse_model_name("e5?prompt=") == EmbeddingConfig("e5", prompt="")
+
+
+@pytest.mark.parametrize("name", ["a?", "a?task=sts", "a?prompt=x&top=3"])
+def test_what_is_no_prompt(name: str) -> None:
+    with pytest.raises(PromptNotOffered, match=r"is not a prompt.*Write ENCODER\?prompt=NAME"):
         parse_model_name(name)
