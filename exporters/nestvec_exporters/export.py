@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -24,17 +24,16 @@ from nestvec_exporters.verify.exported import Exported
 from nestvec_exporters.workspace import check_target, install, workspace
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.extras import require_packages
-from nestvec_schemas.manifest import Manifest, Nesting, Verification
-from nestvec_schemas.repository import CONFIG, MANIFEST, PART_SEPARATOR, ROTATION, part_folder, sha256
+from nestvec_schemas.manifest import Manifest, Verification
+from nestvec_schemas.repository import ROTATION, part_folder
 from nestvec_schemas.samples.sample import Sample
-from nestvec_schemas.towers import EXIT_INPUT, part_of
+from nestvec_schemas.towers import Modality, part_of
 
 if TYPE_CHECKING:
     from nestvec_exporters.component import Component
     from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
+    from nestvec_exporters.verify.reference import Reference
     from nestvec_exporters.verify.served import OpenServed
-
-_RECORDED = ("nestvec", "torch", "transformers", "sentence-transformers", "onnxruntime")
 
 
 def export(
@@ -96,6 +95,12 @@ def _build(
 ) -> Manifest:
     """Build the encoder in a folder of its name in ``work``, and its parts beside that."""
     from nestvec_exporters.component import verify_component, write_component  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.encoder_manifest import (  # noqa: PLC0415 - seconds of imports
+        build_manifest,
+        combined,
+        file_checksums,
+        write_manifest,
+    )
 
     listener.stage("loading the weights")
     loaded = load_checkpoint(checkpoint, options)
@@ -114,51 +119,55 @@ def _build(
     sample = _sample(options, loaded.dim)
     traced = [_trace(component, work, ladders, listener) for component in components]
     fitted = _fit(options, loaded, traced[0], folder, sample, listener) if sample else None
-    verifications: list[Verification] = []
+    references = _references(checkpoint, loaded, options)
+    libraries = [loaded.towers[name] for name, reference in references.items() if reference.independent]
+    verifications = []
     for component, graph in zip(components, traced, strict=True):
-        write_component(
-            options, component, graph, part_folder(folder, component.part), ladders, fitted, listener.stage
-        )
-        listener.stage(
-            "comparing with the checkpoint's vectors" + (f", {component.part}" if component.part else "")
-        )
-        verifications.append(verify_component(component, folder, options.precision, ladders, fitted))
+        place, part = part_folder(folder, component.part), component.part
+        write_component(options, component, graph, place, ladders, fitted, listener.stage)
+        has_library = any(component.tower is tower for tower in libraries)
+        if not has_library:
+            listener.stage("comparing the graph with the checkpoint" + (f", {part}" if part else ""))
+        verify = partial(verify_component, component, folder, options.precision, ladders, fitted)
+        verifications.append(verify(has_library=has_library))
     if fitted is not None and fitted.rotation is not None:
         np.save(folder / ROTATION, fitted.rotation.astype(np.float32), allow_pickle=False)
-    manifest = _manifest(options, checkpoint, loaded, ladders, fitted, verifications)
-    manifest = manifest.model_copy(
-        update={
-            "experts": dict.fromkeys(loaded.experts, checkpoint.source)
-            | {name: expert.source for name, expert in experts.items()},
-            "files": _files(folder, components),
-        }
-    )
-    _write_manifest(folder, manifest)
+    manifest = build_manifest(options, checkpoint, loaded, ladders, fitted, combined(verifications))
+    update = {
+        "experts": dict.fromkeys(loaded.experts, checkpoint.source)
+        | {name: expert.source for name, expert in experts.items()},
+        "files": file_checksums(folder, components),
+    }
+    manifest = manifest.model_copy(update=update)
+    write_manifest(folder, manifest)
     listener.stage("comparing with the checkpoint's own library")
     exported = Exported(folder, manifest, None if fitted is None else fitted.rotation)
-    verification = _verify_by_library(options, checkpoint, loaded, exported, open_served)
+    verification = _verify_by_library(options, loaded, exported, references, open_served)
     manifest = manifest.model_copy(update={"verification": verification})
-    _write_manifest(folder, manifest)
+    write_manifest(folder, manifest)
     return manifest
 
 
-def _write_manifest(folder: Path, manifest: Manifest) -> None:
-    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
+def _references(
+    checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: ExportOptions
+) -> Mapping[Modality, Reference]:
+    """The checkpoint as its own library runs it."""
+    from nestvec_exporters.verify.references import open_references  # noqa: PLC0415 - seconds of imports
+
+    return open_references(checkpoint, loaded, options)
 
 
 def _verify_by_library(
     options: ExportOptions,
-    checkpoint: Checkpoint,
     loaded: LoadedCheckpoint,
     exported: Exported,
+    references: Mapping[Modality, Reference],
     open_served: OpenServed | None,
 ) -> Verification:
     """How close the encoder is to what the checkpoint's own library gives. Raises VerificationFailed."""
     from nestvec_exporters.verify.encoder import verify_encoder  # noqa: PLC0415 - seconds of imports
     from nestvec_exporters.verify.graph_encoder import graphs_of  # noqa: PLC0415 - seconds of imports
-    from nestvec_exporters.verify.references import open_references  # noqa: PLC0415 - seconds of imports
 
-    references = open_references(checkpoint, loaded, options)
     opened = graphs_of(loaded) if open_served is None else open_served
     verification = verify_encoder(exported, references, opened, options.verify)
     return verification.model_copy(update={"served": open_served is not None})
@@ -277,67 +286,3 @@ def _fit(
     listener.stage(f"fitting the {options.rotation} rotation" if options.rotation else "fitting the exits")
     fitting = FitOptions(options.rotation, ladders.dims, options.seed)
     return fit_nesting(vectors, sample, fitting, listener.step, keywords=len(keywords))
-
-
-def _files(folder: Path, components: list[Component]) -> dict[str, str]:
-    """The SHA-256 of each file of the encoder and its parts, by its name in the manifest."""
-    checksums = {}
-    for part in ("", *(component.part for component in components if component.part)):
-        place = part_folder(folder, part)
-        for path in sorted(path for path in place.rglob("*") if path.is_file()):
-            relative = path.relative_to(place).as_posix()
-            if relative == CONFIG:  # an operator may tune it
-                continue
-            checksums[f"{PART_SEPARATOR}{part}/{relative}" if part else relative] = sha256(path)
-    return checksums
-
-
-def _manifest(
-    options: ExportOptions,
-    checkpoint: Checkpoint,
-    loaded: LoadedCheckpoint,
-    ladders: Ladders,
-    fitted: NestingFit | None,
-    verifications: list[Verification],
-) -> Manifest:
-    towers = loaded.specs
-    if ladders.shallow:
-        towers = {
-            name: item.model_copy(update={"inputs": (*item.inputs, EXIT_INPUT)})
-            for name, item in towers.items()
-        }
-    trained = checkpoint.trained or loaded.trained
-    nesting: Nesting = "rotated" if options.rotation else ("trained" if trained else "plain")
-    return Manifest(
-        name=options.name,
-        source=checkpoint.source,
-        kind=loaded.kind,
-        towers=towers,
-        dim=loaded.dim,
-        dims=ladders.dims,
-        layers=ladders.layers,
-        normalised=loaded.normalised,
-        prompts=dict(loaded.prompts),
-        precision=options.precision,
-        nesting=nesting,
-        retention=fitted.retention if fitted else {},
-        exits=fitted.exits if fitted else {},
-        fit=fitted.record if fitted else None,
-        verification=Verification(
-            sentences=sum(item.sentences for item in verifications),
-            cosine_min=min(item.cosine_min for item in verifications),
-            cosine_mean=sum(item.cosine_mean * item.sentences for item in verifications)
-            / sum(item.sentences for item in verifications),
-        ),
-        files={},
-        created_with=_versions(),
-    )
-
-
-def _versions() -> dict[str, str]:
-    """The versions of the installed packages that export; a ready graph does not need them all."""
-    versions = {}
-    for name in _RECORDED:
-        with suppress(PackageNotFoundError):
-            versions[name] = version(name)
-    return versions

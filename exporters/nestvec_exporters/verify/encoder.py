@@ -44,6 +44,10 @@ def verify_encoder(
                 results += _compare(exported, reference, served, probes)
             longest = max(longest, fits)
     seconds = round(time.perf_counter() - started, 1)
+    if not results and any(reference.independent for reference in references.values()):
+        raise VerificationFailed(
+            "there is nothing to compare the encoder on", next_step="Report it, with the checkpoint's files."
+        )
     if not results:
         return exported.manifest.verification.model_copy(update={"level": level, "seconds": seconds})
     groups: dict[str, float] = {}

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sentence_transformers.models import Dense, Normalize, Pooling
+from sentence_transformers.models import Normalize, Pooling
 
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.architectures.sentence import load
@@ -17,6 +16,7 @@ from nestvec_exporters.probes.probe import Probe
 from nestvec_exporters.verify.graph_encoder import graphs_of
 from nestvec_schemas.errors import VerificationFailed
 from nestvec_schemas.preprocessing.collate import Array
+from nestvec_schemas.samples.sample import Sample
 
 Write = Callable[..., Path]
 
@@ -36,11 +36,6 @@ class Broken:
     ) -> list[Array]:
         outputs = self.encoder.embed(probes, dim=dim, expert=expert)
         return [self.change(probe, output, dim) for probe, output in zip(probes, outputs, strict=True)]
-
-
-def _without_prompts(encoder: Any, probes: Sequence[Probe]) -> list[Array]:
-    outputs: list[Array] = encoder.embed([Probe(probe.value, probe.group) for probe in probes])
-    return outputs
 
 
 def _export_broken(
@@ -111,26 +106,7 @@ def test_a_prefix_that_is_not_normalised_again_is_refused(sentence_bert: Write, 
         _export_broken(folder, tmp_path, change, dims=(32, 8))
 
 
-def test_a_tokenizer_that_the_library_reads_otherwise_is_refused(
-    sentence_bert: Write, tmp_path: Path
-) -> None:
-    """The service cuts on the right; a library that cuts on the left gives other vectors for long texts."""
-    folder = sentence_bert(Pooling(32), Dense(32, 16), Normalize())
-    path = next(folder.rglob("tokenizer_config.json"))
-    path.write_text(json.dumps({**json.loads(path.read_text()), "truncation_side": "left"}))
-    try:
-        manifest = export(_options(folder, tmp_path))
-    except VerificationFailed as error:
-        assert "lengths" in str(error) or "texts" in str(error)
-    else:
-        assert manifest.verification.cosine_min >= 0.9999
-
-
-def test_a_rotation_is_no_difference(
-    sentence_bert: Write, tmp_path: Path, texts: tuple[str, ...]
-) -> None:
-    from nestvec_schemas.samples.sample import Sample
-
+def test_a_rotation_is_no_difference(sentence_bert: Write, tmp_path: Path, texts: tuple[str, ...]) -> None:
     folder = sentence_bert(Pooling(32), Normalize())
     manifest = export(_options(folder, tmp_path, rotation="pca", sample=Sample("papers", texts)))
     assert manifest.verification.cosine_min >= 0.9999
