@@ -9,7 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nestvec_exporters.checkpoints.quiet import captured_output
+from nestvec_exporters.graph.attention_masks import broadcast_masks
 from nestvec_exporters.graph.pooling import Pool, PromptMask
+from nestvec_exporters.graph.shape_check import check_shapes
 from nestvec_exporters.graph.tensors import OUTPUT, exit_output
 from nestvec_exporters.graph.tower import TowerModel
 from nestvec_schemas.errors import CheckpointUnsupported
@@ -79,14 +82,14 @@ class PooledEncoder(nn.Module):
 def trace_tower(tower: TowerModel, path: Path, exits: Sequence[int] = ()) -> None:
     """Trace a tower to ``path``; each of ``exits`` is an output beside the deepest.
 
-    Raises CheckpointUnsupported where it cannot be traced.
+    Raises CheckpointUnsupported where it cannot be traced, or only for the shapes that it is traced with.
     """
     module = tower.module(exits)
     outputs = [*(exit_output(layer) for layer in exits), OUTPUT]
     axes = {name: {0: "batch", **tower.dynamic_axes.get(name, {})} for name in tower.example}
     output_axes = {0: "batch", **tower.dynamic_axes.get(OUTPUT, {})}
     try:
-        with torch.no_grad():
+        with torch.no_grad(), broadcast_masks(), captured_output():
             torch.onnx.export(
                 module,
                 tuple(torch.from_numpy(array) for array in tower.example.values()),
@@ -104,3 +107,4 @@ def trace_tower(tower: TowerModel, path: Path, exits: Sequence[int] = ()) -> Non
             next_step="Choose another architecture: BERT, RoBERTa, MPNet, DistilBERT, T5, LLaMA, Mistral and "
             "Qwen encoders work.",
         ) from error
+    check_shapes(tower, module, path)
