@@ -180,6 +180,8 @@ _DECLARED: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
     "CrossEncoder": ("one model for sequence classification, without Pooling", frozenset({"cross", "ready"})),
     "SparseEncoder": ("SpladePooling or another sparse module", frozenset({"sparse", "ready"})),
     "MultiVectorEncoder": ("one transformer with a projection", frozenset({LATE_INTERACTION, "ready"})),
+    # PyLate's name for it.
+    "ColBERT": ("one transformer with a projection", frozenset({LATE_INTERACTION, "ready"})),
 }
 """Model types of sentence-transformers: the form that can be exported, and the kinds that read it."""
 

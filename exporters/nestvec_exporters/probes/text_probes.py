@@ -8,7 +8,7 @@ from typing import Final
 from nestvec_exporters.probes.probe import Probe, ProbeGroup, ProbeSet
 from nestvec_exporters.probes.texts import probe_texts
 
-_CHARACTERS: Final = (
+ODD_TEXTS: Final = (
     "a",
     "I",
     "NASA and the U.S. Department of ENERGY",
@@ -25,6 +25,7 @@ _CHARACTERS: Final = (
     "!?",
     "​zero​width and\u00a0no-break",
 )
+"""Capitals, accents, scripts, emoji, NUL, white space, literal special tokens, marks."""
 
 BATCH: Final = 32
 """Texts that are embedded together, with padding."""
@@ -55,7 +56,7 @@ def text_probe_sets(
     if not full:
         return (ProbeSet((*(Probe(text) for text in short[:: len(short) // _QUICK]), *prompted)),)
     real = [Probe(text) for text in texts]
-    characters = [Probe(text, "characters") for text in _CHARACTERS]
+    characters = [Probe(text, "characters") for text in ODD_TEXTS]
     lengths = [Probe(text, "lengths") for text in texts_of_lengths(max_tokens, count)]
     return (
         ProbeSet((*real, *prompted, *characters, *lengths)),

@@ -10,6 +10,7 @@ import numpy as np
 
 from nestvec_exporters.graph.tower import TowerModel
 from nestvec_exporters.nesting.sampling import check_finite
+from nestvec_exporters.verify.scores import compare_scores
 from nestvec_schemas.errors import VerificationFailed
 from nestvec_schemas.manifest import Precision, Verification
 from nestvec_schemas.preprocessing.collate import Array, Arrays, pad_rows
@@ -17,6 +18,9 @@ from nestvec_schemas.towers import EXIT_INPUT, OutputKind
 from nestvec_schemas.vectors import Matrix, Vectors, cosines, normalise
 
 _BATCH = 16
+
+_SMALLEST_LENGTH = 1e-12
+"""Where all vectors are zero, their lengths are compared with this."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def compare_outputs(
 ) -> Verification:
     """Compare what a graph gives with what the checkpoint gives, input by input.
 
-    Vectors per token are compared token by token, the scores of a reranker by their correlation. Raises
+    Vectors per token are compared token by token; the scores of a reranker as ``compare_scores`` says. Raises
     VerificationFailed below the precision's floor.
     """
     if [len(vectors) for vectors in reference] != [len(vectors) for vectors in exported]:
@@ -106,20 +110,14 @@ def compare_outputs(
     join = _JOINED.get(kind, np.stack)
     expected = join(list(reference))
     check_finite(expected)
-    verification = compare_vectors(expected, join(list(exported)), precision)
+    compare = compare_scores if kind == "reranker" else compare_vectors
+    verification = compare(expected, join(list(exported)), precision)
     return verification.model_copy(update={"sentences": len(exported)})
-
-
-def _centred(scores: list[Array]) -> Array:
-    """Scores, each (1,), as a row about their mean, (1, n): the cosine of two such is their correlation."""
-    row = np.concatenate(scores).reshape(1, -1)
-    centred: Array = row - row.mean()
-    return centred
 
 
 _JOINED: dict[OutputKind, Callable[[list[Array]], Array]] = {
     "multivector": np.concatenate,
-    "reranker": _centred,
+    "reranker": np.concatenate,
 }
 
 
@@ -144,6 +142,8 @@ def compare_vectors(source: Vectors, exported: Vectors, precision: Precision) ->
             next_step="Choose another checkpoint: this architecture is not exported faithfully.",
         )
     similarities = np.nan_to_num(cosines(source, exported), nan=-1.0)
+    # A text without any known word is a vector of zeros.
+    similarities[~source.any(axis=1) & ~exported.any(axis=1)] = 1.0
     lowest, mean = float(similarities.min()), float(similarities.mean())
     floor = TOLERANCES[precision]
     if lowest < floor.min_cosine or mean < floor.mean_cosine:
@@ -155,7 +155,7 @@ def compare_vectors(source: Vectors, exported: Vectors, precision: Precision) ->
             next_step=f"{advice}; nothing was written.",
         )
     norms, expected = np.linalg.norm(exported, axis=1), np.linalg.norm(source, axis=1)
-    length = float(np.abs(norms - expected).max() / expected.max())
+    length = float(np.abs(norms - expected).max() / max(float(expected.max()), _SMALLEST_LENGTH))
     if length > floor.length_error:
         raise VerificationFailed(
             f"the exported vectors are not as long as the checkpoint's: {precision} must be within "

@@ -10,11 +10,13 @@ import sentence_transformers
 from sentence_transformers import SentenceTransformer
 
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.probe import Probe, ProbeSet
 from nestvec_exporters.probes.text_probes import text_probe_sets
 from nestvec_exporters.verify.reference import Reference
 from nestvec_schemas.preprocessing.collate import Array
+from nestvec_schemas.towers import Modality
 
 
 class SentenceReference(Reference):
@@ -70,3 +72,10 @@ class SentenceReference(Reference):
 
     def _count(self, text: str) -> int:
         return len(self.model.tokenizer(text, truncation=False, verbose=False)["input_ids"])
+
+
+def open_references(
+    checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: ExportOptions
+) -> dict[Modality, Reference]:
+    """The reference of the text tower."""
+    return {"text": SentenceReference(checkpoint, options)}

@@ -1,0 +1,94 @@
+"""Sparse encoders as sentence-transformers runs them: ``SparseEncoder``, loaded anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import sentence_transformers
+from sentence_transformers import SparseEncoder
+from sentence_transformers.sparse_encoder.modules import SpladePooling
+
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.graph.tower import LoadedCheckpoint
+from nestvec_exporters.graph.vocabulary import ACTIVATIONS
+from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.probes.probe import Probe, ProbeSet
+from nestvec_exporters.probes.text_probes import text_probe_sets
+from nestvec_exporters.verify.reference import Reference, TowerReference
+from nestvec_exporters.verify.references.prompted import encode_by_prompt, prompt_arguments
+from nestvec_exporters.verify.references.token_limit import limit_tokens
+from nestvec_schemas.preprocessing.collate import Array
+from nestvec_schemas.towers import Modality
+
+_DOCUMENT: Final = "document"
+
+
+class SparseReference(Reference):
+    """``SparseEncoder.encode_document``, or ``encode_query`` where ``task`` is ``query``."""
+
+    library = f"sentence-transformers {sentence_transformers.__version__} (SparseEncoder)"
+
+    def __init__(
+        self, checkpoint: Checkpoint, options: ExportOptions, dim: int, task: str = _DOCUMENT
+    ) -> None:
+        self.model = SparseEncoder(
+            str(checkpoint.folder),
+            device="cpu",
+            trust_remote_code=options.trust_remote_code,
+            local_files_only=True,
+        )
+        self.model.float().eval()
+        self.dim, self.task = dim, task
+        weighting = options.overrides.pooling
+        if weighting is not None:
+            activation, strategy = next(key for key, name in ACTIVATIONS.items() if name == weighting)
+            pooling: Any = SpladePooling(pooling_strategy=strategy, activation_function=activation)
+            self.model[1] = pooling
+        self.prompts = {name: text for name, text in self.model.prompts.items() if text}
+        transformers_model: Any = self.model.transformers_model
+        if transformers_model is not None and task == _DOCUMENT:
+            limit_tokens(self.model, transformers_model, options.max_tokens)
+            self.heads = getattr(transformers_model.config, "num_attention_heads", 0)
+        self.max_tokens = self.model.max_seq_length
+
+    def probe_sets(self, max_tokens: int, *, full: bool) -> Sequence[ProbeSet]:
+        """Texts of all kinds."""
+        return text_probe_sets(self.prompts, max_tokens, self._count, full=full)
+
+    def encode(self, probes: Sequence[Probe], *, batch: int, prompts: Mapping[str, str]) -> list[Array]:
+        """Weights of words, (vocabulary,) each."""
+        encode: Any = self.model.encode_document if self.task == _DOCUMENT else self.model.encode_query
+
+        def weights(texts: list[Any], name: str | None) -> Array:
+            rows = encode(
+                texts,
+                batch_size=batch,
+                convert_to_sparse_tensor=False,
+                show_progress_bar=False,
+                **prompt_arguments(name, self.prompts, prompts),
+            )
+            dense = rows.numpy()
+            # A table of weights can end before the vocabulary does.
+            return np.pad(dense, ((0, 0), (0, self.dim - dense.shape[1])))
+
+        return encode_by_prompt(probes, weights)
+
+    def _count(self, text: str) -> int:
+        tokenizer: Any = self.model.tokenizer
+        return len(tokenizer(text, truncation=False, verbose=False)["input_ids"])
+
+
+def open_references(
+    checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: ExportOptions
+) -> dict[Modality, Reference]:
+    """The reference of the tower: documents', where queries have their own."""
+    weighting = options.overrides.pooling
+    if loaded.kind == "dense":
+        from nestvec_exporters.verify.references.sentence import SentenceReference  # noqa: PLC0415 - slow
+
+        return {"text": SentenceReference(checkpoint, options)}
+    if weighting is not None and weighting not in ACTIVATIONS.values():
+        return {"text": TowerReference(loaded, "text")}
+    return {"text": SparseReference(checkpoint, options, loaded.dim)}
