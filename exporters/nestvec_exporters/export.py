@@ -53,8 +53,8 @@ def export(
         check_tensorrt(options.checkpoint, options.models, options.cli_args())
     check_target(options.models, options.name, force=options.force)
     progress.stage("reading the checkpoint")
-    source = options.merge or read_checkpoint(options.checkpoint)
-    experts = {name: read_checkpoint(checkpoint) for name, checkpoint in options.experts.items()}
+    source = options.merge or read_checkpoint(options.checkpoint, options)
+    experts = {name: read_checkpoint(checkpoint, options) for name, checkpoint in options.experts.items()}
     needs = TORCH_PACKAGES if isinstance(source, Merge) else architecture(source.architecture).packages
     require_packages("exporting", needs, "export")
     progress.stage("loading libraries")
@@ -105,7 +105,7 @@ def _build(
     listener.stage("loading the weights")
     loaded = load_checkpoint(checkpoint, options)
     if options.overrides.image_checkpoint is not None:
-        image = read_checkpoint(options.overrides.image_checkpoint)
+        image = read_checkpoint(options.overrides.image_checkpoint, options)
         loaded = _with_image_tower(loaded, image, options)
         checkpoint = replace(checkpoint, source=f"{checkpoint.source}+{image.source}")
     # A rotation makes vectors of all prefixes, whatever was trained.

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from nestvec_exporters.checkpoints.custom_code import check_custom_code, custom_classes
 from nestvec_exporters.checkpoints.files import WEIGHTS, WORD_FILES
 from nestvec_exporters.checkpoints.hub import fetch
 from nestvec_exporters.checkpoints.kinds import (
@@ -29,7 +30,8 @@ from nestvec_exporters.checkpoints.layout import (
     transformer_folder,
 )
 from nestvec_exporters.checkpoints.timm_config import import_timm, is_timm
-from nestvec_exporters.checkpoints.untrusted_code import check_no_code
+from nestvec_exporters.checkpoints.untrusted import check_no_code
+from nestvec_exporters.options import TrustOptions
 from nestvec_schemas.errors import CheckpointNotFound, CheckpointUnsupported, nearest
 
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "artifact.metadata")
@@ -62,23 +64,28 @@ class Checkpoint:
     architecture: str = SENTENCE
     """Name of its kind in ``kinds.CHECKPOINT_KINDS``."""
 
+    trust_remote_code: bool = False
+    """Whether its own Python code may run."""
+
     @property
     def trained(self) -> bool:
         """Whether ``nestvec adapt`` trained it."""
         return (self.folder / TRAINING_RECORD).is_file()
 
 
-def read_checkpoint(name_or_path: str) -> Checkpoint:
+def read_checkpoint(name_or_path: str, trust: TrustOptions | None = None) -> Checkpoint:
     """Find a local folder or file, or fetch a Hugging Face id, and check that it can be exported.
 
-    Raises CheckpointNotFound and CheckpointUnsupported.
+    ``trust``: whether its own code may run; None never runs it. Raises CheckpointNotFound and
+    CheckpointUnsupported.
     """
+    trusted = trust is not None and trust.trust_remote_code
     path = Path(os.path.expanduser(name_or_path))  # noqa: PTH111 - pathlib's raises on a user it does not know
     if name_or_path and path.is_dir():
         architecture = identify(path)
-        _check_declarations(architecture, path)
-        _check(architecture, path)
-        return Checkpoint(path.resolve(), path.resolve().name, architecture.name)
+        _check_declarations(architecture, path, trust)
+        _check(architecture, path, trusted=trusted)
+        return Checkpoint(path.resolve(), path.resolve().name, architecture.name, trusted)
     if name_or_path and path.is_file() and path.suffix in WORD_FILES:
         return Checkpoint(path.resolve(), path.name, identify(path).name)
     if name_or_path and path.exists():
@@ -94,24 +101,32 @@ def read_checkpoint(name_or_path: str) -> Checkpoint:
             value=name_or_path,
             next_step=f"Correct the path.{nearest(path.name, _sibling_folders(path))}",
         )
-    folder = fetch(name_or_path, SMALL_FILES)
+    small_files = (*SMALL_FILES, "*.py") if trusted else SMALL_FILES
+    folder = fetch(name_or_path, small_files)
     architecture = identify(folder)
-    _check_declarations(architecture, folder)
+    _check_declarations(architecture, folder, trust)
     if architecture.name in SENTENCE_TRANSFORMERS_ROWS:
         check_architecture(folder)
-        check_code(folder)
-    folder = fetch(name_or_path, (*SMALL_FILES, *architecture.weights))
-    _check(architecture, folder)
-    return Checkpoint(folder, name_or_path, architecture.name)
+        check_code(folder, trusted=trusted)
+    folder = fetch(name_or_path, (*small_files, *architecture.weights))
+    _check(architecture, folder, trusted=trusted)
+    return Checkpoint(folder, name_or_path, architecture.name, trusted)
 
 
-def _check_declarations(architecture: CheckpointKind, folder: Path) -> None:
-    """Raise CheckpointUnsupported for code of its own, or another kind of model than its files."""
-    check_no_code(folder, pylate=architecture.name == LATE_INTERACTION)
+def _check_declarations(architecture: CheckpointKind, folder: Path, trust: TrustOptions | None) -> None:
+    """Raise CheckpointUnsupported for code of its own that is not trusted, or another kind of model than its
+    files."""
+    trusted = trust is not None and trust.trust_remote_code
+    check_no_code(folder, pylate=architecture.name == LATE_INTERACTION, trusted=trusted)
+    check_custom_code(folder, architecture.name, trust)
     check_declared_kind(folder, architecture)
+    if trusted:
+        # Code in another repository is loaded from the cache later.
+        for repository in {custom.repository for custom in custom_classes(folder)} - {None}:
+            fetch(str(repository), ("*.py", "*.json"))
 
 
-def _check(architecture: CheckpointKind, folder: Path) -> None:
+def _check(architecture: CheckpointKind, folder: Path, *, trusted: bool) -> None:
     """Raise CheckpointUnsupported unless the small files are valid and the weights are safetensors."""
     if architecture.name in SENTENCE_TRANSFORMERS_ROWS:
         check_architecture(folder)
@@ -120,7 +135,7 @@ def _check(architecture: CheckpointKind, folder: Path) -> None:
     if architecture.storage == "own":
         return
     if architecture.storage == "transformers":
-        check_code(folder, first_folder(folder))
+        check_code(folder, first_folder(folder), trusted=trusted)
     check_safetensors(first_folder(folder))
 
 
@@ -141,9 +156,9 @@ def check_architecture(folder: Path) -> None:
         )
 
 
-def check_code(folder: Path, home: Path | None = None) -> None:
+def check_code(folder: Path, home: Path | None = None, *, trusted: bool = False) -> None:
     """Raise CheckpointUnsupported unless transformers knows the architecture, or a module of
-    OWN_ARCHITECTURES registers it, which this imports. Takes seconds.
+    OWN_ARCHITECTURES registers it, which this imports, or its own code is ``trusted``. Takes seconds.
 
     ``home`` is the folder of its ``config.json``; by default, the one that ``modules.json`` names.
     """
@@ -161,10 +176,14 @@ def check_code(folder: Path, home: Path | None = None) -> None:
         import_timm(config.get("architecture", "no architecture named"))
         return
     if config.get("auto_map"):
+        if trusted:
+            return
         raise CheckpointUnsupported(
-            "the checkpoint requires trust_remote_code, and nestvec does not run a checkpoint's code",
+            "the checkpoint requires trust_remote_code, and nestvec does not run a checkpoint's code unless "
+            "it is trusted",
             value=model_type or "no model_type",
-            next_step="Choose a checkpoint with an architecture of transformers.",
+            next_step="Read its code, then export with --trust-remote-code, or choose a checkpoint with an "
+            "architecture of transformers.",
         )
     raise CheckpointUnsupported(
         "the installed transformers does not know this architecture",

@@ -1,14 +1,15 @@
-"""Classes of a checkpoint's own code, which transformers would load in place of its own if it were trusted.
+"""Classes of a checkpoint's own code, which transformers would load in place of its own if they were trusted.
 
-``auto_map`` names them: ``{"AutoModel": "modeling_x.XModel"}`` in ``config.json``, tokenizers and processors in
-their files. A type that transformers knows is then loaded as transformers' class, without a word, unless code is
-trusted; so a class that would have been loaded is refused by name, unless a row here says what does the same.
+``auto_map`` names them: ``{"AutoModel": "modeling_x.XModel"}`` in ``config.json``, tokenizers and processors
+in their files. A type that transformers knows is loaded as transformers' class, without a word, unless code
+is trusted; so a class that would have been loaded is refused by name, unless a row here says what does the
+same.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -29,10 +30,14 @@ AUTO_MAP_FILES: Final = (
 )
 """The files whose ``auto_map`` transformers reads."""
 
+_MAX_SHOWN: Final = 3
 _PROCESSORS: Final = frozenset(
     {"AutoProcessor", "AutoImageProcessor", "AutoFeatureExtractor", "AutoVideoProcessor"}
 )
 _ALWAYS: Final = frozenset({"AutoConfig", "AutoTokenizer"}) | _PROCESSORS
+RUN_CUSTOM_CODE: Final = frozenset({"custom", "sentence", "decoder", "cross", "sparse", "late", "vision"})
+"""Kinds whose loaders run the checkpoint's own code if it is trusted; others name classes of transformers."""
+
 _WITHOUT_TRANSFORMERS: Final = frozenset({"ready", "static"})
 """Kinds that are read without a class of transformers: only a tokenizer of its own matters to them."""
 
@@ -129,23 +134,29 @@ def check_custom_code(folder: Path, kind: str, trust: TrustOptions | None) -> No
 
     ``trust``: what the user allows; None where there is no way to allow it.
     """
-    if trust is not None and trust.trust_remote_code:
+    if trust is not None and trust.trust_remote_code and kind in RUN_CUSTOM_CODE:
         return
     classes = unexplained_classes(folder, kind, () if trust is None else trust.ignore)
-    if not classes:
-        return
-    custom = classes[0]
-    place = custom.repository or custom.module
-    way_out = (
-        "Choose a checkpoint that transformers loads without trust_remote_code."
-        if trust is None
-        else f"Read {place}, then export with --trust-remote-code to run it; if transformers' own class does "
-        f"the same, with --ignore {custom.file.as_posix()}:auto_map."
-    )
-    raise CheckpointUnsupported(
-        f"{custom.file.as_posix()} names a class of the checkpoint's own code, which nestvec does not run "
-        "unless it is trusted",
-        value=", ".join(f"{one.auto_class}: {one.reference}" for one in classes[:3]),
+    if classes:
+        raise _refusal(classes, kind, trust)
+
+
+def _refusal(classes: Sequence[CustomClass], kind: str, trust: TrustOptions | None) -> CheckpointUnsupported:
+    first = classes[0]
+    file = first.file.as_posix()
+    names = f"{file} names a class of the checkpoint's own code"
+    cause = f"{names}, which nestvec does not run unless it is trusted"
+    way_out = "Choose a checkpoint that transformers loads without trust_remote_code."
+    if trust is not None:
+        same = f"if transformers' own class does the same, export with --ignore {file}:auto_map"
+        place = first.repository or first.module
+        read = f"Read {place}, then export with --trust-remote-code to run it; {same}."
+        way_out = read if kind in RUN_CUSTOM_CODE else f"{way_out[:-1]}; {same}."
+        if trust.trust_remote_code:
+            cause = f"{names}, which cannot be exported for this kind of checkpoint ({kind})"
+    return CheckpointUnsupported(
+        cause,
+        value=", ".join(f"{custom.auto_class}: {custom.reference}" for custom in classes[:_MAX_SHOWN]),
         next_step=way_out,
     )
 

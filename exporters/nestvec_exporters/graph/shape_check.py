@@ -24,10 +24,10 @@ _NODE: Final = re.compile(r"Name:'([^']+)'")
 
 
 def check_shapes(tower: TowerModel, module: nn.Module, graph: Path) -> None:
-    """Raise CheckpointUnsupported if the graph fails, or differs from ``module``, at other lengths and batches.
+    """Raise CheckpointUnsupported if the graph fails, or differs from ``module``, for other shapes.
 
-    A tracer follows one pass: loops over tokens, blocks of tokens and Python's own numbers become constants of
-    the graph.
+    A tracer follows one pass: loops over tokens, blocks of tokens and Python's own numbers become constants
+    of the graph.
     """
     import onnxruntime  # noqa: PLC0415 - slow
 
@@ -77,6 +77,6 @@ def _frozen(module: nn.Module, value: str) -> CheckpointUnsupported:
     return CheckpointUnsupported(
         f"the graph of {type(transformer).__name__} works only for the shapes that it was traced with",
         value=value,
-        next_step="Choose another architecture: this class computes with the number of tokens in Python, which "
-        "a traced graph keeps as a constant.",
+        next_step="Choose another architecture: this class computes with the number of tokens in Python, "
+        "which a traced graph keeps as a constant.",
     )

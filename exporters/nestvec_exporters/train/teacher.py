@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nestvec_exporters.checkpoints.checkpoint import check_code, check_weights
+from nestvec_exporters.checkpoints.custom_code import check_custom_code
 from nestvec_exporters.checkpoints.hub import fetch
 from nestvec_exporters.checkpoints.layout import read_config
-from nestvec_exporters.checkpoints.untrusted_code import check_no_code
+from nestvec_exporters.checkpoints.untrusted import check_no_code
 from nestvec_schemas.errors import CheckpointUnsupported
 
 _BATCH_PAIRS = 32
@@ -34,6 +35,7 @@ def teacher_scores(
     folder = Path(checkpoint) if Path(checkpoint).is_dir() else fetch(checkpoint, _FILES)
     read_config(folder)
     check_no_code(folder)
+    check_custom_code(folder, "cross", None)
     check_code(folder)
     check_weights(folder)
     try:

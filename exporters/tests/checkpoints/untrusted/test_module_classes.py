@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from nestvec_exporters import ExportOptions, export
-from nestvec_exporters.checkpoints import untrusted_code
 from nestvec_exporters.checkpoints.checkpoint import read_checkpoint
-from nestvec_exporters.checkpoints.untrusted_code import check_no_code
+from nestvec_exporters.checkpoints.untrusted import check_no_code, module_classes
 from nestvec_schemas.errors import CheckpointUnsupported
 
 Write = Callable[..., Path]
@@ -170,7 +169,7 @@ def test_links_that_lead_in_a_circle_end(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_countless_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(untrusted_code, "MAX_FILES", 3)
+    monkeypatch.setattr(module_classes, "MAX_FILES", 3)
     for number in range(4):
         write(tmp_path / f"{number}.json", {})
     with pytest.raises(CheckpointUnsupported, match="more than 3 JSON files"):

@@ -1,12 +1,14 @@
-"""Refusing checkpoints that name code of their own, before a library that would import it reads them.
+"""Classes that a checkpoint names for sentence-transformers: rows of ``modules.json``, routes of a ``Router``
+at any depth, activations.
 
-sentence-transformers up to 5.7 imports the classes that a *local* folder names, even with
-``trust_remote_code=False``: rows of ``modules.json``, routes of a ``Router`` at any depth, activations.
+A library that reads them imports them: sentence-transformers up to 5.7 does so for a *local* folder even
+with ``trust_remote_code=False``; 6 imports whatever begins with ``torch.``.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -25,10 +27,18 @@ MODULE_CLASSES: Final = frozenset(
         "LayerNorm",
         "LogitScore",
         "MLMTransformer",
+        "MultiVectorMask",
         "Normalize",
     }
     | {"Pooling", "Router", "SparseAutoEncoder", "SparseStaticEmbedding", "SpladePooling", "StaticEmbedding"}
-    | {"Asym", "Transformer", "WeightedLayerPooling", "WordWeights"}
+    | {
+        "Asym",
+        "HierarchicalTokenPooling",
+        "LambdaTokenPooling",
+        "Transformer",
+        "WeightedLayerPooling",
+        "WordWeights",
+    }
 )
 """The module classes of sentence-transformers, without WordEmbeddings, which imports a tokenizer class that
 its own configuration names."""
@@ -40,29 +50,35 @@ MAX_FILES: Final = 2_000
 """JSON files of a checkpoint; a folder with more is not one."""
 
 _ACTIVATIONS: Final = ("activation_fn", "activation_function", "sbert_ce_default_activation_function")
-_ACTIVATION_PACKAGE: Final = "torch.nn."
+_TORCH_MODULE: Final = re.compile(
+    r"torch\.nn\.(?:modules\.(?:activation|dropout|linear|normalization)\.)?[A-Z]\w*"
+)
+"""Modules of torch; other names, such as ``torch.load``, are functions, which loading would call."""
+
 _CONFIGURATIONS: Final = ("modules.json", "config.json", "config_sentence_transformers.json")
 
 
-def check_no_code(folder: Path, *, pylate: bool = False) -> None:
+def check_module_classes(folder: Path, *, pylate: bool = False, trusted: bool = False) -> None:
     """Raise CheckpointUnsupported if a configuration at any depth of ``folder`` is not JSON, or names a class
     that is neither a module of sentence-transformers nor, for activations, of ``torch.nn``.
 
-    ``pylate``: allow PyLate's modules as well, for a loader that imports none.
+    ``pylate``: allow PyLate's modules as well, for a loader that imports none. ``trusted``: allow any class;
+    its module's folder must still be inside.
     """
     for path in _configurations(folder):
         content = read_json(path)
         if path.name == "modules.json":
             for row in content if isinstance(content, list) else ():
                 if isinstance(row, dict):
-                    _check_class(row.get("type"), path, pylate=pylate)
+                    _check_class(row.get("type"), path, pylate=pylate, trusted=trusted)
                     _check_inside(row.get("path", ""), path)
         if isinstance(content, dict):
             types = content.get("types")
             for place, name in types.items() if isinstance(types, dict) else ():
-                _check_class(name, path, pylate=pylate)
+                _check_class(name, path, pylate=pylate, trusted=trusted)
                 _check_inside(place, path)
-            _check_activations(content, path)
+            if not trusted:
+                _check_activations(content, path)
 
 
 def _configurations(folder: Path) -> Iterator[Path]:
@@ -91,8 +107,10 @@ def _configurations(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _check_class(name: Any, path: Path, *, pylate: bool) -> None:
+def _check_class(name: Any, path: Path, *, pylate: bool, trusted: bool) -> None:
     package, _, kind = str(name).rpartition(".")
+    if trusted and package and kind:
+        return
     root = package.partition(".")[0]
     if root == "sentence_transformers" and kind in MODULE_CLASSES:
         return
@@ -105,9 +123,11 @@ def _check_class(name: Any, path: Path, *, pylate: bool) -> None:
             next_step=f"Known modules: {', '.join(sorted(MODULE_CLASSES))}.",
         )
     raise CheckpointUnsupported(
-        f"{path.name} names a module with its own code, and nestvec does not run a checkpoint's code",
+        f"{path.name} names a module with its own code, and nestvec does not run a checkpoint's code unless "
+        "it is trusted",
         value=name,
-        next_step="Choose a checkpoint that sentence-transformers loads without trust_remote_code.",
+        next_step="Read its code, then export with --trust-remote-code, or choose a checkpoint that "
+        "sentence-transformers loads without it.",
     )
 
 
@@ -128,9 +148,9 @@ def _check_activations(content: dict[str, Any], path: Path) -> None:
     named += [cross.get(key) for key in _ACTIVATIONS] if isinstance(cross, dict) else []
     for name in named:
         # A name without a dot is one of transformers' own.
-        if isinstance(name, str) and "." in name and not name.startswith(_ACTIVATION_PACKAGE):
+        if isinstance(name, str) and "." in name and not _TORCH_MODULE.fullmatch(name):
             raise CheckpointUnsupported(
-                f"{path.name} names an activation that is not from torch",
+                f"{path.name} names an activation that is not from torch.nn",
                 value=name,
                 next_step="Choose a checkpoint with an activation from torch.nn.",
             )
