@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.checkpoints.prompts import as_checkpoint_prompts
 from nestvec_exporters.component import Component
 from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.nesting.fit import NestingFit
@@ -48,6 +49,7 @@ def build_manifest(
             name: item.model_copy(update={"inputs": (*item.inputs, EXIT_INPUT)})
             for name, item in towers.items()
         }
+    prompts = as_checkpoint_prompts(loaded.prompts)
     trained = checkpoint.trained or loaded.trained
     nesting: Nesting = "rotated" if options.rotation else ("trained" if trained else "plain")
     return Manifest(
@@ -59,7 +61,9 @@ def build_manifest(
         dims=ladders.dims,
         layers=ladders.layers,
         normalised=loaded.normalised,
-        prompts=dict(loaded.prompts),
+        prompts=dict(prompts),
+        default_prompt=prompts.default,
+        prompt_notes=prompts.notes,
         precision=options.precision,
         nesting=nesting,
         retention=fitted.retention if fitted else {},

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from nestvec_exporters.merge_expression import parse_expression
+from nestvec_exporters.prompt_options import PromptOptions
+from nestvec_exporters.source_options import SourceOptions
 from nestvec_exporters.training_data import TrainingData
 from nestvec_schemas.errors import (
     CheckpointUnsupported,
@@ -21,7 +23,6 @@ from nestvec_schemas.manifest import (
     ENCODER_NAME,
     EXPERT_NAME,
     Precision,
-    PromptName,
     RotationMethod,
     VerifyLevel,
 )
@@ -34,7 +35,7 @@ _BF16_NOTE = " bf16 is not offered: ONNX Runtime cannot run it on a CPU, so noth
 
 
 @dataclass(frozen=True)
-class Overrides:
+class Overrides(PromptOptions):
     """What a checkpoint does not say of itself, or says otherwise."""
 
     pooling: str | None = None
@@ -50,35 +51,18 @@ class Overrides:
     image_checkpoint: str | None = None
     """What reads images beside a text checkpoint, in its space: a classifier, or CLIP."""
 
-    query_prompt: str | None = None
-    """Put before each query."""
-
-    document_prompt: str | None = None
-    """Put before each document."""
-
     layout: str | None = None
     """How a chat model is shown an image and a text: with the image's token and ``{text}``."""
-
-    @property
-    def prompts(self) -> dict[PromptName, str]:
-        """The prompts that are set."""
-        overridden: dict[PromptName, str | None] = {
-            "query": self.query_prompt,
-            "document": self.document_prompt,
-        }
-        return {name: text for name, text in overridden.items() if text}
 
     def cli_args(self) -> list[str]:
         """The options of a ``nestvec export`` that ask for the same."""
         named = {
             "--pooling": self.pooling,
             "--image-checkpoint": self.image_checkpoint,
-            "--query-prompt": self.query_prompt,
-            "--document-prompt": self.document_prompt,
             "--frames": str(self.frames) if self.frames > 1 else None,
         }
         args = [word for name, value in named.items() if value is not None for word in (name, value)]
-        return [*args, *(["--bidirectional"] * self.bidirectional)]
+        return [*args, *self.prompt_args(), *(["--bidirectional"] * self.bidirectional)]
 
 
 BASE: Final = "base"
@@ -268,7 +252,7 @@ class TrustOptions:
 
 
 @dataclass(frozen=True)
-class ExportOptions(NestingOptions, TritonOptions, TrustOptions):
+class ExportOptions(NestingOptions, TritonOptions, TrustOptions, SourceOptions):
     """What to export, and where to.
 
     Raises EncoderError, DimNotOffered and ExitNotOffered on values that no checkpoint could have.
@@ -325,6 +309,7 @@ class ExportOptions(NestingOptions, TritonOptions, TrustOptions):
         NestingOptions.__post_init__(self)
         TritonOptions.__post_init__(self)
         TrustOptions.__post_init__(self)
+        SourceOptions.__post_init__(self)
         self._check_tensorrt()
 
     def cli_args(self) -> tuple[str, ...]:
@@ -341,7 +326,7 @@ class ExportOptions(NestingOptions, TritonOptions, TrustOptions):
         if self.merge is not None:
             args += self.merge.cli_args()
         args += [word for expert in self.experts.items() for word in ("--expert", "=".join(expert))]
-        args += [*self.overrides.cli_args(), *self.trust_args()]
+        args += [*self.overrides.cli_args(), *self.trust_args(), *self.source_args()]
         return (*args, *(["--tensorrt"] * self.accelerate), *(["--force"] * self.force))
 
     def _check_names(self) -> None:

@@ -138,16 +138,20 @@ def test_modules_prompts_and_length_of_a_sentence_transformers_checkpoint(
     checkpoint = sentence_bert(Pooling(32), dense, Normalize(), prompts=prompts, max_seq_length=20)
     manifest, folder = exported(checkpoint, tmp_path / "models", dims=(16,))
     assert (manifest.dim, manifest.dims) == (48, (48, 16))
-    assert manifest.prompts == {"query": "ask: ", "document": "text: "}
+    assert manifest.prompts == {"query": "ask: ", "document": "text: ", **prompts}
     assert manifest.towers["text"].max_tokens == 20
     assert manifest.normalised
     np.testing.assert_allclose(np.linalg.norm(encoder_vectors(folder, TEXTS, 20), axis=1), 1, atol=1e-5)
 
 
-def test_a_default_prompt_serves_queries_and_documents(sentence_bert: Write, tmp_path: Path) -> None:
+def test_every_prompt_is_kept_with_the_default_and_what_is_missing_is_said(
+    sentence_bert: Write, tmp_path: Path
+) -> None:
     checkpoint = sentence_bert(Pooling(32), prompts={"all": "x: "}, default_prompt_name="all")
     manifest, _ = exported(checkpoint, tmp_path / "models")
-    assert manifest.prompts == {"query": "x: ", "document": "x: "}
+    assert (manifest.prompts, manifest.default_prompt) == ({"all": "x: "}, "all")
+    assert len(manifest.prompt_notes) == 2
+    assert "no prompt is named as that of a query, so queries have none" in manifest.prompt_notes[0]
 
 
 SAMPLE = Sample(

@@ -16,6 +16,7 @@ from nestvec_exporters.architectures import sentence_transformer as sources
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.max_length import check_positions
+from nestvec_exporters.checkpoints.prompts import prompts_of
 from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer, read_tokenizer
 from nestvec_exporters.checkpoints.weights import check_complete, read_model
 from nestvec_exporters.graph.recurrent_pooling import check_no_frame_pooling
@@ -234,7 +235,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
         dim=_dim(text, image),
         normalised=True,
         towers={"text": text, "image": image},
-        prompts=options.overrides.prompts,
+        prompts=prompts_of({}, options.overrides),
     )
 
 
@@ -287,7 +288,8 @@ def text_padding(family: DualEncoderFamily, model: Any, tokenizer: Any) -> TextP
 
 def text_positions(model: Any) -> int:
     """The most tokens that the text tower takes."""
-    return sources.positions(model) or _UNSTATED_TOKENS
+    declared = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return sources.positions(model) or declared or _UNSTATED_TOKENS
 
 
 def _max_tokens(family: DualEncoderFamily, tokenizer: Any, positions: int, requested: int | None) -> int:

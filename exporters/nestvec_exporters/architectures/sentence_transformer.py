@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
@@ -11,13 +11,17 @@ from tokenizers import Tokenizer
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_code
 from nestvec_exporters.checkpoints.layout import MODULES, transformer_folder
 from nestvec_exporters.checkpoints.max_length import max_text_tokens
-from nestvec_exporters.checkpoints.prompts import named_prompts, prefixes_of, prompts_of
+from nestvec_exporters.checkpoints.prompts import CheckpointPrompts, hidden_prefixes, named_prompts
 from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer
 from nestvec_exporters.checkpoints.weights import check_complete, missing_weights
 from nestvec_exporters.graph.pooling import POOLING, PromptMask
 from nestvec_exporters.options import Overrides
+from nestvec_exporters.text_encoders.published_configs import published_settings
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError, NestvecError, nearest
-from nestvec_schemas.manifest import PromptName
+
+
+_POSITION_TABLES: Final = ("position_emb", "embed_positions", "pos_emb", "wpe")
+"""Parts of the names of tables of learned or sinusoidal positions."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class SentenceModel:
     heads: int
     hidden: int
     normalised: bool
-    prompts: dict[PromptName, str]
+    prompts: CheckpointPrompts
     pools_prompts: bool
 
     @property
@@ -51,11 +55,13 @@ class SentenceModel:
 def load(checkpoint: Checkpoint) -> SentenceModel:
     """Load the weights. Raises CheckpointUnsupported where they do not make a text encoder."""
     check_code(checkpoint.folder)
+    settings = published_settings(checkpoint.folder)
     try:
         model = SentenceTransformer(
             str(checkpoint.folder),
             device="cpu",
             model_kwargs={"attn_implementation": "eager"},
+            config_kwargs=settings,
             trust_remote_code=False,
             local_files_only=True,
         )
@@ -106,7 +112,7 @@ def with_overrides(source: SentenceModel, overrides: Overrides) -> SentenceModel
 
     Raises EncoderError for a pooling that is not known.
     """
-    prompts = prompts_of(source.prompts, overrides)
+    prompts = named_prompts(source.model.prompts, source.model.default_prompt_name, overrides)
     pooling = source.pooling if overrides.pooling is None else pooling_modes(overrides.pooling)
     own: Any = source.modules[1]
     if overrides.pooling is None:
@@ -121,21 +127,13 @@ def shown_of(source: SentenceModel) -> PromptMask | None:
     """What takes the checkpoint's prompts out of pooling; None where pooling counts them, or takes the last
     token alone, which is never theirs.
 
-    Their tokens are counted as sentence-transformers counts them: of the prompt alone, without an end token.
     Raises CheckpointUnsupported where a prompt cannot be recognised by its tokens.
     """
-    if source.pools_prompts or not source.prompts or source.pooling == ("lasttoken",):
+    filled = any(source.prompts.values())
+    if source.pools_prompts or not filled or source.pooling == ("lasttoken",):
         return None
-    fast, special = tokenizer(source), set(source.model.tokenizer.all_special_ids)
-
-    def ids(text: str) -> list[int]:
-        return list(fast.encode(text).ids)
-
-    def hidden(prompt: str) -> int:
-        alone = ids(prompt)
-        return len(alone) - (alone[-1] in special)
-
-    return PromptMask(prefixes_of(ids, {prompt: hidden(prompt) for prompt in source.prompts.values()}))
+    special = set(source.model.tokenizer.all_special_ids)
+    return PromptMask(hidden_prefixes(tokenizer(source), special, source.prompts))
 
 
 def pooling_modes(pooling: str) -> tuple[str, ...]:
@@ -160,16 +158,24 @@ def max_tokens(source: SentenceModel, requested: int | None) -> int:
 
 
 def positions(transformer: Any) -> int | None:
-    """How many tokens a text model has positions for; None where it has no limit (T5's are relative)."""
+    """How many tokens a text model's table of positions has room for; None where it has no table: rotary and
+    relative positions go on beyond ``max_position_embeddings``."""
     declared = getattr(transformer.config.get_text_config(), "max_position_embeddings", None)
-    if not isinstance(declared, int) or declared < 1:
-        return None
-    for module in transformer.modules():
+    for name, module in transformer.named_modules():
+        table = getattr(module, "weight", None)
+        if not _is_position_table(name) or table is None or table.ndim != 2:
+            continue
         # RoBERTa and its kin count positions from padding_idx + 1.
-        table = getattr(module, "position_embeddings", None)
-        if getattr(table, "padding_idx", None) is not None and hasattr(module, "padding_idx"):
-            return declared - int(module.padding_idx) - 1
-    return declared
+        parent = transformer.get_submodule(name.rpartition(".")[0])
+        offset = getattr(parent, "padding_idx", None) if getattr(module, "padding_idx", None) is not None else None
+        room = int(table.shape[0]) - (0 if offset is None else int(offset) + 1)
+        return min(room, declared) if isinstance(declared, int) and declared > 0 else room
+    return None
+
+
+def _is_position_table(name: str) -> bool:
+    own = name.rpartition(".")[2]
+    return "vision" not in name and any(part in own for part in _POSITION_TABLES)
 
 
 def tokenizer(source: SentenceModel) -> Tokenizer:

@@ -145,7 +145,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
         normalised=False,
         towers={"text": tower},
         layers=tower.layers,
-        prompts=named_prompts(model.prompts, model.default_prompt_name),
+        prompts=named_prompts(model.prompts, model.default_prompt_name, options.overrides),
         experts={QUERY: _query_tower(queries, tower)} if queries else {},
     )
 

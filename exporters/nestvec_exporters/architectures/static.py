@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -11,13 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.checkpoints.files import CheckpointFiles
+from nestvec_exporters.checkpoints.prompts import CONFIG, CheckpointPrompts, read_prompts
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
 from nestvec_exporters.options import ExportOptions, Overrides
 from nestvec_exporters.probes.texts import PROBE_COUNT, probe_texts
 from nestvec_exporters.static.table import NO_ROW, EmbeddingTable
 from nestvec_exporters.static.table_layouts import read_embedding_table
-from nestvec_schemas.manifest import Precision, PromptName
+from nestvec_schemas.manifest import Precision
 from nestvec_schemas.towers import Tower
 from nestvec_schemas.vectors import Vectors
 
@@ -75,7 +78,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
         dim=int(table.vectors.shape[1]),
         normalised=table.normalised,
         towers={"text": tower},
-        prompts={**table.prompts, **_prompts(options.overrides)},
+        prompts=_prompts(checkpoint.folder, options.overrides),
         trained=table.trained,
         dims=table.dims or None,
     )
@@ -171,12 +174,9 @@ def _stored(vectors: np.ndarray, precision: Precision) -> tuple[Tensor, Tensor |
     return torch.from_numpy(np.rint(vectors / scales[:, None]).astype(np.int8)), torch.from_numpy(scales)
 
 
-def _prompts(overrides: Overrides) -> dict[PromptName, str]:
-    requested: dict[PromptName, str | None] = {
-        "query": overrides.query_prompt,
-        "document": overrides.document_prompt,
-    }
-    return {name: text for name, text in requested.items() if text is not None}
+def _prompts(path: Path, overrides: Overrides) -> CheckpointPrompts:
+    """The prompts of sentence-transformers' layout; a file of word vectors declares none."""
+    return read_prompts(CheckpointFiles(path).json(CONFIG) if path.is_dir() else {}, overrides)
 
 
 def _token_vectors(table: EmbeddingTable, ids: Sequence[int]) -> Vectors:

@@ -22,6 +22,7 @@ from nestvec_exporters.checkpoints.chat_template import read_chat
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS, check_positions
+from nestvec_exporters.checkpoints.prompts import prompts_of
 from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer, read_tokenizer
 from nestvec_exporters.checkpoints.weights import check_complete, read_model
 from nestvec_exporters.graph.float16_range import check_float16_range
@@ -194,7 +195,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
         dim=tower.text_config.hidden_size,
         normalised=True,
         towers={"text": tower},
-        prompts=options.overrides.prompts,
+        prompts=prompts_of({}, options.overrides),
     )
 
 

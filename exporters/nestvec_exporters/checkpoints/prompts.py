@@ -1,43 +1,142 @@
-"""A checkpoint's prompts for queries and documents, and the token ids that a prompt starts with."""
+"""A checkpoint's prompts, which of them are for queries and documents, and the ids that they start with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from nestvec_exporters.options import Overrides
-from nestvec_schemas.errors import CheckpointUnsupported
+from tokenizers import Tokenizer
+
+from nestvec_exporters.prompt_options import PromptOptions
+from nestvec_schemas.errors import CheckpointUnsupported, nearest
 from nestvec_schemas.manifest import PromptName
+from nestvec_schemas.prompt_roles import ROLES, role_candidates, role_of
+from nestvec_schemas.towers import Role
 
-# The names that checkpoints give to the two prompts, likeliest first.
-_PROMPT_NAMES: dict[PromptName, tuple[str, ...]] = {
-    "query": ("query", "search_query", "retrieval.query", "s2p_query"),
-    "document": ("document", "passage", "corpus", "search_document", "retrieval.passage"),
-}
+CONFIG: Final = "config_sentence_transformers.json"
+"""The file that holds a checkpoint's prompts."""
 
 
-def named_prompts(prompts: Mapping[str, str | None], default: str | None) -> dict[PromptName, str]:
-    """The checkpoint's prompts of queries and documents; its default prompt replaces a missing one."""
+@dataclass(frozen=True, eq=False)
+class CheckpointPrompts(Mapping[PromptName, str]):
+    """A checkpoint's prompts by their own names; ``query`` and ``document`` are those of the two roles."""
+
+    texts: Mapping[PromptName, str] = field(default_factory=dict)
+
+    default: PromptName | None = None
+    """The prompt of texts for which none is named."""
+
+    notes: tuple[str, ...] = ()
+    """What a user must know of them: a choice among several for a role, or a role that has none."""
+
+    def __getitem__(self, name: PromptName) -> str:
+        return self.texts[name]
+
+    def __iter__(self) -> Iterator[PromptName]:
+        return iter(self.texts)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+def read_prompts(config: Mapping[str, Any], overrides: PromptOptions) -> CheckpointPrompts:
+    """The prompts that a ``config_sentence_transformers.json`` declares, with those of ``overrides``.
+
+    Raises CheckpointUnsupported for prompts that are no texts by name, for a default that is not among them,
+    and for a name in ``overrides`` that is not.
+    """
+    own = config.get("prompts") or {}
+    if not isinstance(own, Mapping) or any(not isinstance(text, str | None) for text in own.values()):
+        raise CheckpointUnsupported(
+            "the checkpoint's prompts are not texts by name",
+            value=str(own)[:80],
+            next_step=f"Correct prompts in its {CONFIG}.",
+        )
+    return named_prompts(own, config.get("default_prompt_name"), overrides)
+
+
+_NO_OVERRIDES: Final = PromptOptions()
+
+
+def named_prompts(
+    own: Mapping[str, str | None], default: str | None, overrides: PromptOptions = _NO_OVERRIDES
+) -> CheckpointPrompts:
+    """A checkpoint's own prompts and those of ``overrides``, with the two roles.
+
+    Raises CheckpointUnsupported for a name that is none of them.
+
+    sentence-transformers adds an empty ``query`` and ``document`` to every checkpoint: these are no prompts.
+    """
+    texts = {name: text or "" for name, text in own.items() if text or name not in ROLES}
+    texts |= overrides.more_prompts
+    if default is not None and default not in texts and default not in ROLES:
+        raise _unknown(f"the default prompt in its {CONFIG}", default, texts)
     by_role: dict[PromptName, str] = {}
-    for name, aliases in _PROMPT_NAMES.items():
-        texts = [text for alias in aliases if (text := prompts.get(alias))]
-        text = texts[0] if texts else prompts.get(default or "")
-        if text:
-            by_role[name] = text
-    return by_role
+    notes: list[str] = []
+    for role in ROLES:
+        text, note = _text_of_role(role, texts, overrides)
+        by_role |= {role: text} if text or role in texts else {}
+        notes += [note] if note else []
+    named = {name: text for name, text in texts.items() if name not in ROLES}
+    prompts = {**by_role, **named}
+    applies = default is not None and texts.get(default) and prompts.get(default)
+    return CheckpointPrompts(prompts, default if applies else None, tuple(notes))
 
 
-def prompts_of(own: Mapping[PromptName, str], overrides: Overrides) -> dict[PromptName, str]:
-    """A checkpoint's prompts, replaced by those of ``overrides``; an empty prompt is omitted."""
-    requested = {"query": overrides.query_prompt, "document": overrides.document_prompt}
-    prompts: dict[PromptName, str] = {}
-    for name in _PROMPT_NAMES:
-        prompt = requested[name]
-        text = own.get(name) if prompt is None else prompt
-        if text:
-            prompts[name] = text
-    return prompts
+def prompts_of(own: Mapping[PromptName, str], overrides: PromptOptions) -> CheckpointPrompts:
+    """The prompts of a checkpoint that has no default, and those of ``overrides``.
+
+    Raises CheckpointUnsupported for a name in ``overrides`` that is not among them.
+    """
+    return named_prompts(own, None, overrides)
+
+
+def as_checkpoint_prompts(prompts: Mapping[PromptName, str]) -> CheckpointPrompts:
+    """Prompts with their default and notes; a plain mapping has neither."""
+    return prompts if isinstance(prompts, CheckpointPrompts) else CheckpointPrompts(prompts)
+
+
+def _text_of_role(role: Role, texts: Mapping[str, str], overrides: PromptOptions) -> tuple[str, str]:
+    """The text before queries or documents, and what a user must know of the choice."""
+    text, name = overrides.prompt_text(role), overrides.prompt_name(role)
+    if text is not None:
+        return text, ""
+    if name is not None:
+        if name not in texts and name not in ROLES:
+            raise _unknown(f"--{role}-prompt-name", name, texts)
+        return texts.get(name, ""), ""
+    names = role_candidates(texts, role)
+    if names:
+        others = [other for other in names[1:] if texts[other] != texts[names[0]]]
+        if not others:
+            return texts[names[0]], "" if texts[names[0]] else _without_prompt(role, texts)
+        return texts[names[0]], (
+            f"the prompt of a {role} is {names[0]}, not {', '.join(others)}; "
+            f"--{role}-prompt-name chooses another"
+        )
+    return "", _without_prompt(role, texts)
+
+
+def _without_prompt(role: Role, texts: Mapping[str, str]) -> str:
+    """What a user must know of a role without a prompt; empty where no other prompt could be meant."""
+    others = [name for name, text in texts.items() if text and role_of(name) is None]
+    if not others:
+        return ""
+    plural = "queries" if role == "query" else "documents"
+    return (
+        f"no prompt is named as that of a {role}, so {plural} have none; the checkpoint's others: "
+        f"{', '.join(others)}; --{role}-prompt-name NAME chooses one"
+    )
+
+
+def _unknown(what: str, name: str, texts: Mapping[str, str]) -> CheckpointUnsupported:
+    return CheckpointUnsupported(
+        f"{what} is no prompt of the checkpoint",
+        value=name,
+        next_step=f"Available: {', '.join(texts) or 'no prompts'}.{nearest(name, texts)} "
+        "Add one with --prompt NAME=TEXT.",
+    )
 
 
 _CONTINUATIONS: Final = ("a", "Z", "7", "(", "-", "'", ".", " a", "\n", "é", "語", "🎈", "the", "ing", "un")
@@ -57,6 +156,26 @@ class Prefix:
 
 Encode = Callable[[str], Sequence[int]]
 """From a text to its ids, special tokens included."""
+
+
+def hidden_prefixes(
+    tokenizer: Tokenizer, special_ids: Collection[int], prompts: Mapping[PromptName, str]
+) -> tuple[Prefix, ...]:
+    """How rows start with a checkpoint's prompts, whose tokens pooling omits (``include_prompt`` is false).
+
+    The tokens are counted as sentence-transformers counts them: of the prompt alone, without an end token.
+    ``tokenizer`` neither truncates nor pads. Raises CheckpointUnsupported where a prompt cannot be recognised
+    by its tokens.
+    """
+
+    def ids(text: str) -> list[int]:
+        return list(tokenizer.encode(text).ids)
+
+    hidden = {}
+    for prompt in filter(None, prompts.values()):
+        alone = ids(prompt)
+        hidden[prompt] = len(alone) - (alone[-1] in special_ids)
+    return prefixes_of(ids, hidden)
 
 
 def prefixes_of(encode: Encode, hidden: Mapping[str, int]) -> tuple[Prefix, ...]:

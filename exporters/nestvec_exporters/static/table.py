@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from nestvec_schemas.errors import CheckpointUnsupported
-from nestvec_schemas.manifest import PromptName
 
 MAX_TOKENS: Final = 8192
 """The longest text in tokens if the checkpoint states no limit, which bounds the memory of a batch."""
@@ -63,8 +62,6 @@ class EmbeddingTable:
 
     pooling: str = "mean"
     """What a manifest calls the mean."""
-
-    prompts: Mapping[PromptName, str] = field(default_factory=dict)
 
     @property
     def id_count(self) -> int:

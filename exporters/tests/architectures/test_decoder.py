@@ -118,7 +118,7 @@ def test_qwen3_embeddings_layout(write_checkpoint: Write, tmp_path: Path) -> Non
     changed, _ = exported(
         checkpoint, tmp_path / "changed", overrides=Overrides(query_prompt="", document_prompt="d: ")
     )
-    assert changed.prompts == {"document": "d: "}
+    assert changed.prompts == {"query": "", "document": "d: "}
 
 
 @pytest.mark.parametrize("pooling", ["weightedmean", "lasttoken+mean"])

@@ -1,0 +1,1 @@
+"""What single classes of text encoders need beyond a trace of what transformers runs."""

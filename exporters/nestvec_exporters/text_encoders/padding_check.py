@@ -1,0 +1,55 @@
+"""Whether a text's vector depends on the padding of its batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import nn
+
+from nestvec_exporters.graph.tensors import INPUTS
+from nestvec_exporters.graph.tower import TowerModel
+from nestvec_schemas.errors import CheckpointUnsupported
+from nestvec_schemas.preprocessing.collate import pad_rows
+from nestvec_schemas.vectors import cosines
+
+_MIN_COSINE: Final = 0.9999
+_PADDED_LENGTH: Final = 48
+
+
+def check_padding(tower: TowerModel, module: nn.Module) -> None:
+    """Raise CheckpointUnsupported if ``module`` gives a text another vector beside a longer text than alone.
+
+    Convolutions, Fourier transforms and hashes over tokens read padding, whatever the mask says. Only towers
+    of ids and mask that give one vector are checked, unless they embed every text alone.
+    """
+    if tower.spec.alone or tuple(tower.example) != INPUTS:
+        return
+    probes = sorted(tower.probes()[:-1], key=lambda text: len(str(text)))
+    with TemporaryDirectory() as folder:
+        tower.save(Path(folder))
+        rows = tower.rows(Path(folder), [probes[0], probes[-1]], min(_PADDED_LENGTH, tower.spec.max_tokens))
+    with torch.no_grad():
+        alone, padded = (_vector(module, batch) for batch in (rows[:1], rows))
+    if alone.ndim != 1:
+        return
+    cosine = float(cosines(alone[None], padded[None])[0])
+    if not cosine >= _MIN_COSINE:
+        raise CheckpointUnsupported(
+            f"{_class_of(module)} reads padding: a text's vector depends on the lengths of the texts beside it",
+            value=f"a cosine of {cosine:.4f} between a text alone and in a batch",
+            next_step="Choose another architecture: this class has no vector that a text could be found by.",
+        )
+
+
+def _vector(module: nn.Module, rows: Any) -> Any:
+    arrays = pad_rows(rows)
+    outputs = module(*(torch.from_numpy(arrays[name]) for name in INPUTS))
+    return np.asarray((outputs[-1] if isinstance(outputs, tuple | list) else outputs)[0])
+
+
+def _class_of(module: nn.Module) -> str:
+    return type(getattr(module, "transformer", module)).__name__
