@@ -9,8 +9,8 @@ from PIL import Image
 
 from nestvec_exporters.probes.pairs import TextPair
 
-ProbeValue = str | TextPair | Image.Image | tuple[Image.Image, str]
-"""A text, a query with a document, an image, or an image with a text (a message)."""
+ProbeValue = str | TextPair | Image.Image | tuple[Image.Image, ...] | tuple[Image.Image, str]
+"""A text, a query with a document, an image, those of a sequence, or an image with a text (a message)."""
 
 ProbeGroup = Literal["texts", "prompts", "lengths", "characters", "batches", "images", "pairs", "messages"]
 """What a probe is about: real inputs; the checkpoint's prompts; one token to the longest text; capitals,

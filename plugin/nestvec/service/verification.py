@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,7 +44,7 @@ class Probe(Protocol):
 
     @property
     def value(self) -> Any:
-        """A text, a query with a document, an image, or an image with a text."""
+        """A text, a query with a document, an image, several in their order, or an image with a text."""
 
     @property
     def prompt(self) -> str | None:
@@ -94,14 +95,19 @@ class InProcessEncoder:
     def _input(self, probe: Probe) -> EmbedInput:
         value = probe.value
         if isinstance(value, str):
-            name: Any = probe.prompt
-            return with_prompt([value], name, self.encoder)[0] if name else value
+            return self._prompted(value, probe)
         if isinstance(value, Image.Image):
-            return _address(value)
-        first, second = value
+            return self._prompted(_address(value), probe)
+        first, second = value[0], value[-1]
         if isinstance(first, str):
             return QueryDocument(first, second)
-        raise NotImplementedError("a message of an image and a text")
+        if isinstance(second, str):
+            return self._prompted(json.dumps({"image": _address(first), "text": second}), probe)
+        return json.dumps([_address(image) for image in value])
+
+    def _prompted(self, value: str, probe: Probe) -> EmbedInput:
+        name: Any = probe.prompt
+        return with_prompt([value], name, self.encoder)[0] if name else value
 
 
 @contextmanager
@@ -129,7 +135,7 @@ def _dense_weights(weights: Array, dim: int) -> Array:
 
 
 def _address(image: Image.Image) -> str:
-    """An image as a data: URL, in PNG."""
+    """An image as a data: URL, in PNG, with its palette, its transparency and a camera's rotation."""
     data = io.BytesIO()
-    image.save(data, "PNG")
+    image.save(data, "PNG", exif=image.getexif())
     return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"

@@ -20,6 +20,9 @@ _MODULES: Final[Mapping[str, str]] = {
     "cross": "cross",
     "sparse": "sparse",
     "late": "late",
+    "dual": "dual",
+    "vision": "vision",
+    "vlm": "vlm",
 }
 """The module here with the ``open_references`` of each kind of checkpoint."""
 
