@@ -65,6 +65,12 @@ def _write(models: Path, name: str = "tiny", **fields: object) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def write_into() -> Write:
+    """Writes an encoder's folder: models, name, manifest fields to replace."""
+    return _write
+
+
 @pytest.fixture
 def write_encoder(tmp_path: Path) -> Write:
     """Writes an encoder's folder into ``tmp_path / "models"``; keywords replace manifest fields."""

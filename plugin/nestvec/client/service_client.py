@@ -43,6 +43,9 @@ class EncoderInfo(BaseModel):
     experts: tuple[str, ...] = ()
     max_tokens: int
     prompts: dict[PromptName, str]
+    default_prompt: PromptName | None = None
+    """The prompt before texts for which a request names none."""
+
     towers: tuple[Modality, ...] = ("text",)
     reads_images: bool = Field(False, validation_alias="pictures")
     """Whether an input may be the address of an image."""

@@ -16,14 +16,15 @@ from PIL import Image
 
 from nestvec.engines.factory import EngineOptions
 from nestvec.images import ImagePolicy
-from nestvec.service.api.common import role_of_prompt, with_prompt
 from nestvec.service.batching.outputs import SPARSE_DTYPE
 from nestvec.service.embedder import Embedder, EmbedOptions
 from nestvec.service.preprocess.inputs import EmbedInput, QueryDocument
+from nestvec.service.prompts import with_prompt
 from nestvec.service.server import open_embedder
 from nestvec.service.settings import BatchLimits, CacheLimits, LoadLimits, ServiceSettings
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.preprocessing.collate import Array
+from nestvec_schemas.prompt_roles import role_of
 from nestvec_schemas.vectors import nest
 
 _SECONDS: Final = 1800.0
@@ -73,7 +74,7 @@ class InProcessEncoder:
     async def _outputs(self, probes: Sequence[Probe], config: EmbeddingConfig) -> list[Array]:
         """The encoder's outputs: queries, documents and other texts are a request each, at once."""
         names: list[Any] = [probe.prompt for probe in probes]
-        roles = [role_of_prompt(name) for name in names]
+        roles = [role_of(name) if name else None for name in names]
         places = {
             role: [at for at, other in enumerate(roles) if other == role] for role in dict.fromkeys(roles)
         }

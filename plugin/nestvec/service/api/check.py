@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from nestvec.service.api.common import EmbedCall, check_count, embed_inputs, embedder_of, selected_encoder
 from nestvec.service.api.error_responses import error_models
-from nestvec.service.api.selection import QueryString, select_encoder
+from nestvec.service.api.selection import PROMPT_DESCRIPTION, QueryString, select_encoder
 from nestvec.service.preprocess.truncation import Truncation
 from nestvec_schemas.manifest import PromptName
 
@@ -20,7 +20,7 @@ class CheckRequest(BaseModel):
     """The texts, as they will be sent to be embedded."""
 
     inputs: Annotated[list[str], Field(examples=[["file:///images/a.png"]])]
-    prompt_name: PromptName | None = Field(None, description="Name of the prompt put before each text.")
+    prompt_name: PromptName | None = Field(None, description=PROMPT_DESCRIPTION)
 
 
 class UnreadableInput(BaseModel):

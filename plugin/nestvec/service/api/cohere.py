@@ -30,18 +30,20 @@ from nestvec.service.api.selection import (
 from nestvec.service.encoders import LoadedEncoder
 from nestvec.service.preprocess.tokenizer import Direction
 from nestvec.service.preprocess.truncation import Overlong, Truncation
+from nestvec.service.prompts import NO_PROMPT, prompt_for_task
 from nestvec_schemas.binary_codes import sign_bits
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid, NotOffered, nearest
-from nestvec_schemas.manifest import PromptName
+from nestvec_schemas.manifest import Manifest, PromptName
+from nestvec_schemas.towers import Role
 from nestvec_schemas.vectors import Vectors, to_int8
 
 router = APIRouter(tags=["Cohere"], responses=error_models("/v2/embed"))
 
 InputType = Literal["search_document", "search_query", "classification", "clustering", "image"]
 
-PROMPTS: Final[dict[InputType, PromptName]] = {"search_document": "document", "search_query": "query"}
-"""The encoder's prompt for an input type; the other types have none."""
+ROLE_OF_TYPE: Final[dict[InputType, Role]] = {"search_document": "document", "search_query": "query"}
+"""The role of an input type's prompt; prompts of tasks have the types' own names, and images have none."""
 
 VECTOR_FORMATS: Final[dict[str, Callable[[Vectors], object]]] = {
     "float": lambda vectors: vectors,
@@ -62,7 +64,8 @@ TRUNCATE_VALUES: Final[dict[str | None, tuple[Overlong | None, Direction]]] = {
 
 
 class CohereEmbedRequest(BaseModel):
-    """Cohere's request; ``model`` is ENCODER or ENCODER@EXPERT@EXIT, unless the query string names one."""
+    """Cohere's request; ``model`` is ENCODER or ENCODER@EXPERT@EXIT?prompt=NAME, unless the query string
+    names one."""
 
     model: str | None = Field(None, description=ENCODER_DESCRIPTION)
     texts: Annotated[list[str], Field(examples=[["heat flow in shock waves"]])] = []
@@ -70,7 +73,9 @@ class CohereEmbedRequest(BaseModel):
         None, description="Images instead of texts: data: URIs, or addresses that the service can read."
     )
     inputs: list[Any] | None = Field(None, description="Not supported: send texts or images.")
-    input_type: InputType = Field(description="Selects the encoder's prompt.")
+    input_type: InputType = Field(
+        description="Selects the encoder's prompt: of documents, of queries, or of the task of this name."
+    )
     embedding_types: list[str] | None = Field(
         None, description="float (the default), int8, base64, or one bit per number: ubinary, binary."
     )
@@ -104,7 +109,7 @@ async def embed_by_type(body: CohereEmbedRequest, request: Request, query: Query
         config=config,
         truncation=Truncation(query.overlong or overlong or settings.overlong, direction),
         on_error=query.on_error or settings.on_error,
-        prompt=PROMPTS.get(body.input_type),
+        prompt=_prompt(body.input_type, selected_encoder(request, config, "dense").manifest, config),
     )
     result = await embed_dense(request, call)
     content = {
@@ -114,6 +119,16 @@ async def embed_by_type(body: CohereEmbedRequest, request: Request, query: Query
         "meta": {"api_version": {"version": "2"}, "billed_units": _billed_units(body, result.tokens)},
     }
     return json_response(content, result, call.inputs)
+
+
+def _prompt(type: InputType, manifest: Manifest, config: EmbeddingConfig) -> PromptName | None:
+    """The prompt for an input type. Raises PromptNotOffered."""
+    if type in ROLE_OF_TYPE:
+        return ROLE_OF_TYPE[type]
+    if type == "image":
+        return NO_PROMPT
+    # Requests must state an input type: a prompt that is named beside it takes precedence.
+    return prompt_for_task(manifest, type) if config.prompt is None else None
 
 
 def _asks_for_images(body: CohereEmbedRequest) -> bool:

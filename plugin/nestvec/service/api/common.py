@@ -16,13 +16,13 @@ from starlette.requests import ClientDisconnect
 from nestvec.service.api.selection import QueryFields
 from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
 from nestvec.service.encoders import LoadedEncoder, resolve_encoder
-from nestvec.service.preprocess.inputs import EmbedInput, InstructedText
+from nestvec.service.preprocess.inputs import EmbedInput
 from nestvec.service.preprocess.tokenizer import Direction
 from nestvec.service.preprocess.truncation import Overlong, Truncation
+from nestvec.service.prompts import choose_prompt, put_prompt
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import BodyInvalid, EmptyInput, NotOffered, TooManyInputs
-from nestvec_schemas.late_interaction import Role
+from nestvec_schemas.errors import EmptyInput, NotOffered, TooManyInputs
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.on_error import OnError
 from nestvec_schemas.towers import OutputKind
@@ -61,6 +61,7 @@ class EmbedCall:
     normalised: bool | None = None
     """None for vectors as the encoder was exported."""
     prompt: PromptName | None = None
+    """Name of the prompt in the body; None if it names none."""
 
 
 def embedder_of(request: Request) -> Embedder:
@@ -72,8 +73,8 @@ def embedder_of(request: Request) -> Embedder:
 async def embed_dense(request: Request, call: EmbedCall) -> EmbeddingResult:
     """Embed, truncate to the dim, normalise: the outputs are (n, dim) float32.
 
-    Raises RequestError, EncoderNotFound, DimNotOffered, ExitNotOffered, ExpertNotOffered, EngineError;
-    ClientDisconnect if the client disconnects in the meantime, which frees its place.
+    Raises RequestError, EncoderNotFound, DimNotOffered, ExitNotOffered, ExpertNotOffered, PromptNotOffered,
+    EngineError; ClientDisconnect if the client disconnects in the meantime, which frees its place.
     """
     started = time.perf_counter()
     manifest = selected_encoder(request, call.config, "dense").manifest
@@ -95,17 +96,11 @@ async def embed_inputs(request: Request, call: EmbedCall) -> EmbeddingResult:
     name = resolve_encoder(embedder.encoders, config.encoder)
     encoder = embedder.encoders[name]
     check_count(call.inputs, embedder.settings.load.inputs)
-    inputs = [encoder.without_prompt(value) for value in call.inputs]
-    if call.prompt:
-        inputs = with_prompt(inputs, call.prompt, encoder)
-    options = EmbedOptions(config, call.truncation, call.on_error, role_of_prompt(call.prompt))
+    choice = choose_prompt(encoder.manifest, call.prompt, config)
+    inputs = put_prompt([encoder.without_prompt(value) for value in call.inputs], choice, encoder)
+    options = EmbedOptions(config, call.truncation, call.on_error, choice.role)
     result = await while_connected(request, embedder.embed(name, inputs, options))
     return replace(result, timing=replace(result.timing, total=time.perf_counter() - started))
-
-
-def role_of_prompt(name: PromptName | None) -> Role | None:
-    """The side of a search that a prompt of this name is for; None for another name."""
-    return name if name == "query" or name == "document" else None
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -176,19 +171,6 @@ def check_count(inputs: Sequence[object], max_inputs: int) -> None:
             value=len(inputs),
             next_step="Split them over several requests.",
         )
-
-
-def with_prompt(inputs: Sequence[EmbedInput], name: PromptName, encoder: LoadedEncoder) -> list[EmbedInput]:
-    """Each text with the encoder's prompt of this name before it. Raises BodyInvalid for token ids."""
-    if not all(isinstance(value, str | InstructedText) for value in inputs):
-        raise BodyInvalid("a prompt goes before text, not before token ids", next_step="Send the text.")
-    prompt = encoder.manifest.prompt(name)
-    if encoder.chat is not None:
-        return [
-            InstructedText(value, prompt) if isinstance(value, str) and value and prompt else value
-            for value in inputs
-        ]
-    return [f"{prompt}{value}" if value and encoder.tower_of(value) == "text" else value for value in inputs]
 
 
 def json_response(body: object, result: EmbeddingResult, inputs: Sequence[EmbedInput]) -> Response:

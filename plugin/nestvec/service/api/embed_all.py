@@ -30,7 +30,9 @@ class EmbedAllRequest(TruncationFields):
     """TEI's request for token vectors; ``prompt_name`` says which side of a comparison the texts are on."""
 
     inputs: Annotated[Inputs, Field(description="A text, texts, or token ids.", examples=[["heat flow"]])]
-    prompt_name: PromptName | None = Field(None, description="query or document. Default: document.")
+    prompt_name: PromptName | None = Field(
+        None, description="query, document, or the name of another prompt, see /info. Default: document."
+    )
 
 
 @router.post(

@@ -45,6 +45,8 @@ _OVERLOADED: Final = ErrorCodes(
     TeiCode(429, "Overloaded"), OpenAICode(429, "rate_limit_error", "rate_limit_exceeded"), 429
 )
 
+_PROMPT: Final = ErrorCodes(TeiCode(422, "Validation"), OpenAICode(400, code="invalid_prompt"), 422)
+
 ERROR_CODES: Final[tuple[tuple[type[errors.NestvecError], ErrorCodes], ...]] = (
     (errors.PathUnknown, _codes((404, "Validation"), 404)),
     (errors.Unauthorized, _codes((401, "Unauthorized"), 401, "invalid_api_key")),
@@ -57,6 +59,7 @@ ERROR_CODES: Final[tuple[tuple[type[errors.NestvecError], ErrorCodes], ...]] = (
     (errors.DimNotOffered, _codes((422, "Validation"), 400, "invalid_dimensions")),
     (errors.ExitNotOffered, _codes((422, "Validation"), 400, "invalid_exit")),
     (errors.ExpertNotOffered, _codes((422, "Validation"), 400, "invalid_expert")),
+    (errors.PromptNotOffered, _PROMPT),
     (errors.EncoderNotFound, _codes((404, "Validation"), 404, "model_not_found")),
     (errors.Overloaded, _OVERLOADED),
     (errors.DeadlineExceeded, _server_error((504, "Backend"), 504, "timeout")),

@@ -21,11 +21,13 @@ from nestvec.service.api.selection import (
     DIM_DESCRIPTION,
     ENCODER_DESCRIPTION,
     EXIT_DESCRIPTION,
+    PROMPT_DESCRIPTION,
     QueryString,
     select_encoder,
 )
 from nestvec.service.preprocess.truncation import Truncation
 from nestvec_schemas.embedding_config import EmbeddingConfig
+from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.vectors import Vectors
 
 PATHS = ("/v1/embeddings", "/embeddings")
@@ -34,7 +36,8 @@ router = APIRouter(tags=["OpenAI"], responses=error_models("/v1/embeddings"))
 
 
 class EmbeddingsRequest(BaseModel):
-    """OpenAI's request; ``model`` is ENCODER or ENCODER@EXPERT@EXIT, unless the query string names one."""
+    """OpenAI's request; ``model`` is ENCODER or ENCODER@EXPERT@EXIT?prompt=NAME, unless the query string
+    names one."""
 
     input: Annotated[
         Inputs,
@@ -46,6 +49,7 @@ class EmbeddingsRequest(BaseModel):
     )
     dimensions: int | None = Field(None, description=DIM_DESCRIPTION)
     exit: int | None = Field(None, description=EXIT_DESCRIPTION)
+    prompt_name: PromptName | None = Field(None, description=PROMPT_DESCRIPTION)
     user: str | None = Field(None, description="Ignored.")
 
 
@@ -75,6 +79,7 @@ async def embeddings(body: EmbeddingsRequest, request: Request, query: QueryStri
         config=select_encoder(query, EmbeddingConfig(body.model or "", body.dimensions, body.exit)),
         truncation=Truncation(query.overlong or settings.overlong),
         on_error=query.on_error or settings.on_error,
+        prompt=body.prompt_name,
     )
     result = await embed_dense(request, call)
     rows = base64_rows(result.vectors) if body.encoding_format == "base64" else list(result.vectors)

@@ -19,17 +19,17 @@ from nestvec.service.api.common import (
     json_response,
     selected_encoder,
     while_connected,
-    with_prompt,
 )
 from nestvec.service.api.error_responses import error_models
 from nestvec.service.api.selection import QueryString, select_encoder
 from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
 from nestvec.service.encoders import LoadedEncoder
 from nestvec.service.preprocess.inputs import EmbedInput, QueryDocument
+from nestvec.service.prompts import choose_prompt, put_prompt
 from nestvec.service.scoring import Scores, score_late_interaction, score_logits
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid, EmptyInput, NotOffered
-from nestvec_schemas.towers import OutputKind
+from nestvec_schemas.towers import OutputKind, Role
 
 router = APIRouter(tags=["Rerank"])
 
@@ -167,10 +167,17 @@ async def _embed_sides(
     embedder: Embedder, encoder: LoadedEncoder, query: str, texts: Sequence[str], options: EmbedOptions
 ) -> EmbeddingResult:
     """A query's vectors and then its documents', each as its side is read."""
-    name = encoder.manifest.name
+    manifest = encoder.manifest
+    sides: tuple[tuple[Role, Sequence[str]], ...] = (("query", [query]), ("document", texts))
     queries, documents = await asyncio.gather(
-        embedder.embed(name, with_prompt([query], "query", encoder), replace(options, role="query")),
-        embedder.embed(name, with_prompt(texts, "document", encoder), replace(options, role="document")),
+        *(
+            embedder.embed(
+                manifest.name,
+                put_prompt(values, choose_prompt(manifest, role, options.config), encoder),
+                replace(options, role=role),
+            )
+            for role, values in sides
+        )
     )
     return replace(
         documents,

@@ -1,4 +1,4 @@
-"""Which encoder, dim, exit and expert a request selects: query string, body and model name together."""
+"""Which encoder, dim, exit, expert and prompt a request selects, by query string, body and model name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi import Depends, Query
 from nestvec.service.preprocess.truncation import Overlong
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid
-from nestvec_schemas.model_name import SEPARATOR, parse_model_name
+from nestvec_schemas.model_name import encoder_of, parse_model_name
 from nestvec_schemas.on_error import OnError
 
 T = TypeVar("T")
@@ -34,6 +34,21 @@ ExpertQuery = Annotated[
     str | None,
     Query(alias="expert", description="Expert of the encoder, see /info. Default: its own weights."),
 ]
+PromptQuery = Annotated[
+    str | None,
+    Query(
+        alias="prompt",
+        description="Name of the prompt put before each text, see /info; empty for none. "
+        "Default: the encoder's default prompt.",
+    ),
+]
+QueryPromptQuery = Annotated[
+    str | None,
+    Query(
+        alias="query_prompt",
+        description="Name of the prompt put before texts that a request calls queries. Default: prompt.",
+    ),
+]
 OnErrorQuery = Annotated[
     OnError | None,
     Query(
@@ -51,6 +66,9 @@ OverlongQuery = Annotated[
 
 EXIT_DESCRIPTION: Final = "Layer to stop after. Default: the deepest."
 ENCODER_DESCRIPTION: Final = "Encoder. Optional if the service has one."
+PROMPT_DESCRIPTION: Final = (
+    "Name of the prompt put before each text, see /info. Default: the encoder's default."
+)
 DIM_DESCRIPTION: Final = "Length of the vectors: their first numbers, normalised again."
 
 
@@ -72,8 +90,11 @@ async def _query_fields(
     overlong: OverlongQuery = None,
     expert: ExpertQuery = None,
     on_error: OnErrorQuery = None,
+    prompt: PromptQuery = None,
+    query_prompt: QueryPromptQuery = None,
 ) -> QueryFields:
-    return QueryFields(EmbeddingConfig(encoder or "", dim, exit, expert), overlong, on_error)
+    config = EmbeddingConfig(encoder or "", dim, exit, expert, prompt=prompt, query_prompt=query_prompt)
+    return QueryFields(config, overlong, on_error)
 
 
 QueryString = Annotated[QueryFields, Depends(_query_fields)]
@@ -88,13 +109,13 @@ def select_encoder(
     """What query string and body select together; the query string's encoder takes precedence.
 
     ``body`` has the same fields, with a model name as its encoder; its dim is called ``dim_name``. Raises
-    BodyInvalid if they name different dims, exits or experts, ExitNotOffered for ``minilm@-``.
+    BodyInvalid if they name different dims, exits, experts or prompts, ExitNotOffered for ``minilm@-``.
     """
     name = query.config.encoder or body.encoder
     selected = parse_model_name(name)
     names = [(f"encoder={name}", selected)]
     # The body's model name is ignored where the query string names another encoder.
-    if body.encoder and body.encoder != name and body.encoder.partition(SEPARATOR)[0] == selected.encoder:
+    if body.encoder and body.encoder != name and encoder_of(body.encoder) == selected.encoder:
         names.append((f"model={body.encoder}", parse_model_name(body.encoder)))
     for attribute, default in _UNSPECIFIED.attributes().items():
         if attribute == "encoder":

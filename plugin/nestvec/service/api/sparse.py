@@ -21,7 +21,7 @@ from nestvec.service.api.common import (
     selected_encoder,
 )
 from nestvec.service.api.error_responses import error_models
-from nestvec.service.api.selection import QueryString, select_encoder
+from nestvec.service.api.selection import PROMPT_DESCRIPTION, QueryString, select_encoder
 from nestvec.service.api.tei import INPUTS_FIELD
 from nestvec.service.batching.outputs import top_weights
 from nestvec.service.encoders import LoadedEncoder
@@ -41,7 +41,7 @@ class SparseRequest(TruncationFields):
     """TEI's request for sparse vectors; fields that TEI does not have are in the query string."""
 
     inputs: Annotated[Inputs, INPUTS_FIELD]
-    prompt_name: PromptName | None = Field(None, description="Name of the prompt put before each text.")
+    prompt_name: PromptName | None = Field(None, description=PROMPT_DESCRIPTION)
 
 
 class SparseValue(BaseModel):

@@ -20,18 +20,19 @@ from nestvec.service.api.common import (
     embed_dense,
     embedder_of,
     json_response,
-    with_prompt,
 )
 from nestvec.service.api.error_responses import error_models
 from nestvec.service.api.selection import (
     DIM_DESCRIPTION,
     ENCODER_DESCRIPTION,
     EXIT_DESCRIPTION,
+    PROMPT_DESCRIPTION,
     QueryString,
     select_encoder,
 )
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import LoadedEncoder, resolve_encoder
+from nestvec.service.prompts import choose_prompt, put_prompt
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import EmptyInput, InputTooLong
 from nestvec_schemas.manifest import Manifest, PromptName
@@ -50,7 +51,7 @@ class EmbedRequest(TruncationFields):
     """TEI's request. The fields that TEI does not have may also be in the query string."""
 
     inputs: Annotated[Inputs, INPUTS_FIELD]
-    prompt_name: PromptName | None = Field(None, description="Name of the prompt put before each text.")
+    prompt_name: PromptName | None = Field(None, description=PROMPT_DESCRIPTION)
     normalize: bool | None = Field(
         None, description="Normalise vectors to unit length. Default: as the encoder was trained."
     )
@@ -64,7 +65,7 @@ class TokenizeRequest(BaseModel):
 
     inputs: Annotated[str | list[str], Field(description="A text or texts.", examples=[["heat flow"]])]
     add_special_tokens: bool = True
-    prompt_name: PromptName | None = Field(None, description="Name of the prompt put before each text.")
+    prompt_name: PromptName | None = Field(None, description=PROMPT_DESCRIPTION)
 
 
 class TokenInfo(BaseModel):
@@ -96,13 +97,14 @@ async def embed_texts(body: EmbedRequest, request: Request, query: QueryString) 
 async def tokenize(body: TokenizeRequest, request: Request, query: QueryString) -> Response:
     """Every token of each text with the characters it stands for; nothing is truncated."""
     embedder = embedder_of(request)
-    encoder = embedder.encoders[resolve_encoder(embedder.encoders, select_encoder(query).encoder)]
+    config = select_encoder(query)
+    encoder = embedder.encoders[resolve_encoder(embedder.encoders, config.encoder)]
     tokenizer = encoder.required_tokenizer
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     check_count(texts, embedder.settings.load.inputs)
     _check_tokenizable(texts)
-    if body.prompt_name:
-        texts = [str(text) for text in with_prompt(texts, body.prompt_name, encoder)]
+    choice = choose_prompt(encoder.manifest, body.prompt_name, config)
+    texts = [str(text) for text in put_prompt(texts, choice, encoder)]
     tokens_of_texts = await asyncio.to_thread(tokenizer.tokenize, texts, special=body.add_special_tokens)
     content = [[asdict(token) for token in tokens] for tokens in tokens_of_texts]
     return Response(orjson.dumps(content), media_type="application/json")
@@ -169,6 +171,7 @@ def _encoder_info(encoder: LoadedEncoder) -> dict[str, Any]:
         "normalised": manifest.normalised,
         "nesting": manifest.nesting,
         "prompts": manifest.prompts,
+        "default_prompt": manifest.default_prompt,
     }
 
 

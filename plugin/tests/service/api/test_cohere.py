@@ -49,7 +49,7 @@ def test_bits_are_signs_the_first_number_most_significant(service: str) -> None:
 
 @pytest.mark.parametrize(
     ("input_type", "text"),
-    [("search_query", "w1 w2"), ("search_document", "w2"), ("classification", "w2"), ("clustering", "w2")],
+    [("search_query", "w1 w2"), ("search_document", "w2")],
 )
 def test_the_input_type_chooses_the_prompt(service: str, input_type: str, text: str) -> None:
     found = embed(service, texts=["w2"], input_type=input_type)
@@ -70,6 +70,11 @@ def test_the_query_string_holds_dim_and_encoder(service: str, query: str) -> Non
 
 REFUSED = [
     ({"texts": []}, 400, "there is no text"),
+    (
+        {"input_type": "clustering"},
+        422,
+        "tiny has no prompt for this task: clustering. Available: query, document.",
+    ),
     ({"texts": None}, 400, "body.texts is invalid"),
     ({"texts": [""]}, 400, "a text is empty"),
     ({"texts": [LONG], "truncate": "NONE"}, 400, "truncation is off"),
