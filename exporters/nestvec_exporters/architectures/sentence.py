@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,8 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower, TowerMode
 from nestvec_exporters.graph.trace import HEAD_MODULES, PooledEncoder
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.texts import probe_texts
+from nestvec_exporters.text_encoders.adapter_experts import adapter_experts
+from nestvec_exporters.text_encoders.sparse_attention import prepare_sparse_attention
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.towers import Tower
 from nestvec_schemas.vectors import Vectors
@@ -85,8 +88,15 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
             value="--bidirectional",
             next_step="Omit it: an encoder's attention has no causal mask.",
         )
-    source = sources.with_overrides(sources.load(checkpoint), options.overrides)
-    return sentence_checkpoint(source, SentenceTower(source, options.max_tokens))
+
+    def load_tower() -> SentenceTower:
+        source = sources.with_overrides(sources.load(checkpoint), options.overrides)
+        return SentenceTower(source, options.max_tokens)
+
+    tower = load_tower()
+    prepare_sparse_attention(tower.source.transformer, tower.spec.max_tokens)
+    experts = adapter_experts(checkpoint, load_tower, lambda expert: expert.source.transformer)
+    return replace(sentence_checkpoint(tower.source, tower), experts=experts)
 
 
 def sentence_checkpoint(source: SentenceModel, tower: TowerModel) -> LoadedCheckpoint:

@@ -15,6 +15,7 @@ from nestvec_exporters.graph.pooling import Pool, PromptMask
 from nestvec_exporters.graph.shape_check import check_shapes
 from nestvec_exporters.graph.tensors import OUTPUT, exit_output
 from nestvec_exporters.graph.tower import TowerModel
+from nestvec_exporters.text_encoders.padding_check import check_padding, class_of
 from nestvec_schemas.errors import CheckpointUnsupported
 
 # The last opset whose attention onnxruntime's fusion recognises.
@@ -28,7 +29,22 @@ class Normalise(nn.Module):
         return nn.functional.normalize(vectors, p=2.0, dim=1)
 
 
+class _ResidualDense(nn.Module):
+    """A Dense module that adds its input, projected where the width changes."""
+
+    def __init__(self, module: Any) -> None:
+        super().__init__()
+        self.linear, self.activation = module.linear, module.activation_function
+        self.residual = getattr(module, "residual", nn.Identity())
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        projected: Tensor = self.activation(self.linear(vectors)) + self.residual(vectors)
+        return projected
+
+
 def _dense(module: Any) -> nn.Module:
+    if getattr(module, "use_residual", False):
+        return _ResidualDense(module)
     return nn.Sequential(module.linear, module.activation_function)
 
 
@@ -102,9 +118,10 @@ def trace_tower(tower: TowerModel, path: Path, exits: Sequence[int] = ()) -> Non
             )
     except Exception as error:
         raise CheckpointUnsupported(
-            "the checkpoint's graph cannot be written as ONNX",
+            f"the graph of {class_of(module)} cannot be written as ONNX",
             value=str(error).strip().partition("\n")[0] or type(error).__name__,
             next_step="Choose another architecture: BERT, RoBERTa, MPNet, DistilBERT, T5, LLaMA, Mistral and "
             "Qwen encoders work.",
         ) from error
     check_shapes(tower, module, path)
+    check_padding(tower, module)

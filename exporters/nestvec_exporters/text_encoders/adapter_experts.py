@@ -36,7 +36,7 @@ def adapter_experts(
 
 
 def expert_name(adapter: Adapter) -> str:
-    """The name of an adapter's folder, with ``_`` for what a name cannot have. Raises CheckpointUnsupported."""
+    """An adapter's folder, with ``_`` for what a name cannot have. Raises CheckpointUnsupported."""
     name = re.sub(r"[^A-Za-z0-9_-]", "_", adapter.name)
     if not EXPERT_NAME.fullmatch(name) or name in ("text", "image"):
         raise CheckpointUnsupported(

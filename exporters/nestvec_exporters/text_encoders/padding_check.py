@@ -17,7 +17,8 @@ from nestvec_schemas.preprocessing.collate import pad_rows
 from nestvec_schemas.vectors import cosines
 
 _MIN_COSINE: Final = 0.9999
-_PADDED_LENGTH: Final = 48
+_LENGTHS: Final = (5, 48)
+"""Tokens of the text that is compared, and of the text beside it."""
 
 
 def check_padding(tower: TowerModel, module: nn.Module) -> None:
@@ -28,10 +29,12 @@ def check_padding(tower: TowerModel, module: nn.Module) -> None:
     """
     if tower.spec.alone or tuple(tower.example) != INPUTS:
         return
-    probes = sorted(tower.probes()[:-1], key=lambda text: len(str(text)))
     with TemporaryDirectory() as folder:
         tower.save(Path(folder))
-        rows = tower.rows(Path(folder), [probes[0], probes[-1]], min(_PADDED_LENGTH, tower.spec.max_tokens))
+        rows = [
+            tower.rows(Path(folder), [probe], min(length, tower.spec.max_tokens))[0]
+            for probe, length in zip(tower.probes()[:2], _LENGTHS, strict=True)
+        ]
     with torch.no_grad():
         alone, padded = (_vector(module, batch) for batch in (rows[:1], rows))
     if alone.ndim != 1:
@@ -39,7 +42,7 @@ def check_padding(tower: TowerModel, module: nn.Module) -> None:
     cosine = float(cosines(alone[None], padded[None])[0])
     if not cosine >= _MIN_COSINE:
         raise CheckpointUnsupported(
-            f"{_class_of(module)} reads padding: a text's vector depends on the lengths of the texts beside it",
+            f"{class_of(module)} reads padding: a text's vector depends on the texts beside it",
             value=f"a cosine of {cosine:.4f} between a text alone and in a batch",
             next_step="Choose another architecture: this class has no vector that a text could be found by.",
         )
@@ -51,5 +54,6 @@ def _vector(module: nn.Module, rows: Any) -> Any:
     return np.asarray((outputs[-1] if isinstance(outputs, tuple | list) else outputs)[0])
 
 
-def _class_of(module: nn.Module) -> str:
+def class_of(module: nn.Module) -> str:
+    """The name of the transformers class inside a traced module."""
     return type(getattr(module, "transformer", module)).__name__

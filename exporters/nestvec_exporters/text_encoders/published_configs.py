@@ -42,16 +42,11 @@ _NOMIC_FIXED: Final[Mapping[str, tuple[Any, ...]]] = {
 _WIDTH_MULTIPLE: Final = 256
 """That code rounds the width of its feed-forward layers up to a multiple of this."""
 
-_ABSOLUTE: Final = ("absolute", None)
-_READS_POSITIONS: Final = frozenset({"esm"})
-"""Types of models whose class in transformers 5 still reads ``position_embedding_type``."""
-
 
 def published_settings(folder: Path) -> dict[str, Any]:
     """Settings of transformers' configuration for a checkpoint that was published for its own code; empty for
     any other. Raises CheckpointUnsupported where transformers' class does not compute what that code does."""
     config = CheckpointFiles(folder).transformer
-    _check_position_embeddings(config)
     if config.get("model_type") != "nomic_bert" or "n_embd" not in config:
         return {}
     return _nomic_settings(config)
@@ -73,23 +68,9 @@ def _nomic_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         "head_dim": config["n_embd"] // config["n_head"],
         "hidden_act": "silu",
         "intermediate_size": -(-inner // _WIDTH_MULTIPLE) * _WIDTH_MULTIPLE,
-        "rope_parameters": {"rope_type": "default", "rope_theta": float(config.get("rotary_emb_base", 10000))},
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": float(config.get("rotary_emb_base", 1e4)),
+        },
         "vocab_size": -(-config["vocab_size"] // multiple) * multiple,
     }
-
-
-def _check_position_embeddings(config: Mapping[str, Any]) -> None:
-    """Raise CheckpointUnsupported for relative positions of BERT and its kin, which transformers 5 dropped."""
-    declared = config.get("position_embedding_type")
-    if declared in _ABSOLUTE or config.get("model_type") in _READS_POSITIONS:
-        return
-    raise CheckpointUnsupported(
-        "transformers 5 ignores the kind of position embeddings that config.json declares",
-        value=f"position_embedding_type {declared} of {config.get('model_type')}",
-        next_step="Choose a checkpoint with absolute position embeddings"
-        + (
-            ", such as jinaai/jina-embeddings-v3-hf, which transformers knows."
-            if config.get("lora_adaptations")
-            else "."
-        ),
-    )

@@ -30,7 +30,7 @@ def prepare_sparse_attention(transformer: Any, max_tokens: int) -> None:
         if name == _WINDOWED:
             module.forward = MethodType(_banded_attention, module)
         if name == _PADDED_TO_WINDOWS:
-            module._pad_to_window_size = _unpadded  # noqa: SLF001 - transformers' own hook
+            module._pad_to_window_size = _unpadded
 
 
 def _check_blocks(transformer: Any, max_tokens: int) -> None:
@@ -42,8 +42,8 @@ def _check_blocks(transformer: Any, max_tokens: int) -> None:
     fully = (5 + 2 * config.num_random_blocks) * config.block_size
     if max_tokens > fully:
         raise CheckpointUnsupported(
-            f"{type(transformer).__name__} attends in blocks to texts of more than {fully} tokens, and whether "
-            "it does depends on the texts before",
+            f"{type(transformer).__name__} attends in blocks beyond {fully} tokens, and whether it does "
+            "depends on earlier texts",
             value=f"attention_type block_sparse, {max_tokens} tokens",
             next_step=f"Give --max-tokens {fully} or less; or set attention_type to original_full in its "
             "config.json, if the vectors are good.",

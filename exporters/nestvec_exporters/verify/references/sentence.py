@@ -9,14 +9,17 @@ import numpy as np
 import sentence_transformers
 from sentence_transformers import SentenceTransformer
 
+from nestvec_exporters.architectures.sentence_transformer import positions
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.checkpoints.custom_code import apply_native_settings
+from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS
 from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.probe import Probe, ProbeSet
 from nestvec_exporters.probes.text_probes import text_probe_sets
+from nestvec_exporters.text_encoders.published_configs import published_settings
 from nestvec_exporters.verify.reference import Reference
 from nestvec_schemas.preprocessing.collate import Array
-from nestvec_schemas.towers import Modality
 
 
 class SentenceReference(Reference):
@@ -28,11 +31,13 @@ class SentenceReference(Reference):
         self.model = SentenceTransformer(
             str(checkpoint.folder),
             device="cpu",
+            config_kwargs={} if options.trust_remote_code else published_settings(checkpoint.folder),
             trust_remote_code=options.trust_remote_code,
             local_files_only=True,
         )
         self.model.float().eval()
         self.model.truncate_dim = None
+        self.model.max_seq_length = self._longest(options.max_tokens)
         self.max_tokens = self.model.max_seq_length
         self.prompts = {name: text for name, text in self.model.prompts.items() if text}
         first: Any = self.model[0]
@@ -45,6 +50,8 @@ class SentenceReference(Reference):
                 pooling_mode=tuple(options.overrides.pooling.split("+")),
                 include_prompt=pooling.include_prompt,
             )
+        if not options.trust_remote_code and config is not None:
+            apply_native_settings(config, checkpoint.folder)
         if options.overrides.bidirectional:
             config.get_text_config().is_causal = False
 
@@ -70,12 +77,23 @@ class SentenceReference(Reference):
                 vectors[place] = vector
         return [vector for vector in vectors if vector is not None]
 
+    def _longest(self, requested: int | None) -> int | None:
+        """The library's own limit, up to its table of positions, where it would fail, and to what an export takes
+        by default; or what was requested."""
+        if requested is not None:
+            return requested
+        transformer = getattr(self.model[0], "auto_model", None)
+        room = None if transformer is None else positions(transformer)
+        return min(
+            self.model.max_seq_length or DEFAULT_MAX_TOKENS, room or DEFAULT_MAX_TOKENS, DEFAULT_MAX_TOKENS
+        )
+
     def _count(self, text: str) -> int:
         return len(self.model.tokenizer(text, truncation=False, verbose=False)["input_ids"])
 
 
 def open_references(
     checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: ExportOptions
-) -> dict[Modality, Reference]:
+) -> dict[str, Reference]:
     """The reference of the text tower."""
     return {"text": SentenceReference(checkpoint, options)}
