@@ -8,8 +8,9 @@ from typing import Annotated, Final, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from nestvec_schemas.late_interaction import Interaction
-from nestvec_schemas.late_interaction import Role as Role  # noqa: PLC0414 - other modules import it here
+from nestvec_schemas.late_interaction import Role as Role
 from nestvec_schemas.preprocessing.chat import ChatLayout
+from nestvec_schemas.preprocessing.pair_template import PairTemplate
 from nestvec_schemas.preprocessing.patches import Patching
 from nestvec_schemas.preprocessing.pixels import ImageTransform
 from nestvec_schemas.preprocessing.text_rendering import Rendering
@@ -19,6 +20,10 @@ OutputKind = Literal["dense", "sparse", "multivector", "reranker"]
 token (ColBERT); or, for a query with a document, a score (a cross-encoder)."""
 
 Modality = Literal["text", "image"]
+
+CODES_POOLING: Final = "codes"
+"""What a manifest calls the pooling of a sparse encoder whose dims are the units of an autoencoder, not words
+of its vocabulary."""
 
 QUERY_EXPERT: Final = "query"
 """The expert that embeds queries, if an encoder has one of this name: its own weights embed documents."""
@@ -77,6 +82,9 @@ class Tower(Record):
     activation: Activation | None = None
     """What the authors of a reranker apply to its logit. The graph returns the logit in any case; the
     service returns its sigmoid, unless raw scores are requested."""
+
+    pair: PairTemplate | None = None
+    """What a reranker reads around a query and a document; None if only what its tokenizer puts there."""
 
     alone: bool = False
     """The graph runs one input at a time: its int8 activations have one scale per batch, so that a score

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from nestvec_exporters.checkpoints.files import GRAPHS, WEIGHTS, WORD_FILES, CheckpointFiles
+from nestvec_exporters.checkpoints.custom_code import has_own_modules
+from nestvec_exporters.checkpoints.files import WEIGHTS, WORD_FILES, CheckpointFiles
 from nestvec_schemas.errors import CheckpointUnsupported
 
 SENTENCE: Final = "sentence"
+READY: Final = "ready"
+CUSTOM: Final = "custom"
 LATE_INTERACTION: Final = "late"
 
 SENTENCE_TRANSFORMERS_ROWS: Final = frozenset({SENTENCE, "decoder"})
@@ -114,18 +117,35 @@ def _is_token_free(files: CheckpointFiles) -> bool:
 
 def _is_ready_graph(files: CheckpointFiles) -> bool:
     """An ONNX graph without weights to export."""
-    return files.has(*GRAPHS) and not any(files.folder.glob("*.safetensors"))
+    return bool(files.graphs) and not files.has_weights
 
 
 def _is_late_interaction(files: CheckpointFiles) -> bool:
+    declared = files.json("config_sentence_transformers.json").get("model_type")
+    if declared in ("MultiVectorEncoder", "ColBERT") or "MultiVectorMask" in files.modules:
+        return True
     projected = files.modules[:1] == ("Transformer",) and set(files.modules[1:]) == {"Dense"}
     return projected or files.head == "HF_ColBERT" or files.has("artifact.metadata")
+
+
+def _is_cross_encoder(files: CheckpointFiles) -> bool:
+    """A CrossEncoder of sentence-transformers, as it declares or by its modules, or a sequence classifier."""
+    declared = files.json("config_sentence_transformers.json").get("model_type")
+    classifies = files.head.endswith("ForSequenceClassification") and "Pooling" not in files.modules
+    return declared == "CrossEncoder" or "LogitScore" in files.modules or classifies
 
 
 VISION_LANGUAGE: Final = frozenset({"llava", "qwen2_5_vl", "qwen2_vl"})
 """Types of language model that read images between words."""
 
 CHECKPOINT_KINDS: Final[tuple[CheckpointKind, ...]] = (
+    CheckpointKind(
+        CUSTOM,
+        "text encoders with modules of their own code, with --trust-remote-code",
+        has_own_modules,
+        ("*.safetensors", "*/*.safetensors"),
+        storage="safetensors",
+    ),
     CheckpointKind(
         "static",
         "tables of token or word vectors",
@@ -134,17 +154,17 @@ CHECKPOINT_KINDS: Final[tuple[CheckpointKind, ...]] = (
         storage="own",
     ),
     CheckpointKind(
-        "ready",
+        READY,
         "existing ONNX graphs",
         _is_ready_graph,
-        weights=("*.onnx", "*.onnx_data", "*.onnx.data"),
+        weights=("*.safetensors",),
         storage="own",
         packages=("onnx", "onnxruntime", "tritonclient"),
     ),
     CheckpointKind(
         "cross",
         "cross-encoders: a score per query and document",
-        lambda files: files.head.endswith("ForSequenceClassification") and "Pooling" not in files.modules,
+        _is_cross_encoder,
     ),
     CheckpointKind(LATE_INTERACTION, "late interaction (ColBERT): a vector per token", _is_late_interaction),
     CheckpointKind("dual", "texts and images in one space", lambda files: files.model_type in DUAL_ENCODERS),
@@ -177,7 +197,7 @@ CHECKPOINT_KINDS: Final[tuple[CheckpointKind, ...]] = (
 
 
 _DECLARED: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
-    "CrossEncoder": ("one model for sequence classification, without Pooling", frozenset({"cross", "ready"})),
+    "CrossEncoder": ("modules that end in one score", frozenset({"cross", "ready"})),
     "SparseEncoder": ("SpladePooling or another sparse module", frozenset({"sparse", "ready"})),
     "MultiVectorEncoder": ("one transformer with a projection", frozenset({LATE_INTERACTION, "ready"})),
     # PyLate's name for it.
@@ -212,3 +232,9 @@ def identify(folder: Path) -> CheckpointKind:
     """The kind of a checkpoint, by its small files."""
     files = CheckpointFiles(folder)
     return next(kind for kind in CHECKPOINT_KINDS if kind.matches(files))
+
+
+def identify_weights(folder: Path) -> CheckpointKind:
+    """The kind of a checkpoint's weights, whatever graphs are beside them."""
+    files = CheckpointFiles(folder)
+    return next(kind for kind in CHECKPOINT_KINDS if kind.name != READY and kind.matches(files))

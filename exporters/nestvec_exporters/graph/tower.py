@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.texts import probe_texts, text_rows
+from nestvec_schemas.late_interaction import Role
 from nestvec_schemas.manifest import Precision, PromptName
 from nestvec_schemas.preprocessing.collate import Array, Arrays
 from nestvec_schemas.repository import TOKENIZER
@@ -21,6 +22,16 @@ from nestvec_schemas.towers import Modality, OutputKind, Tower, first_tower
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+@dataclass(frozen=True)
+class RoleText:
+    """A text with its prompt, for a tower that reads queries in another way than documents."""
+
+    text: str
+
+    role: Role | None
+    """Which side of a search it is on; None leaves it to its prompt."""
 
 
 class TowerModel(ABC):
@@ -46,6 +57,9 @@ class TowerModel(ABC):
 
     ready: bool = False
     """Whether the checkpoint is a graph already: ``write_graph`` writes it, and nothing is traced."""
+
+    reads_roles: bool = False
+    """Whether its inputs may be RoleText."""
 
     library_runs: bool = True
     """Whether the checkpoint's library runs the same: not where a pooling was added that it does not know."""

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+from PIL import Image, ImageOps
 
-from nestvec_exporters.graph.tower import LoadedCheckpoint
+from nestvec_exporters.graph.tower import LoadedCheckpoint, RoleText
 from nestvec_exporters.probes.probe import Probe
 from nestvec_exporters.verify import compare
 from nestvec_exporters.verify.served import OpenServed
+from nestvec_schemas.late_interaction import Role
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.repository import GRAPH, part_folder, read_manifest
 from nestvec_schemas.towers import Modality
 from nestvec_schemas.vectors import nest
+
+_ROLES: Final[tuple[Role, ...]] = ("query", "document")
 
 
 class GraphEncoder:
@@ -57,10 +61,27 @@ class GraphEncoder:
         return "text" if isinstance(probe.value, str) else "image"
 
     def _value(self, probe: Probe) -> Any:
-        if probe.prompt is None or not isinstance(probe.value, str):
+        if not isinstance(probe.value, str):
+            return self._upright(probe)
+        if probe.prompt is None:
             return probe.value
-        prompts: dict[str, str] = {str(name): text for name, text in self.manifest.prompts.items()}
-        return f"{prompts[probe.prompt]}{probe.value}"
+        text = f"{self.manifest.prompts.get(probe.prompt, '')}{probe.value}"
+        if not self.loaded.towers["text"].reads_roles:
+            return text
+        return RoleText(text, next((role for role in _ROLES if role == probe.prompt), None))
+
+    def _upright(self, probe: Probe) -> Any:
+        """Images as a service decodes them, turned by a camera's rotation; a message with its prompt."""
+        value: Any = probe.value
+        parts = value if isinstance(value, tuple) else (value,)
+        turned = tuple(
+            ImageOps.exif_transpose(part) if isinstance(part, Image.Image) else part for part in parts
+        )
+        text = self.loaded.specs.get("text")
+        if text is not None and text.chat is not None:
+            words = turned[1] if len(turned) > 1 else ""
+            return turned[0], f"{self.manifest.prompts.get(probe.prompt or '', '')}{words}"
+        return turned if isinstance(value, tuple) else turned[0]
 
 
 def graphs_of(loaded: LoadedCheckpoint) -> OpenServed:

@@ -17,11 +17,10 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.probe import Probe, ProbeSet
 from nestvec_exporters.probes.text_probes import text_probe_sets
-from nestvec_exporters.verify.reference import Reference, TowerReference
+from nestvec_exporters.verify.reference import Reference
 from nestvec_exporters.verify.references.prompted import encode_by_prompt
 from nestvec_exporters.verify.references.token_limit import limit_tokens
 from nestvec_schemas.preprocessing.collate import Array
-from nestvec_schemas.towers import Modality
 
 _ROLES: Final = ("query", "document")
 
@@ -48,10 +47,8 @@ class LateReference(Reference):
         self.heads = getattr(first.auto_model.config.get_text_config(), "num_attention_heads", 0)
 
     def probe_sets(self, max_tokens: int, *, full: bool) -> Sequence[ProbeSet]:
-        """Texts of all kinds, as queries and as documents by turns where these are marked."""
+        """Texts of all kinds, as queries and as documents."""
         sets = text_probe_sets({}, max_tokens, self._count, full=full)
-        if not self.prompts:
-            return sets
         return [
             ProbeSet(
                 tuple(replace(probe, prompt=role) for role in _ROLES for probe in probes.probes), probes.batch
@@ -76,8 +73,9 @@ class LateReference(Reference):
 
 def open_references(
     checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: ExportOptions
-) -> dict[Modality, Reference]:
+) -> dict[str, Reference]:
     """The reference of the tower; other markers than the checkpoint's own have none."""
-    if options.overrides.prompts:
-        return {"text": TowerReference(loaded, "text")}
+    overrides = options.overrides
+    if overrides.prompts or overrides.query_prompt_name or overrides.document_prompt_name:
+        return {}
     return {"text": LateReference(checkpoint, options)}
