@@ -34,7 +34,7 @@ from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
 from nestvec_exporters.graph.trace import PooledEncoder
 from nestvec_exporters.options import ExportOptions
-from nestvec_schemas.errors import CheckpointUnsupported
+from nestvec_schemas.errors import CheckpointUnsupported, NestvecError
 from nestvec_schemas.towers import Tower
 from nestvec_schemas.vectors import Vectors
 
@@ -94,11 +94,15 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     pooling = sources.pooling_modes(options.overrides.pooling or "mean")
     try:
         encoder = _encoder(checkpoint.folder)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(str(checkpoint.folder), local_files_only=True)
-    except (OSError, ValueError) as error:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            str(checkpoint.folder), local_files_only=True, trust_remote_code=False
+        )
+    except NestvecError:
+        raise
+    except Exception as error:  # a library raises anything on a damaged file
         raise CheckpointUnsupported(
             "the checkpoint cannot be loaded as a text encoder",
-            value=str(error).strip().partition("\n")[0],
+            value=str(error).strip().partition("\n")[0] or type(error).__name__,
             next_step="Check that transformers loads it and its tokenizer (trust_remote_code is not used).",
         ) from error
     config = encoder.config
@@ -128,14 +132,21 @@ def language_tags(tokenizer: Tokenizer) -> list[int]:
 
 def _encoder(folder: Path) -> Any:
     """The encoder half, float32. Raises CheckpointUnsupported where weights are missing."""
-    config = transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True)
+    config = transformers.AutoConfig.from_pretrained(
+        str(folder), local_files_only=True, trust_remote_code=False
+    )
     kind: Any = transformers.MODEL_MAPPING[type(config)]
     head = (read_config(folder).get("architectures") or [""])[0]
     alone = head.endswith("Encoder")
     if alone:
         kind = getattr(sys.modules[kind.__module__], head)
     model, loading_info = kind.from_pretrained(
-        str(folder), attn_implementation="eager", output_loading_info=True, local_files_only=True
+        str(folder),
+        attn_implementation="eager",
+        output_loading_info=True,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
     )
     missing = sorted(name for name in loading_info["missing_keys"] if "decoder." not in name)
     if missing:

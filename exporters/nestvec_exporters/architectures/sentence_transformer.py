@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import numpy as np
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_code
+from nestvec_exporters.checkpoints.custom_code import apply_native_settings
 from nestvec_exporters.checkpoints.layout import MODULES, transformer_folder
 from nestvec_exporters.checkpoints.max_length import max_text_tokens
 from nestvec_exporters.checkpoints.prompts import CheckpointPrompts, hidden_prefixes, named_prompts
@@ -54,15 +56,16 @@ class SentenceModel:
 
 def load(checkpoint: Checkpoint) -> SentenceModel:
     """Load the weights. Raises CheckpointUnsupported where they do not make a text encoder."""
-    check_code(checkpoint.folder)
-    settings = published_settings(checkpoint.folder)
+    trusted = checkpoint.trust_remote_code
+    check_code(checkpoint.folder, trusted=trusted)
+    settings = {} if trusted else published_settings(checkpoint.folder)
     try:
         model = SentenceTransformer(
             str(checkpoint.folder),
             device="cpu",
             model_kwargs={"attn_implementation": "eager"},
             config_kwargs=settings,
-            trust_remote_code=False,
+            trust_remote_code=trusted,
             local_files_only=True,
         )
         missing = missing_weights(model[0].auto_model, transformer_folder(checkpoint.folder))
@@ -73,14 +76,18 @@ def load(checkpoint: Checkpoint) -> SentenceModel:
         raise CheckpointUnsupported(
             "the checkpoint cannot be loaded as a text encoder",
             value=str(error).strip().partition("\n")[0] or type(error).__name__,
-            next_step="Check that sentence-transformers loads it on its own (trust_remote_code is not used).",
+            next_step="Check that sentence-transformers loads it on its own"
+            + ("." if trusted else " (trust_remote_code is not used)."),
         ) from error
+    if not trusted:
+        apply_native_settings(model[0].auto_model.config, checkpoint.folder)
     model.truncate_dim = None
     model.float().eval()
-    return _describe(model)
+    return describe(model)
 
 
-def _describe(model: SentenceTransformer) -> SentenceModel:
+def describe(model: SentenceTransformer) -> SentenceModel:
+    """What a manifest says of a loaded model. Raises CheckpointUnsupported where its modules are unknown."""
     modules: tuple[Any, ...] = tuple(model)
     kinds = [type(module).__name__ for module in modules]
     unknown = [kind for kind in kinds if kind not in MODULES]
@@ -97,7 +104,7 @@ def _describe(model: SentenceTransformer) -> SentenceModel:
     return SentenceModel(
         model=model,
         pooling=pooling,
-        dim=int(model.get_embedding_dimension() or 0),
+        dim=_width(model),
         layers=getattr(config, "num_hidden_layers", 0),
         heads=getattr(config, "num_attention_heads", 0),
         hidden=getattr(config, "hidden_size", 0),
@@ -105,6 +112,11 @@ def _describe(model: SentenceTransformer) -> SentenceModel:
         prompts=prompts,
         pools_prompts=modules[1].include_prompt,
     )
+
+
+def _width(model: SentenceTransformer) -> int:
+    """How many dims a vector has: a transformer of its own code can be wider than its configuration says."""
+    return int(np.asarray(model.encode(["a"], show_progress_bar=False)).shape[-1])
 
 
 def with_overrides(source: SentenceModel, overrides: Overrides) -> SentenceModel:
@@ -119,7 +131,7 @@ def with_overrides(source: SentenceModel, overrides: Overrides) -> SentenceModel
         return replace(source, prompts=prompts)
     width, counted = own.embedding_dimension, own.include_prompt
     source.model[1] = type(own)(width, pooling_mode=pooling, include_prompt=counted)
-    dim = int(source.model.get_embedding_dimension() or 0)
+    dim = _width(source.model)
     return replace(source, prompts=prompts, pooling=pooling, dim=dim)
 
 

@@ -211,12 +211,16 @@ def _model(folder: Path, family: _Family) -> Any:
     """The model, float32. Raises CheckpointUnsupported where weights are missing."""
     try:
         model, loading_info = family.model.from_pretrained(
-            str(folder), attn_implementation="eager", output_loading_info=True, local_files_only=True
+            str(folder),
+            attn_implementation="eager",
+            output_loading_info=True,
+            local_files_only=True,
+            use_safetensors=True,
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a library raises anything on a damaged file
         raise CheckpointUnsupported(
             "the checkpoint cannot be loaded as a text encoder",
-            value=str(error).strip().partition("\n")[0],
+            value=str(error).strip().partition("\n")[0] or type(error).__name__,
             next_step="Check that transformers loads it on its own (trust_remote_code is not used).",
         ) from error
     missing = sorted(name for name in loading_info["missing_keys"] if "pooler." not in name)

@@ -31,6 +31,7 @@ AUTO_MAP_FILES: Final = (
 """The files whose ``auto_map`` transformers reads."""
 
 _MAX_SHOWN: Final = 3
+_MODULE_PACKAGES: Final = frozenset({"sentence_transformers", "pylate"})
 _PROCESSORS: Final = frozenset(
     {"AutoProcessor", "AutoImageProcessor", "AutoFeatureExtractor", "AutoVideoProcessor"}
 )
@@ -89,6 +90,14 @@ NATIVE_EQUIVALENTS: Final[tuple[NativeEquivalent, ...]] = (
         re.compile(rf"{_REPOSITORY}(?:modeling|configuration)_nvembed\.NVEmbed(?:Model|Config)"),
         frozenset({"nvembed"}),
     ),
+    # Read by text_encoders.published_configs.
+    NativeEquivalent(
+        re.compile(
+            r"nomic-ai/nomic-bert-2048--(?:configuration_hf_nomic_bert\.NomicBertConfig"
+            r"|modeling_hf_nomic_bert\.NomicBertModel)"
+        ),
+        frozenset({"nomic_bert"}),
+    ),
     # gte-Qwen2's class differs from transformers' in its mask.
     NativeEquivalent(
         re.compile(r"Alibaba-NLP/gte-Qwen2-[\w.]+-instruct--modeling_qwen\.Qwen2Model"),
@@ -102,6 +111,14 @@ NATIVE_EQUIVALENTS: Final[tuple[NativeEquivalent, ...]] = (
 def custom_classes(folder: Path) -> tuple[CustomClass, ...]:
     """The classes of its own code that a checkpoint names, at any depth. Raises CheckpointUnsupported."""
     return tuple(_custom_classes(folder))
+
+
+def has_own_modules(files: CheckpointFiles) -> bool:
+    """Whether ``modules.json`` names a module class that is neither sentence-transformers' nor PyLate's."""
+    path = files.folder / "modules.json"
+    rows = read_json(path) if path.is_file() else []
+    kinds = [row.get("type") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return any(str(kind).partition(".")[0] not in _MODULE_PACKAGES for kind in kinds)
 
 
 def unexplained_classes(folder: Path, kind: str, ignore: tuple[str, ...] = ()) -> list[CustomClass]:
@@ -127,6 +144,12 @@ def native_settings(folder: Path) -> dict[str, Any]:
     model_type = files.transformer.get("model_type") or files.model_type
     rows = (_equivalent(custom, model_type) for custom in custom_classes(folder))
     return {name: value for row in rows if row is not None for name, value in row.settings.items()}
+
+
+def apply_native_settings(config: Any, folder: Path) -> None:
+    """Set ``native_settings`` on the configuration of a loaded model of transformers."""
+    for name, value in native_settings(folder).items():
+        setattr(config.get_text_config(), name, value)
 
 
 def check_custom_code(folder: Path, kind: str, trust: TrustOptions | None) -> None:

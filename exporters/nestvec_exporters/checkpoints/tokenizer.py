@@ -11,12 +11,14 @@ from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.repository import TOKENIZER
 
 
-def read_tokenizer(folder: Path) -> Any:
+def read_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
     """Load the checkpoint's fast tokenizer. Raises CheckpointUnsupported if it has none."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast  # noqa: PLC0415 - slow
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=trust_remote_code
+        )
     except Exception as error:
         # SigLIP's class needs sentencepiece, although its tokenizer.json would do.
         if not (folder / TOKENIZER).is_file():

@@ -11,14 +11,21 @@ from nestvec_schemas.errors import CheckpointUnsupported
 _MAX_SHOWN = 3
 
 
-def read_model(model_class: Any, folder: Path) -> tuple[Any, tuple[str, ...]]:
+def read_model(
+    model_class: Any, folder: Path, *, trust_remote_code: bool = False
+) -> tuple[Any, tuple[str, ...]]:
     """Load a model class of transformers, in float32 and evaluation mode; also return missing weights' names.
 
     Attention is eager, so that ONNX Runtime can fuse it. Raises CheckpointUnsupported.
     """
     try:
         model, loading_info = model_class.from_pretrained(
-            str(folder), attn_implementation="eager", output_loading_info=True, local_files_only=True
+            str(folder),
+            attn_implementation="eager",
+            output_loading_info=True,
+            local_files_only=True,
+            trust_remote_code=trust_remote_code,
+            use_safetensors=True,
         )
     except Exception as error:
         raise CheckpointUnsupported(
@@ -36,7 +43,7 @@ def missing_weights(model: Any, folder: Path) -> tuple[str, ...]:
     only if asked.
     """
     _, loading_info = type(model).from_pretrained(
-        str(folder), output_loading_info=True, local_files_only=True
+        str(folder), config=model.config, output_loading_info=True, local_files_only=True
     )
     return tuple(sorted(loading_info["missing_keys"]))
 

@@ -196,7 +196,7 @@ def read_preprocessing(folder: Path) -> Preprocessing:
     )
 
 
-def read_processor(folder: Path) -> Any:
+def read_processor(folder: Path, *, trust_remote_code: bool = False) -> Any:
     """The checkpoint's own image processor. Raises CheckpointUnsupported."""
     if is_timm(read_config(folder)):
         return TimmProcessor(folder)
@@ -206,7 +206,9 @@ def read_processor(folder: Path) -> Any:
     backend: Any = {"backend": "pil"} if _is_transformers_5() else {"use_fast": False}
     try:
         # Pillow's resize; torchvision's differs by a level in places.
-        return kind.from_pretrained(str(folder), local_files_only=True, **backend)
+        return kind.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=trust_remote_code, **backend
+        )
     except Exception as error:
         raise CheckpointUnsupported(
             "transformers cannot load the checkpoint's image processor",
