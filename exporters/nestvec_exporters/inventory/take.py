@@ -1,0 +1,200 @@
+"""Every declaration of a checkpoint, from its small files; no weights are read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from nestvec_exporters.checkpoints.files import GRAPHS, CheckpointFiles
+from nestvec_exporters.inventory.context import Context
+from nestvec_exporters.inventory.declaration import Declaration, matches
+from nestvec_exporters.inventory.layout import (
+    MODULES_FILE,
+    ROUTER_CLASSES,
+    ROUTER_FILES,
+    TRANSFORMER_CLASSES,
+    ModuleFolder,
+    declared_modules,
+)
+from nestvec_exporters.inventory.own_code import read_by_own_code
+from nestvec_exporters.inventory.rules import sentence_transformers, tokenizer
+from nestvec_exporters.inventory.rules.files import judge_extra_file
+from nestvec_exporters.inventory.rules.modules import module_rules
+from nestvec_exporters.inventory.rules.preprocessors import COLBERT_FILE, colbert_rules, whole_file_rules
+from nestvec_exporters.inventory.rules.rule import honoured, judge_object
+from nestvec_exporters.inventory.rules.sentence_bert import FILES as SENTENCE_BERT_FILES
+from nestvec_exporters.inventory.rules.sentence_bert import sentence_bert_rules
+from nestvec_exporters.inventory.rules.transformers_config import transformers_config
+from nestvec_exporters.inventory.widths import width_mismatches
+from nestvec_exporters.options import ExportOptions
+
+_MAX_FILES: Final = 5_000
+_PLAIN: Final = ModuleFolder("Transformer", "")
+_STATIC: Final = ModuleFolder("StaticEmbedding", "")
+_WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json")
+
+
+def take_inventory(folder: Path, kind: str, options: ExportOptions) -> tuple[Declaration, ...]:
+    """The declarations of a checkpoint that is read as a kind (``kinds.CHECKPOINT_KINDS``).
+
+    Those that ``options.ignore`` names are ``ignored`` in place of ``refused``. Raises CheckpointUnsupported
+    for a file that is not JSON.
+    """
+    if folder.is_file():  # word vectors declare nothing but themselves
+        return ()
+    context = Context(CheckpointFiles(folder), kind, options)
+    modules, declarations = declared_modules(folder)
+    with_modules = bool(modules)
+    homes = modules or [_STATIC if kind == "static" else _PLAIN]
+    for module in homes:
+        declarations += _module_declarations(module, context, with_modules=with_modules)
+    declarations += _model_declarations(context)
+    mismatches = {} if kind == "ready" else _mismatches(folder, homes)
+    declarations = [
+        replace(declaration, outcome="refused", reason=reason)
+        if (reason := mismatches.get((declaration.file, declaration.key))) is not None
+        else declaration
+        for declaration in declarations
+    ]
+    declarations = read_by_own_code(declarations, context)
+    declarations += _extra_files(context, homes, {declaration.file for declaration in declarations})
+    return tuple(apply_ignored(declarations, options.ignore))
+
+
+def apply_ignored(declarations: Iterable[Declaration], patterns: Iterable[str]) -> Iterator[Declaration]:
+    """The declarations, with refused ones that a pattern names as ignored."""
+    patterns = tuple(patterns)
+    for declaration in declarations:
+        named = declaration.outcome == "refused" and any(
+            matches(pattern, declaration) for pattern in patterns
+        )
+        yield (
+            replace(declaration, outcome="ignored", reason=f"--ignore: {declaration.reason}")
+            if named
+            else declaration
+        )
+
+
+def _module_declarations(module: ModuleFolder, context: Context, *, with_modules: bool) -> list[Declaration]:
+    """The declarations of the files in a module's folder."""
+    if module.module_class in ROUTER_CLASSES:
+        return []
+    files, path = context.files, module.path("config.json")
+    if module.module_class in TRANSFORMER_CLASSES:
+        declarations = transformers_config(path, files.json(path), context, with_modules=with_modules)
+        declarations += _sentence_bert(module, context, with_modules=with_modules)
+    else:
+        content = files.json(path)
+        declarations = judge_object(path, content, module_rules(module.module_class, context))
+    path = module.path(tokenizer.FILE)
+    content = files.json(path)
+    rules = tokenizer.tokenizer_rules(context, content, with_modules=with_modules)
+    declarations += judge_object(path, content, rules)
+    for name in tokenizer.WHOLE_FILES:
+        if files.has(module.path(name)):
+            declarations.append(honoured("the exported tokenizer").judge(module.path(name), "", None))
+    if files.has(module.path(tokenizer.TEMPLATE)):
+        rule = tokenizer.template_rule(context, with_modules=with_modules)
+        template = Declaration(module.path(tokenizer.TEMPLATE), "", "template", rule.outcome, rule.reason)
+        judged = rule.judge(template.file, "", template.value)
+        declarations.append(judged)
+    direction = ((files.json(module.path(tokenizer.TOKENIZER_JSON)).get("truncation")) or {}).get("direction")
+    if direction is not None:
+        rule = tokenizer.truncation_rule(context)
+        file = module.path(tokenizer.TOKENIZER_JSON)
+        declarations.append(rule.judge(file, "truncation.direction", str(direction).lower()))
+    return declarations
+
+
+def _sentence_bert(module: ModuleFolder, context: Context, *, with_modules: bool) -> list[Declaration]:
+    """The settings of sentence-transformers' Transformer, which it reads only where ``modules.json`` is."""
+    declarations = []
+    for name in SENTENCE_BERT_FILES:
+        path = module.path(name)
+        content = context.files.json(path)
+        rules = sentence_bert_rules(context, content) if with_modules or context.kind == "ready" else {}
+        declarations += judge_object(path, content, rules)
+    return declarations
+
+
+def _model_declarations(context: Context) -> list[Declaration]:
+    """The declarations of the files that describe the checkpoint as a whole."""
+    files = context.files
+    file = sentence_transformers.FILE
+    declarations = judge_object(
+        file, files.json(file), sentence_transformers.sentence_transformers_rules(context)
+    )
+    declarations += judge_object(COLBERT_FILE, files.json(COLBERT_FILE), colbert_rules(context))
+    return declarations
+
+
+def _mismatches(folder: Path, modules: list[ModuleFolder]) -> dict[tuple[str, str], str]:
+    """The widths that do not match, by each chain of modules: those of each route, and those outside."""
+    mismatches: dict[tuple[str, str], str] = {}
+    for route in dict.fromkeys(module.route for module in modules):
+        mismatches |= width_mismatches(folder, [module for module in modules if module.route == route])
+    return mismatches
+
+
+def _extra_files(context: Context, modules: list[ModuleFolder], known: set[str]) -> list[Declaration]:
+    """The declarations of the other files."""
+    named = known | {MODULES_FILE}
+    for module in modules:
+        names = (*_WEIGHTS, "config.json", *ROUTER_FILES, *tokenizer.WHOLE_FILES, tokenizer.FILE)
+        named |= {module.path(name) for name in (*names, *_shards(context, module), *SENTENCE_BERT_FILES)}
+    whole = whole_file_rules(context)
+    loaded = _loaded_files(context)
+    declarations = []
+    for path in _files(context.folder):
+        name = path.rpartition("/")[2]
+        if path in named or path in loaded or (name in whole and path.count("/") == 0):
+            if path not in known and name in whole:
+                declarations.append(whole[name].judge(path, "", None))
+            continue
+        declaration = judge_extra_file(path)
+        if declaration is not None:
+            declarations.append(declaration)
+    return declarations
+
+
+def _shards(context: Context, module: ModuleFolder) -> list[str]:
+    """The files of weights that an index names."""
+    index = context.files.json(module.path("model.safetensors.index.json"))
+    weights: Any = index.get("weight_map")
+    return sorted({str(name) for name in weights.values()}) if isinstance(weights, dict) else []
+
+
+def _loaded_files(context: Context) -> set[str]:
+    """Other files that the loader of this kind of checkpoint reads."""
+    names = {COLBERT_FILE, sentence_transformers.FILE, "idf.json", tokenizer.TEMPLATE, "chat_template.json"}
+    if context.kind == "ready":
+        return names | set(GRAPHS)
+    if context.kind in _OWN_FORMATS:
+        patterns = ("*.safetensors", "weights/*", "tokenizers/*", "config/**/*", "*.npy", "*.parquet", "*.pt")
+        names |= {
+            path.relative_to(context.folder).as_posix()
+            for pattern in patterns
+            for path in context.folder.glob(pattern)
+        }
+    return names
+
+
+_OWN_FORMATS: Final = frozenset({"static", "nvembed", "pixel", "vision"})
+"""Kinds whose loaders read every file of weights in the folder, and check them."""
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """The paths of a folder's files; not those that begin with a dot."""
+    count = 0
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if name.startswith("."):
+                continue
+            count += 1
+            if count > _MAX_FILES:
+                return
+            yield Path(parent, name).relative_to(folder).as_posix()
