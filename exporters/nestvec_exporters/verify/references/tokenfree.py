@@ -1,0 +1,74 @@
+"""CANINE and ByT5 as transformers runs them, with its own tokenizers."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import torch
+import transformers
+from torch import Tensor, nn
+
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.checkpoints.files import CheckpointFiles
+from nestvec_exporters.graph.tower import LoadedCheckpoint
+from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.verify.reference import Reference
+from nestvec_exporters.verify.references.pooled_text import PooledTextReference, ReadTexts
+
+_CANINE_LENGTH: Final = 2048
+"""What CANINE was trained with: every text is padded to it, because its convolutions see padding."""
+
+
+def open_references(
+    checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: ExportOptions
+) -> dict[str, Reference]:
+    """The reference of the text tower."""
+    folder = str(checkpoint.folder)
+    limit = loaded.main_tower.spec.max_tokens
+    model: Any
+    tokenizer: Any
+    if CheckpointFiles(checkpoint.folder).model_type == "canine":
+        model = transformers.CanineModel.from_pretrained(folder, local_files_only=True)
+        tokenizer = transformers.CanineTokenizer()
+        block = int(model.config.local_transformer_stride)
+        places = min(int(model.config.max_position_embeddings), int(model.config.num_hash_buckets))
+        least = min(_CANINE_LENGTH, places) // block * block
+    else:
+        model = transformers.T5EncoderModel.from_pretrained(folder, local_files_only=True)
+        tokenizer, least, block = transformers.ByT5Tokenizer(), 0, 1
+    modes = (options.overrides.pooling or "mean").split("+")
+    reads = _reader(tokenizer, limit, least, block)
+    reference = PooledTextReference(
+        model.float().eval(),
+        reads,
+        lambda text: _count(tokenizer, text),
+        modes,
+        int(model.config.hidden_size),
+    )
+    prompts = {str(name): text for name, text in options.overrides.prompts.items()}
+    return {"text": reference.with_prompts(prompts)}
+
+
+def _reader(tokenizer: Any, limit: int, least: int, block: int) -> ReadTexts:
+    """Reads texts, cut at ``limit`` tokens and padded to ``least`` at least, a multiple of ``block``."""
+
+    def read(texts: list[str], prompt: str) -> tuple[Tensor, Tensor]:
+        # A text has no special tokens: "</s>" is four bytes.
+        tensors = tokenizer(
+            [f"{prompt}{text}" for text in texts],
+            truncation=True,
+            max_length=limit,
+            padding=True,
+            return_tensors="pt",
+            split_special_tokens=True,
+        )
+        ids, mask = tensors["input_ids"], tensors["attention_mask"]
+        wanted = max(least, -(-ids.shape[1] // block) * block)
+        more = (0, wanted - ids.shape[1])
+        return nn.functional.pad(ids, more), torch.as_tensor(nn.functional.pad(mask, more))
+
+    return read
+
+
+def _count(tokenizer: Any, text: str) -> int:
+    return len(tokenizer(text, verbose=False, split_special_tokens=True)["input_ids"])
