@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec_exporters.architectures import load_checkpoint
+from nestvec_exporters.architectures import load_checkpoint, load_with_inventory
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from nestvec_exporters.checkpoints.kinds import TORCH_PACKAGES, architecture
 from nestvec_exporters.graph.tensorrt import check_tensorrt
+from nestvec_exporters.inventory.check import check_honoured
+from nestvec_exporters.inventory.declaration import compact
+from nestvec_exporters.inventory.lengths import with_truncation
+from nestvec_exporters.inventory.take import take_inventory
 from nestvec_exporters.merge import Merge, merge_checkpoints
 from nestvec_exporters.nesting.fit import FitOptions, NestingFit, distinct_texts, fit_nesting
 from nestvec_exporters.nesting.ladder import Ladders, validated_ladders
@@ -27,7 +31,7 @@ from nestvec_schemas.extras import require_packages
 from nestvec_schemas.manifest import Manifest, Verification
 from nestvec_schemas.repository import ROTATION, part_folder
 from nestvec_schemas.samples.sample import Sample
-from nestvec_schemas.towers import Modality, part_of
+from nestvec_schemas.towers import part_of
 
 if TYPE_CHECKING:
     from nestvec_exporters.component import Component
@@ -53,8 +57,10 @@ def export(
         check_tensorrt(options.checkpoint, options.models, options.cli_args())
     check_target(options.models, options.name, force=options.force)
     progress.stage("reading the checkpoint")
-    source = options.merge or read_checkpoint(options.checkpoint, options)
-    experts = {name: read_checkpoint(checkpoint, options) for name, checkpoint in options.experts.items()}
+    source = options.merge or read_checkpoint(options.checkpoint, options, options)
+    experts = {
+        name: read_checkpoint(checkpoint, options, options) for name, checkpoint in options.experts.items()
+    }
     needs = TORCH_PACKAGES if isinstance(source, Merge) else architecture(source.architecture).packages
     require_packages("exporting", needs, "export")
     progress.stage("loading libraries")
@@ -103,9 +109,10 @@ def _build(
     )
 
     listener.stage("loading the weights")
-    loaded = load_checkpoint(checkpoint, options)
+    loaded, declarations = load_with_inventory(checkpoint, options)
     if options.overrides.image_checkpoint is not None:
         image = read_checkpoint(options.overrides.image_checkpoint, options)
+        check_honoured(take_inventory(image.folder, image.architecture, options))
         loaded = _with_image_tower(loaded, image, options)
         checkpoint = replace(checkpoint, source=f"{checkpoint.source}+{image.source}")
     # A rotation makes vectors of all prefixes, whatever was trained.
@@ -119,13 +126,17 @@ def _build(
     sample = _sample(options, loaded.dim)
     traced = [_trace(component, work, ladders, listener) for component in components]
     fitted = _fit(options, loaded, traced[0], folder, sample, listener) if sample else None
-    references = _references(checkpoint, loaded, options)
-    libraries = [loaded.towers[name] for name, reference in references.items() if reference.independent]
+    references = _references(checkpoint, experts, components, options)
+    libraries = {
+        part_of(loaded.specs, name) if name in loaded.towers else name
+        for name, reference in references.items()
+        if reference.independent
+    }
     verifications = []
     for component, graph in zip(components, traced, strict=True):
         place, part = part_folder(folder, component.part), component.part
         write_component(options, component, graph, place, ladders, fitted, listener.stage)
-        has_library = any(component.tower is tower for tower in libraries)
+        has_library = part in libraries
         if not has_library:
             listener.stage("comparing the graph with the checkpoint" + (f", {part}" if part else ""))
         verify = partial(verify_component, component, folder, options.precision, ladders, fitted)
@@ -136,6 +147,7 @@ def _build(
     update = {
         "experts": dict.fromkeys(loaded.experts, checkpoint.source)
         | {name: expert.source for name, expert in experts.items()},
+        "declarations": compact(with_truncation(declarations, loaded.specs, options)),
         "files": file_checksums(folder, components),
     }
     manifest = manifest.model_copy(update=update)
@@ -149,19 +161,27 @@ def _build(
 
 
 def _references(
-    checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: ExportOptions
-) -> Mapping[Modality, Reference]:
-    """The checkpoint as its own library runs it."""
-    from nestvec_exporters.verify.references import open_references  # noqa: PLC0415 - seconds of imports
+    checkpoint: Checkpoint,
+    experts: Mapping[str, Checkpoint],
+    components: Sequence[Component],
+    options: ExportOptions,
+) -> dict[str, Reference]:
+    """The checkpoint and its experts as their own library runs them, by modality and by expert."""
+    from nestvec_exporters.verify.references import open_expert, open_references  # noqa: PLC0415 - slow
 
-    return open_references(checkpoint, loaded, options)
+    references = open_references(checkpoint, components[0].loaded, options)
+    for component in components:
+        if component.part in experts:
+            expert = experts[component.part]
+            references[component.part] = open_expert(expert, component.loaded, options)
+    return references
 
 
 def _verify_by_library(
     options: ExportOptions,
     loaded: LoadedCheckpoint,
     exported: Exported,
-    references: Mapping[Modality, Reference],
+    references: Mapping[str, Reference],
     open_served: OpenServed | None,
 ) -> Verification:
     """How close the encoder is to what the checkpoint's own library gives. Raises VerificationFailed."""

@@ -110,6 +110,9 @@ class Manifest(Record):
     source: str
     """The checkpoint that it was exported from."""
 
+    trust_remote_code: bool = False
+    """Whether the checkpoint's own Python code was allowed to run during the export."""
+
     kind: OutputKind = "dense"
     towers: dict[Modality, Tower]
     experts: dict[str, str] = Field(default_factory=dict)
@@ -149,6 +152,10 @@ class Manifest(Record):
     """The same for every exit but the deepest."""
 
     fit: FitSummary | None = None
+    declarations: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """What the checkpoint declares, by file and key (empty for a file as a whole): ``honoured: …``,
+    ``irrelevant: …`` or ``ignored: …``, with what honours it or why it does not matter."""
+
     verification: Verification
     files: dict[str, str]
     """SHA-256 of each file, by its path inside the encoder's folder; ``@PART/`` begins that of another

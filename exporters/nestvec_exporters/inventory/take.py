@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from nestvec_exporters.checkpoints.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapters_in
 from nestvec_exporters.checkpoints.files import GRAPHS, CheckpointFiles
+from nestvec_exporters.checkpoints.kinds import SENTENCE
 from nestvec_exporters.inventory.context import Context
 from nestvec_exporters.inventory.declaration import Declaration, matches
 from nestvec_exporters.inventory.layout import (
@@ -88,7 +90,8 @@ def _module_declarations(module: ModuleFolder, context: Context, *, with_modules
         declarations += _sentence_bert(module, context, with_modules=with_modules)
     else:
         content = files.json(path)
-        declarations = judge_object(path, content, module_rules(module.module_class, context))
+        module_table = module_rules(module.module_class, context)
+        declarations = [] if module_table is None else judge_object(path, content, module_table)
     path = module.path(tokenizer.FILE)
     content = files.json(path)
     rules = tokenizer.tokenizer_rules(context, content, with_modules=with_modules)
@@ -98,9 +101,7 @@ def _module_declarations(module: ModuleFolder, context: Context, *, with_modules
             declarations.append(honoured("the exported tokenizer").judge(module.path(name), "", None))
     if files.has(module.path(tokenizer.TEMPLATE)):
         rule = tokenizer.template_rule(context, with_modules=with_modules)
-        template = Declaration(module.path(tokenizer.TEMPLATE), "", "template", rule.outcome, rule.reason)
-        judged = rule.judge(template.file, "", template.value)
-        declarations.append(judged)
+        declarations.append(rule.judge(module.path(tokenizer.TEMPLATE), "", "a chat template"))
     direction = ((files.json(module.path(tokenizer.TOKENIZER_JSON)).get("truncation")) or {}).get("direction")
     if direction is not None:
         rule = tokenizer.truncation_rule(context)
@@ -147,7 +148,8 @@ def _extra_files(context: Context, modules: list[ModuleFolder], known: set[str])
         named |= {module.path(name) for name in (*names, *_shards(context, module), *SENTENCE_BERT_FILES)}
     whole = whole_file_rules(context)
     loaded = _loaded_files(context)
-    declarations = []
+    declarations = _adapters(context)
+    named |= {declaration.file for declaration in declarations}
     for path in _files(context.folder):
         name = path.rpartition("/")[2]
         if path in named or path in loaded or (name in whole and path.count("/") == 0):
@@ -160,6 +162,19 @@ def _extra_files(context: Context, modules: list[ModuleFolder], known: set[str])
     return declarations
 
 
+def _adapters(context: Context) -> list[Declaration]:
+    """The declarations of adapters in folders below a text encoder's, each an expert of the encoder."""
+    if context.kind not in _WITH_ADAPTERS:
+        return []
+    return [
+        honoured(f"the expert {adapter.name}").judge(
+            (adapter.folder.relative_to(context.folder) / name).as_posix(), "", None
+        )
+        for adapter in adapters_in(context.folder)
+        for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS)
+    ]
+
+
 def _shards(context: Context, module: ModuleFolder) -> list[str]:
     """The files of weights that an index names."""
     index = context.files.json(module.path("model.safetensors.index.json"))
@@ -170,6 +185,7 @@ def _shards(context: Context, module: ModuleFolder) -> list[str]:
 def _loaded_files(context: Context) -> set[str]:
     """Other files that the loader of this kind of checkpoint reads."""
     names = {COLBERT_FILE, sentence_transformers.FILE, "idf.json", tokenizer.TEMPLATE, "chat_template.json"}
+    names |= {ADAPTER_CONFIG, ADAPTER_WEIGHTS}  # transformers loads an adapter beside a configuration
     if context.kind == "ready":
         return names | set(GRAPHS)
     if context.kind in _OWN_FORMATS:
@@ -181,6 +197,9 @@ def _loaded_files(context: Context) -> set[str]:
         }
     return names
 
+
+_WITH_ADAPTERS: Final = frozenset({SENTENCE})
+"""Kinds whose loaders make an expert of every adapter beside the weights, and check it."""
 
 _OWN_FORMATS: Final = frozenset({"static", "nvembed", "pixel", "vision"})
 """Kinds whose loaders read every file of weights in the folder, and check them."""

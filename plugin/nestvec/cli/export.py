@@ -101,6 +101,13 @@ class TrustArgs:
     """How much of the checkpoint is believed without proof."""
 
     verify: VerifyLevel
+    trust_remote_code: bool
+
+    ignore: tuple[str, ...]
+    """Declarations that are known not to matter."""
+
+    explain: bool
+    """List what the checkpoint declares, and write nothing."""
 
 
 @dataclass(frozen=True)
@@ -258,6 +265,25 @@ _TRUST = option_group(
         help="full: compare with the checkpoint's own library on every prompt, all lengths, odd characters "
         "and padded batches. quick: fewer texts, none of them long; the manifest says so.",
     ),
+    option(
+        "--trust-remote-code",
+        is_flag=True,
+        help="Run Python code that comes with the checkpoint, for this export alone; read it first. The "
+        "manifest says so.",
+    ),
+    option(
+        "--ignore",
+        multiple=True,
+        envvar="NESTVEC_EXPORT_IGNORE",
+        metavar="FILE:KEY",
+        help="Export although this declaration of the checkpoint is not honoured (repeatable; FILE alone for "
+        "all of a file, * for any characters). The manifest says so.",
+    ),
+    option(
+        "--explain",
+        is_flag=True,
+        help="List everything that the checkpoint declares and what the export makes of it; write nothing.",
+    ),
 )
 
 
@@ -293,6 +319,7 @@ def command(args: ExportArgs) -> None:
       nestvec export CHECKPOINT --merge 'base+0.5*A' --with A=biomed \\
         --fit pairs.jsonl
     """
+    from nestvec.cli.declarations import print_declarations
     from nestvec.cli.export_report import print_export
     from nestvec.service.verification import open_served
     from nestvec.terminal.interrupts import reraise_interrupt
@@ -319,7 +346,12 @@ def command(args: ExportArgs) -> None:
         experts=args.merging.expert,
         merge=merge,
         verify=args.trust.verify,
+        trust_remote_code=args.trust.trust_remote_code,
+        ignore=args.trust.ignore,
     )
+    if args.trust.explain:
+        print_declarations(options, as_json=args.target.json)
+        return
     with reraise_interrupt() as check, stages() as shown:
 
         def stage(name: str) -> None:

@@ -29,10 +29,30 @@ def print_export(manifest: Manifest, models: Path, *, as_json: bool, fitted: boo
     click.echo(
         f"{merged}{folder}: {manifest.dim} dims ({dims}), {manifest.precision}, "
         f"{describe_inputs(manifest)}, {size / 1e6:.1f} MB\n"
+        f"{_trusted(manifest)}"
+        f"{_not_honoured(manifest)}"
         f"{_verified(verification)}"
         f"{_nested(manifest)}"
         f"Next: nestvec serve --models {models}"
     )
+
+
+def _trusted(manifest: Manifest) -> str:
+    """That code of the checkpoint's own was allowed to run, where it was."""
+    if not manifest.trust_remote_code:
+        return ""
+    return "the checkpoint's own code was allowed to run (--trust-remote-code)\n"
+
+
+def _not_honoured(manifest: Manifest) -> str:
+    """Declarations of the checkpoint that were ignored, and lengths that are not reached."""
+    lines = [
+        f"{file}:{key}: {made_of.partition(': ')[2]}" if key else f"{file}: {made_of.partition(': ')[2]}"
+        for file, keys in manifest.declarations.items()
+        for key, made_of in keys.items()
+        if made_of.startswith(("ignored: ", "honoured: texts are truncated to"))
+    ]
+    return "".join(f"warning: {line}\n" for line in lines)
 
 
 def _verified(verification: Verification) -> str:

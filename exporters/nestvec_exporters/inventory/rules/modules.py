@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from nestvec_exporters.inventory.context import Context
 from nestvec_exporters.inventory.rules.rule import (
     RECORD,
     TRAINING,
     Rules,
-    either,
     honoured,
     irrelevant,
     limited,
@@ -53,9 +52,9 @@ def _pooling(context: Context) -> Rules:
         "pooling_mode": honoured(by),
         **table(honoured(by), *POOLING_FLAGS),
         "include_prompt": limited(
-            honoured("prompts are left out of pooling"),
-            lambda value: value is not False or context.kind != "ready",
-            "a ready graph pools prompts too",
+            honoured("whether prompts are pooled"),
+            lambda value: value is not False or context.kind != "cross",
+            "a cross-encoder pools prompts too",
         ),
     }
 
@@ -70,13 +69,11 @@ def _dense(context: Context) -> Rules:
         "bias": honoured(by),
         "activation_function": honoured(by),
         **table(
-            limited(
-                honoured(by), lambda value: value in names, f"the layer reads and writes {source}"
-            ),
+            limited(honoured(by), lambda value: value in names, f"the layer reads and writes {source}"),
             "module_input_name",
             "module_output_name",
         ),
-        "use_residual": either(context.kind != "ready", honoured(by), "the layer adds no residual"),
+        "use_residual": honoured(by),
     }
 
 
@@ -155,8 +152,7 @@ _TABLES: Final[Mapping[str, Callable[[Context], Rules]]] = {
 }
 
 
-def module_rules(module_class: str, context: Context) -> Rules:
-    """The rules of a class's ``config.json``; those of a class without a table refuse every value."""
-    rules: Any = _TABLES.get(module_class)
-    known: Rules = {} if rules is None else rules(context)
-    return {"__version__": irrelevant(RECORD), **known}
+def module_rules(module_class: str, context: Context) -> Rules | None:
+    """The rules of a class's ``config.json``; None for a class without a table, which no loader reads."""
+    rules = _TABLES.get(module_class)
+    return None if rules is None else {"__version__": irrelevant(RECORD), **rules(context)}

@@ -9,6 +9,7 @@ from nestvec_exporters.inventory.context import Context
 from nestvec_exporters.inventory.rules.rule import (
     PRECISION,
     SPEED,
+    Rule,
     Rules,
     either,
     honoured,
@@ -108,7 +109,7 @@ def sentence_bert_rules(context: Context, arguments: Mapping[str, Any]) -> Rules
     return rules
 
 
-def _length_rule(context: Context) -> Any:
+def _length_rule(context: Context) -> Rule:
     if context.late:
         return honoured("the longest text, unless queries or documents have lengths of their own")
     return honoured("the longest text of the encoder")
@@ -118,6 +119,8 @@ def _task(context: Context) -> tuple[str, str, str]:
     """The task, the output of the transformers model, and what the module calls it."""
     if context.kind == "cross" and "Pooling" not in context.files.modules:
         return _LANGUAGE_MODEL if "LogitScore" in context.files.modules else _CLASSIFIER
+    if "SparseAutoEncoder" in context.files.modules:
+        return _DEFAULT_TASK
     return _TASKS.get(context.kind, _DEFAULT_TASK)
 
 

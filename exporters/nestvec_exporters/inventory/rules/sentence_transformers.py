@@ -13,7 +13,6 @@ from nestvec_exporters.inventory.rules.rule import (
     honoured,
     irrelevant,
     limited,
-    refused,
     table,
 )
 

@@ -164,8 +164,9 @@ def tokenizer_rules(context: Context, content: Mapping[str, Any], *, with_module
     by_code = "it declares code of its own, and the class of transformers may read texts otherwise"
     rules["auto_map"] = limited(
         honoured("--trust-remote-code, or a class that does the same"),
-        lambda value: context.options.trust_remote_code
-        or not unexplained_classes(context.files.folder, context.kind),
+        lambda value: (
+            context.options.trust_remote_code or not unexplained_classes(context.files.folder, context.kind)
+        ),
         by_code,
     )
     rules["truncation_side"] = truncation_rule(context)

@@ -9,6 +9,7 @@ from nestvec_exporters.checkpoints.custom_code import unexplained_classes
 from nestvec_exporters.inventory.context import WITHOUT_TRANSFORMERS, Context
 from nestvec_exporters.inventory.declaration import Declaration
 from nestvec_exporters.inventory.rules.architectures import architecture_rule
+from nestvec_exporters.inventory.rules.published import published_rules
 from nestvec_exporters.inventory.rules.rule import (
     GENERATION,
     LABELS,
@@ -178,6 +179,47 @@ GENERAL: Final[Rules] = {
 }
 """Keys of any architecture that change no vector, or only with the named values."""
 
+NOMIC: Final[Rules] = {
+    **table(
+        honoured("translated to transformers' NomicBertConfig, or what that always computes"),
+        "activation_function",
+        "causal",
+        "layer_norm_epsilon",
+        "mlp_fc1_bias",
+        "mlp_fc2_bias",
+        "moe_every_n_layers",
+        "n_embd",
+        "n_head",
+        "n_inner",
+        "n_layer",
+        "n_positions",
+        "norm_mlp",
+        "num_experts",
+        "pad_vocab_size_multiple",
+        "prenorm",
+        "qkv_proj_bias",
+        "rotary_emb_base",
+        "rotary_emb_fraction",
+        "rotary_emb_interleaved",
+        "rotary_emb_scale_base",
+        "rotary_scaling_factor",
+        "use_rms_norm",
+    ),
+    **table(
+        irrelevant(TRAINING),
+        "attn_pdrop",
+        "embd_pdrop",
+        "resid_pdrop",
+        "dense_seq_output",
+        "fused_bias_fc",
+        "fused_dropout_add_ln",
+        "last_layer_subset",
+        "max_trained_positions",
+        "scale_attn_weights",
+    ),
+}
+"""nomic-ai's own configuration, which ``text_encoders.published_configs`` reads."""
+
 _CROSS_KEYS: Final = ("sbert_ce_default_activation_function",)
 
 
@@ -197,6 +239,7 @@ def transformers_config(
     if owner is None:
         return []  # timm's and the loaders' own formats, which they check themselves
     rules |= _specific(content, context, with_modules=with_modules)
+    rules |= published_rules(content)
     declarations: list[Declaration] = []
     for key, value in content.items():
         declarations += _judged(file, key, value, owner, rules)
@@ -213,12 +256,16 @@ def _specific(content: Mapping[str, Any], context: Context, *, with_modules: boo
         **table(scores if is_cross else irrelevant(LABELS), "id2label", "label2id", "num_labels"),
         "auto_map": limited(
             honoured("--trust-remote-code, a class that does the same, or an unused head"),
-            lambda value: context.options.trust_remote_code
-            or not unexplained_classes(context.files.folder, context.kind),
+            lambda value: (
+                context.options.trust_remote_code
+                or not unexplained_classes(context.files.folder, context.kind)
+            ),
             "it declares code of its own, and transformers' class of this name may compute something else",
         ),
     }
-    if is_cross or context.kind == "conse":
+    if content.get("model_type") == "nomic_bert":
+        rules |= NOMIC
+    if is_cross:
         activation = honoured("the activation of the score")
         rules |= table(activation, *_CROSS_KEYS, "sentence_transformers.activation_fn")
         rules["sentence_transformers.version"] = irrelevant(RECORD)
