@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from nestvec_schemas.manifest import Precision, Verification
 from nestvec_schemas.preprocessing.collate import Array, Arrays, pad_rows
 from nestvec_schemas.towers import EXIT_INPUT, OutputKind
 from nestvec_schemas.vectors import Matrix, Vectors, cosines, normalise
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 _BATCH = 16
 
@@ -67,19 +71,28 @@ def reference_exit_vectors(
     return normalise(mapped) if normalised else mapped
 
 
+def open_graph(graph: Path) -> InferenceSession:
+    """A graph in onnxruntime, on the CPU."""
+    import onnxruntime  # noqa: PLC0415 - slow
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+
+
 def run_graph(
-    graph: Path, rows: Sequence[Arrays], layer: int | None = None, *, unbatched: bool = False
+    graph: Path | InferenceSession,
+    rows: Sequence[Arrays],
+    layer: int | None = None,
+    *,
+    unbatched: bool = False,
 ) -> list[Array]:
     """What a graph gives in onnxruntime for each row, float32; of one vector per token, without padding's.
 
     In mixed batches padded on the right with zeros, so that padding would show, unless each row runs
     ``unbatched``. ``layer`` is the exit of an encoder that has several.
     """
-    import onnxruntime  # noqa: PLC0415 - slow
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    session = open_graph(graph) if isinstance(graph, Path) else graph
     names = [output.name for output in session.get_inputs()]
     outputs: list[Array] = []
     size = 1 if unbatched else _BATCH

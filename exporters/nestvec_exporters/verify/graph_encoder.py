@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from onnxruntime import InferenceSession
 from PIL import Image, ImageOps
 
 from nestvec_exporters.graph.tower import LoadedCheckpoint, RoleText
@@ -30,6 +31,7 @@ class GraphEncoder:
     def __init__(self, folder: Path, loaded: LoadedCheckpoint) -> None:
         self.folder, self.loaded = folder, loaded
         self.manifest: Manifest = read_manifest(folder)
+        self._sessions: dict[Path, InferenceSession] = {}
 
     def embed(
         self, probes: Sequence[Probe], *, dim: int | None = None, expert: str | None = None
@@ -53,7 +55,9 @@ class GraphEncoder:
         rows = tower.rows(self.folder, values, tower.spec.max_tokens)
         graph = part_folder(self.folder, self.manifest.part(modality, expert)) / GRAPH
         depth = self.manifest.depth if len(self.manifest.layers) > 1 else None
-        return compare.run_graph(graph, rows, depth, unbatched=tower.spec.alone)
+        session = self._sessions.get(graph) or compare.open_graph(graph)
+        self._sessions[graph] = session
+        return compare.run_graph(session, rows, depth, unbatched=tower.spec.alone)
 
     def _tower_of(self, probe: Probe) -> Modality:
         if len(self.loaded.towers) == 1:
