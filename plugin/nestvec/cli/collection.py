@@ -47,6 +47,9 @@ def create(spec: Path, uri: str, token: str, database: str, models: Path) -> Non
     \b
       exit: LAYER    stop after this layer: FIELD_DIM_exitLAYER
       expert: NAME   use the encoder's weights of this name: FIELD_DIM_NAME
+      prompt: NAME   put this prompt before documents and queries: FIELD_DIM_NAME
+      query_prompt: NAME
+                     put another before queries
       form: int8     store a quarter of the bytes: FIELD_DIM_int8
       form: binary   store a thirty-second of them: FIELD_DIM_binary
       form: sparse   for a sparse encoder, without dims: FIELD_sparse
@@ -192,7 +195,7 @@ def _print(description: dict[str, Any]) -> None:
     for entry in description["columns"]:
         if entry["compose"] is not None:
             click.echo(f"{entry['name']} is composed: {entry['compose']}")
-    columns = (
+    columns: tuple[str, ...] = (
         "column",
         "source",
         "encoder",
@@ -206,6 +209,9 @@ def _print(description: dict[str, Any]) -> None:
         "metric",
         "service",
     )
+    prompts = ("prompt", "query_prompt")
+    named = any(entry[key] is not None for entry in description["embeddings"] for key in prompts)
+    columns = (*columns[:6], *prompts, *columns[6:]) if named else columns
     keys = tuple("bytes_per_row" if entry == "bytes" else entry for entry in columns)
     print_table(columns, [[entry[key] for key in keys] for entry in description["embeddings"]])
 

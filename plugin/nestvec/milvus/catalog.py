@@ -109,7 +109,7 @@ class EmbeddingColumn:
 
     @property
     def encoder_name(self) -> str:
-        """The encoder, with its expert: ``minilm@biomed``."""
+        """The encoder, with its expert and prompts: ``minilm@biomed?prompt=clustering``."""
         return format_model_name(replace(self.config, exit=None))
 
 

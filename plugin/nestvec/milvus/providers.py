@@ -44,6 +44,9 @@ _CALLS_PER_INSERT: Final = 5
 MAX_INSERT_ROWS: Final = _CALLS_PER_INSERT * _TEI_BATCH_TEXTS
 """Rows of one insert, whatever the provider."""
 
+_DOCUMENT_PROMPT: Final = "document_prompt"
+"""The parameter of an endpoint's query string that names the prompt which Milvus puts before documents."""
+
 _NO_KEY: Final = "unused"
 """Milvus Lite requires an API key for every service, even for one without keys."""
 
@@ -111,6 +114,20 @@ class Provider(ABC):
         """The provider of the same Milvus that fills fields of this form. Raises StoreRefused."""
         return self
 
+    def check_prompts(self, config: EmbeddingConfig) -> None:
+        """Raise StoreRefused for named prompts that differ by role, which this Milvus does not say."""
+        named = config.prompt is not None or config.query_prompt is not None
+        # nestvec embeds the queries and documents of sparse fields itself.
+        if self.sends_prompts or not named or config.is_symmetric or config.form == "sparse":
+            return
+        document, query = config.prompt_name("document"), config.prompt_name("query")
+        raise StoreRefused(
+            "Milvus Lite does not distinguish queries from documents, and their prompts differ",
+            value=f"{document} and {query}",
+            next_step=f"Name one prompt for both, for example prompt {query}, or use a Milvus server, "
+            "version 2.6 or later.",
+        )
+
 
 class OpenAIProvider(Provider):
     """Milvus Lite's only provider: the config is sent as a model's name and ``dimensions``."""
@@ -153,7 +170,7 @@ class TeiProvider(Provider):
     def write_params(self, service: str, config: EmbeddingConfig, key: ServiceKey | None) -> FunctionParams:
         params: FunctionParams = {
             "provider": self.name,
-            "endpoint": f"{service}?{urlencode(query_parameters(config))}",
+            "endpoint": f"{service}?{urlencode(self._query_string(config))}",
             "max_client_batch_size": _TEI_BATCH_TEXTS,
         }
         if config.prompts.document:
@@ -167,7 +184,17 @@ class TeiProvider(Provider):
         if endpoint is None:
             return None
         prompts = Prompts(str(params.get("ingestion_prompt", "")), str(params.get("search_prompt", "")))
-        return replace(endpoint, config=replace(endpoint.config, prompts=prompts))
+        query = parse_qs(urlsplit(str(params["endpoint"])).query, keep_blank_values=True)
+        prompt = endpoint.config.prompt or query.get(_DOCUMENT_PROMPT, [None])[0]
+        return replace(endpoint, config=replace(endpoint.config, prompt=prompt, prompts=prompts))
+
+    def _query_string(self, config: EmbeddingConfig) -> dict[str, str | int]:
+        """The config; if it has named prompts, the service is asked for none, as Milvus puts them itself."""
+        parameters = query_parameters(config)
+        named = config.prompt is not None or config.query_prompt is not None
+        if config.prompt is not None:
+            parameters[_DOCUMENT_PROMPT] = config.prompt
+        return parameters | ({"prompt": ""} if named or config.prompts.default else {})
 
     def for_form(self, form: Form) -> Provider:
         return PROVIDERS["cohere"] if form == "int8" else self

@@ -21,8 +21,9 @@ from nestvec.milvus.providers import (
 )
 from nestvec_schemas.binary_codes import check_binary_dim
 from nestvec_schemas.capabilities import CHECKS
-from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS, VECTOR_TYPES, EmbeddingConfig, Prompts
+from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS, VECTOR_TYPES, EmbeddingConfig
 from nestvec_schemas.errors import SpecError, StoreUnknown, nearest
+from nestvec_schemas.prompt_roles import ROLES
 from nestvec_schemas.spec.collection_spec import column_name
 
 __all__ = ["EmbeddingConfig", "EmbeddingOptions", "ServiceKey", "add_embedding"]
@@ -57,9 +58,9 @@ def add_embedding(
     """Add a vector field ``{source}_{dim}`` for each of ``dims`` to ``schema``, filled by Milvus from
     ``source``.
 
-    ``encoder`` is a name or, where exit, expert, form or top are chosen, an EmbeddingConfig. Exit, expert
-    and form are part of the field's name: ``{source}_{dim}_{expert}_exit{exit}_{form}``. Milvus from 2.6
-    fills ``int8`` fields (INT8_VECTOR) through its ``cohere`` provider, whose address is in milvus.yaml;
+    ``encoder`` is a name or, where exit, expert, prompts, form or top are chosen, an EmbeddingConfig. What is
+    chosen is part of the field's name: ``{source}_{dim}_{expert}_exit{exit}_{prompt}_{form}``. Milvus from
+    2.6 fills ``int8`` fields (INT8_VECTOR) through its ``cohere`` provider, whose address is in milvus.yaml;
     ``nestvec ingest`` fills ``binary`` fields (BINARY_VECTOR). Milvus Lite has neither. A sparse encoder has
     no dims: its field ``{source}_sparse`` or ``{source}_sparse_top{top}`` (SPARSE_FLOAT_VECTOR) is filled by
     ``nestvec ingest`` as well.
@@ -89,8 +90,9 @@ def add_embedding(
             next_step="Put the key under credential in milvus.yaml and name it: "
             "options=EmbeddingOptions(key=ServiceKey(api_key, credential=NAME)), or NESTVEC_CREDENTIAL.",
         )
+    provider.check_prompts(chosen)
     _warn(provider, chosen, info, address)
-    prompts = Prompts(info.prompts.get("document", ""), info.prompts.get("query", ""))
+    prompts = chosen.texts_of(info.prompts, info.default_prompt)
     # The deepest exit counts as no exit: fields that differ only in it are of one family.
     exit = None if info.layers and chosen.exit == info.layers[0] else chosen.exit
     for name, config in zip(names, configs, strict=True):
@@ -107,7 +109,8 @@ def _check_configs(
 ) -> tuple[EmbeddingConfig, ...]:
     """The config of each field; of a sparse encoder with all its words if none is chosen.
 
-    Raises SpecError, ExitNotOffered, ExpertNotOffered, DimNotOffered if the encoder does not offer them.
+    Raises SpecError, ExitNotOffered, ExpertNotOffered, PromptNotOffered, DimNotOffered if the encoder does
+    not offer them.
     """
     default = config.dim or (info.dim if config.form == "sparse" else None)
     configs = tuple(replace(config, dim=dim) for dim in dims or (() if default is None else (default,)))
@@ -159,10 +162,18 @@ def _add_function(schema: CollectionSchema, source: str, name: str, params: Func
 
 def _warn(provider: Provider, config: EmbeddingConfig, info: EncoderInfo, address: str) -> None:
     """Log what the fields depend on that the schema cannot hold."""
-    if not provider.sends_prompts and config.form != "sparse" and any(info.prompts.values()):
+    roles_have_prompts = any(info.prompts.get(role) for role in ROLES)
+    if (
+        not provider.sends_prompts
+        and config.form != "sparse"
+        and config.prompt is None
+        and roles_have_prompts
+    ):
         logger.warning(
-            "Milvus Lite does not distinguish queries from documents: the prompts of %s are not used",
+            "Milvus Lite does not distinguish queries from documents: the prompts of %s are not used%s; name "
+            "one for both (prompt) to use it",
             config.encoder,
+            f", only the default one, {info.default_prompt}" if info.default_prompt else "",
         )
     if not provider.has_own_address:
         logger.warning(

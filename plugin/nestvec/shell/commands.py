@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -103,6 +103,12 @@ def _dims(shell: ShellState, name: str) -> None:
     print_table(("table", "source", "column", "dim", "bytes per row", "exit", "encoder", "index"), rows)
 
 
+def _encoder_config(embedding: Mapping[str, Any]) -> EmbeddingConfig:
+    """What an embedding's encoder is called by: its name, expert and prompts."""
+    names = ("encoder", "expert", "prompt", "query_prompt")
+    return EmbeddingConfig(**{name: embedding[name] for name in names})
+
+
 def _family_rows(shell: ShellState, name: str) -> list[tuple[object, ...]]:
     """The vectors of each text column, shortest first."""
     description = lifecycle.describe_collection(shell.client, name)
@@ -118,7 +124,7 @@ def _family_rows(shell: ShellState, name: str) -> list[tuple[object, ...]]:
             embedding["dim"] or (embedding["top"] and f"top {embedding['top']}"),
             embedding["bytes_per_row"],
             embedding["exit"] or "last",
-            format_model_name(EmbeddingConfig(embedding["encoder"], expert=embedding["expert"])),
+            format_model_name(_encoder_config(embedding)),
             " ".join(filter(None, (embedding["index"], embedding["metric"]))),
         )
         for embedding in ordered

@@ -15,6 +15,7 @@ from nestvec.milvus.providers import (
     write_note,
 )
 from nestvec_schemas.embedding_config import EmbeddingConfig, Prompts
+from nestvec_schemas.errors import StoreRefused
 from nestvec_schemas.manifest import ENCODER_NAME, EXPERT_NAME
 
 services = st.sampled_from(["http://127.0.0.1:8080", "https://embeddings:443", "http://[::1]:9"])
@@ -24,7 +25,11 @@ configs = st.builds(
     dim=st.integers(1, 8192),
     exit=st.none() | st.integers(1, 999),
     expert=st.none() | st.from_regex(EXPERT_NAME, fullmatch=True),
-    prompts=st.builds(Prompts, document=st.text(max_size=20), query=st.text(max_size=20)),
+    prompt=st.none() | st.text(max_size=20),
+    query_prompt=st.none() | st.text(max_size=20),
+    prompts=st.builds(
+        Prompts, document=st.text(max_size=20), query=st.text(max_size=20), default=st.text(max_size=20)
+    ),
 )
 naming = sorted(name for name, provider in PROVIDERS.items() if provider.has_own_address)
 
@@ -38,7 +43,8 @@ def test_what_is_written_is_read_back(name: ProviderName, service: str, config: 
     expected = config if name == "tei" else replace(config, dim=None)
     assert endpoint == Endpoint(name, service, expected)
     assert endpoint is not None
-    assert endpoint.config.prompts == (config.prompts if endpoint.sends_prompts else Prompts())
+    sent = replace(config.prompts, default="")
+    assert endpoint.config.prompts == (sent if endpoint.sends_prompts else Prompts())
 
 
 @given(service=services, config=configs, source=st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True))
@@ -104,3 +110,35 @@ def test_a_description_about_something_else(note: str) -> None:
 )
 def test_a_function_that_calls_somebody_else(params: dict[str, str]) -> None:
     assert read_params(params) is None
+
+
+def test_milvus_puts_named_prompts_before_texts_and_the_service_none() -> None:
+    texts = Prompts("c: ", "q: ")
+    config = EmbeddingConfig("e5", 64, prompt="clustering", query_prompt="query", prompts=texts)
+    assert written("tei", config) == {
+        "provider": "tei",
+        "endpoint": "http://h:1?encoder=e5&dim=64&prompt=&query_prompt=query&document_prompt=clustering",
+        "max_client_batch_size": 1024,
+        "ingestion_prompt": "c: ",
+        "search_prompt": "q: ",
+    }
+    default = EmbeddingConfig("e5", 64, prompts=Prompts("d: ", "q: ", "s: "))
+    assert written("tei", default)["endpoint"] == "http://h:1?encoder=e5&dim=64&prompt="
+
+
+def test_prompts_are_in_the_model_name_of_the_providers_that_send_only_that() -> None:
+    config = EmbeddingConfig("e5", 64, 3, prompt="clustering")
+    assert written("openai", config)["model_name"] == "e5@3?prompt=clustering"
+    assert written("cohere", config)["model_name"] == "e5@3?prompt=clustering"
+
+
+def test_milvus_lite_cannot_tell_queries_from_documents() -> None:
+    lite = PROVIDERS["openai"]
+    for config in (EmbeddingConfig("a"), EmbeddingConfig("a", prompt="x"), EmbeddingConfig("a", prompt="")):
+        lite.check_prompts(config)
+    lite.check_prompts(EmbeddingConfig("a", form="sparse", prompt="x", query_prompt="y"))
+    for prompt, query_prompt in (("x", "y"), (None, "y"), ("passage", None)):
+        config = EmbeddingConfig("a", prompt=prompt, query_prompt=query_prompt)
+        with pytest.raises(StoreRefused, match=r"their prompts differ.*Name one prompt for both"):
+            lite.check_prompts(config)
+        PROVIDERS["tei"].check_prompts(config)

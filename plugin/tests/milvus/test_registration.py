@@ -19,6 +19,7 @@ from nestvec_schemas.errors import (
     EncoderNotFound,
     ExitNotOffered,
     ExpertNotOffered,
+    PromptNotOffered,
     ServiceError,
     ServiceUnreachable,
     SpecError,
@@ -36,9 +37,12 @@ def schema() -> CollectionSchema:
     return made
 
 
+CONFIG = ("exit", "expert", "form", "top", "prompt", "query_prompt")
+
+
 def add(schema: CollectionSchema, source: str, encoder: str, **arguments: Any) -> None:
     """add_embedding, with the attributes of its config and its options in one list."""
-    config = {name: arguments.pop(name) for name in ("exit", "expert", "form", "top") if name in arguments}
+    config = {name: arguments.pop(name) for name in CONFIG if name in arguments}
     options = {
         field.name: arguments.pop(field.name)
         for field in fields(nestvec.EmbeddingOptions)
@@ -170,6 +174,45 @@ def test_prompts_that_milvus_lite_cannot_send_are_warned_of(
 ) -> None:
     add(schema, "abstract", encoder="tiny", dims=[8], service=service, provider="openai")
     assert "the prompts of tiny are not used" in caplog.text
+
+
+def test_named_prompts_are_in_the_fields_name_and_sent_by_milvus(
+    schema: CollectionSchema, service: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    given: dict[str, Any] = {"encoder": "tiny", "service": service, "dims": [4]}
+    add(schema, "abstract", provider="tei", prompt="document", query_prompt="document", **given)
+    add(schema, "abstract", provider="tei", prompt="query", **given)
+    add(schema, "abstract", provider="openai", prompt="query", dims=[8], encoder="tiny", service=service)
+    assert [field.name for field in schema.fields[-3:]] == [
+        "abstract_4_document_query_document",
+        "abstract_4_query",
+        "abstract_8_query",
+    ]
+    plain, both, lite = params(schema)
+    assert not {"ingestion_prompt", "search_prompt"} & set(plain)
+    assert (both["ingestion_prompt"], both["search_prompt"]) == ("w1 ", "w1 ")
+    assert both["endpoint"] == f"{service}?encoder=tiny&dim=4&prompt=&document_prompt=query"
+    assert lite["model_name"] == "tiny?prompt=query"
+    assert "are not used" not in caplog.text
+
+
+def test_prompts_that_milvus_lite_cannot_tell_apart_are_refused(
+    schema: CollectionSchema, service: str
+) -> None:
+    with pytest.raises(StoreRefused, match=r"their prompts differ: query and document"):
+        add(
+            schema,
+            "abstract",
+            encoder="tiny",
+            dims=[8],
+            service=service,
+            provider="openai",
+            prompt="query",
+            query_prompt="document",
+        )
+    with pytest.raises(PromptNotOffered, match=r"no prompt of this name: sts\. Available: query, document"):
+        add(schema, "abstract", encoder="tiny", dims=[8], service=service, provider="openai", prompt="sts")
+    assert len(schema.fields) == 3
 
 
 def test_without_a_connection_the_kind_of_milvus_is_not_guessed(

@@ -14,6 +14,7 @@ embeddings:
   - {field: abstract, encoder: minilm, dims: [64], exit: 3, form: int8}
   - {field: abstract, encoder: minilm, dims: [32], name: short}
   - {field: abstract, encoder: minilm, dims: [64], expert: biomed}
+  - {field: abstract, encoder: nomic, dims: [64], prompt: clustering}
   - {field: abstract, encoder: splade, form: sparse, top: 64}
 lexical:
   - {field: abstract}
@@ -22,9 +23,9 @@ vectors:
 ```
 
 Every embedding declares one vector field per dim, ``{field}_{dim}``, followed by ``_{expert}``,
-``_exit{exit}`` and ``_{form}`` if those are chosen; with one dim it may have a ``name`` of its own. A
-sparse embedding, whose dims are the encoder's vocabulary, declares the field ``{field}_sparse``, followed by
-``_top{top}`` if only the largest weights are kept, which ``nestvec ingest`` and SQL fill. An entry of
+``_exit{exit}``, ``_{prompt}`` and ``_{form}`` if those are chosen; with one dim it may have a ``name`` of its
+own. A sparse embedding, whose dims are the encoder's vocabulary, declares the field ``{field}_sparse``,
+followed by ``_top{top}`` if only the largest weights are kept, which ``nestvec ingest`` and SQL fill. An entry of
 ``lexical`` declares a sparse field, ``{field}_bm25``, which Milvus fills from the field's words; the
 application fills those of ``vectors``. A field with ``compose`` is filled from the row's other values if
 a row does not have it (``nestvec_schemas.spec.compose``). The limits are Milvus's own (``milvus.yaml``:
@@ -33,6 +34,7 @@ proxy.maxFieldNum, maxVectorFieldNum, maxDimension, maxNameLength).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Annotated, Any, Final, Literal
@@ -82,15 +84,23 @@ class FieldSpec(_Record):
     """The template that fills a VARCHAR, or ``flatten``."""
 
 
+_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_]+")
+
+
 def column_name(source: str, config: EmbeddingConfig) -> str:
     """The name of a vector field: ``abstract_64``, ``abstract_64_exit3``, ``abstract_64_biomed_int8``,
-    ``abstract_sparse``, ``abstract_sparse_top64``."""
+    ``abstract_64_clustering``, ``abstract_sparse``, ``abstract_sparse_top64``."""
+    prompts = f"{_suffix('', _word(config.prompt))}{_suffix('query_', _word(config.query_prompt))}"
     if config.form == "sparse":
-        return f"{source}_sparse{_suffix('top', config.top)}"
-    # Milvus allows no hyphens in names.
-    expert = None if config.expert is None else config.expert.replace("-", "_")
+        return f"{source}_sparse{prompts}{_suffix('top', config.top)}"
+    expert, exit = _suffix("", _word(config.expert)), _suffix("exit", config.exit)
     form = None if config.form == "float" else config.form
-    return f"{source}_{config.dim}{_suffix('', expert)}{_suffix('exit', config.exit)}{_suffix('', form)}"
+    return f"{source}_{config.dim}{expert}{exit}{prompts}{_suffix('', form)}"
+
+
+def _word(name: str | None) -> str | None:
+    """The name of an expert or a prompt as Milvus allows it in a field's name; ``plain`` for no prompt."""
+    return None if name is None else _NOT_IN_NAMES.sub("_", name) or "plain"
 
 
 def _suffix(label: str, value: object) -> str:
@@ -135,6 +145,13 @@ class EmbeddingSpec(_Record):
 
     expert: Annotated[StrictStr, Field(pattern=f"^{EXPERT_NAME.pattern}$")] | None = None
     """Expert whose weights are used; None for the encoder's own."""
+
+    prompt: StrictStr | None = None
+    """Name of the prompt before documents, and before queries unless ``query_prompt`` names another; None for
+    the encoder's own of each."""
+
+    query_prompt: StrictStr | None = None
+    """Name of the prompt before queries."""
 
     form: Form = "float"
     top: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = None

@@ -116,7 +116,7 @@ def test_queries_go_to_the_part_that_reads_them(address: str, engine: FakeEngine
         ({"inputs": "w1"}, "encoder=words&dim=4", 422, "cannot be truncated: dim=4. Omit it, or"),
         ({"inputs": "w1"}, "encoder=words&top=0", 422, "query.top is invalid"),
         ({"inputs": "w1"}, "encoder=words&exit=2", 422, "no exit after this layer: 2"),
-        ({"inputs": "w1", "prompt_name": "title"}, "encoder=words", 422, "words has no prompt of this name: title"),
+        ({"inputs": "w1", "prompt_name": "title"}, "encoder=words", 422, "has no prompt of this name: title"),
     ],
 )
 def test_what_is_refused(address: str, body: object, query: str, status: int, message: str) -> None:

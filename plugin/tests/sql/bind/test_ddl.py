@@ -47,6 +47,20 @@ def test_an_expert_is_named_by_an_option_or_with_the_encoder(call: str) -> None:
     assert (embedding.encoder, embedding.expert, embedding.exit) == ("m", "bio", 3)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "EMBED(t, 'm', prompt => 'Retrieval-query', query_prompt => 's2p')",
+        "EMBED(t, 'm?prompt=Retrieval-query&query_prompt=s2p')",
+    ],
+)
+def test_prompts_are_named_by_options_or_with_the_encoder(call: str) -> None:
+    vector = f"v VECTOR(64) GENERATED ALWAYS AS ({call}) STORED"
+    table = f"CREATE TABLE p (id BIGINT PRIMARY KEY, t TEXT NOT NULL, {vector})"
+    (embedding,) = defined(table).spec.embeddings
+    assert (embedding.encoder, embedding.prompt, embedding.query_prompt) == ("m", "Retrieval-query", "s2p")
+
+
 def test_the_largest_weights_of_a_sparse_column_alone() -> None:
     vector = "lex SPARSEVEC GENERATED ALWAYS AS (EMBED(t, 'splade', top => 64)) STORED"
     table = f"CREATE TABLE p (id BIGINT PRIMARY KEY, t TEXT NOT NULL, {vector})"
@@ -172,6 +186,8 @@ REFUSED = [
         f"{T}‸v VECTOR(64) GENERATED ALWAYS AS (EMBED(t, 'm', top => 8)) STORED)",
     ),
     (SqlTypeMismatch, "of letters, digits", f"{G}EMBED(t, 'm', expert => ‸'3d')) STORED)"),
+    (SqlTypeMismatch, "a prompt is named by a string", f"{G}EMBED(t, 'm', prompt => ‸3)) STORED)"),
+    (SqlTypeMismatch, "is not a prompt", f"{G}EMBED(t, ‸'m?task=x')) STORED)"),
     (SqlTypeMismatch, "neither an expert nor a layer", f"{G}EMBED(t, ‸'m@3@x')) STORED)"),
     (SqlUnknownName, "no such argument: exits.*'exit'",
      f"{G}EMBED(t, 'm', ‸exits => 3)) STORED)"),

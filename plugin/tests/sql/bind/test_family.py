@@ -44,3 +44,13 @@ def test_a_text_does_not_say_which_expert(two: Table, planned: Callable[..., Pla
 
 def test_the_expert_is_shown(two: Table) -> None:
     assert generated_expression(two, "doc_ip") == "EMBED(name, 'minilm', expert => 'legal')"
+
+
+def test_prompts_are_shown_and_make_families_of_their_own(two: Table) -> None:
+    config = EmbeddingConfig("minilm", 64, prompt="it's", query_prompt="query")
+    (first, _) = two.embeddings
+    prompted = replace(first, column="doc_sts", endpoint=replace(first.endpoint, config=config))
+    table = replace(two, embeddings=(*two.embeddings, prompted))
+    assert [family.longest.column for family in families(table)] == ["doc_64", "doc_ip", "doc_sts"]
+    shown = generated_expression(table, "doc_sts")
+    assert shown == "EMBED(name, 'minilm', prompt => 'it''s', query_prompt => 'query')"

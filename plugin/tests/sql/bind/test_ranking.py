@@ -78,6 +78,7 @@ def test_a_text_alone_is_embedded_by_milvus(by: Callable[..., Plan]) -> None:
         assert (target(plan), plan.services) == ("a", (SERVICE,))
     assert target(by("w <-> EMBED('a', exit => 3)")) == "a"
     assert target(by("w <-> EMBED('a', 'minilm@3')")) == "a"
+    assert target(by("v <=> EMBED('a', prompt => 'query')")) == "a"
 
 
 SUMS = [
@@ -88,6 +89,8 @@ SUMS = [
     ("EMBED('a') * :w - '[1, 2, 3, 4]'", [(0.25, asked("a")), (-1, VectorLiteral((1, 2, 3, 4)))]),
     (":x + '[1, 2, 3, 4]'::vector", [(1, VectorLiteral((4, 3, 2, 1))), (1, VectorLiteral((1, 2, 3, 4)))]),
     ("EMBED('a', exit => 6)", [(1, asked("a", "minilm@6"))]),
+    ("EMBED('a', prompt => 'sts')", [(1, asked("a", "minilm?query_prompt=sts"))]),
+    ("EMBED('a', 'minilm?prompt=')", [(1, asked("a", "minilm?query_prompt="))]),
     ("EMBED('[1, 2, 3, 4]') / 2", [(0.5, asked("[1, 2, 3, 4]"))]),
     ("(SELECT v FROM papers WHERE id = 7)", None),
     ("(SELECT avg(p.v) FROM papers p WHERE p.id IN (7, 8))", None),
@@ -191,6 +194,8 @@ REFUSED = [
     (SqlTypeMismatch, "not comparable with others: minilm@x", "v <=> ‸EMBED('a', 'minilm@x')"),
     (SqlTypeMismatch, "not comparable with others: minilm@x", "v <=> ‸EMBED('a', expert => 'x')"),
     (SqlTypeMismatch, "an expert name consists of letters", "v <=> EMBED('a', expert => ‸3)"),
+    (SqlTypeMismatch, "a prompt is named by a string", "v <=> EMBED('a', prompt => ‸3)"),
+    (SqlTypeMismatch, "is not a prompt", "v <=> EMBED('a', ‸'minilm?x=y')"),
     (SqlTypeMismatch, "no nestvec service embeds", "own <#> ‸EMBED('a')"),
     (SqlTypeMismatch, "has 4 dims", "v <=> EMBED('a') + ‸'[1, 2]'"),
     (SqlTypeMismatch, "this is not a vector", "v <=> ‸'a'::vector"),

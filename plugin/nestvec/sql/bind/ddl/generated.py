@@ -11,14 +11,14 @@ from sqlglot import exp
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.parse.source import identifier_name, stray_parts
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import ExitNotOffered, nearest
+from nestvec_schemas.errors import ExitNotOffered, PromptNotOffered, nearest
 from nestvec_schemas.manifest import EXPERT_NAME
 from nestvec_schemas.model_name import parse_model_name
 
 _FUNCTIONS: Final = ("EMBED", "BM25")
 _EMBED_FORM = (
-    "Write EMBED(text, 'encoder'); optional are exit => layer, expert => 'name', top => weights and "
-    "service => 'http://…'."
+    "Write EMBED(text, 'encoder'); optional are exit => layer, expert => 'name', prompt => 'name', "
+    "query_prompt => 'name', top => weights and service => 'http://…'."
 )
 
 
@@ -88,7 +88,7 @@ def _embed(
         raise scope.source.type_mismatch("an encoder name is a string", str(encoder), plain[1], _EMBED_FORM)
     try:
         named = parse_model_name(encoder)
-    except ExitNotOffered as error:
+    except (ExitNotOffered, PromptNotOffered) as error:
         raise scope.source.type_mismatch(error.cause, encoder, plain[1], _EMBED_FORM) from error
     chosen = {name: (plain[1], value) for name, value in named.attributes().items() if value is not None}
     chosen |= {name: option for name, option in options.items() if name in EMBED_ATTRIBUTES}
@@ -112,6 +112,10 @@ def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _is_string(value: object) -> bool:
+    return isinstance(value, str)
+
+
 def _is_expert_name(value: object) -> bool:
     return isinstance(value, str) and EXPERT_NAME.fullmatch(value) is not None
 
@@ -123,6 +127,8 @@ EMBED_ATTRIBUTES: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
         "an expert name consists of letters, digits, '_' and '-', and starts with a letter",
     ),
     "top": (_is_integer, "top is an integer, the number of weights"),
+    "prompt": (_is_string, "a prompt is named by a string"),
+    "query_prompt": (_is_string, "a prompt is named by a string"),
 }
 """The arguments of EMBED that set an attribute of its config: a check, and the text of its error."""
 

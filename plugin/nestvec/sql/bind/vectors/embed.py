@@ -1,4 +1,4 @@
-"""``EMBED('text', 'encoder', exit => 3, expert => 'biomed')``: the encoder that embeds a query."""
+"""``EMBED('text', 'encoder', exit => 3, expert => 'biomed', prompt => 'sts')``: how a query is embedded."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from nestvec.sql.bind.vectors.targets import EmbeddedText, check_text, text_cons
 from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.source import identifier_name, without_parens
 from nestvec_schemas.embedding_config import VECTOR_FORMS, EmbeddingConfig
-from nestvec_schemas.errors import ExitNotOffered, nearest
+from nestvec_schemas.errors import ExitNotOffered, PromptNotOffered, nearest
 from nestvec_schemas.manifest import EXPERT_NAME
 from nestvec_schemas.model_name import format_model_name, parse_model_name
 
-_WRITE = "Write EMBED('text'), or EMBED('text', 'encoder', exit => 3, expert => 'biomed')."
-_OPTIONS = ("exit", "expert")
+_WRITE = "Write EMBED('text'), or EMBED('text', 'encoder', exit => 3, expert => 'biomed', prompt => 'sts')."
+_OPTIONS = ("exit", "expert", "prompt")
+
+
+_NOTHING_CHOSEN = EmbeddingConfig()
 
 
 def is_embed(node: exp.Expr) -> bool:
@@ -39,6 +42,7 @@ def bind_embed(scope: Scope, column: Column, node: exp.Expr) -> EmbeddedText:
         if not chosen.encoder:
             _required_embedding(scope, column, node)
         config = replace(chosen, dim=column.dim, form=VECTOR_FORMS.get(column.type, "float"))
+        config = replace(config, query_prompt=_query_prompt(chosen))
         return EmbeddedText(text, EmbeddingRequest(scope.context.service, config))
     own = embedding.config
     if chosen.encoder not in ("", own.encoder) or chosen.expert not in (None, own.expert):
@@ -51,7 +55,14 @@ def bind_embed(scope: Scope, column: Column, node: exp.Expr) -> EmbeddedText:
         )
     request = _request_for(embedding)
     exit = own.exit if chosen.exit is None else chosen.exit
-    return EmbeddedText(text, replace(request, config=replace(request.config, exit=exit)))
+    config = replace(request.config, exit=exit, query_prompt=_query_prompt(chosen, request.config))
+    return EmbeddedText(text, replace(request, config=config))
+
+
+def _query_prompt(chosen: EmbeddingConfig, own: EmbeddingConfig = _NOTHING_CHOSEN) -> str | None:
+    """The name of the prompt before a query: the chosen one, unless it is the column's own anyway."""
+    name = chosen.query_prompt if chosen.prompt is None else chosen.prompt
+    return own.query_prompt if name is None or name == own.prompt_name("query") else name
 
 
 def server_embedded_text(scope: Scope, column: Column, node: exp.Expr) -> str | None:
@@ -94,8 +105,8 @@ def _arguments(scope: Scope, node: exp.Expr) -> tuple[str, EmbeddingConfig]:
                 f"EMBED of {construct_name(without_parens(argument))}", argument, _WRITE
             )
     try:
-        chosen = parse_model_name(str(texts[1])) if len(texts) == 2 else EmbeddingConfig()
-    except ExitNotOffered as error:
+        chosen = parse_model_name(str(texts[1])) if len(texts) == 2 else _NOTHING_CHOSEN
+    except (ExitNotOffered, PromptNotOffered) as error:
         raise source.type_mismatch(str(error.cause), str(texts[1]), plain[1], _WRITE) from error
     for argument in node.expressions:
         if isinstance(argument, exp.Kwarg):
@@ -105,6 +116,8 @@ def _arguments(scope: Scope, node: exp.Expr) -> tuple[str, EmbeddingConfig]:
                 raise source.unknown_name("EMBED has no such option", option, argument, offered)
             if option == "exit":
                 chosen = replace(chosen, exit=_exit(scope, argument))
+            elif option == "prompt":
+                chosen = replace(chosen, prompt=_prompt(scope, argument))
             else:
                 chosen = replace(chosen, expert=_expert(scope, argument))
     return check_text(scope, str(texts[0]), plain[0]), chosen
@@ -119,6 +132,16 @@ def _expert(scope: Scope, node: exp.Kwarg) -> str:
             text or construct_name(value),
             value,
             "Write expert => 'biomed'.",
+        )
+    return str(text)
+
+
+def _prompt(scope: Scope, node: exp.Kwarg) -> str:
+    value = node.args["expression"]
+    text = text_constant(scope, without_parens(value))
+    if text is None:
+        raise scope.source.type_mismatch(
+            "a prompt is named by a string", construct_name(value), value, "Write prompt => 'sts'."
         )
     return str(text)
 
