@@ -29,7 +29,8 @@ def _positions(mask: Tensor) -> Tensor:
 
 
 def _gather(tokens: Tensor, places: Tensor) -> Tensor:
-    return tokens.gather(1, places.view(-1, 1, 1).expand(-1, 1, tokens.shape[2])).squeeze(1)
+    # Indexed, not gathered and squeezed: a squeeze of an unknown shape is written as a branch.
+    return tokens[torch.arange(tokens.shape[0], device=tokens.device), places]
 
 
 def _averaged(tokens: Tensor, weights: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from nestvec_exporters.probes.texts import probe_texts
 from nestvec_schemas.preprocessing.collate import Arrays
+from nestvec_schemas.preprocessing.pair_template import PairTemplate, render_pair, truncate_pair
 from nestvec_schemas.repository import TOKENIZER
 
 TYPE_IDS: Final = "token_type_ids"
@@ -24,9 +25,15 @@ _MAX_QUERY_CHARACTERS = 80
 """The longest query among the probes, in characters."""
 
 
-def pair_rows(folder: Path, inputs: Sequence[TextPair], tokens: int) -> list[Arrays]:
+def pair_rows(
+    folder: Path, inputs: Sequence[TextPair], tokens: int, template: PairTemplate | None = None
+) -> list[Arrays]:
     """Pairs to rows of ids and token types, truncated to ``tokens``, the longer text first."""
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    if template is not None and template.between is not None:
+        return [_templated_row(tokenizer, template, pair, tokens) for pair in inputs]
+    if template is not None:
+        inputs = [(f"{template.prefix}{query}", document) for query, document in inputs]
     tokenizer.enable_truncation(tokens, strategy="longest_first")
     return [
         {
@@ -35,6 +42,15 @@ def pair_rows(folder: Path, inputs: Sequence[TextPair], tokens: int) -> list[Arr
         }
         for encoding in tokenizer.encode_batch_fast(list(inputs))
     ]
+
+
+def _templated_row(tokenizer: Tokenizer, template: PairTemplate, pair: TextPair, tokens: int) -> Arrays:
+    rendered = render_pair(template, *pair)
+    encoding = tokenizer.encode(rendered.text, add_special_tokens=False)
+    starts = np.asarray(encoding.offsets, np.int64).reshape(-1, 2)[:, 0]
+    ids = np.asarray(encoding.ids, np.int64)
+    ids = truncate_pair(ids, starts, rendered.document, template.ending, tokens)
+    return {"input_ids": ids, TYPE_IDS: np.zeros_like(ids)}
 
 
 @cache

@@ -20,7 +20,7 @@ from nestvec_exporters.verify.references.prompted import encode_by_prompt
 from nestvec_exporters.verify.references.token_limit import limit_tokens
 from nestvec_schemas.errors import VerificationFailed
 from nestvec_schemas.preprocessing.collate import Array
-from nestvec_schemas.towers import Activation, Modality
+from nestvec_schemas.towers import Activation
 
 _ACTIVATIONS: Final[Mapping[type, Activation]] = {nn.Sigmoid: "sigmoid", nn.Identity: "identity"}
 
@@ -40,7 +40,6 @@ class CrossReference(Reference):
         self.model.float().eval()
         limit_tokens(self.model, self.model.model, options.max_tokens)
         self.max_tokens = self.model.max_seq_length
-        self.prompts = {name: text for name, text in self.model.prompts.items() if text}
         config: Any = getattr(self.model.model, "config", None)
         self.heads = 0 if config is None else getattr(config.get_text_config(), "num_attention_heads", 0)
         own: Any = self.model.activation_fn
@@ -77,6 +76,6 @@ class CrossReference(Reference):
 
 def open_references(
     checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: ExportOptions
-) -> dict[Modality, Reference]:
+) -> dict[str, Reference]:
     """The reference of the tower."""
     return {"text": CrossReference(checkpoint, options, loaded.main_tower.spec.activation)}

@@ -114,4 +114,5 @@ def _encode_pairs(
         raise NotOffered(
             f"{encoder.manifest.name} does not take pairs of a query and a document", next_step="Send texts."
         )
-    return tokenizer.encode_pairs([(pair.query, pair.document) for pair in pairs], truncation.direction)
+    texts = [(pair.query, pair.document) for pair in pairs]
+    return tokenizer.encode_pairs(texts, truncation.direction, encoder.manifest.main_tower.pair)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from nestvec_schemas.errors import ManifestCorrupt
+from nestvec_schemas.preprocessing.pair_template import PairTemplate, render_pair, truncate_pair
 
 Direction = Literal["right", "left"]
 
@@ -135,17 +136,28 @@ class EncoderTokenizer:
         return [tokens for batch in _text_batches(texts) for tokens in self._encode(batch, direction)]
 
     def encode_pairs(
-        self, pairs: Sequence[tuple[str, str]], direction: Direction = "right"
+        self,
+        pairs: Sequence[tuple[str, str]],
+        direction: Direction = "right",
+        template: PairTemplate | None = None,
     ) -> list[PairTokens]:
         """The tokens of each query with its document, truncated to ``max_tokens``.
 
-        The longer of the two loses tokens first, on the side that ``direction`` names.
+        The longer of the two loses tokens first, on the side that ``direction`` names; where ``template``
+        makes one text of them, that text does (``truncate_pair``).
         """
         max_characters = _CHARACTERS_PER_TOKEN * self.max_tokens
         clipped = [
-            tuple(replace_lone_surrogates(_clip(text, max_characters, direction)) for text in pair)
-            for pair in pairs
+            (
+                replace_lone_surrogates(_clip(query, max_characters, direction)),
+                replace_lone_surrogates(_clip(document, max_characters, direction)),
+            )
+            for query, document in pairs
         ]
+        if template is not None and template.between is not None:
+            return [self._templated(template, query, document, direction) for query, document in clipped]
+        if template is not None:
+            clipped = [(f"{template.prefix}{query}", document) for query, document in clipped]
         encodings = self._truncating_pairs[direction].encode_batch_fast(clipped)
         # The overflowing encodings overlap, so the total has to be counted without truncation.
         truncated = [pair for pair, encoding in zip(clipped, encodings, strict=True) if encoding.overflowing]
@@ -154,6 +166,22 @@ class EncoderTokenizer:
             _pair_tokens(encoding, len(next(untruncated) if encoding.overflowing else encoding))
             for encoding in encodings
         ]
+
+    def _templated(
+        self, template: PairTemplate, query: str, document: str, direction: Direction
+    ) -> PairTokens:
+        rendered = render_pair(template, query, document)
+        encoding = self._untruncated.encode(rendered.text, add_special_tokens=False)
+        starts = np.asarray(encoding.offsets, np.int64).reshape(-1, 2)[:, 0]
+        ids = truncate_pair(
+            np.asarray(encoding.ids, np.int64),
+            starts,
+            rendered.document,
+            template.ending,
+            self.max_tokens,
+            direction,
+        )
+        return PairTokens(ids, np.zeros_like(ids), len(encoding.ids))
 
     @cached_property
     def _truncating_pairs(self) -> dict[str, Tokenizer]:
