@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 
 from nestvec_exporters.graph.exits import multiply_outputs, nest_exits
-from nestvec_exporters.graph.precision import convert_fp16, quantise_int8
+from nestvec_exporters.graph.float16_range import check_float16_range
+from nestvec_exporters.graph.precision import convert_fp16, half_nodes, quantise_int8
 from nestvec_exporters.graph.save import save_graph
 from nestvec_exporters.graph.tensorrt import PLAN, build_tensorrt_plan, optimisation_profiles
 from nestvec_exporters.graph.tensors import EXIT_SPEC, OUTPUT, TensorSpec, exit_output
@@ -121,6 +122,7 @@ def _in_precision(tower: TowerModel, precision: Precision, traced: Path, on_stag
         return graph
     if precision == "fp16":
         on_stage("converting to fp16")
+        check_float16_range(tower, traced, half_nodes(traced))
         graph = traced.with_name("fp16.onnx")
         convert_fp16(traced, graph)
         return graph

@@ -26,7 +26,6 @@ from nestvec_exporters.architectures.sentence_transformer import SentenceModel, 
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.layout import read_config, transformer_folder
 from nestvec_exporters.graph.cross_attention import LatentPool, LayersPool, TrainedPooling, trained_pooling
-from nestvec_exporters.graph.float16_range import check_float16_range
 from nestvec_exporters.graph.pooling import POOLING, Pool, PromptMask
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
 from nestvec_exporters.graph.trace import Normalise, PooledEncoder
@@ -119,7 +118,6 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
         loaded = sentence_checkpoint(source, SentenceTower(source, options.max_tokens, fused=False))
     else:
         loaded = _with_trained_pooling(source, trained, options)
-    check_float16_range(loaded.main_tower, source.transformer, options.precision)
     return loaded
 
 

@@ -28,7 +28,6 @@ from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.layout import read_config
 from nestvec_exporters.checkpoints.prompts import prompts_of
 from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer
-from nestvec_exporters.graph.float16_range import check_float16_range
 from nestvec_exporters.graph.pooling import POOLING
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
@@ -108,7 +107,6 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     config = encoder.config
     max_tokens = _max_tokens(config, tokenizer, options.max_tokens)
     tower = EncoderHalfTower(encoder, tokenizer, pooling, max_tokens)
-    check_float16_range(tower, encoder, options.precision)
     return LoadedCheckpoint(
         kind="dense",
         dim=config.d_model * len(pooling),

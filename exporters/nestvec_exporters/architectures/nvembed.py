@@ -28,7 +28,6 @@ from nestvec_exporters.checkpoints.layout import read_config, read_json
 from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS
 from nestvec_exporters.checkpoints.prompts import prefixes_of, prompts_of
 from nestvec_exporters.graph.cross_attention import TrainedPooling, trained_pooling
-from nestvec_exporters.graph.float16_range import check_float16_range
 from nestvec_exporters.graph.pooling import PromptMask
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
@@ -108,7 +107,6 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     max_tokens = min(options.max_tokens or DEFAULT_MAX_TOKENS, transformer.config.max_position_embeddings)
     hidden_tokens = _hidden_tokens(tokenizer, config, prompts)
     tower = NvEmbedTower(transformer, trained, tokenizer, hidden_tokens, max_tokens)
-    check_float16_range(tower, transformer, options.precision)
     return LoadedCheckpoint(
         kind="dense",
         dim=transformer.config.hidden_size,

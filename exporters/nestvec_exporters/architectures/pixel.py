@@ -31,7 +31,6 @@ from nestvec_exporters.architectures import sentence_transformer as sources
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_safetensors
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.prompts import prompts_of
-from nestvec_exporters.graph.float16_range import check_float16_range
 from nestvec_exporters.graph.pooling import POOLING
 from nestvec_exporters.graph.tensors import OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
@@ -192,7 +191,6 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     model = _model(folder, config)
     rendering, font = _rendering(folder, config, len(model.places[0]) - 1, options.max_tokens)
     tower = PixelTower(model, pooling, rendering, font)
-    check_float16_range(tower, model, options.precision)
     return LoadedCheckpoint(
         kind="dense",
         dim=config["hidden_size"] * len(pooling),

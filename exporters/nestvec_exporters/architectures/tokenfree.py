@@ -27,7 +27,6 @@ from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS
 from nestvec_exporters.checkpoints.prompts import prompts_of
-from nestvec_exporters.graph.float16_range import check_float16_range
 from nestvec_exporters.graph.pooling import POOLING
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
@@ -180,7 +179,6 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     model = _model(checkpoint.folder, family)
     max_tokens = _max_tokens(options.max_tokens, family, family.max_tokens(model.config))
     tower = TokenFreeTower(family, model, pooling, max_tokens)
-    check_float16_range(tower, model, options.precision)
     return LoadedCheckpoint(
         kind="dense",
         dim=model.config.hidden_size * len(pooling),

@@ -25,7 +25,6 @@ from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS, check_p
 from nestvec_exporters.checkpoints.prompts import prompts_of
 from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer, read_tokenizer
 from nestvec_exporters.checkpoints.weights import check_complete, read_model
-from nestvec_exporters.graph.float16_range import check_float16_range
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
 from nestvec_exporters.options import ExportOptions
@@ -43,9 +42,6 @@ from nestvec_schemas.towers import Tower
 
 _MIN_TEXT_TOKENS: Final = 64
 """Tokens that a text has beside its image, at least."""
-
-_RANGE_PROBES: Final = (0, 1, 16, 18, 20, 22)
-"""Of the messages to compare by, two texts, images alone and images with texts."""
 
 _NO_IMAGE: Final = np.zeros((1, 1, 3), np.uint8)
 
@@ -189,7 +185,6 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     model, missing = read_model(getattr(transformers, family.class_name), folder)
     check_complete(missing)
     tower = VisionLanguageTower(model, _image_input(family, model, folder), folder, options)
-    check_float16_range(tower, model, options.precision, [tower.probes()[at] for at in _RANGE_PROBES])
     return LoadedCheckpoint(
         kind="dense",
         dim=tower.text_config.hidden_size,

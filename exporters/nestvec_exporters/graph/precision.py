@@ -68,6 +68,17 @@ def _convolutions(graph: Path) -> list[str]:
     return [node.name for node in nodes]
 
 
+def half_nodes(graph: Path) -> list[str]:
+    """The names of the nodes of a traced graph that ``convert_fp16`` converts."""
+    read = onnx.load(str(graph), load_external_data=False).graph
+    blocked = set(_float32_nodes(read))
+    return [
+        node.name
+        for node in read.node
+        if node.name not in blocked and node.op_type not in _FLOAT32_OPERATORS
+    ]
+
+
 def convert_fp16(graph: Path, target: Path) -> None:
     """Write ``graph`` with the transformer's weights and arithmetic in float16 to ``target``.
 
@@ -81,20 +92,28 @@ def convert_fp16(graph: Path, target: Path) -> None:
     )
     from onnxruntime.transformers.onnx_model import OnnxModel  # noqa: PLC0415
 
-    names = [node.name for node in onnx.load(str(graph), load_external_data=False).graph.node]
+    blocked = _float32_nodes(onnx.load(str(graph), load_external_data=False).graph)
     half: onnx.ModelProto = convert_float_to_float16(
         str(graph),
         keep_io_types=True,
         op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_FLOAT32_OPERATORS],
-        node_block_list=[
-            name
-            for name in names
-            if name.startswith("/") and (not name.startswith(_TRANSFORMER) or _ROTARY in name)
-        ],
+        node_block_list=blocked,
     )
     _remove_round_trips(half.graph)
     OnnxModel.graph_topological_sort(half.graph)
     save_graph(half, target)
+
+
+def _float32_nodes(graph: onnx.GraphProto) -> list[str]:
+    """The nodes that stay in float32: outside the transformer, rotary angles, and what is added to the mean
+    square of an RMS norm."""
+    means = {name for node in graph.node if node.op_type == "ReduceMean" for name in node.output}
+    return [
+        node.name
+        for node in graph.node
+        if (node.name.startswith("/") and (not node.name.startswith(_TRANSFORMER) or _ROTARY in node.name))
+        or (node.op_type == "Add" and not means.isdisjoint(node.input))
+    ]
 
 
 def _remove_round_trips(graph: onnx.GraphProto) -> None:
