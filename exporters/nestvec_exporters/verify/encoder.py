@@ -17,7 +17,7 @@ from nestvec_exporters.verify.served import OpenServed, ServedEncoder
 from nestvec_schemas.errors import CheckpointUnsupported, VerificationFailed
 from nestvec_schemas.manifest import Manifest, Verification, VerifyLevel
 from nestvec_schemas.preprocessing.collate import Array
-from nestvec_schemas.towers import Modality
+from nestvec_schemas.towers import Tower
 from nestvec_schemas.vectors import nest
 
 ODD_GROUPS: Final[frozenset[ProbeGroup]] = frozenset({"characters", "lengths"})
@@ -25,10 +25,11 @@ ODD_GROUPS: Final[frozenset[ProbeGroup]] = frozenset({"characters", "lengths"})
 
 
 def verify_encoder(
-    exported: Exported, references: Mapping[Modality, Reference], open_served: OpenServed, level: VerifyLevel
+    exported: Exported, references: Mapping[str, Reference], open_served: OpenServed, level: VerifyLevel
 ) -> Verification:
     """The cosines between what a service gives and what the library gives, over all probes.
 
+    ``references`` are those of towers, by modality, and of experts, by name.
     Where no reference has probes, what comparing the graphs gave is kept. Raises VerificationFailed below the
     precision's floor, CheckpointUnsupported where the library has a prompt that the manifest lacks.
     """
@@ -36,12 +37,12 @@ def verify_encoder(
     results: list[tuple[str, Verification]] = []
     longest = 0
     with open_served(exported.folder) as served:
-        for modality, reference in references.items():
-            _check_prompts(reference, exported.manifest)
-            limit = exported.manifest.towers[modality].max_tokens
-            fits = longest_that_fits(limit, reference.heads)
+        for name, reference in references.items():
+            expert = name if name in exported.manifest.experts else None
+            _check_prompts(reference, exported.manifest, expert)
+            fits = longest_that_fits(_max_tokens(exported.manifest, name), reference.heads)
             for probes in reference.probe_sets(fits, full=level == "full"):
-                results += _compare(exported, reference, served, probes)
+                results += _compare(exported, reference, served, probes, expert)
             longest = max(longest, fits)
     seconds = round(time.perf_counter() - started, 1)
     if not results and any(reference.independent for reference in references.values()):
@@ -67,15 +68,21 @@ def verify_encoder(
     )
 
 
+def _max_tokens(manifest: Manifest, name: str) -> int:
+    """The longest text of a tower or an expert, in tokens."""
+    towers: dict[str, Tower] = {**manifest.expert_towers, **manifest.towers}
+    return towers.get(name, manifest.main_tower).max_tokens
+
+
 def _compare(
-    exported: Exported, reference: Reference, served: ServedEncoder, probes: ProbeSet
+    exported: Exported, reference: Reference, served: ServedEncoder, probes: ProbeSet, expert: str | None
 ) -> list[tuple[str, Verification]]:
     manifest = exported.manifest
     prompts = {str(name): text for name, text in manifest.prompts.items()}
     expected = reference.encode(probes.probes, batch=probes.batch, prompts=prompts)
     if exported.rotation is not None:
         expected = [np.asarray(vector @ exported.rotation, np.float32) for vector in expected]
-    given = _served(served, probes)
+    given = _served(served, probes, expert)
     results: list[tuple[str, Verification]] = []
     for group in dict.fromkeys(probe.group for probe in probes.probes):
         places = [place for place, probe in enumerate(probes.probes) if probe.group == group]
@@ -89,16 +96,16 @@ def _compare(
         except VerificationFailed as error:
             raise error.reworded(cause=f"{error.cause} ({reference.library}, {group})") from error
         results.append((group, verification))
-    if manifest.kind == "dense":
+    if manifest.kind == "dense" and expert is None:
         _check_prefix(manifest, served, probes, expected)
     return results
 
 
-def _served(served: ServedEncoder, probes: ProbeSet) -> list[Array]:
+def _served(served: ServedEncoder, probes: ProbeSet, expert: str | None) -> list[Array]:
     """One request per probe, or one for all where the reference batches them."""
     if probes.batch > 1:
-        return served.embed(probes.probes)
-    return [vector for probe in probes.probes for vector in served.embed([probe])]
+        return served.embed(probes.probes, expert=expert)
+    return [vector for probe in probes.probes for vector in served.embed([probe], expert=expert)]
 
 
 def _check_prefix(
@@ -113,8 +120,17 @@ def _check_prefix(
     compare.compare_vectors(whole, short, manifest.precision)
 
 
-def _check_prompts(reference: Reference, manifest: Manifest) -> None:
-    missing = [name for name in reference.prompts if name not in manifest.prompts]
+def _check_prompts(reference: Reference, manifest: Manifest, expert: str | None) -> None:
+    """Raise CheckpointUnsupported for a prompt that was lost; an expert's must be the encoder's as well."""
+    prompts = {str(name): text for name, text in manifest.prompts.items()}
+    missing = [name for name in reference.prompts if name not in prompts]
+    differing = [name for name, text in reference.prompts.items() if prompts.get(name) != text]
+    if expert is not None and differing:
+        raise CheckpointUnsupported(
+            f"the expert {expert} has other prompts than the encoder",
+            value=", ".join(differing),
+            next_step="Export it as an encoder of its own.",
+        )
     if missing:
         raise CheckpointUnsupported(
             "the checkpoint has prompts that the export lost",

@@ -9,36 +9,50 @@ from typing import Final, cast
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
-from nestvec_exporters.verify.reference import Reference, TowerReference
-from nestvec_schemas.towers import Modality
+from nestvec_exporters.verify.reference import Reference
+from nestvec_exporters.verify.references.tower import ServedTowerReference
+from nestvec_schemas.towers import first_tower
 
-_Open = Callable[[Checkpoint, LoadedCheckpoint, ExportOptions], Mapping[Modality, Reference]]
+References = dict[str, Reference]
+"""By the modality of a tower, or by the name of an expert that the checkpoint brings."""
+
+_Open = Callable[[Checkpoint, LoadedCheckpoint, ExportOptions], Mapping[str, Reference]]
 
 _MODULES: Final[Mapping[str, str]] = {
     "sentence": "sentence",
     "decoder": "sentence",
+    "custom": "sentence",
     "cross": "cross",
     "sparse": "sparse",
     "late": "late",
+    "ready": "ready",
     "dual": "dual",
     "vision": "vision",
     "vlm": "vlm",
+    "encdec": "encdec",
+    "tokenfree": "tokenfree",
+    "static": "static",
 }
 """The module here with the ``open_references`` of each kind of checkpoint."""
 
 
-def open_references(
-    checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: ExportOptions
-) -> dict[Modality, Reference]:
-    """The reference of each tower; ``TowerReference`` where no library runs the same.
+def open_references(checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: ExportOptions) -> References:
+    """The reference of each tower; ``ServedTowerReference`` where no library runs the same.
 
     Raises CheckpointUnsupported where the library cannot load the checkpoint.
     """
-    references: dict[Modality, Reference] = {
-        modality: TowerReference(loaded, modality) for modality in loaded.towers
-    }
+    references: References = {modality: ServedTowerReference(loaded, modality) for modality in loaded.towers}
     name = _MODULES.get(checkpoint.architecture)
-    if name is None or not loaded.main_tower.library_runs:
-        return references
-    module = import_module(f"{__name__}.{name}")
-    return {**references, **cast("_Open", module.open_references)(checkpoint, loaded, options)}
+    if name is not None and loaded.main_tower.library_runs:
+        module = import_module(f"{__name__}.{name}")
+        references |= cast("_Open", module.open_references)(checkpoint, loaded, options)
+    if options.overrides.image_checkpoint is not None:
+        from nestvec_exporters.verify.references.conse import open_image_reference  # noqa: PLC0415 - slow
+
+        references["image"] = open_image_reference(loaded, references["text"], options)
+    return references
+
+
+def open_expert(checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: ExportOptions) -> Reference:
+    """The reference of an expert's own checkpoint. Raises CheckpointUnsupported."""
+    return open_references(checkpoint, loaded, options)[first_tower(loaded.specs)]

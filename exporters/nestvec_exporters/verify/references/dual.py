@@ -19,12 +19,12 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.probe import Probe, ProbeSet
 from nestvec_exporters.probes.text_probes import text_probe_sets
-from nestvec_exporters.verify.reference import Reference, TowerReference
+from nestvec_exporters.verify.reference import Reference
+from nestvec_exporters.verify.references.dual_sentence import sentence_references
 from nestvec_exporters.verify.references.image_processor import open_processor
 from nestvec_exporters.verify.references.prompted import encode_by_prompt
 from nestvec_exporters.verify.references.vision import ImageReference
 from nestvec_schemas.preprocessing.collate import Array
-from nestvec_schemas.towers import Modality
 
 _BLIP_RETRIEVAL: Final = "BlipForImageTextRetrieval"
 
@@ -86,11 +86,13 @@ class DualTextReference(Reference):
 
 def open_references(
     checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: ExportOptions
-) -> dict[Modality, Reference]:
+) -> dict[str, Reference]:
     """The references of both towers; none for classes that transformers lacks."""
     files = CheckpointFiles(checkpoint.folder)
+    if files.modules:
+        return sentence_references(checkpoint, loaded, options)
     if files.model_type in OWN_ARCHITECTURES:
-        return {modality: TowerReference(loaded, modality) for modality in loaded.towers}
+        return {}
     kind: Any = (
         transformers.BlipForImageTextRetrieval if files.head == _BLIP_RETRIEVAL else transformers.AutoModel
     )

@@ -78,8 +78,8 @@ class SentenceReference(Reference):
         return [vector for vector in vectors if vector is not None]
 
     def _longest(self, requested: int | None) -> int | None:
-        """The library's own limit, up to its table of positions, where it would fail, and to what an export takes
-        by default; or what was requested."""
+        """The library's own limit, up to its table of positions and to what an export takes by default;
+        or what was requested."""
         if requested is not None:
             return requested
         transformer = getattr(self.model[0], "auto_model", None)

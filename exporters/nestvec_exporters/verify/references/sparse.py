@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -16,13 +17,13 @@ from nestvec_exporters.graph.vocabulary import ACTIVATIONS
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.probe import Probe, ProbeSet
 from nestvec_exporters.probes.text_probes import text_probe_sets
-from nestvec_exporters.verify.reference import Reference, TowerReference
+from nestvec_exporters.verify.reference import Reference
 from nestvec_exporters.verify.references.prompted import encode_by_prompt, prompt_arguments
 from nestvec_exporters.verify.references.token_limit import limit_tokens
 from nestvec_schemas.preprocessing.collate import Array
-from nestvec_schemas.towers import Modality
 
 _DOCUMENT: Final = "document"
+_QUERY: Final = "query"
 
 
 class SparseReference(Reference):
@@ -54,8 +55,20 @@ class SparseReference(Reference):
         self.max_tokens = self.model.max_seq_length
 
     def probe_sets(self, max_tokens: int, *, full: bool) -> Sequence[ProbeSet]:
-        """Texts of all kinds."""
-        return text_probe_sets(self.prompts, max_tokens, self._count, full=full)
+        """Texts of all kinds; of queries without a model, none that is truncated.
+
+        The library truncates these before it adds special tokens, which it then leaves out.
+        """
+        sets = text_probe_sets(self.prompts, max_tokens, self._count, full=full)
+        if self.task == _DOCUMENT:
+            return sets
+        return [
+            replace(
+                probes,
+                probes=tuple(probe for probe in probes.probes if self._count(str(probe.value)) <= max_tokens),
+            )
+            for probes in sets
+        ]
 
     def encode(self, probes: Sequence[Probe], *, batch: int, prompts: Mapping[str, str]) -> list[Array]:
         """Weights of words, (vocabulary,) each."""
@@ -82,13 +95,16 @@ class SparseReference(Reference):
 
 def open_references(
     checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: ExportOptions
-) -> dict[Modality, Reference]:
-    """The reference of the tower: documents', where queries have their own."""
+) -> dict[str, Reference]:
+    """The reference of the tower, and of queries where they have their own."""
     weighting = options.overrides.pooling
     if loaded.kind == "dense":
         from nestvec_exporters.verify.references.sentence import SentenceReference  # noqa: PLC0415 - slow
 
         return {"text": SentenceReference(checkpoint, options)}
     if weighting is not None and weighting not in ACTIVATIONS.values():
-        return {"text": TowerReference(loaded, "text")}
-    return {"text": SparseReference(checkpoint, options, loaded.dim)}
+        return {}
+    references: dict[str, Reference] = {"text": SparseReference(checkpoint, options, loaded.dim)}
+    if _QUERY in loaded.experts:
+        references[_QUERY] = SparseReference(checkpoint, options, loaded.dim, _QUERY)
+    return references

@@ -17,10 +17,10 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.image_probes import image_probe_sets
 from nestvec_exporters.probes.probe import Probe, ProbeSet
-from nestvec_exporters.verify.reference import Reference, TowerReference
+from nestvec_exporters.verify.reference import Reference
 from nestvec_exporters.verify.references.image_processor import frames_of, open_processor, processed
 from nestvec_schemas.preprocessing.collate import Array
-from nestvec_schemas.towers import Modality, Tower
+from nestvec_schemas.towers import Tower
 
 ImageVectors = Callable[[Mapping[str, Tensor]], Tensor]
 """What a processor gives for n images to their vectors, (n, dim)."""
@@ -56,12 +56,12 @@ class ImageReference(Reference):
 
 def open_references(
     checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: ExportOptions
-) -> dict[Modality, Reference]:
+) -> dict[str, Reference]:
     """The reference of the image tower; none for classes that transformers lacks."""
     files, spec = CheckpointFiles(checkpoint.folder), loaded.towers["image"].spec
     recurrent = "frame_mask" in spec.inputs
     if recurrent or is_timm(files.config) or files.model_type in OWN_ARCHITECTURES:
-        return {"image": TowerReference(loaded, "image")}
+        return {}
     model = transformers.AutoModel.from_pretrained(str(checkpoint.folder), local_files_only=True)
     model = model.float().eval()
     pool = _POOLS[spec.pooling]

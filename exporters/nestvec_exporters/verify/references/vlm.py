@@ -21,10 +21,9 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.image_probes import message_probe_sets
 from nestvec_exporters.probes.probe import Probe, ProbeSet
-from nestvec_exporters.verify.reference import Reference, TowerReference
+from nestvec_exporters.verify.reference import Reference
 from nestvec_exporters.verify.references.image_processor import open_processor, processed, upright_rgb
 from nestvec_schemas.preprocessing.collate import Array
-from nestvec_schemas.towers import Modality
 
 _TEMPLATE_FILES = ("chat_template.json", "processor_config.json")
 
@@ -97,11 +96,11 @@ class MessageReference(Reference):
 
 def open_references(
     checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: ExportOptions
-) -> dict[Modality, Reference]:
+) -> dict[str, Reference]:
     """The reference of messages; a layout of one's own, or none in the checkpoint, has none."""
     templated = read_tokenizer(checkpoint.folder).chat_template or _template(checkpoint.folder)
     if options.overrides.layout is not None or not templated:
-        return {"text": TowerReference(loaded, "text")}
+        return {}
     return {"text": MessageReference(checkpoint, loaded, options)}
 
 
