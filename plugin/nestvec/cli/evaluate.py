@@ -43,6 +43,8 @@ class VariantArgs:
     exits: tuple[int, ...] | None
     forms: tuple[Form, ...]
     top: tuple[int, ...] | None
+    prompt_name: str | None
+    query_prompt_name: str | None
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,18 @@ def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
         show_default="all",
         help="For sparse encoders: how many of the largest weights a document keeps, descending.",
     ),
+    option(
+        "--prompt-name",
+        metavar="NAME",
+        show_default="the encoder's own",
+        help="Prompt before documents, and before queries unless --query-prompt-name names another.",
+    ),
+    option(
+        "--query-prompt-name",
+        metavar="NAME",
+        show_default="the encoder's own",
+        help="Prompt before queries.",
+    ),
 )
 @option_group(
     "Search",
@@ -232,6 +246,7 @@ def command(args: EvaluateArgs) -> None:
     from nestvec.evaluate.variants import RequestedSizes, choose_reranker, choose_variants
     from nestvec.evaluate.vectors.sources import Backend
     from nestvec.terminal.progress import progress
+    from nestvec_schemas.embedding_config import EmbeddingConfig
     from nestvec_schemas.extras import require_packages
 
     encoders, search, output = args.variants, args.search, args.output
@@ -240,7 +255,8 @@ def command(args: EvaluateArgs) -> None:
     require_packages("evaluating", ("pytrec_eval", "matplotlib", "jinja2", "onnxruntime"), "evaluate")
     for path in (output.report, output.json if output.json != "-" else None):
         check_writable(path)
-    sizes = RequestedSizes(encoders.dims, encoders.exits, encoders.top)
+    prompts = EmbeddingConfig(prompt=encoders.prompt_name, query_prompt=encoders.query_prompt_name)
+    sizes = RequestedSizes(encoders.dims, encoders.exits, encoders.top, prompts)
     variants = choose_variants(encoders.models, encoders.encoder, encoders.precision, sizes)
     rerankers = [choose_reranker(encoders.models, name) for name in dict.fromkeys(search.rerank)]
     datasets = open_datasets(args.data, args.languages)

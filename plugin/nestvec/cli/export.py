@@ -12,6 +12,7 @@ import click
 from nestvec.cli import COMMANDS
 from nestvec.cli.options import (
     MilvusArgs,
+    PromptArgs,
     args_command,
     integers,
     json_option,
@@ -19,6 +20,7 @@ from nestvec.cli.options import (
     option,
     option_group,
     optional_milvus_options,
+    prompt_options,
 )
 
 if TYPE_CHECKING:
@@ -54,8 +56,6 @@ class EncoderArgs:
     max_tokens: int | None
     pooling: str | None
     bidirectional: bool
-    query_prompt: str | None
-    document_prompt: str | None
     image_checkpoint: str | None
     frames: int
     layout: str | None
@@ -117,6 +117,7 @@ class ExportArgs:
     checkpoint: str | None
     target: TargetArgs
     encoder: EncoderArgs
+    prompts: PromptArgs
     nesting: NestingArgs
     merging: MergeArgs
     triton: TritonArgs
@@ -166,8 +167,6 @@ _ENCODER = option_group(
         show_default=_CHECKPOINTS,
     ),
     option("--bidirectional", is_flag=True, help="Run a decoder without its causal mask."),
-    option("--query-prompt", metavar="TEXT", help="Prepend to queries.", show_default=_CHECKPOINTS),
-    option("--document-prompt", metavar="TEXT", help="Prepend to documents.", show_default=_CHECKPOINTS),
     option(
         "--image-checkpoint",
         metavar="CLASSIFIER",
@@ -291,6 +290,7 @@ _TRUST = option_group(
 @click.argument("checkpoint", required=False)
 @_TARGET
 @_ENCODER
+@prompt_options
 @_NESTING
 @_MERGING
 @_TRITON
@@ -342,7 +342,7 @@ def command(args: ExportArgs) -> None:
         exits=args.nesting.exits or (),
         sample=_sample(args),
         seed=args.nesting.seed,
-        overrides=_overrides(args.encoder),
+        overrides=_overrides(args.encoder, args.prompts),
         experts=args.merging.expert,
         merge=merge,
         verify=args.trust.verify,
@@ -362,7 +362,7 @@ def command(args: ExportArgs) -> None:
     print_export(manifest, args.target.to, as_json=args.target.json, fitted=args.merging.fit is not None)
 
 
-def _overrides(args: EncoderArgs) -> Overrides:
+def _overrides(args: EncoderArgs, prompts: PromptArgs) -> Overrides:
     from nestvec_exporters import Overrides
 
     return Overrides(
@@ -370,8 +370,11 @@ def _overrides(args: EncoderArgs) -> Overrides:
         bidirectional=args.bidirectional,
         frames=args.frames,
         image_checkpoint=args.image_checkpoint,
-        query_prompt=args.query_prompt,
-        document_prompt=args.document_prompt,
+        query_prompt=prompts.query_prompt,
+        document_prompt=prompts.document_prompt,
+        query_prompt_name=prompts.query_prompt_name,
+        document_prompt_name=prompts.document_prompt_name,
+        more_prompts=prompts.prompt,
         layout=args.layout,
     )
 

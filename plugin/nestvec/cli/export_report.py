@@ -31,10 +31,20 @@ def print_export(manifest: Manifest, models: Path, *, as_json: bool, fitted: boo
         f"{describe_inputs(manifest)}, {size / 1e6:.1f} MB\n"
         f"{_trusted(manifest)}"
         f"{_not_honoured(manifest)}"
+        f"{_prompts(manifest)}"
         f"{_verified(verification)}"
         f"{_nested(manifest)}"
         f"Next: nestvec serve --models {models}"
     )
+
+
+def _prompts(manifest: Manifest) -> str:
+    """The names of the prompts, the default, and warnings about them."""
+    if not manifest.prompts:
+        return "".join(f"warning: {note}\n" for note in manifest.prompt_notes)
+    default = f"; {manifest.default_prompt} if a request names none" if manifest.default_prompt else ""
+    lines = [f"prompts: {', '.join(manifest.prompts)}{default}"]
+    return "".join(f"{line}\n" for line in [*lines, *(f"warning: {note}" for note in manifest.prompt_notes)])
 
 
 def _trusted(manifest: Manifest) -> str:

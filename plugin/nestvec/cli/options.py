@@ -136,6 +136,38 @@ class MilvusArgs:
     database: str
 
 
+@dataclass(frozen=True)
+class PromptArgs:
+    """Prompts that an export chooses or adds; None is what the checkpoint declares."""
+
+    query_prompt: str | None
+    document_prompt: str | None
+    query_prompt_name: str | None
+    document_prompt_name: str | None
+    prompt: dict[str, str]
+
+
+def prompt_options(command: F) -> F:
+    """The fields of PromptArgs."""
+    own = "told from the checkpoint's names"
+    return option_group(
+        "Prompts",
+        option("--query-prompt", metavar="TEXT", help="Prepend to queries.", show_default="the checkpoint's"),
+        option(
+            "--document-prompt", metavar="TEXT", help="Prepend to documents.", show_default="the checkpoint's"
+        ),
+        option("--query-prompt-name", metavar="NAME", help="Prompt of queries.", show_default=own),
+        option("--document-prompt-name", metavar="NAME", help="Prompt of documents.", show_default=own),
+        option(
+            "--prompt",
+            multiple=True,
+            callback=name_value_pairs,
+            metavar="NAME=TEXT",
+            help="Another prompt that a request may name, or another text for one (repeatable).",
+        ),
+    )(command)
+
+
 _URI_HELP = "A path that ends in .db (Milvus Lite), or a Milvus address (http://HOST:19530)."
 
 _token = option(

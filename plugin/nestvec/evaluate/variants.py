@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from nestvec.evaluate.search.forms import Nesting
+from nestvec_schemas.capabilities import check_prompt, check_query_prompt
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import DimNotOffered, EncoderNotFound, ExitNotOffered, ManifestCorrupt
 from nestvec_schemas.manifest import Manifest, Precision
 from nestvec_schemas.repository import (
@@ -18,6 +20,7 @@ from nestvec_schemas.repository import (
     read_manifest,
     verify_files,
 )
+from nestvec_schemas.towers import Role
 from nestvec_schemas.vectors import Vectors, check_prefix_dim
 
 
@@ -40,6 +43,13 @@ class EncoderVariant:
     top: tuple[int, ...] = ()
     """Of a sparse encoder: numbers of largest weights that documents keep, descending."""
 
+    prompts: EmbeddingConfig = field(default_factory=EmbeddingConfig)
+    """Which prompts are put before documents and queries."""
+
+    def prompt(self, role: Role) -> str:
+        """The text that is put before a query or a document."""
+        return self.manifest.prompt(self.prompts.prompt_name(role))
+
     @property
     def nesting(self) -> Nesting:
         """How the encoder's vectors are nested."""
@@ -59,6 +69,9 @@ class RequestedSizes:
     top: tuple[int, ...] | None = None
     """None: all weights only."""
 
+    prompts: EmbeddingConfig = field(default_factory=EmbeddingConfig)
+    """Which prompts are put before documents and queries."""
+
 
 def choose_variants(
     models: Path, names: Sequence[str], precisions: Sequence[Precision], sizes: RequestedSizes
@@ -66,7 +79,8 @@ def choose_variants(
     """The named encoders, and the same ones with weights of ``precisions``; every file is checked.
 
     Raises EncoderNotFound (also for an encoder that is neither dense nor sparse), ManifestCorrupt,
-    ExitNotOffered and DimNotOffered (also for dims if all are sparse, and for top if none is).
+    PromptNotOffered, ExitNotOffered and DimNotOffered (also for dims if all are sparse, and for top if none
+    is).
     """
     folders: dict[Path, None] = {}
     for name in names:
@@ -155,6 +169,9 @@ def _variant(folder: Path, sizes: RequestedSizes) -> EncoderVariant:
             f"--rerank {manifest.name}.",
         )
     verify_files(folder, manifest)
+    named = replace(sizes.prompts, encoder=manifest.name)
+    check_prompt(named, manifest)
+    check_query_prompt(named, manifest)
     if manifest.kind == "sparse":
         top = sizes.top or ()
         _check_descending("top", top)
@@ -164,13 +181,18 @@ def _variant(folder: Path, sizes: RequestedSizes) -> EncoderVariant:
                 value=_comma_separated(top),
                 next_step=f"Choose from 1 to {manifest.dim - 1}.",
             )
-        return EncoderVariant(folder, manifest, (), (manifest.depth,), top=top)
+        return EncoderVariant(folder, manifest, (), (manifest.depth,), top=top, prompts=named)
     dims = manifest.dims if sizes.dims is None else sizes.dims
     check_descending_dims(dims, manifest.dim)
     exits = sizes.exits
     layers = manifest.layers if exits is None else tuple(manifest.resolve_exit(layer) for layer in exits)
     return EncoderVariant(
-        folder, manifest, dims, tuple(sorted(set(layers), reverse=True)), _rotation(folder, manifest)
+        folder,
+        manifest,
+        dims,
+        tuple(sorted(set(layers), reverse=True)),
+        _rotation(folder, manifest),
+        prompts=named,
     )
 
 

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from nestvec.cli import cli
 from nestvec.cli.export import default_name, merged_name
-from nestvec.cli.export_report import _nested
+from nestvec.cli.export_report import _nested, _prompts
 from nestvec_exporters.merge import Merge
 from nestvec_schemas.errors import (
     CheckpointNotFound,
@@ -118,6 +118,22 @@ def test_the_docker_line_repeats_every_option(tmp_path: Path) -> None:
     assert isinstance(done.exception, NestvecError)
     assert f"nestvec export org/model --to /models {' '.join(options)}" in str(done.exception)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_report_lists_the_prompts_and_warns() -> None:
+    note = "the prompt of a query is query, not s2p_query; --query-prompt-name chooses another"
+    manifest = Manifest.model_construct(
+        prompts={"query": "q: ", "STS": "s: "}, default_prompt="STS", prompt_notes=(note,)
+    )
+    assert _prompts(manifest) == f"prompts: query, STS; STS if a request names none\nwarning: {note}\n"
+    assert _prompts(Manifest.model_construct(prompts={}, default_prompt=None, prompt_notes=())) == ""
+
+
+def test_the_prompts_are_repeated_too(tmp_path: Path) -> None:
+    options = ["--query-prompt", "ask:", "--document-prompt-name", "STS", "--prompt", "STS=s:"]
+    command = ["export", "org/model", "--to", str(tmp_path), "--format", "tensorrt", *options]
+    done = CliRunner().invoke(cli, command)
+    assert " ".join(options) in str(done.exception)
 
 
 def test_a_merge_repeats_its_words_and_no_checkpoint(tmp_path: Path) -> None:

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from nestvec.evaluate.variants import EncoderVariant, RequestedSizes, choose_reranker, choose_variants
-from nestvec_schemas.errors import DimNotOffered, EncoderNotFound, ExitNotOffered, ManifestCorrupt
+from nestvec_schemas.embedding_config import EmbeddingConfig
+from nestvec_schemas.errors import (
+    DimNotOffered,
+    EncoderNotFound,
+    ExitNotOffered,
+    ManifestCorrupt,
+    PromptNotOffered,
+)
 
 Write = Callable[..., Path]
 
@@ -37,6 +44,23 @@ def test_dims_and_exits_that_are_not_offered(write_encoder: Write) -> None:
             chosen(folder, dims=dims)
     with pytest.raises(ExitNotOffered, match=r"no exit after this layer: 3. Available: 2, 4"):
         chosen(folder, exits=(3,))
+
+
+def test_prompts_are_named_for_documents_and_queries(write_encoder: Write) -> None:
+    folder = write_encoder(prompts={"query": "q: ", "document": "d: ", "STS": "s: "})
+
+    def prompts(prompt: str | None = None, query_prompt: str | None = None) -> tuple[str, str]:
+        config = EmbeddingConfig(prompt=prompt, query_prompt=query_prompt)
+        (variant,) = choose_variants(folder.parent, ["tiny"], (), RequestedSizes(prompts=config))
+        return variant.prompt("document"), variant.prompt("query")
+
+    assert prompts() == ("d: ", "q: ")
+    assert prompts("STS") == ("s: ", "s: ")
+    assert prompts("STS", "") == ("s: ", "")
+    with pytest.raises(
+        PromptNotOffered, match=r"tiny has no prompt of this name: sts\. Available: query, document, STS"
+    ):
+        prompts("sts")
 
 
 def test_an_encoder_that_is_not_there(models_folder: Path) -> None:

@@ -140,7 +140,7 @@ def _part(manifest: Manifest, side: Side, tower: Modality) -> str:
 
 
 def _prompt(variant: EncoderVariant, side: Side, tower: Modality) -> str:
-    return variant.manifest.prompt(side) if tower == "text" else ""
+    return variant.prompt(side) if tower == "text" else ""
 
 
 def _rows(dataset: Dataset, encoder: LoadedEncoder, side: Side, inputs: Sequence[str]) -> list[Input]:
