@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 TRITON := .venv-triton/ready.txt
 MODELS ?= models
 
-.PHONY: demo test check lint types unit integration docs bench triton clean
+.PHONY: demo test check lint types unit integration nightly docs bench triton clean
 
 demo: $(READY)
 	$(BIN)/nestvec demo
@@ -26,6 +26,10 @@ types: $(READY)
 
 unit: $(READY)
 	$(BIN)/pytest tests schemas exporters plugin
+
+# Long sets of what the tests try few of: checkpoints of random layouts.
+nightly: $(READY) $(TRITON)
+	NESTVEC_EXAMPLES=100 $(BIN)/pytest integration_tests/verify
 
 integration: $(READY) $(TRITON)
 	$(BIN)/pytest integration_tests
