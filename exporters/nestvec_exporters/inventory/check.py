@@ -16,16 +16,15 @@ def check_honoured(declarations: Iterable[Declaration]) -> None:
     refused = [declaration for declaration in declarations if declaration.outcome == "refused"]
     if not refused:
         return
-    shown = "; ".join(_describe(declaration) for declaration in refused[:_MAX_SHOWN])
-    more = f"; and {len(refused) - _MAX_SHOWN} more" if len(refused) > _MAX_SHOWN else ""
+    first, count = refused[0], len(refused)
+    shown = ", ".join(_describe(declaration) for declaration in refused[:_MAX_SHOWN])
     raise CheckpointUnsupported(
-        "the checkpoint declares what the export would not honour",
-        value=shown + more,
+        f"the export would not honour what the checkpoint declares by {first.name}: {first.reason}",
+        value=f"{shown} and {count - _MAX_SHOWN} more" if count > _MAX_SHOWN else shown,
         next_step="Correct or remove it; or, if it is known not to matter, add "
-        f"--ignore {refused[0].name} (--explain lists all declarations).",
+        f"--ignore {first.name} (--explain lists all declarations).",
     )
 
 
 def _describe(declaration: Declaration) -> str:
-    value = f" = {declaration.shown_value}" if declaration.shown_value else ""
-    return f"{declaration.name}{value} ({declaration.reason})"
+    return f"{declaration.name} = {declaration.shown_value}" if declaration.shown_value else declaration.name

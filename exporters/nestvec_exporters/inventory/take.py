@@ -25,7 +25,13 @@ from nestvec_exporters.inventory.own_code import read_by_own_code
 from nestvec_exporters.inventory.rules import sentence_transformers, tokenizer
 from nestvec_exporters.inventory.rules.files import judge_extra_file
 from nestvec_exporters.inventory.rules.modules import module_rules
-from nestvec_exporters.inventory.rules.preprocessors import COLBERT_FILE, colbert_rules, whole_file_rules
+from nestvec_exporters.inventory.rules.preprocessors import (
+    COLBERT_FILE,
+    PREPROCESSOR_FILES,
+    READS_IMAGES,
+    colbert_rules,
+    whole_file_rules,
+)
 from nestvec_exporters.inventory.rules.rule import honoured, judge_object
 from nestvec_exporters.inventory.rules.sentence_bert import FILES as SENTENCE_BERT_FILES
 from nestvec_exporters.inventory.rules.sentence_bert import sentence_bert_rules
@@ -145,6 +151,8 @@ def _extra_files(context: Context, modules: list[ModuleFolder], known: set[str])
     named = known | {MODULES_FILE}
     for module in modules:
         names = (*_WEIGHTS, "config.json", *ROUTER_FILES, *tokenizer.WHOLE_FILES, tokenizer.FILE)
+        if module.module_class in TRANSFORMER_CLASSES and context.kind in READS_IMAGES:
+            names = (*names, *PREPROCESSOR_FILES)
         named |= {module.path(name) for name in (*names, *_shards(context, module), *SENTENCE_BERT_FILES)}
     whole = whole_file_rules(context)
     loaded = _loaded_files(context)

@@ -21,6 +21,8 @@ _PATTERNS: Final[tuple[tuple[re.Pattern[str], Rule], ...]] = tuple(
         (r"(pytorch_model|tf_model|flax_model|rust_model)\b.*\.(bin|h5|msgpack|ot|json)", OTHER_FORMAT),
         (r"consolidated[\w.-]*\.(safetensors|pth)", OTHER_FORMAT),
         (r"params\.json", OTHER_FORMAT),
+        (r"(ort|quantize|openvino|optimum)_config\.json", OTHER_FORMAT),
+        (r"(data|train|training|eval|mteb|similarity_evaluation)\w*_config\.json", TRAINING),
         (
             r"(.*/)?[\w.-]+\.(onnx|onnx_data|onnx\.data|gguf|ggml|mlmodel|tflite|ot|pb|xml|hef|rten)",
             OTHER_FORMAT,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from nestvec_exporters.checkpoints.kinds import READY
 from nestvec_exporters.inventory.context import Context
+from nestvec_exporters.inventory.rules.dual import dual_settings_rules
 from nestvec_exporters.inventory.rules.rule import (
     PRECISION,
     SPEED,
@@ -57,13 +59,15 @@ _ARGUMENTS: Final = (
 
 def sentence_bert_rules(context: Context, arguments: Mapping[str, Any]) -> Rules:
     """The rules for a checkpoint; ``arguments`` is the file's content, whose nested arguments are ruled."""
+    if context.kind == "dual":
+        return dual_settings_rules()
     task, output, name = _task(context)
     library = context.library_loads
     by_library = "sentence-transformers loads the module with it"
     rules = {
         "max_seq_length": _length_rule(context),
         "do_lower_case": either(
-            library,
+            library or context.kind == READY,
             honoured("sentence-transformers puts it into the tokenizer that is exported"),
             "texts are not put into lower case for this kind of checkpoint",
         ),

@@ -141,6 +141,7 @@ _RULES: Final[Rules] = {
         irrelevant(ROW_PADDING), lambda value: value in _ROW_SIDES, "rows are padded on the right or the left"
     ),
     "model_max_length": honoured("the longest text of the encoder"),
+    "model_input_names": honoured("which of ids, mask and token types the model is given"),
     "max_len": honoured("the longest text of the encoder"),
     "max_len_single_sentence": irrelevant("follows from model_max_length"),
     "max_len_sentences_pair": irrelevant("follows from model_max_length"),

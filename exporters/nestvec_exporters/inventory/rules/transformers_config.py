@@ -9,6 +9,7 @@ from nestvec_exporters.checkpoints.custom_code import unexplained_classes
 from nestvec_exporters.inventory.context import WITHOUT_TRANSFORMERS, Context
 from nestvec_exporters.inventory.declaration import Declaration
 from nestvec_exporters.inventory.rules.architectures import architecture_rule
+from nestvec_exporters.inventory.rules.by_type import BY_TYPE
 from nestvec_exporters.inventory.rules.published import published_rules
 from nestvec_exporters.inventory.rules.rule import (
     GENERATION,
@@ -179,47 +180,6 @@ GENERAL: Final[Rules] = {
 }
 """Keys of any architecture that change no vector, or only with the named values."""
 
-NOMIC: Final[Rules] = {
-    **table(
-        honoured("translated to transformers' NomicBertConfig, or what that always computes"),
-        "activation_function",
-        "causal",
-        "layer_norm_epsilon",
-        "mlp_fc1_bias",
-        "mlp_fc2_bias",
-        "moe_every_n_layers",
-        "n_embd",
-        "n_head",
-        "n_inner",
-        "n_layer",
-        "n_positions",
-        "norm_mlp",
-        "num_experts",
-        "pad_vocab_size_multiple",
-        "prenorm",
-        "qkv_proj_bias",
-        "rotary_emb_base",
-        "rotary_emb_fraction",
-        "rotary_emb_interleaved",
-        "rotary_emb_scale_base",
-        "rotary_scaling_factor",
-        "use_rms_norm",
-    ),
-    **table(
-        irrelevant(TRAINING),
-        "attn_pdrop",
-        "embd_pdrop",
-        "resid_pdrop",
-        "dense_seq_output",
-        "fused_bias_fc",
-        "fused_dropout_add_ln",
-        "last_layer_subset",
-        "max_trained_positions",
-        "scale_attn_weights",
-    ),
-}
-"""nomic-ai's own configuration, which ``text_encoders.published_configs`` reads."""
-
 _CROSS_KEYS: Final = ("sbert_ce_default_activation_function",)
 
 
@@ -263,8 +223,7 @@ def _specific(content: Mapping[str, Any], context: Context, *, with_modules: boo
             "it declares code of its own, and transformers' class of this name may compute something else",
         ),
     }
-    if content.get("model_type") == "nomic_bert":
-        rules |= NOMIC
+    rules |= BY_TYPE.get(str(content.get("model_type")), {})
     if is_cross:
         activation = honoured("the activation of the score")
         rules |= table(activation, *_CROSS_KEYS, "sentence_transformers.activation_fn")
