@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 from nestvec_exporters.checkpoints.custom_code import check_custom_code, custom_classes
-from nestvec_exporters.checkpoints.files import WEIGHTS, WORD_FILES
-from nestvec_exporters.checkpoints.hub import fetch
+from nestvec_exporters.checkpoints.files import WEIGHTS, WORD_FILES, CheckpointFiles, choose_graph
+from nestvec_exporters.checkpoints.hub import IGNORED_FILES, fetch, repository_files
 from nestvec_exporters.checkpoints.kinds import (
     LATE_INTERACTION,
+    READY,
     SENTENCE,
     SENTENCE_TRANSFORMERS_ROWS,
     CheckpointKind,
+    architecture as architecture_of,
     check_declared_kind,
     identify,
+    identify_weights,
 )
 from nestvec_exporters.checkpoints.layout import (
     Module,
@@ -32,6 +35,7 @@ from nestvec_exporters.checkpoints.layout import (
 from nestvec_exporters.checkpoints.timm_config import import_timm, is_timm
 from nestvec_exporters.checkpoints.untrusted import check_no_code
 from nestvec_exporters.options import TrustOptions
+from nestvec_exporters.source_options import SourceOptions
 from nestvec_schemas.errors import CheckpointNotFound, CheckpointUnsupported, nearest
 
 SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "artifact.metadata")
@@ -67,25 +71,31 @@ class Checkpoint:
     trust_remote_code: bool = False
     """Whether its own Python code may run."""
 
+    graph: str | None = None
+    """The ONNX file that is exported, within its folder; None where its weights are."""
+
     @property
     def trained(self) -> bool:
         """Whether ``nestvec adapt`` trained it."""
         return (self.folder / TRAINING_RECORD).is_file()
 
 
-def read_checkpoint(name_or_path: str, trust: TrustOptions | None = None) -> Checkpoint:
+def read_checkpoint(
+    name_or_path: str, trust: TrustOptions | None = None, source: SourceOptions | None = None
+) -> Checkpoint:
     """Find a local folder or file, or fetch a Hugging Face id, and check that it can be exported.
 
-    ``trust``: whether its own code may run; None never runs it. Raises CheckpointNotFound and
-    CheckpointUnsupported.
+    ``trust``: whether its own code may run; None never runs it. ``source``: whether its weights or a graph
+    are read; None prefers the weights. Raises CheckpointNotFound and CheckpointUnsupported.
     """
+    wanted = source or SourceOptions()
     trusted = trust is not None and trust.trust_remote_code
     path = Path(os.path.expanduser(name_or_path))  # noqa: PTH111 - pathlib's raises on a user it does not know
     if name_or_path and path.is_dir():
-        architecture = identify(path)
+        architecture, graph = _kind_and_graph(path, CheckpointFiles(path).graphs, wanted)
         _check_declarations(architecture, path, trust)
         _check(architecture, path, trusted=trusted)
-        return Checkpoint(path.resolve(), path.resolve().name, architecture.name, trusted)
+        return Checkpoint(path.resolve(), path.resolve().name, architecture.name, trusted, graph)
     if name_or_path and path.is_file() and path.suffix in WORD_FILES:
         return Checkpoint(path.resolve(), path.name, identify(path).name)
     if name_or_path and path.exists():
@@ -103,14 +113,55 @@ def read_checkpoint(name_or_path: str, trust: TrustOptions | None = None) -> Che
         )
     small_files = (*SMALL_FILES, "*.py") if trusted else SMALL_FILES
     folder = fetch(name_or_path, small_files)
-    architecture = identify(folder)
+    architecture, graph = _kind_and_graph(folder, _hub_graphs(name_or_path, folder, wanted), wanted)
     _check_declarations(architecture, folder, trust)
+    if graph is not None:
+        folder = _fetch_graph(name_or_path, (*small_files, *architecture.weights), graph)
+        return Checkpoint(folder, name_or_path, architecture.name, trusted, graph)
     if architecture.name in SENTENCE_TRANSFORMERS_ROWS:
         check_architecture(folder)
         check_code(folder, trusted=trusted)
     folder = fetch(name_or_path, (*small_files, *architecture.weights))
     _check(architecture, folder, trusted=trusted)
     return Checkpoint(folder, name_or_path, architecture.name, trusted)
+
+
+def _kind_and_graph(
+    folder: Path, graphs: Sequence[str], wanted: SourceOptions
+) -> tuple[CheckpointKind, str | None]:
+    """The kind of a checkpoint, and the one of its ONNX files that is exported, if one is."""
+    if wanted.takes_graph:
+        return architecture_of(READY), choose_graph(graphs, wanted.onnx_file)
+    if wanted.read_from == "weights":
+        return identify_weights(folder), None
+    kind = identify(folder)
+    on_hub = bool(graphs) and not CheckpointFiles(folder).graphs
+    if kind.name == READY or (on_hub and kind.name != "static"):
+        return architecture_of(READY), choose_graph(graphs, None)
+    return kind, None
+
+
+def _hub_graphs(name: str, folder: Path, wanted: SourceOptions) -> tuple[str, ...]:
+    """The ONNX files of a Hugging Face model that are candidates: none where its weights are preferred."""
+    names = repository_files(name, folder)
+    places = {"", first_folder(folder).relative_to(folder).as_posix()}
+    parents = {
+        "" if "/" not in file else file.rpartition("/")[0] for file in names if file.endswith(".safetensors")
+    }
+    if parents & {place.strip(".") for place in places} and not wanted.takes_graph:
+        return ()
+    return tuple(sorted(file for file in names if file.endswith(".onnx")))
+
+
+def _fetch_graph(name: str, patterns: Sequence[str], graph: str) -> Path:
+    """Download a graph, then the files that it has its weights in."""
+    from nestvec_exporters.graph.ready.onnx_file import external_locations  # noqa: PLC0415 - slow
+
+    ignored = [pattern for pattern in IGNORED_FILES if not pattern.startswith("onnx")]
+    folder = fetch(name, (*patterns, graph), ignored=ignored)
+    parent = Path(graph).parent
+    weights = [(parent / location).as_posix() for location in external_locations(folder / graph)]
+    return fetch(name, (*patterns, graph, *weights), ignored=ignored) if weights else folder
 
 
 def _check_declarations(architecture: CheckpointKind, folder: Path, trust: TrustOptions | None) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from nestvec_exporters.checkpoints.layout import read_json
+from nestvec_exporters.checkpoints.layout import first_folder, read_json
+from nestvec_schemas.errors import CheckpointUnsupported, nearest
 
 WEIGHTS: Final = ("*.safetensors",)
 
@@ -17,7 +20,10 @@ GRAPHS: Final = (
     "model_quantized.onnx",
     "onnx/model_quantized.onnx",
 )
-"""Where a checkpoint's ONNX graph can be, likeliest first."""
+"""Where a checkpoint's ONNX graph is taken from without being named, likeliest first."""
+
+_GRAPH_PATTERNS: Final = ("*.onnx", "*/*.onnx", "*/*/*.onnx")
+_MAX_GRAPHS: Final = 1_000
 
 WORD_FILES: Final = (".txt", ".vec", ".bin")
 """The suffixes of files of word vectors, which are checkpoints by themselves."""
@@ -88,6 +94,18 @@ class CheckpointFiles:
         """Whether it has a tokenizer, or another way to take text."""
         return self.has(*_TEXT_FILES)
 
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """Its ONNX files."""
+        files = (path for pattern in _GRAPH_PATTERNS for path in self.folder.glob(pattern) if path.is_file())
+        return tuple(sorted(path.relative_to(self.folder).as_posix() for path in islice(files, _MAX_GRAPHS)))
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it has safetensors of its model: in its folder, or that of sentence-transformers' first
+        module."""
+        return self.matches(WEIGHTS[0]) or any(first_folder(self.folder).glob(WEIGHTS[0]))
+
     def has(self, *names: str) -> bool:
         """Whether one of these files exists."""
         return any((self.folder / name).is_file() for name in names)
@@ -95,3 +113,32 @@ class CheckpointFiles:
     def matches(self, pattern: str) -> bool:
         """Whether a file's path matches a glob pattern."""
         return any(self.folder.glob(pattern))
+
+
+def default_graph(files: CheckpointFiles) -> str:
+    """The graph of a folder where none is named. Raises CheckpointUnsupported."""
+    return choose_graph(files.graphs, None)
+
+
+def choose_graph(graphs: Sequence[str], requested: str | None) -> str:
+    """Which of a checkpoint's ONNX files is taken. Raises CheckpointUnsupported where that is not clear."""
+    available = f"Available: {', '.join(graphs)}." if graphs else "It has none."
+    if requested is not None:
+        if requested in graphs:
+            return requested
+        raise CheckpointUnsupported(
+            "the checkpoint has no such ONNX graph",
+            value=requested,
+            next_step=f"{available}{nearest(requested, graphs)}",
+        )
+    for name in GRAPHS:
+        named = [graph for graph in graphs if graph == name or graph.endswith(f"/{name}")]
+        if name in named or len(named) == 1:
+            return name if name in named else named[0]
+    if len(graphs) == 1:
+        return graphs[0]
+    raise CheckpointUnsupported(
+        "the checkpoint has no ONNX graph" if not graphs else "the checkpoint has several ONNX graphs",
+        value=", ".join(graphs[:8]) or "no *.onnx",
+        next_step="Choose one with --onnx-file." if graphs else "Export its weights: --from weights.",
+    )

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from nestvec_schemas.errors import CheckpointNotFound
 
 HUB_TIMEOUT_SECONDS = 10.0
 
 # Copies of the weights in other formats, which can be as large again.
-_IGNORED_FILES = ("onnx/*", "openvino/*", "original/*", "consolidated*")
+IGNORED_FILES: Final = ("onnx/*", "openvino/*", "original/*", "consolidated*")
 
 
-def fetch(name: str, patterns: Sequence[str], *, cache: Path | None = None) -> Path:
+def fetch(
+    name: str,
+    patterns: Sequence[str],
+    *,
+    cache: Path | None = None,
+    ignored: Sequence[str] = IGNORED_FILES,
+) -> Path:
     """Download the files of a Hugging Face model that match ``patterns``, and return their folder.
 
-    ``cache`` defaults to Hugging Face's own. Raises CheckpointNotFound.
+    ``cache`` defaults to Hugging Face's own; files that match ``ignored`` are not downloaded. Raises
+    CheckpointNotFound.
     """
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - slow, and only for an id
 
@@ -26,7 +34,7 @@ def fetch(name: str, patterns: Sequence[str], *, cache: Path | None = None) -> P
             name,
             cache_dir=cache,
             allow_patterns=list(patterns),
-            ignore_patterns=list(_IGNORED_FILES),
+            ignore_patterns=list(ignored),
             local_files_only=failure is not None,
         )
     except Exception as error:
@@ -36,6 +44,17 @@ def fetch(name: str, patterns: Sequence[str], *, cache: Path | None = None) -> P
             next_step="Check the spelling and the connection to huggingface.co, or give a local folder.",
         ) from error
     return Path(folder)
+
+
+def repository_files(name: str, folder: Path) -> tuple[str, ...]:
+    """The files of a Hugging Face model; of those in ``folder``, its cache, if the hub is unreachable."""
+    from huggingface_hub import HfApi  # noqa: PLC0415
+
+    try:
+        siblings = HfApi().model_info(name, timeout=HUB_TIMEOUT_SECONDS).siblings or []
+    except Exception:
+        return tuple(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return tuple(file.rfilename for file in siblings)
 
 
 def _unreachable(name: str) -> Exception | None:

@@ -1,0 +1,1 @@
+"""Ready ONNX graphs: reading them, and appending what a checkpoint declares after them."""
