@@ -25,8 +25,14 @@ CODES_POOLING: Final = "codes"
 """What a manifest calls the pooling of a sparse encoder whose dims are the units of an autoencoder, not words
 of its vocabulary."""
 
+COUNT_ALL: Final = 2
+"""The attention mask of a text without a prompt that starts like one, for a tower that omits prompts."""
+
 QUERY_EXPERT: Final = "query"
 """The expert that embeds queries, if an encoder has one of this name: its own weights embed documents."""
+
+TruncationSide = Literal["right", "left"]
+"""Where a text longer than the encoder takes loses tokens."""
 
 TokenScheme = Literal["tokenizer", "bytes", "codepoints"]
 """How a text becomes ids: by ``tokenizer.json``, or without one (``preprocessing.byte_tokens``)."""
@@ -61,6 +67,9 @@ class Tower(Record):
     """The longest text in tokens; of a tower that reads images, the patches that one of them costs in a
     batch."""
 
+    truncation_side: TruncationSide = "right"
+    """The side on which a longer text loses tokens, unless a request says otherwise."""
+
     scheme: TokenScheme = "tokenizer"
     image_transform: ImageTransform | None = Field(
         None, validation_alias=AliasChoices("image_transform", "picture"), serialization_alias="picture"
@@ -89,6 +98,10 @@ class Tower(Record):
     alone: bool = False
     """The graph runs one input at a time: its int8 activations have one scale per batch, so that a score
     would depend a little on what shares the batch."""
+
+    omits_prompts: bool = False
+    """The graph takes the tokens of a prompt at the start of a text out of pooling, unless the attention mask
+    of the text's tokens is COUNT_ALL."""
 
     chat: ChatLayout | None = None
     """The layout of messages, for a tower that reads a text, an image, or both at once."""

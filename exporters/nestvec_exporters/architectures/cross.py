@@ -21,7 +21,7 @@ from nestvec_exporters.checkpoints.layout import first_folder, read_json
 from nestvec_exporters.checkpoints.max_length import max_text_tokens
 from nestvec_exporters.checkpoints.pair_template import read_pair_template
 from nestvec_exporters.checkpoints.score_activation import activation_of
-from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer
+from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer, truncation_side
 from nestvec_exporters.checkpoints.weights import check_complete, missing_weights
 from nestvec_exporters.graph.pooling import pools_of
 from nestvec_exporters.graph.scorers import (
@@ -64,7 +64,7 @@ class CrossEncoderTower(TextTower):
 
     def rows(self, folder: Path, inputs: Sequence[TextPair], max_tokens: int) -> list[Arrays]:
         """Pairs to rows of ids."""
-        return pair_rows(folder, inputs, max_tokens, self.spec.pair)
+        return pair_rows(folder, inputs, max_tokens, self.spec.pair, self.spec.truncation_side)
 
     def reference(self, inputs: Sequence[TextPair], max_tokens: int) -> Array:
         """The checkpoint's own logits, (n, 1) float32, one pair at a time."""
@@ -96,6 +96,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
         max_tokens=max_text_tokens(model.max_seq_length, positions(transformer), options.max_tokens),
         activation=activation_of(CheckpointFiles(checkpoint.folder)),
         pair=pair,
+        truncation_side=truncation_side(model.tokenizer),
         alone=options.precision == "int8",
     )
     tower = CrossEncoderTower(model, spec)
@@ -206,6 +207,7 @@ def _model(folder: Path, options: ExportOptions) -> CrossEncoder:
             value=str(error).strip().partition("\n")[0] or type(error).__name__,
             next_step="Check that sentence-transformers' CrossEncoder loads it on its own.",
         ) from error
+    _check_modules(model)
     labels = model.num_labels
     if labels != 1:
         raise CheckpointUnsupported(
@@ -213,7 +215,6 @@ def _model(folder: Path, options: ExportOptions) -> CrossEncoder:
             value=f"{labels} labels",
             next_step="Choose a checkpoint with one label, or an embedding checkpoint.",
         )
-    _check_modules(model)
     model.float().eval()
     cross_encoder: CrossEncoder = model
     return cross_encoder

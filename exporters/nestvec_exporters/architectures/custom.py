@@ -17,7 +17,7 @@ from nestvec_exporters.architectures.sentence_transformer import positions
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.max_length import max_text_tokens
 from nestvec_exporters.checkpoints.prompts import leading_prompt, named_prompts
-from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer
+from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer, truncation_side
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
 from nestvec_exporters.options import ExportOptions
@@ -109,6 +109,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
         output=OUTPUT,
         pooling=_POOLING,
         max_tokens=max_text_tokens(model.max_seq_length, limit, options.max_tokens),
+        truncation_side=truncation_side(model.tokenizer),
     )
     tower = OwnCodeTower(model, spec, tuple(prompts.values()))
     return LoadedCheckpoint(

@@ -13,7 +13,8 @@ from nestvec_exporters.architectures import sentence_transformer as sources
 from nestvec_exporters.architectures.sentence_transformer import SentenceModel, shown_of
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.prompts import leading_prompt
-from nestvec_exporters.graph.pooling import pools_of
+from nestvec_exporters.checkpoints.tokenizer import truncation_side
+from nestvec_exporters.graph.pooling import PromptMask, pools_of
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower, TowerModel
 from nestvec_exporters.graph.trace import HEAD_MODULES, PooledEncoder
@@ -47,7 +48,8 @@ class SentenceTower(TextTower):
     """A checkpoint that sentence-transformers runs; ``fused`` where int8's fusion knows its attention."""
 
     def __init__(self, source: SentenceModel, max_tokens: int | None, *, fused: bool = True) -> None:
-        super().__init__(sentence_spec(source, max_tokens), sources.tokenizer(source))
+        spec = omitting_prompts(sentence_spec(source, max_tokens), shown_of(source))
+        super().__init__(spec, sources.tokenizer(source))
         self.source = source
         source.transformer.config.use_cache = False
         if fused:
@@ -118,7 +120,13 @@ def sentence_spec(source: SentenceModel, max_tokens: int | None, pooling: str | 
         output=OUTPUT,
         pooling=pooling or "+".join(source.pooling),
         max_tokens=sources.max_tokens(source, max_tokens),
+        truncation_side=truncation_side(source.model.tokenizer),
     )
+
+
+def omitting_prompts(spec: Tower, prompt_mask: PromptMask | None) -> Tower:
+    """``spec`` of a graph that takes prompts out of pooling by ``prompt_mask``, if there is any."""
+    return spec if prompt_mask is None else spec.model_copy(update={"omits_prompts": True})
 
 
 def prompted_probes(prompts: Sequence[str]) -> tuple[str, ...]:

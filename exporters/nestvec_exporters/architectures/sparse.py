@@ -8,7 +8,8 @@ refused until ``--pooling`` says ``splade``, or ``mean`` for a dense encoder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,30 +19,30 @@ from torch import Tensor, nn
 
 from nestvec_exporters.architectures import sentence
 from nestvec_exporters.architectures.sentence_transformer import positions
+from nestvec_exporters.architectures.sparse_codes import AUTO_ENCODER, CodesTower
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_architecture, check_code
 from nestvec_exporters.checkpoints.layout import read_config
 from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS, max_text_tokens
 from nestvec_exporters.checkpoints.prompts import named_prompts
 from nestvec_exporters.checkpoints.sparse_layout import SparseLayout, read_sparse_layout
-from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer
+from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer, truncation_side
 from nestvec_exporters.checkpoints.weights import check_complete, missing_weights
 from nestvec_exporters.graph.pooling import POOLING
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
-from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
+from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower, TowerModel
 from nestvec_exporters.graph.vocabulary import (
     ACTIVATIONS,
     TERM_WEIGHTINGS,
+    TermWeighting,
     TokenWeightLookup,
     term_weights_class,
     weight_terms,
 )
 from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.static.table import without_special_tokens
 from nestvec_schemas.errors import CheckpointUnsupported, NestvecError, nearest
-from nestvec_schemas.towers import Tower
+from nestvec_schemas.towers import QUERY_EXPERT, Tower
 from nestvec_schemas.vectors import Vectors
-
-QUERY = "query"
-"""The expert that reads queries, where another reads documents."""
 
 _SAYS_SO = "splade"
 
@@ -56,9 +57,11 @@ class SparseTower(TextTower):
             output=OUTPUT,
             pooling=weighting,
             max_tokens=max_text_tokens(model.max_seq_length, positions(transformer), max_tokens),
+            truncation_side=truncation_side(model.tokenizer),
         )
         super().__init__(spec, fast_tokenizer(model.tokenizer))
-        self.model, self.transformer, self.weighting = model, transformer, TERM_WEIGHTINGS[weighting]
+        self.model, self.transformer = model, transformer
+        self.weighting = _with_limit(TERM_WEIGHTINGS[weighting], model)
         transformer.config.use_cache = False
         self.module_class, self.dim = term_weights_class(transformer, self.weighting)
         self.heads = getattr(transformer.config, "num_attention_heads", 0)
@@ -91,15 +94,20 @@ class SparseTower(TextTower):
 
 
 class TokenWeightTower(TextTower):
-    """A weight for each token, which no model reads: of "inference-free" queries."""
+    """A weight for each token, which no model reads: of "inference-free" queries.
+
+    sentence-transformers adds no special tokens to these texts.
+    """
 
     layers = 1
+    own_files = True
 
-    def __init__(self, model: SparseEncoder, dim: int, max_tokens: int) -> None:
-        spec = Tower(inputs=INPUTS, output=OUTPUT, pooling="idf", max_tokens=max_tokens)
-        super().__init__(spec, fast_tokenizer(model.tokenizer))
+    def __init__(self, model: SparseEncoder, dim: int, max_tokens: int | None) -> None:
+        # A table has no positions: its tokenizer's limit, where one is set.
+        limit = min(int(model.tokenizer.model_max_length), DEFAULT_MAX_TOKENS)
+        spec = Tower(inputs=INPUTS, output=OUTPUT, pooling="idf", max_tokens=max_tokens or limit)
+        super().__init__(spec, without_special_tokens(fast_tokenizer(model.tokenizer)))
         self.model, self.dim = model, dim
-        self.special_ids = self.tokenizer.encode("").ids
 
     def module(self, exits: Sequence[int] = ()) -> nn.Module:
         """The table of weights."""
@@ -107,16 +115,13 @@ class TokenWeightTower(TextTower):
         weights: Tensor = table.weight
         # A table that was read from words may end before the vocabulary does.
         padded = nn.functional.pad(weights, (0, self.dim - len(weights)))
-        return TokenWeightLookup(padded, self.special_ids, exits).eval()
+        return TokenWeightLookup(padded, exits, top=self.model.max_active_dims).eval()
 
     def reference(self, inputs: Sequence[str], max_tokens: int) -> Vectors:
-        """The checkpoint's own weights, (n, words) float32, one text at a time.
-
-        sentence-transformers truncates these texts before it adds special tokens.
-        """
+        """The checkpoint's own weights, (n, words) float32, one text at a time."""
         tokenizer: Any = self.model.tokenizer
         before = tokenizer.model_max_length
-        tokenizer.model_max_length = max_tokens - len(self.special_ids)
+        tokenizer.model_max_length = max_tokens
         try:
             weights = _encoded(self.model, inputs)
             return np.pad(weights, ((0, 0), (0, self.dim - weights.shape[1])))
@@ -135,10 +140,24 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
         check_architecture(checkpoint.folder)
     weighting = _chosen_weighting(checkpoint, layout, pooling)
     model = _sparse_encoder(checkpoint, layout)
+    if AUTO_ENCODER in layout.kinds:
+        codes = CodesTower(model, options.max_tokens)
+        return _sparse_checkpoint(model, codes, {}, options)
     first: Any = model[0]
     routes = dict(first.sub_modules) if type(first).__name__ == "Router" else {"document": model}
-    tower = _document_tower(list(routes.get("document", ())), weighting, options.max_tokens)
-    queries = list(routes[QUERY]) if QUERY in routes else []
+    active = model.max_active_dims
+    tower = _document_tower(list(routes.get("document", ())), weighting, options.max_tokens, active)
+    queries = list(routes.get(QUERY_EXPERT, ()))
+    experts = {QUERY_EXPERT: _query_tower(queries, tower, options.max_tokens, active)} if queries else {}
+    return _sparse_checkpoint(model, tower, experts, options)
+
+
+def _sparse_checkpoint(
+    model: SparseEncoder,
+    tower: SparseTower | TokenWeightTower | CodesTower,
+    experts: Mapping[str, TowerModel],
+    options: ExportOptions,
+) -> LoadedCheckpoint:
     return LoadedCheckpoint(
         kind="sparse",
         dim=tower.dim,
@@ -146,8 +165,14 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
         towers={"text": tower},
         layers=tower.layers,
         prompts=named_prompts(model.prompts, model.default_prompt_name, options.overrides),
-        experts={QUERY: _query_tower(queries, tower)} if queries else {},
+        experts=experts,
     )
+
+
+def _with_limit(weighting: TermWeighting, model: SparseEncoder) -> TermWeighting:
+    """A weighting that keeps no more weights than sentence-transformers does."""
+    limits = [limit for limit in (weighting.top, model.max_active_dims) if limit is not None]
+    return replace(weighting, top=min(limits, default=None))
 
 
 def _chosen_weighting(checkpoint: Checkpoint, layout: SparseLayout, requested: str | None) -> str | None:
@@ -174,13 +199,13 @@ def _chosen_weighting(checkpoint: Checkpoint, layout: SparseLayout, requested: s
 def _sparse_encoder(checkpoint: Checkpoint, layout: SparseLayout) -> SparseEncoder:
     """The checkpoint as sentence-transformers runs it, in float32. Raises CheckpointUnsupported."""
     for home in layout.transformers:
-        check_code(home, home)
+        check_code(home, home, trusted=checkpoint.trust_remote_code)
     try:
         model: SparseEncoder = SparseEncoder(
             str(checkpoint.folder),
             device="cpu",
             model_kwargs={"attn_implementation": "eager"} if layout.transformers else {},
-            trust_remote_code=False,
+            trust_remote_code=checkpoint.trust_remote_code,
             local_files_only=True,
         )
         for home in layout.transformers:
@@ -203,16 +228,14 @@ def _masked_model(model: SparseEncoder) -> Any:
 
 
 def _document_tower(
-    modules: Sequence[Any], weighting: str | None, max_tokens: int | None
+    modules: Sequence[Any], weighting: str | None, max_tokens: int | None, active: int | None
 ) -> SparseTower | TokenWeightTower:
-    """The tower of documents, which is that of queries too unless they have their own."""
+    """The tower of documents, which is that of queries too unless they have their own; it keeps at most the
+    ``active`` largest weights."""
     kinds = [type(module).__name__ for module in modules]
-    model = SparseEncoder(modules=list(modules), device="cpu").eval() if modules else None
+    model = _encoder_of(modules, active) if modules else None
     if model is not None and kinds == ["SparseStaticEmbedding"]:
-        table = modules[0]
-        # A table has no positions: its tokenizer's limit, where one is set.
-        limit = min(int(table.tokenizer.model_max_length), DEFAULT_MAX_TOKENS)
-        return TokenWeightTower(model, int(table.num_dimensions), max_tokens or limit)
+        return TokenWeightTower(model, int(modules[0].num_dimensions), max_tokens)
     if model is None or kinds[1:] != ["SpladePooling"] or not hasattr(modules[0], "auto_model"):
         raise CheckpointUnsupported(
             "the checkpoint's modules do not give weights of words",
@@ -227,7 +250,16 @@ def _own_weighting(pooling: Any) -> str:
     return ACTIVATIONS[pooling.activation_function, pooling.pooling_strategy]
 
 
-def _query_tower(modules: Sequence[Any], documents: SparseTower | TokenWeightTower) -> TokenWeightTower:
+def _encoder_of(modules: Sequence[Any], active: int | None) -> SparseEncoder:
+    return SparseEncoder(modules=list(modules), device="cpu", max_active_dims=active).eval()
+
+
+def _query_tower(
+    modules: Sequence[Any],
+    documents: SparseTower | TokenWeightTower,
+    max_tokens: int | None,
+    active: int | None,
+) -> TokenWeightTower:
     """The tower of queries that no model reads."""
     kinds = [type(module).__name__ for module in modules]
     if kinds != ["SparseStaticEmbedding"]:
@@ -236,9 +268,10 @@ def _query_tower(modules: Sequence[Any], documents: SparseTower | TokenWeightTow
             value=", ".join(kinds),
             next_step="Choose one whose queries go through a SparseStaticEmbedding.",
         )
-    model = SparseEncoder(modules=list(modules), device="cpu")
-    tower = TokenWeightTower(model, documents.dim, documents.spec.max_tokens)
-    same_tokenizer = tower.tokenizer.to_str() == documents.tokenizer.to_str()
+    model = _encoder_of(modules, active)
+    tower = TokenWeightTower(model, documents.dim, max_tokens)
+    words, others = (one.model.tokenizer.get_vocab() for one in (tower, documents))
+    same_tokenizer = words == others
     if not same_tokenizer or modules[0].num_dimensions > documents.dim:
         raise CheckpointUnsupported(
             "the checkpoint's queries and documents do not share a vocabulary",

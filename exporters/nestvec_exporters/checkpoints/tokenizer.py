@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.repository import TOKENIZER
+from nestvec_schemas.towers import TruncationSide
 
 
 def read_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
@@ -40,6 +41,11 @@ def fast_tokenizer(tokenizer: Any) -> Tokenizer:
     copy.no_truncation()
     copy.no_padding()
     return copy
+
+
+def truncation_side(tokenizer: Any) -> TruncationSide:
+    """The side on which a transformers tokenizer cuts long texts."""
+    return "left" if getattr(tokenizer, "truncation_side", "right") == "left" else "right"
 
 
 def _no_fast_tokenizer(value: str) -> CheckpointUnsupported:

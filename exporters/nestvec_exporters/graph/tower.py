@@ -17,7 +17,7 @@ from nestvec_exporters.probes.texts import probe_texts, text_rows
 from nestvec_schemas.late_interaction import Role
 from nestvec_schemas.manifest import Precision, PromptName
 from nestvec_schemas.preprocessing.collate import Array, Arrays
-from nestvec_schemas.repository import TOKENIZER
+from nestvec_schemas.repository import TOKENIZER, part_folder
 from nestvec_schemas.towers import Modality, OutputKind, Tower, first_tower
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ class TowerModel(ABC):
 
     ready: bool = False
     """Whether the checkpoint is a graph already: ``write_graph`` writes it, and nothing is traced."""
+
+    own_files: bool = False
+    """Whether, as an expert, it has files and a description of its own, such as another tokenizer's."""
 
     reads_roles: bool = False
     """Whether its inputs may be RoleText."""
@@ -106,7 +109,7 @@ class TextTower(TowerModel):
 
     def rows(self, folder: Path, inputs: Sequence[Any], max_tokens: int) -> list[Arrays]:
         """Texts to rows of ids."""
-        return text_rows(folder, inputs, max_tokens)
+        return text_rows(folder, inputs, max_tokens, self.spec.truncation_side)
 
     def probes(self) -> Sequence[Any]:
         """Real texts."""
@@ -142,6 +145,22 @@ class LoadedCheckpoint:
 
     dims: tuple[int, ...] | None = None
     """The prefixes that were trained; None where that is not known."""
+
+    @property
+    def expert_specs(self) -> dict[str, Tower]:
+        """What the manifest says of the experts that differ from the first tower in more than weights."""
+        return {name: tower.spec for name, tower in self.experts.items() if tower.own_files}
+
+    def files_of(self, folder: Path, part: str) -> Path:
+        """The folder of a part's tokenizer, of the encoder in ``folder``."""
+        return part_folder(folder, part) if part in self.expert_specs else folder
+
+    def save_files(self, folder: Path) -> None:
+        """Write what the towers need besides their graphs into the encoder's folder, and beside it."""
+        self.main_tower.save(folder)
+        for name in self.expert_specs:
+            part_folder(folder, name).mkdir()
+            self.experts[name].save(part_folder(folder, name))
 
     @property
     def specs(self) -> dict[Modality, Tower]:

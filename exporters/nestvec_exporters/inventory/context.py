@@ -11,7 +11,7 @@ from nestvec_exporters.checkpoints.kinds import CUSTOM, LATE_INTERACTION, SENTEN
 from nestvec_exporters.options import ExportOptions
 
 LOADED_BY_SENTENCE_TRANSFORMERS: Final = frozenset(
-    {SENTENCE, LATE_INTERACTION, CUSTOM, "decoder", "sparse", "cross"}
+    {SENTENCE, LATE_INTERACTION, CUSTOM, "router", "decoder", "sparse", "cross"}
 )
 """Kinds whose modules sentence-transformers loads, with the settings that it reads."""
 

@@ -206,7 +206,7 @@ def _loaded_files(context: Context) -> set[str]:
     return names
 
 
-_WITH_ADAPTERS: Final = frozenset({SENTENCE})
+_WITH_ADAPTERS: Final = frozenset({SENTENCE, "decoder"})
 """Kinds whose loaders make an expert of every adapter beside the weights, and check it."""
 
 _OWN_FORMATS: Final = frozenset({"static", "nvembed", "pixel", "vision"})

@@ -14,6 +14,7 @@ from nestvec_exporters.probes.texts import probe_texts
 from nestvec_schemas.preprocessing.collate import Arrays
 from nestvec_schemas.preprocessing.pair_template import PairTemplate, render_pair, truncate_pair
 from nestvec_schemas.repository import TOKENIZER
+from nestvec_schemas.towers import TruncationSide
 
 TYPE_IDS: Final = "token_type_ids"
 """The input that says of which of the two texts a token is, (n, t) int64 of 0 and 1."""
@@ -26,15 +27,19 @@ _MAX_QUERY_CHARACTERS = 80
 
 
 def pair_rows(
-    folder: Path, inputs: Sequence[TextPair], tokens: int, template: PairTemplate | None = None
+    folder: Path,
+    inputs: Sequence[TextPair],
+    tokens: int,
+    template: PairTemplate | None = None,
+    side: TruncationSide = "right",
 ) -> list[Arrays]:
-    """Pairs to rows of ids and token types, truncated to ``tokens``, the longer text first."""
+    """Pairs to rows of ids and token types, truncated to ``tokens`` on a side, the longer text first."""
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     if template is not None and template.between is not None:
-        return [_templated_row(tokenizer, template, pair, tokens) for pair in inputs]
+        return [_templated_row(tokenizer, template, pair, tokens, side) for pair in inputs]
     if template is not None:
         inputs = [(f"{template.prefix}{query}", document) for query, document in inputs]
-    tokenizer.enable_truncation(tokens, strategy="longest_first")
+    tokenizer.enable_truncation(tokens, strategy="longest_first", direction=side)
     return [
         {
             "input_ids": np.asarray(encoding.ids, np.int64),
@@ -44,12 +49,14 @@ def pair_rows(
     ]
 
 
-def _templated_row(tokenizer: Tokenizer, template: PairTemplate, pair: TextPair, tokens: int) -> Arrays:
+def _templated_row(
+    tokenizer: Tokenizer, template: PairTemplate, pair: TextPair, tokens: int, side: TruncationSide
+) -> Arrays:
     rendered = render_pair(template, *pair)
     encoding = tokenizer.encode(rendered.text, add_special_tokens=False)
     starts = np.asarray(encoding.offsets, np.int64).reshape(-1, 2)[:, 0]
     ids = np.asarray(encoding.ids, np.int64)
-    ids = truncate_pair(ids, starts, rendered.document, template.ending, tokens)
+    ids = truncate_pair(ids, starts, rendered.document, template.ending, tokens, side)
     return {"input_ids": ids, TYPE_IDS: np.zeros_like(ids)}
 
 

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from nestvec_schemas.preprocessing.collate import Arrays
 from nestvec_schemas.repository import TOKENIZER
 from nestvec_schemas.samples.docstrings import sample_texts
+from nestvec_schemas.towers import TruncationSide
 
 PROBE_COUNT: Final = 64
 
@@ -33,10 +34,12 @@ def marked_probe_texts(query: str, document: str) -> tuple[str, ...]:
     return tuple(f"{document if at % 2 else query}{text}" for at, text in enumerate(probe_texts()))
 
 
-def text_rows(folder: Path, texts: Sequence[str], tokens: int) -> list[Arrays]:
-    """Texts to rows of ids, truncated to ``tokens``, by the tokenizer in an encoder's folder."""
+def text_rows(
+    folder: Path, texts: Sequence[str], tokens: int, side: TruncationSide = "right"
+) -> list[Arrays]:
+    """Texts to rows of ids, truncated to ``tokens`` on a side, by the tokenizer in an encoder's folder."""
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-    tokenizer.enable_truncation(tokens)
+    tokenizer.enable_truncation(tokens, direction=side)
     return [
         {"input_ids": np.asarray(encoding.ids, np.int64)}
         for encoding in tokenizer.encode_batch_fast(list(texts))

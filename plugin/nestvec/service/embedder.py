@@ -177,7 +177,7 @@ class Embedder:
             kind = f"{options.role} {kind}"
         # The deepest exit is the same work, whether a request names it or none.
         exit = 0 if layer == loaded.manifest.depth else layer
-        return CacheKey(part, exit, f"{kind} {options.truncation.direction}", digest)
+        return CacheKey(part, exit, f"{kind} {options.truncation.side(loaded.manifest.main_tower)}", digest)
 
     async def _look_up(
         self,

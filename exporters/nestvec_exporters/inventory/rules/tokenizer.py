@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from nestvec_exporters.checkpoints.custom_code import unexplained_classes
-from nestvec_exporters.checkpoints.kinds import SENTENCE
+from nestvec_exporters.checkpoints.kinds import CUSTOM, SENTENCE
 from nestvec_exporters.inventory.context import Context
 from nestvec_exporters.inventory.rules.rule import (
     RECORD,
@@ -181,9 +181,13 @@ def tokenizer_rules(context: Context, content: Mapping[str, Any], *, with_module
     return rules
 
 
+_CUTS_ON_EITHER_SIDE: Final = frozenset({SENTENCE, "decoder", "cross", "sparse", CUSTOM})
+"""Kinds whose towers tell the service on which side a text is cut."""
+
+
 def truncation_rule(context: Context) -> Rule:
     """Which side of a long text is cut off."""
-    sides = ("right",) if context.late or context.kind in ("static", "vlm", "pixel") else _ROW_SIDES
+    sides = _ROW_SIDES if context.kind in _CUTS_ON_EITHER_SIDE else ("right",)
     return limited(
         honoured("the side of a long text that is cut off"),
         lambda value: value in sides,

@@ -54,9 +54,9 @@ VECTOR_FORMATS: Final[dict[str, Callable[[Vectors], object]]] = {
 }
 """How vectors, (n, dim) float32, are written in each embedding type; ``binary`` is ``ubinary`` minus 128."""
 
-TRUNCATE_VALUES: Final[dict[str | None, tuple[Overlong | None, Direction]]] = {
-    None: (None, "right"),
-    "NONE": ("error", "right"),
+TRUNCATE_VALUES: Final[dict[str | None, tuple[Overlong | None, Direction | None]]] = {
+    None: (None, None),
+    "NONE": ("error", None),
     "END": ("truncate", "right"),
     "START": ("truncate", "left"),
 }

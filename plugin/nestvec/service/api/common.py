@@ -41,13 +41,16 @@ class TruncationFields(BaseModel):
     """What happens to overlong texts, in the fields of TEI."""
 
     truncate: bool | None = Field(None, description="Truncate overlong texts. Default: the server's setting.")
-    truncation_direction: Literal["Right", "Left", "right", "left"] = "Right"
+    truncation_direction: Literal["Right", "Left", "right", "left"] | None = Field(
+        None, description="The side on which overlong texts are truncated. Default: the encoder's."
+    )
 
     def truncation(self, query: QueryFields, server: ServiceSettings) -> Truncation:
         """The query string takes precedence over the body, the body over the server's setting."""
         by_field: dict[bool | None, Overlong] = {None: server.overlong, True: "truncate", False: "error"}
-        direction: Direction = "left" if self.truncation_direction.lower() == "left" else "right"
-        return Truncation(query.overlong or by_field[self.truncate], direction)
+        named = (self.truncation_direction or "").lower()
+        directions: dict[str, Direction] = {"right": "right", "left": "left"}
+        return Truncation(query.overlong or by_field[self.truncate], directions.get(named))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nestvec.engines.contract import Batch
 from nestvec_schemas.errors import BodyInvalid, EmptyInput, NestvecError
 from nestvec_schemas.preprocessing.collate import Arrays, pad_rows
-from nestvec_schemas.towers import MAIN_PART
+from nestvec_schemas.towers import COUNT_ALL, MAIN_PART
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,10 @@ class InstructedText:
         return len(self.value) + len(self.instruction)
 
 
+class UnpromptedText(str):
+    """A text without a prompt, though it starts like one: pooling omits none of its tokens."""
+
+
 EmbedInput = str | Sequence[int] | QueryDocument | InstructedText
 """A text or an image's address, token ids, or one of the above."""
 
@@ -63,6 +67,12 @@ PreparedInputs = list[ModelInput | NestvecError]
 def text_input(ids: NDArray[np.int64], total: int | None = None) -> ModelInput:
     """The model input of a text's ids, (t,) int64, which had ``total`` tokens before truncation."""
     return ModelInput({"input_ids": ids}, len(ids), len(ids) if total is None else total)
+
+
+def counting_all(model_input: ModelInput) -> ModelInput:
+    """The same text with COUNT_ALL as the mask of its tokens."""
+    mask = np.full_like(model_input.arrays["input_ids"], COUNT_ALL)
+    return replace(model_input, arrays={**model_input.arrays, "attention_mask": mask})
 
 
 def collate(inputs: Sequence[ModelInput], exit: int = 0, part: str = MAIN_PART) -> Batch:
@@ -91,7 +101,8 @@ def input_digest(value: EmbedInput) -> tuple[str, bytes]:
         )
         kind, data = f"instructed {len(instruction)}", instruction + data if data else b""
     elif isinstance(value, str):
-        kind, data = "text", value.encode("utf-8", "surrogatepass")
+        kind = "unprompted text" if isinstance(value, UnpromptedText) else "text"
+        data = value.encode("utf-8", "surrogatepass")
     else:
         kind, data = "ids", np.asarray(value, "<i8").tobytes()
     if not data:

@@ -73,7 +73,7 @@ def tokenize_inputs(
     tokenizer, tower = encoder.tokenizer_of(part), encoder.manifest.tower_of_part(part)
     plain = [str(value) if isinstance(value, InstructedText) else value for value in inputs]
     # The tokens that mark a query or a document come first and must not be truncated.
-    direction = "right" if encoder.manifest.kind == "multivector" else truncation.direction
+    direction = "right" if encoder.manifest.kind == "multivector" else truncation.side(tower)
     texts = iter(tokenizer.encode([value for value in plain if isinstance(value, str)], direction))
     pairs = iter(
         _encode_pairs(encoder, [value for value in plain if isinstance(value, QueryDocument)], truncation)
@@ -85,10 +85,12 @@ def tokenize_inputs(
             arrays = {"input_ids": pair.ids, "token_type_ids": pair.types}
             prepared.append(ModelInput(arrays, len(pair.ids), pair.total))
         elif isinstance(value, str):
-            prepared.append(_token_input(tower, next(texts), encoder.role_of(value, role)))
+            model_input = _token_input(tower, next(texts), encoder.role_of(value, role))
+            unprompted = tower.omits_prompts and isinstance(value, UnpromptedText)
+            prepared.append(counting_all(model_input) if unprompted else model_input)
         else:
             check_ids(value, len(tokenizer))
-            tokens = tokenizer.truncate(value, truncation.direction)
+            tokens = tokenizer.truncate(value, truncation.side(tower))
             prepared.append(_token_input(tower, tokens, role))
     return prepared
 
@@ -115,4 +117,5 @@ def _encode_pairs(
             f"{encoder.manifest.name} does not take pairs of a query and a document", next_step="Send texts."
         )
     texts = [(pair.query, pair.document) for pair in pairs]
-    return tokenizer.encode_pairs(texts, truncation.direction, encoder.manifest.main_tower.pair)
+    tower = encoder.manifest.main_tower
+    return tokenizer.encode_pairs(texts, truncation.side(tower), tower.pair)

@@ -109,9 +109,9 @@ def _render_message(
     truncation: Truncation,
 ) -> ModelInput:
     max_characters = _CHARACTERS_PER_TOKEN * tokenizer.max_tokens
-    right = truncation.direction == "right"
-    text = message.text[:max_characters] if right else message.text[-max_characters:]
+    side = truncation.direction or "right"
+    text = message.text[:max_characters] if side == "right" else message.text[-max_characters:]
     rendered = render_message(chat, text, pictured=message.image is not None, instruction=message.instruction)
     encoded = tokenizer.encode_with_offsets([rendered.text], special=chat.special)[0]
-    ids = truncate_message(encoded.ids, encoded.offsets, rendered, tokenizer.max_tokens, truncation.direction)
+    ids = truncate_message(encoded.ids, encoded.offsets, rendered, tokenizer.max_tokens, side)
     return ModelInput({"input_ids": ids, "pixels": pixels}, len(ids), len(encoded.ids))

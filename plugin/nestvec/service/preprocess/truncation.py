@@ -11,6 +11,7 @@ import numpy as np
 from nestvec.service.preprocess.inputs import EmbedInput, InstructedText, QueryDocument
 from nestvec.service.preprocess.tokenizer import Direction, TextTokenizer, TokenChunks
 from nestvec_schemas.errors import InputTooLong, NestvecError
+from nestvec_schemas.towers import Tower
 from nestvec_schemas.vectors import Vectors
 
 Overlong = Literal["error", "truncate", "mean"]
@@ -29,8 +30,12 @@ class Truncation:
     """What happens to a text longer than the encoder takes."""
 
     overlong: Overlong = "truncate"
-    direction: Direction = "right"
-    """The side that loses tokens if the text is truncated."""
+    direction: Direction | None = None
+    """The side that loses tokens if the text is truncated; None leaves it to the encoder."""
+
+    def side(self, tower: Tower) -> Direction:
+        """The side that a tower's texts lose tokens on."""
+        return self.direction or tower.truncation_side
 
 
 @dataclass(frozen=True)
