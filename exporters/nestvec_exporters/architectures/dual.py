@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from nestvec_exporters.architectures import sentence_transformer as sources
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.checkpoints.dual_layout import DualLayout, check_text_padding, read_dual_layout
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.max_length import check_positions
-from nestvec_exporters.checkpoints.prompts import prompts_of
+from nestvec_exporters.checkpoints.prompts import CONFIG as PROMPTS_CONFIG
+from nestvec_exporters.checkpoints.prompts import read_prompts
 from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer, read_tokenizer
 from nestvec_exporters.checkpoints.weights import check_complete, read_model
 from nestvec_exporters.graph.recurrent_pooling import check_no_frame_pooling
@@ -154,15 +156,18 @@ class TextPadding:
 
 
 class DualTextGraph(nn.Module):
-    """Ids and mask, (n, tokens) int64 padded on the right, to vectors of length 1, (n, dim) float32.
+    """Ids and mask, (n, tokens) int64 padded on the right, to vectors, (n, dim) float32, ``normalised`` or as
+    the model gives them.
 
     Without ``padding``, the padding of a batch does not affect a text's vector.
     """
 
-    def __init__(self, family: DualEncoderFamily, model: Any, padding: TextPadding | None) -> None:
+    def __init__(
+        self, family: DualEncoderFamily, model: Any, padding: TextPadding | None, *, normalised: bool = True
+    ) -> None:
         super().__init__()
         self.transformer = _Text(family, model)
-        self.padding = padding
+        self.padding, self.normalised = padding, normalised
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor]:
         """One vector per text."""
@@ -170,7 +175,7 @@ class DualTextGraph(nn.Module):
             vectors = self.transformer(input_ids, attention_mask)
         else:
             vectors = self.transformer(self._filled(input_ids, attention_mask, self.padding), None)
-        return (nn.functional.normalize(vectors, p=2.0, dim=1),)
+        return (nn.functional.normalize(vectors, p=2.0, dim=1) if self.normalised else vectors,)
 
     def _filled(self, ids: Tensor, mask: Tensor, padding: TextPadding) -> Tensor:
         more = torch.full(
@@ -189,7 +194,15 @@ class DualTextGraph(nn.Module):
 class DualTextTower(TextTower):
     """The text tower of a model of two."""
 
-    def __init__(self, family: DualEncoderFamily, model: Any, tokenizer: Any, max_tokens: int | None) -> None:
+    def __init__(
+        self,
+        family: DualEncoderFamily,
+        model: Any,
+        tokenizer: Any,
+        max_tokens: int | None,
+        *,
+        normalised: bool = True,
+    ) -> None:
         spec = Tower(
             inputs=INPUTS,
             output=OUTPUT,
@@ -199,12 +212,12 @@ class DualTextTower(TextTower):
         super().__init__(spec, fast_tokenizer(tokenizer))
         self.example = dict.fromkeys(INPUTS, np.ones((2, min(16, spec.max_tokens)), np.int64))
         self.family, self.model, self.own_tokenizer = family, model, tokenizer
-        self.padding = text_padding(family, model, tokenizer)
+        self.padding, self.normalised = text_padding(family, model, tokenizer), normalised
         self.heads, self.hidden = attention_shape(model.config.text_config)
 
     def module(self, exits: Sequence[int] = ()) -> nn.Module:
         """Ids and mask to vectors."""
-        return DualTextGraph(self.family, self.model, self.padding).eval()
+        return DualTextGraph(self.family, self.model, self.padding, normalised=self.normalised).eval()
 
     def reference(self, inputs: Sequence[str], max_tokens: int) -> Vectors:
         """The checkpoint's own vectors, (n, dim) float32, one text at a time."""
@@ -220,22 +233,30 @@ class DualTextTower(TextTower):
                 row = torch.tensor([ids], dtype=torch.int64)
                 mask = None if padding else torch.ones_like(row)
                 vectors = self.family.text_features(self.model, row, mask)
-                rows.append(nn.functional.normalize(vectors, p=2.0, dim=1)[0].numpy())
+                if self.normalised:
+                    vectors = nn.functional.normalize(vectors, p=2.0, dim=1)
+                rows.append(vectors[0].numpy())
         return np.stack(rows)
 
 
 def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     """Load the weights. Raises CheckpointUnsupported where they do not make two towers of one space."""
-    folder = checkpoint.folder
-    family, model = read_dual(folder)
-    text = DualTextTower(family, model, read_tokenizer(folder), options.max_tokens)
-    image = _image_tower(family, model, folder, options)
+    layout = read_dual_layout(checkpoint.folder)
+    family, model = read_dual(layout.home)
+    family = replace(family, max_tokens=layout.max_tokens or family.max_tokens)
+    text = DualTextTower(
+        family, model, read_tokenizer(layout.home), options.max_tokens, normalised=layout.normalised
+    )
+    if text.padding is not None:
+        check_text_padding(layout, text.padding.length, type(model).__name__)
+    image = _image_tower(family, model, layout, options)
+    config = CheckpointFiles(checkpoint.folder).json(PROMPTS_CONFIG) if layout.library else {}
     return LoadedCheckpoint(
         kind="dense",
         dim=_dim(text, image),
-        normalised=True,
+        normalised=layout.normalised,
         towers={"text": text, "image": image},
-        prompts=prompts_of({}, options.overrides),
+        prompts=read_prompts(config, options.overrides),
     )
 
 
@@ -301,9 +322,9 @@ def _max_tokens(family: DualEncoderFamily, tokenizer: Any, positions: int, reque
 
 
 def _image_tower(
-    family: DualEncoderFamily, model: Any, folder: Path, options: ExportOptions
+    family: DualEncoderFamily, model: Any, layout: DualLayout, options: ExportOptions
 ) -> ImageTower | NaflexTower:
-    overrides = options.overrides
+    overrides, folder = options.overrides, layout.home
     if is_naflex(folder):
         if overrides.frames > 1 or overrides.pooling is not None:
             frames, pooling = f"--frames {overrides.frames}", f"--pooling {overrides.pooling}"
@@ -311,6 +332,12 @@ def _image_tower(
                 "an image in its own shape is one input, with the pooling that it was trained with",
                 value=frames if overrides.frames > 1 else pooling,
                 next_step="Omit it.",
+            )
+        if not layout.normalised:
+            raise CheckpointUnsupported(
+                "vectors of images in their own shape have length 1, and the checkpoint's modules do not",
+                value="no Normalize module",
+                next_step="Add sentence-transformers' Normalize as its last module.",
             )
         return NaflexTower(model, folder)
     if overrides.pooling is not None:
@@ -327,7 +354,7 @@ def _image_tower(
             processor=read_processor(folder),
             preprocessing=read_preprocessing(folder),
             pooling=family.pooling[1],
-            normalised=True,
+            normalised=layout.normalised,
             frames=overrides.frames,
             patch=patch_edge(config),
             heads=heads,

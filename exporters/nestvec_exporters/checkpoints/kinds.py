@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from nestvec_exporters.checkpoints.custom_code import has_own_modules
+from nestvec_exporters.checkpoints.dual_layout import DUAL_MODULES
 from nestvec_exporters.checkpoints.files import WEIGHTS, WORD_FILES, CheckpointFiles
 from nestvec_schemas.errors import CheckpointUnsupported
 
@@ -103,6 +104,13 @@ DUAL_ENCODERS: Final = frozenset(
 )
 """Model types whose text and image towers share a vector space."""
 
+
+def _is_dual(files: CheckpointFiles) -> bool:
+    """Two towers, in transformers' layout or as the first module of sentence-transformers'."""
+    first = files.modules[:1] in DUAL_MODULES and files.transformer.get("model_type") in DUAL_ENCODERS
+    return first or files.model_type in DUAL_ENCODERS
+
+
 ENCODER_DECODERS: Final = frozenset({"bart", "m2m_100", "marian", "mbart", "pegasus", "plbart"})
 
 
@@ -167,7 +175,7 @@ CHECKPOINT_KINDS: Final[tuple[CheckpointKind, ...]] = (
         _is_cross_encoder,
     ),
     CheckpointKind(LATE_INTERACTION, "late interaction (ColBERT): a vector per token", _is_late_interaction),
-    CheckpointKind("dual", "texts and images in one space", lambda files: files.model_type in DUAL_ENCODERS),
+    CheckpointKind("dual", "texts and images in one space", _is_dual),
     CheckpointKind(
         "vlm", "an image and a text in one message", lambda files: files.model_type in VISION_LANGUAGE
     ),
@@ -176,6 +184,13 @@ CHECKPOINT_KINDS: Final[tuple[CheckpointKind, ...]] = (
         "sparse",
         "masked language models that weight the words of their vocabulary",
         _is_sparse,
+        ("*.safetensors", "*/*.safetensors"),
+        storage="own",
+    ),
+    CheckpointKind(
+        "router",
+        "asymmetric encoders: queries and documents by weights of their own",
+        lambda files: files.modules[:1] in (("Router",), ("Asym",)),
         ("*.safetensors", "*/*.safetensors"),
         storage="own",
     ),

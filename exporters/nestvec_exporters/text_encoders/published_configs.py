@@ -12,7 +12,7 @@ from typing import Any, Final
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_schemas.errors import CheckpointUnsupported
 
-_NOMIC_NAMES: Final[Mapping[str, str]] = {
+NOMIC_NAMES: Final[Mapping[str, str]] = {
     "n_embd": "hidden_size",
     "n_head": "num_attention_heads",
     "n_layer": "num_hidden_layers",
@@ -21,7 +21,7 @@ _NOMIC_NAMES: Final[Mapping[str, str]] = {
 }
 """Keys of nomic-ai/nomic-bert-2048's configuration, with transformers' names for them."""
 
-_NOMIC_FIXED: Final[Mapping[str, tuple[Any, ...]]] = {
+NOMIC_FIXED: Final[Mapping[str, tuple[Any, ...]]] = {
     "activation_function": ("swiglu",),
     "causal": (False, None),
     "mlp_fc1_bias": (False,),
@@ -47,13 +47,16 @@ def published_settings(folder: Path) -> dict[str, Any]:
     """Settings of transformers' configuration for a checkpoint that was published for its own code; empty for
     any other. Raises CheckpointUnsupported where transformers' class does not compute what that code does."""
     config = CheckpointFiles(folder).transformer
-    if config.get("model_type") != "nomic_bert" or "n_embd" not in config:
-        return {}
-    return _nomic_settings(config)
+    return _nomic_settings(config) if is_published_nomic(config) else {}
+
+
+def is_published_nomic(config: Mapping[str, Any]) -> bool:
+    """Whether a ``config.json`` is nomic-embed's own."""
+    return config.get("model_type") == "nomic_bert" and "n_embd" in config
 
 
 def _nomic_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    for key, values in _NOMIC_FIXED.items():
+    for key, values in NOMIC_FIXED.items():
         if key in config and config[key] not in values:
             raise CheckpointUnsupported(
                 f"transformers' NomicBertModel does not compute what config.json declares by {key}",
@@ -61,7 +64,7 @@ def _nomic_settings(config: Mapping[str, Any]) -> dict[str, Any]:
                 next_step="Choose a checkpoint like nomic-ai/nomic-embed-text-v1.5, or export it with "
                 "--trust-remote-code.",
             )
-    settings = {new: config[old] for old, new in _NOMIC_NAMES.items() if config.get(old) is not None}
+    settings = {new: config[old] for old, new in NOMIC_NAMES.items() if config.get(old) is not None}
     inner = config.get("n_inner") or 4 * config["n_embd"]
     multiple = int(config.get("pad_vocab_size_multiple") or 1)
     return settings | {
