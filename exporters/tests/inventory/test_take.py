@@ -220,7 +220,9 @@ def test_what_is_ignored_is_kept_as_ignored(take: Take, pattern: str) -> None:
 
 def test_the_refusal_names_the_first_and_counts_the_rest(write_files: WriteFiles) -> None:
     folder = write_files({"config.json": {**BERT, "a1": 1, "a2": 2, "a3": 3, "a4": 4, "a5": 5}})
-    with pytest.raises(CheckpointUnsupported, match=r"by config\.json:a1: .*a1 = 1, .*a3 = 3 and 2 more") as raised:
+    with pytest.raises(
+        CheckpointUnsupported, match=r"by config\.json:a1: .*a1 = 1, .*a3 = 3 and 2 more"
+    ) as raised:
         check_honoured(take_inventory(folder, "sentence", options(folder)))
     assert "--ignore config.json:a1" in str(raised.value)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -69,6 +70,21 @@ def test_both_sides_of_a_long_text_are_different_work(embedder: Embedder) -> Non
 
     right, left = during(embedder, work)
     assert not np.array_equal(right, left)
+
+
+def test_a_request_that_names_no_side_follows_the_encoder(embedder: Embedder) -> None:
+    loaded = embedder.encoders["tiny"]
+    tower = loaded.manifest.towers["text"].model_copy(update={"truncation_side": "left"})
+    manifest = loaded.manifest.model_copy(update={"towers": {"text": tower}})
+    embedder.encoders["tiny"] = replace(loaded, manifest=manifest)
+
+    async def work() -> list[Vectors]:
+        sides = (Truncation(), Truncation(direction="left"), Truncation(direction="right"))
+        return [(await embedder.embed("tiny", [LONG], EmbedOptions(truncation=side))).vectors for side in sides]
+
+    unnamed, left, right = during(embedder, work)
+    assert np.array_equal(unnamed, left)
+    assert not np.array_equal(unnamed, right)
 
 
 def test_each_exit_is_work_of_its_own_and_the_deepest_has_one_name(
