@@ -18,6 +18,7 @@ from nestvec_exporters.architectures import sentence_transformer as sources
 from nestvec_exporters.architectures.sentence import (
     SentenceTower,
     head_of,
+    omitting_prompts,
     prompted_probes,
     sentence_checkpoint,
     sentence_spec,
@@ -30,6 +31,7 @@ from nestvec_exporters.graph.pooling import POOLING, Pool, PromptMask
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
 from nestvec_exporters.graph.trace import Normalise, PooledEncoder
 from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.text_encoders.adapter_experts import adapter_experts
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.vectors import Vectors
 
@@ -51,10 +53,12 @@ class LayerPooledEncoder(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor]:
         """The vectors of a batch padded on the right."""
+        mask = attention_mask
+        if self.prompt_mask is not None:
+            mask, attention_mask = self.prompt_mask(input_ids, mask), attention_mask.clamp(max=1)
         passed = self.transformer(
             input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True
         )
-        mask = attention_mask if self.prompt_mask is None else self.prompt_mask(input_ids, attention_mask)
         pooled = torch.stack([self.pool(states, mask) for states in passed.hidden_states[1:]], dim=1)
         return (self.head(self.layers(pooled)),)
 
@@ -78,6 +82,7 @@ class TrainedPoolingTower(TextTower):
         self.head = nn.Sequential(rest, Normalise()) if trained.normalised else rest
         # The pooling that the folder names, the last token's for instance, is not the one that pools.
         self.prompt_mask = shown_of(replace(source, pooling=("mean" if latent else layer_pooling,)))
+        self.spec = omitting_prompts(self.spec, self.prompt_mask)
         source.transformer.config.use_cache = False
 
     def module(self, exits: Sequence[int] = ()) -> nn.Module:
@@ -109,16 +114,25 @@ class TrainedPoolingTower(TextTower):
 
 def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     """Load the weights. Raises CheckpointUnsupported where they do not make a text encoder."""
+    source = _source(checkpoint, options)
+    home = transformer_folder(checkpoint.folder)
+    trained = trained_pooling(home, read_config(home))
+    if trained is not None:
+        return _with_trained_pooling(source, trained, options)
+
+    def load_expert() -> SentenceTower:
+        return SentenceTower(_source(checkpoint, options), options.max_tokens, fused=False)
+
+    experts = adapter_experts(checkpoint, load_expert, lambda expert: expert.source.transformer)
+    tower = SentenceTower(source, options.max_tokens, fused=False)
+    return replace(sentence_checkpoint(source, tower), experts=experts)
+
+
+def _source(checkpoint: Checkpoint, options: ExportOptions) -> SentenceModel:
     source = sources.with_overrides(sources.load(checkpoint), options.overrides)
     if options.overrides.bidirectional:
         make_bidirectional(source.transformer)
-    home = transformer_folder(checkpoint.folder)
-    trained = trained_pooling(home, read_config(home))
-    if trained is None:
-        loaded = sentence_checkpoint(source, SentenceTower(source, options.max_tokens, fused=False))
-    else:
-        loaded = _with_trained_pooling(source, trained, options)
-    return loaded
+    return source
 
 
 def make_bidirectional(transformer: Any) -> None:

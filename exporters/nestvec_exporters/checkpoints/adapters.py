@@ -64,9 +64,8 @@ class Adapter:
 
 
 def is_adapter(folder: Path) -> bool:
-    """Whether a folder holds one adapter in place of a model's weights."""
-    home = first_folder(folder)
-    return (home / ADAPTER_CONFIG).is_file() and not (home / "config.json").is_file()
+    """Whether a folder holds one adapter: transformers then reads the base that it names."""
+    return (first_folder(folder) / ADAPTER_CONFIG).is_file()
 
 
 def adapters_in(folder: Path) -> tuple[Adapter, ...]:
@@ -95,20 +94,20 @@ def check_adapter(adapter: Adapter) -> None:
         )
 
 
-def base_folder(adapter: Adapter, override: str | None = None) -> str:
-    """The base checkpoint of an adapter: ``override``, the folder that it names, or the Hugging Face id.
+def base_folder(adapter: Adapter) -> str:
+    """The base checkpoint of an adapter: the folder that it names, or the Hugging Face id.
 
     A folder is named absolutely, or relative to the adapter's folder. Raises CheckpointUnsupported if the
     adapter names none.
     """
-    named = override or adapter.base
+    named = adapter.base
     if not named:
         raise CheckpointUnsupported(
             f"the adapter {adapter.name} does not name its base checkpoint",
             value=f"{ADAPTER_CONFIG} without base_model_name_or_path",
-            next_step="Give the base checkpoint with --base.",
+            next_step="Write the folder of its base there.",
         )
-    if override is None and not Path(named).is_absolute() and (adapter.folder / named).is_dir():
+    if not Path(named).is_absolute() and (adapter.folder / named).is_dir():
         return str((adapter.folder / named).resolve())
     return named
 
@@ -210,5 +209,6 @@ def _not_merged(adapter: Adapter, value: str) -> CheckpointUnsupported:
     return CheckpointUnsupported(
         f"the adapter {adapter.name} cannot be merged into its base",
         value=value,
-        next_step="Check that peft loads it onto its base, or give another base with --base.",
+        next_step="Check that peft loads it onto its base, and that base_model_name_or_path in its "
+        f"{ADAPTER_CONFIG} is the right one.",
     )

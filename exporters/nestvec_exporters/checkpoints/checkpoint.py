@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from nestvec_exporters.checkpoints.custom_code import check_custom_code, custom_classes
@@ -32,6 +33,7 @@ from nestvec_exporters.checkpoints.layout import (
     read_modules,
     transformer_folder,
 )
+from nestvec_exporters.checkpoints.native import native_checkpoint, needs_rewriting
 from nestvec_exporters.checkpoints.timm_config import import_timm, is_timm
 from nestvec_exporters.checkpoints.untrusted import check_no_code
 from nestvec_exporters.options import TrustOptions
@@ -74,6 +76,9 @@ class Checkpoint:
     graph: str | None = None
     """The ONNX file that is exported, within its folder; None where its weights are."""
 
+    written: TemporaryDirectory[str] | None = None
+    """What ``folder`` lies in where the checkpoint was rewritten for transformers; deleted with it."""
+
     @property
     def trained(self) -> bool:
         """Whether ``nestvec adapt`` trained it."""
@@ -88,11 +93,15 @@ def read_checkpoint(
     ``trust``: whether its own code may run; None never runs it. ``source``: whether its weights or a graph
     are read; None prefers the weights. Raises CheckpointNotFound and CheckpointUnsupported.
     """
-    wanted = source or SourceOptions()
+    reading = source or SourceOptions()
     trusted = trust is not None and trust.trust_remote_code
     path = Path(os.path.expanduser(name_or_path))  # noqa: PTH111 - pathlib's raises on a user it does not know
     if name_or_path and path.is_dir():
-        architecture, graph = _kind_and_graph(path, CheckpointFiles(path).graphs, wanted)
+        native = None if trusted or reading.takes_graph else native_checkpoint(path)
+        if native is not None:
+            read = read_checkpoint(native.name, trust, source)
+            return replace(read, source=path.resolve().name, written=native)
+        architecture, graph = _kind_and_graph(path, CheckpointFiles(path).graphs, reading)
         _check_declarations(architecture, path, trust)
         _check(architecture, path, trusted=trusted)
         return Checkpoint(path.resolve(), path.resolve().name, architecture.name, trusted, graph)
@@ -113,7 +122,10 @@ def read_checkpoint(
         )
     small_files = (*SMALL_FILES, "*.py") if trusted else SMALL_FILES
     folder = fetch(name_or_path, small_files)
-    architecture, graph = _kind_and_graph(folder, _hub_graphs(name_or_path, folder, wanted), wanted)
+    if not trusted and not reading.takes_graph and needs_rewriting(folder):
+        folder = fetch(name_or_path, (*small_files, "*.safetensors"))
+        return replace(read_checkpoint(str(folder), trust, source), source=name_or_path)
+    architecture, graph = _kind_and_graph(folder, _hub_graphs(name_or_path, folder, reading), reading)
     _check_declarations(architecture, folder, trust)
     if graph is not None:
         folder = _fetch_graph(name_or_path, (*small_files, *architecture.weights), graph)
@@ -127,12 +139,12 @@ def read_checkpoint(
 
 
 def _kind_and_graph(
-    folder: Path, graphs: Sequence[str], wanted: SourceOptions
+    folder: Path, graphs: Sequence[str], reading: SourceOptions
 ) -> tuple[CheckpointKind, str | None]:
     """The kind of a checkpoint, and the one of its ONNX files that is exported, if one is."""
-    if wanted.takes_graph:
-        return architecture_of(READY), choose_graph(graphs, wanted.onnx_file)
-    if wanted.read_from == "weights":
+    if reading.takes_graph:
+        return architecture_of(READY), choose_graph(graphs, reading.onnx_file)
+    if reading.read_from == "weights":
         return identify_weights(folder), None
     kind = identify(folder)
     on_hub = bool(graphs) and not CheckpointFiles(folder).graphs
@@ -141,14 +153,14 @@ def _kind_and_graph(
     return kind, None
 
 
-def _hub_graphs(name: str, folder: Path, wanted: SourceOptions) -> tuple[str, ...]:
+def _hub_graphs(name: str, folder: Path, reading: SourceOptions) -> tuple[str, ...]:
     """The ONNX files of a Hugging Face model that are candidates: none where its weights are preferred."""
     names = repository_files(name, folder)
     places = {"", first_folder(folder).relative_to(folder).as_posix()}
     parents = {
         "" if "/" not in file else file.rpartition("/")[0] for file in names if file.endswith(".safetensors")
     }
-    if parents & {place.strip(".") for place in places} and not wanted.takes_graph:
+    if parents & {place.strip(".") for place in places} and not reading.takes_graph:
         return ()
     return tuple(sorted(file for file in names if file.endswith(".onnx")))
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nestvec_exporters.checkpoints.quiet import captured_output
-from nestvec_exporters.graph.attention_masks import broadcast_masks
+from nestvec_exporters.graph.traceable import traceable_attention_and_experts
 from nestvec_exporters.graph.pooling import Pool, PromptMask
 from nestvec_exporters.graph.shape_check import check_shapes
 from nestvec_exporters.graph.tensors import OUTPUT, exit_output
@@ -85,9 +85,11 @@ class PooledEncoder(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         """The sentence vectors of a batch padded on the right, one array per exit."""
         more = {"output_hidden_states": True} if self.exits else {}
+        mask = attention_mask
+        if self.prompt_mask is not None:
+            mask, attention_mask = self.prompt_mask(input_ids, mask), attention_mask.clamp(max=1)
         passed = self.transformer(input_ids, attention_mask=attention_mask, **more)
         tokens = [passed.hidden_states[layer] for layer in self.exits]
-        mask = attention_mask if self.prompt_mask is None else self.prompt_mask(input_ids, attention_mask)
         return tuple(self._vectors(states, mask) for states in (*tokens, passed.last_hidden_state))
 
     def _vectors(self, tokens: Tensor, mask: Tensor) -> Tensor:
@@ -105,7 +107,7 @@ def trace_tower(tower: TowerModel, path: Path, exits: Sequence[int] = ()) -> Non
     axes = {name: {0: "batch", **tower.dynamic_axes.get(name, {})} for name in tower.example}
     output_axes = {0: "batch", **tower.dynamic_axes.get(OUTPUT, {})}
     try:
-        with torch.no_grad(), broadcast_masks(), captured_output():
+        with torch.no_grad(), traceable_attention_and_experts(), captured_output():
             torch.onnx.export(
                 module,
                 tuple(torch.from_numpy(array) for array in tower.example.values()),

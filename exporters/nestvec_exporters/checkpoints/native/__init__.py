@@ -1,0 +1,59 @@
+"""Checkpoints rewritten so that classes of transformers read them: adapters merged into their base, and
+configurations of published code in transformers' names.
+
+Each row tells by small files whether it applies, and writes a folder; everything after that, the reference
+included, reads the folder like any other checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from nestvec_exporters.checkpoints.adapters import is_adapter
+from nestvec_exporters.checkpoints.native.adapter_folder import write_with_base
+from nestvec_exporters.checkpoints.native.jina_v5 import is_jina_v5, write_jina_v5
+from nestvec_exporters.checkpoints.native.llama_bidirectional import (
+    is_llama_bidirectional,
+    write_llama_bidirectional,
+)
+from nestvec_exporters.checkpoints.untrusted.links import check_links
+
+__all__ = ["native_checkpoint", "needs_rewriting"]
+
+
+@dataclass(frozen=True)
+class _Rewriting:
+    """A form of checkpoint that transformers does not read as it is."""
+
+    applies: Callable[[Path], bool]
+    write: Callable[[Path, Path], None]
+
+
+_REWRITINGS: Final = (
+    _Rewriting(is_adapter, write_with_base),
+    _Rewriting(is_jina_v5, write_jina_v5),
+    _Rewriting(is_llama_bidirectional, write_llama_bidirectional),
+)
+
+
+def needs_rewriting(folder: Path) -> bool:
+    """Whether a checkpoint has a form that transformers does not read, told by its small files."""
+    return any(rewriting.applies(folder) for rewriting in _REWRITINGS)
+
+
+def native_checkpoint(folder: Path) -> TemporaryDirectory[str] | None:
+    """A folder with the same checkpoint for classes of transformers; None where it is read as it is.
+
+    It is deleted with the object. Raises CheckpointUnsupported.
+    """
+    for rewriting in _REWRITINGS:
+        if rewriting.applies(folder):
+            check_links(folder)
+            written = TemporaryDirectory(prefix="nestvec-native-")
+            rewriting.write(folder, Path(written.name))
+            return written
+    return None
