@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,15 @@ class RecordedLoad:
     """Weights that the files have and the model does not take."""
 
 
+_LOADS: Final[WeakKeyDictionary[Any, RecordedLoad]] = WeakKeyDictionary()
+"""The loads of models that still exist."""
+
+
+def load_of(model: Any) -> RecordedLoad | None:
+    """The load of a model that was loaded while loads were recorded; None of another."""
+    return _LOADS.get(model)
+
+
 @contextmanager
 def recorded_loads() -> Iterator[list[RecordedLoad]]:
     """Every model that ``from_pretrained`` loads meanwhile, in order.
@@ -41,14 +51,10 @@ def recorded_loads() -> Iterator[list[RecordedLoad]]:
         reports = options.pop("output_loading_info", False)
         model, info = original.__func__(model_class, name, *args, output_loading_info=True, **options)
         place = Path(str(name), str(options.get("subfolder") or ""))
-        loads.append(
-            RecordedLoad(
-                place,
-                type(model).__name__,
-                tuple(sorted(info["missing_keys"])),
-                tuple(sorted(info["unexpected_keys"])),
-            )
-        )
+        missing, unexpected = (tuple(sorted(info[f"{kind}_keys"])) for kind in ("missing", "unexpected"))
+        load = RecordedLoad(place, type(model).__name__, missing, unexpected)
+        loads.append(load)
+        _LOADS[model] = load
         return (model, info) if reports else model
 
     library: Any = PreTrainedModel

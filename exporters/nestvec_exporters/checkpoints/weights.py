@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nestvec_exporters.checkpoints.recorded_loads import load_of
 from nestvec_schemas.errors import CheckpointUnsupported
 
 _MAX_SHOWN = 3
@@ -39,9 +40,12 @@ def read_model(
 def missing_weights(model: Any, folder: Path) -> tuple[str, ...]:
     """The weights of a loaded model that its checkpoint in ``folder`` lacks.
 
-    Reads the weights a second time: transformers fills missing ones with random numbers, and reports them
-    only if asked.
+    transformers fills missing ones with random numbers, and reports them only if asked: unless loads are
+    recorded (``recorded_loads``), this reads the weights a second time.
     """
+    load = load_of(model)
+    if load is not None:
+        return load.missing
     _, loading_info = type(model).from_pretrained(
         str(folder), config=model.config, output_loading_info=True, local_files_only=True
     )

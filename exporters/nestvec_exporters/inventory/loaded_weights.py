@@ -35,7 +35,8 @@ def weight_declarations(loads: Iterable[RecordedLoad], context: Context) -> list
 
 def _is_needed(name: str, context: Context) -> bool:
     """Whether a missing weight is used: a pooler is not, where token vectors are pooled."""
-    return context.has_classifier or ("pooler." not in name and "pooler_" not in name)
+    scores = context.has_classifier and "Pooling" not in context.files.modules
+    return scores or ("pooler." not in name and "pooler_" not in name)
 
 
 def _grouped(declarations: Mapping[tuple[str, str], Declaration]) -> list[Declaration]:

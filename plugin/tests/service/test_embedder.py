@@ -80,7 +80,8 @@ def test_a_request_that_names_no_side_follows_the_encoder(embedder: Embedder) ->
 
     async def work() -> list[Vectors]:
         sides = (Truncation(), Truncation(direction="left"), Truncation(direction="right"))
-        return [(await embedder.embed("tiny", [LONG], EmbedOptions(truncation=side))).vectors for side in sides]
+        calls = (embedder.embed("tiny", [LONG], EmbedOptions(truncation=side)) for side in sides)
+        return [(await call).vectors for call in calls]
 
     unnamed, left, right = during(embedder, work)
     assert np.array_equal(unnamed, left)
