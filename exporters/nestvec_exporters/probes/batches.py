@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
+
+import numpy as np
 
 from nestvec_exporters.graph.tower import TowerModel
 from nestvec_schemas.preprocessing.collate import Array, pad_rows
@@ -21,10 +24,12 @@ def probe_batches(tower: TowerModel) -> Iterator[Mapping[str, Array]]:
     Texts are as long as the encoder takes, up to 302 tokens.
     """
     probes = list(tower.probes())
+    # The last of the texts is longer than any limit; images and messages are among the others.
+    places = iter(np.linspace(len(probes) - 1, 0, sum(_SIZES)).astype(int))
     with TemporaryDirectory() as folder:
         tower.save(Path(folder))
         for length, size in zip(_LENGTHS, _SIZES, strict=True):
-            # The last of the texts is longer than any limit.
-            chosen = [probes[-1], *probes[: size - 1]]
+            longest = [probes[-1]] if length > _LENGTHS[0] else []
+            chosen = [*longest, *(probes[place] for place in islice(places, size))][:size]
             batch = pad_rows(tower.rows(Path(folder), chosen, min(length, tower.spec.max_tokens)))
             yield {name: batch[name] for name in tower.example}

@@ -12,7 +12,13 @@ from nestvec_exporters.checkpoints.untrusted.links import check_links
 from nestvec_exporters.checkpoints.untrusted.module_classes import check_module_classes
 from nestvec_exporters.checkpoints.untrusted.settings import check_settings
 
-__all__ = ["check_no_code"]
+__all__ = ["check_files", "check_no_code"]
+
+
+def check_files(folder: Path) -> None:
+    """Raise CheckpointUnsupported if a checkpoint names files outside its folder, or code to download."""
+    check_links(folder)
+    check_settings(folder)
 
 
 def check_no_code(folder: Path, *, pylate: bool = False, trusted: bool = False) -> None:
@@ -21,6 +27,5 @@ def check_no_code(folder: Path, *, pylate: bool = False, trusted: bool = False) 
     ``pylate``: allow PyLate's modules as well, for a loader that imports none. ``trusted``: allow classes of
     its own code; the rest stays refused.
     """
-    check_links(folder)
+    check_files(folder)
     check_module_classes(folder, pylate=pylate, trusted=trusted)
-    check_settings(folder)
