@@ -75,8 +75,8 @@ class GraphAsFound:
                 next_step="Give its true limit: --max-tokens.",
             ) from error
         if kind == "multivector":
-            inside = graph.width == self.source.appended.width
-            tokens = output if inside and len(self.source.appended.before) < 2 else self.head.tokens(output)
+            is_whole = graph.width == self.source.appended.width
+            tokens = output if is_whole and len(self.source.appended.before) < 2 else self.head.tokens(output)
             return unit(tokens[arrays[KEEP_INPUT] > 0])
         if kind == "reranker":
             return output

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nestvec_exporters import Overrides
     from nestvec_exporters.merge import Merge
     from nestvec_exporters.options import GraphFormat
+    from nestvec_exporters.source_options import SourceForm
     from nestvec_exporters.training_data import TrainingData
     from nestvec_schemas.manifest import Precision, RotationMethod, VerifyLevel
     from nestvec_schemas.samples.sample import Sample
@@ -111,10 +112,20 @@ class TrustArgs:
 
 
 @dataclass(frozen=True)
+class SourceArgs:
+    """What of the checkpoint is read: its weights, or a ready graph."""
+
+    read_from: SourceForm | None
+    onnx_file: str | None
+    onnx_output: str | None
+
+
+@dataclass(frozen=True)
 class ExportArgs:
     """The command's arguments."""
 
     checkpoint: str | None
+    source: SourceArgs
     target: TargetArgs
     encoder: EncoderArgs
     prompts: PromptArgs
@@ -127,6 +138,25 @@ class ExportArgs:
 
 _CHECKPOINTS = "the checkpoint's"
 
+_SOURCE = option_group(
+    "Source",
+    option(
+        "--from",
+        "read_from",
+        type=click.Choice(["weights", "onnx"]),
+        envvar="NESTVEC_EXPORT_FROM",
+        help="onnx: take a ready graph of the checkpoint, which keeps its precision, although it has weights "
+        "too; the graph is then compared with them.",
+        show_default="its weights if it has safetensors",
+    ),
+    option(
+        "--onnx-file",
+        metavar="PATH",
+        help="Graph to take of several, within the checkpoint: onnx/model_O2.onnx.",
+        show_default="model.onnx",
+    ),
+    option("--onnx-output", metavar="NAME", help="Output of the graph to take of several."),
+)
 _TARGET = option_group(
     "Target",
     option(
@@ -288,6 +318,7 @@ _TRUST = option_group(
 
 @click.command("export", cls=args_command(ExportArgs), short_help=COMMANDS["export"].short_help)
 @click.argument("checkpoint", required=False)
+@_SOURCE
 @_TARGET
 @_ENCODER
 @prompt_options
@@ -312,6 +343,7 @@ def command(args: ExportArgs) -> None:
     \b
     Examples:
       nestvec export sentence-transformers/all-MiniLM-L6-v2 --name minilm
+      nestvec export sentence-transformers/all-MiniLM-L6-v2 --from onnx
       nestvec export CHECKPOINT --name minilm --rotate papers.jsonl --exits 2,3,4
       nestvec export CHECKPOINT --name minilm --rotate papers --uri papers.db
       nestvec export CHECKPOINT --merge 'base+0.4*A-0.2*B' \\
@@ -348,6 +380,9 @@ def command(args: ExportArgs) -> None:
         verify=args.trust.verify,
         trust_remote_code=args.trust.trust_remote_code,
         ignore=args.trust.ignore,
+        read_from=args.source.read_from,
+        onnx_file=args.source.onnx_file,
+        onnx_output=args.source.onnx_output,
     )
     if args.trust.explain:
         print_declarations(options, as_json=args.target.json)

@@ -58,14 +58,14 @@ def append_outputs(model: onnx.ModelProto, graph: OnnxGraph, appended: Appended)
     prefix = _free_prefix(model)
     before, after = NodeBuilder(opset_of(model), f"{prefix}i"), NodeBuilder(opset_of(model), prefix)
     # Those of the service's own type stay, so that ONNX Runtime can fuse what reads them.
-    made = {
+    converted = {
         name: kind
         for name, kind in graph.inputs.items()
         if name not in appended.inputs or kind != TensorProto.INT64
     }
-    renamed = {name: f"{prefix}/{name}" for name in (*made, OUTPUT)}
+    renamed = {name: f"{prefix}/{name}" for name in (*converted, OUTPUT)}
     _rename(model.graph, renamed)
-    for name, kind in made.items():
+    for name, kind in converted.items():
         _append_input(before, name, renamed[name], kind, appended.inputs)
     last = _append_modules(after, renamed.get(graph.output, graph.output), appended)
     after.nodes.append(helper.make_node("Identity", [last], [OUTPUT]))
@@ -73,12 +73,12 @@ def append_outputs(model: onnx.ModelProto, graph: OnnxGraph, appended: Appended)
     constants = [*model.graph.initializer, *before.constants, *after.constants]
     _replace(model.graph.node, nodes)
     _replace(model.graph.initializer, constants)
-    axes = ["batch", "tokens"]
+    axes: list[str | int | None] = ["batch", "tokens"]
     _replace(
         model.graph.input,
         [helper.make_tensor_value_info(name, TensorProto.INT64, axes) for name in appended.inputs],
     )
-    shape = ["batch", *(["tokens"] if appended.keeps_tokens else []), appended.width]
+    shape: list[str | int | None] = ["batch", *(["tokens"] if appended.keeps_tokens else []), appended.width]
     _replace(model.graph.output, [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, shape)])
     # They may be of names and types that are now other tensors'.
     del model.graph.value_info[:]

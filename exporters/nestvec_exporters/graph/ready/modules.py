@@ -33,14 +33,20 @@ _LAYER_NORM_EPSILON: Final = 1e-5
 class VectorModule(Protocol):
     """A module that maps vectors: pooled ones, or those of tokens."""
 
-    name: str
-    """Class and folder."""
+    @property
+    def name(self) -> str:
+        """Class and folder."""
+        ...
 
-    width: int | None
-    """Of the vectors that it gives; None where it keeps their width."""
+    @property
+    def width(self) -> int | None:
+        """Of the vectors that it gives; None where it keeps their width."""
+        ...
 
-    expects: int | None
-    """Of the vectors that it takes; None where it takes any."""
+    @property
+    def expects(self) -> int | None:
+        """Of the vectors that it takes; None where it takes any."""
+        ...
 
     def nodes(self, b: NodeBuilder, x: str) -> str:
         """Append it."""
@@ -221,9 +227,9 @@ def final_width(width: int, modules: Sequence[VectorModule], start: str) -> int:
 
 
 def _declared_modes(config: dict[str, Any]) -> tuple[str, ...]:
-    stated = config.get("pooling_mode")
-    if stated is not None:
-        return pooling_modes(stated if isinstance(stated, str) else "+".join(map(str, stated)))
+    mode = config.get("pooling_mode")
+    if mode is not None:
+        return pooling_modes(mode if isinstance(mode, str) else "+".join(map(str, mode)))
     switches = {
         "cls": "pooling_mode_cls_token",
         "max": "pooling_mode_max_tokens",
@@ -264,10 +270,10 @@ def _read_dense(name: str, place: Path) -> Linear:
             next_step=f"Known activations of torch.nn: {', '.join(sorted({*ACTIVATIONS, 'PReLU'}))}.",
         )
     wide_in, wide_out = config.get("in_features"), config.get("out_features")
-    wanted = {"linear.weight"} | ({"linear.bias"} if bias else set())
-    wanted |= {"residual.weight"} if residual and wide_in != wide_out else set()
-    wanted |= {"activation_function.weight"} if activation == "PReLU" else set()
-    arrays = read_arrays(place, wanted)
+    names = {"linear.weight"} | ({"linear.bias"} if bias else set())
+    names |= {"residual.weight"} if residual and wide_in != wide_out else set()
+    names |= {"activation_function.weight"} if activation == "PReLU" else set()
+    arrays = read_arrays(place, names)
     weight = arrays["linear.weight"]
     _check_equal(name, wide_in, weight.shape[1])
     _check_equal(name, wide_out, weight.shape[0])
@@ -285,12 +291,12 @@ def _check_feature(kind: str, config: dict[str, Any], *, pooled: bool, module: V
     """Raise CheckpointUnsupported unless a module reads and writes what the one before it wrote."""
     here = SENTENCE if pooled else TOKENS
     default = TOKENS if kind == "Dense" and not pooled and "module_input_name" not in config else SENTENCE
-    reads = config.get("module_input_name") or default
-    writes = config.get("module_output_name") or reads
-    if (reads, writes) != (here, here):
+    source = config.get("module_input_name") or default
+    target = config.get("module_output_name") or source
+    if (source, target) != (here, here):
         raise CheckpointUnsupported(
             f"{module.name} reads and writes another output than that of the module before it",
-            value=f"{reads}, {writes} against {here}",
+            value=f"{source}, {target} against {here}",
             next_step="Export the checkpoint's weights: --from weights.",
         )
     if not pooled and isinstance(module, Linear) and module.activation in ACROSS_FEATURES:

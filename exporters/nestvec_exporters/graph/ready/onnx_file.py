@@ -177,14 +177,14 @@ def _check_external_data(model: onnx.ModelProto, path: Path) -> None:
         if offset < 0 or length < 0:
             raise _damaged(path, f"{tensor.name}: {length} bytes at {offset}")
     for location, places in regions.items():
-        file = _inside(path, location)
+        file = _data_file(path, location)
         size = file.stat().st_size
         end = max(offset + length for offset, length in places)
         if end > size or sum(length for _, length in places) > size:
             raise _damaged(path, f"{location}: {end:,} bytes declared, {size:,} there")
 
 
-def _inside(path: Path, location: str) -> Path:
+def _data_file(path: Path, location: str) -> Path:
     """The file of external data, which must be the checkpoint's own."""
     _check_location(path, location)
     file = path.parent / location

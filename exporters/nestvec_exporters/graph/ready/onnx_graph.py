@@ -91,9 +91,9 @@ def feeds_of(inputs: Mapping[str, int], arrays: Mapping[str, Array]) -> dict[str
     """``arrays``, each (n, t), as a graph's ``inputs``; token types and positions are added where missing."""
     ids = arrays["input_ids"]
     places = np.broadcast_to(np.arange(ids.shape[1]), ids.shape)
-    known = {TYPE_IDS: np.zeros_like(ids), POSITIONS: places, **arrays}
+    available = {TYPE_IDS: np.zeros_like(ids), POSITIONS: places, **arrays}
     return {
-        name: np.ascontiguousarray(known[name], helper.tensor_dtype_to_np_dtype(kind))
+        name: np.ascontiguousarray(available[name], helper.tensor_dtype_to_np_dtype(kind))
         for name, kind in inputs.items()
     }
 
@@ -108,26 +108,26 @@ def read_graph(path: Path, *, pools: bool, output: str | None = None) -> OnnxGra
     session = open_session(path)
     inputs = _inputs(model, session)
     ranks = {tensor.name: len(tensor.shape or ()) for tensor in session.get_outputs()}
-    taken = output or _choose_output(ranks, pools=pools)
-    if taken not in ranks:
-        raise _no_output(taken, ranks)
+    chosen = output or _choose_output(ranks, pools=pools)
+    if chosen not in ranks:
+        raise _no_output(chosen, ranks)
     # Of several shapes: a graph that was written for one of them does not run on the others.
     batches = [_probe_batch(lengths) for lengths in _PROBE_LENGTHS]
-    values = [_run_probe(session, inputs, taken, batch) for batch in batches][-1]
-    _check_shape(taken, values, batches[-1]["input_ids"])
+    values = [_run_probe(session, inputs, chosen, batch) for batch in batches][-1]
+    _check_shape(chosen, values, batches[-1]["input_ids"])
     norms = np.linalg.norm(values.reshape(-1, values.shape[-1]), axis=1)
     precision = precision_of(model)
     return OnnxGraph(
         path=path,
         inputs=inputs,
-        output=taken,
+        output=chosen,
         width=values.shape[-1],
         gives="tokens" if values.ndim == 3 else "score" if values.shape[1] == 1 else "vector",
         normalised=bool(np.abs(norms - 1).max() < 1e-3),
-        padding_shows=_depends_on_batch(session, inputs, taken, values, precision),
+        padding_shows=_depends_on_batch(session, inputs, chosen, values, precision),
         batch_scaled=is_batch_scaled(model),
         precision=precision,
-        sentence_output=next((name for name in SENTENCE_OUTPUTS if name in ranks and name != taken), None),
+        sentence_output=next((name for name in SENTENCE_OUTPUTS if name in ranks and name != chosen), None),
     )
 
 
@@ -135,8 +135,8 @@ def _inputs(model: onnx.ModelProto, session: onnxruntime.InferenceSession) -> di
     """Types of the inputs by name. Raises CheckpointUnsupported for those that no text gives."""
     tensors = session.get_inputs()
     names = [tensor.name for tensor in tensors]
-    known = (*INPUTS, TYPE_IDS, POSITIONS)
-    unknown = [name for name in names if name not in known]
+    derivable = (*INPUTS, TYPE_IDS, POSITIONS)
+    unknown = [name for name in names if name not in derivable]
     for beginnings, what in _FOREIGN_INPUTS:
         if any(name.startswith(beginnings) for name in names):
             raise CheckpointUnsupported(
@@ -149,7 +149,7 @@ def _inputs(model: onnx.ModelProto, session: onnxruntime.InferenceSession) -> di
         raise CheckpointUnsupported(
             "the graph's inputs are not a text encoder's",
             value=", ".join(unknown or names),
-            next_step=f"Choose a graph of {', '.join(known)} alone, or export the checkpoint's weights.",
+            next_step=f"Choose a graph of {', '.join(derivable)} alone, or export the checkpoint's weights.",
         )
     fixed = [tensor for tensor in tensors if any(isinstance(size, int) for size in tensor.shape)]
     if fixed:
@@ -198,14 +198,14 @@ def _depends_on_batch(
     for row, length in enumerate(_PROBE_LENGTHS[-1]):
         alone = {name: array[row : row + 1, :length] for name, array in batch.items()}
         single = _run_probe(session, inputs, output, alone)[0]
-        beside = values[row, :length] if values.ndim == 3 else values[row]
-        if np.abs(single - beside).max() > _PADDING_TOLERANCE[precision] * np.abs(single).max():
+        padded = values[row, :length] if values.ndim == 3 else values[row]
+        if np.abs(single - padded).max() > _PADDING_TOLERANCE[precision] * np.abs(single).max():
             return True
     return False
 
 
 def _choose_output(ranks: Mapping[str, int], *, pools: bool) -> str:
-    """A text's vector, then logits, then token vectors; else the only one. Raises CheckpointUnsupported."""
+    """A text's vector, then logits, then token vectors; else the only one; or an error."""
     orders = (SENTENCE_OUTPUTS, _LOGIT_OUTPUTS, _TOKEN_OUTPUTS)
     for names in (_TOKEN_OUTPUTS, *orders) if pools else orders:
         for name in names:
@@ -231,8 +231,8 @@ def _no_output(name: str, ranks: Mapping[str, int]) -> CheckpointUnsupported:
 
 def _check_shape(output: str, values: Array, ids: Array) -> None:
     logits = output in _LOGIT_OUTPUTS
-    fits = values.shape[:1] == ids.shape[:1] and values.shape[:-1] in (ids.shape[:1], ids.shape)
-    if fits and not (logits and (values.ndim == 3 or values.shape[1] != 1)):
+    has_shape = values.shape[:1] == ids.shape[:1] and values.shape[:-1] in (ids.shape[:1], ids.shape)
+    if has_shape and not (logits and (values.ndim == 3 or values.shape[1] != 1)):
         return
     raise CheckpointUnsupported(
         "the graph is a classifier or a language model: it has neither vectors nor one score"

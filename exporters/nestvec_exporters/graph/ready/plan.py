@@ -31,21 +31,21 @@ _KINDS: dict[str, OutputKind] = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReadyPlan:
     """What is appended, and what that gives."""
 
     appended: Appended
     kind: OutputKind
     normalised: bool
 
-    def with_prefixes(self, prefixes: tuple[Prefix, ...]) -> Plan:
+    def with_prefixes(self, prefixes: tuple[Prefix, ...]) -> ReadyPlan:
         """The same without prompts in pooling."""
         return replace(self, appended=replace(self.appended, prefixes=prefixes))
 
 
 def plan_modules(
     graph: OnnxGraph, folder: ReadyFolder, options: ExportOptions, markers: Markers | None
-) -> Plan:
+) -> ReadyPlan:
     """What is appended. Raises CheckpointUnsupported where that is not known, or widths do not fit."""
     if not graph.gives_tokens:
         return _of_sentence(graph, folder, options)
@@ -78,7 +78,7 @@ def plan_modules(
         poolings=modes,
         after=after,
     )
-    return Plan(appended, "dense", bare or declared.normalises)
+    return ReadyPlan(appended, "dense", bare or declared.normalises)
 
 
 def check_declared_type(folder: ReadyFolder, kind: OutputKind) -> None:
@@ -92,7 +92,7 @@ def check_declared_type(folder: ReadyFolder, kind: OutputKind) -> None:
         )
 
 
-def _of_tokens(graph: OnnxGraph, folder: ReadyFolder) -> Plan:
+def _of_tokens(graph: OnnxGraph, folder: ReadyFolder) -> ReadyPlan:
     """Late interaction: the modules of token vectors, then length 1."""
     modules = folder.declared.before
     lost = [module.name for module in folder.declared.after if not isinstance(module, Unit)]
@@ -105,10 +105,10 @@ def _of_tokens(graph: OnnxGraph, folder: ReadyFolder) -> Plan:
     if not modules or not isinstance(modules[-1], Unit):
         modules = (*modules, Unit())
     appended = Appended(inputs=(*INPUTS, KEEP_INPUT), width=width, before=modules, keeps_tokens=True)
-    return Plan(appended, "multivector", normalised=True)
+    return ReadyPlan(appended, "multivector", normalised=True)
 
 
-def _of_sentence(graph: OnnxGraph, folder: ReadyFolder, options: ExportOptions) -> Plan:
+def _of_sentence(graph: OnnxGraph, folder: ReadyFolder, options: ExportOptions) -> ReadyPlan:
     """A score, or a text's vector, which is taken as it is."""
     declared, pooling = folder.declared, options.overrides.pooling
     if pooling is not None:
@@ -121,21 +121,21 @@ def _of_sentence(graph: OnnxGraph, folder: ReadyFolder, options: ExportOptions) 
         if declared.names[1:]:
             raise _refused("the graph gives a score, and modules after it are declared", declared.names[1:])
         inputs = (*INPUTS, TYPE_IDS) if TYPE_IDS in graph.inputs else INPUTS
-        return Plan(Appended(inputs=inputs, width=1), "reranker", normalised=False)
-    inside: list[VectorModule] = [
+        return ReadyPlan(Appended(inputs=inputs, width=1), "reranker", normalised=False)
+    unproven: list[VectorModule] = [
         module for module in (*declared.before, *declared.after) if not isinstance(module, Unit)
     ]
     chosen = options.onnx_output is not None or folder.has_weights
-    if inside and not chosen:
+    if unproven and not chosen:
         raise _refused(
             f"the graph gives a text's vector ({graph.output}), and nothing says whether the modules that "
             "the checkpoint declares are inside",
-            [module.name for module in inside],
+            [module.name for module in unproven],
         )
     _check_sentence_width(graph, folder)
     unit = declared.normalises and not graph.normalised
     appended = Appended(inputs=INPUTS, width=graph.width, after=(Unit(),) if unit else ())
-    return Plan(appended, "dense", unit or graph.normalised)
+    return ReadyPlan(appended, "dense", unit or graph.normalised)
 
 
 def _check_sentence_width(graph: OnnxGraph, folder: ReadyFolder) -> None:

@@ -52,10 +52,12 @@ def visible_mask(b: NodeBuilder, ids: str, mask: str, prefixes: Sequence[Prefix]
     ordered = sorted(prefixes, key=lambda prefix: len(prefix.ids))
     width = max(len(prefix.ids) for prefix in ordered)
     # No id is -1: neither padding nor what is beyond a short row matches.
-    kept = b.cast(mask, 7)
-    known = b.add("Add", [b.add("Mul", [ids, kept]), b.add("Sub", [kept, b.constant(1, np.int64)])])
+    attended = b.cast(mask, 7)
+    unpadded = b.add(
+        "Add", [b.add("Mul", [ids, attended]), b.add("Sub", [attended, b.constant(1, np.int64)])]
+    )
     pads, filler = b.constant([0, 0, 0, width], np.int64), b.constant(-1, np.int64)
-    row = b.add("Pad", [known, pads, filler])
+    row = b.add("Pad", [unpadded, pads, filler])
     hidden = b.binary("Mul", b.reshape(_total(b, mask), [0, 1]), 0)
     for prefix in ordered:
         size = len(prefix.ids)
@@ -99,9 +101,9 @@ def _first_visible(b: NodeBuilder, tensors: TokenTensors) -> str:
     return b.add("Add", [first, b.add("Mul", [none, start])])
 
 
-def _is_zero(b: NodeBuilder, whole: str) -> str:
+def _is_zero(b: NodeBuilder, number: str) -> str:
     """1 where a whole number is 0, else 0."""
-    return b.add("Relu", [b.add("Sub", [b.constant(1.0), b.add("Abs", [whole])])])
+    return b.add("Relu", [b.add("Sub", [b.constant(1.0), b.add("Abs", [number])])])
 
 
 def _positions(b: NodeBuilder, mask: str) -> str:

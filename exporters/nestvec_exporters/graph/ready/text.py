@@ -127,11 +127,11 @@ def _max_tokens(
         _tokenizer_config(folder.tokenizer).get("model_max_length"),
         truncation["max_length"] if truncation else None,
     ]
-    stated = next(
+    declared = next(
         (int(limit) for limit in limits if isinstance(limit, int | float) and limit < _UNLIMITED), None
     )
     own = positions if isinstance(positions, int) and positions > 0 else None
-    return max_text_tokens(stated or own, own, requested)
+    return max_text_tokens(declared or own, own, requested)
 
 
 def _tokenizer_config(folder: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from safetensors import SafetensorError, deserialize
@@ -35,7 +35,8 @@ def read_arrays(folder: Path, names: AbstractSet[str]) -> dict[str, Array]:
             next_step="Check that modules.json names the module's own folder.",
         )
     try:
-        entries = dict(deserialize(path.read_bytes()))
+        parse: Any = deserialize
+        entries: dict[str, dict[str, Any]] = dict(parse(path.read_bytes()))
     except SafetensorError as error:
         raise CheckpointUnsupported(
             f"{folder.name}/{_FILE} is damaged", value=str(error), next_step="Download the checkpoint again."
@@ -49,8 +50,8 @@ def read_arrays(folder: Path, names: AbstractSet[str]) -> dict[str, Array]:
     return {name: _array(name, entry) for name, entry in entries.items()}
 
 
-def _array(name: str, entry: dict[str, object]) -> Array:
-    data, kind, shape = bytes(entry["data"]), str(entry["dtype"]), entry["shape"]  # type: ignore[arg-type]
+def _array(name: str, entry: dict[str, Any]) -> Array:
+    data, kind = bytes(entry["data"]), str(entry["dtype"])
     if kind == "BF16":
         values = (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32)
     elif kind in _DTYPES:
@@ -61,4 +62,4 @@ def _array(name: str, entry: dict[str, object]) -> Array:
             value=f"{name}: {kind}",
             next_step="Save it in fp32.",
         )
-    return np.asarray(values, np.float32).reshape(tuple(shape))  # type: ignore[arg-type]
+    return np.asarray(values, np.float32).reshape(tuple(entry["shape"]))

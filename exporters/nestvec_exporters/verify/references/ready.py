@@ -1,4 +1,4 @@
-"""Ready graphs: their checkpoint's weights where these are beside the graph, else the graph as it was found."""
+"""Ready graphs: their checkpoint's own library where its weights are beside them, else as they were found."""
 
 from __future__ import annotations
 
@@ -66,5 +66,5 @@ def open_references(
         weights = replace(checkpoint, folder=home, architecture=identify_weights(home).name, graph=None)
         opened = references.open_references(weights, loaded, options)
         if all(reference.independent for reference in opened.values()):
-            return opened
+            return {**opened}
     return {"text": ReadyReference(tower)}
