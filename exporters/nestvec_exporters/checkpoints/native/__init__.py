@@ -20,7 +20,7 @@ from nestvec_exporters.checkpoints.native.llama_bidirectional import (
     is_llama_bidirectional,
     write_llama_bidirectional,
 )
-from nestvec_exporters.checkpoints.untrusted.links import check_links
+from nestvec_exporters.checkpoints.untrusted import check_files
 
 __all__ = ["native_checkpoint", "needs_rewriting"]
 
@@ -52,7 +52,7 @@ def native_checkpoint(folder: Path) -> TemporaryDirectory[str] | None:
     """
     for rewriting in _REWRITINGS:
         if rewriting.applies(folder):
-            check_links(folder)
+            check_files(folder)
             written = TemporaryDirectory(prefix="nestvec-native-")
             rewriting.write(folder, Path(written.name))
             return written

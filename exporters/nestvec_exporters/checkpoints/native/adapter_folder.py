@@ -13,7 +13,7 @@ from nestvec_exporters.checkpoints.adapters import (
 )
 from nestvec_exporters.checkpoints.hub import fetch
 from nestvec_exporters.checkpoints.layout import first_folder
-from nestvec_exporters.checkpoints.untrusted.links import check_links
+from nestvec_exporters.checkpoints.untrusted import check_files
 from nestvec_schemas.errors import CheckpointUnsupported
 
 _BASE_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
@@ -25,7 +25,7 @@ def write_with_base(folder: Path, target: Path) -> None:
     check_adapter(adapter)
     named = base_folder(adapter)
     base = Path(named) if Path(named).is_dir() else _fetched(adapter, named)
-    check_links(base)
+    check_files(base)
     if not any(base_home(base).glob("*.safetensors")):
         raise CheckpointUnsupported(
             f"the base of the adapter {adapter.name} has no weights in safetensors",
