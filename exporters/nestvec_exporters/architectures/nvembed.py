@@ -22,7 +22,7 @@ from torch import nn
 from transformers import MistralConfig, MistralModel
 
 from nestvec_exporters.architectures.decoder import make_bidirectional
-from nestvec_exporters.architectures.sentence import prompted_probes
+from nestvec_exporters.architectures.sentence import omitting_prompts, prompted_probes
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.layout import read_config, read_json
 from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS
@@ -63,6 +63,7 @@ class NvEmbedTower(TextTower):
         self.prompt_mask = None
         if hidden_tokens:
             self.prompt_mask = PromptMask(prefixes_of(self._ids, hidden_tokens))
+        self.spec = omitting_prompts(self.spec, self.prompt_mask)
 
     def module(self, exits: Sequence[int] = ()) -> nn.Module:
         """Transformer, latent attention and head."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from nestvec_exporters.checkpoints.prompts import Prefix
+from nestvec_schemas.towers import COUNT_ALL
 
 Pool = Callable[[Tensor, Tensor], Tensor]
 
@@ -88,7 +89,8 @@ class PromptMask(nn.Module):
     """Ids and mask, (batch, tokens) int64, to the mask that pooling sees: 0 at a prompt's tokens too.
 
     A row has a prompt where it begins with the prompt's ids; of several it is the longest. The ids decide,
-    because Milvus sends a prompt and its text as one string.
+    because Milvus sends a prompt and its text as one string. A row whose mask is COUNT_ALL at its tokens is a
+    text without a prompt, even if it starts like one.
     """
 
     def __init__(self, prefixes: Sequence[Prefix]) -> None:
@@ -106,6 +108,8 @@ class PromptMask(nn.Module):
             prefix_ids = torch.tensor(prefix.ids, dtype=ids.dtype, device=ids.device)
             same = (row[:, : len(prefix.ids)] == prefix_ids).sum(dim=1, keepdim=True) == len(prefix.ids)
             hidden = torch.where(same, torch.full_like(hidden, prefix.hidden), hidden)
+        hidden = torch.where(mask[:, :1] == COUNT_ALL, torch.zeros_like(hidden), hidden)
+        mask = mask.clamp(max=1)
         return mask * (_positions(mask) > hidden)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nestvec_exporters.checkpoints.prompts import Prefix
 from nestvec_exporters.graph.pooling import POOLING, PromptMask, pools_of
+from nestvec_schemas.towers import COUNT_ALL
 
 HIDDEN = 8
 
@@ -69,6 +70,12 @@ def test_a_row_that_is_shorter_than_a_prompt_has_none() -> None:
     mask = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0]])
     assert PROMPTS(ids, mask).tolist() == [[0, 0, 1, 0], [1, 0, 0, 0]]
     assert PROMPTS(ids[:, :1], mask[:, :1]).tolist() == [[1], [1]]
+
+
+def test_a_text_that_merely_starts_like_a_prompt_counts_whole() -> None:
+    ids = torch.tensor([[2, 5, 6, 7, 0], [2, 5, 6, 7, 8]])
+    mask = torch.tensor([[COUNT_ALL] * 4 + [0], [1] * 5])
+    assert PROMPTS(ids, mask).tolist() == [[1, 1, 1, 1, 0], [0, 0, 0, 1, 1]]
 
 
 @pytest.mark.parametrize("mode", POOLING)

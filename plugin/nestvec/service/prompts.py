@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nestvec.service.encoders import LoadedEncoder
-from nestvec.service.preprocess.inputs import EmbedInput, InstructedText
+from nestvec.service.preprocess.inputs import EmbedInput, InstructedText, UnpromptedText
 from nestvec_schemas.capabilities import check_prompt_name
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid, PromptNotOffered
@@ -29,6 +29,9 @@ class PromptChoice:
     role: Role | None = None
     """The side of a search that the texts are on; None if the request does not say it."""
 
+    callers_own: bool = False
+    """Whether the caller puts prompts before texts itself, as Milvus does."""
+
 
 def choose_prompt(manifest: Manifest, name: PromptName | None, config: EmbeddingConfig) -> PromptChoice:
     """The prompt for a request whose body names ``name``: a prompt, or a role, for which ``config`` may name
@@ -47,7 +50,8 @@ def choose_prompt(manifest: Manifest, name: PromptName | None, config: Embedding
             next_step="Name one of them.",
         )
     check_prompt_name(manifest.name, chosen, manifest.prompts)
-    return PromptChoice(chosen, role or (role_of(chosen) if chosen else None))
+    callers_own = name is None and chosen == NO_PROMPT
+    return PromptChoice(chosen, role or (role_of(chosen) if chosen else None), callers_own)
 
 
 def prompt_for_task(manifest: Manifest, task: str) -> PromptName:
@@ -70,18 +74,26 @@ def put_prompt(
 ) -> list[EmbedInput]:
     """Each text behind the chosen prompt; the default one only where a text does not begin with any, because
     Milvus puts prompts before texts itself. Raises BodyInvalid for token ids with a named prompt."""
-    if choice.name is not None:
-        return with_prompt(inputs, choice.name, encoder) if choice.name else list(inputs)
     manifest = encoder.manifest
+    prompts = tuple(filter(None, manifest.prompts.values()))
+    if choice.name:
+        inputs = with_prompt(inputs, choice.name, encoder)
+    if choice.name is not None:
+        without = not manifest.prompts.get(choice.name) and not choice.callers_own
+        return [_unprompted(value, prompts) if without else value for value in inputs]
     if not manifest.default_prompt:
         return list(inputs)
-    prompts = tuple(filter(None, manifest.prompts.values()))
     return [
         value
         if not isinstance(value, str) or value.startswith(prompts)
         else with_prompt([value], manifest.default_prompt, encoder)[0]
         for value in inputs
     ]
+
+
+def _unprompted(value: EmbedInput, prompts: tuple[str, ...]) -> EmbedInput:
+    """A text that is known to have no prompt, if it starts like one."""
+    return UnpromptedText(value) if isinstance(value, str) and value.startswith(prompts) else value
 
 
 def with_prompt(inputs: Sequence[EmbedInput], name: PromptName, encoder: LoadedEncoder) -> list[EmbedInput]:

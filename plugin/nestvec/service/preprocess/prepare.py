@@ -15,7 +15,9 @@ from nestvec.service.preprocess.inputs import (
     ModelInput,
     PreparedInputs,
     QueryDocument,
+    UnpromptedText,
     check_ids,
+    counting_all,
     text_input,
 )
 from nestvec.service.preprocess.prepare_images import prepare_images
