@@ -97,7 +97,7 @@ def verify_component(
         return None
     max_tokens = min(tower.spec.max_tokens, MAX_PROBE_TOKENS)
     probes = tower.probes()
-    rows = tower.rows(folder, probes, max_tokens)
+    rows = tower.rows(component.loaded.files_of(folder, component.part), probes, max_tokens)
     for layer, matrix in exit_maps.items():
         expected = compare.reference_exit_vectors(tower, rows, layer, matrix, normalised=normalised)
         exported = np.stack(compare.run_graph(graph, rows, layer))

@@ -122,7 +122,7 @@ def _build(
     components = [*_towers(loaded), *_experts(loaded, experts, options)]
     folder = work / options.name
     folder.mkdir()
-    loaded.main_tower.save(folder)
+    loaded.save_files(folder)
     sample = _sample(options, loaded.dim)
     traced = [_trace(component, work, ladders, listener) for component in components]
     fitted = _fit(options, loaded, traced[0], folder, sample, listener) if sample else None
@@ -148,6 +148,7 @@ def _build(
         "experts": dict.fromkeys(loaded.experts, checkpoint.source)
         | {name: expert.source for name, expert in experts.items()},
         "declarations": compact(with_truncation(declarations, loaded.specs, options)),
+        "expert_towers": loaded.expert_specs,
         "files": file_checksums(folder, components),
     }
     manifest = manifest.model_copy(update=update)

@@ -95,8 +95,8 @@ def _truncated(ids: Ids, max_tokens: int, end_tokens: int) -> Ids:
     """At most ``max_tokens`` ids; the special tokens at the end stay."""
     if len(ids) <= max_tokens:
         return ids
-    kept = max(0, max_tokens - end_tokens)
-    return np.concatenate([ids[:kept], ids[len(ids) - (max_tokens - kept) :]])
+    start = max(0, max_tokens - end_tokens)
+    return np.concatenate([ids[:start], ids[len(ids) - (max_tokens - start) :]])
 
 
 def _query_arrays(ids: Ids, interaction: Interaction) -> dict[str, Array]:

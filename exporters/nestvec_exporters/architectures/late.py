@@ -1,8 +1,8 @@
 """Late interaction: one projected vector per token, of unit length (ColBERT, Khattab & Zaharia 2020).
 
 sentence-transformers reads all three layouts: its own (Transformer, Dense, MultiVectorMask, Normalize), that
-of PyLate, and colbert-ai's ``linear.weight``. A transformer with projections that none of these three saved is
-read as it is; with prompts from the export's options, as ColBERT reads queries and documents.
+of PyLate, and colbert-ai's ``linear.weight``. A transformer with projections that none of these three saved
+is read as it is; with prompts from the export's options, as ColBERT reads queries and documents.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from nestvec_exporters.checkpoints.prompts import CheckpointPrompts, named_promp
 from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer
 from nestvec_exporters.checkpoints.weights import check_complete, missing_weights
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
-from nestvec_exporters.graph.tower import LoadedCheckpoint, RoleText, TextTower
+from nestvec_exporters.graph.tower import LoadedCheckpoint, SidedText, TextTower
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.texts import probe_texts, text_rows
 from nestvec_schemas.errors import CheckpointUnsupported, NestvecError
@@ -100,35 +100,35 @@ class LateInteractionTower(TextTower):
         """Transformer and projection."""
         return TokenVectors(self.source.transformer, self.source.head).eval()
 
-    def rows(self, folder: Path, inputs: Sequence[str | RoleText], max_tokens: int) -> list[Arrays]:
+    def rows(self, folder: Path, inputs: Sequence[str | SidedText], max_tokens: int) -> list[Arrays]:
         """Texts with their prompts to rows, as their side is read."""
-        texts = [value.text if isinstance(value, RoleText) else value for value in inputs]
-        roles = [value.role if isinstance(value, RoleText) else None for value in inputs]
+        texts = [value.text if isinstance(value, SidedText) else value for value in inputs]
+        roles = [value.role if isinstance(value, SidedText) else None for value in inputs]
         ids = [row["input_ids"] for row in text_rows(folder, texts, max_tokens)]
         return [token_arrays(row, self.interaction, role) for row, role in zip(ids, roles, strict=True)]
 
-    def reference(self, inputs: Sequence[str | RoleText], max_tokens: int) -> list[Array]:
+    def reference(self, inputs: Sequence[str | SidedText], max_tokens: int) -> list[Array]:
         """The library's own token vectors, each (t, dim) float32, of texts with their prompts."""
         with self.source.limited(max_tokens):
             return [self._token_vectors(value) for value in inputs]
 
-    def probes(self) -> Sequence[str | RoleText]:
+    def probes(self) -> Sequence[str | SidedText]:
         """Real texts, behind the prompts of queries and documents by turns where these are read apart."""
         prompts = self.source.prompts
         if self.interaction is None:
             return probe_texts()
         roles: tuple[Role, ...] = ("query", "document")
         by_turns = [(roles[at % 2], text) for at, text in enumerate(probe_texts())]
-        return [RoleText(f"{prompts.get(role, '')}{text}", role) for role, text in by_turns]
+        return [SidedText(f"{prompts.get(role, '')}{text}", role) for role, text in by_turns]
 
-    def _token_vectors(self, value: str | RoleText) -> Array:
-        text, role = (value.text, value.role) if isinstance(value, RoleText) else (value, None)
+    def _token_vectors(self, value: str | SidedText) -> Array:
+        text, role = (value.text, value.role) if isinstance(value, SidedText) else (value, None)
         # The text has its prompt already.
         vectors: Any = self.source.model.encode([text], prompt="", task=role, convert_to_numpy=True)
         return np.asarray(vectors[0], np.float32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LateInteractionModel:
     """A checkpoint as sentence-transformers runs it, in float32 and evaluation mode."""
 
@@ -217,8 +217,9 @@ def _set_prompts(model: MultiVectorEncoder, options: ExportOptions) -> None:
     first: Any = model[0]
     if not texts or first.query_expansion or first.document_length or first.query_length:
         return
-    known = set(model.tokenizer.get_vocab())
-    markers = [AddedToken(text, normalized=False, special=True) for text in texts.values() if text in known]
+    vocabulary = model.tokenizer.get_vocab()
+    words = [text for text in texts.values() if text in vocabulary]
+    markers = [AddedToken(text, normalized=False, special=True) for text in words]
     model.tokenizer.add_special_tokens({"additional_special_tokens": markers})
     first.document_length = _COLBERT_DOCUMENT
     first.query_expansion = {"strategy": "fixed", "length": _COLBERT_QUERY}
@@ -242,9 +243,15 @@ def _describe(model: MultiVectorEncoder, options: ExportOptions) -> LateInteract
     tokenizer = fast_tokenizer(model.tokenizer)
     prompts = _prompts(model, options)
     _check_markers(model, tokenizer)
-    interaction = _interaction(model, tokenizer, prompts, (queries, documents))
-    head = TokenHead([module for module in model if hasattr(module, "module_input_name")])
-    return LateInteractionModel(model, head, tokenizer, prompts, documents, queries, interaction)
+    return LateInteractionModel(
+        model=model,
+        head=TokenHead([module for module in model if hasattr(module, "module_input_name")]),
+        tokenizer=tokenizer,
+        prompts=prompts,
+        document_tokens=documents,
+        query_tokens=queries,
+        interaction=_interaction(model, tokenizer, prompts, (queries, documents)),
+    )
 
 
 def _prompts(model: MultiVectorEncoder, options: ExportOptions) -> CheckpointPrompts:
@@ -262,8 +269,8 @@ def _prompts(model: MultiVectorEncoder, options: ExportOptions) -> CheckpointPro
 
 
 def _check_markers(model: MultiVectorEncoder, tokenizer: Tokenizer) -> None:
-    """Raise CheckpointUnsupported unless the markers of PyLate and colbert-ai, which insert their ids, are one
-    token each."""
+    """Raise CheckpointUnsupported unless the markers of PyLate and colbert-ai, which insert their ids, are
+    one token each."""
     legacy: Any = getattr(model, "_legacy", None)
     for marker in dict(getattr(legacy, "prefixes", None) or {}).values():
         alone, marked = (tokenizer.encode(text).ids for text in ("a", f"{marker}a"))
@@ -284,7 +291,7 @@ def _interaction(
     masks: list[Any] = [module for module in model if type(module).__name__ == "MultiVectorMask"]
     if expansion is not None and not masks and not expansion["attend"]:
         expansion = None  # Its vectors are never scored, and no token attends to it.
-    ids = [module._skiplist_ids for module in masks]  # noqa: SLF001 - the words as it reads them
+    ids = [module._skiplist_ids for module in masks]
     tasks = {task for module in masks for task in module.skiplist_tasks}
     skip = tuple(sorted({int(token) for tensor in ids if tensor is not None for token in tensor}))
     queries, documents = lengths

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from nestvec_exporters.architectures import sentence
 from nestvec_exporters.architectures.sentence_transformer import positions
-from nestvec_exporters.architectures.sparse_codes import AUTO_ENCODER, CodesTower
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_architecture, check_code
 from nestvec_exporters.checkpoints.layout import read_config
 from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS, max_text_tokens
@@ -40,6 +39,7 @@ from nestvec_exporters.graph.vocabulary import (
 )
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.static.table import without_special_tokens
+from nestvec_exporters.text_encoders.sparse_codes import AUTO_ENCODER, CodesTower
 from nestvec_schemas.errors import CheckpointUnsupported, NestvecError, nearest
 from nestvec_schemas.towers import QUERY_EXPERT, Tower
 from nestvec_schemas.vectors import Vectors
@@ -270,9 +270,9 @@ def _query_tower(
         )
     model = _encoder_of(modules, active)
     tower = TokenWeightTower(model, documents.dim, max_tokens)
-    words, others = (one.model.tokenizer.get_vocab() for one in (tower, documents))
-    same_tokenizer = words == others
-    if not same_tokenizer or modules[0].num_dimensions > documents.dim:
+    if tower.model.tokenizer.get_vocab() != documents.model.tokenizer.get_vocab() or (
+        modules[0].num_dimensions > documents.dim
+    ):
         raise CheckpointUnsupported(
             "the checkpoint's queries and documents do not share a vocabulary",
             value=f"{modules[0].num_dimensions} and {documents.dim} words",

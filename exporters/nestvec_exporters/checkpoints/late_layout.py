@@ -18,8 +18,8 @@ _WITH_WEIGHTS: Final = ("Transformer", "Dense")
 
 
 def check_late_layout(folder: Path) -> None:
-    """Raise CheckpointUnsupported for modules that cannot be exported, another metric than cosine, and weights
-    that are not safetensors."""
+    """Raise CheckpointUnsupported for modules that cannot be exported, another metric than cosine, and
+    weights that are not safetensors."""
     files = CheckpointFiles(folder)
     similarity = files.json(COLBERT_CONFIG).get("similarity", "cosine")
     if similarity != "cosine":

@@ -13,7 +13,9 @@ from nestvec_schemas.errors import CheckpointUnsupported
 
 _TRANSFORMERS = ("Transformer", "MLMTransformer")
 _TABLE = "SparseStaticEmbedding"
-_KNOWN = (*_TRANSFORMERS, _TABLE, "SpladePooling", "Router")
+_WITH_WEIGHTS = (*_TRANSFORMERS, _TABLE, "Dense", "LayerNorm", "SparseAutoEncoder")
+_WITHOUT_WEIGHTS = ("SpladePooling", "Pooling", "Dropout", "Normalize", "Router")
+_KNOWN = (*_WITH_WEIGHTS, *_WITHOUT_WEIGHTS)
 _ROUTES = "router_config.json"
 
 
@@ -37,7 +39,7 @@ def read_sparse_layout(folder: Path) -> SparseLayout:
         return SparseLayout((), (folder,))
     for kind, place in modules:
         # A table of weights can be words and numbers in a JSON file.
-        if kind in _TRANSFORMERS or (kind == _TABLE and not _is_json_table(place)):
+        if kind in _WITH_WEIGHTS and not (kind == _TABLE and _is_json_table(place)):
             check_safetensors(place)
     return SparseLayout(
         tuple(kind for kind, _ in modules), tuple(place for kind, place in modules if kind in _TRANSFORMERS)

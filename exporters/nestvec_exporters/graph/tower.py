@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RoleText:
+class SidedText:
     """A text with its prompt, for a tower that reads queries in another way than documents."""
 
     text: str
@@ -62,7 +62,7 @@ class TowerModel(ABC):
     """Whether, as an expert, it has files and a description of its own, such as another tokenizer's."""
 
     reads_roles: bool = False
-    """Whether its inputs may be RoleText."""
+    """Whether its inputs may be SidedText."""
 
     library_runs: bool = True
     """Whether the checkpoint's library runs the same: not where a pooling was added that it does not know."""

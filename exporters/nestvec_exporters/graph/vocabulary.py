@@ -73,9 +73,14 @@ def weight_terms(weighting: TermWeighting, logits: Tensor, mask: Tensor) -> Tens
 
 
 def _top_terms(weighting: TermWeighting, weights: Tensor) -> Tensor:
-    if weighting.top is None:
+    return _largest(weights, weighting.top)
+
+
+def _largest(weights: Tensor, top: int | None) -> Tensor:
+    """The ``top`` largest weights of each row, (batch, words); the others are zero. None keeps all."""
+    if top is None:
         return weights
-    largest = torch.topk(weights, min(weighting.top, int(weights.shape[1])), dim=1)
+    largest = torch.topk(weights, min(top, int(weights.shape[1])), dim=1)
     return torch.zeros_like(weights).scatter(1, largest.indices, largest.values)
 
 
@@ -164,13 +169,13 @@ def term_weights_class(
 class TokenWeightLookup(nn.Module):
     """Each word's own weight where a text has it: queries that no model reads ("inference-free").
 
-    ``weights`` is (words,); ``special_ids`` are the ids of tokens that the tokenizer adds itself.
+    ``weights`` is (words,); ``top`` is the number of largest weights to keep.
     """
 
-    def __init__(self, weights: Tensor, special_ids: Sequence[int], exits: Sequence[int] = ()) -> None:
+    def __init__(self, weights: Tensor, exits: Sequence[int] = (), *, top: int | None = None) -> None:
         super().__init__()
+        self.top = top
         lookup = weights.detach().clone().float()
-        lookup[list(special_ids)] = 0.0
         self.weights = nn.Parameter(lookup, requires_grad=False)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
@@ -178,4 +183,4 @@ class TokenWeightLookup(nn.Module):
         counts = torch.zeros((input_ids.shape[0], self.weights.shape[0]), dtype=torch.float32)
         # Summed, so that padding, which has an id too, does not hide a word of that id.
         counts = counts.scatter_add(1, input_ids, attention_mask.to(torch.float32))
-        return (counts.clamp(max=1.0) * self.weights,)
+        return (_largest(counts.clamp(max=1.0) * self.weights, self.top),)

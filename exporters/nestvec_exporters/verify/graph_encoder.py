@@ -11,7 +11,7 @@ import numpy as np
 from onnxruntime import InferenceSession
 from PIL import Image, ImageOps
 
-from nestvec_exporters.graph.tower import LoadedCheckpoint, RoleText
+from nestvec_exporters.graph.tower import LoadedCheckpoint, SidedText
 from nestvec_exporters.probes.probe import Probe
 from nestvec_exporters.verify import compare
 from nestvec_exporters.verify.served import OpenServed
@@ -52,8 +52,9 @@ class GraphEncoder:
         if not values:
             return []
         tower = self.loaded.experts.get(expert or "", self.loaded.towers[modality])
-        rows = tower.rows(self.folder, values, tower.spec.max_tokens)
-        graph = part_folder(self.folder, self.manifest.part(modality, expert)) / GRAPH
+        part = self.manifest.part(modality, expert)
+        rows = tower.rows(self.loaded.files_of(self.folder, part), values, tower.spec.max_tokens)
+        graph = part_folder(self.folder, part) / GRAPH
         depth = self.manifest.depth if len(self.manifest.layers) > 1 else None
         session = self._sessions.get(graph) or compare.open_graph(graph)
         self._sessions[graph] = session
@@ -72,7 +73,7 @@ class GraphEncoder:
         text = f"{self.manifest.prompts.get(probe.prompt, '')}{probe.value}"
         if not self.loaded.towers["text"].reads_roles:
             return text
-        return RoleText(text, next((role for role in _ROLES if role == probe.prompt), None))
+        return SidedText(text, next((role for role in _ROLES if role == probe.prompt), None))
 
     def _upright(self, probe: Probe) -> Any:
         """Images as a service decodes them, turned by a camera's rotation; a message with its prompt."""

@@ -15,7 +15,7 @@ from sentence_transformers.multi_vector_encoder.modules import HierarchicalToken
 from torch import nn
 
 from nestvec_exporters import ExportOptions, export
-from nestvec_exporters.graph.tower import RoleText
+from nestvec_exporters.graph.tower import SidedText
 from nestvec_exporters.verify import compare
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.late_interaction import token_arrays
@@ -164,4 +164,4 @@ def test_what_is_not_read(
 
 
 def test_a_text_says_its_role_without_a_prompt() -> None:
-    assert RoleText("heat", "query") != RoleText("heat", None)
+    assert SidedText("heat", "query") != SidedText("heat", None)

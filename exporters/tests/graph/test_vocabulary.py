@@ -52,10 +52,11 @@ def test_every_pooling_of_sentence_transformers_is_a_row() -> None:
 
 
 def test_a_word_counts_once_and_padding_takes_nothing_from_the_word_of_its_id() -> None:
-    module = TokenWeightLookup(torch.tensor([0.5, 1.0, 2.0, 3.0]), special_ids=[3])
-    ids = torch.tensor([[3, 0, 2, 2, 0], [1, 3, 0, 0, 0]])
+    weights = torch.tensor([0.5, 1.0, 2.0, 3.0])
+    ids = torch.tensor([[3, 0, 2, 2, 0], [1, 2, 0, 0, 0]])
     mask = torch.tensor([[1, 1, 1, 1, 0], [1, 1, 0, 0, 0]])
-    assert module(ids, mask)[0].tolist() == [[0.5, 0, 2, 0], [0, 1, 0, 0]]
+    assert TokenWeightLookup(weights)(ids, mask)[0].tolist() == [[0.5, 0, 2, 3], [0, 1, 2, 0]]
+    assert TokenWeightLookup(weights, top=1)(ids, mask)[0].tolist() == [[0, 0, 0, 3], [0, 0, 2, 0]]
 
 
 @pytest.mark.parametrize("module", [TermWeights, MaxTermWeights])

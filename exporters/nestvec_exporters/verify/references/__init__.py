@@ -25,6 +25,7 @@ _MODULES: Final[Mapping[str, str]] = {
     "cross": "cross",
     "sparse": "sparse",
     "late": "late",
+    "router": "router",
     "ready": "ready",
     "dual": "dual",
     "vision": "vision",

@@ -25,9 +25,10 @@ from nestvec.service.api.selection import PROMPT_DESCRIPTION, QueryString, selec
 from nestvec.service.api.tei import INPUTS_FIELD
 from nestvec.service.batching.outputs import top_weights
 from nestvec.service.encoders import LoadedEncoder
-from nestvec_schemas.errors import BodyInvalid
+from nestvec_schemas.errors import BodyInvalid, NotOffered
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.preprocessing.collate import Array
+from nestvec_schemas.towers import CODES_POOLING
 
 router = APIRouter(tags=["TEI"], responses=error_models("/embed_sparse"))
 
@@ -74,6 +75,12 @@ async def embed_sparse_texts(
             "the dims of a sparse encoder are words, and its vectors cannot be truncated",
             value=f"dim={config.dim}",
             next_step="Omit it, or request the largest weights: top=64.",
+        )
+    if words and encoder.manifest.main_tower.pooling == CODES_POOLING:
+        raise NotOffered(
+            f"the dims of {encoder.manifest.name} are units of an autoencoder, not words",
+            value="words=true",
+            next_step="Omit it.",
         )
     call = EmbedCall(
         inputs=inputs,
