@@ -10,6 +10,7 @@ import sentence_transformers
 from sentence_transformers import SentenceTransformer
 
 from nestvec_exporters.architectures.sentence_transformer import positions
+from nestvec_exporters.checkpoints.adapters import adapters_in
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.custom_code import apply_native_settings
 from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS
@@ -95,5 +96,10 @@ class SentenceReference(Reference):
 def open_references(
     checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: ExportOptions
 ) -> dict[str, Reference]:
-    """The reference of the text tower."""
-    return {"text": SentenceReference(checkpoint, options)}
+    """The references of the text tower and of adapters beside its weights."""
+    text: dict[str, Reference] = {"text": SentenceReference(checkpoint, options)}
+    if not adapters_in(checkpoint.folder):
+        return text
+    from nestvec_exporters.verify.references.adapters import adapter_references  # noqa: PLC0415 - peft is slow
+
+    return {**text, **adapter_references(checkpoint, options)}
