@@ -167,8 +167,8 @@ CHECKS: Final[Mapping[str, Check]] = {
 
 
 def check_config(config: EmbeddingConfig, capabilities: Capabilities) -> None:
-    """Raise SpecError, DimNotOffered, ExitNotOffered, ExpertNotOffered or PromptNotOffered if the encoder does
-    not offer the config."""
+    """Raise SpecError, DimNotOffered, ExitNotOffered, ExpertNotOffered or PromptNotOffered if the encoder
+    does not offer the config."""
     for check in CHECKS.values():
         check(config, capabilities)
 

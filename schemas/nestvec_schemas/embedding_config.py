@@ -66,8 +66,8 @@ class EmbeddingConfig:
     """Number of largest weights that a sparse vector keeps; None for all."""
 
     prompt: str | None = None
-    """Name of the prompt before documents, and before queries unless ``query_prompt`` names another; empty for
-    none, None for the encoder's own of each role."""
+    """Name of the prompt before documents, and before queries unless ``query_prompt`` names another; empty
+    for none, None for the encoder's own of each role."""
 
     query_prompt: str | None = None
     """Name of the prompt before queries."""
@@ -90,7 +90,7 @@ class EmbeddingConfig:
         return self.prompt is not None and self.prompt_name("query") == self.prompt
 
     def texts_of(self, prompts: Mapping[str, str], default: str | None) -> Prompts:
-        """The texts of an encoder's prompts that this value means; ``default`` names the encoder's default."""
+        """The texts of an encoder's prompts that are meant; ``default`` names the encoder's default."""
         document, query = (prompts.get(self.prompt_name(role), "") for role in ("document", "query"))
         return Prompts(document, query, prompts.get(default or "", ""))
 

@@ -52,7 +52,10 @@ def parse_model_name(name: str) -> EmbeddingConfig:
             f"minilm{SEPARATOR}biomed{SEPARATOR}3, and omit what is not chosen.",
         )
     config = EmbeddingConfig(encoder, exit=None if layer is None else int(layer), expert=expert)
-    return replace(config, **_prompts(name, query)) if PROMPTS_SEPARATOR in name else config
+    if PROMPTS_SEPARATOR not in name:
+        return config
+    prompts = _prompts(name, query)
+    return replace(config, prompt=prompts.get("prompt"), query_prompt=prompts.get("query_prompt"))
 
 
 def encoder_of(name: str) -> str:

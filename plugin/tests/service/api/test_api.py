@@ -88,7 +88,7 @@ REFUSED = [
     ({"inputs": "w1"}, "?encoder=tinny", 404, "Validation", "Did you mean 'tiny'?"),
     ({"inputs": 3}, "", 422, "Validation", "body.inputs is invalid"),
     ({"inputs": [[2, -1]]}, "", 422, "Validation", "a token id is not in the encoder's vocabulary: -1"),
-    ({"inputs": "w1", "prompt_name": "title"}, "", 422, "Validation", "tiny has no prompt of this name: title"),
+    ({"inputs": "w1", "prompt_name": "title"}, "", 422, "Validation", "no prompt of this name: title"),
     ({"inputs": [2], "prompt_name": "query"}, "", 422, "Validation", "a prompt goes before text"),
 ]
 
