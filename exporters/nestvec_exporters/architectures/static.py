@@ -9,17 +9,22 @@ from typing import Final
 
 import numpy as np
 import torch
+from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
 
-from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_safetensors
 from nestvec_exporters.checkpoints.files import CheckpointFiles
+from nestvec_exporters.checkpoints.layout import read_json
 from nestvec_exporters.checkpoints.prompts import CONFIG, CheckpointPrompts, read_prompts
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
 from nestvec_exporters.options import ExportOptions, Overrides
 from nestvec_exporters.probes.texts import PROBE_COUNT, probe_texts
+from nestvec_exporters.static.static_modules import STATIC, StaticModulesTower
 from nestvec_exporters.static.table import NO_ROW, EmbeddingTable
+from nestvec_exporters.static.table_folders import TABLE_MODULES
 from nestvec_exporters.static.table_layouts import read_embedding_table
+from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.manifest import Precision
 from nestvec_schemas.towers import Tower
 from nestvec_schemas.vectors import Vectors
@@ -71,6 +76,14 @@ class StaticTower(TextTower):
 
 def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     """Read the table. Raises CheckpointUnsupported, and EncoderError for a pooling that it does not have."""
+    folder = checkpoint.folder
+    modules = list(CheckpointFiles(folder).modules) if folder.is_dir() else []
+    if (
+        modules[:1] == [STATIC]
+        and modules not in TABLE_MODULES
+        and options.overrides.pooling in (None, "mean")
+    ):
+        return _load_modules(checkpoint, options)
     table = read_embedding_table(checkpoint.folder, options.overrides.pooling)
     tower = StaticTower(table, options.max_tokens or table.max_tokens, options.precision)
     return LoadedCheckpoint(
@@ -81,6 +94,32 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
         prompts=_prompts(checkpoint.folder, options.overrides),
         trained=table.trained,
         dims=table.dims or None,
+    )
+
+
+def _load_modules(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
+    """A table with modules behind it, as sentence-transformers loads them."""
+    for row in read_json(checkpoint.folder / "modules.json"):
+        if str(row["type"]).rpartition(".")[2] in (STATIC, "Dense", "LayerNorm"):
+            check_safetensors(checkpoint.folder / str(row.get("path", "")))
+    try:
+        model = SentenceTransformer(
+            str(checkpoint.folder), device="cpu", trust_remote_code=False, local_files_only=True
+        )
+    except Exception as error:
+        raise CheckpointUnsupported(
+            "the checkpoint cannot be loaded as a static encoder",
+            value=str(error).strip().partition("\n")[0] or type(error).__name__,
+            next_step="Check that sentence-transformers loads it on its own.",
+        ) from error
+    model.float().eval()
+    tower = StaticModulesTower(model, options.max_tokens)
+    return LoadedCheckpoint(
+        kind="dense",
+        dim=tower.dim,
+        normalised=tower.normalised,
+        towers={"text": tower},
+        prompts=_prompts(checkpoint.folder, options.overrides),
     )
 
 

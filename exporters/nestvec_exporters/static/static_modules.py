@@ -3,7 +3,6 @@ Dense, LayerNorm or Normalize."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import TextTower
 from nestvec_exporters.graph.trace import HEAD_MODULES
-from nestvec_exporters.static.table import MAX_TOKENS, without_special_tokens
+from nestvec_exporters.static.table import own_limit, without_special_tokens
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.towers import Tower
 from nestvec_schemas.vectors import Vectors
@@ -74,15 +73,3 @@ class StaticModulesTower(TextTower):
         encode: Any = self.model.encode
         self.modules[0].tokenizer.enable_truncation(max_tokens)
         return np.asarray(encode(list(inputs), batch_size=1, prompt="", show_progress_bar=False), np.float32)
-
-
-def own_limit(tokenizer: str) -> int:
-    """The longest text of a tokenizer in JSON, which sentence-transformers truncates at where it is set."""
-    truncation = json.loads(tokenizer).get("truncation") or {}
-    if truncation.get("direction", "Right") != "Right":
-        raise CheckpointUnsupported(
-            "the tokenizer of a static embedding truncates texts on the left",
-            value="truncation.direction",
-            next_step="Set it to Right in tokenizer.json.",
-        )
-    return min(int(truncation.get("max_length", MAX_TOKENS)), MAX_TOKENS)

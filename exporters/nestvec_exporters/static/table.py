@@ -100,6 +100,21 @@ def without_special_tokens(tokenizer: Tokenizer) -> Tokenizer:
     )
 
 
+def own_limit(tokenizer: str) -> int:
+    """The longest text of a tokenizer in JSON, which sentence-transformers truncates at where it is set.
+
+    Raises CheckpointUnsupported.
+    """
+    truncation = json.loads(tokenizer).get("truncation") or {}
+    if truncation.get("direction", "Right") != "Right":
+        raise CheckpointUnsupported(
+            "the tokenizer of a static embedding truncates texts on the left",
+            value="truncation.direction",
+            next_step="Set it to Right in tokenizer.json.",
+        )
+    return min(int(truncation.get("max_length", MAX_TOKENS)), MAX_TOKENS)
+
+
 def _table_error(name: str, cause: str, value: object) -> CheckpointUnsupported:
     return CheckpointUnsupported(
         f"the table of {name} {cause}", value=value, next_step="Download it again, or save it again."

@@ -15,11 +15,17 @@ from tokenizers import Tokenizer
 
 from nestvec_exporters.checkpoints.checkpoint import check_safetensors
 from nestvec_exporters.checkpoints.files import CheckpointFiles
-from nestvec_exporters.static.table import MAX_TOKENS, EmbeddingTable, TokenLookup, without_special_tokens
+from nestvec_exporters.static.table import (
+    MAX_TOKENS,
+    EmbeddingTable,
+    TokenLookup,
+    own_limit,
+    without_special_tokens,
+)
 from nestvec_schemas.errors import CheckpointUnsupported
 
 _MODEL2VEC_MAX_TOKENS: Final = 512
-_MODULES: Final = (["StaticEmbedding"], ["StaticEmbedding", "Normalize"])
+TABLE_MODULES: Final = (["StaticEmbedding"], ["StaticEmbedding", "Normalize"])
 _TENSOR_NAMES: Final = ("embeddings", "embedding.weight")
 
 
@@ -54,7 +60,7 @@ def read_static_embedding(folder: Path) -> EmbeddingTable:
     """
     files = CheckpointFiles(folder)
     kinds = list(files.modules)
-    if kinds not in _MODULES:
+    if kinds not in TABLE_MODULES:
         raise CheckpointUnsupported(
             "the modules after the static embedding cannot be exported",
             value=", ".join(kinds),
@@ -68,6 +74,7 @@ def read_static_embedding(folder: Path) -> EmbeddingTable:
         tokenizer=without_special_tokens(tokenizer),
         reference_ids=partial(_token_ids, tokenizer),
         normalised=kinds[-1] == "Normalize",
+        max_tokens=own_limit((home / "tokenizer.json").read_text("utf-8")),
     )
 
 
