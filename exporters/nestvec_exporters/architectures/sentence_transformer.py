@@ -21,7 +21,6 @@ from nestvec_exporters.options import Overrides
 from nestvec_exporters.text_encoders.published_configs import published_settings
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError, NestvecError, nearest
 
-
 _POSITION_TABLES: Final = ("position_emb", "embed_positions", "pos_emb", "wpe")
 """Parts of the names of tables of learned or sinusoidal positions."""
 
@@ -82,8 +81,21 @@ def load(checkpoint: Checkpoint) -> SentenceModel:
     if not trusted:
         apply_native_settings(model[0].auto_model.config, checkpoint.folder)
     model.truncate_dim = None
+    without_messages(model)
     model.float().eval()
     return describe(model)
+
+
+def without_messages(model: SentenceTransformer) -> None:
+    """Have a model read texts plainly where it would write them as messages, by a chat template.
+
+    The inventory refuses such a checkpoint unless its template is ignored on request.
+    """
+    modules: tuple[Any, ...] = tuple(model)
+    for module in modules:
+        modalities = getattr(module, "modality_config", None)
+        if isinstance(modalities, dict) and {"text", "message"} <= set(modalities):
+            module.modality_config = {name: entry for name, entry in modalities.items() if name != "message"}
 
 
 def describe(model: SentenceTransformer) -> SentenceModel:

@@ -73,9 +73,8 @@ def _with_routes(
     routes = _routes_of(content.get("structure"))
     types = content.get("types")
     for place, type_name in (types if isinstance(types, dict) else {}).items():
-        inner = ModuleFolder(
-            _class_name(type_name), _place(module.path(str(place))), routes.get(place, place)
-        )
+        route = routes.get(str(place), str(place))
+        inner = ModuleFolder(_class_name(type_name), _place(module.path(str(place))), route)
         yield from _with_routes(folder, inner, declarations)
 
 

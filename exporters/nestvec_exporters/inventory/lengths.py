@@ -37,7 +37,7 @@ def with_truncation(
     if deciding is None or deciding.value <= text.max_tokens:
         return declarations
     default = text.max_tokens == DEFAULT_MAX_TOKENS
-    why = "more needs --max-tokens" if default else "the model has no further positions"
+    why = "more needs --max-tokens" if default else "max_position_embeddings has no more"
     reason = f"{TRUNCATED} {text.max_tokens} of {deciding.value} tokens: {why}"
     return [
         replace(declaration, reason=reason) if declaration is deciding else declaration

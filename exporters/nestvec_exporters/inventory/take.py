@@ -150,7 +150,13 @@ def _extra_files(context: Context, modules: list[ModuleFolder], known: set[str])
     """The declarations of the other files."""
     named = known | {MODULES_FILE}
     for module in modules:
-        names = (*_WEIGHTS, "config.json", *ROUTER_FILES, *tokenizer.WHOLE_FILES, tokenizer.FILE)
+        names: tuple[str, ...] = (
+            *_WEIGHTS,
+            "config.json",
+            *ROUTER_FILES,
+            *tokenizer.WHOLE_FILES,
+            tokenizer.FILE,
+        )
         if module.module_class in TRANSFORMER_CLASSES and context.kind in READS_IMAGES:
             names = (*names, *PREPROCESSOR_FILES)
         named |= {module.path(name) for name in (*names, *_shards(context, module), *SENTENCE_BERT_FILES)}

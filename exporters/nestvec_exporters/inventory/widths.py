@@ -92,8 +92,8 @@ def _layer_norm(
     shapes: Mapping[str, Any],
     mismatches: Mismatches,
 ) -> int | None:
-    real, *_ = (*shapes.get("norm.weight", ()), None)
-    for number, what in ((width, "the width before it"), (real, "the width of its weights")):
+    shape = shapes.get("norm.weight") or (None,)
+    for number, what in ((width, "the width before it"), (shape[0], "the width of its weights")):
         _compare(module, "dimension", config.get("dimension"), number, what, mismatches)
     return width
 

@@ -101,7 +101,7 @@ def test_a_tokenizer_that_cuts_on_the_left_is_honoured(write_checkpoint: Write) 
 
 
 def test_a_length_that_is_not_reached_is_stated(sentence_bert: Write) -> None:
-    from sentence_transformers.models import Pooling
+    from sentence_transformers.sentence_transformer.modules import Pooling
 
     folder = sentence_bert(Pooling(32), max_seq_length=100)
     encoder, declarations = loaded(folder)
@@ -124,3 +124,13 @@ def test_explain_lists_refused_declarations_and_weights(write_checkpoint: Write)
     outcomes = {item.name: item.outcome for item in explain_checkpoint(options(folder))}
     assert outcomes["config.json:use_gated_mlp"] == "refused"
     assert not (folder.parent / "models").exists()
+
+
+def test_a_template_that_is_ignored_leaves_texts_plain(write_checkpoint: Write) -> None:
+    folder = write_checkpoint("Qwen3", num_key_value_heads=2, head_dim=8)
+    (folder / "chat_template.jinja").write_text("{% for m in messages %}user {{ m.content }}{% endfor %}")
+    with pytest.raises(CheckpointUnsupported, match=r"chat_template\.jinja.*writes each text as a message"):
+        export(options(folder))
+    manifest = export(options(folder, ignore=("chat_template.jinja",)))
+    assert manifest.verification.cosine_min > 0.9999
+    assert manifest.declarations["chat_template.jinja"][""].startswith("ignored: ")

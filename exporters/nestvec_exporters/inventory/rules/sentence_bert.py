@@ -145,4 +145,4 @@ def _is_forward(entry: Any, output: str) -> bool:
     entry = {name: setting for name, setting in entry.items() if name != "format"}
     method_output = entry.pop("method_output_name", None)
     method_output = method_output[0] if isinstance(method_output, list) and method_output else method_output
-    return entry == {"method": "forward"} and method_output == output
+    return bool(entry == {"method": "forward"} and method_output == output)

@@ -9,7 +9,7 @@ import numpy as np
 import sentence_transformers
 from sentence_transformers import SentenceTransformer
 
-from nestvec_exporters.architectures.sentence_transformer import positions
+from nestvec_exporters.architectures.sentence_transformer import positions, without_messages
 from nestvec_exporters.checkpoints.adapters import adapters_in
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.custom_code import apply_native_settings
@@ -38,6 +38,7 @@ class SentenceReference(Reference):
         )
         self.model.float().eval()
         self.model.truncate_dim = None
+        without_messages(self.model)
         self.model.max_seq_length = self._longest(options.max_tokens)
         self.max_tokens = self.model.max_seq_length
         self.prompts = {name: text for name, text in self.model.prompts.items() if text}
