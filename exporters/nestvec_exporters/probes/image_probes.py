@@ -77,15 +77,18 @@ def message_probe_sets(prompts: tuple[str, ...], *, full: bool) -> tuple[ProbeSe
     chosen = texts if full else texts[:4]
     alone = [Probe(text, "texts") for text in chosen]
     pictured = [Probe((image, ""), "images") for image in images]
-    both = [Probe((image, text), "messages") for image, text in zip(images, texts, strict=False)]
+    captioned = [Probe((image, text), "messages") for image, text in zip(images, texts, strict=False)]
     prompted = [
         Probe(value, "prompts", name)
         for name in prompts
         for value in (texts[0], texts[5], (images[0], texts[1]), (images[1], ""))
     ]
     if not full:
-        return (ProbeSet((*alone, *pictured, *both, *prompted)),)
+        return (ProbeSet((*alone, *pictured, *captioned, *prompted)),)
     odd = [Probe(text, "characters") for text in ODD_TEXTS]
     modes = [Probe((image, texts[2]), "images") for image in odd_images()]
-    mixed = [Probe(probe.value, "batches") for probe in (*alone[:6], *pictured[:4], *both[:6])]
-    return (ProbeSet((*alone, *pictured, *both, *prompted, *odd, *modes)), ProbeSet(tuple(mixed), len(mixed)))
+    mixed = [Probe(probe.value, "batches") for probe in (*alone[:6], *pictured[:4], *captioned[:6])]
+    return (
+        ProbeSet((*alone, *pictured, *captioned, *prompted, *odd, *modes)),
+        ProbeSet(tuple(mixed), len(mixed)),
+    )

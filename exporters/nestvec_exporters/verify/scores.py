@@ -33,20 +33,20 @@ def compare_scores(source: Array, exported: Array, precision: Precision) -> Veri
     VerificationFailed.
     """
     spread = max(float(source.std()), _SMALLEST_SPREAD * float(np.abs(source).max()), 1e-9)
-    expected, given = (
+    expected, compared = (
         np.asarray(scores - source.mean(), np.float64) / spread for scores in (source, exported)
     )
-    error = float(np.nan_to_num(np.abs(given - expected), nan=np.inf).max())
+    error = float(np.nan_to_num(np.abs(compared - expected), nan=np.inf).max())
     if not error <= SCORE_ERRORS[precision]:
         raise _failed(
             f"{precision} must be within {SCORE_ERRORS[precision]:g} of their spread", error, precision
         )
     if len(source) >= _FEWEST and source.std() > 0:
-        correlation = float(np.nan_to_num(np.corrcoef(expected, given)[0, 1], nan=-1.0))
+        correlation = float(np.nan_to_num(np.corrcoef(expected, compared)[0, 1], nan=-1.0))
         if correlation < CORRELATIONS[precision]:
             cause = f"{precision} must reach a correlation of {CORRELATIONS[precision]}"
             raise _failed(cause, correlation, precision)
-    rows = (np.stack([scores, np.ones_like(scores)], axis=1) for scores in (expected, given))
+    rows = (np.stack([scores, np.ones_like(scores)], axis=1) for scores in (expected, compared))
     similarities = cosines(*rows)
     return Verification(
         sentences=len(source), cosine_min=float(similarities.min()), cosine_mean=float(similarities.mean())

@@ -46,9 +46,9 @@ def open_image_reference(loaded: LoadedCheckpoint, texts: Reference, options: Ex
 
     def vectors(tensors: Mapping[str, Tensor]) -> Tensor:
         chances = model(pixel_values=tensors["pixel_values"].float()).logits.softmax(dim=1)
-        kept = torch.zeros_like(chances)
+        likeliest = torch.zeros_like(chances)
         best = chances.topk(min(LIKELIEST, len(names)), dim=1)
-        return kept.scatter(1, best.indices, best.values) @ classes
+        return likeliest.scatter(1, best.indices, best.values) @ classes
 
     library = f"transformers {transformers.__version__} ({type(model).__name__})"
     spec = loaded.towers["image"].spec

@@ -47,8 +47,8 @@ class DualTextReference(Reference):
         self.prompts = {str(name): text for name, text in options.overrides.prompts.items()}
         self.positions = positions(model)
         own = [self.positions, _PROCESSOR_TOKENS.get(self.type), self.tokenizer.model_max_length]
-        known = [int(limit) for limit in own if limit is not None and limit < _UNLIMITED]
-        self.max_tokens = options.max_tokens or min(known, default=None)
+        limits = [int(limit) for limit in own if limit is not None and limit < _UNLIMITED]
+        self.max_tokens = options.max_tokens or min(limits, default=None)
         self.heads = getattr(model.config.text_config, "num_attention_heads", 0) or 0
 
     def probe_sets(self, max_tokens: int, *, full: bool) -> Sequence[ProbeSet]:
@@ -127,8 +127,8 @@ def _image_features(model: Any, tensors: Mapping[str, Tensor]) -> Tensor:
     if type(model).__name__ == _BLIP_RETRIEVAL:
         features: Tensor = model.vision_proj(model.vision_model(pixel_values=values).last_hidden_state[:, 0])
         return features
-    taken = inspect.signature(model.get_image_features).parameters
-    others = {name: value for name, value in tensors.items() if name in taken and name != "pixel_values"}
+    parameters = inspect.signature(model.get_image_features).parameters
+    others = {name: value for name, value in tensors.items() if name in parameters and name != "pixel_values"}
     return _features(model.get_image_features(pixel_values=values, **others))
 
 

@@ -29,8 +29,8 @@ def prompt_arguments(
 ) -> dict[str, str | None]:
     """How sentence-transformers is given a prompt: by its name where it knows the same text under that name,
     else by the text; without a name, no prompt."""
-    known = name is not None and own.get(name) == prompts.get(name)
+    by_name = name is not None and own.get(name) == prompts.get(name)
     return {
-        "prompt_name": name if known else None,
-        "prompt": None if known else prompts.get(name or "", ""),
+        "prompt_name": name if by_name else None,
+        "prompt": None if by_name else prompts.get(name or "", ""),
     }

@@ -37,10 +37,10 @@ def open_references(
         model = transformers.T5EncoderModel.from_pretrained(folder, local_files_only=True)
         tokenizer, least, block = transformers.ByT5Tokenizer(), 0, 1
     modes = (options.overrides.pooling or "mean").split("+")
-    reads = _reader(tokenizer, limit, least, block)
+    read_texts = _reader(tokenizer, limit, least, block)
     reference = PooledTextReference(
         model.float().eval(),
-        reads,
+        read_texts,
         lambda text: _count(tokenizer, text),
         modes,
         int(model.config.hidden_size),
@@ -63,8 +63,8 @@ def _reader(tokenizer: Any, limit: int, least: int, block: int) -> ReadTexts:
             split_special_tokens=True,
         )
         ids, mask = tensors["input_ids"], tensors["attention_mask"]
-        wanted = max(least, -(-ids.shape[1] // block) * block)
-        more = (0, wanted - ids.shape[1])
+        width = max(least, -(-ids.shape[1] // block) * block)
+        more = (0, width - ids.shape[1])
         return nn.functional.pad(ids, more), torch.as_tensor(nn.functional.pad(mask, more))
 
     return read
