@@ -23,7 +23,7 @@ from nestvec_exporters.graph.ready.layout import ReadyFolder, find_folder
 from nestvec_exporters.graph.ready.onnx_file import load_external_data, read_onnx
 from nestvec_exporters.graph.ready.onnx_graph import OnnxGraph, read_graph
 from nestvec_exporters.graph.ready.plan import check_declared_type, plan_modules
-from nestvec_exporters.graph.ready.text import read_text_settings, special_ids
+from nestvec_exporters.graph.ready.text import check_positions, read_text_settings, special_ids
 from nestvec_exporters.graph.save import save_graph
 from nestvec_exporters.graph.tensors import OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
@@ -169,6 +169,7 @@ def _read(folder: ReadyFolder, options: ExportOptions) -> ReadyGraph:
     markers = read_markers(folder.home, options.overrides)
     pools = bool(folder.declared.poolings) or options.overrides.pooling is not None
     graph = read_graph(folder.graph, pools=pools, output=options.onnx_output)
+    check_positions(folder, graph.inputs)
     plan = plan_modules(graph, folder, options, markers)
     check_declared_type(folder, plan.kind)
     late = markers if plan.kind == "multivector" else None

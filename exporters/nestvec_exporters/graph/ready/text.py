@@ -14,6 +14,7 @@ from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.interaction_config import Markers
 from nestvec_exporters.checkpoints.max_length import max_text_tokens
 from nestvec_exporters.graph.ready.layout import ReadyFolder
+from nestvec_exporters.graph.ready.onnx_graph import POSITIONS
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.repository import TOKENIZER
 
@@ -62,6 +63,18 @@ def read_text_settings(folder: ReadyFolder, markers: Markers | None, requested: 
     tokenizer.no_padding()
     mask = next((id_ for word in _MASKS if (id_ := tokenizer.token_to_id(word)) is not None), None)
     return TextSettings(tokenizer, max_tokens, mask)
+
+
+def check_positions(folder: ReadyFolder, inputs: Collection[str]) -> None:
+    """Raise CheckpointUnsupported where a graph takes positions that its type of model counts in another way
+    than from 0, unless its weights are there to compare with."""
+    model_type = folder.transformer.config.get("model_type")
+    if POSITIONS in inputs and model_type in _OFFSET_POSITIONS and not folder.has_weights:
+        raise CheckpointUnsupported(
+            f"the graph takes {POSITIONS}, which this type of model may count from its padding's id on",
+            value=model_type,
+            next_step="Choose a graph without that input, or export the checkpoint's weights.",
+        )
 
 
 def sentence_settings(folder: ReadyFolder) -> dict[str, Any]:
