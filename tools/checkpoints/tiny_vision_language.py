@@ -70,6 +70,22 @@ def write_qwen(folder: Path, kind: str = "Qwen2VL", edge: int = 112) -> Path:
     return folder
 
 
+def write_qwen3(folder: Path, edge: int = 128) -> Path:
+    """A Qwen3VL that reads squares of ``edge`` pixels, a multiple of 32."""
+    vision = {
+        **{"depth": 3, "num_heads": 3, "patch_size": 16, "intermediate_size": 64, "hidden_size": 48},
+        **{"out_hidden_size": 32, "deepstack_visual_indexes": [0, 1], "num_position_embeddings": 36},
+    }
+    rope = {**_ROPE, "mrope_interleaved": True}
+    text = {**_TEXT, "num_hidden_layers": 3, "head_dim": 8, "rope_parameters": rope}
+    fields = {"text_config": text, "vision_config": vision, **_QWEN_TOKENS}
+    _save(folder, "Qwen3VLForConditionalGeneration", fields)
+    _tokenizer(folder, _QWEN_TEMPLATE)
+    size = {"shortest_edge": 64 * 64, "longest_edge": edge * edge}
+    transformers.Qwen2VLImageProcessorPil(size=size, patch_size=16).save_pretrained(folder)
+    return folder
+
+
 def write_llava(folder: Path, edge: int = 64) -> Path:
     """A LLaVA of a CLIP and a LLaMA that reads squares of ``edge`` pixels."""
     vision = {

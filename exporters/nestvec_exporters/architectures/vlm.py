@@ -25,13 +25,14 @@ from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS, check_p
 from nestvec_exporters.checkpoints.prompts import prompts_of
 from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer, read_tokenizer
 from nestvec_exporters.checkpoints.weights import check_complete, read_model
+from nestvec_exporters.graph.float16_range import check_module_range
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.images import probe_images
 from nestvec_exporters.probes.texts import probe_texts
 from nestvec_exporters.vision.image_tower import PIXELS, read_preprocessing, read_processor
-from nestvec_exporters.vision.qwen_vision import QwenVision
+from nestvec_exporters.vision.qwen_vision import DeepstackVision, QwenVision
 from nestvec_exporters.vision.vlm_graph import ImageInput, trace_vision_language
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError
 from nestvec_schemas.preprocessing.chat import render_message, truncate_message
@@ -42,6 +43,9 @@ from nestvec_schemas.towers import Tower
 
 _MIN_TEXT_TOKENS: Final = 64
 """Tokens that a text has beside its image, at least."""
+
+_RANGE_PROBES: Final = (0, 1, 16, 18, 20, 22)
+"""Of the messages to compare by, two texts, images alone and images with texts."""
 
 _NO_IMAGE: Final = np.zeros((1, 1, 3), np.uint8)
 
@@ -75,6 +79,10 @@ def _qwen_vision(model: Any, transform: ImageTransform) -> QwenVision:
     return QwenVision(model.visual, transform)
 
 
+def _deepstack_vision(model: Any, transform: ImageTransform) -> DeepstackVision:
+    return DeepstackVision(model.visual, transform)
+
+
 @dataclass(frozen=True)
 class VisionLanguageFamily:
     """A class of transformers and how it reads images."""
@@ -92,6 +100,7 @@ FAMILIES: Final[dict[str, VisionLanguageFamily]] = {
     "llava": VisionLanguageFamily("LlavaModel", LlavaVision, planar=False),
     "qwen2_5_vl": VisionLanguageFamily("Qwen2_5_VLModel", _qwen_vision, planar=True),
     "qwen2_vl": VisionLanguageFamily("Qwen2VLModel", _qwen_vision, planar=True),
+    "qwen3_vl": VisionLanguageFamily("Qwen3VLModel", _deepstack_vision, planar=True),
 }
 """By ``model_type``."""
 
@@ -185,6 +194,8 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     model, missing = read_model(getattr(transformers, family.class_name), folder)
     check_complete(missing)
     tower = VisionLanguageTower(model, _image_input(family, model, folder), folder, options)
+    if tower.in_precision:
+        check_module_range(tower, model, [tower.probes()[at] for at in _RANGE_PROBES])
     return LoadedCheckpoint(
         kind="dense",
         dim=tower.text_config.hidden_size,
@@ -244,6 +255,7 @@ def _image_input(family: VisionLanguageFamily, model: Any, folder: Path) -> Imag
         image_token=model.config.image_token_id,
         image_tokens=vision.count,
         grid=grid,
+        deep=getattr(vision, "deep", 0),
     )
 
 

@@ -17,7 +17,9 @@ READY: Final = "ready"
 CUSTOM: Final = "custom"
 LATE_INTERACTION: Final = "late"
 
-SENTENCE_TRANSFORMERS_ROWS: Final = frozenset({SENTENCE, "decoder"})
+M3: Final = "m3"
+
+SENTENCE_TRANSFORMERS_ROWS: Final = frozenset({SENTENCE, M3, "decoder"})
 """Kinds that sentence-transformers loads."""
 
 TORCH_PACKAGES: Final = (
@@ -143,7 +145,10 @@ def _is_cross_encoder(files: CheckpointFiles) -> bool:
     return declared == "CrossEncoder" or "LogitScore" in files.modules or classifies
 
 
-VISION_LANGUAGE: Final = frozenset({"llava", "qwen2_5_vl", "qwen2_vl"})
+M3_HEADS: Final = ("sparse_linear", "colbert_linear")
+"""Files of BGE-M3's heads, without the suffix."""
+
+VISION_LANGUAGE: Final = frozenset({"llava", "qwen2_5_vl", "qwen2_vl", "qwen3_vl"})
 """Types of language model that read images between words."""
 
 CHECKPOINT_KINDS: Final[tuple[CheckpointKind, ...]] = (
@@ -193,6 +198,11 @@ CHECKPOINT_KINDS: Final[tuple[CheckpointKind, ...]] = (
         lambda files: files.modules[:1] in (("Router",), ("Asym",)),
         ("*.safetensors", "*/*.safetensors"),
         storage="own",
+    ),
+    CheckpointKind(
+        M3,
+        "text encoders with heads of word weights and token vectors: BGE-M3",
+        lambda files: files.has(*(f"{name}{suffix}" for name in M3_HEADS for suffix in (".safetensors", ".pt"))),
     ),
     CheckpointKind("nvembed", "NV-Embed", lambda files: files.model_type == "nvembed", storage="safetensors"),
     CheckpointKind(

@@ -1,4 +1,4 @@
-"""The image encoder of Qwen2-VL and Qwen2.5-VL for images of one size, any number at once.
+"""The image encoder of Qwen2-VL, Qwen2.5-VL and Qwen3-VL for images of one size, any number at once.
 
 transformers runs all images as one row of patches, cut where an image ends: a traced graph would hold the
 number of images. With one size they are a batch, and positions and windows are constants.
@@ -70,10 +70,11 @@ class QwenVision(nn.Module):
         cut = values.view(-1, 3, rows // merge, merge, patch, columns // merge, merge, patch)
         cut = cut.permute(0, 2, 5, 3, 6, 1, 4, 7).reshape(-1, self.count, merge**2, 3, patch**2)
         cut = cut[:, self.order].reshape(-1, self.tokens, 3, 1, patch**2)
-        kernel = self.visual.patch_embed.proj.weight
+        projection = self.visual.patch_embed.proj
+        kernel = projection.weight
         # An image is a video of identical frames.
         still = cut.expand(-1, -1, -1, self.depth, -1).reshape(-1, self.tokens, kernel[0].numel())
-        return nn.functional.linear(still, kernel.flatten(1))
+        return nn.functional.linear(still, kernel.flatten(1), projection.bias)
 
     def _attended(self, attention: Any, hidden: Tensor, walls: Tensor | None) -> Tensor:
         heads = attention.num_heads
@@ -100,6 +101,66 @@ class QwenVision(nn.Module):
         places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
         merged = places.view(rows // self.merge, self.merge, columns // self.merge, self.merge, 2)
         return merged.transpose(1, 2).reshape(self.count, -1, 2)[order].reshape(-1, 2)
+
+
+class DeepstackVision(QwenVision):
+    """Qwen3-VL's, which also gives vectors for the first layers of the language model (DeepStack, Meng 2024).
+
+    Pixel values, (k, 3, height, width) float32, to (k, count, (1 + deep) * hidden): an image's vectors, then
+    what each of the first ``deep`` layers adds to its tokens.
+    """
+
+    places: Tensor
+
+    def __init__(self, visual: Any, transform: ImageTransform) -> None:
+        super().__init__(visual, transform)
+        self.deep = len(visual.deepstack_visual_indexes)
+        places, (cos, sin) = _first_block_inputs(visual, self.grid)
+        self.register_buffer("places", places, persistent=False)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """The vectors of each image, line by line."""
+        hidden = self._embedded(values)
+        hidden = hidden + self.places.to(hidden.dtype)
+        added = []
+        for at, block in enumerate(self.visual.blocks):
+            hidden = hidden + self._attended(block.attn, block.norm1(hidden), None)
+            hidden = hidden + block.mlp(block.norm2(hidden))
+            if at in self.visual.deepstack_visual_indexes:
+                merger = self.visual.deepstack_merger_list[self.visual.deepstack_visual_indexes.index(at)]
+                added.append(self._merged(merger, hidden))
+        return torch.cat([self._merged(self.visual.merger, hidden), *added], dim=-1)
+
+    def _merged(self, merger: Any, hidden: Tensor) -> Tensor:
+        merged: Tensor = merger(hidden.reshape(-1, hidden.shape[-1]))
+        return merged.view(-1, self.count, merged.shape[-1])
+
+
+def _first_block_inputs(visual: Any, grid: tuple[int, int]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """What transformers adds to an image's patches for their places, and the angles of its attention."""
+    noted: dict[str, Any] = {}
+
+    def note_patches(module: nn.Module, arguments: Any, output: Tensor) -> None:
+        noted["patches"] = output
+
+    def note_block(module: nn.Module, arguments: Any, options: dict[str, Any]) -> None:
+        noted["hidden"] = arguments[0] if arguments else options["hidden_states"]
+        noted["angles"] = options["position_embeddings"]
+
+    hooks = [
+        visual.patch_embed.register_forward_hook(note_patches),
+        visual.blocks[0].register_forward_pre_hook(note_block, with_kwargs=True),
+    ]
+    try:
+        with torch.no_grad():
+            width = visual.patch_embed.proj.weight[0].numel()
+            visual(torch.zeros((grid[0] * grid[1], width)), grid_thw=torch.tensor([[1, *grid]]))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return noted["hidden"] - noted["patches"], noted["angles"]
 
 
 def _windows(grid: tuple[int, int], merge: int, edge: int | None) -> Tensor:

@@ -5,7 +5,8 @@ The image encoder is in an ``If``: a batch of texts does not run it, and the wei
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -35,6 +36,10 @@ class ImageInput:
     grid: tuple[int, int] | None = None
     """Rows and columns of those tokens where the language model has positions in three axes (M-RoPE, Wang et
     al. 2024)."""
+
+    deep: int = 0
+    """First layers of the language model that add more of an image to its tokens: ``vision`` then gives
+    (k, image_tokens, (1 + deep) * hidden)."""
 
 
 class _PixelVision(nn.Module):
@@ -96,7 +101,8 @@ class VisionLanguageGraph(nn.Module):
         # For the compiler a function's attributes are many types; a trace has none left.
         vision = _PixelVision(image_input)
         traced = _trace(vision, [levels])
-        blank = torch.zeros((1, image_input.image_tokens, language.config.hidden_size), dtype=vision.kind)
+        self.deep, self.width = image_input.deep, language.config.hidden_size
+        blank = torch.zeros((1, image_input.image_tokens, (1 + self.deep) * self.width), dtype=vision.kind)
         self.transformer = _Models(language, torch.jit.script(_OptionalVision(traced, blank).eval()))
         self.token, self.count, self.grid = (
             image_input.image_token,
@@ -118,17 +124,16 @@ class VisionLanguageGraph(nn.Module):
         steps = torch.arange(input_ids.shape[1], device=input_ids.device)[None] - first
         at = steps.clamp(0, self.count - 1)
         language = self.transformer.language
-        embedded = torch.where(
-            is_image[:, :, None],
-            image_vectors[which[:, None], at],
-            language.get_input_embeddings()(input_ids),
-        )
+        vectors, *added = image_vectors[which[:, None], at].split(self.width, dim=-1)
+        shown = is_image[:, :, None]
+        embedded = torch.where(shown, vectors, language.get_input_embeddings()(input_ids))
         positions: Mapping[str, Tensor] = {}
         if self.grid is not None:
             positions = {"position_ids": self._positions(is_image, first, steps, at)}
-        tokens = language(
-            inputs_embeds=embedded, attention_mask=attention_mask, use_cache=False, **positions
-        ).last_hidden_state
+        with _added_behind(language, [torch.where(shown, more, torch.zeros_like(more)) for more in added]):
+            tokens = language(
+                inputs_embeds=embedded, attention_mask=attention_mask, use_cache=False, **positions
+            ).last_hidden_state
         # Indexed, not gathered and squeezed: behind a branch the exporter knows no shapes.
         rows = torch.arange(input_ids.shape[0], device=input_ids.device)
         last = tokens[rows, (attention_mask.sum(dim=1) - 1).clamp(min=0)]
@@ -139,6 +144,23 @@ class VisionLanguageGraph(nn.Module):
         late = is_image.any(dim=1, keepdim=True) & (steps >= self.count)
         plain = steps + first - late.to(torch.int64) * (self.count - self.span)
         return torch.where(is_image[None], first[None] + self.offsets[:, at], plain[None])
+
+
+@contextmanager
+def _added_behind(language: Any, added: Sequence[Tensor]) -> Iterator[None]:
+    """Add a tensor, (n, t, hidden), to what each of the first layers gives."""
+
+    def adding(more: Tensor) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+        return lambda module, arguments, output: output + more
+
+    hooks = [
+        layer.register_forward_hook(adding(more)) for layer, more in zip(language.layers, added, strict=False)
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def trace_vision_language(

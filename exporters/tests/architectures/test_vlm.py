@@ -35,6 +35,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "qwen25": partial(tiny_vision_language.write_qwen, kind="Qwen2_5_VL"),
     # Five tokens a side: the windows at the edge are smaller than the others.
     "qwen25-ragged": partial(tiny_vision_language.write_qwen, kind="Qwen2_5_VL", edge=140),
+    "qwen3": tiny_vision_language.write_qwen3,
 }
 
 
@@ -66,7 +67,7 @@ def test_vectors_are_those_of_transformers(name: str, place: Path) -> None:
     folder = exported_as(place, name)
     manifest = read_manifest(folder)
     assert manifest.verification.cosine_min > 0.99999
-    assert manifest.verification.sentences == len(probe_messages())
+    assert manifest.verification.sentences >= len(probe_messages())
     assert (list(manifest.towers), manifest.main_tower.pooling, manifest.normalised) == (
         ["text"],
         "lasttoken",

@@ -122,6 +122,8 @@ GENERAL: Final[Rules] = {
         "bad_words_ids",
         "suppress_tokens",
         "begin_suppress_tokens",
+        "bos_token_id",
+        "eos_token_id",
         "forced_bos_token_id",
         "forced_eos_token_id",
         "force_bos_token_to_be_generated",
