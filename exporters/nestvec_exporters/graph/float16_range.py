@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 from nestvec_exporters.graph.tower import TowerModel
 from nestvec_exporters.probes.batches import probe_batches
+from nestvec_exporters.probes.texts import MAX_PROBE_TOKENS
 from nestvec_schemas.errors import CheckpointUnsupported
 
 _FLOAT16_LIMIT: Final = 32_768.0
@@ -52,6 +53,31 @@ def check_float16_range(tower: TowerModel, graph: Path, half: Iterable[str]) -> 
         values = np.array(session.run(names, {name: batch[name] for name in inputs}), np.float64)
         largest = max(largest, float(np.nan_to_num(values, nan=np.inf).max()))
     observed.unlink()
+    _check_largest(largest)
+
+
+def check_module_range(tower: TowerModel, transformer: Any, probes: Sequence[Any]) -> None:
+    """The same for a tower that is traced in float16: by what the modules of ``transformer`` give in float32
+    for ``probes``."""
+    largest = 0.0
+
+    def observe(module: Any, arguments: Any, outputs: Any) -> None:
+        nonlocal largest
+        for output in outputs if isinstance(outputs, tuple) else (outputs,):
+            if hasattr(output, "is_floating_point") and output.is_floating_point() and output.numel():
+                largest = max(largest, float(output.abs().max()))
+
+    leaves = [module for module in transformer.modules() if not any(module.children())]
+    hooks = [module.register_forward_hook(observe) for module in leaves]
+    try:
+        tower.reference(probes, min(tower.spec.max_tokens, MAX_PROBE_TOKENS))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    _check_largest(largest)
+
+
+def _check_largest(largest: float) -> None:
     if largest > _FLOAT16_LIMIT:
         raise CheckpointUnsupported(
             "numbers inside the checkpoint come too near the largest that float16 holds, 65,504",
