@@ -128,7 +128,15 @@ def describe(model: SentenceTransformer) -> SentenceModel:
 
 def _width(model: SentenceTransformer) -> int:
     """How many dims a vector has: a transformer of its own code can be wider than its configuration says."""
-    return int(np.asarray(model.encode(["a"], show_progress_bar=False)).shape[-1])
+    try:
+        return int(np.asarray(model.encode(["a"], show_progress_bar=False)).shape[-1])
+    except Exception as error:
+        first: Any = model[0]
+        raise CheckpointUnsupported(
+            f"sentence-transformers itself cannot embed a text by {type(first.auto_model).__name__}",
+            value=str(error).strip().partition("\n")[0] or type(error).__name__,
+            next_step="Choose another architecture, or correct the checkpoint's configuration.",
+        ) from error
 
 
 def with_overrides(source: SentenceModel, overrides: Overrides) -> SentenceModel:
@@ -191,8 +199,8 @@ def positions(transformer: Any) -> int | None:
             continue
         # RoBERTa and its kin count positions from padding_idx + 1.
         parent = transformer.get_submodule(name.rpartition(".")[0])
-        offset = getattr(parent, "padding_idx", None) if getattr(module, "padding_idx", None) is not None else None
-        room = int(table.shape[0]) - (0 if offset is None else int(offset) + 1)
+        counted = None not in (getattr(module, "padding_idx", None), getattr(parent, "padding_idx", None))
+        room = int(table.shape[0]) - (int(parent.padding_idx) + 1 if counted else 0)
         return min(room, declared) if isinstance(declared, int) and declared > 0 else room
     return None
 
