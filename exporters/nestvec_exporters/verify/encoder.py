@@ -14,7 +14,7 @@ from nestvec_exporters.verify.exported import Exported
 from nestvec_exporters.verify.memory import longest_that_fits
 from nestvec_exporters.verify.reference import Reference
 from nestvec_exporters.verify.served import OpenServed, ServedEncoder
-from nestvec_schemas.errors import CheckpointUnsupported, VerificationFailed
+from nestvec_schemas.errors import CheckpointUnsupported, NestvecError, VerificationFailed
 from nestvec_schemas.manifest import Manifest, Verification, VerifyLevel
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.towers import Tower
@@ -62,7 +62,7 @@ def verify_encoder(
         cosine_mean=sum(item.cosine_mean * item.sentences for _, item in results) / count,
         level=level,
         reference=", ".join(libraries) or None,
-        max_tokens=longest,
+        max_tokens=longest if level == "full" else None,
         groups=groups,
         seconds=seconds,
     )
@@ -79,7 +79,7 @@ def _compare(
 ) -> list[tuple[str, Verification]]:
     manifest = exported.manifest
     prompts = {str(name): text for name, text in manifest.prompts.items()}
-    expected = reference.encode(probes.probes, batch=probes.batch, prompts=prompts)
+    expected = _encode(reference, probes, prompts)
     if exported.rotation is not None:
         expected = [np.asarray(vector @ exported.rotation, np.float32) for vector in expected]
     given = _served(served, probes, expert)
@@ -99,6 +99,21 @@ def _compare(
     if manifest.kind == "dense" and expert is None:
         _check_prefix(manifest, served, probes, expected)
     return results
+
+
+def _encode(reference: Reference, probes: ProbeSet, prompts: Mapping[str, str]) -> list[Array]:
+    """What the library gives. Raises CheckpointUnsupported where it fails on an input."""
+    try:
+        return reference.encode(probes.probes, batch=probes.batch, prompts=prompts)
+    except NestvecError:
+        raise
+    except Exception as error:  # a library's own
+        raise CheckpointUnsupported(
+            f"the checkpoint's own library fails on an input of the verification ({reference.library})",
+            value=str(error).strip().partition("\n")[0] or type(error).__name__,
+            next_step="Check that its embedding table has a row for every id of its tokenizer, and a "
+            "position for every token; or give --max-tokens.",
+        ) from error
 
 
 def _served(served: ServedEncoder, probes: ProbeSet, expert: str | None) -> list[Array]:

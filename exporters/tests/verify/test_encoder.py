@@ -14,7 +14,7 @@ from nestvec_exporters.architectures.sentence import load
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.probes.probe import Probe
 from nestvec_exporters.verify.graph_encoder import graphs_of
-from nestvec_schemas.errors import VerificationFailed
+from nestvec_schemas.errors import CheckpointUnsupported, VerificationFailed
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.samples.sample import Sample
 
@@ -111,3 +111,19 @@ def test_a_rotation_is_no_difference(sentence_bert: Write, tmp_path: Path, texts
     manifest = export(_options(folder, tmp_path, rotation="pca", sample=Sample("papers", texts)))
     assert manifest.verification.cosine_min >= 0.9999
     assert "lengths" in manifest.verification.groups
+
+
+def test_an_input_on_which_the_library_fails_is_no_traceback(
+    sentence_bert: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nestvec_exporters.verify.references.sentence import SentenceReference
+
+    def fail(*_: object, **__: object) -> list[Array]:
+        raise IndexError("index out of range in self")
+
+    monkeypatch.setattr(SentenceReference, "encode", fail)
+    folder = sentence_bert(Pooling(32), Normalize())
+    with pytest.raises(
+        CheckpointUnsupported, match=r"own library fails on an input.*\n?.*index out of range"
+    ):
+        export(_options(folder, tmp_path))
