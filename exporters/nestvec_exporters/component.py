@@ -23,6 +23,7 @@ from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.texts import MAX_PROBE_TOKENS
 from nestvec_exporters.verify import compare
 from nestvec_schemas.manifest import Precision, Verification
+from nestvec_schemas.packed_outputs import EXTRA_COLUMNS
 from nestvec_schemas.repository import CONFIG, GRAPH, part_folder
 from nestvec_schemas.towers import Tower
 
@@ -153,5 +154,7 @@ def _dims(tower: TowerModel, name: str, shape: Sequence[int]) -> tuple[int | Non
 
 
 def _output_spec(component: Component) -> TensorSpec:
+    if component.loaded.outputs:
+        return TensorSpec(OUTPUT, "float32", (None, component.loaded.dim + EXTRA_COLUMNS))
     tokens = (None,) if component.loaded.kind == "multivector" else ()
     return TensorSpec(OUTPUT, "float32", (*tokens, component.loaded.dim))

@@ -149,6 +149,7 @@ def _build(
         | {name: expert.source for name, expert in experts.items()},
         "declarations": compact(with_truncation(declarations, loaded.specs, options)),
         "expert_towers": loaded.expert_specs,
+        "outputs": dict(loaded.outputs),
         "files": file_checksums(folder, components),
     }
     manifest = manifest.model_copy(update=update)

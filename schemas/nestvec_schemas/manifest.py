@@ -11,6 +11,7 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator, mode
 from nestvec_schemas.capabilities import check_exit, check_expert, check_prompt_name
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import DimNotOffered, ManifestCorrupt, ManifestTooNew, SpecError
+from nestvec_schemas.packed_outputs import SUFFIXES
 from nestvec_schemas.towers import (
     QUERY_EXPERT,
     Modality,
@@ -114,6 +115,10 @@ class Manifest(Record):
     """Whether the checkpoint's own Python code was allowed to run during the export."""
 
     kind: OutputKind = "dense"
+    outputs: dict[OutputKind, int] = Field(default_factory=dict)
+    """What the same pass gives besides ``kind``, each with its dim, in one array (``packed_outputs``). A
+    service serves each of them as an encoder of its own."""
+
     towers: dict[Modality, Tower]
     experts: dict[str, str] = Field(default_factory=dict)
     """The checkpoint of each expert: weights for the text tower that a request may choose by name."""
@@ -219,6 +224,12 @@ class Manifest(Record):
         if not self.layers or list(self.layers) != sorted(set(self.layers), reverse=True):
             raise ValueError(f"layers must descend, got {list(self.layers)}")
         return self
+
+    def output(self, kind: OutputKind) -> Manifest:
+        """One of ``outputs`` as an encoder of its own, ``NAME.SUFFIX``."""
+        dim = self.outputs[kind]
+        changes = {"kind": kind, "dim": dim, "dims": (dim,), "outputs": {}, "retention": {}}
+        return self.model_copy(update={**changes, "name": f"{self.name}.{SUFFIXES[kind]}"})
 
     @property
     def depth(self) -> int:

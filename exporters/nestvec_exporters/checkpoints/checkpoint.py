@@ -40,7 +40,7 @@ from nestvec_exporters.options import TrustOptions
 from nestvec_exporters.source_options import SourceOptions
 from nestvec_schemas.errors import CheckpointNotFound, CheckpointUnsupported, nearest
 
-SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "artifact.metadata")
+SMALL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "artifact.metadata", "*_linear.*")
 TRAINING_RECORD = "nestvec_adapt.json"
 """The file that marks a checkpoint made by ``nestvec adapt``."""
 

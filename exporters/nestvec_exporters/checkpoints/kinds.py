@@ -202,7 +202,9 @@ CHECKPOINT_KINDS: Final[tuple[CheckpointKind, ...]] = (
     CheckpointKind(
         M3,
         "text encoders with heads of word weights and token vectors: BGE-M3",
-        lambda files: files.has(*(f"{name}{suffix}" for name in M3_HEADS for suffix in (".safetensors", ".pt"))),
+        lambda files: files.has(
+            *(f"{name}{suffix}" for name in M3_HEADS for suffix in (".safetensors", ".pt"))
+        ),
     ),
     CheckpointKind("nvembed", "NV-Embed", lambda files: files.model_type == "nvembed", storage="safetensors"),
     CheckpointKind(

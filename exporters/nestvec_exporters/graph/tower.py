@@ -140,6 +140,9 @@ class LoadedCheckpoint:
     experts: Mapping[str, TowerModel] = field(default_factory=dict)
     """Weights for its first tower that it brings itself, by the name a request chooses them by."""
 
+    outputs: Mapping[OutputKind, int] = field(default_factory=dict)
+    """What the same pass gives besides ``kind``, each with its dim (``packed_outputs``)."""
+
     trained: bool = False
     """Whether prefixes of its vectors were trained as vectors."""
 

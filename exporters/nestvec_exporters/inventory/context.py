@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from nestvec_exporters.checkpoints.files import CheckpointFiles
-from nestvec_exporters.checkpoints.kinds import CUSTOM, LATE_INTERACTION, SENTENCE
+from nestvec_exporters.checkpoints.kinds import CUSTOM, LATE_INTERACTION, M3, SENTENCE
 from nestvec_exporters.options import ExportOptions
 
 LOADED_BY_SENTENCE_TRANSFORMERS: Final = frozenset(
-    {SENTENCE, LATE_INTERACTION, CUSTOM, "router", "decoder", "sparse", "cross"}
+    {SENTENCE, LATE_INTERACTION, CUSTOM, M3, "router", "decoder", "sparse", "cross"}
 )
 """Kinds whose modules sentence-transformers loads, with the settings that it reads."""
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from nestvec_exporters.checkpoints.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapters_in
 from nestvec_exporters.checkpoints.files import GRAPHS, CheckpointFiles
-from nestvec_exporters.checkpoints.kinds import SENTENCE
+from nestvec_exporters.checkpoints.kinds import M3, M3_HEADS, SENTENCE
 from nestvec_exporters.inventory.context import Context
 from nestvec_exporters.inventory.declaration import Declaration, matches
 from nestvec_exporters.inventory.layout import (
@@ -23,7 +23,7 @@ from nestvec_exporters.inventory.layout import (
 )
 from nestvec_exporters.inventory.own_code import read_by_own_code
 from nestvec_exporters.inventory.rules import sentence_transformers, tokenizer
-from nestvec_exporters.inventory.rules.files import judge_extra_file
+from nestvec_exporters.inventory.rules.files import OTHER_FORMAT, judge_extra_file
 from nestvec_exporters.inventory.rules.modules import module_rules
 from nestvec_exporters.inventory.rules.preprocessors import (
     COLBERT_FILE,
@@ -32,7 +32,7 @@ from nestvec_exporters.inventory.rules.preprocessors import (
     colbert_rules,
     whole_file_rules,
 )
-from nestvec_exporters.inventory.rules.rule import honoured, judge_object
+from nestvec_exporters.inventory.rules.rule import honoured, irrelevant, judge_object
 from nestvec_exporters.inventory.rules.sentence_bert import FILES as SENTENCE_BERT_FILES
 from nestvec_exporters.inventory.rules.sentence_bert import sentence_bert_rules
 from nestvec_exporters.inventory.rules.transformers_config import transformers_config
@@ -170,10 +170,20 @@ def _extra_files(context: Context, modules: list[ModuleFolder], known: set[str])
             if path not in known and name in whole:
                 declarations.append(whole[name].judge(path, "", None))
             continue
-        declaration = judge_extra_file(path)
+        declaration = _m3_head(path, context) or judge_extra_file(path)
         if declaration is not None:
             declarations.append(declaration)
     return declarations
+
+
+def _m3_head(path: str, context: Context) -> Declaration | None:
+    """The declaration of a head of BGE-M3 that is not ignored; None for another file."""
+    name, _, suffix = path.partition(".")
+    if context.kind != M3 or name not in M3_HEADS or path in context.options.ignore:
+        return None
+    if suffix != "safetensors" and context.files.has(f"{name}.safetensors"):
+        return irrelevant(OTHER_FORMAT).judge(path, "", None)
+    return honoured("weights of words or vectors of tokens, beside the text's vector").judge(path, "", None)
 
 
 def _adapters(context: Context) -> list[Declaration]:

@@ -17,6 +17,7 @@ from nestvec_exporters.verify import compare
 from nestvec_exporters.verify.served import OpenServed
 from nestvec_schemas.late_interaction import Role
 from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.packed_outputs import unpack
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.repository import GRAPH, part_folder, read_manifest
 from nestvec_schemas.towers import Modality
@@ -58,7 +59,10 @@ class GraphEncoder:
         depth = self.manifest.depth if len(self.manifest.layers) > 1 else None
         session = self._sessions.get(graph) or compare.open_graph(graph)
         self._sessions[graph] = session
-        return compare.run_graph(session, rows, depth, unbatched=tower.spec.alone)
+        outputs = compare.run_graph(session, rows, depth, unbatched=tower.spec.alone)
+        if not self.manifest.outputs:
+            return outputs
+        return [unpack(packed, self.manifest.kind) for packed in outputs]
 
     def _tower_of(self, probe: Probe) -> Modality:
         if len(self.loaded.towers) == 1:

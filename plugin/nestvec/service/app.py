@@ -74,7 +74,9 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
 
     app = FastAPIOffline(title="nestvec", version=__version__, description=_DESCRIPTION, lifespan=lifespan)
     app.state.embedder, app.state.metrics = embedder, service_metrics
-    app.state.readiness = health.Readiness(embedder.engine, embedder.encoders)
+    app.state.readiness = health.Readiness(
+        embedder.engine, [name for name, encoder in embedder.encoders.items() if encoder.base is None]
+    )
     _add_routes(app)
     for kind in (NestvecError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _handle_error)

@@ -24,6 +24,7 @@ from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import InputTooLong, NestvecError
 from nestvec_schemas.late_interaction import Role
 from nestvec_schemas.on_error import OnError
+from nestvec_schemas.packed_outputs import EXTRA_COLUMNS
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.vectors import Vectors
 
@@ -98,7 +99,7 @@ class Embedder:
     def start(self) -> None:
         """Start the encoders' runners on the running event loop, the one that ``embed`` is called on."""
         for name, encoder in self.encoders.items():
-            for part in encoder.manifest.parts:
+            for part in encoder.manifest.parts if encoder.base is None else ():
                 self._runners[name, part] = self._runner(name, part)
         self._tasks = [
             asyncio.create_task(runner.run(), name=f"nestvec-{'-'.join(filter(None, key))}")
@@ -109,7 +110,9 @@ class Embedder:
         manifest, settings = self.encoders[encoder].manifest, self.settings
         if manifest.tower_of_part(part).alone:
             settings = replace(settings, batches=replace(settings.batches, texts=1))
-        spec = PartSpec(encoder, part, manifest.kind, manifest.dim)
+        packed = bool(manifest.outputs)
+        dim = manifest.dim + EXTRA_COLUMNS if packed else manifest.dim
+        spec = PartSpec(encoder, part, manifest.kind, dim, packed=packed)
         return BatchRunner(spec, self.engine, settings, Admission(settings.load), self.observer)
 
     async def close(self) -> None:
@@ -158,10 +161,11 @@ class Embedder:
         truncated = sum(embeddings[key].truncated for key in keys if key in embeddings)
         if truncated:
             self.observer.texts_truncated(encoder, truncated)
-        zero = np.zeros(self.encoders[encoder].manifest.dim, np.float32)
+        loaded = self.encoders[encoder]
+        zero = np.zeros(loaded.manifest.dim, np.float32)
         return EmbeddingResult(
             encoder,
-            [embeddings[key].output if key in embeddings else zero for key in keys],
+            [loaded.output(embeddings[key].output) if key in embeddings else zero for key in keys],
             tokens=sum(embeddings[key].tokens for key in keys if key in embeddings),
             truncated=truncated,
             failed=failed,
@@ -210,11 +214,15 @@ class Embedder:
         )
         submitted: dict[CacheKey, PendingEmbedding] = {}
         for part, inputs_of_part in _by_part(fresh).items():
-            submitted |= self._runners[encoder, part].submit(inputs_of_part, len(keys))
+            submitted |= self._runners[self._base(encoder), part].submit(inputs_of_part, len(keys))
         return {**existing, **unreadable, **submitted}
 
+    def _base(self, encoder: str) -> str:
+        """The encoder whose pass gives an encoder's outputs."""
+        return self.encoders[encoder].base or encoder
+
     def _find(self, encoder: str, key: CacheKey) -> CachedEmbedding | PendingEmbedding | None:
-        return self._runners[encoder, key.part].find(key)
+        return self._runners[self._base(encoder), key.part].find(key)
 
     async def _prepare(
         self, encoder: str, inputs: Mapping[CacheKey, EmbedInput], options: EmbedOptions
@@ -241,7 +249,7 @@ class Embedder:
         """Wait for the pending embeddings of every part."""
         readable = {key: entry for key, entry in entries.items() if not isinstance(entry, NestvecError)}
         waits = [
-            self._runners[encoder, part].collect(entries_of_part)
+            self._runners[self._base(encoder), part].collect(entries_of_part)
             for part, entries_of_part in _by_part(readable).items()
         ]
         if len(waits) == 1:

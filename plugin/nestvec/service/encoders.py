@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nestvec.images import is_address
@@ -14,8 +14,10 @@ from nestvec.service.preprocess.tokenizer import EncoderTokenizer, TextTokenizer
 from nestvec_schemas.errors import EncoderNotFound, NotOffered, RequestError, nearest
 from nestvec_schemas.late_interaction import Role
 from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.packed_outputs import unpack
 from nestvec_schemas.preprocessing.byte_tokens import UNIT_SCHEMES
 from nestvec_schemas.preprocessing.chat import ChatLayout
+from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.preprocessing.frames import read_sequence
 from nestvec_schemas.repository import (
     FONT,
@@ -39,6 +41,21 @@ class LoadedEncoder:
     """The font that text is rendered with, None for Pillow's own."""
     expert_tokenizers: Mapping[str, TextTokenizer] = field(default_factory=dict)
     """The tokenizers of experts that have their own."""
+    base: str | None = None
+    """The encoder whose pass gives this one's outputs too; None for its own."""
+    packed: bool = False
+    """Whether several outputs of that pass are in one array."""
+
+    def output(self, computed: Array) -> Array:
+        """This encoder's output of what a pass computed for one input."""
+        return unpack(computed, self.manifest.kind) if self.packed else computed
+
+    def outputs(self) -> dict[str, LoadedEncoder]:
+        """What else its pass gives, as encoders by name."""
+        manifests = [self.manifest.output(kind) for kind in self.manifest.outputs]
+        return {
+            manifest.name: replace(self, manifest=manifest, base=self.manifest.name) for manifest in manifests
+        }
 
     @property
     def required_tokenizer(self) -> TextTokenizer:
@@ -167,7 +184,12 @@ def open_encoders(models: Path, names: tuple[str, ...] = ()) -> dict[str, Loaded
             value=str(models),
             next_step="Export one first: nestvec export CHECKPOINT --to MODELS --name NAME.",
         )
-    return {name: open_encoder(find_encoder(models, name)) for name in chosen}
+    encoders = {name: open_encoder(find_encoder(models, name)) for name in chosen}
+    return {name: loaded for own in encoders.values() for name, loaded in _with_outputs(own).items()}
+
+
+def _with_outputs(encoder: LoadedEncoder) -> dict[str, LoadedEncoder]:
+    return {encoder.manifest.name: encoder, **encoder.outputs()}
 
 
 def open_encoder(folder: Path) -> LoadedEncoder:
@@ -186,17 +208,19 @@ def open_encoder(folder: Path) -> LoadedEncoder:
         for name, tower in manifest.expert_towers.items()
     }
     tokenizer = EncoderTokenizer(folder / TOKENIZER, text.max_tokens)
-    return LoadedEncoder(manifest, tokenizer, expert_tokenizers=own)
+    packed = bool(manifest.outputs)
+    return LoadedEncoder(manifest, tokenizer, expert_tokenizers=own, packed=packed)
 
 
 def resolve_encoder(encoders: Mapping[str, LoadedEncoder], name: str | None) -> str:
     """The encoder that a request names, or the only one. Raises EncoderNotFound."""
-    if not name and len(encoders) == 1:
-        return next(iter(encoders))
+    own = [key for key, encoder in encoders.items() if encoder.base is None]
+    if not name and len(own) == 1:
+        return own[0]
     available = ", ".join(sorted(encoders))
     if not name:
         raise EncoderNotFound(
-            f"the service has {len(encoders)} encoders and the request names none",
+            f"the service has {len(own)} encoders and the request names none",
             next_step=f"Add ?encoder=NAME to the address. Available: {available}.",
         )
     if name not in encoders:

@@ -33,7 +33,8 @@ def open_embedder(
 ) -> Embedder:
     """An embedder, with its engine, for the named encoders of a model repository, or all without names."""
     encoders = open_encoders(models, names)
-    engine = open_engine({name: models / name for name in encoders}, settings.engine)
+    own = [name for name, encoder in encoders.items() if encoder.base is None]
+    engine = open_engine({name: models / name for name in own}, settings.engine)
     return Embedder(encoders, engine, settings, observer)
 
 

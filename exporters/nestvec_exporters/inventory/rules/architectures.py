@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from nestvec_exporters.checkpoints.kinds import SENTENCE
+from nestvec_exporters.checkpoints.kinds import M3, SENTENCE
 from nestvec_exporters.inventory.context import Context
 from nestvec_exporters.inventory.rules.rule import Rule, honoured, irrelevant, limited
 
 _HEADLESS: Final = re.compile(r"\w*(Model|Encoder|Backbone|Base)$")
 _HEADS_NAMED_MODEL: Final = re.compile(r"LMHeadModel$|DoubleHeadsModel$|MTModel$")
 
-_CHECKED: Final = frozenset({SENTENCE, "decoder"})
+_CHECKED: Final = frozenset({SENTENCE, M3, "decoder"})
 """Kinds of which any architecture with a body could be read."""
 
 

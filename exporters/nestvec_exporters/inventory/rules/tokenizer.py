@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from nestvec_exporters.checkpoints.custom_code import unexplained_classes
-from nestvec_exporters.checkpoints.kinds import CUSTOM, SENTENCE
+from nestvec_exporters.checkpoints.kinds import CUSTOM, M3, SENTENCE
 from nestvec_exporters.inventory.context import Context
 from nestvec_exporters.inventory.rules.rule import (
     RECORD,
@@ -181,7 +181,9 @@ def tokenizer_rules(context: Context, content: Mapping[str, Any], *, with_module
     return rules
 
 
-_CUTS_ON_EITHER_SIDE: Final = frozenset({SENTENCE, "decoder", "cross", "sparse", CUSTOM})
+_CUTS_ON_EITHER_SIDE: Final = frozenset(
+    {SENTENCE, M3, "router", "decoder", "cross", "sparse", "ready", CUSTOM}
+)
 """Kinds whose towers tell the service on which side a text is cut."""
 
 
@@ -201,7 +203,7 @@ def template_rule(context: Context, *, with_modules: bool) -> Rule:
         return honoured("the layout of messages")
     if context.kind == "cross":
         return honoured("what stands around a query and a document, where the checkpoint reads messages")
-    if with_modules or context.kind not in (SENTENCE, "decoder"):
+    if with_modules or context.kind not in (SENTENCE, M3, "decoder"):
         return irrelevant("texts are read plainly, without a chat template")
     return refused(
         "without modules.json, sentence-transformers writes each text as a message with it, and the encoder "

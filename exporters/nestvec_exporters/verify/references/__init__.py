@@ -25,6 +25,7 @@ _MODULES: Final[Mapping[str, str]] = {
     "cross": "cross",
     "sparse": "sparse",
     "late": "late",
+    "m3": "sentence",
     "router": "router",
     "ready": "ready",
     "dual": "dual",

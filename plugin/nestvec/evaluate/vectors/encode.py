@@ -103,12 +103,12 @@ def answer_window(
 
     Raises EngineError, also for an output of the wrong shape for its kind.
     """
-    take = OUTPUT_SPECS[manifest.kind].extract
+    spec = OUTPUT_SPECS[manifest.kind]
     answers: dict[int, Array] = {}
     seconds = 0.0
     for positions, output, batch_seconds in _run_batches(rows, run, manifest.depth, part, advance):
-        check_engine_output(output, manifest.kind, len(positions), manifest.dim)
-        answers |= {at: take(row) for at, row in zip(positions, output, strict=True)}
+        check_engine_output(output, spec, len(positions), manifest.dim)
+        answers |= {at: spec.extract(row) for at, row in zip(positions, output, strict=True)}
         seconds += batch_seconds
     return [answers[at] for at in range(len(rows))], seconds
 

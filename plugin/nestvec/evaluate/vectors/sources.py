@@ -34,6 +34,7 @@ from nestvec.service.preprocess.prepare import prepare_inputs
 from nestvec.service.preprocess.truncation import Truncation
 from nestvec_schemas.errors import DatasetUnusable, NestvecError
 from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.packed_outputs import EXTRA_COLUMNS
 from nestvec_schemas.towers import Modality
 from nestvec_schemas.vectors import Vectors
 
@@ -74,7 +75,9 @@ def open_lazily(open_encoder: OpenEncoder, variant: EncoderVariant) -> RunBatch:
     def run(batch: Batch) -> Vectors:
         if not opened:
             opened.append(open_encoder(variant))
-        return opened[0](batch)
+        output = opened[0](batch)
+        # Of several outputs, the first row begins with the vector of the text.
+        return output[:, 0, :-EXTRA_COLUMNS] if variant.manifest.outputs else output
 
     return run
 

@@ -9,11 +9,9 @@ from typing import Final
 import numpy as np
 
 from nestvec_schemas.errors import EngineError
+from nestvec_schemas.packed_outputs import SPARSE_DTYPE as SPARSE_DTYPE
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.towers import OutputKind
-
-SPARSE_DTYPE: Final = np.dtype([("index", "<i4"), ("value", "<f4")])
-"""One weight of a sparse vector, and the index of its word in the vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +54,13 @@ OUTPUT_SPECS: dict[OutputKind, OutputSpec] = {
 }
 
 
-def check_engine_output(output: Array, kind: OutputKind, count: int, dim: int) -> None:
-    """Raise EngineError unless an engine's output is ``count`` of a ``kind``, of ``dim`` finite numbers."""
-    axes = OUTPUT_SPECS[kind].axes
+PACKED: Final = OutputSpec(3, _token_vectors)
+"""Several outputs of one pass (``nestvec_schemas.packed_outputs``)."""
+
+
+def check_engine_output(output: Array, spec: OutputSpec, count: int, dim: int) -> None:
+    """Raise EngineError unless an engine's output is ``count`` of a ``spec``, of ``dim`` finite numbers."""
+    axes = spec.axes
     if output.ndim != axes or (len(output), output.shape[-1]) != (count, dim):
         expected = (count, dim) if axes == 2 else (count, "tokens", dim)
         raise EngineError(

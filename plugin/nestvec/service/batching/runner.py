@@ -13,7 +13,7 @@ from nestvec.engines.contract import Engine
 from nestvec.service.batching.admission import Admission
 from nestvec.service.batching.batch_queue import BatchQueue, QueuedInput
 from nestvec.service.batching.cache import CachedEmbedding, CacheKey, EmbeddingCache
-from nestvec.service.batching.outputs import OUTPUT_SPECS, check_engine_output
+from nestvec.service.batching.outputs import OUTPUT_SPECS, PACKED, OutputSpec, check_engine_output
 from nestvec.service.observability.observer import BatchRun, Observer
 from nestvec.service.preprocess.inputs import ModelInput, collate
 from nestvec.service.settings import ServiceSettings
@@ -37,6 +37,14 @@ class PartSpec:
     part: str
     kind: OutputKind
     dim: int
+    """Length of the last axis of the engine's array."""
+    packed: bool = False
+    """Whether several outputs of one pass are in that array."""
+
+    @property
+    def output(self) -> OutputSpec:
+        """How the engine's array is read."""
+        return PACKED if self.packed else OUTPUT_SPECS[self.kind]
 
 
 class PendingEmbedding(QueuedInput):
@@ -149,7 +157,7 @@ class BatchRunner:
             pending.started = started
         try:
             output = await self._engine.run(self._spec.encoder, inputs)
-            check_engine_output(output, self._spec.kind, len(batch), self._spec.dim)
+            check_engine_output(output, self._spec.output, len(batch), self._spec.dim)
         except asyncio.CancelledError:
             for pending in batch:
                 pending.future.cancel()
@@ -167,7 +175,7 @@ class BatchRunner:
         self._report(batch, inputs.padded, started, failed=failure is not None)
 
     def _deliver(self, batch: Sequence[PendingEmbedding], output: Array) -> None:
-        ended, extract = time.monotonic(), OUTPUT_SPECS[self._spec.kind].extract
+        ended, extract = time.monotonic(), self._spec.output.extract
         for pending, row in zip(batch, output, strict=True):
             pending.ended = ended
             model_input = pending.model_input
