@@ -23,7 +23,7 @@ from nestvec_exporters.graph.ready.layout import ReadyFolder, find_folder
 from nestvec_exporters.graph.ready.onnx_file import load_external_data, read_onnx
 from nestvec_exporters.graph.ready.onnx_graph import OnnxGraph, read_graph
 from nestvec_exporters.graph.ready.plan import check_declared_type, plan_modules
-from nestvec_exporters.graph.ready.text import check_positions, read_text_settings, special_ids
+from nestvec_exporters.graph.ready.text import TextSettings, check_positions, read_text_settings, special_ids
 from nestvec_exporters.graph.save import save_graph
 from nestvec_exporters.graph.tensors import OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
@@ -37,7 +37,6 @@ from nestvec_schemas.repository import TOKENIZER
 from nestvec_schemas.towers import OutputKind, Tower
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
     from torch import nn
 
     from nestvec_exporters.verify.graph_as_found import GraphAsFound
@@ -55,10 +54,8 @@ class ReadyGraph:
     normalised: bool
     """Whether vectors have length 1."""
 
-    tokenizer: Tokenizer
-    """As the service will have it."""
-
-    max_tokens: int
+    text: TextSettings
+    """The tokenizer as the service will have it, and how long a text may be."""
 
     prompts: CheckpointPrompts
 
@@ -88,7 +85,9 @@ class ReadyTower(TowerModel):
             inputs=inputs,
             output=OUTPUT,
             pooling=source.pooling,
-            max_tokens=source.max_tokens,
+            max_tokens=source.text.max_tokens,
+            truncation_side=source.text.side,
+            omits_prompts=bool(source.appended.prefixes),
             interaction=source.interaction,
             activation=activation_of(source.folder.transformer) if self.kind == "reranker" else None,
             alone=source.graph.padding_shows or (source.graph.batch_scaled and self.kind != "dense"),
@@ -113,9 +112,9 @@ class ReadyTower(TowerModel):
     def rows(self, folder: Path, inputs: Sequence[Any], max_tokens: int) -> list[Arrays]:
         """Texts or pairs to rows."""
         if self.kind == "reranker":
-            rows = pair_rows(folder, inputs, max_tokens)
+            rows = pair_rows(folder, inputs, max_tokens, None, self.spec.truncation_side)
             return [{name: row[name] for name in row if name in ("input_ids", *self.example)} for row in rows]
-        rows = text_rows(folder, inputs, max_tokens)
+        rows = text_rows(folder, inputs, max_tokens, self.spec.truncation_side)
         if self.kind == "multivector":
             return [token_arrays(row["input_ids"], self.source.interaction) for row in rows]
         return rows
@@ -135,7 +134,7 @@ class ReadyTower(TowerModel):
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer."""
-        self.source.tokenizer.save(str(folder / TOKENIZER))
+        self.source.text.tokenizer.save(str(folder / TOKENIZER))
 
     @cached_property
     def as_found(self) -> GraphAsFound:
@@ -191,8 +190,7 @@ def _read(folder: ReadyFolder, options: ExportOptions) -> ReadyGraph:
         plan.appended,
         plan.kind,
         normalised=plan.normalised,
-        tokenizer=text.tokenizer,
-        max_tokens=text.max_tokens,
+        text=text,
         prompts=prompts if plan.kind != "reranker" else CheckpointPrompts(),
         markers=late,
         interaction=interaction,

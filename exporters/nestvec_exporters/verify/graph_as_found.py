@@ -31,6 +31,7 @@ class GraphAsFound:
 
     def __init__(self, source: ReadyGraph, pooling: str | None) -> None:
         self.source, self.pooling = source, pooling
+        self.side = "right"
         self.tokenizer = self._read_tokenizer()
         self.head: NumpyHead = read_numpy_head(source.folder.home.folder, pooling)
 
@@ -41,7 +42,7 @@ class GraphAsFound:
 
     def outputs(self, inputs: Sequence[Any], max_tokens: int, prompt: str = "") -> list[Array]:
         """What it gives for texts or pairs, float32; ``prompt`` precedes each of them."""
-        self.tokenizer.enable_truncation(max_tokens, strategy="longest_first")
+        self.tokenizer.enable_truncation(max_tokens, strategy="longest_first", direction=self.side)
         tokens = self._prompt_tokens(prompt) if prompt else 0
         return [np.asarray(self._output(self._arrays(value, prompt), tokens), np.float32) for value in inputs]
 
@@ -117,14 +118,16 @@ class GraphAsFound:
         tokenizer are there; lowercasing as sentence-transformers adds it."""
         folder = self.source.folder
         if self.source.kind == "multivector":  # whose markers are special tokens
-            return Tokenizer.from_str(self.source.tokenizer.to_str())
+            return Tokenizer.from_str(self.source.text.tokenizer.to_str())
         if (folder.tokenizer / "tokenizer_config.json").is_file() and _has_transformers():
             from transformers import AutoTokenizer  # noqa: PLC0415 - seconds of imports
 
             loaded: Any = AutoTokenizer.from_pretrained(str(folder.tokenizer), local_files_only=True)
             tokenizer: Tokenizer = loaded.backend_tokenizer
+            self.side = str(loaded.truncation_side)
         else:
             tokenizer = Tokenizer.from_file(str(folder.tokenizer / TOKENIZER))
+            self.side = str((tokenizer.truncation or {}).get("direction", "right")).lower()
         tokenizer.no_padding()
         if sentence_settings(folder).get("do_lower_case"):
             own = [] if tokenizer.normalizer is None else [tokenizer.normalizer]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -19,9 +19,11 @@ from nestvec_exporters.graph.ready.node_builder import NodeBuilder
 from nestvec_exporters.graph.ready.onnx_file import graphs_of, opset_of
 from nestvec_exporters.graph.ready.onnx_graph import OnnxGraph
 from nestvec_exporters.graph.ready.pooling import TokenTensors, pool, visible_mask
-from nestvec_exporters.graph.tensors import OUTPUT
+from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.probes.pairs import TYPE_IDS
 from nestvec_schemas.late_interaction import KEEP_INPUT
+
+_MASK: Final = INPUTS[1]
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def append_outputs(model: onnx.ModelProto, graph: OnnxGraph, appended: Appended)
     converted = {
         name: kind
         for name, kind in graph.inputs.items()
-        if name not in appended.inputs or kind != TensorProto.INT64
+        if name not in appended.inputs or kind != TensorProto.INT64 or (name == _MASK and appended.prefixes)
     }
     renamed = {name: f"{prefix}/{name}" for name in (*converted, OUTPUT)}
     _rename(model.graph, renamed)
@@ -88,7 +90,9 @@ def append_outputs(model: onnx.ModelProto, graph: OnnxGraph, appended: Appended)
 
 def _append_input(b: NodeBuilder, name: str, target: str, kind: int, inputs: Sequence[str]) -> None:
     """Nodes from the service's input to the graph's own, of its own type."""
-    if name in inputs:
+    if name == _MASK:  # which may be COUNT_ALL
+        source = b.binary("Min", b.cast(name), 1)
+    elif name in inputs:
         source = name
     elif name == TYPE_IDS:  # of a text that stands alone
         source = b.add("Sub", ["input_ids", "input_ids"])
@@ -105,9 +109,10 @@ def _append_modules(b: NodeBuilder, output: str, appended: Appended) -> str:
     for module in appended.before:
         last = module.nodes(b, last)
     if appended.poolings:
-        mask = visible = b.cast("attention_mask")
+        counts = b.cast(_MASK)
+        mask = visible = b.binary("Min", counts, 1) if appended.prefixes else counts
         if appended.prefixes:
-            visible = visible_mask(b, "input_ids", mask, appended.prefixes)
+            visible = visible_mask(b, "input_ids", counts, appended.prefixes)
         tensors = TokenTensors(last, mask, visible, hides_prompts=bool(appended.prefixes))
         last = pool(b, tensors, appended.poolings)
     for module in appended.after:

@@ -13,6 +13,7 @@ import numpy as np
 
 from nestvec_exporters.checkpoints.prompts import Prefix
 from nestvec_exporters.graph.ready.node_builder import NodeBuilder
+from nestvec_schemas.towers import COUNT_ALL
 
 POOLINGS: Final = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 """In the order in which sentence-transformers concatenates those that older versions declare."""
@@ -44,11 +45,13 @@ def pool(b: NodeBuilder, tensors: TokenTensors, modes: Sequence[str]) -> str:
     return pooled[0] if len(pooled) == 1 else b.add("Concat", pooled, {"axis": -1})
 
 
-def visible_mask(b: NodeBuilder, ids: str, mask: str, prefixes: Sequence[Prefix]) -> str:
+def visible_mask(b: NodeBuilder, ids: str, counts: str, prefixes: Sequence[Prefix]) -> str:
     """Append the mask that is 0 at the tokens of a prompt as well, (n, t) float32.
 
     ``ids`` is (n, t) int64. A row has a prompt where it starts with its ids; of several it is the longest.
+    ``counts`` is the mask, (n, t) float32: a row of COUNT_ALL has no prompt, whatever it starts with.
     """
+    mask = b.binary("Min", counts, 1)
     ordered = sorted(prefixes, key=lambda prefix: len(prefix.ids))
     width = max(len(prefix.ids) for prefix in ordered)
     # No id is -1: neither padding nor what is beyond a short row matches.
@@ -68,6 +71,9 @@ def visible_mask(b: NodeBuilder, ids: str, mask: str, prefixes: Sequence[Prefix]
         matches = b.add("Relu", [b.binary("Sub", count, size - 1)])
         change = b.add("Mul", [matches, b.add("Sub", [b.constant(prefix.hidden), hidden])])
         hidden = b.add("Add", [hidden, change])
+    first = [b.constant([value], np.int64) for value in (0, 1, 1)]
+    prompted = b.add("Sub", [b.constant(float(COUNT_ALL)), b.add("Slice", [counts, *first])])
+    hidden = b.add("Mul", [hidden, b.binary("Min", prompted, 1)])
     later = b.add("Relu", [b.add("Sub", [_positions(b, mask), hidden])])
     return b.add("Mul", [mask, b.binary("Min", later, 1)])
 

@@ -17,6 +17,7 @@ from nestvec_exporters.graph.ready.layout import ReadyFolder
 from nestvec_exporters.graph.ready.onnx_graph import POSITIONS
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.repository import TOKENIZER
+from nestvec_schemas.towers import TruncationSide
 
 SENTENCE_CONFIGS: Final = (
     "sentence_bert_config.json",
@@ -47,6 +48,9 @@ class TextSettings:
 
     max_tokens: int
 
+    side: TruncationSide
+    """Where longer texts lose tokens."""
+
     mask: int | None
     """The id of the mask token."""
 
@@ -58,11 +62,17 @@ def read_text_settings(folder: ReadyFolder, markers: Markers | None, requested: 
     if settings.get("do_lower_case") is True:
         lower_case(tokenizer)
     max_tokens = _max_tokens(folder, tokenizer, markers, requested)
-    _check_truncation_side(folder.tokenizer, tokenizer)
+    side = _truncation_side(folder.tokenizer, tokenizer)
+    if markers is not None and side != "right":
+        raise CheckpointUnsupported(
+            "the checkpoint truncates the beginning of texts, and late interaction truncates their end",
+            value=f"truncation_side {side}",
+            next_step="Choose a checkpoint whose tokenizer truncates on the right.",
+        )
     tokenizer.no_truncation()
     tokenizer.no_padding()
     mask = next((id_ for word in _MASKS if (id_ := tokenizer.token_to_id(word)) is not None), None)
-    return TextSettings(tokenizer, max_tokens, mask)
+    return TextSettings(tokenizer, max_tokens, side, mask)
 
 
 def check_positions(folder: ReadyFolder, inputs: Collection[str]) -> None:
@@ -151,13 +161,8 @@ def _tokenizer_config(folder: Path) -> dict[str, Any]:
     return CheckpointFiles(folder).json("tokenizer_config.json")
 
 
-def _check_truncation_side(folder: Path, tokenizer: Tokenizer) -> None:
-    """Raise CheckpointUnsupported where long texts lose their beginning: a service keeps it."""
+def _truncation_side(folder: Path, tokenizer: Tokenizer) -> TruncationSide:
+    """By the tokenizer's configuration, otherwise by its ``tokenizer.json``."""
     config = _tokenizer_config(folder)
-    truncation = tokenizer.truncation or {}
-    if "left" in (config.get("truncation_side"), truncation.get("direction") if not config else None):
-        raise CheckpointUnsupported(
-            "the checkpoint truncates the beginning of texts, and a service truncates their end",
-            value="truncation_side left",
-            next_step="Choose a checkpoint whose tokenizer truncates on the right.",
-        )
+    own = (tokenizer.truncation or {}).get("direction") if not config else None
+    return "left" if str(config.get("truncation_side", own)).lower() == "left" else "right"

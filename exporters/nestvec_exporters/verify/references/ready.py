@@ -30,7 +30,7 @@ class ReadyReference(Reference):
     def __init__(self, tower: ReadyTower) -> None:
         self.graph, self.kind = tower.as_found, tower.kind
         source = tower.source
-        self.max_tokens = source.max_tokens
+        self.max_tokens = source.text.max_tokens
         declared = source.folder.home.json("config_sentence_transformers.json").get("prompts") or {}
         self.prompts = {name: text for name, text in declared.items() if text} if self.kind == "dense" else {}
         heads = source.folder.transformer.config.get("num_attention_heads")
