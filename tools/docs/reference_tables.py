@@ -10,6 +10,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import click
+from result_tables import encoder_families
 
 from nestvec.cli import cli
 from nestvec.engines.fake import FakeEngine
@@ -292,6 +293,9 @@ _SPEC: Final[dict[str, dict[str, str]]] = {
         "dims": "A vector field for each. Omit it for sparse encoders.",
         "exit": "The layer to stop after; the deepest by default.",
         "expert": "Whose weights of the encoder; its own by default.",
+        "prompt": "The prompt before documents and queries, by name; the encoder's own of each by default. "
+        "See [Prompts](concepts.md#prompts).",
+        "query_prompt": "Another prompt before queries, by name.",
         "form": "What the field stores; see [Forms](concepts.md#forms).",
         "top": "Of a sparse field: keep this many of a text's largest weights; all by default.",
         "service": "The service of this embedding.",
@@ -372,6 +376,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "statuses": statuses,
     "metrics": metrics,
     "prompt-commands": prompt_commands,
+    "encoder-families": encoder_families,
     "spec-collection": _spec("CollectionSpec"),
     "spec-field": _spec("FieldSpec"),
     "spec-embedding": _spec("EmbeddingSpec"),
