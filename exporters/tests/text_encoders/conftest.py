@@ -15,8 +15,9 @@ from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.quiet import quiet
 from nestvec_exporters.graph.precision import convert_fp16, quantise_int8
 from nestvec_exporters.graph.trace import trace_tower
-from nestvec_exporters.options import ExportOptions, Precision
+from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.verify.compare import run_graph
+from nestvec_schemas.manifest import Precision
 from nestvec_schemas.vectors import Vectors, cosines
 
 _WORDS = "wing shock heat flow gas plate cone jet lift drag wave sound film beam shell skin"

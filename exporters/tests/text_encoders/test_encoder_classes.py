@@ -9,9 +9,9 @@ import pytest
 from encoder_classes import CLASSES, POSITIONS, READ_PADDING, REFUSED, EncoderClass
 
 from nestvec_exporters.graph.tower import TowerModel
-from nestvec_exporters.options import Precision
 from nestvec_exporters.verify.compare import TOLERANCES
 from nestvec_schemas.errors import CheckpointUnsupported
+from nestvec_schemas.manifest import Precision
 
 Write = Callable[..., Path]
 Compare = Callable[..., Any]

@@ -15,6 +15,7 @@ from typing import Final
 
 from nestvec_exporters.checkpoints.adapters import is_adapter
 from nestvec_exporters.checkpoints.native.adapter_folder import write_with_base
+from nestvec_exporters.checkpoints.native.gte_new import is_gte_new, write_gte_new
 from nestvec_exporters.checkpoints.native.jina_v5 import is_jina_v5, write_jina_v5
 from nestvec_exporters.checkpoints.native.llama_bidirectional import (
     is_llama_bidirectional,
@@ -35,6 +36,7 @@ class _Rewriting:
 
 _REWRITINGS: Final = (
     _Rewriting(is_adapter, write_with_base),
+    _Rewriting(is_gte_new, write_gte_new),
     _Rewriting(is_jina_v5, write_jina_v5),
     _Rewriting(is_llama_bidirectional, write_llama_bidirectional),
 )

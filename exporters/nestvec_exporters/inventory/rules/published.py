@@ -28,10 +28,7 @@ _UNREAD: Final = "the published code does not read it"
 
 _NOMIC: Final[Mapping[str, Rule]] = {
     **table(_RENAMED, *NOMIC_NAMES, "n_inner", "pad_vocab_size_multiple", "rotary_emb_base"),
-    **{
-        key: limited(_SAME, lambda value, same=values: value in same, _OTHER)
-        for key, values in NOMIC_FIXED.items()
-    },
+    **{key: limited(_SAME, values.__contains__, _OTHER) for key, values in NOMIC_FIXED.items()},
     **table(irrelevant(TRAINING), "attn_pdrop", "embd_pdrop", "resid_pdrop", "use_xentropy"),
     **table(irrelevant(TRAINING), "max_trained_positions", "ffn_div", "expert_choice_router"),
     **table(irrelevant(SPEED), "fused_bias_fc", "fused_dropout_add_ln", "use_flash_attn", "use_cache"),
