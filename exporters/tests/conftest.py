@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import string
 from collections.abc import Callable, Iterator
@@ -72,8 +73,11 @@ def _write_model(folder: Path, kind: str, **fields: Any) -> Path:
     }
     torch.manual_seed(0)
     head = fields.pop("head", "Model")
-    given = {name: value for name, value in {**sizes, **fields}.items() if value is not None}
-    config = getattr(transformers, f"{kind}Config")(**given)
+    config_class = getattr(transformers, f"{kind}Config")
+    known = {field.name for field in dataclasses.fields(config_class)} | set(config_class.attribute_map)
+    own_sizes = {name: value for name, value in sizes.items() if name in known}
+    given = {name: value for name, value in {**own_sizes, **fields}.items() if value is not None}
+    config = config_class(**given)
     getattr(transformers, f"{kind}{head}")(config).save_pretrained(folder)
     return folder
 

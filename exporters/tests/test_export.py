@@ -16,7 +16,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Dense, Normalize, Pooling
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from nestvec_exporters import ExportOptions, Listener, export
+from nestvec_exporters import ExportOptions, Listener, Overrides, export
 from nestvec_schemas.errors import (
     CheckpointError,
     CheckpointUnsupported,
@@ -99,7 +99,8 @@ def test_an_architecture_gives_its_own_vectors(
     fields = ARCHITECTURES[architecture]
     kind = architecture.removesuffix(str(fields.get("head", "Model")))
     checkpoint = write_checkpoint(kind, side="left" if kind == "Llama" else "right", **fields)
-    manifest, folder = exported(checkpoint, tmp_path / "models")
+    overrides = Overrides(pooling="lasttoken" if kind == "Llama" else None)
+    manifest, folder = exported(checkpoint, tmp_path / "models", overrides=overrides)
 
     tower = manifest.towers["text"]
     assert tower.pooling == ("lasttoken" if kind == "Llama" else "mean")

@@ -9,7 +9,11 @@ from nestvec_schemas.errors import CheckpointUnsupported
 DEFAULT_MAX_TOKENS: Final = 8192
 """The longest text by default: decoders declare 32,768 tokens and more, which no service could batch."""
 
-UNSTATED_MAX_TOKENS = 512
+UNSTATED_MAX_TOKENS: Final = 512
+"""The longest text where neither a tokenizer nor positions limit it."""
+
+UNLIMITED: Final = 1 << 24
+"""Tokenizers without a limit declare numbers from here on."""
 
 
 def max_text_tokens(declared: int | None, positions: int | None, requested: int | None) -> int:
@@ -20,7 +24,7 @@ def max_text_tokens(declared: int | None, positions: int | None, requested: int 
     if requested is None:
         declared_or_default = declared or UNSTATED_MAX_TOKENS
         own_limit = (
-            declared_or_default if declared_or_default < 1 << 24 else (positions or UNSTATED_MAX_TOKENS)
+            declared_or_default if declared_or_default < UNLIMITED else (positions or UNSTATED_MAX_TOKENS)
         )
         return min(own_limit, positions or own_limit, DEFAULT_MAX_TOKENS)
     check_positions(requested, positions)

@@ -37,7 +37,7 @@ def check_padding(tower: TowerModel, module: nn.Module) -> None:
         ]
     with torch.no_grad():
         alone, padded = (_vector(module, batch) for batch in (rows[:1], rows))
-    if alone.ndim != 1:
+    if alone.ndim != 1 or not np.isfinite([alone, padded]).all():
         return
     cosine = float(cosines(alone[None], padded[None])[0])
     if not cosine >= _MIN_COSINE:

@@ -13,7 +13,7 @@ from nestvec_exporters.architectures.sentence_transformer import positions, with
 from nestvec_exporters.checkpoints.adapters import adapters_in
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.custom_code import apply_native_settings
-from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS
+from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS, UNLIMITED, UNSTATED_MAX_TOKENS
 from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.probe import Probe, ProbeSet
@@ -81,13 +81,16 @@ class SentenceReference(Reference):
 
     def _longest(self, requested: int | None) -> int | None:
         """The library's own limit, up to its table of positions and to what an export takes by default;
-        or what was requested."""
+        or what was requested. Without any limit, the length that the export states."""
         if requested is not None:
             return requested
         transformer = getattr(self.model[0], "auto_model", None)
         room = None if transformer is None else positions(transformer)
+        declared = self.model.max_seq_length
+        if room is None and declared is not None and declared >= UNLIMITED:
+            return UNSTATED_MAX_TOKENS
         return min(
-            self.model.max_seq_length or DEFAULT_MAX_TOKENS, room or DEFAULT_MAX_TOKENS, DEFAULT_MAX_TOKENS
+            declared or DEFAULT_MAX_TOKENS, room or DEFAULT_MAX_TOKENS, DEFAULT_MAX_TOKENS
         )
 
     def _count(self, text: str) -> int:
