@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from nestvec_exporters.architectures import sentence_transformer as sources
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.layout import read_config
-from nestvec_exporters.checkpoints.prompts import prompts_of
+from nestvec_exporters.checkpoints.prompts import folder_prompts
 from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer
 from nestvec_exporters.graph.pooling import POOLING
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
@@ -113,7 +113,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
         normalised=False,
         towers={"text": tower},
         layers=config.encoder_layers,
-        prompts=prompts_of({}, options.overrides),
+        prompts=folder_prompts(checkpoint.folder, options.overrides),
     )
 
 

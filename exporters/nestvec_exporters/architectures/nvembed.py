@@ -26,7 +26,7 @@ from nestvec_exporters.architectures.sentence import omitting_prompts, prompted_
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.layout import read_config, read_json
 from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS
-from nestvec_exporters.checkpoints.prompts import prefixes_of, prompts_of
+from nestvec_exporters.checkpoints.prompts import folder_prompts, prefixes_of
 from nestvec_exporters.graph.cross_attention import TrainedPooling, trained_pooling
 from nestvec_exporters.graph.pooling import PromptMask
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
@@ -95,7 +95,7 @@ class NvEmbedTower(TextTower):
 def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     """Load the weights. Raises CheckpointUnsupported where they do not make a text encoder."""
     folder, config = checkpoint.folder, read_config(checkpoint.folder)
-    prompts = prompts_of({}, options.overrides)
+    prompts = folder_prompts(folder, options.overrides)
     trained = trained_pooling(folder, config)
     if trained is None or options.overrides.pooling is not None:
         raise CheckpointUnsupported(
@@ -125,7 +125,9 @@ def _hidden_tokens(
     if not config.get("is_mask_instruction", True) or config.get("padding_side", "right") != "right":
         return {}
     return {
-        prompt: len(tokenizer.encode(prompt, add_special_tokens=False).ids) for prompt in prompts.values()
+        prompt: len(tokenizer.encode(prompt, add_special_tokens=False).ids)
+        for prompt in prompts.values()
+        if prompt
     }
 
 

@@ -30,7 +30,7 @@ from transformers.activations import ACT2FN
 from nestvec_exporters.architectures import sentence_transformer as sources
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_safetensors
 from nestvec_exporters.checkpoints.files import CheckpointFiles
-from nestvec_exporters.checkpoints.prompts import prompts_of
+from nestvec_exporters.checkpoints.prompts import folder_prompts
 from nestvec_exporters.graph.pooling import POOLING
 from nestvec_exporters.graph.tensors import OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
@@ -197,7 +197,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
         normalised=False,
         towers={"text": tower},
         layers=config["num_hidden_layers"],
-        prompts=prompts_of({}, options.overrides),
+        prompts=folder_prompts(folder, options.overrides),
     )
 
 

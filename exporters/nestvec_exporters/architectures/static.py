@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -15,10 +14,10 @@ from torch import Tensor, nn
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_safetensors
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.layout import read_json
-from nestvec_exporters.checkpoints.prompts import CONFIG, CheckpointPrompts, read_prompts
+from nestvec_exporters.checkpoints.prompts import folder_prompts
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
-from nestvec_exporters.options import ExportOptions, Overrides
+from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.texts import PROBE_COUNT, probe_texts
 from nestvec_exporters.static.static_modules import STATIC, StaticModulesTower
 from nestvec_exporters.static.table import NO_ROW, EmbeddingTable
@@ -91,7 +90,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
         dim=int(table.vectors.shape[1]),
         normalised=table.normalised,
         towers={"text": tower},
-        prompts=_prompts(checkpoint.folder, options.overrides),
+        prompts=folder_prompts(checkpoint.folder, options.overrides),
         trained=table.trained,
         dims=table.dims or None,
     )
@@ -119,7 +118,7 @@ def _load_modules(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheck
         dim=tower.dim,
         normalised=tower.normalised,
         towers={"text": tower},
-        prompts=_prompts(checkpoint.folder, options.overrides),
+        prompts=folder_prompts(checkpoint.folder, options.overrides),
     )
 
 
@@ -211,11 +210,6 @@ def _stored(vectors: np.ndarray, precision: Precision) -> tuple[Tensor, Tensor |
     largest = np.abs(vectors.astype(np.float32)).max(axis=1)
     scales = np.where(largest > 0, largest, 1).astype(np.float32) / 127
     return torch.from_numpy(np.rint(vectors / scales[:, None]).astype(np.int8)), torch.from_numpy(scales)
-
-
-def _prompts(path: Path, overrides: Overrides) -> CheckpointPrompts:
-    """The prompts of sentence-transformers' layout; a file of word vectors declares none."""
-    return read_prompts(CheckpointFiles(path).json(CONFIG) if path.is_dir() else {}, overrides)
 
 
 def _token_vectors(table: EmbeddingTable, ids: Sequence[int]) -> Vectors:

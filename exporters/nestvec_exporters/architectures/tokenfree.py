@@ -26,7 +26,7 @@ from nestvec_exporters.architectures import sentence_transformer as sources
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS
-from nestvec_exporters.checkpoints.prompts import prompts_of
+from nestvec_exporters.checkpoints.prompts import folder_prompts
 from nestvec_exporters.graph.pooling import POOLING
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
@@ -185,7 +185,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
         normalised=False,
         towers={"text": tower},
         layers=model.config.num_hidden_layers,
-        prompts=prompts_of({}, options.overrides),
+        prompts=folder_prompts(checkpoint.folder, options.overrides),
     )
 
 

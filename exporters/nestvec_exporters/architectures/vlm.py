@@ -22,7 +22,7 @@ from nestvec_exporters.checkpoints.chat_template import read_chat
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS, check_positions
-from nestvec_exporters.checkpoints.prompts import prompts_of
+from nestvec_exporters.checkpoints.prompts import folder_prompts
 from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer, read_tokenizer
 from nestvec_exporters.checkpoints.weights import check_complete, read_model
 from nestvec_exporters.graph.float16_range import check_module_range
@@ -201,7 +201,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
         dim=tower.text_config.hidden_size,
         normalised=True,
         towers={"text": tower},
-        prompts=prompts_of({}, options.overrides),
+        prompts=folder_prompts(folder, options.overrides),
     )
 
 

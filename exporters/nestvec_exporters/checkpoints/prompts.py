@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from tokenizers import Tokenizer
 
+from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.prompt_options import PromptOptions
 from nestvec_schemas.errors import CheckpointUnsupported, nearest
 from nestvec_schemas.manifest import PromptName
@@ -84,12 +86,12 @@ def named_prompts(
     return CheckpointPrompts(prompts, default if applies else None, tuple(notes))
 
 
-def prompts_of(own: Mapping[PromptName, str], overrides: PromptOptions) -> CheckpointPrompts:
-    """The prompts of a checkpoint that has no default, and those of ``overrides``.
+def folder_prompts(path: Path, overrides: PromptOptions) -> CheckpointPrompts:
+    """The prompts that a checkpoint's folder declares, if it does, with those of ``overrides``.
 
-    Raises CheckpointUnsupported for a name in ``overrides`` that is not among them.
+    A checkpoint that is a file declares none. Raises what ``read_prompts`` does.
     """
-    return named_prompts(own, None, overrides)
+    return read_prompts(CheckpointFiles(path).json(CONFIG) if path.is_dir() else {}, overrides)
 
 
 def as_checkpoint_prompts(prompts: Mapping[PromptName, str]) -> CheckpointPrompts:

@@ -97,6 +97,9 @@ def _print(folders: Sequence[EncoderFolder]) -> None:
     for folder, manifest in sound:
         if manifest.experts:
             click.echo(f"{folder.name} has experts: {', '.join(manifest.experts)}")
+        if manifest.prompts:
+            default = f" (default: {manifest.default_prompt})" if manifest.default_prompt else ""
+            click.echo(f"{folder.name} has prompts: {', '.join(manifest.prompts)}{default}")
     for folder in folders:
         if folder.error:
             click.secho(f"{folder.name}: {folder.error}", fg="red", err=True)

@@ -41,10 +41,10 @@ class Batch:
     """The graph's inputs by name; the first axis of each has length n.
 
     Texts: ``input_ids`` and ``attention_mask``, (n, t) int64, padded on the right; the mask is 1 on tokens
-    and 0 on padding. Images: ``pixels``, (n, height, width, 3) uint8; frames, (n, frames, height, width, 3),
-    with ``frame_mask``, (n, frames), where their order matters. Rendered texts: ``patches``,
-    (n, p, height, width, 3) uint8, and their mask, (n, p); images in their own aspect ratio also their rows
-    and columns, ``spatial_shapes``, (n, 2).
+    (COUNT_ALL on those of some texts, see ``Tower.omits_prompts``) and 0 on padding. Images: ``pixels``,
+    (n, height, width, 3) uint8; frames, (n, frames, height, width, 3), with ``frame_mask``, (n, frames),
+    where their order matters. Rendered texts: ``patches``, (n, p, height, width, 3) uint8, and their mask,
+    (n, p); images in their own aspect ratio also their rows and columns, ``spatial_shapes``, (n, 2).
     """
     exit: int = 0
     """The layer to stop after, one of the manifest's ``layers``; 0 for the deepest."""
