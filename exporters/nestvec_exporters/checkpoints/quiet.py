@@ -7,8 +7,9 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.util import find_spec
+from io import StringIO
 from tempfile import TemporaryFile
 from typing import Any
 
@@ -44,11 +45,11 @@ def captured_output() -> Iterator[None]:
             except OSError:  # closed, as of a service without a terminal
                 continue
             os.dup2(discarded.fileno(), number)
+        lines = StringIO()  # what Python prints, wherever its streams lead
         try:
-            yield
+            with redirect_stdout(lines), redirect_stderr(lines):
+                yield
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
             for number, copy in saved:
                 os.dup2(copy, number)
                 os.close(copy)

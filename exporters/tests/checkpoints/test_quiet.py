@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import warnings
 
 import pytest
 
-from nestvec_exporters.checkpoints.quiet import quiet
+from nestvec_exporters.checkpoints.quiet import captured_output, quiet
 
 
 def chatter() -> None:
@@ -34,3 +36,19 @@ def test_who_asks_for_information_hears_all(caplog: pytest.LogCaptureFixture) ->
     with caplog.at_level(logging.INFO), quiet():
         logging.getLogger("some.library").warning("consider this")
     assert caplog.messages == ["consider this"]
+
+
+def test_what_a_tracer_writes_is_discarded(capfd: pytest.CaptureFixture[str]) -> None:
+    with captured_output():
+        os.write(1, b"a graph\n")
+        os.write(2, b"an operator\n")
+        sys.stdout.write("and a hint\n")
+    sys.stdout.write("after it\n")
+    assert capfd.readouterr() == ("after it\n", "")
+
+
+def test_an_error_gives_the_output_back(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyError), captured_output():
+        raise KeyError
+    os.write(1, b"after it\n")
+    assert capfd.readouterr() == ("after it\n", "")
