@@ -43,6 +43,15 @@ def test_int8_scores_may_differ_a_little_but_not_be_unrelated() -> None:
         compare_scores(SCORES, SCORES[::-1].copy(), "int8")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [lambda scores: scores + 0.8, lambda scores: scores * 1.6, lambda scores: 1 / (1 + np.exp(-scores))],
+)
+def test_int8_scores_on_another_scale_are_refused(change: Callable[[Array], Array]) -> None:
+    with pytest.raises(VerificationFailed, match="of their spread"):
+        compare_scores(SCORES, np.asarray(change(SCORES), np.float32), "int8")
+
+
 def test_few_scores_have_no_correlation_to_speak_of() -> None:
     assert compare_scores(SCORES[:1], SCORES[:1] + 1e-6, "fp32").sentences == 1
 
