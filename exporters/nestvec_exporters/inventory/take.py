@@ -36,6 +36,7 @@ from nestvec_exporters.inventory.rules.rule import honoured, irrelevant, judge_o
 from nestvec_exporters.inventory.rules.sentence_bert import FILES as SENTENCE_BERT_FILES
 from nestvec_exporters.inventory.rules.sentence_bert import sentence_bert_rules
 from nestvec_exporters.inventory.rules.transformers_config import transformers_config
+from nestvec_exporters.inventory.tokenizer_file import truncation_direction
 from nestvec_exporters.inventory.widths import width_mismatches
 from nestvec_exporters.options import ExportOptions
 
@@ -108,11 +109,11 @@ def _module_declarations(module: ModuleFolder, context: Context, *, with_modules
     if files.has(module.path(tokenizer.TEMPLATE)):
         rule = tokenizer.template_rule(context, with_modules=with_modules)
         declarations.append(rule.judge(module.path(tokenizer.TEMPLATE), "", "a chat template"))
-    direction = ((files.json(module.path(tokenizer.TOKENIZER_JSON)).get("truncation")) or {}).get("direction")
+    direction = truncation_direction(context.folder / module.path(tokenizer.TOKENIZER_JSON))
     if direction is not None:
         rule = tokenizer.truncation_rule(context)
         file = module.path(tokenizer.TOKENIZER_JSON)
-        declarations.append(rule.judge(file, "truncation.direction", str(direction).lower()))
+        declarations.append(rule.judge(file, "truncation.direction", direction))
     return declarations
 
 

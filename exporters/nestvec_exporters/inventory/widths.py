@@ -36,8 +36,8 @@ def width_mismatches(folder: Path, modules: Sequence[ModuleFolder]) -> Mismatche
 
 
 def transformer_width(config: Mapping[str, Any]) -> int | None:
-    """The width of a transformer's token vectors; None if its configuration does not say it, or if the vectors
-    are those of two towers."""
+    """The width of a transformer's token vectors; None if its configuration does not say it, or if its
+    vectors are those of two towers."""
     if "word_embed_proj_dim" in config or "vision_config" in config:
         return None
     text = config.get("text_config")

@@ -264,3 +264,13 @@ def test_a_row_of_modules_is_judged_too(take: Take) -> None:
     files = layout("Pooling")
     files["modules.json"][0]["kwargs"] = ["task"]
     assert take(files)["modules.json:0.kwargs"].outcome == "refused"
+
+
+@pytest.mark.parametrize(("direction", "outcome"), [("Left", "refused"), ("Right", "honoured")])
+def test_a_large_tokenizer_tells_its_side(take: Take, direction: str, outcome: str) -> None:
+    truncation = {"direction": direction, "max_length": 128, "strategy": "LongestFirst", "stride": 0}
+    vocab = {f"{'word' * 20}{number}": number for number in range(70_000)}
+    files = {**layout("Pooling"), "tokenizer.json": {"truncation": truncation, "model": {"vocab": vocab}}}
+    name = "tokenizer.json:truncation.direction"
+    assert take(files, "late")[name].outcome == outcome
+    assert take(files)[name].outcome == "honoured"

@@ -21,6 +21,7 @@ from nestvec_exporters.inventory.rules.rule import (
     refused,
     table,
 )
+from nestvec_exporters.inventory.tokenizer_file import lowers_case
 
 FILE: Final = "tokenizer_config.json"
 TOKENIZER_JSON: Final = "tokenizer.json"
@@ -174,7 +175,7 @@ def tokenizer_rules(context: Context, content: Mapping[str, Any], *, with_module
     rules["chat_template"] = template_rule(context, with_modules=with_modules)
     if context.kind == "ready":
         rules["do_lower_case"] = either(
-            lowers_case(context.files.json(TOKENIZER_JSON)),
+            lowers_case(context.folder / TOKENIZER_JSON),
             honoured(_BY_TOKENIZER),
             "its tokenizer.json keeps capitals, and a ready graph is read with that file",
         )
@@ -209,16 +210,3 @@ def template_rule(context: Context, *, with_modules: bool) -> Rule:
         "without modules.json, sentence-transformers writes each text as a message with it, and the encoder "
         "would read texts plainly"
     )
-
-
-def lowers_case(tokenizer: Mapping[str, Any]) -> bool:
-    """Whether the normaliser of a ``tokenizer.json`` puts texts into lower case."""
-    return _lowers(tokenizer.get("normalizer"))
-
-
-def _lowers(normalizer: Any) -> bool:
-    if not isinstance(normalizer, dict):
-        return False
-    if normalizer.get("type") == "Sequence":
-        return any(_lowers(part) for part in normalizer.get("normalizers") or ())
-    return normalizer.get("type") == "Lowercase" or bool(normalizer.get("lowercase"))
