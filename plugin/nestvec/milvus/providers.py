@@ -114,6 +114,11 @@ class Provider(ABC):
         """The provider of the same Milvus that fills fields of this form. Raises StoreRefused."""
         return self
 
+    def tells_roles(self, prompts: Mapping[str, str]) -> bool:
+        """Whether a request says which texts are queries, of an encoder with these prompts: Milvus puts a
+        query's before it."""
+        return self.sends_prompts and bool(prompts.get("query"))
+
     def check_prompts(self, config: EmbeddingConfig) -> None:
         """Raise StoreRefused for named prompts that differ by role, which this Milvus does not say."""
         named = config.prompt is not None or config.query_prompt is not None
@@ -207,6 +212,10 @@ class CohereProvider(Provider):
     name = "cohere"
     max_insert_rows = _CALLS_PER_INSERT * _COHERE_BATCH_TEXTS
     has_own_address = False
+
+    def tells_roles(self, prompts: Mapping[str, str]) -> bool:
+        """Always: Cohere's ``input_type`` says it."""
+        return True
 
     def write_params(self, service: str, config: EmbeddingConfig, key: ServiceKey | None) -> FunctionParams:
         params: FunctionParams = {"provider": self.name, "model_name": format_model_name(config)}

@@ -25,6 +25,7 @@ from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS, VECTOR_TYPES, Em
 from nestvec_schemas.errors import SpecError, StoreUnknown, nearest
 from nestvec_schemas.prompt_roles import ROLES
 from nestvec_schemas.spec.collection_spec import column_name
+from nestvec_schemas.towers import QUERY_EXPERT
 
 __all__ = ["EmbeddingConfig", "EmbeddingOptions", "ServiceKey", "add_embedding"]
 
@@ -174,6 +175,13 @@ def _warn(provider: Provider, config: EmbeddingConfig, info: EncoderInfo, addres
             "one for both (prompt) to use it",
             config.encoder,
             f", only the default one, {info.default_prompt}" if info.default_prompt else "",
+        )
+    if QUERY_EXPERT in info.experts and config.expert is None and not provider.tells_roles(info.prompts):
+        logger.warning(
+            "%s embeds queries by weights of their own, and Milvus does not say which texts are queries: a "
+            "text that it searches for itself is embedded as a document; search by SQL, or by vectors of "
+            "prompt_name query",
+            config.encoder,
         )
     if not provider.has_own_address:
         logger.warning(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sentence_transformers
@@ -42,8 +43,17 @@ class RouteReference(Reference):
         }
 
     def probe_sets(self, max_tokens: int, *, full: bool) -> Sequence[ProbeSet]:
-        """Texts of all kinds."""
-        return text_probe_sets(self.prompts, max_tokens, self._count, full=full)
+        """Texts of all kinds; of a table, which the library never truncates, none that the service does."""
+        sets = text_probe_sets(self.prompts, max_tokens, self._count, full=full)
+        if self.heads:
+            return sets
+        return [
+            replace(
+                probes,
+                probes=tuple(probe for probe in probes.probes if self._count(str(probe.value)) <= max_tokens),
+            )
+            for probes in sets
+        ]
 
     def encode(self, probes: Sequence[Probe], *, batch: int, prompts: Mapping[str, str]) -> list[Array]:
         """Vectors of one route, by the library's own prompts, lengths and padding."""

@@ -25,7 +25,7 @@ from nestvec.service.api.selection import PROMPT_DESCRIPTION, QueryString, selec
 from nestvec.service.api.tei import INPUTS_FIELD
 from nestvec.service.batching.outputs import top_weights
 from nestvec.service.encoders import LoadedEncoder
-from nestvec_schemas.errors import BodyInvalid, NotOffered
+from nestvec_schemas.errors import BodyInvalid
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.towers import CODES_POOLING
@@ -76,12 +76,6 @@ async def embed_sparse_texts(
             value=f"dim={config.dim}",
             next_step="Omit it, or request the largest weights: top=64.",
         )
-    if words and encoder.manifest.main_tower.pooling == CODES_POOLING:
-        raise NotOffered(
-            f"the dims of {encoder.manifest.name} are units of an autoencoder, not words",
-            value="words=true",
-            next_step="Omit it.",
-        )
     call = EmbedCall(
         inputs=inputs,
         config=config,
@@ -105,11 +99,17 @@ def _index_values(weights: Array) -> list[dict[str, Any]]:
 
 
 def _with_words(encoder: LoadedEncoder, rows: Sequence[Array]) -> list[list[dict[str, Any]]]:
-    entries_of = encoder.required_tokenizer.vocabulary_entries
     return [
         [
             entry | {"word": word}
-            for entry, word in zip(_index_values(row), entries_of(row["index"].tolist()), strict=True)
+            for entry, word in zip(_index_values(row), _words(encoder, row["index"].tolist()), strict=True)
         ]
         for row in rows
     ]
+
+
+def _words(encoder: LoadedEncoder, indexes: list[int]) -> list[str]:
+    """The vocabulary's words; the dims of sparse codes are units of an autoencoder, not words."""
+    if encoder.manifest.main_tower.pooling == CODES_POOLING:
+        return [f"unit {index}" for index in indexes]
+    return encoder.required_tokenizer.vocabulary_entries(indexes)
