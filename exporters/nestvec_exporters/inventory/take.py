@@ -24,6 +24,7 @@ from nestvec_exporters.inventory.layout import (
 from nestvec_exporters.inventory.own_code import read_by_own_code
 from nestvec_exporters.inventory.rules import sentence_transformers, tokenizer
 from nestvec_exporters.inventory.rules.files import OTHER_FORMAT, judge_extra_file
+from nestvec_exporters.inventory.rules.images import image_declarations
 from nestvec_exporters.inventory.rules.modules import module_rules
 from nestvec_exporters.inventory.rules.preprocessors import (
     COLBERT_FILE,
@@ -99,6 +100,9 @@ def _module_declarations(module: ModuleFolder, context: Context, *, with_modules
         content = files.json(path)
         module_table = module_rules(module.module_class, context)
         declarations = [] if module_table is None else judge_object(path, content, module_table)
+    if context.kind in READS_IMAGES:
+        for name in PREPROCESSOR_FILES[:2]:
+            declarations += image_declarations(module.path(name), files.json(module.path(name)))
     path = module.path(tokenizer.FILE)
     content = files.json(path)
     rules = tokenizer.tokenizer_rules(context, content, with_modules=with_modules)

@@ -274,3 +274,18 @@ def test_a_large_tokenizer_tells_its_side(take: Take, direction: str, outcome: s
     name = "tokenizer.json:truncation.direction"
     assert take(files, "late")[name].outcome == outcome
     assert take(files)[name].outcome == "honoured"
+
+
+def test_an_unknown_step_of_an_images_preprocessing_is_refused(take: Take) -> None:
+    config = {"model_type": "clip", "architectures": ["CLIPModel"]}
+    files = {"config.json": config, "preprocessor_config.json": {"do_resize": True, "do_posterize": True}}
+    declarations = take(files, "dual")
+    assert declarations["preprocessor_config.json:do_resize"].outcome == "honoured"
+    assert declarations["preprocessor_config.json:do_posterize"].outcome == "refused"
+    nested = {
+        "processor_class": "CLIPProcessor",
+        "image_processor": {"do_resize": True, "do_posterize": True},
+    }
+    declarations = take({"config.json": config, "processor_config.json": nested}, "dual")
+    assert declarations["processor_config.json:image_processor.do_posterize"].outcome == "refused"
+    assert declarations["processor_config.json:image_processor.do_resize"].outcome == "honoured"

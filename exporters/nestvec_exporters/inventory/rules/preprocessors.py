@@ -22,7 +22,7 @@ PREPROCESSOR_FILES: Final = (
     "video_preprocessor_config.json",
     "image_processor_config.json",
 )
-READS_IMAGES: Final = frozenset({"dual", "vision", "vlm", "conse"})
+READS_IMAGES: Final = frozenset({"dual", "vision", "vlm"})
 COLBERT_FILE: Final = "artifact.metadata"
 
 _COLBERT_READ: Final = (
@@ -38,10 +38,10 @@ _COLBERT_READ: Final = (
 _COLBERT_REST: Final = (
     "query_token|doc_token|ncells|centroid_score_threshold|ndocs|load_index_with_mmap|index_path"
     "|index_bsize|nbits|kmeans_niters|resume|pool_factor|clustering_mode|protected_tokens|bsize"
-    "|accumsteps|lr|maxsteps|save_every|warmup|warmup_bert|relu|nway|use_ib_negatives|reranke"
+    "|accumsteps|lr|maxsteps|save_every|warmup|warmup_bert|relu|nway|use_ib_negatives|reranker"
     "|distillation_alpha|ignore_scores|model_name|interaction|checkpoint|triples|collection"
     "|queries|index_name|overwrite|root|experiment|index_root|name|rank|nranks|amp|gpus"
-    "|avoid_fork_if_possible|config|meta|schedule|rerank|total_visible_gpus|only_query_linea"
+    "|avoid_fork_if_possible|config|meta|schedule|rerank|total_visible_gpus|only_query_linear"
 )
 """What ColBERT writes of its training and indexing, between bars."""
 

@@ -10,6 +10,7 @@ from nestvec_exporters.inventory.context import WITHOUT_TRANSFORMERS, Context
 from nestvec_exporters.inventory.declaration import Declaration
 from nestvec_exporters.inventory.rules.architectures import architecture_rule
 from nestvec_exporters.inventory.rules.by_type import BY_TYPE
+from nestvec_exporters.inventory.rules.own_formats import own_format_rules
 from nestvec_exporters.inventory.rules.published import published_rules
 from nestvec_exporters.inventory.rules.rule import (
     GENERATION,
@@ -23,6 +24,7 @@ from nestvec_exporters.inventory.rules.rule import (
     honoured,
     irrelevant,
     judge,
+    judge_object,
     limited,
     refused,
     table,
@@ -199,7 +201,8 @@ def transformers_config(
 
         owner = config_class(model_type)
     if owner is None:
-        return []  # timm's and the loaders' own formats, which they check themselves
+        own = own_format_rules(context.kind, content)
+        return [] if own is None else judge_object(file, content, own)
     rules |= _specific(content, context, with_modules=with_modules)
     rules |= published_rules(content)
     declarations: list[Declaration] = []
