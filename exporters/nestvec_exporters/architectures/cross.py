@@ -82,6 +82,7 @@ class CrossEncoderTower(TextTower):
 def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     """Load the weights. Raises CheckpointUnsupported where they do not make a cross-encoder."""
     model = _model(checkpoint.folder, options)
+    _check_padding(model)
     instruction = _instruction(model, options)
     transformer: Any = model.model
     transformer.config.use_cache = False
@@ -159,6 +160,21 @@ def _not_chained(value: str) -> CheckpointUnsupported:
         next_step=f"Choose a checkpoint of Transformer, of Transformer and LogitScore, or of Transformer, "
         f"Pooling and {', '.join(HEAD_MODULES)}, the last of which gives scores.",
     )
+
+
+def _check_padding(model: CrossEncoder) -> None:
+    """Raise CheckpointUnsupported if a decoder looks for its last token before another padding token than the
+    tokenizer's."""
+    transformer: Any = model.model
+    declared = transformer.config.get_text_config().pad_token_id
+    padding = model.tokenizer.pad_token_id
+    if _kinds(model) == ["Transformer"] and _is_decoder(model) and declared not in (None, padding):
+        raise CheckpointUnsupported(
+            "the padding token of config.json is not the tokenizer's, so that sentence-transformers' scores "
+            "depend on what shares a batch",
+            value=f"pad_token_id {declared}, and the tokenizer pads with {padding}",
+            next_step="Set pad_token_id in config.json to the tokenizer's.",
+        )
 
 
 def _instruction(model: CrossEncoder, options: ExportOptions) -> str | None:

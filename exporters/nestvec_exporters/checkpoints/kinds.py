@@ -70,6 +70,8 @@ def _is_static(files: CheckpointFiles) -> bool:
 DECODERS: Final = frozenset(
     {"codegen", "falcon", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "granite", "llama"}
     | {"mistral", "olmo2", "opt", "phi", "phi3", "qwen2", "qwen3", "smollm3", "starcoder2"}
+    | {"exaone4", "gemma4_text", "gpt_oss", "lfm2", "ministral", "ministral3", "mixtral", "nemotron"}
+    | {"olmo3", "olmoe", "qwen2_moe", "qwen3_moe", "seed_oss", "stablelm"}
 )
 """Decoders that are tested; others match the last row."""
 

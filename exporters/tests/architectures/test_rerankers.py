@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder.modules import LogitScore
 from sentence_transformers.models import Dense, Pooling, Transformer
@@ -28,6 +29,7 @@ Write = Callable[..., Path]
 
 TOKENS = 256
 DECODER = {"num_key_value_heads": 2, "head_dim": 8, "bos_token_id": 2, "eos_token_id": 3}
+PADDING = 5
 INSTRUCTION = "Given a query, find passages"
 TEMPLATE = """\
 {%- set instruction = messages | selectattr("role", "eq", "system") | map(attribute="content") | first \
@@ -138,18 +140,29 @@ def test_modules_that_end_in_a_score(write_checkpoint: Write, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
-@pytest.mark.parametrize("padding", [5, None])
+@pytest.mark.parametrize("padded", [True, False])
 def test_a_decoder_that_classifies(
-    padding: int | None, precision: str, write_checkpoint: Write, tmp_path: Path
+    padded: bool, precision: str, write_checkpoint: Write, tmp_path: Path
 ) -> None:
     """A service pads with 0, which is no padding to these models."""
     head = {"head": "ForSequenceClassification", "num_labels": 1, "max_position_embeddings": TOKENS}
+    padding = PADDING if padded else None
     folder = write_checkpoint("Qwen3", **{**head, **DECODER, "pad_token_id": padding})
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(PADDING)
+    tokenizer.save_pretrained(folder)
     manifest = exported(folder, tmp_path / "models", precision=precision)
     tolerance = {"fp16": 0.02, "int8": 0.3}[precision]
     np.testing.assert_allclose(
         graph_scores(tmp_path / "models", manifest), own_scores(folder), atol=tolerance
     )
+
+
+def test_another_padding_token_than_the_tokenizers(write_checkpoint: Write, tmp_path: Path) -> None:
+    head = {"head": "ForSequenceClassification", "num_labels": 1}
+    folder = write_checkpoint("Qwen3", **{**head, **DECODER, "pad_token_id": PADDING})
+    with pytest.raises(CheckpointUnsupported, match="pad_token_id 5, and the tokenizer pads with 0"):
+        exported(folder, tmp_path / "models")
 
 
 def test_an_instruction_before_the_query(write_checkpoint: Write, tmp_path: Path) -> None:

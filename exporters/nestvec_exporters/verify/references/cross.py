@@ -42,6 +42,9 @@ class CrossReference(Reference):
         self.max_tokens = self.model.max_seq_length
         config: Any = getattr(self.model.model, "config", None)
         self.heads = 0 if config is None else getattr(config.get_text_config(), "num_attention_heads", 0)
+        # transformers cannot tell the last token of a padded text without a padding token.
+        unpadded = config is not None and config.get_text_config().pad_token_id is None
+        self.batches = not (unpadded and hasattr(self.model.model, "score"))
         own: Any = self.model.activation_fn
         if _ACTIVATIONS.get(type(own)) != activation:
             raise VerificationFailed(
@@ -60,7 +63,7 @@ class CrossReference(Reference):
         def predict(pairs: list[Any], name: str | None) -> Array:
             scores = self.model.predict(
                 [list(pair) for pair in pairs],
-                batch_size=batch,
+                batch_size=batch if self.batches else 1,
                 prompt=None if name is None else prompts.get(name),
                 activation_fn=nn.Identity(),
                 show_progress_bar=False,
