@@ -11,6 +11,7 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.verify.reference import Reference
 from nestvec_exporters.verify.references.tower import ServedTowerReference
+from nestvec_schemas.errors import CheckpointUnsupported, NestvecError
 from nestvec_schemas.towers import first_tower
 
 References = dict[str, Reference]
@@ -47,12 +48,27 @@ def open_references(checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: E
     name = _MODULES.get(checkpoint.architecture)
     if name is not None and loaded.main_tower.library_runs:
         module = import_module(f"{__name__}.{name}")
-        references |= cast("_Open", module.open_references)(checkpoint, loaded, options)
+        references |= _opened(cast("_Open", module.open_references), checkpoint, loaded, options)
     if options.overrides.image_checkpoint is not None:
         from nestvec_exporters.verify.references.conse import open_image_reference  # noqa: PLC0415 - slow
 
         references["image"] = open_image_reference(loaded, references["text"], options)
     return references
+
+
+def _opened(
+    open_them: _Open, checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: ExportOptions
+) -> Mapping[str, Reference]:
+    try:
+        return open_them(checkpoint, loaded, options)
+    except NestvecError:
+        raise
+    except Exception as error:  # a library's own
+        raise CheckpointUnsupported(
+            "the checkpoint's own library cannot load it, so nothing can be verified",
+            value=str(error).strip().partition("\n")[0] or type(error).__name__,
+            next_step="Check that sentence-transformers or transformers loads it on its own.",
+        ) from error
 
 
 def open_expert(checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: ExportOptions) -> Reference:

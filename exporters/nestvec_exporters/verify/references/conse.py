@@ -4,7 +4,6 @@ the reference of the encoder of texts and images whose images they are."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 import transformers
@@ -16,10 +15,11 @@ from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.probe import Probe
+from nestvec_exporters.verify.library_model import open_model
 from nestvec_exporters.verify.reference import Reference
-from nestvec_exporters.verify.references.image_processor import open_processor
 from nestvec_exporters.verify.references.tower import ServedTowerReference
 from nestvec_exporters.verify.references.vision import ImageReference
+from nestvec_exporters.vision.image_tower import read_processor
 
 _DOCUMENT = "document"
 
@@ -33,10 +33,7 @@ def open_image_reference(loaded: LoadedCheckpoint, texts: Reference, options: Ex
         return dual.open_references(image, loaded, options)["image"]
     if CheckpointFiles(image.folder).model_type in OWN_ARCHITECTURES or not texts.independent:
         return ServedTowerReference(loaded, "image")
-    model: Any = transformers.AutoModelForImageClassification.from_pretrained(
-        str(image.folder), local_files_only=True
-    )
-    model = model.float().eval()
+    model = open_model(transformers.AutoModelForImageClassification, image.folder)
     prompts = {str(name): text for name, text in loaded.prompts.items()}
     prompt = _DOCUMENT if prompts.get(_DOCUMENT) else None
     names = [str(model.config.id2label[number]).strip() for number in range(model.config.num_labels)]
@@ -52,4 +49,4 @@ def open_image_reference(loaded: LoadedCheckpoint, texts: Reference, options: Ex
 
     library = f"transformers {transformers.__version__} ({type(model).__name__})"
     spec = loaded.towers["image"].spec
-    return ImageReference(library, open_processor(image.folder), vectors, spec, normalised=True)
+    return ImageReference(library, read_processor(image.folder), vectors, spec, normalised=True)

@@ -19,11 +19,12 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.probe import Probe, ProbeSet
 from nestvec_exporters.probes.text_probes import text_probe_sets
+from nestvec_exporters.verify.library_model import open_model
 from nestvec_exporters.verify.reference import Reference
 from nestvec_exporters.verify.references.dual_sentence import sentence_references
-from nestvec_exporters.verify.references.image_processor import open_processor
 from nestvec_exporters.verify.references.prompted import encode_by_prompt
 from nestvec_exporters.verify.references.vision import ImageReference
+from nestvec_exporters.vision.image_tower import read_processor
 from nestvec_schemas.preprocessing.collate import Array
 
 _BLIP_RETRIEVAL: Final = "BlipForImageTextRetrieval"
@@ -96,7 +97,7 @@ def open_references(
     kind: Any = (
         transformers.BlipForImageTextRetrieval if files.head == _BLIP_RETRIEVAL else transformers.AutoModel
     )
-    model = kind.from_pretrained(str(checkpoint.folder), local_files_only=True).float().eval()
+    model = open_model(kind, checkpoint.folder)
     library = f"transformers {transformers.__version__} ({type(model).__name__})"
 
     def image_vectors(tensors: Mapping[str, Tensor]) -> Tensor:
@@ -106,7 +107,7 @@ def open_references(
         "text": DualTextReference(library, model, checkpoint, options),
         "image": ImageReference(
             library,
-            open_processor(checkpoint.folder),
+            read_processor(checkpoint.folder),
             image_vectors,
             loaded.towers["image"].spec,
             normalised=True,

@@ -14,6 +14,7 @@ from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.verify.library_model import open_model
 from nestvec_exporters.verify.reference import Reference
 from nestvec_exporters.verify.references.pooled_text import PooledTextReference
 
@@ -25,7 +26,9 @@ def open_references(
 ) -> dict[str, Reference]:
     """The reference of the text tower; a prompt that is a language's tag becomes the source language."""
     encoder = _encoder(checkpoint.folder)
-    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(str(checkpoint.folder), local_files_only=True)
+    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(
+        str(checkpoint.folder), local_files_only=True, trust_remote_code=False
+    )
     config = encoder.config
     limit = options.max_tokens or min(int(config.max_position_embeddings), int(tokenizer.model_max_length))
 
@@ -56,10 +59,12 @@ def open_references(
 
 def _encoder(folder: Path) -> Any:
     """With the attention that transformers chooses."""
-    config = transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True)
+    config = transformers.AutoConfig.from_pretrained(
+        str(folder), local_files_only=True, trust_remote_code=False
+    )
     head = CheckpointFiles(folder).head
     kind: Any = transformers.MODEL_MAPPING[type(config)]
     if head.endswith("Encoder"):
         kind = getattr(sys.modules[kind.__module__], head)
-    model = kind.from_pretrained(str(folder), local_files_only=True).float().eval()
+    model = open_model(kind, folder)
     return model if head.endswith("Encoder") else model.get_encoder()

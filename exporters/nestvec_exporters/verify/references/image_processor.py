@@ -1,22 +1,14 @@
-"""A checkpoint's own image processor, loaded anew, and images as transformers' users load them."""
+"""Images as transformers' users load them, and what a checkpoint's own processor makes of them."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import AutoImageProcessor
 from transformers.image_utils import load_image
-
-
-def open_processor(folder: Path) -> Any:
-    """With Pillow's resize, as models were trained; torchvision's differs by a level in places."""
-    kind: Any = AutoImageProcessor
-    return kind.from_pretrained(str(folder), local_files_only=True, backend="pil")
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:

@@ -12,6 +12,7 @@ from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.verify.library_model import open_model
 from nestvec_exporters.verify.reference import Reference
 from nestvec_exporters.verify.references.pooled_text import PooledTextReference, ReadTexts
 
@@ -23,23 +24,23 @@ def open_references(
     checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: ExportOptions
 ) -> dict[str, Reference]:
     """The reference of the text tower."""
-    folder = str(checkpoint.folder)
+    folder = checkpoint.folder
     limit = loaded.main_tower.spec.max_tokens
     model: Any
     tokenizer: Any
     if CheckpointFiles(checkpoint.folder).model_type == "canine":
-        model = transformers.CanineModel.from_pretrained(folder, local_files_only=True)
+        model = open_model(transformers.CanineModel, folder)
         tokenizer = transformers.CanineTokenizer()
         block = int(model.config.local_transformer_stride)
         places = min(int(model.config.max_position_embeddings), int(model.config.num_hash_buckets))
         least = min(_CANINE_LENGTH, places) // block * block
     else:
-        model = transformers.T5EncoderModel.from_pretrained(folder, local_files_only=True)
+        model = open_model(transformers.T5EncoderModel, folder)
         tokenizer, least, block = transformers.ByT5Tokenizer(), 0, 1
     modes = (options.overrides.pooling or "mean").split("+")
     read_texts = _reader(tokenizer, limit, least, block)
     reference = PooledTextReference(
-        model.float().eval(),
+        model,
         read_texts,
         lambda text: _count(tokenizer, text),
         modes,

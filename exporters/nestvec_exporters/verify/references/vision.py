@@ -17,8 +17,10 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.image_probes import image_probe_sets
 from nestvec_exporters.probes.probe import Probe, ProbeSet
+from nestvec_exporters.verify.library_model import open_model
 from nestvec_exporters.verify.reference import Reference
-from nestvec_exporters.verify.references.image_processor import frames_of, open_processor, processed
+from nestvec_exporters.verify.references.image_processor import frames_of, processed
+from nestvec_exporters.vision.image_tower import read_processor
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.towers import Tower
 
@@ -62,15 +64,14 @@ def open_references(
     recurrent = "frame_mask" in spec.inputs
     if recurrent or is_timm(files.config) or files.model_type in OWN_ARCHITECTURES:
         return {}
-    model = transformers.AutoModel.from_pretrained(str(checkpoint.folder), local_files_only=True)
-    model = model.float().eval()
+    model = open_model(transformers.AutoModel, checkpoint.folder)
     pool = _POOLS[spec.pooling]
 
     def vectors(tensors: Mapping[str, Tensor]) -> Tensor:
         return pool(model, model(pixel_values=tensors["pixel_values"].float()))
 
     library = f"transformers {transformers.__version__} ({type(model).__name__})"
-    processor = open_processor(checkpoint.folder)
+    processor = read_processor(checkpoint.folder)
     return {"image": ImageReference(library, processor, vectors, spec, normalised=loaded.normalised)}
 
 

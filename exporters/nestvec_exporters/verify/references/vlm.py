@@ -14,6 +14,7 @@ import transformers
 from PIL import Image
 from torch import Tensor, nn
 
+from nestvec_exporters.checkpoints.chat_template import message_settings
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.tokenizer import read_tokenizer
@@ -21,8 +22,10 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.image_probes import message_probe_sets
 from nestvec_exporters.probes.probe import Probe, ProbeSet
+from nestvec_exporters.verify.library_model import open_model
 from nestvec_exporters.verify.reference import Reference
-from nestvec_exporters.verify.references.image_processor import open_processor, processed, upright_rgb
+from nestvec_exporters.verify.references.image_processor import processed, upright_rgb
+from nestvec_exporters.vision.image_tower import read_processor
 from nestvec_schemas.preprocessing.collate import Array
 
 _TEMPLATE_FILES = ("chat_template.json", "processor_config.json")
@@ -36,10 +39,11 @@ class MessageReference(Reference):
 
     def __init__(self, checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: ExportOptions) -> None:
         folder = checkpoint.folder
-        self.model = transformers.AutoModel.from_pretrained(str(folder), local_files_only=True).float().eval()
+        self.model = open_model(transformers.AutoModel, folder)
         self.library = f"transformers {transformers.__version__} ({type(self.model).__name__})"
-        self.tokenizer, self.processor = read_tokenizer(folder), open_processor(folder)
+        self.tokenizer, self.processor = read_tokenizer(folder), read_processor(folder)
         self.template = self.tokenizer.chat_template or _template(folder)
+        self.settings = message_settings(folder)
         transform = loaded.towers["text"].spec.image_transform
         self.size = None if transform is None else (transform.width, transform.height)
         self.prompts = {str(name): text for name, text in options.overrides.prompts.items()}
@@ -56,10 +60,10 @@ class MessageReference(Reference):
     def _vector(self, image: Image.Image | None, text: str, instruction: str) -> Array:
         parts = [*([{"type": "image"}] if image else []), {"type": "text", "text": f"{instruction}{text}"}]
         message = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": parts}],
+            self.settings.messages(parts),
             chat_template=self.template,
             tokenize=False,
-            add_generation_prompt=True,
+            add_generation_prompt=self.settings.generation_prompt,
         )
         tensors = {} if image is None else self._pixels(image)
         message = message.replace(self.image_token, self.image_token * self._count(tensors))
