@@ -144,6 +144,7 @@ def _mistral(folder: Path, config: dict[str, Any]) -> Any:
         attn_implementation="eager",
         output_loading_info=True,
         local_files_only=True,
+        trust_remote_code=False,
         use_safetensors=True,
     )
     if loading_info["missing_keys"]:

@@ -213,6 +213,7 @@ def _model(folder: Path, family: _Family) -> Any:
             attn_implementation="eager",
             output_loading_info=True,
             local_files_only=True,
+            trust_remote_code=False,
             use_safetensors=True,
         )
     except Exception as error:  # a library raises anything on a damaged file

@@ -48,9 +48,7 @@ class PooledVisionModel(nn.Module):
 def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     """Load the weights. Raises CheckpointUnsupported where they give no vector of an image."""
     folder = checkpoint.folder
-    model = (_timm_model if is_timm(read_config(folder)) else _transformers_model)(
-        checkpoint, options.overrides
-    )
+    model = (_timm_model if is_timm(read_config(folder)) else _transformers_model)(folder, options.overrides)
     dim = _dim(model.module, model.preprocessing.transform)
     recurrent = read_frame_pooling(folder, dim)
     if recurrent is not None:
@@ -64,12 +62,11 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     return LoadedCheckpoint(kind="dense", dim=dim, normalised=False, towers={"image": ImageTower(model)})
 
 
-def _transformers_model(checkpoint: Checkpoint, overrides: Overrides) -> ImageModel:
+def _transformers_model(folder: Path, overrides: Overrides) -> ImageModel:
     from transformers import AutoModel  # noqa: PLC0415 - slow
 
-    folder, trusted = checkpoint.folder, checkpoint.trust_remote_code
-    preprocessing, processor = read_preprocessing(folder), read_processor(folder, trust_remote_code=trusted)
-    model, missing = read_model(AutoModel, folder, trust_remote_code=trusted)
+    preprocessing, processor = read_preprocessing(folder), read_processor(folder)
+    model, missing = read_model(AutoModel, folder)
     # What was trained to classify has no pooler where its classifier reads a token.
     check_complete(tuple(name for name in missing if "pooler" not in name.split(".")))
     module, pooling = with_pooling(model, preprocessing.transform, overrides.pooling, has_pooler=not missing)
@@ -87,8 +84,7 @@ def _transformers_model(checkpoint: Checkpoint, overrides: Overrides) -> ImageMo
     )
 
 
-def _timm_model(checkpoint: Checkpoint, overrides: Overrides) -> ImageModel:
-    folder = checkpoint.folder
+def _timm_model(folder: Path, overrides: Overrides) -> ImageModel:
     if overrides.pooling not in (None, "pooler"):
         raise CheckpointUnsupported(
             "a network of timm is pooled as its config.json says",

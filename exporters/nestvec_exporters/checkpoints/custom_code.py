@@ -36,8 +36,9 @@ _PROCESSORS: Final = frozenset(
     {"AutoProcessor", "AutoImageProcessor", "AutoFeatureExtractor", "AutoVideoProcessor"}
 )
 _ALWAYS: Final = frozenset({"AutoConfig", "AutoTokenizer"}) | _PROCESSORS
-RUN_CUSTOM_CODE: Final = frozenset({"custom", "sentence", "decoder", "cross", "sparse", "late", "vision"})
-"""Kinds whose loaders run the checkpoint's own code if it is trusted; others name classes of transformers."""
+RUN_CUSTOM_CODE: Final = frozenset({"custom", "sentence", "decoder", "cross", "sparse", "late"})
+"""Kinds whose loaders, and references, run the checkpoint's own code if it is trusted. Others name classes of
+transformers, or have images, which the service preprocesses itself."""
 
 _WITHOUT_TRANSFORMERS: Final = frozenset({"ready", "static"})
 """Kinds that are read without a class of transformers: only a tokenizer of its own matters to them."""

@@ -12,13 +12,13 @@ from nestvec_schemas.repository import TOKENIZER
 from nestvec_schemas.towers import TruncationSide
 
 
-def read_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
+def read_tokenizer(folder: Path) -> Any:
     """Load the checkpoint's fast tokenizer. Raises CheckpointUnsupported if it has none."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast  # noqa: PLC0415 - slow
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=trust_remote_code
+            str(folder), local_files_only=True, trust_remote_code=False
         )
     except Exception as error:
         # SigLIP's class needs sentencepiece, although its tokenizer.json would do.

@@ -12,9 +12,7 @@ from nestvec_schemas.errors import CheckpointUnsupported
 _MAX_SHOWN = 3
 
 
-def read_model(
-    model_class: Any, folder: Path, *, trust_remote_code: bool = False
-) -> tuple[Any, tuple[str, ...]]:
+def read_model(model_class: Any, folder: Path) -> tuple[Any, tuple[str, ...]]:
     """Load a model class of transformers, in float32 and evaluation mode; also return missing weights' names.
 
     Attention is eager, so that ONNX Runtime can fuse it. Raises CheckpointUnsupported.
@@ -25,7 +23,7 @@ def read_model(
             attn_implementation="eager",
             output_loading_info=True,
             local_files_only=True,
-            trust_remote_code=trust_remote_code,
+            trust_remote_code=False,
             use_safetensors=True,
         )
     except Exception as error:
@@ -47,7 +45,11 @@ def missing_weights(model: Any, folder: Path) -> tuple[str, ...]:
     if load is not None:
         return load.missing
     _, loading_info = type(model).from_pretrained(
-        str(folder), config=model.config, output_loading_info=True, local_files_only=True
+        str(folder),
+        config=model.config,
+        output_loading_info=True,
+        local_files_only=True,
+        trust_remote_code=False,  # the class is chosen already
     )
     return tuple(sorted(loading_info["missing_keys"]))
 

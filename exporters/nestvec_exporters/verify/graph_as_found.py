@@ -122,7 +122,9 @@ class GraphAsFound:
         if (folder.tokenizer / "tokenizer_config.json").is_file() and _has_transformers():
             from transformers import AutoTokenizer  # noqa: PLC0415 - seconds of imports
 
-            loaded: Any = AutoTokenizer.from_pretrained(str(folder.tokenizer), local_files_only=True)
+            loaded: Any = AutoTokenizer.from_pretrained(
+                str(folder.tokenizer), local_files_only=True, trust_remote_code=False
+            )
             tokenizer: Tokenizer = loaded.backend_tokenizer
             self.side = str(loaded.truncation_side)
         else:

@@ -196,7 +196,7 @@ def read_preprocessing(folder: Path) -> Preprocessing:
     )
 
 
-def read_processor(folder: Path, *, trust_remote_code: bool = False) -> Any:
+def read_processor(folder: Path) -> Any:
     """The checkpoint's own image processor. Raises CheckpointUnsupported."""
     if is_timm(read_config(folder)):
         return TimmProcessor(folder)
@@ -207,7 +207,7 @@ def read_processor(folder: Path, *, trust_remote_code: bool = False) -> Any:
     try:
         # Pillow's resize; torchvision's differs by a level in places.
         return kind.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=trust_remote_code, **backend
+            str(folder), local_files_only=True, trust_remote_code=False, **backend
         )
     except Exception as error:
         raise CheckpointUnsupported(

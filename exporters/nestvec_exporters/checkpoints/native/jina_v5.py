@@ -91,7 +91,9 @@ def _write_differences(plain: Path, adapters: dict[str, Adapter], target: Path) 
 def _base(plain: Path) -> Any:
     from transformers import AutoModel  # noqa: PLC0415 - slow
 
-    return AutoModel.from_pretrained(str(plain), dtype="float32", local_files_only=True).eval()
+    return AutoModel.from_pretrained(
+        str(plain), dtype="float32", local_files_only=True, trust_remote_code=False
+    ).eval()
 
 
 def _has_query_norms(folder: Path) -> bool:
