@@ -150,6 +150,18 @@ def test_exits_and_forms_are_named_in_the_column(
     assert (one.index, one.metric) == (index, metric)
 
 
+def test_prompts_are_read_and_named_in_the_column() -> None:
+    spec = parse_spec(GOOD.replace(ONE, f"{ONE}, prompt: retrieval.query, query_prompt: STS"), path="x")
+    (config, *_) = spec.embeddings[0].configs
+    assert (config.prompt, config.query_prompt) == ("retrieval.query", "STS")
+    assert spec.embeddings[0].column(config).endswith("_retrieval_query_query_STS")
+    assert column_name("a", EmbeddingConfig("m", 64, prompt="")) == "a_64_plain"
+    sparse = EmbeddingConfig("m", form="sparse", prompt="Clustering", top=8)
+    assert column_name("a", sparse) == "a_sparse_Clustering_top8"
+    with pytest.raises(SpecError, match=r"embeddings\[0\]\.prompt is invalid"):
+        parse_spec(GOOD.replace(ONE, f"{ONE}, prompt: 3"), path="x")
+
+
 def test_an_expert_is_named_in_the_column() -> None:
     assert column_name("abstract", EmbeddingConfig("minilm", 64, expert="bio-med")) == "abstract_64_bio_med"
     config = EmbeddingConfig("minilm", 64, 3, "biomed", "int8")
