@@ -20,9 +20,9 @@ from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.probe import Probe, ProbeSet
 from nestvec_exporters.probes.text_probes import text_probe_sets
 from nestvec_exporters.verify.library_model import open_model
+from nestvec_exporters.verify.prompted import encode_by_prompt
 from nestvec_exporters.verify.reference import Reference
 from nestvec_exporters.verify.references.dual_sentence import sentence_references
-from nestvec_exporters.verify.references.prompted import encode_by_prompt
 from nestvec_exporters.verify.references.vision import ImageReference
 from nestvec_exporters.vision.image_tower import read_processor
 from nestvec_schemas.preprocessing.collate import Array

@@ -15,8 +15,8 @@ from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.verify.library_model import open_model
+from nestvec_exporters.verify.pooled_text import PooledTextReference
 from nestvec_exporters.verify.reference import Reference
-from nestvec_exporters.verify.references.pooled_text import PooledTextReference
 
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}_[A-Z][A-Za-z]{1,3}|__[a-z]{2,3}__")
 

@@ -15,8 +15,8 @@ from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.pair_probes import pair_probe_sets
 from nestvec_exporters.probes.probe import Probe, ProbeSet
 from nestvec_exporters.probes.text_probes import text_probe_sets
+from nestvec_exporters.verify.prompted import encode_by_prompt
 from nestvec_exporters.verify.reference import Reference
-from nestvec_exporters.verify.references.prompted import encode_by_prompt
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.towers import Modality
 

@@ -14,8 +14,8 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.probe import Probe, ProbeSet
 from nestvec_exporters.probes.text_probes import text_probe_sets
+from nestvec_exporters.verify.prompted import encode_by_prompt, prompt_arguments
 from nestvec_exporters.verify.reference import Reference
-from nestvec_exporters.verify.references.prompted import encode_by_prompt, prompt_arguments
 from nestvec_schemas.late_interaction import Role
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.prompt_roles import role_of

@@ -13,8 +13,8 @@ from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.verify.library_model import open_model
+from nestvec_exporters.verify.pooled_text import PooledTextReference, ReadTexts
 from nestvec_exporters.verify.reference import Reference
-from nestvec_exporters.verify.references.pooled_text import PooledTextReference, ReadTexts
 
 _CANINE_LENGTH: Final = 2048
 """What CANINE was trained with: every text is padded to it, because its convolutions see padding."""

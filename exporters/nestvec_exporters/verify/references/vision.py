@@ -17,9 +17,9 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.image_probes import image_probe_sets
 from nestvec_exporters.probes.probe import Probe, ProbeSet
+from nestvec_exporters.verify.image_processor import frames_of, processed
 from nestvec_exporters.verify.library_model import open_model
 from nestvec_exporters.verify.reference import Reference
-from nestvec_exporters.verify.references.image_processor import frames_of, processed
 from nestvec_exporters.vision.image_tower import read_processor
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.towers import Tower

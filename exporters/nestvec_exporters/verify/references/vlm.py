@@ -22,9 +22,9 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.image_probes import message_probe_sets
 from nestvec_exporters.probes.probe import Probe, ProbeSet
+from nestvec_exporters.verify.image_processor import processed, upright_rgb
 from nestvec_exporters.verify.library_model import open_model
 from nestvec_exporters.verify.reference import Reference
-from nestvec_exporters.verify.references.image_processor import processed, upright_rgb
 from nestvec_exporters.vision.image_tower import read_processor
 from nestvec_schemas.preprocessing.collate import Array
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from nestvec_exporters.probes.probe import Probe, ProbeSet
 from nestvec_exporters.probes.text_probes import text_probe_sets
+from nestvec_exporters.verify.prompted import encode_by_prompt
 from nestvec_exporters.verify.reference import Reference
-from nestvec_exporters.verify.references.prompted import encode_by_prompt
 from nestvec_schemas.preprocessing.collate import Array
 
 ReadTexts = Callable[[list[str], str], tuple[Tensor, Tensor]]
