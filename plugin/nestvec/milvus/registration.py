@@ -179,8 +179,8 @@ def _warn(provider: Provider, config: EmbeddingConfig, info: EncoderInfo, addres
     if QUERY_EXPERT in info.experts and config.expert is None and not provider.tells_roles(info.prompts):
         logger.warning(
             "%s embeds queries by weights of their own, and Milvus does not say which texts are queries: a "
-            "text that it searches for itself is embedded as a document; search by SQL, or by vectors of "
-            "prompt_name query",
+            "text that it searches for is embedded as a document; search by vectors that the service gives "
+            "for prompt_name query",
             config.encoder,
         )
     if not provider.has_own_address:
