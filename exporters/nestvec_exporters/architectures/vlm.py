@@ -18,7 +18,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from nestvec_exporters.checkpoints.chat_template import read_chat
+from nestvec_exporters.checkpoints.chat_template import message_settings, read_chat
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS, check_positions
@@ -190,6 +190,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
 
     _check_options(options)
     folder = checkpoint.folder
+    message_settings(folder)  # refuses what a layout of one's own would not read
     family = FAMILIES[CheckpointFiles(folder).model_type]
     model, missing = read_model(getattr(transformers, family.class_name), folder)
     check_complete(missing)

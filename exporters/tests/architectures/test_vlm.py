@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -264,3 +265,58 @@ def test_squares_are_not_resized_again_by_the_checkpoints_processor(place: Path)
     square = Image.fromarray(image_pixels(probe_images()[3], how))
     grid = np.asarray(read_processor(place / "qwen2")(square)["image_grid_thw"])
     assert grid.tolist() == [[1, how.height // 14, how.width // 14]]
+
+
+def as_sentence_transformers(folder: Path, *, pooling: str = "lasttoken", **settings: Any) -> Path:
+    """The layout that Qwen3-VL-Embedding is published in, whose processor needs torchvision to load."""
+    tiny_vision_language.write_qwen3(folder)
+    names = ("Transformer", "Pooling", "Normalize")
+    places = ("", "1_Pooling", "2_Normalize")
+    read = {"method": "forward", "method_output_name": "last_hidden_state"}
+    files = {
+        "modules.json": [
+            {"idx": at, "name": str(at), "path": place, "type": f"sentence_transformers.models.{name}"}
+            for at, (name, place) in enumerate(zip(names, places, strict=True))
+        ],
+        "1_Pooling/config.json": {"embedding_dimension": 32, "pooling_mode": pooling, "include_prompt": True},
+        "sentence_bert_config.json": {
+            "transformer_task": "feature-extraction",
+            "modality_config": {
+                **dict.fromkeys(("text", "image", "image+text"), read),
+                "message": {**read, "format": "structured"},
+            },
+            "module_output_name": "token_embeddings",
+            "processing_kwargs": {"chat_template": {"add_generation_prompt": True}},
+        },
+        "config_sentence_transformers.json": {
+            "model_type": "SentenceTransformer",
+            "prompts": {"default": "Represent the user's input."},
+            "default_prompt_name": "default",
+            **settings,
+        },
+    }
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(content))
+    return folder
+
+
+def test_a_default_prompt_is_the_systems_message(tmp_path: Path) -> None:
+    checkpoint = as_sentence_transformers(tmp_path / "sentence")
+    manifest = export(ExportOptions(str(checkpoint), tmp_path / "models", "vl", verify="quick"))
+    assert manifest.main_tower.chat is not None
+    head = "<|im_start|>system\nRepresent the user's input.<|im_end|>\n<|im_start|>user\n"
+    assert manifest.main_tower.chat.alone == f"{head}{{text}}<|im_end|>\n<|im_start|>assistant\n"
+    assert manifest.verification.cosine_min > 0.9999
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"pooling": "mean"}, "last token's vector"), ({"default_prompt_name": None}, "messages of the system")],
+)
+def test_other_modules_and_prompts_are_refused(
+    settings: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    checkpoint = as_sentence_transformers(tmp_path / "sentence", **settings)
+    with pytest.raises(CheckpointUnsupported, match=message):
+        export(ExportOptions(str(checkpoint), tmp_path / "models", "vl", verify="quick"))

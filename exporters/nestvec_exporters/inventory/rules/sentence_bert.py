@@ -41,6 +41,15 @@ _DEFAULT_TASK: Final = ("feature-extraction", "last_hidden_state", "token_embedd
 _CLASSIFIER: Final = ("sequence-classification", "logits", "scores")
 _LANGUAGE_MODEL: Final = ("text-generation", "logits", "causal_logits")
 
+_TEXT: Final = frozenset({"text"})
+_READ: Final[Mapping[str, frozenset[str]]] = {
+    # A query and a document are messages, whose chat template is reproduced.
+    "cross": frozenset({"text", "message"}),
+    # Videos are declared by models that read them too; a request has none.
+    "vlm": frozenset({"text", "image", "message", "video"}),
+}
+"""By kind, the modalities that an export reads where it is not texts alone."""
+
 _HARMLESS_ARGUMENTS: Final[Rules] = {
     **table(irrelevant(PRECISION), "torch_dtype", "dtype"),
     **table(irrelevant(SPEED), "attn_implementation", "device_map", "low_cpu_mem_usage", "use_fast"),
@@ -81,12 +90,12 @@ def sentence_bert_rules(context: Context, arguments: Mapping[str, Any]) -> Rules
         ),
         "modality_config": limited(
             honoured(by_library),
-            lambda value: _is_plain_text(value, output, pairs=context.kind == "cross"),
+            lambda value: _is_plain_text(value, output, _READ.get(context.kind, _TEXT)),
             f"texts are read by forward, as {output}; no chat template is applied and no other output read",
         ),
         "processing_kwargs": limited(
             honoured("the chat template is rendered with it"),
-            lambda value: context.kind == "cross" and set(value) <= {"chat_template"},
+            lambda value: _renders(value, context.kind),
             "the exported tokenizer does not apply them",
         ),
         "unpad_inputs": irrelevant(SPEED),
@@ -128,15 +137,20 @@ def _task(context: Context) -> tuple[str, str, str]:
     return _TASKS.get(context.kind, _DEFAULT_TASK)
 
 
-def _is_plain_text(value: Any, output: str, *, pairs: bool) -> bool:
-    """Whether a modality configuration reads texts as they are, and nothing else is declared.
-
-    ``pairs``: a query and a document may be messages, because their chat template is reproduced.
-    """
-    read = {"text", "message"} if pairs else {"text"}
-    if not isinstance(value, dict) or "text" not in value or not set(value) <= read:
+def _is_plain_text(value: Any, output: str, read: frozenset[str]) -> bool:
+    """Whether a modality configuration reads texts, and others that the export reads, by forward."""
+    if not isinstance(value, dict) or "text" not in value:
+        return False
+    if not all(set(str(modality).split("+")) <= read for modality in value):
         return False
     return all(_is_forward(entry, output) for entry in value.values())
+
+
+def _renders(value: Any, kind: str) -> bool:
+    """Whether arguments of a processor are only those that render a chat template, for a kind that does."""
+    if kind not in ("cross", "vlm") or not isinstance(value, dict) or not set(value) <= {"chat_template"}:
+        return False
+    return kind == "cross" or set(value.get("chat_template", ())) <= {"add_generation_prompt"}
 
 
 def _is_forward(entry: Any, output: str) -> bool:
