@@ -11,7 +11,7 @@ import pytest
 import tiny_image_models
 from encoder_vectors import encoder_vectors
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.models import Dense, Normalize, Transformer
+from sentence_transformers.base.modules import Dense, Normalize, Transformer
 
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.probes.images import probe_images

@@ -9,8 +9,15 @@ import pytest
 import torch
 from encoder_vectors import encoder_vectors
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.models import Dense, Normalize, Pooling, Transformer
-from sentence_transformers.sentence_transformer.modules import CNN, LSTM, BoW, LayerNorm, WordWeights
+from sentence_transformers.base.modules import Dense, Normalize, Transformer
+from sentence_transformers.sentence_transformer.modules import (
+    CNN,
+    LSTM,
+    BoW,
+    LayerNorm,
+    Pooling,
+    WordWeights,
+)
 
 from nestvec_exporters import ExportOptions, export
 from nestvec_schemas.errors import CheckpointUnsupported

@@ -10,8 +10,8 @@ import torch
 from encoder_vectors import encoder_vectors
 from peft import LoraConfig, PeftModel, get_peft_model
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.models import Normalize, Pooling, Transformer
-from sentence_transformers.sentence_transformer.modules import LayerNorm
+from sentence_transformers.base.modules import Normalize, Transformer
+from sentence_transformers.sentence_transformer.modules import LayerNorm, Pooling
 from transformers import AutoModel
 
 from nestvec_exporters import ExportOptions, export
@@ -172,7 +172,8 @@ def test_gte_as_published(
     # The frequencies of Su 2023 (kexue.fm/archives/9706), formula 6; a head is 8 wide.
     steps = torch.arange(0, 8, 2, dtype=torch.float64) / 8
     frequencies = (20000 * factor) ** -steps / factor ** (2 / 8)
-    own[0].auto_model.rotary_emb.inv_freq = frequencies.float()
+    module: Any = own[0]
+    module.auto_model.rotary_emb.inv_freq = frequencies.float()
     folder = save(plain)
     (folder / "config.json").write_text(json.dumps(config), "utf-8")
     exported(folder, tmp_path)
