@@ -11,6 +11,7 @@ from typing import cast
 
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from nestvec_exporters.checkpoints.files import CheckpointFiles
+from nestvec_exporters.checkpoints.loading_errors import loading_errors
 from nestvec_exporters.checkpoints.quiet import quiet
 from nestvec_exporters.checkpoints.recorded_loads import RecordedLoad, recorded_loads
 from nestvec_exporters.graph.tower import LoadedCheckpoint, Loader
@@ -64,7 +65,7 @@ def _load(checkpoint: Checkpoint, options: ExportOptions) -> tuple[LoadedCheckpo
     recording: AbstractContextManager[list[RecordedLoad]] = (
         nullcontext([]) if kind in WITHOUT_TRANSFORMERS else recorded_loads()
     )
-    with recording as loads:
+    with recording as loads, loading_errors(checkpoint.folder):
         module = import_module(f"{__name__}.{kind}")
         loaded = cast("Loader", module.load)(checkpoint, options)
     context = Context(CheckpointFiles(checkpoint.folder), kind, options)
