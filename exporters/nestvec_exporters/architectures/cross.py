@@ -19,8 +19,8 @@ from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_safetenso
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.layout import first_folder, read_json
 from nestvec_exporters.checkpoints.max_length import max_text_tokens
-from nestvec_exporters.checkpoints.pair_template import read_pair_template
-from nestvec_exporters.checkpoints.score_activation import activation_of
+from nestvec_exporters.checkpoints.rerankers.pair_template import read_pair_template
+from nestvec_exporters.checkpoints.rerankers.score_activation import activation_of
 from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer, truncation_side
 from nestvec_exporters.checkpoints.weights import check_complete, missing_weights
 from nestvec_exporters.graph.pooling import pools_of
@@ -141,12 +141,12 @@ def _check_modules(model: CrossEncoder) -> None:
         raise _not_chained(", ".join(kinds))
     name = "sentence_embedding"
     for module in modules[2:]:
-        read, written = (
+        source, target = (
             getattr(module, f"module_{end}_name", "sentence_embedding") for end in ("input", "output")
         )
-        if read != name or (read != written and module is not modules[-1]):
-            raise _not_chained(f"{type(module).__name__} from {read} to {written}")
-        name = written
+        if source != name or (source != target and module is not modules[-1]):
+            raise _not_chained(f"{type(module).__name__} from {source} to {target}")
+        name = target
     if name != "scores":
         raise _not_chained(f"{kinds[-1]} gives {name}, not scores")
     if not modules[1].include_prompt:

@@ -17,7 +17,7 @@ import numpy as np
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.interaction_config import Markers, interaction_of, read_markers
 from nestvec_exporters.checkpoints.prompts import CheckpointPrompts, hidden_prefixes, read_prompts
-from nestvec_exporters.checkpoints.score_activation import activation_of
+from nestvec_exporters.checkpoints.rerankers.score_activation import activation_of
 from nestvec_exporters.graph.ready.append import Appended, append_outputs
 from nestvec_exporters.graph.ready.layout import ReadyFolder, find_folder
 from nestvec_exporters.graph.ready.onnx_file import load_external_data, read_onnx

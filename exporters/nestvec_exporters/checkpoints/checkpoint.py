@@ -20,10 +20,12 @@ from nestvec_exporters.checkpoints.kinds import (
     SENTENCE,
     SENTENCE_TRANSFORMERS_ROWS,
     CheckpointKind,
-    architecture as architecture_of,
     check_declared_kind,
     identify,
     identify_weights,
+)
+from nestvec_exporters.checkpoints.kinds import (
+    architecture as architecture_of,
 )
 from nestvec_exporters.checkpoints.layout import (
     Module,
@@ -76,7 +78,7 @@ class Checkpoint:
     graph: str | None = None
     """The ONNX file that is exported, within its folder; None where its weights are."""
 
-    written: TemporaryDirectory[str] | None = None
+    native_folder: TemporaryDirectory[str] | None = None
     """What ``folder`` lies in where the checkpoint was rewritten for transformers; deleted with it."""
 
     @property
@@ -100,7 +102,7 @@ def read_checkpoint(
         native = None if trusted or reading.takes_graph else native_checkpoint(path)
         if native is not None:
             read = read_checkpoint(native.name, trust, source)
-            return replace(read, source=path.resolve().name, written=native)
+            return replace(read, source=path.resolve().name, native_folder=native)
         architecture, graph = _kind_and_graph(path, CheckpointFiles(path).graphs, reading)
         _check_declarations(architecture, path, trust)
         _check(architecture, path, trusted=trusted)

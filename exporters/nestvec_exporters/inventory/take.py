@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from nestvec_exporters.checkpoints.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapters_in
+from nestvec_exporters.checkpoints.native.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapters_in
 from nestvec_exporters.checkpoints.files import GRAPHS, CheckpointFiles
 from nestvec_exporters.checkpoints.kinds import M3, M3_HEADS, SENTENCE
 from nestvec_exporters.inventory.context import Context

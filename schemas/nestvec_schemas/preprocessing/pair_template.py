@@ -67,10 +67,10 @@ def truncate_pair(
     """
     if len(ids) <= max_tokens:
         return ids
-    kept = np.asarray(ending[-max_tokens:] if ending else (), np.int64)
+    tail = np.asarray(ending[-max_tokens:] if ending else (), np.int64)
     first = int((starts < document).sum())
-    room = max_tokens - first - len(kept)
+    room = max_tokens - first - len(tail)
     if side == "left" and room > 0:
-        body = ids[first : len(ids) - len(kept)]
-        return np.concatenate([ids[:first], body[-room:], kept])
-    return np.concatenate([ids[: max_tokens - len(kept)], kept])
+        body = ids[first : len(ids) - len(tail)]
+        return np.concatenate([ids[:first], body[-room:], tail])
+    return np.concatenate([ids[: max_tokens - len(tail)], tail])

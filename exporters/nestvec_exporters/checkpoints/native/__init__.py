@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from nestvec_exporters.checkpoints.adapters import is_adapter
 from nestvec_exporters.checkpoints.native.adapter_folder import write_with_base
+from nestvec_exporters.checkpoints.native.adapters import is_adapter
 from nestvec_exporters.checkpoints.native.gte_new import is_gte_new, write_gte_new
 from nestvec_exporters.checkpoints.native.jina_v5 import is_jina_v5, write_jina_v5
 from nestvec_exporters.checkpoints.native.llama_bidirectional import (
@@ -55,7 +55,7 @@ def native_checkpoint(folder: Path) -> TemporaryDirectory[str] | None:
     for rewriting in _REWRITINGS:
         if rewriting.applies(folder):
             check_files(folder)
-            written = TemporaryDirectory(prefix="nestvec-native-")
-            rewriting.write(folder, Path(written.name))
-            return written
+            native_folder = TemporaryDirectory(prefix="nestvec-native-")
+            rewriting.write(folder, Path(native_folder.name))
+            return native_folder
     return None

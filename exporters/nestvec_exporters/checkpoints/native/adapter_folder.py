@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nestvec_exporters.checkpoints.adapters import (
+from nestvec_exporters.checkpoints.hub import fetch
+from nestvec_exporters.checkpoints.layout import first_folder
+from nestvec_exporters.checkpoints.native.adapters import (
     Adapter,
     base_folder,
     base_home,
     check_adapter,
     write_merged,
 )
-from nestvec_exporters.checkpoints.hub import fetch
-from nestvec_exporters.checkpoints.layout import first_folder
 from nestvec_exporters.checkpoints.untrusted import check_files
 from nestvec_schemas.errors import CheckpointUnsupported
 

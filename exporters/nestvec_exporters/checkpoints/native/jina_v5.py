@@ -11,14 +11,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from nestvec_exporters.checkpoints.adapters import (
+from nestvec_exporters.checkpoints.files import CheckpointFiles
+from nestvec_exporters.checkpoints.native.adapters import (
     Adapter,
     adapters_in,
     check_adapter,
     declared_adapters,
     merge_adapter,
 )
-from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.native.rewrite import write_configuration
 from nestvec_schemas.errors import CheckpointUnsupported
 
@@ -49,8 +49,8 @@ def write_jina_v5(folder: Path, target: Path) -> None:
     model_type, class_name = _FAMILIES[_has_query_norms(folder)]
 
     def native(config: dict[str, Any]) -> dict[str, Any]:
-        kept = {name: value for name, value in config.items() if name not in _DROPPED}
-        return {**kept, "model_type": model_type, "architectures": [class_name]}
+        fields = {name: value for name, value in config.items() if name not in _DROPPED}
+        return {**fields, "model_type": model_type, "architectures": [class_name]}
 
     with TemporaryDirectory(prefix="nestvec-base-") as plain:
         write_configuration(folder, Path(plain), native)

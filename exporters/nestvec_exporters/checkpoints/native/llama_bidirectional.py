@@ -26,6 +26,6 @@ def write_llama_bidirectional(folder: Path, target: Path) -> None:
 
 
 def _native(config: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: value for name, value in config.items() if name not in _DROPPED}
+    fields = {name: value for name, value in config.items() if name not in _DROPPED}
     causal = {"is_causal": config.get("is_causal", False)}
-    return {**kept, "model_type": "llama", "architectures": ["LlamaModel"], **causal}
+    return {**fields, "model_type": "llama", "architectures": ["LlamaModel"], **causal}

@@ -1,0 +1,1 @@
+"""What rerankers declare of their scores and of the texts around a query and a document."""
