@@ -162,8 +162,8 @@ def test_int8_stays_what_it_is_and_runs_alone_where_it_gives_scores(bert: Path, 
     assert (dense.precision, dense.towers["text"].alone) == ("int8", False)
     late = exported(folder, tmp_path / "late", overrides=Overrides(pooling="tokens"))
     assert (late.precision, late.towers["text"].alone) == ("int8", True)
-    # ONNX Runtime fuses the two graphs in different ways, which can move an activation by one step of int8.
-    assert late.verification.cosine_min > 0.9999
+    # Fused as the graph was, it gives the same: one step of an int8 activation would show.
+    assert late.verification.cosine_min > 0.999999
     assert "max_batch_size: 1\n" in (tmp_path / "late" / "ready" / CONFIG).read_text()
     with pytest.raises(EncoderError, match="ready in int8, and its precision stays what it is: fp16"):
         exported(folder, tmp_path / "other", overrides=Overrides(pooling="mean"), precision="fp16")

@@ -127,7 +127,11 @@ def adds_sentence(folder: Path, *, scale: float = 1.0) -> Change:
         )
         model.graph.initializer.append(numpy_helper.from_array(np.array(0, np.int64), "zeroth"))
         del model.graph.output[:]
-        for name, shape in {"token_embeddings": ["b", "s", 32], "sentence_embedding": ["b", 32]}.items():
+        shapes: dict[str, list[str | int | None]] = {
+            "token_embeddings": ["b", "s", 32],
+            "sentence_embedding": ["b", 32],
+        }
+        for name, shape in shapes.items():
             model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
 
     return apply
@@ -238,9 +242,10 @@ def packed(model: onnx.ModelProto) -> None:
         helper.make_node("Identity", ["last_hidden_state"], ["again"], name="MatMulNBits")
     )
     model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
-    for name, array in {"packed": np.zeros((8, 2, 8), np.uint8), "scales": np.ones(16, np.float32)}.items():
+    arrays: dict[str, Array] = {"packed": np.zeros((8, 2, 8), np.uint8), "scales": np.ones(16, np.float32)}
+    for name, array in arrays.items():
         model.graph.initializer.append(numpy_helper.from_array(array, name))
-    attributes = {"K": 32, "N": 8, "bits": 4, "block_size": 16}
+    attributes: dict[str, Any] = {"K": 32, "N": 8, "bits": 4, "block_size": 16}
     inputs = ["last_hidden_state", "packed", "scales"]
     model.graph.node.append(
         helper.make_node("MatMulNBits", inputs, ["unused"], domain="com.microsoft", **attributes)

@@ -12,7 +12,7 @@ import huggingface_hub
 import numpy as np
 import onnx
 import pytest
-from huggingface_hub.utils import filter_repo_objects
+from huggingface_hub.utils._paths import filter_repo_objects
 from onnx import TensorProto, helper, numpy_helper
 
 from nestvec_exporters.checkpoints.checkpoint import read_checkpoint
@@ -58,7 +58,7 @@ def write_graph(path: Path, data: str) -> None:
     """A graph whose weights are in a file beside it."""
     path.parent.mkdir(exist_ok=True)
     weights = numpy_helper.from_array(np.ones((4, 4), np.float32), "weights")
-    shape = ["n", 4]
+    shape: list[str | int | None] = ["n", 4]
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", "weights"], ["y"])],
         "graph",

@@ -75,17 +75,24 @@ def append_outputs(model: onnx.ModelProto, graph: OnnxGraph, appended: Appended)
     constants = [*model.graph.initializer, *before.constants, *after.constants]
     _replace(model.graph.node, nodes)
     _replace(model.graph.initializer, constants)
-    axes: list[str | int | None] = ["batch", "tokens"]
+    axes = _axes(model)
     _replace(
         model.graph.input,
         [helper.make_tensor_value_info(name, TensorProto.INT64, axes) for name in appended.inputs],
     )
-    shape: list[str | int | None] = ["batch", *(["tokens"] if appended.keeps_tokens else []), appended.width]
+    shape = [*(axes if appended.keeps_tokens else axes[:1]), appended.width]
     _replace(model.graph.output, [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, shape)])
-    # They may be of names and types that are now other tensors'.
-    del model.graph.value_info[:]
+    # What ONNX Runtime fuses depends on the other tensors' shapes.
+    _replace(model.graph.value_info, [info for info in model.graph.value_info if info.name not in renamed])
     # Before 4, weights had to be inputs as well.
     model.ir_version = max(model.ir_version, 4)
+
+
+def _axes(model: onnx.ModelProto) -> list[str | int | None]:
+    """The names of a batch's axes: the graph's own, which its other tensors have too."""
+    ids = next(tensor for tensor in model.graph.input if tensor.name == INPUTS[0])
+    names = [axis.dim_param for axis in ids.type.tensor_type.shape.dim]
+    return [name or default for name, default in zip(names, ("batch", "tokens"), strict=True)]
 
 
 def _append_input(b: NodeBuilder, name: str, target: str, kind: int, inputs: Sequence[str]) -> None:

@@ -66,5 +66,5 @@ def open_references(
         weights = replace(checkpoint, folder=home, architecture=identify_weights(home).name, graph=None)
         opened = references.open_references(weights, loaded, options)
         if all(reference.independent for reference in opened.values()):
-            return {**opened}
+            return {"text": opened["text"]}
     return {"text": ReadyReference(tower)}
