@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from nestvec_exporters.architectures.sentence_transformer import positions
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
-from nestvec_exporters.checkpoints.late_layout import check_late_layout, check_late_modules
 from nestvec_exporters.checkpoints.layout import first_folder
+from nestvec_exporters.checkpoints.layouts.late_layout import check_late_layout, check_late_modules
 from nestvec_exporters.checkpoints.max_length import max_text_tokens
 from nestvec_exporters.checkpoints.prompts import CheckpointPrompts, named_prompts
 from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer

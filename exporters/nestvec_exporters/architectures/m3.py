@@ -19,7 +19,7 @@ from nestvec_exporters.architectures.sentence import SentenceTower, sentence_che
 from nestvec_exporters.architectures.sentence_transformer import SentenceModel
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.kinds import M3_HEADS
-from nestvec_exporters.checkpoints.m3_heads import head_files
+from nestvec_exporters.checkpoints.layouts.m3_heads import head_files
 from nestvec_exporters.graph.tensors import OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
@@ -60,6 +60,7 @@ class PackedTower(SentenceTower):
     def __init__(self, source: SentenceModel, heads: Mapping[str, nn.Linear], max_tokens: int | None) -> None:
         super().__init__(source, max_tokens)
         self.head_layers = heads
+        self.outputs = {"sparse": int(source.transformer.config.vocab_size), "multivector": source.dim}
         self.dynamic_axes = {name: {1: "tokens"} for name in (*self.example, OUTPUT)}
 
     def module(self, exits: Sequence[int] = ()) -> nn.Module:
@@ -101,10 +102,7 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
             value=", ".join(f"{name} {shape}" for name, shape in shapes.items()),
             next_step="Give the heads that were trained with this encoder.",
         )
-    tower = PackedTower(source, heads, options.max_tokens)
-    vocabulary = int(source.transformer.config.vocab_size)
-    loaded = sentence_checkpoint(source, tower)
-    return replace(loaded, layers=1, outputs={"sparse": vocabulary, "multivector": source.dim})
+    return replace(sentence_checkpoint(source, PackedTower(source, heads, options.max_tokens)), layers=1)
 
 
 def _check_options(options: ExportOptions) -> None:

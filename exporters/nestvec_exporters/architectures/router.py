@@ -13,8 +13,8 @@ from sentence_transformers import SentenceTransformer
 from nestvec_exporters.architectures import sentence_transformer as sources
 from nestvec_exporters.architectures.sentence import SentenceTower
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_code
+from nestvec_exporters.checkpoints.layouts.router_layout import read_router_layout
 from nestvec_exporters.checkpoints.prompts import named_prompts
-from nestvec_exporters.checkpoints.router_layout import read_router_layout
 from nestvec_exporters.checkpoints.weights import check_complete, missing_weights
 from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions

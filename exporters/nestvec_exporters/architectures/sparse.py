@@ -21,9 +21,9 @@ from nestvec_exporters.architectures import sentence
 from nestvec_exporters.architectures.sentence_transformer import positions
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_architecture, check_code
 from nestvec_exporters.checkpoints.layout import read_config
+from nestvec_exporters.checkpoints.layouts.sparse_layout import SparseLayout, read_sparse_layout
 from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS, max_text_tokens
 from nestvec_exporters.checkpoints.prompts import named_prompts
-from nestvec_exporters.checkpoints.sparse_layout import SparseLayout, read_sparse_layout
 from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer, truncation_side
 from nestvec_exporters.checkpoints.weights import check_complete, missing_weights
 from nestvec_exporters.graph.pooling import POOLING

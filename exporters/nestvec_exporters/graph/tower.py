@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,6 +58,9 @@ class TowerModel(ABC):
 
     ready: bool = False
     """Whether the checkpoint is a graph already: ``write_graph`` writes it, and nothing is traced."""
+
+    outputs: Mapping[OutputKind, int] = MappingProxyType({})
+    """What a pass gives besides the checkpoint's kind, each with its dim (``packed_outputs``)."""
 
     own_files: bool = False
     """Whether, as an expert, it has files and a description of its own, such as another tokenizer's."""
@@ -140,14 +144,16 @@ class LoadedCheckpoint:
     experts: Mapping[str, TowerModel] = field(default_factory=dict)
     """Weights for its first tower that it brings itself, by the name a request chooses them by."""
 
-    outputs: Mapping[OutputKind, int] = field(default_factory=dict)
-    """What the same pass gives besides ``kind``, each with its dim (``packed_outputs``)."""
-
     trained: bool = False
     """Whether prefixes of its vectors were trained as vectors."""
 
     dims: tuple[int, ...] | None = None
     """The prefixes that were trained; None where that is not known."""
+
+    @property
+    def outputs(self) -> Mapping[OutputKind, int]:
+        """What a pass of the main tower gives besides ``kind``, each with its dim."""
+        return self.main_tower.outputs
 
     @property
     def expert_specs(self) -> dict[str, Tower]:

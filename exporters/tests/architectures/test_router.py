@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from nestvec_exporters import ExportOptions, export
-from nestvec_exporters.checkpoints.router_layout import read_router_layout
+from nestvec_exporters.checkpoints.layouts.router_layout import read_router_layout
 from nestvec_exporters.options import Overrides
 from nestvec_exporters.probes.texts import text_rows
 from nestvec_exporters.verify import compare
