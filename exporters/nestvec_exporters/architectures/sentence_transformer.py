@@ -10,11 +10,11 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_code
-from nestvec_exporters.checkpoints.custom_code import apply_native_settings
 from nestvec_exporters.checkpoints.layout import MODULES, transformer_folder
 from nestvec_exporters.checkpoints.max_length import max_text_tokens
 from nestvec_exporters.checkpoints.prompts import CheckpointPrompts, hidden_prefixes, named_prompts
 from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer
+from nestvec_exporters.checkpoints.untrusted.custom_code import apply_native_settings
 from nestvec_exporters.checkpoints.weights import check_complete, missing_weights
 from nestvec_exporters.graph.pooling import POOLING, PromptMask
 from nestvec_exporters.options import Overrides

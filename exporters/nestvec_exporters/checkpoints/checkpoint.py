@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from nestvec_exporters.checkpoints.custom_code import check_custom_code, custom_classes
+from nestvec_exporters.checkpoints.untrusted.custom_code import check_custom_code, custom_classes
 from nestvec_exporters.checkpoints.files import WEIGHTS, WORD_FILES, CheckpointFiles, choose_graph
 from nestvec_exporters.checkpoints.hub import IGNORED_FILES, fetch, repository_files
 from nestvec_exporters.checkpoints.kinds import (

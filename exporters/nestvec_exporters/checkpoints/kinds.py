@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from nestvec_exporters.checkpoints.custom_code import has_own_modules
 from nestvec_exporters.checkpoints.dual_layout import DUAL_MODULES
 from nestvec_exporters.checkpoints.files import WEIGHTS, WORD_FILES, CheckpointFiles
+from nestvec_exporters.checkpoints.untrusted.custom_code import has_own_modules
 from nestvec_schemas.errors import CheckpointUnsupported
 
 SENTENCE: Final = "sentence"

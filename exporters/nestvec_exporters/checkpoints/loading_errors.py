@@ -68,9 +68,9 @@ def missing_package(error: BaseException, folder: Path) -> str | None:
 
 
 def _texts(error: BaseException | None) -> Iterator[str]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
+    visited: set[int] = set()
+    while error is not None and id(error) not in visited:
+        visited.add(id(error))
         yield str(error)
         error = error.__cause__ or error.__context__
 

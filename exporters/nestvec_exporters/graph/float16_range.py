@@ -114,10 +114,10 @@ def _write_observed(graph: Path, target: Path, half: frozenset[str]) -> list[str
 
 
 def _magnitude(tensor: str, name: str) -> list[onnx.NodeProto]:
-    below, kept, absolute = (f"{name}.{step}" for step in ("below", "kept", "absolute"))
+    below, unmasked, absolute = (f"{name}.{step}" for step in ("below", "unmasked", "absolute"))
     return [
         helper.make_node("Less", [tensor, f"{_PREFIX}mask"], [below]),
-        helper.make_node("Where", [below, f"{_PREFIX}zero", tensor], [kept]),
-        helper.make_node("Abs", [kept], [absolute]),
+        helper.make_node("Where", [below, f"{_PREFIX}zero", tensor], [unmasked]),
+        helper.make_node("Abs", [unmasked], [absolute]),
         helper.make_node("ReduceMax", [absolute], [name], keepdims=0),
     ]

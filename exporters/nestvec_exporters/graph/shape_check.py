@@ -42,8 +42,8 @@ def check_shapes(tower: TowerModel, module: nn.Module, graph: Path) -> None:
             with torch.no_grad():
                 tensors = (torch.from_numpy(np.ascontiguousarray(array)) for array in batch.values())
                 expected = _last(module(*tensors)).numpy()
-            given = session.run(None, {name: batch[name] for name in names})[-1]
-            if not _agree(expected, given):
+            exported = session.run(None, {name: batch[name] for name in names})[-1]
+            if not _agree(expected, exported):
                 raise _frozen(module, f"it gives other vectors for {shapes}")
     except CheckpointUnsupported:
         raise
@@ -58,15 +58,15 @@ def _last(outputs: Any) -> torch.Tensor:
     return last
 
 
-def _agree(expected: Array, given: Array) -> bool:
-    if expected.shape != given.shape:
+def _agree(expected: Array, exported: Array) -> bool:
+    if expected.shape != exported.shape:
         return False
     if not np.isfinite(expected).all():
         return True  # the verification says so better
     width = expected.shape[-1]
     if width == 1:  # a score
-        return bool(np.allclose(expected, given, rtol=0.01, atol=0.01))
-    flat, other = expected.reshape(-1, width), given.reshape(-1, width)
+        return bool(np.allclose(expected, exported, rtol=0.01, atol=0.01))
+    flat, other = expected.reshape(-1, width), exported.reshape(-1, width)
     present = flat.any(axis=1) | other.any(axis=1)
     similarities = np.nan_to_num(cosines(flat[present], other[present]), nan=-1.0)
     return not present.any() or float(similarities.min()) >= _MIN_COSINE

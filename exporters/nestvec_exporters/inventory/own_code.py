@@ -6,7 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from nestvec_exporters.checkpoints.custom_code import AUTO_MAP_FILES, custom_classes, has_own_modules
+from nestvec_exporters.checkpoints.untrusted.custom_code import (
+    AUTO_MAP_FILES,
+    custom_classes,
+    has_own_modules,
+)
 from nestvec_exporters.inventory.context import Context
 from nestvec_exporters.inventory.declaration import Declaration
 

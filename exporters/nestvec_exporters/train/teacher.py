@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nestvec_exporters.checkpoints.checkpoint import check_code, check_weights
-from nestvec_exporters.checkpoints.custom_code import check_custom_code
 from nestvec_exporters.checkpoints.hub import fetch
 from nestvec_exporters.checkpoints.layout import read_config
 from nestvec_exporters.checkpoints.untrusted import check_no_code
+from nestvec_exporters.checkpoints.untrusted.custom_code import check_custom_code
 from nestvec_schemas.errors import CheckpointUnsupported
 
 _BATCH_PAIRS = 32

@@ -14,7 +14,7 @@ from own_code import write_bidirectional, write_fold, write_layout
 from sentence_transformers import SentenceTransformer
 
 from nestvec_exporters import ExportOptions, export
-from nestvec_exporters.checkpoints.custom_code import (
+from nestvec_exporters.checkpoints.untrusted.custom_code import (
     custom_classes,
     native_settings,
     unexplained_classes,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from nestvec_exporters.checkpoints.custom_code import unexplained_classes
 from nestvec_exporters.checkpoints.kinds import CUSTOM, M3, SENTENCE
+from nestvec_exporters.checkpoints.untrusted.custom_code import unexplained_classes
 from nestvec_exporters.inventory.context import Context
 from nestvec_exporters.inventory.rules.rule import (
     RECORD,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from nestvec_exporters.checkpoints.custom_code import unexplained_classes
+from nestvec_exporters.checkpoints.untrusted.custom_code import unexplained_classes
 from nestvec_exporters.inventory.context import WITHOUT_TRANSFORMERS, Context
 from nestvec_exporters.inventory.declaration import Declaration
 from nestvec_exporters.inventory.rules.architectures import architecture_rule

@@ -10,10 +10,10 @@ import sentence_transformers
 from sentence_transformers import SentenceTransformer
 
 from nestvec_exporters.architectures.sentence_transformer import positions, without_messages
-from nestvec_exporters.checkpoints.native.adapters import adapters_in
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
-from nestvec_exporters.checkpoints.custom_code import apply_native_settings
 from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS, UNLIMITED, UNSTATED_MAX_TOKENS
+from nestvec_exporters.checkpoints.native.adapters import adapters_in
+from nestvec_exporters.checkpoints.untrusted.custom_code import apply_native_settings
 from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.probe import Probe, ProbeSet
