@@ -41,9 +41,20 @@ def attributes(of: Any) -> frozenset[str]:
     names |= {field.name for field in fields(of)} if is_dataclass(of) else set()
     for base in of.__mro__[:-1]:
         names |= set(getattr(base, "__annotations__", {}))
+    names |= _written(of)
     if "rope_parameters" in names:
         names |= _LEGACY_ROPE
     return frozenset(names)
+
+
+def _written(of: Any) -> set[str]:
+    """The keys that the class writes of itself: attributes that it derives from others, and properties."""
+    names = {name for name in dir(of) if isinstance(getattr(of, name, None), property)}
+    try:
+        default = of()
+    except Exception:  # a class may have no defaults, and validates them in its own way
+        return names
+    return names | set(vars(default)) | set(default.to_dict())
 
 
 def reads(of: Any, key: str) -> bool:
