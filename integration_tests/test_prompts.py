@@ -38,7 +38,7 @@ PROMPTS = {
     "plain": "",
 }
 DEFAULT = "STS"
-KINDS = ("dense", "omitted", "static", "ready")
+KINDS = ("dense", "omitted", "static", "dense-ready", "omitted-ready")
 
 
 def _tokenizer() -> Any:
@@ -124,13 +124,15 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         str(bert), prompts={**PROMPTS, "query": "ask: ", "document": "told: "}, device="cpu"
     )
     dense = _sentence([Transformer(str(bert)), Pooling(32)], root / "dense")
-    omitted = [Transformer(str(bert)), Pooling(32, include_prompt=False)]
+    hiding = [Transformer(str(bert)), Pooling(32, include_prompt=False)]
+    omitted = _sentence(hiding, root / "omitted")
     static = [StaticEmbedding(_tokenizer().backend_tokenizer, embedding_dim=24), Normalize()]
     return {
         "dense": dense,
-        "omitted": _sentence(omitted, root / "omitted"),
+        "omitted": omitted,
         "static": _sentence(static, root / "static"),
-        "ready": _ready(dense, root / "ready"),
+        "dense-ready": _ready(dense, root / "dense-ready"),
+        "omitted-ready": _ready(omitted, root / "omitted-ready"),
         "sparse": _saved(sparse, root / "sparse"),
         "late": _saved(late, root / "late"),
     }
@@ -165,7 +167,7 @@ def _library(checkpoint: Path) -> Callable[..., Vectors]:
 
 
 def _weights_of(kind: str, checkpoints: dict[str, Path]) -> Path:
-    return checkpoints["dense" if kind == "ready" else kind]
+    return checkpoints[kind.removesuffix("-ready")]
 
 
 @pytest.mark.parametrize("kind", KINDS)
