@@ -82,6 +82,7 @@ def _measure(model: torch.nn.Module, see: Callable[[torch.Tensor], Any] | None) 
 _LAYERS = {"num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 _TEXT = {**_LAYERS, "hidden_size": 32, "vocab_size": 600, "max_position_embeddings": POSITIONS}
 _IMAGE = {**_LAYERS, "hidden_size": 48, "image_size": EDGE, "patch_size": 16}
+_IMAGE_BY_RATIO = {name: value for name, value in _IMAGE.items() if name != "intermediate_size"}
 _SQUARE = {"height": EDGE, "width": EDGE}
 _CROPPED = {"size": {"shortest_edge": EDGE}, "crop_size": _SQUARE}
 _BERT_MARKS = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
@@ -222,13 +223,13 @@ VISION: dict[str, Tiny] = {
     # Trained at a different size from the one that it reads.
     "dinov2": Tiny(
         "Dinov2Model",
-        {**_IMAGE, "image_size": 112},
+        {**_IMAGE_BY_RATIO, "image_size": 112},
         "Bit",
         {"size": {"shortest_edge": 73}, "crop_size": _SQUARE},
     ),
     "dinov2_with_registers": Tiny(
         "Dinov2WithRegistersModel",
-        {**_IMAGE, "image_size": 112, "num_register_tokens": 4},
+        {**_IMAGE_BY_RATIO, "image_size": 112, "num_register_tokens": 4},
         "Bit",
         {"size": {"shortest_edge": EDGE}, "crop_size": _SQUARE},
     ),
