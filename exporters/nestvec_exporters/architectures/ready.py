@@ -7,7 +7,6 @@ would run after the graph are appended to it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,61 +14,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
-from nestvec_exporters.checkpoints.interaction_config import Markers, interaction_of, read_markers
+from nestvec_exporters.checkpoints.graphs.external_data import load_external_data
+from nestvec_exporters.checkpoints.interaction_config import interaction_of, read_markers
 from nestvec_exporters.checkpoints.prompts import CheckpointPrompts, hidden_prefixes, read_prompts
 from nestvec_exporters.checkpoints.rerankers.score_activation import activation_of
-from nestvec_exporters.graph.ready.append import Appended, append_outputs
+from nestvec_exporters.graph.ready.append import append_outputs
 from nestvec_exporters.graph.ready.layout import ReadyFolder, find_folder
-from nestvec_exporters.graph.ready.onnx_file import load_external_data, read_onnx
-from nestvec_exporters.graph.ready.onnx_graph import OnnxGraph, read_graph
+from nestvec_exporters.graph.ready.onnx_file import read_onnx
+from nestvec_exporters.graph.ready.onnx_graph import read_graph
 from nestvec_exporters.graph.ready.plan import check_declared_type, plan_modules
-from nestvec_exporters.graph.ready.text import TextSettings, check_positions, read_text_settings, special_ids
+from nestvec_exporters.graph.ready.ready_graph import ReadyGraph
+from nestvec_exporters.graph.ready.text import check_positions, read_text_settings, special_ids
 from nestvec_exporters.graph.save import save_graph
 from nestvec_exporters.graph.tensors import OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.pairs import pair_rows, probe_pairs
 from nestvec_exporters.probes.texts import marked_probe_texts, probe_texts, text_rows
+from nestvec_exporters.verify.graph_as_found import GraphAsFound
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError
-from nestvec_schemas.late_interaction import Interaction, token_arrays
+from nestvec_schemas.late_interaction import token_arrays
 from nestvec_schemas.preprocessing.collate import Array, Arrays
 from nestvec_schemas.repository import TOKENIZER
-from nestvec_schemas.towers import OutputKind, Tower
+from nestvec_schemas.towers import Tower
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from nestvec_exporters.verify.graph_as_found import GraphAsFound
-
-
-@dataclass(frozen=True)
-class ReadyGraph:
-    """A folder's graph, and how it is read."""
-
-    folder: ReadyFolder
-    graph: OnnxGraph
-    appended: Appended
-    kind: OutputKind
-
-    normalised: bool
-    """Whether vectors have length 1."""
-
-    text: TextSettings
-    """The tokenizer as the service will have it, and how long a text may be."""
-
-    prompts: CheckpointPrompts
-
-    markers: Markers | None = None
-    """What marks queries and documents, of late interaction."""
-
-    interaction: Interaction | None = None
-
-    @property
-    def pooling(self) -> str:
-        """What a manifest says of it."""
-        if self.appended.keeps_tokens:
-            return "tokens"
-        return "+".join(self.appended.poolings) or ("logit" if self.kind == "reranker" else "graph")
 
 
 class ReadyTower(TowerModel):
@@ -139,8 +109,6 @@ class ReadyTower(TowerModel):
     @cached_property
     def as_found(self) -> GraphAsFound:
         """The graph as it was found, with numpy after it."""
-        from nestvec_exporters.verify.graph_as_found import GraphAsFound  # noqa: PLC0415 - it imports this
-
         return GraphAsFound(self.source, self.options.overrides.pooling)
 
 

@@ -169,7 +169,7 @@ def _hub_graphs(name: str, folder: Path, reading: SourceOptions) -> tuple[str, .
 
 def _fetch_graph(name: str, patterns: Sequence[str], graph: str) -> Path:
     """Download a graph, then the files that it has its weights in."""
-    from nestvec_exporters.graph.ready.onnx_file import external_locations  # noqa: PLC0415 - slow
+    from nestvec_exporters.checkpoints.graphs.external_data import external_locations  # noqa: PLC0415 - slow
 
     ignored = [pattern for pattern in IGNORED_FILES if not pattern.startswith("onnx")]
     folder = fetch(name, (*patterns, graph), ignored=ignored)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer, normalizers
 
+from nestvec_exporters.graph.ready.ready_graph import ReadyGraph
 from nestvec_exporters.graph.ready.text import sentence_settings
 from nestvec_exporters.probes.pairs import TYPE_IDS
 from nestvec_exporters.verify.numpy_modules import NumpyHead, read_numpy_head, unit
@@ -18,9 +19,6 @@ from nestvec_schemas.errors import CheckpointUnsupported, VerificationFailed
 from nestvec_schemas.late_interaction import KEEP_INPUT, token_arrays
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.repository import TOKENIZER
-
-if TYPE_CHECKING:
-    from nestvec_exporters.architectures.ready import ReadyGraph
 
 _SAME_SENTENCE: Final[float] = 0.99
 """The cosine of a graph's own sentence vector with that of the declared modules."""

@@ -13,10 +13,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from nestvec_exporters.checkpoints.graphs.external_data import graphs_of
 from nestvec_exporters.checkpoints.prompts import Prefix
 from nestvec_exporters.graph.ready.modules import VectorModule
 from nestvec_exporters.graph.ready.node_builder import NodeBuilder
-from nestvec_exporters.graph.ready.onnx_file import graphs_of, opset_of
+from nestvec_exporters.graph.ready.onnx_file import opset_of
 from nestvec_exporters.graph.ready.onnx_graph import OnnxGraph
 from nestvec_exporters.graph.ready.pooling import TokenTensors, pool, visible_mask
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT

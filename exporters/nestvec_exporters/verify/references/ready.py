@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import Protocol, cast
 
-from nestvec_exporters.architectures.ready import ReadyTower
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_safetensors
 from nestvec_exporters.checkpoints.kinds import identify_weights
 from nestvec_exporters.checkpoints.layout import first_folder
@@ -15,10 +14,18 @@ from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.pair_probes import pair_probe_sets
 from nestvec_exporters.probes.probe import Probe, ProbeSet
 from nestvec_exporters.probes.text_probes import text_probe_sets
+from nestvec_exporters.verify.graph_as_found import GraphAsFound
 from nestvec_exporters.verify.prompted import encode_by_prompt
 from nestvec_exporters.verify.reference import Reference
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.towers import Modality
+
+
+class _Tower(Protocol):
+    """The tower of a ready graph."""
+
+    @property
+    def as_found(self) -> GraphAsFound: ...
 
 
 class ReadyReference(Reference):
@@ -27,9 +34,9 @@ class ReadyReference(Reference):
     library = "no independent reference"
     independent = False
 
-    def __init__(self, tower: ReadyTower) -> None:
-        self.graph, self.kind = tower.as_found, tower.kind
-        source = tower.source
+    def __init__(self, graph: GraphAsFound) -> None:
+        source = graph.source
+        self.graph, self.kind = graph, source.kind
         self.max_tokens = source.text.max_tokens
         declared = source.folder.home.json("config_sentence_transformers.json").get("prompts") or {}
         self.prompts = {name: text for name, text in declared.items() if text} if self.kind == "dense" else {}
@@ -59,12 +66,13 @@ def open_references(
     """The checkpoint's own library where it has the weights as well; else the graph as it was found."""
     from nestvec_exporters.verify import references  # noqa: PLC0415 - it imports this
 
-    tower = cast("ReadyTower", loaded.main_tower)
-    if tower.source.folder.has_weights:
-        home = tower.source.folder.home.folder
+    graph = cast("_Tower", loaded.main_tower).as_found
+    folder = graph.source.folder
+    if folder.has_weights:
+        home = folder.home.folder
         check_safetensors(first_folder(home))
         weights = replace(checkpoint, folder=home, architecture=identify_weights(home).name, graph=None)
         opened = references.open_references(weights, loaded, options)
         if all(reference.independent for reference in opened.values()):
             return {"text": opened["text"]}
-    return {"text": ReadyReference(tower)}
+    return {"text": ReadyReference(graph)}
