@@ -34,8 +34,8 @@ def prepare_sparse_attention(transformer: Any, max_tokens: int) -> None:
 
 
 def _check_blocks(transformer: Any, max_tokens: int) -> None:
-    """BigBird switches to full attention for a short text, and stays there: its vectors of long texts depend
-    on what it embedded before, and on the lengths of a batch."""
+    """BigBird switches to full attention for a short text, for good: its vectors of long texts depend on what
+    it embedded before, and on the lengths of a batch."""
     config = transformer.config
     if getattr(config, "attention_type", None) != "block_sparse" or not hasattr(config, "num_random_blocks"):
         return

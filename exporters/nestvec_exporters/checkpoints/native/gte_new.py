@@ -54,8 +54,8 @@ def _native(config: dict[str, Any]) -> dict[str, Any]:
                 next_step="Choose a checkpoint like Alibaba-NLP/gte-multilingual-base, or export it with "
                 "--trust-remote-code.",
             )
-    kept = {name: value for name, value in config.items() if name not in _DROPPED}
-    return {**kept, "model_type": "gte", "architectures": ["GteModel"], "rope_parameters": _rope(config)}
+    same = {name: value for name, value in config.items() if name not in _DROPPED}
+    return {**same, "model_type": "gte", "architectures": ["GteModel"], "rope_parameters": _rope(config)}
 
 
 def _rope(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,8 +69,8 @@ def _rope(config: Mapping[str, Any]) -> dict[str, Any]:
     if not scaling:
         return {"rope_type": "default", "rope_theta": theta}
     factor = scaling.get("factor")
-    known = set(scaling) <= {"type", "factor", "mixed_b"} and scaling.get("mixed_b") is None
-    if scaling.get("type") != "ntk" or not known or not isinstance(factor, int | float):
+    plain = set(scaling) <= {"type", "factor", "mixed_b"} and scaling.get("mixed_b") is None
+    if scaling.get("type") != "ntk" or not plain or not isinstance(factor, int | float):
         raise CheckpointUnsupported(
             "transformers' GteModel does not scale positions as config.json declares",
             value=scaling,
