@@ -212,8 +212,9 @@ def _set_prompts(model: MultiVectorEncoder, options: ExportOptions) -> None:
     """Put the prompts of the options in place of the model's own, whose lengths and expansion are ColBERT's
     unless the checkpoint says other ones."""
     texts = options.overrides.prompts
-    names = {role: name for role in ROLES if (name := options.overrides.prompt_name(role)) in model.prompts}
-    model.prompts.update({role: model.prompts[str(name)] for role, name in names.items()} | texts)
+    named = {role: model.prompts.get(options.overrides.prompt_name(role) or "") for role in ROLES}
+    model.prompts.update({role: text for role, text in named.items() if text is not None})
+    model.prompts.update(texts)
     first: Any = model[0]
     if not texts or first.query_expansion or first.document_length or first.query_length:
         return
@@ -223,7 +224,8 @@ def _set_prompts(model: MultiVectorEncoder, options: ExportOptions) -> None:
     model.tokenizer.add_special_tokens({"additional_special_tokens": markers})
     first.document_length = _COLBERT_DOCUMENT
     first.query_expansion = {"strategy": "fixed", "length": _COLBERT_QUERY}
-    for module in model:
+    modules: list[Any] = list(model)
+    for module in modules:
         if type(module).__name__ == "MultiVectorMask":
             module.skiplist_words = list(string.punctuation)
             module.resolve_with_tokenizer(model.tokenizer)

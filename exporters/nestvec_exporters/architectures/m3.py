@@ -33,7 +33,7 @@ _UNWEIGHTED = ("cls_token", "eos_token", "pad_token", "unk_token")
 class PackedEncoder(nn.Module):
     """(batch, tokens) int64 ids and mask to (batch, tokens, dim + 2), as ``packed_outputs`` describes."""
 
-    words: Tensor
+    unweighted: Tensor
 
     def __init__(self, transformer: Any, heads: Mapping[str, nn.Linear], unweighted: Sequence[int]) -> None:
         super().__init__()

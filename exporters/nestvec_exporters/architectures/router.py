@@ -110,7 +110,8 @@ def _tower(
     model: SentenceTransformer, modules: list[Any], options: ExportOptions
 ) -> RouteTower | StaticModulesTower:
     """A route as an encoder of its own, which shares the modules."""
-    own = SentenceTransformer(modules=modules, device="cpu", prompts=dict(model.prompts))
+    prompts = {name: text or "" for name, text in model.prompts.items()}
+    own = SentenceTransformer(modules=modules, device="cpu", prompts=prompts)
     own.eval()
     if type(modules[0]).__name__ == STATIC:
         return StaticModulesTower(own, options.max_tokens)

@@ -46,15 +46,15 @@ class CodesTower(TextTower):
     def __init__(self, model: SparseEncoder, max_tokens: int | None) -> None:
         modules: list[Any] = list(model)
         kinds = [type(module).__name__ for module in modules]
-        if kinds.index(AUTO_ENCODER) != len(kinds) - 1:
+        if kinds[-1] != AUTO_ENCODER:
             raise CheckpointUnsupported(
-                f"the checkpoint has modules behind its {AUTO_ENCODER}",
+                f"the checkpoint has modules behind its {AUTO_ENCODER}, or around it",
                 value=", ".join(kinds),
                 next_step=f"Choose a checkpoint whose last module is its {AUTO_ENCODER}.",
             )
         self.model, self.auto_encoder = model, modules[-1]
         # The same modules: neither copies weights.
-        dense = SentenceTransformer(modules=modules[:-1], device="cpu", prompts=dict(model.prompts))
+        dense = SentenceTransformer(modules=modules[:-1], device="cpu", prompts=_texts(model))
         self.source = sources.describe(dense)
         spec = Tower(
             inputs=INPUTS,
@@ -90,3 +90,7 @@ class CodesTower(TextTower):
             codes = encode([text.removeprefix(prompt)], prompt=prompt, convert_to_sparse_tensor=False)
             rows.append(codes[0].numpy())
         return np.asarray(rows, np.float32)
+
+
+def _texts(model: SparseEncoder) -> dict[str, str]:
+    return {name: text or "" for name, text in model.prompts.items()}

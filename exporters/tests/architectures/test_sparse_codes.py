@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SparseEncoder
-from sentence_transformers.base.modules import Dense, Transformer
+from sentence_transformers.base.modules import Dense, Router, Transformer
 from sentence_transformers.sentence_transformer.modules import LayerNorm, Normalize, Pooling
 from sentence_transformers.sparse_encoder.modules import MLMTransformer, SparseAutoEncoder, SpladePooling
 from torch import nn
@@ -83,6 +83,13 @@ def test_modules_behind_it_are_refused(bert: Path, tmp_path: Path) -> None:
     modules = [Transformer(str(bert)), Pooling(32, "mean"), auto_encoder(), Normalize()]
     with pytest.raises(CheckpointUnsupported, match="modules behind its SparseAutoEncoder"):
         exported(saved(tmp_path / "csr", *modules), tmp_path / "models")
+
+
+def test_codes_inside_a_router_are_refused(bert: Path, tmp_path: Path) -> None:
+    routes = [[Transformer(str(bert)), Pooling(32, "mean"), auto_encoder()] for _ in range(2)]
+    router = Router.for_query_document(query_modules=routes[0], document_modules=routes[1])
+    with pytest.raises(CheckpointUnsupported, match=r"SparseAutoEncoder, or around it: Router|honour"):
+        exported(saved(tmp_path / "csr", router), tmp_path / "models")
 
 
 @pytest.mark.parametrize("strategy", ["max", "sum"])
