@@ -40,10 +40,10 @@ def verify_encoder(
         for name, reference in references.items():
             expert = name if name in exported.manifest.experts else None
             _check_prompts(reference, exported.manifest, expert)
-            fits = longest_that_fits(_max_tokens(exported.manifest, name), reference.heads)
-            for probes in reference.probe_sets(fits, full=level == "full"):
+            tokens = longest_that_fits(_max_tokens(exported.manifest, name), reference.heads)
+            for probes in reference.probe_sets(tokens, full=level == "full"):
                 results += _compare(exported, reference, served, probes, expert)
-            longest = max(longest, fits)
+            longest = max(longest, tokens)
     seconds = round(time.perf_counter() - started, 1)
     if not results and any(reference.independent for reference in references.values()):
         raise VerificationFailed(
@@ -70,7 +70,8 @@ def verify_encoder(
 
 def _max_tokens(manifest: Manifest, name: str) -> int:
     """The longest text of a tower or an expert, in tokens."""
-    towers: dict[str, Tower] = {**manifest.expert_towers, **manifest.towers}
+    towers: dict[str, Tower] = dict(manifest.expert_towers)
+    towers |= {str(modality): tower for modality, tower in manifest.towers.items()}
     return towers.get(name, manifest.main_tower).max_tokens
 
 
@@ -82,14 +83,14 @@ def _compare(
     expected = _encode(reference, probes, prompts)
     if exported.rotation is not None:
         expected = [np.asarray(vector @ exported.rotation, np.float32) for vector in expected]
-    given = _served(served, probes, expert)
+    outputs = _served(served, probes, expert)
     results: list[tuple[str, Verification]] = []
     for group in dict.fromkeys(probe.group for probe in probes.probes):
         places = [place for place, probe in enumerate(probes.probes) if probe.group == group]
         try:
             verification = compare.compare_outputs(
                 [expected[place] for place in places],
-                [given[place] for place in places],
+                [outputs[place] for place in places],
                 manifest.kind,
                 manifest.precision,
             )
@@ -131,8 +132,8 @@ def _check_prefix(
         return
     dim, chosen = manifest.dims[-1], slice(0, 4)
     short = np.stack(served.embed(probes.probes[chosen], dim=dim))
-    whole = nest(np.stack(expected[chosen]), dim, normalised=manifest.normalised)
-    compare.compare_vectors(whole, short, manifest.precision)
+    prefix = nest(np.stack(expected[chosen]), dim, normalised=manifest.normalised)
+    compare.compare_vectors(prefix, short, manifest.precision)
 
 
 def _check_prompts(reference: Reference, manifest: Manifest, expert: str | None) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import sentence_transformers
 import torch
 import transformers
-from sentence_transformers.models import Pooling
+from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import Tensor
 
 from nestvec_exporters.probes.probe import Probe, ProbeSet

@@ -43,9 +43,10 @@ def open_image_reference(loaded: LoadedCheckpoint, texts: Reference, options: Ex
 
     def vectors(tensors: Mapping[str, Tensor]) -> Tensor:
         chances = model(pixel_values=tensors["pixel_values"].float()).logits.softmax(dim=1)
-        likeliest = torch.zeros_like(chances)
         best = chances.topk(min(LIKELIEST, len(names)), dim=1)
-        return likeliest.scatter(1, best.indices, best.values) @ classes
+        likeliest = torch.zeros_like(chances).scatter(1, best.indices, best.values)
+        images: Tensor = likeliest @ classes
+        return images
 
     library = f"transformers {transformers.__version__} ({type(model).__name__})"
     spec = loaded.towers["image"].spec

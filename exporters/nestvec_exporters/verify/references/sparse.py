@@ -45,7 +45,8 @@ class SparseReference(Reference):
         weighting = options.overrides.pooling
         if weighting is not None:
             activation, strategy = next(key for key, name in ACTIVATIONS.items() if name == weighting)
-            pooling: Any = SpladePooling(pooling_strategy=strategy, activation_function=activation)
+            weigh: Any = SpladePooling
+            pooling = weigh(pooling_strategy=strategy, activation_function=activation)
             self.model[1] = pooling
         self.prompts = {name: text for name, text in self.model.prompts.items() if text}
         transformers_model: Any = self.model.transformers_model

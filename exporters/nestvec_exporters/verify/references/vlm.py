@@ -94,7 +94,9 @@ class MessageReference(Reference):
             return 1
         config: Any = self.model.config
         height, width = tensors["pixel_values"].shape[-2:]
-        patches = (height // config.vision_config.patch_size) * (width // config.vision_config.patch_size)
+        patches: int = (height // config.vision_config.patch_size) * (
+            width // config.vision_config.patch_size
+        )
         return patches + (0 if config.vision_feature_select_strategy == "default" else 1)
 
 
