@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from nestvec.cli import cli
-from nestvec.cli.export import default_name, merged_name
+from nestvec.cli.export import command, default_name, merged_name
 from nestvec.cli.export_report import _nested, _prompts
 from nestvec_exporters.merge import Merge
 from nestvec_schemas.errors import (
@@ -161,3 +161,11 @@ def test_a_mistake_in_a_merge_is_pointed_at(tmp_path: Path) -> None:
 )
 def test_a_name_is_made_from_the_base(expression: str, names: dict[str, str], name: str) -> None:
     assert merged_name(Merge(expression, names)) == name
+
+
+def test_no_environment_variable_runs_a_checkpoints_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NESTVEC_EXPORT_TRUST_REMOTE_CODE", "1")
+    context = command.make_context("export", ["checkpoint"], auto_envvar_prefix="NESTVEC_EXPORT")
+    assert context.params["trust_remote_code"] is False
+    requested = command.make_context("export", ["checkpoint", "--trust-remote-code"])
+    assert requested.params["trust_remote_code"] is True
