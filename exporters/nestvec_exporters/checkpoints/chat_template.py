@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.layout import read_json
+from nestvec_exporters.checkpoints.untrusted.bounded_text import bounded_text
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.preprocessing.chat import TEXT_SLOT, ChatLayout
 
@@ -128,15 +129,18 @@ def _template(folder: Path) -> str | None:
 
 def _render(tokenizer: Any, template: str, settings: MessageSettings, content: list[dict[str, Any]]) -> str:
     try:
-        rendered = tokenizer.apply_chat_template(
-            settings.messages(content),
-            chat_template=template,
-            tokenize=False,
-            add_generation_prompt=settings.generation_prompt,
+        return bounded_text(
+            lambda: str(
+                tokenizer.apply_chat_template(
+                    settings.messages(content),
+                    chat_template=template,
+                    tokenize=False,
+                    add_generation_prompt=settings.generation_prompt,
+                )
+            )
         )
     except Exception as error:  # a template can raise anything
         raise _unsupported(str(error).strip().partition("\n")[0] or type(error).__name__) from error
-    return str(rendered)
 
 
 def _unsupported(value: str) -> CheckpointUnsupported:

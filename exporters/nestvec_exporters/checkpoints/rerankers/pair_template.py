@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from nestvec_exporters.checkpoints.untrusted.bounded_text import bounded_text
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.preprocessing.pair_template import PairTemplate, render_pair
 
@@ -51,7 +52,9 @@ def _render(model: Any, pair: tuple[str, str], instruction: str | None) -> str:
     options = dict(transformer.processing_kwargs.get("chat_template", {}))
     options.pop("restore_suffix", None)
     try:
-        return str(transformer.processor.apply_chat_template(messages[0], tokenize=False, **options))
+        return bounded_text(
+            lambda: str(transformer.processor.apply_chat_template(messages[0], tokenize=False, **options))
+        )
     except Exception as error:  # a template can raise anything
         raise _unsupported(str(error).strip().partition("\n")[0] or type(error).__name__) from error
 

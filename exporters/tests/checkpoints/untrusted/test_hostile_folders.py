@@ -207,7 +207,7 @@ HOSTILE: dict[str, tuple[Callable[[Place], None], str]] = {
     "pickle of a module": (pickle_for_dense_weights, "pickled weights can run code"),
     "pickle beside safetensors": (pickle_beside_others, "other.safetensors|pytorch_model.bin"),
     "pickle in an index": (pickle_in_the_index, "shard.bin|other.safetensors|cannot be loaded"),
-    "pickle as a tokenizer": (pickle_for_a_tokenizer, "tokenizer"),
+    "pickle as a tokenizer": (pickle_for_a_tokenizer, "tokenizer|sentencepiece"),
     "GGUF alone": (gguf_alone, "no weights in safetensors"),
     "link to a file": (link_to_a_file, "link that leads out of its folder: tokenizer.json"),
     "link to a folder": (link_to_a_folder, "link that leads out of its folder: 1_Pooling"),
