@@ -52,7 +52,9 @@ def gemma(folder: Path) -> None:
     plain = write_model(
         folder / "plain",
         "Gemma3Text",
-        **{"num_hidden_layers": 6, "sliding_window": 16, "use_bidirectional_attention": True},
+        num_hidden_layers=6,
+        sliding_window=16,
+        use_bidirectional_attention=True,
     )
     identity = torch.nn.Identity()
     modules = [

@@ -62,7 +62,8 @@ def base(write_checkpoint: Write) -> Path:
 def adapter(base: Path, tmp_path: Path) -> Path:
     """A checkpoint of sentence-transformers whose transformer is an adapter."""
     model = encoder(base)
-    model[0].model = get_peft_model(model[0].model, lora(1))
+    module: Any = model[0]
+    module.model = get_peft_model(module.model, lora(1))
     model.save(str(tmp_path / "adapter"), create_model_card=False)
     assert not (tmp_path / "adapter" / "config.json").exists()
     return tmp_path / "adapter"
@@ -109,7 +110,7 @@ def write_tasks(base: Path, folder: Path) -> Path:
     encoder(base).save(str(folder), create_model_card=False)
     for number, task in enumerate(TASKS):
         model = get_peft_model(transformers.AutoModel.from_pretrained(base), lora(number))
-        model.save_pretrained(folder / "adapters" / task)
+        model.save_pretrained(str(folder / "adapters" / task))
     code = {"AutoModel": "modeling_jina_embeddings_v5.JinaEmbeddingsV5Model"}
     edit(folder / "config.json", model_type="jina_embeddings_v5", task_names=list(TASKS), auto_map=code)
     edit(folder / "config.json", architectures=["JinaEmbeddingsV5Model"])
@@ -131,7 +132,8 @@ def test_the_adapters_of_tasks_are_experts(base: Path, tmp_path: Path) -> None:
         part = part_folder(folder, "" if task == "retrieval" else task)
         vectors[task] = np.stack(run_graph(part / GRAPH, text_rows(folder, TEXTS, TOKENS)))
         own = encoder(base)
-        own[0].model = PeftModel.from_pretrained(own[0].model, str(checkpoint / "adapters" / task)).eval()
+        module: Any = own[0]
+        module.model = PeftModel.from_pretrained(module.model, str(checkpoint / "adapters" / task)).eval()
         assert cosines(vectors[task], own.encode(TEXTS)).min() > 0.9999
     assert cosines(vectors["retrieval"], vectors["clustering"]).max() < 0.99
 

@@ -71,5 +71,6 @@ def test_attention_to_both_sides_as_the_configuration_says(
     own = encoder(plain, "mean")
     check(own, tmp_path, "fp32")
     both = own.encode(TEXTS)
-    own[0].auto_model.config.is_causal = True
+    module: Any = own[0]
+    module.auto_model.config.is_causal = True
     assert cosines(both, own.encode(TEXTS)).min() < 0.99

@@ -55,8 +55,9 @@ def test_a_window_shorter_than_the_text(kind: str, write_checkpoint: Write, tmp_
     own = SentenceTransformer(str(checkpoint), device="cpu")
     served = encoder_vectors(folder, TEXTS, TOKENS)
     assert cosines(served, own.encode(TEXTS)).min() > 0.9999
-    own[0].auto_model.config.sliding_window = 10 * TOKENS
-    for layer in own[0].auto_model.layers:
+    module: Any = own[0]
+    module.auto_model.config.sliding_window = 10 * TOKENS
+    for layer in module.auto_model.layers:
         layer.self_attn.sliding_window = 10 * TOKENS
     assert cosines(served, own.encode(TEXTS))[-1] < 0.999  # the window is part of the vector
 

@@ -72,7 +72,7 @@ def with_template(folder: Path, task: str, template: str = TEMPLATE) -> Transfor
     read = {"method": "forward", "method_output_name": "logits"}
     transformer = Transformer(
         str(folder),
-        transformer_task=task,  # type: ignore[arg-type]
+        transformer_task=task,
         modality_config={"text": read, "message": {**read, "format": "flat"}},
         module_output_name=output,
         max_seq_length=TOKENS,
