@@ -21,7 +21,6 @@ from nestvec_exporters.graph.trace import HEAD_MODULES, PooledEncoder
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.texts import probe_texts
 from nestvec_exporters.text_encoders.adapter_experts import adapter_experts
-from nestvec_exporters.text_encoders.sparse_attention import prepare_sparse_attention
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.towers import Tower
 from nestvec_schemas.vectors import Vectors
@@ -96,7 +95,6 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
         return SentenceTower(source, options.max_tokens)
 
     tower = load_tower()
-    prepare_sparse_attention(tower.source.transformer, tower.spec.max_tokens)
     experts = adapter_experts(checkpoint, load_tower, lambda expert: expert.source.transformer)
     return replace(sentence_checkpoint(tower.source, tower), experts=experts)
 

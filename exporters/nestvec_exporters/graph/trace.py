@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from nestvec_exporters.checkpoints.quiet import captured_output
-from nestvec_exporters.graph.traceable import traceable_attention_and_experts
 from nestvec_exporters.graph.pooling import Pool, PromptMask
 from nestvec_exporters.graph.shape_check import check_shapes
 from nestvec_exporters.graph.tensors import OUTPUT, exit_output
 from nestvec_exporters.graph.tower import TowerModel
+from nestvec_exporters.graph.traceable import traceable_attention_and_experts
 from nestvec_exporters.text_encoders.padding_check import check_padding, class_of
+from nestvec_exporters.text_encoders.sparse_attention import prepare_sparse_attention
 from nestvec_schemas.errors import CheckpointUnsupported
 
 # The last opset whose attention onnxruntime's fusion recognises.
@@ -103,6 +104,7 @@ def trace_tower(tower: TowerModel, path: Path, exits: Sequence[int] = ()) -> Non
     Raises CheckpointUnsupported where it cannot be traced, or only for the shapes that it is traced with.
     """
     module = tower.module(exits)
+    prepare_sparse_attention(module, tower.spec.max_tokens)
     outputs = [*(exit_output(layer) for layer in exits), OUTPUT]
     axes = {name: {0: "batch", **tower.dynamic_axes.get(name, {})} for name in tower.example}
     output_axes = {0: "batch", **tower.dynamic_axes.get(OUTPUT, {})}

@@ -55,7 +55,7 @@ def compare(tmp_path: Path) -> Compare:
         longest = tower.spec.max_tokens
         tower.save(tmp_path)
         traced = tmp_path / "traced" / "graph.onnx"
-        traced.parent.mkdir()
+        traced.parent.mkdir(exist_ok=True)
         with quiet():
             trace_tower(tower, traced)
             rows = tower.rows(tmp_path, TEXTS, longest)
