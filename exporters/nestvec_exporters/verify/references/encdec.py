@@ -40,7 +40,8 @@ def open_references(
         tensors = tokenizer(
             [f"{prompt}{text}" for text in texts],
             truncation=True,
-            max_length=limit,
+            # A text's own tag stands beside the default one until the graph reads it: a token less is left.
+            max_length=limit - (language is not None),
             padding=True,
             return_tensors="pt",
         )
