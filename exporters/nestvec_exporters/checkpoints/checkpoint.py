@@ -182,7 +182,7 @@ def _check_declarations(architecture: CheckpointKind, folder: Path, trust: Trust
     """Raise CheckpointUnsupported for code of its own that is not trusted, or another kind of model than its
     files."""
     trusted = trust is not None and trust.trust_remote_code
-    check_no_code(folder, pylate=architecture.name == LATE_INTERACTION, trusted=trusted)
+    check_no_code(folder, pylate=architecture.name in (LATE_INTERACTION, READY), trusted=trusted)
     check_custom_code(folder, architecture.name, trust)
     check_declared_kind(folder, architecture)
     if trusted:

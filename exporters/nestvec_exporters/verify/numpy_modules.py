@@ -109,7 +109,7 @@ def read_numpy_head(home: Path, pooling: str | None) -> NumpyHead:
     modes: tuple[str, ...] = ()
     include_prompt = True
     for row in rows[1:]:
-        kind, place = row["type"].split(".")[-1], home / row["path"]
+        kind, place = row["type"].split(".")[-1], home / str(row.get("path") or "")
         config = _config(place)
         if kind == "Pooling":
             modes = _modes(config)
@@ -171,7 +171,7 @@ def _layer_norm(arrays: dict[str, Array]) -> Vectors:
 def _dense(place: Path, config: dict[str, Any]) -> Vectors:
     activation = str(config.get("activation_function") or "Tanh").split(".")[-1]
     residual = bool(config.get("use_residual"))
-    mapped = residual and config["in_features"] != config["out_features"]
+    mapped = residual and config.get("in_features") != config.get("out_features")
     arrays = load_file(place / "model.safetensors")
 
     def apply(x: Array) -> Array:

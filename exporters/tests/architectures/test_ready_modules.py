@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from encoder_vectors import encoder_vectors
 from hypothesis import HealthCheck, given, settings, strategies
+from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Dense, Dropout, LayerNorm, Normalize, Pooling, WeightedLayerPooling
 
@@ -21,6 +23,7 @@ from nestvec_exporters.graph.ready.activations import ACTIVATIONS
 from nestvec_exporters.probes.texts import text_rows
 from nestvec_exporters.verify.compare import run_graph
 from nestvec_schemas.errors import CheckpointUnsupported, VerificationFailed
+from nestvec_schemas.late_interaction import token_arrays
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.repository import GRAPH
@@ -230,9 +233,63 @@ def test_weights_beside_the_graph_are_the_reference(save_ready: SaveReady, tmp_p
         exported(weights, tmp_path / "other", onnx_file="onnx/model.onnx")
 
 
-def with_noise(path: Path) -> None:
-    import onnx
+def write_pylate(folder: Path) -> None:
+    """PyLate's layout in place of a Pooling and a Dense: a projection of token vectors, and markers."""
+    rows = [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "2_Dense", "type": "pylate.models.Dense.Dense"},
+    ]
+    (folder / "modules.json").write_text(json.dumps(rows))
+    shutil.rmtree(folder / "1_Pooling")
+    config = {
+        "in_features": 32,
+        "out_features": 24,
+        "bias": False,
+        "activation_function": "torch.nn.modules.linear.Identity",
+    }
+    (folder / "2_Dense" / "config.json").write_text(json.dumps(config))
+    markers = {"query_prefix": "[unused0]", "document_prefix": "[unused1]"}
+    lengths = {"query_length": 12, "document_length": 40, "skiplist_words": ["."]}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(markers | lengths))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 64}))
 
+
+def test_a_projection_of_token_vectors(save_ready: SaveReady, tmp_path: Path) -> None:
+    """Late interaction, against sentence-transformers' MultiVectorEncoder where the weights are there."""
+    weights, folder = save_ready([Pooling(32), dense(32, 24, bias=False)])
+    shutil.copytree(folder / "onnx", weights / "onnx")
+    for place in (weights, folder):
+        write_pylate(place)
+    compared = exported(weights, tmp_path / "compared", read_from="onnx")
+    alone = exported(folder, tmp_path / "alone")
+    for manifest in (compared, alone):
+        assert (manifest.kind, manifest.dim) == ("multivector", 24)
+        assert manifest.verification.cosine_min > 0.9999
+    assert "MultiVectorEncoder" in str(compared.verification.reference)
+    # Where the graph ends in the projection, it is not applied again.
+    path = folder / "onnx" / "model.onnx"
+    model = onnx.load(path)
+    projection = load_file(folder / "2_Dense" / "model.safetensors")["linear.weight"].T
+    model.graph.initializer.append(
+        onnx.numpy_helper.from_array(np.array(projection, order="C"), "projection")
+    )
+    inputs = ["last_hidden_state", "projection"]
+    model.graph.node.append(onnx.helper.make_node("MatMul", inputs, ["token_embeddings"]))
+    shape: list[str | int | None] = ["batch", "sequence", 24]
+    made = onnx.helper.make_tensor_value_info("token_embeddings", onnx.TensorProto.FLOAT, shape)
+    model.graph.output[0].CopyFrom(made)
+    onnx.save(model, path)
+    assert exported(folder, tmp_path / "inside").dim == 24
+    graphs = [tmp_path / name / "ready" / GRAPH for name in ("compared", "inside")]
+    rows = [
+        token_arrays(row["input_ids"], compared.towers["text"].interaction)
+        for row in text_rows(tmp_path / "compared" / "ready", [f"[unused1]{text}" for text in TEXTS], 40)
+    ]
+    for first, second in zip(*(run_graph(graph, rows) for graph in graphs), strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-5)
+
+
+def with_noise(path: Path) -> None:
     model = onnx.load(path)
     for tensor in model.graph.initializer:
         if len(tensor.dims) == 2:
