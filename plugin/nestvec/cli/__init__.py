@@ -41,7 +41,7 @@ COMMANDS = {
 }
 
 _EPILOG = """\b
-Every option can be set by an environment variable, which its help names.
+Options can be set by environment variables, which their help names.
 NO_COLOR turns colours off.
 
 \b

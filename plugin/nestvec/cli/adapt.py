@@ -215,7 +215,7 @@ def command(args: AdaptArgs) -> None:
 
 
 def _adapt_texts(args: AdaptArgs, kind: Kind, path: Path) -> None:
-    from nestvec.cli.adapt_result import print_text_result
+    from nestvec.cli.reports.adapt_result import print_text_result
     from nestvec.datasets.training_texts import TrainingColumns, read_rows
     from nestvec.terminal.progress import stages
     from nestvec_exporters.train import AdaptOptions, Hyperparameters, RunOutput, TrainingData, adapt
@@ -237,7 +237,7 @@ def _adapt_texts(args: AdaptArgs, kind: Kind, path: Path) -> None:
 
 
 def _adapt_captions(args: AdaptArgs) -> None:
-    from nestvec.cli.adapt_result import print_caption_result
+    from nestvec.cli.reports.adapt_result import print_caption_result
     from nestvec.datasets.captions import open_image, read_captions
     from nestvec.terminal.progress import stages
     from nestvec_exporters.train import RunOutput

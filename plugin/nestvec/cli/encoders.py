@@ -107,7 +107,7 @@ def _print(folders: Sequence[EncoderFolder]) -> None:
 
 def _row(folder: EncoderFolder, manifest: Manifest) -> tuple[object, ...]:
 
-    from nestvec.cli.encoder_inputs import describe_inputs
+    from nestvec.cli.reports.encoder_inputs import describe_inputs
 
     return (
         folder.name,

@@ -272,7 +272,7 @@ def command(args: EvaluateArgs) -> None:
 
 
 def _write(evaluation: Evaluation, output: OutputArgs) -> None:
-    from nestvec.cli.evaluate_table import print_evaluation
+    from nestvec.cli.reports.evaluate_table import print_evaluation
     from nestvec.evaluate.report.output import write_rows
     from nestvec.evaluate.report.page import write_page
     from nestvec.evaluate.report.recommendation import recommendation_sentence

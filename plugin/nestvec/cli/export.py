@@ -72,8 +72,8 @@ def command(args: ExportArgs) -> None:
       nestvec export CHECKPOINT --merge 'base+0.5*A' --with A=biomed \\
         --fit pairs.jsonl
     """
-    from nestvec.cli.declarations import print_declarations
-    from nestvec.cli.export_report import print_export
+    from nestvec.cli.reports.declarations import print_declarations
+    from nestvec.cli.reports.export_report import print_export
     from nestvec.service.verification import open_served
     from nestvec.terminal.interrupts import reraise_interrupt
     from nestvec.terminal.progress import stages

@@ -40,7 +40,7 @@ _SETTINGS: Final = ServiceSettings(
 )
 
 
-class Probe(Protocol):
+class ProbeInput(Protocol):
     """An input to compare; the exporters have the class."""
 
     @property
@@ -60,7 +60,7 @@ class InProcessEncoder:
         self.name, self.encoder = next(iter(embedder.encoders.items()))
 
     def embed(
-        self, probes: Sequence[Probe], *, dim: int | None = None, expert: str | None = None
+        self, probes: Sequence[ProbeInput], *, dim: int | None = None, expert: str | None = None
     ) -> list[Array]:
         """What the service gives for each probe, all of them in one request; see ``ServedEncoder``."""
         outputs = self.runner.run(self._outputs(probes, EmbeddingConfig(self.name, expert=expert)))
@@ -71,7 +71,7 @@ class InProcessEncoder:
             return [_dense_weights(weights, manifest.dim) for weights in outputs]
         return [np.asarray(output, np.float32) for output in outputs]
 
-    async def _outputs(self, probes: Sequence[Probe], config: EmbeddingConfig) -> list[Array]:
+    async def _outputs(self, probes: Sequence[ProbeInput], config: EmbeddingConfig) -> list[Array]:
         """The encoder's outputs: queries, documents and other texts are a request each, at once."""
         names: list[Any] = [probe.prompt for probe in probes]
         roles = [role_of(name) if name else None for name in names]
@@ -93,7 +93,7 @@ class InProcessEncoder:
             outputs |= dict(zip(chosen, result.outputs, strict=True))
         return [outputs[at] for at in range(len(probes))]
 
-    def _input(self, probe: Probe) -> EmbedInput:
+    def _input(self, probe: ProbeInput) -> EmbedInput:
         value = probe.value
         if isinstance(value, str):
             return self._prompted(value, probe)
@@ -106,7 +106,7 @@ class InProcessEncoder:
             return self._prompted(json.dumps({"image": _address(first), "text": second}), probe)
         return json.dumps([_address(image) for image in value])
 
-    def _prompted(self, value: str, probe: Probe) -> EmbedInput:
+    def _prompted(self, value: str, probe: ProbeInput) -> EmbedInput:
         name: Any = probe.prompt
         return with_prompt([value], name, self.encoder)[0] if name else value
 

@@ -7,11 +7,10 @@ import pytest
 from click.testing import CliRunner
 
 from nestvec.cli import cli
-from nestvec.cli.export_report import _not_honoured
+from nestvec.cli.reports.export_report import _not_honoured
 from nestvec_exporters import architectures
 from nestvec_exporters.inventory.declaration import Declaration
 from nestvec_schemas.errors import CheckpointUnsupported
-from nestvec_schemas.manifest import Manifest
 
 HONOURED = Declaration("config.json", "hidden_size", 32, "honoured", "transformers' BertConfig")
 REFUSED = Declaration("config.json", "use_gated_mlp", True, "refused", "transformers does not read this key")
@@ -53,16 +52,14 @@ def test_explain_fails_as_the_export_would_after_printing(declared: list[Declara
 
 
 def test_what_is_ignored_or_not_reached_is_a_warning() -> None:
-    manifest = Manifest.model_construct(
-        declarations={
-            "colbert_linear.pt": {"": "ignored: --ignore: nothing names these weights"},
-            "config.json": {"hidden_size": "honoured: transformers' BertConfig"},
-            "tokenizer_config.json": {
-                "model_max_length": "honoured: texts are truncated to 512 of 1024 tokens: none"
-            },
-        }
-    )
-    assert _not_honoured(manifest) == (
+    declarations = {
+        "colbert_linear.pt": {"": "ignored: --ignore: nothing names these weights"},
+        "config.json": {"hidden_size": "honoured: transformers' BertConfig"},
+        "tokenizer_config.json": {
+            "model_max_length": "honoured: texts are truncated to 512 of 1024 tokens: none"
+        },
+    }
+    assert _not_honoured(declarations) == (
         "warning: colbert_linear.pt: --ignore: nothing names these weights\n"
         "warning: tokenizer_config.json:model_max_length: texts are truncated to 512 of 1024 tokens: none\n"
     )

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from nestvec.cli import cli
 from nestvec.cli.export import command, default_name, merged_name
-from nestvec.cli.export_report import _nested, _prompts
+from nestvec.cli.reports.export_report import _nested, _prompts
 from nestvec_exporters.merge import Merge
 from nestvec_schemas.errors import (
     CheckpointNotFound,

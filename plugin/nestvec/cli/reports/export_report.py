@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 def print_export(manifest: Manifest, models: Path, *, as_json: bool, fitted: bool) -> None:
     """Print the encoder's folder, size and accuracy; if ``fitted``, also the coefficients of the merge."""
-    from nestvec.cli.encoder_inputs import describe_inputs
+    from nestvec.cli.reports.encoder_inputs import describe_inputs
     from nestvec.terminal.tables import print_json
     from nestvec_schemas.repository import file_path
 
@@ -30,7 +31,7 @@ def print_export(manifest: Manifest, models: Path, *, as_json: bool, fitted: boo
         f"{merged}{folder}: {manifest.dim} dims ({dims}), {manifest.precision}, "
         f"{describe_inputs(manifest)}, {size / 1e6:.1f} MB\n"
         f"{_trusted(manifest)}"
-        f"{_not_honoured(manifest)}"
+        f"{_not_honoured(manifest.declarations)}"
         f"{_prompts(manifest)}"
         f"{_verified(verification)}"
         f"{_nested(manifest)}"
@@ -54,11 +55,11 @@ def _trusted(manifest: Manifest) -> str:
     return "the checkpoint's own code was allowed to run (--trust-remote-code)\n"
 
 
-def _not_honoured(manifest: Manifest) -> str:
+def _not_honoured(declarations: Mapping[str, Mapping[str, str]]) -> str:
     """Declarations of the checkpoint that were ignored, and lengths that are not reached."""
     lines = [
         f"{file}:{key}: {made_of.partition(': ')[2]}" if key else f"{file}: {made_of.partition(': ')[2]}"
-        for file, keys in manifest.declarations.items()
+        for file, keys in declarations.items()
         for key, made_of in keys.items()
         if made_of.startswith(("ignored: ", "honoured: texts are truncated to"))
     ]
