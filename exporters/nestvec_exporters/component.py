@@ -22,8 +22,10 @@ from nestvec_exporters.nesting.ladder import Ladders
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.texts import MAX_PROBE_TOKENS
 from nestvec_exporters.verify import compare
+from nestvec_schemas.errors import VerificationFailed
 from nestvec_schemas.manifest import Precision, Verification
-from nestvec_schemas.packed_outputs import EXTRA_COLUMNS
+from nestvec_schemas.packed_outputs import EXTRA_COLUMNS, SPARSE_DTYPE, unpack
+from nestvec_schemas.preprocessing.collate import Array, Arrays
 from nestvec_schemas.repository import CONFIG, GRAPH, part_folder
 from nestvec_schemas.towers import Tower
 
@@ -94,7 +96,7 @@ def verify_component(
     tower, normalised = component.tower, component.loaded.normalised
     graph = part_folder(folder, component.part) / GRAPH
     exit_maps = fitted.exit_maps if fitted else {}
-    if has_library and not exit_maps:
+    if has_library and not exit_maps and not component.loaded.outputs:
         return None
     max_tokens = min(tower.spec.max_tokens, MAX_PROBE_TOKENS)
     probes = tower.probes()
@@ -103,6 +105,8 @@ def verify_component(
         expected = compare.reference_exit_vectors(tower, rows, layer, matrix, normalised=normalised)
         exported = np.stack(compare.run_graph(graph, rows, layer))
         compare.check_exit_vectors(expected, exported, precision, layer)
+    if component.loaded.outputs:
+        _verify_outputs(component, graph, rows, tower.reference(probes, max_tokens), precision)
     if has_library:
         return None
     reference = tower.reference(probes, max_tokens)
@@ -111,6 +115,34 @@ def verify_component(
     deepest = ladders.layers[0] if ladders.shallow else None
     outputs = compare.run_graph(graph, rows, deepest, unbatched=tower.spec.alone)
     return compare.compare_outputs(reference, outputs, component.loaded.kind, precision)
+
+
+def _verify_outputs(
+    component: Component,
+    graph: Path,
+    rows: Sequence[Arrays],
+    reference: Sequence[Array],
+    precision: Precision,
+) -> None:
+    """Compare what a pass gives besides the checkpoint's kind. Raises VerificationFailed."""
+    packed = compare.run_graph(graph, rows, unbatched=component.tower.spec.alone)
+    for kind, dim in component.loaded.outputs.items():
+        expected, exported = (
+            [_dense_weights(unpack(array, kind), dim) for array in arrays] for arrays in (reference, packed)
+        )
+        try:
+            compare.compare_outputs(expected, exported, kind, precision)
+        except VerificationFailed as error:
+            raise error.reworded(cause=f"{error.cause} ({kind})") from error
+
+
+def _dense_weights(output: Array, dim: int) -> Array:
+    """The weights of words, (k,) SPARSE_DTYPE, as (dim,) float32; other outputs as they are."""
+    if output.dtype != SPARSE_DTYPE:
+        return output
+    weights = np.zeros(dim, np.float32)
+    weights[output["index"]] = output["value"]
+    return weights
 
 
 def _in_precision(tower: TowerModel, precision: Precision, traced: Path, on_stage: OnStage) -> Path:

@@ -25,6 +25,7 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.preprocessing.collate import Array
+from nestvec_schemas.vectors import normalise
 
 _UNWEIGHTED = ("cls_token", "eos_token", "pad_token", "unk_token")
 """Tokens that are no words."""
@@ -65,19 +66,30 @@ class PackedTower(SentenceTower):
 
     def module(self, exits: Sequence[int] = ()) -> nn.Module:
         """The transformer and what is made of its token vectors."""
-        tokenizer = self.source.model.tokenizer
-        unweighted = {getattr(tokenizer, f"{name}_id") for name in _UNWEIGHTED} - {None}
-        return PackedEncoder(self.source.transformer, self.head_layers, sorted(unweighted)).eval()
+        return PackedEncoder(self.source.transformer, self.head_layers, self._unweighted()).eval()
 
     def reference(self, inputs: Sequence[str], max_tokens: int) -> list[Array]:  # type: ignore[override]
-        """What the module gives, one text at a time."""
-        module, tokenizer = self.module(), self.source.model.tokenizer
-        packed = []
+        """What FlagEmbedding makes of transformers' token vectors, in numpy, one text at a time."""
+        return [self._packed(text, max_tokens) for text in inputs]
+
+    def _packed(self, text: str, max_tokens: int) -> Array:
+        row = self.source.model.tokenizer(text, truncation=True, max_length=max_tokens, return_tensors="pt")
+        ids = row["input_ids"]
         with torch.no_grad():
-            for text in inputs:
-                row = tokenizer(text, truncation=True, max_length=max_tokens, return_tensors="pt")
-                packed.append(np.asarray(module(row["input_ids"], row["attention_mask"])[0], np.float32))
-        return packed
+            passed = self.source.transformer(ids, attention_mask=row["attention_mask"])
+        states: Array = passed.last_hidden_state[0].numpy()
+        (weigh, weigh_bias), (project, project_bias) = (
+            (layer.weight.detach().numpy(), layer.bias.detach().numpy())
+            for layer in (self.head_layers[name] for name in M3_HEADS)
+        )
+        weights = np.maximum(states @ weigh[0] + weigh_bias[0], 0)
+        weights[np.isin(ids[0].numpy(), self._unweighted())] = 0
+        vectors = np.concatenate([states[:1], states[1:] @ project.T + project_bias])
+        return np.column_stack([normalise(vectors), weights, ids[0].numpy()]).astype(np.float32)
+
+    def _unweighted(self) -> list[int]:
+        tokenizer: Any = self.source.model.tokenizer
+        return sorted({getattr(tokenizer, f"{name}_id") for name in _UNWEIGHTED} - {None})
 
 
 def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Poolin
 from transformers import AutoModel, AutoTokenizer
 
 from nestvec_exporters import ExportOptions, export
+from nestvec_exporters.architectures.m3 import PackedTower
 from nestvec_exporters.options import Overrides
 from nestvec_exporters.probes.texts import text_rows
 from nestvec_exporters.verify import compare
-from nestvec_schemas.errors import CheckpointUnsupported
+from nestvec_schemas.errors import CheckpointUnsupported, VerificationFailed
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.packed_outputs import unpack
 from nestvec_schemas.repository import GRAPH
@@ -91,6 +92,24 @@ def test_three_outputs_of_one_graph(m3: Path, tmp_path: Path) -> None:
         assert weights["index"].tolist() == sorted(lexical)
         np.testing.assert_allclose(weights["value"], [lexical[word] for word in sorted(lexical)], atol=1e-5)
         np.testing.assert_allclose(unpack(packed, "multivector"), vectors, atol=1e-5)
+
+
+@pytest.mark.parametrize(("column", "kind"), [(-2, "sparse"), (0, "multivector")])
+def test_each_output_is_compared(
+    m3: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: int, kind: str
+) -> None:
+    own = PackedTower.reference
+
+    def turned(self: PackedTower, inputs: Sequence[str], max_tokens: int) -> list[np.ndarray]:
+        """Other weights of words, or other vectors of tokens, of the second half of a text."""
+        arrays = own(self, inputs, max_tokens)
+        for array in arrays:
+            array[1 + len(array) // 2 :, column] += 1
+        return arrays
+
+    monkeypatch.setattr(PackedTower, "reference", turned)
+    with pytest.raises(VerificationFailed, match=rf"\({kind}\)"):
+        exported(m3, tmp_path / "models")
 
 
 def pickled(folder: Path) -> None:
