@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,15 +37,27 @@ class PooledTextReference(Reference):
         self.pooling = Pooling(width, pooling_mode=tuple(modes))
         self.heads = int(getattr(model.config, "num_attention_heads", 0) or 0)
         self.prompts = {}
+        self.step = 1
 
     def with_prompts(self, prompts: Mapping[str, str]) -> PooledTextReference:
         """The same with prompts, which are tried too."""
         self.prompts = dict(prompts)
         return self
 
+    def with_fewer_texts(self, step: int) -> PooledTextReference:
+        """The same with every ``step``-th of the real texts, for a model that takes seconds for each."""
+        self.step = step
+        return self
+
     def probe_sets(self, max_tokens: int, *, full: bool) -> Sequence[ProbeSet]:
         """Texts of all kinds."""
-        return text_probe_sets(self.prompts, max_tokens, self.count, full=full)
+        first, *others = text_probe_sets(self.prompts, max_tokens, self.count, full=full)
+        probes = tuple(
+            probe
+            for place, probe in enumerate(first.probes)
+            if probe.group != "texts" or place % self.step == 0
+        )
+        return (replace(first, probes=probes), *others)
 
     def encode(self, probes: Sequence[Probe], *, batch: int, prompts: Mapping[str, str]) -> list[Array]:
         """Vectors, (dim,) each."""
