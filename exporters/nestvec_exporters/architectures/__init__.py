@@ -16,7 +16,7 @@ from nestvec_exporters.checkpoints.quiet import quiet
 from nestvec_exporters.checkpoints.recorded_loads import RecordedLoad, recorded_loads
 from nestvec_exporters.graph.tower import LoadedCheckpoint, Loader
 from nestvec_exporters.inventory.check import check_honoured
-from nestvec_exporters.inventory.context import WITHOUT_TRANSFORMERS, Context
+from nestvec_exporters.inventory.context import WITHOUT_TRANSFORMERS, InventoryContext
 from nestvec_exporters.inventory.declaration import Declaration
 from nestvec_exporters.inventory.loaded_weights import weight_declarations
 from nestvec_exporters.inventory.take import apply_ignored, take_inventory
@@ -68,5 +68,5 @@ def _load(checkpoint: Checkpoint, options: ExportOptions) -> tuple[LoadedCheckpo
     with recording as loads, loading_errors(checkpoint.folder):
         module = import_module(f"{__name__}.{kind}")
         loaded = cast("Loader", module.load)(checkpoint, options)
-    context = Context(CheckpointFiles(checkpoint.folder), kind, options)
+    context = InventoryContext(CheckpointFiles(checkpoint.folder), kind, options)
     return loaded, tuple(apply_ignored(weight_declarations(loads, context), options.ignore))

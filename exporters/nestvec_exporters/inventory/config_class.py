@@ -29,8 +29,8 @@ def sub_config_class(owner: Any, key: str, content: dict[str, Any]) -> Any:
     """The class of a nested configuration such as ``text_config``; None if it is not one."""
     named = content.get("model_type")
     own = (getattr(owner, "sub_configs", None) or {}).get(key)
-    if isinstance(named, str) and (known := config_class(named)) is not None:
-        return known
+    if isinstance(named, str) and (class_named := config_class(named)) is not None:
+        return class_named
     return own if isinstance(own, type) and hasattr(own, "sub_configs") else None
 
 
@@ -41,13 +41,13 @@ def attributes(of: Any) -> frozenset[str]:
     names |= {field.name for field in fields(of)} if is_dataclass(of) else set()
     for base in of.__mro__[:-1]:
         names |= set(getattr(base, "__annotations__", {}))
-    names |= _written(of)
+    names |= _derived_keys(of)
     if "rope_parameters" in names:
         names |= _LEGACY_ROPE
     return frozenset(names)
 
 
-def _written(of: Any) -> set[str]:
+def _derived_keys(of: Any) -> set[str]:
     """The keys that the class writes of itself: attributes that it derives from others, and properties."""
     names = {name for name in dir(of) if isinstance(getattr(of, name, None), property)}
     try:
@@ -57,7 +57,7 @@ def _written(of: Any) -> set[str]:
     return names | set(vars(default)) | set(default.to_dict())
 
 
-def reads(of: Any, key: str) -> bool:
+def appears_in_code(of: Any, key: str) -> bool:
     """Whether the code of a configuration class's architecture names a key: read by ``getattr``, or under a
     name from before it became another attribute."""
     return (

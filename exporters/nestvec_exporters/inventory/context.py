@@ -22,7 +22,7 @@ _WITH_CLASSIFIER: Final = frozenset({"cross"})
 
 
 @dataclass(frozen=True)
-class Context:
+class InventoryContext:
     """A checkpoint, read as a kind, for an export."""
 
     files: CheckpointFiles

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from nestvec_exporters.checkpoints.recorded_loads import RecordedLoad
-from nestvec_exporters.inventory.context import Context
+from nestvec_exporters.inventory.context import InventoryContext
 from nestvec_exporters.inventory.declaration import Declaration
 from nestvec_exporters.inventory.rules.weights import weight_rule
 
@@ -17,7 +17,7 @@ WEIGHTS_FILE: Final = "model.safetensors"
 _FILLED: Final = "the files lack this weight, and transformers fills it with random numbers"
 
 
-def weight_declarations(loads: Iterable[RecordedLoad], context: Context) -> list[Declaration]:
+def weight_declarations(loads: Iterable[RecordedLoad], context: InventoryContext) -> list[Declaration]:
     """The weights that files have and models do not take, and those that models have and files lack.
 
     Weights of the same rule are put together under their common beginning; refused ones are not.
@@ -33,7 +33,7 @@ def weight_declarations(loads: Iterable[RecordedLoad], context: Context) -> list
     return _grouped(declarations)
 
 
-def _is_needed(name: str, context: Context) -> bool:
+def _is_needed(name: str, context: InventoryContext) -> bool:
     """Whether a missing weight is used: a pooler is not, where token vectors are pooled."""
     scores = context.has_classifier and "Pooling" not in context.files.modules
     return scores or ("pooler." not in name and "pooler_" not in name)

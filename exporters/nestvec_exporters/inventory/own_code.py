@@ -11,14 +11,14 @@ from nestvec_exporters.checkpoints.untrusted.custom_code import (
     custom_classes,
     has_own_modules,
 )
-from nestvec_exporters.inventory.context import Context
+from nestvec_exporters.inventory.context import InventoryContext
 from nestvec_exporters.inventory.declaration import Declaration
 
 _REASON: Final = "the checkpoint's own code reads it, and the reference runs that code too"
 _FILES: Final = frozenset({*AUTO_MAP_FILES, "modules.json"})
 
 
-def read_by_own_code(declarations: Iterable[Declaration], context: Context) -> list[Declaration]:
+def read_by_own_code(declarations: Iterable[Declaration], context: InventoryContext) -> list[Declaration]:
     """The declarations, with refused ones of configurations as honoured where the code is trusted."""
     files = context.files
     trusted = context.options.trust_remote_code

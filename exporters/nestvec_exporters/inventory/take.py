@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from nestvec_exporters.checkpoints.native.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapters_in
 from nestvec_exporters.checkpoints.files import GRAPHS, CheckpointFiles
 from nestvec_exporters.checkpoints.kinds import M3, M3_HEADS, SENTENCE
-from nestvec_exporters.inventory.context import Context
+from nestvec_exporters.checkpoints.native.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapters_in
+from nestvec_exporters.inventory.context import InventoryContext
 from nestvec_exporters.inventory.declaration import Declaration, matches
 from nestvec_exporters.inventory.layout import (
     MODULES_FILE,
@@ -55,7 +55,7 @@ def take_inventory(folder: Path, kind: str, options: ExportOptions) -> tuple[Dec
     """
     if folder.is_file():  # word vectors declare nothing but themselves
         return ()
-    context = Context(CheckpointFiles(folder), kind, options)
+    context = InventoryContext(CheckpointFiles(folder), kind, options)
     modules, declarations = declared_modules(folder)
     with_modules = bool(modules)
     homes = modules or [_STATIC if kind == "static" else _PLAIN]
@@ -88,7 +88,9 @@ def apply_ignored(declarations: Iterable[Declaration], patterns: Iterable[str]) 
         )
 
 
-def _module_declarations(module: ModuleFolder, context: Context, *, with_modules: bool) -> list[Declaration]:
+def _module_declarations(
+    module: ModuleFolder, context: InventoryContext, *, with_modules: bool
+) -> list[Declaration]:
     """The declarations of the files in a module's folder."""
     if module.module_class in ROUTER_CLASSES:
         return []
@@ -121,7 +123,9 @@ def _module_declarations(module: ModuleFolder, context: Context, *, with_modules
     return declarations
 
 
-def _sentence_bert(module: ModuleFolder, context: Context, *, with_modules: bool) -> list[Declaration]:
+def _sentence_bert(
+    module: ModuleFolder, context: InventoryContext, *, with_modules: bool
+) -> list[Declaration]:
     """The settings of sentence-transformers' Transformer, which it reads only where ``modules.json`` is."""
     declarations = []
     for name in SENTENCE_BERT_FILES:
@@ -132,7 +136,7 @@ def _sentence_bert(module: ModuleFolder, context: Context, *, with_modules: bool
     return declarations
 
 
-def _model_declarations(context: Context) -> list[Declaration]:
+def _model_declarations(context: InventoryContext) -> list[Declaration]:
     """The declarations of the files that describe the checkpoint as a whole."""
     files = context.files
     file = sentence_transformers.FILE
@@ -151,9 +155,11 @@ def _mismatches(folder: Path, modules: list[ModuleFolder]) -> dict[tuple[str, st
     return mismatches
 
 
-def _extra_files(context: Context, modules: list[ModuleFolder], known: set[str]) -> list[Declaration]:
+def _extra_files(
+    context: InventoryContext, modules: list[ModuleFolder], judged: set[str]
+) -> list[Declaration]:
     """The declarations of the other files."""
-    named = known | {MODULES_FILE}
+    named = judged | {MODULES_FILE}
     for module in modules:
         names: tuple[str, ...] = (
             *_WEIGHTS,
@@ -165,15 +171,15 @@ def _extra_files(context: Context, modules: list[ModuleFolder], known: set[str])
         if module.module_class in TRANSFORMER_CLASSES and context.kind in READS_IMAGES:
             names = (*names, *PREPROCESSOR_FILES)
         named |= {module.path(name) for name in (*names, *_shards(context, module), *SENTENCE_BERT_FILES)}
-    whole = whole_file_rules(context)
+    by_name = whole_file_rules(context)
     loaded = _loaded_files(context)
     declarations = _adapters(context)
     named |= {declaration.file for declaration in declarations}
     for path in _files(context.folder):
         name = path.rpartition("/")[2]
-        if path in named or path in loaded or (name in whole and path.count("/") == 0):
-            if path not in known and name in whole:
-                declarations.append(whole[name].judge(path, "", None))
+        if path in named or path in loaded or (name in by_name and path.count("/") == 0):
+            if path not in judged and name in by_name:
+                declarations.append(by_name[name].judge(path, "", None))
             continue
         declaration = _m3_head(path, context) or judge_extra_file(path)
         if declaration is not None:
@@ -181,7 +187,7 @@ def _extra_files(context: Context, modules: list[ModuleFolder], known: set[str])
     return declarations
 
 
-def _m3_head(path: str, context: Context) -> Declaration | None:
+def _m3_head(path: str, context: InventoryContext) -> Declaration | None:
     """The declaration of a head of BGE-M3 that is not ignored; None for another file."""
     name, _, suffix = path.partition(".")
     if context.kind != M3 or name not in M3_HEADS or path in context.options.ignore:
@@ -191,7 +197,7 @@ def _m3_head(path: str, context: Context) -> Declaration | None:
     return honoured("weights of words or vectors of tokens, beside the text's vector").judge(path, "", None)
 
 
-def _adapters(context: Context) -> list[Declaration]:
+def _adapters(context: InventoryContext) -> list[Declaration]:
     """The declarations of adapters in folders below a text encoder's, each an expert of the encoder."""
     if context.kind not in _WITH_ADAPTERS:
         return []
@@ -204,14 +210,14 @@ def _adapters(context: Context) -> list[Declaration]:
     ]
 
 
-def _shards(context: Context, module: ModuleFolder) -> list[str]:
+def _shards(context: InventoryContext, module: ModuleFolder) -> list[str]:
     """The files of weights that an index names."""
     index = context.files.json(module.path("model.safetensors.index.json"))
     weights: Any = index.get("weight_map")
     return sorted({str(name) for name in weights.values()}) if isinstance(weights, dict) else []
 
 
-def _loaded_files(context: Context) -> set[str]:
+def _loaded_files(context: InventoryContext) -> set[str]:
     """Other files that the loader of this kind of checkpoint reads."""
     names = {COLBERT_FILE, sentence_transformers.FILE, "idf.json", tokenizer.TEMPLATE, "chat_template.json"}
     names |= {ADAPTER_CONFIG, ADAPTER_WEIGHTS}  # transformers loads an adapter beside a configuration

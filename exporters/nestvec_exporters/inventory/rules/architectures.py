@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from nestvec_exporters.checkpoints.kinds import M3, SENTENCE
-from nestvec_exporters.inventory.context import Context
+from nestvec_exporters.inventory.context import InventoryContext
 from nestvec_exporters.inventory.rules.rule import Rule, honoured, irrelevant, limited
 
 _HEADLESS: Final = re.compile(r"\w*(Model|Encoder|Backbone|Base)$")
@@ -17,7 +17,7 @@ _CHECKED: Final = frozenset({SENTENCE, M3, "decoder"})
 """Kinds of which any architecture with a body could be read."""
 
 
-def architecture_rule(context: Context, config: Mapping[str, Any], *, with_modules: bool) -> Rule:
+def architecture_rule(context: InventoryContext, config: Mapping[str, Any], *, with_modules: bool) -> Rule:
     """The rule: with ``modules.json``, or ``--pooling``, the body alone is read; a plain layout with a head
     does not say that it embeds."""
     if with_modules:

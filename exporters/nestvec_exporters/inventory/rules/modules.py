@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from nestvec_exporters.inventory.context import Context
+from nestvec_exporters.inventory.context import InventoryContext
 from nestvec_exporters.inventory.rules.rule import (
     RECORD,
     TRAINING,
@@ -44,7 +44,7 @@ ROUTER: Final[Rules] = {
 }
 
 
-def _pooling(context: Context) -> Rules:
+def _pooling(context: InventoryContext) -> Rules:
     by = "the pooling of the graph"
     return {
         **table(honoured("compared with the transformer's width"), "embedding_dimension"),
@@ -59,7 +59,7 @@ def _pooling(context: Context) -> Rules:
     }
 
 
-def _dense(context: Context) -> Rules:
+def _dense(context: InventoryContext) -> Rules:
     source = "token_embeddings" if context.late else "sentence_embedding"
     names = (None, source, "scores") if context.kind == "cross" else (None, source)
     by = "a layer of the graph"
@@ -77,7 +77,7 @@ def _dense(context: Context) -> Rules:
     }
 
 
-def _normalize(context: Context) -> Rules:
+def _normalize(context: InventoryContext) -> Rules:
     names = (None, "token_embeddings" if context.late else "sentence_embedding")
     return table(
         limited(
@@ -137,7 +137,7 @@ _MULTI_VECTOR_MASK: Final[Rules] = {
     "skiplist_tasks": honoured("documents, or queries, omit these tokens"),
 }
 
-_TABLES: Final[Mapping[str, Callable[[Context], Rules]]] = {
+_TABLES: Final[Mapping[str, Callable[[InventoryContext], Rules]]] = {
     "Pooling": _pooling,
     "Dense": _dense,
     "Normalize": _normalize,
@@ -152,7 +152,7 @@ _TABLES: Final[Mapping[str, Callable[[Context], Rules]]] = {
 }
 
 
-def module_rules(module_class: str, context: Context) -> Rules | None:
+def module_rules(module_class: str, context: InventoryContext) -> Rules | None:
     """The rules of a class's ``config.json``; None for a class without a table, which no loader reads."""
     rules = _TABLES.get(module_class)
     return None if rules is None else {"__version__": irrelevant(RECORD), **rules(context)}

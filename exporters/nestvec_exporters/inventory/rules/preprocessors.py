@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from nestvec_exporters.inventory.context import Context
+from nestvec_exporters.inventory.context import InventoryContext
 from nestvec_exporters.inventory.rules.rule import (
     RECORD,
     TRAINING,
@@ -46,7 +46,7 @@ _COLBERT_REST: Final = (
 """What ColBERT writes of its training and indexing, between bars."""
 
 
-def colbert_rules(context: Context) -> Rules:
+def colbert_rules(context: InventoryContext) -> Rules:
     """``artifact.metadata`` of colbert-ir's ColBERT."""
     markers = either(
         context.kind in ("late", "ready"),
@@ -59,7 +59,7 @@ def colbert_rules(context: Context) -> Rules:
     }
 
 
-def whole_file_rules(context: Context) -> Rules:
+def whole_file_rules(context: InventoryContext) -> Rules:
     """Files that are judged as a whole, by name."""
     images = (
         honoured("the preprocessing of images")

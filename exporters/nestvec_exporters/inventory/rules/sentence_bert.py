@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from nestvec_exporters.checkpoints.kinds import READY
-from nestvec_exporters.inventory.context import Context
+from nestvec_exporters.inventory.context import InventoryContext
 from nestvec_exporters.inventory.rules.dual import dual_settings_rules
 from nestvec_exporters.inventory.rules.rule import (
     PRECISION,
@@ -66,7 +66,7 @@ _ARGUMENTS: Final = (
 )
 
 
-def sentence_bert_rules(context: Context, arguments: Mapping[str, Any]) -> Rules:
+def sentence_bert_rules(context: InventoryContext, arguments: Mapping[str, Any]) -> Rules:
     """The rules for a checkpoint; ``arguments`` is the file's content, whose nested arguments are ruled."""
     if context.kind == "dual":
         return dual_settings_rules()
@@ -122,13 +122,13 @@ def sentence_bert_rules(context: Context, arguments: Mapping[str, Any]) -> Rules
     return rules
 
 
-def _length_rule(context: Context) -> Rule:
+def _length_rule(context: InventoryContext) -> Rule:
     if context.late:
         return honoured("the longest text, unless queries or documents have lengths of their own")
     return honoured("the longest text of the encoder")
 
 
-def _task(context: Context) -> tuple[str, str, str]:
+def _task(context: InventoryContext) -> tuple[str, str, str]:
     """The task, the output of the transformers model, and what the module calls it."""
     if context.kind == "cross" and "Pooling" not in context.files.modules:
         return _LANGUAGE_MODEL if "LogitScore" in context.files.modules else _CLASSIFIER

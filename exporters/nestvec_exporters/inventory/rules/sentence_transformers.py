@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from nestvec_exporters.inventory.context import Context
+from nestvec_exporters.inventory.context import InventoryContext
 from nestvec_exporters.inventory.rules.rule import (
     RECORD,
     Rule,
@@ -30,7 +30,7 @@ _PYLATE: Final = (
 _SIMILARITIES: Final = ("cosine", "dot", "euclidean", "manhattan", "maxsim", "MaxSim")
 
 
-def sentence_transformers_rules(context: Context) -> Rules:
+def sentence_transformers_rules(context: InventoryContext) -> Rules:
     """The rules for a checkpoint."""
     reads_markers = context.kind in ("late", "ready")
     return {
@@ -66,7 +66,7 @@ def sentence_transformers_rules(context: Context) -> Rules:
     }
 
 
-def _truncation(context: Context) -> Rule:
+def _truncation(context: InventoryContext) -> Rule:
     dims = context.options.dims or ()
 
     def offered(value: Any) -> bool:

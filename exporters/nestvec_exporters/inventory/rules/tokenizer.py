@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from nestvec_exporters.checkpoints.kinds import CUSTOM, M3, SENTENCE
 from nestvec_exporters.checkpoints.untrusted.custom_code import unexplained_classes
-from nestvec_exporters.inventory.context import Context
+from nestvec_exporters.inventory.context import InventoryContext
 from nestvec_exporters.inventory.rules.rule import (
     RECORD,
     ROW_PADDING,
@@ -155,7 +155,7 @@ _RULES: Final[Rules] = {
 }
 
 
-def tokenizer_rules(context: Context, content: Mapping[str, Any], *, with_modules: bool) -> Rules:
+def tokenizer_rules(context: InventoryContext, content: Mapping[str, Any], *, with_modules: bool) -> Rules:
     """The rules for a checkpoint's ``tokenizer_config.json``."""
     rules: dict[str, Rule] = dict(_RULES)
     for key, value in content.items():
@@ -188,7 +188,7 @@ _CUTS_ON_EITHER_SIDE: Final = frozenset(
 """Kinds whose towers tell the service on which side a text is cut."""
 
 
-def truncation_rule(context: Context) -> Rule:
+def truncation_rule(context: InventoryContext) -> Rule:
     """Which side of a long text is cut off."""
     sides = _ROW_SIDES if context.kind in _CUTS_ON_EITHER_SIDE else ("right",)
     return limited(
@@ -198,7 +198,7 @@ def truncation_rule(context: Context) -> Rule:
     )
 
 
-def template_rule(context: Context, *, with_modules: bool) -> Rule:
+def template_rule(context: InventoryContext, *, with_modules: bool) -> Rule:
     """A chat template, which sentence-transformers applies where nothing says that texts are read plainly."""
     if context.kind == "vlm":
         return honoured("the layout of messages")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from nestvec_exporters.checkpoints.untrusted.custom_code import unexplained_classes
-from nestvec_exporters.inventory.context import WITHOUT_TRANSFORMERS, Context
+from nestvec_exporters.inventory.context import WITHOUT_TRANSFORMERS, InventoryContext
 from nestvec_exporters.inventory.declaration import Declaration
 from nestvec_exporters.inventory.rules.architectures import architecture_rule
 from nestvec_exporters.inventory.rules.by_type import BY_TYPE
@@ -188,7 +188,7 @@ _CROSS_KEYS: Final = ("sbert_ce_default_activation_function",)
 
 
 def transformers_config(
-    file: str, content: Mapping[str, Any], context: Context, *, with_modules: bool
+    file: str, content: Mapping[str, Any], context: InventoryContext, *, with_modules: bool
 ) -> list[Declaration]:
     """The declarations of a ``config.json``; ``with_modules``: ``modules.json`` says what follows it."""
     if context.kind == "ready":
@@ -211,7 +211,9 @@ def transformers_config(
     return declarations
 
 
-def _specific(content: Mapping[str, Any], context: Context, *, with_modules: bool) -> dict[str, Rule]:
+def _specific(
+    content: Mapping[str, Any], context: InventoryContext, *, with_modules: bool
+) -> dict[str, Rule]:
     """Rules that depend on the kind of checkpoint."""
     is_cross = context.has_classifier
     scores = honoured("the head that gives the score")
@@ -240,8 +242,8 @@ def _specific(content: Mapping[str, Any], context: Context, *, with_modules: boo
 def _judged(file: str, key: str, value: Any, owner: Any, rules: Rules, before: str = "") -> list[Declaration]:
     """A key's declaration, or those of the keys of a nested configuration."""
     from nestvec_exporters.inventory.config_class import (  # noqa: PLC0415 - transformers
+        appears_in_code,
         attributes,
-        reads,
         sub_config_class,
     )
 
@@ -261,7 +263,7 @@ def _judged(file: str, key: str, value: Any, owner: Any, rules: Rules, before: s
     rule = rules.get(key)
     if key in attributes(owner) and (rule is None or key in ("position_embedding_type",)):
         rule = honoured(f"transformers' {owner.__name__}")
-    if rule is None and reads(owner, key):
+    if rule is None and appears_in_code(owner, key):
         rule = honoured(f"transformers reads it for {owner.model_type}")
     return [
         (rule or refused("transformers does not read this key for the architecture")).judge(file, name, value)
@@ -271,7 +273,7 @@ def _judged(file: str, key: str, value: Any, owner: Any, rules: Rules, before: s
 _READ_BY_READY: Final = ("max_position_embeddings", "sbert_ce_default_activation_function")
 
 
-def _in_graph(file: str, key: str, value: Any, context: Context) -> Declaration:
+def _in_graph(file: str, key: str, value: Any, context: InventoryContext) -> Declaration:
     """A key of a checkpoint whose ONNX graph exists: the architecture is in the graph."""
     if key in _READ_BY_READY:
         return honoured("the longest text, or the activation, of the ready graph").judge(file, key, value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from nestvec_exporters.inventory.context import Context
+from nestvec_exporters.inventory.context import InventoryContext
 from nestvec_exporters.inventory.rules.rule import Rule, honoured, irrelevant, refused
 
 _BUFFER: Final = "a buffer that transformers makes itself"
@@ -58,7 +58,7 @@ _BY_KIND: Final[dict[str, tuple[tuple[re.Pattern[str], Rule], ...]]] = {
 _REFUSAL: Final = refused("no part of the model takes this weight")
 
 
-def weight_rule(name: str, context: Context) -> Rule:
+def weight_rule(name: str, context: InventoryContext) -> Rule:
     """The rule for a weight that the loaded model does not take."""
     for pattern, rule in (*_BY_KIND.get(context.kind, ()), *_ANY_KIND):
         if pattern.fullmatch(name):
