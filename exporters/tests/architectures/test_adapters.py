@@ -18,6 +18,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Normalize, Pooling, Transformer
 
 from nestvec_exporters import ExportOptions, export
+from nestvec_exporters.probes.pairs import pair_rows
 from nestvec_exporters.probes.texts import text_rows
 from nestvec_exporters.verify.compare import run_graph
 from nestvec_schemas.errors import CheckpointUnsupported
@@ -78,13 +79,10 @@ def test_an_adapter_is_merged_into_the_base_that_it_names(base: Path, adapter: P
     assert cosines(served, encoder(base).encode(TEXTS)).max() < 0.99
 
 
-def test_a_base_beside_the_adapter(base: Path, adapter: Path, tmp_path: Path) -> None:
-    moved = tmp_path / "moved"
-    shutil.copytree(base, moved / "base")
-    shutil.copytree(adapter, moved / "adapter")
-    shutil.rmtree(base)
-    edit(moved / "adapter" / "adapter_config.json", base_model_name_or_path="../base")
-    exported(moved / "adapter", tmp_path / "models")
+def test_a_base_inside_the_adapters_folder(base: Path, adapter: Path, tmp_path: Path) -> None:
+    shutil.move(base, adapter / "base")
+    edit(adapter / "adapter_config.json", base_model_name_or_path="base")
+    exported(adapter, tmp_path / "models")
 
 
 @pytest.mark.parametrize(
@@ -143,3 +141,20 @@ def test_a_task_without_its_adapter(base: Path, tmp_path: Path) -> None:
     shutil.rmtree(checkpoint / "adapters" / "clustering")
     with pytest.raises(CheckpointUnsupported, match="lacks adapters of its tasks: clustering"):
         exported(checkpoint, tmp_path / "models")
+
+
+def test_an_adapter_of_a_reranker_brings_its_classifier(base: Path, tmp_path: Path) -> None:
+    plain = transformers.AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
+    model = get_peft_model(plain, lora(3, task_type="SEQ_CLS")).eval()
+    model.save_pretrained(str(tmp_path / "reranker"))
+    shutil.copyfile(base / "tokenizer.json", tmp_path / "reranker" / "tokenizer.json")
+    shutil.copyfile(base / "tokenizer_config.json", tmp_path / "reranker" / "tokenizer_config.json")
+    manifest = exported(tmp_path / "reranker", tmp_path / "models")
+    assert manifest.kind == "reranker"
+    folder = tmp_path / "models" / "tiny"
+    pairs = [("heat", text) for text in TEXTS]
+    rows = pair_rows(folder, pairs, TOKENS)
+    scores = np.concatenate(run_graph(folder / GRAPH, rows)).ravel()
+    with torch.no_grad():
+        own = [model(torch.from_numpy(row["input_ids"])[None]).logits.item() for row in rows]
+    np.testing.assert_allclose(scores, own, atol=1e-4)

@@ -28,6 +28,9 @@ _TASK_CLASSES: Final = {
 }
 """The class that an adapter of a task was trained in."""
 
+_CLASSIFIERS: Final = ("score.weight", "classifier.weight", "classifier.out_proj.weight")
+"""Ends of the names of a classifier's last weights."""
+
 _WEIGHT_FILES: Final = (
     "*.safetensors",
     "*.bin",
@@ -145,7 +148,7 @@ def write_merged(adapter: Adapter, base: Path, target: Path, *, layout: Path | N
     own_layout = (adapter.folder / "modules.json").is_file()
     layout = layout or (adapter.folder if own_layout else base)
     home = target / first_folder(layout).relative_to(layout)
-    _copy_layout(layout, target)
+    _copy_layout(layout, target, base)
     home.mkdir(parents=True, exist_ok=True)
     _copy(base_home(base), home, ("config.json", *_TOKENIZER_FILES))
     _copy(adapter.folder, home, _TOKENIZER_FILES)
@@ -163,17 +166,33 @@ def _load(adapter: Adapter, home: Path) -> Any:
     import transformers  # noqa: PLC0415 - slow
 
     task = _TASK_CLASSES.get(str(adapter.config.get("task_type")), "AutoModel")
+    labels = _labels(adapter) if task == "AutoModelForSequenceClassification" else None
     try:
         model = getattr(transformers, task).from_pretrained(
-            str(home), dtype="float32", local_files_only=True, trust_remote_code=False
+            str(home),
+            dtype="float32",
+            local_files_only=True,
+            trust_remote_code=False,
+            **({} if labels is None else {"num_labels": labels}),
         )
     except Exception as error:
         raise _not_merged(adapter, str(error).strip().partition("\n")[0] or type(error).__name__) from error
     return model.float().eval()
 
 
-def _copy_layout(layout: Path, target: Path) -> None:
-    """Copy everything but the transformer's weights, adapters, and graphs."""
+def _labels(adapter: Adapter) -> int | None:
+    """The number of labels of the classifier that an adapter brings; None if it brings none."""
+    from safetensors import safe_open  # noqa: PLC0415 - only an export needs it
+
+    with safe_open(adapter.folder / ADAPTER_WEIGHTS, framework="numpy") as file:
+        for name in file.keys():  # noqa: SIM118 - it is no mapping
+            if name.endswith(_CLASSIFIERS):
+                return int(file.get_slice(name).get_shape()[0])
+    return None
+
+
+def _copy_layout(layout: Path, target: Path, base: Path) -> None:
+    """Copy everything but the transformer's weights, adapters, graphs, and a base inside."""
     home = first_folder(layout)
 
     def skipped(folder: str, names: list[str]) -> set[str]:
@@ -181,7 +200,9 @@ def _copy_layout(layout: Path, target: Path) -> None:
         leave = {
             name
             for name in names
-            if (place / name / ADAPTER_CONFIG).is_file() or name in ("adapters", "onnx")
+            if (place / name / ADAPTER_CONFIG).is_file()
+            or name in ("adapters", "onnx")
+            or (place / name).resolve() == base.resolve()
         }
         if place.resolve() == home.resolve():
             leave |= {path.name for part in (*_WEIGHT_FILES, "adapter_*") for path in place.glob(part)}
