@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from nestvec.service.preprocess.tokenizer import MAX_CHARACTERS_READ, EncoderTokenizer, Token
 from nestvec_schemas.errors import ManifestCorrupt
+from nestvec_schemas.preprocessing.pair_template import PairTemplate
 from nestvec_schemas.repository import TOKENIZER
 
 
@@ -117,3 +118,26 @@ def test_a_file_that_is_no_tokenizer(tmp_path: Path) -> None:
     (tmp_path / TOKENIZER).write_text("{}")
     with pytest.raises(ManifestCorrupt, match=r"is not a tokenizer.*Export the encoder again"):
         EncoderTokenizer(tmp_path / TOKENIZER, 8)
+
+
+TEMPLATE = PairTemplate(prefix="w1 ", between=" w2 ", suffix=" w3", ending=(7,))
+
+
+@pytest.mark.parametrize(
+    ("direction", "ids"),
+    [("right", [5, 10, 6, 11, 12, 13, 14, 7]), ("left", [5, 10, 6, 15, 16, 17, 18, 7])],
+)
+def test_a_pair_is_one_text_of_its_template_and_keeps_its_end(
+    tokenizer: EncoderTokenizer, direction: str, ids: list[int]
+) -> None:
+    document = " ".join(f"w{n}" for n in range(7, 15))
+    (pair,) = tokenizer.encode_pairs([("w6", document)], direction, TEMPLATE)  # type: ignore[arg-type]
+    assert (pair.ids.tolist(), pair.total) == (ids, 12)
+    (short,) = tokenizer.encode_pairs([("w6", "w7")], template=TEMPLATE)
+    assert short.ids.tolist() == [5, 10, 6, 11, 7]
+
+
+def test_an_instruction_stands_before_the_query(tokenizer: EncoderTokenizer) -> None:
+    plain = tokenizer.encode_pairs([("w1 w2", "w3")])
+    prompted = tokenizer.encode_pairs([("w2", "w3")], template=PairTemplate(prefix="w1 "))
+    assert prompted[0].ids.tolist() == plain[0].ids.tolist()
