@@ -26,7 +26,9 @@ def pair_probe_sets(max_tokens: int, count: Callable[[str], int], *, full: bool)
     odd = [(text, document) for text in ODD_TEXTS] + [(query, text) for text in ODD_TEXTS]
     sized = texts_of_lengths(max_tokens, count)
     lengths: list[TextPair] = [(query, text) for text in sized] + [(text, document) for text in sized[::2]]
-    lengths += [(sized[-1], query), (sized[-1], sized[-2]), (sized[0], sized[0])]
+    overlong = sized[-1]
+    backwards = " ".join(reversed(overlong.split()))
+    lengths += [(overlong, query), (overlong, backwards), (overlong, sized[-2]), (sized[0], sized[0])]
     ordered = sorted(real[:-1], key=lambda pair: len(pair[0]) + len(pair[1]))
     return (
         ProbeSet(_probes(real, "pairs") + _probes(odd, "characters") + _probes(lengths, "lengths")),
