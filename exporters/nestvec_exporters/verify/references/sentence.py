@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 
 from nestvec_exporters.architectures.sentence_transformer import positions, without_messages
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
-from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS, UNLIMITED, UNSTATED_MAX_TOKENS
+from nestvec_exporters.checkpoints.max_length import max_text_tokens
 from nestvec_exporters.checkpoints.native.adapters import adapters_in
 from nestvec_exporters.checkpoints.untrusted.custom_code import apply_native_settings
 from nestvec_exporters.graph.tower import LoadedCheckpoint
@@ -86,12 +86,7 @@ class SentenceReference(Reference):
             return requested
         transformer = getattr(self.model[0], "auto_model", None)
         room = None if transformer is None else positions(transformer)
-        declared = self.model.max_seq_length
-        if room is None and declared is not None and declared >= UNLIMITED:
-            return UNSTATED_MAX_TOKENS
-        return min(
-            declared or DEFAULT_MAX_TOKENS, room or DEFAULT_MAX_TOKENS, DEFAULT_MAX_TOKENS
-        )
+        return max_text_tokens(self.model.max_seq_length, room, None)
 
     def _count(self, text: str) -> int:
         return len(self.model.tokenizer(text, truncation=False, verbose=False)["input_ids"])
