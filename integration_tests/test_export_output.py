@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import transformers
-from transformers import BertTokenizerFast
 
 STAGE = re.compile(r"[a-z' ]+ … \d+\.\d s")
 
@@ -30,7 +29,9 @@ def test_a_failing_trace_writes_nothing_but_its_error(kind: str, tmp_path: Path)
     folder = tmp_path / "checkpoint"
     config = getattr(transformers, f"{kind}Config")(vocab_size=len(words), pad_token_id=0, **fields)
     getattr(transformers, f"{kind}Model")(config).save_pretrained(folder)
-    BertTokenizerFast(vocab={word: number for number, word in enumerate(words)}).save_pretrained(folder)
+    transformers.BertTokenizer(vocab={word: number for number, word in enumerate(words)}).save_pretrained(
+        folder
+    )
     command = [
         str(Path(sys.executable).with_name("nestvec")),
         "export",

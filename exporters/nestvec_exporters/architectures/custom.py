@@ -63,7 +63,7 @@ class OwnCodeTower(TextTower):
     def reference(self, inputs: Sequence[str], max_tokens: int) -> Vectors:
         """The checkpoint's own vectors, (n, dim) float32, one text at a time."""
         self.model.max_seq_length = max_tokens
-        named = dict(enumerate(self.prompts))
+        named = {prompt: prompt for prompt in self.prompts}
         rows = []
         for text in inputs:
             prompt = leading_prompt(text, named)

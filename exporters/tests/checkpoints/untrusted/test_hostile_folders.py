@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.models import Dense, Pooling, Transformer
+from sentence_transformers.base.modules import Dense, Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling
 
 from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.checkpoints.checkpoint import read_checkpoint
