@@ -11,7 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from nestvec_exporters.checkpoints.untrusted.custom_code import check_custom_code, custom_classes
 from nestvec_exporters.checkpoints.files import WEIGHTS, WORD_FILES, CheckpointFiles, choose_graph
 from nestvec_exporters.checkpoints.hub import IGNORED_FILES, fetch, repository_files
 from nestvec_exporters.checkpoints.kinds import (
@@ -38,6 +37,7 @@ from nestvec_exporters.checkpoints.layout import (
 from nestvec_exporters.checkpoints.native import native_checkpoint, needs_rewriting
 from nestvec_exporters.checkpoints.timm_config import import_timm, is_timm
 from nestvec_exporters.checkpoints.untrusted import check_no_code
+from nestvec_exporters.checkpoints.untrusted.custom_code import check_custom_code, custom_classes
 from nestvec_exporters.options import TrustOptions
 from nestvec_exporters.source_options import SourceOptions
 from nestvec_schemas.errors import CheckpointNotFound, CheckpointUnsupported, nearest
