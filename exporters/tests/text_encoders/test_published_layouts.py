@@ -244,3 +244,26 @@ def test_jina_v3_as_first_published_is_refused_by_its_class(
     path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **published}), "utf-8")
     with pytest.raises(CheckpointUnsupported, match="XLMRobertaLoRA"):
         exported(folder, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["Bert", "XLMRoberta"])
+def test_an_adapter_in_place_of_weights_is_merged_into_the_base_that_it_names(
+    kind: str, write_checkpoint: Write, save: Save, tmp_path: Path
+) -> None:
+    plain = write_checkpoint(kind)
+    folder = save(plain, Normalize(), prompts={"query": "query: "})
+    torch.manual_seed(0)
+    config = LoraConfig(r=4, target_modules=["query", "value"], init_lora_weights=False)
+    adapted: Any = get_peft_model(AutoModel.from_pretrained(str(plain)), config)
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).unlink()
+    adapted.save_pretrained(str(folder))
+    exported(folder, tmp_path)
+    library = SentenceTransformer(modules=[Transformer(str(plain)), Pooling(32), Normalize()], device="cpu")
+    library.max_seq_length = 62
+    base = library.encode(list(TEXTS))
+    module: Any = library[0]
+    module.model = PeftModel.from_pretrained(module.auto_model, str(folder)).eval()
+    given = encoder_vectors(tmp_path / "models" / "tiny", TEXTS, 62)
+    assert cosines(given, library.encode(list(TEXTS))).min() > 0.9999
+    assert cosines(given, base).max() < 0.99
