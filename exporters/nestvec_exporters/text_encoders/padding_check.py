@@ -39,6 +39,8 @@ def check_padding(tower: TowerModel, module: nn.Module) -> None:
         alone, padded = (_vector(module, batch) for batch in (rows[:1], rows))
     if alone.ndim != 1 or not np.isfinite([alone, padded]).all():
         return
+    if not alone.any() and not padded.any():
+        return  # words that are not in the vocabulary
     cosine = float(cosines(alone[None], padded[None])[0])
     if not cosine >= _MIN_COSINE:
         raise CheckpointUnsupported(
