@@ -17,6 +17,7 @@ _T5: Final[Mapping[str, Any]] = {
     **dict.fromkeys(("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")),
     **dict.fromkeys(("max_position_embeddings", "initializer_range")),
 }
+_LONG_T5: Final[Mapping[str, Any]] = {**_T5, "head": "EncoderModel", "local_radius": 8}
 _XLM: Final[Mapping[str, Any]] = {
     "emb_dim": 32,
     "n_layers": 2,
@@ -75,6 +76,7 @@ CLASSES: Final[Mapping[str, EncoderClass]] = {
     "gte": EncoderClass("Gte"),
     "ibert": EncoderClass("IBert"),
     "jina-v3": EncoderClass("JinaEmbeddingsV3"),
+    "long-t5-local": EncoderClass("LongT5", {**_LONG_T5, "encoder_attention_type": "local"}),
     "longformer": EncoderClass("Longformer", {"attention_window": [16, 8]}),
     "luke": EncoderClass("Luke", {"entity_vocab_size": 10, "entity_emb_size": 8}),
     "megatron": EncoderClass("MegatronBert"),
@@ -106,6 +108,14 @@ READ_PADDING: Final[Mapping[str, EncoderClass]] = {
 """Classes that give a text another vector beside a longer text."""
 
 REFUSED: Final[Mapping[str, tuple[EncoderClass, str]]] = {
+    "fnet": (
+        EncoderClass("FNet", {"num_attention_heads": None}),
+        "graph of FNetModel cannot be written as ONNX",
+    ),
+    "long-t5-tglobal": (
+        EncoderClass("LongT5", {**_LONG_T5, "encoder_attention_type": "transient-global"}),
+        "graph of LongT5EncoderModel",
+    ),
     "funnel": (
         EncoderClass(
             "Funnel",
