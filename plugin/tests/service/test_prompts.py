@@ -12,11 +12,14 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Normalize
 
 from nestvec.service.encoders import LoadedEncoder, open_encoder
-from nestvec.service.preprocess.inputs import UnpromptedText
+from nestvec.service.preprocess.inputs import ModelInput, UnpromptedText
+from nestvec.service.preprocess.prepare import tokenize_inputs
+from nestvec.service.preprocess.truncation import Truncation
 from nestvec.service.prompts import NO_PROMPT, choose_prompt, put_prompt
 from nestvec_exporters.checkpoints.prompts import named_prompts
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import PromptNotOffered
+from nestvec_schemas.towers import COUNT_ALL
 
 NAMES = st.sampled_from(["query", "document", "s2p_query", "passage", "STS", "Clustering", "a b", "é"])
 TEXTS = st.sampled_from(["", "x: ", "y: ", "x: y: "])
@@ -72,3 +75,16 @@ def test_a_text_without_a_prompt_that_starts_like_one_is_known_as_such(encoder: 
         assert isinstance(value, UnpromptedText) == known, (name, config)
     (plain,) = put_prompt(["w2"], choose_prompt(manifest, NO_PROMPT, EmbeddingConfig()), encoder)
     assert not isinstance(plain, UnpromptedText)
+
+
+def test_a_text_with_the_tokens_of_a_prompt_but_not_its_characters_counts_whole(
+    encoder: LoadedEncoder,
+) -> None:
+    """The tokenizer ignores white space, as others do capitals: only the characters say that it is a prompt."""
+    tower = encoder.manifest.main_tower.model_copy(update={"omits_prompts": True})
+    served = LoadedEncoder(encoder.manifest.model_copy(update={"towers": {"text": tower}}), encoder.tokenizer)
+    prompted, padded, other = tokenize_inputs(served, ["w1 w2", " w1 w2", "w2"], Truncation())
+    assert isinstance(prompted, ModelInput) and "attention_mask" not in prompted.arrays
+    for whole in (padded, other):
+        assert isinstance(whole, ModelInput)
+        assert set(whole.arrays["attention_mask"].tolist()) == {COUNT_ALL}

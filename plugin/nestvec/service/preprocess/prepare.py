@@ -73,6 +73,7 @@ def tokenize_inputs(
 ) -> PreparedInputs:
     """The model inputs of texts, token ids from the client and pairs, in their order."""
     tokenizer, tower = encoder.tokenizer_of(part), encoder.manifest.tower_of_part(part)
+    prompts = tuple(filter(None, encoder.manifest.prompts.values()))
     plain = [str(value) if isinstance(value, InstructedText) else value for value in inputs]
     # The tokens that mark a query or a document come first and must not be truncated.
     direction = "right" if encoder.manifest.kind == "multivector" else truncation.side(tower)
@@ -88,8 +89,10 @@ def tokenize_inputs(
             prepared.append(ModelInput(arrays, len(pair.ids), pair.total))
         elif isinstance(value, str):
             model_input = _token_input(tower, next(texts), encoder.role_of(value, role))
-            unprompted = tower.omits_prompts and isinstance(value, UnpromptedText)
-            prepared.append(counting_all(model_input) if unprompted else model_input)
+            # A tokenizer that ignores case or white space gives other texts the tokens of a prompt.
+            unprompted = isinstance(value, UnpromptedText) or not value.startswith(prompts)
+            omits = tower.omits_prompts and unprompted
+            prepared.append(counting_all(model_input) if omits else model_input)
         else:
             check_ids(value, len(tokenizer))
             tokens = tokenizer.truncate(value, truncation.side(tower))

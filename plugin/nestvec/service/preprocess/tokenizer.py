@@ -146,13 +146,8 @@ class EncoderTokenizer:
         The longer of the two loses tokens first, on the side that ``direction`` names; where ``template``
         makes one text of them, that text does (``truncate_pair``).
         """
-        max_characters = _CHARACTERS_PER_TOKEN * self.max_tokens
         clipped = [
-            (
-                replace_lone_surrogates(_clip(query, max_characters, direction)),
-                replace_lone_surrogates(_clip(document, max_characters, direction)),
-            )
-            for query, document in pairs
+            (self._clipped(query, direction), self._clipped(document, direction)) for query, document in pairs
         ]
         if template is not None and template.between is not None:
             return [self._templated(template, query, document, direction) for query, document in clipped]
@@ -166,6 +161,17 @@ class EncoderTokenizer:
             _pair_tokens(encoding, len(next(untruncated) if encoding.overflowing else encoding))
             for encoding in encodings
         ]
+
+    def _clipped(self, text: str, direction: Direction) -> str:
+        """What is read of one text of a pair: enough that none of the tokens that are kept is left out."""
+        max_characters = _CHARACTERS_PER_TOKEN * self.max_tokens
+        if len(text) > max_characters:
+            clipped = replace_lone_surrogates(_clip(text, max_characters, direction))
+            count = len(self._untruncated.encode(clipped, add_special_tokens=False).ids)
+            # White space and long words have few tokens.
+            characters = max_characters if count > 2 * self.max_tokens else MAX_CHARACTERS_READ
+            text = _clip(text, characters, direction)
+        return replace_lone_surrogates(text)
 
     def _templated(
         self, template: PairTemplate, query: str, document: str, direction: Direction

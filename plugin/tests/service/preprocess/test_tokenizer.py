@@ -141,3 +141,15 @@ def test_an_instruction_stands_before_the_query(tokenizer: EncoderTokenizer) -> 
     plain = tokenizer.encode_pairs([("w1 w2", "w3")])
     prompted = tokenizer.encode_pairs([("w2", "w3")], template=PairTemplate(prefix="w1 "))
     assert prompted[0].ids.tolist() == plain[0].ids.tolist()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(query=parts, document=parts)
+@pytest.mark.parametrize("direction", ["right", "left"])
+def test_a_pair_far_too_long_has_the_tokens_that_it_would_have_whole(
+    tokenizer: EncoderTokenizer, direction: str, query: list[str], document: list[str]
+) -> None:
+    texts = "".join(query), "".join(document)
+    (pair,) = tokenizer.encode_pairs([texts], direction)  # type: ignore[arg-type]
+    whole = tokenizer._truncating_pairs[direction].encode(*texts)
+    assert pair.ids.tolist() == whole.ids
