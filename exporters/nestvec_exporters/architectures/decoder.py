@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -34,6 +34,8 @@ from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.text_encoders.adapter_experts import adapter_experts
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.vectors import Vectors
+
+_MIN_COSINE: Final = 0.9999
 
 
 class LayerPooledEncoder(nn.Module):
@@ -115,6 +117,7 @@ class TrainedPoolingTower(TextTower):
 def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     """Load the weights. Raises CheckpointUnsupported where they do not make a text encoder."""
     source = _source(checkpoint, options)
+    _check_left_padding(source)
     home = transformer_folder(checkpoint.folder)
     trained = trained_pooling(home, read_config(home))
     if trained is not None:
@@ -126,6 +129,29 @@ def load(checkpoint: Checkpoint, options: ExportOptions) -> LoadedCheckpoint:
     experts = adapter_experts(checkpoint, load_expert, lambda expert: expert.source.transformer)
     tower = SentenceTower(source, options.max_tokens, fused=False)
     return replace(sentence_checkpoint(source, tower), experts=experts)
+
+
+def _check_left_padding(source: SentenceModel) -> None:
+    """Raise CheckpointUnsupported if the library's own vectors depend on padding on the left, which counts as
+    positions where a class has learned ones and is given none."""
+    if source.model.tokenizer.padding_side != "left":
+        return
+    ids, mask = torch.tensor([[1, 2, 3, 4]]), torch.ones((1, 4), dtype=torch.int64)
+    padding = torch.zeros_like(mask)
+    with torch.no_grad():
+        alone, padded = (
+            source.transformer(input_ids=row, attention_mask=seen).last_hidden_state[0, -1]
+            for row, seen in ((ids, mask), (torch.cat([padding, ids], 1), torch.cat([padding, mask], 1)))
+        )
+    cosine = float(nn.functional.cosine_similarity(alone.float(), padded.float(), dim=0))
+    if cosine < _MIN_COSINE:
+        name = type(source.transformer).__name__
+        raise CheckpointUnsupported(
+            f"{name} counts padding on the left as positions, so that sentence-transformers' vectors depend "
+            "on what shares a batch",
+            value=f"a cosine of {cosine:.4f} between a text alone and in a batch",
+            next_step="Set padding_side to right in tokenizer_config.json if the checkpoint was trained so.",
+        )
 
 
 def _source(checkpoint: Checkpoint, options: ExportOptions) -> SentenceModel:

@@ -85,7 +85,9 @@ def last(layers: torch.Tensor) -> torch.Tensor:
 def test_a_class_gives_its_own_vectors(
     kind: str, causal: bool, write_checkpoint: Write, tmp_path: Path
 ) -> None:
-    checkpoint = write_checkpoint(kind, side="left", **{**CLASSES[kind], **ENDS})
+    # Learned positions would count padding on the left.
+    side = "right" if kind == "GPT2" else "left"
+    checkpoint = write_checkpoint(kind, side=side, **{**CLASSES[kind], **ENDS})
     assert identify(checkpoint).name == "decoder"
     asked = Overrides(pooling="lasttoken" if causal else "mean", bidirectional=not causal)
     manifest, folder = exported(checkpoint, tmp_path / "models", overrides=asked)
@@ -97,6 +99,12 @@ def test_a_class_gives_its_own_vectors(
     np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
     other = pooled(checkpoint, last if causal else lambda layers: layers[-1].mean(dim=0), causal=not causal)
     assert cosines(found, other)[0] < 0.999 or causal
+
+
+def test_positions_that_count_padding_are_refused(write_checkpoint: Write, tmp_path: Path) -> None:
+    checkpoint = write_checkpoint("GPT2", side="left", **{**OLD, **ENDS})
+    with pytest.raises(CheckpointUnsupported, match=r"GPT2Model counts padding on the left.*padding_side"):
+        exported(checkpoint, tmp_path / "models", overrides=Overrides(pooling="lasttoken"))
 
 
 def test_qwen3_embeddings_layout(write_checkpoint: Write, tmp_path: Path) -> None:
