@@ -21,6 +21,7 @@ _ANY_KIND: Final[tuple[tuple[re.Pattern[str], Rule], ...]] = tuple(
         ),
         (r"cls\.(predictions|seq_relationship)\..*", irrelevant(_LANGUAGE_MODEL)),
         (r"(.*\.)?lm_head(\..*)?", irrelevant(_LANGUAGE_MODEL)),
+        (r"(lm_loss|pred_layer)\..*", irrelevant(_LANGUAGE_MODEL)),
         (r"(lm_predictions|mask_predictions)\..*", irrelevant(_LANGUAGE_MODEL)),
         (r"(generator|discriminator)_(predictions|lm_head)\..*", irrelevant(_LANGUAGE_MODEL)),
         (r"vocab_(transform|layer_norm|projector)\..*", irrelevant(_LANGUAGE_MODEL)),
@@ -60,7 +61,9 @@ _REFUSAL: Final = refused("no part of the model takes this weight")
 
 def weight_rule(name: str, context: InventoryContext) -> Rule:
     """The rule for a weight that the loaded model does not take."""
-    for pattern, rule in (*_BY_KIND.get(context.kind, ()), *_ANY_KIND):
+    # colbert-ir's projection: with modules.json, Dense modules project.
+    kind = "" if context.late and context.has_modules else context.kind
+    for pattern, rule in (*_BY_KIND.get(kind, ()), *_ANY_KIND):
         if pattern.fullmatch(name):
             return rule
     return _REFUSAL
