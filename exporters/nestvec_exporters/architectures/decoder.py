@@ -140,8 +140,8 @@ def _check_left_padding(source: SentenceModel) -> None:
     padding = torch.zeros_like(mask)
     with torch.no_grad():
         alone, padded = (
-            source.transformer(input_ids=row, attention_mask=seen).last_hidden_state[0, -1]
-            for row, seen in ((ids, mask), (torch.cat([padding, ids], 1), torch.cat([padding, mask], 1)))
+            source.transformer(input_ids=row, attention_mask=visible).last_hidden_state[0, -1]
+            for row, visible in ((ids, mask), (torch.cat([padding, ids], 1), torch.cat([padding, mask], 1)))
         )
     cosine = float(nn.functional.cosine_similarity(alone.float(), padded.float(), dim=0))
     if cosine < _MIN_COSINE:
