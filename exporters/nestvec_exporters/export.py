@@ -15,7 +15,7 @@ from nestvec_exporters.architectures import load_checkpoint, load_with_inventory
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from nestvec_exporters.checkpoints.kinds import TORCH_PACKAGES, architecture
 from nestvec_exporters.graph.tensorrt import check_tensorrt
-from nestvec_exporters.inventory.check import check_honoured
+from nestvec_exporters.inventory.check import check_honoured, check_patterns
 from nestvec_exporters.inventory.declaration import compact
 from nestvec_exporters.inventory.lengths import with_truncation
 from nestvec_exporters.inventory.take import take_inventory
@@ -110,6 +110,7 @@ def _build(
 
     listener.stage("loading the weights")
     loaded, declarations = load_with_inventory(checkpoint, options)
+    check_patterns(declarations, options.ignore)
     if options.overrides.image_checkpoint is not None:
         image = read_checkpoint(options.overrides.image_checkpoint, options)
         check_honoured(take_inventory(image.folder, image.architecture, options))

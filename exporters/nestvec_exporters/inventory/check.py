@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from nestvec_exporters.inventory.declaration import Declaration
-from nestvec_schemas.errors import CheckpointUnsupported
+from nestvec_exporters.inventory.declaration import Declaration, matches
+from nestvec_schemas.errors import CheckpointUnsupported, nearest
 
 _MAX_SHOWN: Final = 3
 
@@ -24,6 +24,19 @@ def check_honoured(declarations: Iterable[Declaration]) -> None:
         next_step="Correct or remove it; or, if it is known not to matter, add "
         f"--ignore {first.name} (--explain lists all declarations).",
     )
+
+
+def check_patterns(declarations: Iterable[Declaration], patterns: Iterable[str]) -> None:
+    """Raise CheckpointUnsupported for an ``--ignore`` that names nothing that the checkpoint declares."""
+    declarations = list(declarations)
+    for pattern in patterns:
+        if not any(matches(pattern, declaration) for declaration in declarations):
+            names = {declaration.name for declaration in declarations}
+            raise CheckpointUnsupported(
+                "--ignore names nothing that the checkpoint declares",
+                value=pattern,
+                next_step=f"Write FILE:KEY, as --explain lists them.{nearest(pattern, sorted(names))}",
+            )
 
 
 def _describe(declaration: Declaration) -> str:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from nestvec_exporters.inventory.check import check_honoured
+from nestvec_exporters.inventory.check import check_honoured, check_patterns
 from nestvec_exporters.inventory.declaration import Declaration, compact
 from nestvec_exporters.inventory.take import take_inventory
 from nestvec_exporters.options import ExportOptions, Overrides
@@ -289,3 +289,10 @@ def test_an_unknown_step_of_an_images_preprocessing_is_refused(take: Take) -> No
     declarations = take({"config.json": config, "processor_config.json": nested}, "dual")
     assert declarations["processor_config.json:image_processor.do_posterize"].outcome == "refused"
     assert declarations["processor_config.json:image_processor.do_resize"].outcome == "honoured"
+
+
+def test_an_ignored_name_that_is_not_declared_is_a_mistake(take: Take) -> None:
+    declarations = take(layout("Pooling")).values()
+    check_patterns(declarations, ["config.json:hidden_size", "1_Pooling/*"])
+    with pytest.raises(CheckpointUnsupported, match=r"names nothing.*hidden_sise.*hidden_size"):
+        check_patterns(declarations, ["config.json:hidden_sise"])
