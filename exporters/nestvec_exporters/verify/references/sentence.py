@@ -66,14 +66,14 @@ class SentenceReference(Reference):
         vectors: list[Array | None] = [None] * len(probes)
         for name in dict.fromkeys(probe.prompt for probe in probes):
             places = [place for place, probe in enumerate(probes) if probe.prompt == name]
-            known = name is not None and self.prompts.get(name) == prompts.get(name)
+            by_name = name is not None and self.prompts.get(name) == prompts.get(name)
             texts = [str(probes[place].value) for place in places]
             encoded = self.model.encode(
                 texts,
                 batch_size=batch,
                 show_progress_bar=False,
-                prompt_name=name if known else None,
-                prompt=None if known else prompts.get(name or "", ""),
+                prompt_name=name if by_name else None,
+                prompt=None if by_name else prompts.get(name or "", ""),
             )
             for place, vector in zip(places, np.asarray(encoded, np.float32), strict=True):
                 vectors[place] = vector

@@ -20,7 +20,7 @@ _CANINE_LENGTH: Final = 2048
 """What CANINE was trained with: every text is padded to it, because its convolutions see padding."""
 
 _STEP: Final = 4
-"""Of the real texts, one in so many is compared: rows of characters are long."""
+"""Every fourth real text is compared: rows of characters are long."""
 
 
 def open_references(
