@@ -118,3 +118,55 @@ def write_json(path: Path, content: Any) -> None:
     """Write a JSON file, and its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content), encoding="utf-8")
+
+
+UNKNOWN_TYPE = """
+import torch
+from transformers import BertConfig, BertModel
+
+
+class HouseConfig(BertConfig):
+    model_type = "house"
+
+    def __init__(self, twist=1.0, **fields):
+        super().__init__(**fields)
+        self.twist = twist
+
+
+class HouseBert(BertModel):
+    config_class = HouseConfig
+
+    def forward(self, input_ids=None, attention_mask=None, **options):
+        outputs = super().forward(input_ids=input_ids, attention_mask=attention_mask, **options)
+        outputs.last_hidden_state = torch.tanh(self.config.twist * outputs.last_hidden_state)
+        return outputs
+"""
+
+RERANKER = """
+from transformers import BertForSequenceClassification
+
+
+class HouseRanker(BertForSequenceClassification):
+    def forward(self, **inputs):
+        outputs = super().forward(**inputs)
+        outputs.logits = outputs.logits * 3 + 1
+        return outputs
+"""
+
+
+def write_unknown_type(folder: Path) -> None:
+    """Let a BERT's folder name a type that transformers does not know, with its configuration and model."""
+    (folder / "modeling_house.py").write_text(UNKNOWN_TYPE, "utf-8")
+    classes = {"AutoConfig": "modeling_house.HouseConfig", "AutoModel": "modeling_house.HouseBert"}
+    _edit_config(folder, model_type="house", architectures=["HouseBert"], twist=0.5, auto_map=classes)
+
+
+def write_reranker(folder: Path) -> None:
+    """Let the folder of a BERT for sequence classification name a class of its own."""
+    (folder / "modeling_house.py").write_text(RERANKER, "utf-8")
+    _edit_config(folder, auto_map={"AutoModelForSequenceClassification": "modeling_house.HouseRanker"})
+
+
+def _edit_config(folder: Path, **fields: Any) -> None:
+    path = folder / "config.json"
+    write_json(path, {**json.loads(path.read_text()), **fields})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from own_code import write_bidirectional, write_fold, write_layout
+from own_code import write_bidirectional, write_fold, write_layout, write_reranker, write_unknown_type
 from sentence_transformers import SentenceTransformer
 
 from nestvec_exporters import ExportOptions, export
@@ -87,6 +87,35 @@ def test_transformers_own_class_gives_other_vectors(
     own = SentenceTransformer(str(folder), device="cpu", trust_remote_code=True, local_files_only=True)
     assert native.shape[1] == 32
     assert own.encode(TEXTS).shape[1] == 24
+
+
+def test_a_type_that_only_its_code_knows(write_checkpoint: Write, tmp_path: Path) -> None:
+    folder = write_checkpoint("Bert")
+    write_unknown_type(folder)
+    with pytest.raises(CheckpointUnsupported, match=r"AutoConfig: modeling_house\.HouseConfig"):
+        export(ExportOptions(str(folder), tmp_path, "house"))
+    trusted = ExportOptions(str(folder), tmp_path, "house", trust_remote_code=True, verify="quick")
+    assert export(trusted).verification.cosine_min > 0.9999
+
+
+def test_a_reranker_of_its_own_class(write_checkpoint: Write, tmp_path: Path) -> None:
+    folder = write_checkpoint("Bert", head="ForSequenceClassification", num_labels=1)
+    write_reranker(folder)
+    with pytest.raises(CheckpointUnsupported, match=r"AutoModelForSequenceClassification: modeling_house"):
+        export(ExportOptions(str(folder), tmp_path, "house"))
+    trusted = ExportOptions(str(folder), tmp_path, "house", trust_remote_code=True, verify="quick")
+    manifest = export(trusted)
+    assert (manifest.kind, manifest.verification.cosine_min > 0.9999) == ("reranker", True)
+
+
+def test_a_class_that_is_ignored_must_still_fit_its_weights(
+    folder_of: Callable[[str], tuple[Path, Path]], tmp_path: Path
+) -> None:
+    folder, canary = folder_of("class in a layout")
+    ignored = ("config.json:auto_map", "config.json:house_width", "1_Module/config.json:*")
+    with pytest.raises(CheckpointUnsupported, match=r"linear\.weight|HouseModel"):
+        export(ExportOptions(str(folder), tmp_path, "house", ignore=ignored))
+    assert not canary.exists()
 
 
 def test_a_manifest_without_trust_says_so(bert: Path, tmp_path: Path) -> None:
