@@ -93,7 +93,7 @@ def write_bidirectional(
 
 
 def write_layout(folder: Path, width: int, *more: str) -> None:
-    """Put sentence-transformers' layout around a folder of transformers: mean pooling, and ``more`` modules."""
+    """Put sentence-transformers' layout around a folder: its model, mean pooling, and ``more`` modules."""
     types = ["sentence_transformers.models.Transformer", "sentence_transformers.models.Pooling", *more]
     rows = [
         {"idx": at, "name": str(at), "path": "" if at == 0 else f"{at}_Module", "type": kind}
