@@ -24,7 +24,12 @@ from nestvec_exporters.graph.ready.onnx_file import read_onnx
 from nestvec_exporters.graph.ready.onnx_graph import read_graph
 from nestvec_exporters.graph.ready.plan import check_declared_type, plan_modules
 from nestvec_exporters.graph.ready.ready_graph import ReadyGraph
-from nestvec_exporters.graph.ready.text import check_positions, read_text_settings, special_ids
+from nestvec_exporters.graph.ready.text import (
+    check_positions,
+    check_room_for_prompts,
+    read_text_settings,
+    special_ids,
+)
 from nestvec_exporters.graph.save import save_graph
 from nestvec_exporters.graph.tensors import OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
@@ -151,6 +156,7 @@ def _read(folder: ReadyFolder, options: ExportOptions) -> ReadyGraph:
         prompts = CheckpointPrompts({"query": late.query, "document": late.document})
     if folder.declared.omits_prompts(plan.appended.poolings) and any(prompts.values()):
         prefixes = hidden_prefixes(text.tokenizer, special_ids(text.tokenizer), prompts)
+        check_room_for_prompts(prefixes, text.max_tokens)
         plan = plan.with_prefixes(prefixes)
     return ReadyGraph(
         folder,

@@ -200,7 +200,7 @@ def no_tokenizer(folder: Path) -> Path:
     [
         (lambda f: f, r"\(last_hidden_state\), and nothing says how to pool them: given. Add --pooling"),
         (broken, "model.onnx is not an ONNX graph"),
-        (no_tokenizer, "has no fast tokenizer"),
+        (no_tokenizer, "graph's tokenizer cannot be read"),
     ],
 )
 def test_what_is_no_encoder(bert: Path, tmp_path: Path, spoil: Callable[[Path], Path], message: str) -> None:

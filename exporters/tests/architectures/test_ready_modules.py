@@ -170,6 +170,13 @@ def test_a_text_that_starts_like_a_prompt_has_none(save_ready: SaveReady, tmp_pa
     assert np.abs(ours - vectors(tmp_path, texts)).max() > 0.01
 
 
+def test_a_prompt_that_leaves_no_room(save_ready: SaveReady, tmp_path: Path) -> None:
+    pooling = Pooling(32, pooling_mode="cls", include_prompt=False)
+    _, folder = save_ready([pooling], transformer={"max_seq_length": 8}, prompts={"query": "find this: "})
+    with pytest.raises(CheckpointUnsupported, match=r"leaves no room for a text: \d+ tokens of 8"):
+        exported(folder, tmp_path)
+
+
 def draw_modules(draw: Callable[..., Any]) -> list[Any]:
     """Pooling, then modules in random order, of widths that fit."""
     modes = draw(strategies.lists(strategies.sampled_from(MODES), min_size=1, max_size=2, unique=True))
@@ -204,7 +211,7 @@ def test_any_stack(save_ready: SaveReady, tmp_path_factory: pytest.TempPathFacto
             max_size=2,
         )
     )
-    length = data.draw(strategies.sampled_from((None, 8, 40)))
+    length = data.draw(strategies.sampled_from((None, 16, 40)))
     weights, folder = save_ready(modules, transformer={"max_seq_length": length}, prompts=prompts)
     models = tmp_path_factory.mktemp("models")
     manifest = exported(folder, models)

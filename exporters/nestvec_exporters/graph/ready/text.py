@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, normalizers
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.interaction_config import Markers
 from nestvec_exporters.checkpoints.max_length import max_text_tokens
+from nestvec_exporters.checkpoints.prompts import Prefix
 from nestvec_exporters.graph.ready.layout import ReadyFolder
 from nestvec_exporters.graph.ready.onnx_graph import POSITIONS
 from nestvec_schemas.errors import CheckpointUnsupported
@@ -31,6 +32,9 @@ SENTENCE_CONFIGS: Final = (
 """Where sentence-transformers keeps a transformer module's own settings."""
 
 _MASKS: Final = ("[MASK]", "<mask>")
+_VOCABULARIES: Final = (TOKENIZER, "vocab.*", "*.model")
+"""Files that transformers makes a tokenizer from."""
+
 _UNLIMITED: Final = 1 << 24
 _OFFSET_POSITIONS: Final = frozenset(
     {"camembert", "data2vec-text", "longformer", "mpnet", "roberta", "roberta-prelayernorm"}
@@ -87,6 +91,17 @@ def check_positions(folder: ReadyFolder, inputs: Collection[str]) -> None:
         )
 
 
+def check_room_for_prompts(prefixes: Sequence[Prefix], max_tokens: int) -> None:
+    """Raise CheckpointUnsupported where truncation would cut a prompt that pooling omits."""
+    longest = max(max(len(prefix.ids), prefix.hidden) for prefix in prefixes)
+    if longest >= max_tokens:
+        raise CheckpointUnsupported(
+            "the checkpoint omits its prompts from pooling, and the longest leaves no room for a text",
+            value=f"{longest} tokens of {max_tokens}",
+            next_step="Raise --max-tokens, or give shorter prompts.",
+        )
+
+
 def sentence_settings(folder: ReadyFolder) -> dict[str, Any]:
     """The transformer module's own settings; empty if there are none."""
     files = (folder.transformer.json(name) for name in SENTENCE_CONFIGS)
@@ -113,7 +128,8 @@ def _state(normalizer: Any) -> str:
 
 def _read_tokenizer(folder: Path) -> Tokenizer:
     """As transformers loads it, by its class in ``tokenizer_config.json``; else ``tokenizer.json`` alone."""
-    if (folder / "tokenizer_config.json").is_file() and _has_transformers():
+    has_vocabulary = any(any(folder.glob(pattern)) for pattern in _VOCABULARIES)
+    if (folder / "tokenizer_config.json").is_file() and has_vocabulary and _has_transformers():
         from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer, read_tokenizer  # noqa: PLC0415
 
         return fast_tokenizer(read_tokenizer(folder))
