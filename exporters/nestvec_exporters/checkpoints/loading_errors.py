@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from nestvec_exporters.checkpoints.layout import first_folder
+from nestvec_exporters.checkpoints.loading_causes import cause_of
 from nestvec_schemas.errors import CheckpointUnsupported, NestvecError
 
 _PACKAGES: Final = (
@@ -42,13 +43,27 @@ def loading_errors(folder: Path) -> Iterator[None]:
                 value=package,
                 next_step=f"Install it beside nestvec: pip install {_INSTALLED_BY.get(package, package)}.",
             ) from error
+        if isinstance(error, CheckpointUnsupported) and _hides_cause(error):
+            raise CheckpointUnsupported(
+                error.cause, value=cause_of(error.__cause__ or error, folder), next_step=error.next_step
+            ) from error.__cause__
         if isinstance(error, NestvecError):
             raise
         raise CheckpointUnsupported(
             "the checkpoint cannot be loaded",
-            value=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}".rstrip(": "),
+            value=f"{type(error).__name__}: {cause_of(error, folder) if str(error) else ''}".rstrip(": "),
             next_step="Check that its own library loads it, or choose another checkpoint.",
         ) from error
+
+
+def _hides_cause(error: CheckpointUnsupported) -> bool:
+    """Whether an error has nothing but the first line of a library's."""
+    library = error.__cause__
+    return (
+        library is not None
+        and not isinstance(library, NestvecError)
+        and str(error.value) == str(library).strip().partition("\n")[0]
+    )
 
 
 def missing_package(error: BaseException, folder: Path) -> str | None:
