@@ -99,7 +99,7 @@ def read_checkpoint(
     trusted = trust is not None and trust.trust_remote_code
     path = Path(os.path.expanduser(name_or_path))  # noqa: PTH111 - pathlib's raises on a user it does not know
     if name_or_path and path.is_dir():
-        native = None if trusted or reading.takes_graph else native_checkpoint(path)
+        native = None if trusted or reading.takes_graph else native_checkpoint(path, trust)
         if native is not None:
             read = read_checkpoint(native.name, trust, source)
             return replace(read, source=path.resolve().name, native_folder=native)

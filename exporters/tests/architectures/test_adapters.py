@@ -109,7 +109,7 @@ def write_tasks(base: Path, folder: Path) -> Path:
     for number, task in enumerate(TASKS):
         model = get_peft_model(transformers.AutoModel.from_pretrained(base), lora(number))
         model.save_pretrained(str(folder / "adapters" / task))
-    code = {"AutoModel": "modeling_jina_embeddings_v5.JinaEmbeddingsV5Model"}
+    code = {"AutoModel": "jinaai/jina-embeddings-v5--modeling_jina_embeddings_v5.JinaEmbeddingsV5Model"}
     edit(folder / "config.json", model_type="jina_embeddings_v5", task_names=list(TASKS), auto_map=code)
     edit(folder / "config.json", architectures=["JinaEmbeddingsV5Model"])
     rows = json.loads((folder / "modules.json").read_text())

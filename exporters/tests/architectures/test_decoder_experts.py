@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Normalize, Pooling, Transformer
 
 from nestvec_exporters import ExportOptions, export
+from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.vectors import cosines
 
 Write = Callable[..., Path]
@@ -58,7 +60,12 @@ def test_llama_to_both_sides_as_nvidia_publishes_it(write_checkpoint: Write, tmp
     path.write_text(json.dumps({**json.loads(path.read_text()), **published}))
     causal = own.encode(TEXTS)
     transformer.model.config.is_causal = False
-    export(ExportOptions(str(tmp_path / "sentence"), tmp_path / "models", "tiny", verify="quick"))
+    options = ExportOptions(str(tmp_path / "sentence"), tmp_path / "models", "tiny", verify="quick")
+    with pytest.raises(CheckpointUnsupported, match=r"own code.*LlamaBidirectionalModel"):
+        # Code of this name in the folder itself could compute anything.
+        export(options)
+    manifest = export(replace(options, ignore=("config.json:auto_map",)))
+    assert manifest.declarations["config.json"]["auto_map"].startswith("ignored")
     served = encoder_vectors(tmp_path / "models" / "tiny", TEXTS, TOKENS)
     assert cosines(served, own.encode(TEXTS)).min() > 0.9999
     assert cosines(served, causal).min() < 0.99

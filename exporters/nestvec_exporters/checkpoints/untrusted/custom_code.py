@@ -165,6 +165,25 @@ def check_custom_code(folder: Path, kind: str, trust: TrustOptions | None) -> No
         raise _refusal(classes, kind, trust)
 
 
+def check_published_code(folder: Path, publishers: frozenset[str], trust: TrustOptions | None) -> None:
+    """Raise CheckpointUnsupported unless each class of code that a checkpoint names is one of ``publishers``'
+    on the hub, or is ignored.
+
+    For checkpoints that are rewritten for classes of transformers: the published code is known to do the
+    same, and code of the same name in a folder is not.
+    """
+    ignore = () if trust is None else trust.ignore
+    classes = [
+        custom
+        for custom in custom_classes(folder)
+        if (custom.repository or "").partition("/")[0] not in publishers
+        and custom.auto_class not in ("AutoConfig", "AutoTokenizer")
+        and f"{custom.file.as_posix()}:auto_map" not in ignore
+    ]
+    if classes:
+        raise _refusal(classes, "sentence", trust)
+
+
 def _refusal(classes: Sequence[CustomClass], kind: str, trust: TrustOptions | None) -> CheckpointUnsupported:
     first = classes[0]
     file = first.file.as_posix()
