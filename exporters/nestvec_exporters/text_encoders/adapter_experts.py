@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from nestvec_exporters.checkpoints.native.adapters import Adapter, adapters_in, check_adapter, merge_adapter
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.checkpoints.native.adapters import Adapter, adapters_in, check_adapter, merge_adapter
 from nestvec_exporters.graph.tower import TowerModel
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.manifest import EXPERT_NAME
