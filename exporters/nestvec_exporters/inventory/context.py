@@ -8,6 +8,8 @@ from typing import Final
 
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.kinds import CUSTOM, LATE_INTERACTION, M3, SENTENCE
+from nestvec_exporters.checkpoints.layout import first_folder
+from nestvec_exporters.checkpoints.prompts import CONFIG as PROMPTS_FILE
 from nestvec_exporters.options import ExportOptions
 
 LOADED_BY_SENTENCE_TRANSFORMERS: Final = frozenset(
@@ -52,3 +54,15 @@ class InventoryContext:
     def has_classifier(self) -> bool:
         """Whether the classification head is what it gives."""
         return self.kind in _WITH_CLASSIFIER
+
+    @property
+    def prompted(self) -> bool:
+        """Whether it declares a prompt that is not empty."""
+        prompts = self.files.json(PROMPTS_FILE).get("prompts")
+        return isinstance(prompts, dict) and any(prompts.values())
+
+    @property
+    def cuts_beginnings(self) -> bool:
+        """Whether its tokenizer keeps the end of a long text."""
+        tokenizer = CheckpointFiles(first_folder(self.folder)).json("tokenizer_config.json")
+        return tokenizer.get("truncation_side") == "left"

@@ -25,7 +25,7 @@ from nestvec_exporters.inventory.own_code import read_by_own_code
 from nestvec_exporters.inventory.rules import sentence_transformers, tokenizer
 from nestvec_exporters.inventory.rules.files import OTHER_FORMAT, judge_extra_file
 from nestvec_exporters.inventory.rules.images import image_declarations
-from nestvec_exporters.inventory.rules.modules import module_rules
+from nestvec_exporters.inventory.rules.modules import WEIGHTLESS, module_rules
 from nestvec_exporters.inventory.rules.preprocessors import (
     COLBERT_FILE,
     PREPROCESSOR_FILES,
@@ -33,7 +33,7 @@ from nestvec_exporters.inventory.rules.preprocessors import (
     colbert_rules,
     whole_file_rules,
 )
-from nestvec_exporters.inventory.rules.rule import honoured, irrelevant, judge_object
+from nestvec_exporters.inventory.rules.rule import honoured, irrelevant, judge_object, refused
 from nestvec_exporters.inventory.rules.sentence_bert import FILES as SENTENCE_BERT_FILES
 from nestvec_exporters.inventory.rules.sentence_bert import sentence_bert_rules
 from nestvec_exporters.inventory.rules.transformers_config import transformers_config
@@ -162,7 +162,7 @@ def _extra_files(
     named = judged | {MODULES_FILE}
     for module in modules:
         names: tuple[str, ...] = (
-            *_WEIGHTS,
+            *(() if _is_weightless(module, modules) else _WEIGHTS),
             "config.json",
             *ROUTER_FILES,
             *tokenizer.WHOLE_FILES,
@@ -181,10 +181,23 @@ def _extra_files(
             if path not in judged and name in by_name:
                 declarations.append(by_name[name].judge(path, "", None))
             continue
-        declaration = _m3_head(path, context) or judge_extra_file(path)
+        declaration = _m3_head(path, context) or _weightless(path, modules) or judge_extra_file(path)
         if declaration is not None:
             declarations.append(declaration)
     return declarations
+
+
+def _is_weightless(module: ModuleFolder, modules: list[ModuleFolder]) -> bool:
+    """Whether no module of a folder loads weights."""
+    return all(other.module_class in WEIGHTLESS for other in modules if other.place == module.place)
+
+
+def _weightless(path: str, modules: list[ModuleFolder]) -> Declaration | None:
+    """The declaration of weights in the folder of a module that loads none; None for another file."""
+    for module in modules:
+        if path in map(module.path, _WEIGHTS) and _is_weightless(module, modules):
+            return refused(f"{module.module_class} loads no weights").judge(path, "", "weights")
+    return None
 
 
 def _m3_head(path: str, context: InventoryContext) -> Declaration | None:

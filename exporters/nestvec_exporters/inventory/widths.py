@@ -46,13 +46,22 @@ def transformer_width(config: Mapping[str, Any]) -> int | None:
 
 
 def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """The shapes of the tensors in a folder's safetensors, by name, without reading weights."""
+    """The shapes of the tensors in a folder's safetensors, by name, without reading weights.
+
+    A damaged file has none: loading it is an error of its own.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(size)) if size <= _MAX_HEADER else {}
-        shapes |= {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+            header = file.read(size) if size <= _MAX_HEADER else b"{}"
+        try:
+            tensors = json.loads(header)
+            shapes |= {
+                name: tuple(entry["shape"]) for name, entry in tensors.items() if name != "__metadata__"
+            }
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+            continue
     return shapes
 
 

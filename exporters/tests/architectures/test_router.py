@@ -122,7 +122,7 @@ def other_widths(folder: Path, bert: Path, deep: Path) -> Path:
 
 
 def renamed(folder: Path, bert: Path, deep: Path) -> Path:
-    router = Router({"query": small(bert), "passage": large(deep)}, default_route="query")
+    router = Router({"query": small(bert), "passage": large(deep)}, default_route="passage")
     SentenceTransformer(modules=[router], device="cpu").save(str(folder), create_model_card=False)
     return folder
 

@@ -68,6 +68,7 @@ SILENT = [
         "",
     ),
     ("sentence_bert_config.json", {"query_length": 32}, "query_length", "only late interaction"),
+    ("sentence_bert_config.json", {"max_seq_length": -1}, "max_seq_length", "no number of tokens"),
     ("sentence_bert_config.json", {"pad_to_left": True}, "pad_to_left", "nothing reads"),
     ("config_sentence_transformers.json", {"truncate_dim": 16}, "truncate_dim", "--dims"),
     ("config_sentence_transformers.json", {"similarity_fn_name": "jaccard"}, "similarity_fn_name", "no such"),
@@ -142,6 +143,7 @@ def test_what_is_honoured_or_off_passes(take: Take, file: str, content: dict[str
         ("sparse_linear.safetensors", "names these weights"),
         ("heads/projection.bin", "names these weights"),
         ("2_Dense/config.json", "does not name this folder"),
+        ("1_Pooling/model.safetensors", "Pooling loads no weights"),
         ("projection_config.json", "names this configuration"),
     ],
 )
@@ -296,3 +298,21 @@ def test_an_ignored_name_that_is_not_declared_is_a_mistake(take: Take) -> None:
     check_patterns(declarations, ["config.json:hidden_size", "1_Pooling/*"])
     with pytest.raises(CheckpointUnsupported, match=r"names nothing.*hidden_sise.*hidden_size"):
         check_patterns(declarations, ["config.json:hidden_sise"])
+
+
+def test_a_prompt_that_truncation_cuts_off_cannot_be_omitted(take: Take) -> None:
+    """The library counts the prompt's tokens from the beginning of what is left of the text."""
+    files = with_file("tokenizer_config.json", {"truncation_side": "left"})
+    files["1_Pooling/config.json"] = {**POOLING, "include_prompt": False}
+    assert take(files)["1_Pooling/config.json:include_prompt"].outcome == "honoured"
+    files["config_sentence_transformers.json"] = {"prompts": {"query": "query: "}}
+    declaration = take(files)["1_Pooling/config.json:include_prompt"]
+    assert (declaration.outcome, "cut on the left" in declaration.reason) == ("refused", True)
+
+
+@pytest.mark.parametrize(("route", "outcome"), [("query", "refused"), ("document", "honoured")])
+def test_a_route_for_texts_without_a_role_is_the_documents(take: Take, route: str, outcome: str) -> None:
+    router = {"types": {}, "structure": {}, "parameters": {"default_route": route}}
+    row = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Router"}
+    declarations = take({"modules.json": [row], "router_config.json": router})
+    assert declarations["router_config.json:parameters.default_route"].outcome == outcome

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from nestvec_exporters.inventory.context import InventoryContext
 from nestvec_exporters.inventory.rules.rule import (
     RECORD,
     TRAINING,
+    Rule,
     Rules,
     honoured,
     irrelevant,
@@ -38,7 +40,11 @@ MODULE_ROW: Final[Rules] = {
 ROUTER: Final[Rules] = {
     "types": honoured("the classes of the routes' modules"),
     "structure": honoured("the modules of each route"),
-    "parameters.default_route": honoured("the route of a call without a task"),
+    "parameters.default_route": limited(
+        honoured("the route of a request that does not say which side its texts are on"),
+        lambda value: value != "query",
+        "a text that no request calls a query is embedded as a document",
+    ),
     "parameters.allow_empty_key": honoured("the route of a call without a task"),
     "parameters.route_mappings": refused("routes are chosen by query and document alone"),
 }
@@ -51,12 +57,20 @@ def _pooling(context: InventoryContext) -> Rules:
         "word_embedding_dimension": honoured("compared with the transformer's width"),
         "pooling_mode": honoured(by),
         **table(honoured(by), *POOLING_FLAGS),
-        "include_prompt": limited(
-            honoured("whether prompts are pooled"),
-            lambda value: value is not False or context.kind != "cross",
-            "a cross-encoder pools prompts too",
-        ),
+        "include_prompt": _include_prompt(context),
     }
+
+
+def _include_prompt(context: InventoryContext) -> Rule:
+    cut = bool(context.prompted) and context.cuts_beginnings
+    rule = limited(
+        honoured("whether prompts are pooled"),
+        lambda value: value is not False or not (cut or context.kind == "cross"),
+        "texts are cut on the left, so that a prompt is not at the beginning of what is left of a long one"
+        if cut
+        else "a cross-encoder pools prompts too",
+    )
+    return replace(rule, refuses_off=True)
 
 
 def _dense(context: InventoryContext) -> Rules:
@@ -150,6 +164,12 @@ _TABLES: Final[Mapping[str, Callable[[InventoryContext], Rules]]] = {
     "LogitScore": lambda context: _LOGIT_SCORE,
     "MultiVectorMask": lambda context: _MULTI_VECTOR_MASK,
 }
+
+
+WEIGHTLESS: Final = frozenset(
+    {"Dropout", "LogitScore", "MultiVectorMask", "Normalize", "Pooling", "SpladePooling"}
+)
+"""Classes that load no weights."""
 
 
 def module_rules(module_class: str, context: InventoryContext) -> Rules | None:

@@ -43,11 +43,14 @@ class Rule:
     otherwise: str = UNKNOWN_KEY
     """Why other values, if they are not off, are refused."""
 
+    refuses_off: bool = False
+    """Whether a value that is off is refused, too: false says something where true is the default."""
+
     def judge(self, file: str, key: str, value: Any) -> Declaration:
         """The declaration of a value."""
         if self.accepts(value):
             return Declaration(file, key, value, self.outcome, self.reason)
-        if is_off(value):
+        if is_off(value) and not self.refuses_off:
             return Declaration(file, key, value, "irrelevant", OFF)
         return Declaration(file, key, value, "refused", self.otherwise)
 

@@ -123,9 +123,16 @@ def sentence_bert_rules(context: InventoryContext, arguments: Mapping[str, Any])
 
 
 def _length_rule(context: InventoryContext) -> Rule:
+    by = "the longest text of the encoder"
     if context.late:
-        return honoured("the longest text, unless queries or documents have lengths of their own")
-    return honoured("the longest text of the encoder")
+        by = "the longest text, unless queries or documents have lengths of their own"
+    return limited(
+        honoured(by), lambda value: value is None or _is_count(value), "this is no number of tokens"
+    )
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _task(context: InventoryContext) -> tuple[str, str, str]:
