@@ -48,14 +48,7 @@ def read_prompts(config: Mapping[str, Any], overrides: PromptOptions) -> Checkpo
     Raises CheckpointUnsupported for prompts that are no texts by name, for a default that is not among them,
     and for a name in ``overrides`` that is not.
     """
-    own = config.get("prompts") or {}
-    if not isinstance(own, Mapping) or any(not isinstance(text, str | None) for text in own.values()):
-        raise CheckpointUnsupported(
-            "the checkpoint's prompts are not texts by name",
-            value=str(own)[:80],
-            next_step=f"Correct prompts in its {CONFIG}.",
-        )
-    return named_prompts(own, config.get("default_prompt_name"), overrides)
+    return named_prompts(config.get("prompts") or {}, config.get("default_prompt_name"), overrides)
 
 
 _NO_OVERRIDES: Final = PromptOptions()
@@ -66,10 +59,17 @@ def named_prompts(
 ) -> CheckpointPrompts:
     """A checkpoint's own prompts and those of ``overrides``, with the two roles.
 
-    Raises CheckpointUnsupported for a name that is none of them.
+    Raises CheckpointUnsupported for a name that is none of them, and where these are no texts by name.
 
     sentence-transformers adds an empty ``query`` and ``document`` to every checkpoint: these are no prompts.
     """
+    readable = isinstance(own, Mapping) and all(isinstance(text, str | None) for text in own.values())
+    if not readable or "" in own:
+        raise CheckpointUnsupported(
+            "the checkpoint's prompts are not texts by name",
+            value=str(own)[:80],
+            next_step=f"Correct prompts in its {CONFIG}.",
+        )
     texts = {name: text or "" for name, text in own.items() if text or name not in ROLES}
     texts |= overrides.more_prompts
     if default is not None and default not in texts and default not in ROLES:

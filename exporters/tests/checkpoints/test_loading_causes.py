@@ -58,6 +58,14 @@ BIAS = "encoder.layer.0.attention.self.query.bias"
         (_weight("2_Dense/model.safetensors", "gate", torch.ones(2)), 'Unexpected key.*"gate"'),
         (_config("config.json", hidden_act="geglu9"), "config.json:hidden_act = 'geglu9' is not known"),
         (_config("config.json", hidden_size="wide"), "field 'hidden_size': .*wide"),
+        (
+            _config("config_sentence_transformers.json", prompts={"query": ["q: "]}),
+            "prompts are not texts by name",
+        ),
+        (
+            _config("config_sentence_transformers.json", prompts={"": "q: "}),
+            "prompts are not texts by name",
+        ),
         (_cut("tokenizer.json"), "its tokenizer: .*line"),
         (
             _recode("config_sentence_transformers.json"),
