@@ -85,6 +85,23 @@ def test_a_base_inside_the_adapters_folder(base: Path, adapter: Path, tmp_path: 
     exported(adapter, tmp_path / "models")
 
 
+def test_an_adapter_beside_the_weights_of_its_base(
+    base: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    """transformers loads the adapter along with such a base: it is merged once, and nothing is printed."""
+    folder = tmp_path / "beside"
+    encoder(base).save(str(folder), create_model_card=False)
+    get_peft_model(transformers.AutoModel.from_pretrained(base), lora(1)).save_pretrained(folder)
+    edit(folder / "adapter_config.json", base_model_name_or_path=str(folder))
+    recwarn.clear()
+    exported(folder, tmp_path / "models")
+    assert [one for one in recwarn if not issubclass(one.category, ResourceWarning)] == []
+    served = encoder_vectors(tmp_path / "models" / "tiny", TEXTS, TOKENS)
+    own = SentenceTransformer(str(folder), device="cpu")
+    assert cosines(served, own.encode(TEXTS)).min() > 0.9999
+    assert cosines(served, encoder(base).encode(TEXTS)).max() < 0.99
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.layout import first_folder, read_json
+from nestvec_exporters.checkpoints.quiet import quiet
 from nestvec_schemas.errors import CheckpointUnsupported
 
 ADAPTER_CONFIG: Final = "adapter_config.json"
@@ -152,8 +155,22 @@ def write_merged(adapter: Adapter, base: Path, target: Path, *, layout: Path | N
     home.mkdir(parents=True, exist_ok=True)
     _copy(base_home(base), home, ("config.json", *_TOKENIZER_FILES))
     _copy(adapter.folder, home, _TOKENIZER_FILES)
-    merge_adapter(_load(adapter, base_home(base)), adapter).save_pretrained(home)
+    with quiet(), _plain(base_home(base)) as plain:
+        merge_adapter(_load(adapter, plain), adapter).save_pretrained(home)
     return target
+
+
+@contextmanager
+def _plain(home: Path) -> Iterator[Path]:
+    """A base's transformer without adapters beside it, which transformers would load along with it."""
+    if not (home / ADAPTER_CONFIG).is_file():
+        yield home
+        return
+    with TemporaryDirectory(prefix="nestvec-base-") as folder:
+        for path in home.iterdir():
+            if path.is_file() and not path.name.startswith("adapter_"):
+                Path(folder, path.name).symlink_to(path.resolve())
+        yield Path(folder)
 
 
 def base_home(base: Path) -> Path:
