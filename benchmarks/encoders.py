@@ -114,8 +114,10 @@ def _measure(folder: Path, family: Family, precision: str) -> dict[str, Any]:
 
 
 def _query(models: Path, manifest: Manifest, database: Path) -> bool:
-    """Whether SQL on Milvus Lite puts the text first that is nearest to a query by the vectors themselves; for
-    what ranks again, whether it ranks the rows."""
+    """Whether SQL on Milvus Lite puts the text first that is nearest to a query by the vectors themselves.
+
+    For encoders that rank rows again: whether they do.
+    """
     texts = [text[:200] for text in sample_texts(12)]
     with (
         serve_in_thread(open_embedder(models, (), ServiceSettings()), bind("127.0.0.1", 0)) as url,

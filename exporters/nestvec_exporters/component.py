@@ -106,7 +106,7 @@ def verify_component(
         exported = np.stack(compare.run_graph(graph, rows, layer))
         compare.check_exit_vectors(expected, exported, precision, layer)
     if component.loaded.outputs:
-        _verify_outputs(component, graph, rows, tower.reference(probes, max_tokens), precision)
+        _verify_outputs(component, graph, rows, list(tower.reference(probes, max_tokens)), precision)
     if has_library:
         return None
     reference = tower.reference(probes, max_tokens)

@@ -55,6 +55,7 @@ def build_manifest(
     return Manifest(
         name=options.name,
         source=checkpoint.source,
+        trust_remote_code=options.trust_remote_code,
         kind=loaded.kind,
         towers=towers,
         dim=loaded.dim,

@@ -16,7 +16,7 @@ from nestvec_exporters.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from nestvec_exporters.checkpoints.kinds import TORCH_PACKAGES, architecture
 from nestvec_exporters.graph.tensorrt import check_tensorrt
 from nestvec_exporters.inventory.check import check_honoured, check_patterns
-from nestvec_exporters.inventory.declaration import compact
+from nestvec_exporters.inventory.declaration import Declaration, compact
 from nestvec_exporters.inventory.lengths import with_truncation
 from nestvec_exporters.inventory.take import take_inventory
 from nestvec_exporters.merge import Merge, merge_checkpoints
@@ -109,13 +109,7 @@ def _build(
     )
 
     listener.stage("loading the weights")
-    loaded, declarations = load_with_inventory(checkpoint, options)
-    check_patterns(declarations, options.ignore)
-    if options.overrides.image_checkpoint is not None:
-        image = read_checkpoint(options.overrides.image_checkpoint, options)
-        check_honoured(take_inventory(image.folder, image.architecture, options))
-        loaded = _with_image_tower(loaded, image, options)
-        checkpoint = replace(checkpoint, source=f"{checkpoint.source}+{image.source}")
+    checkpoint, loaded, declarations = _load(checkpoint, options)
     # A rotation makes vectors of all prefixes, whatever was trained.
     dims = options.dims if options.rotation else options.dims or loaded.dims
     options = replace(options, precision=loaded.precision or options.precision, dims=dims)
@@ -128,20 +122,15 @@ def _build(
     traced = [_trace(component, work, ladders, listener) for component in components]
     fitted = _fit(options, loaded, traced[0], folder, sample, listener) if sample else None
     references = _references(checkpoint, experts, components, options)
-    libraries = {
-        part_of(loaded.specs, name) if name in loaded.towers else name
-        for name, reference in references.items()
-        if reference.independent
-    }
+    libraries = _with_library(references, loaded)
     verifications = []
     for component, graph in zip(components, traced, strict=True):
         place, part = part_folder(folder, component.part), component.part
         write_component(options, component, graph, place, ladders, fitted, listener.stage)
-        has_library = part in libraries
-        if not has_library:
+        if part not in libraries:
             listener.stage("comparing the graph with the checkpoint" + (f", {part}" if part else ""))
         verify = partial(verify_component, component, folder, options.precision, ladders, fitted)
-        verifications.append(verify(has_library=has_library))
+        verifications.append(verify(has_library=part in libraries))
     if fitted is not None and fitted.rotation is not None:
         np.save(folder / ROTATION, fitted.rotation.astype(np.float32), allow_pickle=False)
     manifest = build_manifest(options, checkpoint, loaded, ladders, fitted, combined(verifications))
@@ -163,6 +152,20 @@ def _build(
     return manifest
 
 
+def _load(
+    checkpoint: Checkpoint, options: ExportOptions
+) -> tuple[Checkpoint, LoadedCheckpoint, tuple[Declaration, ...]]:
+    """The towers, an image tower beside them if one is requested, and what the checkpoint declares."""
+    loaded, declarations = load_with_inventory(checkpoint, options)
+    check_patterns(declarations, options.ignore)
+    if options.overrides.image_checkpoint is not None:
+        image = read_checkpoint(options.overrides.image_checkpoint, options)
+        check_honoured(take_inventory(image.folder, image.architecture, options))
+        loaded = _with_image_tower(loaded, image, options)
+        checkpoint = replace(checkpoint, source=f"{checkpoint.source}+{image.source}")
+    return checkpoint, loaded, declarations
+
+
 def _references(
     checkpoint: Checkpoint,
     experts: Mapping[str, Checkpoint],
@@ -178,6 +181,13 @@ def _references(
             expert = experts[component.part]
             references[component.part] = open_expert(expert, component.loaded, options)
     return references
+
+
+def _with_library(references: Mapping[str, Reference], loaded: LoadedCheckpoint) -> set[str]:
+    """The parts whose reference is another program."""
+    names = {name for name, reference in references.items() if reference.independent}
+    towers = {part_of(loaded.specs, modality) for modality in loaded.towers if modality in names}
+    return towers | (names - set(loaded.towers))
 
 
 def _verify_by_library(
@@ -200,7 +210,7 @@ def _with_image_tower(
     loaded: LoadedCheckpoint, image: Checkpoint, options: ExportOptions
 ) -> LoadedCheckpoint:
     """Add a tower of images in the space of a text checkpoint."""
-    from nestvec_exporters.architectures.conse import add_image_tower  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.conse import add_image_tower  # noqa: PLC0415 - seconds of imports
 
     return add_image_tower(loaded, image, options)
 

@@ -228,7 +228,13 @@ class Manifest(Record):
     def output(self, kind: OutputKind) -> Manifest:
         """One of ``outputs`` as an encoder of its own, ``NAME.SUFFIX``."""
         dim = self.outputs[kind]
-        changes: dict[str, object] = {"kind": kind, "dim": dim, "dims": (dim,), "outputs": {}, "retention": {}}
+        changes: dict[str, object] = {
+            "kind": kind,
+            "dim": dim,
+            "dims": (dim,),
+            "outputs": {},
+            "retention": {},
+        }
         return self.model_copy(update={**changes, "name": f"{self.name}.{SUFFIXES[kind]}"})
 
     @property

@@ -14,7 +14,6 @@ import numpy as np
 from sentence_transformers import CrossEncoder
 from torch import nn
 
-from nestvec_exporters.architectures.sentence_transformer import positions
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_safetensors
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.layout import first_folder, read_json
@@ -35,6 +34,7 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
 from nestvec_exporters.graph.trace import HEAD_MODULES
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.pairs import TYPE_IDS, TextPair, pair_rows, probe_pairs
+from nestvec_exporters.text_encoders.sentence_model import positions
 from nestvec_schemas.errors import CheckpointUnsupported, NestvecError
 from nestvec_schemas.preprocessing.collate import Array, Arrays
 from nestvec_schemas.towers import Tower

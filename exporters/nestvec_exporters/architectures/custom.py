@@ -12,8 +12,6 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
 
-from nestvec_exporters.architectures.sentence import prompted_probes
-from nestvec_exporters.architectures.sentence_transformer import positions
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.max_length import max_text_tokens
 from nestvec_exporters.checkpoints.prompts import leading_prompt, named_prompts
@@ -21,6 +19,8 @@ from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer, truncation_s
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
 from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.text_encoders.sentence_model import positions
+from nestvec_exporters.text_encoders.sentence_tower import prompted_probes
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.towers import Tower
 from nestvec_schemas.vectors import Vectors

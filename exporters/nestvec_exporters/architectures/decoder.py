@@ -14,16 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nestvec_exporters.architectures import sentence_transformer as sources
-from nestvec_exporters.architectures.sentence import (
-    SentenceTower,
-    head_of,
-    omitting_prompts,
-    prompted_probes,
-    sentence_checkpoint,
-    sentence_spec,
-)
-from nestvec_exporters.architectures.sentence_transformer import SentenceModel, shown_of
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.layout import read_config, transformer_folder
 from nestvec_exporters.graph.cross_attention import LatentPool, LayersPool, TrainedPooling, trained_pooling
@@ -31,7 +21,17 @@ from nestvec_exporters.graph.pooling import POOLING, Pool, PromptMask
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
 from nestvec_exporters.graph.trace import Normalise, PooledEncoder
 from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.text_encoders import sentence_model as sources
 from nestvec_exporters.text_encoders.adapter_experts import adapter_experts
+from nestvec_exporters.text_encoders.sentence_model import SentenceModel, shown_of
+from nestvec_exporters.text_encoders.sentence_tower import (
+    SentenceTower,
+    head_of,
+    omitting_prompts,
+    prompted_probes,
+    sentence_checkpoint,
+    sentence_spec,
+)
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.vectors import Vectors
 

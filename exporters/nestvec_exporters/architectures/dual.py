@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nestvec_exporters.architectures import sentence_transformer as sources
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.dual_layout import DualLayout, check_text_padding, read_dual_layout
 from nestvec_exporters.checkpoints.files import CheckpointFiles
@@ -25,6 +24,7 @@ from nestvec_exporters.graph.recurrent_pooling import check_no_frame_pooling
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower, TowerModel
 from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.text_encoders import sentence_model as sources
 from nestvec_exporters.vision.image_tower import (
     ImageModel,
     ImageTower,

@@ -23,7 +23,6 @@ import transformers
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from nestvec_exporters.architectures import sentence_transformer as sources
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.layout import read_config
 from nestvec_exporters.checkpoints.prompts import folder_prompts
@@ -33,6 +32,7 @@ from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
 from nestvec_exporters.graph.trace import PooledEncoder
 from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.text_encoders import sentence_model as sources
 from nestvec_schemas.errors import CheckpointUnsupported, NestvecError
 from nestvec_schemas.towers import Tower
 from nestvec_schemas.vectors import Vectors

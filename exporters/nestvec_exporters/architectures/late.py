@@ -19,7 +19,6 @@ from sentence_transformers import MultiVectorEncoder
 from tokenizers import AddedToken, Tokenizer
 from torch import Tensor, nn
 
-from nestvec_exporters.architectures.sentence_transformer import positions
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.layout import first_folder
 from nestvec_exporters.checkpoints.layouts.late_layout import check_late_layout, check_late_modules
@@ -31,6 +30,7 @@ from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, SidedText, TextTower
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.texts import probe_texts, text_rows
+from nestvec_exporters.text_encoders.sentence_model import positions
 from nestvec_schemas.errors import CheckpointUnsupported, NestvecError
 from nestvec_schemas.late_interaction import KEEP_INPUT, Interaction, Role, token_arrays
 from nestvec_schemas.preprocessing.collate import Array, Arrays

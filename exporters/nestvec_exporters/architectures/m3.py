@@ -14,15 +14,15 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nestvec_exporters.architectures import sentence
-from nestvec_exporters.architectures import sentence_transformer as sources
-from nestvec_exporters.architectures.sentence import SentenceTower, sentence_checkpoint
-from nestvec_exporters.architectures.sentence_transformer import SentenceModel
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.kinds import M3_HEADS
 from nestvec_exporters.checkpoints.layouts.m3_heads import head_files
 from nestvec_exporters.graph.tensors import OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.text_encoders import sentence_model as sources
+from nestvec_exporters.text_encoders.sentence_model import SentenceModel
+from nestvec_exporters.text_encoders.sentence_tower import SentenceTower, sentence_checkpoint
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.vectors import normalise

@@ -22,7 +22,6 @@ from torch import nn
 from transformers import MistralConfig, MistralModel
 
 from nestvec_exporters.architectures.decoder import make_bidirectional
-from nestvec_exporters.architectures.sentence import omitting_prompts, prompted_probes
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.layout import read_config, read_json
 from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS
@@ -33,6 +32,7 @@ from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
 from nestvec_exporters.graph.trace import Normalise, PooledEncoder
 from nestvec_exporters.options import ExportOptions
+from nestvec_exporters.text_encoders.sentence_tower import omitting_prompts, prompted_probes
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.repository import TOKENIZER

@@ -27,7 +27,6 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
-from nestvec_exporters.architectures import sentence_transformer as sources
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_safetensors
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.prompts import folder_prompts
@@ -37,6 +36,7 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
 from nestvec_exporters.graph.trace import PooledEncoder
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.texts import probe_texts
+from nestvec_exporters.text_encoders import sentence_model as sources
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.preprocessing.collate import Arrays
 from nestvec_schemas.preprocessing.text_rendering import Rendering, line_patches, render_text

@@ -19,6 +19,7 @@ from nestvec_exporters.checkpoints.interaction_config import interaction_of, rea
 from nestvec_exporters.checkpoints.prompts import CheckpointPrompts, hidden_prefixes, read_prompts
 from nestvec_exporters.checkpoints.rerankers.score_activation import activation_of
 from nestvec_exporters.graph.ready.append import append_outputs
+from nestvec_exporters.graph.ready.graph_as_found import GraphAsFound
 from nestvec_exporters.graph.ready.layout import ReadyFolder, find_folder
 from nestvec_exporters.graph.ready.onnx_file import read_onnx
 from nestvec_exporters.graph.ready.onnx_graph import read_graph
@@ -36,7 +37,6 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.pairs import pair_rows, probe_pairs
 from nestvec_exporters.probes.texts import marked_probe_texts, probe_texts, text_rows
-from nestvec_exporters.verify.graph_as_found import GraphAsFound
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError
 from nestvec_schemas.late_interaction import token_arrays
 from nestvec_schemas.preprocessing.collate import Array, Arrays

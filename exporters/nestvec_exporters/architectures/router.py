@@ -10,8 +10,6 @@ from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
-from nestvec_exporters.architectures import sentence_transformer as sources
-from nestvec_exporters.architectures.sentence import SentenceTower
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_code
 from nestvec_exporters.checkpoints.layouts.router_layout import read_router_layout
 from nestvec_exporters.checkpoints.prompts import named_prompts
@@ -19,6 +17,8 @@ from nestvec_exporters.checkpoints.weights import check_complete, missing_weight
 from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.static.static_modules import STATIC, StaticModulesTower
+from nestvec_exporters.text_encoders import sentence_model as sources
+from nestvec_exporters.text_encoders.sentence_tower import SentenceTower
 from nestvec_schemas.errors import CheckpointUnsupported, NestvecError
 from nestvec_schemas.towers import QUERY_EXPERT
 

@@ -18,7 +18,6 @@ from sentence_transformers import SparseEncoder
 from torch import Tensor, nn
 
 from nestvec_exporters.architectures import sentence
-from nestvec_exporters.architectures.sentence_transformer import positions
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_architecture, check_code
 from nestvec_exporters.checkpoints.layout import read_config
 from nestvec_exporters.checkpoints.layouts.sparse_layout import SparseLayout, read_sparse_layout
@@ -39,6 +38,7 @@ from nestvec_exporters.graph.vocabulary import (
 )
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.static.table import without_special_tokens
+from nestvec_exporters.text_encoders.sentence_model import positions
 from nestvec_exporters.text_encoders.sparse_codes import AUTO_ENCODER, CodesTower
 from nestvec_schemas.errors import CheckpointUnsupported, NestvecError, nearest
 from nestvec_schemas.towers import QUERY_EXPERT, Tower

@@ -22,7 +22,6 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from nestvec_exporters.architectures import sentence_transformer as sources
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS
@@ -33,6 +32,7 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
 from nestvec_exporters.graph.trace import PooledEncoder
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.texts import probe_texts
+from nestvec_exporters.text_encoders import sentence_model as sources
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.preprocessing.byte_tokens import UNIT_SCHEMES, encode_units
 from nestvec_schemas.preprocessing.collate import Arrays

@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from nestvec_exporters.graph.tower import TowerModel
-from nestvec_exporters.probes.batches import probe_batches
+from nestvec_exporters.graph.tracing.batches import probe_batches
 from nestvec_exporters.probes.texts import MAX_PROBE_TOKENS
 from nestvec_schemas.errors import CheckpointUnsupported
 

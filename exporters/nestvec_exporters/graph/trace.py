@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from nestvec_exporters.checkpoints.quiet import captured_output
 from nestvec_exporters.graph.pooling import Pool, PromptMask
-from nestvec_exporters.graph.shape_check import check_shapes
 from nestvec_exporters.graph.tensors import OUTPUT, exit_output
 from nestvec_exporters.graph.tower import TowerModel
-from nestvec_exporters.graph.traceable import traceable_attention_and_experts
-from nestvec_exporters.text_encoders.padding_check import check_padding, class_of
-from nestvec_exporters.text_encoders.sparse_attention import prepare_sparse_attention
+from nestvec_exporters.graph.tracing.padding_check import check_padding, class_of
+from nestvec_exporters.graph.tracing.shape_check import check_shapes
+from nestvec_exporters.graph.tracing.sparse_attention import prepare_sparse_attention
+from nestvec_exporters.graph.tracing.traceable import traceable_attention_and_experts
 from nestvec_schemas.errors import CheckpointUnsupported
 
 # The last opset whose attention onnxruntime's fusion recognises.

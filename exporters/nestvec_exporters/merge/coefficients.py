@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import normalize
 
-from nestvec_exporters.architectures import sentence_transformer as sources
 from nestvec_exporters.merge.merge import read_merge
 from nestvec_exporters.merge.weight_files import StoredTensor
 from nestvec_exporters.merge_expression import Coefficients, Expression, parse_expression
 from nestvec_exporters.options import CoefficientFit, Merge
+from nestvec_exporters.text_encoders import sentence_model as sources
 from nestvec_exporters.training_data import Indices, PreparedTexts, RoleText, prepare_texts
 from nestvec_schemas.errors import TrainingFailed
 

@@ -11,12 +11,12 @@ import torch
 from sentence_transformers import SentenceTransformer, SparseEncoder
 from torch import Tensor, nn
 
-from nestvec_exporters.architectures import sentence_transformer as sources
-from nestvec_exporters.architectures.sentence import SentenceEncoder
 from nestvec_exporters.checkpoints.prompts import leading_prompt
 from nestvec_exporters.checkpoints.tokenizer import truncation_side
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import TextTower
+from nestvec_exporters.text_encoders import sentence_model as sources
+from nestvec_exporters.text_encoders.sentence_tower import SentenceEncoder
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.towers import CODES_POOLING, Tower
 from nestvec_schemas.vectors import Vectors

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nestvec_exporters.architectures import sentence_transformer as sources
-from nestvec_exporters.architectures.sentence_transformer import SentenceModel
 from nestvec_exporters.nesting.fit import fit_ridge
 from nestvec_exporters.nesting.ladder import exit_ladder
 from nestvec_exporters.nesting.rotation import learn_rotation
 from nestvec_exporters.nesting.sampling import check_finite
 from nestvec_exporters.progress import Listener
+from nestvec_exporters.text_encoders import sentence_model as sources
+from nestvec_exporters.text_encoders.sentence_model import SentenceModel
 from nestvec_exporters.train.measure import held_out_rows, with_teacher_neighbours
 from nestvec_exporters.train.objective import TextObjective, TextTask, evaluate_student
 from nestvec_exporters.train.options import AdaptOptions, training_dims

@@ -13,10 +13,10 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense
 from torch import Tensor, nn
 
-from nestvec_exporters.architectures.sentence_transformer import SentenceModel, shown_of
 from nestvec_exporters.graph.pooling import pools_of
 from nestvec_exporters.graph.trace import HEAD_MODULES
 from nestvec_exporters.nesting.sampling import pad_batch
+from nestvec_exporters.text_encoders.sentence_model import SentenceModel, shown_of
 from nestvec_exporters.train.state import copy_parameters, restore_parameters
 from nestvec_exporters.train.tokens import TokenIds, batches_by_length
 from nestvec_schemas.vectors import Matrix, Vectors
@@ -144,7 +144,7 @@ def _append_map(source: SentenceModel, linear_map: Dense) -> SentenceTransformer
     modules.insert(len(modules) - 1 if source.normalised else len(modules), linear_map)
     model: SentenceTransformer = SentenceTransformer(
         modules=modules,
-        prompts=dict(source.model.prompts),
+        prompts={name: text for name, text in source.model.prompts.items() if text is not None},
         default_prompt_name=source.model.default_prompt_name,
         similarity_fn_name=source.model.similarity_fn_name,
         device="cpu",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nestvec_exporters.architectures.sentence_transformer import positions
+from nestvec_exporters.text_encoders.sentence_model import positions
 
 
 def limit_tokens(model: Any, transformer: Any, requested: int | None) -> None:

@@ -206,9 +206,7 @@ def read_processor(folder: Path) -> Any:
     backend: Any = {"backend": "pil"} if _is_transformers_5() else {"use_fast": False}
     try:
         # Pillow's resize; torchvision's differs by a level in places.
-        return kind.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=False, **backend
-        )
+        return kind.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False, **backend)
     except Exception as error:
         raise CheckpointUnsupported(
             "transformers cannot load the checkpoint's image processor",

@@ -11,8 +11,8 @@ from sentence_transformers import SentenceTransformer
 from tiny_image_models import DUAL, EDGE, VISION, write
 
 from nestvec_exporters import ExportOptions, Overrides, export
-from nestvec_exporters.architectures.conse import LIKELIEST, TEMPLATE, class_names
 from nestvec_exporters.checkpoints.quiet import quiet
+from nestvec_exporters.conse import LIKELIEST, TEMPLATE, class_names
 from nestvec_exporters.probes.images import probe_images
 from nestvec_exporters.verify.compare import run_graph
 from nestvec_exporters.vision.image_tower import image_rows, read_processor

@@ -389,7 +389,7 @@ def test_every_activation_is_torchs(save_ready: SaveReady) -> None:
 
     from nestvec_exporters.graph.ready.modules import Linear
     from nestvec_exporters.graph.ready.node_builder import NodeBuilder
-    from nestvec_exporters.verify.numpy_modules import _ACTIVATIONS
+    from nestvec_exporters.graph.ready.numpy_modules import _ACTIVATIONS
 
     assert set(ACTIVATIONS) == set(_ACTIVATIONS)
     values = np.concatenate([np.linspace(-6, 6, 200), [-60, 60]]).astype(np.float32).reshape(2, 101)

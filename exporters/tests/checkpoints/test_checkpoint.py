@@ -10,11 +10,11 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from sentence_transformers.models import Dense, LayerNorm, Normalize, Pooling
 
-from nestvec_exporters.architectures import sentence_transformer
 from nestvec_exporters.checkpoints import checkpoint
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_code, read_checkpoint
 from nestvec_exporters.checkpoints.layout import MODULES, read_modules
 from nestvec_exporters.graph.trace import HEAD_MODULES
+from nestvec_exporters.text_encoders import sentence_model
 from nestvec_schemas.errors import CheckpointError, CheckpointNotFound, CheckpointUnsupported
 
 Write = Callable[..., Path]
@@ -186,13 +186,13 @@ def test_weights_that_lack_a_layer_are_refused(copy: Path) -> None:
     kept = {name: value for name, value in weights.items() if "layer.1." not in name}
     save_file(kept, copy / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointUnsupported, match=r"layer\.1\..* and \d+ more"):
-        sentence_transformer.load(Checkpoint(copy, "copy"))
+        sentence_model.load(Checkpoint(copy, "copy"))
 
 
 def test_weights_of_another_shape_are_refused(copy: Path) -> None:
     edit(copy, hidden_size=64)
     with pytest.raises(CheckpointUnsupported, match="cannot be loaded"):
-        sentence_transformer.load(Checkpoint(copy, "copy"))
+        sentence_model.load(Checkpoint(copy, "copy"))
 
 
 def test_a_vision_model_has_no_text(write_checkpoint: Write, tmp_path: Path) -> None:
@@ -207,5 +207,5 @@ def test_half_precision_weights_are_read_as_float32(copy: Path) -> None:
     halved = {name: value.astype("float16") for name, value in weights.items()}
     save_file(halved, copy / "model.safetensors", metadata={"format": "pt"})
     edit(copy, dtype="float16")
-    loaded = sentence_transformer.load(Checkpoint(copy, "copy"))
+    loaded = sentence_model.load(Checkpoint(copy, "copy"))
     assert {str(one.dtype) for one in loaded.transformer.parameters()} == {"torch.float32"}

@@ -15,10 +15,10 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Normalize, Pooling, Transformer
 
 from nestvec_exporters import ExportOptions, export
-from nestvec_exporters.architectures.sentence_transformer import load
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.prompts import leading_prompt, named_prompts, prefixes_of, read_prompts
 from nestvec_exporters.options import Overrides
+from nestvec_exporters.text_encoders.sentence_model import load
 from nestvec_exporters.train.student import Student
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError
 from nestvec_schemas.prompt_roles import role_of
@@ -133,7 +133,9 @@ def test_every_own_prompt_keeps_its_text_under_its_name(own: dict[str, str], def
         with pytest.raises(CheckpointUnsupported):
             named_prompts(own, default)
         return
-    library = SentenceTransformer(modules=[Normalize()], prompts=own, default_prompt_name=default, device="cpu")
+    library = SentenceTransformer(
+        modules=[Normalize()], prompts=own, default_prompt_name=default, device="cpu"
+    )
     prompts = named_prompts(library.prompts, library.default_prompt_name)
     for name, text in library.prompts.items():
         assert library._resolve_prompt(None, name) == text

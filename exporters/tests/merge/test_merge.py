@@ -14,9 +14,9 @@ from safetensors.torch import load_file as load_torch
 from safetensors.torch import save_file as save_torch
 from sentence_transformers.models import Dense, Pooling
 
-from nestvec_exporters.architectures.sentence_transformer import load
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from nestvec_exporters.merge import MERGE_RECORD, merge_checkpoints
+from nestvec_exporters.text_encoders.sentence_model import load
 from nestvec_schemas.errors import CheckpointError, CheckpointNotFound, CheckpointUnsupported
 
 WEIGHTS = "model.safetensors"

@@ -10,8 +10,8 @@ import pytest
 import torch
 from trained import same, stop_after
 
-from nestvec_exporters.architectures.sentence_transformer import load
 from nestvec_exporters.checkpoints.checkpoint import TRAINING_RECORD, read_checkpoint
+from nestvec_exporters.text_encoders.sentence_model import load
 from nestvec_exporters.train import (
     Adapted,
     AdaptOptions,

@@ -29,7 +29,7 @@ from nestvec.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from nestvec_exporters import Overrides
+    from nestvec_exporters import ExportOptions, Overrides
     from nestvec_exporters.merge import Merge
     from nestvec_exporters.training_data import TrainingData
     from nestvec_schemas.samples.sample import Sample
@@ -55,8 +55,8 @@ def command(args: ExportArgs) -> None:
     CHECKPOINT may also be a file of word vectors: GloVe's or fastText's text (.txt, .vec) or word2vec's
     binary (.bin). The vectors of words are averaged; --pooling sif gives rare words more weight.
 
-    The exported vectors are compared with the checkpoint's own on real sentences. If they differ by more than
-    the precision allows, nothing is written.
+    What a service would give is compared with the checkpoint's own library. If they differ by more than the
+    precision allows, nothing is written.
 
     --rotate leaves every cosine between full-length vectors unchanged and moves what distinguishes them into
     their first numbers, so that 64 dims find what many more found before. It needs no labels.
@@ -77,10 +77,27 @@ def command(args: ExportArgs) -> None:
     from nestvec.service.verification import open_served
     from nestvec.terminal.interrupts import reraise_interrupt
     from nestvec.terminal.progress import stages
-    from nestvec_exporters import ExportOptions, Listener, export
+    from nestvec_exporters import Listener, export
+
+    options = _options(args)
+    if args.trust.explain:
+        print_declarations(options, as_json=args.target.json)
+        return
+    with reraise_interrupt() as check, stages() as shown:
+
+        def stage(name: str) -> None:
+            check()
+            shown.stage(name)
+
+        manifest = export(options, Listener(stage, shown.step), open_served)
+    print_export(manifest, args.target.to, as_json=args.target.json, fitted=args.merging.fit is not None)
+
+
+def _options(args: ExportArgs) -> ExportOptions:
+    from nestvec_exporters import ExportOptions
 
     merge = _merge(args)
-    options = ExportOptions(
+    return ExportOptions(
         checkpoint="" if merge else args.checkpoint or "",
         models=args.target.to,
         name=args.target.name or (merged_name(merge) if merge else default_name(args.checkpoint or "")),
@@ -105,17 +122,6 @@ def command(args: ExportArgs) -> None:
         onnx_file=args.source.onnx_file,
         onnx_output=args.source.onnx_output,
     )
-    if args.trust.explain:
-        print_declarations(options, as_json=args.target.json)
-        return
-    with reraise_interrupt() as check, stages() as shown:
-
-        def stage(name: str) -> None:
-            check()
-            shown.stage(name)
-
-        manifest = export(options, Listener(stage, shown.step), open_served)
-    print_export(manifest, args.target.to, as_json=args.target.json, fitted=args.merging.fit is not None)
 
 
 def _overrides(args: EncoderArgs, prompts: PromptArgs) -> Overrides:

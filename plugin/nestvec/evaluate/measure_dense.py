@@ -18,7 +18,14 @@ from nestvec.evaluate.outcomes import (
     Rescoring,
     VectorSize,
 )
-from nestvec.evaluate.search.exact import OpenIndex, Probe, Ranking, VectorIndex, drop_own_documents, unrotate
+from nestvec.evaluate.search.exact import (
+    OpenIndex,
+    QuerySet,
+    Ranking,
+    VectorIndex,
+    drop_own_documents,
+    unrotate,
+)
 from nestvec.evaluate.search.forms import VectorForm, searched_bytes, stored_bytes
 from nestvec.evaluate.search_plan import PlannedSearch, plan_searches, rescored_form
 from nestvec.evaluate.variants import EncoderVariant
@@ -43,7 +50,7 @@ def measure_dense(
     full_rankings: dict[int, Ranking] = {}
     for exit in dict.fromkeys(search.exit for search in planned):
         searches = [search for search in planned if search.exit == exit]
-        probes = [Probe(source("query", search.query_exit).vectors, search.form) for search in searches]
+        probes = [QuerySet(source("query", search.query_exit).vectors, search.form) for search in searches]
         with open_index(source("document", exit).vectors, variant.rotation) as index:
             rankings = _search(dataset, index, probes, options, advance)
             for search, probe, ranking in zip(searches, probes, rankings, strict=True):
@@ -66,7 +73,7 @@ def measure_dense(
 def _search(
     dataset: Dataset,
     index: VectorIndex,
-    probes: Sequence[Probe],
+    probes: Sequence[QuerySet],
     options: EvaluateOptions,
     advance: Callable[[int], None],
 ) -> list[Ranking | None]:
@@ -83,7 +90,7 @@ def _settings(
     search: PlannedSearch,
     ranking: Ranking,
     options: EvaluateOptions,
-    probe: Probe,
+    probe: QuerySet,
     index: VectorIndex,
 ) -> Iterator[tuple[MeasuredSetting, Ranking, Ranking | None]]:
     """The settings that a search answers, each with its final ranking and the one before rescoring."""

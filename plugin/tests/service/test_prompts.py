@@ -80,7 +80,7 @@ def test_a_text_without_a_prompt_that_starts_like_one_is_known_as_such(encoder: 
 def test_a_text_with_the_tokens_of_a_prompt_but_not_its_characters_counts_whole(
     encoder: LoadedEncoder,
 ) -> None:
-    """The tokenizer ignores white space, as others do capitals: only the characters say that it is a prompt."""
+    """The tokenizer ignores white space, as others do capitals: only characters say that it is a prompt."""
     tower = encoder.manifest.main_tower.model_copy(update={"omits_prompts": True})
     served = LoadedEncoder(encoder.manifest.model_copy(update={"towers": {"text": tower}}), encoder.tokenizer)
     prompted, padded, other = tokenize_inputs(served, ["w1 w2", " w1 w2", "w2"], Truncation())

@@ -25,8 +25,8 @@ vectors:
 Every embedding declares one vector field per dim, ``{field}_{dim}``, followed by ``_{expert}``,
 ``_exit{exit}``, ``_{prompt}`` and ``_{form}`` if those are chosen; with one dim it may have a ``name`` of its
 own. A sparse embedding, whose dims are the encoder's vocabulary, declares the field ``{field}_sparse``,
-followed by ``_top{top}`` if only the largest weights are kept, which ``nestvec ingest`` and SQL fill. An entry
-of ``lexical`` declares a sparse field, ``{field}_bm25``, which Milvus fills from the field's words; the
+followed by ``_top{top}`` if only the largest weights are kept, which ``nestvec ingest`` and SQL fill. An
+entry of ``lexical`` declares a sparse field, ``{field}_bm25``, which Milvus fills from the field's words; the
 application fills those of ``vectors``. A field with ``compose`` is filled from the row's other values if
 a row does not have it (``nestvec_schemas.spec.compose``). The limits are Milvus's own (``milvus.yaml``:
 proxy.maxFieldNum, maxVectorFieldNum, maxDimension, maxNameLength).

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from nestvec_exporters.checkpoints.native.published_configs import (
+    NOMIC_FIXED,
+    NOMIC_NAMES,
+    is_published_nomic,
+)
 from nestvec_exporters.inventory.rules.rule import (
     PRECISION,
     SPEED,
@@ -14,11 +19,6 @@ from nestvec_exporters.inventory.rules.rule import (
     irrelevant,
     limited,
     table,
-)
-from nestvec_exporters.text_encoders.published_configs import (
-    NOMIC_FIXED,
-    NOMIC_NAMES,
-    is_published_nomic,
 )
 
 _RENAMED: Final = honoured("transformers' setting of another name")

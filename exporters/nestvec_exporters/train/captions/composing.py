@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from transformers import AutoModel
 
-from nestvec_exporters.architectures import sentence_transformer as sources
 from nestvec_exporters.architectures.dual import FAMILIES, read_dual
-from nestvec_exporters.architectures.sentence_transformer import SentenceModel
 from nestvec_exporters.architectures.vision import with_pooling
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_code
 from nestvec_exporters.checkpoints.kinds import SENTENCE
 from nestvec_exporters.checkpoints.tokenizer import read_tokenizer
 from nestvec_exporters.checkpoints.weights import check_complete, read_model
+from nestvec_exporters.text_encoders import sentence_model as sources
+from nestvec_exporters.text_encoders.sentence_model import SentenceModel
 from nestvec_exporters.train.captions.two_tower import DualParts
 from nestvec_exporters.vision.image_tower import read_preprocessing
 from nestvec_exporters.vision.naflex import is_naflex

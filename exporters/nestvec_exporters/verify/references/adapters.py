@@ -7,8 +7,8 @@ from typing import Any
 
 import peft
 
-from nestvec_exporters.checkpoints.native.adapters import adapters_in
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
+from nestvec_exporters.checkpoints.native.adapters import adapters_in
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.probe import Probe, ProbeSet
 from nestvec_exporters.text_encoders.adapter_experts import expert_name

@@ -9,9 +9,9 @@ import torch
 import transformers
 from torch import Tensor
 
-from nestvec_exporters.architectures.conse import LIKELIEST, TEMPLATE
 from nestvec_exporters.checkpoints.checkpoint import OWN_ARCHITECTURES, read_checkpoint
 from nestvec_exporters.checkpoints.files import CheckpointFiles
+from nestvec_exporters.conse import LIKELIEST, TEMPLATE
 from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.probe import Probe

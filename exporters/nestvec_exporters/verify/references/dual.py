@@ -11,7 +11,6 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from nestvec_exporters.architectures.sentence_transformer import positions
 from nestvec_exporters.checkpoints.checkpoint import OWN_ARCHITECTURES, Checkpoint
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.tokenizer import read_tokenizer
@@ -19,6 +18,7 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.probe import Probe, ProbeSet
 from nestvec_exporters.probes.text_probes import text_probe_sets
+from nestvec_exporters.text_encoders.sentence_model import positions
 from nestvec_exporters.verify.library_model import open_model
 from nestvec_exporters.verify.prompted import encode_by_prompt
 from nestvec_exporters.verify.reference import Reference

@@ -9,12 +9,12 @@ from typing import Protocol, cast
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_safetensors
 from nestvec_exporters.checkpoints.kinds import identify_weights
 from nestvec_exporters.checkpoints.layout import first_folder
+from nestvec_exporters.graph.ready.graph_as_found import GraphAsFound
 from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.pair_probes import pair_probe_sets
 from nestvec_exporters.probes.probe import Probe, ProbeSet
 from nestvec_exporters.probes.text_probes import text_probe_sets
-from nestvec_exporters.verify.graph_as_found import GraphAsFound
 from nestvec_exporters.verify.prompted import encode_by_prompt
 from nestvec_exporters.verify.reference import Reference
 from nestvec_schemas.preprocessing.collate import Array

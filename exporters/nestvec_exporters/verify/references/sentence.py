@@ -9,16 +9,16 @@ import numpy as np
 import sentence_transformers
 from sentence_transformers import SentenceTransformer
 
-from nestvec_exporters.architectures.sentence_transformer import positions, without_messages
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.max_length import max_text_tokens
 from nestvec_exporters.checkpoints.native.adapters import adapters_in
+from nestvec_exporters.checkpoints.native.published_configs import published_settings
 from nestvec_exporters.checkpoints.untrusted.custom_code import apply_native_settings
 from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.probe import Probe, ProbeSet
 from nestvec_exporters.probes.text_probes import text_probe_sets
-from nestvec_exporters.text_encoders.published_configs import published_settings
+from nestvec_exporters.text_encoders.sentence_model import positions, without_messages
 from nestvec_exporters.verify.reference import Reference
 from nestvec_schemas.preprocessing.collate import Array
 

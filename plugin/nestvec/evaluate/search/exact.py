@@ -25,7 +25,7 @@ _LOW = np.int64(0xFFFFFFFF)
 
 
 @dataclass(frozen=True)
-class Probe:
+class QuerySet:
     """One search."""
 
     queries: Vectors
@@ -38,7 +38,9 @@ class Probe:
 class VectorIndex(Protocol):
     """The documents of one encoder at one exit, ready to be searched."""
 
-    def search(self, probes: Sequence[Probe], k: int, advance: Callable[[int], None]) -> list[Ranking | None]:
+    def search(
+        self, probes: Sequence[QuerySet], k: int, advance: Callable[[int], None]
+    ) -> list[Ranking | None]:
         """The k nearest documents for each probe; None if the index does not support its form."""
         ...
 
@@ -58,7 +60,9 @@ class ExactIndex:
         """``documents`` is (n, dim) float32, on disk or in memory; ``rotation`` was applied to them."""
         self._documents, self._rotation = documents, rotation
 
-    def search(self, probes: Sequence[Probe], k: int, advance: Callable[[int], None]) -> list[Ranking | None]:
+    def search(
+        self, probes: Sequence[QuerySet], k: int, advance: Callable[[int], None]
+    ) -> list[Ranking | None]:
         """See VectorIndex."""
         queries = [
             prepare(unrotate(probe.queries, probe.form, self._rotation), probe.form) for probe in probes

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from pymilvus import DataType, MilvusClient
 
-from nestvec.evaluate.search.exact import OpenIndex, Probe, Ranking, VectorIndex, unrotate
+from nestvec.evaluate.search.exact import OpenIndex, QuerySet, Ranking, VectorIndex, unrotate
 from nestvec.evaluate.search.forms import Coding, VectorForm, prepare
 from nestvec.milvus.connection import milvus_errors, open_milvus
 from nestvec_schemas.binary_codes import sign_bits
@@ -60,7 +60,9 @@ class MilvusIndex:
         self._whole = VectorForm("float", documents.shape[1])
         self._collections: dict[VectorForm, str] = {}
 
-    def search(self, probes: Sequence[Probe], k: int, advance: Callable[[int], None]) -> list[Ranking | None]:
+    def search(
+        self, probes: Sequence[QuerySet], k: int, advance: Callable[[int], None]
+    ) -> list[Ranking | None]:
         """See VectorIndex."""
         answers: list[Ranking | None] = [None] * len(probes)
         for form in dict.fromkeys(probe.form for probe in probes):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestvec.evaluate.search import exact
-from nestvec.evaluate.search.exact import ExactIndex, Probe, Ranking, drop_own_documents
+from nestvec.evaluate.search.exact import ExactIndex, QuerySet, Ranking, drop_own_documents
 from nestvec.evaluate.search.forms import (
     Coding,
     VectorForm,
@@ -28,7 +28,7 @@ def vectors(seed: int, count: int, dim: int = 16) -> Vectors:
 
 
 def nearest(documents: Vectors, queries: Vectors, cut: VectorForm, k: int) -> Ranking:
-    (found,) = ExactIndex(documents, None).search([Probe(queries, cut)], k, lambda done: None)
+    (found,) = ExactIndex(documents, None).search([QuerySet(queries, cut)], k, lambda done: None)
     assert found is not None
     return found
 
@@ -85,7 +85,7 @@ def test_a_rotation_is_undone_for_plain_vectors() -> None:
     rotation = np.linalg.qr(np.random.default_rng(2).standard_normal((8, 8)))[0].astype(np.float32)
     index = ExactIndex(plain @ rotation, rotation)
     (found,) = index.search(
-        [Probe(queries @ rotation, VectorForm("float", 3, unrotated=True))], 5, lambda done: None
+        [QuerySet(queries @ rotation, VectorForm("float", 3, unrotated=True))], 5, lambda done: None
     )
     assert found is not None
     assert found.tolist() == nearest(plain, queries, VectorForm("float", 3), 5).tolist()

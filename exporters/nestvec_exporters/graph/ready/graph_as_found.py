@@ -11,10 +11,10 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer, normalizers
 
+from nestvec_exporters.graph.ready.numpy_modules import NumpyHead, read_numpy_head, unit
 from nestvec_exporters.graph.ready.ready_graph import ReadyGraph
 from nestvec_exporters.graph.ready.text import sentence_settings
 from nestvec_exporters.probes.pairs import TYPE_IDS
-from nestvec_exporters.verify.numpy_modules import NumpyHead, read_numpy_head, unit
 from nestvec_schemas.errors import CheckpointUnsupported, VerificationFailed
 from nestvec_schemas.late_interaction import KEEP_INPUT, token_arrays
 from nestvec_schemas.preprocessing.collate import Array

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from nestvec_exporters.graph.tower import TowerModel
-from nestvec_exporters.probes.batches import probe_batches
+from nestvec_exporters.graph.tracing.batches import probe_batches
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.vectors import cosines

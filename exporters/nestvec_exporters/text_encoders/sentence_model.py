@@ -12,13 +12,13 @@ from tokenizers import Tokenizer
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint, check_code
 from nestvec_exporters.checkpoints.layout import MODULES, transformer_folder
 from nestvec_exporters.checkpoints.max_length import max_text_tokens
+from nestvec_exporters.checkpoints.native.published_configs import published_settings
 from nestvec_exporters.checkpoints.prompts import CheckpointPrompts, hidden_prefixes, named_prompts
 from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer
 from nestvec_exporters.checkpoints.untrusted.custom_code import apply_native_settings
 from nestvec_exporters.checkpoints.weights import check_complete, missing_weights
 from nestvec_exporters.graph.pooling import POOLING, PromptMask
 from nestvec_exporters.options import Overrides
-from nestvec_exporters.text_encoders.published_configs import published_settings
 from nestvec_schemas.errors import CheckpointUnsupported, EncoderError, NestvecError, nearest
 
 _POSITION_TABLES: Final = ("position_emb", "embed_positions", "pos_emb", "wpe")
@@ -79,7 +79,8 @@ def load(checkpoint: Checkpoint) -> SentenceModel:
             + ("." if trusted else " (trust_remote_code is not used)."),
         ) from error
     if not trusted:
-        apply_native_settings(model[0].auto_model.config, checkpoint.folder)
+        transformer: Any = model[0]
+        apply_native_settings(transformer.auto_model.config, checkpoint.folder)
     model.truncate_dim = None
     without_messages(model)
     model.float().eval()

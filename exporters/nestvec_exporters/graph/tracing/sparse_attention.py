@@ -37,7 +37,7 @@ def prepare_sparse_attention(traced: nn.Module, max_tokens: int) -> None:
 def _check_blocks(model: Any, max_tokens: int) -> None:
     """BigBird switches to full attention for a short text, for good: its vectors of long texts depend on what
     it embedded before, and on the lengths of a batch."""
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     if getattr(config, "attention_type", None) != "block_sparse" or not hasattr(config, "num_random_blocks"):
         return
     fully = (5 + 2 * config.num_random_blocks) * config.block_size
