@@ -20,7 +20,12 @@ from nestvec_exporters.checkpoints.layout import first_folder, read_json
 from nestvec_exporters.checkpoints.max_length import max_text_tokens
 from nestvec_exporters.checkpoints.rerankers.pair_template import read_pair_template
 from nestvec_exporters.checkpoints.rerankers.score_activation import activation_of
-from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer, truncation_side
+from nestvec_exporters.checkpoints.tokenizer import (
+    fast_tokenizer,
+    table_rows,
+    truncation_side,
+    within_table,
+)
 from nestvec_exporters.checkpoints.weights import check_complete, missing_weights
 from nestvec_exporters.graph.pooling import pools_of
 from nestvec_exporters.graph.scorers import (
@@ -49,9 +54,9 @@ class CrossEncoderTower(TextTower):
     """A cross-encoder: a query with a document to a logit."""
 
     def __init__(self, model: CrossEncoder, spec: Tower) -> None:
-        super().__init__(spec, fast_tokenizer(model.tokenizer))
-        self.model = model
         transformer: Any = model.model
+        super().__init__(spec, within_table(fast_tokenizer(model.tokenizer), table_rows(transformer)))
+        self.model = model
         config = transformer.config.get_text_config()
         # Only encoders' attention is fused for int8.
         fused = not _is_decoder(model)

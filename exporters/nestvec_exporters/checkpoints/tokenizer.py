@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,7 @@ def read_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer, PreTrainedTokenizerFast  # noqa: PLC0415 - slow
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=False
-        )
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except Exception as error:
         # SigLIP's class needs sentencepiece, although its tokenizer.json would do.
         if not (folder / TOKENIZER).is_file():
@@ -41,6 +40,28 @@ def fast_tokenizer(tokenizer: Any) -> Tokenizer:
     copy.no_truncation()
     copy.no_padding()
     return copy
+
+
+def within_table(tokenizer: Tokenizer, rows: int | None) -> Tokenizer:
+    """The tokenizer without added tokens for which a model's table of ``rows`` vectors has none.
+
+    No library embeds them (EmbeddingGemma's ``<image_soft_token>``). The characters of a text that spells one
+    are read as any others; it would otherwise be an error, for the texts in its batch, too.
+    """
+    state = json.loads(tokenizer.to_str())
+    added = state.get("added_tokens") or []
+    with_vectors = [token for token in added if rows is None or token["id"] < rows]
+    if len(with_vectors) == len(added):
+        return tokenizer
+    return Tokenizer.from_str(json.dumps({**state, "added_tokens": with_vectors}))
+
+
+def table_rows(transformer: Any) -> int | None:
+    """The number of tokens that a transformers model has vectors for; None where it does not say."""
+    try:
+        return len(transformer.get_input_embeddings().weight)
+    except (AttributeError, NotImplementedError, TypeError):
+        return None
 
 
 def truncation_side(tokenizer: Any) -> TruncationSide:

@@ -14,7 +14,7 @@ from nestvec_exporters.checkpoints.layout import MODULES, transformer_folder
 from nestvec_exporters.checkpoints.max_length import max_text_tokens
 from nestvec_exporters.checkpoints.native.published_configs import published_settings
 from nestvec_exporters.checkpoints.prompts import CheckpointPrompts, hidden_prefixes, named_prompts
-from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer
+from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer, table_rows, within_table
 from nestvec_exporters.checkpoints.untrusted.custom_code import apply_native_settings
 from nestvec_exporters.checkpoints.weights import check_complete, missing_weights
 from nestvec_exporters.graph.pooling import POOLING, PromptMask
@@ -213,4 +213,4 @@ def _is_position_table(name: str) -> bool:
 
 def tokenizer(source: SentenceModel) -> Tokenizer:
     """The checkpoint's tokenizer with truncation and padding off. Raises CheckpointUnsupported."""
-    return fast_tokenizer(source.model.tokenizer)
+    return within_table(fast_tokenizer(source.model.tokenizer), table_rows(source.transformer))
