@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -234,20 +234,26 @@ def _experts(
     components = []
     for name, checkpoint in experts.items():
         expert = load_checkpoint(checkpoint, options)
-        if (expert.kind, expert.dim, expert.main_tower.spec) != (
-            loaded.kind,
-            loaded.dim,
-            loaded.main_tower.spec,
-        ):
+        own, others = _description(loaded), _description(expert)
+        differing = [
+            f"{field} {others[field]}, not {value}" for field, value in own.items() if others[field] != value
+        ]
+        if loaded.normalised and not expert.normalised:
+            differing.append("vectors that are not normalised")
+        if differing:
             raise CheckpointUnsupported(
                 f"the expert {name} is not another set of weights for this encoder",
-                value=f"{expert.kind}, {expert.dim} dims, {expert.main_tower.spec.max_tokens} tokens against "
-                f"{loaded.kind}, {loaded.dim} dims, {loaded.main_tower.spec.max_tokens} tokens",
+                value=", ".join(differing),
                 next_step="Give checkpoints that were trained from the one that is exported.",
             )
         _check_same_rows(name, loaded.main_tower, expert.main_tower)
         components.append(Component(name, expert.main_tower, expert))
     return components
+
+
+def _description(loaded: LoadedCheckpoint) -> dict[str, Any]:
+    """What an encoder's experts have in common with it."""
+    return {"kind": loaded.kind, "dims": loaded.dim, **loaded.main_tower.spec.model_dump()}
 
 
 def _check_same_rows(name: str, tower: TowerModel, other: TowerModel) -> None:

@@ -378,3 +378,21 @@ def test_a_repository_that_is_a_file_is_refused(bert: Path, tmp_path: Path) -> N
     (tmp_path / "models").write_text("")
     with pytest.raises(CheckpointError, match="is a file"):
         export(ExportOptions(str(bert), tmp_path / "models", "tiny"))
+
+
+@pytest.mark.parametrize(
+    ("modules", "message"),
+    [
+        ((Pooling(32, "cls"), Normalize()), "pooling cls, not mean"),
+        ((Pooling(32, "mean"),), "vectors that are not normalised"),
+        ((Pooling(32, "mean", include_prompt=False), Normalize()), "omits_prompts True, not False"),
+    ],
+)
+def test_what_an_expert_has_otherwise_is_named(
+    modules: tuple[Any, ...], message: str, sentence_bert: Write, tmp_path: Path
+) -> None:
+    prompts = {"query": "query: "}
+    base = sentence_bert(Pooling(32, "mean"), Normalize(), prompts=prompts).rename(tmp_path / "base")
+    expert = sentence_bert(*modules, prompts=prompts)
+    with pytest.raises(CheckpointUnsupported, match=f"not another set of weights.*: {message}"):
+        export(ExportOptions(str(base), tmp_path / "models", "base", experts={"other": str(expert)}))
