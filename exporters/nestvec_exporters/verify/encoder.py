@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -95,11 +96,34 @@ def _compare(
                 manifest.precision,
             )
         except VerificationFailed as error:
+            if probes.batch > 1 and exported.rotation is None:
+                _check_padding(reference, probes, prompts, expected, manifest)
             raise error.reworded(cause=f"{error.cause} ({reference.library}, {group})") from error
         results.append((group, verification))
     if manifest.kind == "dense" and expert is None:
         _check_prefix(manifest, served, probes, expected)
     return results
+
+
+def _check_padding(
+    reference: Reference,
+    probes: ProbeSet,
+    prompts: Mapping[str, str],
+    expected: Sequence[Array],
+    manifest: Manifest,
+) -> None:
+    """Raise CheckpointUnsupported where the library gives a text another vector alone than in a batch."""
+    alone = _encode(reference, replace(probes, batch=1), prompts)
+    try:
+        compare.compare_outputs(list(expected), alone, manifest.kind, manifest.precision)
+    except VerificationFailed as error:
+        raise CheckpointUnsupported(
+            f"the checkpoint's own library gives a text another vector in a batch than alone "
+            f"({reference.library}), so no vector is the right one",
+            value=error.value,
+            next_step="Set padding_side to right in its tokenizer_config.json, and attention_mask among "
+            "model_input_names, if that is what it was trained with; else choose another checkpoint.",
+        ) from error
 
 
 def _encode(reference: Reference, probes: ProbeSet, prompts: Mapping[str, str]) -> list[Array]:

@@ -127,3 +127,13 @@ def test_an_input_on_which_the_library_fails_is_no_traceback(
         CheckpointUnsupported, match=r"own library fails on an input.*\n?.*index out of range"
     ):
         export(_options(folder, tmp_path))
+
+
+def test_a_library_whose_padding_changes_a_vector_is_named(write_checkpoint: Write, tmp_path: Path) -> None:
+    """Positions are counted from the first token of a row, and this tokenizer pads before it."""
+    folder = write_checkpoint("Bert", side="left")
+    with pytest.raises(
+        CheckpointUnsupported, match=r"another vector in a batch than alone.*padding_side to right"
+    ):
+        export(_options(folder, tmp_path / "models"))
+    assert not list((tmp_path / "models").glob("*"))
