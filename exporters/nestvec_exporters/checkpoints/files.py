@@ -131,7 +131,9 @@ def choose_graph(graphs: Sequence[str], requested: str | None) -> str:
             value=requested,
             next_step=f"{available}{nearest(requested, graphs)}",
         )
-    for name in GRAPHS:
+    # Of a graph and its quantised copy the former is the checkpoint; of two in different folders, neither.
+    whole = [graph for graph in graphs if graph in GRAPHS[:2]]
+    for name in GRAPHS if len(whole) < 2 else ():
         named = [graph for graph in graphs if graph == name or graph.endswith(f"/{name}")]
         if name in named or len(named) == 1:
             return name if name in named else named[0]

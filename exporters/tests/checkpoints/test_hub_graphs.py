@@ -16,6 +16,7 @@ from huggingface_hub.utils._paths import filter_repo_objects
 from onnx import TensorProto, helper, numpy_helper
 
 from nestvec_exporters.checkpoints.checkpoint import read_checkpoint
+from nestvec_exporters.checkpoints.files import choose_graph
 from nestvec_exporters.source_options import SourceOptions
 from nestvec_schemas.errors import CheckpointUnsupported
 
@@ -134,3 +135,13 @@ def test_a_graph_whose_weights_are_elsewhere(hub: Hub) -> None:
     onnx.save(model, path)
     with pytest.raises(CheckpointUnsupported, match=r"outside the checkpoint: \.\./\.\./\.\./secrets"):
         read_checkpoint("some/encoder", None, SourceOptions(read_from="onnx"))
+
+
+def test_two_whole_graphs_are_not_chosen_from_without_a_word() -> None:
+    graphs = ("model.onnx", "onnx/model.onnx", "onnx/model_quantized.onnx")
+    with pytest.raises(
+        CheckpointUnsupported, match=r"several ONNX graphs: model\.onnx, onnx/model\.onnx.*--onnx-file"
+    ):
+        choose_graph(graphs, None)
+    assert choose_graph(graphs, "onnx/model.onnx") == "onnx/model.onnx"
+    assert choose_graph(graphs[1:], None) == "onnx/model.onnx"
