@@ -27,10 +27,9 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from nestvec_exporters.checkpoints.layouts.trained_pooling import LATENT_PREFIX, LAYERS_FILE
 from nestvec_schemas.errors import CheckpointUnsupported
 
-LAYERS_FILE: Final = "attn_pool.safetensors"
-_LATENT: Final = "latent_attention_model."
 _EPSILON: Final = 1e-9
 
 Weights = Mapping[str, Tensor]
@@ -132,7 +131,7 @@ def trained_pooling(folder: Path, config: Mapping[str, Any]) -> TrainedPooling |
         )
     weights = {}
     for path in sorted(folder.glob("*.safetensors")):
-        weights.update(_read(path, _LATENT))
+        weights.update(_read(path, LATENT_PREFIX))
     if not weights:
         return None
     return TrainedPooling(

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from nestvec_exporters.checkpoints.files import GRAPHS, CheckpointFiles
 from nestvec_exporters.checkpoints.kinds import M3, M3_HEADS, SENTENCE
+from nestvec_exporters.checkpoints.layouts.trained_pooling import trained_pooling_files
 from nestvec_exporters.checkpoints.native.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapters_in
 from nestvec_exporters.inventory.context import InventoryContext
 from nestvec_exporters.inventory.declaration import Declaration, matches
@@ -236,6 +237,8 @@ def _loaded_files(context: InventoryContext) -> set[str]:
     names |= {ADAPTER_CONFIG, ADAPTER_WEIGHTS}  # transformers loads an adapter beside a configuration
     if context.kind == "ready":
         return names | set(GRAPHS)
+    if context.kind == "decoder":
+        names |= {path.name for path in trained_pooling_files(context.folder)}
     if context.kind in _OWN_FORMATS:
         patterns = ("*.safetensors", "weights/*", "tokenizers/*", "config/**/*", "*.npy", "*.parquet", "*.pt")
         names |= {

@@ -68,7 +68,7 @@ BAD: dict[str, tuple[Damage, type[CheckpointError], str]] = {
         CheckpointUnsupported,
         "larger than 4 MiB",
     ),
-    "an adapter": (adapter, CheckpointUnsupported, "merge_and_unload"),
+    "an adapter": (adapter, CheckpointUnsupported, "of a kind that cannot be merged into its base"),
     "no tokenizer": (no_tokenizer, CheckpointUnsupported, "no tokenizer, so it cannot encode text: bert"),
     "pickled weights": (
         only_pickle,

@@ -28,6 +28,8 @@ TEXTS = ["rows from a file", "x", "heat flow in shock waves, measured twice", "Z
 TOKENS, DIM, HEADS, INNER, LATENTS = 64, 32, 2, 16, 6
 MISTRAL = {"num_key_value_heads": 2, "bos_token_id": 2, "eos_token_id": 3}
 
+PUBLISHED = "nvidia/NV-Embed-v2--modeling_nvembed.NVEmbedModel"
+
 
 def weights(layers: int = 0) -> Weights:
     """Tensors with the papers' names; with ``layers``, those of pooling over layers."""
@@ -161,7 +163,11 @@ def nvembed(plain: Path) -> tuple[Path, Weights]:
     config = json.loads((plain / "config.json").read_text())
     told = {"model_type": "latent_attention", "num_cross_heads": HEADS, "output_normalize": True}
     both = {"text_config": {**config, "model_type": "bidir_mistral"}, "latent_attention_config": told}
-    asked = {"model_type": "nvembed", "architectures": ["NVEmbedModel"], "auto_map": {"AutoModel": "x.Y"}}
+    asked = {
+        "model_type": "nvembed",
+        "architectures": ["NVEmbedModel"],
+        "auto_map": {"AutoModel": PUBLISHED},
+    }
     (plain / "config.json").write_text(json.dumps({**asked, **both}))
     given = weights()
     own = load_file(plain / "model.safetensors")

@@ -230,6 +230,14 @@ def _specific(
             "it declares code of its own, and transformers' class of this name may compute something else",
         ),
     }
+    if context.kind == "decoder":
+        rules["latent_attention_config"] = honoured("the trained pooling")
+    if context.kind in ("vision", "dual"):
+        # Their loaders read it, or refuse it by name.
+        rules["frame_pooling"] = honoured("the pooling of frames")
+    if content.get("model_type") in ("vision-text-dual-encoder", "nestvec-pooled-dual"):
+        # Set where an image encoder's own configuration calls its width otherwise.
+        rules["hidden_size"] = honoured("the width that the projection takes")
     rules |= BY_TYPE.get(str(content.get("model_type")), {})
     if is_cross:
         activation = honoured("the activation of the score")
