@@ -24,7 +24,7 @@ from nestvec_exporters.checkpoints.layout import first_folder
 from nestvec_exporters.checkpoints.layouts.late_layout import check_late_layout, check_late_modules
 from nestvec_exporters.checkpoints.max_length import max_text_tokens
 from nestvec_exporters.checkpoints.prompts import CheckpointPrompts, named_prompts
-from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer
+from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer, table_rows, within_table
 from nestvec_exporters.checkpoints.weights import check_complete, missing_weights
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, SidedText, TextTower
@@ -242,7 +242,7 @@ def _describe(model: MultiVectorEncoder, options: ExportOptions) -> LateInteract
         queries = expansion["length"]
     elif expansion is not None:
         queries = max(queries, expansion["length"])
-    tokenizer = fast_tokenizer(model.tokenizer)
+    tokenizer = within_table(fast_tokenizer(model.tokenizer), table_rows(getattr(first, "auto_model", None)))
     prompts = _prompts(model, options)
     _check_markers(model, tokenizer)
     return LateInteractionModel(

@@ -23,7 +23,12 @@ from nestvec_exporters.checkpoints.layout import read_config
 from nestvec_exporters.checkpoints.layouts.sparse_layout import SparseLayout, read_sparse_layout
 from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS, max_text_tokens
 from nestvec_exporters.checkpoints.prompts import named_prompts
-from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer, truncation_side
+from nestvec_exporters.checkpoints.tokenizer import (
+    fast_tokenizer,
+    table_rows,
+    truncation_side,
+    within_table,
+)
 from nestvec_exporters.checkpoints.weights import check_complete, missing_weights
 from nestvec_exporters.graph.pooling import POOLING
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
@@ -59,7 +64,7 @@ class SparseTower(TextTower):
             max_tokens=max_text_tokens(model.max_seq_length, positions(transformer), max_tokens),
             truncation_side=truncation_side(model.tokenizer),
         )
-        super().__init__(spec, fast_tokenizer(model.tokenizer))
+        super().__init__(spec, within_table(fast_tokenizer(model.tokenizer), table_rows(transformer)))
         self.model, self.transformer = model, transformer
         self.weighting = _with_limit(TERM_WEIGHTINGS[weighting], model)
         transformer.config.use_cache = False

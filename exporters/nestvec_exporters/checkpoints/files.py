@@ -132,8 +132,8 @@ def choose_graph(graphs: Sequence[str], requested: str | None) -> str:
             next_step=f"{available}{nearest(requested, graphs)}",
         )
     # Of a graph and its quantised copy the former is the checkpoint; of two in different folders, neither.
-    whole = [graph for graph in graphs if graph in GRAPHS[:2]]
-    for name in GRAPHS if len(whole) < 2 else ():
+    full_graphs = [graph for graph in graphs if graph in GRAPHS[:2]]
+    for name in GRAPHS if len(full_graphs) < 2 else ():
         named = [graph for graph in graphs if graph == name or graph.endswith(f"/{name}")]
         if name in named or len(named) == 1:
             return name if name in named else named[0]

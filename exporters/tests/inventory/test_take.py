@@ -316,3 +316,10 @@ def test_a_route_for_texts_without_a_role_is_the_documents(take: Take, route: st
     row = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Router"}
     declarations = take({"modules.json": [row], "router_config.json": router})
     assert declarations["router_config.json:parameters.default_route"].outcome == outcome
+
+
+@pytest.mark.parametrize(("prompts", "outcome"), [({}, "honoured"), ({"rank": "Rank: "}, "refused")])
+def test_a_cross_encoder_that_would_omit_prompts(take: Take, prompts: dict[str, str], outcome: str) -> None:
+    files = with_file("config_sentence_transformers.json", {"model_type": "CrossEncoder", "prompts": prompts})
+    files["1_Pooling/config.json"] = {**POOLING, "include_prompt": False}
+    assert take(files, "cross")["1_Pooling/config.json:include_prompt"].outcome == outcome

@@ -62,10 +62,10 @@ def _pooling(context: InventoryContext) -> Rules:
 
 
 def _include_prompt(context: InventoryContext) -> Rule:
-    cut = bool(context.prompted) and context.cuts_beginnings
+    cut = context.cuts_beginnings
     rule = limited(
         honoured("whether prompts are pooled"),
-        lambda value: value is not False or not (cut or context.kind == "cross"),
+        lambda value: value is not False or not context.prompted or not (cut or context.kind == "cross"),
         "texts are cut on the left, so that a prompt is not at the beginning of what is left of a long one"
         if cut
         else "a cross-encoder pools prompts too",
