@@ -109,6 +109,7 @@ def test_an_adapter_beside_the_weights_of_its_base(
         (lambda folder: edit(folder / "adapter_config.json", base_model_name_or_path=None), "does not name"),
         (lambda folder: edit(folder / "adapter_config.json", base_model_name_or_path="/nowhere"), "/nowhere"),
         (lambda folder: edit(folder / "adapter_config.json", target_modules=["q_proj"]), "lora_A"),
+        (lambda folder: edit(folder / "adapter_config.json", r=2), "size mismatch for .*lora_A"),
         (lambda folder: (folder / "adapter_model.safetensors").unlink(), "no weights in safetensors"),
     ],
 )

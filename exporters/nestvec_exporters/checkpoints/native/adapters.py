@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.layout import first_folder, read_json
+from nestvec_exporters.checkpoints.loading_causes import cause_of
 from nestvec_exporters.checkpoints.quiet import quiet
 from nestvec_schemas.errors import CheckpointUnsupported
 
@@ -133,7 +134,7 @@ def merge_adapter(model: Any, adapter: Adapter) -> Any:
         result = wrapped.load_adapter(str(adapter.folder), "default", local_files_only=True)
         merged = wrapped.merge_and_unload(safe_merge=True)
     except Exception as error:
-        raise _not_merged(adapter, str(error).strip().partition("\n")[0] or type(error).__name__) from error
+        raise _not_merged(adapter, cause_of(error, adapter.folder)) from error
     strange = [*result.unexpected_keys, *result.missing_keys]
     if strange:
         more = f" and {len(strange) - _MAX_SHOWN} more" if len(strange) > _MAX_SHOWN else ""
@@ -193,7 +194,7 @@ def _load(adapter: Adapter, home: Path) -> Any:
             **({} if labels is None else {"num_labels": labels}),
         )
     except Exception as error:
-        raise _not_merged(adapter, str(error).strip().partition("\n")[0] or type(error).__name__) from error
+        raise _not_merged(adapter, cause_of(error, adapter.folder)) from error
     return model.float().eval()
 
 
