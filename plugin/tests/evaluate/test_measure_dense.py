@@ -12,7 +12,7 @@ from nestvec.evaluate.evaluation import exact_index
 from nestvec.evaluate.measure_dense import measure_dense, memoize
 from nestvec.evaluate.outcomes import EvaluateOptions, Measurement, Rescoring
 from nestvec.evaluate.rows import make_rows, reference_outcome
-from nestvec.evaluate.search.exact import ExactIndex, Probe, Ranking, VectorIndex
+from nestvec.evaluate.search.exact import ExactIndex, QuerySet, Ranking, VectorIndex
 from nestvec.evaluate.search.forms import FORMS
 from nestvec.evaluate.search_plan import count_steps
 from nestvec_schemas.errors import DatasetUnusable
@@ -102,7 +102,7 @@ def test_concept_depth_needs_two_exits(dataset: Dataset, fake: Fake) -> None:
 def test_a_form_that_the_index_does_not_have_is_skipped(dataset: Dataset, fake: Fake) -> None:
     class NoBinary(ExactIndex):
         def search(
-            self, probes: Sequence[Probe], k: int, advance: Callable[[int], None]
+            self, probes: Sequence[QuerySet], k: int, advance: Callable[[int], None]
         ) -> list[Ranking | None]:
             found = super().search(probes, k, advance)
             return [None if p.form.coding == "binary" else one for p, one in zip(probes, found, strict=True)]

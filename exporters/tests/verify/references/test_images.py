@@ -13,7 +13,7 @@ import tiny_image_models
 import tiny_vision_language
 from broken_graphs import append_operator, scale_initializer
 
-from nestvec_exporters.architectures import conse
+from nestvec_exporters import conse
 from nestvec_exporters.options import Overrides
 from nestvec_schemas.errors import VerificationFailed
 
