@@ -101,8 +101,7 @@ def read_checkpoint(
     if name_or_path and path.is_dir():
         native = None if trusted or reading.takes_graph else native_checkpoint(path, trust)
         if native is not None:
-            read = read_checkpoint(native.name, trust, source)
-            return replace(read, source=path.resolve().name, native_folder=native)
+            return _read_native(native, path.resolve().name, trust, source)
         architecture, graph = _kind_and_graph(path, CheckpointFiles(path).graphs, reading)
         _check_declarations(architecture, path, trust)
         _check(architecture, path, trusted=trusted)
@@ -126,7 +125,9 @@ def read_checkpoint(
     folder = fetch(name_or_path, small_files)
     if not trusted and not reading.takes_graph and needs_rewriting(folder):
         folder = fetch(name_or_path, (*small_files, "*.safetensors"))
-        return replace(read_checkpoint(str(folder), trust, source), source=name_or_path)
+        native = native_checkpoint(folder, trust, owner=name_or_path)
+        if native is not None:
+            return _read_native(native, name_or_path, trust, source)
     architecture, graph = _kind_and_graph(folder, _hub_graphs(name_or_path, folder, reading), reading)
     _check_declarations(architecture, folder, trust)
     if graph is not None:
@@ -138,6 +139,13 @@ def read_checkpoint(
     folder = fetch(name_or_path, (*small_files, *architecture.weights))
     _check(architecture, folder, trusted=trusted)
     return Checkpoint(folder, name_or_path, architecture.name, trusted)
+
+
+def _read_native(
+    native: TemporaryDirectory[str], name: str, trust: TrustOptions | None, source: SourceOptions | None
+) -> Checkpoint:
+    """A checkpoint that was rewritten for classes of transformers."""
+    return replace(read_checkpoint(native.name, trust, source), source=name, native_folder=native)
 
 
 def _kind_and_graph(

@@ -56,16 +56,19 @@ def needs_rewriting(folder: Path) -> bool:
     return any(rewriting.applies(folder) for rewriting in _REWRITINGS)
 
 
-def native_checkpoint(folder: Path, trust: TrustOptions | None = None) -> TemporaryDirectory[str] | None:
+def native_checkpoint(
+    folder: Path, trust: TrustOptions | None = None, owner: str = ""
+) -> TemporaryDirectory[str] | None:
     """A folder with the same checkpoint for classes of transformers; None where it is read as it is.
 
-    It is deleted with the object. Raises CheckpointUnsupported, also where code in the folder itself stands
-    in for the published code, unless ``trust`` ignores it.
+    It is deleted with the object. ``owner``: whose the checkpoint is on the hub. Raises
+    CheckpointUnsupported, also where code in the folder itself stands in for the published code, unless
+    ``trust`` ignores it.
     """
     for rewriting in _REWRITINGS:
         if rewriting.applies(folder):
             check_files(folder)
-            check_published_code(folder, rewriting.publishers, trust)
+            check_published_code(folder, rewriting.publishers, trust, owner)
             native_folder = TemporaryDirectory(prefix="nestvec-native-")
             rewriting.write(folder, Path(native_folder.name))
             _keep_ignored(folder, Path(native_folder.name), trust)

@@ -165,9 +165,13 @@ def check_custom_code(folder: Path, kind: str, trust: TrustOptions | None) -> No
         raise _refusal(classes, kind, trust)
 
 
-def check_published_code(folder: Path, publishers: frozenset[str], trust: TrustOptions | None) -> None:
+def check_published_code(
+    folder: Path, publishers: frozenset[str], trust: TrustOptions | None, owner: str = ""
+) -> None:
     """Raise CheckpointUnsupported unless each class of code that a checkpoint names is one of ``publishers``'
     on the hub, or is ignored.
+
+    ``owner``: whose the checkpoint itself is on the hub; empty for a local folder.
 
     For checkpoints that are rewritten for classes of transformers: the published code is known to do the
     same, and code of the same name in a folder is not.
@@ -176,7 +180,7 @@ def check_published_code(folder: Path, publishers: frozenset[str], trust: TrustO
     classes = [
         custom
         for custom in custom_classes(folder)
-        if (custom.repository or "").partition("/")[0] not in publishers
+        if (custom.repository or owner).partition("/")[0] not in publishers
         and custom.auto_class not in ("AutoConfig", "AutoTokenizer")
         and f"{custom.file.as_posix()}:auto_map" not in ignore
     ]
