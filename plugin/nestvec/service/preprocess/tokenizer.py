@@ -23,6 +23,9 @@ MAX_CHARACTERS_READ = 1 << 20
 _CHARACTERS_PER_TOKEN = 64
 """Characters read at first for each token that is kept."""
 
+_MIN_CHARACTERS_READ = 1 << 14
+"""Characters of a text that are read in any case: the end of what is read may split a word."""
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -130,6 +133,7 @@ class EncoderTokenizer:
                 f"{path} is not a tokenizer", value=str(error), next_step="Export the encoder again."
             ) from error
         self._special_count = self._truncating["right"].num_special_tokens_to_add(False)
+        self._max_characters = max(_CHARACTERS_PER_TOKEN * max_tokens, _MIN_CHARACTERS_READ)
 
     def encode(self, texts: Sequence[str], direction: Direction = "right") -> list[Tokens]:
         """The tokens of each text, truncated to ``max_tokens`` on the side that ``direction`` names."""
@@ -164,7 +168,7 @@ class EncoderTokenizer:
 
     def _clipped(self, text: str, direction: Direction) -> str:
         """What is read of one text of a pair: enough that none of the tokens that are kept is left out."""
-        max_characters = _CHARACTERS_PER_TOKEN * self.max_tokens
+        max_characters = self._max_characters
         if len(text) > max_characters:
             clipped = replace_lone_surrogates(_clip(text, max_characters, direction))
             count = len(self._untruncated.encode(clipped, add_special_tokens=False).ids)
@@ -201,7 +205,7 @@ class EncoderTokenizer:
 
         The library takes about a hundred bytes a character.
         """
-        tokenizer, max_characters = self._truncating[direction], _CHARACTERS_PER_TOKEN * self.max_tokens
+        tokenizer, max_characters = self._truncating[direction], self._max_characters
         encodings = tokenizer.encode_batch_fast([_clip(text, max_characters, direction) for text in texts])
         return [
             self._tokens(text, encoding)

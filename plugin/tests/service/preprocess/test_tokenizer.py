@@ -33,6 +33,14 @@ def test_a_long_text_is_cut_on_the_side_that_was_asked(
     assert tokens.truncated
 
 
+def test_a_word_is_not_split_where_reading_stops(models_folder: Path) -> None:
+    """A word of the vocabulary behind more white space than a few tokens would need."""
+    short = EncoderTokenizer(models_folder / "tiny" / TOKENIZER, 4)
+    for spaces in (64 * 4 - 1, 64 * 4, 1000):
+        (tokens,) = short.encode([" " * spaces + "w12 w3"])
+        assert tokens.ids.tolist() == [2, 16, 7, 3]
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(text=st.text(st.characters(), max_size=50))
 def test_any_text_that_json_can_carry_is_encoded(tokenizer: EncoderTokenizer, text: str) -> None:
