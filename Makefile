@@ -12,7 +12,7 @@ demo: $(READY)
 	$(BIN)/nestvec demo
 
 test: $(READY) $(TRITON)
-	$(BIN)/pytest
+	$(BIN)/python tools/run_tests.py
 
 check: lint types test
 
