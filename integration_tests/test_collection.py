@@ -69,6 +69,8 @@ def test_create_show_list_drop(tmp_path: Path, models: Path, service: str) -> No
             "expert": None,
             "form": "float",
             "top": None,
+            "prompt": None,
+            "query_prompt": None,
             "service": service,
             "index": index,
             "metric": metric,
