@@ -88,6 +88,7 @@ _NV_EMBED: Final[Rules] = {
 
 _PIXEL: Final[Rules] = {
     **_GENERAL,
+    **table(irrelevant(TRAINING), "encoder_stride", "pooler_act", "pooler_output_size"),
     **table(
         _LOADER,
         "hidden_act",
