@@ -199,9 +199,9 @@ def _verify_by_library(
 ) -> Verification:
     """How close the encoder is to what the checkpoint's own library gives. Raises VerificationFailed."""
     from nestvec_exporters.verify.encoder import verify_encoder  # noqa: PLC0415 - seconds of imports
-    from nestvec_exporters.verify.graph_encoder import graphs_of  # noqa: PLC0415 - seconds of imports
+    from nestvec_exporters.verify.graph_encoder import open_graphs_of  # noqa: PLC0415 - seconds of imports
 
-    opened = graphs_of(loaded) if open_served is None else open_served
+    opened = open_graphs_of(loaded) if open_served is None else open_served
     verification = verify_encoder(exported, references, opened, options.verify)
     return verification.model_copy(update={"served": open_served is not None})
 

@@ -27,6 +27,7 @@ from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.layout import read_config
 from nestvec_exporters.checkpoints.prompts import folder_prompts
 from nestvec_exporters.checkpoints.tokenizer import fast_tokenizer
+from nestvec_exporters.checkpoints.weights import check_complete, read_model
 from nestvec_exporters.graph.pooling import POOLING
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TextTower
@@ -138,23 +139,9 @@ def _encoder(folder: Path) -> Any:
     alone = head.endswith("Encoder")
     if alone:
         kind = getattr(sys.modules[kind.__module__], head)
-    model, loading_info = kind.from_pretrained(
-        str(folder),
-        attn_implementation="eager",
-        output_loading_info=True,
-        local_files_only=True,
-        trust_remote_code=False,
-        use_safetensors=True,
-    )
-    missing = sorted(name for name in loading_info["missing_keys"] if "decoder." not in name)
-    if missing:
-        raise CheckpointUnsupported(
-            "the checkpoint's weights do not have all that its config.json names",
-            value=missing[0],
-            next_step="Download the checkpoint again, or correct its config.json.",
-        )
-    encoder = model if alone else model.get_encoder()
-    return encoder.float().eval()
+    model, missing = read_model(kind, folder)
+    check_complete(missing, ignored="decoder.")
+    return model if alone else model.get_encoder()
 
 
 def _max_tokens(config: Any, tokenizer: Any, requested: int | None) -> int:

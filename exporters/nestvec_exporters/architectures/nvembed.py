@@ -26,6 +26,7 @@ from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.layout import read_config, read_json
 from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS
 from nestvec_exporters.checkpoints.prompts import folder_prompts, prefixes_of
+from nestvec_exporters.checkpoints.weights import check_complete
 from nestvec_exporters.graph.cross_attention import TrainedPooling, trained_pooling
 from nestvec_exporters.graph.pooling import PromptMask
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
@@ -147,12 +148,7 @@ def _mistral(folder: Path, config: dict[str, Any]) -> Any:
         trust_remote_code=False,
         use_safetensors=True,
     )
-    if loading_info["missing_keys"]:
-        raise CheckpointUnsupported(
-            "the checkpoint's weights do not have all that its config.json names",
-            value=sorted(loading_info["missing_keys"])[0],
-            next_step="Download the checkpoint again, or correct its config.json.",
-        )
+    check_complete(sorted(loading_info["missing_keys"]))
     model.config.use_cache = False
     return model.float().eval()
 

@@ -26,7 +26,7 @@ from nestvec_exporters.graph.ready.onnx_graph import read_graph
 from nestvec_exporters.graph.ready.plan import check_declared_type, plan_modules
 from nestvec_exporters.graph.ready.ready_graph import ReadyGraph
 from nestvec_exporters.graph.ready.text import (
-    check_positions,
+    check_position_ids,
     check_room_for_prompts,
     read_text_settings,
     special_ids,
@@ -141,7 +141,7 @@ def _read(folder: ReadyFolder, options: ExportOptions) -> ReadyGraph:
     markers = read_markers(folder.home, options.overrides)
     pools = bool(folder.declared.poolings) or options.overrides.pooling is not None
     graph = read_graph(folder.graph, pools=pools, output=options.onnx_output)
-    check_positions(folder, graph.inputs)
+    check_position_ids(folder, graph.inputs)
     plan = plan_modules(graph, folder, options, markers)
     check_declared_type(folder, plan.kind)
     late = markers if plan.kind == "multivector" else None

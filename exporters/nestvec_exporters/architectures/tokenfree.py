@@ -26,6 +26,7 @@ from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.checkpoints.max_length import DEFAULT_MAX_TOKENS
 from nestvec_exporters.checkpoints.prompts import folder_prompts
+from nestvec_exporters.checkpoints.weights import check_complete, read_model
 from nestvec_exporters.graph.pooling import POOLING
 from nestvec_exporters.graph.tensors import INPUTS, OUTPUT
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
@@ -207,29 +208,9 @@ def _max_tokens(requested: int | None, family: _Family, limit: int) -> int:
 
 def _model(folder: Path, family: _Family) -> Any:
     """The model, float32. Raises CheckpointUnsupported where weights are missing."""
-    try:
-        model, loading_info = family.model.from_pretrained(
-            str(folder),
-            attn_implementation="eager",
-            output_loading_info=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-        )
-    except Exception as error:  # a library raises anything on a damaged file
-        raise CheckpointUnsupported(
-            "the checkpoint cannot be loaded as a text encoder",
-            value=str(error).strip().partition("\n")[0] or type(error).__name__,
-            next_step="Check that transformers loads it on its own (trust_remote_code is not used).",
-        ) from error
-    missing = sorted(name for name in loading_info["missing_keys"] if "pooler." not in name)
-    if missing:
-        raise CheckpointUnsupported(
-            "the checkpoint's weights do not have all that its config.json names",
-            value=missing[0],
-            next_step="Download the checkpoint again, or correct its config.json.",
-        )
-    return model.float().eval()
+    model, missing = read_model(family.model, folder)
+    check_complete(missing, ignored="pooler.")
+    return model
 
 
 def _positions(config: Any) -> int:

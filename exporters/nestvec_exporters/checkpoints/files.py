@@ -25,6 +25,17 @@ GRAPHS: Final = (
 _GRAPH_PATTERNS: Final = ("*.onnx", "*/*.onnx", "*/*/*.onnx")
 _MAX_GRAPHS: Final = 1_000
 
+SENTENCE_CONFIGS: Final = (
+    "sentence_bert_config.json",
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_camembert_config.json",
+    "sentence_albert_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+)
+"""Where sentence-transformers keeps a transformer module's own settings, by version and architecture."""
+
 WORD_FILES: Final = (".txt", ".vec", ".bin")
 """The suffixes of files of word vectors, which are checkpoints by themselves."""
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from nestvec_exporters.checkpoints.files import GRAPHS, CheckpointFiles
+from nestvec_exporters.checkpoints.files import GRAPHS, SENTENCE_CONFIGS, CheckpointFiles
 from nestvec_exporters.checkpoints.kinds import M3, M3_HEADS, SENTENCE
 from nestvec_exporters.checkpoints.layouts.trained_pooling import trained_pooling_files
 from nestvec_exporters.checkpoints.native.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapters_in
@@ -35,7 +35,6 @@ from nestvec_exporters.inventory.rules.preprocessors import (
     whole_file_rules,
 )
 from nestvec_exporters.inventory.rules.rule import honoured, irrelevant, judge_object, refused
-from nestvec_exporters.inventory.rules.sentence_bert import FILES as SENTENCE_BERT_FILES
 from nestvec_exporters.inventory.rules.sentence_bert import sentence_bert_rules
 from nestvec_exporters.inventory.rules.transformers_config import transformers_config
 from nestvec_exporters.inventory.tokenizer_file import truncation_direction
@@ -129,7 +128,7 @@ def _sentence_bert(
 ) -> list[Declaration]:
     """The settings of sentence-transformers' Transformer, which it reads only where ``modules.json`` is."""
     declarations = []
-    for name in SENTENCE_BERT_FILES:
+    for name in SENTENCE_CONFIGS:
         path = module.path(name)
         content = context.files.json(path)
         rules = sentence_bert_rules(context, content) if with_modules or context.kind == "ready" else {}
@@ -171,7 +170,7 @@ def _extra_files(
         )
         if module.module_class in TRANSFORMER_CLASSES and context.kind in READS_IMAGES:
             names = (*names, *PREPROCESSOR_FILES)
-        named |= {module.path(name) for name in (*names, *_shards(context, module), *SENTENCE_BERT_FILES)}
+        named |= {module.path(name) for name in (*names, *_shards(context, module), *SENTENCE_CONFIGS)}
     by_name = whole_file_rules(context)
     loaded = _loaded_files(context)
     declarations = _adapters(context)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from nestvec_exporters.probes.probe import Probe, ProbeGroup, ProbeSet
@@ -63,6 +64,18 @@ def text_probe_sets(
         ProbeSet(tuple(Probe(text, "batches") for text in (short[0], *short[-2:])), BATCH),
         ProbeSet(tuple(Probe(text, "batches") for text in short[-BATCH:]), BATCH),
     )
+
+
+def without_truncated(
+    sets: Sequence[ProbeSet], max_tokens: int, count: Callable[[str], int]
+) -> list[ProbeSet]:
+    """The texts of at most ``max_tokens``: for libraries that do not truncate as a service must."""
+    return [
+        replace(
+            probes, probes=tuple(probe for probe in probes.probes if count(str(probe.value)) <= max_tokens)
+        )
+        for probes in sets
+    ]
 
 
 def texts_of_lengths(max_tokens: int, count: Callable[[str], int]) -> list[str]:

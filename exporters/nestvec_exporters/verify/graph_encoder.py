@@ -93,7 +93,7 @@ class GraphEncoder:
         return turned if isinstance(value, tuple) else turned[0]
 
 
-def graphs_of(loaded: LoadedCheckpoint) -> OpenServed:
+def open_graphs_of(loaded: LoadedCheckpoint) -> OpenServed:
     """Opens the graphs of a checkpoint's encoder, where no service is at hand."""
 
     @contextmanager

@@ -5,10 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
-from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.probes.probe import Probe, ProbeSet
 from nestvec_schemas.preprocessing.collate import Array
-from nestvec_schemas.towers import Modality
 
 
 class Reference(ABC):
@@ -42,22 +40,3 @@ class Reference(ABC):
 
         ``prompts`` are the manifest's: the library's own prompt of a name is used where their texts agree.
         """
-
-
-class TowerReference(Reference):
-    """The tower that was exported, for kinds whose library is not at hand."""
-
-    library = "none (nestvec's own reading of the checkpoint)"
-    independent = False
-
-    def __init__(self, loaded: LoadedCheckpoint, modality: Modality) -> None:
-        self.tower = loaded.towers[modality]
-
-    def probe_sets(self, max_tokens: int, *, full: bool) -> Sequence[ProbeSet]:
-        """None: what the graph gives was compared with the tower already."""
-        return ()
-
-    def encode(self, probes: Sequence[Probe], *, batch: int, prompts: Mapping[str, str]) -> list[Array]:
-        """What the tower gives, one input at a time."""
-        values = [probe.value for probe in probes]
-        return list(self.tower.reference(values, self.tower.spec.max_tokens))

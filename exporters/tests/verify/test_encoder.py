@@ -13,7 +13,7 @@ from nestvec_exporters import ExportOptions, export
 from nestvec_exporters.architectures.sentence import load
 from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.probes.probe import Probe
-from nestvec_exporters.verify.graph_encoder import graphs_of
+from nestvec_exporters.verify.graph_encoder import open_graphs_of
 from nestvec_schemas.errors import CheckpointUnsupported, VerificationFailed
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.samples.sample import Sample
@@ -42,7 +42,7 @@ def _export_broken(
     folder: Path, models: Path, change: Callable[[Probe, Array, int | None], Array], **fields: Any
 ) -> None:
     options = _options(folder, models, **fields)
-    opened = graphs_of(load(Checkpoint(folder, folder.name), options))
+    opened = open_graphs_of(load(Checkpoint(folder, folder.name), options))
 
     @contextmanager
     def open_broken(place: Path) -> Iterator[Broken]:

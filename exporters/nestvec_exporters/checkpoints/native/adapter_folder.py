@@ -11,7 +11,7 @@ from nestvec_exporters.checkpoints.native.adapters import (
     base_folder,
     base_home,
     check_adapter,
-    write_merged,
+    write_merged_adapter,
 )
 from nestvec_exporters.checkpoints.untrusted import check_files
 from nestvec_schemas.errors import CheckpointUnsupported
@@ -33,7 +33,7 @@ def write_with_base(folder: Path, target: Path) -> None:
             next_step="Save it with save_pretrained(..., safe_serialization=True).",
         )
     layout = folder if (folder / "modules.json").is_file() else base
-    write_merged(adapter, base, target, layout=layout)
+    write_merged_adapter(adapter, base, target, layout=layout)
 
 
 def _fetched(adapter: Adapter, named: str) -> Path:

@@ -142,7 +142,7 @@ def merge_adapter(model: Any, adapter: Adapter) -> Any:
     return merged.eval()
 
 
-def write_merged(adapter: Adapter, base: Path, target: Path, *, layout: Path | None = None) -> Path:
+def write_merged_adapter(adapter: Adapter, base: Path, target: Path, *, layout: Path | None = None) -> Path:
     """Write a checkpoint with the adapter merged into ``base`` to ``target``, in float32; return its path.
 
     ``layout`` is the folder whose modules, prompts and settings the checkpoint gets: by default the

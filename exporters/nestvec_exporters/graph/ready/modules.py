@@ -198,7 +198,7 @@ def read_declared(home: Path) -> Declared:
     )
 
 
-def pooling_modes(text: str) -> tuple[str, ...]:
+def ready_pooling_modes(text: str) -> tuple[str, ...]:
     """The names in ``mean+cls``. Raises CheckpointUnsupported."""
     modes = tuple(text.split("+"))
     for mode in modes:
@@ -229,7 +229,7 @@ def final_width(width: int, modules: Sequence[VectorModule], start: str) -> int:
 def _declared_modes(config: dict[str, Any]) -> tuple[str, ...]:
     mode = config.get("pooling_mode")
     if mode is not None:
-        return pooling_modes(mode if isinstance(mode, str) else "+".join(map(str, mode)))
+        return ready_pooling_modes(mode if isinstance(mode, str) else "+".join(map(str, mode)))
     switches = {
         "cls": "pooling_mode_cls_token",
         "max": "pooling_mode_max_tokens",
@@ -240,7 +240,7 @@ def _declared_modes(config: dict[str, Any]) -> tuple[str, ...]:
     }
     for key, value in config.items():
         if key.startswith("pooling_mode_") and value and key not in switches.values():
-            pooling_modes(key.removeprefix("pooling_mode_"))
+            ready_pooling_modes(key.removeprefix("pooling_mode_"))
     return tuple(mode for mode in POOLINGS if config.get(switches[mode])) or ("mean",)
 
 

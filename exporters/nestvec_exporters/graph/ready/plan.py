@@ -8,7 +8,7 @@ from nestvec_exporters.checkpoints.interaction_config import Markers
 from nestvec_exporters.checkpoints.prompts import Prefix
 from nestvec_exporters.graph.ready.append import Appended
 from nestvec_exporters.graph.ready.layout import ReadyFolder
-from nestvec_exporters.graph.ready.modules import Linear, Unit, VectorModule, final_width, pooling_modes
+from nestvec_exporters.graph.ready.modules import Linear, Unit, VectorModule, final_width, ready_pooling_modes
 from nestvec_exporters.graph.ready.onnx_graph import OnnxGraph
 from nestvec_exporters.graph.ready.pooling import POOLINGS
 from nestvec_exporters.graph.tensors import INPUTS
@@ -60,7 +60,7 @@ def plan_modules(
         )
     if pooling == TOKENS:
         return _of_tokens(graph, folder)
-    modes = pooling_modes(pooling)
+    modes = ready_pooling_modes(pooling)
     width = final_width(graph.width, declared.before, f"the graph's {graph.output}")
     if declared.pooled_width not in (None, width):
         raise CheckpointUnsupported(

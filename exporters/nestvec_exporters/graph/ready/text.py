@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from tokenizers import Tokenizer, normalizers
 
-from nestvec_exporters.checkpoints.files import CheckpointFiles
+from nestvec_exporters.checkpoints.files import SENTENCE_CONFIGS, CheckpointFiles
 from nestvec_exporters.checkpoints.interaction_config import Markers
 from nestvec_exporters.checkpoints.max_length import max_text_tokens
 from nestvec_exporters.checkpoints.prompts import Prefix
@@ -19,17 +19,6 @@ from nestvec_exporters.graph.ready.onnx_graph import POSITIONS
 from nestvec_schemas.errors import CheckpointUnsupported
 from nestvec_schemas.repository import TOKENIZER
 from nestvec_schemas.towers import TruncationSide
-
-SENTENCE_CONFIGS: Final = (
-    "sentence_bert_config.json",
-    "sentence_roberta_config.json",
-    "sentence_distilbert_config.json",
-    "sentence_camembert_config.json",
-    "sentence_albert_config.json",
-    "sentence_xlm-roberta_config.json",
-    "sentence_xlnet_config.json",
-)
-"""Where sentence-transformers keeps a transformer module's own settings."""
 
 _MASKS: Final = ("[MASK]", "<mask>")
 _VOCABULARIES: Final = (TOKENIZER, "vocab.*", "*.model")
@@ -79,7 +68,7 @@ def read_text_settings(folder: ReadyFolder, markers: Markers | None, requested: 
     return TextSettings(tokenizer, max_tokens, side, mask)
 
 
-def check_positions(folder: ReadyFolder, inputs: Collection[str]) -> None:
+def check_position_ids(folder: ReadyFolder, inputs: Collection[str]) -> None:
     """Raise CheckpointUnsupported where a graph takes positions that its type of model counts in another way
     than from 0, unless its weights are there to compare with."""
     model_type = folder.transformer.config.get("model_type")

@@ -21,17 +21,6 @@ from nestvec_exporters.inventory.rules.rule import (
     table,
 )
 
-FILES: Final = (
-    "sentence_bert_config.json",
-    "sentence_roberta_config.json",
-    "sentence_distilbert_config.json",
-    "sentence_camembert_config.json",
-    "sentence_albert_config.json",
-    "sentence_xlm-roberta_config.json",
-    "sentence_xlnet_config.json",
-)
-"""The names that the file had, by version and architecture."""
-
 _TASKS: Final[Mapping[str, tuple[str, str, str]]] = {
     "sparse": ("fill-mask", "logits", "token_embeddings"),
 }

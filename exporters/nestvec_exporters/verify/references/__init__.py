@@ -10,7 +10,7 @@ from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.verify.reference import Reference
-from nestvec_exporters.verify.references.tower import ServedTowerReference
+from nestvec_exporters.verify.references.tower import TowerReference
 from nestvec_schemas.errors import CheckpointUnsupported, NestvecError
 from nestvec_schemas.towers import first_tower
 
@@ -40,11 +40,11 @@ _MODULES: Final[Mapping[str, str]] = {
 
 
 def open_references(checkpoint: Checkpoint, loaded: LoadedCheckpoint, options: ExportOptions) -> References:
-    """The reference of each tower; ``ServedTowerReference`` where no library runs the same.
+    """The reference of each tower; ``TowerReference`` where no library runs the same.
 
     Raises CheckpointUnsupported where the library cannot load the checkpoint.
     """
-    references: References = {modality: ServedTowerReference(loaded, modality) for modality in loaded.towers}
+    references: References = {modality: TowerReference(loaded, modality) for modality in loaded.towers}
     name = _MODULES.get(checkpoint.architecture)
     if name is not None and loaded.main_tower.library_runs:
         module = import_module(f"{__name__}.{name}")

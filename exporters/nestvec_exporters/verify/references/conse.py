@@ -17,7 +17,7 @@ from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.probe import Probe
 from nestvec_exporters.verify.library_model import open_model
 from nestvec_exporters.verify.reference import Reference
-from nestvec_exporters.verify.references.tower import ServedTowerReference
+from nestvec_exporters.verify.references.tower import TowerReference
 from nestvec_exporters.verify.references.vision import ImageReference
 from nestvec_exporters.vision.image_tower import read_processor
 
@@ -32,7 +32,7 @@ def open_image_reference(loaded: LoadedCheckpoint, texts: Reference, options: Ex
 
         return dual.open_references(image, loaded, options)["image"]
     if CheckpointFiles(image.folder).model_type in OWN_ARCHITECTURES or not texts.independent:
-        return ServedTowerReference(loaded, "image")
+        return TowerReference(loaded, "image")
     model = open_model(transformers.AutoModelForImageClassification, image.folder)
     prompts = {str(name): text for name, text in loaded.prompts.items()}
     prompt = _DOCUMENT if prompts.get(_DOCUMENT) else None

@@ -15,6 +15,7 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.pair_probes import pair_probe_sets
 from nestvec_exporters.probes.probe import Probe, ProbeSet
+from nestvec_exporters.verify.library_model import attention_heads, token_count
 from nestvec_exporters.verify.prompted import encode_by_prompt
 from nestvec_exporters.verify.reference import Reference
 from nestvec_exporters.verify.token_limit import limit_tokens
@@ -41,7 +42,7 @@ class CrossReference(Reference):
         limit_tokens(self.model, self.model.model, options.max_tokens)
         self.max_tokens = self.model.max_seq_length
         config: Any = getattr(self.model.model, "config", None)
-        self.heads = 0 if config is None else getattr(config.get_text_config(), "num_attention_heads", 0)
+        self.heads = attention_heads(self.model.model)
         # transformers cannot tell the last token of a padded text without a padding token.
         unpadded = config is not None and config.get_text_config().pad_token_id is None
         self.batches = not (unpadded and hasattr(self.model.model, "score"))
@@ -73,8 +74,7 @@ class CrossReference(Reference):
         return encode_by_prompt(probes, predict)
 
     def _count(self, text: str) -> int:
-        tokenizer: Any = self.model.tokenizer
-        return len(tokenizer(text, truncation=False, verbose=False)["input_ids"])
+        return token_count(self.model.tokenizer, text)
 
 
 def open_references(

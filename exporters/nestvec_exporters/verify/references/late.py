@@ -17,6 +17,7 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.probe import Probe, ProbeSet
 from nestvec_exporters.probes.text_probes import text_probe_sets
+from nestvec_exporters.verify.library_model import attention_heads, filled_prompts, token_count
 from nestvec_exporters.verify.prompted import encode_by_prompt
 from nestvec_exporters.verify.reference import Reference
 from nestvec_exporters.verify.token_limit import limit_tokens
@@ -38,13 +39,13 @@ class LateReference(Reference):
             local_files_only=True,
         )
         self.model.float().eval()
-        self.prompts = {name: text for name, text in self.model.prompts.items() if text}
+        self.prompts = filled_prompts(self.model.prompts)
         first: Any = self.model[0]
         limit_tokens(self.model, first.auto_model, options.max_tokens)
         if options.max_tokens is not None and first.document_length is not None:
             first.document_length = options.max_tokens
         self.max_tokens = first.document_length or self.model.max_seq_length
-        self.heads = getattr(first.auto_model.config.get_text_config(), "num_attention_heads", 0)
+        self.heads = attention_heads(first.auto_model)
 
     def probe_sets(self, max_tokens: int, *, full: bool) -> Sequence[ProbeSet]:
         """Texts of all kinds, as queries and as documents."""
@@ -67,8 +68,7 @@ class LateReference(Reference):
         return encode_by_prompt(probes, vectors)
 
     def _count(self, text: str) -> int:
-        tokenizer: Any = self.model.tokenizer
-        return len(tokenizer(text, truncation=False, verbose=False)["input_ids"])
+        return token_count(self.model.tokenizer, text)
 
 
 def open_references(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import sentence_transformers
@@ -13,7 +12,8 @@ from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.probe import Probe, ProbeSet
-from nestvec_exporters.probes.text_probes import text_probe_sets
+from nestvec_exporters.probes.text_probes import text_probe_sets, without_truncated
+from nestvec_exporters.verify.library_model import attention_heads
 from nestvec_exporters.verify.prompted import encode_by_prompt, prompt_arguments
 from nestvec_exporters.verify.reference import Reference
 from nestvec_schemas.late_interaction import Role
@@ -35,7 +35,7 @@ class RouteReference(Reference):
         transformer = getattr(first, "auto_model", None)
         if transformer is not None:
             first.max_seq_length = tower.spec.max_tokens
-            self.heads = getattr(transformer.config.get_text_config(), "num_attention_heads", 0)
+            self.heads = attention_heads(transformer)
         self.max_tokens = tower.spec.max_tokens
         # The prompts of the other side are the other route's.
         self.prompts = {
@@ -47,13 +47,7 @@ class RouteReference(Reference):
         sets = text_probe_sets(self.prompts, max_tokens, self._count, full=full)
         if self.heads:
             return sets
-        return [
-            replace(
-                probes,
-                probes=tuple(probe for probe in probes.probes if self._count(str(probe.value)) <= max_tokens),
-            )
-            for probes in sets
-        ]
+        return without_truncated(sets, max_tokens, self._count)
 
     def encode(self, probes: Sequence[Probe], *, batch: int, prompts: Mapping[str, str]) -> list[Array]:
         """Vectors of one route, by the library's own prompts, lengths and padding."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import sentence_transformers
 from sentence_transformers import SentenceTransformer
 
@@ -13,12 +12,14 @@ from nestvec_exporters.checkpoints.checkpoint import Checkpoint
 from nestvec_exporters.checkpoints.max_length import max_text_tokens
 from nestvec_exporters.checkpoints.native.adapters import adapters_in
 from nestvec_exporters.checkpoints.native.published_configs import published_settings
-from nestvec_exporters.checkpoints.untrusted.custom_code import apply_native_settings
+from nestvec_exporters.checkpoints.untrusted.custom_code import apply_native_settings, native_settings
 from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.probe import Probe, ProbeSet
 from nestvec_exporters.probes.text_probes import text_probe_sets
 from nestvec_exporters.text_encoders.sentence_model import positions, without_messages
+from nestvec_exporters.verify.library_model import attention_heads, filled_prompts, token_count
+from nestvec_exporters.verify.prompted import encode_by_prompt, prompt_arguments
 from nestvec_exporters.verify.reference import Reference
 from nestvec_schemas.preprocessing.collate import Array
 
@@ -36,15 +37,17 @@ class SentenceReference(Reference):
             trust_remote_code=options.trust_remote_code,
             local_files_only=True,
         )
+        if is_translated(checkpoint, options):
+            self.library += ", over the checkpoint as nestvec rewrote it for transformers"
         self.model.float().eval()
         self.model.truncate_dim = None
         without_messages(self.model)
         self.model.max_seq_length = self._longest(options.max_tokens)
         self.max_tokens = self.model.max_seq_length
-        self.prompts = {name: text for name, text in self.model.prompts.items() if text}
+        self.prompts = filled_prompts(self.model.prompts)
         first: Any = self.model[0]
         config: Any = getattr(getattr(first, "auto_model", None), "config", None)
-        self.heads = 0 if config is None else getattr(config.get_text_config(), "num_attention_heads", 0)
+        self.heads = attention_heads(getattr(first, "auto_model", None))
         if options.overrides.pooling is not None:
             pooling: Any = self.model[1]
             self.model[1] = type(pooling)(
@@ -63,21 +66,18 @@ class SentenceReference(Reference):
 
     def encode(self, probes: Sequence[Probe], *, batch: int, prompts: Mapping[str, str]) -> list[Array]:
         """Vectors by the library's own prompts, lengths and padding."""
-        vectors: list[Array | None] = [None] * len(probes)
-        for name in dict.fromkeys(probe.prompt for probe in probes):
-            places = [place for place, probe in enumerate(probes) if probe.prompt == name]
-            by_name = name is not None and self.prompts.get(name) == prompts.get(name)
-            texts = [str(probes[place].value) for place in places]
-            encoded = self.model.encode(
+
+        def vectors(texts: list[Any], name: str | None) -> Any:
+            arguments = prompt_arguments(name, self.prompts, prompts)
+            return self.model.encode(
                 texts,
                 batch_size=batch,
                 show_progress_bar=False,
-                prompt_name=name if by_name else None,
-                prompt=None if by_name else prompts.get(name or "", ""),
+                prompt_name=arguments["prompt_name"],
+                prompt=arguments["prompt"],
             )
-            for place, vector in zip(places, np.asarray(encoded, np.float32), strict=True):
-                vectors[place] = vector
-        return [vector for vector in vectors if vector is not None]
+
+        return encode_by_prompt(probes, vectors)
 
     def _longest(self, requested: int | None) -> int | None:
         """The library's own limit, up to its table of positions and to what an export takes by default;
@@ -89,7 +89,16 @@ class SentenceReference(Reference):
         return max_text_tokens(self.model.max_seq_length, room, None)
 
     def _count(self, text: str) -> int:
-        return len(self.model.tokenizer(text, truncation=False, verbose=False)["input_ids"])
+        return token_count(self.model.tokenizer, text)
+
+
+def is_translated(checkpoint: Checkpoint, options: ExportOptions) -> bool:
+    """Whether the library does not read the checkpoint's files as they are, but what nestvec made of them for
+    transformers' classes: then it cannot tell that the translation is right."""
+    folder = checkpoint.folder
+    return checkpoint.native_folder is not None or (
+        not options.trust_remote_code and bool(published_settings(folder) or native_settings(folder))
+    )
 
 
 def open_references(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +15,8 @@ from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.graph.vocabulary import ACTIVATIONS
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.probe import Probe, ProbeSet
-from nestvec_exporters.probes.text_probes import text_probe_sets
+from nestvec_exporters.probes.text_probes import text_probe_sets, without_truncated
+from nestvec_exporters.verify.library_model import attention_heads, filled_prompts, token_count
 from nestvec_exporters.verify.prompted import encode_by_prompt, prompt_arguments
 from nestvec_exporters.verify.reference import Reference
 from nestvec_exporters.verify.token_limit import limit_tokens
@@ -48,11 +48,11 @@ class SparseReference(Reference):
             weigh: Any = SpladePooling
             pooling = weigh(pooling_strategy=strategy, activation_function=activation)
             self.model[1] = pooling
-        self.prompts = {name: text for name, text in self.model.prompts.items() if text}
+        self.prompts = filled_prompts(self.model.prompts)
         transformers_model: Any = self.model.transformers_model
         if transformers_model is not None and task == _DOCUMENT:
             limit_tokens(self.model, transformers_model, options.max_tokens)
-            self.heads = getattr(transformers_model.config, "num_attention_heads", 0)
+            self.heads = attention_heads(transformers_model)
         self.max_tokens = self.model.max_seq_length
 
     def probe_sets(self, max_tokens: int, *, full: bool) -> Sequence[ProbeSet]:
@@ -63,13 +63,7 @@ class SparseReference(Reference):
         sets = text_probe_sets(self.prompts, max_tokens, self._count, full=full)
         if self.task == _DOCUMENT:
             return sets
-        return [
-            replace(
-                probes,
-                probes=tuple(probe for probe in probes.probes if self._count(str(probe.value)) <= max_tokens),
-            )
-            for probes in sets
-        ]
+        return without_truncated(sets, max_tokens, self._count)
 
     def encode(self, probes: Sequence[Probe], *, batch: int, prompts: Mapping[str, str]) -> list[Array]:
         """Weights of words, (vocabulary,) each."""
@@ -90,8 +84,7 @@ class SparseReference(Reference):
         return encode_by_prompt(probes, weights)
 
     def _count(self, text: str) -> int:
-        tokenizer: Any = self.model.tokenizer
-        return len(tokenizer(text, truncation=False, verbose=False)["input_ids"])
+        return token_count(self.model.tokenizer, text)
 
 
 def open_references(

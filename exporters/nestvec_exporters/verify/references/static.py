@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,8 @@ from nestvec_exporters.checkpoints.files import CheckpointFiles
 from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.options import ExportOptions
 from nestvec_exporters.probes.probe import Probe, ProbeSet
-from nestvec_exporters.probes.text_probes import text_probe_sets
+from nestvec_exporters.probes.text_probes import text_probe_sets, without_truncated
+from nestvec_exporters.verify.library_model import filled_prompts
 from nestvec_exporters.verify.prompted import encode_by_prompt, prompt_arguments
 from nestvec_exporters.verify.reference import Reference
 from nestvec_schemas.preprocessing.collate import Array
@@ -36,12 +36,12 @@ class StaticReference(Reference):
         )
         self.model.float().eval()
         self.model.truncate_dim = None
-        self.prompts = {name: text for name, text in self.model.prompts.items() if text}
+        self.prompts = filled_prompts(self.model.prompts)
 
     def probe_sets(self, max_tokens: int, *, full: bool) -> Sequence[ProbeSet]:
         """Texts of all kinds that the service does not truncate either."""
         sets = text_probe_sets(self.prompts, max_tokens, self._count, full=full)
-        return _untruncated(sets, self._count, max_tokens)
+        return without_truncated(sets, max_tokens, self._count)
 
     def encode(self, probes: Sequence[Probe], *, batch: int, prompts: Mapping[str, str]) -> list[Array]:
         """Vectors, (dim,) each, by the library's own prompts."""
@@ -78,7 +78,9 @@ class TableReference(Reference):
 
     def probe_sets(self, max_tokens: int, *, full: bool) -> Sequence[ProbeSet]:
         """Texts of all kinds that neither truncates."""
-        return _untruncated(text_probe_sets({}, max_tokens, self._count, full=full), self._count, max_tokens)
+        return without_truncated(
+            text_probe_sets({}, max_tokens, self._count, full=full), max_tokens, self._count
+        )
 
     def encode(self, probes: Sequence[Probe], *, batch: int, prompts: Mapping[str, str]) -> list[Array]:
         """Vectors, (dim,) each."""
@@ -132,12 +134,3 @@ def _unknown(path: Path) -> int | None:
         unigram: int | None = model.get("unk_id")
         return unigram
     return next((int(number) for word, number in model["vocab"].items() if word == model["unk_token"]), None)
-
-
-def _untruncated(sets: Sequence[ProbeSet], count: Any, max_tokens: int) -> list[ProbeSet]:
-    return [
-        replace(
-            probes, probes=tuple(probe for probe in probes.probes if count(str(probe.value)) <= max_tokens)
-        )
-        for probes in sets
-    ]

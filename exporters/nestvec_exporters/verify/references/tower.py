@@ -11,10 +11,12 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
+from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.probes.probe import Probe, ProbeGroup, ProbeSet
 from nestvec_exporters.probes.texts import MAX_PROBE_TOKENS
-from nestvec_exporters.verify.reference import TowerReference
+from nestvec_exporters.verify.reference import Reference
 from nestvec_schemas.preprocessing.collate import Array
+from nestvec_schemas.towers import Modality
 
 _QUICK: Final = 12
 """Inputs of a quick verification."""
@@ -26,8 +28,14 @@ _MAX_CHARACTERS: Final = 4000
 """The longest text for an encoder whose longest one would take minutes."""
 
 
-class ServedTowerReference(TowerReference):
+class TowerReference(Reference):
     """The tower's own probes, alone and in a batch."""
+
+    library = "none (nestvec's own reading of the checkpoint)"
+    independent = False
+
+    def __init__(self, loaded: LoadedCheckpoint, modality: Modality) -> None:
+        self.tower = loaded.towers[modality]
 
     def probe_sets(self, max_tokens: int, *, full: bool) -> Sequence[ProbeSet]:
         """The tower's probes; ``max_tokens`` bounds the texts among them."""

@@ -20,7 +20,7 @@ from nestvec_exporters.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from nestvec_exporters.graph.tower import LoadedCheckpoint
 from nestvec_exporters.verify.encoder import verify_encoder
 from nestvec_exporters.verify.exported import Exported
-from nestvec_exporters.verify.graph_encoder import graphs_of
+from nestvec_exporters.verify.graph_encoder import open_graphs_of
 from nestvec_exporters.verify.references import open_references
 from nestvec_schemas.manifest import Manifest, Verification
 from nestvec_schemas.repository import GRAPH, MANIFEST, part_folder, read_manifest
@@ -64,7 +64,7 @@ class TinyExport:
         """Compare it with the library, which is opened with ``options`` if they are not the export's."""
         references = open_references(self.checkpoint, self.loaded, options or self.options)
         exported = Exported(self.folder, self.manifest)
-        return verify_encoder(exported, references, graphs_of(self.loaded), level)
+        return verify_encoder(exported, references, open_graphs_of(self.loaded), level)
 
 
 ExportTiny = Callable[..., TinyExport]

@@ -116,12 +116,12 @@ def _verify_experts(export: Any, expert: Path) -> None:
     from nestvec_exporters.checkpoints.checkpoint import read_checkpoint
     from nestvec_exporters.verify.encoder import verify_encoder
     from nestvec_exporters.verify.exported import Exported
-    from nestvec_exporters.verify.graph_encoder import graphs_of
+    from nestvec_exporters.verify.graph_encoder import open_graphs_of
 
     references = open_references(export.checkpoint, export.loaded, export.options)
     references["other"] = open_expert(read_checkpoint(str(expert)), export.loaded, export.options)
     exported = Exported(export.folder, export.manifest)
-    verify_encoder(exported, references, graphs_of(export.loaded), "quick")
+    verify_encoder(exported, references, open_graphs_of(export.loaded), "quick")
 
 
 def test_an_experts_own_prompts_are_not_dropped(write_tiny: Any, export_tiny: Any, tmp_path: Path) -> None:
