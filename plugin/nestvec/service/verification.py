@@ -19,7 +19,7 @@ from nestvec.images import ImagePolicy
 from nestvec.service.batching.outputs import SPARSE_DTYPE
 from nestvec.service.embedder import Embedder, EmbedOptions
 from nestvec.service.preprocess.inputs import EmbedInput, QueryDocument
-from nestvec.service.prompts import with_prompt
+from nestvec.service.prompts import NO_PROMPT, choose_prompt, put_prompt
 from nestvec.service.server import open_embedder
 from nestvec.service.settings import BatchLimits, CacheLimits, LoadLimits, ServiceSettings
 from nestvec_schemas.embedding_config import EmbeddingConfig
@@ -107,8 +107,8 @@ class InProcessEncoder:
         return json.dumps([_address(image) for image in value])
 
     def _prompted(self, value: str, probe: ProbeInput) -> EmbedInput:
-        name: Any = probe.prompt
-        return with_prompt([value], name, self.encoder)[0] if name else value
+        choice = choose_prompt(self.encoder.manifest, probe.prompt or NO_PROMPT, EmbeddingConfig(self.name))
+        return put_prompt([value], choice, self.encoder)[0]
 
 
 @contextmanager

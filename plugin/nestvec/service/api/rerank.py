@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from nestvec.service.api.common import (
 )
 from nestvec.service.api.error_responses import error_models
 from nestvec.service.api.selection import QueryString, select_encoder
-from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
+from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions, Timing
 from nestvec.service.encoders import LoadedEncoder
 from nestvec.service.preprocess.inputs import EmbedInput, QueryDocument
 from nestvec.service.prompts import choose_prompt, put_prompt
@@ -168,23 +167,23 @@ async def _embed_sides(
 ) -> EmbeddingResult:
     """A query's vectors and then its documents', each as its side is read."""
     manifest = encoder.manifest
-    sides: tuple[tuple[Role, Sequence[str]], ...] = (("query", [query]), ("document", texts))
-    queries, documents = await asyncio.gather(
-        *(
-            embedder.embed(
-                manifest.name,
-                put_prompt(values, choose_prompt(manifest, role, options.config), encoder),
-                replace(options, role=role),
-            )
-            for role, values in sides
-        )
-    )
+
+    async def embed(role: Role, values: Sequence[str]) -> EmbeddingResult:
+        choice = choose_prompt(manifest, role, options.config)
+        inputs = put_prompt(values, choice, encoder)
+        return await embedder.embed(manifest.name, inputs, replace(options, role=role))
+
+    # One after the other: a request takes one place among those in flight.
+    queries, documents = await embed("query", [query]), await embed("document", texts)
     return replace(
         documents,
         outputs=[*queries.outputs, *documents.outputs],
         tokens=queries.tokens + documents.tokens,
         truncated=queries.truncated + documents.truncated,
-        timing=max(queries.timing, documents.timing, key=lambda timing: timing.queued + timing.inference),
+        timing=Timing(
+            queries.timing.queued + documents.timing.queued,
+            queries.timing.inference + documents.timing.inference,
+        ),
     )
 
 

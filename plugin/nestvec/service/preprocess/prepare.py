@@ -90,9 +90,10 @@ def tokenize_inputs(
         elif isinstance(value, str):
             model_input = _token_input(tower, next(texts), encoder.role_of(value, role))
             # A tokenizer that ignores case or white space gives other texts the tokens of a prompt.
-            unprompted = isinstance(value, UnpromptedText) or not value.startswith(prompts)
-            omits = tower.omits_prompts and unprompted
-            prepared.append(counting_all(model_input) if omits else model_input)
+            unprompted = tower.omits_prompts and (
+                isinstance(value, UnpromptedText) or not value.startswith(prompts)
+            )
+            prepared.append(counting_all(model_input) if unprompted else model_input)
         else:
             check_ids(value, len(tokenizer))
             tokens = tokenizer.truncate(value, truncation.side(tower))

@@ -19,7 +19,7 @@ from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
 from nestvec.service.scoring import score_late_interaction, score_logits
 from nestvec.service.server import bind, serve_in_thread
-from nestvec.service.settings import ServiceSettings
+from nestvec.service.settings import LoadLimits, ServiceSettings
 from nestvec_schemas.late_interaction import KEEP_INPUT, Interaction
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.repository import TOKENIZER
@@ -93,7 +93,9 @@ def counting(write_encoder: Any) -> Iterator[tuple[str, Counting]]:
     with_pairs(write_encoder("late", kind="multivector", towers=late, **wide))
     write_encoder("dense", towers=tower(), **{**wide, "prompts": {}})
     engine = Counting()
-    embedder = Embedder(open_encoders(folder.parent), engine, ServiceSettings())  # type: ignore[arg-type]
+    # With room for one request, whatever sides it has.
+    settings = ServiceSettings(load=LoadLimits(requests=1))
+    embedder = Embedder(open_encoders(folder.parent), engine, settings)  # type: ignore[arg-type]
     with serve_in_thread(embedder, bind("127.0.0.1", 0)) as address:
         yield address, engine
 
