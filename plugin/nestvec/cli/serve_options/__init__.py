@@ -1,0 +1,1 @@
+"""The options of ``nestvec serve``, a file for each subject: its arguments, its options, its settings."""

@@ -1,0 +1,51 @@
+"""What runs the encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import click
+
+from nestvec.cli.options import option, option_group
+
+if TYPE_CHECKING:
+    from nestvec.engines.factory import EngineOptions
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+@dataclass(frozen=True)
+class EngineArgs:
+    """What runs the encoders."""
+
+    engine: Literal["onnx", "triton"]
+    threads: int
+    triton_url: str
+
+    def options(self) -> EngineOptions:
+        """The engine's settings."""
+        from nestvec.engines.factory import EngineOptions
+
+        return EngineOptions(self.engine, self.threads, self.triton_url)
+
+
+def engine_options(command: F) -> F:
+    """The fields of EngineArgs."""
+    return option_group(
+        "Engine",
+        option(
+            "--engine",
+            type=click.Choice(["onnx", "triton"]),
+            default="onnx",
+            help="onnx: ONNX Runtime in this process. triton: a Triton server.",
+        ),
+        option(
+            "--threads",
+            type=click.IntRange(0, 1024),
+            default=0,
+            help="Threads of ONNX Runtime; 0: one per core.",
+        ),
+        option("--triton-url", default="127.0.0.1:8001", metavar="HOST:PORT", help="Triton's gRPC address."),
+    )(command)
