@@ -20,6 +20,7 @@ from nestvec.service.api.error_responses import error_response
 from nestvec.service.embedder import Embedder
 from nestvec.service.middleware.api_keys import ApiKeyMiddleware, ApiKeys
 from nestvec.service.middleware.body_limit import BodyLimitMiddleware
+from nestvec.service.middleware.context import RequestContextMiddleware
 from nestvec.service.middleware.request_log import RequestLogMiddleware, valid_request_id
 from nestvec.service.observability import metrics
 from nestvec.service.observability.logs import log_access
@@ -89,6 +90,7 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
     )
     if settings.access.api_keys is not None:
         app.add_middleware(ApiKeyMiddleware, keys=ApiKeys(settings.access.api_keys))
+    app.add_middleware(RequestContextMiddleware, limits=settings.load)
     if tracing is not None:
         app.add_middleware(RequestSpanMiddleware, tracing=tracing)
     app.add_middleware(RequestLogMiddleware, listeners=(service_metrics.request_ended, log_access))

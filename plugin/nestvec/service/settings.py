@@ -38,7 +38,10 @@ class LoadLimits:
     queue_tokens: int = 1 << 20
     """Tokens that wait for the engine, for each encoder."""
     deadline_seconds: float = 25.0
-    """For the vectors of one request: a little less than the 30 s that Milvus waits."""
+    """For one request, from its first byte to its response: a little less than the 30 s that Milvus waits."""
+    max_deadline_seconds: float = 55.0
+    """The same for requests that state a longer ``deadline``, and on OpenAI's paths, unless they state one: a
+    little less than the 60 s that Milvus Lite waits."""
     inputs: int = 2048
     """Inputs in one request. Milvus Lite sends up to 2,048; Milvus's ``tei`` provider up to 1,024."""
     body_bytes: int = 32 << 20

@@ -14,6 +14,7 @@ from pathlib import Path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nestvec.service.api.error_responses import error_response
+from nestvec.service.request_context import set_current_client
 from nestvec_schemas.errors import ServiceError, Unauthorized
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class ApiKeyMiddleware:
             return
         key = _bearer_token(scope["headers"])
         if key is not None and self._keys.accepts(key):
+            set_current_client(f"key {hashlib.sha256(key).hexdigest()[:16]}")
             await self._app(scope, receive, send)
             return
         error = Unauthorized(

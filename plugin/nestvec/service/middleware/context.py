@@ -1,0 +1,103 @@
+"""Sets the context of every request, and answers 504 at its deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import math
+from typing import Final
+from urllib.parse import parse_qs
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nestvec.service.api.error_responses import error_response
+from nestvec.service.request_context import RequestContext, deadline_exceeded, set_current_context
+from nestvec.service.settings import LoadLimits
+from nestvec_schemas.errors import BodyInvalid
+
+ARRIVED: Final = "nestvec.arrived"
+"""Key of an ASGI scope: the loop's time of the request's first byte, where the server sets it."""
+
+_LONG_PATHS: Final = ("/v1/", "/embeddings")
+"""Paths whose clients wait for longer than the 30 s of Milvus: Milvus Lite 60 s, OpenAI's clients 600 s."""
+
+_GRACE_SECONDS: Final = 0.25
+"""How long after the deadline a request is cancelled: until then, what it waits for says better what of it is
+missing."""
+
+
+class RequestContextMiddleware:
+    """Sets client, arrival and deadline; a request whose response has not begun by then is answered 504."""
+
+    def __init__(self, app: ASGIApp, limits: LoadLimits) -> None:
+        self._app, self._limits = app, limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        arrived = scope.get(ARRIVED) or asyncio.get_running_loop().time()
+        try:
+            seconds = allowed_seconds(scope["path"], scope["query_string"], self._limits)
+        except BodyInvalid as error:
+            await error_response(scope["path"], error)(scope, receive, send)
+            return
+        context = RequestContext(_peer(scope), arrived, arrived + seconds)
+        set_current_context(context)
+        timeout = asyncio.timeout_at(context.deadline + _GRACE_SECONDS)
+
+        async def send_in_time(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                timeout.reschedule(None)  # how fast a response is read is the connection's business
+            await send(message)
+
+        try:
+            async with timeout:
+                await self._app(scope, receive, send_in_time)
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            error = deadline_exceeded(context, "the service worked on it")
+            await error_response(scope["path"], error)(scope, receive, send)
+
+
+def allowed_seconds(path: str, query_string: bytes, limits: LoadLimits) -> float:
+    """The seconds that a request may take: what its query string states, at most the service's maximum.
+
+    Raises BodyInvalid for a ``deadline`` that is not a number of seconds.
+    """
+    if b"deadline=" in query_string:
+        values = parse_qs(query_string.decode("latin-1")).get("deadline", [])
+        if values:
+            return min(_parse_seconds(values), limits.max_deadline_seconds)
+    if path.startswith(_LONG_PATHS):
+        return limits.max_deadline_seconds
+    return min(limits.deadline_seconds, limits.max_deadline_seconds)
+
+
+def _peer(scope: Scope) -> str:
+    """The address of the client's machine: of an IPv6 address the network, as a machine has many in it."""
+    host, _ = scope.get("client") or ("", 0)
+    if ":" not in host:
+        return str(host)
+    try:
+        address = ipaddress.IPv6Address(host.partition("%")[0])
+    except ValueError:
+        return str(host)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((address, 64), strict=False))
+
+
+def _parse_seconds(values: list[str]) -> float:
+    try:
+        seconds = float(values[0]) if len(values) == 1 and len(values[0]) < 32 else math.nan
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise BodyInvalid(
+            "the deadline in the query string is not a number of seconds",
+            value=", ".join(values)[:40],
+            next_step="State the seconds that the client waits, for example deadline=8.5.",
+        )
+    return seconds
