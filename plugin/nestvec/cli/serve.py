@@ -9,11 +9,11 @@ import click
 
 from nestvec.cli import COMMANDS
 from nestvec.cli.options import args_command
-from nestvec.cli.serve_options.encoders import EncoderArgs, encoder_options
 from nestvec.cli.serve_options.engine import EngineArgs, engine_options
 from nestvec.cli.serve_options.images import ImageArgs, image_options
 from nestvec.cli.serve_options.network import NetworkArgs, network_options
 from nestvec.cli.serve_options.observability import ObservabilityArgs, observability_options
+from nestvec.cli.serve_options.repository import RepositoryArgs, repository_options
 
 if TYPE_CHECKING:
     from nestvec.service.embedder import Embedder
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class ServeArgs:
     """The command's arguments."""
 
-    encoders: EncoderArgs
+    encoders: RepositoryArgs
     network: NetworkArgs
     engine: EngineArgs
     images: ImageArgs
@@ -32,7 +32,7 @@ class ServeArgs:
 
 
 @click.command("serve", cls=args_command(ServeArgs), short_help=COMMANDS["serve"].short_help)
-@encoder_options
+@repository_options
 @network_options
 @engine_options
 @image_options

@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 @dataclass(frozen=True)
-class EncoderArgs:
+class RepositoryArgs:
     """Which encoders are served."""
 
     models: Path
@@ -26,8 +26,8 @@ class EncoderArgs:
     overlong: Literal["error", "truncate", "mean"]
 
 
-def encoder_options(command: F) -> F:
-    """The fields of EncoderArgs."""
+def repository_options(command: F) -> F:
+    """The fields of RepositoryArgs."""
     return models_option(
         option_group(
             "Encoders",
