@@ -38,7 +38,7 @@ fields:
 embeddings:
   - {{field: text, encoder: minilm, dims: [64, 384]}}
 """
-SECONDS = 90
+SECONDS = 300
 
 
 class Place:

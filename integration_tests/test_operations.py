@@ -62,7 +62,7 @@ def metric(service: str, name: str) -> int:
     return int(float(line.split()[-1]))
 
 
-def until(true: object, seconds: float = 30) -> None:
+def until(true: object, seconds: float = 240) -> None:
     end = time.monotonic() + seconds
     while not true():  # type: ignore[operator]
         assert time.monotonic() < end

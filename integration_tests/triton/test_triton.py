@@ -28,7 +28,7 @@ from nestvec_schemas.samples.docstrings import sample_texts
 from nestvec_schemas.vectors import Vectors, cosines
 
 TEXTS = sample_texts(200)
-BACK_SECONDS = 20.0
+BACK_SECONDS = 240.0
 
 
 @contextmanager
