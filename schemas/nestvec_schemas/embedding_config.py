@@ -76,6 +76,11 @@ class EmbeddingConfig:
     """What is put before texts. It follows from the encoder and the names, and so does not distinguish two
     values."""
 
+    fingerprint: str | None = field(default=None, compare=False)
+    """Fingerprint of the encoder that the field was registered with (``nestvec_schemas.fingerprint``); None
+    if it is not recorded. It is for comparing with the service's; a caller names an encoder, not a
+    fingerprint, and so it does not distinguish two values."""
+
     def prompt_name(self, role: Role) -> str:
         """The name of the prompt before a query or a document; a document's own is not put before queries."""
         if role == "document":
@@ -109,6 +114,7 @@ _PARAMETERS: Final[Mapping[str, Callable[[str], str | int]]] = {
     "top": int,
     "prompt": str,
     "query_prompt": str,
+    "fingerprint": str,
 }
 """The attributes that an endpoint's query string holds, and how each is read from it. The form is the type
 of the field, and the prompts' texts have parameters of their own in Milvus."""

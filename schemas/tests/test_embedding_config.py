@@ -70,7 +70,7 @@ def test_attributes_are_every_field_that_distinguishes() -> None:
         "prompt",
         "query_prompt",
     ]
-    assert {field.name for field in fields(config)} - set(config.attributes()) == {"prompts"}
+    assert {field.name for field in fields(config)} - set(config.attributes()) == {"prompts", "fingerprint"}
     assert EmbeddingConfig(**config.attributes()) == config
 
 

@@ -50,6 +50,16 @@ class EncoderInfo(BaseModel):
     reads_images: bool = Field(False, validation_alias="pictures")
     """Whether an input may be the address of an image."""
 
+    fingerprint: str | None = None
+    """Fingerprint of the encoder; None from a service that does not say."""
+
+    tokens_per_second: float | None = None
+    """Measured speed; None if the service did not measure it."""
+
+    recommended_chunk: int | None = None
+    """Texts of the encoder's full length that a request should have, so that it is answered in a third of
+    the time that Milvus waits."""
+
 
 class ServiceInfo(BaseModel):
     """What a service says about itself."""

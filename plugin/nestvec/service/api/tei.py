@@ -35,6 +35,7 @@ from nestvec.service.encoders import LoadedEncoder, resolve_encoder
 from nestvec.service.prompts import choose_prompt, put_prompt
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import EmptyInput, InputTooLong
+from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.manifest import Manifest, PromptName
 
 router = APIRouter(tags=["TEI"], responses=error_models("/embed"))
@@ -172,6 +173,7 @@ def _encoder_info(encoder: LoadedEncoder) -> dict[str, Any]:
         "nesting": manifest.nesting,
         "prompts": manifest.prompts,
         "default_prompt": manifest.default_prompt,
+        "fingerprint": encoder_fingerprint(manifest),
     }
 
 

@@ -1,0 +1,40 @@
+"""An encoder's fingerprint: the same for the same vectors, whatever the encoder is called.
+
+It travels with a field's endpoint, so that vectors of two encoders do not mix in one field unnoticed when
+another encoder is exported under the name of the first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Final
+
+from nestvec_schemas.manifest import Manifest
+
+FINGERPRINT_LENGTH: Final = 16
+"""Hexadecimal digits: 64 bits."""
+
+_NOT_OF_VECTORS: Final = ("config.pbtxt", ".md", ".txt")
+"""Ends of the names of files that no vector depends on: Triton's batches, notes. A vocabulary may be in a
+.txt, but then tokenizer.json, which is read, has it too."""
+
+
+def encoder_fingerprint(manifest: Manifest) -> str:
+    """The fingerprint of an exported encoder, 16 hexadecimal digits.
+
+    It depends on the graphs, the weights and the tokenizers by their checksums, and on what the service does
+    to the graph's output; not on the name, the ladder of dims, or what was measured.
+    """
+    content = {
+        "kind": manifest.kind,
+        "dim": manifest.dim,
+        "normalised": manifest.normalised,
+        "files": {
+            path: checksum
+            for path, checksum in sorted(manifest.files.items())
+            if not path.endswith(_NOT_OF_VECTORS)
+        },
+    }
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:FINGERPRINT_LENGTH]

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nestvec_schemas.fingerprint import FINGERPRINT_LENGTH, encoder_fingerprint
+from nestvec_schemas.manifest import Manifest, Verification
+from nestvec_schemas.towers import Tower
+
+
+def manifest(**changes: Any) -> Manifest:
+    fields: dict[str, Any] = {
+        "name": "tiny",
+        "source": "somewhere",
+        "towers": {"text": Tower(inputs=("input_ids",), output="vector", pooling="mean", max_tokens=16)},
+        "dim": 16,
+        "dims": (16, 8),
+        "layers": (2,),
+        "normalised": True,
+        "prompts": {},
+        "precision": "fp32",
+        "verification": Verification(sentences=1, cosine_min=1, cosine_mean=1),
+        "files": {"1/model.onnx": "a" * 64, "tokenizer.json": "b" * 64, "config.pbtxt": "c" * 64},
+        "created_with": {},
+    }
+    return Manifest(**fields | changes)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "other"},
+        {"source": "elsewhere"},
+        {"dims": (16, 8, 4)},
+        {"created_with": {"torch": "3"}},
+        {"files": {"tokenizer.json": "b" * 64, "config.pbtxt": "d" * 64, "1/model.onnx": "a" * 64}},
+    ],
+)
+def test_what_no_vector_depends_on_changes_no_fingerprint(change: dict[str, Any]) -> None:
+    assert encoder_fingerprint(manifest(**change)) == encoder_fingerprint(manifest())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"normalised": False},
+        {"kind": "sparse"},
+        {"files": {"1/model.onnx": "e" * 64, "tokenizer.json": "b" * 64}},
+        {"files": {"1/model.onnx": "a" * 64, "tokenizer.json": "e" * 64}},
+        {"files": {"1/model.onnx": "a" * 64, "tokenizer.json": "b" * 64, "@image/1/model.onnx": "f" * 64}},
+    ],
+)
+def test_what_changes_the_vectors_changes_the_fingerprint(change: dict[str, Any]) -> None:
+    fingerprint = encoder_fingerprint(manifest(**change))
+    assert fingerprint != encoder_fingerprint(manifest())
+    assert len(fingerprint) == FINGERPRINT_LENGTH
