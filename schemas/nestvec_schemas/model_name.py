@@ -1,8 +1,8 @@
 """Encoder, expert, exit and prompts in one name, ``minilm@biomed@3?prompt=clustering``: for callers that can
-send only a name.
+send only a name. The encoder may have a tag: ``minilm:2@biomed@3``.
 
 Milvus's ``openai`` provider in Lite drops the query string, and its ``cohere`` provider has one address for
-a whole cluster. An encoder's own name never has an ``@`` or a ``?``; an expert's begins with a letter, an
+a whole cluster, and before Milvus 2.6.9 sends no dim either: ``minilm?dim=64`` has it. An encoder's own name never has an ``@`` or a ``?``; an expert's begins with a letter, an
 exit's number with a digit.
 """
 
@@ -14,33 +14,37 @@ from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import ExitNotOffered, PromptNotOffered
+from nestvec_schemas.errors import DimNotOffered, ExitNotOffered, PromptNotOffered
 from nestvec_schemas.manifest import EXPERT_NAME
 
 SEPARATOR: Final = "@"
 
-PROMPTS_SEPARATOR: Final = "?"
+PARAMETERS_SEPARATOR: Final = "?"
 
 _PROMPTS: Final = ("prompt", "query_prompt")
+_PARAMETERS: Final = ("dim", *_PROMPTS)
+_DIM = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 
 _LAYER = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 
 
-def format_model_name(config: EmbeddingConfig) -> str:
-    """The name of the encoder with its expert, exit and prompts, where they are chosen."""
+def format_model_name(config: EmbeddingConfig, *, with_dim: bool = False) -> str:
+    """The name of the encoder with its expert, exit and prompts, where they are chosen, and with the dim if
+    ``with_dim``."""
     parts = (config.encoder, config.expert, config.exit)
     name = SEPARATOR.join(str(part) for part in parts if part is not None)
-    values = ((prompt, getattr(config, prompt)) for prompt in _PROMPTS)
-    prompts = [(prompt, value) for prompt, value in values if value is not None]
-    return f"{name}{PROMPTS_SEPARATOR}{urlencode(prompts)}" if prompts else name
+    values = ((key, getattr(config, key)) for key in (_PARAMETERS if with_dim else _PROMPTS))
+    parameters = [(key, value) for key, value in values if value is not None]
+    return f"{name}{PARAMETERS_SEPARATOR}{urlencode(parameters)}" if parameters else name
 
 
 def parse_model_name(name: str) -> EmbeddingConfig:
     """What ``format_model_name`` wrote.
 
-    Raises ExitNotOffered for ``minilm@3@4`` or ``minilm@-``, PromptNotOffered for ``minilm?task=sts``.
+    Raises ExitNotOffered for ``minilm@3@4`` or ``minilm@-``, PromptNotOffered for ``minilm?task=sts``,
+    DimNotOffered for ``minilm?dim=x``.
     """
-    path, _, query = name.partition(PROMPTS_SEPARATOR)
+    path, _, query = name.partition(PARAMETERS_SEPARATOR)
     encoder, *rest = path.split(SEPARATOR)
     expert = rest.pop(0) if rest and EXPERT_NAME.fullmatch(rest[0]) else None
     layer = rest.pop(0) if rest and _LAYER.fullmatch(rest[0]) else None
@@ -52,24 +56,41 @@ def parse_model_name(name: str) -> EmbeddingConfig:
             f"minilm{SEPARATOR}biomed{SEPARATOR}3, and omit what is not chosen.",
         )
     config = EmbeddingConfig(encoder, exit=None if layer is None else int(layer), expert=expert)
-    if PROMPTS_SEPARATOR not in name:
+    if PARAMETERS_SEPARATOR not in name:
         return config
-    prompts = _prompts(name, query)
-    return replace(config, prompt=prompts.get("prompt"), query_prompt=prompts.get("query_prompt"))
+    values = _parameters(name, query)
+    return replace(
+        config,
+        dim=_dim(name, values["dim"]) if "dim" in values else None,
+        prompt=values.get("prompt"),
+        query_prompt=values.get("query_prompt"),
+    )
 
 
 def encoder_of(name: str) -> str:
     """The encoder in a model name, whatever follows it."""
-    return name.partition(PROMPTS_SEPARATOR)[0].partition(SEPARATOR)[0]
+    return name.partition(PARAMETERS_SEPARATOR)[0].partition(SEPARATOR)[0]
 
 
-def _prompts(name: str, query: str) -> dict[str, str]:
-    prompts = dict(parse_qsl(query, keep_blank_values=True))
-    if not prompts or any(key not in _PROMPTS for key in prompts):
+def _parameters(name: str, query: str) -> dict[str, str]:
+    values = dict(parse_qsl(query, keep_blank_values=True))
+    if not values or any(key not in _PARAMETERS for key in values):
         raise PromptNotOffered(
-            f"what follows {PROMPTS_SEPARATOR} in the encoder's name is not a prompt",
+            f"what follows {PARAMETERS_SEPARATOR} in the encoder's name is not a prompt or a dim",
             value=name,
-            next_step=f"Write ENCODER{PROMPTS_SEPARATOR}prompt=NAME, "
-            f"or ENCODER{PROMPTS_SEPARATOR}prompt=NAME&query_prompt=NAME.",
+            next_step=f"Write ENCODER{PARAMETERS_SEPARATOR}prompt=NAME, "
+            f"ENCODER{PARAMETERS_SEPARATOR}prompt=NAME&query_prompt=NAME, or "
+            f"ENCODER{PARAMETERS_SEPARATOR}dim=DIM.",
         )
-    return prompts
+    return values
+
+
+def _dim(name: str, text: str) -> int:
+    if not _DIM.fullmatch(text):
+        raise DimNotOffered(
+            "the dim in the encoder's name is not a number",
+            value=name,
+            next_step=f"Write ENCODER{PARAMETERS_SEPARATOR}dim=DIM, for example "
+            f"minilm{PARAMETERS_SEPARATOR}dim=64.",
+        )
+    return int(text)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import ExitNotOffered, PromptNotOffered
+from nestvec_schemas.errors import DimNotOffered, ExitNotOffered, PromptNotOffered
 from nestvec_schemas.manifest import ENCODER_NAME, EXPERT_NAME
 from nestvec_schemas.model_name import encoder_of, format_model_name, parse_model_name
 
@@ -57,6 +57,11 @@ def test_what_is_no_layer_and_no_expert(name: str) -> None:
         parse_model_name(name)
 
 
+def test_a_tag_belongs_to_the_encoder() -> None:
+    assert parse_model_name("minilm:2@biomed@3") == EmbeddingConfig("minilm:2", exit=3, expert="biomed")
+    assert encoder_of("minilm:2?prompt=query") == "minilm:2"
+
+
 def test_prompts_stand_last() -> None:
     config = EmbeddingConfig("e5", exit=3, prompt="Retrieval query", query_prompt="s2p")
     assert format_model_name(config) == "e5@3?prompt=Retrieval+query&query_prompt=s2p"
@@ -66,4 +71,19 @@ def test_prompts_stand_last() -> None:
 @pytest.mark.parametrize("name", ["a?", "a?task=sts", "a?prompt=x&top=3"])
 def test_what_is_no_prompt(name: str) -> None:
     with pytest.raises(PromptNotOffered, match=r"is not a prompt.*Write ENCODER\?prompt=NAME"):
+        parse_model_name(name)
+
+
+def test_a_dim_is_in_the_name_if_it_is_wanted_there() -> None:
+    config = EmbeddingConfig("minilm", 64, exit=3, prompt="sts")
+    assert format_model_name(config) == "minilm@3?prompt=sts"
+    assert format_model_name(config, with_dim=True) == "minilm@3?dim=64&prompt=sts"
+    assert format_model_name(EmbeddingConfig("minilm"), with_dim=True) == "minilm"
+    assert parse_model_name("minilm@3?dim=64&prompt=sts") == config
+    assert encoder_of("minilm?dim=64") == "minilm"
+
+
+@pytest.mark.parametrize("name", ["a?dim=", "a?dim=0", "a?dim=-8", "a?dim=x", "a?dim=100000", "a?dim=8.0"])
+def test_what_is_no_dim(name: str) -> None:
+    with pytest.raises(DimNotOffered, match=r"dim in the encoder's name is not a number.*\?dim=64"):
         parse_model_name(name)

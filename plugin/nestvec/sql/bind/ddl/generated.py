@@ -11,7 +11,7 @@ from sqlglot import exp
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.parse.source import identifier_name, stray_parts
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import ExitNotOffered, PromptNotOffered, nearest
+from nestvec_schemas.errors import DimNotOffered, ExitNotOffered, PromptNotOffered, nearest
 from nestvec_schemas.manifest import EXPERT_NAME
 from nestvec_schemas.model_name import parse_model_name
 
@@ -88,8 +88,12 @@ def _embed(
         raise scope.source.type_mismatch("an encoder name is a string", str(encoder), plain[1], _EMBED_FORM)
     try:
         named = parse_model_name(encoder)
-    except (ExitNotOffered, PromptNotOffered) as error:
+    except (DimNotOffered, ExitNotOffered, PromptNotOffered) as error:
         raise scope.source.type_mismatch(error.cause, encoder, plain[1], _EMBED_FORM) from error
+    if named.dim is not None:
+        raise scope.source.type_mismatch(
+            "the type of the column says how many dims it has", encoder, plain[1], _EMBED_FORM
+        )
     chosen = {name: (plain[1], value) for name, value in named.attributes().items() if value is not None}
     chosen |= {name: option for name, option in options.items() if name in EMBED_ATTRIBUTES}
     for name, (argument, value) in chosen.items():

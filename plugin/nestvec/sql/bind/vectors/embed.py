@@ -13,7 +13,7 @@ from nestvec.sql.bind.vectors.targets import EmbeddedText, check_text, text_cons
 from nestvec.sql.parse.construct_names import construct_name
 from nestvec.sql.parse.source import identifier_name, without_parens
 from nestvec_schemas.embedding_config import VECTOR_FORMS, EmbeddingConfig
-from nestvec_schemas.errors import ExitNotOffered, PromptNotOffered, nearest
+from nestvec_schemas.errors import DimNotOffered, ExitNotOffered, PromptNotOffered, nearest
 from nestvec_schemas.manifest import EXPERT_NAME
 from nestvec_schemas.model_name import format_model_name, parse_model_name
 
@@ -106,8 +106,10 @@ def _arguments(scope: Scope, node: exp.Expr) -> tuple[str, EmbeddingConfig]:
             )
     try:
         chosen = parse_model_name(str(texts[1])) if len(texts) == 2 else _NOTHING_CHOSEN
-    except (ExitNotOffered, PromptNotOffered) as error:
+    except (DimNotOffered, ExitNotOffered, PromptNotOffered) as error:
         raise source.type_mismatch(str(error.cause), str(texts[1]), plain[1], _WRITE) from error
+    if chosen.dim is not None:
+        raise source.type_mismatch("the column says how many dims it has", str(texts[1]), plain[1], _WRITE)
     for argument in node.expressions:
         if isinstance(argument, exp.Kwarg):
             option = identifier_name(argument.this)
