@@ -21,6 +21,7 @@ from nestvec_schemas.errors import (
 )
 from nestvec_schemas.manifest import (
     ENCODER_NAME,
+    ENCODER_NAME_RULE,
     EXPERT_NAME,
     Precision,
     RotationMethod,
@@ -334,7 +335,7 @@ class ExportOptions(NestingOptions, TritonOptions, TrustOptions, SourceOptions):
             raise EncoderError(
                 "an encoder cannot have this name",
                 value=self.name,
-                next_step="Use at most 64 letters, digits, '.', '_' and '-', a letter or digit first.",
+                next_step=ENCODER_NAME_RULE,
             )
         for name in self.experts:
             if not EXPERT_NAME.fullmatch(name) or name in get_args(Modality):

@@ -26,7 +26,18 @@ MANIFEST_FORMAT: Final = 4
 """The manifest format that this version writes. It also reads 1, which has no rotations, 2, which has only
 text encoders, and 3, which has only the prompts of queries and documents."""
 
-ENCODER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+ENCODER_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+"""What distinguishes two versions of an encoder: ``2`` in ``minilm:2``."""
+
+TAG_SEPARATOR: Final = ":"
+
+ENCODER_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}(?:{TAG_SEPARATOR}{ENCODER_TAG.pattern})?")
+"""An encoder's name, with a tag if it is served beside another version of the encoder."""
+
+ENCODER_NAME_RULE: Final = (
+    "Use at most 64 letters, digits, '.', '_' and '-', starting with a letter or digit; a tag may follow, as "
+    "in minilm:2."
+)
 
 EXPERT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 """It begins with a letter, which distinguishes it from an exit in ``NAME@EXPERT``."""
@@ -173,7 +184,9 @@ class Manifest(Record):
     @classmethod
     def _name_is_safe(cls, name: str) -> str:
         if not ENCODER_NAME.fullmatch(name):
-            raise ValueError("must be at most 64 letters, digits, '.', '_' and '-'")
+            raise ValueError(
+                "must be at most 64 letters, digits, '.', '_' and '-', and perhaps a tag, as minilm:2"
+            )
         return name
 
     @field_validator("files")
@@ -226,7 +239,8 @@ class Manifest(Record):
         return self
 
     def output(self, kind: OutputKind) -> Manifest:
-        """One of ``outputs`` as an encoder of its own, ``NAME.SUFFIX``."""
+        """One of ``outputs`` as an encoder of its own, ``NAME.SUFFIX``, or ``NAME.SUFFIX:TAG``."""
+        name, colon, tag = self.name.partition(TAG_SEPARATOR)
         dim = self.outputs[kind]
         changes: dict[str, object] = {
             "kind": kind,
@@ -235,7 +249,7 @@ class Manifest(Record):
             "outputs": {},
             "retention": {},
         }
-        return self.model_copy(update={**changes, "name": f"{self.name}.{SUFFIXES[kind]}"})
+        return self.model_copy(update={**changes, "name": f"{name}.{SUFFIXES[kind]}{colon}{tag}"})
 
     @property
     def depth(self) -> int:

@@ -14,6 +14,10 @@ tower, an expert), is in a folder of its own, ``NAME@PART``:
 models/
 ├── clip/                  manifest, tokenizer, the text tower
 └── clip@image/            config.pbtxt and 1/model.onnx
+
+Two versions of an encoder are two encoders, ``minilm:1`` and ``minilm:2``, each in a folder of this name with
+a manifest of its own. Triton's numeric version folders are not used for this: all versions below one
+``config.pbtxt`` have the same inputs and dims, and there is one place for a tokenizer.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from nestvec_schemas.embedding_config import Form
 from nestvec_schemas.errors import SpecError, nearest
+from nestvec_schemas.manifest import ENCODER_NAME_RULE
 from nestvec_schemas.spec.collection_spec import (
     CollectionSpec,
     EmbeddingSpec,
@@ -102,9 +103,7 @@ _NEXT_STEPS = {
     "int_type": "Write a whole number, without quotes.",
     "bool_type": "Write true or false, without quotes.",
     "string_type": "Write text, in quotes if it looks like a number, a date, yes or no.",
-    "string_pattern_mismatch": (
-        "Use at most 64 letters, digits, '.', '_' and '-', starting with a letter or digit."
-    ),
+    "string_pattern_mismatch": ENCODER_NAME_RULE,
 }
 _EXPERT_NAME_HINT = (
     "Use at most 32 letters, digits, '_' and '-', starting with a letter; nestvec encoders lists the experts."
