@@ -2,8 +2,8 @@
 send only a name. The encoder may have a tag: ``minilm:2@biomed@3``.
 
 Milvus's ``openai`` provider in Lite drops the query string, and its ``cohere`` provider has one address for
-a whole cluster, and before Milvus 2.6.9 sends no dim either: ``minilm?dim=64`` has it. An encoder's own name never has an ``@`` or a ``?``; an expert's begins with a letter, an
-exit's number with a digit.
+a whole cluster, and before Milvus 2.6.9 sends no dim either: ``minilm?dim=64`` has it. An encoder's own name
+never has an ``@`` or a ``?``; an expert's begins with a letter, an exit's number with a digit.
 """
 
 from __future__ import annotations

@@ -189,7 +189,7 @@ REFUSED = [
     (SqlTypeMismatch, "a prompt is named by a string", f"{G}EMBED(t, 'm', prompt => ‸3)) STORED)"),
     (SqlTypeMismatch, "is not a prompt", f"{G}EMBED(t, ‸'m?task=x')) STORED)"),
     (SqlTypeMismatch, "type of the column says", f"{G}EMBED(t, ‸'m?dim=8')) STORED)"),
-    (SqlTypeMismatch, "dim .* is not a number", f"{G}EMBED(t, ‸'m?dim=x')) STORED)"),
+    (SqlTypeMismatch, "name is not a number", f"{G}EMBED(t, ‸'m?dim=x')) STORED)"),
     (SqlTypeMismatch, "neither an expert nor a layer", f"{G}EMBED(t, ‸'m@3@x')) STORED)"),
     (SqlUnknownName, "no such argument: exits.*'exit'",
      f"{G}EMBED(t, 'm', ‸exits => 3)) STORED)"),

@@ -197,7 +197,7 @@ REFUSED = [
     (SqlTypeMismatch, "a prompt is named by a string", "v <=> EMBED('a', prompt => ‸3)"),
     (SqlTypeMismatch, "is not a prompt", "v <=> EMBED('a', ‸'minilm?x=y')"),
     (SqlTypeMismatch, "the column says how many dims", "v <=> EMBED('a', ‸'minilm?dim=8')"),
-    (SqlTypeMismatch, "dim .* is not a number", "v <=> EMBED('a', ‸'minilm?dim=x')"),
+    (SqlTypeMismatch, "name is not a number", "v <=> EMBED('a', ‸'minilm?dim=x')"),
     (SqlTypeMismatch, "no nestvec service embeds", "own <#> ‸EMBED('a')"),
     (SqlTypeMismatch, "has 4 dims", "v <=> EMBED('a') + ‸'[1, 2]'"),
     (SqlTypeMismatch, "this is not a vector", "v <=> ‸'a'::vector"),
