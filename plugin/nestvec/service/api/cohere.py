@@ -112,13 +112,16 @@ async def embed_by_type(body: CohereEmbedRequest, request: Request, query: Query
         prompt=_prompt(body.input_type, selected_encoder(request, config, "dense").manifest, config),
     )
     result = await embed_dense(request, call)
-    content = {
-        "id": str(uuid.uuid4()),
-        "response_type": "embeddings_by_type",
-        "embeddings": {name: VECTOR_FORMATS[name](result.vectors) for name in types},
-        "meta": {"api_version": {"version": "2"}, "billed_units": _billed_units(body, result.tokens)},
-    }
-    return json_response(content, result, call.inputs)
+
+    def content() -> object:
+        return {
+            "id": str(uuid.uuid4()),
+            "response_type": "embeddings_by_type",
+            "embeddings": {name: VECTOR_FORMATS[name](result.vectors) for name in types},
+            "meta": {"api_version": {"version": "2"}, "billed_units": _billed_units(body, result.tokens)},
+        }
+
+    return await json_response(content, result, call.inputs)
 
 
 def _prompt(type: InputType, manifest: Manifest, config: EmbeddingConfig) -> PromptName | None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar
 
-import orjson
+import numpy as np
 from fastapi import Request, Response
 from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 
+from nestvec.service.api.json_body import dump_json, off_loop
 from nestvec.service.api.selection import QueryFields
 from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
 from nestvec.service.encoders import LoadedEncoder, resolve_encoder
@@ -85,9 +86,12 @@ async def embed_dense(request: Request, call: EmbedCall) -> EmbeddingResult:
     check_prefix_dim(dim, manifest.dim)
     result = await embed_inputs(request, call)
     normalised = manifest.normalised if call.normalised is None else call.normalised
+    outputs = await off_loop(
+        manifest.dim * len(result.outputs), lambda: nest(result.vectors, dim, normalised=normalised)
+    )
     return replace(
         result,
-        outputs=nest(result.vectors, dim, normalised=normalised),
+        outputs=outputs,
         timing=replace(result.timing, total=time.perf_counter() - started),
     )
 
@@ -176,11 +180,19 @@ def check_count(inputs: Sequence[object], max_inputs: int) -> None:
         )
 
 
-def json_response(body: object, result: EmbeddingResult, inputs: Sequence[EmbedInput]) -> Response:
-    """``body`` as JSON. The headers say what it took, as TEI's do, and how many inputs were truncated,
-    chunked, or could not be read."""
+async def json_response(
+    build: Callable[[], object], result: EmbeddingResult, inputs: Sequence[EmbedInput]
+) -> Response:
+    """What ``build`` returns, as JSON; for large results both are made on a thread.
+
+    The headers say what it took, as TEI's do, and how many inputs were truncated, chunked, or could not be
+    read.
+    """
+    outputs = result.outputs
+    numbers = outputs.size if isinstance(outputs, np.ndarray) else sum(output.size for output in outputs)
+    content = await off_loop(numbers, lambda: dump_json(build()))
     return Response(
-        orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY),
+        content,
         media_type="application/json",
         headers={
             "x-compute-tokens": str(result.tokens),

@@ -60,4 +60,6 @@ async def embed_all(body: EmbedAllRequest, request: Request, query: QueryString)
         prompt=body.prompt_name or ("document" if texts else None),
     )
     result = await embed_inputs(request, call)
-    return json_response([np.ascontiguousarray(vectors) for vectors in result.outputs], result, inputs)
+    return await json_response(
+        lambda: [np.ascontiguousarray(vectors) for vectors in result.outputs], result, inputs
+    )

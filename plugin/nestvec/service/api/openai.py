@@ -82,14 +82,17 @@ async def embeddings(body: EmbeddingsRequest, request: Request, query: QueryStri
         prompt=body.prompt_name,
     )
     result = await embed_dense(request, call)
-    rows = base64_rows(result.vectors) if body.encoding_format == "base64" else list(result.vectors)
-    content = {
-        "object": "list",
-        "data": [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)],
-        "model": result.encoder,
-        "usage": {"prompt_tokens": result.tokens, "total_tokens": result.tokens},
-    }
-    return json_response(content, result, call.inputs)
+
+    def content() -> object:
+        rows = base64_rows(result.vectors) if body.encoding_format == "base64" else list(result.vectors)
+        return {
+            "object": "list",
+            "data": [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)],
+            "model": result.encoder,
+            "usage": {"prompt_tokens": result.tokens, "total_tokens": result.tokens},
+        }
+
+    return await json_response(content, result, call.inputs)
 
 
 for _path in PATHS:
@@ -97,7 +100,6 @@ for _path in PATHS:
         _path,
         response_model=EmbeddingsResponse,
         summary="Embed texts",
-        include_in_schema=_path == PATHS[0],
     )(embeddings)
 
 

@@ -20,6 +20,7 @@ from nestvec.service.api.common import (
     while_connected,
 )
 from nestvec.service.api.error_responses import error_models
+from nestvec.service.api.json_body import off_loop
 from nestvec.service.api.selection import QueryString, select_encoder
 from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions, Timing
 from nestvec.service.encoders import LoadedEncoder
@@ -107,7 +108,7 @@ async def rerank_documents(body: RerankRequest, request: Request, query: QuerySt
     best = [(index, float(numbers[index])) for index in scores.order(body.top_n)]
     to_response = _tei_response if body.documents is None else _cohere_response
     content = to_response(best, texts if body.return_text or body.return_documents else None, result)
-    return json_response(content, result, [body.query, *texts])
+    return await json_response(lambda: content, result, [body.query, *texts])
 
 
 for _path in ("/rerank", "/v1/rerank", "/v2/rerank"):
@@ -157,7 +158,8 @@ async def _score(
     else:
         result = await while_connected(request, _embed_sides(embedder, encoder, query, texts, options))
         query_vectors, *document_vectors = result.outputs
-        scores = score_late_interaction(query_vectors, document_vectors)
+        numbers = sum(vectors.size for vectors in document_vectors)
+        scores = await off_loop(numbers, lambda: score_late_interaction(query_vectors, document_vectors))
     timing = replace(result.timing, total=time.perf_counter() - started)
     return scores, replace(result, timing=timing)
 

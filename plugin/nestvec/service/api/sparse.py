@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -84,10 +83,12 @@ async def embed_sparse_texts(
         prompt=body.prompt_name,
     )
     result = await embed_inputs(request, call)
-    weights = [top_weights(output, top) for output in result.outputs]
-    if words:
-        return json_response(await asyncio.to_thread(_with_words, encoder, weights), result, inputs)
-    return json_response([_index_values(row) for row in weights], result, inputs)
+
+    def content() -> object:
+        weights = [top_weights(output, top) for output in result.outputs]
+        return _with_words(encoder, weights) if words else [_index_values(row) for row in weights]
+
+    return await json_response(content, result, inputs)
 
 
 def _index_values(weights: Array) -> list[dict[str, Any]]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import asdict
+from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Final
 
-import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
@@ -22,6 +21,7 @@ from nestvec.service.api.common import (
     json_response,
 )
 from nestvec.service.api.error_responses import error_models
+from nestvec.service.api.json_body import dump_json, off_loop
 from nestvec.service.api.selection import (
     DIM_DESCRIPTION,
     ENCODER_DESCRIPTION,
@@ -32,6 +32,7 @@ from nestvec.service.api.selection import (
 )
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import LoadedEncoder, resolve_encoder
+from nestvec.service.preprocess.tokenizer import TextTokenizer
 from nestvec.service.prompts import choose_prompt, put_prompt
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import EmptyInput, InputTooLong
@@ -78,7 +79,7 @@ class TokenInfo(BaseModel):
 
 
 @router.post("/embed", response_model=list[list[float]], summary="Embed texts")
-@router.post("/", include_in_schema=False)
+@router.post("/", response_model=list[list[float]], summary="Embed texts")
 async def embed_texts(body: EmbedRequest, request: Request, query: QueryString) -> Response:
     """Vectors, one per text, always as a 2-D array."""
     settings = embedder_of(request).settings
@@ -91,7 +92,7 @@ async def embed_texts(body: EmbedRequest, request: Request, query: QueryString) 
         prompt=body.prompt_name,
     )
     result = await embed_dense(request, call)
-    return json_response(result.vectors, result, call.inputs)
+    return await json_response(lambda: result.vectors, result, call.inputs)
 
 
 @router.post("/tokenize", response_model=list[list[TokenInfo]], summary="Tokenize texts")
@@ -106,9 +107,13 @@ async def tokenize(body: TokenizeRequest, request: Request, query: QueryString) 
     _check_tokenizable(texts)
     choice = choose_prompt(encoder.manifest, body.prompt_name, config)
     texts = [str(text) for text in put_prompt(texts, choice, encoder)]
-    tokens_of_texts = await asyncio.to_thread(tokenizer.tokenize, texts, special=body.add_special_tokens)
-    content = [[asdict(token) for token in tokens] for tokens in tokens_of_texts]
-    return Response(orjson.dumps(content), media_type="application/json")
+    write = partial(_write_tokens, tokenizer, texts, special=body.add_special_tokens)
+    content = await off_loop(sum(map(len, texts)), write)
+    return Response(content, media_type="application/json")
+
+
+def _write_tokens(tokenizer: TextTokenizer, texts: Sequence[str], *, special: bool) -> bytes:
+    return dump_json(tokenizer.tokenize(texts, special=special))
 
 
 def _check_tokenizable(texts: list[str]) -> None:
