@@ -145,14 +145,7 @@ def _document() -> dict[str, Any]:
     return document
 
 
-_ALIASES: Final = {"/embed": "/", "/v1/embeddings": "/embeddings"}
-"""Paths beside those of the document that answer in the same way."""
-
-_UNDOCUMENTED: Final = (
-    ("`GET /health`", "", "200 when every encoder answers; 503 names those that do not. Needs no API key."),
-    ("`GET /metrics`", "", "Prometheus metrics. Needs no API key."),
-    ("`GET /docs`", "", "Interactive documentation; `/openapi.json` is its source."),
-)
+_UNDOCUMENTED: Final = (("`GET /docs`", "", "Interactive documentation; `/openapi.json` is its source."),)
 
 
 def endpoints() -> str:
@@ -163,7 +156,6 @@ def endpoints() -> str:
             text = " ".join(str(about.get("description") or about["summary"]).split())
             paths = rows.setdefault((", ".join(about.get("tags", ())), text), [])
             paths.append(f"`{method.upper()} {path}`")
-            paths += [f"`{_ALIASES[path]}`"] if path in _ALIASES else []
     known = ((", ".join(paths), api, text) for (api, text), paths in rows.items())
     return table(("endpoint", "API", "what it answers"), [*known, *_UNDOCUMENTED])
 

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.responses import PlainTextResponse
 
 from nestvec._version import __version__
 from nestvec.service.api import check, cohere, embed_all, health, openai, rerank, sparse, tei
@@ -21,6 +22,7 @@ from nestvec.service.embedder import Embedder
 from nestvec.service.middleware.api_keys import ApiKeyMiddleware, ApiKeys
 from nestvec.service.middleware.body_limit import BodyLimitMiddleware
 from nestvec.service.middleware.context import RequestContextMiddleware
+from nestvec.service.middleware.cors import CorsMiddleware
 from nestvec.service.middleware.request_log import RequestLogMiddleware, valid_request_id
 from nestvec.service.observability import metrics
 from nestvec.service.observability.logs import log_access
@@ -31,12 +33,15 @@ from nestvec.service.observability.tracing import (
     Tracing,
     create_tracer_provider,
 )
+from nestvec.service.openapi_document import describe_security
 from nestvec_schemas.errors import NestvecError
 
 _DESCRIPTION: Final = """
 Embeddings for Milvus, by the APIs of text-embeddings-inference, OpenAI and Cohere. Every vector is nested:
 `dim` (or `dimensions`) returns only its first numbers, normalised again.
 """
+
+_METRICS_PATH: Final = "/metrics"
 
 _ROUTERS: Final = (
     tei.router,
@@ -46,6 +51,7 @@ _ROUTERS: Final = (
     cohere.router,
     rerank.router,
     check.router,
+    health.router,
 )
 
 
@@ -79,6 +85,7 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
         embedder.engine, [name for name, encoder in embedder.encoders.items() if encoder.base is None]
     )
     _add_routes(app)
+    describe_security(app, needs_key=settings.access.api_keys is not None)
     for kind in (NestvecError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _handle_error)
     app.add_exception_handler(ClientDisconnect, _handle_disconnect)
@@ -91,6 +98,9 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
     if settings.access.api_keys is not None:
         app.add_middleware(ApiKeyMiddleware, keys=ApiKeys(settings.access.api_keys))
     app.add_middleware(RequestContextMiddleware, limits=settings.load)
+    if settings.access.cors_origins:
+        # Around the check of keys: a preflight request has none, and a page may read why it was refused.
+        app.add_middleware(CorsMiddleware, origins=settings.access.cors_origins)
     if tracing is not None:
         app.add_middleware(RequestSpanMiddleware, tracing=tracing)
     app.add_middleware(RequestLogMiddleware, listeners=(service_metrics.request_ended, log_access))
@@ -101,24 +111,26 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
 
 
 def api_paths() -> frozenset[str]:
-    """The paths that metrics and spans distinguish: those of the APIs, ``/health`` and ``/metrics``."""
+    """The paths that metrics and spans distinguish: those of the APIs and of operation."""
     paths = {route.path for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute)}
-    return frozenset(paths | {"/health", "/metrics"})
+    return frozenset(paths | {_METRICS_PATH})
 
 
 def _add_routes(app: FastAPI) -> None:
-    app.add_api_route(
-        "/health",
-        health.health,
-        methods=["GET", "HEAD"],
-        include_in_schema=False,
-    )
-    app.add_api_route("/metrics", _metrics, methods=["GET"], include_in_schema=False)
     for router in _ROUTERS:
         app.include_router(router)
+    app.add_api_route(
+        _METRICS_PATH,
+        _metrics,
+        methods=["GET"],
+        tags=["Operation"],
+        summary="Metrics",
+        response_class=PlainTextResponse,
+    )
 
 
 async def _metrics(request: Request) -> Response:
+    """Prometheus metrics. Needs no API key."""
     service_metrics: metrics.Metrics = request.app.state.metrics
     return Response(service_metrics.render(), media_type=metrics.MEDIA_TYPE)
 

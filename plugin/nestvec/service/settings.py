@@ -17,14 +17,25 @@ MAX_INTERACTIVE_INPUTS: Final = 4
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """How long a client may take, and how long the service may take to stop."""
+    """How many connections clients may open, how long they may take, and how long stopping may."""
 
     body_seconds: float = 30.0
     """For a request's body to arrive."""
     keep_alive_seconds: int = 30
-    """For a request's headers to arrive, and for its response to be read."""
+    """For a request's headers to arrive."""
     header_bytes: int = 64 << 10
     """Request line and headers together."""
+    connections: int = 4096
+    """Open connections; fewer where the process may open fewer files."""
+    client_connections: int = 1024
+    """Open connections of one client address. Milvus opens one for each chunk that it embeds at a time."""
+    pipelined_requests: int = 32
+    """Requests that a client may send on a connection before it reads the first response."""
+    unread_bytes: int = 128 << 20
+    """Bytes of responses that clients have not read, over all connections. Beyond it, the connections that
+    have waited the longest are closed."""
+    read_rate: int = 16 << 10
+    """Bytes a second at which a client must read its response."""
     shutdown_seconds: int = 30
     """How long requests in flight may take to finish once the service has been signalled to stop."""
 
@@ -67,12 +78,16 @@ class CacheLimits:
 
 @dataclass(frozen=True)
 class AccessSettings:
-    """Who may use the service."""
+    """Who may use the service, and in which way."""
 
     api_keys: Path | None = None
     """A file of API keys; None lets everyone in."""
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may read responses in a browser, as browsers send them; ``*`` is every origin."""
+    accept_token_ids: bool = False
+    """Whether OpenAI's and vLLM's paths take token ids, which must be those of the encoder's tokenizer."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +128,8 @@ class ServiceSettings:
             "guard": {
                 "api_keys": self.access.api_keys is not None,
                 "tls": self.access.tls_cert is not None,
+                "cors": bool(self.access.cors_origins),
+                "token_ids": self.access.accept_token_ids,
             },
             "images": {"schemes": sorted(self.images.schemes), "max_bytes": self.images.limits.max_bytes},
             "on_error": self.on_error,

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from nestvec.cli.options import build_args
 from nestvec.cli.serve import ServeArgs, command, settings_of
-from nestvec.service.settings import AccessSettings, ServiceSettings
+from nestvec.service.settings import ServiceSettings
 
 
 def parse_args(*arguments: str) -> ServeArgs:
@@ -27,6 +27,7 @@ def test_each_option_reaches_its_setting(tmp_path: Path) -> None:
             *("--api-keys", f"{tmp_path}/keys", "--tls-cert", f"{tmp_path}/cert"),
             *("--tls-key", f"{tmp_path}/key", "--otlp-endpoint", "http://otel:4318"),
             *("--shutdown-seconds", "5", "--on-error", "zero", "--image-root", str(tmp_path)),
+            *("--cors-origin", "https://app.example.com", "--cors-origin", "*", "--accept-token-ids"),
             *("--image-bucket", "pictures", "--s3-endpoint", "https://store.example.org"),
         )
     )
@@ -36,7 +37,10 @@ def test_each_option_reaches_its_setting(tmp_path: Path) -> None:
         3,
     )
     assert settings.overlong == "mean"
-    assert settings.access == AccessSettings(tmp_path / "keys", tmp_path / "cert", tmp_path / "key")
+    assert settings.access.api_keys == tmp_path / "keys"
+    assert (settings.access.tls_cert, settings.access.tls_key) == (tmp_path / "cert", tmp_path / "key")
+    assert settings.access.cors_origins == ("https://app.example.com", "*")
+    assert settings.access.accept_token_ids
     assert settings.otlp_endpoint == "http://otel:4318"
     assert settings.connections.shutdown_seconds == 5
     assert settings.on_error == "zero"
@@ -51,6 +55,7 @@ def test_each_option_reaches_its_setting(tmp_path: Path) -> None:
         (["--overlong", "cut"], "'cut' is not one of 'error', 'truncate', 'mean'"),
         (["--engine", "torch"], "'torch' is not one of 'onnx', 'triton'"),
         (["--port", "70000"], "70000 is not in the range"),
+        (["--cors-origin", "https://app.example.com/"], "is not an origin"),
         (["--log-format", "xml"], "'xml' is not one of 'text', 'json'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""``/health``: whether every encoder answers, asked of the engine at most once a second."""
+"""``/livez``: the process answers; ``/health``: every encoder does, by a probe at most once a second."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response
 
 from nestvec.engines.contract import Engine
-from nestvec.service.api.error_responses import error_response
+from nestvec.service.api.error_responses import TeiError, error_response
 from nestvec_schemas.errors import EngineUnavailable
+
+READY_PATHS: Final = ("/health", "/readyz")
+LIVE_PATH: Final = "/livez"
+
+router = APIRouter(tags=["Operation"])
 
 CACHED_SECONDS: Final = 1.0
 DEADLINE_SECONDS: Final = 2.0
@@ -47,8 +52,14 @@ class Readiness:
             return False
 
 
-async def health(request: Request) -> Response:
-    """200 when every encoder answers; else 503, naming those that do not."""
+async def live(request: Request) -> Response:
+    """200 as long as the process answers, whatever its engine does: for liveness probes. Needs no API key."""
+    return Response()
+
+
+async def ready(request: Request) -> Response:
+    """200 when every encoder answers, 503 naming those that do not: for readiness probes. Needs no
+    API key."""
     readiness: Readiness = request.app.state.readiness
     unready = await readiness.unready()
     if not unready:
@@ -59,3 +70,16 @@ async def health(request: Request) -> Response:
         next_step="Check that the engine runs and has loaded them; the service's log says more.",
     )
     return error_response(request.url.path, error)
+
+
+def _add_routes() -> None:
+    unready = {503: {"model": TeiError, "description": "An encoder does not answer."}}
+    for path in READY_PATHS:
+        summary = "Whether every encoder answers"
+        router.get(path, response_class=Response, responses={**unready}, summary=summary)(ready)
+        router.head(path, include_in_schema=False)(ready)
+    router.get(LIVE_PATH, response_class=Response, summary="Whether the process answers")(live)
+    router.head(LIVE_PATH, include_in_schema=False)(live)
+
+
+_add_routes()

@@ -19,7 +19,7 @@ from nestvec_schemas.errors import ServiceError, Unauthorized
 
 logger = logging.getLogger(__name__)
 
-PUBLIC_PATHS = ("/health", "/metrics")
+PUBLIC_PATHS = ("/health", "/livez", "/readyz", "/metrics")
 
 _MAX_FILE_BYTES = 64 << 10
 _REFRESH_SECONDS = 1.0

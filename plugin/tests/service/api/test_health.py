@@ -63,3 +63,14 @@ def test_an_engine_that_hesitates_is_not_ready(monkeypatch: pytest.MonkeyPatch) 
     engine = Gone({"a": 4})
     engine.hesitates = 30.0
     assert asyncio.run(Readiness(engine, ["a"]).unready()) == ("a",)
+
+
+def test_a_process_lives_whose_engine_does_not_answer(embedder: Embedder) -> None:
+    engine = embedder.engine = Gone({"tiny": 16})
+    engine.gone = ("tiny",)
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service:
+        statuses = {
+            path: [httpx.request(verb, f"{service}{path}").status_code for verb in ("GET", "HEAD")]
+            for path in ("/livez", "/readyz", "/health")
+        }
+    assert statuses == {"/livez": [200, 200], "/readyz": [503, 503], "/health": [503, 503]}
