@@ -21,10 +21,12 @@ NestvecError
 │   └── DatasetUnusable         a folder of a corpus, queries and relevance judgements
 ├── RequestError                a request to the service is wrong
 │   ├── PathUnknown
+│   ├── HostNotAllowed          the service does not answer to the name in the Host header
 │   ├── BodyNotJson
 │   ├── BodyInvalid
 │   ├── BodyTooLarge
 │   ├── BodyTooSlow
+│   ├── BodyTypeUnsupported     the body is compressed, or not declared as JSON in UTF-8
 │   ├── EmptyInput
 │   ├── InputTooLong
 │   ├── TooManyInputs
@@ -39,6 +41,7 @@ NestvecError
 ├── Overloaded                  the service is at capacity
 ├── ServiceError                the service cannot be started or reached
 │   ├── ServiceUnreachable
+│   ├── ServiceBusy             the same request may succeed later
 │   ├── ServiceRefused
 │   └── PortInUse
 ├── StoreError                  Milvus cannot be used as requested
@@ -203,6 +206,10 @@ class PathUnknown(RequestError):
     """The service has nothing at this path, or not with this method."""
 
 
+class HostNotAllowed(RequestError):
+    """The service does not answer to the name in the Host header."""
+
+
 class BodyNotJson(RequestError):
     """The body is not JSON."""
 
@@ -219,12 +226,17 @@ class BodyTooSlow(RequestError):
     """The body did not arrive in time."""
 
 
+class BodyTypeUnsupported(RequestError):
+    """The body is compressed, or not declared as JSON in UTF-8."""
+
+
 class EmptyInput(RequestError):
     """There is nothing to embed."""
 
 
 class InputTooLong(RequestError):
-    """A text has more tokens than the encoder accepts, and the request forbids truncation."""
+    """A text has more tokens than the encoder accepts, and the request forbids truncation; or texts or token
+    ids are longer than the service accepts."""
 
 
 class TooManyInputs(RequestError):
@@ -260,7 +272,10 @@ class EngineUnavailable(EngineError):
 
 
 class DeadlineExceeded(EngineError):
-    """The engine did not respond in time."""
+    """The request's time is over."""
+
+    retry_after = 1
+    """Seconds after which to try again."""
 
 
 class Overloaded(NestvecError):
@@ -278,8 +293,18 @@ class ServiceUnreachable(ServiceError):
     """Nothing responds at the service's address."""
 
 
+class ServiceBusy(ServiceError):
+    """The service is overloaded, restarts, or did not answer in time: the same request may succeed later."""
+
+    retry_after: float | None = None
+    """Seconds after which the service asks to try again; None if it does not say."""
+
+
 class ServiceRefused(ServiceError):
     """The service responded with an error."""
+
+    status: int | None = None
+    """The response's status; None if the response itself is wrong."""
 
 
 class PortInUse(ServiceError):

@@ -41,22 +41,43 @@ class ConnectionLimits:
 
 
 @dataclass(frozen=True)
+class BodyLimits:
+    """How much the bodies of requests hold; no client that embeds texts meets the defaults."""
+
+    text_characters: int = 1 << 20
+    """Characters of one text. One that carries an image is limited by ``body_bytes`` alone."""
+    characters: int = 1 << 24
+    """Characters of one request's texts, but for those that carry images."""
+    text_ids: int = 1 << 16
+    """Token ids of one text."""
+    ids: int = 1 << 22
+    """Token ids of one request."""
+    memory_bytes: int = 256 << 20
+    """Bytes of all bodies that the service holds; a client may hold as many as remain free."""
+
+
+@dataclass(frozen=True)
 class LoadLimits:
     """How much work the service accepts. Beyond it, requests are refused at once (429) or in time (504)."""
 
     requests: int = 2048
     """Requests in flight."""
-    queue_tokens: int = 1 << 20
-    """Tokens that wait for the engine, for each encoder."""
+    queue_tokens: int = 1 << 21
+    """Tokens that wait for the engine, for each encoder. Of these and of requests, a client may hold half of
+    what the others leave."""
     deadline_seconds: float = 25.0
     """For one request, from its first byte to its response: a little less than the 30 s that Milvus waits."""
     max_deadline_seconds: float = 55.0
     """The same for requests that state a longer ``deadline``, and on OpenAI's paths, unless they state one: a
     little less than the 60 s that Milvus Lite waits."""
+    keep_queued_seconds: float = 10.0
+    """How long inputs stay in the queue after the deadline of their request: Milvus sends it again after one or
+    two seconds."""
     inputs: int = 2048
     """Inputs in one request. Milvus Lite sends up to 2,048; Milvus's ``tei`` provider up to 1,024."""
     body_bytes: int = 32 << 20
     """The body of one request."""
+    bodies: BodyLimits = field(default_factory=BodyLimits)
 
 
 @dataclass(frozen=True)
@@ -88,6 +109,9 @@ class AccessSettings:
     """Origins whose pages may read responses in a browser, as browsers send them; ``*`` is every origin."""
     accept_token_ids: bool = False
     """Whether OpenAI's and vLLM's paths take token ids, which must be those of the encoder's tokenizer."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names by which clients may call the service, besides those of loopback and IP addresses:
+    ``example.org``, ``*.example.org`` for the names below it, ``*`` for all."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +148,7 @@ class ServiceSettings:
                 "requests": self.load.requests,
                 "queue_tokens": self.load.queue_tokens,
                 "deadline_seconds": self.load.deadline_seconds,
+                "max_deadline_seconds": self.load.max_deadline_seconds,
             },
             "guard": {
                 "api_keys": self.access.api_keys is not None,

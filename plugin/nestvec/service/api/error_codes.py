@@ -49,12 +49,14 @@ _PROMPT: Final = ErrorCodes(TeiCode(422, "Validation"), OpenAICode(400, code="in
 
 ERROR_CODES: Final[tuple[tuple[type[errors.NestvecError], ErrorCodes], ...]] = (
     (errors.PathUnknown, _codes((404, "Validation"), 404)),
+    (errors.HostNotAllowed, _codes((421, "Validation"), 421, "host_not_allowed")),
     (errors.Unauthorized, _codes((401, "Unauthorized"), 401, "invalid_api_key")),
     (errors.NotOffered, _codes((424, "Backend"), 404, "model_not_found")),
     (errors.EmptyInput, _codes((400, "Empty"), 400)),
     (errors.BodyNotJson, _codes((400, "Validation"), 400)),
     (errors.BodyTooLarge, _codes((413, "Validation"), 413)),
     (errors.BodyTooSlow, _codes((408, "Validation"), 408)),
+    (errors.BodyTypeUnsupported, _codes((415, "Validation"), 415)),
     (errors.RequestError, _codes((422, "Validation"), 400)),
     (errors.DimNotOffered, _codes((422, "Validation"), 400, "invalid_dimensions")),
     (errors.ExitNotOffered, _codes((422, "Validation"), 400, "invalid_exit")),

@@ -1,0 +1,40 @@
+"""What a request's headers say about its body: only JSON in UTF-8 is read, as it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from nestvec_schemas.errors import BodyTypeUnsupported
+
+_JSON: Final = re.compile(
+    r'\s*application/(?:json|[\w.!#$&^-]+\+json)\s*(?:;\s*charset\s*=\s*"?(?P<charset>[^\s";]*)"?\s*)?(?:;.*)?',
+    re.IGNORECASE,
+)
+_CHARSETS: Final = (None, "utf-8", "utf8", "us-ascii", "ascii")
+
+
+def check_content(headers: Mapping[str, str]) -> None:
+    """Raise BodyTypeUnsupported for another type or charset than JSON's, and for a compressed body."""
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", ""):
+        raise BodyTypeUnsupported(
+            "the body is compressed, which the service does not read",
+            value=f"content-encoding: {encoding}",
+            next_step="Send it without a content encoding.",
+        )
+    # A browser sends other types from pages of any site, so a body without a type is not read as JSON.
+    content_type = headers.get("content-type", "")
+    match = _JSON.fullmatch(content_type[:200])
+    if match is None:
+        raise BodyTypeUnsupported(
+            "the body is not declared as JSON",
+            value=content_type or "there is no content type",
+            next_step="The content type is application/json.",
+        )
+    charset = match["charset"]
+    if charset is not None and charset.lower() not in _CHARSETS:
+        raise BodyTypeUnsupported(
+            "the body is not in UTF-8", value=f"charset={charset}", next_step="Send UTF-8."
+        )

@@ -1,0 +1,251 @@
+"""Readers of the fields that hold most of a body: texts, token ids, documents.
+
+Each checks what it reads against the limits before it reads on, and refuses the first fault that it meets.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from nestvec.service.bodies.json_scanner import (
+    EXAMPLE,
+    JsonScanner,
+    as_array,
+    invalid,
+    too_many,
+)
+from nestvec_schemas.errors import BodyNotJson, TooManyInputs
+
+MAX_FIELDS: Final = 64
+"""Fields of one object."""
+
+MAX_NAME_CHARACTERS: Final = 256
+
+_COUNTED_FACTOR: Final = 8
+"""Up to so many times the allowed items are counted, so that an error can say how many there are."""
+
+_IMAGE_START: Final = 4096
+"""Bytes at the beginning of a text in which ``data:`` says that it carries an image: it may follow a
+prompt, or be inside a message."""
+
+Read = Callable[["BodyReader", str], Any]
+"""Reads a field's value, whose name in errors is the second argument."""
+
+
+@dataclass(frozen=True)
+class InputLimits:
+    """How much one request may hold."""
+
+    inputs: int
+    """Texts, or lists of token ids."""
+    text_characters: int
+    """Of one text that carries no image."""
+    characters: int
+    """Of all texts that carry no image."""
+    text_ids: int
+    """Token ids of one text."""
+    ids: int
+    """Token ids of all texts."""
+
+
+class BodyReader:
+    """Reads one body, and counts what it holds against the limits."""
+
+    def __init__(self, data: bytes | bytearray, limits: InputLimits) -> None:
+        self.scanner, self.limits = JsonScanner(data), limits
+        self._characters = self._ids = 0
+
+    def body(self, fields: Mapping[str, Read]) -> dict[str, Any]:
+        """The body's object: ``fields`` by their readers, every other field as a small value.
+
+        Raises BodyNotJson, BodyInvalid, TooManyInputs, InputTooLong.
+        """
+        kind = self.scanner.kind()
+        if kind != "an object":
+            raise BodyNotJson("the body is not a JSON object", value=kind, next_step=EXAMPLE)
+        values = self.fields("body", fields)
+        self.scanner.end()
+        return values
+
+    def fields(self, where: str, readers: Mapping[str, Read]) -> dict[str, Any]:
+        """An object's fields. Raises BodyInvalid also for a field that is there twice."""
+        scanner, values = self.scanner, {}
+        scanner.expect(b"{")
+        if scanner.starts_with(b"}"):
+            scanner.position += 1
+            return values
+        while True:
+            if not scanner.starts_with(b'"'):
+                raise scanner.not_json("a field's name")
+            name = scanner.string(f"a name in {where}", MAX_NAME_CHARACTERS, "a field's name")
+            if name in values:
+                raise invalid(f"{where}.{name}", "the field is there twice")
+            if len(values) == MAX_FIELDS:
+                raise invalid(where, f"more than {MAX_FIELDS} fields")
+            scanner.expect(b":")
+            read = readers.get(name)
+            path = f"{where}.{name}"
+            values[name] = scanner.value(path) if read is None else read(self, path)
+            if scanner.expect(b",", b"}") == b"}":
+                return values
+
+    def text(self, where: str) -> str:
+        """A text."""
+        if not self.scanner.starts_with(b'"'):
+            raise invalid(where, f"{self.scanner.kind()}, not a text")
+        start = self.scanner.position
+        # What carries an image is only as long as the body may be.
+        carries_image = self.scanner.has_before(b"data:", start + _IMAGE_START)
+        limit = self.scanner.size if carries_image else self.limits.text_characters
+        text = self.scanner.string(where, limit)
+        if not carries_image:
+            self._count_characters(where, len(text))
+        return text
+
+    def texts(self, where: str) -> list[str]:
+        """A list of texts."""
+        self._expect_list(where, "a list of texts")
+        return self._items(where, self.text, self._short_texts)
+
+    def text_or_texts(self, where: str) -> str | list[str]:
+        """A text, or a list of texts."""
+        if self.scanner.starts_with(b'"'):
+            return self.text(where)
+        self._expect_list(where, "a text or texts")
+        return self._items(where, self.text, self._short_texts)
+
+    def inputs(self, where: str) -> str | list[str] | array[int] | list[array[int]]:
+        """A text, texts, the token ids of a text, or those of several texts; ids are arrays of int32."""
+        if self.scanner.starts_with(b'"'):
+            return self.text(where)
+        self._expect_list(where, "a text, texts, or token ids")
+        kind = None if self.scanner.starts_with(b"]") else self.scanner.kind()
+        if kind == "a list":
+            return self._items(where, self.ids, None)
+        if kind == "a number":
+            return self._rest_of_ids(where)
+        if kind in ("a text", None):
+            return self._items(where, self.text, self._short_texts)
+        raise invalid(f"{where}[0]", f"{kind}, not a text or token ids")
+
+    def ids(self, where: str) -> array[int]:
+        """The token ids of a text, as an array of int32."""
+        self._expect_list(where, "token ids")
+        return self._rest_of_ids(where)
+
+    def documents(self, where: str) -> list[str]:
+        """A list of documents: texts, or objects with a ``text``."""
+        self._expect_list(where, "a list of documents")
+        return self._items(where, self._document, self._short_texts)
+
+    def _document(self, where: str) -> str:
+        if not self.scanner.starts_with(b"{"):
+            return self.text(where)
+        values = self.fields(where, {"text": BodyReader.text})
+        if "text" not in values:
+            raise invalid(where, "an object without a text")
+        text: str = values["text"]
+        return text
+
+    def _items(
+        self, where: str, read: Callable[[str], Any], read_some: Callable[[str, int], list[Any]] | None
+    ) -> list[Any]:
+        """The items of a list, after its bracket: by ``read``, or many at once by ``read_some``."""
+        items: list[Any] = []
+        count = 0
+        if self.scanner.starts_with(b"]"):
+            self.scanner.position += 1
+            return items
+        while count <= self.limits.inputs * _COUNTED_FACTOR:
+            if read_some is not None:
+                some = read_some(where, count)
+                count += len(some)
+                items += some[: max(0, self.limits.inputs - len(items))]
+            item = read(f"{where}[{count}]")
+            count += 1
+            if count <= self.limits.inputs:
+                items.append(item)
+            if self.scanner.expect(b",", b"]") == b"]":
+                self._check_count(count, str(count))
+                return items
+        self._check_count(count, f"more than {count - 1}")
+        return items
+
+    def _check_count(self, count: int, value: str) -> None:
+        if count > self.limits.inputs:
+            raise TooManyInputs(
+                f"a request holds at most {self.limits.inputs} texts",
+                value=value,
+                next_step="Split them over several requests.",
+            )
+
+    def _short_texts(self, where: str, first: int) -> list[str]:
+        """Some of the texts from here, of which ``first`` were before them."""
+        texts = self.scanner.strings()
+        lengths = list(map(len, texts))
+        if lengths:
+            if (longest := max(lengths)) > self.limits.text_characters:
+                place = f"{where}[{first + lengths.index(longest)}]"
+                raise too_many(place, "characters", longest, self.limits.text_characters, "a text")
+            self._count_characters(where, sum(lengths))
+        return texts
+
+    def _rest_of_ids(self, where: str) -> array[int]:
+        """Token ids, after the bracket of their list."""
+        scanner = self.scanner
+        if (short := scanner.short_ids()) is not None:
+            ids = as_array(short, where)
+            self._count_ids(where, len(ids), len(ids))
+            return ids
+        ids = array("i")
+        if scanner.starts_with(b"]"):
+            scanner.position += 1
+            return ids
+        while True:
+            some = scanner.ids()
+            ids += as_array(some, where, len(ids))
+            self._count_ids(where, len(some), len(ids))
+            scanner.skip_space()
+            ids += as_array([scanner.id(f"{where}[{len(ids)}]")], where, len(ids))
+            self._count_ids(where, 1, len(ids))
+            if scanner.expect(b",", b"]") == b"]":
+                return ids
+
+    def _expect_list(self, where: str, expected: str) -> None:
+        if not self.scanner.starts_with(b"["):
+            raise invalid(where, f"{self.scanner.kind()}, not {expected}")
+        self.scanner.position += 1
+
+    def _count_characters(self, where: str, characters: int) -> None:
+        self._characters += characters
+        if self._characters > self.limits.characters:
+            raise too_many(where, "characters", self._characters, self.limits.characters, "a request")
+
+    def _count_ids(self, where: str, more: int, of_text: int) -> None:
+        self._ids += more
+        if of_text > self.limits.text_ids:
+            raise too_many(where, "token ids", of_text, self.limits.text_ids, "a text")
+        if self._ids > self.limits.ids:
+            raise too_many(where, "token ids", self._ids, self.limits.ids, "a request")
+
+
+def nullable(read: Read) -> Read:
+    """The reader of a field that may also be null."""
+
+    def read_or_null(reader: BodyReader, where: str) -> Any:
+        return None if reader.scanner.null() else read(reader, where)
+
+    return read_or_null
+
+
+def check_text_lengths(texts: Sequence[object], max_characters: int) -> None:
+    """Raise InputTooLong for a text of more characters, whatever it carries: for encoders that read no
+    images."""
+    for place, text in enumerate(texts):
+        if isinstance(text, str) and len(text) > max_characters:
+            raise too_many(
+                f"input {place + 1} of {len(texts)}", "characters", len(text), max_characters, "a text"
+            )

@@ -1,0 +1,98 @@
+"""The route of an endpoint with a body: reads it within limits, then hands it to FastAPI."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
+
+from nestvec.service.bodies.content_headers import check_content
+from nestvec.service.bodies.fields import readers_of
+from nestvec.service.bodies.json_scanner import EXAMPLE
+from nestvec.service.bodies.readers import BodyReader, InputLimits, Read
+from nestvec.service.settings import ServiceSettings
+from nestvec_schemas.errors import BodyNotJson
+
+INLINE_BYTES: Final = 64 << 10
+"""Bodies of at most this size are read on the event loop: in a few milliseconds at worst."""
+
+# More threads would compete with the event loop for the interpreter's lock, and gain nothing.
+_thread: Final = ThreadPoolExecutor(1, "nestvec-bodies")
+
+_Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class BodyRoute(APIRoute):
+    """For ``APIRouter(route_class=BodyRoute)``: endpoints take a pydantic model as ``body``, as with FastAPI.
+
+    Fields of the types in ``fields`` (``Inputs``, ``Texts``, …) are read and checked step by step, large
+    bodies on a thread; the model then validates all other fields, which are small. Raises
+    BodyTypeUnsupported, BodyNotJson, BodyInvalid, TooManyInputs, InputTooLong; ClientDisconnect.
+    """
+
+    def get_route_handler(self) -> _Handler:
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+        readers = readers_of(self.body_field.field_info.annotation)
+
+        async def handle_body(request: Request) -> Response:
+            check_content(request.headers)
+            limits = input_limits(request.app.state.embedder.settings)
+            values = await read_body(request.receive, readers, limits)
+            return await handle(_ReadRequest(request, values))
+
+        return handle_body
+
+
+class _ReadRequest(Request):
+    """A request whose body has been read: FastAPI gets its values, and the bytes are gone."""
+
+    def __init__(self, request: Request, values: dict[str, Any]) -> None:
+        super().__init__(request.scope, request.receive)
+        self._values = values
+
+    async def body(self) -> bytes:
+        return b"read"
+
+    async def json(self) -> dict[str, Any]:
+        return self._values
+
+
+async def read_body(receive: Receive, readers: Mapping[str, Read], limits: InputLimits) -> dict[str, Any]:
+    """The fields of a body that arrives by ``receive``. Raises what ``BodyRoute`` does."""
+    data = await _receive_all(receive)
+    if not data:
+        raise BodyNotJson("the body is empty", next_step=EXAMPLE)
+    if len(data) <= INLINE_BYTES:
+        return BodyReader(data, limits).body(readers)
+    read = BodyReader(data, limits).body
+    del data  # the reader alone holds it, until it is read
+    return await asyncio.get_running_loop().run_in_executor(_thread, read, readers)
+
+
+async def _receive_all(receive: Receive) -> bytes | bytearray:
+    message = await receive()
+    data: bytes | bytearray = message.get("body", b"")
+    while message["type"] == "http.request" and message.get("more_body", False):
+        message = await receive()
+        # Grows in place, where joining the parts in the end would hold them twice.
+        data = data if isinstance(data, bytearray) else bytearray(data)
+        data += message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return data
+
+
+def input_limits(settings: ServiceSettings) -> InputLimits:
+    """The limits of one request."""
+    limits = settings.load.bodies
+    return InputLimits(
+        settings.load.inputs, limits.text_characters, limits.characters, limits.text_ids, limits.ids
+    )
