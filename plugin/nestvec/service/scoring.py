@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,12 @@ class Scores:
         return [int(index) for index in best]
 
 
-def score_logits(logits: Vectors) -> Scores:
-    """Scores from a cross-encoder's logits, (n,) float32; relevance is their sigmoid, as in TEI and vLLM.
+EMPTY_LOGIT: Final = -1000.0
+"""The logit of an empty document: below that of any text, and its sigmoid is 0."""
+
+
+def score_logits(logits: NDArray[Any]) -> Scores:
+    """Scores from a cross-encoder's logits, (n,) float; relevance is their sigmoid, as in TEI and vLLM.
 
     In float64: in float32, logits above 17 would all be 1.
     """
@@ -46,5 +51,14 @@ def score_late_interaction(query: Vectors, documents: Sequence[Vectors]) -> Scor
     ``raw`` is the sum over the query's vectors of their largest cosine; relevance is its mean, rescaled from
     -1..1 to 0..1.
     """
-    raw = maxsim(query, documents)
-    return Scores(raw, np.clip((raw / max(1, len(query)) + 1) / 2, 0, 1))
+    return score_token_sums(maxsim(query, documents), len(query))
+
+
+def score_token_sums(raw: Float64Array, query_tokens: int) -> Scores:
+    """The scores of late interaction by their sums, (n,), over a query's ``query_tokens`` vectors."""
+    return Scores(raw, np.clip((raw / max(1, query_tokens) + 1) / 2, 0, 1))
+
+
+def score_cosines(raw: Float64Array) -> Scores:
+    """Scores from cosines, (n,); relevance is rescaled from -1..1 to 0..1."""
+    return Scores(raw, np.clip((raw + 1) / 2, 0, 1))

@@ -133,6 +133,14 @@ def select_encoder(
     return selected
 
 
+def requested_model(query: QueryFields, model: str | None) -> str | None:
+    """The model name for a response: the request's own, whatever it stands for; None if it names none.
+
+    ``model`` is the body's or the path's. The query string's encoder takes precedence.
+    """
+    return query.config.encoder or model or None
+
+
 def _agreed_value(what: str, stated_values: Mapping[str, T]) -> T:
     """The value on which all places that state one agree. Raises BodyInvalid if two differ."""
     if len(set(stated_values.values())) > 1:
