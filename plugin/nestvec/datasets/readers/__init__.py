@@ -1,0 +1,10 @@
+"""Readers of files of rows: JSON lines, JSON arrays, CSV, TSV and Parquet.
+
+They give one row at a time, in memory that does not grow with the file.
+"""
+
+from nestvec.datasets.readers.options import ReadOptions
+from nestvec.datasets.readers.rows import MAX_ROW_BYTES, CellTypes, SourceRow
+from nestvec.datasets.readers.source import FORMATS, RowSource, open_source
+
+__all__ = ["FORMATS", "MAX_ROW_BYTES", "CellTypes", "ReadOptions", "RowSource", "SourceRow", "open_source"]

@@ -1,0 +1,257 @@
+"""Rows of CSV and TSV files (RFC 4180). A row that is not CSV is rejected without those after it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from nestvec.datasets.readers.delimiter import detect_delimiter
+from nestvec.datasets.readers.options import ReadOptions
+from nestvec.datasets.readers.rows import (
+    MAX_RAW_LENGTH,
+    MAX_ROW_BYTES,
+    CellTypes,
+    SourceRow,
+    not_utf8,
+    too_long,
+)
+from nestvec.datasets.readers.streams import Input
+from nestvec_schemas.errors import FileUnreadable, RowRejected
+
+_SAMPLE_BYTES: Final = 1 << 16
+_END_OF_DATA: Final = "unexpected end of data"
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class CsvRecord:
+    """One row of a file."""
+
+    place: str
+    cells: list[str] | RowRejected
+    raw: str
+
+
+@dataclass(frozen=True)
+class _Dialect:
+    delimiter: str
+    quote: str
+    escape: str | None
+
+
+def csv_cells(options: ReadOptions) -> CellTypes:
+    """How a CSV file writes values."""
+    return CellTypes(text=True, json_text=True, null_text=bool(options.nulls))
+
+
+def csv_header(source: Input, options: ReadOptions) -> tuple[tuple[str, ...], None]:
+    """The names of the columns: those of the options, else the first row. Raises FileUnreadable."""
+    if options.columns is not None:
+        with source.open():
+            return options.columns, None
+    with _open_records(source, options) as records:
+        first = next(records, None)
+    if first is None:
+        raise FileUnreadable(
+            f"{source.name} is empty", next_step="Write the columns' names in the first row."
+        )
+    if isinstance(first.cells, RowRejected):
+        raise FileUnreadable(
+            f"the first row of {source.name} does not name its columns",
+            value=first.cells.value,
+            next_step="Write the header as CSV, in UTF-8.",
+        )
+    # pandas writes its index under an empty name.
+    names = [name.strip() or f"Unnamed: {position}" for position, name in enumerate(first.cells)]
+    return tuple(names), None
+
+
+def csv_items(source: Input, options: ReadOptions, skip: int) -> Iterator[SourceRow]:
+    """The rows after the header and the first ``skip``."""
+    names, _ = csv_header(source, options) if source.seekable or options.columns else ((), None)
+    nulls = frozenset(options.nulls)
+    with _open_records(source, options) as records:
+        if options.columns is None:
+            header = next(records, None)
+            if not names and header is not None and not isinstance(header.cells, RowRejected):
+                names = tuple(
+                    name.strip() or f"Unnamed: {position}" for position, name in enumerate(header.cells)
+                )
+        for number, record in enumerate(records, 1):
+            if number > skip:
+                yield _source_row(record, names, nulls)
+
+
+def _source_row(record: CsvRecord, names: tuple[str, ...], nulls: frozenset[str]) -> SourceRow:
+    cells = record.cells
+    if isinstance(cells, RowRejected):
+        return SourceRow(record.place, cells, _shown(record.raw))
+    if len(cells) != len(names):
+        rejected = RowRejected(
+            f"the row has {len(cells)} cells, the header {len(names)}",
+            next_step="Write one cell per column; quote a cell that contains the delimiter.",
+        )
+        return SourceRow(record.place, rejected, _shown(record.raw))
+    if nulls:
+        values = (None if cell in nulls else cell for cell in cells)
+        return SourceRow(record.place, dict(zip(names, values, strict=True)))
+    return SourceRow(record.place, dict(zip(names, cells, strict=True)))
+
+
+def _shown(raw: str) -> str:
+    """A raw row as text: bytes that are not UTF-8 as ``\\xff``."""
+    text = raw[:MAX_RAW_LENGTH].rstrip("\r\n")
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+@contextmanager
+def _open_records(source: Input, options: ReadOptions) -> Iterator[Iterator[CsvRecord]]:
+    """The records of a file, the header among them."""
+    with source.open() as stream:
+        delimiter = options.delimiter
+        if delimiter is None:
+            head = stream.peek(_SAMPLE_BYTES)[:_SAMPLE_BYTES]
+            text = head.decode("utf-8", "replace")
+            delimiter = detect_delimiter(text, options.quote, complete=len(head) < _SAMPLE_BYTES)
+        # Bytes that are not UTF-8 become surrogates, so that their row alone is rejected. Lines end where the
+        # csv module has them end: with CR, LF or both.
+        text_stream = io.TextIOWrapper(stream, "utf-8", errors="surrogateescape", newline="")
+        try:
+            yield _Records(text_stream, _Dialect(delimiter, options.quote, options.escape))
+        finally:
+            text_stream.detach()
+
+
+class _Lines:
+    """Lines for the csv module, which remember those of the present record and can be read again."""
+
+    def __init__(self, stream: io.TextIOWrapper) -> None:
+        self.stream = stream
+        self.number = 0
+        self.record: list[str] = []
+        self._size = 0
+        self._again: deque[str] = deque()
+
+    def start_record(self) -> None:
+        self.record.clear()
+        self._size = 0
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else self.stream.readline(MAX_ROW_BYTES + 1)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self.record.append(line)
+        self._size += len(line)
+        if len(line) > MAX_ROW_BYTES:
+            self._skip_rest(line)
+        if self._size > MAX_ROW_BYTES:
+            raise _RecordTooLong
+        return line
+
+    def _skip_rest(self, line: str) -> None:
+        while line and not line.endswith(("\n", "\r")):
+            line = self.stream.readline(MAX_ROW_BYTES)
+
+    def reject_first(self) -> None:
+        """Keep the record's first line, and read the others again."""
+        self._again.extendleft(reversed(self.record[1:]))
+        self.number -= len(self.record) - 1
+        del self.record[1:]
+
+
+class _RecordTooLong(Exception):
+    """A record has more than MAX_ROW_BYTES."""
+
+
+class _Records:
+    """The records of a file. One that is not CSV is a rejection."""
+
+    def __init__(self, stream: io.TextIOWrapper, dialect: _Dialect) -> None:
+        csv.field_size_limit(MAX_ROW_BYTES)
+        self.lines = _Lines(stream)
+        self.dialect = dialect
+        self.reader = csv.reader(
+            self.lines,
+            strict=True,
+            delimiter=dialect.delimiter,
+            quotechar=dialect.quote or None,
+            quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+            doublequote=dialect.escape is None,
+            escapechar=dialect.escape,
+        )
+
+    def __iter__(self) -> _Records:
+        return self
+
+    def __next__(self) -> CsvRecord:
+        cells: list[str] | RowRejected = []
+        while not cells:
+            self.lines.start_record()
+            first = self.lines.number + 1
+            try:
+                cells = next(self.reader)
+            except _RecordTooLong:
+                cells = self._reject_long()
+            except csv.Error as error:
+                cells = self._reject(str(error))
+        raw = "".join(self.lines.record)
+        if not raw.isascii() and _SURROGATE.search(raw):
+            cells = _reject_bytes(raw)
+        return CsvRecord(_place(first, self.lines.number), cells, raw)
+
+    def _reject_long(self) -> RowRejected:
+        lines = self.lines
+        if len(lines.record) == 1:
+            return too_long(_shown(lines.record[0]))
+        lines.reject_first()
+        return self._unclosed()
+
+    def _reject(self, reason: str) -> RowRejected:
+        lines = self.lines
+        if len(lines.record) > 1 and self._starts_another():
+            lines.reject_first()
+            return self._unclosed()
+        if reason == _END_OF_DATA:
+            return self._unclosed()
+        return RowRejected(
+            "the row is not CSV",
+            value=reason,
+            next_step='Double the quotes inside a quoted cell (""), and check the delimiter.',
+        )
+
+    def _starts_another(self) -> bool:
+        """Whether a quote of an earlier line was never closed: the first quote of the last line opens a
+        cell, or the file has ended."""
+        last, quote = self.lines.record[-1], self.dialect.quote
+        before, opening, _ = last.partition(quote)
+        return not opening or before == "" or before.endswith(self.dialect.delimiter)
+
+    def _unclosed(self) -> RowRejected:
+        return RowRejected(
+            "the row is not CSV",
+            value="a quoted cell is not closed",
+            next_step='Close the quote, and double quotes inside a quoted cell ("").',
+        )
+
+
+def _reject_bytes(raw: str) -> RowRejected:
+    text = raw.encode("utf-8", "surrogateescape")
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        return not_utf8(text, error)
+    raise AssertionError("a surrogate is not UTF-8")
+
+
+def _place(first: int, last: int) -> str:
+    return f"line {first}" if first >= last else f"lines {first}-{last}"

@@ -1,0 +1,61 @@
+"""One row as it was read, and how formats write values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from nestvec_schemas.errors import RowRejected
+
+MAX_ROW_BYTES: Final = 16 << 20
+"""The longest row that is read."""
+
+MAX_RAW_LENGTH: Final = 64 << 10
+"""Characters of a row that could not be read that are kept."""
+
+
+@dataclass(frozen=True)
+class SourceRow:
+    """One row as it was read."""
+
+    place: str
+    """Its line or number in the file."""
+
+    value: Mapping[str, object] | RowRejected
+    """Its cells by column, or why there are none."""
+
+    raw: str = ""
+    """The text of a row that could not be read, at most MAX_RAW_LENGTH characters."""
+
+
+@dataclass(frozen=True)
+class CellTypes:
+    """How a format represents values."""
+
+    text: bool = False
+    """Every value is a string."""
+
+    json_text: bool = False
+    """JSON is in strings."""
+
+    null_text: bool = False
+    """Another text than the empty one stands for null, so that an empty text is a text."""
+
+
+def too_long(start: str) -> RowRejected:
+    """The reason of a row of more than MAX_ROW_BYTES that begins with ``start``."""
+    return RowRejected(
+        "the row is longer than 16 MiB",
+        value=start,
+        next_step="Split the row or its text into several rows.",
+    )
+
+
+def not_utf8(text: bytes, error: UnicodeDecodeError) -> RowRejected:
+    """The reason of a row with a byte that is not UTF-8."""
+    return RowRejected(
+        "the row is not UTF-8",
+        value=f"byte 0x{text[error.start]:02X} at byte {error.start + 1} of the row",
+        next_step="Correct the row, or name the file's encoding: --encoding, in COPY ENCODING.",
+    )

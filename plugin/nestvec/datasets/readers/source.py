@@ -1,0 +1,148 @@
+"""A file of rows, and the formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from nestvec.datasets.readers.csv_rows import csv_cells, csv_header, csv_items
+from nestvec.datasets.readers.json_rows import json_header, json_items, jsonl_items
+from nestvec.datasets.readers.options import ReadOptions
+from nestvec.datasets.readers.parquet import parquet_header, parquet_items
+from nestvec.datasets.readers.rows import CellTypes, SourceRow
+from nestvec.datasets.readers.streams import STDIN, SUFFIXES, Input
+from nestvec_schemas.errors import FileUnreadable, nearest
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """How one format is read."""
+
+    cells: Callable[[ReadOptions], CellTypes]
+    header: Callable[[Input, ReadOptions], tuple[tuple[str, ...] | None, int | None]]
+    items: Callable[[Input, ReadOptions, int], Iterator[SourceRow]]
+    delimiter: str | None = None
+    """The delimiter of a format that has only one."""
+
+    text: bool = True
+    """Whether it is text, with an encoding."""
+
+
+FORMATS: Final[dict[str, FileFormat]] = {
+    "jsonl": FileFormat(lambda options: CellTypes(), json_header, jsonl_items),
+    "json": FileFormat(lambda options: CellTypes(), json_header, json_items),
+    "csv": FileFormat(csv_cells, csv_header, csv_items),
+    "tsv": FileFormat(csv_cells, csv_header, csv_items, delimiter="\t"),
+    "parquet": FileFormat(
+        lambda options: CellTypes(json_text=True), parquet_header, parquet_items, text=False
+    ),
+}
+
+_ALIASES: Final = {"ndjson": "jsonl", "pq": "parquet", "tab": "tsv"}
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """A file of rows."""
+
+    path: Path
+    format: str
+
+    columns: tuple[str, ...] | None
+    """None for a format without a header."""
+
+    total: int | None
+    """Number of rows; None if the format does not say."""
+
+    input: Input
+    options: ReadOptions
+
+    @property
+    def cells(self) -> CellTypes:
+        """How the file represents values."""
+        return FORMATS[self.format].cells(self.options)
+
+    @property
+    def resumable(self) -> bool:
+        """Whether its rows can be read again: neither standard input nor a pipe."""
+        return self.input.seekable
+
+    def items(self, skip: int = 0) -> Iterator[SourceRow]:
+        """Every row after the first ``skip``, up to the options' limit. Raises FileUnreadable if reading
+        fails."""
+        rows = FORMATS[self.format].items(self.input, self.options, skip)
+        limit = self.options.limit
+        return rows if limit is None else islice(rows, max(limit - skip, 0))
+
+
+def open_source(path: Path, kind: str | None = None, options: ReadOptions | None = None) -> RowSource:
+    """Open a file, or standard input if it is ``-``; its format is ``kind``, or that of its extension.
+
+    Raises FileUnreadable.
+    """
+    options = options or ReadOptions()
+    name = kind or _format_of(path)
+    if name not in FORMATS:
+        raise _unknown_format(path, name)
+    file_format = FORMATS[name]
+    _check_options(name, options)
+    if options.delimiter is None and file_format.delimiter is not None:
+        options = replace(options, delimiter=file_format.delimiter)
+    source = Input(path, options.encoding)
+    columns, total = file_format.header(source, options)
+    for column in columns or ():
+        if not column or (columns or ()).count(column) > 1:
+            raise FileUnreadable(
+                f"{source.name} has a column without a name, or two columns of the same name",
+                value=column,
+                next_step="Give every column a unique name.",
+            )
+    if total is not None and options.limit is not None:
+        total = min(total, options.limit)
+    return RowSource(path, name, columns=columns, total=total, input=source, options=options)
+
+
+def _format_of(path: Path) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in SUFFIXES:
+        suffixes.pop()
+    name = suffixes[-1].lstrip(".") if suffixes else ""
+    return _ALIASES.get(name, name)
+
+
+def _unknown_format(path: Path, name: str) -> FileUnreadable:
+    formats = ", ".join(FORMATS)
+    if path == STDIN:
+        return FileUnreadable(
+            "the format of standard input is not known", next_step=f"Name it with --format: {formats}."
+        )
+    return FileUnreadable(
+        f"{path} has an unknown format",
+        value=path.suffix or "no extension",
+        next_step=f"Name the format with --format: {formats}.{nearest(name, FORMATS)}",
+    )
+
+
+def _check_options(name: str, options: ReadOptions) -> None:
+    """Raise FileUnreadable for an option that means nothing in this format."""
+    defaults = ReadOptions()
+    for field, option in (
+        ("delimiter", "--delimiter"),
+        ("quote", "--quote"),
+        ("escape", "--escape"),
+        ("nulls", "--null"),
+        ("columns", "--columns"),
+    ):
+        if name not in ("csv", "tsv") and getattr(options, field) != getattr(defaults, field):
+            raise _meaningless(name, option, "a CSV or TSV file")
+    if options.encoding is not None and not FORMATS[name].text:
+        raise _meaningless(name, "--encoding", "text")
+
+
+def _meaningless(name: str, option: str, of: str) -> FileUnreadable:
+    return FileUnreadable(
+        f"{option} is an option of {of}", value=f"the format {name}", next_step=f"Omit {option}."
+    )
