@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
@@ -52,6 +53,8 @@ class Batch:
     """Which of the encoder's graphs."""
     tokens: int = 0
     """Tokens of all inputs, without padding."""
+    generation: int = 0
+    """Which opening of the encoder, where an engine has its old version open beside the new one."""
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
@@ -130,4 +133,36 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Release everything; no call follows this one."""
+        ...
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What runs the encoders, as the service's start, ``/info`` and its metrics say."""
+
+    name: str
+    version: str = ""
+    provider: str = ""
+    """ONNX Runtime's execution provider; empty for another engine."""
+    device: str = ""
+    """``cpu`` or ``cuda:0``; for a remote engine its address."""
+
+
+class SessionEngine(Engine, Protocol):
+    """An engine that opens and drops the graphs of encoders while it runs."""
+
+    @property
+    def info(self) -> EngineInfo:
+        """What it is."""
+        ...
+
+    def open(self, encoder: str, folder: Path, generation: int = 0) -> None:
+        """Verify and open the graphs in an encoder's folder, beside those of other generations.
+
+        Blocks, on any thread. Raises EncoderNotFound, ManifestCorrupt, ManifestTooNew, EngineError.
+        """
+        ...
+
+    def drop(self, encoder: str, generation: int = 0) -> None:
+        """Release the graphs of one generation, if they are open."""
         ...

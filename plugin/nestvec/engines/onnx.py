@@ -9,13 +9,13 @@ from pathlib import Path
 
 import onnxruntime
 
-from nestvec.engines.contract import Batch, graph_inputs
-from nestvec_schemas.errors import EngineError
-from nestvec_schemas.manifest import Manifest
+from nestvec.engines.contract import Batch, EngineInfo, GraphInputs, graph_inputs
+from nestvec.engines.device import AUTO, Device, check_session, choose_device
+from nestvec_schemas.errors import EngineError, EngineUnavailable
 from nestvec_schemas.repository import GRAPH, part_folder, read_manifest, verify_files
 from nestvec_schemas.vectors import Vectors
 
-_PREFERRED_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+_Graph = tuple[onnxruntime.InferenceSession, GraphInputs]
 
 
 class OnnxEngine:
@@ -24,17 +24,36 @@ class OnnxEngine:
     name = "onnx"
     parallel = 1
 
-    def __init__(self, folders: Mapping[str, Path], *, threads: int = 0) -> None:
+    def __init__(self, folders: Mapping[str, Path], *, threads: int = 0, device: str = AUTO) -> None:
         """Open the encoders in ``folders`` (name to folder); ``threads`` 0 means one per core.
 
-        Raises ManifestCorrupt if a file is not the exported one, EngineError if it does not load.
+        Raises ManifestCorrupt if a file is not the exported one, EngineError if it does not load or the
+        device cannot be used.
         """
-        manifests = {name: read_manifest(folder) for name, folder in folders.items()}
-        self._graph_inputs = {name: graph_inputs(manifest) for name, manifest in manifests.items()}
-        self._sessions = {
-            name: _open_sessions(folders[name], manifest, threads) for name, manifest in manifests.items()
-        }
+        self._threads, self._device = threads, choose_device(device)
+        self._graphs: dict[tuple[str, int], dict[str, _Graph]] = {}
+        for name, folder in folders.items():
+            self.open(name, folder)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nestvec-onnx")
+
+    @property
+    def info(self) -> EngineInfo:
+        """See ``SessionEngine``."""
+        return EngineInfo(self.name, onnxruntime.__version__, self._device.provider, self._device.name)
+
+    def open(self, encoder: str, folder: Path, generation: int = 0) -> None:
+        """See ``SessionEngine``. Raises EncoderNotFound, ManifestCorrupt, ManifestTooNew, EngineError."""
+        manifest = read_manifest(folder)
+        verify_files(folder, manifest)
+        inputs = graph_inputs(manifest)
+        self._graphs[encoder, generation] = {
+            part: (self._open_session(part_folder(folder, part) / GRAPH), inputs[part])
+            for part in manifest.parts
+        }
+
+    def drop(self, encoder: str, generation: int = 0) -> None:
+        """See ``SessionEngine``. A batch that runs keeps its session until it is done."""
+        self._graphs.pop((encoder, generation), None)
 
     async def run(self, encoder: str, batch: Batch) -> Vectors:
         """See the contract."""
@@ -43,9 +62,12 @@ class OnnxEngine:
 
     def run_now(self, encoder: str, batch: Batch) -> Vectors:
         """``run`` without a loop, on the calling thread."""
-        arrays = self._graph_inputs[encoder][batch.part].arrays(batch)
-        session = self._sessions[encoder][batch.part]
+        graphs = self._graphs.get((encoder, batch.generation))
+        if graphs is None:
+            raise EngineUnavailable(f"the encoder {encoder} is not loaded", next_step="Send it again.")
+        session, inputs = graphs[batch.part]
         try:
+            arrays = inputs.arrays(batch)
             vectors: Vectors = session.run([session.get_outputs()[0].name], arrays)[0]
         except Exception as error:  # onnxruntime raises classes of its own, without a common root
             raise EngineError(
@@ -57,30 +79,32 @@ class OnnxEngine:
 
     async def ready(self, encoder: str) -> bool:
         """See the contract."""
-        return encoder in self._sessions
+        return any(name == encoder for name, _ in list(self._graphs))
 
     async def close(self) -> None:
         """See the contract."""
         self._thread.shutdown(wait=True)
-        self._sessions.clear()
+        self._graphs.clear()
+
+    def _open_session(self, graph: Path) -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.log_severity_level = 3
+        session = _new_session(graph, options, self._device)
+        check_session(session, self._device)
+        return session
 
 
-def _open_sessions(folder: Path, manifest: Manifest, threads: int) -> dict[str, onnxruntime.InferenceSession]:
-    verify_files(folder, manifest)
-    return {part: _open_session(part_folder(folder, part) / GRAPH, threads) for part in manifest.parts}
-
-
-def _open_session(graph: Path, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    available = onnxruntime.get_available_providers()
-    providers = [provider for provider in _PREFERRED_PROVIDERS if provider in available]
+def _new_session(
+    graph: Path, options: onnxruntime.SessionOptions, device: Device
+) -> onnxruntime.InferenceSession:
     try:
-        return onnxruntime.InferenceSession(str(graph), options, providers=providers)
+        return onnxruntime.InferenceSession(str(graph), options, providers=device.providers())
     except Exception as error:  # as in run_now
         raise EngineError(
-            f"ONNX Runtime cannot load {graph}",
+            f"ONNX Runtime cannot load {graph} on {device.name}",
             value=str(error),
-            next_step="Export the encoder again with this version of nestvec.",
+            next_step="Export the encoder again with this version of nestvec."
+            if device.name == "cpu"
+            else "Check the GPU's free memory with nvidia-smi, or run on the CPU: --device cpu.",
         ) from error

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
+from importlib.metadata import version as version
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from nestvec.engines.contract import Batch, GraphInputs, graph_inputs
+from nestvec.engines.contract import Batch, EngineInfo, GraphInputs, graph_inputs
 from nestvec.engines.headers import current_headers
 from nestvec_schemas.errors import DeadlineExceeded, EngineError, EngineUnavailable
 from nestvec_schemas.repository import part_name, read_manifest
-from nestvec_schemas.towers import MAIN_PART
 from nestvec_schemas.vectors import Vectors
 
 MAX_BATCH_SIZE = 64
@@ -26,6 +27,9 @@ DEADLINE_SECONDS = 20.0
 """A batch's deadline: within the 30 s that Milvus allows a chunk, with room for what waits before it."""
 
 _READY_SECONDS = 2.0
+
+_LOAD_SECONDS = 300.0
+"""For Triton to load a graph: TensorRT may build an engine."""
 
 _CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),
@@ -46,6 +50,15 @@ _CHANNEL_OPTIONS = (
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 
 
+class _Graph(NamedTuple):
+    """One graph of an encoder."""
+
+    model: str
+    """Triton's name for it."""
+    inputs: GraphInputs
+    output: str
+
+
 class TritonEngine:
     """One channel to a Triton server, opened by the first call and reconnected by gRPC.
 
@@ -64,14 +77,48 @@ class TritonEngine:
         ManifestCorrupt, ManifestTooNew, EngineError if ``url`` is not HOST:PORT.
         """
         self._url, self._seconds = _checked_address(url), seconds
-        manifests = {name: read_manifest(folder) for name, folder in folders.items()}
-        self._graph_inputs = {name: graph_inputs(manifest) for name, manifest in manifests.items()}
-        self._outputs = {
-            part_name(name, part): manifest.tower_of_part(part).output
-            for name, manifest in manifests.items()
+        self._graphs: dict[tuple[str, int], dict[str, _Graph]] = {}
+        for name, folder in folders.items():
+            self.open(name, folder)
+        self._open_client: InferenceServerClient | None = None
+
+    @property
+    def info(self) -> EngineInfo:
+        """See ``SessionEngine``."""
+        return EngineInfo(self.name, version("tritonclient"), device=self._url)
+
+    def open(self, encoder: str, folder: Path, generation: int = 0) -> None:
+        """See ``SessionEngine``: how the encoder's batches are sent. Triton loads the graphs itself."""
+        manifest = read_manifest(folder)
+        inputs = graph_inputs(manifest)
+        self._graphs[encoder, generation] = {
+            part: _Graph(part_name(encoder, part), inputs[part], manifest.tower_of_part(part).output)
             for part in manifest.parts
         }
-        self._open_client: InferenceServerClient | None = None
+
+    def drop(self, encoder: str, generation: int = 0) -> None:
+        """See ``SessionEngine``."""
+        self._graphs.pop((encoder, generation), None)
+
+    async def load(self, encoder: str, generation: int = 0) -> None:
+        """Have Triton load the encoder's graphs as they now are on its disk, in place of those it has.
+
+        Raises EngineError, also if Triton does not run with ``--model-control-mode explicit``.
+        """
+        for graph in self._graphs[encoder, generation].values():
+            await self._control(graph.model, self._client().load_model(graph.model))
+
+    async def unload(self, encoder: str, generation: int = 0) -> None:
+        """Have Triton release the encoder's graphs. Raises EngineError as ``load`` does."""
+        for graph in self._graphs[encoder, generation].values():
+            await self._control(graph.model, self._client().unload_model(graph.model))
+
+    async def answers(self) -> bool:
+        """Whether Triton answers at all. Never raises."""
+        try:
+            return bool(await self._client().is_server_live(client_timeout=_READY_SECONDS))
+        except InferenceServerException:
+            return False
 
     async def run(self, encoder: str, batch: Batch) -> Vectors:
         """See the contract. Raises EngineUnavailable, DeadlineExceeded, EngineError."""
@@ -83,10 +130,14 @@ class TritonEngine:
 
     async def ready(self, encoder: str) -> bool:
         """See the contract."""
-        checks = (
-            self._client().is_model_ready(part_name(encoder, part), client_timeout=_READY_SECONDS)
-            for part in self._graph_inputs.get(encoder, (MAIN_PART,))
-        )
+        graphs = [
+            graph
+            for (name, _), by_part in list(self._graphs.items())
+            if name == encoder
+            for graph in by_part.values()
+        ]
+        models = {graph.model for graph in graphs} or {encoder}
+        checks = (self._client().is_model_ready(model, client_timeout=_READY_SECONDS) for model in models)
         try:
             return all(await asyncio.gather(*checks))
         except InferenceServerException:
@@ -105,12 +156,12 @@ class TritonEngine:
         return self._open_client
 
     async def _infer(self, encoder: str, batch: Batch) -> Vectors:
-        model = part_name(encoder, batch.part)
-        output = self._outputs[model]
+        graph = self._graphs[encoder, batch.generation][batch.part]
+        model, output = graph.model, graph.output
         try:
             answer = await self._client().infer(
                 model,
-                _infer_inputs(self._graph_inputs[encoder][batch.part], batch),
+                _infer_inputs(graph.inputs, batch),
                 outputs=[InferRequestedOutput(output)],
                 client_timeout=self._seconds,
                 headers=current_headers() or None,
@@ -119,10 +170,10 @@ class TritonEngine:
         except InferenceServerException as error:
             raise self._engine_error(model, len(batch), error) from error
         except ValueError as error:
-            raise self._unusable_output(model, str(error)) from error
+            raise self._unusable_output(graph, str(error)) from error
         if vectors is None or vectors.dtype != np.float32:
             problem = "no such output" if vectors is None else str(vectors.dtype)
-            raise self._unusable_output(model, problem)
+            raise self._unusable_output(graph, problem)
         return vectors
 
     def _engine_error(self, encoder: str, inputs: int, error: InferenceServerException) -> EngineError:
@@ -154,10 +205,28 @@ class TritonEngine:
             next_step="See Triton's log; if it still fails, export the encoder again.",
         )
 
-    def _unusable_output(self, encoder: str, problem: str) -> EngineError:
-        output = self._outputs[encoder]
+    async def _control(self, model: str, call: Awaitable[object]) -> None:
+        try:
+            async with asyncio.timeout(_LOAD_SECONDS):
+                await call
+        except (InferenceServerException, TimeoutError) as error:
+            message = str(error) or f"no answer within {_LOAD_SECONDS:g} s"
+            if "explicit" in message:
+                raise EngineError(
+                    f"Triton at {self._url} takes no requests to load or unload {model}",
+                    value=message,
+                    next_step="Start it with --model-control-mode explicit; or with poll, and it loads what "
+                    "changes by itself; or restart it.",
+                ) from error
+            raise EngineError(
+                f"Triton at {self._url} cannot load or unload {model}",
+                value=message,
+                next_step="See Triton's log; what it had loaded stays in use.",
+            ) from error
+
+    def _unusable_output(self, graph: _Graph, problem: str) -> EngineError:
         return EngineError(
-            f"the response of Triton at {self._url} for {encoder} has no float32 {output}",
+            f"the response of Triton at {self._url} for {graph.model} has no float32 {graph.output}",
             value=problem,
             next_step="Point Triton at the repository that nestvec serves from, or export the encoder again.",
         )

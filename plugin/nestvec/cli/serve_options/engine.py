@@ -22,13 +22,14 @@ class EngineArgs:
 
     engine: Literal["onnx", "triton"]
     threads: int
+    device: str
     triton_url: str
 
     def options(self) -> EngineOptions:
         """The engine's settings."""
         from nestvec.engines.factory import EngineOptions
 
-        return EngineOptions(self.engine, self.threads, self.triton_url)
+        return EngineOptions(self.engine, self.threads, self.device, self.triton_url)
 
 
 def engine_options(command: F) -> F:
@@ -46,6 +47,13 @@ def engine_options(command: F) -> F:
             type=click.IntRange(0, 1024),
             default=0,
             help="Threads of ONNX Runtime; 0: one per core.",
+        ),
+        option(
+            "--device",
+            default="auto",
+            metavar="DEVICE",
+            help="Where ONNX Runtime runs: cpu, cuda, or cuda:N for the GPU of this number. auto: the first GPU "
+            "if the installed ONNX Runtime supports CUDA, else the CPU.",
         ),
         option("--triton-url", default="127.0.0.1:8001", metavar="HOST:PORT", help="Triton's gRPC address."),
     )(command)
