@@ -13,7 +13,8 @@ NestvecError
 │   ├── DimNotOffered
 │   ├── ExitNotOffered
 │   ├── ExpertNotOffered
-│   └── PromptNotOffered
+│   ├── PromptNotOffered
+│   └── AliasInvalid            another name for an encoder cannot be used
 ├── DatasetError                data to train on, or to measure with, cannot be used
 │   ├── SampleUnusable          too few texts, or too similar ones, to fit a rotation or a map
 │   ├── TrainingDataUnusable    pairs, triplets or texts to train on
@@ -176,6 +177,10 @@ class ExpertNotOffered(EncoderError):
 
 class PromptNotOffered(EncoderError):
     """The encoder has no prompt of this name."""
+
+
+class AliasInvalid(EncoderError):
+    """Another name for an encoder is malformed, taken, or stands for nothing."""
 
 
 class DatasetError(NestvecError):

@@ -162,6 +162,15 @@ class LoadedEncoder:
         return value
 
 
+class EncoderNames(Mapping[str, LoadedEncoder]):
+    """Encoders by their own names, and further names for them."""
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """The encoder that each further name stands for."""
+        raise NotImplementedError
+
+
 def _is_image_address(text: str, tower: Tower) -> bool:
     """Whether a text is an image's address or, for a tower of frames, a list of addresses."""
     if tower.frames > 1 and text.lstrip().startswith("["):
@@ -213,20 +222,22 @@ def open_encoder(folder: Path) -> LoadedEncoder:
 
 
 def resolve_encoder(encoders: Mapping[str, LoadedEncoder], name: str | None) -> str:
-    """The encoder that a request names, or the only one. Raises EncoderNotFound."""
+    """The encoder that a request names, perhaps by an alias, or the only one. Raises EncoderNotFound."""
+    aliases = encoders.aliases if isinstance(encoders, EncoderNames) else {}
     own = [key for key, encoder in encoders.items() if encoder.base is None]
     if not name and len(own) == 1:
         return own[0]
-    available = ", ".join(sorted(encoders))
+    available = ", ".join(sorted([*encoders, *aliases]))
     if not name:
         raise EncoderNotFound(
             f"the service has {len(own)} encoders and the request names none",
             next_step=f"Add ?encoder=NAME to the address. Available: {available}.",
         )
+    name = aliases.get(name, name)
     if name not in encoders:
         raise EncoderNotFound(
             "the service has no encoder of this name",
             value=name,
-            next_step=f"Available: {available}.{nearest(name, encoders)}",
+            next_step=f"Available: {available}.{nearest(name, [*encoders, *aliases])}",
         )
     return name

@@ -62,6 +62,7 @@ ERROR_CODES: Final[tuple[tuple[type[errors.NestvecError], ErrorCodes], ...]] = (
     (errors.ExitNotOffered, _codes((422, "Validation"), 400, "invalid_exit")),
     (errors.ExpertNotOffered, _codes((422, "Validation"), 400, "invalid_expert")),
     (errors.PromptNotOffered, _PROMPT),
+    (errors.AliasInvalid, _codes((422, "Validation"), 400)),
     (errors.EncoderNotFound, _codes((404, "Validation"), 404, "model_not_found")),
     (errors.Overloaded, _OVERLOADED),
     (errors.DeadlineExceeded, _server_error((504, "Backend"), 504, "timeout")),

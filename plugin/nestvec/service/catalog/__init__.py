@@ -1,0 +1,1 @@
+"""The encoders of a running service: which there are, under which names, and which are in memory."""

@@ -1,0 +1,140 @@
+"""The encoders by name, replaced while requests run: each request keeps the version that it began with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
+
+from nestvec.service.catalog.aliases import check_aliases
+from nestvec.service.catalog.instance import EncoderInstance
+from nestvec.service.encoders import EncoderNames, LoadedEncoder
+
+
+class _View:
+    """What the catalog held at one time. Immutable, but for how many requests look at it."""
+
+    def __init__(self, instances: Iterable[EncoderInstance], aliases: Mapping[str, str]) -> None:
+        self.instances = tuple(instances)
+        self.instance_by_name = {name: found for found in self.instances for name in found.encoders}
+        self.encoders = {
+            name: encoder for instance in self.instances for name, encoder in instance.encoders.items()
+        }
+        check_aliases(aliases, self.encoders)
+        self.aliases = MappingProxyType(dict(aliases))
+        self.pins = 0
+
+
+class _Pin:
+    """What one request looks at: the view at its first look."""
+
+    def __init__(self, catalog: EncoderCatalog) -> None:
+        self.catalog = catalog
+        self.view: _View | None = None
+
+
+_current_pin: ContextVar[_Pin | None] = ContextVar("nestvec_catalog_pin", default=None)
+
+
+class EncoderCatalog(EncoderNames):
+    """The encoders of a service by name. Belongs to one event loop; threads may read what a request sees.
+
+    Inside ``pinned`` everything shows the catalog as it was at the first look.
+    """
+
+    def __init__(
+        self, instances: Iterable[EncoderInstance], aliases: Mapping[str, str] | None = None
+    ) -> None:
+        """Raises AliasInvalid."""
+        self._current = _View(instances, aliases or {})
+        self._previous: list[_View] = []
+        """Replaced views that requests still look at."""
+        self.on_retired: Callable[[EncoderInstance], None] | None = None
+        """Called with an instance once it is in no view that a request can see."""
+
+    def __getitem__(self, name: str) -> LoadedEncoder:
+        return self._view().encoders[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._view().encoders)
+
+    def __len__(self) -> int:
+        return len(self._view().encoders)
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Other names of encoders."""
+        return self._view().aliases
+
+    @property
+    def instances(self) -> tuple[EncoderInstance, ...]:
+        """The newest instance of each encoder."""
+        return self._current.instances
+
+    def instance(self, name: str) -> EncoderInstance:
+        """The instance that has the encoder, or the output, of this name."""
+        return self._view().instance_by_name[name]
+
+    @contextmanager
+    def pinned(self) -> Iterator[None]:
+        """Show one version throughout the block, also to tasks and threads that are started in it."""
+        if (outer := _current_pin.get()) is not None and outer.catalog is self:
+            yield
+            return
+        pin = _Pin(self)
+        token = _current_pin.set(pin)
+        try:
+            yield
+        finally:
+            _current_pin.reset(token)
+            self._release(pin)
+
+    def put(self, instance: EncoderInstance) -> None:
+        """Add an instance, in place of the one of its name. Raises AliasInvalid if an alias has its name."""
+        others = [other for other in self.instances if other.name != instance.name]
+        instances = sorted([*others, instance], key=lambda entry: entry.name)
+        self._replace(_View(instances, self._current.aliases))
+
+    def remove(self, name: str) -> None:
+        """Remove the instance of this name. Raises AliasInvalid if an alias stands for it."""
+        instances = [instance for instance in self.instances if instance.name != name]
+        self._replace(_View(instances, self._current.aliases))
+
+    def set_aliases(self, aliases: Mapping[str, str]) -> None:
+        """Replace all aliases at once. Raises AliasInvalid."""
+        self._replace(_View(self.instances, aliases))
+
+    def _view(self) -> _View:
+        pin = _current_pin.get()
+        if pin is None or pin.catalog is not self:
+            return self._current
+        if pin.view is None:
+            pin.view = self._current
+            pin.view.pins += 1
+        return pin.view
+
+    def _replace(self, view: _View) -> None:
+        replaced, self._current = self._current, view
+        self._previous.append(replaced)
+        self._forget_unseen()
+
+    def _release(self, pin: _Pin) -> None:
+        if pin.view is not None:
+            pin.view.pins -= 1
+            if not pin.view.pins and pin.view is not self._current:
+                self._forget_unseen()
+
+    def _forget_unseen(self) -> None:
+        seen = [view for view in self._previous if view.pins]
+        visible = {id(instance) for view in (self._current, *seen) for instance in view.instances}
+        retired = {
+            id(instance): instance
+            for view in self._previous
+            for instance in view.instances
+            if id(instance) not in visible
+        }
+        self._previous = seen
+        for instance in retired.values():
+            if self.on_retired is not None:
+                self.on_retired(instance)
