@@ -16,7 +16,8 @@ from pymilvus import AnnSearchRequest, DataType, Function, FunctionType, MilvusC
 from tokenizers import Tokenizer
 
 import nestvec
-from nestvec.milvus.providers import rerank_params
+from nestvec.milvus.rerank import rerank_params
+from nestvec.milvus.server_version import parse_version
 from nestvec.sql import execute
 from nestvec_schemas.errors import StoreRefused
 from nestvec_schemas.manifest import Manifest
@@ -138,7 +139,10 @@ def test_a_ready_dense_encoder_finds_the_answer(service: str) -> None:
 
 @pytest.mark.parametrize("encoder", ["reranker", "colbert"])
 def test_milvus_lite_reranks(client: MilvusClient, service: str, encoder: str) -> None:
-    params = {**rerank_params(True, service, encoder, len(TEXTS)), "queries": [QUERY]}
+    params = {
+        **rerank_params(parse_version("milvus_lite-3.2.2"), service, encoder, len(TEXTS)),
+        "queries": [QUERY],
+    }
     ranker = Function("rerank", FunctionType.RERANK, ["doc"], params=params)
     search = AnnSearchRequest([QUERY], "doc_64", {"metric_type": "COSINE"}, len(TEXTS))
     (hits,) = client.hybrid_search("docs", [search], ranker, limit=3, output_fields=["doc"])

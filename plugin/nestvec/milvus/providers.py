@@ -1,22 +1,30 @@
 """Who calls the service for a field's vectors: one class per provider of Milvus's Functions.
 
 Milvus Lite has only ``openai`` and takes a base URL. Milvus 2.6 and later have ``tei``: it overwrites the
-endpoint's path and keeps its query string, which holds the embedding's config. Of its providers only
-``cohere`` fills INT8_VECTOR, and that one has an address for the whole cluster, in milvus.yaml: a note in
-the field's description names the service. So do the notes of binary and sparse fields, which no
-Function fills but ``nestvec ingest`` does. Milvus Lite keeps no descriptions of fields: for sparse ones,
-which it has, a property of the collection holds the note.
+endpoint's path and keeps its query string, which holds the embedding's config and the request's deadline. Of
+its providers only ``cohere`` and ``voyageai`` fill INT8_VECTOR, and those have an address for the whole
+cluster, in milvus.yaml: a note in the field's description names the service. So do the notes of binary and
+sparse fields, which no Function fills but ``nestvec ingest`` does. Milvus Lite keeps no descriptions of
+fields: for sparse ones, which it has, a property of the collection holds the note.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, Literal
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from nestvec.client.service_key import ServiceKey, environment_key
+from nestvec.client.service_key import ServiceKey
+from nestvec.milvus.calls import CALLS_PER_INSERT, MAX_CHUNK, UNKNOWN_CALLS, MilvusCalls
+from nestvec.milvus.credentials import credential_params
+from nestvec.milvus.server_version import (
+    CALLS_COHERE_WITH_DIM,
+    CALLS_VOYAGE_WITH_TYPE,
+    Release,
+    ServerVersion,
+)
 from nestvec_schemas.embedding_config import (
     VECTOR_TYPES,
     EmbeddingConfig,
@@ -28,27 +36,31 @@ from nestvec_schemas.embedding_config import (
 from nestvec_schemas.errors import NestvecError, SpecError, StoreRefused, nearest
 from nestvec_schemas.model_name import format_model_name, parse_model_name
 
-ProviderName = Literal["openai", "tei", "cohere"]
+ProviderName = Literal["openai", "tei", "cohere", "voyageai"]
 
 CallerName = ProviderName | Literal["nestvec"]
 """Who calls the service for a field's vectors: Milvus through a provider, or nestvec as it writes rows."""
 
 FunctionParams = dict[str, str | int]
 
-_TEI_BATCH_TEXTS: Final = 1024
-_COHERE_BATCH_TEXTS: Final = 96
-
-_CALLS_PER_INSERT: Final = 5
-"""Calls of the service that Milvus makes for one insert."""
-
-MAX_INSERT_ROWS: Final = _CALLS_PER_INSERT * _TEI_BATCH_TEXTS
+MAX_INSERT_ROWS: Final = CALLS_PER_INSERT * MAX_CHUNK
 """Rows of one insert, whatever the provider."""
+
+_CHUNK: Final = "max_client_batch_size"
+"""The parameter of a Function with the texts of a request. Milvus Lite keeps it without using it: nestvec
+reads it there for the rows of an insert."""
+
+_TEI_CHUNK: Final = 32
+"""Texts of a request of Milvus's ``tei`` provider if its Function has no such parameter."""
 
 _DOCUMENT_PROMPT: Final = "document_prompt"
 """The parameter of an endpoint's query string that names the prompt which Milvus puts before documents."""
 
-_NO_KEY: Final = "unused"
+NO_KEY: Final = "unused"
 """Milvus Lite requires an API key for every service, even for one without keys."""
+
+_FINGERPRINT: Final = "fingerprint"
+"""The parameter of a Function of Milvus Lite with the encoder's fingerprint; Lite does not use it."""
 
 _NOTE_PREFIX: Final = "nestvec: "
 """Prefix of a field's description that says who fills it."""
@@ -69,6 +81,9 @@ class Endpoint:
 
     config: EmbeddingConfig
 
+    chunk: int | None = field(default=None, compare=False)
+    """Texts in a request, as the Function says; None if it does not say."""
+
     @property
     def sends_prompts(self) -> bool:
         """Whether the encoder's prompts are put before texts."""
@@ -79,7 +94,8 @@ class Endpoint:
     def max_insert_rows(self) -> int:
         """The maximum number of rows in one insert."""
         provider = find_provider(self.caller)
-        return MAX_INSERT_ROWS if provider is None else provider.max_insert_rows
+        chunk = self.chunk if provider is None else provider.fixed_chunk or self.chunk
+        return min(CALLS_PER_INSERT * chunk, MAX_INSERT_ROWS) if chunk else MAX_INSERT_ROWS
 
 
 class Provider(ABC):
@@ -87,8 +103,8 @@ class Provider(ABC):
 
     name: ClassVar[ProviderName]
 
-    max_insert_rows: ClassVar[int] = MAX_INSERT_ROWS
-    """The maximum number of rows in one insert."""
+    fixed_chunk: ClassVar[int | None] = None
+    """Texts in a request, of a provider that lets no Function choose."""
 
     sends_prompts: ClassVar[bool] = True
     """Whether queries and documents reach the encoder with its prompts."""
@@ -96,11 +112,23 @@ class Provider(ABC):
     needs_credential: ClassVar[bool] = True
     """Whether the API key is in Milvus's own configuration, and a Function only has its name."""
 
-    has_own_address: ClassVar[bool] = True
-    """Whether a Function has the service's address; otherwise one in milvus.yaml applies to all of them."""
+    cluster_path: ClassVar[str] = ""
+    """Path of the service's address in milvus.yaml, where one there applies to all Functions; empty if each
+    Function has its own address."""
+
+    @property
+    def has_own_address(self) -> bool:
+        """Whether a Function has the service's address."""
+        return not self.cluster_path
 
     @abstractmethod
-    def write_params(self, service: str, config: EmbeddingConfig, key: ServiceKey | None) -> FunctionParams:
+    def write_params(
+        self,
+        service: str,
+        config: EmbeddingConfig,
+        key: ServiceKey | None,
+        calls: MilvusCalls = UNKNOWN_CALLS,
+    ) -> FunctionParams:
         """The params of a TEXTEMBEDDING Function (contracts: Milvus 2.6, Milvus Lite 3.2)."""
 
     @abstractmethod
@@ -113,6 +141,19 @@ class Provider(ABC):
     def for_form(self, form: Form) -> Provider:
         """The provider of the same Milvus that fills fields of this form. Raises StoreRefused."""
         return self
+
+    first_release: ClassVar[Release | None] = None
+    """The first release of Milvus in which it fills all forms that it is for; None for all that have it."""
+
+    def check_release(self, version: ServerVersion) -> None:
+        """Raise StoreRefused if the server is certainly older than what the provider needs."""
+        if self.first_release is not None and version.before(self.first_release):
+            release = ".".join(map(str, self.first_release))
+            raise StoreRefused(
+                f"the {self.name} provider of Milvus before {release} does not fill INT8_VECTOR fields",
+                value=version.text,
+                next_step=f"Omit the provider, so that cohere does; or upgrade Milvus to {release}.",
+            )
 
     def tells_roles(self, prompts: Mapping[str, str]) -> bool:
         """Whether a request says which texts are queries, of an encoder with these prompts: Milvus puts a
@@ -141,13 +182,21 @@ class OpenAIProvider(Provider):
     sends_prompts = False
     needs_credential = False
 
-    def write_params(self, service: str, config: EmbeddingConfig, key: ServiceKey | None) -> FunctionParams:
+    def write_params(
+        self,
+        service: str,
+        config: EmbeddingConfig,
+        key: ServiceKey | None,
+        calls: MilvusCalls = UNKNOWN_CALLS,
+    ) -> FunctionParams:
         return {
             "provider": self.name,
             "base_url": f"{service}/v1",
             "model_name": format_model_name(config),
             **_chosen("dimensions", config.dim),
-            "api_key": key.api_key if key else _NO_KEY,
+            "api_key": key.api_key if key else NO_KEY,
+            _CHUNK: calls.chunk,
+            **_chosen(_FINGERPRINT, config.fingerprint),
         }
 
     def read_params(self, params: Mapping[str, Any]) -> Endpoint | None:
@@ -155,7 +204,8 @@ class OpenAIProvider(Provider):
         name = str(params.get("model_name", ""))
         if not parts.netloc or not name:
             return None
-        return Endpoint(self.name, f"{parts.scheme}://{parts.netloc}", parse_model_name(name))
+        config = replace(parse_model_name(name), fingerprint=params.get(_FINGERPRINT))
+        return Endpoint(self.name, f"{parts.scheme}://{parts.netloc}", config, _read_chunk(params))
 
     def for_form(self, form: Form) -> Provider:
         if form in ("float", "sparse"):
@@ -172,17 +222,24 @@ class TeiProvider(Provider):
 
     name = "tei"
 
-    def write_params(self, service: str, config: EmbeddingConfig, key: ServiceKey | None) -> FunctionParams:
+    def write_params(
+        self,
+        service: str,
+        config: EmbeddingConfig,
+        key: ServiceKey | None,
+        calls: MilvusCalls = UNKNOWN_CALLS,
+    ) -> FunctionParams:
         params: FunctionParams = {
             "provider": self.name,
-            "endpoint": f"{service}?{urlencode(self._query_string(config))}",
-            "max_client_batch_size": _TEI_BATCH_TEXTS,
+            "endpoint": f"{service}?{urlencode(self._query_string(config) | {'deadline': calls.deadline})}",
+            _CHUNK: calls.chunk,
+            **_chosen("timeout_ms", calls.timeout_ms),
         }
         if config.prompts.document:
             params["ingestion_prompt"] = config.prompts.document
         if config.prompts.query:
             params["search_prompt"] = config.prompts.query
-        return params | _credential(key)
+        return params | credential_params(key, calls.version)
 
     def read_params(self, params: Mapping[str, Any]) -> Endpoint | None:
         endpoint = _read_address(str(params.get("endpoint", "")), self.name)
@@ -191,11 +248,12 @@ class TeiProvider(Provider):
         prompts = Prompts(str(params.get("ingestion_prompt", "")), str(params.get("search_prompt", "")))
         query = parse_qs(urlsplit(str(params["endpoint"])).query, keep_blank_values=True)
         prompt = endpoint.config.prompt or query.get(_DOCUMENT_PROMPT, [None])[0]
-        return replace(endpoint, config=replace(endpoint.config, prompt=prompt, prompts=prompts))
+        config = replace(endpoint.config, prompt=prompt, prompts=prompts)
+        return replace(endpoint, config=config, chunk=_read_chunk(params) or _TEI_CHUNK)
 
-    def _query_string(self, config: EmbeddingConfig) -> dict[str, str | int]:
+    def _query_string(self, config: EmbeddingConfig) -> dict[str, str | int | float]:
         """The config; if it has named prompts, the service is asked for none, as Milvus puts them itself."""
-        parameters = query_parameters(config)
+        parameters: dict[str, str | int | float] = {**query_parameters(config)}
         named = config.prompt is not None or config.query_prompt is not None
         if config.prompt is not None:
             parameters[_DOCUMENT_PROMPT] = config.prompt
@@ -205,29 +263,61 @@ class TeiProvider(Provider):
         return PROVIDERS["cohere"] if form == "int8" else self
 
 
-class CohereProvider(Provider):
-    """The provider that fills INT8_VECTOR fields. Milvus says by the input type which of the encoder's
-    prompts the service puts before the texts."""
-
-    name = "cohere"
-    max_insert_rows = _CALLS_PER_INSERT * _COHERE_BATCH_TEXTS
-    has_own_address = False
+class ClusterProvider(Provider):
+    """A provider that fills INT8_VECTOR fields, at one address for the whole cluster. Milvus says by the
+    input type which of the encoder's prompts the service puts before the texts."""
 
     def tells_roles(self, prompts: Mapping[str, str]) -> bool:
-        """Always: Cohere's ``input_type`` says it."""
+        """Always: the ``input_type`` says it."""
         return True
 
-    def write_params(self, service: str, config: EmbeddingConfig, key: ServiceKey | None) -> FunctionParams:
-        params: FunctionParams = {"provider": self.name, "model_name": format_model_name(config)}
-        return params | _chosen("dim", config.dim) | _credential(key)
+    def write_params(
+        self,
+        service: str,
+        config: EmbeddingConfig,
+        key: ServiceKey | None,
+        calls: MilvusCalls = UNKNOWN_CALLS,
+    ) -> FunctionParams:
+        with_dim = not self.sends_dim(calls)
+        params: FunctionParams = {
+            "provider": self.name,
+            "model_name": format_model_name(config, with_dim=with_dim),
+        }
+        return params | _chosen("dim", config.dim) | credential_params(key, calls.version)
+
+    def sends_dim(self, calls: MilvusCalls) -> bool:
+        """Whether the server's release certainly sends the Function's dim; its model name has it
+        otherwise."""
+        return True
 
     def read_params(self, params: Mapping[str, Any]) -> Endpoint | None:
         """Always None: the params never name the service, but the field's note does."""
         return None
 
 
+class CohereProvider(ClusterProvider):
+    """The provider of INT8_VECTOR fields in every release from 2.6."""
+
+    name = "cohere"
+    fixed_chunk = 96
+    cluster_path = "/v2/embed"
+
+    def sends_dim(self, calls: MilvusCalls) -> bool:
+        return calls.version.at_least(CALLS_COHERE_WITH_DIM) is True
+
+
+class VoyageProvider(ClusterProvider):
+    """The other provider of INT8_VECTOR fields, for clusters whose ``cohere`` address is another's."""
+
+    name = "voyageai"
+    fixed_chunk = 128
+    cluster_path = "/v1/embeddings"
+    first_release = CALLS_VOYAGE_WITH_TYPE
+
+
 PROVIDERS: Final[Mapping[ProviderName, Provider]] = {
-    provider.name: provider for provider in (TeiProvider(), OpenAIProvider(), CohereProvider())
+    provider.name: provider
+    for provider in (TeiProvider(), OpenAIProvider(), CohereProvider(), VoyageProvider())
 }
 
 
@@ -287,37 +377,13 @@ def read_note(description: str, caller: CallerName) -> tuple[str, Endpoint] | No
     return (source[0], endpoint) if source and endpoint else None
 
 
-def rerank_params(lite: bool, service: str, encoder: str, max_texts: int) -> FunctionParams:
-    """The params of a RERANK Function that has ``encoder`` score at most ``max_texts`` texts with a query.
-
-    Milvus Lite has only Cohere's provider, which takes a base URL; Milvus has ``tei``, and keeps the
-    endpoint's query string. Milvus scores batch by batch: one batch takes all texts, so that no score depends
-    on the batches.
-    """
-    key = environment_key()
-    if lite:
-        return {
-            "reranker": "model",
-            "provider": "cohere",
-            "model_name": encoder,
-            "base_url": f"{service}/v2",
-            "api_key": key.api_key if key else _NO_KEY,
-        }
-    params: FunctionParams = {
-        "reranker": "model",
-        "provider": "tei",
-        "endpoint": f"{service}?{urlencode({'encoder': encoder})}",
-        "max_client_batch_size": max_texts,
-    }
-    return params | _credential(key)
-
-
-def _credential(key: ServiceKey | None) -> FunctionParams:
-    return {} if key is None else {"credential": key.credential}
-
-
 def _chosen(name: str, value: str | int | None) -> FunctionParams:
     return {} if value is None else {name: value}
+
+
+def _read_chunk(params: Mapping[str, Any]) -> int | None:
+    """The texts of a request. Raises ValueError if they are not a number."""
+    return int(params[_CHUNK]) if _CHUNK in params else None
 
 
 def _read_address(address: str, caller: CallerName) -> Endpoint | None:

@@ -10,19 +10,26 @@ from pymilvus import CollectionSchema, DataType, Function, FunctionType, MilvusC
 
 from nestvec.client.service_client import EncoderInfo, fetch_info
 from nestvec.client.service_key import ServiceKey, base_url, environment_key
-from nestvec.milvus.connection import HasServerVersion, is_lite, open_connections
+from nestvec.client.speed import measured_info
+from nestvec.milvus.calls import MilvusCalls, choose_chunk
+from nestvec.milvus.connection import HasServerVersion, open_connections
+from nestvec.milvus.credentials import check_credential
 from nestvec.milvus.providers import (
     FunctionParams,
     Provider,
     ProviderName,
     choose_provider,
     default_provider,
+    read_note,
+    read_params,
     write_note,
 )
+from nestvec.milvus.schema_checks import check_names, check_source, check_source_is_kept
+from nestvec.milvus.server_version import UNKNOWN_VERSION, ServerVersion, read_version
 from nestvec_schemas.binary_codes import check_binary_dim
 from nestvec_schemas.capabilities import CHECKS
 from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS, VECTOR_TYPES, EmbeddingConfig
-from nestvec_schemas.errors import SpecError, StoreUnknown, nearest
+from nestvec_schemas.errors import SpecError, StoreUnknown
 from nestvec_schemas.prompt_roles import ROLES
 from nestvec_schemas.spec.collection_spec import column_name
 from nestvec_schemas.towers import QUERY_EXPERT
@@ -45,6 +52,10 @@ class EmbeddingOptions:
     key: ServiceKey | None = None
     """For a service with API keys; None for NESTVEC_API_KEY and NESTVEC_CREDENTIAL of the environment."""
 
+    chunk: int | None = None
+    """Texts in each request of Milvus to the service, and of these five in an insert; None for as many as
+    the encoder surely embeds in time at its measured speed, 32 to 1,024."""
+
 
 def add_embedding(
     schema: CollectionSchema,
@@ -61,7 +72,8 @@ def add_embedding(
 
     ``encoder`` is a name or, where exit, expert, prompts, form or top are chosen, an EmbeddingConfig. What is
     chosen is part of the field's name: ``{source}_{dim}_{expert}_exit{exit}_{prompt}_{form}``. Milvus from
-    2.6 fills ``int8`` fields (INT8_VECTOR) through its ``cohere`` provider, whose address is in milvus.yaml;
+    2.6 fills ``int8`` fields (INT8_VECTOR) through its ``cohere`` provider, whose address is in milvus.yaml,
+    or from 2.6.10 through ``voyageai``;
     ``nestvec ingest`` fills ``binary`` fields (BINARY_VECTOR). Milvus Lite has neither. A sparse encoder has
     no dims: its field ``{source}_sparse`` or ``{source}_sparse_top{top}`` (SPARSE_FLOAT_VECTOR) is filled by
     ``nestvec ingest`` as well.
@@ -74,35 +86,92 @@ def add_embedding(
     ServiceUnreachable, ServiceRefused, StoreRefused, StoreUnknown; ``schema`` is unchanged then.
     """
     chosen = EmbeddingConfig(encoder) if isinstance(encoder, str) else encoder
-    _check_source(schema, source)
-    address, form = base_url(service), chosen.form
-    key = options.key or environment_key()
-    info = fetch_info(address, key.api_key if key else None).encoder(chosen.encoder, address)
-    configs = _check_configs(chosen, dims, info)
+    check_source(schema, source)
+    target = _find_service(service, chosen.encoder, options)
+    configs = _check_configs(chosen, dims, target.info)
     names = [options.name] if options.name else [column_name(source, config) for config in configs]
-    _check_names(schema, names, len(configs))
-    provider = choose_provider(options.provider or _detect_provider(client), form)
-    if form == "binary":
-        for dim in dims:
-            check_binary_dim(dim)
-    if provider.needs_credential and form not in CLIENT_SIDE_FORMS and key is not None and not key.credential:
-        raise SpecError(
-            "Milvus reads the service's API key from its own configuration, and the entry's name is missing",
-            next_step="Put the key under credential in milvus.yaml and name it: "
-            "options=EmbeddingOptions(key=ServiceKey(api_key, credential=NAME)), or NESTVEC_CREDENTIAL.",
-        )
-    provider.check_prompts(chosen)
-    _warn(provider, chosen, info, address)
-    prompts = chosen.texts_of(info.prompts, info.default_prompt)
+    check_names(schema, names, len(configs))
+    version = _detect_version(client, options.provider)
+    provider = choose_provider(options.provider or default_provider(lite=version.lite), chosen.form)
+    check_source_is_kept(schema, source, version)
+    _check_provider(provider, version, configs, target.key)
+    calls = MilvusCalls(version, _choose_chunk(schema, target, chosen, options.chunk))
+    _warn(provider, chosen, target, calls)
+    prompts = chosen.texts_of(target.info.prompts, target.info.default_prompt)
     # The deepest exit counts as no exit: fields that differ only in it are of one family.
-    exit = None if info.layers and chosen.exit == info.layers[0] else chosen.exit
+    exit = None if target.info.layers and chosen.exit == target.info.layers[0] else chosen.exit
     for name, config in zip(names, configs, strict=True):
-        registered = replace(config, exit=exit, prompts=prompts)
-        note = write_note(address, registered, source)
-        described = form != "float" or not provider.has_own_address
+        registered = replace(config, exit=exit, prompts=prompts, fingerprint=target.info.fingerprint)
+        note = write_note(target.address, registered, source)
+        described = chosen.form != "float" or not provider.has_own_address
         _add_field(schema, name, registered, note if described else None)
-        if form not in CLIENT_SIDE_FORMS:
-            _add_function(schema, source, name, provider.write_params(address, registered, key))
+        if chosen.form not in CLIENT_SIDE_FORMS:
+            params = provider.write_params(target.address, registered, target.key, calls)
+            _add_function(schema, source, name, params)
+
+
+@dataclass(frozen=True)
+class _Target:
+    """The encoder that fills the fields."""
+
+    address: str
+    """Base URL of its service."""
+
+    key: ServiceKey | None
+    info: EncoderInfo
+    max_texts: int
+    """Texts that the service takes in one request."""
+
+
+def _find_service(service: str, encoder: str, options: EmbeddingOptions) -> _Target:
+    """Raises ServiceError, EncoderNotFound."""
+    address, key = base_url(service), options.key or environment_key()
+    api_key = key.api_key if key else None
+    described = fetch_info(address, api_key)
+    info = described.encoder(encoder, address)
+    if options.chunk is None:
+        info = measured_info(address, encoder, info, api_key)
+    return _Target(address, key, info, described.max_client_batch_size)
+
+
+def _check_provider(
+    provider: Provider, version: ServerVersion, configs: Sequence[EmbeddingConfig], key: ServiceKey | None
+) -> None:
+    """Raise StoreRefused, SpecError or DimNotOffered for what this Milvus cannot do."""
+    provider.check_release(version)
+    config = configs[0]
+    if config.form == "binary":
+        for field_config in configs:
+            check_binary_dim(field_config.dim or 0)
+    if provider.needs_credential and config.form not in CLIENT_SIDE_FORMS:
+        check_credential(key)
+    provider.check_prompts(config)
+
+
+def _choose_chunk(
+    schema: CollectionSchema, target: _Target, config: EmbeddingConfig, chosen: int | None
+) -> int:
+    """The texts of a request, in view of the fields that the schema already has. Raises SpecError."""
+    passes = {_pass_of(service, registered) for service, registered in _registered(schema)}
+    passes.add(_pass_of(target.address, config))
+    return choose_chunk(target.info, len(passes), chosen=chosen, limit=target.max_texts)
+
+
+def _pass_of(service: str, config: EmbeddingConfig) -> tuple[str, EmbeddingConfig]:
+    """What fields have in common whose vectors come from one pass through an encoder."""
+    return service, replace(config, dim=None, form="float", top=None, query_prompt=None)
+
+
+def _registered(schema: CollectionSchema) -> list[tuple[str, EmbeddingConfig]]:
+    """The services and configs of the fields that Milvus fills."""
+    descriptions = {field.name: field.description or "" for field in schema.fields}
+    endpoints = []
+    for function in schema.functions:
+        note = read_note(descriptions.get(function.output_field_names[0], ""), "nestvec")
+        endpoint = read_params(function.params) or (note[1] if note is not None else None)
+        if endpoint is not None:
+            endpoints.append(endpoint)
+    return [(endpoint.service, endpoint.config) for endpoint in endpoints]
 
 
 def _check_configs(
@@ -124,12 +193,12 @@ def _check_configs(
 
 
 def add_lexical(schema: CollectionSchema, source: str, name: str) -> None:
-    """Add a sparse field that Milvus fills from the words of ``source``, a VARCHAR field with an analyzer.
+    """Add a sparse field that Milvus fills from the words of ``source``, a text field with an analyzer.
 
     Raises SpecError if there is no such source, or a field of this name already.
     """
-    _check_source(schema, source)
-    _check_names(schema, [name], 1)
+    check_source(schema, source)
+    check_names(schema, [name], 1)
     schema.add_field(name, DataType.SPARSE_FLOAT_VECTOR)
     schema.add_function(
         Function(
@@ -161,8 +230,9 @@ def _add_function(schema: CollectionSchema, source: str, name: str, params: Func
     )
 
 
-def _warn(provider: Provider, config: EmbeddingConfig, info: EncoderInfo, address: str) -> None:
+def _warn(provider: Provider, config: EmbeddingConfig, target: _Target, calls: MilvusCalls) -> None:
     """Log what the fields depend on that the schema cannot hold."""
+    info = target.info
     roles_have_prompts = any(info.prompts.get(role) for role in ROLES)
     if (
         not provider.sends_prompts
@@ -185,62 +255,43 @@ def _warn(provider: Provider, config: EmbeddingConfig, info: EncoderInfo, addres
         )
     if not provider.has_own_address:
         logger.warning(
-            "Milvus has one address for its cohere provider: in milvus.yaml, "
-            "function.textEmbedding.providers.cohere.url must be %s/v2/embed, and cohere.credential must "
+            "Milvus has one address for its %s provider: in milvus.yaml, "
+            "function.textEmbedding.providers.%s.url must be %s%s, and %s.credential must "
             "name a key, with any value if the service has none",
-            address,
+            provider.name,
+            provider.name,
+            target.address,
+            provider.cluster_path,
+            provider.name,
+        )
+    if provider.fixed_chunk is not None and calls.chunk < provider.fixed_chunk:
+        logger.warning(
+            "%s embeds %d texts of full length in time, and Milvus sends %d through its %s provider: write "
+            "long texts with nestvec ingest, or give the service more cores",
+            config.encoder,
+            calls.chunk,
+            provider.fixed_chunk,
+            provider.name,
         )
     if config.form in CLIENT_SIDE_FORMS:
         logger.warning(
             "Milvus does not fill %s vectors: write the rows with nestvec ingest or SQL, which call %s",
             config.form,
-            address,
+            target.address,
         )
 
 
-def _check_source(schema: CollectionSchema, source: str) -> None:
-    fields = {field.name: field for field in schema.fields}
-    if source not in fields:
-        raise SpecError(
-            "the schema has no field of this name to embed",
-            value=source,
-            next_step=f"Add it first: schema.add_field({source!r}, DataType.VARCHAR, max_length=8192)."
-            f"{nearest(source, fields)}",
-        )
-    if fields[source].dtype != DataType.VARCHAR:
-        raise SpecError(
-            f"Milvus embeds VARCHAR fields only, and {source} is not one",
-            value=DataType(fields[source].dtype).name,
-            next_step="Choose a VARCHAR field.",
-        )
-    if fields[source].nullable:
-        raise SpecError(
-            "Milvus does not embed a field that may be null",
-            value=source,
-            next_step="Make the field not nullable.",
-        )
+def _detect_version(client: MilvusClient | None, provider: ProviderName | None) -> ServerVersion:
+    """The version of the server that the schema is for; with ``provider`` it may be unknown.
 
-
-def _check_names(schema: CollectionSchema, names: Sequence[str], fields: int) -> None:
-    if len(names) != fields:
-        raise SpecError(
-            "a name is for one vector field, but there is a field per dim",
-            value=names[0],
-            next_step="Call add_embedding once for each dim, or omit the name.",
-        )
-    existing = [field.name for field in schema.fields]
-    for position, name in enumerate(names):
-        if name in existing or name in names[:position]:
-            raise SpecError(
-                "the schema already has a field of this name",
-                value=name,
-                next_step="Give each dim once, or rename the other field.",
-            )
-
-
-def _detect_provider(client: MilvusClient | None) -> ProviderName:
+    Raises StoreUnknown if not even the kind of Milvus is known.
+    """
     connections: list[HasServerVersion] = [client] if client is not None else open_connections()
-    kinds = {is_lite(connection) for connection in connections}
+    versions = {read_version(connection) for connection in connections}
+    if provider is not None:
+        fitting = {version for version in versions if version.lite == (provider == "openai")}
+        return fitting.pop() if len(fitting) == 1 else ServerVersion(lite=provider == "openai")
+    kinds = {version.lite for version in versions}
     if len(kinds) != 1:
         raise StoreUnknown(
             "it is unknown whether the schema is for Milvus Lite or for a Milvus server",
@@ -248,4 +299,4 @@ def _detect_provider(client: MilvusClient | None) -> ProviderName:
             next_step="Pass client=, or options=EmbeddingOptions(provider='openai') for Milvus Lite and "
             "'tei' for Milvus.",
         )
-    return default_provider(lite=kinds.pop())
+    return versions.pop() if len(versions) == 1 else replace(UNKNOWN_VERSION, lite=kinds.pop())

@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from nestvec.ingest.image_check import image_columns
 from nestvec.milvus.catalog import EmbeddingColumn, Table, table_steps
+from nestvec.milvus.server_version import ServerVersion, parse_version
 from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.service.in_process import serve_in_process
 from nestvec.sql.parse.source import SourceText, identifier_name
@@ -60,7 +61,7 @@ class Session:
     _loaded: set[str] = field(default_factory=set)
     _image_embeddings: dict[str, tuple[EmbeddingColumn, ...]] = field(default_factory=dict)
     _partitions: dict[str, set[str]] = field(default_factory=dict)
-    _lite: bool | None = None
+    _version: ServerVersion | None = None
 
     def __post_init__(self) -> None:
         self.defaults = self.settings
@@ -135,10 +136,14 @@ class Session:
 
     def is_lite(self) -> Steps[bool]:
         """Whether the server is Milvus Lite."""
-        if self._lite is None:
-            version = yield call("reading the server's version", "get_server_version")
-            self._lite = "lite" in str(version).lower()
-        return self._lite
+        return (yield from self.server_version()).lite
+
+    def server_version(self) -> Steps[ServerVersion]:
+        """The version of the server, asked once."""
+        if self._version is None:
+            text = yield call("reading the server's version", "get_server_version")
+            self._version = parse_version(str(text))
+        return self._version
 
     def ensure_loaded(self, collection: str) -> Steps[None]:
         """Load a collection of Milvus Lite, which opens with none loaded; a server's operator loads its own.

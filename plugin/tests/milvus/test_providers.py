@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nestvec.milvus.calls import MilvusCalls
 from nestvec.milvus.providers import (
     PROVIDERS,
     Endpoint,
@@ -14,6 +16,7 @@ from nestvec.milvus.providers import (
     read_params,
     write_note,
 )
+from nestvec.milvus.server_version import parse_version
 from nestvec_schemas.embedding_config import EmbeddingConfig, Prompts
 from nestvec_schemas.errors import StoreRefused
 from nestvec_schemas.manifest import ENCODER_NAME, EXPERT_NAME
@@ -60,24 +63,111 @@ def test_cohere_params_do_not_say_which_service_it_is(service: str, config: Embe
     assert read_params(params) is None
 
 
+def test_texts_of_a_request_and_rows_of_an_insert_are_read_back() -> None:
+    calls = MilvusCalls(parse_version("v2.6.11"), 48)
+    for name in naming:
+        params = PROVIDERS[name].write_params("http://h:1", EmbeddingConfig("a", 8), None, calls)
+        endpoint = read_params({key: str(value) for key, value in params.items()})
+        assert endpoint is not None
+        assert (endpoint.chunk, endpoint.max_insert_rows) == (48, 240)
+
+
+@pytest.mark.parametrize(
+    ("caller", "chunk", "rows"),
+    [
+        ("tei", 1024, 5120),
+        ("tei", 2048, 5120),
+        ("openai", None, 5120),
+        ("cohere", 1024, 480),
+        ("voyageai", None, 640),
+        ("nestvec", None, 5120),
+    ],
+)
+def test_rows_of_an_insert(caller: Any, chunk: int | None, rows: int) -> None:
+    assert Endpoint(caller, "http://h:1", EmbeddingConfig("a"), chunk).max_insert_rows == rows
+
+
+def test_a_function_of_tei_without_a_chunk_has_milvus_own() -> None:
+    endpoint = read_params({"provider": "tei", "endpoint": "http://h:1?encoder=a"})
+    assert endpoint is not None
+    assert endpoint.max_insert_rows == 160
+    malformed = {"provider": "tei", "endpoint": "http://h:1?encoder=a", "max_client_batch_size": "many"}
+    assert read_params(malformed) is None
+
+
+@pytest.mark.parametrize(
+    ("version", "name"),
+    [
+        ("v2.6.0", "minilm?dim=64"),
+        ("v2.6.8", "minilm?dim=64"),
+        ("2.6.8-dev", "minilm?dim=64"),
+        ("2.6-20251010-5c1c17ea", "minilm?dim=64"),
+        ("", "minilm?dim=64"),
+        ("v2.6.9", "minilm"),
+        ("v3.0.0", "minilm"),
+    ],
+)
+def test_the_name_has_the_dim_where_cohere_does_not_send_it(version: str, name: str) -> None:
+    calls = MilvusCalls(parse_version(version))
+    params = PROVIDERS["cohere"].write_params("http://h:1", EmbeddingConfig("minilm", 64), None, calls)
+    assert (params["model_name"], params["dim"]) == (name, 64)
+
+
+def test_milvus_3_waits_for_longer() -> None:
+    config = EmbeddingConfig("minilm", 64)
+    for version, timeout, deadline in (("v2.6.19", None, "8.4"), ("3.0.0-beta", 60_000, "18.4")):
+        params = PROVIDERS["tei"].write_params(
+            "http://h:1", config, None, MilvusCalls(parse_version(version))
+        )
+        assert params.get("timeout_ms") == timeout
+        assert str(params["endpoint"]).endswith(f"&deadline={deadline}")
+
+
+def test_voyage_fills_int8_from_2_6_10_on() -> None:
+    voyage = PROVIDERS["voyageai"]
+    assert voyage.write_params("http://h:1", EmbeddingConfig("minilm@3", 64), None) == {
+        "provider": "voyageai",
+        "model_name": "minilm@3",
+        "dim": 64,
+    }
+    voyage.check_release(parse_version("v2.6.10"))
+    voyage.check_release(parse_version("2.6-20251010-5c1c17ea"))
+    with pytest.raises(StoreRefused, match=r"before 2\.6\.10 does not fill INT8_VECTOR fields: v2\.6\.9"):
+        voyage.check_release(parse_version("v2.6.9"))
+
+
+def test_a_fingerprint_is_read_back() -> None:
+    config = EmbeddingConfig("minilm", 64, fingerprint="0123456789abcdef")
+    for name in naming:
+        endpoint = read_params(PROVIDERS[name].write_params("http://h:1", config, None))
+        assert endpoint is not None
+        assert endpoint.config.fingerprint == "0123456789abcdef"
+    note = read_note(write_note("http://h:1", config, "abstract"), "nestvec")
+    assert note is not None
+    assert note[1].config.fingerprint == "0123456789abcdef"
+
+
 def written(name: ProviderName, config: EmbeddingConfig) -> dict[str, str | int]:
     return PROVIDERS[name].write_params("http://h:1", config, None)
 
 
 def test_params_as_each_provider_takes_them() -> None:
     config = EmbeddingConfig("minilm", 64, exit=3)
-    assert written("cohere", config) == {"provider": "cohere", "model_name": "minilm@3", "dim": 64}
+    assert written("cohere", config) == {"provider": "cohere", "model_name": "minilm@3?dim=64", "dim": 64}
     assert written("openai", config)["model_name"] == "minilm@3"
-    assert written("tei", config)["endpoint"] == "http://h:1?encoder=minilm&dim=64&exit=3"
+    assert written("tei", config)["endpoint"] == "http://h:1?encoder=minilm&dim=64&exit=3&deadline=8.4"
     note = "nestvec: http://h:1?encoder=minilm&dim=64&exit=3&source=abstract"
     assert write_note("http://h:1", config, "abstract") == note
 
 
 def test_an_expert_travels_with_the_exit() -> None:
     config = EmbeddingConfig("minilm", 64, exit=3, expert="biomed")
-    assert written("cohere", config)["model_name"] == "minilm@biomed@3"
+    assert written("cohere", config)["model_name"] == "minilm@biomed@3?dim=64"
     assert written("openai", config)["model_name"] == "minilm@biomed@3"
-    assert written("tei", config)["endpoint"] == "http://h:1?encoder=minilm&dim=64&exit=3&expert=biomed"
+    assert (
+        written("tei", config)["endpoint"]
+        == "http://h:1?encoder=minilm&dim=64&exit=3&expert=biomed&deadline=8.4"
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,19 +207,20 @@ def test_milvus_puts_named_prompts_before_texts_and_the_service_none() -> None:
     config = EmbeddingConfig("e5", 64, prompt="clustering", query_prompt="query", prompts=texts)
     assert written("tei", config) == {
         "provider": "tei",
-        "endpoint": "http://h:1?encoder=e5&dim=64&prompt=&query_prompt=query&document_prompt=clustering",
-        "max_client_batch_size": 1024,
+        "endpoint": "http://h:1?encoder=e5&dim=64&prompt=&query_prompt=query&document_prompt=clustering"
+        "&deadline=8.4",
+        "max_client_batch_size": 256,
         "ingestion_prompt": "c: ",
         "search_prompt": "q: ",
     }
     default = EmbeddingConfig("e5", 64, prompts=Prompts("d: ", "q: ", "s: "))
-    assert written("tei", default)["endpoint"] == "http://h:1?encoder=e5&dim=64&prompt="
+    assert written("tei", default)["endpoint"] == "http://h:1?encoder=e5&dim=64&prompt=&deadline=8.4"
 
 
 def test_prompts_are_in_the_model_name_of_the_providers_that_send_only_that() -> None:
     config = EmbeddingConfig("e5", 64, 3, prompt="clustering")
     assert written("openai", config)["model_name"] == "e5@3?prompt=clustering"
-    assert written("cohere", config)["model_name"] == "e5@3?prompt=clustering"
+    assert written("cohere", config)["model_name"] == "e5@3?dim=64&prompt=clustering"
 
 
 def test_milvus_lite_cannot_tell_queries_from_documents() -> None:

@@ -9,6 +9,7 @@ import pytest
 from pymilvus import CollectionSchema, DataType, MilvusClient
 
 import nestvec
+from nestvec.client.service_client import fetch_info
 from nestvec.engines.fake import FakeEngine
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
@@ -67,21 +68,26 @@ class Server:
         return self._version
 
 
+def fingerprint(service: str, encoder: str = "tiny") -> str:
+    """The parameter of an endpoint with what the service says about an encoder."""
+    return f"fingerprint={fetch_info(service).encoders[encoder].fingerprint}"
+
+
 def params(schema: CollectionSchema) -> list[dict[str, Any]]:
     return [function.params for function in schema.functions]
 
 
 def test_fields_and_functions_for_milvus_as_the_contract_says(schema: CollectionSchema, service: str) -> None:
     client: Any = Server("v2.6.4")
-    add(schema, "abstract", encoder="tiny", dims=[4, 16], service=f"{service}/", client=client)
+    add(schema, "abstract", encoder="tiny", dims=[4, 16], service=f"{service}/", client=client, chunk=100)
     made = {field.name: field for field in schema.fields}
     assert made["abstract_4"].params["dim"] == 4
     assert made["abstract_16"].dtype == DataType.FLOAT_VECTOR
     assert params(schema) == [
         {
             "provider": "tei",
-            "endpoint": f"{service}?encoder=tiny&dim={dim}",
-            "max_client_batch_size": 1024,
+            "endpoint": f"{service}?encoder=tiny&dim={dim}&{fingerprint(service)}&deadline=8.4",
+            "max_client_batch_size": 100,
             "search_prompt": "w1 ",
         }
         for dim in (4, 16)
@@ -91,7 +97,7 @@ def test_fields_and_functions_for_milvus_as_the_contract_says(schema: Collection
 
 def test_functions_for_milvus_lite(schema: CollectionSchema, service: str) -> None:
     client: Any = Server("milvus_lite-3.2.2")
-    add(schema, "abstract", encoder="tiny", dims=[8], service=service, client=client)
+    add(schema, "abstract", encoder="tiny", dims=[8], service=service, client=client, chunk=100)
     assert params(schema) == [
         {
             "provider": "openai",
@@ -99,6 +105,8 @@ def test_functions_for_milvus_lite(schema: CollectionSchema, service: str) -> No
             "model_name": "tiny",
             "dimensions": 8,
             "api_key": "unused",
+            "max_client_batch_size": 100,
+            "fingerprint": fetch_info(service).encoders["tiny"].fingerprint,
         }
     ]
 
@@ -106,7 +114,8 @@ def test_functions_for_milvus_lite(schema: CollectionSchema, service: str) -> No
 def test_the_deepest_exit_is_none_to_milvus(schema: CollectionSchema, service: str) -> None:
     add(schema, "abstract", encoder="tiny", dims=[4], service=service, provider="tei", exit=4)
     assert schema.fields[-1].name == "abstract_4_exit4"
-    assert schema.functions[-1].params["endpoint"] == f"{service}?encoder=tiny&dim=4"
+    endpoint = f"{service}?encoder=tiny&dim=4&{fingerprint(service)}&deadline=8.4"
+    assert schema.functions[-1].params["endpoint"] == endpoint
 
 
 def test_an_exit_is_named_in_the_field_and_told_to_milvus(schema: CollectionSchema, service: str) -> None:
@@ -115,7 +124,7 @@ def test_an_exit_is_named_in_the_field_and_told_to_milvus(schema: CollectionSche
     add(schema, "abstract", dims=[8], provider="openai", **given)
     assert [field.name for field in schema.fields[3:]] == ["abstract_4_exit2", "abstract_8_exit2"]
     tei, openai = params(schema)
-    assert tei["endpoint"] == f"{service}?encoder=tiny&dim=4&exit=2"
+    assert tei["endpoint"].startswith(f"{service}?encoder=tiny&dim=4&exit=2&")
     assert openai["model_name"] == "tiny@2"
     schema.verify()
 
@@ -134,8 +143,11 @@ def test_int8_fields_are_filled_through_cohere(
     add(schema, "abstract", dims=[8], exit=2, **given)
     (field,) = schema.fields[3:]
     assert (field.name, field.dtype) == ("abstract_8_exit2_int8", DataType.INT8_VECTOR)
-    assert field.description == f"nestvec: {service}?encoder=tiny&dim=8&exit=2&source=abstract"
-    assert params(schema) == [{"provider": "cohere", "model_name": "tiny@2", "dim": 8}]
+    assert (
+        field.description
+        == f"nestvec: {service}?encoder=tiny&dim=8&exit=2&{fingerprint(service)}&source=abstract"
+    )
+    assert params(schema) == [{"provider": "cohere", "model_name": "tiny@2?dim=8", "dim": 8}]
     assert f"function.textEmbedding.providers.cohere.url must be {service}/v2/embed" in caplog.text
     key = nestvec.ServiceKey("s3cret", credential="nestvec")
     add(schema, "abstract", dims=[16], key=key, **given)
@@ -149,7 +161,9 @@ def test_binary_fields_say_who_fills_them(schema: CollectionSchema, service: str
     add(schema, "abstract", encoder="tiny", dims=[16], service=service, provider="tei", form="binary")
     (field,) = schema.fields[3:]
     assert (field.name, field.dtype) == ("abstract_16_binary", DataType.BINARY_VECTOR)
-    assert field.description == f"nestvec: {service}?encoder=tiny&dim=16&source=abstract"
+    assert (
+        field.description == f"nestvec: {service}?encoder=tiny&dim=16&{fingerprint(service)}&source=abstract"
+    )
     assert not schema.functions
     (index,) = nestvec.index_params(schema)
     assert index.to_dict()["index_type"] == "BIN_FLAT"
@@ -191,7 +205,8 @@ def test_named_prompts_are_in_the_fields_name_and_sent_by_milvus(
     plain, both, lite = params(schema)
     assert not {"ingestion_prompt", "search_prompt"} & set(plain)
     assert (both["ingestion_prompt"], both["search_prompt"]) == ("w1 ", "w1 ")
-    assert both["endpoint"] == f"{service}?encoder=tiny&dim=4&prompt=&document_prompt=query"
+    query = f"encoder=tiny&dim=4&prompt=&{fingerprint(service)}&document_prompt=query&deadline=8.4"
+    assert both["endpoint"] == f"{service}?{query}"
     assert lite["model_name"] == "tiny?prompt=query"
     assert "are not used" not in caplog.text
 
@@ -236,7 +251,7 @@ def test_without_a_connection_the_kind_of_milvus_is_not_guessed(
         ({"form": "binary", "dims": [8, 4]}, DimNotOffered, r"whole bytes: 4\. Choose a multiple of 8"),
         ({"encoder": "tinny"}, EncoderNotFound, r"tinny\. Available: tiny\. Did you mean 'tiny'\?"),
         ({"source": "abstrct"}, SpecError, r"abstrct\. Add it first.*Did you mean 'abstract'\?"),
-        ({"source": "id"}, SpecError, r"VARCHAR fields only, and id is not one: INT64"),
+        ({"source": "id"}, SpecError, r"VARCHAR and TEXT fields only, and id is neither: INT64"),
         ({"source": "note"}, SpecError, r"may be null: note"),
         ({"service": "127.0.0.1:8080"}, ServiceError, r"not an http or https URL.*http://HOST:PORT"),
         ({"service": "http://h:1/embed"}, ServiceError, r"more than scheme, host and port"),
@@ -309,7 +324,7 @@ def test_a_sparse_field_says_who_fills_it_wherever_it_is_kept(
     add(schema, "abstract", **given)
     add(schema, "abstract", name="lex", dims=[16], **given)
     found = [(one.name, one.dtype, one.description) for one in schema.fields[3:]]
-    note = f"nestvec: {words}?encoder=words&dim=16&source=abstract"
+    note = f"nestvec: {words}?encoder=words&dim=16&{fingerprint(words, 'words')}&source=abstract"
     sparse = DataType.SPARSE_FLOAT_VECTOR
     assert found == [("abstract_sparse", sparse, note), ("lex", sparse, note)]
     assert not schema.functions
@@ -369,7 +384,7 @@ def test_the_largest_weights_alone_are_named_in_the_field_and_its_note(
     add(schema, "abstract", top=64, **given)
     add(schema, "abstract", **given)
     assert [one.name for one in schema.fields[3:]] == ["abstract_sparse_top64", "abstract_sparse"]
-    note = f"nestvec: {words}?encoder=words&dim=16&top=64&source=abstract"
+    note = f"nestvec: {words}?encoder=words&dim=16&top=64&{fingerprint(words, 'words')}&source=abstract"
     assert schema.fields[3].description == note
     for top in (0, True, "64"):
         with pytest.raises(SpecError, match=rf"not a number of weights: {top}\. Write a whole number from 1"):

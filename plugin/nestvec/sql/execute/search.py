@@ -13,7 +13,7 @@ from pymilvus.client.abstract import BaseRanker
 from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import SparseVector, embed
 from nestvec.client.service_key import environment_api_key
-from nestvec.milvus.providers import rerank_params
+from nestvec.milvus.rerank import check_rerank_column, rerank_params
 from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.bind.query import MAX_WINDOW
 from nestvec.sql.bind.vectors.targets import (
@@ -113,10 +113,11 @@ def _ranker(session: Session, node: HybridSearch) -> Steps[BaseRanker | Function
     ranking, rerank = node.ranking, node.rerank
     if rerank is None:
         return WeightedRanker(*ranking.weights) if ranking.weights else RRFRanker(ranking.k)
-    lite = yield from session.is_lite()
+    version = yield from session.server_version()
+    check_rerank_column(rerank.column, version, nullable=rerank.nullable)
     candidates = sum(part.limit for part in node.parts)
     params = {
-        **rerank_params(lite, rerank.service, rerank.encoder, candidates),
+        **rerank_params(version, rerank.service, rerank.encoder, candidates),
         # A list: Milvus takes one text per query.
         "queries": [rerank.query],
     }

@@ -34,6 +34,8 @@ class RerankClause:
     query: str
     candidates: int | None = None
     """How many candidates there are, of each part for a fused ranking; None leaves it to the planner."""
+    nullable: bool = False
+    """Whether the text column may be null."""
 
 
 def bind_rerank(scope: Scope, order: exp.Expr | None, ranking: Ranking | None) -> RerankClause | None:
@@ -52,12 +54,14 @@ def bind_rerank(scope: Scope, order: exp.Expr | None, ranking: Ranking | None) -
     options = dict(_option(scope, option) for option in node.expressions)
     embeddings = (scope.table.embedding(part.column) for part in _parts(ranking))
     service = next((filled.service for filled in embeddings if filled is not None), scope.context.service)
+    column = _column(scope, options.get("column"), ranking, node)
     return RerankClause(
         service=_service(scope, options, service),
         encoder=encoder,
-        column=_column(scope, options.get("column"), ranking, node).name,
+        column=column.name,
         query=_query(scope, options.get("query"), ranking, node),
         candidates=_candidates(scope, options.get("candidates")),
+        nullable=column.nullable,
     )
 
 

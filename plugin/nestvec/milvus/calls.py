@@ -1,0 +1,93 @@
+"""How a Milvus server calls the service: texts a request, tries, and the time for them.
+
+For each chunk of an insert's texts Milvus makes three tries within 30 seconds, and waits 1 to 1.25 s and 2 to
+2.5 s between them (``internal/util/function/models/common.go``). A try that fails in a third of what remains
+leaves room for the others: they find in the service's memory what the ones before made, and if all fail, the
+user reads the service's error instead of Milvus's "context deadline exceeded". Milvus 3.0 takes the 30
+seconds from a Function's ``timeout_ms``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from nestvec.client.service_client import EncoderInfo
+from nestvec.milvus.server_version import THREE, UNKNOWN_VERSION, ServerVersion
+from nestvec_schemas.errors import SpecError
+
+MIN_CHUNK: Final = 32
+MAX_CHUNK: Final = 1024
+"""Bounds of the texts in a request, unless the caller chooses another number."""
+
+DEFAULT_CHUNK: Final = 256
+"""Texts in a request to a service that does not say how fast it is."""
+
+CALLS_PER_INSERT: Final = 5
+"""Requests that Milvus makes at most for one insert (``function.batchFactor``)."""
+
+_TRIES: Final = 3
+_WAITS_SECONDS: Final = 1.25 + 2.5
+"""Between the tries of one chunk, at most."""
+
+_REPLY_SECONDS: Final = 0.3
+"""From a request's deadline until Milvus has read the error."""
+
+_SECONDS: Final = 30.0
+_SECONDS_OF_THREE: Final = 60.0
+
+
+@dataclass(frozen=True)
+class MilvusCalls:
+    """How Milvus calls the service for one field."""
+
+    version: ServerVersion = UNKNOWN_VERSION
+    chunk: int = DEFAULT_CHUNK
+    """Texts in a request, of the providers that let a Function choose."""
+
+    @property
+    def timeout_ms(self) -> int | None:
+        """Milliseconds for all tries of a chunk; None if the server has its own."""
+        return round(_SECONDS_OF_THREE * 1000) if self.version.at_least(THREE) else None
+
+    @property
+    def deadline(self) -> float:
+        """Seconds for one request, to a tenth."""
+        return try_seconds(_SECONDS_OF_THREE if self.version.at_least(THREE) else _SECONDS)
+
+
+UNKNOWN_CALLS: Final = MilvusCalls()
+"""How a server that was not asked calls a service that was not asked."""
+
+
+def try_seconds(seconds: float) -> float:
+    """The seconds after which a try must fail, so that three fit into ``seconds``; to a tenth, downwards."""
+    return math.floor(((seconds - _WAITS_SECONDS) / _TRIES - _REPLY_SECONDS) * 10) / 10
+
+
+def choose_chunk(info: EncoderInfo, passes: int, *, chosen: int | None = None, limit: int = MAX_CHUNK) -> int:
+    """The number of texts that Milvus should send in one request.
+
+    ``chosen`` if it is given, at most ``limit``, the service's maximum. Otherwise what the service
+    recommends, divided by ``passes``: the number of passes through an encoder that each text of the
+    collection takes, which Milvus requests at the same time. Raises SpecError.
+    """
+    if chosen is not None:
+        if isinstance(chosen, bool) or not isinstance(chosen, int) or not 1 <= chosen <= limit:
+            raise SpecError(
+                "the service does not take this many texts in one request",
+                value=chosen,
+                next_step=f"Choose a chunk of 1 to {limit:,} texts, or omit it: the speed of the encoder "
+                "then decides.",
+            )
+        return chosen
+    return max(MIN_CHUNK, min(_recommended(info) // max(passes, 1), MAX_CHUNK, limit))
+
+
+def _recommended(info: EncoderInfo) -> int:
+    if info.recommended_chunk is not None:
+        return info.recommended_chunk
+    if info.tokens_per_second is None:
+        return DEFAULT_CHUNK
+    return int(info.tokens_per_second * try_seconds(_SECONDS) / info.max_tokens)
