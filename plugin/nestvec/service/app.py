@@ -19,6 +19,7 @@ from nestvec._version import __version__
 from nestvec.service.api import check, cohere, embed_all, health, openai, rerank, sparse, tei
 from nestvec.service.api.error_responses import error_response
 from nestvec.service.embedder import Embedder
+from nestvec.service.middleware.allowed_hosts import AllowedHosts, AllowedHostsMiddleware
 from nestvec.service.middleware.api_keys import ApiKeyMiddleware, ApiKeys
 from nestvec.service.middleware.body_limit import BodyLimitMiddleware
 from nestvec.service.middleware.context import RequestContextMiddleware
@@ -79,7 +80,13 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
         if tracing is not None:
             tracing.close()
 
-    app = FastAPIOffline(title="nestvec", version=__version__, description=_DESCRIPTION, lifespan=lifespan)
+    app = FastAPIOffline(
+        title="nestvec",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,  # it would redirect to whatever the Host header names
+    )
     app.state.embedder, app.state.metrics = embedder, service_metrics
     app.state.readiness = health.Readiness(
         embedder.engine, [name for name, encoder in embedder.encoders.items() if encoder.base is None]
@@ -103,6 +110,7 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
         app.add_middleware(CorsMiddleware, origins=settings.access.cors_origins)
     if tracing is not None:
         app.add_middleware(RequestSpanMiddleware, tracing=tracing)
+    app.add_middleware(AllowedHostsMiddleware, hosts=AllowedHosts(settings.access.allowed_hosts))
     app.add_middleware(RequestLogMiddleware, listeners=(service_metrics.request_ended, log_access))
     app.add_middleware(
         CorrelationIdMiddleware, update_request_header=False, validator=None, transformer=valid_request_id
@@ -132,7 +140,8 @@ def _add_routes(app: FastAPI) -> None:
 async def _metrics(request: Request) -> Response:
     """Prometheus metrics. Needs no API key."""
     service_metrics: metrics.Metrics = request.app.state.metrics
-    return Response(service_metrics.render(), media_type=metrics.MEDIA_TYPE)
+    content, media_type = service_metrics.render(request.headers.get("accept", ""))
+    return Response(content, headers={"content-type": media_type})
 
 
 async def _handle_disconnect(request: Request, error: Exception) -> Response:

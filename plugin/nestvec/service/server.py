@@ -20,12 +20,16 @@ from nestvec.service.app import create_app
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
 from nestvec.service.middleware.connection import connection_class
+from nestvec.service.middleware.connection_gate import ConnectionGate
+from nestvec.service.middleware.listener import LimitedListener
 from nestvec.service.observability.observer import Observer
 from nestvec.service.settings import AccessSettings, ServiceSettings
 from nestvec_schemas.errors import PortInUse, ServiceError
 
 _START_SECONDS: Final = 60.0
 _MAX_OPEN_FILES: Final = 65536
+_MIN_OTHER_FILES: Final = 16
+"""Files that the process may open besides its connections: images, API keys, connections to Triton."""
 
 
 def open_embedder(
@@ -38,12 +42,12 @@ def open_embedder(
     return Embedder(encoders, engine, settings, observer)
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> LimitedListener:
     """A listening socket; port 0 means any free port. Raises PortInUse, ServiceError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Without the protocol, asyncio leaves Nagle's algorithm on, and responses wait 40 ms for an
     # acknowledgement.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = LimitedListener(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -102,7 +106,20 @@ def listening_url(listener: socket.socket, *, tls: bool = False) -> str:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which a second SIGTERM stops at once, as a second SIGINT does."""
+    """uvicorn's server, with a gate before its connections. A second SIGTERM stops it at once, as a second
+    SIGINT does."""
+
+    def __init__(self, config: uvicorn.Config, gate: ConnectionGate) -> None:
+        super().__init__(config)
+        self.gate = gate
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if (descriptors := _free_descriptors()) is not None:
+            self.gate.limit_connections(descriptors - max(_MIN_OTHER_FILES, descriptors // 16))
+        for listener in sockets or ():
+            if isinstance(listener, LimitedListener):
+                listener.gate, listener.tls = self.gate, self.config.ssl_certfile is not None
+        await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit
@@ -113,10 +130,13 @@ def create_server(embedder: Embedder) -> Server:
     """A server for the app. Raises ServiceError for TLS files, API keys or packages that are unusable."""
     limits, access = embedder.settings.connections, embedder.settings.access
     _check_tls(access)
+    app = create_app(embedder)
+    gate = ConnectionGate(limits, app.state.metrics.connection_refused)
+    app.state.metrics.watch_connections(gate)
     config = uvicorn.Config(
-        create_app(embedder),
+        app,
         loop="asyncio",
-        http=connection_class(limits, embedder.settings.load.body_bytes),
+        http=connection_class(limits, embedder.settings.load.body_bytes, gate),
         ws="none",
         log_config=None,
         access_log=False,
@@ -127,7 +147,7 @@ def create_server(embedder: Embedder) -> Server:
         timeout_keep_alive=limits.keep_alive_seconds,
         timeout_graceful_shutdown=limits.shutdown_seconds,
     )
-    return Server(config)
+    return Server(config, gate)
 
 
 def _check_tls(access: AccessSettings) -> None:
@@ -162,3 +182,15 @@ def _raise_open_file_limit() -> None:
     target = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < target:
         resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
+
+
+def _free_descriptors() -> int | None:
+    """How many more files the process may open; None where the system does not say."""
+    try:
+        import resource  # noqa: PLC0415 - not on Windows
+
+        open_files = sum(1 for _ in Path("/dev/fd").iterdir())
+    except (ImportError, OSError):
+        return None
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else soft - open_files

@@ -140,7 +140,7 @@ def impatient(embedder: Embedder) -> Iterator[str]:
         yield service
 
 
-_HEAD = b"POST /embed HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n"
+_HEAD = b"POST /embed HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ _HEAD = b"POST /embed HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nc
     [
         (b"", b""),
         (b"POST /embed HTTP/1.1\r\n", b"a: b\r\n"),
-        (b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n", b""),
-        (b"GET /health HTTP/1.1\r\nhost: x\r\n\r\nGET /he", b"a"),
+        (b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n", b""),
+        (b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\nGET /he", b"a"),
     ],
     ids=["nothing", "dripping headers", "nothing after an answer", "dripping after an answer"],
 )
@@ -186,7 +186,7 @@ def test_a_body_that_does_not_come_is_answered_with_408(impatient: str, then: by
 
 def test_headers_without_end_are_refused(impatient: str) -> None:
     with raw(impatient) as connection:
-        connection.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\nx-a: ")
+        connection.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\nx-a: ")
         stop = threading.Event()
         dripping = threading.Thread(target=drip, args=(connection, b"a" * 2000, stop))
         dripping.start()
@@ -217,7 +217,7 @@ def test_trailers_without_end_are_hung_up_on(embedder: Embedder) -> None:
 def test_an_answer_that_nobody_fetches_is_given_up(embedder: Embedder) -> None:
     embedder.settings = replace(embedder.settings, connections=ConnectionLimits(keep_alive_seconds=1))
     body = b'{"inputs":[' + b",".join(b'"w1"' for _ in range(2000)) + b"]}"
-    head = b"POST /embed HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    head = b"POST /embed HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
     server = create_server(embedder)
     listener = bind("127.0.0.1", 0)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)

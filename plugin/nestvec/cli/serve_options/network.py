@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ F = TypeVar("F", bound=Callable[..., object])
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
+_LABEL = r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
+_HOST_PATTERN = re.compile(rf"\*|(\*\.)?{_LABEL}(\.{_LABEL})*\.?")
+"""A host's name in lower case, ``*.`` and a name, or ``*``."""
+
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 """An origin as browsers write it: in lower case, without a path."""
 
@@ -32,8 +37,10 @@ class NetworkArgs:
     api_keys: Path | None
     tls_cert: Path | None
     tls_key: Path | None
+    allowed_host: tuple[str, ...]
     cors_origin: tuple[str, ...]
     accept_token_ids: bool
+    max_connections: int
     shutdown_seconds: int
 
     def access(self) -> AccessSettings:
@@ -41,14 +48,23 @@ class NetworkArgs:
         from nestvec.service.settings import AccessSettings
 
         return AccessSettings(
-            self.api_keys, self.tls_cert, self.tls_key, self.cors_origin, self.accept_token_ids
+            api_keys=self.api_keys,
+            tls_cert=self.tls_cert,
+            tls_key=self.tls_key,
+            cors_origins=self.cors_origin,
+            accept_token_ids=self.accept_token_ids,
+            allowed_hosts=(*filter(_is_name, (self.host,)), *self.allowed_host),
         )
 
     def connections(self) -> ConnectionLimits:
-        """How long clients may take, and how long stopping may."""
+        """How many connections clients may open, how long they may take, and how long stopping may."""
         from nestvec.service.settings import ConnectionLimits
 
-        return ConnectionLimits(shutdown_seconds=self.shutdown_seconds)
+        return ConnectionLimits(
+            connections=self.max_connections,
+            client_connections=max(1, self.max_connections // 4),
+            shutdown_seconds=self.shutdown_seconds,
+        )
 
 
 def _check_origins(_: click.Context, __: click.Parameter, origins: tuple[str, ...]) -> tuple[str, ...]:
@@ -61,6 +77,25 @@ def _check_origins(_: click.Context, __: click.Parameter, origins: tuple[str, ..
     return origins
 
 
+def _check_hosts(_: click.Context, __: click.Parameter, hosts: tuple[str, ...]) -> tuple[str, ...]:
+    for host in hosts:
+        if not _HOST_PATTERN.fullmatch(host.lower()):
+            raise click.BadParameter(
+                f"{host!r} is not the name of a host. Write it without scheme and port: embed.example.com, "
+                "*.example.com for all names below it, or * for any."
+            )
+    return hosts
+
+
+def _is_name(host: str) -> bool:
+    """Whether a host is written as a name, not as an address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return True
+    return False
+
+
 def network_options(command: F) -> F:
     """The fields of NetworkArgs."""
     return option_group(
@@ -70,6 +105,15 @@ def network_options(command: F) -> F:
         option("--api-keys", type=_FILE, help="File of API keys, one per line; reread when it changes."),
         option("--tls-cert", type=_FILE, help="Certificate chain (PEM); serves https."),
         option("--tls-key", type=_FILE, help="The certificate's unencrypted private key (PEM)."),
+        option(
+            "--allowed-host",
+            multiple=True,
+            metavar="NAME",
+            callback=_check_hosts,
+            show_default="localhost, IP addresses, and the name given as --host",
+            help="Name by which clients may call the service: NAME, *.NAME for the names below it, or * for "
+            "any (repeatable).",
+        ),
         option(
             "--cors-origin",
             multiple=True,
@@ -82,6 +126,12 @@ def network_options(command: F) -> F:
             "--accept-token-ids",
             is_flag=True,
             help="Take token ids on OpenAI's and vLLM's paths; they must be of the encoder's own tokenizer.",
+        ),
+        option(
+            "--max-connections",
+            type=click.IntRange(1, 60_000),
+            default=4096,
+            help="Open connections; a quarter of them from one client address.",
         ),
         option(
             "--shutdown-seconds",

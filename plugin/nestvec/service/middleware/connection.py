@@ -7,6 +7,8 @@ from typing import ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from nestvec.service.middleware.connection_gate import ConnectionGate
+from nestvec.service.middleware.context import ARRIVED
 from nestvec.service.settings import ConnectionLimits
 
 _TOO_LARGE: Final = (
@@ -14,29 +16,47 @@ _TOO_LARGE: Final = (
 )
 
 
+_HIGH_WATER: Final = 64 << 10
+"""Unread bytes from which no further response is written."""
+
+
+class TooManyPipelined(Exception):
+    """A client sent more requests than it may before it reads a response. An internal error."""
+
+
 class LimitedConnection(HttpToolsProtocol):
     """A connection that is closed if its client is too slow or sends too much.
 
-    It is closed after ``keep_alive_seconds`` if the client sends no request, sends its headers or the rest
-    of a refused body too slowly, or does not read its response. Headers longer than ``header_bytes``, not
-    counting the first read, are answered with 431. A request of more than ``max_request_bytes`` on the wire
-    (endless trailers) before its response closes the connection.
+    It is closed after ``keep_alive_seconds`` if the client sends no request, or sends its headers or the rest
+    of a refused body too slowly, and if it reads less of its response than ``read_rate`` in that time. While
+    bytes of a response are unread, the next request is neither read nor answered. Headers longer than
+    ``header_bytes``, not counting the first read, are answered with 431. More than ``pipelined_requests``
+    before a response, or a request of more than ``max_request_bytes`` on the wire (endless trailers) before
+    its response, close the connection.
     """
 
     limits: ClassVar[ConnectionLimits]
     max_request_bytes: ClassVar[int]
+    gate: ClassVar[ConnectionGate]
 
     _message_timer: asyncio.TimerHandle | None = None
+    _read_timer: asyncio.TimerHandle | None = None
     _in_headers = False
     _bytes_read = 0
-    _unsent_bytes = 0
+    _unread_bytes = 0
+    _next_waits = False
+    """Whether the response is complete but unread, so that the next request waits."""
+    _flooded = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        transport.set_write_buffer_limits(high=_HIGH_WATER, low=0)
         super().connection_made(transport)
         self._start_message_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_message_timer()
+        self._next_waits = False
+        self._note_unread(0)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -56,7 +76,11 @@ class LimitedConnection(HttpToolsProtocol):
             self.transport.abort()
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= self.limits.pipelined_requests:
+            self._flooded = True
+            raise TooManyPipelined
         super().on_message_begin()
+        self.scope[ARRIVED] = self.loop.time()  # type: ignore[typeddict-unknown-key]
         self._in_headers, self._bytes_read = True, 0
         self._start_message_timer()
 
@@ -74,21 +98,63 @@ class LimitedConnection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        self._note_unread(self.transport.get_write_buffer_size())
+        if self.flow.write_paused and not self.transport.is_closing():
+            self._next_waits = True
+            self.flow.pause_reading()
+            return
         super().on_response_complete()
         if self.cycle.response_complete and self.cycle.more_body:
             self._start_message_timer()
 
-    def timeout_keep_alive_handler(self) -> None:
-        unsent = self.transport.get_write_buffer_size()
-        if not unsent:
-            super().timeout_keep_alive_handler()
-        elif unsent == self._unsent_bytes:
+    def send_400_response(self, msg: str) -> None:
+        if self._flooded:
             self.transport.abort()
         else:
-            self._unsent_bytes = unsent
+            super().send_400_response(msg)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._note_unread(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._note_unread(0)
+        if self._next_waits:
+            self._next_waits = False
+            self.on_response_complete()
+
+    def give_up(self) -> None:
+        """Close the connection and drop what its client did not read."""
+        self.transport.abort()
+
+    def timeout_keep_alive_handler(self) -> None:
+        if self._read_timer is None:
+            super().timeout_keep_alive_handler()
+        else:  # the client still reads its response
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.limits.keep_alive_seconds, self.timeout_keep_alive_handler
             )
+
+    def _note_unread(self, size: int) -> None:
+        """Have the client read ``size`` bytes at the read rate; 0 if it has read everything."""
+        self._unread_bytes = size
+        self.gate.set_unread(self, size)
+        if not size and self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
+        elif size and self._read_timer is None:
+            self._read_timer = self.loop.call_later(self.limits.keep_alive_seconds, self._check_reading)
+
+    def _check_reading(self) -> None:
+        self._read_timer = None
+        before, unread = self._unread_bytes, self.transport.get_write_buffer_size()
+        expected = min(before, self.limits.read_rate * self.limits.keep_alive_seconds)
+        # Small responses to further requests may have been added meanwhile, up to the high-water mark.
+        if unread and unread <= before and before - unread < expected:
+            self.transport.abort()
+        else:
+            self._note_unread(unread)
 
     def _start_message_timer(self) -> None:
         if self._message_timer is None:
@@ -100,11 +166,14 @@ class LimitedConnection(HttpToolsProtocol):
             self._message_timer = None
 
 
-def connection_class(connection_limits: ConnectionLimits, max_body: int) -> type[LimitedConnection]:
+def connection_class(
+    connection_limits: ConnectionLimits, max_body: int, connection_gate: ConnectionGate
+) -> type[LimitedConnection]:
     """The protocol class for uvicorn's ``http``, with these limits."""
 
     class Connection(LimitedConnection):
         limits = connection_limits
         max_request_bytes = 2 * max_body + connection_limits.header_bytes
+        gate = connection_gate
 
     return Connection

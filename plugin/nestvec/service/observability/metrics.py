@@ -1,24 +1,29 @@
 """Prometheus metrics of one service: TEI's names where TEI has one, ``nestvec_`` for the rest.
 
-TEI's dashboards read them unchanged; TEI's counters have no ``_total`` at the end. The names
-are those of text-embeddings-inference 1.9 (``router`` and ``core``).
+TEI's dashboards read them unchanged; TEI's counters have no ``_total`` at the end, which the text format
+allows and OpenMetrics does not: there they are of unknown type. The names are those of
+text-embeddings-inference 1.9 (``router`` and ``core``).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from nestvec._version import __version__
+from nestvec.service.middleware.connection_gate import ConnectionGate
 from nestvec.service.observability.observer import BatchRun, RequestRecord
 
-MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_UNTYPED_COUNTER: Final = re.compile(rb"(?m)^(# TYPE te_\w+) untyped$")
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _POWERS = tuple(float(1 << power) for power in range(18))
@@ -31,6 +36,8 @@ FAILURE_CAUSES = {
     404: "validation",
     408: "timeout",
     413: "validation",
+    415: "validation",
+    421: "validation",
     422: "validation",
     424: "inference",
     429: "overloaded",
@@ -69,6 +76,11 @@ class Metrics:
             "te_request_duration", "Seconds until a response of 200.", _SECONDS, *labels
         )
         self._http = self._counter("nestvec_http_requests", "All requests.", "path", "status")
+        self._connections = self._gauge("nestvec_connections", "Open connections.")
+        self._unread = self._gauge("nestvec_unread_bytes", "Bytes of responses that clients have not read.")
+        self._refused = self._counter(
+            "nestvec_connections_refused", "Connections that were refused, by reason.", "reason"
+        )
 
     def _batch_metrics(self) -> None:
         counter, histogram = self._counter, self._histogram
@@ -108,6 +120,15 @@ class Metrics:
         self._gauge("nestvec_build_info", "Always 1; the label is the running version.", "version").labels(
             __version__
         ).set(1)
+
+    def watch_connections(self, gate: ConnectionGate) -> None:
+        """Show what the gate of the service's connections counts."""
+        self._connections.set_function(lambda: gate.connections)
+        self._unread.set_function(lambda: gate.unread_bytes)
+
+    def connection_refused(self, reason: str) -> None:
+        """A connection was refused: see ``ConnectionGate``."""
+        self._refused.labels(reason).inc()
 
     def request_ended(self, request: RequestRecord) -> None:
         """A request was answered, or its client disconnected."""
@@ -151,9 +172,13 @@ class Metrics:
         """See ``Observer``."""
         self._truncated.labels(encoder).inc(texts)
 
-    def render(self) -> bytes:
-        """All of it in Prometheus's text format 0.0.4."""
-        return generate_latest(self.registry)
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """All of it, and its media type: OpenMetrics 1.0 if ``accept`` (of the request) names it, else
+        Prometheus's text format 0.0.4."""
+        if "application/openmetrics-text" in accept.lower():
+            return openmetrics.generate_latest(self.registry), openmetrics.CONTENT_TYPE_LATEST
+        text = _UNTYPED_COUNTER.sub(rb"\1 counter", generate_latest(self.registry))
+        return text, CONTENT_TYPE_PLAIN_0_0_4
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return self._register(Counter(name, documentation, labels, registry=None))
@@ -170,7 +195,7 @@ class Metrics:
 
 
 class _TeiNamedCollector(Collector):
-    """Metrics under TEI's names: no ``_total`` at the end of counters, no ``_created`` lines."""
+    """Metrics under TEI's names: no ``_total`` at the end of TEI's counters, no ``_created`` lines."""
 
     def __init__(self, metrics: Iterable[MetricWrapperBase]) -> None:
         self._metrics = list(metrics)

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from nestvec.service.api.error_codes import ERROR_CODES
@@ -30,8 +31,12 @@ TEI = {
 
 
 def read(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """The samples under the names that are in the text: the parser adds ``_total`` to every counter."""
     return {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        (
+            sample.name if f"# TYPE {family.name} counter" not in text else family.name,
+            tuple(sorted(sample.labels.items())),
+        ): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
@@ -73,8 +78,8 @@ def test_a_service_counts_under_teis_names(embedder: Embedder) -> None:
 def test_two_services_count_apart() -> None:
     one, other = Metrics(["/embed"]), Metrics(["/embed"])
     one.texts_requested("tiny", fresh=1, shared=2, remembered=3)
-    assert read(one.render().decode())["te_embed_count", (("encoder", "tiny"),)] == 6
-    assert not any(name == "te_embed_count" for name, _ in read(other.render().decode()))
+    assert read(one.render()[0].decode())["te_embed_count", (("encoder", "tiny"),)] == 6
+    assert not any(name == "te_embed_count" for name, _ in read(other.render()[0].decode()))
 
 
 def test_padding_and_failures_of_batches() -> None:
@@ -85,7 +90,7 @@ def test_padding_and_failures_of_batches() -> None:
     metrics.batch_finished(
         BatchRun("tiny", texts=2, tokens=3, padded=4, queue_seconds=0.1, inference_seconds=0.2, failed=True)
     )
-    found = read(metrics.render().decode())
+    found = read(metrics.render()[0].decode())
     assert found["nestvec_padding_tokens_total", (("encoder", "tiny"),)] == 7
     assert found["te_embed_success", (("encoder", "tiny"),)] == 2
     assert found["te_request_queue_duration_sum", (("encoder", "tiny"),)] == pytest.approx(0.2)
@@ -94,7 +99,7 @@ def test_padding_and_failures_of_batches() -> None:
 def test_a_client_that_goes_away_is_a_dropped_request() -> None:
     metrics = Metrics(["/embed"])
     metrics.request_ended(RequestRecord("POST", "/embed"))
-    assert read(metrics.render().decode())["te_request_failure", (("err", "dropped"),)] == 1
+    assert read(metrics.render()[0].decode())["te_request_failure", (("err", "dropped"),)] == 1
 
 
 def test_every_status_of_an_error_has_a_cause() -> None:
@@ -118,3 +123,46 @@ def test_a_request_in_flight_is_shared(served: Any) -> None:
         served.engine.seconds = 0.0
     found = read(httpx.get(f"{served.address}/metrics").text)
     assert found["nestvec_texts_total", (("encoder", "tiny"), ("source", "shared"))] >= 1
+
+
+def used_metrics() -> Metrics:
+    metrics = Metrics(["/embed"])
+    metrics.request_ended(RequestRecord("POST", "/embed", "tiny", 1, status=200, seconds=0.1))
+    metrics.request_ended(RequestRecord("POST", "/embed", "tiny", 1, status=422, seconds=0.1))
+    metrics.texts_requested("tiny", fresh=1, shared=0, remembered=0)
+    metrics.queue_changed("tiny", 3)
+    metrics.connection_refused("client")
+    metrics.batch_finished(
+        BatchRun("tiny", texts=2, tokens=10, padded=16, queue_seconds=0.1, inference_seconds=0.2)
+    )
+    return metrics
+
+
+def test_every_metric_has_its_type() -> None:
+    content, media_type = used_metrics().render()
+    assert media_type == "text/plain; version=0.0.4; charset=utf-8"
+    text = content.decode()
+    types = {family.name: family.type for family in text_string_to_metric_families(text)}
+    assert set(types.values()) == {"counter", "gauge", "histogram"}
+    for name in ("te_request_count", "te_request_success", "te_request_failure", "te_embed_count"):
+        assert f"# TYPE {name} counter\n{name}" in text, "as metrics-exporter-prometheus writes TEI's"
+    assert types["nestvec_texts"] == types["nestvec_connections_refused"] == "counter"
+    assert types["te_queue_size"] == types["nestvec_connections"] == "gauge"
+    assert types["te_request_duration"] == "histogram"
+
+
+def test_openmetrics_for_a_client_that_accepts_it() -> None:
+    accepted = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3"
+    content, media_type = used_metrics().render(accepted)
+    assert media_type.startswith("application/openmetrics-text; version=1.0.0")
+    families = {family.name: family for family in parse_openmetrics(content.decode())}
+    assert families["nestvec_texts"].type == "counter"
+    assert families["te_embed_count"].type == "unknown"
+    assert [sample.value for sample in families["te_embed_count"].samples] == [1.0]
+
+
+def test_a_scrape_may_ask_for_openmetrics(service: str) -> None:
+    accept = {"accept": "application/openmetrics-text"}
+    response = httpx.get(f"{service}/metrics", headers=accept)
+    assert response.headers["content-type"].startswith("application/openmetrics-text")
+    assert response.text.endswith("# EOF\n")

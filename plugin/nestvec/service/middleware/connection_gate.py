@@ -1,0 +1,120 @@
+"""Counts the connections of a service, and the bytes that its clients leave unread."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from nestvec.service.settings import ConnectionLimits
+
+logger = logging.getLogger(__name__)
+
+_GRACE_SECONDS: Final = 1.0
+"""How long a response may stay unread while clients leave too many bytes unread in all."""
+
+
+class UnreadConnection(Protocol):
+    """A connection whose client has bytes to read."""
+
+    def give_up(self) -> None:
+        """Close the connection and drop what was not read."""
+
+
+class ConnectionGate:
+    """Decides which connections are accepted, and which are closed because their clients do not read.
+
+    It belongs to the service's event loop. ``refused`` is called with the reason of each refusal:
+    ``"connections"`` (too many in all), ``"client"`` (too many of one client) or ``"descriptors"``
+    (the process has no file descriptor left).
+    """
+
+    def __init__(
+        self,
+        limits: ConnectionLimits,
+        refused: Callable[[str], None] = lambda reason: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limits, self._refused, self._clock = limits, refused, clock
+        self._max_connections = limits.connections
+        self._by_client: Counter[str] = Counter()
+        self._unread: dict[UnreadConnection, tuple[int, float]] = {}
+        self.connections = 0
+        """Connections that are open."""
+        self.unread_bytes = 0
+        """Bytes of responses that clients have not read, and that are held for them."""
+
+    def limit_connections(self, descriptors: int) -> None:
+        """Accept at most as many connections as the process has ``descriptors`` for them."""
+        self._max_connections = min(self._limits.connections, max(1, descriptors))
+
+    def admit(self, client: str) -> bool:
+        """Count a new connection of a client; False if it is one too many."""
+        if self.connections >= self._max_connections:
+            self.refuse("connections", f"{self._max_connections} connections are open")
+            return False
+        if self._by_client[client] >= self._limits.client_connections:
+            self.refuse("client", f"{client} has {self._limits.client_connections} connections open")
+            return False
+        self.connections += 1
+        self._by_client[client] += 1
+        return True
+
+    def release(self, client: str) -> None:
+        """A connection of a client is closed."""
+        self.connections -= 1
+        self._by_client[client] -= 1
+        if not self._by_client[client]:
+            del self._by_client[client]
+
+    def refuse(self, reason: str, message: str) -> None:
+        """Record that a connection was refused."""
+        self._refused(reason)
+        logger.warning("a connection was refused: %s", message)
+
+    def set_unread(self, connection: UnreadConnection, size: int) -> None:
+        """The client of ``connection`` has ``size`` bytes to read, 0 for none.
+
+        If clients leave too many bytes unread in all, the connections that have waited the longest are given
+        up.
+        """
+        before, since = self._unread.pop(connection, (0, self._clock()))
+        self.unread_bytes += size - before
+        if size:
+            self._unread[connection] = (size, since)
+            if size > before:
+                self._give_up_longest()
+
+    def _give_up_longest(self) -> None:
+        limit, now = self._limits.unread_bytes, self._clock()
+        waiting = sorted(self._unread.items(), key=lambda item: item[1][1])
+        for connection, (_, since) in waiting:
+            if self.unread_bytes <= limit:
+                return
+            if self.unread_bytes <= 2 * limit and now - since < _GRACE_SECONDS:
+                asyncio.get_running_loop().call_later(_GRACE_SECONDS, self._give_up_longest)
+                return
+            logger.warning(
+                "clients leave more than %d bytes of responses unread: the connection that has waited the "
+                "longest is closed",
+                limit,
+            )
+            self.set_unread(connection, 0)
+            connection.give_up()
+
+
+def client_of(address: str) -> str:
+    """Whom a peer's address stands for: an IPv6 client chooses the last 64 bits of its address freely."""
+    if ":" not in address:
+        return address
+    try:
+        ip = ipaddress.IPv6Address(address)
+    except ValueError:
+        return address
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(ip) >> 64 << 64, 64)))
