@@ -19,6 +19,7 @@ from nestvec._version import __version__
 from nestvec.service.api import check, cohere, embed_all, health, openai, rerank, sparse, tei
 from nestvec.service.api.error_responses import error_response
 from nestvec.service.embedder import Embedder
+from nestvec.service.middleware.admission import AdmissionMiddleware
 from nestvec.service.middleware.allowed_hosts import AllowedHosts, AllowedHostsMiddleware
 from nestvec.service.middleware.api_keys import ApiKeyMiddleware, ApiKeys
 from nestvec.service.middleware.body_limit import BodyLimitMiddleware
@@ -97,6 +98,7 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
         app.add_exception_handler(kind, _handle_error)
     app.add_exception_handler(ClientDisconnect, _handle_disconnect)
     # The last one added is the first to see a request.
+    app.add_middleware(AdmissionMiddleware, admission=embedder.admission)
     app.add_middleware(
         BodyLimitMiddleware,
         max_bytes=settings.load.body_bytes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import Context
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
@@ -11,9 +12,14 @@ from typing import TypeVar
 import numpy as np
 
 from nestvec.engines.contract import Engine
-from nestvec.service.batching.admission import Admission
+from nestvec.service.batching.admission import RequestAdmission
 from nestvec.service.batching.cache import CachedEmbedding, CacheKey
 from nestvec.service.batching.runner import BatchRunner, PartSpec, PendingEmbedding
+from nestvec.service.batching.speed import EngineSpeed
+from nestvec.service.batching.turns import turn_paused
+from nestvec.service.catalog.catalog import EncoderCatalog
+from nestvec.service.catalog.instance import EncoderInstance, instances_of
+from nestvec.service.catalog.residency import Residency
 from nestvec.service.encoders import LoadedEncoder
 from nestvec.service.observability.observer import NullObserver, Observer
 from nestvec.service.preprocess.inputs import EmbedInput, ModelInput, input_digest, with_position
@@ -26,6 +32,7 @@ from nestvec_schemas.late_interaction import Role
 from nestvec_schemas.on_error import OnError
 from nestvec_schemas.packed_outputs import EXTRA_COLUMNS
 from nestvec_schemas.preprocessing.collate import Array
+from nestvec_schemas.towers import MAIN_PART
 from nestvec_schemas.vectors import Vectors
 
 T = TypeVar("T")
@@ -90,37 +97,73 @@ class Embedder:
         settings: ServiceSettings,
         observer: Observer | None = None,
     ) -> None:
-        self.encoders, self.engine, self.settings = encoders, engine, settings
+        self.engine, self.settings = engine, settings
+        self.encoders = (
+            encoders if isinstance(encoders, EncoderCatalog) else EncoderCatalog(instances_of(encoders))
+        )
         self.observer = observer or NullObserver()
-        self._runners: dict[tuple[str, str], BatchRunner] = {}
-        self._requests = Admission(settings.load)
+        self.residency = Residency(None, settings.engine.memory)
+        """Which encoders are in memory; replaced before ``start`` where the engine can unload them."""
+        self.admission = RequestAdmission(settings.load)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Start the encoders' runners on the running event loop, the one that ``embed`` is called on."""
-        for name, encoder in self.encoders.items():
-            for part in encoder.manifest.parts if encoder.base is None else ():
-                self._runners[name, part] = self._runner(name, part)
-        self._tasks = [
-            asyncio.create_task(runner.run(), name=f"nestvec-{'-'.join(filter(None, key))}")
-            for key, runner in self._runners.items()
-        ]
+        for instance in self.encoders.instances:
+            self.start_instance(instance)
+        self.encoders.on_retired = self.retire
+        self._tasks = [asyncio.create_task(self.residency.watch(), name="nestvec-residency")]
 
-    def _runner(self, encoder: str, part: str) -> BatchRunner:
-        manifest, settings = self.encoders[encoder].manifest, self.settings
+    def start_instance(self, instance: EncoderInstance) -> None:
+        """Start the runners of an instance, before the catalog shows it to requests."""
+        for part in instance.own.manifest.parts:
+            runner = instance.runners[part] = self._runner(instance, part)
+            name = "-".join(filter(None, ("nestvec", instance.name, part)))
+            # In a context of its own, not that of a request in which it may be started.
+            instance.tasks.append(asyncio.create_task(runner.run(), name=name, context=Context()))
+
+    def _runner(self, instance: EncoderInstance, part: str) -> BatchRunner:
+        manifest, settings = instance.own.manifest, self.settings
         if manifest.tower_of_part(part).alone:
             settings = replace(settings, batches=replace(settings.batches, texts=1))
         packed = bool(manifest.outputs)
         dim = manifest.dim + EXTRA_COLUMNS if packed else manifest.dim
-        spec = PartSpec(encoder, part, manifest.kind, dim, packed=packed)
-        return BatchRunner(spec, self.engine, settings, Admission(settings.load), self.observer)
+        spec = PartSpec(
+            instance.name,
+            part,
+            manifest.kind,
+            dim,
+            manifest.tower_of_part(part).max_tokens,
+            packed=packed,
+            generation=instance.generation,
+        )
+        return BatchRunner(spec, self.engine, settings, self.observer)
+
+    def _runner_of(self, encoder: str, part: str) -> BatchRunner:
+        """The runner that the current request uses for an encoder, whose pass may be another's."""
+        return self.encoders.instance(encoder).runners[part]
+
+    def retire(self, instance: EncoderInstance) -> None:
+        """Stop an instance that no request can see any more, and release its memory."""
+        for task in instance.tasks:
+            task.cancel()
+        for runner in instance.runners.values():
+            runner.cancel_all()
+        self.residency.retire(instance)
+
+    def speed(self, encoder: str) -> EngineSpeed | None:
+        """How fast the engine runs the encoder's main part; None before ``start``."""
+        runner = self.encoders.instance(encoder).runners.get(MAIN_PART)
+        return None if runner is None else runner.speed
 
     async def close(self) -> None:
         """Stop working and close the engine; requests that still wait are cancelled."""
-        for task in self._tasks:
+        instances = self.encoders.instances
+        tasks = [*self._tasks, *(task for instance in instances for task in instance.tasks)]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for runner in self._runners.values():
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for runner in (runner for instance in instances for runner in instance.runners.values()):
             runner.cancel_all()
         await self.engine.close()
 
@@ -134,6 +177,13 @@ class Embedder:
         encoder does not know), NotOffered (inputs that it does not take), Overloaded, DeadlineExceeded,
         EngineError. A caller that is cancelled gives up its place.
         """
+        with self.encoders.pinned():
+            async with self.residency.lease(self.encoders.instance(encoder)):
+                return await self._embed_or_average(encoder, inputs, options)
+
+    async def _embed_or_average(
+        self, encoder: str, inputs: Sequence[EmbedInput], options: EmbedOptions
+    ) -> EmbeddingResult:
         loaded = self.encoders[encoder]
         if options.truncation.overlong != "mean" or not loaded.averages_chunks:
             return await self._embed(encoder, inputs, options)
@@ -151,10 +201,9 @@ class Embedder:
     async def _embed(
         self, encoder: str, inputs: Sequence[EmbedInput], options: EmbedOptions
     ) -> EmbeddingResult:
-        with self._requests.request():
-            keys = [self._key(encoder, value, options) for value in inputs]
-            entries = await self._look_up(encoder, keys, dict(zip(keys, inputs, strict=True)), options)
-            embeddings = await self._collect(encoder, entries)
+        keys = [self._key(encoder, value, options) for value in inputs]
+        entries = await self._look_up(encoder, keys, dict(zip(keys, inputs, strict=True)), options)
+        embeddings = await self._collect(encoder, entries)
         failed = {
             place: entry for place, key in enumerate(keys) if isinstance(entry := entries[key], NestvecError)
         }
@@ -212,17 +261,16 @@ class Embedder:
         self.observer.texts_requested(
             encoder, fresh=len(fresh), shared=shared, remembered=len(existing) - shared
         )
+        for key, entry in existing.items():
+            if isinstance(entry, PendingEmbedding):
+                self._runner_of(encoder, key.part).share(entry, len(keys))
         submitted: dict[CacheKey, PendingEmbedding] = {}
         for part, inputs_of_part in _by_part(fresh).items():
-            submitted |= self._runners[self._base(encoder), part].submit(inputs_of_part, len(keys))
+            submitted |= self._runner_of(encoder, part).submit(inputs_of_part, len(keys))
         return {**existing, **unreadable, **submitted}
 
-    def _base(self, encoder: str) -> str:
-        """The encoder whose pass gives an encoder's outputs."""
-        return self.encoders[encoder].base or encoder
-
     def _find(self, encoder: str, key: CacheKey) -> CachedEmbedding | PendingEmbedding | None:
-        return self._runners[self._base(encoder), key.part].find(key)
+        return self._runner_of(encoder, key.part).find(key)
 
     async def _prepare(
         self, encoder: str, inputs: Mapping[CacheKey, EmbedInput], options: EmbedOptions
@@ -249,14 +297,14 @@ class Embedder:
         """Wait for the pending embeddings of every part."""
         readable = {key: entry for key, entry in entries.items() if not isinstance(entry, NestvecError)}
         waits = [
-            self._runners[self._base(encoder), part].collect(entries_of_part)
+            self._runner_of(encoder, part).collect(entries_of_part)
             for part, entries_of_part in _by_part(readable).items()
         ]
-        if len(waits) == 1:
-            return await waits[0]
         embeddings: dict[CacheKey, CachedEmbedding] = {}
-        for collected in await asyncio.gather(*waits):
-            embeddings |= collected
+        async with turn_paused():
+            # A task takes time, and most requests have one part.
+            for collected in [await waits[0]] if len(waits) == 1 else await asyncio.gather(*waits):
+                embeddings |= collected
         return embeddings
 
 

@@ -71,8 +71,8 @@ class LoadLimits:
     """The same for requests that state a longer ``deadline``, and on OpenAI's paths, unless they state one: a
     little less than the 60 s that Milvus Lite waits."""
     keep_queued_seconds: float = 10.0
-    """How long inputs stay in the queue after the deadline of their request: Milvus sends it again after one or
-    two seconds."""
+    """How long inputs stay in the queue after the deadline of their request: Milvus sends it again after one
+    or two seconds."""
     inputs: int = 2048
     """Inputs in one request. Milvus Lite sends up to 2,048; Milvus's ``tei`` provider up to 1,024."""
     body_bytes: int = 32 << 20

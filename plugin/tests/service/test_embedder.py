@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +12,17 @@ import pytest
 
 from nestvec.engines.contract import Batch
 from nestvec.engines.fake import FakeEngine, fake_vector
+from nestvec.service.catalog.instance import EncoderInstance
 from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
 from nestvec.service.encoders import open_encoders
 from nestvec.service.observability.observer import BatchRun, NullObserver
 from nestvec.service.preprocess.truncation import Truncation
+from nestvec.service.request_context import RequestContext, set_current_context
 from nestvec.service.settings import BatchLimits, LoadLimits, ServiceSettings
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import (
     BodyInvalid,
+    BodyTooLarge,
     DeadlineExceeded,
     EmptyInput,
     EngineError,
@@ -76,7 +80,7 @@ def test_a_request_that_names_no_side_follows_the_encoder(embedder: Embedder) ->
     loaded = embedder.encoders["tiny"]
     tower = loaded.manifest.towers["text"].model_copy(update={"truncation_side": "left"})
     manifest = loaded.manifest.model_copy(update={"towers": {"text": tower}})
-    embedder.encoders["tiny"] = replace(loaded, manifest=manifest)
+    embedder.encoders.replace([EncoderInstance({"tiny": replace(loaded, manifest=manifest)})], {})
 
     async def work() -> list[Vectors]:
         sides = (Truncation(), Truncation(direction="left"), Truncation(direction="right"))
@@ -262,24 +266,35 @@ def test_the_queue_is_bounded_in_tokens(models_folder: Path, engine: FakeEngine)
     during(embedder, work)
 
 
-def test_a_request_larger_than_the_queue_is_taken_when_nothing_waits(
+def test_a_request_larger_than_the_queue_is_refused_for_good(
     models_folder: Path, engine: FakeEngine
 ) -> None:
-    embedder = loaded(models_folder, engine, queue_tokens=3)
-    result = during(embedder, lambda: embedder.embed("tiny", [f"w{n}" for n in range(9)]))
-    assert result.vectors.shape == (9, 16)
+    embedder = loaded(models_folder, engine, queue_tokens=26)
+
+    async def work() -> EmbeddingResult:
+        with pytest.raises(BodyTooLarge, match="more tokens than the 26 of a client that may wait: 27"):
+            await embedder.embed("tiny", [f"w{n}" for n in range(9)])
+        return await embedder.embed("tiny", [f"w{n}" for n in range(8)])
+
+    assert during(embedder, work).vectors.shape == (8, 16)
 
 
-def test_requests_in_flight_are_bounded(models_folder: Path, engine: FakeEngine) -> None:
-    embedder = loaded(models_folder, engine, requests=2)
+def test_a_client_may_have_half_of_the_queue(models_folder: Path, engine: FakeEngine) -> None:
+    embedder = loaded(models_folder, engine, queue_tokens=60)
+
+    async def embed(client: str, numbers: range) -> EmbeddingResult:
+        set_current_context(RequestContext(client, 0.0, math.inf))
+        return await embedder.embed("tiny", [f"{client}{number}" for number in numbers])
 
     async def work() -> list[object]:
         engine.seconds = 0.02
-        asked = (embedder.embed("tiny", [f"w{n}"]) for n in range(5))
-        return list(await asyncio.gather(*asked, return_exceptions=True))
+        tasks = [asyncio.create_task(embed("a", range(9)))]
+        tasks += [asyncio.create_task(embed("a", range(10 * n, 10 * n + 9))) for n in (1, 2)]
+        tasks += [asyncio.create_task(embed("b", range(5)))]
+        return list(await asyncio.gather(*tasks, return_exceptions=True))
 
-    kinds = [type(one) for one in during(embedder, work)]
-    assert kinds == [EmbeddingResult, EmbeddingResult, Overloaded, Overloaded, Overloaded]
+    kinds = [type(result) for result in during(embedder, work)]
+    assert kinds == [EmbeddingResult, Overloaded, Overloaded, EmbeddingResult]
 
 
 def test_a_request_that_goes_away_frees_its_place(models_folder: Path, engine: FakeEngine) -> None:

@@ -18,6 +18,7 @@ from nestvec.service.api.error_codes import ERROR_CODES, ErrorCodes, codes_of
 from nestvec_schemas.errors import (
     BodyInvalid,
     BodyNotJson,
+    DeadlineExceeded,
     EngineError,
     NestvecError,
     Overloaded,
@@ -71,8 +72,12 @@ def _cohere_error(codes: ErrorCodes, message: str) -> ErrorBody:
 ERROR_FORMATS: Final[tuple[tuple[str, Callable[[ErrorCodes, str], ErrorBody]], ...]] = (
     ("/v2/", _cohere_error),
     ("/v1/rerank", _cohere_error),
+    ("/v1/embeddings", _openai_error),
+    ("/v1/embed", _cohere_error),
     ("/v1/", _openai_error),
     ("/embeddings", _openai_error),
+    ("/pooling", _openai_error),
+    ("/score", _openai_error),
     ("", _tei_error),
 )
 """The format of a path's errors: the first prefix that fits."""
@@ -83,8 +88,9 @@ def error_response(path: str, error: Exception) -> Response:
     nestvec_error = to_nestvec_error(error, path)
     status, body = _format_of(path)(codes_of(nestvec_error), str(nestvec_error))
     headers = {}
-    if status in (429, 503):
-        seconds = nestvec_error.retry_after if isinstance(nestvec_error, Overloaded) else _RETRY_SECONDS
+    if status in (429, 503, 504):
+        timed = isinstance(nestvec_error, Overloaded | DeadlineExceeded)
+        seconds = nestvec_error.retry_after if timed else _RETRY_SECONDS
         headers["retry-after"] = str(seconds)
     if status == 401:
         headers["www-authenticate"] = "Bearer"

@@ -30,6 +30,7 @@ from nestvec.service.api.selection import (
     QueryString,
     select_encoder,
 )
+from nestvec.service.batching.speed import EngineSpeed
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import LoadedEncoder, resolve_encoder
 from nestvec.service.preprocess.tokenizer import TextTokenizer
@@ -156,7 +157,10 @@ def service_info(embedder: Embedder) -> dict[str, Any]:
         "docker_label": None,
         "engine": embedder.engine.name,
         "settings": settings.public(),
-        "encoders": {name: _encoder_info(encoder) for name, encoder in encoders.items()},
+        "encoders": {
+            name: _encoder_info(encoder) | _speed_info(embedder.speed(name))
+            for name, encoder in encoders.items()
+        },
     }
 
 
@@ -180,6 +184,19 @@ def _encoder_info(encoder: LoadedEncoder) -> dict[str, Any]:
         "default_prompt": manifest.default_prompt,
         "fingerprint": encoder_fingerprint(manifest),
     }
+
+
+def _speed_info(speed: EngineSpeed | None) -> dict[str, Any]:
+    """What the engine has been measured to do; null until it has run a full batch of long texts."""
+    return {
+        "tokens_per_second": None if speed is None else _significant(speed.tokens_per_second),
+        "texts_per_second": None if speed is None else _significant(speed.texts_per_second),
+        "recommended_chunk": None if speed is None else speed.recommended_chunk,
+    }
+
+
+def _significant(number: float | None) -> float | None:
+    return None if number is None else float(f"{number:.3g}")
 
 
 def _model_type(manifest: Manifest) -> dict[str, object]:

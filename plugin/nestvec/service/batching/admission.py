@@ -1,72 +1,125 @@
-"""How much work a service has accepted, and when it refuses more."""
+"""How much work a service has accepted, and when it refuses a client more."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from nestvec.service.settings import LoadLimits
-from nestvec_schemas.errors import Overloaded
+from nestvec_schemas.errors import BodyTooLarge, Overloaded
 
 _MAX_RETRY_SECONDS: Final = 30
 
-_SMOOTHING: Final = 0.2
-"""Weight of the newest batch in the running average of tokens per second."""
+
+class ClientShares:
+    """A limited amount of something, of which each client may hold half of what the others leave.
+
+    So a client alone holds half at most, two hold a third each, and there is always room for another
+    (Choudhury and Hahne 1998, Dynamic queue length thresholds). The process itself, client "", may hold all.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.total = 0
+        self._held: Counter[str] = Counter()
+
+    def held(self, client: str) -> int:
+        """What a client holds."""
+        return self._held[client]
+
+    def share(self, client: str) -> int:
+        """What a client may hold now, including what it holds."""
+        free = self.limit - (self.total - self._held[client])
+        return free if not client else min(free, max(1, free // 2))
+
+    @property
+    def max_share(self) -> int:
+        """What a client may hold while nobody else holds anything."""
+        return max(1, self.limit // 2)
+
+    def take(self, client: str, amount: int) -> bool:
+        """Hold ``amount`` more for a client; False if that is more than its share."""
+        if self._held[client] + amount > self.share(client):
+            return False
+        self._held[client] += amount
+        self.total += amount
+        return True
+
+    def give_back(self, client: str, amount: int) -> None:
+        """A client no longer holds ``amount``."""
+        self.total -= amount
+        self._held[client] -= amount
+        if self._held[client] <= 0:
+            del self._held[client]
 
 
-class Admission:
-    """Counts requests in flight and tokens that wait, and refuses more before memory grows.
+class RequestAdmission:
+    """Counts requests in flight, and refuses a client more than its share. Belongs to one event loop."""
+
+    def __init__(self, limits: LoadLimits) -> None:
+        self.shares = ClientShares(limits.requests)
+
+    @contextmanager
+    def request(self, client: str) -> Iterator[None]:
+        """A place for one request, for the length of the block. Raises Overloaded."""
+        if not self.shares.take(client, 1):
+            raise refusal("requests in flight", self.shares, client, 1)
+        try:
+            yield
+        finally:
+            self.shares.give_back(client, 1)
+
+
+class QueueAdmission:
+    """Counts tokens that wait for an engine, and refuses a client more than its share before memory grows.
 
     Belongs to one event loop.
     """
 
-    def __init__(self, limits: LoadLimits) -> None:
-        self._limits = limits
-        self.requests = self.tokens = 0
-        self._tokens_per_second = 0.0
+    def __init__(self, limits: LoadLimits, tokens_per_second: Callable[[], float | None]) -> None:
+        """``tokens_per_second`` tells the engine's recent speed, None before the first batch."""
+        self._tokens_per_second = tokens_per_second
+        self.shares = ClientShares(limits.queue_tokens)
 
-    @contextmanager
-    def request(self) -> Iterator[None]:
-        """A place for one request, for the length of the block. Raises Overloaded."""
-        if self.requests >= self._limits.requests:
-            raise self._refusal("requests", self.requests)
-        self.requests += 1
-        try:
-            yield
-        finally:
-            self.requests -= 1
+    def add_tokens(self, client: str, tokens: int) -> None:
+        """Accept ``tokens`` of a client into the queue.
 
-    def add_tokens(self, tokens: int) -> None:
-        """Accept ``tokens`` into the queue. Raises Overloaded.
-
-        A request larger than the whole queue is accepted when nothing waits.
+        Raises Overloaded; BodyTooLarge if no client may have as many waiting.
         """
-        if self.tokens and self.tokens + tokens > self._limits.queue_tokens:
-            raise self._refusal("tokens", self.tokens)
-        self.tokens += tokens
+        self.check_size(client, tokens)
+        if not self.shares.take(client, tokens):
+            raise refusal("tokens waiting", self.shares, client, self.retry_after)
 
-    def remove_tokens(self, tokens: int) -> None:
-        """``tokens`` no longer wait: they were embedded, failed, or were given up."""
-        self.tokens -= tokens
+    def check_size(self, client: str, tokens: int) -> None:
+        """Raise BodyTooLarge for a request of ``tokens`` tokens that would be refused at any time."""
+        max_tokens = self.shares.max_share if client else self.shares.limit
+        if tokens > max_tokens:
+            raise BodyTooLarge(
+                f"the texts of the request have more tokens than the {max_tokens} of a client that may wait",
+                value=tokens,
+                next_step="Send fewer texts in one request.",
+            )
 
-    def record_batch(self, tokens: int, seconds: float) -> None:
-        """Record how fast the engine ran a batch, for ``retry_after``."""
-        rate = tokens / max(seconds, 1e-6)
-        average = self._tokens_per_second
-        self._tokens_per_second = rate if not average else (1 - _SMOOTHING) * average + _SMOOTHING * rate
+    def remove_tokens(self, client: str, tokens: int) -> None:
+        """``tokens`` of a client no longer wait: they were embedded, failed, or were given up."""
+        self.shares.give_back(client, tokens)
 
     @property
     def retry_after(self) -> int:
         """Seconds until the waiting tokens are embedded at the engine's recent rate, from 1 to 30."""
-        seconds = self.tokens / self._tokens_per_second if self._tokens_per_second else 1
-        return min(_MAX_RETRY_SECONDS, max(1, round(seconds)))
+        speed = self._tokens_per_second()
+        return min(_MAX_RETRY_SECONDS, max(1, round(self.shares.total / speed if speed else 1)))
 
-    def _refusal(self, unit: str, waiting: int) -> Overloaded:
-        error = Overloaded(
-            "the service is at capacity",
-            value=f"{waiting} {unit} waiting",
-            next_step=f"Try again in {self.retry_after} s, or send less at once.",
-        )
-        error.retry_after = self.retry_after
-        return error
+
+def refusal(what: str, shares: ClientShares, client: str, retry_after: int) -> Overloaded:
+    """The error of a client that would hold more than its share."""
+    own = f", {shares.held(client)} of them this client's" if client else ""
+    error = Overloaded(
+        "the service is at capacity",
+        value=f"{shares.total} {what}{own}",
+        next_step=f"Try again in {retry_after} s, or send less at once.",
+    )
+    error.retry_after = retry_after
+    return error

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from bisect import bisect_left, insort
-from collections import defaultdict, deque
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,6 +16,10 @@ from nestvec.service.settings import MAX_INTERACTIVE_INPUTS
 MAX_PADDING_RATIO: Final = 1.25
 """The longest input of a batch divided by the shortest: beyond this, padding costs more than it saves."""
 
+_MAX_IDLE_CLIENTS: Final = 256
+
+_numbers = itertools.count()
+
 
 @dataclass(eq=False)
 class QueuedInput:
@@ -23,8 +28,9 @@ class QueuedInput:
     model_input: ModelInput
     exit: int = 0
     arrived: float = field(default_factory=time.monotonic)
-    gone: bool = False
-    """Whether it has left the queue."""
+    number: int = field(default_factory=_numbers.__next__)
+    lanes: list[_Lane] = field(default_factory=list)
+    """Those of the clients that wait for it; none once it has left the queue."""
 
     @property
     def length(self) -> int:
@@ -32,97 +38,200 @@ class QueuedInput:
 
 
 class _Lane:
-    """Inputs of one priority: in order of arrival, and those of each exit sorted by length."""
+    """What one client waits for in one priority: in order of arrival, and that of each exit by length."""
 
-    def __init__(self) -> None:
-        self._arrived: deque[QueuedInput] = deque()
-        self._sorted: defaultdict[int, list[QueuedInput]] = defaultdict(list)
+    def __init__(self, owner: _Client) -> None:
+        self.owner = owner
+        self._in_order: OrderedDict[QueuedInput, None] = OrderedDict()
+        self._by_length: dict[int, list[QueuedInput]] = {}
 
     def __len__(self) -> int:
-        return sum(map(len, self._sorted.values()))
+        return len(self._in_order)
+
+    @property
+    def first(self) -> QueuedInput:
+        return next(iter(self._in_order))
 
     def add(self, item: QueuedInput) -> None:
-        self._arrived.append(item)
-        insort(self._sorted[item.exit], item, key=_length)
+        self._in_order[item] = None
+        insort(self._by_length.setdefault(item.exit, []), item, key=_sort_key)
+        item.lanes.append(self)
 
-    def drop(self, item: QueuedInput) -> bool:
-        """Remove an input; False if it is not in this lane."""
-        same_exit = self._sorted[item.exit]
-        index = _index_of(same_exit, item)
-        if index is None:
-            return False
-        del same_exit[index]
-        item.gone = True
-        return True
+    def remove(self, item: QueuedInput) -> None:
+        del self._in_order[item]
+        same_exit = self._by_length[item.exit]
+        del same_exit[bisect_left(same_exit, _sort_key(item), key=_sort_key)]
 
-    def take(self, max_tokens: int, max_inputs: int) -> list[QueuedInput]:
-        """Remove the oldest input and those of its exit nearest to it in length, within the budget."""
-        while self._arrived[0].gone:
-            self._arrived.popleft()
-        same_exit = self._sorted[self._arrived[0].exit]
-        first = _index_of(same_exit, self._arrived[0]) or 0
-        last = first + 1
-        while last - first < max_inputs:
-            size = last - first + 1
-            if last < len(same_exit) and _fits_batch(same_exit[first], same_exit[last], size, max_tokens):
+    def fill(self, batch: _Batch, max_tokens: int | None = None) -> None:
+        """Move inputs into a batch, those nearest to its first in length, of ``max_tokens`` together."""
+        same_exit = self._by_length.get(batch.exit)
+        if not same_exit:
+            return
+        first = last = bisect_left(same_exit, batch.items[0].length, key=_length)
+        before = batch.tokens
+        while max_tokens is None or batch.tokens - before < max_tokens:
+            if last < len(same_exit) and batch.add(same_exit[last]):
                 last += 1
-            elif first > 0 and _fits_batch(same_exit[first - 1], same_exit[last - 1], size, max_tokens):
+            elif first > 0 and batch.add(same_exit[first - 1]):
                 first -= 1
             else:
                 break
-        batch = same_exit[first:last]
+        taken = same_exit[first:last]
         del same_exit[first:last]
-        for item in batch:
-            item.gone = True
-        return batch
+        for item in taken:
+            del self._in_order[item]
+            _leave(item, self)
 
 
-def _fits_batch(shortest: QueuedInput, longest: QueuedInput, size: int, max_tokens: int) -> bool:
-    """Whether ``size`` inputs are within the budget and similar enough in length."""
-    return size * longest.length <= max_tokens and longest.length <= MAX_PADDING_RATIO * shortest.length + 4
+class _Client:
+    """What one client waits for; while both priorities wait, its batches alternate between them."""
+
+    def __init__(self, start: float) -> None:
+        self.start = start
+        """When its next batch starts, in virtual time."""
+        self.interactive, self.bulk = _Lane(self), _Lane(self)
+        self._after_interactive = False
+
+    def __len__(self) -> int:
+        return len(self.interactive) + len(self.bulk)
+
+    def lane(self, *, interactive: bool) -> _Lane:
+        return self.interactive if interactive else self.bulk
+
+    def next_is_interactive(self) -> bool:
+        interactive = bool(self.interactive) and not (self.bulk and self._after_interactive)
+        self._after_interactive = interactive
+        return interactive
 
 
-def _index_of(items: Sequence[QueuedInput], item: QueuedInput) -> int | None:
-    index = bisect_left(items, item.length, key=_length)
-    while index < len(items) and items[index].length == item.length:
-        if items[index] is item:
-            return index
-        index += 1
-    return None
+class _Batch:
+    """Inputs of one exit, near in length, within the budget of a batch."""
+
+    def __init__(self, first: QueuedInput, max_tokens: int, max_inputs: int) -> None:
+        self.items, self.exit, self.tokens = [first], first.exit, first.length
+        self._shortest = self._longest = first.length
+        self._max_tokens, self._max_inputs = max_tokens, max_inputs
+
+    def add(self, item: QueuedInput) -> bool:
+        """Add an input; False if it does not fit."""
+        shortest, longest = min(self._shortest, item.length), max(self._longest, item.length)
+        size = len(self.items) + 1
+        if size > self._max_inputs or size * longest > self._max_tokens:
+            return False
+        if longest > MAX_PADDING_RATIO * shortest + 4:
+            return False
+        self.items.append(item)
+        self._shortest, self._longest = shortest, longest
+        self.tokens += item.length
+        return True
 
 
 class BatchQueue:
-    """Inputs of one encoder in two priorities; while both wait, batches alternate between them.
+    """Inputs of one encoder, which clients take turns in: start-time fair queueing (Goyal et al. 1996).
 
-    A batch has one exit: a graph runs as deep as its deepest row.
+    Virtual time counts tokens. A batch starts with the client that has had the fewest; one that had nothing
+    waiting is next. It takes of that client what fits, then of the others, who pay for what is theirs. The
+    batch of a query grows by others' queries only as far as that hardly delays it.
+
+    Each client has two priorities. A batch has one exit: a graph runs as deep as its deepest row.
     """
 
     def __init__(self, max_tokens: int, max_inputs: int) -> None:
         """``max_tokens`` (padding included) and ``max_inputs`` bound a batch."""
         self._max_tokens, self._max_inputs = max_tokens, max_inputs
-        self._interactive, self._bulk = _Lane(), _Lane()
-        self._after_interactive = False
+        self._clients: dict[str, _Client] = {}
+        self._virtual_time = 0.0
+        self._length = 0
 
     def __len__(self) -> int:
-        return len(self._interactive) + len(self._bulk)
+        return self._length
 
-    def add(self, items: Sequence[QueuedInput], *, request_size: int) -> None:
-        """Add what a request of ``request_size`` inputs in all waits for."""
-        lane = self._interactive if request_size <= MAX_INTERACTIVE_INPUTS else self._bulk
+    def add(self, items: Sequence[QueuedInput], *, request_size: int, client: str = "") -> None:
+        """Add what a client's request of ``request_size`` inputs in all waits for."""
+        lane = self._lane(client, request_size)
         for item in items:
+            lane.add(item)
+        self._length += len(items)
+
+    def share(self, item: QueuedInput, *, request_size: int, client: str = "") -> None:
+        """Another request waits for an input too: it comes when the first of their clients is served."""
+        if not item.lanes:
+            return
+        lane = self._lane(client, request_size)
+        if lane not in item.lanes and lane.owner.interactive not in item.lanes:
             lane.add(item)
 
     def drop(self, item: QueuedInput) -> bool:
         """Remove an input that no request waits for any more; False if it has already left."""
-        return self._interactive.drop(item) or self._bulk.drop(item)
+        if not item.lanes:
+            return False
+        _leave(item)
+        self._length -= 1
+        return True
 
-    def take(self) -> list[QueuedInput]:
-        """The next batch. Every input that is added and not dropped is taken exactly once."""
-        interactive = bool(self._interactive) and not (self._bulk and self._after_interactive)
-        self._after_interactive = interactive
-        lane = self._interactive if interactive else self._bulk
-        return lane.take(self._max_tokens, self._max_inputs)
+    def take(self, free_tokens: int = 0) -> list[QueuedInput]:
+        """The next batch. Every input that is added and not dropped is taken exactly once.
+
+        ``free_tokens`` of other clients' queries may always be in the batch of a query.
+        """
+        client = min((client for client in self._clients.values() if client), key=_priority)
+        self._virtual_time = max(self._virtual_time, client.start)
+        interactive = client.next_is_interactive()
+        lane = client.lane(interactive=interactive)
+        batch = _Batch(lane.first, self._max_tokens, self._max_inputs)
+        _leave(lane.first)
+        lane.fill(batch)
+        own_tokens = batch.tokens
+        client.start += own_tokens
+        for other in sorted((other for other in self._clients.values() if other), key=_priority):
+            if other is client:
+                continue
+            if len(batch.items) >= self._max_inputs:
+                break
+            before = batch.tokens
+            free = own_tokens + free_tokens - before
+            other.lane(interactive=interactive).fill(batch, max(own_tokens, free) if interactive else None)
+            other.start += batch.tokens - before
+        self._length -= len(batch.items)
+        self._forget_idle()
+        return batch.items
+
+    def _lane(self, name: str, request_size: int) -> _Lane:
+        client = self._clients.get(name)
+        if client is None:
+            client = self._clients[name] = _Client(self._virtual_time)
+        elif not client:
+            client.start = max(client.start, self._virtual_time)
+        return client.lane(interactive=request_size <= MAX_INTERACTIVE_INPUTS)
+
+    def _forget_idle(self) -> None:
+        """Forget clients that a new one is equal to."""
+        if not self._length:
+            self._clients.clear()
+        elif len(self._clients) > _MAX_IDLE_CLIENTS:
+            self._clients = {
+                name: client
+                for name, client in self._clients.items()
+                if client or client.start > self._virtual_time
+            }
+
+
+def _leave(item: QueuedInput, left: _Lane | None = None) -> None:
+    """Remove an input from every lane that it is in, but ``left``, which it is no longer in."""
+    for lane in item.lanes:
+        if lane is not left:
+            lane.remove(item)
+    item.lanes.clear()
+
+
+def _priority(client: _Client) -> tuple[float, int]:
+    # Of clients that have had the same, the one that waits for less.
+    return client.start, len(client)
 
 
 def _length(item: QueuedInput) -> int:
     return item.length
+
+
+def _sort_key(item: QueuedInput) -> tuple[int, int]:
+    return item.length, item.number

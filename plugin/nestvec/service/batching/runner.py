@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from nestvec.engines.contract import Engine
-from nestvec.service.batching.admission import Admission
+from nestvec.service.batching.admission import QueueAdmission
 from nestvec.service.batching.batch_queue import BatchQueue, QueuedInput
 from nestvec.service.batching.cache import CachedEmbedding, CacheKey, EmbeddingCache
 from nestvec.service.batching.outputs import OUTPUT_SPECS, PACKED, OutputSpec, check_engine_output
+from nestvec.service.batching.speed import EngineSpeed
 from nestvec.service.observability.observer import BatchRun, Observer
 from nestvec.service.preprocess.inputs import ModelInput, collate
+from nestvec.service.request_context import current_context
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import DeadlineExceeded, EngineError, NestvecError
 from nestvec_schemas.preprocessing.collate import Array
@@ -28,6 +31,12 @@ _MAX_LOGITS_BYTES: Final = 256 << 20
 
 _MIN_BATCH_TOKENS: Final = 512
 
+_MAX_RETRY_SECONDS: Final = 5
+"""After a deadline, while what was in the queue is still in it."""
+
+_FREE_SECONDS: Final = 0.01
+"""What of the engine's time other clients' queries may add to the batch of a query."""
+
 
 @dataclass(frozen=True)
 class PartSpec:
@@ -38,8 +47,12 @@ class PartSpec:
     kind: OutputKind
     dim: int
     """Length of the last axis of the engine's array."""
+    max_tokens: int
+    """Of one input."""
     packed: bool = False
     """Whether several outputs of one pass are in that array."""
+    generation: int = 0
+    """Which opening of the encoder the engine is to run."""
 
     @property
     def output(self) -> OutputSpec:
@@ -51,10 +64,12 @@ class PendingEmbedding(QueuedInput):
     """An input on its way through the engine, and how many requests wait for it."""
 
     def __init__(
-        self, key: CacheKey, model_input: ModelInput, future: asyncio.Future[CachedEmbedding]
+        self, key: CacheKey, model_input: ModelInput, future: asyncio.Future[CachedEmbedding], client: str
     ) -> None:
         super().__init__(model_input, key.exit)
         self.key, self.future = key, future
+        self.client = client
+        """Who asked for it first, whose share of the queue it takes."""
         self.waiting_requests = 0
         self.started = self.ended = self.arrived
 
@@ -67,15 +82,21 @@ class BatchRunner:
         spec: PartSpec,
         engine: Engine,
         settings: ServiceSettings,
-        admission: Admission,
         observer: Observer,
     ) -> None:
         self._spec, self._engine, self._settings = spec, engine, settings
-        self._admission, self._observer = admission, observer
+        self._observer = observer
+        self.speed = EngineSpeed(spec.max_tokens)
+        self.admission = QueueAdmission(settings.load, lambda: self.speed.recent)
         self._cache = EmbeddingCache(settings.cache.max_bytes, settings.cache.seconds)
         self._pending: dict[CacheKey, PendingEmbedding] = {}
         self._queue = BatchQueue(_max_batch_tokens(spec, settings.batches.tokens), settings.batches.texts)
         self._wake = asyncio.Event()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an input waits for the engine, or is in it."""
+        return bool(self._pending)
 
     def find(self, key: CacheKey) -> CachedEmbedding | PendingEmbedding | None:
         """The embedding that is cached or pending under ``key``."""
@@ -84,38 +105,56 @@ class BatchRunner:
     def submit(
         self, inputs: Mapping[CacheKey, ModelInput], request_size: int
     ) -> dict[CacheKey, PendingEmbedding]:
-        """Queue new inputs; ``request_size`` is the number of inputs of their request. Raises Overloaded."""
-        self._admission.add_tokens(sum(model_input.length for model_input in inputs.values()))
+        """Queue new inputs; ``request_size`` is the number of inputs of their request.
+
+        Raises Overloaded, BodyTooLarge.
+        """
+        client = current_context().client
+        self.admission.add_tokens(client, sum(model_input.length for model_input in inputs.values()))
         loop = asyncio.get_running_loop()
         submitted = {
-            key: PendingEmbedding(key, model_input, loop.create_future())
+            key: PendingEmbedding(key, model_input, loop.create_future(), client)
             for key, model_input in inputs.items()
         }
         for pending in submitted.values():
             pending.future.add_done_callback(_mark_retrieved)
         self._pending |= submitted
-        self._queue.add(list(submitted.values()), request_size=request_size)
+        self._queue.add(list(submitted.values()), request_size=request_size, client=client)
         self._observer.queue_changed(self._spec.encoder, len(self._queue))
         self._wake.set()
         return submitted
 
+    def share(self, pending: PendingEmbedding, request_size: int) -> None:
+        """Another request, of ``request_size`` inputs in all, waits for a pending embedding too."""
+        self._queue.share(pending, request_size=request_size, client=current_context().client)
+
     async def collect(
         self, entries: Mapping[CacheKey, CachedEmbedding | PendingEmbedding]
     ) -> dict[CacheKey, CachedEmbedding]:
-        """Wait for all of them. Inputs that no request waits for any more leave the queue.
+        """Wait for all of them, until the deadline of the current request.
 
-        Raises EngineError as the engine did, DeadlineExceeded.
+        Inputs that no request waits for any more leave the queue: at once if their client is gone, after a
+        while if the time was over, as it may ask again. Raises EngineError as the engine did,
+        DeadlineExceeded.
         """
         waited_for = [entry for entry in entries.values() if isinstance(entry, PendingEmbedding)]
         for pending in waited_for:
             pending.waiting_requests += 1
+        loop = asyncio.get_running_loop()
+        keep_seconds = 0.0
         try:
-            async with asyncio.timeout(self._settings.load.deadline_seconds):
+            async with asyncio.timeout_at(self._deadline(loop.time())):
                 await _wait_for_all(pending.future for pending in waited_for)
         except TimeoutError:
+            keep_seconds = self._settings.load.keep_queued_seconds
             raise self._deadline_exceeded(sum(not pending.future.done() for pending in waited_for)) from None
         finally:
-            self._release(waited_for)
+            for pending in waited_for:
+                pending.waiting_requests -= 1
+            if keep_seconds:
+                loop.call_later(keep_seconds, self._drop_unwanted, waited_for)
+            else:
+                self._drop_unwanted(waited_for)
         return {
             key: entry.future.result() if isinstance(entry, PendingEmbedding) else entry
             for key, entry in entries.items()
@@ -133,7 +172,8 @@ class BatchRunner:
                     if len(running) >= self._engine.parallel:
                         await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                         continue
-                    batch = [item for item in self._queue.take() if isinstance(item, PendingEmbedding)]
+                    taken = self._queue.take(int((self.speed.recent or 0) * _FREE_SECONDS))
+                    batch = [item for item in taken if isinstance(item, PendingEmbedding)]
                     self._observer.queue_changed(self._spec.encoder, len(self._queue))
                     task = asyncio.create_task(self._run_batch(batch))
                     running.add(task)
@@ -152,6 +192,7 @@ class BatchRunner:
     async def _run_batch(self, batch: Sequence[PendingEmbedding]) -> None:
         started = time.monotonic()
         inputs = collate([pending.model_input for pending in batch], batch[0].exit, self._spec.part)
+        inputs = replace(inputs, generation=self._spec.generation)
         failure: Exception | None = None
         for pending in batch:
             pending.started = started
@@ -189,7 +230,8 @@ class BatchRunner:
     ) -> None:
         seconds = time.monotonic() - started
         tokens = sum(pending.length for pending in batch)
-        self._admission.record_batch(tokens, seconds)
+        if not failed:
+            self.speed.record(len(batch), tokens, seconds)
         self._observer.batch_finished(
             BatchRun(
                 encoder=self._spec.encoder,
@@ -203,24 +245,33 @@ class BatchRunner:
             )
         )
 
-    def _release(self, waited_for: Iterable[PendingEmbedding]) -> None:
+    def _drop_unwanted(self, waited_for: Iterable[PendingEmbedding]) -> None:
         for pending in waited_for:
-            pending.waiting_requests -= 1
             if not pending.waiting_requests and not pending.future.done() and self._queue.drop(pending):
                 self._forget(pending)
                 pending.future.cancel()
 
     def _forget(self, pending: PendingEmbedding) -> None:
         if self._pending.pop(pending.key, None) is not None:
-            self._admission.remove_tokens(pending.length)
+            self.admission.remove_tokens(pending.client, pending.length)
+
+    def _deadline(self, now: float) -> float:
+        """When the current request must be answered; outside of requests, what the settings allow."""
+        deadline = current_context().deadline
+        return deadline if deadline < math.inf else now + self._settings.load.deadline_seconds
 
     def _deadline_exceeded(self, missing: int) -> DeadlineExceeded:
-        return DeadlineExceeded(
-            f"the encoder {self._spec.encoder} did not embed {missing} of the texts within "
-            f"{self._settings.load.deadline_seconds:g} s",
-            next_step="Send fewer texts at once, or give the service a faster engine; finished "
-            "embeddings are cached for a short while.",
+        context = current_context()
+        seconds = min(context.allowed_seconds, self._settings.load.max_deadline_seconds)
+        if context.deadline == math.inf:
+            seconds = self._settings.load.deadline_seconds
+        error = DeadlineExceeded(
+            f"the encoder {self._spec.encoder} did not embed {missing} of the texts within {seconds:.3g} s",
+            next_step="Send the same request again, as the service goes on for a while and remembers "
+            "finished embeddings; or send fewer texts at once, or give the service a faster engine.",
         )
+        error.retry_after = min(_MAX_RETRY_SECONDS, self.admission.retry_after)
+        return error
 
 
 def _max_batch_tokens(spec: PartSpec, max_tokens: int) -> int:

@@ -1,17 +1,25 @@
-"""Sets the context of every request, and answers 504 at its deadline."""
+"""Sets the context of every request, answers 504 at its deadline, and refuses no client too often."""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
 import math
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nestvec.service.api.error_responses import error_response
-from nestvec.service.request_context import RequestContext, deadline_exceeded, set_current_context
+from nestvec.service.middleware.api_keys import PUBLIC_PATHS
+from nestvec.service.middleware.refusals import RefusalPacer
+from nestvec.service.request_context import (
+    RequestContext,
+    current_context,
+    deadline_exceeded,
+    set_current_context,
+)
 from nestvec.service.settings import LoadLimits
 from nestvec_schemas.errors import BodyInvalid
 
@@ -31,6 +39,7 @@ class RequestContextMiddleware:
 
     def __init__(self, app: ASGIApp, limits: LoadLimits) -> None:
         self._app, self._limits = app, limits
+        self._pacer = RefusalPacer()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -49,6 +58,8 @@ class RequestContextMiddleware:
         async def send_in_time(message: Message) -> None:
             if message["type"] == "http.response.start":
                 timeout.reschedule(None)  # how fast a response is read is the connection's business
+                if message["status"] >= HTTPStatus.BAD_REQUEST and scope["path"] not in PUBLIC_PATHS:
+                    await self._pacer.wait(current_context().client, context.deadline)
             await send(message)
 
         try:

@@ -1,0 +1,130 @@
+"""How many requests of a client are worked on at once: they share the event loop and its threads fairly."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Final
+
+from nestvec.service.request_context import current_context, deadline_exceeded
+
+_SMALL_AT_ONCE: Final = 8
+_LARGE_AT_ONCE: Final = max(4, os.cpu_count() or 1)
+
+
+@dataclass
+class _Line:
+    """The requests of one client and one size that are worked on or wait for that."""
+
+    at_work: int = 0
+    returning: deque[asyncio.Future[None]] = field(default_factory=deque)
+    """Those that were worked on before: their inputs are embedded."""
+    new: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+
+class ClientTurns:
+    """The turns of all clients: of one client, some requests are worked on, the rest wait in their order.
+
+    Requests that wait for the engine need no turn. Small ones do not wait for large ones. Belongs to one
+    event loop.
+    """
+
+    def __init__(self, small: int = _SMALL_AT_ONCE, large: int = _LARGE_AT_ONCE) -> None:
+        """``small`` and ``large`` are how many of one client are worked on at once."""
+        self._limits = {False: small, True: large}
+        self._lines: dict[tuple[str, bool], _Line] = {}
+
+    async def take(self, client: str, *, large: bool, returning: bool) -> None:
+        """Wait for a turn."""
+        key = client, large
+        line = self._lines.setdefault(key, _Line())
+        if line.at_work < self._limits[large]:
+            line.at_work += 1
+            return
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue = line.returning if returning else line.new
+        queue.append(waiting)
+        try:
+            await waiting
+        except asyncio.CancelledError:
+            if waiting.done() and not waiting.cancelled():
+                self.give_back(client, large=large)  # the turn came and nobody uses it
+            else:
+                queue.remove(waiting)
+            raise
+
+    def give_back(self, client: str, *, large: bool) -> None:
+        """End a turn, and give it to the next request that waits."""
+        key = client, large
+        line = self._lines[key]
+        for queue in (line.returning, line.new):
+            while queue:
+                waiting = queue.popleft()
+                if not waiting.done():
+                    waiting.set_result(None)
+                    return
+        line.at_work -= 1
+        if not line.at_work:
+            del self._lines[key]
+
+
+class Turn:
+    """The turn of one request, which it has from ``start`` to ``stop`` unless it is paused."""
+
+    def __init__(self, turns: ClientTurns, client: str, *, large: bool) -> None:
+        self._turns, self._client, self._large = turns, client, large
+        self._has_it = self._had_it = False
+
+    async def start(self) -> None:
+        """Wait for the turn. Raises DeadlineExceeded."""
+        if self._has_it:
+            return
+        context = current_context()
+        try:
+            async with asyncio.timeout_at(context.deadline):
+                await self._turns.take(self._client, large=self._large, returning=self._had_it)
+        except TimeoutError:
+            raise deadline_exceeded(context, "it waited for other requests of its client") from None
+        if self._has_it:  # taken meanwhile by another task of the request
+            self._turns.give_back(self._client, large=self._large)
+        self._has_it = self._had_it = True
+
+    def stop(self) -> None:
+        """Give the turn to the next request."""
+        if self._has_it:
+            self._has_it = False
+            self._turns.give_back(self._client, large=self._large)
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Leave the turn to others while the request waits for something."""
+        if not self._has_it:
+            yield
+            return
+        self.stop()
+        yield
+        await self.start()
+
+
+_current: ContextVar[Turn | None] = ContextVar("nestvec_turn", default=None)
+
+
+def set_current_turn(turn: Turn) -> None:
+    """Make ``turn`` that of the current task's request."""
+    _current.set(turn)
+
+
+@asynccontextmanager
+async def turn_paused() -> AsyncIterator[None]:
+    """Leave the current request's turn, if it has one, to others for the length of the block."""
+    turn = _current.get()
+    if turn is None:
+        yield
+        return
+    async with turn.paused():
+        yield

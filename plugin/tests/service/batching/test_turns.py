@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from nestvec.service.batching.turns import ClientTurns, Turn
+from nestvec.service.request_context import RequestContext, set_current_context
+from nestvec_schemas.errors import DeadlineExceeded
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_a_client_waits_for_itself_alone_in_the_order_of_its_requests() -> None:
+    async def work() -> None:
+        turns, done = ClientTurns(small=2), []
+
+        async def request(client: str, number: int) -> Turn:
+            turn = Turn(turns, client, large=False)
+            await turn.start()
+            done.append((client, number))
+            return turn
+
+        held = [asyncio.create_task(request("a", number)) for number in range(4)]
+        await settle()
+        other = asyncio.create_task(request("b", 0))
+        await settle()
+        assert done == [("a", 0), ("a", 1), ("b", 0)]
+        held[0].result().stop()
+        await settle()
+        held[0].result().stop()  # again: it has none to give
+        await settle()
+        assert done[3:] == [("a", 2)]
+        held[1].result().stop()
+        await settle()
+        assert done[4:] == [("a", 3)]
+        for task in (held[2], held[3], other):
+            task.result().stop()
+        assert not turns._lines
+
+    asyncio.run(work())
+
+
+def test_a_request_with_results_comes_before_new_ones() -> None:
+    async def work() -> None:
+        turns, order = ClientTurns(small=1), []
+
+        async def request(name: str, engine: asyncio.Event) -> None:
+            turn = Turn(turns, "a", large=False)
+            await turn.start()
+            async with turn.paused():
+                await engine.wait()
+            order.append(name)
+            turn.stop()
+
+        busy, event, never = Turn(turns, "a", large=False), asyncio.Event(), asyncio.Event()
+        first = asyncio.create_task(request("first", event))
+        await settle()
+        await busy.start()
+        new = [asyncio.create_task(request(f"new {number}", never)) for number in range(3)]
+        event.set()
+        await settle()
+        assert order == []
+        busy.stop()
+        await settle()
+        assert order == ["first"]
+        assert first.done()
+        for task in new:
+            task.cancel()
+        await asyncio.gather(*new, return_exceptions=True)
+        assert not turns._lines
+
+    asyncio.run(work())
+
+
+def test_small_requests_do_not_wait_for_large_ones() -> None:
+    async def work() -> None:
+        turns = ClientTurns(small=1, large=1)
+        await turns.take("a", large=True, returning=False)
+        await asyncio.wait_for(turns.take("a", large=False, returning=False), 60)
+
+    asyncio.run(work())
+
+
+def test_a_cancelled_wait_takes_no_turn() -> None:
+    async def work() -> None:
+        turns = ClientTurns(small=1)
+        await turns.take("a", large=False, returning=False)
+        waits = [asyncio.create_task(turns.take("a", large=False, returning=False)) for _ in range(3)]
+        await settle()
+        waits[0].cancel()
+        await settle()
+        turns.give_back("a", large=False)
+        waits[1].cancel()  # its turn has come, and it has not been told
+        await settle()
+        assert waits[2].done()
+        assert not waits[2].cancelled()
+        turns.give_back("a", large=False)
+        assert not turns._lines
+
+    asyncio.run(work())
+
+
+def test_waiting_ends_with_the_time() -> None:
+    async def work() -> None:
+        turns = ClientTurns(small=1)
+        await turns.take("a", large=False, returning=False)
+        now = time.monotonic()
+        set_current_context(RequestContext("a", now - 1, now - 0.5))
+        with pytest.raises(DeadlineExceeded, match="while it waited for other requests of its client"):
+            await Turn(turns, "a", large=False).start()
+
+    asyncio.run(work())
