@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Final, get_args
+from typing import Annotated, Any, Final, get_args
 
 from pydantic import BaseModel, Field, SkipValidation
 
-from nestvec.service.bodies.readers import BodyReader, Read, nullable
+from nestvec.service.bodies.readers import BodyReader, InputLimits, Read, nullable
+from nestvec.service.bodies.small_body import (
+    Accept,
+    accept_inputs,
+    accept_text,
+    accept_text_or_texts,
+    accept_texts,
+    parse_small,
+)
 
 TokenId = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 """An id that fits an int32; whether the encoder knows it is checked later, with a better message."""
@@ -20,17 +27,23 @@ class ReadBy:
     """Marks a field whose values a ``BodyReader`` reads and checks, so that pydantic need not."""
 
     read: Read
+    accept: Accept | None = None
+    """The same for the parsed values of small bodies; without it, they are read as large ones are."""
 
 
-Text = Annotated[str, SkipValidation(), ReadBy(BodyReader.text)]
+Text = Annotated[str, SkipValidation(), ReadBy(BodyReader.text, accept_text)]
 """A text, such as a query; a field of another string, such as a name, is a ``str``."""
 
-Texts = Annotated[list[str], SkipValidation(), ReadBy(BodyReader.texts)]
+Texts = Annotated[list[str], SkipValidation(), ReadBy(BodyReader.texts, accept_texts)]
 
-TextOrTexts = Annotated[str | list[str], SkipValidation(), ReadBy(BodyReader.text_or_texts)]
+TextOrTexts = Annotated[
+    str | list[str], SkipValidation(), ReadBy(BodyReader.text_or_texts, accept_text_or_texts)
+]
 
 Inputs = Annotated[
-    str | list[str] | list[TokenId] | list[list[TokenId]], SkipValidation(), ReadBy(BodyReader.inputs)
+    str | list[str] | list[TokenId] | list[list[TokenId]],
+    SkipValidation(),
+    ReadBy(BodyReader.inputs, accept_inputs),
 ]
 """A text, texts, the token ids of a text, or those of several: each text's are an ``array`` of int32."""
 
@@ -41,25 +54,46 @@ class TextDocument(BaseModel):
     text: str
 
 
-Documents = Annotated[list[str | TextDocument], SkipValidation(), ReadBy(BodyReader.documents)]
+Documents = Annotated[list[str | TextDocument], SkipValidation(), ReadBy(BodyReader.documents, accept_texts)]
 """Texts, or objects that hold one as ``text``; read as the texts."""
 
 _NULL: Final = type(None)
 
 
-def readers_of(model: type[BaseModel]) -> dict[str, Read]:
-    """The reader of each of the model's fields that has one, by the name in the body."""
+@dataclass(frozen=True)
+class FieldReaders:
+    """How the large fields of a model are read, by their names in the body."""
+
+    readers: Mapping[str, Read]
+    accepts: Mapping[str, Accept | None]
+
+    def read(self, data: bytes | bytearray, limits: InputLimits) -> dict[str, Any]:
+        """The fields of a body. Raises BodyNotJson, BodyInvalid, TooManyInputs, InputTooLong."""
+        return BodyReader(data, limits).body(self.readers)
+
+    def read_small(self, data: bytes | bytearray, limits: InputLimits) -> dict[str, Any]:
+        """The same, quicker, for small bodies."""
+        values = parse_small(data, self.accepts, limits)
+        return self.read(data, limits) if values is None else values
+
+
+def field_readers(model: type[BaseModel]) -> FieldReaders:
+    """The readers of those fields of a model that have one."""
     readers: dict[str, Read] = {}
-    for name, field in model.model_fields.items():
+    accepts: dict[str, Accept | None] = {}
+    for field_name, field in model.model_fields.items():
         alternatives = get_args(field.annotation)
         metadata = [*field.metadata, *(mark for part in alternatives for mark in get_args(part)[1:])]
         mark = next((mark for mark in metadata if isinstance(mark, ReadBy)), None)
         if mark is not None:
-            read = nullable(mark.read) if _NULL in alternatives else mark.read
-            readers[field.alias or name] = read
-    return readers
+            name = field.alias or field_name
+            is_nullable = _NULL in alternatives
+            readers[name] = nullable(mark.read) if is_nullable else mark.read
+            accepts[name] = _nullable_accept(mark.accept) if is_nullable else mark.accept
+    return FieldReaders(readers, accepts)
 
 
-def is_ids(value: object) -> bool:
-    """Whether an input is the token ids of a text."""
-    return isinstance(value, array) or (isinstance(value, Sequence) and not isinstance(value, str))
+def _nullable_accept(accept: Accept | None) -> Accept | None:
+    if accept is None:
+        return None
+    return lambda value, limits: None if value is None else accept(value, limits)

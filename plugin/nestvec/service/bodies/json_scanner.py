@@ -29,17 +29,12 @@ MAX_NUMBER_BYTES: Final = 64
 EXAMPLE: Final = 'Send an object, for example {"inputs": ["text"]} to /embed.'
 SCHEMAS: Final = "The schemas are at /docs."
 
+_MAX_QUOTES: Final = 32
+"""Escaped quotes in a string that are stepped over before it is read in parts."""
+
 _SPACE: Final = re.compile(rb"[ \t\n\r]*+")
-_PLAIN_STRING: Final = re.compile(rb'"([^"\\\x00-\x1f]*+)"')
-_CHARACTERS: Final = rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+'
-_STRING_PART: Final = re.compile(_CHARACTERS)
-_STRINGS: Final = re.compile(rb'(?:[ \t\n\r]*+"' + _CHARACTERS + rb'"[ \t\n\r]*+,)*+')
-_INTEGER: Final = rb"-?(?:0|[1-9][0-9]{0,9})"
-_ID: Final = re.compile(_INTEGER + rb"(?![0-9.eE])")
-_IDS: Final = re.compile(rb"(?:[ \t\n\r]*+" + _INTEGER + rb"[ \t\n\r]*+,)*+")
-_IDS_TO_END: Final = re.compile(
-    rb"(?:[ \t\n\r]*+" + _INTEGER + rb"[ \t\n\r]*+,)*+[ \t\n\r]*+" + _INTEGER + rb"[ \t\n\r]*+\]"
-)
+_STRING_PART: Final = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+')
+_ID: Final = re.compile(rb"-?(?:0|[1-9][0-9]{0,9})(?![0-9.eE])")
 _CONSTANTS: Final[dict[bytes, object]] = {b"null": None, b"true": True, b"false": False}
 _CONSTANT: Final = re.compile(rb"null|true|false")
 _NUMBER: Final = re.compile(rb"-?(?:0|[1-9][0-9]*+)(\.[0-9]++)?([eE][+-]?[0-9]++)?")
@@ -115,32 +110,34 @@ class JsonScanner:
 
     def string(self, where: str, max_characters: int, holder: str = "a text") -> str:
         """A string; ``holder`` is what has at most ``max_characters``."""
-        plain = _PLAIN_STRING.match(self._data, self.position, self.position + STEP)
-        if plain is not None:
-            text = self._decode(plain[1], self.position + 1)
-            self.position = plain.end()
-        else:
+        text = self._short_string()
+        if text is None:
             text = self._long_string(where, max_characters, holder)
         if len(text) > max_characters:
             raise too_many(where, "characters", len(text), max_characters, holder)
         return text
 
-    def strings(self) -> list[str]:
-        """The strings, each with the comma after it, that lie within a step from here; perhaps none."""
-        return self._values_before_comma(_STRINGS)
+    def items(self, kind: type, last: bytes) -> tuple[list[Any], bool]:
+        """Items of a list from here, and whether they are its last: many at once, if they lie within a step.
 
-    def ids(self) -> list[int]:
-        """The integers, each with the comma after it, that lie within a step from here; perhaps none."""
-        return self._values_before_comma(_IDS)
-
-    def short_ids(self) -> list[int] | None:
-        """The rest of a list of integers, after its bracket, if it ends within a step from here."""
-        end = self._end_of(_IDS_TO_END)
-        if end < 0:
-            return None
-        ids = self._load(b"[" + self._data[self.position : end], self.position)
-        self.position = end
-        return ids
+        There are none unless they are strings, or integers, as ``kind`` says; ``last`` is how the last byte
+        of an item, if it has a certain one, and the end of the list look. What is read ends after the comma
+        that follows it, or after the list.
+        """
+        start, limit = self.position, self.position + STEP
+        # A cut within a string, or behind the list, leaves something that is not a list: it does not load.
+        for cut in (self._data.rfind(last[:-1] + b",", start, limit), self._data.find(last, start, limit)):
+            end = cut + len(last) - 1
+            if cut < 0:
+                continue
+            try:
+                values = orjson.loads(b"[" + self._data[start:end] + b"]")
+            except ValueError:
+                continue
+            if set(map(type, values)) == {kind}:
+                self.position = end + 1
+                return values, self._data[end] == last[-1]
+        return [], False
 
     def id(self, where: str) -> int:
         """An integer of at most ten digits."""
@@ -177,19 +174,27 @@ class JsonScanner:
         found = pattern.match(self._data, self.position, self.position + STEP)
         return -1 if found is None else found.end()
 
-    def _values_before_comma(self, pattern: re.Pattern[bytes]) -> list[Any]:
-        start, end = self.position, self._end_of(pattern)
-        if end == start:
-            return []
-        self.position = end
-        return self._load(b"[" + self._data[start : end - 1] + b"]", start)
-
-    def _load(self, part: bytes | bytearray, start: int) -> Any:
-        """A part of the body at ``start``, of at most a step, which is known to be JSON but for its UTF-8."""
+    def _short_string(self) -> str | None:
+        """A string of at most a step with few escaped quotes; None, and nothing is read, for another."""
+        start, limit = self.position, self.position + STEP
+        quote = start
+        for _ in range(_MAX_QUOTES):
+            quote = self._data.find(b'"', quote + 1, limit)
+            if quote < 0:
+                return None
+            before = (
+                self._data[max(start + 1, quote - STEP) : quote] if self._data[quote - 1] == 0x5C else b""
+            )
+            if (len(before) - len(before.rstrip(b"\\"))) % 2 == 0:
+                break
+        else:
+            return None
         try:
-            return orjson.loads(part)
-        except ValueError:  # it is not UTF-8, or has a surrogate alone, which JSON allows
-            return json.loads(self._decode(part, start - 1))
+            text: str = orjson.loads(self._data[start : quote + 1])
+        except ValueError:  # a fault, or a surrogate alone, which JSON allows
+            return None
+        self.position = quote + 1
+        return text
 
     def _decode(self, part: bytes | bytearray, start: int) -> str:
         try:

@@ -108,14 +108,14 @@ class BodyReader:
     def texts(self, where: str) -> list[str]:
         """A list of texts."""
         self._expect_list(where, "a list of texts")
-        return self._items(where, self.text, self._short_texts)
+        return self._items(where, self.text)
 
     def text_or_texts(self, where: str) -> str | list[str]:
         """A text, or a list of texts."""
         if self.scanner.starts_with(b'"'):
             return self.text(where)
         self._expect_list(where, "a text or texts")
-        return self._items(where, self.text, self._short_texts)
+        return self._items(where, self.text)
 
     def inputs(self, where: str) -> str | list[str] | array[int] | list[array[int]]:
         """A text, texts, the token ids of a text, or those of several texts; ids are arrays of int32."""
@@ -128,7 +128,7 @@ class BodyReader:
         if kind == "a number":
             return self._rest_of_ids(where)
         if kind in ("a text", None):
-            return self._items(where, self.text, self._short_texts)
+            return self._items(where, self.text)
         raise invalid(f"{where}[0]", f"{kind}, not a text or token ids")
 
     def ids(self, where: str) -> array[int]:
@@ -139,7 +139,7 @@ class BodyReader:
     def documents(self, where: str) -> list[str]:
         """A list of documents: texts, or objects with a ``text``."""
         self._expect_list(where, "a list of documents")
-        return self._items(where, self._document, self._short_texts)
+        return self._items(where, self._document)
 
     def _document(self, where: str) -> str:
         if not self.scanner.starts_with(b"{"):
@@ -150,69 +150,58 @@ class BodyReader:
         text: str = values["text"]
         return text
 
-    def _items(
-        self, where: str, read: Callable[[str], Any], read_some: Callable[[str, int], list[Any]] | None
-    ) -> list[Any]:
-        """The items of a list, after its bracket: by ``read``, or many at once by ``read_some``."""
+    def _items(self, where: str, read: Callable[[str], Any], kind: type | None = str) -> list[Any]:
+        """The items of a list, after its bracket: by ``read``, or many at once if they are strings and
+        ``kind`` is that."""
         items: list[Any] = []
-        count = 0
-        if self.scanner.starts_with(b"]"):
-            self.scanner.position += 1
-            return items
-        while count <= self.limits.inputs * _COUNTED_FACTOR:
-            if read_some is not None:
-                some = read_some(where, count)
-                count += len(some)
-                items += some[: max(0, self.limits.inputs - len(items))]
-            item = read(f"{where}[{count}]")
-            count += 1
-            if count <= self.limits.inputs:
-                items.append(item)
-            if self.scanner.expect(b",", b"]") == b"]":
-                self._check_count(count, str(count))
-                return items
-        self._check_count(count, f"more than {count - 1}")
-        return items
-
-    def _check_count(self, count: int, value: str) -> None:
-        if count > self.limits.inputs:
+        pace = _Pace()
+        at_end = self._list_ends()
+        while not at_end and pace.count <= self.limits.inputs * _COUNTED_FACTOR:
+            some, at_end = self.scanner.items(str, b'"]') if kind and pace.allows else ([], False)
+            pace.went(len(some))
+            if some:
+                self._check_texts(where, pace.count - len(some), some)
+            else:
+                some = [read(f"{where}[{pace.count}]")]
+                pace.count += 1
+                at_end = self.scanner.expect(b",", b"]") == b"]"
+            items += some[: max(0, self.limits.inputs - len(items))]
+        if pace.count > self.limits.inputs:
             raise TooManyInputs(
                 f"a request holds at most {self.limits.inputs} texts",
-                value=value,
+                value=pace.count if at_end else f"more than {pace.count}",
                 next_step="Split them over several requests.",
             )
+        return items
 
-    def _short_texts(self, where: str, first: int) -> list[str]:
-        """Some of the texts from here, of which ``first`` were before them."""
-        texts = self.scanner.strings()
+    def _list_ends(self) -> bool:
+        """Read the end of a list, if it is next."""
+        ends = self.scanner.starts_with(b"]")
+        self.scanner.position += ends
+        return ends
+
+    def _check_texts(self, where: str, first: int, texts: list[str]) -> None:
+        """Check the lengths of some texts; ``first`` is the position of the first of them."""
         lengths = list(map(len, texts))
-        if lengths:
-            if (longest := max(lengths)) > self.limits.text_characters:
-                place = f"{where}[{first + lengths.index(longest)}]"
-                raise too_many(place, "characters", longest, self.limits.text_characters, "a text")
-            self._count_characters(where, sum(lengths))
-        return texts
+        if (longest := max(lengths)) > self.limits.text_characters:
+            place = f"{where}[{first + lengths.index(longest)}]"
+            raise too_many(place, "characters", longest, self.limits.text_characters, "a text")
+        self._count_characters(where, sum(lengths))
 
     def _rest_of_ids(self, where: str) -> array[int]:
         """Token ids, after the bracket of their list."""
-        scanner = self.scanner
-        if (short := scanner.short_ids()) is not None:
-            ids = as_array(short, where)
-            self._count_ids(where, len(ids), len(ids))
-            return ids
-        ids = array("i")
-        if scanner.starts_with(b"]"):
-            scanner.position += 1
-            return ids
-        while True:
-            some = scanner.ids()
+        ids, pace = array("i"), _Pace()
+        at_end = self._list_ends()
+        while not at_end:
+            some, at_end = self.scanner.items(int, b"]") if pace.allows else ([], False)
+            pace.went(len(some))
+            if not some:
+                some = [self.scanner.id(f"{where}[{pace.count}]")]
+                pace.count += 1
+                at_end = self.scanner.expect(b",", b"]") == b"]"
             ids += as_array(some, where, len(ids))
             self._count_ids(where, len(some), len(ids))
-            scanner.skip_space()
-            ids += as_array([scanner.id(f"{where}[{len(ids)}]")], where, len(ids))
-            self._count_ids(where, 1, len(ids))
-            if scanner.expect(b",", b"]") == b"]":
-                return ids
+        return ids
 
     def _expect_list(self, where: str, expected: str) -> None:
         if not self.scanner.starts_with(b"["):
@@ -230,6 +219,27 @@ class BodyReader:
             raise too_many(where, "token ids", of_text, self.limits.text_ids, "a text")
         if self._ids > self.limits.ids:
             raise too_many(where, "token ids", self._ids, self.limits.ids, "a request")
+
+
+class _Pace:
+    """How many items of a list were read, and when to try to read many at once: after a failure, only after
+    more and more items."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._next, self._pause = 0, 1
+
+    @property
+    def allows(self) -> bool:
+        return self.count >= self._next
+
+    def went(self, items: int) -> None:
+        """So many were read at once."""
+        self.count += items
+        if items:
+            self._pause = 1
+        elif self.allows:
+            self._next, self._pause = self.count + self._pause, min(2 * self._pause, 256)
 
 
 def nullable(read: Read) -> Read:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 from fastapi import Request, Response
@@ -13,9 +14,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from nestvec.service.bodies.content_headers import check_content
-from nestvec.service.bodies.fields import readers_of
+from nestvec.service.bodies.fields import FieldReaders, field_readers
 from nestvec.service.bodies.json_scanner import EXAMPLE
-from nestvec.service.bodies.readers import BodyReader, InputLimits, Read
+from nestvec.service.bodies.readers import InputLimits
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import BodyNotJson
 
@@ -40,7 +41,7 @@ class BodyRoute(APIRoute):
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle
-        readers = readers_of(self.body_field.field_info.annotation)
+        readers = field_readers(self.body_field.field_info.annotation)
 
         async def handle_body(request: Request) -> Response:
             check_content(request.headers)
@@ -65,16 +66,16 @@ class _ReadRequest(Request):
         return self._values
 
 
-async def read_body(receive: Receive, readers: Mapping[str, Read], limits: InputLimits) -> dict[str, Any]:
+async def read_body(receive: Receive, readers: FieldReaders, limits: InputLimits) -> dict[str, Any]:
     """The fields of a body that arrives by ``receive``. Raises what ``BodyRoute`` does."""
     data = await _receive_all(receive)
     if not data:
         raise BodyNotJson("the body is empty", next_step=EXAMPLE)
     if len(data) <= INLINE_BYTES:
-        return BodyReader(data, limits).body(readers)
-    read = BodyReader(data, limits).body
-    del data  # the reader alone holds it, until it is read
-    return await asyncio.get_running_loop().run_in_executor(_thread, read, readers)
+        return readers.read_small(data, limits)
+    read = partial(readers.read, data, limits)
+    del data  # the call alone holds it, until it is read
+    return await asyncio.get_running_loop().run_in_executor(_thread, read)
 
 
 async def _receive_all(receive: Receive) -> bytes | bytearray:
