@@ -1,4 +1,4 @@
-"""Cohere's v2 embed API, as its client and Milvus's ``cohere`` provider call it."""
+"""Cohere's embed API: v2 for its client and Milvus's ``cohere`` provider, v1 for LangChain."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal
 
-import numpy as np
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
@@ -19,40 +18,38 @@ from nestvec.service.api.common import (
     selected_encoder,
 )
 from nestvec.service.api.error_responses import error_models
-from nestvec.service.api.openai import base64_rows
+from nestvec.service.api.request_model import ApiRequest
 from nestvec.service.api.selection import (
     DIM_DESCRIPTION,
     ENCODER_DESCRIPTION,
     EXIT_DESCRIPTION,
+    QueryFields,
     QueryString,
     select_encoder,
 )
+from nestvec.service.bodies.fields import Texts
+from nestvec.service.bodies.route import BodyRoute
+from nestvec.service.embedder import EmbeddingResult
 from nestvec.service.encoders import LoadedEncoder
 from nestvec.service.preprocess.tokenizer import Direction
 from nestvec.service.preprocess.truncation import Overlong, Truncation
 from nestvec.service.prompts import NO_PROMPT, prompt_for_task
-from nestvec_schemas.binary_codes import sign_bits
+from nestvec.service.vector_formats import DTYPES, base64_rows, check_format
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import BodyInvalid, NotOffered, nearest
+from nestvec_schemas.errors import BodyInvalid, NotOffered
 from nestvec_schemas.manifest import Manifest, PromptName
 from nestvec_schemas.towers import Role
-from nestvec_schemas.vectors import Vectors, to_int8
+from nestvec_schemas.vectors import Vectors
 
-router = APIRouter(tags=["Cohere"], responses=error_models("/v2/embed"))
+router = APIRouter(tags=["Cohere"], responses=error_models("/v2/embed"), route_class=BodyRoute)
 
 InputType = Literal["search_document", "search_query", "classification", "clustering", "image"]
 
 ROLE_OF_TYPE: Final[dict[InputType, Role]] = {"search_document": "document", "search_query": "query"}
 """The role of an input type's prompt; prompts of tasks have the types' own names, and images have none."""
 
-VECTOR_FORMATS: Final[dict[str, Callable[[Vectors], object]]] = {
-    "float": lambda vectors: vectors,
-    "int8": to_int8,
-    "ubinary": sign_bits,
-    "binary": lambda vectors: (sign_bits(vectors).astype(np.int16) - 128).astype(np.int8),
-    "base64": base64_rows,
-}
-"""How vectors, (n, dim) float32, are written in each embedding type; ``binary`` is ``ubinary`` minus 128."""
+VECTOR_FORMATS: Final[dict[str, Callable[[Vectors], object]]] = {**DTYPES, "base64": base64_rows}
+"""How vectors, (n, dim) float32, are written in each embedding type."""
 
 TRUNCATE_VALUES: Final[dict[str | None, tuple[Overlong | None, Direction | None]]] = {
     None: (None, None),
@@ -63,21 +60,24 @@ TRUNCATE_VALUES: Final[dict[str | None, tuple[Overlong | None, Direction | None]
 """What happens to overlong texts for each value of Cohere's ``truncate``."""
 
 
-class CohereEmbedRequest(BaseModel):
+class CohereEmbedRequest(ApiRequest):
     """Cohere's request; ``model`` is ENCODER or ENCODER@EXPERT@EXIT?prompt=NAME, unless the query string
     names one."""
 
     model: str | None = Field(None, description=ENCODER_DESCRIPTION)
-    texts: Annotated[list[str], Field(examples=[["heat flow in shock waves"]])] = []
-    images: list[str] | None = Field(
+    texts: Annotated[Texts | None, Field(examples=[["heat flow in shock waves"]])] = None
+    images: Texts | None = Field(
         None, description="Images instead of texts: data: URIs, or addresses that the service can read."
     )
     inputs: list[Any] | None = Field(None, description="Not supported: send texts or images.")
-    input_type: InputType = Field(
-        description="Selects the encoder's prompt: of documents, of queries, or of the task of this name."
+    input_type: InputType | None = Field(
+        None,
+        description="Selects the encoder's prompt: of documents, of queries, or of the task of this name. "
+        "Default: the encoder's default prompt.",
     )
     embedding_types: list[str] | None = Field(
-        None, description="float (the default), int8, base64, or one bit per number: ubinary, binary."
+        None,
+        description="float (the default), int8, uint8, base64, or one bit per number: ubinary, binary.",
     )
     truncate: Literal["NONE", "START", "END"] | None = Field(
         None, description="The side on which overlong texts are truncated. Default: the server's setting."
@@ -93,44 +93,77 @@ class CohereEmbedResponse(BaseModel):
     meta: dict[str, Any]
 
 
+class CohereV1EmbedResponse(BaseModel):
+    """Vectors in a list without ``embedding_types``, else by type."""
+
+    id: str
+    response_type: Literal["embeddings_floats", "embeddings_by_type"]
+    embeddings: list[list[float]] | dict[str, list[Any]]
+    texts: list[str]
+    meta: dict[str, Any]
+
+
 @router.post("/v2/embed", response_model=CohereEmbedResponse, summary="Embed texts or images")
 async def embed_by_type(body: CohereEmbedRequest, request: Request, query: QueryString) -> Response:
     """Vectors, one per text or image, in each of the embedding types."""
-    settings = embedder_of(request).settings
-    config = EmbeddingConfig(body.model or "", body.output_dimension, body.exit)
-    config = select_encoder(query, config, dim_name="output_dimension")
     types = _checked_types(body.embedding_types or ["float"])
-    inputs = body.texts
-    if _asks_for_images(body):
-        inputs = _image_addresses(body, selected_encoder(request, config, "dense"))
-    overlong, direction = TRUNCATE_VALUES[body.truncate]
-    call = EmbedCall(
-        inputs=inputs,
-        config=config,
-        truncation=Truncation(query.overlong or overlong or settings.overlong, direction),
-        on_error=query.on_error or settings.on_error,
-        prompt=_prompt(body.input_type, selected_encoder(request, config, "dense").manifest, config),
-    )
-    result = await embed_dense(request, call)
+    result = await _embed(body, request, query)
 
     def content() -> object:
         return {
             "id": str(uuid.uuid4()),
             "response_type": "embeddings_by_type",
             "embeddings": {name: VECTOR_FORMATS[name](result.vectors) for name in types},
-            "meta": {"api_version": {"version": "2"}, "billed_units": _billed_units(body, result.tokens)},
+            "meta": _meta(body, result, "2"),
         }
 
-    return await json_response(content, result, call.inputs)
+    return await json_response(content, result, body.texts or [])
 
 
-def _prompt(type: InputType, manifest: Manifest, config: EmbeddingConfig) -> PromptName | None:
-    """The prompt for an input type. Raises PromptNotOffered."""
+@router.post("/v1/embed", response_model=CohereV1EmbedResponse, summary="Embed texts or images")
+async def embed_for_v1(body: CohereEmbedRequest, request: Request, query: QueryString) -> Response:
+    """Vectors, one per text or image: as one list, or by type if the request names embedding types."""
+    types = _checked_types(body.embedding_types or [])
+    result = await _embed(body, request, query)
+
+    def content() -> object:
+        by_type = {name: VECTOR_FORMATS[name](result.vectors) for name in types}
+        return {
+            "id": str(uuid.uuid4()),
+            "response_type": "embeddings_by_type" if types else "embeddings_floats",
+            "embeddings": by_type if types else result.vectors,
+            "texts": body.texts or [],
+            "meta": _meta(body, result, "1"),
+        }
+
+    return await json_response(content, result, body.texts or [])
+
+
+async def _embed(body: CohereEmbedRequest, request: Request, query: QueryFields) -> EmbeddingResult:
+    settings = embedder_of(request).settings
+    config = EmbeddingConfig(body.model or "", body.output_dimension, body.exit)
+    config = select_encoder(query, config, dim_name="output_dimension")
+    encoder = selected_encoder(request, config, "dense")
+    overlong, direction = TRUNCATE_VALUES[body.truncate]
+    call = EmbedCall(
+        inputs=_image_addresses(body, encoder) if _asks_for_images(body) else body.texts or [],
+        config=config,
+        truncation=Truncation(query.overlong or overlong or settings.overlong, direction),
+        on_error=query.on_error or settings.on_error,
+        prompt=_prompt(body.input_type, encoder.manifest, config),
+    )
+    return await embed_dense(request, call)
+
+
+def _prompt(type: InputType | None, manifest: Manifest, config: EmbeddingConfig) -> PromptName | None:
+    """The prompt for an input type, None for the encoder's default. Raises PromptNotOffered."""
+    if type is None:
+        return None
     if type in ROLE_OF_TYPE:
         return ROLE_OF_TYPE[type]
     if type == "image":
         return NO_PROMPT
-    # Requests must state an input type: a prompt that is named beside it takes precedence.
+    # Cohere's clients always state an input type: a prompt that is named beside it takes precedence.
     return prompt_for_task(manifest, type) if config.prompt is None else None
 
 
@@ -160,17 +193,11 @@ def _image_addresses(body: CohereEmbedRequest, encoder: LoadedEncoder) -> list[s
     return images
 
 
-def _billed_units(body: CohereEmbedRequest, tokens: int) -> dict[str, int]:
-    return {"images": len(body.images)} if body.images else {"input_tokens": tokens}
+def _meta(body: CohereEmbedRequest, result: EmbeddingResult, version: str) -> dict[str, Any]:
+    units = {"images": len(body.images)} if body.images else {"input_tokens": result.tokens}
+    return {"api_version": {"version": version}, "billed_units": units}
 
 
 def _checked_types(types: list[str]) -> list[str]:
     """The embedding types, each once. Raises BodyInvalid for an unknown one."""
-    for name in types:
-        if name not in VECTOR_FORMATS:
-            raise BodyInvalid(
-                "there is no such embedding type",
-                value=name,
-                next_step=f"Available: {', '.join(VECTOR_FORMATS)}.{nearest(name, VECTOR_FORMATS)}",
-            )
-    return list(dict.fromkeys(types))
+    return [check_format(name, VECTOR_FORMATS, "embedding type") for name in dict.fromkeys(types)]

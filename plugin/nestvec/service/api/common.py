@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from array import array
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from fastapi import Request, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 from starlette.requests import ClientDisconnect
 
 from nestvec.service.api.json_body import dump_json, off_loop
+from nestvec.service.api.request_model import ApiRequest
 from nestvec.service.api.selection import QueryFields
+from nestvec.service.bodies.fields import Inputs
 from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
 from nestvec.service.encoders import LoadedEncoder, resolve_encoder
 from nestvec.service.preprocess.inputs import EmbedInput
@@ -23,7 +26,7 @@ from nestvec.service.preprocess.truncation import Overlong, Truncation
 from nestvec.service.prompts import choose_prompt, put_prompt
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import EmptyInput, NotOffered, TooManyInputs
+from nestvec_schemas.errors import BodyInvalid, EmptyInput, NotOffered, TooManyInputs
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.on_error import OnError
 from nestvec_schemas.towers import OutputKind
@@ -31,14 +34,7 @@ from nestvec_schemas.vectors import check_prefix_dim, nest
 
 T = TypeVar("T")
 
-TokenId = Annotated[int, Field(ge=-(2**31), lt=2**31)]
-"""An id that fits an int32; whether the encoder knows it is checked later, with a better message."""
-
-Inputs = str | list[str] | list[TokenId] | list[list[TokenId]]
-"""A text, texts, the token ids of a text, or those of several texts."""
-
-
-class TruncationFields(BaseModel):
+class TruncationFields(ApiRequest):
     """What happens to overlong texts, in the fields of TEI."""
 
     truncate: bool | None = Field(None, description="Truncate overlong texts. Default: the server's setting.")
@@ -163,9 +159,22 @@ def as_input_list(inputs: Inputs) -> list[EmbedInput]:
     """The inputs as a list: a single text, or a single text's ids, become a list of one."""
     if isinstance(inputs, str):
         return [inputs]
-    if inputs and isinstance(inputs[0], int):
-        return [[token_id for token_id in inputs if isinstance(token_id, int)]]
-    return [value for value in inputs if not isinstance(value, int)]
+    # The ids of a text are an array, as the body's reader makes them.
+    return [inputs] if isinstance(inputs, array) else list(inputs)
+
+
+def refuse_token_ids(inputs: Sequence[EmbedInput], settings: ServiceSettings) -> None:
+    """Raise BodyInvalid for token ids, unless the service was started to accept them.
+
+    For APIs whose clients tokenize for OpenAI's models: ids of another tokenizer are those of other words.
+    """
+    if settings.access.accept_token_ids or all(isinstance(value, str) for value in inputs):
+        return
+    raise BodyInvalid(
+        "the request holds token ids, which another tokenizer may have made",
+        value="they are not embedded unless the service runs with --accept-token-ids",
+        next_step="Send texts: in LangChain, OpenAIEmbeddings(check_embedding_ctx_length=False).",
+    )
 
 
 def check_count(inputs: Sequence[object], max_inputs: int) -> None:

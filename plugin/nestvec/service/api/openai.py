@@ -1,53 +1,92 @@
-"""OpenAI's embeddings API, as its clients, Milvus Lite and TEI's clients call it."""
+"""OpenAI's embeddings API, as its clients, Milvus Lite and TEI's clients call it, with Voyage AI's fields."""
 
 from __future__ import annotations
 
-import base64
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
+from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from nestvec.service.api.common import (
     EmbedCall,
-    Inputs,
     as_input_list,
     embed_dense,
     embedder_of,
     json_response,
+    refuse_token_ids,
 )
 from nestvec.service.api.error_responses import error_models
+from nestvec.service.api.request_model import ApiRequest
 from nestvec.service.api.selection import (
     DIM_DESCRIPTION,
     ENCODER_DESCRIPTION,
     EXIT_DESCRIPTION,
     PROMPT_DESCRIPTION,
+    QueryFields,
     QueryString,
+    requested_model,
     select_encoder,
 )
-from nestvec.service.preprocess.truncation import Truncation
+from nestvec.service.bodies.fields import Inputs
+from nestvec.service.bodies.route import BodyRoute
+from nestvec.service.preprocess.truncation import Overlong, Truncation
+from nestvec.service.settings import ServiceSettings
+from nestvec.service.vector_formats import DTYPES, base64_rows, check_format
 from nestvec_schemas.embedding_config import EmbeddingConfig
+from nestvec_schemas.errors import BodyInvalid
 from nestvec_schemas.manifest import PromptName
-from nestvec_schemas.vectors import Vectors
+from nestvec_schemas.towers import Role
 
 PATHS = ("/v1/embeddings", "/embeddings")
 
-router = APIRouter(tags=["OpenAI"], responses=error_models("/v1/embeddings"))
+router = APIRouter(tags=["OpenAI"], responses=error_models("/v1/embeddings"), route_class=BodyRoute)
+
+ROLE_OF_TYPE: Final[dict[str, Role]] = {
+    "query": "query",
+    "document": "document",
+    "passage": "document",
+    "search_query": "query",
+    "search_document": "document",
+}
+"""The role of an ``input_type`` of Voyage AI, or of servers that borrow the field."""
+
+DtypeQuery = Annotated[
+    str | None,
+    Query(
+        alias="output_dtype",
+        description="Type of the numbers, for a client that states none in the body: Milvus's voyageai "
+        "provider for an INT8_VECTOR field.",
+    ),
+]
 
 
-class EmbeddingsRequest(BaseModel):
+class EmbeddingsRequest(ApiRequest):
     """OpenAI's request; ``model`` is ENCODER or ENCODER@EXPERT@EXIT?prompt=NAME, unless the query string
     names one."""
 
     input: Annotated[
         Inputs,
-        Field(description="A text, texts, or token ids.", examples=[["heat flow in shock waves"]]),
+        Field(
+            description="A text or texts; token ids only if the service runs with --accept-token-ids.",
+            examples=[["heat flow in shock waves"]],
+        ),
     ]
     model: str | None = Field(None, description=ENCODER_DESCRIPTION)
     encoding_format: Literal["float", "base64"] | None = Field(
-        "float", description="float (the default), or base64 of little-endian float32."
+        "float", description="float (the default), or base64 of little-endian numbers."
     )
     dimensions: int | None = Field(None, description=DIM_DESCRIPTION)
+    output_dimension: int | None = Field(None, description="The same, for Voyage AI.")
+    output_dtype: str | None = Field(
+        None, description="From Voyage AI: float (the default), int8, uint8, binary, ubinary."
+    )
+    input_type: str | None = Field(
+        None, description="From Voyage AI: query or document, the prompt before each text."
+    )
+    truncation: bool | None = Field(
+        None, description="From Voyage AI: truncate overlong texts. Default: the server's setting."
+    )
     exit: int | None = Field(None, description=EXIT_DESCRIPTION)
     prompt_name: PromptName | None = Field(None, description=PROMPT_DESCRIPTION)
     user: str | None = Field(None, description="Ignored.")
@@ -71,24 +110,32 @@ class EmbeddingsResponse(BaseModel):
     usage: Usage
 
 
-async def embeddings(body: EmbeddingsRequest, request: Request, query: QueryString) -> Response:
+async def embeddings(
+    body: EmbeddingsRequest, request: Request, query: QueryString, output_dtype: DtypeQuery = None
+) -> Response:
     """Vectors, one per text, with their index."""
     settings = embedder_of(request).settings
+    inputs = as_input_list(body.input)
+    refuse_token_ids(inputs, settings)
+    dtype = check_format(body.output_dtype or output_dtype or "float", DTYPES, "output_dtype")
     call = EmbedCall(
-        inputs=as_input_list(body.input),
-        config=select_encoder(query, EmbeddingConfig(body.model or "", body.dimensions, body.exit)),
-        truncation=Truncation(query.overlong or settings.overlong),
+        inputs=inputs,
+        config=select_encoder(query, EmbeddingConfig(body.model or "", _dim(body), body.exit)),
+        truncation=_truncation(body, query, settings),
         on_error=query.on_error or settings.on_error,
-        prompt=body.prompt_name,
+        prompt=_prompt(body),
     )
     result = await embed_dense(request, call)
 
     def content() -> object:
-        rows = base64_rows(result.vectors) if body.encoding_format == "base64" else list(result.vectors)
+        numbers = DTYPES[dtype](result.vectors)
         return {
             "object": "list",
-            "data": [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)],
-            "model": result.encoder,
+            "data": [
+                {"object": "embedding", "index": place, "embedding": row}
+                for place, row in enumerate(_rows(numbers, body.encoding_format))
+            ],
+            "model": requested_model(query, body.model) or result.encoder,
             "usage": {"prompt_tokens": result.tokens, "total_tokens": result.tokens},
         }
 
@@ -103,6 +150,28 @@ for _path in PATHS:
     )(embeddings)
 
 
-def base64_rows(vectors: Vectors) -> list[str]:
-    """Each vector, (n, dim) float32, as base64 of little-endian float32."""
-    return [base64.b64encode(row.astype("<f4").tobytes()).decode("ascii") for row in vectors]
+def _rows(numbers: NDArray[Any], encoding_format: str | None) -> list[Any]:
+    return base64_rows(numbers) if encoding_format == "base64" else list(numbers)
+
+
+def _dim(body: EmbeddingsRequest) -> int | None:
+    """The length of the vectors, by either name. Raises BodyInvalid if they differ."""
+    if body.dimensions is None or body.output_dimension in (None, body.dimensions):
+        return body.dimensions if body.dimensions is not None else body.output_dimension
+    raise BodyInvalid(
+        "the request names different dims",
+        value=f"dimensions={body.dimensions}, output_dimension={body.output_dimension}",
+        next_step="Name one of them.",
+    )
+
+
+def _truncation(body: EmbeddingsRequest, query: QueryFields, server: ServiceSettings) -> Truncation:
+    by_field: dict[bool | None, Overlong] = {None: server.overlong, True: "truncate", False: "error"}
+    return Truncation(query.overlong or by_field[body.truncation])
+
+
+def _prompt(body: EmbeddingsRequest) -> PromptName | None:
+    """The prompt that the body names, itself or by its input type. Raises BodyInvalid."""
+    if body.prompt_name is not None or body.input_type is None:
+        return body.prompt_name
+    return ROLE_OF_TYPE[check_format(body.input_type, ROLE_OF_TYPE, "input_type")]

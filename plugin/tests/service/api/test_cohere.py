@@ -34,6 +34,8 @@ def test_each_type_is_the_same_vector(service: str) -> None:
     assert set(found) == {"float", "int8", "base64"}
     assert max(map(abs, found["int8"][0])) == 127
     assert all(isinstance(one, int) for one in found["int8"][0])
+    unsigned = embed(service, embedding_types=["uint8"], output_dimension=8)["uint8"]
+    assert np.array_equal(np.int64(unsigned) - 128, found["int8"])
     assert cosines(np.array(found["float"]), np.array(found["int8"]))[0] > 0.999
     decoded = np.frombuffer(base64.b64decode(found["base64"][0]), "<f4")
     assert np.array_equal(decoded, np.float32(found["float"][0]))
@@ -75,11 +77,17 @@ REFUSED = [
         422,
         "tiny has no prompt for this task: clustering. Available: query, document.",
     ),
-    ({"texts": None}, 400, "body.texts is invalid"),
+    ({"texts": None}, 400, "there is no text"),
     ({"texts": [""]}, 400, "a text is empty"),
     ({"texts": [LONG], "truncate": "NONE"}, 400, "truncation is off"),
     ({"truncate": "MIDDLE"}, 400, "body.truncate is invalid"),
-    ({"embedding_types": ["uint8"]}, 400, "type: uint8. Available: float, int8, ubinary, binary, base64."),
+    (
+        {"embedding_types": ["int4"]},
+        400,
+        "type: int4. Available: float, int8, uint8, ubinary, binary",
+    ),
+    ({"embedding_type": ["int8"]}, 400, "does not know: embedding_type. Did you mean 'embedding_types'?"),
+    ({"dimensions": 4}, 400, "does not know: dimensions. Did you mean 'output_dimension'?"),
     ({"embedding_types": ["ubinary"], "output_dimension": 4}, 400, "whole bytes: 4. Choose a multiple"),
     ({"model": "tiny@3"}, 400, "tiny has no exit after this layer: 3. Available: 2, 4."),
     ({"model": "tiny@2", "exit": 4}, 400, "different exits: exit=4, encoder=tiny@2"),
@@ -88,7 +96,7 @@ REFUSED = [
     ({"images": ["data:"], "texts": []}, 404, "tiny takes no images. Send texts"),
     ({"images": ["data:"]}, 404, "a request has either texts or images"),
     ({"inputs": [{"content": []}]}, 404, "Send texts, or images with input_type image"),
-    ({"input_type": None}, 400, "body.input_type is invalid"),
+    ({"input_type": "passage"}, 400, "body.input_type is invalid"),
     ({"model": "embed-v4.0"}, 404, "no encoder of this name: embed-v4.0. Available: tiny"),
     ({"output_dimension": 17}, 400, "this many dims: 17. Choose from 1 to 16"),
     ({"texts": ["w1"] * 2049}, 400, "at most 2048 texts: 2049"),
@@ -126,3 +134,30 @@ def test_as_go_milvus_writes_it(service: str, model: str, exit: int) -> None:
     assert [len(row) for row in rows] == [8, 8]
     assert all(isinstance(x, int) and -128 <= x <= 127 for row in rows for x in row)
     assert cosines(np.array(rows), tei(service, inputs=["w1", "w2"], dimensions=8, exit=exit)).min() > 0.999
+
+
+@pytest.mark.parametrize("fields", [{}, {"input_type": None}])
+def test_without_an_input_type_the_default_prompt_applies(service: str, fields: dict[str, object]) -> None:
+    """Milvus omits it for models whose names end in v2.0."""
+    answer = httpx.post(f"{service}/v2/embed", json={"model": "tiny", "texts": ["w2"], **fields})
+    assert answer.status_code == 200
+    assert np.array_equal(np.float32(answer.json()["embeddings"]["float"]), tei(service, inputs="w2"))
+
+
+def test_v1_gives_a_list_or_types(service: str) -> None:
+    body = {"model": "tiny", "texts": ["w1", "w2 w3"], "input_type": "search_query", "truncate": "END"}
+    floats = httpx.post(f"{service}/v1/embed", json=body).json()
+    expected = tei(service, inputs=["w1", "w2 w3"], prompt_name="query")
+    assert np.array_equal(np.float32(floats["embeddings"]), expected)
+    assert (floats["response_type"], floats["texts"]) == ("embeddings_floats", ["w1", "w2 w3"])
+    assert floats["meta"]["api_version"] == {"version": "1"}
+    typed = httpx.post(f"{service}/v1/embed", json={**body, "embedding_types": ["int8", "float"]}).json()
+    assert typed["response_type"] == "embeddings_by_type"
+    assert set(typed["embeddings"]) == {"int8", "float"}
+    assert np.array_equal(np.float32(typed["embeddings"]["float"]), expected)
+
+
+def test_errors_of_v1_are_cohere_s(service: str) -> None:
+    answer = httpx.post(f"{service}/v1/embed", json={"model": "embed-english-v2.0", "texts": ["w1"]})
+    assert answer.status_code == 404
+    assert "no encoder of this name: embed-english-v2.0" in answer.json()["message"]

@@ -1,0 +1,64 @@
+"""The base of all request bodies: a field that is not known, but meant one that is, is refused."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, Final
+
+from pydantic import BaseModel, model_validator
+
+from nestvec_schemas.errors import BodyInvalid
+
+_SIMILAR: Final = 0.85
+"""Names that are at least so similar are taken for a slip (``difflib``'s ratio)."""
+
+_LENGTH_NAMES: Final = frozenset(
+    {
+        "dim",
+        "dims",
+        "dimension",
+        "dimensions",
+        "outputdim",
+        "outputdimension",
+        "outputdimensions",
+        "outputdimensionality",
+        "embeddingdim",
+        "embeddingdimension",
+        "embeddingdimensions",
+    }
+)
+"""Names of the length of vectors in all kinds of APIs, without underscores and in lower case."""
+
+
+class ApiRequest(BaseModel):
+    """A request's body.
+
+    Fields that only other servers know are ignored, as these do. One whose name resembles a field of this
+    request, or means the length of vectors elsewhere, is refused: the response would be another than meant.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def refuse_misspelt_fields(cls, values: Any) -> Any:
+        """Raise BodyInvalid for the first such field."""
+        if isinstance(values, dict):
+            fields = [field.alias or name for name, field in cls.model_fields.items()]
+            for name in values.keys() - set(fields):
+                _check_name(str(name), fields)
+        return values
+
+
+def _check_name(name: str, fields: Iterable[str]) -> None:
+    meant = [field for field in fields if _is_length(field)] if _is_length(name) else []
+    meant = meant or difflib.get_close_matches(name[:64], list(fields), n=1, cutoff=_SIMILAR)
+    if meant:
+        raise BodyInvalid(
+            "the request has a field that this path does not know",
+            value=name,
+            next_step=f"Did you mean '{meant[0]}'?",
+        )
+
+
+def _is_length(name: str) -> bool:
+    return name.replace("_", "").replace("-", "").lower() in _LENGTH_NAMES
