@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -145,7 +145,7 @@ class EngineInfo:
     provider: str = ""
     """ONNX Runtime's execution provider; empty for another engine."""
     device: str = ""
-    """``cpu`` or ``cuda:0``; for a remote engine its address."""
+    """``cpu`` or ``cuda:0``; empty for another engine."""
 
 
 class SessionEngine(Engine, Protocol):
@@ -165,4 +165,24 @@ class SessionEngine(Engine, Protocol):
 
     def drop(self, encoder: str, generation: int = 0) -> None:
         """Release the graphs of one generation, if they are open."""
+        ...
+
+
+@runtime_checkable
+class RemoteEngine(SessionEngine, Protocol):
+    """An engine in another process, which has graphs of its own in memory."""
+
+    async def load(self, encoder: str, generation: int = 0) -> None:
+        """Have it load the encoder's graphs as they are on its disk now, in place of those it has.
+
+        Raises EngineError, also if it takes no such requests.
+        """
+        ...
+
+    async def unload(self, encoder: str, parts: Sequence[str]) -> None:
+        """Have it release the graphs of an encoder's parts. Raises EngineError as ``load`` does."""
+        ...
+
+    async def answers(self) -> bool:
+        """Whether it answers at all, whatever it has loaded. Never raises."""
         ...

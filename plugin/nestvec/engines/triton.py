@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from importlib.metadata import version as version
 from pathlib import Path
 from typing import NamedTuple
@@ -85,7 +85,7 @@ class TritonEngine:
     @property
     def info(self) -> EngineInfo:
         """See ``SessionEngine``."""
-        return EngineInfo(self.name, version("tritonclient"), device=self._url)
+        return EngineInfo(self.name, version("tritonclient"))
 
     def open(self, encoder: str, folder: Path, generation: int = 0) -> None:
         """See ``SessionEngine``: how the encoder's batches are sent. Triton loads the graphs itself."""
@@ -101,20 +101,17 @@ class TritonEngine:
         self._graphs.pop((encoder, generation), None)
 
     async def load(self, encoder: str, generation: int = 0) -> None:
-        """Have Triton load the encoder's graphs as they now are on its disk, in place of those it has.
-
-        Raises EngineError, also if Triton does not run with ``--model-control-mode explicit``.
-        """
+        """See ``RemoteEngine``: Triton must run with ``--model-control-mode explicit``."""
         for graph in self._graphs[encoder, generation].values():
             await self._control(graph.model, self._client().load_model(graph.model))
 
-    async def unload(self, encoder: str, generation: int = 0) -> None:
-        """Have Triton release the encoder's graphs. Raises EngineError as ``load`` does."""
-        for graph in self._graphs[encoder, generation].values():
-            await self._control(graph.model, self._client().unload_model(graph.model))
+    async def unload(self, encoder: str, parts: Sequence[str]) -> None:
+        """See ``RemoteEngine``."""
+        for model in (part_name(encoder, part) for part in parts):
+            await self._control(model, self._client().unload_model(model))
 
     async def answers(self) -> bool:
-        """Whether Triton answers at all. Never raises."""
+        """See ``RemoteEngine``."""
         try:
             return bool(await self._client().is_server_live(client_timeout=_READY_SECONDS))
         except InferenceServerException:

@@ -112,6 +112,8 @@ class AccessSettings:
     allowed_hosts: tuple[str, ...] = ()
     """Names by which clients may call the service, besides those of loopback and IP addresses:
     ``example.org``, ``*.example.org`` for the names below it, ``*`` for all."""
+    admin_keys: Path | None = None
+    """A file of the keys that ``/admin`` takes; None for no such paths."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ class ServiceSettings:
             },
             "guard": {
                 "api_keys": self.access.api_keys is not None,
+                "admin_keys": self.access.admin_keys is not None,
                 "tls": self.access.tls_cert is not None,
                 "cors": bool(self.access.cors_origins),
                 "token_ids": self.access.accept_token_ids,

@@ -90,16 +90,9 @@ class EncoderCatalog(EncoderNames):
             _current_pin.reset(token)
             self._release(pin)
 
-    def put(self, instance: EncoderInstance) -> None:
-        """Add an instance, in place of the one of its name. Raises AliasInvalid if an alias has its name."""
-        others = [other for other in self.instances if other.name != instance.name]
-        instances = sorted([*others, instance], key=lambda entry: entry.name)
-        self._replace(_View(instances, self._current.aliases))
-
-    def remove(self, name: str) -> None:
-        """Remove the instance of this name. Raises AliasInvalid if an alias stands for it."""
-        instances = [instance for instance in self.instances if instance.name != name]
-        self._replace(_View(instances, self._current.aliases))
+    def replace(self, instances: Iterable[EncoderInstance], aliases: Mapping[str, str]) -> None:
+        """Show other instances and aliases from now on, all at once. Raises AliasInvalid."""
+        self._replace(_View(sorted(instances, key=lambda instance: instance.name), aliases))
 
     def set_aliases(self, aliases: Mapping[str, str]) -> None:
         """Replace all aliases at once. Raises AliasInvalid."""

@@ -28,8 +28,8 @@ class EncoderInstance:
         self.folder, self.generation, self.size = folder, generation, size
         self.resident = resident
         """Whether the engine has its graphs."""
-        self.retired = False
-        """Whether no request can see it any more."""
+        self.released = asyncio.Event()
+        """Set once no request can see it any more."""
         self.leases = 0
         """Requests that use the graphs, or wait for them."""
         self.used_at = 0.0

@@ -117,7 +117,7 @@ class Residency:
 
     def retire(self, instance: EncoderInstance) -> None:
         """Release an instance that no request can see any more."""
-        instance.retired = True
+        instance.released.set()
         if instance.resident and instance in self._reserved:
             self._unload(instance, "replaced")
 
@@ -150,7 +150,7 @@ class Residency:
                 next_step="If its files were replaced, reload the service.",
             ) from error
         self._opened(instance)
-        if instance.retired:
+        if instance.released.is_set():
             self._unload(instance, "replaced")
 
     def _open(self, instance: EncoderInstance) -> None:

@@ -50,6 +50,12 @@ class ApiKeys:
             accepted |= hmac.compare_digest(accepted_hash, key_hash)
         return accepted
 
+    def reload(self) -> None:
+        """Read the file now. Raises ServiceError, and then the old keys stay in force."""
+        stamp = _file_stamp(self._path)
+        self._hashes = _read_hashes(self._path)
+        self._stamp, self._checked_at = stamp, self._clock()
+
     def _refresh(self) -> None:
         now = self._clock()
         if now - self._checked_at < _REFRESH_SECONDS:
@@ -70,14 +76,15 @@ class ApiKeys:
 class ApiKeyMiddleware:
     """Answers 401, in the API's format, to a request without an accepted ``Authorization: Bearer KEY``."""
 
-    def __init__(self, app: ASGIApp, keys: ApiKeys) -> None:
-        self._app, self._keys = app, keys
+    def __init__(self, app: ASGIApp, keys: ApiKeys, other_prefix: str | None = None) -> None:
+        """Paths that begin with ``other_prefix`` check a key of their own."""
+        self._app, self._keys, self._other_prefix = app, keys, other_prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS:
+        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or self._has_other_keys(scope["path"]):
             await self._app(scope, receive, send)
             return
-        key = _bearer_token(scope["headers"])
+        key = bearer_token(scope["headers"])
         if key is not None and self._keys.accepts(key):
             set_current_client(f"key {hashlib.sha256(key).hexdigest()[:16]}")
             await self._app(scope, receive, send)
@@ -90,8 +97,11 @@ class ApiKeyMiddleware:
         response.headers["www-authenticate"] = "Bearer"
         await response(scope, receive, send)
 
+    def _has_other_keys(self, path: str) -> bool:
+        return self._other_prefix is not None and path.startswith(self._other_prefix)
 
-def _bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+
+def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     """The key in the request's only Authorization header, None without one."""
     values = [value for name, value in headers if name == b"authorization"]
     if len(values) != 1:

@@ -1,0 +1,138 @@
+"""Brings the encoders of a running service in line with its model repository."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from contextvars import Context
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nestvec.engines.contract import RemoteEngine, SessionEngine
+from nestvec.service.catalog.instance import EncoderInstance
+from nestvec.service.catalog.repository import ServedRepository
+from nestvec_schemas.errors import AliasInvalid, EngineError, NestvecError
+
+if TYPE_CHECKING:
+    from nestvec.service.embedder import Embedder
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class EncoderChanges:
+    """What a reload did."""
+
+    added: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    failed: dict[str, NestvecError] = field(default_factory=dict)
+    """Why an encoder stayed as it was, by name."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What remains to be done for an encoder, by name."""
+
+
+class Reloader:
+    """Opens what is new or has other files, then shows all of it to requests at once.
+
+    Requests that have begun keep what they began with, which is released when the last of them ends.
+    """
+
+    def __init__(self, embedder: Embedder, repository: ServedRepository, engine: SessionEngine) -> None:
+        self._embedder, self._repository, self._engine = embedder, repository, engine
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def reload(self, aliases: Mapping[str, str]) -> EncoderChanges:
+        """Add, replace and remove encoders, and set the aliases. What fails is left as it was.
+
+        Raises AliasInvalid, and then nothing has changed.
+        """
+        catalog, changes = self._embedder.encoders, EncoderChanges()
+        current = {instance.name: instance for instance in catalog.instances}
+        names = self._names(changes)
+        if names is None:
+            catalog.set_aliases(aliases)
+            return changes
+        opened = await self._open_changed(names, current, changes)
+        removed = [instance for name, instance in current.items() if name not in names]
+        kept = [instance for name, instance in current.items() if name in names and name not in opened]
+        for instance in opened.values():
+            self._embedder.start_instance(instance)
+        try:
+            catalog.replace([*kept, *opened.values()], aliases)
+        except AliasInvalid:
+            for instance in opened.values():
+                self._embedder.retire(instance)
+            raise
+        changes.added = sorted(opened.keys() - current.keys())
+        changes.replaced = sorted(opened.keys() & current.keys())
+        changes.removed = sorted(instance.name for instance in removed)
+        self._unload_remotely(removed)
+        _log(changes)
+        return changes
+
+    def _names(self, changes: EncoderChanges) -> tuple[str, ...] | None:
+        try:
+            return self._repository.names()
+        except NestvecError as error:
+            changes.failed["*"] = error
+            logger.error("no encoder was reloaded: %s", error)
+            return None
+
+    async def _open_changed(
+        self, names: Iterable[str], current: Mapping[str, EncoderInstance], changes: EncoderChanges
+    ) -> dict[str, EncoderInstance]:
+        """New instances of the encoders that are not served yet, or have other files now."""
+        opened = {}
+        for name in names:
+            try:
+                before = current.get(name)
+                manifest = await asyncio.to_thread(self._repository.manifest, name)
+                if before is None or manifest != before.own.manifest:
+                    opened[name] = await self._open(name, changes)
+            except NestvecError as error:
+                changes.failed[name] = error
+                logger.error("encoder %s was not reloaded: %s", name, error)
+        return opened
+
+    async def _open(self, name: str, changes: EncoderChanges) -> EncoderInstance:
+        instance = await asyncio.to_thread(self._repository.read, name)
+        await self._embedder.residency.open_beside(instance)
+        if isinstance(self._engine, RemoteEngine):
+            try:
+                await self._engine.load(name, instance.generation)
+            except EngineError as error:
+                if not await self._engine.ready(name):
+                    self._embedder.residency.retire(instance)
+                    raise
+                changes.notes[name] = str(error)
+        return instance
+
+    def _unload_remotely(self, removed: Iterable[EncoderInstance]) -> None:
+        if isinstance(self._engine, RemoteEngine):
+            for instance in removed:
+                task = asyncio.create_task(
+                    self._unload_when_released(self._engine, instance), context=Context()
+                )
+                self._background.add(task)
+                task.add_done_callback(self._background.discard)
+
+    async def _unload_when_released(self, engine: RemoteEngine, instance: EncoderInstance) -> None:
+        await instance.released.wait()
+        try:
+            await engine.unload(instance.name, tuple(instance.own.manifest.parts))
+        except EngineError as error:
+            logger.warning("%s", error)
+
+
+def _log(changes: EncoderChanges) -> None:
+    for what, names in (
+        ("added", changes.added),
+        ("replaced", changes.replaced),
+        ("removed", changes.removed),
+    ):
+        for name in names:
+            logger.warning("encoder %s %s", name, what)
+    for note in changes.notes.values():
+        logger.warning("%s", note)

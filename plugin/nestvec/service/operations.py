@@ -1,0 +1,123 @@
+"""What an operator does to a running service: reload it, and switch aliases."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context
+
+from nestvec.service.catalog.reload import EncoderChanges
+from nestvec.service.embedder import Embedder
+from nestvec.service.middleware.api_keys import ApiKeys
+from nestvec_schemas.errors import NestvecError, ServiceError
+
+logger = logging.getLogger(__name__)
+
+
+class Operations:
+    """Changes a service while it answers. Belongs to one event loop, between ``start`` and ``close``."""
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        keys: Sequence[ApiKeys] = (),
+    ) -> None:
+        """``keys`` are reread, too."""
+        self._embedder, self._keys = embedder, keys
+        self._last_declared = dict(embedder.encoders.aliases)
+        self._lock = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._requested = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Accept requests to reload on the running loop; one that came earlier is carried out now."""
+        self._loop = asyncio.get_running_loop()
+        if self._requested:
+            self._start_reload()
+
+    async def close(self) -> None:
+        """Stop reloading."""
+        self._loop = None
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """The aliases now, with the encoder of each."""
+        return self._embedder.encoders.aliases
+
+    async def reload(self) -> EncoderChanges:
+        """Read API keys, aliases and encoders again. What cannot be read stays as it was, and is reported.
+
+        Aliases that were switched at run time stay, unless the config file declares others than before.
+        Raises ServiceError if the service cannot reload, AliasInvalid, and then no encoder has changed.
+        """
+        reloader, declared_aliases = self._embedder.reloader, self._embedder.declared_aliases
+        if reloader is None:
+            raise ServiceError(
+                "this service cannot reload its encoders", next_step="Run nestvec serve, or restart it."
+            )
+        async with self._lock:
+            failed: dict[str, NestvecError] = {}
+            for keys in self._keys:
+                _collect_error(failed, "keys", keys.reload)
+            declared = self._last_declared
+
+            def read_aliases() -> None:
+                nonlocal declared
+                declared = dict(declared_aliases())
+
+            _collect_error(failed, "aliases", read_aliases)
+            changed = declared != self._last_declared
+            changes = await reloader.reload(declared if changed else self._embedder.encoders.aliases)
+            self._last_declared = declared
+            changes.failed |= failed
+            return changes
+
+    async def switch_aliases(self, changes: Mapping[str, str | None]) -> Mapping[str, str]:
+        """Set aliases, or remove those whose encoder is None, all at once; returns all that there are then.
+
+        Raises AliasInvalid, and then nothing has changed.
+        """
+        async with self._lock:
+            catalog = self._embedder.encoders
+            aliases = {**catalog.aliases, **changes}
+            catalog.set_aliases({alias: name for alias, name in aliases.items() if name is not None})
+            for alias, name in changes.items():
+                logger.warning("alias %s %s", alias, f"stands for {name}" if name else "removed")
+            return {alias: name for alias, name in aliases.items() if name is not None}
+
+    def request_reload(self) -> None:
+        """Have the loop reload soon. For signal handlers."""
+        self._requested = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._start_reload)
+
+    def _start_reload(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._reload_and_log(), name="nestvec-reload", context=Context())
+
+    async def _reload_and_log(self) -> None:
+        # Again, if another request came in the meantime: it may be about files that were read before it.
+        while self._requested:
+            self._requested = False
+            try:
+                changes = await self.reload()
+            except NestvecError as error:
+                logger.error("not reloaded: %s", error)
+            else:
+                logger.warning(
+                    "reloaded: %d encoders added, %d replaced, %d removed, %d failed",
+                    *map(len, (changes.added, changes.replaced, changes.removed, changes.failed)),
+                )
+
+
+def _collect_error(failed: dict[str, NestvecError], name: str, read: Callable[[], object]) -> None:
+    try:
+        read()
+    except NestvecError as error:
+        failed[name] = error
+        logger.error("%s were not reloaded: %s", name, error)
