@@ -10,11 +10,13 @@ from typing import Any
 from pymilvus import CollectionSchema, DataType, MilvusClient
 from pymilvus.milvus_client import IndexParams
 
+from nestvec.collections.limits import check_limits
 from nestvec.milvus.catalog import Table, read_table
 from nestvec.milvus.composed_columns import template_properties
 from nestvec.milvus.connection import is_lite, milvus_errors
 from nestvec.milvus.indexes import Index, field_notes, index_params
 from nestvec.milvus.registration import EmbeddingOptions, add_embedding, add_lexical
+from nestvec.milvus.server_version import read_version
 from nestvec_schemas.embedding_config import EmbeddingConfig, Form
 from nestvec_schemas.errors import CollectionExists
 from nestvec_schemas.spec.collection_spec import CollectionSpec, EmbeddingSpec, VectorSpec
@@ -37,6 +39,7 @@ def create_collection(client: MilvusClient, spec: CollectionSpec) -> Table:
             value=spec.collection,
             next_step=f"Drop it (nestvec collection drop {spec.collection}), or give the spec another name.",
         )
+    check_limits(spec, read_version(client))
     schema = _build_schema(client, spec)
     chosen = {
         embedding.column(config): _index_of(embedding)
@@ -191,7 +194,7 @@ def _build_schema(client: MilvusClient, spec: CollectionSpec) -> CollectionSchem
             dims=embedding.dims,
             service=spec.service_of(embedding),
             client=client,
-            options=EmbeddingOptions(name=embedding.name),
+            options=EmbeddingOptions(embedding.name, embedding.provider, chunk=spec.chunk),
         )
     for lexical in spec.lexical:
         add_lexical(schema, lexical.field, lexical.column)

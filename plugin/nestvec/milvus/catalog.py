@@ -16,6 +16,7 @@ from nestvec_schemas.embedding_config import CLIENT_SIDE_FORMS, VECTOR_FORMS, Em
 from nestvec_schemas.errors import CollectionNotFound, nearest
 from nestvec_schemas.model_name import format_model_name
 from nestvec_schemas.spec.compose import Template
+from nestvec_schemas.spec.problem import TEXT_TYPES
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class Table:
         """The columns that are composed of others as rows are written, each after those that it depends
         on."""
         return read_templates(
-            (column.name for column in self.columns if column.type == "VARCHAR"), self.properties
+            (column.name for column in self.columns if column.type in TEXT_TYPES), self.properties
         )
 
     def embedding(self, column: str) -> EmbeddingColumn | None:

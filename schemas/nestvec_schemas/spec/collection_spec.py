@@ -29,7 +29,8 @@ followed by ``_top{top}`` if only the largest weights are kept, which ``nestvec 
 entry of ``lexical`` declares a sparse field, ``{field}_bm25``, which Milvus fills from the field's words; the
 application fills those of ``vectors``. A field with ``compose`` is filled from the row's other values if
 a row does not have it (``nestvec_schemas.spec.compose``). The limits are Milvus's own (``milvus.yaml``:
-proxy.maxFieldNum, maxVectorFieldNum, maxDimension, maxNameLength).
+proxy.maxDimension, maxNameLength); how many fields it takes depends on its version, and is checked when the
+collection is created.
 """
 
 from __future__ import annotations
@@ -44,10 +45,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 from nestvec_schemas.embedding_config import EmbeddingConfig, Form
 from nestvec_schemas.manifest import ENCODER_NAME, EXPERT_NAME
 
-DEFAULT_MAX_VECTOR_FIELDS: Final = 4
-"""Vector fields that Milvus allows in a collection, unless proxy.maxVectorFieldNum says otherwise."""
+FieldType = Literal[
+    "BOOL", "INT8", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE", "VARCHAR", "TEXT", "JSON", "ARRAY",
+]  # fmt: skip
 
-FieldType = Literal["BOOL", "INT8", "INT16", "INT32", "INT64", "FLOAT", "DOUBLE", "VARCHAR", "JSON", "ARRAY"]
 IndexType = Literal[
     "AUTOINDEX", "FLAT", "HNSW", "HNSW_SQ", "HNSW_PQ", "HNSW_PRQ", "IVF_FLAT", "IVF_SQ8", "IVF_PQ",
     "IVF_RABITQ", "SCANN", "DISKANN", "GPU_BRUTE_FORCE", "GPU_CAGRA", "GPU_IVF_FLAT", "GPU_IVF_PQ",
@@ -71,7 +72,7 @@ class FieldSpec(_Record):
     partition_key: StrictBool = False
     default: DefaultValue = None
     max_length: Annotated[StrictInt, Field(ge=1, le=65_535)] | None = None
-    """Bytes of a VARCHAR, or of the VARCHARs in an ARRAY."""
+    """Bytes of a VARCHAR, or of the VARCHARs in an ARRAY; of a TEXT, where Milvus wants it."""
 
     element_type: FieldType | None = None
     """Of an ARRAY."""
@@ -81,7 +82,7 @@ class FieldSpec(_Record):
 
     description: StrictStr = ""
     compose: Annotated[StrictStr, Field(max_length=4_096)] | None = None
-    """The template that fills a VARCHAR, or ``flatten``."""
+    """The template that fills a VARCHAR or TEXT, or ``flatten``."""
 
 
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_]+")
@@ -160,6 +161,9 @@ class EmbeddingSpec(_Record):
     service: StrictStr | None = None
     """None for the collection's."""
 
+    provider: Literal["cohere", "voyageai"] | None = None
+    """Which of Milvus's providers fills an int8 field; None for cohere."""
+
     name: StrictStr | None = None
     """Name of the vector field, where there is one dim."""
 
@@ -218,8 +222,11 @@ class CollectionSpec(_Record):
     dynamic: StrictBool = False
     """Whether rows may have fields that are not declared."""
 
-    max_vector_fields: Annotated[StrictInt, Field(ge=1, le=10)] = DEFAULT_MAX_VECTOR_FIELDS
-    """The server's proxy.maxVectorFieldNum."""
+    max_vector_fields: Annotated[StrictInt, Field(ge=1, le=10)] | None = None
+    """The server's proxy.maxVectorFieldNum; None for the default of its version."""
+
+    chunk: Annotated[StrictInt, Field(ge=1, le=65_536)] | None = None
+    """Texts in each request of Milvus to a service; None for as many as its encoder embeds in time."""
 
     fields: Annotated[dict[StrictStr, FieldSpec], Field(min_length=1)]
     embeddings: tuple[EmbeddingSpec, ...] = ()

@@ -9,6 +9,9 @@ FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}", re.ASCII)
 
 NAME_RULE = "Use at most 255 letters, digits and _, starting with a letter or _."
 
+TEXT_TYPES = ("VARCHAR", "TEXT")
+"""Types of the fields that are embedded, split into words, and composed."""
+
 RESERVED_NAMES = {"_seq", "_partition", "rowid", "timestamp", "iso", "interval", "$meta"}
 
 

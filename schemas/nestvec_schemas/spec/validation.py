@@ -13,13 +13,16 @@ from nestvec_schemas.spec.compose import (
     composition_order,
     read_template,
 )
-from nestvec_schemas.spec.problem import FIELD_NAME, NAME_RULE, RESERVED_NAMES, Problem
+from nestvec_schemas.spec.problem import FIELD_NAME, NAME_RULE, RESERVED_NAMES, TEXT_TYPES, Problem
 from nestvec_schemas.spec.vector_validation import VECTOR_CHECKS
 
 if TYPE_CHECKING:
     from nestvec_schemas.spec.collection_spec import CollectionSpec, FieldSpec
 
 INTEGER_RANGES = {f"INT{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)}
+MAX_TEXT_BYTES = 65_535
+"""The longest default of a TEXT field, as of a VARCHAR."""
+
 MAX_FLOAT32 = 3.4028234663852886e38
 
 
@@ -108,14 +111,13 @@ def _check_type_keys(spec: CollectionSpec) -> Iterator[Problem]:
             value = getattr(field, key)
             if required and value is None:
                 yield Problem(where, f"needs {key}", field.type, f"Add {key}: to it.")
-            if value is not None and not required:
+            if value is not None and not required and not (key == "max_length" and field.type == "TEXT"):
                 yield Problem(
                     f"{where}.{key}", "does not apply to this type of field", field.type, "Remove it."
                 )
-        if field.element_type in ("JSON", "ARRAY"):
-            yield Problem(
-                f"{where}.element_type", "cannot be in an ARRAY", field.element_type, "Use a JSON field."
-            )
+        if field.element_type in ("JSON", "ARRAY", "TEXT"):
+            step = "Use VARCHAR." if field.element_type == "TEXT" else "Use a JSON field."
+            yield Problem(f"{where}.element_type", "cannot be in an ARRAY", field.element_type, step)
 
 
 def _check_defaults(spec: CollectionSpec) -> Iterator[Problem]:
@@ -136,8 +138,8 @@ def _check_defaults(spec: CollectionSpec) -> Iterator[Problem]:
 
 def _default_fits(field: FieldSpec) -> bool:
     value = field.default
-    if field.type == "VARCHAR":
-        return isinstance(value, str) and _fits_in_bytes(value, field.max_length or 0)
+    if field.type in TEXT_TYPES:
+        return isinstance(value, str) and _fits_in_bytes(value, field.max_length or MAX_TEXT_BYTES)
     if field.type == "BOOL":
         return isinstance(value, bool)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -175,13 +177,13 @@ def _check_sources(spec: CollectionSpec) -> Iterator[Problem]:
                 source,
                 f"Fields: {', '.join(spec.fields)}.{nearest(source, spec.fields)}",
             )
-        elif field.type != "VARCHAR" or field.nullable:
+        elif field.type not in TEXT_TYPES or field.nullable:
             description = f"{'nullable ' if field.nullable else ''}{field.type}"
             yield Problem(
                 f"{where}.field",
-                f"cannot be {verb} by Milvus, because {source} is not a VARCHAR that is never null",
+                f"cannot be {verb} by Milvus, because {source} is not a VARCHAR or TEXT that is never null",
                 description,
-                f"Make {source} a VARCHAR that is not nullable.",
+                f"Make {source} a VARCHAR or TEXT that is not nullable.",
             )
 
 
@@ -191,11 +193,10 @@ def _check_templates(spec: CollectionSpec) -> Iterator[Problem]:
         if field.compose is None:
             continue
         where = f"fields.{name}.compose"
-        if field.type != "VARCHAR" or field.primary:
+        if field.type not in TEXT_TYPES or field.primary:
             description = "the primary key" if field.primary else field.type
-            yield Problem(
-                where, "is only for a VARCHAR that is not the primary key", description, "Remove it."
-            )
+            cause = "is only for a VARCHAR or TEXT that is not the primary key"
+            yield Problem(where, cause, description, "Remove it.")
         try:
             templates[name] = read_template(field.compose)
         except SpecError as error:

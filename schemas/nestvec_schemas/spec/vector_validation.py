@@ -11,8 +11,6 @@ from nestvec_schemas.spec.problem import FIELD_NAME, NAME_RULE, RESERVED_NAMES, 
 if TYPE_CHECKING:
     from nestvec_schemas.spec.collection_spec import CollectionSpec, EmbeddingSpec
 
-MAX_FIELDS: Final = 64
-
 
 def _check_services(spec: CollectionSpec) -> Iterator[Problem]:
     for index, embedding in enumerate(spec.embeddings):
@@ -156,27 +154,56 @@ def _check_vector_fields(spec: CollectionSpec) -> Iterator[Problem]:
             "none",
             "Add embeddings: - {field: FIELD, encoder: NAME, dims: [64]}.",
         )
-    if len(names) > spec.max_vector_fields:
-        yield Problem(
-            "embeddings",
-            f"give more than {spec.max_vector_fields} vector fields, Milvus's limit",
-            f"{len(names)} vector fields",
-            "Keep fewer dims (a shorter one is a prefix of a longer one), or raise proxy.maxVectorFieldNum "
-            "in milvus.yaml (at most 10) and write max_vector_fields: with that number in the spec.",
-        )
-    if len(names) + len(spec.fields) > MAX_FIELDS:
+    if spec.max_vector_fields is not None and len(names) > spec.max_vector_fields:
+        yield too_many_vector_fields(len(names), spec.max_vector_fields)
+
+
+def too_many_vector_fields(number: int, limit: int) -> Problem:
+    """The problem of a spec with more vector fields than the server takes."""
+    return Problem(
+        "embeddings",
+        f"give more than {limit} vector fields, Milvus's limit",
+        f"{number} vector fields",
+        "Keep fewer dims (a shorter one is a prefix of a longer one), or raise proxy.maxVectorFieldNum "
+        "in milvus.yaml (at most 10) and write max_vector_fields: with that number in the spec.",
+    )
+
+
+def limit_problems(
+    spec: CollectionSpec, *, vector_fields: int | None, fields: int | None
+) -> Iterator[Problem]:
+    """Where a spec exceeds the limits of a server; None for a limit that is not known.
+
+    The spec's own ``max_vector_fields`` precedes the server's default.
+    """
+    number = len(list(_declared_vector_fields(spec)))
+    if spec.max_vector_fields is None and vector_fields is not None and number > vector_fields:
+        yield too_many_vector_fields(number, vector_fields)
+    if fields is not None and number + len(spec.fields) > fields:
         yield Problem(
             "fields",
-            f"are more than {MAX_FIELDS} with the vector fields",
-            len(names) + len(spec.fields),
-            "Keep fewer.",
+            f"are more than {fields} with the vector fields, Milvus's limit",
+            number + len(spec.fields),
+            "Keep fewer, or move some into a JSON field.",
         )
+
+
+def _check_providers(spec: CollectionSpec) -> Iterator[Problem]:
+    for number, embedding in enumerate(spec.embeddings):
+        if embedding.provider is not None and embedding.form != "int8":
+            yield Problem(
+                f"embeddings[{number}].provider",
+                "is only for form: int8",
+                embedding.provider,
+                "Remove it: Milvus has one provider for the other forms.",
+            )
 
 
 VECTOR_CHECKS: Final[tuple[Callable[[CollectionSpec], Iterator[Problem]], ...]] = (
     _check_services,
     _check_forms,
     _check_plain_vectors,
+    _check_providers,
     _check_embedding_names,
     _check_vector_fields,
 )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import NestvecError, SpecError
 from nestvec_schemas.spec.collection_spec import CollectionSpec, column_name
+from nestvec_schemas.spec.vector_validation import limit_problems
 from nestvec_schemas.spec.yaml_file import MAX_SPEC_BYTES, parse_spec
 
 GOOD = """
@@ -63,7 +64,9 @@ def test_an_embedding_may_have_a_service_of_its_own() -> None:
         (ONE, "dims: [40000]", r"embeddings\[0\]\.dims\[0\] is invalid: 40000"),
         (ONE, "dims: [true]", r"embeddings\[0\]\.dims\[0\] is invalid: True"),
         (ONE, "dims: [64, 64]", "the same vector field twice: abstract_64"),
-        (ONE, "dims: [2, 3, 4, 5]", "more than 4 vector fields.*5 vector fields.*proxy.maxVectorFieldNum"),
+        (ONE, f"{ONE}, provider: voyageai", "provider is only for form: int8: voyageai"),
+        (ONE, f"{ONE}, form: int8, provider: openai", r"provider .*openai"),
+        (ABSTRACT, f"{ABSTRACT}\n  t: {{type: ARRAY, element_type: TEXT, max_capacity: 4}}", "Use VARCHAR"),
         (ONE, f"{ONE}, index: HNWS", "index is not one of the allowed values.*Did you mean 'HNSW'"),
         (ONE, f"{ONE}, metric: cosine", "metric is not one of the allowed values.*Did you mean 'COSINE'"),
         (ONE, f"{ONE}, exit: 0", r"embeddings\[0\]\.exit is invalid: 0"),
@@ -117,7 +120,6 @@ def test_an_embedding_may_have_a_service_of_its_own() -> None:
         (ABSTRACT, f"{ABSTRACT}\n  no: {{type: BOOL}}", "a key that is not text: False. Put the key"),
         (ABSTRACT, f"{ABSTRACT}\n  id: {{type: BOOL}}", "at line 8, column 3: the key 'id' is duplicated"),
         (ABSTRACT, "  abstract: {type: VARCHAR", r"at line \d+, column \d+"),
-        (ABSTRACT, ABSTRACT + "".join(f"\n  f{n}: {{type: BOOL}}" for n in range(60)), "more than 64"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_where_it_stands(old: str, new: str, said: str) -> None:
@@ -230,9 +232,29 @@ def test_a_name_is_for_one_dim() -> None:
         parse_spec(GOOD.replace(ONE, f"{ONE}, name: short"), path="x")
 
 
-def test_more_vector_fields_where_the_server_allows_them() -> None:
-    text = GOOD.replace(ONE, "dims: [2, 3, 4, 5]").replace("fields:", "max_vector_fields: 5\nfields:", 1)
-    assert len(parse_spec(text, path="x").embeddings[0].dims) == 4
+def test_how_many_fields_there_may_be_is_for_the_server_to_say() -> None:
+    spec = parse_spec(GOOD.replace(ONE, "dims: [2, 3, 4, 5]"), path="x")
+    (too_many,) = limit_problems(spec, vector_fields=4, fields=64)
+    assert (too_many.where, too_many.value) == ("embeddings", "5 vector fields")
+    assert not list(limit_problems(spec, vector_fields=10, fields=64))
+    assert not list(limit_problems(spec, vector_fields=None, fields=None))
+    (too_many,) = limit_problems(spec, vector_fields=None, fields=9)
+    assert (too_many.cause, too_many.value) == (
+        "are more than 9 with the vector fields, Milvus's limit",
+        10,
+    )
+    with pytest.raises(SpecError, match=r"more than 4 vector fields.*5 vector fields.*maxVectorFieldNum"):
+        parse_spec(GOOD.replace(ONE, "dims: [2, 3, 4, 5]") + "max_vector_fields: 4\n", path="x")
+    configured = spec.model_copy(update={"max_vector_fields": 5})
+    assert not list(limit_problems(configured, vector_fields=4, fields=64))
+
+
+def test_a_text_field_is_embedded_and_composed() -> None:
+    text = GOOD.replace("{type: VARCHAR, max_length: 8192}", "{type: TEXT, compose: '{year} {tags}'}")
+    field = parse_spec(text, path="x").fields["abstract"]
+    assert (field.type, field.max_length) == ("TEXT", None)
+    with pytest.raises(SpecError, match="not a VARCHAR or TEXT that is never null: nullable TEXT"):
+        parse_spec(text.replace("TEXT,", "TEXT, nullable: true,"), path="x")
 
 
 @pytest.mark.parametrize(

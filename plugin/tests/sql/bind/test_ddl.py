@@ -83,15 +83,11 @@ def test_a_whole_table() -> None:
                 EMBED(abstract, 'minilm', exit => 6, service => 'https://gpu:1')) STORED,
             words SPARSEVEC GENERATED ALWAYS AS (BM25(abstract, k1 => 1.5, b => 0.5)) STORED,
             v VECTOR(3)
-        ) PARTITION BY HASH (owner) WITH (dynamic = true, max_vector_fields = 5)""",
+        ) PARTITION BY HASH (owner) WITH (dynamic = true, max_vector_fields = 5, chunk = 64)""",
         {"encoder": "minilm"},
     ).spec
-    assert (spec.collection, spec.dynamic, spec.service, spec.max_vector_fields) == (
-        "papers",
-        True,
-        SERVICE,
-        5,
-    )
+    assert (spec.collection, spec.dynamic, spec.service) == ("papers", True, SERVICE)
+    assert (spec.max_vector_fields, spec.chunk) == (5, 64)
     assert spec.fields == {
         "id": FieldSpec(type="INT64", primary=True),
         "Title": FieldSpec(type="VARCHAR", max_length=512, nullable=True),
@@ -162,7 +158,8 @@ REFUSED = [
     (SqlTypeMismatch, "a name that Milvus reserves", f"{T}‸rowid INT, v VECTOR(3))"),
     (SqlTypeMismatch, "a name that Milvus does not accept", f'{T}‸"a b" INT, v VECTOR(3))'),
     (SqlTypeMismatch, "more than 4 vector fields",
-     f"CREATE TABLE ‸t (id BIGINT PRIMARY KEY, {', '.join(f'v{n} VECTOR(3)' for n in range(5))})"),
+     f"CREATE TABLE ‸t (id BIGINT PRIMARY KEY, {', '.join(f'v{n} VECTOR(3)' for n in range(5))}) "
+     "WITH (max_vector_fields = 4)"),
     (SqlTypeMismatch, "does not fit INT16: 99999", f"{T}‸n SMALLINT DEFAULT 99999, v VECTOR(3))"),
     (SqlNotSupported, "the function NOW|CURRENT", f"{T}n INT DEFAULT ‸now(), v VECTOR(3))"),
     (SqlNotSupported, "CHECK on a column", f"{T}n INT CHECK (‸n > 3), v VECTOR(3))"),

@@ -21,7 +21,14 @@ from nestvec.sql.execute.search import resolve_targets
 from nestvec.sql.plan.explain import as_lines, explain_plan
 from nestvec.sql.plan.nodes import HybridSearch, Plan, VectorSearch
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import SqlError, SqlNotSupported, SqlSyntaxError, SqlTypeMismatch, SqlUnknownName
+from nestvec_schemas.errors import (
+    SqlError,
+    SqlNotSupported,
+    SqlSyntaxError,
+    SqlTypeMismatch,
+    SqlUnknownName,
+    StoreRefused,
+)
 from nestvec_schemas.model_name import parse_model_name
 
 SERVICE = "http://127.0.0.1:8080"
@@ -438,7 +445,7 @@ def test_rerank_by_a_model(planned: Callable[..., Plan], papers: Table) -> None:
     session._loaded.add("papers")
     hits = [[{"distance": 0.75, "entity": {"id": 1}}]]
     for version, provider in (("2.6.4", "tei"), ("milvus-lite-3.2", "cohere")):
-        session._lite = None
+        session._version = None
         answer, requests = recorded(
             run_plan(session, plan), {"hybrid_search": hits, "get_server_version": version}
         )
@@ -449,7 +456,28 @@ def test_rerank_by_a_model(planned: Callable[..., Plan], papers: Table) -> None:
         assert (search.kwargs["limit"], search.kwargs["offset"]) == (3, 1)
         assert (function.params["provider"], function.params["queries"]) == (provider, ["q"])
         assert function.input_field_names == ["body"]
-        assert function.params.get("endpoint", "") in ("", f"{SERVICE}?encoder=bge")
+        assert function.params.get("endpoint", "") in ("", f"{SERVICE}?encoder=bge&deadline=8.4")
+
+
+@pytest.mark.parametrize(
+    ("version", "refused"), [("v2.6.19", True), ("3.0.0", False), ("milvus_lite-3.2.2", False), ("?", False)]
+)
+def test_rerank_by_a_column_that_may_be_null(
+    planned: Callable[..., Plan], papers: Table, version: str, refused: bool
+) -> None:
+    columns = tuple(replace(column, nullable=column.name == "body") for column in papers.columns)
+    statement = "SELECT id FROM papers ORDER BY v <=> 'q' RERANK BY 'bge' LIMIT 3"
+    plan = planned(statement, over=replace(papers, columns=columns))
+    session = Session()
+    session._loaded.add("papers")
+    responses = {"hybrid_search": [[{"distance": 0.75, "entity": {"id": 1}}]], "get_server_version": version}
+    if refused:
+        message = r"before 3\.0 does not rerank by a column that may be NULL: body\. Rerank by a column"
+        with pytest.raises(StoreRefused, match=message):
+            recorded(run_plan(session, plan), responses)
+    else:
+        answer, _ = recorded(run_plan(session, plan), responses)
+        assert answer.rows == ((1,),)
 
 
 RERANK_REFUSED = [

@@ -24,7 +24,6 @@ from nestvec.sql.parse.source import Position, SourceText, identifier_name
 from nestvec_schemas.embedding_config import Form
 from nestvec_schemas.errors import SqlError, nearest
 from nestvec_schemas.spec.collection_spec import (
-    DEFAULT_MAX_VECTOR_FIELDS,
     CollectionSpec,
     EmbeddingSpec,
     LexicalSpec,
@@ -36,7 +35,7 @@ from nestvec_schemas.spec.validation import find_problems
 KEY_TYPES: Final = ("INT64", "VARCHAR")
 """Types of a primary key."""
 
-_OPTIONS: Final = ("dynamic", "service", "max_vector_fields")
+_OPTIONS: Final = ("dynamic", "service", "max_vector_fields", "chunk")
 _WRITE = "Write CREATE TABLE name (id BIGINT PRIMARY KEY, text VARCHAR(8192), …)."
 
 
@@ -229,11 +228,7 @@ def _definition(
     scope: Scope, drafts: Mapping[str, ColumnDraft], options: TableOptions, service: str, table: exp.Expr
 ) -> TableDefinition:
     source, name = scope.source, scope.table.name
-    spec = {
-        "collection": name,
-        "service": service,
-        "max_vector_fields": DEFAULT_MAX_VECTOR_FIELDS,
-    } | options.values
+    spec = {"collection": name, "service": service} | options.values
     parts: dict[str, list[Any]] = {"embeddings": [], "lexical": [], "vectors": []}
     fields, positions = dict[str, Any](), dict[str, Position]({"": table})
     for draft in drafts.values():

@@ -11,6 +11,8 @@ from sqlglot import exp
 from nestvec.client.service_client import fetch_info
 from nestvec.client.service_key import base_url, environment_api_key
 from nestvec.collections import lifecycle
+from nestvec.collections.limits import check_limits
+from nestvec.milvus.server_version import read_version
 from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.bind.ddl.columns import ColumnDraft
 from nestvec.sql.bind.ddl.generated import EmbedColumn
@@ -68,6 +70,8 @@ def _create_table(session: Session, parsed: ParsedStatement, params: Params) -> 
 
     def create(client: MilvusClient) -> None:
         _check_offers(source, definition)
+        with _located_errors(source, schema):
+            check_limits(definition.spec, read_version(client))
         lifecycle.create_collection(client, definition.spec)
 
     yield BlockingCall(create)
