@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from nestvec.engines.contract import Engine
+from nestvec.engines.contract import Engine, EngineInfo
 from nestvec.service.batching.admission import RequestAdmission
 from nestvec.service.batching.cache import CachedEmbedding, CacheKey
 from nestvec.service.batching.runner import BatchRunner, PartSpec, PendingEmbedding
@@ -19,13 +19,16 @@ from nestvec.service.batching.speed import EngineSpeed
 from nestvec.service.batching.turns import turn_paused
 from nestvec.service.catalog.catalog import EncoderCatalog
 from nestvec.service.catalog.instance import EncoderInstance, instances_of
+from nestvec.service.catalog.reload import Reloader
 from nestvec.service.catalog.residency import Residency
 from nestvec.service.encoders import LoadedEncoder
 from nestvec.service.observability.observer import NullObserver, Observer
 from nestvec.service.preprocess.inputs import EmbedInput, ModelInput, input_digest, with_position
-from nestvec.service.preprocess.prepare import prepare_inputs
-from nestvec.service.preprocess.truncation import Truncation, chunk_inputs
+from nestvec.service.preprocess.prepare import prepare_inputs, slices
+from nestvec.service.preprocess.truncation import ChunkedInputs, Truncation, chunk_inputs
+from nestvec.service.request_context import current_context
 from nestvec.service.settings import ServiceSettings
+from nestvec.service.speed_probe import measure_speed
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import InputTooLong, NestvecError
 from nestvec_schemas.late_interaction import Role
@@ -36,6 +39,9 @@ from nestvec_schemas.towers import MAIN_PART
 from nestvec_schemas.vectors import Vectors
 
 T = TypeVar("T")
+
+AliasSource = Callable[[], Mapping[str, str]]
+"""Reads aliases, with the encoder of each. Raises NestvecError."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +104,26 @@ class Embedder:
         observer: Observer | None = None,
     ) -> None:
         self.engine, self.settings = engine, settings
+        self.engine_info = EngineInfo(engine.name)
         self.encoders = (
             encoders if isinstance(encoders, EncoderCatalog) else EncoderCatalog(instances_of(encoders))
         )
         self.observer = observer or NullObserver()
         self.residency = Residency(None, settings.engine.memory)
         """Which encoders are in memory; replaced before ``start`` where the engine can unload them."""
+        self.reloader: Reloader | None = None
+        """Rereads the model repository; None where the encoders never change."""
+        self.declared_aliases: AliasSource = lambda: dict(self.encoders.aliases)
+        """Reads again which aliases the command line and the config file declare."""
         self.admission = RequestAdmission(settings.load)
+        self.measures_speed = False
+        """Whether each encoder's speed is measured as it starts."""
+        self._measuring: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
+
+    def resident_encoders(self) -> list[str]:
+        """The encoders that the engine must be able to run now; others are loaded when they are needed."""
+        return [instance.name for instance in self.encoders.instances if instance.resident]
 
     def start(self) -> None:
         """Start the encoders' runners on the running event loop, the one that ``embed`` is called on."""
@@ -121,6 +139,15 @@ class Embedder:
             name = "-".join(filter(None, ("nestvec", instance.name, part)))
             # In a context of its own, not that of a request in which it may be started.
             instance.tasks.append(asyncio.create_task(runner.run(), name=name, context=Context()))
+        if self.measures_speed and instance.resident:
+            measuring = measure_speed(instance.own, instance.runners[MAIN_PART])
+            self._measuring = asyncio.create_task(measuring, name=f"nestvec-speed-{instance.name}")
+            instance.tasks.append(self._measuring)
+
+    async def wait_until_measured(self, seconds: float) -> None:
+        """Wait until the speed of the encoders started so far is measured, at most ``seconds``."""
+        if self._measuring is not None:
+            await asyncio.wait((self._measuring,), timeout=seconds)
 
     def _runner(self, instance: EncoderInstance, part: str) -> BatchRunner:
         manifest, settings = instance.own.manifest, self.settings
@@ -163,8 +190,10 @@ class Embedder:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for runner in (runner for instance in instances for runner in instance.runners.values()):
-            runner.cancel_all()
+        for instance in instances:
+            instance.tasks.clear()
+            for runner in instance.runners.values():
+                runner.cancel_all()
         await self.engine.close()
 
     async def embed(
@@ -188,7 +217,7 @@ class Embedder:
         if options.truncation.overlong != "mean" or not loaded.averages_chunks:
             return await self._embed(encoder, inputs, options)
         is_text = [_is_chunkable(loaded, value, options) for value in inputs]
-        chunked = await asyncio.to_thread(chunk_inputs, loaded.required_tokenizer, inputs, is_text)
+        chunked = await self._chunk(encoder, inputs, is_text)
         result = await self._embed(encoder, chunked.inputs, replace(options, truncation=Truncation()))
         return replace(
             result,
@@ -197,6 +226,24 @@ class Embedder:
             chunked=chunked.chunked_texts,
             failed=chunked.failures(result.failed),
         )
+
+    async def _chunk(
+        self, encoder: str, inputs: Sequence[EmbedInput], is_text: Sequence[bool]
+    ) -> ChunkedInputs:
+        """The inputs in chunks. Raises BodyTooLarge as soon as they have more tokens than may wait."""
+        tokenizer = self.encoders[encoder].required_tokenizer
+        client = current_context().client
+        chunked, start, tokens = ChunkedInputs([], []), 0, 0
+        for part in slices(inputs):
+            current_context().check_deadline("its texts were tokenized")
+            end = start + len(part)
+            piece = await asyncio.to_thread(chunk_inputs, tokenizer, part, is_text[start:end])
+            start = end
+            chunked.inputs.extend(piece.inputs)
+            chunked.weights.extend(piece.weights)
+            tokens += sum(len(ids) for ids in piece.inputs if not isinstance(ids, str))
+            self._runner_of(encoder, MAIN_PART).admission.check_size(client, tokens)
+        return chunked
 
     async def _embed(
         self, encoder: str, inputs: Sequence[EmbedInput], options: EmbedOptions

@@ -116,6 +116,7 @@ def open_served(folder: Path) -> Iterator[InProcessEncoder]:
     """The encoder in ``folder`` of a model repository, in this process."""
     with asyncio.Runner() as runner:
         embedder = open_embedder(folder.parent, (folder.name,), _SETTINGS)
+        embedder.measures_speed = False
 
         async def start() -> None:
             embedder.start()

@@ -284,13 +284,13 @@ def test_a_client_may_have_half_of_the_queue(models_folder: Path, engine: FakeEn
 
     async def embed(client: str, numbers: range) -> EmbeddingResult:
         set_current_context(RequestContext(client, 0.0, math.inf))
-        return await embedder.embed("tiny", [f"{client}{number}" for number in numbers])
+        return await embedder.embed("tiny", [f"w{number}" for number in numbers])
 
     async def work() -> list[object]:
         engine.seconds = 0.02
         tasks = [asyncio.create_task(embed("a", range(9)))]
         tasks += [asyncio.create_task(embed("a", range(10 * n, 10 * n + 9))) for n in (1, 2)]
-        tasks += [asyncio.create_task(embed("b", range(5)))]
+        tasks += [asyncio.create_task(embed("b", range(40, 45)))]
         return list(await asyncio.gather(*tasks, return_exceptions=True))
 
     kinds = [type(result) for result in during(embedder, work)]

@@ -23,15 +23,15 @@ class ClientShares:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.total = 0
-        self._held: Counter[str] = Counter()
+        self._amounts: Counter[str] = Counter()
 
-    def held(self, client: str) -> int:
+    def amount_of(self, client: str) -> int:
         """What a client holds."""
-        return self._held[client]
+        return self._amounts[client]
 
     def share(self, client: str) -> int:
         """What a client may hold now, including what it holds."""
-        free = self.limit - (self.total - self._held[client])
+        free = self.limit - (self.total - self._amounts[client])
         return free if not client else min(free, max(1, free // 2))
 
     @property
@@ -41,18 +41,18 @@ class ClientShares:
 
     def take(self, client: str, amount: int) -> bool:
         """Hold ``amount`` more for a client; False if that is more than its share."""
-        if self._held[client] + amount > self.share(client):
+        if self._amounts[client] + amount > self.share(client):
             return False
-        self._held[client] += amount
+        self._amounts[client] += amount
         self.total += amount
         return True
 
     def give_back(self, client: str, amount: int) -> None:
         """A client no longer holds ``amount``."""
         self.total -= amount
-        self._held[client] -= amount
-        if self._held[client] <= 0:
-            del self._held[client]
+        self._amounts[client] -= amount
+        if self._amounts[client] <= 0:
+            del self._amounts[client]
 
 
 class RequestAdmission:
@@ -115,7 +115,7 @@ class QueueAdmission:
 
 def refusal(what: str, shares: ClientShares, client: str, retry_after: int) -> Overloaded:
     """The error of a client that would hold more than its share."""
-    own = f", {shares.held(client)} of them this client's" if client else ""
+    own = f", {shares.amount_of(client)} of them this client's" if client else ""
     error = Overloaded(
         "the service is at capacity",
         value=f"{shares.total} {what}{own}",

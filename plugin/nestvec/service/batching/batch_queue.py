@@ -76,9 +76,9 @@ class _Lane:
                 first -= 1
             else:
                 break
-        taken = same_exit[first:last]
+        moved = same_exit[first:last]
         del same_exit[first:last]
-        for item in taken:
+        for item in moved:
             del self._in_order[item]
             _leave(item, self)
 

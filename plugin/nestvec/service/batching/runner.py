@@ -34,6 +34,10 @@ _MIN_BATCH_TOKENS: Final = 512
 _MAX_RETRY_SECONDS: Final = 5
 """After a deadline, while what was in the queue is still in it."""
 
+_MEASURE_TOKENS: Final = 1024
+_MEASURE_SECONDS: Final = 2.0
+"""An input that takes longer is not run again."""
+
 _FREE_SECONDS: Final = 0.01
 """What of the engine's time other clients' queries may add to the batch of a query."""
 
@@ -172,8 +176,8 @@ class BatchRunner:
                     if len(running) >= self._engine.parallel:
                         await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                         continue
-                    taken = self._queue.take(int((self.speed.recent or 0) * _FREE_SECONDS))
-                    batch = [item for item in taken if isinstance(item, PendingEmbedding)]
+                    items = self._queue.take(int((self.speed.recent or 0) * _FREE_SECONDS))
+                    batch = [item for item in items if isinstance(item, PendingEmbedding)]
                     self._observer.queue_changed(self._spec.encoder, len(self._queue))
                     task = asyncio.create_task(self._run_batch(batch))
                     running.add(task)
@@ -182,6 +186,23 @@ class BatchRunner:
         finally:
             for task in running:
                 task.cancel()
+
+    async def measure(self, model_input: ModelInput) -> None:
+        """Run copies of a long input, and record how fast they were. Raises EngineError."""
+        seconds = await self._time([model_input])
+        count = 1
+        if seconds < _MEASURE_SECONDS:
+            count = max(2, -(-_MEASURE_TOKENS // model_input.length))
+            seconds = await self._time([model_input] * count)
+        else:  # slow: as if it had been a full batch
+            count, seconds = count * _MEASURE_TOKENS, seconds * _MEASURE_TOKENS
+        self.speed.record(count, count * model_input.length, seconds)
+
+    async def _time(self, inputs: Sequence[ModelInput]) -> float:
+        batch = replace(collate(inputs, 0, self._spec.part), generation=self._spec.generation)
+        started = time.monotonic()
+        await self._engine.run(self._spec.encoder, batch)
+        return time.monotonic() - started
 
     def cancel_all(self) -> None:
         """Cancel everything that waits."""

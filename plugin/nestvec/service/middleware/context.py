@@ -35,7 +35,7 @@ missing."""
 
 
 class RequestContextMiddleware:
-    """Sets client, arrival and deadline; a request whose response has not begun by then is answered 504."""
+    """Sets client, arrival and deadline; a request that is not answered by then is answered 504."""
 
     def __init__(self, app: ASGIApp, limits: LoadLimits) -> None:
         self._app, self._limits = app, limits

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from functools import partial
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, TypeVar
 
 from nestvec.images import ImagePolicy
 from nestvec.service.encoders import LoadedEncoder
@@ -25,6 +24,7 @@ from nestvec.service.preprocess.prepare_messages import prepare_messages
 from nestvec.service.preprocess.text_images import render_texts
 from nestvec.service.preprocess.tokenizer import EncoderTokenizer, PairTokens, Tokens
 from nestvec.service.preprocess.truncation import Truncation
+from nestvec.service.request_context import current_context
 from nestvec.service.settings import MAX_INTERACTIVE_INPUTS
 from nestvec_schemas.errors import NotOffered
 from nestvec_schemas.late_interaction import KEEP_INPUT, Role, token_arrays
@@ -32,6 +32,12 @@ from nestvec_schemas.towers import MAIN_PART, Modality, Tower
 
 _MAX_INLINE_CHARACTERS: Final = 4096
 """Characters that are tokenized without a thread: handing them over would take longer."""
+
+_SLICE_INPUTS: Final = 256
+_SLICE_CHARACTERS: Final = 1 << 17
+"""What a thread tokenizes at once: some 50 ms of work, unless a text is longer."""
+
+T = TypeVar("T")
 
 
 async def prepare_inputs(
@@ -54,13 +60,40 @@ async def prepare_inputs(
         return await prepare_images(encoder, inputs, images)
     rendering = encoder.manifest.towers["text"].rendering
     if rendering is not None:
-        return [*await asyncio.to_thread(render_texts, encoder, rendering, inputs, truncation)]
+        return await in_slices(inputs, lambda part: [*render_texts(encoder, rendering, part, truncation)])
     inline = len(inputs) <= MAX_INTERACTIVE_INPUTS and sum(map(len, inputs)) <= _MAX_INLINE_CHARACTERS
     if encoder.chat is not None:
         render = await prepare_messages(encoder, encoder.chat, inputs, truncation, images)
         return render() if inline else await asyncio.to_thread(render)
-    tokenize = partial(tokenize_inputs, encoder, inputs, truncation, part=part, role=role)
-    return tokenize() if inline else await asyncio.to_thread(tokenize)
+
+    def tokenize(values: Sequence[EmbedInput]) -> PreparedInputs:
+        return tokenize_inputs(encoder, values, truncation, part=part, role=role)
+
+    return tokenize(inputs) if inline else await in_slices(inputs, tokenize)
+
+
+async def in_slices(inputs: Sequence[EmbedInput], work: Callable[[Sequence[EmbedInput]], list[T]]) -> list[T]:
+    """What ``work`` returns for each input, on threads, a slice at a time: nothing stops a thread.
+
+    Raises DeadlineExceeded between two slices, and what ``work`` does.
+    """
+    results: list[T] = []
+    for part in slices(inputs):
+        current_context().check_deadline("its texts were tokenized")
+        results += await asyncio.to_thread(work, part)
+    return results
+
+
+def slices(inputs: Sequence[EmbedInput]) -> Iterator[Sequence[EmbedInput]]:
+    """The inputs in parts, each of which a thread tokenizes at once."""
+    start = characters = 0
+    for place, value in enumerate(inputs):
+        if place > start and (place - start == _SLICE_INPUTS or characters + len(value) > _SLICE_CHARACTERS):
+            yield inputs[start:place]
+            start, characters = place, 0
+        characters += len(value)
+    if inputs:
+        yield inputs[start:]
 
 
 def tokenize_inputs(

@@ -26,14 +26,14 @@ def test_a_client_holds_half_of_what_the_others_leave(moves: list[tuple[str, int
             shares.give_back(client, amount)
             held[client] -= amount
         assert shares.total == held.total() <= limit
-        assert all(shares.held(name) == held[name] for name in "abcd")
+        assert all(shares.amount_of(name) == held[name] for name in "abcd")
 
 
 def test_there_is_room_for_a_client_beside_one_that_takes_all_it_can() -> None:
     shares = ClientShares(1000)
     while shares.take("greedy", 1):
         pass
-    assert shares.held("greedy") == 500
+    assert shares.amount_of("greedy") == 500
     assert shares.take("polite", 250)
 
 
