@@ -10,16 +10,18 @@ from pydantic import BaseModel, Field
 from nestvec.service.api.common import EmbedCall, check_count, embed_inputs, embedder_of, selected_encoder
 from nestvec.service.api.error_responses import error_models
 from nestvec.service.api.selection import PROMPT_DESCRIPTION, QueryString, select_encoder
+from nestvec.service.bodies.fields import Texts
+from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.preprocess.truncation import Truncation
 from nestvec_schemas.manifest import PromptName
 
-router = APIRouter(tags=["nestvec"], responses=error_models("/check"))
+router = APIRouter(tags=["nestvec"], responses=error_models("/check"), route_class=BodyRoute)
 
 
 class CheckRequest(BaseModel):
     """The texts, as they will be sent to be embedded."""
 
-    inputs: Annotated[list[str], Field(examples=[["file:///images/a.png"]])]
+    inputs: Annotated[Texts, Field(examples=[["file:///images/a.png"]])]
     prompt_name: PromptName | None = Field(None, description=PROMPT_DESCRIPTION)
 
 

@@ -10,7 +10,6 @@ from pydantic import Field
 
 from nestvec.service.api.common import (
     EmbedCall,
-    Inputs,
     TruncationFields,
     as_input_list,
     embed_inputs,
@@ -20,10 +19,12 @@ from nestvec.service.api.common import (
 )
 from nestvec.service.api.error_responses import error_models
 from nestvec.service.api.selection import QueryString, select_encoder
+from nestvec.service.bodies.fields import Inputs
+from nestvec.service.bodies.route import BodyRoute
 from nestvec_schemas.errors import DimNotOffered
 from nestvec_schemas.manifest import PromptName
 
-router = APIRouter(tags=["TEI"], responses=error_models("/embed_all"))
+router = APIRouter(tags=["TEI"], responses=error_models("/embed_all"), route_class=BodyRoute)
 
 
 class EmbedAllRequest(TruncationFields):

@@ -20,6 +20,8 @@ from nestvec.service.api.common import (
 )
 from nestvec.service.api.error_responses import error_models
 from nestvec.service.api.selection import QueryString, requested_model, select_encoder
+from nestvec.service.bodies.fields import Documents, NullableTexts, Text, TextDocument
+from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.embedder import EmbeddingResult, EmbedOptions
 from nestvec.service.encoders import resolve_encoder
 from nestvec.service.ranking import RankingTask, rank
@@ -27,7 +29,7 @@ from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid, NotOffered
 from nestvec_schemas.towers import OutputKind
 
-router = APIRouter(tags=["Rerank"])
+router = APIRouter(tags=["Rerank"], route_class=BodyRoute)
 
 RANKING_KINDS: Final[tuple[OutputKind, ...]] = ("reranker", "multivector")
 """The kinds of encoder that score a document with a query."""
@@ -44,21 +46,13 @@ FormatQuery = Annotated[
 ]
 
 
-class TextDocument(BaseModel):
-    """A document as Cohere's v1 may write it."""
-
-    text: str | None
-
-
 class RerankRequest(TruncationFields):
     """``texts`` is TEI's field; ``documents`` is that of the others. Null and empty ones get the lowest
     score."""
 
-    query: str = Field(examples=["what is heat flow"])
-    texts: list[str | None] | None = Field(None, description="The documents, for TEI.", examples=[["waves"]])
-    documents: list[str | TextDocument | None] | None = Field(
-        None, description="The documents, for vLLM, Cohere and Voyage AI."
-    )
+    query: Text = Field(examples=["what is heat flow"])
+    texts: NullableTexts | None = Field(None, description="The documents, for TEI.", examples=[["waves"]])
+    documents: Documents | None = Field(None, description="The documents, for vLLM, Cohere and Voyage AI.")
     raw_scores: bool = Field(
         False, description="Return logits, or sums of cosines, instead of scores from 0 to 1."
     )
@@ -253,6 +247,6 @@ def _documents(body: RerankRequest) -> list[str]:
             value="neither texts nor documents" if body.texts is None else "both texts and documents",
             next_step="Send texts as TEI does, or documents as vLLM and Cohere do.",
         )
+    # The body's reader gives texts alone, whatever the documents are.
     documents = body.texts if body.texts is not None else body.documents or []
-    texts = [document.text if isinstance(document, TextDocument) else document for document in documents]
-    return [text or "" for text in texts]
+    return [document for document in documents if isinstance(document, str)]

@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 
 from nestvec.service.api.common import (
     EmbedCall,
-    Inputs,
     TruncationFields,
     as_input_list,
     check_count,
@@ -23,13 +22,15 @@ from nestvec.service.api.error_responses import error_models
 from nestvec.service.api.selection import PROMPT_DESCRIPTION, QueryString, select_encoder
 from nestvec.service.api.tei import INPUTS_FIELD
 from nestvec.service.batching.outputs import top_weights
+from nestvec.service.bodies.fields import Inputs
+from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.encoders import LoadedEncoder
 from nestvec_schemas.errors import BodyInvalid
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.preprocessing.collate import Array
 from nestvec_schemas.towers import CODES_POOLING
 
-router = APIRouter(tags=["TEI"], responses=error_models("/embed_sparse"))
+router = APIRouter(tags=["TEI"], responses=error_models("/embed_sparse"), route_class=BodyRoute)
 
 TopQuery = Annotated[
     int | None, Query(alias="top", ge=1, description="Keep only this many of the largest weights.")

@@ -12,7 +12,6 @@ from pydantic import BaseModel, Field
 from nestvec._version import __version__
 from nestvec.service.api.common import (
     EmbedCall,
-    Inputs,
     TruncationFields,
     as_input_list,
     check_count,
@@ -31,6 +30,8 @@ from nestvec.service.api.selection import (
     select_encoder,
 )
 from nestvec.service.batching.speed import EngineSpeed
+from nestvec.service.bodies.fields import Inputs, TextOrTexts
+from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import LoadedEncoder, resolve_encoder
 from nestvec.service.preprocess.tokenizer import TextTokenizer
@@ -40,7 +41,7 @@ from nestvec_schemas.errors import EmptyInput, InputTooLong
 from nestvec_schemas.fingerprint import encoder_fingerprint
 from nestvec_schemas.manifest import Manifest, PromptName
 
-router = APIRouter(tags=["TEI"], responses=error_models("/embed"))
+router = APIRouter(tags=["TEI"], responses=error_models("/embed"), route_class=BodyRoute)
 
 MAX_TOKENIZED_CHARACTERS: Final = 1 << 18
 """Characters that one request may have tokenized: each becomes some 60 bytes of JSON."""
@@ -66,7 +67,7 @@ class EmbedRequest(TruncationFields):
 class TokenizeRequest(BaseModel):
     """TEI's request for the tokens of texts."""
 
-    inputs: Annotated[str | list[str], Field(description="A text or texts.", examples=[["heat flow"]])]
+    inputs: Annotated[TextOrTexts, Field(description="A text or texts.", examples=[["heat flow"]])]
     add_special_tokens: bool = True
     prompt_name: PromptName | None = Field(None, description=PROMPT_DESCRIPTION)
 
@@ -156,11 +157,17 @@ def service_info(embedder: Embedder) -> dict[str, Any]:
         "sha": None,
         "docker_label": None,
         "engine": embedder.engine.name,
+        "engine_version": embedder.engine_info.version or None,
+        "provider": embedder.engine_info.provider or None,
+        "device": embedder.engine_info.device or None,
         "settings": settings.public(),
         "encoders": {
-            name: _encoder_info(encoder) | _speed_info(embedder.speed(name))
+            name: _encoder_info(encoder)
+            | {"loaded": embedder.encoders.instance(name).resident}
+            | _speed_info(embedder.speed(name))
             for name, encoder in encoders.items()
         },
+        "aliases": dict(embedder.encoders.aliases),
     }
 
 

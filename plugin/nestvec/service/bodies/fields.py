@@ -12,6 +12,7 @@ from nestvec.service.bodies.readers import BodyReader, InputLimits, Read, nullab
 from nestvec.service.bodies.small_body import (
     Accept,
     accept_inputs,
+    accept_nullable_texts,
     accept_text,
     accept_text_or_texts,
     accept_texts,
@@ -48,14 +49,22 @@ Inputs = Annotated[
 """A text, texts, the token ids of a text, or those of several: each text's are an ``array`` of int32."""
 
 
+NullableTexts = Annotated[
+    list[str | None], SkipValidation(), ReadBy(BodyReader.nullable_texts, accept_nullable_texts)
+]
+"""Texts; a null is read as an empty one, so that the values are ``list[str]``."""
+
+
 class TextDocument(BaseModel):
     """A document as Cohere's v1 may write it."""
 
-    text: str
+    text: str | None
 
 
-Documents = Annotated[list[str | TextDocument], SkipValidation(), ReadBy(BodyReader.documents, accept_texts)]
-"""Texts, or objects that hold one as ``text``; read as the texts."""
+Documents = Annotated[
+    list[str | TextDocument | None], SkipValidation(), ReadBy(BodyReader.documents, accept_nullable_texts)
+]
+"""Texts, or objects that hold one as ``text``; read as the texts: the values are ``list[str]``."""
 
 _NULL: Final = type(None)
 

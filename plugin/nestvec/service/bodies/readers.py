@@ -41,6 +41,8 @@ class InputLimits:
 
     inputs: int
     """Texts, or lists of token ids."""
+    documents: int
+    """Documents to rank."""
     text_characters: int
     """Of one text that carries no image."""
     characters: int
@@ -124,7 +126,7 @@ class BodyReader:
         self._expect_list(where, "a text, texts, or token ids")
         kind = None if self.scanner.starts_with(b"]") else self.scanner.kind()
         if kind == "a list":
-            return self._items(where, self.ids, None)
+            return self._items(where, self.ids)
         if kind == "a number":
             return self._rest_of_ids(where)
         if kind in ("a text", None):
@@ -136,28 +138,40 @@ class BodyReader:
         self._expect_list(where, "token ids")
         return self._rest_of_ids(where)
 
+    def nullable_texts(self, where: str) -> list[str]:
+        """A list of texts to rank; a null is read as an empty one."""
+        self._expect_list(where, "a list of texts")
+        return self._items(where, self._nullable_text, (self.limits.documents, "documents"))
+
     def documents(self, where: str) -> list[str]:
-        """A list of documents: texts, or objects with a ``text``."""
+        """A list of documents: texts, or objects with a ``text``; a null is read as an empty one."""
         self._expect_list(where, "a list of documents")
-        return self._items(where, self._document)
+        return self._items(where, self._document, (self.limits.documents, "documents"))
+
+    def _nullable_text(self, where: str) -> str:
+        return "" if self.scanner.null() else self.text(where)
 
     def _document(self, where: str) -> str:
         if not self.scanner.starts_with(b"{"):
-            return self.text(where)
-        values = self.fields(where, {"text": BodyReader.text})
+            return self._nullable_text(where)
+        values = self.fields(where, {"text": BodyReader._nullable_text})
         if "text" not in values:
             raise invalid(where, "an object without a text")
         text: str = values["text"]
         return text
 
-    def _items(self, where: str, read: Callable[[str], Any], kind: type | None = str) -> list[Any]:
-        """The items of a list, after its bracket: by ``read``, or many at once if they are strings and
-        ``kind`` is that."""
+    def _items(
+        self, where: str, read: Callable[[str], Any], limit: tuple[int, str] | None = None
+    ) -> list[Any]:
+        """The items of a list, after its bracket: by ``read``, or many at once while they are strings;
+        ``limit`` says how many of what there may be."""
         items: list[Any] = []
+        max_items, name = limit or (self.limits.inputs, "texts")
+        strings = read != self.ids
         pace = _Pace()
         at_end = self._list_ends()
-        while not at_end and pace.count <= self.limits.inputs * _COUNTED_FACTOR:
-            some, at_end = self.scanner.items(str, b'"]') if kind and pace.allows else ([], False)
+        while not at_end and pace.count <= max_items * _COUNTED_FACTOR:
+            some, at_end = self.scanner.items(str, b'"]') if strings and pace.allows else ([], False)
             pace.went(len(some))
             if some:
                 self._check_texts(where, pace.count - len(some), some)
@@ -165,10 +179,10 @@ class BodyReader:
                 some = [read(f"{where}[{pace.count}]")]
                 pace.count += 1
                 at_end = self.scanner.expect(b",", b"]") == b"]"
-            items += some[: max(0, self.limits.inputs - len(items))]
-        if pace.count > self.limits.inputs:
+            items += some[: max(0, max_items - len(items))]
+        if pace.count > max_items:
             raise TooManyInputs(
-                f"a request holds at most {self.limits.inputs} texts",
+                f"a request holds at most {max_items} {name}",
                 value=pace.count if at_end else f"more than {pace.count}",
                 next_step="Split them over several requests.",
             )

@@ -17,6 +17,7 @@ from nestvec.service.bodies.content_headers import check_content
 from nestvec.service.bodies.fields import FieldReaders, field_readers
 from nestvec.service.bodies.json_scanner import EXAMPLE
 from nestvec.service.bodies.readers import InputLimits
+from nestvec.service.ranking import MAX_DOCUMENTS
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import BodyNotJson
 
@@ -95,5 +96,10 @@ def input_limits(settings: ServiceSettings) -> InputLimits:
     """The limits of one request."""
     limits = settings.load.bodies
     return InputLimits(
-        settings.load.inputs, limits.text_characters, limits.characters, limits.text_ids, limits.ids
+        inputs=settings.load.inputs,
+        documents=MAX_DOCUMENTS,
+        text_characters=limits.text_characters,
+        characters=limits.characters,
+        text_ids=limits.text_ids,
+        ids=limits.ids,
     )

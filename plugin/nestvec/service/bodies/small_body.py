@@ -18,6 +18,7 @@ Accept = Callable[[Any, InputLimits], Any]
 """Takes a field's parsed value, and returns it as a reader does. Raises Unsure."""
 
 _CONTAINERS: Final = (list, dict)
+_NULL: Final = type(None)
 
 
 class Unsure(Exception):
@@ -76,6 +77,15 @@ def accept_texts(value: Any, limits: InputLimits) -> list[str]:
     if type(value) is not list or len(value) > limits.inputs or not set(map(type, value)) <= {str}:
         raise Unsure
     return value
+
+
+def accept_nullable_texts(value: Any, limits: InputLimits) -> list[str]:
+    """A list of texts to rank; a null is read as an empty one."""
+    if type(value) is not list or len(value) > limits.documents:
+        raise Unsure
+    if not set(map(type, value)) <= {str, _NULL}:
+        raise Unsure
+    return [text or "" for text in value]
 
 
 def accept_text_or_texts(value: Any, limits: InputLimits) -> str | list[str]:

@@ -118,7 +118,7 @@ def test_a_body_that_is_not_a_json_object(service: str, body: bytes) -> None:
 
 def test_a_body_with_another_content_type(service: str) -> None:
     answer = httpx.post(f"{service}/embed", data={"inputs": "w1"})
-    assert answer.status_code == 400
+    assert answer.status_code == 415
     assert "The content type is application/json" in answer.json()["error"]
 
 

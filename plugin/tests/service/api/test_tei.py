@@ -51,7 +51,7 @@ def test_a_long_text_is_spelled_whole(service: str) -> None:
         ({"inputs": []}, "", 400, "Empty", "there is no text"),
         ({"inputs": ["w1", ""]}, "", 400, "Empty", "a text is empty. Send at least one character"),
         ({"inputs": ["w1"] * 2049}, "", 422, "Validation", "at most 2048 texts: 2049"),
-        ({"inputs": [[1]]}, "", 422, "Validation", "body.inputs is invalid"),
+        ({"inputs": [[1]]}, "", 422, "Validation", "body.inputs[0] is invalid: a list, not a text"),
         ({"inputs": "w1"}, "?encoder=tinny", 404, "Validation", "Did you mean 'tiny'?"),
         ({"inputs": "w1", "prompt_name": "title"}, "", 422, "Validation", "has no prompt of this name"),
         (
