@@ -22,7 +22,8 @@ DTYPES: Final[dict[str, Callable[[Vectors], NDArray[Any]]]] = {
 }
 """The numbers of vectors, (n, dim) float32, in each type.
 
-The binary ones have a bit for each number; ``uint8`` is ``int8`` plus 128, ``binary`` is ``ubinary`` minus 128.
+``binary`` and ``ubinary`` have a bit for each number. ``uint8`` is ``int8`` plus 128, and ``binary`` is
+``ubinary`` minus 128.
 """
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -30,13 +32,17 @@ from nestvec.service.api.selection import (
 )
 from nestvec.service.bodies.fields import Inputs
 from nestvec.service.bodies.route import BodyRoute
+from nestvec.service.encoders import EncoderNames, LoadedEncoder, resolve_encoder
 from nestvec.service.preprocess.truncation import Overlong, Truncation
 from nestvec.service.settings import ServiceSettings
 from nestvec.service.vector_formats import DTYPES, base64_rows, check_format
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid
 from nestvec_schemas.manifest import PromptName
+from nestvec_schemas.model_name import parse_model_name
 from nestvec_schemas.towers import Role
+
+_STARTED: Final = int(time.time())
 
 PATHS = ("/v1/embeddings", "/embeddings")
 
@@ -108,6 +114,47 @@ class EmbeddingsResponse(BaseModel):
     data: list[EmbeddingObject]
     model: str
     usage: Usage
+
+
+class ModelObject(BaseModel):
+    """``root`` and ``max_model_len`` are vLLM's: the encoder itself, and the tokens that it takes."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = Field(description="When the service was started.")
+    owned_by: str = "nestvec"
+    root: str
+    max_model_len: int | None
+
+
+class ModelList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[ModelObject]
+
+
+@router.get("/v1/models", summary="List the models")
+async def models(request: Request) -> ModelList:
+    """Every encoder and every alias."""
+    encoders = embedder_of(request).encoders
+    return ModelList(data=[_model(encoders, name, name) for name in _names(encoders)])
+
+
+@router.get("/v1/models/{model:path}", summary="Describe a model")
+async def model(model: str, request: Request) -> ModelObject:
+    """The encoder of a model's name, which may have an exit, an expert, a dim or a prompt."""
+    return _model(embedder_of(request).encoders, model, parse_model_name(model).encoder)
+
+
+def _names(encoders: Mapping[str, LoadedEncoder]) -> list[str]:
+    aliases = encoders.aliases if isinstance(encoders, EncoderNames) else {}
+    return sorted([*encoders, *aliases])
+
+
+def _model(encoders: Mapping[str, LoadedEncoder], model: str, name: str) -> ModelObject:
+    root = resolve_encoder(encoders, name)
+    manifest = encoders[root].manifest
+    max_tokens = manifest.main_tower.max_tokens if "text" in manifest.towers else None
+    return ModelObject(id=model, created=_STARTED, root=root, max_model_len=max_tokens)
 
 
 async def embeddings(

@@ -47,6 +47,7 @@ class RequestLogMiddleware:
                 raise
             await error_response(scope["path"], error)(scope, receive, record_status)
         finally:
+            record.route = getattr(scope.get("route"), "path", "")
             record.seconds = time.perf_counter() - started
             for listener in self._listeners:
                 listener(record)

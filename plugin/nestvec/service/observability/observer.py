@@ -61,6 +61,8 @@ class RequestRecord:
     method: str
     path: str
     """Safe to print."""
+    route: str = ""
+    """The path as the service declares it, with its parameters' names; empty before it is known."""
     encoder: str = ""
     texts: int = 0
     trace_id: str = ""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_UNTRACED_PATHS = ("/health", "/metrics")
+_UNTRACED_PATHS = ("/health", "/livez", "/readyz", "/metrics")
 _MAX_LINKS = 64
 """Requests that the span of a batch links to."""
 

@@ -1,0 +1,163 @@
+"""Hugging Face's pipelines: ``feature-extraction`` and ``sentence-similarity``, by Milvus's ``huggingface``
+provider and ``InferenceClient``; and TEI's ``/similarity``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field, SkipValidation, model_validator
+
+from nestvec.service.api.common import (
+    EmbedCall,
+    TruncationFields,
+    check_count,
+    embed_dense,
+    embedder_of,
+    json_response,
+    while_connected,
+)
+from nestvec.service.api.error_responses import error_models
+from nestvec.service.api.selection import (
+    DIM_DESCRIPTION,
+    PROMPT_DESCRIPTION,
+    QueryFields,
+    QueryString,
+    select_encoder,
+)
+from nestvec.service.bodies.fields import ReadBy, TextOrTexts
+from nestvec.service.bodies.json_scanner import invalid
+from nestvec.service.bodies.readers import BodyReader
+from nestvec.service.bodies.route import BodyRoute
+from nestvec.service.embedder import EmbedOptions
+from nestvec.service.encoders import resolve_encoder
+from nestvec.service.ranking import RankingTask, rank
+from nestvec_schemas.embedding_config import EmbeddingConfig
+from nestvec_schemas.errors import BodyInvalid
+from nestvec_schemas.manifest import PromptName
+
+router = APIRouter(
+    tags=["Hugging Face"], responses=error_models("/pipeline/feature-extraction"), route_class=BodyRoute
+)
+
+_PARAMETERS: Final = ("prompt_name", "normalize", "truncate", "truncation_direction", "dimensions")
+
+
+class PipelineFields(TruncationFields):
+    """The parameters of a pipeline, themselves or in ``parameters``."""
+
+    prompt_name: PromptName | None = Field(None, description=PROMPT_DESCRIPTION)
+    parameters: dict[str, Any] | None = Field(None, description="The other fields may be in here.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def unpack_parameters(cls, values: Any) -> Any:
+        """The parameters as fields of the body."""
+        parameters = values.get("parameters") if isinstance(values, dict) else None
+        if not isinstance(parameters, dict):
+            return values
+        return {**{name: parameters[name] for name in _PARAMETERS if name in parameters}, **values}
+
+
+class FeatureExtractionRequest(PipelineFields):
+    """``model`` in the path is ENCODER or ENCODER@EXPERT@EXIT?prompt=NAME&dim=N, percent-encoded."""
+
+    inputs: Annotated[TextOrTexts, Field(description="A text or texts.", examples=[["heat flow"]])]
+    normalize: bool | None = Field(
+        None, description="Normalise vectors to unit length. Default: as the encoder was trained."
+    )
+    dimensions: int | None = Field(None, description=DIM_DESCRIPTION)
+
+
+class SimilarityInputs(BaseModel):
+    """A text, and those to compare it with."""
+
+    source_sentence: str
+    sentences: list[str]
+
+
+def _read_similarity_inputs(reader: BodyReader, where: str) -> SimilarityInputs:
+    if not reader.scanner.starts_with(b"{"):
+        raise invalid(where, f"{reader.scanner.kind()}, not an object with source_sentence and sentences")
+    values = reader.fields(where, {"source_sentence": BodyReader.text, "sentences": BodyReader.documents})
+    for name in SimilarityInputs.model_fields:
+        if name not in values:
+            raise invalid(where, f"there is no {name}")
+    return SimilarityInputs.model_construct(
+        source_sentence=values["source_sentence"], sentences=values["sentences"]
+    )
+
+
+class SimilarityRequest(PipelineFields):
+    """``model`` in the path names the encoder: a dense one, a cross-encoder, or one for late interaction."""
+
+    inputs: Annotated[SimilarityInputs, SkipValidation(), ReadBy(_read_similarity_inputs)]
+
+
+async def extract_features(
+    body: FeatureExtractionRequest, request: Request, query: QueryString, model: str = ""
+) -> Response:
+    """Vectors, one per text, always as a 2-D array."""
+    settings = embedder_of(request).settings
+    call = EmbedCall(
+        inputs=[body.inputs] if isinstance(body.inputs, str) else body.inputs,
+        config=select_encoder(query, EmbeddingConfig(model, body.dimensions)),
+        truncation=body.truncation(query, settings),
+        on_error=query.on_error or settings.on_error,
+        normalised=body.normalize,
+        prompt=body.prompt_name,
+    )
+    result = await embed_dense(request, call)
+    return await json_response(lambda: result.vectors, result, call.inputs)
+
+
+async def compare_sentences(
+    body: SimilarityRequest, request: Request, query: QueryString, model: str = ""
+) -> Response:
+    """The score of each sentence with the source sentence, in their order: the cosine of a dense encoder's
+    vectors, else the score of ``/rerank``. An empty sentence has the lowest score."""
+    started = time.perf_counter()
+    embedder, settings = embedder_of(request), embedder_of(request).settings
+    sentences = body.inputs.sentences
+    check_count(sentences, settings.load.inputs)
+    config = _without_dim(select_encoder(query, EmbeddingConfig(model)), query)
+    name = resolve_encoder(embedder.encoders, config.encoder)
+    options = EmbedOptions(config, body.truncation(query, settings), query.on_error or settings.on_error)
+    task = RankingTask(name, body.inputs.source_sentence, sentences, options, body.prompt_name)
+    scores, result = await while_connected(request, rank(embedder, task))
+    result = replace(result, timing=replace(result.timing, total=time.perf_counter() - started))
+    dense = embedder.encoders[name].manifest.kind == "dense"
+    numbers = scores.raw if dense else scores.relevance
+    return await json_response(lambda: numbers, result, [body.inputs.source_sentence, *sentences])
+
+
+def _without_dim(config: EmbeddingConfig, query: QueryFields) -> EmbeddingConfig:
+    if config.dim is not None:
+        raise BodyInvalid(
+            "similarities are of whole vectors", value=f"dim={config.dim}", next_step="Omit the dim."
+        )
+    return config
+
+
+def _add_routes() -> None:
+    for prefix in ("", "/models/{model:path}", "/hf-inference/models/{model:path}"):
+        for suffix in ("", "/{model:path}") if not prefix else ("",):
+            router.post(
+                f"{prefix}/pipeline/feature-extraction{suffix}",
+                response_model=list[list[float]],
+                summary="Embed texts",
+            )(extract_features)
+            router.post(
+                f"{prefix}/pipeline/sentence-similarity{suffix}",
+                response_model=list[float],
+                summary="Compare texts",
+            )(compare_sentences)
+    router.post("/similarity", response_model=list[float], summary="Compare texts")(compare_sentences)
+    router.post("/models/{model:path}", response_model=list[list[float]], summary="Embed texts")(
+        extract_features
+    )
+
+
+_add_routes()
