@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 
 import click
 
@@ -102,12 +103,34 @@ def use_colour() -> bool | None:
     return False if os.environ.get("NO_COLOR") else None
 
 
+def _logs_json() -> bool:
+    """Whether a service was to be started whose log is read by a program."""
+    arguments = sys.argv[1:]
+    pairs = pairwise(arguments)
+    return "serve" in arguments and (
+        os.environ.get("NESTVEC_SERVE_LOG_FORMAT") == "json"
+        or "--log-format=json" in arguments
+        or ("--log-format", "json") in pairs
+    )
+
+
+def _log_usage_error(message: str) -> None:
+    from nestvec.service.observability.logs import set_log_format
+
+    logging.basicConfig(stream=sys.stderr)
+    set_log_format("json")
+    logging.getLogger("nestvec").critical("%s", message)
+
+
 def main() -> None:
     """The entry point. Exit codes: 0, 1 for a failure, 2 for wrong usage, 130 for an interrupt."""
     try:
         sys.exit(cli(standalone_mode=False))
     except click.ClickException as error:
-        error.show()
+        if _logs_json():
+            _log_usage_error(error.format_message())
+        else:
+            error.show()
         sys.exit(error.exit_code)
     except NestvecError as error:
         click.secho(f"nestvec: {error}", fg="red", err=True, color=use_colour())

@@ -47,11 +47,13 @@ def command(args: ServeArgs) -> None:
     Example:
       nestvec serve --models models --port 8080 --api-keys keys.txt
     """
-    from nestvec.service.observability.logs import set_log_format
+    from nestvec.service.observability.logs import service_log
     from nestvec.service.server import bind, create_server, listening_url, open_embedder, serve
 
-    set_log_format(args.observability.log_format)
-    with bind(args.network.host, args.network.port) as listener:
+    with (
+        service_log(args.observability.log_format),
+        bind(args.network.host, args.network.port) as listener,
+    ):
         embedder = open_embedder(args.encoders.models, args.encoders.encoder, settings_of(args))
         server = create_server(embedder)
         _print_encoders(embedder, listening_url(listener, tls=args.network.tls_cert is not None))

@@ -63,11 +63,11 @@ class LimitedListener(socket.socket):
         super().close()
 
     def _refuse_without_descriptor(self, gate: ConnectionGate, error: OSError) -> None:
-        gate.refuse("descriptors", os.strerror(error.errno or 0).lower())
         self._release_descriptor()
         try:
-            connection, _ = super().accept()
+            connection, _ = super().accept()  # there may be none: Linux reports the lack of descriptors first
             _refuse(connection, tls=self.tls)
+            gate.refuse("descriptors", os.strerror(error.errno or 0).lower())
         finally:
             self._reserve_descriptor()
 
@@ -97,6 +97,9 @@ class _CountedSocket(socket.socket):
             self._release()
             self._release = None
         super().close()
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def _refuse(connection: socket.socket, *, tls: bool) -> None:

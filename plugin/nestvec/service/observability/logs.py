@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
@@ -11,6 +13,9 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.orjson import OrjsonFormatter
 
 from nestvec.service.observability.observer import RequestRecord, current_request
+from nestvec.service.observability.repeats import RepeatFilter
+from nestvec.service.observability.stderr import capture_stderr, log_uncaught_exceptions
+from nestvec_schemas.errors import NestvecError
 
 LogFormat = Literal["text", "json"]
 
@@ -77,9 +82,50 @@ _FORMATTERS: Final[dict[LogFormat, type[logging.Formatter]]] = {"text": TextForm
 
 
 def set_log_format(log_format: LogFormat) -> None:
-    """Have every handler of the root logger write in this format."""
+    """Have every handler of the root logger write in this format, and one line a second for one cause."""
     for handler in logging.getLogger().handlers:
         handler.setFormatter(_FORMATTERS[log_format]())
+        if not any(isinstance(part, RepeatFilter) for part in handler.filters):
+            handler.addFilter(RepeatFilter(handler))
+
+
+def flush_log() -> None:
+    """Write what the handlers of the root logger have left out so far, as a number."""
+    for handler in logging.getLogger().handlers:
+        for part in handler.filters:
+            if isinstance(part, RepeatFilter):
+                part.flush()
+
+
+@contextmanager
+def service_log(log_format: LogFormat) -> Iterator[None]:
+    """Write the log of a process in this format; in JSON, also what libraries write to standard error."""
+    set_log_format(log_format)
+    end = None
+    if log_format == "json":
+        log_uncaught_exceptions()
+        end = capture_stderr()
+    try:
+        yield
+    except NestvecError as error:
+        if log_format != "json":
+            raise
+        logging.getLogger("nestvec").critical("%s", error)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        if log_format != "json":
+            raise
+        logging.getLogger("nestvec").critical("interrupted")
+        raise SystemExit(130) from None
+    except Exception:
+        if log_format != "json":
+            raise
+        logging.getLogger("nestvec").critical("the service failed", exc_info=True)
+        raise SystemExit(1) from None
+    finally:
+        flush_log()
+        if end is not None:
+            end()
 
 
 def log_access(request: RequestRecord) -> None:
