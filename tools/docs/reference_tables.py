@@ -10,7 +10,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import click
-from result_tables import encoder_families
+from result_tables import encoder_families, hostile_clients
 
 from nestvec.cli import cli
 from nestvec.engines.fake import FakeEngine
@@ -259,7 +259,10 @@ _SPEC: Final[dict[str, dict[str, str]]] = {
         "description": "A description that Milvus stores.",
         "service": "The service of embeddings that name none, as Milvus reaches it.",
         "dynamic": "Accept columns that the spec does not declare.",
-        "max_vector_fields": "What the server's `proxy.maxVectorFieldNum` allows.",
+        "max_vector_fields": "What the server's `proxy.maxVectorFieldNum` allows; by default what its "
+        "version does.",
+        "chunk": "Texts in each request of Milvus to a service; by default as many as the encoder embeds "
+        "in time.",
         "fields": "The scalar fields, by name.",
         "embeddings": "Vector fields that an encoder fills.",
         "lexical": "Sparse fields that Milvus fills for BM25.",
@@ -280,7 +283,7 @@ _SPEC: Final[dict[str, dict[str, str]]] = {
         "[Composed fields](#composed-fields).",
     },
     "EmbeddingSpec": {
-        "field": "The `VARCHAR` field to embed.",
+        "field": "The `VARCHAR` or `TEXT` field to embed.",
         "encoder": "The encoder's name.",
         "dims": "A vector field for each. Omit it for sparse encoders.",
         "exit": "The layer to stop after; the deepest by default.",
@@ -291,6 +294,7 @@ _SPEC: Final[dict[str, dict[str, str]]] = {
         "form": "What the field stores; see [Forms](concepts.md#forms).",
         "top": "Of a sparse field: keep this many of a text's largest weights; all by default.",
         "service": "The service of this embedding.",
+        "provider": "Of an int8 field: `voyageai` where Milvus's `cohere` has another address.",
         "name": "The field's name, where there is one dimension.",
         "index": "Milvus's index type. The default depends on the form: `AUTOINDEX`, `BIN_FLAT` or "
         "`SPARSE_INVERTED_INDEX`.",
@@ -369,6 +373,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "metrics": metrics,
     "prompt-commands": prompt_commands,
     "encoder-families": encoder_families,
+    "hostile-clients": hostile_clients,
     "spec-collection": _spec("CollectionSpec"),
     "spec-field": _spec("FieldSpec"),
     "spec-embedding": _spec("EmbeddingSpec"),

@@ -38,8 +38,18 @@ def command() -> None:
 @command.command(cls=GroupedCommand)
 @click.argument("spec", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @milvus_options
+@option_group(
+    "Requests",
+    option(
+        "--chunk",
+        type=click.IntRange(1, 65_536),
+        metavar="TEXTS",
+        show_default="as many as the encoder embeds in time",
+        help="Texts in each request of Milvus to the service; an insert has at most five times as many rows.",
+    ),
+)
 @models_option
-def create(spec: Path, uri: str, token: str, database: str, models: Path) -> None:
+def create(spec: Path, uri: str, token: str, database: str, chunk: int | None, models: Path) -> None:
     """Create the collection that SPEC, a YAML file, declares.
 
     An embedding has one vector field per dim, FIELD_DIM, which Milvus fills by calling the service.
@@ -55,18 +65,24 @@ def create(spec: Path, uri: str, token: str, database: str, models: Path) -> Non
       form: sparse   for a sparse encoder, without dims: FIELD_sparse
       top: 64        keep the 64 largest weights: FIELD_sparse_top64
       name: NAME     with one dim, name the field
+      provider: voyageai
+                     of int8 fields, instead of Milvus's cohere
 
     int8 and binary need a Milvus server, 2.6 or later. nestvec ingest fills binary fields; nestvec ingest
     and SQL fill sparse ones, on Milvus Lite too. An embedding may also have a service, index, metric and
     params.
 
-    Fields are BOOL, INT8 to INT64, FLOAT, DOUBLE, VARCHAR, JSON or ARRAY; they may be nullable, have a
+    Fields are BOOL, INT8 to INT64, FLOAT, DOUBLE, VARCHAR, TEXT, JSON or ARRAY; they may be nullable, have a
     default or be the partition_key. A VARCHAR with compose: "{title}. {brand}: {meta.color}" is filled
     from the row's other values (a clause without its value is omitted); with compose: flatten, from all
     of them.
 
     Under lexical:, {field: FIELD} adds FIELD_bm25, which Milvus fills for BM25. Under vectors:,
-    {name: NAME, dim: DIM} adds a field that rows supply. More than 4 vector fields need max_vector_fields.
+    {name: NAME, dim: DIM} adds a field that rows supply. The server's version says how many vector fields
+    there may be: 4 before Milvus 2.6.18, then 10; max_vector_fields says what yours is configured for.
+
+    Milvus sends as many texts in a request as the service embeds in time, at its measured speed. chunk in
+    the spec, or --chunk, sets the number.
 
     \b
     Example: papers.yaml
@@ -91,6 +107,8 @@ def create(spec: Path, uri: str, token: str, database: str, models: Path) -> Non
     from nestvec.service.in_process import serve_in_process
 
     collection_spec = _read_spec(spec)
+    if chunk is not None:
+        collection_spec = collection_spec.model_copy(update={"chunk": chunk})
     with (
         open_milvus(uri, token=token, database=database) as client,
         serve_in_process(collection_spec.services, models),

@@ -307,12 +307,18 @@ class CohereProvider(ClusterProvider):
 
 
 class VoyageProvider(ClusterProvider):
-    """The other provider of INT8_VECTOR fields, for clusters whose ``cohere`` address is another's."""
+    """The other provider of INT8_VECTOR fields, for clusters whose ``cohere`` address is another's.
+
+    Not every release says in the request that it wants int8, and so the address does.
+    """
 
     name = "voyageai"
     fixed_chunk = 128
-    cluster_path = "/v1/embeddings"
+    cluster_path = "/v1/embeddings?output_dtype=int8"
     first_release = CALLS_VOYAGE_WITH_TYPE
+
+    def for_form(self, form: Form) -> Provider:
+        return self if form == "int8" else PROVIDERS["tei"]
 
 
 PROVIDERS: Final[Mapping[ProviderName, Provider]] = {
