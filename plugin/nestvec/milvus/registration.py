@@ -10,7 +10,6 @@ from pymilvus import CollectionSchema, DataType, Function, FunctionType, MilvusC
 
 from nestvec.client.service_client import EncoderInfo, fetch_info
 from nestvec.client.service_key import ServiceKey, base_url, environment_key
-from nestvec.client.speed import measured_info
 from nestvec.milvus.calls import MilvusCalls, choose_chunk
 from nestvec.milvus.connection import HasServerVersion, open_connections
 from nestvec.milvus.credentials import check_credential
@@ -126,12 +125,8 @@ class _Target:
 def _find_service(service: str, encoder: str, options: EmbeddingOptions) -> _Target:
     """Raises ServiceError, EncoderNotFound."""
     address, key = base_url(service), options.key or environment_key()
-    api_key = key.api_key if key else None
-    described = fetch_info(address, api_key)
-    info = described.encoder(encoder, address)
-    if options.chunk is None:
-        info = measured_info(address, encoder, info, api_key)
-    return _Target(address, key, info, described.max_client_batch_size)
+    described = fetch_info(address, key.api_key if key else None)
+    return _Target(address, key, described.encoder(encoder, address), described.max_client_batch_size)
 
 
 def _check_provider(
