@@ -16,13 +16,27 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 
 from nestvec._version import __version__
-from nestvec.service.api import check, cohere, embed_all, health, openai, rerank, sparse, tei
+from nestvec.service.api import (
+    admin,
+    check,
+    cohere,
+    embed_all,
+    health,
+    huggingface,
+    openai,
+    rerank,
+    sparse,
+    tei,
+    vllm,
+)
 from nestvec.service.api.error_responses import error_response
+from nestvec.service.bodies.memory import BodyMemory
 from nestvec.service.embedder import Embedder
 from nestvec.service.middleware.admission import AdmissionMiddleware
 from nestvec.service.middleware.allowed_hosts import AllowedHosts, AllowedHostsMiddleware
 from nestvec.service.middleware.api_keys import ApiKeyMiddleware, ApiKeys
 from nestvec.service.middleware.body_limit import BodyLimitMiddleware
+from nestvec.service.middleware.catalog_pin import CatalogPinMiddleware
 from nestvec.service.middleware.context import RequestContextMiddleware
 from nestvec.service.middleware.cors import CorsMiddleware
 from nestvec.service.middleware.request_log import RequestLogMiddleware, valid_request_id
@@ -36,11 +50,15 @@ from nestvec.service.observability.tracing import (
     create_tracer_provider,
 )
 from nestvec.service.openapi_document import describe_security
+from nestvec.service.operations import Operations
 from nestvec_schemas.errors import NestvecError
 
+_MEASURE_SECONDS: Final = 2.0
+"""How long the start waits for the speed of the encoders, which clients that register ask for."""
+
 _DESCRIPTION: Final = """
-Embeddings for Milvus, by the APIs of text-embeddings-inference, OpenAI and Cohere. Every vector is nested:
-`dim` (or `dimensions`) returns only its first numbers, normalised again.
+Embeddings for Milvus, by the APIs of text-embeddings-inference, OpenAI, Cohere, Voyage AI, Hugging Face and
+vLLM. Every vector is nested: `dim` (or `dimensions`) returns only its first numbers, normalised again.
 """
 
 _METRICS_PATH: Final = "/metrics"
@@ -52,6 +70,8 @@ _ROUTERS: Final = (
     openai.router,
     cohere.router,
     rerank.router,
+    huggingface.router,
+    vllm.router,
     check.router,
     health.router,
 )
@@ -76,7 +96,10 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         embedder.start()
+        await embedder.wait_until_measured(_MEASURE_SECONDS)
+        operations.start()
         yield
+        await operations.close()
         await embedder.close()
         if tracing is not None:
             tracing.close()
@@ -89,23 +112,26 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
         redirect_slashes=False,  # it would redirect to whatever the Host header names
     )
     app.state.embedder, app.state.metrics = embedder, service_metrics
-    app.state.readiness = health.Readiness(
-        embedder.engine, [name for name, encoder in embedder.encoders.items() if encoder.base is None]
-    )
+    app.state.readiness = health.Readiness(embedder.engine, embedder.resident_encoders)
+    api_keys = None if settings.access.api_keys is None else ApiKeys(settings.access.api_keys)
+    operations = app.state.operations = _add_operations(app, embedder, api_keys)
+    service_metrics.watch_encoders(embedder)
     _add_routes(app)
     describe_security(app, needs_key=settings.access.api_keys is not None)
     for kind in (NestvecError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _handle_error)
     app.add_exception_handler(ClientDisconnect, _handle_disconnect)
     # The last one added is the first to see a request.
+    app.add_middleware(CatalogPinMiddleware, catalog=embedder.encoders)
     app.add_middleware(AdmissionMiddleware, admission=embedder.admission)
     app.add_middleware(
         BodyLimitMiddleware,
         max_bytes=settings.load.body_bytes,
         max_seconds=settings.connections.body_seconds,
+        memory=BodyMemory(settings.load.bodies.memory_bytes),
     )
-    if settings.access.api_keys is not None:
-        app.add_middleware(ApiKeyMiddleware, keys=ApiKeys(settings.access.api_keys))
+    if api_keys is not None:
+        app.add_middleware(ApiKeyMiddleware, keys=api_keys, other_prefix=admin.ADMIN_PREFIX)
     app.add_middleware(RequestContextMiddleware, limits=settings.load)
     if settings.access.cors_origins:
         # Around the check of keys: a preflight request has none, and a page may read why it was refused.
@@ -124,6 +150,17 @@ def api_paths() -> frozenset[str]:
     """The paths that metrics and spans distinguish: those of the APIs and of operation."""
     paths = {route.path for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute)}
     return frozenset(paths | {_METRICS_PATH})
+
+
+def _add_operations(app: FastAPI, embedder: Embedder, api_keys: ApiKeys | None) -> Operations:
+    """What an operator may do, with routes for it if there are admin keys. Raises ServiceError."""
+    keys = [] if api_keys is None else [api_keys]
+    admin_file = embedder.settings.access.admin_keys
+    if admin_file is not None:
+        app.state.admin_keys = ApiKeys(admin_file)
+        keys.append(app.state.admin_keys)
+        app.include_router(admin.router)
+    return Operations(embedder, keys)
 
 
 def _add_routes(app: FastAPI) -> None:

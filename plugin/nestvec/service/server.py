@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import socket
 import ssl
@@ -17,12 +18,16 @@ import uvicorn
 
 from nestvec.engines.factory import open_engine
 from nestvec.service.app import create_app
-from nestvec.service.embedder import Embedder
-from nestvec.service.encoders import open_encoders
+from nestvec.service.catalog.catalog import EncoderCatalog
+from nestvec.service.catalog.reload import Reloader
+from nestvec.service.catalog.repository import ServedRepository
+from nestvec.service.catalog.residency import Residency
+from nestvec.service.embedder import AliasSource, Embedder
 from nestvec.service.middleware.connection import connection_class
 from nestvec.service.middleware.connection_gate import ConnectionGate
 from nestvec.service.middleware.listener import LimitedListener
 from nestvec.service.observability.observer import Observer
+from nestvec.service.operations import Operations
 from nestvec.service.settings import AccessSettings, ServiceSettings
 from nestvec_schemas.errors import PortInUse, ServiceError
 
@@ -33,13 +38,30 @@ _MIN_OTHER_FILES: Final = 16
 
 
 def open_embedder(
-    models: Path, names: tuple[str, ...], settings: ServiceSettings, observer: Observer | None = None
+    models: Path,
+    names: tuple[str, ...],
+    settings: ServiceSettings,
+    observer: Observer | None = None,
+    declared_aliases: AliasSource = dict,
 ) -> Embedder:
-    """An embedder, with its engine, for the named encoders of a model repository, or all without names."""
-    encoders = open_encoders(models, names)
-    own = [name for name, encoder in encoders.items() if encoder.base is None]
-    engine = open_engine({name: models / name for name in own}, settings.engine)
-    return Embedder(encoders, engine, settings, observer)
+    """An embedder, with its engine, for the named encoders of a model repository, or all without names.
+
+    Raises AliasInvalid, ServiceError for an encoder that is larger than the memory budget, and what reading
+    and opening encoders raises.
+    """
+    repository = ServedRepository(models, names)
+    instances = [repository.read(name) for name in repository.names()]
+    catalog = EncoderCatalog(instances, declared_aliases())
+    engine = open_engine({}, settings.engine)
+    residency = Residency(engine, settings.engine.memory)
+    for instance in instances:
+        residency.open_now(instance)
+    embedder = Embedder(catalog, engine, settings, observer)
+    embedder.residency, embedder.declared_aliases = residency, declared_aliases
+    embedder.engine_info = engine.info
+    embedder.reloader = Reloader(embedder, repository, engine)
+    embedder.measures_speed = True
+    return embedder
 
 
 def bind(host: str, port: int) -> LimitedListener:
@@ -74,8 +96,34 @@ def serve(server: Server, listener: socket.socket) -> None:
     # that arrives before uvicorn handles signals must not be lost.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, server.handle_exit)
+    _reload_on_hangup(server)
     _raise_open_file_limit()
     server.run(sockets=[listener])
+
+
+def _reload_on_hangup(server: Server) -> None:
+    """Have SIGHUP reload keys and encoders, but stop the service if it is its terminal that hangs up."""
+    hangup = getattr(signal, "SIGHUP", None)  # not on Windows
+    if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:  # as nohup starts it
+        return
+    had_terminal = _has_terminal()
+
+    def handle(sig: int, frame: FrameType | None) -> None:
+        if had_terminal and not _has_terminal():
+            server.handle_exit(sig, frame)
+        else:
+            server.operations.request_reload()
+
+    signal.signal(hangup, handle)
+
+
+def _has_terminal() -> bool:
+    """Whether the process has a controlling terminal."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
@@ -109,9 +157,9 @@ class Server(uvicorn.Server):
     """uvicorn's server, with a gate before its connections. A second SIGTERM stops it at once, as a second
     SIGINT does."""
 
-    def __init__(self, config: uvicorn.Config, gate: ConnectionGate) -> None:
+    def __init__(self, config: uvicorn.Config, gate: ConnectionGate, operations: Operations) -> None:
         super().__init__(config)
-        self.gate = gate
+        self.gate, self.operations = gate, operations
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         if (descriptors := _free_descriptors()) is not None:
@@ -147,7 +195,7 @@ def create_server(embedder: Embedder) -> Server:
         timeout_keep_alive=limits.keep_alive_seconds,
         timeout_graceful_shutdown=limits.shutdown_seconds,
     )
-    return Server(config, gate)
+    return Server(config, gate, app.state.operations)
 
 
 def _check_tls(access: AccessSettings) -> None:

@@ -26,9 +26,13 @@ class Readiness:
     """Probes the engine for each encoder, all at once; concurrent callers share one probe."""
 
     def __init__(
-        self, engine: Engine, encoders: Iterable[str], clock: Callable[[], float] = time.monotonic
+        self,
+        engine: Engine,
+        encoders: Callable[[], Iterable[str]],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._engine, self._encoders, self._clock = engine, sorted(encoders), clock
+        """``encoders`` tells which encoders the engine must have now."""
+        self._engine, self._encoders, self._clock = engine, encoders, clock
         self._probe_task: asyncio.Task[tuple[str, ...]] | None = None
         self._probed_at = 0.0
 
@@ -40,9 +44,10 @@ class Readiness:
         return await asyncio.shield(task)
 
     async def _probe(self) -> tuple[str, ...]:
-        answers = await asyncio.gather(*(self._is_ready(name) for name in self._encoders))
+        names = sorted(self._encoders())
+        answers = await asyncio.gather(*(self._is_ready(name) for name in names))
         self._probed_at = self._clock()
-        return tuple(name for name, ready in zip(self._encoders, answers, strict=True) if not ready)
+        return tuple(name for name, ready in zip(names, answers, strict=True) if not ready)
 
     async def _is_ready(self, encoder: str) -> bool:
         try:

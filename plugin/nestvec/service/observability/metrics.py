@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import Metric
@@ -21,7 +21,11 @@ from prometheus_client.samples import Sample
 
 from nestvec._version import __version__
 from nestvec.service.middleware.connection_gate import ConnectionGate
+from nestvec.service.observability.encoder_metrics import EncoderCollector
 from nestvec.service.observability.observer import BatchRun, RequestRecord
+
+if TYPE_CHECKING:
+    from nestvec.service.embedder import Embedder
 
 _UNTYPED_COUNTER: Final = re.compile(rb"(?m)^(# TYPE te_\w+) untyped$")
 
@@ -121,6 +125,10 @@ class Metrics:
             __version__
         ).set(1)
 
+    def watch_encoders(self, embedder: Embedder) -> None:
+        """Show the embedder's encoders, and which of them are in memory."""
+        self.registry.register(EncoderCollector(embedder))
+
     def watch_connections(self, gate: ConnectionGate) -> None:
         """Show what the gate of the service's connections counts."""
         self._connections.set_function(lambda: gate.connections)
@@ -132,7 +140,8 @@ class Metrics:
 
     def request_ended(self, request: RequestRecord) -> None:
         """A request was answered, or its client disconnected."""
-        path = request.path if request.path in self._paths else _OTHER
+        path = request.route or request.path
+        path = path if path in self._paths else _OTHER
         self._http.labels(path, request.status or _NO_ANSWER).inc()
         if request.method != "POST" or path == _OTHER:
             return

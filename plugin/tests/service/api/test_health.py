@@ -45,7 +45,7 @@ def test_many_probes_ask_once_a_second() -> None:
     engine.gone = ("b",)
 
     async def probe() -> None:
-        ready = Readiness(engine, ["b", "a"], lambda: now[0])
+        ready = Readiness(engine, lambda: ["b", "a"], lambda: now[0])
         assert await asyncio.gather(*(ready.unready() for _ in range(50))) == [("b",)] * 50
         engine.gone = ()
         now[0] = 0.9
@@ -62,7 +62,7 @@ def test_an_engine_that_hesitates_is_not_ready(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(health, "DEADLINE_SECONDS", 0.05)
     engine = Gone({"a": 4})
     engine.hesitates = 30.0
-    assert asyncio.run(Readiness(engine, ["a"]).unready()) == ("a",)
+    assert asyncio.run(Readiness(engine, lambda: ["a"]).unready()) == ("a",)
 
 
 def test_a_process_lives_whose_engine_does_not_answer(embedder: Embedder) -> None:

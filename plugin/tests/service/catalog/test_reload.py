@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import itertools
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from nestvec.service.embedder import Embedder
+from nestvec.service.server import bind, open_embedder, serve_in_thread
+from nestvec.service.settings import AccessSettings, ServiceSettings
+from nestvec_schemas.repository import GRAPH, MANIFEST
+
+from .conftest import WriteVersion, vector_of, version_of
+
+RELOADS = 50
+ADMIN = {"authorization": "Bearer operator-key"}
+
+
+@dataclass
+class Running:
+    """A service over a repository that changes."""
+
+    models: Path
+    embedder: Embedder
+    client: httpx.Client
+    aliases: dict[str, str] = field(default_factory=dict)
+
+    def embed(self, texts: list[str], encoder: str | None = None) -> list[list[float]]:
+        params = {} if encoder is None else {"encoder": encoder}
+        answer = self.client.post("/embed", json={"inputs": texts}, params=params)
+        assert answer.status_code == 200, answer.text
+        vectors: list[list[float]] = answer.json()
+        return vectors
+
+    def reload(self, status: int = 200) -> dict[str, object]:
+        answer = self.client.post("/admin/reload", headers=ADMIN)
+        assert answer.status_code == status, answer.text
+        report: dict[str, object] = answer.json()
+        return report
+
+
+@pytest.fixture
+def running(tmp_path: Path, write_version: WriteVersion) -> Iterator[Running]:
+    write_version(1)
+    (tmp_path / "admin.txt").write_text("operator-key\n")
+    (tmp_path / "admin.txt").chmod(0o600)
+    settings = ServiceSettings(access=AccessSettings(admin_keys=tmp_path / "admin.txt"))
+    aliases: dict[str, str] = {}
+    embedder = open_embedder(tmp_path / "models", (), settings, declared_aliases=lambda: aliases)
+    with (
+        serve_in_thread(embedder, bind("127.0.0.1", 0)) as service,
+        httpx.Client(base_url=service, timeout=60) as client,
+    ):
+        yield Running(tmp_path / "models", embedder, client, aliases)
+
+
+def test_what_is_new_is_added_what_changed_is_replaced_what_is_gone_is_removed(
+    running: Running, write_version: WriteVersion
+) -> None:
+    write_version(1, "goes")
+    assert running.reload()["added"] == ["goes"]
+    assert running.embed(["w5 w6"], "goes") == [vector_of("w5 w6", 1)]
+    write_version(2)
+    write_version(1, "comes")
+    shutil.rmtree(running.models / "goes")
+    report = running.reload()
+    assert report | {"aliases": {}} == {
+        "added": ["comes"],
+        "replaced": ["tiny"],
+        "removed": ["goes"],
+        "failed": [],
+        "notes": {},
+        "aliases": {},
+    }
+    assert running.embed(["w5 w6"], "tiny") == [vector_of("w5 w6", 2)]
+    assert running.embed(["w5 w6"], "comes") == [vector_of("w5 w6", 1)]
+    assert running.client.post("/embed?encoder=goes", json={"inputs": "w1"}).status_code == 404
+    assert set(running.client.get("/info").json()["encoders"]) == {"comes", "tiny"}
+
+
+def test_what_did_not_change_is_not_opened_again(running: Running) -> None:
+    before = running.embedder.encoders.instances
+    assert running.reload()["replaced"] == []
+    assert running.embedder.encoders.instances == before
+
+
+def test_a_stream_of_requests_during_reloads(running: Running, write_version: WriteVersion) -> None:
+    seen: set[int] = set()
+    done = threading.Event()
+    failures: list[BaseException] = []
+
+    def stream(numbers: Iterator[int]) -> None:
+        try:
+            with httpx.Client(base_url=running.client.base_url, timeout=60) as client:
+                while not done.is_set():
+                    texts = [f"w{next(numbers) % 900} w{at}" for at in range(4)]
+                    answer = client.post("/embed", json={"inputs": texts})
+                    assert answer.status_code == 200, answer.text
+                    seen.add(version_of(texts, answer.json()))
+        except BaseException as error:
+            failures.append(error)
+
+    numbers = itertools.count()
+    threads = [threading.Thread(target=stream, args=(numbers,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for version in range(2, RELOADS + 2):
+        write_version(version)
+        assert running.reload()["replaced"] == ["tiny"]
+        # The new one answers afterwards.
+        assert running.embed([f"w{version} w1"]) == [vector_of(f"w{version} w1", version)]
+    done.set()
+    for thread in threads:
+        thread.join(60)
+    assert not failures
+    assert len(seen) > RELOADS // 2, "requests ran all the time"
+    metrics = running.client.get("/metrics").text
+    assert f'nestvec_encoder_unloads_total{{encoder="tiny",reason="replaced"}} {RELOADS}.0' in metrics
+    assert "nestvec_encoders_loaded 1.0" in metrics
+
+
+@pytest.mark.parametrize("damage", ["graph", "manifest", "no graph"])
+def test_a_broken_export_leaves_the_old_one(
+    running: Running, write_version: WriteVersion, damage: str
+) -> None:
+    folder = write_version(2)
+    if damage == "graph":
+        (folder / GRAPH).write_bytes(b"\0" * 100)
+    elif damage == "manifest":
+        (folder / MANIFEST).write_text("{")
+    else:
+        (folder / GRAPH).unlink()
+    write_version(1, "sound")
+    report = running.reload(409)
+    assert report["added"] == ["sound"]
+    ((failure),) = report["failed"]  # type: ignore[misc]
+    assert failure["name"] == "tiny"
+    assert "Export the encoder again" in failure["error"]
+    assert running.embed(["w5 w6"], "tiny") == [vector_of("w5 w6", 1)]
+    write_version(3)
+    assert running.reload()["replaced"] == ["tiny"]
+    assert running.embed(["w5 w6"], "tiny") == [vector_of("w5 w6", 3)]
+
+
+def test_an_empty_repository_leaves_all(running: Running) -> None:
+    shutil.rmtree(running.models / "tiny")
+    assert "no encoder in the model repository" in str(running.reload(409)["failed"])
+    assert running.embed(["w5 w6"]) == [vector_of("w5 w6", 1)]
+
+
+def test_two_versions_and_an_alias_that_is_switched(running: Running, write_version: WriteVersion) -> None:
+    write_version(1, "mini:1")
+    write_version(2, "mini:2")
+    running.reload()
+    path = "/admin/aliases"
+    both = {"mini": "mini:1", "text-embedding-3-small": "tiny"}
+    first = running.client.post(path, json=both, headers=ADMIN)
+    assert first.json() == both
+    for name in ("mini:1", "mini"):
+        assert running.embed(["w5 w6"], name) == [vector_of("w5 w6", 1)]
+    assert running.embed(["w5 w6"], "mini:2") == [vector_of("w5 w6", 2)]
+    switched = running.client.post(
+        path, json={"mini": "mini:2", "text-embedding-3-small": None}, headers=ADMIN
+    )
+    assert switched.json() == {"mini": "mini:2"} == running.client.get(path, headers=ADMIN).json()
+    assert running.embed(["w5 w6"], "mini") == [vector_of("w5 w6", 2)]
+    assert running.client.get("/info").json()["aliases"] == {"mini": "mini:2"}
+    body = {"model": "mini:1", "input": "w5 w6"}
+    answer = running.client.post("/v1/embeddings", json=body).json()
+    assert answer["data"][0]["embedding"] == vector_of("w5 w6", 1)
+    body = {"model": "mini", "input": "w5 w6"}
+    answer = running.client.post("/v1/embeddings", json=body).json()
+    assert answer["data"][0]["embedding"] == vector_of("w5 w6", 2)
+
+
+def test_a_runtime_switch_outlives_a_reload_unless_the_declaration_changed(
+    running: Running, write_version: WriteVersion
+) -> None:
+    write_version(2, "second")
+    running.aliases["small"] = "tiny"
+    assert running.reload()["aliases"] == {"small": "tiny"}
+    running.client.post("/admin/aliases", json={"small": "second"}, headers=ADMIN)
+    assert running.reload()["aliases"] == {"small": "second"}
+    running.aliases["large"] = "tiny"
+    assert running.reload()["aliases"] == {"small": "tiny", "large": "tiny"}
+
+
+def test_an_alias_that_would_lose_its_encoder_stops_the_reload(
+    running: Running, write_version: WriteVersion
+) -> None:
+    write_version(2, "second")
+    running.reload()
+    running.client.post("/admin/aliases", json={"small": "second"}, headers=ADMIN)
+    shutil.rmtree(running.models / "second")
+    write_version(3)
+    answer = running.client.post("/admin/reload", headers=ADMIN)
+    assert answer.status_code == 422
+    assert "no encoder for the alias small: second" in answer.json()["error"]
+    assert running.embed(["w5 w6"], "tiny") == [vector_of("w5 w6", 1)], "nothing has changed"
+    assert running.embed(["w5 w6"], "small") == [vector_of("w5 w6", 2)]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        ({"tiny": "tiny"}, 422, "already has the alias's name: tiny"),
+        ({"a": "b", "b": "tiny"}, 422, "the alias a stands for the alias b, not for an encoder"),
+        ({"a": "b", "b": "a"}, 422, "stands for the alias"),
+        ({"a": "a"}, 422, "the alias a stands for itself"),
+        ({"a": "tinny"}, 422, "Did you mean 'tiny'?"),
+        ({"a b": "tiny"}, 422, "cannot have this name: a b"),
+        ({"a": 1}, 422, "does not map aliases to encoders"),
+        (["a"], 422, "does not map aliases to encoders"),
+        ({"x" * 100_000: "tiny"}, 422, "does not map aliases to encoders"),
+    ],
+)
+def test_aliases_that_are_refused(running: Running, body: object, status: int, message: str) -> None:
+    answer = running.client.post("/admin/aliases", json=body, headers=ADMIN)
+    assert answer.status_code == status
+    assert message in answer.json()["error"]
+    assert len(answer.content) < 2000
+    assert running.client.get("/admin/aliases", headers=ADMIN).json() == {}
+
+
+@pytest.mark.parametrize("key", [None, "Bearer other", "Basic operator-key"])
+def test_an_admin_path_needs_an_admin_key(running: Running, key: str | None) -> None:
+    headers = {} if key is None else {"authorization": key}
+    for method, path in (("POST", "/admin/reload"), ("GET", "/admin/aliases"), ("POST", "/admin/aliases")):
+        answer = running.client.request(method, path, headers=headers)
+        assert (answer.status_code, answer.json()["error_type"]) == (401, "Unauthorized")
+
+
+def test_without_admin_keys_there_is_no_admin_path(service: str) -> None:
+    assert httpx.post(f"{service}/admin/reload", headers=ADMIN).status_code == 404
+    assert httpx.get(f"{service}/admin/aliases", headers=ADMIN).status_code == 404
