@@ -27,9 +27,10 @@ types: $(READY)
 unit: $(READY)
 	$(BIN)/pytest tests schemas exporters plugin
 
-# Long sets of what the tests try few of: checkpoints of random layouts.
+# Long sets of what the tests try few of: checkpoints of random layouts, thousands of long texts on one core.
 nightly: $(READY) $(TRITON)
 	NESTVEC_EXAMPLES=100 $(BIN)/pytest integration_tests/verify
+	$(BIN)/pytest -m nightly integration_tests
 
 integration: $(READY) $(TRITON)
 	$(BIN)/pytest integration_tests
