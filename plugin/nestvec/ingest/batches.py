@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -25,44 +26,94 @@ def max_batch_rows(table: Table, batch: int) -> int:
 
 @dataclass(frozen=True)
 class RowBatch:
-    """Consecutive rows: those to store, and those that cannot be stored."""
+    """Consecutive rows of a source: those to store, and those that cannot be stored."""
+
+    start: int
+    """Rows of the source before it."""
 
     read: int
     """Number of rows read."""
 
-    rows: tuple[dict[str, object], ...]
+    rows: tuple[dict[str, object], ...] = ()
     """The rows to store, as Milvus takes them."""
 
-    source_rows: tuple[SourceRow, ...]
+    source_rows: tuple[SourceRow, ...] = ()
     """The rows to store, as they were read."""
 
-    rejected: tuple[RejectedRow, ...]
+    positions: tuple[int, ...] = ()
+    """Where the rows to store are among those read, in ascending order."""
+
+    rejected: tuple[RejectedRow, ...] = ()
+    rejected_positions: tuple[int, ...] = ()
+    """Where the rejected rows are among those read, in ascending order."""
 
     def without(self, reasons: Mapping[int, RowRejected]) -> RowBatch:
-        """The batch with the rows at these positions rejected."""
+        """The batch with the rows at these indexes of ``rows`` rejected."""
         if not reasons:
             return self
-        accepted = [position for position in range(len(self.rows)) if position not in reasons]
-        rejected = (
-            _reject(self.source_rows[position], reason) for position, reason in sorted(reasons.items())
-        )
+        accepted = [index for index in range(len(self.rows)) if index not in reasons]
+        rejected = dict(zip(self.rejected_positions, self.rejected, strict=True))
+        for index, reason in reasons.items():
+            rejected[self.positions[index]] = reject(self.source_rows[index], reason)
+        positions = sorted(rejected)
         return replace(
             self,
-            rows=tuple(self.rows[position] for position in accepted),
-            source_rows=tuple(self.source_rows[position] for position in accepted),
-            rejected=(*self.rejected, *rejected),
+            rows=tuple(self.rows[index] for index in accepted),
+            source_rows=tuple(self.source_rows[index] for index in accepted),
+            positions=tuple(self.positions[index] for index in accepted),
+            rejected=tuple(rejected[position] for position in positions),
+            rejected_positions=tuple(positions),
+        )
+
+    def split(self, count: int) -> tuple[RowBatch, RowBatch]:
+        """Two batches: the first has ``count`` of the rows to store, fewer than all."""
+        at = self.positions[count]
+        rejects = bisect_left(self.rejected_positions, at)
+        first = replace(
+            self,
+            read=at,
+            rows=self.rows[:count],
+            source_rows=self.source_rows[:count],
+            positions=self.positions[:count],
+            rejected=self.rejected[:rejects],
+            rejected_positions=self.rejected_positions[:rejects],
+        )
+        second = RowBatch(
+            start=self.start + at,
+            read=self.read - at,
+            rows=self.rows[count:],
+            source_rows=self.source_rows[count:],
+            positions=tuple(position - at for position in self.positions[count:]),
+            rejected=self.rejected[rejects:],
+            rejected_positions=tuple(position - at for position in self.rejected_positions[rejects:]),
+        )
+        return first, second
+
+    def followed_by(self, other: RowBatch) -> RowBatch:
+        """This batch and the one that begins where it ends, as one."""
+        return RowBatch(
+            start=self.start,
+            read=self.read + other.read,
+            rows=self.rows + other.rows,
+            source_rows=self.source_rows + other.source_rows,
+            positions=self.positions + tuple(self.read + position for position in other.positions),
+            rejected=self.rejected + other.rejected,
+            rejected_positions=self.rejected_positions
+            + tuple(self.read + position for position in other.rejected_positions),
         )
 
 
 class _BatchBuilder:
     """Builds a batch of at most ``max_rows`` rows and MAX_BATCH_BYTES."""
 
-    def __init__(self, max_rows: int, key: str | None) -> None:
-        self.max_rows, self.key = max_rows, key
+    def __init__(self, max_rows: int, key: str | None, start: int) -> None:
+        self.max_rows, self.key, self.start = max_rows, key, start
         self.read = self.bytes = 0
         self.rows: list[dict[str, object]] = []
         self.source_rows: list[SourceRow] = []
+        self.positions: list[int] = []
         self.rejected: list[RejectedRow] = []
+        self.rejected_positions: list[int] = []
         self.keys: set[object] = set()
 
     def has_room(self, row: dict[str, object], size: int) -> bool:
@@ -76,29 +127,47 @@ class _BatchBuilder:
         return max(len(self.rows), len(self.rejected)) >= self.max_rows
 
     def add(self, item: SourceRow, row: dict[str, object], size: int) -> None:
-        self.read += 1
         if self.key is not None:
             self.keys.add(row.get(self.key))
         self.rows.append(row)
         self.source_rows.append(item)
+        self.positions.append(self.read)
+        self.read += 1
         self.bytes += size
 
     def reject(self, item: SourceRow, reason: RowRejected) -> None:
+        self.rejected.append(reject(item, reason))
+        self.rejected_positions.append(self.read)
         self.read += 1
-        self.rejected.append(_reject(item, reason))
 
     def batch(self) -> RowBatch:
-        return RowBatch(self.read, tuple(self.rows), tuple(self.source_rows), tuple(self.rejected))
+        return RowBatch(
+            self.start,
+            self.read,
+            tuple(self.rows),
+            tuple(self.source_rows),
+            tuple(self.positions),
+            tuple(self.rejected),
+            tuple(self.rejected_positions),
+        )
+
+    def next(self) -> _BatchBuilder:
+        """The builder of the batch after this one."""
+        return _BatchBuilder(self.max_rows, self.key, self.start + self.read)
 
 
-def batch_rows(items: Iterable[SourceRow], schema: RowSchema, max_rows: int) -> Iterator[RowBatch]:
+def batch_rows(
+    items: Iterable[SourceRow], schema: RowSchema, max_rows: int, start: int = 0
+) -> Iterator[RowBatch]:
     """Batches of at most ``max_rows`` rows and MAX_BATCH_BYTES that contain all ``items`` in order.
+
+    ``start`` is the number of rows of the source before ``items``.
 
     A row whose primary key is in the batch already begins the next one: the last row of a key is the one
     stored.
     """
     key = None if schema.table.primary.auto_id else schema.table.primary.name
-    builder = _BatchBuilder(max_rows, key)
+    builder = _BatchBuilder(max_rows, key, start)
     for item in items:
         try:
             row, size = _convert_item(item, schema)
@@ -107,16 +176,17 @@ def batch_rows(items: Iterable[SourceRow], schema: RowSchema, max_rows: int) -> 
         else:
             if not builder.has_room(row, size):
                 yield builder.batch()
-                builder = _BatchBuilder(max_rows, key)
+                builder = builder.next()
             builder.add(item, row, size)
         if builder.full:
             yield builder.batch()
-            builder = _BatchBuilder(max_rows, key)
+            builder = builder.next()
     if builder.read:
         yield builder.batch()
 
 
-def _reject(item: SourceRow, reason: RowRejected) -> RejectedRow:
+def reject(item: SourceRow, reason: RowRejected) -> RejectedRow:
+    """A row that was read, as rejected for a reason."""
     return RejectedRow(item.place, reason, item.raw if isinstance(item.value, RowRejected) else item.value)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from nestvec.datasets.readers import CellTypes
+from nestvec.ingest.columns import ignore_step
 from nestvec.ingest.compose_row import compose_columns
 from nestvec.ingest.row_schema import ArrayType, RowSchema
 from nestvec.milvus.catalog import Column, TypeParams
@@ -32,6 +33,7 @@ _BOOLEANS = {
     "0": False,
 }
 _NUMBER_BYTES = 8
+_TEXT_TYPES = ("VARCHAR", "TEXT")
 
 
 def convert_row(row: Mapping[str, object], schema: RowSchema) -> dict[str, object]:
@@ -40,6 +42,7 @@ def convert_row(row: Mapping[str, object], schema: RowSchema) -> dict[str, objec
     A text is measured in bytes of UTF-8, as in Milvus; the source of an embedding may not be empty. A column
     with a template is composed if the row does not have it.
     """
+    row = row if schema.mapping is None else schema.mapping.apply(row)
     stored: dict[str, object] = {}
     absent = [name for name in schema.table.composed if row.get(name) in (None, "")]
     for column in schema.expected:
@@ -48,24 +51,36 @@ def convert_row(row: Mapping[str, object], schema: RowSchema) -> dict[str, objec
         value = _value_or_default(row.get(column.name), column, schema)
         if value is not None:
             stored[column.name] = convert_value(value, column, schema)
+    if schema.mapping is None or not schema.mapping.ignore_extra:
+        stored |= _extra_values(row, stored, schema)
+    return stored | _compose(stored, absent, schema) if absent else stored
+
+
+def _extra_values(
+    row: Mapping[str, object], stored: Mapping[str, object], schema: RowSchema
+) -> dict[str, object]:
+    """The values of dynamic fields. Raises RowRejected for a value that the collection does not take."""
     extra = {name: value for name, value in row.items() if name not in stored and value is not None}
     for name in list(extra):
         column_of_name = schema.columns.get(name) if isinstance(name, str) else None
         if column_of_name is None and not schema.table.dynamic:
             names = [expected.name for expected in schema.expected]
+            ignores = "" if schema.mapping is None else f"{ignore_step(str(name))} "
             raise RowRejected(
                 f"{schema.table.name} has no such column",
                 value=name,
-                next_step=f"Columns: {', '.join(names)}.{nearest(str(name), names)}",
+                next_step=f"{ignores}Columns: {', '.join(names)}.{nearest(str(name), names)}",
             )
         if column_of_name is not None and (name in schema.generated or column_of_name.auto_id):
             raise RowRejected(
-                "Milvus or nestvec fills this column", value=name, next_step="Remove it from the row."
+                "Milvus or nestvec fills this column",
+                value=name,
+                next_step="Remove it from the row"
+                + ("." if schema.mapping is None else ", or use --ignore-extra (in COPY, IGNORE_EXTRA)."),
             )
         if column_of_name is not None or (schema.cells.text and extra[name] == ""):
             del extra[name]
-    stored |= _check_dynamic(extra)
-    return stored | _compose(stored, absent, schema) if absent else stored
+    return _check_dynamic(extra)
 
 
 def _compose(stored: Mapping[str, object], names: Sequence[str], schema: RowSchema) -> dict[str, object]:
@@ -101,7 +116,9 @@ def _value_bytes(value: object) -> int:
 def _value_or_default(value: object, column: Column, schema: RowSchema) -> object:
     """The value, or None for null or the column's default. Raises RowRejected."""
     empty = schema.cells.text and isinstance(value, str) and not value
-    text = column.type == "VARCHAR" and not column.primary
+    text = column.type in _TEXT_TYPES and not column.primary
+    if empty and text and schema.cells.null_text and column.name not in schema.sources:
+        return value
     if empty and not text and not (column.nullable or column.has_default):
         raise _value_error(column, "is empty", "", "Write a value.")
     if value is None or (empty and (column.nullable or column.has_default)):

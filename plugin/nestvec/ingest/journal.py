@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from nestvec.ingest.content import ContentHash, hash_prefix
 from nestvec_schemas.errors import FileUnreadable, IngestError, JournalMismatch
 
 _HASHED_BYTES = 1 << 20
@@ -27,6 +28,9 @@ class IngestIdentity(_Record):
     mtime_ns: int
     head_sha256: str
     format: str
+    reading: str = ""
+    """How the file is read, apart from its format; empty if by the defaults."""
+
     target: str
     collection: str
     rejects: str
@@ -60,10 +64,18 @@ class Journal(_Record):
     identity: IngestIdentity
     reached: Progress = Progress()
     pending: PendingBatch | None = None
-    """Only if Milvus generates the keys."""
+    """Only if a Milvus server generates the keys."""
+
+    first_key: int | None = None
+    """The key of the file's first row, if nestvec makes the keys that Milvus Lite would generate."""
+
+    content: ContentHash = ContentHash()
+    """The hash of the file, as far as it was computed."""
 
 
-def identify(path: Path, *, format: str, target: str, collection: str, rejects: Path) -> IngestIdentity:
+def identify(
+    path: Path, *, format: str, reading: str = "", target: str, collection: str, rejects: Path
+) -> IngestIdentity:
     """The identity of an ingest of ``path``: size, time of change and SHA-256 of the first MiB.
 
     Raises FileUnreadable.
@@ -81,6 +93,7 @@ def identify(path: Path, *, format: str, target: str, collection: str, rejects: 
         mtime_ns=stat.st_mtime_ns,
         head_sha256=head,
         format=format,
+        reading=reading,
         target=target,
         collection=collection,
         rejects=str(rejects.absolute()),
@@ -92,8 +105,12 @@ def journal_path(source: Path, collection: str) -> Path:
     return source.with_name(f"{source.name}.{collection}.ingest.json")
 
 
-def resume_journal(path: Path, identity: IngestIdentity) -> Journal:
-    """The journal to continue from, or a new one. Raises JournalMismatch if it is another ingest's."""
+def resume_journal(path: Path, identity: IngestIdentity, source: Path | None = None) -> Journal:
+    """The journal to continue from, or a new one. Raises JournalMismatch if it is another ingest's.
+
+    A ``source`` of the same content is the same, whenever it was written, and so is a text file that only
+    became longer.
+    """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -112,20 +129,34 @@ def resume_journal(path: Path, identity: IngestIdentity) -> Journal:
         return Journal(identity=identity)
     before, now = journal.identity.model_dump(), identity.model_dump()
     for key, what in _CHANGES.items():
-        if before[key] != now[key]:
+        if before[key] != now[key] and not (key in _FILE_KEYS and _same_rows(journal, identity, source)):
             raise JournalMismatch(
                 f"an ingest was interrupted, and {what} since",
                 value=f"{before[key]}, now {now[key]}",
                 next_step="Restore it to continue after the "
                 f"{journal.reached.read} rows that are done, or start from the first row with --restart.",
             )
-    return journal
+    return journal.model_copy(update={"identity": identity})
 
 
+def _same_rows(journal: Journal, identity: IngestIdentity, source: Path | None) -> bool:
+    """Whether a file that was written to has the rows of before, and perhaps more after them."""
+    known = journal.content
+    if source is None or known.size != journal.identity.size or identity.size < known.size:
+        return False
+    grown = identity.size > known.size
+    if grown and (identity.format not in _LINE_FORMATS or not known.ends_line):
+        return False
+    return hash_prefix(source, known.size).sha256 == known.sha256
+
+
+_LINE_FORMATS = ("jsonl", "csv", "tsv")
+_FILE_KEYS = ("size", "head_sha256", "mtime_ns")
 _CHANGES = {
     "target": "--uri has changed",
     "collection": "the collection has changed",
     "format": "--format has changed",
+    "reading": "the options for reading it have changed",
     "rejects": "--rejects has changed",
     "size": "the file's size has changed",
     "head_sha256": "the file's first rows have changed",
@@ -151,9 +182,14 @@ def settle_pending(journal: Journal, count: int) -> Journal:
         return journal.model_copy(update={"pending": None})
     if count == pending.count + pending.rows:
         return journal.model_copy(update={"pending": None, "reached": pending.then})
-    raise JournalMismatch(
+    raise unknown_batch(count, pending.count, pending.rows)
+
+
+def unknown_batch(count: int, before: int, rows: int) -> JournalMismatch:
+    """The error if a collection has ``count`` rows, with or without a batch of ``rows`` rows."""
+    return JournalMismatch(
         "it is unknown whether the interrupted batch was stored: something else wrote to the collection",
-        value=f"{count} rows, where {pending.count} or {pending.count + pending.rows} were expected",
+        value=f"{count} rows, where {before} or {before + rows} were expected",
         next_step="Drop and recreate the collection, then start from the first row with --restart.",
     )
 

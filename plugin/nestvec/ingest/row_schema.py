@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from nestvec.datasets.readers import CellTypes
+from nestvec.ingest.columns import ColumnMap, ignore_step
 from nestvec.milvus.catalog import Column, Table
 from nestvec_schemas.errors import IngestError, nearest
 
@@ -40,6 +41,9 @@ class RowSchema:
     cells: CellTypes = field(default_factory=CellTypes)
     """How the file writes values."""
 
+    mapping: ColumnMap | None = None
+    """Which columns of a file fill which columns of the table; None for rows of no file."""
+
     @property
     def expected(self) -> tuple[Column, ...]:
         """The columns that a row provides: neither generated nor a key that Milvus generates."""
@@ -47,8 +51,9 @@ class RowSchema:
         return tuple(column for name, column in self.columns.items() if name not in self.generated | auto)
 
 
-def row_schema(table: Table, cells: CellTypes | None = None) -> RowSchema:
-    """What rows of ``table`` may contain, with values in the notation of ``cells``."""
+def row_schema(table: Table, cells: CellTypes | None = None, mapping: ColumnMap | None = None) -> RowSchema:
+    """What rows of ``table`` may contain, with values in the notation of ``cells``, and columns under the
+    names of ``mapping``."""
     generated = {embedding.column: embedding.source for embedding in table.embeddings} | dict(table.generated)
     # BM25 accepts a text without words; an empty text cannot be embedded.
     lexical = {column.column for column in table.lexical}
@@ -65,14 +70,16 @@ def row_schema(table: Table, cells: CellTypes | None = None) -> RowSchema:
             if column.type == "ARRAY"
         },
         cells=cells or CellTypes(),
+        mapping=mapping,
     )
 
 
 def check_header(names: Iterable[str], schema: RowSchema, *, path: str) -> None:
     """Raise IngestError if a header has a column that the table does not take, or lacks one that it needs."""
-    header = tuple(names)
+    mapping = schema.mapping or ColumnMap()
+    header = tuple(mapping.apply(dict.fromkeys(names)))
     expected = {column.name: column for column in schema.expected}
-    for name in header:
+    for name in () if mapping.ignore_extra else header:
         if name in expected:
             continue
         if name in schema.columns:
@@ -82,13 +89,15 @@ def check_header(names: Iterable[str], schema: RowSchema, *, path: str) -> None:
             raise IngestError(
                 f"{path} has a column that is {why}",
                 value=name,
-                next_step="Remove the column from the file.",
+                next_step="Remove the column from the file, or ignore it with --ignore-extra (in COPY, "
+                "IGNORE_EXTRA).",
             )
         if not schema.table.dynamic:
             raise IngestError(
                 f"{path} has a column that {schema.table.name} does not have",
                 value=name,
-                next_step=f"Columns: {', '.join(expected)}.{nearest(name, expected)}",
+                next_step=f"{ignore_step(name)} Columns: {', '.join(expected)}."
+                f"{nearest(name, expected)}",
             )
     for column in expected.values():
         optional = column.nullable or column.has_default or column.name in schema.table.composed

@@ -3,81 +3,41 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pymilvus import MilvusClient
 
 from nestvec.collections.lifecycle import count_rows
-from nestvec.datasets.readers import RowSource, SourceRow, open_source
+from nestvec.datasets.readers import STDIN, RowSource, SourceRow, open_source
 from nestvec.ingest import journal as journals
 from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, RowBatch, batch_rows, max_batch_rows
-from nestvec.ingest.embed_columns import embed_columns
-from nestvec.ingest.image_check import image_columns, unreadable_rows
+from nestvec.ingest.content import ContentHasher
+from nestvec.ingest.image_check import image_columns
 from nestvec.ingest.journal import Journal, PendingBatch, Progress
+from nestvec.ingest.options import DeliveryOptions, IngestOptions, IngestReport
+from nestvec.ingest.pipeline import WritePlan, written_parts
 from nestvec.ingest.rejects import RejectedRow, append_rejected
-from nestvec.ingest.row_schema import RowSchema, check_header, row_schema
-from nestvec.milvus.catalog import EmbeddingColumn, Table
-from nestvec.milvus.connection import milvus_errors
+from nestvec.ingest.row_schema import check_header, row_schema
+from nestvec.ingest.write.patience import Patience, StopRequested
+from nestvec.ingest.write.writers import (
+    SETTLE_SECONDS,
+    CountedWriter,
+    KeyedWriter,
+    LiteKeyWriter,
+    Writer,
+    new_first_key,
+    settle_count,
+)
+from nestvec.milvus.catalog import Table
+from nestvec.milvus.connection import is_lite
 from nestvec.milvus.providers import MAX_INSERT_ROWS
 from nestvec.terminal.progress import Advance
 from nestvec_schemas.errors import IngestError, NestvecError
-from nestvec_schemas.on_error import OnError
 
 _MAX_REASONS = 5
-
-
-@dataclass(frozen=True)
-class IngestOptions:
-    """How a file is ingested."""
-
-    target: str
-    """The address or path of the database, for the journal."""
-
-    batch: int = DEFAULT_BATCH_ROWS
-    """Rows of one request."""
-
-    rejects: Path | None = None
-    """The file of rejected rows; None for FILE.rejected.jsonl."""
-
-    kind: str | None = None
-    """``jsonl``, ``csv`` or ``parquet``; None for the file's extension."""
-
-    restart: bool = False
-    """Whether to ignore the journal of an interrupted run."""
-
-    on_error: OnError = "reject"
-    """What becomes of a row whose image cannot be fetched or read."""
-
-
-@dataclass(frozen=True)
-class IngestReport:
-    """The result of an ingest."""
-
-    inserted: int
-    """Rows of the file that are in the collection, those of earlier runs included."""
-
-    rejected: int
-    """Rows of the file that were rejected, those of earlier runs included."""
-
-    seconds: float
-    """Of this run."""
-
-    reasons: tuple[str, ...] = ()
-    """The first few rejections of this run."""
-
-    rejects: Path | None = None
-    """The file of rejected rows, if there are any."""
-
-    resumed_at: int = 0
-    """Rows read by earlier runs."""
-
-    finished: bool = True
-    """False if the run was stopped."""
-
-    this_run: int = 0
-    """Rows inserted by this run."""
 
 
 def ingest(
@@ -90,34 +50,48 @@ def ingest(
 ) -> IngestReport:
     """Write a JSONL, CSV or Parquet file's rows into a collection; continue where an interrupted run stopped.
 
-    ``stop`` is called before each batch; ``advance`` with the number of rows just read. Rows with a key of
-    their own are upserted, so that a batch that is written twice is stored once. If Milvus generates the
-    keys, the journal has the collection's count before each batch, so nothing else may write to it
-    meanwhile. Raises FileUnreadable, IngestError, JournalMismatch, StoreError, and ServiceError if
-    nestvec embeds a column or checks images; the journal remains then.
+    A service or a Milvus that is busy, restarts or is gone is waited for, as ``options.delivery`` says; rows
+    that are refused one by one are rejected. ``stop`` is called before each batch; ``advance`` with the
+    number of rows just read. Rows with a key of their own are upserted, so that a batch that is written twice
+    is stored once, and so are rows that Milvus Lite would generate the keys of. If a Milvus server generates
+    them, the journal has the collection's count before each batch, so nothing else may write to it meanwhile.
+
+    Raises FileUnreadable, IngestError, JournalMismatch, StoreError, ServiceError; the journal remains then.
     """
     started = time.monotonic()
     _check_batch(options.batch)
-    source = open_source(path, options.kind)
+    source = open_source(path, options.kind, options.reading)
     rejects = _rejects_path(path, table, options)
-    schema = row_schema(table, source.cells)
+    columns = options.columns.with_header(source.columns, path=source.input.name)
+    schema = row_schema(table, source.cells, columns)
     if source.columns is not None:
         check_header(source.columns, schema, path=str(path))
-    where = journals.journal_path(path, table.name)
-    journal = _open_journal(client, table, source, options, rejects)
-    advance(journal.reached.read)
-    image_embeddings = image_columns(table) if options.on_error == "reject" else ()
-    run = _FileIngest(
-        client=client,
-        schema=schema,
-        journal_path=where,
-        rejects=rejects,
-        journal=journal,
-        advance=advance,
-        image_embeddings=image_embeddings,
-    )
-    items = source.items(journal.reached.read)
-    finished = run.through(batch_rows(items, schema, max_batch_rows(table, options.batch)), stop)
+    delivery = options.delivery
+    patience = Patience(delivery.retry_seconds, stop, delivery.waiting, delivery.clock)
+    target = _Target(client, table, is_lite(client), patience)
+    where = journals.journal_path(source.anchor, table.name)
+    run = _FileIngest(where, rejects, _read_journal(table, source, options, rejects), advance)
+    begun, finished = run.journal.reached, False
+    try:
+        run.settle(target)
+        begun = run.journal.reached
+        advance(begun.read)
+        with ContentHasher(source.anchor, run.journal.identity.size) as run.hasher:
+            plan = target.plan(
+                max_batch_rows(table, options.batch),
+                delivery,
+                writer=target.writer(run.journal.first_key, run.before_insert),
+                check_images=options.on_error == "reject",
+            )
+            batches = batch_rows(source.items(begun.read), schema, plan.max_rows, begun.read)
+            with closing(written_parts(batches, plan)) as parts:
+                for part in parts:
+                    run.commit(part)
+        finished = True
+    except StopRequested:
+        pass
+    except NestvecError as error:
+        raise _with_progress(error, run.journal.reached, resumable=source.resumable) from error
     if finished:
         journals.remove_journal(where)
     reached = run.journal.reached
@@ -127,9 +101,9 @@ def ingest(
         seconds=time.monotonic() - started,
         reasons=tuple(run.reasons),
         rejects=rejects if reached.rejected else None,
-        resumed_at=journal.reached.read,
+        resumed_at=begun.read,
         finished=finished,
-        this_run=reached.inserted - journal.reached.inserted,
+        this_run=reached.inserted - begun.inserted,
     )
 
 
@@ -140,100 +114,155 @@ def insert_rows(
     *,
     batch: int = DEFAULT_BATCH_ROWS,
     advance: Advance = lambda rows: None,
+    delivery: DeliveryOptions | None = None,
 ) -> IngestReport:
     """Write rows that are in memory, without a journal; rejected ones are counted and the first few
     explained.
 
-    Raises IngestError, StoreError, ServiceError.
+    A service or a Milvus that does not respond is waited for. Raises IngestError, StoreError, ServiceError.
     """
     started = time.monotonic()
     _check_batch(batch)
+    delivery = delivery or DeliveryOptions()
     schema = row_schema(table)
+    patience = Patience(delivery.retry_seconds, waiting=delivery.waiting, clock=delivery.clock)
+    target = _Target(client, table, is_lite(client), patience)
+    writer = target.writer(new_first_key() if target.makes_keys else None, lambda batch, count: None)
+    # The rows may belong to this thread, as those of an SQLite cursor do.
+    plan = target.plan(max_batch_rows(table, batch), delivery, writer=writer, threads=False)
     inserted, rejected, reasons = 0, 0, list[str]()
-    image_embeddings = image_columns(table)
     items = (SourceRow(f"row {number}", row) for number, row in enumerate(rows, 1))
-    for raw_batch in batch_rows(items, schema, max_batch_rows(table, batch)):
-        checked = raw_batch.without(unreadable_rows(image_embeddings, raw_batch.rows))
-        _write_rows(client, table, embed_columns(table, checked.rows))
-        inserted += len(checked.rows)
-        rejected += len(checked.rejected)
-        reasons += _reasons(checked.rejected)[: _MAX_REASONS - len(reasons)]
-        advance(checked.read)
+    with closing(written_parts(batch_rows(items, schema, plan.max_rows), plan)) as parts:
+        for part in parts:
+            inserted += len(part.rows)
+            rejected += len(part.rejected)
+            reasons += _reasons(part.rejected)[: _MAX_REASONS - len(reasons)]
+            advance(part.read)
     return IngestReport(inserted, rejected, time.monotonic() - started, tuple(reasons), this_run=inserted)
+
+
+@dataclass(frozen=True)
+class _Target:
+    """A collection, and what it takes to write to it."""
+
+    client: MilvusClient
+    table: Table
+    lite: bool
+    patience: Patience
+
+    @property
+    def makes_keys(self) -> bool:
+        """Whether nestvec makes the keys of a source's rows."""
+        return self.table.primary.auto_id and self.lite
+
+    def writer(self, first_key: int | None, before: Callable[[RowBatch, int], None]) -> Writer:
+        """How rows are stored once; ``before`` is called if only the collection's count says whether they
+        are."""
+        if not self.table.primary.auto_id:
+            return KeyedWriter(self.client, self.table)
+        if first_key is not None:
+            return LiteKeyWriter(self.client, self.table, first_key)
+        return CountedWriter(self.client, self.table, self.patience, before)
+
+    def plan(
+        self,
+        max_rows: int,
+        delivery: DeliveryOptions,
+        *,
+        writer: Writer,
+        check_images: bool = True,
+        threads: bool = True,
+    ) -> WritePlan:
+        """How the batches are written."""
+        # Writes to a collection of Milvus Lite must not be concurrent, and a count speaks for one batch.
+        alone = self.lite or isinstance(writer, CountedWriter)
+        return WritePlan(
+            table=self.table,
+            writer=writer,
+            patience=self.patience,
+            max_rows=max_rows,
+            requests=1 if alone else delivery.requests,
+            image_embeddings=image_columns(self.table) if check_images else (),
+            threads=threads,
+        )
+
+    def count(self) -> int:
+        """The collection's number of rows, once Milvus says it."""
+        return settle_count(self._count, -1, self.patience, settle_seconds=0)
+
+    def settled_count(self, expected: int, seconds: float) -> int:
+        """The same, where it may still become ``expected`` for ``seconds``."""
+        return settle_count(self._count, expected, self.patience, settle_seconds=seconds)
+
+    def _count(self) -> int:
+        return count_rows(self.client, self.table.name)
 
 
 @dataclass
 class _FileIngest:
-    """The loop over a file's batches, and its progress."""
+    """The progress of a file's ingest."""
 
-    client: MilvusClient
-    schema: RowSchema
     journal_path: Path
     rejects: Path
     journal: Journal
     advance: Advance
-    image_embeddings: Sequence[EmbeddingColumn]
+    hasher: ContentHasher = field(init=False)
     reasons: list[str] = field(default_factory=list)
 
-    def through(self, row_batches: Iterator[RowBatch], stop: Callable[[], bool]) -> bool:
-        """Write all batches. Returns whether all were written: False if ``stop`` ended it early."""
-        try:
-            while True:
-                if stop():
-                    return False
-                batch = next(row_batches, None)
-                if batch is None:
-                    return True
-                self._ingest_batch(batch.without(unreadable_rows(self.image_embeddings, batch.rows)))
-        except NestvecError as error:
-            raise _with_progress(error, self.journal.reached) from error
+    def settle(self, target: _Target) -> None:
+        """Find out whether a batch that was being written is stored; writes the journal before any row."""
+        journal = self.journal
+        if journal.pending:
+            pending = journal.pending
+            lost = time.time() - self.journal_path.stat().st_mtime
+            seconds = max(0.0, SETTLE_SECONDS - lost)
+            count = target.settled_count(pending.count + pending.rows, seconds)
+            journal = journals.settle_pending(journal, count)
+        elif journal.reached.inserted:
+            journal = journals.settle_pending(journal, target.count())
+        if target.makes_keys and journal.first_key is None:
+            journal = journal.model_copy(update={"first_key": new_first_key() - journal.reached.read})
+        self.journal = journal
+        journals.write_journal(self.journal_path, journal)
 
-    def _ingest_batch(self, batch: RowBatch) -> None:
-        reached, table = self.journal.reached, self.schema.table
-        then = Progress(
-            read=reached.read + batch.read,
-            inserted=reached.inserted + len(batch.rows),
-            rejected=reached.rejected + len(batch.rejected),
-            rejects_bytes=append_rejected(self.rejects, batch.rejected, reached.rejects_bytes),
-        )
-        rows = embed_columns(table, batch.rows)
-        if rows and table.primary.auto_id:
-            pending = PendingBatch(count=count_rows(self.client, table.name), rows=len(rows), then=then)
-            journals.write_journal(self.journal_path, self.journal.model_copy(update={"pending": pending}))
-        _write_rows(self.client, table, rows)
-        self.journal = self.journal.model_copy(update={"reached": then, "pending": None})
+    def before_insert(self, part: RowBatch, count: int) -> None:
+        """Note that a part is about to be written to a collection of ``count`` rows."""
+        pending = PendingBatch(count=count, rows=len(part.rows), then=self._after(part))
+        journals.write_journal(self.journal_path, self.journal.model_copy(update={"pending": pending}))
+
+    def commit(self, part: RowBatch) -> None:
+        """Note that a part is written."""
+        update = {"reached": self._after(part), "pending": None, "content": self.hasher.present()}
+        self.journal = self.journal.model_copy(update=update)
         journals.write_journal(self.journal_path, self.journal)
-        self.reasons += _reasons(batch.rejected)[: _MAX_REASONS - len(self.reasons)]
-        self.advance(batch.read)
+        self.reasons += _reasons(part.rejected)[: _MAX_REASONS - len(self.reasons)]
+        self.advance(part.read)
+
+    def _after(self, part: RowBatch) -> Progress:
+        """The progress after a part; the rows that it rejects are in their file."""
+        reached = self.journal.reached
+        return Progress(
+            read=reached.read + part.read,
+            inserted=reached.inserted + len(part.rows),
+            rejected=reached.rejected + len(part.rejected),
+            rejects_bytes=append_rejected(self.rejects, part.rejected, reached.rejects_bytes),
+        )
 
 
-def _open_journal(
-    client: MilvusClient, table: Table, source: RowSource, options: IngestOptions, rejects: Path
-) -> Journal:
-    """The journal to continue from, its pending batch settled; written before any row."""
-    where = journals.journal_path(source.path, table.name)
+def _read_journal(table: Table, source: RowSource, options: IngestOptions, rejects: Path) -> Journal:
+    """The journal to continue from."""
+    where = journals.journal_path(source.anchor, table.name)
     identity = journals.identify(
-        source.path,
+        source.anchor,
         format=source.format,
+        reading="; ".join(filter(None, (options.reading.identity(), options.columns.identity()))),
         target=options.target,
         collection=table.name,
         rejects=rejects,
     )
     if options.restart:
         journals.remove_journal(where)
-    journal = journals.resume_journal(where, identity)
-    if journal.pending or journal.reached.inserted:
-        journal = journals.settle_pending(journal, count_rows(client, table.name))
-    journals.write_journal(where, journal)
-    return journal
-
-
-def _write_rows(client: MilvusClient, table: Table, rows: list[dict[str, object]]) -> None:
-    if not rows:
-        return
-    with milvus_errors(f"writing {len(rows)} rows to {table.name}"):
-        write = client.insert if table.primary.auto_id else client.upsert
-        write(table.name, rows)
+    return journals.resume_journal(where, identity, source.anchor)
 
 
 def _reasons(rejected: Iterable[RejectedRow]) -> list[str]:
@@ -249,8 +278,15 @@ def _check_batch(batch: int) -> None:
         )
 
 
+def default_rejects(path: Path) -> Path:
+    """The file of rejected rows: beside the file, or in the current folder for a pipe."""
+    regular = path.is_file() or not path.exists()
+    beside = path.with_name(f"{path.name}.rejected.jsonl") if regular and path != STDIN else None
+    return beside or Path("stdin.rejected.jsonl")
+
+
 def _rejects_path(path: Path, table: Table, options: IngestOptions) -> Path:
-    rejects = options.rejects or path.with_name(f"{path.name}.rejected.jsonl")
+    rejects = options.rejects or default_rejects(path)
     same = rejects.exists() and rejects.samefile(path)
     if same or rejects == journals.journal_path(path, table.name):
         raise IngestError(
@@ -261,10 +297,9 @@ def _rejects_path(path: Path, table: Table, options: IngestOptions) -> Path:
     return rejects
 
 
-def _with_progress(error: NestvecError, reached: Progress) -> NestvecError:
+def _with_progress(error: NestvecError, reached: Progress, *, resumable: bool) -> NestvecError:
     """The error with the progress of the ingest, and how to continue it."""
-    step = (
-        f"{error.next_step} {reached.inserted} rows are stored and {reached.rejected} were rejected; "
-        "the same command continues from there."
+    step = f"{error.next_step} {reached.inserted} rows are stored and {reached.rejected} were rejected; " + (
+        "the same command continues from there." if resumable else "a pipe cannot be continued."
     )
     return error.reworded(next_step=step)

@@ -11,6 +11,7 @@ from pymilvus.client.types import LoadState
 
 from nestvec.datasets.readers import CellTypes
 from nestvec.ingest.row_schema import RowSchema, row_schema
+from nestvec.ingest.write.patience import Clock
 from nestvec.milvus.catalog import Column, EmbeddingColumn, Table, TypeParams
 from nestvec.milvus.providers import Endpoint
 from nestvec_schemas.embedding_config import EmbeddingConfig
@@ -68,6 +69,19 @@ def make_shape(cells: CellTypes, *, dynamic: bool = False, auto_id: bool = False
     return row_schema(table(dynamic=dynamic, auto_id=auto_id), cells)
 
 
+class FakeTime:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.slept: list[float] = []
+        self.clock = Clock(now=lambda: self.seconds, sleep=self.sleep, jitter=lambda: 1.0)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.seconds += seconds
+
+
 class Crash(BaseException):
     """What ends a run as kill -9 does: nothing is tidied up, nothing is caught."""
 
@@ -75,7 +89,8 @@ class Crash(BaseException):
 class MemoryMilvus:
     """The rows of one collection, and a crash before or after the ``crash_at``-th write."""
 
-    def __init__(self, crash_at: int = -1, landed: bool = False) -> None:
+    def __init__(self, crash_at: int = -1, landed: bool = False, version: str = "v2.6.19") -> None:
+        self.version = version
         self.rows: list[dict[str, object]] = []
         self.sizes: list[int] = []
         self.crash_at, self.landed = crash_at, landed
@@ -91,10 +106,14 @@ class MemoryMilvus:
         assert options == {"filter": "", "output_fields": ["count(*)"], "consistency_level": "Strong"}
         return [{"count(*)": len(self.rows)}]
 
-    def insert(self, name: str, rows: list[dict[str, object]]) -> None:
+    def get_server_version(self) -> str:
+        return self.version
+
+    def insert(self, name: str, rows: list[dict[str, object]], *, retry_times: int) -> None:
+        assert retry_times == 0, "pymilvus would insert the rows again"
         self._write(lambda: self.rows.extend(rows), rows)
 
-    def upsert(self, name: str, rows: list[dict[str, object]]) -> None:
+    def upsert(self, name: str, rows: list[dict[str, object]], *, retry_times: int) -> None:
         keys = {row["id"] for row in rows}
         assert len(keys) == len(rows), "Milvus refuses a key that is twice in one request"
         kept = [row for row in self.rows if row["id"] not in keys]
@@ -112,6 +131,11 @@ class MemoryMilvus:
         if crash:
             self.crash_at = -1
             raise Crash
+
+
+@pytest.fixture
+def fake_time() -> type[FakeTime]:
+    return FakeTime
 
 
 @pytest.fixture

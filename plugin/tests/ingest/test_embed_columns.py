@@ -14,7 +14,7 @@ import pytest
 
 from nestvec.client import service_client
 from nestvec.client.http import EmbeddingRequest
-from nestvec.ingest import IngestOptions, embed_columns, ingest, insert_rows
+from nestvec.ingest import DeliveryOptions, IngestOptions, embed_columns, ingest, insert_rows
 from nestvec.ingest.batches import max_batch_rows
 from nestvec.ingest.journal import journal_path
 from nestvec.milvus.catalog import Column, EmbeddingColumn, Table, TypeParams
@@ -85,7 +85,8 @@ def test_without_the_service_nothing_is_written_and_the_run_goes_on_later(
     with pytest.raises(
         ServiceUnreachable, match=r"no service answers.*0 rows are stored.*continues from there"
     ):
-        ingest(client, table(made, gone), path, IngestOptions("memory", batch=3))
+        impatient = IngestOptions("memory", batch=3, delivery=DeliveryOptions(retry_seconds=0))
+        ingest(client, table(made, gone), path, impatient)
     assert client.rows == []
     assert journal_path(path, "t").exists()
     assert ingest(client, table(made, service), path, IngestOptions("memory", batch=3)).inserted == 4

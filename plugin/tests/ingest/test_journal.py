@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nestvec.ingest.content import ContentHash, hash_prefix
 from nestvec.ingest.journal import (
     IngestIdentity,
     Journal,
@@ -79,12 +80,49 @@ def test_of_another_file(source: Path, text: str, said: str) -> None:
         resume_journal(path, identity(source))
 
 
-def test_of_a_file_that_was_written_to(source: Path) -> None:
+def content(source: Path) -> ContentHash:
+    return hash_prefix(source, source.stat().st_size)
+
+
+def test_of_a_file_that_was_written_to_before_it_was_hashed(source: Path) -> None:
     path = journal_path(source, "c")
     write_journal(path, Journal(identity=identity(source), reached=DONE))
     os.utime(source, ns=(0, 0))
     with pytest.raises(JournalMismatch, match="the file has been written to since"):
-        resume_journal(path, identity(source))
+        resume_journal(path, identity(source), source)
+
+
+def test_a_file_of_the_same_content_is_the_same_whenever_it_was_written(source: Path) -> None:
+    path = journal_path(source, "c")
+    write_journal(path, Journal(identity=identity(source), reached=DONE, content=content(source)))
+    os.utime(source, ns=(0, 0))
+    assert resume_journal(path, identity(source), source).reached == DONE
+    source.write_text("id\n2\n")
+    with pytest.raises(JournalMismatch, match="first rows have changed since"):
+        resume_journal(path, identity(source), source)
+
+
+def test_rows_that_were_appended_are_read_after_those_that_are_done(source: Path) -> None:
+    path = journal_path(source, "c")
+    write_journal(path, Journal(identity=identity(source), reached=DONE, content=content(source)))
+    with source.open("a") as file:
+        file.write("2\n")
+    resumed = resume_journal(path, identity(source), source)
+    assert (resumed.reached, resumed.identity.size) == (DONE, 7)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "format"),
+    [("id\n1", "id\n12\n", "csv"), ("id\n1\n", "id\n2\n3\n", "csv"), ("PAR1\n", "PAR1\nmore\n", "parquet")],
+)
+def test_a_longer_file_of_other_rows_is_another(source: Path, before: str, after: str, format: str) -> None:
+    path = journal_path(source, "c")
+    source.write_text(before)
+    was = Journal(identity=identity(source, format=format), reached=DONE, content=content(source))
+    write_journal(path, was)
+    source.write_text(after)
+    with pytest.raises(JournalMismatch, match="the file's size has changed since"):
+        resume_journal(path, identity(source, format=format), source)
 
 
 def test_one_that_had_not_begun_is_of_any_file(source: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nestvec.ingest import IngestOptions, batches, ingest, insert_rows
+from nestvec.ingest import DeliveryOptions, IngestOptions, batches, ingest, insert_rows
 from nestvec.ingest.journal import journal_path
+from nestvec.ingest.write.patience import Clock
 from nestvec_schemas.errors import IngestError, JournalMismatch, StoreRefused
 
 Made = Callable[..., Any]
-OPTIONS = IngestOptions("memory", batch=3)
+TIME = Clock(now=count().__next__, sleep=lambda seconds: None)
+"""A clock that moves by a second each time that it is read."""
+
+OPTIONS = IngestOptions("memory", batch=3, delivery=DeliveryOptions(requests=1, clock=TIME))
 
 
 def write_rows(path: Path, good: list[bool], *, keys: bool = True) -> list[int]:

@@ -6,5 +6,15 @@ They give one row at a time, in memory that does not grow with the file.
 from nestvec.datasets.readers.options import ReadOptions
 from nestvec.datasets.readers.rows import MAX_ROW_BYTES, CellTypes, SourceRow
 from nestvec.datasets.readers.source import FORMATS, RowSource, open_source
+from nestvec.datasets.readers.streams import STDIN
 
-__all__ = ["FORMATS", "MAX_ROW_BYTES", "CellTypes", "ReadOptions", "RowSource", "SourceRow", "open_source"]
+__all__ = [
+    "FORMATS",
+    "MAX_ROW_BYTES",
+    "STDIN",
+    "CellTypes",
+    "ReadOptions",
+    "RowSource",
+    "SourceRow",
+    "open_source",
+]

@@ -70,6 +70,11 @@ class RowSource:
         """Whether its rows can be read again: neither standard input nor a pipe."""
         return self.input.seekable
 
+    @property
+    def anchor(self) -> Path:
+        """The file beside which a journal belongs: the file itself, or an empty temporary one for a pipe."""
+        return self.input.anchor
+
     def items(self, skip: int = 0) -> Iterator[SourceRow]:
         """Every row after the first ``skip``, up to the options' limit. Raises FileUnreadable if reading
         fails."""

@@ -11,7 +11,9 @@ import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Final, Protocol
 
 import pyarrow as pa
@@ -64,6 +66,16 @@ class Input:
     def seekable(self) -> bool:
         """Whether it is a regular file, which can be read again: neither standard input nor a pipe."""
         return self.path != STDIN and (self.path.is_file() or not self.path.exists())
+
+    @cached_property
+    def anchor(self) -> Path:
+        """The file itself, or for a pipe an empty temporary file, which ends with this object."""
+        if self.seekable:
+            return self.path
+        self._folder = TemporaryDirectory(prefix="nestvec-")
+        anchor = Path(self._folder.name, "stdin")
+        anchor.touch()
+        return anchor
 
     @property
     def name(self) -> str:

@@ -1,0 +1,78 @@
+"""The hash of a file's content, computed while its rows are ingested: the same file may be copied, touched or
+appended to before an interrupted ingest continues."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from pydantic import BaseModel, ConfigDict
+
+_CHUNK_BYTES: Final = 1 << 20
+_AT_ONCE_BYTES: Final = 64 << 20
+"""Files up to this size are hashed before the first row: a tenth of a second."""
+
+
+class ContentHash(BaseModel):
+    """The SHA-256 of the first ``size`` bytes of a file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: int = 0
+    sha256: str = hashlib.sha256().hexdigest()
+    ends_line: bool = True
+    """Whether these bytes end with the end of a line."""
+
+
+class ContentHasher:
+    """Hashes a file of ``size`` bytes, a large one in a thread while the ``with`` block runs.
+
+    A file that cannot be read to its end keeps the hash of what was read.
+    """
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path, self._size = path, size
+        self._lock, self._closed = threading.Lock(), threading.Event()
+        self._hash, self._done, self._last = hashlib.sha256(), 0, b"\n"
+        self._thread = threading.Thread(target=self._run, name="nestvec-hash", daemon=True)
+
+    def __enter__(self) -> Self:
+        if self._size <= _AT_ONCE_BYTES:
+            self._run()
+        else:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closed.set()
+
+    def present(self) -> ContentHash:
+        """The hash of what was read so far."""
+        with self._lock:
+            return ContentHash(size=self._done, sha256=self._hash.hexdigest(), ends_line=self._last == b"\n")
+
+    def _run(self) -> None:
+        try:
+            with self._path.open("rb") as file:
+                while self._done < self._size and not self._closed.is_set():
+                    chunk = file.read(min(_CHUNK_BYTES, self._size - self._done))
+                    if not chunk:
+                        return
+                    with self._lock:
+                        self._hash.update(chunk)
+                        self._done += len(chunk)
+                        self._last = chunk[-1:]
+        except OSError:
+            return
+
+
+def hash_prefix(path: Path, size: int) -> ContentHash:
+    """The hash of a file's first ``size`` bytes, or of the whole file if it has fewer."""
+    hasher = ContentHasher(path, size)
+    hasher._run()
+    return hasher.present()

@@ -1,0 +1,89 @@
+"""Reading, embedding and writing at the same time, in the order of the source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Final
+
+from nestvec.ingest.background import Background
+from nestvec.ingest.batches import RowBatch
+from nestvec.ingest.embed_columns import client_side_columns, embed_columns
+from nestvec.ingest.image_check import unreadable_rows
+from nestvec.ingest.write.batch_size import BatchSize
+from nestvec.ingest.write.delivery import Delivery
+from nestvec.ingest.write.in_flight import deliver_in_order
+from nestvec.ingest.write.patience import Patience
+from nestvec.ingest.write.writers import Writer
+from nestvec.milvus.catalog import EmbeddingColumn, Table
+
+_READ_AHEAD: Final = 4
+"""Batches that are read, and batches that are embedded, before they are written."""
+
+
+@dataclass(frozen=True)
+class WritePlan:
+    """How the batches of a source are written."""
+
+    table: Table
+    writer: Writer
+    patience: Patience
+
+    max_rows: int
+    """Rows of one request, at most."""
+
+    requests: int = 1
+    """Requests to Milvus at once, at most."""
+
+    image_embeddings: tuple[EmbeddingColumn, ...] = ()
+    """The embeddings whose images are checked before."""
+
+    threads: bool = True
+    """Whether the source may be read in another thread."""
+
+    @property
+    def embeds(self) -> bool:
+        """Whether rows need the service before Milvus."""
+        return bool(self.image_embeddings or client_side_columns(self.table))
+
+    def embed(self, batch: RowBatch) -> RowBatch:
+        """The batch with what no Function of Milvus fills, and without the images that cannot be read.
+
+        Raises ServiceError.
+        """
+        checked = batch.without(unreadable_rows(self.image_embeddings, batch.rows))
+        return replace(checked, rows=tuple(embed_columns(self.table, checked.rows)))
+
+    def keys(self, batch: RowBatch) -> frozenset[object]:
+        """The primary keys of the batch's rows."""
+        name = self.table.primary.name
+        return frozenset(row[name] for row in batch.rows if name in row)
+
+
+def written_parts(batches: Iterable[RowBatch], plan: WritePlan) -> Iterator[RowBatch]:
+    """The batches, or parts of them, in order, each after it was written.
+
+    Raises what reading and ``Delivery.deliver`` raise. Close it if it is not iterated to the end.
+    """
+    check = plan.patience.check
+    with ExitStack() as stack:
+        if plan.threads:
+            batches = stack.enter_context(Background(batches, _READ_AHEAD, check))
+        if plan.embeds:
+            embedding = Delivery(plan.embed, BatchSize(plan.max_rows), plan.patience)
+            batches = _deliver_each(batches, embedding)
+            if plan.threads:
+                batches = stack.enter_context(Background(batches, _READ_AHEAD, check))
+        size = BatchSize(plan.max_rows)
+        delivery = Delivery(plan.writer, size, plan.patience, repeatable=plan.writer.repeatable)
+        try:
+            yield from deliver_in_order(batches, delivery, requests=plan.requests, keys=plan.keys)
+        finally:
+            # The threads that are left may wait for the service.
+            plan.patience.aborted = True
+
+
+def _deliver_each(batches: Iterable[RowBatch], delivery: Delivery) -> Iterator[RowBatch]:
+    for batch in batches:
+        yield from delivery.deliver(batch)
