@@ -6,15 +6,25 @@ import ipaddress
 import ssl
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
 from pydantic import ValidationError
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    wait_exponential_jitter,
+)
 
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import ServiceRefused, ServiceUnreachable
+from nestvec_schemas.errors import ServiceBusy, ServiceRefused, ServiceUnreachable
 from nestvec_schemas.model_name import format_model_name
 
 EMBED_SECONDS = 60.0
@@ -24,7 +34,8 @@ REQUEST_TEXTS = 128
 
 _ATTEMPTS = 4
 _MAX_WAIT_SECONDS = 30
-_RETRIED_STATUSES = (429, 503, 504)
+_BACK_OFF: Final = wait_exponential_jitter(initial=0.5, max=_MAX_WAIT_SECONDS, jitter=0.5)
+BUSY_STATUSES: Final = frozenset({429, 502, 503, 504})
 """Statuses after which the same request may succeed, because the service caches what it has embedded."""
 
 
@@ -44,29 +55,71 @@ class EmbeddingRequest:
 
 
 def post_with_retries(client: httpx.Client, path: str, body: Mapping[str, object]) -> httpx.Response:
-    """The response; while the service is busy, that of a later attempt."""
-    for _ in range(_ATTEMPTS - 1):
-        answer = client.post(path, json=body)
-        if answer.status_code not in _RETRIED_STATUSES:
-            return answer
-        wait = answer.headers.get("retry-after", "")
-        time.sleep(min(_MAX_WAIT_SECONDS, int(wait) if wait.isdigit() else 1))
-    return client.post(path, json=body)
+    """The response; while the service is busy or restarts, that of a later attempt.
+
+    Waits as long as ``Retry-After`` says, otherwise longer and longer, with jitter. Raises the last
+    attempt's httpx.TransportError.
+    """
+    attempts = Retrying(
+        stop=stop_after_attempt(_ATTEMPTS),
+        wait=_wait_seconds,
+        retry=retry_if_result(_is_busy) | retry_if_exception_type(httpx.TransportError),
+        retry_error_callback=_last_outcome,
+        sleep=lambda seconds: time.sleep(seconds),
+    )
+    response: httpx.Response = attempts(client.post, path, json=body)
+    return response
+
+
+def _is_busy(response: httpx.Response) -> bool:
+    return response.status_code in BUSY_STATUSES
+
+
+def _wait_seconds(state: RetryCallState) -> float:
+    outcome = state.outcome
+    if outcome is not None and not outcome.failed:
+        seconds = retry_after(outcome.result())
+        if seconds is not None:
+            return min(_MAX_WAIT_SECONDS, seconds)
+    return float(_BACK_OFF(state))
+
+
+def _last_outcome(state: RetryCallState) -> httpx.Response:
+    outcome: Future[httpx.Response] | None = state.outcome
+    if outcome is None:
+        raise httpx.TransportError("no attempt was made")
+    return outcome.result()
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """The seconds of a response's ``Retry-After``; None without it, or if it is a date."""
+    wait = response.headers.get("retry-after", "")
+    return float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 7 else None
 
 
 def check_accepted(
     request: EmbeddingRequest, answer: httpx.Response, key: str | None, count: int
 ) -> httpx.Response:
-    """The response. Raises ServiceRefused if it is an error."""
+    """The response. Raises ServiceBusy or ServiceRefused if it is an error."""
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         raise unauthorized_error(request.service, key)
+    texts = "1 text" if count == 1 else f"{count} texts"
+    if _is_busy(answer):
+        busy = ServiceBusy(
+            f"the service at {request.service} is too busy to embed {texts} with {request.model}",
+            value=_error_message(answer),
+            next_step="Try again later: what it has embedded is remembered.",
+        )
+        busy.retry_after = retry_after(answer)
+        raise busy
     if answer.is_error:
-        texts = "1 text" if count == 1 else f"{count} texts"
-        raise ServiceRefused(
+        refused = ServiceRefused(
             f"the service at {request.service} refused to embed {texts} with {request.model}",
             value=_error_message(answer),
             next_step="Correct what it reports, then try again.",
         )
+        refused.status = answer.status_code
+        raise refused
     return answer
 
 

@@ -48,10 +48,10 @@ class IngestOptions:
     kind: str | None = None
     """The name of the format; None for the file's extension."""
 
-    reading: ReadOptions = ReadOptions()
+    reading: ReadOptions = field(default_factory=ReadOptions)
     """What the content of the file does not say."""
 
-    columns: ColumnMap = ColumnMap()
+    columns: ColumnMap = field(default_factory=ColumnMap)
     """Which columns of the file fill which columns of the collection."""
 
     restart: bool = False
@@ -60,7 +60,7 @@ class IngestOptions:
     on_error: OnError = "reject"
     """What becomes of a row whose image cannot be fetched or read."""
 
-    delivery: DeliveryOptions = DeliveryOptions()
+    delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from nestvec.client.http import EmbeddingRequest, is_loopback
 from nestvec.client.service_client import embed_bits, embed_vectors, fetch_info
 from nestvec.service.server import bind, listening_url
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import EncoderNotFound, ServiceRefused, ServiceUnreachable
+from nestvec_schemas.errors import EncoderNotFound, ServiceBusy, ServiceRefused, ServiceUnreachable
 
 
 class Stranger(http.server.BaseHTTPRequestHandler):
@@ -115,11 +115,36 @@ def test_a_busy_service_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, count = answering(busy, httpx.Response(504), httpx.Response(200, json=BITS))
     monkeypatch.setattr(service_client, "http_client", lambda *_: asked)
     assert embed_bits(EmbeddingRequest("http://h", EmbeddingConfig("tiny", 8)), ["w1"]) == [b"\x07"]
-    assert (waits, len(count)) == ([7, 1], 3)
-    asked, count = answering(*[httpx.Response(503)] * 4)
-    with pytest.raises(ServiceRefused, match="status 503"):
+    assert (waits[0], len(waits), len(count)) == (7, 2, 3)
+    asked, count = answering(*[httpx.Response(503, headers={"retry-after": "2"})] * 4)
+    with pytest.raises(ServiceBusy, match=r"too busy.*status 503.*is remembered") as caught:
         embed_bits(EmbeddingRequest("http://h", EmbeddingConfig("tiny", 8)), ["w1"])
-    assert len(count) == 4
+    assert (len(count), caught.value.retry_after) == (4, 2)
+
+
+def test_a_lost_connection_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(asking.time, "sleep", waits.append)
+    lost = [httpx.ConnectError("refused"), httpx.ReadError("reset"), httpx.RemoteProtocolError("closed")]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if lost:
+            raise lost.pop()
+        return httpx.Response(200, json=BITS)
+
+    client = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://h")
+    monkeypatch.setattr(service_client, "http_client", lambda *_: client)
+    assert embed_bits(EmbeddingRequest("http://h", EmbeddingConfig("tiny", 8)), ["w1"]) == [b"\x07"]
+    assert waits == sorted(waits)
+    assert len(waits) == 3
+
+
+def test_a_refusal_has_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, count = answering(httpx.Response(422, json={"message": "too long"}))
+    monkeypatch.setattr(service_client, "http_client", lambda *_: asked)
+    with pytest.raises(ServiceRefused, match="too long") as caught:
+        embed_bits(EmbeddingRequest("http://h", EmbeddingConfig("tiny", 8)), ["w1"])
+    assert (caught.value.status, len(count)) == (422, 1)
 
 
 @pytest.mark.parametrize(
