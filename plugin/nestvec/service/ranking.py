@@ -153,7 +153,7 @@ async def rank(embedder: Embedder, task: RankingTask) -> tuple[Scores, Embedding
     An empty document has the lowest score there is. No score depends on the other documents. Raises what
     ``Embedder.embed`` does, TooManyInputs, InputTooLong, EmptyInput for an empty query or no document.
     """
-    _check(task)
+    check_ranking(task.query, task.documents)
     scorer = await _scorer(embedder, task)
     raw = np.full(len(task.documents), scorer.lowest)
     result = scorer.started
@@ -164,11 +164,12 @@ async def rank(embedder: Embedder, task: RankingTask) -> tuple[Scores, Embedding
     return scorer.scores(raw), replace(result, outputs=raw)
 
 
-def _check(task: RankingTask) -> None:
-    count = len(task.documents)
+def check_ranking(query: str, documents: Sequence[str]) -> None:
+    """Raise EmptyInput for an empty query or no document, TooManyInputs, InputTooLong."""
+    count = len(documents)
     if not count:
         raise EmptyInput("there is no text", next_step="Send at least one document.")
-    if not task.query:
+    if not query:
         raise EmptyInput("the query is empty", next_step="Send at least one character.")
     if count > MAX_DOCUMENTS:
         raise TooManyInputs(
@@ -176,7 +177,7 @@ def _check(task: RankingTask) -> None:
             value=count,
             next_step="Split them over several requests: no score depends on the other documents.",
         )
-    characters = count * len(task.query) + sum(map(len, task.documents))
+    characters = count * len(query) + sum(map(len, documents))
     if characters > MAX_CHARACTERS:
         raise InputTooLong(
             f"a request to rank holds at most {MAX_CHARACTERS} characters, its query counted per document",

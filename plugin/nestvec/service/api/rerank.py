@@ -24,7 +24,7 @@ from nestvec.service.bodies.fields import Documents, NullableTexts, Text, TextDo
 from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.embedder import EmbeddingResult, EmbedOptions
 from nestvec.service.encoders import resolve_encoder
-from nestvec.service.ranking import RankingTask, rank
+from nestvec.service.ranking import RankingTask, check_ranking, rank
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid, NotOffered
 from nestvec_schemas.towers import OutputKind
@@ -127,6 +127,7 @@ async def rerank_documents(
     started = time.perf_counter()
     embedder, settings = embedder_of(request), embedder_of(request).settings
     texts = _documents(body)
+    check_ranking(body.query, texts)
     config = _select_ranking_encoder(request, select_encoder(query, EmbeddingConfig(body.model or "")))
     selected_encoder(request, config, *RANKING_KINDS)
     name = resolve_encoder(embedder.encoders, config.encoder)
