@@ -110,11 +110,33 @@ class JsonScanner:
 
     def string(self, where: str, max_characters: int, holder: str = "a text") -> str:
         """A string; ``holder`` is what has at most ``max_characters``."""
-        text = self._short_string()
+        text = self.short_string()
         if text is None:
             text = self._long_string(where, max_characters, holder)
         if len(text) > max_characters:
             raise too_many(where, "characters", len(text), max_characters, holder)
+        return text
+
+    def short_string(self) -> str | None:
+        """A string of at most a step with few escaped quotes; None, and nothing is read, for another."""
+        start, limit = self.position, self.position + STEP
+        quote = start
+        for _ in range(_MAX_QUOTES):
+            quote = self._data.find(b'"', quote + 1, limit)
+            if quote < 0:
+                return None
+            before = (
+                self._data[max(start + 1, quote - STEP) : quote] if self._data[quote - 1] == 0x5C else b""
+            )
+            if (len(before) - len(before.rstrip(b"\\"))) % 2 == 0:
+                break
+        else:
+            return None
+        try:
+            text: str = orjson.loads(self._data[start : quote + 1])
+        except ValueError:  # a fault, or a surrogate alone, which JSON allows
+            return None
+        self.position = quote + 1
         return text
 
     def items(self, kind: type, last: bytes) -> tuple[list[Any], bool]:
@@ -173,28 +195,6 @@ class JsonScanner:
     def _end_of(self, pattern: re.Pattern[bytes]) -> int:
         found = pattern.match(self._data, self.position, self.position + STEP)
         return -1 if found is None else found.end()
-
-    def _short_string(self) -> str | None:
-        """A string of at most a step with few escaped quotes; None, and nothing is read, for another."""
-        start, limit = self.position, self.position + STEP
-        quote = start
-        for _ in range(_MAX_QUOTES):
-            quote = self._data.find(b'"', quote + 1, limit)
-            if quote < 0:
-                return None
-            before = (
-                self._data[max(start + 1, quote - STEP) : quote] if self._data[quote - 1] == 0x5C else b""
-            )
-            if (len(before) - len(before.rstrip(b"\\"))) % 2 == 0:
-                break
-        else:
-            return None
-        try:
-            text: str = orjson.loads(self._data[start : quote + 1])
-        except ValueError:  # a fault, or a surrogate alone, which JSON allows
-            return None
-        self.position = quote + 1
-        return text
 
     def _decode(self, part: bytes | bytearray, start: int) -> str:
         try:

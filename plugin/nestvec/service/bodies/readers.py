@@ -27,9 +27,13 @@ MAX_NAME_CHARACTERS: Final = 256
 _COUNTED_FACTOR: Final = 8
 """Up to so many times the allowed items are counted, so that an error can say how many there are."""
 
+_IMAGE_MARK: Final = b"data:"
 _IMAGE_START: Final = 4096
-"""Bytes at the beginning of a text in which ``data:`` says that it carries an image: it may follow a
-prompt, or be inside a message."""
+"""Bytes at the beginning of a text in which the mark says that it carries an image: after a prompt, or in a
+message."""
+
+_IMAGE_LENGTH: Final = 64
+"""Up to so many characters, a text counts as one without an image."""
 
 Read = Callable[["BodyReader", str], Any]
 """Reads a field's value, whose name in errors is the second argument."""
@@ -98,13 +102,13 @@ class BodyReader:
         """A text."""
         if not self.scanner.starts_with(b'"'):
             raise invalid(where, f"{self.scanner.kind()}, not a text")
-        start = self.scanner.position
-        # What carries an image is only as long as the body may be.
-        carries_image = self.scanner.has_before(b"data:", start + _IMAGE_START)
-        limit = self.scanner.size if carries_image else self.limits.text_characters
-        text = self.scanner.string(where, limit)
-        if not carries_image:
-            self._count_characters(where, len(text))
+        text = self.scanner.short_string()
+        if text is None:
+            # What carries an image is only as long as the body may be.
+            may_carry_image = self.scanner.has_before(_IMAGE_MARK, self.scanner.position + _IMAGE_START)
+            limit = self.scanner.size if may_carry_image else self.limits.text_characters
+            text = self.scanner.string(where, limit)
+        self._check_texts(where, [text])
         return text
 
     def texts(self, where: str) -> list[str]:
@@ -174,7 +178,7 @@ class BodyReader:
             some, at_end = self.scanner.items(str, b'"]') if strings and pace.allows else ([], False)
             pace.went(len(some))
             if some:
-                self._check_texts(where, pace.count - len(some), some)
+                self._check_texts(where, some, pace.count - len(some))
             else:
                 some = [read(f"{where}[{pace.count}]")]
                 pace.count += 1
@@ -194,13 +198,19 @@ class BodyReader:
         self.scanner.position += ends
         return ends
 
-    def _check_texts(self, where: str, first: int, texts: list[str]) -> None:
-        """Check the lengths of some texts; ``first`` is the position of the first of them."""
+    def _check_texts(self, where: str, texts: list[str], first: int | None = None) -> None:
+        """Check the lengths of texts; ``first`` is the position of the first in the list, if it is one."""
         lengths = list(map(len, texts))
-        if (longest := max(lengths)) > self.limits.text_characters:
-            place = f"{where}[{first + lengths.index(longest)}]"
+        longest = max(lengths)
+        if longest > _IMAGE_LENGTH:
+            lengths = [0 if _carries_image(text) else len(text) for text in texts]
+            longest = max(lengths)
+        if longest > self.limits.text_characters:
+            place = where if first is None else f"{where}[{first + lengths.index(longest)}]"
             raise too_many(place, "characters", longest, self.limits.text_characters, "a text")
-        self._count_characters(where, sum(lengths))
+        self._characters += sum(lengths)
+        if self._characters > self.limits.characters:
+            raise too_many(where, "characters", self._characters, self.limits.characters, "a request")
 
     def _rest_of_ids(self, where: str) -> array[int]:
         """Token ids, after the bracket of their list."""
@@ -221,11 +231,6 @@ class BodyReader:
         if not self.scanner.starts_with(b"["):
             raise invalid(where, f"{self.scanner.kind()}, not {expected}")
         self.scanner.position += 1
-
-    def _count_characters(self, where: str, characters: int) -> None:
-        self._characters += characters
-        if self._characters > self.limits.characters:
-            raise too_many(where, "characters", self._characters, self.limits.characters, "a request")
 
     def _count_ids(self, where: str, more: int, of_text: int) -> None:
         self._ids += more
@@ -254,6 +259,10 @@ class _Pace:
             self._pause = 1
         elif self.allows:
             self._next, self._pause = self.count + self._pause, min(2 * self._pause, 256)
+
+
+def _carries_image(text: str) -> bool:
+    return len(text) > _IMAGE_LENGTH and _IMAGE_MARK.decode() in text[:_IMAGE_START]
 
 
 def nullable(read: Read) -> Read:

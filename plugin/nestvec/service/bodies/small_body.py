@@ -12,13 +12,13 @@ from typing import Any, Final
 import orjson
 
 from nestvec.service.bodies.json_scanner import MAX_VALUE_BYTES
-from nestvec.service.bodies.readers import MAX_FIELDS, InputLimits
+from nestvec.service.bodies.readers import MAX_FIELDS, MAX_NAME_CHARACTERS, InputLimits
 
 Accept = Callable[[Any, InputLimits], Any]
 """Takes a field's parsed value, and returns it as a reader does. Raises Unsure."""
 
-_CONTAINERS: Final = (list, dict)
 _NULL: Final = type(None)
+_PLAIN: Final = (str, int, bool, _NULL)
 
 
 class Unsure(Exception):
@@ -39,16 +39,23 @@ def parse_small(
         if type(values) is not dict or len(values) > MAX_FIELDS or _has_repeated_name(data, values):
             return None
         for name, value in values.items():
+            if len(name) > MAX_NAME_CHARACTERS:
+                return None
             if name in accepts:
                 accept = accepts[name]
                 if accept is None:
                     return None
                 values[name] = accept(value, limits)
-            elif len(data) > MAX_VALUE_BYTES and (type(value) in _CONTAINERS or type(value) is str):
+            elif not _is_plain(value) or (len(data) > MAX_VALUE_BYTES and type(value) in (str, list)):
                 return None
     except (ValueError, Unsure):
         return None
     return values
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a small value is what the parser and the reader read alike: large numbers become floats."""
+    return type(value) in _PLAIN or (type(value) is list and set(map(type, value)) <= {str})
 
 
 def _has_repeated_name(data: bytes | bytearray, values: Mapping[str, Any]) -> bool:
