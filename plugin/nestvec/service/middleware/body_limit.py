@@ -1,4 +1,4 @@
-"""Limits on how much of a request's body is read, and for how long."""
+"""Limits on how much of a request's body is read, for how long, and on how much is held of all bodies."""
 
 from __future__ import annotations
 
@@ -7,48 +7,62 @@ import asyncio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nestvec.service.api.error_responses import error_response
-from nestvec_schemas.errors import BodyTooLarge, BodyTooSlow
+from nestvec.service.bodies.memory import BodyMemory
+from nestvec.service.request_context import current_context
+from nestvec_schemas.errors import BodyTooLarge, BodyTooSlow, Overloaded
 
 
 class BodyLimitMiddleware:
-    """Answers 413 as soon as a body is, or says it is, over ``max_bytes``; 408 after ``max_seconds``."""
+    """Answers 413 as soon as a body is, or says it is, over ``max_bytes``; 408 after ``max_seconds``, or at
+    the request's deadline; 429 as soon as ``memory`` has no room for it."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int, max_seconds: float) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, max_seconds: float, memory: BodyMemory) -> None:
         self._app, self._max_bytes, self._max_seconds = app, max_bytes, max_seconds
+        self._memory = memory
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self._max_bytes:
-            await error_response(scope["path"], self._too_large(int(declared)))(scope, receive, send)
-            return
-        body = _BodyReader(receive, asyncio.get_running_loop().time() + self._max_seconds)
+        context = current_context()
+        with self._memory.body(context.client) as held:
+            declared = dict(scope["headers"]).get(b"content-length", b"0")[:20]
+            try:
+                if declared.isdigit():
+                    self._check_size(int(declared))
+                    held.expect(int(declared))
+            except (BodyTooLarge, Overloaded) as error:
+                await error_response(scope["path"], error)(scope, receive, send)
+                return
+            seconds = min(self._max_seconds, context.remaining)
+            body = _BodyReader(receive, asyncio.get_running_loop().time() + seconds)
 
-        async def limited_receive() -> Message:
-            message = await body.next_message()
-            if message is None:
-                raise self._too_slow(body.bytes_read)
-            if body.bytes_read > self._max_bytes:
-                raise self._too_large(body.bytes_read)
-            return message
+            async def limited_receive() -> Message:
+                arrived = body.bytes_read
+                message = await body.next_message()
+                if message is None:
+                    raise _too_slow(seconds, body.bytes_read)
+                self._check_size(body.bytes_read)
+                held.arrived(body.bytes_read - arrived)
+                return message
 
-        await self._app(scope, limited_receive, send)
+            await self._app(scope, limited_receive, send)
 
-    def _too_large(self, size: int) -> BodyTooLarge:
-        return BodyTooLarge(
-            f"the body is larger than {self._max_bytes} bytes",
-            value=size,
-            next_step="Send fewer texts in one request.",
-        )
+    def _check_size(self, size: int) -> None:
+        if size > self._max_bytes:
+            raise BodyTooLarge(
+                f"the body is larger than {self._max_bytes} bytes",
+                value=size,
+                next_step="Send fewer texts in one request.",
+            )
 
-    def _too_slow(self, bytes_read: int) -> BodyTooSlow:
-        return BodyTooSlow(
-            f"the body did not arrive within {self._max_seconds:g} seconds",
-            value=f"{bytes_read} bytes arrived",
-            next_step="Send fewer texts in one request, or check the network.",
-        )
+
+def _too_slow(seconds: float, bytes_read: int) -> BodyTooSlow:
+    return BodyTooSlow(
+        f"the body did not arrive within {seconds:.3g} seconds",
+        value=f"{bytes_read} bytes arrived",
+        next_step="Send fewer texts in one request, or check the network.",
+    )
 
 
 class _BodyReader:
