@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from nestvec.cli import COMMANDS
 from nestvec.cli.options import args_command
+from nestvec.cli.serve_options.access import AccessArgs, access_options
+from nestvec.cli.serve_options.config_file import config_options, print_config, read_config
 from nestvec.cli.serve_options.engine import EngineArgs, engine_options
 from nestvec.cli.serve_options.images import ImageArgs, image_options
 from nestvec.cli.serve_options.network import NetworkArgs, network_options
@@ -26,21 +30,26 @@ class ServeArgs:
 
     encoders: RepositoryArgs
     network: NetworkArgs
+    access: AccessArgs
     engine: EngineArgs
     images: ImageArgs
     observability: ObservabilityArgs
+    print_config: bool
 
 
 @click.command("serve", cls=args_command(ServeArgs), short_help=COMMANDS["serve"].short_help)
 @repository_options
 @network_options
+@access_options
 @engine_options
 @image_options
 @observability_options
+@config_options
 def command(args: ServeArgs) -> None:
     """Serve the encoders in a model repository: TEI's /embed, OpenAI's /v1/embeddings, Cohere's /v2/embed.
 
     /health and /metrics need no API key. SIGTERM finishes the accepted requests; a second one stops at once.
+    SIGHUP reads keys, encoders and the aliases in --config again, without dropping a request.
     A repeatable option takes several values from its environment variable, separated by spaces.
 
     \b
@@ -50,13 +59,21 @@ def command(args: ServeArgs) -> None:
     from nestvec.service.observability.logs import service_log
     from nestvec.service.server import bind, create_server, listening_url, open_embedder, serve
 
+    if args.print_config:
+        print_config(click.get_current_context())
+        return
     with (
         service_log(args.observability.log_format),
         bind(args.network.host, args.network.port) as listener,
     ):
-        embedder = open_embedder(args.encoders.models, args.encoders.encoder, settings_of(args))
+        embedder = open_embedder(
+            args.encoders.models,
+            args.encoders.encoder,
+            settings_of(args),
+            declared_aliases=declared_aliases(click.get_current_context()),
+        )
         server = create_server(embedder)
-        _print_encoders(embedder, listening_url(listener, tls=args.network.tls_cert is not None))
+        _print_start(embedder, listening_url(listener, tls=args.access.tls_cert is not None))
         serve(server, listener)
 
 
@@ -69,15 +86,34 @@ def settings_of(args: ServeArgs) -> ServiceSettings:
         on_error=args.images.on_error,
         engine=args.engine.options(),
         connections=args.network.connections(),
-        access=args.network.access(),
+        access=args.access.settings(args.network.host),
         images=args.images.policy(),
         otlp_endpoint=args.observability.otlp_endpoint,
     )
 
 
-def _print_encoders(embedder: Embedder, service: str) -> None:
+def declared_aliases(ctx: click.Context) -> Callable[[], dict[str, str]]:
+    """Reads the aliases of the config file again, unless the command line or the environment sets them."""
+    path, aliases = ctx.params["config"], ctx.params["alias"]
+    if path is None or ctx.get_parameter_source("alias") is not ParameterSource.DEFAULT_MAP:
+        return lambda: aliases
+
+    def read() -> dict[str, str]:
+        pairs = read_config(path, ctx).get("alias", ())
+        return dict(pair.split("=", 1) for pair in pairs)
+
+    return read
+
+
+def _print_start(embedder: Embedder, service: str) -> None:
     for name, encoder in embedder.encoders.items():
         manifest = encoder.manifest
         dims = ", ".join(str(dim) for dim in manifest.dims)
-        click.echo(f"{name}: {manifest.source}, {manifest.precision}, dims {dims}")
+        state = "" if embedder.encoders.instance(name).resident else ", loaded when it is needed"
+        click.echo(f"{name}: {manifest.source}, {manifest.precision}, dims {dims}{state}")
+    for alias, name in sorted(embedder.encoders.aliases.items()):
+        click.echo(f"{alias}: another name for {name}")
+    engine, options = embedder.engine_info, embedder.settings.engine
+    where = options.triton_url if engine.name == "triton" else f"{engine.device}, {engine.provider}"
+    click.echo(f"Engine: {engine.name} {engine.version} ({where})")
     click.echo(f"Serving at {service} (interactive docs: {service}/docs)")

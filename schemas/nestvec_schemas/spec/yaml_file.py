@@ -37,8 +37,8 @@ def parse_spec(text: str, *, path: str) -> CollectionSpec:
     return spec
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that also refuses aliases and duplicate keys, which a spec never needs."""
+class StrictLoader(yaml.SafeLoader):
+    """Safe YAML that also refuses aliases and duplicate keys, which no file of ours needs."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -63,7 +63,7 @@ def _load_yaml(text: str, path: str) -> Mapping[str, Any]:
             f"{path} is larger than 1 MiB", value=len(text), next_step="Pass a collection spec, not data."
         )
     try:
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        data = yaml.load(text, Loader=StrictLoader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""

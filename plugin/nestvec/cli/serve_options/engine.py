@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import click
 
 from nestvec.cli.options import option, option_group
+from nestvec.cli.serve_options.sizes import Bytes
 
 if TYPE_CHECKING:
     from nestvec.engines.factory import EngineOptions
@@ -24,12 +25,19 @@ class EngineArgs:
     threads: int
     device: str
     triton_url: str
+    idle: float | None
+    memory_budget: int | None
 
     def options(self) -> EngineOptions:
         """The engine's settings."""
-        from nestvec.engines.factory import EngineOptions
+        from nestvec.engines.factory import EngineOptions, MemoryLimits
 
-        return EngineOptions(self.engine, self.threads, self.device, self.triton_url)
+        memory = MemoryLimits(self.idle, self.memory_budget)
+        if self.engine != "onnx" and memory != MemoryLimits():
+            raise click.UsageError(
+                "--idle and --memory-budget are for --engine onnx: another engine has its own memory."
+            )
+        return EngineOptions(self.engine, self.threads, self.device, self.triton_url, memory)
 
 
 def engine_options(command: F) -> F:
@@ -52,8 +60,21 @@ def engine_options(command: F) -> F:
             "--device",
             default="auto",
             metavar="DEVICE",
-            help="Where ONNX Runtime runs: cpu, cuda, or cuda:N for the GPU of this number. auto: the first GPU "
-            "if the installed ONNX Runtime supports CUDA, else the CPU.",
+            help="Where ONNX Runtime runs: cpu, cuda, or cuda:N for the GPU of this number. auto: the first "
+            "GPU if the installed ONNX Runtime supports CUDA, else the CPU.",
         ),
         option("--triton-url", default="127.0.0.1:8001", metavar="HOST:PORT", help="Triton's gRPC address."),
+        option(
+            "--idle",
+            type=click.FloatRange(min=1),
+            metavar="SECONDS",
+            help="Unload an encoder that no request has used for so long; the next one loads it again.",
+        ),
+        option(
+            "--memory-budget",
+            type=Bytes(),
+            metavar="SIZE",
+            help="Memory for all encoders' graphs, such as 4GB: beyond it, those that were not used for "
+            "longest are unloaded.",
+        ),
     )(command)

@@ -27,12 +27,13 @@ class ImageArgs:
     image_root: tuple[Path, ...]
     image_bucket: tuple[str, ...]
     image_private: bool
+    image_memory: int
     s3_endpoint: str | None
     on_error: Literal["reject", "zero"]
 
     def policy(self) -> ImagePolicy:
         """From where images may be fetched."""
-        from nestvec.images import ImagePolicy
+        from nestvec.images import ImageLimits, ImagePolicy
 
         schemes: set[Scheme] = set(self.image_scheme) or {"data", "https"}
         schemes |= {"file"} if self.image_root else set()
@@ -44,6 +45,7 @@ class ImageArgs:
             roots=self.image_root,
             buckets=self.image_bucket,
             s3_endpoint=self.s3_endpoint,
+            limits=ImageLimits(max_memory=self.image_memory << 20),
         )
 
 
@@ -74,6 +76,14 @@ def image_options(command: F) -> F:
             "--image-bucket", multiple=True, metavar="BUCKET", help="Bucket that s3: may read (repeatable)."
         ),
         option("--image-private", is_flag=True, help="Fetch from hosts with private addresses, too."),
+        option(
+            "--image-memory",
+            type=click.IntRange(16, 1 << 20),
+            default=200,
+            metavar="MB",
+            help="Memory for images that are decoded at a time; one that needs more than twice as much is "
+            "refused.",
+        ),
         option("--s3-endpoint", metavar="URL", help="Endpoint of an S3 store other than Amazon's."),
         option(
             "--on-error",

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 import click
 
-from nestvec.cli.options import encoder_option, models_option, option, option_group
+from nestvec.cli.options import encoder_option, models_option, name_value_pairs, option, option_group
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -23,6 +23,9 @@ class RepositoryArgs:
     encoder: tuple[str, ...]
     """The encoders to serve; empty for all in the repository."""
 
+    alias: dict[str, str]
+    """Other names, with the encoder of each."""
+
     overlong: Literal["error", "truncate", "mean"]
 
 
@@ -32,6 +35,13 @@ def repository_options(command: F) -> F:
         option_group(
             "Encoders",
             encoder_option("--encoder", help="Serve only this encoder (repeatable)."),
+            option(
+                "--alias",
+                multiple=True,
+                callback=name_value_pairs,
+                metavar="NAME=ENCODER",
+                help="Another name for an encoder, such as text-embedding-3-small=minilm (repeatable).",
+            ),
             option(
                 "--overlong",
                 type=click.Choice(["error", "truncate", "mean"]),

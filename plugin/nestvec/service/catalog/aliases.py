@@ -1,4 +1,4 @@
-"""Other names for encoders, such as the name of a model that a client cannot be told to change."""
+"""Other names for encoders, such as those of models that a client insists on."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class _View:
 
     def __init__(self, instances: Iterable[EncoderInstance], aliases: Mapping[str, str]) -> None:
         self.instances = tuple(instances)
-        self.instance_by_name = {name: found for found in self.instances for name in found.encoders}
+        self.instance_by_name = {name: instance for instance in self.instances for name in instance.encoders}
         self.encoders = {
             name: encoder for instance in self.instances for name, encoder in instance.encoders.items()
         }
@@ -119,15 +119,15 @@ class EncoderCatalog(EncoderNames):
                 self._forget_unseen()
 
     def _forget_unseen(self) -> None:
-        seen = [view for view in self._previous if view.pins]
-        visible = {id(instance) for view in (self._current, *seen) for instance in view.instances}
+        pinned = [view for view in self._previous if view.pins]
+        visible = {id(instance) for view in (self._current, *pinned) for instance in view.instances}
         retired = {
             id(instance): instance
             for view in self._previous
             for instance in view.instances
             if id(instance) not in visible
         }
-        self._previous = seen
+        self._previous = pinned
         for instance in retired.values():
             if self.on_retired is not None:
                 self.on_retired(instance)

@@ -56,11 +56,11 @@ class Reloader:
             return changes
         opened = await self._open_changed(names, current, changes)
         removed = [instance for name, instance in current.items() if name not in names]
-        kept = [instance for name, instance in current.items() if name in names and name not in opened]
+        unchanged = [instance for name, instance in current.items() if name in names and name not in opened]
         for instance in opened.values():
             self._embedder.start_instance(instance)
         try:
-            catalog.replace([*kept, *opened.values()], aliases)
+            catalog.replace([*unchanged, *opened.values()], aliases)
         except AliasInvalid:
             for instance in opened.values():
                 self._embedder.retire(instance)
