@@ -11,6 +11,8 @@ from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from nestvec.ingest.row_count import RowCounter
+
 _CHUNK_BYTES: Final = 1 << 20
 _AT_ONCE_BYTES: Final = 64 << 20
 """Files up to this size are hashed before the first row: a tenth of a second."""
@@ -30,11 +32,11 @@ class ContentHash(BaseModel):
 class ContentHasher:
     """Hashes a file of ``size`` bytes, a large one in a thread while the ``with`` block runs.
 
-    A file that cannot be read to its end keeps the hash of what was read.
+    A file that cannot be read to its end keeps the hash of what was read. ``counter`` is fed what is hashed.
     """
 
-    def __init__(self, path: Path, size: int) -> None:
-        self._path, self._size = path, size
+    def __init__(self, path: Path, size: int, counter: RowCounter | None = None) -> None:
+        self._path, self._size, self._counter = path, size, counter
         self._lock, self._closed = threading.Lock(), threading.Event()
         self._hash, self._done, self._last = hashlib.sha256(), 0, b"\n"
         self._thread = threading.Thread(target=self._run, name="nestvec-hash", daemon=True)
@@ -56,6 +58,11 @@ class ContentHasher:
         with self._lock:
             return ContentHash(size=self._done, sha256=self._hash.hexdigest(), ends_line=self._last == b"\n")
 
+    def rows(self) -> int | None:
+        """The rows that ``counter`` counted in the whole file; None until then."""
+        complete = self._counter is not None and self._done >= self._size
+        return self._counter.rows if complete and self._counter else None
+
     def _run(self) -> None:
         try:
             with self._path.open("rb") as file:
@@ -67,6 +74,8 @@ class ContentHasher:
                         self._hash.update(chunk)
                         self._done += len(chunk)
                         self._last = chunk[-1:]
+                        if self._counter is not None:
+                            self._counter.feed(chunk)
         except OSError:
             return
 

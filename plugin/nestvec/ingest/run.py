@@ -12,6 +12,7 @@ from pymilvus import MilvusClient
 
 from nestvec.collections.lifecycle import count_rows
 from nestvec.datasets.readers import STDIN, RowSource, SourceRow, open_source
+from nestvec.datasets.readers.streams import SUFFIXES
 from nestvec.ingest import journal as journals
 from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, RowBatch, batch_rows, max_batch_rows
 from nestvec.ingest.content import ContentHasher
@@ -20,6 +21,7 @@ from nestvec.ingest.journal import Journal, PendingBatch, Progress
 from nestvec.ingest.options import DeliveryOptions, IngestOptions, IngestReport
 from nestvec.ingest.pipeline import WritePlan, written_parts
 from nestvec.ingest.rejects import RejectedRow, append_rejected
+from nestvec.ingest.row_count import RowCounter
 from nestvec.ingest.row_schema import check_header, row_schema
 from nestvec.ingest.write.patience import Patience, StopRequested
 from nestvec.ingest.write.writers import (
@@ -34,7 +36,7 @@ from nestvec.ingest.write.writers import (
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.connection import is_lite
 from nestvec.milvus.providers import MAX_INSERT_ROWS
-from nestvec.terminal.progress import Advance
+from nestvec.terminal.progress import Advance, Meter
 from nestvec_schemas.errors import IngestError, NestvecError
 
 _MAX_REASONS = 5
@@ -75,8 +77,8 @@ def ingest(
     try:
         run.settle(target)
         begun = run.journal.reached
-        advance(begun.read)
-        with ContentHasher(source.anchor, run.journal.identity.size) as run.hasher:
+        run.begin(begun.read)
+        with run.hashing(source) as run.hasher:
             plan = target.plan(
                 max_batch_rows(table, options.batch),
                 delivery,
@@ -208,6 +210,11 @@ class _FileIngest:
     advance: Advance
     hasher: ContentHasher = field(init=False)
     reasons: list[str] = field(default_factory=list)
+    headers: int = 0
+    """Rows of the file that name its columns."""
+
+    limit: int | None = None
+    """Rows to read from the file."""
 
     def settle(self, target: _Target) -> None:
         """Find out whether a batch that was being written is stored; writes the journal before any row."""
@@ -225,6 +232,28 @@ class _FileIngest:
         self.journal = journal
         journals.write_journal(self.journal_path, journal)
 
+    def begin(self, read: int) -> None:
+        """Show the rows of earlier runs."""
+        show = self.advance.skip if isinstance(self.advance, Meter) else self.advance
+        show(read)
+
+    def hashing(self, source: RowSource) -> ContentHasher:
+        """The hasher of the source's file, which counts the rows of a plain text file too."""
+        counter = None
+        packed = source.input.compression or source.path.suffix in SUFFIXES
+        if source.format in ("jsonl", "csv", "tsv") and not packed:
+            counter = RowCounter("" if source.format == "jsonl" else source.options.quote)
+        self.headers = int(source.columns is not None and source.options.columns is None)
+        self.limit = source.options.limit
+        return ContentHasher(source.anchor, self.journal.identity.size, counter)
+
+    def total(self) -> int | None:
+        """The file's rows, once they are counted."""
+        rows = self.hasher.rows()
+        if rows is None:
+            return None
+        return rows - self.headers if self.limit is None else min(rows - self.headers, self.limit)
+
     def before_insert(self, part: RowBatch, count: int) -> None:
         """Note that a part is about to be written to a collection of ``count`` rows."""
         pending = PendingBatch(count=count, rows=len(part.rows), then=self._after(part))
@@ -236,6 +265,8 @@ class _FileIngest:
         self.journal = self.journal.model_copy(update=update)
         journals.write_journal(self.journal_path, self.journal)
         self.reasons += _reasons(part.rejected)[: _MAX_REASONS - len(self.reasons)]
+        if isinstance(self.advance, Meter) and self.advance.total is None:
+            self.advance.total = self.total()
         self.advance(part.read)
 
     def _after(self, part: RowBatch) -> Progress:

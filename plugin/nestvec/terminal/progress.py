@@ -13,53 +13,104 @@ _LIVE_SECONDS = 0.2
 Advance = Callable[[int], None]
 
 
+class Meter:
+    """The progress of a job: called with the number of units just done."""
+
+    def __init__(self, total: int | None = None, shown: Callable[[], None] = lambda: None) -> None:
+        self.total = total
+        """Units of the whole job; None while that is not known."""
+
+        self.done = self.before = 0
+        """Units done, and how many of them by earlier runs."""
+
+        self._shown, self._started = shown, time.monotonic()
+
+    def __call__(self, count: int) -> None:
+        """Note units that were just done."""
+        self.done += count
+        self._shown()
+
+    def skip(self, count: int) -> None:
+        """Note units that earlier runs did: they do not count for the rate."""
+        self.done += count
+        self.before += count
+        self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since the first unit of this run was begun."""
+        return time.monotonic() - self._started
+
+    @property
+    def rate(self) -> float:
+        """Units a second, of this run."""
+        return (self.done - self.before) / max(self.seconds, 1e-9)
+
+    def line(self) -> str:
+        """``500 of 2000 (25 %) in 10 s, 50/s, about 30 s left``; what is not known is omitted."""
+        seconds, recent = self.seconds, self.done - self.before
+        text = f"{self.done}"
+        if self.total is not None:
+            text += f" of {self.total}"
+        text += f" in {seconds:.0f} s"
+        if recent and seconds >= 1:
+            text += f", {self.rate:.0f}/s"
+            left = 0 if self.total is None else self.total - self.done
+            text += f", {_duration(left / self.rate)} left" if left > 0 else ""
+        return text
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 @contextmanager
-def progress(title: str, total: int | None) -> Iterator[Advance]:
-    """Show the progress of ``title``. The block calls the function with the number of units just done."""
+def progress(title: str, total: int | None) -> Iterator[Meter]:
+    """Show the progress of ``title``. The block calls the meter with the number of units just done."""
     shown = _bar if sys.stderr.isatty() else _lines
-    with shown(title, total) as advance:
-        yield advance
+    with shown(title, total) as meter:
+        yield meter
 
 
 @contextmanager
-def _bar(title: str, total: int | None) -> Iterator[Advance]:
+def _bar(title: str, total: int | None) -> Iterator[Meter]:
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda done: bar.advance(task, done)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TextColumn("{task.fields[status]}"), console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=total, status="")
+
+        def show() -> None:
+            status = meter.line().partition(" in ")[2]
+            bar.update(task, completed=meter.done, total=meter.total, status=status)
+
+        meter = Meter(total, show)
+        yield meter
+        show()
 
 
 @contextmanager
-def _lines(title: str, total: int | None) -> Iterator[Advance]:
-    done, reported = 0, -1
-    started = last_write = time.monotonic()
+def _lines(title: str, total: int | None) -> Iterator[Meter]:
+    last_write, reported = time.monotonic(), -1
 
     def write() -> None:
         nonlocal reported
-        reported = done
-        total_text = f" of {total}" if total is not None else ""
-        sys.stderr.write(f"{title}: {done}{total_text} in {time.monotonic() - started:.0f} s\n")
+        reported = meter.done
+        sys.stderr.write(f"{title}: {meter.line()}\n")
         sys.stderr.flush()
 
-    def advance(count: int) -> None:
-        nonlocal done, last_write
-        done += count
+    def show() -> None:
+        nonlocal last_write
         if time.monotonic() - last_write >= LINE_SECONDS:
             last_write = time.monotonic()
             write()
 
-    yield advance
-    if reported != done:
+    meter = Meter(total, show)
+    yield meter
+    if reported != meter.done:
         write()
 
 

@@ -32,6 +32,22 @@ def test_quick_work_says_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "Work: 5 in 0 s\n"
 
 
+def test_rate_and_time_left_are_those_of_this_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    meter = progress.Meter(1000)
+    now = 60.0
+    meter.skip(400)
+    assert meter.line() == "400 of 1000 in 0 s"
+    now = 70.0
+    meter(100)
+    assert meter.line() == "500 of 1000 in 10 s, 10/s, 50 s left"
+    meter.total = 37_000
+    assert meter.line().endswith("61 min left")
+    meter.total = None
+    assert meter.line() == "500 in 10 s, 10/s"
+
+
 def test_a_bar_on_a_terminal() -> None:
     terminal = ["script", "-qec", f'{sys.executable} -c "{BAR}"', "/dev/null"]
     shown = subprocess.run(terminal, capture_output=True, text=True, check=True).stdout
