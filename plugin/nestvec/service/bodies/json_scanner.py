@@ -148,7 +148,8 @@ class JsonScanner:
         """
         start, limit = self.position, self.position + STEP
         # A cut within a string, or behind the list, leaves something that is not a list: it does not load.
-        for cut in (self._data.rfind(last[:-1] + b",", start, limit), self._data.find(last, start, limit)):
+        for find, what in ((self._data.rfind, last[:-1] + b","), (self._data.find, last)):
+            cut = find(what, start, limit)
             end = cut + len(last) - 1
             if cut < 0:
                 continue
@@ -309,7 +310,15 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name}, which JSON does not have")
 
 
+def _without_repeated_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a name is there twice")
+    return fields
+
+
 _DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_without_repeated_names,
     parse_int=lambda digits: _bounded_number(int, digits),
     parse_float=lambda digits: _bounded_number(float, digits),
     parse_constant=_refuse_constant,

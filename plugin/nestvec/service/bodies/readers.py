@@ -32,8 +32,8 @@ _IMAGE_START: Final = 4096
 """Bytes at the beginning of a text in which the mark says that it carries an image: after a prompt, or in a
 message."""
 
-_IMAGE_LENGTH: Final = 64
-"""Up to so many characters, a text counts as one without an image."""
+_IMAGE_LENGTH: Final = 4096
+"""Up to so many characters, a text counts as one without an image, as it fits into a request anyway."""
 
 Read = Callable[["BodyReader", str], Any]
 """Reads a field's value, whose name in errors is the second argument."""

@@ -15,7 +15,7 @@ from nestvec.service.bodies.small_body import accept_inputs, accept_nullable_tex
 from nestvec_schemas.errors import BodyInvalid, BodyNotJson, InputTooLong, NestvecError, TooManyInputs
 
 LIMITS = InputLimits(
-    inputs=2048, documents=4096, text_characters=1 << 20, characters=1 << 24, text_ids=1 << 16, ids=1 << 22
+    inputs=2048, documents=512, text_characters=1 << 20, characters=1 << 24, text_ids=1 << 16, ids=1 << 22
 )
 FIELDS = FieldReaders(
     {"inputs": BodyReader.inputs, "query": nullable(BodyReader.text), "documents": BodyReader.documents},
@@ -186,7 +186,7 @@ def test_a_limit_is_named_with_the_value(body: object, limits: dict[str, int], m
 
 @pytest.mark.parametrize("prefix", ["", "query: ", '{"image": "'])
 def test_a_text_that_carries_an_image_is_as_long_as_the_body(prefix: str) -> None:
-    text = prefix + "data:image/png;base64," + "A" * 100
+    text = prefix + "data:image/png;base64," + "A" * 5000
     limits = replace(LIMITS, text_characters=50, characters=60)
     assert read(json.dumps({"inputs": [text, "a"]}).encode(), limits)["inputs"] == [text, "a"]
 

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from nestvec.service.bodies.content_headers import check_content
+from nestvec_schemas.errors import BodyTypeUnsupported
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json",
+        "Application/JSON; charset=UTF-8",
+        'application/json;charset="utf-8"',
+        "application/problem+json",
+        "application/json; profile=x",
+    ],
+)
+@pytest.mark.parametrize("encoding", [None, "identity", "Identity"])
+def test_json_in_utf_8_is_read(content_type: str, encoding: str | None) -> None:
+    check_content(
+        {"content-type": content_type} | ({} if encoding is None else {"content-encoding": encoding})
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        (
+            {"content-type": "application/json", "content-encoding": "gzip"},
+            "compressed.*content-encoding: gzip",
+        ),
+        ({"content-type": "application/json; charset=utf-16"}, "not in UTF-8: charset=utf-16"),
+        ({"content-type": "application/json; charset=" + "x" * 10_000}, "not in UTF-8: charset=x"),
+        (
+            {"content-type": "text/plain"},
+            "not declared as JSON: text/plain. The content type is application/json",
+        ),
+        ({"content-type": "application/x-www-form-urlencoded"}, "not declared as JSON"),
+        ({}, "there is no content type"),
+    ],
+)
+def test_other_content_is_refused(headers: dict[str, str], message: str) -> None:
+    with pytest.raises(BodyTypeUnsupported, match=message) as caught:
+        check_content(headers)
+    assert len(str(caught.value)) < 500
