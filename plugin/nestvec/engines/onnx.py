@@ -12,6 +12,7 @@ import onnxruntime
 from nestvec.engines.contract import Batch, EngineInfo, GraphInputs, graph_inputs
 from nestvec.engines.device import AUTO, Device, check_session, choose_device
 from nestvec_schemas.errors import EngineError, EngineUnavailable
+from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import GRAPH, part_folder, read_manifest, verify_files
 from nestvec_schemas.vectors import Vectors
 
@@ -41,9 +42,11 @@ class OnnxEngine:
         """See ``SessionEngine``."""
         return EngineInfo(self.name, onnxruntime.__version__, self._device.provider, self._device.name)
 
-    def open(self, encoder: str, folder: Path, generation: int = 0) -> None:
+    def open(
+        self, encoder: str, folder: Path, generation: int = 0, manifest: Manifest | None = None
+    ) -> None:
         """See ``SessionEngine``. Raises EncoderNotFound, ManifestCorrupt, ManifestTooNew, EngineError."""
-        manifest = read_manifest(folder)
+        manifest = manifest or read_manifest(folder)
         verify_files(folder, manifest)
         inputs = graph_inputs(manifest)
         self._graphs[encoder, generation] = {

@@ -17,6 +17,7 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 from nestvec.engines.contract import Batch, EngineInfo, GraphInputs, graph_inputs
 from nestvec.engines.headers import current_headers
 from nestvec_schemas.errors import DeadlineExceeded, EngineError, EngineUnavailable
+from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import part_name, read_manifest
 from nestvec_schemas.vectors import Vectors
 
@@ -87,9 +88,11 @@ class TritonEngine:
         """See ``SessionEngine``."""
         return EngineInfo(self.name, version("tritonclient"))
 
-    def open(self, encoder: str, folder: Path, generation: int = 0) -> None:
+    def open(
+        self, encoder: str, folder: Path, generation: int = 0, manifest: Manifest | None = None
+    ) -> None:
         """See ``SessionEngine``: how the encoder's batches are sent. Triton loads the graphs itself."""
-        manifest = read_manifest(folder)
+        manifest = manifest or read_manifest(folder)
         inputs = graph_inputs(manifest)
         self._graphs[encoder, generation] = {
             part: _Graph(part_name(encoder, part), inputs[part], manifest.tower_of_part(part).output)

@@ -35,7 +35,7 @@ class Residency:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Without an engine that opens sessions, every instance is and stays in memory."""
-        self._engine, self._limits, self._clock = engine, limits, clock
+        self.engine, self._limits, self._clock = engine, limits, clock
         self._reserved: list[EncoderInstance] = []
         """Instances whose graphs are in memory, or being loaded."""
         self._freed = asyncio.Event()
@@ -154,8 +154,9 @@ class Residency:
             self._unload(instance, "replaced")
 
     def _open(self, instance: EncoderInstance) -> None:
-        if self._engine is not None and instance.folder is not None:
-            self._engine.open(instance.name, instance.folder, instance.generation)
+        if self.engine is not None and instance.folder is not None:
+            # Its tokenizer and prompts are those of this manifest, whatever is in the folder by now.
+            self.engine.open(instance.name, instance.folder, instance.generation, instance.own.manifest)
 
     def _opened(self, instance: EncoderInstance) -> None:
         if instance not in self._reserved:
@@ -180,8 +181,8 @@ class Residency:
     def _unload(self, instance: EncoderInstance, reason: UnloadReason) -> None:
         self._reserved.remove(instance)
         instance.resident = False
-        if self._engine is not None:
-            self._engine.drop(instance.name, instance.generation)
+        if self.engine is not None:
+            self.engine.drop(instance.name, instance.generation)
         self.unloads[instance.name, reason] += 1
         self._freed.set()
         logger.info("encoder %s unloaded: %s", instance.name, reason)

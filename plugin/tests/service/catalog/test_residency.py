@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from nestvec.engines.factory import EngineOptions, MemoryLimits
+from nestvec.engines.onnx import OnnxEngine
+from nestvec.service.catalog.residency import Residency
+from nestvec.service.embedder import Embedder
+from nestvec.service.request_context import RequestContext, set_current_context
+from nestvec.service.server import bind, open_embedder, serve_in_thread
+from nestvec.service.settings import ServiceSettings
+from nestvec_schemas.errors import DeadlineExceeded, EngineUnavailable, ServiceError
+from nestvec_schemas.repository import GRAPH
+
+from .conftest import WriteVersion, vector_of
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def opened(models: Path, memory: MemoryLimits) -> Embedder:
+    embedder = open_embedder(models, (), ServiceSettings(engine=EngineOptions(memory=memory)))
+    embedder.measures_speed = False
+    return embedder
+
+
+def during(embedder: Embedder, work: Callable[[], Awaitable[None]]) -> None:
+    async def run() -> None:
+        embedder.start()
+        try:
+            async with asyncio.timeout(60):
+                await work()
+        finally:
+            await embedder.close()
+
+    asyncio.run(run())
+
+
+async def vectors(embedder: Embedder, encoder: str, text: str) -> list[list[float]]:
+    result = await embedder.embed(encoder, [text])
+    return result.vectors.tolist()
+
+
+def without_prompt(text: str, version: int) -> list[float]:
+    count, total, version_number = vector_of(text, version)
+    return [count - 1, total - (904 + version), version_number]
+
+
+def resident(embedder: Embedder) -> list[str]:
+    return [instance.name for instance in embedder.encoders.instances if instance.resident]
+
+
+def test_an_idle_encoder_leaves_memory_and_returns_with_the_next_request(
+    write_version: WriteVersion, tmp_path: Path
+) -> None:
+    write_version(1, "first")
+    write_version(2, "second")
+    embedder = opened(tmp_path / "models", MemoryLimits(idle_seconds=60))
+    clock = Clock()
+    residency = embedder.residency = Residency(OnnxEngine({}), MemoryLimits(idle_seconds=60), clock)
+    for instance in embedder.encoders.instances:
+        residency.open_now(instance)
+    embedder.engine = residency.engine  # type: ignore[assignment]
+
+    async def work() -> None:
+        clock.now += 50
+        assert await vectors(embedder, "first", "w5") == [without_prompt("w5", 1)]
+        clock.now += 15
+        residency.unload_idle()
+        assert resident(embedder) == ["first"], "used 15 s ago"
+        assert await embedder.engine.ready("second") is False, "its session is gone"
+        assert await vectors(embedder, "second", "w5") == [without_prompt("w5", 2)]
+        assert resident(embedder) == ["first", "second"]
+        assert residency.loads == {"first": 1, "second": 2}
+        assert residency.unloads == {("second", "idle"): 1}
+
+    during(embedder, work)
+
+
+def test_what_was_not_used_for_longest_makes_room(write_version: WriteVersion, tmp_path: Path) -> None:
+    sizes = [(write_version(number, f"n{number}") / GRAPH).stat().st_size for number in (1, 2, 3)]
+    budget = max(sizes[0] + sizes[1], sizes[1] + sizes[2])
+    embedder = opened(tmp_path / "models", MemoryLimits(budget_bytes=budget))
+
+    async def work() -> None:
+        assert resident(embedder) == ["n1", "n2"], "there is no room for the third"
+        await vectors(embedder, "n1", "w5")
+        assert await vectors(embedder, "n3", "w5") == [without_prompt("w5", 3)]
+        assert resident(embedder) == ["n1", "n3"]
+        assert embedder.residency.used_bytes <= budget
+        assert embedder.residency.unloads == {("n2", "memory"): 1}
+        assert await vectors(embedder, "n2", "w6") == [without_prompt("w6", 2)]
+        assert resident(embedder) == ["n2", "n3"]
+
+    during(embedder, work)
+
+
+def test_a_request_waits_for_room_and_no_longer_than_its_deadline(
+    write_version: WriteVersion, tmp_path: Path
+) -> None:
+    sizes = [(write_version(number, f"n{number}") / GRAPH).stat().st_size for number in (1, 2)]
+    embedder = opened(tmp_path / "models", MemoryLimits(budget_bytes=max(sizes)))
+    first = embedder.encoders.instance("n1")
+
+    async def hurried() -> None:
+        loop = asyncio.get_running_loop()
+        set_current_context(RequestContext("c", loop.time(), loop.time() + 0.05))
+        await vectors(embedder, "n2", "w5")
+
+    async def work() -> None:
+        async with embedder.residency.lease(first):
+            with pytest.raises(DeadlineExceeded, match="while the encoder n2 was being loaded"):
+                await asyncio.create_task(hurried())
+            waiting = asyncio.create_task(vectors(embedder, "n2", "w5"))
+            await asyncio.sleep(0)
+            assert resident(embedder) == ["n1"], "a request uses it"
+        assert await waiting == [without_prompt("w5", 2)]
+        assert resident(embedder) == ["n2"]
+
+    during(embedder, work)
+
+
+def test_an_encoder_larger_than_the_budget_is_refused_by_name(
+    write_version: WriteVersion, tmp_path: Path
+) -> None:
+    write_version(1, "large")
+    with pytest.raises(ServiceError, match=r"encoder large is larger than the memory budget of 10 bytes"):
+        opened(tmp_path / "models", MemoryLimits(budget_bytes=10))
+
+
+def test_files_that_were_replaced_while_it_was_unloaded(write_version: WriteVersion, tmp_path: Path) -> None:
+    write_version(1)
+    embedder = opened(tmp_path / "models", MemoryLimits(idle_seconds=60))
+    instance = embedder.encoders.instance("tiny")
+
+    async def work() -> None:
+        instance.used_at -= 3600
+        embedder.residency.unload_idle()
+        write_version(2)
+        with pytest.raises(EngineUnavailable, match=r"could not be loaded again.*reload the service"):
+            await vectors(embedder, "tiny", "w5")
+        assert embedder.reloader
+        assert (await embedder.reloader.reload({})).replaced == ["tiny"]
+        assert await vectors(embedder, "tiny", "w5") == [without_prompt("w5", 2)]
+
+    during(embedder, work)
+
+
+def test_many_requests_at_once_load_an_encoder_once(write_version: WriteVersion, tmp_path: Path) -> None:
+    write_version(1)
+    embedder = opened(tmp_path / "models", MemoryLimits(idle_seconds=60))
+
+    async def work() -> None:
+        embedder.encoders.instance("tiny").used_at -= 3600
+        embedder.residency.unload_idle()
+        assert resident(embedder) == []
+        texts = [f"w{number}" for number in range(20)]
+        answers = await asyncio.gather(*(vectors(embedder, "tiny", text) for text in texts))
+        assert answers == [[without_prompt(text, 1)] for text in texts]
+        assert embedder.residency.loads == {"tiny": 2}
+
+    during(embedder, work)
+
+
+def test_what_a_service_tells_of_its_memory(write_version: WriteVersion, tmp_path: Path) -> None:
+    sizes = {name: (write_version(1, name) / GRAPH).stat().st_size for name in ("a", "b")}
+    embedder = opened(tmp_path / "models", MemoryLimits(budget_bytes=sizes["a"]))
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service:
+        info = httpx.get(f"{service}/info").json()
+        assert [info["encoders"][name]["loaded"] for name in ("a", "b")] == [True, False]
+        assert (info["provider"], info["device"]) == ("CPUExecutionProvider", "cpu")
+        assert httpx.get(f"{service}/health").status_code == 200, "it is loaded when it is needed"
+        metrics = httpx.get(f"{service}/metrics").text
+        assert (
+            'nestvec_encoder_info{device="cpu",encoder="a",engine="onnx",precision="fp32",'
+            'provider="CPUExecutionProvider"} 1.0' in metrics
+        )
+        assert f'nestvec_encoder_bytes{{encoder="a"}} {float(sizes["a"])}' in metrics
+        assert 'nestvec_encoder_bytes{encoder="b"} 0.0' in metrics
+        answers: list[int] = []
+        threads = [
+            threading.Thread(
+                target=lambda name=name: answers.append(
+                    httpx.post(
+                        f"{service}/embed?encoder={name}", json={"inputs": "w1"}, timeout=60
+                    ).status_code
+                )
+            )
+            for name in ("a", "b", "a", "b", "a", "b")
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert answers == [200] * 6
