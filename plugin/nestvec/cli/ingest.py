@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +19,7 @@ from nestvec.cli.options import (
     json_option,
     milvus_options,
     models_option,
+    name_value_pairs,
     option,
     option_group,
 )
@@ -24,7 +27,7 @@ from nestvec.terminal.interrupts import stop_on_signal
 from nestvec.terminal.tables import print_json
 
 if TYPE_CHECKING:
-    from nestvec.ingest import IngestReport
+    from nestvec.ingest import IngestOptions, IngestReport
 
 
 @dataclass(frozen=True)
@@ -36,22 +39,52 @@ class RowArgs:
     restart: bool
     rejects: Path | None
     on_error: Literal["reject", "zero"]
+    limit: int | None
+    dry_run: bool
+
+
+@dataclass(frozen=True)
+class FileArgs:
+    """What the content of the files does not say."""
+
+    delimiter: str | None
+    quote: str
+    escape: str | None
+    encoding: str | None
+    null: tuple[str, ...]
+    columns: str | None
+
+
+@dataclass(frozen=True)
+class ColumnArgs:
+    """Which columns of the files fill which columns of the collection."""
+
+    map: dict[str, str]
+    ignore_extra: bool
 
 
 @dataclass(frozen=True)
 class IngestArgs:
     """The command's arguments."""
 
-    file: Path
+    files: tuple[Path, ...]
     collection: str
     milvus: MilvusArgs
     models: Path
     rows: RowArgs
+    reading: FileArgs
+    columns: ColumnArgs
     json: bool
 
 
 @click.command("ingest", cls=args_command(IngestArgs), short_help=COMMANDS["ingest"].short_help)
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument(
+    "files",
+    metavar="FILE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
+)
 @option_group(
     "Milvus",
     option(
@@ -68,9 +101,9 @@ class IngestArgs:
     "Rows",
     option(
         "--format",
-        type=click.Choice(["jsonl", "csv", "parquet"]),
+        type=click.Choice(["jsonl", "json", "csv", "tsv", "parquet"]),
         show_default="the file's extension",
-        help="Format of the file.",
+        help="Format of the file; standard input needs it.",
     ),
     option("--batch", type=click.IntRange(1, 5120), default=256, help="Rows in one request."),
     option("--restart", is_flag=True, help="Discard an interrupted run and begin with the first row."),
@@ -87,46 +120,157 @@ class IngestArgs:
         help="What to do with a row whose image cannot be fetched or decoded. reject: skip it. zero: store a "
         "zero vector; a service that runs without --on-error zero refuses the rows of the request instead.",
     ),
+    option(
+        "--limit",
+        type=click.IntRange(0),
+        metavar="NUMBER",
+        show_default="all",
+        help="Read at most this many rows of each file.",
+    ),
+    option(
+        "--dry-run",
+        is_flag=True,
+        help="Read and check the rows, count them and show the first that cannot be stored; write nothing.",
+    ),
+)
+@option_group(
+    "Files",
+    option(
+        "--delimiter",
+        metavar="CHAR",
+        show_default="detected: , ; tab or |",
+        help="Character between the cells of a CSV or TSV file; tab for a tab.",
+    ),
+    option(
+        "--quote", metavar="CHAR", default='"', help="Character around a cell of a CSV or TSV file, or none."
+    ),
+    option(
+        "--escape",
+        metavar="CHAR",
+        show_default="quotes are doubled",
+        help="Character before a quote inside a quoted cell.",
+    ),
+    option(
+        "--encoding",
+        metavar="NAME",
+        show_default="the byte order mark, or utf-8",
+        help="Encoding of a text file, for example cp1252.",
+    ),
+    option(
+        "--null",
+        multiple=True,
+        metavar="TEXT",
+        show_default="an empty cell",
+        help="Cell of a CSV or TSV file that stands for null; an empty text is a text then (repeatable).",
+    ),
+    option(
+        "--columns",
+        metavar="NAMES",
+        show_default="the first row",
+        help="Names of the columns of a CSV or TSV file without a header, in order: id,title,text.",
+    ),
+)
+@option_group(
+    "Columns",
+    option(
+        "--map",
+        multiple=True,
+        callback=name_value_pairs,
+        metavar="NAME=COLUMN",
+        help="Store a column of the file in this column of the collection (repeatable).",
+    ),
+    option(
+        "--ignore-extra",
+        is_flag=True,
+        help="Leave out columns that the collection does not have, or that it fills itself.",
+    ),
 )
 @json_option
 def command(args: IngestArgs) -> None:
-    """Write the rows of a JSONL, CSV or Parquet file to a collection; Milvus embeds them.
+    """Write the rows of JSONL, JSON, CSV, TSV or Parquet files to a collection; Milvus embeds them.
 
-    Rows that cannot be stored go to FILE.rejected.jsonl with the reason, and the others are written. After
-    an interruption, the same command continues where it stopped, and no row is written twice. A row whose
-    primary key is in the collection replaces that row. A text that the spec composes from other columns is
-    filled in if a row lacks it.
+    Files may be compressed with gzip, zstd, bzip2 or xz, and - is standard input. Rows that cannot be stored
+    go to FILE.rejected.jsonl with the reason, and the others are written. After an interruption, the same
+    command continues where it stopped, and no row is written twice; standard input cannot be continued. A row
+    whose primary key is in the collection replaces that row. A text that the spec composes from other columns
+    is filled in if a row lacks it.
 
     \b
-    Example:
+    Examples:
       nestvec ingest papers.jsonl --collection papers --uri papers.db
+      nestvec ingest export.csv.gz --collection papers --uri papers.db \\
+        --delimiter ';' --encoding cp1252 --map Titel=title --ignore-extra
     """
-    from nestvec.datasets.readers import open_source
-    from nestvec.ingest import IngestOptions, ingest
+    from nestvec.datasets.readers import STDIN
+    from nestvec.ingest import ingest
+    from nestvec.ingest.dry_run import check_rows
     from nestvec.milvus.catalog import read_table
     from nestvec.milvus.connection import open_milvus
     from nestvec.service.in_process import serve_in_process
     from nestvec.terminal.progress import progress
 
-    source = open_source(args.file, args.rows.format)
-    options = IngestOptions(
-        _target(args.milvus),
-        batch=args.rows.batch,
-        rejects=args.rows.rejects,
-        kind=source.format,
-        restart=args.rows.restart,
-        on_error=args.rows.on_error,
-    )
-    milvus = args.milvus
-    with open_milvus(milvus.uri, token=milvus.token, database=milvus.database, create=False) as client:
+    if args.rows.rejects and len(args.files) > 1:
+        raise click.UsageError("--rejects is for one file: several have a file of rejected rows each.")
+    options = _ingest_options(args)
+    totals = [_total(path, options) for path in args.files]
+    milvus, reports = args.milvus, dict[Path, "IngestReport"]()
+    doing = "Checking" if args.rows.dry_run else "Ingesting"
+    with ExitStack() as stack:
+        client = stack.enter_context(
+            open_milvus(milvus.uri, token=milvus.token, database=milvus.database, create=False)
+        )
         table = read_table(client, args.collection)
-        with (
-            serve_in_process(table.services, args.models),
-            progress(f"Ingesting {args.file.name}", source.total) as advance,
-            stop_on_signal("this batch") as stop,
-        ):
-            report = ingest(client, table, args.file, options, advance, stop)
-    _print_report(report, args.collection, as_json=args.json)
+        if not args.rows.dry_run:
+            stack.enter_context(serve_in_process(table.services, args.models))
+        stop = stack.enter_context(stop_on_signal("this batch"))
+        for path, total in zip(args.files, totals, strict=True):
+            name = "standard input" if path == STDIN else path.name
+            with progress(f"{doing} {name}", total) as advance:
+                if args.rows.dry_run:
+                    reports[path] = check_rows(table, path, options, advance, stop)
+                else:
+                    reports[path] = ingest(client, table, path, options, advance, stop)
+            if not reports[path].finished:
+                break
+    _print_reports(reports, args)
+
+
+def _total(path: Path, options: IngestOptions) -> int | None:
+    """The rows of a file that says so. Raises FileUnreadable for a file that cannot be read."""
+    from nestvec.datasets.readers import STDIN, format_name, open_source
+
+    if path == STDIN or not path.is_file():
+        # A pipe can be read once; it is opened where it is ingested.
+        format_name(path, options.kind)
+        return None
+    return open_source(path, options.kind, options.reading).total
+
+
+def _ingest_options(args: IngestArgs) -> IngestOptions:
+    from nestvec.datasets.readers import ReadOptions
+    from nestvec.ingest import IngestOptions
+    from nestvec.ingest.columns import ColumnMap
+
+    reading, rows = args.reading, args.rows
+    names = None if reading.columns is None else tuple(name.strip() for name in reading.columns.split(","))
+    return IngestOptions(
+        _target(args.milvus),
+        batch=rows.batch,
+        rejects=rows.rejects,
+        kind=rows.format,
+        restart=rows.restart,
+        on_error=rows.on_error,
+        reading=ReadOptions(
+            delimiter=reading.delimiter,
+            quote=reading.quote,
+            escape=reading.escape,
+            encoding=reading.encoding,
+            nulls=reading.null,
+            columns=names,
+            limit=rows.limit,
+        ),
+        columns=ColumnMap(renamed=args.columns.map, ignore_extra=args.columns.ignore_extra),
+    )
 
 
 def _target(milvus: MilvusArgs) -> str:
@@ -136,37 +280,67 @@ def _target(milvus: MilvusArgs) -> str:
     return f"{place}#{milvus.database}" if milvus.database else place
 
 
-def _print_report(report: IngestReport, collection: str, *, as_json: bool) -> None:
-    """Print the report; exit with 130 after an interruption, with 1 if no row could be written."""
-    rate = report.this_run / report.seconds if report.seconds else 0.0
-    if as_json:
-        print_json(
-            {
-                "collection": collection,
-                "inserted": report.inserted,
-                "rejected": report.rejected,
-                "rejects": str(report.rejects) if report.rejects else None,
-                "resumed_at": report.resumed_at,
-                "finished": report.finished,
-                "seconds": round(report.seconds, 3),
-                "rows_per_second": round(rate, 1),
-            }
-        )
+def _print_reports(reports: Mapping[Path, IngestReport], args: IngestArgs) -> None:
+    """Print the reports; exit with 130 after an interruption, with 1 if no row could be written."""
+    dry_run = args.rows.dry_run
+    if args.json:
+        documents = [
+            {"file": str(path), **_document(report, args.collection, dry_run=dry_run)}
+            for path, report in reports.items()
+        ]
+        print_json(documents[0] if len(args.files) == 1 else {"files": documents})
     else:
-        _print_lines(report, collection, rate)
-    if not report.finished:
-        click.echo("Stopped. To continue, run the same command again (without --restart).", err=True)
-        sys.exit(130)
-    if report.rejected and not report.inserted:
+        for path, report in reports.items():
+            if len(args.files) > 1:
+                click.echo(f"{path}:")
+            _print_lines(report, args.collection, dry_run=dry_run)
+    for path, report in reports.items():
+        if not report.finished:
+            _print_stopped(path)
+            sys.exit(130)
+    rejected = any(report.rejected for report in reports.values())
+    if rejected and not any(report.inserted for report in reports.values()):
         sys.exit(1)
 
 
-def _print_lines(report: IngestReport, collection: str, rate: float) -> None:
+def _print_stopped(path: Path) -> None:
+    if path.is_file():
+        click.echo("Stopped. To continue, run the same command again (without --restart).", err=True)
+    else:
+        click.echo("Stopped. A pipe cannot be continued: begin again with its first row.", err=True)
+
+
+def _document(report: IngestReport, collection: str, *, dry_run: bool) -> dict[str, object]:
+    """A report for programs."""
+    return {
+        "collection": collection,
+        "inserted": 0 if dry_run else report.inserted,
+        **({"accepted": report.inserted} if dry_run else {}),
+        "rejected": report.rejected,
+        "rejects": str(report.rejects) if report.rejects else None,
+        **({"reasons": list(report.reasons)} if dry_run else {}),
+        "resumed_at": report.resumed_at,
+        "finished": report.finished,
+        "seconds": round(report.seconds, 3),
+        "rows_per_second": round(_rate(report), 1),
+    }
+
+
+def _rate(report: IngestReport) -> float:
+    return report.this_run / report.seconds if report.seconds else 0.0
+
+
+def _print_lines(report: IngestReport, collection: str, *, dry_run: bool) -> None:
     resumed = f", resumed after row {report.resumed_at}" if report.resumed_at else ""
-    click.echo(
-        f"{report.inserted} rows into {collection}{resumed}; {report.seconds:.1f} s, {rate:.0f} rows/s."
-    )
+    if dry_run:
+        click.echo(f"{report.inserted} rows can be stored in {collection}; nothing was written.")
+    else:
+        click.echo(
+            f"{report.inserted} rows into {collection}{resumed}; {report.seconds:.1f} s, "
+            f"{_rate(report):.0f} rows/s."
+        )
     if report.rejected:
-        click.echo(f"{report.rejected} rejected; see {report.rejects} for the reasons:")
+        where = f"see {report.rejects} for the reasons" if report.rejects else "the first reasons"
+        click.echo(f"{report.rejected} rejected; {where}:")
         for reason in report.reasons:
             click.echo(f"  {reason}")

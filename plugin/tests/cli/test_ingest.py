@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from nestvec.cli import cli
-from nestvec.cli.ingest import _print_report, _target
+from nestvec.cli.ingest import (
+    ColumnArgs,
+    FileArgs,
+    IngestArgs,
+    RowArgs,
+    _ingest_options,
+    _print_reports,
+    _target,
+)
 from nestvec.cli.options import MilvusArgs
+from nestvec.datasets.readers import ReadOptions
 from nestvec.ingest import IngestReport
+from nestvec.ingest.columns import ColumnMap
 from nestvec_schemas.errors import FileUnreadable
+
+FILE = Path(__file__)
+
+
+def arguments(*, dry_run: bool = False, files: tuple[Path, ...] = (FILE,), json: bool = False) -> IngestArgs:
+    return IngestArgs(
+        files,
+        "c",
+        milvus=MilvusArgs("x.db", "", ""),
+        models=Path("models"),
+        rows=RowArgs("csv", 256, False, None, "reject", 7, dry_run),
+        reading=FileArgs(";", "'", None, "cp1252", ("NA",), "id, title"),
+        columns=ColumnArgs({"Titel": "title"}, True),
+        json=json,
+    )
 
 
 @pytest.mark.parametrize("options", [["--batch", "0"], ["--batch", "5121"], ["--format", "xml"]])
@@ -58,7 +84,7 @@ def test_the_exit_code_says_how_it_went(
 ) -> None:
     found = None
     try:
-        _print_report(report, "c", as_json=False)
+        _print_reports({FILE: report}, arguments())
     except SystemExit as end:
         found = end.code
     assert found == code
@@ -70,3 +96,42 @@ def test_a_target_is_the_same_from_anywhere(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     assert _target(MilvusArgs("x.db", "", "")) == _target(MilvusArgs(str(tmp_path / "x.db"), "", ""))
     assert _target(MilvusArgs("http://h:1/", "", "a")) == "http://h:1#a"
+
+
+def test_the_options_reach_the_reader() -> None:
+    options = _ingest_options(arguments())
+    assert options.kind == "csv"
+    assert options.reading == ReadOptions(
+        delimiter=";", quote="'", encoding="cp1252", nulls=("NA",), columns=("id", "title"), limit=7
+    )
+    assert options.columns == ColumnMap({"Titel": "title"}, ignore_extra=True)
+
+
+def test_several_files_are_reported_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
+    reports = {Path("a.csv"): IngestReport(1, 0, 1.0), Path("b.csv"): IngestReport(2, 0, 1.0)}
+    _print_reports(reports, arguments(files=tuple(reports)))
+    assert capsys.readouterr().out.splitlines()[::2] == ["a.csv:", "b.csv:"]
+    _print_reports(reports, arguments(files=tuple(reports), json=True))
+    document = json.loads(capsys.readouterr().out)
+    assert [(file["file"], file["inserted"]) for file in document["files"]] == [("a.csv", 1), ("b.csv", 2)]
+
+
+def test_a_dry_run_says_that_nothing_was_written(capsys: pytest.CaptureFixture[str]) -> None:
+    _print_reports({FILE: IngestReport(3, 1, 1.0, ("line 2: bad",))}, arguments(dry_run=True))
+    assert capsys.readouterr().out.splitlines() == [
+        "3 rows can be stored in c; nothing was written.",
+        "1 rejected; the first reasons:",
+        "  line 2: bad",
+    ]
+
+
+def test_standard_input_needs_a_format(tmp_path: Path) -> None:
+    command = ["ingest", "-", "--collection", "c", "--uri", str(tmp_path / "new.db")]
+    with pytest.raises(FileUnreadable, match="standard input is not known"):
+        CliRunner().invoke(cli, command, catch_exceptions=False)
+
+
+def test_one_file_of_rejected_rows_is_not_for_several_files(tmp_path: Path) -> None:
+    command = ["ingest", __file__, __file__, "--rejects", "r", "--collection", "c", "--uri", "new.db"]
+    result = CliRunner().invoke(cli, command)
+    assert (result.exit_code, "--rejects is for one file" in result.output) == (2, True)

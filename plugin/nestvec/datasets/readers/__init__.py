@@ -5,7 +5,7 @@ They give one row at a time, in memory that does not grow with the file.
 
 from nestvec.datasets.readers.options import ReadOptions
 from nestvec.datasets.readers.rows import MAX_ROW_BYTES, CellTypes, SourceRow
-from nestvec.datasets.readers.source import FORMATS, RowSource, open_source
+from nestvec.datasets.readers.source import FORMATS, RowSource, format_name, open_source
 from nestvec.datasets.readers.streams import STDIN
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "ReadOptions",
     "RowSource",
     "SourceRow",
+    "format_name",
     "open_source",
 ]

@@ -89,9 +89,7 @@ def open_source(path: Path, kind: str | None = None, options: ReadOptions | None
     Raises FileUnreadable.
     """
     options = options or ReadOptions()
-    name = kind or _format_of(path)
-    if name not in FORMATS:
-        raise _unknown_format(path, name)
+    name = format_name(path, kind)
     file_format = FORMATS[name]
     _check_options(name, options)
     if options.delimiter is None and file_format.delimiter is not None:
@@ -108,6 +106,14 @@ def open_source(path: Path, kind: str | None = None, options: ReadOptions | None
     if total is not None and options.limit is not None:
         total = min(total, options.limit)
     return RowSource(path, name, columns=columns, total=total, input=source, options=options)
+
+
+def format_name(path: Path, kind: str | None = None) -> str:
+    """``kind``, or the format of a path's extension. Raises FileUnreadable if there is none of this name."""
+    name = kind or _format_of(path)
+    if name not in FORMATS:
+        raise _unknown_format(path, name)
+    return name
 
 
 def _format_of(path: Path) -> str:

@@ -1,0 +1,51 @@
+"""Check the rows of a file as an ingest does, and write nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from nestvec.datasets.readers import open_source
+from nestvec.ingest.batches import batch_rows, max_batch_rows
+from nestvec.ingest.options import IngestOptions, IngestReport
+from nestvec.ingest.row_schema import check_header, row_schema
+from nestvec.milvus.catalog import Table
+from nestvec.terminal.progress import Advance
+
+_MAX_REASONS = 5
+
+
+def check_rows(
+    table: Table,
+    path: Path,
+    options: IngestOptions,
+    advance: Advance = lambda rows: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> IngestReport:
+    """Read and convert a file's rows; ``inserted`` of the report counts those that can be stored.
+
+    Neither Milvus nor the service is called: images are not checked. Raises FileUnreadable, IngestError.
+    """
+    started = time.monotonic()
+    source = open_source(path, options.kind, options.reading)
+    columns = options.columns.with_header(source.columns, path=source.input.name)
+    schema = row_schema(table, source.cells, columns)
+    if source.columns is not None:
+        check_header(source.columns, schema, path=source.input.name)
+    accepted, rejected, finished, reasons = 0, 0, True, list[str]()
+    for batch in batch_rows(source.items(), schema, max_batch_rows(table, options.batch)):
+        if stop():
+            finished = False
+            break
+        accepted += len(batch.rows)
+        rejected += len(batch.rejected)
+        reasons += [f"{row.place}: {row.reason}" for row in batch.rejected][: _MAX_REASONS - len(reasons)]
+        advance(batch.read)
+    return IngestReport(
+        inserted=accepted,
+        rejected=rejected,
+        seconds=time.monotonic() - started,
+        reasons=tuple(reasons),
+        finished=finished,
+    )
