@@ -71,11 +71,24 @@ service maps the classes to statuses in ``nestvec.service.api.error_codes``.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Self
 
 _MAX_VALUE_LENGTH = 200
 """Characters of a value that a message shows."""
+
+_MAX_SENTENCE_LENGTH = 2000
+"""Characters of a cause, or of a next step, that a message shows: they may contain what a client sent."""
+
+_MAX_COMPARED_LENGTH = 100
+"""Characters of a name beyond which none is similar."""
+
+_SECRET = re.compile(
+    r"([?&](?:[\w-]*(?:key|secret|password|passwd|signature|credential)|(?:[\w-]*[_-])?token|sig)=)[^&\s'\"]+",
+    re.IGNORECASE,
+)
+"""A secret in an address's query string, and the name before it."""
 
 _ABSENT = object()
 
@@ -102,8 +115,8 @@ class NestvecError(Exception):
         self._has_value = value is not _ABSENT
 
     def __str__(self) -> str:
-        value = f": {_shown(self.value)}" if self._has_value else ""
-        return f"{self.cause}{value}. {self.next_step}"
+        value = f": {shown(self.value)}" if self._has_value else ""
+        return f"{_printable(self.cause)}{value}. {_printable(self.next_step)}"
 
     def reworded(self, *, cause: str | None = None, next_step: str | None = None) -> Self:
         """The same error with another cause or next step; everything else about it stays."""
@@ -115,14 +128,22 @@ class NestvecError(Exception):
         return error
 
 
-def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return text if len(text) <= _MAX_VALUE_LENGTH else f"{text[:_MAX_VALUE_LENGTH]}… ({len(text)} characters)"
+def shown(value: object) -> str:
+    """A value as messages show it: at most 200 characters, and without the secrets of an address."""
+    return _printable(value if isinstance(value, str) else repr(value), _MAX_VALUE_LENGTH)
+
+
+def _printable(text: str, max_length: int = _MAX_SENTENCE_LENGTH) -> str:
+    part = text[:max_length].encode("utf-8", "backslashreplace").decode("utf-8")
+    # An address that is cut has its secret cut, too.
+    part = _SECRET.sub(r"\1…", part)
+    return part if len(text) <= max_length else f"{part}… ({len(text)} characters)"
 
 
 def nearest(name: str, offered: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` for the offered name closest to ``name``, else an empty string."""
+    if len(name) > _MAX_COMPARED_LENGTH:
+        return ""
     close = difflib.get_close_matches(name, list(offered), n=1, cutoff=0.6)
     return f" Did you mean '{close[0]}'?" if close else ""
 

@@ -46,6 +46,32 @@ def test_each_error_says_cause_value_and_next_step(name: str) -> None:
     assert kind.__doc__
 
 
+@pytest.mark.parametrize("part", ["cause", "next_step"])
+def test_a_client_cannot_lengthen_a_message(part: str) -> None:
+    sentences = {"cause": "odd", "next_step": "Change it."} | {part: "x" * 1_000_000}
+    assert len(str(NestvecError(sentences["cause"], next_step=sentences["next_step"]))) < 2100
+
+
+@pytest.mark.parametrize(
+    ("address", "printed"),
+    [
+        ("http://host/embed?key=abc&dim=4", "http://host/embed?key=…&dim=4"),
+        ("http://host?dim=4&api_key=abc", "http://host?dim=4&api_key=…"),
+        ("http://host?X-Amz-Signature=abc", "http://host?X-Amz-Signature=…"),
+        ("http://host?access_token=abc'", "http://host?access_token=…'"),
+        ("http://host?max_tokens=4", "http://host?max_tokens=4"),
+    ],
+)
+def test_a_secret_in_an_address_is_hidden(address: str, printed: str) -> None:
+    error = NestvecError(f"no service answers at {address}", value=address, next_step=f"Open {address} again.")
+    assert str(error) == f"no service answers at {printed}: {printed}. Open {printed} again."
+
+
+def test_a_lone_surrogate_can_be_printed() -> None:
+    error = NestvecError("odd \ud800", value="\udc00", next_step="Change \ud800.")
+    assert str(error) == "odd \\ud800: \\udc00. Change \\ud800."
+
+
 def test_an_error_without_a_value() -> None:
     assert str(NestvecError("nothing was given", next_step="Give it.")) == "nothing was given. Give it."
 

@@ -13,6 +13,7 @@ from nestvec.service.api.selection import PROMPT_DESCRIPTION, QueryString, selec
 from nestvec.service.bodies.fields import Texts
 from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.preprocess.truncation import Truncation
+from nestvec_schemas.errors import shown
 from nestvec_schemas.manifest import PromptName
 
 router = APIRouter(tags=["nestvec"], responses=error_models("/check"), route_class=BodyRoute)
@@ -63,7 +64,7 @@ async def check(body: CheckRequest, request: Request, query: QueryString) -> Che
             UnreadableInput(
                 index=places[position],
                 cause=error.cause,
-                value=None if error.value is None else str(error.value),
+                value=None if error.value is None else shown(error.value),
                 next_step=error.next_step,
             )
             for position, error in sorted(result.failed.items())
