@@ -296,9 +296,10 @@ def parse_manifest(data: bytes, *, path: str) -> Manifest:
     """Read a manifest. Raises ManifestCorrupt or ManifestTooNew, naming ``path``."""
     try:
         fields = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
+        cause = "is nested too deeply" if isinstance(error, RecursionError) else "is not JSON"
         raise ManifestCorrupt(
-            f"{path} is not JSON", value=str(error), next_step="Export the encoder again."
+            f"{path} {cause}", value=str(error), next_step="Export the encoder again."
         ) from error
     version = fields.get("format") if isinstance(fields, dict) else None
     if isinstance(version, int) and version > MANIFEST_FORMAT:

@@ -63,8 +63,8 @@ def test_a_client_cannot_lengthen_a_message(part: str) -> None:
     ],
 )
 def test_a_secret_in_an_address_is_hidden(address: str, printed: str) -> None:
-    error = NestvecError(f"no service answers at {address}", value=address, next_step=f"Open {address} again.")
-    assert str(error) == f"no service answers at {printed}: {printed}. Open {printed} again."
+    error = NestvecError(f"nothing answers at {address}", value=address, next_step=f"Open {address} again.")
+    assert str(error) == f"nothing answers at {printed}: {printed}. Open {printed} again."
 
 
 def test_a_lone_surrogate_can_be_printed() -> None:

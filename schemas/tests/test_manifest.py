@@ -85,6 +85,9 @@ def test_a_manifest_cannot_be_changed() -> None:
     [
         (b"{", ManifestCorrupt, "encoder.json is not JSON"),
         (b"\xff\xfe", ManifestCorrupt, "encoder.json is not JSON"),
+        (b"[" * 500_000, ManifestCorrupt, "encoder.json is nested too deeply"),
+        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, ManifestCorrupt, "encoder.json is nested too deeply"),
+        (b"1" * 100_000, ManifestCorrupt, "encoder.json is not JSON"),
         (b"[]", ManifestCorrupt, "the manifest is invalid"),
         (b"{}", ManifestCorrupt, "name is invalid: Field required"),
         (changed(format=MANIFEST_FORMAT + 1), ManifestTooNew, "Upgrade nestvec"),
