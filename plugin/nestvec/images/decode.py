@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from nestvec.images.cost import decoding_bytes, scan_count
+from nestvec.images.policy import ImageLimits
 from nestvec_schemas.errors import ImageUnreadable
 from nestvec_schemas.preprocessing.pixels import to_8bit_color
 
@@ -17,8 +21,10 @@ FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP")
 """The formats that are decoded, by Pillow's names. Formats that run an interpreter (EPS), or that
 nobody tests, are not among them."""
 
-# libjpeg decodes the whole image once for every scan: a file of 20 MB can keep it busy for hours.
+# libjpeg goes through the whole image once for every scan: a file of 20 MB can keep it busy for hours.
 _MAX_SCANS: Final = 100
+_MAX_SCANNED_PIXELS: Final = 1_000_000_000
+"""Pixels times scans of a JPEG: about 2 s."""
 
 # What often arrives instead of a supported image, by how it begins.
 _UNSUPPORTED_FORMATS: Final[tuple[tuple[re.Pattern[bytes], str], ...]] = (
@@ -45,26 +51,80 @@ def _available_formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)  # Pillow before 11.3 has no AVIF
 
 
+@dataclass(frozen=True)
+class OpenedImage:
+    """An image whose header was read."""
+
+    image: Image.Image
+    shown: str
+    """Its name in errors."""
+    decoding_bytes: int
+    """An upper bound of the memory to decode it."""
+
+
+def open_image(data: bytes, limits: ImageLimits, shown: str) -> OpenedImage:
+    """Read the header of an image; ``shown`` names it in errors.
+
+    Raises ImageUnreadable for what is not an image, and for one that has more pixels, sides or scans than
+    ``limits`` allow, or takes too much memory to decode.
+    """
+    scans = scan_count(data)
+    with _errors_named(data, limits.max_pixels, shown):
+        if scans > _MAX_SCANS:
+            raise _unreadable(f"it has more than {_MAX_SCANS} scans", shown)
+        image = Image.open(io.BytesIO(data), formats=_available_formats())
+        width, height = image.size
+        if width * height > limits.max_pixels:
+            raise _too_many_pixels(limits.max_pixels, f"{shown}: {width} × {height}")
+        if max(width, height) > limits.max_side:
+            raise _too_much(f"a side of more than {limits.max_side} pixels", f"{shown}: {width} × {height}")
+        if scans * width * height > _MAX_SCANNED_PIXELS:
+            raise _too_much("too many scans for its size", f"{shown}: {scans} scans of {width} × {height}")
+        needed = decoding_bytes(image, data)
+        if needed > limits.max_decoding_bytes:
+            raise ImageUnreadable(
+                "decoding the image takes more memory than the service has for it",
+                value=f"{shown}: {width} × {height}, {needed >> 20} MB",
+                next_step="Store a smaller one, or have the service allow more (--image-memory).",
+            )
+        return OpenedImage(image, shown, needed)
+
+
+def decode_opened(opened: OpenedImage, max_pixels: int = ImageLimits.max_pixels) -> Image.Image:
+    """The first frame, upright, with 8 bits per channel: RGB, or RGBA if it has transparency.
+
+    Raises ImageUnreadable for what is truncated, or cannot be decoded.
+    """
+    image = opened.image
+    with _errors_named(b"", max_pixels, opened.shown):
+        image.load()
+        with suppress(Exception):  # damaged metadata does not make an image unreadable
+            ImageOps.exif_transpose(image, in_place=True)
+        upright = to_8bit_color(image)
+        upright.info.clear()
+        return upright
+
+
+def detached(image: Image.Image) -> Image.Image:
+    """The image without the file that it was read from."""
+    return image.copy() if type(image) is not Image.Image else image
+
+
 def decode(data: bytes, *, max_pixels: int, shown: str) -> Image.Image:
     """The first frame, upright, with 8 bits per channel: RGB, or RGBA if it has transparency.
 
     ``shown`` names the image in errors. Raises ImageUnreadable for what is not an image, is truncated, or has
     more than ``max_pixels``.
     """
-    if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > _MAX_SCANS:
-        raise _unreadable(f"it has more than {_MAX_SCANS} scans", shown)
+    opened = open_image(data, ImageLimits(max_pixels=max_pixels), shown)
+    return detached(decode_opened(opened, max_pixels))
+
+
+@contextmanager
+def _errors_named(data: bytes, max_pixels: int, shown: str) -> Iterator[None]:
+    """Whatever a decoder raises, as an ImageUnreadable that names the image."""
     try:
-        image = Image.open(io.BytesIO(data), formats=_available_formats())
-        width, height = image.size
-        if width * height > max_pixels:
-            raise _too_many_pixels(max_pixels, f"{shown}: {width} × {height}")
-        image.load()
-        with suppress(Exception):  # damaged metadata does not make an image unreadable
-            ImageOps.exif_transpose(image, in_place=True)
-        upright = to_8bit_color(image)
-        upright = upright.copy() if upright is image else upright  # detached from the file it was read from
-        upright.info.clear()
-        return upright
+        yield
     except UnidentifiedImageError as error:
         raise _unsupported(data, shown) from error
     except ImageUnreadable as error:
@@ -94,6 +154,10 @@ def _too_many_pixels(max_pixels: int, shown: str) -> ImageUnreadable:
         value=shown,
         next_step="Store a smaller one.",
     )
+
+
+def _too_much(of_what: str, value: str) -> ImageUnreadable:
+    return ImageUnreadable(f"the image has {of_what}", value=value, next_step="Store a smaller one.")
 
 
 def _unreadable(reason: str, shown: str) -> ImageUnreadable:

@@ -21,7 +21,7 @@ _Check = tuple[str, object, bool, str]
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """How much of one image is read."""
+    """How much of one image is read, and of all images at a time."""
 
     max_bytes: int = 20 << 20
     """As it is fetched."""
@@ -29,9 +29,19 @@ class ImageLimits:
     """For all of the fetching."""
     max_pixels: int = 50_000_000
     """As it is decoded."""
+    max_side: int = 65_535
+    """Of the longer side in pixels, which is also a JPEG's limit: resizing keeps weights for each of them."""
+    max_memory: int = 200 << 20
+    """For decoding, over all images of a service at a time. An image that takes more, up to twice as much, is
+    decoded alone. The same again for images as they are fetched, and for those that wait to be embedded."""
     max_redirects: int = 3
     max_concurrent: int = 16
     """Images of one batch that are fetched at the same time."""
+
+    @property
+    def max_decoding_bytes(self) -> int:
+        """The most that decoding one image may take."""
+        return 2 * self.max_memory
 
     def __post_init__(self) -> None:
         seconds_valid = self.max_seconds > 0 and math.isfinite(self.max_seconds)
@@ -41,6 +51,8 @@ class ImageLimits:
                 ("max_bytes", self.max_bytes, self.max_bytes > 0, "Use at least 1."),
                 ("max_seconds", self.max_seconds, seconds_valid, "Use a time above 0."),
                 ("max_pixels", self.max_pixels, pixels_valid, f"Use 1 to {MAX_PIXELS}."),
+                ("max_side", self.max_side, self.max_side > 0, "Use at least 1."),
+                ("max_memory", self.max_memory, self.max_memory > 0, "Use at least 1."),
                 ("max_redirects", self.max_redirects, self.max_redirects >= 0, "Use at least 0."),
                 ("max_concurrent", self.max_concurrent, self.max_concurrent > 0, "Use at least 1."),
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import re
 import threading
 import time
@@ -54,16 +55,16 @@ def _read_body(body: Any, length: int | None, policy: ImagePolicy, deadline: flo
         raise too_large(policy.limits.max_bytes, shown)
     # The body's read() waits for the whole part, however slowly it arrives; urllib3's read1() does not.
     read = body._raw_stream.read1
-    data = bytearray()
+    data = io.BytesIO()  # gives its bytes away without a copy
     while part := read(_READ_SIZE):
-        data += part
-        if len(data) > policy.limits.max_bytes:
+        data.write(part)
+        if data.tell() > policy.limits.max_bytes:
             raise too_large(policy.limits.max_bytes, shown)
         if time.monotonic() > deadline:
             raise too_slow(policy.limits.max_seconds, shown)
-    if length is not None and len(data) != length:
+    if length is not None and data.tell() != length:
         raise unreachable("the store closed the connection early", shown)
-    return bytes(data)
+    return data.getvalue()
 
 
 def _client(policy: ImagePolicy, shown: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from functools import lru_cache
 from importlib.metadata import version
 from types import TracebackType
@@ -142,15 +143,15 @@ class WebFetcher:
         declared_length = response.headers.get("content-length", "")
         if declared_length.isdecimal() and int(declared_length[:20]) > limit:
             raise too_large(limit, shown)
-        data = bytearray()
+        data = io.BytesIO()  # gives its bytes away without a copy
         try:
             async for part in response.aiter_raw():
-                data += part
-                if len(data) > limit:
+                data.write(part)
+                if data.tell() > limit:
                     raise too_large(limit, shown)
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             raise unreachable(_reason(error), shown) from error
-        return bytes(data)
+        return data.getvalue()
 
 
 def _redirect_target(url: httpx.URL, location: str, shown: str) -> str:

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import nestvec.images
-from nestvec.images import ImagePolicy, load_images, load_pixels
+from nestvec.images import Caller, ImagePolicy, load_images, load_pixels
+from nestvec.images.loading import _Loader
+from nestvec.images.memory import _memories
 from nestvec.images.policy import ImageLimits
 from nestvec_schemas.errors import ImageRefused, ImageUnreachable, ImageUnreadable
 from nestvec_schemas.preprocessing.pixels import ImageTransform, image_pixels
@@ -36,7 +38,7 @@ def kinds(found: list[Any]) -> list[type]:
 def test_the_public_names_are_these() -> None:
     loading = ["load_images", "load_patches", "load_pixels"]
     values = ["ImageAddress", "ImageLimits", "ImagePolicy"]
-    assert nestvec.images.__all__ == [*values, "is_address", *loading, "parse_address"]
+    assert nestvec.images.__all__ == ["Caller", *values, "is_address", *loading, "parse_address"]
 
 
 def test_importing_loads_nothing_heavy() -> None:
@@ -234,3 +236,63 @@ def test_no_error_tells_a_secret(site: Any) -> None:
     for error in asyncio.run(load_images(texts, OPEN)):
         assert isinstance(error, ImageRefused | ImageUnreachable | ImageUnreadable)
         assert secret not in str(error) and len(str(error)) < 600
+
+
+def test_loading_ends_at_the_callers_deadline(site: Any, png: bytes) -> None:
+    over = threading.Event()
+    site.answers["/silent"] = lambda _: over.wait(60)
+
+    async def load() -> None:
+        deadline = asyncio.get_running_loop().time() + 0.1
+        patient = ImagePolicy(schemes=frozenset({"http"}), allow_private=True)
+        await load_images([f"{site.url}/silent"], patient, caller=Caller("a", deadline))
+
+    try:
+        with pytest.raises(TimeoutError):
+            asyncio.run(load())
+    finally:
+        over.set()
+
+
+def test_the_memory_of_a_batch_is_given_back(site: Any, png: bytes) -> None:
+    how = ImageTransform(height=5, width=4)
+    limits = ImageLimits(max_seconds=2, max_memory=1 << 20)
+    policy = ImagePolicy(schemes=frozenset({"data", "http"}), allow_private=True, limits=limits)
+    huge = io.BytesIO()
+    Image.new("RGB", (900, 900)).save(huge, "PNG")
+
+    async def load() -> list[Any]:
+        texts = [f"{site.url}/cat.png", "a cat", f"{site.url}/none.png", data_uri(huge.getvalue())]
+        found = await load_pixels(texts, policy, how)
+        (memory,) = _memories[asyncio.get_running_loop()].values()
+        while memory.decoding.holders or memory.fetched.holders:
+            await asyncio.sleep(0.01)
+        assert memory.decoding.taken == memory.fetched.taken == 0
+        assert memory.pixels.taken == 5 * 4 * 3
+        return found
+
+    found = asyncio.run(load())
+    assert kinds(found) == [np.ndarray, ImageRefused, ImageUnreachable, ImageUnreadable]
+    assert "more memory" in str(found[3])
+
+
+def test_many_large_images_are_decoded_within_the_memory(png: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    finish = _Loader._finish
+
+    def watched(self: Any, opened: Any) -> Any:
+        (memory,) = _memories[next(iter(_memories))].values()
+        taken.append(memory.decoding.taken)
+        return finish(self, opened)
+
+    monkeypatch.setattr(_Loader, "_finish", watched)
+    policy = ImagePolicy(limits=ImageLimits(max_memory=1 << 20))
+    images = []
+    for number in range(12):
+        buffer = io.BytesIO()
+        Image.new("RGB", (300 + number, 400)).save(buffer, "PNG")
+        images.append(data_uri(buffer.getvalue()))
+    _memories.clear()
+    found = asyncio.run(load_pixels(images, policy, ImageTransform(height=5, width=4)))
+    assert kinds(found) == [np.ndarray] * 12
+    assert len(taken) == 12 and 480_000 < max(taken) <= 1 << 20

@@ -38,6 +38,9 @@ RESAMPLING_FILTERS: Final[dict[Resample, Image.Resampling]] = {
 _MAX_RESIZED_PIXELS = 1 << 24
 _MAX_PASS_PIXELS = 1 << 26
 
+# Rows whose transparency is flattened at a time.
+_STRIP_PIXELS = 1 << 18
+
 
 class ImageTransform(BaseModel):
     """How an image becomes ``height`` × ``width`` pixels of RGB."""
@@ -96,6 +99,13 @@ def image_pixels(image: Image.Image, transform: ImageTransform) -> NDArray[np.ui
     return np.array(_center_crop(flat, size, transform), dtype=np.uint8)
 
 
+def resizing_bytes(size: tuple[int, int], transform: ImageTransform) -> int:
+    """An upper bound of the memory that ``image_pixels`` takes besides an RGB image of ``size``."""
+    width, height = _resized_size(size, transform)
+    first_pass = min(width * size[1], _MAX_PASS_PIXELS)
+    return 4 * (first_pass + 2 * min(width * height, _MAX_RESIZED_PIXELS))
+
+
 def to_8bit_color(image: Image.Image) -> Image.Image:
     """The image with 8 bits per channel: RGBA if it has transparency, else RGB.
 
@@ -135,8 +145,14 @@ def _unusable_levels(description: str) -> ImageUnreadable:
 def flatten_transparency(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
     if image.mode == "RGB":
         return image
-    below = Image.new("RGBA", image.size, (*background, 255))
-    return Image.alpha_composite(below, image).convert("RGB")
+    width, height = image.size
+    flat = Image.new("RGB", image.size)
+    step = max(1, _STRIP_PIXELS // max(1, width))
+    for top in range(0, height, step):
+        strip = image.crop((0, top, width, min(top + step, height)))
+        below = Image.new("RGBA", strip.size, (*background, 255))
+        flat.paste(Image.alpha_composite(below, strip).convert("RGB"), (0, top))
+    return flat
 
 
 def _resized_size(size: tuple[int, int], transform: ImageTransform) -> tuple[int, int]:

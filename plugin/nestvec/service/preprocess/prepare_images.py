@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nestvec.images import ImagePolicy, load_patches, load_pixels
+from nestvec.images import Caller, ImagePolicy, load_patches, load_pixels
 from nestvec.service.encoders import LoadedEncoder
 from nestvec.service.preprocess.inputs import EmbedInput, ModelInput, PreparedInputs
+from nestvec.service.request_context import current_context, deadline_exceeded
 from nestvec_schemas.errors import BodyInvalid, ManifestCorrupt, NestvecError
 from nestvec_schemas.preprocessing.frames import FRAME_MASK, frame_indices, pad_frames, read_sequence
 from nestvec_schemas.preprocessing.patches import PATCHES, Patching
@@ -36,13 +38,25 @@ async def prepare_images(
     addresses = [_image_addresses(encoder, value, tower) for value in inputs]
     readable = [entry for entry in addresses if not isinstance(entry, NestvecError)]
     distinct = list(dict.fromkeys(address for entry in readable for address in entry))
-    loaded = dict(zip(distinct, await load_pixels(distinct, images, tower.image_transform), strict=True))
+    with image_caller() as caller:
+        pixels = await load_pixels(distinct, images, tower.image_transform, caller=caller)
+    loaded = dict(zip(distinct, pixels, strict=True))
     return [
         entry
         if isinstance(entry, NestvecError)
         else _image_input([loaded[address] for address in entry], tower)
         for entry in addresses
     ]
+
+
+@contextmanager
+def image_caller() -> Iterator[Caller]:
+    """For whom the current request loads images. Raises DeadlineExceeded if its time ends in the block."""
+    context = current_context()
+    try:
+        yield Caller(context.client, context.deadline)
+    except TimeoutError as error:
+        raise deadline_exceeded(context, "its images were fetched and decoded") from error
 
 
 async def _prepare_patches(
@@ -52,7 +66,9 @@ async def _prepare_patches(
     tower = encoder.manifest.towers["image"]
     addresses = [_image_addresses(encoder, value, tower) for value in inputs]
     distinct = list(dict.fromkeys(entry[0] for entry in addresses if not isinstance(entry, NestvecError)))
-    loaded = dict(zip(distinct, await load_patches(distinct, images, patching), strict=True))
+    with image_caller() as caller:
+        patches = await load_patches(distinct, images, patching, caller=caller)
+    loaded = dict(zip(distinct, patches, strict=True))
     prepared: PreparedInputs = []
     for entry in addresses:
         arrays = entry if isinstance(entry, NestvecError) else loaded[entry[0]]

@@ -20,7 +20,7 @@ from nestvec.service.preprocess.inputs import (
     check_ids,
 )
 from nestvec.service.preprocess.messages import Message, parse_message
-from nestvec.service.preprocess.prepare_images import no_preprocessing
+from nestvec.service.preprocess.prepare_images import image_caller, no_preprocessing
 from nestvec.service.preprocess.tokenizer import EncoderTokenizer
 from nestvec.service.preprocess.truncation import Truncation
 from nestvec_schemas.errors import BodyInvalid, NestvecError, NotOffered
@@ -48,7 +48,9 @@ async def prepare_messages(
     addresses = list(
         dict.fromkeys(message.image for message in messages if isinstance(message, Message) and message.image)
     )
-    pixels = dict(zip(addresses, await load_pixels(addresses, images, tower.image_transform), strict=True))
+    with image_caller() as caller:
+        loaded = await load_pixels(addresses, images, tower.image_transform, caller=caller)
+    pixels = dict(zip(addresses, loaded, strict=True))
     return partial(_render_messages, tokenizer, chat, messages, pixels, truncation)
 
 
