@@ -56,12 +56,15 @@ def command(args: ServeArgs) -> None:
     Example:
       nestvec serve --models models --port 8080 --api-keys keys.txt
     """
+    from nestvec.service.hangup import Hangup
     from nestvec.service.observability.logs import service_log
     from nestvec.service.server import bind, create_server, listening_url, open_embedder, serve
 
     if args.print_config:
         print_config(click.get_current_context())
         return
+    hangup = Hangup()
+    hangup.install()
     with (
         service_log(args.observability.log_format),
         bind(args.network.host, args.network.port) as listener,
@@ -74,6 +77,7 @@ def command(args: ServeArgs) -> None:
         )
         server = create_server(embedder)
         _print_start(embedder, listening_url(listener, tls=args.access.tls_cert is not None))
+        hangup.attach(server.operations.request_reload, server.handle_exit)
         serve(server, listener)
 
 

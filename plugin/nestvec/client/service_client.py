@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import httpx
 import numpy as np
-from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter
+from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter, model_validator
 
 from nestvec.client.http import (
     EMBED_SECONDS,
@@ -65,7 +65,17 @@ class ServiceInfo(BaseModel):
     """What a service says about itself."""
 
     encoders: Mapping[str, EncoderInfo]
+    """By name and by alias."""
+
     max_client_batch_size: int
+    aliases: Mapping[str, str] = {}
+    """Other names, with the encoder of each."""
+
+    @model_validator(mode="after")
+    def _encoders_have_aliases(self) -> ServiceInfo:
+        named = {alias: self.encoders[name] for alias, name in self.aliases.items() if name in self.encoders}
+        self.encoders = {**named, **self.encoders}
+        return self
 
     def encoder(self, name: str, service: str) -> EncoderInfo:
         """One encoder. Raises EncoderNotFound with the nearest name."""
@@ -74,7 +84,7 @@ class ServiceInfo(BaseModel):
                 f"the service at {service} has no encoder of this name",
                 value=name,
                 next_step=f"Available: {', '.join(sorted(self.encoders))}.{nearest(name, self.encoders)} "
-                "Export it into the service's model repository, then restart the service.",
+                "Export it into the service's model repository, then reload the service (SIGHUP).",
             )
         return self.encoders[name]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
+import gc
 import signal
 import socket
 import ssl
@@ -96,34 +96,11 @@ def serve(server: Server, listener: socket.socket) -> None:
     # that arrives before uvicorn handles signals must not be lost.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, server.handle_exit)
-    _reload_on_hangup(server)
     _raise_open_file_limit()
+    # What there is by now stays: to look for garbage in it would stop every request for a tenth of a second.
+    gc.collect()
+    gc.freeze()
     server.run(sockets=[listener])
-
-
-def _reload_on_hangup(server: Server) -> None:
-    """Have SIGHUP reload keys and encoders, but stop the service if it is its terminal that hangs up."""
-    hangup = getattr(signal, "SIGHUP", None)  # not on Windows
-    if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:  # as nohup starts it
-        return
-    had_terminal = _has_terminal()
-
-    def handle(sig: int, frame: FrameType | None) -> None:
-        if had_terminal and not _has_terminal():
-            server.handle_exit(sig, frame)
-        else:
-            server.operations.request_reload()
-
-    signal.signal(hangup, handle)
-
-
-def _has_terminal() -> bool:
-    """Whether the process has a controlling terminal."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
 
 
 @contextmanager
