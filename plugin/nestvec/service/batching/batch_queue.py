@@ -18,6 +18,10 @@ MAX_PADDING_RATIO: Final = 1.25
 
 _MAX_IDLE_CLIENTS: Final = 256
 
+_PATIENCE_BATCHES: Final = 16
+_PATIENCE_TURNS: Final = 2
+"""A client waits for so many batches, and so many more of each client that waits too, but no longer."""
+
 _numbers = itertools.count()
 
 
@@ -86,9 +90,11 @@ class _Lane:
 class _Client:
     """What one client waits for; while both priorities wait, its batches alternate between them."""
 
-    def __init__(self, start: float) -> None:
-        self.start = start
+    def __init__(self) -> None:
+        self.start = 0.0
         """When its next batch starts, in virtual time."""
+        self.waiting_since = 0
+        """The number of batches before the first that it waited for since its last one."""
         self.interactive, self.bulk = _Lane(self), _Lane(self)
         self._after_interactive = False
 
@@ -141,6 +147,7 @@ class BatchQueue:
         self._max_tokens, self._max_inputs = max_tokens, max_inputs
         self._clients: dict[str, _Client] = {}
         self._virtual_time = 0.0
+        self._batches = 0
         self._length = 0
 
     def __len__(self) -> int:
@@ -174,8 +181,11 @@ class BatchQueue:
 
         ``free_tokens`` of other clients' queries may always be in the batch of a query.
         """
-        client = min((client for client in self._clients.values() if client), key=_priority)
+        clients = sorted((client for client in self._clients.values() if client), key=_priority)
+        client = self._next(clients)
         self._virtual_time = max(self._virtual_time, client.start)
+        self._batches += 1
+        client.waiting_since = self._batches
         interactive = client.next_is_interactive()
         lane = client.lane(interactive=interactive)
         batch = _Batch(lane.first, self._max_tokens, self._max_inputs)
@@ -183,7 +193,7 @@ class BatchQueue:
         lane.fill(batch)
         own_tokens = batch.tokens
         client.start += own_tokens
-        for other in sorted((other for other in self._clients.values() if other), key=_priority):
+        for other in clients:
             if other is client:
                 continue
             if len(batch.items) >= self._max_inputs:
@@ -196,12 +206,19 @@ class BatchQueue:
         self._forget_idle()
         return batch.items
 
+    def _next(self, clients: Sequence[_Client]) -> _Client:
+        """The first in virtual time; but a stream of new clients must not keep others waiting for good."""
+        longest = min(clients, key=_waiting_since)
+        patience = _PATIENCE_BATCHES + _PATIENCE_TURNS * len(clients)
+        return longest if self._batches - longest.waiting_since > patience else clients[0]
+
     def _lane(self, name: str, request_size: int) -> _Lane:
         client = self._clients.get(name)
         if client is None:
-            client = self._clients[name] = _Client(self._virtual_time)
-        elif not client:
+            client = self._clients[name] = _Client()
+        if not client:
             client.start = max(client.start, self._virtual_time)
+            client.waiting_since = self._batches
         return client.lane(interactive=request_size <= MAX_INTERACTIVE_INPUTS)
 
     def _forget_idle(self) -> None:
@@ -227,6 +244,10 @@ def _leave(item: QueuedInput, left: _Lane | None = None) -> None:
 def _priority(client: _Client) -> tuple[float, int]:
     # Of clients that have had the same, the one that waits for less.
     return client.start, len(client)
+
+
+def _waiting_since(client: _Client) -> int:
+    return client.waiting_since
 
 
 def _length(item: QueuedInput) -> int:

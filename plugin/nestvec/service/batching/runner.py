@@ -90,8 +90,8 @@ class BatchRunner:
     ) -> None:
         self._spec, self._engine, self._settings = spec, engine, settings
         self._observer = observer
-        self.speed = EngineSpeed(spec.max_tokens)
-        self.admission = QueueAdmission(settings.load, lambda: self.speed.recent)
+        speed = self.speed = EngineSpeed(spec.max_tokens)
+        self.admission = QueueAdmission(settings.load, lambda: speed.recent)
         self._cache = EmbeddingCache(settings.cache.max_bytes, settings.cache.seconds)
         self._pending: dict[CacheKey, PendingEmbedding] = {}
         self._queue = BatchQueue(_max_batch_tokens(spec, settings.batches.tokens), settings.batches.texts)

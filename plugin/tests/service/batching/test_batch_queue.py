@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,3 +113,142 @@ def test_what_is_dropped_is_in_no_batch(
     taken = [id(one) for batch in drain(queue) for one in batch]
     assert sorted(taken) == sorted(id(one) for index, one in enumerate(put) if index not in gone)
     assert not any(queue.drop(one) for one in put)
+
+
+clients = st.sampled_from("abcde")
+adding = st.tuples(clients, st.integers(1, 12), st.integers(1, 200), st.sampled_from([0, 2]))
+"""A client, and the number, length and exit of the inputs of its request."""
+steps = st.lists(st.one_of(adding, st.just("take"), st.just("drop"), st.just("share")), max_size=60)
+
+
+@given(steps=steps, tokens=st.integers(1, 1000), texts=st.integers(1, 20), free=st.integers(0, 500))
+def test_whoever_waits_every_input_is_taken_once(steps: list, tokens: int, texts: int, free: int) -> None:
+    queue, everything, taken, dropped = BatchQueue(tokens, texts), [], [], []
+    for number, step in enumerate(steps):
+        waiting_now = [item for item in everything if item.lanes]
+        if step == "take" and queue:
+            taken += queue.take(free)
+        elif step == "drop" and waiting_now:
+            dropped.append(waiting_now[number % len(waiting_now)])
+            assert queue.drop(dropped[-1])
+        elif step == "share" and waiting_now:
+            item = waiting_now[number % len(waiting_now)]
+            queue.share(item, request_size=1 + number % 9, client="abcde"[number % 5])
+        elif isinstance(step, tuple):
+            client, count, length, exit = step
+            put = [QueuedInput(text_input(np.arange(length, dtype=np.int64)), exit) for _ in range(count)]
+            queue.add(put, request_size=count, client=client)
+            everything += put
+        assert len(queue) == len(everything) - len(taken) - len(dropped)
+    while queue:
+        batch = queue.take(free)
+        assert len({item.exit for item in batch}) == 1
+        assert len(batch) <= texts
+        taken += batch
+    assert sorted(item.number for item in taken + dropped) == sorted(item.number for item in everything)
+    assert not any(item.lanes for item in everything)
+
+
+floods = st.lists(st.tuples(st.integers(1, 300), st.sampled_from([1, 4, 5, 60])), min_size=1, max_size=12)
+"""The length of the inputs of a request, and how many inputs it has."""
+
+
+@given(flood=floods, more=floods, length=st.integers(1, 300), batches=st.integers(1, 20))
+def test_a_lone_input_is_in_the_next_batch_whatever_one_other_client_sends(
+    flood: list[tuple[int, int]], more: list[tuple[int, int]], length: int, batches: int
+) -> None:
+    queue = BatchQueue(max_tokens=512, max_inputs=8)
+    queue.add(waiting([300] * 9), request_size=9, client="flood")
+    queue.take()  # what the engine does as the query comes
+    for size, count in flood:
+        queue.add(waiting([size] * count), request_size=count, client="flood")
+    for _ in range(batches):
+        if queue:
+            queue.take()
+    if not queue:  # then the two are equal
+        queue.add(waiting([300] * 9), request_size=9, client="flood")
+        queue.take()
+    for size, count in more:
+        queue.add(waiting([size] * count), request_size=count, client="flood")
+    (query,) = waiting([length])
+    queue.add([query], request_size=1, client="polite")
+    batch = queue.take()
+    assert query in batch
+    # Others make its batch little longer: at most one input of each.
+    assert len(batch) <= 2
+
+
+@given(flood=floods, others=st.integers(1, 8), length=st.integers(1, 300))
+def test_a_lone_input_waits_for_one_batch_of_each_other_client(
+    flood: list[tuple[int, int]], others: int, length: int
+) -> None:
+    queue = BatchQueue(max_tokens=512, max_inputs=8)
+    for number in range(others):
+        for size, count in flood:
+            queue.add(waiting([size] * count), request_size=count, client=f"flood {number}")
+    (query,) = waiting([length])
+    queue.add([query], request_size=1, client="polite")
+    assert any(query in queue.take() for _ in range(others + 1))
+
+
+@given(bulk=st.integers(10, 200), lone=st.integers(10, 100), free=st.integers(0, 100))
+def test_a_flood_gets_its_half_beside_a_stream_of_queries(bulk: int, lone: int, free: int) -> None:
+    queue = BatchQueue(max_tokens=512, max_inputs=8)
+    flood = waiting([bulk] * 400)
+    queue.add(flood, request_size=400, client="flood")
+    served: Counter[str] = Counter()
+    for _ in range(40):
+        queue.add(waiting([lone] * 8), request_size=1, client="stream")
+        for item in queue.take(free):
+            served["flood" if item in flood else "stream"] += item.length
+    assert served["flood"] >= served["stream"] - 2 * 8 * 100
+    assert served["flood"] > 0
+
+
+def test_both_clients_of_a_shared_input_pay_with_their_own_turns() -> None:
+    queue = BatchQueue(max_tokens=16, max_inputs=1)
+    first, second, shared = waiting([16, 16, 16])
+    queue.add([first, second, shared], request_size=40, client="bulk")
+    queue.share(shared, request_size=1, client="query")
+    assert drain(queue) == [[shared], [first], [second]]
+    assert not queue.drop(shared)
+
+
+def test_a_query_shares_the_bulk_work_of_its_own_client() -> None:
+    queue = BatchQueue(max_tokens=16, max_inputs=1)
+    first, second, shared = waiting([16, 16, 16])
+    queue.add([first, second, shared], request_size=40, client="a")
+    queue.share(shared, request_size=1, client="a")
+    assert queue.take() == [shared]
+
+
+@pytest.mark.parametrize(("free", "count"), [(0, 2), (50, 6), (1000, 8)])
+def test_queries_of_others_join_a_query_as_far_as_that_costs_nothing(free: int, count: int) -> None:
+    queue = BatchQueue(max_tokens=512, max_inputs=8)
+    queue.add(waiting([10] * 30), request_size=1, client="flood")
+    queue.take()
+    query = waiting([10])
+    queue.add(query, request_size=1, client="polite")
+    batch = queue.take(free)
+    assert query[0] in batch
+    assert len(batch) == count
+
+
+def test_queries_of_many_clients_are_one_batch() -> None:
+    queue = BatchQueue(max_tokens=512, max_inputs=8)
+    for number in range(8):
+        queue.add(waiting([10]), request_size=1, client=f"client {number}")
+    assert len(queue.take()) == 8
+
+
+def test_a_stream_of_new_clients_is_served_and_forgotten_and_delays_nobody_for_good() -> None:
+    queue = BatchQueue(max_tokens=512, max_inputs=1)
+    bulk = waiting([5] * 3000)
+    queue.add(bulk, request_size=3000, client="bulk")
+    served: Counter[str] = Counter()
+    for number in range(1000):
+        queue.add(waiting([5]), request_size=1, client=f"client {number}")
+        served.update("bulk" if item in bulk else "new" for item in queue.take())
+    assert 20 <= served["bulk"] <= 500
+    assert served["new"] >= 500
+    assert len(queue._clients) <= 300
