@@ -50,17 +50,21 @@ class Delivery:
         while course.pending:
             self._patience.check()
             part = course.next_part(self._size.rows)
+            if not self._repeatable:
+                # One request says what becomes of the refused rows before it, too.
+                part, course.held = course.with_held(part), []
             try:
-                done = self._operation(course.with_refused(part))
+                done = self._operation(part)
             except NestvecError as error:
                 self._failed(course, part, error)
             else:
                 self._succeeded(bool(part.rows))
+                yield from self._resolve(course)
                 course.succeeded(part)
                 yield done
-        if course.refused is not None:
+        if course.held:
             self._check_refusals(course)
-            yield course.refused
+            yield from self._resolve(course)
 
     def abort(self) -> None:
         """End every wait of every thread."""
@@ -80,8 +84,10 @@ class Delivery:
             first, second = part.split(len(part.rows) // 2)
             course.pending += [second, first]
         else:
+            if fault.kind == "unclear" and not self._repeatable:
+                raise error
             self._count_refusal(error)
-            course.refuse(part, fault, error)
+            course.hold(part if fault.kind == "unclear" else _rejected(part, error), error)
 
     def _succeeded(self, wrote: bool) -> None:
         if not wrote:
@@ -102,19 +108,40 @@ class Delivery:
         """Raise the error of the last rows if nothing says that it is about them."""
         if course.error is None:
             return
-        if not course.unclear:
+        if not course.has_suspects:
             with self._lock:
                 if self._accepted:
                     return
             raise course.error
-        # The disk may be full, or the server may have lost its engine: rows that were accepted would not
-        # be now.
-        if course.accepted is None or not self._repeatable:
+        # The disk may be full, or the server may have lost its engine: are other rows still accepted?
+        if course.accepted is None:
             raise course.error
         try:
             self._operation(course.accepted)
         except NestvecError:
             raise course.error from None
+
+    def _resolve(self, course: _Course) -> Iterator[RowBatch]:
+        """The rows that were held, now that others were accepted after them."""
+        held, course.held = course.held, []
+        for part in held:
+            yield self._try_again(part) if part.rows else part
+
+    def _try_again(self, part: RowBatch) -> RowBatch:
+        """One row, carried out after all, or rejected if it fails as often as a request may."""
+        attempts = 0
+        while True:
+            self._patience.check()
+            try:
+                return self._operation(part)
+            except NestvecError as error:
+                fault = classify(error)
+                if fault.kind == "lasting":
+                    raise
+                attempts += fault.kind != "transient"
+                if fault.kind == "rows" or attempts >= UNCLEAR_ATTEMPTS:
+                    return _rejected(part, error)
+                self._patience.wait(fault, error)
 
 
 class _Course:
@@ -122,19 +149,22 @@ class _Course:
 
     def __init__(self, batch: RowBatch) -> None:
         self.pending = [batch]
-        self.refused: RowBatch | None = None
-        """The refused rows just before what is pending: they are done with the rows that follow."""
+        self.held: list[RowBatch] = []
+        """The rows just before what is pending: rejected, or suspected because their error did not say what
+        it is about. They wait until a row is accepted after them."""
 
         self.error: NestvecError | None = None
-        """Of the last refusal, until a row is accepted after it."""
-
-        self.unclear = False
-        """Whether one of these errors did not say what it is about."""
+        """Of the last of them."""
 
         self.accepted: RowBatch | None = None
         """The last part that was accepted."""
 
         self._attempts, self._enough = 0, UNCLEAR_ATTEMPTS
+
+    @property
+    def has_suspects(self) -> bool:
+        """Whether a row is held that is not rejected yet."""
+        return any(part.rows for part in self.held)
 
     def next_part(self, max_rows: int) -> RowBatch:
         """The next rows, at most ``max_rows`` of them."""
@@ -144,9 +174,11 @@ class _Course:
             self.pending.append(rest)
         return part
 
-    def with_refused(self, part: RowBatch) -> RowBatch:
-        """A part with the refused rows before it."""
-        return part if self.refused is None else self.refused.followed_by(part)
+    def with_held(self, part: RowBatch) -> RowBatch:
+        """A part with what is held before it."""
+        for before in reversed(self.held):
+            part = before.followed_by(part)
+        return part
 
     def is_refusal(self, fault: Fault) -> bool:
         """Whether a failure is about the rows: an error that does not say so was seen often enough."""
@@ -157,17 +189,19 @@ class _Course:
         self._attempts, self._enough = 0, 1
         return True
 
-    def refuse(self, part: RowBatch, fault: Fault, error: NestvecError) -> None:
-        """Reject the one row of a part."""
-        value = {} if error.value is None else {"value": error.value}
-        reason = RowRejected(error.cause, next_step=error.next_step, **value)
-        self.refused = self.with_refused(part).without({0: reason})
+    def hold(self, part: RowBatch, error: NestvecError) -> None:
+        """Keep a row that was refused until another is accepted."""
+        self.held.append(part)
         self.error = error
-        self.unclear |= fault.kind == "unclear"
 
     def succeeded(self, part: RowBatch) -> None:
         """Note that a part was carried out."""
-        self.refused = None
         self._attempts = 0
         if part.rows:
-            self.accepted, self.error, self.unclear = part, None, False
+            self.accepted, self.error = part, None
+
+
+def _rejected(part: RowBatch, error: NestvecError) -> RowBatch:
+    """A part with its one row rejected."""
+    value = {} if error.value is None else {"value": error.value}
+    return part.without({0: RowRejected(error.cause, next_step=error.next_step, **value)})

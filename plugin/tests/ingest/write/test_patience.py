@@ -1,0 +1,99 @@
+"""Waits: longer and longer, as the service asks, and not for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from nestvec.ingest.write.batch_size import BatchSize
+from nestvec.ingest.write.faults import Fault
+from nestvec.ingest.write.patience import Patience, StopRequested, Waiting
+from nestvec_schemas.errors import NestvecError, ServiceUnreachable, StoreUnreachable
+
+BUSY = Fault("transient", "service", "504", fewer_rows=True)
+DOWN = Fault("transient", "Milvus", "refused")
+ERROR = NestvecError("the request failed", next_step="Try again.")
+
+Made = Callable[..., Any]
+
+
+def test_waits_double_up_to_half_a_minute_and_start_again_after_a_success(fake_time: Made) -> None:
+    time, waits = fake_time(), list[Waiting]()
+    patience = Patience(3600, waiting=waits.append, clock=time.clock)
+    for _ in range(9):
+        patience.wait(BUSY, ERROR)
+    assert [waiting.seconds for waiting in waits] == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    assert waits[-1].since == sum(waiting.seconds for waiting in waits[:-1])
+    assert time.seconds == pytest.approx(sum(waiting.seconds for waiting in waits))
+    patience.succeeded()
+    patience.wait(BUSY, ERROR)
+    assert (waits[-1].seconds, waits[-1].since) == (0.5, 0)
+
+
+def test_jitter_takes_up_to_half_of_a_wait(fake_time: Made) -> None:
+    time, waits = fake_time(), list[Waiting]()
+    time.clock.jitter = lambda: 0.0
+    Patience(60, waiting=waits.append, clock=time.clock).wait(BUSY, ERROR)
+    assert waits[0].seconds == 0.25
+
+
+def test_the_service_says_how_long(fake_time: Made) -> None:
+    time = fake_time()
+    patience = Patience(3600, clock=time.clock)
+    patience.wait(Fault("transient", "service", "429", retry_after=20), ERROR)
+    assert time.seconds == pytest.approx(20)
+    patience.wait(Fault("transient", "service", "429", retry_after=1e9), ERROR)
+    assert time.seconds == pytest.approx(320)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "said"),
+    [
+        (BUSY, ServiceUnreachable, "the embedding service has not embedded anything for 60 min"),
+        (DOWN, StoreUnreachable, "Milvus has not taken any rows for 60 min"),
+    ],
+)
+def test_after_an_hour_of_nothing_it_says_who_is_gone(
+    fake_time: Made, fault: Fault, error: type[NestvecError], said: str
+) -> None:
+    time = fake_time()
+    patience = Patience(3600, clock=time.clock)
+    with pytest.raises(error, match=said):
+        while True:
+            patience.wait(fault, ERROR)
+    assert time.seconds == pytest.approx(3600)
+
+
+def test_without_patience_the_error_itself_is_raised(fake_time: Made) -> None:
+    with pytest.raises(NestvecError, match="the request failed"):
+        Patience(0, clock=fake_time().clock).wait(BUSY, ERROR)
+
+
+def test_a_stop_ends_a_wait(fake_time: Made) -> None:
+    time = fake_time()
+    patience = Patience(3600, stop=lambda: time.seconds > 3, clock=time.clock)
+    with pytest.raises(StopRequested):
+        patience.wait(Fault("transient", "service", "429", retry_after=200), ERROR)
+    assert time.seconds < 4
+    patience = Patience(3600, clock=time.clock)
+    patience.aborted = True
+    with pytest.raises(StopRequested):
+        patience.check()
+
+
+def test_requests_are_halved_and_grow_again() -> None:
+    size = BatchSize(256)
+    size.failed(256)
+    size.failed(100)
+    assert size.rows == 50
+    for _ in range(4):
+        size.succeeded()
+    assert size.rows == 100
+    for _ in range(40):
+        size.succeeded()
+    assert size.rows == 256
+    for _ in range(20):
+        size.failed(1)
+    assert size.rows == 1
