@@ -98,7 +98,7 @@ class _TokenScorer:
     async def score(self, documents: Sequence[str]) -> tuple[Float64Array, EmbeddingResult]:
         result = await _embed_side(self._embedder, self._task, "document", documents)
         # On a thread: a piece is some hundred million multiplications.
-        return await asyncio.to_thread(maxsim, self._query, result.outputs), result
+        return await asyncio.to_thread(maxsim, self._query, list(result.outputs)), result
 
     def scores(self, raw: Float64Array) -> Scores:
         return score_token_sums(raw, len(self._query))

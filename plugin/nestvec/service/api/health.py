@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
@@ -78,10 +78,12 @@ async def ready(request: Request) -> Response:
 
 
 def _add_routes() -> None:
-    unready = {503: {"model": TeiError, "description": "An encoder does not answer."}}
+    unready: dict[int | str, dict[str, Any]] = {
+        503: {"model": TeiError, "description": "An encoder does not answer."}
+    }
     for path in READY_PATHS:
         summary = "Whether every encoder answers"
-        router.get(path, response_class=Response, responses={**unready}, summary=summary)(ready)
+        router.get(path, response_class=Response, responses=unready, summary=summary)(ready)
         router.head(path, include_in_schema=False)(ready)
     router.get(LIVE_PATH, response_class=Response, summary="Whether the process answers")(live)
     router.head(LIVE_PATH, include_in_schema=False)(live)

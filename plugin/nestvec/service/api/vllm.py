@@ -177,10 +177,10 @@ def _envelope(kind: str, model: str, data: list[dict[str, Any]], tokens: int) ->
     }
 
 
-def _truncation(body: PoolingRequest | ScoreRequest, stated: Truncation) -> Truncation:
+def _truncation(body: PoolingRequest | ScoreRequest, truncation: Truncation) -> Truncation:
     if body.truncate is None and body.truncate_prompt_tokens is not None:
-        return replace(stated, overlong="truncate")
-    return stated
+        return replace(truncation, overlong="truncate")
+    return truncation
 
 
 def _texts(body: ScoreRequest) -> tuple[str, list[str]]:

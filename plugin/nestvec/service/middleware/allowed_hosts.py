@@ -13,7 +13,7 @@ from nestvec.service.api.error_responses import error_response
 from nestvec_schemas.errors import HostNotAllowed
 
 _LOOPBACK: Final = ("localhost", "*.localhost")
-_PROBED_PATHS: Final = frozenset({"/health", "/livez"})
+_PROBED_PATHS: Final = frozenset({"/health", "/livez", "/readyz"})
 """Probes name the service as they like, and learn no more than whether it works."""
 
 _HOST: Final = re.compile(r"(?P<name>\[[0-9a-f:.]+(%[\w.-]+)?\]|[^\s:\[\]/@\\]+)(:\d{0,5})?", re.IGNORECASE)
