@@ -140,20 +140,20 @@ def _unknown_format(path: Path, name: str) -> FileUnreadable:
 def _check_options(name: str, options: ReadOptions) -> None:
     """Raise FileUnreadable for an option that means nothing in this format."""
     defaults = ReadOptions()
-    for field, option in (
-        ("delimiter", "--delimiter"),
-        ("quote", "--quote"),
-        ("escape", "--escape"),
-        ("nulls", "--null"),
-        ("columns", "--columns"),
+    for field, what in (
+        ("delimiter", "a delimiter"),
+        ("quote", "a quote character"),
+        ("escape", "an escape character"),
+        ("nulls", "a text for null"),
+        ("columns", "a list of columns instead of a header"),
     ):
         if name not in ("csv", "tsv") and getattr(options, field) != getattr(defaults, field):
-            raise _meaningless(name, option, "a CSV or TSV file")
+            raise _meaningless(name, what, "CSV and TSV files")
     if options.encoding is not None and not FORMATS[name].text:
-        raise _meaningless(name, "--encoding", "text")
+        raise _meaningless(name, "an encoding", "text files")
 
 
-def _meaningless(name: str, option: str, of: str) -> FileUnreadable:
+def _meaningless(name: str, what: str, of: str) -> FileUnreadable:
     return FileUnreadable(
-        f"{option} is an option of {of}", value=f"the format {name}", next_step=f"Omit {option}."
+        f"{what} is an option of {of} only", value=f"the format {name}", next_step="Omit it."
     )

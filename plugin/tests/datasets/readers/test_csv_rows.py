@@ -187,5 +187,5 @@ def test_a_byte_that_is_not_utf8_rejects_its_row_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.parquet"])
 def test_options_of_csv_mean_nothing_elsewhere(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"")
-    with pytest.raises(FileUnreadable, match="--delimiter is an option of a CSV or TSV file"):
+    with pytest.raises(FileUnreadable, match="a delimiter is an option of CSV and TSV files only"):
         open_source(tmp_path / name, options=ReadOptions(delimiter=","))

@@ -1,28 +1,28 @@
-"""COPY … FROM 'file' [WITH (FORMAT csv | jsonl | parquet)]"""
+"""COPY table [(column, …)] FROM 'file' [WITH (option, …)]"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from pymilvus import MilvusClient
 from sqlglot import exp
 
 from nestvec.ingest import IngestOptions, IngestReport, ingest
+from nestvec.ingest.row_schema import row_schema
+from nestvec.milvus.catalog import Table
 from nestvec.milvus.steps import BlockingCall, Steps
 from nestvec.sql.bind.params import PARAMETER_NODES, Params
 from nestvec.sql.bind.scope import Scope
 from nestvec.sql.parse.completeness import check_consumed
 from nestvec.sql.parse.parse import ParsedStatement
-from nestvec.sql.parse.source import SourceText, stray_parts
+from nestvec.sql.parse.source import SourceText, identifier_name, stray_parts
 from nestvec.sql.result import StatementResult
 from nestvec.sql.session import Session
+from nestvec.sql.statements.dml.copy_options import parse_options
 from nestvec.sql.statements.tables import plain_table
 from nestvec_schemas.errors import FileUnreadable, nearest
 
 _WRITE = "Write COPY t FROM 'file.jsonl', and WITH (FORMAT csv) if the file name does not show the format."
-_FORMATS: Final = ("jsonl", "csv", "parquet")
 
 
 def run_copy(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
@@ -41,13 +41,23 @@ def run_copy(session: Session, parsed: ParsedStatement, params: Params) -> Steps
     name = scope.constant(file) if isinstance(file, (exp.Literal, *PARAMETER_NODES)) else None
     if not isinstance(name, str):
         raise source.not_supported("COPY from anything but a file", file, _WRITE)
-    kind = _parse_format(source, tree.args.get("params") or ())
+    options = parse_options(scope, tree.args.get("params") or ())
+    selected = _selected(source, tree, table)
     yield from session.ensure_served(table.services)
     yield from session.ensure_loaded(table.name)
 
     def run(client: MilvusClient) -> IngestReport:
-        options = IngestOptions(_journal_target(client), kind=kind, on_error=session.settings.on_error)
-        return ingest(client, table, Path(name), options)
+        settings = IngestOptions(
+            _journal_target(client),
+            rejects=options.rejects,
+            kind=options.format,
+            restart=options.restart,
+            on_error=session.settings.on_error,
+            reading=options.reading(table, selected),
+            columns=options.columns(selected),
+        )
+        options.check_header(Path(name), settings, table, selected)
+        return ingest(client, table, Path(name), settings)
 
     try:
         report: IngestReport = yield BlockingCall(run)
@@ -64,32 +74,35 @@ def _table(source: SourceText, tree: exp.Expr) -> exp.Table:
         raise source.not_supported(f"{part.upper()} in COPY", 0, _WRITE)
     if not tree.args.get("kind"):
         raise source.not_supported("COPY TO", 0, "Use SELECT, and write the rows to a file yourself.")
-    if not isinstance(tree.this, exp.Table):
-        raise source.not_supported("columns in COPY", tree.this, "Omit them: the file names its columns.")
-    plain_table(source, tree.this)
+    node = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
+    if not isinstance(node, exp.Table):
+        raise source.not_supported("COPY into anything but a table", tree.this, _WRITE)
+    plain_table(source, node)
     if len(tree.args["files"]) != 1:
         raise source.syntax_error("COPY reads one file", tree.this, _WRITE)
-    return tree.this
+    return node
 
 
-def _parse_format(source: SourceText, options: Sequence[exp.Expr]) -> str | None:
-    format_name = None
-    for option in options:
-        name = str(option.this.name).upper()
-        value = option.args.get("expression")
-        if name == "HEADER" and value is None:
-            continue  # A CSV is always read with its header.
-        if name != "FORMAT" or value is None:
-            raise source.not_supported(f"{name} in COPY", option, _WRITE)
-        format_name = str(value.name).lower()
-        if format_name not in _FORMATS:
+def _selected(source: SourceText, tree: exp.Expr, table: Table) -> tuple[str, ...] | None:
+    """The columns in parentheses after the table's name. Raises SqlError."""
+    if not isinstance(tree.this, exp.Schema):
+        return None
+    expected, names = [column.name for column in row_schema(table).expected], list[str]()
+    for node in tree.this.expressions:
+        if not isinstance(node, exp.Identifier):
+            raise source.not_supported("anything but names of columns here", node, _WRITE)
+        name = next((name for name in (identifier_name(node), str(node.this)) if name in expected), None)
+        if name is None:
             raise source.unknown_name(
-                "unknown format",
-                format_name,
-                value,
-                f"Available: {', '.join(_FORMATS)}.{nearest(format_name, _FORMATS)}",
+                f"{table.name} has no such column to fill",
+                str(node.this),
+                node,
+                f"Available: {', '.join(expected)}.{nearest(str(node.this), expected)}",
             )
-    return format_name
+        if name in names:
+            raise source.syntax_error("this column occurs twice", node, "Name every column once.")
+        names.append(name)
+    return tuple(names)
 
 
 def _journal_target(client: MilvusClient) -> str:
