@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nestvec.images import ImageAddress, is_address, parse_address
-from nestvec.images.address import redacted_url
+from nestvec.images.address import address_problem, redacted_url
 
 ADDRESSES = {
     "data:image/png;base64,AAAA": "data",
@@ -94,6 +94,12 @@ def test_nothing_with_whitespace_is_an_address(text: str, space: str, position: 
     assert parse_address(text[:position] + space + text[position:]) is None
 
 
+def test_whitespace_far_behind_does_not_make_a_text_of_an_image() -> None:
+    """Such a payload is refused as it is decoded; looking for whitespace in megabytes would take long."""
+    assert parse_address("data:image/png;base64," + "A" * 5000 + " A") is not None
+    assert parse_address("data:image/png;base64," + "A" * 4000 + " A") is None
+
+
 secrets = st.text("abcdefghij", min_size=12, max_size=40).map(lambda text: f"SECRET{text}")
 
 
@@ -123,3 +129,87 @@ def test_what_is_shown() -> None:
     address = parse_address("data:image/png;base64,AAAA")
     assert address is not None
     assert address.shown == "data:image/png;base64,… (4 characters)"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("data:image/png;base64", "has no data"),
+        ("data:image/png;base64,", "has no data"),
+        ("data:image/png;charset=x;base64", "has no data"),
+        ("data:image/png", "has no data"),
+        ("data:;base64,", "has no data"),
+        ("data:image/png;base64 iVBORw0KGgo=", "is not written data:image/png;base64, and the data"),
+        ("data:base64,iVBORw0KGgo", "is not written data:image/png;base64, and the data"),
+        ("data:image/png;base64,iVBO\nRw0K", "has white space in its data"),
+        ("image/png;base64,AAAA", "does not begin with data:"),
+        ("dta:image/png;base64,AAAA", "does not begin with data:"),
+        ("http:/host", "is not written https://, a host and a path"),
+        ("https:host", "is not written https://, a host and a path"),
+        ("https:///cat.png", "is not written https://, a host and a path"),
+        ("http://", "is not written https://, a host and a path"),
+        ("HTTP:/HOST", "is not written https://, a host and a path"),
+        (r"http:\\host\a.png", "is not written https://, a host and a path"),
+        (" http://host/a.png", "has white space or quotes around it"),
+        ("http://host/a.png\n", "has white space or quotes around it"),
+        ('"https://host/a.png"', "has white space or quotes around it"),
+        ("\ufeffhttps://host/a.png", "has white space or quotes around it"),
+        ("htp://host/a.png", "has a scheme that no image is fetched by"),
+        ("gs://bucket/key", "has a scheme that no image is fetched by"),
+        ("file:relative", "is not written file:/// and an absolute path"),
+        ("file:///", "is not written file:/// and an absolute path"),
+        ("s3:/x", "is not written s3://, a bucket, / and a key"),
+        ("s3://bucket", "is not written s3://, a bucket, / and a key"),
+        ("http://host/my cat.png", "has white space in it"),
+        ("//host/cat.png", "has no scheme"),
+        ("www.example.com/cat.png", "has no scheme"),
+        ("/srv/cat.png", "has no scheme"),
+    ],
+)
+def test_what_was_meant_as_an_address(text: str, problem: str) -> None:
+    assert parse_address(text) is None
+    assert address_problem(text) == problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n",
+        "a cat",
+        "cat.png",
+        "http is a protocol",
+        "http: the protocol",
+        "http:",
+        "http:是一种协议",
+        "http://example.com is a site",
+        "see http://example.com/cat.png",
+        "https://example.com/cat.png, a photo",
+        "compare http://a/b.png with http://a/c.png",
+        "data: 5 rows",
+        "data:5,6,7",
+        "data:",
+        "data:image is broken",
+        "data:image/png is a media type",
+        "file: see the attachment",
+        "s3: the store",
+        "the path /srv/cat.png",
+        "TCP/IP",
+        "and/or",
+        "ratio 3:4",
+        "12:30",
+        "re: your mail",
+        "mailto:me@example.com",
+        "image/png",
+        "https://example.org/cat.png",
+        "data:image/png;base64,AAAA",
+    ],
+)
+def test_texts_and_addresses_have_no_problem(text: str) -> None:
+    assert address_problem(text) is None
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.from_regex(r"[A-Za-z][a-z]{0,9}[,.:;]?", fullmatch=True), min_size=2, max_size=12))
+def test_no_sentence_is_an_address(words: list[str]) -> None:
+    assert address_problem(" ".join(words)) is None

@@ -7,7 +7,7 @@ import time
 from array import array
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 from fastapi import Request, Response
@@ -18,6 +18,7 @@ from nestvec.service.api.json_body import dump_json, off_loop
 from nestvec.service.api.request_model import ApiRequest
 from nestvec.service.api.selection import QueryFields
 from nestvec.service.bodies.fields import Inputs
+from nestvec.service.bodies.readers import check_text_lengths
 from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
 from nestvec.service.encoders import LoadedEncoder, resolve_encoder
 from nestvec.service.preprocess.inputs import EmbedInput
@@ -33,6 +34,9 @@ from nestvec_schemas.towers import OutputKind
 from nestvec_schemas.vectors import check_prefix_dim, nest
 
 T = TypeVar("T")
+
+_CHARACTERS_PER_NUMBER: Final = 8
+"""Characters of an input that take as long to handle as a number of a response."""
 
 class TruncationFields(ApiRequest):
     """What happens to overlong texts, in the fields of TEI."""
@@ -99,8 +103,15 @@ async def embed_inputs(request: Request, call: EmbedCall) -> EmbeddingResult:
     name = resolve_encoder(embedder.encoders, config.encoder)
     encoder = embedder.encoders[name]
     check_count(call.inputs, embedder.settings.load.inputs)
+    if not encoder.reads_images:
+        limits = embedder.settings.load.bodies
+        check_text_lengths(call.inputs, limits.text_characters, limits.characters)
     choice = choose_prompt(encoder.manifest, call.prompt, config)
-    inputs = put_prompt([encoder.without_prompt(value) for value in call.inputs], choice, encoder)
+
+    def prompted_inputs() -> list[EmbedInput]:
+        return put_prompt([encoder.without_prompt(value) for value in call.inputs], choice, encoder)
+
+    inputs = await off_loop(sum(map(len, call.inputs)) // _CHARACTERS_PER_NUMBER, prompted_inputs)
     options = EmbedOptions(config, call.truncation, call.on_error, choice.role)
     result = await while_connected(request, embedder.embed(name, inputs, options))
     return replace(result, timing=replace(result.timing, total=time.perf_counter() - started))

@@ -265,6 +265,17 @@ def _carries_image(text: str) -> bool:
     return len(text) > _IMAGE_LENGTH and _IMAGE_MARK.decode() in text[:_IMAGE_START]
 
 
+def check_text_lengths(inputs: Sequence[object], max_characters: int, max_total: int) -> None:
+    """Check the lengths of texts for an encoder that reads no images, where none is one. Raises
+    InputTooLong."""
+    lengths = [len(value) if isinstance(value, str) else 0 for value in inputs]
+    for place, length in enumerate(lengths, 1):
+        if length > max_characters:
+            raise too_many(f"input {place} of {len(lengths)}", "characters", length, max_characters, "a text")
+    if sum(lengths) > max_total:
+        raise too_many("the request", "characters", sum(lengths), max_total, "a request")
+
+
 def nullable(read: Read) -> Read:
     """The reader of a field that may also be null."""
 
@@ -272,13 +283,3 @@ def nullable(read: Read) -> Read:
         return None if reader.scanner.null() else read(reader, where)
 
     return read_or_null
-
-
-def check_text_lengths(texts: Sequence[object], max_characters: int) -> None:
-    """Raise InputTooLong for a text of more characters, whatever it carries: for encoders that read no
-    images."""
-    for place, text in enumerate(texts):
-        if isinstance(text, str) and len(text) > max_characters:
-            raise too_many(
-                f"input {place + 1} of {len(texts)}", "characters", len(text), max_characters, "a text"
-            )

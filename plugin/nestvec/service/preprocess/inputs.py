@@ -112,11 +112,12 @@ def input_digest(value: EmbedInput) -> tuple[str, bytes]:
 
 def check_ids(ids: Sequence[int], vocabulary_size: int) -> None:
     """Raise BodyInvalid for a token id that is not in the vocabulary."""
-    unknown = next((token_id for token_id in ids if not 0 <= token_id < vocabulary_size), None)
-    if unknown is not None:
+    values = np.asarray(ids, np.int64)
+    unknown = values[(values < 0) | (values >= vocabulary_size)]
+    if unknown.size:
         raise BodyInvalid(
             "a token id is not in the encoder's vocabulary",
-            value=unknown,
+            value=int(unknown[0]),
             next_step=f"Send ids from 0 to {vocabulary_size - 1}, or send the text.",
         )
 
