@@ -3,7 +3,7 @@
 Importing this imports neither boto3 nor Pillow's decoders.
 """
 
-from nestvec.images.address import ImageAddress, is_address, parse_address
+from nestvec.images.address import ImageAddress, address_problem, is_address, parse_address
 from nestvec.images.loading import load_images, load_patches, load_pixels
 from nestvec.images.memory import Caller
 from nestvec.images.policy import ImageLimits, ImagePolicy
@@ -13,6 +13,7 @@ __all__ = [
     "ImageAddress",
     "ImageLimits",
     "ImagePolicy",
+    "address_problem",
     "is_address",
     "load_images",
     "load_patches",

@@ -32,8 +32,8 @@ _MAX_SHOWN_CHARACTERS = 120
 
 _EXTENSION = r"\.(?:jpe?g|png|webp|gif|avif|tiff?|bmp)(?:\?\S*)?"
 
-# What people and programs write in place of an address, each with what is wrong with it; the text has no white
-# space around it. No sentence is like these: they have no white space, or begin with a whole address.
+# What people and programs write in place of an address, each with what is wrong with it; nothing is around it.
+# No sentence is like these: they have no white space, or begin with a whole address.
 _BASE64 = "is not written data:image/png;base64, and the data"
 _ALMOST: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE | re.ASCII | re.DOTALL), problem)
@@ -106,7 +106,7 @@ def address_problem(text: str) -> str | None:
         return None
     if len(bare) < len(text) and parse_address(bare) is not None:
         return "has white space or quotes around it"
-    if len(bare) > _MAX_HEAD and not bare[:5].lower() == "data:":
+    if len(bare) > _MAX_HEAD and bare[:5].lower() != "data:":
         return None
     return next((problem for shape, problem in _ALMOST if shape.fullmatch(bare[:_MAX_HEAD])), None)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nestvec.images.address import ImageAddress, parse_address
+from nestvec.images.address import ImageAddress, address_problem, parse_address
 from nestvec.images.decode import OpenedImage, decode_opened, detached, open_image
 from nestvec.images.fetch_errors import refused, too_slow, unreachable
 from nestvec.images.local import read_data, read_file
@@ -128,8 +128,9 @@ class _Loader(Generic[T]):
     async def _load(self, text: str, web: WebFetcher, memory: ImageMemory) -> T | NestvecError:
         address = parse_address(text)
         if address is None:
+            problem = address_problem(text)
             return ImageRefused(
-                "this is not the address of an image",
+                f"an image's address {problem}" if problem else "this is not the address of an image",
                 value=f"a text of {len(text)} characters",
                 next_step="Use a data:, https:, http:, file: or s3: address, with nothing around it.",
             )
@@ -143,9 +144,9 @@ class _Loader(Generic[T]):
         except NestvecError as error:
             return error
         except Exception as error:  # one image must not fail the others
-            problem = unreachable(f"unexpected {type(error).__name__}", address.shown)
-            problem.__cause__ = error
-            return problem
+            unexpected = unreachable(f"unexpected {type(error).__name__}", address.shown)
+            unexpected.__cause__ = error
+            return unexpected
 
     async def _decode(self, data: bytes, shown: str, memory: ImageMemory) -> T:
         limits, client = self.policy.limits, self.caller.client

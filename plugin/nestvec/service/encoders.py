@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nestvec.images import is_address
+from nestvec.images import address_problem, is_address
 from nestvec.service.preprocess.byte_tokenizer import ByteTokenizer
 from nestvec.service.preprocess.inputs import EmbedInput, InstructedText
 from nestvec.service.preprocess.messages import is_message
@@ -172,13 +172,18 @@ class EncoderNames(Mapping[str, LoadedEncoder]):
 
 
 def _is_image_address(text: str, tower: Tower) -> bool:
-    """Whether a text is an image's address or, for a tower of frames, a list of addresses."""
+    """Whether a text is an image's address, or was meant as one, which is refused later; or, for a tower of
+    frames, a list of addresses."""
     if tower.frames > 1 and text.lstrip().startswith("["):
         try:
-            return all(map(is_address, read_sequence(text)))
+            return all(map(_is_meant_as_address, read_sequence(text)))
         except RequestError:
             return False
-    return is_address(text)
+    return _is_meant_as_address(text)
+
+
+def _is_meant_as_address(text: str) -> bool:
+    return is_address(text) or address_problem(text) is not None
 
 
 def open_encoders(models: Path, names: tuple[str, ...] = ()) -> dict[str, LoadedEncoder]:

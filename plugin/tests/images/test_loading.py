@@ -38,7 +38,14 @@ def kinds(found: list[Any]) -> list[type]:
 def test_the_public_names_are_these() -> None:
     loading = ["load_images", "load_patches", "load_pixels"]
     values = ["ImageAddress", "ImageLimits", "ImagePolicy"]
-    assert nestvec.images.__all__ == ["Caller", *values, "is_address", *loading, "parse_address"]
+    assert nestvec.images.__all__ == [
+        "Caller",
+        *values,
+        "address_problem",
+        "is_address",
+        *loading,
+        "parse_address",
+    ]
 
 
 def test_importing_loads_nothing_heavy() -> None:

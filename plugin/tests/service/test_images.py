@@ -89,6 +89,43 @@ def test_a_sentence_about_an_address_is_a_text(two_towers: Embedder) -> None:
     assert [tokens for _, _, tokens in engine.batches] == [4]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "data:image/png;base64",
+        "data:image/png;base64 AAAAAAAA",
+        "http:/host/a.png",
+        "https:host",
+        "file:relative",
+        "s3:/x",
+        " https://example.org/a.png",
+        "htp://example.org/a.png",
+    ],
+)
+def test_what_is_almost_an_address_is_refused_and_not_embedded_as_a_text(
+    two_towers: Embedder, text: str
+) -> None:
+    engine: Any = two_towers.engine
+    with pytest.raises(ImageRefused, match=r"^input 2 of 2: an image's address (is not|has) "):
+        embed(two_towers, ["w1", text])
+    assert not engine.batches
+
+
+def test_behind_a_prompt_it_is_refused_as_well(write_encoder: Callable[..., Path]) -> None:
+    folder = write_encoder(towers={"text": TEXT, "image": IMAGE}, layers=(1,), prompts={"query": "w1 "})
+    encoder = open_encoders(folder.parent)["tiny"]
+    for text in ("w1 http:/host", "w1 data:image/png;base64"):
+        assert encoder.without_prompt(text) == text.removeprefix("w1 ")
+        assert encoder.tower_of(encoder.without_prompt(text)) == "image"
+    assert encoder.without_prompt("w1 http is a protocol") == "w1 http is a protocol"
+
+
+@pytest.mark.parametrize("text", ["http is a protocol", "data: 5 rows", "https", "file: see w1", "w1/w2"])
+def test_a_sentence_about_addresses_is_a_text(two_towers: Embedder, text: str) -> None:
+    assert two_towers.encoders["tiny"].tower_of(text) == "text"
+    assert embed(two_towers, [text]).vectors.any()
+
+
 def test_without_a_tower_for_images_an_address_is_a_text(embedder: Embedder) -> None:
     assert embed(embedder, [RED]).vectors.shape == (1, 16)
 

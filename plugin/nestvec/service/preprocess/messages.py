@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nestvec.images import is_address
+from nestvec.images import address_problem, is_address
 from nestvec_schemas.errors import BodyInvalid, EmptyInput, nearest
 
 _KEYS: Final = ("image", "text")
@@ -31,9 +31,13 @@ class Message:
 def is_message(value: str) -> bool:
     """Whether a value is more than a text: an address, or an object with an image or a text."""
     try:
-        return is_address(value) or _parse_object(value) is not None
+        return _is_meant_as_address(value) or _parse_object(value) is not None
     except BodyInvalid:
         return True
+
+
+def _is_meant_as_address(value: str) -> bool:
+    return is_address(value) or address_problem(value) is not None
 
 
 def parse_message(value: str, instruction: str = "") -> Message:
@@ -41,7 +45,7 @@ def parse_message(value: str, instruction: str = "") -> Message:
 
     A value that begins with a brace is a text, unless it is, or begins like, an object with an image or text.
     """
-    if is_address(value):
+    if _is_meant_as_address(value):  # loading says what is wrong with one that is almost an address
         return Message("", value, instruction)
     fields = _parse_object(value)
     if fields is None:
