@@ -10,6 +10,7 @@ from typing import Any
 from pymilvus import CollectionSchema, DataType, MilvusClient
 from pymilvus.milvus_client import IndexParams
 
+from nestvec.collections.changes import exists_error
 from nestvec.collections.limits import check_limits
 from nestvec.milvus.catalog import Table, read_table
 from nestvec.milvus.composed_columns import template_properties
@@ -18,7 +19,6 @@ from nestvec.milvus.indexes import Index, field_notes, index_params
 from nestvec.milvus.registration import EmbeddingOptions, add_embedding, add_lexical
 from nestvec.milvus.server_version import read_version
 from nestvec_schemas.embedding_config import EmbeddingConfig, Form
-from nestvec_schemas.errors import CollectionExists
 from nestvec_schemas.spec.collection_spec import CollectionSpec, EmbeddingSpec, VectorSpec
 
 _BITS_PER_NUMBER: dict[Form, int] = {"float": 32, "int8": 8, "binary": 1}
@@ -33,13 +33,10 @@ def create_collection(client: MilvusClient, spec: CollectionSpec) -> Table:
     """
     with milvus_errors(f"looking for collection {spec.collection}"):
         exists = client.has_collection(spec.collection)
+    version = read_version(client)
     if exists:
-        raise CollectionExists(
-            "a collection of this name already exists",
-            value=spec.collection,
-            next_step=f"Drop it (nestvec collection drop {spec.collection}), or give the spec another name.",
-        )
-    check_limits(spec, read_version(client))
+        raise exists_error(read_table(client, spec.collection), spec, version)
+    check_limits(spec, version)
     schema = _build_schema(client, spec)
     chosen = {
         embedding.column(config): _index_of(embedding)

@@ -50,6 +50,12 @@ class Refusing:
     def has_collection(self, name: str) -> bool:
         return self.there
 
+    def describe_collection(self, name: str) -> dict[str, Any]:
+        return {"collection_name": name, "fields": []}
+
+    def list_indexes(self, name: str) -> list[str]:
+        return []
+
     def create_collection(self, name: str, schema: Any) -> None:
         self.calls.append("create")
         self.schema = schema
