@@ -55,7 +55,18 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "/tokenize": ("inputs", "add_special_tokens", "prompt_name"),
     "/embed_sparse": ("inputs", "truncate", "prompt_name"),
     "/rerank": ("query", "texts", "documents", "truncate", "top_n"),
-    "/v1/embeddings": ("input", "model", "encoding_format", "dimensions", "exit", "user"),
+    "/v1/embeddings": (
+        "input",
+        "model",
+        "encoding_format",
+        "dimensions",
+        "exit",
+        "user",
+        "output_dtype",
+        "output_dimension",
+        "input_type",
+        "truncation",
+    ),
     "/v2/embed": (
         "texts",
         "model",
@@ -69,15 +80,20 @@ FIELDS: dict[str, tuple[str, ...]] = {
     ),
     "/embed_all": ("inputs", "truncate", "truncation_direction", "prompt_name"),
     "/v2/rerank": ("query", "documents", "model", "top_n"),
+    "/v1/embed": ("texts", "model", "input_type", "embedding_types", "truncate", "images"),
+    "/models/tiny": ("inputs", "parameters", "normalize", "prompt_name", "truncate", "dimensions"),
+    "/similarity": ("inputs", "parameters", "prompt_name", "truncate"),
+    "/pooling": ("input", "model", "encoding_format", "dimensions", "truncate_prompt_tokens"),
+    "/score": ("text_1", "text_2", "queries", "documents", "model"),
 }
 
 
 def message_of(path: str, body: Any) -> str:
-    if path.startswith("/v1"):
+    if path in ("/v1/embeddings", "/pooling", "/score"):
         assert set(body) == {"error"}
         assert set(body["error"]) == {"message", "type", "param", "code"}
         return str(body["error"]["message"])
-    if path.startswith("/v2"):
+    if path.startswith(("/v1", "/v2")):
         assert set(body) == {"id", "message"}
         return str(body["message"])
     assert set(body) == {"error", "error_type"}

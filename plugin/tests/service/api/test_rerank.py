@@ -18,6 +18,7 @@ from tokenizers import Tokenizer, processors
 from nestvec.engines.contract import Batch
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
+from nestvec.service.request_context import current_context
 from nestvec.service.scoring import score_late_interaction, score_logits
 from nestvec.service.server import bind, serve_in_thread
 from nestvec.service.settings import LoadLimits, ServiceSettings
@@ -227,15 +228,18 @@ def test_no_more_than_a_piece_waits_for_the_engine(
     counting: tuple[str, Counting], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
+    deadlines: set[float] = set()
     embed = Embedder.embed
 
     async def counted(self: Embedder, encoder: str, inputs: Any, options: Any) -> Any:
         sizes.append(len(inputs))
+        deadlines.add(current_context().deadline)
         return await embed(self, encoder, inputs, options)
 
     monkeypatch.setattr(Embedder, "embed", counted)
     post(counting[0], "/rerank?encoder=cross", query=ASK, texts=[f"w{n % 900}" for n in range(1300)])
     assert sizes == [512, 512, 276]
+    assert len(deadlines) == 1, "the deadline is the request's, not a piece's"
     sizes.clear()
     long = "w1 " * 60_000
     post(counting[0], "/rerank?encoder=cross", query=ASK, texts=[long + f"w{n}" for n in range(5)])
