@@ -45,11 +45,12 @@ class ApiRequest(BaseModel):
         if isinstance(values, dict):
             fields = [field.alias or name for name, field in cls.model_fields.items()]
             for name in values.keys() - set(fields):
-                _check_name(str(name), fields)
+                check_name(str(name), fields)
         return values
 
 
-def _check_name(name: str, fields: Iterable[str]) -> None:
+def check_name(name: str, fields: Iterable[str]) -> None:
+    """Raise BodyInvalid for the name of an unknown field that resembles one of ``fields``, or means one."""
     meant = [field for field in fields if _is_length(field)] if _is_length(name) else []
     meant = meant or difflib.get_close_matches(name[:64], list(fields), n=1, cutoff=_SIMILAR)
     if meant:

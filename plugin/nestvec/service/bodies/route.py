@@ -16,6 +16,7 @@ from starlette.types import Receive
 from nestvec.service.bodies.content_headers import check_content
 from nestvec.service.bodies.fields import FieldReaders, field_readers
 from nestvec.service.bodies.json_scanner import EXAMPLE
+from nestvec.service.bodies.query_string import query_check
 from nestvec.service.bodies.readers import InputLimits
 from nestvec.service.ranking import MAX_DOCUMENTS
 from nestvec.service.settings import ServiceSettings
@@ -33,18 +34,26 @@ _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 class BodyRoute(APIRoute):
     """For ``APIRouter(route_class=BodyRoute)``: endpoints take a pydantic model as ``body``, as with FastAPI.
 
-    Fields of the types in ``fields`` (``Inputs``, ``Texts``, …) are read and checked step by step, large
-    bodies on a thread; the model then validates all other fields, which are small. Raises
-    BodyTypeUnsupported, BodyNotJson, BodyInvalid, TooManyInputs, InputTooLong; ClientDisconnect.
+    Query strings are checked, see ``query_string``. Fields of the types in ``fields`` (``Inputs``, ``Texts``,
+    …) are read and checked step by step, large bodies on a thread; the model then validates all other fields,
+    which are small. Raises BodyTypeUnsupported, BodyNotJson, BodyInvalid, TooManyInputs, InputTooLong;
+    ClientDisconnect.
     """
 
     def get_route_handler(self) -> _Handler:
         handle = super().get_route_handler()
+        check_query = query_check(self.dependant)
         if self.body_field is None:
-            return handle
+
+            async def handle_query(request: Request) -> Response:
+                check_query(request.scope["query_string"])
+                return await handle(request)
+
+            return handle_query
         readers = field_readers(self.body_field.field_info.annotation)
 
         async def handle_body(request: Request) -> Response:
+            check_query(request.scope["query_string"])
             check_content(request.headers)
             limits = input_limits(request.app.state.embedder.settings)
             values = await read_body(request.receive, readers, limits)
