@@ -91,10 +91,10 @@ class BatchLimits:
 
 @dataclass(frozen=True)
 class CacheLimits:
-    """How many embeddings are cached, for the same text requested again at another dim."""
+    """How many embeddings are cached: a text is requested for each nested field, and again after a deadline."""
 
     max_bytes: int = 64 << 20
-    seconds: float = 60.0
+    seconds: float = 600.0
 
 
 @dataclass(frozen=True)

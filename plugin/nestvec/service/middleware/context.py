@@ -68,8 +68,8 @@ class RequestContextMiddleware:
         except TimeoutError:
             if not timeout.expired():
                 raise
-            error = deadline_exceeded(context, "the service worked on it")
-            await error_response(scope["path"], error)(scope, receive, send)
+            late = deadline_exceeded(context, "the service worked on it")
+            await error_response(scope["path"], late)(scope, receive, send)
 
 
 def allowed_seconds(path: str, query_string: bytes, limits: LoadLimits) -> float:
