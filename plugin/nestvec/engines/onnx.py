@@ -11,6 +11,7 @@ import onnxruntime
 
 from nestvec.engines.contract import Batch, EngineInfo, GraphInputs, graph_inputs
 from nestvec.engines.device import AUTO, Device, check_session, choose_device
+from nestvec.engines.free_memory import return_free_memory
 from nestvec_schemas.errors import EngineError, EngineUnavailable
 from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import GRAPH, part_folder, read_manifest, verify_files
@@ -56,7 +57,8 @@ class OnnxEngine:
 
     def drop(self, encoder: str, generation: int = 0) -> None:
         """See ``SessionEngine``. A batch that runs keeps its session until it is done."""
-        self._graphs.pop((encoder, generation), None)
+        if self._graphs.pop((encoder, generation), None) is not None:
+            return_free_memory()
 
     async def run(self, encoder: str, batch: Batch) -> Vectors:
         """See the contract."""

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 
-from nestvec.engines.contract import Engine, EngineInfo
+from nestvec.engines.contract import Engine, EngineInfo, RemoteEngine
 from nestvec.service.batching.admission import RequestAdmission
 from nestvec.service.batching.cache import CachedEmbedding, CacheKey
 from nestvec.service.batching.runner import BatchRunner, PartSpec, PendingEmbedding
@@ -22,6 +22,7 @@ from nestvec.service.catalog.instance import EncoderInstance, instances_of
 from nestvec.service.catalog.reload import Reloader
 from nestvec.service.catalog.residency import Residency
 from nestvec.service.encoders import LoadedEncoder
+from nestvec.service.engine_watch import watch_engine
 from nestvec.service.observability.observer import NullObserver, Observer
 from nestvec.service.preprocess.inputs import EmbedInput, ModelInput, input_digest, with_position
 from nestvec.service.preprocess.prepare import prepare_inputs, slices
@@ -58,6 +59,9 @@ class EmbedOptions:
 
 
 _DEFAULTS = EmbedOptions()
+
+_MAX_INLINE_LENGTH: Final = 1 << 18
+"""Characters and token ids whose keys are made on the event loop: in a millisecond or two."""
 
 
 @dataclass(frozen=True)
@@ -131,15 +135,23 @@ class Embedder:
             self.start_instance(instance)
         self.encoders.on_retired = self.retire
         self._tasks = [asyncio.create_task(self.residency.watch(), name="nestvec-residency")]
+        if isinstance(self.residency.engine, RemoteEngine):
+            watching = watch_engine(self.residency.engine, self.settings.engine.triton_url)
+            self._tasks.append(asyncio.create_task(watching, name="nestvec-engine-watch"))
 
-    def start_instance(self, instance: EncoderInstance) -> None:
-        """Start the runners of an instance, before the catalog shows it to requests."""
+    def start_instance(self, instance: EncoderInstance, replaced: EncoderInstance | None = None) -> None:
+        """Start the runners of an instance, before the catalog shows it to requests.
+
+        It is assumed to be as fast as the one that it replaces, and measured if it replaces none.
+        """
         for part in instance.own.manifest.parts:
             runner = instance.runners[part] = self._runner(instance, part)
+            if replaced is not None and part in replaced.runners:
+                runner.speed = replaced.runners[part].speed
             name = "-".join(filter(None, ("nestvec", instance.name, part)))
             # In a context of its own, not that of a request in which it may be started.
             instance.tasks.append(asyncio.create_task(runner.run(), name=name, context=Context()))
-        if self.measures_speed and instance.resident:
+        if self.measures_speed and instance.resident and replaced is None:
             measuring = measure_speed(instance.own, instance.runners[MAIN_PART])
             self._measuring = asyncio.create_task(measuring, name=f"nestvec-speed-{instance.name}")
             instance.tasks.append(self._measuring)
@@ -248,7 +260,7 @@ class Embedder:
     async def _embed(
         self, encoder: str, inputs: Sequence[EmbedInput], options: EmbedOptions
     ) -> EmbeddingResult:
-        keys = [self._key(encoder, value, options) for value in inputs]
+        keys = await self._keys(encoder, inputs, options)
         entries = await self._look_up(encoder, keys, dict(zip(keys, inputs, strict=True)), options)
         embeddings = await self._collect(encoder, entries)
         failed = {
@@ -267,6 +279,16 @@ class Embedder:
             failed=failed,
             timing=_timing(entries.values()),
         )
+
+    async def _keys(
+        self, encoder: str, inputs: Sequence[EmbedInput], options: EmbedOptions
+    ) -> list[CacheKey]:
+        """The key of each input; those of long ones are made on a thread. Raises EmptyInput."""
+
+        def keys() -> list[CacheKey]:
+            return [self._key(encoder, value, options) for value in inputs]
+
+        return keys() if sum(map(len, inputs)) <= _MAX_INLINE_LENGTH else await asyncio.to_thread(keys)
 
     def _key(self, encoder: str, value: EmbedInput, options: EmbedOptions) -> CacheKey:
         loaded = self.encoders[encoder]

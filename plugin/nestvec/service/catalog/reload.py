@@ -57,8 +57,8 @@ class Reloader:
         opened = await self._open_changed(names, current, changes)
         removed = [instance for name, instance in current.items() if name not in names]
         unchanged = [instance for name, instance in current.items() if name in names and name not in opened]
-        for instance in opened.values():
-            self._embedder.start_instance(instance)
+        for name, instance in opened.items():
+            self._embedder.start_instance(instance, current.get(name))
         try:
             catalog.replace([*unchanged, *opened.values()], aliases)
         except AliasInvalid:
