@@ -15,7 +15,7 @@ from nestvec_schemas.errors import NestvecError, ServiceUnreachable, StoreUnreac
 DEFAULT_RETRY_SECONDS: Final = 3600.0
 
 _FIRST_WAIT_SECONDS: Final = 0.5
-_MAX_WAIT_SECONDS: Final = 30.0
+_MAX_WAIT_SECONDS: Final = 10.0
 _MAX_RETRY_AFTER_SECONDS: Final = 300.0
 _STOP_CHECK_SECONDS: Final = 0.2
 

@@ -19,12 +19,12 @@ ERROR = NestvecError("the request failed", next_step="Try again.")
 Made = Callable[..., Any]
 
 
-def test_waits_double_up_to_half_a_minute_and_start_again_after_a_success(fake_time: Made) -> None:
+def test_waits_double_up_to_ten_seconds_and_start_again_after_a_success(fake_time: Made) -> None:
     time, waits = fake_time(), list[Waiting]()
     patience = Patience(3600, waiting=waits.append, clock=time.clock)
     for _ in range(9):
         patience.wait(BUSY, ERROR)
-    assert [waiting.seconds for waiting in waits] == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    assert [waiting.seconds for waiting in waits] == [0.5, 1, 2, 4, 8, 10, 10, 10, 10]
     assert waits[-1].since == sum(waiting.seconds for waiting in waits[:-1])
     assert time.seconds == pytest.approx(sum(waiting.seconds for waiting in waits))
     patience.succeeded()
