@@ -32,7 +32,7 @@ _MAX_SHOWN_CHARACTERS = 120
 
 _EXTENSION = r"\.(?:jpe?g|png|webp|gif|avif|tiff?|bmp)(?:\?\S*)?"
 
-# What people and programs write in place of an address, each with what is wrong with it; nothing is around it.
+# What people and programs write in place of an address, and what is wrong with it; nothing is around it.
 # No sentence is like these: they have no white space, or begin with a whole address.
 _BASE64 = "is not written data:image/png;base64, and the data"
 _ALMOST: tuple[tuple[re.Pattern[str], str], ...] = tuple(

@@ -92,10 +92,11 @@ class ConnectionGate:
     def _give_up_longest(self) -> None:
         limit, now = self._limits.unread_bytes, self._clock()
         waiting = sorted(self._unread.items(), key=lambda item: item[1][1])
-        for connection, (_, since) in waiting:
+        for place, (connection, (_, since)) in enumerate(waiting, 1):
             if self.unread_bytes <= limit:
                 return
-            if self.unread_bytes <= 2 * limit and now - since < _GRACE_SECONDS:
+            too_many = self.unread_bytes > 2 * limit and place < len(waiting)  # the last may be reading
+            if not too_many and now - since < _GRACE_SECONDS:
                 asyncio.get_running_loop().call_later(_GRACE_SECONDS, self._give_up_longest)
                 return
             logger.warning(

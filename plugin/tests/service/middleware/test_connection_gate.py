@@ -87,7 +87,10 @@ def test_who_has_waited_the_longest_is_given_up_first() -> None:
         gate.set_unread(huge, 120)
         assert (gate.unread_bytes, young.closed) == (170, False), "it may yet read, within a second"
         gate.set_unread(huge, 500)
-        assert (gate.unread_bytes, young.closed, huge.closed) == (0, True, True)
+        assert (gate.unread_bytes, young.closed, huge.closed) == (500, True, False), "it may be reading"
+        clock.now = 4.0
+        gate.set_unread(Unread(), 1)
+        assert (gate.unread_bytes, huge.closed) == (1, True)
 
     asyncio.run(check())
 

@@ -1,0 +1,146 @@
+"""Clients that do not read, that send too much at once, or that are too many."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from nestvec.service.embedder import Embedder
+from nestvec.service.server import Server, bind, create_server, listening_url
+from nestvec.service.settings import ConnectionLimits
+
+TEXTS = 2000
+BODY = b'{"inputs":[' + b",".join(b'"w1"' for _ in range(TEXTS)) + b"]}"
+LARGE = (
+    b"POST /embed HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    % len(BODY)
+) + BODY
+SMALL = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"
+
+
+@contextmanager
+def serving(embedder: Embedder, limits: ConnectionLimits) -> Iterator[tuple[Server, str]]:
+    """A server whose system buffers hold little, so that it notices who does not read."""
+    embedder.settings = replace(embedder.settings, connections=limits)
+    server = create_server(embedder)
+    listener = bind("127.0.0.1", 0)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    service = listening_url(listener)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        yield server, service
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@contextmanager
+def connected(service: str) -> Iterator[socket.socket]:
+    host, port = service.removeprefix("http://").split(":")
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(120)
+        connection.connect((host, int(port)))
+        yield connection
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    for _ in range(12_000):
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def received(connection: socket.socket) -> bytes:
+    data = b""
+    try:
+        while part := connection.recv(1 << 20):
+            data += part
+    except ConnectionResetError:
+        pass
+    return data
+
+
+def test_who_pipelines_and_never_reads_has_one_response_held(embedder: Embedder) -> None:
+    with (
+        serving(embedder, ConnectionLimits(keep_alive_seconds=2)) as (server, service),
+        connected(service) as connection,
+    ):
+        connection.sendall(LARGE * 8)
+        assert eventually(lambda: server.gate.unread_bytes > 0)
+        response_bytes = len(httpx.post(f"{service}/embed", content=BODY, headers=JSON).content)
+        assert server.gate.unread_bytes < response_bytes + 2000
+        assert eventually(lambda: server.gate.unread_bytes == 0), "it is closed, as it does not read"
+        assert eventually(lambda: server.gate.connections <= 1)
+        assert server.server_state.total_requests <= 2, "of eight requests, one was answered"
+
+
+JSON = {"content-type": "application/json"}
+
+
+def test_who_pipelines_and_reads_gets_every_response_in_order(embedder: Embedder) -> None:
+    with serving(embedder, ConnectionLimits()) as (_, service), connected(service) as connection:
+        closing = SMALL.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+        sender = threading.Thread(target=connection.sendall, args=((LARGE + SMALL) * 3 + closing,))
+        sender.start()
+        data = received(connection)
+        sender.join()
+    assert data.count(b"HTTP/1.1 200") == 7
+    assert data.count(b"[[") == 3
+    assert data.endswith(b"\r\n\r\n") or data.rstrip().endswith((b"]]", b"}")) or b"connection: close" in data
+
+
+@pytest.mark.parametrize("request_bytes", [SMALL, LARGE[:400]], ids=["whole", "with bodies to come"])
+def test_too_many_pipelined_requests_close_the_connection(embedder: Embedder, request_bytes: bytes) -> None:
+    limits = ConnectionLimits(pipelined_requests=4)
+    with serving(embedder, limits) as (server, service), connected(service) as connection:
+        connection.sendall(SMALL * 2000)
+        assert received(connection).count(b"HTTP/1.1 200") < 2000
+        assert eventually(lambda: server.gate.connections == 0)
+
+
+def test_a_last_response_that_is_not_read_is_given_up(embedder: Embedder) -> None:
+    closing = LARGE.replace(b"host: localhost", b"host: localhost\r\nconnection: close")
+    with (
+        serving(embedder, ConnectionLimits(keep_alive_seconds=1)) as (server, service),
+        connected(service) as connection,
+    ):
+        connection.sendall(closing)
+        assert eventually(lambda: server.gate.unread_bytes > 0)
+        assert eventually(lambda: server.gate.connections == 0)
+        assert server.gate.unread_bytes == 0
+
+
+def test_clients_that_leave_too_much_unread_lose_the_oldest_connection(embedder: Embedder) -> None:
+    limits = ConnectionLimits(unread_bytes=500_000)  # a response has 368,001
+    with serving(embedder, limits) as (server, service), ExitStack() as stack:
+        for _ in range(6):
+            stack.enter_context(connected(service)).sendall(LARGE)
+        assert eventually(lambda: server.server_state.total_requests >= 6 or not server.gate.connections)
+        assert eventually(lambda: server.gate.unread_bytes <= 500_000)
+        assert server.gate.connections < 6
+        response = httpx.post(f"{service}/embed", content=BODY, headers=JSON)
+        assert (response.status_code, len(response.json())) == (200, TEXTS), "who reads is not affected"
+
+
+def test_connections_of_one_client_are_limited(embedder: Embedder) -> None:
+    limits = ConnectionLimits(connections=100, client_connections=5)
+    with serving(embedder, limits) as (server, service):
+        with ExitStack() as stack:
+            connections = [stack.enter_context(connected(service)) for _ in range(8)]
+            assert eventually(lambda: server.gate.connections == 5)
+            refused = [received(connection) for connection in connections[5:]]
+            assert all(response.startswith(b"HTTP/1.1 503 ") for response in refused)
+        assert eventually(lambda: server.gate.connections == 0)
+        metrics = httpx.get(f"{service}/metrics").text
+    assert 'nestvec_connections_refused_total{reason="client"} 3.0' in metrics
+    assert "nestvec_connections 1.0" in metrics
