@@ -101,6 +101,7 @@ def memory(process: int, field: str) -> float:
 def measure(name: str, port: int, process: int, options: argparse.Namespace) -> dict[str, Any]:
     """One attack's figures, with the quiet ones before it."""
     polite = Polite(port, options.encoder)
+    polite.latencies(2)  # the first queries wait for what a service measures and loads as it starts
     quiet, _, _ = polite.latencies(options.seconds / 2)
     batch = polite.full_batch()
     Path(f"/proc/{process}/clear_refs").write_text("5")
