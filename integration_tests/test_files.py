@@ -72,7 +72,8 @@ def test_copy_of_columns_without_a_header(cursor: dbapi.Cursor, tmp_path: Path) 
         )
     )
     cursor.execute(
-        f"COPY t (n, text, id, v) FROM '{path}' WITH (FORMAT csv, HEADER false, DELIMITER '|', QUOTE '''', NULL 'NA')"
+        f"COPY t (n, text, id, v) FROM '{path}' "
+        "WITH (FORMAT csv, HEADER false, DELIMITER '|', QUOTE '''', NULL 'NA')"
     )
     assert stored(cursor) == ROWS
 
@@ -113,18 +114,8 @@ def test_an_option_that_is_wrong_is_named(
 
 
 def run(database: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    command = [
-        sys.executable,
-        "-m",
-        "nestvec.cli",
-        "ingest",
-        *arguments,
-        "--collection",
-        "t",
-        "--uri",
-        str(database),
-    ]
-    command += ["--collection", "t", "--uri", str(database)]
+    nestvec = str(Path(sys.executable).with_name("nestvec"))
+    command = [nestvec, "ingest", *arguments, "--collection", "t", "--uri", str(database)]
     return subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=120)
 
 

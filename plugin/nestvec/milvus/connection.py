@@ -7,7 +7,7 @@ import importlib.util
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
@@ -17,9 +17,9 @@ from pymilvus import AsyncMilvusClient, MilvusClient, MilvusException
 from pymilvus.client.connection_manager import ConnectionManager
 from pymilvus.client.types import LoadState
 
+from nestvec.milvus.address import ConnectSettings, MilvusAddress, parse_address
+from nestvec.milvus.diagnose import check_listening, diagnose
 from nestvec_schemas.errors import NestvecError, StoreInUse, StoreRefused, StoreUnreachable
-
-CONNECT_SECONDS = 10.0
 
 _users_lock = Lock()
 _users: Counter[str] = Counter()
@@ -29,29 +29,43 @@ _LITE_LOGGER = "milvus_lite.server_manager"
 
 @contextmanager
 def open_milvus(
-    uri: str, *, token: str = "", database: str = "", create: bool = True
+    uri: str,
+    *,
+    token: str = "",
+    database: str = "",
+    create: bool = True,
+    settings: ConnectSettings | None = None,
 ) -> Iterator[MilvusClient]:
     """A client of the Milvus at ``uri``: a ``.db`` path (Milvus Lite) or an address.
 
     At the end of the block it is closed, and a Lite database is released. Without ``create``, a ``.db`` must
     exist. Raises StoreInUse if another process has the ``.db`` open, otherwise StoreUnreachable.
     """
-    if not create and uri.endswith(".db") and not Path(uri).exists():
+    address, settings = parse_address(uri, token=token, database=database), settings or ConnectSettings()
+    if not create and address.is_lite and not Path(address.uri).exists():
         raise StoreUnreachable(
             "there is no Milvus Lite database at this path",
-            value=uri,
+            value=address.uri,
             next_step="Correct --uri, or create a collection with nestvec collection create SPEC.yaml.",
         )
     _silence_loggers()
-    with _lite_in_use(uri):
+    with _lite_in_use(address):
+        _check_server(address, settings)
         with _lite_failures() as failures:
             try:
                 client = MilvusClient(
-                    uri, token=token, db_name=database, timeout=CONNECT_SECONDS, dedicated=True
+                    address.uri,
+                    token=address.token,
+                    db_name=address.database,
+                    timeout=settings.timeout,
+                    dedicated=True,
+                    **_tls_arguments(address, settings),
                 )
             except Exception as error:
-                raise _open_error(uri, failures[0] if failures else error) from error
+                raise _open_error(address, settings, failures[0] if failures else error) from error
         try:
+            if address.host and address.database:
+                _check_database(address, client)
             yield client
         finally:
             client.close()
@@ -59,35 +73,98 @@ def open_milvus(
 
 @asynccontextmanager
 async def open_milvus_async(
-    uri: str, *, token: str = "", database: str = ""
+    uri: str, *, token: str = "", database: str = "", settings: ConnectSettings | None = None
 ) -> AsyncIterator[AsyncMilvusClient]:
     """Async version of ``open_milvus``."""
+    address, settings = parse_address(uri, token=token, database=database), settings or ConnectSettings()
     _silence_loggers()
-    with _lite_in_use(uri):
+    with _lite_in_use(address):
         # Opening a Lite database starts its server.
-        client = await asyncio.to_thread(_open_async_client, uri, token, database)
+        client = await asyncio.to_thread(_open_async_client, address, settings)
         try:
-            await _wait_until_connected(uri, client)
+            await _wait_until_connected(address, settings, client)
             yield client
         finally:
             await client.close()
 
 
-def _open_async_client(uri: str, token: str, database: str) -> AsyncMilvusClient:
+def _open_async_client(address: MilvusAddress, settings: ConnectSettings) -> AsyncMilvusClient:
+    _check_server(address, settings)
     with _lite_failures() as failures:
         try:
             return AsyncMilvusClient(
-                uri, token=token, db_name=database, timeout=CONNECT_SECONDS, dedicated=True
+                address.uri,
+                token=address.token,
+                db_name=address.database,
+                timeout=settings.timeout,
+                dedicated=True,
+                **_tls_arguments(address, settings),
             )
         except Exception as error:
-            raise _open_error(uri, failures[0] if failures else error) from error
+            raise _open_error(address, settings, failures[0] if failures else error) from error
 
 
-async def _wait_until_connected(uri: str, client: AsyncMilvusClient) -> None:
+async def _wait_until_connected(
+    address: MilvusAddress, settings: ConnectSettings, client: AsyncMilvusClient
+) -> None:
     try:
         await client.__aenter__()
+        if address.host and address.database:
+            await client.list_collections()
     except Exception as error:
-        raise _open_error(uri, error) from error
+        raise await asyncio.to_thread(_open_error, address, settings, error) from error
+
+
+def _check_server(address: MilvusAddress, settings: ConnectSettings) -> None:
+    """Raise StoreUnreachable for what can be said before Milvus is asked."""
+    if address.host and not address.secure and settings.uses_tls:
+        raise StoreUnreachable(
+            "files and names for TLS have no meaning at an address without TLS",
+            value=address.uri,
+            next_step=f"Write https://{address.host}:{address.port}, or omit them.",
+        )
+    if address.secure:
+        settings.tls_context()
+    check_listening(address, settings)
+
+
+def _tls_arguments(address: MilvusAddress, settings: ConnectSettings) -> dict[str, Any]:
+    """What pymilvus takes: with a client's certificate the authority is ``ca_pem_path``, else
+    ``server_pem_path``."""
+    if not address.secure:
+        return {}
+    authority = str(settings.ca_file or "")
+    names = {"server_name": settings.server_name} if settings.server_name else {}
+    if settings.client_cert is None:
+        return {"secure": True, "server_pem_path": authority, **names}
+    certificate = {
+        "client_pem_path": str(settings.client_cert),
+        "client_key_path": str(settings.client_key),
+        "ca_pem_path": authority,
+    }
+    return {"secure": True, **certificate, **names}
+
+
+def _check_database(address: MilvusAddress, client: MilvusClient) -> None:
+    """Raise StoreUnreachable if the server does not have the database; it says so only on the first use."""
+    try:
+        client.list_collections()
+    except MilvusException as error:
+        # A user may lack the right to list, and use what it knows by name.
+        if _DATABASE_MISSING in str(error.message).lower():
+            raise _no_database(address, client) from error
+
+
+def _no_database(address: MilvusAddress, client: MilvusClient | None) -> StoreUnreachable:
+    available = ""
+    if client is not None:
+        with suppress(MilvusException, grpc.RpcError):
+            available = f" Available: {', '.join(sorted(client.list_databases())[:20])}."
+    return StoreUnreachable(
+        "Milvus has no database of this name",
+        value=address.database,
+        next_step=f"Correct --database (database of nestvec.connect).{available}",
+    )
 
 
 def _silence_loggers() -> None:
@@ -98,16 +175,16 @@ def _silence_loggers() -> None:
 
 
 @contextmanager
-def _lite_in_use(uri: str) -> Iterator[None]:
+def _lite_in_use(address: MilvusAddress) -> Iterator[None]:
     """Count a user of a Lite database: the clients of a process share one server, which the last one
     stops."""
-    if not uri.endswith(".db") or importlib.util.find_spec("milvus_lite") is None:
+    if not address.is_lite or importlib.util.find_spec("milvus_lite") is None:
         yield
         return
     # Imported early: imports fail while a process exits, which may be when the client is closed.
     from milvus_lite.server_manager import server_manager_instance as serving  # noqa: PLC0415 - Lite alone
 
-    path = str(Path(uri).absolute())
+    path = str(Path(address.uri).absolute())
     with _users_lock:
         _users[path] += 1
     try:
@@ -146,26 +223,59 @@ def _lite_failures() -> Iterator[list[BaseException]]:
         logger.propagate = propagated
 
 
-def _open_error(uri: str, error: BaseException) -> NestvecError:
+def _open_error(address: MilvusAddress, settings: ConnectSettings, error: BaseException) -> NestvecError:
     if type(error).__name__ == "DataDirLockedError":
         return StoreInUse(
             "another process has this Milvus Lite database open",
-            value=uri,
+            value=address.uri,
             next_step="Close that process, or run it once as a server (milvus-lite server --data-dir "
-            f"{uri}) and give every client its http:// address.",
+            f"{address.uri}) and give every client its http:// address.",
         )
-    if uri.endswith(".db") and not Path(uri).absolute().parent.is_dir():
+    if address.is_lite and not Path(address.uri).absolute().parent.is_dir():
         return StoreUnreachable(
             "the folder of this Milvus Lite database does not exist",
-            value=uri,
+            value=address.uri,
             next_step="Create the folder, or correct --uri.",
         )
     reason = getattr(error, "message", "") or str(error)
-    return StoreUnreachable(
-        f"cannot open Milvus at {uri}",
+    refused = _refusal(address, error, reason)
+    if refused is not None:
+        return refused
+    return diagnose(address, settings) or StoreUnreachable(
+        f"cannot open Milvus at {address.uri}",
         value=reason,
         next_step="Use a path that ends in .db (Milvus Lite) or the address of a running Milvus.",
     )
+
+
+def _refusal(address: MilvusAddress, error: BaseException, reason: str) -> StoreUnreachable | None:
+    """The error if a server answered, and refused the token or the database, or is no Milvus."""
+    cause = error if isinstance(error, grpc.RpcError) else error.__cause__
+    status = cause.code() if isinstance(cause, grpc.RpcError) else getattr(error, "code", None)
+    details = str(cause.details() if isinstance(cause, grpc.RpcError) else reason).lower()
+    if _DATABASE_MISSING in details:
+        return _no_database(address, None)
+    refused = status == grpc.StatusCode.UNAUTHENTICATED or any(text in details for text in _NOT_AUTHENTICATED)
+    # gRPC says so of a certificate for another name too.
+    if refused and "hostname" not in details:
+        what = "does not accept the token" if address.token else "requires a token"
+        return StoreUnreachable(
+            f"Milvus {what}",
+            value=address.uri,
+            next_step="Give an API key, or USER:PASSWORD, with --token or NESTVEC_TOKEN (token of "
+            "nestvec.connect).",
+        )
+    if status == grpc.StatusCode.UNIMPLEMENTED:
+        return StoreUnreachable(
+            "another service than Milvus answers at this address, or a Milvus older than 2.3",
+            value=address.uri,
+            next_step="Correct the address, or update Milvus.",
+        )
+    return None
+
+
+_DATABASE_MISSING = "database not found"
+_NOT_AUTHENTICATED = ("auth check failure", "hasn't authenticate", "unauthenticated", "missing authorization")
 
 
 def load_lite(client: MilvusClient, collection: str) -> None:
@@ -200,6 +310,10 @@ def milvus_errors(doing: str) -> Iterator[None]:
 def _next_step(message: str) -> str:
     if "connection" in message.lower() and "API" in message:
         return "The embedding service does not respond: start it with nestvec serve."
+    if _DATABASE_MISSING in message.lower():
+        return "Correct --database (database of nestvec.connect)."
+    if any(text in message.lower() for text in _NOT_AUTHENTICATED):
+        return "Give an API key, or USER:PASSWORD, with --token or NESTVEC_TOKEN."
     if "not loaded" in message.lower():
         return "Load it: MilvusClient(uri).load_collection(name). nestvec does so only for Milvus Lite."
     return "Correct what the message names, then try again."

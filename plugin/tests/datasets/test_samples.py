@@ -67,7 +67,7 @@ def test_a_malformed_row_is_an_error_with_its_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("given", ["absent.txt", "papers", "demos", ""])
 def test_what_is_not_there_says_what_could_be(given: str, tmp_path: Path) -> None:
-    with pytest.raises(FileUnreadable, match=r"Name a file \(txt, jsonl, json, csv, tsv, parquet\), demo, or"):
+    with pytest.raises(FileUnreadable, match=r"\(txt, jsonl, json, csv, tsv, parquet\), demo, or"):
         read_sample(given, SampleOptions(), NOWHERE)
 
 
