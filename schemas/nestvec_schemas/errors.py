@@ -70,25 +70,11 @@ service maps the classes to statuses in ``nestvec.service.api.error_codes``.
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterable
 from typing import Self
 
-_MAX_VALUE_LENGTH = 200
-"""Characters of a value that a message shows."""
-
-_MAX_SENTENCE_LENGTH = 2000
-"""Characters of a cause, or of a next step, that a message shows: they may contain what a client sent."""
-
-_MAX_COMPARED_LENGTH = 100
-"""Characters of a name beyond which none is similar."""
-
-_SECRET = re.compile(
-    r"([?&](?:[\w-]*(?:key|secret|password|passwd|signature|credential)|(?:[\w-]*[_-])?token|sig)=)[^&\s'\"]+",
-    re.IGNORECASE,
-)
-"""A secret in an address's query string, and the name before it."""
+from nestvec_schemas.message_text import nearest as nearest
+from nestvec_schemas.message_text import printable, shown
+from nestvec_schemas.message_text import with_caret as with_caret
 
 _ABSENT = object()
 
@@ -116,7 +102,7 @@ class NestvecError(Exception):
 
     def __str__(self) -> str:
         value = f": {shown(self.value)}" if self._has_value else ""
-        return f"{_printable(self.cause)}{value}. {_printable(self.next_step)}"
+        return f"{printable(self.cause)}{value}. {printable(self.next_step)}"
 
     def reworded(self, *, cause: str | None = None, next_step: str | None = None) -> Self:
         """The same error with another cause or next step; everything else about it stays."""
@@ -126,26 +112,6 @@ class NestvecError(Exception):
         error.next_step = self.next_step if next_step is None else next_step
         error.args = (error.cause,)
         return error
-
-
-def shown(value: object) -> str:
-    """A value as messages show it: at most 200 characters, and without the secrets of an address."""
-    return _printable(value if isinstance(value, str) else repr(value), _MAX_VALUE_LENGTH)
-
-
-def _printable(text: str, max_length: int = _MAX_SENTENCE_LENGTH) -> str:
-    part = text[:max_length].encode("utf-8", "backslashreplace").decode("utf-8")
-    # An address that is cut has its secret cut, too.
-    part = _SECRET.sub(r"\1…", part)
-    return part if len(text) <= max_length else f"{part}… ({len(text)} characters)"
-
-
-def nearest(name: str, offered: Iterable[str]) -> str:
-    """`` Did you mean 'x'?`` for the offered name closest to ``name``, else an empty string."""
-    if len(name) > _MAX_COMPARED_LENGTH:
-        return ""
-    close = difflib.get_close_matches(name, list(offered), n=1, cutoff=0.6)
-    return f" Did you mean '{close[0]}'?" if close else ""
 
 
 class CheckpointError(NestvecError):
@@ -412,16 +378,6 @@ class SqlError(NestvecError):
         if self.position is None or not self.statement:
             return text
         return f"{text}\n{with_caret(self.statement, self.position)}"
-
-
-def with_caret(statement: str, position: int) -> str:
-    """The statement's line around ``position``, at most 100 characters, with a caret below."""
-    start = statement.rfind("\n", 0, position) + 1
-    end = statement.find("\n", position)
-    line = statement[start : end if end >= 0 else len(statement)]
-    column = position - start
-    left = max(0, column - 60)
-    return f"  {line[left : left + 100]}\n  {' ' * (column - left)}^"
 
 
 class SqlSyntaxError(SqlError):

@@ -13,8 +13,8 @@ from nestvec.service.api.selection import PROMPT_DESCRIPTION, QueryString, selec
 from nestvec.service.bodies.fields import Texts
 from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.preprocess.truncation import Truncation
-from nestvec_schemas.errors import shown
 from nestvec_schemas.manifest import PromptName
+from nestvec_schemas.message_text import shown
 
 router = APIRouter(tags=["nestvec"], responses=error_models("/check"), route_class=BodyRoute)
 

@@ -11,7 +11,6 @@ import json
 import re
 from array import array
 from collections.abc import Iterator
-from json.decoder import scanstring
 from typing import Any, Final
 
 import orjson
@@ -194,8 +193,8 @@ class JsonScanner:
         return BodyNotJson(cause, value=value, next_step=EXAMPLE)
 
     def _end_of(self, pattern: re.Pattern[bytes]) -> int:
-        found = pattern.match(self._data, self.position, self.position + STEP)
-        return -1 if found is None else found.end()
+        match = pattern.match(self._data, self.position, self.position + STEP)
+        return -1 if match is None else match.end()
 
     def _decode(self, part: bytes | bytearray, start: int) -> str:
         try:
@@ -233,7 +232,7 @@ class JsonScanner:
             part = self._data[start:end]
             decoded = self._decode(part, start)
             self.position = end
-            yield scanstring(decoded + '"', 0, True)[0] if b"\\" in part else decoded
+            yield json.loads(f'"{decoded}"') if b"\\" in part else decoded
         if self._data[self.position : self.position + 1] != b'"':
             raise self.not_json("the rest of a string")
         self.position += 1
@@ -249,7 +248,7 @@ class JsonScanner:
 
     def _nested(self, where: str) -> Any:
         start = self.position
-        whole = start + MAX_VALUE_BYTES >= self.size
+        is_rest = start + MAX_VALUE_BYTES >= self.size
         # Bytes that are not UTF-8 may follow the value, and a character may be cut: both are checked below.
         text = self._data[start : start + MAX_VALUE_BYTES].decode("utf-8", "surrogateescape")
         try:
@@ -258,7 +257,7 @@ class JsonScanner:
             raise invalid(where, "nested too deeply") from error
         except json.JSONDecodeError as error:
             position = start + len(text[: error.pos].encode("utf-8", "surrogateescape"))
-            if not whole:
+            if not is_rest:
                 raise invalid(where, f"not JSON, or longer than {MAX_VALUE_BYTES} bytes") from error
             raise self.not_json("another value or delimiter", position) from error
         except ValueError as error:

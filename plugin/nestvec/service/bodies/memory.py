@@ -30,11 +30,10 @@ class BodyMemory:
     def check(self, client: str, size: int) -> None:
         """Raise Overloaded if the client may not hold ``size`` bytes more now."""
         if self._held[client] + size > self._max_bytes - self.total - size:
-            held = self._held[client]
             raise Overloaded(
                 "the service has no memory for the body: of all bodies in progress it holds at most "
                 f"{self._max_bytes} bytes, of those of a client as many as remain free",
-                value=f"{size} bytes more, {held} held for this client, {self.total} in all",
+                value=f"{size} bytes more, {self._held[client]} held for this client, {self.total} in all",
                 next_step="Try again when a request of yours has been answered, or send fewer texts in one.",
             )
 

@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl
 from fastapi.dependencies.models import Dependant
 
 from nestvec.service.api.request_model import check_name
-from nestvec_schemas.errors import BodyInvalid, shown
+from nestvec_schemas.errors import BodyInvalid
+from nestvec_schemas.message_text import shown
 
 MAX_BYTES: Final = 4096
 MAX_FIELDS: Final = 32
@@ -60,15 +61,15 @@ def _check(query_string: bytes, integers: Mapping[str, bool]) -> None:
             value=len(query_string),
             next_step="Send long values in the body.",
         )
-    seen: set[str] = set()
+    names: set[str] = set()
     for name, value in _pairs(query_string):
-        if name in seen and name in integers:
+        if name in names and name in integers:
             raise _invalid(name, "it is there twice")
         if name not in integers:
             check_name(name, integers)
         elif integers[name] and value and not _INTEGER.fullmatch(value):
             raise _invalid(name, f"Input should be a valid integer, in digits: {shown(value)}")
-        seen.add(name)
+        names.add(name)
 
 
 def _pairs(query_string: bytes) -> list[tuple[str, str]]:

@@ -25,7 +25,7 @@ MAX_FIELDS: Final = 64
 MAX_NAME_CHARACTERS: Final = 256
 
 _COUNTED_FACTOR: Final = 8
-"""Up to so many times the allowed items are counted, so that an error can say how many there are."""
+"""Up to this many times the allowed items are counted, so that an error can say how many there are."""
 
 _IMAGE_MARK: Final = b"data:"
 _IMAGE_START: Final = 4096
@@ -33,7 +33,7 @@ _IMAGE_START: Final = 4096
 message."""
 
 _IMAGE_LENGTH: Final = 4096
-"""Up to so many characters, a text counts as one without an image, as it fits into a request anyway."""
+"""Up to this many characters, a text counts as one without an image, as it fits into a request anyway."""
 
 Read = Callable[["BodyReader", str], Any]
 """Reads a field's value, whose name in errors is the second argument."""
@@ -78,7 +78,8 @@ class BodyReader:
 
     def fields(self, where: str, readers: Mapping[str, Read]) -> dict[str, Any]:
         """An object's fields. Raises BodyInvalid also for a field that is there twice."""
-        scanner, values = self.scanner, {}
+        scanner = self.scanner
+        values: dict[str, Any] = {}
         scanner.expect(b"{")
         if scanner.starts_with(b"}"):
             scanner.position += 1
@@ -175,15 +176,15 @@ class BodyReader:
         pace = _Pace()
         at_end = self._list_ends()
         while not at_end and pace.count <= max_items * _COUNTED_FACTOR:
-            some, at_end = self.scanner.items(str, b'"]') if strings and pace.allows else ([], False)
-            pace.went(len(some))
-            if some:
-                self._check_texts(where, some, pace.count - len(some))
+            values, at_end = self.scanner.items(str, b'"]') if strings and pace.allows else ([], False)
+            pace.went(len(values))
+            if values:
+                self._check_texts(where, values, pace.count - len(values))
             else:
-                some = [read(f"{where}[{pace.count}]")]
+                values = [read(f"{where}[{pace.count}]")]
                 pace.count += 1
                 at_end = self.scanner.expect(b",", b"]") == b"]"
-            items += some[: max(0, max_items - len(items))]
+            items += values[: max(0, max_items - len(items))]
         if pace.count > max_items:
             raise TooManyInputs(
                 f"a request holds at most {max_items} {name}",
@@ -217,14 +218,14 @@ class BodyReader:
         ids, pace = array("i"), _Pace()
         at_end = self._list_ends()
         while not at_end:
-            some, at_end = self.scanner.items(int, b"]") if pace.allows else ([], False)
-            pace.went(len(some))
-            if not some:
-                some = [self.scanner.id(f"{where}[{pace.count}]")]
+            values, at_end = self.scanner.items(int, b"]") if pace.allows else ([], False)
+            pace.went(len(values))
+            if not values:
+                values = [self.scanner.id(f"{where}[{pace.count}]")]
                 pace.count += 1
                 at_end = self.scanner.expect(b",", b"]") == b"]"
-            ids += as_array(some, where, len(ids))
-            self._count_ids(where, len(some), len(ids))
+            ids += as_array(values, where, len(ids))
+            self._count_ids(where, len(values), len(ids))
         return ids
 
     def _expect_list(self, where: str, expected: str) -> None:
@@ -253,7 +254,7 @@ class _Pace:
         return self.count >= self._next
 
     def went(self, items: int) -> None:
-        """So many were read at once."""
+        """Count ``items`` that were read at once, perhaps none."""
         self.count += items
         if items:
             self._pause = 1

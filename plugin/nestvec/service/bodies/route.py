@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
@@ -50,7 +51,10 @@ class BodyRoute(APIRoute):
                 return await handle(request)
 
             return handle_query
-        readers = field_readers(self.body_field.field_info.annotation)
+        model = self.body_field.field_info.annotation
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            raise TypeError(f"the body of {self.path} must be one pydantic model")
+        readers = field_readers(model)
 
         async def handle_body(request: Request) -> Response:
             check_query(request.scope["query_string"])

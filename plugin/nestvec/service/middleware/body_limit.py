@@ -25,12 +25,12 @@ class BodyLimitMiddleware:
             await self._app(scope, receive, send)
             return
         context = current_context()
-        with self._memory.body(context.client) as held:
+        with self._memory.body(context.client) as memory:
             declared = dict(scope["headers"]).get(b"content-length", b"0")[:20]
             try:
                 if declared.isdigit():
                     self._check_size(int(declared))
-                    held.expect(int(declared))
+                    memory.expect(int(declared))
             except (BodyTooLarge, Overloaded) as error:
                 await error_response(scope["path"], error)(scope, receive, send)
                 return
@@ -43,7 +43,7 @@ class BodyLimitMiddleware:
                 if message is None:
                     raise _too_slow(seconds, body.bytes_read)
                 self._check_size(body.bytes_read)
-                held.arrived(body.bytes_read - arrived)
+                memory.arrived(body.bytes_read - arrived)
                 return message
 
             await self._app(scope, limited_receive, send)
