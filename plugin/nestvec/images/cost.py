@@ -51,14 +51,16 @@ def _may_be_turned(image: Image.Image, data: bytes) -> bool:
     """Whether the image may say that it lies on its side, also where only its end says it."""
     if image.format in ("JPEG", "MPO", "TIFF"):
         with suppress(Exception):  # what is damaged is not turned, but counting too much does no harm
-            return image.getexif().get(_EXIF_ORIENTATION, 1) != 1
+            return bool(image.getexif().get(_EXIF_ORIENTATION, 1) != 1)
         return True
     return b"exif" in data.lower() if len(data) < 1 << 20 else True
 
 
 def _samples(image: Image.Image) -> float:
     """The samples of a JPEG for each pixel: 3 in color, 1.5 if the colors have half the resolution."""
-    layers = getattr(image, "layer", None) or [(0, 1, 1, 0)] * len(image.getbands())
+    layers: list[tuple[int, int, int, int]] = getattr(image, "layer", None) or [(0, 1, 1, 0)] * len(
+        image.getbands()
+    )
     full = max(layer[1] for layer in layers) * max(layer[2] for layer in layers)
     return sum(layer[1] * layer[2] for layer in layers) / max(1, full)
 

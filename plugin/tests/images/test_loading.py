@@ -133,7 +133,7 @@ def test_pixels_are_those_of_the_image(site: Any, png: bytes) -> None:
     found = asyncio.run(load_pixels([f"{site.url}/cat.png", "a cat", data_uri(png)], OPEN, how))
     with Image.open(io.BytesIO(png)) as image:
         for place in (0, 2):
-            np.testing.assert_array_equal(found[place], image_pixels(image, how))  # type: ignore[arg-type]
+            np.testing.assert_array_equal(found[place], image_pixels(image, how))
     assert isinstance(found[1], ImageRefused)
 
 

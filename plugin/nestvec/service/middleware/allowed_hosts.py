@@ -70,5 +70,5 @@ class AllowedHostsMiddleware:
     def _is_allowed(self, scope: Scope) -> bool:
         values = [value for name, value in scope["headers"] if name == b"host"]
         if not values:
-            return scope["http_version"] == "1.0"
+            return bool(scope["http_version"] == "1.0")
         return len(values) == 1 and self._hosts.allow(values[0].decode("latin-1"))

@@ -185,7 +185,8 @@ class Metrics:
         """All of it, and its media type: OpenMetrics 1.0 if ``accept`` (of the request) names it, else
         Prometheus's text format 0.0.4."""
         if "application/openmetrics-text" in accept.lower():
-            return openmetrics.generate_latest(self.registry), openmetrics.CONTENT_TYPE_LATEST
+            content: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]
+            return content, openmetrics.CONTENT_TYPE_LATEST
         text = _UNTYPED_COUNTER.sub(rb"\1 counter", generate_latest(self.registry))
         return text, CONTENT_TYPE_PLAIN_0_0_4
 

@@ -43,7 +43,7 @@ class RepeatFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written; it is extended by the number of those that were left out."""
-        if record.levelno < logging.WARNING or getattr(record, "repeats", 0):
+        if record.levelno < logging.WARNING or hasattr(record, "repeats"):
             return True
         (kind, message), now = _cause_of(record), self._clock()
         with self._lock:

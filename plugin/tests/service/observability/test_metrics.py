@@ -10,9 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from nestvec.service.api.error_codes import ERROR_CODES
 from nestvec.service.embedder import Embedder
-from nestvec.service.middleware.request_log import RequestRecord
 from nestvec.service.observability.metrics import FAILURE_CAUSES, Metrics
-from nestvec.service.observability.observer import BatchRun
+from nestvec.service.observability.observer import BatchRun, RequestRecord
 from nestvec.service.server import bind, serve_in_thread
 from nestvec_schemas.errors import EngineError
 
@@ -127,8 +126,8 @@ def test_a_request_in_flight_is_shared(served: Any) -> None:
 
 def used_metrics() -> Metrics:
     metrics = Metrics(["/embed"])
-    metrics.request_ended(RequestRecord("POST", "/embed", "tiny", 1, status=200, seconds=0.1))
-    metrics.request_ended(RequestRecord("POST", "/embed", "tiny", 1, status=422, seconds=0.1))
+    metrics.request_ended(RequestRecord("POST", "/embed", "/embed", "tiny", 1, status=200))
+    metrics.request_ended(RequestRecord("POST", "/embed", "/embed", "tiny", 1, status=422))
     metrics.texts_requested("tiny", fresh=1, shared=0, remembered=0)
     metrics.queue_changed("tiny", 3)
     metrics.connection_refused("client")
@@ -155,7 +154,7 @@ def test_openmetrics_for_a_client_that_accepts_it() -> None:
     accepted = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3"
     content, media_type = used_metrics().render(accepted)
     assert media_type.startswith("application/openmetrics-text; version=1.0.0")
-    families = {family.name: family for family in parse_openmetrics(content.decode())}
+    families = {family.name: family for family in parse_openmetrics(content.decode())}  # type: ignore[no-untyped-call]
     assert families["nestvec_texts"].type == "counter"
     assert families["te_embed_count"].type == "unknown"
     assert [sample.value for sample in families["te_embed_count"].samples] == [1.0]
