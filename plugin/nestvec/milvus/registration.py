@@ -95,7 +95,7 @@ def add_embedding(
     check_source_is_kept(schema, source, version)
     _check_provider(provider, version, configs, target.key)
     calls = MilvusCalls(version, _choose_chunk(schema, target, chosen, options.chunk))
-    _warn(provider, chosen, target, calls)
+    _warn(provider, chosen, target)
     prompts = chosen.texts_of(target.info.prompts, target.info.default_prompt)
     # The deepest exit counts as no exit: fields that differ only in it are of one family.
     exit = None if target.info.layers and chosen.exit == target.info.layers[0] else chosen.exit
@@ -225,7 +225,7 @@ def _add_function(schema: CollectionSchema, source: str, name: str, params: Func
     )
 
 
-def _warn(provider: Provider, config: EmbeddingConfig, target: _Target, calls: MilvusCalls) -> None:
+def _warn(provider: Provider, config: EmbeddingConfig, target: _Target) -> None:
     """Log what the fields depend on that the schema cannot hold."""
     info = target.info
     roles_have_prompts = any(info.prompts.get(role) for role in ROLES)
@@ -259,13 +259,14 @@ def _warn(provider: Provider, config: EmbeddingConfig, target: _Target, calls: M
             provider.cluster_path,
             provider.name,
         )
-    if provider.fixed_chunk is not None and calls.chunk < provider.fixed_chunk:
+    recommended, fixed = info.recommended_chunk, provider.fixed_chunk
+    if fixed is not None and recommended is not None and recommended < fixed:
         logger.warning(
-            "%s embeds %d texts of full length in time, and Milvus sends %d through its %s provider: write "
-            "long texts with nestvec ingest, or give the service more cores",
+            "%s embeds %d texts of full length in the time of a request, and Milvus sends %d through its %s "
+            "provider: an insert of long texts may take several tries",
             config.encoder,
-            calls.chunk,
-            provider.fixed_chunk,
+            recommended,
+            fixed,
             provider.name,
         )
     if config.form in CLIENT_SIDE_FORMS:

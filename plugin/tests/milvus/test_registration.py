@@ -157,6 +157,69 @@ def test_int8_fields_are_filled_through_cohere(
     schema.verify()
 
 
+def slow_info(service: str, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    """Let the service say that it embeds ``chunk`` texts in the time of a request."""
+    real = fetch_info(service)
+    encoders = {
+        name: info.model_copy(update={"recommended_chunk": chunk}) for name, info in real.encoders.items()
+    }
+    slow = real.model_copy(update={"encoders": encoders})
+    monkeypatch.setattr("nestvec.milvus.registration.fetch_info", lambda *arguments: slow)
+
+
+@pytest.mark.parametrize(("chunk", "warned"), [(48, True), (96, False)])
+def test_a_slow_encoder_and_the_fixed_chunk_of_cohere(
+    schema: CollectionSchema,
+    service: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    chunk: int,
+    warned: bool,
+) -> None:
+    slow_info(service, monkeypatch, chunk)
+    client: Any = Server("v2.6.11")
+    add(schema, "abstract", encoder="tiny", dims=[8], service=service, client=client, form="int8")
+    assert ("tiny embeds 48 texts of full length" in caplog.text) is warned
+
+
+def test_the_chunk_is_shared_by_the_passes_of_a_collection(
+    schema: CollectionSchema, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_info(service, monkeypatch, 400)
+    client: Any = Server("v2.6.11")
+    given: dict[str, Any] = {"encoder": "tiny", "service": service, "client": client}
+    add(schema, "abstract", dims=[4, 8], **given)
+    add(schema, "abstract", dims=[16], **given)
+    add(schema, "abstract", dims=[4], exit=2, **given)
+    add(schema, "abstract", dims=[8], exit=2, prompt="query", query_prompt="query", **given)
+    assert [one["max_client_batch_size"] for one in params(schema)] == [400, 400, 400, 200, 133]
+
+
+def test_a_text_field_is_a_source_where_milvus_has_them(schema: CollectionSchema, service: str) -> None:
+    schema.add_field("body", DataType.TEXT)
+    given: dict[str, Any] = {"encoder": "tiny", "service": service, "dims": [4]}
+    lite: Any = Server("milvus_lite-3.2.2")
+    with pytest.raises(StoreRefused, match=r"Lite has no TEXT fields: body\. Make it VARCHAR"):
+        add(schema, "body", client=lite, **given)
+    server: Any = Server("v2.6.11")
+    add(schema, "body", client=server, **given)
+    assert schema.functions[0].input_field_names == ["body"]
+
+
+def test_another_provider_of_int8(
+    schema: CollectionSchema, service: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    given: dict[str, Any] = {"encoder": "tiny", "service": service, "provider": "voyageai"}
+    old: Any = Server("v2.6.9")
+    with pytest.raises(StoreRefused, match=r"voyageai provider of Milvus before 2\.6\.10"):
+        add(schema, "abstract", client=old, form="int8", dims=[8], **given)
+    new: Any = Server("v2.6.10")
+    add(schema, "abstract", client=new, form="int8", dims=[8], **given)
+    add(schema, "abstract", client=new, dims=[8], **given)
+    assert [one["provider"] for one in params(schema)] == ["voyageai", "tei"]
+    assert f"voyageai.url must be {service}/v1/embeddings?output_dtype=int8" in caplog.text
+
+
 def test_binary_fields_say_who_fills_them(schema: CollectionSchema, service: str) -> None:
     add(schema, "abstract", encoder="tiny", dims=[16], service=service, provider="tei", form="binary")
     (field,) = schema.fields[3:]
