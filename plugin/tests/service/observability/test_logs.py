@@ -74,18 +74,19 @@ def test_no_text_and_no_key_is_logged(embedder: Embedder, log: io.StringIO, chos
     assert isinstance(engine, FakeEngine)
     headers = {"authorization": "Bearer k-e-y", "content-type": "application/json"}
     bodies = (
-        b'{"inputs":"%s","input":"%s","model":"tiny"}',
-        b'{"inputs":"%s","input":"%s"',
-        b'{"inputs":"%s","input":"%s","dimensions":99}',
-        b'{"inputs":{"%s":1},"input":{"%s":1}}',
-        b'{"inputs":"\xff%s","input":"\xff%s"}',
+        b'{"%s":"%s"}',
+        b'{"%s":"%s"',
+        b'{"%s":"%s","dimensions":99}',
+        b'{"%s":{"%s":1}}',
+        b'{"%s":"\xff%s"}',
     )
     fresh = (b"w811 w%d" % number for number in range(1000))
     with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service:
         for engine.failure in (None, EngineError("out", next_step="Wait."), RuntimeError("fell over")):
             for path in ("/embed", "/v1/embeddings", "/v2/embed", "/tokenize", "/nope"):
+                field = b"input" if path == "/v1/embeddings" else b"inputs"
                 for body in bodies:
-                    content = body % (text := next(fresh), text)
+                    content = body % (field, next(fresh))
                     httpx.post(f"{service}{path}?note=w813", content=content, headers=headers)
     written = log.getvalue()
     assert "fell over" in written
