@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ import click
 from nestvec.cli import COMMANDS
 from nestvec.cli.completion import complete_collections
 from nestvec.cli.options import (
-    GroupedCommand,
+    MilvusArgs,
+    args_command,
     json_option,
     milvus_options,
     models_option,
@@ -35,7 +37,43 @@ def command() -> None:
     """
 
 
-@command.command(cls=GroupedCommand)
+@dataclass(frozen=True)
+class CreateArgs:
+    """The arguments of ``create``."""
+
+    spec: Path
+    milvus: MilvusArgs
+    chunk: int | None
+    models: Path
+
+
+@dataclass(frozen=True)
+class ShowArgs:
+    """The arguments of ``show``."""
+
+    name: str
+    milvus: MilvusArgs
+    json: bool
+
+
+@dataclass(frozen=True)
+class ListArgs:
+    """The arguments of ``list``."""
+
+    milvus: MilvusArgs
+    json: bool
+
+
+@dataclass(frozen=True)
+class DropArgs:
+    """The arguments of ``drop``."""
+
+    name: str
+    milvus: MilvusArgs
+    yes: bool
+
+
+@command.command(cls=args_command(CreateArgs))
 @click.argument("spec", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @milvus_options
 @option_group(
@@ -49,7 +87,7 @@ def command() -> None:
     ),
 )
 @models_option
-def create(spec: Path, uri: str, token: str, database: str, chunk: int | None, models: Path) -> None:
+def create(args: CreateArgs) -> None:
     """Create the collection that SPEC, a YAML file, declares.
 
     An embedding has one vector field per dim, FIELD_DIM, which Milvus fills by calling the service.
@@ -103,15 +141,14 @@ def create(spec: Path, uri: str, token: str, database: str, chunk: int | None, m
       nestvec collection create papers.yaml --uri papers.db
     """
     from nestvec.collections import lifecycle
-    from nestvec.milvus.connection import open_milvus
     from nestvec.service.in_process import serve_in_process
 
-    collection_spec = _read_spec(spec)
-    if chunk is not None:
-        collection_spec = collection_spec.model_copy(update={"chunk": chunk})
+    collection_spec = _read_spec(args.spec)
+    if args.chunk is not None:
+        collection_spec = collection_spec.model_copy(update={"chunk": args.chunk})
     with (
-        open_milvus(uri, token=token, database=database) as client,
-        serve_in_process(collection_spec.services, models),
+        args.milvus.open(create=True) as client,
+        serve_in_process(collection_spec.services, args.models),
     ):
         table = lifecycle.create_collection(client, collection_spec)
     click.echo(
@@ -119,11 +156,11 @@ def create(spec: Path, uri: str, token: str, database: str, chunk: int | None, m
     )
 
 
-@command.command(cls=GroupedCommand)
+@command.command(cls=args_command(ShowArgs))
 @click.argument("name", shell_complete=complete_collections)
 @milvus_options
 @json_option
-def show(name: str, uri: str, token: str, database: str, json: bool) -> None:
+def show(args: ShowArgs) -> None:
     """Show a collection's columns and embeddings.
 
     \b
@@ -131,20 +168,19 @@ def show(name: str, uri: str, token: str, database: str, json: bool) -> None:
       nestvec collection show papers --uri papers.db
     """
     from nestvec.collections import lifecycle
-    from nestvec.milvus.connection import open_milvus
 
-    with open_milvus(uri, token=token, database=database, create=False) as client:
-        description = lifecycle.describe_collection(client, name)
-    if json:
+    with args.milvus.open() as client:
+        description = lifecycle.describe_collection(client, args.name)
+    if args.json:
         print_json(description)
     else:
         _print(description)
 
 
-@command.command("list", cls=GroupedCommand)
+@command.command("list", cls=args_command(ListArgs))
 @milvus_options
 @json_option
-def list_(uri: str, token: str, database: str, json: bool) -> None:
+def list_(args: ListArgs) -> None:
     """List the collections in the database.
 
     \b
@@ -152,22 +188,21 @@ def list_(uri: str, token: str, database: str, json: bool) -> None:
       nestvec collection list --uri papers.db
     """
     from nestvec.collections import lifecycle
-    from nestvec.milvus.connection import open_milvus
 
-    with open_milvus(uri, token=token, database=database, create=False) as client:
+    with args.milvus.open() as client:
         names = lifecycle.collection_names(client)
-    if json:
+    if args.json:
         print_json(names)
     else:
         for name in names:
             click.echo(name)
 
 
-@command.command(cls=GroupedCommand)
+@command.command(cls=args_command(DropArgs))
 @click.argument("name", shell_complete=complete_collections)
 @milvus_options
 @option_group("Other", option("--yes", is_flag=True, help="Do not ask for confirmation."))
-def drop(name: str, uri: str, token: str, database: str, yes: bool) -> None:
+def drop(args: DropArgs) -> None:
     """Drop a collection and all its rows. Asks for confirmation on a terminal; elsewhere, --yes is required.
 
     \b
@@ -175,12 +210,12 @@ def drop(name: str, uri: str, token: str, database: str, yes: bool) -> None:
       nestvec collection drop papers --uri papers.db --yes
     """
     from nestvec.collections import lifecycle
-    from nestvec.milvus.connection import open_milvus
 
-    if not yes and not sys.stdin.isatty():
+    name = args.name
+    if not args.yes and not sys.stdin.isatty():
         raise click.UsageError("Without a terminal, dropping a collection needs --yes.")
-    with open_milvus(uri, token=token, database=database, create=False) as client:
-        if not yes:
+    with args.milvus.open() as client:
+        if not args.yes:
             rows = lifecycle.describe_collection(client, name)["rows"]
             click.confirm(f"Drop {name} with {'its' if rows is None else rows} rows?", abort=True)
         lifecycle.drop_collection(client, name)

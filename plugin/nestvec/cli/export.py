@@ -181,7 +181,8 @@ def _sample(args: ExportArgs) -> Sample | None:
         return None
     nesting, milvus = args.nesting, args.milvus
     options = SampleOptions(nesting.sample_column, nesting.sample_size, nesting.seed)
-    return read_sample(source, options, SampleStore(milvus.uri, milvus.token, milvus.database))
+    store = SampleStore(milvus.uri, milvus.token, milvus.database, milvus.settings)
+    return read_sample(source, options, store)
 
 
 def default_name(checkpoint: str) -> str:

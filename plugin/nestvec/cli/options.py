@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from nestvec.cli.completion import complete_encoders
+
+if TYPE_CHECKING:
+    from pymilvus import MilvusClient
+
+    from nestvec.milvus.address import ConnectSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -134,6 +140,32 @@ class MilvusArgs:
 
     token: str = field(repr=False)
     database: str
+    timeout: float = 10.0
+    ca_file: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    server_name: str = ""
+
+    @property
+    def settings(self) -> ConnectSettings:
+        """How to connect."""
+        from nestvec.milvus.address import ConnectSettings
+
+        return ConnectSettings(
+            timeout=self.timeout,
+            ca_file=self.ca_file,
+            client_cert=self.client_cert,
+            client_key=self.client_key,
+            server_name=self.server_name,
+        )
+
+    def open(self, *, create: bool = False) -> AbstractContextManager[MilvusClient]:
+        """A client, closed at the end of the block; a ``.db`` must exist without ``create``."""
+        from nestvec.milvus.connection import open_milvus
+
+        return open_milvus(
+            self.uri, token=self.token, database=self.database, create=create, settings=self.settings
+        )
 
 
 @dataclass(frozen=True)
@@ -168,7 +200,10 @@ def prompt_options(command: F) -> F:
     )(command)
 
 
-_URI_HELP = "A path that ends in .db (Milvus Lite), or a Milvus address (http://HOST:19530)."
+_URI_HELP = (
+    "A path that ends in .db (Milvus Lite), or a Milvus address: http://HOST:19530, https:// for TLS, the "
+    "address of a Zilliz Cloud cluster."
+)
 
 _token = option(
     "--token",
@@ -185,17 +220,50 @@ _database = option(
     help="Milvus database, if there are several.",
 )
 
+_PEM = click.Path(path_type=Path, dir_okay=False)
+_connecting = (
+    option(
+        "--timeout",
+        type=click.FloatRange(0.1),
+        default=10.0,
+        envvar="NESTVEC_TIMEOUT",
+        help="Seconds to wait for Milvus to answer when connecting.",
+    ),
+    option(
+        "--ca-file",
+        type=_PEM,
+        envvar="NESTVEC_CA_FILE",
+        show_default="those of the system",
+        help="Certificates (PEM) to trust, for Milvus with TLS.",
+    ),
+    option(
+        "--client-cert",
+        type=_PEM,
+        envvar="NESTVEC_CLIENT_CERT",
+        help="Certificate (PEM) that the Milvus server asks for; with --client-key and --ca-file.",
+    ),
+    option("--client-key", type=_PEM, envvar="NESTVEC_CLIENT_KEY", help="Key (PEM) of --client-cert."),
+    option(
+        "--server-name",
+        default="",
+        envvar="NESTVEC_SERVER_NAME",
+        metavar="NAME",
+        show_default="the address's host",
+        help="Name in the Milvus server's certificate.",
+    ),
+)
+
 
 def milvus_options(command: F) -> F:
-    """``--uri``, ``--token`` and ``--database``: the fields of MilvusArgs."""
+    """``--uri``, ``--token``, ``--database`` and those of TLS: the fields of MilvusArgs."""
     uri = option("--uri", required=True, envvar="NESTVEC_URI", help=_URI_HELP)
-    return option_group("Milvus", uri, _token, _database)(command)
+    return option_group("Milvus", uri, _token, _database, *_connecting)(command)
 
 
 def optional_milvus_options(command: F) -> F:
     """The same for a command that can do without a Milvus."""
     uri = option("--uri", default="", envvar="NESTVEC_URI", help=_URI_HELP, show_default=False)
-    return option_group("Milvus", uri, _token, _database)(command)
+    return option_group("Milvus", uri, _token, _database, *_connecting)(command)
 
 
 _models = option(

@@ -94,7 +94,6 @@ def command(args: SqlArgs) -> None:
       nestvec sql --uri demo.db "SELECT name FROM pydoc WHERE module = 'csv'
         ORDER BY doc_64 <=> 'read rows from a file' LIMIT 5"
     """
-    from nestvec.milvus.connection import open_milvus
     from nestvec.shell.params import parse_params
     from nestvec.shell.shell import Shell
     from nestvec.shell.split import script_pieces
@@ -110,9 +109,7 @@ def command(args: SqlArgs) -> None:
     session = Session(SessionSettings(models=args.models))
     with (
         closing(session),
-        open_milvus(
-            args.milvus.uri, token=args.milvus.token, database=args.milvus.database, create=create
-        ) as client,
+        args.milvus.open(create=create) as client,
     ):
         shell = Shell(client, session, form, args.output.timing, parameters)
         if script is None:

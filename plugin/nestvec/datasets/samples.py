@@ -11,6 +11,7 @@ from typing import Final
 from pymilvus import MilvusClient
 
 from nestvec.datasets.readers import FORMATS, open_source
+from nestvec.milvus.address import ConnectSettings
 from nestvec.milvus.catalog import read_table
 from nestvec.milvus.connection import load_lite, milvus_errors, open_milvus
 from nestvec_schemas.errors import FileUnreadable, RowRejected, SampleUnusable, nearest
@@ -48,6 +49,7 @@ class SampleStore:
 
     token: str = field(default="", repr=False)
     database: str = ""
+    settings: ConnectSettings = field(default_factory=ConnectSettings)
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,9 @@ def read_sample(source: str, options: SampleOptions, store: SampleStore) -> Samp
     if path.is_file():
         return Sample(path.name, _reservoir_sample(_file_texts(path, options.column), options))
     if store.uri and not path.suffix:
-        with open_milvus(store.uri, token=store.token, database=store.database, create=False) as client:
+        with open_milvus(
+            store.uri, token=store.token, database=store.database, create=False, settings=store.settings
+        ) as client:
             return Sample(
                 source, _reservoir_sample(_collection_texts(client, source, options.column), options)
             )

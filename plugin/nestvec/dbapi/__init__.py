@@ -5,6 +5,8 @@ Parameters are bound as values, never pasted into the SQL: a mapping for ``:name
 
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 
 from nestvec.dbapi.aio import AsyncConnection, AsyncCursor
@@ -20,6 +22,7 @@ from nestvec.dbapi.errors import (
     OperationalError,
     ProgrammingError,
     Warning,
+    interface_error,
 )
 from nestvec.dbapi.types import (
     BINARY,
@@ -35,6 +38,7 @@ from nestvec.dbapi.types import (
     Timestamp,
     TimestampFromTicks,
 )
+from nestvec.milvus.address import CONNECT_SECONDS, ConnectSettings
 from nestvec.sql.settings import SessionSettings
 
 __all__ = [
@@ -78,36 +82,103 @@ paramstyle = "named"
 
 
 def connect(
-    uri: str | Path,
+    uri: str | Path | None = None,
     *,
-    token: str = "",
-    database: str = "",
+    token: str | None = None,
+    database: str | None = None,
     service: str | None = None,
     models: str | Path | None = None,
+    timeout: float | None = None,
+    ca_file: str | Path | None = None,
+    client_cert: str | Path | None = None,
+    client_key: str | Path | None = None,
+    server_name: str | None = None,
 ) -> Connection:
     """Connect to Milvus: a path that ends in ``.db`` (Milvus Lite, created if missing), or an address.
 
+    What is None comes from the environment, as for the commands: ``NESTVEC_URI``, ``NESTVEC_TOKEN``,
+    ``NESTVEC_DATABASE``, ``NESTVEC_TIMEOUT``, ``NESTVEC_CA_FILE``, ``NESTVEC_CLIENT_CERT``,
+    ``NESTVEC_CLIENT_KEY``, ``NESTVEC_SERVER_NAME``.
+
     ``service`` is the address at which EMBED finds encoders. ``models`` is a model repository that is served
-    in this process if no service answers at the address that a collection was created with.
+    in this process if no service answers at the address that a collection was created with. ``timeout`` is
+    the seconds to wait for an answer when connecting. ``ca_file``, ``client_cert`` and ``client_key`` are PEM
+    files for a server with TLS, and ``server_name`` is the name in its certificate.
     Raises OperationalError if Milvus cannot be opened.
     """
-    return Connection(_connect_options(uri, token, database, service, models))
+    connecting = _connecting(timeout, ca_file, client_cert, client_key=client_key, server_name=server_name)
+    return Connection(
+        _connect_options(uri, token, database, settings=_settings(service, models), connecting=connecting)
+    )
 
 
 def aconnect(
-    uri: str | Path,
+    uri: str | Path | None = None,
     *,
-    token: str = "",
-    database: str = "",
+    token: str | None = None,
+    database: str | None = None,
     service: str | None = None,
     models: str | Path | None = None,
+    timeout: float | None = None,
+    ca_file: str | Path | None = None,
+    client_cert: str | Path | None = None,
+    client_key: str | Path | None = None,
+    server_name: str | None = None,
 ) -> AsyncConnection:
     """Async version of ``connect``: ``async with nestvec.aconnect(…) as connection``, or ``await`` it."""
-    return AsyncConnection(_connect_options(uri, token, database, service, models))
+    connecting = _connecting(timeout, ca_file, client_cert, client_key=client_key, server_name=server_name)
+    return AsyncConnection(
+        _connect_options(uri, token, database, settings=_settings(service, models), connecting=connecting)
+    )
+
+
+def _settings(service: str | None, models: str | Path | None) -> SessionSettings:
+    return SessionSettings(service=service, models=Path(models) if models is not None else None)
+
+
+def _variable(name: str, value: object | None) -> str:
+    """A value as text, or that of the environment variable."""
+    return str(value) if value is not None else os.environ.get(f"NESTVEC_{name}", "")
+
+
+def _connecting(
+    timeout: float | None,
+    ca_file: str | Path | None,
+    client_cert: str | Path | None,
+    *,
+    client_key: str | Path | None,
+    server_name: str | None,
+) -> ConnectSettings:
+    seconds = _variable("TIMEOUT", timeout)
+    try:
+        limit = float(seconds) if seconds else CONNECT_SECONDS
+    except ValueError:
+        limit = 0.0
+    if not 0 < limit < math.inf:
+        raise interface_error("the timeout is not a number of seconds", "Write a number above 0.")
+    files = [
+        Path(path) if path else None
+        for path in (
+            _variable("CA_FILE", ca_file),
+            _variable("CLIENT_CERT", client_cert),
+            _variable("CLIENT_KEY", client_key),
+        )
+    ]
+    return ConnectSettings(limit, *files, server_name=_variable("SERVER_NAME", server_name))
 
 
 def _connect_options(
-    uri: str | Path, token: str, database: str, service: str | None, models: str | Path | None
+    uri: str | Path | None,
+    token: str | None,
+    database: str | None,
+    *,
+    settings: SessionSettings,
+    connecting: ConnectSettings,
 ) -> ConnectOptions:
-    settings = SessionSettings(service=service, models=Path(models) if models is not None else None)
-    return ConnectOptions(str(uri), token, database, settings)
+    return ConnectOptions(
+        _variable("URI", uri),
+        _variable("TOKEN", token),
+        _variable("DATABASE", database),
+        connecting=connecting,
+        settings=settings,
+    )

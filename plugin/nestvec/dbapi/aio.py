@@ -87,7 +87,12 @@ class AsyncConnection:
             opening = self._opening
             with dbapi_errors():
                 self._client = await self._stack.enter_async_context(
-                    opened(opening.uri, token=opening.token, database=opening.database)
+                    opened(
+                        opening.uri,
+                        token=opening.token,
+                        database=opening.database,
+                        settings=opening.connecting,
+                    )
                 )
             self._jobs.callback(self.session.close)
         self._check()
@@ -99,7 +104,12 @@ class AsyncConnection:
             if self._blocking is None:
                 opening = self._opening
                 self._blocking = self._jobs.enter_context(
-                    opened_blocking(opening.uri, token=opening.token, database=opening.database)
+                    opened_blocking(
+                        opening.uri,
+                        token=opening.token,
+                        database=opening.database,
+                        settings=opening.connecting,
+                    )
                 )
             return self._blocking
 

@@ -13,6 +13,7 @@ from nestvec.dbapi import errors
 from nestvec.dbapi.batch import execute_many
 from nestvec.dbapi.cursor_base import CursorBase
 from nestvec.dbapi.errors import dbapi_errors, interface_error
+from nestvec.milvus.address import ConnectSettings
 from nestvec.milvus.connection import open_milvus as opened
 from nestvec.milvus.steps import Steps, drive
 from nestvec.sql.bind.params import ParameterValues
@@ -30,6 +31,7 @@ class ConnectOptions:
     """A path that ends in ``.db`` (Milvus Lite), or an address."""
     token: str = field(default="", repr=False)
     database: str = ""
+    connecting: ConnectSettings = field(default_factory=ConnectSettings)
     settings: SessionSettings = field(default_factory=SessionSettings)
 
 
@@ -59,7 +61,12 @@ class Connection:
         self._stack = ExitStack()
         with dbapi_errors():
             self._client = self._stack.enter_context(
-                opened(opening.uri, token=opening.token, database=opening.database)
+                opened(
+                    opening.uri,
+                    token=opening.token,
+                    database=opening.database,
+                    settings=opening.connecting,
+                )
             )
         self._stack.callback(self.session.close)
         self.closed = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import pool
 from sqlalchemy.engine import URL, Connection, default
@@ -24,11 +24,17 @@ from nestvec.milvus.steps import BlockingCall, Steps
 from nestvec.sqlalchemy.types import reflected_type
 from nestvec_schemas.errors import CollectionNotFound
 
+_QUERY: Final = frozenset(
+    {"service", "models", "timeout", "ca_file", "client_cert", "client_key", "server_name"}
+)
+"""Arguments of ``nestvec.connect`` that a URL may have."""
+
 
 class NestvecDialect(default.DefaultDialect):
     """nestvec's SQL: named parameters, no transactions, no joins.
 
-    The URL's query may have ``service``, ``models`` and, for Milvus with TLS, ``secure=true``.
+    The URL's query may have ``service``, ``models``, ``timeout`` and, for Milvus with TLS, ``secure=true``
+    with ``ca_file``, ``client_cert``, ``client_key`` and ``server_name``.
     """
 
     name = "nestvec"
@@ -64,10 +70,10 @@ class NestvecDialect(default.DefaultDialect):
         """
         query = {name: str(value) for name, value in url.query.items()}
         secure = query.pop("secure", "false").lower() == "true"
-        unknown = set(query) - {"service", "models"}
+        unknown = set(query) - _QUERY
         if unknown:
             raise ArgumentError(
-                f"nestvec URLs take service, models and secure, not {', '.join(sorted(unknown))}."
+                f"nestvec URLs take secure, {', '.join(sorted(_QUERY))}, not {', '.join(sorted(unknown))}."
             )
         if url.host is None:
             if not (url.database or "").endswith(".db"):

@@ -19,7 +19,9 @@ from nestvec.cli.serve import ServeArgs
 from nestvec.cli.sql import SqlArgs
 
 SHARED = {"--uri": "NESTVEC_URI", "--token": "NESTVEC_TOKEN", "--database": "NESTVEC_DATABASE"}
-SHARED |= {"--models": "NESTVEC_MODELS"}
+SHARED |= {"--models": "NESTVEC_MODELS", "--timeout": "NESTVEC_TIMEOUT", "--ca-file": "NESTVEC_CA_FILE"}
+SHARED |= {"--client-cert": "NESTVEC_CLIENT_CERT", "--client-key": "NESTVEC_CLIENT_KEY"}
+SHARED |= {"--server-name": "NESTVEC_SERVER_NAME"}
 
 
 def command_paths() -> Iterator[list[str]]:
