@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,41 +12,81 @@ from urllib.parse import urlsplit
 from nestvec.client.http import is_loopback
 from nestvec.client.service_client import fetch_info
 from nestvec.client.service_key import environment_api_key
-from nestvec_schemas.errors import ServiceError, ServiceUnreachable
+from nestvec.milvus.catalog import Table
+from nestvec_schemas.errors import NestvecError, ServiceError, ServiceRefused, ServiceUnreachable
+from nestvec_schemas.fingerprint import encoder_fingerprint
 
 if TYPE_CHECKING:
+    from nestvec.service.embedder import Embedder
     from nestvec.service.settings import ServiceSettings
 
 
 @contextmanager
 def serve_in_process(
-    services: Iterable[str], models: Path, settings: ServiceSettings | None = None
+    services: Iterable[str],
+    models: Path,
+    settings: ServiceSettings | None = None,
+    tables: Sequence[Table] = (),
 ) -> Iterator[None]:
-    """Keep each of ``services`` that is on this machine running until the block ends.
+    """Keep each of ``services`` running until the block ends, with the encoders of ``tables``.
 
-    A service that answers is used as it is. One that does not is started in this process with the encoders in
-    ``models`` and these ``settings``, and a line on standard error says so. Raises ServiceUnreachable for a
-    service elsewhere that does not answer, EncoderNotFound, PortInUse.
+    A service that answers is used as it is. One on this machine that does not is started in this process with
+    the encoders in ``models`` and these ``settings``, and a line on standard error says so. The encoders that
+    the collections ``tables`` were created with are compared by their fingerprints, in both cases.
+
+    Raises ServiceUnreachable for a service that does not answer and cannot be replaced, ServiceRefused for
+    one whose encoder is another, PortInUse.
     """
     with ExitStack() as started:
         for service in services:
-            if not _answers(service):
-                started.enter_context(_start(service, models, settings))
+            named = [table for table in tables if service in table.services]
+            try:
+                info = fetch_info(service, environment_api_key())
+            except ServiceUnreachable as error:
+                down = _unanswered(service, named, error)
+                if not is_loopback(service):
+                    raise down from error
+                started.enter_context(_start(service, models, settings, tables=named, down=down))
+            else:
+                present = {name: encoder.fingerprint for name, encoder in info.encoders.items()}
+                for table in named:
+                    _check_encoders(service, table, present, f"the service at {service}")
         yield
 
 
-def _answers(service: str) -> bool:
-    try:
-        fetch_info(service, environment_api_key())
-    except ServiceUnreachable:
-        if not is_loopback(service):
-            raise
-        return False
-    return True
+def _unanswered(service: str, tables: Sequence[Table], error: ServiceUnreachable) -> ServiceUnreachable:
+    """The error about a service that does not answer, with the collections that name it."""
+    of = f" of collection {', '.join(table.name for table in tables)}" if tables else ""
+    return error.reworded(cause=f"the service at {service}{of} does not answer")
+
+
+def _check_encoders(service: str, table: Table, present: Mapping[str, str | None], where: str) -> None:
+    """Raise ServiceRefused if an encoder has another fingerprint than when the collection was created.
+
+    Collections of Milvus servers record none, and older services tell none: nothing is compared then.
+    """
+    for embedding in table.embeddings:
+        name, recorded = embedding.config.encoder, embedding.config.fingerprint
+        # Without a name, a service uses its only encoder.
+        now = present.get(name) if name else next(iter(present.values()), None)
+        if embedding.service == service and recorded and now and recorded != now:
+            raise ServiceRefused(
+                f"{where} has another encoder {name!r} than the one that collection {table.name} was created "
+                "with, and their vectors must not mix",
+                value=f"fingerprint {now}, not {recorded}",
+                next_step="Serve the encoder of before, or create the collection again.",
+            )
 
 
 @contextmanager
-def _start(service: str, models: Path, settings: ServiceSettings | None) -> Iterator[None]:
+def _start(
+    service: str,
+    models: Path,
+    settings: ServiceSettings | None,
+    *,
+    tables: Sequence[Table],
+    down: ServiceUnreachable,
+) -> Iterator[None]:
     # Importing tokenizers and an engine is slow: only where they are needed.
     from nestvec.service.server import bind, open_embedder, serve_in_thread  # noqa: PLC0415
     from nestvec.service.settings import ServiceSettings  # noqa: PLC0415
@@ -54,13 +94,43 @@ def _start(service: str, models: Path, settings: ServiceSettings | None) -> Iter
     parts = urlsplit(service)
     if parts.scheme != "http":
         raise ServiceError(
-            "a service with TLS cannot be started inside a command",
+            f"{down.cause}, and one with TLS cannot be started inside a command",
             value=service,
             next_step="Start it, or register the collection with an http:// address.",
-        )
-    embedder = open_embedder(models, (), settings or ServiceSettings())
+        ) from down
+    try:
+        embedder = open_embedder(models, (), settings or ServiceSettings())
+        _check_local(service, tables, embedder, models)
+    except NestvecError as error:
+        raise down.reworded(
+            next_step=f"Start it: nestvec serve --models MODELS. This command cannot start it: {error}"
+        ) from error
     names = ", ".join(sorted(embedder.encoders))
-    sys.stderr.write(f"No service at {service}: starting one for this command ({names} from {models}).\n")
+    of = f" (of collection {', '.join(table.name for table in tables)})" if tables else ""
+    compared = _compared(service, tables)
+    sys.stderr.write(
+        f"No service at {service}{of}: starting one for this command ({names} from {models}{compared}).\n"
+    )
     sys.stderr.flush()
     with serve_in_thread(embedder, bind(parts.hostname or "127.0.0.1", parts.port or 80)):
         yield
+
+
+def _check_local(service: str, tables: Sequence[Table], embedder: Embedder, models: Path) -> None:
+    """Raise ServiceRefused if ``models`` has another encoder than a collection was created with."""
+    present = {name: encoder_fingerprint(encoder.manifest) for name, encoder in embedder.encoders.items()}
+    for table in tables:
+        _check_encoders(service, table, present, str(models))
+
+
+def _compared(service: str, tables: Sequence[Table]) -> str:
+    """What is said about the encoders of collections."""
+    recorded = [
+        embedding.config.fingerprint
+        for table in tables
+        for embedding in table.embeddings
+        if embedding.service == service
+    ]
+    if not recorded:
+        return ""
+    return ", the same encoder" if all(recorded) else "; whether it is the same encoder is not recorded"

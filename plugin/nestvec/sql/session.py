@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,24 +29,39 @@ class LocalServices:
 
     _stack: ExitStack = field(default_factory=ExitStack)
     _addresses: set[str] = field(default_factory=set)
+    _compared: set[tuple[str, str]] = field(default_factory=set)
+    """Services with the collections whose encoders were compared with theirs."""
+
     _lock: Lock = field(default_factory=Lock)
 
-    def missing(self, addresses: Iterable[str]) -> list[str]:
-        """The addresses for which none was started yet."""
-        return [address for address in addresses if address not in self._addresses]
+    def missing(self, addresses: Iterable[str], tables: Sequence[Table] = ()) -> list[str]:
+        """The addresses for which none was started yet, or not compared with the encoders of a table."""
+        return [
+            address
+            for address in addresses
+            if address not in self._addresses
+            or any(
+                address in table.services and (address, table.name) not in self._compared for table in tables
+            )
+        ]
 
-    def start(self, addresses: Iterable[str], models: Path) -> None:
-        """Start those that are missing, from a model repository."""
+    def start(self, addresses: Iterable[str], models: Path, tables: Sequence[Table] = ()) -> None:
+        """Start those that are missing, from a model repository.
+
+        Raises ServiceUnreachable, ServiceRefused.
+        """
         # Statements of one connection may run concurrently: the first one starts what all of them need.
         with self._lock:
-            missing = self.missing(addresses)
-            self._stack.enter_context(serve_in_process(missing, models))
+            missing = self.missing(addresses, tables)
+            self._stack.enter_context(serve_in_process(missing, models, tables=tables))
             self._addresses.update(missing)
+            self._compared.update((address, table.name) for address in missing for table in tables)
 
     def close(self) -> None:
         """Stop all of them."""
         self._stack.close()
         self._addresses.clear()
+        self._compared.clear()
 
 
 @dataclass
@@ -116,11 +131,11 @@ class Session:
 
     def ensure_served(self, services: Iterable[str]) -> Steps[None]:
         """Start these services if none answers, if the settings have a model repository for it."""
-        models = self.settings.models
-        missing = self._services.missing(services)
+        models, tables = self.settings.models, list(self.tables.values())
+        missing = self._services.missing(services, tables)
         if models is None or not missing:
             return
-        yield BlockingCall(lambda client: self._services.start(missing, models))
+        yield BlockingCall(lambda client: self._services.start(missing, models, tables))
 
     def image_embeddings(self, table: Table) -> Steps[tuple[EmbeddingColumn, ...]]:
         """The embeddings whose encoders read images; none if ``nestvec.on_error`` is ``zero``."""

@@ -4,9 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from nestvec.client.service_client import fetch_info
+from nestvec.milvus.catalog import EmbeddingColumn, Table
+from nestvec.milvus.providers import Endpoint
+from nestvec.service import server
+from nestvec.service.embedder import Embedder
 from nestvec.service.in_process import serve_in_process
 from nestvec.service.server import bind, listening_url
-from nestvec_schemas.errors import EncoderNotFound, ServiceError, ServiceUnreachable
+from nestvec_schemas.embedding_config import EmbeddingConfig
+from nestvec_schemas.errors import ServiceError, ServiceRefused, ServiceUnreachable
+from nestvec_schemas.fingerprint import encoder_fingerprint
 
 
 @pytest.fixture
@@ -25,7 +32,10 @@ def test_a_service_that_answers_is_used_as_it_is(
 
 def test_without_an_encoder_the_error_says_so(gone: str, tmp_path: Path) -> None:
     with (
-        pytest.raises(EncoderNotFound, match=r"no encoder in the model repository.*nestvec export"),
+        pytest.raises(
+            ServiceUnreachable,
+            match=r"the service at .* does not answer.*nestvec serve.*no encoder in the model repository",
+        ),
         serve_in_process([gone], tmp_path),
     ):
         pass
@@ -33,7 +43,7 @@ def test_without_an_encoder_the_error_says_so(gone: str, tmp_path: Path) -> None
 
 def test_a_service_elsewhere_is_not_replaced(tmp_path: Path) -> None:
     with (
-        pytest.raises(ServiceUnreachable, match=r"no service answers at http://nestvec\.invalid:9"),
+        pytest.raises(ServiceUnreachable, match=r"the service at http://nestvec\.invalid:9 does not answer"),
         serve_in_process(["http://nestvec.invalid:9"], tmp_path),
     ):
         pass
@@ -45,3 +55,71 @@ def test_tls_cannot_be_brought_up(gone: str, tmp_path: Path) -> None:
         serve_in_process([gone.replace("http:", "https:")], tmp_path),
     ):
         pass
+
+
+def table(service: str, fingerprint: str | None, encoder: str = "tiny") -> Table:
+    config = EmbeddingConfig(encoder=encoder, dim=16, fingerprint=fingerprint)
+    return Table("papers", (), (EmbeddingColumn("t", "t_16", Endpoint("openai", service, config)),))
+
+
+def fingerprint_of(service: str) -> str:
+    fingerprint = fetch_info(service).encoder("tiny", service).fingerprint
+    assert fingerprint
+    return fingerprint
+
+
+@pytest.mark.parametrize("encoder", ["tiny", ""])
+def test_a_service_with_another_encoder_is_refused(service: str, tmp_path: Path, encoder: str) -> None:
+    same, other = fingerprint_of(service), "0123456789abcdef"
+    for recorded in (same, None):
+        with serve_in_process([service], tmp_path, tables=[table(service, recorded, encoder)]):
+            pass
+    with (
+        pytest.raises(ServiceRefused, match=f"has another encoder .*papers.*fingerprint {same}, not {other}"),
+        serve_in_process([service], tmp_path, tables=[table(service, other, encoder)]),
+    ):
+        pass
+
+
+def test_a_service_that_does_not_answer_is_named_before_local_folders(gone: str, tmp_path: Path) -> None:
+    named = [table(gone, None)]
+    with pytest.raises(ServiceUnreachable) as caught, serve_in_process([gone], tmp_path, tables=named):
+        pass
+    assert str(caught.value).startswith(f"the service at {gone} of collection papers does not answer")
+
+
+def test_a_service_elsewhere_is_named_with_its_collection(tmp_path: Path) -> None:
+    elsewhere = "http://nestvec.invalid:9"
+    with (
+        pytest.raises(ServiceUnreachable, match="of collection papers does not answer"),
+        serve_in_process([elsewhere], tmp_path, tables=[table(elsewhere, None)]),
+    ):
+        pass
+
+
+@pytest.fixture
+def local(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The fingerprint of the encoder that ``models`` has."""
+    monkeypatch.setattr(server, "open_embedder", lambda *arguments: embedder)
+    return encoder_fingerprint(embedder.encoders["tiny"].manifest)
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_the_very_same_encoder_is_started_here_and_said_so(
+    gone: str, tmp_path: Path, local: str, capsys: pytest.CaptureFixture[str], recorded: bool
+) -> None:
+    with serve_in_process([gone], tmp_path, tables=[table(gone, local if recorded else None)]):
+        assert fingerprint_of(gone) == local
+    message = capsys.readouterr().err
+    assert f"No service at {gone} (of collection papers): starting one for this command" in message
+    assert ("the same encoder" if recorded else "is not recorded") in message
+
+
+def test_another_encoder_of_the_same_name_is_not_started(gone: str, tmp_path: Path, local: str) -> None:
+    named = [table(gone, "0" * 16)]
+    with pytest.raises(ServiceUnreachable) as caught, serve_in_process([gone], tmp_path, tables=named):
+        pass
+    assert str(caught.value).startswith(f"the service at {gone} of collection papers does not answer")
+    assert "has another encoder 'tiny' than the one that collection papers was created with" in str(
+        caught.value
+    )
