@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 from hypothesis import settings
+
+# Before torch is imported. Beside other work, threads that wait for one another make the tests many times as
+# slow; their models are so small that a single thread is as fast.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # A test says what comes out, not how soon: a busy machine is no failure.
 settings.register_profile("nestvec", deadline=None)
