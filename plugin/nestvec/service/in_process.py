@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from nestvec.client.http import is_loopback
-from nestvec.client.service_client import fetch_info
+from nestvec.client.service_client import ServiceInfo, fetch_info
 from nestvec.client.service_key import environment_api_key
 from nestvec.milvus.catalog import Table
 from nestvec_schemas.errors import NestvecError, ServiceError, ServiceRefused, ServiceUnreachable
@@ -48,10 +48,36 @@ def serve_in_process(
                     raise down from error
                 started.enter_context(_start(service, models, settings, tables=named, down=down))
             else:
-                present = {name: encoder.fingerprint for name, encoder in info.encoders.items()}
-                for table in named:
-                    _check_encoders(service, table, present, f"the service at {service}")
+                _compare(service, named, info)
         yield
+
+
+def compare_encoders(services: Iterable[str], tables: Sequence[Table]) -> None:
+    """Raise ServiceRefused if a service has another encoder than one of ``tables`` was created with.
+
+    Raises ServiceUnreachable, with the collections, for one that does not answer. A service whose encoders
+    no collection recorded is not called.
+    """
+    for service in services:
+        named = [table for table in tables if any(_recorded(service, table))]
+        if not named:
+            continue
+        try:
+            info = fetch_info(service, environment_api_key())
+        except ServiceUnreachable as error:
+            raise _unanswered(service, named, error) from error
+        _compare(service, named, info)
+
+
+def _compare(service: str, tables: Sequence[Table], info: ServiceInfo) -> None:
+    present = {name: encoder.fingerprint for name, encoder in info.encoders.items()}
+    for table in tables:
+        _check_encoders(service, table, present, f"the service at {service}")
+
+
+def _recorded(service: str, table: Table) -> list[str | None]:
+    """The fingerprints of the encoders of a service that a collection was created with."""
+    return [embedding.config.fingerprint for embedding in table.embeddings if embedding.service == service]
 
 
 def _unanswered(service: str, tables: Sequence[Table], error: ServiceUnreachable) -> ServiceUnreachable:
@@ -125,12 +151,7 @@ def _check_local(service: str, tables: Sequence[Table], embedder: Embedder, mode
 
 def _compared(service: str, tables: Sequence[Table]) -> str:
     """What is said about the encoders of collections."""
-    recorded = [
-        embedding.config.fingerprint
-        for table in tables
-        for embedding in table.embeddings
-        if embedding.service == service
-    ]
+    recorded = [fingerprint for table in tables for fingerprint in _recorded(service, table)]
     if not recorded:
         return ""
     return ", the same encoder" if all(recorded) else "; whether it is the same encoder is not recorded"

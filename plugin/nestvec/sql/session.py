@@ -16,7 +16,7 @@ from nestvec.ingest.image_check import image_columns
 from nestvec.milvus.catalog import EmbeddingColumn, Table, table_steps
 from nestvec.milvus.server_version import ServerVersion, parse_version
 from nestvec.milvus.steps import BlockingCall, Steps, call
-from nestvec.service.in_process import serve_in_process
+from nestvec.service.in_process import compare_encoders, serve_in_process
 from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.plan.cache import PlanCache
 from nestvec.sql.settings import SessionSettings
@@ -45,15 +45,18 @@ class LocalServices:
             )
         ]
 
-    def start(self, addresses: Iterable[str], models: Path, tables: Sequence[Table] = ()) -> None:
-        """Start those that are missing, from a model repository.
+    def start(self, addresses: Iterable[str], models: Path | None, tables: Sequence[Table] = ()) -> None:
+        """Start those that are missing, from a model repository, and compare their encoders with the tables'.
 
         Raises ServiceUnreachable, ServiceRefused.
         """
         # Statements of one connection may run concurrently: the first one starts what all of them need.
         with self._lock:
             missing = self.missing(addresses, tables)
-            self._stack.enter_context(serve_in_process(missing, models, tables=tables))
+            if models is None:
+                compare_encoders(missing, tables)
+            else:
+                self._stack.enter_context(serve_in_process(missing, models, tables=tables))
             self._addresses.update(missing)
             self._compared.update((address, table.name) for address in missing for table in tables)
 
@@ -130,12 +133,14 @@ class Session:
         return changed
 
     def ensure_served(self, services: Iterable[str]) -> Steps[None]:
-        """Start these services if none answers, if the settings have a model repository for it."""
+        """Start these services if none answers and the settings have a model repository for it.
+
+        Raises ServiceUnreachable, ServiceRefused for a service with another encoder than a collection's.
+        """
         models, tables = self.settings.models, list(self.tables.values())
         missing = self._services.missing(services, tables)
-        if models is None or not missing:
-            return
-        yield BlockingCall(lambda client: self._services.start(missing, models, tables))
+        if missing:
+            yield BlockingCall(lambda client: self._services.start(missing, models, tables))
 
     def image_embeddings(self, table: Table) -> Steps[tuple[EmbeddingColumn, ...]]:
         """The embeddings whose encoders read images; none if ``nestvec.on_error`` is ``zero``."""

@@ -9,7 +9,7 @@ from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec.milvus.providers import Endpoint
 from nestvec.service import server
 from nestvec.service.embedder import Embedder
-from nestvec.service.in_process import serve_in_process
+from nestvec.service.in_process import compare_encoders, serve_in_process
 from nestvec.service.server import bind, listening_url
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import ServiceError, ServiceRefused, ServiceUnreachable
@@ -123,3 +123,11 @@ def test_another_encoder_of_the_same_name_is_not_started(gone: str, tmp_path: Pa
     assert "has another encoder 'tiny' than the one that collection papers was created with" in str(
         caught.value
     )
+
+
+def test_encoders_are_compared_where_nothing_is_started(service: str, gone: str) -> None:
+    compare_encoders([service, gone], [table(service, fingerprint_of(service)), table(gone, None)])
+    with pytest.raises(ServiceRefused, match="has another encoder 'tiny'"):
+        compare_encoders([service], [table(service, "0" * 16)])
+    with pytest.raises(ServiceUnreachable, match="of collection papers does not answer"):
+        compare_encoders([gone], [table(gone, "0" * 16)])
