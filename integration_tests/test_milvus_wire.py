@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -265,3 +266,43 @@ def test_a_nullable_source_is_refused_by_milvus_and_before(service: str) -> None
     schema.add_function(Function("v_embedding", FunctionType.TEXTEMBEDDING, ["note"], ["v"], params=params))
     with pytest.raises(GoError, match="cannot be nullable"):
         milvus.create_collection("papers", schema)
+
+
+def test_providers_of_a_cluster_need_a_key_even_for_a_service_without(service: str) -> None:
+    milvus = GoMilvus(urls={"cohere": f"{service}/v2/embed"})
+    schema = text_schema()
+    add(schema, milvus, service, [64], form="int8")
+    with pytest.raises(GoError, match=r"Missing credentials config .* MILVUS_COHERE_API_KEY"):
+        milvus.create_collection("papers", schema)
+
+
+@pytest.mark.parametrize(
+    ("version", "refusal"),
+    [
+        ("v2.6.4", "unknown method"),
+        ("v2.6.11", ""),
+        ("3.0.0", 'param "endpoint" cannot be altered'),
+    ],
+)
+def test_a_service_that_moves(service: str, models: Path, serve: Serve, version: str, refusal: str) -> None:
+    milvus, schema = GoMilvus(version), text_schema()
+    add(schema, milvus, service, [64], chunk=100)
+    milvus.create_collection("papers", schema)
+    (registered,) = milvus.functions["papers"]
+    moved = text_schema()
+    add(moved, milvus, serve(models), [64], chunk=100)
+    function = replace(
+        registered, params={key: str(value) for key, value in moved.functions[0].params.items()}
+    )
+    if refusal:
+        with pytest.raises(GoError, match=refusal):
+            milvus.alter_function("papers", function)
+    else:
+        milvus.alter_function("papers", function)
+        milvus.insert("papers", rows(TEXTS))
+        assert urlsplit(milvus.transport.requests[-1][0]).netloc != urlsplit(service).netloc
+    if version == "3.0.0":
+        milvus.alter_function(
+            "papers", replace(registered, params={**registered.params, "max_client_batch_size": "64"})
+        )
+        assert milvus.functions["papers"][0].max_rows == 320

@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import onnxruntime
 import pytest
+from integration_tests.fixtures.milvus_go import GoMilvus
 from integration_tests.fixtures.services import Serve
 from pymilvus import AnnSearchRequest, DataType, Function, FunctionType, MilvusClient
 from tokenizers import Tokenizer
@@ -174,3 +175,17 @@ def test_sql_says_what_a_dense_encoder_cannot(client: MilvusClient) -> None:
 def test_the_manifest_tells_what_the_service_does(ranking: Path) -> None:
     told = json.loads((ranking / "reranker" / "encoder.json").read_text())["towers"]["text"]
     assert (told["pooling"], told["activation"], told["alone"]) == ("logit", "sigmoid", True)
+
+
+@pytest.mark.parametrize("encoder", ["reranker", "colbert"])
+def test_milvus_reranks_in_batches_and_null_as_an_empty_text(service: str, encoder: str) -> None:
+    documents = [*TEXTS * 20, None, ""]
+    batches = rerank_params(parse_version("v2.6.11"), service, encoder, len(documents))
+    assert batches["max_client_batch_size"] == 64
+    milvus = GoMilvus()
+    scores = milvus.rerank(batches, QUERY, documents)
+    assert [len(body["texts"]) for _, body, _ in milvus.transport.requests] == [64, len(documents) - 64]
+    whole = milvus.rerank({**batches, "max_client_batch_size": 2048}, QUERY, documents)
+    assert np.allclose(scores, whole, atol=1e-5)
+    assert np.allclose(scores[: len(TEXTS)], scores[len(TEXTS) : 2 * len(TEXTS)], atol=1e-5)
+    assert max(scores[-2:]) <= min(scores[:-2])
