@@ -95,8 +95,8 @@ class OnnxEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.log_severity_level = 3
-        # Threads that spin while they wait take the cores of whatever else runs, and of one another: at a load
-        # of 12 on two cores, queries took 1.5 times as long and twice the CPU time.
+        # Threads that spin while they wait take the cores of whatever else runs, and of one another: at a
+        # load of 12 on two cores, queries took 1.5 times as long and twice the CPU time.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         session = _new_session(graph, options, self._device)
         check_session(session, self._device)
