@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Generic, TypeVar
@@ -32,9 +32,6 @@ T = TypeVar("T")
 
 _ANYONE: Final = Caller()
 
-# Shared by all batches of a process: no more images are decoded at a time than there are cores to work on.
-_DECODER_COUNT: Final = min(8, os.cpu_count() or 1)
-_DECODERS = ThreadPoolExecutor(_DECODER_COUNT, thread_name_prefix="nestvec-decode")
 _READERS = ThreadPoolExecutor(32, thread_name_prefix="nestvec-read")
 
 
@@ -92,7 +89,7 @@ class _Loader(Generic[T]):
     async def run(self, addresses: Sequence[str]) -> list[T | NestvecError]:
         distinct = list(dict.fromkeys(addresses))
         deadline = None if math.isinf(self.caller.deadline) else self.caller.deadline
-        memory = image_memory(self.policy.limits.max_memory, _DECODER_COUNT)
+        memory = image_memory(self.policy.limits.max_memory)
         async with asyncio.timeout_at(deadline):
             size = self.result_bytes * len(distinct)
             await memory.pixels.acquire(size, self.caller.client)
@@ -150,12 +147,14 @@ class _Loader(Generic[T]):
 
     async def _decode(self, data: bytes, shown: str, memory: ImageMemory) -> T:
         limits, client = self.policy.limits, self.caller.client
-        opened = await memory.run(_DECODERS, 0, client, lambda: open_image(data, limits, shown))
+        opened = await memory.headers.run(0, client, lambda: open_image(data, limits, shown))
         size = opened.decoding_bytes + self.finishing_bytes(opened.image.size)
-        return await memory.run(_DECODERS, size, client, lambda: self._finish(opened))
+        return await memory.lane(size).run(size, client, lambda: self._finish(opened))
 
     def _finish(self, opened: OpenedImage) -> T:
-        return self.finish(decode_opened(opened, self.policy.limits.max_pixels))
+        # The pixels are freed here: their memory is given back before anything else refers to the image.
+        with closing(opened.image):
+            return self.finish(decode_opened(opened, self.policy.limits.max_pixels))
 
     async def _fetch(self, address: ImageAddress, web: WebFetcher) -> bytes:
         scheme, policy = address.scheme, self.policy

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Final, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary, finalize
 
 T = TypeVar("T")
@@ -101,30 +102,46 @@ class MemoryBudget:
 
 
 @dataclass(frozen=True)
+class Lane:
+    """Threads that decode images, and the memory that they have for it."""
+
+    budget: MemoryBudget
+    executor: Executor
+
+    async def run(self, size: int, client: str, function: Callable[[], T]) -> T:
+        """The result of ``function`` on one of the threads, with ``size`` bytes.
+
+        They are given back when the thread is done, even if the caller no longer waits for it.
+        """
+        await self.budget.acquire(size, client)
+        try:
+            future = self.executor.submit(function)
+        except BaseException:
+            self.budget.release(size)
+            raise
+        loop = asyncio.get_running_loop()
+        future.add_done_callback(lambda _: _release(loop, self.budget, size))
+        return await asyncio.wrap_future(future)
+
+
+@dataclass(frozen=True)
 class ImageMemory:
     """The memory that a service has for images."""
 
     fetched: MemoryBudget
     """For images as they are fetched, until they are decoded."""
-    decoding: MemoryBudget
-    """For images that are being decoded."""
+    headers: Lane
+    """Reads headers, which takes little of anything."""
+    small: Lane
+    large: Lane
+    """Decode images. The small ones do not wait for the large."""
+    max_small_bytes: int
     pixels: MemoryBudget
     """For decoded images in the encoder's size, until they are embedded."""
-    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
-    async def run(self, executor: Executor, size: int, client: str, function: Callable[[], T]) -> T:
-        """The result of ``function`` on a thread of ``executor``, with ``size`` bytes to decode in.
-
-        They are given back when the thread is done, even if the caller no longer waits for it.
-        """
-        await self.decoding.acquire(size, client)
-        try:
-            future = executor.submit(function)
-        except BaseException:
-            self.decoding.release(size)
-            raise
-        future.add_done_callback(lambda _: self._release(self.decoding, size))
-        return await asyncio.wrap_future(future)
+    def lane(self, size: int) -> Lane:
+        """The lane of an image that takes ``size`` bytes to decode."""
+        return self.small if size <= self.max_small_bytes else self.large
 
     @asynccontextmanager
     async def fetching(self, size: int, client: str) -> AsyncIterator[Callable[[int], None]]:
@@ -145,21 +162,35 @@ class ImageMemory:
     def count_until_gone(self, array: object, size: int) -> None:
         """Count ``size`` bytes in ``pixels`` until nothing refers to ``array`` any more."""
         self.pixels.add(size)
-        finalize(array, self._release, self.pixels, size).atexit = False
+        finalize(array, _release, asyncio.get_running_loop(), self.pixels, size).atexit = False
 
-    def _release(self, budget: MemoryBudget, size: int) -> None:
-        with suppress(RuntimeError):  # the loop is closed
-            self.loop.call_soon_threadsafe(budget.release, size)
 
+def _release(loop: asyncio.AbstractEventLoop, budget: MemoryBudget, size: int) -> None:
+    """Give memory back from any thread."""
+    with suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(budget.release, size)
+
+
+# Shared by all services of a process: no more images are decoded at a time than there are cores to work on,
+# and large ones leave half of the cores to the engine.
+_CORES: Final = min(8, os.cpu_count() or 1)
+_HEADERS: Final = ThreadPoolExecutor(_CORES, thread_name_prefix="nestvec-header")
+_SMALL: Final = ThreadPoolExecutor(_CORES, thread_name_prefix="nestvec-decode")
+_LARGE: Final = ThreadPoolExecutor(max(1, _CORES // 2), thread_name_prefix="nestvec-decode-large")
 
 _memories: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, ImageMemory]] = WeakKeyDictionary()
 
 
-def image_memory(max_bytes: int, decoders: int) -> ImageMemory:
+def image_memory(max_bytes: int) -> ImageMemory:
     """The memory for images of the services on the running event loop that allow ``max_bytes`` for it."""
     memories = _memories.setdefault(asyncio.get_running_loop(), {})
     if max_bytes not in memories:
         memories[max_bytes] = ImageMemory(
-            MemoryBudget(max_bytes), MemoryBudget(max_bytes, decoders), MemoryBudget(max_bytes)
+            fetched=MemoryBudget(max_bytes),
+            headers=Lane(MemoryBudget(max_bytes, _CORES), _HEADERS),
+            small=Lane(MemoryBudget(max_bytes // 4, _CORES), _SMALL),
+            large=Lane(MemoryBudget(max_bytes, max(1, _CORES // 2)), _LARGE),
+            max_small_bytes=max_bytes // 8,
+            pixels=MemoryBudget(max_bytes),
         )
     return memories[max_bytes]

@@ -32,8 +32,9 @@ class ImageLimits:
     max_side: int = 65_535
     """Of the longer side in pixels, which is also a JPEG's limit: resizing keeps weights for each of them."""
     max_memory: int = 200 << 20
-    """For decoding, over all images of a service at a time. An image that takes more, up to twice as much, is
-    decoded alone. The same again for images as they are fetched, and for those that wait to be embedded."""
+    """For decoding, over all large images of a service at a time; one that takes more, up to twice as much,
+    is decoded alone. Images that take an eighth of it or less have a quarter of it to themselves. The same
+    again for images as they are fetched, and for those that wait to be embedded."""
     max_redirects: int = 3
     max_concurrent: int = 16
     """Images of one batch that are fetched at the same time."""

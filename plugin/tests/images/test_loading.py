@@ -272,9 +272,10 @@ def test_the_memory_of_a_batch_is_given_back(site: Any, png: bytes) -> None:
         texts = [f"{site.url}/cat.png", "a cat", f"{site.url}/none.png", data_uri(huge.getvalue())]
         found = await load_pixels(texts, policy, how)
         (memory,) = _memories[asyncio.get_running_loop()].values()
-        while memory.decoding.holders or memory.fetched.holders:
+        budgets = (memory.headers.budget, memory.small.budget, memory.large.budget, memory.fetched)
+        while any(budget.holders for budget in budgets):
             await asyncio.sleep(0.01)
-        assert memory.decoding.taken == memory.fetched.taken == 0
+        assert not any(budget.taken for budget in budgets)
         assert memory.pixels.taken == 5 * 4 * 3
         return found
 
@@ -289,7 +290,7 @@ def test_many_large_images_are_decoded_within_the_memory(png: bytes, monkeypatch
 
     def watched(self: Any, opened: Any) -> Any:
         (memory,) = _memories[next(iter(_memories))].values()
-        taken.append(memory.decoding.taken)
+        taken.append(memory.large.budget.taken)
         return finish(self, opened)
 
     monkeypatch.setattr(_Loader, "_finish", watched)

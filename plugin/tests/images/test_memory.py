@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nestvec.images.memory import ImageMemory, MemoryBudget, image_memory
+from nestvec.images.memory import ImageMemory, Lane, MemoryBudget, image_memory
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -103,32 +103,33 @@ def test_who_gives_up_waiting_takes_nothing() -> None:
 
 def test_memory_is_free_when_the_thread_is_done_not_when_nobody_waits() -> None:
     async def check() -> None:
-        memory, started, end = image_memory(100, 2), threading.Event(), threading.Event()
+        started, end = threading.Event(), threading.Event()
 
         def decode() -> None:
             started.set()
             end.wait(100)
 
         with ThreadPoolExecutor(1) as executor:
-            running = asyncio.create_task(memory.run(executor, 50, "a", decode))
-            queued = asyncio.create_task(memory.run(executor, 40, "a", decode))
+            lane = Lane(MemoryBudget(100, 2), executor)
+            running = asyncio.create_task(lane.run(50, "a", decode))
+            queued = asyncio.create_task(lane.run(40, "a", decode))
             await asyncio.to_thread(started.wait, 100)
             running.cancel()
             queued.cancel()
             await asyncio.gather(running, queued, return_exceptions=True)
             await settle()
-            assert (memory.decoding.taken, memory.decoding.holders) == (50, 1)
+            assert (lane.budget.taken, lane.budget.holders) == (50, 1)
             end.set()
-            while memory.decoding.taken:
+            while lane.budget.taken:
                 await asyncio.sleep(0.01)
-            assert memory.decoding.holders == 0
+            assert lane.budget.holders == 0
 
     run(check())
 
 
 def test_pixels_count_until_they_are_gone() -> None:
     async def check() -> None:
-        memory: ImageMemory = image_memory(100, 2)
+        memory: ImageMemory = image_memory(100)
         pixels = np.zeros((2, 2, 3), np.uint8)
         memory.count_until_gone(pixels, 12)
         view = pixels[:1]
@@ -145,21 +146,36 @@ def test_pixels_count_until_they_are_gone() -> None:
 
 def test_services_of_one_loop_share_their_memory() -> None:
     async def memory() -> ImageMemory:
-        assert image_memory(100, 2) is image_memory(100, 2)
-        assert image_memory(100, 2) is not image_memory(200, 2)
-        return image_memory(100, 2)
+        assert image_memory(100) is image_memory(100)
+        assert image_memory(100) is not image_memory(200)
+        return image_memory(100)
 
     assert asyncio.run(memory()) is not asyncio.run(memory())
 
 
 def test_a_fetch_that_fails_gives_its_memory_back() -> None:
     async def check() -> None:
-        memory = image_memory(100, 2)
+        memory = image_memory(100)
         with pytest.raises(OSError):
             async with memory.fetching(80, "a") as keep:
                 keep(30)
                 assert memory.fetched.taken == 30
                 raise OSError
         assert (memory.fetched.taken, memory.fetched.holders) == (0, 0)
+
+    run(check())
+
+
+def test_small_images_do_not_wait_for_large_ones() -> None:
+    async def check() -> None:
+        memory, end = image_memory(800), threading.Event()
+        large = [asyncio.create_task(memory.lane(700).run(700, "a", end.wait)) for _ in range(3)]
+        await settle()
+        assert memory.large.budget.taken == 700
+        assert await memory.lane(100).run(100, "b", lambda: "small") == "small"
+        assert await memory.headers.run(0, "b", lambda: "header") == "header"
+        assert memory.lane(101) is memory.large
+        end.set()
+        await asyncio.gather(*large)
 
     run(check())
