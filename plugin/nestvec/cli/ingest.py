@@ -13,6 +13,7 @@ import click
 
 from nestvec.cli import COMMANDS
 from nestvec.cli.completion import complete_collections
+from nestvec.cli.ingest_delivery import DeliveryArgs, confirm_again, delivery_options, make_delivery
 from nestvec.cli.options import (
     MilvusArgs,
     args_command,
@@ -74,6 +75,7 @@ class IngestArgs:
     rows: RowArgs
     reading: FileArgs
     columns: ColumnArgs
+    delivery: DeliveryArgs
     json: bool
 
 
@@ -185,6 +187,7 @@ class IngestArgs:
         help="Leave out columns that the collection does not have, or that it fills itself.",
     ),
 )
+@delivery_options
 @json_option
 def command(args: IngestArgs) -> None:
     """Write the rows of JSONL, JSON, CSV, TSV or Parquet files to a collection; Milvus embeds them.
@@ -192,8 +195,8 @@ def command(args: IngestArgs) -> None:
     Files may be compressed with gzip, zstd, bzip2 or xz, and - is standard input. Rows that cannot be stored
     go to FILE.rejected.jsonl with the reason, and the others are written. After an interruption, the same
     command continues where it stopped, and no row is written twice; standard input cannot be continued. A row
-    whose primary key is in the collection replaces that row. A text that the spec composes from other columns
-    is filled in if a row lacks it.
+    whose primary key is in the collection replaces that row. A service or a Milvus that is busy, restarts or
+    is gone is waited for. A text that the spec composes from other columns is filled in if a row lacks it.
 
     \b
     Examples:
@@ -205,7 +208,6 @@ def command(args: IngestArgs) -> None:
     from nestvec.ingest import ingest
     from nestvec.ingest.dry_run import check_rows
     from nestvec.milvus.catalog import read_table
-    from nestvec.milvus.connection import open_milvus
     from nestvec.service.in_process import serve_in_process
     from nestvec.terminal.progress import progress
 
@@ -213,15 +215,13 @@ def command(args: IngestArgs) -> None:
         raise click.UsageError("--rejects is for one file: several have a file of rejected rows each.")
     options = _ingest_options(args)
     totals = [_total(path, options) for path in args.files]
-    milvus, reports = args.milvus, dict[Path, "IngestReport"]()
+    reports = dict[Path, "IngestReport"]()
     doing = "Checking" if args.rows.dry_run else "Ingesting"
     with ExitStack() as stack:
-        client = stack.enter_context(
-            open_milvus(milvus.uri, token=milvus.token, database=milvus.database, create=False)
-        )
+        client = stack.enter_context(args.milvus.open())
         table = read_table(client, args.collection)
         if not args.rows.dry_run:
-            stack.enter_context(serve_in_process(table.services, args.models))
+            stack.enter_context(serve_in_process(table.services, args.models, tables=(table,)))
         stop = stack.enter_context(stop_on_signal("this batch"))
         for path, total in zip(args.files, totals, strict=True):
             name = "standard input" if path == STDIN else path.name
@@ -270,14 +270,18 @@ def _ingest_options(args: IngestArgs) -> IngestOptions:
             limit=rows.limit,
         ),
         columns=ColumnMap(renamed=args.columns.map, ignore_extra=args.columns.ignore_extra),
+        delivery=make_delivery(args.delivery),
+        again=confirm_again(args.delivery, interactive=sys.stdin.isatty() and not args.json),
     )
 
 
 def _target(milvus: MilvusArgs) -> str:
     """The database, independently of the folder that the command runs in."""
-    uri = milvus.uri
-    place = str(Path(uri).resolve()) if uri.endswith(".db") else uri.rstrip("/")
-    return f"{place}#{milvus.database}" if milvus.database else place
+    from nestvec.milvus.address import parse_address
+
+    address = parse_address(milvus.uri, token=milvus.token, database=milvus.database)
+    place = str(Path(address.uri).resolve()) if address.is_lite else address.uri
+    return f"{place}#{address.database}" if address.database else place
 
 
 def _print_reports(reports: Mapping[Path, IngestReport], args: IngestArgs) -> None:

@@ -144,11 +144,11 @@ class _BatchBuilder:
         return RowBatch(
             self.start,
             self.read,
-            tuple(self.rows),
-            tuple(self.source_rows),
-            tuple(self.positions),
-            tuple(self.rejected),
-            tuple(self.rejected_positions),
+            rows=tuple(self.rows),
+            source_rows=tuple(self.source_rows),
+            positions=tuple(self.positions),
+            rejected=tuple(self.rejected),
+            rejected_positions=tuple(self.rejected_positions),
         )
 
     def next(self) -> _BatchBuilder:

@@ -125,7 +125,7 @@ def resume_journal(path: Path, identity: IngestIdentity, source: Path | None = N
             value=error.errors()[0]["msg"],
             next_step="Start from the first row with --restart.",
         ) from error
-    if journal == Journal(identity=journal.identity):
+    if not journal.reached.read and journal.pending is None:
         return Journal(identity=identity)
     before, now = journal.identity.model_dump(), identity.model_dump()
     for key, what in _CHANGES.items():
@@ -141,13 +141,13 @@ def resume_journal(path: Path, identity: IngestIdentity, source: Path | None = N
 
 def _same_rows(journal: Journal, identity: IngestIdentity, source: Path | None) -> bool:
     """Whether a file that was written to has the rows of before, and perhaps more after them."""
-    known = journal.content
-    if source is None or known.size != journal.identity.size or identity.size < known.size:
+    hashed = journal.content
+    if source is None or hashed.size != journal.identity.size or identity.size < hashed.size:
         return False
-    grown = identity.size > known.size
-    if grown and (identity.format not in _LINE_FORMATS or not known.ends_line):
+    grown = identity.size > hashed.size
+    if grown and (identity.format not in _LINE_FORMATS or not hashed.ends_line):
         return False
-    return hash_prefix(source, known.size).sha256 == known.sha256
+    return hash_prefix(source, hashed.size).sha256 == hashed.sha256
 
 
 _LINE_FORMATS = ("jsonl", "csv", "tsv")

@@ -10,6 +10,7 @@ from typing import Final
 from nestvec.datasets.readers import ReadOptions
 from nestvec.ingest.batches import DEFAULT_BATCH_ROWS
 from nestvec.ingest.columns import ColumnMap
+from nestvec.ingest.finished import FinishedIngest
 from nestvec.ingest.write.patience import DEFAULT_RETRY_SECONDS, Clock, Waiting
 from nestvec_schemas.on_error import OnError
 
@@ -61,6 +62,9 @@ class IngestOptions:
     """What becomes of a row whose image cannot be fetched or read."""
 
     delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
+
+    again: Callable[[FinishedIngest], bool] = lambda finished: True
+    """Whether to store the rows of a file a second time, where Milvus generates the keys."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from nestvec.datasets.readers.streams import SUFFIXES
 from nestvec.ingest import journal as journals
 from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, RowBatch, batch_rows, max_batch_rows
 from nestvec.ingest.content import ContentHasher
+from nestvec.ingest.finished import FinishedIngest, read_finished, write_finished
 from nestvec.ingest.image_check import image_columns
 from nestvec.ingest.journal import Journal, PendingBatch, Progress
 from nestvec.ingest.options import DeliveryOptions, IngestOptions, IngestReport
@@ -34,7 +35,7 @@ from nestvec.ingest.write.writers import (
     settle_count,
 )
 from nestvec.milvus.catalog import Table
-from nestvec.milvus.connection import is_lite
+from nestvec.milvus.connection import is_lite, milvus_errors
 from nestvec.milvus.providers import MAX_INSERT_ROWS
 from nestvec.terminal.progress import Advance, Meter
 from nestvec_schemas.errors import IngestError, NestvecError
@@ -73,11 +74,13 @@ def ingest(
     target = _Target(client, table, is_lite(client), patience)
     where = journals.journal_path(source.anchor, table.name)
     run = _FileIngest(where, rejects, _read_journal(table, source, options, rejects), advance)
-    begun, finished = run.journal.reached, False
+    first, finished = run.journal.reached, False
     try:
         run.settle(target)
-        begun = run.journal.reached
-        run.begin(begun.read)
+        if not _may_store(target, source, options, run.journal):
+            raise StopRequested
+        first = run.journal.reached
+        run.begin(first.read)
         with run.hashing(source) as run.hasher:
             plan = target.plan(
                 max_batch_rows(table, options.batch),
@@ -85,7 +88,7 @@ def ingest(
                 writer=target.writer(run.journal.first_key, run.before_insert),
                 check_images=options.on_error == "reject",
             )
-            batches = batch_rows(source.items(begun.read), schema, plan.max_rows, begun.read)
+            batches = batch_rows(source.items(first.read), schema, plan.max_rows, first.read)
             with closing(written_parts(batches, plan)) as parts:
                 for part in parts:
                     run.commit(part)
@@ -94,18 +97,20 @@ def ingest(
         pass
     except NestvecError as error:
         raise _with_progress(error, run.journal.reached, resumable=source.resumable) from error
-    if finished:
-        journals.remove_journal(where)
     reached = run.journal.reached
+    if finished:
+        if table.primary.auto_id and reached.inserted and source.resumable:
+            write_finished(source.anchor, run.journal.identity, target.finished(path, reached.inserted))
+        journals.remove_journal(where)
     return IngestReport(
         inserted=reached.inserted,
         rejected=reached.rejected,
         seconds=time.monotonic() - started,
         reasons=tuple(run.reasons),
         rejects=rejects if reached.rejected else None,
-        resumed_at=begun.read,
+        resumed_at=first.read,
         finished=finished,
-        this_run=reached.inserted - begun.inserted,
+        this_run=reached.inserted - first.inserted,
     )
 
 
@@ -187,6 +192,17 @@ class _Target:
             image_embeddings=image_columns(self.table) if check_images else (),
             threads=threads,
         )
+
+    def collection_id(self) -> int:
+        """Milvus's id of the collection; 0 if it has none."""
+        with milvus_errors(f"describing {self.table.name}"):
+            described = self.client.describe_collection(self.table.name)
+        return int(described.get("collection_id") or 0)
+
+    def finished(self, path: Path, rows: int) -> FinishedIngest:
+        """The record of an ingest that ends now."""
+        where = str(path.absolute())
+        return FinishedIngest(file=where, rows=rows, finished=time.time(), collection_id=self.collection_id())
 
     def count(self) -> int:
         """The collection's number of rows, once Milvus says it."""
@@ -296,6 +312,16 @@ def _read_journal(table: Table, source: RowSource, options: IngestOptions, rejec
     return journals.resume_journal(where, identity, source.anchor)
 
 
+def _may_store(target: _Target, source: RowSource, options: IngestOptions, journal: Journal) -> bool:
+    """Whether the file's rows are to be stored: a second time only if that is wanted."""
+    if not target.table.primary.auto_id or journal.reached.read or not source.resumable:
+        return True
+    before = read_finished(source.anchor, journal.identity)
+    if before is None or before.collection_id != target.collection_id() or not target.count():
+        return True
+    return options.again(before)
+
+
 def _reasons(rejected: Iterable[RejectedRow]) -> list[str]:
     return [f"{row.place}: {row.reason}" for row in rejected]
 
@@ -312,8 +338,9 @@ def _check_batch(batch: int) -> None:
 def default_rejects(path: Path) -> Path:
     """The file of rejected rows: beside the file, or in the current folder for a pipe."""
     regular = path.is_file() or not path.exists()
-    beside = path.with_name(f"{path.name}.rejected.jsonl") if regular and path != STDIN else None
-    return beside or Path("stdin.rejected.jsonl")
+    if regular and path != STDIN:
+        return path.with_name(f"{path.name}.rejected.jsonl")
+    return Path("stdin.rejected.jsonl")
 
 
 def _rejects_path(path: Path, table: Table, options: IngestOptions) -> Path:

@@ -18,6 +18,7 @@ from nestvec.cli.ingest import (
     _print_reports,
     _target,
 )
+from nestvec.cli.ingest_delivery import DeliveryArgs
 from nestvec.cli.options import MilvusArgs
 from nestvec.datasets.readers import ReadOptions
 from nestvec.ingest import IngestReport
@@ -36,6 +37,7 @@ def arguments(*, dry_run: bool = False, files: tuple[Path, ...] = (FILE,), json:
         rows=RowArgs("csv", 256, False, None, "reject", 7, dry_run),
         reading=FileArgs(";", "'", None, "cp1252", ("NA",), "id, title"),
         columns=ColumnArgs({"Titel": "title"}, True),
+        delivery=DeliveryArgs(3600, 4, False),
         json=json,
     )
 

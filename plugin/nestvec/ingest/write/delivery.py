@@ -52,7 +52,7 @@ class Delivery:
             part = course.next_part(self._size.rows)
             if not self._repeatable:
                 # One request says what becomes of the refused rows before it, too.
-                part, course.held = course.with_held(part), []
+                part, course.deferred = course.with_deferred(part), []
             try:
                 done = self._operation(part)
             except NestvecError as error:
@@ -62,7 +62,7 @@ class Delivery:
                 yield from self._resolve(course)
                 course.succeeded(part)
                 yield done
-        if course.held:
+        if course.deferred:
             self._check_refusals(course)
             yield from self._resolve(course)
 
@@ -87,7 +87,7 @@ class Delivery:
             if fault.kind == "unclear" and not self._repeatable:
                 raise error
             self._count_refusal(error)
-            course.hold(part if fault.kind == "unclear" else _rejected(part, error), error)
+            course.defer(part if fault.kind == "unclear" else _rejected(part, error), error)
 
     def _succeeded(self, wrote: bool) -> None:
         if not wrote:
@@ -123,8 +123,8 @@ class Delivery:
 
     def _resolve(self, course: _Course) -> Iterator[RowBatch]:
         """The rows that were held, now that others were accepted after them."""
-        held, course.held = course.held, []
-        for part in held:
+        deferred, course.deferred = course.deferred, []
+        for part in deferred:
             yield self._try_again(part) if part.rows else part
 
     def _try_again(self, part: RowBatch) -> RowBatch:
@@ -149,7 +149,7 @@ class _Course:
 
     def __init__(self, batch: RowBatch) -> None:
         self.pending = [batch]
-        self.held: list[RowBatch] = []
+        self.deferred: list[RowBatch] = []
         """The rows just before what is pending: rejected, or suspected because their error did not say what
         it is about. They wait until a row is accepted after them."""
 
@@ -164,7 +164,7 @@ class _Course:
     @property
     def has_suspects(self) -> bool:
         """Whether a row is held that is not rejected yet."""
-        return any(part.rows for part in self.held)
+        return any(part.rows for part in self.deferred)
 
     def next_part(self, max_rows: int) -> RowBatch:
         """The next rows, at most ``max_rows`` of them."""
@@ -174,9 +174,9 @@ class _Course:
             self.pending.append(rest)
         return part
 
-    def with_held(self, part: RowBatch) -> RowBatch:
+    def with_deferred(self, part: RowBatch) -> RowBatch:
         """A part with what is held before it."""
-        for before in reversed(self.held):
+        for before in reversed(self.deferred):
             part = before.followed_by(part)
         return part
 
@@ -189,9 +189,9 @@ class _Course:
         self._attempts, self._enough = 0, 1
         return True
 
-    def hold(self, part: RowBatch, error: NestvecError) -> None:
+    def defer(self, part: RowBatch, error: NestvecError) -> None:
         """Keep a row that was refused until another is accepted."""
-        self.held.append(part)
+        self.deferred.append(part)
         self.error = error
 
     def succeeded(self, part: RowBatch) -> None:

@@ -68,7 +68,7 @@ _SERVICE_LOST: Final = re.compile(
 """The service did not answer Milvus, or not in time."""
 
 _NOT_SENT: Final = re.compile(r"refused|no route|name or service|lookup", re.IGNORECASE)
-"""The service is not there: a smaller request is no better."""
+"""The service does not run: a smaller request is no better."""
 
 _TRANSIENT_STATUSES: Final = frozenset({408, 425, 429, 502, 503, 504})
 _ROW_STATUSES: Final = frozenset({400, 413, 422})

@@ -115,12 +115,12 @@ def _given_up(fault: Fault, seconds: float) -> NestvecError:
     lasted = f"for {seconds:.0f} s" if seconds < 120 else f"for {seconds / 60:.0f} min"
     if fault.party == "service":
         return ServiceUnreachable(
-            f"the embedding service has not embedded anything {lasted}; Milvus did not refuse the rows",
+            f"the embedding service embedded nothing {lasted}; Milvus did not refuse the rows",
             value=fault.reason,
             next_step="Check that the service runs (nestvec serve) and that Milvus reaches it.",
         )
     return StoreUnreachable(
-        f"Milvus has not taken any rows {lasted}",
+        f"Milvus took no rows {lasted}",
         value=fault.reason,
         next_step="Check that the Milvus server runs and accepts writes.",
     )

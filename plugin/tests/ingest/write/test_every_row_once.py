@@ -49,7 +49,9 @@ class FailingMilvus:
         self.writes = 0
         self.lock, self.writing = Lock(), 0
         self.most_at_once = 0
-        self.describe_collection: Any = None
+
+    def describe_collection(self, name: str) -> dict[str, Any]:
+        return {"collection_id": 7}
 
     def get_server_version(self) -> str:
         return self.version
@@ -167,8 +169,8 @@ def test_every_row_is_stored_once_or_rejected_once(
 @pytest.mark.parametrize(
     ("events", "error", "said"),
     [
-        (["504"] * 999, ServiceUnreachable, "the embedding service has not embedded anything for 60 min"),
-        (["lost"] * 999, StoreUnreachable, "Milvus has not taken any rows for 60 min"),
+        (["504"] * 999, ServiceUnreachable, "the embedding service embedded nothing for 60 min"),
+        (["lost"] * 999, StoreUnreachable, "Milvus took no rows for 60 min"),
         (["unclear"] * 999, StoreRefused, "segmentation fault of a friend"),
     ],
 )

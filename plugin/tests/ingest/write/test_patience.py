@@ -51,8 +51,8 @@ def test_the_service_says_how_long(fake_time: Made) -> None:
 @pytest.mark.parametrize(
     ("fault", "error", "said"),
     [
-        (BUSY, ServiceUnreachable, "the embedding service has not embedded anything for 60 min"),
-        (DOWN, StoreUnreachable, "Milvus has not taken any rows for 60 min"),
+        (BUSY, ServiceUnreachable, "the embedding service embedded nothing for 60 min"),
+        (DOWN, StoreUnreachable, "Milvus took no rows for 60 min"),
     ],
 )
 def test_after_an_hour_of_nothing_it_says_who_is_gone(

@@ -1,0 +1,71 @@
+"""A file that is ingested again into a collection whose keys Milvus generates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nestvec.ingest import IngestOptions, ingest
+from nestvec.ingest.finished import FinishedIngest
+
+Made = Callable[..., Any]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"text": "a", "note": "1"}\n{"text": "b", "note": "2"}\n')
+    return path
+
+
+def again(answers: list[FinishedIngest], *, store: bool) -> Callable[[FinishedIngest], bool]:
+    def answer(finished: FinishedIngest) -> bool:
+        answers.append(finished)
+        return store
+
+    return answer
+
+
+@pytest.mark.parametrize("version", ["v2.6.19", "2.6-lite"])
+@pytest.mark.parametrize("store", [True, False])
+def test_it_is_said_before_its_rows_are_doubled(
+    path: Path, milvus: Made, make_table: Made, version: str, store: bool
+) -> None:
+    client, table, calls = milvus(version=version), make_table(auto_id=True), list[FinishedIngest]()
+    options = IngestOptions("memory", again=again(calls, store=store))
+    assert ingest(client, table, path, options).inserted == 2
+    assert calls == []
+    copy = path.with_name("copy.jsonl")
+    copy.write_bytes(path.read_bytes())
+    report = ingest(client, table, copy, options)
+    assert [(call.file, call.rows) for call in calls] == [(str(path), 2)]
+    assert (report.finished, len(client.rows)) == ((True, 4) if store else (False, 2))
+
+
+def test_nothing_is_said_of_another_file_an_empty_collection_or_rows_with_keys(
+    path: Path, milvus: Made, make_table: Made
+) -> None:
+    client, calls = milvus(), list[FinishedIngest]()
+    options = IngestOptions("memory", again=again(calls, store=False))
+    ingest(client, make_table(auto_id=True), path, options)
+    client.rows.clear()
+    ingest(client, make_table(auto_id=True), path, options)
+    ingest(client, make_table(auto_id=True), path, replace(options, target="other"))
+    path.write_text('{"text": "a", "note": "3"}\n')
+    ingest(client, make_table(auto_id=True), path, options)
+    path.write_text('{"id": 1, "text": "a", "note": "3"}\n')
+    client.rows.clear()
+    for _ in range(2):
+        assert ingest(client, make_table(), path, options).finished
+    assert calls == []
+
+
+def test_a_state_folder_that_is_not_writable_is_no_error(
+    path: Path, milvus: Made, make_table: Made, state_folder: Path
+) -> None:
+    (state_folder / "nestvec").write_text("a file")
+    assert ingest(milvus(), make_table(auto_id=True), path, IngestOptions("memory")).finished
