@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 import re
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import click
+from fastapi import FastAPI
 from result_tables import encoder_families, hostile_clients
 
 from nestvec.cli import cli
@@ -17,8 +20,7 @@ from nestvec.engines.fake import FakeEngine
 from nestvec.service.api.error_codes import ERROR_CODES
 from nestvec.service.app import create_app
 from nestvec.service.embedder import Embedder
-from nestvec.service.observability.metrics import Metrics
-from nestvec.service.settings import ServiceSettings
+from nestvec.service.settings import AccessSettings, ServiceSettings
 from nestvec.shell.commands import BACKSLASH_COMMANDS
 from nestvec_schemas.spec import collection_spec
 
@@ -139,9 +141,18 @@ def environment() -> str:
     )
 
 
+def _app() -> FastAPI:
+    """The app of a service with every path that there is."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as keys:
+        keys.write("admin-key\n")
+        keys.flush()
+        settings = ServiceSettings(access=AccessSettings(admin_keys=Path(keys.name)))
+        return create_app(Embedder({}, FakeEngine({}), settings))
+
+
 def _document() -> dict[str, Any]:
     """The service's OpenAPI document."""
-    document: dict[str, Any] = create_app(Embedder({}, FakeEngine({}), ServiceSettings())).openapi()
+    document: dict[str, Any] = _app().openapi()
     return document
 
 
@@ -233,7 +244,7 @@ def statuses() -> str:
 def metrics() -> str:
     """Every metric by its name at /metrics."""
     rows = []
-    for metric in Metrics(()).registry.collect():
+    for metric in _app().state.metrics.registry.collect():
         if metric.name.startswith(("te_", "nestvec_")):
             total = "_total" if metric.type == "counter" else ""
             rows.append(
