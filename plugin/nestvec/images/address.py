@@ -71,8 +71,8 @@ class ImageAddress:
     def shown(self) -> str:
         """The address as messages show it: abbreviated, without payload, password, query or fragment."""
         if self.scheme == "data":
-            meta, _, payload = self.text.partition(",")
-            return f"{_abbreviated(meta)},… ({len(payload)} characters)"
+            comma = self.text.find(",")  # the payload may have megabytes: it is not copied
+            return f"{_abbreviated(self.text[:comma])},… ({len(self.text) - comma - 1} characters)"
         return redacted_url(self.text)
 
 

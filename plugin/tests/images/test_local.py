@@ -35,6 +35,23 @@ def test_what_is_written_into_an_address_comes_out_of_it(data: bytes) -> None:
         assert read_data(address(text), ImagePolicy()) == data
 
 
+@settings(deadline=None)
+@given(data=st.binary(max_size=60), damage=st.text("A=%3d !", max_size=3), place=st.integers(0, 80))
+def test_steps_give_what_one_call_gives(data: bytes, damage: str, place: int) -> None:
+    text = quote(base64.b64encode(data).decode(), safe="/+")
+    text = f"data:image/png;base64,A{text[:place]}{damage}{text[place:]}".replace(" ", "%20")
+
+    def read(step: int) -> bytes | None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("nestvec.images.local._STEP", step)
+            try:
+                return read_data(address(text), ImagePolicy())
+            except ImageUnreachable:
+                return None
+
+    assert {step: read(step) for step in (4, 5, 7, 16)} == dict.fromkeys((4, 5, 7, 16), read(1 << 20))
+
+
 @pytest.mark.parametrize("payload", ["AAAAA", "AA-_", "AA!A", "====", "A\udcff"])
 def test_what_is_no_base64(payload: str) -> None:
     if payload == "====":
