@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final, TypeVar
 
 import numpy as np
@@ -25,8 +25,8 @@ from nestvec.service.encoders import LoadedEncoder
 from nestvec.service.engine_watch import watch_engine
 from nestvec.service.observability.observer import NullObserver, Observer
 from nestvec.service.preprocess.inputs import EmbedInput, ModelInput, input_digest, with_position
-from nestvec.service.preprocess.prepare import prepare_inputs, slices
-from nestvec.service.preprocess.truncation import ChunkedInputs, Truncation, chunk_inputs
+from nestvec.service.preprocess.prepare import chunk_in_slices, prepare_inputs
+from nestvec.service.preprocess.truncation import Truncation
 from nestvec.service.request_context import current_context
 from nestvec.service.settings import ServiceSettings
 from nestvec.service.speed_probe import measure_speed
@@ -229,7 +229,10 @@ class Embedder:
         if options.truncation.overlong != "mean" or not loaded.averages_chunks:
             return await self._embed(encoder, inputs, options)
         is_text = [_is_chunkable(loaded, value, options) for value in inputs]
-        chunked = await self._chunk(encoder, inputs, is_text)
+        admission, client = self._runner_of(encoder, MAIN_PART).admission, current_context().client
+        chunked = await chunk_in_slices(
+            loaded.required_tokenizer, inputs, is_text, partial(admission.check_size, client)
+        )
         result = await self._embed(encoder, chunked.inputs, replace(options, truncation=Truncation()))
         return replace(
             result,
@@ -238,24 +241,6 @@ class Embedder:
             chunked=chunked.chunked_texts,
             failed=chunked.failures(result.failed),
         )
-
-    async def _chunk(
-        self, encoder: str, inputs: Sequence[EmbedInput], is_text: Sequence[bool]
-    ) -> ChunkedInputs:
-        """The inputs in chunks. Raises BodyTooLarge as soon as they have more tokens than may wait."""
-        tokenizer = self.encoders[encoder].required_tokenizer
-        client = current_context().client
-        chunked, start, tokens = ChunkedInputs([], []), 0, 0
-        for part in slices(inputs):
-            current_context().check_deadline("its texts were tokenized")
-            end = start + len(part)
-            piece = await asyncio.to_thread(chunk_inputs, tokenizer, part, is_text[start:end])
-            start = end
-            chunked.inputs.extend(piece.inputs)
-            chunked.weights.extend(piece.weights)
-            tokens += sum(len(ids) for ids in piece.inputs if not isinstance(ids, str))
-            self._runner_of(encoder, MAIN_PART).admission.check_size(client, tokens)
-        return chunked
 
     async def _embed(
         self, encoder: str, inputs: Sequence[EmbedInput], options: EmbedOptions

@@ -91,7 +91,7 @@ class BatchLimits:
 
 @dataclass(frozen=True)
 class CacheLimits:
-    """How many embeddings are cached: a text is requested for each nested field, and again after a deadline."""
+    """How many embeddings are cached: a text comes for each nested field, and again after a deadline."""
 
     max_bytes: int = 64 << 20
     seconds: float = 600.0

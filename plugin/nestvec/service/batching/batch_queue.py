@@ -20,7 +20,7 @@ _MAX_IDLE_CLIENTS: Final = 256
 
 _PATIENCE_BATCHES: Final = 16
 _PATIENCE_TURNS: Final = 2
-"""A client waits for so many batches, and so many more of each client that waits too, but no longer."""
+"""A client waits for this many batches, and this many more for each client that waits too, but no longer."""
 
 _numbers = itertools.count()
 

@@ -141,6 +141,9 @@ class BatchRunner:
         while if the time was over, as it may ask again. Raises EngineError as the engine did,
         DeadlineExceeded.
         """
+        cached = {key: entry for key, entry in entries.items() if isinstance(entry, CachedEmbedding)}
+        if len(cached) == len(entries):
+            return cached
         waited_for = [entry for entry in entries.values() if isinstance(entry, PendingEmbedding)]
         for pending in waited_for:
             pending.waiting_requests += 1

@@ -39,13 +39,19 @@ class ClientTurns:
         self._limits = {False: small, True: large}
         self._lines: dict[tuple[str, bool], _Line] = {}
 
+    def take_now(self, client: str, *, large: bool) -> bool:
+        """Take a turn if the client has one to spare."""
+        line = self._lines.setdefault((client, large), _Line())
+        if line.at_work >= self._limits[large]:
+            return False
+        line.at_work += 1
+        return True
+
     async def take(self, client: str, *, large: bool, returning: bool) -> None:
         """Wait for a turn."""
-        key = client, large
-        line = self._lines.setdefault(key, _Line())
-        if line.at_work < self._limits[large]:
-            line.at_work += 1
+        if self.take_now(client, large=large):
             return
+        line = self._lines[client, large]
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue = line.returning if returning else line.new
         queue.append(waiting)
@@ -84,15 +90,19 @@ class Turn:
         """Wait for the turn. Raises DeadlineExceeded."""
         if self._has_it:
             return
+        if not self._turns.take_now(self._client, large=self._large):
+            await self._wait()
+        if self._has_it:  # taken meanwhile by another task of the request
+            self._turns.give_back(self._client, large=self._large)
+        self._has_it = self._had_it = True
+
+    async def _wait(self) -> None:
         context = current_context()
         try:
             async with asyncio.timeout_at(context.deadline):
                 await self._turns.take(self._client, large=self._large, returning=self._had_it)
         except TimeoutError:
             raise deadline_exceeded(context, "it waited for other requests of its client") from None
-        if self._has_it:  # taken meanwhile by another task of the request
-            self._turns.give_back(self._client, large=self._large)
-        self._has_it = self._had_it = True
 
     def stop(self) -> None:
         """Give the turn to the next request."""

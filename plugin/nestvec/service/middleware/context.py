@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import math
 from http import HTTPStatus
 from typing import Final
@@ -14,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from nestvec.service.api.error_responses import error_response
 from nestvec.service.middleware.api_keys import PUBLIC_PATHS
 from nestvec.service.middleware.refusals import RefusalPacer
+from nestvec.service.middleware.connection_gate import client_of
 from nestvec.service.request_context import (
     RequestContext,
     current_context,
@@ -51,7 +51,7 @@ class RequestContextMiddleware:
         except BodyInvalid as error:
             await error_response(scope["path"], error)(scope, receive, send)
             return
-        context = RequestContext(_peer(scope), arrived, arrived + seconds)
+        context = RequestContext(_client(scope), arrived, arrived + seconds)
         set_current_context(context)
         timeout = asyncio.timeout_at(context.deadline + _GRACE_SECONDS)
 
@@ -86,18 +86,9 @@ def allowed_seconds(path: str, query_string: bytes, limits: LoadLimits) -> float
     return min(limits.deadline_seconds, limits.max_deadline_seconds)
 
 
-def _peer(scope: Scope) -> str:
-    """The address of the client's machine: of an IPv6 address the network, as a machine has many in it."""
+def _client(scope: Scope) -> str:
     host, _ = scope.get("client") or ("", 0)
-    if ":" not in host:
-        return str(host)
-    try:
-        address = ipaddress.IPv6Address(host.partition("%")[0])
-    except ValueError:
-        return str(host)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.IPv6Network((address, 64), strict=False))
+    return client_of(str(host))
 
 
 def _parse_seconds(values: list[str]) -> float:

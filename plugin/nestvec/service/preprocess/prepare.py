@@ -22,8 +22,8 @@ from nestvec.service.preprocess.inputs import (
 from nestvec.service.preprocess.prepare_images import prepare_images
 from nestvec.service.preprocess.prepare_messages import prepare_messages
 from nestvec.service.preprocess.text_images import render_texts
-from nestvec.service.preprocess.tokenizer import EncoderTokenizer, PairTokens, Tokens
-from nestvec.service.preprocess.truncation import Truncation
+from nestvec.service.preprocess.tokenizer import EncoderTokenizer, PairTokens, TextTokenizer, Tokens
+from nestvec.service.preprocess.truncation import ChunkedInputs, Truncation, chunk_inputs
 from nestvec.service.request_context import current_context
 from nestvec.service.settings import MAX_INTERACTIVE_INPUTS
 from nestvec_schemas.errors import NotOffered
@@ -82,6 +82,30 @@ async def in_slices(inputs: Sequence[EmbedInput], work: Callable[[Sequence[Embed
         current_context().check_deadline("its texts were tokenized")
         results += await asyncio.to_thread(work, part)
     return results
+
+
+async def chunk_in_slices(
+    tokenizer: TextTokenizer,
+    inputs: Sequence[EmbedInput],
+    is_text: Sequence[bool],
+    check_size: Callable[[int], None],
+) -> ChunkedInputs:
+    """The inputs in chunks, see ``chunk_inputs``, made on threads, a slice at a time.
+
+    ``check_size`` may refuse the tokens of all chunks until then. Raises DeadlineExceeded between two slices,
+    and what ``chunk_inputs`` and ``check_size`` do.
+    """
+    chunked, start, tokens = ChunkedInputs([], []), 0, 0
+    for part in slices(inputs):
+        current_context().check_deadline("its texts were tokenized")
+        end = start + len(part)
+        piece = await asyncio.to_thread(chunk_inputs, tokenizer, part, is_text[start:end])
+        start = end
+        chunked.inputs.extend(piece.inputs)
+        chunked.weights.extend(piece.weights)
+        tokens += sum(len(ids) for ids in piece.inputs if not isinstance(ids, str))
+        check_size(tokens)
+    return chunked
 
 
 def slices(inputs: Sequence[EmbedInput]) -> Iterator[Sequence[EmbedInput]]:
