@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nestvec.service.api.error_responses import error_response
 from nestvec.service.middleware.api_keys import PUBLIC_PATHS
-from nestvec.service.middleware.refusals import RefusalPacer
 from nestvec.service.middleware.connection_gate import client_of
+from nestvec.service.middleware.refusals import RefusalPacer
 from nestvec.service.request_context import (
     RequestContext,
     current_context,
