@@ -250,11 +250,12 @@ def _ingest_options(args: IngestArgs) -> IngestOptions:
     from nestvec.datasets.readers import ReadOptions
     from nestvec.ingest import IngestOptions
     from nestvec.ingest.columns import ColumnMap
+    from nestvec.ingest.target import journal_target
 
     reading, rows = args.reading, args.rows
     names = None if reading.columns is None else tuple(name.strip() for name in reading.columns.split(","))
     return IngestOptions(
-        _target(args.milvus),
+        journal_target(args.milvus.uri, args.milvus.database),
         batch=rows.batch,
         rejects=rows.rejects,
         kind=rows.format,
@@ -273,15 +274,6 @@ def _ingest_options(args: IngestArgs) -> IngestOptions:
         delivery=make_delivery(args.delivery),
         again=confirm_again(args.delivery, interactive=sys.stdin.isatty() and not args.json),
     )
-
-
-def _target(milvus: MilvusArgs) -> str:
-    """The database, independently of the folder that the command runs in."""
-    from nestvec.milvus.address import parse_address
-
-    address = parse_address(milvus.uri, token=milvus.token, database=milvus.database)
-    place = str(Path(address.uri).resolve()) if address.is_lite else address.uri
-    return f"{place}#{address.database}" if address.database else place
 
 
 def _print_reports(reports: Mapping[Path, IngestReport], args: IngestArgs) -> None:

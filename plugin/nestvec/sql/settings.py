@@ -44,6 +44,8 @@ class SessionSettings:
     """Lists that a search with an IVF index reads; 0 for Milvus's default."""
     on_error: OnError = "reject"
     """What happens to a row whose image cannot be fetched."""
+    retry_seconds: float = 600.0
+    """How long a write waits for a service or a Milvus that does not respond, since its last success."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,12 @@ def _parse_on_error(text: str) -> str:
     return policy
 
 
+def _parse_seconds(text: str) -> float:
+    if not re.fullmatch(r"\d{1,6}(\.\d{1,3})?", text):
+        raise ValueError("Use a number of seconds, such as 600; 0 does not wait.")
+    return float(text)
+
+
 def _parse_width(text: str) -> int:
     if not re.fullmatch(r"\d{1,5}", text) or int(text) > _MAX_WIDTH:
         raise ValueError(f"Use a whole number from 0 to {_MAX_WIDTH:,}, or DEFAULT.")
@@ -134,6 +142,11 @@ SETTINGS: Final = {
         "on_error",
         _parse_on_error,
         "A row whose image cannot be fetched: reject, or zero, for a service with --on-error zero.",
+    ),
+    "nestvec.retry_seconds": SettingSpec(
+        "retry_seconds",
+        _parse_seconds,
+        "Seconds that a write waits for a service or a Milvus that is busy, restarts or is gone.",
     ),
     # pgvector's names.
     "hnsw.ef_search": SettingSpec(

@@ -16,7 +16,6 @@ from nestvec.cli.ingest import (
     RowArgs,
     _ingest_options,
     _print_reports,
-    _target,
 )
 from nestvec.cli.ingest_delivery import DeliveryArgs
 from nestvec.cli.options import MilvusArgs
@@ -92,12 +91,6 @@ def test_the_exit_code_says_how_it_went(
     assert found == code
     output = capsys.readouterr()
     assert said in output.out + output.err
-
-
-def test_a_target_is_the_same_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert _target(MilvusArgs("x.db", "", "")) == _target(MilvusArgs(str(tmp_path / "x.db"), "", ""))
-    assert _target(MilvusArgs("http://h:1/", "", "a")) == "http://h:1#a"
 
 
 def test_the_options_reach_the_reader() -> None:

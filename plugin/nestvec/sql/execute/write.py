@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pymilvus import MilvusClient
@@ -11,10 +12,21 @@ from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, MAX_BATCH_BYTES, max_batc
 from nestvec.ingest.convert import request_bytes
 from nestvec.ingest.embed_columns import client_side_columns, embed_columns
 from nestvec.ingest.image_check import unreadable_rows
+from nestvec.ingest.write.batch_size import BatchSize
+from nestvec.ingest.write.faults import Fault, classify
+from nestvec.ingest.write.patience import Patience
 from nestvec.milvus.catalog import Table
+from nestvec.milvus.providers import MAX_INSERT_ROWS
 from nestvec.milvus.steps import BlockingCall, Steps, call
 from nestvec.sql.session import Session
-from nestvec_schemas.errors import NestvecError, RowRejected, SqlError, SqlTypeMismatch, StoreError
+from nestvec_schemas.errors import (
+    NestvecError,
+    RowRejected,
+    ServiceError,
+    SqlError,
+    SqlTypeMismatch,
+    StoreError,
+)
 
 Row = dict[str, object]
 
@@ -37,31 +49,87 @@ def write_in_batches(
 ) -> Steps[list[Any]]:
     """Insert rows, or, with ``partial``, overwrite their columns in the rows of their ids. Returns the ids.
 
-    Raises ServiceError; StoreError, and SqlTypeMismatch for a row whose image cannot be fetched, which say
-    how many rows were written before.
+    A service or a Milvus that does not respond is waited for, as ``nestvec.retry_seconds`` says. Raises
+    ServiceError, StoreError, and SqlTypeMismatch for a row whose image cannot be fetched, which say how many
+    rows were written before.
     """
     yield from session.ensure_served(table.services)
+    write = _Write(
+        table, partial, partition, Patience(session.settings.retry_seconds), BatchSize(MAX_INSERT_ROWS)
+    )
     ids: list[Any] = []
-    method = "upsert" if partial else "insert"
-    options: dict[str, Any] = {"partial_update": True} if partial else {}
-    options |= {"partition_name": partition} if partition else {}
     for batch in _batches(table, rows):
         try:
             yield from _check_images(session, table, batch)
-        except SqlError as error:
+            yield from write.run(batch, ids)
+        except (StoreError, ServiceError, SqlError) as error:
             raise _with_written_count(error, len(ids)) from error
-        filled = batch
-        if client_side_columns(table) and (
-            not partial or any(embedding.source in batch[0] for embedding in client_side_columns(table))
-        ):
-            filled = yield BlockingCall(_embed_columns(table, batch))
-        try:
-            doing = f"writing {len(batch)} rows to {table.name}"
-            response = yield call(doing, method, table.name, filled, **options)
-        except StoreError as error:
-            raise _with_written_count(error, len(ids)) from error
-        ids += list(response.get("ids") or [row.get(table.primary.name) for row in batch])
     return ids
+
+
+@dataclass
+class _Write:
+    """Writes the batches of one statement, again while the service or Milvus does not respond."""
+
+    table: Table
+    partial: bool
+    partition: str
+    patience: Patience
+    size: BatchSize
+
+    repeated: bool = False
+    """Whether a request is sent that may have been carried out before."""
+
+    def run(self, batch: list[Row], ids: list[Any]) -> Steps[None]:
+        """Write the rows, and append their ids."""
+        pending = [batch]
+        while pending:
+            rows = pending.pop()
+            if len(rows) > self.size.rows:
+                pending.append(rows[self.size.rows :])
+                rows = rows[: self.size.rows]
+            try:
+                response = yield from self._send(rows)
+            except (StoreError, ServiceError) as error:
+                fault = classify(error)
+                if not self._may_repeat(fault):
+                    raise
+                if fault.fewer_rows:
+                    self.size.failed(len(rows))
+                pending.append(rows)
+                yield BlockingCall(_wait(self.patience, fault, error))
+                continue
+            self.patience.succeeded()
+            self.size.succeeded()
+            ids += list(response.get("ids") or [row.get(self.table.primary.name) for row in rows])
+
+    def _may_repeat(self, fault: Fault) -> bool:
+        """Whether a failed request is sent again: not if its rows would be stored twice."""
+        if fault.kind != "transient":
+            return False
+        if fault.party == "Milvus":
+            self.repeated = True
+        return fault.party == "service" or self.partial or not self.table.primary.auto_id
+
+    def _send(self, rows: list[Row]) -> Steps[Any]:
+        table, filled = self.table, rows
+        columns = client_side_columns(table)
+        if columns and (not self.partial or any(column.source in rows[0] for column in columns)):
+            filled = yield BlockingCall(_embed_columns(table, rows))
+        options: dict[str, Any] = {"partial_update": True} if self.partial else {}
+        options |= {"partition_name": self.partition} if self.partition else {}
+        if table.primary.auto_id and not self.partial:
+            # pymilvus would insert the rows again under other keys.
+            options["retry_times"] = 0
+        # Rows that may be stored already are replaced by themselves.
+        method = "upsert" if self.partial or (self.repeated and not table.primary.auto_id) else "insert"
+        doing = f"writing {len(rows)} rows to {table.name}"
+        response = yield call(doing, method, table.name, filled, **options)
+        return response
+
+
+def _wait(patience: Patience, fault: Fault, error: NestvecError) -> Callable[[MilvusClient], None]:
+    return lambda client: patience.wait(fault, error)
 
 
 def _embed_columns(table: Table, rows: list[Row]) -> Callable[[MilvusClient], list[Row]]:
@@ -93,7 +161,7 @@ def _check_images(session: Session, table: Table, rows: Sequence[Row]) -> Steps[
         raise SqlTypeMismatch(f"row {which}: {error.cause}", value=error.value, next_step=error.next_step)
 
 
-def _with_written_count(error: StoreError | SqlError, count: int) -> NestvecError:
+def _with_written_count(error: StoreError | ServiceError | SqlError, count: int) -> NestvecError:
     if not count:
         return error
     remaining_rows = (

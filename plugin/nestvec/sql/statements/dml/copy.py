@@ -7,8 +7,10 @@ from pathlib import Path
 from pymilvus import MilvusClient
 from sqlglot import exp
 
-from nestvec.ingest import IngestOptions, IngestReport, ingest
+from nestvec.ingest import DeliveryOptions, IngestOptions, IngestReport, ingest
+from nestvec.ingest.finished import FinishedIngest
 from nestvec.ingest.row_schema import row_schema
+from nestvec.ingest.target import client_target
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.steps import BlockingCall, Steps
 from nestvec.sql.bind.params import PARAMETER_NODES, Params
@@ -28,7 +30,9 @@ _WRITE = "Write COPY t FROM 'file.jsonl', and WITH (FORMAT csv) if the file name
 def run_copy(session: Session, parsed: ParsedStatement, params: Params) -> Steps[StatementResult]:
     """COPY FROM. As with ``nestvec ingest``, the same statement continues where it was interrupted.
 
-    The tag has the number of rows inserted, and of rows rejected with the file that they are in.
+    A service or a Milvus that does not respond is waited for, as ``nestvec.retry_seconds`` says. The tag has
+    the number of rows inserted, and of rows rejected with the file that they are in, and says if the rows of
+    this file were stored before under keys that Milvus generates.
     Raises SqlError, IngestError, StoreError, ServiceError.
     """
     source, tree = parsed.source, parsed.tree
@@ -46,15 +50,23 @@ def run_copy(session: Session, parsed: ParsedStatement, params: Params) -> Steps
     yield from session.ensure_served(table.services)
     yield from session.ensure_loaded(table.name)
 
+    earlier = list[FinishedIngest]()
+
+    def note_earlier(finished: FinishedIngest) -> bool:
+        earlier.append(finished)
+        return True
+
     def run(client: MilvusClient) -> IngestReport:
         settings = IngestOptions(
-            _journal_target(client),
+            client_target(client),
             rejects=options.rejects,
             kind=options.format,
             restart=options.restart,
             on_error=session.settings.on_error,
             reading=options.reading(table, selected),
             columns=options.columns(selected),
+            delivery=DeliveryOptions(retry_seconds=session.settings.retry_seconds),
+            again=note_earlier,
         )
         options.check_header(Path(name), settings, table, selected)
         return ingest(client, table, Path(name), settings)
@@ -64,8 +76,9 @@ def run_copy(session: Session, parsed: ParsedStatement, params: Params) -> Steps
     except FileUnreadable as error:
         raise source.type_mismatch(error.cause, error.value, file, error.next_step) from error
     rejected = f" ({report.rejected:,} rejected, in {report.rejects})" if report.rejected else ""
+    again = f" (a second time: {earlier[0].rows:,} were stored on {earlier[0].day})" if earlier else ""
     return StatementResult(
-        tag=f"COPY {report.inserted}{rejected}", count=report.inserted, seconds=report.seconds
+        tag=f"COPY {report.inserted}{rejected}{again}", count=report.inserted, seconds=report.seconds
     )
 
 
@@ -103,11 +116,3 @@ def _selected(source: SourceText, tree: exp.Expr, table: Table) -> tuple[str, ..
             raise source.syntax_error("this column occurs twice", node, "Name every column once.")
         names.append(name)
     return tuple(names)
-
-
-def _journal_target(client: MilvusClient) -> str:
-    """The database, as the journal of ``nestvec ingest`` names it."""
-    config = getattr(client, "_config", None)
-    uri, database = str(getattr(config, "uri", "")), str(getattr(config, "db_name", "") or "")
-    place = str(Path(uri).resolve()) if uri.endswith(".db") else uri.rstrip("/")
-    return f"{place}#{database}" if database else place

@@ -1,0 +1,34 @@
+"""The database that an ingest writes to, as its journal names it: the same in every process."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pymilvus import MilvusClient
+
+
+def journal_target(uri: str, database: str = "") -> str:
+    """The path of a Milvus Lite database, or an address, independently of the current folder."""
+    place = str(Path(uri).resolve()) if uri.endswith(".db") else uri.rstrip("/")
+    return f"{place}#{database}" if database else place
+
+
+def client_target(client: MilvusClient) -> str:
+    """The database of a client: the path of a Milvus Lite database, whose port differs from run to run."""
+    config = getattr(client, "_config", None)
+    uri, database = str(getattr(config, "uri", "")), str(getattr(config, "db_name", "") or "")
+    return journal_target(_lite_path(uri) or uri, database)
+
+
+def _lite_path(uri: str) -> str | None:
+    """The path of the database that Milvus Lite serves in this process at ``uri``."""
+    module = sys.modules.get("milvus_lite.server_manager")
+    manager = getattr(module, "server_manager_instance", None)
+    try:
+        port = urlsplit(uri).port
+    except ValueError:
+        return None
+    served = dict(getattr(manager, "_servers", {}))
+    return next((path for path, server in served.items() if port is not None and server[2] == port), None)

@@ -1,0 +1,97 @@
+"""Writes of a statement, while the service or Milvus does not respond."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+from pymilvus import MilvusException
+
+from nestvec.ingest.write.patience import Clock, Patience
+from nestvec.milvus.catalog import Column, Table
+from nestvec.milvus.steps import drive
+from nestvec.sql.execute.write import write_in_batches
+from nestvec.sql.session import Session
+from nestvec.sql.settings import SessionSettings
+from nestvec_schemas.errors import ServiceUnreachable, StoreRefused
+
+BUSY = MilvusException(1, "OpenAI API error 504: remembered")
+LOST = MilvusException(1, "Retry run out of 0 retry times, StatusCode.UNAVAILABLE")
+
+
+def table(*, auto_id: bool = False) -> Table:
+    return Table("t", (Column("id", "INT64", primary=True, auto_id=auto_id), Column("n", "INT64")), ())
+
+
+class Milvus:
+    """Meets each write with one of ``failures``, and succeeds afterwards."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures, self.calls = list(failures), list[tuple[str, int]]()
+
+    def insert(self, name: str, rows: list[Any], **options: Any) -> dict[str, Any]:
+        return self._write("insert", rows)
+
+    def upsert(self, name: str, rows: list[Any], **options: Any) -> dict[str, Any]:
+        return self._write("upsert", rows)
+
+    def _write(self, method: str, rows: list[Any]) -> dict[str, Any]:
+        self.calls.append((method, len(rows)))
+        if self.failures:
+            raise self.failures.pop(0)
+        return {"ids": [row.get("id", 7) for row in rows]}
+
+
+@pytest.fixture(autouse=True)
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Patience, "_sleep", lambda self, until: None)
+
+
+def write(client: Milvus, rows: int = 8, *, auto_id: bool = False, seconds: float = 600) -> list[Any]:
+    session = Session(SessionSettings(retry_seconds=seconds))
+    written = [{"n": n} | ({} if auto_id else {"id": n}) for n in range(rows)]
+    steps = write_in_batches(session, table(auto_id=auto_id), written)
+    return drive(client, steps)  # type: ignore[arg-type]
+
+
+def test_a_busy_service_gets_fewer_rows_in_the_same_order() -> None:
+    client = Milvus(BUSY, BUSY)
+    assert write(client) == list(range(8))
+    assert client.calls == [("insert", 8), ("insert", 4), ("insert", 2)] + [("insert", 2)] * 3
+
+
+def test_rows_that_may_be_stored_are_replaced_by_themselves() -> None:
+    client = Milvus(LOST)
+    assert write(client) == list(range(8))
+    assert client.calls == [("insert", 8), ("upsert", 8)]
+
+
+def test_rows_whose_keys_milvus_makes_are_not_sent_twice() -> None:
+    client = Milvus(BUSY, LOST)
+    with pytest.raises(StoreRefused, match="UNAVAILABLE"):
+        write(client, auto_id=True)
+    assert client.calls == [("insert", 8), ("insert", 4)]
+
+
+def test_without_patience_the_first_error_is_raised() -> None:
+    with pytest.raises(StoreRefused, match="504"):
+        write(Milvus(BUSY), seconds=0)
+
+
+def test_what_is_not_about_time_is_raised_at_once() -> None:
+    client = Milvus(MilvusException(100, "collection not found", 4))
+    with pytest.raises(StoreRefused, match="not found"):
+        write(client)
+    assert len(client.calls) == 1
+
+
+def test_the_error_says_that_the_service_is_gone_and_what_was_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moments = iter(range(0, 100_000, 200))
+    clock = Clock(now=lambda: next(moments))
+    patience = partial(Patience, clock=clock)
+    monkeypatch.setattr("nestvec.sql.execute.write.Patience", patience)
+    with pytest.raises(ServiceUnreachable, match="the embedding service embedded nothing for 10 min"):
+        write(Milvus(*[BUSY] * 50))
