@@ -58,6 +58,8 @@ def test_what_is_no_layer_and_no_expert(name: str) -> None:
 
 
 def test_a_tag_belongs_to_the_encoder() -> None:
+    assert ENCODER_NAME.fullmatch("minilm:2")
+    assert not any(map(ENCODER_NAME.fullmatch, ("minilm:", ":2", "minilm:2:3", "minilm:a b", "minilm:/x")))
     assert parse_model_name("minilm:2@biomed@3") == EmbeddingConfig("minilm:2", exit=3, expert="biomed")
     assert encoder_of("minilm:2?prompt=query") == "minilm:2"
 

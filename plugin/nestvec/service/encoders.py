@@ -206,8 +206,11 @@ def _with_outputs(encoder: LoadedEncoder) -> dict[str, LoadedEncoder]:
     return {encoder.manifest.name: encoder, **encoder.outputs()}
 
 
-def open_encoder(folder: Path) -> LoadedEncoder:
-    """Open one encoder by its folder. Raises EncoderNotFound, ManifestCorrupt, ManifestTooNew."""
+def open_encoder(folder: Path, previous: LoadedEncoder | None = None) -> LoadedEncoder:
+    """Open one encoder by its folder; its tokenizer is that of ``previous`` if their files are the same.
+
+    Raises EncoderNotFound, ManifestCorrupt, ManifestTooNew.
+    """
     manifest = read_manifest(folder)
     text = manifest.towers.get("text")
     if text is None:
@@ -221,9 +224,21 @@ def open_encoder(folder: Path) -> LoadedEncoder:
         name: EncoderTokenizer(part_folder(folder, name) / TOKENIZER, tower.max_tokens)
         for name, tower in manifest.expert_towers.items()
     }
-    tokenizer = EncoderTokenizer(folder / TOKENIZER, text.max_tokens)
+    tokenizer = _same_tokenizer(manifest, previous) or EncoderTokenizer(folder / TOKENIZER, text.max_tokens)
     packed = bool(manifest.outputs)
     return LoadedEncoder(manifest, tokenizer, expert_tokenizers=own, packed=packed)
+
+
+def _same_tokenizer(manifest: Manifest, previous: LoadedEncoder | None) -> TextTokenizer | None:
+    """The tokenizer of ``previous``, if it reads the same file in the same way: reading a large one stops all
+    other threads meanwhile."""
+    if previous is None or TOKENIZER not in manifest.files:
+        return None
+    before = previous.manifest
+    is_same = manifest.files[TOKENIZER] == before.files.get(TOKENIZER) and manifest.towers.get(
+        "text"
+    ) == before.towers.get("text")
+    return previous.tokenizer if is_same else None
 
 
 def resolve_encoder(encoders: Mapping[str, LoadedEncoder], name: str | None) -> str:

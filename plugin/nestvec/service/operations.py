@@ -108,6 +108,8 @@ class Operations:
                 changes = await self.reload()
             except NestvecError as error:
                 logger.error("not reloaded: %s", error)
+            except Exception:
+                logger.exception("not reloaded")
             else:
                 logger.warning(
                     "reloaded: %d encoders added, %d replaced, %d removed, %d failed",

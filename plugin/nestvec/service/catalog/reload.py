@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from nestvec.engines.contract import RemoteEngine, SessionEngine
 from nestvec.service.catalog.instance import EncoderInstance
 from nestvec.service.catalog.repository import ServedRepository
-from nestvec_schemas.errors import AliasInvalid, EngineError, NestvecError
+from nestvec_schemas.errors import AliasInvalid, EngineError, ManifestCorrupt, NestvecError
 
 if TYPE_CHECKING:
     from nestvec.service.embedder import Embedder
@@ -90,14 +90,16 @@ class Reloader:
                 before = current.get(name)
                 manifest = await asyncio.to_thread(self._repository.manifest, name)
                 if before is None or manifest != before.own.manifest:
-                    opened[name] = await self._open(name, changes)
-            except NestvecError as error:
-                changes.failed[name] = error
-                logger.error("encoder %s was not reloaded: %s", name, error)
+                    opened[name] = await self._open(name, before, changes)
+            except (NestvecError, OSError) as error:
+                failure = changes.failed[name] = _as_failure(name, error)
+                logger.error("encoder %s was not reloaded: %s", name, failure)
         return opened
 
-    async def _open(self, name: str, changes: EncoderChanges) -> EncoderInstance:
-        instance = await asyncio.to_thread(self._repository.read, name)
+    async def _open(
+        self, name: str, replaced: EncoderInstance | None, changes: EncoderChanges
+    ) -> EncoderInstance:
+        instance = await asyncio.to_thread(self._repository.read, name, replaced)
         await self._embedder.residency.open_beside(instance)
         if isinstance(self._engine, RemoteEngine):
             try:
@@ -124,6 +126,16 @@ class Reloader:
             await engine.unload(instance.name, tuple(instance.own.manifest.parts))
         except EngineError as error:
             logger.warning("%s", error)
+
+
+def _as_failure(name: str, error: NestvecError | OSError) -> NestvecError:
+    if isinstance(error, NestvecError):
+        return error
+    return ManifestCorrupt(
+        f"the files of {name} cannot be read",
+        value=error.strerror or str(error),
+        next_step="If they are being replaced, reload once that is done; else export the encoder again.",
+    )
 
 
 def _log(changes: EncoderChanges) -> None:

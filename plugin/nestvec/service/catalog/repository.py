@@ -38,13 +38,13 @@ class ServedRepository:
         """An encoder's manifest as it is on disk. Raises EncoderNotFound, ManifestCorrupt, ManifestTooNew."""
         return read_manifest(find_encoder(self._models, name))
 
-    def read(self, name: str) -> EncoderInstance:
+    def read(self, name: str, previous: EncoderInstance | None = None) -> EncoderInstance:
         """A new instance of an encoder, whose graphs no engine has opened yet.
 
-        Raises as ``manifest`` does.
+        ``previous`` is the instance that it replaces. Raises as ``manifest`` does.
         """
         folder = find_encoder(self._models, name)
-        own = open_encoder(folder)
+        own = open_encoder(folder, None if previous is None else previous.own)
         return EncoderInstance(
             {own.manifest.name: own, **own.outputs()},
             folder=folder,

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from nestvec.service.embedder import Embedder
 from nestvec.service.server import bind, open_embedder, serve_in_thread
 from nestvec.service.settings import AccessSettings, ServiceSettings
-from nestvec_schemas.repository import GRAPH, MANIFEST
+from nestvec_schemas.repository import GRAPH, MANIFEST, TOKENIZER, sha256
 
 from .conftest import WriteVersion, vector_of, version_of
 
@@ -37,10 +39,10 @@ class Running:
         vectors: list[list[float]] = answer.json()
         return vectors
 
-    def reload(self, status: int = 200) -> dict[str, object]:
+    def reload(self, status: int = 200) -> dict[str, Any]:
         answer = self.client.post("/admin/reload", headers=ADMIN)
         assert answer.status_code == status, answer.text
-        report: dict[str, object] = answer.json()
+        report: dict[str, Any] = answer.json()
         return report
 
 
@@ -81,6 +83,23 @@ def test_what_is_new_is_added_what_changed_is_replaced_what_is_gone_is_removed(
     assert running.embed(["w5 w6"], "comes") == [vector_of("w5 w6", 1)]
     assert running.client.post("/embed?encoder=goes", json={"inputs": "w1"}).status_code == 404
     assert set(running.client.get("/info").json()["encoders"]) == {"comes", "tiny"}
+
+
+def test_a_tokenizer_that_did_not_change_is_not_read_again(
+    running: Running, write_version: WriteVersion
+) -> None:
+    def replace(version: int, checksum: str) -> object:
+        folder = write_version(version)
+        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest["files"][TOKENIZER] = checksum or sha256(folder / TOKENIZER)
+        (folder / MANIFEST).write_text(json.dumps(manifest))
+        running.reload(409 if checksum else 200)
+        assert running.embed(["w5 w6"]) == [vector_of("w5 w6", version if not checksum else version - 1)]
+        return running.embedder.encoders["tiny"].tokenizer
+
+    first, second = replace(2, ""), replace(3, "")
+    assert second is first
+    assert replace(4, "0" * 64) is first, "refused: its file is not the listed one"
 
 
 def test_what_did_not_change_is_not_opened_again(running: Running) -> None:
@@ -124,7 +143,9 @@ def test_a_stream_of_requests_during_reloads(running: Running, write_version: Wr
     assert "nestvec_encoders_loaded 1.0" in metrics
 
 
-@pytest.mark.parametrize("damage", ["graph", "manifest", "no graph"])
+@pytest.mark.parametrize(
+    "damage", ["graph", "manifest", "deep manifest", "no graph", "tokenizer", "no tokenizer"]
+)
 def test_a_broken_export_leaves_the_old_one(
     running: Running, write_version: WriteVersion, damage: str
 ) -> None:
@@ -133,12 +154,16 @@ def test_a_broken_export_leaves_the_old_one(
         (folder / GRAPH).write_bytes(b"\0" * 100)
     elif damage == "manifest":
         (folder / MANIFEST).write_text("{")
+    elif damage == "deep manifest":
+        (folder / MANIFEST).write_text("[" * 100_000)
+    elif damage == "tokenizer":
+        (folder / TOKENIZER).write_text('{"model": ')
     else:
-        (folder / GRAPH).unlink()
+        (folder / (GRAPH if damage == "no graph" else TOKENIZER)).unlink()
     write_version(1, "sound")
     report = running.reload(409)
     assert report["added"] == ["sound"]
-    ((failure),) = report["failed"]  # type: ignore[misc]
+    (failure,) = report["failed"]
     assert failure["name"] == "tiny"
     assert "Export the encoder again" in failure["error"]
     assert running.embed(["w5 w6"], "tiny") == [vector_of("w5 w6", 1)]

@@ -49,7 +49,8 @@ def during(embedder: Embedder, work: Callable[[], Awaitable[None]]) -> None:
 
 async def vectors(embedder: Embedder, encoder: str, text: str) -> list[list[float]]:
     result = await embedder.embed(encoder, [text])
-    return result.vectors.tolist()
+    rows: list[list[float]] = result.vectors.tolist()
+    return rows
 
 
 def without_prompt(text: str, version: int) -> list[float]:
