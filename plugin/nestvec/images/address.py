@@ -113,6 +113,9 @@ def address_problem(text: str) -> str | None:
 
 def redacted_url(url: str) -> str:
     """A URL as messages show it: abbreviated, without password, query or fragment."""
+    if len(url) > _CHECKED_CHARACTERS:  # where its password ends may be far behind
+        scheme = url[:_CHECKED_CHARACTERS].partition(":")[0]
+        return f"{_abbreviated(scheme)}:… ({len(url)} characters)"
     try:
         parts = urlsplit(url)
     except ValueError:  # brackets that hold no IPv6 address

@@ -94,6 +94,12 @@ def test_nothing_with_whitespace_is_an_address(text: str, space: str, position: 
     assert parse_address(text[:position] + space + text[position:]) is None
 
 
+def test_of_a_very_long_url_only_the_scheme_is_shown() -> None:
+    found = parse_address("https://user:SECRET" + "x" * 5000 + "@example.org/a.png")
+    assert found is not None
+    assert found.shown == "https:… (5037 characters)"
+
+
 def test_whitespace_far_behind_does_not_make_a_text_of_an_image() -> None:
     """Such a payload is refused as it is decoded; looking for whitespace in megabytes would take long."""
     assert parse_address("data:image/png;base64," + "A" * 5000 + " A") is not None
