@@ -48,8 +48,8 @@ class ServeArgs:
 def command(args: ServeArgs) -> None:
     """Serve the encoders in a model repository: TEI's /embed, OpenAI's /v1/embeddings, Cohere's /v2/embed.
 
-    /health, /livez and /metrics need no API key. SIGTERM finishes the accepted requests; a second one stops at
-    once.
+    /health, /livez and /metrics need no API key. SIGTERM finishes the accepted requests; a second one stops
+    at once.
     SIGHUP reads keys, encoders and the aliases in --config again, without dropping a request.
     A repeatable option takes several values from its environment variable, separated by spaces.
 
