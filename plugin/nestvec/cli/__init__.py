@@ -37,6 +37,7 @@ COMMANDS = {
     "evaluate": CommandEntry("evaluate", "Measure the quality of each vector length, exit and form."),
     "export": CommandEntry("export", "Export a checkpoint to a Triton model repository."),
     "ingest": CommandEntry("ingest", "Insert a JSONL, CSV or Parquet file into a collection."),
+    "reload": CommandEntry("reload", "Have a running service read its keys and encoders again."),
     "serve": CommandEntry("serve", "Serve embeddings to Milvus and to TEI, OpenAI and Cohere clients."),
     "sql": CommandEntry("sql", "Run SQL; the server embeds the texts in it."),
 }
@@ -124,6 +125,8 @@ def _log_usage_error(message: str) -> None:
 
 def main() -> None:
     """The entry point. Exit codes: 0, 1 for a failure, 2 for wrong usage, 130 for an interrupt."""
+    # gRPC writes of failed TLS handshakes to standard error, beside the error that says what is wrong.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         sys.exit(cli(standalone_mode=False))
     except click.ClickException as error:

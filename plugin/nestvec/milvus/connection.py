@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import logging
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -151,7 +152,7 @@ def _check_database(address: MilvusAddress, client: MilvusClient) -> None:
         client.list_collections()
     except MilvusException as error:
         # A user may lack the right to list, and use what it knows by name.
-        if _DATABASE_MISSING in str(error.message).lower():
+        if _DATABASE_MISSING.search(str(error.message)):
             raise _no_database(address, client) from error
 
 
@@ -253,7 +254,7 @@ def _refusal(address: MilvusAddress, error: BaseException, reason: str) -> Store
     cause = error if isinstance(error, grpc.RpcError) else error.__cause__
     status = cause.code() if isinstance(cause, grpc.RpcError) else getattr(error, "code", None)
     details = str(cause.details() if isinstance(cause, grpc.RpcError) else reason).lower()
-    if _DATABASE_MISSING in details:
+    if _DATABASE_MISSING.search(details):
         return _no_database(address, None)
     refused = status == grpc.StatusCode.UNAUTHENTICATED or any(text in details for text in _NOT_AUTHENTICATED)
     # gRPC says so of a certificate for another name too.
@@ -274,7 +275,9 @@ def _refusal(address: MilvusAddress, error: BaseException, reason: str) -> Store
     return None
 
 
-_DATABASE_MISSING = "database not found"
+_DATABASE_MISSING = re.compile(r"database not found|database '[^']*' does not exist", re.IGNORECASE)
+"""What Milvus and Milvus Lite say."""
+
 _NOT_AUTHENTICATED = ("auth check failure", "hasn't authenticate", "unauthenticated", "missing authorization")
 
 
@@ -310,7 +313,7 @@ def milvus_errors(doing: str) -> Iterator[None]:
 def _next_step(message: str) -> str:
     if "connection" in message.lower() and "API" in message:
         return "The embedding service does not respond: start it with nestvec serve."
-    if _DATABASE_MISSING in message.lower():
+    if _DATABASE_MISSING.search(message):
         return "Correct --database (database of nestvec.connect)."
     if any(text in message.lower() for text in _NOT_AUTHENTICATED):
         return "Give an API key, or USER:PASSWORD, with --token or NESTVEC_TOKEN."

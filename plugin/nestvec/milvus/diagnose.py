@@ -159,13 +159,14 @@ def _diagnose_tls(
 
 
 def _untrusted(address: MilvusAddress, error: ssl.SSLCertVerificationError) -> StoreUnreachable:
-    if "mismatch" in error.verify_message or "not valid for" in error.verify_message:
+    reason = error.verify_message.rstrip(".")
+    if "mismatch" in reason or "not valid for" in reason:
         return StoreUnreachable(
             "the certificate of the server is for another name",
-            value=f"{address.host}: {error.verify_message}",
+            value=f"{address.host}: {reason}",
             next_step="Write the name that is in the certificate, or give it with --server-name.",
         )
-    if "expired" in error.verify_message:
+    if "expired" in reason:
         return StoreUnreachable(
             "the certificate of the server has expired",
             value=address.uri,
@@ -173,7 +174,7 @@ def _untrusted(address: MilvusAddress, error: ssl.SSLCertVerificationError) -> S
         )
     return StoreUnreachable(
         "the certificate of the server is not one that this machine trusts",
-        value=f"{address.uri}: {error.verify_message}",
+        value=f"{address.uri}: {reason}",
         next_step="Give the certificate of its issuer (PEM), or the server's own if it is self-signed, with "
         "--ca-file or NESTVEC_CA_FILE (ca_file of nestvec.connect).",
     )
