@@ -41,6 +41,7 @@ from nestvec_schemas.errors import NestvecError
 from nestvec_schemas.spec.yaml_file import parse_spec
 
 COLLECTION: Final = "docs"
+KILLS: Final = {"service": 20, "milvus": 5, "both": 5, "ingest": 3}
 HANG_SECONDS: Final = 3600.0
 _STARTS: Final = 20
 
@@ -262,7 +263,7 @@ class Trial:
         """Compare every row of the collection with the file."""
         with open_milvus(self.uri) as client:
             client.load_collection(COLLECTION)
-            rows = list(_all_rows(client, f"{EMBEDDED.format(self.plan.dim)}"))
+            rows = list(_all_rows(client, EMBEDDED.format(self.plan.dim)))
         numbers = Counter(int(row["row"]) for row in rows)
         cosines = self._cosines(rows)
         return Outcome(
@@ -331,12 +332,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--seed", type=int, default=0)
-    for name, count in (("service", 20), ("milvus", 5), ("both", 5), ("ingest", 3)):
+    for name, count in KILLS.items():
         parser.add_argument(f"--{name}", type=int, default=count, help=f"times that it is killed ({count})")
     parser.add_argument(
         "--auto-id", action="store_true", help="only the collection whose keys Milvus generates"
     )
-    parser.add_argument("--keyed", action="store_true", help="only the collection whose rows have keys")
+    parser.add_argument("--keyed", action="store_true", help="only rows with keys")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     kills = {name: getattr(options, name) for name in ("service", "milvus", "both", "ingest")}

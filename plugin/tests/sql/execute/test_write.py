@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import Any
 
@@ -92,6 +93,6 @@ def test_the_error_says_that_the_service_is_gone_and_what_was_written(
     moments = iter(range(0, 100_000, 200))
     clock = Clock(now=lambda: next(moments))
     patience = partial(Patience, clock=clock)
-    monkeypatch.setattr("nestvec.sql.execute.write.Patience", patience)
+    monkeypatch.setattr(sys.modules[write_in_batches.__module__], "Patience", patience)
     with pytest.raises(ServiceUnreachable, match="the embedding service embedded nothing for 10 min"):
         write(Milvus(*[BUSY] * 50))
