@@ -36,6 +36,7 @@ from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import LoadedEncoder, resolve_encoder
 from nestvec.service.preprocess.tokenizer import TextTokenizer
 from nestvec.service.prompts import choose_prompt, put_prompt
+from nestvec.service.request_context import current_context
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import EmptyInput, InputTooLong
 from nestvec_schemas.fingerprint import encoder_fingerprint
@@ -115,7 +116,12 @@ async def tokenize(body: TokenizeRequest, request: Request, query: QueryString) 
 
 
 def _write_tokens(tokenizer: TextTokenizer, texts: Sequence[str], *, special: bool) -> bytes:
-    return dump_json(tokenizer.tokenize(texts, special=special))
+    """One text after the other: hundreds of thousands of objects would keep the garbage collector busy."""
+    rows = []
+    for text in texts:
+        current_context().check_deadline("its texts were tokenized")
+        rows.append(dump_json(tokenizer.tokenize([text], special=special)[0]))
+    return b"[" + b",".join(rows) + b"]"
 
 
 def _check_tokenizable(texts: list[str]) -> None:
