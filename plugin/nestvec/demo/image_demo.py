@@ -18,13 +18,14 @@ from nestvec.demo.contact_sheet import ImageMatch, Strip, render_html, render_pn
 from nestvec.demo.local_images import find_images, image_folders
 from nestvec.demo.text_demo import export_with_progress, free_service
 from nestvec.images import ImagePolicy
-from nestvec.ingest import insert_rows
+from nestvec.ingest import DeliveryOptions, insert_rows
 from nestvec.milvus.catalog import Table, read_table
 from nestvec.milvus.connection import load_lite, milvus_errors, open_milvus
 from nestvec.service.in_process import serve_in_process
 from nestvec.service.settings import ServiceSettings
 from nestvec.sql import execute
 from nestvec.terminal.progress import progress
+from nestvec.terminal.waiting import WaitingLines
 from nestvec_schemas.errors import CheckpointNotFound
 from nestvec_schemas.repository import encoder_names
 
@@ -160,7 +161,8 @@ def _ingest(client: MilvusClient, table: Table, images: Sequence[Path]) -> None:
     new = [row for name, row in rows_by_id.items() if name not in stored_ids]
     if new:
         with progress("Ingesting images", len(new)) as advance:
-            insert_rows(client, table, new, batch=_INSERT_BATCH, advance=advance)
+            delivery = DeliveryOptions(waiting=WaitingLines())
+            insert_rows(client, table, new, batch=_INSERT_BATCH, advance=advance, delivery=delivery)
 
 
 def _rows(images: Sequence[Path]) -> Iterator[dict[str, Any]]:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 from pymilvus import DataType, MilvusClient
 
 import nestvec
-from nestvec.ingest import insert_rows
+from nestvec.ingest import DeliveryOptions, insert_rows
 from nestvec.milvus.catalog import Table, read_table
 from nestvec.milvus.connection import load_lite, milvus_errors, open_milvus
 from nestvec.service.in_process import serve_in_process
 from nestvec.sql import execute
 from nestvec.terminal.progress import progress, stages
+from nestvec.terminal.waiting import WaitingLines
 from nestvec_schemas.errors import CheckpointNotFound
 from nestvec_schemas.repository import encoder_names, read_manifest
 from nestvec_schemas.samples.docstrings import Docstring, standard_library
@@ -225,7 +226,9 @@ def _ingest(client: MilvusClient, table: Table, texts: Sequence[Docstring], echo
         return count
     rows = list(_rows(texts))[count:]
     with progress("Ingesting docstrings", len(rows)) as advance:
-        insert_rows(client, table, rows, advance=advance)
+        # One request at a time: the collection's count says which rows are in it.
+        delivery = DeliveryOptions(requests=1, waiting=WaitingLines())
+        insert_rows(client, table, rows, advance=advance, delivery=delivery)
     return len(texts)
 
 
