@@ -89,7 +89,7 @@ def _unanswered(service: str, tables: Sequence[Table], error: ServiceUnreachable
 def _check_encoders(service: str, table: Table, present: Mapping[str, str | None], where: str) -> None:
     """Raise ServiceRefused if an encoder has another fingerprint than when the collection was created.
 
-    Collections of Milvus servers record none, and older services tell none: nothing is compared then.
+    Collections made by older versions record none, and older services tell none: nothing is compared then.
     """
     for embedding in table.embeddings:
         name, recorded = embedding.config.encoder, embedding.config.fingerprint
