@@ -10,6 +10,7 @@ import hashlib
 import json
 from typing import Final
 
+from nestvec_schemas.errors import EncoderNotFound
 from nestvec_schemas.manifest import Manifest
 
 FINGERPRINT_LENGTH: Final = 16
@@ -38,3 +39,17 @@ def encoder_fingerprint(manifest: Manifest) -> str:
     }
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:FINGERPRINT_LENGTH]
+
+
+def check_fingerprint(manifest: Manifest, recorded: str | None) -> None:
+    """Raise EncoderNotFound if ``recorded``, where a field has one, is another encoder's fingerprint."""
+    if recorded is None:
+        return
+    present = encoder_fingerprint(manifest)
+    if recorded != present:
+        raise EncoderNotFound(
+            f"{manifest.name} is another encoder than the one that the field was created with, and their "
+            "vectors must not mix",
+            value=f"fingerprint {present}, not {recorded}",
+            next_step="Serve the encoder of before under this name, or create the collection again.",
+        )

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from nestvec_schemas.fingerprint import FINGERPRINT_LENGTH, encoder_fingerprint
+from nestvec_schemas.errors import EncoderNotFound
+from nestvec_schemas.fingerprint import FINGERPRINT_LENGTH, check_fingerprint, encoder_fingerprint
 from nestvec_schemas.manifest import Manifest, Verification
 from nestvec_schemas.towers import Tower
 
@@ -55,3 +56,11 @@ def test_what_changes_the_vectors_changes_the_fingerprint(change: dict[str, Any]
     fingerprint = encoder_fingerprint(manifest(**change))
     assert fingerprint != encoder_fingerprint(manifest())
     assert len(fingerprint) == FINGERPRINT_LENGTH
+
+
+def test_another_encoder_under_the_same_name_is_refused() -> None:
+    encoder = manifest()
+    check_fingerprint(encoder, None)
+    check_fingerprint(encoder, encoder_fingerprint(encoder))
+    with pytest.raises(EncoderNotFound, match=r"tiny is another encoder.*not 0123456789abcdef\. Serve the"):
+        check_fingerprint(encoder, "0123456789abcdef")
