@@ -8,6 +8,7 @@ from typing import Annotated, Final, TypeVar
 
 from fastapi import Depends, Query
 
+from nestvec.service.bodies.cached_query import CachedQuery
 from nestvec.service.preprocess.truncation import Overlong
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid
@@ -97,7 +98,7 @@ async def _query_fields(
     return QueryFields(config, overlong, on_error)
 
 
-QueryString = Annotated[QueryFields, Depends(_query_fields)]
+QueryString = Annotated[QueryFields, Depends(CachedQuery(_query_fields))]
 
 
 _UNSPECIFIED: Final = EmbeddingConfig()

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from fastapi.dependencies.models import Dependant
 
 from nestvec.service.api.request_model import check_name
+from nestvec.service.bodies.cached_query import CachedQuery
 from nestvec_schemas.errors import BodyInvalid
 from nestvec_schemas.message_text import shown
 
@@ -51,7 +52,8 @@ def _integers(dependant: Dependant) -> Iterator[tuple[str, bool]]:
         kinds = get_args(annotation) or (annotation,)
         yield parameter.alias, int in kinds
     for dependency in dependant.dependencies:
-        yield from _integers(dependency)
+        cached = dependency.call
+        yield from _integers(cached.described if isinstance(cached, CachedQuery) else dependency)
 
 
 def _check(query_string: bytes, integers: Mapping[str, bool]) -> None:

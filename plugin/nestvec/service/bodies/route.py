@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 from typing import Any, Final
 
 from fastapi import Request, Response
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
+from nestvec.service.bodies.cached_query import CachedQuery
 from nestvec.service.bodies.content_headers import check_content
 from nestvec.service.bodies.fields import FieldReaders, field_readers
 from nestvec.service.bodies.json_scanner import EXAMPLE
@@ -43,6 +45,10 @@ class BodyRoute(APIRoute):
 
     def get_route_handler(self) -> _Handler:
         handle = super().get_route_handler()
+        cached = [dependency.call for dependency in self.dependant.dependencies]
+        parameters = [call.openapi_parameters() for call in cached if isinstance(call, CachedQuery)]
+        if parameters:
+            self.openapi_extra = {"parameters": list(chain.from_iterable(parameters))}
         check_query = query_check(self.dependant)
         if self.body_field is None:
 
