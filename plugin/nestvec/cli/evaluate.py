@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,12 +12,14 @@ import click
 
 from nestvec.cli import COMMANDS
 from nestvec.cli.options import (
+    MilvusArgs,
     args_command,
     encoder_option,
     integers,
     models_option,
     option,
     option_group,
+    optional_milvus_options,
 )
 
 if TYPE_CHECKING:
@@ -53,10 +55,9 @@ class SearchArgs:
 
     through: Literal["exact", "milvus"]
 
-    uri: str | None
-    """None: a temporary Milvus Lite database."""
+    milvus: MilvusArgs
+    """Without an address, a temporary Milvus Lite database."""
 
-    token: str = field(repr=False)
     candidates: int
     rerank: tuple[str, ...]
     depth: int | None
@@ -164,20 +165,8 @@ def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
         "--through",
         type=click.Choice(["exact", "milvus"]),
         default="exact",
-        help="exact: compute every similarity. milvus: search a real Milvus.",
-    ),
-    option(
-        "--uri",
-        envvar="NESTVEC_URI",
-        show_default="a temporary Milvus Lite database",
-        help="The Milvus that --through milvus searches.",
-    ),
-    option(
-        "--token",
-        default="",
-        envvar="NESTVEC_TOKEN",
-        show_default=False,
-        help="Milvus token, or USER:PASSWORD.",
+        help="exact: compute every similarity. milvus: search a real Milvus, that at --uri or a temporary "
+        "Milvus Lite database.",
     ),
     option(
         "--candidates",
@@ -209,6 +198,7 @@ def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
         help="For captioned images: measure these languages as well, by the names in captions, or all.",
     ),
 )
+@optional_milvus_options
 @option_group(
     "Output",
     option("--json", metavar="FILE", help="Write the rows as JSON; - is standard output."),
@@ -316,7 +306,10 @@ def _indexes(search: SearchArgs) -> Iterator[OpenIndex]:
     # The temporary collections are dropped, whatever ends the command.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with milvus_indexes(search.uri, search.token) as open_index:
+        milvus = search.milvus
+        with milvus_indexes(
+            milvus.uri or None, milvus.token, database=milvus.database, settings=milvus.settings
+        ) as open_index:
             yield open_index
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -156,15 +156,18 @@ def _connecting(
         limit = 0.0
     if not 0 < limit < math.inf:
         raise interface_error("the timeout is not a number of seconds", "Write a number above 0.")
-    files = [
-        Path(path) if path else None
-        for path in (
-            _variable("CA_FILE", ca_file),
-            _variable("CLIENT_CERT", client_cert),
-            _variable("CLIENT_KEY", client_key),
-        )
-    ]
-    return ConnectSettings(limit, *files, server_name=_variable("SERVER_NAME", server_name))
+    return ConnectSettings(
+        timeout=limit,
+        ca_file=_file("CA_FILE", ca_file),
+        client_cert=_file("CLIENT_CERT", client_cert),
+        client_key=_file("CLIENT_KEY", client_key),
+        server_name=_variable("SERVER_NAME", server_name),
+    )
+
+
+def _file(name: str, value: str | Path | None) -> Path | None:
+    path = _variable(name, value)
+    return Path(path) if path else None
 
 
 def _connect_options(

@@ -150,8 +150,8 @@ def parse_address(text: str, *, token: str = "", database: str = "") -> MilvusAd
     elif "://" in address:
         return _server(address, token, database)
     if address.rstrip("/").endswith(".db") and not _has_port(address):
-        path = Path(address.rstrip("/"))
-        expanded = path.expanduser() if address.startswith("~") else path
+        database_path = Path(address.rstrip("/"))
+        expanded = database_path.expanduser() if address.startswith("~") else database_path
         return MilvusAddress(str(expanded), token, database)
     if _is_path(address):
         raise _not_a_database(Path(address).expanduser())

@@ -110,10 +110,14 @@ async def _wait_until_connected(
 ) -> None:
     try:
         await client.__aenter__()
-        if address.host and address.database:
-            await client.list_collections()
     except Exception as error:
         raise await asyncio.to_thread(_open_error, address, settings, error) from error
+    if address.host and address.database:
+        try:
+            await client.list_collections()
+        except MilvusException as error:
+            if _DATABASE_MISSING.search(str(error.message)):
+                raise _no_database(address, None) from error
 
 
 def _check_server(address: MilvusAddress, settings: ConnectSettings) -> None:

@@ -59,6 +59,8 @@ class Milvus(milvus_pb2_grpc.MilvusServiceServicer):
 
     def ShowCollections(self, request: Any, context: grpc.ServicerContext) -> Any:
         database = self._check(context)
+        if database == "secret":
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, "PrivilegeShowCollections: permission deny")
         status = common_pb2.Status()
         if database not in self.databases:
             status = common_pb2.Status(
@@ -136,6 +138,12 @@ def test_a_database_that_is_not_there(connect: Opened) -> None:
         assert connect(f"127.0.0.1:{port}/papers") == "2.6.4"
         message = refusal(connect, f"127.0.0.1:{port}", database="paper")
     assert "Milvus has no database of this name: paper. Correct --database" in message
+
+
+@BOTH
+def test_a_user_that_may_not_list_a_database_can_use_it(connect: Opened) -> None:
+    with serving(Milvus()) as port:
+        assert connect(f"127.0.0.1:{port}/secret") == "2.6.4"
 
 
 def test_a_database_that_is_not_there_names_those_that_are() -> None:

@@ -83,7 +83,7 @@ class Input:
         return "standard input" if self.path == STDIN else str(self.path)
 
     @contextmanager
-    def open(self) -> Iterator[io.BufferedReader]:
+    def open(self) -> Iterator[io.BufferedReader[Any]]:
         """Its content in UTF-8, without a byte order mark. Raises FileUnreadable, also while it is read."""
         with readable(self.name), self._open_raw() as raw:
             stream = io.BufferedReader(self._decompressed(raw), _CHUNK_BYTES)
@@ -215,7 +215,7 @@ class _Raw(io.RawIOBase):
 
 
 class _Plain(_Raw):
-    def __init__(self, source: io.BufferedReader) -> None:
+    def __init__(self, source: io.BufferedReader[Any]) -> None:
         self.source = source
 
     def _next(self, size: int) -> bytes:
@@ -243,10 +243,10 @@ class _Repeated(_Raw):
 
     def _next(self, size: int) -> bytes:
         if not self.save and self.position < len(self.read_before):
-            data = bytes(self.read_before[self.position : self.position + size])
-            self.position += len(data)
-            return data
-        data = self.live.read1(size)
+            again = bytes(self.read_before[self.position : self.position + size])
+            self.position += len(again)
+            return again
+        data: bytes = self.live.read1(size)
         # The first bytes decide about decompression: they must not arrive by halves.
         while self.save and not self.read_before and 0 < len(data) < _LONGEST_MAGIC:
             more = self.live.read1(size - len(data))
@@ -280,7 +280,7 @@ class _Expanded(_Raw):
 class _Decompressed:
     """Several compressed streams one after the other, as ``cat`` makes them, by a decompressor of each."""
 
-    def __init__(self, source: io.BufferedReader, decompressor: Any) -> None:
+    def __init__(self, source: io.BufferedReader[Any], decompressor: Any) -> None:
         self.source, self.new = source, decompressor
         self.current = decompressor()
 
@@ -307,10 +307,10 @@ class _Decompressed:
 class _Transcoded(_Raw):
     """A stream in another encoding, as UTF-8."""
 
-    def __init__(self, source: io.BufferedReader, encoding: str) -> None:
+    def __init__(self, source: io.BufferedReader[Any], encoding: str) -> None:
         self.source, self.encoding = source, encoding
         self.decoder = codecs.getincrementaldecoder(encoding)()
-        self.ready = b""
+        self.ready: bytes = b""
         self.fed = 0
         self.ended = False
 
@@ -333,16 +333,17 @@ class _Transcoded(_Raw):
                 text = text.removeprefix("\ufeff")
             # A half of a surrogate pair is left to whoever reads the row.
             self.ready = text.encode("utf-8", "surrogatepass")
-        data, self.ready = self.ready[:size], self.ready[size:]
+        data: bytes = self.ready[:size]
+        self.ready = self.ready[size:]
         return data
 
 
-def _zstd(source: io.BufferedReader) -> _Readable:
+def _zstd(source: io.BufferedReader[Any]) -> _Readable:
     reader: _Readable = pa.CompressedInputStream(pa.PythonFile(source, mode="r"), "zstd")
     return reader
 
 
-def _xz(source: io.BufferedReader) -> _Readable:
+def _xz(source: io.BufferedReader[Any]) -> _Readable:
     return _Decompressed(source, lambda: lzma.LZMADecompressor(memlimit=_MAX_DICTIONARY_BYTES))
 
 

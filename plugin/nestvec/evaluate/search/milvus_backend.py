@@ -15,6 +15,7 @@ from pymilvus import DataType, MilvusClient
 
 from nestvec.evaluate.search.exact import OpenIndex, QuerySet, Ranking, VectorIndex, unrotate
 from nestvec.evaluate.search.forms import Coding, VectorForm, prepare
+from nestvec.milvus.address import ConnectSettings
 from nestvec.milvus.connection import milvus_errors, open_milvus
 from nestvec_schemas.binary_codes import sign_bits
 from nestvec_schemas.errors import StoreError, StoreRefused
@@ -32,14 +33,18 @@ _FIELDS: dict[Coding, tuple[Any, str, str]] = {
 
 
 @contextmanager
-def milvus_indexes(uri: str | None, token: str = "") -> Iterator[OpenIndex]:
+def milvus_indexes(
+    uri: str | None, token: str = "", *, database: str = "", settings: ConnectSettings | None = None
+) -> Iterator[OpenIndex]:
     """Opens indexes in the Milvus at ``uri``; None is a temporary Milvus Lite database.
 
     Raises StoreUnreachable.
     """
     with tempfile.TemporaryDirectory(prefix="nestvec-evaluate-") as folder:
         place = uri or str(Path(folder) / "evaluate.db")
-        with open_milvus(place, token=token, create=uri is None) as client:
+        with open_milvus(
+            place, token=token, database=database, create=uri is None, settings=settings
+        ) as client:
 
             @contextmanager
             def open_index(documents: Vectors, rotation: Vectors | None) -> Iterator[VectorIndex]:

@@ -164,7 +164,7 @@ def _header(scope: Scope, node: exp.Expr, name: str) -> Header:
 
 
 def _map(scope: Scope, node: exp.Expr, name: str) -> tuple[tuple[str, str], ...]:
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for text in _texts(scope, node, name):
         source, equals, target = text.partition("=")
         if not (source and equals and target) or source in dict(pairs):
