@@ -9,7 +9,9 @@ from nestvec.service.settings import AccessSettings, ServiceSettings
 
 
 def test_what_may_be_told_of_the_settings() -> None:
-    guard = AccessSettings(Path("/etc/keys"), Path("/etc/cert"), Path("/etc/key"))
+    guard = AccessSettings(
+        Path("/etc/keys"), Path("/etc/cert"), Path("/etc/key"), admin_keys=Path("/etc/admin")
+    )
     engine = EngineOptions("triton", triton_url="triton.inside:8001")
     told = ServiceSettings(
         access=guard, engine=engine, otlp_endpoint="http://user:word@collector:4318"
