@@ -144,7 +144,12 @@ class ServiceSettings:
             "overlong": self.overlong,
             "remember_bytes": self.cache.max_bytes,
             "remember_seconds": self.cache.seconds,
-            "engine": {"name": self.engine.name, "threads": self.engine.threads},
+            "engine": {
+                "name": self.engine.name,
+                "threads": self.engine.threads,
+                "device": self.engine.device,
+                **asdict(self.engine.memory),
+            },
             "limits": asdict(self.connections),
             "load": {
                 "requests": self.load.requests,

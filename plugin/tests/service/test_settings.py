@@ -20,6 +20,7 @@ def test_what_may_be_told_of_the_settings() -> None:
     assert all(isinstance(setting, bool) for setting in told["guard"].values())
     assert told["otlp"] is True
     assert told["engine"]["name"] == "triton"
+    assert (told["engine"]["device"], told["engine"]["idle_seconds"]) == ("auto", None)
     assert told["limits"]["shutdown_seconds"] == 30
     written = orjson.dumps(told)
     assert not [word for word in (b"/etc", b"inside", b"collector") if word in written]
