@@ -115,8 +115,8 @@ async def _wait_until_connected(
     if address.host and address.database:
         try:
             await client.list_collections()
-        except MilvusException as error:
-            if _DATABASE_MISSING.search(str(error.message)):
+        except (MilvusException, grpc.RpcError) as error:
+            if _DATABASE_MISSING.search(str(error)):
                 raise _no_database(address, None) from error
 
 
@@ -154,9 +154,9 @@ def _check_database(address: MilvusAddress, client: MilvusClient) -> None:
     """Raise StoreUnreachable if the server does not have the database; it says so only on the first use."""
     try:
         client.list_collections()
-    except MilvusException as error:
+    except (MilvusException, grpc.RpcError) as error:
         # A user may lack the right to list, and use what it knows by name.
-        if _DATABASE_MISSING.search(str(error.message)):
+        if _DATABASE_MISSING.search(str(error)):
             raise _no_database(address, client) from error
 
 

@@ -83,7 +83,7 @@ def test_a_map_that_does_not_fit_the_file(
     header: tuple[str, ...], options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(IngestError, match=message):
-        schema(header, **options)
+        schema(header, **options)  # type: ignore[arg-type]
 
 
 def test_two_values_for_one_column_reject_their_row() -> None:

@@ -130,7 +130,7 @@ def test_a_pipe_is_ingested_once_and_cannot_be_continued(
     stdin = replace(options, kind="csv")
 
     def pipe() -> None:
-        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BufferedReader(io.BytesIO(sheets()))))  # type: ignore[arg-type]
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BufferedReader(io.BytesIO(sheets()))))
 
     pipe()
     client = milvus()

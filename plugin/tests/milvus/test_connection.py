@@ -31,7 +31,7 @@ from nestvec_schemas.errors import StoreUnreachable
 SETTINGS = ConnectSettings(timeout=2.0)
 
 
-class Milvus(milvus_pb2_grpc.MilvusServiceServicer):
+class Milvus(milvus_pb2_grpc.MilvusServiceServicer):  # type: ignore[misc]
     """What pymilvus asks when it connects, with Milvus's own texts of its refusals."""
 
     def __init__(self, token: str = "", databases: tuple[str, ...] = ("default",)) -> None:

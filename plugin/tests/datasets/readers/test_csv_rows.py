@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nestvec.datasets.readers import ReadOptions, SourceRow, csv_rows, open_source
+from nestvec.datasets.readers.delimiter import detect_delimiter
 from nestvec_schemas.errors import FileUnreadable, RowRejected
 
 CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12) | st.text(
@@ -144,7 +145,7 @@ def test_a_quoted_cell_over_many_lines_is_legal_and_an_unclosed_one_costs_one_li
     ],
 )
 def test_the_delimiter_is_detected(text: str, delimiter: str) -> None:
-    assert csv_rows.detect_delimiter(text, '"', complete=True) == delimiter
+    assert detect_delimiter(text, '"', complete=True) == delimiter
 
 
 def test_options_say_what_the_file_does_not(tmp_path: Path) -> None:

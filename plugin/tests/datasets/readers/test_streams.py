@@ -9,6 +9,7 @@ import lzma
 import os
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,7 +29,12 @@ def zstd(data: bytes) -> bytes:
     return bytes(pa.Codec("zstd").compress(data, asbytes=True))
 
 
-COMPRESS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstd}
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": zstd,
+}
 
 
 def values(source: RowSource, skip: int = 0) -> list[object]:
@@ -173,7 +179,7 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, suffix: str, kind: str)
 
 
 def test_standard_input_needs_a_format_and_parquet_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BufferedReader(io.BytesIO(b"PAR1"))))  # type: ignore[arg-type]
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BufferedReader(io.BytesIO(b"PAR1"))))
     with pytest.raises(FileUnreadable, match=r"format of standard input is not known.*--format"):
         open_source(Path("-"))
     with pytest.raises(FileUnreadable, match="its index is at its end"):
