@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -83,6 +83,7 @@ def csv_items(source: Input, options: ReadOptions, skip: int) -> Iterator[Source
                 names = tuple(
                     name.strip() or f"Unnamed: {position}" for position, name in enumerate(header.cells)
                 )
+        records.width = len(names)
         for number, record in enumerate(records, 1):
             if number > skip:
                 yield _source_row(record, names, nulls)
@@ -111,7 +112,7 @@ def _shown(raw: str) -> str:
 
 
 @contextmanager
-def _open_records(source: Input, options: ReadOptions) -> Iterator[Iterator[CsvRecord]]:
+def _open_records(source: Input, options: ReadOptions) -> Iterator[_Records]:
     """The records of a file, the header among them."""
     with source.open() as stream:
         delimiter = options.delimiter
@@ -169,6 +170,18 @@ class _Lines:
         del self.record[1:]
 
 
+def _csv_reader(lines: Iterable[str], dialect: _Dialect) -> Iterator[list[str]]:
+    return csv.reader(
+        lines,
+        strict=True,
+        delimiter=dialect.delimiter,
+        quotechar=dialect.quote or None,
+        quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+        doublequote=dialect.escape is None,
+        escapechar=dialect.escape,
+    )
+
+
 class _RecordTooLong(Exception):
     """A record has more than MAX_ROW_BYTES."""
 
@@ -180,15 +193,9 @@ class _Records:
         csv.field_size_limit(MAX_ROW_BYTES)
         self.lines = _Lines(stream)
         self.dialect = dialect
-        self.reader = csv.reader(
-            self.lines,
-            strict=True,
-            delimiter=dialect.delimiter,
-            quotechar=dialect.quote or None,
-            quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
-            doublequote=dialect.escape is None,
-            escapechar=dialect.escape,
-        )
+        self.reader = _csv_reader(self.lines, dialect)
+        self.width: int | None = None
+        """Cells of a row, where that is known."""
 
     def __iter__(self) -> _Records:
         return self
@@ -204,6 +211,10 @@ class _Records:
                 cells = self._reject_long()
             except csv.Error as error:
                 cells = self._reject(str(error))
+            else:
+                if cells and len(cells) != self.width and self._last_line_is_a_row():
+                    self.lines.reject_first()
+                    cells = self._unclosed()
         raw = "".join(self.lines.record)
         if not raw.isascii() and _SURROGATE.search(raw):
             cells = _reject_bytes(raw)
@@ -218,7 +229,7 @@ class _Records:
 
     def _reject(self, reason: str) -> RowRejected:
         lines = self.lines
-        if len(lines.record) > 1 and self._starts_another():
+        if len(lines.record) > 1 and (self._starts_another() or self._last_line_is_a_row()):
             lines.reject_first()
             return self._unclosed()
         if reason == _END_OF_DATA:
@@ -235,6 +246,20 @@ class _Records:
         last, quote = self.lines.record[-1], self.dialect.quote
         before, opening, _ = last.partition(quote)
         return not opening or before == "" or before.endswith(self.dialect.delimiter)
+
+    def _last_line_is_a_row(self) -> bool:
+        """Whether the last of several lines has as many cells as the header by itself.
+
+        With a single column, every line has; and a line with an odd quote is the end of a cell.
+        """
+        lines = self.lines.record
+        if len(lines) == 1 or self.width in (None, 1) or lines[-1].count(self.dialect.quote) % 2:
+            return False
+        try:
+            rows = list(_csv_reader(self.lines.record[-1:], self.dialect))
+        except csv.Error:
+            return False
+        return len(rows) == 1 and len(rows[0]) == self.width
 
     def _unclosed(self) -> RowRejected:
         return RowRejected(

@@ -108,6 +108,9 @@ def test_any_text_is_read_to_its_end(folder: Path, text: str) -> None:
         ('1,"a ""quoted"" word"\n', [["1", 'a "quoted" word']], []),
         ('1,"o\n2,"p\n3,"q\n4,d\n', [["4", "d"]], ["line 2", "line 3", "line 4"]),
         ('"1","a\nb"c\n2,d\n', [["2", "d"]], ["lines 2-3"]),
+        ('1,"open\n2,b\n3,",c"\n4,d\n', [["2", "b"], ["3", ",c"], ["4", "d"]], ["line 2"]),
+        ('1,"open\n2,27" tall\n3,c\n', [["3", "c"]], ["lines 2-3"]),
+        ('1,"a\nb",c\n2,d\n', [["2", "d"]], ["lines 2-3"]),
         ('1,27" tall\n', [["1", '27" tall']], []),
     ],
 )
@@ -117,6 +120,30 @@ def test_an_unclosed_quote_rejects_its_own_line(
     rows = read(tmp_path, "id,t\n" + body, ReadOptions(delimiter=","))
     assert cells(rows) == accepted
     assert [row.place for row in rows if isinstance(row.value, RowRejected)] == rejected
+
+
+PLAIN = st.text("ab ,;'é", max_size=5)
+
+
+@given(
+    st.lists(st.tuples(PLAIN, PLAIN, PLAIN), min_size=1, max_size=8),
+    st.integers(0, 8),
+    st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
+    st.sampled_from(["\n", "\r\n"]),
+)
+def test_no_other_row_is_lost_to_an_unclosed_quote(
+    folder: Path, rows: list[tuple[str, str, str]], place: int, quoting: int, end: str
+) -> None:
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, lineterminator=end, quoting=quoting)  # type: ignore[arg-type]
+    writer.writerow(["a", "b", "c"])
+    writer.writerows(rows)
+    lines = file.getvalue().splitlines(keepends=True)
+    broken = min(place, len(rows)) + 1
+    lines.insert(broken, f'x,"open,y{end}')
+    found = read(folder, "".join(lines), ReadOptions(delimiter=","))
+    assert [row.place for row in found if isinstance(row.value, RowRejected)] == [f"line {broken + 1}"]
+    assert cells(found) == [list(row) for row in rows]
 
 
 def test_a_quoted_cell_over_many_lines_is_legal_and_an_unclosed_one_costs_one_line(
