@@ -156,9 +156,7 @@ class SessionEngine(Engine, Protocol):
         """What it is."""
         ...
 
-    def open(
-        self, encoder: str, folder: Path, generation: int = 0, manifest: Manifest | None = None
-    ) -> None:
+    def open(self, encoder: str, folder: Path, generation: int = 0, manifest: Manifest | None = None) -> None:
         """Verify and open the graphs in an encoder's folder, beside those of other generations.
 
         ``manifest`` is the one that they must agree with; None for that in the folder. Blocks, on any thread.

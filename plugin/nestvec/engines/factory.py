@@ -33,6 +33,8 @@ class EngineOptions:
     """``cpu``, ``cuda`` or ``cuda:1``, for ONNX Runtime; ``auto`` for a GPU if it supports one."""
     triton_url: str = "127.0.0.1:8001"
     """HOST:PORT of Triton's gRPC endpoint."""
+    share_cores: bool = False
+    """Whether ONNX Runtime's threads sleep while they wait, for a machine that does other work."""
     memory: MemoryLimits = field(default_factory=MemoryLimits)
     """Of ONNX Runtime."""
 
@@ -45,7 +47,9 @@ def open_engine(folders: Mapping[str, Path], options: EngineOptions) -> SessionE
 def _open_onnx(folders: Mapping[str, Path], options: EngineOptions) -> SessionEngine:
     from nestvec.engines.onnx import OnnxEngine  # noqa: PLC0415 - each engine's packages are its own extra
 
-    return OnnxEngine(folders, threads=options.threads, device=options.device)
+    return OnnxEngine(
+        folders, threads=options.threads, device=options.device, share_cores=options.share_cores
+    )
 
 
 def _open_triton(folders: Mapping[str, Path], options: EngineOptions) -> SessionEngine:

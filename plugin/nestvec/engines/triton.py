@@ -88,9 +88,7 @@ class TritonEngine:
         """See ``SessionEngine``."""
         return EngineInfo(self.name, version("tritonclient"))
 
-    def open(
-        self, encoder: str, folder: Path, generation: int = 0, manifest: Manifest | None = None
-    ) -> None:
+    def open(self, encoder: str, folder: Path, generation: int = 0, manifest: Manifest | None = None) -> None:
         """See ``SessionEngine``: how the encoder's batches are sent. Triton loads the graphs itself."""
         manifest = manifest or read_manifest(folder)
         inputs = graph_inputs(manifest)

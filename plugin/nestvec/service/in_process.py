@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -125,7 +126,10 @@ def _start(
             next_step="Start it, or register the collection with an http:// address.",
         ) from down
     try:
-        embedder = open_embedder(models, (), settings or ServiceSettings())
+        settings = settings or ServiceSettings()
+        # The command itself, and Milvus Lite, run beside it.
+        settings = replace(settings, engine=replace(settings.engine, share_cores=True))
+        embedder = open_embedder(models, (), settings)
         _check_local(service, tables, embedder, models)
     except NestvecError as error:
         raise down.reworded(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from nestvec.engines.onnx import OnnxEngine
@@ -43,6 +44,50 @@ def test_a_graph_is_run(write_encoder: Callable[..., Path]) -> None:
     vectors = asyncio.run(engine.run("tiny", batch))
     assert vectors.tolist() == [[3.0], [1.0]]
     asyncio.run(engine.close())
+
+
+@pytest.mark.parametrize(("share_cores", "setting"), [(False, "1"), (True, "0")])
+def test_threads_spin_unless_they_share_the_cores(
+    write_encoder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, share_cores: bool, setting: str
+) -> None:
+    folder = write_encoder()
+    counting_graph(folder / GRAPH)
+    options: list[onnxruntime.SessionOptions] = []
+    session = onnxruntime.InferenceSession
+    monkeypatch.setattr(
+        onnxruntime,
+        "InferenceSession",
+        lambda path, chosen, providers: options.append(chosen) or session(path, chosen, providers=providers),
+    )
+    OnnxEngine({"tiny": folder}, share_cores=share_cores)
+    assert options[0].get_session_config_entry("session.intra_op.allow_spinning") == setting
+
+
+def test_a_device_that_onnx_runtime_falls_back_from(
+    write_encoder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_encoder()
+    counting_graph(folder / GRAPH)
+    claimed = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: claimed)
+    for device, name in (("auto", "cuda:0"), ("cuda", "cuda:0"), ("cuda:1", "cuda:1")):
+        with pytest.raises(
+            EngineError, match=rf"cannot use {name}: runs on CPUExecutionProvider.*--device cpu"
+        ):
+            OnnxEngine({"tiny": folder}, device=device)
+    assert OnnxEngine({"tiny": folder}, device="cpu").info.device == "cpu"
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:3"])
+def test_a_device_without_a_provider(device: str) -> None:
+    with pytest.raises(EngineError, match=rf"does not support CUDA: {device}\. Install the GPU package"):
+        OnnxEngine({}, device=device)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CPU", ""])
+def test_what_is_no_device(device: str) -> None:
+    with pytest.raises(EngineError, match=r"no such device.*Use cpu, cuda or cuda:1"):
+        OnnxEngine({}, device=device)
 
 
 def exiting_graph(path: Path) -> None:
