@@ -41,7 +41,7 @@ class BodyLimitMiddleware:
                 arrived = body.bytes_read
                 message = await body.next_message()
                 if message is None:
-                    raise _too_slow(seconds, body.bytes_read)
+                    raise _too_slow(min(self._max_seconds, context.allowed_seconds), body.bytes_read)
                 self._check_size(body.bytes_read)
                 memory.arrived(body.bytes_read - arrived)
                 return message

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from nestvec.service.bodies.memory import BodyMemory
+from nestvec.service.middleware.body_limit import BodyLimitMiddleware
+from nestvec.service.request_context import RequestContext, set_current_context
+from nestvec_schemas.errors import BodyTooLarge, BodyTooSlow, Overloaded
+
+MIB = 1 << 20
+SCOPE = {"type": "http", "path": "/embed", "method": "POST"}
+
+
+def run(
+    parts: list[bytes], memory: BodyMemory, declared: bytes | None = None, deadline: float | None = None
+) -> tuple[int, list[dict[str, Any]]]:
+    """How many bytes the app receives of a body in these parts, and what is sent instead if it gets none.
+
+    After the parts, the client sends nothing more.
+    """
+
+    async def main() -> tuple[int, list[dict[str, Any]]]:
+        now = time.monotonic()
+        if deadline is not None:
+            set_current_context(RequestContext("client", now, now + deadline))
+        sent: list[dict[str, Any]] = []
+        size = 0
+
+        async def app(scope: Any, receive: Callable[[], Awaitable[Any]], send: Any) -> None:
+            nonlocal size
+            more = True
+            while more:
+                message = await receive()
+                size += len(message["body"])
+                more = message["more_body"]
+
+        async def receive() -> Any:
+            if not parts:
+                await asyncio.Event().wait()
+            part = parts.pop(0)
+            return {"type": "http.request", "body": part, "more_body": part != b""}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [] if declared is None else [(b"content-length", declared)]
+        middleware = BodyLimitMiddleware(app, max_bytes=2 * MIB, max_seconds=60, memory=memory)
+        await middleware(SCOPE | {"headers": headers}, receive, send)
+        return size, sent
+
+    return asyncio.run(main())
+
+
+def test_a_body_within_the_limits_passes_and_frees_its_memory() -> None:
+    memory = BodyMemory(8 * MIB)
+    assert run([b"x" * MIB, b"x" * 1000, b""], memory, declared=b"1049576") == (MIB + 1000, [])
+    assert memory.total == 0
+
+
+@pytest.mark.parametrize(
+    ("declared", "memory", "status", "message"),
+    [
+        (b"3000000", 8 * MIB, 413, "the body is larger than 2097152 bytes: 3000000"),
+        (b"1" * 5000, 8 * MIB, 413, "the body is larger than 2097152 bytes"),
+        (b"2000000", MIB, 429, "the service has no memory for the body"),
+    ],
+)
+def test_what_a_client_declares_is_refused_at_once(
+    declared: bytes, memory: int, status: int, message: str
+) -> None:
+    size, sent = run([b"x"], BodyMemory(memory), declared)
+    assert (size, sent[0]["status"]) == (0, status)
+    assert message in json.loads(sent[1]["body"])["error"]
+
+
+def test_what_arrives_is_counted_though_nothing_was_declared() -> None:
+    memory = BodyMemory(MIB)
+    with pytest.raises(Overloaded):
+        run([b"x" * (MIB // 2)] * 3, memory)
+    assert memory.total == 0
+    with pytest.raises(BodyTooLarge):
+        run([b"x" * MIB] * 3, BodyMemory(64 * MIB))
+
+
+def test_the_deadline_of_the_request_ends_the_wait() -> None:
+    memory = BodyMemory(MIB)
+    with pytest.raises(BodyTooSlow, match=r"did not arrive within 1e-09 seconds: \d+ bytes arrived"):
+        run([], memory, deadline=1e-9)
+    assert memory.total == 0
