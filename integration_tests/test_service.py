@@ -39,6 +39,7 @@ def process(models: Path) -> Iterator[subprocess.Popen[str]]:
 def service(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     assert process.stdout.readline().startswith("minilm: ")
+    assert process.stdout.readline().startswith("Engine: onnx ")
     found = re.fullmatch(r"Serving at (http://\S+) \(.*/docs\)\n", process.stdout.readline())
     assert found
     return found[1]

@@ -7,7 +7,7 @@ import time
 from array import array
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, cast
 
 import numpy as np
 from fastapi import Request, Response
@@ -28,6 +28,7 @@ from nestvec.service.prompts import choose_prompt, put_prompt
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid, EmptyInput, NotOffered, TooManyInputs
+from nestvec_schemas.fingerprint import check_fingerprint
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.on_error import OnError
 from nestvec_schemas.towers import OutputKind
@@ -37,6 +38,7 @@ T = TypeVar("T")
 
 _CHARACTERS_PER_NUMBER: Final = 8
 """Characters of an input that take as long to handle as a number of a response."""
+
 
 class TruncationFields(ApiRequest):
     """What happens to overlong texts, in the fields of TEI."""
@@ -152,7 +154,7 @@ _PATHS_BY_KIND: dict[OutputKind, str] = {
 def selected_encoder(request: Request, config: EmbeddingConfig, *kinds: OutputKind) -> LoadedEncoder:
     """The encoder that ``config`` names, or the only one.
 
-    Raises EncoderNotFound, NotOffered for an encoder of another kind.
+    Raises EncoderNotFound, also for an encoder of another fingerprint, NotOffered for one of another kind.
     """
     encoders = embedder_of(request).encoders
     encoder = encoders[resolve_encoder(encoders, config.encoder)]
@@ -163,6 +165,7 @@ def selected_encoder(request: Request, config: EmbeddingConfig, *kinds: OutputKi
             value=request.url.path,
             next_step=f"Use {_PATHS_BY_KIND[kind]}, or name an encoder that is {' or '.join(kinds)}.",
         )
+    check_fingerprint(encoder.manifest, config.fingerprint)
     return encoder
 
 
@@ -171,7 +174,7 @@ def as_input_list(inputs: Inputs) -> list[EmbedInput]:
     if isinstance(inputs, str):
         return [inputs]
     # The ids of a text are an array, as the body's reader makes them.
-    return [inputs] if isinstance(inputs, array) else list(inputs)
+    return [inputs] if isinstance(inputs, array) else [*cast(list[EmbedInput], inputs)]
 
 
 def refuse_token_ids(inputs: Sequence[EmbedInput], settings: ServiceSettings) -> None:

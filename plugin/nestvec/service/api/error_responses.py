@@ -89,8 +89,9 @@ def error_response(path: str, error: Exception) -> Response:
     status, body = _format_of(path)(codes_of(nestvec_error), str(nestvec_error))
     headers = {}
     if status in (429, 503, 504):
-        timed = isinstance(nestvec_error, Overloaded | DeadlineExceeded)
-        seconds = nestvec_error.retry_after if timed else _RETRY_SECONDS
+        seconds = _RETRY_SECONDS
+        if isinstance(nestvec_error, Overloaded | DeadlineExceeded):
+            seconds = nestvec_error.retry_after
         headers["retry-after"] = str(seconds)
     if status == 401:
         headers["www-authenticate"] = "Bearer"
