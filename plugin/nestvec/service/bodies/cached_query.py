@@ -32,15 +32,15 @@ class CachedQuery(Generic[T]):
 
     async def __call__(self, request: Request) -> T:
         query_string: bytes = request.scope["query_string"]
-        known = self._by_query_string
-        if query_string not in known:
+        by_string = self._by_query_string
+        if query_string not in by_string:
             values, errors = request_params_to_args(self.described.query_params, request.query_params)
             if errors:
                 raise RequestValidationError(errors)
-            if len(known) >= _CACHED:
-                known.clear()
-            known[query_string] = await self._read(**values)
-        return known[query_string]
+            if len(by_string) >= _CACHED:
+                by_string.clear()
+            by_string[query_string] = await self._read(**values)
+        return by_string[query_string]
 
     def openapi_parameters(self) -> list[dict[str, Any]]:
         """The parameters as an OpenAPI document has them."""
