@@ -100,7 +100,8 @@ def settings_of(args: ServeArgs) -> ServiceSettings:
 def declared_aliases(ctx: click.Context) -> Callable[[], dict[str, str]]:
     """Reads the aliases of the config file again, unless the command line or the environment sets them."""
     path, aliases = ctx.params["config"], ctx.params["alias"]
-    if path is None or ctx.get_parameter_source("alias") is not ParameterSource.DEFAULT_MAP:
+    above_the_file = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+    if path is None or ctx.get_parameter_source("alias") in above_the_file:
         return lambda: aliases
 
     def read() -> dict[str, str]:

@@ -148,7 +148,12 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
 
 def api_paths() -> frozenset[str]:
     """The paths that metrics and spans distinguish: those of the APIs and of operation."""
-    paths = {route.path for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute)}
+    paths = {
+        route.path
+        for router in (*_ROUTERS, admin.router)
+        for route in router.routes
+        if isinstance(route, APIRoute)
+    }
     return frozenset(paths | {_METRICS_PATH})
 
 

@@ -132,8 +132,15 @@ def test_aliases_are_read_again_only_from_the_file(config: Path) -> None:
     config.write_text("alias: [")
     with pytest.raises(ServiceError, match="is not valid YAML"):
         read()
-    fixed = declared_aliases(context("--alias", "small=other"))
-    assert fixed() == {"small": "other"}
+    config.write_text("port: 1\n")
+    assert read() == {}
+    read = declared_aliases(context("--config", str(config)))
+    assert read() == {}
+    config.write_text("alias: {large: minilm}\n")
+    assert read() == {"large": "minilm"}
+    for arguments in (("--config", str(config)), ()):
+        fixed = declared_aliases(context("--alias", "small=other", *arguments))
+        assert fixed() == {"small": "other"}
 
 
 @pytest.mark.parametrize(
