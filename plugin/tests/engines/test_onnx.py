@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -52,15 +53,16 @@ def test_threads_spin_unless_they_share_the_cores(
 ) -> None:
     folder = write_encoder()
     counting_graph(folder / GRAPH)
-    options: list[onnxruntime.SessionOptions] = []
+    opened: list[onnxruntime.SessionOptions] = []
     session = onnxruntime.InferenceSession
-    monkeypatch.setattr(
-        onnxruntime,
-        "InferenceSession",
-        lambda path, chosen, providers: options.append(chosen) or session(path, chosen, providers=providers),
-    )
+
+    def open_session(path: str, options: onnxruntime.SessionOptions, providers: Any) -> Any:
+        opened.append(options)
+        return session(path, options, providers=providers)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", open_session)
     OnnxEngine({"tiny": folder}, share_cores=share_cores)
-    assert options[0].get_session_config_entry("session.intra_op.allow_spinning") == setting
+    assert opened[0].get_session_config_entry("session.intra_op.allow_spinning") == setting
 
 
 def test_a_device_that_onnx_runtime_falls_back_from(
