@@ -158,7 +158,14 @@ class LimitedConnection(HttpToolsProtocol):
 
     def _start_message_timer(self) -> None:
         if self._message_timer is None:
-            self._message_timer = self.loop.call_later(self.limits.keep_alive_seconds, self.transport.abort)
+            self._message_timer = self.loop.call_later(self.limits.keep_alive_seconds, self._end_late_message)
+
+    def _end_late_message(self) -> None:
+        self._message_timer = None
+        if self._in_headers and self.cycle is not None and not self.cycle.response_complete:
+            self._start_message_timer()  # an earlier request is worked on, and reading may be paused meanwhile
+        else:
+            self.transport.abort()
 
     def _stop_message_timer(self) -> None:
         if self._message_timer is not None:

@@ -101,6 +101,7 @@ def flush_log() -> None:
 def service_log(log_format: LogFormat) -> Iterator[None]:
     """Write the log of a process in this format; in JSON, also what libraries write to standard error."""
     set_log_format(log_format)
+    logging.captureWarnings(True)  # decoders of images warn of every damaged tag
     end = None
     if log_format == "json":
         log_uncaught_exceptions()

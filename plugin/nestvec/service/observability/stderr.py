@@ -65,8 +65,7 @@ def _log_lines(reader: int) -> None:
 
 
 def log_uncaught_exceptions() -> None:
-    """Log warnings, and exceptions that nothing caught, on any thread, each as one record."""
-    logging.captureWarnings(True)
+    """Log exceptions that nothing caught, on any thread, each as one record."""
     uncaught = logging.getLogger("nestvec")
 
     def log_uncaught(
