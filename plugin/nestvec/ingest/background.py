@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Final, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ class Background(Generic[T]):
 
     def __init__(self, items: Iterable[T], depth: int, check: Callable[[], None] = lambda: None) -> None:
         self._items, self._check = items, check
-        self._queue: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(depth)
+        self._queue: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(depth)
         self._closed = threading.Event()
         # A daemon: a second interrupt does not wait for a request of this thread.
         self._thread = threading.Thread(target=self._read, name="nestvec-read-ahead", daemon=True)
@@ -49,7 +49,7 @@ class Background(Generic[T]):
                 return
             if error is not None:
                 raise error
-            yield item  # type: ignore[misc] - no error, hence an item
+            yield item
 
     def _read(self) -> None:
         try:
@@ -61,7 +61,7 @@ class Background(Generic[T]):
         else:
             self._put(None, _End())
 
-    def _put(self, item: T | None, error: BaseException | None) -> bool:
+    def _put(self, item: Any, error: BaseException | None) -> bool:
         while not self._closed.is_set():
             try:
                 self._queue.put((item, error), timeout=_POLL_SECONDS)

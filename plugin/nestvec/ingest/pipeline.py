@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Final
@@ -61,7 +61,7 @@ class WritePlan:
         return frozenset(row[name] for row in batch.rows if name in row)
 
 
-def written_parts(batches: Iterable[RowBatch], plan: WritePlan) -> Iterator[RowBatch]:
+def written_parts(batches: Iterable[RowBatch], plan: WritePlan) -> Generator[RowBatch, None, None]:
     """The batches, or parts of them, in order, each after it was written.
 
     Raises what reading and ``Delivery.deliver`` raise. Close it if it is not iterated to the end.

@@ -150,7 +150,7 @@ def test_every_row_is_stored_once_or_rejected_once(
         delivery = DeliveryOptions(retry_seconds=3600, requests=requests, clock=fake_time().clock)
         options = IngestOptions("memory", batch=batches[attempt % len(batches)], delivery=delivery)
         try:
-            report = ingest(client, table, path, options)  # type: ignore[arg-type]
+            report = ingest(client, table, path, options)
         except (Killed, StoreRefused):
             # The second: a server that fails for unknown reasons stops the run after some attempts.
             continue
@@ -189,9 +189,9 @@ def test_a_lasting_fault_says_whose_it_is_and_the_same_command_continues(
     delivery = DeliveryOptions(requests=requests, clock=fake_time().clock)
     options = IngestOptions("memory", batch=2, delivery=delivery)
     with pytest.raises(error, match=f"{said}.*rows are stored and 0 were rejected; the same command"):
-        ingest(client, make_table(), path, options)  # type: ignore[arg-type]
+        ingest(client, make_table(), path, options)
     client.events.clear()
-    assert ingest(client, make_table(), path, options).inserted == 12  # type: ignore[arg-type]
+    assert ingest(client, make_table(), path, options).inserted == 12
     assert len(client.rows) == 12
 
 
@@ -202,7 +202,7 @@ def test_a_collection_that_takes_no_row_is_not_about_the_rows(
     write_file(path, [True] * 40, keys=True)
     options = IngestOptions("memory", delivery=DeliveryOptions(clock=fake_time().clock))
     with pytest.raises(StoreRefused, match=r"value out of range.*0 rows are stored and 0 were rejected"):
-        ingest(client, make_table(), path, options)  # type: ignore[arg-type]
+        ingest(client, make_table(), path, options)
 
 
 def test_the_last_row_of_a_key_is_stored_with_several_requests(
@@ -213,7 +213,7 @@ def test_the_last_row_of_a_key_is_stored_with_several_requests(
     path.write_text("\n".join(map(json.dumps, rows)))
     client = FailingMilvus(["504", "ok", "lost"] * 5, "v2.6.19")
     delivery = DeliveryOptions(requests=4, clock=fake_time().clock)
-    ingest(client, make_table(), path, IngestOptions("memory", batch=2, delivery=delivery))  # type: ignore[arg-type]
+    ingest(client, make_table(), path, IngestOptions("memory", batch=2, delivery=delivery))
     assert sorted(row["note"] for row in client.rows) == ["27", "28", "29"]
 
 
@@ -221,7 +221,7 @@ def test_rows_in_memory_are_waited_for_too(make_table: Made, fake_time: Made) ->
     client, waits = FailingMilvus(["504", "refused", "stored and lost"], "v2.6.19"), list[Any]()
     delivery = DeliveryOptions(waiting=waits.append, clock=fake_time().clock)
     rows = [{"id": n, "text": f"t{n}", "note": "bad" if n == 5 else str(n)} for n in range(8)]
-    report = insert_rows(client, make_table(), rows, batch=4, delivery=delivery)  # type: ignore[arg-type]
+    report = insert_rows(client, make_table(), rows, batch=4, delivery=delivery)
     assert (report.inserted, report.rejected, len(client.rows)) == (7, 1, 7)
     assert "value out of range" in report.reasons[0]
     assert [waiting.fault.party for waiting in waits] == ["service", "service", "Milvus"]
@@ -233,7 +233,7 @@ def test_keys_that_milvus_lite_would_make_are_large_and_in_order(
     path, client = tmp_path / "x.jsonl", FailingMilvus([], "2.6-lite")
     write_file(path, [False] * 5, keys=False)
     options = IngestOptions("memory", batch=2, delivery=DeliveryOptions(clock=fake_time().clock))
-    ingest(client, make_table(auto_id=True), path, options)  # type: ignore[arg-type]
+    ingest(client, make_table(auto_id=True), path, options)
     keys = [row["id"] for row in client.rows]
     assert keys == list(range(keys[0], keys[0] + 5))
     assert 2**58 < keys[0] < 2**62

@@ -139,7 +139,7 @@ def test_the_services_own_errors() -> None:
 
 
 def test_a_connection_that_is_lost() -> None:
-    class Lost(grpc.RpcError):
+    class Lost(grpc.RpcError):  # type: ignore[misc]
         pass
 
     assert classify(raised(Lost("reset"))) == Fault(

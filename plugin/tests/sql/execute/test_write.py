@@ -51,9 +51,9 @@ def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def write(client: Milvus, rows: int = 8, *, auto_id: bool = False, seconds: float = 600) -> list[Any]:
     session = Session(SessionSettings(retry_seconds=seconds))
-    written = [{"n": n} | ({} if auto_id else {"id": n}) for n in range(rows)]
+    written: list[dict[str, object]] = [{"n": n} if auto_id else {"n": n, "id": n} for n in range(rows)]
     steps = write_in_batches(session, table(auto_id=auto_id), written)
-    return drive(client, steps)  # type: ignore[arg-type]
+    return drive(client, steps)
 
 
 def test_a_busy_service_gets_fewer_rows_in_the_same_order() -> None:
