@@ -50,6 +50,14 @@ QueryPromptQuery = Annotated[
         description="Name of the prompt put before texts that a request calls queries. Default: prompt.",
     ),
 ]
+FingerprintQuery = Annotated[
+    str | None,
+    Query(
+        alias="fingerprint",
+        description="Fingerprint of the encoder, see /info: a request for another encoder of its name is "
+        "refused. Fields are registered with it.",
+    ),
+]
 OnErrorQuery = Annotated[
     OnError | None,
     Query(
@@ -93,9 +101,10 @@ async def _query_fields(
     on_error: OnErrorQuery = None,
     prompt: PromptQuery = None,
     query_prompt: QueryPromptQuery = None,
+    fingerprint: FingerprintQuery = None,
 ) -> QueryFields:
     config = EmbeddingConfig(encoder or "", dim, exit, expert, prompt=prompt, query_prompt=query_prompt)
-    return QueryFields(config, overlong, on_error)
+    return QueryFields(replace(config, fingerprint=fingerprint), overlong, on_error)
 
 
 QueryString = Annotated[QueryFields, Depends(CachedQuery(_query_fields))]
@@ -113,7 +122,7 @@ def select_encoder(
     BodyInvalid if they name different dims, exits, experts or prompts, ExitNotOffered for ``minilm@-``.
     """
     name = query.config.encoder or body.encoder
-    selected = parse_model_name(name)
+    selected = replace(parse_model_name(name), fingerprint=query.config.fingerprint)
     names = [(f"encoder={name}", selected)]
     # The body's model name is ignored where the query string names another encoder.
     if body.encoder and body.encoder != name and encoder_of(body.encoder) == selected.encoder:
