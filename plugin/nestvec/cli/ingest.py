@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,7 +14,13 @@ import click
 
 from nestvec.cli import COMMANDS
 from nestvec.cli.completion import complete_collections
-from nestvec.cli.ingest_delivery import DeliveryArgs, confirm_again, delivery_options, make_delivery
+from nestvec.cli.ingest_delivery import (
+    DeliveryArgs,
+    confirm_again,
+    delivery_options,
+    make_delivery,
+    start_patiently,
+)
 from nestvec.cli.options import (
     MilvusArgs,
     args_command,
@@ -218,8 +225,9 @@ def command(args: IngestArgs) -> None:
     reports = dict[Path, "IngestReport"]()
     doing = "Checking" if args.rows.dry_run else "Ingesting"
     with ExitStack() as stack:
-        client = stack.enter_context(args.milvus.open())
-        table = read_table(client, args.collection)
+        start = partial(start_patiently, args.delivery, resumes=_resumes(args.files, args.collection))
+        client = start(lambda: stack.enter_context(args.milvus.open()))
+        table = start(lambda: read_table(client, args.collection))
         if not args.rows.dry_run:
             stack.enter_context(serve_in_process(table.services, args.models, tables=(table,)))
         stop = stack.enter_context(stop_on_signal("this batch"))
@@ -233,6 +241,13 @@ def command(args: IngestArgs) -> None:
             if not reports[path].finished:
                 break
     _print_reports(reports, args)
+
+
+def _resumes(files: Iterable[Path], collection: str) -> bool:
+    """Whether an ingest of these files was interrupted."""
+    from nestvec.ingest.journal import journal_path
+
+    return any(journal_path(path, collection).exists() for path in files)
 
 
 def _total(path: Path, options: IngestOptions) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -13,6 +13,9 @@ from nestvec.cli.options import option, option_group
 if TYPE_CHECKING:
     from nestvec.ingest import DeliveryOptions
     from nestvec.ingest.finished import FinishedIngest
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,24 @@ def make_delivery(args: DeliveryArgs) -> DeliveryOptions:
     from nestvec.terminal.waiting import WaitingLines
 
     return DeliveryOptions(retry_seconds=args.retry_seconds, requests=args.requests, waiting=WaitingLines())
+
+
+def start_patiently(args: DeliveryArgs, start: Callable[[], T], *, resumes: bool) -> T:
+    """The result of ``start``; Milvus is waited for if the command continues an interrupted ingest.
+
+    Raises what ``start`` raises: a first run says at once that an address is wrong.
+    """
+    from nestvec.ingest.write.faults import classify
+    from nestvec.ingest.write.patience import Patience
+    from nestvec.terminal.waiting import WaitingLines
+    from nestvec_schemas.errors import StoreUnreachable
+
+    patience = Patience(args.retry_seconds if resumes else 0, waiting=WaitingLines())
+    while True:
+        try:
+            return start()
+        except StoreUnreachable as error:
+            patience.wait(classify(error), error)
 
 
 def confirm_again(args: DeliveryArgs, *, interactive: bool) -> Callable[[FinishedIngest], bool]:
