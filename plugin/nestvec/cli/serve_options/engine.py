@@ -39,7 +39,12 @@ class EngineArgs:
                 "--idle and --memory-budget are for --engine onnx: another engine has its own memory."
             )
         return EngineOptions(
-            self.engine, self.threads, self.device, self.triton_url, self.share_cores, memory
+            self.engine,
+            threads=self.threads,
+            device=self.device,
+            triton_url=self.triton_url,
+            share_cores=self.share_cores,
+            memory=memory,
         )
 
 
