@@ -41,10 +41,10 @@ def deliver_in_order(
             # What was begun before is done, or ends with StopRequested too.
             yield from _results(running)
             raise
-        finally:
+        except BaseException:
             # The pool waits for its threads: none may wait for a server any longer.
-            if running:
-                delivery.abort()
+            delivery.abort()
+            raise
 
 
 def _results(running: deque[tuple[Future[list[RowBatch]], frozenset[object]]]) -> Iterator[RowBatch]:
