@@ -23,7 +23,7 @@ def post(service: str, inputs: object) -> httpx.Response:
 
 
 def head(length: int) -> bytes:
-    lines = ("POST /embed HTTP/1.1", "host: x", "content-type: application/json", f"content-length: {length}")
+    lines = ("POST /embed HTTP/1.1", "host: localhost", "content-type: application/json", f"content-length: {length}")
     return "\r\n".join((*lines, "", "")).encode()
 
 
@@ -123,7 +123,7 @@ def test_a_client_that_goes_away_frees_its_place(service: str, served: Any) -> N
 def test_a_half_written_request_holds_nobody_up(service: str) -> None:
     parts = urlsplit(service)
     with socket.create_connection((parts.hostname, parts.port), 10) as connection:
-        connection.sendall(b"POST /embed HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+        connection.sendall(b"POST /embed HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{")
         assert post(service, "w1").status_code == 200
 
 

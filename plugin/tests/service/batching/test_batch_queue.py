@@ -122,8 +122,11 @@ steps = st.lists(st.one_of(adding, st.just("take"), st.just("drop"), st.just("sh
 
 
 @given(steps=steps, tokens=st.integers(1, 1000), texts=st.integers(1, 20), free=st.integers(0, 500))
-def test_whoever_waits_every_input_is_taken_once(steps: list, tokens: int, texts: int, free: int) -> None:
-    queue, everything, taken, dropped = BatchQueue(tokens, texts), [], [], []
+def test_whoever_waits_every_input_is_taken_once(
+    steps: list[tuple[str, int, int, int] | str], tokens: int, texts: int, free: int
+) -> None:
+    queue = BatchQueue(tokens, texts)
+    everything, taken, dropped = list[QueuedInput](), list[QueuedInput](), list[QueuedInput]()
     for number, step in enumerate(steps):
         waiting_now = [item for item in everything if item.lanes]
         if step == "take" and queue:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ class Recorder:
 async def _nothing(*_: object) -> None: ...
 
 
-def contexts(*scopes: dict[str, object], keys: ApiKeys | None = None) -> list[RequestContext]:
+def contexts(*scopes: Mapping[str, object], keys: ApiKeys | None = None) -> list[RequestContext]:
     """The contexts that requests have, each in a task of its own."""
     recorder = Recorder()
     inner = recorder if keys is None else ApiKeyMiddleware(recorder, keys)
@@ -37,7 +38,7 @@ def contexts(*scopes: dict[str, object], keys: ApiKeys | None = None) -> list[Re
 
     async def main() -> None:
         for scope in scopes:
-            whole = {"type": "http", "path": "/embed", "query_string": b"", "headers": []} | scope
+            whole = {"type": "http", "path": "/embed", "query_string": b"", "headers": []} | dict(scope)
             await asyncio.create_task(app(whole, _nothing, _nothing))  # type: ignore[arg-type]
 
     asyncio.run(main())
