@@ -9,8 +9,15 @@ from pathlib import Path
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 EXAMPLES = 40
 
+CONFIG = """
+[checks.not_a_server_error]
+expected-statuses = ["2xx", "4xx", 504]
+"""
+"""A request states its own deadline: one that no machine keeps is answered with 504."""
+
 
 def test_every_answer_is_as_documented(service: str, tmp_path: Path) -> None:
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
     program = Path(sys.executable).with_name("schemathesis")
     bounds = ["--max-examples", str(EXAMPLES), "--seed", "1", "--phases", "fuzzing", "--workers", "1"]
     command = [program, "run", f"{service}/openapi.json", "--checks", CHECKS, *bounds, "--no-color"]
