@@ -23,8 +23,8 @@ def post(service: str, inputs: object) -> httpx.Response:
 
 
 def head(length: int) -> bytes:
-    lines = ("POST /embed HTTP/1.1", "host: localhost", "content-type: application/json", f"content-length: {length}")
-    return "\r\n".join((*lines, "", "")).encode()
+    lines = ("POST /embed HTTP/1.1", "host: localhost", "content-type: application/json")
+    return "\r\n".join((*lines, f"content-length: {length}", "", "")).encode()
 
 
 JSON = {"content-type": "application/json"}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from nestvec.images import ImagePolicy
+from nestvec.service.batching.turns import turn_paused
 from nestvec.service.encoders import LoadedEncoder
 from nestvec.service.preprocess.inputs import (
     EmbedInput,
@@ -57,13 +58,15 @@ async def prepare_inputs(
     not know), NotOffered (inputs that it does not take).
     """
     if tower == "image":
-        return await prepare_images(encoder, inputs, images)
+        async with turn_paused():  # a slow host must not keep the client's other requests waiting
+            return await prepare_images(encoder, inputs, images)
     rendering = encoder.manifest.towers["text"].rendering
     if rendering is not None:
         return await in_slices(inputs, lambda part: [*render_texts(encoder, rendering, part, truncation)])
     inline = len(inputs) <= MAX_INTERACTIVE_INPUTS and sum(map(len, inputs)) <= _MAX_INLINE_CHARACTERS
     if encoder.chat is not None:
-        render = await prepare_messages(encoder, encoder.chat, inputs, truncation, images)
+        async with turn_paused():
+            render = await prepare_messages(encoder, encoder.chat, inputs, truncation, images)
         return render() if inline else await asyncio.to_thread(render)
 
     def tokenize(values: Sequence[EmbedInput]) -> PreparedInputs:
