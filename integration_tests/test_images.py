@@ -172,6 +172,22 @@ def test_texts_find_images_that_nobody_captioned(service: str, stamps: list[dict
     assert recall[10] > 0.4
 
 
+@pytest.mark.parametrize(
+    "text", ["https:host", "data:image/png;base64", "file:a.png", " file:///a.png", "s3:/x"]
+)
+def test_an_encoder_of_both_refuses_what_is_almost_an_address(service: str, text: str) -> None:
+    answer = httpx.post(
+        f"{service}/embed?encoder=clip",
+        json={"inputs": ["http is a protocol", text]},
+        timeout=120,
+        trust_env=False,
+    )
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["error"].startswith("input 2 of 2: an image's address ")
+    (about_addresses,) = vectors(service, "clip", ["data: 5 rows, see http://example.org"])
+    assert about_addresses.any()
+
+
 @pytest.mark.parametrize("dim", [32, 40])
 def test_texts_and_images_search_one_field(
     dim: int, client: MilvusClient, service: str, stamps: list[dict[str, Any]]

@@ -140,7 +140,8 @@ def impatient(embedder: Embedder) -> Iterator[str]:
         yield service
 
 
-_HEAD = b"POST /embed HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n"
+_START = b"POST /embed HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+_HEAD = _START + b"content-length: 1000\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -217,7 +218,7 @@ def test_trailers_without_end_are_hung_up_on(embedder: Embedder) -> None:
 def test_an_answer_that_nobody_fetches_is_given_up(embedder: Embedder) -> None:
     embedder.settings = replace(embedder.settings, connections=ConnectionLimits(keep_alive_seconds=1))
     body = b'{"inputs":[' + b",".join(b'"w1"' for _ in range(2000)) + b"]}"
-    head = b"POST /embed HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    head = _START + b"content-length: %d\r\n\r\n"
     server = create_server(embedder)
     listener = bind("127.0.0.1", 0)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)

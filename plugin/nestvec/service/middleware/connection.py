@@ -163,7 +163,8 @@ class LimitedConnection(HttpToolsProtocol):
     def _end_late_message(self) -> None:
         self._message_timer = None
         if self._in_headers and self.cycle is not None and not self.cycle.response_complete:
-            self._start_message_timer()  # an earlier request is worked on, and reading may be paused meanwhile
+            # An earlier request is worked on, and reading may be paused meanwhile.
+            self._start_message_timer()
         else:
             self.transport.abort()
 
