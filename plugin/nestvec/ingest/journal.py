@@ -125,7 +125,7 @@ def resume_journal(path: Path, identity: IngestIdentity, source: Path | None = N
             value=error.errors()[0]["msg"],
             next_step="Start from the first row with --restart.",
         ) from error
-    if not journal.reached.read and journal.pending is None:
+    if journal == Journal(identity=journal.identity):
         return Journal(identity=identity)
     before, now = journal.identity.model_dump(), identity.model_dump()
     for key, what in _CHANGES.items():

@@ -42,6 +42,9 @@ class WritePlan:
     threads: bool = True
     """Whether the source may be read in another thread."""
 
+    accepted: bool = False
+    """Whether an earlier run wrote rows of this source."""
+
     @property
     def embeds(self) -> bool:
         """Whether rows need the service before Milvus."""
@@ -71,12 +74,19 @@ def written_parts(batches: Iterable[RowBatch], plan: WritePlan) -> Generator[Row
         if plan.threads:
             batches = stack.enter_context(Background(batches, _READ_AHEAD, check))
         if plan.embeds:
-            embedding = Delivery(plan.embed, BatchSize(plan.max_rows), plan.patience)
+            size = BatchSize(plan.max_rows)
+            embedding = Delivery(plan.embed, size, plan.patience, accepted=plan.accepted)
             batches = _deliver_each(batches, embedding)
             if plan.threads:
                 batches = stack.enter_context(Background(batches, _READ_AHEAD, check))
         size = BatchSize(plan.max_rows)
-        delivery = Delivery(plan.writer, size, plan.patience, repeatable=plan.writer.repeatable)
+        delivery = Delivery(
+            plan.writer,
+            size,
+            plan.patience,
+            repeatable=plan.writer.repeatable,
+            accepted=plan.accepted,
+        )
         try:
             yield from deliver_in_order(batches, delivery, requests=plan.requests, keys=plan.keys)
         finally:

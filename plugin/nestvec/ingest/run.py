@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pymilvus import MilvusClient
@@ -76,9 +76,10 @@ def ingest(
     run = _FileIngest(where, rejects, _read_journal(table, source, options, rejects), advance)
     first, finished = run.journal.reached, False
     try:
-        run.settle(target)
+        # Before the journal is written: nothing remains if the answer is no.
         if not _may_store(target, source, options, run.journal):
             raise StopRequested
+        run.settle(target)
         first = run.journal.reached
         run.begin(first.read)
         with run.hashing(source) as run.hasher:
@@ -88,6 +89,7 @@ def ingest(
                 writer=target.writer(run.journal.first_key, run.before_insert),
                 check_images=options.on_error == "reject",
             )
+            plan = replace(plan, accepted=first.inserted > 0)
             batches = batch_rows(source.items(first.read), schema, plan.max_rows, first.read)
             with closing(written_parts(batches, plan)) as parts:
                 for part in parts:
@@ -314,7 +316,8 @@ def _read_journal(table: Table, source: RowSource, options: IngestOptions, rejec
 
 def _may_store(target: _Target, source: RowSource, options: IngestOptions, journal: Journal) -> bool:
     """Whether the file's rows are to be stored: a second time only if that is wanted."""
-    if not target.table.primary.auto_id or journal.reached.read or not source.resumable:
+    begins = journal == Journal(identity=journal.identity)
+    if not target.table.primary.auto_id or not begins or not source.resumable:
         return True
     before = read_finished(source.anchor, journal.identity)
     if before is None or before.collection_id != target.collection_id() or not target.count():
@@ -345,7 +348,7 @@ def default_rejects(path: Path) -> Path:
 
 def _rejects_path(path: Path, table: Table, options: IngestOptions) -> Path:
     rejects = options.rejects or default_rejects(path)
-    same = rejects.exists() and rejects.samefile(path)
+    same = rejects.exists() and path.exists() and rejects.samefile(path)
     if same or rejects == journals.journal_path(path, table.name):
         raise IngestError(
             "the rejected rows would be written over the input or its journal",

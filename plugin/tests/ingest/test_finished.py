@@ -11,6 +11,7 @@ import pytest
 
 from nestvec.ingest import IngestOptions, ingest
 from nestvec.ingest.finished import FinishedIngest
+from nestvec.ingest.journal import journal_path
 
 Made = Callable[..., Any]
 
@@ -44,6 +45,7 @@ def test_it_is_said_before_its_rows_are_doubled(
     report = ingest(client, table, copy, options)
     assert [(call.file, call.rows) for call in calls] == [(str(path), 2)]
     assert (report.finished, len(client.rows)) == ((True, 4) if store else (False, 2))
+    assert not journal_path(copy, "t").exists()
 
 
 def test_nothing_is_said_of_another_file_an_empty_collection_or_rows_with_keys(

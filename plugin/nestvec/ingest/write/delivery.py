@@ -28,16 +28,23 @@ Operation = Callable[[RowBatch], RowBatch]
 class Delivery:
     """Carries out one operation on batches until each of their rows is done or rejected.
 
-    Threads may share it. ``repeatable``: carrying out a batch twice does no harm.
+    Threads may share it. ``repeatable``: carrying out a batch twice does no harm. ``accepted``: rows of the
+    same source were accepted before.
     """
 
     def __init__(
-        self, operation: Operation, size: BatchSize, patience: Patience, *, repeatable: bool = True
+        self,
+        operation: Operation,
+        size: BatchSize,
+        patience: Patience,
+        *,
+        repeatable: bool = True,
+        accepted: bool = False,
     ) -> None:
         self._operation, self._size, self._patience = operation, size, patience
         self._repeatable = repeatable
         self._lock = Lock()
-        self._accepted = False
+        self._accepted = accepted
         self._refusals = 0
 
     def deliver(self, batch: RowBatch) -> Iterator[RowBatch]:

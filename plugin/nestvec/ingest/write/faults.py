@@ -88,9 +88,10 @@ _LASTING_TEXT: Final = re.compile(
 )
 _UNAVAILABLE_TEXT: Final = re.compile(
     r"fail connecting to server|StatusCode\.(?:UNAVAILABLE|DEADLINE_EXCEEDED|CANCELLED|UNKNOWN|INTERNAL)"
-    r"|closed channel|service unavailable|not ready|rate limit|quota|retry run out",
+    r"|closed channel|service unavailable|not ready|rate limit|quota",
     re.IGNORECASE,
 )
+_WRAPPED: Final = re.compile(r"^(?:\[\w+\] Retry (?:run out of \d+ retry times|timeout: \S+), message=)+")
 _ROW_ERRORS: Final = (DataNotMatchException, DataTypeNotMatchException, ParamError)
 
 
@@ -110,8 +111,16 @@ def classify(error: NestvecError) -> Fault:
     return Fault("lasting", "Milvus", _text(error))
 
 
-def _milvus_fault(error: MilvusException) -> Fault:
-    message = str(error.message)
+def original_error(error: MilvusException) -> MilvusException:
+    """What the server said: pymilvus wraps it, without most of its codes, where it does not retry itself."""
+    while _WRAPPED.match(str(error.message)) and isinstance(error.__context__, MilvusException):
+        error = error.__context__
+    return error
+
+
+def _milvus_fault(wrapped: MilvusException) -> Fault:
+    error = original_error(wrapped)
+    message = _WRAPPED.sub("", str(error.message))
     status = _SERVICE_STATUS.search(message)
     if status:
         return _service_fault(int(status["lite"] or status["milvus"]), message)

@@ -8,16 +8,17 @@ the collection's count says whether a batch was stored.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Protocol
 
-from pymilvus import MilvusClient
+from pymilvus import MilvusClient, MilvusException
 
 from nestvec.collections.lifecycle import count_rows
 from nestvec.ingest.batches import RowBatch
 from nestvec.ingest.journal import unknown_batch
-from nestvec.ingest.write.faults import classify
+from nestvec.ingest.write.faults import classify, original_error
 from nestvec.ingest.write.patience import Patience
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.connection import milvus_errors
@@ -122,7 +123,8 @@ class CountedWriter:
         count = count_rows(self.client, self.table.name) if self._count is None else self._count
         self.before(batch, count)
         try:
-            with milvus_errors(f"writing {len(batch.rows)} rows to {self.table.name}"):
+            doing = f"writing {len(batch.rows)} rows to {self.table.name}"
+            with milvus_errors(doing), _original_errors():
                 self.client.insert(self.table.name, list(batch.rows), **_NO_RETRIES)
         except NestvecError as error:
             # The service's error comes before anything is written.
@@ -173,5 +175,17 @@ def settle_count(
 
 
 def _upsert(client: MilvusClient, table: Table, rows: list[dict[str, object]]) -> None:
-    with milvus_errors(f"writing {len(rows)} rows to {table.name}"):
+    with milvus_errors(f"writing {len(rows)} rows to {table.name}"), _original_errors():
         client.upsert(table.name, rows, **_NO_RETRIES)
+
+
+@contextmanager
+def _original_errors() -> Iterator[None]:
+    """Raise what the server said, as it said it."""
+    try:
+        yield
+    except MilvusException as error:
+        original = original_error(error)
+        if original is error:
+            raise
+        raise original from None

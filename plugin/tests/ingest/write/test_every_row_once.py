@@ -166,6 +166,21 @@ def test_every_row_is_stored_once_or_rejected_once(
     assert client.most_at_once <= (requests if kind == "keyed" else 1)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_first_batch_that_was_stored_before_the_process_was_killed(
+    tmp_path: Path, make_table: Made, fake_time: Made, kind: str
+) -> None:
+    path = tmp_path / "x.jsonl"
+    write_file(path, [False] * 5, keys="auto" not in kind)
+    client = FailingMilvus(["stored and kill"], "2.6-lite" if "lite" in kind else "v2.6.19")
+    table, delivery = make_table(auto_id="auto" in kind), DeliveryOptions(clock=fake_time().clock)
+    options = IngestOptions("memory", batch=2, delivery=delivery)
+    with pytest.raises(Killed):
+        ingest(client, table, path, options)
+    assert ingest(client, table, path, options).inserted == 5
+    assert sorted(row["note"] for row in client.rows) == list("01234")
+
+
 @pytest.mark.parametrize(
     ("events", "error", "said"),
     [
