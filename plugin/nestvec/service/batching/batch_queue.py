@@ -176,10 +176,11 @@ class BatchQueue:
         self._length -= 1
         return True
 
-    def take(self, free_tokens: int = 0) -> list[QueuedInput]:
+    def take(self, free_tokens: int = 0, max_tokens: int | None = None) -> list[QueuedInput]:
         """The next batch. Every input that is added and not dropped is taken exactly once.
 
-        ``free_tokens`` of other clients' queries may always be in the batch of a query.
+        ``free_tokens`` of other clients' queries may always be in the batch of a query. ``max_tokens`` may be
+        less than the queue's own.
         """
         clients = sorted((client for client in self._clients.values() if client), key=_priority)
         client = self._next(clients)
@@ -188,7 +189,8 @@ class BatchQueue:
         client.waiting_since = self._batches
         interactive = client.next_is_interactive()
         lane = client.lane(interactive=interactive)
-        batch = _Batch(lane.first, self._max_tokens, self._max_inputs)
+        budget = self._max_tokens if max_tokens is None else min(max_tokens, self._max_tokens)
+        batch = _Batch(lane.first, budget, self._max_inputs)
         _leave(lane.first)
         lane.fill(batch)
         own_tokens = batch.tokens

@@ -38,6 +38,10 @@ _MEASURE_TOKENS: Final = 1024
 _MEASURE_SECONDS: Final = 2.0
 """An input that takes longer is not run again."""
 
+_BATCH_SECONDS: Final = 0.4
+_MIN_FULL_TOKENS: Final = 1024
+"""A CPU is as fast with batches of this size as with larger ones; a GPU does more than that in the time."""
+
 _FREE_SECONDS: Final = 0.01
 """What of the engine's time other clients' queries may add to the batch of a query."""
 
@@ -179,7 +183,7 @@ class BatchRunner:
                     if len(running) >= self._engine.parallel:
                         await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                         continue
-                    items = self._queue.take(int((self.speed.recent or 0) * _FREE_SECONDS))
+                    items = self._queue.take(*self._batch_tokens())
                     batch = [item for item in items if isinstance(item, PendingEmbedding)]
                     self._observer.queue_changed(self._spec.encoder, len(self._queue))
                     task = asyncio.create_task(self._run_batch(batch))
@@ -206,6 +210,14 @@ class BatchRunner:
         started = time.monotonic()
         await self._engine.run(self._spec.encoder, batch)
         return time.monotonic() - started
+
+    def _batch_tokens(self) -> tuple[int, int | None]:
+        """The free and the most tokens of the next batch, by the engine's speed.
+
+        A query waits for the batch before it: on a slow engine it is shorter, where that costs no speed.
+        """
+        free, speed = int((self.speed.recent or 0) * _FREE_SECONDS), self.speed.tokens_per_second
+        return free, None if speed is None else max(_MIN_FULL_TOKENS, int(speed * _BATCH_SECONDS))
 
     def cancel_all(self) -> None:
         """Cancel everything that waits."""

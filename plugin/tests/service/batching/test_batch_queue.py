@@ -256,3 +256,9 @@ def test_a_stream_of_new_clients_is_served_and_forgotten_and_delays_nobody_for_g
     assert 20 <= served["bulk"] <= 500
     assert served["new"] >= 500
     assert len(queue._clients) <= 300
+
+
+def test_a_batch_may_be_given_less_than_the_budget() -> None:
+    queue = BatchQueue(max_tokens=512, max_inputs=64)
+    queue.add(waiting([10] * 60), request_size=60)
+    assert [len(queue.take(0, 100)), len(queue.take(0, 9)), len(queue.take(0, 1000))] == [10, 1, 49]
