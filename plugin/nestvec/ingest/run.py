@@ -23,7 +23,7 @@ from nestvec.ingest.options import DeliveryOptions, IngestOptions, IngestReport
 from nestvec.ingest.pipeline import WritePlan, written_parts
 from nestvec.ingest.rejects import RejectedRow, append_rejected
 from nestvec.ingest.row_count import RowCounter
-from nestvec.ingest.row_schema import check_header, row_schema
+from nestvec.ingest.row_schema import RowSchema, check_header, row_schema
 from nestvec.ingest.write.patience import Patience, StopRequested
 from nestvec.ingest.write.writers import (
     SETTLE_SECONDS,
@@ -74,46 +74,43 @@ def ingest(
     target = _Target(client, table, is_lite(client), patience)
     where = journals.journal_path(source.anchor, table.name)
     run = _FileIngest(where, rejects, _read_journal(table, source, options, rejects), advance)
-    first, finished = run.journal.reached, False
+    finished = False
     try:
         # Before the journal is written: nothing remains if the answer is no.
-        if not _may_store(target, source, options, run.journal):
-            raise StopRequested
-        run.settle(target)
-        first = run.journal.reached
-        run.begin(first.read)
-        with run.hashing(source) as run.hasher:
-            plan = target.plan(
-                max_batch_rows(table, options.batch),
-                delivery,
-                writer=target.writer(run.journal.first_key, run.before_insert),
-                check_images=options.on_error == "reject",
-            )
-            plan = replace(plan, accepted=first.inserted > 0)
-            batches = batch_rows(source.items(first.read), schema, plan.max_rows, first.read)
-            with closing(written_parts(batches, plan)) as parts:
-                for part in parts:
-                    run.commit(part)
-        finished = True
+        if _may_store(target, source, options, run.journal):
+            _write_rows(run, target, source, schema, options)
+            finished = True
     except StopRequested:
         pass
     except NestvecError as error:
         raise _with_progress(error, run.journal.reached, resumable=source.resumable) from error
-    reached = run.journal.reached
+    report = run.report(time.monotonic() - started, finished=finished)
     if finished:
-        if table.primary.auto_id and reached.inserted and source.resumable:
-            write_finished(source.anchor, run.journal.identity, target.finished(path, reached.inserted))
+        if table.primary.auto_id and report.inserted and source.resumable:
+            write_finished(source.anchor, run.journal.identity, target.finished(path, report.inserted))
         journals.remove_journal(where)
-    return IngestReport(
-        inserted=reached.inserted,
-        rejected=reached.rejected,
-        seconds=time.monotonic() - started,
-        reasons=tuple(run.reasons),
-        rejects=rejects if reached.rejected else None,
-        resumed_at=first.read,
-        finished=finished,
-        this_run=reached.inserted - first.inserted,
-    )
+    return report
+
+
+def _write_rows(
+    run: _FileIngest, target: _Target, source: RowSource, schema: RowSchema, options: IngestOptions
+) -> None:
+    """Write the rows after those of earlier runs. Raises StopRequested, NestvecError."""
+    run.settle(target)
+    first = run.journal.reached
+    run.begin(first)
+    with run.hashing(source) as run.hasher:
+        plan = target.plan(
+            max_batch_rows(target.table, options.batch),
+            options.delivery,
+            writer=target.writer(run.journal.first_key, run.before_insert),
+            check_images=options.on_error == "reject",
+        )
+        plan = replace(plan, accepted=first.inserted > 0)
+        batches = batch_rows(source.items(first.read), schema, plan.max_rows, first.read)
+        with closing(written_parts(batches, plan)) as parts:
+            for part in parts:
+                run.commit(part)
 
 
 def insert_rows(
@@ -228,11 +225,17 @@ class _FileIngest:
     advance: Advance
     hasher: ContentHasher = field(init=False)
     reasons: list[str] = field(default_factory=list)
+    first: Progress = field(init=False)
+    """The progress of earlier runs."""
+
     headers: int = 0
     """Rows of the file that name its columns."""
 
     limit: int | None = None
     """Rows to read from the file."""
+
+    def __post_init__(self) -> None:
+        self.first = self.journal.reached
 
     def settle(self, target: _Target) -> None:
         """Find out whether a batch that was being written is stored; writes the journal before any row."""
@@ -250,10 +253,25 @@ class _FileIngest:
         self.journal = journal
         journals.write_journal(self.journal_path, journal)
 
-    def begin(self, read: int) -> None:
+    def begin(self, first: Progress) -> None:
         """Show the rows of earlier runs."""
+        self.first = first
         show = self.advance.skip if isinstance(self.advance, Meter) else self.advance
-        show(read)
+        show(first.read)
+
+    def report(self, seconds: float, *, finished: bool) -> IngestReport:
+        """The result of this run."""
+        reached = self.journal.reached
+        return IngestReport(
+            inserted=reached.inserted,
+            rejected=reached.rejected,
+            seconds=seconds,
+            reasons=tuple(self.reasons),
+            rejects=self.rejects if reached.rejected else None,
+            resumed_at=self.first.read,
+            finished=finished,
+            this_run=reached.inserted - self.first.inserted,
+        )
 
     def hashing(self, source: RowSource) -> ContentHasher:
         """The hasher of the source's file, which counts the rows of a plain text file too."""
