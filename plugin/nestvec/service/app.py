@@ -121,7 +121,20 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
     for kind in (NestvecError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _handle_error)
     app.add_exception_handler(ClientDisconnect, _handle_disconnect)
-    # The last one added is the first to see a request.
+    _add_request_middleware(app, embedder, api_keys)
+    if tracing is not None:
+        app.add_middleware(RequestSpanMiddleware, tracing=tracing)
+    app.add_middleware(AllowedHostsMiddleware, hosts=AllowedHosts(settings.access.allowed_hosts))
+    app.add_middleware(RequestLogMiddleware, listeners=(service_metrics.request_ended, log_access))
+    app.add_middleware(
+        CorrelationIdMiddleware, update_request_header=False, validator=None, transformer=valid_request_id
+    )
+    return app
+
+
+def _add_request_middleware(app: FastAPI, embedder: Embedder, api_keys: ApiKeys | None) -> None:
+    """What stands between a request and its route. The last one added is the first to see a request."""
+    settings = embedder.settings
     app.add_middleware(CatalogPinMiddleware, catalog=embedder.encoders)
     app.add_middleware(AdmissionMiddleware, admission=embedder.admission)
     app.add_middleware(
@@ -136,14 +149,6 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
     if settings.access.cors_origins:
         # Around the check of keys: a preflight request has none, and a page may read why it was refused.
         app.add_middleware(CorsMiddleware, origins=settings.access.cors_origins)
-    if tracing is not None:
-        app.add_middleware(RequestSpanMiddleware, tracing=tracing)
-    app.add_middleware(AllowedHostsMiddleware, hosts=AllowedHosts(settings.access.allowed_hosts))
-    app.add_middleware(RequestLogMiddleware, listeners=(service_metrics.request_ended, log_access))
-    app.add_middleware(
-        CorrelationIdMiddleware, update_request_header=False, validator=None, transformer=valid_request_id
-    )
-    return app
 
 
 def api_paths() -> frozenset[str]:
