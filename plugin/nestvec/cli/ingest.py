@@ -213,7 +213,7 @@ def command(args: IngestArgs) -> None:
     """
     from nestvec.datasets.readers import STDIN
     from nestvec.ingest import ingest
-    from nestvec.ingest.dry_run import check_rows
+    from nestvec.ingest.check.dry_run import check_rows
     from nestvec.milvus.catalog import read_table
     from nestvec.service.in_process import serve_in_process
     from nestvec.terminal.progress import progress

@@ -17,8 +17,8 @@ import pytest
 
 from nestvec.datasets.readers import ReadOptions
 from nestvec.ingest import DeliveryOptions, IngestOptions, ingest
+from nestvec.ingest.check.dry_run import check_rows
 from nestvec.ingest.columns import ColumnMap
-from nestvec.ingest.dry_run import check_rows
 from nestvec.ingest.journal import journal_path
 from nestvec.ingest.write.patience import Clock
 from nestvec_schemas.errors import IngestError, JournalMismatch
