@@ -140,6 +140,10 @@ def create(args: CreateArgs) -> None:
     \b
       nestvec collection create papers.yaml --uri papers.db
     """
+    _create(args)
+
+
+def _create(args: CreateArgs) -> None:
     from nestvec.collections import lifecycle
     from nestvec.service.in_process import serve_in_process
 
