@@ -38,7 +38,7 @@ _MEASURE_TOKENS: Final = 1024
 _MEASURE_SECONDS: Final = 2.0
 """An input that takes longer is not run again."""
 
-_BATCH_SECONDS: Final = 0.4
+_BATCH_SECONDS: Final = 0.1
 _MIN_FULL_TOKENS: Final = 1024
 """A CPU is as fast with batches of this size as with larger ones; a GPU does more than that in the time."""
 
