@@ -86,7 +86,9 @@ def test_the_services_command_line_is_one_that_it_takes(name: str) -> None:
         assert found is not None
         asked = found.make_context(command, arguments).params
     assert asked["host"] == "0.0.0.0"
-    assert asked["allowed_host"] == ("nestvec",), "the name that Milvus calls in the network of the containers"
+    assert asked["allowed_host"] == ("nestvec",), (
+        "the name that Milvus calls in the network of the containers"
+    )
     assert asked["engine"] == ("triton" if name == "compose.yaml" else "onnx")
     assert asked["triton_url"] in ("triton:8001", "127.0.0.1:8001")
 

@@ -55,7 +55,7 @@ delivery_options = option_group(
 def make_delivery(args: DeliveryArgs) -> DeliveryOptions:
     """The options of an ingest that says on standard error what it waits for."""
     from nestvec.ingest import DeliveryOptions
-    from nestvec.terminal.waiting import WaitingLines
+    from nestvec.ingest.write.waiting_lines import WaitingLines
 
     return DeliveryOptions(retry_seconds=args.retry_seconds, requests=args.requests, waiting=WaitingLines())
 
@@ -67,7 +67,7 @@ def start_patiently(args: DeliveryArgs, start: Callable[[], T], *, resumes: bool
     """
     from nestvec.ingest.write.faults import classify
     from nestvec.ingest.write.patience import Patience
-    from nestvec.terminal.waiting import WaitingLines
+    from nestvec.ingest.write.waiting_lines import WaitingLines
     from nestvec_schemas.errors import StoreUnreachable
 
     patience = Patience(args.retry_seconds if resumes else 0, waiting=WaitingLines())

@@ -19,13 +19,13 @@ from nestvec.demo.local_images import find_images, image_folders
 from nestvec.demo.text_demo import export_with_progress, free_service
 from nestvec.images import ImagePolicy
 from nestvec.ingest import DeliveryOptions, insert_rows
+from nestvec.ingest.write.waiting_lines import WaitingLines
 from nestvec.milvus.catalog import Table, read_table
 from nestvec.milvus.connection import load_lite, milvus_errors, open_milvus
 from nestvec.service.in_process import serve_in_process
 from nestvec.service.settings import ServiceSettings
 from nestvec.sql import execute
 from nestvec.terminal.progress import progress
-from nestvec.terminal.waiting import WaitingLines
 from nestvec_schemas.errors import CheckpointNotFound
 from nestvec_schemas.repository import encoder_names
 

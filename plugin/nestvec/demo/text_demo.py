@@ -16,12 +16,12 @@ from pymilvus import DataType, MilvusClient
 
 import nestvec
 from nestvec.ingest import DeliveryOptions, insert_rows
+from nestvec.ingest.write.waiting_lines import WaitingLines
 from nestvec.milvus.catalog import Table, read_table
 from nestvec.milvus.connection import load_lite, milvus_errors, open_milvus
 from nestvec.service.in_process import serve_in_process
 from nestvec.sql import execute
 from nestvec.terminal.progress import progress, stages
-from nestvec.terminal.waiting import WaitingLines
 from nestvec_schemas.errors import CheckpointNotFound
 from nestvec_schemas.repository import encoder_names, read_manifest
 from nestvec_schemas.samples.docstrings import Docstring, standard_library

@@ -22,6 +22,8 @@ class FakeEngine:
     """Full dim by encoder."""
     seconds: float = 0.0
     """How long a batch takes."""
+    gate: asyncio.Event | None = None
+    """Every batch waits until it is set."""
     failure: Exception | None = None
     """Raised instead of returning vectors."""
     batches: list[tuple[str, int, int]] = field(default_factory=list)
@@ -40,6 +42,8 @@ class FakeEngine:
         self.exits.append(batch.exit)
         self.parts.append(batch.part)
         await asyncio.sleep(self.seconds)
+        if self.gate is not None:
+            await self.gate.wait()
         if self.failure is not None:
             raise self.failure
         return np.stack([fake_vector(row, self.dims[encoder], batch.exit) for row in rows])

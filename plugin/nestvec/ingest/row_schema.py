@@ -96,8 +96,7 @@ def check_header(names: Iterable[str], schema: RowSchema, *, path: str) -> None:
             raise IngestError(
                 f"{path} has a column that {schema.table.name} does not have",
                 value=name,
-                next_step=f"{ignore_step(name)} Columns: {', '.join(expected)}."
-                f"{nearest(name, expected)}",
+                next_step=f"{ignore_step(name)} Columns: {', '.join(expected)}.{nearest(name, expected)}",
             )
     for column in expected.values():
         optional = column.nullable or column.has_default or column.name in schema.table.composed

@@ -41,7 +41,7 @@ def during(embedder: Embedder, work: Callable[[], Awaitable[T]]) -> T:
     async def main() -> T:
         embedder.start()
         try:
-            return await asyncio.wait_for(work(), 20)
+            return await asyncio.wait_for(work(), 120)
         finally:
             await embedder.close()
 
@@ -253,22 +253,21 @@ def test_the_queue_is_bounded_in_tokens(models_folder: Path, engine: FakeEngine)
     embedder = loaded(models_folder, engine, queue_tokens=30)
 
     async def work() -> None:
-        engine.seconds = 0.05
+        engine.gate = asyncio.Event()
         taken = asyncio.create_task(embedder.embed("tiny", [f"w{n}" for n in range(9)]))
         while not engine.batches:
             await asyncio.sleep(0.001)
         with pytest.raises(Overloaded, match=r"tokens waiting\. Try again in \d+ s") as refused:
             await embedder.embed("tiny", [f"w{n}" for n in range(9, 18)])
         assert refused.value.retry_after >= 1
+        engine.gate.set()
         assert (await taken).vectors.shape == (9, 16)
         assert (await embedder.embed("tiny", ["w99"])).vectors.shape == (1, 16)
 
     during(embedder, work)
 
 
-def test_a_request_larger_than_the_queue_is_refused_for_good(
-    models_folder: Path, engine: FakeEngine
-) -> None:
+def test_a_request_larger_than_the_queue_is_refused_for_good(models_folder: Path, engine: FakeEngine) -> None:
     embedder = loaded(models_folder, engine, queue_tokens=26)
 
     async def work() -> EmbeddingResult:
@@ -287,11 +286,15 @@ def test_a_client_may_have_half_of_the_queue(models_folder: Path, engine: FakeEn
         return await embedder.embed("tiny", [f"w{number}" for number in numbers])
 
     async def work() -> list[object]:
-        engine.seconds = 0.02
-        tasks = [asyncio.create_task(embed("a", range(9)))]
-        tasks += [asyncio.create_task(embed("a", range(10 * n, 10 * n + 9))) for n in (1, 2)]
-        tasks += [asyncio.create_task(embed("b", range(40, 45)))]
-        return list(await asyncio.gather(*tasks, return_exceptions=True))
+        engine.gate = asyncio.Event()
+        first = asyncio.create_task(embed("a", range(9)))
+        while not engine.batches:
+            await asyncio.sleep(0.001)
+        more = [embed("a", range(10 * n, 10 * n + 9)) for n in (1, 2)]
+        refused = await asyncio.gather(*more, return_exceptions=True)
+        other = asyncio.create_task(embed("b", range(40, 45)))
+        engine.gate.set()
+        return [await first, *refused, await other]
 
     kinds = [type(result) for result in during(embedder, work)]
     assert kinds == [EmbeddingResult, Overloaded, Overloaded, EmbeddingResult]
@@ -363,7 +366,7 @@ def test_waiting_requests_end_when_the_service_does(embedder: Embedder, engine: 
         asked = [asyncio.create_task(embedder.embed("tiny", [f"w{n}"])) for n in range(3)]
         await asyncio.sleep(0.05)
         await embedder.close()
-        return list(await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 5))
+        return list(await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 120))
 
     assert all(isinstance(one, asyncio.CancelledError) for one in asyncio.run(main()))
 

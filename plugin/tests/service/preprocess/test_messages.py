@@ -90,7 +90,7 @@ def embed(
     async def main() -> EmbeddingResult:
         embedder.start()
         try:
-            return await asyncio.wait_for(embedder.embed("tiny", inputs, options or EmbedOptions()), 20)
+            return await asyncio.wait_for(embedder.embed("tiny", inputs, options or EmbedOptions()), 120)
         finally:
             await embedder.close()
 

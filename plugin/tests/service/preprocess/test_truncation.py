@@ -28,7 +28,7 @@ def run(embedder: Embedder, inputs: list[EmbedInput], overlong: Overlong) -> Emb
     async def main() -> EmbeddingResult:
         embedder.start()
         try:
-            return await asyncio.wait_for(embedder.embed("tiny", inputs, options), 20)
+            return await asyncio.wait_for(embedder.embed("tiny", inputs, options), 120)
         finally:
             await embedder.close()
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from nestvec.ingest.write.patience import Waiting
+from nestvec.ingest.write.patience import Waiting
 
 _LINE_SECONDS: Final = 30.0
 _REASON_LENGTH: Final = 200

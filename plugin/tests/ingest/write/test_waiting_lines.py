@@ -6,7 +6,7 @@ import pytest
 
 from nestvec.ingest.write.faults import Fault
 from nestvec.ingest.write.patience import Waiting
-from nestvec.terminal.waiting import WaitingLines
+from nestvec.ingest.write.waiting_lines import WaitingLines
 
 SERVICE = Fault("transient", "service", "OpenAI API error 504:\n remembered " + "x" * 500)
 MILVUS = Fault("transient", "Milvus", "connection refused")
