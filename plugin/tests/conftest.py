@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +26,15 @@ MAX_TOKENS = 8
 DIM = 16
 
 Write = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def _own_log_handlers() -> Iterator[None]:
+    """What a test adds to the handlers of the root logger does not stay there for the next."""
+    before = [(handler, handler.formatter, list(handler.filters)) for handler in logging.getLogger().handlers]
+    yield
+    for handler, formatter, filters in before:
+        handler.formatter, handler.filters = formatter, filters
 
 
 def _tokenizer() -> Tokenizer:

@@ -34,8 +34,8 @@ def explain_words(
     """
     details_by_node: dict[int, Details] = {}
     for node, target in _searches(tree):
-        yield from session.ensure_served([target.request.service])
         try:
+            yield from session.ensure_served([target.request.service])
             words = yield BlockingCall(_request_words(target))
         except ServiceError as error:
             details_by_node[id(node)] = (("words", f"unknown: {error.cause}"),)

@@ -171,9 +171,9 @@ def test_the_heaviest_stay_in_order() -> None:
 
 
 def test_a_batch_has_room_for_a_number_a_token_and_word() -> None:
-    assert _max_batch_tokens(PartSpec("words", "", "sparse", 30_522), 4096) == 2198
-    assert _max_batch_tokens(PartSpec("words", "", "sparse", 250_000), 4096) == 512
-    assert _max_batch_tokens(PartSpec("tiny", "", "dense", 30_522), 4096) == 4096
+    assert _max_batch_tokens(PartSpec("words", "", "sparse", 30_522, 256), 4096) == 2198
+    assert _max_batch_tokens(PartSpec("words", "", "sparse", 250_000, 256), 4096) == 512
+    assert _max_batch_tokens(PartSpec("tiny", "", "dense", 30_522, 256), 4096) == 4096
 
 
 def test_the_largest_weights_are_asked_for_by_the_request(address: str) -> None:

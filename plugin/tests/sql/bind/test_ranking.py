@@ -20,6 +20,7 @@ from nestvec.sql.execute.executor import run_plan
 from nestvec.sql.execute.search import resolve_targets
 from nestvec.sql.plan.explain import as_lines, explain_plan
 from nestvec.sql.plan.nodes import HybridSearch, Plan, VectorSearch
+from nestvec.sql.session import LocalServices
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import (
     SqlError,
@@ -244,6 +245,12 @@ def test_a_long_sum_is_refused_in_time(by: Callable[..., Plan]) -> None:
 
 def test_what_an_adaptive_search_may_shorten(by: Callable[..., Plan]) -> None:
     assert isinstance(by("body <=> EMBED('a') + EMBED('b')").node, VectorSearch)
+
+
+@pytest.fixture(autouse=True)
+def services_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No service is started or compared: only what is sent to Milvus and to an encoder counts here."""
+    monkeypatch.setattr(LocalServices, "missing", lambda self, addresses, tables=(): [])
 
 
 def recorded(steps: Steps[Any], answers: Mapping[str, Any]) -> tuple[Any, list[Request]]:
