@@ -50,7 +50,7 @@ def test_it_answers_each_question_at_each_dim_as_sql_and_as_a_table(first: Ran) 
 
 
 def test_progress_is_in_plain_lines_where_nobody_watches(first: Ran) -> None:
-    assert re.search(r"^Ingesting docstrings: \d+ of \d+ in \d+ s$", first.done.stderr, re.M)
+    assert re.search(r"^Ingesting docstrings: \d+ of \d+ in \d+ s, \d+/s", first.done.stderr, re.M)
     assert "\x1b" not in first.done.stderr + first.done.stdout
     assert "Traceback" not in first.done.stderr
 

@@ -47,7 +47,7 @@ class Meter:
         return (self.done - self.before) / max(self.seconds, 1e-9)
 
     def line(self) -> str:
-        """``500 of 2000 (25 %) in 10 s, 50/s, about 30 s left``; what is not known is omitted."""
+        """``500 of 2000 in 10 s, 50/s, 30 s left``; what is not known is omitted."""
         seconds, recent = self.seconds, self.done - self.before
         text = f"{self.done}"
         if self.total is not None:
