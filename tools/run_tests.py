@@ -1,4 +1,4 @@
-"""Run all tests: the exporters' beside the others, since either leaves a core of most machines idle.
+"""Run all tests: the unit tests beside the others, since either leaves a core of most machines idle.
 
 Options are pytest's. The exit status is 0 only if both sets ran and passed.
 """
@@ -10,10 +10,10 @@ import subprocess
 import sys
 import tempfile
 
-BESIDE = ("exporters/tests",)
+BESIDE = ("schemas/tests", "plugin/tests", "exporters/tests")
 """Run in the background; its output is printed at the end."""
 
-FIRST = ("tests", "schemas/tests", "plugin/tests", "integration_tests")
+FIRST = ("tests", "integration_tests")
 
 
 def main(options: list[str]) -> int:
