@@ -189,7 +189,7 @@ def test_wrong_commands(shell: Shell) -> None:
         ("SELECT n.ti| FROM notes n", ["title"]),
         ("SELECT EMBED(title, 'mi", ["minilm"]),
         ("SELECT 'no compl", []),
-        ("SET nestvec.re", ["nestvec.recall"]),
+        ("SET nestvec.re", ["nestvec.recall", "nestvec.retry_seconds"]),
         ("\\di", ["\\dims"]),
         ("\\d no", ["notes"]),
         ("OFFS", ["OFFSET"]),

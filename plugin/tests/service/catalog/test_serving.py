@@ -26,6 +26,14 @@ HANG_SECONDS = 120
 NESTVEC = (sys.executable, "-c", "from nestvec.cli import main; main()")
 
 
+@pytest.fixture(autouse=True)
+def hangups_are_not_ignored() -> Iterator[None]:
+    """A process inherits that a signal is ignored, as it is where the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 class Process:
     """``nestvec serve``, and the lines that it writes."""
 
