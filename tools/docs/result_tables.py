@@ -29,6 +29,37 @@ def encoder_families() -> str:
     return "\n".join(lines)
 
 
+_HOSTILE_COLUMNS: Final = (
+    "attack",
+    "answer",
+    "lone query, p99",
+    "bound",
+    "longest `/livez`",
+    "memory added",
+    "allowed",
+)
+
+
+def hostile_clients() -> str:
+    """What ``benchmarks/hostile.py`` measured of a service under attack."""
+    result = json.loads((RESULTS / "hostile.json").read_text("utf-8"))
+    rows = [_line(_hostile_cells(row)) for row in result["attacks"]]
+    measured = f"Measured on {result['date']}, {result['cores']} cores, the attacking processes included."
+    return "\n".join([_line(_HOSTILE_COLUMNS), _line(["---"] * len(_HOSTILE_COLUMNS)), *rows, "", measured])
+
+
+def _hostile_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    answer = row["answer"].removeprefix("HTTP/1.1 ") or "none, or not read"
+    milliseconds = ("p99, ms", "bound, ms", "longest /livez, ms")
+    megabytes = ("peak, MB", "allowed, MB")
+    return (
+        row["attack"],
+        _escaped(answer),
+        *(f"{row[name]:,.0f} ms" for name in milliseconds),
+        *(f"{row[name]:,.0f} MB" for name in megabytes),
+    )
+
+
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     start = (row["family"], f"`{row['class']}`", row["weights"], row["precision"])
     if "refused" in row:
