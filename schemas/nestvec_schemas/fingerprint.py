@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from nestvec_schemas.errors import EncoderNotFound
 from nestvec_schemas.manifest import Manifest
+from nestvec_schemas.towers import Tower
 
 FINGERPRINT_LENGTH: Final = 16
 """Hexadecimal digits: 64 bits."""
@@ -24,13 +26,18 @@ _NOT_OF_VECTORS: Final = ("config.pbtxt", ".md", ".txt")
 def encoder_fingerprint(manifest: Manifest) -> str:
     """The fingerprint of an exported encoder, 16 hexadecimal digits.
 
-    It depends on the graphs, the weights and the tokenizers by their checksums, and on what the service does
-    to the graph's output; not on the name, the ladder of dims, or what was measured.
+    It depends on the graphs, the weights and the tokenizers by their checksums, on what the service does to
+    an input before the graph (lengths, pixels, prompts) and to its output after it; not on the name, the
+    ladder of dims, or what was measured.
     """
     content = {
         "kind": manifest.kind,
         "dim": manifest.dim,
         "normalised": manifest.normalised,
+        "towers": _reading(manifest.towers),
+        "expert_towers": _reading(manifest.expert_towers),
+        "prompts": manifest.prompts,
+        "default_prompt": manifest.default_prompt,
         "files": {
             path: checksum
             for path, checksum in sorted(manifest.files.items())
@@ -39,6 +46,11 @@ def encoder_fingerprint(manifest: Manifest) -> str:
     }
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:FINGERPRINT_LENGTH]
+
+
+def _reading(towers: Mapping[Any, Tower]) -> dict[str, Any]:
+    """How towers read their inputs, without defaults: a setting that a later version adds changes nothing."""
+    return {name: tower.model_dump(mode="json", exclude_defaults=True) for name, tower in towers.items()}
 
 
 def check_fingerprint(manifest: Manifest, recorded: str | None) -> None:

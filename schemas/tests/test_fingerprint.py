@@ -7,14 +7,24 @@ import pytest
 from nestvec_schemas.errors import EncoderNotFound
 from nestvec_schemas.fingerprint import FINGERPRINT_LENGTH, check_fingerprint, encoder_fingerprint
 from nestvec_schemas.manifest import Manifest, Verification
+from nestvec_schemas.preprocessing.pixels import ImageTransform
 from nestvec_schemas.towers import Tower
+
+TOWER = Tower(inputs=("input_ids",), output="vector", pooling="mean", max_tokens=16)
+PHOTOS = Tower(
+    inputs=("pixels",),
+    output="vector",
+    pooling="cls",
+    max_tokens=16,
+    image_transform=ImageTransform(height=8, width=8),
+)
 
 
 def manifest(**changes: Any) -> Manifest:
     fields: dict[str, Any] = {
         "name": "tiny",
         "source": "somewhere",
-        "towers": {"text": Tower(inputs=("input_ids",), output="vector", pooling="mean", max_tokens=16)},
+        "towers": {"text": TOWER},
         "dim": 16,
         "dims": (16, 8),
         "layers": (2,),
@@ -47,6 +57,12 @@ def test_what_no_vector_depends_on_changes_no_fingerprint(change: dict[str, Any]
     [
         {"normalised": False},
         {"kind": "sparse"},
+        {"towers": {"text": TOWER.model_copy(update={"max_tokens": 8})}},
+        {"towers": {"text": TOWER.model_copy(update={"truncation_side": "left"})}},
+        {"towers": {"text": TOWER, "image": PHOTOS}},
+        {"experts": {"short": "x"}, "expert_towers": {"short": TOWER.model_copy(update={"max_tokens": 8})}},
+        {"prompts": {"document": "passage: "}},
+        {"prompts": {"web": "web: "}, "default_prompt": "web"},
         {"files": {"1/model.onnx": "e" * 64, "tokenizer.json": "b" * 64}},
         {"files": {"1/model.onnx": "a" * 64, "tokenizer.json": "e" * 64}},
         {"files": {"1/model.onnx": "a" * 64, "tokenizer.json": "b" * 64, "@image/1/model.onnx": "f" * 64}},
@@ -64,3 +80,12 @@ def test_another_encoder_under_the_same_name_is_refused() -> None:
     check_fingerprint(encoder, encoder_fingerprint(encoder))
     with pytest.raises(EncoderNotFound, match=r"tiny is another encoder.*not 0123456789abcdef\. Serve the"):
         check_fingerprint(encoder, "0123456789abcdef")
+
+
+def test_pixels_that_are_made_otherwise_are_another_encoders() -> None:
+    coarse = PHOTOS.model_copy(
+        update={"image_transform": ImageTransform(height=8, width=8, resample="nearest")}
+    )
+    assert coarse.image_transform != PHOTOS.image_transform
+    fingerprints = [encoder_fingerprint(manifest(towers={"image": tower})) for tower in (PHOTOS, coarse)]
+    assert len(set(fingerprints)) == 2
