@@ -70,8 +70,10 @@ def choose_chunk(info: EncoderInfo, passes: int, *, chosen: int | None = None, l
     """The number of texts that Milvus should send in one request.
 
     ``chosen`` if it is given, at most ``limit``, the service's maximum. Otherwise what the service
-    recommends, divided by ``passes``: the number of passes through an encoder that each text of the
-    collection takes, which Milvus requests at the same time. Raises SpecError.
+    recommends, divided by ``passes``: the number of passes through an encoder that each row of the collection
+    takes, which Milvus requests at the same time. Fields that were added before this one keep their chunks:
+    n passes together take at most 1 + 1/2 + … + 1/n times as long as one, three tries for ten.
+    Raises SpecError.
     """
     if chosen is not None:
         if isinstance(chosen, bool) or not isinstance(chosen, int) or not 1 <= chosen <= limit:
@@ -82,7 +84,7 @@ def choose_chunk(info: EncoderInfo, passes: int, *, chosen: int | None = None, l
                 "then decides.",
             )
         return chosen
-    return max(MIN_CHUNK, min(_recommended(info) // max(passes, 1), MAX_CHUNK, limit))
+    return min(max(MIN_CHUNK, _recommended(info) // max(passes, 1)), MAX_CHUNK, limit)
 
 
 def _recommended(info: EncoderInfo) -> int:

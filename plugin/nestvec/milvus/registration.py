@@ -94,11 +94,13 @@ def add_embedding(
     provider = choose_provider(options.provider or default_provider(lite=version.lite), chosen.form)
     check_source_is_kept(schema, source, version)
     _check_provider(provider, version, configs, target.key)
-    calls = MilvusCalls(version, _choose_chunk(schema, target, chosen, options.chunk))
-    _warn(provider, chosen, target)
-    prompts = chosen.texts_of(target.info.prompts, target.info.default_prompt)
     # The deepest exit counts as no exit: fields that differ only in it are of one family.
     exit = None if target.info.layers and chosen.exit == target.info.layers[0] else chosen.exit
+    passes = _passes(schema) | {_pass_of(target.address, source, replace(chosen, exit=exit))}
+    chunk = choose_chunk(target.info, len(passes), chosen=options.chunk, limit=target.max_texts)
+    calls = MilvusCalls(version, chunk)
+    _warn(provider, chosen, target)
+    prompts = chosen.texts_of(target.info.prompts, target.info.default_prompt)
     for name, config in zip(names, configs, strict=True):
         registered = replace(config, exit=exit, prompts=prompts, fingerprint=target.info.fingerprint)
         note = write_note(target.address, registered, source)
@@ -143,30 +145,25 @@ def _check_provider(
     provider.check_prompts(config)
 
 
-def _choose_chunk(
-    schema: CollectionSchema, target: _Target, config: EmbeddingConfig, chosen: int | None
-) -> int:
-    """The texts of a request, in view of the fields that the schema already has. Raises SpecError."""
-    passes = {_pass_of(service, registered) for service, registered in _registered(schema)}
-    passes.add(_pass_of(target.address, config))
-    return choose_chunk(target.info, len(passes), chosen=chosen, limit=target.max_texts)
+_Pass = tuple[str, str, EmbeddingConfig]
+"""What fields have in common whose vectors come from one pass through an encoder: the service, the source and
+how it is embedded."""
 
 
-def _pass_of(service: str, config: EmbeddingConfig) -> tuple[str, EmbeddingConfig]:
-    """What fields have in common whose vectors come from one pass through an encoder."""
-    return service, replace(config, dim=None, form="float", top=None, query_prompt=None)
+def _pass_of(service: str, source: str, config: EmbeddingConfig) -> _Pass:
+    return service, source, replace(config, dim=None, form="float", top=None, query_prompt=None)
 
 
-def _registered(schema: CollectionSchema) -> list[tuple[str, EmbeddingConfig]]:
-    """The services and configs of the fields that Milvus fills."""
+def _passes(schema: CollectionSchema) -> set[_Pass]:
+    """The passes of the fields that Milvus fills."""
     descriptions = {field.name: field.description or "" for field in schema.fields}
-    endpoints = []
+    passes = set()
     for function in schema.functions:
         note = read_note(descriptions.get(function.output_field_names[0], ""), "nestvec")
         endpoint = read_params(function.params) or (note[1] if note is not None else None)
         if endpoint is not None:
-            endpoints.append(endpoint)
-    return [(endpoint.service, endpoint.config) for endpoint in endpoints]
+            passes.add(_pass_of(endpoint.service, function.input_field_names[0], endpoint.config))
+    return passes
 
 
 def _check_configs(

@@ -54,6 +54,7 @@ def test_a_chunk_is_what_is_embedded_in_time(speed: dict[str, Any], passes: int,
 def test_a_chunk_may_be_chosen_within_what_the_service_takes() -> None:
     assert choose_chunk(info(recommended_chunk=48), 4, chosen=2048, limit=2048) == 2048
     assert choose_chunk(info(recommended_chunk=400), 1, limit=100) == 100
+    assert choose_chunk(info(recommended_chunk=400), 1, limit=MIN_CHUNK - 1) == MIN_CHUNK - 1
     for chosen in (0, -1, 2049, True, "64"):
         wrong: Any = chosen
         with pytest.raises(

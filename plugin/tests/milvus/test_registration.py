@@ -195,6 +195,20 @@ def test_the_chunk_is_shared_by_the_passes_of_a_collection(
     assert [one["max_client_batch_size"] for one in params(schema)] == [400, 400, 400, 200, 133]
 
 
+def test_the_chunk_is_shared_by_the_sources_of_a_collection(
+    schema: CollectionSchema, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_info(service, monkeypatch, 400)
+    schema.add_field("title", DataType.VARCHAR, max_length=1000)
+    client: Any = Server("v2.6.11")
+    deepest = fetch_info(service).encoder("tiny", service).layers[0]
+    given: dict[str, Any] = {"encoder": "tiny", "service": service, "client": client}
+    add(schema, "abstract", dims=[4], **given)
+    add(schema, "abstract", dims=[8], exit=deepest, **given)
+    add(schema, "title", dims=[4], **given)
+    assert [one["max_client_batch_size"] for one in params(schema)] == [400, 400, 200]
+
+
 def test_a_text_field_is_a_source_where_milvus_has_them(schema: CollectionSchema, service: str) -> None:
     schema.add_field("body", DataType.TEXT)
     given: dict[str, Any] = {"encoder": "tiny", "service": service, "dims": [4]}
