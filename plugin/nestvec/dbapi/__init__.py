@@ -5,7 +5,6 @@ Parameters are bound as values, never pasted into the SQL: a mapping for ``:name
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 
@@ -38,7 +37,7 @@ from nestvec.dbapi.types import (
     Timestamp,
     TimestampFromTicks,
 )
-from nestvec.milvus.address import CONNECT_SECONDS, ConnectSettings
+from nestvec.milvus.address import CONNECT_SECONDS, MAX_CONNECT_SECONDS, ConnectSettings
 from nestvec.sql.settings import SessionSettings
 
 __all__ = [
@@ -154,8 +153,11 @@ def _connecting(
         limit = float(seconds) if seconds else CONNECT_SECONDS
     except ValueError:
         limit = 0.0
-    if not 0 < limit < math.inf:
-        raise interface_error("the timeout is not a number of seconds", "Write a number above 0.")
+    if not 0 < limit <= MAX_CONNECT_SECONDS:
+        raise interface_error(
+            "the timeout is not a number of seconds",
+            f"Write a number above 0, at most {MAX_CONNECT_SECONDS:,.0f}.",
+        )
     return ConnectSettings(
         timeout=limit,
         ca_file=_file("CA_FILE", ca_file),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from nestvec_schemas.errors import StoreUnreachable
 
 DEFAULT_PORT: Final = 19530
 CONNECT_SECONDS: Final = 10.0
+MAX_CONNECT_SECONDS: Final = 86_400.0
+"""Sockets take no more than some years, and gRPC's deadlines neither."""
 
 _SCHEMES: Final = {
     "http": "http",
@@ -37,7 +40,7 @@ class ConnectSettings:
     """How to connect to a Milvus server."""
 
     timeout: float = CONNECT_SECONDS
-    """Seconds to wait for an answer."""
+    """Seconds to wait for an answer, at most a day."""
 
     ca_file: Path | None = None
     """Certificates (PEM) to trust instead of those of the system."""
@@ -50,6 +53,16 @@ class ConnectSettings:
 
     server_name: str = ""
     """The name in the server's certificate, where it is not the host of the address."""
+
+    def __post_init__(self) -> None:
+        """Raises StoreUnreachable for a time that is none."""
+        if not 0 < self.timeout <= MAX_CONNECT_SECONDS:
+            raise StoreUnreachable(
+                "this is no time to wait for Milvus",
+                value=self.timeout,
+                next_step=f"Give --timeout (timeout of nestvec.connect) as seconds, more than 0 and at most "
+                f"{MAX_CONNECT_SECONDS:,.0f}.",
+            )
 
     def tls_context(self) -> ssl.SSLContext:
         """The files as a context. Raises StoreUnreachable, naming the file that cannot be used."""
@@ -127,9 +140,9 @@ class MilvusAddress:
         return self.uri.startswith("https://")
 
     @property
-    def is_cloud(self) -> bool:
-        """Whether it is Zilliz Cloud."""
-        return self.host.endswith(_CLOUD_HOSTS)
+    def place(self) -> str:
+        """Host and port of a server, as a URL has them."""
+        return f"{_bracketed(self.host)}:{self.port}"
 
 
 def parse_address(text: str, *, token: str = "", database: str = "") -> MilvusAddress:
@@ -168,7 +181,9 @@ def _has_port(address: str) -> bool:
 
 
 def _is_path(address: str) -> bool:
-    return address.startswith((".", "/", "~")) or "\\" in address or Path(address).exists()
+    # A password may have a backslash. os.path.exists is false for a name that is too long.
+    backslash = "\\" in address and "@" not in address
+    return address.startswith((".", "/", "~")) or backslash or os.path.exists(address)  # noqa: PTH110
 
 
 def _not_a_database(path: Path) -> StoreUnreachable:
@@ -229,8 +244,7 @@ def _address(parts: SplitResult, token: str, database: str) -> MilvusAddress:
             next_step="Give the API key, or USER:PASSWORD, with --token or NESTVEC_TOKEN (token of "
             "nestvec.connect).",
         )
-    shown = f"[{host}]" if ":" in host else host
-    return MilvusAddress(f"{scheme}://{shown}:{port}", token, database, host, port)
+    return MilvusAddress(f"{scheme}://{_bracketed(host)}:{port}", token, database, host, port)
 
 
 def _credentials(parts: SplitResult) -> str:

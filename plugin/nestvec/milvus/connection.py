@@ -126,7 +126,7 @@ def _check_server(address: MilvusAddress, settings: ConnectSettings) -> None:
         raise StoreUnreachable(
             "files and names for TLS have no meaning at an address without TLS",
             value=address.uri,
-            next_step=f"Write https://{address.host}:{address.port}, or omit them.",
+            next_step=f"Write https://{address.place}, or omit them.",
         )
     if address.secure:
         settings.tls_context()

@@ -41,7 +41,6 @@ def diagnose(address: MilvusAddress, settings: ConnectSettings) -> StoreUnreacha
 
 
 def _connect(address: MilvusAddress, seconds: float) -> socket.socket:
-    place = f"{address.host}:{address.port}"
     try:
         return socket.create_connection((address.host, address.port), max(seconds, 0.1))
     except (socket.gaierror, UnicodeError) as error:
@@ -53,19 +52,19 @@ def _connect(address: MilvusAddress, seconds: float) -> socket.socket:
     except ConnectionRefusedError as error:
         raise StoreUnreachable(
             "nothing listens at the address of Milvus",
-            value=place,
+            value=address.place,
             next_step="Start Milvus there, or correct the address; a path that ends in .db needs no server.",
         ) from error
     except TimeoutError as error:
         raise StoreUnreachable(
             f"the host of Milvus does not answer within {seconds:g} s",
-            value=place,
+            value=address.place,
             next_step="Check the address, the network and its firewalls, or give it longer with --timeout.",
         ) from error
     except OSError as error:
         raise StoreUnreachable(
             "the host of Milvus cannot be reached",
-            value=f"{place}: {error.strerror or error}",
+            value=f"{address.place}: {error.strerror or error}",
             next_step="Check the address and the network.",
         ) from error
 
@@ -96,16 +95,15 @@ def _diagnose_plain(address: MilvusAddress, deadline: float) -> StoreUnreachable
 
 
 def _http_server(address: MilvusAddress, answer: bytes) -> StoreUnreachable:
-    place = f"{address.host}:{address.port}"
     if b'"max_client_batch_size"' in answer or b'"encoders"' in answer:
         return StoreUnreachable(
             "this is the address of nestvec's service, not of Milvus",
-            value=place,
+            value=address.place,
             next_step="Give Milvus's address with --uri; that of the service belongs to the collection.",
         )
     return StoreUnreachable(
         "a web server answers at the address of Milvus",
-        value=f"{place}: {answer.splitlines()[0][:60].decode('ascii', 'replace')}",
+        value=f"{address.place}: {answer.splitlines()[0][:60].decode('ascii', 'replace')}",
         next_step="Correct the port: Milvus's API is usually at 19530, neither at its web page nor at Attu.",
     )
 
@@ -114,7 +112,7 @@ def _needs_tls(address: MilvusAddress) -> StoreUnreachable:
     return StoreUnreachable(
         "the server requires TLS, and the address is one without it",
         value=address.uri,
-        next_step=f"Write https://{address.host}:{address.port}, and --ca-file for your own certificate.",
+        next_step=f"Write https://{address.place}, and --ca-file for your own certificate.",
     )
 
 
@@ -203,6 +201,6 @@ def _no_tls(
         return StoreUnreachable(
             "the server does not speak TLS at this port",
             value=address.uri,
-            next_step=f"Write http://{address.host}:{address.port}, or correct the port.",
+            next_step=f"Write http://{address.place}, or correct the port.",
         )
     return None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import nestvec
+import nestvec.dbapi
 from nestvec.milvus.address import ConnectSettings, parse_address
 from nestvec_schemas.errors import StoreUnreachable
 
@@ -26,6 +29,7 @@ from nestvec_schemas.errors import StoreUnreachable
         ("HTTPS://Host:19530", "https://host:19530", "", ""),
         ("https://host", "https://host:443", "", ""),
         ("root:Mil%40vus@host:19530", "http://host:19530", "root:Mil@vus", ""),
+        (r"root:Mil\vus@host:19530", "http://host:19530", r"root:Mil\vus", ""),
         ("http://root:Milvus@host/papers/", "http://host:19530", "root:Milvus", "papers"),
         ("::1", "http://[::1]:19530", "", ""),
         ("[::1]:7", "http://[::1]:7", "", ""),
@@ -88,6 +92,23 @@ def test_a_folder_names_its_databases(tmp_path: Path) -> None:
     (tmp_path / "papers.db").mkdir()
     with pytest.raises(StoreUnreachable, match=r"Name a database in it: .*/papers\.db\. It has papers\.db"):
         parse_address(str(tmp_path))
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan, math.inf, 1e12])
+def test_a_time_that_is_none_is_refused(seconds: float) -> None:
+    with pytest.raises(StoreUnreachable, match=r"no time to wait.*at most 86,400"):
+        ConnectSettings(timeout=seconds)
+    with pytest.raises(nestvec.dbapi.InterfaceError, match=r"above 0, at most 86,400"):
+        nestvec.connect("http://127.0.0.1:1", timeout=seconds)
+
+
+def test_an_address_may_be_long() -> None:
+    assert parse_address("a" * 5_000).host == "a" * 5_000
+
+
+def test_a_place_is_as_in_a_url() -> None:
+    assert parse_address("::1").place == "[::1]:19530"
+    assert parse_address("https://host").place == "host:443"
 
 
 @given(st.text(max_size=40) | st.text(":/@[]?#.%db1a ", max_size=20))
