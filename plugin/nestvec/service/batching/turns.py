@@ -60,7 +60,7 @@ class ClientTurns:
         except asyncio.CancelledError:
             if waiting.done() and not waiting.cancelled():
                 self.give_back(client, large=large)  # the turn came and nobody uses it
-            else:
+            elif waiting in queue:  # a turn that ended meanwhile may have passed over it
                 queue.remove(waiting)
             raise
 

@@ -66,9 +66,12 @@ def _has_repeated_name(data: bytes | bytearray, values: Mapping[str, Any]) -> bo
             strings += 1
         elif type(value) is list and set(map(type, value)) == {str}:
             strings += len(value)
-    # Otherwise there are quotes in texts, or more texts in other values: the names themselves are counted.
-    return data.count(b'"') != 2 * strings and any(
-        data.count(b'"' + name.encode() + b'"') != 1 for name in values
+    if data.count(b'"') == 2 * strings:
+        return False
+    # There are quotes in texts, or more texts in other values: the names themselves are counted, unless one
+    # may be written with escapes.
+    return (
+        b"\\u" in data or b"\\/" in data or any(data.count(b'"%b"' % name.encode()) != 1 for name in values)
     )
 
 

@@ -115,3 +115,18 @@ def test_waiting_ends_with_the_time() -> None:
             await Turn(turns, "a", large=False).start()
 
     asyncio.run(work())
+
+
+def test_a_turn_that_ends_while_a_waiting_request_is_cancelled() -> None:
+    async def work() -> None:
+        turns = ClientTurns(small=1)
+        assert turns.take_now("a", large=False)
+        waiting = asyncio.create_task(turns.take("a", large=False, returning=False))
+        await settle()
+        waiting.cancel()
+        turns.give_back("a", large=False)  # before the request has seen that it is cancelled
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert not turns._lines
+
+    asyncio.run(work())

@@ -155,7 +155,19 @@ def test_damaged_bodies(body: dict[str, Any], layout: dict[str, Any], data: st.D
     assert read(bytes(written)) == reference(bytes(written))
 
 
-structure = [b'"inputs"', b'"query"', b'"documents"', b'"text"', b":", b",", b"[", b"]", b"{", b"}"]
+structure = [
+    b'"inputs"',
+    b'"in\\u0070uts"',
+    b'"query"',
+    b'"documents"',
+    b'"text"',
+    b":",
+    b",",
+    b"[",
+    b"]",
+    b"{",
+    b"}",
+]
 scalars_written = [
     b"1",
     b"-0",

@@ -116,6 +116,11 @@ def test_documents_are_read_as_texts() -> None:
         (b'{"inputs":"a","inputs":"b"}', BodyInvalid, "body.inputs is invalid: the field is there twice"),
         (b'{"x":1,"inputs":"a","x" : 1}', BodyInvalid, "body.x is invalid: the field is there twice"),
         (b'{"x":"inputs","inputs":"a","inputs":"b"}', BodyInvalid, "the field is there twice"),
+        (
+            b'{"inputs":"a","in\\u0070uts":"b"}',
+            BodyInvalid,
+            "body.inputs is invalid: the field is there twice",
+        ),
         (b'{"inputs":["a","\xff"]}', BodyNotJson, "byte 16 is not UTF-8"),
         (b'{"inputs":"a\n"}', BodyNotJson, "byte 12 is 0x0a"),
         (b'{"inputs":"a\\x"}', BodyNotJson, "byte 12 is '\\\\'"),
