@@ -246,7 +246,7 @@ def test_milvus_puts_the_prompts_before_the_texts(service: str) -> None:
     config = EmbeddingConfig("minilm", 64, prompts=Prompts("passage: ", "query: "))
     schema = text_schema()
     schema.add_field("v", DataType.FLOAT_VECTOR, dim=64)
-    params = PROVIDERS["tei"].write_params(service, config, None)
+    params = PROVIDERS["tei"].write_params(service, config, MilvusCalls())
     schema.add_function(Function("v_embedding", FunctionType.TEXTEMBEDDING, ["text"], ["v"], params=params))
     milvus = GoMilvus()
     milvus.create_collection("papers", schema)
@@ -262,7 +262,7 @@ def test_a_nullable_source_is_refused_by_milvus_and_before(service: str) -> None
     with pytest.raises(SpecError, match="may be null: note"):
         nestvec.add_embedding(schema, "note", encoder="minilm", dims=[64], service=service, client=client)
     schema.add_field("v", DataType.FLOAT_VECTOR, dim=64)
-    params = PROVIDERS["tei"].write_params(service, EmbeddingConfig("minilm", 64), None)
+    params = PROVIDERS["tei"].write_params(service, EmbeddingConfig("minilm", 64), MilvusCalls())
     schema.add_function(Function("v_embedding", FunctionType.TEXTEMBEDDING, ["note"], ["v"], params=params))
     with pytest.raises(GoError, match="cannot be nullable"):
         milvus.create_collection("papers", schema)

@@ -15,6 +15,7 @@ from integration_tests.fixtures.services import vacant_address
 from pymilvus import DataType, Function, FunctionType, MilvusClient
 
 from nestvec.cli import cli
+from nestvec.milvus.calls import MilvusCalls
 from nestvec.milvus.catalog import read_table
 from nestvec.milvus.connection import open_milvus
 from nestvec.milvus.providers import PROVIDERS
@@ -54,7 +55,7 @@ def database(service: str, models: Path, tmp_path_factory: pytest.TempPathFactor
         index = client.prepare_index_params()
         for column, metric in METRICS.items():
             schema.add_field(column, DataType.FLOAT_VECTOR, dim=DIM)
-            params = PROVIDERS["openai"].write_params(service, EmbeddingConfig("minilm", DIM), None)
+            params = PROVIDERS["openai"].write_params(service, EmbeddingConfig("minilm", DIM), MilvusCalls())
             schema.add_function(
                 Function(f"fill_{column}", FunctionType.TEXTEMBEDDING, ["doc"], [column], params=params)
             )

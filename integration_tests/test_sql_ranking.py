@@ -17,6 +17,7 @@ from pymilvus import AsyncMilvusClient, DataType, Function, FunctionType, Milvus
 
 from nestvec.client.http import EmbeddingRequest
 from nestvec.client.service_client import embed_vectors
+from nestvec.milvus.calls import MilvusCalls
 from nestvec.milvus.connection import open_milvus
 from nestvec.milvus.providers import PROVIDERS
 from nestvec.milvus.steps import adrive
@@ -61,7 +62,7 @@ def client(service: str, models: Path, database: str) -> Iterator[MilvusClient]:
         schema.add_field("doc", DataType.VARCHAR, max_length=500, enable_analyzer=True)
         schema.add_field("v", DataType.FLOAT_VECTOR, dim=DIM)
         schema.add_field("words", DataType.SPARSE_FLOAT_VECTOR)
-        params = PROVIDERS["openai"].write_params(service, EmbeddingConfig("minilm", DIM), None)
+        params = PROVIDERS["openai"].write_params(service, EmbeddingConfig("minilm", DIM), MilvusCalls())
         schema.add_function(Function("fill", FunctionType.TEXTEMBEDDING, ["doc"], ["v"], params=params))
         schema.add_function(Function("bm25", FunctionType.BM25, ["doc"], ["words"]))
         index = client.prepare_index_params()

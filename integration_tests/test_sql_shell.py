@@ -18,6 +18,7 @@ from prompt_toolkit.output import DummyOutput
 from pymilvus import DataType, Function, FunctionType, MilvusClient
 
 from nestvec.cli import cli
+from nestvec.milvus.calls import MilvusCalls
 from nestvec.milvus.connection import open_milvus
 from nestvec.milvus.providers import PROVIDERS
 from nestvec.shell.complete import NameCatalog, SqlCompleter
@@ -46,7 +47,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> str:
                 column = f"title_{dim}"
                 schema.add_field(column, DataType.FLOAT_VECTOR, dim=dim)
                 params = PROVIDERS["openai"].write_params(
-                    "http://127.0.0.1:9", EmbeddingConfig("minilm", dim), None
+                    "http://127.0.0.1:9", EmbeddingConfig("minilm", dim), MilvusCalls()
                 )
                 schema.add_function(
                     Function(column, FunctionType.TEXTEMBEDDING, ["title"], [column], params=params)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nestvec.client.service_client import EncoderInfo
+from nestvec.client.service_key import ServiceKey
 from nestvec.milvus.server_version import THREE, UNKNOWN_VERSION, ServerVersion
 from nestvec_schemas.errors import SpecError
 
@@ -40,11 +41,14 @@ _SECONDS_OF_THREE: Final = 60.0
 
 @dataclass(frozen=True)
 class MilvusCalls:
-    """How Milvus calls the service for one field."""
+    """How Milvus calls the service for one field; by default, a server and a service that were not asked."""
 
     version: ServerVersion = UNKNOWN_VERSION
     chunk: int = DEFAULT_CHUNK
     """Texts in a request, of the providers that let a Function choose."""
+
+    key: ServiceKey | None = None
+    """For a service with API keys."""
 
     @property
     def timeout_ms(self) -> int | None:
@@ -55,10 +59,6 @@ class MilvusCalls:
     def deadline(self) -> float:
         """Seconds for one request, to a tenth."""
         return try_seconds(_SECONDS_OF_THREE if self.version.at_least(THREE) else _SECONDS)
-
-
-UNKNOWN_CALLS: Final = MilvusCalls()
-"""How a server that was not asked calls a service that was not asked."""
 
 
 def try_seconds(seconds: float) -> float:

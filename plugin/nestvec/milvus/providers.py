@@ -16,8 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final, Literal
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from nestvec.client.service_key import ServiceKey
-from nestvec.milvus.calls import CALLS_PER_INSERT, MAX_CHUNK, UNKNOWN_CALLS, MilvusCalls
+from nestvec.milvus.calls import CALLS_PER_INSERT, MAX_CHUNK, MilvusCalls
 from nestvec.milvus.credentials import credential_params
 from nestvec.milvus.server_version import (
     CALLS_COHERE_WITH_DIM,
@@ -122,13 +121,7 @@ class Provider(ABC):
         return not self.cluster_path
 
     @abstractmethod
-    def write_params(
-        self,
-        service: str,
-        config: EmbeddingConfig,
-        key: ServiceKey | None,
-        calls: MilvusCalls = UNKNOWN_CALLS,
-    ) -> FunctionParams:
+    def write_params(self, service: str, config: EmbeddingConfig, calls: MilvusCalls) -> FunctionParams:
         """The params of a TEXTEMBEDDING Function (contracts: Milvus 2.6, Milvus Lite 3.2)."""
 
     @abstractmethod
@@ -182,19 +175,13 @@ class OpenAIProvider(Provider):
     sends_prompts = False
     needs_credential = False
 
-    def write_params(
-        self,
-        service: str,
-        config: EmbeddingConfig,
-        key: ServiceKey | None,
-        calls: MilvusCalls = UNKNOWN_CALLS,
-    ) -> FunctionParams:
+    def write_params(self, service: str, config: EmbeddingConfig, calls: MilvusCalls) -> FunctionParams:
         return {
             "provider": self.name,
             "base_url": f"{service}/v1",
             "model_name": format_model_name(config),
             **_chosen("dimensions", config.dim),
-            "api_key": key.api_key if key else NO_KEY,
+            "api_key": calls.key.api_key if calls.key else NO_KEY,
             _CHUNK: calls.chunk,
             **_chosen(_FINGERPRINT, config.fingerprint),
         }
@@ -222,13 +209,7 @@ class TeiProvider(Provider):
 
     name = "tei"
 
-    def write_params(
-        self,
-        service: str,
-        config: EmbeddingConfig,
-        key: ServiceKey | None,
-        calls: MilvusCalls = UNKNOWN_CALLS,
-    ) -> FunctionParams:
+    def write_params(self, service: str, config: EmbeddingConfig, calls: MilvusCalls) -> FunctionParams:
         params: FunctionParams = {
             "provider": self.name,
             "endpoint": f"{service}?{urlencode(self._query_string(config) | {'deadline': calls.deadline})}",
@@ -239,7 +220,7 @@ class TeiProvider(Provider):
             params["ingestion_prompt"] = config.prompts.document
         if config.prompts.query:
             params["search_prompt"] = config.prompts.query
-        return params | credential_params(key, calls.version)
+        return params | credential_params(calls.key, calls.version)
 
     def read_params(self, params: Mapping[str, Any]) -> Endpoint | None:
         endpoint = _read_address(str(params.get("endpoint", "")), self.name)
@@ -271,19 +252,13 @@ class ClusterProvider(Provider):
         """Always: the ``input_type`` says it."""
         return True
 
-    def write_params(
-        self,
-        service: str,
-        config: EmbeddingConfig,
-        key: ServiceKey | None,
-        calls: MilvusCalls = UNKNOWN_CALLS,
-    ) -> FunctionParams:
+    def write_params(self, service: str, config: EmbeddingConfig, calls: MilvusCalls) -> FunctionParams:
         with_dim = not self.sends_dim(calls)
         params: FunctionParams = {
             "provider": self.name,
             "model_name": format_model_name(config, with_dim=with_dim),
         }
-        return params | _chosen("dim", config.dim) | credential_params(key, calls.version)
+        return params | _chosen("dim", config.dim) | credential_params(calls.key, calls.version)
 
     def sends_dim(self, calls: MilvusCalls) -> bool:
         """Whether the server's release certainly sends the Function's dim; its model name has it

@@ -98,7 +98,7 @@ def add_embedding(
     exit = None if target.info.layers and chosen.exit == target.info.layers[0] else chosen.exit
     passes = _passes(schema) | {_pass_of(target.address, source, replace(chosen, exit=exit))}
     chunk = choose_chunk(target.info, len(passes), chosen=options.chunk, limit=target.max_texts)
-    calls = MilvusCalls(version, chunk)
+    calls = MilvusCalls(version, chunk, target.key)
     _warn(provider, chosen, target)
     prompts = chosen.texts_of(target.info.prompts, target.info.default_prompt)
     for name, config in zip(names, configs, strict=True):
@@ -107,7 +107,7 @@ def add_embedding(
         described = chosen.form != "float" or not provider.has_own_address
         _add_field(schema, name, registered, note if described else None)
         if chosen.form not in CLIENT_SIDE_FORMS:
-            params = provider.write_params(target.address, registered, target.key, calls)
+            params = provider.write_params(target.address, registered, calls)
             _add_function(schema, source, name, params)
 
 

@@ -39,7 +39,7 @@ naming = sorted(name for name, provider in PROVIDERS.items() if provider.has_own
 
 @given(name=st.sampled_from(naming), service=services, config=configs)
 def test_what_is_written_is_read_back(name: ProviderName, service: str, config: EmbeddingConfig) -> None:
-    params = PROVIDERS[name].write_params(service, config, None)
+    params = PROVIDERS[name].write_params(service, config, MilvusCalls())
     # Milvus describes every value as a string.
     endpoint = read_params({key: str(value) for key, value in params.items()})
     # The openai provider's dim is the field's own.
@@ -58,7 +58,7 @@ def test_a_note_is_read_back(service: str, config: EmbeddingConfig, source: str)
 
 @given(service=services, config=configs)
 def test_cohere_params_do_not_say_which_service_it_is(service: str, config: EmbeddingConfig) -> None:
-    params = PROVIDERS["cohere"].write_params(service, config, None)
+    params = PROVIDERS["cohere"].write_params(service, config, MilvusCalls())
     assert set(params) == {"provider", "model_name", "dim"}
     assert read_params(params) is None
 
@@ -66,7 +66,7 @@ def test_cohere_params_do_not_say_which_service_it_is(service: str, config: Embe
 def test_texts_of_a_request_and_rows_of_an_insert_are_read_back() -> None:
     calls = MilvusCalls(parse_version("v2.6.11"), 48)
     for name in naming:
-        params = PROVIDERS[name].write_params("http://h:1", EmbeddingConfig("a", 8), None, calls)
+        params = PROVIDERS[name].write_params("http://h:1", EmbeddingConfig("a", 8), calls)
         endpoint = read_params({key: str(value) for key, value in params.items()})
         assert endpoint is not None
         assert (endpoint.chunk, endpoint.max_insert_rows) == (48, 240)
@@ -109,23 +109,21 @@ def test_a_function_of_tei_without_a_chunk_has_milvus_own() -> None:
 )
 def test_the_name_has_the_dim_where_cohere_does_not_send_it(version: str, name: str) -> None:
     calls = MilvusCalls(parse_version(version))
-    params = PROVIDERS["cohere"].write_params("http://h:1", EmbeddingConfig("minilm", 64), None, calls)
+    params = PROVIDERS["cohere"].write_params("http://h:1", EmbeddingConfig("minilm", 64), calls)
     assert (params["model_name"], params["dim"]) == (name, 64)
 
 
 def test_milvus_3_waits_for_longer() -> None:
     config = EmbeddingConfig("minilm", 64)
     for version, timeout, deadline in (("v2.6.19", None, "8.4"), ("3.0.0-beta", 60_000, "18.4")):
-        params = PROVIDERS["tei"].write_params(
-            "http://h:1", config, None, MilvusCalls(parse_version(version))
-        )
+        params = PROVIDERS["tei"].write_params("http://h:1", config, MilvusCalls(parse_version(version)))
         assert params.get("timeout_ms") == timeout
         assert str(params["endpoint"]).endswith(f"&deadline={deadline}")
 
 
 def test_voyage_fills_int8_from_2_6_10_on() -> None:
     voyage = PROVIDERS["voyageai"]
-    assert voyage.write_params("http://h:1", EmbeddingConfig("minilm@3", 64), None) == {
+    assert voyage.write_params("http://h:1", EmbeddingConfig("minilm@3", 64), MilvusCalls()) == {
         "provider": "voyageai",
         "model_name": "minilm@3",
         "dim": 64,
@@ -139,7 +137,7 @@ def test_voyage_fills_int8_from_2_6_10_on() -> None:
 def test_a_fingerprint_is_read_back() -> None:
     config = EmbeddingConfig("minilm", 64, fingerprint="0123456789abcdef")
     for name in naming:
-        endpoint = read_params(PROVIDERS[name].write_params("http://h:1", config, None))
+        endpoint = read_params(PROVIDERS[name].write_params("http://h:1", config, MilvusCalls()))
         assert endpoint is not None
         assert endpoint.config.fingerprint == "0123456789abcdef"
     note = read_note(write_note("http://h:1", config, "abstract"), "nestvec")
@@ -148,7 +146,7 @@ def test_a_fingerprint_is_read_back() -> None:
 
 
 def written(name: ProviderName, config: EmbeddingConfig) -> dict[str, str | int]:
-    return PROVIDERS[name].write_params("http://h:1", config, None)
+    return PROVIDERS[name].write_params("http://h:1", config, MilvusCalls())
 
 
 def test_params_as_each_provider_takes_them() -> None:
