@@ -24,9 +24,11 @@ from nestvec.service.scoring import (
     score_logits,
     score_token_sums,
 )
-from nestvec_schemas.errors import EmptyInput, InputTooLong, NotOffered, TooManyInputs
+from nestvec_schemas.embedding_config import EmbeddingConfig
+from nestvec_schemas.errors import BodyInvalid, EmptyInput, InputTooLong, NotOffered, TooManyInputs
+from nestvec_schemas.fingerprint import check_fingerprint
 from nestvec_schemas.late_interaction import maxsim
-from nestvec_schemas.manifest import PromptName
+from nestvec_schemas.manifest import Manifest, PromptName
 from nestvec_schemas.towers import Role
 from nestvec_schemas.vectors import Vectors, normalise
 
@@ -151,9 +153,11 @@ async def rank(embedder: Embedder, task: RankingTask) -> tuple[Scores, Embedding
     """The scores of the documents, and what they took; its outputs are the raw scores.
 
     An empty document has the lowest score there is. No score depends on the other documents. Raises what
-    ``Embedder.embed`` does, TooManyInputs, InputTooLong, EmptyInput for an empty query or no document.
+    ``Embedder.embed`` does, TooManyInputs, InputTooLong, EmptyInput for an empty query or no document,
+    BodyInvalid for a dim, EncoderNotFound for an encoder of another fingerprint.
     """
     check_ranking(task.query, task.documents)
+    _check_encoder(embedder.encoders[task.encoder].manifest, task.options.config)
     scorer = await _scorer(embedder, task)
     raw = np.full(len(task.documents), scorer.lowest)
     result = scorer.started
@@ -184,6 +188,16 @@ def check_ranking(query: str, documents: Sequence[str]) -> None:
             value=characters,
             next_step="Split the documents over several requests: no score depends on the other documents.",
         )
+
+
+def _check_encoder(manifest: Manifest, config: EmbeddingConfig) -> None:
+    if config.dim is not None:
+        raise BodyInvalid(
+            "scores have no dims to choose from",
+            value=config.dim,
+            next_step="Omit dim= from the address.",
+        )
+    check_fingerprint(manifest, config.fingerprint)
 
 
 def _pieces(task: RankingTask) -> Iterator[list[int]]:

@@ -25,9 +25,11 @@ from nestvec.service.preprocess.inputs import EmbedInput
 from nestvec.service.preprocess.tokenizer import Direction
 from nestvec.service.preprocess.truncation import Overlong, Truncation
 from nestvec.service.prompts import choose_prompt, put_prompt
+from nestvec.service.ranking import RankingTask, rank
+from nestvec.service.scoring import Float64Array, Scores
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import BodyInvalid, EmptyInput, NotOffered, TooManyInputs
+from nestvec_schemas.errors import BodyInvalid, DimNotOffered, EmptyInput, NotOffered, TooManyInputs
 from nestvec_schemas.fingerprint import check_fingerprint
 from nestvec_schemas.manifest import PromptName
 from nestvec_schemas.on_error import OnError
@@ -91,11 +93,22 @@ async def embed_dense(request: Request, call: EmbedCall) -> EmbeddingResult:
     outputs = await off_loop(
         manifest.dim * len(result.outputs), lambda: nest(result.vectors, dim, normalised=normalised)
     )
-    return replace(
-        result,
-        outputs=outputs,
-        timing=replace(result.timing, total=time.perf_counter() - started),
-    )
+    return _with_total(replace(result, outputs=outputs), started)
+
+
+async def embed_tokens(request: Request, call: EmbedCall) -> EmbeddingResult:
+    """Embed by an encoder for late interaction: the outputs are (t, dim) float32, one for each input.
+
+    Raises what ``embed_dense`` does; DimNotOffered for any dim but the encoder's.
+    """
+    manifest = selected_encoder(request, call.config, "multivector").manifest
+    if call.config.dim not in (None, manifest.dim):
+        raise DimNotOffered(
+            "token vectors are compared at their full length",
+            value=call.config.dim,
+            next_step=f"Omit dim=, or request {manifest.dim}.",
+        )
+    return await embed_inputs(request, call)
 
 
 async def embed_inputs(request: Request, call: EmbedCall) -> EmbeddingResult:
@@ -116,6 +129,27 @@ async def embed_inputs(request: Request, call: EmbedCall) -> EmbeddingResult:
     inputs = await off_loop(sum(map(len, call.inputs)) // _CHARACTERS_PER_NUMBER, prompted_inputs)
     options = EmbedOptions(config, call.truncation, call.on_error, choice.role)
     result = await while_connected(request, embedder.embed(name, inputs, options))
+    return _with_total(result, started)
+
+
+async def rank_connected(request: Request, task: RankingTask) -> tuple[Scores, EmbeddingResult]:
+    """``rank``, as long as the client is connected. Raises ClientDisconnect, else what ``rank`` does."""
+    started = time.perf_counter()
+    scores, result = await while_connected(request, rank(embedder_of(request), task))
+    return scores, _with_total(result, started)
+
+
+async def score_connected(request: Request, task: RankingTask) -> tuple[Float64Array, EmbeddingResult]:
+    """The scores of texts in their order, (n,): cosines by a dense encoder, else from 0 to 1.
+
+    Raises what ``rank_connected`` does.
+    """
+    scores, result = await rank_connected(request, task)
+    is_dense = embedder_of(request).encoders[task.encoder].manifest.kind == "dense"
+    return scores.raw if is_dense else scores.relevance, result
+
+
+def _with_total(result: EmbeddingResult, started: float) -> EmbeddingResult:
     return replace(result, timing=replace(result.timing, total=time.perf_counter() - started))
 
 

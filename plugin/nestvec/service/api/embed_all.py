@@ -12,16 +12,14 @@ from nestvec.service.api.common import (
     EmbedCall,
     TruncationFields,
     as_input_list,
-    embed_inputs,
+    embed_tokens,
     embedder_of,
     json_response,
-    selected_encoder,
 )
 from nestvec.service.api.error_responses import error_models
 from nestvec.service.api.selection import QueryString, select_encoder
 from nestvec.service.bodies.fields import Inputs
 from nestvec.service.bodies.route import BodyRoute
-from nestvec_schemas.errors import DimNotOffered
 from nestvec_schemas.manifest import PromptName
 
 router = APIRouter(tags=["TEI"], responses=error_models("/embed_all"), route_class=BodyRoute)
@@ -43,24 +41,16 @@ async def embed_all(body: EmbedAllRequest, request: Request, query: QueryString)
     """The vectors of each text's tokens: a query's include its padding, a document's omit punctuation. Token
     ids are taken as they are."""
     settings = embedder_of(request).settings
-    config = select_encoder(query)
-    manifest = selected_encoder(request, config, "multivector").manifest
-    if config.dim not in (None, manifest.dim):
-        raise DimNotOffered(
-            "token vectors are compared at their full length",
-            value=config.dim,
-            next_step=f"Omit dim=, or request {manifest.dim}.",
-        )
     inputs = as_input_list(body.inputs)
     texts = all(isinstance(value, str) for value in inputs)
     call = EmbedCall(
         inputs=inputs,
-        config=config,
+        config=select_encoder(query),
         truncation=body.truncation(query, settings),
         on_error=query.on_error or settings.on_error,
         prompt=body.prompt_name or ("document" if texts else None),
     )
-    result = await embed_inputs(request, call)
+    result = await embed_tokens(request, call)
     return await json_response(
         lambda: [np.ascontiguousarray(vectors) for vectors in result.outputs], result, inputs
     )

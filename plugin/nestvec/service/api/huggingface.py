@@ -3,8 +3,6 @@ provider and ``InferenceClient``; and TEI's ``/similarity``."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Request, Response
@@ -17,13 +15,12 @@ from nestvec.service.api.common import (
     embed_dense,
     embedder_of,
     json_response,
-    while_connected,
+    score_connected,
 )
 from nestvec.service.api.error_responses import error_models
 from nestvec.service.api.selection import (
     DIM_DESCRIPTION,
     PROMPT_DESCRIPTION,
-    QueryFields,
     QueryString,
     select_encoder,
 )
@@ -33,9 +30,8 @@ from nestvec.service.bodies.readers import BodyReader
 from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.embedder import EmbedOptions
 from nestvec.service.encoders import resolve_encoder
-from nestvec.service.ranking import RankingTask, rank
+from nestvec.service.ranking import RankingTask
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import BodyInvalid
 from nestvec_schemas.manifest import PromptName
 
 router = APIRouter(
@@ -118,27 +114,15 @@ async def compare_sentences(
 ) -> Response:
     """The score of each sentence with the source sentence, in their order: the cosine of a dense encoder's
     vectors, else the score of ``/rerank``. An empty sentence has the lowest score."""
-    started = time.perf_counter()
     embedder, settings = embedder_of(request), embedder_of(request).settings
     sentences = body.inputs.sentences
     check_count(sentences, settings.load.inputs)
-    config = _without_dim(select_encoder(query, EmbeddingConfig(model)), query)
+    config = select_encoder(query, EmbeddingConfig(model))
     name = resolve_encoder(embedder.encoders, config.encoder)
     options = EmbedOptions(config, body.truncation(query, settings), query.on_error or settings.on_error)
     task = RankingTask(name, body.inputs.source_sentence, sentences, options, body.prompt_name)
-    scores, result = await while_connected(request, rank(embedder, task))
-    result = replace(result, timing=replace(result.timing, total=time.perf_counter() - started))
-    dense = embedder.encoders[name].manifest.kind == "dense"
-    numbers = scores.raw if dense else scores.relevance
-    return await json_response(lambda: numbers, result, [body.inputs.source_sentence, *sentences])
-
-
-def _without_dim(config: EmbeddingConfig, query: QueryFields) -> EmbeddingConfig:
-    if config.dim is not None:
-        raise BodyInvalid(
-            "similarities are of whole vectors", value=f"dim={config.dim}", next_step="Omit the dim."
-        )
-    return config
+    scores, result = await score_connected(request, task)
+    return await json_response(lambda: scores, result, [body.inputs.source_sentence, *sentences])
 
 
 def _add_routes() -> None:

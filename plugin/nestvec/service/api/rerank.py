@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,8 +14,8 @@ from nestvec.service.api.common import (
     TruncationFields,
     embedder_of,
     json_response,
+    rank_connected,
     selected_encoder,
-    while_connected,
 )
 from nestvec.service.api.error_responses import error_models
 from nestvec.service.api.selection import QueryString, requested_model, select_encoder
@@ -24,7 +23,7 @@ from nestvec.service.bodies.fields import Documents, NullableTexts, Text, TextDo
 from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.embedder import EmbeddingResult, EmbedOptions
 from nestvec.service.encoders import resolve_encoder
-from nestvec.service.ranking import RankingTask, check_ranking, rank
+from nestvec.service.ranking import RankingTask, check_ranking
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid, NotOffered
 from nestvec_schemas.towers import OutputKind
@@ -124,7 +123,6 @@ async def rerank_documents(
     A cross-encoder's score is the sigmoid of its logit. A late-interaction encoder's is the mean, over the
     query's token vectors, of their largest cosine with the document's, rescaled from -1..1 to 0..1.
     """
-    started = time.perf_counter()
     embedder, settings = embedder_of(request), embedder_of(request).settings
     texts = _documents(body)
     check_ranking(body.query, texts)
@@ -134,8 +132,7 @@ async def rerank_documents(
     body = _with_truncation(body)
     options = EmbedOptions(config, body.truncation(query, settings), query.on_error or settings.on_error)
     task = RankingTask(name, body.query, texts, options)
-    scores, result = await while_connected(request, rank(embedder, task))
-    result = replace(result, timing=replace(result.timing, total=time.perf_counter() - started))
+    scores, result = await rank_connected(request, task)
     numbers = scores.raw if body.raw_scores else scores.relevance
     best = [(index, float(numbers[index])) for index in scores.order(body.top_n or body.top_k)]
     returned = texts if body.return_text or body.return_documents else None
@@ -218,16 +215,10 @@ def _with_truncation(body: RerankRequest) -> RerankRequest:
 def _select_ranking_encoder(request: Request, config: EmbeddingConfig) -> EmbeddingConfig:
     """The config, with the only encoder that can rank if none is named.
 
-    Raises NotOffered, BodyInvalid.
+    Raises NotOffered.
     """
     encoders = embedder_of(request).encoders
     ranking = [name for name, encoder in encoders.items() if encoder.manifest.kind in RANKING_KINDS]
-    if config.dim is not None:
-        raise BodyInvalid(
-            "scores have no dims to choose from",
-            value=config.dim,
-            next_step="Omit dim= from the address.",
-        )
     if not ranking:
         raise NotOffered(
             "no encoder of this service scores a query with a document",

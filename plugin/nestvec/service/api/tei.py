@@ -39,7 +39,7 @@ from nestvec.service.prompts import choose_prompt, put_prompt
 from nestvec.service.request_context import current_context
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import EmptyInput, InputTooLong
-from nestvec_schemas.fingerprint import encoder_fingerprint
+from nestvec_schemas.fingerprint import check_fingerprint, encoder_fingerprint
 from nestvec_schemas.manifest import Manifest, PromptName
 
 router = APIRouter(tags=["TEI"], responses=error_models("/embed"), route_class=BodyRoute)
@@ -104,21 +104,22 @@ async def tokenize(body: TokenizeRequest, request: Request, query: QueryString) 
     embedder = embedder_of(request)
     config = select_encoder(query)
     encoder = embedder.encoders[resolve_encoder(embedder.encoders, config.encoder)]
-    tokenizer = encoder.required_tokenizer
+    check_fingerprint(encoder.manifest, config.fingerprint)
     texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
     check_count(texts, embedder.settings.load.inputs)
     _check_tokenizable(texts)
     choice = choose_prompt(encoder.manifest, body.prompt_name, config)
     texts = [str(text) for text in put_prompt(texts, choice, encoder)]
-    write = partial(_write_tokens, tokenizer, texts, special=body.add_special_tokens)
+    tokenizers = [encoder.tokenizer_of(encoder.part_of(text, config.expert, choice.role)) for text in texts]
+    write = partial(_write_tokens, tokenizers, texts, special=body.add_special_tokens)
     content = await off_loop(sum(map(len, texts)), write)
     return Response(content, media_type="application/json")
 
 
-def _write_tokens(tokenizer: TextTokenizer, texts: Sequence[str], *, special: bool) -> bytes:
+def _write_tokens(tokenizers: Sequence[TextTokenizer], texts: Sequence[str], *, special: bool) -> bytes:
     """One text after the other: hundreds of thousands of objects would keep the garbage collector busy."""
     rows = []
-    for text in texts:
+    for tokenizer, text in zip(tokenizers, texts, strict=True):
         current_context().check_deadline("its texts were tokenized")
         rows.append(dump_json(tokenizer.tokenize([text], special=special)[0]))
     return b"[" + b",".join(rows) + b"]"

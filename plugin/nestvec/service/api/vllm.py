@@ -15,12 +15,12 @@ from nestvec.service.api.common import (
     TruncationFields,
     as_input_list,
     embed_dense,
-    embed_inputs,
+    embed_tokens,
     embedder_of,
     json_response,
     refuse_token_ids,
+    score_connected,
     selected_encoder,
-    while_connected,
 )
 from nestvec.service.api.error_responses import error_models
 from nestvec.service.api.openai import Usage
@@ -36,7 +36,7 @@ from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.embedder import EmbedOptions
 from nestvec.service.encoders import resolve_encoder
 from nestvec.service.preprocess.truncation import Truncation
-from nestvec.service.ranking import RankingTask, rank
+from nestvec.service.ranking import RankingTask
 from nestvec.service.vector_formats import base64_rows
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid
@@ -120,7 +120,7 @@ async def pool_texts(body: PoolingRequest, request: Request, query: QueryString)
         on_error=query.on_error or settings.on_error,
     )
     kind = selected_encoder(request, config, "dense", "multivector").manifest.kind
-    result = await (embed_dense if kind == "dense" else embed_inputs)(request, call)
+    result = await (embed_dense if kind == "dense" else embed_tokens)(request, call)
 
     def content() -> object:
         base64 = body.encoding_format == "base64"
@@ -141,21 +141,17 @@ async def pool_texts(body: PoolingRequest, request: Request, query: QueryString)
 async def score_texts(body: ScoreRequest, request: Request, query: QueryString) -> Response:
     """The score of each text with the first, in their order, as ``/rerank`` gives it; of a dense encoder the
     cosine."""
-    started = time.perf_counter()
     embedder, settings = embedder_of(request), embedder_of(request).settings
     first, others = _texts(body)
     config = select_encoder(query, EmbeddingConfig(body.model or ""))
     name = resolve_encoder(embedder.encoders, config.encoder)
     truncation = _truncation(body, body.truncation(query, settings))
     options = EmbedOptions(config, truncation, query.on_error or settings.on_error)
-    scores, result = await while_connected(request, rank(embedder, RankingTask(name, first, others, options)))
-    result = replace(result, timing=replace(result.timing, total=time.perf_counter() - started))
-    dense = embedder.encoders[name].manifest.kind == "dense"
-    numbers = scores.raw if dense else scores.relevance
+    scores, result = await score_connected(request, RankingTask(name, first, others, options))
 
     def content() -> object:
         data = [
-            {"object": "score", "index": place, "score": float(score)} for place, score in enumerate(numbers)
+            {"object": "score", "index": place, "score": float(score)} for place, score in enumerate(scores)
         ]
         return _envelope("score", requested_model(query, body.model) or name, data, result.tokens)
 

@@ -7,14 +7,21 @@ import pytest
 
 from nestvec.client.service_client import fetch_info
 
+BODIES: dict[str, dict[str, object]] = {
+    "/embed": {"inputs": ["heat"]},
+    "/v1/embeddings": {"input": ["heat"]},
+    "/v2/embed": {"texts": ["heat"], "input_type": "search_document"},
+    "/tokenize": {"inputs": ["heat"]},
+    "/pooling": {"input": ["heat"]},
+    "/score": {"text_1": "heat", "text_2": ["flow"]},
+    "/similarity": {"inputs": {"source_sentence": "heat", "sentences": ["flow"]}},
+    "/pipeline/feature-extraction": {"inputs": ["heat"]},
+}
 
-@pytest.mark.parametrize("path", ["/embed", "/v1/embeddings", "/v2/embed"])
+
+@pytest.mark.parametrize("path", BODIES)
 def test_a_request_for_the_encoder_of_before(service: str, path: str) -> None:
-    body = {
-        "/embed": {"inputs": ["heat"]},
-        "/v1/embeddings": {"input": ["heat"]},
-        "/v2/embed": {"texts": ["heat"], "input_type": "search_document"},
-    }[path]
+    body = BODIES[path]
     fingerprint = fetch_info(service).encoders["tiny"].fingerprint
     url = f"{service}{path}?encoder=tiny"
     assert httpx.post(url, json=body).status_code == 200

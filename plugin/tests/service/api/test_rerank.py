@@ -309,6 +309,15 @@ def test_what_is_refused(service: str, body: dict[str, object], path: str, statu
     assert (answer.status_code, message in answer.json()["error"]) == (status, True), answer.text
 
 
+def test_token_vectors_have_no_other_dim_on_vllm_s_path(service: str) -> None:
+    body = {"model": "late", "input": "w1"}
+    (whole,) = post(service, f"/pooling?dim={DIM}", **body)["data"]
+    assert np.shape(whole["data"])[1] == DIM
+    refused = httpx.post(f"{service}/pooling", json={**body, "dimensions": 8})
+    assert refused.status_code == 400
+    assert "compared at their full length: 8" in refused.json()["error"]["message"]
+
+
 def test_clients_of_cohere_and_tei(service: str) -> None:
     v2 = cohere.ClientV2(api_key="none", base_url=service)
     found = v2.rerank(model="cross", query=ASK, documents=TEXTS, top_n=2)

@@ -51,6 +51,8 @@ def test_scores_are_in_the_order_of_the_texts(service: str, path: str, names: tu
     [
         ("/score", {"text_1": "w1"}, "one of the two texts is missing"),
         ("/score", {"text_1": ["w1", "w2"], "text_2": ["w1", "w2"]}, "only one text is scored"),
+        ("/score?dim=8", {"text_1": "w1", "text_2": "w2"}, "scores have no dims to choose from: 8"),
+        ("/score", {"model": "tiny?dim=8", "text_1": "w1", "text_2": "w2"}, "no dims to choose from: 8"),
         ("/pooling", {"input": [2, 5, 3]}, "--accept-token-ids"),
     ],
 )
