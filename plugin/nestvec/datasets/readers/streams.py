@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, Final, Protocol
+from typing import Any, Final, Protocol
 
 import pyarrow as pa
 
@@ -95,7 +95,7 @@ class Input:
                 yield io.BufferedReader(_Transcoded(stream, encoding), _CHUNK_BYTES)
 
     @contextmanager
-    def _open_raw(self) -> Iterator[BinaryIO]:
+    def _open_raw(self) -> Iterator[io.BufferedReader[Any]]:
         if self.seekable:
             with self.path.open("rb") as file:
                 yield file
@@ -112,7 +112,7 @@ class Input:
             live = self._pipe = getattr(self, "_pipe", None) or self.path.open("rb")
         yield io.BufferedReader(_Repeated(live, self._read_before, save=self._opened == 1), _CHUNK_BYTES)
 
-    def _decompressed(self, raw: BinaryIO) -> io.RawIOBase:
+    def _decompressed(self, raw: io.BufferedReader[Any]) -> io.RawIOBase:
         counted = _Counted(raw)
         buffered = io.BufferedReader(counted, _CHUNK_BYTES)
         head = buffered.peek(_LONGEST_MAGIC)[:_CHUNK_BYTES]
@@ -225,11 +225,11 @@ class _Plain(_Raw):
 class _Counted(_Raw):
     """Counts the bytes that are read."""
 
-    def __init__(self, source: BinaryIO) -> None:
+    def __init__(self, source: io.BufferedReader[Any]) -> None:
         self.source, self.count = source, 0
 
     def _next(self, size: int) -> bytes:
-        data: bytes = self.source.read1(size) if isinstance(self.source, io.BufferedReader) else b""
+        data = self.source.read1(size)
         self.count += len(data)
         return data
 
@@ -287,9 +287,7 @@ class _Decompressed:
     def read(self, size: int, /) -> bytes:
         while True:
             if self.current.eof:
-                rest = self.current.unused_data or self.source.read1(_CHUNK_BYTES)
-                # xz pads streams with zeros.
-                rest = rest.lstrip(b"\0")
+                rest = self._next_stream()
                 if not rest:
                     return b""
                 self.current = self.new()
@@ -302,6 +300,13 @@ class _Decompressed:
             data: bytes = self.current.decompress(rest, size)
             if data:
                 return data
+
+    def _next_stream(self) -> bytes:
+        """The first bytes of the next stream; none at the end. xz pads streams with any number of zeros."""
+        rest: bytes = self.current.unused_data or self.source.read1(_CHUNK_BYTES)
+        while rest and not rest.strip(b"\0"):
+            rest = self.source.read1(_CHUNK_BYTES)
+        return rest.lstrip(b"\0")
 
 
 class _Transcoded(_Raw):

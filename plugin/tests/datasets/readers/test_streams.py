@@ -62,6 +62,16 @@ def test_compressed_files_one_after_the_other_are_one(tmp_path: Path, suffix: st
     assert values(open_source(path)) == VALUES
 
 
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz"])
+@pytest.mark.parametrize("zeros", [4, 1 << 18])
+def test_padding_between_compressed_files_does_not_end_them(tmp_path: Path, suffix: str, zeros: int) -> None:
+    half = TEXT.encode().index(b"9000,")
+    parts = (TEXT.encode()[:half], TEXT.encode()[half:])
+    path = tmp_path / f"rows.csv{suffix}"
+    path.write_bytes((b"\0" * zeros).join(COMPRESS[suffix](part) for part in parts) + b"\0" * zeros)
+    assert values(open_source(path)) == VALUES
+
+
 @pytest.mark.parametrize("suffix", COMPRESS)
 def test_a_compressed_file_that_is_cut_off_or_damaged_says_so(tmp_path: Path, suffix: str) -> None:
     data = COMPRESS[suffix](os.urandom(1 << 18).hex().encode() + TEXT.encode())
