@@ -56,7 +56,12 @@ def csv_header(source: Input, options: ReadOptions) -> tuple[tuple[str, ...], No
         with source.open():
             return options.columns, None
     with _open_records(source, options) as records:
-        first = next(records, None)
+        return _read_names(records, source), None
+
+
+def _read_names(records: _Records, source: Input) -> tuple[str, ...]:
+    """The names of the columns from the first row. Raises FileUnreadable."""
+    first = next(records, None)
     if first is None:
         raise FileUnreadable(
             f"{source.name} is empty", next_step="Write the columns' names in the first row."
@@ -68,21 +73,14 @@ def csv_header(source: Input, options: ReadOptions) -> tuple[tuple[str, ...], No
             next_step="Write the header as CSV, in UTF-8.",
         )
     # pandas writes its index under an empty name.
-    names = [name.strip() or f"Unnamed: {position}" for position, name in enumerate(first.cells)]
-    return tuple(names), None
+    return tuple(name.strip() or f"Unnamed: {position}" for position, name in enumerate(first.cells))
 
 
 def csv_items(source: Input, options: ReadOptions, skip: int) -> Iterator[SourceRow]:
-    """The rows after the header and the first ``skip``."""
-    names, _ = csv_header(source, options) if source.seekable or options.columns else ((), None)
+    """The rows after the header and the first ``skip``. Raises FileUnreadable."""
     nulls = frozenset(options.nulls)
     with _open_records(source, options) as records:
-        if options.columns is None:
-            header = next(records, None)
-            if not names and header is not None and not isinstance(header.cells, RowRejected):
-                names = tuple(
-                    name.strip() or f"Unnamed: {position}" for position, name in enumerate(header.cells)
-                )
+        names = options.columns or _read_names(records, source)
         records.width = len(names)
         for number, record in enumerate(records, 1):
             if number > skip:
@@ -197,6 +195,11 @@ class _Records:
         self.width: int | None = None
         """Cells of a row, where that is known."""
 
+        quote, delimiter = re.escape(dialect.quote), re.escape(dialect.delimiter)
+        cell = f"(?:{quote}(?:[^{quote}]|{quote}{quote})*{quote}|[^{quote}{delimiter}]*)"
+        self.clean_line = re.compile(f"{cell}(?:{delimiter}{cell})*" if quote else "")
+        """A line whose quotes are all around cells, or doubled inside them."""
+
     def __iter__(self) -> _Records:
         return self
 
@@ -212,7 +215,7 @@ class _Records:
             except csv.Error as error:
                 cells = self._reject(str(error))
             else:
-                if cells and len(cells) != self.width and self._last_line_is_a_row():
+                if len(self.lines.record) > 1 and self._hides_a_row(len(cells)):
                     self.lines.reject_first()
                     cells = self._unclosed()
         raw = "".join(self.lines.record)
@@ -246,6 +249,16 @@ class _Records:
         last, quote = self.lines.record[-1], self.dialect.quote
         before, opening, _ = last.partition(quote)
         return not opening or before == "" or before.endswith(self.dialect.delimiter)
+
+    def _hides_a_row(self, width: int) -> bool:
+        """Whether several lines that can be read as a row of ``width`` cells are an unclosed quote and a row.
+
+        With the header's number of cells they are if only that reading has no quotes in unquoted cells.
+        """
+        if not self._last_line_is_a_row():
+            return False
+        last = self.lines.record[-1].rstrip("\r\n")
+        return width != self.width or self.clean_line.fullmatch(last) is not None
 
     def _last_line_is_a_row(self) -> bool:
         """Whether the last of several lines has as many cells as the header by itself.

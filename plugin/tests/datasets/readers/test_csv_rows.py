@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nestvec.datasets.readers import ReadOptions, SourceRow, csv_rows, open_source
@@ -112,6 +112,7 @@ def test_any_text_is_read_to_its_end(folder: Path, text: str) -> None:
         ('1,"open\n2,27" tall\n3,c\n', [["3", "c"]], ["lines 2-3"]),
         ('1,"a\nb",c\n2,d\n', [["2", "d"]], ["lines 2-3"]),
         ('1,27" tall\n', [["1", '27" tall']], []),
+        ('"a\nb",27"\n3,c\n', [["a\nb", '27"'], ["3", "c"]], []),
     ],
 )
 def test_an_unclosed_quote_rejects_its_own_line(
@@ -131,6 +132,7 @@ PLAIN = st.text("ab ,;'é", max_size=5)
     st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
     st.sampled_from(["\n", "\r\n"]),
 )
+@example([("", "", ",;")], 0, csv.QUOTE_ALL, "\n")
 def test_no_other_row_is_lost_to_an_unclosed_quote(
     folder: Path, rows: list[tuple[str, str, str]], place: int, quoting: int, end: str
 ) -> None:
