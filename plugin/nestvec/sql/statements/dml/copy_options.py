@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -42,16 +42,7 @@ class CopyOptions:
 
     def reading(self, table: Table, selected: tuple[str, ...] | None) -> ReadOptions:
         """How the file is read: without a header, its columns are those selected, else those of the table."""
-        cells = self.cells
-        return ReadOptions(
-            delimiter=cells.delimiter,
-            quote=cells.quote,
-            escape=cells.escape,
-            encoding=cells.encoding,
-            nulls=cells.nulls,
-            columns=_names(table, selected) if self.header == "false" else None,
-            limit=cells.limit,
-        )
+        return replace(self.cells, columns=_names(table, selected) if self.header == "false" else None)
 
     def columns(self, selected: tuple[str, ...] | None) -> ColumnMap:
         """Which columns of the file fill which columns of the table."""
