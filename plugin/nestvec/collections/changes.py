@@ -38,13 +38,15 @@ def _differences(table: Table, spec: CollectionSpec) -> Iterator[tuple[str, str]
     for embedding in spec.embeddings:
         service = base_url(spec.service_of(embedding))
         for config in embedding.configs:
-            existing = table.embedding(embedding.column(config))
             name = embedding.column(config)
+            existing = table.embedding(name)
             if existing is None:
                 yield "field", f"there is no field {name} that a service fills"
                 continue
             if existing.service != service:
                 yield "service", f"{name} is embedded by {existing.service}, not by {service}"
+            if existing.source != embedding.field:
+                yield "vectors", f"{name} is embedded from {existing.source}, not from {embedding.field}"
             if not _same_vectors(existing, config):
                 yield "vectors", f"{name} is embedded otherwise ({existing.encoder_name})"
             if spec.chunk is not None and existing.endpoint.chunk not in (None, spec.chunk):
@@ -63,11 +65,12 @@ def _same_vectors(existing: EmbeddingColumn, config: EmbeddingConfig) -> bool:
 
 def _allowed(kinds: set[str], version: ServerVersion) -> str:
     """What this Milvus can change of what differs, as sentences."""
-    if version.lite or version.before(ALTERS_FUNCTIONS):
-        name = "Milvus Lite" if version.lite else "Milvus before 2.6.8"
-        return f"{name} does not alter a Function: let the service answer at its old address."
     if kinds & {"field", "vectors"}:
         return "Milvus does not change how a field's vectors are made: their rows must be written anew."
+    if version.lite or version.before(ALTERS_FUNCTIONS):
+        name = "Milvus Lite" if version.lite else "Milvus before 2.6.8"
+        instead = ": let the service answer at its old address" if "service" in kinds else ""
+        return f"{name} does not alter a Function{instead}."
     if version.at_least(THREE):
         if kinds == {"chunk"}:
             return "Milvus 3.0 alters the chunk: MilvusClient.alter_collection_function."
@@ -76,6 +79,6 @@ def _allowed(kinds: set[str], version: ServerVersion) -> str:
             "the service answer at its old address, for which a host name of its own is best."
         )
     return (
-        "Milvus from 2.6.8 to 2.6 alters a Function's endpoint and chunk: MilvusClient."
+        "Milvus 2.6.8 and later 2.6 alter a Function's endpoint and chunk: MilvusClient."
         "alter_collection_function, with the Function that add_embedding writes for the new address."
     )

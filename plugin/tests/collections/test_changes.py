@@ -54,8 +54,8 @@ def test_the_same_collection_is_only_there(version: str) -> None:
             "Milvus before 2.6.8 does not alter a Function: let the service answer at its old address",
         ),
         ("milvus_lite-3.2.2", "Milvus Lite does not alter a Function: let the service answer at its old"),
-        ("v2.6.8", "alters a Function's endpoint and chunk: MilvusClient.alter_collection_function"),
-        ("v2.6.19", "alters a Function's endpoint and chunk"),
+        ("v2.6.8", "alter a Function's endpoint and chunk: MilvusClient.alter_collection_function"),
+        ("v2.6.19", "alter a Function's endpoint and chunk"),
         ("3.0.0", "alters the chunk, the credential and timeout_ms of a Function, but no endpoint"),
     ],
 )
@@ -68,7 +68,12 @@ def test_a_service_that_moved(version: str, advice: str) -> None:
 
 @pytest.mark.parametrize(
     ("version", "advice"),
-    [("v2.6.11", "endpoint and chunk"), ("3.0.0", "Milvus 3.0 alters the chunk: MilvusClient.alter")],
+    [
+        ("v2.6.4", "Milvus before 2.6.8 does not alter a Function. Otherwise drop it"),
+        ("milvus_lite-3.2.2", "Milvus Lite does not alter a Function. Otherwise drop it"),
+        ("v2.6.11", "endpoint and chunk"),
+        ("3.0.0", "Milvus 3.0 alters the chunk: MilvusClient.alter"),
+    ],
 )
 def test_another_chunk(version: str, advice: str) -> None:
     text = message(table(), spec("chunk: 128\n"), version)
@@ -82,11 +87,16 @@ def test_another_chunk(version: str, advice: str) -> None:
     [
         (table(config=replace(RECORDED, encoder="bge")), r"abstract_64 is embedded otherwise \(bge\)"),
         (table(config=replace(RECORDED, expert="legal")), r"embedded otherwise \(minilm@legal\)"),
+        (
+            replace(table(), embeddings=(replace(table().embeddings[0], source="title"),)),
+            "abstract_64 is embedded from title, not from abstract",
+        ),
         (replace(table(), embeddings=()), "there is no field abstract_64 that a service fills"),
     ],
 )
-def test_other_vectors_are_written_anew(existing: Table, difference: str) -> None:
-    error = exists_error(existing, spec(), parse_version("v2.6.19"))
+@pytest.mark.parametrize("version", ["v2.6.4", "v2.6.19", "3.0.0", "milvus_lite-3.2.2", "master-1a2b"])
+def test_other_vectors_are_written_anew(existing: Table, difference: str, version: str) -> None:
+    error = exists_error(existing, spec(), parse_version(version))
     with pytest.raises(type(error), match=rf"{difference}.*rows must be written anew.*{DROP}"):
         raise error
 
