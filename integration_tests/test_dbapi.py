@@ -270,7 +270,8 @@ def test_pandas_reads_sql(engine: sqlalchemy.Engine, connection: dbapi.Connectio
     [
         ("nestvec:///demo.db", (["demo.db"], {})),
         ("nestvec:////abs/demo.db?models=m", (["/abs/demo.db"], {"models": "m"})),
-        ("nestvec://h", (["http://h:19530"], {"token": "", "database": ""})),
+        ("nestvec://h", (["http://h:19530"], {"token": None, "database": ""})),
+        ("nestvec://key@[::1]/db", (["http://[::1]:19530"], {"token": "key", "database": "db"})),
         ("nestvec://u:p%40@h:1/db?secure=true", (["https://h:1"], {"token": "u:p@", "database": "db"})),
     ],
 )

@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchTableError
 
 from nestvec.collections import lifecycle
 from nestvec.dbapi.errors import Error
+from nestvec.milvus.address import DEFAULT_PORT
 from nestvec.milvus.catalog import Table, table_steps
 from nestvec.milvus.steps import BlockingCall, Steps
 from nestvec.sqlalchemy.types import reflected_type
@@ -81,8 +82,10 @@ class NestvecDialect(default.DefaultDialect):
                     "Use a path that ends in .db, nestvec:///demo.db, or a server, nestvec://HOST:19530."
                 )
             return [url.database], dict(query)
-        token = f"{url.username}:{url.password or ''}" if url.username else ""
-        uri = f"{'https' if secure else 'http'}://{url.host}:{url.port or 19530}"
+        # Without a user, the token is that of the environment; a user alone is an API key.
+        token = f"{url.username}:{url.password}" if url.password else url.username
+        host = f"[{url.host}]" if ":" in url.host else url.host
+        uri = f"{'https' if secure else 'http'}://{host}:{url.port or DEFAULT_PORT}"
         return [uri], {**query, "token": token, "database": url.database or ""}
 
     def initialize(self, connection: Connection) -> None:
