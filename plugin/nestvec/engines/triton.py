@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Mapping, Sequence
-from importlib.metadata import version as version
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -50,12 +50,13 @@ class LoadedEncoder:
         """This encoder's output of what a pass computed for one input."""
         return unpack(computed, self.manifest.kind) if self.packed else computed
 
-    def outputs(self) -> dict[str, LoadedEncoder]:
-        """What else its pass gives, as encoders by name."""
+    def with_outputs(self) -> dict[str, LoadedEncoder]:
+        """The encoder, and what else its pass gives as encoders, by name."""
         manifests = [self.manifest.output(kind) for kind in self.manifest.outputs]
-        return {
+        outputs = {
             manifest.name: replace(self, manifest=manifest, base=self.manifest.name) for manifest in manifests
         }
+        return {self.manifest.name: self, **outputs}
 
     @property
     def required_tokenizer(self) -> TextTokenizer:
@@ -191,19 +192,20 @@ def open_encoders(models: Path, names: tuple[str, ...] = ()) -> dict[str, Loaded
 
     Raises EncoderNotFound (also if there is none), ManifestCorrupt, ManifestTooNew.
     """
-    chosen = names or encoder_names(models)
-    if not chosen:
+    encoders = [open_encoder(find_encoder(models, name)) for name in selected_names(models, names)]
+    return {name: loaded for own in encoders for name, loaded in own.with_outputs().items()}
+
+
+def selected_names(models: Path, names: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """``names``, each once, or those of a repository's encoders. Raises EncoderNotFound if it has none."""
+    names = names or encoder_names(models)
+    if not names:
         raise EncoderNotFound(
             "there is no encoder in the model repository",
             value=str(models),
             next_step="Export one first: nestvec export CHECKPOINT --to MODELS --name NAME.",
         )
-    encoders = {name: open_encoder(find_encoder(models, name)) for name in chosen}
-    return {name: loaded for own in encoders.values() for name, loaded in _with_outputs(own).items()}
-
-
-def _with_outputs(encoder: LoadedEncoder) -> dict[str, LoadedEncoder]:
-    return {encoder.manifest.name: encoder, **encoder.outputs()}
+    return tuple(dict.fromkeys(names))
 
 
 def open_encoder(folder: Path, previous: LoadedEncoder | None = None) -> LoadedEncoder:
@@ -244,20 +246,23 @@ def _same_tokenizer(manifest: Manifest, previous: LoadedEncoder | None) -> TextT
 def resolve_encoder(encoders: Mapping[str, LoadedEncoder], name: str | None) -> str:
     """The encoder that a request names, perhaps by an alias, or the only one. Raises EncoderNotFound."""
     aliases = encoders.aliases if isinstance(encoders, EncoderNames) else {}
-    own = [key for key, encoder in encoders.items() if encoder.base is None]
-    if not name and len(own) == 1:
-        return own[0]
-    available = ", ".join(sorted([*encoders, *aliases]))
-    if not name:
-        raise EncoderNotFound(
-            f"the service has {len(own)} encoders and the request names none",
-            next_step=f"Add ?encoder=NAME to the address. Available: {available}.",
-        )
-    name = aliases.get(name, name)
-    if name not in encoders:
+    if name:
+        name = aliases.get(name, name)
+        if name in encoders:
+            return name
         raise EncoderNotFound(
             "the service has no encoder of this name",
             value=name,
-            next_step=f"Available: {available}.{nearest(name, [*encoders, *aliases])}",
+            next_step=f"Available: {_names(encoders, aliases)}.{nearest(name, [*encoders, *aliases])}",
         )
-    return name
+    own = [key for key, encoder in encoders.items() if encoder.base is None]
+    if len(own) != 1:
+        raise EncoderNotFound(
+            f"the service has {len(own)} encoders and the request names none",
+            next_step=f"Add ?encoder=NAME to the address. Available: {_names(encoders, aliases)}.",
+        )
+    return own[0]
+
+
+def _names(encoders: Iterable[str], aliases: Iterable[str]) -> str:
+    return ", ".join(sorted([*encoders, *aliases]))

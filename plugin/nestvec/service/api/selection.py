@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Query
 
@@ -14,8 +13,6 @@ from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid
 from nestvec_schemas.model_name import encoder_of, parse_model_name
 from nestvec_schemas.on_error import OnError
-
-T = TypeVar("T")
 
 EncoderQuery = Annotated[
     str | None,
@@ -112,6 +109,9 @@ QueryString = Annotated[QueryFields, Depends(CachedQuery(_query_fields))]
 
 _UNSPECIFIED: Final = EmbeddingConfig()
 
+_CHOICES: Final = {name: default for name, default in _UNSPECIFIED.attributes().items() if name != "encoder"}
+"""What a request may state in several places, and its value where it does not."""
+
 
 def select_encoder(
     query: QueryFields, body: EmbeddingConfig = _UNSPECIFIED, *, dim_name: str = "dimensions"
@@ -123,24 +123,32 @@ def select_encoder(
     """
     name = query.config.encoder or body.encoder
     selected = replace(parse_model_name(name), fingerprint=query.config.fingerprint)
-    names = [(f"encoder={name}", selected)]
+    sources: list[tuple[EmbeddingConfig, str | None]] = [
+        (query.config, None),
+        (body, None),
+        (selected, f"encoder={name}"),
+    ]
     # The body's model name is ignored where the query string names another encoder.
     if body.encoder and body.encoder != name and encoder_of(body.encoder) == selected.encoder:
-        names.append((f"model={body.encoder}", parse_model_name(body.encoder)))
-    for attribute, default in _UNSPECIFIED.attributes().items():
-        if attribute == "encoder":
-            continue
-        body_name = dim_name if attribute == "dim" else attribute
-        sources = [
-            (f"{attribute}={getattr(query.config, attribute)}", query.config),
-            (f"{body_name}={getattr(body, attribute)}", body),
-            *names,
-        ]
-        values = {label: getattr(config, attribute) for label, config in sources}
-        stated_values = {label: value for label, value in values.items() if value != default}
-        if stated_values:
-            selected = replace(selected, **{attribute: _agreed_value(f"{attribute}s", stated_values)})
-    return selected
+        sources.append((parse_model_name(body.encoder), f"model={body.encoder}"))
+    agreed: dict[str, Any] = {}
+    for attribute, default in _CHOICES.items():
+        stated = [source for source in sources if getattr(source[0], attribute) != default]
+        values = {getattr(config, attribute) for config, _ in stated}
+        if len(values) > 1:
+            body_name = dim_name if attribute == "dim" else attribute
+            places = [
+                label or f"{body_name if config is body else attribute}={getattr(config, attribute)}"
+                for config, label in stated
+            ]
+            raise BodyInvalid(
+                f"the request names different {attribute}s",
+                value=", ".join(dict.fromkeys(places)),
+                next_step="Name one of them.",
+            )
+        if values:
+            agreed[attribute] = values.pop()
+    return replace(selected, **agreed)
 
 
 def requested_model(query: QueryFields, model: str | None) -> str | None:
@@ -149,14 +157,3 @@ def requested_model(query: QueryFields, model: str | None) -> str | None:
     ``model`` is the body's or the path's. The query string's encoder takes precedence.
     """
     return query.config.encoder or model or None
-
-
-def _agreed_value(what: str, stated_values: Mapping[str, T]) -> T:
-    """The value on which all places that state one agree. Raises BodyInvalid if two differ."""
-    if len(set(stated_values.values())) > 1:
-        raise BodyInvalid(
-            f"the request names different {what}",
-            value=", ".join(stated_values),
-            next_step="Name one of them.",
-        )
-    return next(iter(stated_values.values()))

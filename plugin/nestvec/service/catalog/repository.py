@@ -6,10 +6,9 @@ import itertools
 from pathlib import Path
 
 from nestvec.service.catalog.instance import EncoderInstance
-from nestvec.service.encoders import open_encoder
-from nestvec_schemas.errors import EncoderNotFound
+from nestvec.service.encoders import open_encoder, selected_names
 from nestvec_schemas.manifest import Manifest
-from nestvec_schemas.repository import encoder_names, file_path, find_encoder, read_manifest
+from nestvec_schemas.repository import file_path, find_encoder, read_manifest
 
 _VERSION_FOLDER = "1"
 """Triton's; the graph's files are in it."""
@@ -25,14 +24,7 @@ class ServedRepository:
 
     def names(self) -> tuple[str, ...]:
         """The encoders to serve now. Raises EncoderNotFound if there is none."""
-        names = self._names or encoder_names(self._models)
-        if not names:
-            raise EncoderNotFound(
-                "there is no encoder in the model repository",
-                value=str(self._models),
-                next_step="Export one first: nestvec export CHECKPOINT --to MODELS --name NAME.",
-            )
-        return tuple(dict.fromkeys(names))
+        return selected_names(self._models, self._names)
 
     def manifest(self, name: str) -> Manifest:
         """An encoder's manifest as it is on disk. Raises EncoderNotFound, ManifestCorrupt, ManifestTooNew."""
@@ -46,7 +38,7 @@ class ServedRepository:
         folder = find_encoder(self._models, name)
         own = open_encoder(folder, None if previous is None else previous.own)
         return EncoderInstance(
-            {own.manifest.name: own, **own.outputs()},
+            own.with_outputs(),
             folder=folder,
             generation=next(self._generations),
             size=_graph_bytes(folder, own.manifest),

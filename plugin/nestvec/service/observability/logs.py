@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
@@ -102,31 +102,32 @@ def service_log(log_format: LogFormat) -> Iterator[None]:
     """Write the log of a process in this format; in JSON, also what libraries write to standard error."""
     set_log_format(log_format)
     logging.captureWarnings(True)  # decoders of images warn of every damaged tag
-    end = None
-    if log_format == "json":
-        log_uncaught_exceptions()
-        end = capture_stderr()
+    try:
+        with _everything_logged() if log_format == "json" else nullcontext():
+            yield
+    finally:
+        flush_log()
+
+
+@contextmanager
+def _everything_logged() -> Iterator[None]:
+    """Log what is written to standard error, and what the block raises, which becomes a SystemExit."""
+    log_uncaught_exceptions()
+    end = capture_stderr()
+    logger = logging.getLogger("nestvec")
     try:
         yield
     except NestvecError as error:
-        if log_format != "json":
-            raise
-        logging.getLogger("nestvec").critical("%s", error)
+        logger.critical("%s", error)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
-        if log_format != "json":
-            raise
-        logging.getLogger("nestvec").critical("interrupted")
+        logger.critical("interrupted")
         raise SystemExit(130) from None
     except Exception:
-        if log_format != "json":
-            raise
-        logging.getLogger("nestvec").critical("the service failed", exc_info=True)
+        logger.critical("the service failed", exc_info=True)
         raise SystemExit(1) from None
     finally:
-        flush_log()
-        if end is not None:
-            end()
+        end()
 
 
 def log_access(request: RequestRecord) -> None:

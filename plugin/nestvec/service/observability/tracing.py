@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from nestvec.engines.contract import Batch, Engine
 from nestvec.engines.headers import outgoing_headers
+from nestvec.service.middleware.api_keys import PUBLIC_PATHS
 from nestvec.service.observability.observer import BatchRun, current_request
 from nestvec_schemas.errors import ServiceError
 from nestvec_schemas.vectors import Vectors
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_UNTRACED_PATHS = ("/health", "/livez", "/readyz", "/metrics")
 _MAX_LINKS = 64
 """Requests that the span of a batch links to."""
 
@@ -165,7 +165,7 @@ class RequestSpanMiddleware:
         self._app, self._tracing = app, tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _UNTRACED_PATHS:
+        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS:
             await self._app(scope, receive, send)
             return
         from opentelemetry.trace import SpanKind, Status, StatusCode, format_trace_id  # noqa: PLC0415
