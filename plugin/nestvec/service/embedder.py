@@ -14,6 +14,7 @@ import numpy as np
 from nestvec.engines.contract import Engine, EngineInfo, RemoteEngine
 from nestvec.service.batching.admission import RequestAdmission
 from nestvec.service.batching.cache import CachedEmbedding, CacheKey
+from nestvec.service.batching.outputs import zero_output
 from nestvec.service.batching.runner import BatchRunner, PartSpec, PendingEmbedding
 from nestvec.service.batching.speed import EngineSpeed
 from nestvec.service.batching.turns import turn_paused
@@ -88,7 +89,7 @@ class EmbeddingResult:
     chunked: int = 0
     """How many texts are the mean of their chunks."""
     failed: Mapping[int, NestvecError] = field(default_factory=dict)
-    """The inputs that could not be read, by position; their output is zero."""
+    """The inputs that could not be read, by position; their output is ``zero_output``."""
     timing: Timing = field(default_factory=Timing)
 
     @cached_property
@@ -122,7 +123,7 @@ class Embedder:
         self.admission = RequestAdmission(settings.load)
         self.measures_speed = False
         """Whether each encoder's speed is measured as it starts."""
-        self._measuring: asyncio.Task[None] | None = None
+        self._measuring: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     def resident_encoders(self) -> list[str]:
@@ -147,34 +148,33 @@ class Embedder:
         for part in instance.own.manifest.parts:
             runner = instance.runners[part] = self._runner(instance, part)
             if replaced is not None and part in replaced.runners:
-                runner.speed = replaced.runners[part].speed
+                runner.speed.start_from(replaced.runners[part].speed)
             name = "-".join(filter(None, ("nestvec", instance.name, part)))
             # In a context of its own, not that of a request in which it may be started.
             instance.tasks.append(asyncio.create_task(runner.run(), name=name, context=Context()))
         if self.measures_speed and instance.resident and replaced is None:
-            measuring = measure_speed(instance.own, instance.runners[MAIN_PART])
-            self._measuring = asyncio.create_task(measuring, name=f"nestvec-speed-{instance.name}")
-            instance.tasks.append(self._measuring)
+            measuring = asyncio.create_task(
+                measure_speed(instance.own, instance.runners[MAIN_PART]),
+                name=f"nestvec-speed-{instance.name}",
+            )
+            self._measuring.add(measuring)
+            measuring.add_done_callback(self._measuring.discard)
+            instance.tasks.append(measuring)
 
     async def wait_until_measured(self, seconds: float) -> None:
         """Wait until the speed of the encoders started so far is measured, at most ``seconds``."""
-        if self._measuring is not None:
-            await asyncio.wait((self._measuring,), timeout=seconds)
+        if self._measuring:
+            await asyncio.wait(self._measuring, timeout=seconds)
 
     def _runner(self, instance: EncoderInstance, part: str) -> BatchRunner:
         manifest, settings = instance.own.manifest, self.settings
-        if manifest.tower_of_part(part).alone:
+        tower, packed = manifest.tower_of_part(part), bool(manifest.outputs)
+        if tower.alone:
             settings = replace(settings, batches=replace(settings.batches, texts=1))
-        packed = bool(manifest.outputs)
         dim = manifest.dim + EXTRA_COLUMNS if packed else manifest.dim
+        name, generation = instance.name, instance.generation
         spec = PartSpec(
-            instance.name,
-            part,
-            manifest.kind,
-            dim,
-            manifest.tower_of_part(part).max_tokens,
-            packed=packed,
-            generation=instance.generation,
+            name, part, manifest.kind, dim, tower.max_tokens, packed=packed, generation=generation
         )
         return BatchRunner(spec, self.engine, settings, self.observer)
 
@@ -233,11 +233,12 @@ class Embedder:
         chunked = await chunk_in_slices(
             loaded.required_tokenizer, inputs, is_text, partial(admission.check_size, client)
         )
-        result = await self._embed(encoder, chunked.inputs, replace(options, truncation=Truncation()))
+        # What is not split into chunks may still be truncated.
+        truncation = Truncation(direction=options.truncation.direction)
+        result = await self._embed(encoder, chunked.inputs, replace(options, truncation=truncation))
         return replace(
             result,
             outputs=chunked.mean_vectors(result.vectors),
-            truncated=0,
             chunked=chunked.chunked_texts,
             failed=chunked.failures(result.failed),
         )
@@ -255,7 +256,7 @@ class Embedder:
         if truncated:
             self.observer.texts_truncated(encoder, truncated)
         loaded = self.encoders[encoder]
-        zero = np.zeros(loaded.manifest.dim, np.float32)
+        zero = zero_output(loaded.manifest.kind, loaded.manifest.dim)
         return EmbeddingResult(
             encoder,
             [loaded.output(embeddings[key].output) if key in embeddings else zero for key in keys],

@@ -31,6 +31,10 @@ class EngineSpeed:
         self._recent = 0.0
         self._long_texts = 0.0
 
+    def start_from(self, other: EngineSpeed) -> None:
+        """Begin with the averages of another, whose texts may be longer or shorter."""
+        self._recent, self._long_texts = other._recent, other._long_texts
+
     def record(self, texts: int, tokens: int, seconds: float) -> None:
         """Record a batch of ``texts`` texts, of ``tokens`` tokens together."""
         rate = tokens / max(seconds, 1e-6)

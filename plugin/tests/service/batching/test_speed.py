@@ -36,3 +36,12 @@ def test_a_recommended_chunk_fits_into_half_of_a_try(rate: float, max_tokens: in
     assert 32 <= chunk <= 1024
     assert chunk == 32 or chunk * max_tokens / rate <= 8.5 / 2 + 1e-6
     assert chunk == 1024 or (chunk + 8) * max_tokens / rate > 8.5 / 2 - 1e-6
+
+
+def test_a_start_from_other_averages_keeps_the_length_of_its_own_texts() -> None:
+    measured, speed = EngineSpeed(256), EngineSpeed(512)
+    measured.record(texts=8, tokens=2048, seconds=0.5)
+    speed.start_from(measured)
+    assert (speed.recent, speed.tokens_per_second, speed.texts_per_second) == (4096, 4096, 8)
+    speed.record(texts=8, tokens=2048, seconds=1.0)
+    assert measured.recent == 4096, "they are apart from then on"

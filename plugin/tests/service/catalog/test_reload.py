@@ -12,10 +12,12 @@ from typing import Any
 import httpx
 import pytest
 
+from nestvec.service.batching.runner import BatchRunner
 from nestvec.service.embedder import Embedder
 from nestvec.service.server import bind, open_embedder, serve_in_thread
 from nestvec.service.settings import AccessSettings, ServiceSettings
 from nestvec_schemas.repository import GRAPH, MANIFEST, TOKENIZER, sha256
+from nestvec_schemas.towers import MAIN_PART
 
 from .conftest import WriteVersion, vector_of, version_of
 
@@ -100,6 +102,23 @@ def test_a_tokenizer_that_did_not_change_is_not_read_again(
     first, second = replace(2, ""), replace(3, "")
     assert second is first
     assert replace(4, "0" * 64) is first, "refused: its file is not the listed one"
+
+
+def test_what_replaces_an_encoder_is_taken_to_be_as_fast(
+    running: Running, write_version: WriteVersion
+) -> None:
+    def runner() -> BatchRunner:
+        return running.embedder.encoders.instance("tiny").runners[MAIN_PART]
+
+    before = runner()
+    waiting = 20 * round(before.speed.recent or 0)
+    write_version(2)
+    assert running.reload()["replaced"] == ["tiny"]
+    after = runner()
+    assert after is not before
+    assert after.speed.recent == before.speed.recent
+    after.admission.shares.total = waiting
+    assert after.admission.retry_after == 20, "told by the same speed"
 
 
 def test_what_did_not_change_is_not_opened_again(running: Running) -> None:

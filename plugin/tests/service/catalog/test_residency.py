@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from nestvec.engines.contract import Batch
 from nestvec.engines.factory import EngineOptions, MemoryLimits
 from nestvec.engines.onnx import OnnxEngine
 from nestvec.service.catalog.residency import Residency
@@ -17,6 +18,7 @@ from nestvec.service.server import bind, open_embedder, serve_in_thread
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import DeadlineExceeded, EngineUnavailable, ServiceError
 from nestvec_schemas.repository import GRAPH
+from nestvec_schemas.vectors import Vectors
 
 from .conftest import WriteVersion, vector_of
 
@@ -105,6 +107,32 @@ def test_what_was_not_used_for_longest_makes_room(write_version: WriteVersion, t
         assert resident(embedder) == ["n2", "n3"]
 
     during(embedder, work)
+
+
+def test_the_start_waits_for_the_speed_of_every_encoder(write_version: WriteVersion, tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        write_version(number, f"n{number}")
+    embedder = open_embedder(tmp_path / "models", (), ServiceSettings())
+    gate, engine = threading.Event(), embedder.engine
+    run = engine.run
+
+    async def run_first_last(encoder: str, batch: Batch) -> Vectors:
+        if encoder == "n1":
+            await asyncio.to_thread(gate.wait, 60)
+        return await run(encoder, batch)
+
+    async def work() -> None:
+        waiting = asyncio.create_task(embedder.wait_until_measured(60))
+        while (last := embedder.speed("n3")) is None or last.recent is None:
+            await asyncio.sleep(0.001)
+        assert not waiting.done()
+        gate.set()
+        await waiting
+        assert all(speed and speed.recent for speed in map(embedder.speed, ("n1", "n2", "n3")))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "run", run_first_last)
+        during(embedder, work)
 
 
 def test_a_request_waits_for_room_and_no_longer_than_its_deadline(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -13,17 +14,21 @@ from nestvec.engines.fake import FakeEngine, fake_vector
 from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
 from nestvec.service.encoders import open_encoders
 from nestvec.service.preprocess.inputs import EmbedInput
+from nestvec.service.preprocess.tokenizer import Direction
 from nestvec.service.preprocess.truncation import MAX_CHUNKS, Overlong, Truncation, mean_of_chunks
 from nestvec.service.server import bind, serve_in_thread
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import EmptyInput, InputTooLong
+from nestvec_schemas.towers import MAIN_PART
 from nestvec_schemas.vectors import nest
 
 LONG = " ".join(f"w{n}" for n in range(20))
 
 
-def run(embedder: Embedder, inputs: list[EmbedInput], overlong: Overlong) -> EmbeddingResult:
-    options = EmbedOptions(truncation=Truncation(overlong))
+def run(
+    embedder: Embedder, inputs: list[EmbedInput], overlong: Overlong, direction: Direction | None = None
+) -> EmbeddingResult:
+    options = EmbedOptions(truncation=Truncation(overlong, direction))
 
     async def main() -> EmbeddingResult:
         embedder.start()
@@ -76,6 +81,23 @@ def test_a_long_text_is_the_weighted_mean_of_its_chunks(embedder: Embedder) -> N
     np.testing.assert_allclose(result.vectors[1], expected, atol=1e-6)
     assert (result.truncated, result.chunked) == (0, 2)
     assert result.tokens == 3 + (20 + 4 * 2) + 20
+
+
+@pytest.mark.parametrize("direction", ["left", "right"])
+def test_a_long_text_that_has_no_mean_is_truncated_and_counted(
+    models_folder: Path, direction: Direction
+) -> None:
+    encoder = open_encoders(models_folder)["tiny"]
+    # Chunks are of the encoder's own tokens, which are not those of this part.
+    encoder = replace(encoder, expert_tokenizers={MAIN_PART: encoder.required_tokenizer})
+    vectors = []
+    ways: tuple[Overlong, ...] = ("mean", "truncate")
+    for overlong in ways:
+        embedder = Embedder({"tiny": encoder}, FakeEngine({"tiny": 16}), ServiceSettings())
+        result = run(embedder, ["w1", LONG], overlong, direction)
+        assert (result.truncated, result.chunked) == (1, 0)
+        vectors.append(result.vectors)
+    assert np.array_equal(vectors[0], vectors[1])
 
 
 def test_nothing_of_a_long_text_is_lost(embedder: Embedder, engine: FakeEngine) -> None:
