@@ -54,6 +54,13 @@ OUTPUT_SPECS: dict[OutputKind, OutputSpec] = {
 }
 
 
+def zero_output(kind: OutputKind, dim: int) -> Array:
+    """What stands for an input that could not be read: (dim,) zeros, no weight if sparse, or no token."""
+    if kind == "sparse":
+        return np.empty(0, SPARSE_DTYPE)
+    return np.zeros((0, dim) if kind == "multivector" else dim, np.float32)
+
+
 PACKED: Final = OutputSpec(3, _token_vectors)
 """Several outputs of one pass (``nestvec_schemas.packed_outputs``)."""
 
