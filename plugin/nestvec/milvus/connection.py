@@ -54,14 +54,7 @@ def open_milvus(
         _check_server(address, settings)
         with _lite_failures() as failures:
             try:
-                client = MilvusClient(
-                    address.uri,
-                    token=address.token,
-                    db_name=address.database,
-                    timeout=settings.timeout,
-                    dedicated=True,
-                    **_tls_arguments(address, settings),
-                )
+                client = MilvusClient(address.uri, **_client_arguments(address, settings))
             except Exception as error:
                 raise _open_error(address, settings, failures[0] if failures else error) from error
         try:
@@ -93,14 +86,7 @@ def _open_async_client(address: MilvusAddress, settings: ConnectSettings) -> Asy
     _check_server(address, settings)
     with _lite_failures() as failures:
         try:
-            return AsyncMilvusClient(
-                address.uri,
-                token=address.token,
-                db_name=address.database,
-                timeout=settings.timeout,
-                dedicated=True,
-                **_tls_arguments(address, settings),
-            )
+            return AsyncMilvusClient(address.uri, **_client_arguments(address, settings))
         except Exception as error:
             raise _open_error(address, settings, failures[0] if failures else error) from error
 
@@ -131,6 +117,17 @@ def _check_server(address: MilvusAddress, settings: ConnectSettings) -> None:
     if address.secure:
         settings.tls_context()
     check_listening(address, settings)
+
+
+def _client_arguments(address: MilvusAddress, settings: ConnectSettings) -> dict[str, Any]:
+    """What both clients of pymilvus take besides the address."""
+    return {
+        "token": address.token,
+        "db_name": address.database,
+        "timeout": settings.timeout,
+        "dedicated": True,
+        **_tls_arguments(address, settings),
+    }
 
 
 def _tls_arguments(address: MilvusAddress, settings: ConnectSettings) -> dict[str, Any]:
@@ -301,17 +298,31 @@ def milvus_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except MilvusException as error:
+        original = _original_error(error)
+        message = _RETRIED.sub("", original.message or str(original))
         raise StoreRefused(
             f"Milvus returned an error while {doing}",
-            value=error.message or str(error),
-            next_step=_next_step(error.message),
-        ) from error
+            value=message,
+            next_step=_next_step(message),
+        ) from original
     except grpc.RpcError as error:
         raise StoreUnreachable(
             f"the connection to Milvus was lost while {doing}",
             value=str(error),
             next_step="Check that the server is running, then try again.",
         ) from error
+
+
+def _original_error(error: MilvusException) -> MilvusException:
+    """What the server said: pymilvus wraps it, without most of its codes, where it does not send the request
+    again."""
+    while _RETRIED.match(str(error.message)) and isinstance(error.__context__, MilvusException):
+        error = error.__context__
+    return error
+
+
+_RETRIED = re.compile(r"^(?:\[\w+\] Retry (?:run out of \d+ retry times|timeout: \S+), message=)+")
+"""What pymilvus writes before the message of the error that it wraps."""
 
 
 def _next_step(message: str) -> str:
