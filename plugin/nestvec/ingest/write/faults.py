@@ -53,6 +53,14 @@ class Fault:
     retry_after: float | None = None
     """Seconds after which to try again, if the service said so."""
 
+    unnamed: bool = False
+    """Whether Milvus did not say that it is the service: its own parts fail with the same words."""
+
+    @property
+    def before_write(self) -> bool:
+        """Whether Milvus certainly stored nothing: it embeds before it writes."""
+        return self.party == "service" and not self.unnamed
+
 
 _SERVICE_STATUS: Final = re.compile(
     r"(?:OpenAI API error (?P<lite>\d{3})\b|errs:\[(?P<milvus>\d{3}) )", re.IGNORECASE
@@ -60,12 +68,16 @@ _SERVICE_STATUS: Final = re.compile(
 """The status with which the service answered Milvus."""
 
 _SERVICE_LOST: Final = re.compile(
-    r"OpenAI API connection error|Remote end closed connection|IncompleteRead\(|Connection reset by peer"
-    r"|call service failed|embedding failed|context deadline exceeded|read operation timed out|^timed out$"
-    r"|connection refused|\bEOF\b",
+    r"OpenAI API connection error|Remote end closed connection|IncompleteRead\(|read operation timed out"
+    r"|^timed out$|\[Errno \d+\] Connection reset|call service failed|embedding failed",
     re.IGNORECASE,
 )
 """The service did not answer Milvus, or not in time."""
+
+_SOMEBODY_LOST: Final = re.compile(
+    r"context deadline exceeded|connection reset by peer|connection refused|\bEOF\b", re.IGNORECASE
+)
+"""The same, as a rule; but the parts of a Milvus server write this of one another too."""
 
 _NOT_SENT: Final = re.compile(r"refused|no route|name or service|lookup", re.IGNORECASE)
 """The service does not run: a smaller request is no better."""
@@ -91,7 +103,6 @@ _UNAVAILABLE_TEXT: Final = re.compile(
     r"|closed channel|service unavailable|not ready|rate limit|quota",
     re.IGNORECASE,
 )
-_WRAPPED: Final = re.compile(r"^(?:\[\w+\] Retry (?:run out of \d+ retry times|timeout: \S+), message=)+")
 _ROW_ERRORS: Final = (DataNotMatchException, DataTypeNotMatchException, ParamError)
 
 
@@ -111,16 +122,8 @@ def classify(error: NestvecError) -> Fault:
     return Fault("lasting", "Milvus", _text(error))
 
 
-def original_error(error: MilvusException) -> MilvusException:
-    """What the server said: pymilvus wraps it, without most of its codes, where it does not retry itself."""
-    while _WRAPPED.match(str(error.message)) and isinstance(error.__context__, MilvusException):
-        error = error.__context__
-    return error
-
-
-def _milvus_fault(wrapped: MilvusException) -> Fault:
-    error = original_error(wrapped)
-    message = _WRAPPED.sub("", str(error.message))
+def _milvus_fault(error: MilvusException) -> Fault:
+    message = str(error.message)
     status = _SERVICE_STATUS.search(message)
     if status:
         return _service_fault(int(status["lite"] or status["milvus"]), message)
@@ -128,8 +131,10 @@ def _milvus_fault(wrapped: MilvusException) -> Fault:
         return Fault("rows", "Milvus", message)
     if _UNAVAILABLE_TEXT.search(message) or isinstance(error.code, grpc.StatusCode):
         return Fault("transient", "Milvus", message)
-    if _SERVICE_LOST.search(message):
-        return Fault("transient", "service", message, fewer_rows=not _NOT_SENT.search(message))
+    named = _SERVICE_LOST.search(message)
+    if named or _SOMEBODY_LOST.search(message):
+        fewer_rows = not _NOT_SENT.search(message)
+        return Fault("transient", "service", message, fewer_rows=fewer_rows, unnamed=not named)
     return Fault(_kind_of_code(error, message), "Milvus", message)
 
 

@@ -8,17 +8,16 @@ the collection's count says whether a batch was stored.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Protocol
 
-from pymilvus import MilvusClient, MilvusException
+from pymilvus import MilvusClient
 
 from nestvec.collections.lifecycle import count_rows
 from nestvec.ingest.batches import RowBatch
 from nestvec.ingest.journal import unknown_batch
-from nestvec.ingest.write.faults import classify, original_error
+from nestvec.ingest.write.faults import classify
 from nestvec.ingest.write.patience import Patience
 from nestvec.milvus.catalog import Table
 from nestvec.milvus.connection import milvus_errors
@@ -124,11 +123,10 @@ class CountedWriter:
         self.before(batch, count)
         try:
             doing = f"writing {len(batch.rows)} rows to {self.table.name}"
-            with milvus_errors(doing), _original_errors():
+            with milvus_errors(doing):
                 self.client.insert(self.table.name, list(batch.rows), **_NO_RETRIES)
         except NestvecError as error:
-            # The service's error comes before anything is written.
-            if classify(error).party == "service":
+            if classify(error).before_write:
                 raise
             self._count = None
             if not self._was_stored(batch, count, error):
@@ -175,17 +173,5 @@ def settle_count(
 
 
 def _upsert(client: MilvusClient, table: Table, rows: list[dict[str, object]]) -> None:
-    with milvus_errors(f"writing {len(rows)} rows to {table.name}"), _original_errors():
+    with milvus_errors(f"writing {len(rows)} rows to {table.name}"):
         client.upsert(table.name, rows, **_NO_RETRIES)
-
-
-@contextmanager
-def _original_errors() -> Iterator[None]:
-    """Raise what the server said, as it said it."""
-    try:
-        yield
-    except MilvusException as error:
-        original = original_error(error)
-        if original is error:
-            raise
-        raise original from None

@@ -107,9 +107,9 @@ class _Write:
         """Whether a failed request is sent again: not if its rows would be stored twice."""
         if fault.kind != "transient":
             return False
-        if fault.party == "Milvus":
+        if not fault.before_write:
             self.repeated = True
-        return fault.party == "service" or self.partial or not self.table.primary.auto_id
+        return fault.before_write or self.partial or not self.table.primary.auto_id
 
     def _send(self, rows: list[Row]) -> Steps[Any]:
         table, filled = self.table, rows
@@ -118,11 +118,11 @@ class _Write:
             filled = yield BlockingCall(_embed_columns(table, rows))
         options: dict[str, Any] = {"partial_update": True} if self.partial else {}
         options |= {"partition_name": self.partition} if self.partition else {}
-        if table.primary.auto_id and not self.partial:
-            # pymilvus would insert the rows again under other keys.
-            options["retry_times"] = 0
         # Rows that may be stored already are replaced by themselves.
         method = "upsert" if self.partial or (self.repeated and not table.primary.auto_id) else "insert"
+        if method == "insert":
+            # pymilvus would send it again: a server stores rows twice, also those of the same key.
+            options["retry_times"] = 0
         doing = f"writing {len(rows)} rows to {table.name}"
         response = yield call(doing, method, table.name, filled, **options)
         return response

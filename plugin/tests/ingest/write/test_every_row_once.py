@@ -20,13 +20,16 @@ from nestvec_schemas.errors import ServiceUnreachable, StoreRefused, StoreUnreac
 
 Made = Callable[..., Any]
 
-Event = Literal["ok", "504", "refused", "lost", "stored and lost", "unclear", "kill", "stored and kill"]
+Event = Literal[
+    "ok", "504", "refused", "lost", "stored and lost", "stored and late", "unclear", "kill", "stored and kill"
+]
 EVENTS: tuple[Event, ...] = (
     "ok",
     "504",
     "refused",
     "lost",
     "stored and lost",
+    "stored and late",
     "unclear",
     "kill",
     "stored and kill",
@@ -104,6 +107,8 @@ class FailingMilvus:
             self.writes += 1
         if event == "stored and lost":
             raise MilvusException(1, "Retry run out of 0 retry times, StatusCode.UNAVAILABLE")
+        if event == "stored and late":
+            raise MilvusException(1, "context deadline exceeded")
         if event == "stored and kill":
             raise Killed
 

@@ -79,6 +79,25 @@ def test_a_service_that_milvus_does_not_reach(message: str, fewer: bool) -> None
 
 
 @pytest.mark.parametrize(
+    ("message", "before_write"),
+    [
+        (REFUSED, True),
+        (GO.format("504 Gateway Timeout"), True),
+        ('Call service failed, errs:[Post "http://h:1/embed": context deadline exceeded]', True),
+        ("[Errno 104] Connection reset by peer", True),
+        ("context deadline exceeded", False),
+        ("read tcp 10.0.0.1:53100: read: connection reset by peer", False),
+        ("rpc error: code = Unavailable desc = error reading from server: EOF", False),
+        ("Retry run out of 0 retry times, StatusCode.UNAVAILABLE", False),
+    ],
+)
+def test_only_an_error_that_names_the_service_says_that_nothing_is_stored(
+    message: str, before_write: bool
+) -> None:
+    assert milvus(message, code=65535).before_write == before_write
+
+
+@pytest.mark.parametrize(
     ("message", "code", "compatible"),
     [
         ("Fail connecting to server on h:1, illegal connection params or server unavailable", 2, 1),

@@ -19,6 +19,7 @@ from nestvec_schemas.errors import ServiceUnreachable, StoreRefused
 
 BUSY = MilvusException(1, "OpenAI API error 504: remembered")
 LOST = MilvusException(1, "Retry run out of 0 retry times, StatusCode.UNAVAILABLE")
+LATE = MilvusException(1, "context deadline exceeded")
 
 
 def table(*, auto_id: bool = False) -> Table:
@@ -31,7 +32,8 @@ class Milvus:
     def __init__(self, *failures: Exception) -> None:
         self.failures, self.calls = list(failures), list[tuple[str, int]]()
 
-    def insert(self, name: str, rows: list[Any], **options: Any) -> dict[str, Any]:
+    def insert(self, name: str, rows: list[Any], *, retry_times: int) -> dict[str, Any]:
+        assert retry_times == 0, "pymilvus would insert the rows again"
         return self._write("insert", rows)
 
     def upsert(self, name: str, rows: list[Any], **options: Any) -> dict[str, Any]:
@@ -66,6 +68,16 @@ def test_rows_that_may_be_stored_are_replaced_by_themselves() -> None:
     client = Milvus(LOST)
     assert write(client) == list(range(8))
     assert client.calls == [("insert", 8), ("upsert", 8)]
+    client = Milvus(LATE)
+    assert write(client) == list(range(8))
+    assert client.calls == [("insert", 8), ("upsert", 4), ("upsert", 4)]
+
+
+def test_rows_of_generated_keys_are_not_sent_twice_if_milvus_may_have_been_late() -> None:
+    client = Milvus(BUSY, LATE)
+    with pytest.raises(StoreRefused, match="deadline"):
+        write(client, auto_id=True)
+    assert client.calls == [("insert", 8), ("insert", 4)]
 
 
 def test_rows_whose_keys_milvus_makes_are_not_sent_twice() -> None:
