@@ -59,7 +59,7 @@ class ContentHasher:
             return ContentHash(size=self._done, sha256=self._hash.hexdigest(), ends_line=self._last == b"\n")
 
     def rows(self) -> int | None:
-        """The rows that ``counter`` counted in the whole file; None until then."""
+        """The rows that ``counter`` counted in the whole file; None until then, or if it cannot tell."""
         complete = self._counter is not None and self._done >= self._size
         return self._counter.rows if complete and self._counter else None
 

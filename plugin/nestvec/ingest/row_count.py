@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
+import codecs
+from typing import Final
+
 import numpy as np
+from numpy.typing import NDArray
+
+from nestvec.datasets.readers import RowSource
+from nestvec.datasets.readers.delimiter import DELIMITERS
 
 _LF, _CR = ord("\n"), ord("\r")
+_BLANK: Final = np.frombuffer(b" \t\n\r\x0b\x0c", np.uint8)
+"""Bytes that are nothing on a line of JSON."""
 
 
 class RowCounter:
-    """Counts the rows of a file in UTF-8 from its bytes, chunk by chunk.
+    """Counts the rows of a file from its bytes, chunk by chunk.
 
-    With a ``quote``, a line end between two of them belongs to a cell, as in CSV; quotes inside a cell are
-    doubled, so that they do not change that.
+    With ``delimiters``, the file is CSV. With a ``quote``, a line end between two of them belongs to a cell;
+    quotes inside a cell are doubled, so that they do not change that. A quote elsewhere, a line end of old
+    Macs, and a zero byte, as UTF-16 has them, mean that only reading the file says how many rows it has.
     """
 
-    def __init__(self, quote: str = "") -> None:
-        self._quote = ord(quote) if len(quote) == 1 and quote.isascii() else None
+    def __init__(self, quote: str = "", delimiters: str = "") -> None:
+        self._quote = ord(quote) if quote else None
+        self._csv = bool(delimiters)
+        self._around_cells = np.frombuffer(f"{delimiters}{quote}\r\n".encode(), np.uint8)
         self._rows = 0
         self._inside = False
         self._has_content = False
+        self._last = _LF
+        self._started = False
+        self._uncertain = False
 
     def feed(self, chunk: bytes) -> None:
         """Count the next bytes."""
-        if not chunk:
+        if not self._started:
+            chunk = chunk.removeprefix(codecs.BOM_UTF8)
+            self._started = True
+        if not chunk or self._uncertain:
             return
         data = np.frombuffer(chunk, np.uint8)
-        ends = data == _LF
-        if self._quote is not None:
-            quotes = np.cumsum(data == self._quote) + self._inside
-            ends &= quotes % 2 == 0
-            self._inside = bool(quotes[-1] % 2)
-        # A line counts if a byte other than its end was on it; a line end inside quotes is content.
-        content = np.cumsum((data != _LF) & (data != _CR) | (data == _LF) & ~ends)
+        quotes = data == self._quote if self._quote is not None else np.zeros(data.size, bool)
+        inside = (np.cumsum(quotes) + self._inside) % 2 == 1
+        """Whether each byte is followed by one of a quoted cell."""
+        self._uncertain = self._cannot_tell(data, quotes, inside)
+        self._inside = bool(inside[-1])
+        self._last = int(data[-1])
+        ends = (data == _LF) & ~inside
+        content = np.cumsum(~ends & (data != _CR) if self._csv else ~np.isin(data, _BLANK))
         at_ends = content[ends]
         if at_ends.size == 0:
             self._has_content = self._has_content or bool(content[-1])
@@ -40,7 +59,40 @@ class RowCounter:
         self._rows += int(np.count_nonzero(lines)) + int(self._has_content and not lines[0])
         self._has_content = bool(content[-1] > at_ends[-1])
 
+    def _cannot_tell(
+        self, data: NDArray[np.uint8], quotes: NDArray[np.bool_], inside: NDArray[np.bool_]
+    ) -> bool:
+        if not data.all():
+            return True
+        if not self._csv:
+            return False
+        previous = np.concatenate([np.array([self._last], np.uint8), data[:-1]])
+        outside = ~np.concatenate([np.array([self._inside]), inside[:-1]])
+        """Whether each byte is preceded by one that is in no quoted cell, or ends one."""
+        lone_cr = (previous == _CR) & (data != _LF) & outside
+        if self._quote is None:
+            return bool(lone_cr.any())
+        opening = quotes & outside & ~np.isin(previous, self._around_cells)
+        closed = (previous == self._quote) & outside & ~np.isin(data, self._around_cells)
+        return bool((lone_cr | opening | closed).any())
+
     @property
-    def rows(self) -> int:
-        """The rows so far, a last line without an end included."""
-        return self._rows + self._has_content
+    def rows(self) -> int | None:
+        """The rows so far, a last line without an end included; None if only reading them says how many."""
+        return None if self._uncertain or self._inside else self._rows + self._has_content
+
+
+def row_counter(source: RowSource) -> RowCounter | None:
+    """A counter for the bytes of a source's file; None if they do not say how many rows it has."""
+    options = source.options
+    as_ascii = options.encoding is None or (
+        "\n".encode(options.encoding).removeprefix(codecs.BOM_UTF8) == b"\n"
+    )
+    if not source.resumable or source.input.compression or not as_ascii:
+        return None
+    if source.format == "jsonl":
+        return RowCounter()
+    characters = f"{options.quote}{options.delimiter or ''}"
+    if source.format not in ("csv", "tsv") or options.escape is not None or not characters.isascii():
+        return None
+    return RowCounter(options.quote, options.delimiter or "".join(DELIMITERS))

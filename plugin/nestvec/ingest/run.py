@@ -12,7 +12,6 @@ from pymilvus import MilvusClient
 
 from nestvec.collections.lifecycle import count_rows
 from nestvec.datasets.readers import STDIN, RowSource, SourceRow, open_source
-from nestvec.datasets.readers.streams import SUFFIXES
 from nestvec.ingest import journal as journals
 from nestvec.ingest.batches import DEFAULT_BATCH_ROWS, RowBatch, batch_rows, max_batch_rows
 from nestvec.ingest.content import ContentHasher
@@ -22,7 +21,7 @@ from nestvec.ingest.journal import Journal, PendingBatch, Progress
 from nestvec.ingest.options import DeliveryOptions, IngestOptions, IngestReport
 from nestvec.ingest.pipeline import WritePlan, written_parts
 from nestvec.ingest.rejects import RejectedRow, append_rejected
-from nestvec.ingest.row_count import RowCounter
+from nestvec.ingest.row_count import row_counter
 from nestvec.ingest.row_schema import RowSchema, check_header, row_schema
 from nestvec.ingest.write.patience import Patience, StopRequested
 from nestvec.ingest.write.writers import (
@@ -274,14 +273,10 @@ class _FileIngest:
         )
 
     def hashing(self, source: RowSource) -> ContentHasher:
-        """The hasher of the source's file, which counts the rows of a plain text file too."""
-        counter = None
-        packed = source.input.compression or source.path.suffix in SUFFIXES
-        if source.format in ("jsonl", "csv", "tsv") and not packed:
-            counter = RowCounter("" if source.format == "jsonl" else source.options.quote)
+        """The hasher of the source's file, which counts its rows too, where its bytes say how many it has."""
         self.headers = int(source.columns is not None and source.options.columns is None)
         self.limit = source.options.limit
-        return ContentHasher(source.anchor, self.journal.identity.size, counter)
+        return ContentHasher(source.anchor, self.journal.identity.size, row_counter(source))
 
     def total(self) -> int | None:
         """The file's rows, once they are counted."""
