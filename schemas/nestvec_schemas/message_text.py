@@ -21,6 +21,9 @@ _SECRET = re.compile(
 )
 """A secret in an address's query string, and the name before it."""
 
+_PASSWORD = re.compile(r"(://[^/?#\s:@]*:)[^/?#\s@]+@")
+"""A password in an address, and the user before it."""
+
 
 def shown(value: object) -> str:
     """A value as messages show it: at most 200 characters, and without the secrets of an address."""
@@ -31,7 +34,7 @@ def printable(text: str, max_length: int = _MAX_SENTENCE_LENGTH) -> str:
     """A text of at most ``max_length`` characters, valid UTF-8, without the secrets of an address."""
     part = text[:max_length].encode("utf-8", "backslashreplace").decode("utf-8")
     # An address that is cut has its secret cut, too.
-    part = _SECRET.sub(r"\1…", part)
+    part = _PASSWORD.sub(r"\1…@", _SECRET.sub(r"\1…", part))
     return part if len(text) <= max_length else f"{part}… ({len(text)} characters)"
 
 

@@ -60,6 +60,10 @@ def test_a_client_cannot_lengthen_a_message(part: str) -> None:
         ("http://host?X-Amz-Signature=abc", "http://host?X-Amz-Signature=…"),
         ("http://host?access_token=abc'", "http://host?access_token=…'"),
         ("http://host?max_tokens=4", "http://host?max_tokens=4"),
+        ("https://user:p:w@host/a", "https://user:…@host/a"),
+        ("https://:pw@host", "https://:…@host"),
+        ("http://host:80/a@b", "http://host:80/a@b"),
+        ("http://[::1]:80/?a=b:c@d", "http://[::1]:80/?a=b:c@d"),
     ],
 )
 def test_a_secret_in_an_address_is_hidden(address: str, printed: str) -> None:
