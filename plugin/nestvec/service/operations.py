@@ -53,7 +53,8 @@ class Operations:
         """Read API keys, aliases and encoders again. What cannot be read stays as it was, and is reported.
 
         Aliases that were switched at run time stay, unless the config file declares others than before.
-        Raises ServiceError if the service cannot reload, AliasInvalid, and then no encoder has changed.
+        Raises ServiceError if the service cannot reload or two encoders have one name, AliasInvalid, and then
+        no encoder has changed.
         """
         reloader, declared_aliases = self._embedder.reloader, self._embedder.declared_aliases
         if reloader is None:

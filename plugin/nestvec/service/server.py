@@ -46,8 +46,8 @@ def open_embedder(
 ) -> Embedder:
     """An embedder, with its engine, for the named encoders of a model repository, or all without names.
 
-    Raises AliasInvalid, ServiceError for an encoder that is larger than the memory budget, and what reading
-    and opening encoders raises.
+    Raises AliasInvalid, ServiceError for an encoder that is larger than the memory budget or two of one name,
+    and what reading and opening encoders raises.
     """
     repository = ServedRepository(models, names)
     instances = [repository.read(name) for name in repository.names()]

@@ -83,6 +83,19 @@ def test_with_zero_the_others_are_answered(two_towers: Embedder) -> None:
     assert found.vectors[0].any() and found.vectors[2].any()
 
 
+def test_with_zero_a_sparse_encoder_gives_a_bad_image_no_weight(write_encoder: Callable[..., Path]) -> None:
+    towers = {"text": TEXT, "image": IMAGE}
+    folder = write_encoder(towers=towers, layers=(1,), kind="sparse", dims=(16,))
+    embedder = Embedder(open_encoders(folder.parent), FakeEngine({"tiny": 16}), ServiceSettings())
+    body = {"inputs": ["w1", "data:image/png;base64,AAAA"]}
+    with serve_in_thread(embedder, bind("127.0.0.1", 0)) as service:
+        for query in ("", "&top=3", "&words=true"):
+            answer = httpx.post(f"{service}/embed_sparse?on_error=zero{query}", json=body).raise_for_status()
+            assert answer.headers["x-nestvec-failed"] == "1"
+            text, image = answer.json()
+            assert text and image == []
+
+
 def test_a_sentence_about_an_address_is_a_text(two_towers: Embedder) -> None:
     engine: Any = two_towers.engine
     embed(two_towers, ["w1 https://example.org/a.png"])

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from nestvec.service.catalog.aliases import check_aliases
 from nestvec.service.catalog.instance import EncoderInstance
 from nestvec.service.encoders import EncoderNames, LoadedEncoder
+from nestvec_schemas.errors import ServiceError
 
 
 class _View:
@@ -17,13 +18,25 @@ class _View:
 
     def __init__(self, instances: Iterable[EncoderInstance], aliases: Mapping[str, str]) -> None:
         self.instances = tuple(instances)
-        self.instance_by_name = {name: instance for instance in self.instances for name in instance.encoders}
-        self.encoders = {
-            name: encoder for instance in self.instances for name, encoder in instance.encoders.items()
-        }
+        self.instance_by_name: dict[str, EncoderInstance] = {}
+        self.encoders: dict[str, LoadedEncoder] = {}
+        for instance in self.instances:
+            _check_names(instance, self.instance_by_name)
+            self.instance_by_name |= dict.fromkeys(instance.encoders, instance)
+            self.encoders |= instance.encoders
         check_aliases(aliases, self.encoders)
         self.aliases = MappingProxyType(dict(aliases))
         self.pins = 0
+
+
+def _check_names(instance: EncoderInstance, present: Mapping[str, EncoderInstance]) -> None:
+    """Raise ServiceError if another encoder, or an output of it, has a name of ``instance``."""
+    for name in instance.encoders.keys() & present.keys():
+        raise ServiceError(
+            f"the encoders {present[name].name} and {instance.name} both have vectors under one name",
+            value=name,
+            next_step="Export one of them under another name (--name), or serve only the other (--encoder).",
+        )
 
 
 class _Pin:
@@ -46,7 +59,7 @@ class EncoderCatalog(EncoderNames):
     def __init__(
         self, instances: Iterable[EncoderInstance], aliases: Mapping[str, str] | None = None
     ) -> None:
-        """Raises AliasInvalid."""
+        """Raises AliasInvalid, ServiceError for two encoders of one name."""
         self._current = _View(instances, aliases or {})
         self._previous: list[_View] = []
         """Replaced views that requests still look at."""
@@ -91,7 +104,10 @@ class EncoderCatalog(EncoderNames):
             self._release(pin)
 
     def replace(self, instances: Iterable[EncoderInstance], aliases: Mapping[str, str]) -> None:
-        """Show other instances and aliases from now on, all at once. Raises AliasInvalid."""
+        """Show other instances and aliases from now on, all at once.
+
+        Raises AliasInvalid, ServiceError for two encoders of one name.
+        """
         self._replace(_View(sorted(instances, key=lambda instance: instance.name), aliases))
 
     def set_aliases(self, aliases: Mapping[str, str]) -> None:

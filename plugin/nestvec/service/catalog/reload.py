@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from nestvec.engines.contract import RemoteEngine, SessionEngine
 from nestvec.service.catalog.instance import EncoderInstance
 from nestvec.service.catalog.repository import ServedRepository
-from nestvec_schemas.errors import AliasInvalid, EngineError, ManifestCorrupt, NestvecError
+from nestvec_schemas.errors import EngineError, ManifestCorrupt, NestvecError
 
 if TYPE_CHECKING:
     from nestvec.service.embedder import Embedder
@@ -46,7 +46,7 @@ class Reloader:
     async def reload(self, aliases: Mapping[str, str]) -> EncoderChanges:
         """Add, replace and remove encoders, and set the aliases. What fails is left as it was.
 
-        Raises AliasInvalid, and then nothing has changed.
+        Raises AliasInvalid, ServiceError for two encoders of one name, and then nothing has changed.
         """
         catalog, changes = self._embedder.encoders, EncoderChanges()
         current = {instance.name: instance for instance in catalog.instances}
@@ -61,7 +61,7 @@ class Reloader:
             self._embedder.start_instance(instance, current.get(name))
         try:
             catalog.replace([*unchanged, *opened.values()], aliases)
-        except AliasInvalid:
+        except NestvecError:
             for instance in opened.values():
                 self._embedder.retire(instance)
             raise

@@ -16,6 +16,7 @@ from nestvec.service.batching.runner import BatchRunner
 from nestvec.service.embedder import Embedder
 from nestvec.service.server import bind, open_embedder, serve_in_thread
 from nestvec.service.settings import AccessSettings, ServiceSettings
+from nestvec_schemas.errors import ServiceError
 from nestvec_schemas.repository import GRAPH, MANIFEST, TOKENIZER, sha256
 from nestvec_schemas.towers import MAIN_PART
 
@@ -247,6 +248,22 @@ def test_an_alias_that_would_lose_its_encoder_stops_the_reload(
     assert "no encoder for the alias small: second" in answer.json()["error"]
     assert running.embed(["w5 w6"], "tiny") == [vector_of("w5 w6", 1)], "nothing has changed"
     assert running.embed(["w5 w6"], "small") == [vector_of("w5 w6", 2)]
+
+
+def test_two_encoders_with_vectors_under_one_name_stop_the_reload(
+    running: Running, write_version: WriteVersion
+) -> None:
+    path = write_version(2, "both") / MANIFEST
+    manifest = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**manifest, "outputs": {"sparse": 1000}}))
+    write_version(3, "both.sparse")
+    write_version(4)
+    answer = running.client.post("/admin/reload", headers=ADMIN)
+    assert answer.status_code == 500
+    assert "the encoders both and both.sparse both have vectors under one name" in answer.json()["error"]
+    assert running.embed(["w5 w6"]) == [vector_of("w5 w6", 1)], "nothing has changed"
+    with pytest.raises(ServiceError, match=r"under one name: both\.sparse"):
+        open_embedder(running.models, (), ServiceSettings())
 
 
 @pytest.mark.parametrize(
