@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Final, Self
 
+from nestvec.service.batching.admission import ClientShares
 from nestvec_schemas.errors import Overloaded
 
 UNCOUNTED_BYTES: Final = 64 << 10
@@ -12,16 +12,15 @@ UNCOUNTED_BYTES: Final = 64 << 10
 
 
 class BodyMemory:
-    """Counts the bytes of bodies, which are at most ``max_bytes``.
-
-    A client may hold as many as remain free with them. So it cannot hold more than half of all, and two
-    cannot hold more than two thirds: whatever they do, another finds room.
-    """
+    """Counts the bytes of bodies, at most ``max_bytes``, of which each client has its share."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._held: Counter[str] = Counter()
-        self.total = 0
+        self._shares = ClientShares(max_bytes)
+
+    @property
+    def total(self) -> int:
+        """Bytes of all bodies."""
+        return self._shares.total
 
     def body(self, client: str) -> HeldBody:
         """A body of a client, of which nothing has arrived: a context manager, held until it ends."""
@@ -29,22 +28,23 @@ class BodyMemory:
 
     def check(self, client: str, size: int) -> None:
         """Raise Overloaded if the client may not hold ``size`` bytes more now."""
-        if self._held[client] + size > self._max_bytes - self.total - size:
+        shares, held = self._shares, self._shares.amount_of(client)
+        if held + size > shares.share(client):
             raise Overloaded(
                 "the service has no memory for the body: of all bodies in progress it holds at most "
-                f"{self._max_bytes} bytes, of those of a client as many as remain free",
-                value=f"{size} bytes more, {self._held[client]} held for this client, {self.total} in all",
+                f"{shares.limit} bytes, of those of a client as many as remain free",
+                value=f"{size} bytes more, {held} held for this client, {self.total} in all",
                 next_step="Try again when a request of yours has been answered, or send fewer texts in one.",
             )
 
     def add(self, client: str, size: int) -> None:
-        """Count ``size`` bytes more, or fewer if it is negative. Raises Overloaded."""
-        if size > 0:
-            self.check(client, size)
-        self._held[client] += size
-        self.total += size
-        if self._held[client] <= 0:
-            del self._held[client]
+        """Count ``size`` bytes more. Raises Overloaded."""
+        self.check(client, size)
+        self._shares.take(client, size)
+
+    def remove(self, client: str, size: int) -> None:
+        """Count ``size`` bytes fewer."""
+        self._shares.give_back(client, size)
 
 
 class HeldBody:
@@ -58,7 +58,7 @@ class HeldBody:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._memory.add(self._client, -self._counted)
+        self._memory.remove(self._client, self._counted)
         self._counted = 0
 
     def expect(self, size: int) -> None:

@@ -43,6 +43,7 @@ class ConnectionGate:
         self._max_connections = limits.connections
         self._by_client: Counter[str] = Counter()
         self._unread: dict[UnreadConnection, tuple[int, float]] = {}
+        self._next_check: asyncio.TimerHandle | None = None
         self.connections = 0
         """Connections that are open."""
         self.unread_bytes = 0
@@ -86,7 +87,7 @@ class ConnectionGate:
         self.unread_bytes += size - before
         if size:
             self._unread[connection] = (size, since)
-            if size > before:
+            if size > before and self.unread_bytes > self._limits.unread_bytes:
                 self._give_up_longest()
 
     def _give_up_longest(self) -> None:
@@ -97,7 +98,10 @@ class ConnectionGate:
                 return
             too_many = self.unread_bytes > 2 * limit and place < len(waiting)  # the last may be reading
             if not too_many and now - since < _GRACE_SECONDS:
-                asyncio.get_running_loop().call_later(_GRACE_SECONDS, self._give_up_longest)
+                if self._next_check is None:
+                    self._next_check = asyncio.get_running_loop().call_later(
+                        _GRACE_SECONDS, self._check_again
+                    )
                 return
             logger.warning(
                 "clients leave more than %d bytes of responses unread: the connection that has waited the "
@@ -106,6 +110,10 @@ class ConnectionGate:
             )
             self.set_unread(connection, 0)
             connection.give_up()
+
+    def _check_again(self) -> None:
+        self._next_check = None
+        self._give_up_longest()
 
 
 def client_of(address: str) -> str:

@@ -6,6 +6,7 @@ import resource
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -91,6 +92,31 @@ def test_who_has_waited_the_longest_is_given_up_first() -> None:
         clock.now = 4.0
         gate.set_unread(Unread(), 1)
         assert (gate.unread_bytes, huge.closed) == (1, True)
+
+    asyncio.run(check())
+
+
+def test_many_who_may_yet_read_are_looked_at_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check() -> None:
+        clock, timers = Clock(), []
+
+        def call_later(_: float, callback: Callable[[], None]) -> object:
+            timers.append(callback)
+            return object()
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "call_later", call_later)
+        gate = ConnectionGate(ConnectionLimits(unread_bytes=100), clock=clock)
+        waiting = [Unread() for _ in range(12)]
+        for connection in waiting:
+            gate.set_unread(connection, 10)
+        assert (len(timers), gate.unread_bytes) == (1, 120)
+        clock.now = 0.5
+        timers[0]()
+        assert (len(timers), gate.unread_bytes) == (2, 120)
+        clock.now = 1.5
+        timers[1]()
+        assert (len(timers), gate.unread_bytes) == (2, 100)
+        assert [connection.closed for connection in waiting] == [True] * 2 + [False] * 10
 
     asyncio.run(check())
 
