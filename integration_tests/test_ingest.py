@@ -18,6 +18,8 @@ import pytest
 from integration_tests.fixtures.services import vacant_address
 
 from nestvec.collections import lifecycle
+from nestvec.ingest import IngestOptions, ingest
+from nestvec.milvus.catalog import read_table
 from nestvec.milvus.connection import open_milvus
 from nestvec.service.in_process import serve_in_process
 from nestvec_schemas.spec.yaml_file import parse_spec
@@ -90,6 +92,28 @@ def place(tmp_path: Path, models: Path) -> Place:
 def jsonl(path: Path, rows: Iterator[dict[str, object]] | list[dict[str, object]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+@pytest.mark.parametrize("default", ["", "hello world"])
+def test_a_default_is_embedded_as_the_same_text_is(place: Place, default: str) -> None:
+    text = SPEC.format(service=place.service, auto_id="false", dynamic="false")
+    text = text.replace("max_length: 100}", f"max_length: 100, default: '{default}'}}")
+    spec = parse_spec(text, path="spec")
+    path = jsonl(
+        place.folder / "x.jsonl", [{"id": 1}, {"id": 2, "text": "hello world"}, {"id": 3, "text": "a cat"}]
+    )
+    with open_milvus(place.uri) as client, serve_in_process(spec.services, place.models):
+        lifecycle.create_collection(client, spec)
+        report = ingest(client, read_table(client, "docs"), path, IngestOptions(place.uri))
+        client.load_collection("docs")
+        rows = client.query("docs", filter="", output_fields=["id", "text_384"], limit=10)
+    vectors = {row["id"]: row["text_384"] for row in rows}
+    if default:
+        assert vectors[1] == pytest.approx(vectors[2], abs=1e-5)
+        assert vectors[1] != pytest.approx(vectors[3], abs=1e-2)
+    else:
+        assert sorted(vectors) == [2, 3]
+        assert "there is nothing to embed" in report.reasons[0]
 
 
 def test_every_type_from_every_kind_of_file(place: Place) -> None:

@@ -114,7 +114,7 @@ def _value_bytes(value: object) -> int:
 
 
 def _value_or_default(value: object, column: Column, schema: RowSchema) -> object:
-    """The value, or None for null or the column's default. Raises RowRejected."""
+    """The value or a text's default, None for null or another default. Raises RowRejected."""
     empty = schema.cells.text and isinstance(value, str) and not value
     text = column.type in _TEXT_TYPES and not column.primary
     if empty and text and schema.cells.null_text and column.name not in schema.sources:
@@ -122,9 +122,15 @@ def _value_or_default(value: object, column: Column, schema: RowSchema) -> objec
     if empty and not text and not (column.nullable or column.has_default):
         raise _value_error(column, "is empty", "", "Write a value.")
     if value is None or (empty and (column.nullable or column.has_default)):
-        if column.nullable or column.has_default:
+        if text and isinstance(column.default, str):
+            # Written out: Milvus Lite embeds a row before it fills in its defaults, and stores zeros.
+            value = column.default
+        elif column.nullable or column.has_default:
             return None
-        raise RowRejected(f"column {column.name} is missing", next_step=f"Add {column.name} to every row.")
+        else:
+            raise RowRejected(
+                f"column {column.name} is missing", next_step=f"Add {column.name} to every row."
+            )
     if column.name in schema.sources and isinstance(value, str) and not value:
         raise _value_error(
             column, "is empty, so there is nothing to embed", "", "Write a text, or drop the row."
