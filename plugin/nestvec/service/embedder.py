@@ -285,7 +285,8 @@ class Embedder:
             kind = f"{options.role} {kind}"
         # The deepest exit is the same work, whether a request names it or none.
         exit = 0 if layer == loaded.manifest.depth else layer
-        return CacheKey(part, exit, f"{kind} {options.truncation.side(loaded.manifest.main_tower)}", digest)
+        side = options.truncation.side(loaded.manifest.tower_of_part(part))
+        return CacheKey(part, exit, f"{kind} {side}", digest)
 
     async def _look_up(
         self,

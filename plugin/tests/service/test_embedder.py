@@ -92,6 +92,26 @@ def test_a_request_that_names_no_side_follows_the_encoder(embedder: Embedder) ->
     assert not np.array_equal(unnamed, right)
 
 
+def test_a_request_that_names_no_side_follows_the_expert(write_encoder: Callable[..., Path]) -> None:
+    """One that then names the other side does not get what is cached of the first."""
+    encoder = open_encoders(write_encoder(experts={"bio": "a"}).parent)["tiny"]
+    tower = encoder.manifest.towers["text"].model_copy(update={"truncation_side": "left"})
+    manifest = encoder.manifest.model_copy(update={"expert_towers": {"bio": tower}})
+    embedder = Embedder(
+        {"tiny": replace(encoder, manifest=manifest)}, FakeEngine({"tiny": 16}), ServiceSettings()
+    )
+
+    async def work() -> list[Vectors]:
+        config = EmbeddingConfig("tiny", expert="bio")
+        sides = (Truncation(), Truncation(direction="left"), Truncation(direction="right"))
+        options = [EmbedOptions(config, side) for side in sides]
+        return [(await embedder.embed("tiny", [LONG], each)).vectors for each in options]
+
+    unnamed, left, right = during(embedder, work)
+    assert np.array_equal(unnamed, left)
+    assert not np.array_equal(unnamed, right)
+
+
 def test_each_exit_is_work_of_its_own_and_the_deepest_has_one_name(
     embedder: Embedder, engine: FakeEngine
 ) -> None:
