@@ -24,7 +24,6 @@ from nestvec.service.scoring import (
     score_logits,
     score_token_sums,
 )
-from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid, EmptyInput, InputTooLong, NotOffered, TooManyInputs
 from nestvec_schemas.fingerprint import check_fingerprint
 from nestvec_schemas.late_interaction import maxsim
@@ -154,10 +153,10 @@ async def rank(embedder: Embedder, task: RankingTask) -> tuple[Scores, Embedding
 
     An empty document has the lowest score there is. No score depends on the other documents. Raises what
     ``Embedder.embed`` does, TooManyInputs, InputTooLong, EmptyInput for an empty query or no document,
-    BodyInvalid for a dim, EncoderNotFound for an encoder of another fingerprint.
+    BodyInvalid for a dim, EncoderNotFound for an encoder of another fingerprint, PromptNotOffered.
     """
     check_ranking(task.query, task.documents)
-    _check_encoder(embedder.encoders[task.encoder].manifest, task.options.config)
+    _check_encoder(embedder.encoders[task.encoder].manifest, task)
     scorer = await _scorer(embedder, task)
     raw = np.full(len(task.documents), scorer.lowest)
     result = scorer.started
@@ -190,7 +189,8 @@ def check_ranking(query: str, documents: Sequence[str]) -> None:
         )
 
 
-def _check_encoder(manifest: Manifest, config: EmbeddingConfig) -> None:
+def _check_encoder(manifest: Manifest, task: RankingTask) -> None:
+    config = task.options.config
     if config.dim is not None:
         raise BodyInvalid(
             "scores have no dims to choose from",
@@ -198,6 +198,7 @@ def _check_encoder(manifest: Manifest, config: EmbeddingConfig) -> None:
             next_step="Omit dim= from the address.",
         )
     check_fingerprint(manifest, config.fingerprint)
+    choose_prompt(manifest, task.prompt, config)  # also where the encoder puts none before its texts
 
 
 def _pieces(task: RankingTask) -> Iterator[list[int]]:

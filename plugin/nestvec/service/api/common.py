@@ -99,7 +99,8 @@ async def embed_dense(request: Request, call: EmbedCall) -> EmbeddingResult:
 async def embed_tokens(request: Request, call: EmbedCall) -> EmbeddingResult:
     """Embed by an encoder for late interaction: the outputs are (t, dim) float32, one for each input.
 
-    Raises what ``embed_dense`` does; DimNotOffered for any dim but the encoder's.
+    Texts are documents unless the call names a prompt. Raises what ``embed_dense`` does, and DimNotOffered
+    for any dim but the encoder's.
     """
     manifest = selected_encoder(request, call.config, "multivector").manifest
     if call.config.dim not in (None, manifest.dim):
@@ -108,6 +109,8 @@ async def embed_tokens(request: Request, call: EmbedCall) -> EmbeddingResult:
             value=call.config.dim,
             next_step=f"Omit dim=, or request {manifest.dim}.",
         )
+    if call.prompt is None and all(isinstance(value, str) for value in call.inputs):
+        call = replace(call, prompt="document")
     return await embed_inputs(request, call)
 
 

@@ -42,13 +42,12 @@ async def embed_all(body: EmbedAllRequest, request: Request, query: QueryString)
     ids are taken as they are."""
     settings = embedder_of(request).settings
     inputs = as_input_list(body.inputs)
-    texts = all(isinstance(value, str) for value in inputs)
     call = EmbedCall(
         inputs=inputs,
         config=select_encoder(query),
         truncation=body.truncation(query, settings),
         on_error=query.on_error or settings.on_error,
-        prompt=body.prompt_name or ("document" if texts else None),
+        prompt=body.prompt_name,
     )
     result = await embed_tokens(request, call)
     return await json_response(

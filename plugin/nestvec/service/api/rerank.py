@@ -124,7 +124,7 @@ async def rerank_documents(
     query's token vectors, of their largest cosine with the document's, rescaled from -1..1 to 0..1.
     """
     embedder, settings = embedder_of(request), embedder_of(request).settings
-    texts = _documents(body)
+    texts, limit = _documents(body), _limit(body)
     check_ranking(body.query, texts)
     config = _select_ranking_encoder(request, select_encoder(query, EmbeddingConfig(body.model or "")))
     selected_encoder(request, config, *RANKING_KINDS)
@@ -134,7 +134,7 @@ async def rerank_documents(
     task = RankingTask(name, body.query, texts, options)
     scores, result = await rank_connected(request, task)
     numbers = scores.raw if body.raw_scores else scores.relevance
-    best = [(index, float(numbers[index])) for index in scores.order(body.top_n or body.top_k)]
+    best = [(index, float(numbers[index])) for index in scores.order(limit)]
     returned = texts if body.return_text or body.return_documents else None
     ranking = _Ranking(requested_model(query, body.model) or name, best, returned, result)
     write = _RESPONSES[answer_format or _format_of(body)]
@@ -228,6 +228,17 @@ def _select_ranking_encoder(request: Request, config: EmbeddingConfig) -> Embedd
     if not config.encoder and len(ranking) == 1:
         return replace(config, encoder=ranking[0])
     return config
+
+
+def _limit(body: RerankRequest) -> int | None:
+    """How many documents to return, by either name; None for all. Raises BodyInvalid if they differ."""
+    if body.top_n is not None and body.top_k not in (None, body.top_n):
+        raise BodyInvalid(
+            "the request names different numbers of documents to return",
+            value=f"top_n={body.top_n}, top_k={body.top_k}",
+            next_step="Name one of them.",
+        )
+    return body.top_n or body.top_k
 
 
 def _documents(body: RerankRequest) -> list[str]:

@@ -108,7 +108,8 @@ class ScoreResponse(BaseModel):
 
 @router.post("/pooling", response_model=PoolingResponse, summary="Embed texts")
 async def pool_texts(body: PoolingRequest, request: Request, query: QueryString) -> Response:
-    """A vector for each text, or by an encoder for late interaction one for each of its tokens."""
+    """A vector for each text, or by an encoder for late interaction one for each of its tokens, as those of a
+    document."""
     settings = embedder_of(request).settings
     inputs = as_input_list(body.input)
     refuse_token_ids(inputs, settings)
@@ -181,6 +182,14 @@ def _truncation(body: PoolingRequest | ScoreRequest, truncation: Truncation) -> 
 
 def _texts(body: ScoreRequest) -> tuple[str, list[str]]:
     """The text to compare, and the others. Raises BodyInvalid."""
+    if (body.text_1 is not None and body.queries is not None) or (
+        body.text_2 is not None and body.documents is not None
+    ):
+        raise BodyInvalid(
+            "the texts to score are in two fields",
+            value="text_1 and queries are one, text_2 and documents the other",
+            next_step="Send text_1 and text_2, or queries and documents.",
+        )
     first = body.text_1 if body.text_1 is not None else body.queries
     others = body.text_2 if body.text_2 is not None else body.documents
     if first is None or others is None:

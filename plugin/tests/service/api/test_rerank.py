@@ -309,6 +309,34 @@ def test_what_is_refused(service: str, body: dict[str, object], path: str, statu
     assert (answer.status_code, message in answer.json()["error"]) == (status, True), answer.text
 
 
+def test_token_vectors_are_those_of_documents_on_every_path(service: str) -> None:
+    (documents,) = post(service, "/embed_all?encoder=late", inputs="w16 w30", prompt_name="document")
+    (by_default,) = post(service, "/embed_all?encoder=late", inputs="w16 w30")
+    (pooled,) = post(service, "/pooling", model="late", input="w16 w30")["data"]
+    assert documents == by_default == pooled["data"]
+    (queries,) = post(service, "/embed_all?encoder=late", inputs="w16 w30", prompt_name="query")
+    (unprompted,) = post(service, "/embed_all?encoder=late", inputs="w16 w30", prompt_name="")
+    assert unprompted not in (documents, queries), "an empty name is no prompt"
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "message"),
+    [
+        ("/v2/rerank?encoder=cross", {"top_n": 1, "top_k": 2}, "top_n=1, top_k=2"),
+        ("/v2/rerank?encoder=cross&prompt=typo", {}, "typo"),
+        ("/v2/rerank?encoder=late&prompt=typo", {}, "typo"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(
+    service: str, path: str, more: dict[str, object], message: str
+) -> None:
+    body = {"query": ASK, "documents": TEXTS}
+    refused = httpx.post(f"{service}{path}", json={**body, **more})
+    assert refused.status_code in (400, 422)
+    assert message in refused.json()["message"]
+    assert len(post(service, "/v2/rerank?encoder=cross", **body, top_n=2, top_k=2)["data"]) == 2
+
+
 def test_token_vectors_have_no_other_dim_on_vllm_s_path(service: str) -> None:
     body = {"model": "late", "input": "w1"}
     (whole,) = post(service, f"/pooling?dim={DIM}", **body)["data"]

@@ -50,6 +50,8 @@ def test_scores_are_in_the_order_of_the_texts(service: str, path: str, names: tu
     ("path", "body", "message"),
     [
         ("/score", {"text_1": "w1"}, "one of the two texts is missing"),
+        ("/score", {"text_1": "w1", "queries": "w2", "text_2": "w3"}, "the texts to score are in two fields"),
+        ("/score", {"text_1": "w1", "text_2": "w2", "documents": ["w3"]}, "are in two fields"),
         ("/score", {"text_1": ["w1", "w2"], "text_2": ["w1", "w2"]}, "only one text is scored"),
         ("/score?dim=8", {"text_1": "w1", "text_2": "w2"}, "scores have no dims to choose from: 8"),
         ("/score", {"model": "tiny?dim=8", "text_1": "w1", "text_2": "w2"}, "no dims to choose from: 8"),
