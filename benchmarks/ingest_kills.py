@@ -80,9 +80,7 @@ class Plan:
     dim: int = 64
     rows: int = 50_000
     batch: int = 256
-    kills: dict[str, int] = field(
-        default_factory=lambda: {"service": 20, "milvus": 5, "both": 5, "ingest": 3}
-    )
+    kills: dict[str, int] = field(default_factory=lambda: dict(KILLS))
     """By what is killed."""
 
     auto_id: bool = False
@@ -340,7 +338,7 @@ def main() -> None:
     parser.add_argument("--keyed", action="store_true", help="only rows with keys")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    kills = {name: getattr(options, name) for name in ("service", "milvus", "both", "ingest")}
+    kills = {name: getattr(options, name) for name in KILLS}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     figures: dict[str, Any] = {"date": date.today().isoformat(), "cores": os.cpu_count()}
     for name, auto_id in (("rows with keys", False), ("generated keys", True)):

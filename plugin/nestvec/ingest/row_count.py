@@ -29,7 +29,7 @@ class RowCounter:
         self._csv = bool(delimiters)
         self._around_cells = np.frombuffer(f"{delimiters}{quote}\r\n".encode(), np.uint8)
         self._rows = 0
-        self._inside = False
+        self._in_cell = False
         self._has_content = False
         self._last = _LF
         self._started = False
@@ -44,12 +44,12 @@ class RowCounter:
             return
         data = np.frombuffer(chunk, np.uint8)
         quotes = data == self._quote if self._quote is not None else np.zeros(data.size, bool)
-        inside = (np.cumsum(quotes) + self._inside) % 2 == 1
-        """Whether each byte is followed by one of a quoted cell."""
-        self._uncertain = self._cannot_tell(data, quotes, inside)
-        self._inside = bool(inside[-1])
+        # Whether the byte after each is in a quoted cell.
+        in_cell = (np.cumsum(quotes) + self._in_cell) % 2 == 1
+        self._uncertain = self._cannot_tell(data, quotes, in_cell)
+        self._in_cell = bool(in_cell[-1])
         self._last = int(data[-1])
-        ends = (data == _LF) & ~inside
+        ends = (data == _LF) & ~in_cell
         content = np.cumsum(~ends & (data != _CR) if self._csv else ~np.isin(data, _BLANK))
         at_ends = content[ends]
         if at_ends.size == 0:
@@ -60,15 +60,15 @@ class RowCounter:
         self._has_content = bool(content[-1] > at_ends[-1])
 
     def _cannot_tell(
-        self, data: NDArray[np.uint8], quotes: NDArray[np.bool_], inside: NDArray[np.bool_]
+        self, data: NDArray[np.uint8], quotes: NDArray[np.bool_], in_cell: NDArray[np.bool_]
     ) -> bool:
         if not data.all():
             return True
         if not self._csv:
             return False
         previous = np.concatenate([np.array([self._last], np.uint8), data[:-1]])
-        outside = ~np.concatenate([np.array([self._inside]), inside[:-1]])
-        """Whether each byte is preceded by one that is in no quoted cell, or ends one."""
+        # Whether each byte comes before, between or after quoted cells, their opening quotes included.
+        outside = ~np.concatenate([np.array([self._in_cell]), in_cell[:-1]])
         lone_cr = (previous == _CR) & (data != _LF) & outside
         if self._quote is None:
             return bool(lone_cr.any())
@@ -79,7 +79,7 @@ class RowCounter:
     @property
     def rows(self) -> int | None:
         """The rows so far, a last line without an end included; None if only reading them says how many."""
-        return None if self._uncertain or self._inside else self._rows + self._has_content
+        return None if self._uncertain or self._in_cell else self._rows + self._has_content
 
 
 def row_counter(source: RowSource) -> RowCounter | None:
