@@ -32,7 +32,7 @@ class RequestLogMiddleware:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        record = RequestRecord(scope["method"], printable(scope["path"]))
+        record = RequestRecord(scope["method"], printable_path(scope["path"]))
         set_current_request(record)
 
         async def record_status(message: Message) -> None:
@@ -58,6 +58,6 @@ def valid_request_id(sent: str) -> str:
     return sent if _VALID_REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
 
 
-def printable(path: str) -> str:
+def printable_path(path: str) -> str:
     """A path for a log: at most 200 characters, without line breaks and control characters."""
     return path[:200].encode("unicode_escape").decode("ascii")[:200]

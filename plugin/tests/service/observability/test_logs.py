@@ -12,7 +12,7 @@ import pytest
 
 from nestvec.engines.fake import FakeEngine
 from nestvec.service.embedder import Embedder
-from nestvec.service.middleware.request_log import printable
+from nestvec.service.middleware.request_log import printable_path
 from nestvec.service.observability.logs import JsonFormatter, LogFormat, TextFormatter, set_log_format
 from nestvec.service.server import bind, serve_in_thread
 from nestvec_schemas.errors import EngineError
@@ -139,5 +139,5 @@ def test_what_utf8_cannot_write_is_escaped() -> None:
 
 
 def test_a_path_cannot_forge_a_line() -> None:
-    assert printable("/embed\nERROR forged\x1b[0m") == "/embed\\nERROR forged\\x1b[0m"
-    assert len(printable("/\u20ac" * 5000)) == 200
+    assert printable_path("/embed\nERROR forged\x1b[0m") == "/embed\\nERROR forged\\x1b[0m"
+    assert len(printable_path("/\u20ac" * 5000)) == 200
