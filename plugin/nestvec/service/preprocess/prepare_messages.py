@@ -21,7 +21,7 @@ from nestvec.service.preprocess.inputs import (
 )
 from nestvec.service.preprocess.messages import Message, parse_message
 from nestvec.service.preprocess.prepare_images import image_caller, no_preprocessing
-from nestvec.service.preprocess.tokenizer import EncoderTokenizer
+from nestvec.service.preprocess.tokenizer import Direction, EncoderTokenizer
 from nestvec.service.preprocess.truncation import Truncation
 from nestvec_schemas.errors import BodyInvalid, NestvecError, NotOffered
 from nestvec_schemas.preprocessing.chat import ChatLayout, render_message, truncate_message
@@ -44,18 +44,19 @@ async def prepare_messages(
     tower, tokenizer = encoder.manifest.towers["text"], encoder.required_tokenizer
     if tower.image_transform is None or not isinstance(tokenizer, EncoderTokenizer):
         raise no_preprocessing(encoder)
-    messages = [_parse_input(encoder, chat, value) for value in inputs]
+    side = truncation.side(tower)
+    messages = [_parse_input(encoder, chat, value, side) for value in inputs]
     addresses = list(
         dict.fromkeys(message.image for message in messages if isinstance(message, Message) and message.image)
     )
     with image_caller() as caller:
         loaded = await load_pixels(addresses, images, tower.image_transform, caller=caller)
     pixels = dict(zip(addresses, loaded, strict=True))
-    return partial(_render_messages, tokenizer, chat, messages, pixels, truncation)
+    return partial(_render_messages, tokenizer, chat, messages, pixels, side)
 
 
 def _parse_input(
-    encoder: LoadedEncoder, chat: ChatLayout, value: EmbedInput
+    encoder: LoadedEncoder, chat: ChatLayout, value: EmbedInput, side: Direction
 ) -> Message | ModelInput | NestvecError:
     """The message that an input is, or the model input of token ids. Raises NotOffered, BodyInvalid."""
     if isinstance(value, QueryDocument):
@@ -75,7 +76,7 @@ def _parse_input(
             value=chat.token,
             next_step='Send {"image": "https://host/a.png", "text": "…"} instead.',
         )
-    tokens = encoder.required_tokenizer.truncate(value)
+    tokens = encoder.required_tokenizer.truncate(value, side)
     return ModelInput({"input_ids": tokens.ids, "pixels": _BLANK_PIXELS}, len(tokens.ids), tokens.total)
 
 
@@ -84,7 +85,7 @@ def _render_messages(
     chat: ChatLayout,
     messages: Sequence[Message | ModelInput | NestvecError],
     pixels: Mapping[str, NDArray[np.uint8] | NestvecError],
-    truncation: Truncation,
+    side: Direction,
 ) -> PreparedInputs:
     """The model inputs of the messages whose images could be read, and the errors of the others."""
     prepared: PreparedInputs = []
@@ -97,7 +98,7 @@ def _render_messages(
             prepared.append(levels)
             continue
         try:
-            prepared.append(_render_message(tokenizer, chat, message, levels, truncation))
+            prepared.append(_render_message(tokenizer, chat, message, levels, side))
         except NestvecError as error:
             prepared.append(error)
     return prepared
@@ -108,12 +109,13 @@ def _render_message(
     chat: ChatLayout,
     message: Message,
     pixels: NDArray[np.uint8],
-    truncation: Truncation,
+    side: Direction,
 ) -> ModelInput:
     max_characters = _CHARACTERS_PER_TOKEN * tokenizer.max_tokens
-    side = truncation.direction or "right"
     text = message.text[:max_characters] if side == "right" else message.text[-max_characters:]
     rendered = render_message(chat, text, pictured=message.image is not None, instruction=message.instruction)
     encoded = tokenizer.encode_with_offsets([rendered.text], special=chat.special)[0]
     ids = truncate_message(encoded.ids, encoded.offsets, rendered, tokenizer.max_tokens, side)
-    return ModelInput({"input_ids": ids, "pixels": pixels}, len(ids), len(encoded.ids))
+    # Characters that are not read are truncated, however few tokens the rest holds.
+    lower_bound = tokenizer.max_tokens + 1 if len(text) < len(message.text) else 0
+    return ModelInput({"input_ids": ids, "pixels": pixels}, len(ids), max(len(encoded.ids), lower_bound))

@@ -24,6 +24,7 @@ from nestvec.service.embedder import Embedder, EmbeddingResult, EmbedOptions
 from nestvec.service.encoders import open_encoders
 from nestvec.service.preprocess.inputs import EmbedInput, InstructedText, QueryDocument
 from nestvec.service.preprocess.messages import Message, is_message, parse_message
+from nestvec.service.preprocess.tokenizer import Direction
 from nestvec.service.preprocess.truncation import Truncation
 from nestvec.service.server import bind, serve_in_thread
 from nestvec.service.settings import CacheLimits, ServiceSettings
@@ -191,6 +192,22 @@ def test_the_prompt_stands_before_the_text_and_is_not_cut(chatting: Embedder) ->
         == "[ # # # w1 w2 w5 w5 w5 w8 w9 ]"
     )
     assert embed(chatting, [long]).truncated == 1
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_token_ids_lose_those_of_the_side_that_the_request_names(chatting: Embedder, side: Direction) -> None:
+    ids = list(range(10, 30))
+    kept = ids[:12] if side == "right" else ids[-12:]
+    options = EmbedOptions(truncation=Truncation(direction=side))
+    assert written(chatting, ids, options) == spelled(kept)
+
+
+def test_characters_that_are_not_read_are_truncated(chatting: Embedder) -> None:
+    blank = "w5" + " " * 2000 + "w6"
+    assert written(chatting, blank) == "[ w5 w9 ]"
+    assert embed(chatting, [blank]).truncated == 1
+    with pytest.raises(InputTooLong, match="truncation is off"):
+        embed(chatting, [blank], EmbedOptions(truncation=Truncation("error")))
 
 
 def test_no_text_brings_an_image_of_its_own(chatting: Embedder) -> None:
