@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from nestvec.engines.contract import Engine
@@ -206,7 +206,7 @@ class BatchRunner:
         self.speed.record(count, count * model_input.length, seconds)
 
     async def _time(self, inputs: Sequence[ModelInput]) -> float:
-        batch = replace(collate(inputs, 0, self._spec.part), generation=self._spec.generation)
+        batch = collate(inputs, 0, self._spec.part, self._spec.generation)
         started = time.monotonic()
         await self._engine.run(self._spec.encoder, batch)
         return time.monotonic() - started
@@ -227,8 +227,8 @@ class BatchRunner:
 
     async def _run_batch(self, batch: Sequence[PendingEmbedding]) -> None:
         started = time.monotonic()
-        inputs = collate([pending.model_input for pending in batch], batch[0].exit, self._spec.part)
-        inputs = replace(inputs, generation=self._spec.generation)
+        model_inputs = [pending.model_input for pending in batch]
+        inputs = collate(model_inputs, batch[0].exit, self._spec.part, self._spec.generation)
         failure: Exception | None = None
         for pending in batch:
             pending.started = started

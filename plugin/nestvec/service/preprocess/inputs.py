@@ -75,10 +75,11 @@ def counting_all(model_input: ModelInput) -> ModelInput:
     return replace(model_input, arrays={**model_input.arrays, "attention_mask": mask})
 
 
-def collate(inputs: Sequence[ModelInput], exit: int = 0, part: str = MAIN_PART) -> Batch:
-    """Inputs of one part of an encoder as a padded batch for one exit."""
+def collate(inputs: Sequence[ModelInput], exit: int = 0, part: str = MAIN_PART, generation: int = 0) -> Batch:
+    """Inputs of one part of an encoder as a padded batch for one exit, and for one opening of the encoder."""
     arrays = pad_rows([model_input.arrays for model_input in inputs])
-    return Batch(arrays, exit, part, sum(model_input.length for model_input in inputs))
+    tokens = sum(model_input.length for model_input in inputs)
+    return Batch(arrays, exit, part, tokens, generation)
 
 
 def collate_ids(ids: Sequence[NDArray[np.int64]], exit: int = 0) -> Batch:
