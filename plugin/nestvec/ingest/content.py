@@ -15,7 +15,7 @@ from nestvec.ingest.row_count import RowCounter
 
 _CHUNK_BYTES: Final = 1 << 20
 _AT_ONCE_BYTES: Final = 64 << 20
-"""Files up to this size are hashed before the first row: a tenth of a second."""
+"""Files up to this size are hashed, and their rows counted, before the first row: about a second."""
 
 
 class ContentHash(BaseModel):

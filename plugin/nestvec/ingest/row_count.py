@@ -12,8 +12,8 @@ from nestvec.datasets.readers import RowSource
 from nestvec.datasets.readers.delimiter import DELIMITERS
 
 _LF, _CR = ord("\n"), ord("\r")
-_BLANK: Final = np.frombuffer(b" \t\n\r\x0b\x0c", np.uint8)
-"""Bytes that are nothing on a line of JSON."""
+_BLANK: Final = " \t\n\r\x0b\x0c"
+"""Characters that are nothing on a line of JSON."""
 
 
 class RowCounter:
@@ -27,7 +27,8 @@ class RowCounter:
     def __init__(self, quote: str = "", delimiters: str = "") -> None:
         self._quote = ord(quote) if quote else None
         self._csv = bool(delimiters)
-        self._around_cells = np.frombuffer(f"{delimiters}{quote}\r\n".encode(), np.uint8)
+        self._around_cells = _table(f"{delimiters}{quote}\r\n")
+        self._content = ~_table("\r\n" if self._csv else _BLANK)
         self._rows = 0
         self._in_cell = False
         self._has_content = False
@@ -45,12 +46,12 @@ class RowCounter:
         data = np.frombuffer(chunk, np.uint8)
         quotes = data == self._quote if self._quote is not None else np.zeros(data.size, bool)
         # Whether the byte after each is in a quoted cell.
-        in_cell = (np.cumsum(quotes) + self._in_cell) % 2 == 1
+        in_cell = np.logical_xor.accumulate(quotes) ^ self._in_cell
         self._uncertain = self._cannot_tell(data, quotes, in_cell)
         self._in_cell = bool(in_cell[-1])
         self._last = int(data[-1])
         ends = (data == _LF) & ~in_cell
-        content = np.cumsum(~ends & (data != _CR) if self._csv else ~np.isin(data, _BLANK))
+        content = np.cumsum(self._content[data] | (in_cell & (data == _LF)), dtype=np.int32)
         at_ends = content[ends]
         if at_ends.size == 0:
             self._has_content = self._has_content or bool(content[-1])
@@ -66,20 +67,30 @@ class RowCounter:
             return True
         if not self._csv:
             return False
-        previous = np.concatenate([np.array([self._last], np.uint8), data[:-1]])
         # Whether each byte comes before, between or after quoted cells, their opening quotes included.
-        outside = ~np.concatenate([np.array([self._in_cell]), in_cell[:-1]])
-        lone_cr = (previous == _CR) & (data != _LF) & outside
-        if self._quote is None:
-            return bool(lone_cr.any())
-        opening = quotes & outside & ~np.isin(previous, self._around_cells)
-        closed = (previous == self._quote) & outside & ~np.isin(data, self._around_cells)
+        outside = ~_shifted(in_cell, self._in_cell)
+        lone_cr = _shifted(data == _CR, self._last == _CR) & (data != _LF) & outside
+        around = self._around_cells[data]
+        opening = quotes & outside & ~_shifted(around, bool(self._around_cells[self._last]))
+        closed = _shifted(quotes, self._last == self._quote) & outside & ~around
         return bool((lone_cr | opening | closed).any())
 
     @property
     def rows(self) -> int | None:
         """The rows so far, a last line without an end included; None if only reading them says how many."""
         return None if self._uncertain or self._in_cell else self._rows + self._has_content
+
+
+def _table(characters: str) -> NDArray[np.bool_]:
+    """Whether each byte is one of these ASCII characters: 256 values."""
+    table = np.zeros(256, bool)
+    table[np.frombuffer(characters.encode(), np.uint8)] = True
+    return table
+
+
+def _shifted(values: NDArray[np.bool_], before: bool) -> NDArray[np.bool_]:
+    """The value of the byte before each, that of the first being ``before``."""
+    return np.concatenate([np.array([before]), values[:-1]])
 
 
 def row_counter(source: RowSource) -> RowCounter | None:

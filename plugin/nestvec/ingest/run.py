@@ -39,7 +39,8 @@ from nestvec.milvus.providers import MAX_INSERT_ROWS
 from nestvec.terminal.progress import Advance, Meter
 from nestvec_schemas.errors import IngestError, NestvecError
 
-_MAX_REASONS = 5
+MAX_REASONS = 5
+"""Rejections that a report explains."""
 
 
 def ingest(
@@ -62,12 +63,8 @@ def ingest(
     """
     started = time.monotonic()
     _check_batch(options.batch)
-    source = open_source(path, options.kind, options.reading)
+    source, schema = open_rows(table, path, options)
     rejects = _rejects_path(path, table, options)
-    columns = options.columns.with_header(source.columns, path=source.input.name)
-    schema = row_schema(table, source.cells, columns)
-    if source.columns is not None:
-        check_header(source.columns, schema, path=str(path))
     delivery = options.delivery
     patience = Patience(delivery.retry_seconds, stop, delivery.waiting, delivery.clock)
     target = _Target(client, table, is_lite(client), patience)
@@ -89,6 +86,17 @@ def ingest(
             write_finished(source.anchor, run.journal.identity, target.finished(path, report.inserted))
         journals.remove_journal(where)
     return report
+
+
+def open_rows(table: Table, path: Path, options: IngestOptions) -> tuple[RowSource, RowSchema]:
+    """A file, and what its rows may contain. Raises FileUnreadable, IngestError for a header that gives no
+    row."""
+    source = open_source(path, options.kind, options.reading)
+    columns = options.columns.with_header(source.columns, path=source.input.name)
+    schema = row_schema(table, source.cells, columns)
+    if source.columns is not None:
+        check_header(source.columns, schema, path=source.input.name)
+    return source, schema
 
 
 def _write_rows(
@@ -141,7 +149,7 @@ def insert_rows(
         for part in parts:
             inserted += len(part.rows)
             rejected += len(part.rejected)
-            reasons += _reasons(part.rejected)[: _MAX_REASONS - len(reasons)]
+            reasons += rejection_reasons(part.rejected)[: MAX_REASONS - len(reasons)]
             advance(part.read)
     return IngestReport(inserted, rejected, time.monotonic() - started, tuple(reasons), this_run=inserted)
 
@@ -295,7 +303,7 @@ class _FileIngest:
         update = {"reached": self._after(part), "pending": None, "content": self.hasher.present()}
         self.journal = self.journal.model_copy(update=update)
         journals.write_journal(self.journal_path, self.journal)
-        self.reasons += _reasons(part.rejected)[: _MAX_REASONS - len(self.reasons)]
+        self.reasons += rejection_reasons(part.rejected)[: MAX_REASONS - len(self.reasons)]
         if isinstance(self.advance, Meter) and self.advance.total is None:
             self.advance.total = self.total()
         self.advance(part.read)
@@ -338,7 +346,8 @@ def _may_store(target: _Target, source: RowSource, options: IngestOptions, journ
     return options.again(before)
 
 
-def _reasons(rejected: Iterable[RejectedRow]) -> list[str]:
+def rejection_reasons(rejected: Iterable[RejectedRow]) -> list[str]:
+    """The places of rejected rows, each with its reason."""
     return [f"{row.place}: {row.reason}" for row in rejected]
 
 

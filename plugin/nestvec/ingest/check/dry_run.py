@@ -6,14 +6,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from nestvec.datasets.readers import open_source
 from nestvec.ingest.batches import batch_rows, max_batch_rows
 from nestvec.ingest.options import IngestOptions, IngestReport
-from nestvec.ingest.row_schema import check_header, row_schema
+from nestvec.ingest.run import MAX_REASONS, open_rows, rejection_reasons
 from nestvec.milvus.catalog import Table
 from nestvec.terminal.progress import Advance
-
-_MAX_REASONS = 5
 
 
 def check_rows(
@@ -28,11 +25,7 @@ def check_rows(
     Neither Milvus nor the service is called: images are not checked. Raises FileUnreadable, IngestError.
     """
     started = time.monotonic()
-    source = open_source(path, options.kind, options.reading)
-    columns = options.columns.with_header(source.columns, path=source.input.name)
-    schema = row_schema(table, source.cells, columns)
-    if source.columns is not None:
-        check_header(source.columns, schema, path=source.input.name)
+    source, schema = open_rows(table, path, options)
     accepted, rejected, finished, reasons = 0, 0, True, list[str]()
     for batch in batch_rows(source.items(), schema, max_batch_rows(table, options.batch)):
         if stop():
@@ -40,7 +33,7 @@ def check_rows(
             break
         accepted += len(batch.rows)
         rejected += len(batch.rejected)
-        reasons += [f"{row.place}: {row.reason}" for row in batch.rejected][: _MAX_REASONS - len(reasons)]
+        reasons += rejection_reasons(batch.rejected)[: MAX_REASONS - len(reasons)]
         advance(batch.read)
     return IngestReport(
         inserted=accepted,
