@@ -144,6 +144,7 @@ class Residency:
             await asyncio.to_thread(self._open, instance)
         except Exception as error:
             self._reserved.remove(instance)
+            self._freed.set()
             raise EngineUnavailable(
                 f"the encoder {instance.name} could not be loaded again",
                 value=str(error),

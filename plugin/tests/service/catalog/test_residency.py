@@ -11,12 +11,15 @@ import pytest
 from nestvec.engines.contract import Batch
 from nestvec.engines.factory import EngineOptions, MemoryLimits
 from nestvec.engines.onnx import OnnxEngine
+from nestvec.service.catalog.instance import EncoderInstance
+from nestvec.service.catalog.repository import ServedRepository
 from nestvec.service.catalog.residency import Residency
 from nestvec.service.embedder import Embedder
 from nestvec.service.request_context import RequestContext, set_current_context
 from nestvec.service.server import bind, open_embedder, serve_in_thread
 from nestvec.service.settings import ServiceSettings
-from nestvec_schemas.errors import DeadlineExceeded, EngineUnavailable, ServiceError
+from nestvec_schemas.errors import DeadlineExceeded, EngineError, EngineUnavailable, ServiceError
+from nestvec_schemas.manifest import Manifest
 from nestvec_schemas.repository import GRAPH
 from nestvec_schemas.vectors import Vectors
 
@@ -158,6 +161,47 @@ def test_a_request_waits_for_room_and_no_longer_than_its_deadline(
         assert resident(embedder) == ["n2"]
 
     during(embedder, work)
+
+
+def test_the_room_of_a_load_that_failed_goes_to_the_one_that_waits(
+    write_version: WriteVersion, tmp_path: Path
+) -> None:
+    write_version(1, "broken")
+    write_version(2, "second")
+    repository = ServedRepository(tmp_path / "models")
+    broken, second = (repository.read(name) for name in ("broken", "second"))
+    opening, fails = threading.Event(), threading.Event()
+
+    class Engine(OnnxEngine):
+        def open(
+            self, encoder: str, folder: Path, generation: int = 0, manifest: Manifest | None = None
+        ) -> None:
+            if encoder == "broken":
+                opening.set()
+                fails.wait(60)
+                raise EngineError("no such graph", next_step="Export it.")
+            super().open(encoder, folder, generation, manifest)
+
+    residency = Residency(Engine({}), MemoryLimits(budget_bytes=max(broken.size, second.size)))
+
+    async def use(instance: EncoderInstance) -> None:
+        async with residency.lease(instance):
+            assert instance.resident
+
+    async def work() -> None:
+        first = asyncio.create_task(use(broken))
+        await asyncio.to_thread(opening.wait, 60)
+        waiting = asyncio.create_task(use(second))
+        first.cancel()  # its client has gone away, so that nobody notices the failure
+        await asyncio.gather(first, return_exceptions=True)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        fails.set()
+        async with asyncio.timeout(60):
+            await waiting
+        assert residency.loads == {"second": 1}
+
+    asyncio.run(work())
 
 
 def test_an_encoder_larger_than_the_budget_is_refused_by_name(
