@@ -70,9 +70,9 @@ class RowCounter:
         # Whether each byte comes before, between or after quoted cells, their opening quotes included.
         outside = ~_shifted(in_cell, self._in_cell)
         lone_cr = _shifted(data == _CR, self._last == _CR) & (data != _LF) & outside
-        around = self._around_cells[data]
-        opening = quotes & outside & ~_shifted(around, bool(self._around_cells[self._last]))
-        closed = _shifted(quotes, self._last == self._quote) & outside & ~around
+        cell_edges = self._around_cells[data]
+        opening = quotes & outside & ~_shifted(cell_edges, bool(self._around_cells[self._last]))
+        closed = _shifted(quotes, self._last == self._quote) & outside & ~cell_edges
         return bool((lone_cr | opening | closed).any())
 
     @property
