@@ -20,7 +20,8 @@ def deliver_in_order(
     """The parts of all ``batches``, each after it was carried out, with up to ``requests`` of them at once.
 
     A batch waits for one before it that has a key of its own: the last row of a key is the one stored.
-    Raises what ``Delivery.deliver`` raises, after what was done before in the source was returned.
+    Raises what ``Delivery.deliver`` raises, after what was done before in the source was returned, and what
+    ``batches`` raises, at once: requests in flight may be carried out then without being returned.
     """
     if requests <= 1:
         for batch in batches:
