@@ -28,12 +28,12 @@ class BodyMemory:
 
     def check(self, client: str, size: int) -> None:
         """Raise Overloaded if the client may not hold ``size`` bytes more now."""
-        shares, held = self._shares, self._shares.amount_of(client)
-        if held + size > shares.share(client):
+        shares, client_bytes = self._shares, self._shares.amount_of(client)
+        if client_bytes + size > shares.share(client):
             raise Overloaded(
                 "the service has no memory for the body: of all bodies in progress it holds at most "
                 f"{shares.limit} bytes, of those of a client as many as remain free",
-                value=f"{size} bytes more, {held} held for this client, {self.total} in all",
+                value=f"{size} bytes more, {client_bytes} held for this client, {self.total} in all",
                 next_step="Try again when a request of yours has been answered, or send fewer texts in one.",
             )
 

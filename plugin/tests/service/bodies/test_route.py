@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import httpx
 import pytest
 
 from nestvec.engines.fake import FakeEngine
-from nestvec.service.bodies.memory import UNCOUNTED_BYTES
+from nestvec.service.bodies.memory import UNCOUNTED_BYTES, BodyMemory
 from nestvec.service.bodies.route import INLINE_BYTES
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import open_encoders
@@ -93,21 +94,33 @@ def test_every_body_is_in_the_openapi_document(service: str) -> None:
 
 
 @pytest.fixture
-def small_service(models_folder: Path) -> Iterator[str]:
-    """A service that holds at most 8 MiB of bodies."""
+def memory(monkeypatch: pytest.MonkeyPatch) -> BodyMemory:
+    """What counts the bodies of ``small_service``, which hold at most 8 MiB."""
+    memory = BodyMemory(8 * MIB)
+    monkeypatch.setattr("nestvec.service.app.BodyMemory", {8 * MIB: memory}.__getitem__)
+    return memory
+
+
+@pytest.fixture
+def small_service(models_folder: Path, memory: BodyMemory) -> Iterator[str]:
     settings = replace(ServiceSettings(), load=LoadLimits(bodies=BodyLimits(memory_bytes=8 * MIB)))
     embedder = Embedder(open_encoders(models_folder), FakeEngine({"tiny": 16}), settings)
     with serve_in_thread(embedder, bind("127.0.0.1", 0)) as address:
         yield address
 
 
-def test_slow_bodies_do_not_fill_the_memory(small_service: str) -> None:
+def test_slow_bodies_do_not_fill_the_memory(small_service: str, memory: BodyMemory) -> None:
     """A client that keeps 3 MiB of an unfinished body there is refused more; its small requests are not."""
     address = urlsplit(small_service)
     with socket.create_connection((address.hostname, address.port), 60) as slow:
         head = b"POST /embed HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         slow.sendall(head + b"content-length: %d\r\n\r\n" % (4 * MIB))
         slow.sendall(b'{"inputs":"w1"' + b" " * (3 * MIB + 2 * UNCOUNTED_BYTES))
+        # A request that came before its bytes would be answered, and the slow one refused.
+        give_up = time.monotonic() + 60
+        while memory.total < 3 * MIB:
+            assert time.monotonic() < give_up
+            time.sleep(0.001)
         answer = post_until(429, small_service, b" " * (2 * MIB) + b'{"inputs":"w1"}')
         assert "the service has no memory for the body" in answer.json()["error"]
         assert answer.headers["retry-after"].isdigit()
