@@ -235,6 +235,7 @@ class BatchRunner:
         try:
             output = await self._engine.run(self._spec.encoder, inputs)
             check_engine_output(output, self._spec.output, len(batch), self._spec.dim)
+            self._deliver(batch, output)
         except asyncio.CancelledError:
             for pending in batch:
                 pending.future.cancel()
@@ -242,8 +243,6 @@ class BatchRunner:
         except Exception as error:
             failure = error
             logger.warning("a batch of %d texts for %s failed: %s", len(batch), self._spec.encoder, error)
-        else:
-            self._deliver(batch, output)
         finally:
             for pending in batch:
                 self._forget(pending)

@@ -29,6 +29,8 @@ ARRIVED: Final = "nestvec.arrived"
 _LONG_PATHS: Final = ("/v1/", "/embeddings")
 """Paths whose clients wait for longer than the 30 s of Milvus: Milvus Lite 60 s, OpenAI's clients 600 s."""
 
+_NO_ADDRESS: Final = "unknown"
+
 _GRACE_SECONDS: Final = 0.25
 """How long after the deadline a request is cancelled: until then, what it waits for says better what of it is
 missing."""
@@ -78,7 +80,7 @@ def allowed_seconds(path: str, query_string: bytes, limits: LoadLimits) -> float
     Raises BodyInvalid for a ``deadline`` that is not a number of seconds.
     """
     if b"deadline=" in query_string:
-        values = parse_qs(query_string.decode("latin-1")).get("deadline", [])
+        values = parse_qs(query_string.decode("latin-1"), keep_blank_values=True).get("deadline", [])
         if values:
             return min(_parse_seconds(values), limits.max_deadline_seconds)
     if path.startswith(_LONG_PATHS):
@@ -87,7 +89,8 @@ def allowed_seconds(path: str, query_string: bytes, limits: LoadLimits) -> float
 
 
 def _client(scope: Scope) -> str:
-    host, _ = scope.get("client") or ("", 0)
+    # Without an address, as on a socket of this machine: one client, with a client's share.
+    host, _ = scope.get("client") or (_NO_ADDRESS, 0)
     return client_of(str(host))
 
 

@@ -27,7 +27,7 @@ from nestvec.service.preprocess.tokenizer import EncoderTokenizer, PairTokens, T
 from nestvec.service.preprocess.truncation import ChunkedInputs, Truncation, chunk_inputs
 from nestvec.service.request_context import current_context
 from nestvec.service.settings import MAX_INTERACTIVE_INPUTS
-from nestvec_schemas.errors import NotOffered
+from nestvec_schemas.errors import BodyInvalid, NotOffered
 from nestvec_schemas.late_interaction import KEEP_INPUT, Role, token_arrays
 from nestvec_schemas.towers import MAIN_PART, Modality, Tower
 
@@ -148,7 +148,14 @@ def tokenize_inputs(
             arrays = {"input_ids": pair.ids, "token_type_ids": pair.types}
             prepared.append(ModelInput(arrays, len(pair.ids), pair.total))
         elif isinstance(value, str):
-            model_input = _token_input(tower, next(texts), encoder.role_of(value, role))
+            tokens = next(texts)
+            if direction != truncation.side(tower) and tokens.total > len(tokens.ids):
+                raise BodyInvalid(
+                    f"{encoder.manifest.name} truncates texts on the right only, and one is too long",
+                    value=f"{tokens.total} tokens",
+                    next_step="Omit truncation_direction, or shorten the text.",
+                )
+            model_input = _token_input(tower, tokens, encoder.role_of(value, role))
             # A tokenizer that ignores case or white space gives other texts the tokens of a prompt.
             unprompted = tower.omits_prompts and (
                 isinstance(value, UnpromptedText) or not value.startswith(prompts)

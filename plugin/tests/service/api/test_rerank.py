@@ -412,3 +412,13 @@ def test_late_relevance_is_between_0_and_1() -> None:
     found = score_late_interaction(query, [query, -query, np.zeros((0, 2), np.float32)])
     assert found.relevance.tolist() == [1.0, 0.5, 0.5]
     assert found.raw.tolist() == [2.0, 0.0, 0.0]
+
+
+def test_late_interaction_does_not_truncate_on_the_left(service: str) -> None:
+    long = " ".join(f"w{number}" for number in range(100, 140))
+    fits = {"query": ASK, "texts": TEXTS, "truncate": True, "truncation_direction": "Left"}
+    assert len(post(service, "/rerank?encoder=late", **fits)) == 4
+    answer = httpx.post(f"{service}/rerank?encoder=late", json=fits | {"texts": [*TEXTS, long]})
+    assert answer.status_code == 422
+    assert "late truncates texts on the right only, and one is too long" in answer.json()["error"]
+    assert len(post(service, "/rerank?encoder=late", **fits | {"truncation_direction": "Right"})) == 4

@@ -60,7 +60,7 @@ def test_the_deadline_is_stated_or_follows_the_path(path: str, query: bytes, sec
     assert allowed_seconds(path, query, LIMITS) == seconds
 
 
-@pytest.mark.parametrize("value", [b"soon", b"0", b"-1", b"nan", b"inf", b"1&deadline=2", b"9" * 4000])
+@pytest.mark.parametrize("value", [b"", b"soon", b"0", b"-1", b"nan", b"inf", b"1&deadline=2", b"9" * 4000])
 def test_a_deadline_that_is_no_number_of_seconds_is_refused(value: bytes) -> None:
     with pytest.raises(BodyInvalid, match=r"not a number of seconds.*deadline=8\.5") as refused:
         allowed_seconds("/embed", b"deadline=" + value, LIMITS)
@@ -103,3 +103,8 @@ def test_with_keys_a_client_is_its_key(tmp_path: Path) -> None:
 def test_outside_of_requests_there_is_no_deadline() -> None:
     assert current_context() == RequestContext("", -math.inf, math.inf)
     current_context().check_deadline("it worked")
+
+
+def test_a_client_without_an_address_has_the_share_of_one() -> None:
+    (context,) = contexts({"client": None})
+    assert context.client == "unknown"
