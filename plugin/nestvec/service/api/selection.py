@@ -133,13 +133,13 @@ def select_encoder(
         sources.append((parse_model_name(body.encoder), f"model={body.encoder}"))
     agreed: dict[str, Any] = {}
     for attribute, default in _CHOICES.items():
-        stated = [source for source in sources if getattr(source[0], attribute) != default]
-        values = {getattr(config, attribute) for config, _ in stated}
+        explicit = [source for source in sources if getattr(source[0], attribute) != default]
+        values = {getattr(config, attribute) for config, _ in explicit}
         if len(values) > 1:
             body_name = dim_name if attribute == "dim" else attribute
             places = [
                 label or f"{body_name if config is body else attribute}={getattr(config, attribute)}"
-                for config, label in stated
+                for config, label in explicit
             ]
             raise BodyInvalid(
                 f"the request names different {attribute}s",
