@@ -34,9 +34,7 @@ class CachedQuery(Generic[T]):
         query_string: bytes = request.scope["query_string"]
         by_string = self._by_query_string
         if query_string not in by_string:
-            values, errors = request_params_to_args(self.described.query_params, request.query_params)
-            if errors:
-                raise RequestValidationError(errors)
+            values = read_query(request, self.described)
             if len(by_string) >= _CACHED:
                 by_string.clear()
             by_string[query_string] = await self._read(**values)
@@ -48,6 +46,14 @@ class CachedQuery(Generic[T]):
         app.add_api_route("/", _nothing, dependencies=[Depends(self._read)])
         parameters: list[dict[str, Any]] = app.openapi()["paths"]["/"]["get"]["parameters"]
         return parameters
+
+
+def read_query(request: Request, dependant: Dependant) -> dict[str, Any]:
+    """The values of an endpoint's query parameters by name. Raises RequestValidationError."""
+    values, errors = request_params_to_args(dependant.query_params, request.query_params)
+    if errors:
+        raise RequestValidationError(errors)
+    return values
 
 
 async def _nothing() -> None: ...

@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from nestvec.service.bodies.cached_query import CachedQuery
 from nestvec.service.bodies.content_headers import check_content
+from nestvec.service.bodies.direct_call import direct_call
 from nestvec.service.bodies.fields import FieldReaders, field_readers
 from nestvec.service.bodies.json_scanner import EXAMPLE
 from nestvec.service.bodies.query_string import query_check
@@ -60,14 +61,20 @@ class BodyRoute(APIRoute):
         model = self.body_field.field_info.annotation
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             raise TypeError(f"the body of {self.path} must be one pydantic model")
-        readers = field_readers(model)
+        readers, call = field_readers(model), direct_call(self.dependant)
 
         async def handle_body(request: Request) -> Response:
             check_query(request.scope["query_string"])
             check_content(request.headers)
             limits = input_limits(request.app.state.embedder.settings)
             values = await read_body(request.receive, readers, limits)
-            return await handle(_ReadRequest(request, values))
+            if call is None:
+                return await handle(_ReadRequest(request, values))
+            try:
+                body = model.model_validate(values)
+            except ValidationError:  # which FastAPI raises with the place in the request
+                return await handle(_ReadRequest(request, values))
+            return await call(request, body)
 
         return handle_body
 
