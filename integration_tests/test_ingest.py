@@ -116,6 +116,23 @@ def test_a_default_is_embedded_as_the_same_text_is(place: Place, default: str) -
         assert "there is nothing to embed" in report.reasons[0]
 
 
+def test_an_ingest_that_starts_before_its_service_waits_for_it(place: Place, tmp_path: Path) -> None:
+    place.create()
+    path = jsonl(place.folder / "x.jsonl", [{"id": 1, "text": "hello world", "name": "a"}])
+    models, place.models = place.models, tmp_path / "no encoders"
+    command = place.command(path)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None and process.stdout is not None
+        said = process.stderr.readline()
+        with serve_in_process([place.service], models):
+            printed, more = process.stdout.read(), process.stderr.read()
+            assert process.wait(SECONDS) == 0, more
+    assert said.startswith(f"The service at {place.service} of collection docs does not answer")
+    assert "Trying again for up to 60 min." in said
+    assert "1 rows into docs" in printed
+    assert [row["id"] for row in place.rows()] == [1]
+
+
 def test_every_type_from_every_kind_of_file(place: Place) -> None:
     place.create()
     first = {"id": 1, "text": "é" * 50, "name": "a\0b", "year": -5, "real": 2.5, "flag": True}

@@ -19,6 +19,7 @@ from nestvec.cli.ingest_delivery import (
     confirm_again,
     delivery_options,
     make_delivery,
+    start_patience,
     start_patiently,
 )
 from nestvec.cli.options import (
@@ -214,6 +215,7 @@ def command(args: IngestArgs) -> None:
     from nestvec.datasets.readers import STDIN
     from nestvec.ingest import ingest
     from nestvec.ingest.check.dry_run import check_rows
+    from nestvec.ingest.write.patience import wait_for_service
     from nestvec.milvus.catalog import read_table
     from nestvec.service.in_process import serve_in_process
     from nestvec.terminal.progress import progress
@@ -229,7 +231,8 @@ def command(args: IngestArgs) -> None:
         client = start(lambda: stack.enter_context(args.milvus.open()))
         table = start(lambda: read_table(client, args.collection))
         if not args.rows.dry_run:
-            stack.enter_context(serve_in_process(table.services, args.models, tables=(table,)))
+            serving = partial(serve_in_process, table.services, args.models, tables=(table,))
+            wait_for_service(start_patience(args.delivery), lambda: stack.enter_context(serving()))
         stop = stack.enter_context(stop_on_signal("this batch"))
         for path, total in zip(args.files, totals, strict=True):
             name = "standard input" if path == STDIN else path.name

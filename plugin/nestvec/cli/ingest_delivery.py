@@ -13,6 +13,7 @@ from nestvec.cli.options import option, option_group
 if TYPE_CHECKING:
     from nestvec.ingest import DeliveryOptions
     from nestvec.ingest.finished import FinishedIngest
+    from nestvec.ingest.write.patience import Patience
 
 
 T = TypeVar("T")
@@ -58,6 +59,14 @@ def make_delivery(args: DeliveryArgs) -> DeliveryOptions:
     from nestvec.ingest.write.waiting_lines import WaitingLines
 
     return DeliveryOptions(retry_seconds=args.retry_seconds, requests=args.requests, waiting=WaitingLines())
+
+
+def start_patience(args: DeliveryArgs) -> Patience:
+    """How long the start of an ingest waits for the service, which it says on standard error."""
+    from nestvec.ingest.write.patience import Patience
+    from nestvec.ingest.write.waiting_lines import WaitingLines
+
+    return Patience(args.retry_seconds, waiting=WaitingLines())
 
 
 def start_patiently(args: DeliveryArgs, start: Callable[[], T], *, resumes: bool) -> T:

@@ -94,6 +94,7 @@ def command(args: SqlArgs) -> None:
       nestvec sql --uri demo.db "SELECT name FROM pydoc WHERE module = 'csv'
         ORDER BY doc_64 <=> 'read rows from a file' LIMIT 5"
     """
+    from nestvec.ingest.write.waiting_lines import WaitingLines
     from nestvec.shell.params import parse_params
     from nestvec.shell.shell import Shell
     from nestvec.shell.split import script_pieces
@@ -106,7 +107,7 @@ def command(args: SqlArgs) -> None:
         raise _usage("There is no statement to run. Give STATEMENT, --file or standard input.")
     # Only CREATE may name a database that does not exist yet.
     create = script is None or any(statement[:6].upper() == "CREATE" for statement in statements)
-    session = Session(SessionSettings(models=args.models))
+    session = Session(SessionSettings(models=args.models), waiting=WaitingLines())
     with (
         closing(session),
         args.milvus.open(create=create) as client,

@@ -53,6 +53,12 @@ class EmbeddingRequest:
         """The name of the encoder with its expert and exit: ``minilm@3``."""
         return format_model_name(self.config)
 
+    @property
+    def pinned_model(self) -> str:
+        """The same with the fingerprint that the field was registered with, if it has one: a service whose
+        encoder of this name is another by now refuses the request."""
+        return format_model_name(self.config, with_fingerprint=True)
+
 
 def post_with_retries(client: httpx.Client, path: str, body: Mapping[str, object]) -> httpx.Response:
     """The response; while the service is busy or restarts, that of a later attempt.
@@ -148,6 +154,12 @@ def translate_http_errors(service: str) -> Iterator[None]:
     try:
         yield
     except httpx.HTTPStatusError as error:
+        if _is_busy(error.response):
+            raise ServiceBusy(
+                f"the service at {service} is not ready",
+                value=f"status {error.response.status_code}",
+                next_step="Try again later; if a proxy answers in its place, start the service behind it.",
+            ) from error
         raise ServiceRefused(
             f"the server at {service} is not a nestvec service, or refuses the request",
             value=f"status {error.response.status_code}",

@@ -14,7 +14,7 @@ from nestvec.client.http import is_loopback
 from nestvec.client.service_client import ServiceInfo, fetch_info
 from nestvec.client.service_key import environment_api_key
 from nestvec.milvus.catalog import Table
-from nestvec_schemas.errors import NestvecError, ServiceError, ServiceRefused, ServiceUnreachable
+from nestvec_schemas.errors import NestvecError, ServiceRefused, ServiceUnreachable
 from nestvec_schemas.fingerprint import encoder_fingerprint
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def serve_in_process(
     the encoders in ``models`` and these ``settings``, and a line on standard error says so. The encoders that
     the collections ``tables`` were created with are compared by their fingerprints, in both cases.
 
-    Raises ServiceUnreachable for a service that does not answer and cannot be replaced, ServiceRefused for
-    one whose encoder is another, PortInUse.
+    Raises ServiceUnreachable for a service that does not answer and cannot be replaced, ServiceBusy for one
+    that is not ready, ServiceRefused for one whose encoder is another.
     """
     with ExitStack() as started:
         for service in services:
@@ -115,35 +115,47 @@ def _start(
     down: ServiceUnreachable,
 ) -> Iterator[None]:
     # Importing tokenizers and an engine is slow: only where they are needed.
-    from nestvec.service.server import bind, open_embedder, serve_in_thread  # noqa: PLC0415
-    from nestvec.service.settings import ServiceSettings  # noqa: PLC0415
+    from nestvec.service.server import bind, serve_in_thread  # noqa: PLC0415
 
     parts = urlsplit(service)
     if parts.scheme != "http":
-        raise ServiceError(
-            f"{down.cause}, and one with TLS cannot be started inside a command",
-            value=service,
+        raise down.reworded(
+            cause=f"{down.cause}, and one with TLS cannot be started inside a command",
             next_step="Start it, or register the collection with an http:// address.",
         ) from down
-    try:
-        settings = settings or ServiceSettings()
-        # The command itself, and Milvus Lite, run beside it.
-        settings = replace(settings, engine=replace(settings.engine, share_cores=True))
-        embedder = open_embedder(models, (), settings)
-        _check_local(service, tables, embedder, models)
-    except NestvecError as error:
-        raise down.reworded(
-            next_step=f"Start it: nestvec serve --models MODELS. This command cannot start it: {error}"
-        ) from error
-    names = ", ".join(sorted(embedder.encoders))
-    of = f" (of collection {', '.join(table.name for table in tables)})" if tables else ""
-    compared = _compared(service, tables)
-    sys.stderr.write(
-        f"No service at {service}{of}: starting one for this command ({names} from {models}{compared}).\n"
-    )
-    sys.stderr.flush()
-    with serve_in_thread(embedder, bind(parts.hostname or "127.0.0.1", parts.port or 80)):
-        yield
+    with ExitStack() as listening:
+        try:
+            # First, as opening encoders takes long: this fails if a service is about to answer there.
+            listener = listening.enter_context(bind(parts.hostname or "127.0.0.1", parts.port or 80))
+            embedder = _open_embedder(service, models, settings, tables)
+        except NestvecError as error:
+            raise down.reworded(
+                next_step=f"Start it: nestvec serve --models MODELS. This command cannot start it: {error}"
+            ) from error
+        names = ", ".join(sorted(embedder.encoders))
+        of = f" (of collection {', '.join(table.name for table in tables)})" if tables else ""
+        compared = _compared(service, tables)
+        sys.stderr.write(
+            f"No service at {service}{of}: starting one for this command ({names} from {models}{compared}).\n"
+        )
+        sys.stderr.flush()
+        with serve_in_thread(embedder, listener):
+            yield
+
+
+def _open_embedder(
+    service: str, models: Path, settings: ServiceSettings | None, tables: Sequence[Table]
+) -> Embedder:
+    """An embedder of ``models`` with the encoders of ``tables``. Raises NestvecError."""
+    from nestvec.service.server import open_embedder  # noqa: PLC0415
+    from nestvec.service.settings import ServiceSettings  # noqa: PLC0415
+
+    settings = settings or ServiceSettings()
+    # The command itself, and Milvus Lite, run beside it.
+    settings = replace(settings, engine=replace(settings.engine, share_cores=True))
+    embedder = open_embedder(models, (), settings)
+    _check_local(service, tables, embedder, models)
+    return embedder
 
 
 def _check_local(service: str, tables: Sequence[Table], embedder: Embedder, models: Path) -> None:

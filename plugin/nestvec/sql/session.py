@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -13,6 +15,8 @@ from pymilvus.client.types import LoadState
 from sqlglot import exp
 
 from nestvec.ingest.image_check import image_columns
+from nestvec.ingest.write.patience import Patience, Waiting, wait_for_service
+from nestvec.ingest.write.waiting_lines import WaitingLines
 from nestvec.milvus.catalog import EmbeddingColumn, Table, table_steps
 from nestvec.milvus.server_version import ServerVersion, parse_version
 from nestvec.milvus.steps import BlockingCall, Steps, call
@@ -21,6 +25,8 @@ from nestvec.sql.parse.source import SourceText, identifier_name
 from nestvec.sql.plan.cache import PlanCache
 from nestvec.sql.settings import SessionSettings
 from nestvec_schemas.errors import CollectionNotFound, SqlUnknownName, nearest
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -75,6 +81,8 @@ class Session:
     tables: dict[str, Table] = field(default_factory=dict)
     """Collections as they were last read, by the names that statements use; see ``refresh_changed``."""
     plan_cache: PlanCache = field(default_factory=PlanCache)
+    waiting: Callable[[Waiting], None] = field(default_factory=lambda: WaitingLines(logger.warning))
+    """Called before each wait of a write for a service or a Milvus that does not respond."""
     _services: LocalServices = field(default_factory=LocalServices)
     _loaded: set[str] = field(default_factory=set)
     _image_embeddings: dict[str, tuple[EmbeddingColumn, ...]] = field(default_factory=dict)
@@ -132,15 +140,23 @@ class Session:
                 changed |= self.tables[name] != table
         return changed
 
-    def ensure_served(self, services: Iterable[str]) -> Steps[None]:
+    def patience(self) -> Patience:
+        """How long one statement that writes waits, as ``nestvec.retry_seconds`` says."""
+        return Patience(self.settings.retry_seconds, waiting=self.waiting)
+
+    def ensure_served(self, services: Iterable[str], patience: Patience | None = None) -> Steps[None]:
         """Start these services if none answers and the settings have a model repository for it.
 
-        Raises ServiceUnreachable, ServiceRefused for a service with another encoder than a collection's.
+        One that is not there is waited for with ``patience``, or else an error at once. Raises
+        ServiceUnreachable, ServiceRefused for a service with another encoder than a collection's.
         """
         models, tables = self.settings.models, list(self.tables.values())
         missing = self._services.missing(services, tables)
         if missing:
-            yield BlockingCall(lambda client: self._services.start(missing, models, tables))
+            start = partial(self._services.start, missing, models, tables)
+            # Nothing is locked during the waits: other statements fail or succeed meanwhile.
+            wait = start if patience is None else partial(wait_for_service, patience, start)
+            yield BlockingCall(lambda client: wait())
 
     def image_embeddings(self, table: Table) -> Steps[tuple[EmbeddingColumn, ...]]:
         """The embeddings whose encoders read images; none if ``nestvec.on_error`` is ``zero``."""

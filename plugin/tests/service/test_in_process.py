@@ -7,13 +7,15 @@ import pytest
 from nestvec.client.service_client import fetch_info
 from nestvec.milvus.catalog import EmbeddingColumn, Table
 from nestvec.milvus.providers import Endpoint
-from nestvec.service import server
+from nestvec.service import in_process, server
 from nestvec.service.embedder import Embedder
 from nestvec.service.in_process import compare_encoders, serve_in_process
 from nestvec.service.server import bind, listening_url
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import ServiceError, ServiceRefused, ServiceUnreachable
+from nestvec_schemas.errors import ServiceRefused, ServiceUnreachable
 from nestvec_schemas.fingerprint import encoder_fingerprint
+
+DOWN = ServiceUnreachable("no service answers", next_step="Start it.")
 
 
 @pytest.fixture
@@ -51,8 +53,20 @@ def test_a_service_elsewhere_is_not_replaced(tmp_path: Path) -> None:
 
 def test_tls_cannot_be_brought_up(gone: str, tmp_path: Path) -> None:
     with (
-        pytest.raises(ServiceError, match=r"TLS cannot be started"),
+        pytest.raises(ServiceUnreachable, match=r"TLS cannot be started"),
         serve_in_process([gone.replace("http:", "https:")], tmp_path),
+    ):
+        pass
+
+
+def test_a_port_that_is_taken_meanwhile_is_a_service_that_does_not_answer_yet(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gone: str
+) -> None:
+    monkeypatch.setattr(server, "open_embedder", lambda *arguments: pytest.fail("before the port is free"))
+    with (
+        bind("127.0.0.1", int(gone.rpartition(":")[2])),
+        pytest.raises(ServiceUnreachable, match=r"does not answer.*another program listens on this port"),
+        in_process._start(gone, tmp_path, None, tables=[], down=in_process._unanswered(gone, [], DOWN)),
     ):
         pass
 

@@ -56,6 +56,9 @@ class Fault:
     unnamed: bool = False
     """Whether Milvus did not say that it is the service: its own parts fail with the same words."""
 
+    absent: bool = False
+    """Whether the service is not there at all: nothing was sent, and ``reason`` is all that is to be said."""
+
     @property
     def before_write(self) -> bool:
         """Whether Milvus certainly stored nothing: it embeds before it writes."""

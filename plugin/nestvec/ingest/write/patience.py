@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import Final
+from typing import Final, TypeVar
 
-from nestvec.ingest.write.faults import Fault
-from nestvec_schemas.errors import NestvecError, ServiceUnreachable, StoreUnreachable
+from nestvec.ingest.write.faults import Fault, classify
+from nestvec_schemas.errors import NestvecError, ServiceBusy, ServiceUnreachable, StoreUnreachable
+
+T = TypeVar("T")
 
 DEFAULT_RETRY_SECONDS: Final = 3600.0
 
@@ -76,8 +78,9 @@ class Patience:
     def wait(self, fault: Fault, error: NestvecError) -> None:
         """Wait before the request that failed with ``error`` is sent again.
 
-        Raises ServiceUnreachable or StoreUnreachable if nothing succeeded for too long, and ``error`` itself
-        if nothing is to be waited for; StopRequested.
+        Raises ServiceUnreachable or StoreUnreachable if nothing succeeded for too long, ``error`` with the
+        time if the service was never there, and ``error`` itself if nothing is to be waited for;
+        StopRequested.
         """
         if self.seconds <= 0:
             raise error
@@ -87,7 +90,7 @@ class Patience:
             since, failures = now - self._since, self._failures
             self._failures += 1
         if since >= self.seconds:
-            raise _given_up(fault, since) from error
+            raise _given_up(fault, error, since) from error
         # The exponent is bounded: 2.0**1100 is no float.
         delay = min(_MAX_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2 ** min(failures, 16))
         delay *= 0.5 + self.clock.jitter() / 2
@@ -111,8 +114,26 @@ class Patience:
             self.clock.sleep(min(rest, _STOP_CHECK_SECONDS))
 
 
-def _given_up(fault: Fault, seconds: float) -> NestvecError:
-    lasted = f"for {seconds:.0f} s" if seconds < 120 else f"for {seconds / 60:.0f} min"
+def wait_for_service(patience: Patience, use: Callable[[], T]) -> T:
+    """The result of ``use``, which is called again for as long as the service that it calls is not there.
+
+    Raises what ``patience.wait`` raises, and other errors of ``use`` at once.
+    """
+    while True:
+        try:
+            result = use()
+        except (ServiceUnreachable, ServiceBusy) as error:
+            patience.wait(replace(classify(error), reason=str(error), absent=True), error)
+        else:
+            patience.succeeded()
+            return result
+
+
+def _given_up(fault: Fault, error: NestvecError, seconds: float) -> NestvecError:
+    time_waited = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    if fault.absent:
+        return error.reworded(cause=f"after {time_waited} of waiting, {error.cause}")
+    lasted = f"for {time_waited}"
     if fault.party == "service":
         return ServiceUnreachable(
             f"the embedding service embedded nothing {lasted}; Milvus did not refuse the rows",

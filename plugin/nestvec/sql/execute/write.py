@@ -53,10 +53,9 @@ def write_in_batches(
     ServiceError, StoreError, and SqlTypeMismatch for a row whose image cannot be fetched, which say how many
     rows were written before.
     """
-    yield from session.ensure_served(table.services)
-    write = _Write(
-        table, partial, partition, Patience(session.settings.retry_seconds), BatchSize(MAX_INSERT_ROWS)
-    )
+    patience = session.patience()
+    yield from session.ensure_served(table.services, patience)
+    write = _Write(table, partial, partition, patience, BatchSize(MAX_INSERT_ROWS))
     ids: list[Any] = []
     for batch in _batches(table, rows):
         try:

@@ -9,8 +9,8 @@ import pytest
 
 from nestvec.ingest.write.batch_size import BatchSize
 from nestvec.ingest.write.faults import Fault
-from nestvec.ingest.write.patience import Patience, StopRequested, Waiting
-from nestvec_schemas.errors import NestvecError, ServiceUnreachable, StoreUnreachable
+from nestvec.ingest.write.patience import Patience, StopRequested, Waiting, wait_for_service
+from nestvec_schemas.errors import NestvecError, ServiceRefused, ServiceUnreachable, StoreUnreachable
 
 BUSY = Fault("transient", "service", "504", fewer_rows=True)
 DOWN = Fault("transient", "Milvus", "refused")
@@ -97,3 +97,46 @@ def test_requests_are_halved_and_grow_again() -> None:
     for _ in range(20):
         size.failed(1)
     assert size.rows == 1
+
+
+GONE = ServiceUnreachable("no service answers at http://a:1", value="refused", next_step="Start it.")
+
+
+def failing(*errors: NestvecError) -> Callable[[], str]:
+    """Fails with each of the errors, the last one for ever if there is a second of it."""
+    left = list(errors)
+
+    def use() -> str:
+        if left:
+            raise left.pop(0)
+        return "served"
+
+    return use
+
+
+def test_a_service_that_is_not_there_yet_is_waited_for(fake_time: Made) -> None:
+    waits: list[Waiting] = []
+    patience = Patience(3600, waiting=waits.append, clock=fake_time().clock)
+    assert wait_for_service(patience, failing(GONE, GONE)) == "served"
+    assert [waiting.seconds for waiting in waits] == [0.5, 1]
+    assert waits[0].fault.absent and waits[0].fault.reason == str(GONE)
+    patience.wait(BUSY, ERROR)
+    assert waits[-1].seconds == 0.5
+
+
+def test_an_address_without_a_service_is_named_once_the_patience_is_over(fake_time: Made) -> None:
+    time = fake_time()
+    with pytest.raises(ServiceUnreachable) as caught:
+        wait_for_service(Patience(60, clock=time.clock), failing(*[GONE] * 100))
+    said = "after 60 s of waiting, no service answers at http://a:1: refused. Start it."
+    assert str(caught.value) == said
+    assert time.seconds == pytest.approx(60)
+    with pytest.raises(ServiceUnreachable) as at_once:
+        wait_for_service(Patience(0), failing(GONE))
+    assert at_once.value is GONE
+
+
+def test_another_error_of_the_service_is_not_waited_for(fake_time: Made) -> None:
+    refused = ServiceRefused("another encoder", next_step="Serve the one of before.")
+    with pytest.raises(ServiceRefused, match="another encoder"):
+        wait_for_service(Patience(60, clock=fake_time().clock), failing(GONE, refused))

@@ -18,7 +18,7 @@ def waiting(fault: Fault) -> Waiting:
 
 def test_a_line_says_who_is_waited_for_and_not_at_each_attempt(capsys: pytest.CaptureFixture[str]) -> None:
     moments = iter((0.0, 5.0, 29.0, 31.0, 32.0))
-    lines = WaitingLines(lambda: next(moments))
+    lines = WaitingLines(clock=lambda: next(moments))
     for fault in (SERVICE, SERVICE, SERVICE, SERVICE, MILVUS):
         lines(waiting(fault))
     said = capsys.readouterr().err.splitlines()
@@ -28,3 +28,12 @@ def test_a_line_says_who_is_waited_for_and_not_at_each_attempt(capsys: pytest.Ca
     )
     assert len(said[0]) < 320
     assert said[2] == "Milvus did not take a request (connection refused); trying again for up to 59 min."
+
+
+def test_a_service_that_is_not_there_is_named_with_what_to_do() -> None:
+    said: list[str] = []
+    absent = Fault(
+        "transient", "service", "no service answers at http://a:1: refused. Start it.", absent=True
+    )
+    WaitingLines(said.append)(waiting(absent))
+    assert said == ["No service answers at http://a:1: refused. Start it. Trying again for up to 59 min."]

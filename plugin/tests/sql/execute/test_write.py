@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 import pytest
 from pymilvus import MilvusException
 
-from nestvec.ingest.write.patience import Clock, Patience
-from nestvec.milvus.catalog import Column, Table
+from nestvec.ingest.write.patience import Clock, Patience, Waiting
+from nestvec.milvus.catalog import Column, EmbeddingColumn, Table
+from nestvec.milvus.providers import Endpoint
 from nestvec.milvus.steps import drive
+from nestvec.service.embedder import Embedder
+from nestvec.service.server import bind, listening_url, serve_in_thread
 from nestvec.sql.execute.write import write_in_batches
 from nestvec.sql.session import Session
 from nestvec.sql.settings import SessionSettings
+from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import ServiceUnreachable, StoreRefused
+from nestvec_schemas.fingerprint import encoder_fingerprint
 
 BUSY = MilvusException(1, "OpenAI API error 504: remembered")
 LOST = MilvusException(1, "Retry run out of 0 retry times, StatusCode.UNAVAILABLE")
@@ -105,6 +111,45 @@ def test_the_error_says_that_the_service_is_gone_and_what_was_written(
     moments = iter(range(0, 100_000, 200))
     clock = Clock(now=lambda: next(moments))
     patience = partial(Patience, clock=clock)
-    monkeypatch.setattr(sys.modules[write_in_batches.__module__], "Patience", patience)
+    monkeypatch.setattr(sys.modules[Session.__module__], "Patience", patience)
     with pytest.raises(ServiceUnreachable, match="the embedding service embedded nothing for 10 min"):
         write(Milvus(*[BUSY] * 50))
+
+
+def embedded_table(service: str, fingerprint: str) -> Table:
+    config = EmbeddingConfig("tiny", 16, fingerprint=fingerprint)
+    text, vector = Column("text", "VARCHAR"), Column("text_16", "FLOAT_VECTOR")
+    embedding = EmbeddingColumn("text", "text_16", Endpoint("openai", service, config))
+    return Table("t", (Column("id", "INT64", primary=True), text, vector), (embedding,))
+
+
+def test_an_insert_waits_for_a_service_that_is_not_there_and_says_so(embedder: Embedder) -> None:
+    fingerprint = encoder_fingerprint(embedder.encoders["tiny"].manifest)
+    waits: list[Waiting] = []
+    with bind("127.0.0.1", 0) as listener:
+        service = listening_url(listener)
+    port = int(service.rpartition(":")[2])
+    with ExitStack() as started:
+
+        def waiting(wait: Waiting) -> None:
+            waits.append(wait)
+            if len(waits) == 2:
+                started.enter_context(serve_in_thread(embedder, bind("127.0.0.1", port)))
+
+        table = embedded_table(service, fingerprint)
+        session = Session(SessionSettings(retry_seconds=600), tables={"t": table}, waiting=waiting)
+        client = Milvus()
+        rows: list[dict[str, object]] = [{"id": 1, "text": "w1"}]
+        assert drive(client, write_in_batches(session, table, rows)) == [1]
+    assert client.calls == [("insert", 1)]
+    assert len(waits) == 2
+    assert waits[0].fault.reason.startswith(f"the service at {service} of collection t does not answer")
+
+
+def test_a_search_does_not_wait_for_the_service() -> None:
+    waits: list[Waiting] = []
+    gone = "http://127.0.0.1:9"
+    session = Session(tables={"t": embedded_table(gone, "0" * 16)}, waiting=waits.append)
+    with pytest.raises(ServiceUnreachable, match="of collection t does not answer"):
+        drive(Milvus(), session.ensure_served([gone]))
+    assert not waits

@@ -47,7 +47,7 @@ def run_copy(session: Session, parsed: ParsedStatement, params: Params) -> Steps
         raise source.not_supported("COPY from anything but a file", file, _WRITE)
     options = parse_options(scope, tree.args.get("params") or ())
     selected = _selected(source, tree, table)
-    yield from session.ensure_served(table.services)
+    yield from session.ensure_served(table.services, session.patience())
     yield from session.ensure_loaded(table.name)
 
     earlier = list[FinishedIngest]()
@@ -65,7 +65,7 @@ def run_copy(session: Session, parsed: ParsedStatement, params: Params) -> Steps
             on_error=session.settings.on_error,
             reading=options.reading(table, selected),
             columns=options.columns(selected),
-            delivery=DeliveryOptions(retry_seconds=session.settings.retry_seconds),
+            delivery=DeliveryOptions(retry_seconds=session.settings.retry_seconds, waiting=session.waiting),
             again=note_earlier,
         )
         options.check_header(Path(name), settings, table, selected)
