@@ -2,8 +2,10 @@
 send only a name. The encoder may have a tag: ``minilm:2@biomed@3``.
 
 Milvus's ``openai`` provider in Lite drops the query string, and its ``cohere`` provider has one address for
-a whole cluster, and before Milvus 2.6.9 sends no dim either: ``minilm?dim=64`` has it. An encoder's own name
-never has an ``@`` or a ``?``; an expert's begins with a letter, an exit's number with a digit.
+a whole cluster, and before Milvus 2.6.9 sends no dim either: ``minilm?dim=64`` has it. The fingerprint of the
+encoder that a field was registered with is in the name too: ``minilm?fingerprint=0123456789abcdef``. An
+encoder's own name never has an ``@`` or a ``?``; an expert's begins with a letter, an exit's number with a
+digit.
 """
 
 from __future__ import annotations
@@ -22,18 +24,22 @@ SEPARATOR: Final = "@"
 PARAMETERS_SEPARATOR: Final = "?"
 
 _PROMPTS: Final = ("prompt", "query_prompt")
-_PARAMETERS: Final = ("dim", *_PROMPTS)
+_FINGERPRINT: Final = "fingerprint"
+_PARAMETERS: Final = ("dim", *_PROMPTS, _FINGERPRINT)
 _DIM = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 
 _LAYER = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 
 
-def format_model_name(config: EmbeddingConfig, *, with_dim: bool = False) -> str:
-    """The name of the encoder with its expert, exit and prompts, where they are chosen, and with the dim if
-    ``with_dim``."""
+def format_model_name(
+    config: EmbeddingConfig, *, with_dim: bool = False, with_fingerprint: bool = False
+) -> str:
+    """The name of the encoder with its expert, exit and prompts, where they are chosen; with the dim and the
+    fingerprint, where they are known, if the caller wants them."""
     parts = (config.encoder, config.expert, config.exit)
     name = SEPARATOR.join(str(part) for part in parts if part is not None)
-    values = ((key, getattr(config, key)) for key in (_PARAMETERS if with_dim else _PROMPTS))
+    omitted = {"dim": not with_dim, _FINGERPRINT: not with_fingerprint}
+    values = ((key, getattr(config, key)) for key in _PARAMETERS if not omitted.get(key))
     parameters = [(key, value) for key, value in values if value is not None]
     return f"{name}{PARAMETERS_SEPARATOR}{urlencode(parameters)}" if parameters else name
 
@@ -64,6 +70,7 @@ def parse_model_name(name: str) -> EmbeddingConfig:
         dim=_dim(name, values["dim"]) if "dim" in values else None,
         prompt=values.get("prompt"),
         query_prompt=values.get("query_prompt"),
+        fingerprint=values.get(_FINGERPRINT),
     )
 
 
@@ -72,11 +79,17 @@ def encoder_of(name: str) -> str:
     return name.partition(PARAMETERS_SEPARATOR)[0].partition(SEPARATOR)[0]
 
 
+def fingerprint_of(name: str) -> str | None:
+    """The fingerprint in a model name, which may be malformed otherwise; None if it has none."""
+    _, _, query = name.partition(PARAMETERS_SEPARATOR)
+    return dict(parse_qsl(query)).get(_FINGERPRINT)
+
+
 def _parameters(name: str, query: str) -> dict[str, str]:
     values = dict(parse_qsl(query, keep_blank_values=True))
     if not values or any(key not in _PARAMETERS for key in values):
         raise PromptNotOffered(
-            f"what follows {PARAMETERS_SEPARATOR} in the encoder's name is not a prompt or a dim",
+            f"what follows {PARAMETERS_SEPARATOR} in the encoder's name is not a prompt, dim or fingerprint",
             value=name,
             next_step=f"Write ENCODER{PARAMETERS_SEPARATOR}prompt=NAME, "
             f"ENCODER{PARAMETERS_SEPARATOR}prompt=NAME&query_prompt=NAME, or "

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import DimNotOffered, ExitNotOffered, PromptNotOffered
 from nestvec_schemas.manifest import ENCODER_NAME, EXPERT_NAME
-from nestvec_schemas.model_name import encoder_of, format_model_name, parse_model_name
+from nestvec_schemas.model_name import encoder_of, fingerprint_of, format_model_name, parse_model_name
 
 
 @given(
@@ -83,6 +83,19 @@ def test_a_dim_is_in_the_name_if_it_is_wanted_there() -> None:
     assert format_model_name(EmbeddingConfig("minilm"), with_dim=True) == "minilm"
     assert parse_model_name("minilm@3?dim=64&prompt=sts") == config
     assert encoder_of("minilm?dim=64") == "minilm"
+
+
+def test_a_fingerprint_is_in_the_name_if_it_is_wanted_there() -> None:
+    config = EmbeddingConfig("minilm:2", 64, exit=3, prompt="sts", fingerprint="0123456789abcdef")
+    assert format_model_name(config) == "minilm:2@3?prompt=sts"
+    name = format_model_name(config, with_dim=True, with_fingerprint=True)
+    assert name == "minilm:2@3?dim=64&prompt=sts&fingerprint=0123456789abcdef"
+    assert parse_model_name(name) == config
+    assert parse_model_name(name).fingerprint == fingerprint_of(name) == config.fingerprint
+    assert encoder_of(name) == "minilm:2"
+    unrecorded = EmbeddingConfig("minilm")
+    assert format_model_name(unrecorded, with_fingerprint=True) == "minilm"
+    assert fingerprint_of("minilm?dim=64") is None
 
 
 @pytest.mark.parametrize("name", ["a?dim=", "a?dim=0", "a?dim=-8", "a?dim=x", "a?dim=100000", "a?dim=8.0"])

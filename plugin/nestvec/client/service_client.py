@@ -189,7 +189,7 @@ def embed_sparse(
 ) -> list[list[SparseWeight]]:
     """The weights of each text in the order of their ids, with their words; otherwise as ``embed``."""
     top = request.config.top
-    query_string = {"encoder": request.model} | ({"words": "true"} if with_words else {})
+    query_string = {"encoder": request.pinned_model} | ({"words": "true"} if with_words else {})
     query_string |= {} if top is None else {"top": str(top)}
     path = f"/embed_sparse?{urlencode(query_string)}"
     vectors: list[list[SparseWeight]] = []
@@ -232,7 +232,7 @@ def find_unreadable(
     The others are embedded and cached. ``prompted``: the encoder's prompt is put before them.
     Raises ServiceUnreachable, ServiceRefused.
     """
-    path = f"/check?{urlencode({'encoder': request.model})}"
+    path = f"/check?{urlencode({'encoder': request.pinned_model})}"
     reasons: dict[int, RowRejected] = {}
     with translate_http_errors(request.service), http_client(request.service, key, EMBED_SECONDS) as client:
         for start in range(0, len(texts), REQUEST_TEXTS):
@@ -261,7 +261,7 @@ def _embed_by_type(
         for start in range(0, len(texts), REQUEST_TEXTS):
             chunk = list(texts[start : start + REQUEST_TEXTS])
             body = {
-                "model": request.model,
+                "model": request.pinned_model,
                 "texts": chunk,
                 "input_type": kind,
                 "embedding_types": [embedding_type],

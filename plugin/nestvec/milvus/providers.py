@@ -59,7 +59,8 @@ NO_KEY: Final = "unused"
 """Milvus Lite requires an API key for every service, even for one without keys."""
 
 _FINGERPRINT: Final = "fingerprint"
-"""The parameter of a Function of Milvus Lite with the encoder's fingerprint; Lite does not use it."""
+"""The parameter of a Function of Milvus Lite in which older versions of nestvec recorded the encoder's
+fingerprint. Lite never sent it; the model's name has it now."""
 
 _NOTE_PREFIX: Final = "nestvec: "
 """Prefix of a field's description that says who fills it."""
@@ -179,11 +180,10 @@ class OpenAIProvider(Provider):
         return {
             "provider": self.name,
             "base_url": f"{service}/v1",
-            "model_name": format_model_name(config),
+            "model_name": format_model_name(config, with_fingerprint=True),
             **_chosen("dimensions", config.dim),
             "api_key": calls.key.api_key if calls.key else NO_KEY,
             _CHUNK: calls.chunk,
-            **_chosen(_FINGERPRINT, config.fingerprint),
         }
 
     def read_params(self, params: Mapping[str, Any]) -> Endpoint | None:
@@ -191,7 +191,8 @@ class OpenAIProvider(Provider):
         name = str(params.get("model_name", ""))
         if not parts.netloc or not name:
             return None
-        config = replace(parse_model_name(name), fingerprint=params.get(_FINGERPRINT))
+        config = parse_model_name(name)
+        config = replace(config, fingerprint=config.fingerprint or params.get(_FINGERPRINT))
         return Endpoint(self.name, f"{parts.scheme}://{parts.netloc}", config, _read_chunk(params))
 
     def for_form(self, form: Form) -> Provider:
@@ -256,7 +257,7 @@ class ClusterProvider(Provider):
         with_dim = not self.sends_dim(calls)
         params: FunctionParams = {
             "provider": self.name,
-            "model_name": format_model_name(config, with_dim=with_dim),
+            "model_name": format_model_name(config, with_dim=with_dim, with_fingerprint=True),
         }
         return params | _chosen("dim", config.dim) | credential_params(calls.key, calls.version)
 

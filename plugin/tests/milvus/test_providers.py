@@ -20,6 +20,7 @@ from nestvec.milvus.server_version import parse_version
 from nestvec_schemas.embedding_config import EmbeddingConfig, Prompts
 from nestvec_schemas.errors import StoreRefused
 from nestvec_schemas.manifest import ENCODER_NAME, EXPERT_NAME
+from nestvec_schemas.model_name import parse_model_name
 
 services = st.sampled_from(["http://127.0.0.1:8080", "https://embeddings:443", "http://[::1]:9"])
 configs = st.builds(
@@ -143,6 +144,22 @@ def test_a_fingerprint_is_read_back() -> None:
     note = read_note(write_note("http://h:1", config, "abstract"), "nestvec")
     assert note is not None
     assert note[1].config.fingerprint == "0123456789abcdef"
+
+
+@pytest.mark.parametrize("name", ["openai", "cohere", "voyageai"])
+def test_the_models_name_is_all_that_some_providers_send(name: ProviderName) -> None:
+    config = EmbeddingConfig("minilm:2", 64, fingerprint="0123456789abcdef")
+    model = str(written(name, config)["model_name"])
+    assert parse_model_name(model).fingerprint == "0123456789abcdef"
+    assert "fingerprint" not in str(written(name, EmbeddingConfig("minilm", 64))["model_name"])
+
+
+def test_the_params_of_older_versions_are_read() -> None:
+    params = written("openai", EmbeddingConfig("minilm", 64))
+    for recorded in (None, "0123456789abcdef"):
+        endpoint = read_params(params if recorded is None else params | {"fingerprint": recorded})
+        assert endpoint is not None
+        assert endpoint.config.fingerprint == recorded
 
 
 def written(name: ProviderName, config: EmbeddingConfig) -> dict[str, str | int]:

@@ -102,11 +102,10 @@ def test_functions_for_milvus_lite(schema: CollectionSchema, service: str) -> No
         {
             "provider": "openai",
             "base_url": f"{service}/v1",
-            "model_name": "tiny",
+            "model_name": f"tiny?{fingerprint(service)}",
             "dimensions": 8,
             "api_key": "unused",
             "max_client_batch_size": 100,
-            "fingerprint": fetch_info(service).encoders["tiny"].fingerprint,
         }
     ]
 
@@ -125,7 +124,7 @@ def test_an_exit_is_named_in_the_field_and_told_to_milvus(schema: CollectionSche
     assert [field.name for field in schema.fields[3:]] == ["abstract_4_exit2", "abstract_8_exit2"]
     tei, openai = params(schema)
     assert tei["endpoint"].startswith(f"{service}?encoder=tiny&dim=4&exit=2&")
-    assert openai["model_name"] == "tiny@2"
+    assert openai["model_name"] == f"tiny@2?{fingerprint(service)}"
     schema.verify()
 
 
@@ -147,7 +146,9 @@ def test_int8_fields_are_filled_through_cohere(
         field.description
         == f"nestvec: {service}?encoder=tiny&dim=8&exit=2&{fingerprint(service)}&source=abstract"
     )
-    assert params(schema) == [{"provider": "cohere", "model_name": "tiny@2?dim=8", "dim": 8}]
+    assert params(schema) == [
+        {"provider": "cohere", "model_name": f"tiny@2?dim=8&{fingerprint(service)}", "dim": 8}
+    ]
     assert f"function.textEmbedding.providers.cohere.url must be {service}/v2/embed" in caplog.text
     key = nestvec.ServiceKey("s3cret", credential="nestvec")
     add(schema, "abstract", dims=[16], key=key, **given)
@@ -284,7 +285,7 @@ def test_named_prompts_are_in_the_fields_name_and_sent_by_milvus(
     assert (both["ingestion_prompt"], both["search_prompt"]) == ("w1 ", "w1 ")
     query = f"encoder=tiny&dim=4&prompt=&{fingerprint(service)}&document_prompt=query&deadline=8.4"
     assert both["endpoint"] == f"{service}?{query}"
-    assert lite["model_name"] == "tiny?prompt=query"
+    assert lite["model_name"] == f"tiny?prompt=query&{fingerprint(service)}"
     assert "are not used" not in caplog.text
 
 

@@ -11,7 +11,7 @@ from nestvec.service.bodies.cached_query import CachedQuery
 from nestvec.service.preprocess.truncation import Overlong
 from nestvec_schemas.embedding_config import EmbeddingConfig
 from nestvec_schemas.errors import BodyInvalid
-from nestvec_schemas.model_name import encoder_of, parse_model_name
+from nestvec_schemas.model_name import encoder_of, fingerprint_of, parse_model_name
 from nestvec_schemas.on_error import OnError
 
 EncoderQuery = Annotated[
@@ -109,7 +109,10 @@ QueryString = Annotated[QueryFields, Depends(CachedQuery(_query_fields))]
 
 _UNSPECIFIED: Final = EmbeddingConfig()
 
-_CHOICES: Final = {name: default for name, default in _UNSPECIFIED.attributes().items() if name != "encoder"}
+_CHOICES: Final = {
+    **{name: default for name, default in _UNSPECIFIED.attributes().items() if name != "encoder"},
+    "fingerprint": None,
+}
 """What a request may state in several places, and its value where it does not."""
 
 
@@ -119,18 +122,23 @@ def select_encoder(
     """What query string and body select together; the query string's encoder takes precedence.
 
     ``body`` has the same fields, with a model name as its encoder; its dim is called ``dim_name``. Raises
-    BodyInvalid if they name different dims, exits, experts or prompts, ExitNotOffered for ``minilm@-``.
+    BodyInvalid if they name different dims, exits, experts, prompts or fingerprints, ExitNotOffered for
+    ``minilm@-``.
     """
     name = query.config.encoder or body.encoder
-    selected = replace(parse_model_name(name), fingerprint=query.config.fingerprint)
+    selected = parse_model_name(name)
     sources: list[tuple[EmbeddingConfig, str | None]] = [
         (query.config, None),
         (body, None),
         (selected, f"encoder={name}"),
     ]
-    # The body's model name is ignored where the query string names another encoder.
-    if body.encoder and body.encoder != name and encoder_of(body.encoder) == selected.encoder:
-        sources.append((parse_model_name(body.encoder), f"model={body.encoder}"))
+    if body.encoder and body.encoder != name:
+        # Where the query string names another encoder, the body's model name is ignored, but the encoder is
+        # still the one of that fingerprint, or none.
+        is_same = encoder_of(body.encoder) == selected.encoder
+        named = parse_model_name(body.encoder) if is_same else EmbeddingConfig()
+        named = replace(named, fingerprint=fingerprint_of(body.encoder))
+        sources.append((named, f"model={body.encoder}"))
     agreed: dict[str, Any] = {}
     for attribute, default in _CHOICES.items():
         explicit = [source for source in sources if getattr(source[0], attribute) != default]
