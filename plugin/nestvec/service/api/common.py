@@ -162,16 +162,28 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     To be called once the request's body has been read: the next message is then the disconnect.
     Raises ClientDisconnect, else what ``work`` does.
     """
-    task = asyncio.ensure_future(work)
-    disconnected = asyncio.ensure_future(_wait_for_disconnect(request))
-    try:
-        await asyncio.wait((task, disconnected), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientDisconnect
-        return await task
-    finally:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("while_connected needs a running task")
+    watch = asyncio.create_task(_wait_for_disconnect(request))
+    disconnected = False
+
+    def cancel_work(ended: asyncio.Task[None]) -> None:
+        nonlocal disconnected
+        disconnected = True
         task.cancel()
-        disconnected.cancel()
+
+    watch.add_done_callback(cancel_work)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        # As asyncio.timeout does it: a cancellation by somebody else goes on.
+        if disconnected and task.uncancel() == 0:
+            raise ClientDisconnect from None
+        raise
+    finally:
+        watch.remove_done_callback(cancel_work)
+        watch.cancel()
 
 
 async def _wait_for_disconnect(request: Request) -> None:

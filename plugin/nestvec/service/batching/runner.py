@@ -173,26 +173,21 @@ class BatchRunner:
 
     async def run(self) -> None:
         """Run batches until cancelled, as many at once as the engine takes."""
-        running: set[asyncio.Task[None]] = set()
-        try:
-            while True:
-                await self._wake.wait()
-                while self._queue:
-                    # The batch is chosen only once the engine has room for it: until then, a short request
-                    # may still arrive and go first.
-                    if len(running) >= self._engine.parallel:
-                        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                        continue
-                    items = self._queue.take(*self._batch_tokens())
-                    batch = [item for item in items if isinstance(item, PendingEmbedding)]
-                    self._observer.queue_changed(self._spec.encoder, len(self._queue))
-                    task = asyncio.create_task(self._run_batch(batch))
-                    running.add(task)
-                    task.add_done_callback(running.discard)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._engine.parallel):
+                group.create_task(self._run_batches())
+
+    async def _run_batches(self) -> None:
+        while True:
+            while not self._queue:
                 self._wake.clear()
-        finally:
-            for task in running:
-                task.cancel()
+                await self._wake.wait()
+            # Chosen only now that the engine has room for it: until then, a short request could still arrive
+            # and go first.
+            items = self._queue.take(*self._batch_tokens())
+            batch = [item for item in items if isinstance(item, PendingEmbedding)]
+            self._observer.queue_changed(self._spec.encoder, len(self._queue))
+            await self._run_batch(batch)
 
     async def measure(self, model_input: ModelInput) -> None:
         """Run copies of a long input, and record how fast they were. Raises EngineError."""
@@ -228,11 +223,13 @@ class BatchRunner:
     async def _run_batch(self, batch: Sequence[PendingEmbedding]) -> None:
         started = time.monotonic()
         model_inputs = [pending.model_input for pending in batch]
-        inputs = collate(model_inputs, batch[0].exit, self._spec.part, self._spec.generation)
         failure: Exception | None = None
+        padded = sum(pending.length for pending in batch)
         for pending in batch:
             pending.started = started
         try:
+            inputs = collate(model_inputs, batch[0].exit, self._spec.part, self._spec.generation)
+            padded = inputs.padded
             output = await self._engine.run(self._spec.encoder, inputs)
             check_engine_output(output, self._spec.output, len(batch), self._spec.dim)
             self._deliver(batch, output)
@@ -248,7 +245,7 @@ class BatchRunner:
                 self._forget(pending)
         if failure is not None:
             _fail(batch, failure)
-        self._report(batch, inputs.padded, started, failed=failure is not None)
+        self._report(batch, padded, started, failed=failure is not None)
 
     def _deliver(self, batch: Sequence[PendingEmbedding], output: Array) -> None:
         ended, extract = time.monotonic(), self._spec.output.extract

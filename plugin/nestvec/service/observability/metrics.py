@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import Metric
@@ -61,6 +61,7 @@ class Metrics:
     def __init__(self, paths: Iterable[str]) -> None:
         """``paths`` are the known ones; requests to others are counted together."""
         self._paths = frozenset(paths)
+        self._children: dict[tuple[MetricWrapperBase, tuple[object, ...]], Any] = {}
         self._metrics: list[MetricWrapperBase] = []
         self._request_metrics()
         self._batch_metrics()
@@ -136,50 +137,57 @@ class Metrics:
 
     def connection_refused(self, reason: str) -> None:
         """A connection was refused: see ``ConnectionGate``."""
-        self._refused.labels(reason).inc()
+        self._child(self._refused, reason).inc()
 
     def request_ended(self, request: RequestRecord) -> None:
         """A request was answered, or its client disconnected."""
         path = request.route or request.path
         path = path if path in self._paths else _OTHER
-        self._http.labels(path, request.status or _NO_ANSWER).inc()
+        self._child(self._http, path, request.status or _NO_ANSWER).inc()
         if request.method != "POST" or path == _OTHER:
             return
         labels = ("single" if request.texts == 1 else "batch", request.encoder)
-        self._count.labels(*labels).inc()
+        self._child(self._count, *labels).inc()
         if request.status == 200:
-            self._success.labels(*labels).inc()
-            self._duration.labels(*labels).observe(request.seconds)
+            self._child(self._success, *labels).inc()
+            self._child(self._duration, *labels).observe(request.seconds)
         else:
             err = FAILURE_CAUSES.get(request.status, "validation") if request.status else _NO_ANSWER
-            self._failure.labels(err).inc()
+            self._child(self._failure, err).inc()
 
     def batch_finished(self, run: BatchRun) -> None:
         """See ``Observer``."""
-        self._size.labels(run.encoder).observe(run.texts)
-        self._tokens.labels(run.encoder).observe(run.tokens)
-        self._queue_duration.labels(run.encoder).observe(run.queue_seconds)
-        self._inference_duration.labels(run.encoder).observe(run.inference_seconds)
-        self._padding.labels(run.encoder).inc(run.padded - run.tokens)
+        self._child(self._size, run.encoder).observe(run.texts)
+        self._child(self._tokens, run.encoder).observe(run.tokens)
+        self._child(self._queue_duration, run.encoder).observe(run.queue_seconds)
+        self._child(self._inference_duration, run.encoder).observe(run.inference_seconds)
+        self._child(self._padding, run.encoder).inc(run.padded - run.tokens)
         if run.failed:
-            self._failed.labels(run.encoder).inc()
+            self._child(self._failed, run.encoder).inc()
         else:
-            self._embedded.labels(run.encoder).inc(run.texts)
-            self._exits.labels(run.encoder, run.exit).inc(run.texts)
+            self._child(self._embedded, run.encoder).inc(run.texts)
+            self._child(self._exits, run.encoder, run.exit).inc(run.texts)
 
     def texts_requested(self, encoder: str, *, fresh: int, shared: int, remembered: int) -> None:
         """See ``Observer``."""
-        self._requested.labels(encoder).inc(fresh + shared + remembered)
+        self._child(self._requested, encoder).inc(fresh + shared + remembered)
         for source, texts in (("fresh", fresh), ("shared", shared), ("remembered", remembered)):
-            self._texts.labels(encoder, source).inc(texts)
+            self._child(self._texts, encoder, source).inc(texts)
 
     def queue_changed(self, encoder: str, texts: int) -> None:
         """See ``Observer``."""
-        self._queue.labels(encoder).set(texts)
+        self._child(self._queue, encoder).set(texts)
 
     def texts_truncated(self, encoder: str, texts: int) -> None:
         """See ``Observer``."""
-        self._truncated.labels(encoder).inc(texts)
+        self._child(self._truncated, encoder).inc(texts)
+
+    def _child(self, metric: M, *labels: object) -> M:
+        """The metric with these values of its labels: kept, as looking it up costs more than counting."""
+        child: M | None = self._children.get((metric, labels))
+        if child is None:
+            child = self._children[metric, labels] = metric.labels(*labels)
+        return child
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """All of it, and its media type: OpenMetrics 1.0 if ``accept`` (of the request) names it, else
