@@ -103,6 +103,10 @@ class EncoderCatalog(EncoderNames):
             _current_pin.reset(token)
             self._release(pin)
 
+    def check(self, instances: Iterable[EncoderInstance], aliases: Mapping[str, str]) -> None:
+        """Raise what ``replace`` would raise."""
+        _View(instances, aliases)
+
     def replace(self, instances: Iterable[EncoderInstance], aliases: Mapping[str, str]) -> None:
         """Show other instances and aliases from now on, all at once.
 

@@ -54,16 +54,25 @@ class Reloader:
         if names is None:
             catalog.set_aliases(aliases)
             return changes
-        opened = await self._open_changed(names, current, changes)
+        read = await self._read_changed(names, current, changes)
         removed = [instance for name, instance in current.items() if name not in names]
-        unchanged = [instance for name, instance in current.items() if name in names and name not in opened]
-        for name, instance in opened.items():
-            self._embedder.start_instance(instance, current.get(name))
+        remaining = {name: instance for name, instance in current.items() if name in names}
+        catalog.check([*(remaining | read).values()], aliases)
+        new = {name: instance for name, instance in read.items() if name not in current}
+        opened = await self._open(new, changes)
         try:
-            catalog.replace([*unchanged, *opened.values()], aliases)
+            # A remote engine has one version of a graph: those that are served are replaced last, once
+            # nothing can stop the reload any more.
+            kept = {name: instance for name, instance in read.items() if name not in new}
+            catalog.check([*(remaining | kept | opened).values()], aliases)
+            opened |= await self._open(kept, changes)
+            for name, instance in opened.items():
+                self._embedder.start_instance(instance, current.get(name))
+            catalog.replace((remaining | opened).values(), aliases)
         except NestvecError:
             for instance in opened.values():
                 self._embedder.retire(instance)
+            self._unload_remotely(instance for name, instance in opened.items() if name in new)
             raise
         changes.added = sorted(opened.keys() - current.keys())
         changes.replaced = sorted(opened.keys() & current.keys())
@@ -80,36 +89,44 @@ class Reloader:
             logger.error("no encoder was reloaded: %s", error)
             return None
 
-    async def _open_changed(
+    async def _read_changed(
         self, names: Iterable[str], current: Mapping[str, EncoderInstance], changes: EncoderChanges
     ) -> dict[str, EncoderInstance]:
-        """New instances of the encoders that are not served yet, or have other files now."""
-        opened = {}
+        """New instances of the encoders that are not served yet, or have other files now; not opened yet."""
+        read = {}
         for name in names:
             try:
                 before = current.get(name)
                 manifest = await asyncio.to_thread(self._repository.manifest, name)
                 if before is None or manifest != before.own.manifest:
-                    opened[name] = await self._open(name, before, changes)
+                    read[name] = await asyncio.to_thread(self._repository.read, name, before)
             except (NestvecError, OSError) as error:
-                failure = changes.failed[name] = _as_failure(name, error)
-                logger.error("encoder %s was not reloaded: %s", name, failure)
-        return opened
+                _note_failure(changes, name, error)
+        return read
 
     async def _open(
-        self, name: str, replaced: EncoderInstance | None, changes: EncoderChanges
-    ) -> EncoderInstance:
-        instance = await asyncio.to_thread(self._repository.read, name, replaced)
+        self, instances: Mapping[str, EncoderInstance], changes: EncoderChanges
+    ) -> dict[str, EncoderInstance]:
+        """Those of ``instances`` that the engine has opened."""
+        opened = {}
+        for name, instance in instances.items():
+            try:
+                await self._open_instance(instance, changes)
+                opened[name] = instance
+            except (NestvecError, OSError) as error:
+                _note_failure(changes, name, error)
+        return opened
+
+    async def _open_instance(self, instance: EncoderInstance, changes: EncoderChanges) -> None:
         await self._embedder.residency.open_beside(instance)
         if isinstance(self._engine, RemoteEngine):
             try:
-                await self._engine.load(name, instance.generation)
+                await self._engine.load(instance.name, instance.generation)
             except EngineError as error:
-                if not await self._engine.ready(name):
+                if not await self._engine.ready(instance.name):
                     self._embedder.residency.retire(instance)
                     raise
-                changes.notes[name] = str(error)
-        return instance
+                changes.notes[instance.name] = str(error)
 
     def _unload_remotely(self, removed: Iterable[EncoderInstance]) -> None:
         if isinstance(self._engine, RemoteEngine):
@@ -126,6 +143,11 @@ class Reloader:
             await engine.unload(instance.name, tuple(instance.own.manifest.parts))
         except EngineError as error:
             logger.warning("%s", error)
+
+
+def _note_failure(changes: EncoderChanges, name: str, error: NestvecError | OSError) -> None:
+    failure = changes.failed[name] = _as_failure(name, error)
+    logger.error("encoder %s was not reloaded: %s", name, failure)
 
 
 def _as_failure(name: str, error: NestvecError | OSError) -> NestvecError:

@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from nestvec.engines.contract import SessionEngine
 from nestvec.engines.factory import MemoryLimits
+from nestvec.service.batching.turns import turn_paused
 from nestvec.service.catalog.instance import EncoderInstance
 from nestvec.service.request_context import current_context, deadline_exceeded
 from nestvec_schemas.errors import EngineUnavailable, ServiceError
@@ -129,8 +130,10 @@ class Residency:
             instance.loading = task
             task.add_done_callback(lambda done: _loaded(instance, done))
         context = current_context()
+        seconds = None if context.remaining == float("inf") else context.remaining
         try:
-            async with asyncio.timeout(None if context.remaining == float("inf") else context.remaining):
+            # Loading takes seconds, in which other requests of the client may be worked on.
+            async with turn_paused(), asyncio.timeout(seconds):
                 await asyncio.shield(task)
         except TimeoutError:
             raise deadline_exceeded(context, f"the encoder {instance.name} was being loaded") from None

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,17 @@ from typing import Any
 import httpx
 import pytest
 
+from nestvec.engines.factory import MemoryLimits
+from nestvec.engines.onnx import OnnxEngine
 from nestvec.service.batching.runner import BatchRunner
+from nestvec.service.catalog.catalog import EncoderCatalog
+from nestvec.service.catalog.reload import Reloader
+from nestvec.service.catalog.repository import ServedRepository
+from nestvec.service.catalog.residency import Residency
 from nestvec.service.embedder import Embedder
 from nestvec.service.server import bind, open_embedder, serve_in_thread
 from nestvec.service.settings import AccessSettings, ServiceSettings
-from nestvec_schemas.errors import ServiceError
+from nestvec_schemas.errors import AliasInvalid, EngineError, ServiceError
 from nestvec_schemas.repository import GRAPH, MANIFEST, TOKENIZER, sha256
 from nestvec_schemas.towers import MAIN_PART
 
@@ -248,6 +255,64 @@ def test_an_alias_that_would_lose_its_encoder_stops_the_reload(
     assert "no encoder for the alias small: second" in answer.json()["error"]
     assert running.embed(["w5 w6"], "tiny") == [vector_of("w5 w6", 1)], "nothing has changed"
     assert running.embed(["w5 w6"], "small") == [vector_of("w5 w6", 2)]
+
+
+class RemoteGraphs(OnnxEngine):
+    """Graphs in this process that are loaded as those of a server are: a load replaces what is there."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.calls: list[str] = []
+        self.fails = ""
+
+    async def load(self, encoder: str, generation: int = 0) -> None:
+        self.calls.append(f"load {encoder}")
+        if encoder == self.fails:
+            raise EngineError("the graph cannot be loaded", next_step="Export it again.")
+
+    async def ready(self, encoder: str) -> bool:
+        return encoder != self.fails
+
+    async def unload(self, encoder: str, parts: Sequence[str]) -> None:
+        self.calls.append(f"unload {encoder}")
+
+    async def answers(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("fails", ["", "second"])
+def test_a_remote_engine_replaces_no_graph_unless_all_else_holds(
+    write_version: WriteVersion, tmp_path: Path, fails: str
+) -> None:
+    write_version(1)
+    repository, engine = ServedRepository(tmp_path / "models"), RemoteGraphs()
+    instance = repository.read("tiny")
+    embedder = Embedder(EncoderCatalog([instance], {}), engine, ServiceSettings())
+    embedder.residency = Residency(engine, MemoryLimits())
+    embedder.residency.open_now(instance)
+    reloader = Reloader(embedder, repository, engine)
+    write_version(2)
+    write_version(2, "first")
+    if fails:
+        write_version(2, fails)
+    engine.fails = fails
+
+    async def work() -> None:
+        embedder.start()
+        with pytest.raises(AliasInvalid, match="no encoder for the alias small"):
+            await reloader.reload({"small": "second"})
+        assert [*embedder.encoders] == ["tiny"]
+        assert embedder.encoders.instance("tiny") is instance
+        while reloader._background:
+            await asyncio.gather(*reloader._background)
+        assert engine.calls == (["load first", "load second", "unload first"] if fails else [])
+        engine.calls.clear()
+        changes = await reloader.reload({"small": "first"})
+        assert (changes.added, changes.replaced) == (["first"], ["tiny"])
+        assert engine.calls[-1] == "load tiny"
+        await embedder.close()
+
+    asyncio.run(work())
 
 
 def test_two_encoders_with_vectors_under_one_name_stop_the_reload(

@@ -11,6 +11,7 @@ import pytest
 from nestvec.engines.contract import Batch
 from nestvec.engines.factory import EngineOptions, MemoryLimits
 from nestvec.engines.onnx import OnnxEngine
+from nestvec.service.batching.turns import ClientTurns, Turn, set_current_turn
 from nestvec.service.catalog.instance import EncoderInstance
 from nestvec.service.catalog.repository import ServedRepository
 from nestvec.service.catalog.residency import Residency
@@ -244,6 +245,53 @@ def test_many_requests_at_once_load_an_encoder_once(write_version: WriteVersion,
         assert embedder.residency.loads == {"tiny": 2}
 
     during(embedder, work)
+
+
+def test_a_request_that_waits_for_a_load_leaves_its_turn_to_another_of_its_client(
+    write_version: WriteVersion, tmp_path: Path
+) -> None:
+    write_version(1)
+    embedder = opened(tmp_path / "models", MemoryLimits(idle_seconds=60))
+    loading, may_load = threading.Event(), threading.Event()
+    engine = embedder.residency.engine
+    assert engine is not None
+    open_graphs = engine.open
+
+    def slow_open(encoder: str, folder: Path, generation: int = 0, manifest: Manifest | None = None) -> None:
+        loading.set()
+        assert may_load.wait(60)
+        open_graphs(encoder, folder, generation, manifest)
+
+    engine.open = slow_open  # type: ignore[method-assign]
+
+    async def work() -> None:
+        turns = ClientTurns(small=1)
+
+        async def request() -> list[list[float]]:
+            turn = Turn(turns, "a", large=False)
+            set_current_turn(turn)
+            await turn.start()
+            try:
+                return await vectors(embedder, "tiny", "w5")
+            finally:
+                turn.stop()
+
+        embedder.encoders.instance("tiny").used_at -= 3600
+        embedder.residency.unload_idle()
+        first = asyncio.create_task(request())
+        assert await asyncio.to_thread(loading.wait, 60)
+        second = Turn(turns, "a", large=False)
+        await second.start()
+        may_load.set()
+        await asyncio.wait_for(asyncio.shield(embedder.encoders.instance("tiny").loading or first), 60)
+        assert not first.done(), "it has to wait for its turn again"
+        second.stop()
+        assert await first == [without_prompt("w5", 1)]
+
+    try:
+        during(embedder, work)
+    finally:
+        may_load.set()
 
 
 def test_what_a_service_tells_of_its_memory(write_version: WriteVersion, tmp_path: Path) -> None:
