@@ -18,6 +18,7 @@ import uvicorn
 
 from nestvec.engines.factory import open_engine
 from nestvec.service.app import create_app
+from nestvec.service.batching.threads import switch_threads_often
 from nestvec.service.catalog.catalog import EncoderCatalog
 from nestvec.service.catalog.reload import Reloader
 from nestvec.service.catalog.repository import ServedRepository
@@ -100,6 +101,7 @@ def serve(server: Server, listener: socket.socket) -> None:
     # What there is by now stays: to look for garbage in it would stop every request for a tenth of a second.
     gc.collect()
     gc.freeze()
+    switch_threads_often()
     server.run(sockets=[listener])
 
 

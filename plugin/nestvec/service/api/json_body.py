@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, Final, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import orjson
 
+from nestvec.service.batching.threads import WorkThread
 from nestvec.service.request_context import current_context
 
 T = TypeVar("T")
@@ -17,15 +17,17 @@ T = TypeVar("T")
 MAX_INLINE_NUMBERS: Final = 1 << 15
 """Numbers that are worked on without a thread: about a millisecond."""
 
-_SLICE_NUMBERS: Final = 1 << 16
-"""Numbers that are written at once: orjson holds Python's lock meanwhile, some milliseconds."""
+_SLICE_NUMBERS: Final = 1 << 15
+"""Numbers that are written at once: orjson holds Python's lock meanwhile, about a millisecond."""
 
 _CHARACTERS_PER_NUMBER: Final = 10
+
+_thread: Final = WorkThread("nestvec-responses")
 
 
 async def off_loop(numbers: int, work: Callable[[], T]) -> T:
     """The result of ``work``, which is on ``numbers`` numbers: on a thread if they are many."""
-    return work() if numbers <= MAX_INLINE_NUMBERS else await asyncio.to_thread(work)
+    return work() if numbers <= MAX_INLINE_NUMBERS else await _thread.run(work)
 
 
 def dump_json(body: object) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Final
 
+import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
@@ -20,7 +21,6 @@ from nestvec.service.api.common import (
     json_response,
 )
 from nestvec.service.api.error_responses import error_models
-from nestvec.service.api.json_body import dump_json, off_loop
 from nestvec.service.api.selection import (
     DIM_DESCRIPTION,
     ENCODER_DESCRIPTION,
@@ -30,11 +30,12 @@ from nestvec.service.api.selection import (
     select_encoder,
 )
 from nestvec.service.batching.speed import EngineSpeed
+from nestvec.service.batching.threads import WorkThread
 from nestvec.service.bodies.fields import Inputs, TextOrTexts
 from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.embedder import Embedder
 from nestvec.service.encoders import LoadedEncoder, resolve_encoder
-from nestvec.service.preprocess.tokenizer import TextTokenizer
+from nestvec.service.preprocess.tokenizer import TextTokenizer, Token
 from nestvec.service.prompts import choose_prompt, put_prompt
 from nestvec.service.request_context import current_context
 from nestvec_schemas.embedding_config import EmbeddingConfig
@@ -46,6 +47,13 @@ router = APIRouter(tags=["TEI"], responses=error_models("/embed"), route_class=B
 
 MAX_TOKENIZED_CHARACTERS: Final = 1 << 18
 """Characters that one request may have tokenized: each becomes some 60 bytes of JSON."""
+
+_TOKENS_WRITTEN: Final = 1024
+"""Tokens that are written at once, in a third of a millisecond."""
+
+_MAX_INLINE_CHARACTERS: Final = 4096
+
+_thread: Final = WorkThread("nestvec-tokenize")
 
 INPUTS_FIELD: Final = Field(
     description="A text, texts, or token ids.", examples=[["heat flow in shock waves"]]
@@ -112,7 +120,7 @@ async def tokenize(body: TokenizeRequest, request: Request, query: QueryString) 
     texts = [str(text) for text in put_prompt(texts, choice, encoder)]
     tokenizers = [encoder.tokenizer_of(encoder.part_of(text, config.expert, choice.role)) for text in texts]
     write = partial(_write_tokens, tokenizers, texts, special=body.add_special_tokens)
-    content = await off_loop(sum(map(len, texts)), write)
+    content = write() if sum(map(len, texts)) <= _MAX_INLINE_CHARACTERS else await _thread.run(write)
     return Response(content, media_type="application/json")
 
 
@@ -121,8 +129,19 @@ def _write_tokens(tokenizers: Sequence[TextTokenizer], texts: Sequence[str], *, 
     rows = []
     for tokenizer, text in zip(tokenizers, texts, strict=True):
         current_context().check_deadline("its texts were tokenized")
-        rows.append(dump_json(tokenizer.tokenize([text], special=special)[0]))
-    return b"[" + b",".join(rows) + b"]"
+        tokens = tokenizer.tokenize([text], special=special)[0]
+        starts = range(0, len(tokens), _TOKENS_WRITTEN)
+        rows.append(b",".join(_dump_tokens(tokens[start : start + _TOKENS_WRITTEN]) for start in starts))
+    return b"[[" + b"],[".join(rows) + b"]]"
+
+
+def _dump_tokens(tokens: Sequence[Token]) -> bytes:
+    """Tokens as JSON objects with commas between them."""
+    rows = [
+        {"id": id_, "text": text, "special": special, "start": start, "stop": stop}
+        for id_, text, special, start, stop in tokens
+    ]
+    return orjson.dumps(rows)[1:-1]
 
 
 def _check_tokenizable(texts: list[str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,9 +73,8 @@ class TokenOffsets:
     """(t, 2) int64: start and end; (0, 0) for a special token"""
 
 
-@dataclass(frozen=True)
-class Token:
-    """One token of a text."""
+class Token(NamedTuple):
+    """One token of a text. A tuple, as a text has many."""
 
     id: int
     text: str

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from contextvars import ContextVar
+
+import pytest
+
+from nestvec.service import server
+from nestvec.service.batching.threads import WorkThread, switch_threads_often
+
+number: ContextVar[int] = ContextVar("number", default=0)
+
+
+def test_work_is_done_one_after_the_other_in_the_context_of_its_caller() -> None:
+    at_work, most = 0, 0
+
+    def work() -> int:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        threading.Event().wait(0.001)
+        at_work -= 1
+        return number.get()
+
+    async def main() -> list[int]:
+        thread = WorkThread("test")
+
+        async def call(value: int) -> int:
+            number.set(value)
+            return await thread.run(work)
+
+        return list(await asyncio.gather(*map(call, range(8))))
+
+    assert asyncio.run(main()) == list(range(8))
+    assert most == 1
+
+
+def test_work_of_a_caller_that_is_gone_is_not_done() -> None:
+    async def main() -> list[str]:
+        thread, gate, done = WorkThread("test"), threading.Event(), list[str]()
+        first = asyncio.create_task(thread.run(gate.wait))
+        second = asyncio.create_task(thread.run(lambda: done.append("second")))
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+        gate.set()
+        await first
+        await thread.run(lambda: done.append("third"))
+        return done
+
+    assert asyncio.run(main()) == ["third"]
+
+
+def test_a_service_has_its_threads_hand_the_lock_over_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stopped(Exception):
+        pass
+
+    class FakeServer:
+        def handle_exit(self, *_: object) -> None: ...
+
+        def run(self, **_: object) -> None:
+            raise Stopped
+
+    monkeypatch.setattr(server.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(server.gc, "freeze", lambda: None)
+    before = sys.getswitchinterval()
+    try:
+        with pytest.raises(Stopped):
+            server.serve(FakeServer(), None)  # type: ignore[arg-type]
+        assert sys.getswitchinterval() == pytest.approx(0.001)
+        sys.setswitchinterval(0.0005)
+        switch_threads_often()
+        assert sys.getswitchinterval() == pytest.approx(0.0005)
+    finally:
+        sys.setswitchinterval(before)
