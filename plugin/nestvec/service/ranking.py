@@ -60,7 +60,7 @@ class _Scorer(Protocol):
     started: EmbeddingResult
     """What the query took."""
     lowest: float
-    """The raw score of an empty document: no other one has a lower."""
+    """The raw score of a document that is empty or cannot be read: no other one has a lower."""
 
     async def score(self, documents: Sequence[str]) -> tuple[Float64Array, EmbeddingResult]:
         """The raw scores of a piece, (n,), and what the piece took."""
@@ -129,9 +129,9 @@ async def _scorer(embedder: Embedder, task: RankingTask) -> _Scorer:
     if manifest.kind == "reranker":
         return _CrossEncoderScorer(embedder, task)
     if manifest.kind == "multivector":
-        return _TokenScorer(embedder, task, await _embed_side(embedder, task, "query", [task.query]))
+        return _TokenScorer(embedder, task, await _embed_query(embedder, task, "query"))
     if manifest.kind == "dense":
-        return _CosineScorer(embedder, task, await _embed_side(embedder, task, None, [task.query]))
+        return _CosineScorer(embedder, task, await _embed_query(embedder, task, None))
     raise NotOffered(
         f"{manifest.name} is a {manifest.kind} encoder, which scores no documents",
         next_step="Name a cross-encoder, or an encoder for late interaction.",
@@ -148,12 +148,20 @@ async def _embed_side(
     return await embedder.embed(task.encoder, inputs, replace(task.options, role=choice.role))
 
 
+async def _embed_query(embedder: Embedder, task: RankingTask, role: Role | None) -> EmbeddingResult:
+    """The query's outputs. Raises what is wrong with it also where the documents' faults pass: nothing is
+    ranked by a vector of zeros."""
+    options = replace(task.options, on_error="reject")
+    return await _embed_side(embedder, replace(task, options=options), role, [task.query])
+
+
 async def rank(embedder: Embedder, task: RankingTask) -> tuple[Scores, EmbeddingResult]:
     """The scores of the documents, and what they took; its outputs are the raw scores.
 
-    An empty document has the lowest score there is. No score depends on the other documents. Raises what
-    ``Embedder.embed`` does, TooManyInputs, InputTooLong, EmptyInput for an empty query or no document,
-    BodyInvalid for a dim, EncoderNotFound for an encoder of another fingerprint, PromptNotOffered.
+    An empty document has the lowest score there is, and so has one that cannot be read where the options
+    let that pass. No score depends on the other documents. Raises what ``Embedder.embed`` does, whatever the
+    options for a query that cannot be read, TooManyInputs, InputTooLong, EmptyInput for an empty query or no
+    document, BodyInvalid for a dim, EncoderNotFound for an encoder of another fingerprint, PromptNotOffered.
     """
     check_ranking(task.query, task.documents)
     _check_encoder(embedder.encoders[task.encoder].manifest, task)
@@ -163,6 +171,7 @@ async def rank(embedder: Embedder, task: RankingTask) -> tuple[Scores, Embedding
     for places in _pieces(task):
         current_context().check_deadline("its documents were scored")
         raw[places], piece = await scorer.score([task.documents[place] for place in places])
+        raw[[places[position] for position in piece.failed]] = scorer.lowest
         result = _sum(result, piece)
     return scorer.scores(raw), replace(result, outputs=raw)
 

@@ -263,3 +263,31 @@ def test_one_bad_image_among_500(faces: httpx.Client) -> None:
     vectors = np.float32(zero.json())
     assert not vectors[250].any()
     assert np.delete(vectors, 250, axis=0).any(axis=1).all()
+
+
+UNREADABLE = "data:image/png;base64,AAAA"
+
+
+@pytest.mark.parametrize("place", [0, 3, 700])
+def test_a_document_that_cannot_be_read_is_scored_lowest(faces: httpx.Client, place: int) -> None:
+    texts = [f"w{number}" for number in range(place + 5)]
+    readable = faces.post("/score", json={"text_1": "w1", "text_2": [*texts, ""]}).json()["data"]
+    scores = [entry["score"] for entry in readable]
+    # Otherwise a score of 0, as a vector of zeros has it, would not be above any.
+    assert -1 == scores[-1] < min(scores[:-1]) < 0
+    documents = [*texts[:place], UNREADABLE, *texts[place:]]
+    body = {"text_1": "w1", "text_2": documents}
+    assert faces.post("/score", json=body).status_code == 400
+    answer = faces.post("/score?on_error=zero", json=body)
+    assert answer.headers["x-nestvec-failed"] == "1"
+    beside = [entry["score"] for entry in answer.json()["data"]]
+    assert beside.pop(place) == -1
+    assert np.allclose(beside, scores[:-1])
+
+
+@pytest.mark.parametrize("on_error", ["reject", "zero"])
+def test_nothing_is_ranked_by_a_query_that_cannot_be_read(faces: httpx.Client, on_error: str) -> None:
+    body = {"inputs": {"source_sentence": UNREADABLE, "sentences": ["w1", RED]}}
+    answer = faces.post(f"/similarity?on_error={on_error}", json=body)
+    assert answer.status_code == 422
+    assert "is not a supported image" in answer.json()["error"]
