@@ -22,6 +22,9 @@ _PATIENCE_BATCHES: Final = 16
 _PATIENCE_TURNS: Final = 2
 """A client waits for this many batches, and this many more for each client that waits too, but no longer."""
 
+_SHARED_BATCHES: Final = 256
+"""For so many batches after its last input, a client counts as one that shares the encoder."""
+
 _numbers = itertools.count()
 
 
@@ -95,6 +98,8 @@ class _Client:
         """When its next batch starts, in virtual time."""
         self.waiting_since = 0
         """The number of batches before the first that it waited for since its last one."""
+        self.active = 0
+        """The number of batches before its newest input."""
         self.interactive, self.bulk = _Lane(self), _Lane(self)
         self._after_interactive = False
 
@@ -152,6 +157,16 @@ class BatchQueue:
 
     def __len__(self) -> int:
         return self._length
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several clients use the encoder: one has inputs here, another has or had some lately.
+
+        A query's client waits for nothing between two queries, but its next one waits for the batch before.
+        """
+        oldest = self._batches - _SHARED_BATCHES
+        users = (client for client in self._clients.values() if client or client.active >= oldest)
+        return next(users, None) is not None and next(users, None) is not None
 
     def add(self, items: Sequence[QueuedInput], *, request_size: int, client: str = "") -> None:
         """Add what a client's request of ``request_size`` inputs in all waits for."""
@@ -221,6 +236,7 @@ class BatchQueue:
         if not client:
             client.start = max(client.start, self._virtual_time)
             client.waiting_since = self._batches
+        client.active = self._batches
         return client.lane(interactive=request_size <= MAX_INTERACTIVE_INPUTS)
 
     def _forget_idle(self) -> None:

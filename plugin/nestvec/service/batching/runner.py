@@ -42,6 +42,10 @@ _BATCH_SECONDS: Final = 0.1
 _MIN_FULL_TOKENS: Final = 1024
 """A CPU is as fast with batches of this size as with larger ones; a GPU does more than that in the time."""
 
+_SHARED_BATCH_SECONDS: Final = 0.03
+_MIN_SHARED_TOKENS: Final = 256
+"""The same while several clients use the encoder: a CPU is about as fast, and each waits for less."""
+
 _FREE_SECONDS: Final = 0.01
 """What of the engine's time other clients' queries may add to the batch of a query."""
 
@@ -212,7 +216,11 @@ class BatchRunner:
         A query waits for the batch before it: on a slow engine it is shorter, where that costs no speed.
         """
         free, speed = int((self.speed.recent or 0) * _FREE_SECONDS), self.speed.tokens_per_second
-        return free, None if speed is None else max(_MIN_FULL_TOKENS, int(speed * _BATCH_SECONDS))
+        if speed is None:
+            return free, None
+        if self._queue.is_shared:
+            return free, max(_MIN_SHARED_TOKENS, int(speed * _SHARED_BATCH_SECONDS))
+        return free, max(_MIN_FULL_TOKENS, int(speed * _BATCH_SECONDS))
 
     def cancel_all(self) -> None:
         """Cancel everything that waits."""

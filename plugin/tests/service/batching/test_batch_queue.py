@@ -262,3 +262,21 @@ def test_a_batch_may_be_given_less_than_the_budget() -> None:
     queue = BatchQueue(max_tokens=512, max_inputs=64)
     queue.add(waiting([10] * 60), request_size=60)
     assert [len(queue.take(0, 100)), len(queue.take(0, 9)), len(queue.take(0, 1000))] == [10, 1, 49]
+
+
+def test_an_encoder_is_shared_while_a_second_client_uses_it_now_and_then() -> None:
+    queue = BatchQueue(max_tokens=20, max_inputs=2)
+    queue.add(waiting([10] * 2000), request_size=2000, client="bulk")
+    queue.take()
+    assert not queue.is_shared
+    queue.add(waiting([10]), request_size=1, client="polite")
+    assert queue.is_shared
+    queue.take()  # the query
+    for _ in range(256):
+        assert queue.is_shared
+        queue.take()
+    assert not queue.is_shared
+    queue.add(waiting([10]), request_size=1, client="polite")
+    assert queue.is_shared
+    drain(queue)
+    assert not queue.is_shared
