@@ -6,7 +6,7 @@ import itertools
 import time
 from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,8 +22,8 @@ _PATIENCE_BATCHES: Final = 16
 _PATIENCE_TURNS: Final = 2
 """A client waits for this many batches, and this many more for each client that waits too, but no longer."""
 
-_SHARED_BATCHES: Final = 256
-"""For so many batches after its last input, a client counts as one that shares the encoder."""
+_SHARED_SECONDS: Final = 10.0
+"""For so long after its last input, a client counts as one that shares the encoder."""
 
 _numbers = itertools.count()
 
@@ -98,8 +98,6 @@ class _Client:
         """When its next batch starts, in virtual time."""
         self.waiting_since = 0
         """The number of batches before the first that it waited for since its last one."""
-        self.active = 0
-        """The number of batches before its newest input."""
         self.interactive, self.bulk = _Lane(self), _Lane(self)
         self._after_interactive = False
 
@@ -147,10 +145,12 @@ class BatchQueue:
     Each client has two priorities. A batch has one exit: a graph runs as deep as its deepest row.
     """
 
-    def __init__(self, max_tokens: int, max_inputs: int) -> None:
+    def __init__(self, max_tokens: int, max_inputs: int, clock: Callable[[], float] = time.monotonic) -> None:
         """``max_tokens`` (padding included) and ``max_inputs`` bound a batch."""
-        self._max_tokens, self._max_inputs = max_tokens, max_inputs
+        self._max_tokens, self._max_inputs, self._clock = max_tokens, max_inputs, clock
         self._clients: dict[str, _Client] = {}
+        self._newest: dict[str, float] = {}
+        """The two clients that had inputs last, and when."""
         self._virtual_time = 0.0
         self._batches = 0
         self._length = 0
@@ -160,13 +160,14 @@ class BatchQueue:
 
     @property
     def is_shared(self) -> bool:
-        """Whether several clients use the encoder: one has inputs here, another has or had some lately.
+        """Whether several clients use the encoder: each has inputs here, or had some lately.
 
-        A query's client waits for nothing between two queries, but its next one waits for the batch before.
+        A client that sends queries waits for nothing between two of them, but the next waits for the batch
+        before it.
         """
-        oldest = self._batches - _SHARED_BATCHES
-        users = (client for client in self._clients.values() if client or client.active >= oldest)
-        return next(users, None) is not None and next(users, None) is not None
+        since = self._clock() - _SHARED_SECONDS
+        users = {name for name, seconds in self._newest.items() if seconds >= since}
+        return len(users | {name for name, client in self._clients.items() if client}) > 1
 
     def add(self, items: Sequence[QueuedInput], *, request_size: int, client: str = "") -> None:
         """Add what a client's request of ``request_size`` inputs in all waits for."""
@@ -236,7 +237,10 @@ class BatchQueue:
         if not client:
             client.start = max(client.start, self._virtual_time)
             client.waiting_since = self._batches
-        client.active = self._batches
+        self._newest.pop(name, None)
+        self._newest[name] = self._clock()
+        if len(self._newest) > 2:
+            del self._newest[next(iter(self._newest))]
         return client.lane(interactive=request_size <= MAX_INTERACTIVE_INPUTS)
 
     def _forget_idle(self) -> None:

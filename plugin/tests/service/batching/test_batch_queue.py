@@ -265,18 +265,19 @@ def test_a_batch_may_be_given_less_than_the_budget() -> None:
 
 
 def test_an_encoder_is_shared_while_a_second_client_uses_it_now_and_then() -> None:
-    queue = BatchQueue(max_tokens=20, max_inputs=2)
-    queue.add(waiting([10] * 2000), request_size=2000, client="bulk")
-    queue.take()
-    assert not queue.is_shared
+    now = 0.0
+    queue = BatchQueue(max_tokens=20, max_inputs=2, clock=lambda: now)
     queue.add(waiting([10]), request_size=1, client="polite")
-    assert queue.is_shared
-    queue.take()  # the query
-    for _ in range(256):
-        assert queue.is_shared
-        queue.take()
-    assert not queue.is_shared
-    queue.add(waiting([10]), request_size=1, client="polite")
-    assert queue.is_shared
     drain(queue)
+    queue.add(waiting([10] * 200), request_size=200, client="bulk")
+    assert queue.is_shared
+    now = 11.0
+    assert not queue.is_shared
+    queue.add(waiting([10]), request_size=1, client="polite")
+    queue.take()  # the query
+    assert queue.is_shared  # what the first sent long ago still waits
+    now = 22.0
+    assert not queue.is_shared
+    for _ in range(3):
+        queue.add(waiting([10]), request_size=1, client="bulk")
     assert not queue.is_shared
