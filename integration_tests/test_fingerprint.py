@@ -17,6 +17,7 @@ from pymilvus import DataType, MilvusClient, MilvusException
 import nestvec
 from nestvec.milvus.catalog import read_table
 from nestvec.milvus.registration import EmbeddingOptions
+from nestvec.service.operation.declared_options import DeclaredOptions
 from nestvec.service.server import bind, open_embedder, serve_in_thread
 from nestvec.service.settings import ServiceSettings
 from nestvec_exporters import ExportOptions, export
@@ -46,7 +47,9 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @contextmanager
 def serving(models: Path, address: str, alias: str = "tiny") -> Iterator[None]:
-    embedder = open_embedder(models, (), ServiceSettings(), declared_aliases=lambda: {"current": alias})
+    embedder = open_embedder(
+        models, (), ServiceSettings(), declared=lambda: DeclaredOptions({"current": alias})
+    )
     with serve_in_thread(embedder, bind("127.0.0.1", int(address.rpartition(":")[2]))):
         yield
 

@@ -80,14 +80,27 @@ def option_group(title: str, *options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
+_ARGUMENTS = "nestvec.arguments"
+
+
 def args_command(kind: Callable[..., T]) -> type[click.Command]:
     """A class of commands whose function takes one ``kind``, built from the values of all options."""
 
     class ArgsCommand(GroupedCommand):
+        def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+            ctx.meta[_ARGUMENTS] = tuple(args)
+            return super().parse_args(ctx, args)
+
         def invoke(self, ctx: click.Context) -> Any:
             return cast(Callable[[T], Any], self.callback)(build_args(kind, ctx.params))
 
     return ArgsCommand
+
+
+def parsed_arguments(ctx: click.Context) -> tuple[str, ...]:
+    """The words of the command line that a command of ``args_command`` was parsed from."""
+    words: tuple[str, ...] = ctx.meta[_ARGUMENTS]
+    return words
 
 
 def build_args(kind: Callable[..., T], values: dict[str, Any]) -> T:

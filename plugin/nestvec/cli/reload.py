@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 )
 @json_option
 def command(service: str, json: bool) -> None:
-    """Have a running service read its keys, aliases and encoders again, without dropping a request.
+    """Have a running service read its keys, options and encoders again, without dropping a request.
 
     NESTVEC_ADMIN_KEY holds a key of the file that the service has as --admin-keys. The exit code is 1 if
     something could not be read and stays as it was.
@@ -47,6 +47,10 @@ def _print(report: ReloadReport) -> None:
     for change, names in changes.items():
         for name in names:
             click.echo(f"{name}: {change}")
+    for option_name in report.options:
+        click.echo(f"{option_name}: changed")
+    for option_name in report.needs_restart:
+        click.echo(f"{option_name}: has changed, and needs a restart", err=True)
     for name, note in report.notes.items():
         click.echo(f"{name}: {note}", err=True)
     for failure in report.failed:

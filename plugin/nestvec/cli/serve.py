@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from nestvec.cli import COMMANDS
-from nestvec.cli.options import args_command
+from nestvec.cli.options import args_command, build_args
 from nestvec.cli.serve_options.access import AccessArgs, access_options
-from nestvec.cli.serve_options.config_file import config_options, print_config, read_config
+from nestvec.cli.serve_options.cache import CacheArgs, cache_options
+from nestvec.cli.serve_options.config_file import config_options, print_config
 from nestvec.cli.serve_options.engine import EngineArgs, engine_options
 from nestvec.cli.serve_options.images import ImageArgs, image_options
+from nestvec.cli.serve_options.limits import LimitArgs, limit_options
 from nestvec.cli.serve_options.network import NetworkArgs, network_options
 from nestvec.cli.serve_options.observability import ObservabilityArgs, observability_options
+from nestvec.cli.serve_options.reload import declared_source
 from nestvec.cli.serve_options.repository import RepositoryArgs, repository_options
 
 if TYPE_CHECKING:
     from nestvec.service.embedder import Embedder
+    from nestvec.service.operation.declared_options import DeclaredOptions
     from nestvec.service.settings import ServiceSettings
 
 
@@ -32,6 +35,8 @@ class ServeArgs:
     network: NetworkArgs
     access: AccessArgs
     engine: EngineArgs
+    limits: LimitArgs
+    cache: CacheArgs
     images: ImageArgs
     observability: ObservabilityArgs
     print_config: bool
@@ -42,6 +47,8 @@ class ServeArgs:
 @network_options
 @access_options
 @engine_options
+@limit_options
+@cache_options
 @image_options
 @observability_options
 @config_options
@@ -50,15 +57,15 @@ def command(args: ServeArgs) -> None:
 
     /health, /livez and /metrics need no API key. SIGTERM finishes the accepted requests; a second one stops
     at once.
-    SIGHUP reads keys, encoders and the aliases in --config again, without dropping a request.
+    SIGHUP reads keys, encoders and the options in --config again, without dropping a request.
     A repeatable option takes several values from its environment variable, separated by spaces.
 
     \b
     Example:
       nestvec serve --models models --port 8080 --api-keys keys.txt
     """
-    from nestvec.service.hangup import Hangup
     from nestvec.service.observability.logs import service_log
+    from nestvec.service.operation.hangup import Hangup
     from nestvec.service.server import bind, create_server, listening_url, open_embedder, serve
 
     if args.print_config:
@@ -74,7 +81,7 @@ def command(args: ServeArgs) -> None:
             args.encoders.models,
             args.encoders.encoder,
             settings_of(args),
-            declared_aliases=declared_aliases(click.get_current_context()),
+            declared=declared_source(click.get_current_context(), declare),
         )
         server = create_server(embedder)
         _print_start(embedder, listening_url(listener, tls=args.access.tls_cert is not None))
@@ -91,24 +98,22 @@ def settings_of(args: ServeArgs) -> ServiceSettings:
         on_error=args.images.on_error,
         engine=args.engine.options(),
         connections=args.network.connections(),
+        load=args.limits.load(),
+        cache=args.cache.limits(),
         access=args.access.settings(args.network.host),
         images=args.images.policy(),
         otlp_endpoint=args.observability.otlp_endpoint,
     )
 
 
-def declared_aliases(ctx: click.Context) -> Callable[[], dict[str, str]]:
-    """Reads the aliases of the config file again, unless the command line or the environment sets them."""
-    path, aliases = ctx.params["config"], ctx.params["alias"]
-    above_the_file = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
-    if path is None or ctx.get_parameter_source("alias") in above_the_file:
-        return lambda: aliases
+def declare(values: Mapping[str, Any]) -> DeclaredOptions:
+    """What a service is to take up, from the values of all parameters. Raises click's UsageError."""
+    from nestvec.service.operation.declared_options import DeclaredOptions
 
-    def read() -> dict[str, str]:
-        pairs = read_config(path, ctx).get("alias", ())
-        return dict(pair.split("=", 1) for pair in pairs)
-
-    return read
+    args = build_args(ServeArgs, dict(values))
+    return DeclaredOptions(
+        aliases=args.encoders.alias, encoders=args.encoders.encoder, settings=settings_of(args)
+    )
 
 
 def _print_start(embedder: Embedder, service: str) -> None:

@@ -33,10 +33,14 @@ class ReloadReport(BaseModel):
     failed: list[UnreadPart]
     notes: dict[str, str]
     aliases: dict[str, str]
+    options: list[str] = []
+    """Options that have another value now."""
+    needs_restart: list[str] = []
+    """Options that have another value in the configuration, which the service does not take up yet."""
 
 
 def request_reload(service: str) -> ReloadReport:
-    """Have a service read keys, aliases and encoders again, with the admin key in the environment.
+    """Have a service read keys, options and encoders again, with the admin key in the environment.
 
     Raises ServiceError without a key, ServiceUnreachable, ServiceRefused.
     """

@@ -50,7 +50,7 @@ from nestvec.service.observability.tracing import (
     create_tracer_provider,
 )
 from nestvec.service.openapi_document import describe_security
-from nestvec.service.operations import Operations
+from nestvec.service.operation.operations import Operations
 from nestvec_schemas.errors import NestvecError
 
 _MEASURE_SECONDS: Final = 2.0
@@ -121,10 +121,12 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
     for kind in (NestvecError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _handle_error)
     app.add_exception_handler(ClientDisconnect, _handle_disconnect)
-    _add_request_middleware(app, embedder, api_keys)
+    _add_request_middleware(app, embedder, operations, api_keys)
     if tracing is not None:
         app.add_middleware(RequestSpanMiddleware, tracing=tracing)
-    app.add_middleware(AllowedHostsMiddleware, hosts=AllowedHosts(settings.access.allowed_hosts))
+    hosts = AllowedHosts(settings.access.allowed_hosts)
+    operations.on_settings.append(lambda changed: hosts.apply(changed.access.allowed_hosts))
+    app.add_middleware(AllowedHostsMiddleware, hosts=hosts)
     app.add_middleware(RequestLogMiddleware, listeners=(service_metrics.request_ended, log_access))
     app.add_middleware(
         CorrelationIdMiddleware, update_request_header=False, validator=None, transformer=valid_request_id
@@ -132,20 +134,19 @@ def create_app(embedder: Embedder, tracing: Tracing | None = None) -> FastAPI:
     return app
 
 
-def _add_request_middleware(app: FastAPI, embedder: Embedder, api_keys: ApiKeys | None) -> None:
+def _add_request_middleware(
+    app: FastAPI, embedder: Embedder, operations: Operations, api_keys: ApiKeys | None
+) -> None:
     """What stands between a request and its route. The last one added is the first to see a request."""
     settings = embedder.settings
+    body_memory = BodyMemory(settings.load.bodies.memory_bytes)
+    operations.on_settings.append(lambda changed: body_memory.apply(changed.load.bodies.memory_bytes))
     app.add_middleware(CatalogPinMiddleware, catalog=embedder.encoders)
     app.add_middleware(AdmissionMiddleware, admission=embedder.admission)
-    app.add_middleware(
-        BodyLimitMiddleware,
-        max_bytes=settings.load.body_bytes,
-        max_seconds=settings.connections.body_seconds,
-        memory=BodyMemory(settings.load.bodies.memory_bytes),
-    )
+    app.add_middleware(BodyLimitMiddleware, settings=lambda: embedder.settings, memory=body_memory)
     if api_keys is not None:
         app.add_middleware(ApiKeyMiddleware, keys=api_keys, other_prefix=admin.ADMIN_PREFIX)
-    app.add_middleware(RequestContextMiddleware, limits=settings.load)
+    app.add_middleware(RequestContextMiddleware, limits=lambda: embedder.settings.load)
     if settings.access.cors_origins:
         # Around the check of keys: a preflight request has none, and a page may read why it was refused.
         app.add_middleware(CorsMiddleware, origins=settings.access.cors_origins)

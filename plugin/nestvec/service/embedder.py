@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -25,6 +25,7 @@ from nestvec.service.catalog.residency import Residency
 from nestvec.service.encoders import LoadedEncoder
 from nestvec.service.engine_watch import watch_engine
 from nestvec.service.observability.observer import NullObserver, Observer
+from nestvec.service.operation.declared_options import DeclaredOptions, DeclaredSource
 from nestvec.service.preprocess.inputs import EmbedInput, ModelInput, input_digest, with_position
 from nestvec.service.preprocess.prepare import chunk_in_slices, prepare_inputs
 from nestvec.service.preprocess.truncation import Truncation
@@ -41,9 +42,6 @@ from nestvec_schemas.towers import MAIN_PART
 from nestvec_schemas.vectors import Vectors
 
 T = TypeVar("T")
-
-AliasSource = Callable[[], Mapping[str, str]]
-"""Reads aliases, with the encoder of each. Raises NestvecError."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +116,8 @@ class Embedder:
         """Which encoders are in memory; replaced before ``start`` where the engine can unload them."""
         self.reloader: Reloader | None = None
         """Rereads the model repository; None where the encoders never change."""
-        self.declared_aliases: AliasSource = lambda: dict(self.encoders.aliases)
-        """Reads again which aliases the command line and the config file declare."""
+        self.declared: DeclaredSource = DeclaredOptions
+        """Reads again what the command line and the config file declare."""
         self.admission = RequestAdmission(settings.load)
         self.measures_speed = False
         """Whether each encoder's speed is measured as it starts."""

@@ -23,12 +23,13 @@ from nestvec.service.catalog.catalog import EncoderCatalog
 from nestvec.service.catalog.reload import Reloader
 from nestvec.service.catalog.repository import ServedRepository
 from nestvec.service.catalog.residency import Residency
-from nestvec.service.embedder import AliasSource, Embedder
+from nestvec.service.embedder import Embedder
 from nestvec.service.middleware.connection import connection_class
 from nestvec.service.middleware.connection_gate import ConnectionGate
 from nestvec.service.middleware.listener import LimitedListener
 from nestvec.service.observability.observer import Observer
-from nestvec.service.operations import Operations
+from nestvec.service.operation.declared_options import DeclaredOptions, DeclaredSource
+from nestvec.service.operation.operations import Operations
 from nestvec.service.settings import AccessSettings, ServiceSettings
 from nestvec_schemas.errors import PortInUse, ServiceError
 
@@ -43,7 +44,7 @@ def open_embedder(
     names: tuple[str, ...],
     settings: ServiceSettings,
     observer: Observer | None = None,
-    declared_aliases: AliasSource = dict,
+    declared: DeclaredSource = DeclaredOptions,
 ) -> Embedder:
     """An embedder, with its engine, for the named encoders of a model repository, or all without names.
 
@@ -52,13 +53,13 @@ def open_embedder(
     """
     repository = ServedRepository(models, names)
     instances = [repository.read(name) for name in repository.names()]
-    catalog = EncoderCatalog(instances, declared_aliases())
+    catalog = EncoderCatalog(instances, declared().aliases)
     engine = open_engine({}, settings.engine)
     residency = Residency(engine, settings.engine.memory)
     for instance in instances:
         residency.open_now(instance)
     embedder = Embedder(catalog, engine, settings, observer)
-    embedder.residency, embedder.declared_aliases = residency, declared_aliases
+    embedder.residency, embedder.declared = residency, declared
     embedder.engine_info = engine.info
     embedder.reloader = Reloader(embedder, repository, engine)
     embedder.measures_speed = True
@@ -160,10 +161,11 @@ def create_server(embedder: Embedder) -> Server:
     app = create_app(embedder)
     gate = ConnectionGate(limits, app.state.metrics.connection_refused)
     app.state.metrics.watch_connections(gate)
+    connection = connection_class(limits, embedder.settings.load.body_bytes, gate)
     config = uvicorn.Config(
         app,
         loop="asyncio",
-        http=connection_class(limits, embedder.settings.load.body_bytes, gate),
+        http=connection,
         ws="none",
         log_config=None,
         access_log=False,
@@ -174,7 +176,16 @@ def create_server(embedder: Embedder) -> Server:
         timeout_keep_alive=limits.keep_alive_seconds,
         timeout_graceful_shutdown=limits.shutdown_seconds,
     )
-    return Server(config, gate, app.state.operations)
+    operations: Operations = app.state.operations
+
+    def apply(settings: ServiceSettings) -> None:
+        gate.apply(settings.connections)
+        connection.apply(settings.connections, settings.load.body_bytes)
+        config.timeout_keep_alive = settings.connections.keep_alive_seconds
+        config.timeout_graceful_shutdown = settings.connections.shutdown_seconds
+
+    operations.on_settings.append(apply)
+    return Server(config, gate, operations)
 
 
 def _check_tls(access: AccessSettings) -> None:

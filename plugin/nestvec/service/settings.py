@@ -63,8 +63,9 @@ class LoadLimits:
     requests: int = 2048
     """Requests in flight."""
     queue_tokens: int = 1 << 21
-    """Tokens that wait for the engine, for each encoder. Of these and of requests, a client may hold half of
-    what the others leave."""
+    """Tokens that wait for the engine, for each encoder."""
+    client_share: float = 0.5
+    """The part of what the others leave, of these and of requests, that a client may hold."""
     deadline_seconds: float = 25.0
     """For one request, from its first byte to its response: a little less than the 30 s that Milvus waits."""
     max_deadline_seconds: float = 55.0
@@ -154,6 +155,7 @@ class ServiceSettings:
             "load": {
                 "requests": self.load.requests,
                 "queue_tokens": self.load.queue_tokens,
+                "client_share": self.load.client_share,
                 "deadline_seconds": self.load.deadline_seconds,
                 "max_deadline_seconds": self.load.max_deadline_seconds,
             },

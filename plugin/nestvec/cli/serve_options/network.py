@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from nestvec.cli.options import option, option_group
+from nestvec.cli.serve_options.sizes import Bytes
 
 if TYPE_CHECKING:
     from nestvec.service.settings import ConnectionLimits
@@ -23,6 +24,7 @@ class NetworkArgs:
     host: str
     port: int
     max_connections: int
+    unread_bytes: int
     shutdown_seconds: int
 
     def connections(self) -> ConnectionLimits:
@@ -32,6 +34,7 @@ class NetworkArgs:
         return ConnectionLimits(
             connections=self.max_connections,
             client_connections=max(1, self.max_connections // 4),
+            unread_bytes=self.unread_bytes,
             shutdown_seconds=self.shutdown_seconds,
         )
 
@@ -47,6 +50,14 @@ def network_options(command: F) -> F:
             type=click.IntRange(1, 60_000),
             default=4096,
             help="Open connections; a quarter of them from one client address.",
+        ),
+        option(
+            "--unread-bytes",
+            type=Bytes(),
+            default="128MiB",
+            metavar="SIZE",
+            help="Bytes of responses that clients have not read, over all connections; beyond it, the "
+            "connections that have waited the longest are closed.",
         ),
         option(
             "--shutdown-seconds",

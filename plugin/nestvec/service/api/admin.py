@@ -13,7 +13,7 @@ from nestvec.service.api.error_responses import error_models
 from nestvec.service.catalog.aliases import MAX_ALIASES
 from nestvec.service.catalog.reload import EncoderChanges
 from nestvec.service.middleware.api_keys import ApiKeys, bearer_token
-from nestvec.service.operations import Operations
+from nestvec.service.operation.operations import Operations
 from nestvec_schemas.errors import BodyInvalid, BodyNotJson, BodyTooLarge, Unauthorized
 
 ADMIN_PREFIX: Final = "/admin/"
@@ -29,7 +29,7 @@ _ALIASES = TypeAdapter(
 
 
 class ReloadFailure(BaseModel):
-    """Why an encoder, or ``aliases`` or ``keys``, stayed as it was."""
+    """Why an encoder, or ``config`` or ``keys``, stayed as it was."""
 
     name: str
     error: str
@@ -44,6 +44,10 @@ class ReloadResponse(BaseModel):
     failed: list[ReloadFailure]
     notes: dict[str, str] = Field(description="What remains to be done for an encoder.")
     aliases: dict[str, str]
+    options: list[str] = Field(description="Options that have another value now.")
+    needs_restart: list[str] = Field(
+        description="Options that have another value in the configuration, which needs a restart."
+    )
 
 
 def _check_key(request: Request) -> None:
@@ -64,7 +68,7 @@ router = APIRouter(
 )
 
 
-@router.post("/reload", response_model=ReloadResponse, summary="Read keys, aliases and encoders again")
+@router.post("/reload", response_model=ReloadResponse, summary="Read keys, options and encoders again")
 async def reload(request: Request) -> Response:
     """Adds, replaces and removes encoders without dropping a request; 409 if something stayed as it was."""
     operations = operations_of(request)
@@ -104,6 +108,8 @@ def _response(changes: EncoderChanges, aliases: Mapping[str, str]) -> ReloadResp
         failed=[ReloadFailure(name=name, error=str(error)) for name, error in changes.failed.items()],
         notes=changes.notes,
         aliases=dict(aliases),
+        options=changes.options,
+        needs_restart=changes.needs_restart,
     )
 
 

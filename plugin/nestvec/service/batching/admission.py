@@ -14,14 +14,14 @@ _MAX_RETRY_SECONDS: Final = 30
 
 
 class ClientShares:
-    """A limited amount of something, of which each client may hold half of what the others leave.
+    """A limited amount of something, of which each client may hold a part of what the others leave.
 
-    So a client alone holds half at most, two hold a third each, and there is always room for another
+    With half, a client alone holds half at most, two hold a third each, and there is always room for another
     (Choudhury and Hahne 1998, Dynamic queue length thresholds). The process itself, client "", may hold all.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, limit: int, part: float = 0.5) -> None:
+        self.limit, self.part = limit, part
         self.total = 0
         self._amounts: Counter[str] = Counter()
 
@@ -32,12 +32,12 @@ class ClientShares:
     def share(self, client: str) -> int:
         """What a client may hold now, including what it holds."""
         free = self.limit - (self.total - self._amounts[client])
-        return free if not client else min(free, max(1, free // 2))
+        return free if not client else min(free, max(1, int(free * self.part)))
 
     @property
     def max_share(self) -> int:
         """What a client may hold while nobody else holds anything."""
-        return max(1, self.limit // 2)
+        return max(1, int(self.limit * self.part))
 
     def take(self, client: str, amount: int) -> bool:
         """Hold ``amount`` more for a client; False if that is more than its share."""
@@ -59,7 +59,11 @@ class RequestAdmission:
     """Counts requests in flight, and refuses a client more than its share. Belongs to one event loop."""
 
     def __init__(self, limits: LoadLimits) -> None:
-        self.shares = ClientShares(limits.requests)
+        self.shares = ClientShares(limits.requests, limits.client_share)
+
+    def apply(self, limits: LoadLimits) -> None:
+        """Take other limits; requests that have a place keep it."""
+        self.shares.limit, self.shares.part = limits.requests, limits.client_share
 
     @contextmanager
     def request(self, client: str) -> Iterator[None]:
@@ -81,7 +85,11 @@ class QueueAdmission:
     def __init__(self, limits: LoadLimits, tokens_per_second: Callable[[], float | None]) -> None:
         """``tokens_per_second`` tells the engine's recent speed, None before the first batch."""
         self._tokens_per_second = tokens_per_second
-        self.shares = ClientShares(limits.queue_tokens)
+        self.shares = ClientShares(limits.queue_tokens, limits.client_share)
+
+    def apply(self, limits: LoadLimits) -> None:
+        """Take other limits; tokens that wait remain in the queue."""
+        self.shares.limit, self.shares.part = limits.queue_tokens, limits.client_share
 
     def add_tokens(self, client: str, tokens: int) -> None:
         """Accept ``tokens`` of a client into the queue.

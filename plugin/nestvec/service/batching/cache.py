@@ -59,6 +59,12 @@ class EmbeddingCache:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def apply(self, max_bytes: int, seconds: float) -> None:
+        """Take other limits: what is too much by now leaves at once, and what is kept keeps its time."""
+        self._max_bytes, self._seconds = max_bytes, seconds
+        while self.bytes > max_bytes:
+            self._remove(next(iter(self._entries)))
+
     def get(self, key: CacheKey) -> CachedEmbedding | None:
         """The embedding kept under ``key``, None if there is none."""
         entry = self._entries.get(key)

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from nestvec.engines.contract import Engine
@@ -109,6 +109,12 @@ class BatchRunner:
     def is_busy(self) -> bool:
         """Whether an input waits for the engine, or is in it."""
         return bool(self._pending)
+
+    def apply(self, settings: ServiceSettings) -> None:
+        """Take other limits of the queue and the cache; batches stay as they are."""
+        self._settings = replace(settings, batches=self._settings.batches)
+        self.admission.apply(settings.load)
+        self._cache.apply(settings.cache.max_bytes, settings.cache.seconds)
 
     def find(self, key: CacheKey) -> CachedEmbedding | PendingEmbedding | None:
         """The embedding that is cached or pending under ``key``."""

@@ -17,6 +17,10 @@ class BodyMemory:
     def __init__(self, max_bytes: int) -> None:
         self._shares = ClientShares(max_bytes)
 
+    def apply(self, max_bytes: int) -> None:
+        """Hold at most ``max_bytes`` from now on; what is held remains."""
+        self._shares.limit = max_bytes
+
     @property
     def total(self) -> int:
         """Bytes of all bodies."""

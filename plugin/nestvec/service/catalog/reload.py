@@ -31,6 +31,10 @@ class EncoderChanges:
     """Why an encoder stayed as it was, by name."""
     notes: dict[str, str] = field(default_factory=dict)
     """What remains to be done for an encoder, by name."""
+    options: list[str] = field(default_factory=list)
+    """Options that were taken up with another value."""
+    needs_restart: list[str] = field(default_factory=list)
+    """Options with another value, which the service takes up when it is started the next time."""
 
 
 class Reloader:
@@ -43,11 +47,23 @@ class Reloader:
         self._embedder, self._repository, self._engine = embedder, repository, engine
         self._background: set[asyncio.Task[None]] = set()
 
-    async def reload(self, aliases: Mapping[str, str]) -> EncoderChanges:
+    async def reload(
+        self, aliases: Mapping[str, str], names: tuple[str, ...] | None = None
+    ) -> EncoderChanges:
         """Add, replace and remove encoders, and set the aliases. What fails is left as it was.
 
-        Raises AliasInvalid, ServiceError for two encoders of one name, and then nothing has changed.
+        ``names`` are the encoders to serve from now on; None for those of before. Raises AliasInvalid,
+        ServiceError for two encoders of one name, and then nothing has changed.
         """
+        before = None if names is None else self._repository.select(names)
+        try:
+            return await self._reload(aliases)
+        except NestvecError:
+            if before is not None:
+                self._repository.select(before)
+            raise
+
+    async def _reload(self, aliases: Mapping[str, str]) -> EncoderChanges:
         catalog, changes = self._embedder.encoders, EncoderChanges()
         current = {instance.name: instance for instance in catalog.instances}
         names = self._names(changes)
@@ -63,9 +79,9 @@ class Reloader:
         try:
             # A remote engine has one version of a graph: those that are served are replaced last, once
             # nothing can stop the reload any more.
-            kept = {name: instance for name, instance in read.items() if name not in new}
-            catalog.check([*(remaining | kept | opened).values()], aliases)
-            opened |= await self._open(kept, changes)
+            served = {name: instance for name, instance in read.items() if name not in new}
+            catalog.check([*(remaining | served | opened).values()], aliases)
+            opened |= await self._open(served, changes)
             for name, instance in opened.items():
                 self._embedder.start_instance(instance, current.get(name))
             catalog.replace((remaining | opened).values(), aliases)

@@ -22,6 +22,11 @@ class ServedRepository:
         self._models, self._names = models, names
         self._generations = itertools.count()
 
+    def select(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Serve other encoders from now on; returns those of before."""
+        before, self._names = self._names, names
+        return before
+
     def names(self) -> tuple[str, ...]:
         """The encoders to serve now. Raises EncoderNotFound if there is none."""
         return selected_names(self._models, self._names)

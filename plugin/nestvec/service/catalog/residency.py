@@ -6,8 +6,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from contextvars import Context
 from typing import Final, Literal
 
@@ -39,7 +39,7 @@ class Residency:
         self.engine, self._limits, self._clock = engine, limits, clock
         self._reserved: list[EncoderInstance] = []
         """Instances whose graphs are in memory, or being loaded."""
-        self._freed = asyncio.Event()
+        self._freed, self._limits_changed = asyncio.Event(), asyncio.Event()
         self.loads: Counter[str] = Counter()
         """Loads by encoder."""
         self.unloads: Counter[tuple[str, UnloadReason]] = Counter()
@@ -49,10 +49,19 @@ class Residency:
         """Bytes of the graphs in memory."""
         return sum(instance.size for instance in self._reserved)
 
-    def check_size(self, instance: EncoderInstance) -> None:
-        """Raise ServiceError for an encoder that the memory budget can never hold."""
-        budget = self._limits.budget_bytes
-        if budget is not None and instance.size > budget:
+    def apply(self, limits: MemoryLimits) -> None:
+        """Take other limits; what is too much for them and not in use is unloaded."""
+        self._limits = limits
+        self._make_room()
+        self._limits_changed.set()
+        self._freed.set()
+
+    def check_limits(self, limits: MemoryLimits, instances: Iterable[EncoderInstance]) -> None:
+        """Raise ServiceError for an encoder that the memory budget of ``limits`` can never hold."""
+        budget = limits.budget_bytes
+        for instance in instances:
+            if budget is None or instance.size <= budget:
+                continue
             raise ServiceError(
                 f"the encoder {instance.name} is larger than the memory budget of {budget} bytes",
                 value=instance.size,
@@ -64,8 +73,8 @@ class Residency:
 
         Raises ServiceError, and what the engine raises.
         """
-        self.check_size(instance)
-        if not self._has_room(instance):
+        self.check_limits(self._limits, [instance])
+        if not self._has_room(instance.size):
             instance.resident = False
             return False
         self._open(instance)
@@ -77,8 +86,8 @@ class Residency:
 
         While the old one answers, both are in memory, if need be beyond the budget. Raises as ``open_now``.
         """
-        self.check_size(instance)
-        self._make_room(instance)
+        self.check_limits(self._limits, [instance])
+        self._make_room(instance.size)
         await asyncio.to_thread(self._open, instance)
         self._opened(instance)
 
@@ -109,11 +118,13 @@ class Residency:
 
     async def watch(self) -> None:
         """Unload idle instances until cancelled."""
-        if self._limits.idle_seconds is None:
-            return
-        pause = min(_MAX_CHECK_SECONDS, self._limits.idle_seconds / _CHECKS_PER_IDLE)
         while True:
-            await asyncio.sleep(pause)
+            self._limits_changed.clear()
+            idle = self._limits.idle_seconds
+            pause = None if idle is None else min(_MAX_CHECK_SECONDS, idle / _CHECKS_PER_IDLE)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._limits_changed.wait()
             self.unload_idle()
 
     def retire(self, instance: EncoderInstance) -> None:
@@ -139,7 +150,7 @@ class Residency:
             raise deadline_exceeded(context, f"the encoder {instance.name} was being loaded") from None
 
     async def _load(self, instance: EncoderInstance) -> None:
-        while not self._make_room(instance):
+        while not self._make_room(instance.size):
             self._freed.clear()
             await self._freed.wait()
         self._reserved.append(instance)
@@ -169,13 +180,13 @@ class Residency:
         self.loads[instance.name] += 1
         logger.info("encoder %s loaded, %d bytes", instance.name, instance.size)
 
-    def _has_room(self, instance: EncoderInstance) -> bool:
+    def _has_room(self, size: int) -> bool:
         budget = self._limits.budget_bytes
-        return budget is None or self.used_bytes + instance.size <= budget
+        return budget is None or self.used_bytes + size <= budget
 
-    def _make_room(self, instance: EncoderInstance) -> bool:
+    def _make_room(self, size: int = 0) -> bool:
         """Unload what was not used for longest, until the budget has room; False if all of it is in use."""
-        while not self._has_room(instance):
+        while not self._has_room(size):
             unused = [other for other in self._reserved if other.resident and not other.in_use]
             if not unused:
                 return False

@@ -27,6 +27,10 @@ class AllowedHosts:
     """
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
+        self.apply(patterns)
+
+    def apply(self, patterns: Iterable[str]) -> None:
+        """Allow ``patterns`` in place of those before."""
         lowered = {pattern.lower().rstrip(".") for pattern in (*_LOOPBACK, *patterns)}
         self._all = "*" in lowered
         self._suffixes = tuple(pattern[1:] for pattern in lowered if pattern.startswith("*."))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nestvec.service.api.error_responses import error_response
 from nestvec.service.bodies.memory import BodyMemory
 from nestvec.service.request_context import current_context
+from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import BodyTooLarge, BodyTooSlow, Overloaded
 
 
@@ -16,45 +18,48 @@ class BodyLimitMiddleware:
     """Answers 413 as soon as a body is, or says it is, over ``max_bytes``; 408 after ``max_seconds``, or at
     the request's deadline; 429 as soon as ``memory`` has no room for it."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int, max_seconds: float, memory: BodyMemory) -> None:
-        self._app, self._max_bytes, self._max_seconds = app, max_bytes, max_seconds
-        self._memory = memory
+    def __init__(self, app: ASGIApp, settings: Callable[[], ServiceSettings], memory: BodyMemory) -> None:
+        """``settings`` tells ``max_bytes``, its ``load.body_bytes``, and ``max_seconds``, its
+        ``connections.body_seconds``."""
+        self._app, self._settings, self._memory = app, settings, memory
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        context = current_context()
+        context, settings = current_context(), self._settings()
+        max_bytes, max_seconds = settings.load.body_bytes, settings.connections.body_seconds
         with self._memory.body(context.client) as memory:
             declared = dict(scope["headers"]).get(b"content-length", b"0")[:20]
             try:
                 if declared.isdigit():
-                    self._check_size(int(declared))
+                    _check_size(int(declared), max_bytes)
                     memory.expect(int(declared))
             except (BodyTooLarge, Overloaded) as error:
                 await error_response(scope["path"], error)(scope, receive, send)
                 return
-            seconds = min(self._max_seconds, context.remaining)
+            seconds = min(max_seconds, context.remaining)
             body = _BodyReader(receive, asyncio.get_running_loop().time() + seconds)
 
             async def limited_receive() -> Message:
                 arrived = body.bytes_read
                 message = await body.next_message()
                 if message is None:
-                    raise _too_slow(min(self._max_seconds, context.allowed_seconds), body.bytes_read)
-                self._check_size(body.bytes_read)
+                    raise _too_slow(min(max_seconds, context.allowed_seconds), body.bytes_read)
+                _check_size(body.bytes_read, max_bytes)
                 memory.arrived(body.bytes_read - arrived)
                 return message
 
             await self._app(scope, limited_receive, send)
 
-    def _check_size(self, size: int) -> None:
-        if size > self._max_bytes:
-            raise BodyTooLarge(
-                f"the body is larger than {self._max_bytes} bytes",
-                value=size,
-                next_step="Send fewer texts in one request.",
-            )
+
+def _check_size(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise BodyTooLarge(
+            f"the body is larger than {max_bytes} bytes",
+            value=size,
+            next_step="Send fewer texts in one request.",
+        )
 
 
 def _too_slow(seconds: float, bytes_read: int) -> BodyTooSlow:

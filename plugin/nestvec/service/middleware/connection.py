@@ -39,6 +39,12 @@ class LimitedConnection(HttpToolsProtocol):
     max_request_bytes: ClassVar[int]
     gate: ClassVar[ConnectionGate]
 
+    @classmethod
+    def apply(cls, limits: ConnectionLimits, max_body: int) -> None:
+        """Take other limits, for the connections that are open too."""
+        cls.limits = limits
+        cls.max_request_bytes = 2 * max_body + limits.header_bytes
+
     _message_timer: asyncio.TimerHandle | None = None
     _read_timer: asyncio.TimerHandle | None = None
     _in_headers = False
@@ -180,8 +186,7 @@ def connection_class(
     """The protocol class for uvicorn's ``http``, with these limits."""
 
     class Connection(LimitedConnection):
-        limits = connection_limits
-        max_request_bytes = 2 * max_body + connection_limits.header_bytes
         gate = connection_gate
 
+    Connection.apply(connection_limits, max_body)
     return Connection

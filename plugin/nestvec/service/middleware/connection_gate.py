@@ -40,7 +40,7 @@ class ConnectionGate:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits, self._refused, self._clock = limits, refused, clock
-        self._max_connections = limits.connections
+        self._descriptors: int | None = None
         self._by_client: Counter[str] = Counter()
         self._unread: dict[UnreadConnection, tuple[int, float]] = {}
         self._next_check: asyncio.TimerHandle | None = None
@@ -51,7 +51,16 @@ class ConnectionGate:
 
     def limit_connections(self, descriptors: int) -> None:
         """Accept at most as many connections as the process has ``descriptors`` for them."""
-        self._max_connections = min(self._limits.connections, max(1, descriptors))
+        self._descriptors = max(1, descriptors)
+
+    def apply(self, limits: ConnectionLimits) -> None:
+        """Take other limits; connections that are open stay open."""
+        self._limits = limits
+
+    @property
+    def _max_connections(self) -> int:
+        limit = self._limits.connections
+        return limit if self._descriptors is None else min(limit, self._descriptors)
 
     def admit(self, client: str) -> bool:
         """Count a new connection of a client; False if it is one too many."""

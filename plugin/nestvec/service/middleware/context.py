@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qs
@@ -39,7 +40,7 @@ missing."""
 class RequestContextMiddleware:
     """Sets client, arrival and deadline; a request that is not answered by then is answered 504."""
 
-    def __init__(self, app: ASGIApp, limits: LoadLimits) -> None:
+    def __init__(self, app: ASGIApp, limits: Callable[[], LoadLimits]) -> None:
         self._app, self._limits = app, limits
         self._pacer = RefusalPacer()
 
@@ -49,7 +50,7 @@ class RequestContextMiddleware:
             return
         arrived = scope.get(ARRIVED) or asyncio.get_running_loop().time()
         try:
-            seconds = allowed_seconds(scope["path"], scope["query_string"], self._limits)
+            seconds = allowed_seconds(scope["path"], scope["query_string"], self._limits())
         except BodyInvalid as error:
             await error_response(scope["path"], error)(scope, receive, send)
             return

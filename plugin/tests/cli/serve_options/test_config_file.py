@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from nestvec.cli import cli
 from nestvec.cli.options import build_args
-from nestvec.cli.serve import ServeArgs, command, declared_aliases, settings_of
+from nestvec.cli.serve import ServeArgs, command, settings_of
 from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import ServiceError
 
@@ -121,26 +121,6 @@ def test_what_is_printed_is_read_back(config: Path) -> None:
 def test_the_example_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings("--config", str(EXAMPLE)).engine.memory.idle_seconds == 600
     assert context("--config", str(EXAMPLE)).params["alias"] == {"text-embedding-3-small": "minilm"}
-
-
-def test_aliases_are_read_again_only_from_the_file(config: Path) -> None:
-    config.write_text("alias: {small: minilm}\n")
-    read = declared_aliases(context("--config", str(config)))
-    assert read() == {"small": "minilm"}
-    config.write_text("alias: {small: minilm:2}\n")
-    assert read() == {"small": "minilm:2"}
-    config.write_text("alias: [")
-    with pytest.raises(ServiceError, match="is not valid YAML"):
-        read()
-    config.write_text("port: 1\n")
-    assert read() == {}
-    read = declared_aliases(context("--config", str(config)))
-    assert read() == {}
-    config.write_text("alias: {large: minilm}\n")
-    assert read() == {"large": "minilm"}
-    for arguments in (("--config", str(config)), ()):
-        fixed = declared_aliases(context("--alias", "small=other", *arguments))
-        assert fixed() == {"small": "other"}
 
 
 @pytest.mark.parametrize(

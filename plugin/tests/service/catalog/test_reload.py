@@ -21,6 +21,7 @@ from nestvec.service.catalog.reload import Reloader
 from nestvec.service.catalog.repository import ServedRepository
 from nestvec.service.catalog.residency import Residency
 from nestvec.service.embedder import Embedder
+from nestvec.service.operation.declared_options import DeclaredOptions
 from nestvec.service.server import bind, open_embedder, serve_in_thread
 from nestvec.service.settings import AccessSettings, ServiceSettings
 from nestvec_schemas.errors import AliasInvalid, EngineError, ServiceError
@@ -63,7 +64,9 @@ def running(tmp_path: Path, write_version: WriteVersion) -> Iterator[Running]:
     (tmp_path / "admin.txt").chmod(0o600)
     settings = ServiceSettings(access=AccessSettings(admin_keys=tmp_path / "admin.txt"))
     aliases: dict[str, str] = {}
-    embedder = open_embedder(tmp_path / "models", (), settings, declared_aliases=lambda: aliases)
+    embedder = open_embedder(
+        tmp_path / "models", (), settings, declared=lambda: DeclaredOptions(dict(aliases))
+    )
     with (
         serve_in_thread(embedder, bind("127.0.0.1", 0)) as service,
         httpx.Client(base_url=service, timeout=60) as client,
@@ -88,6 +91,8 @@ def test_what_is_new_is_added_what_changed_is_replaced_what_is_gone_is_removed(
         "failed": [],
         "notes": {},
         "aliases": {},
+        "options": [],
+        "needs_restart": [],
     }
     assert running.embed(["w5 w6"], "tiny") == [vector_of("w5 w6", 2)]
     assert running.embed(["w5 w6"], "comes") == [vector_of("w5 w6", 1)]

@@ -11,9 +11,11 @@ import pytest
 from nestvec.service.bodies.memory import BodyMemory
 from nestvec.service.middleware.body_limit import BodyLimitMiddleware
 from nestvec.service.request_context import RequestContext, set_current_context
+from nestvec.service.settings import ConnectionLimits, LoadLimits, ServiceSettings
 from nestvec_schemas.errors import BodyTooLarge, BodyTooSlow, Overloaded
 
 MIB = 1 << 20
+SETTINGS = ServiceSettings(load=LoadLimits(body_bytes=2 * MIB), connections=ConnectionLimits(body_seconds=60))
 SCOPE = {"type": "http", "path": "/embed", "method": "POST"}
 
 
@@ -50,7 +52,7 @@ def run(
             sent.append(message)
 
         headers = [] if declared is None else [(b"content-length", declared)]
-        middleware = BodyLimitMiddleware(app, max_bytes=2 * MIB, max_seconds=60, memory=memory)
+        middleware = BodyLimitMiddleware(app, settings=lambda: SETTINGS, memory=memory)
         await middleware(SCOPE | {"headers": headers}, receive, send)
         return size, sent
 

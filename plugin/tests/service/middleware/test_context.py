@@ -34,7 +34,7 @@ def contexts(*scopes: Mapping[str, object], keys: ApiKeys | None = None) -> list
     """The contexts that requests have, each in a task of its own."""
     recorder = Recorder()
     inner = recorder if keys is None else ApiKeyMiddleware(recorder, keys)
-    app = RequestContextMiddleware(inner, LIMITS)
+    app = RequestContextMiddleware(inner, lambda: LIMITS)
 
     async def main() -> None:
         for scope in scopes:

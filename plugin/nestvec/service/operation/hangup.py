@@ -1,4 +1,4 @@
-"""SIGHUP: reads keys, aliases and encoders again."""
+"""SIGHUP: reads keys, options and encoders again."""
 
 from __future__ import annotations
 

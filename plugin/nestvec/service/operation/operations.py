@@ -10,6 +10,9 @@ from contextvars import Context
 from nestvec.service.catalog.reload import EncoderChanges
 from nestvec.service.embedder import Embedder
 from nestvec.service.middleware.api_keys import ApiKeys
+from nestvec.service.operation.declared_options import changed_options
+from nestvec.service.operation.live_settings import apply_settings
+from nestvec.service.settings import ServiceSettings
 from nestvec_schemas.errors import NestvecError, ServiceError
 
 logger = logging.getLogger(__name__)
@@ -25,7 +28,9 @@ class Operations:
     ) -> None:
         """``keys`` are reread, too."""
         self._embedder, self._keys = embedder, keys
-        self._last_declared = dict(embedder.encoders.aliases)
+        self._last_declared = embedder.declared()
+        self.on_settings: list[Callable[[ServiceSettings], None]] = []
+        """Called with other settings when they are taken up."""
         self._lock = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._requested = False
@@ -50,13 +55,13 @@ class Operations:
         return self._embedder.encoders.aliases
 
     async def reload(self) -> EncoderChanges:
-        """Read API keys, aliases and encoders again. What cannot be read stays as it was, and is reported.
+        """Read API keys, options and encoders again. What cannot be read stays as it was, and is reported.
 
         Aliases that were switched at run time stay, unless the config file declares others than before.
-        Raises ServiceError if the service cannot reload or two encoders have one name, AliasInvalid, and then
-        no encoder has changed.
+        Raises ServiceError if the service cannot reload, two encoders have one name or one is larger than the
+        memory budget, AliasInvalid, and then no encoder and no option has changed.
         """
-        reloader, declared_aliases = self._embedder.reloader, self._embedder.declared_aliases
+        reloader = self._embedder.reloader
         if reloader is None:
             raise ServiceError(
                 "this service cannot reload its encoders", next_step="Run nestvec serve, or restart it."
@@ -65,18 +70,38 @@ class Operations:
             failed: dict[str, NestvecError] = {}
             for keys in self._keys:
                 _collect_error(failed, "keys", keys.reload)
-            declared = self._last_declared
+            before = declared = self._last_declared
 
-            def read_aliases() -> None:
+            def read_declared() -> None:
                 nonlocal declared
-                declared = dict(declared_aliases())
+                declared = self._embedder.declared()
 
-            _collect_error(failed, "aliases", read_aliases)
-            changed = declared != self._last_declared
-            changes = await reloader.reload(declared if changed else self._embedder.encoders.aliases)
+            _collect_error(failed, "config", read_declared)
+            aliases = self._embedder.encoders.aliases
+            if declared.aliases != before.aliases:
+                aliases = declared.aliases
+            settings = self._embedder.settings
+            # Before the encoders: a new one may need a larger budget.
+            self._apply(declared.settings)
+            try:
+                changes = await reloader.reload(aliases, declared.encoders)
+            except NestvecError:
+                self._apply(settings)
+                raise
             self._last_declared = declared
             changes.failed |= failed
+            changes.options = changed_options(before, declared)
+            changes.needs_restart = list(declared.needs_restart)
+            _log_options(changes)
             return changes
+
+    def _apply(self, settings: ServiceSettings | None) -> None:
+        """Take up settings if they are others. Raises ServiceError, and then nothing has changed."""
+        if settings is None or settings == self._embedder.settings:
+            return
+        apply_settings(self._embedder, settings)
+        for apply in self.on_settings:
+            apply(settings)
 
     async def switch_aliases(self, changes: Mapping[str, str | None]) -> Mapping[str, str]:
         """Set aliases, or remove those whose encoder is None, all at once; returns all that there are then.
@@ -116,6 +141,13 @@ class Operations:
                     "reloaded: %d encoders added, %d replaced, %d removed, %d failed",
                     *map(len, (changes.added, changes.replaced, changes.removed, changes.failed)),
                 )
+
+
+def _log_options(changes: EncoderChanges) -> None:
+    for name in changes.options:
+        logger.warning("option %s changed", name)
+    for name in changes.needs_restart:
+        logger.warning("option %s has changed too, and needs a restart", name)
 
 
 def _collect_error(failed: dict[str, NestvecError], name: str, read: Callable[[], object]) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from nestvec.service import hangup
-from nestvec.service.hangup import Hangup
+from nestvec.service.operation import hangup
+from nestvec.service.operation.hangup import Hangup
 
 
 @pytest.fixture(autouse=True)

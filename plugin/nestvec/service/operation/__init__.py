@@ -1,0 +1,1 @@
+"""What an operator does to a running service: signals, reloads, options that are read again."""
