@@ -11,11 +11,13 @@ import onnx
 
 from nestvec_exporters.graph.exits import multiply_outputs, nest_exits
 from nestvec_exporters.graph.float16_range import check_float16_range
+from nestvec_exporters.graph.fusion import fuse_transformer
 from nestvec_exporters.graph.precision import convert_fp16, half_nodes, quantise_int8
 from nestvec_exporters.graph.save import save_graph
 from nestvec_exporters.graph.tensorrt import PLAN, build_tensorrt_plan, optimisation_profiles
 from nestvec_exporters.graph.tensors import EXIT_SPEC, OUTPUT, TensorSpec, exit_output
 from nestvec_exporters.graph.tower import LoadedCheckpoint, TowerModel
+from nestvec_exporters.graph.tracing.padding_check import class_of
 from nestvec_exporters.graph.triton import TritonServing, config_pbtxt
 from nestvec_exporters.nesting.fit import NestingFit
 from nestvec_exporters.nesting.ladder import Ladders
@@ -56,7 +58,7 @@ def write_component(
 ) -> None:
     """Write the component's graph, in the export's precision, and Triton's configuration into ``folder``."""
     (folder / GRAPH).parent.mkdir(parents=True)
-    graph = _in_precision(component.tower, options.precision, traced, on_stage)
+    graph = _in_precision(component.tower, options, traced, on_stage)
     model = onnx.load(str(graph))
     if fitted is not None:
         exits = {exit_output(layer): matrix for layer, matrix in fitted.exit_maps.items()}
@@ -145,7 +147,8 @@ def _dense_weights(output: Array, dim: int) -> Array:
     return weights
 
 
-def _in_precision(tower: TowerModel, precision: Precision, traced: Path, on_stage: OnStage) -> Path:
+def _in_precision(tower: TowerModel, options: ExportOptions, traced: Path, on_stage: OnStage) -> Path:
+    precision = options.precision
     if tower.in_precision:
         return traced
     if precision == "int8":
@@ -157,20 +160,42 @@ def _in_precision(tower: TowerModel, precision: Precision, traced: Path, on_stag
         on_stage("converting to fp16")
         check_float16_range(tower, traced, half_nodes(traced))
         graph = traced.with_name("fp16.onnx")
-        convert_fp16(traced, graph)
+        convert_fp16(_fused(tower, traced, on_stage) if options.fuse else traced, graph)
         return graph
-    return traced
+    return _fused(tower, traced, on_stage) if options.fuse else traced
+
+
+def _fused(tower: TowerModel, traced: Path, on_stage: OnStage) -> Path:
+    """The graph with fused attention, or as it is where ONNX Runtime's optimiser does not recognise it."""
+    on_stage("fusing attention and layer norms")
+    fused = fuse_transformer(tower, traced, traced.with_name("fused.onnx"))
+    transformer = class_of(tower.module())
+    on_stage(
+        f"fused {transformer}: {fused}"
+        if fused.attentions
+        else f"not fused: ONNX Runtime's optimiser does not recognise the attention of {transformer}"
+    )
+    return fused.path
 
 
 def _serving(options: ExportOptions, folder: Path, spec: Tower, on_stage: OnStage) -> TritonServing:
     """How Triton runs what is in ``folder``; with format tensorrt, the plan is built there first."""
     fp16 = options.precision == "fp16"
     if options.format == "onnx":
-        return TritonServing(gpus=options.gpus, tensorrt=options.accelerate, fp16=fp16, unbatched=spec.alone)
+        return TritonServing(
+            backend=options.backend,
+            gpus=options.gpus,
+            instances=options.instances,
+            tensorrt=options.accelerate,
+            fp16=fp16,
+            unbatched=spec.alone,
+        )
     on_stage("building the TensorRT plan")
     shapes = optimisation_profiles(spec.max_tokens)
     build_tensorrt_plan(folder / GRAPH, folder / PLAN, shapes)
-    return TritonServing(format="tensorrt", gpus=options.gpus, profiles=len(shapes))
+    return TritonServing(
+        backend="tensorrt", gpus=options.gpus, instances=options.instances, profiles=len(shapes)
+    )
 
 
 def _input_specs(tower: TowerModel) -> list[TensorSpec]:

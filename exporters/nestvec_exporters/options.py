@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 from nestvec_exporters.merge_expression import parse_expression
 from nestvec_exporters.prompt_options import PromptOptions
 from nestvec_exporters.source_options import SourceOptions
 from nestvec_exporters.training_data import TrainingData
+from nestvec_exporters.triton_options import TritonOptions
 from nestvec_schemas.errors import (
     CheckpointUnsupported,
     DimNotOffered,
@@ -29,8 +30,6 @@ from nestvec_schemas.manifest import (
 )
 from nestvec_schemas.samples.sample import Sample
 from nestvec_schemas.towers import Modality
-
-GraphFormat = Literal["onnx", "tensorrt"]
 
 _BF16_NOTE = " bf16 is not offered: ONNX Runtime cannot run it on a CPU, so nothing could be verified."
 
@@ -184,45 +183,6 @@ class NestingOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TritonOptions:
-    """How Triton runs the encoder. Raises EncoderError."""
-
-    format: GraphFormat = "onnx"
-    """``tensorrt`` adds a TensorRT plan, which Triton alone runs."""
-
-    gpus: tuple[int, ...] = ()
-    """The devices that Triton runs it on; empty leaves the choice to Triton."""
-
-    accelerate: bool = False
-    """Have ONNX Runtime use TensorRT inside Triton."""
-
-    def __post_init__(self) -> None:
-        if self.format not in get_args(GraphFormat):
-            raise EncoderError(
-                "unknown format",
-                value=self.format,
-                next_step=f"Choose one of {', '.join(get_args(GraphFormat))}.",
-            )
-        if len(set(self.gpus)) < len(self.gpus) or any(gpu < 0 for gpu in self.gpus):
-            raise EncoderError(
-                "these are not different GPUs",
-                value=", ".join(map(str, self.gpus)),
-                next_step="Give each device number once, from 0: --gpus 0,1.",
-            )
-        if self.accelerate and self.format == "tensorrt":
-            raise EncoderError(
-                "a TensorRT plan needs no acceleration by TensorRT",
-                value="--format tensorrt --tensorrt",
-                next_step="Keep one of the two.",
-            )
-
-    @property
-    def uses_tensorrt(self) -> bool:
-        """Whether TensorRT runs it, as a plan or behind ONNX Runtime."""
-        return self.accelerate or self.format == "tensorrt"
-
-
-@dataclass(frozen=True, kw_only=True)
 class TrustOptions:
     """How much of the checkpoint is believed without proof. Raises EncoderError."""
 
@@ -270,6 +230,9 @@ class ExportOptions(NestingOptions, TritonOptions, TrustOptions, SourceOptions):
 
     precision: Precision = "fp32"
 
+    fuse: bool = False
+    """Attention and layer norms as single operators, which only ONNX Runtime and OpenVINO read."""
+
     max_tokens: int | None = None
     """The longest text in tokens; None is the checkpoint's own limit."""
 
@@ -311,24 +274,22 @@ class ExportOptions(NestingOptions, TritonOptions, TrustOptions, SourceOptions):
         TritonOptions.__post_init__(self)
         TrustOptions.__post_init__(self)
         SourceOptions.__post_init__(self)
-        self._check_tensorrt()
+        self._check_graph()
 
     def cli_args(self) -> tuple[str, ...]:
         """The options of a ``nestvec export`` that does the same, after checkpoint and ``--to``."""
-        args = ["--name", self.name, "--precision", self.precision, "--format", self.format]
+        args = ["--name", self.name, "--precision", self.precision, *self.triton_args()]
         if self.dims is not None:
             args += ["--dims", ",".join(map(str, self.dims))]
         if self.max_tokens is not None:
             args += ["--max-tokens", str(self.max_tokens)]
-        if self.gpus:
-            args += ["--gpus", ",".join(map(str, self.gpus))]
         if self.rotation is not None and self.sample is not None:
             args += ["--rotate", self.sample.name, "--rotation", self.rotation]
         if self.merge is not None:
             args += self.merge.cli_args()
         args += [word for expert in self.experts.items() for word in ("--expert", "=".join(expert))]
         args += [*self.overrides.cli_args(), *self.trust_args(), *self.source_args()]
-        return (*args, *(["--tensorrt"] * self.accelerate), *(["--force"] * self.force))
+        return (*args, *(["--fuse"] * self.fuse), *(["--force"] * self.force))
 
     def _check_names(self) -> None:
         if not ENCODER_NAME.fullmatch(self.name):
@@ -345,7 +306,19 @@ class ExportOptions(NestingOptions, TritonOptions, TrustOptions, SourceOptions):
                     next_step="Use a letter, then letters, digits, '_' and '-'; not text or image.",
                 )
 
-    def _check_tensorrt(self) -> None:
+    def _check_graph(self) -> None:
+        if self.fuse and self.uses_tensorrt:
+            raise EncoderError(
+                "TensorRT cannot read the fused operators of ONNX Runtime; it fuses by itself",
+                value="--fuse",
+                next_step="Omit --fuse.",
+            )
+        if self.fuse and self.precision == "int8":
+            raise EncoderError(
+                "attention in int8 is fused already",
+                value="--fuse --precision int8",
+                next_step="Omit --fuse, or choose --precision fp16 for a GPU.",
+            )
         if self.precision == "int8" and self.uses_tensorrt:
             raise EncoderError(
                 "TensorRT cannot run ONNX Runtime's int8 operators",

@@ -66,11 +66,35 @@ def test_tensorrt_behind_onnx_runtime_sees_all_shapes_before_it_is_ready(fp16: b
 
 
 def test_a_plan_names_its_profiles() -> None:
-    config = parsed(TritonServing(format="tensorrt", gpus=(1,), profiles=3))
+    config = parsed(TritonServing(backend="tensorrt", gpus=(1,), profiles=3))
     assert config.backend == "tensorrt"
     (group,) = config.instance_group
     assert (list(group.gpus), list(group.profile)) == ([1], ["0", "1", "2"])
     assert (
-        parsed(TritonServing(format="tensorrt", profiles=1)).instance_group[0].kind
+        parsed(TritonServing(backend="tensorrt", profiles=1)).instance_group[0].kind
         == ModelInstanceGroup.KIND_GPU
     )
+
+
+def test_instances_share_a_gpu() -> None:
+    (group,) = parsed(TritonServing(gpus=(0,), instances=3)).instance_group
+    assert (group.kind, group.count, list(group.gpus)) == (ModelInstanceGroup.KIND_GPU, 3, [0])
+
+
+@pytest.mark.parametrize(("instances", "hint"), [(1, "LATENCY"), (4, "THROUGHPUT")])
+def test_openvino_takes_batches_of_any_size_from_the_same_graph(instances: int, hint: str) -> None:
+    config = parsed(TritonServing(backend="openvino", instances=instances))
+    assert (config.backend, config.default_model_filename) == ("openvino", "model.onnx")
+    # Its backend refuses batches smaller than max_batch_size.
+    assert config.max_batch_size == 0
+    assert not config.HasField("dynamic_batching")
+    assert [list(tensor.dims) for tensor in config.input] == [[-1, -1], [-1, -1]]
+    assert [list(tensor.dims) for tensor in config.output] == [[-1, 384]]
+    (group,) = config.instance_group
+    assert (group.kind, group.count) == (ModelInstanceGroup.KIND_CPU, instances)
+    values = {key: parameter.string_value for key, parameter in config.parameters.items()}
+    assert values == {"PERFORMANCE_HINT": hint, "NUM_STREAMS": str(instances)}
+    # Without max_batch_size a warm-up's batch is among its dims.
+    assert [warmup.batch_size for warmup in config.model_warmup] == [1, 1]
+    shapes = [list(warmup.inputs["input_ids"].dims) for warmup in config.model_warmup]
+    assert shapes == [[1, 16], [8, 64]]

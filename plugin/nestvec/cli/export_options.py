@@ -11,8 +11,8 @@ import click
 from nestvec.cli.options import MilvusArgs, PromptArgs, integers, name_value_pairs, option, option_group
 
 if TYPE_CHECKING:
-    from nestvec_exporters.options import GraphFormat
     from nestvec_exporters.source_options import SourceForm
+    from nestvec_exporters.triton_options import GraphFormat, TritonBackend
     from nestvec_schemas.manifest import Precision, RotationMethod, VerifyLevel
 
 
@@ -34,6 +34,7 @@ class EncoderArgs:
     """What is exported of the checkpoint; None is what the checkpoint declares."""
 
     precision: Precision
+    fuse: bool
     dims: tuple[int, ...] | None
     max_tokens: int | None
     pooling: str | None
@@ -75,6 +76,8 @@ class TritonArgs:
 
     format: GraphFormat
     gpus: tuple[int, ...] | None
+    triton_backend: TritonBackend
+    triton_instances: int
     tensorrt: bool
 
 
@@ -156,6 +159,12 @@ encoder_options = option_group(
         type=click.Choice(["fp32", "fp16", "int8"]),
         default="fp32",
         help="fp16: half the size, for GPUs. int8: a quarter, faster on a CPU and slightly less accurate.",
+    ),
+    option(
+        "--fuse",
+        is_flag=True,
+        help="Write attention, layer norms and activations as single operators of ONNX Runtime, for its CUDA "
+        "provider. TensorRT cannot read them.",
     ),
     option(
         "--dims",
@@ -263,6 +272,18 @@ triton_options = option_group(
         metavar="GPU,GPU,…",
         help="GPUs that Triton runs it on.",
         show_default="all, or the CPU if there is none",
+    ),
+    option(
+        "--triton-backend",
+        type=click.Choice(["onnxruntime", "openvino"]),
+        default="onnxruntime",
+        help="Backend of Triton that runs the graph. openvino: faster on CPUs, if Triton has it.",
+    ),
+    option(
+        "--triton-instances",
+        type=click.IntRange(1, 16),
+        default=1,
+        help="Batches that Triton runs at the same time on each GPU, or on the CPU.",
     ),
     option("--tensorrt", is_flag=True, help="Run it with TensorRT inside Triton's ONNX Runtime."),
 )

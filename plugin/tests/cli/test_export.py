@@ -112,8 +112,8 @@ def test_a_report_tells_the_samples_size(
 
 
 def test_the_docker_line_repeats_every_option(tmp_path: Path) -> None:
-    options = ["--name", "tiny", "--precision", "fp16", "--format", "tensorrt", "--dims", "384,64"]
-    options += ["--max-tokens", "99", "--gpus", "0,1", "--force"]
+    options = ["--name", "tiny", "--precision", "fp16", "--format", "tensorrt", "--gpus", "0,1"]
+    options += ["--dims", "384,64", "--max-tokens", "99", "--force"]
     done = CliRunner().invoke(cli, ["export", "org/model", "--to", str(tmp_path), *options])
     assert isinstance(done.exception, NestvecError)
     assert f"nestvec export org/model --to /models {' '.join(options)}" in str(done.exception)
