@@ -142,14 +142,17 @@ async def rank_connected(request: Request, task: RankingTask) -> tuple[Scores, E
     return scores, _with_total(result, started)
 
 
-async def score_connected(request: Request, task: RankingTask) -> tuple[Float64Array, EmbeddingResult]:
-    """The scores of texts in their order, (n,): cosines by a dense encoder, else from 0 to 1.
+async def score_connected(
+    request: Request, task: RankingTask, *, raw: bool = False
+) -> tuple[Float64Array, EmbeddingResult]:
+    """The scores of texts in their order, (n,): cosines by a dense encoder, else from 0 to 1, or as the
+    encoder gives them if ``raw``.
 
     Raises what ``rank_connected`` does.
     """
     scores, result = await rank_connected(request, task)
     is_dense = embedder_of(request).encoders[task.encoder].manifest.kind == "dense"
-    return scores.raw if is_dense else scores.relevance, result
+    return scores.raw if raw or is_dense else scores.relevance, result
 
 
 def _with_total(result: EmbeddingResult, started: float) -> EmbeddingResult:

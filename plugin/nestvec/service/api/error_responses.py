@@ -78,6 +78,7 @@ ERROR_FORMATS: Final[tuple[tuple[str, Callable[[ErrorCodes, str], ErrorBody]], .
     ("/embeddings", _openai_error),
     ("/pooling", _openai_error),
     ("/score", _openai_error),
+    ("/classify", _openai_error),
     ("", _tei_error),
 )
 """The format of a path's errors: the first prefix that fits."""

@@ -11,7 +11,6 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from nestvec.service.api.common import (
-    TruncationFields,
     embedder_of,
     json_response,
     rank_connected,
@@ -19,6 +18,7 @@ from nestvec.service.api.common import (
 )
 from nestvec.service.api.error_responses import error_models
 from nestvec.service.api.selection import QueryString, requested_model, select_encoder
+from nestvec.service.api.vllm import VllmFields
 from nestvec.service.bodies.fields import Documents, NullableTexts, Text, TextDocument
 from nestvec.service.bodies.route import BodyRoute
 from nestvec.service.embedder import EmbeddingResult, EmbedOptions
@@ -45,7 +45,7 @@ FormatQuery = Annotated[
 ]
 
 
-class RerankRequest(TruncationFields):
+class RerankRequest(VllmFields):
     """``texts`` is TEI's field; ``documents`` is that of the others. Null and empty ones get the lowest
     score."""
 
@@ -59,13 +59,10 @@ class RerankRequest(TruncationFields):
     return_documents: bool | None = False
     model: str | None = Field(None, description="Encoder. Optional if the service has only one that ranks.")
     top_n: int | None = Field(
-        None, ge=1, description="Return only this many of the best documents. Default: all."
+        None, ge=0, description="Return only this many of the best documents. Default, and 0: all."
     )
     top_k: int | None = Field(None, ge=1, description="The same, for Voyage AI.")
     truncates: bool | None = Field(None, alias="truncation", description="Voyage AI's word for truncate.")
-    truncate_prompt_tokens: int | None = Field(
-        None, ge=-1, description="From vLLM: any number truncates pairs to what the encoder takes."
-    )
 
 
 class TeiRank(BaseModel):
@@ -133,9 +130,11 @@ async def rerank_documents(
     options = EmbedOptions(config, body.truncation(query, settings), query.on_error or settings.on_error)
     task = RankingTask(name, body.query, texts, options)
     scores, result = await rank_connected(request, task)
-    numbers = scores.raw if body.raw_scores else scores.relevance
+    numbers = scores.raw if body.raw_scores or body.use_activation is False else scores.relevance
     best = [(index, float(numbers[index])) for index in scores.order(limit)]
-    returned = texts if body.return_text or body.return_documents else None
+    # vLLM's response always has the documents, and its clients may need them.
+    is_returned = body.return_text or body.return_documents or answer_format == "vllm"
+    returned = texts if is_returned else None
     ranking = _Ranking(requested_model(query, body.model) or name, best, returned, result)
     write = _RESPONSES[answer_format or _format_of(body)]
     return await json_response(lambda: write(ranking), result, [body.query, *texts])
@@ -203,13 +202,10 @@ _RESPONSES: Final[dict[AnswerFormat, Callable[[_Ranking], object]]] = {
 
 
 def _with_truncation(body: RerankRequest) -> RerankRequest:
-    """The request with TEI's ``truncate``, by whatever name it has it."""
-    if body.truncate is not None:
+    """The request with TEI's ``truncate``, if it has Voyage AI's word for it."""
+    if body.truncate is not None or body.truncates is None:
         return body
-    truncate = body.truncates
-    if truncate is None and body.truncate_prompt_tokens is not None:
-        truncate = True
-    return body.model_copy(update={"truncate": truncate})
+    return body.model_copy(update={"truncate": body.truncates})
 
 
 def _select_ranking_encoder(request: Request, config: EmbeddingConfig) -> EmbeddingConfig:

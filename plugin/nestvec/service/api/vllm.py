@@ -1,14 +1,18 @@
-"""vLLM's pooling APIs: ``/pooling`` for vectors of texts or of tokens, ``/score`` for a text with others."""
+"""vLLM's pooling APIs: ``/pooling`` for vectors of texts or of tokens, ``/score`` for a text with others.
+
+Its ``/classify``, and ``/predict`` of text-embeddings-inference, are refused: no encoder classifies texts.
+"""
 
 from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from nestvec.service.api.common import (
     EmbedCall,
@@ -27,6 +31,7 @@ from nestvec.service.api.openai import Usage
 from nestvec.service.api.selection import (
     DIM_DESCRIPTION,
     ENCODER_DESCRIPTION,
+    QueryFields,
     QueryString,
     requested_model,
     select_encoder,
@@ -37,16 +42,71 @@ from nestvec.service.embedder import EmbedOptions
 from nestvec.service.encoders import resolve_encoder
 from nestvec.service.preprocess.truncation import Truncation
 from nestvec.service.ranking import RankingTask
+from nestvec.service.settings import ServiceSettings
 from nestvec.service.vector_formats import base64_rows
 from nestvec_schemas.embedding_config import EmbeddingConfig
-from nestvec_schemas.errors import BodyInvalid
+from nestvec_schemas.errors import BodyInvalid, NotOffered
+from nestvec_schemas.towers import OutputKind
 
 router = APIRouter(tags=["vLLM"], responses=error_models("/pooling"), route_class=BodyRoute)
 
 _SCORE_PATHS: Final = ("/score", "/v1/score")
 
+_KIND_OF_TASK: Final[dict[str | None, tuple[OutputKind, ...]]] = {
+    None: ("dense", "multivector"),
+    "embed": ("dense",),
+    "token_embed": ("multivector",),
+}
+"""The kinds of encoder that give what each of vLLM's tasks means."""
 
-class PoolingRequest(TruncationFields):
+
+class VllmFields(TruncationFields):
+    """The fields of all of vLLM's requests that change what it returns; others are ignored."""
+
+    truncate_prompt_tokens: int | None = Field(
+        None, ge=-1, description="From vLLM: any number truncates texts to what the encoder takes."
+    )
+    truncation_side: Literal["left", "right"] | None = Field(
+        None, description="From vLLM: the same as truncation_direction."
+    )
+    use_activation: bool | None = Field(
+        None, description="From vLLM: false for vectors that are not normalised, and for raw scores."
+    )
+    normalize: bool | None = Field(None, description="Not supported, nor by vLLM: send use_activation.")
+    add_special_tokens: bool = Field(True, description="Only true is supported.")
+
+    @model_validator(mode="after")
+    def refuse_unsupported_fields(self) -> VllmFields:
+        """Raise BodyInvalid for fields that would be ignored, and for two sides of truncation."""
+        if self.normalize is not None:
+            raise BodyInvalid(
+                "vectors are normalised or not by use_activation",
+                value=f"normalize={self.normalize}",
+                next_step="Send use_activation.",
+            )
+        if not self.add_special_tokens:
+            raise BodyInvalid(
+                "texts are embedded with the special tokens of their encoder",
+                value="add_special_tokens=false",
+                next_step="Omit it.",
+            )
+        direction = self.truncation_direction
+        if self.truncation_side and direction and direction.lower() != self.truncation_side:
+            raise BodyInvalid(
+                "the request names different sides of truncation",
+                value=f"truncation_side={self.truncation_side}, truncation_direction={direction}",
+                next_step="Name one of them.",
+            )
+        return self
+
+    def truncation(self, query: QueryFields, server: ServiceSettings) -> Truncation:
+        truncation = super().truncation(query, server)
+        if self.truncate_prompt_tokens is not None and self.truncate is None and query.overlong is None:
+            truncation = replace(truncation, overlong="truncate")
+        return replace(truncation, direction=truncation.direction or self.truncation_side)
+
+
+class PoolingRequest(VllmFields):
     """vLLM's request; ``model`` is ENCODER or ENCODER@EXPERT@EXIT?prompt=NAME."""
 
     input: Annotated[
@@ -57,9 +117,13 @@ class PoolingRequest(TruncationFields):
     encoding_format: Literal["float", "base64"] | None = Field(
         None, description="float (the default), or base64 of little-endian float32."
     )
+    embed_dtype: Literal["float32"] | None = Field(None, description="The type of numbers in base64.")
+    endianness: Literal["native", "little"] | None = Field(None, description="Of numbers in base64.")
     dimensions: int | None = Field(None, description=DIM_DESCRIPTION)
-    truncate_prompt_tokens: int | None = Field(
-        None, ge=-1, description="Any number truncates texts to what the encoder takes."
+    task: str | None = Field(
+        None,
+        description="embed for a vector of each text, token_embed for one of each token. Default: what the "
+        "encoder gives.",
     )
 
 
@@ -78,17 +142,18 @@ class PoolingResponse(BaseModel):
     usage: Usage
 
 
-class ScoreRequest(TruncationFields):
-    """vLLM's request: one text, as ``text_1`` or ``queries``, with others, as ``text_2`` or ``documents``."""
+class ScoreRequest(VllmFields):
+    """vLLM's request: one text, as ``text_1``, ``queries`` or ``data_1``, with others, as ``text_2``,
+    ``documents``, ``items`` or ``data_2``."""
 
     model: str | None = Field(None, description=ENCODER_DESCRIPTION)
     text_1: TextOrTexts | None = Field(None, description="One text.", examples=["what is heat flow"])
     text_2: TextOrTexts | None = Field(None, description="A text or texts.", examples=[["waves"]])
     queries: TextOrTexts | None = Field(None, description="The same as text_1.")
     documents: TextOrTexts | None = Field(None, description="The same as text_2.")
-    truncate_prompt_tokens: int | None = Field(
-        None, ge=-1, description="Any number truncates texts to what the encoder takes."
-    )
+    items: TextOrTexts | None = Field(None, description="The same as text_2.")
+    data_1: TextOrTexts | None = Field(None, description="The same as text_1.")
+    data_2: TextOrTexts | None = Field(None, description="The same as text_2.")
 
 
 class ScoredObject(BaseModel):
@@ -114,13 +179,20 @@ async def pool_texts(body: PoolingRequest, request: Request, query: QueryString)
     inputs = as_input_list(body.input)
     refuse_token_ids(inputs, settings)
     config = select_encoder(query, EmbeddingConfig(body.model or "", body.dimensions))
+    kind = selected_encoder(request, config, *_kinds(body.task)).manifest.kind
+    if kind == "multivector" and body.use_activation is False:
+        raise BodyInvalid(
+            "the encoder's token vectors are normalised",
+            value="use_activation=false",
+            next_step="Omit it, or name an encoder with one vector for a text.",
+        )
     call = EmbedCall(
         inputs=inputs,
         config=config,
-        truncation=_truncation(body, body.truncation(query, settings)),
+        truncation=body.truncation(query, settings),
         on_error=query.on_error or settings.on_error,
+        normalised=body.use_activation,
     )
-    kind = selected_encoder(request, config, "dense", "multivector").manifest.kind
     result = await (embed_dense if kind == "dense" else embed_tokens)(request, call)
 
     def content() -> object:
@@ -146,9 +218,9 @@ async def score_texts(body: ScoreRequest, request: Request, query: QueryString) 
     first, others = _texts(body)
     config = select_encoder(query, EmbeddingConfig(body.model or ""))
     name = resolve_encoder(embedder.encoders, config.encoder)
-    truncation = _truncation(body, body.truncation(query, settings))
-    options = EmbedOptions(config, truncation, query.on_error or settings.on_error)
-    scores, result = await score_connected(request, RankingTask(name, first, others, options))
+    options = EmbedOptions(config, body.truncation(query, settings), query.on_error or settings.on_error)
+    task = RankingTask(name, first, others, options)
+    scores, result = await score_connected(request, task, raw=body.use_activation is False)
 
     def content() -> object:
         data = [
@@ -163,6 +235,19 @@ for _path in _SCORE_PATHS:
     router.post(_path, response_model=ScoreResponse, summary="Score texts")(score_texts)
 
 
+async def classify(request: Request) -> Response:
+    """Always an error: no encoder classifies texts."""
+    raise NotOffered(
+        "no encoder of this service classifies texts",
+        value=request.url.path,
+        next_step="Score a text with others by /score or /rerank, or embed it by /embed.",
+    )
+
+
+for _path in ("/classify", "/predict"):
+    router.post(_path, summary="Refuse to classify texts", responses=error_models(_path))(classify)
+
+
 def _envelope(kind: str, model: str, data: list[dict[str, Any]], tokens: int) -> dict[str, Any]:
     return {
         "id": f"{kind}-{uuid.uuid4().hex}",
@@ -174,30 +259,23 @@ def _envelope(kind: str, model: str, data: list[dict[str, Any]], tokens: int) ->
     }
 
 
-def _truncation(body: PoolingRequest | ScoreRequest, truncation: Truncation) -> Truncation:
-    if body.truncate is None and body.truncate_prompt_tokens is not None:
-        return replace(truncation, overlong="truncate")
-    return truncation
+def _kinds(task: str | None) -> tuple[OutputKind, ...]:
+    """The kinds of encoder that are meant. Raises BodyInvalid for a task that no encoder has."""
+    if task in _KIND_OF_TASK:
+        return _KIND_OF_TASK[task]
+    raise BodyInvalid(
+        "this path does not have the task",
+        value=task,
+        next_step="Send embed or token_embed, or score texts with /score.",
+    )
 
 
 def _texts(body: ScoreRequest) -> tuple[str, list[str]]:
     """The text to compare, and the others. Raises BodyInvalid."""
-    if (body.text_1 is not None and body.queries is not None) or (
-        body.text_2 is not None and body.documents is not None
-    ):
-        raise BodyInvalid(
-            "the texts to score are in two fields",
-            value="text_1 and queries are one, text_2 and documents the other",
-            next_step="Send text_1 and text_2, or queries and documents.",
-        )
-    first = body.text_1 if body.text_1 is not None else body.queries
-    others = body.text_2 if body.text_2 is not None else body.documents
-    if first is None or others is None:
-        raise BodyInvalid(
-            "there is nothing to score",
-            value="one of the two texts is missing",
-            next_step="Send text_1 and text_2, or queries and documents.",
-        )
+    first = _only_field({"text_1": body.text_1, "queries": body.queries, "data_1": body.data_1})
+    others = _only_field(
+        {"text_2": body.text_2, "documents": body.documents, "items": body.items, "data_2": body.data_2}
+    )
     firsts = [first] if isinstance(first, str) else first
     if len(firsts) != 1:
         raise BodyInvalid(
@@ -206,3 +284,21 @@ def _texts(body: ScoreRequest) -> tuple[str, list[str]]:
             next_step="Send a request for each of them.",
         )
     return firsts[0], [others] if isinstance(others, str) else others
+
+
+def _only_field(values: Mapping[str, str | list[str] | None]) -> str | list[str]:
+    """The value of one side of a score, by whichever of its names it has. Raises BodyInvalid."""
+    named = {name: value for name, value in values.items() if value is not None}
+    if len(named) > 1:
+        raise BodyInvalid(
+            "the texts to score are in two fields",
+            value=f"{' and '.join(named)} mean the same",
+            next_step="Send text_1 and text_2, or queries and documents.",
+        )
+    if not named:
+        raise BodyInvalid(
+            "there is nothing to score",
+            value="one of the two texts is missing",
+            next_step="Send text_1 and text_2, or queries and documents.",
+        )
+    return next(iter(named.values()))

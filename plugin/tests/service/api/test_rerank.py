@@ -267,6 +267,32 @@ def test_voyage_ai_and_sglang_read_their_own_response(service: str) -> None:
     assert httpx.post(f"{service}/v1/rerank", json=long).status_code == 400
 
 
+def test_vllm_s_words(service: str) -> None:
+    """Its clients may need the documents, and its own default of ``top_n`` is 0."""
+    body = {"query": ASK, "documents": TEXTS, "model": "cross", "top_n": 0}
+    results = post(service, "/rerank?format=vllm", **body)["results"]
+    assert [(row["index"], row["document"]["text"]) for row in results] == [
+        (place, TEXTS[place]) for place in (3, 1, 0, 2)
+    ]
+    raw = post(service, "/rerank", **body, use_activation=False)["results"]
+    assert [row["relevance_score"] for row in raw] == [2.0, 1.0, -2.0, -2.0]
+    assert "document" not in raw[0]
+    scored = post(service, "/score?encoder=cross", text_1=ASK, text_2=TEXTS, use_activation=False)["data"]
+    assert [row["score"] for row in scored] == [-2.0, 1.0, -2.0, 2.0]
+    long = {
+        "query": "w79 w78",
+        "documents": [" ".join(f"w{n}" for n in range(40, 80))],
+        "use_activation": False,
+    }
+    sides = {
+        side: post(service, "/rerank?encoder=cross", **long, truncation_side=side)["results"][0][
+            "relevance_score"
+        ]
+        for side in ("right", "left")
+    }
+    assert sides == {"right": -2.0, "left": 0.0}
+
+
 REFUSED = [
     (
         {"query": "w1", "texts": ["w1"]},

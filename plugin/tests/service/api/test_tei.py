@@ -108,7 +108,7 @@ def test_reranking_is_not_offered(service: str, path: str, body: object) -> None
         ({"query": "w1", "texts": []}, "there is no text. Send at least one"),
         ({"query": "", "texts": ["w1"]}, "the query is empty"),
         ({"texts": ["w1"]}, "body.query is invalid"),
-        ({"query": "w1", "documents": ["w1"], "top_n": 0}, "body.top_n is invalid"),
+        ({"query": "w1", "documents": ["w1"], "top_n": -1}, "body.top_n is invalid"),
     ],
 )
 @pytest.mark.parametrize("path", ["/rerank", "/v1/rerank", "/v2/rerank"])

@@ -34,7 +34,9 @@ def test_pooling_gives_vectors(service: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/score", "/v1/score"])
-@pytest.mark.parametrize("names", [("text_1", "text_2"), ("queries", "documents")])
+@pytest.mark.parametrize(
+    "names", [("text_1", "text_2"), ("queries", "documents"), ("queries", "items"), ("data_1", "data_2")]
+)
 def test_scores_are_in_the_order_of_the_texts(service: str, path: str, names: tuple[str, str]) -> None:
     body: dict[str, object] = {names[0]: "w2", names[1]: ["w3", "", "w2"]}
     scored = post(f"{service}{path}", model="tiny", **body)
@@ -56,12 +58,68 @@ def test_scores_are_in_the_order_of_the_texts(service: str, path: str, names: tu
         ("/score?dim=8", {"text_1": "w1", "text_2": "w2"}, "scores have no dims to choose from: 8"),
         ("/score", {"model": "tiny?dim=8", "text_1": "w1", "text_2": "w2"}, "no dims to choose from: 8"),
         ("/pooling", {"input": [2, 5, 3]}, "--accept-token-ids"),
+        ("/pooling", {"input": "w1", "normalize": False}, "normalised or not by use_activation"),
+        ("/pooling", {"input": "w1", "add_special_tokens": False}, "with the special tokens"),
+        ("/pooling", {"input": "w1", "task": "classify"}, "this path does not have the task: classify"),
+        ("/pooling", {"input": "w1", "task": "token_embed"}, "tiny is a dense encoder"),
+        ("/pooling", {"input": "w1", "endianness": "big"}, "endianness"),
+        ("/pooling", {"input": "w1", "embed_dtype": "float16"}, "embed_dtype"),
+        (
+            "/score",
+            {"text_1": "w1", "text_2": "w2", "truncation_side": "left", "truncation_direction": "Right"},
+            "different sides of truncation",
+        ),
+        ("/classify", {"input": "w1"}, "no encoder of this service classifies texts: /classify"),
     ],
 )
 def test_what_is_refused(service: str, path: str, body: dict[str, object], message: str) -> None:
     refused = httpx.post(f"{service}{path}", json=body)
-    assert refused.status_code == 400
+    assert refused.status_code in (400, 404)
     assert message in refused.json()["error"]["message"]
+
+
+def test_tei_s_predict_is_refused_as_tei_refuses(service: str) -> None:
+    refused = httpx.post(f"{service}/predict", json={"inputs": "w1"})
+    assert refused.status_code == 424
+    assert refused.json()["error"].startswith("no encoder of this service classifies texts: /predict.")
+
+
+LONG = " ".join(f"w{number}" for number in range(20))
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_side_of_truncation(service: str, side: str) -> None:
+    (pooled,) = post(f"{service}/pooling", input=LONG, truncate_prompt_tokens=-1, truncation_side=side)[
+        "data"
+    ]
+    expected = tei(service, inputs=LONG, truncate=True, truncation_direction=side.capitalize())
+    assert np.array_equal(np.float32([pooled["data"]]), expected)
+    other = tei(
+        service, inputs=LONG, truncate=True, truncation_direction="Left" if side == "right" else "Right"
+    )
+    assert not np.array_equal(expected, other)
+
+
+def test_a_query_string_precedes_the_body_s_truncation(service: str) -> None:
+    body = {"input": LONG, "truncate_prompt_tokens": -1}
+    assert httpx.post(f"{service}/pooling?overlong=error", json=body).status_code == 400
+    assert httpx.post(f"{service}/pooling", json=body).status_code == 200
+
+
+def test_vectors_that_are_not_normalised(service: str) -> None:
+    body: dict[str, object] = {"input": "w1", "dimensions": 4, "task": "embed"}
+    (pooled,) = post(f"{service}/pooling", **body, use_activation=False)["data"]
+    expected = tei(service, inputs="w1", dimensions=4, normalize=False)
+    assert np.array_equal(np.float32([pooled["data"]]), expected)
+    assert np.linalg.norm(expected) < 0.99
+    (normal,) = post(f"{service}/pooling", **body, use_activation=True)["data"]
+    assert np.linalg.norm(normal["data"]) == pytest.approx(1, abs=1e-6)
+
+
+def test_fields_that_change_nothing_are_ignored(service: str) -> None:
+    ignored = {"user": "me", "priority": 0, "request_id": "x", "cache_salt": "s", "chat_template": None}
+    (pooled,) = post(f"{service}/pooling", input="w1", add_special_tokens=True, **ignored)["data"]
+    assert np.array_equal(np.float32([pooled["data"]]), tei(service, inputs="w1"))
 
 
 def test_openai_s_client_lists_the_models(service: str) -> None:
